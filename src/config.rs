@@ -1,0 +1,319 @@
+//! What the program may rely on: a checked configuration whose values cannot be wrong.
+//!
+//! [`file`] reads the YAML as written and converts it; [`secret`] holds what must never be shown.
+//! The rest of the program reads these types only and never checks them again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::Address;
+
+pub use secret::Secret;
+
+pub mod secret;
+
+/// A whole configuration: the main file, the included ones, and every secret they name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where the exporter keeps what outlives the process.
+    pub state_dir: PathBuf,
+    /// The monitored servers by name.
+    pub targets: BTreeMap<TargetName, Arc<Target>>,
+}
+
+/// The nick name of a target: unique, not empty, at most 100 characters, no control characters.
+/// It is the value of the label `target`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetName(Arc<str>);
+
+impl TargetName {
+    /// The longest name, in characters.
+    pub const MAX_CHARS: usize = 100;
+
+    /// Accepts `name` if it can stand in a label, a log line and a header; `None` if not.
+    pub fn new(name: &str) -> Option<Self> {
+        let fits = !name.is_empty()
+            && name.chars().count() <= Self::MAX_CHARS
+            && name.trim() == name
+            && !name.chars().any(char::is_control);
+        fits.then(|| Self(name.into()))
+    }
+
+    /// The name as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TargetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One monitored mail server, or one path through several.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// The label `target`.
+    pub name: TargetName,
+    /// The test period.
+    pub interval: Duration,
+    /// Test mails in each period.
+    pub messages: NonZeroU32,
+    /// The age at which an accepted mail that was not seen is late.
+    pub late_after: Duration,
+    /// The age at which it is lost.
+    pub lost_after: Duration,
+    /// The most mails kept as outstanding; beyond it the oldest are lost.
+    pub max_outstanding: usize,
+    /// The standby node of a cluster: its measures are NaN while it is down.
+    pub passive: bool,
+    /// The cluster that the node belongs to.
+    pub cluster: Option<String>,
+    /// Extra labels of `mailtrip_target_info`.
+    pub labels: BTreeMap<String, String>,
+    /// The sender of the test mails.
+    pub from: Address,
+    /// Their recipient.
+    pub to: Address,
+    /// How a test mail is handed over.
+    pub send: SendSide,
+    /// How it is found.
+    pub receive: ReceiveSide,
+    /// Whether the network below is checked.
+    pub ping: bool,
+    /// More TCP ports to check, beside those of both sides.
+    pub ports: Vec<PortCheck>,
+}
+
+/// The SMTP server of a target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SendSide {
+    /// Where it listens, and how the connection is protected.
+    pub endpoint: Endpoint,
+    /// The account to log in with; `None` for a server that needs no login.
+    pub login: Option<Login>,
+    /// The name given in EHLO; `None`: this host's full name, else its address literal.
+    pub ehlo: Option<String>,
+    /// The most connections at one time to this (host, port, user).
+    pub max_connections: NonZeroU32,
+}
+
+/// The mailbox of a target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReceiveSide {
+    /// The protocol, and what only it has.
+    pub protocol: Protocol,
+    /// Where it listens, and how the connection is protected.
+    pub endpoint: Endpoint,
+    /// The account that reads the mailbox.
+    pub login: Login,
+    /// The least time between two sessions that look for mail (POP3) or two looks (IMAP).
+    pub min_look_interval: Duration,
+}
+
+impl ReceiveSide {
+    /// The identity of the mailbox: targets with the same one share its watch.
+    pub fn mailbox_id(&self) -> MailboxId {
+        MailboxId {
+            protocol: self.protocol.label(),
+            host: self.endpoint.host.clone(),
+            port: self.endpoint.port,
+            user: self.login.username.clone(),
+        }
+    }
+}
+
+/// How the mailbox is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Protocol {
+    /// IMAP4rev1 (RFC 3501) or later.
+    Imap {
+        /// The folders to look into, in the order of the configuration; never empty.
+        folders: Vec<Folder>,
+    },
+    /// POP3 (RFC 1939).
+    Pop3,
+}
+
+impl Protocol {
+    /// The value of the label `protocol`.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Protocol::Imap { .. } => "imap",
+            Protocol::Pop3 => "pop3",
+        }
+    }
+}
+
+/// An IMAP folder as the configuration names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Folder {
+    /// A folder by its name, in Unicode; `INBOX` in any case is the inbox.
+    Name(String),
+    /// A folder by its SPECIAL-USE attribute (RFC 6154), as `\Junk`; passed over where the
+    /// server has none.
+    SpecialUse(String),
+}
+
+/// (protocol, host, port, user): the identity of an account.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MailboxId {
+    /// `imap` or `pop3`.
+    pub protocol: &'static str,
+    /// The host in lower case.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// The user name.
+    pub user: String,
+}
+
+impl fmt::Display for MailboxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}@{}:{}", self.protocol, self.user, self.host, self.port)
+    }
+}
+
+/// Where a server listens, and how the connection to it is protected.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// A host name in lower case, or an address without brackets.
+    pub host: String,
+    /// The TCP port, never 0.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: TlsMode,
+    /// The details of that; unused with [`TlsMode::None`].
+    pub tls_options: TlsOptions,
+    /// Which addresses of the host are tried.
+    pub ip_family: IpFamily,
+    /// The longest wait for one reply.
+    pub timeout: Duration,
+}
+
+/// How a connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TlsMode {
+    /// TLS by command on a connection that begins in the clear; required, not opportunistic.
+    StartTls,
+    /// TLS from the first byte.
+    Implicit,
+    /// No TLS: passwords travel in the clear.
+    None,
+}
+
+impl TlsMode {
+    /// The word of the configuration.
+    pub fn label(self) -> &'static str {
+        match self {
+            TlsMode::StartTls => "starttls",
+            TlsMode::Implicit => "implicit",
+            TlsMode::None => "none",
+        }
+    }
+}
+
+/// `tls_options`. The files are read when the configuration is, so that a changed file is a
+/// changed configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct TlsOptions {
+    /// The authorities to trust instead of the system's, PEM.
+    pub ca_file: Option<PemFile>,
+    /// The name that the certificate must carry, also sent as SNI; `None`: the host.
+    pub server_name: Option<String>,
+    /// Accept any certificate.
+    pub insecure_skip_verify: bool,
+    /// The oldest version accepted.
+    pub min_version: TlsVersion,
+    /// The client's own certificate and key.
+    pub identity: Option<ClientIdentity>,
+}
+
+/// A PEM file and what was in it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PemFile {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub pem: Arc<[u8]>,
+}
+
+impl fmt::Debug for PemFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PemFile({})", self.path.display())
+    }
+}
+
+/// A client certificate with its private key; both were parsed and fit together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClientIdentity {
+    /// The certificate and the chain below it.
+    pub cert_file: PemFile,
+    /// The private key.
+    pub key_file: PemFile,
+}
+
+/// A TLS protocol version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum TlsVersion {
+    /// TLS 1.0, only where the configuration asks for it.
+    Tls10,
+    /// TLS 1.1, only where the configuration asks for it.
+    Tls11,
+    /// TLS 1.2.
+    #[default]
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// Which addresses of a host are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum IpFamily {
+    /// Both, in the order of the resolver.
+    #[default]
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+/// An account on a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
+    /// Which mechanism is used.
+    pub auth: Auth,
+}
+
+/// `auth`: the mechanism of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Auth {
+    /// The best that server and program have in common.
+    #[default]
+    Auto,
+    /// SASL PLAIN (RFC 4616).
+    Plain,
+    /// The LOGIN mechanism; with IMAP the LOGIN command, with POP3 USER and PASS.
+    Login,
+}
+
+/// One TCP port to check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortCheck {
+    /// The label `port_name`, unique in the target.
+    pub name: String,
+    /// A host name in lower case, or an address without brackets.
+    pub host: String,
+    /// The port, never 0.
+    pub port: u16,
+}

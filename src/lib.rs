@@ -1,0 +1,4 @@
+//! mailtrip_exporter proves that mail handed to a server arrives, and tells Prometheus.
+
+pub mod config;
+pub mod mail;
