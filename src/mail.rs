@@ -1,7 +1,18 @@
 //! What the loops see of a mail server: a dialogue succeeds, or it ends in a failure with a stage
 //! and a reason.
+//!
+//! [`wire`] reads and writes bounded lines under a deadline; [`smtp`], [`imap`] and [`pop3`] speak
+//! over it; [`trace`] keeps what happened: the stages, the transcript, the facts about TLS. Only the
+//! modules below speak a wire protocol, and none keeps state between two dialogues.
 
 use std::fmt;
+
+pub mod imap;
+pub mod pop3;
+pub mod smtp;
+pub mod text;
+pub mod trace;
+pub mod wire;
 
 /// The two halves of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,5 +119,158 @@ impl Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())
+    }
+}
+
+/// Why a dialogue failed, the value of the label `reason`; set from typed errors and reply codes at
+/// the place where they happen, never from the words of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The name has no address, or nobody could tell.
+    Dns,
+    /// The TCP connection was refused.
+    Refused,
+    /// No route to the host or its network.
+    Unreachable,
+    /// No answer within the time allowed.
+    Timeout,
+    /// The server ended the connection.
+    Closed,
+    /// TLS is not offered, or its handshake failed.
+    Tls,
+    /// The certificate is past its time, or its time has not begun.
+    CertificateExpired,
+    /// The certificate is not signed by a trusted authority.
+    CertificateUntrusted,
+    /// The certificate is for another name.
+    CertificateName,
+    /// The login was refused, or no mechanism fits.
+    Auth,
+    /// A permanent refusal (5xx).
+    Rejected,
+    /// A temporary refusal (4xx), as a greylist gives.
+    Deferred,
+    /// The mailbox is full (552, x.2.2).
+    Quota,
+    /// The mailbox is in use by another session, and stayed so.
+    Busy,
+    /// The answer is not the protocol.
+    Protocol,
+    /// None of the above.
+    Other,
+}
+
+impl Reason {
+    /// What can happen on the send side.
+    pub const SEND: [Reason; 15] = [
+        Reason::Dns,
+        Reason::Refused,
+        Reason::Unreachable,
+        Reason::Timeout,
+        Reason::Closed,
+        Reason::Tls,
+        Reason::CertificateExpired,
+        Reason::CertificateUntrusted,
+        Reason::CertificateName,
+        Reason::Auth,
+        Reason::Rejected,
+        Reason::Deferred,
+        Reason::Quota,
+        Reason::Protocol,
+        Reason::Other,
+    ];
+
+    /// What can happen on the receive side.
+    pub const RECEIVE: [Reason; 14] = [
+        Reason::Dns,
+        Reason::Refused,
+        Reason::Unreachable,
+        Reason::Timeout,
+        Reason::Closed,
+        Reason::Tls,
+        Reason::CertificateExpired,
+        Reason::CertificateUntrusted,
+        Reason::CertificateName,
+        Reason::Auth,
+        Reason::Rejected,
+        Reason::Busy,
+        Reason::Protocol,
+        Reason::Other,
+    ];
+
+    /// The reasons of one side.
+    pub fn of(side: Side) -> &'static [Reason] {
+        match side {
+            Side::Send => &Reason::SEND,
+            Side::Receive => &Reason::RECEIVE,
+        }
+    }
+
+    /// The value of the label `reason`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Reason::Dns => "dns",
+            Reason::Refused => "refused",
+            Reason::Unreachable => "unreachable",
+            Reason::Timeout => "timeout",
+            Reason::Closed => "closed",
+            Reason::Tls => "tls",
+            Reason::CertificateExpired => "certificate_expired",
+            Reason::CertificateUntrusted => "certificate_untrusted",
+            Reason::CertificateName => "certificate_name",
+            Reason::Auth => "auth",
+            Reason::Rejected => "rejected",
+            Reason::Deferred => "deferred",
+            Reason::Quota => "quota",
+            Reason::Busy => "busy",
+            Reason::Protocol => "protocol",
+            Reason::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// How a dialogue failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The step that failed.
+    pub stage: Stage,
+    /// Why.
+    pub reason: Reason,
+    /// Whether the service is not there at all: no address, no connection, silence before the
+    /// greeting, or its own word for it. A passive target that is down is not applicable.
+    pub down: bool,
+    /// One sentence for people, the server's own words included; secrets are scrubbed and control
+    /// characters escaped.
+    pub message: String,
+}
+
+/// How a dialogue failed, before it is known in which stage: what the layers below [`trace::Trace`]
+/// report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Why.
+    pub reason: Reason,
+    /// See [`Failure::down`].
+    pub down: bool,
+    /// One sentence, not yet scrubbed.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault of a service that is there.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, down: false, message: message.into() }
+    }
+
+    /// A fault that means that the service is not there.
+    pub fn down(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, down: true, message: message.into() }
     }
 }

@@ -1,0 +1,658 @@
+//! Reading a mailbox: the client side of IMAP4rev1 (RFC 3501), as far as a probe needs it, with
+//! IDLE (RFC 2177), UIDPLUS (RFC 4315), SASL-IR (RFC 4959) and SPECIAL-USE (RFC 6154) where offered.
+//!
+//! Lenient in what it reads: an untagged line that is not needed is passed over, whatever is in it.
+//! Strict in what it concludes: no tagged OK means no answer.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::alphabet::IMAP_MUTF7;
+use base64::engine::{GeneralPurpose, general_purpose::NO_PAD};
+use base64::prelude::BASE64_STANDARD;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+pub use parse::{Fetched, Listed};
+use parse::{Response, Status, Untagged};
+
+use super::trace::Trace;
+use super::wire::{Dialer, Wire};
+use super::{Failure, Fault, Reason, Stage};
+use crate::config::{Auth, Login, TlsMode};
+
+mod parse;
+
+/// The longest line that is read; the answer to a SEARCH is one line.
+const LINE_BYTES: usize = 1 << 20;
+/// The longest literal that is read.
+const LITERAL_BYTES: usize = 256 << 10;
+/// The most that the answer to one command may hold.
+const ANSWER_BYTES: usize = 8 << 20;
+/// How long a farewell may take.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
+/// The header fields that tell whether a mail is ours.
+const HEADER_FIELDS: &str = "X-MAILTRIP MESSAGE-ID SUBJECT FROM IN-REPLY-TO REFERENCES CONTENT-TYPE \
+                             AUTO-SUBMITTED";
+
+/// A logged-in session.
+pub struct Imap {
+    wire: Wire,
+    commands: u32,
+    capabilities: BTreeSet<String>,
+    /// The number of messages in the selected folder, as last told.
+    exists: u32,
+    /// Whether mail has come since the last look.
+    has_news: bool,
+    /// Whether an IDLE is under way, and its tag.
+    idle: Option<String>,
+}
+
+/// What SELECT told of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Selected {
+    /// UIDs of another validity mean other mails. 0 if the server does not tell.
+    pub uid_validity: u32,
+    /// The UID that the next mail will get, or more; `None` if the server does not tell.
+    pub uid_next: Option<u32>,
+    /// The number of messages.
+    pub exists: u32,
+}
+
+/// The answer to a command that the server said OK to.
+struct Answer {
+    untagged: Vec<Untagged>,
+    code: Option<String>,
+}
+
+impl Imap {
+    /// Connects, protects the connection and logs in, as the dialer and the login say; all of it
+    /// ends at `end` at the latest.
+    ///
+    /// # Errors
+    /// The first step that fails, in its stage. No password is sent before the server's certificate
+    /// was accepted, unless the configuration says `tls: none`.
+    pub async fn open(
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        let wire = dialer.dial(trace, end).await?;
+        let mut imap = Self {
+            wire,
+            commands: 0,
+            capabilities: BTreeSet::new(),
+            exists: 0,
+            has_news: false,
+            idle: None,
+        };
+        let is_logged_in = imap.read_greeting().await?;
+        if imap.capabilities.is_empty() {
+            imap.ask_capabilities().await?;
+        }
+        if dialer.tls_mode() == TlsMode::StartTls {
+            imap = imap.start_tls(dialer, is_logged_in).await?;
+        }
+        imap.wire.trace().enter(Stage::Auth);
+        if !is_logged_in {
+            if !imap.wire.is_protected() && dialer.tls_mode() != TlsMode::None {
+                let message = "no password is sent over a connection without TLS";
+                return Err(imap.wire.fail(Fault::new(Reason::Tls, message)));
+            }
+            imap.log_in(login).await?;
+        }
+        Ok(imap)
+    }
+
+    /// The record of this session.
+    pub fn trace(&self) -> &Trace {
+        self.wire.trace()
+    }
+
+    /// Moves the end of the session.
+    pub fn set_end(&mut self, end: Instant) {
+        self.wire.set_end(end);
+    }
+
+    /// Whether the server can tell of new mail by itself.
+    pub fn can_idle(&self) -> bool {
+        self.capabilities.contains("IDLE")
+    }
+
+    /// The folders whose attributes tell their use, by LIST.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn list(&mut self) -> Result<Vec<Listed>, Failure> {
+        self.trace().enter(Stage::Select);
+        let command = if self.capabilities.contains("SPECIAL-USE") {
+            r#"LIST (SPECIAL-USE) "" "*""#
+        } else {
+            r#"LIST "" "*""#
+        };
+        let answer = self.command(command).await?;
+        let listed = answer.untagged.into_iter().filter_map(|untagged| match untagged {
+            Untagged::List(listed) => Some(listed),
+            _ => None,
+        });
+        Ok(listed.collect())
+    }
+
+    /// Opens a folder, named as the server writes it.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn select(&mut self, name: &[u8]) -> Result<Selected, Failure> {
+        self.trace().enter(Stage::Select);
+        self.exists = 0;
+        let answer = self.command(&format!("SELECT {}", quote(name))).await?;
+        let mut selected = Selected { uid_validity: 0, uid_next: None, exists: self.exists };
+        for untagged in &answer.untagged {
+            let Untagged::Condition { code: Some(code), .. } = untagged else { continue };
+            if let Some(value) = parse::code_number(code, "UIDVALIDITY") {
+                selected.uid_validity = value;
+            }
+            if let Some(value) = parse::code_number(code, "UIDNEXT") {
+                selected.uid_next = Some(value);
+            }
+        }
+        self.has_news = false;
+        Ok(selected)
+    }
+
+    /// Gives the server the occasion to tell of new mail; `true` if mail has come since the last
+    /// [`Imap::select`] or [`Imap::fetch_from`].
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn has_news(&mut self) -> Result<bool, Failure> {
+        self.trace().enter(Stage::Fetch);
+        self.command("NOOP").await?;
+        Ok(self.has_news)
+    }
+
+    /// The headers of the mails from `uid` on. Leaves every flag as it is.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn fetch_from(&mut self, uid: u32) -> Result<Vec<Fetched>, Failure> {
+        // `n:*` also gives the last mail if its UID is below n (RFC 3501 section 6.4.8).
+        self.fetch(&format!("{uid}:*")).await
+    }
+
+    /// The headers of these mails; `uids` is a sequence set. Leaves every flag as it is.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn fetch(&mut self, uids: &str) -> Result<Vec<Fetched>, Failure> {
+        self.trace().enter(Stage::Fetch);
+        let items = format!("(UID INTERNALDATE BODY.PEEK[HEADER.FIELDS ({HEADER_FIELDS})])");
+        self.has_news = false;
+        let answer = self.command(&format!("UID FETCH {uids} {items}")).await?;
+        let fetched = answer.untagged.into_iter().filter_map(|untagged| match untagged {
+            Untagged::Fetch(fetched) if fetched.uid.is_some() => Some(fetched),
+            _ => None,
+        });
+        Ok(fetched.collect())
+    }
+
+    /// The UIDs of the mails that came on this day or later, in the server's zone.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn search_since(&mut self, day: SystemTime) -> Result<Vec<u32>, Failure> {
+        self.search(&format!("SINCE {}", imap_date(day))).await
+    }
+
+    /// Takes mails out of the selected folder. Without UIDPLUS they are only marked as deleted if
+    /// somebody else's mail is marked as well: EXPUNGE would take that one too.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn remove(&mut self, uids: &[u32]) -> Result<(), Failure> {
+        self.trace().enter(Stage::Remove);
+        let set = uids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        self.command(&format!("UID STORE {set} +FLAGS.SILENT (\\Deleted)")).await?;
+        if self.capabilities.contains("UIDPLUS") {
+            self.command(&format!("UID EXPUNGE {set}")).await?;
+            return Ok(());
+        }
+        let deleted = self.search("DELETED").await?;
+        if deleted.iter().all(|uid| uids.contains(uid)) {
+            self.command("EXPUNGE").await?;
+        }
+        Ok(())
+    }
+
+    /// Waits in IDLE until the server tells of new mail (`true`), or `until` has come or
+    /// `interrupt` is notified (`false`). The session is usable afterwards.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal; a server that refuses IDLE is not asked again.
+    pub async fn idle(&mut self, until: Instant, interrupt: &Notify) -> Result<bool, Failure> {
+        self.trace().enter(Stage::Fetch);
+        if !self.begin_idle().await? {
+            self.capabilities.remove("IDLE");
+            return Ok(false);
+        }
+        while !self.has_news {
+            let has_input = tokio::select! {
+                outcome = self.wire.wait_for_input(until) => outcome?,
+                () = interrupt.notified() => false,
+            };
+            if !has_input {
+                break;
+            }
+            self.wire.expect_reply_within(FAREWELL);
+            let response = self.read_response(LINE_BYTES).await?;
+            self.take_untagged(&response)?;
+        }
+        self.end_idle().await?;
+        Ok(self.has_news)
+    }
+
+    /// Says goodbye. What comes of it does not matter.
+    pub async fn log_out(mut self) {
+        self.trace().finish();
+        let farewell = async {
+            if self.idle.is_some() {
+                return;
+            }
+            let tag = self.next_tag();
+            if self.wire.send(&format!("{tag} LOGOUT")).await.is_ok() {
+                while self
+                    .wire
+                    .read_line(LINE_BYTES)
+                    .await
+                    .is_ok_and(|line| !line.starts_with(tag.as_bytes()))
+                {}
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+
+    /// `true` if the server needs no login (PREAUTH).
+    async fn read_greeting(&mut self) -> Result<bool, Failure> {
+        let response = self.read_response(LINE_BYTES).await?;
+        if !response.first_line().starts_with(b"* ") {
+            return Err(self.wire.fail_protocol(response.first_line()));
+        }
+        match response.untagged() {
+            Untagged::Condition { status: Status::Ok, code, .. } => {
+                self.take_capability_code(code.as_deref());
+                Ok(false)
+            }
+            Untagged::Condition { status: Status::PreAuth, code, .. } => {
+                self.take_capability_code(code.as_deref());
+                Ok(true)
+            }
+            Untagged::Bye(text) => {
+                let words = self.trace().words(text.as_bytes());
+                let message = format!("the server greeted with BYE: {words}");
+                Err(self.wire.fail(Fault::down(Reason::Closed, message)))
+            }
+            _ => Err(self.wire.fail_protocol(response.first_line())),
+        }
+    }
+
+    async fn ask_capabilities(&mut self) -> Result<(), Failure> {
+        let answer = self.command("CAPABILITY").await?;
+        for untagged in answer.untagged {
+            if let Untagged::Capability(words) = untagged {
+                self.capabilities = words.into_iter().collect();
+            }
+        }
+        Ok(())
+    }
+
+    fn take_capability_code(&mut self, code: Option<&str>) {
+        let Some((word, rest)) = code.and_then(|code| code.split_once(' ')) else { return };
+        if word.eq_ignore_ascii_case("CAPABILITY") {
+            self.capabilities = parse::words(rest.as_bytes()).into_iter().collect();
+        }
+    }
+
+    async fn start_tls(mut self, dialer: &Dialer, is_logged_in: bool) -> Result<Self, Failure> {
+        self.trace().enter(Stage::Tls);
+        if is_logged_in || !self.capabilities.contains("STARTTLS") {
+            let message = "the server does not offer STARTTLS; set `tls: implicit` for a port with \
+                           TLS from the start, or `tls: none` to go without";
+            return Err(self.wire.fail(Fault::new(Reason::Tls, message)));
+        }
+        self.command("STARTTLS").await.map_err(|failure| match failure.reason {
+            Reason::Rejected => Failure { reason: Reason::Tls, ..failure },
+            _ => failure,
+        })?;
+        let mut imap = Self {
+            wire: self.wire.start_tls(dialer).await?,
+            // What the server said before TLS could be anybody's word (RFC 3501 section 6.2.1).
+            capabilities: BTreeSet::new(),
+            ..self
+        };
+        imap.ask_capabilities().await?;
+        Ok(imap)
+    }
+
+    async fn log_in(&mut self, login: &Login) -> Result<(), Failure> {
+        let offers_plain = self.capabilities.contains("AUTH=PLAIN");
+        let offers_login = !self.capabilities.contains("LOGINDISABLED");
+        let use_plain = match login.auth {
+            Auth::Auto => offers_plain,
+            Auth::Plain => true,
+            Auth::Login => false,
+        };
+        if if use_plain { !offers_plain } else { !offers_login } {
+            let message = "the server offers no login that fits on this connection; if it wants \
+                           TLS first, set `tls: starttls` or `tls: implicit`";
+            return Err(self.wire.fail(Fault::new(Reason::Auth, message)));
+        }
+        self.capabilities.clear();
+        let outcome =
+            if use_plain { self.authenticate_plain(login).await } else { self.login(login).await };
+        let answer = outcome.map_err(|failure| login_failure(failure, &login.username))?;
+        self.take_capability_code(answer.code.as_deref());
+        for untagged in answer.untagged {
+            if let Untagged::Capability(words) = untagged {
+                self.capabilities = words.into_iter().collect();
+            }
+        }
+        if self.capabilities.is_empty() {
+            self.ask_capabilities().await?;
+        }
+        Ok(())
+    }
+
+    /// SASL PLAIN (RFC 4616), the response in the command where the server allows it.
+    async fn authenticate_plain(&mut self, login: &Login) -> Result<Answer, Failure> {
+        let response =
+            BASE64_STANDARD.encode(format!("\0{}\0{}", login.username, login.password.expose()));
+        let tag = self.next_tag();
+        if self.capabilities.contains("SASL-IR") {
+            let line = format!("{tag} AUTHENTICATE PLAIN {response}");
+            self.wire.send_secret(&line, &format!("{tag} AUTHENTICATE PLAIN <secret>")).await?;
+        } else {
+            self.wire.send(&format!("{tag} AUTHENTICATE PLAIN")).await?;
+        }
+        let mut answer = self.read_answer(&tag).await;
+        if let Err(Interrupted::Continuation) = answer {
+            self.wire.send_secret(&response, "<secret>").await?;
+            answer = self.read_answer(&tag).await;
+        }
+        answer.map_err(|interrupted| self.no_continuation(interrupted))
+    }
+
+    /// The LOGIN command; what cannot stand in quotes goes as a literal.
+    async fn login(&mut self, login: &Login) -> Result<Answer, Failure> {
+        let tag = self.next_tag();
+        let mut line = format!("{tag} LOGIN");
+        let mut shown = line.clone();
+        for (value, is_secret) in
+            [(login.username.as_str(), false), (login.password.expose(), true)]
+        {
+            let can_quote = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+            if can_quote {
+                line.push(' ');
+                line.push_str(&quote(value.as_bytes()));
+                shown.push_str(if is_secret { " <secret>" } else { " ..." });
+                continue;
+            }
+            line.push_str(&format!(" {{{}}}", value.len()));
+            shown.push_str(" {literal}");
+            self.wire.send_secret(&line, &shown).await?;
+            match self.read_answer(&tag).await {
+                Err(Interrupted::Continuation) => {}
+                Err(interrupted) => return Err(self.no_continuation(interrupted)),
+                Ok(_) => return Err(self.wire.fail_protocol(b"OK to half a LOGIN")),
+            }
+            line = value.to_owned();
+            shown = "<secret>".to_owned();
+        }
+        self.wire.send_secret(&line, &shown).await?;
+        self.read_answer(&tag).await.map_err(|interrupted| self.no_continuation(interrupted))
+    }
+
+    async fn search(&mut self, what: &str) -> Result<Vec<u32>, Failure> {
+        let answer = self.command(&format!("UID SEARCH {what}")).await?;
+        let found = answer.untagged.into_iter().filter_map(|untagged| match untagged {
+            Untagged::Search(uids) => Some(uids),
+            _ => None,
+        });
+        Ok(found.flatten().collect())
+    }
+
+    /// `false` if the server does not want it.
+    async fn begin_idle(&mut self) -> Result<bool, Failure> {
+        let tag = self.next_tag();
+        self.wire.send(&format!("{tag} IDLE")).await?;
+        match self.read_answer(&tag).await {
+            Err(Interrupted::Continuation) => {
+                self.idle = Some(tag);
+                Ok(true)
+            }
+            Ok(_) => Ok(false),
+            Err(Interrupted::Failure(failure)) => match failure.reason {
+                Reason::Rejected | Reason::Protocol => Ok(false),
+                _ => Err(failure),
+            },
+        }
+    }
+
+    async fn end_idle(&mut self) -> Result<(), Failure> {
+        let Some(tag) = self.idle.take() else { return Ok(()) };
+        self.wire.send("DONE").await?;
+        self.read_answer(&tag)
+            .await
+            .map(drop)
+            .map_err(|interrupted| self.no_continuation(interrupted))
+    }
+
+    async fn command(&mut self, command: &str) -> Result<Answer, Failure> {
+        let tag = self.next_tag();
+        self.wire.send(&format!("{tag} {command}")).await?;
+        self.read_answer(&tag).await.map_err(|interrupted| self.no_continuation(interrupted))
+    }
+
+    fn next_tag(&mut self) -> String {
+        self.commands = self.commands.wrapping_add(1);
+        format!("M{}", self.commands)
+    }
+
+    /// Reads until the tagged response: OK, or a failure.
+    async fn read_answer(&mut self, tag: &str) -> Result<Answer, Interrupted> {
+        let mut untagged = Vec::new();
+        let mut rest = ANSWER_BYTES;
+        loop {
+            let response = self.read_response(rest).await?;
+            let line = response.first_line();
+            if line.starts_with(b"* ") {
+                rest = rest.saturating_sub(response.size());
+                untagged.extend(self.take_untagged(&response)?);
+            } else if line.first() == Some(&b'+') {
+                return Err(Interrupted::Continuation);
+            } else {
+                let tagged =
+                    line.strip_prefix(tag.as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
+                let Some((status, code, text)) = tagged.and_then(parse::tagged) else {
+                    return Err(self.wire.fail_protocol(line).into());
+                };
+                return match status {
+                    Status::Ok | Status::PreAuth => Ok(Answer { untagged, code }),
+                    Status::No | Status::Bad => Err(self.refusal(status, code, &text).into()),
+                };
+            }
+        }
+    }
+
+    /// One response with its literals, of at most `most` bytes in all.
+    async fn read_response(&mut self, most: usize) -> Result<Response, Failure> {
+        let mut response = Response::default();
+        response.push_line(self.wire.read_line(LINE_BYTES.min(most)).await?);
+        while let Some(size) = response.announced_literal() {
+            if size > LITERAL_BYTES || response.size() + size > most {
+                let message =
+                    format!("the server announces {size} bytes where a header was asked for");
+                return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
+            }
+            response.push_literal(self.wire.read_exact(size).await?);
+            response.push_line(self.wire.read_line_unseen(LINE_BYTES.min(most)).await?);
+        }
+        Ok(response)
+    }
+
+    /// Notes what concerns the session; gives the rest.
+    fn take_untagged(&mut self, response: &Response) -> Result<Option<Untagged>, Failure> {
+        match response.untagged() {
+            Untagged::Exists(count) => {
+                self.has_news |= count > self.exists;
+                self.exists = count;
+                Ok(None)
+            }
+            Untagged::Expunge => {
+                self.exists = self.exists.saturating_sub(1);
+                Ok(None)
+            }
+            Untagged::Bye(text) => {
+                let words = self.trace().words(text.as_bytes());
+                let message = format!("the server ended the session: {words}");
+                Err(self.wire.fail(Fault::new(Reason::Closed, message)))
+            }
+            Untagged::Other => Ok(None),
+            untagged => Ok(Some(untagged)),
+        }
+    }
+
+    /// The response codes are those of RFC 5530.
+    fn refusal(&self, status: Status, code: Option<String>, text: &str) -> Failure {
+        let word = code.as_deref().and_then(|code| code.split(' ').next()).unwrap_or_default();
+        let reason = match (word.to_ascii_uppercase().as_str(), status) {
+            ("INUSE", _) => Reason::Busy,
+            ("UNAVAILABLE" | "SERVERBUG" | "CONTACTADMIN", _) => Reason::Other,
+            ("AUTHENTICATIONFAILED" | "AUTHORIZATIONFAILED" | "EXPIRED" | "PRIVACYREQUIRED", _) => {
+                Reason::Auth
+            }
+            (_, Status::Bad) => Reason::Protocol,
+            _ => Reason::Rejected,
+        };
+        let answer = if status == Status::Bad { "BAD" } else { "NO" };
+        let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
+        let words = self.trace().words(format!("{answer} {code}{text}").as_bytes());
+        let message = format!("the server refused {}: {words}", self.wire.waiting_for());
+        self.wire.fail(Fault::new(reason, message))
+    }
+
+    fn no_continuation(&self, interrupted: Interrupted) -> Failure {
+        match interrupted {
+            Interrupted::Failure(failure) => failure,
+            Interrupted::Continuation => self.wire.fail_protocol(b"+"),
+        }
+    }
+}
+
+/// Why there is no tagged OK.
+enum Interrupted {
+    /// The server waits for more of the command.
+    Continuation,
+    Failure(Failure),
+}
+
+impl From<Failure> for Interrupted {
+    fn from(failure: Failure) -> Self {
+        Interrupted::Failure(failure)
+    }
+}
+
+/// A refused login is a matter of the login, whatever the server calls it, unless it says that
+/// something else is wrong.
+fn login_failure(failure: Failure, username: &str) -> Failure {
+    match failure.reason {
+        Reason::Rejected | Reason::Auth => Failure {
+            reason: Reason::Auth,
+            message: format!("the login as {username} was refused: {}", failure.message),
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
+/// A quoted string (RFC 3501 section 4.3).
+fn quote(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// `23-Nov-2026` of the day in UTC, and one day before it: the server may be in another zone.
+fn imap_date(day: SystemTime) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = day.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let date = mail_parser::DateTime::from_timestamp(
+        i64::try_from(seconds.saturating_sub(86_400)).unwrap_or(i64::MAX),
+    );
+    let month = usize::from(date.month).saturating_sub(1);
+    format!("{}-{}-{}", date.day, MONTHS.get(month).unwrap_or(&"Jan"), date.year)
+}
+
+/// A folder name in modified UTF-7 (RFC 3501 section 5.1.3), as it goes over the wire.
+pub fn encode_folder_name(name: &str) -> Vec<u8> {
+    fn flush(pending: &mut Vec<u8>, encoded: &mut Vec<u8>) {
+        const ENGINE: GeneralPurpose = GeneralPurpose::new(&IMAP_MUTF7, NO_PAD);
+        if !pending.is_empty() {
+            encoded.push(b'&');
+            encoded.extend_from_slice(ENGINE.encode(&pending).as_bytes());
+            encoded.push(b'-');
+            pending.clear();
+        }
+    }
+    let mut encoded = Vec::with_capacity(name.len());
+    let mut pending: Vec<u8> = Vec::new();
+    for character in name.chars() {
+        match u8::try_from(character) {
+            Ok(byte @ b' '..=b'~') => {
+                flush(&mut pending, &mut encoded);
+                encoded.push(byte);
+                if byte == b'&' {
+                    encoded.push(b'-');
+                }
+            }
+            _ => {
+                let mut units = [0; 2];
+                pending.extend(
+                    character.encode_utf16(&mut units).iter().flat_map(|unit| unit.to_be_bytes()),
+                );
+            }
+        }
+    }
+    flush(&mut pending, &mut encoded);
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn folder_names_go_in_modified_utf_7() {
+        // The example of RFC 3501 section 5.1.3.
+        assert_eq!(
+            encode_folder_name("~peter/mail/台北/日本語"),
+            b"~peter/mail/&U,BTFw-/&ZeVnLIqe-"
+        );
+        assert_eq!(encode_folder_name("R&D"), b"R&-D");
+        assert_eq!(encode_folder_name("Entwürfe"), b"Entw&APw-rfe");
+    }
+
+    #[test]
+    fn quotes_are_escaped() {
+        assert_eq!(quote(br#"p"a\ss"#), r#""p\"a\\ss""#);
+    }
+
+    #[test]
+    fn a_search_begins_a_day_early_because_of_time_zones() {
+        let first_of_march = SystemTime::UNIX_EPOCH + Duration::from_secs(1_772_323_200);
+        assert_eq!(imap_date(first_of_march), "28-Feb-2026");
+    }
+}

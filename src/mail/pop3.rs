@@ -1,0 +1,376 @@
+//! Reading a maildrop: the client side of POP3 (RFC 1939) with CAPA (RFC 2449), STLS (RFC 2595) and
+//! SASL PLAIN (RFC 5034).
+
+use std::time::Duration;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use tokio::time::Instant;
+
+use super::trace::Trace;
+use super::wire::{Dialer, Wire};
+use super::{Failure, Fault, Reason, Stage};
+use crate::config::{Auth, Login, TlsMode};
+
+/// The longest line that is read.
+const LINE_BYTES: usize = 64 << 10;
+/// The longest header that is kept; the rest of it is read and dropped.
+const HEADER_BYTES: usize = 64 << 10;
+/// The most lines of one listing; a maildrop with more mails cannot be watched.
+const LISTING_LINES: usize = 1_000_000;
+/// How long QUIT may take if nothing was removed.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A logged-in session. Its view of the maildrop is frozen at the login.
+pub struct Pop3 {
+    wire: Wire,
+    capabilities: Vec<Vec<String>>,
+}
+
+/// One mail of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number in this session.
+    pub number: u32,
+    /// Its unique id, the same in each session.
+    pub id: Vec<u8>,
+}
+
+/// Why a session could not be opened or used for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Code {
+    /// `[IN-USE]`, `[LOGIN-DELAY]`, `[SYS/TEMP]` (RFC 2449, RFC 3206): another try may succeed.
+    TryAgain,
+    /// `[AUTH]`: the credentials are wrong.
+    Auth,
+    /// `[SYS/PERM]`: something is broken at the server.
+    Permanent,
+    /// None, or one not known.
+    None,
+}
+
+impl Pop3 {
+    /// Connects, protects the connection and logs in, as the dialer and the login say; all of it
+    /// ends at `end` at the latest.
+    ///
+    /// # Errors
+    /// The first step that fails, in its stage; [`Reason::Busy`] where another try may succeed. No
+    /// password is sent before the server's certificate was accepted, unless the configuration says
+    /// `tls: none`.
+    pub async fn open(
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        let wire = dialer.dial(trace, end).await?;
+        let mut pop3 = Self { wire, capabilities: Vec::new() };
+        pop3.read_greeting().await?;
+        pop3.ask_capabilities().await?;
+        if dialer.tls_mode() == TlsMode::StartTls {
+            pop3 = pop3.start_tls(dialer).await?;
+        }
+        pop3.wire.trace().enter(Stage::Auth);
+        if !pop3.wire.is_protected() && dialer.tls_mode() != TlsMode::None {
+            let message = "no password is sent over a connection without TLS";
+            return Err(pop3.wire.fail(Fault::new(Reason::Tls, message)));
+        }
+        pop3.log_in(login).await?;
+        Ok(pop3)
+    }
+
+    /// The record of this session.
+    pub fn trace(&self) -> &Trace {
+        self.wire.trace()
+    }
+
+    /// The least time between two logins that the server asks for (CAPA LOGIN-DELAY).
+    pub fn login_delay(&self) -> Duration {
+        let seconds = self.capability("LOGIN-DELAY").and_then(|words| words.get(1)?.parse().ok());
+        // A server that asks for more than a day would never be looked at.
+        Duration::from_secs(seconds.unwrap_or(0).min(86_400))
+    }
+
+    /// Whether this server has told that it can give a header alone.
+    pub fn has_top(&self) -> bool {
+        self.capabilities.is_empty() || self.capability("TOP").is_some()
+    }
+
+    /// The mails of the maildrop, oldest first.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn list(&mut self) -> Result<Vec<Entry>, Failure> {
+        self.trace().enter(Stage::Select);
+        self.command("UIDL").await?;
+        let mut entries = Vec::new();
+        for _ in 0..LISTING_LINES {
+            let line = self.wire.read_line_unseen(LINE_BYTES).await?;
+            if line == b"." {
+                return Ok(entries);
+            }
+            match parse_entry(&line) {
+                Some(entry) => entries.push(entry),
+                None => return Err(self.wire.fail_protocol(&line)),
+            }
+        }
+        let message = format!("the maildrop holds more than {LISTING_LINES} mails");
+        Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
+    }
+
+    /// The header of one mail, cut at 64 KiB. Leaves the mail as it is.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn header(&mut self, number: u32) -> Result<Vec<u8>, Failure> {
+        self.trace().enter(Stage::Fetch);
+        self.command(&format!("TOP {number} 0")).await?;
+        let mut header = Vec::new();
+        for _ in 0..LISTING_LINES {
+            let line = self.wire.read_line_unseen(LINE_BYTES).await?;
+            if line == b"." {
+                return Ok(header);
+            }
+            // Byte-stuffed (RFC 1939 section 3).
+            let line = line.strip_prefix(b".").unwrap_or(&line);
+            if header.len() + line.len() < HEADER_BYTES {
+                header.extend_from_slice(line);
+                header.extend_from_slice(b"\r\n");
+            }
+        }
+        let message = "a header that does not end";
+        Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
+    }
+
+    /// Marks one mail for removal; [`Pop3::quit`] removes it.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn delete(&mut self, number: u32) -> Result<(), Failure> {
+        self.trace().enter(Stage::Remove);
+        self.command(&format!("DELE {number}")).await
+    }
+
+    /// Ends the session and removes what was marked.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal: then what was marked may still be there.
+    pub async fn quit(mut self, has_marked: bool) -> Result<(), Failure> {
+        if has_marked {
+            self.trace().enter(Stage::Remove);
+            let outcome = self.command("QUIT").await;
+            self.trace().finish();
+            return outcome;
+        }
+        self.trace().finish();
+        if self.wire.send("QUIT").await.is_ok() {
+            self.wire.expect_reply_within(FAREWELL);
+            let _ = self.wire.read_line(LINE_BYTES).await;
+        }
+        Ok(())
+    }
+
+    async fn read_greeting(&mut self) -> Result<(), Failure> {
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        match split_status(&line) {
+            Some((true, _)) => Ok(()),
+            Some((false, text)) => {
+                let words = self.trace().words(text);
+                let message = format!("the server greeted with -ERR: {words}");
+                Err(self.wire.fail(Fault::down(Reason::Closed, message)))
+            }
+            None => Err(self.wire.fail_protocol(&line)),
+        }
+    }
+
+    /// A server without CAPA is an old one; what it can do shows when it is asked.
+    async fn ask_capabilities(&mut self) -> Result<(), Failure> {
+        self.capabilities.clear();
+        self.wire.send("CAPA").await?;
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        match split_status(&line) {
+            Some((true, _)) => {}
+            Some((false, _)) => return Ok(()),
+            None => return Err(self.wire.fail_protocol(&line)),
+        }
+        for _ in 0..256 {
+            let line = self.wire.read_line(LINE_BYTES).await?;
+            if line == b"." {
+                return Ok(());
+            }
+            let words = String::from_utf8_lossy(&line);
+            self.capabilities
+                .push(words.split_ascii_whitespace().map(str::to_ascii_uppercase).collect());
+        }
+        Err(self
+            .wire
+            .fail(Fault::new(Reason::Protocol, "a list of capabilities that does not end")))
+    }
+
+    fn capability(&self, name: &str) -> Option<&[String]> {
+        self.capabilities
+            .iter()
+            .map(Vec::as_slice)
+            .find(|words| words.first().is_some_and(|word| word == name))
+    }
+
+    async fn start_tls(mut self, dialer: &Dialer) -> Result<Self, Failure> {
+        self.trace().enter(Stage::Tls);
+        if !self.capabilities.is_empty() && self.capability("STLS").is_none() {
+            let message = "the server does not offer STLS; set `tls: implicit` for a port with TLS \
+                           from the start, or `tls: none` to go without";
+            return Err(self.wire.fail(Fault::new(Reason::Tls, message)));
+        }
+        self.command("STLS").await.map_err(|failure| match failure.reason {
+            Reason::Rejected | Reason::Other => Failure { reason: Reason::Tls, ..failure },
+            _ => failure,
+        })?;
+        let mut pop3 = Self { wire: self.wire.start_tls(dialer).await?, ..self };
+        // What the server said before TLS could be anybody's word (RFC 2595 section 4).
+        pop3.ask_capabilities().await?;
+        Ok(pop3)
+    }
+
+    async fn log_in(&mut self, login: &Login) -> Result<(), Failure> {
+        let offers_plain = self
+            .capability("SASL")
+            .is_some_and(|words| words.iter().skip(1).any(|word| word == "PLAIN"));
+        let offers_user = self.capabilities.is_empty() || self.capability("USER").is_some();
+        let use_plain = match login.auth {
+            Auth::Auto => offers_plain,
+            Auth::Plain => true,
+            Auth::Login => false,
+        };
+        if if use_plain { !offers_plain } else { !offers_user } {
+            let message = "the server offers no login that fits on this connection; if it wants \
+                           TLS first, set `tls: starttls` or `tls: implicit`";
+            return Err(self.wire.fail(Fault::new(Reason::Auth, message)));
+        }
+        let outcome =
+            if use_plain { self.auth_plain(login).await } else { self.user_pass(login).await };
+        outcome.map_err(|failure| match failure.reason {
+            Reason::Rejected | Reason::Auth => Failure {
+                reason: Reason::Auth,
+                message: format!(
+                    "the login as {} was refused: {}",
+                    login.username, failure.message
+                ),
+                ..failure
+            },
+            _ => failure,
+        })
+    }
+
+    async fn auth_plain(&mut self, login: &Login) -> Result<(), Failure> {
+        let response =
+            BASE64_STANDARD.encode(format!("\0{}\0{}", login.username, login.password.expose()));
+        self.wire.send("AUTH PLAIN").await?;
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        if line.first() != Some(&b'+') || line.starts_with(b"+OK") {
+            return self.settle(&line);
+        }
+        self.wire.send_secret(&response, "<secret>").await?;
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        self.settle(&line)
+    }
+
+    async fn user_pass(&mut self, login: &Login) -> Result<(), Failure> {
+        self.command(&format!("USER {}", login.username)).await?;
+        let line = format!("PASS {}", login.password.expose());
+        self.wire.send_secret(&line, "PASS <secret>").await?;
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        self.settle(&line)
+    }
+
+    async fn command(&mut self, command: &str) -> Result<(), Failure> {
+        self.wire.send(command).await?;
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        self.settle(&line)
+    }
+
+    fn settle(&self, line: &[u8]) -> Result<(), Failure> {
+        match split_status(line) {
+            Some((true, _)) => Ok(()),
+            Some((false, text)) => {
+                let reason = match code(text) {
+                    Code::TryAgain => Reason::Busy,
+                    Code::Auth => Reason::Auth,
+                    Code::Permanent => Reason::Other,
+                    Code::None => Reason::Rejected,
+                };
+                let words = self.trace().words(line);
+                let message = format!("the server refused {}: {words}", self.wire.waiting_for());
+                Err(self.wire.fail(Fault::new(reason, message)))
+            }
+            None => Err(self.wire.fail_protocol(line)),
+        }
+    }
+}
+
+/// `+OK` or `-ERR`, and the text behind it.
+fn split_status(line: &[u8]) -> Option<(bool, &[u8])> {
+    let starts = |word: &[u8]| {
+        line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+            && line.get(word.len()).is_none_or(|next| *next == b' ' || *next == b'\t')
+    };
+    if starts(b"+OK") {
+        Some((true, line.get(3..).unwrap_or_default().trim_ascii()))
+    } else if starts(b"-ERR") {
+        Some((false, line.get(4..).unwrap_or_default().trim_ascii()))
+    } else {
+        None
+    }
+}
+
+fn code(text: &[u8]) -> Code {
+    let Some(inner) = text.strip_prefix(b"[") else { return Code::None };
+    let word = inner.split(|byte| *byte == b']').next().unwrap_or_default().to_ascii_uppercase();
+    match word.as_slice() {
+        b"IN-USE" | b"LOGIN-DELAY" | b"SYS/TEMP" => Code::TryAgain,
+        b"AUTH" => Code::Auth,
+        b"SYS/PERM" => Code::Permanent,
+        _ => Code::None,
+    }
+}
+
+/// `number id`
+fn parse_entry(line: &[u8]) -> Option<Entry> {
+    let line = line.trim_ascii();
+    let split = line.iter().position(|byte| *byte == b' ')?;
+    let (number, id) = line.split_at_checked(split)?;
+    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+    let id = id.trim_ascii();
+    (!id.is_empty()).then(|| Entry { number, id: id.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_a_word_of_its_own() {
+        assert_eq!(split_status(b"+OK ready"), Some((true, &b"ready"[..])));
+        assert_eq!(split_status(b"+ok"), Some((true, &b""[..])));
+        assert_eq!(split_status(b"-ERR [AUTH] no"), Some((false, &b"[AUTH] no"[..])));
+        assert_eq!(split_status(b"+OKAY"), None);
+        assert_eq!(split_status(b"* OK"), None);
+        assert_eq!(split_status(b""), None);
+    }
+
+    #[test]
+    fn codes_tell_a_wrong_password_from_a_busy_maildrop() {
+        assert_eq!(code(b"[in-use] locked"), Code::TryAgain);
+        assert_eq!(code(b"[SYS/TEMP] later"), Code::TryAgain);
+        assert_eq!(code(b"[LOGIN-DELAY] wait"), Code::TryAgain);
+        assert_eq!(code(b"[AUTH] no"), Code::Auth);
+        assert_eq!(code(b"invalid password [IN-USE]"), Code::None);
+    }
+
+    #[test]
+    fn a_listing_line_has_a_number_and_an_id() {
+        let id = b"0000002a5f".to_vec();
+        assert_eq!(parse_entry(b"7 0000002a5f"), Some(Entry { number: 7, id }));
+        for bad in ["", "7", "x y", "-1 a", "99999999999 a"] {
+            assert_eq!(parse_entry(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,486 @@
+//! Handing a mail over: the client side of SMTP (RFC 5321) with STARTTLS (RFC 3207) and AUTH
+//! (RFC 4954).
+//!
+//! The commands and the addresses are lettre's; the dialogue runs over our own [`Wire`], because
+//! lettre's connection has no deadline but for connecting, reads lines of any length, and lets what
+//! was injected before TLS stand as the answer to the EHLO after it. Replies are read here as well:
+//! lettre refuses bare codes and 8-bit text, both of which real servers send.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use lettre::Address;
+use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Starttls};
+use lettre::transport::smtp::extension::ClientId;
+use tokio::time::Instant;
+
+use super::trace::Trace;
+use super::wire::{Dialer, Wire};
+use super::{Failure, Fault, Reason, Stage};
+use crate::config::{Auth, Login, TlsMode};
+
+/// The longest reply line that is read; RFC 5321 section 4.5.3.1.5 allows 512.
+const LINE_BYTES: usize = 8192;
+/// The most lines of one reply.
+const REPLY_LINES: usize = 128;
+/// How long a server may think after the final dot; RFC 5321 section 4.5.3.2.6 asks for patience.
+const AFTER_DATA: Duration = Duration::from_secs(120);
+/// How long a farewell may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// A connection over which mails can be handed over.
+pub struct Smtp {
+    wire: Wire,
+}
+
+/// Why one mail was not accepted.
+#[derive(Debug)]
+pub enum NotAccepted {
+    /// The server said no; after [`Smtp::reset`] it may take another.
+    Refused(Failure),
+    /// The connection is of no more use, and the server cannot have the mail.
+    Broken(Failure),
+    /// The connection ended after the mail was handed over and before the reply: nobody knows.
+    Doubtful(Failure),
+}
+
+impl NotAccepted {
+    /// What went wrong.
+    pub fn failure(&self) -> &Failure {
+        match self {
+            NotAccepted::Refused(failure)
+            | NotAccepted::Broken(failure)
+            | NotAccepted::Doubtful(failure) => failure,
+        }
+    }
+}
+
+impl Smtp {
+    /// Connects, greets, protects the connection and logs in, as the dialer and the login say.
+    /// `name` is what EHLO says; without one it is the address literal of this side. The whole
+    /// dialogue ends at `end` at the latest.
+    ///
+    /// # Errors
+    /// The first step that fails, in its stage; no password is sent before the server's certificate
+    /// was accepted, unless the configuration says `tls: none`.
+    pub async fn open(
+        dialer: &Dialer,
+        login: Option<&Login>,
+        name: Option<&str>,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        let mut smtp = Self { wire: dialer.dial(trace, end).await? };
+        let greeting = smtp.read_reply().await?;
+        if greeting.code != 220 {
+            let down = matches!(greeting.code, 421 | 554);
+            return Err(smtp.refusal(&greeting, "the connection", down));
+        }
+        let name = smtp.client_name(name);
+        let mut features = smtp.greet(&name).await?;
+        if dialer.tls_mode() == TlsMode::StartTls {
+            (smtp, features) = smtp.start_tls(dialer, &features, &name).await?;
+        }
+        if let Some(login) = login {
+            smtp.wire.trace().enter(Stage::Auth);
+            if !smtp.wire.is_protected() && dialer.tls_mode() != TlsMode::None {
+                let message = "no password is sent over a connection without TLS";
+                return Err(smtp.wire.fail(Fault::new(Reason::Tls, message)));
+            }
+            smtp.authenticate(login, &features).await?;
+        }
+        Ok(smtp)
+    }
+
+    /// Hands over one mail. `content` has CRLF line ends; dots are stuffed here.
+    ///
+    /// # Errors
+    /// See [`NotAccepted`].
+    pub async fn hand_over(
+        &mut self,
+        from: &Address,
+        to: &Address,
+        content: &[u8],
+    ) -> Result<Reply, NotAccepted> {
+        self.wire.trace().enter(Stage::Envelope);
+        for (address, role) in [(from, "from"), (to, "to")] {
+            if !address.to_string().is_ascii() {
+                let message = format!("the address in `{role}` is not ASCII: {address}");
+                return Err(NotAccepted::Refused(
+                    self.wire.fail(Fault::new(Reason::Other, message)),
+                ));
+            }
+        }
+        let mail = Mail::new(Some(from.clone()), Vec::new()).to_string();
+        self.command(&mail, is_ok).await?;
+        let recipient = Rcpt::new(to.clone(), Vec::new()).to_string();
+        self.command(&recipient, is_ok).await?;
+        self.wire.trace().enter(Stage::Data);
+        self.command(&Data.to_string(), |code| code == 354).await?;
+        self.send_content(content).await
+    }
+
+    /// Makes ready for the next mail after one was refused.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal of RSET itself.
+    pub async fn reset(&mut self) -> Result<(), Failure> {
+        self.command(&Rset.to_string(), is_ok)
+            .await
+            .map(drop)
+            .map_err(|error| error.failure().clone())
+    }
+
+    /// Says goodbye. What comes of it does not matter: the mails are settled.
+    pub async fn quit(mut self) {
+        self.wire.trace().finish();
+        if self.wire.send(Quit.to_string().trim_end()).await.is_ok() {
+            self.wire.expect_reply_within(FAREWELL);
+            let _ = self.wire.read_line(LINE_BYTES).await;
+        }
+    }
+
+    fn client_name(&self, name: Option<&str>) -> ClientId {
+        match (name, self.wire.local_address()) {
+            (Some(name), _) => ClientId::Domain(name.to_owned()),
+            (None, Some(IpAddr::V4(address))) => ClientId::Ipv4(address),
+            (None, Some(IpAddr::V6(address))) => ClientId::Ipv6(address),
+            (None, None) => ClientId::Domain("localhost".to_owned()),
+        }
+    }
+
+    /// EHLO, or HELO for a server that does not know it (RFC 5321 section 3.2).
+    async fn greet(&mut self, name: &ClientId) -> Result<Features, Failure> {
+        let ehlo = Ehlo::new(name.clone()).to_string();
+        self.wire.send(ehlo.trim_end()).await?;
+        let reply = self.read_reply().await?;
+        if is_ok(reply.code) {
+            return Ok(Features(reply.lines));
+        }
+        if !(500..=504).contains(&reply.code) {
+            return Err(self.refusal(&reply, "EHLO", false));
+        }
+        self.wire.send(&format!("HELO {name}")).await?;
+        let reply = self.read_reply().await?;
+        if is_ok(reply.code) {
+            Ok(Features(Vec::new()))
+        } else {
+            Err(self.refusal(&reply, "HELO", false))
+        }
+    }
+
+    async fn start_tls(
+        mut self,
+        dialer: &Dialer,
+        features: &Features,
+        name: &ClientId,
+    ) -> Result<(Self, Features), Failure> {
+        self.wire.trace().enter(Stage::Tls);
+        if !features.has("STARTTLS") {
+            let message = "the server does not offer STARTTLS; set `tls: implicit` for a port with \
+                           TLS from the start, or `tls: none` to go without";
+            return Err(self.wire.fail(Fault::new(Reason::Tls, message)));
+        }
+        self.wire.send(Starttls.to_string().trim_end()).await?;
+        let reply = self.read_reply().await?;
+        if reply.code != 220 {
+            let message = format!("the server refused STARTTLS: {}", self.words(&reply));
+            let down = reply.is_going_down();
+            return Err(self.wire.fail(Fault { reason: Reason::Tls, down, message }));
+        }
+        let mut smtp = Self { wire: self.wire.start_tls(dialer).await? };
+        // What the server said before TLS could be anybody's word (RFC 3207 section 4.2).
+        let features = smtp.greet(name).await?;
+        Ok((smtp, features))
+    }
+
+    async fn authenticate(&mut self, login: &Login, features: &Features) -> Result<(), Failure> {
+        let offered = features.mechanisms();
+        let offers = |mechanism: &str| offered.iter().any(|name| name == mechanism);
+        let mechanism = match login.auth {
+            Auth::Auto => ["PLAIN", "LOGIN"].into_iter().find(|name| offers(name)),
+            Auth::Plain => Some("PLAIN").filter(|name| offers(name)),
+            Auth::Login => Some("LOGIN").filter(|name| offers(name)),
+        };
+        let reply = match mechanism {
+            Some("PLAIN") => self.auth_plain(login).await?,
+            Some(_) => self.auth_login(login).await?,
+            None if offered.is_empty() => {
+                let message = "the server offers no login (AUTH) on this connection; leave out \
+                               `username`, or use its submission port";
+                return Err(self.wire.fail(Fault::new(Reason::Auth, message)));
+            }
+            None => {
+                let offered = self.wire.trace().words(offered.join(" ").as_bytes());
+                let message = format!("the server offers no login that fits, only {offered}");
+                return Err(self.wire.fail(Fault::new(Reason::Auth, message)));
+            }
+        };
+        if reply.code == 235 {
+            return Ok(());
+        }
+        let message =
+            format!("the login as {} was refused: {}", login.username, self.words(&reply));
+        let reason = match reply.code {
+            500..=599 => Reason::Auth,
+            400..=499 => Reason::Deferred,
+            _ => Reason::Protocol,
+        };
+        Err(self.wire.fail(Fault { reason, down: reply.is_going_down(), message }))
+    }
+
+    /// SASL PLAIN (RFC 4616) with an initial response.
+    async fn auth_plain(&mut self, login: &Login) -> Result<Reply, Failure> {
+        let response =
+            BASE64_STANDARD.encode(format!("\0{}\0{}", login.username, login.password.expose()));
+        self.wire.send_secret(&format!("AUTH PLAIN {response}"), "AUTH PLAIN <secret>").await?;
+        let reply = self.read_reply().await?;
+        if reply.code != 334 {
+            return Ok(reply);
+        }
+        // A server that passes over the initial response asks for it.
+        self.wire.send_secret(&response, "<secret>").await?;
+        self.read_reply().await
+    }
+
+    /// The LOGIN mechanism: user name and password, whatever the server calls them when it asks.
+    async fn auth_login(&mut self, login: &Login) -> Result<Reply, Failure> {
+        self.wire.send("AUTH LOGIN").await?;
+        for answer in [login.username.as_str(), login.password.expose()] {
+            let reply = self.read_reply().await?;
+            if reply.code != 334 {
+                return Ok(reply);
+            }
+            self.wire.send_secret(&BASE64_STANDARD.encode(answer), "<secret>").await?;
+        }
+        self.read_reply().await
+    }
+
+    /// The content with its final dot. Up to the last line the server cannot have the mail; once
+    /// that is on its way, only a reply tells.
+    async fn send_content(&mut self, content: &[u8]) -> Result<Reply, NotAccepted> {
+        let shown = format!("the message ({} bytes)", content.len());
+        self.wire.send_bytes(&stuff_dots(content), &shown).await.map_err(NotAccepted::Broken)?;
+        self.wire.send(".").await.map_err(NotAccepted::Doubtful)?;
+        self.wire.expect_reply_within(AFTER_DATA);
+        let reply = self.read_reply().await.map_err(NotAccepted::Doubtful)?;
+        if is_ok(reply.code) {
+            return Ok(reply);
+        }
+        Err(NotAccepted::Refused(self.refusal(&reply, "the message", false)))
+    }
+
+    async fn command(
+        &mut self,
+        command: &str,
+        expected: impl Fn(u16) -> bool,
+    ) -> Result<Reply, NotAccepted> {
+        let line = command.trim_end();
+        self.wire.send(line).await.map_err(NotAccepted::Broken)?;
+        let reply = self.read_reply().await.map_err(NotAccepted::Broken)?;
+        if expected(reply.code) {
+            return Ok(reply);
+        }
+        let failure = self.refusal(&reply, line, false);
+        // 421 announces the end of the connection (RFC 5321 section 3.8).
+        Err(if reply.code == 421 || !(400..=599).contains(&reply.code) {
+            NotAccepted::Broken(failure)
+        } else {
+            NotAccepted::Refused(failure)
+        })
+    }
+
+    /// A reply of one or more lines (RFC 5321 section 4.2). A bare code without text is a reply.
+    async fn read_reply(&mut self) -> Result<Reply, Failure> {
+        let mut reply = Reply { code: 0, lines: Vec::new() };
+        while reply.lines.len() < REPLY_LINES {
+            let line = self.wire.read_line(LINE_BYTES).await?;
+            let Some((code, is_last, text)) = parse_reply_line(&line) else {
+                return Err(self.wire.fail_protocol(&line));
+            };
+            reply.code = code;
+            reply.lines.push(String::from_utf8_lossy(text).into_owned());
+            if is_last {
+                return Ok(reply);
+            }
+        }
+        let message = format!("a reply of more than {REPLY_LINES} lines");
+        Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
+    }
+
+    fn refusal(&self, reply: &Reply, what: &str, down: bool) -> Failure {
+        let message = format!("the server refused {what}: {}", self.words(reply));
+        let down = down || reply.is_going_down();
+        self.wire.fail(Fault { reason: reply.reason(), down, message })
+    }
+
+    fn words(&self, reply: &Reply) -> String {
+        self.wire.trace().words(reply.to_string().as_bytes())
+    }
+}
+
+/// A reply of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The three digits.
+    pub code: u16,
+    /// The text of each line.
+    pub lines: Vec<String>,
+}
+
+impl Reply {
+    /// The enhanced status code (RFC 3463) at the start of the text, as `(5, 2, 2)`.
+    pub fn enhanced(&self) -> Option<(u8, u16, u16)> {
+        let word = self.lines.first()?.split(' ').next()?;
+        let mut parts = word.split('.');
+        let code = (
+            parts.next()?.parse().ok().filter(|class| matches!(class, 2 | 4 | 5))?,
+            parts.next()?.parse().ok()?,
+            parts.next()?.parse().ok()?,
+        );
+        parts.next().is_none().then_some(code)
+    }
+
+    /// "System not accepting network messages": the service is about to go.
+    fn is_going_down(&self) -> bool {
+        self.code == 421 && self.enhanced() == Some((4, 3, 2))
+    }
+
+    fn reason(&self) -> Reason {
+        if self.code == 552 || matches!(self.enhanced(), Some((4 | 5, 2, 2))) {
+            return Reason::Quota;
+        }
+        match self.code {
+            400..=499 => Reason::Deferred,
+            500..=599 => Reason::Rejected,
+            _ => Reason::Protocol,
+        }
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.lines.join(" / "))
+    }
+}
+
+/// The lines of an EHLO reply; the first is the server's name.
+struct Features(Vec<String>);
+
+impl Features {
+    fn has(&self, keyword: &str) -> bool {
+        self.0.iter().skip(1).any(|line| {
+            line.split_ascii_whitespace()
+                .next()
+                .is_some_and(|word| word.eq_ignore_ascii_case(keyword))
+        })
+    }
+
+    /// The mechanisms of `AUTH`, also in the old spelling `AUTH=`.
+    fn mechanisms(&self) -> Vec<String> {
+        let mut mechanisms: Vec<String> = Vec::new();
+        for line in self.0.iter().skip(1) {
+            let mut words = line.split(|c: char| c.is_ascii_whitespace() || c == '=');
+            if words.next().is_some_and(|word| word.eq_ignore_ascii_case("AUTH")) {
+                mechanisms.extend(words.filter(|w| !w.is_empty()).map(str::to_ascii_uppercase));
+            }
+        }
+        mechanisms
+    }
+}
+
+fn is_ok(code: u16) -> bool {
+    (200..=299).contains(&code)
+}
+
+/// Code, whether this is the last line, and text.
+fn parse_reply_line(line: &[u8]) -> Option<(u16, bool, &[u8])> {
+    let (digits, rest) = line.split_at_checked(3)?;
+    let code = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    if !(200..=599).contains(&code) {
+        return None;
+    }
+    match rest.split_first() {
+        None => Some((code, true, rest)),
+        Some((b' ', text)) => Some((code, true, text)),
+        Some((b'-', text)) => Some((code, false, text)),
+        Some(_) => None,
+    }
+}
+
+/// Doubles a dot at the start of a line (RFC 5321 section 4.5.2) and ends the last line.
+fn stuff_dots(content: &[u8]) -> Vec<u8> {
+    let mut stuffed = Vec::with_capacity(content.len() + 16);
+    for line in content.split_inclusive(|byte| *byte == b'\n') {
+        if line.first() == Some(&b'.') {
+            stuffed.push(b'.');
+        }
+        stuffed.extend_from_slice(line);
+    }
+    if !stuffed.ends_with(b"\r\n") {
+        stuffed.extend_from_slice(b"\r\n");
+    }
+    stuffed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(line: &str) -> Reply {
+        let (code, _, text) = parse_reply_line(line.as_bytes()).unwrap();
+        Reply { code, lines: vec![String::from_utf8_lossy(text).into_owned()] }
+    }
+
+    #[test]
+    fn the_code_decides_the_reason_and_not_the_words() {
+        for (line, reason) in [
+            ("450 4.2.0 greylisted, mailbox full of joy", Reason::Deferred),
+            ("452 4.2.2 over quota", Reason::Quota),
+            ("452 too many recipients", Reason::Deferred),
+            ("552 5.2.2 full", Reason::Quota),
+            ("552 message too large or full", Reason::Quota),
+            ("550 5.7.1 greylist? no: rejected", Reason::Rejected),
+            ("550 5.2.2 full", Reason::Quota),
+            ("250 ok where it should not be", Reason::Protocol),
+        ] {
+            assert_eq!(reply(line).reason(), reason, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_421_with_4_3_2_says_that_the_service_goes_down() {
+        assert!(reply("421 4.3.2 shutting down").is_going_down());
+        assert!(!reply("421 4.7.0 too many errors").is_going_down());
+        assert!(!reply("451 4.3.2 later").is_going_down());
+    }
+
+    #[test]
+    fn reads_bare_codes_and_refuses_what_is_no_reply() {
+        assert_eq!(parse_reply_line(b"250"), Some((250, true, &b""[..])));
+        assert_eq!(parse_reply_line(b"250-SIZE"), Some((250, false, &b"SIZE"[..])));
+        for bad in ["", "25", "2x0 a", "HTTP/1.1 400", "250_x", "999 x", "+50 x"] {
+            assert_eq!(parse_reply_line(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn features_are_found_in_any_case_and_the_old_spelling() {
+        let features = Features(
+            ["starttls.example", "StartTls", "AUTH=LOGIN", "auth plain login"]
+                .map(String::from)
+                .into(),
+        );
+        assert!(features.has("STARTTLS"));
+        assert!(!features.has("STARTTLS.EXAMPLE"));
+        assert_eq!(features.mechanisms(), ["LOGIN", "PLAIN", "LOGIN"]);
+    }
+
+    #[test]
+    fn dots_are_stuffed_and_the_last_line_is_ended() {
+        assert_eq!(stuff_dots(b".a\r\nb.\r\n..\r\n"), b"..a\r\nb.\r\n...\r\n");
+        assert_eq!(stuff_dots(b"a"), b"a\r\n");
+    }
+}

@@ -1,0 +1,124 @@
+//! What a server says is data: made harmless before anybody looks at it.
+
+/// The most characters of one server line that are shown.
+pub const SHOWN_CHARS: usize = 500;
+
+/// Turns bytes of a server into text that can stand on a terminal, in a log and on a page: invalid
+/// UTF-8 is replaced, control and bidirectional characters are escaped, the line end is dropped, and
+/// what is longer than [`SHOWN_CHARS`] characters is cut.
+pub fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim_end_matches(['\r', '\n']);
+    let mut out = String::with_capacity(text.len().min(SHOWN_CHARS));
+    for (index, character) in text.chars().enumerate() {
+        if index == SHOWN_CHARS {
+            out.push('…');
+            break;
+        }
+        if is_unsafe(character) {
+            out.extend(character.escape_unicode());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// Control characters, and those that change the direction or the look of the text around them
+/// (Unicode Standard Annex 9, and the invisible formatting characters).
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Replaces secrets, in the forms in which a server may echo them.
+#[derive(Default, Clone)]
+pub struct Scrubber {
+    /// What must not be shown, longest first.
+    needles: Vec<String>,
+}
+
+impl Scrubber {
+    /// A scrubber for one login: the password, its base64, the base64 of the SASL PLAIN response,
+    /// and the password as an IMAP quoted string.
+    pub fn for_login(username: &str, password: &str) -> Self {
+        use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, Engine as _};
+        let plain = format!("\0{username}\0{password}");
+        let mut needles = vec![
+            password.to_owned(),
+            password.replace('\\', "\\\\").replace('"', "\\\""),
+            BASE64_STANDARD_NO_PAD.encode(password),
+            BASE64_STANDARD_NO_PAD.encode(&plain),
+            BASE64_STANDARD.encode(password),
+            BASE64_STANDARD.encode(&plain),
+        ];
+        // A line is shown escaped, so the password must be found in that form as well.
+        needles.push(shown(password.as_bytes()));
+        needles.retain(|needle| !needle.is_empty());
+        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
+        needles.dedup();
+        Self { needles }
+    }
+
+    /// The text with every secret replaced by `<secret>`.
+    pub fn scrub(&self, text: &str) -> String {
+        self.needles.iter().fold(text.to_owned(), |text, needle| {
+            if text.contains(needle.as_str()) {
+                text.replace(needle.as_str(), crate::config::Secret::SHOWN)
+            } else {
+                text
+            }
+        })
+    }
+}
+
+impl std::fmt::Debug for Scrubber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Scrubber({} needles)", self.needles.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_what_could_fool_a_reader() {
+        assert_eq!(shown(b"250 ok\x1b[31m\r\n"), "250 ok\\u{1b}[31m");
+        assert_eq!(shown("a\u{202e}b\u{200f}".as_bytes()), "a\\u{202e}b\\u{200f}");
+        assert_eq!(shown(b"caf\xe9"), "caf\u{fffd}");
+        assert_eq!(shown("Grüße".as_bytes()), "Grüße");
+    }
+
+    #[test]
+    fn cuts_what_is_too_long() {
+        let text = shown(&[b'x'; 10_000]);
+        assert_eq!(text.chars().count(), SHOWN_CHARS + 1);
+        assert!(text.ends_with('…'));
+    }
+
+    #[test]
+    fn scrubs_a_password_in_every_form_a_server_may_echo() {
+        let scrubber = Scrubber::for_login("sam", r#"p"a\ss"#);
+        for echoed in [
+            r#"bad p"a\ss"#,
+            r#"LOGIN sam "p\"a\\ss""#,
+            "cCJhXHNz",
+            "AHNhbQBwImFcc3M=",
+            "xAHNhbQBwImFcc3M",
+        ] {
+            let text = scrubber.scrub(echoed);
+            assert!(text.contains("<secret>"), "{echoed} became {text}");
+            for form in [r#"p"a\ss"#, r#"p\"a\\ss"#, "cCJhXHNz", "AHNhbQBwImFcc3M"] {
+                assert!(!text.contains(form), "{text} still shows {form}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_escaped_password_is_scrubbed_too() {
+        let scrubber = Scrubber::for_login("sam", "a\u{7}b");
+        assert_eq!(scrubber.scrub(&shown(b"you said a\x07b")), "you said <secret>");
+    }
+}

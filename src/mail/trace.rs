@@ -1,0 +1,258 @@
+//! What happened in a dialogue: its stages with their times, its transcript, the facts about TLS.
+//!
+//! A [`Trace`] is a handle: the dialogue writes, and whoever began it reads, also after the
+//! dialogue has failed and is gone.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use super::text::{Scrubber, shown};
+use super::{Failure, Fault, Stage};
+use crate::config::Login;
+use crate::net::tls::TlsFacts;
+
+/// The most bytes of transcript that one dialogue keeps; beyond it the oldest lines go.
+pub const TRANSCRIPT_BYTES: usize = 4096;
+
+/// A handle on the record of one dialogue.
+#[derive(Clone)]
+pub struct Trace(Arc<Mutex<Record>>);
+
+/// One thing that happened, for whoever watches a dialogue as it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A stage began.
+    Entered(Stage),
+    /// A stage ended well, after this time.
+    Left(Stage, Duration),
+    /// The client said this, secrets replaced.
+    Sent(String),
+    /// The server said this, made harmless.
+    Received(String),
+    /// Something worth knowing about the connection, as the address that was chosen.
+    Fact(String),
+}
+
+struct Record {
+    stage: Option<(Stage, Instant)>,
+    durations: Vec<(Stage, Duration)>,
+    transcript: Transcript,
+    scrubber: Scrubber,
+    tls: Option<TlsFacts>,
+    observer: Option<UnboundedSender<Event>>,
+}
+
+#[derive(Default)]
+struct Transcript {
+    lines: std::collections::VecDeque<String>,
+    bytes: usize,
+}
+
+impl Transcript {
+    fn push(&mut self, line: String) {
+        self.bytes += line.len();
+        self.lines.push_back(line);
+        while self.bytes > TRANSCRIPT_BYTES {
+            let Some(oldest) = self.lines.pop_front() else { break };
+            self.bytes -= oldest.len();
+        }
+    }
+}
+
+impl Trace {
+    /// A new record; the secrets of `login` will be scrubbed from everything in it.
+    pub fn new(login: Option<&Login>) -> Self {
+        Self::with_observer(login, None)
+    }
+
+    /// The same, with somebody who is told of each event as it happens.
+    pub fn with_observer(login: Option<&Login>, observer: Option<UnboundedSender<Event>>) -> Self {
+        let scrubber = login
+            .map(|login| Scrubber::for_login(&login.username, login.password.expose()))
+            .unwrap_or_default();
+        Self(Arc::new(Mutex::new(Record {
+            stage: None,
+            durations: Vec::new(),
+            transcript: Transcript::default(),
+            scrubber,
+            tls: None,
+            observer,
+        })))
+    }
+
+    /// Ends the stage that is under way, if any, and begins `stage`. A stage that is entered again
+    /// goes on counting.
+    pub fn enter(&self, stage: Stage) {
+        let mut record = self.record();
+        if record.stage.is_some_and(|(current, _)| current == stage) {
+            return;
+        }
+        record.close_stage();
+        record.stage = Some((stage, Instant::now()));
+        record.tell(Event::Entered(stage));
+    }
+
+    /// Ends the stage that is under way.
+    pub fn finish(&self) {
+        self.record().close_stage();
+    }
+
+    /// Notes what the client said; `line` must hold no secret.
+    pub fn sent(&self, line: &str) {
+        let mut record = self.record();
+        let line = record.scrubber.scrub(&shown(line.as_bytes()));
+        record.transcript.push(format!("> {line}"));
+        record.tell(Event::Sent(line));
+    }
+
+    /// Notes what the server said.
+    pub fn received(&self, line: &[u8]) {
+        let mut record = self.record();
+        let line = record.scrubber.scrub(&shown(line));
+        record.transcript.push(format!("< {line}"));
+        record.tell(Event::Received(line));
+    }
+
+    /// Notes something about the connection.
+    pub fn fact(&self, fact: String) {
+        let mut record = self.record();
+        record.transcript.push(format!("* {fact}"));
+        record.tell(Event::Fact(fact));
+    }
+
+    /// Notes what the TLS handshake showed.
+    pub fn tls(&self, facts: TlsFacts) {
+        self.fact(facts.to_string());
+        self.record().tls = Some(facts);
+    }
+
+    /// Turns a fault into the failure of the stage under way, and ends the stage.
+    pub fn failure(&self, fault: Fault) -> Failure {
+        let mut record = self.record();
+        let stage = record.stage.map_or(Stage::Dns, |(stage, _)| stage);
+        let message = record.scrubber.scrub(&fault.message);
+        record.note_duration();
+        record.transcript.push(format!("* {message}"));
+        Failure { stage, reason: fault.reason, down: fault.down, message }
+    }
+
+    /// The text of a server made fit to stand in a message.
+    pub fn words(&self, text: &[u8]) -> String {
+        self.record().scrubber.scrub(&shown(text))
+    }
+
+    /// The stages so far with their durations, the newest last; that under way is not among them.
+    pub fn durations(&self) -> Vec<(Stage, Duration)> {
+        self.record().durations.clone()
+    }
+
+    /// What the TLS handshake showed; `None` without one.
+    pub fn tls_facts(&self) -> Option<TlsFacts> {
+        self.record().tls.clone()
+    }
+
+    /// The newest lines of the dialogue: `>` the client's, `<` the server's, `*` remarks.
+    pub fn transcript(&self) -> String {
+        let record = self.record();
+        let mut text =
+            String::with_capacity(record.transcript.bytes + record.transcript.lines.len());
+        for line in &record.transcript.lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Forgets stages and transcript, for a session that goes on after it has been reported.
+    pub fn clear(&self) {
+        let mut record = self.record();
+        record.durations = Vec::new();
+        record.transcript = Transcript::default();
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        // A panic while the lock was held leaves at worst an incomplete transcript.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Trace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Trace")
+    }
+}
+
+impl Record {
+    fn close_stage(&mut self) {
+        if let Some((stage, duration)) = self.note_duration() {
+            self.tell(Event::Left(stage, duration));
+        }
+        self.stage = None;
+    }
+
+    fn note_duration(&mut self) -> Option<(Stage, Duration)> {
+        let (stage, since) = self.stage?;
+        let elapsed = since.elapsed();
+        match self.durations.iter_mut().find(|(known, _)| *known == stage) {
+            Some((_, duration)) => *duration += elapsed,
+            None => self.durations.push((stage, elapsed)),
+        }
+        Some((stage, elapsed))
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(observer) = &self.observer {
+            // An observer that has gone away is no concern of the dialogue.
+            let _ = observer.send(event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Auth, Secret};
+    use crate::mail::Reason;
+
+    fn login() -> Login {
+        Login { username: "sam".into(), password: Secret::new("hunter2".into()), auth: Auth::Auto }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_belongs_to_the_stage_under_way_and_its_time_is_kept() {
+        let trace = Trace::new(None);
+        trace.enter(Stage::Dns);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        trace.enter(Stage::Connect);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let failure = trace.failure(Fault::down(Reason::Refused, "refused"));
+        assert_eq!((failure.stage, failure.down), (Stage::Connect, true));
+        assert_eq!(
+            trace.durations(),
+            [(Stage::Dns, Duration::from_secs(1)), (Stage::Connect, Duration::from_secs(2))]
+        );
+    }
+
+    #[test]
+    fn a_secret_that_the_server_echoes_is_in_no_record() {
+        let trace = Trace::new(Some(&login()));
+        trace.received(b"535 bad password hunter2\r\n");
+        let failure = trace.failure(Fault::new(Reason::Auth, "server said hunter2"));
+        assert_eq!(failure.message, "server said <secret>");
+        assert_eq!(trace.transcript(), "< 535 bad password <secret>\n* server said <secret>\n");
+    }
+
+    #[test]
+    fn the_transcript_keeps_the_newest_lines_and_is_bounded() {
+        let trace = Trace::new(None);
+        for number in 0..10_000 {
+            trace.received(format!("line {number}").as_bytes());
+        }
+        let transcript = trace.transcript();
+        assert!(transcript.len() < TRANSCRIPT_BYTES + 500);
+        assert!(transcript.ends_with("< line 9999\n"));
+    }
+}

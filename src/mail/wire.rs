@@ -1,0 +1,343 @@
+//! Lines and literals over a connection: bounded, under a deadline, on the record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+
+use super::trace::Trace;
+use super::{Failure, Fault, Reason, Stage};
+use crate::config::{Endpoint, TlsMode};
+use crate::net::tls::{TlsClient, TlsClients};
+use crate::net::{self, Seconds, Stream};
+
+/// How much is read from the connection at once.
+const CHUNK: usize = 4096;
+
+/// A way to a server: where it is and how TLS is done with it. Made once for each side of a target.
+#[derive(Clone)]
+pub struct Dialer {
+    endpoint: Endpoint,
+    tls: Option<TlsClient>,
+}
+
+impl Dialer {
+    /// The way to `endpoint`; `clients` gives the TLS side of it.
+    ///
+    /// # Errors
+    /// What OpenSSL says of the files in the endpoint's TLS options.
+    pub fn new(
+        endpoint: &Endpoint,
+        clients: &TlsClients,
+    ) -> Result<Self, openssl::error::ErrorStack> {
+        let tls = match endpoint.tls {
+            TlsMode::None => None,
+            TlsMode::StartTls | TlsMode::Implicit => Some(clients.client(&endpoint.tls_options)?),
+        };
+        Ok(Self { endpoint: endpoint.clone(), tls })
+    }
+
+    /// How the connection is protected.
+    pub fn tls_mode(&self) -> TlsMode {
+        self.endpoint.tls
+    }
+
+    /// Resolves, connects, and with implicit TLS shakes hands; nothing is read yet. The whole
+    /// dialogue that follows ends at `end` at the latest.
+    ///
+    /// # Errors
+    /// The first step that fails, in its stage.
+    pub async fn dial(&self, trace: Trace, end: Instant) -> Result<Wire, Failure> {
+        let deadline = || end.min(Instant::now() + self.endpoint.timeout);
+        trace.enter(Stage::Dns);
+        let addresses =
+            net::resolve(&self.endpoint, deadline()).await.map_err(|fault| trace.failure(fault))?;
+        trace.enter(Stage::Connect);
+        let socket =
+            net::connect(&addresses, deadline()).await.map_err(|fault| trace.failure(fault))?;
+        if let Ok(peer) = socket.peer_addr() {
+            trace.fact(format!("connected to {peer}"));
+        }
+        let mut wire = Wire {
+            stream: Stream::Plain(socket),
+            input: Vec::new(),
+            consumed: 0,
+            timeout: self.endpoint.timeout,
+            deadline: end,
+            end,
+            heard: false,
+            waiting_for: "the connection".into(),
+            asked: Instant::now(),
+            trace,
+        };
+        if self.endpoint.tls == TlsMode::Implicit {
+            wire.trace.enter(Stage::Tls);
+            wire = wire.protect(self).await.map_err(|mut failure| {
+                // Closed or silent before the handshake ended: nobody is there.
+                failure.down = matches!(failure.reason, Reason::Closed | Reason::Timeout);
+                failure
+            })?;
+            wire.heard = true;
+        }
+        wire.trace.enter(Stage::Greeting);
+        wire.expect_reply_within(self.endpoint.timeout);
+        Ok(wire)
+    }
+}
+
+/// An open connection.
+pub struct Wire {
+    stream: Stream,
+    /// What was read; the first `consumed` bytes of it are done with.
+    input: Vec<u8>,
+    consumed: usize,
+    timeout: Duration,
+    /// When the reply that is waited for must be complete.
+    deadline: Instant,
+    /// When the whole dialogue must be over.
+    end: Instant,
+    /// Whether the server has said anything yet.
+    heard: bool,
+    waiting_for: Arc<str>,
+    /// Since when.
+    asked: Instant,
+    trace: Trace,
+}
+
+impl Wire {
+    /// The record of this dialogue.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// The command whose answer is read, secrets replaced.
+    pub fn waiting_for(&self) -> &str {
+        &self.waiting_for
+    }
+
+    /// Whether the connection is under TLS.
+    pub fn is_protected(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// This side's address, for an address literal.
+    pub fn local_address(&self) -> Option<std::net::IpAddr> {
+        self.stream.socket().local_addr().ok().map(|address| address.ip())
+    }
+
+    /// Moves the end of the whole dialogue, for a session that is held.
+    pub fn set_end(&mut self, end: Instant) {
+        self.end = end;
+    }
+
+    /// Allows the next reply this long, if the dialogue lasts that long.
+    pub fn expect_reply_within(&mut self, timeout: Duration) {
+        self.asked = Instant::now();
+        self.deadline = self.end.min(self.asked + timeout);
+    }
+
+    /// Sends one command line; `line` comes without its end and must hold no secret.
+    ///
+    /// # Errors
+    /// The connection's, in the stage under way.
+    pub async fn send(&mut self, line: &str) -> Result<(), Failure> {
+        self.send_secret(line, line).await
+    }
+
+    /// Sends one command line of which only `shown` may be seen.
+    ///
+    /// # Errors
+    /// The connection's, in the stage under way.
+    pub async fn send_secret(&mut self, line: &str, shown: &str) -> Result<(), Failure> {
+        let mut bytes = Vec::with_capacity(line.len() + 2);
+        bytes.extend_from_slice(line.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+        self.send_bytes(&bytes, shown).await
+    }
+
+    /// Sends bytes as they are; the transcript shows `shown` in their place.
+    ///
+    /// # Errors
+    /// The connection's, in the stage under way.
+    pub async fn send_bytes(&mut self, bytes: &[u8], shown: &str) -> Result<(), Failure> {
+        self.trace.sent(shown);
+        self.waiting_for = shown.split(' ').take(3).collect::<Vec<_>>().join(" ").into();
+        self.expect_reply_within(self.timeout);
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        match timeout_at(self.deadline, write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                let message = format!("the connection ended while sending {shown}: {error}");
+                Err(self.fail(Fault::new(net::io_reason(&error), message)))
+            }
+            Err(_) => {
+                let message = format!("the server took too long to take {shown}");
+                Err(self.fail(Fault::new(Reason::Timeout, message)))
+            }
+        }
+    }
+
+    /// The next line without its end (CRLF, or a bare LF as some servers write), noted in the
+    /// transcript.
+    ///
+    /// # Errors
+    /// [`Reason::Timeout`], [`Reason::Closed`], [`Reason::Protocol`] for a line of more than
+    /// `most` bytes.
+    pub async fn read_line(&mut self, most: usize) -> Result<Vec<u8>, Failure> {
+        let line = self.read_line_unseen(most).await?;
+        self.trace.received(&line);
+        Ok(line)
+    }
+
+    /// The same without a note, for what is no dialogue: headers, long listings. Cancelling it loses
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Wire::read_line`].
+    pub async fn read_line_unseen(&mut self, most: usize) -> Result<Vec<u8>, Failure> {
+        let mut searched = 0;
+        loop {
+            let pending = self.input.get(self.consumed..).unwrap_or_default();
+            let unsearched = pending.get(searched..).unwrap_or_default();
+            if let Some(found) = unsearched.iter().position(|byte| *byte == b'\n') {
+                let mut line = pending.get(..searched + found).unwrap_or_default().to_vec();
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
+                self.consume(searched + found + 1);
+                return Ok(line);
+            }
+            searched = pending.len();
+            if searched > most {
+                let message = format!("a line of more than {most} bytes");
+                return Err(self.fail(Fault::new(Reason::Protocol, message)));
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Exactly `count` bytes; the caller bounds `count`.
+    ///
+    /// # Errors
+    /// [`Reason::Timeout`], [`Reason::Closed`].
+    pub async fn read_exact(&mut self, count: usize) -> Result<Vec<u8>, Failure> {
+        while self.pending() < count {
+            self.fill().await?;
+        }
+        let bytes =
+            self.input.get(self.consumed..self.consumed + count).unwrap_or_default().to_vec();
+        self.consume(count);
+        Ok(bytes)
+    }
+
+    /// Waits until the server says something or `until` has come; `true` if it did. Cancelling it
+    /// loses nothing.
+    ///
+    /// # Errors
+    /// [`Reason::Closed`], or what else ended the connection.
+    pub async fn wait_for_input(&mut self, until: Instant) -> Result<bool, Failure> {
+        if self.pending() > 0 {
+            return Ok(true);
+        }
+        let end = self.end;
+        self.deadline = until.min(end);
+        match timeout_at(self.deadline, self.read_chunk()).await {
+            Ok(outcome) => outcome.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Turns the connection into a protected one, after the server agreed to it.
+    ///
+    /// # Errors
+    /// [`Reason::Protocol`] if the server sent anything after its agreement: it would be read as if
+    /// it had come under TLS (the STARTTLS response injection). Else the handshake's.
+    pub async fn start_tls(self, dialer: &Dialer) -> Result<Wire, Failure> {
+        if self.pending() > 0 {
+            let message = "the server sent more in the clear after it agreed to TLS; \
+                           somebody may be tampering with the connection";
+            return Err(self.fail(Fault::new(Reason::Protocol, message)));
+        }
+        self.protect(dialer).await
+    }
+
+    /// The failure of the stage under way.
+    pub fn fail(&self, fault: Fault) -> Failure {
+        self.trace.failure(fault)
+    }
+
+    /// The failure of a server that answers something else than the protocol says.
+    pub fn fail_protocol(&self, line: &[u8]) -> Failure {
+        let words = self.trace.words(line);
+        let message = format!("unexpected answer to {}: {words}", self.waiting_for);
+        self.fail(Fault::new(Reason::Protocol, message))
+    }
+
+    async fn protect(self, dialer: &Dialer) -> Result<Wire, Failure> {
+        let (Stream::Plain(socket), Some(tls)) = (self.stream, &dialer.tls) else {
+            let message = "TLS was asked for twice, or is not configured";
+            return Err(self.trace.failure(Fault::new(Reason::Tls, message)));
+        };
+        let deadline = self.end.min(Instant::now() + self.timeout);
+        let stream = tls
+            .handshake(&dialer.endpoint, socket, deadline, &self.trace)
+            .await
+            .map_err(|fault| self.trace.failure(fault))?;
+        Ok(Wire { stream: Stream::Tls(Box::new(stream)), ..self })
+    }
+
+    fn pending(&self) -> usize {
+        self.input.len().saturating_sub(self.consumed)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.consumed += count;
+        if self.consumed >= self.input.len() {
+            // A held session keeps no buffer between two replies.
+            self.input = Vec::new();
+            self.consumed = 0;
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), Failure> {
+        match timeout_at(self.deadline, self.read_chunk()).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let waited = Seconds(self.asked.elapsed());
+                let message = format!("no answer to {} within {waited}", self.waiting_for);
+                let fault = Fault { reason: Reason::Timeout, down: !self.heard, message };
+                Err(self.fail(fault))
+            }
+        }
+    }
+
+    async fn read_chunk(&mut self) -> Result<(), Failure> {
+        if self.consumed > 0 {
+            self.input.drain(..self.consumed);
+            self.consumed = 0;
+        }
+        self.stream.acknowledge_at_once();
+        self.input.reserve(CHUNK);
+        match self.stream.read_buf(&mut self.input).await {
+            Ok(0) => {
+                let message =
+                    format!("the server closed the connection in answer to {}", self.waiting_for);
+                Err(self.fail(Fault { reason: Reason::Closed, down: !self.heard, message }))
+            }
+            Ok(_) => {
+                self.heard = true;
+                Ok(())
+            }
+            Err(error) => {
+                let message =
+                    format!("the connection broke in answer to {}: {error}", self.waiting_for);
+                let fault = Fault { reason: net::io_reason(&error), down: !self.heard, message };
+                Err(self.fail(fault))
+            }
+        }
+    }
+}

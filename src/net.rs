@@ -1,0 +1,187 @@
+//! Opening connections: resolve, TCP, TLS, each under a deadline. The only place that connects.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_openssl::SslStream;
+
+use crate::config::{Endpoint, IpFamily};
+use crate::mail::{Fault, Reason};
+
+pub mod tls;
+
+/// The addresses of an endpoint, in the order in which they are tried; never empty.
+///
+/// # Errors
+/// [`Reason::Dns`] if there is none, [`Reason::Timeout`] after the deadline; both mean *down*.
+pub async fn resolve(endpoint: &Endpoint, deadline: Instant) -> Result<Vec<SocketAddr>, Fault> {
+    let host = endpoint.host.as_str();
+    let lookup = tokio::net::lookup_host((host, endpoint.port));
+    let found = match timeout_at(deadline, lookup).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            return Err(Fault::down(Reason::Dns, format!("cannot resolve {host}: {error}")));
+        }
+        Err(_) => {
+            return Err(Fault::down(Reason::Timeout, format!("resolving {host} took too long")));
+        }
+    };
+    let addresses: Vec<SocketAddr> =
+        found.filter(|address| fits(address.ip(), endpoint.ip_family)).collect();
+    if addresses.is_empty() {
+        let family = match endpoint.ip_family {
+            IpFamily::Any => "",
+            IpFamily::V4 => " IPv4",
+            IpFamily::V6 => " IPv6",
+        };
+        return Err(Fault::down(Reason::Dns, format!("{host} has no{family} address")));
+    }
+    Ok(addresses)
+}
+
+fn fits(address: IpAddr, family: IpFamily) -> bool {
+    match family {
+        IpFamily::Any => true,
+        IpFamily::V4 => address.is_ipv4(),
+        IpFamily::V6 => address.is_ipv6(),
+    }
+}
+
+/// Connects to the first address that answers. Each address gets an equal share of the time that is
+/// left, so that a dead one does not use up all of it.
+///
+/// # Errors
+/// That of the last address; it always means *down*.
+pub async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, Fault> {
+    let mut fault = Fault::down(Reason::Dns, "no address to connect to");
+    for (index, address) in addresses.iter().enumerate() {
+        let rest = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(Instant::now()) / rest;
+        match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Commands are short and each waits for its reply.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => fault = connect_fault(*address, &error),
+            Err(_) => {
+                let message = format!("no answer from {address} within {}", Seconds(share));
+                fault = Fault::down(Reason::Timeout, message);
+            }
+        }
+    }
+    Err(fault)
+}
+
+fn connect_fault(address: SocketAddr, error: &io::Error) -> Fault {
+    let reason = match error.kind() {
+        io::ErrorKind::ConnectionRefused => Reason::Refused,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Reason::Unreachable,
+        io::ErrorKind::TimedOut => Reason::Timeout,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Reason::Closed,
+        _ => Reason::Other,
+    };
+    Fault::down(reason, format!("cannot connect to {address}: {error}"))
+}
+
+/// The reason of a read or write that failed.
+pub fn io_reason(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => Reason::Closed,
+        io::ErrorKind::TimedOut => Reason::Timeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Reason::Unreachable,
+        // A TLS alert or a broken record arrives wrapped.
+        _ if error.get_ref().is_some_and(|inner| inner.is::<openssl::ssl::Error>()) => Reason::Tls,
+        _ => Reason::Other,
+    }
+}
+
+/// A connection, protected or not.
+pub enum Stream {
+    /// In the clear.
+    Plain(TcpStream),
+    /// Under TLS.
+    Tls(Box<SslStream<TcpStream>>),
+}
+
+impl Stream {
+    /// The socket below.
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.get_ref(),
+        }
+    }
+
+    /// Has the kernel acknowledge at once what the server sends next. After a TLS 1.3 handshake the
+    /// server's session ticket is under way, and its first reply waits (Nagle) until the client has
+    /// acknowledged it: 40 ms of delayed ACK that would be measured as the server's own.
+    pub fn acknowledge_at_once(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = self.socket().set_quickack(true);
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+/// A duration as people write it: `30 s`, `0.25 s`.
+pub struct Seconds(pub Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        if seconds >= 10.0 || seconds.fract() == 0.0 {
+            write!(f, "{seconds:.0} s")
+        } else {
+            write!(f, "{seconds:.2} s")
+        }
+    }
+}

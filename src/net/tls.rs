@@ -1,0 +1,249 @@
+//! The one TLS policy: what is trusted, what is refused, and what is told about it.
+//!
+//! A handshake is always completed if the peers can agree at all, so that the certificate that made
+//! it fail can be read; a certificate that does not hold is then refused here, before a single
+//! byte of the dialogue, and so before any credential, is sent.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::error::ErrorStack;
+use openssl::pkey::PKey;
+use openssl::ssl::{
+    ErrorCode, SslConnector, SslMethod, SslOptions, SslRef, SslVerifyMode, SslVersion,
+};
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::{X509, X509VerifyResult};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_openssl::SslStream;
+
+use super::io_reason;
+use crate::config::{Endpoint, TlsOptions, TlsVersion};
+use crate::mail::trace::Trace;
+use crate::mail::{Fault, Reason};
+
+/// What a handshake showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The protocol version as OpenSSL names it, as `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite, as `TLS_AES_256_GCM_SHA384`.
+    pub cipher: String,
+    /// When the server's certificate ends, in seconds since 1970.
+    pub leaf_not_after: i64,
+    /// The earliest end in the chain that the server sent.
+    pub chain_not_after: i64,
+}
+
+impl fmt::Display for TlsFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}, certificate valid until ", self.version, self.cipher)?;
+        match u64::try_from(self.leaf_not_after) {
+            Ok(seconds) => {
+                let end = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+                write!(f, "{}", humantime::format_rfc3339_seconds(end))
+            }
+            Err(_) => f.write_str("before 1970"),
+        }
+    }
+}
+
+/// A client side of TLS, ready to shake hands; a clone shares the trusted authorities.
+#[derive(Clone)]
+pub struct TlsClient {
+    connector: SslConnector,
+    server_name: Option<String>,
+    verify: bool,
+}
+
+/// The clients in use, one for each set of options: the system's authorities are read once, not at
+/// each connection.
+#[derive(Default)]
+pub struct TlsClients(Mutex<HashMap<TlsOptions, TlsClient>>);
+
+impl TlsClients {
+    /// The client for these options.
+    ///
+    /// # Errors
+    /// What OpenSSL says of the options' files.
+    pub fn client(&self, options: &TlsOptions) -> Result<TlsClient, ErrorStack> {
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(options) {
+            return Ok(client.clone());
+        }
+        let client = TlsClient::new(options)?;
+        clients.insert(options.clone(), client.clone());
+        Ok(client)
+    }
+
+    /// Drops the clients whose options are not among `used`.
+    pub fn keep_only<'a>(&self, used: impl Iterator<Item = &'a TlsOptions>) {
+        let used: std::collections::HashSet<&TlsOptions> = used.collect();
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|options, _| used.contains(options));
+    }
+}
+
+impl TlsClient {
+    /// Builds the client: versions, authorities, own certificate.
+    ///
+    /// # Errors
+    /// What OpenSSL says of the options' files.
+    pub fn new(options: &TlsOptions) -> Result<Self, ErrorStack> {
+        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+        builder.set_min_proto_version(Some(match options.min_version {
+            TlsVersion::Tls10 => SslVersion::TLS1,
+            TlsVersion::Tls11 => SslVersion::TLS1_1,
+            TlsVersion::Tls12 => SslVersion::TLS1_2,
+            TlsVersion::Tls13 => SslVersion::TLS1_3,
+        }))?;
+        if options.min_version < TlsVersion::Tls12 {
+            // OpenSSL 3 speaks the old versions at security level 0 only.
+            builder.set_cipher_list("DEFAULT:@SECLEVEL=0")?;
+        }
+        // Many mail servers end the connection without a TLS close; that is an end of file.
+        builder.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
+        if let Some(ca_file) = &options.ca_file {
+            let mut store = X509StoreBuilder::new()?;
+            for certificate in X509::stack_from_pem(&ca_file.pem)? {
+                store.add_cert(certificate)?;
+            }
+            builder.set_cert_store(store.build());
+        }
+        if let Some(identity) = &options.identity {
+            let mut chain = X509::stack_from_pem(&identity.cert_file.pem)?.into_iter();
+            if let Some(leaf) = chain.next() {
+                builder.set_certificate(&leaf)?;
+            }
+            for issuer in chain {
+                builder.add_extra_chain_cert(issuer)?;
+            }
+            builder.set_private_key(&*PKey::private_key_from_pem(&identity.key_file.pem)?)?;
+        }
+        Ok(Self {
+            connector: builder.build(),
+            server_name: options.server_name.clone(),
+            verify: !options.insecure_skip_verify,
+        })
+    }
+
+    /// Shakes hands over `socket` with the server of `endpoint`.
+    ///
+    /// # Errors
+    /// [`Reason::Timeout`] and [`Reason::Closed`] where the server is silent or leaves; one of the
+    /// three `Certificate…` reasons where its certificate does not hold; [`Reason::Tls`] for
+    /// everything else. `down` is the caller's to decide.
+    pub async fn handshake(
+        &self,
+        endpoint: &Endpoint,
+        socket: TcpStream,
+        deadline: Instant,
+        trace: &Trace,
+    ) -> Result<SslStream<TcpStream>, Fault> {
+        let name = self.server_name.as_deref().unwrap_or(&endpoint.host);
+        let problems: Arc<Mutex<Vec<X509VerifyResult>>> = Arc::default();
+        let mut stream = self
+            .prepare(name, socket, Arc::clone(&problems))
+            .map_err(|error| Fault::new(Reason::Tls, format!("cannot begin TLS: {error}")))?;
+        match timeout_at(deadline, std::pin::Pin::new(&mut stream).connect()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(handshake_fault(&error)),
+            Err(_) => return Err(Fault::new(Reason::Timeout, "the TLS handshake took too long")),
+        }
+        if let Some(facts) = facts(stream.ssl()) {
+            trace.tls(facts);
+        }
+        let problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
+        match worst(&problems) {
+            Some((reason, words)) if self.verify => {
+                let message = format!("the certificate of {name} is refused: {words}");
+                Err(Fault::new(reason, message))
+            }
+            _ => Ok(stream),
+        }
+    }
+
+    fn prepare(
+        &self,
+        name: &str,
+        socket: TcpStream,
+        problems: Arc<Mutex<Vec<X509VerifyResult>>>,
+    ) -> Result<SslStream<TcpStream>, ErrorStack> {
+        let mut ssl = self.connector.configure()?.into_ssl(name)?;
+        ssl.set_verify_callback(SslVerifyMode::PEER, move |holds, context| {
+            if !holds {
+                problems.lock().unwrap_or_else(PoisonError::into_inner).push(context.error());
+            }
+            true
+        });
+        SslStream::new(ssl, socket)
+    }
+}
+
+/// What OpenSSL says of a handshake that ended early.
+fn handshake_fault(error: &openssl::ssl::Error) -> Fault {
+    /// `SSL_R_UNEXPECTED_EOF_WHILE_READING` of OpenSSL 3: the peer left without a TLS alert.
+    const UNEXPECTED_EOF: i32 = 294;
+    if let Some(io) = error.io_error() {
+        let reason = io_reason(io);
+        return Fault::new(reason, format!("the connection ended during the TLS handshake: {io}"));
+    }
+    let reasons = || error.ssl_error().into_iter().flat_map(ErrorStack::errors);
+    let left = matches!(error.code(), ErrorCode::SYSCALL | ErrorCode::ZERO_RETURN)
+        || reasons().any(|entry| entry.reason_code() == UNEXPECTED_EOF);
+    if left {
+        return Fault::new(
+            Reason::Closed,
+            "the server closed the connection during the TLS handshake",
+        );
+    }
+    let words: Vec<&str> = reasons().filter_map(openssl::error::Error::reason).collect();
+    let words = if words.is_empty() { "no reason given".to_owned() } else { words.join(", ") };
+    Fault::new(Reason::Tls, format!("the TLS handshake failed: {words}"))
+}
+
+/// The problem that counts if there are several: what an untrusted certificate says of its time and
+/// its name means nothing.
+fn worst(problems: &[X509VerifyResult]) -> Option<(Reason, String)> {
+    let reason = |problem: &X509VerifyResult| match problem.as_raw() {
+        // X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+        9 | 10 => Reason::CertificateExpired,
+        // X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+        62 | 64 => Reason::CertificateName,
+        _ => Reason::CertificateUntrusted,
+    };
+    let rank = |problem: &X509VerifyResult| match reason(problem) {
+        Reason::CertificateUntrusted => 0,
+        Reason::CertificateExpired => 1,
+        _ => 2,
+    };
+    let problem = problems.iter().min_by_key(|problem| rank(problem))?;
+    Some((reason(problem), problem.error_string().to_owned()))
+}
+
+fn facts(ssl: &SslRef) -> Option<TlsFacts> {
+    let leaf_not_after = seconds(ssl.peer_certificate()?.not_after())?;
+    let chain_not_after = ssl
+        .peer_cert_chain()
+        .into_iter()
+        .flatten()
+        .filter_map(|certificate| seconds(certificate.not_after()))
+        .min()
+        .unwrap_or(leaf_not_after);
+    Some(TlsFacts {
+        version: ssl.version_str(),
+        cipher: ssl.current_cipher().map_or_else(String::new, |cipher| cipher.name().to_owned()),
+        leaf_not_after,
+        chain_not_after,
+    })
+}
+
+/// Seconds since 1970.
+fn seconds(time: &Asn1TimeRef) -> Option<i64> {
+    let epoch = Asn1Time::from_unix(0).ok()?;
+    let difference = epoch.diff(time).ok()?;
+    Some(i64::from(difference.days) * 86_400 + i64::from(difference.secs))
+}
