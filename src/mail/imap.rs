@@ -43,8 +43,8 @@ pub struct Imap {
     capabilities: BTreeSet<String>,
     /// The number of messages in the selected folder, as last told.
     exists: u32,
-    /// Whether mail has come since the last look.
-    has_news: bool,
+    /// When the server told of mail that was not fetched yet.
+    news: Option<Instant>,
     /// Whether an IDLE is under way, and its tag.
     idle: Option<String>,
 }
@@ -85,7 +85,7 @@ impl Imap {
             commands: 0,
             capabilities: BTreeSet::new(),
             exists: 0,
-            has_news: false,
+            news: None,
             idle: None,
         };
         let is_logged_in = imap.read_greeting().await?;
@@ -158,19 +158,19 @@ impl Imap {
                 selected.uid_next = Some(value);
             }
         }
-        self.has_news = false;
+        self.news = None;
         Ok(selected)
     }
 
-    /// Gives the server the occasion to tell of new mail; `true` if mail has come since the last
-    /// [`Imap::select`] or [`Imap::fetch_from`].
+    /// Gives the server the occasion to tell of new mail; the time at which it told of mail that
+    /// came since the last [`Imap::select`] or [`Imap::fetch_from`], if it did.
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn has_news(&mut self) -> Result<bool, Failure> {
+    pub async fn news(&mut self) -> Result<Option<Instant>, Failure> {
         self.trace().enter(Stage::Fetch);
         self.command("NOOP").await?;
-        Ok(self.has_news)
+        Ok(self.news)
     }
 
     /// The headers of the mails from `uid` on. Leaves every flag as it is.
@@ -189,7 +189,7 @@ impl Imap {
     pub async fn fetch(&mut self, uids: &str) -> Result<Vec<Fetched>, Failure> {
         self.trace().enter(Stage::Fetch);
         let items = format!("(UID INTERNALDATE BODY.PEEK[HEADER.FIELDS ({HEADER_FIELDS})])");
-        self.has_news = false;
+        self.news = None;
         let answer = self.command(&format!("UID FETCH {uids} {items}")).await?;
         let fetched = answer.untagged.into_iter().filter_map(|untagged| match untagged {
             Untagged::Fetch(fetched) if fetched.uid.is_some() => Some(fetched),
@@ -226,18 +226,22 @@ impl Imap {
         Ok(())
     }
 
-    /// Waits in IDLE until the server tells of new mail (`true`), or `until` has come or
-    /// `interrupt` is notified (`false`). The session is usable afterwards.
+    /// Waits in IDLE until the server tells of new mail (the time at which it did), or `until` has
+    /// come or `interrupt` is notified (`None`). The session is usable afterwards.
     ///
     /// # Errors
     /// The connection's, or a refusal; a server that refuses IDLE is not asked again.
-    pub async fn idle(&mut self, until: Instant, interrupt: &Notify) -> Result<bool, Failure> {
+    pub async fn idle(
+        &mut self,
+        until: Instant,
+        interrupt: &Notify,
+    ) -> Result<Option<Instant>, Failure> {
         self.trace().enter(Stage::Fetch);
         if !self.begin_idle().await? {
             self.capabilities.remove("IDLE");
-            return Ok(false);
+            return Ok(self.news);
         }
-        while !self.has_news {
+        while self.news.is_none() {
             let has_input = tokio::select! {
                 outcome = self.wire.wait_for_input(until) => outcome?,
                 () = interrupt.notified() => false,
@@ -250,7 +254,7 @@ impl Imap {
             self.take_untagged(&response)?;
         }
         self.end_idle().await?;
-        Ok(self.has_news)
+        Ok(self.news)
     }
 
     /// Says goodbye. What comes of it does not matter.
@@ -505,7 +509,9 @@ impl Imap {
     fn take_untagged(&mut self, response: &Response) -> Result<Option<Untagged>, Failure> {
         match response.untagged() {
             Untagged::Exists(count) => {
-                self.has_news |= count > self.exists;
+                if count > self.exists {
+                    self.news.get_or_insert_with(Instant::now);
+                }
                 self.exists = count;
                 Ok(None)
             }

@@ -1,0 +1,8 @@
+//! One monitored target: its account, and the loop that sends its test mails.
+//!
+//! [`ledger`] is the pure account of the mails, [`account`] guards it and gives its events to the
+//! loops, [`message`] makes a test mail and knows it again, [`send`] is the send loop.
+
+pub mod account;
+pub mod ledger;
+pub mod message;

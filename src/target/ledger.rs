@@ -1,0 +1,654 @@
+//! The account of one target's mails. Pure: events and the time go in, a [`Snapshot`] and the next
+//! look go out; no I/O, no clock, no metric.
+//!
+//! Every mail is in exactly one place: *sending*, then *refused*, *doubtful* or *accepted*; accepted
+//! mails are *outstanding*, then *received* or *lost*. Over the life of the account
+//! accepted = outstanding + received + lost + those that left with a passive outage.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::message::Token;
+use crate::config::Target;
+use crate::mail::{Failure, Reason, Side, Stage};
+use crate::net::tls::TlsFacts;
+pub use pacing::LookStyle;
+use pacing::Pacing;
+
+mod pacing;
+
+/// How many ended mails are remembered at most, so that one that turns up again is known.
+const REMEMBERED: usize = 10_000;
+
+/// A point in time, on both clocks: delays come from the monotonic one, dates from the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The monotonic clock.
+    pub instant: Instant,
+    /// The wall clock, which may be set.
+    pub wall: SystemTime,
+}
+
+/// What of a target's configuration the account goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The test period.
+    pub interval: Duration,
+    /// The age at which an accepted mail is late.
+    pub late_after: Duration,
+    /// The age at which it is lost.
+    pub lost_after: Duration,
+    /// The most mails that are outstanding at one time.
+    pub max_outstanding: usize,
+    /// While a side is down, nothing is measured.
+    pub passive: bool,
+}
+
+impl From<&Target> for Rules {
+    fn from(target: &Target) -> Self {
+        Self {
+            interval: target.interval,
+            late_after: target.late_after,
+            lost_after: target.lost_after,
+            max_outstanding: target.max_outstanding,
+            passive: target.passive,
+        }
+    }
+}
+
+/// Where a mail was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FoundIn {
+    /// The inbox, or a POP3 maildrop.
+    Inbox,
+    /// The folder for junk.
+    Junk,
+    /// Another folder.
+    Other,
+}
+
+/// A mail of ours was seen in the mailbox.
+#[derive(Debug, Clone, Copy)]
+pub struct Sighting {
+    /// Where.
+    pub folder: FoundIn,
+    /// When the server's reply that first showed it was read.
+    pub shown_at: Instant,
+    /// The last look before, which did not show it; `None` if there was none.
+    pub previous_look: Option<Instant>,
+}
+
+/// What a sighting means; in all cases but the last the mail is to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has arrived, after this time since its transmission began.
+    Received(Duration),
+    /// It has arrived before the sending server said that it accepted it.
+    Early,
+    /// A doubtful or lost mail has turned up after all.
+    Returned,
+    /// Another copy of a mail that has been received.
+    Duplicate,
+    /// It left the account with a passive outage, uncounted.
+    Left,
+    /// Not in this account.
+    Unknown,
+}
+
+/// What one attempt on a side came to.
+#[derive(Debug, Clone, Default)]
+pub struct Attempt {
+    /// What went wrong; empty if nothing did.
+    pub failures: Vec<Failure>,
+    /// The stages with their times.
+    pub stages: Vec<(Stage, Duration)>,
+    /// What the TLS handshake showed.
+    pub tls: Option<TlsFacts>,
+}
+
+/// A value that may not be there.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Reading<T> {
+    /// Never measured.
+    #[default]
+    Unmeasured,
+    /// The target is passive and down.
+    NotApplicable,
+    /// Measured.
+    Is(T),
+}
+
+impl<T> Reading<T> {
+    /// The value, if there is one.
+    pub fn value(self) -> Option<T> {
+        match self {
+            Reading::Is(value) => Some(value),
+            Reading::Unmeasured | Reading::NotApplicable => None,
+        }
+    }
+}
+
+/// The counters of an account, from 0 at its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Test mails tried: accepted, refused and doubtful.
+    pub probes: u64,
+    /// Accepted by the SMTP server.
+    pub accepted: u64,
+    /// Handed over without a reply.
+    pub doubtful: u64,
+    /// Seen in the mailbox, late ones included.
+    pub received: u64,
+    /// Not seen `late_after` after they were accepted.
+    pub late: u64,
+    /// Not seen `lost_after` after they were accepted.
+    pub lost: u64,
+    /// Doubtful or lost, and seen after all.
+    pub returned: u64,
+    /// Further copies of received mails.
+    pub duplicate: u64,
+    /// Accepted, and left with a passive outage.
+    pub left: u64,
+    /// Received, by folder: inbox, junk, other.
+    pub found: [u64; 3],
+    /// Checks of the mailbox.
+    pub checks: u64,
+    /// Checks that failed.
+    pub check_failures: u64,
+    /// Periods that began while the one before was still sending.
+    pub periods_skipped: u64,
+}
+
+/// The state of one side.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SideState {
+    /// Whether the service answers at all; the opposite of *down*. `None` before the first attempt.
+    pub up: Option<bool>,
+    /// Attempts in a row that failed.
+    pub consecutive_failures: Reading<u32>,
+    /// Failures by reason; a reason is its own index.
+    pub by_reason: [u64; 16],
+    /// Failures by stage; a stage is its own index.
+    pub by_stage: [u64; 10],
+    /// Attempts while passive and down.
+    pub not_applicable: u64,
+    /// The newest attempt.
+    pub last_attempt: Option<SystemTime>,
+    /// The newest attempt that succeeded.
+    pub last_success: Option<SystemTime>,
+    /// The stages of the newest attempt.
+    pub stages: Vec<(Stage, Duration)>,
+    /// What the newest TLS handshake showed.
+    pub tls: Option<TlsFacts>,
+    /// The newest failure, and when it happened.
+    pub last_failure: Option<(SystemTime, Failure)>,
+}
+
+impl SideState {
+    /// How often this reason occurred.
+    pub fn failures_for(&self, reason: Reason) -> u64 {
+        self.by_reason.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// How often this stage failed.
+    pub fn failures_in(&self, stage: Stage) -> u64 {
+        self.by_stage.get(stage as usize).copied().unwrap_or(0)
+    }
+
+    fn is_not_applicable(&self) -> bool {
+        self.consecutive_failures == Reading::NotApplicable
+    }
+
+    fn count(&mut self, failure: &Failure, now: Moment) {
+        if let Some(count) = self.by_reason.get_mut(failure.reason as usize) {
+            *count += 1;
+        }
+        if let Some(count) = self.by_stage.get_mut(failure.stage as usize) {
+            *count += 1;
+        }
+        self.last_failure = Some((now.wall, failure.clone()));
+    }
+}
+
+/// Round trips by size.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Histogram {
+    /// How many fell into each bucket; the last has no upper bound.
+    pub counts: [u64; 11],
+    /// Their sum.
+    pub sum: Duration,
+}
+
+impl Histogram {
+    /// The upper bounds of the buckets, in seconds.
+    pub const BOUNDS_SECONDS: [f64; 10] =
+        [0.1, 0.5, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0];
+
+    fn observe(&mut self, value: Duration) {
+        let seconds = value.as_secs_f64();
+        let bucket = Self::BOUNDS_SECONDS.iter().take_while(|bound| seconds > **bound).count();
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+        }
+        self.sum += value;
+    }
+}
+
+/// Everything that is known of a target at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// The share of the newest period's mails that the SMTP server accepted, from 0 to 1.
+    pub send_ability: Reading<f64>,
+    /// Whether the newest check read the mailbox.
+    pub receive_ability: Reading<bool>,
+    /// Mails accepted and not yet seen.
+    pub outstanding: Reading<usize>,
+    /// The mean delay of the mails received lately.
+    pub roundtrip: Reading<Duration>,
+    /// The time from acceptance to arrival of the newest mail that arrived.
+    pub delivery: Option<Duration>,
+    /// When the oldest outstanding mail was accepted.
+    pub oldest_outstanding: Option<SystemTime>,
+    /// The round trips.
+    pub roundtrips: Histogram,
+    /// The counters.
+    pub totals: Totals,
+    /// The send side.
+    pub send: SideState,
+    /// The receive side.
+    pub receive: SideState,
+    /// The test period.
+    pub interval: Duration,
+}
+
+/// The account; see the module.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    rules: Rules,
+    sending: BTreeMap<Token, Sending>,
+    /// In the order of acceptance.
+    outstanding: VecDeque<Outstanding>,
+    /// Mails whose wait is over, oldest first.
+    ended: VecDeque<Ended>,
+    totals: Totals,
+    roundtrips: Histogram,
+    period: Period,
+    previous_period: Period,
+    send_ability: Reading<f64>,
+    receive_ability: Reading<bool>,
+    send: SideState,
+    receive: SideState,
+    delivery: Option<Duration>,
+    pacing: Pacing,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sending {
+    /// Set if the mail was seen before the server's reply.
+    arrived: Option<(Instant, FoundIn)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Outstanding {
+    token: Token,
+    transmitted: Instant,
+    accepted: Moment,
+    is_late: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    token: Token,
+    how: Ending,
+    at: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Received,
+    Doubtful,
+    Lost,
+    Left,
+}
+
+/// The round trips of the mails received during one period.
+#[derive(Debug, Clone, Copy, Default)]
+struct Period {
+    received: u32,
+    sum: Duration,
+}
+
+impl Period {
+    fn mean(&self) -> Option<Duration> {
+        (self.received > 0).then(|| self.sum / self.received)
+    }
+}
+
+impl Ledger {
+    /// An empty account.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            sending: BTreeMap::new(),
+            outstanding: VecDeque::new(),
+            ended: VecDeque::new(),
+            totals: Totals::default(),
+            roundtrips: Histogram::default(),
+            period: Period::default(),
+            previous_period: Period::default(),
+            send_ability: Reading::Unmeasured,
+            receive_ability: Reading::Unmeasured,
+            send: SideState::default(),
+            receive: SideState::default(),
+            delivery: None,
+            pacing: Pacing::default(),
+        }
+    }
+
+    /// Goes by other rules from now on; what happened stays.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// A test period begins.
+    pub fn period_began(&mut self, now: Moment) {
+        self.expire(now);
+        self.previous_period = std::mem::take(&mut self.period);
+    }
+
+    /// So many periods would have begun while the one before was still sending.
+    pub fn periods_skipped(&mut self, count: u64) {
+        self.totals.periods_skipped += count;
+    }
+
+    /// A mail is about to be sent. It is known from here on, because it may arrive before the
+    /// sending server's reply.
+    pub fn sending(&mut self, token: Token) {
+        self.sending.insert(token, Sending::default());
+    }
+
+    /// The SMTP server has accepted a mail whose transmission began at `transmitted`.
+    pub fn accepted(&mut self, token: Token, transmitted: Instant, now: Moment) {
+        self.expire(now);
+        let Some(sending) = self.sending.remove(&token) else { return };
+        self.totals.probes += 1;
+        self.totals.accepted += 1;
+        let mail = Outstanding { token, transmitted, accepted: now, is_late: false };
+        match sending.arrived {
+            Some((arrived, folder)) => self.receive_mail(mail, arrived, folder, now),
+            None => {
+                self.outstanding.push_back(mail);
+                while self.outstanding.len() > self.rules.max_outstanding {
+                    self.lose_oldest(now);
+                }
+            }
+        }
+    }
+
+    /// The SMTP server has not accepted a mail, because of `failure`; `is_doubtful` if it may have
+    /// it nevertheless.
+    pub fn not_accepted(
+        &mut self,
+        token: Token,
+        failure: &Failure,
+        is_doubtful: bool,
+        now: Moment,
+    ) {
+        self.expire(now);
+        let Some(sending) = self.sending.remove(&token) else { return };
+        if self.rules.passive && failure.down {
+            self.end(token, Ending::Left, now);
+            return;
+        }
+        self.totals.probes += 1;
+        if is_doubtful || sending.arrived.is_some() {
+            self.totals.doubtful += 1;
+            self.end(token, Ending::Doubtful, now);
+        }
+        if sending.arrived.is_some() {
+            self.totals.returned += 1;
+            self.end(token, Ending::Received, now);
+        }
+    }
+
+    /// The sending of a period is over: of `total` mails so many were accepted.
+    pub fn send_ended(&mut self, accepted: u32, total: u32, attempt: &Attempt, now: Moment) {
+        self.expire(now);
+        let is_down = attempt.failures.iter().any(|failure| failure.down);
+        self.record(Side::Send, is_down, accepted > 0, attempt, now);
+        self.send_ability = if self.send.is_not_applicable() {
+            Reading::NotApplicable
+        } else {
+            Reading::Is(f64::from(accepted) / f64::from(total.max(1)))
+        };
+    }
+
+    /// A check of the mailbox is over; it has failed if the attempt holds a failure.
+    pub fn check_ended(&mut self, attempt: &Attempt, now: Moment) {
+        self.expire(now);
+        let has_passed = attempt.failures.is_empty();
+        let is_down = attempt.failures.iter().any(|failure| failure.down);
+        self.record(Side::Receive, is_down, has_passed, attempt, now);
+        if self.receive.is_not_applicable() {
+            self.receive_ability = Reading::NotApplicable;
+            return;
+        }
+        self.receive_ability = Reading::Is(has_passed);
+        self.totals.checks += 1;
+        self.totals.check_failures += u64::from(!has_passed);
+    }
+
+    /// A look or a removal has failed: counted, but the receive ability is the check's to tell.
+    pub fn look_failed(&mut self, failure: &Failure, now: Moment) {
+        self.expire(now);
+        if self.rules.passive && failure.down {
+            self.receive.not_applicable += 1;
+        } else {
+            self.receive.count(failure, now);
+        }
+    }
+
+    /// How long the removal of arrived mails took; part of the newest attempt.
+    pub fn removed(&mut self, stages: &[(Stage, Duration)]) {
+        for (stage, duration) in stages {
+            match self.receive.stages.iter_mut().find(|(known, _)| known == stage) {
+                Some((_, known)) => *known = *duration,
+                None => self.receive.stages.push((*stage, *duration)),
+            }
+        }
+    }
+
+    /// A mail with this token was seen in the mailbox, at a place where it was not seen before.
+    pub fn seen(&mut self, token: Token, sighting: Sighting, now: Moment) -> Verdict {
+        self.expire(now);
+        if let Some(sending) = self.sending.get_mut(&token) {
+            if sending.arrived.is_some() {
+                self.totals.duplicate += 1;
+                return Verdict::Duplicate;
+            }
+            sending.arrived = Some((sighting.shown_at, sighting.folder));
+            return Verdict::Early;
+        }
+        if let Some(index) = self.outstanding.iter().position(|mail| mail.token == token)
+            && let Some(mail) = self.outstanding.remove(index)
+        {
+            let shown_at = sighting.shown_at;
+            self.pacing.learn(mail.accepted.instant, sighting.previous_look, shown_at);
+            self.receive_mail(mail, shown_at, sighting.folder, now);
+            return Verdict::Received(shown_at.saturating_duration_since(mail.transmitted));
+        }
+        match self.ending_of(token) {
+            Some(Ending::Received) => {
+                self.totals.duplicate += 1;
+                Verdict::Duplicate
+            }
+            Some(Ending::Doubtful | Ending::Lost) => {
+                self.totals.returned += 1;
+                self.end(token, Ending::Received, now);
+                Verdict::Returned
+            }
+            Some(Ending::Left) => Verdict::Left,
+            None => Verdict::Unknown,
+        }
+    }
+
+    /// Whether a mail with this token is ours.
+    pub fn is_live(&self, token: Token) -> bool {
+        self.sending.contains_key(&token)
+            || self.outstanding.iter().any(|mail| mail.token == token)
+            || self.ending_of(token).is_some()
+    }
+
+    /// When the mailbox is to be looked at again; `None` if nothing is outstanding.
+    pub fn next_look(&self, style: LookStyle, last_look: Option<Instant>) -> Option<Instant> {
+        let oldest = self.outstanding.front()?.accepted.instant;
+        let newest = self.outstanding.back()?.accepted.instant;
+        Some(self.pacing.next_look(style, oldest, newest, last_look, self.rules.interval))
+    }
+
+    /// When the oldest outstanding mail was accepted; `None` if nothing is outstanding.
+    pub fn oldest_outstanding(&self) -> Option<SystemTime> {
+        self.outstanding.front().map(|mail| mail.accepted.wall)
+    }
+
+    /// The age of loss, which is also how long others' left-overs are respected.
+    pub fn lost_after(&self) -> Duration {
+        self.rules.lost_after
+    }
+
+    /// Everything that is known now. Two snapshots of the same moment are equal.
+    pub fn snapshot(&mut self, now: Moment) -> Snapshot {
+        self.expire(now);
+        let not_applicable = self.send.is_not_applicable() || self.receive.is_not_applicable();
+        let outstanding = match (not_applicable, self.send_ability) {
+            (true, _) => Reading::NotApplicable,
+            (false, Reading::Unmeasured) if self.outstanding.is_empty() => Reading::Unmeasured,
+            (false, _) => Reading::Is(self.outstanding.len()),
+        };
+        let mean = self.period.mean().or_else(|| self.previous_period.mean());
+        let roundtrip = match (not_applicable, mean) {
+            (true, _) => Reading::NotApplicable,
+            (false, Some(mean)) => Reading::Is(mean),
+            (false, None) => Reading::Unmeasured,
+        };
+        Snapshot {
+            send_ability: self.send_ability,
+            receive_ability: self.receive_ability,
+            outstanding,
+            roundtrip,
+            delivery: self.delivery,
+            oldest_outstanding: self.oldest_outstanding().filter(|_| !not_applicable),
+            roundtrips: self.roundtrips,
+            totals: self.totals,
+            send: self.send.clone(),
+            receive: self.receive.clone(),
+            interval: self.rules.interval,
+        }
+    }
+
+    /// Notes an attempt on a side. While a passive target is down it is no failure, and the mails
+    /// under way leave the account.
+    fn record(
+        &mut self,
+        side: Side,
+        is_down: bool,
+        succeeded: bool,
+        attempt: &Attempt,
+        now: Moment,
+    ) {
+        let passive = self.rules.passive;
+        let state = match side {
+            Side::Send => &mut self.send,
+            Side::Receive => &mut self.receive,
+        };
+        state.up = Some(!is_down);
+        state.last_attempt = Some(now.wall);
+        state.stages.clone_from(&attempt.stages);
+        if attempt.tls.is_some() {
+            state.tls.clone_from(&attempt.tls);
+        }
+        if passive && is_down {
+            state.not_applicable += 1;
+            state.consecutive_failures = Reading::NotApplicable;
+            self.leave(now);
+            return;
+        }
+        for failure in &attempt.failures {
+            state.count(failure, now);
+        }
+        let before = state.consecutive_failures.value().unwrap_or(0);
+        if succeeded {
+            state.last_success = Some(now.wall);
+            state.consecutive_failures = Reading::Is(0);
+        } else {
+            state.consecutive_failures = Reading::Is(before.saturating_add(1));
+        }
+    }
+
+    fn leave(&mut self, now: Moment) {
+        while let Some(mail) = self.outstanding.pop_front() {
+            self.totals.left += 1;
+            self.end(mail.token, Ending::Left, now);
+        }
+    }
+
+    fn receive_mail(&mut self, mail: Outstanding, arrived: Instant, folder: FoundIn, now: Moment) {
+        let roundtrip = arrived.saturating_duration_since(mail.transmitted);
+        self.totals.received += 1;
+        if let Some(count) = self.totals.found.get_mut(folder as usize) {
+            *count += 1;
+        }
+        self.roundtrips.observe(roundtrip);
+        self.period.received += 1;
+        self.period.sum += roundtrip;
+        self.delivery = Some(arrived.saturating_duration_since(mail.accepted.instant));
+        self.end(mail.token, Ending::Received, now);
+    }
+
+    /// Marks what has become late, ends what has become lost, forgets what ended long ago. Needs no
+    /// timer: it runs before every event and every snapshot.
+    fn expire(&mut self, now: Moment) {
+        let age = |since: Instant| now.instant.saturating_duration_since(since);
+        for mail in &mut self.outstanding {
+            if age(mail.accepted.instant) < self.rules.late_after {
+                break;
+            }
+            if !mail.is_late {
+                mail.is_late = true;
+                self.totals.late += 1;
+            }
+        }
+        while let Some(oldest) = self.outstanding.front()
+            && age(oldest.accepted.instant) >= self.rules.lost_after
+        {
+            self.lose_oldest(now);
+        }
+        while let Some(oldest) = self.ended.front()
+            && age(oldest.at) >= self.rules.lost_after
+        {
+            self.ended.pop_front();
+        }
+    }
+
+    fn lose_oldest(&mut self, now: Moment) {
+        if let Some(mail) = self.outstanding.pop_front() {
+            self.totals.lost += 1;
+            self.end(mail.token, Ending::Lost, now);
+        }
+    }
+
+    fn ending_of(&self, token: Token) -> Option<Ending> {
+        self.ended.iter().find(|ended| ended.token == token).map(|ended| ended.how)
+    }
+
+    fn end(&mut self, token: Token, how: Ending, now: Moment) {
+        self.ended.retain(|ended| ended.token != token);
+        self.ended.push_back(Ended { token, how, at: now.instant });
+        if self.ended.len() > REMEMBERED {
+            self.ended.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,445 @@
+use super::*;
+use proptest::prelude::*;
+
+const RULES: Rules = Rules {
+    interval: Duration::from_secs(60),
+    late_after: Duration::from_secs(60),
+    lost_after: Duration::from_secs(600),
+    max_outstanding: 20,
+    passive: false,
+};
+
+const PASSIVE: Rules = Rules { passive: true, ..RULES };
+
+/// A ledger with a clock that is moved by hand.
+struct Bench {
+    ledger: Ledger,
+    start: Moment,
+    elapsed: Duration,
+    sent: u32,
+}
+
+impl Bench {
+    fn new(rules: Rules) -> Self {
+        let start = Moment {
+            instant: Instant::now(),
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+        };
+        Self { ledger: Ledger::new(rules), start, elapsed: Duration::ZERO, sent: 0 }
+    }
+
+    fn now(&self) -> Moment {
+        Moment { instant: self.start.instant + self.elapsed, wall: self.start.wall + self.elapsed }
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.elapsed += Duration::from_secs(seconds);
+    }
+
+    fn begin(&mut self) -> Token {
+        let token = Token::random();
+        self.sent += 1;
+        self.ledger.period_began(self.now());
+        self.ledger.sending(token);
+        token
+    }
+
+    /// A period whose one mail is accepted.
+    fn send(&mut self) -> Token {
+        let token = self.begin();
+        self.ledger.accepted(token, self.now().instant, self.now());
+        self.ledger.send_ended(1, 1, &Attempt::default(), self.now());
+        token
+    }
+
+    /// A period whose one mail is not.
+    fn fail(&mut self, failure: Failure, is_doubtful: bool) -> Token {
+        let token = self.begin();
+        self.ledger.not_accepted(token, &failure, is_doubtful, self.now());
+        let attempt = Attempt { failures: vec![failure], ..Attempt::default() };
+        self.ledger.send_ended(0, 1, &attempt, self.now());
+        token
+    }
+
+    fn check(&mut self, failure: Option<Failure>) {
+        let attempt = Attempt { failures: failure.into_iter().collect(), ..Attempt::default() };
+        self.ledger.check_ended(&attempt, self.now());
+    }
+
+    fn see(&mut self, token: Token) -> Verdict {
+        self.ledger.seen(token, sighting(self.now()), self.now())
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        self.ledger.snapshot(self.now())
+    }
+}
+
+fn sighting(now: Moment) -> Sighting {
+    Sighting { folder: FoundIn::Inbox, shown_at: now.instant, previous_look: None }
+}
+
+fn refused() -> Failure {
+    Failure {
+        stage: Stage::Envelope,
+        reason: Reason::Rejected,
+        down: false,
+        message: "550 no".into(),
+    }
+}
+
+fn down() -> Failure {
+    Failure {
+        stage: Stage::Connect,
+        reason: Reason::Refused,
+        down: true,
+        message: "connection refused".into(),
+    }
+}
+
+fn adds_up(snapshot: &Snapshot, outstanding: usize) -> bool {
+    let totals = snapshot.totals;
+    totals.accepted == outstanding as u64 + totals.received + totals.lost + totals.left
+}
+
+#[test]
+fn before_the_first_attempt_nothing_is_measured() {
+    let snapshot = Bench::new(RULES).snapshot();
+    assert_eq!(snapshot.send_ability, Reading::Unmeasured);
+    assert_eq!(snapshot.receive_ability, Reading::Unmeasured);
+    assert_eq!(snapshot.outstanding, Reading::Unmeasured);
+    assert_eq!(snapshot.roundtrip, Reading::Unmeasured);
+    assert_eq!((snapshot.send.up, snapshot.receive.up), (None, None));
+}
+
+#[test]
+fn a_mail_that_arrives_is_received_with_its_delay() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.send();
+    assert_eq!(bench.snapshot().outstanding, Reading::Is(1));
+    bench.wait(3);
+    assert_eq!(bench.see(token), Verdict::Received(Duration::from_secs(3)));
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.outstanding, Reading::Is(0));
+    assert_eq!(snapshot.roundtrip, Reading::Is(Duration::from_secs(3)));
+    assert_eq!(snapshot.roundtrips.counts, [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!((snapshot.totals.received, snapshot.totals.found), (1, [1, 0, 0]));
+}
+
+#[test]
+fn the_round_trip_is_that_of_the_newest_two_periods_and_then_none() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.send();
+    bench.wait(4);
+    bench.see(token);
+    bench.wait(56);
+    let lost = bench.send();
+    assert_eq!(bench.snapshot().roundtrip, Reading::Is(Duration::from_secs(4)), "the one before");
+    bench.wait(60);
+    bench.send();
+    assert_eq!(
+        bench.snapshot().roundtrip,
+        Reading::Unmeasured,
+        "an old good figure does not stand"
+    );
+    bench.wait(5);
+    bench.see(lost);
+    assert_eq!(bench.snapshot().roundtrip, Reading::Is(Duration::from_secs(65)));
+}
+
+#[test]
+fn the_round_trip_is_the_mean_over_the_mails_of_the_period() {
+    let mut bench = Bench::new(RULES);
+    let (first, second) = (bench.begin(), Token::random());
+    bench.ledger.sending(second);
+    for token in [first, second] {
+        bench.ledger.accepted(token, bench.now().instant, bench.now());
+    }
+    bench.wait(2);
+    bench.see(first);
+    bench.wait(4);
+    bench.see(second);
+    assert_eq!(bench.snapshot().roundtrip, Reading::Is(Duration::from_secs(4)));
+}
+
+#[test]
+fn a_mail_may_arrive_before_the_server_says_that_it_took_it() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.begin();
+    let transmitted = bench.now().instant;
+    bench.wait(1);
+    assert_eq!(bench.see(token), Verdict::Early);
+    bench.wait(5);
+    bench.ledger.accepted(token, transmitted, bench.now());
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.roundtrip, Reading::Is(Duration::from_secs(1)));
+    assert_eq!((snapshot.totals.received, snapshot.totals.accepted), (1, 1));
+    assert_eq!(bench.see(token), Verdict::Duplicate);
+}
+
+#[test]
+fn late_is_counted_when_it_becomes_late_and_only_once() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.send();
+    bench.wait(59);
+    assert_eq!(bench.snapshot().totals.late, 0);
+    bench.wait(1);
+    assert_eq!(bench.snapshot().totals.late, 1);
+    bench.wait(30);
+    bench.see(token);
+    let totals = bench.snapshot().totals;
+    assert_eq!((totals.late, totals.received, totals.lost), (1, 1, 0));
+}
+
+#[test]
+fn a_lost_mail_leaves_outstanding_and_may_return() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.send();
+    bench.wait(600);
+    let snapshot = bench.snapshot();
+    assert_eq!((snapshot.outstanding, snapshot.totals.lost), (Reading::Is(0), 1));
+    bench.wait(10);
+    assert_eq!(bench.see(token), Verdict::Returned);
+    assert_eq!(bench.see(token), Verdict::Duplicate);
+    let snapshot = bench.snapshot();
+    assert_eq!((snapshot.totals.returned, snapshot.totals.received), (1, 0));
+    assert_eq!(snapshot.roundtrip, Reading::Unmeasured, "a returned mail has no round trip");
+}
+
+#[test]
+fn beyond_max_outstanding_the_oldest_are_lost() {
+    let mut bench = Bench::new(RULES);
+    let tokens: Vec<Token> = (0..22).map(|_| bench.send()).collect();
+    let snapshot = bench.snapshot();
+    assert_eq!((snapshot.outstanding, snapshot.totals.lost), (Reading::Is(20), 2));
+    assert_eq!(bench.see(tokens[0]), Verdict::Returned);
+    assert!(matches!(bench.see(tokens[2]), Verdict::Received(_)));
+}
+
+#[test]
+fn a_doubtful_mail_is_never_outstanding_and_may_return() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.fail(refused(), true);
+    let snapshot = bench.snapshot();
+    assert_eq!((snapshot.outstanding, snapshot.totals.doubtful), (Reading::Is(0), 1));
+    assert_eq!(snapshot.send_ability, Reading::Is(0.0));
+    assert_eq!(bench.see(token), Verdict::Returned);
+    assert_eq!(bench.snapshot().totals.returned, 1);
+}
+
+#[test]
+fn a_refused_mail_is_forgotten() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.fail(refused(), false);
+    assert!(!bench.ledger.is_live(token));
+    let snapshot = bench.snapshot();
+    assert_eq!((snapshot.totals.probes, snapshot.totals.accepted), (1, 0));
+    assert_eq!(snapshot.send.failures_for(Reason::Rejected), 1);
+    assert_eq!(snapshot.send.failures_in(Stage::Envelope), 1);
+}
+
+#[test]
+fn the_share_of_accepted_mails_is_the_ability() {
+    let mut bench = Bench::new(RULES);
+    let attempt = Attempt { failures: vec![refused()], ..Attempt::default() };
+    bench.ledger.send_ended(3, 4, &attempt, bench.now());
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.send_ability, Reading::Is(0.75));
+    assert_eq!(snapshot.send.consecutive_failures, Reading::Is(0), "it can send");
+}
+
+#[test]
+fn an_active_target_that_is_down_reads_0_and_counts() {
+    let mut bench = Bench::new(RULES);
+    bench.fail(down(), false);
+    bench.fail(down(), false);
+    bench.check(Some(down()));
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.send_ability, Reading::Is(0.0));
+    assert_eq!(snapshot.receive_ability, Reading::Is(false));
+    assert_eq!(snapshot.outstanding, Reading::Is(0));
+    assert_eq!(snapshot.send.consecutive_failures, Reading::Is(2));
+    assert_eq!((snapshot.totals.checks, snapshot.totals.check_failures), (1, 1));
+    assert_eq!((snapshot.send.up, snapshot.receive.up), (Some(false), Some(false)));
+    assert_eq!(snapshot.send.not_applicable, 0);
+}
+
+#[test]
+fn a_passive_target_that_is_down_reads_nothing_and_counts_no_failure() {
+    let mut bench = Bench::new(PASSIVE);
+    bench.fail(down(), false);
+    bench.check(Some(down()));
+    bench.ledger.look_failed(&down(), bench.now());
+    let snapshot = bench.snapshot();
+    for reading in
+        [snapshot.send_ability.value().is_some(), snapshot.receive_ability.value().is_some()]
+    {
+        assert!(!reading);
+    }
+    assert_eq!(snapshot.outstanding, Reading::NotApplicable);
+    assert_eq!(snapshot.roundtrip, Reading::NotApplicable);
+    assert_eq!(snapshot.send.consecutive_failures, Reading::NotApplicable);
+    assert_eq!((snapshot.send.not_applicable, snapshot.receive.not_applicable), (1, 2));
+    assert_eq!((snapshot.totals.probes, snapshot.totals.checks), (0, 0));
+    assert_eq!(snapshot.send.by_reason, [0; 16]);
+    assert_eq!(snapshot.receive.by_reason, [0; 16]);
+    assert_eq!(snapshot.send.up, Some(false), "server_up is never NaN once measured");
+}
+
+#[test]
+fn the_sides_of_a_passive_target_go_each_for_itself() {
+    let mut bench = Bench::new(PASSIVE);
+    bench.send();
+    bench.check(Some(down()));
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.send_ability, Reading::Is(1.0));
+    assert_eq!(snapshot.receive_ability, Reading::NotApplicable);
+    assert_eq!(snapshot.outstanding, Reading::NotApplicable);
+}
+
+#[test]
+fn mails_outstanding_when_a_passive_node_goes_down_leave_uncounted() {
+    let mut bench = Bench::new(PASSIVE);
+    let token = bench.send();
+    bench.check(Some(down()));
+    bench.wait(600);
+    bench.check(None);
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.outstanding, Reading::Is(0));
+    assert_eq!((snapshot.totals.lost, snapshot.totals.late, snapshot.totals.left), (0, 0, 1));
+    assert!(adds_up(&snapshot, 0));
+    let token_again = bench.send();
+    bench.check(Some(down()));
+    assert_eq!(bench.see(token_again), Verdict::Left);
+    assert_eq!(bench.see(token), Verdict::Unknown, "forgotten after lost_after");
+}
+
+#[test]
+fn a_passive_target_that_answers_is_measured_like_any_other() {
+    let mut bench = Bench::new(PASSIVE);
+    bench.fail(down(), false);
+    bench.fail(refused(), false);
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.send_ability, Reading::Is(0.0));
+    assert_eq!(snapshot.send.consecutive_failures, Reading::Is(1));
+    bench.send();
+    assert_eq!(bench.snapshot().send_ability, Reading::Is(1.0));
+}
+
+#[test]
+fn a_look_that_fails_does_not_touch_the_receive_ability() {
+    let mut bench = Bench::new(RULES);
+    bench.check(None);
+    bench.ledger.look_failed(&down(), bench.now());
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.receive_ability, Reading::Is(true));
+    assert_eq!(snapshot.receive.failures_for(Reason::Refused), 1);
+    assert_eq!(snapshot.totals.check_failures, 0);
+}
+
+#[test]
+fn a_clock_that_runs_backwards_gives_no_negative_delay() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.begin();
+    let in_the_future = bench.now().instant + Duration::from_secs(50);
+    bench.ledger.accepted(token, in_the_future, bench.now());
+    assert_eq!(bench.see(token), Verdict::Received(Duration::ZERO));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Begin,
+    Accept(u8),
+    Refuse(u8, bool, bool),
+    SendEnded(bool),
+    Check(Option<bool>),
+    LookFailed(bool),
+    See(u8),
+    Wait(u16),
+    /// The monotonic clock never goes back, but the wall clock does.
+    StepWall(i16),
+    SetPassive(bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Begin),
+        4 => any::<u8>().prop_map(Step::Accept),
+        2 => any::<(u8, bool, bool)>().prop_map(|(n, a, b)| Step::Refuse(n, a, b)),
+        1 => any::<bool>().prop_map(Step::SendEnded),
+        1 => any::<Option<bool>>().prop_map(Step::Check),
+        1 => any::<bool>().prop_map(Step::LookFailed),
+        4 => any::<u8>().prop_map(Step::See),
+        3 => any::<u16>().prop_map(|seconds| Step::Wait(seconds % 400)),
+        1 => any::<i16>().prop_map(Step::StepWall),
+        1 => any::<bool>().prop_map(Step::SetPassive),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_account_always_adds_up(steps in prop::collection::vec(step(), 0..200), passive: bool) {
+        let mut rules = Rules { passive, ..RULES };
+        let mut ledger = Ledger::new(rules);
+        let mut now = Bench::new(rules).now();
+        let mut tokens: Vec<Token> = Vec::new();
+        let failure = |is_down| if is_down { down() } else { refused() };
+        for step in steps {
+            let pick = |index: u8| tokens.get(usize::from(index) % tokens.len().max(1)).copied();
+            match step {
+                Step::Begin => {
+                    ledger.period_began(now);
+                    let token = Token::random();
+                    ledger.sending(token);
+                    tokens.push(token);
+                }
+                Step::Accept(n) => if let Some(token) = pick(n) {
+                    ledger.accepted(token, now.instant, now);
+                },
+                Step::Refuse(n, doubtful, is_down) => if let Some(token) = pick(n) {
+                    ledger.not_accepted(token, &failure(is_down), doubtful, now);
+                },
+                Step::SendEnded(is_down) => {
+                    let attempt = Attempt { failures: vec![failure(is_down)], ..Attempt::default() };
+                    ledger.send_ended(0, 1, &attempt, now);
+                }
+                Step::Check(outcome) => {
+                    let failures = outcome.map(failure).into_iter().collect();
+                    ledger.check_ended(&Attempt { failures, ..Attempt::default() }, now);
+                }
+                Step::LookFailed(is_down) => ledger.look_failed(&failure(is_down), now),
+                Step::See(n) => if let Some(token) = pick(n) {
+                    let was_live = ledger.is_live(token);
+                    let verdict = ledger.seen(token, sighting(now), now);
+                    prop_assert!(was_live || verdict == Verdict::Unknown);
+                },
+                Step::Wait(seconds) => {
+                    now.instant += Duration::from_secs(seconds.into());
+                    now.wall += Duration::from_secs(seconds.into());
+                }
+                Step::StepWall(seconds) => {
+                    let step = Duration::from_secs(seconds.unsigned_abs().into());
+                    now.wall = if seconds < 0 { now.wall - step } else { now.wall + step };
+                }
+                Step::SetPassive(passive) => {
+                    rules.passive = passive;
+                    ledger.set_rules(rules);
+                }
+            }
+            let before = ledger.clone().snapshot(now);
+            let snapshot = ledger.snapshot(now);
+            prop_assert_eq!(&before, &snapshot, "snapshots repeat");
+            let outstanding = ledger.outstanding.len();
+            prop_assert!(adds_up(&snapshot, outstanding), "{:?}", snapshot.totals);
+            prop_assert!(outstanding <= RULES.max_outstanding);
+            prop_assert!(ledger.ended.len() <= REMEMBERED);
+            prop_assert_eq!(snapshot.totals.found.iter().sum::<u64>(), snapshot.totals.received);
+            prop_assert_eq!(snapshot.roundtrips.counts.iter().sum::<u64>(), snapshot.totals.received);
+            if let Some(next) = ledger.next_look(LookStyle::Command, Some(now.instant)) {
+                prop_assert!(next > now.instant, "a look that is due at once for ever");
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The test mail: how it is made, and how it is known again.
+//!
+//! Known again is only a mail whose token is live, that is known to one of our ledgers: by its
+//! `X-Mailtrip` header, or where a filter has taken that away, by our Message-ID or by a Subject
+//! with the token from our sender. A reply, a forward, a vacation answer or a bounce is never ours.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lettre::Address;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message};
+use mail_parser::{DateTime, MessageParser, MimeHeaders};
+
+use crate::config::{Target, TargetName};
+use crate::net::Seconds;
+
+/// The id of one test mail: 128 random bits, written as 32 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(u128);
+
+/// The id of one state directory, in the same form.
+pub type Instance = Token;
+
+impl Token {
+    /// The number of hex digits.
+    pub const DIGITS: usize = 32;
+
+    /// A new one.
+    #[expect(clippy::expect_used, reason = "a system without random numbers cannot do TLS either")]
+    pub fn random() -> Self {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// The first token in a text: 32 hex digits that no other letter or digit touches.
+    fn find(text: &str) -> Option<Self> {
+        text.split(|c: char| !c.is_ascii_alphanumeric()).find_map(|word| word.parse().ok())
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not 32 hex digits")]
+pub struct NotAToken;
+
+impl FromStr for Token {
+    type Err = NotAToken;
+
+    fn from_str(text: &str) -> Result<Self, NotAToken> {
+        let is_token = text.len() == Self::DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_token {
+            return Err(NotAToken);
+        }
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| NotAToken)
+    }
+}
+
+/// Writes the test mail with this token, complete by RFC 5322, with CRLF line ends.
+///
+/// It is loop-safe: `Auto-Submitted` (RFC 3834) and its relatives keep vacation responders and list
+/// servers silent. Its body tells a human what it is and how to stop it.
+///
+/// # Errors
+/// lettre's, if the addresses do not make a message.
+pub fn compose(
+    target: &Target,
+    token: Token,
+    instance: Instance,
+    now: SystemTime,
+    host: &str,
+) -> Result<Vec<u8>, lettre::error::Error> {
+    let mark = Mark { token, expires: now + target.lost_after };
+    let mut message = Message::builder()
+        .from(Mailbox::new(None, target.from.clone()))
+        .to(Mailbox::new(None, target.to.clone()))
+        .subject(format!("Mail round-trip test {token}"))
+        .date(now)
+        .message_id(Some(message_id(token, &target.from)))
+        .header(ContentType::TEXT_PLAIN)
+        .body(body(target, instance, host))?;
+    let headers = message.headers_mut();
+    for (name, value) in [
+        ("X-Mailtrip", mark.write(&target.name, instance, now)),
+        ("Auto-Submitted", "auto-generated".to_owned()),
+        ("X-Auto-Response-Suppress", "All".to_owned()),
+        ("Precedence", "bulk".to_owned()),
+    ] {
+        if let Ok(name) = HeaderName::new_from_ascii(name.to_owned()) {
+            headers.insert_raw(HeaderValue::new(name, value));
+        }
+    }
+    Ok(message.formatted())
+}
+
+fn message_id(token: Token, from: &Address) -> String {
+    format!("<{token}.mailtrip@{}>", from.domain())
+}
+
+fn body(target: &Target, instance: Instance, host: &str) -> String {
+    format!(
+        "This is an automatic test mail. It can be deleted at any time.\n\
+         \n\
+         mailtrip_exporter sends it every {interval} to prove that mail handed to the\n\
+         server \"{name}\" arrives, and removes it from the mailbox once it is seen.\n\
+         If you find many of these here, nobody reads this mailbox for the exporter\n\
+         any more.\n\
+         \n\
+         Sent by: mailtrip_exporter {version} on {host} (instance {instance})\n\
+         To stop it: remove the target \"{name}\" from the configuration of that exporter.\n",
+        interval = Seconds(target.interval),
+        name = target.name,
+        version = env!("CARGO_PKG_VERSION"),
+    )
+}
+
+/// What the `X-Mailtrip` header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The mail's id.
+    pub token: Token,
+    /// From when on anybody may remove the mail.
+    pub expires: SystemTime,
+}
+
+impl Mark {
+    fn write(&self, target: &TargetName, instance: Instance, sent: SystemTime) -> String {
+        format!(
+            "v=1; token={}; target={}; instance={instance}; sent={}; expires={}",
+            self.token,
+            percent_encode(target.as_str()),
+            humantime::format_rfc3339_seconds(sent),
+            humantime::format_rfc3339_seconds(self.expires),
+        )
+    }
+
+    fn parse(value: &str) -> Option<Self> {
+        let mut version = None;
+        let mut token = None;
+        let mut expires = None;
+        for field in value.split(';') {
+            let Some((key, value)) = field.split_once('=') else { continue };
+            let value = value.trim();
+            match key.trim() {
+                "v" => version = Some(value),
+                "token" => token = value.parse().ok(),
+                "expires" => expires = humantime::parse_rfc3339(value).ok(),
+                _ => {}
+            }
+        }
+        (version == Some("1")).then_some(Self { token: token?, expires: expires? })
+    }
+}
+
+/// Keeps a header value ASCII, and free of what separates its fields.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// What the header of a mail in the mailbox says about whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Header {
+    /// What an `X-Mailtrip` header says; `None` if there is none, or it makes no sense.
+    pub mark: Option<Mark>,
+    has_mark_header: bool,
+    message_id_token: Option<Token>,
+    subject_token: Option<Token>,
+    from: Option<String>,
+    /// A reply, a bounce or an automatic answer, whatever else is in it.
+    is_answer: bool,
+    /// When the newest `Received` header was written.
+    pub received: Option<SystemTime>,
+}
+
+impl Header {
+    /// Reads a header block; hostile input gives at worst nothing.
+    pub fn parse(block: &[u8]) -> Self {
+        let Some(message) = MessageParser::default().parse_headers(block) else {
+            return Self::default();
+        };
+        let raw = |name: &'static str| message.header_raw(name).map(unfold);
+        let mark = raw("X-Mailtrip");
+        let is_report = message.content_type().is_some_and(|kind| {
+            kind.ctype().eq_ignore_ascii_case("multipart")
+                && kind.subtype().is_some_and(|subtype| subtype.eq_ignore_ascii_case("report"))
+        });
+        let is_present = |name| raw(name).is_some_and(|value| !value.is_empty());
+        let answers_by_itself = raw("Auto-Submitted")
+            .is_some_and(|value| value.to_ascii_lowercase().starts_with("auto-replied"));
+        Self {
+            has_mark_header: mark.is_some(),
+            mark: mark.as_deref().and_then(Mark::parse),
+            message_id_token: message.message_id().and_then(|id| {
+                id.split_once(".mailtrip@").and_then(|(token, _)| token.parse().ok())
+            }),
+            subject_token: message.subject().and_then(Token::find),
+            from: message
+                .from()
+                .and_then(|from| from.first())
+                .and_then(|from| from.address())
+                .map(str::to_ascii_lowercase),
+            is_answer: is_report
+                || answers_by_itself
+                || is_present("In-Reply-To")
+                || is_present("References"),
+            received: newest_received(&message),
+        }
+    }
+
+    /// The live token of this mail, if it is ours. `sender_of` gives the sender of the target that
+    /// a token belongs to, and `None` for a token that nobody knows.
+    pub fn claim(&self, sender_of: impl Fn(Token) -> Option<Address>) -> Option<Token> {
+        if self.is_answer {
+            return None;
+        }
+        if self.has_mark_header {
+            return self.mark.map(|mark| mark.token).filter(|token| sender_of(*token).is_some());
+        }
+        if let Some(token) = self.message_id_token.filter(|token| sender_of(*token).is_some()) {
+            return Some(token);
+        }
+        let token = self.subject_token?;
+        let sender = sender_of(token)?.to_string().to_ascii_lowercase();
+        (self.from.as_deref() == Some(sender.as_str())).then_some(token)
+    }
+}
+
+fn unfold(value: &str) -> String {
+    value.replace(['\r', '\n'], "").trim().to_owned()
+}
+
+/// The date at the end of the first `Received` header, which the last server wrote.
+fn newest_received(message: &mail_parser::Message<'_>) -> Option<SystemTime> {
+    let (_, value) =
+        message.headers_raw().find(|(name, _)| name.eq_ignore_ascii_case("Received"))?;
+    let (_, date) = value.rsplit_once(';')?;
+    let parsed = DateTime::parse_rfc822(unfold(date).as_str())?;
+    let seconds = u64::try_from(parsed.to_timestamp()).ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}

@@ -1,0 +1,160 @@
+use super::*;
+use crate::config::Config;
+
+fn target(name: &str) -> Target {
+    let text = format!(
+        "targets:\n\
+         - name: {name}\n  host: mail.example\n  from: probe@sender.example\n  \
+           to: probe@receiver.example\n  receive: {{username: u, password: p}}\n"
+    );
+    let config = Config::parse(&text, std::path::Path::new("test.yml")).unwrap();
+    config.targets.values().next().unwrap().as_ref().clone()
+}
+
+fn composed(name: &str, token: Token) -> String {
+    let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    String::from_utf8(compose(&target(name), token, Token(7), now, "host.example").unwrap()).unwrap()
+}
+
+fn knows(token: Token) -> impl Fn(Token) -> Option<Address> {
+    move |asked| (asked == token).then(|| "probe@sender.example".parse().unwrap())
+}
+
+fn without(mail: &str, field: &str) -> String {
+    let (header, body) = mail.split_once("\r\n\r\n").unwrap();
+    let mut skip = false;
+    let kept: Vec<&str> = header
+        .split("\r\n")
+        .filter(|line| {
+            if !line.starts_with([' ', '\t']) {
+                skip = line.to_lowercase().starts_with(&format!("{}:", field.to_lowercase()));
+            }
+            !skip
+        })
+        .collect();
+    format!("{}\r\n\r\n{body}", kept.join("\r\n"))
+}
+
+#[test]
+fn the_mail_is_complete_and_loop_safe() {
+    let token = Token(0xabc);
+    let mail = composed("a", token);
+    for expected in [
+        "From: probe@sender.example\r\n",
+        "To: probe@receiver.example\r\n",
+        "Subject: Mail round-trip test 00000000000000000000000000000abc\r\n",
+        "Message-ID: <00000000000000000000000000000abc.mailtrip@sender.example>\r\n",
+        "Date: Fri, 15 Jan 2027 08:00:00 ",
+        "Auto-Submitted: auto-generated\r\n",
+        "X-Auto-Response-Suppress: All\r\n",
+        "Precedence: bulk\r\n",
+        "To stop it: remove the target \"a\"",
+        "host.example",
+    ] {
+        assert!(mail.contains(expected), "no {expected:?} in\n{mail}");
+    }
+    assert!(!mail.replace("\r\n", "").contains(['\r', '\n']), "every line ends in CRLF");
+    assert!(mail.lines().all(|line| line.len() <= 998));
+}
+
+#[test]
+fn it_is_known_again_by_its_mark() {
+    let token = Token::random();
+    let header = Header::parse(composed("a b; token=x, ü", token).as_bytes());
+    assert_eq!(header.claim(knows(token)), Some(token));
+    let mark = header.mark.unwrap();
+    assert_eq!(mark.expires, UNIX_EPOCH + Duration::from_secs(1_800_000_000 + 86_400));
+}
+
+#[test]
+fn a_token_that_nobody_knows_is_foreign() {
+    let header = Header::parse(composed("a", Token(1)).as_bytes());
+    assert_eq!(header.claim(knows(Token(2))), None);
+    assert!(header.mark.is_some(), "but it can be swept when it has expired");
+}
+
+#[test]
+fn without_the_mark_the_message_id_or_the_subject_tells() {
+    let token = Token::random();
+    let unmarked = without(&composed("a", token), "X-Mailtrip");
+    assert_eq!(Header::parse(unmarked.as_bytes()).claim(knows(token)), Some(token));
+    let by_subject = without(&unmarked, "Message-ID");
+    assert_eq!(Header::parse(by_subject.as_bytes()).claim(knows(token)), Some(token));
+    let other_sender = by_subject.replace("From: probe@", "From: somebody@");
+    assert_eq!(Header::parse(other_sender.as_bytes()).claim(knows(token)), None);
+}
+
+#[test]
+fn a_mark_of_somebody_else_is_not_overruled_by_the_subject() {
+    let token = Token::random();
+    let mail = composed("a", Token(5)).replace(
+        "Subject: Mail round-trip test 00000000000000000000000000000005",
+        &format!("Subject: Mail round-trip test {token}"),
+    );
+    assert_eq!(Header::parse(mail.as_bytes()).claim(knows(token)), None);
+}
+
+#[test]
+fn answers_are_never_ours() {
+    let token = Token::random();
+    let mail = composed("a", token);
+    for (what, answer) in [
+        ("a reply", format!("In-Reply-To: <x@y>\r\n{mail}")),
+        ("a later reply", format!("References: <x@y>\r\n{mail}")),
+        ("a vacation answer", mail.replace("auto-generated", "auto-replied (vacation)")),
+        (
+            "a bounce",
+            format!(
+                "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n{}",
+                without(&mail, "Content-Type")
+            ),
+        ),
+    ] {
+        for variant in [answer.clone(), without(&answer, "X-Mailtrip")] {
+            assert_eq!(Header::parse(variant.as_bytes()).claim(knows(token)), None, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_forward_with_our_header_inside_is_not_ours() {
+    let token = Token::random();
+    let forward = format!(
+        "From: a@b.example\r\nSubject: Fwd: something\r\nContent-Type: message/rfc822\r\n\r\n{}",
+        composed("a", token)
+    );
+    let header = Header::parse(forward.as_bytes());
+    assert_eq!(header.claim(knows(token)), None);
+    assert_eq!(header.mark, None);
+}
+
+#[test]
+fn hostile_headers_are_harmless() {
+    for block in [
+        &b""[..],
+        b"\0\0\0",
+        b"X-Mailtrip: v=1; token=; expires=\r\n\r\n",
+        b"X-Mailtrip: v=2; token=00000000000000000000000000000001; expires=2026-01-01T00:00:00Z\r\n\r\n",
+        b"Message-ID: <\xff.mailtrip@>\r\nSubject: =?utf-8?b?////?=\r\n\r\n",
+        b"Received: ;;;; Mon, 99 Foo 99999 99:99:99\r\n\r\n",
+    ] {
+        let header = Header::parse(block);
+        assert_eq!((header.claim(|_| Some("a@b.example".parse().unwrap())), header.mark), (None, None));
+    }
+}
+
+#[test]
+fn the_newest_hop_gives_the_servers_date() {
+    let block = b"Received: from a by b; Mon, 23 Nov 2026 10:00:05 +0000\r\n\
+                  Received: from c by a; Mon, 23 Nov 2026 10:00:00 +0000\r\n\r\n";
+    let expected = UNIX_EPOCH + Duration::from_secs(1_795_428_005);
+    assert_eq!(Header::parse(block).received, Some(expected));
+}
+
+#[test]
+fn only_32_hex_digits_are_a_token() {
+    assert_eq!("0".repeat(31).parse::<Token>(), Err(NotAToken));
+    assert_eq!(format!("+{}", "0".repeat(31)).parse::<Token>(), Err(NotAToken));
+    assert_eq!(Token::find(&format!("x{} y", "0".repeat(32))), None);
+    assert_eq!(Token::find(&format!("x ({:032x})", 5)), Some(Token(5)));
+}
