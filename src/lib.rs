@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod mail;
+pub mod mailbox;
 pub mod net;
 pub mod target;

@@ -133,9 +133,9 @@ impl Response {
             b"PREAUTH" => condition(Status::PreAuth, rest),
             b"BYE" => Untagged::Bye(String::from_utf8_lossy(rest).into_owned()),
             b"CAPABILITY" => Untagged::Capability(words(rest)),
-            b"SEARCH" => Untagged::Search(
-                rest.split(|byte| *byte == b' ').map_while(|word| number(word)).collect(),
-            ),
+            b"SEARCH" => {
+                Untagged::Search(rest.split(|byte| *byte == b' ').map_while(number).collect())
+            }
             b"LIST" | b"LSUB" | b"XLIST" => self.list().map_or(Untagged::Other, Untagged::List),
             _ => match number(word) {
                 Some(count) => self.numbered(count, rest),

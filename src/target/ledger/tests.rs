@@ -357,7 +357,7 @@ enum Step {
     See(u8),
     Wait(u16),
     /// The monotonic clock never goes back, but the wall clock does.
-    StepWall(i16),
+    WallJump(i16),
     SetPassive(bool),
 }
 
@@ -371,7 +371,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::LookFailed),
         4 => any::<u8>().prop_map(Step::See),
         3 => any::<u16>().prop_map(|seconds| Step::Wait(seconds % 400)),
-        1 => any::<i16>().prop_map(Step::StepWall),
+        1 => any::<i16>().prop_map(Step::WallJump),
         1 => any::<bool>().prop_map(Step::SetPassive),
     ]
 }
@@ -419,7 +419,7 @@ proptest! {
                     now.instant += Duration::from_secs(seconds.into());
                     now.wall += Duration::from_secs(seconds.into());
                 }
-                Step::StepWall(seconds) => {
+                Step::WallJump(seconds) => {
                     let step = Duration::from_secs(seconds.unsigned_abs().into());
                     now.wall = if seconds < 0 { now.wall - step } else { now.wall + step };
                 }

@@ -1,0 +1,63 @@
+//! One mailbox, and the watch over it: the check of each period and the looks between, on behalf of
+//! every target that receives there.
+//!
+//! [`watch`] is the loop, [`imap`] and [`pop3`] are what a look is in either protocol, [`members`]
+//! says whose a mail is. What was seen before is remembered from session to session, so that a look
+//! reads only what is new, and nothing in the mailbox is touched that is not ours.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use crate::mail::Failure;
+use crate::target::ledger::FoundIn;
+use crate::target::message::Header;
+
+pub mod imap;
+mod members;
+pub mod pop3;
+mod watch;
+
+pub use members::Member;
+pub use watch::Watch;
+
+/// The most headers that are read at the first contact with a folder or maildrop.
+const FIRST_CONTACT_HEADERS: usize = 500;
+/// The most left-overs of others that are remembered for a folder.
+const LEFT_OVERS: usize = 1000;
+/// How far a server's clock may be off when mails are sorted out by its date.
+const CLOCK_SLACK: Duration = Duration::from_secs(600);
+
+/// A mail whose header was read.
+#[derive(Debug)]
+pub struct Found {
+    /// What the header says.
+    pub header: Header,
+    /// When the server took it in, by the server's clock.
+    pub server_date: Option<SystemTime>,
+    /// Where it lies.
+    pub folder: FoundIn,
+    /// When the reply that first showed it was read.
+    pub shown_at: Instant,
+}
+
+/// What is to be done with a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is ours: take it out.
+    Remove,
+    /// A probe that nobody here waits for; anybody may take it out from this time on.
+    LeftOver(SystemTime),
+    /// Somebody's mail.
+    Leave,
+}
+
+/// Decides about each mail that is read.
+pub type Judge<'a> = dyn FnMut(&Found) -> Judgement + Send + 'a;
+
+/// What a session of looking came to besides what the judge was told.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// Ours was found, but could not be taken out; it is tried again next time.
+    pub removal_failure: Option<Failure>,
+}

@@ -1,0 +1,323 @@
+//! Looking into IMAP folders over a held session.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS};
+use crate::config::{Folder, Login};
+use crate::mail::imap::{Fetched, Imap, Listed, Selected, encode_folder_name};
+use crate::mail::trace::Trace;
+use crate::mail::wire::Dialer;
+use crate::mail::{Failure, Stage};
+use crate::target::ledger::FoundIn;
+use crate::target::message::Header;
+
+/// How often the folders beside the inbox are looked into between two checks.
+const OTHER_FOLDERS: Duration = Duration::from_secs(60);
+/// How many headers are asked for at once.
+const BATCH: usize = 100;
+
+/// What is known of the folders from one session to the next.
+#[derive(Debug, Default)]
+pub struct Memory {
+    folders: BTreeMap<Vec<u8>, FolderMemory>,
+}
+
+#[derive(Debug, Default)]
+struct FolderMemory {
+    uid_validity: u32,
+    /// The first UID that was not looked at; 0 before the first contact.
+    next_uid: u32,
+    /// Ours, not yet taken out.
+    to_remove: BTreeSet<u32>,
+    /// Probes that nobody waits for, and from when on they may be taken out.
+    left_overs: Vec<(u32, SystemTime)>,
+}
+
+/// A logged-in session with the folders it looks into.
+pub struct Session {
+    imap: Imap,
+    folders: Vec<OpenFolder>,
+    /// The index of the selected folder.
+    selected: Option<usize>,
+    others_looked_at: Instant,
+}
+
+struct OpenFolder {
+    name: Vec<u8>,
+    kind: FoundIn,
+}
+
+impl Session {
+    /// Logs in and finds the folders; the session ends at `end` at the latest. A folder named by its
+    /// use is passed over where the server has none.
+    ///
+    /// # Errors
+    /// The first step that fails.
+    pub async fn open(
+        dialer: &Dialer,
+        login: &Login,
+        folders: &[Folder],
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        let mut imap = Imap::open(dialer, login, trace, end).await?;
+        let by_use = folders.iter().any(|folder| matches!(folder, Folder::SpecialUse(_)));
+        let listed = if by_use { imap.list().await? } else { Vec::new() };
+        let folders = folders.iter().filter_map(|folder| find(folder, &listed)).collect();
+        Ok(Self { imap, folders, selected: None, others_looked_at: Instant::now() })
+    }
+
+    /// The record of this session.
+    pub fn trace(&self) -> &Trace {
+        self.imap.trace()
+    }
+
+    /// Whether waiting in IDLE is worth a try.
+    pub fn can_idle(&self) -> bool {
+        self.imap.can_idle()
+    }
+
+    /// Looks into every folder for what is new since the last look, and into one that was never
+    /// looked into for what came since `since`. The inbox stays selected.
+    ///
+    /// # Errors
+    /// The first step that fails; what was seen by then stays seen.
+    pub async fn look_everywhere(
+        &mut self,
+        memory: &mut Memory,
+        since: SystemTime,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        for index in (0..self.folders.len()).rev() {
+            self.select_and_look(index, memory, since, judge).await?;
+        }
+        self.others_looked_at = Instant::now();
+        Ok(())
+    }
+
+    /// Looks for what is new: in the selected folder, and once a minute in the others. `is_told` if
+    /// the server has already said that there is something.
+    ///
+    /// # Errors
+    /// The first step that fails.
+    pub async fn look(
+        &mut self,
+        memory: &mut Memory,
+        is_told: Option<Instant>,
+        since: SystemTime,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        if self.folders.len() > 1 && self.others_looked_at.elapsed() >= OTHER_FOLDERS {
+            return self.look_everywhere(memory, since, judge).await;
+        }
+        let news = match is_told {
+            Some(told) => Some(told),
+            None => self.imap.news().await?,
+        };
+        let folder = self.selected.and_then(|index| self.folders.get(index));
+        if let (Some(shown_at), Some(folder)) = (news, folder) {
+            let known = memory.folder(&folder.name);
+            known.read_new(&mut self.imap, folder.kind, shown_at, judge).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the server tells of new mail; see [`Imap::idle`].
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn idle(
+        &mut self,
+        until: Instant,
+        interrupt: &Notify,
+    ) -> Result<Option<Instant>, Failure> {
+        self.imap.idle(until, interrupt).await
+    }
+
+    /// Whether [`Session::remove`] has something to do.
+    pub fn has_to_remove(&self, memory: &Memory) -> bool {
+        self.folders.iter().any(|folder| {
+            memory.folders.get(&folder.name).is_some_and(|known| !known.to_remove.is_empty())
+        })
+    }
+
+    /// Takes out what is ours, and left-overs whose time has passed; then the first folder is
+    /// selected again and what came meanwhile is judged.
+    ///
+    /// # Errors
+    /// The first step that fails; what was not taken out is tried again next time.
+    pub async fn remove(
+        &mut self,
+        memory: &mut Memory,
+        since: SystemTime,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        for index in (0..self.folders.len()).rev() {
+            let Some(folder) = self.folders.get(index) else { continue };
+            let name = folder.name.clone();
+            if memory.folder(&name).to_remove.is_empty() {
+                continue;
+            }
+            if self.selected != Some(index) {
+                self.select_and_look(index, memory, since, judge).await?;
+            }
+            let known = memory.folder(&name);
+            let uids: Vec<u32> = known.to_remove.iter().copied().collect();
+            self.imap.remove(&uids).await.map_err(|mut failure| {
+                failure.stage = Stage::Remove;
+                failure
+            })?;
+            known.to_remove.retain(|uid| !uids.contains(uid));
+        }
+        if self.selected != Some(0) {
+            self.select_and_look(0, memory, since, judge).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the session.
+    pub async fn close(mut self) {
+        self.imap.set_end(Instant::now() + Duration::from_secs(2));
+        self.imap.log_out().await;
+    }
+
+    async fn select_and_look(
+        &mut self,
+        index: usize,
+        memory: &mut Memory,
+        since: SystemTime,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        let Some(folder) = self.folders.get(index) else { return Ok(()) };
+        self.selected = None;
+        let selected = self.imap.select(&folder.name).await?;
+        self.selected = Some(index);
+        let shown_at = Instant::now();
+        let known = memory.folder(&folder.name);
+        known.meet(selected);
+        if known.next_uid == 0 {
+            known.read_since(&mut self.imap, selected, since, folder.kind, shown_at, judge).await?;
+        }
+        if selected.exists > 0 {
+            known.read_new(&mut self.imap, folder.kind, shown_at, judge).await?;
+        }
+        known.next_uid = known.next_uid.max(selected.uid_next.unwrap_or(1));
+        known.sweep(SystemTime::now());
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn folder(&mut self, name: &[u8]) -> &mut FolderMemory {
+        self.folders.entry(name.to_vec()).or_default()
+    }
+}
+
+impl FolderMemory {
+    /// Another UIDVALIDITY: what the UIDs meant is void (RFC 3501 section 2.3.1.1).
+    fn meet(&mut self, selected: Selected) {
+        if self.uid_validity != selected.uid_validity {
+            *self = Self { uid_validity: selected.uid_validity, ..Self::default() };
+        }
+    }
+
+    /// The first contact: what came since `since`, newest first. SEARCH only narrows down by day;
+    /// what a mail is its header tells.
+    async fn read_since(
+        &mut self,
+        imap: &mut Imap,
+        selected: Selected,
+        since: SystemTime,
+        kind: FoundIn,
+        shown_at: Instant,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        let mut uids =
+            if selected.exists > 0 { imap.search_since(since).await? } else { Vec::new() };
+        uids.sort_unstable_by(|a, b| b.cmp(a));
+        uids.truncate(FIRST_CONTACT_HEADERS);
+        let newest = uids.first().copied().unwrap_or(0);
+        for batch in uids.chunks(BATCH) {
+            let set = batch.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+            let fetched = imap.fetch(&set).await?;
+            self.judge(fetched, 0, kind, shown_at, judge);
+        }
+        self.next_uid = newest.saturating_add(1).max(selected.uid_next.unwrap_or(1));
+        Ok(())
+    }
+
+    async fn read_new(
+        &mut self,
+        imap: &mut Imap,
+        kind: FoundIn,
+        shown_at: Instant,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        let fetched = imap.fetch_from(self.next_uid.max(1)).await?;
+        self.judge(fetched, self.next_uid, kind, shown_at, judge);
+        Ok(())
+    }
+
+    fn judge(
+        &mut self,
+        fetched: Vec<Fetched>,
+        from: u32,
+        folder: FoundIn,
+        shown_at: Instant,
+        judge: &mut Judge<'_>,
+    ) {
+        for mail in fetched {
+            let Some(uid) = mail.uid.filter(|uid| *uid >= from) else { continue };
+            self.next_uid = self.next_uid.max(uid.saturating_add(1));
+            let Some(header) = mail.header else { continue };
+            let found = Found {
+                header: Header::parse(&header),
+                server_date: mail.internal_date,
+                folder,
+                shown_at,
+            };
+            match judge(&found) {
+                Judgement::Remove => {
+                    self.to_remove.insert(uid);
+                }
+                Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
+                    self.left_overs.push((uid, due));
+                }
+                Judgement::LeftOver(_) | Judgement::Leave => {}
+            }
+        }
+    }
+
+    /// Left-overs whose time has passed are to be removed.
+    fn sweep(&mut self, now: SystemTime) {
+        let to_remove = &mut self.to_remove;
+        self.left_overs.retain(|(uid, due)| {
+            let is_due = *due <= now;
+            if is_due {
+                to_remove.insert(*uid);
+            }
+            !is_due
+        });
+    }
+}
+
+/// The folder as the server writes it.
+fn find(folder: &Folder, listed: &[Listed]) -> Option<OpenFolder> {
+    match folder {
+        Folder::Name(name) => {
+            let kind =
+                if name.eq_ignore_ascii_case("INBOX") { FoundIn::Inbox } else { FoundIn::Other };
+            Some(OpenFolder { name: encode_folder_name(name), kind })
+        }
+        Folder::SpecialUse(usage) => {
+            let usage = usage.to_ascii_lowercase();
+            let listed = listed.iter().find(|listed| listed.attributes.contains(&usage))?;
+            let kind = if usage == r"\junk" { FoundIn::Junk } else { FoundIn::Other };
+            Some(OpenFolder { name: listed.name.clone(), kind })
+        }
+    }
+}

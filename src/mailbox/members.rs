@@ -1,0 +1,81 @@
+//! The targets that receive in a mailbox, and whose a mail is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::{Found, Judgement};
+use crate::config::Target;
+use crate::target::account::Account;
+use crate::target::ledger::{Sighting, Verdict};
+
+/// One target that receives in the mailbox.
+pub struct Member {
+    /// Its configuration.
+    pub target: Arc<Target>,
+    /// Its account.
+    pub account: Arc<Account>,
+    next_send: Mutex<Option<Instant>>,
+}
+
+impl Member {
+    /// A target whose first mail is due at `first_send`.
+    pub fn new(target: Arc<Target>, account: Arc<Account>, first_send: Instant) -> Self {
+        Self { target, account, next_send: Mutex::new(Some(first_send)) }
+    }
+
+    /// Says when the next mail will be sent.
+    pub fn announce_send(&self, at: Instant) {
+        *self.next_send.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// When the next mail will be sent.
+    pub fn next_send(&self) -> Option<Instant> {
+        *self.next_send.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Decides about a mail on behalf of all members, and tells the one whose it is.
+pub(super) fn judge(
+    members: &[Arc<Member>],
+    found: &Found,
+    previous_look: Option<Instant>,
+) -> Judgement {
+    let owner = |token| members.iter().find(|member| member.account.is_live(token));
+    let claim = found.header.claim(|token| owner(token).map(|member| member.target.from.clone()));
+    if let Some(token) = claim
+        && let Some(member) = owner(token)
+    {
+        let sighting = Sighting {
+            folder: found.folder,
+            shown_at: found.shown_at.into_std(),
+            previous_look: previous_look.map(Instant::into_std),
+        };
+        return match member.account.seen(token, sighting) {
+            Verdict::Unknown => Judgement::Leave,
+            _ => Judgement::Remove,
+        };
+    }
+    let Some(mark) = found.header.mark else { return Judgement::Leave };
+    let longest = members.iter().map(|member| member.account.lost_after()).max();
+    let respected = found.server_date.unwrap_or(mark.expires) + longest.unwrap_or_default();
+    Judgement::LeftOver(mark.expires.max(respected))
+}
+
+/// When the oldest mail that any member waits for was accepted.
+pub(super) fn oldest_outstanding(members: &[Arc<Member>]) -> Option<SystemTime> {
+    members.iter().filter_map(|member| member.account.oldest_outstanding()).min()
+}
+
+/// How far back left-overs are looked for at the first contact with a folder.
+pub(super) fn left_over_horizon(members: &[Arc<Member>], now: SystemTime) -> SystemTime {
+    let longest = members.iter().map(|member| member.account.lost_after()).max();
+    now.checked_sub(longest.unwrap_or_default() * 2).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Whether a member will send within `soon`.
+pub(super) fn sends_soon(members: &[Arc<Member>], soon: Duration) -> bool {
+    let limit = Instant::now() + soon;
+    members.iter().filter_map(|member| member.next_send()).any(|at| at <= limit)
+}

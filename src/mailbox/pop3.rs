@@ -1,0 +1,213 @@
+//! Looking into a POP3 maildrop: a session for each look, because its view is frozen at the login.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::{CLOCK_SLACK, FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS, Looked};
+use crate::config::Login;
+use crate::mail::pop3::{Entry, Pop3};
+use crate::mail::trace::Trace;
+use crate::mail::wire::Dialer;
+use crate::mail::{Failure, Fault, Reason, Stage};
+use crate::target::ledger::FoundIn;
+use crate::target::message::Header;
+
+/// How often a mail that does not go is marked for removal again.
+const REMOVAL_TRIES: u32 = 3;
+/// The first wait before a busy maildrop is tried again; it doubles.
+const BUSY_FIRST: Duration = Duration::from_millis(500);
+
+/// What is known of the maildrop from one session to the next.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The ids that were looked at; `None` before the first contact.
+    seen: Option<BTreeSet<Vec<u8>>>,
+    /// Ours, and how often its removal was tried.
+    to_remove: BTreeMap<Vec<u8>, u32>,
+    /// Probes that nobody waits for, and from when on they may be taken out.
+    left_overs: Vec<(Vec<u8>, SystemTime)>,
+    /// The least time between two logins that the server asks for.
+    pub login_delay: Duration,
+}
+
+/// An open session whose mails were read and judged.
+pub struct Session {
+    pop3: Pop3,
+    entries: Vec<Entry>,
+}
+
+impl Session {
+    /// Logs in, lists the maildrop and reads the headers that are new since the last session; at the
+    /// first contact the newest ones, back to `since`. With `is_check` one header is read in any
+    /// case, if mail is there. A maildrop in use is tried again until `busy_until`.
+    ///
+    /// # Errors
+    /// The first step that fails; what was seen by then stays seen.
+    #[expect(clippy::too_many_arguments, reason = "each is one fact of the look")]
+    pub async fn open_and_look(
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        end: Instant,
+        busy_until: Instant,
+        memory: &mut Memory,
+        since: Option<SystemTime>,
+        is_check: bool,
+        judge: &mut Judge<'_>,
+    ) -> Result<Self, Failure> {
+        let mut pop3 = open_when_free(dialer, login, &trace, end, busy_until).await?;
+        memory.login_delay = pop3.login_delay();
+        let entries = pop3.list().await?;
+        let shown_at = Instant::now();
+        let mut session = Self { pop3, entries };
+        let read = match memory.seen.take() {
+            None => session.read_newest(memory, since, shown_at, judge).await?,
+            Some(seen) => session.read_unseen(memory, seen, shown_at, judge).await?,
+        };
+        if let (true, 0, Some(newest)) = (is_check, read, session.entries.last()) {
+            session.pop3.header(newest.number).await?;
+        }
+        memory.sweep(SystemTime::now());
+        Ok(session)
+    }
+
+    /// The record of this session.
+    pub fn trace(&self) -> &Trace {
+        self.pop3.trace()
+    }
+
+    /// Takes out what is ours and ends the session; the removal counts only if QUIT was answered.
+    pub async fn remove_and_close(mut self, memory: &mut Memory) -> Looked {
+        let mut looked = Looked::default();
+        let ids: BTreeSet<&[u8]> = self.entries.iter().map(|entry| entry.id.as_slice()).collect();
+        memory.to_remove.retain(|id, _| ids.contains(id.as_slice()));
+        let mut has_marked = false;
+        for entry in &self.entries {
+            let Some(tries) = memory.to_remove.get_mut(&entry.id) else { continue };
+            if *tries > 0 {
+                let message = "a mail that was removed in an earlier session is still there";
+                self.pop3.trace().enter(Stage::Remove);
+                let fault = Fault::new(Reason::Other, message);
+                looked.removal_failure = Some(self.pop3.trace().failure(fault));
+            }
+            *tries += 1;
+            if let Err(failure) = self.pop3.delete(entry.number).await {
+                looked.removal_failure = Some(failure);
+                return looked;
+            }
+            has_marked = true;
+        }
+        memory.to_remove.retain(|_, tries| *tries < REMOVAL_TRIES);
+        if let Err(failure) = self.pop3.quit(has_marked).await {
+            looked.removal_failure = Some(failure);
+        }
+        looked
+    }
+
+    /// The first contact: newest first, until a mail is older than everything that is waited for.
+    async fn read_newest(
+        &mut self,
+        memory: &mut Memory,
+        since: Option<SystemTime>,
+        shown_at: Instant,
+        judge: &mut Judge<'_>,
+    ) -> Result<usize, Failure> {
+        let mut read = 0;
+        for entry in self.entries.iter().rev().take(FIRST_CONTACT_HEADERS) {
+            let Some(since) = since else { break };
+            let date = memory.read(&mut self.pop3, entry, shown_at, judge).await?;
+            read += 1;
+            if date.is_some_and(|date| date + CLOCK_SLACK < since) {
+                break;
+            }
+        }
+        memory.seen = Some(self.entries.iter().map(|entry| entry.id.clone()).collect());
+        Ok(read)
+    }
+
+    async fn read_unseen(
+        &mut self,
+        memory: &mut Memory,
+        mut seen: BTreeSet<Vec<u8>>,
+        shown_at: Instant,
+        judge: &mut Judge<'_>,
+    ) -> Result<usize, Failure> {
+        let mut read = 0;
+        let mut outcome = Ok(());
+        for entry in &self.entries {
+            if seen.contains(&entry.id) {
+                continue;
+            }
+            outcome = memory.read(&mut self.pop3, entry, shown_at, judge).await.map(drop);
+            if outcome.is_err() {
+                break;
+            }
+            seen.insert(entry.id.clone());
+            read += 1;
+        }
+        let ids: BTreeSet<&[u8]> = self.entries.iter().map(|entry| entry.id.as_slice()).collect();
+        seen.retain(|id| ids.contains(id.as_slice()));
+        memory.seen = Some(seen);
+        outcome.map(|()| read)
+    }
+}
+
+impl Memory {
+    /// Reads one header and has it judged; gives the server's date of the mail.
+    async fn read(
+        &mut self,
+        pop3: &mut Pop3,
+        entry: &Entry,
+        shown_at: Instant,
+        judge: &mut Judge<'_>,
+    ) -> Result<Option<SystemTime>, Failure> {
+        let header = Header::parse(&pop3.header(entry.number).await?);
+        let server_date = header.received;
+        let found = Found { header, server_date, folder: FoundIn::Inbox, shown_at };
+        match judge(&found) {
+            Judgement::Remove => {
+                self.to_remove.insert(entry.id.clone(), 0);
+            }
+            Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
+                self.left_overs.push((entry.id.clone(), due));
+            }
+            Judgement::LeftOver(_) | Judgement::Leave => {}
+        }
+        Ok(server_date)
+    }
+
+    fn sweep(&mut self, now: SystemTime) {
+        let to_remove = &mut self.to_remove;
+        self.left_overs.retain(|(id, due)| {
+            let is_due = *due <= now;
+            if is_due {
+                to_remove.insert(id.clone(), 0);
+            }
+            !is_due
+        });
+    }
+}
+
+async fn open_when_free(
+    dialer: &Dialer,
+    login: &Login,
+    trace: &Trace,
+    end: Instant,
+    busy_until: Instant,
+) -> Result<Pop3, Failure> {
+    let mut wait = BUSY_FIRST;
+    loop {
+        match Pop3::open(dialer, login, trace.clone(), end).await {
+            Err(failure)
+                if failure.reason == Reason::Busy
+                    && Instant::now() + wait < busy_until.min(end) =>
+            {
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+            outcome => return outcome,
+        }
+    }
+}

@@ -1,0 +1,490 @@
+//! The loop over one mailbox: a check each period, looks while a mail is under way.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::{Found, Judgement, Member, imap, members, pop3};
+use crate::config::{Folder, Login, MailboxId, Protocol};
+use crate::mail::trace::Trace;
+use crate::mail::wire::Dialer;
+use crate::mail::{Failure, Stage};
+use crate::net::tls::TlsClients;
+use crate::target::ledger::{Attempt, LookStyle};
+
+/// A session is held if a member sends within this time.
+const SOON: Duration = Duration::from_secs(60);
+/// Looks further apart than this are bridged by IDLE: they begin 5 s after the acceptance.
+const IDLE_GAP: Duration = Duration::from_millis(500);
+/// The first wait before a session that broke is opened again; it doubles up to a period.
+const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
+
+/// The watch over one mailbox, shared by the targets that receive there.
+pub struct Watch {
+    id: MailboxId,
+    shared: Mutex<Shared>,
+    /// Something happened that may change the plan: a mail was accepted, a member came or went.
+    changed: Notify,
+    /// The slot of the newest check that is over.
+    checked: watch::Sender<Option<Instant>>,
+}
+
+struct Shared {
+    members: Vec<Arc<Member>>,
+    settings: Option<Arc<Settings>>,
+    /// The slot of the next check.
+    next_check: Option<Instant>,
+}
+
+/// What the members' configurations say of the mailbox.
+struct Settings {
+    dialer: Dialer,
+    login: Login,
+    /// `None`: POP3.
+    folders: Option<Vec<Folder>>,
+    min_look_interval: Duration,
+    timeout: Duration,
+    /// The shortest period of a member.
+    period: Duration,
+}
+
+impl Watch {
+    /// A watch without members; it does nothing yet.
+    pub fn new(id: MailboxId) -> Self {
+        let shared = Shared { members: Vec::new(), settings: None, next_check: None };
+        Self {
+            id,
+            shared: Mutex::new(shared),
+            changed: Notify::new(),
+            checked: watch::Sender::new(None),
+        }
+    }
+
+    /// Watches on behalf of these members from now on. Folders are the union of theirs; the rest of
+    /// their receive sides is the same, as the configuration has made sure.
+    ///
+    /// # Errors
+    /// What OpenSSL says of the files in the TLS options.
+    pub fn set_members(
+        &self,
+        members: Vec<Arc<Member>>,
+        clients: &TlsClients,
+    ) -> Result<(), openssl::error::ErrorStack> {
+        let settings = Settings::of(&members, clients)?.map(Arc::new);
+        let mut shared = self.shared();
+        let first_send = members.iter().filter_map(|member| member.next_send()).min();
+        let now = Instant::now();
+        shared.next_check = match (shared.next_check, &settings) {
+            (Some(next), Some(settings)) => Some(next.min(now + settings.period)),
+            _ => first_send,
+        };
+        shared.members = members;
+        shared.settings = settings;
+        drop(shared);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// A mail was accepted that will come here.
+    pub fn mail_accepted(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits until the check that belongs to a period that began at `tick` is over.
+    pub async fn wait_for_check(&self, tick: Instant) {
+        let Some(period) = self.shared().settings.as_ref().map(|settings| settings.period) else {
+            return;
+        };
+        let mut checked = self.checked.subscribe();
+        let is_in_place = |slot: &Option<Instant>| slot.is_some_and(|slot| slot + period > tick);
+        // The sender lives as long as this watch.
+        let _ = checked.wait_for(is_in_place).await;
+    }
+
+    /// Runs until it is cancelled; then the session is ended.
+    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+        let mut patrol = Patrol {
+            watch: self,
+            session: None,
+            imap: imap::Memory::default(),
+            pop3: pop3::Memory::default(),
+            last_look: None,
+            not_before: None,
+            back_off: BACK_OFF_FIRST,
+        };
+        cancel.run_until_cancelled(patrol.run()).await;
+        patrol.close_session().await;
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        // The guarded state is replaced whole, so it is whole even after a panic.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Settings {
+    fn of(
+        members: &[Arc<Member>],
+        clients: &TlsClients,
+    ) -> Result<Option<Self>, openssl::error::ErrorStack> {
+        let sides = || members.iter().map(|member| &member.target.receive);
+        let Some(first) = sides().next() else { return Ok(None) };
+        let mut folders: Option<Vec<Folder>> = None;
+        for side in sides() {
+            let Protocol::Imap { folders: more } = &side.protocol else { continue };
+            let union = folders.get_or_insert_default();
+            for folder in more {
+                if !union.contains(folder) {
+                    union.push(folder.clone());
+                }
+            }
+        }
+        // The inbox is the folder that stays selected.
+        if let Some(folders) = &mut folders {
+            folders.sort_by_key(|folder| *folder != Folder::Name("INBOX".into()));
+        }
+        Ok(Some(Self {
+            dialer: Dialer::new(&first.endpoint, clients)?,
+            login: first.login.clone(),
+            folders,
+            min_look_interval: sides().map(|side| side.min_look_interval).max().unwrap_or_default(),
+            timeout: first.endpoint.timeout,
+            period: members.iter().map(|member| member.target.interval).min().unwrap_or_default(),
+        }))
+    }
+
+    fn style(&self) -> LookStyle {
+        if self.folders.is_some() { LookStyle::Command } else { LookStyle::Session }
+    }
+}
+
+/// The state of the loop.
+struct Patrol {
+    watch: Arc<Watch>,
+    /// The held IMAP session. It is taken out while it is used, so that one that is cut short by
+    /// an error or by cancellation is gone.
+    session: Option<imap::Session>,
+    imap: imap::Memory,
+    pop3: pop3::Memory,
+    /// When the newest look that succeeded began.
+    last_look: Option<Instant>,
+    /// No look before this time: back-off, or the server's own limit.
+    not_before: Option<Instant>,
+    back_off: Duration,
+}
+
+/// What a look or a check came to.
+struct Outcome {
+    trace: Trace,
+    result: Result<(), Failure>,
+    removal_failure: Option<Failure>,
+}
+
+impl Patrol {
+    async fn run(&mut self) {
+        loop {
+            let (settings, members, next_check) = {
+                let shared = self.watch.shared();
+                (shared.settings.clone(), shared.members.clone(), shared.next_check)
+            };
+            let (Some(settings), Some(next_check)) = (settings, next_check) else {
+                self.watch.changed.notified().await;
+                continue;
+            };
+            let next_look = self.next_look(&settings, &members);
+            if next_look.is_none() && !members::sends_soon(&members, SOON) {
+                self.close_session().await;
+            }
+            let wake = next_look.map_or(next_check, |look| look.min(next_check));
+            match self.wait(wake, next_look.is_some()).await {
+                Ok(Waited::Interrupted) => {}
+                Ok(Waited::Told(told)) => self.look(&settings, &members, Some(told)).await,
+                Ok(Waited::Reached) if Instant::now() >= next_check => {
+                    self.check(&settings, &members, next_check).await;
+                }
+                Ok(Waited::Reached) => self.look(&settings, &members, None).await,
+                Err(failure) => self.look_failed(&settings, &members, &failure),
+            }
+        }
+    }
+
+    /// The earliest look that a member wants and that the server and the back-off allow.
+    fn next_look(&self, settings: &Settings, members: &[Arc<Member>]) -> Option<Instant> {
+        let style = settings.style();
+        let last_look = self.last_look.map(Instant::into_std);
+        let wanted =
+            members.iter().filter_map(|member| member.account.next_look(style, last_look)).min()?;
+        let gap = match style {
+            LookStyle::Command => settings.min_look_interval,
+            LookStyle::Session => settings.min_look_interval.max(self.pop3.login_delay),
+        };
+        let allowed = self.last_look.map(|last| last + gap).max(self.not_before);
+        let wanted = Instant::from_std(wanted);
+        Some(allowed.map_or(wanted, |allowed| wanted.max(allowed)))
+    }
+
+    /// Waits until `wake`, in IDLE where the wait is long and the server able.
+    async fn wait(&mut self, wake: Instant, is_awaiting_mail: bool) -> Result<Waited, Failure> {
+        let can_idle = self.session.as_ref().is_some_and(imap::Session::can_idle);
+        let is_long = wake.saturating_duration_since(Instant::now()) >= IDLE_GAP;
+        if is_awaiting_mail
+            && can_idle
+            && is_long
+            && let Some(mut session) = self.session.take()
+        {
+            let told = session.idle(wake, &self.watch.changed).await?;
+            self.session = Some(session);
+            return Ok(match told {
+                Some(told) => Waited::Told(told),
+                None if Instant::now() >= wake => Waited::Reached,
+                None => Waited::Interrupted,
+            });
+        }
+        tokio::select! {
+            () = sleep_until(wake) => Ok(Waited::Reached),
+            () = self.watch.changed.notified() => Ok(Waited::Interrupted),
+        }
+    }
+
+    /// The check of a period: a fresh login, in place of the session that was held.
+    async fn check(&mut self, settings: &Settings, members: &[Arc<Member>], slot: Instant) {
+        self.close_session().await;
+        let began = Instant::now();
+        let mut outcome = match settings.style() {
+            LookStyle::Command => self.open_imap(settings, members).await,
+            LookStyle::Session => self.look_pop3(settings, members, Some(slot)).await,
+        };
+        if settings.style() == LookStyle::Command {
+            self.report_check(members, &outcome.trace, outcome.result.as_ref().err(), slot);
+            outcome.removal_failure = self.remove_imap(settings, members).await;
+        }
+        match &outcome.result {
+            Ok(()) => self.succeeded(began),
+            Err(_) => self.back_off(settings),
+        }
+        self.report_removal(settings, members, &outcome);
+        let next = next_slot(slot, settings.period);
+        let mut shared = self.watch.shared();
+        // A member that came meanwhile may have asked for an earlier one.
+        if shared.next_check == Some(slot) {
+            shared.next_check = Some(next);
+        }
+    }
+
+    async fn look(&mut self, settings: &Settings, members: &[Arc<Member>], told: Option<Instant>) {
+        let began = Instant::now();
+        let mut outcome = match (settings.style(), self.session.is_some()) {
+            (LookStyle::Session, _) => self.look_pop3(settings, members, None).await,
+            (LookStyle::Command, true) => self.look_imap(members, told).await,
+            (LookStyle::Command, false) => self.open_imap(settings, members).await,
+        };
+        if settings.style() == LookStyle::Command && outcome.result.is_ok() {
+            outcome.removal_failure = self.remove_imap(settings, members).await;
+        }
+        match &outcome.result {
+            Ok(()) => self.succeeded(began),
+            Err(failure) => self.look_failed(settings, members, failure),
+        }
+        self.report_removal(settings, members, &outcome);
+    }
+
+    /// A fresh IMAP session, and a look into every folder.
+    async fn open_imap(&mut self, settings: &Settings, members: &[Arc<Member>]) -> Outcome {
+        let trace = Trace::new(Some(&settings.login));
+        let end = Instant::now() + settings.period;
+        let folders = settings.folders.as_deref().unwrap_or_default();
+        let since = first_contact(members);
+        let previous = self.last_look;
+        let mut judge = judge(members, previous);
+        let opened = async {
+            let mut session =
+                imap::Session::open(&settings.dialer, &settings.login, folders, trace.clone(), end)
+                    .await?;
+            session.look_everywhere(&mut self.imap, since, &mut judge).await?;
+            Ok(session)
+        };
+        let result = opened.await.map(|session| self.session = Some(session));
+        trace.finish();
+        Outcome { trace, result, removal_failure: None }
+    }
+
+    async fn look_imap(&mut self, members: &[Arc<Member>], told: Option<Instant>) -> Outcome {
+        let Some(mut session) = self.session.take() else {
+            return Outcome { trace: Trace::new(None), result: Ok(()), removal_failure: None };
+        };
+        let trace = session.trace().clone();
+        trace.clear();
+        let mut judge = judge(members, self.last_look);
+        let since = first_contact(members);
+        let result = session.look(&mut self.imap, told, since, &mut judge).await;
+        trace.finish();
+        if result.is_ok() {
+            self.session = Some(session);
+        }
+        Outcome { trace, result, removal_failure: None }
+    }
+
+    /// Takes out what the look has found.
+    async fn remove_imap(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+    ) -> Option<Failure> {
+        let mut session = self.session.take()?;
+        if session.has_to_remove(&self.imap) {
+            session.trace().clear();
+            let mut judge = judge(members, self.last_look);
+            let since = first_contact(members);
+            if let Err(failure) = session.remove(&mut self.imap, since, &mut judge).await {
+                self.back_off(settings);
+                return Some(failure);
+            }
+            session.trace().finish();
+            let durations = session.trace().durations();
+            for member in members {
+                member.account.removed(&only(Stage::Remove, &durations));
+            }
+        }
+        self.session = Some(session);
+        None
+    }
+
+    /// One POP3 session: a check if it has a `slot`, else a look.
+    async fn look_pop3(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+        slot: Option<Instant>,
+    ) -> Outcome {
+        let trace = Trace::new(Some(&settings.login));
+        let now = Instant::now();
+        let mut judge = judge(members, self.last_look);
+        let opened = pop3::Session::open_and_look(
+            &settings.dialer,
+            &settings.login,
+            trace.clone(),
+            now + settings.period,
+            now + settings.timeout,
+            &mut self.pop3,
+            members::oldest_outstanding(members),
+            slot.is_some(),
+            &mut judge,
+        )
+        .await;
+        drop(judge);
+        trace.finish();
+        if let Some(slot) = slot {
+            self.report_check(members, &trace, opened.as_ref().err(), slot);
+        }
+        match opened {
+            Ok(session) => {
+                let removal_failure =
+                    session.remove_and_close(&mut self.pop3).await.removal_failure;
+                trace.finish();
+                let durations = trace.durations();
+                for member in members {
+                    member.account.removed(&only(Stage::Remove, &durations));
+                }
+                Outcome { trace, result: Ok(()), removal_failure }
+            }
+            Err(failure) => Outcome { trace, result: Err(failure), removal_failure: None },
+        }
+    }
+
+    fn report_check(
+        &self,
+        members: &[Arc<Member>],
+        trace: &Trace,
+        failure: Option<&Failure>,
+        slot: Instant,
+    ) {
+        let attempt = Attempt {
+            failures: failure.cloned().into_iter().collect(),
+            stages: trace.durations(),
+            tls: trace.tls_facts(),
+        };
+        if failure.is_some() {
+            debug!(mailbox = %self.watch.id, transcript = trace.transcript(), "the check failed");
+        }
+        for member in members {
+            member.account.check_ended(&attempt);
+        }
+        self.watch.checked.send_replace(Some(slot));
+    }
+
+    fn report_removal(&mut self, settings: &Settings, members: &[Arc<Member>], outcome: &Outcome) {
+        let Some(failure) = &outcome.removal_failure else { return };
+        debug!(mailbox = %self.watch.id, transcript = outcome.trace.transcript(), "a removal failed");
+        for member in members {
+            member.account.look_failed(failure);
+        }
+        self.back_off(settings);
+    }
+
+    fn look_failed(&mut self, settings: &Settings, members: &[Arc<Member>], failure: &Failure) {
+        for member in members {
+            member.account.look_failed(failure);
+        }
+        self.back_off(settings);
+    }
+
+    fn succeeded(&mut self, began: Instant) {
+        self.last_look = Some(began);
+        self.not_before = None;
+        self.back_off = BACK_OFF_FIRST;
+    }
+
+    fn back_off(&mut self, settings: &Settings) {
+        self.session = None;
+        self.not_before = Some(Instant::now() + self.back_off);
+        self.back_off = (self.back_off * 2).min(settings.period.max(BACK_OFF_FIRST));
+    }
+
+    async fn close_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+    }
+}
+
+/// How a wait ended.
+enum Waited {
+    /// The time has come.
+    Reached,
+    /// The plan may have changed.
+    Interrupted,
+    /// The server told of new mail, at this time.
+    Told(Instant),
+}
+
+fn judge(
+    members: &[Arc<Member>],
+    previous_look: Option<Instant>,
+) -> impl FnMut(&Found) -> Judgement + Send {
+    let members = members.to_vec();
+    move |found| members::judge(&members, found, previous_look)
+}
+
+/// From when on mails matter in a folder that was never looked into.
+fn first_contact(members: &[Arc<Member>]) -> SystemTime {
+    let horizon = members::left_over_horizon(members, SystemTime::now());
+    members::oldest_outstanding(members).map_or(horizon, |oldest| oldest.min(horizon))
+}
+
+fn only(stage: Stage, durations: &[(Stage, Duration)]) -> Vec<(Stage, Duration)> {
+    durations.iter().filter(|(known, _)| *known == stage).copied().collect()
+}
+
+/// The next slot of the grid that is not over yet.
+fn next_slot(slot: Instant, period: Duration) -> Instant {
+    let mut next = slot + period;
+    while next <= Instant::now() {
+        next += period;
+    }
+    next
+}
