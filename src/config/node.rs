@@ -86,7 +86,6 @@ impl Node {
 /// Reads one document. The tree is `None` where there is none; what it has of faults beside that
 /// did not hinder reading on.
 pub(super) fn parse(text: &str) -> (Option<Rc<Node>>, Vec<Fault>) {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder::default();
     let root = match builder.build(text) {
         Ok(()) => builder.root.take(),

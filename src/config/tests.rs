@@ -365,6 +365,23 @@ fn a_pattern_that_matches_the_main_file_does_not_include_it() {
 }
 
 #[test]
+fn the_folder_of_the_main_file_is_no_pattern() {
+    let folder = tempfile::tempdir().unwrap();
+    let odd = folder.path().join("[a]*");
+    fs::create_dir(&odd).unwrap();
+    let included = format!("targets:\n{}", target("a", "", "", ""));
+    fs::write(odd.join("a.yaml"), included).unwrap();
+    fs::write(odd.join(NAME), "include: ['*.yaml']\n").unwrap();
+    assert_eq!(Config::load(&odd.join(NAME)).unwrap().targets.len(), 1);
+}
+
+#[test]
+fn files_of_other_systems_are_read() {
+    let text = format!("\u{feff}targets:\n{}", target("a", "", "", "")).replace('\n', "\r\n");
+    assert_eq!(only(&parse(&text).unwrap()), &one("", "", ""));
+}
+
+#[test]
 fn aliases_and_merge_keys_work() {
     let text = "targets:\n  - &first\n    name: a\n    host: mail.example.com\n    \
                 from: &address a@example.com\n    to: *address\n    interval: 1m\n    \
@@ -421,6 +438,17 @@ fn a_certificate_file_is_kept_once_for_all_targets() {
     };
     let pems: Vec<_> = config.targets.values().map(|target| pem(target)).collect();
     assert!(std::ptr::addr_eq(pems[0], pems[1]));
+}
+
+#[test]
+fn the_running_configuration_names_files_wherever_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("ca.pem"), certificate(&key())).unwrap();
+    let depth = std::env::current_dir().unwrap().components().count() - 1;
+    let path = "../".repeat(depth) + folder.path().to_str().unwrap().trim_start_matches('/');
+    let target = one("", &format!("tls_options: {{ca_file: '{path}/ca.pem'}}"), "");
+    let file = target.send.endpoint.tls_options.ca_file.unwrap();
+    assert!(file.path.is_absolute(), "{file:?}");
 }
 
 #[test]

@@ -16,6 +16,12 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-defaults-tls-options.yml",
+        &[
+            "bad-defaults-tls-options.yml:1: defaults.send.tls_options.min_version: must be one of 1.0, 1.1, 1.2, 1.3",
+        ],
+    ),
+    (
         "bad-defaults.yml",
         &[
             "bad-defaults.yml:1: defaults.from: is not a mail address such as user@example.com",
@@ -317,6 +323,13 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         &[
             "bad-receive-without-login.yml:6: targets[0].receive.password: is missing: write `password_file`, `password_env` or `password` beside `username`",
             "bad-receive-without-login.yml:6: targets[0].receive.username: is missing: the account that reads the mailbox",
+        ],
+    ),
+    (
+        "bad-section-not-a-map.yml",
+        &[
+            "bad-section-not-a-map.yml:6: targets[0].send: must be a map of keys, not a single value",
+            "bad-section-not-a-map.yml:7: targets[0].receive: must be a map of keys, not a list",
         ],
     ),
     (
