@@ -1,6 +1,6 @@
 //! What the program may rely on: a checked configuration whose values cannot be wrong.
 //!
-//! [`file`] reads the YAML as written and converts it, [`problem`] says what is wrong with it,
+//! [`mod@file`] reads the YAML as written and converts it, [`problem`] says what is wrong with it,
 //! [`show`] writes a configuration down again; [`secret`] holds what must never be shown. The rest
 //! of the program reads these types only and never checks them again.
 //!

@@ -58,8 +58,8 @@ pub(super) struct Fault {
 /// The deepest nesting.
 const MAX_DEPTH: usize = 64;
 
-/// The most nodes that all aliases together may stand for.
-const MAX_ALIASED_NODES: usize = 1_000_000;
+/// The most nodes of a document, each alias counted as all that it stands for.
+const MAX_NODES: usize = 2_000_000;
 
 impl Node {
     /// What it is, for a message.
@@ -108,7 +108,7 @@ pub(super) fn shown_key(key: &str) -> &str {
 struct Builder {
     open: Vec<Open>,
     anchors: HashMap<usize, Rc<Node>>,
-    aliased_nodes: usize,
+    nodes: usize,
     documents: usize,
     root: Option<Rc<Node>>,
     faults: Vec<Fault>,
@@ -163,6 +163,7 @@ impl Builder {
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
+                self.count(1, line)?;
                 let plain = style == ScalarStyle::Plain && !is_string_tag(tag.as_deref());
                 self.check_tag(tag.as_deref(), line);
                 let value = Value::Scalar { text: text.into_owned(), plain };
@@ -190,6 +191,7 @@ impl Builder {
     }
 
     fn open(&mut self, line: usize, anchor: usize, collected: Collected) -> Result<(), Fault> {
+        self.count(1, line)?;
         if self.open.len() >= MAX_DEPTH {
             return Err(self.too_deep(line));
         }
@@ -216,16 +218,21 @@ impl Builder {
         let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
             return Err(self.fault(line, "the alias stands inside what it names"));
         };
-        self.aliased_nodes = self.aliased_nodes.saturating_add(node.size);
-        if self.aliased_nodes > MAX_ALIASED_NODES {
-            let message = format!("the aliases stand for more than {MAX_ALIASED_NODES} values");
-            return Err(self.fault(line, &message));
-        }
+        self.count(node.size, line)?;
         if self.open.len() + node.height > MAX_DEPTH {
             return Err(self.too_deep(line));
         }
         self.attach(node, line);
         Ok(())
+    }
+
+    fn count(&mut self, nodes: usize, line: usize) -> Result<(), Fault> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes <= MAX_NODES {
+            return Ok(());
+        }
+        let message = format!("the file holds more than {MAX_NODES} values, aliases written out");
+        Err(self.fault(line, &message))
     }
 
     fn complete(&mut self, node: Node, anchor: usize) {

@@ -55,6 +55,9 @@ impl Place<'_> {
     }
 }
 
+/// The most problems that are kept, so that a hostile file cannot fill the memory.
+const MAX_PROBLEMS: usize = 100_000;
+
 /// The problems found so far; each once, however many targets inherit it.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -62,9 +65,11 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Takes one in.
+    /// Takes one in. More than anyone corrects in one go are not kept.
     pub(super) fn add(&mut self, problem: Problem) {
-        self.problems.insert(problem);
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.insert(problem);
+        }
     }
 
     /// Takes one in that concerns a whole file.

@@ -587,6 +587,14 @@ fn ten_thousand_targets_load_quickly() {
 }
 
 #[test]
+fn the_number_of_values_is_bounded() {
+    let text = format!("targets: [{}]", "a,".repeat(2_000_001));
+    let problems = parse(&text).unwrap_err().to_string();
+    let message = "the file holds more than 2000000 values, aliases written out";
+    assert!(problems.ends_with(message), "{problems}");
+}
+
+#[test]
 fn durations_are_written_as_they_are_read() {
     let written = |text: &str| value::Written(humantime::parse_duration(text).unwrap()).to_string();
     for text in ["0s", "500ms", "30s", "5m", "1h30m", "24h", "7d", "1m500ms"] {
