@@ -1,7 +1,12 @@
 //! What the program may rely on: a checked configuration whose values cannot be wrong.
 //!
-//! [`file`] reads the YAML as written and converts it; [`secret`] holds what must never be shown.
-//! The rest of the program reads these types only and never checks them again.
+//! [`mod@file`] reads the YAML as written and converts it, [`problem`] says what is wrong with it,
+//! [`show`] writes a configuration down again; [`secret`] holds what must never be shown. The rest
+//! of the program reads these types only and never checks them again.
+//!
+//! In reading order: `node` makes a tree with line numbers from the text, `section` looks keys up in
+//! a target and in the defaults below it, `target`, `side` and `login` convert them, `value` reads
+//! one scalar, `source` reads the files and variables that a key names.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,9 +17,24 @@ use std::time::Duration;
 
 use lettre::Address;
 
+pub use problem::{Problem, Problems};
 pub use secret::Secret;
 
+pub mod file;
+pub mod problem;
 pub mod secret;
+pub mod show;
+
+mod login;
+mod node;
+mod section;
+mod side;
+mod source;
+mod target;
+mod value;
+
+#[cfg(test)]
+mod tests;
 
 /// A whole configuration: the main file, the included ones, and every secret they name.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +43,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The monitored servers by name.
     pub targets: BTreeMap<TargetName, Arc<Target>>,
+    /// The patterns under `include` that no file matched, as written.
+    pub unmatched_includes: Vec<String>,
 }
 
 /// The nick name of a target: unique, not empty, at most 100 characters, no control characters.
@@ -160,6 +182,13 @@ pub enum Folder {
     SpecialUse(String),
 }
 
+impl fmt::Display for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Folder::Name(name) | Folder::SpecialUse(name)) = self;
+        f.write_str(name)
+    }
+}
+
 /// (protocol, host, port, user): the identity of an account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailboxId {
@@ -175,7 +204,17 @@ pub struct MailboxId {
 
 impl fmt::Display for MailboxId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}@{}:{}", self.protocol, self.user, self.host, self.port)
+        let host = BracketedHost(&self.host);
+        write!(f, "{}://{}@{host}:{}", self.protocol, self.user, self.port)
+    }
+}
+
+/// A host as it stands before a port: an IPv6 address in brackets.
+struct BracketedHost<'a>(&'a str);
+
+impl fmt::Display for BracketedHost<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(self.0) }
     }
 }
 
@@ -272,6 +311,18 @@ pub enum TlsVersion {
     Tls13,
 }
 
+impl TlsVersion {
+    /// The word of the configuration.
+    pub fn label(self) -> &'static str {
+        match self {
+            TlsVersion::Tls10 => "1.0",
+            TlsVersion::Tls11 => "1.1",
+            TlsVersion::Tls12 => "1.2",
+            TlsVersion::Tls13 => "1.3",
+        }
+    }
+}
+
 /// Which addresses of a host are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum IpFamily {
@@ -282,6 +333,17 @@ pub enum IpFamily {
     V4,
     /// IPv6 only.
     V6,
+}
+
+impl IpFamily {
+    /// The word of the configuration.
+    pub fn label(self) -> &'static str {
+        match self {
+            IpFamily::Any => "any",
+            IpFamily::V4 => "4",
+            IpFamily::V6 => "6",
+        }
+    }
 }
 
 /// An account on a server.
@@ -305,6 +367,17 @@ pub enum Auth {
     Plain,
     /// The LOGIN mechanism; with IMAP the LOGIN command, with POP3 USER and PASS.
     Login,
+}
+
+impl Auth {
+    /// The word of the configuration.
+    pub fn label(self) -> &'static str {
+        match self {
+            Auth::Auto => "auto",
+            Auth::Plain => "plain",
+            Auth::Login => "login",
+        }
+    }
 }
 
 /// One TCP port to check.

@@ -1,0 +1,277 @@
+//! From the YAML as written to a [`Config`]: the main file, the files it includes, and what all of
+//! them name. Nothing stops at the first problem.
+//!
+//! Relative paths of secrets, certificates and includes start from the folder of the file that
+//! names them; a relative `state_dir` starts from the working directory of the process.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::node::{self, Node};
+use super::section::{Layer, Place, Report, Section};
+use super::source::{self, Environment, Sources};
+use super::{Config, MailboxId, Problems, ReceiveSide, Target, TargetName, target, value};
+
+/// The keys of the main file.
+pub(super) const MAIN_KEYS: &[&str] = &["state_dir", "include", "defaults", "targets"];
+
+/// The keys of an included file.
+const INCLUDED_KEYS: &[&str] = &["targets"];
+
+const DEFAULT_STATE_DIR: &str = "./mailtrip-state";
+
+impl Config {
+    /// Reads a configuration file, the files it includes, and every secret and certificate that
+    /// they name.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of them.
+    pub fn load(path: &Path) -> Result<Config, Problems> {
+        match source::read_yaml(path) {
+            Ok(text) => Self::parse(&text, path),
+            Err(message) => {
+                let mut report = Report::default();
+                report.add_file(path, message);
+                Err(Problems::new(report.into_problems()))
+            }
+        }
+    }
+
+    /// The same with the text of the main file from memory; `path` is its name in problems, and
+    /// its folder is where relative paths start.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text and the files it names.
+    pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
+        read(text, path, &|name| std::env::var_os(name))
+    }
+}
+
+/// [`Config::parse`] with the environment given.
+pub(super) fn read(
+    text: &str,
+    path: &Path,
+    environment: Environment<'_>,
+) -> Result<Config, Problems> {
+    let mut report = Report::default();
+    let mut sources = Sources::new(environment);
+    let root = parse_file(text, path, &mut report);
+    let main = root.as_deref().and_then(|root| main_section(root, path, &mut report));
+    let mut unmatched_includes = Vec::new();
+    let included = match &main {
+        Some(main) => read_includes(main, path, &mut unmatched_includes, &mut report),
+        None => Vec::new(),
+    };
+    let targets = convert(main.as_ref(), &included, &mut sources, &mut report);
+    if main.is_some() && targets.is_empty() && report.is_empty() {
+        report.add_file(path, "has no targets; write at least one under `targets`".to_owned());
+    }
+    let state_dir = main.as_ref().and_then(|main| main.read("state_dir", &mut report, value::line));
+    if !report.is_empty() {
+        return Err(Problems::new(report.into_problems()));
+    }
+    let state_dir = PathBuf::from(state_dir.as_deref().unwrap_or(DEFAULT_STATE_DIR));
+    Ok(Config { state_dir, targets, unmatched_includes })
+}
+
+/// An included file.
+struct Included {
+    file: PathBuf,
+    root: Option<Rc<Node>>,
+}
+
+fn parse_file(text: &str, file: &Path, report: &mut Report) -> Option<Rc<Node>> {
+    let (root, faults) = node::parse(text);
+    let broken = !faults.is_empty();
+    for fault in faults {
+        report.add(Place { file, line: fault.line, key: fault.key }.problem(fault.message));
+    }
+    match root {
+        Some(root) if !root.is_null() => Some(root),
+        _ => {
+            if !broken {
+                report.add_file(file, "is empty; write at least `targets`".to_owned());
+            }
+            None
+        }
+    }
+}
+
+fn top_layer<'a>(root: &'a Node, file: &'a Path, report: &mut Report) -> Option<Layer<'a>> {
+    Layer::new(Place { file, line: root.line, key: String::new() }, root, report)
+}
+
+fn main_section<'a>(root: &'a Node, file: &'a Path, report: &mut Report) -> Option<Section<'a>> {
+    let section = Section::over(top_layer(root, file, report)?, None);
+    let hint = |key: &str| {
+        let home = target::TARGET_KEYS.contains(&key);
+        home.then(|| "it belongs to a target under `targets`, or under `defaults`".to_owned())
+    };
+    section.check_keys(MAIN_KEYS, hint, report);
+    Some(section)
+}
+
+fn read_includes(
+    main: &Section<'_>,
+    main_file: &Path,
+    unmatched: &mut Vec<String>,
+    report: &mut Report,
+) -> Vec<Included> {
+    // One file under two names, or the main file itself under a pattern, is read once.
+    let mut known: BTreeSet<_> = main_file.canonicalize().into_iter().collect();
+    let mut included = Vec::new();
+    let items = main.find("include").and_then(|_| main.list("include", report));
+    for (place, node) in items.unwrap_or_default() {
+        let Some(pattern) = report.accept(&place, value::line(node)) else { continue };
+        let Some(paths) = report.accept(&place, matching(place.folder(), &pattern)) else {
+            continue;
+        };
+        if paths.is_empty() {
+            unmatched.push(pattern);
+        }
+        for file in paths {
+            if file.canonicalize().is_ok_and(|path| !known.insert(path)) {
+                continue;
+            }
+            match source::read_yaml(&file) {
+                Ok(text) => {
+                    let root = parse_file(&text, &file, report);
+                    included.push(Included { file, root });
+                }
+                Err(message) => report.add_file(&file, message),
+            }
+        }
+    }
+    included
+}
+
+/// The files that an entry of `include` means, in alphabetical order.
+fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+    if !pattern.contains(['*', '?', '[']) {
+        let path = folder.join(pattern);
+        return match path.try_exists() {
+            Ok(true) => Ok(vec![path]),
+            _ => Err(format!("does not exist below {}", folder.display())),
+        };
+    }
+    let folder = folder.to_str().ok_or("cannot be looked for: the folder's name is not UTF-8")?;
+    let absolute = Path::new(pattern).is_absolute() || folder.is_empty();
+    let whole = match absolute {
+        true => pattern.to_owned(),
+        false => format!("{}/{pattern}", glob::Pattern::escape(folder)),
+    };
+    // Editors keep their copies in files that begin with a dot.
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
+    let paths = glob::glob_with(&whole, options)
+        .map_err(|error| format!("is not a file pattern: {}", error.msg))?;
+    paths.map(|path| path.map_err(|error| format!("cannot be looked for: {error}"))).collect()
+}
+
+/// The targets of all files.
+fn convert(
+    main: Option<&Section<'_>>,
+    included: &[Included],
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> BTreeMap<TargetName, Arc<Target>> {
+    let Some(main) = main else { return BTreeMap::new() };
+    let defaults = main.find("defaults");
+    let defaults = defaults.and_then(|found| Layer::new(found.place, found.node, report));
+    if let Some(defaults) = &defaults {
+        target::convert(&Section::defaults_only(defaults.clone()), sources, report);
+    }
+    let mut collection = Collection::default();
+    collection.add_all(main, defaults.as_ref(), sources, report);
+    for Included { file, root } in included {
+        let Some(layer) = root.as_deref().and_then(|root| top_layer(root, file, report)) else {
+            continue;
+        };
+        let section = Section::over(layer, None);
+        let hint = |key: &str| {
+            MAIN_KEYS.contains(&key).then(|| "it belongs into the main file".to_owned())
+        };
+        section.check_keys(INCLUDED_KEYS, hint, report);
+        collection.add_all(&section, defaults.as_ref(), sources, report);
+    }
+    collection.targets
+}
+
+/// The targets so far, and where each name and each mailbox was first written.
+#[derive(Default)]
+struct Collection<'a> {
+    targets: BTreeMap<TargetName, Arc<Target>>,
+    names: HashMap<String, Place<'a>>,
+    mailboxes: HashMap<MailboxId, (Place<'a>, Arc<Target>)>,
+}
+
+impl<'a> Collection<'a> {
+    fn add_all(
+        &mut self,
+        file: &Section<'a>,
+        defaults: Option<&Layer<'a>>,
+        sources: &mut Sources<'_>,
+        report: &mut Report,
+    ) {
+        let items = file.find("targets").and_then(|_| file.list("targets", report));
+        for (place, node) in items.unwrap_or_default() {
+            let Some(own) = Layer::new(place, node, report) else { continue };
+            let section = Section::over(own, defaults.cloned());
+            self.check_name(&section, report);
+            if let Some(target) = target::convert(&section, sources, report) {
+                self.add(&section, Arc::new(target), report);
+            }
+        }
+    }
+
+    fn check_name(&mut self, section: &Section<'a>, report: &mut Report) {
+        let Some(found) = section.find("name") else { return };
+        let Ok(name) = value::text(found.node) else { return };
+        match self.names.get(name) {
+            Some(first) => {
+                let message =
+                    format!("is also the name of the target at {}", first.file_and_line());
+                report.add(found.place.problem(message));
+            }
+            None => {
+                self.names.insert(name.to_owned(), found.place);
+            }
+        }
+    }
+
+    fn add(&mut self, section: &Section<'a>, target: Arc<Target>, report: &mut Report) {
+        let place = section.child("receive", report).place().clone();
+        match self.mailboxes.get(&target.receive.mailbox_id()) {
+            Some((first_place, first)) => {
+                if let Some(key) = first_difference(&first.receive, &target.receive) {
+                    let message = format!(
+                        "differs between target `{}` here and target `{}` at {}, which share the \
+                         mailbox {}; write the same",
+                        target.name,
+                        first.name,
+                        first_place.file_and_line(),
+                        target.receive.mailbox_id(),
+                    );
+                    report.add(place.child(key).problem(message));
+                }
+            }
+            None => {
+                self.mailboxes.insert(target.receive.mailbox_id(), (place, Arc::clone(&target)));
+            }
+        }
+        self.targets.insert(target.name.clone(), target);
+    }
+}
+
+/// The first key in which two descriptions of one mailbox differ so that they are not one session.
+fn first_difference(a: &ReceiveSide, b: &ReceiveSide) -> Option<&'static str> {
+    let pairs = [
+        ("tls", a.endpoint.tls == b.endpoint.tls),
+        ("tls_options", a.endpoint.tls_options == b.endpoint.tls_options),
+        ("ip_family", a.endpoint.ip_family == b.endpoint.ip_family),
+        ("auth", a.login.auth == b.login.auth),
+        ("password", a.login.password == b.login.password),
+    ];
+    pairs.iter().find(|(_, same)| !same).map(|(key, _)| *key)
+}

@@ -1,0 +1,138 @@
+//! User name and password of a side, the password from one of three sources.
+
+use super::section::{Found, Level, Place, Report, Section};
+use super::source::{self, Sources};
+use super::value;
+use super::{Auth, Login, Secret};
+
+/// Where a password comes from; one of them.
+const PASSWORD_KEYS: [&str; 3] = ["password", "password_file", "password_env"];
+
+/// The words of `auth`.
+const MECHANISMS: [(&str, Auth); 3] =
+    [("auto", Auth::Auto), ("plain", Auth::Plain), ("login", Auth::Login)];
+
+/// What was said about a login.
+enum Username {
+    /// Nothing.
+    Absent,
+    /// `none`: no login.
+    None(Level),
+    /// A name, or one that is not good and was reported.
+    Name(Option<String>),
+}
+
+/// The login of a send side: `Some(None)` for a server that needs none, `None` with a problem
+/// reported.
+pub(super) fn optional(
+    section: &Section<'_>,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<Option<Login>> {
+    let password = find_password(section, report);
+    match username(section, report) {
+        Username::Name(name) => login(section, name, password, sources, report).map(Some),
+        Username::None(level) => {
+            let stray = password.filter(|password| password.level >= level);
+            stray.is_none_or(|password| reject(&password.place, report)).then_some(None)
+        }
+        Username::Absent => match password {
+            None => Some(None),
+            Some(password) if section.is_partial() => {
+                read_password(&password, sources, report);
+                None
+            }
+            Some(password) if password.level == Level::Own => {
+                reject(&password.place, report);
+                None
+            }
+            Some(_) => {
+                let advice = "`defaults` has a password for it; `none` for no login";
+                section.miss("username", advice, report);
+                None
+            }
+        },
+    }
+}
+
+/// The login of a mailbox, which always has one; `None` with a problem reported.
+pub(super) fn required(
+    section: &Section<'_>,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<Login> {
+    let password = find_password(section, report);
+    let name = match username(section, report) {
+        Username::Name(name) => name,
+        Username::Absent => {
+            section.miss("username", "the account that reads the mailbox", report);
+            None
+        }
+        Username::None(_) => {
+            if let Some(found) = section.find("username") {
+                report.add(found.place.problem("cannot be `none`: a mailbox needs a login"));
+            }
+            None
+        }
+    };
+    login(section, name, password, sources, report)
+}
+
+fn login(
+    section: &Section<'_>,
+    username: Option<String>,
+    password: Option<Found<'_>>,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<Login> {
+    let auth = section.read("auth", report, value::choice(&MECHANISMS)).unwrap_or_default();
+    let Some(password) = password else {
+        let advice = "write `password_file`, `password_env` or `password` beside `username`";
+        section.miss("password", advice, report);
+        return None;
+    };
+    let password = read_password(&password, sources, report);
+    Some(Login { username: username?, password: password?, auth })
+}
+
+fn username(section: &Section<'_>, report: &mut Report) -> Username {
+    let Some(found) = section.find("username") else { return Username::Absent };
+    let name = report.accept(&found.place, value::line(found.node));
+    match name {
+        Some(name) if name.eq_ignore_ascii_case("none") => Username::None(found.level),
+        name => Username::Name(name),
+    }
+}
+
+/// The password key of the nearest layer that has one.
+fn find_password<'a>(section: &Section<'a>, report: &mut Report) -> Option<Found<'a>> {
+    [Level::Own, Level::Defaults].into_iter().find_map(|level| {
+        let mut found = PASSWORD_KEYS.iter().filter_map(|key| section.find_in(level, key));
+        let first = found.next()?;
+        for other in found {
+            let message = format!("stands beside another password on line {}", first.place.line);
+            let message = format!("{message}; keep one of {}", PASSWORD_KEYS.join(", "));
+            report.add(other.place.problem(message));
+        }
+        Some(first)
+    })
+}
+
+fn read_password(
+    found: &Found<'_>,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<Secret> {
+    let read = |text: &str| match found.place.key.rsplit('.').next() {
+        Some("password_file") => sources.password_file(found.place.folder(), text),
+        Some("password_env") => sources.password_variable(text),
+        _ => source::password(text),
+    };
+    report.accept(&found.place, value::text(found.node).and_then(read))
+}
+
+/// Reports a password that nobody logs in with; always `false`.
+fn reject(place: &Place<'_>, report: &mut Report) -> bool {
+    report.add(place.problem("is a password without a `username`; write one, or leave both out"));
+    false
+}

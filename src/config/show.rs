@@ -1,0 +1,279 @@
+//! A configuration written down again: as YAML for the page of the running configuration, as
+//! sentences for an operator who checks it.
+
+use std::fmt::{self, Write};
+use std::net::IpAddr;
+
+use super::value::Written;
+use super::{
+    BracketedHost, Config, Endpoint, Login, Protocol, ReceiveSide, Secret, SendSide, Target,
+};
+use super::{TlsMode, TlsVersion};
+
+impl Config {
+    /// The configuration in force, with every default written out and each password as
+    /// `<secret>`: YAML that loads again once the passwords are put back. Paths of certificates
+    /// are absolute. Always in the same order.
+    pub fn to_yaml(&self) -> String {
+        let mut yaml = Yaml::default();
+        yaml.line(0, "state_dir", Text(&self.state_dir.to_string_lossy()));
+        yaml.head(0, "targets");
+        for target in self.targets.values() {
+            yaml.target(target);
+        }
+        yaml.text
+    }
+
+    /// What is allowed and yet worth a look: protection that was turned off or lowered, ports of
+    /// another service, times that cannot work, keys without effect, includes without files.
+    pub fn warnings(&self) -> Vec<String> {
+        let unmatched = self.unmatched_includes.iter();
+        let mut warnings: Vec<String> =
+            unmatched.map(|pattern| format!("include `{pattern}` matches no file")).collect();
+        for target in self.targets.values() {
+            warn_target(target, &mut warnings);
+        }
+        warnings
+    }
+
+    /// One line a target: what will be probed.
+    pub fn describe(&self) -> Vec<String> {
+        self.targets.values().map(|target| describe(target)).collect()
+    }
+}
+
+/// YAML as it is being written.
+#[derive(Default)]
+struct Yaml {
+    text: String,
+}
+
+impl Yaml {
+    fn target(&mut self, target: &Target) {
+        let start = self.text.len();
+        self.line(2, "name", Text(target.name.as_str()));
+        // The first key stands behind the dash of the list.
+        self.text.replace_range(start..start + 4, "  - ");
+        self.line(2, "interval", Written(target.interval));
+        self.line(2, "messages", target.messages);
+        self.line(2, "late_after", Written(target.late_after));
+        self.line(2, "lost_after", Written(target.lost_after));
+        self.line(2, "max_outstanding", target.max_outstanding);
+        self.line(2, "passive", target.passive);
+        if let Some(cluster) = &target.cluster {
+            self.line(2, "cluster", Text(cluster));
+        }
+        let labels: Vec<String> =
+            target.labels.iter().map(|(name, value)| format!("{name}: {}", Text(value))).collect();
+        self.line(2, "labels", format_args!("{{{}}}", labels.join(", ")));
+        self.line(2, "from", Text(target.from.as_ref()));
+        self.line(2, "to", Text(target.to.as_ref()));
+        self.line(2, "timeout", Written(target.send.endpoint.timeout));
+        self.send(&target.send);
+        self.receive(&target.receive);
+        self.line(2, "ping", target.ping);
+        let ports: Vec<String> = target
+            .ports
+            .iter()
+            .map(|check| format!("'{}:{}:{}'", check.name, BracketedHost(&check.host), check.port))
+            .collect();
+        self.line(2, "ports", format_args!("[{}]", ports.join(", ")));
+    }
+
+    fn send(&mut self, send: &SendSide) {
+        self.head(2, "send");
+        self.endpoint(&send.endpoint);
+        match &send.login {
+            Some(login) => self.login(login),
+            None => self.line(3, "username", "none"),
+        }
+        if let Some(ehlo) = &send.ehlo {
+            self.line(3, "ehlo", Text(ehlo));
+        }
+        self.line(3, "max_connections", send.max_connections);
+    }
+
+    fn receive(&mut self, receive: &ReceiveSide) {
+        self.head(2, "receive");
+        self.line(3, "protocol", receive.protocol.label());
+        self.endpoint(&receive.endpoint);
+        self.login(&receive.login);
+        if let Protocol::Imap { folders } = &receive.protocol {
+            let folders: Vec<String> =
+                folders.iter().map(|folder| Text(&folder.to_string()).to_string()).collect();
+            self.line(3, "folders", format_args!("[{}]", folders.join(", ")));
+        }
+        self.line(3, "min_look_interval", Written(receive.min_look_interval));
+    }
+
+    fn endpoint(&mut self, endpoint: &Endpoint) {
+        self.line(3, "host", Text(&endpoint.host));
+        self.line(3, "port", endpoint.port);
+        self.line(3, "tls", endpoint.tls.label());
+        if endpoint.tls != TlsMode::None {
+            self.tls_options(endpoint);
+        }
+        self.line(3, "ip_family", endpoint.ip_family.label());
+    }
+
+    fn tls_options(&mut self, endpoint: &Endpoint) {
+        let options = &endpoint.tls_options;
+        self.head(3, "tls_options");
+        if let Some(file) = &options.ca_file {
+            self.line(4, "ca_file", Text(&file.path.to_string_lossy()));
+        }
+        if let Some(name) = &options.server_name {
+            self.line(4, "server_name", Text(name));
+        }
+        self.line(4, "insecure_skip_verify", options.insecure_skip_verify);
+        self.line(4, "min_version", format_args!("'{}'", options.min_version.label()));
+        if let Some(identity) = &options.identity {
+            self.line(4, "cert_file", Text(&identity.cert_file.path.to_string_lossy()));
+            self.line(4, "key_file", Text(&identity.key_file.path.to_string_lossy()));
+        }
+    }
+
+    fn login(&mut self, login: &Login) {
+        self.line(3, "username", Text(&login.username));
+        self.line(3, "password", Secret::SHOWN);
+        self.line(3, "auth", login.auth.label());
+    }
+
+    fn head(&mut self, depth: usize, key: &str) {
+        self.put(format_args!("{:1$}{key}:\n", "", depth * 2));
+    }
+
+    fn line(&mut self, depth: usize, key: &str, value: impl fmt::Display) {
+        self.put(format_args!("{:1$}{key}: {value}\n", "", depth * 2));
+    }
+
+    fn put(&mut self, text: fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = self.text.write_fmt(text);
+    }
+}
+
+/// A text in YAML: in quotes unless nothing in it could be taken for anything else.
+struct Text<'a>(&'a str);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = ["true", "false", "null", "yes", "no", "on", "off", "none"];
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | '@');
+        let plain = self.0.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+            && self.0.chars().all(word)
+            && !words.contains(&self.0.to_ascii_lowercase().as_str());
+        if plain {
+            return f.write_str(self.0);
+        }
+        if self.0.chars().all(|c| c.is_alphanumeric() || c.is_ascii_graphic() || c == ' ') {
+            return write!(f, "'{}'", self.0.replace('\'', "''"));
+        }
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                c if c.is_alphanumeric() || c.is_ascii_graphic() || c == ' ' => f.write_char(c)?,
+                c => write!(f, "\\U{:08X}", u32::from(c))?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+fn warn_target(target: &Target, warnings: &mut Vec<String>) {
+    let mut warn = |message: &str| warnings.push(format!("target `{}`: {message}", target.name));
+    if target.ping || !target.ports.is_empty() {
+        warn("`ping` and `ports` are read but not checked yet by this version");
+    }
+    if target.interval > target.lost_after {
+        warn("`lost_after` is shorter than `interval`: a mail is given up before the next is sent");
+    }
+    let receive_ports: [u16; 2] = match target.receive.protocol {
+        Protocol::Imap { .. } => [110, 995],
+        Protocol::Pop3 => [143, 993],
+    };
+    if receive_ports.contains(&target.receive.endpoint.port) {
+        warn("`receive.port` is that of the other protocol");
+    }
+    let logs_in = target.send.login.is_some();
+    for message in warn_endpoint("send", &target.send.endpoint, logs_in, [465, 465]) {
+        warn(&message);
+    }
+    for message in warn_endpoint("receive", &target.receive.endpoint, true, [993, 995]) {
+        warn(&message);
+    }
+}
+
+/// What is worth a look in one side; `implicit` are its ports that begin with TLS.
+fn warn_endpoint(
+    side: &str,
+    endpoint: &Endpoint,
+    logs_in: bool,
+    implicit: [u16; 2],
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |message: String| warnings.push(message);
+    if endpoint.tls == TlsMode::None {
+        if logs_in && !is_loopback(&endpoint.host) {
+            warn(format!("`{side}.tls` is none: the password is sent in the clear"));
+        }
+    } else {
+        if endpoint.tls_options.insecure_skip_verify {
+            warn(format!("`{side}.tls_options.insecure_skip_verify` accepts any certificate"));
+        }
+        if endpoint.tls_options.min_version < TlsVersion::Tls12 {
+            let version = endpoint.tls_options.min_version.label();
+            warn(format!("`{side}.tls_options.min_version` allows TLS {version}, which is broken"));
+        }
+    }
+    let begins_with_tls = implicit.contains(&endpoint.port);
+    if begins_with_tls != (endpoint.tls == TlsMode::Implicit)
+        && (begins_with_tls || [25, 587, 143, 110].contains(&endpoint.port))
+    {
+        let tls = if begins_with_tls { "implicit" } else { "starttls" };
+        warn(format!("`{side}.port` {} usually goes with `tls: {tls}`", endpoint.port));
+    }
+    warnings
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+fn describe(target: &Target) -> String {
+    let mails = match target.messages.get() {
+        1 => "one mail".to_owned(),
+        count => format!("{count} mails"),
+    };
+    let Target { name, from, to, send, receive, .. } = target;
+    let interval = Written(target.interval);
+    let mut line = format!("{name}: every {interval} {mails} from {from} to {to} through smtp://");
+    if let Some(login) = &send.login {
+        line += &format!("{}@", login.username);
+    }
+    let host = BracketedHost(&send.endpoint.host);
+    line += &format!("{host}:{} ({})", send.endpoint.port, protection(send.endpoint.tls));
+    let mailbox = receive.mailbox_id();
+    line += &format!(", found by {mailbox} ({})", protection(receive.endpoint.tls));
+    if let Protocol::Imap { folders } = &receive.protocol {
+        let folders: Vec<String> = folders.iter().map(ToString::to_string).collect();
+        line += &format!(" in {}", folders.join(", "));
+    }
+    line += &format!("; late after {}", Written(target.late_after));
+    line += &format!(", lost after {}", Written(target.lost_after));
+    match (target.passive, &target.cluster) {
+        (true, Some(cluster)) => line += &format!("; passive node of cluster {cluster}"),
+        (true, None) => line += "; passive",
+        (false, Some(cluster)) => line += &format!("; node of cluster {cluster}"),
+        (false, None) => {}
+    }
+    line
+}
+
+fn protection(tls: TlsMode) -> &'static str {
+    match tls {
+        TlsMode::None => "no TLS",
+        other => other.label(),
+    }
+}

@@ -1,0 +1,316 @@
+//! The two sides of a target: where the server is, how the connection is protected, who logs in.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::node::Node;
+use super::section::{Found, Level, Report, Section};
+use super::source::Sources;
+use super::{Endpoint, Folder, IpFamily, Protocol, ReceiveSide, SendSide};
+use super::{TlsMode, TlsOptions, TlsVersion, login, value};
+
+/// The keys of `send`.
+pub(super) const SEND_KEYS: &[&str] = &[
+    "host",
+    "port",
+    "tls",
+    "tls_options",
+    "ip_family",
+    "username",
+    "password",
+    "password_file",
+    "password_env",
+    "auth",
+    "ehlo",
+    "max_connections",
+];
+
+/// The keys of `receive`.
+pub(super) const RECEIVE_KEYS: &[&str] = &[
+    "protocol",
+    "host",
+    "port",
+    "tls",
+    "tls_options",
+    "ip_family",
+    "username",
+    "password",
+    "password_file",
+    "password_env",
+    "auth",
+    "folders",
+    "min_look_interval",
+];
+
+/// The keys of `tls_options`.
+pub(super) const TLS_KEYS: &[&str] =
+    &["ca_file", "server_name", "insecure_skip_verify", "min_version", "cert_file", "key_file"];
+
+/// The words of `ip_family`.
+pub(super) const IP_FAMILIES: [(&str, IpFamily); 3] =
+    [("any", IpFamily::Any), ("4", IpFamily::V4), ("6", IpFamily::V6)];
+
+const TLS_MODES: [(&str, TlsMode); 3] =
+    [("starttls", TlsMode::StartTls), ("implicit", TlsMode::Implicit), ("none", TlsMode::None)];
+
+const TLS_VERSIONS: [(&str, TlsVersion); 4] = [
+    ("1.0", TlsVersion::Tls10),
+    ("1.1", TlsVersion::Tls11),
+    ("1.2", TlsVersion::Tls12),
+    ("1.3", TlsVersion::Tls13),
+];
+
+const DEFAULT_MAX_CONNECTIONS: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
+/// What a target says for both of its sides.
+pub(super) struct Shared<'s, 'a> {
+    /// The target itself.
+    pub(super) target: &'s Section<'a>,
+    /// `host`, if it is there and good.
+    pub(super) host: Option<String>,
+    /// Whether a missing host was reported for the target as a whole, or `host` is not good.
+    pub(super) host_reported: bool,
+    /// `ip_family`.
+    pub(super) ip_family: IpFamily,
+    /// `timeout`.
+    pub(super) timeout: Duration,
+}
+
+/// The ports of a service.
+struct Ports {
+    starttls: u16,
+    implicit: u16,
+}
+
+const SMTP: Ports = Ports { starttls: 25, implicit: 465 };
+const IMAP: Ports = Ports { starttls: 143, implicit: 993 };
+const POP3: Ports = Ports { starttls: 110, implicit: 995 };
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Imap,
+    Pop3,
+}
+
+/// The SMTP server; `None` with a problem reported.
+pub(super) fn send(
+    shared: &Shared<'_, '_>,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<SendSide> {
+    let section = shared.target.child("send", report);
+    section.check_keys(SEND_KEYS, |key| hint("send", key), report);
+    let endpoint = endpoint(&section, shared, &SMTP, sources, report);
+    let login = login::optional(&section, sources, report);
+    let ehlo = section.read("ehlo", report, value::ehlo);
+    let max_connections =
+        section.read("max_connections", report, value::integer(1..=1000)).and_then(NonZeroU32::new);
+    let max_connections = max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS);
+    Some(SendSide { endpoint: endpoint?, login: login?, ehlo, max_connections })
+}
+
+/// The mailbox; `None` with a problem reported.
+pub(super) fn receive(
+    shared: &Shared<'_, '_>,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<ReceiveSide> {
+    if shared.target.find("receive").is_none() {
+        let advice = "the mailbox, at least with `protocol`, `username` and a password";
+        shared.target.miss("receive", advice, report);
+        return None;
+    }
+    let section = shared.target.child("receive", report);
+    section.check_keys(RECEIVE_KEYS, |key| hint("receive", key), report);
+    let kinds = [("imap", Kind::Imap), ("pop3", Kind::Pop3)];
+    let kind = section.require("protocol", "imap or pop3", report, value::choice(&kinds));
+    let ports = if kind == Some(Kind::Pop3) { &POP3 } else { &IMAP };
+    let endpoint = endpoint(&section, shared, ports, sources, report);
+    let login = login::required(&section, sources, report);
+    let protocol = protocol(&section, kind, report);
+    let longest = Duration::ZERO..=MAX_LOOK_INTERVAL;
+    let min_look_interval = section.read("min_look_interval", report, value::duration(longest));
+    Some(ReceiveSide {
+        protocol: protocol?,
+        endpoint: endpoint?,
+        login: login?,
+        min_look_interval: min_look_interval.unwrap_or_default(),
+    })
+}
+
+fn endpoint(
+    section: &Section<'_>,
+    shared: &Shared<'_, '_>,
+    ports: &Ports,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<Endpoint> {
+    let host = match section.find("host") {
+        Some(found) => report.accept(&found.place, value::host(found.node)),
+        None => {
+            if shared.host.is_none() && !shared.host_reported {
+                section.miss("host", "write it here, or on the target for both sides", report);
+            }
+            shared.host.clone()
+        }
+    };
+    let tls = tls_mode(section, shared.target, report);
+    let default = if tls == TlsMode::Implicit { ports.implicit } else { ports.starttls };
+    let port = section.read("port", report, value::port).unwrap_or(default);
+    let tls_options = tls_options(section, tls, sources, report);
+    let ip_family = section.read("ip_family", report, value::choice(&IP_FAMILIES));
+    Some(Endpoint {
+        host: host?,
+        port,
+        tls,
+        tls_options,
+        ip_family: ip_family.unwrap_or(shared.ip_family),
+        timeout: shared.timeout,
+    })
+}
+
+/// `tls` of the side or `ssl` of the target, whichever stands in the nearer layer.
+fn tls_mode(side: &Section<'_>, target: &Section<'_>, report: &mut Report) -> TlsMode {
+    for level in [Level::Own, Level::Defaults] {
+        let ssl = target.find_in(level, "ssl");
+        if let Some(tls) = side.find_in(level, "tls") {
+            if let Some(ssl) = ssl {
+                let message = format!("contradicts `ssl` on line {}; keep one", ssl.place.line);
+                report.add(tls.place.problem(message));
+            }
+            let mode = report.accept(&tls.place, value::choice(&TLS_MODES)(tls.node));
+            return mode.unwrap_or(TlsMode::StartTls);
+        }
+        if let Some(ssl) = ssl {
+            let implicit = report.accept(&ssl.place, value::boolean(ssl.node)).unwrap_or(true);
+            return if implicit { TlsMode::Implicit } else { TlsMode::None };
+        }
+    }
+    TlsMode::StartTls
+}
+
+fn tls_options(
+    side: &Section<'_>,
+    tls: TlsMode,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> TlsOptions {
+    if tls == TlsMode::None && !side.is_partial() {
+        if let Some(own) = side.find_in(Level::Own, "tls_options") {
+            report.add(own.place.problem("means nothing without TLS; leave it out, or use TLS"));
+        }
+        return TlsOptions::default();
+    }
+    let section = side.child("tls_options", report);
+    section.check_keys(TLS_KEYS, |_| None, report);
+    let ca_file = section.find("ca_file").and_then(|found| {
+        let read = |path| sources.authorities(found.place.folder(), path);
+        report.accept(&found.place, value::text(found.node).and_then(read))
+    });
+    let skip_verify = section.read("insecure_skip_verify", report, value::boolean);
+    let min_version = section.read("min_version", report, value::choice(&TLS_VERSIONS));
+    TlsOptions {
+        ca_file,
+        server_name: section.read("server_name", report, value::host),
+        insecure_skip_verify: skip_verify.unwrap_or(false),
+        min_version: min_version.unwrap_or_default(),
+        identity: identity(&section, sources, report),
+    }
+}
+
+/// `cert_file` and `key_file`.
+fn identity(
+    section: &Section<'_>,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<super::ClientIdentity> {
+    let mut pem = |found: &Found<'_>, report: &mut Report| {
+        let read = |path| sources.pem(found.place.folder(), path);
+        report.accept(&found.place, value::text(found.node).and_then(read))
+    };
+    match (section.find("cert_file"), section.find("key_file")) {
+        (Some(cert), Some(key)) => {
+            let files = (pem(&cert, report), pem(&key, report));
+            report.accept(&cert.place, sources.identity(files.0?, files.1?))
+        }
+        (None, None) => None,
+        (Some(lone), None) | (None, Some(lone)) => {
+            if !section.is_partial() {
+                report.add(lone.place.problem("needs both `cert_file` and `key_file`"));
+            }
+            None
+        }
+    }
+}
+
+fn protocol(section: &Section<'_>, kind: Option<Kind>, report: &mut Report) -> Option<Protocol> {
+    let written = section.find("folders");
+    if kind == Some(Kind::Pop3) && !section.is_partial() {
+        if let Some(found) = written.filter(|found| found.level == Level::Own) {
+            report.add(found.place.problem("folders exist only with protocol imap"));
+        }
+        return Some(Protocol::Pop3);
+    }
+    let folders = match written {
+        None => vec![Folder::Name("INBOX".to_owned()), Folder::SpecialUse("\\Junk".to_owned())],
+        Some(_) => folders(section, report)?,
+    };
+    match kind? {
+        Kind::Imap => Some(Protocol::Imap { folders }),
+        Kind::Pop3 => Some(Protocol::Pop3),
+    }
+}
+
+fn folders(section: &Section<'_>, report: &mut Report) -> Option<Vec<Folder>> {
+    let items = section.list("folders", report)?;
+    if items.is_empty() {
+        section.read("folders", report, |_| Err::<(), _>("needs at least one folder".to_owned()));
+        return None;
+    }
+    let mut seen = BTreeSet::new();
+    let mut folders = Vec::new();
+    for (place, node) in items {
+        let Some(folder) = report.accept(&place, folder(node)) else { continue };
+        let key = match &folder {
+            Folder::Name(name) => (false, name.clone()),
+            Folder::SpecialUse(name) => (true, name.to_ascii_lowercase()),
+        };
+        if !seen.insert(key) {
+            report.add(place.problem("is in the list already"));
+        }
+        folders.push(folder);
+    }
+    Some(folders)
+}
+
+fn folder(node: &Node) -> Result<Folder, String> {
+    let name = value::line(node)?;
+    if let Some(attribute) = name.strip_prefix('\\') {
+        if attribute.is_empty() || !attribute.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err("is not a SPECIAL-USE attribute such as '\\Junk'".to_owned());
+        }
+        return Ok(Folder::SpecialUse(name));
+    }
+    if name.eq_ignore_ascii_case("INBOX") {
+        return Ok(Folder::Name("INBOX".to_owned()));
+    }
+    Ok(Folder::Name(name))
+}
+
+/// Where a key belongs that stands under a side by mistake.
+fn hint(side: &str, key: &str) -> Option<String> {
+    let other = if side == "send" { ("receive", RECEIVE_KEYS) } else { ("send", SEND_KEYS) };
+    match key.to_ascii_lowercase().as_str() {
+        "user" | "login" | "account" => Some("did you mean `username`?".to_owned()),
+        "pass" | "pwd" => Some("did you mean `password`?".to_owned()),
+        "server" | "hostname" => Some("did you mean `host`?".to_owned()),
+        "ssl" => Some("it belongs to the target; the key here is `tls`".to_owned()),
+        key if other.1.contains(&key) => Some(format!("it belongs under `{}`", other.0)),
+        key if super::target::TARGET_KEYS.contains(&key) => {
+            Some(format!("it belongs to the target, not under `{side}`"))
+        }
+        _ => None,
+    }
+}

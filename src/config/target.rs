@@ -1,0 +1,277 @@
+//! One target: its own keys over the defaults.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::node::{Node, Value};
+use super::section::{Place, Report, Section};
+use super::side::{self, IP_FAMILIES, RECEIVE_KEYS, SEND_KEYS, Shared};
+use super::source::Sources;
+use super::{PortCheck, Target, TargetName, value};
+
+/// The keys of a target. All but `name` may stand in `defaults`.
+pub(super) const TARGET_KEYS: &[&str] = &[
+    "name",
+    "host",
+    "interval",
+    "messages",
+    "late_after",
+    "lost_after",
+    "max_outstanding",
+    "passive",
+    "cluster",
+    "labels",
+    "from",
+    "to",
+    "timeout",
+    "ip_family",
+    "ssl",
+    "send",
+    "receive",
+    "ping",
+    "ports",
+];
+
+/// Label names that `mailtrip_target_info` has of its own.
+const RESERVED_LABELS: [&str; 6] =
+    ["target", "passive", "cluster", "protocol", "send_host", "receive_host"];
+
+const INTERVAL: Duration = Duration::from_secs(5 * 60);
+const LOST_AFTER: Duration = Duration::from_secs(24 * 3600);
+const TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_OUTSTANDING: usize = 1000;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The target that a section describes; `None` with a problem reported.
+pub(super) fn convert(
+    section: &Section<'_>,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<Target> {
+    let known = if section.is_partial() { TARGET_KEYS.get(1..) } else { Some(TARGET_KEYS) };
+    section.check_keys(known.unwrap_or_default(), hint, report);
+    let name = name(section, report);
+    let from = section.require("from", "the sender of the test mails", report, value::address);
+    let to = section.require("to", "the recipient of the test mails", report, value::address);
+    let messages = section.read("messages", report, value::integer(1..=100));
+    let max_outstanding = section.read("max_outstanding", report, value::integer(1..=100_000));
+    let Times { interval, late_after, lost_after } = times(section, report);
+    let shared = shared(section, report);
+    let ports = ports(section, shared.host.as_deref(), report);
+    let send = side::send(&shared, sources, report);
+    let receive = side::receive(&shared, sources, report);
+    Some(Target {
+        interval,
+        messages: messages.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN),
+        late_after,
+        lost_after,
+        max_outstanding: max_outstanding.unwrap_or(MAX_OUTSTANDING),
+        passive: section.read("passive", report, value::boolean).unwrap_or(false),
+        cluster: section.read("cluster", report, value::line),
+        labels: labels(section, report),
+        ping: section.read("ping", report, value::boolean).unwrap_or(false),
+        ports,
+        name: name?,
+        from: from?,
+        to: to?,
+        send: send?,
+        receive: receive?,
+    })
+}
+
+/// The name, which stands in the target itself only.
+fn name(section: &Section<'_>, report: &mut Report) -> Option<TargetName> {
+    section.require("name", "the nick name, the label `target`", report, |node| {
+        TargetName::new(value::text(node)?).ok_or_else(|| {
+            let most = TargetName::MAX_CHARS;
+            format!("must be 1 to {most} characters, without spaces around and control characters")
+        })
+    })
+}
+
+struct Times {
+    interval: Duration,
+    late_after: Duration,
+    lost_after: Duration,
+}
+
+fn times(section: &Section<'_>, report: &mut Report) -> Times {
+    let span = |from, to| value::duration(from..=to);
+    let interval = section.read("interval", report, span(Duration::from_secs(1), 7 * DAY));
+    let interval = interval.unwrap_or(INTERVAL);
+    let age = || span(Duration::from_millis(1), 365 * DAY);
+    let late_after = section.read("late_after", report, age()).unwrap_or(interval);
+    let lost_after = section.read("lost_after", report, age());
+    // A default never contradicts what was written: mail cannot be lost before it is late.
+    let times = Times {
+        interval,
+        late_after,
+        lost_after: lost_after.unwrap_or(LOST_AFTER.max(late_after)),
+    };
+    if times.lost_after < times.late_after && !section.is_partial() {
+        let written = section.find("lost_after").map(|found| found.place);
+        let message = format!("must be at least `late_after`, here {}", value::Written(late_after));
+        report.add(written.as_ref().unwrap_or(section.place()).problem(message));
+    }
+    times
+}
+
+/// What both sides share; a host that is missing everywhere is reported once.
+fn shared<'s, 'a>(section: &'s Section<'a>, report: &mut Report) -> Shared<'s, 'a> {
+    // Checked here too: both sides may have a `tls` of their own.
+    section.read("ssl", report, value::boolean);
+    let host = section.read("host", report, value::host);
+    let timeout = Duration::from_millis(100)..=Duration::from_secs(600);
+    let timeout = section.read("timeout", report, value::duration(timeout)).unwrap_or(TIMEOUT);
+    let ip_family = section.read("ip_family", report, value::choice(&IP_FAMILIES));
+    let mut host_reported = host.is_none() && section.find("host").is_some();
+    let receives = section.find("receive").is_some();
+    let side_has_host = |side| {
+        // The sides report what is wrong with them when they are read themselves.
+        section.child(side, &mut Report::default()).find("host").is_some()
+    };
+    if section.find("host").is_none()
+        && receives
+        && !side_has_host("send")
+        && !side_has_host("receive")
+    {
+        section.miss("host", "write it here, or under `send` and under `receive`", report);
+        host_reported = true;
+    }
+    Shared {
+        target: section,
+        host,
+        host_reported,
+        ip_family: ip_family.unwrap_or_default(),
+        timeout,
+    }
+}
+
+/// `labels`: those of the defaults and those of the target, which win.
+fn labels(section: &Section<'_>, report: &mut Report) -> BTreeMap<String, String> {
+    let written = section.child("labels", report);
+    let mut labels = BTreeMap::new();
+    for (place, name, node) in written.entries() {
+        let label = label_name(name).and_then(|()| label_value(node));
+        if let Some(value) = report.accept(&place, label) {
+            labels.insert(name.to_owned(), value);
+        }
+    }
+    labels
+}
+
+fn label_name(name: &str) -> Result<(), String> {
+    let mut bytes = name.bytes();
+    let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    if !first || !bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Err(
+            "is not a label name: letters, digits and underscores only, no digit first".to_owned()
+        );
+    }
+    if name.starts_with("__") {
+        return Err("is not a label name: Prometheus keeps those that begin with __".to_owned());
+    }
+    if RESERVED_LABELS.contains(&name) {
+        return Err("is a label that the exporter sets itself; choose another name".to_owned());
+    }
+    Ok(())
+}
+
+fn label_value(node: &Node) -> Result<String, String> {
+    match &node.value {
+        Value::Scalar { text, plain: false } => Ok(text.clone()),
+        _ => value::text(node).map(str::to_owned),
+    }
+}
+
+fn ports(section: &Section<'_>, host: Option<&str>, report: &mut Report) -> Vec<PortCheck> {
+    let mut names = BTreeSet::new();
+    let mut checks = Vec::new();
+    let items = section.find("ports").and_then(|_| section.list("ports", report));
+    for (place, node) in items.unwrap_or_default() {
+        let Some(entry) = report.accept(&place, PortEntry::read(node)) else { continue };
+        if !names.insert(entry.name.clone()) {
+            report.add(place.problem("has the name of another entry; give it its own, as web:80"));
+        }
+        match entry.host.or(host.map(str::to_owned)) {
+            Some(host) => checks.push(PortCheck { name: entry.name, host, port: entry.port }),
+            None if section.find("host").is_some() => {}
+            None => miss_port_host(section, &place, report),
+        }
+    }
+    checks
+}
+
+fn miss_port_host(section: &Section<'_>, entry: &Place<'_>, report: &mut Report) {
+    let advice = format!("`{}` needs it; or write name:host:port there", entry.key);
+    section.miss("host", &advice, report);
+}
+
+/// An entry of `ports` as it is written.
+struct PortEntry {
+    name: String,
+    host: Option<String>,
+    port: u16,
+}
+
+impl PortEntry {
+    fn read(node: &Node) -> Result<Self, String> {
+        let text = value::text(node)?;
+        let form = || {
+            "must be port, name:port or name:host:port, as 25, imap:143, web:host:80, \
+                       web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, \
+                       digits, - and _"
+                .to_owned()
+        };
+        let (rest, port) = text.rsplit_once(':').unwrap_or(("", text));
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|port: &u16| digits && *port > 0).ok_or_else(form)?;
+        let (name, host) = match rest.split_once(':') {
+            Some((name, host)) => (name.to_owned(), Some(value::parse_host(host)?)),
+            None if rest.is_empty() && text.starts_with(':') => return Err(form()),
+            None if rest.is_empty() => (port.to_string(), None),
+            None => (rest.to_owned(), None),
+        };
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if !(1..=63).contains(&name.len()) || !name.chars().all(word) {
+            return Err(form());
+        }
+        Ok(Self { name, host, port })
+    }
+}
+
+/// The key that is meant by a name of another place, or of the classic mail test.
+fn hint(key: &str) -> Option<String> {
+    if key == "name" {
+        return Some("each target has a name of its own".to_owned());
+    }
+    let written = key.to_ascii_lowercase().replace(['_', '-'], "");
+    let meant = match written.as_str() {
+        "testperiod" | "period" => "interval",
+        "sendhost" | "smtphost" => "send.host",
+        "sendport" | "smtpport" => "send.port",
+        "senduser" | "sendusername" => "send.username",
+        "sendpassword" => "send.password",
+        "fromid" | "sender" => "from",
+        "toid" | "recipient" => "to",
+        "receivehost" => "receive.host",
+        "receiveport" => "receive.port",
+        "receiveuser" | "receiveusername" => "receive.username",
+        "receivepassword" => "receive.password",
+        "ispassive" => "passive",
+        "server" | "hostname" => "host",
+        "nickname" => "name",
+        _ => "",
+    };
+    if !meant.is_empty() {
+        return Some(format!("did you mean `{meant}`?"));
+    }
+    let homes = [("send", SEND_KEYS), ("receive", RECEIVE_KEYS)];
+    let homes: Vec<String> = homes
+        .iter()
+        .filter(|(_, keys)| keys.contains(&key))
+        .map(|(side, _)| format!("`{side}`"))
+        .collect();
+    (!homes.is_empty()).then(|| format!("it belongs under {}", homes.join(" or ")))
+}

@@ -1,0 +1,536 @@
+//! One small file for each rule, and exactly what is said about it.
+
+/// Files of `tests/testdata/config` and their problems, without the folder.
+pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
+    (
+        "bad-address-internationalised.yml",
+        &[
+            "bad-address-internationalised.yml:5: targets[0].to: is not ASCII; write the domain as A-label (xn--…)",
+        ],
+    ),
+    (
+        "bad-address.yml",
+        &[
+            "bad-address.yml:4: targets[0].from: is not a mail address such as user@example.com",
+            "bad-address.yml:5: targets[0].to: is not a mail address such as user@example.com",
+        ],
+    ),
+    (
+        "bad-defaults-tls-options.yml",
+        &[
+            "bad-defaults-tls-options.yml:1: defaults.send.tls_options.min_version: must be one of 1.0, 1.1, 1.2, 1.3",
+        ],
+    ),
+    (
+        "bad-defaults.yml",
+        &[
+            "bad-defaults.yml:1: defaults.from: is not a mail address such as user@example.com",
+            "bad-defaults.yml:1: defaults.interval: has no unit; write one, as in 500ms, 30s, 5m, 24h, 1h30m or 7d",
+            "bad-defaults.yml:1: defaults.labels.a-b: is not a label name: letters, digits and underscores only, no digit first",
+            "bad-defaults.yml:1: defaults.ports[0]: must be port, name:port or name:host:port, as 25, imap:143, web:host:80, web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, digits, - and _",
+            "bad-defaults.yml:1: defaults.receive.tls: must be one of starttls, implicit, none",
+            "bad-defaults.yml:1: defaults.send.password_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of this file",
+            "bad-defaults.yml:3: targets[0].send.username: is missing: `defaults` has a password for it; `none` for no login",
+            "bad-defaults.yml:8: targets[1].send.username: is missing: `defaults` has a password for it; `none` for no login",
+        ],
+    ),
+    (
+        "bad-document-is-a-list.yml",
+        &["bad-document-is-a-list.yml:1: must be a map of keys, not a list"],
+    ),
+    (
+        "bad-duplicate-name-included.yml",
+        &[
+            "targets.d/same-name.yml:2: targets[0].name: is also the name of the target at bad-duplicate-name-included.yml:3",
+        ],
+    ),
+    (
+        "bad-duplicate-name.yml",
+        &[
+            "bad-duplicate-name.yml:7: targets[1].name: is also the name of the target at bad-duplicate-name.yml:2",
+        ],
+    ),
+    (
+        "bad-duration-ranges.yml",
+        &[
+            "bad-duration-ranges.yml:6: targets[0].interval: must be from 1s to 7d",
+            "bad-duration-ranges.yml:7: targets[0].late_after: must be from 1ms to 365d",
+            "bad-duration-ranges.yml:8: targets[0].lost_after: must be from 1ms to 365d",
+            "bad-duration-ranges.yml:9: targets[0].timeout: must be from 100ms to 10m",
+            "bad-duration-ranges.yml:10: targets[0].receive.min_look_interval: must be from 0s to 24h",
+        ],
+    ),
+    (
+        "bad-durations.yml",
+        &[
+            "bad-durations.yml:6: targets[0].interval: has no unit; write one, as in 500ms, 30s, 5m, 24h, 1h30m or 7d",
+            "bad-durations.yml:7: targets[0].late_after: has no unit; write one, as in 500ms, 30s, 5m, 24h, 1h30m or 7d",
+            "bad-durations.yml:8: targets[0].lost_after: is not a duration; write it as 500ms, 30s, 5m, 24h, 1h30m or 7d",
+            "bad-durations.yml:9: targets[0].timeout: is not a duration; write it as 500ms, 30s, 5m, 24h, 1h30m or 7d",
+        ],
+    ),
+    ("bad-empty-password.yml", &["bad-empty-password.yml:6: targets[0].send.password: is empty"]),
+    ("bad-empty.yml", &["bad-empty.yml: is empty; write at least `targets`"]),
+    (
+        "bad-enumerations.yml",
+        &[
+            "bad-enumerations.yml:6: targets[0].ip_family: must be one of any, 4, 6",
+            "bad-enumerations.yml:7: targets[0].send.auth: must be one of auto, plain, login",
+            "bad-enumerations.yml:7: targets[0].send.tls: must be one of starttls, implicit, none",
+            "bad-enumerations.yml:8: targets[0].receive.protocol: must be one of imap, pop3",
+            "bad-enumerations.yml:8: targets[0].receive.tls: must be one of starttls, implicit, none",
+        ],
+    ),
+    (
+        "bad-folders-empty.yml",
+        &["bad-folders-empty.yml:6: targets[0].receive.folders: needs at least one folder"],
+    ),
+    (
+        "bad-folders-with-pop3.yml",
+        &[
+            "bad-folders-with-pop3.yml:6: targets[0].receive.folders: folders exist only with protocol imap",
+        ],
+    ),
+    (
+        "bad-folders.yml",
+        &[
+            "bad-folders.yml:6: targets[0].receive.folders[1]: is in the list already",
+            "bad-folders.yml:6: targets[0].receive.folders[3]: is in the list already",
+            r#"bad-folders.yml:6: targets[0].receive.folders[4]: is not a SPECIAL-USE attribute such as '\Junk'"#,
+            "bad-folders.yml:6: targets[0].receive.folders[5]: is empty",
+        ],
+    ),
+    (
+        "bad-host-brackets.yml",
+        &[
+            "bad-host-brackets.yml:3: targets[0].host: is not an IPv6 address in brackets",
+            "bad-host-brackets.yml:6: targets[0].send.ehlo: must be a host name such as monitor.example.com, or an address literal such as [192.0.2.1] or [IPv6:2001:db8::1]",
+            "bad-host-brackets.yml:6: targets[0].send.host: is not a host name such as mail.example.com, nor an address",
+        ],
+    ),
+    (
+        "bad-host-with-port.yml",
+        &[
+            "bad-host-with-port.yml:3: targets[0].host: must be a host alone; the port goes to `port` under `send` or `receive` (an IPv6 address is written as 2001:db8::1)",
+            "bad-host-with-port.yml:6: targets[0].send.host: must be a host alone; the port goes to `port` under `send` or `receive` (an IPv6 address is written as 2001:db8::1)",
+            "bad-host-with-port.yml:7: targets[0].receive.host: must be a host alone, not a URL; `protocol`, `port` and `username` have keys of their own",
+        ],
+    ),
+    (
+        "bad-host.yml",
+        &[
+            "bad-host.yml:3: targets[0].host: is not a host name such as mail.example.com, nor an address",
+            "bad-host.yml:6: targets[0].send.host: is not an IPv4 address such as 192.168.10.1",
+            "bad-host.yml:7: targets[0].receive.host: is not ASCII; write an internationalised name as A-label (xn--…)",
+        ],
+    ),
+    (
+        "bad-include-missing.yml",
+        &[
+            "bad-include-missing.yml:1: include[0]: does not exist below FOLDER",
+            "bad-include-missing.yml:1: include[1]: is not a file pattern: invalid range pattern",
+            "bad-include-missing.yml:1: include[2]: does not exist below FOLDER",
+        ],
+    ),
+    (
+        "bad-include-with-more-keys.yml",
+        &[
+            "targets.d/more-keys.yml:1: state_dir: is not a key; it belongs into the main file",
+            "targets.d/more-keys.yml:2: include: is not a key; it belongs into the main file",
+        ],
+    ),
+    (
+        "bad-labels.yml",
+        &[
+            "bad-labels.yml:6: targets[0].labels.1a: is not a label name: letters, digits and underscores only, no digit first",
+            "bad-labels.yml:6: targets[0].labels.__a: is not a label name: Prometheus keeps those that begin with __",
+            "bad-labels.yml:6: targets[0].labels.a-b: is not a label name: letters, digits and underscores only, no digit first",
+            "bad-labels.yml:6: targets[0].labels.cluster: is a label that the exporter sets itself; choose another name",
+            "bad-labels.yml:6: targets[0].labels.list: must be a text, not a list",
+            "bad-labels.yml:6: targets[0].labels.passive: is a label that the exporter sets itself; choose another name",
+            "bad-labels.yml:6: targets[0].labels.protocol: is a label that the exporter sets itself; choose another name",
+            "bad-labels.yml:6: targets[0].labels.receive_host: is a label that the exporter sets itself; choose another name",
+            "bad-labels.yml:6: targets[0].labels.send_host: is a label that the exporter sets itself; choose another name",
+            "bad-labels.yml:6: targets[0].labels.target: is a label that the exporter sets itself; choose another name",
+        ],
+    ),
+    (
+        "bad-lost-before-late.yml",
+        &[
+            "bad-lost-before-late.yml:7: targets[0].lost_after: must be at least `late_after`, here 2h",
+        ],
+    ),
+    (
+        "bad-mailbox-two-families.yml",
+        &[
+            "bad-mailbox-two-families.yml:11: targets[1].receive.ip_family: differs between target `b` here and target `a` at bad-mailbox-two-families.yml:6, which share the mailbox imap://u@mail.example.com:143; write the same",
+        ],
+    ),
+    (
+        "bad-mailbox-two-mechanisms.yml",
+        &[
+            "bad-mailbox-two-mechanisms.yml:11: targets[1].receive.auth: differs between target `b` here and target `a` at bad-mailbox-two-mechanisms.yml:6, which share the mailbox imap://u@mail.example.com:143; write the same",
+        ],
+    ),
+    (
+        "bad-mailbox-two-passwords.yml",
+        &[
+            "bad-mailbox-two-passwords.yml:11: targets[1].receive.password: differs between target `b` here and target `a` at bad-mailbox-two-passwords.yml:6, which share the mailbox imap://u@mail.example.com:143; write the same",
+        ],
+    ),
+    (
+        "bad-mailbox-two-tls-modes.yml",
+        &[
+            "bad-mailbox-two-tls-modes.yml:11: targets[1].receive.tls: differs between target `b` here and target `a` at bad-mailbox-two-tls-modes.yml:6, which share the mailbox imap://u@mail.example.com:143; write the same",
+        ],
+    ),
+    (
+        "bad-mailbox-two-tls-options.yml",
+        &[
+            "bad-mailbox-two-tls-options.yml:11: targets[1].receive.tls_options: differs between target `b` here and target `a` at bad-mailbox-two-tls-options.yml:6, which share the mailbox imap://u@mail.example.com:143; write the same",
+        ],
+    ),
+    (
+        "bad-missing-host-of-a-port.yml",
+        &[
+            "bad-missing-host-of-a-port.yml:2: targets[0].host: is missing: `targets[0].ports[0]` needs it; or write name:host:port there",
+        ],
+    ),
+    (
+        "bad-missing-host-of-one-side.yml",
+        &[
+            "bad-missing-host-of-one-side.yml:6: targets[0].receive.host: is missing: write it here, or on the target for both sides",
+        ],
+    ),
+    (
+        "bad-missing-keys.yml",
+        &[
+            "bad-missing-keys.yml:2: targets[0].from: is missing: the sender of the test mails",
+            "bad-missing-keys.yml:2: targets[0].name: is missing: the nick name, the label `target`",
+            "bad-missing-keys.yml:2: targets[0].receive: is missing: the mailbox, at least with `protocol`, `username` and a password",
+            "bad-missing-keys.yml:2: targets[0].send.host: is missing: write it here, or on the target for both sides",
+            "bad-missing-keys.yml:2: targets[0].to: is missing: the recipient of the test mails",
+            "bad-missing-keys.yml:3: targets[1].from: is missing: the sender of the test mails",
+            "bad-missing-keys.yml:3: targets[1].host: is missing: write it here, or under `send` and under `receive`",
+            "bad-missing-keys.yml:3: targets[1].to: is missing: the recipient of the test mails",
+            "bad-missing-keys.yml:5: targets[1].receive.password: is missing: write `password_file`, `password_env` or `password` beside `username`",
+            "bad-missing-keys.yml:5: targets[1].receive.protocol: is missing: imap or pop3",
+            "bad-missing-keys.yml:5: targets[1].receive.username: is missing: the account that reads the mailbox",
+        ],
+    ),
+    (
+        "bad-name.yml",
+        &[
+            "bad-name.yml:2: targets[0].name: must be 1 to 100 characters, without spaces around and control characters",
+        ],
+    ),
+    (
+        "bad-no-targets.yml",
+        &["bad-no-targets.yml: has no targets; write at least one under `targets`"],
+    ),
+    (
+        "bad-number-ranges.yml",
+        &[
+            "bad-number-ranges.yml:6: targets[0].messages: must be a whole number from 1 to 100",
+            "bad-number-ranges.yml:7: targets[0].max_outstanding: must be a whole number from 1 to 100000",
+            "bad-number-ranges.yml:8: targets[0].send.max_connections: must be a whole number from 1 to 1000",
+            "bad-number-ranges.yml:8: targets[0].send.port: must be a whole number from 1 to 65535",
+            "bad-number-ranges.yml:9: targets[0].receive.port: must be a whole number from 1 to 65535",
+        ],
+    ),
+    (
+        "bad-password-credentials-directory.yml",
+        &[
+            "bad-password-credentials-directory.yml:6: targets[0].send.password_file: needs the environment variable CREDENTIALS_DIRECTORY, which systemd sets for a service with LoadCredential=",
+        ],
+    ),
+    (
+        "bad-password-env-unset.yml",
+        &[
+            "bad-password-env-unset.yml:6: targets[0].send.password_env: names an environment variable that is not set",
+        ],
+    ),
+    (
+        "bad-password-file-is-a-folder.yml",
+        &[
+            "bad-password-file-is-a-folder.yml:6: targets[0].send.password_file: cannot be read: it is not a file; a relative path starts from the folder of this file",
+        ],
+    ),
+    (
+        "bad-password-file-lines.yml",
+        &[
+            "bad-password-file-lines.yml:6: targets[0].send.password_file: names a file of several lines; the password must stand there alone",
+        ],
+    ),
+    (
+        "bad-password-file-missing.yml",
+        &[
+            "bad-password-file-missing.yml:6: targets[0].send.password_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of this file",
+        ],
+    ),
+    (
+        "bad-password-line-break.yml",
+        &[
+            "bad-password-line-break.yml:6: targets[0].send.password: is a password with a line break or a NUL, which no login can carry",
+        ],
+    ),
+    (
+        "bad-password-of-defaults-without-username.yml",
+        &[
+            "bad-password-of-defaults-without-username.yml:3: targets[0].send.username: is missing: `defaults` has a password for it; `none` for no login",
+        ],
+    ),
+    (
+        "bad-password-twice.yml",
+        &[
+            "bad-password-twice.yml:6: targets[0].send.password_env: stands beside another password on line 6; keep one of password, password_file, password_env",
+            "bad-password-twice.yml:6: targets[0].send.password_file: stands beside another password on line 6; keep one of password, password_file, password_env",
+        ],
+    ),
+    (
+        "bad-password-with-username-none.yml",
+        &[
+            "bad-password-with-username-none.yml:6: targets[0].send.password: is a password without a `username`; write one, or leave both out",
+        ],
+    ),
+    (
+        "bad-password-without-username.yml",
+        &[
+            "bad-password-without-username.yml:6: targets[0].send.password: is a password without a `username`; write one, or leave both out",
+        ],
+    ),
+    (
+        "bad-ports.yml",
+        &[
+            "bad-ports.yml:6: targets[0].ports[0]: must be port, name:port or name:host:port, as 25, imap:143, web:host:80, web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, digits, - and _",
+            "bad-ports.yml:6: targets[0].ports[1]: must be port, name:port or name:host:port, as 25, imap:143, web:host:80, web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, digits, - and _",
+            "bad-ports.yml:6: targets[0].ports[2]: must be port, name:port or name:host:port, as 25, imap:143, web:host:80, web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, digits, - and _",
+            "bad-ports.yml:6: targets[0].ports[3]: must be port, name:port or name:host:port, as 25, imap:143, web:host:80, web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, digits, - and _",
+            "bad-ports.yml:6: targets[0].ports[4]: must be port, name:port or name:host:port, as 25, imap:143, web:host:80, web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, digits, - and _",
+            "bad-ports.yml:6: targets[0].ports[5]: is not a host name such as mail.example.com, nor an address",
+            "bad-ports.yml:6: targets[0].ports[7]: has the name of another entry; give it its own, as web:80",
+            "bad-ports.yml:6: targets[0].ports[8]: must be a text, not a map",
+        ],
+    ),
+    (
+        "bad-receive-username-none.yml",
+        &[
+            "bad-receive-username-none.yml:6: targets[0].receive.username: cannot be `none`: a mailbox needs a login",
+        ],
+    ),
+    (
+        "bad-receive-without-login.yml",
+        &[
+            "bad-receive-without-login.yml:6: targets[0].receive.password: is missing: write `password_file`, `password_env` or `password` beside `username`",
+            "bad-receive-without-login.yml:6: targets[0].receive.username: is missing: the account that reads the mailbox",
+        ],
+    ),
+    (
+        "bad-section-not-a-map.yml",
+        &[
+            "bad-section-not-a-map.yml:6: targets[0].send: must be a map of keys, not a single value",
+            "bad-section-not-a-map.yml:7: targets[0].receive: must be a map of keys, not a list",
+        ],
+    ),
+    (
+        "bad-several.yml",
+        &[
+            "bad-several.yml:1: state_dir: must be a text, not a list",
+            "bad-several.yml:5: targets[0].host: must be a host alone; the port goes to `port` under `send` or `receive` (an IPv6 address is written as 2001:db8::1)",
+            "bad-several.yml:6: targets[0].from: is not a mail address such as user@example.com",
+            "bad-several.yml:8: targets[0].interval: has no unit; write one, as in 500ms, 30s, 5m, 24h, 1h30m or 7d",
+            "bad-several.yml:9: targets[0].intervall: is not a key; did you mean `interval`?",
+            "bad-several.yml:10: targets[0].send.port: must be a whole number from 1 to 65535",
+            "targets.d/more-keys.yml:1: state_dir: is not a key; it belongs into the main file",
+            "targets.d/more-keys.yml:2: include: is not a key; it belongs into the main file",
+        ],
+    ),
+    (
+        "bad-ssl-and-tls-in-defaults.yml",
+        &[
+            "bad-ssl-and-tls-in-defaults.yml:1: defaults.send.tls: contradicts `ssl` on line 1; keep one",
+        ],
+    ),
+    (
+        "bad-ssl-and-tls.yml",
+        &["bad-ssl-and-tls.yml:7: targets[0].send.tls: contradicts `ssl` on line 6; keep one"],
+    ),
+    ("bad-ssl-value.yml", &["bad-ssl-value.yml:6: targets[0].ssl: must be true or false"]),
+    (
+        "bad-targets-in-place-of-a-map.yml",
+        &[
+            "bad-targets-in-place-of-a-map.yml:1: targets: must be a list, as [a, b], not a single value",
+        ],
+    ),
+    (
+        "bad-tls-identity-files.yml",
+        &[
+            "bad-tls-identity-files.yml:6: targets[0].send.tls_options.cert_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of this file",
+            "bad-tls-identity-files.yml:6: targets[0].send.tls_options.key_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of this file",
+            "bad-tls-identity-files.yml:7: targets[0].receive.tls_options.cert_file: names a file without a certificate in PEM form",
+        ],
+    ),
+    (
+        "bad-tls-identity-half.yml",
+        &[
+            "bad-tls-identity-half.yml:6: targets[0].send.tls_options.cert_file: needs both `cert_file` and `key_file`",
+            "bad-tls-identity-half.yml:7: targets[0].receive.tls_options.key_file: needs both `cert_file` and `key_file`",
+        ],
+    ),
+    (
+        "bad-tls-options-without-tls.yml",
+        &[
+            "bad-tls-options-without-tls.yml:6: targets[0].send.tls_options: means nothing without TLS; leave it out, or use TLS",
+        ],
+    ),
+    (
+        "bad-tls-options.yml",
+        &[
+            "bad-tls-options.yml:6: targets[0].send.tls_options.ca_file: names a file without a certificate in PEM form",
+            "bad-tls-options.yml:6: targets[0].send.tls_options.insecure_skip_verify: must be true or false",
+            "bad-tls-options.yml:6: targets[0].send.tls_options.min_version: must be one of 1.0, 1.1, 1.2, 1.3",
+            "bad-tls-options.yml:6: targets[0].send.tls_options.server_name: must be a host alone; the port goes to `port` under `send` or `receive` (an IPv6 address is written as 2001:db8::1)",
+            "bad-tls-options.yml:6: targets[0].send.tls_options.verify: is not a key; the keys here are ca_file, server_name, insecure_skip_verify, min_version, cert_file, key_file",
+        ],
+    ),
+    (
+        "bad-two-documents.yml",
+        &["bad-two-documents.yml:7: a second document begins here; write one only"],
+    ),
+    (
+        "bad-unknown-key-elsewhere.yml",
+        &[
+            "bad-unknown-key-elsewhere.yml:6: targets[0].port: is not a key; it belongs under `send` or `receive`",
+            "bad-unknown-key-elsewhere.yml:7: targets[0].SendPort: is not a key; did you mean `send.port`?",
+            "bad-unknown-key-elsewhere.yml:8: targets[0].send.folders: is not a key; it belongs under `receive`",
+            "bad-unknown-key-elsewhere.yml:8: targets[0].send.ssl: is not a key; it belongs to the target; the key here is `tls`",
+            "bad-unknown-key-elsewhere.yml:9: targets[0].receive.interval: is not a key; it belongs to the target, not under `receive`",
+        ],
+    ),
+    (
+        "bad-unknown-key-in-defaults.yml",
+        &[
+            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, ping, ports",
+            "bad-unknown-key-in-defaults.yml:1: defaults.name: is not a key; each target has a name of its own",
+        ],
+    ),
+    (
+        "bad-unknown-key-is-a-password.yml",
+        &[
+            "bad-unknown-key-is-a-password.yml:6: targets[0].send.?: is not a key; the keys here are host, port, tls, tls_options, ip_family, username, password, password_file, password_env, auth, ehlo, max_connections",
+            "bad-unknown-key-is-a-password.yml:6: targets[0].send.password: is missing: write `password_file`, `password_env` or `password` beside `username`",
+        ],
+    ),
+    (
+        "bad-unknown-key.yml",
+        &[
+            "bad-unknown-key.yml:6: targets[0].intervall: is not a key; did you mean `interval`?",
+            "bad-unknown-key.yml:8: stat_dir: is not a key; did you mean `state_dir`?",
+        ],
+    ),
+    (
+        "bad-username-without-password.yml",
+        &[
+            "bad-username-without-password.yml:6: targets[0].send.password: is missing: write `password_file`, `password_env` or `password` beside `username`",
+        ],
+    ),
+    (
+        "bad-wrong-type-password.yml",
+        &[
+            "bad-wrong-type-password.yml:6: targets[0].receive.password: must be a text, not a list",
+            "bad-wrong-type-password.yml:7: targets[1]: must be a map of keys, not a single value",
+        ],
+    ),
+    (
+        "bad-wrong-type.yml",
+        &[
+            "bad-wrong-type.yml:6: targets[0].passive: must be true or false",
+            "bad-wrong-type.yml:7: targets[0].ping: must be true or false, without quotes",
+            "bad-wrong-type.yml:8: targets[0].messages: must be a whole number from 1 to 100",
+            "bad-wrong-type.yml:9: targets[0].labels: must be a map of keys, not a list",
+            "bad-wrong-type.yml:10: targets[0].cluster: must be a text, not a map",
+            "bad-wrong-type.yml:11: targets[0].ports: must be a list, as [a, b], not a single value",
+            "bad-wrong-type.yml:12: targets[0].receive.folders: must be a list, as [a, b], not a single value",
+        ],
+    ),
+    (
+        "bad-yaml-alias-bomb.yml",
+        &[
+            "bad-yaml-alias-bomb.yml:7: g[0]: the file holds more than 2000000 values, aliases written out",
+        ],
+    ),
+    (
+        "bad-yaml-alias-nesting.yml",
+        &["bad-yaml-alias-nesting.yml:64: a63[0]: is nested deeper than 64 levels"],
+    ),
+    (
+        "bad-yaml-alias-recursive.yml",
+        &["bad-yaml-alias-recursive.yml:2: targets[0]: the alias stands inside what it names"],
+    ),
+    (
+        "bad-yaml-alias-unknown.yml",
+        &[
+            "bad-yaml-alias-unknown.yml:6: is not YAML: while parsing node, found unknown anchor; a value that begins with `*` needs quotes",
+        ],
+    ),
+    (
+        "bad-yaml-duplicate-key.yml",
+        &[
+            "bad-yaml-duplicate-key.yml:7: targets[0].interval: is written twice; the first is on line 6",
+        ],
+    ),
+    (
+        "bad-yaml-escape.yml",
+        &[
+            r#"bad-yaml-escape.yml:6: is not YAML: while parsing a quoted scalar, found unknown escape character; write a backslash in single quotes, as '\Junk'"#,
+        ],
+    ),
+    (
+        "bad-yaml-merge.yml",
+        &[
+            "bad-yaml-merge.yml:6: targets[0].<<: must be a map or a list of maps, as in `<<: *name`",
+        ],
+    ),
+    (
+        "bad-yaml-nesting.yml",
+        &["bad-yaml-nesting.yml:1: targets[0][0][0][0][0][0][0]: is nested deeper than 64 levels"],
+    ),
+    (
+        "bad-yaml-null-password.yml",
+        &[
+            "bad-yaml-null-password.yml:6: targets[0].receive.password: has no value; write one, or leave the key out (a value that begins with a special character needs quotes)",
+        ],
+    ),
+    (
+        "bad-yaml-special-character.yml",
+        &[
+            "bad-yaml-special-character.yml:4: a value cannot begin with this character; put it in quotes",
+        ],
+    ),
+    (
+        "bad-yaml-syntax.yml",
+        &[
+            "bad-yaml-syntax.yml:4: is not YAML: while parsing a flow mapping, did not find expected ',' or '}'",
+        ],
+    ),
+    (
+        "bad-yaml-tab.yml",
+        &[
+            "bad-yaml-tab.yml:2: is not YAML: while scanning a plain scalar, found a tab; indent with spaces, not with tabs",
+        ],
+    ),
+    (
+        "bad-yaml-tag.yml",
+        &[
+            "bad-yaml-tag.yml:6: targets[0].receive.password: has no value; write one, or leave the key out (a value that begins with a special character needs quotes)",
+            "bad-yaml-tag.yml:6: targets[0].receive.password: tags mean nothing here; a value that begins with `!` needs quotes",
+        ],
+    ),
+    (
+        "bad-yaml-template.yml",
+        &[
+            "bad-yaml-template.yml:3: targets[0].host: must be a text, not a map",
+            "bad-yaml-template.yml:3: targets[0].host.?: a key must be a word; a value that begins with `{` or `[`, as templates do, needs quotes",
+        ],
+    ),
+];

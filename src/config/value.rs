@@ -1,0 +1,230 @@
+//! One value each: from a node to a type that cannot be wrong, or to the message that says why not.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use lettre::Address;
+
+use super::node::{Node, Value};
+
+/// The text of a single value, as it is written.
+pub(super) fn text(node: &Node) -> Result<&str, String> {
+    match &node.value {
+        _ if node.is_null() => Err("has no value; write one, or leave the key out (a value that \
+                                    begins with a special character needs quotes)"
+            .to_owned()),
+        Value::Scalar { text, .. } if text.is_empty() => Err("is empty".to_owned()),
+        Value::Scalar { text, .. } => Ok(text),
+        Value::List(_) | Value::Map(_) => Err(format!("must be a text, not {}", node.kind())),
+    }
+}
+
+/// A text of one line.
+pub(super) fn line(node: &Node) -> Result<String, String> {
+    let text = text(node)?;
+    if text.chars().any(char::is_control) {
+        return Err("must be one line without control characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(node: &Node) -> Result<bool, String> {
+    match &node.value {
+        Value::Scalar { text, plain: true } => match text.as_str() {
+            "true" | "True" | "TRUE" => Ok(true),
+            "false" | "False" | "FALSE" => Ok(false),
+            _ => Err("must be true or false".to_owned()),
+        },
+        _ => Err("must be true or false, without quotes".to_owned()),
+    }
+}
+
+/// A whole number within bounds.
+pub(super) fn integer<T>(range: RangeInclusive<T>) -> impl FnOnce(&Node) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + fmt::Display,
+{
+    move |node| {
+        let message =
+            || format!("must be a whole number from {} to {}", range.start(), range.end());
+        let Value::Scalar { text, plain: true } = &node.value else { return Err(message()) };
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| digits && range.contains(number));
+        number.ok_or_else(message)
+    }
+}
+
+/// A TCP port.
+pub(super) fn port(node: &Node) -> Result<u16, String> {
+    integer(1..=u16::MAX)(node)
+}
+
+/// One of a few words; case does not count.
+pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl FnOnce(&Node) -> Result<T, String> {
+    move |node| {
+        let text = text(node)?;
+        let chosen = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+        chosen.map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            format!("must be one of {}", words.join(", "))
+        })
+    }
+}
+
+/// A duration within bounds.
+pub(super) fn duration(
+    range: RangeInclusive<Duration>,
+) -> impl FnOnce(&Node) -> Result<Duration, String> {
+    move |node| {
+        let text = text(node)?;
+        if text.parse::<f64>().is_ok() {
+            let message = "has no unit; write one, as in 500ms, 30s, 5m, 24h, 1h30m or 7d";
+            return Err(message.to_owned());
+        }
+        let duration = humantime::parse_duration(text).map_err(|_| {
+            "is not a duration; write it as 500ms, 30s, 5m, 24h, 1h30m or 7d".to_owned()
+        })?;
+        if range.contains(&duration) {
+            return Ok(duration);
+        }
+        let (least, most) = (Written(*range.start()), Written(*range.end()));
+        Err(format!("must be from {least} to {most}"))
+    }
+}
+
+/// A duration as the configuration writes it: `1h30m`, `24h`, `7d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written(pub(super) Duration);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u128, &str); 6] = [
+            (3_600_000_000_000, "h"),
+            (60_000_000_000, "m"),
+            (1_000_000_000, "s"),
+            (1_000_000, "ms"),
+            (1_000, "us"),
+            (1, "ns"),
+        ];
+        const DAY: u128 = 24 * 3_600_000_000_000;
+        let mut rest = self.0.as_nanos();
+        match rest {
+            0 => return f.write_str("0s"),
+            days if days > DAY && days.is_multiple_of(DAY) => return write!(f, "{}d", days / DAY),
+            _ => {}
+        }
+        for (nanoseconds, unit) in UNITS {
+            let count = rest / nanoseconds;
+            if count > 0 {
+                write!(f, "{count}{unit}")?;
+            }
+            rest %= nanoseconds;
+        }
+        Ok(())
+    }
+}
+
+/// A mail address in ASCII.
+pub(super) fn address(node: &Node) -> Result<Address, String> {
+    let text = text(node)?;
+    if !text.is_ascii() {
+        return Err("is not ASCII; write the domain as A-label (xn--…)".to_owned());
+    }
+    let address = Address::from_str(text).ok().filter(|_| text.len() <= 254);
+    address.ok_or_else(|| "is not a mail address such as user@example.com".to_owned())
+}
+
+/// A host: a name in lower case or an address without brackets.
+pub(super) fn host(node: &Node) -> Result<String, String> {
+    parse_host(text(node)?)
+}
+
+/// The same from a text.
+pub(super) fn parse_host(text: &str) -> Result<String, String> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let inner = rest.strip_suffix(']').filter(|inner| inner.contains(':'));
+        return match inner.map(str::parse::<IpAddr>) {
+            Some(Ok(address)) => Ok(address.to_string()),
+            _ if rest.contains("]:") => Err(port_message()),
+            _ => Err("is not an IPv6 address in brackets".to_owned()),
+        };
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    if text.contains("://") {
+        return Err(
+            "must be a host alone, not a URL; `protocol`, `port` and `username` have keys \
+                    of their own"
+                .to_owned(),
+        );
+    }
+    if text.contains(':') {
+        return Err(port_message());
+    }
+    if !text.is_ascii() {
+        return Err("is not ASCII; write an internationalised name as A-label (xn--…)".to_owned());
+    }
+    host_name(text)
+}
+
+fn port_message() -> String {
+    "must be a host alone; the port goes to `port` under `send` or `receive` (an IPv6 address is \
+     written as 2001:db8::1)"
+        .to_owned()
+}
+
+/// RFC 1123 section 2.1, and the underscore, which container networks allow.
+fn host_name(text: &str) -> Result<String, String> {
+    let label = |label: &str| {
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        (1..=63).contains(&label.len())
+            && label.chars().all(word)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if text.len() > 253 || !text.split('.').all(label) {
+        return Err("is not a host name such as mail.example.com, nor an address".to_owned());
+    }
+    let last = text.rsplit('.').next().unwrap_or_default();
+    if last.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("is not an IPv4 address such as 192.168.10.1".to_owned());
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+/// The name for EHLO (RFC 5321 section 4.1.1.1): a host name or an address literal.
+pub(super) fn ehlo(node: &Node) -> Result<String, String> {
+    let text = text(node)?;
+    let message = "must be a host name such as monitor.example.com, or an address literal such as \
+                   [192.0.2.1] or [IPv6:2001:db8::1]";
+    let literal = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let good = match literal {
+        Some(inner) => match inner.strip_prefix("IPv6:") {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => inner.parse::<std::net::Ipv4Addr>().is_ok(),
+        },
+        None => text.is_ascii() && host_name(text).is_ok(),
+    };
+    if good { Ok(text.to_owned()) } else { Err(message.to_owned()) }
+}
+
+/// How many insertions, deletions and replacements lie between two words (Levenshtein).
+pub(super) fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().take(64).enumerate() {
+        let mut left = i + 1;
+        let mut diagonal = std::mem::replace(row.first_mut().unwrap_or(&mut 0), left);
+        for (above, to) in row.iter_mut().skip(1).zip(b.chars()) {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = *above;
+            left = replaced.min(left + 1).min(diagonal + 1);
+            *above = left;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
