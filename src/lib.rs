@@ -4,4 +4,5 @@ pub mod config;
 pub mod mail;
 pub mod mailbox;
 pub mod net;
+pub mod store;
 pub mod target;

@@ -15,6 +15,7 @@ use tokio_openssl::SslStream;
 use crate::config::{Endpoint, IpFamily};
 use crate::mail::{Fault, Reason};
 
+pub mod host;
 pub mod tls;
 
 /// The addresses of an endpoint, in the order in which they are tried; never empty.

@@ -6,3 +6,4 @@
 pub mod account;
 pub mod ledger;
 pub mod message;
+pub mod send;

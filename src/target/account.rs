@@ -60,6 +60,11 @@ impl Account {
         }
     }
 
+    /// See [`Ledger::sending_abandoned`].
+    pub fn sending_abandoned(&self) {
+        self.ledger().sending_abandoned(Moment::now());
+    }
+
     /// See [`Ledger::accepted`].
     pub fn accepted(&self, token: Token, transmitted: Instant) {
         self.ledger().accepted(token, transmitted, Moment::now());

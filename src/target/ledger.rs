@@ -367,6 +367,14 @@ impl Ledger {
         self.sending.insert(token, Sending::default());
     }
 
+    /// Whoever was sending has stopped without a word: what was under way is doubtful.
+    pub fn sending_abandoned(&mut self, now: Moment) {
+        self.expire(now);
+        for (token, sending) in std::mem::take(&mut self.sending) {
+            self.doubt(token, sending, now);
+        }
+    }
+
     /// The SMTP server has accepted a mail whose transmission began at `transmitted`.
     pub fn accepted(&mut self, token: Token, transmitted: Instant, now: Moment) {
         self.expire(now);
@@ -400,14 +408,10 @@ impl Ledger {
             self.end(token, Ending::Left, now);
             return;
         }
-        self.totals.probes += 1;
         if is_doubtful || sending.arrived.is_some() {
-            self.totals.doubtful += 1;
-            self.end(token, Ending::Doubtful, now);
-        }
-        if sending.arrived.is_some() {
-            self.totals.returned += 1;
-            self.end(token, Ending::Received, now);
+            self.doubt(token, sending, now);
+        } else {
+            self.totals.probes += 1;
         }
     }
 
@@ -582,6 +586,17 @@ impl Ledger {
             state.consecutive_failures = Reading::Is(0);
         } else {
             state.consecutive_failures = Reading::Is(before.saturating_add(1));
+        }
+    }
+
+    /// Nobody knows whether the server has it; if it was seen already, it has returned.
+    fn doubt(&mut self, token: Token, sending: Sending, now: Moment) {
+        self.totals.probes += 1;
+        self.totals.doubtful += 1;
+        self.end(token, Ending::Doubtful, now);
+        if sending.arrived.is_some() {
+            self.totals.returned += 1;
+            self.end(token, Ending::Received, now);
         }
     }
 

@@ -1,0 +1,212 @@
+//! The send loop of one target: each period its test mails on a fresh SMTP connection.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+
+use super::account::Account;
+use super::ledger::Attempt;
+use super::message::{Instance, Token, compose};
+use crate::config::Target;
+use crate::mail::smtp::{NotAccepted, Smtp};
+use crate::mail::trace::Trace;
+use crate::mail::wire::Dialer;
+use crate::mail::{Failure, Fault, Reason, Stage};
+use crate::mailbox::{Member, Watch};
+
+/// How long sending waits for the check of its period: the watch should be in place before the mail
+/// can arrive, but a broken mailbox never stops sending.
+const WAIT_FOR_CHECK: Duration = Duration::from_secs(3);
+
+/// Everything that the send loop of one target needs.
+pub struct Sender {
+    /// The target.
+    pub target: Arc<Target>,
+    /// Its account.
+    pub account: Arc<Account>,
+    /// The watch over its mailbox.
+    pub watch: Arc<Watch>,
+    /// Its place in that watch.
+    pub member: Arc<Member>,
+    /// The way to its SMTP server.
+    pub dialer: Dialer,
+    /// The connections that may be open at one time to that server and account.
+    pub slots: Arc<Semaphore>,
+    /// Who sends.
+    pub origin: Arc<Origin>,
+}
+
+/// Who sends the test mails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The id of the state directory.
+    pub instance: Instance,
+    /// This host's full name; `None` if it has none.
+    pub host: Option<String>,
+}
+
+impl Sender {
+    /// Sends at `first` and then each period, until it is dropped. One period at a time: a start
+    /// that finds the one before still sending is skipped and counted.
+    pub async fn run(self, first: Instant) {
+        // A loop that was ended in the middle of a send has left mails without a reply.
+        self.account.sending_abandoned();
+        let interval = self.target.interval;
+        let mut tick = first;
+        loop {
+            sleep_until(tick).await;
+            self.account.period_began();
+            let _ = timeout(WAIT_FOR_CHECK, self.watch.wait_for_check(tick)).await;
+            // The semaphore is never closed; without a permit the server would be at its limit.
+            let Ok(slot) = self.slots.acquire().await else { return };
+            let farewell = self.send().await;
+            let (next, skipped) = next_tick(tick, interval, Instant::now());
+            if skipped > 0 {
+                self.account.periods_skipped(skipped);
+            }
+            tick = next;
+            self.member.announce_send(tick);
+            self.watch.mail_accepted();
+            if let Some(smtp) = farewell {
+                smtp.quit().await;
+            }
+            drop(slot);
+        }
+    }
+
+    /// One period's mails on one connection, which is given back if it is still good.
+    async fn send(&self) -> Option<Smtp> {
+        let target = &self.target;
+        let tokens: Vec<Token> = (0..target.messages.get()).map(|_| Token::random()).collect();
+        self.account.sending(&tokens);
+        let login = target.send.login.as_ref();
+        let trace = Trace::new(login);
+        // The transmission begins when the name is resolved for its connection.
+        let transmitted = Instant::now();
+        let end = transmitted + target.interval;
+        let name = target.send.ehlo.as_deref().or(self.origin.host.as_deref());
+        let mut attempt = Attempt::default();
+        let mut accepted = 0;
+        let smtp = match Smtp::open(&self.dialer, login, name, trace.clone(), end).await {
+            Ok(smtp) => {
+                let sent = self.send_all(smtp, &tokens, transmitted, &trace, &mut attempt).await;
+                accepted = sent.accepted;
+                sent.smtp
+            }
+            Err(failure) => {
+                self.give_up(&tokens, &failure);
+                attempt.failures.push(failure);
+                None
+            }
+        };
+        trace.finish();
+        attempt.stages = trace.durations();
+        attempt.tls = trace.tls_facts();
+        if !attempt.failures.is_empty() {
+            debug!(target = %target.name, side = "send", transcript = trace.transcript(), "sending failed");
+        }
+        self.account.send_ended(accepted, target.messages.get(), &attempt);
+        smtp
+    }
+
+    /// Hands over mail after mail: one that is refused is passed over, a lost connection leaves the
+    /// rest not accepted.
+    async fn send_all(
+        &self,
+        mut smtp: Smtp,
+        tokens: &[Token],
+        transmitted: Instant,
+        trace: &Trace,
+        attempt: &mut Attempt,
+    ) -> Sent {
+        let mut accepted = 0;
+        for (index, token) in tokens.iter().enumerate() {
+            let is_last = index + 1 == tokens.len();
+            let rest = tokens.get(index + 1..).unwrap_or_default();
+            match self.send_one(&mut smtp, *token, trace).await {
+                Ok(()) => {
+                    accepted += 1;
+                    self.account.accepted(*token, transmitted.into_std());
+                    self.watch.mail_accepted();
+                }
+                Err(NotAccepted::Refused(failure)) => {
+                    self.account.not_accepted(*token, &failure, false);
+                    attempt.failures.push(failure);
+                    if is_last {
+                        break;
+                    }
+                    if let Err(failure) = smtp.reset().await {
+                        self.give_up(rest, &failure);
+                        attempt.failures.push(failure);
+                        return Sent { accepted, smtp: None };
+                    }
+                }
+                Err(error) => {
+                    let is_doubtful = matches!(error, NotAccepted::Doubtful(_));
+                    let failure = error.failure().clone();
+                    self.account.not_accepted(*token, &failure, is_doubtful);
+                    self.give_up(rest, &failure);
+                    attempt.failures.push(failure);
+                    return Sent { accepted, smtp: None };
+                }
+            }
+        }
+        Sent { accepted, smtp: Some(smtp) }
+    }
+
+    async fn send_one(
+        &self,
+        smtp: &mut Smtp,
+        token: Token,
+        trace: &Trace,
+    ) -> Result<(), NotAccepted> {
+        let target = &self.target;
+        let host = self.origin.host.as_deref().unwrap_or("an unnamed host");
+        let content = compose(target, token, self.origin.instance, SystemTime::now(), host)
+            .map_err(|error| {
+                trace.enter(Stage::Envelope);
+                let message = format!("cannot write the test mail: {error}");
+                NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message)))
+            })?;
+        smtp.hand_over(&target.from, &target.to, &content).await.map(drop)
+    }
+
+    fn give_up(&self, tokens: &[Token], failure: &Failure) {
+        for token in tokens {
+            self.account.not_accepted(*token, failure, false);
+        }
+    }
+}
+
+struct Sent {
+    accepted: u32,
+    smtp: Option<Smtp>,
+}
+
+/// The next tick of the grid after `now`, and how many were missed before it.
+fn next_tick(tick: Instant, interval: Duration, now: Instant) -> (Instant, u64) {
+    let mut next = tick + interval;
+    let mut skipped = 0;
+    while next < now {
+        next += interval;
+        skipped += 1;
+    }
+    (next, skipped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_finds_the_one_before_still_sending_is_skipped() {
+        let tick = Instant::now();
+        let minute = Duration::from_secs(60);
+        assert_eq!(next_tick(tick, minute, tick + minute / 2), (tick + minute, 0));
+        assert_eq!(next_tick(tick, minute, tick + minute), (tick + minute, 0));
+        assert_eq!(next_tick(tick, minute, tick + minute * 5 / 2), (tick + minute * 3, 2));
+    }
+}
