@@ -413,12 +413,18 @@ impl Folder {
 
     /// The message with this UID.
     pub(crate) fn message(&self, uid: u32) -> Option<&Message> {
-        self.messages.iter().find(|message| message.uid == uid)
+        self.messages.get(self.index(uid)?)
     }
 
     /// The same, to be changed.
     pub(crate) fn message_mut(&mut self, uid: u32) -> Option<&mut Message> {
-        self.messages.iter_mut().find(|message| message.uid == uid)
+        let index = self.index(uid)?;
+        self.messages.get_mut(index)
+    }
+
+    /// UIDs only ever grow, so the messages are in their order.
+    fn index(&self, uid: u32) -> Option<usize> {
+        self.messages.binary_search_by_key(&uid, |message| message.uid).ok()
     }
 }
 

@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn dates_are_written_as_imap_has_them() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_794_787_628);
-        assert_eq!(imap_date_time(time), "15-Nov-2026 23:27:08 +0000");
-        assert_eq!(imap_day("15-nov-2026"), Some(day(time)));
+        assert_eq!(imap_date_time(time), "16-Nov-2026 00:07:08 +0000");
+        assert_eq!(imap_day("16-nov-2026"), Some(day(time)));
         assert_eq!(imap_day("1-Jan-1970"), Some(0));
         assert_eq!(imap_day("yesterday"), None);
     }

@@ -10,7 +10,9 @@ use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
-use openssl::ssl::{Ssl, SslAcceptor, SslAcceptorBuilder, SslMethod, SslVerifyMode, SslVersion};
+use openssl::ssl::{
+    Ssl, SslAcceptor, SslAcceptorBuilder, SslMethod, SslOptions, SslVerifyMode, SslVersion,
+};
 use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509Builder, X509NameBuilder};
 
@@ -106,6 +108,7 @@ impl Authority {
         newest: SslVersion,
     ) -> Result<ServerTls, ErrorStack> {
         let mut builder = self.acceptor(kind)?;
+        builder.clear_options(SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1);
         builder.set_min_proto_version(Some(SslVersion::TLS1))?;
         builder.set_max_proto_version(Some(newest))?;
         builder.set_cipher_list("ALL:@SECLEVEL=0")?;

@@ -52,7 +52,8 @@ impl Selected {
             lines.push_str(&format!("* {} EXISTS\r\n", self.view.len()));
         }
         for (number, known) in (1..).zip(&mut self.view) {
-            let message = now.iter().find(|message| message.uid == known.uid);
+            let found = now.binary_search_by_key(&known.uid, |message| message.uid);
+            let message = found.ok().and_then(|index| now.get(index));
             if let Some(message) = message.filter(|message| message.flags != known.flags) {
                 known.flags = message.flags.clone();
                 lines.push_str(&format!("* {number} FETCH ({})\r\n", fetch::flags(message)));
@@ -61,14 +62,19 @@ impl Selected {
         lines
     }
 
+    /// Takes note that the client knows the flags of a message.
+    fn learn(&mut self, message: Option<&Message>) {
+        let Some(message) = message else { return };
+        if let Some(known) = self.view.iter_mut().find(|known| known.uid == message.uid) {
+            known.flags.clone_from(&message.flags);
+        }
+    }
+
     /// The messages of a set in order, as (sequence number, UID).
     fn resolve(&self, set: &NumberSet, by_uid: bool) -> Vec<(u32, u32)> {
         let all = || (1..).zip(self.view.iter().map(|known| known.uid));
-        let last = if by_uid {
-            all().last().map_or(0, |(_, uid)| uid)
-        } else {
-            all().map(|(n, _)| n).last().unwrap_or(0)
-        };
+        let (last_number, last_uid) = all().last().unwrap_or_default();
+        let last = if by_uid { last_uid } else { last_number };
         let wanted =
             |(number, uid): &(u32, u32)| set.contains(if by_uid { *uid } else { *number }, last);
         all().filter(wanted).collect()
@@ -150,11 +156,9 @@ impl Session<'_> {
         for (number, uid) in selected.resolve(&set, by_uid) {
             let post = &self.wire.shared.post;
             if marks_seen {
-                let known = selected.view.iter_mut().find(|known| known.uid == uid);
-                set_flags(post, &selected.user, &selected.folder, uid, |flags| {
-                    flags.insert("\\Seen".to_owned());
-                });
-                known.map(|known| known.flags.insert("\\Seen".to_owned()));
+                let seen = |flags: &mut BTreeSet<String>| flags.extend(["\\Seen".to_owned()]);
+                let message = set_flags(post, &selected.user, &selected.folder, uid, seen);
+                selected.learn(message.as_ref());
             }
             let message = post.view_folder(&selected.user, &selected.folder, |folder| {
                 folder.message(uid).cloned()
@@ -190,8 +194,7 @@ impl Session<'_> {
             let change = |flags: &mut BTreeSet<String>| change(flags, &given);
             let message = set_flags(post, &selected.user, &selected.folder, uid, change);
             let Some(message) = message else { continue };
-            let known = selected.view.iter_mut().find(|known| known.uid == uid);
-            known.map(|known| known.flags.clone_from(&message.flags));
+            selected.learn(Some(&message));
             if !silent {
                 let uid = if by_uid { format!(" UID {uid}") } else { String::new() };
                 self.wire.put(format!("* {number} FETCH ({}{uid})\r\n", fetch::flags(&message)));
