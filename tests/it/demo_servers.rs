@@ -595,3 +595,43 @@ async fn a_handshake_can_hang_break_and_be_answered_with_something_else() {
     assert!(handshake(&imap, |_| {}).await);
     assert_eq!(imap.stats().tls_handshakes, 1);
 }
+
+#[tokio::test]
+async fn what_came_in_the_clear_before_tls_is_thrown_away() {
+    let authority = Authority::new().expect("keys");
+    let tls = authority.server(Certificate::Good).expect("a certificate");
+    let options = Options::new().starttls(&tls);
+    let pop3 = Server::start(Protocol::Pop3, &post(), options).await.expect("a free port");
+    let mut client = Client::greeted(&pop3).await;
+    client.send("STLS\r\nCAPA\r\n").await;
+    assert_eq!(client.line().await, "+OK begin TLS\r\n");
+    let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("openssl");
+    builder.set_verify(SslVerifyMode::NONE);
+    let tls = builder.build().configure().expect("openssl").into_ssl("localhost").expect("a name");
+    let mut stream = SslStream::new(tls, client.tcp).expect("openssl");
+    Pin::new(&mut stream).connect().await.expect("TLS");
+    stream.write_all(b"QUIT\r\n").await.expect("the server reads");
+    let mut answer = Vec::new();
+    timeout(DEADLINE, stream.read_to_end(&mut answer)).await.expect("in time").ok();
+    assert_eq!(String::from_utf8_lossy(&answer), "+OK bye\r\n");
+    assert_eq!(pop3.stats().count("CAPA"), 0);
+}
+
+#[tokio::test]
+async fn mail_and_passwords_are_refused_where_they_are_not_allowed() {
+    let authority = Authority::new().expect("keys");
+    let tls = authority.server(Certificate::Good).expect("a certificate");
+    let options = Options::new().starttls(&tls).login_required();
+    let smtp = Server::start(Protocol::Smtp, &post(), options.clone()).await.expect("a port");
+    let mut client = Client::greeted(&smtp).await;
+    client.ask("EHLO me").await;
+    client.until("250 STARTTLS\r\n").await;
+    assert!(client.ask("AUTH PLAIN AHJpdGEAcGFzcyB3b3Jk").await.starts_with("504"));
+    assert!(client.ask("MAIL FROM:<from@example.test>").await.starts_with("530"));
+    let imap = Server::start(Protocol::Imap, &post(), options.clone()).await.expect("a port");
+    let mut client = Client::greeted(&imap).await;
+    assert!(client.imap("LOGIN rita \"pass word\"").await.contains("t NO [PRIVACYREQUIRED]"));
+    let pop3 = Server::start(Protocol::Pop3, &post(), options).await.expect("a port");
+    let mut client = Client::greeted(&pop3).await;
+    assert!(client.ask("USER rita").await.starts_with("-ERR"));
+}
