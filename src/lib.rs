@@ -1,6 +1,7 @@
 //! mailtrip_exporter proves that mail handed to a server arrives, and tells Prometheus.
 
 pub mod config;
+pub mod demo;
 pub mod mail;
 pub mod mailbox;
 pub mod net;
