@@ -6,4 +6,5 @@ pub mod mail;
 pub mod mailbox;
 pub mod net;
 pub mod store;
+pub mod supervisor;
 pub mod target;

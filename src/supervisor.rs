@@ -1,0 +1,408 @@
+//! The running set: starts the targets, changes only what a reload changed, ends everything.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use openssl::error::ErrorStack;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::{Config, MailboxId, Problems, Target, TargetName, TlsMode, TlsOptions};
+use crate::mail::wire::Dialer;
+use crate::mailbox::{Member, Watch};
+use crate::net::tls::TlsClients;
+use crate::target::account::Account;
+use crate::target::ledger::{Rules, Snapshot};
+use crate::target::send::{Origin, Sender};
+
+/// The first probes are spread over this time, or over a period if that is shorter.
+const SPREAD: Duration = Duration::from_secs(30);
+/// How long the loops may take to end their sessions.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// The exporter at work.
+pub struct Supervisor {
+    /// Where the configuration is read again; `None`: it was made in memory.
+    config_file: Option<PathBuf>,
+    origin: Arc<Origin>,
+    started: SystemTime,
+    clients: TlsClients,
+    /// Held for the whole of a change, so that two reloads do not mix.
+    changing: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+/// A target with everything that is known of it.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Its configuration.
+    pub target: Arc<Target>,
+    /// Its account, now.
+    pub snapshot: Snapshot,
+}
+
+/// How the newest reload went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReloadState {
+    /// Whether it succeeded; the first load counts.
+    pub is_successful: bool,
+    /// When one last succeeded.
+    pub last_success: SystemTime,
+}
+
+/// Why a configuration could not be put to work; nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// It does not hold.
+    #[error("{0}")]
+    Config(#[from] Problems),
+    /// It was read, but a file it names is not fit for TLS.
+    #[error("target `{target}`: the files of tls_options cannot be used: {source}")]
+    Tls {
+        /// The target.
+        target: TargetName,
+        /// What OpenSSL said.
+        source: ErrorStack,
+    },
+    /// The configuration was made in memory.
+    #[error("there is no configuration file to read again")]
+    NoFile,
+}
+
+struct State {
+    config: Arc<Config>,
+    reload: ReloadState,
+    targets: BTreeMap<TargetName, Running>,
+    watches: BTreeMap<MailboxId, RunningWatch>,
+    slots: HashMap<SlotKey, (u32, Arc<Semaphore>)>,
+}
+
+struct Running {
+    target: Arc<Target>,
+    account: Arc<Account>,
+    member: Arc<Member>,
+    sender: Task,
+}
+
+struct RunningWatch {
+    watch: Arc<Watch>,
+    task: Task,
+}
+
+/// A loop and the way to end it.
+struct Task {
+    cancel: CancellationToken,
+    handle: JoinHandle<()>,
+}
+
+/// (host, port, user): to one of these at most `max_connections` connections are open.
+type SlotKey = (String, u16, Option<String>);
+
+impl Supervisor {
+    /// Puts a checked configuration to work. `config_file` is where a reload reads it again.
+    ///
+    /// # Errors
+    /// [`ReloadError::Tls`].
+    pub async fn start(
+        config: Config,
+        config_file: Option<PathBuf>,
+        origin: Origin,
+    ) -> Result<Arc<Self>, ReloadError> {
+        let now = SystemTime::now();
+        let empty = Config { targets: BTreeMap::new(), ..config.clone() };
+        let supervisor = Self {
+            config_file,
+            origin: Arc::new(origin),
+            started: now,
+            clients: TlsClients::default(),
+            changing: tokio::sync::Mutex::new(()),
+            state: Mutex::new(State {
+                config: Arc::new(empty),
+                reload: ReloadState { is_successful: true, last_success: now },
+                targets: BTreeMap::new(),
+                watches: BTreeMap::new(),
+                slots: HashMap::new(),
+            }),
+        };
+        supervisor.apply(config).await?;
+        Ok(Arc::new(supervisor))
+    }
+
+    /// Reads the configuration again and changes what it changes: untouched targets keep their
+    /// loops, changed ones keep their account and the mails under way.
+    ///
+    /// # Errors
+    /// See [`ReloadError`]; then nothing has changed but [`ReloadState::is_successful`].
+    pub async fn reload(&self) -> Result<(), ReloadError> {
+        let _changing = self.changing.lock().await;
+        let outcome = self.read_and_apply().await;
+        let mut state = self.state();
+        match &outcome {
+            Ok(()) => {
+                state.reload = ReloadState { is_successful: true, last_success: SystemTime::now() };
+                info!(targets = state.targets.len(), "the configuration was reloaded");
+            }
+            Err(problem) => {
+                state.reload.is_successful = false;
+                error!(error = %problem, "the configuration was not reloaded, the old one stays");
+            }
+        }
+        outcome
+    }
+
+    /// Every target, by name.
+    pub fn views(&self) -> Vec<View> {
+        let accounts: Vec<(Arc<Target>, Arc<Account>)> = self
+            .state()
+            .targets
+            .values()
+            .map(|running| (Arc::clone(&running.target), Arc::clone(&running.account)))
+            .collect();
+        accounts
+            .into_iter()
+            .map(|(target, account)| View { target, snapshot: account.snapshot() })
+            .collect()
+    }
+
+    /// One target.
+    pub fn view(&self, name: &str) -> Option<View> {
+        let name = TargetName::new(name)?;
+        let (target, account) = {
+            let state = self.state();
+            let running = state.targets.get(&name)?;
+            (Arc::clone(&running.target), Arc::clone(&running.account))
+        };
+        Some(View { target, snapshot: account.snapshot() })
+    }
+
+    /// The running configuration.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.state().config)
+    }
+
+    /// How the newest reload went.
+    pub fn reload_state(&self) -> ReloadState {
+        self.state().reload
+    }
+
+    /// When the exporter started.
+    pub fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    /// Ends every loop and its sessions, within three seconds whatever the servers do.
+    pub async fn stop(&self) {
+        let _changing = self.changing.lock().await;
+        let (targets, watches) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.targets), std::mem::take(&mut state.watches))
+        };
+        let tasks = targets.into_values().map(|running| running.sender);
+        let tasks: Vec<Task> = tasks.chain(watches.into_values().map(|watch| watch.task)).collect();
+        end(tasks).await;
+    }
+
+    async fn read_and_apply(&self) -> Result<(), ReloadError> {
+        let path = self.config_file.clone().ok_or(ReloadError::NoFile)?;
+        let config = tokio::task::spawn_blocking(move || Config::load(&path)).await;
+        let config = config.map_err(|_| ReloadError::NoFile)??;
+        for warning in config.warnings() {
+            warn!("{warning}");
+        }
+        self.apply(config).await
+    }
+
+    /// Everything that can fail comes before the first change.
+    async fn apply(&self, config: Config) -> Result<(), ReloadError> {
+        let mut dialers = BTreeMap::new();
+        for (name, target) in &config.targets {
+            let failed = |source| ReloadError::Tls { target: name.clone(), source };
+            Dialer::new(&target.receive.endpoint, &self.clients).map_err(failed)?;
+            let dialer = Dialer::new(&target.send.endpoint, &self.clients);
+            let failed = |source| ReloadError::Tls { target: name.clone(), source };
+            dialers.insert(name.clone(), dialer.map_err(failed)?);
+        }
+        let ended = self.take_changed(&config);
+        end(ended).await;
+        let mut state = self.state();
+        state.config = Arc::new(config);
+        self.arrange(&mut state, dialers);
+        let config = Arc::clone(&state.config);
+        drop(state);
+        self.clients.keep_only(config.targets.values().flat_map(|target| options(target)));
+        Ok(())
+    }
+
+    /// Takes out the loops of targets that are gone or changed.
+    fn take_changed(&self, config: &Config) -> Vec<Task> {
+        let mut state = self.state();
+        let mut ended = Vec::new();
+        let mut kept = BTreeMap::new();
+        for (name, mut running) in std::mem::take(&mut state.targets) {
+            match config.targets.get(&name) {
+                Some(target) if *target == running.target => {
+                    kept.insert(name, running);
+                }
+                Some(_) => {
+                    let task =
+                        Task { cancel: CancellationToken::new(), handle: tokio::spawn(async {}) };
+                    ended.push(std::mem::replace(&mut running.sender, task));
+                    kept.insert(name, running);
+                }
+                None => ended.push(running.sender),
+            }
+        }
+        state.targets = kept;
+        ended
+    }
+
+    /// Starts what is new, and tells each watch whom it works for.
+    fn arrange(&self, state: &mut State, mut dialers: BTreeMap<TargetName, Dialer>) {
+        let config = Arc::clone(&state.config);
+        let slots = slots(&config, &state.slots);
+        let now = Instant::now();
+        let news = config.targets.keys().filter(|name| !state.targets.contains_key(*name)).count();
+        let mut starts = BTreeMap::new();
+        let mut spread = 0_u32;
+        for (name, target) in &config.targets {
+            let account;
+            let first;
+            match state.targets.get(name) {
+                Some(running) if running.target == *target => continue,
+                Some(running) => {
+                    // A changed target keeps its account, and its phase as far as it can.
+                    account = Arc::clone(&running.account);
+                    account.set_rules(Rules::from(target.as_ref()));
+                    let due = running.member.next_send().unwrap_or(now);
+                    first = due.clamp(now, now + target.interval);
+                }
+                None => {
+                    account = Arc::new(Account::new(name.clone(), Rules::from(target.as_ref())));
+                    let share =
+                        target.interval.min(SPREAD) / u32::try_from(news).unwrap_or(u32::MAX);
+                    first = now + share * spread;
+                    spread += 1;
+                }
+            }
+            let member = Arc::new(Member::new(Arc::clone(target), Arc::clone(&account), first));
+            starts.insert(name.clone(), (Arc::clone(target), account, member, first));
+        }
+        let mut members: BTreeMap<MailboxId, Vec<Arc<Member>>> = BTreeMap::new();
+        for (name, target) in &config.targets {
+            let started = starts.get(name).map(|(_, _, member, _)| member);
+            let member = started.or(state.targets.get(name).map(|running| &running.member));
+            let id = target.receive.mailbox_id();
+            members.entry(id).or_default().extend(member.cloned());
+        }
+        self.set_watches(state, members);
+        for (name, (target, account, member, first)) in starts {
+            let Some(watch) = state.watches.get(&target.receive.mailbox_id()) else { continue };
+            let Some(dialer) = dialers.remove(&name) else { continue };
+            let Some((_, semaphore)) = slots.get(&slot_key(&target)) else { continue };
+            let sender = Sender {
+                target: Arc::clone(&target),
+                account: Arc::clone(&account),
+                watch: Arc::clone(&watch.watch),
+                member: Arc::clone(&member),
+                dialer,
+                slots: Arc::clone(semaphore),
+                origin: Arc::clone(&self.origin),
+            };
+            let sender = Task::spawn(|cancel| async move {
+                cancel.run_until_cancelled(sender.run(first)).await;
+            });
+            state.targets.insert(name, Running { target, account, member, sender });
+        }
+        state.slots = slots;
+    }
+
+    fn set_watches(&self, state: &mut State, members: BTreeMap<MailboxId, Vec<Arc<Member>>>) {
+        state.watches.retain(|id, watch| {
+            let is_used = members.contains_key(id);
+            if !is_used {
+                watch.task.cancel.cancel();
+            }
+            is_used
+        });
+        for (id, members) in members {
+            let running = state.watches.entry(id.clone()).or_insert_with(|| {
+                let watch = Arc::new(Watch::new(id.clone()));
+                let task = Task::spawn(|cancel| Arc::clone(&watch).run(cancel));
+                RunningWatch { watch, task }
+            });
+            if let Err(problem) = running.watch.set_members(members, &self.clients) {
+                // The same options made a client a moment ago.
+                error!(mailbox = %id, error = %problem, "the mailbox cannot be watched");
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Between two changes the state is whole; a panic inside one would be a bug seen at once.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Task {
+    fn spawn<F>(run: impl FnOnce(CancellationToken) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let cancel = CancellationToken::new();
+        let handle = tokio::spawn(run(cancel.clone()));
+        Self { cancel, handle }
+    }
+}
+
+/// Cancels all, waits for all together, and forces what does not end.
+async fn end(tasks: Vec<Task>) {
+    for task in &tasks {
+        task.cancel.cancel();
+    }
+    let deadline = Instant::now() + FAREWELL;
+    for mut task in tasks {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        if timeout(rest, &mut task.handle).await.is_err() {
+            task.handle.abort();
+        }
+    }
+}
+
+fn slot_key(target: &Target) -> SlotKey {
+    let endpoint = &target.send.endpoint;
+    let user = target.send.login.as_ref().map(|login| login.username.clone());
+    (endpoint.host.clone(), endpoint.port, user)
+}
+
+/// One semaphore for each (host, port, user), with the lowest limit that a target sets; those in use
+/// go on as long as their limit is the same.
+fn slots(
+    config: &Config,
+    in_use: &HashMap<SlotKey, (u32, Arc<Semaphore>)>,
+) -> HashMap<SlotKey, (u32, Arc<Semaphore>)> {
+    let mut limits: HashMap<SlotKey, u32> = HashMap::new();
+    for target in config.targets.values() {
+        let limit = target.send.max_connections.get();
+        limits
+            .entry(slot_key(target))
+            .and_modify(|least| *least = limit.min(*least))
+            .or_insert(limit);
+    }
+    let semaphore = |key: &SlotKey, limit: u32| match in_use.get(key) {
+        Some((known, semaphore)) if *known == limit => Arc::clone(semaphore),
+        _ => Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX))),
+    };
+    limits.into_iter().map(|(key, limit)| (key.clone(), (limit, semaphore(&key, limit)))).collect()
+}
+
+fn options(target: &Target) -> impl Iterator<Item = &TlsOptions> {
+    [&target.send.endpoint, &target.receive.endpoint]
+        .into_iter()
+        .filter(|endpoint| endpoint.tls != TlsMode::None)
+        .map(|endpoint| &endpoint.tls_options)
+}
