@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use openssl::ssl::SslAcceptor;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use basic::{PasswordChecks, Users};
 use problems::Problems;
@@ -46,6 +46,9 @@ impl WebConfig {
     /// The least time between two looks at the files.
     const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+    /// How long a request waits for such a look: only a file system that hangs takes so long.
+    const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
     /// No TLS, no users: what is served without `--web.config.file`.
     pub fn none() -> Self {
         let protection =
@@ -78,7 +81,8 @@ impl WebConfig {
         watched: Watched,
         interval: Duration,
     ) -> Self {
-        let state = State { protection: Arc::new(protection), watched, checked: Instant::now() };
+        let next_look = Some(Instant::now() + interval);
+        let state = State { protection: Arc::new(protection), watched, next_look };
         let checks = PasswordChecks::new();
         Self { shared: Arc::new(Shared { path, interval, state: Mutex::new(state), checks }) }
     }
@@ -90,13 +94,18 @@ impl WebConfig {
         protection.has_users() || protection.demands_client_certificate
     }
 
-    /// What is in force now. Looks at the files first if the last look is long enough ago;
-    /// meanwhile others are given what was in force before.
+    /// What is in force now. Looks at the files first if the last look is long enough ago; others
+    /// are meanwhile given what was in force before, and so is the caller if the look hangs.
     pub(super) async fn current(&self) -> Arc<Protection> {
         if self.takes_a_look() {
             let this = self.clone();
-            // A panic in there, if any, leaves what was in force.
-            let _ = tokio::task::spawn_blocking(move || this.look()).await;
+            let look = tokio::spawn(async move {
+                let looking = this.clone();
+                // Whatever becomes of this look, there will be another.
+                let _ = tokio::task::spawn_blocking(move || looking.look()).await;
+                this.state().next_look = Some(Instant::now() + this.shared.interval);
+            });
+            let _ = timeout(Self::LOOK_TIMEOUT, look).await;
         }
         self.state().protection.clone()
     }
@@ -114,9 +123,10 @@ impl WebConfig {
     /// Whether a look at the files is due; it is then the caller's.
     fn takes_a_look(&self) -> bool {
         let mut state = self.state();
-        let is_due = self.shared.path.is_some() && state.checked.elapsed() >= self.shared.interval;
+        let is_due =
+            self.shared.path.is_some() && state.next_look.is_some_and(|at| at <= Instant::now());
         if is_due {
-            state.checked = Instant::now();
+            state.next_look = None;
         }
         is_due
     }
@@ -184,8 +194,8 @@ struct State {
     protection: Arc<Protection>,
     /// The files as they were when they were last read.
     watched: Watched,
-    /// The last look at them.
-    checked: Instant,
+    /// When they are looked at again; `None` while they are.
+    next_look: Option<Instant>,
 }
 
 /// Reads everything, and tells which files that were.
