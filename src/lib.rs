@@ -1,5 +1,7 @@
 //! mailtrip_exporter proves that mail handed to a server arrives, and tells Prometheus.
 
+pub mod cli;
 pub mod config;
 pub mod http;
+pub mod log;
 pub mod mail;

@@ -344,6 +344,25 @@ async fn every_listener_is_served_within_one_cap() {
 }
 
 #[tokio::test]
+async fn a_busy_listener_does_not_starve_another() {
+    let mut listeners = bind("127.0.0.1:0").await.unwrap();
+    listeners.extend(bind("127.0.0.1:0").await.unwrap());
+    let ports: Vec<_> = listeners.iter().map(|it| it.local_addr().unwrap().port()).collect();
+    let mut clients = Vec::new();
+    for port in [ports[0], ports[0], ports[0], ports[1]] {
+        clients.push(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+    }
+    let mut poll_accept = accept_any(listeners);
+    let mut accepted = Vec::new();
+    for _ in 0..2 {
+        let next = timeout(GUARD, std::future::poll_fn(&mut poll_accept));
+        let (stream, _) = next.await.unwrap().unwrap();
+        accepted.push(stream.local_addr().unwrap().port());
+    }
+    assert_eq!(accepted, ports);
+}
+
+#[tokio::test]
 async fn a_request_in_flight_ends_after_the_shutdown() {
     let (begun, go_on) = <(Arc<Notify>, Arc<Notify>)>::default();
     let marks = (begun.clone(), go_on.clone());
