@@ -366,7 +366,8 @@ async fn a_busy_listener_does_not_starve_another() {
 async fn a_request_in_flight_ends_after_the_shutdown() {
     let (begun, go_on) = <(Arc<Notify>, Arc<Notify>)>::default();
     let marks = (begun.clone(), go_on.clone());
-    let limits = Limits { drain: GUARD * 10, ..Limits::default() };
+    let (drain, header_read) = (GUARD * 10, GUARD * 10);
+    let limits = Limits { drain, header_read, ..Limits::default() };
     let server = start(limits, WebConfig::none(), move |_| {
         let (begun, go_on) = marks.clone();
         async move {
@@ -390,6 +391,7 @@ async fn a_request_in_flight_ends_after_the_shutdown() {
     server.shutdown.cancel();
     assert_eq!(read_to_end(&mut idle).await, "");
     assert!(TcpStream::connect(server.address).await.is_err(), "new clients are refused");
+    assert!(!server.task.is_finished(), "the listener waits for the request");
     go_on.notify_one();
     let answer = read_to_end(&mut client).await;
     assert!(answer.ends_with("the whole answer"), "{answer}");
