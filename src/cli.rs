@@ -51,9 +51,10 @@ Examples:
 /// The flags that start with `--web.`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Web {
-    /// Where to serve: :9925 for all addresses, 127.0.0.1:9925, [::1]:9925 or localhost:9925; can
-    /// be given several times
+    /// Where to serve, in the forms of [`ListenAddress`]; never empty.
     #[arg(
+        help = "Where to serve: :9925 for all addresses, 127.0.0.1:9925, [::1]:9925 or \
+                localhost:9925; can be given several times",
         long = "web.listen-address",
         value_name = "ADDRESS",
         default_value = ":9925",
@@ -261,6 +262,8 @@ mod tests {
 
     #[test]
     fn help_and_version_are_there() {
+        let help = parse("--help").unwrap_err().to_string();
+        assert!(help.contains("[::1]:9925 or localhost:9925"), "{help}");
         for words in ["-h", "--help", "probe --help"] {
             let error = parse(words).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{words}");
