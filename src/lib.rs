@@ -1,7 +1,10 @@
 //! mailtrip_exporter proves that mail handed to a server arrives, and tells Prometheus.
 
+pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod http;
+pub mod log;
 pub mod mail;
 pub mod mailbox;
 pub mod net;

@@ -1,0 +1,277 @@
+//! The command line: flags and subcommands, nothing else. The doc comments are the help texts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::http::ListenAddress;
+
+/// Proves that mail handed to a server arrives, and tells Prometheus.
+///
+/// Without a subcommand it is the exporter: at each test period it sends a small test mail through
+/// every configured server, finds it in the mailbox, and answers on /metrics.
+#[derive(Debug, Clone, PartialEq, Parser)]
+#[command(name = "mailtrip_exporter", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// The configuration: the mail servers and how to test them
+    #[arg(
+        long = "config.file",
+        value_name = "FILE",
+        default_value = "mailtrip.yml",
+        global = true
+    )]
+    pub config_file: PathBuf,
+
+    /// Read the configuration, say what is wrong with it, and exit with 0 or 1
+    #[arg(long = "config.check")]
+    pub config_check: bool,
+
+    /// How metrics and pages are served.
+    #[command(flatten)]
+    pub web: Web,
+
+    /// What is logged to standard error.
+    #[command(flatten)]
+    pub log: Log,
+
+    /// What to do instead of exporting.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mailtrip_exporter demo                       see it work, without any set-up
+  mailtrip_exporter check                      what would be probed, or what is wrong
+  mailtrip_exporter probe mailserver           one round trip now, stage by stage
+  mailtrip_exporter --config.file=/etc/mailtrip_exporter/mailtrip.yml
+  mailtrip_exporter --web.listen-address=127.0.0.1:9925 --web.listen-address=[::1]:9925";
+
+/// The flags that start with `--web.`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Web {
+    /// Where to serve, in the forms of [`ListenAddress`]; never empty.
+    #[arg(
+        help = "Where to serve: :9925 for all addresses, 127.0.0.1:9925, [::1]:9925 or \
+                localhost:9925; can be given several times",
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        default_value = ":9925",
+        global = true
+    )]
+    pub listen_addresses: Vec<ListenAddress>,
+
+    /// TLS and users of the HTTP server, in the format of the exporter-toolkit: tls_server_config
+    /// and basic_auth_users
+    #[arg(id = "web.config.file", long = "web.config.file", value_name = "FILE", global = true)]
+    pub config_file: Option<PathBuf>,
+
+    /// The path of the metrics
+    #[arg(
+        long = "web.telemetry-path",
+        value_name = "PATH",
+        default_value = "/metrics",
+        value_parser = telemetry_path,
+        global = true
+    )]
+    pub telemetry_path: String,
+
+    /// Let POST /-/reload read the configuration again; SIGHUP always does
+    #[arg(long = "web.enable-lifecycle", global = true)]
+    pub enable_lifecycle: bool,
+
+    /// Show the dialogues with the servers and the running configuration to every client, not to
+    /// those of this machine only
+    #[arg(long = "web.enable-details", global = true)]
+    pub enable_details: bool,
+}
+
+/// The flags that start with `--log.`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct Log {
+    /// The least important messages that are logged
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true)]
+    pub level: LogLevel,
+
+    /// How messages are written
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt", global = true)]
+    pub format: LogFormat,
+}
+
+/// `--log.level`: messages of this level and above are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What the exporter could not do
+    Error,
+    /// What needs a look soon
+    Warn,
+    /// Starts, reloads, and servers that go up or down
+    Info,
+    /// Each probe
+    Debug,
+    /// Each step of a probe
+    Trace,
+}
+
+/// `--log.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// key=value pairs
+    Logfmt,
+    /// One JSON object a line
+    Json,
+}
+
+/// What can be done instead of exporting.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// List everything that is missing or wrong in the configuration, or what will be probed; exit
+    /// with 0 or 1
+    Check,
+
+    /// Make one round trip now and show each stage as it happens; exit with 0 or 1
+    ///
+    /// It opens no store and uses an instance id of its own, so that it works beside the running
+    /// exporter.
+    #[command(after_help = "Examples:\n  \
+        mailtrip_exporter probe mailserver\n  \
+        mailtrip_exporter probe mailserver --timeout 90s --config.file=/etc/mailtrip.yml")]
+    Probe {
+        /// The name of the target in the configuration
+        #[arg(value_name = "TARGET")]
+        target: String,
+
+        /// How long to wait for the mail, as 90s or 5m [default: late_after of the target]
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        timeout: Option<Duration>,
+    },
+
+    /// Run the exporter against mail servers of its own, on this machine only: no set-up needed
+    Demo,
+}
+
+/// A path for the metrics that leaves the other pages reachable.
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let is_path = text.starts_with('/')
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%".contains(&byte));
+    if !is_path {
+        return Err("write a path as /metrics".to_owned());
+    }
+    let is_taken = ["/", "/probe", "/config"].contains(&text) || text.starts_with("/-/");
+    if is_taken {
+        return Err("another page has this path; choose one as /metrics".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A duration above zero.
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("write a duration above zero as 90s or 5m".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(words: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(["mailtrip_exporter"].into_iter().chain(words.split_whitespace()))
+    }
+
+    fn addresses(words: &str) -> Vec<String> {
+        parse(words).unwrap().web.listen_addresses.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let cli = parse("").unwrap();
+        assert_eq!(cli.config_file, PathBuf::from("mailtrip.yml"));
+        assert_eq!(addresses(""), [":9925"]);
+        assert_eq!(cli.web.telemetry_path, "/metrics");
+        assert_eq!(cli.log, Log { level: LogLevel::Info, format: LogFormat::Logfmt });
+        assert!(!cli.config_check && !cli.web.enable_lifecycle && !cli.web.enable_details);
+        assert_eq!((cli.web.config_file, cli.command), (None, None));
+    }
+
+    #[test]
+    fn every_flag_is_taken() {
+        let cli = parse(
+            "--config.file a.yml --config.check --web.config.file=web.yml \
+             --web.telemetry-path=/mail --web.enable-lifecycle --web.enable-details \
+             --log.level=trace --log.format=json",
+        )
+        .unwrap();
+        assert_eq!(cli.config_file, PathBuf::from("a.yml"));
+        assert_eq!(cli.web.config_file, Some(PathBuf::from("web.yml")));
+        assert_eq!(cli.web.telemetry_path, "/mail");
+        assert_eq!(cli.log, Log { level: LogLevel::Trace, format: LogFormat::Json });
+        assert!(cli.config_check && cli.web.enable_lifecycle && cli.web.enable_details);
+    }
+
+    #[test]
+    fn listen_addresses_replace_the_default_and_add_up() {
+        let both = "--web.listen-address=127.0.0.1:1 --web.listen-address=[::1]:2";
+        assert_eq!(addresses(both), ["127.0.0.1:1", "[::1]:2"]);
+        assert_eq!(addresses(&format!("{both} demo")), ["127.0.0.1:1", "[::1]:2"]);
+        assert_eq!(addresses(&format!("demo {both}")), ["127.0.0.1:1", "[::1]:2"]);
+        let error = parse("--web.listen-address=9925").unwrap_err().to_string();
+        assert!(error.contains("write :9925 for all addresses"), "{error}");
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_the_subcommand() {
+        for words in ["check --config.file=a.yml", "--config.file=a.yml check"] {
+            let cli = parse(words).unwrap();
+            assert_eq!(cli.config_file, PathBuf::from("a.yml"), "{words}");
+            assert_eq!(cli.command, Some(Command::Check));
+        }
+        let cli = parse("--log.level=debug probe corp --timeout=1m30s").unwrap();
+        assert_eq!(cli.log.level, LogLevel::Debug);
+        let timeout = Some(Duration::from_secs(90));
+        assert_eq!(cli.command, Some(Command::Probe { target: "corp".into(), timeout }));
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_what_to_write() {
+        for (words, expected) in [
+            ("--web.telemetry-path=metrics", "write a path as /metrics"),
+            ("--web.telemetry-path=/", "another page has this path"),
+            ("--web.telemetry-path=/-/ready", "another page has this path"),
+            ("--web.telemetry-path=/a?b", "write a path as /metrics"),
+            ("probe corp --timeout=0s", "write a duration above zero as 90s or 5m"),
+            ("probe corp --timeout=fast", "write a duration above zero as 90s or 5m"),
+            ("probe", "<TARGET>"),
+            ("--log.level=loud", "[possible values: error, warn, info, debug, trace]"),
+            ("--log.format=xml", "[possible values: logfmt, json]"),
+        ] {
+            let error = parse(words).unwrap_err().to_string();
+            assert!(error.contains(expected), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_there() {
+        let help = parse("--help").unwrap_err().to_string();
+        assert!(help.contains("[::1]:9925 or localhost:9925"), "{help}");
+        for words in ["-h", "--help", "probe --help"] {
+            let error = parse(words).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{words}");
+            assert!(error.to_string().contains("Examples:"), "{words}");
+        }
+        let version = parse("-V").unwrap_err();
+        assert_eq!(version.kind(), ErrorKind::DisplayVersion);
+        let expected = concat!("mailtrip_exporter ", env!("CARGO_PKG_VERSION"));
+        assert_eq!(version.to_string().trim(), expected);
+    }
+}

@@ -1,0 +1,374 @@
+//! The HTTP listener: connections in, requests to the routes, answers out.
+//!
+//! It knows no route and no metric. Everything that holds for every request is done here: limits
+//! on connections, headers, bodies and time, TLS and authentication, HEAD, compression, the headers
+//! that every answer carries, and the end on shutdown. A client that is slow, silent or hostile
+//! holds one connection for a bounded time and delays no other.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use address::{ListenAddress, ListenAddressError, bind, parse_listen_address};
+pub use auth::{WebConfig, WebConfigError};
+pub use message::{Request, Response};
+
+use write_deadline::WriteDeadline;
+
+mod address;
+pub mod auth;
+pub mod encoding;
+mod message;
+mod write_deadline;
+
+/// What a client may take of the listener. The default is right for production.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at one time; a further one waits in the backlog of the socket.
+    pub connections: usize,
+    /// The longest TLS handshake.
+    pub handshake: Duration,
+    /// The longest wait for a whole request header, and for the next request of a connection.
+    pub header_read: Duration,
+    /// The most bytes of a request header; beyond it the answer is 431.
+    pub header_bytes: usize,
+    /// The longest wait for a whole request body; beyond it the answer is 408.
+    pub body_read: Duration,
+    /// The most bytes of a request body; beyond it the answer is 413.
+    pub body_bytes: usize,
+    /// The longest wait for a password check and for a route; beyond it the answer is 503.
+    pub answer: Duration,
+    /// The longest time in which a client takes its answer; beyond it the connection is closed.
+    pub write: Duration,
+    /// How long requests in flight may go on after the shutdown.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            handshake: Duration::from_secs(10),
+            header_read: Duration::from_secs(10),
+            header_bytes: 16 * 1024,
+            body_read: Duration::from_secs(10),
+            body_bytes: 64 * 1024,
+            answer: Duration::from_secs(60),
+            write: Duration::from_secs(60),
+            drain: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Serves `listeners` until `shutdown`, then lets the requests in flight end for at most three
+/// seconds. Nothing that a client or the network does ends it earlier.
+///
+/// `answer` is asked once per request, in a task of its own: a client that hangs up does not end
+/// it in the middle, and a panic in it becomes status 500.
+pub async fn serve<A, F>(
+    listeners: Vec<TcpListener>,
+    web: WebConfig,
+    answer: A,
+    shutdown: CancellationToken,
+) where
+    A: Fn(Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    serve_within(Limits::default(), listeners, web, answer, shutdown).await;
+}
+
+/// [`serve`] with other limits.
+pub async fn serve_within<A, F>(
+    limits: Limits,
+    listeners: Vec<TcpListener>,
+    web: WebConfig,
+    answer: A,
+    shutdown: CancellationToken,
+) where
+    A: Fn(Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    let tracker = TaskTracker::new();
+    let permits = Arc::new(Semaphore::new(limits.connections));
+    let server = Arc::new(Server { limits, web, answer, shutdown: shutdown.clone() });
+    let each = |stream, peer, permit: OwnedSemaphorePermit| {
+        let server = server.clone();
+        tracker.spawn(async move {
+            server.connection(stream, peer).await;
+            drop(permit);
+        });
+    };
+    tokio::select! {
+        // It owns the listeners: with it they are closed.
+        () = accept_loop(accept_any(listeners), permits, each) => {}
+        () = shutdown.cancelled() => {}
+    }
+    tracker.close();
+    // Every connection ends by itself within `limits.drain`.
+    tracker.wait().await;
+}
+
+/// How long the loop waits after an error such as too many open files, which only time can mend.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often such an error is logged.
+const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Accepts for ever; a connection is accepted only when there is a permit for it.
+async fn accept_loop(
+    mut poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>,
+    permits: Arc<Semaphore>,
+    each: impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
+) {
+    let mut logged: Option<Instant> = None;
+    loop {
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        match std::future::poll_fn(&mut poll_accept).await {
+            Ok((stream, peer)) => each(stream, peer, permit),
+            // The client gave up before it was accepted.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                if logged.is_none_or(|at| at.elapsed() >= ACCEPT_LOG_INTERVAL) {
+                    logged = Some(Instant::now());
+                    tracing::warn!(%error, "cannot accept HTTP connections, trying again");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Polls for the next connection of any listener. The one after the last that had one is asked
+/// first, so that none starves beside a busy one.
+fn accept_any(
+    mut listeners: Vec<TcpListener>,
+) -> impl FnMut(&mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    move |context| {
+        let ready = listeners.iter().enumerate().find_map(|(index, listener)| {
+            match listener.poll_accept(context) {
+                Poll::Ready(outcome) => Some((index, outcome)),
+                Poll::Pending => None,
+            }
+        });
+        let Some((index, outcome)) = ready else { return Poll::Pending };
+        listeners.rotate_left(index + 1);
+        Poll::Ready(outcome)
+    }
+}
+
+/// What all connections share.
+struct Server<A> {
+    limits: Limits,
+    web: WebConfig,
+    answer: A,
+    shutdown: CancellationToken,
+}
+
+impl<A, F> Server<A>
+where
+    A: Fn(Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    /// One connection from the accept to its end.
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "HTTP connection lost");
+            return;
+        }
+        let stream = WriteDeadline::new(stream, self.limits.write);
+        let web = self.web.current().await;
+        let Some(acceptor) = web.tls() else {
+            self.requests(stream, peer, false).await;
+            return;
+        };
+        let handshake = timeout(self.limits.handshake, auth::accept_tls(acceptor, stream));
+        let outcome = tokio::select! {
+            outcome = handshake => outcome,
+            () = self.shutdown.cancelled() => return,
+        };
+        match outcome {
+            Ok(Ok(stream)) => {
+                self.requests(stream, peer, web.demands_client_certificate()).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
+        }
+    }
+
+    /// The requests of one connection. `is_known`: the client showed a verified certificate.
+    async fn requests<S>(&self, stream: S, peer: SocketAddr, is_known: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let service = service_fn(async |request| {
+            Ok::<_, Infallible>(self.respond(request, peer, is_known).await)
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_read)
+            .max_header_size(self.limits.header_bytes)
+            .max_buf_size(self.limits.header_bytes.max(8192))
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = self.shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let Ok(outcome) = timeout(self.limits.drain, connection).await else {
+                    tracing::warn!(%peer, "HTTP request cut short by the shutdown");
+                    return;
+                };
+                outcome
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%peer, error = error_chain(&error), "HTTP connection ended early");
+        }
+    }
+
+    /// One request: admitted, answered, and dressed as every answer is.
+    async fn respond(
+        &self,
+        request: hyper::Request<Incoming>,
+        peer: SocketAddr,
+        is_known: bool,
+    ) -> hyper::Response<Full<Bytes>> {
+        let is_head = request.method() == Method::HEAD;
+        let (response, accept_encoding) = match self.admit(request, peer, is_known).await {
+            Ok(request) => {
+                let accept_encoding = request.accept_encoding.clone();
+                (self.ask(request).await, accept_encoding)
+            }
+            Err(refusal) => (refusal, None),
+        };
+        let response = encoding::compress(response, accept_encoding.as_deref()).await;
+        finished(response, is_head)
+    }
+
+    /// The request as the routes see it, or the answer that refuses it.
+    async fn admit(
+        &self,
+        request: hyper::Request<Incoming>,
+        peer: SocketAddr,
+        is_known: bool,
+    ) -> Result<Request, Response> {
+        let (head, body) = request.into_parts();
+        // The users may have changed since the connection was accepted.
+        let web = self.web.current().await;
+        let has_users = web.has_users();
+        if has_users {
+            let authorization = head.headers.get(header::AUTHORIZATION);
+            match timeout(self.limits.answer, self.web.admits(&web, authorization)).await {
+                Ok(true) => {}
+                Ok(false) => return Err(auth::unauthorized()),
+                Err(_) => return Err(unavailable()),
+            }
+        }
+        drop_body(body, &self.limits).await?;
+        let known = has_users || is_known;
+        Ok(Request::new(&head.method, &head.uri, &head.headers, peer, known))
+    }
+
+    async fn ask(&self, request: Request) -> Response {
+        let path = request.path.clone();
+        let answer = tokio::spawn((self.answer)(request));
+        match timeout(self.limits.answer, answer).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                tracing::error!(%path, %error, "the answer to an HTTP request failed");
+                Response::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error, see the log\n")
+            }
+            Err(_) => unavailable(),
+        }
+    }
+}
+
+fn unavailable() -> Response {
+    Response::text(StatusCode::SERVICE_UNAVAILABLE, "this takes too long, try again later\n")
+}
+
+/// Reads the body of a request and forgets it: no route takes one, but a connection can go on only
+/// after it.
+async fn drop_body(body: Incoming, limits: &Limits) -> Result<(), Response> {
+    let too_large = || Response::text(StatusCode::PAYLOAD_TOO_LARGE, "the request is too large\n");
+    if body.size_hint().lower() > limits.body_bytes as u64 {
+        return Err(closing(too_large()));
+    }
+    let read = async {
+        let mut body = body;
+        let mut left = limits.body_bytes;
+        while let Some(frame) = body.frame().await {
+            let length = frame.as_ref().map_or(0, |frame| frame.data_ref().map_or(0, Bytes::len));
+            if frame.is_err() {
+                let text = "the request ends early\n";
+                return Err(Response::text(StatusCode::BAD_REQUEST, text));
+            }
+            left = left.checked_sub(length).ok_or_else(too_large)?;
+        }
+        Ok(())
+    };
+    match timeout(limits.body_read, read).await {
+        Ok(outcome) => outcome.map_err(closing),
+        Err(_) => {
+            let text = "the request does not come to its end\n";
+            Err(closing(Response::text(StatusCode::REQUEST_TIMEOUT, text)))
+        }
+    }
+}
+
+/// The same answer, the last of its connection: what follows on it is the rest of a body.
+fn closing(response: Response) -> Response {
+    response.with_header(header::CONNECTION, HeaderValue::from_static("close"))
+}
+
+/// The answer as it is sent, with the headers that every answer carries.
+fn finished(response: Response, is_head: bool) -> hyper::Response<Full<Bytes>> {
+    let Response { status, mut headers, body } = response;
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    set_default(&mut headers, header::CACHE_CONTROL, "no-store");
+    set_default(&mut headers, header::VARY, "Accept, Accept-Encoding");
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let body = if is_head { Bytes::new() } else { body };
+    let mut finished = hyper::Response::new(Full::new(body));
+    *finished.status_mut() = status;
+    *finished.headers_mut() = headers;
+    finished
+}
+
+fn set_default(headers: &mut HeaderMap, name: header::HeaderName, value: &'static str) {
+    headers.entry(name).or_insert(HeaderValue::from_static(value));
+}
+
+/// An error with all its sources, as hyper's own text names none.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! `--web.config.file`: TLS and users of the listener, in the format of the exporter-toolkit.
+//!
+//! Of that format `tls_server_config` (`cert_file`, `key_file`, `client_ca_file`,
+//! `client_auth_type`, `min_version`) and `basic_auth_users` are known; any other key is an error.
+//! The file and those that it names are read again when they change, so that certificates rotate
+//! without a restart; a broken one changes nothing.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+use openssl::ssl::SslAcceptor;
+use tokio::time::{Instant, timeout};
+
+use basic::{PasswordChecks, Users};
+use problems::Problems;
+use watched::Watched;
+
+pub use problems::WebConfigError;
+
+pub(super) use basic::unauthorized;
+pub(super) use tls::accept_tls;
+
+mod basic;
+mod file;
+mod problems;
+mod tls;
+mod watched;
+
+/// How the listener is protected. Clones share the state.
+#[derive(Clone)]
+pub struct WebConfig {
+    shared: Arc<Shared>,
+}
+
+/// What is in force at the moment.
+pub(super) struct Protection {
+    tls: Option<SslAcceptor>,
+    demands_client_certificate: bool,
+    users: Users,
+}
+
+impl WebConfig {
+    /// The least time between two looks at the files.
+    const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+    /// How long a request waits for such a look: only a file system that hangs takes so long.
+    const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+    /// No TLS, no users: what is served without `--web.config.file`.
+    pub fn none() -> Self {
+        let protection =
+            Protection { tls: None, demands_client_certificate: false, users: Users::default() };
+        Self::new(None, protection, Watched::default(), Self::CHECK_INTERVAL)
+    }
+
+    /// Reads the file at `path` and the files that it names; relative paths in it are relative to
+    /// its folder. Blocks while it reads.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, at once: each problem with file, line and key.
+    pub fn load(path: &Path) -> Result<Self, WebConfigError> {
+        Self::load_checked_every(path, Self::CHECK_INTERVAL)
+    }
+
+    /// [`Self::load`] with another time between two looks at the files.
+    pub(super) fn load_checked_every(
+        path: &Path,
+        interval: Duration,
+    ) -> Result<Self, WebConfigError> {
+        let (protection, watched) = read(path);
+        Ok(Self::new(Some(path.to_owned()), protection?, watched, interval))
+    }
+
+    fn new(
+        path: Option<PathBuf>,
+        protection: Protection,
+        watched: Watched,
+        interval: Duration,
+    ) -> Self {
+        let next_look = Some(Instant::now() + interval);
+        let state = State { protection: Arc::new(protection), watched, next_look };
+        let checks = PasswordChecks::new();
+        Self { shared: Arc::new(Shared { path, interval, state: Mutex::new(state), checks }) }
+    }
+
+    /// Whether every client has to prove who it is: by a user's password, or by a certificate
+    /// under `RequireAndVerifyClientCert`.
+    pub fn has_authentication(&self) -> bool {
+        let protection = self.state().protection.clone();
+        protection.has_users() || protection.demands_client_certificate
+    }
+
+    /// What is in force now. Looks at the files first if the last look is long enough ago; others
+    /// are meanwhile given what was in force before, and so is the caller if the look hangs.
+    pub(super) async fn current(&self) -> Arc<Protection> {
+        if self.takes_a_look() {
+            let this = self.clone();
+            let look = tokio::spawn(async move {
+                let looking = this.clone();
+                // Whatever becomes of this look, there will be another.
+                let _ = tokio::task::spawn_blocking(move || looking.look()).await;
+                this.state().next_look = Some(Instant::now() + this.shared.interval);
+            });
+            let _ = timeout(Self::LOOK_TIMEOUT, look).await;
+        }
+        self.state().protection.clone()
+    }
+
+    /// Whether `authorization`, the header of that name, shows a user of `protection` with the
+    /// right password.
+    pub(super) async fn admits(
+        &self,
+        protection: &Protection,
+        authorization: Option<&HeaderValue>,
+    ) -> bool {
+        self.shared.checks.admits(&protection.users, authorization).await
+    }
+
+    /// Whether a look at the files is due; it is then the caller's.
+    fn takes_a_look(&self) -> bool {
+        let mut state = self.state();
+        let is_due =
+            self.shared.path.is_some() && state.next_look.is_some_and(|at| at <= Instant::now());
+        if is_due {
+            state.next_look = None;
+        }
+        is_due
+    }
+
+    /// Reads the files again if one has changed. A failure is logged once, because the next look
+    /// compares with the files as they failed.
+    fn look(&self) {
+        let Some(path) = &self.shared.path else { return };
+        let watched = self.state().watched.clone();
+        if !watched.has_changed() {
+            return;
+        }
+        let (protection, watched) = read(path);
+        let mut state = self.state();
+        state.watched = watched;
+        match protection {
+            Ok(protection) => {
+                state.protection = Arc::new(protection);
+                tracing::info!(file = %path.display(), "web configuration read again");
+            }
+            Err(error) => {
+                let file = path.display();
+                tracing::error!(%file, %error, "bad web configuration, the one before stays");
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for WebConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebConfig").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}
+
+impl Protection {
+    /// The TLS of new connections; `None` for plain HTTP.
+    pub(super) fn tls(&self) -> Option<&SslAcceptor> {
+        self.tls.as_ref()
+    }
+
+    /// Whether the handshake succeeds only with a verified client certificate.
+    pub(super) fn demands_client_certificate(&self) -> bool {
+        self.demands_client_certificate
+    }
+
+    /// Whether every request needs a user and a password.
+    pub(super) fn has_users(&self) -> bool {
+        !self.users.is_empty()
+    }
+}
+
+struct Shared {
+    /// `None` where nothing is configured.
+    path: Option<PathBuf>,
+    interval: Duration,
+    state: Mutex<State>,
+    checks: PasswordChecks,
+}
+
+struct State {
+    protection: Arc<Protection>,
+    /// The files as they were when they were last read.
+    watched: Watched,
+    /// When they are looked at again; `None` while they are.
+    next_look: Option<Instant>,
+}
+
+/// Reads everything, and tells which files that were.
+fn read(path: &Path) -> (Result<Protection, WebConfigError>, Watched) {
+    let mut watched = Watched::default();
+    let mut problems = Problems::new(path);
+    let settings = file::read(path, &mut watched, &mut problems);
+    let tls = settings
+        .tls
+        .as_ref()
+        .and_then(|settings| tls::acceptor(settings, &mut watched, &mut problems));
+    let demands_client_certificate =
+        settings.tls.is_some_and(|settings| settings.client_auth.demands_verified());
+    let protection = Protection { tls, demands_client_certificate, users: settings.users };
+    (problems.into_result(protection), watched)
+}
+
+#[cfg(test)]
+mod tests;

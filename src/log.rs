@@ -1,0 +1,129 @@
+//! The log: messages of this program to standard error, as logfmt or JSON.
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
+
+use crate::cli::{Log, LogFormat, LogLevel};
+
+/// Logs to standard error from now on, once in a process.
+///
+/// # Errors
+///
+/// Something has taken over the log already.
+pub fn init(log: Log) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
+    tracing::subscriber::set_global_default(subscriber(log, std::io::stderr))
+}
+
+fn subscriber<W>(log: Log, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = match log.format {
+        LogFormat::Logfmt => {
+            tracing_logfmt::builder().with_target(false).layer().with_writer(writer).boxed()
+        }
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .with_writer(writer)
+            .boxed(),
+    };
+    Registry::default().with(layer.with_filter(filter(log.level)))
+}
+
+/// This program down to `level`; its libraries down to warnings, since what they say below that is
+/// about bytes and may hold passwords.
+fn filter(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target(env!("CARGO_PKG_NAME"), level)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(level: LogLevel, format: LogFormat, events: impl FnOnce()) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let log = Log { level, format };
+        tracing::subscriber::with_default(subscriber(log, move || writer.clone()), events);
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_message_is_one_line_of_pairs_without_colours() {
+        let text = logged(LogLevel::Info, LogFormat::Logfmt, || {
+            tracing::warn!(target_name = "corp", error = "a \"b\"\nc=\x1b[31m", "cannot send");
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("level=warn") && text.contains("target_name=corp"), "{text}");
+        assert!(text.contains("\"cannot send\""), "{text}");
+        assert!(!text.contains('\x1b'), "{text:?}");
+    }
+
+    #[test]
+    fn a_message_is_one_object_in_json() {
+        let text = logged(LogLevel::Info, LogFormat::Json, || {
+            tracing::warn!(target_name = "corp", error = "a \"b\"\nc\x1b", "cannot send");
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with('{') && text.ends_with("}\n"), "{text}");
+        assert!(text.contains("\"message\":\"cannot send\""), "{text}");
+        assert!(text.contains("\"error\":\"a \\\"b\\\"\\nc\\u001b\""), "{text}");
+    }
+
+    #[test]
+    fn libraries_speak_from_warnings_up_at_every_level() {
+        let events = || {
+            tracing::warn!(target: "hyper", "library warning");
+            tracing::info!(target: "hyper::proto", "library info");
+            tracing::error!(target: "mailtrip_exporter::http", "our error");
+            tracing::debug!(target: "mailtrip_exporter::http", "our debug");
+            tracing::trace!(target: "mailtrip_exporter", "our trace");
+        };
+        for (level, expected) in [
+            (LogLevel::Error, vec!["our error"]),
+            (LogLevel::Warn, vec!["library warning", "our error"]),
+            (LogLevel::Info, vec!["library warning", "our error"]),
+            (LogLevel::Debug, vec!["library warning", "our error", "our debug"]),
+            (LogLevel::Trace, vec!["library warning", "our error", "our debug", "our trace"]),
+        ] {
+            let text = logged(level, LogFormat::Logfmt, events);
+            assert_eq!(text.lines().count(), expected.len(), "{level:?}: {text}");
+            for (line, message) in text.lines().zip(expected) {
+                assert!(line.contains(message), "{level:?}: {text}");
+            }
+        }
+    }
+}
