@@ -26,7 +26,6 @@ pub mod secret;
 pub mod show;
 
 mod login;
-mod node;
 mod section;
 mod side;
 mod source;

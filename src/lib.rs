@@ -11,3 +11,4 @@ pub mod net;
 pub mod store;
 pub mod supervisor;
 pub mod target;
+mod yaml;

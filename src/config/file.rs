@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::node::{self, Node};
 use super::section::{Layer, Place, Report, Section};
 use super::source::{self, Environment, Sources};
 use super::{Config, MailboxId, Problems, ReceiveSide, Target, TargetName, target, value};
+use crate::yaml::{self, Node};
 
 /// The keys of the main file.
 pub(super) const MAIN_KEYS: &[&str] = &["state_dir", "include", "defaults", "targets"];
@@ -83,7 +83,7 @@ struct Included {
 }
 
 fn parse_file(text: &str, file: &Path, report: &mut Report) -> Option<Rc<Node>> {
-    let (root, faults) = node::parse(text);
+    let (root, faults) = yaml::parse(text);
     let broken = !faults.is_empty();
     for fault in faults {
         report.add(Place { file, line: fault.line, key: fault.key }.problem(fault.message));

@@ -40,7 +40,7 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Takes them in and puts them in order; the same problem twice is told once.
-    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+    pub(crate) fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort();
         problems.dedup();
         Self(problems)

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::node::{self, Entry, Node, Value, shown_key};
 use super::problem::Problem;
 use super::value;
+use crate::yaml::{self, Entry, Node, Value, shown_key};
 
 /// Which of two layers a key was found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     /// The same line, one key below.
     pub(super) fn child(&self, key: &str) -> Self {
-        Self { key: node::join(&self.key, key), ..self.clone() }
+        Self { key: yaml::join(&self.key, key), ..self.clone() }
     }
 
     /// What is wrong here.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::node::Node;
 use super::section::{Found, Level, Report, Section};
 use super::source::Sources;
 use super::{Endpoint, Folder, IpFamily, Protocol, ReceiveSide, SendSide};
 use super::{TlsMode, TlsOptions, TlsVersion, login, value};
+use crate::yaml::Node;
 
 /// The keys of `send`.
 pub(super) const SEND_KEYS: &[&str] = &[

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::node::{Node, Value};
 use super::section::{Place, Report, Section};
 use super::side::{self, IP_FAMILIES, RECEIVE_KEYS, SEND_KEYS, Shared};
 use super::source::Sources;
 use super::{PortCheck, Target, TargetName, value};
+use crate::yaml::{Node, Value};
 
 /// The keys of a target. All but `name` may stand in `defaults`.
 pub(super) const TARGET_KEYS: &[&str] = &[

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lettre::Address;
 
-use super::node::{Node, Value};
+use crate::yaml::{Node, Value};
 
 /// The text of a single value, as it is written.
 pub(super) fn text(node: &Node) -> Result<&str, String> {

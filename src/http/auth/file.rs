@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use openssl::ssl::SslVersion;
-use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
-
 use super::basic::Users;
 use super::problems::Problems;
 use super::watched::Watched;
+use crate::yaml::{self, Entry, Node, Value, shown_key};
+use openssl::ssl::SslVersion;
 
 /// What the file says, as far as it is right.
 #[derive(Default)]
@@ -84,43 +83,36 @@ pub(super) fn read(path: &Path, watched: &mut Watched, problems: &mut Problems) 
             return Settings::default();
         }
     };
-    let documents = match MarkedYaml::load_from_str(&text) {
-        Ok(documents) => documents,
-        Err(error) => {
-            problems.add(error.marker().line(), "", format!("is no YAML: {}", error.info()));
-            return Settings::default();
-        }
-    };
-    match documents.as_slice() {
-        // A file that is just being written is empty for a moment: that must not open the listener.
-        [] => {
-            problems.add_whole(EMPTY);
-            Settings::default()
-        }
-        [document] => settings(document, path, problems),
-        [_, second, ..] => {
-            problems.add(line_of(second), "", "holds a second document: remove it");
-            Settings::default()
-        }
+    let (root, faults) = yaml::parse(&text);
+    if root.is_none() && faults.is_empty() {
+        problems.add_whole(EMPTY);
+    }
+    for fault in faults {
+        problems.add(fault.line, &fault.key, fault.message);
+    }
+    match root {
+        Some(root) => settings(&root, path, problems),
+        None => Settings::default(),
     }
 }
 
 const EMPTY: &str = "is empty: give it tls_server_config or basic_auth_users, or start without \
                      --web.config.file";
 
-fn settings(document: &MarkedYaml<'_>, path: &Path, problems: &mut Problems) -> Settings {
+fn settings(document: &Node, path: &Path, problems: &mut Problems) -> Settings {
     let mut settings = Settings::default();
-    if matches!(document.data, YamlData::Value(Scalar::Null) | YamlData::BadValue) {
+    if document.is_null() {
+        // A file that is just being written is empty for a moment: that must not open the listener.
         problems.add_whole(EMPTY);
         return settings;
     }
     for entry in entries(document, "", problems) {
-        match entry.key {
-            "tls_server_config" => settings.tls = tls_settings(&entry, path, problems),
-            "basic_auth_users" => settings.users = users(&entry, problems),
+        match entry.key.as_ref() {
+            "tls_server_config" => settings.tls = tls_settings(entry, path, problems),
+            "basic_auth_users" => settings.users = users(entry, problems),
             key => problems.add(
                 entry.line,
-                key,
+                shown_key(key),
                 "unknown key: only tls_server_config and basic_auth_users are supported",
             ),
         }
@@ -128,43 +120,23 @@ fn settings(document: &MarkedYaml<'_>, path: &Path, problems: &mut Problems) -> 
     settings
 }
 
-/// One key of a mapping with its value.
-struct Entry<'a> {
-    key: &'a str,
-    line: usize,
-    value: &'a MarkedYaml<'a>,
-}
-
 /// The entries of a mapping. `name` is the key that holds it, empty for the document.
-fn entries<'a>(node: &'a MarkedYaml<'a>, name: &str, problems: &mut Problems) -> Vec<Entry<'a>> {
-    let YamlData::Mapping(mapping) = &node.data else {
-        problems.add(line_of(node), name, "must be a mapping of keys to values, and not empty");
-        return Vec::new();
+fn entries<'a>(node: &'a Node, name: &str, problems: &mut Problems) -> &'a [Entry] {
+    let Value::Map(entries) = &node.value else {
+        problems.add(node.line, name, "must be a mapping of keys to values, and not empty");
+        return &[];
     };
-    let mut entries = Vec::new();
-    for (key, value) in mapping {
-        match &key.data {
-            YamlData::Value(Scalar::String(text)) => {
-                entries.push(Entry { key: text, line: line_of(key), value });
-            }
-            _ => problems.add(line_of(key), name, "has a key that is no text: put it in quotes"),
-        }
-    }
     entries
 }
 
-fn line_of(node: &MarkedYaml<'_>) -> usize {
-    node.span.start.line()
-}
-
 /// `None`, with problems, if the certificate or its key are missing.
-fn tls_settings(section: &Entry<'_>, path: &Path, problems: &mut Problems) -> Option<TlsSettings> {
+fn tls_settings(section: &Entry, path: &Path, problems: &mut Problems) -> Option<TlsSettings> {
     let (mut cert_file, mut key_file, mut client_ca_file) = (None, None, None);
     let mut client_auth = ClientAuth::None;
     let mut min_version = SslVersion::TLS1_2;
-    let entries = entries(section.value, section.key, problems);
-    for entry in &entries {
-        match entry.key {
+    let entries = entries(&section.node, &section.key, problems);
+    for entry in entries {
+        match entry.key.as_ref() {
             "cert_file" => cert_file = named_file(entry, CERT_FILE, path, problems),
             "key_file" => key_file = named_file(entry, KEY_FILE, path, problems),
             "client_ca_file" => client_ca_file = named_file(entry, CLIENT_CA_FILE, path, problems),
@@ -172,18 +144,19 @@ fn tls_settings(section: &Entry<'_>, path: &Path, problems: &mut Problems) -> Op
             "min_version" => min_version = tls_version(entry, problems),
             key => problems.add(
                 entry.line,
-                &format!("tls_server_config.{key}"),
+                &format!("tls_server_config.{}", shown_key(key)),
                 "unknown key: only cert_file, key_file, client_ca_file, client_auth_type and \
                  min_version are supported",
             ),
         }
     }
     for (key, name) in [("cert_file", CERT_FILE), ("key_file", KEY_FILE)] {
-        if !entries.iter().any(|entry| entry.key == key) {
+        if !entries.iter().any(|entry| entry.key.as_ref() == key) {
             problems.add(section.line, name, "missing");
         }
     }
-    let ca_line = entries.iter().find(|entry| entry.key == "client_ca_file").map(|it| it.line);
+    let ca_line =
+        entries.iter().find(|entry| entry.key.as_ref() == "client_ca_file").map(|it| it.line);
     match (client_auth.verifies(), ca_line) {
         (true, None) => {
             problems.add(section.line, CLIENT_CA_FILE, "missing: client_auth_type needs it");
@@ -210,12 +183,12 @@ const KEY_FILE: &str = "tls_server_config.key_file";
 const CLIENT_CA_FILE: &str = "tls_server_config.client_ca_file";
 
 fn named_file(
-    entry: &Entry<'_>,
+    entry: &Entry,
     key: &'static str,
     path: &Path,
     problems: &mut Problems,
 ) -> Option<NamedFile> {
-    let Some(name) = text(entry.value).filter(|name| !name.is_empty()) else {
+    let Some(name) = text(&entry.node).filter(|name| !name.is_empty()) else {
         problems.add(entry.line, key, "must be the name of a file");
         return None;
     };
@@ -223,8 +196,8 @@ fn named_file(
     Some(NamedFile { path: folder.join(name), line: entry.line, key })
 }
 
-fn client_auth_type(entry: &Entry<'_>, problems: &mut Problems) -> ClientAuth {
-    text(entry.value).and_then(ClientAuth::named).unwrap_or_else(|| {
+fn client_auth_type(entry: &Entry, problems: &mut Problems) -> ClientAuth {
+    text(&entry.node).and_then(ClientAuth::named).unwrap_or_else(|| {
         problems.add(
             entry.line,
             "tls_server_config.client_auth_type",
@@ -235,8 +208,8 @@ fn client_auth_type(entry: &Entry<'_>, problems: &mut Problems) -> ClientAuth {
     })
 }
 
-fn tls_version(entry: &Entry<'_>, problems: &mut Problems) -> SslVersion {
-    match text(entry.value) {
+fn tls_version(entry: &Entry, problems: &mut Problems) -> SslVersion {
+    match text(&entry.node) {
         Some("TLS12") => SslVersion::TLS1_2,
         Some("TLS13") => SslVersion::TLS1_3,
         _ => {
@@ -247,19 +220,19 @@ fn tls_version(entry: &Entry<'_>, problems: &mut Problems) -> SslVersion {
     }
 }
 
-fn users(section: &Entry<'_>, problems: &mut Problems) -> Users {
+fn users(section: &Entry, problems: &mut Problems) -> Users {
     let mut users = Users::default();
-    let entries = entries(section.value, section.key, problems);
-    if entries.is_empty() && matches!(section.value.data, YamlData::Mapping(_)) {
-        problems.add(section.line, section.key, "has no user: add one, or remove the key");
+    let entries = entries(&section.node, &section.key, problems);
+    if entries.is_empty() && matches!(section.node.value, Value::Map(_)) {
+        problems.add(section.line, &section.key, "has no user: add one, or remove the key");
     }
     for entry in entries {
         let key = format!("basic_auth_users.{}", entry.key);
         if entry.key.contains(':') {
             problems.add(entry.line, &key, "a user name cannot hold a colon");
         }
-        if !text(entry.value).is_some_and(|hash| users.add(entry.key, hash)) {
-            let name = entry.key;
+        if !text(&entry.node).is_some_and(|hash| users.add(&entry.key, hash)) {
+            let name = &entry.key;
             problems.add(
                 entry.line,
                 &key,
@@ -271,9 +244,9 @@ fn users(section: &Entry<'_>, problems: &mut Problems) -> Users {
 }
 
 /// A value that is text.
-fn text<'a>(node: &'a MarkedYaml<'_>) -> Option<&'a str> {
-    match &node.data {
-        YamlData::Value(Scalar::String(text)) => Some(text),
+fn text(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Scalar { text, .. } => Some(text),
         _ => None,
     }
 }

@@ -241,7 +241,7 @@ fn a_file_that_would_silently_protect_nothing_is_refused() {
     }
     let folder = Folder::new();
     folder.write("web.yml", "a: [\n");
-    assert!(folder.problems().contains(": is no YAML: "), "{}", folder.problems());
+    assert!(folder.problems().contains(": is not YAML: "), "{}", folder.problems());
     let missing = WebConfig::load(&folder.path("none.yml")).unwrap_err().to_string();
     assert!(missing.contains("none.yml: cannot be read: No such file"), "{missing}");
 }

@@ -9,11 +9,11 @@ use std::rc::Rc;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 /// A value and where it begins. It has no `Debug`: it may hold a password.
-pub(super) struct Node {
+pub(crate) struct Node {
     /// The line it begins in, from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// What it is.
-    pub(super) value: Value,
+    pub(crate) value: Value,
     /// How many nodes it is made of, aliases counted as if they were written out.
     size: usize,
     /// How deep it is nested below itself.
@@ -21,7 +21,7 @@ pub(super) struct Node {
 }
 
 /// The three shapes of YAML.
-pub(super) enum Value {
+pub(crate) enum Value {
     /// A single value; its type is that which its reader expects.
     Scalar {
         /// The text, unescaped.
@@ -36,23 +36,23 @@ pub(super) enum Value {
 }
 
 /// A key and its value.
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// The key.
-    pub(super) key: Rc<str>,
+    pub(crate) key: Rc<str>,
     /// The line of the key.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// The value.
-    pub(super) node: Rc<Node>,
+    pub(crate) node: Rc<Node>,
 }
 
 /// Something wrong with the text itself.
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// The line, from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// The path of the key; empty where the parser gave up.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// What is wrong and what to do.
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 /// The deepest nesting.
@@ -63,7 +63,7 @@ const MAX_NODES: usize = 2_000_000;
 
 impl Node {
     /// What it is, for a message.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match &self.value {
             _ if self.is_null() => "nothing",
             Value::Scalar { .. } => "a single value",
@@ -73,7 +73,7 @@ impl Node {
     }
 
     /// Whether nothing was written, or `null` or `~`.
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         match &self.value {
             Value::Scalar { text, plain: true } => {
                 matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
@@ -85,7 +85,7 @@ impl Node {
 
 /// Reads one document. The tree is `None` where there is none; what it has of faults beside that
 /// did not hinder reading on.
-pub(super) fn parse(text: &str) -> (Option<Rc<Node>>, Vec<Fault>) {
+pub(crate) fn parse(text: &str) -> (Option<Rc<Node>>, Vec<Fault>) {
     let mut builder = Builder::default();
     let root = match builder.build(text) {
         Ok(()) => builder.root.take(),
@@ -98,7 +98,7 @@ pub(super) fn parse(text: &str) -> (Option<Rc<Node>>, Vec<Fault>) {
 }
 
 /// A key as it may be shown: what does not look like one may be a password written in its place.
-pub(super) fn shown_key(key: &str) -> &str {
+pub(crate) fn shown_key(key: &str) -> &str {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     if !key.is_empty() && key.len() <= 64 && key.chars().all(plain) { key } else { "?" }
 }
@@ -348,7 +348,7 @@ impl Key {
 }
 
 /// A path and one key more.
-pub(super) fn join(path: &str, key: &str) -> String {
+pub(crate) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
