@@ -4,7 +4,7 @@
 //! A lock on a file in it tells whether somebody still looks after it.
 
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -13,7 +13,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 /// Below the ports that Linux gives to clients, which could take one while a server is stopped.
 const PORTS: Range<u16> = 20_000..32_000;
-const PORTS_IN_BLOCK: u16 = 20;
+const PORTS_IN_BLOCK: u16 = 10;
 
 /// A folder of its own and a block of free ports, until this is dropped or the process ends.
 ///
@@ -112,10 +112,10 @@ fn open_lock(path: &Path) -> File {
 }
 
 fn are_free(first_port: u16) -> bool {
-    let is_free = |address: SocketAddr| TcpListener::bind(address).is_ok();
-    (first_port..first_port + PORTS_IN_BLOCK).all(|port| {
-        loopback_addresses().into_iter().all(|address| is_free(SocketAddr::new(address, port)))
-    })
+    let addresses = loopback_addresses();
+    let is_free =
+        |port| addresses.iter().all(|&address| TcpListener::bind((address, port)).is_ok());
+    (first_port..first_port + PORTS_IN_BLOCK).all(is_free)
 }
 
 fn remove_stale(root: &Path) {

@@ -4,29 +4,27 @@ trap '' HUP INT TERM
 folder=$1
 cat >/dev/null
 
-# Whether process $1 is one of this lab's, and not another that got the same number.
-is_ours() {
-    grep -qaF "$folder/" "/proc/$1/cmdline" "/proc/$1/environ" 2>/dev/null
+# The processes of this lab: those whose arguments or environment name a path in its folder, which
+# also finds a server that was just being started. The pattern is read from standard input, or grep
+# would find itself.
+ours() {
+    printf '%s/' "$folder" |
+        grep -l -s -a -F -f - /proc/[0-9]*/cmdline /proc/[0-9]*/environ | cut -d / -f 3 | sort -u
 }
 
-# Ends the master whose number is in file $1, and with it the processes it started.
-end() {
-    [ -r "$1" ] || return 0
-    pid=$(tr -cd 0-9 <"$1")
-    [ -n "$pid" ] && is_ours "$pid" || return 0
-    kill -TERM "$pid"
-    tries=0
-    while is_ours "$pid" && [ "$tries" -lt 250 ]; do
-        tries=$((tries + 1))
-        sleep 0.02
-    done
-    if is_ours "$pid"; then kill -KILL "-$pid" "$pid"; fi
-}
-
-end "$folder/postfix/queue/pid/master.pid"
-end "$folder/dovecot/run/master.pid"
 tries=0
-while ! rm -rf "$folder" 2>/dev/null && [ "$tries" -lt 250 ]; do
+while processes=$(ours) && [ -n "$processes" ] && [ "$tries" -lt 250 ]; do
+    for process in $processes; do
+        # A master leads a group. There is nothing left that anything of it should save.
+        kill -s KILL -- "-$process" "$process" 2>/dev/null
+    done
+    tries=$((tries + 1))
+    sleep 0.02
+done
+
+# What was just dying may still have written a file.
+tries=0
+while ! rm -rf "$folder" && [ "$tries" -lt 250 ]; do
     tries=$((tries + 1))
     sleep 0.02
 done

@@ -1,8 +1,9 @@
 //! The lab's Postfix: its configuration, its start and stop, its queue.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::certificates::SERVER_FILE;
 use super::claim::{make_folder, write_file};
@@ -32,10 +33,19 @@ impl Postfix {
     /// If a file cannot be written.
     pub(crate) async fn new(lab: &Path, ports: Ports, addresses: Vec<IpAddr>) -> Self {
         let postfix = Self { folder: lab.join("postfix"), ports, addresses };
-        postfix.make_folders().await;
+        for name in ["etc", "queue", "data"] {
+            make_folder(&postfix.folder.join(name));
+        }
+        let data = postfix.folder.join("data").display().to_string();
+        tool::run("chown", &["postfix", &data]).await;
         let etc = postfix.folder.join("etc");
-        write_file(&etc.join("main.cf"), postfix.main_cf(lab), 0o644);
-        write_file(&etc.join("master.cf"), postfix.master_cf(), 0o644);
+        for (name, text) in [("main.cf", postfix.main_cf(lab)), ("master.cf", postfix.master_cf())]
+        {
+            let path = etc.join(name);
+            write_file(&path, text, 0o644);
+            // Postfix waits until a file that is about to change has rested for a second.
+            backdate(&path);
+        }
         postfix
     }
 
@@ -49,8 +59,6 @@ impl Postfix {
     /// # Panics
     /// If it does not start.
     pub(crate) async fn start(&self) {
-        // Spares the checks of the installation, which take two seconds.
-        write_file(&self.folder.join("queue/quick-start"), "", 0o644);
         let log = self.folder.join("mail.log");
         tool::start("postfix", &["-c", &self.configuration(), "start"], &log).await;
         for (address, port) in self.listeners() {
@@ -76,19 +84,6 @@ impl Postfix {
     /// The log, oldest line first.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("mail.log")).unwrap_or_default()
-    }
-
-    /// Makes what `postfix check` would make, with the owners that Postfix insists on.
-    async fn make_folders(&self) {
-        for name in ["etc", "queue", "queue/pid"] {
-            make_folder(&self.folder.join(name));
-        }
-        let owned = OWNED_FOLDERS.map(|name| self.folder.join(name).display().to_string());
-        for path in &owned {
-            make_folder(Path::new(path));
-        }
-        let owned = owned.each_ref().map(String::as_str);
-        tool::run("chown", &[&["postfix:postdrop"], &owned[..]].concat()).await;
     }
 
     fn configuration(&self) -> String {
@@ -183,23 +178,14 @@ smtpd_sasl_security_options = noanonymous
     }
 }
 
-/// The folders that belong to Postfix's user.
-const OWNED_FOLDERS: [&str; 14] = [
-    "data",
-    "queue/active",
-    "queue/bounce",
-    "queue/corrupt",
-    "queue/defer",
-    "queue/deferred",
-    "queue/flush",
-    "queue/hold",
-    "queue/incoming",
-    "queue/maildrop",
-    "queue/private",
-    "queue/public",
-    "queue/saved",
-    "queue/trace",
-];
+fn backdate(path: &Path) {
+    let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    File::options()
+        .write(true)
+        .open(path)
+        .and_then(|file| file.set_modified(an_hour_ago))
+        .unwrap_or_else(|error| panic!("{} cannot be backdated: {error}", path.display()));
+}
 
 /// What Postfix consists of behind its ports, none of it chrooted.
 const SERVICES: &str = "\
