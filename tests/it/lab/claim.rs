@@ -103,10 +103,9 @@ fn root() -> PathBuf {
 }
 
 fn open_lock(path: &Path) -> File {
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    options
         .open(path)
         .unwrap_or_else(|error| panic!("{} cannot be opened: {error}", path.display()))
 }
@@ -121,9 +120,15 @@ fn are_free(first_port: u16) -> bool {
 fn remove_stale(root: &Path) {
     let Ok(entries) = fs::read_dir(root) else { return };
     for folder in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
-        let lock = open_lock(&folder.join("keeper"));
-        if lock.try_lock().is_ok() {
-            let _ = keeper(&folder, lock, Stdio::null()).wait();
+        // A lab that ends right now may take its files away at any moment.
+        match File::options().write(true).open(folder.join("keeper")) {
+            Ok(lock) if lock.try_lock().is_ok() => {
+                let _ = keeper(&folder, lock, Stdio::null()).wait();
+            }
+            Ok(_) => {}
+            Err(_) => {
+                let _ = fs::remove_dir(&folder);
+            }
         }
     }
 }

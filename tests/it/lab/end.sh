@@ -8,8 +8,9 @@ cat >/dev/null
 # also finds a server that was just being started. The pattern is read from standard input, or grep
 # would find itself.
 ours() {
+    # shellcheck disable=SC2062 # these are files, the pattern comes before them
     printf '%s/' "$folder" |
-        grep -l -s -a -F -f - /proc/[0-9]*/cmdline /proc/[0-9]*/environ | cut -d / -f 3 | sort -u
+        grep -lsaFf - /proc/[0-9]*/cmdline /proc/[0-9]*/environ | cut -d / -f 3 | sort -u
 }
 
 tries=0
