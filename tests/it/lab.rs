@@ -311,8 +311,14 @@ impl Lab {
     }
 
     fn logins(&self, protocol: &str, account: &Account) -> usize {
-        let login = format!("{protocol}-login: Info: Login: user=<{}>", account.address);
-        self.dovecot_log().lines().filter(|line| line.contains(&login)).count()
+        let service = format!("{protocol}-login: Info: ");
+        // Dovecot 2.3 and 2.4.
+        let logins =
+            ["Login", "Logged in"].map(|word| format!("{word}: user=<{}>", account.address));
+        let is_login = |line: &&str| {
+            line.contains(&service) && logins.iter().any(|login| line.contains(login))
+        };
+        self.dovecot_log().lines().filter(is_login).count()
     }
 
     /// The folder that everything of this lab lies in.

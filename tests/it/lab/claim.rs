@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::SystemTime;
 
 /// Below the ports that Linux gives to clients, which could take one while a server is stopped.
 const PORTS: Range<u16> = 20_000..32_000;
@@ -170,4 +171,14 @@ pub(crate) fn write_file(path: &Path, contents: impl AsRef<[u8]>, mode: u32) {
         .and_then(|()| fs::set_permissions(&new, PermissionsExt::from_mode(mode)))
         .and_then(|()| fs::rename(&new, path))
         .unwrap_or_else(|error| panic!("{} cannot be written: {error}", path.display()));
+}
+
+/// Sets the time at which a file was last changed.
+///
+/// # Panics
+/// If that fails.
+pub(crate) fn set_modified(path: &Path, time: SystemTime) {
+    let file = File::options().write(true).open(path);
+    file.and_then(|file| file.set_modified(time))
+        .unwrap_or_else(|error| panic!("{} cannot be dated: {error}", path.display()));
 }

@@ -3,9 +3,11 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::certificates::SERVER_FILE;
-use super::claim::{make_folder, write_file};
+use super::claim::{make_folder, set_modified, write_file};
 use super::{Account, HOST, Ports, process, tool, wait};
 
 /// Dovecot in a folder of its own.
@@ -13,6 +15,16 @@ pub(crate) struct Dovecot {
     folder: PathBuf,
     ports: Ports,
     addresses: Vec<IpAddr>,
+    dialect: Dialect,
+}
+
+/// The language of the configuration, which changed with version 2.4.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// Debian 12.
+    Version2_3,
+    /// Debian 13.
+    Version2_4,
 }
 
 /// A part of Dovecot that can be stopped alone.
@@ -34,15 +46,16 @@ impl Dovecot {
     /// # Panics
     /// If a file cannot be written.
     pub(crate) async fn new(lab: &Path, ports: Ports, addresses: Vec<IpAddr>) -> Self {
-        let dovecot = Self { folder: lab.join("dovecot"), ports, addresses };
+        let version = tool::run("dovecot", &["--version"]).await;
+        let dialect = match version.as_str() {
+            version if version.starts_with("2.3.") => Dialect::Version2_3,
+            version if version.starts_with("2.4.") => Dialect::Version2_4,
+            _ => panic!("the lab can configure Dovecot 2.3 and 2.4, and this is {version}"),
+        };
+        let dovecot = Self { folder: lab.join("dovecot"), ports, addresses, dialect };
         for name in ["run", "state", "users"] {
             make_folder(&dovecot.folder.join(name));
         }
-        let version = tool::run("dovecot", &["--version"]).await;
-        assert!(
-            version.starts_with("2.3."),
-            "the lab's configuration is for Dovecot 2.3, and this is {version}"
-        );
         let configuration = dovecot.folder.join("dovecot.conf");
         write_file(&configuration, dovecot.configuration(lab), 0o644);
         dovecot
@@ -110,15 +123,22 @@ impl Dovecot {
     pub(crate) async fn set_user(&self, account: &Account, home: &Path, quota_bytes: Option<u64>) {
         let Account { address, password } = account;
         let home = home.display();
-        let quota =
-            quota_bytes.map_or("*:storage=0".to_owned(), |bytes| format!("*:bytes={bytes}"));
+        let bytes = quota_bytes.unwrap_or(0);
+        let (field, quota) = match self.dialect {
+            Dialect::Version2_3 => ("quota_rule", format!("*:bytes={bytes}")),
+            Dialect::Version2_4 => ("quota_storage_size", format!("{bytes}B")),
+        };
         // A passwd-file's colon separates fields: the password is given in hexadecimal.
         let password: String = password.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let line =
-            format!("{address}:{{PLAIN.HEX}}{password}::::{home}::userdb_quota_rule={quota}\n");
-        write_file(&self.folder.join("users").join(address), line, 0o644);
+        let line = format!("{address}:{{PLAIN.HEX}}{password}::::{home}::userdb_{field}={quota}\n");
+        let path = self.folder.join("users").join(address);
+        write_file(&path, line, 0o644);
+        // Dovecot tells by size and by full seconds whether a file has changed.
+        static CHANGES: AtomicU64 = AtomicU64::new(0);
+        let change = Duration::from_secs(CHANGES.fetch_add(1, Ordering::Relaxed));
+        set_modified(&path, UNIX_EPOCH + change);
         let configuration = self.configuration_file();
-        let arguments = ["-c", &configuration, "user", "-f", "quota_rule", address.as_str()];
+        let arguments = ["-c", &configuration, "user", "-f", field, address.as_str()];
         wait::until(&format!("Dovecot knows {address}"), async || {
             tool::run("doveadm", &arguments).await.trim() == quota
         })
@@ -135,14 +155,17 @@ impl Dovecot {
     }
 
     fn configuration(&self, lab: &Path) -> String {
-        let server_certificate = lab.join(SERVER_FILE);
-        let server_certificate = server_certificate.display();
+        let dialect = match self.dialect {
+            Dialect::Version2_3 => self.settings_of_2_3(lab),
+            Dialect::Version2_4 => self.settings_of_2_4(lab),
+        };
         let (lab, folder) = (lab.display(), self.folder.display());
         let Ports { imap, imaps, pop3, pop3s, .. } = self.ports;
         let listen: Vec<_> = self.addresses.iter().map(IpAddr::to_string).collect();
         let listen = listen.join(", ");
         format!(
             "\
+{dialect}
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = {folder}/dovecot.log
@@ -155,34 +178,16 @@ default_client_limit = 2000
 default_process_limit = 500
 
 auth_mechanisms = plain login
-auth_username_format = %Lu
 auth_failure_delay = 0
-disable_plaintext_auth = no
 ssl = yes
-ssl_cert = <{server_certificate}
-ssl_key = <{server_certificate}
-passdb {{
-  driver = passwd-file
-  args = {folder}/users/%u
-}}
-userdb {{
-  driver = passwd-file
-  args = {folder}/users/%u
-}}
 
 first_valid_uid = 1
 mail_uid = mail
 mail_gid = mail
-mail_location = maildir:~/Maildir
 mail_max_userip_connections = 1000
 mail_plugins = quota
 recipient_delimiter = +
 lmtp_save_to_detail_mailbox = yes
-plugin {{
-  quota = count:User quota
-  quota_vsizes = yes
-  quota_grace = 0
-}}
 namespace inbox {{
   inbox = yes
   separator = /
@@ -204,8 +209,6 @@ service imap-login {{
     port = {imaps}
     ssl = yes
   }}
-  service_count = 0
-  process_min_avail = 1
 }}
 service pop3-login {{
   inet_listener pop3 {{
@@ -215,8 +218,6 @@ service pop3-login {{
     port = {pop3s}
     ssl = yes
   }}
-  service_count = 0
-  process_min_avail = 1
 }}
 service lmtp {{
   unix_listener {lab}/lmtp {{
@@ -234,6 +235,59 @@ service anvil {{
     mode = 0
   }}
 }}
+"
+        )
+    }
+
+    fn settings_of_2_3(&self, lab: &Path) -> String {
+        let (folder, server) = (self.folder.display(), lab.join(SERVER_FILE));
+        let server = server.display();
+        format!(
+            "\
+auth_username_format = %Lu
+disable_plaintext_auth = no
+ssl_cert = <{server}
+ssl_key = <{server}
+passdb {{
+  driver = passwd-file
+  args = {folder}/users/%u
+}}
+userdb {{
+  driver = passwd-file
+  args = {folder}/users/%u
+}}
+mail_location = maildir:~/Maildir
+plugin {{
+  quota = count:User quota
+  quota_vsizes = yes
+  quota_grace = 0
+}}
+"
+        )
+    }
+
+    fn settings_of_2_4(&self, lab: &Path) -> String {
+        let (folder, server) = (self.folder.display(), lab.join(SERVER_FILE));
+        let server = server.display();
+        format!(
+            "\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+auth_username_format = %{{user | lower}}
+auth_allow_cleartext = yes
+ssl_server_cert_file = {server}
+ssl_server_key_file = {server}
+passdb passwd-file {{
+  passwd_file_path = {folder}/users/%{{user}}
+}}
+userdb passwd-file {{
+  passwd_file_path = {folder}/users/%{{user}}
+}}
+mail_driver = maildir
+mail_path = ~/Maildir
+quota \"User quota\" {{
+}}
+quota_storage_grace = 0
 "
         )
     }

@@ -1,12 +1,12 @@
 //! The lab's Postfix: its configuration, its start and stop, its queue.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::certificates::SERVER_FILE;
-use super::claim::{make_folder, write_file};
+use super::claim::{make_folder, set_modified, write_file};
 use super::{DOMAIN, HOST, Ports, process, tool, wait};
 
 /// Postfix in a folder of its own.
@@ -44,7 +44,7 @@ impl Postfix {
             let path = etc.join(name);
             write_file(&path, text, 0o644);
             // Postfix waits until a file that is about to change has rested for a second.
-            backdate(&path);
+            set_modified(&path, SystemTime::now() - Duration::from_secs(3600));
         }
         postfix
     }
@@ -176,15 +176,6 @@ smtpd_sasl_security_options = noanonymous
         }
         text + SERVICES
     }
-}
-
-fn backdate(path: &Path) {
-    let an_hour_ago = SystemTime::now() - Duration::from_secs(3600);
-    File::options()
-        .write(true)
-        .open(path)
-        .and_then(|file| file.set_modified(an_hour_ago))
-        .unwrap_or_else(|error| panic!("{} cannot be backdated: {error}", path.display()));
 }
 
 /// What Postfix consists of behind its ports, none of it chrooted.
