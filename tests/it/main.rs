@@ -3,3 +3,5 @@
 
 mod demo_servers;
 mod foreign_clients;
+mod lab;
+mod lab_self_test;

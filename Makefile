@@ -1,0 +1,33 @@
+# Everything that is done with this repository. `make` alone lists it.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test prerequisites lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: ## build and run the demo: no mail server, no configuration needed
+	@scripts/install-prerequisites build
+	$(CARGO) run --release --locked -- demo
+
+build: ## build the program: target/release/mailtrip_exporter
+	@scripts/install-prerequisites build
+	$(CARGO) build --release --locked
+
+test: prerequisites lint ## check everything: style, lints, documentation, all tests
+	$(CARGO) test --locked --doc
+	$(CARGO) test --locked --all-targets
+
+prerequisites: ## install what the tests need and is missing: Postfix, Dovecot, promtool and more
+	@scripts/install-prerequisites test
+
+lint: ## check style, lints, documentation and scripts, without running a test
+	@for script in scripts/* .ci/run; do bash -n "$$script" || exit 1; done
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+
+clean: ## remove everything that was built
+	$(CARGO) clean

@@ -1,0 +1,294 @@
+//! The lab's Dovecot: its configuration, its start and stop, its users.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::certificates::SERVER_FILE;
+use super::claim::{make_folder, set_modified, write_file};
+use super::{Account, HOST, Ports, process, tool, wait};
+
+/// Dovecot in a folder of its own.
+pub(crate) struct Dovecot {
+    folder: PathBuf,
+    ports: Ports,
+    addresses: Vec<IpAddr>,
+    dialect: Dialect,
+}
+
+/// The language of the configuration, which changed with version 2.4.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// Debian 12.
+    Version2_3,
+    /// Debian 13.
+    Version2_4,
+}
+
+/// A part of Dovecot that can be stopped alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// IMAP on both of its ports.
+    Imap,
+    /// POP3 on both of its ports.
+    Pop3,
+    /// Delivery: mails wait in Postfix's queue.
+    Lmtp,
+}
+
+impl Dovecot {
+    /// Writes the configuration of a Dovecot that is not started.
+    ///
+    /// `lab` is the lab's folder: the sockets `auth` and `lmtp` are made there.
+    ///
+    /// # Panics
+    /// If a file cannot be written.
+    pub(crate) async fn new(lab: &Path, ports: Ports, addresses: Vec<IpAddr>) -> Self {
+        let version = tool::run("dovecot", &["--version"]).await;
+        let dialect = match version.as_str() {
+            version if version.starts_with("2.3.") => Dialect::Version2_3,
+            version if version.starts_with("2.4.") => Dialect::Version2_4,
+            _ => panic!("the lab can configure Dovecot 2.3 and 2.4, and this is {version}"),
+        };
+        let dovecot = Self { folder: lab.join("dovecot"), ports, addresses, dialect };
+        for name in ["run", "state", "users"] {
+            make_folder(&dovecot.folder.join(name));
+        }
+        let configuration = dovecot.folder.join("dovecot.conf");
+        write_file(&configuration, dovecot.configuration(lab), 0o644);
+        dovecot
+    }
+
+    /// Starts Dovecot and returns when every port greets.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub(crate) async fn start(&self) {
+        let log = self.folder.join("dovecot.log");
+        tool::start("dovecot", &["-c", &self.configuration_file()], &log).await;
+        let Ports { imap, imaps, pop3, pop3s, .. } = self.ports;
+        for &address in &self.addresses {
+            wait::until_greeting(address, imap, "* OK").await;
+            wait::until_greeting(address, pop3, "+OK").await;
+            wait::until_open(address, imaps).await;
+            wait::until_open(address, pop3s).await;
+        }
+    }
+
+    /// Ends Dovecot and returns when it is gone; its ports then refuse connections.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub(crate) async fn stop(&self) {
+        process::end(&self.folder.join("run/master.pid"), &self.folder).await;
+        self.until_refused(Service::Imap).await;
+        self.until_refused(Service::Pop3).await;
+    }
+
+    /// Stops one service until the next start.
+    ///
+    /// # Panics
+    /// If it does not stop.
+    pub(crate) async fn stop_service(&self, service: Service) {
+        let processes: &[&str] = match service {
+            Service::Imap => &["imap-login", "imap"],
+            Service::Pop3 => &["pop3-login", "pop3"],
+            Service::Lmtp => &["lmtp"],
+        };
+        let configuration = self.configuration_file();
+        let arguments = ["-c", &configuration, "service", "stop"];
+        tool::run("doveadm", &[&arguments, processes].concat()).await;
+        self.until_refused(service).await;
+    }
+
+    async fn until_refused(&self, service: Service) {
+        let ports = match service {
+            Service::Imap => [self.ports.imap, self.ports.imaps],
+            Service::Pop3 => [self.ports.pop3, self.ports.pop3s],
+            Service::Lmtp => return,
+        };
+        for &address in &self.addresses {
+            for port in ports {
+                wait::until_refused(address, port).await;
+            }
+        }
+    }
+
+    /// Makes or changes a user, whose mailbox may hold `quota_bytes`; returns when Dovecot knows.
+    ///
+    /// # Panics
+    /// If the file cannot be written, or Dovecot does not read it.
+    pub(crate) async fn set_user(&self, account: &Account, home: &Path, quota_bytes: Option<u64>) {
+        let Account { address, password } = account;
+        let home = home.display();
+        let bytes = quota_bytes.unwrap_or(0);
+        let (field, quota) = match self.dialect {
+            Dialect::Version2_3 => ("quota_rule", format!("*:bytes={bytes}")),
+            Dialect::Version2_4 => ("quota_storage_size", format!("{bytes}B")),
+        };
+        // A passwd-file's colon separates fields: the password is given in hexadecimal.
+        let password: String = password.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let line = format!("{address}:{{PLAIN.HEX}}{password}::::{home}::userdb_{field}={quota}\n");
+        let path = self.folder.join("users").join(address);
+        write_file(&path, line, 0o644);
+        // Dovecot tells by size and by full seconds whether a file has changed.
+        static CHANGES: AtomicU64 = AtomicU64::new(0);
+        let change = Duration::from_secs(CHANGES.fetch_add(1, Ordering::Relaxed));
+        set_modified(&path, UNIX_EPOCH + change);
+        let configuration = self.configuration_file();
+        let arguments = ["-c", &configuration, "user", "-f", field, address.as_str()];
+        wait::until(&format!("Dovecot knows {address}"), async || {
+            tool::run("doveadm", &arguments).await.trim() == quota
+        })
+        .await;
+    }
+
+    /// The log, oldest line first.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("dovecot.log")).unwrap_or_default()
+    }
+
+    fn configuration_file(&self) -> String {
+        self.folder.join("dovecot.conf").display().to_string()
+    }
+
+    fn configuration(&self, lab: &Path) -> String {
+        let dialect = match self.dialect {
+            Dialect::Version2_3 => self.settings_of_2_3(lab),
+            Dialect::Version2_4 => self.settings_of_2_4(lab),
+        };
+        let (lab, folder) = (lab.display(), self.folder.display());
+        let Ports { imap, imaps, pop3, pop3s, .. } = self.ports;
+        let listen: Vec<_> = self.addresses.iter().map(IpAddr::to_string).collect();
+        let listen = listen.join(", ");
+        format!(
+            "\
+{dialect}
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/dovecot.log
+instance_name = {lab}
+protocols = imap pop3 lmtp
+listen = {listen}
+hostname = {HOST}
+shutdown_clients = yes
+default_client_limit = 2000
+default_process_limit = 500
+
+auth_mechanisms = plain login
+auth_failure_delay = 0
+ssl = yes
+
+first_valid_uid = 1
+mail_uid = mail
+mail_gid = mail
+mail_max_userip_connections = 1000
+mail_plugins = quota
+recipient_delimiter = +
+lmtp_save_to_detail_mailbox = yes
+namespace inbox {{
+  inbox = yes
+  separator = /
+  mailbox Junk {{
+    auto = create
+    special_use = \\Junk
+  }}
+  mailbox Trash {{
+    auto = create
+    special_use = \\Trash
+  }}
+}}
+
+service imap-login {{
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = {imaps}
+    ssl = yes
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {pop3}
+  }}
+  inet_listener pop3s {{
+    port = {pop3s}
+    ssl = yes
+  }}
+}}
+service lmtp {{
+  unix_listener {lab}/lmtp {{
+    mode = 0666
+  }}
+}}
+service auth {{
+  unix_listener {lab}/auth {{
+    mode = 0666
+  }}
+}}
+service anvil {{
+  # Else a wrong password slows down the logins of every client on loopback.
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+"
+        )
+    }
+
+    fn settings_of_2_3(&self, lab: &Path) -> String {
+        let (folder, server) = (self.folder.display(), lab.join(SERVER_FILE));
+        let server = server.display();
+        format!(
+            "\
+auth_username_format = %Lu
+disable_plaintext_auth = no
+ssl_cert = <{server}
+ssl_key = <{server}
+passdb {{
+  driver = passwd-file
+  args = {folder}/users/%u
+}}
+userdb {{
+  driver = passwd-file
+  args = {folder}/users/%u
+}}
+mail_location = maildir:~/Maildir
+plugin {{
+  quota = count:User quota
+  quota_vsizes = yes
+  quota_grace = 0
+}}
+"
+        )
+    }
+
+    fn settings_of_2_4(&self, lab: &Path) -> String {
+        let (folder, server) = (self.folder.display(), lab.join(SERVER_FILE));
+        let server = server.display();
+        format!(
+            "\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+auth_username_format = %{{user | lower}}
+auth_allow_cleartext = yes
+ssl_server_cert_file = {server}
+ssl_server_key_file = {server}
+passdb passwd-file {{
+  passwd_file_path = {folder}/users/%{{user}}
+}}
+userdb passwd-file {{
+  passwd_file_path = {folder}/users/%{{user}}
+}}
+mail_driver = maildir
+mail_path = ~/Maildir
+quota \"User quota\" {{
+}}
+quota_storage_grace = 0
+"
+        )
+    }
+}
