@@ -8,6 +8,7 @@ pub mod log;
 pub mod mail;
 pub mod mailbox;
 pub mod net;
+pub mod probe;
 pub mod store;
 pub mod supervisor;
 pub mod target;
