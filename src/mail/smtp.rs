@@ -263,7 +263,7 @@ impl Smtp {
     async fn send_content(&mut self, content: &[u8]) -> Result<Reply, NotAccepted> {
         let shown = format!("the message ({} bytes)", content.len());
         self.wire.send_bytes(&stuff_dots(content), &shown).await.map_err(NotAccepted::Broken)?;
-        self.wire.send(".").await.map_err(NotAccepted::Doubtful)?;
+        self.wire.send_secret(".", "the final dot").await.map_err(NotAccepted::Doubtful)?;
         self.wire.expect_reply_within(AFTER_DATA);
         let reply = self.read_reply().await.map_err(NotAccepted::Doubtful)?;
         if is_ok(reply.code) {

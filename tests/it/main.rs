@@ -5,3 +5,4 @@ mod demo_servers;
 mod foreign_clients;
 mod lab;
 mod lab_self_test;
+mod probe;
