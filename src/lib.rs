@@ -9,6 +9,7 @@ pub mod mail;
 pub mod mailbox;
 pub mod metrics;
 pub mod net;
+pub mod probe;
 pub mod store;
 pub mod supervisor;
 pub mod target;
