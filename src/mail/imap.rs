@@ -545,7 +545,10 @@ impl Imap {
         let answer = if status == Status::Bad { "BAD" } else { "NO" };
         let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
         let words = self.trace().words(format!("{answer} {code}{text}").as_bytes());
-        let message = format!("the server refused {}: {words}", self.wire.waiting_for());
+        // The tag tells nobody anything.
+        let asked = self.wire.asked_for();
+        let command = asked.split_once(' ').map_or(asked, |(_, command)| command);
+        let message = format!("the server refused {command}: {words}");
         self.wire.fail(Fault::new(reason, message))
     }
 

@@ -298,7 +298,7 @@ impl Pop3 {
                     Code::None => Reason::Rejected,
                 };
                 let words = self.trace().words(line);
-                let message = format!("the server refused {}: {words}", self.wire.waiting_for());
+                let message = format!("the server refused {}: {words}", self.wire.asked_for());
                 Err(self.wire.fail(Fault::new(reason, message)))
             }
             None => Err(self.wire.fail_protocol(line)),

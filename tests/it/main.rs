@@ -8,3 +8,4 @@ mod http;
 mod lab;
 mod lab_self_test;
 mod probe;
+mod program;
