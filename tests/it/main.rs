@@ -6,3 +6,4 @@ mod foreign_clients;
 mod lab;
 mod lab_self_test;
 mod probe;
+mod real_servers;
