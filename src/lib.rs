@@ -7,6 +7,7 @@ pub mod http;
 pub mod log;
 pub mod mail;
 pub mod mailbox;
+pub mod metrics;
 pub mod net;
 pub mod probe;
 pub mod store;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::trace::Trace;
 use super::{Failure, Fault, Reason, Stage};
-use crate::config::{Endpoint, TlsMode};
+use crate::config::{Endpoint, Secret, TlsMode};
 use crate::net::tls::{TlsClient, TlsClients};
 use crate::net::{self, Seconds, Stream};
 
@@ -162,7 +162,10 @@ impl Wire {
     /// The connection's, in the stage under way.
     pub async fn send_bytes(&mut self, bytes: &[u8], shown: &str) -> Result<(), Failure> {
         self.trace.sent(shown);
-        self.waiting_for = shown.split(' ').take(3).collect::<Vec<_>>().join(" ").into();
+        // A secret goes on with the command before it.
+        if shown != Secret::SHOWN {
+            self.waiting_for = shown.split(' ').take(3).collect::<Vec<_>>().join(" ").into();
+        }
         self.expect_reply_within(self.timeout);
         let write = async {
             self.stream.write_all(bytes).await?;

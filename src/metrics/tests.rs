@@ -1,0 +1,212 @@
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::*;
+use crate::config::{Config, TargetName};
+use crate::http::encoding::classic_text;
+use crate::mail::Failure;
+use crate::net::tls::TlsFacts;
+use crate::target::ledger::{Attempt, FoundIn, Ledger, Moment, Rules, Sighting};
+use crate::target::message::Token;
+
+/// A target whose name and labels need escaping.
+const ODD_NAME: &str = r#"a "b" \ ü"#;
+
+fn target(passive: bool) -> Arc<Target> {
+    let text = format!(
+        "targets:\n- name: m\n  host: mail.example\n  passive: {passive}\n  cluster: corp\n  \
+         labels: {{site: \"x\\n\\\"y\"}}\n  from: a@b.example\n  to: c@d.example\n  \
+         receive: {{protocol: imap, username: u, password: p}}\n"
+    );
+    let config = Config::parse(&text, Path::new("test.yml")).unwrap();
+    let mut target = config.targets.values().next().unwrap().as_ref().clone();
+    target.name = TargetName::new(ODD_NAME).unwrap();
+    Arc::new(target)
+}
+
+fn now() -> Moment {
+    Moment { instant: Instant::now(), wall: UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
+}
+
+fn facts() -> ExporterFacts {
+    let reload = ReloadState { is_successful: true, last_success: now().wall };
+    ExporterFacts { reload, started: now().wall }
+}
+
+fn page(target: &Arc<Target>, ledger: &mut Ledger) -> String {
+    let view = View { target: Arc::clone(target), snapshot: ledger.snapshot(now()) };
+    encode(&[view], &facts())
+}
+
+/// The value of a series without the label `target`.
+fn value(page: &str, series: &str) -> Option<f64> {
+    let escaped = r#"target="a \"b\" \\ ü""#;
+    let series = match series.split_once('{') {
+        // The encoder puts the bound of a bucket first.
+        Some((name, bound)) if bound.starts_with("le=") => {
+            format!("{name}{{{},{escaped}}} ", bound.trim_end_matches('}'))
+        }
+        Some((name, labels)) => format!("{name}{{{escaped},{labels} "),
+        None => format!("{series}{{{escaped}}} "),
+    };
+    page.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok())
+}
+
+fn tls() -> TlsFacts {
+    TlsFacts {
+        version: "TLSv1.3",
+        cipher: "TLS_AES_256_GCM_SHA384".into(),
+        leaf_not_after: 1_900_000_000,
+        chain_not_after: 1_850_000_000,
+    }
+}
+
+/// An account in which every series exists.
+fn busy(rules: Rules) -> Ledger {
+    let mut ledger = Ledger::new(rules);
+    let start = now();
+    let later = |seconds| Moment {
+        instant: start.instant + Duration::from_secs(seconds),
+        wall: start.wall + Duration::from_secs(seconds),
+    };
+    let token = Token::random();
+    ledger.period_began(start);
+    ledger.sending(token);
+    ledger.accepted(token, start.instant, later(1));
+    let stages =
+        |all: &[Stage]| all.iter().map(|stage| (*stage, Duration::from_millis(5))).collect();
+    let attempt = Attempt { stages: stages(&Stage::SEND), tls: Some(tls()), ..Attempt::default() };
+    ledger.send_ended(1, 1, &attempt, later(1));
+    let attempt = Attempt { stages: stages(&Stage::RECEIVE), ..attempt };
+    ledger.check_ended(&attempt, later(1));
+    let sighting =
+        Sighting { folder: FoundIn::Junk, shown_at: later(90).instant, previous_look: None };
+    ledger.seen(token, sighting, later(90));
+    ledger
+}
+
+#[test]
+fn the_four_are_nan_before_they_are_measured() {
+    let target = target(false);
+    let page = page(&target, &mut Ledger::new(Rules::from(target.as_ref())));
+    for name in [
+        "mailtrip_send_ability_percent",
+        "mailtrip_receive_ability_percent",
+        "mailtrip_outstanding_messages",
+        "mailtrip_roundtrip_minutes",
+    ] {
+        assert!(value(&page, name).unwrap().is_nan(), "{name}");
+    }
+    assert_eq!(value(&page, "mailtrip_server_up{side=\"send\"}"), None);
+    assert_eq!(value(&page, "mailtrip_consecutive_failures{side=\"send\"}"), None);
+    assert_eq!(value(&page, "mailtrip_failures_total{side=\"send\",reason=\"dns\"}"), Some(0.0));
+    assert_eq!(value(&page, "mailtrip_probes_found_total{folder=\"junk\"}"), Some(0.0));
+}
+
+#[test]
+fn measured_values_have_their_units() {
+    let target = target(false);
+    let page = page(&target, &mut busy(Rules::from(target.as_ref())));
+    for (series, expected) in [
+        ("mailtrip_send_ability_percent", 100.0),
+        ("mailtrip_receive_ability_percent", 100.0),
+        ("mailtrip_outstanding_messages", 0.0),
+        ("mailtrip_roundtrip_minutes", 1.5),
+        ("mailtrip_roundtrip_seconds_sum", 90.0),
+        ("mailtrip_roundtrip_seconds_count", 1.0),
+        ("mailtrip_roundtrip_seconds_bucket{le=\"60.0\"}", 0.0),
+        ("mailtrip_roundtrip_seconds_bucket{le=\"300.0\"}", 1.0),
+        ("mailtrip_roundtrip_seconds_bucket{le=\"+Inf\"}", 1.0),
+        ("mailtrip_stage_duration_seconds{side=\"receive\",stage=\"delivery\"}", 89.0),
+        ("mailtrip_stage_duration_seconds{side=\"send\",stage=\"tls\"}", 0.005),
+        ("mailtrip_probes_found_total{folder=\"junk\"}", 1.0),
+        ("mailtrip_interval_seconds", 300.0),
+        ("mailtrip_server_up{side=\"receive\"}", 1.0),
+        ("mailtrip_last_success_timestamp_seconds{side=\"send\"}", 1_800_000_001.0),
+        ("mailtrip_tls_chain_not_after_timestamp_seconds{side=\"send\"}", 1_850_000_000.0),
+    ] {
+        assert_eq!(value(&page, series), Some(expected), "{series}");
+    }
+    assert!(page.contains("version=\"TLSv1.3\",cipher=\"TLS_AES_256_GCM_SHA384\"} 1.0"));
+    assert!(page.contains(
+        "passive=\"false\",cluster=\"corp\",protocol=\"imap\",\
+        send_host=\"mail.example\",receive_host=\"mail.example\",site=\"x\\n\\\"y\"} 1.0"
+    ));
+}
+
+#[test]
+fn a_passive_target_that_is_down_is_nan() {
+    let target = target(true);
+    let mut ledger = busy(Rules::from(target.as_ref()));
+    let down = Failure {
+        stage: Stage::Connect,
+        reason: Reason::Refused,
+        down: true,
+        message: "refused".into(),
+    };
+    let attempt = Attempt { failures: vec![down], ..Attempt::default() };
+    ledger.check_ended(&attempt, now());
+    let page = page(&target, &mut ledger);
+    for name in [
+        "mailtrip_receive_ability_percent",
+        "mailtrip_outstanding_messages",
+        "mailtrip_roundtrip_minutes",
+        "mailtrip_consecutive_failures{side=\"receive\"}",
+    ] {
+        assert!(value(&page, name).unwrap().is_nan(), "{name}");
+    }
+    assert_eq!(value(&page, "mailtrip_send_ability_percent"), Some(100.0));
+    assert_eq!(value(&page, "mailtrip_server_up{side=\"receive\"}"), Some(0.0));
+    let series = "mailtrip_attempts_not_applicable_total{side=\"receive\"}";
+    assert_eq!(value(&page, series), Some(1.0));
+}
+
+#[test]
+fn the_page_ends_as_open_metrics_ends_and_every_help_is_one_line() {
+    let target = target(false);
+    let page = page(&target, &mut busy(Rules::from(target.as_ref())));
+    assert!(page.ends_with("# EOF\n"));
+    for line in page.lines() {
+        let is_sample = line.starts_with("mailtrip_") || line.starts_with("process_");
+        assert!(is_sample || line.starts_with("# "), "{line}");
+        assert!(!line.contains("{}"), "{line}");
+    }
+}
+
+#[test]
+fn every_metric_is_in_the_readme() {
+    let readme = include_str!("../../README.md");
+    let target = target(false);
+    let page = page(&target, &mut busy(Rules::from(target.as_ref())));
+    for line in page.lines() {
+        let Some(name) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split(' ').next())
+        else {
+            continue;
+        };
+        assert!(readme.contains(&format!("`{name}")), "{name} is not in README.md");
+    }
+}
+
+/// `promtool check metrics` reads the classic format and lints names, help texts and types.
+#[test]
+fn promtool_finds_nothing_but_the_minutes() {
+    let target = target(false);
+    let page = classic_text(&page(&target, &mut busy(Rules::from(target.as_ref()))));
+    let mut child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("promtool is needed (`make test` installs it): {error}"));
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), page.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    let complaints: Vec<&str> = words.lines().filter(|line| !line.is_empty()).collect();
+    // The unit is given by the generic mail-server model; the histogram has the base unit.
+    let minutes = "mailtrip_roundtrip_minutes use base unit \"seconds\" instead of \"minutes\"";
+    assert_eq!(complaints, [minutes]);
+}
