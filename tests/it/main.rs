@@ -9,3 +9,4 @@ mod lab;
 mod lab_self_test;
 mod probe;
 mod program;
+mod real_servers;
