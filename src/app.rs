@@ -22,8 +22,6 @@ use crate::supervisor::Supervisor;
 use crate::target::send::Origin;
 use crate::{net, probe};
 
-/// How long the system may take to tell this host's full name.
-const HOST_NAME: Duration = Duration::from_secs(2);
 /// How long the listener may take to end, after its own drain.
 const LISTENER_END: Duration = Duration::from_secs(4);
 /// More worker threads than this cost memory and win nothing: the work is waiting.
@@ -87,7 +85,7 @@ async fn export(cli: &Cli) -> Result<ExitCode, Fatal> {
     for warning in config.warnings() {
         warn!("{warning}");
     }
-    let origin = Origin { instance: store.instance, host: host_name().await };
+    let origin = Origin { instance: store.instance, host: net::host::full_name().await };
     let supervisor = Supervisor::start(config, Some(cli.config_file.clone()), origin).await?;
     serve_until_stopped(cli, web, listeners, supervisor).await
 }
@@ -99,7 +97,7 @@ async fn show_demo(cli: &Cli) -> Result<ExitCode, Fatal> {
     let demo = Demo::start().await?;
     let config = demo.config();
     let store = Store::open(&config.state_dir)?;
-    let origin = Origin { instance: store.instance, host: host_name().await };
+    let origin = Origin { instance: store.instance, host: net::host::full_name().await };
     let config_file = Some(demo.config_file().to_owned());
     if let Some(listener) = listeners.first() {
         println!("{}", demo.introduction(listener.local_addr()?, &cli.web.telemetry_path));
@@ -113,11 +111,6 @@ fn web_config(cli: &Cli) -> Result<WebConfig, Fatal> {
         Some(path) => WebConfig::load(path)?,
         None => WebConfig::none(),
     })
-}
-
-async fn host_name() -> Option<String> {
-    let asked = tokio::task::spawn_blocking(net::host::full_name);
-    timeout(HOST_NAME, asked).await.ok()?.ok()?
 }
 
 /// Answers requests and signals until SIGTERM or SIGINT; the end takes at most five seconds

@@ -67,7 +67,7 @@ pub async fn command(
     wait: Option<Duration>,
 ) -> Result<Verdict, UnknownTarget> {
     let target = find(config, name)?;
-    let host = tokio::task::spawn_blocking(host::full_name).await.ok().flatten();
+    let host = host::full_name().await;
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
             // Without a handler the signal ends the process by itself.
