@@ -4,6 +4,7 @@
 mod demo;
 mod demo_servers;
 mod foreign_clients;
+mod http;
 mod lab;
 mod lab_self_test;
 mod probe;
