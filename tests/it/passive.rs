@@ -110,6 +110,21 @@ async fn mails_under_way_leave_with_an_outage() {
     assert_eq!((totals.received, totals.returned, totals.duplicate), (0, 0, 0));
 }
 
+#[tokio::test]
+async fn a_mail_that_nobody_could_have_seen_is_not_late() {
+    let world = World::new(Protocol::Imap).await;
+    // The check that finds the mailbox down takes longer than a mail needs to be late.
+    world.mailbox.faults().on(CONNECT, Fault::Hang);
+    let target = passive(&world).set("timeout", "1s").set("late_after", "100ms");
+    let exporter = Exporter::start(&[target]).await;
+    let snapshot = exporter.until("a", "two mails left", |s| s.totals.left >= 2).await;
+    assert_nothing_counted(&snapshot);
+    world.mailbox.faults().clear();
+    world.mailbox.close_sessions();
+    let snapshot = exporter.received("a", 1).await;
+    assert_eq!(snapshot.receive_ability, Reading::Is(true));
+}
+
 /// A fault of one side, and the reason if it is a real one; `None`: the node is down.
 struct Outage {
     side: Side,
