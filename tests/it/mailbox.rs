@@ -165,6 +165,32 @@ async fn a_mail_is_known_without_its_own_header() {
 }
 
 #[tokio::test]
+async fn a_left_over_goes_when_its_time_has_passed_by_both_clocks() {
+    let now = SystemTime::now();
+    let world = World::new(Protocol::Imap).await;
+    let left_over = |expires, fields: &str| {
+        format!("{fields}X-Mailtrip: {}\r\n\r\ntest\r\n", mark(Token::random(), expires))
+    };
+    let insert = |mail: &str, date| world.post.insert_dated(USER, "INBOX", mail.as_bytes(), date);
+    insert(&left_over(now - HOUR, ""), now - 25 * HOUR);
+    let kept = [
+        // Not expired; expired, but here for less than our own `lost_after`; an answer.
+        insert(&left_over(now + HOUR, ""), now - 25 * HOUR),
+        insert(&left_over(now - HOUR, ""), now - 23 * HOUR),
+        insert(&left_over(now - HOUR, "In-Reply-To: <a@b>\r\n"), now - 25 * HOUR),
+        insert("Subject: not one of ours\r\n\r\nhello\r\n", now - 25 * HOUR),
+    ];
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    exporter.received("a", 1).await;
+    world.inbox_holds(kept.len()).await;
+    let uids: Vec<_> =
+        world.post.messages(USER, "INBOX").iter().map(|message| Some(message.uid)).collect();
+    assert_eq!(uids, kept);
+    let totals = exporter.snapshot("a").totals;
+    assert_eq!((totals.received, totals.returned, totals.duplicate), (1, 0, 0));
+}
+
+#[tokio::test]
 async fn another_exporter_on_the_same_mailbox_is_left_alone() {
     for mailbox in MAILBOXES {
         let world = World::new(mailbox).await;
