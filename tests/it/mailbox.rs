@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use mailtrip_exporter::demo::server::faults::Fault;
 use mailtrip_exporter::demo::server::{Delivery, Message, Options, Post, Protocol, Server};
 use mailtrip_exporter::mail::{Reason, Stage};
 use mailtrip_exporter::target::ledger::Reading;
@@ -260,6 +261,49 @@ async fn a_folder_that_is_not_there_is_a_failure() {
     let (_, failure) = snapshot.receive.last_failure.unwrap();
     assert_eq!((failure.stage, failure.reason), (Stage::Select, Reason::Rejected));
     assert!(failure.message.contains("Missing"), "{failure}");
+}
+
+#[tokio::test]
+async fn without_uidplus_nobody_elses_deleted_mail_is_expunged() {
+    let world = World::new(Protocol::Imap).await;
+    world.mailbox.faults().leave_out("UIDPLUS");
+    let foreign = world.post.insert(USER, "INBOX", b"Subject: marked\r\n\r\nhello\r\n");
+    let login = format!("a LOGIN {USER} \"{PASSWORD}\"");
+    let store = |sign: &str| format!("c UID STORE 1 {sign}FLAGS (\\Deleted)");
+    let (mark, unmark) = (store("+"), store("-"));
+    say(&world.mailbox, &[&login, "b SELECT INBOX", &mark, "e LOGOUT"]).await;
+    let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
+    exporter.received("a", 2).await;
+    let ours_are_marked = |post: &Post| {
+        let mails = post.messages(USER, "INBOX");
+        mails.len() >= 3 && mails.iter().all(|mail| mail.has_flag("\\Deleted"))
+    };
+    assert!(world.post.wait_until(DEADLINE, ours_are_marked).await);
+    assert_eq!(world.mailbox.stats().count("EXPUNGE"), 0);
+    // Once its owner wants it back, everything of ours goes, that of earlier periods as well.
+    say(&world.mailbox, &[&login, "b SELECT INBOX", &unmark, "e LOGOUT"]).await;
+    let foreign_alone = |post: &Post| {
+        let mails = post.messages(USER, "INBOX");
+        mails.len() == 1 && Some(mails[0].uid) == foreign
+    };
+    assert!(world.post.wait_until(DEADLINE, foreign_alone).await, "{}", world.inbox_len());
+    assert_eq!(exporter.snapshot("a").totals.duplicate, 0);
+}
+
+#[tokio::test]
+async fn a_removal_that_the_server_only_pretends_is_a_failure() {
+    let world = World::new(Protocol::Imap).await;
+    world.mailbox.faults().times(2, "UID EXPUNGE", Fault::reply("{tag} OK done"));
+    world.post.insert(USER, "INBOX", b"Subject: not ours\r\n\r\nhello\r\n");
+    let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
+    let snapshot = exporter
+        .until("a", "a failed removal", |s| s.receive.failures_in(Stage::Remove) >= 1)
+        .await;
+    assert_eq!(snapshot.totals.duplicate, 0);
+    assert_eq!(snapshot.receive_ability, Reading::Is(true));
+    world.mailbox.faults().clear();
+    world.post.set_delivery(USER, Delivery::lost());
+    world.inbox_holds(1).await;
 }
 
 #[tokio::test]
