@@ -117,6 +117,10 @@ impl Session {
         let mut read = 0;
         for entry in self.entries.iter().rev().take(FIRST_CONTACT_HEADERS) {
             let Some(since) = since else { break };
+            // Judged in a session that then broke: twice would be a duplicate.
+            if memory.to_remove.contains_key(&entry.id) {
+                continue;
+            }
             let date = memory.read(&mut self.pop3, entry, shown_at, judge).await?;
             read += 1;
             if date.is_some_and(|date| date + CLOCK_SLACK < since) {

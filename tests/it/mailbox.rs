@@ -307,6 +307,24 @@ async fn a_removal_that_the_server_only_pretends_is_a_failure() {
 }
 
 #[tokio::test]
+async fn a_first_contact_that_breaks_makes_no_duplicate() {
+    let world = World::new(Protocol::Pop3).await;
+    world.post.insert(USER, "INBOX", b"Subject: older\r\n\r\nhello\r\n");
+    // The check fails, so that the first contact is a look with a mail under way.
+    world.mailbox.faults().once("UIDL", Fault::Close);
+    world.mailbox.faults().once("TOP", Fault::None);
+    world.mailbox.faults().once("TOP", Fault::Close);
+    world.post.set_delivery(USER, Delivery::lost());
+    world.post.deliver_next(USER, Delivery::at_once());
+    let exporter = Exporter::start(&[world.target("a").set("interval", "2s")]).await;
+    exporter.received("a", 1).await;
+    world.inbox_holds(1).await;
+    let snapshot = exporter.snapshot("a");
+    assert_eq!(snapshot.receive.failures_for(Reason::Closed), 2);
+    assert_eq!(snapshot.totals.duplicate, 0);
+}
+
+#[tokio::test]
 async fn another_uidvalidity_means_other_mails() {
     let world = World::new(Protocol::Imap).await;
     for number in 0..20 {
