@@ -9,6 +9,7 @@ use mailtrip_exporter::demo::server::{Delivery, Message, Options, Post, Protocol
 use mailtrip_exporter::mail::{Reason, Stage};
 use mailtrip_exporter::target::ledger::Reading;
 use mailtrip_exporter::target::message::Token;
+use tokio::time::Instant;
 
 use crate::support::{DEADLINE, Exporter, MAILBOXES, PASSWORD, TargetText, USER, World, all, say};
 
@@ -394,4 +395,34 @@ async fn folders_of_a_shared_mailbox_are_the_union() {
         let snapshot = exporter.received(name, 1).await;
         assert_eq!(snapshot.totals.found[2], snapshot.totals.received);
     }
+}
+
+#[tokio::test]
+async fn logins_keep_the_distance_that_the_server_or_the_configuration_asks_for() {
+    let gap = Duration::from_secs(1);
+    let cases = ["LOGIN-DELAY 1", ""].map(|capability| {
+        let case = async move {
+            let world = World::new(Protocol::Pop3).await;
+            world.post.set_delivery(USER, Delivery::held());
+            let mut target = world.target("a").set("interval", "3500ms").set("late_after", "1h");
+            if capability.is_empty() {
+                target = target.set("receive.min_look_interval", "1s");
+            } else {
+                world.mailbox.faults().offer(capability);
+            }
+            let exporter = Exporter::start(&[target]).await;
+            let enough = world.mailbox.wait_until(DEADLINE, |stats| stats.logins >= 6).await;
+            assert!(enough, "{:?}", world.mailbox.stats());
+            exporter.supervisor.stop().await;
+            let opened: Vec<Instant> =
+                world.mailbox.sessions().iter().map(|session| session.opened_at).collect();
+            for pair in opened.windows(2) {
+                let between = pair[1] - pair[0];
+                // The client's clock starts at its connect, the server's at its accept.
+                assert!(between >= gap - Duration::from_millis(100), "{between:?}");
+            }
+        };
+        (capability.to_owned(), case)
+    });
+    all(cases).await;
 }
