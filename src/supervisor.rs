@@ -229,11 +229,9 @@ impl Supervisor {
         }
         let ended = self.take_changed(&config);
         end(ended).await;
-        let mut state = self.state();
-        state.config = Arc::new(config);
-        self.arrange(&mut state, dialers);
-        let config = Arc::clone(&state.config);
-        drop(state);
+        let config = Arc::new(config);
+        let ended = self.arrange(&config, dialers);
+        end(ended).await;
         self.clients.keep_only(config.targets.values().flat_map(|target| options(target)));
         Ok(())
     }
@@ -261,10 +259,17 @@ impl Supervisor {
         ended
     }
 
-    /// Starts what is new, and tells each watch whom it works for.
-    fn arrange(&self, state: &mut State, mut dialers: BTreeMap<TargetName, Dialer>) {
-        let config = Arc::clone(&state.config);
-        let slots = slots(&config, &state.slots);
+    /// Starts what is new, and tells each watch whom it works for; gives the watches that nobody
+    /// needs any more.
+    fn arrange(
+        &self,
+        config: &Arc<Config>,
+        mut dialers: BTreeMap<TargetName, Dialer>,
+    ) -> Vec<Task> {
+        let mut state = self.state();
+        let state = &mut *state;
+        state.config = Arc::clone(config);
+        let slots = slots(config, &state.slots);
         let now = Instant::now();
         let news = config.targets.keys().filter(|name| !state.targets.contains_key(*name)).count();
         let mut starts = BTreeMap::new();
@@ -299,7 +304,7 @@ impl Supervisor {
             let id = target.receive.mailbox_id();
             members.entry(id).or_default().extend(member.cloned());
         }
-        self.set_watches(state, members);
+        let ended = self.set_watches(state, members);
         for (name, (target, account, member, first)) in starts {
             let Some(watch) = state.watches.get(&target.receive.mailbox_id()) else { continue };
             let Some(dialer) = dialers.remove(&name) else { continue };
@@ -319,16 +324,18 @@ impl Supervisor {
             state.targets.insert(name, Running { target, account, member, sender });
         }
         state.slots = slots;
+        ended
     }
 
-    fn set_watches(&self, state: &mut State, members: BTreeMap<MailboxId, Vec<Arc<Member>>>) {
-        state.watches.retain(|id, watch| {
-            let is_used = members.contains_key(id);
-            if !is_used {
-                watch.task.cancel.cancel();
-            }
-            is_used
-        });
+    fn set_watches(
+        &self,
+        state: &mut State,
+        members: BTreeMap<MailboxId, Vec<Arc<Member>>>,
+    ) -> Vec<Task> {
+        let (used, unused): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut state.watches)
+            .into_iter()
+            .partition(|(id, _)| members.contains_key(id));
+        state.watches = used;
         for (id, members) in members {
             let running = state.watches.entry(id.clone()).or_insert_with(|| {
                 let watch = Arc::new(Watch::new(id.clone()));
@@ -340,6 +347,7 @@ impl Supervisor {
                 error!(mailbox = %id, error = %problem, "the mailbox cannot be watched");
             }
         }
+        unused.into_values().map(|watch| watch.task).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -206,24 +206,25 @@ impl Imap {
         self.search(&format!("SINCE {}", imap_date(day))).await
     }
 
-    /// Takes mails out of the selected folder. Without UIDPLUS they are only marked as deleted if
-    /// somebody else's mail is marked as well: EXPUNGE would take that one too.
+    /// Takes mails out of the selected folder; `false` if they are only marked as deleted: without
+    /// UIDPLUS, where somebody else's mail is marked as well, EXPUNGE would take that one too.
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn remove(&mut self, uids: &[u32]) -> Result<(), Failure> {
+    pub async fn remove(&mut self, uids: &[u32]) -> Result<bool, Failure> {
         self.trace().enter(Stage::Remove);
         let set = uids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         self.command(&format!("UID STORE {set} +FLAGS.SILENT (\\Deleted)")).await?;
         if self.capabilities.contains("UIDPLUS") {
             self.command(&format!("UID EXPUNGE {set}")).await?;
-            return Ok(());
+            return Ok(true);
         }
         let deleted = self.search("DELETED").await?;
-        if deleted.iter().all(|uid| uids.contains(uid)) {
+        let are_ours = deleted.iter().all(|uid| uids.contains(uid));
+        if are_ours {
             self.command("EXPUNGE").await?;
         }
-        Ok(())
+        Ok(are_ours)
     }
 
     /// Waits in IDLE until the server tells of new mail (the time at which it did), or `until` has

@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use mailtrip_exporter::demo::server::faults::Fault;
 use mailtrip_exporter::demo::server::{Delivery, Message, Options, Post, Protocol, Server};
 use mailtrip_exporter::mail::{Reason, Stage};
 use mailtrip_exporter::target::ledger::Reading;
 use mailtrip_exporter::target::message::Token;
+use tokio::time::Instant;
 
 use crate::support::{DEADLINE, Exporter, MAILBOXES, PASSWORD, TargetText, USER, World, all, say};
 
@@ -165,6 +167,32 @@ async fn a_mail_is_known_without_its_own_header() {
 }
 
 #[tokio::test]
+async fn a_left_over_goes_when_its_time_has_passed_by_both_clocks() {
+    let now = SystemTime::now();
+    let world = World::new(Protocol::Imap).await;
+    let left_over = |expires, fields: &str| {
+        format!("{fields}X-Mailtrip: {}\r\n\r\ntest\r\n", mark(Token::random(), expires))
+    };
+    let insert = |mail: &str, date| world.post.insert_dated(USER, "INBOX", mail.as_bytes(), date);
+    insert(&left_over(now - HOUR, ""), now - 25 * HOUR);
+    let kept = [
+        // Not expired; expired, but here for less than our own `lost_after`; an answer.
+        insert(&left_over(now + HOUR, ""), now - 25 * HOUR),
+        insert(&left_over(now - HOUR, ""), now - 23 * HOUR),
+        insert(&left_over(now - HOUR, "In-Reply-To: <a@b>\r\n"), now - 25 * HOUR),
+        insert("Subject: not one of ours\r\n\r\nhello\r\n", now - 25 * HOUR),
+    ];
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    exporter.received("a", 1).await;
+    world.inbox_holds(kept.len()).await;
+    let uids: Vec<_> =
+        world.post.messages(USER, "INBOX").iter().map(|message| Some(message.uid)).collect();
+    assert_eq!(uids, kept);
+    let totals = exporter.snapshot("a").totals;
+    assert_eq!((totals.received, totals.returned, totals.duplicate), (1, 0, 0));
+}
+
+#[tokio::test]
 async fn another_exporter_on_the_same_mailbox_is_left_alone() {
     for mailbox in MAILBOXES {
         let world = World::new(mailbox).await;
@@ -237,6 +265,67 @@ async fn a_folder_that_is_not_there_is_a_failure() {
 }
 
 #[tokio::test]
+async fn without_uidplus_nobody_elses_deleted_mail_is_expunged() {
+    let world = World::new(Protocol::Imap).await;
+    world.mailbox.faults().leave_out("UIDPLUS");
+    let foreign = world.post.insert(USER, "INBOX", b"Subject: marked\r\n\r\nhello\r\n");
+    let login = format!("a LOGIN {USER} \"{PASSWORD}\"");
+    let store = |sign: &str| format!("c UID STORE 1 {sign}FLAGS (\\Deleted)");
+    let (mark, unmark) = (store("+"), store("-"));
+    say(&world.mailbox, &[&login, "b SELECT INBOX", &mark, "e LOGOUT"]).await;
+    let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
+    exporter.received("a", 2).await;
+    let ours_are_marked = |post: &Post| {
+        let mails = post.messages(USER, "INBOX");
+        mails.len() >= 3 && mails.iter().all(|mail| mail.has_flag("\\Deleted"))
+    };
+    assert!(world.post.wait_until(DEADLINE, ours_are_marked).await);
+    assert_eq!(world.mailbox.stats().count("EXPUNGE"), 0);
+    // Once its owner wants it back, everything of ours goes, that of earlier periods as well.
+    say(&world.mailbox, &[&login, "b SELECT INBOX", &unmark, "e LOGOUT"]).await;
+    let foreign_alone = |post: &Post| {
+        let mails = post.messages(USER, "INBOX");
+        mails.len() == 1 && Some(mails[0].uid) == foreign
+    };
+    assert!(world.post.wait_until(DEADLINE, foreign_alone).await, "{}", world.inbox_len());
+    assert_eq!(exporter.snapshot("a").totals.duplicate, 0);
+}
+
+#[tokio::test]
+async fn a_removal_that_the_server_only_pretends_is_a_failure() {
+    let world = World::new(Protocol::Imap).await;
+    world.mailbox.faults().times(2, "UID EXPUNGE", Fault::reply("{tag} OK done"));
+    world.post.insert(USER, "INBOX", b"Subject: not ours\r\n\r\nhello\r\n");
+    let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
+    let snapshot = exporter
+        .until("a", "a failed removal", |s| s.receive.failures_in(Stage::Remove) >= 1)
+        .await;
+    assert_eq!(snapshot.totals.duplicate, 0);
+    assert_eq!(snapshot.receive_ability, Reading::Is(true));
+    world.mailbox.faults().clear();
+    world.post.set_delivery(USER, Delivery::lost());
+    world.inbox_holds(1).await;
+}
+
+#[tokio::test]
+async fn a_first_contact_that_breaks_makes_no_duplicate() {
+    let world = World::new(Protocol::Pop3).await;
+    world.post.insert(USER, "INBOX", b"Subject: older\r\n\r\nhello\r\n");
+    // The check fails, so that the first contact is a look with a mail under way.
+    world.mailbox.faults().once("UIDL", Fault::Close);
+    world.mailbox.faults().once("TOP", Fault::None);
+    world.mailbox.faults().once("TOP", Fault::Close);
+    world.post.set_delivery(USER, Delivery::lost());
+    world.post.deliver_next(USER, Delivery::at_once());
+    let exporter = Exporter::start(&[world.target("a").set("interval", "2s")]).await;
+    exporter.received("a", 1).await;
+    world.inbox_holds(1).await;
+    let snapshot = exporter.snapshot("a");
+    assert_eq!(snapshot.receive.failures_for(Reason::Closed), 2);
+    assert_eq!(snapshot.totals.duplicate, 0);
+}
+
+#[tokio::test]
 async fn another_uidvalidity_means_other_mails() {
     let world = World::new(Protocol::Imap).await;
     for number in 0..20 {
@@ -306,4 +395,34 @@ async fn folders_of_a_shared_mailbox_are_the_union() {
         let snapshot = exporter.received(name, 1).await;
         assert_eq!(snapshot.totals.found[2], snapshot.totals.received);
     }
+}
+
+#[tokio::test]
+async fn logins_keep_the_distance_that_the_server_or_the_configuration_asks_for() {
+    let gap = Duration::from_secs(1);
+    let cases = ["LOGIN-DELAY 1", ""].map(|capability| {
+        let case = async move {
+            let world = World::new(Protocol::Pop3).await;
+            world.post.set_delivery(USER, Delivery::held());
+            let mut target = world.target("a").set("interval", "3500ms").set("late_after", "1h");
+            if capability.is_empty() {
+                target = target.set("receive.min_look_interval", "1s");
+            } else {
+                world.mailbox.faults().offer(capability);
+            }
+            let exporter = Exporter::start(&[target]).await;
+            let enough = world.mailbox.wait_until(DEADLINE, |stats| stats.logins >= 6).await;
+            assert!(enough, "{:?}", world.mailbox.stats());
+            exporter.supervisor.stop().await;
+            let opened: Vec<Instant> =
+                world.mailbox.sessions().iter().map(|session| session.opened_at).collect();
+            for pair in opened.windows(2) {
+                let between = pair[1] - pair[0];
+                // The client's clock starts at its connect, the server's at its accept.
+                assert!(between >= gap - Duration::from_millis(100), "{between:?}");
+            }
+        };
+        (capability.to_owned(), case)
+    });
+    all(cases).await;
 }

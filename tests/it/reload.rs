@@ -137,6 +137,21 @@ async fn a_removed_target_leaves_its_servers_in_peace() {
 }
 
 #[tokio::test]
+async fn a_mailbox_that_is_no_longer_watched_is_logged_out_of_before_the_reload_is_over() {
+    let (gone, kept) = (World::new(Protocol::Imap).await, World::new(Protocol::Imap).await);
+    // The next send is near enough for the session to be held.
+    let targets = [gone.target("gone"), kept.target("kept")];
+    let targets = targets.map(|target| target.set("interval", "30s"));
+    let configured = Configured::start(&targets).await;
+    configured.exporter.received("gone", 1).await;
+    gone.inbox_holds(0).await;
+    assert_eq!(gone.mailbox.stats().sessions_open, 1);
+    configured.reload(&targets[1..]).await;
+    assert_eq!(gone.mailbox.stats().sessions_open, 0);
+    assert_eq!(gone.mailbox.stats().count("LOGOUT"), 1);
+}
+
+#[tokio::test]
 async fn a_bad_file_changes_nothing() {
     let world = World::new(Protocol::Imap).await;
     world.post.set_delivery(USER, Delivery::held());
