@@ -26,8 +26,10 @@ mod parse;
 
 /// The longest line that is read; the answer to a SEARCH is one line.
 const LINE_BYTES: usize = 1 << 20;
+/// How much of a literal is kept; the rest of it is read and dropped.
+const LITERAL_BYTES: usize = 64 << 10;
 /// The longest literal that is read.
-const LITERAL_BYTES: usize = 256 << 10;
+const LONGEST_LITERAL_BYTES: usize = 64 << 20;
 /// The most that the answer to one command may hold.
 const ANSWER_BYTES: usize = 8 << 20;
 /// How long a farewell may take.
@@ -417,12 +419,15 @@ impl Imap {
         let mut response = Response::default();
         response.push_line(self.wire.read_line(LINE_BYTES.min(most)).await?);
         while let Some(size) = response.announced_literal() {
-            if size > LITERAL_BYTES || response.size() + size > most {
+            let kept = size.min(LITERAL_BYTES);
+            if size > LONGEST_LITERAL_BYTES || response.size() + kept > most {
                 let message =
                     format!("the server announces {size} bytes where a header was asked for");
                 return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
             }
-            response.push_literal(self.wire.read_exact(size).await?);
+            response.push_literal(self.wire.read_exact(kept).await?);
+            // Anybody can send a mail with such a header; it must not blind the watch.
+            self.wire.skip(size - kept).await?;
             response.push_line(self.wire.read_line_unseen(LINE_BYTES.min(most)).await?);
         }
         Ok(response)

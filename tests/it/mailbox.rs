@@ -317,7 +317,9 @@ async fn a_first_contact_that_breaks_makes_no_duplicate() {
     world.mailbox.faults().once("TOP", Fault::Close);
     world.post.set_delivery(USER, Delivery::lost());
     world.post.deliver_next(USER, Delivery::at_once());
-    let exporter = Exporter::start(&[world.target("a").set("interval", "2s")]).await;
+    // The second mail is still waited for, so that the next session is a first contact as well.
+    let target = world.target("a").set("interval", "2s").set("messages", "2");
+    let exporter = Exporter::start(&[target]).await;
     exporter.received("a", 1).await;
     world.inbox_holds(1).await;
     let snapshot = exporter.snapshot("a");
@@ -425,4 +427,19 @@ async fn logins_keep_the_distance_that_the_server_or_the_configuration_asks_for(
         (capability.to_owned(), case)
     });
     all(cases).await;
+}
+
+#[tokio::test]
+async fn a_foreign_mail_with_a_monstrous_header_does_not_blind_the_watch() {
+    for mailbox in MAILBOXES {
+        let world = World::new(mailbox).await;
+        let references = "<0123456789@example.test>\r\n ".repeat(20_000);
+        let mail = format!("Subject: old thread\r\nReferences: {references}\r\n\r\nhello\r\n");
+        world.post.insert(USER, "INBOX", mail.as_bytes());
+        let exporter = Exporter::start(&[world.target("a")]).await;
+        let snapshot = exporter.received("a", 1).await;
+        assert_eq!(snapshot.receive_ability, Reading::Is(true));
+        assert_eq!(snapshot.receive.last_failure, None);
+        world.inbox_holds(1).await;
+    }
 }
