@@ -34,6 +34,8 @@ pub struct Supervisor {
     clients: TlsClients,
     /// Held for the whole of a change, so that two reloads do not mix.
     changing: tokio::sync::Mutex<()>,
+    /// Once it is cancelled nothing starts any more.
+    stopped: CancellationToken,
     state: Mutex<State>,
 }
 
@@ -69,6 +71,9 @@ pub enum ReloadError {
         /// What OpenSSL said.
         source: ErrorStack,
     },
+    /// The exporter is about to end.
+    #[error("the exporter is stopping")]
+    Stopped,
     /// The configuration was made in memory.
     #[error("there is no configuration file to read again")]
     NoFile,
@@ -121,6 +126,7 @@ impl Supervisor {
             started: now,
             clients: TlsClients::default(),
             changing: tokio::sync::Mutex::new(()),
+            stopped: CancellationToken::new(),
             state: Mutex::new(State {
                 config: Arc::new(empty),
                 reload: ReloadState { is_successful: true, last_success: now },
@@ -140,6 +146,9 @@ impl Supervisor {
     /// See [`ReloadError`]; then nothing has changed but [`ReloadState::is_successful`].
     pub async fn reload(&self) -> Result<(), ReloadError> {
         let _changing = self.changing.lock().await;
+        if self.stopped.is_cancelled() {
+            return Err(ReloadError::Stopped);
+        }
         let outcome = self.read_and_apply().await;
         let mut state = self.state();
         match &outcome {
@@ -197,6 +206,7 @@ impl Supervisor {
 
     /// Ends every loop and its sessions, within three seconds whatever the servers do.
     pub async fn stop(&self) {
+        self.stopped.cancel();
         let _changing = self.changing.lock().await;
         let (targets, watches) = {
             let mut state = self.state();

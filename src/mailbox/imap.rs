@@ -249,13 +249,19 @@ impl FolderMemory {
             if selected.exists > 0 { imap.search_since(since).await? } else { Vec::new() };
         uids.sort_unstable_by(|a, b| b.cmp(a));
         uids.truncate(FIRST_CONTACT_HEADERS);
+        if uids.is_empty() && selected.uid_next.is_none() && selected.exists > 0 {
+            // A server that does not tell its next UID: the newest mail tells it.
+            let fetched = imap.fetch("*").await?;
+            self.judge(fetched, 0, kind, shown_at, judge);
+        }
         let newest = uids.first().copied().unwrap_or(0);
         for batch in uids.chunks(BATCH) {
             let set = batch.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
             let fetched = imap.fetch(&set).await?;
             self.judge(fetched, 0, kind, shown_at, judge);
         }
-        self.next_uid = newest.saturating_add(1).max(selected.uid_next.unwrap_or(1));
+        let next_uid = newest.saturating_add(1).max(selected.uid_next.unwrap_or(1));
+        self.next_uid = self.next_uid.max(next_uid);
         Ok(())
     }
 
