@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_openssl::SslStream;
 
@@ -24,18 +25,21 @@ pub mod tls;
 /// [`Reason::Dns`] if there is none, [`Reason::Timeout`] after the deadline; both mean *down*.
 pub async fn resolve(endpoint: &Endpoint, deadline: Instant) -> Result<Vec<SocketAddr>, Fault> {
     let host = endpoint.host.as_str();
-    let lookup = tokio::net::lookup_host((host, endpoint.port));
-    let found = match timeout_at(deadline, lookup).await {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => {
-            return Err(Fault::down(Reason::Dns, format!("cannot resolve {host}: {error}")));
-        }
-        Err(_) => {
-            return Err(Fault::down(Reason::Timeout, format!("resolving {host} took too long")));
-        }
+    let found = match host.parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, endpoint.port)],
+        Err(_) => match timeout_at(deadline, look_up(host.to_owned(), endpoint.port)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                return Err(Fault::down(Reason::Dns, format!("cannot resolve {host}: {error}")));
+            }
+            Err(_) => {
+                let message = format!("resolving {host} took too long");
+                return Err(Fault::down(Reason::Timeout, message));
+            }
+        },
     };
     let addresses: Vec<SocketAddr> =
-        found.filter(|address| fits(address.ip(), endpoint.ip_family)).collect();
+        found.into_iter().filter(|address| fits(address.ip(), endpoint.ip_family)).collect();
     if addresses.is_empty() {
         let family = match endpoint.ip_family {
             IpFamily::Any => "",
@@ -46,6 +50,23 @@ pub async fn resolve(endpoint: &Endpoint, deadline: Instant) -> Result<Vec<Socke
     }
     Ok(addresses)
 }
+
+/// The system's resolver blocks a thread for each question, and one that hangs keeps it after the
+/// asker has gone: so the permit stays with the question, and enough threads are left for the rest
+/// of the program, the pages among it.
+async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    static QUESTIONS: Semaphore = Semaphore::const_new(MOST_QUESTIONS);
+    let permit = QUESTIONS.acquire().await.map_err(io::Error::other)?;
+    let question = tokio::spawn(async move {
+        let found = tokio::net::lookup_host((host, port)).await.map(Iterator::collect);
+        drop(permit);
+        found
+    });
+    question.await.map_err(io::Error::other)?
+}
+
+/// How many names are looked up at one time; tokio has 512 threads for all that blocks.
+const MOST_QUESTIONS: usize = 64;
 
 fn fits(address: IpAddr, family: IpFamily) -> bool {
     match family {
@@ -59,7 +80,7 @@ fn fits(address: IpAddr, family: IpFamily) -> bool {
 /// left, so that a dead one does not use up all of it.
 ///
 /// # Errors
-/// That of the last address; it always means *down*.
+/// That of the last address; it means *down* unless this host itself was short of something.
 pub async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, Fault> {
     let mut fault = Fault::down(Reason::Dns, "no address to connect to");
     for (index, address) in addresses.iter().enumerate() {
@@ -87,7 +108,11 @@ fn connect_fault(address: SocketAddr, error: &io::Error) -> Fault {
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Reason::Unreachable,
         io::ErrorKind::TimedOut => Reason::Timeout,
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Reason::Closed,
-        _ => Reason::Other,
+        // Our own shortage, as of file descriptors, says nothing about the server.
+        _ => {
+            let message = format!("cannot connect to {address}: {error}");
+            return Fault::new(Reason::Other, message);
+        }
     };
     Fault::down(reason, format!("cannot connect to {address}: {error}"))
 }
