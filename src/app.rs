@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -22,8 +22,8 @@ use crate::supervisor::Supervisor;
 use crate::target::send::Origin;
 use crate::{net, probe};
 
-/// How long the listener may take to end, after its own drain.
-const LISTENER_END: Duration = Duration::from_secs(4);
+/// How long requests and sessions may take to end.
+const LONGEST_END: Duration = Duration::from_secs(4);
 /// More worker threads than this cost memory and win nothing: the work is waiting.
 const WORKERS: usize = 4;
 
@@ -74,6 +74,7 @@ async fn probe_one(cli: &Cli, name: &str, wait: Option<Duration>) -> Result<Exit
 }
 
 async fn export(cli: &Cli) -> Result<ExitCode, Fatal> {
+    let signals = Signals::listen()?;
     crate::log::init(cli.log)?;
     let config = Config::load(&cli.config_file)?;
     let web = web_config(cli)?;
@@ -87,10 +88,11 @@ async fn export(cli: &Cli) -> Result<ExitCode, Fatal> {
     }
     let origin = Origin { instance: store.instance, host: net::host::full_name().await };
     let supervisor = Supervisor::start(config, Some(cli.config_file.clone()), origin).await?;
-    serve_until_stopped(cli, web, listeners, supervisor).await
+    serve_until_stopped(cli, web, listeners, supervisor, signals).await
 }
 
 async fn show_demo(cli: &Cli) -> Result<ExitCode, Fatal> {
+    let signals = Signals::listen()?;
     crate::log::init(cli.log)?;
     let web = web_config(cli)?;
     let listeners = demo::bind(&cli.web.given_listen_addresses).await?;
@@ -103,7 +105,7 @@ async fn show_demo(cli: &Cli) -> Result<ExitCode, Fatal> {
         println!("{}", demo.introduction(listener.local_addr()?, &cli.web.telemetry_path));
     }
     let supervisor = Supervisor::start(config, config_file, origin).await?;
-    serve_until_stopped(cli, web, listeners, supervisor).await
+    serve_until_stopped(cli, web, listeners, supervisor, signals).await
 }
 
 fn web_config(cli: &Cli) -> Result<WebConfig, Fatal> {
@@ -120,6 +122,7 @@ async fn serve_until_stopped(
     web: WebConfig,
     listeners: Vec<TcpListener>,
     supervisor: Arc<Supervisor>,
+    signals: Signals,
 ) -> Result<ExitCode, Fatal> {
     for listener in &listeners {
         if let Ok(address) = listener.local_addr() {
@@ -138,29 +141,45 @@ async fn serve_until_stopped(
         async move { app.answer(request).await }
     };
     let server = tokio::spawn(http::serve(listeners, web, answer, shutdown.clone()));
-    wait_for_the_end(&supervisor).await?;
+    signals.wait_for_the_end(&supervisor).await;
     info!("stopping");
     shutdown.cancel();
-    let (served, ()) = tokio::join!(timeout(LISTENER_END, server), supervisor.stop());
-    if served.is_err() {
-        warn!("requests were cut off");
+    let (served, stopped) =
+        tokio::join!(timeout(LONGEST_END, server), timeout(LONGEST_END, supervisor.stop()));
+    if served.is_err() || stopped.is_err() {
+        warn!("requests or sessions were cut off");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// SIGHUP reloads; SIGTERM and SIGINT end.
-async fn wait_for_the_end(supervisor: &Supervisor) -> Result<(), Fatal> {
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            _ = hang_up.recv() => {
-                // It logs how it went.
-                let _ = supervisor.reload().await;
+/// The signals that the program listens to, from its first moment on.
+struct Signals {
+    hang_up: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hang_up: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// SIGHUP reloads; SIGTERM and SIGINT end, also while a reload is under way.
+    async fn wait_for_the_end(mut self, supervisor: &Arc<Supervisor>) {
+        loop {
+            tokio::select! {
+                _ = self.hang_up.recv() => {
+                    let supervisor = Arc::clone(supervisor);
+                    // It logs how it went.
+                    tokio::spawn(async move { drop(supervisor.reload().await) });
+                }
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
             }
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
         }
     }
 }

@@ -74,6 +74,9 @@ pub enum ReloadError {
     /// The exporter is about to end.
     #[error("the exporter is stopping")]
     Stopped,
+    /// The reader of the configuration failed, which is a bug.
+    #[error("the configuration could not be read: {0}")]
+    Reader(#[from] tokio::task::JoinError),
     /// The configuration was made in memory.
     #[error("there is no configuration file to read again")]
     NoFile,
@@ -220,9 +223,12 @@ impl Supervisor {
     async fn read_and_apply(&self) -> Result<(), ReloadError> {
         let path = self.config_file.clone().ok_or(ReloadError::NoFile)?;
         let config = tokio::task::spawn_blocking(move || Config::load(&path)).await;
-        let config = config.map_err(|_| ReloadError::NoFile)??;
+        let config = config??;
         for warning in config.warnings() {
             warn!("{warning}");
+        }
+        if config.state_dir != self.config().state_dir {
+            warn!("another state_dir takes a restart; the exporter goes on with the one it has");
         }
         self.apply(config).await
     }
