@@ -348,6 +348,21 @@ impl Ledger {
     /// Goes by other rules from now on; what happened stays.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
+        if rules.passive {
+            return;
+        }
+        // What did not apply to a passive target is not measured yet for an active one.
+        for state in [&mut self.send, &mut self.receive] {
+            if state.is_not_applicable() {
+                state.consecutive_failures = Reading::Unmeasured;
+            }
+        }
+        if self.send_ability == Reading::NotApplicable {
+            self.send_ability = Reading::Unmeasured;
+        }
+        if self.receive_ability == Reading::NotApplicable {
+            self.receive_ability = Reading::Unmeasured;
+        }
     }
 
     /// A test period begins.
@@ -568,7 +583,8 @@ impl Ledger {
         state.up = Some(!is_down);
         state.last_attempt = Some(now.wall);
         state.stages.clone_from(&attempt.stages);
-        if attempt.tls.is_some() {
+        // An attempt that failed before TLS says nothing about it; one that needed none does.
+        if attempt.tls.is_some() || attempt.failures.is_empty() {
             state.tls.clone_from(&attempt.tls);
         }
         if passive && is_down {
@@ -608,15 +624,17 @@ impl Ledger {
     }
 
     fn receive_mail(&mut self, mail: Outstanding, arrived: Instant, folder: FoundIn, now: Moment) {
-        let roundtrip = arrived.saturating_duration_since(mail.transmitted);
         self.totals.received += 1;
         if let Some(count) = self.totals.found.get_mut(folder as usize) {
             *count += 1;
         }
-        self.roundtrips.observe(roundtrip);
-        self.period.received += 1;
-        self.period.sum += roundtrip;
-        self.delivery = Some(arrived.saturating_duration_since(mail.accepted.instant));
+        // A sighting from before the transmission is a mistake, not a delay of nothing.
+        if let Some(roundtrip) = arrived.checked_duration_since(mail.transmitted) {
+            self.roundtrips.observe(roundtrip);
+            self.period.received += 1;
+            self.period.sum += roundtrip;
+            self.delivery = Some(arrived.saturating_duration_since(mail.accepted.instant));
+        }
         self.end(mail.token, Ending::Received, now);
     }
 

@@ -60,8 +60,12 @@ impl Sender {
             sleep_until(tick).await;
             self.account.period_began();
             let _ = timeout(WAIT_FOR_CHECK, self.watch.wait_for_check(tick)).await;
-            // The semaphore is never closed; without a permit the server would be at its limit.
-            let Ok(slot) = self.slots.acquire().await else { return };
+            let Ok(Ok(slot)) = timeout(interval, self.slots.acquire()).await else {
+                // The server is at its limit of connections for a whole period.
+                self.account.periods_skipped(1);
+                tick = next_tick(tick, interval, Instant::now()).0;
+                continue;
+            };
             let farewell = self.send().await;
             let (next, skipped) = next_tick(tick, interval, Instant::now());
             if skipped > 0 {
