@@ -62,6 +62,9 @@ pub struct Selected {
     pub exists: u32,
 }
 
+/// Who is given each mail of a FETCH as it is read.
+pub type Sink<'a> = dyn FnMut(Fetched) + Send + 'a;
+
 /// The answer to a command that the server said OK to.
 struct Answer {
     untagged: Vec<Untagged>,
@@ -175,29 +178,33 @@ impl Imap {
         Ok(self.news)
     }
 
-    /// The headers of the mails from `uid` on. Leaves every flag as it is.
+    /// The headers of the mails from `uid` on, each given to `sink` as it is read, so that their
+    /// number does not matter. Leaves every flag as it is.
     ///
     /// # Errors
-    /// The connection's, or a refusal.
-    pub async fn fetch_from(&mut self, uid: u32) -> Result<Vec<Fetched>, Failure> {
+    /// The connection's, or a refusal; what was given by then stays given.
+    pub async fn fetch_from(&mut self, uid: u32, sink: &mut Sink<'_>) -> Result<(), Failure> {
         // `n:*` also gives the last mail if its UID is below n (RFC 3501 section 6.4.8).
-        self.fetch(&format!("{uid}:*")).await
+        self.fetch(&format!("{uid}:*"), sink).await
     }
 
-    /// The headers of these mails; `uids` is a sequence set. Leaves every flag as it is.
+    /// The headers of these mails; `uids` is a sequence set. Otherwise as [`Imap::fetch_from`].
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn fetch(&mut self, uids: &str) -> Result<Vec<Fetched>, Failure> {
+    pub async fn fetch(&mut self, uids: &str, sink: &mut Sink<'_>) -> Result<(), Failure> {
         self.trace().enter(Stage::Fetch);
         let items = format!("(UID INTERNALDATE BODY.PEEK[HEADER.FIELDS ({HEADER_FIELDS})])");
         self.news = None;
-        let answer = self.command(&format!("UID FETCH {uids} {items}")).await?;
-        let fetched = answer.untagged.into_iter().filter_map(|untagged| match untagged {
-            Untagged::Fetch(fetched) if fetched.uid.is_some() => Some(fetched),
-            _ => None,
-        });
-        Ok(fetched.collect())
+        let tag = self.next_tag();
+        self.wire.send(&format!("{tag} UID FETCH {uids} {items}")).await?;
+        let answer = self.read_answer(&tag, sink).await;
+        answer.map(drop).map_err(|interrupted| self.no_continuation(interrupted))
+    }
+
+    /// When the server told of mail that was not fetched yet; `None` if it did not.
+    pub fn pending_news(&self) -> Option<Instant> {
+        self.news
     }
 
     /// The UIDs of the mails that came on this day or later, in the server's zone.
@@ -253,7 +260,7 @@ impl Imap {
                 break;
             }
             self.wire.expect_reply_within(FAREWELL);
-            let response = self.read_response(LINE_BYTES).await?;
+            let response = self.read_response().await?;
             self.take_untagged(&response)?;
         }
         self.end_idle().await?;
@@ -282,7 +289,7 @@ impl Imap {
 
     /// `true` if the server needs no login (PREAUTH).
     async fn read_greeting(&mut self) -> Result<bool, Failure> {
-        let response = self.read_response(LINE_BYTES).await?;
+        let response = self.read_response().await?;
         if !response.first_line().starts_with(b"* ") {
             return Err(self.wire.fail_protocol(response.first_line()));
         }
@@ -355,23 +362,20 @@ impl Imap {
     async fn begin_idle(&mut self) -> Result<bool, Failure> {
         let tag = self.next_tag();
         self.wire.send(&format!("{tag} IDLE")).await?;
-        match self.read_answer(&tag).await {
+        match self.read_answer(&tag, &mut drop).await {
             Err(Interrupted::Continuation) => {
                 self.idle = Some(tag);
                 Ok(true)
             }
-            Ok(_) => Ok(false),
-            Err(Interrupted::Failure(failure)) => match failure.reason {
-                Reason::Rejected | Reason::Protocol => Ok(false),
-                _ => Err(failure),
-            },
+            Ok(_) | Err(Interrupted::Refused(_)) => Ok(false),
+            Err(Interrupted::Failure(failure)) => Err(failure),
         }
     }
 
     async fn end_idle(&mut self) -> Result<(), Failure> {
         let Some(tag) = self.idle.take() else { return Ok(()) };
         self.wire.send("DONE").await?;
-        self.read_answer(&tag)
+        self.read_answer(&tag, &mut drop)
             .await
             .map(drop)
             .map_err(|interrupted| self.no_continuation(interrupted))
@@ -380,7 +384,8 @@ impl Imap {
     async fn command(&mut self, command: &str) -> Result<Answer, Failure> {
         let tag = self.next_tag();
         self.wire.send(&format!("{tag} {command}")).await?;
-        self.read_answer(&tag).await.map_err(|interrupted| self.no_continuation(interrupted))
+        let answer = self.read_answer(&tag, &mut drop).await;
+        answer.map_err(|interrupted| self.no_continuation(interrupted))
     }
 
     fn next_tag(&mut self) -> String {
@@ -388,16 +393,27 @@ impl Imap {
         format!("M{}", self.commands)
     }
 
-    /// Reads until the tagged response: OK, or a failure.
-    async fn read_answer(&mut self, tag: &str) -> Result<Answer, Interrupted> {
+    /// Reads until the tagged response: OK, or a failure. Mails of a FETCH go to `sink`, the rest of
+    /// what is needed is kept and bounded; what is not needed costs nothing but time.
+    async fn read_answer(&mut self, tag: &str, sink: &mut Sink<'_>) -> Result<Answer, Interrupted> {
         let mut untagged = Vec::new();
-        let mut rest = ANSWER_BYTES;
+        let mut kept = 0;
         loop {
-            let response = self.read_response(rest).await?;
+            let response = self.read_response().await?;
             let line = response.first_line();
             if line.starts_with(b"* ") {
-                rest = rest.saturating_sub(response.size());
-                untagged.extend(self.take_untagged(&response)?);
+                match self.take_untagged(&response)? {
+                    Some(Untagged::Fetch(fetched)) => sink(fetched),
+                    Some(needed) => {
+                        kept += response.size();
+                        untagged.push(needed);
+                    }
+                    None => {}
+                }
+                if kept > ANSWER_BYTES {
+                    let message = format!("an answer of more than {ANSWER_BYTES} bytes");
+                    return Err(self.wire.fail(Fault::new(Reason::Protocol, message)).into());
+                }
             } else if line.first() == Some(&b'+') {
                 return Err(Interrupted::Continuation);
             } else {
@@ -408,19 +424,21 @@ impl Imap {
                 };
                 return match status {
                     Status::Ok | Status::PreAuth => Ok(Answer { untagged, code }),
-                    Status::No | Status::Bad => Err(self.refusal(status, code, &text).into()),
+                    Status::No | Status::Bad => {
+                        Err(Interrupted::Refused(self.refusal(status, code, &text)))
+                    }
                 };
             }
         }
     }
 
-    /// One response with its literals, of at most `most` bytes in all.
-    async fn read_response(&mut self, most: usize) -> Result<Response, Failure> {
+    /// One response with its literals.
+    async fn read_response(&mut self) -> Result<Response, Failure> {
         let mut response = Response::default();
-        response.push_line(self.wire.read_line(LINE_BYTES.min(most)).await?);
+        response.push_line(self.wire.read_line(LINE_BYTES).await?);
         while let Some(size) = response.announced_literal() {
             let kept = size.min(LITERAL_BYTES);
-            if size > LONGEST_LITERAL_BYTES || response.size() + kept > most {
+            if size > LONGEST_LITERAL_BYTES || response.size() + kept > ANSWER_BYTES {
                 let message =
                     format!("the server announces {size} bytes where a header was asked for");
                 return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
@@ -428,7 +446,7 @@ impl Imap {
             response.push_literal(self.wire.read_exact(kept).await?);
             // Anybody can send a mail with such a header; it must not blind the watch.
             self.wire.skip(size - kept).await?;
-            response.push_line(self.wire.read_line_unseen(LINE_BYTES.min(most)).await?);
+            response.push_line(self.wire.read_line_unseen(LINE_BYTES).await?);
         }
         Ok(response)
     }
@@ -481,7 +499,7 @@ impl Imap {
 
     fn no_continuation(&self, interrupted: Interrupted) -> Failure {
         match interrupted {
-            Interrupted::Failure(failure) => failure,
+            Interrupted::Failure(failure) | Interrupted::Refused(failure) => failure,
             Interrupted::Continuation => self.wire.fail_protocol(b"+"),
         }
     }
@@ -491,6 +509,9 @@ impl Imap {
 enum Interrupted {
     /// The server waits for more of the command.
     Continuation,
+    /// It said NO or BAD; the session goes on.
+    Refused(Failure),
+    /// The session is of no more use.
     Failure(Failure),
 }
 

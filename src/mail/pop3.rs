@@ -11,12 +11,15 @@ use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
 use crate::config::{Auth, Login, Secret, TlsMode};
 
-/// The longest line that is read.
+/// The longest line that is read; more of a header line is dropped.
 const LINE_BYTES: usize = 64 << 10;
+/// The longest line of a listing; RFC 1939 section 7 allows ids of 70 characters, RFC 2449 section 4
+/// lines of 512.
+const LISTING_LINE_BYTES: usize = 512;
 /// The longest header that is kept; the rest of it is read and dropped.
 const HEADER_BYTES: usize = 64 << 10;
 /// The most lines of one listing; a maildrop with more mails cannot be watched.
-const LISTING_LINES: usize = 1_000_000;
+const LISTING_LINES: usize = 200_000;
 /// How long QUIT may take if nothing was removed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -104,7 +107,7 @@ impl Pop3 {
         self.command("UIDL").await?;
         let mut entries = Vec::new();
         for _ in 0..LISTING_LINES {
-            let line = self.wire.read_line_unseen(LINE_BYTES).await?;
+            let line = self.wire.read_line_unseen(LISTING_LINE_BYTES).await?;
             if line == b"." {
                 return Ok(entries);
             }
@@ -126,7 +129,7 @@ impl Pop3 {
         self.command(&format!("TOP {number} 0")).await?;
         let mut header = Vec::new();
         for _ in 0..LISTING_LINES {
-            let line = self.wire.read_line_unseen(LINE_BYTES).await?;
+            let line = self.wire.read_line_cut(LINE_BYTES).await?;
             if line == b"." {
                 return Ok(header);
             }
@@ -193,7 +196,7 @@ impl Pop3 {
             None => return Err(self.wire.fail_protocol(&line)),
         }
         for _ in 0..256 {
-            let line = self.wire.read_line(LINE_BYTES).await?;
+            let line = self.wire.read_line(LISTING_LINE_BYTES).await?;
             if line == b"." {
                 return Ok(());
             }

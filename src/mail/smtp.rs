@@ -269,7 +269,14 @@ impl Smtp {
         if is_ok(reply.code) {
             return Ok(reply);
         }
-        Err(NotAccepted::Refused(self.refusal(&reply, "the message", false)))
+        let failure = self.refusal(&reply, "the message", false);
+        Err(match reply.code {
+            // 421 announces the end of the connection (RFC 5321 section 3.8).
+            421 => NotAccepted::Broken(failure),
+            400..=599 => NotAccepted::Refused(failure),
+            // No reply at this point of the dialogue: it tells nothing about the mail.
+            _ => NotAccepted::Doubtful(failure),
+        })
     }
 
     async fn command(

@@ -227,6 +227,31 @@ impl Wire {
         }
     }
 
+    /// The next line, of which at most `keep` bytes are kept and the rest is dropped: for what others
+    /// may have written, as the header of a mail.
+    ///
+    /// # Errors
+    /// [`Reason::Timeout`], [`Reason::Closed`].
+    pub async fn read_line_cut(&mut self, keep: usize) -> Result<Vec<u8>, Failure> {
+        let mut line = Vec::new();
+        loop {
+            let pending = self.input.get(self.consumed..).unwrap_or_default();
+            let end = pending.iter().position(|byte| *byte == b'\n');
+            let part = pending.get(..end.unwrap_or(pending.len())).unwrap_or_default();
+            let room = keep.saturating_sub(line.len());
+            line.extend_from_slice(part.get(..room).unwrap_or(part));
+            let consumed = part.len() + usize::from(end.is_some());
+            self.consume(consumed);
+            if end.is_some() {
+                if line.last() == Some(&b'\r') {
+                    line.pop();
+                }
+                return Ok(line);
+            }
+            self.fill().await?;
+        }
+    }
+
     /// Exactly `count` bytes; the caller bounds `count`.
     ///
     /// # Errors

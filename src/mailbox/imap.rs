@@ -39,6 +39,8 @@ struct FolderMemory {
     marked: BTreeSet<u32>,
     /// Ours, taken out as the server says, and how often it said so.
     removed: BTreeMap<u32, u32>,
+    /// How often in a row the server refused to take them out.
+    refusals: u32,
     /// Probes that nobody waits for, and from when on they may be taken out.
     left_overs: Vec<(u32, SystemTime)>,
 }
@@ -73,7 +75,15 @@ impl Session {
         let mut imap = Imap::open(dialer, login, trace, end).await?;
         let by_use = folders.iter().any(|folder| matches!(folder, Folder::SpecialUse(_)));
         let listed = if by_use { imap.list().await? } else { Vec::new() };
-        let folders = folders.iter().filter_map(|folder| find(folder, &listed)).collect();
+        let found: Vec<OpenFolder> =
+            folders.iter().filter_map(|folder| find(folder, &listed)).collect();
+        if found.is_empty() {
+            let names = folders.iter().map(Folder::to_string).collect::<Vec<_>>().join(", ");
+            imap.trace().enter(Stage::Select);
+            let message = format!("the server has none of the configured folders: {names}");
+            return Err(imap.trace().failure(Fault::new(Reason::Other, message)));
+        }
+        let folders = found;
         Ok(Self { imap, folders, selected: None, others_looked_at: Instant::now() })
     }
 
@@ -144,10 +154,11 @@ impl Session {
         self.imap.idle(until, interrupt).await
     }
 
-    /// Whether [`Session::remove`] has something to do.
-    pub fn has_to_remove(&self, memory: &Memory) -> bool {
-        self.folders.iter().any(|folder| {
-            memory.folders.get(&folder.name).is_some_and(|known| !known.to_remove.is_empty())
+    /// Whether [`Session::remove`] has something to do. A server that has refused it three times in
+    /// a row is asked again at checks only.
+    pub fn has_to_remove(&self, memory: &Memory, is_check: bool) -> bool {
+        self.folders.iter().filter_map(|folder| memory.folders.get(&folder.name)).any(|known| {
+            !known.to_remove.is_empty() && (is_check || known.refusals < REMOVAL_TRIES)
         })
     }
 
@@ -173,19 +184,27 @@ impl Session {
             }
             let known = memory.folder(&name);
             let uids: Vec<u32> = known.to_remove.union(&known.marked).copied().collect();
-            let are_gone = self.imap.remove(&uids).await.map_err(|mut failure| {
-                failure.stage = Stage::Remove;
-                failure
-            })?;
+            let are_gone = match self.imap.remove(&uids).await {
+                Ok(are_gone) => are_gone,
+                Err(failure) => {
+                    known.refusals += u32::from(failure.reason == Reason::Rejected);
+                    return Err(Failure { stage: Stage::Remove, ..failure });
+                }
+            };
+            known.refusals = 0;
             if !known.settle(&uids, are_gone) {
                 let fault = Fault::new(Reason::Other, STILL_THERE);
                 return Err(self.imap.trace().failure(fault));
             }
         }
         if self.selected != Some(0) {
-            self.select_and_look(0, memory, since, judge).await?;
+            return self.select_and_look(0, memory, since, judge).await;
         }
-        Ok(())
+        // What the server told of meanwhile came now, not when somebody looks next.
+        match self.imap.pending_news() {
+            Some(told) => self.look(memory, Some(told), since, judge).await,
+            None => Ok(()),
+        }
     }
 
     /// Ends the session.
@@ -251,14 +270,12 @@ impl FolderMemory {
         uids.truncate(FIRST_CONTACT_HEADERS);
         if uids.is_empty() && selected.uid_next.is_none() && selected.exists > 0 {
             // A server that does not tell its next UID: the newest mail tells it.
-            let fetched = imap.fetch("*").await?;
-            self.judge(fetched, 0, kind, shown_at, judge);
+            imap.fetch("*", &mut |mail| self.judge(mail, 0, kind, shown_at, judge)).await?;
         }
         let newest = uids.first().copied().unwrap_or(0);
         for batch in uids.chunks(BATCH) {
             let set = batch.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-            let fetched = imap.fetch(&set).await?;
-            self.judge(fetched, 0, kind, shown_at, judge);
+            imap.fetch(&set, &mut |mail| self.judge(mail, 0, kind, shown_at, judge)).await?;
         }
         let next_uid = newest.saturating_add(1).max(selected.uid_next.unwrap_or(1));
         self.next_uid = self.next_uid.max(next_uid);
@@ -272,44 +289,41 @@ impl FolderMemory {
         shown_at: Instant,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
-        let fetched = imap.fetch_from(self.next_uid.max(1)).await?;
-        self.judge(fetched, self.next_uid, kind, shown_at, judge);
-        Ok(())
+        let from = self.next_uid.max(1);
+        imap.fetch_from(from, &mut |mail| self.judge(mail, from, kind, shown_at, judge)).await
     }
 
     fn judge(
         &mut self,
-        fetched: Vec<Fetched>,
+        mail: Fetched,
         from: u32,
         folder: FoundIn,
         shown_at: Instant,
         judge: &mut Judge<'_>,
     ) {
-        for mail in fetched {
-            let Some(uid) = mail.uid else { continue };
-            if self.removed.get(&uid).is_some_and(|tries| *tries < REMOVAL_TRIES) {
+        let Some(uid) = mail.uid else { return };
+        if self.removed.get(&uid).is_some_and(|tries| *tries < REMOVAL_TRIES) {
+            self.to_remove.insert(uid);
+        }
+        if uid < from || self.removed.contains_key(&uid) {
+            return;
+        }
+        self.next_uid = self.next_uid.max(uid.saturating_add(1));
+        let Some(header) = mail.header else { return };
+        let found = Found {
+            header: Header::parse(&header),
+            server_date: mail.internal_date,
+            folder,
+            shown_at,
+        };
+        match judge(&found) {
+            Judgement::Remove => {
                 self.to_remove.insert(uid);
             }
-            if uid < from || self.removed.contains_key(&uid) {
-                continue;
+            Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
+                self.left_overs.push((uid, due));
             }
-            self.next_uid = self.next_uid.max(uid.saturating_add(1));
-            let Some(header) = mail.header else { continue };
-            let found = Found {
-                header: Header::parse(&header),
-                server_date: mail.internal_date,
-                folder,
-                shown_at,
-            };
-            match judge(&found) {
-                Judgement::Remove => {
-                    self.to_remove.insert(uid);
-                }
-                Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
-                    self.left_overs.push((uid, due));
-                }
-                Judgement::LeftOver(_) | Judgement::Leave => {}
-            }
+            Judgement::LeftOver(_) | Judgement::Leave => {}
         }
     }
 

@@ -17,6 +17,8 @@ use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::target::ledger::FoundIn;
 use crate::target::message::Header;
 
+/// How many mails may be unreadable before the maildrop is.
+const READ_TRIES: usize = 3;
 /// The first wait before a busy maildrop is tried again; it doubles.
 const BUSY_FIRST: Duration = Duration::from_millis(500);
 
@@ -54,21 +56,27 @@ impl Session {
         end: Instant,
         busy_until: Instant,
         memory: &mut Memory,
-        since: Option<SystemTime>,
+        since: SystemTime,
         is_check: bool,
         judge: &mut Judge<'_>,
     ) -> Result<Self, Failure> {
         let mut pop3 = open_when_free(dialer, login, &trace, end, busy_until).await?;
         memory.login_delay = pop3.login_delay();
         let entries = pop3.list().await?;
+        if !pop3.has_top() && !entries.is_empty() {
+            pop3.trace().enter(Stage::Fetch);
+            let message = "the server cannot give a header alone (TOP), and others' mail is not \
+                           read whole";
+            return Err(pop3.trace().failure(Fault::new(Reason::Protocol, message)));
+        }
         let shown_at = Instant::now();
         let mut session = Self { pop3, entries };
         let read = match memory.seen.take() {
             None => session.read_newest(memory, since, shown_at, judge).await?,
             Some(seen) => session.read_unseen(memory, seen, shown_at, judge).await?,
         };
-        if let (true, 0, Some(newest)) = (is_check, read, session.entries.last()) {
-            session.pop3.header(newest.number).await?;
+        if is_check && read == 0 {
+            session.read_any().await?;
         }
         memory.sweep(SystemTime::now());
         Ok(session)
@@ -110,25 +118,41 @@ impl Session {
     async fn read_newest(
         &mut self,
         memory: &mut Memory,
-        since: Option<SystemTime>,
+        since: SystemTime,
         shown_at: Instant,
         judge: &mut Judge<'_>,
     ) -> Result<usize, Failure> {
         let mut read = 0;
         for entry in self.entries.iter().rev().take(FIRST_CONTACT_HEADERS) {
-            let Some(since) = since else { break };
             // Judged in a session that then broke: twice would be a duplicate.
             if memory.to_remove.contains_key(&entry.id) {
                 continue;
             }
-            let date = memory.read(&mut self.pop3, entry, shown_at, judge).await?;
-            read += 1;
-            if date.is_some_and(|date| date + CLOCK_SLACK < since) {
-                break;
+            match memory.read(&mut self.pop3, entry, shown_at, judge).await {
+                Ok(date) => {
+                    read += 1;
+                    if date.is_some_and(|date| date + CLOCK_SLACK < since) {
+                        break;
+                    }
+                }
+                Err(failure) if is_unreadable(&failure) => {}
+                Err(failure) => return Err(failure),
             }
         }
         memory.seen = Some(self.entries.iter().map(|entry| entry.id.clone()).collect());
         Ok(read)
+    }
+
+    /// Proves that mail can be read: one of the newest headers, if there is mail.
+    async fn read_any(&mut self) -> Result<(), Failure> {
+        let mut outcome = Ok(());
+        for entry in self.entries.iter().rev().take(READ_TRIES) {
+            outcome = self.pop3.header(entry.number).await.map(drop);
+            if !outcome.as_ref().is_err_and(is_unreadable) {
+                break;
+            }
+        }
+        outcome
     }
 
     async fn read_unseen(
@@ -144,18 +168,27 @@ impl Session {
             if seen.contains(&entry.id) {
                 continue;
             }
-            outcome = memory.read(&mut self.pop3, entry, shown_at, judge).await.map(drop);
-            if outcome.is_err() {
-                break;
+            match memory.read(&mut self.pop3, entry, shown_at, judge).await {
+                Ok(_) => read += 1,
+                Err(failure) if is_unreadable(&failure) => {}
+                Err(failure) => {
+                    outcome = Err(failure);
+                    break;
+                }
             }
             seen.insert(entry.id.clone());
-            read += 1;
         }
         let ids: BTreeSet<&[u8]> = self.entries.iter().map(|entry| entry.id.as_slice()).collect();
         seen.retain(|id| ids.contains(id.as_slice()));
         memory.seen = Some(seen);
         outcome.map(|()| read)
     }
+}
+
+/// A single mail that the server cannot show, broken or taken out by somebody else, is passed over:
+/// it must not blind the watch.
+fn is_unreadable(failure: &Failure) -> bool {
+    failure.reason == Reason::Rejected
 }
 
 impl Memory {

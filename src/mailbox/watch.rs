@@ -13,7 +13,7 @@ use super::{Found, Judgement, Member, imap, members, pop3};
 use crate::config::{Folder, Login, MailboxId, Protocol};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
-use crate::mail::{Failure, Stage};
+use crate::mail::{Failure, Reason, Stage};
 use crate::net::tls::TlsClients;
 use crate::target::ledger::{Attempt, LookStyle};
 
@@ -23,6 +23,8 @@ const SOON: Duration = Duration::from_secs(60);
 const IDLE_GAP: Duration = Duration::from_millis(500);
 /// The first wait before a session that broke is opened again; it doubles up to a period.
 const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
+/// How often in a row a removal may bring up more of ours before it waits for the next look.
+const REMOVAL_ROUNDS: usize = 3;
 
 /// The watch over one mailbox, shared by the targets that receive there.
 pub struct Watch {
@@ -274,13 +276,12 @@ impl Patrol {
         if settings.style() == LookStyle::Command {
             self.report_check(members, &outcome.trace, outcome.result.as_ref().err(), slot);
             outcome.trace.clear();
-            outcome.removal_failure = self.remove_imap(settings, members).await;
+            outcome.removal_failure = self.remove_imap(settings, members, true).await;
         }
-        match &outcome.result {
-            Ok(()) => self.succeeded(began),
-            Err(_) => self.back_off(settings),
+        if outcome.result.is_err() {
+            self.back_off(settings);
         }
-        self.report_removal(settings, members, &outcome);
+        self.conclude(settings, members, began, &outcome);
         let next = next_slot(slot, settings.period);
         let mut shared = self.watch.shared();
         // A member that came meanwhile may have asked for an earlier one.
@@ -297,19 +298,19 @@ impl Patrol {
             (LookStyle::Command, false) => self.open_imap(settings, members).await,
         };
         if settings.style() == LookStyle::Command && outcome.result.is_ok() {
-            outcome.removal_failure = self.remove_imap(settings, members).await;
+            outcome.removal_failure = self.remove_imap(settings, members, false).await;
         }
-        match &outcome.result {
-            Ok(()) => self.succeeded(began),
-            Err(failure) => self.look_failed(settings, members, failure),
+        if let Err(failure) = &outcome.result {
+            self.look_failed(settings, members, failure);
         }
-        self.report_removal(settings, members, &outcome);
+        self.conclude(settings, members, began, &outcome);
     }
 
     /// A fresh IMAP session, and a look into every folder.
     async fn open_imap(&mut self, settings: &Settings, members: &[Arc<Member>]) -> Outcome {
         let trace = Trace::new(Some(&settings.login));
-        let end = Instant::now() + settings.period;
+        // The session is given up after a period; what is under way then still has its time.
+        let end = Instant::now() + settings.period + settings.timeout;
         let folders = settings.folders.as_deref().unwrap_or_default();
         let since = first_contact(members);
         let previous = self.last_look;
@@ -342,19 +343,27 @@ impl Patrol {
         Outcome { trace, result, removal_failure: None }
     }
 
-    /// Takes out what the look has found.
+    /// Takes out what the look has found. A session whose server only refused is still good.
     async fn remove_imap(
         &mut self,
         settings: &Settings,
         members: &[Arc<Member>],
+        is_check: bool,
     ) -> Option<Failure> {
         let mut session = self.session.take()?;
-        if session.has_to_remove(&self.imap) {
+        for _ in 0..REMOVAL_ROUNDS {
+            if !session.has_to_remove(&self.imap, is_check) {
+                break;
+            }
             session.trace().clear();
             let mut judge = judge(members, self.last_look);
             let since = first_contact(members);
             if let Err(failure) = session.remove(&mut self.imap, since, &mut judge).await {
-                self.back_off(settings);
+                if failure.reason == Reason::Rejected {
+                    self.session = Some(session);
+                } else {
+                    self.back_off(settings);
+                }
                 return Some(failure);
             }
             session.trace().finish();
@@ -384,7 +393,7 @@ impl Patrol {
             now + settings.period,
             now + settings.timeout,
             &mut self.pop3,
-            members::oldest_outstanding(members),
+            first_contact(members),
             slot.is_some(),
             &mut judge,
         )
@@ -430,13 +439,34 @@ impl Patrol {
         self.watch.checked.send_replace(Some(slot));
     }
 
-    fn report_removal(&mut self, settings: &Settings, members: &[Arc<Member>], outcome: &Outcome) {
-        let Some(failure) = &outcome.removal_failure else { return };
-        debug!(mailbox = %self.watch.id, transcript = outcome.trace.transcript(), "a removal failed");
-        for member in members {
-            member.account.look_failed(failure);
+    /// Notes that a look was made; the back-off ends only where the removal succeeded as well.
+    fn conclude(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+        began: Instant,
+        outcome: &Outcome,
+    ) {
+        if outcome.result.is_ok() {
+            self.last_look = Some(began);
         }
-        self.back_off(settings);
+        match &outcome.removal_failure {
+            Some(failure) => {
+                let transcript = outcome.trace.transcript();
+                debug!(mailbox = %self.watch.id, transcript, "a removal failed");
+                for member in members {
+                    member.account.look_failed(failure);
+                }
+                if settings.style() == LookStyle::Session {
+                    self.back_off(settings);
+                }
+            }
+            None if outcome.result.is_ok() => {
+                self.not_before = None;
+                self.back_off = BACK_OFF_FIRST;
+            }
+            None => {}
+        }
     }
 
     fn look_failed(&mut self, settings: &Settings, members: &[Arc<Member>], failure: &Failure) {
@@ -444,12 +474,6 @@ impl Patrol {
             member.account.look_failed(failure);
         }
         self.back_off(settings);
-    }
-
-    fn succeeded(&mut self, began: Instant) {
-        self.last_look = Some(began);
-        self.not_before = None;
-        self.back_off = BACK_OFF_FIRST;
     }
 
     fn back_off(&mut self, settings: &Settings) {

@@ -166,7 +166,7 @@ impl<'a> Mailbox<'a> {
     async fn remove(&mut self, judge: &mut Judge<'_>) -> Looked {
         let mut looked = Looked::default();
         let Some(mut session) = self.session.take() else { return looked };
-        if session.has_to_remove(&self.imap) {
+        if session.has_to_remove(&self.imap, true) {
             let removed = session.remove(&mut self.imap, SystemTime::now(), judge).await;
             if let Err(failure) = removed {
                 looked.removal_failure = Some(failure);
@@ -191,7 +191,7 @@ impl<'a> Mailbox<'a> {
             self.end,
             Instant::now() + self.side.endpoint.timeout,
             &mut self.pop3,
-            None,
+            SystemTime::now(),
             is_check,
             judge,
         )
