@@ -68,6 +68,16 @@ pub(super) fn oldest_outstanding(members: &[Arc<Member>]) -> Option<SystemTime> 
     members.iter().filter_map(|member| member.account.oldest_outstanding()).min()
 }
 
+/// From when on mails in a maildrop may be ours: the acceptance of the oldest outstanding one, or
+/// the beginning of the watch if one is just being sent; `None` if none is under way.
+pub(super) fn in_flight_since(
+    members: &[Arc<Member>],
+    watch_began: SystemTime,
+) -> Option<SystemTime> {
+    let is_sending = || members.iter().any(|member| member.account.is_sending());
+    oldest_outstanding(members).or_else(|| is_sending().then_some(watch_began))
+}
+
 /// How far back left-overs are looked for at the first contact with a folder.
 pub(super) fn left_over_horizon(members: &[Arc<Member>], now: SystemTime) -> SystemTime {
     let longest = members.iter().map(|member| member.account.lost_after()).max();

@@ -35,6 +35,10 @@ pub struct Memory {
     pub login_delay: Duration,
 }
 
+/// Asked at the first contact, once the maildrop is listed: from when on mails may be ours; `None` if
+/// none of ours is under way.
+pub type Since<'a> = &'a (dyn Fn() -> Option<SystemTime> + Send + Sync);
+
 /// An open session whose mails were read and judged.
 pub struct Session {
     pop3: Pop3,
@@ -56,7 +60,7 @@ impl Session {
         end: Instant,
         busy_until: Instant,
         memory: &mut Memory,
-        since: SystemTime,
+        since: Since<'_>,
         is_check: bool,
         judge: &mut Judge<'_>,
     ) -> Result<Self, Failure> {
@@ -72,7 +76,7 @@ impl Session {
         let shown_at = Instant::now();
         let mut session = Self { pop3, entries };
         let read = match memory.seen.take() {
-            None => session.read_newest(memory, since, shown_at, judge).await?,
+            None => session.read_newest(memory, since(), shown_at, judge).await?,
             Some(seen) => session.read_unseen(memory, seen, shown_at, judge).await?,
         };
         if is_check && read == 0 {
@@ -118,12 +122,13 @@ impl Session {
     async fn read_newest(
         &mut self,
         memory: &mut Memory,
-        since: SystemTime,
+        since: Option<SystemTime>,
         shown_at: Instant,
         judge: &mut Judge<'_>,
     ) -> Result<usize, Failure> {
         let mut read = 0;
         for entry in self.entries.iter().rev().take(FIRST_CONTACT_HEADERS) {
+            let Some(since) = since else { break };
             // Judged in a session that then broke: twice would be a duplicate.
             if memory.to_remove.contains_key(&entry.id) {
                 continue;

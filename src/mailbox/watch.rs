@@ -115,6 +115,7 @@ impl Watch {
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut patrol = Patrol {
             watch: self,
+            started: SystemTime::now(),
             session: None,
             imap: imap::Memory::default(),
             pop3: pop3::Memory::default(),
@@ -171,6 +172,8 @@ impl Settings {
 /// The state of the loop.
 struct Patrol {
     watch: Arc<Watch>,
+    /// When the watch began.
+    started: SystemTime,
     /// The held IMAP session. It is taken out while it is used, so that one that is cut short by
     /// an error or by cancellation is gone.
     session: Option<imap::Session>,
@@ -385,6 +388,7 @@ impl Patrol {
     ) -> Outcome {
         let trace = Trace::new(Some(&settings.login));
         let now = Instant::now();
+        let started = self.started;
         let mut judge = judge(members, self.last_look);
         let opened = pop3::Session::open_and_look(
             &settings.dialer,
@@ -393,7 +397,7 @@ impl Patrol {
             now + settings.period,
             now + settings.timeout,
             &mut self.pop3,
-            first_contact(members),
+            &|| members::in_flight_since(members, started),
             slot.is_some(),
             &mut judge,
         )

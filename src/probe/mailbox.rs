@@ -184,6 +184,7 @@ impl<'a> Mailbox<'a> {
         judge: &mut Judge<'_>,
     ) -> Result<Looked, Failure> {
         let trace = self.fresh_trace();
+        let began = SystemTime::now();
         let session = pop3::Session::open_and_look(
             &self.dialer,
             &self.side.login,
@@ -191,7 +192,7 @@ impl<'a> Mailbox<'a> {
             self.end,
             Instant::now() + self.side.endpoint.timeout,
             &mut self.pop3,
-            SystemTime::now(),
+            &|| Some(began),
             is_check,
             judge,
         )

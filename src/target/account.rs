@@ -139,6 +139,11 @@ impl Account {
         self.ledger().oldest_outstanding()
     }
 
+    /// See [`Ledger::is_sending`].
+    pub fn is_sending(&self) -> bool {
+        self.ledger().is_sending()
+    }
+
     /// See [`Ledger::lost_after`].
     pub fn lost_after(&self) -> Duration {
         self.ledger().lost_after()

@@ -530,6 +530,11 @@ impl Ledger {
         self.outstanding.front().map(|mail| mail.accepted.wall)
     }
 
+    /// Whether a mail is just being sent.
+    pub fn is_sending(&self) -> bool {
+        !self.sending.is_empty()
+    }
+
     /// The age of loss, which is also how long others' left-overs are respected.
     pub fn lost_after(&self) -> Duration {
         self.rules.lost_after

@@ -374,13 +374,14 @@ async fn a_busy_maildrop_is_tried_again_and_then_busy() {
 
 #[tokio::test]
 async fn a_pop3_server_without_uidl_or_top_fails_clearly() {
-    let missing = [("UIDL", Stage::Select), ("TOP", Stage::Fetch)];
-    for (missing, stage) in missing {
+    let missing =
+        [("UIDL", Stage::Select, Reason::Rejected), ("TOP", Stage::Fetch, Reason::Protocol)];
+    for (missing, stage, reason) in missing {
         let trust = Trust::new();
         let (world, target) = world(Half::Pop3, TlsMode::None, &trust).await;
         world.mailbox.faults().leave_out(missing);
         let exporter = Exporter::start(&[target]).await;
-        let failure = failed(&exporter, Half::Pop3, (stage, Reason::Rejected, false)).await;
+        let failure = failed(&exporter, Half::Pop3, (stage, reason, false)).await;
         assert!(failure.message.contains(missing), "{failure}");
         assert_eq!(world.mailbox.stats().count("RETR"), 0, "nobody's mail is read");
         assert!(world.inbox_len() >= 1);
