@@ -51,16 +51,15 @@ Examples:
 /// The flags that start with `--web.`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Web {
-    /// Where to serve, in the forms of [`ListenAddress`]; never empty.
+    /// Where to serve, as it was given; empty if it was not.
     #[arg(
         help = "Where to serve: :9925 for all addresses, 127.0.0.1:9925, [::1]:9925 or \
-                localhost:9925; can be given several times",
+                localhost:9925; can be given several times [default: :9925; demo: loopback only]",
         long = "web.listen-address",
         value_name = "ADDRESS",
-        default_value = ":9925",
         global = true
     )]
-    pub listen_addresses: Vec<ListenAddress>,
+    pub given_listen_addresses: Vec<ListenAddress>,
 
     /// TLS and users of the HTTP server, in the format of the exporter-toolkit: tls_server_config
     /// and basic_auth_users
@@ -86,6 +85,19 @@ pub struct Web {
     #[arg(long = "web.enable-details", global = true)]
     pub enable_details: bool,
 }
+
+impl Web {
+    /// Where to serve, in the forms of [`ListenAddress`]; never empty.
+    pub fn listen_addresses(&self) -> Vec<ListenAddress> {
+        match self.given_listen_addresses.as_slice() {
+            [] => vec![ListenAddress::All(DEFAULT_PORT)],
+            given => given.to_vec(),
+        }
+    }
+}
+
+/// The port that the exporter listens on unless another is given.
+pub const DEFAULT_PORT: u16 = 9925;
 
 /// The flags that start with `--log.`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
@@ -185,7 +197,7 @@ mod tests {
     }
 
     fn addresses(words: &str) -> Vec<String> {
-        parse(words).unwrap().web.listen_addresses.iter().map(ToString::to_string).collect()
+        parse(words).unwrap().web.listen_addresses().iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -19,6 +19,7 @@ use lettre::Address;
 
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
+pub(crate) use value::edit_distance;
 
 pub mod file;
 pub mod problem;

@@ -1,4 +1,12 @@
-//! Mail servers that run inside the process: for the `demo` command, and for every test that needs
-//! a server which can be told to misbehave.
+//! The `demo` command: the real exporter against mail servers that run inside the process.
+//!
+//! [`Demo`] is a small world of servers, good and bad, with a configuration that tests them;
+//! [`server`] are the servers themselves, which also serve every test that needs one which can be
+//! told to misbehave. Nothing here knows how mail is tested, and nothing leaves this machine.
+
+pub use world::{Demo, bind};
 
 pub mod server;
+
+mod scene;
+mod world;

@@ -37,6 +37,8 @@ mod address;
 pub mod auth;
 pub mod encoding;
 mod message;
+pub mod routes;
+mod status;
 mod write_deadline;
 
 /// What a client may take of the listener. The default is right for production.

@@ -1,15 +1,43 @@
 //! mailtrip_exporter proves that mail handed to a server arrives, and tells Prometheus.
+//!
+//! This page is the map of the house, in the order in which to read it.
+//!
+//! **The way in.** [`cli`] is the flags, [`app`] turns them into a running program, [`log`] sets up
+//! the log. [`config`] is what the program may rely on: a configuration that was checked whole.
+//!
+//! **The measuring.** [`target`] is one monitored server: its account of the mails (the pure
+//! [`target::ledger`], guarded by [`target::account`]), the test mail ([`target::message`]) and the
+//! loop that sends it ([`target::send`]). [`mailbox`] is the watch over one account, shared by the
+//! targets that receive there: a check each period, looks while a mail is under way.
+//! [`supervisor`] owns the running set: start, reload, end. [`probe`] is one round trip by hand.
+//!
+//! **The wire.** [`mail`] speaks SMTP, IMAP and POP3 over bounded, timed and recorded lines; a
+//! dialogue ends well or in a [`mail::Failure`] with stage and reason. [`net`] opens connections,
+//! [`net::tls`] alone decides about certificates.
+//!
+//! **The telling.** [`metrics`] knows every metric name, unit and the NaN rule; [`http`] is the
+//! listener and the pages. [`store`] is what outlives the process.
+//!
+//! **The demo.** [`demo`] has mail servers of its own, which misbehave on demand; the tests use
+//! them too.
 
+pub mod app;
 pub mod cli;
-pub mod config;
-pub mod demo;
-pub mod http;
 pub mod log;
-pub mod mail;
+
+pub mod config;
+mod yaml;
+
 pub mod mailbox;
-pub mod metrics;
-pub mod net;
-pub mod store;
+pub mod probe;
 pub mod supervisor;
 pub mod target;
-mod yaml;
+
+pub mod mail;
+pub mod net;
+
+pub mod http;
+pub mod metrics;
+pub mod store;
+
+pub mod demo;

@@ -1,7 +1,7 @@
 //! One mailbox, and the watch over it: the check of each period and the looks between, on behalf of
 //! every target that receives there.
 //!
-//! [`watch`] is the loop, [`imap`] and [`pop3`] are what a look is in either protocol, [`members`]
+//! [`Watch`] is the loop, [`imap`] and [`pop3`] are what a look is in either protocol, `members`
 //! says whose a mail is. What was seen before is remembered from session to session, so that a look
 //! reads only what is new, and nothing in the mailbox is touched that is not ours.
 

@@ -1,3 +1,11 @@
 //! The binary: flags in, exit code out; everything else is the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use mailtrip_exporter::app;
+use mailtrip_exporter::cli::Cli;
+
+fn main() -> ExitCode {
+    app::run(&Cli::parse())
+}

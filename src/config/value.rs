@@ -214,7 +214,7 @@ pub(super) fn ehlo(node: &Node) -> Result<String, String> {
 }
 
 /// How many insertions, deletions and replacements lie between two words (Levenshtein).
-pub(super) fn edit_distance(a: &str, b: &str) -> usize {
+pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, from) in a.chars().take(64).enumerate() {
         let mut left = i + 1;

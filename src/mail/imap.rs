@@ -20,7 +20,7 @@ use parse::{Response, Status, Untagged};
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
-use crate::config::{Auth, Login, TlsMode};
+use crate::config::{Auth, Login, Secret, TlsMode};
 
 mod parse;
 
@@ -352,10 +352,11 @@ impl Imap {
                            TLS first, set `tls: starttls` or `tls: implicit`";
             return Err(self.wire.fail(Fault::new(Reason::Auth, message)));
         }
-        self.capabilities.clear();
         let outcome =
             if use_plain { self.authenticate_plain(login).await } else { self.login(login).await };
         let answer = outcome.map_err(|failure| login_failure(failure, &login.username))?;
+        // A login may change what the server can do.
+        self.capabilities.clear();
         self.take_capability_code(answer.code.as_deref());
         for untagged in answer.untagged {
             if let Untagged::Capability(words) = untagged {
@@ -381,7 +382,7 @@ impl Imap {
         }
         let mut answer = self.read_answer(&tag).await;
         if let Err(Interrupted::Continuation) = answer {
-            self.wire.send_secret(&response, "<secret>").await?;
+            self.wire.send_secret(&response, Secret::SHOWN).await?;
             answer = self.read_answer(&tag).await;
         }
         answer.map_err(|interrupted| self.no_continuation(interrupted))
@@ -411,7 +412,7 @@ impl Imap {
                 Ok(_) => return Err(self.wire.fail_protocol(b"OK to half a LOGIN")),
             }
             line = value.to_owned();
-            shown = "<secret>".to_owned();
+            shown = Secret::SHOWN.to_owned();
         }
         self.wire.send_secret(&line, &shown).await?;
         self.read_answer(&tag).await.map_err(|interrupted| self.no_continuation(interrupted))
@@ -544,7 +545,10 @@ impl Imap {
         let answer = if status == Status::Bad { "BAD" } else { "NO" };
         let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
         let words = self.trace().words(format!("{answer} {code}{text}").as_bytes());
-        let message = format!("the server refused {}: {words}", self.wire.waiting_for());
+        // The tag tells nobody anything.
+        let asked = self.wire.asked_for();
+        let command = asked.split_once(' ').map_or(asked, |(_, command)| command);
+        let message = format!("the server refused {command}: {words}");
         self.wire.fail(Fault::new(reason, message))
     }
 

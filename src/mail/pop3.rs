@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
-use crate::config::{Auth, Login, TlsMode};
+use crate::config::{Auth, Login, Secret, TlsMode};
 
 /// The longest line that is read.
 const LINE_BYTES: usize = 64 << 10;
@@ -268,7 +268,7 @@ impl Pop3 {
         if line.first() != Some(&b'+') || line.starts_with(b"+OK") {
             return self.settle(&line);
         }
-        self.wire.send_secret(&response, "<secret>").await?;
+        self.wire.send_secret(&response, Secret::SHOWN).await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
         self.settle(&line)
     }
@@ -298,7 +298,7 @@ impl Pop3 {
                     Code::None => Reason::Rejected,
                 };
                 let words = self.trace().words(line);
-                let message = format!("the server refused {}: {words}", self.wire.waiting_for());
+                let message = format!("the server refused {}: {words}", self.wire.asked_for());
                 Err(self.wire.fail(Fault::new(reason, message)))
             }
             None => Err(self.wire.fail_protocol(line)),

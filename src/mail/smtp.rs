@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
-use crate::config::{Auth, Login, TlsMode};
+use crate::config::{Auth, Login, Secret, TlsMode};
 
 /// The longest reply line that is read; RFC 5321 section 4.5.3.1.5 allows 512.
 const LINE_BYTES: usize = 8192;
@@ -241,7 +241,7 @@ impl Smtp {
             return Ok(reply);
         }
         // A server that passes over the initial response asks for it.
-        self.wire.send_secret(&response, "<secret>").await?;
+        self.wire.send_secret(&response, Secret::SHOWN).await?;
         self.read_reply().await
     }
 
@@ -253,7 +253,7 @@ impl Smtp {
             if reply.code != 334 {
                 return Ok(reply);
             }
-            self.wire.send_secret(&BASE64_STANDARD.encode(answer), "<secret>").await?;
+            self.wire.send_secret(&BASE64_STANDARD.encode(answer), Secret::SHOWN).await?;
         }
         self.read_reply().await
     }
@@ -263,7 +263,7 @@ impl Smtp {
     async fn send_content(&mut self, content: &[u8]) -> Result<Reply, NotAccepted> {
         let shown = format!("the message ({} bytes)", content.len());
         self.wire.send_bytes(&stuff_dots(content), &shown).await.map_err(NotAccepted::Broken)?;
-        self.wire.send(".").await.map_err(NotAccepted::Doubtful)?;
+        self.wire.send_secret(".", "the final dot").await.map_err(NotAccepted::Doubtful)?;
         self.wire.expect_reply_within(AFTER_DATA);
         let reply = self.read_reply().await.map_err(NotAccepted::Doubtful)?;
         if is_ok(reply.code) {

@@ -129,12 +129,16 @@ impl Trace {
         self.record().tls = Some(facts);
     }
 
-    /// Turns a fault into the failure of the stage under way, and ends the stage.
+    /// Turns a fault into the failure of the stage under way, whose time up to here is noted.
     pub fn failure(&self, fault: Fault) -> Failure {
         let mut record = self.record();
         let stage = record.stage.map_or(Stage::Dns, |(stage, _)| stage);
         let message = record.scrubber.scrub(&fault.message);
         record.note_duration();
+        // What follows in this stage, if anything does, is added to what was noted.
+        if let Some((_, since)) = &mut record.stage {
+            *since = Instant::now();
+        }
         record.transcript.push(format!("* {message}"));
         Failure { stage, reason: fault.reason, down: fault.down, message }
     }
@@ -234,6 +238,16 @@ mod tests {
             trace.durations(),
             [(Stage::Dns, Duration::from_secs(1)), (Stage::Connect, Duration::from_secs(2))]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_a_stage_that_failed_counts_once() {
+        let trace = Trace::new(None);
+        trace.enter(Stage::Auth);
+        tokio::time::advance(Duration::from_secs(3)).await;
+        trace.failure(Fault::new(Reason::Auth, "no"));
+        trace.finish();
+        assert_eq!(trace.durations(), [(Stage::Auth, Duration::from_secs(3))]);
     }
 
     #[test]

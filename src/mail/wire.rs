@@ -8,10 +8,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::trace::Trace;
 use super::{Failure, Fault, Reason, Stage};
-use crate::config::{Endpoint, TlsMode};
+use crate::config::{Endpoint, Secret, TlsMode};
 use crate::net::tls::{TlsClient, TlsClients};
 use crate::net::{self, Seconds, Stream};
 
+/// How many words of a command are told in a message.
+const COMMAND_WORDS: usize = 3;
 /// How much is read from the connection at once.
 const CHUNK: usize = 4096;
 
@@ -67,7 +69,7 @@ impl Dialer {
             deadline: end,
             end,
             heard: false,
-            waiting_for: "the connection".into(),
+            asked_for: None,
             asked: Instant::now(),
             trace,
         };
@@ -99,7 +101,8 @@ pub struct Wire {
     end: Instant,
     /// Whether the server has said anything yet.
     heard: bool,
-    waiting_for: Arc<str>,
+    /// The command whose answer is waited for; `None` before the greeting.
+    asked_for: Option<Arc<str>>,
     /// Since when.
     asked: Instant,
     trace: Trace,
@@ -112,8 +115,8 @@ impl Wire {
     }
 
     /// The command whose answer is read, secrets replaced.
-    pub fn waiting_for(&self) -> &str {
-        &self.waiting_for
+    pub fn asked_for(&self) -> &str {
+        self.asked_for.as_deref().unwrap_or("the connection")
     }
 
     /// Whether the connection is under TLS.
@@ -162,7 +165,11 @@ impl Wire {
     /// The connection's, in the stage under way.
     pub async fn send_bytes(&mut self, bytes: &[u8], shown: &str) -> Result<(), Failure> {
         self.trace.sent(shown);
-        self.waiting_for = shown.split(' ').take(3).collect::<Vec<_>>().join(" ").into();
+        // A secret goes on with the command before it.
+        if shown != Secret::SHOWN {
+            let words: Vec<&str> = shown.split(' ').take(COMMAND_WORDS).collect();
+            self.asked_for = Some(words.join(" ").into());
+        }
         self.expect_reply_within(self.timeout);
         let write = async {
             self.stream.write_all(bytes).await?;
@@ -273,7 +280,10 @@ impl Wire {
     /// The failure of a server that answers something else than the protocol says.
     pub fn fail_protocol(&self, line: &[u8]) -> Failure {
         let words = self.trace.words(line);
-        let message = format!("unexpected answer to {}: {words}", self.waiting_for);
+        let message = match &self.asked_for {
+            Some(command) => format!("unexpected answer to {command}: {words}"),
+            None => format!("unexpected greeting: {words}"),
+        };
         self.fail(Fault::new(Reason::Protocol, message))
     }
 
@@ -288,6 +298,13 @@ impl Wire {
             .await
             .map_err(|fault| self.trace.failure(fault))?;
         Ok(Wire { stream: Stream::Tls(Box::new(stream)), ..self })
+    }
+
+    fn when(&self) -> String {
+        match &self.asked_for {
+            Some(command) => format!("in answer to {command}"),
+            None => "before its greeting was complete".to_owned(),
+        }
     }
 
     fn pending(&self) -> usize {
@@ -308,7 +325,10 @@ impl Wire {
             Ok(outcome) => outcome,
             Err(_) => {
                 let waited = Seconds(self.asked.elapsed());
-                let message = format!("no answer to {} within {waited}", self.waiting_for);
+                let message = match &self.asked_for {
+                    Some(command) => format!("no answer to {command} within {waited}"),
+                    None => format!("no greeting within {waited}"),
+                };
                 let fault = Fault { reason: Reason::Timeout, down: !self.heard, message };
                 Err(self.fail(fault))
             }
@@ -324,8 +344,7 @@ impl Wire {
         self.input.reserve(CHUNK);
         match self.stream.read_buf(&mut self.input).await {
             Ok(0) => {
-                let message =
-                    format!("the server closed the connection in answer to {}", self.waiting_for);
+                let message = format!("the server closed the connection {}", self.when());
                 Err(self.fail(Fault { reason: Reason::Closed, down: !self.heard, message }))
             }
             Ok(_) => {
@@ -333,8 +352,7 @@ impl Wire {
                 Ok(())
             }
             Err(error) => {
-                let message =
-                    format!("the connection broke in answer to {}: {error}", self.waiting_for);
+                let message = format!("the connection broke {}: {error}", self.when());
                 let fault = Fault { reason: net::io_reason(&error), down: !self.heard, message };
                 Err(self.fail(fault))
             }

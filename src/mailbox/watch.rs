@@ -78,9 +78,12 @@ impl Watch {
         let settings = Settings::of(&members, clients)?.map(Arc::new);
         let mut shared = self.shared();
         let first_send = members.iter().filter_map(|member| member.next_send()).min();
-        let now = Instant::now();
+        // The grid of checks goes on; before the first one it begins with the first mail.
+        let has_checked = self.checked.borrow().is_some();
         shared.next_check = match (shared.next_check, &settings) {
-            (Some(next), Some(settings)) => Some(next.min(now + settings.period)),
+            (Some(next), Some(settings)) if has_checked => {
+                Some(next.min(Instant::now() + settings.period))
+            }
             _ => first_send,
         };
         shared.members = members;
@@ -261,6 +264,7 @@ impl Patrol {
         };
         if settings.style() == LookStyle::Command {
             self.report_check(members, &outcome.trace, outcome.result.as_ref().err(), slot);
+            outcome.trace.clear();
             outcome.removal_failure = self.remove_imap(settings, members).await;
         }
         match &outcome.result {

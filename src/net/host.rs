@@ -1,10 +1,20 @@
 //! What this host is called.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+/// How long the system may take to tell.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The full name of this host, as EHLO wants it (RFC 5321 section 4.1.1.1); `None` if the system
-/// knows only a short one or none.
-///
-/// May ask the resolver, so it blocks.
-pub fn full_name() -> Option<String> {
+/// knows only a short one or none, or takes longer than two seconds.
+pub async fn full_name() -> Option<String> {
+    // It may ask the resolver, so it blocks.
+    timeout(PATIENCE, tokio::task::spawn_blocking(ask_system)).await.ok()?.ok()?
+}
+
+fn ask_system() -> Option<String> {
     let name = hostname::get().ok()?.into_string().ok()?;
     if is_full(&name) {
         return Some(name);

@@ -88,7 +88,7 @@ pub fn compose(
     let mut message = Message::builder()
         .from(Mailbox::new(None, target.from.clone()))
         .to(Mailbox::new(None, target.to.clone()))
-        .subject(format!("Mail round-trip test {token}"))
+        .subject(subject(token))
         .date(now)
         .message_id(Some(message_id(token, &target.from)))
         .header(ContentType::TEXT_PLAIN)
@@ -105,6 +105,11 @@ pub fn compose(
         }
     }
     Ok(message.formatted())
+}
+
+/// The Subject of the test mail with this token.
+pub fn subject(token: Token) -> String {
+    format!("Mail round-trip test {token}")
 }
 
 fn message_id(token: Token, from: &Address) -> String {

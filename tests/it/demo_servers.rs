@@ -168,6 +168,25 @@ async fn a_mail_can_be_lost_copied_sorted_stripped_and_held() {
     assert_eq!(post.messages("rita", "INBOX").len(), 2);
 }
 
+#[tokio::test]
+async fn deliveries_in_turn_go_on_for_ever_and_yield_to_those_for_the_next_mail() {
+    let post = post();
+    let smtp = server(Protocol::Smtp, &post).await;
+    post.set_deliveries("rita", [Delivery::at_once(), Delivery::lost()]);
+    let mut lying = Vec::new();
+    for _ in 0..4 {
+        send_mail(&smtp, "body").await;
+        lying.push(post.messages("rita", "INBOX").len());
+    }
+    assert_eq!(lying, [1, 1, 2, 2]);
+    post.deliver_next("rita", Delivery::lost());
+    for _ in 0..3 {
+        send_mail(&smtp, "body").await;
+        lying.push(post.messages("rita", "INBOX").len());
+    }
+    assert_eq!(lying[4..], [2, 3, 3]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_delayed_mail_arrives_when_its_time_has_come() {
     let post = post();

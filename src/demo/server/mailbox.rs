@@ -77,7 +77,8 @@ struct State {
 struct Account {
     password: String,
     folders: BTreeMap<String, Folder>,
-    delivery: Delivery,
+    /// Taken in turn; without one, mail is delivered at once.
+    deliveries: VecDeque<Delivery>,
     next_deliveries: VecDeque<Delivery>,
     held: Vec<(Delivery, Arc<[u8]>)>,
     /// Bytes of each mail that was accepted and is neither held nor in a folder.
@@ -112,7 +113,7 @@ impl Post {
             let account = Account {
                 password: password.to_owned(),
                 folders: BTreeMap::from(folders),
-                delivery: Delivery::at_once(),
+                deliveries: VecDeque::new(),
                 next_deliveries: VecDeque::new(),
                 held: Vec::new(),
                 under_way: Vec::new(),
@@ -148,7 +149,12 @@ impl Post {
 
     /// How mail to `user` is delivered from now on.
     pub fn set_delivery(&self, user: &str, delivery: Delivery) {
-        self.with_account(user, |account| account.delivery = delivery);
+        self.set_deliveries(user, [delivery]);
+    }
+
+    /// How mail to `user` is delivered from now on: in each of these ways in turn, over and over.
+    pub fn set_deliveries(&self, user: &str, ways: impl IntoIterator<Item = Delivery>) {
+        self.with_account(user, |account| account.deliveries = ways.into_iter().collect());
     }
 
     /// How the next mail to `user` is delivered; several calls are for as many mails, in order.
@@ -256,8 +262,7 @@ impl Post {
             if !account.has_room(mail.len()) {
                 return Err(MailboxFull);
             }
-            let next = account.next_deliveries.pop_front();
-            let delivery = next.unwrap_or_else(|| account.delivery.clone());
+            let delivery = account.next_delivery();
             if delivery.is_held() {
                 account.held.push((delivery, mail.clone()));
                 return Ok(None);
@@ -387,6 +392,16 @@ impl State {
 }
 
 impl Account {
+    /// The delivery that was scripted for the next mail alone, else the one whose turn it is.
+    fn next_delivery(&mut self) -> Delivery {
+        if let Some(next) = self.next_deliveries.pop_front() {
+            return next;
+        }
+        let Some(delivery) = self.deliveries.pop_front() else { return Delivery::at_once() };
+        self.deliveries.push_back(delivery.clone());
+        delivery
+    }
+
     fn has_room(&self, bytes: usize) -> bool {
         let stored = self.folders.values().flat_map(|f| f.messages.iter().map(|m| m.bytes.len()));
         let held = self.held.iter().map(|(_, mail)| mail.len());

@@ -1,0 +1,166 @@
+//! From the command line to a running program and its exit code.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::cli::{Cli, Command};
+use crate::config::Config;
+use crate::demo::{self, Demo};
+use crate::http::routes::App;
+use crate::http::{self, WebConfig};
+use crate::store::Store;
+use crate::supervisor::Supervisor;
+use crate::target::send::Origin;
+use crate::{net, probe};
+
+/// How long the listener may take to end, after its own drain.
+const LISTENER_END: Duration = Duration::from_secs(4);
+/// More worker threads than this cost memory and win nothing: the work is waiting.
+const WORKERS: usize = 4;
+
+/// Something that ends the program; it is shown as it is.
+type Fatal = Box<dyn std::error::Error + Send + Sync>;
+
+/// Does what the command line says.
+pub fn run(cli: &Cli) -> ExitCode {
+    let outcome = match &cli.command {
+        Some(Command::Check) => check(&cli.config_file),
+        None if cli.config_check => check(&cli.config_file),
+        Some(Command::Probe { target, timeout }) => on_runtime(probe_one(cli, target, *timeout)),
+        Some(Command::Demo) => on_runtime(show_demo(cli)),
+        None => on_runtime(export(cli)),
+    };
+    outcome.unwrap_or_else(|fatal| {
+        eprintln!("{fatal}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Lists everything that is wrong, or what will be probed.
+fn check(path: &Path) -> Result<ExitCode, Fatal> {
+    let config = Config::load(path)?;
+    for line in config.describe() {
+        println!("{line}");
+    }
+    for warning in config.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn on_runtime(task: impl Future<Output = Result<ExitCode, Fatal>>) -> Result<ExitCode, Fatal> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS);
+    let runtime: Runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    let outcome = runtime.block_on(task);
+    // A name look-up that hangs in the system's resolver must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn probe_one(cli: &Cli, name: &str, wait: Option<Duration>) -> Result<ExitCode, Fatal> {
+    let config = Config::load(&cli.config_file)?;
+    let verdict = probe::command(&config, name, wait).await?;
+    Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn export(cli: &Cli) -> Result<ExitCode, Fatal> {
+    crate::log::init(cli.log)?;
+    let config = Config::load(&cli.config_file)?;
+    let web = web_config(cli)?;
+    let mut listeners = Vec::new();
+    for address in cli.web.listen_addresses() {
+        listeners.extend(http::bind(&address.to_string()).await?);
+    }
+    let store = Store::open(&config.state_dir)?;
+    for warning in config.warnings() {
+        warn!("{warning}");
+    }
+    let origin = Origin { instance: store.instance, host: net::host::full_name().await };
+    let supervisor = Supervisor::start(config, Some(cli.config_file.clone()), origin).await?;
+    serve_until_stopped(cli, web, listeners, supervisor).await
+}
+
+async fn show_demo(cli: &Cli) -> Result<ExitCode, Fatal> {
+    crate::log::init(cli.log)?;
+    let web = web_config(cli)?;
+    let listeners = demo::bind(&cli.web.given_listen_addresses).await?;
+    let demo = Demo::start().await?;
+    let config = demo.config();
+    let store = Store::open(&config.state_dir)?;
+    let origin = Origin { instance: store.instance, host: net::host::full_name().await };
+    let config_file = Some(demo.config_file().to_owned());
+    if let Some(listener) = listeners.first() {
+        println!("{}", demo.introduction(listener.local_addr()?, &cli.web.telemetry_path));
+    }
+    let supervisor = Supervisor::start(config, config_file, origin).await?;
+    serve_until_stopped(cli, web, listeners, supervisor).await
+}
+
+fn web_config(cli: &Cli) -> Result<WebConfig, Fatal> {
+    Ok(match &cli.web.config_file {
+        Some(path) => WebConfig::load(path)?,
+        None => WebConfig::none(),
+    })
+}
+
+/// Answers requests and signals until SIGTERM or SIGINT; the end takes at most five seconds
+/// whatever servers and clients do.
+async fn serve_until_stopped(
+    cli: &Cli,
+    web: WebConfig,
+    listeners: Vec<TcpListener>,
+    supervisor: Arc<Supervisor>,
+) -> Result<ExitCode, Fatal> {
+    for listener in &listeners {
+        if let Ok(address) = listener.local_addr() {
+            info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+        }
+    }
+    let app = Arc::new(App {
+        supervisor: Arc::clone(&supervisor),
+        telemetry_path: cli.web.telemetry_path.clone(),
+        enable_lifecycle: cli.web.enable_lifecycle,
+        enable_details: cli.web.enable_details,
+    });
+    let shutdown = CancellationToken::new();
+    let answer = move |request| {
+        let app = Arc::clone(&app);
+        async move { app.answer(request).await }
+    };
+    let server = tokio::spawn(http::serve(listeners, web, answer, shutdown.clone()));
+    wait_for_the_end(&supervisor).await?;
+    info!("stopping");
+    shutdown.cancel();
+    let (served, ()) = tokio::join!(timeout(LISTENER_END, server), supervisor.stop());
+    if served.is_err() {
+        warn!("requests were cut off");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGHUP reloads; SIGTERM and SIGINT end.
+async fn wait_for_the_end(supervisor: &Supervisor) -> Result<(), Fatal> {
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        tokio::select! {
+            _ = hang_up.recv() => {
+                // It logs how it went.
+                let _ = supervisor.reload().await;
+            }
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! `mailtrip_exporter probe TARGET`: one round trip now, every stage shown as it happens.
+//!
+//! It runs as one period of the exporter does: the check of the mailbox, a test mail on a fresh
+//! connection, looks until the mail is seen, and its removal. It opens no store and has an instance
+//! and a token of its own, so that it works beside the running service; it touches no mail but its
+//! own.
+//!
+//! `round_trip` is that sequence, `mailbox` looks by either protocol, `report` shows the stages,
+//! [`verdict`] says what they come to, [`terminal`] is where it is written.
+
+use std::fmt;
+use std::future::{Future, pending};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Target, TargetName, edit_distance};
+use crate::net::host;
+
+use round_trip::RoundTrip;
+pub use terminal::Terminal;
+pub use verdict::Verdict;
+
+mod mailbox;
+mod report;
+mod round_trip;
+pub mod terminal;
+pub mod verdict;
+
+/// How many names are suggested in place of an unknown one.
+const SUGGESTIONS: usize = 3;
+
+/// What the command line says of a probe.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options {
+    /// How long the mail is waited for after it was accepted; `None`: the target's `late_after`.
+    pub wait: Option<Duration>,
+    /// This host's full name, for EHLO and for the text of the mail; `None` if it has none.
+    pub host: Option<String>,
+}
+
+/// Makes one round trip and shows it on `terminal`, verdict included. It ends early when
+/// `interrupt` does; a mail that is under way then may still arrive, and the verdict says so.
+pub async fn run<W: Write>(
+    target: &Target,
+    options: &Options,
+    terminal: &mut Terminal<W>,
+    interrupt: impl Future<Output = ()>,
+) -> Verdict {
+    let mut round_trip = RoundTrip::new(target, options, terminal);
+    let was_interrupted = tokio::select! {
+        biased;
+        () = interrupt => true,
+        () = Box::pin(round_trip.run()) => false,
+    };
+    round_trip.conclude(was_interrupted)
+}
+
+/// The whole command: finds the target, makes the round trip, shows it on standard output, and ends
+/// early on Ctrl-C.
+///
+/// # Errors
+/// [`UnknownTarget`]; nothing was done then.
+pub async fn command(
+    config: &Config,
+    name: &str,
+    wait: Option<Duration>,
+) -> Result<Verdict, UnknownTarget> {
+    let target = find(config, name)?;
+    let host = host::full_name().await;
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Without a handler the signal ends the process by itself.
+            pending::<()>().await;
+        }
+    };
+    Ok(run(target, &Options { wait, host }, &mut Terminal::stdout(), interrupt).await)
+}
+
+/// The target of this name.
+///
+/// # Errors
+/// [`UnknownTarget`], with the names that come nearest.
+pub fn find<'a>(config: &'a Config, name: &str) -> Result<&'a Arc<Target>, UnknownTarget> {
+    let known = TargetName::new(name).and_then(|name| config.targets.get(&name));
+    known.ok_or_else(|| UnknownTarget::new(config, name))
+}
+
+/// The configuration has no target of this name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownTarget {
+    name: String,
+    /// Those that come nearest first.
+    suggestions: Vec<TargetName>,
+    /// How many targets there are.
+    total: usize,
+}
+
+impl UnknownTarget {
+    fn new(config: &Config, name: &str) -> Self {
+        let written = name.to_lowercase();
+        let distance = |known: &TargetName| {
+            let known = known.as_str().to_lowercase();
+            let is_part = !written.is_empty() && known.contains(&written);
+            if is_part { 0 } else { edit_distance(&written, &known) }
+        };
+        let mut suggestions: Vec<&TargetName> = config.targets.keys().collect();
+        suggestions.sort_by_cached_key(|known| distance(known));
+        suggestions.truncate(SUGGESTIONS);
+        Self {
+            name: name.to_owned(),
+            suggestions: suggestions.into_iter().cloned().collect(),
+            total: config.targets.len(),
+        }
+    }
+}
+
+impl fmt::Display for UnknownTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has no target `{}`", self.name.escape_debug())?;
+        if self.suggestions.is_empty() {
+            return f.write_str("; it has none at all");
+        }
+        let names: Vec<String> = self.suggestions.iter().map(|name| format!("`{name}`")).collect();
+        let names = names.join(", ");
+        match self.total.saturating_sub(self.suggestions.len()) {
+            0 => write!(f, "; it has {names}"),
+            more => write!(f, "; the nearest are {names}, and there are {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for UnknownTarget {}

@@ -1,0 +1,208 @@
+//! Looking into the mailbox for one mail, by either protocol.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Instant, sleep_until};
+
+use crate::config::{Folder, Protocol, ReceiveSide};
+use crate::mail::Failure;
+use crate::mail::trace::{Event, Trace};
+use crate::mail::wire::Dialer;
+use crate::mailbox::{Judge, Looked, imap, pop3};
+use crate::target::ledger::LookStyle;
+
+/// Looks further apart than this are bridged by IDLE.
+const IDLE_GAP: Duration = Duration::from_millis(500);
+
+/// How often the folders beside the first are looked into: somebody is waiting.
+const OTHER_FOLDERS: Duration = Duration::from_secs(2);
+
+/// The mailbox of the target.
+pub(super) struct Mailbox<'a> {
+    side: &'a ReceiveSide,
+    dialer: Dialer,
+    observer: UnboundedSender<Event>,
+    /// When every dialogue must be over.
+    end: Instant,
+    /// The held IMAP session. It is taken out while it is used, so that one that fails is gone.
+    session: Option<imap::Session>,
+    everywhere_looked_at: Instant,
+    imap: imap::Memory,
+    pop3: pop3::Memory,
+    /// The record of the newest session.
+    trace: Trace,
+}
+
+impl<'a> Mailbox<'a> {
+    pub(super) fn new(
+        side: &'a ReceiveSide,
+        dialer: Dialer,
+        observer: UnboundedSender<Event>,
+        end: Instant,
+    ) -> Self {
+        Self {
+            side,
+            dialer,
+            observer,
+            end,
+            session: None,
+            everywhere_looked_at: Instant::now(),
+            imap: imap::Memory::default(),
+            pop3: pop3::Memory::default(),
+            trace: Trace::new(None),
+        }
+    }
+
+    pub(super) fn style(&self) -> LookStyle {
+        match self.side.protocol {
+            Protocol::Imap { .. } => LookStyle::Command,
+            Protocol::Pop3 => LookStyle::Session,
+        }
+    }
+
+    /// The record of the newest session.
+    pub(super) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// The least time between the beginnings of two looks.
+    pub(super) fn least_gap(&self) -> Duration {
+        self.side.min_look_interval.max(self.pop3.login_delay)
+    }
+
+    /// A fresh login and a look everywhere.
+    ///
+    /// # Errors
+    /// The first step that fails.
+    pub(super) async fn check(&mut self, judge: &mut Judge<'_>) -> Result<Looked, Failure> {
+        match &self.side.protocol {
+            Protocol::Imap { .. } => {
+                self.open_imap(judge).await?;
+                Ok(self.remove(judge).await)
+            }
+            Protocol::Pop3 => self.look_pop3(true, judge).await,
+        }
+    }
+
+    /// Looks for what is new, over a fresh session where there is none, and takes out what is ours.
+    /// `told` is when the server said that something is new, if it did; the `is_last` look leaves out
+    /// no folder.
+    ///
+    /// # Errors
+    /// The first step that fails; the removal apart, see [`Looked`].
+    pub(super) async fn look(
+        &mut self,
+        told: Option<Instant>,
+        is_last: bool,
+        judge: &mut Judge<'_>,
+    ) -> Result<Looked, Failure> {
+        if self.style() == LookStyle::Session {
+            return self.look_pop3(false, judge).await;
+        }
+        match self.session.take() {
+            Some(mut session) => {
+                let since = SystemTime::now();
+                if is_last || self.everywhere_looked_at.elapsed() >= OTHER_FOLDERS {
+                    session.look_everywhere(&mut self.imap, since, judge).await?;
+                    self.everywhere_looked_at = Instant::now();
+                } else {
+                    session.look(&mut self.imap, told, since, judge).await?;
+                }
+                session.trace().finish();
+                self.session = Some(session);
+            }
+            None => self.open_imap(judge).await?,
+        }
+        Ok(self.remove(judge).await)
+    }
+
+    /// Waits until `wake`, in IDLE where the wait is long and the server able; the time at which the
+    /// server told of new mail, if it did.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub(super) async fn wait(&mut self, wake: Instant) -> Result<Option<Instant>, Failure> {
+        let is_long = wake.saturating_duration_since(Instant::now()) >= IDLE_GAP;
+        match self.session.take() {
+            Some(mut session) if is_long && session.can_idle() => {
+                let told = session.idle(wake, &Notify::new()).await?;
+                self.session = Some(session);
+                Ok(told)
+            }
+            session => {
+                self.session = session;
+                sleep_until(wake).await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Ends the session.
+    pub(super) async fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+    }
+
+    async fn open_imap(&mut self, judge: &mut Judge<'_>) -> Result<(), Failure> {
+        let Protocol::Imap { folders } = &self.side.protocol else { return Ok(()) };
+        // The inbox, as the first, is the folder that stays selected.
+        let mut folders = folders.clone();
+        folders.sort_by_key(|folder| *folder != Folder::Name("INBOX".into()));
+        let trace = self.fresh_trace();
+        let login = &self.side.login;
+        let mut session =
+            imap::Session::open(&self.dialer, login, &folders, trace.clone(), self.end).await?;
+        // The mail is not older than this moment, so older ones need not be read.
+        session.look_everywhere(&mut self.imap, SystemTime::now(), judge).await?;
+        self.everywhere_looked_at = Instant::now();
+        trace.finish();
+        self.session = Some(session);
+        Ok(())
+    }
+
+    async fn remove(&mut self, judge: &mut Judge<'_>) -> Looked {
+        let mut looked = Looked::default();
+        let Some(mut session) = self.session.take() else { return looked };
+        if session.has_to_remove(&self.imap) {
+            let removed = session.remove(&mut self.imap, SystemTime::now(), judge).await;
+            if let Err(failure) = removed {
+                looked.removal_failure = Some(failure);
+                return looked;
+            }
+            session.trace().finish();
+        }
+        self.session = Some(session);
+        looked
+    }
+
+    async fn look_pop3(
+        &mut self,
+        is_check: bool,
+        judge: &mut Judge<'_>,
+    ) -> Result<Looked, Failure> {
+        let trace = self.fresh_trace();
+        let session = pop3::Session::open_and_look(
+            &self.dialer,
+            &self.side.login,
+            trace.clone(),
+            self.end,
+            Instant::now() + self.side.endpoint.timeout,
+            &mut self.pop3,
+            None,
+            is_check,
+            judge,
+        )
+        .await?;
+        let looked = session.remove_and_close(&mut self.pop3).await;
+        trace.finish();
+        Ok(looked)
+    }
+
+    fn fresh_trace(&mut self) -> Trace {
+        self.trace = Trace::with_observer(Some(&self.side.login), Some(self.observer.clone()));
+        self.trace.clone()
+    }
+}

@@ -1,0 +1,332 @@
+//! The sequence of one period: check, send, look until the mail is seen, remove it.
+
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::Options;
+use super::mailbox::Mailbox;
+use super::report::Report;
+use super::terminal::Terminal;
+use super::verdict::{Arrival, Check, Removal, Sent, Verdict, seconds};
+use crate::config::{Endpoint, Target};
+use crate::mail::smtp::{NotAccepted, Reply, Smtp};
+use crate::mail::trace::Trace;
+use crate::mail::wire::Dialer;
+use crate::mail::{Failure, Fault, Reason, Side, Stage};
+use crate::mailbox::{Found, Judgement, Looked};
+use crate::net::tls::TlsClients;
+use crate::target::ledger::{self, Ledger, Moment, Rules, Sighting};
+use crate::target::message::{Instance, Token, compose};
+
+/// The first wait before a session that broke is opened again; it doubles up to
+/// [`BACK_OFF_LONGEST`].
+const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
+/// The longest such wait.
+const BACK_OFF_LONGEST: Duration = Duration::from_secs(30);
+/// How long after a doubtful end of the sending the mail is looked for.
+const DOUBTFUL_WAIT: Duration = Duration::from_secs(1);
+
+/// One round trip.
+pub(super) struct RoundTrip<'a, W> {
+    target: &'a Target,
+    options: &'a Options,
+    report: Report<'a, W>,
+    clients: TlsClients,
+    mail: TestMail,
+    verdict: Verdict,
+}
+
+/// The mail, and the account of it.
+struct TestMail {
+    token: Token,
+    /// When its transmission began.
+    transmitted: Instant,
+    ledger: Ledger,
+    seen: Option<Arrival>,
+}
+
+impl<'a, W: Write> RoundTrip<'a, W> {
+    pub(super) fn new(
+        target: &'a Target,
+        options: &'a Options,
+        terminal: &'a mut Terminal<W>,
+    ) -> Self {
+        let token = Token::random();
+        let rules = Rules::from(target);
+        // A wait that the user asks for is not cut short by the age of loss.
+        let lost_after = rules.lost_after.max(options.wait.unwrap_or_default() * 2);
+        let mut ledger = Ledger::new(Rules { lost_after, ..rules });
+        ledger.sending(token);
+        Self {
+            target,
+            options,
+            report: Report::new(terminal),
+            clients: TlsClients::default(),
+            mail: TestMail { token, transmitted: Instant::now(), ledger, seen: None },
+            verdict: Verdict::new(token),
+        }
+    }
+
+    /// The whole sequence; [`RoundTrip::conclude`] tells what it came to, also if this was dropped
+    /// before its end.
+    pub(super) async fn run(&mut self) {
+        let target = self.target;
+        let addresses = format!(": mail from {} to {}", target.from, target.to);
+        self.report.title(target.name.as_str(), &addresses);
+        let mailbox = self.check().await;
+        let smtp = self.send().await;
+        let farewell = async {
+            if let Some(smtp) = smtp {
+                smtp.quit().await;
+            }
+        };
+        tokio::join!(farewell, self.receive(mailbox));
+    }
+
+    /// Writes the verdict.
+    pub(super) fn conclude(mut self, was_interrupted: bool) -> Verdict {
+        self.verdict.was_interrupted = was_interrupted;
+        if let Some(arrival) = self.mail.seen {
+            self.verdict.arrival = arrival;
+        }
+        let is_good = self.verdict.is_good();
+        for sentence in self.verdict.sentences(self.target) {
+            self.report.verdict(is_good, &sentence);
+        }
+        if let Some(remark) = self.verdict.left_behind(self.target) {
+            self.report.remark(&remark);
+        }
+        self.verdict
+    }
+
+    /// The check of the mailbox; gives the mailbox if it passed.
+    async fn check(&mut self) -> Option<Mailbox<'a>> {
+        let side = &self.target.receive;
+        let heading = format!("{} {}", side.protocol.label(), address(&side.endpoint));
+        self.report.heading(Side::Receive, &heading);
+        let dialer = match self.dialer(&side.endpoint) {
+            Ok(dialer) => dialer,
+            Err(failure) => {
+                self.verdict.mailbox = Check::Failed(failure);
+                return None;
+            }
+        };
+        let wait = self.options.wait.unwrap_or(self.target.late_after);
+        let end = Instant::now() + self.target.interval + wait + side.endpoint.timeout * 2;
+        let mut mailbox = Mailbox::new(side, dialer, self.report.observer(Side::Receive), end);
+        let mut leave = |_: &Found| Judgement::Leave;
+        match self.report.follow(Side::Receive, mailbox.check(&mut leave)).await {
+            Ok(_) => {
+                self.verdict.mailbox = Check::Passed;
+                Some(mailbox)
+            }
+            Err(failure) => {
+                self.report.failed(mailbox.trace(), &failure);
+                self.verdict.mailbox = Check::Failed(failure);
+                None
+            }
+        }
+    }
+
+    /// Sends the mail on a fresh connection, which is given back if it is still good.
+    async fn send(&mut self) -> Option<Smtp> {
+        let side = &self.target.send;
+        self.report.heading(Side::Send, &format!("smtp {}", address(&side.endpoint)));
+        let dialer = match self.dialer(&side.endpoint) {
+            Ok(dialer) => dialer,
+            Err(failure) => {
+                self.verdict.sent = Sent::NotAccepted(failure);
+                return None;
+            }
+        };
+        let observer = self.report.observer(Side::Send);
+        let trace = Trace::with_observer(side.login.as_ref(), Some(observer));
+        self.mail.transmitted = Instant::now();
+        self.verdict.sent = Sent::Unfinished;
+        let handed_over = Box::pin(hand_over(
+            self.target,
+            self.mail.token,
+            self.options.host.as_deref(),
+            &dialer,
+            trace.clone(),
+        ));
+        let (smtp, outcome) = self.report.follow(Side::Send, handed_over).await;
+        let (token, transmitted) = (self.mail.token, self.mail.transmitted);
+        match outcome {
+            Ok(reply) => {
+                let reply = trace.words(reply.to_string().as_bytes());
+                self.mail.ledger.accepted(token, transmitted.into_std(), Moment::now());
+                self.verdict.sent = Sent::Accepted { took: transmitted.elapsed(), reply };
+            }
+            Err(error) => {
+                let is_doubtful = matches!(error, NotAccepted::Doubtful(_));
+                let failure = error.failure().clone();
+                self.report.failed(&trace, &failure);
+                self.mail.ledger.not_accepted(token, &failure, is_doubtful, Moment::now());
+                self.verdict.sent =
+                    if is_doubtful { Sent::Doubtful(failure) } else { Sent::NotAccepted(failure) };
+            }
+        }
+        smtp
+    }
+
+    /// Receives what was sent, if the mailbox can be read.
+    async fn receive(&mut self, mailbox: Option<Mailbox<'a>>) {
+        let Some(mut mailbox) = mailbox else { return };
+        match self.verdict.sent {
+            Sent::Accepted { .. } => {
+                let wait = self.options.wait.unwrap_or(self.target.late_after);
+                self.look_for_it(&mut mailbox, wait).await;
+            }
+            Sent::Doubtful(_) => self.look_for_it(&mut mailbox, DOUBTFUL_WAIT).await,
+            Sent::NotTried | Sent::Unfinished | Sent::NotAccepted(_) => {}
+        }
+        mailbox.close().await;
+    }
+
+    /// Looks until the mail is seen and removed, or `wait` is over.
+    async fn look_for_it(&mut self, mailbox: &mut Mailbox<'a>, wait: Duration) {
+        let accepted = Instant::now();
+        let deadline = accepted + wait;
+        self.verdict.arrival = Arrival::NotSeen(wait);
+        self.report.begin_waiting(wait);
+        let mut last_look = None;
+        let mut back_off = BACK_OFF_FIRST;
+        let mut not_before = accepted;
+        loop {
+            let wake = self.next_look(mailbox, last_look).max(not_before).min(deadline);
+            let is_last = wake >= deadline;
+            let began = wake.max(Instant::now());
+            self.report.count_look();
+            match self.look_at(mailbox, wake, is_last, last_look).await {
+                Ok(looked) if self.mail.seen.is_some() => {
+                    self.verdict.removal =
+                        looked.removal_failure.map_or(Removal::Done, Removal::Failed);
+                    break;
+                }
+                Ok(_) => {
+                    last_look = Some(began);
+                    self.verdict.look_failure = None;
+                    back_off = BACK_OFF_FIRST;
+                }
+                Err(failure) => {
+                    self.report.look_failed(&failure);
+                    self.verdict.look_failure = Some(failure);
+                    not_before = Instant::now() + back_off;
+                    back_off = (back_off * 2).min(BACK_OFF_LONGEST);
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        self.end_waiting(mailbox, wait);
+    }
+
+    fn end_waiting(&mut self, mailbox: &Mailbox<'_>, wait: Duration) {
+        self.report.end_waiting(&match self.mail.seen {
+            Some(Arrival::Seen { roundtrip, .. }) => format!("seen after {}", seconds(roundtrip)),
+            _ => format!("not seen within {}", seconds(wait)),
+        });
+        if let (Some(_), Removal::Unfinished, Some(failure)) =
+            (self.mail.seen, &self.verdict.removal, &self.verdict.look_failure)
+        {
+            self.verdict.removal = Removal::Failed(failure.clone());
+        } else if let Removal::Failed(failure) = &self.verdict.removal {
+            self.report.failed(mailbox.trace(), failure);
+        }
+    }
+
+    /// Waits until `wake`, or until the server tells of new mail, and looks.
+    async fn look_at(
+        &mut self,
+        mailbox: &mut Mailbox<'a>,
+        wake: Instant,
+        is_last: bool,
+        last_look: Option<Instant>,
+    ) -> Result<Looked, Failure> {
+        let told = self.report.follow(Side::Receive, mailbox.wait(wake)).await?;
+        let (target, mail) = (self.target, &mut self.mail);
+        let mut judge = |found: &Found| mail.judge(target, found, last_look);
+        self.report.follow(Side::Receive, Box::pin(mailbox.look(told, is_last, &mut judge))).await
+    }
+
+    fn next_look(&self, mailbox: &Mailbox<'_>, last_look: Option<Instant>) -> Instant {
+        let last = last_look.map(Instant::into_std);
+        let wanted = self.mail.ledger.next_look(mailbox.style(), last).map(Instant::from_std);
+        // Of a doubtful mail the ledger expects nothing.
+        let wanted = wanted.unwrap_or_else(|| Instant::now() + DOUBTFUL_WAIT);
+        last_look.map_or(wanted, |last| wanted.max(last + mailbox.least_gap()))
+    }
+
+    fn dialer(&mut self, endpoint: &Endpoint) -> Result<Dialer, Failure> {
+        Dialer::new(endpoint, &self.clients).map_err(|error| {
+            let trace = Trace::new(None);
+            trace.enter(Stage::Tls);
+            let message = format!("the files of tls_options cannot be used: {error}");
+            let failure = trace.failure(Fault::new(Reason::Tls, message));
+            self.report.failed(&trace, &failure);
+            failure
+        })
+    }
+}
+
+impl TestMail {
+    /// Ours is only the mail with our token.
+    fn judge(&mut self, target: &Target, found: &Found, last_look: Option<Instant>) -> Judgement {
+        let sender = |token| (token == self.token).then(|| target.from.clone());
+        let Some(token) = found.header.claim(sender) else { return Judgement::Leave };
+        let sighting = Sighting {
+            folder: found.folder,
+            shown_at: found.shown_at.into_std(),
+            previous_look: last_look.map(Instant::into_std),
+        };
+        let roundtrip = match self.ledger.seen(token, sighting, Moment::now()) {
+            ledger::Verdict::Received(roundtrip) => roundtrip,
+            _ => found.shown_at.saturating_duration_since(self.transmitted),
+        };
+        self.seen.get_or_insert(Arrival::Seen { roundtrip, folder: found.folder });
+        Judgement::Remove
+    }
+}
+
+/// Opens a connection and hands the mail over; the stages are in the trace. The connection is given
+/// back if it is still good.
+async fn hand_over(
+    target: &Target,
+    token: Token,
+    host: Option<&str>,
+    dialer: &Dialer,
+    trace: Trace,
+) -> (Option<Smtp>, Result<Reply, NotAccepted>) {
+    let end = Instant::now() + target.interval;
+    let name = target.send.ehlo.as_deref().or(host);
+    let login = target.send.login.as_ref();
+    let mut smtp = match Smtp::open(dialer, login, name, trace.clone(), end).await {
+        Ok(smtp) => smtp,
+        Err(failure) => return (None, Err(NotAccepted::Broken(failure))),
+    };
+    let host = host.unwrap_or("an unnamed host");
+    let outcome = match compose(target, token, Instance::random(), SystemTime::now(), host) {
+        Ok(content) => smtp.hand_over(&target.from, &target.to, &content).await,
+        Err(error) => {
+            trace.enter(Stage::Envelope);
+            let message = format!("cannot write the test mail: {error}");
+            Err(NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message))))
+        }
+    };
+    match outcome {
+        Ok(_) => trace.finish(),
+        Err(NotAccepted::Refused(_)) => {}
+        Err(NotAccepted::Broken(_) | NotAccepted::Doubtful(_)) => return (None, outcome),
+    }
+    (Some(smtp), outcome)
+}
+
+/// Host and port, an IPv6 address in brackets.
+fn address(endpoint: &Endpoint) -> String {
+    let Endpoint { host, port, .. } = endpoint;
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}

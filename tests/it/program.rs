@@ -1,0 +1,291 @@
+//! The program as its user runs it: flags, exit codes, signals.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use mailtrip_exporter::demo::server::faults::{CONNECT, Fault};
+use mailtrip_exporter::demo::server::{Options, Post, Protocol, Server};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// The most that anything here may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn program(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mailtrip_exporter"));
+    command.current_dir(folder).kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+async fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let output = program(folder).args(arguments).output();
+    timeout(LIMIT, output).await.expect("it ends").expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A folder with a configuration.
+fn folder(config: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mailtrip.yml"), config).unwrap();
+    folder
+}
+
+fn target(name: &str, smtp: u16, imap: u16) -> String {
+    format!(
+        "- name: {name}\n  host: 127.0.0.1\n  interval: 1s\n  from: a@demo.test\n  to: b@demo.test\n  \
+         send: {{port: {smtp}, tls: none}}\n  receive: {{protocol: imap, port: {imap}, tls: none, \
+         username: b, password: secret-of-b}}\n"
+    )
+}
+
+fn post() -> Post {
+    let post = Post::new();
+    post.add_account("b", "secret-of-b", &["b@demo.test"]);
+    post
+}
+
+/// A running exporter.
+struct Running {
+    child: Child,
+    address: String,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+impl Running {
+    async fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = program(folder)
+            .args(["--web.listen-address", "127.0.0.1:0"])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let line = log_line(&mut log, "message=listening").await;
+        let address = line.split("address=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+        Self { child, address, log }
+    }
+
+    async fn get(&self, path: &str) -> String {
+        get(&self.address, path).await
+    }
+
+    async fn until(&self, path: &str, holds: impl Fn(&str) -> bool) -> String {
+        until(&self.address, path, holds).await
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+async fn log_line(log: &mut Lines<BufReader<ChildStderr>>, part: &str) -> String {
+    let found = async {
+        loop {
+            let line = log.next_line().await.unwrap().unwrap_or_else(|| panic!("no {part:?}"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    };
+    timeout(LIMIT, found).await.unwrap_or_else(|_| panic!("no {part:?} in the log"))
+}
+
+async fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(LIMIT, stream.read_to_end(&mut answer)).await.expect("an answer").unwrap();
+    text(&answer)
+}
+
+/// Asks until the answer is as it should be.
+async fn until(address: &str, path: &str, holds: impl Fn(&str) -> bool) -> String {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let answer = get(address, path).await;
+        if holds(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "still:\n{answer}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn check_says_what_will_be_probed() {
+    let folder = folder(&format!("targets:\n{}", target("m", 2525, 1143)));
+    for arguments in [&["check"][..], &["--config.check"], &["check", "--config.file=mailtrip.yml"]]
+    {
+        let output = run(folder.path(), arguments).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let out = text(&output.stdout);
+        assert!(out.starts_with("m: every 1s one mail from a@demo.test to b@demo.test"), "{out}");
+        assert!(!out.contains("secret-of-b"), "{out}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_configuration_is_told_whole_and_nothing_starts() {
+    let folder = folder("targets:\n- name: m\n  intervall: 5m\n  from: nobody\n");
+    for arguments in [&["check"][..], &["--config.check"], &[], &["probe", "m"]] {
+        let output = run(folder.path(), arguments).await;
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let problems = text(&output.stderr);
+        for place in ["mailtrip.yml:3: targets[0].intervall:", "mailtrip.yml:4: targets[0].from:"] {
+            assert!(problems.contains(place), "no {place} in\n{problems}");
+        }
+        assert!(!folder.path().join("mailtrip-state").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_missing_file_and_an_unknown_flag_are_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["--config.file=none.yml"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("none.yml"), "{output:?}");
+    let output = run(folder.path(), &["--no.such.flag"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    let output = run(folder.path(), &["--version"]).await;
+    assert_eq!(text(&output.stdout), format!("mailtrip_exporter {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let folder = folder(&format!("targets:\n{}", target("m", 1, 1)));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(folder.path(), &["--web.listen-address", &address]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&address), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_state_directory_that_cannot_be_used_says_what_to_do() {
+    let folder = folder(&format!("state_dir: mailtrip.yml\ntargets:\n{}", target("m", 1, 1)));
+    let output = run(folder.path(), &["--web.listen-address=127.0.0.1:0"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("`state_dir`"), "{output:?}");
+}
+
+#[tokio::test]
+async fn it_measures_reloads_and_ends_in_order() {
+    let post = post();
+    let smtp = Server::start(Protocol::Smtp, &post, Options::new()).await.unwrap();
+    let imap =
+        Server::start(Protocol::Imap, &post, Options::new().clear_text_login()).await.unwrap();
+    let config = format!("targets:\n{}", target("m", smtp.port(), imap.port()));
+    let folder = folder(&config);
+    let mut running = Running::start(folder.path(), &[]).await;
+    let received = "mailtrip_probes_received_total{target=\"m\"} ";
+    running
+        .until("/metrics", |page| {
+            page.contains(received) && !page.contains(&format!("{received}0\n"))
+        })
+        .await;
+
+    let path = folder.path().join("mailtrip.yml");
+    std::fs::write(&path, format!("{config}{}", target("n", smtp.port(), imap.port()))).unwrap();
+    running.signal("-HUP");
+    let page = running.until("/metrics", |page| page.contains("{target=\"n\"}")).await;
+    assert!(!page.contains(&format!("{received}0\n")), "the account of m is kept");
+
+    std::fs::write(&path, "targets: [").unwrap();
+    running.signal("-HUP");
+    running
+        .until("/metrics", |page| page.contains("mailtrip_config_last_reload_successful 0.0"))
+        .await;
+    let line = log_line(&mut running.log, "was not reloaded").await;
+    assert!(line.contains("mailtrip.yml"), "{line}");
+
+    running.signal("-TERM");
+    let status = timeout(LIMIT, running.child.wait()).await.expect("it ends").unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn it_ends_soon_whatever_the_servers_do() {
+    let post = post();
+    let smtp = Server::start(Protocol::Smtp, &post, Options::new()).await.unwrap();
+    let imap =
+        Server::start(Protocol::Imap, &post, Options::new().clear_text_login()).await.unwrap();
+    for server in [&smtp, &imap] {
+        server.faults().on(CONNECT, Fault::Hang);
+    }
+    let text = target("m", smtp.port(), imap.port()).replace("interval: 1s", "interval: 1h");
+    let folder = folder(&format!("targets:\n{text}"));
+    let mut running = Running::start(folder.path(), &[]).await;
+    assert!(imap.wait_until(LIMIT, |stats| stats.connections > 0).await);
+    assert!(smtp.wait_until(LIMIT, |stats| stats.connections > 0).await, "sending does not wait");
+    assert!(
+        running.get("/metrics").await.contains("mailtrip_send_ability_percent{target=\"m\"} NaN")
+    );
+    running.signal("-INT");
+    // The servers' own deadlines are at 30 s.
+    let ended = timeout(LIMIT, running.child.wait()).await;
+    assert_eq!(ended.expect("it ends before any server answers").unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_probe_shows_each_stage_and_its_exit_code_is_the_verdict() {
+    let post = post();
+    let smtp = Server::start(Protocol::Smtp, &post, Options::new()).await.unwrap();
+    let imap =
+        Server::start(Protocol::Imap, &post, Options::new().clear_text_login()).await.unwrap();
+    let folder = folder(&format!("targets:\n{}", target("m", smtp.port(), imap.port())));
+    let output = run(folder.path(), &["probe", "m"]).await;
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{out}");
+    for word in ["greeting", "envelope", "data", "Verdict"] {
+        assert!(out.contains(word), "no {word} in\n{out}");
+    }
+    assert!(!out.contains('\x1b'), "no colour where nobody looks");
+    assert!(!folder.path().join("mailtrip-state").exists(), "it opens no store");
+    smtp.faults().on("RCPT", Fault::reply("550 5.1.1 no such user"));
+    let output = run(folder.path(), &["probe", "m"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("550 5.1.1 no such user"));
+}
+
+#[tokio::test]
+async fn the_demo_shows_live_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = program(folder.path())
+        .args(["demo", "--web.listen-address=127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    let address = printed_address(&mut out).await;
+    let alive = |page: &str| {
+        page.contains("mailtrip_send_ability_percent{target=\"good-imap\"} 100")
+            && page.contains("mailtrip_receive_ability_percent{target=\"good-pop3\"} 100")
+            && page.contains("mailtrip_receive_ability_percent{target=\"refuses-logins\"} 0")
+            && page.contains("mailtrip_send_ability_percent{target=\"standby\"} NaN")
+    };
+    until(&address, "/metrics", alive).await;
+    assert!(get(&address, "/").await.contains("good-imap"));
+}
+
+/// The address of the page, as the demo prints it.
+async fn printed_address(out: &mut Lines<BufReader<ChildStdout>>) -> String {
+    let found = async {
+        loop {
+            let line = out.next_line().await.unwrap().expect("an address");
+            if let Some((_, rest)) = line.split_once("http://") {
+                return rest.split('/').next().unwrap().to_owned();
+            }
+        }
+    };
+    timeout(LIMIT, found).await.expect("an address in time")
+}
