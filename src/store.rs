@@ -34,7 +34,7 @@ const LOCK_FILE: &str = "lock";
 /// How long a mail about to be sent waits for its record.
 const COMMIT: Duration = Duration::from_secs(1);
 /// How long the last records may take when the store is closed.
-const CLOSE: Duration = Duration::from_secs(3);
+const CLOSE: Duration = Duration::from_secs(1);
 /// How long a reader waits for its answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -160,7 +160,10 @@ impl Store {
 
     /// Waits until everything taken so far is committed, or the store has failed; a second at most.
     pub async fn committed(&self) {
-        self.committed_within(COMMIT).await;
+        if let Some(written) = self.shared.wait_for_commit() {
+            // Too late, or the writer gone: whoever waits goes on all the same.
+            let _ = timeout(COMMIT, written).await;
+        }
     }
 
     /// The accounts of these targets, with what is not written yet. The records of mails that ended
@@ -179,22 +182,9 @@ impl Store {
         self.ask(|answer| Question::Folders { mailbox, answer }).await
     }
 
-    /// Waits until everything taken so far is committed, or the store has failed, before the end of
-    /// the process: three seconds at most.
-    pub async fn flush(&self) {
-        self.committed_within(CLOSE).await;
-    }
-
     /// How often reading or writing has failed.
     pub fn errors(&self) -> u64 {
         self.shared.errors()
-    }
-
-    async fn committed_within(&self, longest: Duration) {
-        if let Some(written) = self.shared.wait_for_commit() {
-            // Too late, or the writer gone: the mail is sent all the same.
-            let _ = timeout(longest, written).await;
-        }
     }
 
     async fn ask<T: Default>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> T {
