@@ -3,6 +3,7 @@
 
 mod demo;
 mod demo_servers;
+mod durable;
 mod foreign_clients;
 mod http;
 mod lab;
