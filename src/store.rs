@@ -2,7 +2,7 @@
 //! folder has been read, and the id of this instance. All of it is in one SQLite file, and what was
 //! committed survives `kill -9`; a power loss may lose the last second.
 //!
-//! [`writer`] is the thread that writes, [`schema`] the file, [`rows`] what is in it. Nobody waits
+//! `writer` is the thread that writes, `schema` the file, `rows` what is in it. Nobody waits
 //! for the disk but a mail about to be sent, and that for a second at most. A store that fails is
 //! logged and counted while everything goes on from memory, and is tried again.
 
