@@ -25,6 +25,10 @@ pub use watch::Watch;
 const FIRST_CONTACT_HEADERS: usize = 500;
 /// The most left-overs of others that are remembered for a folder.
 const LEFT_OVERS: usize = 1000;
+/// How often a mail that does not go is removed again.
+const REMOVAL_TRIES: u32 = 3;
+/// What is wrong with it.
+const STILL_THERE: &str = "a mail that was removed in an earlier session is still there";
 /// How far a server's clock may be off when mails are sorted out by its date.
 const CLOCK_SLACK: Duration = Duration::from_secs(600);
 

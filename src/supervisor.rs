@@ -39,6 +39,8 @@ pub struct Supervisor {
     clients: TlsClients,
     /// Held for the whole of a change, so that two reloads do not mix.
     changing: tokio::sync::Mutex<()>,
+    /// Once it is cancelled nothing starts any more.
+    stopped: CancellationToken,
     state: Mutex<State>,
 }
 
@@ -74,6 +76,9 @@ pub enum ReloadError {
         /// What OpenSSL said.
         source: ErrorStack,
     },
+    /// The exporter is about to end.
+    #[error("the exporter is stopping")]
+    Stopped,
     /// The configuration was made in memory.
     #[error("there is no configuration file to read again")]
     NoFile,
@@ -147,6 +152,7 @@ impl Supervisor {
             started: now,
             clients: TlsClients::default(),
             changing: tokio::sync::Mutex::new(()),
+            stopped: CancellationToken::new(),
             state: Mutex::new(State {
                 config: Arc::new(empty),
                 reload: ReloadState { is_successful: true, last_success: now },
@@ -166,6 +172,9 @@ impl Supervisor {
     /// See [`ReloadError`]; then nothing has changed but [`ReloadState::is_successful`].
     pub async fn reload(&self) -> Result<(), ReloadError> {
         let _changing = self.changing.lock().await;
+        if self.stopped.is_cancelled() {
+            return Err(ReloadError::Stopped);
+        }
         let outcome = self.read_and_apply().await;
         let mut state = self.state();
         match &outcome {
@@ -229,6 +238,7 @@ impl Supervisor {
     /// Ends every loop and its sessions, within three seconds whatever the servers do, and has the
     /// rest written to the store, within another.
     pub async fn stop(&self) {
+        self.stopped.cancel();
         let _changing = self.changing.lock().await;
         let (targets, watches) = {
             let mut state = self.state();
@@ -265,11 +275,9 @@ impl Supervisor {
         let ended = self.take_changed(&config);
         end(ended).await;
         let stored = self.load_new(&config).await;
-        let mut state = self.state();
-        state.config = Arc::new(config);
-        self.arrange(&mut state, dialers, stored);
-        let config = Arc::clone(&state.config);
-        drop(state);
+        let config = Arc::new(config);
+        let ended = self.arrange(&config, dialers, stored);
+        end(ended).await;
         self.clients.keep_only(config.targets.values().flat_map(|target| options(target)));
         Ok(())
     }
@@ -306,15 +314,18 @@ impl Supervisor {
         ended
     }
 
-    /// Starts what is new, and tells each watch whom it works for.
+    /// Starts what is new, and tells each watch whom it works for; gives the watches that nobody
+    /// needs any more.
     fn arrange(
         &self,
-        state: &mut State,
+        config: &Arc<Config>,
         mut dialers: BTreeMap<TargetName, Dialer>,
         mut stored: BTreeMap<TargetName, StoredAccount>,
-    ) {
-        let config = Arc::clone(&state.config);
-        let slots = slots::arrange(&config, &state.slots);
+    ) -> Vec<Task> {
+        let mut state = self.state();
+        let state = &mut *state;
+        state.config = Arc::clone(config);
+        let slots = slots::arrange(config, &state.slots);
         let now = Instant::now();
         let news = config.targets.keys().filter(|name| !state.targets.contains_key(*name)).count();
         let mut starts = BTreeMap::new();
@@ -351,7 +362,7 @@ impl Supervisor {
             let id = target.receive.mailbox_id();
             members.entry(id).or_default().extend(member.cloned());
         }
-        self.set_watches(state, members);
+        let ended = self.set_watches(state, members);
         for (name, (target, account, member, first)) in starts {
             let Some(watch) = state.watches.get(&target.receive.mailbox_id()) else { continue };
             let Some(dialer) = dialers.remove(&name) else { continue };
@@ -371,6 +382,7 @@ impl Supervisor {
             state.targets.insert(name, Running { target, account, member, sender });
         }
         state.slots = slots;
+        ended
     }
 
     fn open_account(&self, target: &Target, stored: &StoredAccount) -> Account {
@@ -381,14 +393,15 @@ impl Supervisor {
         }
     }
 
-    fn set_watches(&self, state: &mut State, members: BTreeMap<MailboxId, Vec<Arc<Member>>>) {
-        state.watches.retain(|id, watch| {
-            let is_used = members.contains_key(id);
-            if !is_used {
-                watch.task.cancel.cancel();
-            }
-            is_used
-        });
+    fn set_watches(
+        &self,
+        state: &mut State,
+        members: BTreeMap<MailboxId, Vec<Arc<Member>>>,
+    ) -> Vec<Task> {
+        let (used, unused): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut state.watches)
+            .into_iter()
+            .partition(|(id, _)| members.contains_key(id));
+        state.watches = used;
         for (id, members) in members {
             let running = state.watches.entry(id.clone()).or_insert_with(|| {
                 let watch = Arc::new(Watch::new(id.clone()));
@@ -400,6 +413,7 @@ impl Supervisor {
                 error!(mailbox = %id, error = %problem, "the mailbox cannot be watched");
             }
         }
+        unused.into_values().map(|watch| watch.task).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -7,27 +7,29 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use base64::Engine as _;
-use base64::alphabet::IMAP_MUTF7;
-use base64::engine::{GeneralPurpose, general_purpose::NO_PAD};
-use base64::prelude::BASE64_STANDARD;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+pub use encode::encode_folder_name;
+use encode::{imap_date, quote};
 pub use parse::{Fetched, Listed};
 use parse::{Response, Status, Untagged};
 
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
-use crate::config::{Auth, Login, Secret, TlsMode};
+use crate::config::{Login, TlsMode};
 
+mod encode;
+mod login;
 mod parse;
 
 /// The longest line that is read; the answer to a SEARCH is one line.
 const LINE_BYTES: usize = 1 << 20;
+/// How much of a literal is kept; the rest of it is read and dropped.
+const LITERAL_BYTES: usize = 64 << 10;
 /// The longest literal that is read.
-const LITERAL_BYTES: usize = 256 << 10;
+const LONGEST_LITERAL_BYTES: usize = 64 << 20;
 /// The most that the answer to one command may hold.
 const ANSWER_BYTES: usize = 8 << 20;
 /// How long a farewell may take.
@@ -206,24 +208,25 @@ impl Imap {
         self.search(&format!("SINCE {}", imap_date(day))).await
     }
 
-    /// Takes mails out of the selected folder. Without UIDPLUS they are only marked as deleted if
-    /// somebody else's mail is marked as well: EXPUNGE would take that one too.
+    /// Takes mails out of the selected folder; `false` if they are only marked as deleted: without
+    /// UIDPLUS, where somebody else's mail is marked as well, EXPUNGE would take that one too.
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn remove(&mut self, uids: &[u32]) -> Result<(), Failure> {
+    pub async fn remove(&mut self, uids: &[u32]) -> Result<bool, Failure> {
         self.trace().enter(Stage::Remove);
         let set = uids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         self.command(&format!("UID STORE {set} +FLAGS.SILENT (\\Deleted)")).await?;
         if self.capabilities.contains("UIDPLUS") {
             self.command(&format!("UID EXPUNGE {set}")).await?;
-            return Ok(());
+            return Ok(true);
         }
         let deleted = self.search("DELETED").await?;
-        if deleted.iter().all(|uid| uids.contains(uid)) {
+        let are_ours = deleted.iter().all(|uid| uids.contains(uid));
+        if are_ours {
             self.command("EXPUNGE").await?;
         }
-        Ok(())
+        Ok(are_ours)
     }
 
     /// Waits in IDLE until the server tells of new mail (the time at which it did), or `until` has
@@ -339,85 +342,6 @@ impl Imap {
         Ok(imap)
     }
 
-    async fn log_in(&mut self, login: &Login) -> Result<(), Failure> {
-        let offers_plain = self.capabilities.contains("AUTH=PLAIN");
-        let offers_login = !self.capabilities.contains("LOGINDISABLED");
-        let use_plain = match login.auth {
-            Auth::Auto => offers_plain,
-            Auth::Plain => true,
-            Auth::Login => false,
-        };
-        if if use_plain { !offers_plain } else { !offers_login } {
-            let message = "the server offers no login that fits on this connection; if it wants \
-                           TLS first, set `tls: starttls` or `tls: implicit`";
-            return Err(self.wire.fail(Fault::new(Reason::Auth, message)));
-        }
-        let outcome =
-            if use_plain { self.authenticate_plain(login).await } else { self.login(login).await };
-        let answer = outcome.map_err(|failure| login_failure(failure, &login.username))?;
-        // A login may change what the server can do.
-        self.capabilities.clear();
-        self.take_capability_code(answer.code.as_deref());
-        for untagged in answer.untagged {
-            if let Untagged::Capability(words) = untagged {
-                self.capabilities = words.into_iter().collect();
-            }
-        }
-        if self.capabilities.is_empty() {
-            self.ask_capabilities().await?;
-        }
-        Ok(())
-    }
-
-    /// SASL PLAIN (RFC 4616), the response in the command where the server allows it.
-    async fn authenticate_plain(&mut self, login: &Login) -> Result<Answer, Failure> {
-        let response =
-            BASE64_STANDARD.encode(format!("\0{}\0{}", login.username, login.password.expose()));
-        let tag = self.next_tag();
-        if self.capabilities.contains("SASL-IR") {
-            let line = format!("{tag} AUTHENTICATE PLAIN {response}");
-            self.wire.send_secret(&line, &format!("{tag} AUTHENTICATE PLAIN <secret>")).await?;
-        } else {
-            self.wire.send(&format!("{tag} AUTHENTICATE PLAIN")).await?;
-        }
-        let mut answer = self.read_answer(&tag).await;
-        if let Err(Interrupted::Continuation) = answer {
-            self.wire.send_secret(&response, Secret::SHOWN).await?;
-            answer = self.read_answer(&tag).await;
-        }
-        answer.map_err(|interrupted| self.no_continuation(interrupted))
-    }
-
-    /// The LOGIN command; what cannot stand in quotes goes as a literal.
-    async fn login(&mut self, login: &Login) -> Result<Answer, Failure> {
-        let tag = self.next_tag();
-        let mut line = format!("{tag} LOGIN");
-        let mut shown = line.clone();
-        for (value, is_secret) in
-            [(login.username.as_str(), false), (login.password.expose(), true)]
-        {
-            let can_quote = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-            if can_quote {
-                line.push(' ');
-                line.push_str(&quote(value.as_bytes()));
-                shown.push_str(if is_secret { " <secret>" } else { " ..." });
-                continue;
-            }
-            line.push_str(&format!(" {{{}}}", value.len()));
-            shown.push_str(" {literal}");
-            self.wire.send_secret(&line, &shown).await?;
-            match self.read_answer(&tag).await {
-                Err(Interrupted::Continuation) => {}
-                Err(interrupted) => return Err(self.no_continuation(interrupted)),
-                Ok(_) => return Err(self.wire.fail_protocol(b"OK to half a LOGIN")),
-            }
-            line = value.to_owned();
-            shown = Secret::SHOWN.to_owned();
-        }
-        self.wire.send_secret(&line, &shown).await?;
-        self.read_answer(&tag).await.map_err(|interrupted| self.no_continuation(interrupted))
-    }
-
     async fn search(&mut self, what: &str) -> Result<Vec<u32>, Failure> {
         let answer = self.command(&format!("UID SEARCH {what}")).await?;
         let found = answer.untagged.into_iter().filter_map(|untagged| match untagged {
@@ -495,12 +419,15 @@ impl Imap {
         let mut response = Response::default();
         response.push_line(self.wire.read_line(LINE_BYTES.min(most)).await?);
         while let Some(size) = response.announced_literal() {
-            if size > LITERAL_BYTES || response.size() + size > most {
+            let kept = size.min(LITERAL_BYTES);
+            if size > LONGEST_LITERAL_BYTES || response.size() + kept > most {
                 let message =
                     format!("the server announces {size} bytes where a header was asked for");
                 return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
             }
-            response.push_literal(self.wire.read_exact(size).await?);
+            response.push_literal(self.wire.read_exact(kept).await?);
+            // Anybody can send a mail with such a header; it must not blind the watch.
+            self.wire.skip(size - kept).await?;
             response.push_line(self.wire.read_line_unseen(LINE_BYTES.min(most)).await?);
         }
         Ok(response)
@@ -570,99 +497,5 @@ enum Interrupted {
 impl From<Failure> for Interrupted {
     fn from(failure: Failure) -> Self {
         Interrupted::Failure(failure)
-    }
-}
-
-/// A refused login is a matter of the login, whatever the server calls it, unless it says that
-/// something else is wrong.
-fn login_failure(failure: Failure, username: &str) -> Failure {
-    match failure.reason {
-        Reason::Rejected | Reason::Auth => Failure {
-            reason: Reason::Auth,
-            message: format!("the login as {username} was refused: {}", failure.message),
-            ..failure
-        },
-        _ => failure,
-    }
-}
-
-/// A quoted string (RFC 3501 section 4.3).
-fn quote(value: &[u8]) -> String {
-    let text = String::from_utf8_lossy(value);
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// `23-Nov-2026` of the day in UTC, and one day before it: the server may be in another zone.
-fn imap_date(day: SystemTime) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let seconds = day.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let date = mail_parser::DateTime::from_timestamp(
-        i64::try_from(seconds.saturating_sub(86_400)).unwrap_or(i64::MAX),
-    );
-    let month = usize::from(date.month).saturating_sub(1);
-    format!("{}-{}-{}", date.day, MONTHS.get(month).unwrap_or(&"Jan"), date.year)
-}
-
-/// A folder name in modified UTF-7 (RFC 3501 section 5.1.3), as it goes over the wire.
-pub fn encode_folder_name(name: &str) -> Vec<u8> {
-    fn flush(pending: &mut Vec<u8>, encoded: &mut Vec<u8>) {
-        const ENGINE: GeneralPurpose = GeneralPurpose::new(&IMAP_MUTF7, NO_PAD);
-        if !pending.is_empty() {
-            encoded.push(b'&');
-            encoded.extend_from_slice(ENGINE.encode(&pending).as_bytes());
-            encoded.push(b'-');
-            pending.clear();
-        }
-    }
-    let mut encoded = Vec::with_capacity(name.len());
-    let mut pending: Vec<u8> = Vec::new();
-    for character in name.chars() {
-        match u8::try_from(character) {
-            Ok(byte @ b' '..=b'~') => {
-                flush(&mut pending, &mut encoded);
-                encoded.push(byte);
-                if byte == b'&' {
-                    encoded.push(b'-');
-                }
-            }
-            _ => {
-                let mut units = [0; 2];
-                pending.extend(
-                    character.encode_utf16(&mut units).iter().flat_map(|unit| unit.to_be_bytes()),
-                );
-            }
-        }
-    }
-    flush(&mut pending, &mut encoded);
-    encoded
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn folder_names_go_in_modified_utf_7() {
-        // The example of RFC 3501 section 5.1.3.
-        assert_eq!(
-            encode_folder_name("~peter/mail/台北/日本語"),
-            b"~peter/mail/&U,BTFw-/&ZeVnLIqe-"
-        );
-        assert_eq!(encode_folder_name("R&D"), b"R&-D");
-        assert_eq!(encode_folder_name("Entwürfe"), b"Entw&APw-rfe");
-    }
-
-    #[test]
-    fn quotes_are_escaped() {
-        assert_eq!(quote(br#"p"a\ss"#), r#""p\"a\\ss""#);
-    }
-
-    #[test]
-    fn a_search_begins_a_day_early_because_of_time_zones() {
-        let first_of_march = SystemTime::UNIX_EPOCH + Duration::from_secs(1_772_323_200);
-        assert_eq!(imap_date(first_of_march), "28-Feb-2026");
     }
 }

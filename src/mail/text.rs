@@ -3,18 +3,31 @@
 /// The most characters of one server line that are shown.
 pub const SHOWN_CHARS: usize = 500;
 
+/// How much of a server line is looked through for secrets: more than is shown, so that none is cut
+/// in two before it is found.
+const SEARCHED_CHARS: usize = 8 * SHOWN_CHARS;
+
 /// Turns bytes of a server into text that can stand on a terminal, in a log and on a page: invalid
 /// UTF-8 is replaced, control and bidirectional characters are escaped, the line end is dropped, and
 /// what is longer than [`SHOWN_CHARS`] characters is cut.
 pub fn shown(bytes: &[u8]) -> String {
+    cut(harmless(bytes))
+}
+
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(SHOWN_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// The whole line, or as much of it as can matter.
+fn harmless(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end_matches(['\r', '\n']);
     let mut out = String::with_capacity(text.len().min(SHOWN_CHARS));
-    for (index, character) in text.chars().enumerate() {
-        if index == SHOWN_CHARS {
-            out.push('…');
-            break;
-        }
+    for character in text.chars().take(SEARCHED_CHARS) {
         if is_unsafe(character) {
             out.extend(character.escape_unicode());
         } else {
@@ -54,11 +67,16 @@ impl Scrubber {
             BASE64_STANDARD.encode(&plain),
         ];
         // A line is shown escaped, so the password must be found in that form as well.
-        needles.push(shown(password.as_bytes()));
+        needles.push(harmless(password.as_bytes()));
         needles.retain(|needle| !needle.is_empty());
         needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
         needles.dedup();
         Self { needles }
+    }
+
+    /// What [`shown`] makes of the bytes, with every secret replaced before anything is cut.
+    pub fn show(&self, bytes: &[u8]) -> String {
+        cut(self.scrub(&harmless(bytes)))
     }
 
     /// The text with every secret replaced by `<secret>`.
@@ -114,6 +132,13 @@ mod tests {
                 assert!(!text.contains(form), "{text} still shows {form}");
             }
         }
+    }
+
+    #[test]
+    fn a_secret_is_found_before_the_line_is_cut() {
+        let scrubber = Scrubber::for_login("sam", "hunter2hunter2");
+        let line = format!("{}hunter2hunter2", "x".repeat(SHOWN_CHARS - 5));
+        assert!(!scrubber.show(line.as_bytes()).contains("hunt"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use super::text::{Scrubber, shown};
+use super::text::Scrubber;
 use super::{Failure, Fault, Stage};
 use crate::config::Login;
 use crate::net::tls::TlsFacts;
@@ -103,7 +103,7 @@ impl Trace {
     /// Notes what the client said; `line` must hold no secret.
     pub fn sent(&self, line: &str) {
         let mut record = self.record();
-        let line = record.scrubber.scrub(&shown(line.as_bytes()));
+        let line = record.scrubber.show(line.as_bytes());
         record.transcript.push(format!("> {line}"));
         record.tell(Event::Sent(line));
     }
@@ -111,7 +111,7 @@ impl Trace {
     /// Notes what the server said.
     pub fn received(&self, line: &[u8]) {
         let mut record = self.record();
-        let line = record.scrubber.scrub(&shown(line));
+        let line = record.scrubber.show(line);
         record.transcript.push(format!("< {line}"));
         record.tell(Event::Received(line));
     }
@@ -145,7 +145,7 @@ impl Trace {
 
     /// The text of a server made fit to stand in a message.
     pub fn words(&self, text: &[u8]) -> String {
-        self.record().scrubber.scrub(&shown(text))
+        self.record().scrubber.show(text)
     }
 
     /// The stages so far with their durations, the newest last; that under way is not among them.

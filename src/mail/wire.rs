@@ -241,6 +241,22 @@ impl Wire {
         Ok(bytes)
     }
 
+    /// Reads `count` bytes and drops them.
+    ///
+    /// # Errors
+    /// [`Reason::Timeout`], [`Reason::Closed`].
+    pub async fn skip(&mut self, mut count: usize) -> Result<(), Failure> {
+        while count > 0 {
+            if self.pending() == 0 {
+                self.fill().await?;
+            }
+            let step = count.min(self.pending());
+            self.consume(step);
+            count -= step;
+        }
+        Ok(())
+    }
+
     /// Waits until the server says something or `until` has come; `true` if it did. Cancelling it
     /// loses nothing.
     ///

@@ -6,12 +6,14 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS};
+use super::{
+    FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, STILL_THERE,
+};
 use crate::config::{Folder, Login};
 use crate::mail::imap::{Fetched, Imap, Listed, Selected, encode_folder_name};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
-use crate::mail::{Failure, Stage};
+use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::target::ledger::FoundIn;
 use crate::target::message::Header;
 
@@ -33,6 +35,10 @@ struct FolderMemory {
     next_uid: u32,
     /// Ours, not yet taken out.
     to_remove: BTreeSet<u32>,
+    /// Ours, marked as deleted; they wait until nobody else's mail is marked as well.
+    marked: BTreeSet<u32>,
+    /// Ours, taken out as the server says, and how often it said so.
+    removed: BTreeMap<u32, u32>,
     /// Probes that nobody waits for, and from when on they may be taken out.
     left_overs: Vec<(u32, SystemTime)>,
 }
@@ -166,12 +172,15 @@ impl Session {
                 self.select_and_look(index, memory, since, judge).await?;
             }
             let known = memory.folder(&name);
-            let uids: Vec<u32> = known.to_remove.iter().copied().collect();
-            self.imap.remove(&uids).await.map_err(|mut failure| {
+            let uids: Vec<u32> = known.to_remove.union(&known.marked).copied().collect();
+            let are_gone = self.imap.remove(&uids).await.map_err(|mut failure| {
                 failure.stage = Stage::Remove;
                 failure
             })?;
-            known.to_remove.retain(|uid| !uids.contains(uid));
+            if !known.settle(&uids, are_gone) {
+                let fault = Fault::new(Reason::Other, STILL_THERE);
+                return Err(self.imap.trace().failure(fault));
+            }
         }
         if self.selected != Some(0) {
             self.select_and_look(0, memory, since, judge).await?;
@@ -240,13 +249,19 @@ impl FolderMemory {
             if selected.exists > 0 { imap.search_since(since).await? } else { Vec::new() };
         uids.sort_unstable_by(|a, b| b.cmp(a));
         uids.truncate(FIRST_CONTACT_HEADERS);
+        if uids.is_empty() && selected.uid_next.is_none() && selected.exists > 0 {
+            // A server that does not tell its next UID: the newest mail tells it.
+            let fetched = imap.fetch("*").await?;
+            self.judge(fetched, 0, kind, shown_at, judge);
+        }
         let newest = uids.first().copied().unwrap_or(0);
         for batch in uids.chunks(BATCH) {
             let set = batch.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
             let fetched = imap.fetch(&set).await?;
             self.judge(fetched, 0, kind, shown_at, judge);
         }
-        self.next_uid = newest.saturating_add(1).max(selected.uid_next.unwrap_or(1));
+        let next_uid = newest.saturating_add(1).max(selected.uid_next.unwrap_or(1));
+        self.next_uid = self.next_uid.max(next_uid);
         Ok(())
     }
 
@@ -271,7 +286,13 @@ impl FolderMemory {
         judge: &mut Judge<'_>,
     ) {
         for mail in fetched {
-            let Some(uid) = mail.uid.filter(|uid| *uid >= from) else { continue };
+            let Some(uid) = mail.uid else { continue };
+            if self.removed.get(&uid).is_some_and(|tries| *tries < REMOVAL_TRIES) {
+                self.to_remove.insert(uid);
+            }
+            if uid < from || self.removed.contains_key(&uid) {
+                continue;
+            }
             self.next_uid = self.next_uid.max(uid.saturating_add(1));
             let Some(header) = mail.header else { continue };
             let found = Found {
@@ -290,6 +311,29 @@ impl FolderMemory {
                 Judgement::LeftOver(_) | Judgement::Leave => {}
             }
         }
+    }
+
+    /// The server has taken these out, or only marked them; `false` if it had said so before.
+    fn settle(&mut self, uids: &[u32], are_gone: bool) -> bool {
+        self.to_remove.clear();
+        if !are_gone {
+            self.marked.extend(uids);
+            while self.marked.len() > LEFT_OVERS {
+                self.marked.pop_first();
+            }
+            return true;
+        }
+        self.marked.clear();
+        let mut are_new = true;
+        for uid in uids {
+            let tries = self.removed.entry(*uid).or_default();
+            *tries += 1;
+            are_new &= *tries == 1;
+        }
+        while self.removed.len() > LEFT_OVERS {
+            self.removed.pop_first();
+        }
+        are_new
     }
 
     /// Left-overs whose time has passed are to be removed.

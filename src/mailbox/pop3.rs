@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::{CLOCK_SLACK, FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS, Looked};
+use super::{
+    CLOCK_SLACK, FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS, Looked, REMOVAL_TRIES,
+    STILL_THERE,
+};
 use crate::config::Login;
 use crate::mail::pop3::{Entry, Pop3};
 use crate::mail::trace::Trace;
@@ -14,8 +17,6 @@ use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::target::ledger::FoundIn;
 use crate::target::message::Header;
 
-/// How often a mail that does not go is marked for removal again.
-const REMOVAL_TRIES: u32 = 3;
 /// The first wait before a busy maildrop is tried again; it doubles.
 const BUSY_FIRST: Duration = Duration::from_millis(500);
 
@@ -87,9 +88,8 @@ impl Session {
         for entry in &self.entries {
             let Some(tries) = memory.to_remove.get_mut(&entry.id) else { continue };
             if *tries > 0 {
-                let message = "a mail that was removed in an earlier session is still there";
                 self.pop3.trace().enter(Stage::Remove);
-                let fault = Fault::new(Reason::Other, message);
+                let fault = Fault::new(Reason::Other, STILL_THERE);
                 looked.removal_failure = Some(self.pop3.trace().failure(fault));
             }
             *tries += 1;
@@ -117,6 +117,10 @@ impl Session {
         let mut read = 0;
         for entry in self.entries.iter().rev().take(FIRST_CONTACT_HEADERS) {
             let Some(since) = since else { break };
+            // Judged in a session that then broke: twice would be a duplicate.
+            if memory.to_remove.contains_key(&entry.id) {
+                continue;
+            }
             let date = memory.read(&mut self.pop3, entry, shown_at, judge).await?;
             read += 1;
             if date.is_some_and(|date| date + CLOCK_SLACK < since) {

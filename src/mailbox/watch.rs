@@ -203,11 +203,13 @@ impl Patrol {
             if next_look.is_none() && !members::sends_soon(&members, SOON) {
                 self.close_session().await;
             }
-            let wake = next_look.map_or(next_check, |look| look.min(next_check));
+            let check_due =
+                self.earliest_login(&settings).map_or(next_check, |at| at.max(next_check));
+            let wake = next_look.map_or(check_due, |look| look.min(check_due));
             match self.wait(wake, next_look.is_some()).await {
                 Ok(Waited::Interrupted) => {}
                 Ok(Waited::Told(told)) => self.look(&settings, &members, Some(told)).await,
-                Ok(Waited::Reached) if Instant::now() >= next_check => {
+                Ok(Waited::Reached) if Instant::now() >= check_due => {
                     self.check(&settings, &members, next_check).await;
                 }
                 Ok(Waited::Reached) => self.look(&settings, &members, None).await,
@@ -222,13 +224,20 @@ impl Patrol {
         let last_look = self.last_look.map(Instant::into_std);
         let wanted =
             members.iter().filter_map(|member| member.account.next_look(style, last_look)).min()?;
-        let gap = match style {
-            LookStyle::Command => settings.min_look_interval,
-            LookStyle::Session => settings.min_look_interval.max(self.pop3.login_delay),
+        let distant = match style {
+            LookStyle::Command => self.last_look.map(|last| last + settings.min_look_interval),
+            LookStyle::Session => self.earliest_login(settings),
         };
-        let allowed = self.last_look.map(|last| last + gap).max(self.not_before);
+        let allowed = distant.max(self.not_before);
         let wanted = Instant::from_std(wanted);
         Some(allowed.map_or(wanted, |allowed| wanted.max(allowed)))
+    }
+
+    /// POP3: no login before this time, that of a check included; the server or the configuration
+    /// asks for a distance.
+    fn earliest_login(&self, settings: &Settings) -> Option<Instant> {
+        let gap = settings.min_look_interval.max(self.pop3.login_delay);
+        self.last_look.filter(|_| settings.style() == LookStyle::Session).map(|last| last + gap)
     }
 
     /// Waits until `wake`, in IDLE where the wait is long and the server able.

@@ -631,6 +631,19 @@ impl Ledger {
     /// Marks what has become late, ends what has become lost, forgets what ended long ago. Needs no
     /// timer: it runs before every event and every snapshot.
     fn expire(&mut self, now: Moment) {
+        // What nobody can look for is not late: it leaves with the outage, or is seen after it.
+        if !self.send.is_not_applicable() && !self.receive.is_not_applicable() {
+            self.expire_outstanding(now);
+        }
+        let age = |since: Instant| now.instant.saturating_duration_since(since);
+        while let Some(oldest) = self.ended.front()
+            && age(oldest.at) >= self.rules.lost_after
+        {
+            self.forget_oldest();
+        }
+    }
+
+    fn expire_outstanding(&mut self, now: Moment) {
         let age = |since: Instant| now.instant.saturating_duration_since(since);
         for mail in &mut self.outstanding {
             if age(mail.accepted.instant) < self.rules.late_after {
@@ -646,11 +659,6 @@ impl Ledger {
             && age(oldest.accepted.instant) >= self.rules.lost_after
         {
             self.lose_oldest(now);
-        }
-        while let Some(oldest) = self.ended.front()
-            && age(oldest.at) >= self.rules.lost_after
-        {
-            self.forget_oldest();
         }
     }
 

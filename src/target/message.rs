@@ -188,7 +188,8 @@ fn percent_encode(text: &str) -> String {
 /// What the header of a mail in the mailbox says about whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Header {
-    /// What an `X-Mailtrip` header says; `None` if there is none, or it makes no sense.
+    /// What an `X-Mailtrip` header says; `None` if there is none, it makes no sense, or the mail
+    /// only answers one that had it.
     pub mark: Option<Mark>,
     has_mark_header: bool,
     message_id_token: Option<Token>,
@@ -215,9 +216,11 @@ impl Header {
         let is_present = |name| raw(name).is_some_and(|value| !value.is_empty());
         let answers_by_itself = raw("Auto-Submitted")
             .is_some_and(|value| value.to_ascii_lowercase().starts_with("auto-replied"));
+        let is_answer =
+            is_report || answers_by_itself || is_present("In-Reply-To") || is_present("References");
         Self {
             has_mark_header: mark.is_some(),
-            mark: mark.as_deref().and_then(Mark::parse),
+            mark: mark.as_deref().and_then(Mark::parse).filter(|_| !is_answer),
             message_id_token: message.message_id().and_then(|id| {
                 id.split_once(".mailtrip@").and_then(|(token, _)| token.parse().ok())
             }),
@@ -227,10 +230,7 @@ impl Header {
                 .and_then(|from| from.first())
                 .and_then(|from| from.address())
                 .map(str::to_ascii_lowercase),
-            is_answer: is_report
-                || answers_by_itself
-                || is_present("In-Reply-To")
-                || is_present("References"),
+            is_answer,
             received: newest_received(&message),
         }
     }

@@ -1,13 +1,21 @@
 //! The integration tests: one binary, one module a subject.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod lab;
+mod support;
+
 mod demo;
 mod demo_servers;
 mod durable;
+mod faults;
 mod foreign_clients;
 mod http;
-mod lab;
 mod lab_self_test;
+mod mailbox;
+mod passive;
 mod probe;
 mod program;
 mod real_servers;
+mod reload;
+mod round_trip;
+mod tls;

@@ -317,6 +317,24 @@ fn mails_outstanding_when_a_passive_node_goes_down_leave_uncounted() {
 }
 
 #[test]
+fn a_mail_that_nobody_can_look_for_is_neither_late_nor_lost() {
+    let mut bench = Bench::new(PASSIVE);
+    bench.check(Some(down()));
+    bench.send();
+    bench.wait(601);
+    let totals = bench.snapshot().totals;
+    assert_eq!((totals.late, totals.lost), (0, 0));
+    bench.check(Some(down()));
+    let totals = bench.snapshot().totals;
+    assert_eq!((totals.late, totals.lost, totals.left), (0, 0, 1));
+    // Once the mailbox answers, a mail that is not in it is late.
+    bench.send();
+    bench.wait(60);
+    bench.check(None);
+    assert_eq!(bench.snapshot().totals.late, 1);
+}
+
+#[test]
 fn a_passive_target_that_answers_is_measured_like_any_other() {
     let mut bench = Bench::new(PASSIVE);
     bench.fail(down(), false);

@@ -1,0 +1,248 @@
+//! TLS as required: what is refused, what it is called, and that no credential is ever sent before
+//! the server has proved who it is.
+
+use mailtrip_exporter::config::TlsMode;
+use mailtrip_exporter::demo::server::faults::Fault;
+use mailtrip_exporter::demo::server::{Certificate, Options, Protocol, Server, ServerTls};
+use mailtrip_exporter::mail::{Failure, Reason, Side, Stage};
+use openssl::ssl::SslVersion;
+
+use crate::support::{Exporter, PASSWORD, TargetText, Trust, World, all, protected, quoted};
+
+/// The server under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Half {
+    Smtp,
+    Imap,
+    Pop3,
+}
+
+const HALVES: [Half; 3] = [Half::Smtp, Half::Imap, Half::Pop3];
+const MODES: [TlsMode; 2] = [TlsMode::StartTls, TlsMode::Implicit];
+
+impl Half {
+    fn side(self) -> Side {
+        if self == Half::Smtp { Side::Send } else { Side::Receive }
+    }
+
+    fn key(self, key: &str) -> String {
+        format!("{}.{key}", self.side())
+    }
+
+    fn server(self, world: &World) -> &Server {
+        if self == Half::Smtp { &world.smtp } else { &world.mailbox }
+    }
+
+    /// A world whose one server is set up so, and a target that logs in to it with this protection.
+    async fn world(self, options: Options, tls: TlsMode, trust: &Trust) -> (World, TargetText) {
+        let mailbox = if self == Half::Pop3 { Protocol::Pop3 } else { Protocol::Imap };
+        let (send, receive) = match self.side() {
+            Side::Send => (options, Options::new()),
+            Side::Receive => (Options::new(), options),
+        };
+        let world = World::with(mailbox, send, receive).await;
+        let target = world.target("a").sender_logs_in().protect(self.side().label(), tls, trust);
+        (world, target)
+    }
+
+    /// The failure of the first attempt.
+    async fn failure(self, target: TargetText) -> Failure {
+        let snapshot = Exporter::start(&[target]).await.measured("a").await;
+        let state = if self == Half::Smtp { &snapshot.send } else { &snapshot.receive };
+        assert_eq!(state.by_reason.iter().sum::<u64>(), 1, "{snapshot:#?}");
+        assert_eq!(state.up, Some(true));
+        state.last_failure.clone().unwrap().1
+    }
+
+    /// Whether a mail goes round.
+    async fn goes_round(self, target: TargetText) -> Exporter {
+        let exporter = Exporter::start(&[target]).await;
+        exporter.received("a", 1).await;
+        exporter
+    }
+}
+
+/// The client has sent nothing that depends on the password, and not even tried to log in.
+fn assert_no_credential_was_sent(server: &Server) {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    assert!(!server.sessions().is_empty());
+    for session in server.sessions() {
+        let said = String::from_utf8_lossy(&session.received).to_ascii_uppercase();
+        for word in ["AUTH", "LOGIN", "PASS", "USER"] {
+            assert!(!said.contains(word), "{said}");
+        }
+        assert!(!session.received_contains(PASSWORD.as_bytes()));
+        assert!(!session.received_contains(BASE64_STANDARD.encode(PASSWORD).as_bytes()));
+    }
+    let stats = server.stats();
+    assert_eq!((stats.logins, stats.logins_refused), (0, 0));
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_hold_is_refused_before_any_credential() {
+    let certificates = [
+        (Certificate::Expired, Reason::CertificateExpired),
+        (Certificate::NotYetValid, Reason::CertificateExpired),
+        (Certificate::SelfSigned, Reason::CertificateUntrusted),
+        (Certificate::WrongName, Reason::CertificateName),
+    ];
+    let mut cases = Vec::new();
+    for half in HALVES {
+        for tls in MODES {
+            for (certificate, reason) in certificates {
+                let case = async move {
+                    let trust = Trust::new();
+                    let options = protected(tls, &trust, certificate);
+                    let (world, target) = half.world(options, tls, &trust).await;
+                    let failure = half.failure(target).await;
+                    assert_eq!((failure.stage, failure.reason), (Stage::Tls, reason), "{failure}");
+                    assert!(!failure.down);
+                    assert_no_credential_was_sent(half.server(&world));
+                };
+                cases.push((format!("{half:?} {tls:?} {certificate:?}"), case));
+            }
+        }
+    }
+    all(cases).await;
+}
+
+#[tokio::test]
+async fn an_authority_that_nobody_named_is_not_trusted() {
+    for half in HALVES {
+        let trust = Trust::new();
+        let options = protected(TlsMode::StartTls, &trust, Certificate::Good);
+        let (world, target) = half.world(options, TlsMode::StartTls, &Trust::new()).await;
+        let other = Trust::new();
+        let failure = half.failure(target.set(&half.key("tls_options"), &other.options())).await;
+        assert_eq!(failure.reason, Reason::CertificateUntrusted, "{failure}");
+        assert_no_credential_was_sent(half.server(&world));
+    }
+}
+
+#[tokio::test]
+async fn starttls_that_is_not_offered_fails_and_names_the_ways_out() {
+    for half in HALVES {
+        // The server would take the login in the clear; the client must not give it.
+        let (world, target) =
+            half.world(Options::new().clear_text_login(), TlsMode::StartTls, &Trust::new()).await;
+        let target = target.set(&half.key("tls_options"), "{insecure_skip_verify: true}");
+        let failure = half.failure(target).await;
+        assert_eq!((failure.stage, failure.reason), (Stage::Tls, Reason::Tls), "{failure}");
+        assert!(failure.message.contains("`tls: none`"), "{failure}");
+        assert!(failure.message.contains("`tls: implicit`"), "{failure}");
+        assert_no_credential_was_sent(half.server(&world));
+    }
+}
+
+#[tokio::test]
+async fn plaintext_injected_behind_starttls_is_refused() {
+    let points = [
+        (Half::Smtp, "STARTTLS", "250-injected\r\n250 AUTH PLAIN"),
+        (Half::Imap, "STARTTLS", "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\nM2 OK injected"),
+        (Half::Pop3, "STLS", "+OK injected\r\n."),
+    ];
+    for (half, point, injected) in points {
+        let trust = Trust::new();
+        let options = protected(TlsMode::StartTls, &trust, Certificate::Good);
+        let (world, target) = half.world(options, TlsMode::StartTls, &trust).await;
+        half.server(&world).faults().on(point, Fault::Append(injected.to_owned()));
+        let failure = half.failure(target).await;
+        assert_eq!((failure.stage, failure.reason), (Stage::Tls, Reason::Protocol), "{failure}");
+        assert_no_credential_was_sent(half.server(&world));
+        assert_eq!(half.server(&world).stats().tls_handshakes, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_was_offered_before_tls_is_forgotten() {
+    // A login offered in the clear only: behind TLS the server has none, so none is tried.
+    let trust = Trust::new();
+    let options = protected(TlsMode::StartTls, &trust, Certificate::Good).clear_text_login();
+    let (world, target) = Half::Smtp.world(options, TlsMode::StartTls, &trust).await;
+    world.smtp.faults().once("EHLO", Fault::None);
+    world.smtp.faults().once("EHLO", Fault::reply("250 nothing offered here"));
+    let failure = Half::Smtp.failure(target).await;
+    assert_eq!((failure.stage, failure.reason), (Stage::Auth, Reason::Auth), "{failure}");
+    assert_no_credential_was_sent(&world.smtp);
+}
+
+#[tokio::test]
+async fn credentials_go_under_tls_only() {
+    for half in HALVES {
+        let trust = Trust::new();
+        let options = protected(TlsMode::StartTls, &trust, Certificate::Good).clear_text_login();
+        let (world, target) = half.world(options, TlsMode::StartTls, &trust).await;
+        let exporter = half.goes_round(target).await;
+        let session = half.server(&world).sessions().remove(0);
+        let clear = String::from_utf8_lossy(session.in_the_clear()).to_ascii_uppercase();
+        assert!(clear.ends_with("STARTTLS\r\n") || clear.ends_with("STLS\r\n"), "{clear}");
+        assert!(!clear.contains("AUTH") && !clear.contains("PASS"), "{clear}");
+        let snapshot = exporter.snapshot("a");
+        let facts = if half == Half::Smtp { snapshot.send.tls } else { snapshot.receive.tls };
+        let facts = facts.unwrap();
+        assert_eq!(facts.version, "TLSv1.3");
+        assert!(facts.chain_not_after < facts.leaf_not_after, "the issuer ends first: {facts:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_policy_can_be_widened_where_the_configuration_says_so() {
+    let old = |trust: &Trust| -> ServerTls {
+        trust.authority.server_up_to(Certificate::Good, SslVersion::TLS1_1).unwrap()
+    };
+    for half in HALVES {
+        let trust = Trust::new();
+        let options = Options::new().starttls(&old(&trust));
+        let (world, target) = half.world(options, TlsMode::StartTls, &trust).await;
+        let failure = half.failure(target.clone()).await;
+        assert_eq!((failure.stage, failure.reason), (Stage::Tls, Reason::Tls), "{failure}");
+        assert_no_credential_was_sent(half.server(&world));
+        let widened = trust.options().replace('}', ", min_version: '1.0'}");
+        half.goes_round(target.set(&half.key("tls_options"), &widened)).await;
+
+        let options = protected(TlsMode::Implicit, &trust, Certificate::SelfSigned);
+        let (_world, target) = half.world(options, TlsMode::Implicit, &trust).await;
+        let any = "{insecure_skip_verify: true}";
+        half.goes_round(target.set(&half.key("tls_options"), any)).await;
+
+        let options = protected(TlsMode::StartTls, &trust, Certificate::WrongName);
+        let (world, target) = half.world(options, TlsMode::StartTls, &trust).await;
+        let named = trust.options().replace('}', ", server_name: elsewhere.example}");
+        half.goes_round(target.set(&half.key("tls_options"), &named)).await;
+        let session = half.server(&world).sessions().remove(0);
+        let name = session.tls.and_then(|tls| tls.server_name);
+        assert_eq!(name.as_deref(), Some("elsewhere.example"));
+    }
+}
+
+#[tokio::test]
+async fn a_server_may_ask_for_a_certificate_of_the_client() {
+    for half in HALVES {
+        for tls in MODES {
+            let trust = Trust::new();
+            let server =
+                trust.authority.server_asking_for_client_certificate(Certificate::Good).unwrap();
+            let options = match tls {
+                TlsMode::Implicit => Options::new().implicit_tls(&server),
+                _ => Options::new().starttls(&server),
+            };
+            let (world, target) = half.world(options, tls, &trust).await;
+            let failure = half.failure(target.clone()).await;
+            assert_eq!(failure.reason, Reason::Tls, "{half:?} {tls:?}: {failure}");
+            assert_no_credential_was_sent(half.server(&world));
+
+            let folder = tempfile::tempdir().unwrap();
+            let own = trust.authority.client("monitor").unwrap();
+            let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+            std::fs::write(&cert, own.certificate).unwrap();
+            std::fs::write(&key, own.key).unwrap();
+            let identity = format!(
+                ", cert_file: {}, key_file: {}}}",
+                quoted(&cert.to_string_lossy()),
+                quoted(&key.to_string_lossy())
+            );
+            let options = trust.options().replace('}', &identity);
+            half.goes_round(target.set(&half.key("tls_options"), &options)).await;
+        }
+    }
+}
