@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use openssl::error::ErrorStack;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -20,13 +19,13 @@ use crate::target::account::Account;
 use crate::target::ledger::{Rules, Snapshot, StoredAccount};
 use crate::target::send::{Origin, Sender};
 use slots::{SlotKey, Slots};
+use task::{Task, end};
 
 mod slots;
+mod task;
 
 /// The first probes are spread over this time, or over a period if that is shorter.
 const SPREAD: Duration = Duration::from_secs(30);
-/// How long the loops may take to end their sessions.
-const FAREWELL: Duration = Duration::from_secs(3);
 
 /// The exporter at work.
 pub struct Supervisor {
@@ -102,12 +101,6 @@ struct Running {
 struct RunningWatch {
     watch: Arc<Watch>,
     task: Task,
-}
-
-/// A loop and the way to end it.
-struct Task {
-    cancel: CancellationToken,
-    handle: JoinHandle<()>,
 }
 
 impl Supervisor {
@@ -419,31 +412,6 @@ impl Supervisor {
     fn state(&self) -> MutexGuard<'_, State> {
         // Between two changes the state is whole; a panic inside one would be a bug seen at once.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Task {
-    fn spawn<F>(run: impl FnOnce(CancellationToken) -> F) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let cancel = CancellationToken::new();
-        let handle = tokio::spawn(run(cancel.clone()));
-        Self { cancel, handle }
-    }
-}
-
-/// Cancels all, waits for all together, and forces what does not end.
-async fn end(tasks: Vec<Task>) {
-    for task in &tasks {
-        task.cancel.cancel();
-    }
-    let deadline = Instant::now() + FAREWELL;
-    for mut task in tasks {
-        let rest = deadline.saturating_duration_since(Instant::now());
-        if timeout(rest, &mut task.handle).await.is_err() {
-            task.handle.abort();
-        }
     }
 }
 
