@@ -82,12 +82,13 @@ async fn export(cli: &Cli) -> Result<ExitCode, Fatal> {
     for address in cli.web.listen_addresses() {
         listeners.extend(http::bind(&address.to_string()).await?);
     }
-    let store = Store::open(&config.state_dir)?;
+    let store = Arc::new(Store::open(&config.state_dir)?);
     for warning in config.warnings() {
         warn!("{warning}");
     }
     let origin = Origin { instance: store.instance, host: net::host::full_name().await };
-    let supervisor = Supervisor::start(config, Some(cli.config_file.clone()), origin).await?;
+    let config_file = Some(cli.config_file.clone());
+    let supervisor = Supervisor::start_with_store(config, config_file, origin, store).await?;
     serve_until_stopped(cli, web, listeners, supervisor, signals).await
 }
 
@@ -98,13 +99,13 @@ async fn show_demo(cli: &Cli) -> Result<ExitCode, Fatal> {
     let listeners = demo::bind(&cli.web.given_listen_addresses).await?;
     let demo = Demo::start().await?;
     let config = demo.config();
-    let store = Store::open(&config.state_dir)?;
+    let store = Arc::new(Store::open(&config.state_dir)?);
     let origin = Origin { instance: store.instance, host: net::host::full_name().await };
     let config_file = Some(demo.config_file().to_owned());
     if let Some(listener) = listeners.first() {
         println!("{}", demo.introduction(listener.local_addr()?, &cli.web.telemetry_path));
     }
-    let supervisor = Supervisor::start(config, config_file, origin).await?;
+    let supervisor = Supervisor::start_with_store(config, config_file, origin, store).await?;
     serve_until_stopped(cli, web, listeners, supervisor, signals).await
 }
 

@@ -25,12 +25,17 @@ use crate::target::ledger::{Histogram, Reading, SideState, Snapshot, Totals};
 pub struct ExporterFacts {
     reload: ReloadState,
     started: SystemTime,
+    store_errors: u64,
 }
 
 impl ExporterFacts {
     /// The facts of a running exporter, now.
     pub fn of(supervisor: &Supervisor) -> Self {
-        Self { reload: supervisor.reload_state(), started: supervisor.started() }
+        Self {
+            reload: supervisor.reload_state(),
+            started: supervisor.started(),
+            store_errors: supervisor.store_errors(),
+        }
     }
 }
 
@@ -399,6 +404,13 @@ impl Page {
         for (name, help, value) in plain {
             Family::gauge(encoder, name, help)?.single(value)?;
         }
+        let family = Family::counter(
+            encoder,
+            "mailtrip_store_errors_total",
+            "How often the state directory could not be written or read; meanwhile all goes on from \
+             memory",
+        )?;
+        ConstCounter::new(self.exporter.store_errors).encode(family.0)?;
         encode_process(encoder)
     }
 

@@ -1,14 +1,42 @@
-//! What outlives the process: the state directory and the id of this instance.
+//! What outlives the process: the accounts of the targets, their mails under way, how far each
+//! folder has been read, and the id of this instance. All of it is in one SQLite file, and what was
+//! committed survives `kill -9`; a power loss may lose the last second.
+//!
+//! `writer` is the thread that writes, `schema` the file, `rows` what is in it. Nobody waits
+//! for the disk but a mail about to be sent, and that for a second at most. A store that fails is
+//! logged and counted while everything goes on from memory, and is tried again.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
-use crate::target::message::{Instance, Token};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-/// The file in the state directory that holds the id.
-const INSTANCE_FILE: &str = "instance";
+use crate::config::{MailboxId, TargetName};
+use crate::target::ledger::{Changes, StoredAccount};
+use crate::target::message::Instance;
+use writer::{Question, Shared, Writer};
+
+mod rows;
+mod schema;
+mod writer;
+
+/// The database in the state directory.
+const DATABASE_FILE: &str = "mailtrip.db";
+/// The file that tells a second process that the directory is in use.
+const LOCK_FILE: &str = "lock";
+/// How long a mail about to be sent waits for its record.
+const COMMIT: Duration = Duration::from_secs(1);
+/// How long the last records may take when the store is closed.
+const CLOSE: Duration = Duration::from_secs(1);
+/// How long a reader waits for its answer.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// The state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -23,83 +51,189 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
-    /// The id is not one.
+    /// The file `instance` of an earlier version does not hold its id.
     #[error("{path} does not hold an instance id (32 hex digits); remove the file to begin a new instance", path = path.display())]
-    Damaged {
+    NoInstance {
         /// The file.
         path: PathBuf,
     },
+    /// Another process works in the directory.
+    #[error("the state directory {directory} is in use by another mailtrip_exporter{process}; stop that one, or give this one its own `state_dir`", directory = directory.display(), process = process.map_or_else(String::new, |id| format!(" (process {id})")))]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+        /// The other process, if it could be learned.
+        process: Option<u32>,
+    },
+    /// The database could not be used, for a reason that may pass.
+    #[error("cannot use {path}: {source}; see that the disk has room, that this user may write the file and its folder, and that no other program holds it", path = path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The file is not the database that it should be.
+    #[error("{path} is damaged ({detail}); move it away, with `-wal` and `-shm` beside it, to begin a new account, or put a good copy in its place", path = path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A newer program has made the database.
+    #[error("{path} was written by a newer version of mailtrip_exporter (schema {version}, this one knows up to {known}); run that version, or move the file away to begin a new account", path = path.display(), known = schema::VERSION)]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// The version of its tables.
+        version: i64,
+    },
 }
 
-/// The state directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How far a folder has been read, and what is left to do in it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FolderRecord {
+    /// IMAP: another UIDVALIDITY voids the rest (RFC 3501 section 2.3.1.1). POP3: 0.
+    pub uid_validity: u32,
+    /// IMAP: the first UID that was not looked at; 0 before the first contact.
+    pub next_uid: u32,
+    /// By how many seconds the server's clock is ahead of ours, where it was learned.
+    pub clock_offset_seconds: Option<f64>,
+    /// Ours, not yet taken out: UIDs, or UIDL ids (RFC 1939 section 7: printable, without spaces).
+    /// What is not a single word is not kept.
+    pub to_remove: Vec<String>,
+    /// Probes that nobody here waits for, and from when on they may be taken out (to the second).
+    pub left_overs: Vec<(String, SystemTime)>,
+}
+
+/// (mailbox, folder).
+type FolderKey = (String, String);
+
+/// The store. It is closed when it is dropped, after what it was given has been written.
+#[derive(Debug)]
 pub struct Store {
     /// The random id of this directory, made with it and kept in it.
     pub instance: Instance,
+    shared: Arc<Shared>,
+    /// Locked as long as it is open.
+    _lock: File,
 }
 
 impl Store {
-    /// Opens the state directory, and makes it (mode 0700) if it is missing.
+    /// Opens the state directory, and makes it (mode 0700) if it is missing. Blocks, for a check of
+    /// the whole database.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let failed = |action, path: &Path| {
-            let path = path.to_owned();
-            move |source| StoreError::Io { action, path, source }
-        };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(failed("make the state directory", directory))?;
-        let path = directory.join(INSTANCE_FILE);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(mut file) => {
-                let instance = Token::random();
-                writeln!(file, "{instance}")
-                    .and_then(|()| file.sync_all())
-                    .map_err(failed("write", &path))?;
-                Ok(Self { instance })
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let mut text = String::new();
-                File::open(&path)
-                    .and_then(|file| file.take(1024).read_to_string(&mut text))
-                    .map_err(failed("read", &path))?;
-                let instance = text.trim().parse().map_err(|_| StoreError::Damaged { path })?;
-                Ok(Self { instance })
-            }
-            Err(error) => Err(failed("make", &path)(error)),
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|source| {
+            let action = "make the state directory";
+            StoreError::Io { action, path: directory.to_owned(), source }
+        })?;
+        let lock = lock(directory)?;
+        let path = directory.join(DATABASE_FILE);
+        let (connection, instance) = schema::open(directory, &path)?;
+        let shared = Arc::new(Shared::default());
+        let writer = Writer::new(connection, path, Arc::clone(&shared));
+        thread::Builder::new().name("store".into()).spawn(move || writer.run()).map_err(
+            |source| StoreError::Io {
+                action: "start the thread that writes to",
+                path: directory.to_owned(),
+                source,
+            },
+        )?;
+        Ok(Self { instance, shared, _lock: lock })
+    }
+
+    /// Takes what has changed of a target, to be written soon. All changes of one call are written
+    /// together or not at all.
+    pub fn record(&self, target: &TargetName, changes: Changes) {
+        self.shared.record(target, changes);
+    }
+
+    /// Takes how far a folder has been read, to be written soon. The folder's name is as the server
+    /// writes it, empty for POP3.
+    pub fn record_folder(&self, mailbox: &MailboxId, folder: &str, record: FolderRecord) {
+        self.shared.record_folder((mailbox.to_string(), folder.to_owned()), record);
+    }
+
+    /// Waits until everything taken so far is committed, or the store has failed; a second at most.
+    pub async fn committed(&self) {
+        if let Some(written) = self.shared.wait_for_commit() {
+            // Too late, or the writer gone: whoever waits goes on all the same.
+            let _ = timeout(COMMIT, written).await;
+        }
+    }
+
+    /// The accounts of these targets, with what is not written yet. The records of mails that ended
+    /// longer ago than the duration beside the name are deleted. A target without a record, or one
+    /// whose records could not be read, begins anew.
+    pub async fn load(
+        &self,
+        targets: Vec<(TargetName, Duration)>,
+    ) -> BTreeMap<TargetName, StoredAccount> {
+        self.ask(|answer| Question::Accounts { targets, answer }).await
+    }
+
+    /// What is known of the folders of a mailbox, by the name that the server writes.
+    pub async fn load_folders(&self, mailbox: &MailboxId) -> BTreeMap<String, FolderRecord> {
+        let mailbox = mailbox.to_string();
+        self.ask(|answer| Question::Folders { mailbox, answer }).await
+    }
+
+    /// How often reading or writing has failed.
+    pub fn errors(&self) -> u64 {
+        self.shared.errors()
+    }
+
+    async fn ask<T: Default>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> T {
+        let (answer, answered) = oneshot::channel();
+        self.shared.ask(question(answer));
+        match timeout(ANSWER, answered).await {
+            Ok(Ok(answer)) => answer,
+            _ => T::default(),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    #[test]
-    fn the_instance_is_made_once_and_kept_private() {
-        let folder = tempfile::tempdir().unwrap();
-        let directory = folder.path().join("a/b");
-        let first = Store::open(&directory).unwrap();
-        assert_eq!(Store::open(&directory).unwrap(), first);
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&directory), 0o700);
-        assert_eq!(mode(&directory.join(INSTANCE_FILE)), 0o600);
-        assert_ne!(Store::open(&folder.path().join("c")).unwrap(), first);
-    }
-
-    #[test]
-    fn a_damaged_or_unusable_directory_says_what_to_do() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(INSTANCE_FILE), "nonsense").unwrap();
-        let error = Store::open(folder.path()).unwrap_err().to_string();
-        assert!(error.ends_with("remove the file to begin a new instance"), "{error}");
-        let error = Store::open(&folder.path().join("instance/x")).unwrap_err().to_string();
-        assert!(error.contains("choose another folder with `state_dir`"), "{error}");
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.shared.close(CLOSE);
     }
 }
+
+/// Locks the directory for this process, and says in the lock file which that is.
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join(LOCK_FILE);
+    let failed = |action| {
+        let path = path.clone();
+        move |source| StoreError::Io { action, path, source }
+    };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed("open"))?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0)
+                .and_then(|()| writeln!(file, "{}", std::process::id()))
+                .map_err(failed("write"))?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let read = file.take(32).read_to_string(&mut text);
+            let process = read.ok().and_then(|_| text.trim().parse().ok());
+            Err(StoreError::InUse { directory: directory.to_owned(), process })
+        }
+        Err(TryLockError::Error(source)) => Err(failed("lock")(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,12 @@
 //! The running set: starts the targets, changes only what a reload changed, ends everything.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use openssl::error::ErrorStack;
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -16,20 +14,26 @@ use crate::config::{Config, MailboxId, Problems, Target, TargetName, TlsMode, Tl
 use crate::mail::wire::Dialer;
 use crate::mailbox::{Member, Watch};
 use crate::net::tls::TlsClients;
+use crate::store::Store;
 use crate::target::account::Account;
-use crate::target::ledger::{Rules, Snapshot};
+use crate::target::ledger::{Rules, Snapshot, StoredAccount};
 use crate::target::send::{Origin, Sender};
+use slots::{SlotKey, Slots};
+use task::{Task, end};
+
+mod slots;
+mod task;
 
 /// The first probes are spread over this time, or over a period if that is shorter.
 const SPREAD: Duration = Duration::from_secs(30);
-/// How long the loops may take to end their sessions.
-const FAREWELL: Duration = Duration::from_secs(3);
 
 /// The exporter at work.
 pub struct Supervisor {
     /// Where the configuration is read again; `None`: it was made in memory.
     config_file: Option<PathBuf>,
     origin: Arc<Origin>,
+    /// Where the accounts are kept; `None`: they end with the process.
+    store: Option<Arc<Store>>,
     started: SystemTime,
     clients: TlsClients,
     /// Held for the whole of a change, so that two reloads do not mix.
@@ -87,7 +91,7 @@ struct State {
     reload: ReloadState,
     targets: BTreeMap<TargetName, Running>,
     watches: BTreeMap<MailboxId, RunningWatch>,
-    slots: HashMap<SlotKey, (u32, Arc<Semaphore>)>,
+    slots: Slots,
 }
 
 struct Running {
@@ -102,17 +106,9 @@ struct RunningWatch {
     task: Task,
 }
 
-/// A loop and the way to end it.
-struct Task {
-    cancel: CancellationToken,
-    handle: JoinHandle<()>,
-}
-
-/// (host, port, user): to one of these at most `max_connections` connections are open.
-type SlotKey = (String, u16, Option<String>);
-
 impl Supervisor {
-    /// Puts a checked configuration to work. `config_file` is where a reload reads it again.
+    /// Puts a checked configuration to work, with accounts that end with the process. `config_file`
+    /// is where a reload reads it again.
     ///
     /// # Errors
     /// [`ReloadError::Tls`].
@@ -121,11 +117,34 @@ impl Supervisor {
         config_file: Option<PathBuf>,
         origin: Origin,
     ) -> Result<Arc<Self>, ReloadError> {
+        Self::start_with(config, config_file, origin, None).await
+    }
+
+    /// The same with the accounts that the store has kept, and goes on keeping.
+    ///
+    /// # Errors
+    /// [`ReloadError::Tls`].
+    pub async fn start_with_store(
+        config: Config,
+        config_file: Option<PathBuf>,
+        origin: Origin,
+        store: Arc<Store>,
+    ) -> Result<Arc<Self>, ReloadError> {
+        Self::start_with(config, config_file, origin, Some(store)).await
+    }
+
+    async fn start_with(
+        config: Config,
+        config_file: Option<PathBuf>,
+        origin: Origin,
+        store: Option<Arc<Store>>,
+    ) -> Result<Arc<Self>, ReloadError> {
         let now = SystemTime::now();
         let empty = Config { targets: BTreeMap::new(), ..config.clone() };
         let supervisor = Self {
             config_file,
             origin: Arc::new(origin),
+            store,
             started: now,
             clients: TlsClients::default(),
             changing: tokio::sync::Mutex::new(()),
@@ -135,7 +154,7 @@ impl Supervisor {
                 reload: ReloadState { is_successful: true, last_success: now },
                 targets: BTreeMap::new(),
                 watches: BTreeMap::new(),
-                slots: HashMap::new(),
+                slots: Slots::new(),
             }),
         };
         supervisor.apply(config).await?;
@@ -202,12 +221,18 @@ impl Supervisor {
         self.state().reload
     }
 
+    /// How often the store could not be written or read; 0 without one.
+    pub fn store_errors(&self) -> u64 {
+        self.store.as_ref().map_or(0, |store| store.errors())
+    }
+
     /// When the exporter started.
     pub fn started(&self) -> SystemTime {
         self.started
     }
 
-    /// Ends every loop and its sessions, within three seconds whatever the servers do.
+    /// Ends every loop and its sessions, within three seconds whatever the servers do, and has the
+    /// rest written to the store, within another.
     pub async fn stop(&self) {
         self.stopped.cancel();
         let _changing = self.changing.lock().await;
@@ -218,6 +243,9 @@ impl Supervisor {
         let tasks = targets.into_values().map(|running| running.sender);
         let tasks: Vec<Task> = tasks.chain(watches.into_values().map(|watch| watch.task)).collect();
         end(tasks).await;
+        if let Some(store) = &self.store {
+            store.committed().await;
+        }
     }
 
     async fn read_and_apply(&self) -> Result<(), ReloadError> {
@@ -245,11 +273,21 @@ impl Supervisor {
         }
         let ended = self.take_changed(&config);
         end(ended).await;
+        let stored = self.load_new(&config).await;
         let config = Arc::new(config);
-        let ended = self.arrange(&config, dialers);
+        let ended = self.arrange(&config, dialers, stored);
         end(ended).await;
         self.clients.keep_only(config.targets.values().flat_map(|target| options(target)));
         Ok(())
+    }
+
+    /// The accounts that the store has of targets that begin, or come back.
+    async fn load_new(&self, config: &Config) -> BTreeMap<TargetName, StoredAccount> {
+        let Some(store) = &self.store else { return BTreeMap::new() };
+        let mut news = config.targets.clone();
+        news.retain(|name, _| !self.state().targets.contains_key(name));
+        let news = news.into_iter().map(|(name, target)| (name, target.lost_after));
+        store.load(news.collect()).await
     }
 
     /// Takes out the loops of targets that are gone or changed.
@@ -281,11 +319,12 @@ impl Supervisor {
         &self,
         config: &Arc<Config>,
         mut dialers: BTreeMap<TargetName, Dialer>,
+        mut stored: BTreeMap<TargetName, StoredAccount>,
     ) -> Vec<Task> {
         let mut state = self.state();
         let state = &mut *state;
         state.config = Arc::clone(config);
-        let slots = slots(config, &state.slots);
+        let slots = slots::arrange(config, &state.slots);
         let now = Instant::now();
         let news = config.targets.keys().filter(|name| !state.targets.contains_key(*name)).count();
         let mut starts = BTreeMap::new();
@@ -303,10 +342,12 @@ impl Supervisor {
                     first = due.clamp(now, now + target.interval);
                 }
                 None => {
-                    account = Arc::new(Account::new(name.clone(), Rules::from(target.as_ref())));
+                    let stored = stored.remove(name).unwrap_or_default();
+                    account = Arc::new(self.open_account(target, &stored));
                     let share =
                         target.interval.min(SPREAD) / u32::try_from(news).unwrap_or(u32::MAX);
-                    first = now + share * spread;
+                    first =
+                        now + rest_of_period(target, account.last_sent()).unwrap_or(share * spread);
                     spread += 1;
                 }
             }
@@ -324,7 +365,7 @@ impl Supervisor {
         for (name, (target, account, member, first)) in starts {
             let Some(watch) = state.watches.get(&target.receive.mailbox_id()) else { continue };
             let Some(dialer) = dialers.remove(&name) else { continue };
-            let Some((_, semaphore)) = slots.get(&slot_key(&target)) else { continue };
+            let Some((_, semaphore)) = slots.get(&SlotKey::of(&target)) else { continue };
             let sender = Sender {
                 target: Arc::clone(&target),
                 account: Arc::clone(&account),
@@ -341,6 +382,14 @@ impl Supervisor {
         }
         state.slots = slots;
         ended
+    }
+
+    fn open_account(&self, target: &Target, stored: &StoredAccount) -> Account {
+        let (name, rules) = (target.name.clone(), Rules::from(target));
+        match &self.store {
+            Some(store) => Account::restore(name, rules, stored, Arc::clone(store)),
+            None => Account::new(name, rules),
+        }
     }
 
     fn set_watches(
@@ -372,56 +421,12 @@ impl Supervisor {
     }
 }
 
-impl Task {
-    fn spawn<F>(run: impl FnOnce(CancellationToken) -> F) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let cancel = CancellationToken::new();
-        let handle = tokio::spawn(run(cancel.clone()));
-        Self { cancel, handle }
-    }
-}
-
-/// Cancels all, waits for all together, and forces what does not end.
-async fn end(tasks: Vec<Task>) {
-    for task in &tasks {
-        task.cancel.cancel();
-    }
-    let deadline = Instant::now() + FAREWELL;
-    for mut task in tasks {
-        let rest = deadline.saturating_duration_since(Instant::now());
-        if timeout(rest, &mut task.handle).await.is_err() {
-            task.handle.abort();
-        }
-    }
-}
-
-fn slot_key(target: &Target) -> SlotKey {
-    let endpoint = &target.send.endpoint;
-    let user = target.send.login.as_ref().map(|login| login.username.clone());
-    (endpoint.host.clone(), endpoint.port, user)
-}
-
-/// One semaphore for each (host, port, user), with the lowest limit that a target sets; those in use
-/// go on as long as their limit is the same.
-fn slots(
-    config: &Config,
-    in_use: &HashMap<SlotKey, (u32, Arc<Semaphore>)>,
-) -> HashMap<SlotKey, (u32, Arc<Semaphore>)> {
-    let mut limits: HashMap<SlotKey, u32> = HashMap::new();
-    for target in config.targets.values() {
-        let limit = target.send.max_connections.get();
-        limits
-            .entry(slot_key(target))
-            .and_modify(|least| *least = limit.min(*least))
-            .or_insert(limit);
-    }
-    let semaphore = |key: &SlotKey, limit: u32| match in_use.get(key) {
-        Some((known, semaphore)) if *known == limit => Arc::clone(semaphore),
-        _ => Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX))),
-    };
-    limits.into_iter().map(|(key, limit)| (key.clone(), (limit, semaphore(&key, limit)))).collect()
+/// How long a target whose newest mail was sent a moment ago, by an earlier process, waits for its
+/// next: so it keeps its phase, and a restart loop sends no flood of mails. `None` if that was longer
+/// ago than a tenth of its period.
+fn rest_of_period(target: &Target, last_sent: Option<SystemTime>) -> Option<Duration> {
+    let age = SystemTime::now().duration_since(last_sent?).ok()?;
+    if age >= target.interval / 10 { None } else { target.interval.checked_sub(age) }
 }
 
 fn options(target: &Target) -> impl Iterator<Item = &TlsOptions> {

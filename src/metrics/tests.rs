@@ -32,7 +32,7 @@ fn now() -> Moment {
 
 fn facts() -> ExporterFacts {
     let reload = ReloadState { is_successful: true, last_success: now().wall };
-    ExporterFacts { reload, started: now().wall }
+    ExporterFacts { reload, started: now().wall, store_errors: 7 }
 }
 
 fn page(target: &Arc<Target>, ledger: &mut Ledger) -> String {
@@ -129,6 +129,7 @@ fn measured_values_have_their_units() {
     ] {
         assert_eq!(value(&page, series), Some(expected), "{series}");
     }
+    assert!(page.contains("\nmailtrip_store_errors_total 7\n"));
     assert!(page.contains("version=\"TLSv1.3\",cipher=\"TLS_AES_256_GCM_SHA384\"} 1.0"));
     assert!(page.contains(
         "passive=\"false\",cluster=\"corp\",protocol=\"imap\",\

@@ -1,21 +1,28 @@
-//! The account of a target as the loops see it: one method for each event, the time is now.
+//! The account of a target as the loops see it: one method for each event, the time is now. What an
+//! event has changed goes to the store.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{debug, info, warn};
 
 use super::ledger::{
-    Attempt, Ledger, LookStyle, Moment, Reading, Rules, Sighting, Snapshot, Verdict,
+    Attempt, Ledger, LookStyle, Moment, Reading, Rules, Sighting, Snapshot, StoredAccount, Verdict,
 };
 use super::message::Token;
 use crate::config::TargetName;
 use crate::mail::{Failure, Side, Stage};
+use crate::store::Store;
 
-/// A ledger that several tasks write to. The lock is held for one event, never across an await.
+/// A ledger that several tasks write to. Its lock is held for one event, never across an await and
+/// never while the store is spoken to.
 pub struct Account {
     name: TargetName,
     ledger: Mutex<Ledger>,
+    /// `None`: it ends with the process.
+    store: Option<Arc<Store>>,
+    /// Held from taking the changes to handing them over, so that the store sees them in order.
+    handing_over: Mutex<()>,
 }
 
 impl Moment {
@@ -26,9 +33,28 @@ impl Moment {
 }
 
 impl Account {
-    /// An empty account.
+    /// An empty account that ends with the process.
     pub fn new(name: TargetName, rules: Rules) -> Self {
-        Self { name, ledger: Mutex::new(Ledger::new(rules)) }
+        Self {
+            name,
+            ledger: Mutex::new(Ledger::new(rules)),
+            store: None,
+            handing_over: Mutex::new(()),
+        }
+    }
+
+    /// The account that the store has kept, and goes on keeping.
+    pub fn restore(
+        name: TargetName,
+        rules: Rules,
+        stored: &StoredAccount,
+        store: Arc<Store>,
+    ) -> Self {
+        let ledger = Ledger::restore(rules, stored, Moment::now());
+        let account =
+            Self { ledger: Mutex::new(ledger), store: Some(store), ..Self::new(name, rules) };
+        account.keep();
+        account
     }
 
     /// The target's name.
@@ -44,36 +70,45 @@ impl Account {
     /// See [`Ledger::period_began`].
     pub fn period_began(&self) {
         self.ledger().period_began(Moment::now());
+        self.keep();
     }
 
     /// See [`Ledger::periods_skipped`].
     pub fn periods_skipped(&self, count: u64) {
         self.ledger().periods_skipped(count);
+        self.keep();
         warn!(target = %self.name, count, "a period was skipped: the one before was still sending");
     }
 
-    /// See [`Ledger::sending`].
-    pub fn sending(&self, tokens: &[Token]) {
-        let mut ledger = self.ledger();
+    /// See [`Ledger::sending`]. Waits until the store has it, for a second at most: a mail that goes
+    /// out is known after whatever happens, but a store that fails does not hold it up.
+    pub async fn sending(&self, tokens: &[Token]) {
         for token in tokens {
-            ledger.sending(*token);
+            self.ledger().sending(*token);
+        }
+        self.keep();
+        if let Some(store) = &self.store {
+            store.committed().await;
         }
     }
 
     /// See [`Ledger::sending_abandoned`].
     pub fn sending_abandoned(&self) {
         self.ledger().sending_abandoned(Moment::now());
+        self.keep();
     }
 
     /// See [`Ledger::accepted`].
     pub fn accepted(&self, token: Token, transmitted: Instant) {
         self.ledger().accepted(token, transmitted, Moment::now());
+        self.keep();
         debug!(target = %self.name, side = "send", %token, "accepted");
     }
 
     /// See [`Ledger::not_accepted`].
     pub fn not_accepted(&self, token: Token, failure: &Failure, is_doubtful: bool) {
         self.ledger().not_accepted(token, failure, is_doubtful, Moment::now());
+        self.keep();
         debug!(target = %self.name, side = "send", %token, is_doubtful, stage = %failure.stage,
             reason = %failure.reason, error = %failure, "not accepted");
     }
@@ -86,6 +121,7 @@ impl Account {
         ledger.send_ended(accepted, total, attempt, now);
         let after = ledger.snapshot(now).send_ability;
         drop(ledger);
+        self.keep();
         self.log_change(
             Side::Send,
             before.map(|share| share > 0.0),
@@ -102,12 +138,14 @@ impl Account {
         ledger.check_ended(attempt, now);
         let after = ledger.snapshot(now).receive_ability;
         drop(ledger);
+        self.keep();
         self.log_change(Side::Receive, before, after, attempt);
     }
 
     /// See [`Ledger::look_failed`].
     pub fn look_failed(&self, failure: &Failure) {
         self.ledger().look_failed(failure, Moment::now());
+        self.keep();
         debug!(target = %self.name, side = "receive", stage = %failure.stage,
             reason = %failure.reason, error = %failure, "a look failed");
     }
@@ -120,6 +158,7 @@ impl Account {
     /// See [`Ledger::seen`].
     pub fn seen(&self, token: Token, sighting: Sighting) -> Verdict {
         let verdict = self.ledger().seen(token, sighting, Moment::now());
+        self.keep();
         debug!(target = %self.name, side = "receive", %token, ?verdict, "seen");
         verdict
     }
@@ -151,7 +190,24 @@ impl Account {
 
     /// Everything that is known now.
     pub fn snapshot(&self) -> Snapshot {
-        self.ledger().snapshot(Moment::now())
+        let snapshot = self.ledger().snapshot(Moment::now());
+        // Time alone makes a mail late or lost.
+        self.keep();
+        snapshot
+    }
+
+    /// See [`Ledger::last_sent`].
+    pub fn last_sent(&self) -> Option<SystemTime> {
+        self.ledger().last_sent()
+    }
+
+    /// Gives the store what has changed.
+    fn keep(&self) {
+        let _in_order = self.handing_over.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = self.ledger().take_changes(Moment::now());
+        if let Some(store) = &self.store {
+            store.record(&self.name, changes);
+        }
     }
 
     /// One line when a side changes its state, none while it stays as it is.
@@ -197,6 +253,38 @@ impl<T> Reading<T> {
             Reading::Unmeasured => Reading::Unmeasured,
             Reading::NotApplicable => Reading::NotApplicable,
             Reading::Is(value) => Reading::Is(f(value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mail_is_in_the_file_before_it_goes_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let file = Connection::open(folder.path().join("mailtrip.db")).unwrap();
+        let rules = Rules {
+            interval: Duration::from_secs(60),
+            late_after: Duration::from_secs(60),
+            lost_after: Duration::from_secs(600),
+            max_outstanding: 10,
+            passive: false,
+        };
+        let name = TargetName::new("one").unwrap();
+        let account = Account::restore(name, rules, &StoredAccount::default(), store);
+        // Without the wait the writer would hardly be as fast twenty times.
+        for _ in 0..20 {
+            let token = Token::random();
+            account.sending(&[token]).await;
+            let query = "SELECT state FROM mail WHERE target = 'one' AND token = ?1";
+            let state = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+            let state = file.query_row(query, [token.to_string()], state).unwrap();
+            assert_eq!(state, "sending");
         }
     }
 }

@@ -14,8 +14,11 @@ use crate::mail::{Failure, Reason, Side, Stage};
 use crate::net::tls::TlsFacts;
 pub use pacing::LookStyle;
 use pacing::Pacing;
+use record::Journal;
+pub use record::{AccountRecord, Changes, MailRecord, Place, StoredAccount};
 
 mod pacing;
+mod record;
 
 /// How many ended mails are remembered at most, so that one that turns up again is known.
 const REMEMBERED: usize = 10_000;
@@ -280,6 +283,7 @@ pub struct Ledger {
     receive: SideState,
     delivery: Option<Duration>,
     pacing: Pacing,
+    journal: Journal,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -342,6 +346,7 @@ impl Ledger {
             receive: SideState::default(),
             delivery: None,
             pacing: Pacing::default(),
+            journal: Journal::default(),
         }
     }
 
@@ -380,6 +385,7 @@ impl Ledger {
     /// sending server's reply.
     pub fn sending(&mut self, token: Token) {
         self.sending.insert(token, Sending::default());
+        self.journal.touch(token);
     }
 
     /// Whoever was sending has stopped without a word: what was under way is doubtful.
@@ -401,6 +407,7 @@ impl Ledger {
             Some((arrived, folder)) => self.receive_mail(mail, arrived, folder, now),
             None => {
                 self.outstanding.push_back(mail);
+                self.journal.touch(token);
                 while self.outstanding.len() > self.rules.max_outstanding {
                     self.lose_oldest(now);
                 }
@@ -427,6 +434,7 @@ impl Ledger {
             self.doubt(token, sending, now);
         } else {
             self.totals.probes += 1;
+            self.journal.touch(token);
         }
     }
 
@@ -654,7 +662,7 @@ impl Ledger {
         while let Some(oldest) = self.ended.front()
             && age(oldest.at) >= self.rules.lost_after
         {
-            self.ended.pop_front();
+            self.forget_oldest();
         }
     }
 
@@ -666,6 +674,7 @@ impl Ledger {
             }
             if !mail.is_late {
                 mail.is_late = true;
+                self.journal.touch(mail.token);
                 self.totals.late += 1;
             }
         }
@@ -690,8 +699,15 @@ impl Ledger {
     fn end(&mut self, token: Token, how: Ending, now: Moment) {
         self.ended.retain(|ended| ended.token != token);
         self.ended.push_back(Ended { token, how, at: now.instant });
+        self.journal.touch(token);
         if self.ended.len() > REMEMBERED {
-            self.ended.pop_front();
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(mail) = self.ended.pop_front() {
+            self.journal.touch(mail.token);
         }
     }
 }

@@ -85,7 +85,7 @@ impl Sender {
     async fn send(&self) -> Option<Smtp> {
         let target = &self.target;
         let tokens: Vec<Token> = (0..target.messages.get()).map(|_| Token::random()).collect();
-        self.account.sending(&tokens);
+        self.account.sending(&tokens).await;
         let login = target.send.login.as_ref();
         let trace = Trace::new(login);
         // The transmission begins when the name is resolved for its connection.

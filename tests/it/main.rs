@@ -6,6 +6,7 @@ mod support;
 
 mod demo;
 mod demo_servers;
+mod durable;
 mod faults;
 mod foreign_clients;
 mod http;

@@ -20,7 +20,7 @@ fn program(folder: &Path) -> Command {
     command
 }
 
-async fn run(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) async fn run(folder: &Path, arguments: &[&str]) -> Output {
     let output = program(folder).args(arguments).output();
     timeout(LIMIT, output).await.expect("it ends").expect("it runs")
 }
@@ -30,13 +30,13 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A folder with a configuration.
-fn folder(config: &str) -> tempfile::TempDir {
+pub(crate) fn folder(config: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("mailtrip.yml"), config).unwrap();
     folder
 }
 
-fn target(name: &str, smtp: u16, imap: u16) -> String {
+pub(crate) fn target(name: &str, smtp: u16, imap: u16) -> String {
     format!(
         "- name: {name}\n  host: 127.0.0.1\n  interval: 1s\n  from: a@demo.test\n  to: b@demo.test\n  \
          send: {{port: {smtp}, tls: none}}\n  receive: {{protocol: imap, port: {imap}, tls: none, \
@@ -44,24 +44,27 @@ fn target(name: &str, smtp: u16, imap: u16) -> String {
     )
 }
 
-fn post() -> Post {
+pub(crate) fn post() -> Post {
     let post = Post::new();
     post.add_account("b", "secret-of-b", &["b@demo.test"]);
     post
 }
 
 /// A running exporter.
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     address: String,
-    log: Lines<BufReader<ChildStderr>>,
+    pub(crate) log: Lines<BufReader<ChildStderr>>,
 }
 
 impl Running {
-    async fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = program(folder)
+    pub(crate) async fn start(folder: &Path, arguments: &[&str]) -> Self {
+        Self::spawn(program(folder).args(arguments)).await
+    }
+
+    pub(crate) async fn spawn(command: &mut Command) -> Self {
+        let mut child = command
             .args(["--web.listen-address", "127.0.0.1:0"])
-            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -71,22 +74,22 @@ impl Running {
         Self { child, address, log }
     }
 
-    async fn get(&self, path: &str) -> String {
+    pub(crate) async fn get(&self, path: &str) -> String {
         get(&self.address, path).await
     }
 
-    async fn until(&self, path: &str, holds: impl Fn(&str) -> bool) -> String {
+    pub(crate) async fn until(&self, path: &str, holds: impl Fn(&str) -> bool) -> String {
         until(&self.address, path, holds).await
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().unwrap().to_string();
         let sent = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(sent.success());
     }
 }
 
-async fn log_line(log: &mut Lines<BufReader<ChildStderr>>, part: &str) -> String {
+pub(crate) async fn log_line(log: &mut Lines<BufReader<ChildStderr>>, part: &str) -> String {
     let found = async {
         loop {
             let line = log.next_line().await.unwrap().unwrap_or_else(|| panic!("no {part:?}"));

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -367,6 +369,126 @@ fn a_clock_that_runs_backwards_gives_no_negative_delay() {
     assert_eq!(snapshot.roundtrip, Reading::Unmeasured, "received without a round trip");
 }
 
+/// Ends the process and begins again from what it has left, so many seconds later.
+fn restart(bench: &mut Bench, stored: &mut StoredAccount, seconds: u64) {
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    bench.wait(seconds);
+    bench.ledger = Ledger::restore(bench.ledger.rules, stored, bench.now());
+}
+
+fn places(stored: &StoredAccount, place: Place) -> BTreeSet<Token> {
+    let there = stored.mails.iter().filter(|(_, mail)| mail.place == place);
+    there.map(|(token, _)| *token).collect()
+}
+
+#[test]
+fn an_outstanding_mail_is_outstanding_again_and_received_with_its_whole_delay() {
+    let (mut bench, mut stored) = (Bench::new(RULES), StoredAccount::default());
+    let token = bench.begin();
+    let transmitted = bench.now().instant;
+    bench.wait(2);
+    bench.ledger.accepted(token, transmitted, bench.now());
+    restart(&mut bench, &mut stored, 40);
+    let snapshot = bench.snapshot();
+    assert_eq!((snapshot.outstanding, snapshot.totals.accepted), (Reading::Is(1), 1));
+    assert_eq!(snapshot.send_ability, Reading::Unmeasured, "nothing was measured by this process");
+    assert_eq!(bench.see(token), Verdict::Received(Duration::from_secs(42)));
+    restart(&mut bench, &mut stored, 1);
+    assert_eq!(bench.see(token), Verdict::Duplicate);
+    let totals = bench.snapshot().totals;
+    assert_eq!((totals.accepted, totals.received, totals.duplicate), (1, 1, 1));
+}
+
+#[test]
+fn a_mail_without_a_recorded_reply_is_doubtful_after_a_restart() {
+    let (mut bench, mut stored) = (Bench::new(RULES), StoredAccount::default());
+    let token = bench.begin();
+    restart(&mut bench, &mut stored, 10);
+    let totals = bench.snapshot().totals;
+    assert_eq!((totals.probes, totals.doubtful, totals.accepted), (1, 1, 0));
+    restart(&mut bench, &mut stored, 10);
+    assert_eq!(bench.snapshot().totals.doubtful, 1, "counted once");
+    assert_eq!(bench.see(token), Verdict::Returned);
+}
+
+#[test]
+fn late_and_lost_go_on_over_a_restart_and_are_counted_once() {
+    let (mut bench, mut stored) = (Bench::new(RULES), StoredAccount::default());
+    let token = bench.send();
+    bench.wait(60);
+    assert_eq!(bench.snapshot().totals.late, 1);
+    restart(&mut bench, &mut stored, 539);
+    assert_eq!(bench.snapshot().totals.late, 1);
+    assert_eq!(bench.snapshot().totals.lost, 0);
+    bench.wait(1);
+    assert_eq!(bench.snapshot().totals.lost, 1, "the age at the restart counts");
+    restart(&mut bench, &mut stored, 599);
+    assert_eq!(bench.see(token), Verdict::Returned);
+    restart(&mut bench, &mut stored, 600);
+    assert_eq!(bench.see(token), Verdict::Unknown);
+    bench.snapshot();
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    assert!(stored.mails.is_empty(), "what is forgotten leaves no record");
+}
+
+#[test]
+fn a_refused_mail_leaves_no_record() {
+    let (mut bench, mut stored) = (Bench::new(RULES), StoredAccount::default());
+    let token = bench.begin();
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    assert_eq!(places(&stored, Place::Sending), BTreeSet::from([token]));
+    bench.ledger.not_accepted(token, &refused(), false, bench.now());
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    assert!(stored.mails.is_empty());
+    assert_eq!(stored.account.totals.probes, 1);
+}
+
+#[test]
+fn a_wall_clock_that_was_set_back_makes_a_mail_young_and_not_older_than_time() {
+    let (mut bench, mut stored) = (Bench::new(RULES), StoredAccount::default());
+    let token = bench.send();
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    bench.start.wall -= Duration::from_secs(86_400);
+    restart(&mut bench, &mut stored, 5);
+    let snapshot = bench.snapshot();
+    assert_eq!((snapshot.outstanding, snapshot.totals.lost), (Reading::Is(1), 0));
+    assert!(snapshot.oldest_outstanding.unwrap() <= bench.now().wall);
+    assert_eq!(bench.see(token), Verdict::Received(Duration::ZERO));
+}
+
+#[test]
+fn the_time_of_the_newest_send_outlives_the_process() {
+    let (mut bench, mut stored) = (Bench::new(RULES), StoredAccount::default());
+    assert_eq!(bench.ledger.last_sent(), None);
+    let sent = bench.now().wall;
+    let token = bench.begin();
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    bench.wait(5);
+    bench.ledger.not_accepted(token, &refused(), false, bench.now());
+    restart(&mut bench, &mut stored, 100);
+    assert_eq!(bench.ledger.last_sent(), Some(sent), "a refused mail is a send, too");
+}
+
+#[test]
+fn records_that_do_not_add_up_are_made_to_without_lowering_a_counter() {
+    let mut bench = Bench::new(RULES);
+    let tokens: Vec<Token> = (0..3).map(|_| bench.send()).collect();
+    bench.see(tokens[0]);
+    let mut stored = StoredAccount::default();
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    let mut fewer = stored.clone();
+    fewer.mails.remove(&tokens[1]);
+    let mut ledger = Ledger::restore(RULES, &fewer, bench.now());
+    let snapshot = ledger.snapshot(bench.now());
+    assert_eq!((snapshot.totals.accepted, snapshot.totals.left), (3, 1));
+    assert!(adds_up(&snapshot, 1));
+    stored.account = AccountRecord::default();
+    let mut ledger = Ledger::restore(RULES, &stored, bench.now());
+    let snapshot = ledger.snapshot(bench.now());
+    assert_eq!((snapshot.totals.accepted, snapshot.totals.probes), (2, 2));
+    assert!(adds_up(&snapshot, 2));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Begin,
@@ -380,6 +502,10 @@ enum Step {
     /// The monotonic clock never goes back, but the wall clock does.
     WallJump(i16),
     SetPassive(bool),
+    /// The store writes what it was given.
+    Commit,
+    /// The process ends without a word and begins again this much later.
+    Restart(u16),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -394,6 +520,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<u16>().prop_map(|seconds| Step::Wait(seconds % 400)),
         1 => any::<i16>().prop_map(Step::WallJump),
         1 => any::<bool>().prop_map(Step::SetPassive),
+        2 => Just(Step::Commit),
+        1 => any::<u16>().prop_map(|seconds| Step::Restart(seconds % 900)),
     ]
 }
 
@@ -407,8 +535,11 @@ proptest! {
         let mut now = Bench::new(rules).now();
         // With the moment at which its transmission began.
         let mut tokens: Vec<(Token, Instant)> = Vec::new();
+        let mut stored = StoredAccount::default();
+        let mut queued = Changes::default();
         let failure = |is_down| if is_down { down() } else { refused() };
         for step in steps {
+            let is_begin = matches!(step, Step::Begin);
             let pick = |index: u8| tokens.get(usize::from(index) % tokens.len().max(1)).copied();
             match step {
                 Step::Begin => {
@@ -449,10 +580,47 @@ proptest! {
                     rules.passive = passive;
                     ledger.set_rules(rules);
                 }
+                Step::Commit => stored.apply(&std::mem::take(&mut queued)),
+                Step::Restart(seconds) => {
+                    queued = Changes::default();
+                    now.instant += Duration::from_secs(seconds.into());
+                    now.wall += Duration::from_secs(seconds.into());
+                    ledger = Ledger::restore(rules, &stored, now);
+                    prop_assert_eq!(ledger.totals.late, stored.account.totals.late);
+                    let kept = places(&stored, Place::Outstanding);
+                    let restored: BTreeSet<Token> =
+                        ledger.outstanding.iter().map(|mail| mail.token).collect();
+                    prop_assert_eq!(restored, kept, "outstanding again, all of them");
+                    for token in places(&stored, Place::Sending) {
+                        prop_assert_eq!(ledger.ending_of(token), Some(Ending::Doubtful));
+                    }
+                    for mail in &ledger.outstanding {
+                        prop_assert!(mail.transmitted <= mail.accepted.instant);
+                        prop_assert!(mail.accepted.instant <= now.instant);
+                        prop_assert!(mail.accepted.wall <= now.wall);
+                    }
+                }
+            }
+            queued.then(ledger.take_changes(now));
+            if is_begin {
+                // Before a mail goes out its record is written, and all records before it.
+                stored.apply(&std::mem::take(&mut queued));
             }
             let before = ledger.clone().snapshot(now);
             let snapshot = ledger.snapshot(now);
             prop_assert_eq!(&before, &snapshot, "snapshots repeat");
+            queued.then(ledger.take_changes(now));
+            prop_assert!(ledger.take_changes(now).is_empty(), "changes are told once");
+            let mut written = stored.clone();
+            written.apply(&queued);
+            prop_assert_eq!(written.account.totals, snapshot.totals);
+            prop_assert_eq!(written.account.roundtrips.counts, snapshot.roundtrips.counts);
+            for (token, mail) in &written.mails {
+                let known = ledger.record_of(*token, now).map(|known| known.place);
+                prop_assert_eq!(Some(mail.place), known);
+            }
+            let live = ledger.sending.len() + ledger.outstanding.len() + ledger.ended.len();
+            prop_assert_eq!(written.mails.len(), live, "a record for each mail, and no other");
             let outstanding = ledger.outstanding.len();
             prop_assert!(adds_up(&snapshot, outstanding), "{:?}", snapshot.totals);
             prop_assert!(outstanding <= RULES.max_outstanding);

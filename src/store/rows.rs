@@ -1,0 +1,267 @@
+//! What is kept, as rows: written as upserts of the newest state, so that a write may be repeated.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::{FolderKey, FolderRecord};
+use crate::config::TargetName;
+use crate::target::ledger::{
+    AccountRecord, Changes, Histogram, MailRecord, Place, StoredAccount, Totals,
+};
+use crate::target::message::Token;
+
+const PLACES: [(Place, &str); 6] = [
+    (Place::Sending, "sending"),
+    (Place::Outstanding, "outstanding"),
+    (Place::Doubtful, "doubtful"),
+    (Place::Lost, "lost"),
+    (Place::Received, "received"),
+    (Place::Left, "left"),
+];
+
+/// Writes what has changed of a target.
+pub(super) fn write_changes(
+    connection: &Connection,
+    target: &TargetName,
+    changes: &Changes,
+) -> rusqlite::Result<()> {
+    if let Some(account) = &changes.account {
+        write_account(connection, target, account)?;
+    }
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO mail VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT DO UPDATE SET state = excluded.state, late = max(late, excluded.late),
+           transmitted = coalesce(excluded.transmitted, transmitted),
+           accepted = coalesce(excluded.accepted, accepted),
+           ended = coalesce(excluded.ended, ended)",
+    )?;
+    let mut forget =
+        connection.prepare_cached("DELETE FROM mail WHERE target = ?1 AND token = ?2")?;
+    for (token, record) in &changes.mails {
+        let token = token.to_string();
+        match record {
+            None => forget.execute((target.as_str(), token))?,
+            Some(mail) => upsert.execute((
+                target.as_str(),
+                token,
+                state(mail.place),
+                mail.is_late,
+                mail.transmitted.map(to_seconds),
+                mail.accepted.map(to_seconds),
+                mail.ended.map(to_seconds),
+            ))?,
+        };
+    }
+    Ok(())
+}
+
+/// Writes how far a folder has been read.
+pub(super) fn write_folder(
+    connection: &Connection,
+    (mailbox, folder): &FolderKey,
+    record: &FolderRecord,
+) -> rusqlite::Result<()> {
+    let is_word = |id: &&String| !id.is_empty() && !id.contains(char::is_whitespace);
+    let to_remove: Vec<&str> =
+        record.to_remove.iter().filter(is_word).map(String::as_str).collect();
+    let left_overs: Vec<String> = record
+        .left_overs
+        .iter()
+        .filter(|(id, _)| is_word(&id))
+        .map(|(id, due)| format!("{id}={:.0}", to_seconds(*due)))
+        .collect();
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO folder VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+        .execute((
+            mailbox,
+            folder,
+            record.uid_validity,
+            record.next_uid,
+            record.clock_offset_seconds,
+            to_remove.join(" "),
+            left_overs.join(" "),
+        ))?;
+    Ok(())
+}
+
+/// Reads a target's account, without the mails that ended before `forgotten`: their rows are
+/// deleted.
+pub(super) fn read_account(
+    connection: &Connection,
+    target: &TargetName,
+    forgotten: SystemTime,
+) -> rusqlite::Result<StoredAccount> {
+    connection
+        .prepare_cached("DELETE FROM mail WHERE target = ?1 AND ended < ?2")?
+        .execute((target.as_str(), to_seconds(forgotten)))?;
+    let account = connection
+        .prepare_cached("SELECT * FROM target WHERE name = ?1")?
+        .query_row([target.as_str()], account)
+        .optional()?
+        .unwrap_or_default();
+    let mails = connection
+        .prepare_cached(
+            "SELECT token, state, late, transmitted, accepted, ended FROM mail WHERE target = ?1",
+        )?
+        .query_map([target.as_str()], mail)?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(StoredAccount { account, mails })
+}
+
+/// Reads the folders of a mailbox.
+pub(super) fn read_folders(
+    connection: &Connection,
+    mailbox: &str,
+) -> rusqlite::Result<BTreeMap<String, FolderRecord>> {
+    connection
+        .prepare_cached(
+            "SELECT folder, uid_validity, next_uid, clock_offset_seconds, to_remove, left_overs
+             FROM folder WHERE mailbox = ?1",
+        )?
+        .query_map([mailbox], folder)?
+        .collect()
+}
+
+fn write_account(
+    connection: &Connection,
+    target: &TargetName,
+    account: &AccountRecord,
+) -> rusqlite::Result<()> {
+    let Totals {
+        probes,
+        accepted,
+        doubtful,
+        received,
+        late,
+        lost,
+        returned,
+        duplicate,
+        left,
+        found: [inbox, junk, other],
+        checks,
+        check_failures,
+        periods_skipped,
+    } = account.totals;
+    let counters = [
+        probes,
+        accepted,
+        doubtful,
+        received,
+        late,
+        lost,
+        returned,
+        duplicate,
+        left,
+        inbox,
+        junk,
+        other,
+        checks,
+        check_failures,
+        periods_skipped,
+    ];
+    let buckets: Vec<String> = account.roundtrips.counts.iter().map(u64::to_string).collect();
+    let mut upsert = connection.prepare_cached(
+        "INSERT OR REPLACE INTO target VALUES
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+    )?;
+    upsert.raw_bind_parameter(1, target.as_str())?;
+    for (column, counter) in (2..).zip(counters) {
+        upsert.raw_bind_parameter(column, i64::try_from(counter).unwrap_or(i64::MAX))?;
+    }
+    upsert.raw_bind_parameter(17, account.roundtrips.sum.as_secs_f64())?;
+    upsert.raw_bind_parameter(18, buckets.join(" "))?;
+    upsert.raw_bind_parameter(19, account.last_sent.map(to_seconds))?;
+    upsert.raw_execute()?;
+    Ok(())
+}
+
+fn account(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
+    let counter = |column: &str| {
+        row.get::<_, i64>(column).map(|value| u64::try_from(value).unwrap_or_default())
+    };
+    let totals = Totals {
+        probes: counter("probes")?,
+        accepted: counter("accepted")?,
+        doubtful: counter("doubtful")?,
+        received: counter("received")?,
+        late: counter("late")?,
+        lost: counter("lost")?,
+        returned: counter("returned")?,
+        duplicate: counter("duplicate")?,
+        left: counter("left_with_outage")?,
+        found: [counter("found_inbox")?, counter("found_junk")?, counter("found_other")?],
+        checks: counter("checks")?,
+        check_failures: counter("check_failures")?,
+        periods_skipped: counter("periods_skipped")?,
+    };
+    let sum = Duration::try_from_secs_f64(row.get("roundtrip_seconds_sum")?);
+    let mut roundtrips = Histogram { sum: sum.unwrap_or_default(), ..Histogram::default() };
+    let buckets: String = row.get("roundtrip_buckets")?;
+    for (count, text) in roundtrips.counts.iter_mut().zip(buckets.split(' ')) {
+        *count = text.parse().unwrap_or_default();
+    }
+    let last_sent = row.get::<_, Option<f64>>("last_sent")?.and_then(from_seconds);
+    Ok(AccountRecord { totals, roundtrips, last_sent })
+}
+
+fn mail(row: &Row<'_>) -> rusqlite::Result<(Token, MailRecord)> {
+    let token: String = row.get(0)?;
+    let state: String = row.get(1)?;
+    let time = |column: usize| {
+        row.get::<_, Option<f64>>(column).map(|seconds| seconds.and_then(from_seconds))
+    };
+    let record = MailRecord {
+        place: place(&state).ok_or_else(|| invalid(1, "the state of a mail"))?,
+        is_late: row.get(2)?,
+        transmitted: time(3)?,
+        accepted: time(4)?,
+        ended: time(5)?,
+    };
+    Ok((token.parse().map_err(|_| invalid(0, "a token"))?, record))
+}
+
+fn folder(row: &Row<'_>) -> rusqlite::Result<(String, FolderRecord)> {
+    let to_remove: String = row.get(4)?;
+    let left_overs: String = row.get(5)?;
+    let left_over = |word: &str| {
+        let (id, due) = word.rsplit_once('=')?;
+        Some((id.to_owned(), from_seconds(due.parse().ok()?)?))
+    };
+    let record = FolderRecord {
+        uid_validity: row.get(1)?,
+        next_uid: row.get(2)?,
+        clock_offset_seconds: row.get(3)?,
+        to_remove: to_remove.split_whitespace().map(str::to_owned).collect(),
+        left_overs: left_overs.split_whitespace().filter_map(left_over).collect(),
+    };
+    Ok((row.get(0)?, record))
+}
+
+fn state(place: Place) -> &'static str {
+    PLACES.iter().find(|(known, _)| *known == place).map_or("", |(_, state)| state)
+}
+
+fn place(state: &str) -> Option<Place> {
+    PLACES.iter().find(|(_, known)| *known == state).map(|(place, _)| *place)
+}
+
+fn invalid(column: usize, what: &str) -> rusqlite::Error {
+    let problem = format!("the row does not hold {what}");
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, problem.into())
+}
+
+/// Seconds since 1970, exact to a microsecond.
+fn to_seconds(time: SystemTime) -> f64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    }
+}
+
+fn from_seconds(seconds: f64) -> Option<SystemTime> {
+    let distance = Duration::try_from_secs_f64(seconds.abs()).ok()?;
+    if seconds < 0.0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
+}

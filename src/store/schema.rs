@@ -1,0 +1,198 @@
+//! The database file: opened, checked, and made where it is missing. It explains itself to whoever
+//! looks into it with `sqlite3`: begin with `.schema` and `SELECT * FROM mails`.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::StoreError;
+use crate::target::message::{Instance, Token};
+
+/// The version of the schema below. A newer one is refused, an older one would be brought up here.
+pub(super) const VERSION: i64 = 1;
+/// Where the id of the instance was before there was a database.
+const INSTANCE_FILE: &str = "instance";
+/// How long somebody who writes with `sqlite3` is waited for.
+const BUSY: Duration = Duration::from_millis(500);
+/// Records of ended mails that are older than this belong to targets that are gone.
+const FORGOTTEN_AFTER_DAYS: u32 = 100;
+
+/// SQLite keeps the comments inside the parentheses.
+const SCHEMA: &str = "
+CREATE TABLE meta ( -- one row: what this file is
+  schema_version INTEGER NOT NULL, -- of these tables; mailtrip_exporter refuses one it does not know
+  instance       TEXT NOT NULL,    -- random id of this state directory, in the header of every test mail
+  created        TEXT NOT NULL     -- UTC
+) STRICT;
+
+CREATE TABLE target ( -- the account of each target, also of one that is not configured at present
+  name                  TEXT PRIMARY KEY,
+  -- accepted = outstanding mails + received + lost + left_with_outage
+  probes                INTEGER NOT NULL, -- test mails tried: accepted, refused and doubtful
+  accepted              INTEGER NOT NULL, -- accepted by the SMTP server
+  doubtful              INTEGER NOT NULL, -- handed over without a reply
+  received              INTEGER NOT NULL, -- seen in the mailbox, late ones included
+  late                  INTEGER NOT NULL, -- not seen late_after after they were accepted
+  lost                  INTEGER NOT NULL, -- not seen lost_after after they were accepted
+  returned              INTEGER NOT NULL, -- doubtful or lost, and seen after all
+  duplicate             INTEGER NOT NULL, -- further copies of received mails
+  left_with_outage      INTEGER NOT NULL, -- outstanding when a passive node went down
+  found_inbox           INTEGER NOT NULL, -- received, by folder
+  found_junk            INTEGER NOT NULL,
+  found_other           INTEGER NOT NULL,
+  checks                INTEGER NOT NULL, -- of the mailbox
+  check_failures        INTEGER NOT NULL,
+  periods_skipped       INTEGER NOT NULL,
+  roundtrip_seconds_sum REAL NOT NULL,
+  roundtrip_buckets     TEXT NOT NULL,    -- how many took up to 0.1 0.5 2 5 15 60 300 900 3600 21600 s, and more
+  last_sent             REAL              -- newest test mail; seconds since 1970
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mail ( -- the test mails under way, and those whose wait ended within lost_after
+  target      TEXT NOT NULL,    -- target.name
+  token       TEXT NOT NULL,    -- in the header X-Mailtrip, the Message-ID and the Subject
+  state       TEXT NOT NULL CHECK (state IN
+              ('sending', 'outstanding', 'doubtful', 'lost', 'received', 'left')),
+  late        INTEGER NOT NULL, -- 1: was not seen late_after after it was accepted
+  transmitted REAL,             -- times in seconds since 1970; the view mails shows them as UTC
+  accepted    REAL,
+  ended       REAL,             -- doubtful, lost, received or left since
+  PRIMARY KEY (target, token)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE folder ( -- how far each folder of each mailbox has been read
+  mailbox              TEXT NOT NULL, -- protocol://user@host:port
+  folder               TEXT NOT NULL, -- as the server writes it; empty for POP3
+  uid_validity         INTEGER NOT NULL, -- IMAP; another one voids the UIDs
+  next_uid             INTEGER NOT NULL, -- the first UID that was not looked at; 0: none was
+  clock_offset_seconds REAL,          -- by how much the server's clock is ahead, as learned from arrivals
+  to_remove            TEXT NOT NULL, -- UIDs or UIDL ids of our mails that are not taken out yet
+  left_overs           TEXT NOT NULL, -- id=time of test mails that nobody here waits for, and when they may go
+  PRIMARY KEY (mailbox, folder)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIEW mails AS -- the mails with readable times
+  SELECT target, token, state, late,
+    strftime('%Y-%m-%d %H:%M:%f', transmitted, 'unixepoch') AS transmitted_utc,
+    strftime('%Y-%m-%d %H:%M:%f', accepted, 'unixepoch') AS accepted_utc,
+    strftime('%Y-%m-%d %H:%M:%f', ended, 'unixepoch') AS ended_utc
+  FROM mail ORDER BY target, coalesce(transmitted, accepted, ended);
+";
+
+/// Opens the database in `directory`, which exists, and makes it (mode 0600) if it is missing.
+pub(super) fn open(directory: &Path, path: &Path) -> Result<(Connection, Instance), StoreError> {
+    let failed = |source| StoreError::Io { action: "open", path: path.to_owned(), source };
+    // SQLite gives its other files the mode of this one. It is closed again before SQLite opens it.
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    let instance_file = directory.join(INSTANCE_FILE);
+    let opened = connect(path).and_then(|connection| {
+        let is_new = is_empty(&connection)?;
+        Ok((connection, is_new))
+    });
+    let (mut connection, is_new) = opened.map_err(|error| explain(path, error))?;
+    if is_new {
+        let instance = inherited(&instance_file)?.unwrap_or_else(Token::random);
+        create(&mut connection, instance).map_err(|error| explain(path, error))?;
+        // Its id is in the database now; a file that stays does no harm.
+        let _ = fs::remove_file(&instance_file);
+    }
+    let instance = check(&connection, path)?;
+    configure(&connection).map_err(|error| explain(path, error))?;
+    Ok((connection, instance))
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    Ok(connection)
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+}
+
+fn create(connection: &mut Connection, instance: Instance) -> rusqlite::Result<()> {
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    change.execute_batch(SCHEMA)?;
+    change.execute(
+        "INSERT INTO meta VALUES (?1, ?2, strftime('%Y-%m-%d %H:%M:%S', 'now'))",
+        (VERSION, instance.to_string()),
+    )?;
+    change.commit()
+}
+
+/// Whether it is a whole database of ours, and whose.
+fn check(connection: &Connection, path: &Path) -> Result<Instance, StoreError> {
+    let damaged =
+        |detail: &str| StoreError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
+    let has_meta = connection
+        .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta'")
+        .and_then(|mut query| query.exists([]))
+        .map_err(|error| explain(path, error))?;
+    if !has_meta {
+        return Err(damaged("it holds the tables of another program"));
+    }
+    let version: i64 = connection
+        .query_row("SELECT schema_version FROM meta", [], |row| row.get(0))
+        .map_err(|error| explain(path, error))?;
+    if version > VERSION {
+        return Err(StoreError::Newer { path: path.to_owned(), version });
+    }
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| explain(path, error))?;
+    if verdict != "ok" {
+        return Err(damaged(verdict.trim()));
+    }
+    let instance: String = connection
+        .query_row("SELECT instance FROM meta", [], |row| row.get(0))
+        .map_err(|error| explain(path, error))?;
+    instance.parse().map_err(|_| damaged("meta.instance is not 32 hex digits"))
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    connection.execute_batch("PRAGMA synchronous = NORMAL")?;
+    // A write, so that a database that cannot be written is told of now.
+    connection.execute(
+        "DELETE FROM mail WHERE ended < unixepoch('now') - ?1 * 86400",
+        [FORGOTTEN_AFTER_DAYS],
+    )?;
+    connection.execute("UPDATE meta SET schema_version = schema_version", [])?;
+    Ok(())
+}
+
+/// The id of a state directory from the time before the database.
+fn inherited(path: &Path) -> Result<Option<Instance>, StoreError> {
+    match fs::read(path) {
+        Ok(text) => String::from_utf8_lossy(&text)
+            .trim()
+            .parse()
+            .map(Some)
+            .map_err(|_| StoreError::NoInstance { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StoreError::Io { action: "read", path: path.to_owned(), source }),
+    }
+}
+
+fn explain(path: &Path, source: rusqlite::Error) -> StoreError {
+    let path: PathBuf = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            StoreError::Damaged { path, detail: source.to_string() }
+        }
+        _ => StoreError::Database { path, source },
+    }
+}

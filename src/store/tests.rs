@@ -1,0 +1,442 @@
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::{Instant, UNIX_EPOCH};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+use crate::target::ledger::{AccountRecord, Histogram, MailRecord, Place, Totals};
+use crate::target::message::Token;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn name(text: &str) -> TargetName {
+    TargetName::new(text).unwrap()
+}
+
+fn mailbox() -> MailboxId {
+    MailboxId { protocol: "imap", host: "mail.example".into(), port: 993, user: "u".into() }
+}
+
+/// A time that a microsecond does not change, so that it can be compared.
+fn time(seconds: u64) -> SystemTime {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    UNIX_EPOCH + Duration::from_secs(now - 1000 + seconds) + Duration::from_millis(250)
+}
+
+fn mail(place: Place) -> MailRecord {
+    MailRecord { place, is_late: false, transmitted: None, accepted: None, ended: None }
+}
+
+fn sending() -> (Token, Changes) {
+    let token = Token::random();
+    let record = MailRecord { transmitted: Some(time(0)), ..mail(Place::Sending) };
+    (token, Changes { account: None, mails: [(token, Some(record))].into() })
+}
+
+fn one(token: Token, record: Option<MailRecord>) -> Changes {
+    Changes { account: None, mails: [(token, record)].into() }
+}
+
+async fn account(store: &Store, target: &TargetName) -> StoredAccount {
+    store.load(vec![(target.clone(), DAY)]).await.remove(target).unwrap()
+}
+
+/// A connection beside the store's own, as `sqlite3` makes one.
+fn look_into(folder: &TempDir) -> Connection {
+    Connection::open(folder.path().join(DATABASE_FILE)).unwrap()
+}
+
+fn open_error(folder: &TempDir) -> String {
+    Store::open(folder.path()).unwrap_err().to_string()
+}
+
+/// Asks until the answer is yes.
+async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn the_instance_is_made_once_and_kept_private() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("a/b");
+    let first = Store::open(&directory).unwrap().instance;
+    assert_eq!(Store::open(&directory).unwrap().instance, first);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    let open = Store::open(&directory).unwrap();
+    let files: Vec<PathBuf> =
+        std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+    drop(open);
+    assert_ne!(Store::open(&folder.path().join("c")).unwrap().instance, first);
+}
+
+#[test]
+fn the_instance_of_a_directory_without_a_database_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = folder.path().join("instance");
+    let id = Token::random();
+    std::fs::write(&old, format!("{id}\n")).unwrap();
+    assert_eq!(Store::open(folder.path()).unwrap().instance, id);
+    assert!(!old.exists());
+    assert_eq!(Store::open(folder.path()).unwrap().instance, id);
+
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("instance"), "nonsense").unwrap();
+    let error = open_error(&folder);
+    assert!(error.ends_with("remove the file to begin a new instance"), "{error}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let error = Store::open(&folder.path().join("file/x")).unwrap_err().to_string();
+    assert!(error.contains("choose another folder with `state_dir`"), "{error}");
+}
+
+#[test]
+fn a_second_process_is_refused_and_told_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Store::open(folder.path()).unwrap();
+    let error = open_error(&folder);
+    assert_eq!(
+        error,
+        format!(
+            "the state directory {} is in use by another mailtrip_exporter (process {}); \
+             stop that one, or give this one its own `state_dir`",
+            folder.path().display(),
+            std::process::id()
+        )
+    );
+    drop(first);
+    Store::open(folder.path()).unwrap();
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Store::open(folder.path()).unwrap());
+    look_into(&folder).execute("UPDATE meta SET schema_version = 7", []).unwrap();
+    let error = open_error(&folder);
+    assert!(
+        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 1)")
+    );
+    let version: i64 = look_into(&folder)
+        .query_row("SELECT schema_version FROM meta", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 7, "untouched");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(DATABASE_FILE);
+    let text = "this was never a database, but somebody's notes\n".repeat(100);
+    std::fs::write(&path, &text).unwrap();
+    let error = open_error(&folder);
+    assert!(error.contains("mailtrip.db is damaged (file is not a database"), "{error}");
+    assert!(error.contains("move it away"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn the_database_of_another_program_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    look_into(&folder).execute_batch("CREATE TABLE notes (text)").unwrap();
+    let error = open_error(&folder);
+    assert!(error.contains("it holds the tables of another program"), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    for _ in 0..500 {
+        store.record(&name("a"), sending().1);
+    }
+    drop(store);
+    let path = folder.path().join(DATABASE_FILE);
+    let mut bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.len() > 3 * 4096, "the mails fill pages of their own");
+    let middle = bytes.len() - 3 * 4096;
+    bytes[middle..].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let error = open_error(&folder);
+    assert!(error.contains("is damaged (") && error.contains("put a good copy"), "{error}");
+}
+
+#[tokio::test]
+async fn an_account_comes_back_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let totals = Totals {
+        probes: 1,
+        accepted: 2,
+        doubtful: 3,
+        received: 4,
+        late: 5,
+        lost: 6,
+        returned: 7,
+        duplicate: 8,
+        left: 9,
+        found: [10, 11, 12],
+        checks: 13,
+        check_failures: 14,
+        periods_skipped: 15,
+    };
+    let roundtrips = Histogram {
+        counts: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+        sum: Duration::from_millis(1_234_500),
+    };
+    let record = AccountRecord { totals, roundtrips, last_sent: Some(time(7)) };
+    let mut stored = StoredAccount { account: record, ..StoredAccount::default() };
+    for place in [Place::Outstanding, Place::Doubtful, Place::Lost, Place::Received, Place::Left] {
+        let (token, changes) = sending();
+        store.record(&name("a"), changes);
+        store.committed().await;
+        let record = MailRecord {
+            is_late: place == Place::Lost,
+            accepted: Some(time(3)),
+            ended: (place != Place::Outstanding).then(|| time(9)),
+            ..mail(place)
+        };
+        store.record(&name("a"), one(token, Some(record)));
+        let whole = MailRecord { transmitted: Some(time(0)), ..record };
+        stored.mails.insert(token, whole);
+    }
+    store.record(&name("a"), Changes { account: Some(record), ..Changes::default() });
+    assert_eq!(account(&store, &name("a")).await, stored);
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(account(&store, &name("a")).await, stored);
+    assert_eq!(account(&store, &name("b")).await, StoredAccount::default());
+    for token in stored.mails.keys() {
+        store.record(&name("a"), one(*token, None));
+    }
+    assert_eq!(account(&store, &name("a")).await.mails.len(), 0);
+    assert_eq!(store.errors(), 0);
+}
+
+#[tokio::test]
+async fn mails_that_ended_long_ago_are_forgotten_when_the_account_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let now = SystemTime::now();
+    let ended =
+        |ago: u32| Some(MailRecord { ended: Some(now - DAY * ago), ..mail(Place::Received) });
+    let (old, new, waiting) = (Token::random(), Token::random(), sending());
+    store.record(&name("a"), one(old, ended(2)));
+    store.record(&name("a"), one(new, ended(0)));
+    store.record(&name("a"), waiting.1);
+    let kept: Vec<Token> = account(&store, &name("a")).await.mails.into_keys().collect();
+    assert!(kept.contains(&new) && kept.contains(&waiting.0) && kept.len() == 2);
+    let rows: i64 =
+        look_into(&folder).query_row("SELECT count(*) FROM mail", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 2, "the file stays small");
+    store.record(&name("gone"), one(old, ended(200)));
+    drop(store);
+    drop(Store::open(folder.path()).unwrap());
+    let rows: i64 =
+        look_into(&folder).query_row("SELECT count(*) FROM mail", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 2, "neither do targets that never come back fill it");
+}
+
+#[tokio::test]
+async fn the_memory_of_folders_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let record = FolderRecord {
+        uid_validity: u32::MAX,
+        next_uid: 17,
+        clock_offset_seconds: Some(-1.5),
+        to_remove: vec!["12".into(), "a=b;c".into()],
+        left_overs: vec![("x=y".into(), UNIX_EPOCH + Duration::from_secs(1_900_000_000))],
+    };
+    store.record_folder(&mailbox(), "INBOX", FolderRecord::default());
+    store.record_folder(&mailbox(), "INBOX", record.clone());
+    let odd = FolderRecord { to_remove: vec!["two words".into()], ..FolderRecord::default() };
+    store.record_folder(&mailbox(), "Junk", odd);
+    let other = MailboxId { port: 143, ..mailbox() };
+    store.record_folder(&other, "INBOX", FolderRecord::default());
+    let expected = BTreeMap::from([
+        ("INBOX".to_owned(), record),
+        ("Junk".to_owned(), FolderRecord::default()),
+    ]);
+    assert_eq!(store.load_folders(&mailbox()).await, expected);
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.load_folders(&mailbox()).await, expected);
+}
+
+#[tokio::test]
+async fn the_file_explains_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let (token, changes) = sending();
+    store.record(&name("mail server"), changes);
+    store.committed().await;
+    let file = look_into(&folder);
+    let schema: String = file
+        .query_row("SELECT group_concat(sql, '\n') FROM sqlite_schema", [], |row| row.get(0))
+        .unwrap();
+    for object in ["TABLE meta", "TABLE target", "TABLE mail", "TABLE folder", "VIEW mails"] {
+        let begin = schema.find(&format!("CREATE {object} ")).unwrap();
+        let line = schema[begin..].lines().next().unwrap();
+        assert!(line.contains(" -- "), "{line}");
+    }
+    let (state, sent, shown): (String, f64, String) = file
+        .query_row(
+            "SELECT state, (SELECT transmitted FROM mail WHERE mail.token = mails.token),
+             transmitted_utc FROM mails WHERE target = 'mail server' AND token = ?1",
+            [token.to_string()],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .unwrap();
+    assert_eq!(state, "sending");
+    assert!((sent - time(0).duration_since(UNIX_EPOCH).unwrap().as_secs_f64()).abs() < 5.0);
+    assert!(shown.starts_with("20") && shown.ends_with(".250"), "{shown}");
+}
+
+/// A trigger of the database makes every insert fail, as a full disk does.
+fn break_writes(folder: &TempDir) -> Connection {
+    let saboteur = look_into(folder);
+    saboteur
+        .execute_batch(
+            "CREATE TRIGGER broken BEFORE INSERT ON mail BEGIN SELECT RAISE(FAIL, 'full'); END",
+        )
+        .unwrap();
+    saboteur
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_counted_and_written_when_it_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let saboteur = break_writes(&folder);
+    let (first, changes) = sending();
+    let begin = Instant::now();
+    store.record(&name("a"), changes);
+    store.committed().await;
+    assert!(begin.elapsed() < Duration::from_secs(2), "sending does not wait for a broken store");
+    eventually("the failure is counted", async || store.errors() > 0).await;
+    let (second, changes) = sending();
+    store.record(&name("a"), changes);
+    store.committed().await;
+    let accepted = MailRecord { accepted: Some(time(1)), ..mail(Place::Outstanding) };
+    store.record(&name("a"), one(first, Some(accepted)));
+    let seen = account(&store, &name("a")).await;
+    assert_eq!(seen.mails[&first].place, Place::Outstanding, "from memory");
+    saboteur.execute_batch("DROP TRIGGER broken").unwrap();
+    eventually("the rows are written", async || {
+        let count = "SELECT count(*) FROM mail WHERE token IN (?1, ?2) AND transmitted NOT NULL";
+        let rows: i64 = saboteur
+            .query_row(count, [first.to_string(), second.to_string()], |row| row.get(0))
+            .unwrap();
+        rows == 2
+    })
+    .await;
+    let errors = store.errors();
+    let (third, changes) = sending();
+    eventually("the store is sound again", async || {
+        store.record(&name("a"), changes.clone());
+        store.committed().await;
+        let place = "SELECT count(*) FROM mail WHERE token = ?1";
+        saboteur.query_row(place, [third.to_string()], |row| row.get::<_, i64>(0)).unwrap() == 1
+    })
+    .await;
+    assert_eq!(store.errors(), errors);
+}
+
+#[tokio::test]
+async fn a_database_that_somebody_locks_holds_up_a_send_for_a_second_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let other = look_into(&folder);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (token, changes) = sending();
+    let begin = Instant::now();
+    store.record(&name("a"), changes);
+    store.committed().await;
+    assert!(begin.elapsed() < Duration::from_millis(1500));
+    eventually("the failure is counted", async || store.errors() > 0).await;
+    other.execute_batch("COMMIT").unwrap();
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    assert!(account(&store, &name("a")).await.mails.contains_key(&token), "written at the end");
+}
+
+#[test]
+fn what_waits_for_a_broken_store_is_bounded_and_newest() {
+    let shared = Shared::default();
+    let (token, changes) = sending();
+    shared.record(&name("a"), changes);
+    shared.record(&name("a"), one(token, Some(mail(Place::Outstanding))));
+    let many = (0..writer::MOST_MAILS).map(|_| (Token::random(), None)).collect();
+    shared.record(&name("b"), Changes { account: Some(AccountRecord::default()), mails: many });
+    assert_eq!(shared.errors(), 1, "the one mail too many is dropped, and that is counted");
+    shared.record(&name("a"), one(token, Some(mail(Place::Received))));
+    assert_eq!(shared.errors(), 1, "a mail that waits already is brought up to date");
+}
+
+/// The process that is killed: registers mails and says which of them it was told are committed.
+/// It is this very test, started again with a directory in its environment.
+#[test]
+fn a_process_that_is_killed() {
+    let Some(directory) = std::env::var_os(KILLED_IN) else { return };
+    let store = Store::open(Path::new(&directory)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        loop {
+            let (token, changes) = sending();
+            store.record(&name("a"), changes);
+            store.committed().await;
+            assert_eq!(store.errors(), 0);
+            let mut out = io::stdout().lock();
+            writeln!(out, "committed {token}").and_then(|()| out.flush()).unwrap();
+        }
+    });
+}
+
+const KILLED_IN: &str = "MAILTRIP_TEST_KILLED_IN";
+
+#[tokio::test]
+async fn nothing_that_was_committed_is_lost_by_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut committed: Vec<Token> = Vec::new();
+    for round in 1..=3 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::tests::a_process_that_is_killed", "--nocapture"])
+            .env(KILLED_IN, folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut token = || {
+            let line =
+                lines.find(|line| line.as_ref().is_ok_and(|it| it.contains("committed ")))?;
+            line.unwrap().rsplit(' ').next().unwrap().parse::<Token>().ok()
+        };
+        committed.extend((0..50 * round).map(|_| token().expect("the child registers mails")));
+        // SIGKILL, in the middle of whatever it is doing.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        committed.extend(std::iter::from_fn(token));
+    }
+    let store = Store::open(folder.path()).unwrap();
+    let kept = account(&store, &name("a")).await.mails;
+    for token in &committed {
+        assert_eq!(kept[token].place, Place::Sending);
+    }
+    assert!(kept.len() <= committed.len() + 3, "one in each round was not told of yet");
+}

@@ -1,0 +1,356 @@
+//! The thread that writes: takes everything that has come meanwhile and commits it at once.
+//!
+//! What waits to be written is the newest state of each target, mail and folder, so it stays small
+//! however long the store fails, and writing it once more does no harm.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::oneshot;
+use tracing::{error, info};
+
+use super::{FolderKey, FolderRecord, rows};
+use crate::config::TargetName;
+use crate::target::ledger::{Changes, StoredAccount};
+
+/// The most records of mails that wait to be written. Beyond it those of further mails are dropped;
+/// the accounts stay complete.
+pub(super) const MOST_MAILS: usize = 100_000;
+/// The first wait before a store that failed is tried again; it doubles.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// The longest.
+const RETRY_LONGEST: Duration = Duration::from_secs(60);
+/// A store that keeps failing is logged this often.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+/// How long a commit may rest in the system's memory before it is forced to the disk.
+const SYNC_AFTER: Duration = Duration::from_secs(1);
+
+/// What somebody wants to know.
+pub(super) enum Question {
+    /// The accounts of targets, each without the mails that ended so long ago.
+    Accounts {
+        targets: Vec<(TargetName, Duration)>,
+        answer: oneshot::Sender<BTreeMap<TargetName, StoredAccount>>,
+    },
+    /// The folders of a mailbox.
+    Folders { mailbox: String, answer: oneshot::Sender<BTreeMap<String, FolderRecord>> },
+}
+
+/// Where the store and its writer meet.
+#[derive(Default)]
+pub(super) struct Shared {
+    queue: Mutex<Queue>,
+    /// Something has come for the writer, or the writer has ended.
+    changed: Condvar,
+    errors: AtomicU64,
+}
+
+/// The thread's own.
+pub(super) struct Writer {
+    connection: Connection,
+    path: PathBuf,
+    shared: Arc<Shared>,
+    /// Set while the store fails: when it is tried again, and how long the wait was.
+    retry: Option<(Instant, Duration)>,
+    last_logged: Option<Instant>,
+    /// When the commits since the last time are forced to the disk.
+    sync_due: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Queue {
+    work: Work,
+    waiting: Vec<oneshot::Sender<()>>,
+    questions: Vec<Question>,
+    is_failing: bool,
+    is_closing: bool,
+    has_ended: bool,
+}
+
+/// The newest states that are not written yet.
+#[derive(Default)]
+struct Work {
+    accounts: BTreeMap<TargetName, Changes>,
+    folders: BTreeMap<FolderKey, FolderRecord>,
+    mails: usize,
+}
+
+struct Batch {
+    work: Work,
+    waiting: Vec<oneshot::Sender<()>>,
+    questions: Vec<Question>,
+}
+
+impl Shared {
+    pub(super) fn record(&self, target: &TargetName, changes: Changes) {
+        if changes.is_empty() {
+            return;
+        }
+        let dropped = self.queue().work.record(target, changes);
+        self.errors.fetch_add(dropped, Ordering::Relaxed);
+        self.changed.notify_all();
+    }
+
+    pub(super) fn record_folder(&self, folder: FolderKey, record: FolderRecord) {
+        self.queue().work.folders.insert(folder, record);
+        self.changed.notify_all();
+    }
+
+    /// Resolves when what is queued now is written, or could not be. `None`: nobody needs to wait,
+    /// for the store is failing.
+    pub(super) fn wait_for_commit(&self) -> Option<oneshot::Receiver<()>> {
+        let mut queue = self.queue();
+        if queue.is_failing || queue.has_ended {
+            return None;
+        }
+        let (written, receiver) = oneshot::channel();
+        queue.waiting.push(written);
+        self.changed.notify_all();
+        Some(receiver)
+    }
+
+    pub(super) fn ask(&self, question: Question) {
+        let mut queue = self.queue();
+        if !queue.has_ended {
+            queue.questions.push(question);
+            self.changed.notify_all();
+        }
+    }
+
+    pub(super) fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    /// Has the writer write the rest and end, and waits so long for it.
+    pub(super) fn close(&self, longest: Duration) {
+        let mut queue = self.queue();
+        queue.is_closing = true;
+        self.changed.notify_all();
+        let waited = self.changed.wait_timeout_while(queue, longest, |queue| !queue.has_ended);
+        drop(waited);
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Each change of the queue is whole before anything can panic.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("errors", &self.errors()).finish_non_exhaustive()
+    }
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.folders.is_empty()
+    }
+
+    /// Adds newer states, and says how many records there was no room for.
+    fn record(&mut self, target: &TargetName, mut changes: Changes) -> u64 {
+        let queued = self.accounts.entry(target.clone()).or_default();
+        let before = queued.mails.len();
+        let mut room = MOST_MAILS.saturating_sub(self.mails);
+        let mut dropped = 0;
+        changes.mails.retain(|token, _| {
+            if queued.mails.contains_key(token) {
+                return true;
+            }
+            let fits = room > 0;
+            room = room.saturating_sub(1);
+            dropped += u64::from(!fits);
+            fits
+        });
+        queued.then(changes);
+        self.mails += queued.mails.len() - before;
+        dropped
+    }
+
+    /// Adds newer work.
+    fn then(&mut self, newer: Self) -> u64 {
+        self.folders.extend(newer.folders);
+        newer.accounts.into_iter().map(|(target, changes)| self.record(&target, changes)).sum()
+    }
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection, path: PathBuf, shared: Arc<Shared>) -> Self {
+        Self { connection, path, shared, retry: None, last_logged: None, sync_due: None }
+    }
+
+    /// Writes until the store is closed.
+    pub(super) fn run(mut self) {
+        let mut is_last = false;
+        while !is_last {
+            let batch;
+            (batch, is_last) = self.next_batch();
+            if !batch.work.is_empty() {
+                match self.write(&batch.work) {
+                    Ok(()) => self.succeeded(),
+                    Err(problem) => self.failed(&problem, batch.work),
+                }
+            }
+            for question in batch.questions {
+                self.answer(question);
+            }
+            for written in batch.waiting {
+                // Whoever waited may have gone on already.
+                let _ = written.send(());
+            }
+        }
+        self.end();
+    }
+
+    /// Waits for something to do; the rest is given back with `true` when the store is closed.
+    fn next_batch(&mut self) -> (Batch, bool) {
+        let shared = Arc::clone(&self.shared);
+        let mut queue = shared.queue();
+        loop {
+            let now = Instant::now();
+            if self.sync_due.is_some_and(|due| due <= now) {
+                drop(queue);
+                self.sync();
+                queue = shared.queue();
+                continue;
+            }
+            let retry = self.retry.map(|(at, _)| at).filter(|_| !queue.work.is_empty());
+            let can_write = !queue.work.is_empty() && retry.is_none_or(|at| at <= now);
+            let is_asked = !queue.waiting.is_empty() || !queue.questions.is_empty();
+            if can_write || is_asked || queue.is_closing {
+                let is_last = queue.is_closing;
+                return (queue.take(), is_last);
+            }
+            let wake = retry.into_iter().chain(self.sync_due).min();
+            queue = match wake {
+                Some(wake) => {
+                    let wait = wake.saturating_duration_since(now);
+                    let waited = shared.changed.wait_timeout(queue, wait);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    fn write(&mut self, work: &Work) -> rusqlite::Result<()> {
+        let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for (target, changes) in &work.accounts {
+            rows::write_changes(&change, target, changes)?;
+        }
+        for (folder, record) in &work.folders {
+            rows::write_folder(&change, folder, record)?;
+        }
+        change.commit()
+    }
+
+    fn succeeded(&mut self) {
+        if self.sync_due.is_none() {
+            self.sync_due = Some(Instant::now() + SYNC_AFTER);
+        }
+        if self.retry.take().is_some() {
+            self.last_logged = None;
+            self.shared.queue().is_failing = false;
+            info!(path = %self.path.display(), "the state is written again");
+        }
+    }
+
+    /// Keeps what could not be written, under what has come meanwhile, and tries again later.
+    fn failed(&mut self, problem: &dyn std::error::Error, mut work: Work) {
+        let wait = self.retry.map_or(RETRY_FIRST, |(_, wait)| (wait * 2).min(RETRY_LONGEST));
+        self.retry = Some((Instant::now() + wait, wait));
+        let mut queue = self.shared.queue();
+        let dropped = work.then(std::mem::take(&mut queue.work));
+        queue.work = work;
+        queue.is_failing = true;
+        drop(queue);
+        self.shared.errors.fetch_add(dropped, Ordering::Relaxed);
+        self.complain(problem, "the state cannot be written; all goes on from memory");
+    }
+
+    /// Counts a failure, and logs it if none was logged lately.
+    fn complain(&mut self, problem: &dyn std::error::Error, what: &str) {
+        self.shared.errors.fetch_add(1, Ordering::Relaxed);
+        if self.last_logged.is_none_or(|logged| logged.elapsed() >= LOG_EVERY) {
+            self.last_logged = Some(Instant::now());
+            error!(path = %self.path.display(), error = %problem, "{what}");
+        }
+    }
+
+    /// Forces the commits to the disk: with synchronous=NORMAL, SQLite does so only at a checkpoint.
+    fn sync(&mut self) {
+        self.sync_due = None;
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        if let Err(problem) = File::open(wal).and_then(|wal| wal.sync_data()) {
+            self.complain(&problem, "the state cannot be forced to the disk");
+        }
+    }
+
+    fn answer(&mut self, question: Question) {
+        match question {
+            Question::Accounts { targets, answer } => {
+                let accounts = targets.into_iter().map(|(target, lost_after)| {
+                    let account = self.account(&target, lost_after);
+                    (target, account)
+                });
+                let _ = answer.send(accounts.collect());
+            }
+            Question::Folders { mailbox, answer } => {
+                let _ = answer.send(self.folders(&mailbox));
+            }
+        }
+    }
+
+    fn account(&mut self, target: &TargetName, lost_after: Duration) -> StoredAccount {
+        let forgotten = SystemTime::now().checked_sub(lost_after).unwrap_or(SystemTime::UNIX_EPOCH);
+        let mut account = rows::read_account(&self.connection, target, forgotten)
+            .unwrap_or_else(|problem| self.read_failed(&problem));
+        if let Some(changes) = self.shared.queue().work.accounts.get(target) {
+            account.apply(changes);
+        }
+        account
+    }
+
+    fn folders(&mut self, mailbox: &str) -> BTreeMap<String, FolderRecord> {
+        let mut folders = rows::read_folders(&self.connection, mailbox)
+            .unwrap_or_else(|problem| self.read_failed(&problem));
+        for ((known, folder), record) in &self.shared.queue().work.folders {
+            if known == mailbox {
+                folders.insert(folder.clone(), record.clone());
+            }
+        }
+        folders
+    }
+
+    fn read_failed<T: Default>(&mut self, problem: &rusqlite::Error) -> T {
+        self.complain(problem, "the state cannot be read; what was in it begins anew");
+        T::default()
+    }
+
+    fn end(self) {
+        let Self { connection, shared, .. } = self;
+        // The last connection to close merges the write-ahead log into the file.
+        drop(connection);
+        let mut queue = shared.queue();
+        queue.has_ended = true;
+        queue.waiting.clear();
+        queue.questions.clear();
+        shared.changed.notify_all();
+    }
+}
+
+impl Queue {
+    fn take(&mut self) -> Batch {
+        Batch {
+            work: std::mem::take(&mut self.work),
+            waiting: std::mem::take(&mut self.waiting),
+            questions: std::mem::take(&mut self.questions),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What of an account outlives the process: which records an event has changed, and how an account
+//! begins again from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use super::{
+    Ended, Ending, Histogram, Ledger, Moment, Outstanding, REMEMBERED, Rules, Sending, Totals,
+};
+use crate::target::message::Token;
+
+/// The place that a mail is in, as it is kept. Refused mails are not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// About to be handed over; without a later word it is doubtful.
+    Sending,
+    /// Accepted and not yet seen.
+    Outstanding,
+    /// Handed over without a reply.
+    Doubtful,
+    /// Not seen for `lost_after`.
+    Lost,
+    /// Seen in the mailbox, or returned.
+    Received,
+    /// Left with a passive outage.
+    Left,
+}
+
+/// What is kept of a mail. A time that a record does not tell is that of the record before it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MailRecord {
+    /// Where it is.
+    pub place: Place,
+    /// Whether it was counted as late.
+    pub is_late: bool,
+    /// When its transmission began.
+    pub transmitted: Option<SystemTime>,
+    /// When the SMTP server accepted it.
+    pub accepted: Option<SystemTime>,
+    /// When the wait for it ended.
+    pub ended: Option<SystemTime>,
+}
+
+impl MailRecord {
+    /// This record with the times that only the one before it tells.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        Self {
+            is_late: self.is_late || before.is_late,
+            transmitted: self.transmitted.or(before.transmitted),
+            accepted: self.accepted.or(before.accepted),
+            ended: self.ended.or(before.ended),
+            ..self
+        }
+    }
+}
+
+/// What is kept of an account beside its mails.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct AccountRecord {
+    /// The counters.
+    pub totals: Totals,
+    /// The round trips.
+    pub roundtrips: Histogram,
+    /// When a mail was last sent, accepted or not.
+    pub last_sent: Option<SystemTime>,
+}
+
+/// What has changed since the changes were last taken. All of it belongs together: written in part,
+/// the account would not add up.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Changes {
+    /// The account, if it has changed.
+    pub account: Option<AccountRecord>,
+    /// The mails that have changed; `None`: forgotten.
+    pub mails: BTreeMap<Token, Option<MailRecord>>,
+}
+
+impl Changes {
+    /// Whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.account.is_none() && self.mails.is_empty()
+    }
+
+    /// Adds what has changed after these.
+    pub fn then(&mut self, newer: Self) {
+        self.account = newer.account.or(self.account);
+        for (token, record) in newer.mails {
+            let before = self.mails.get(&token).copied().flatten();
+            let record = record.map(|record| before.map_or(record, |before| record.after(&before)));
+            self.mails.insert(token, record);
+        }
+    }
+}
+
+/// An account as it is kept.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StoredAccount {
+    /// The account.
+    pub account: AccountRecord,
+    /// Its mails.
+    pub mails: BTreeMap<Token, MailRecord>,
+}
+
+impl StoredAccount {
+    /// Brings it up to date.
+    pub fn apply(&mut self, changes: &Changes) {
+        self.account = changes.account.unwrap_or(self.account);
+        for (token, record) in &changes.mails {
+            match (record, self.mails.get(token)) {
+                (Some(record), Some(before)) => self.mails.insert(*token, record.after(before)),
+                (Some(record), None) => self.mails.insert(*token, *record),
+                (None, _) => self.mails.remove(token),
+            };
+        }
+    }
+}
+
+/// Which records are out of date.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Journal {
+    touched: BTreeSet<Token>,
+    kept: AccountRecord,
+    last_sent: Option<SystemTime>,
+}
+
+impl Journal {
+    /// Something has changed about this mail.
+    pub(super) fn touch(&mut self, token: Token) {
+        self.touched.insert(token);
+    }
+}
+
+impl Ledger {
+    /// The account as it was kept, going on at `now`.
+    ///
+    /// Wall times become points of the monotonic clock by the age they have now, which is never
+    /// negative. A mail without a recorded reply is doubtful. Should the records not add up, the
+    /// sum of the counters is made to hold, and none is lowered.
+    pub fn restore(rules: Rules, stored: &StoredAccount, now: Moment) -> Self {
+        let mut ledger = Self::new(rules);
+        ledger.totals = stored.account.totals;
+        ledger.roundtrips = stored.account.roundtrips;
+        ledger.journal.kept = stored.account;
+        ledger.journal.last_sent = stored.account.last_sent;
+        let mut unanswered = Vec::new();
+        for (token, mail) in &stored.mails {
+            match ending(mail.place) {
+                Some(how) => ledger.ended.push_back(restored_end(*token, how, mail, now)),
+                None if mail.place == Place::Sending => unanswered.push(*token),
+                None => ledger.outstanding.push_back(restored_outstanding(*token, mail, now)),
+            }
+        }
+        ledger.outstanding.make_contiguous().sort_by_key(|mail| mail.accepted.instant);
+        ledger.ended.make_contiguous().sort_by_key(|mail| mail.at);
+        ledger.balance();
+        while ledger.ended.len() > REMEMBERED {
+            ledger.forget_oldest();
+        }
+        for token in unanswered {
+            ledger.doubt(token, Sending::default(), now);
+        }
+        while ledger.outstanding.len() > rules.max_outstanding {
+            ledger.lose_oldest(now);
+        }
+        ledger
+    }
+
+    /// What has changed since this was last asked.
+    pub fn take_changes(&mut self, now: Moment) -> Changes {
+        let touched = std::mem::take(&mut self.journal.touched);
+        let mails: BTreeMap<_, _> =
+            touched.into_iter().map(|token| (token, self.record_of(token, now))).collect();
+        if mails.values().flatten().any(|mail| mail.place == Place::Sending) {
+            self.journal.last_sent = Some(now.wall);
+        }
+        let account = AccountRecord {
+            totals: self.totals,
+            roundtrips: self.roundtrips,
+            last_sent: self.journal.last_sent,
+        };
+        let is_new = account != self.journal.kept;
+        self.journal.kept = account;
+        Changes { account: is_new.then_some(account), mails }
+    }
+
+    /// When a mail was last sent, in this process or an earlier one.
+    pub fn last_sent(&self) -> Option<SystemTime> {
+        self.journal.last_sent
+    }
+
+    pub(super) fn record_of(&self, token: Token, now: Moment) -> Option<MailRecord> {
+        let blank = MailRecord {
+            place: Place::Sending,
+            is_late: false,
+            transmitted: None,
+            accepted: None,
+            ended: None,
+        };
+        if self.sending.contains_key(&token) {
+            return Some(MailRecord { transmitted: Some(now.wall), ..blank });
+        }
+        if let Some(mail) = self.outstanding.iter().rev().find(|mail| mail.token == token) {
+            let Outstanding { is_late, transmitted, accepted, .. } = *mail;
+            let on_the_way = accepted.instant.saturating_duration_since(transmitted);
+            return Some(MailRecord {
+                place: Place::Outstanding,
+                is_late,
+                transmitted: accepted.wall.checked_sub(on_the_way),
+                accepted: Some(accepted.wall),
+                ..blank
+            });
+        }
+        let mail = self.ended.iter().rev().find(|mail| mail.token == token)?;
+        let age = now.instant.saturating_duration_since(mail.at);
+        Some(MailRecord { place: place(mail.how), ended: now.wall.checked_sub(age), ..blank })
+    }
+
+    /// Makes accepted = outstanding + received + lost + left. A mail whose record is missing has
+    /// left: nobody can say what became of it.
+    fn balance(&mut self) {
+        let totals = &mut self.totals;
+        let outstanding = u64::try_from(self.outstanding.len()).unwrap_or(u64::MAX);
+        let known = [totals.received, totals.lost, totals.left]
+            .iter()
+            .fold(outstanding, |sum, count| sum.saturating_add(*count));
+        totals.left = totals.left.saturating_add(totals.accepted.saturating_sub(known));
+        totals.accepted = totals.accepted.max(known);
+        totals.probes = totals.probes.max(totals.accepted.saturating_add(totals.doubtful));
+    }
+}
+
+fn restored_outstanding(token: Token, mail: &MailRecord, now: Moment) -> Outstanding {
+    // Without its own time, or with one to come, a mail is as young as can be.
+    let wall = mail.accepted.map_or(now.wall, |accepted| accepted.min(now.wall));
+    let instant = before(now, age(wall, now));
+    let on_the_way = match (mail.transmitted, mail.accepted) {
+        (Some(transmitted), Some(accepted)) => accepted.duration_since(transmitted).ok(),
+        _ => None,
+    };
+    Outstanding {
+        token,
+        transmitted: instant.checked_sub(on_the_way.unwrap_or_default()).unwrap_or(instant),
+        accepted: Moment { instant, wall },
+        is_late: mail.is_late,
+    }
+}
+
+fn restored_end(token: Token, how: Ending, mail: &MailRecord, now: Moment) -> Ended {
+    Ended { token, how, at: before(now, mail.ended.map_or(Duration::ZERO, |at| age(at, now))) }
+}
+
+fn age(wall: SystemTime, now: Moment) -> Duration {
+    now.wall.duration_since(wall).unwrap_or_default()
+}
+
+fn before(now: Moment, age: Duration) -> std::time::Instant {
+    now.instant.checked_sub(age).unwrap_or(now.instant)
+}
+
+fn place(how: Ending) -> Place {
+    match how {
+        Ending::Received => Place::Received,
+        Ending::Doubtful => Place::Doubtful,
+        Ending::Lost => Place::Lost,
+        Ending::Left => Place::Left,
+    }
+}
+
+fn ending(place: Place) -> Option<Ending> {
+    match place {
+        Place::Received => Some(Ending::Received),
+        Place::Doubtful => Some(Ending::Doubtful),
+        Place::Lost => Some(Ending::Lost),
+        Place::Left => Some(Ending::Left),
+        Place::Sending | Place::Outstanding => None,
+    }
+}

@@ -1,0 +1,214 @@
+//! The account over the end of the process, however it ends.
+
+use std::path::Path;
+use std::time::Duration;
+
+use mailtrip_exporter::demo::server::faults::{AFTER_DATA, Fault};
+use mailtrip_exporter::demo::server::{Delivery, Options, Post, Protocol, Server};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::program::{Running, folder, log_line, post, run, target};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Mail servers, and the folder of an exporter that sends a mail in each period.
+struct World {
+    post: Post,
+    smtp: Server,
+    _imap: Server,
+    folder: TempDir,
+}
+
+impl World {
+    async fn new(interval: &str) -> Self {
+        let post = post();
+        let smtp = Server::start(Protocol::Smtp, &post, Options::new()).await.unwrap();
+        let imap = Server::start(Protocol::Imap, &post, Options::new()).await.unwrap();
+        let target = target("one", smtp.port(), imap.port());
+        let target = target.replace("interval: 1s", &format!("interval: {interval}"));
+        let folder = folder(&format!("state_dir: state\ntargets:\n{target}"));
+        Self { post, smtp, _imap: imap, folder }
+    }
+
+    async fn exporter(&self) -> Running {
+        Running::start(self.folder.path(), &[]).await
+    }
+
+    async fn accepted(&self, mails: u64) {
+        let accepted = self.smtp.wait_until(LIMIT, |stats| stats.mails_accepted >= mails).await;
+        assert!(accepted, "{:?}", self.smtp.stats());
+    }
+}
+
+/// The value of a series of the target, or of one without labels.
+fn value(page: &str, name: &str) -> Option<f64> {
+    let series = [format!("{name}{{target=\"one\"}} "), format!("{name} ")];
+    page.lines().find_map(|line| series.iter().find_map(|it| line.strip_prefix(it)?.parse().ok()))
+}
+
+fn is(page: &str, name: &str, wanted: f64) -> bool {
+    value(page, name) == Some(wanted)
+}
+
+async fn kill(mut exporter: Running) {
+    // SIGKILL: nothing is tidied up.
+    exporter.child.kill().await.unwrap();
+}
+
+fn sqlite(folder: &Path, statement: &str) -> String {
+    let output = std::process::Command::new("sqlite3")
+        .arg(folder.join("state/mailtrip.db"))
+        .arg(statement)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_mail_under_way_is_outstanding_again_after_kill_9_and_received() {
+    let world = World::new("1h").await;
+    world.post.set_delivery("b", Delivery::held());
+    let exporter = world.exporter().await;
+    exporter.until("/metrics", |page| is(page, "mailtrip_outstanding_messages", 1.0)).await;
+    kill(exporter).await;
+    let exporter = world.exporter().await;
+    let page = exporter.get("/metrics").await;
+    assert_eq!(value(&page, "mailtrip_outstanding_messages"), Some(1.0));
+    assert_eq!(value(&page, "mailtrip_probes_accepted_total"), Some(1.0));
+    assert_eq!(world.post.release("b"), 1);
+    let page =
+        exporter.until("/metrics", |page| is(page, "mailtrip_probes_received_total", 1.0)).await;
+    for (name, wanted) in [
+        ("mailtrip_probes_total", 1.0),
+        ("mailtrip_probes_accepted_total", 1.0),
+        ("mailtrip_probes_doubtful_total", 0.0),
+        ("mailtrip_probes_lost_total", 0.0),
+        ("mailtrip_store_errors_total", 0.0),
+    ] {
+        assert_eq!(value(&page, name), Some(wanted), "{name}");
+    }
+    assert_eq!(world.smtp.stats().mails_accepted, 1, "the restart sent no mail of its own");
+    let emptied = world.post.wait_until(LIMIT, |post| post.messages("b", "INBOX").is_empty()).await;
+    assert!(emptied, "the mail was taken out");
+}
+
+#[tokio::test]
+async fn a_mail_without_a_recorded_reply_is_doubtful_after_kill_9() {
+    let world = World::new("1h").await;
+    world.post.set_delivery("b", Delivery::held());
+    // The server takes the mail and is slow to say so.
+    world.smtp.faults().on(AFTER_DATA, Fault::delay(Duration::from_secs(60)));
+    let exporter = world.exporter().await;
+    let commands =
+        |name: &'static str| world.smtp.wait_until(LIMIT, move |stats| stats.count(name) >= 1);
+    assert!(commands("DATA").await);
+    kill(exporter).await;
+    world.smtp.faults().clear();
+    let exporter = world.exporter().await;
+    let page = exporter.get("/metrics").await;
+    for (name, wanted) in [
+        ("mailtrip_probes_total", 1.0),
+        ("mailtrip_probes_doubtful_total", 1.0),
+        ("mailtrip_probes_accepted_total", 0.0),
+    ] {
+        assert_eq!(value(&page, name), Some(wanted), "{name}");
+    }
+    let state = sqlite(world.folder.path(), "SELECT state FROM mails");
+    assert_eq!(state.trim(), "doubtful");
+}
+
+#[tokio::test]
+async fn counters_go_on_over_a_proper_restart() {
+    let world = World::new("1s").await;
+    let exporter = world.exporter().await;
+    let received = |least: f64| {
+        move |page: &str| {
+            value(page, "mailtrip_probes_received_total").is_some_and(|count| count >= least)
+        }
+    };
+    exporter.until("/metrics", received(2.0)).await;
+    exporter.signal("-TERM");
+    let mut exporter = exporter;
+    assert!(exporter.child.wait().await.unwrap().success());
+    let rows = sqlite(
+        world.folder.path(),
+        "SELECT accepted = received + lost + left_with_outage + (SELECT count(*) FROM mail WHERE \
+         state = 'outstanding') AND received >= 2 FROM target WHERE name = 'one'",
+    );
+    assert_eq!(rows.trim(), "1", "the account adds up in the file");
+    let exporter = world.exporter().await;
+    let page = exporter.get("/metrics").await;
+    assert!(received(2.0)(&page), "{page}");
+    exporter.until("/metrics", received(4.0)).await;
+}
+
+#[tokio::test]
+async fn a_restart_loop_is_no_flood_of_mails() {
+    let world = World::new("1h").await;
+    let exporter = world.exporter().await;
+    world.accepted(1).await;
+    kill(exporter).await;
+    for _ in 0..3 {
+        let exporter = world.exporter().await;
+        exporter.until("/-/ready", |answer| answer.contains("200")).await;
+        kill(exporter).await;
+    }
+    assert_eq!(world.smtp.stats().mails_accepted, 1);
+}
+
+#[tokio::test]
+async fn a_target_that_was_taken_out_and_comes_back_finds_its_account() {
+    let world = World::new("1h").await;
+    world.post.set_delivery("b", Delivery::held());
+    let file = world.folder.path().join("mailtrip.yml");
+    let with = std::fs::read_to_string(&file).unwrap();
+    let exporter = world.exporter().await;
+    exporter.until("/metrics", |page| is(page, "mailtrip_outstanding_messages", 1.0)).await;
+    std::fs::write(&file, with.replace("name: one", "name: two")).unwrap();
+    exporter.signal("-HUP");
+    exporter.until("/metrics", |page| !page.contains("target=\"one\"")).await;
+    std::fs::write(&file, with).unwrap();
+    exporter.signal("-HUP");
+    let page = exporter.until("/metrics", |page| page.contains("target=\"one\"")).await;
+    assert!(is(&page, "mailtrip_outstanding_messages", 1.0), "{page}");
+    world.post.release("b");
+    exporter.until("/metrics", |page| is(page, "mailtrip_probes_received_total", 1.0)).await;
+}
+
+#[tokio::test]
+async fn a_second_exporter_on_the_same_state_is_refused() {
+    let world = World::new("1h").await;
+    let exporter = world.exporter().await;
+    let output = run(world.folder.path(), &["--web.listen-address", "127.0.0.1:0"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8(output.stderr).unwrap();
+    let process = format!("(process {})", exporter.child.id().unwrap());
+    assert!(words.contains("the state directory state is in use"), "{words}");
+    assert!(words.contains(&process), "{words}");
+}
+
+#[tokio::test]
+async fn a_full_disk_does_not_stop_the_measuring_and_is_made_up_for() {
+    let world = World::new("1s").await;
+    // A file may grow to 120 kB: the empty account fits, its growth soon does not.
+    let limited = "trap '' XFSZ; ulimit -S -f 120; exec \"$0\" \"$@\"";
+    let mut command = Command::new("bash");
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_mailtrip_exporter")]);
+    command.current_dir(world.folder.path()).kill_on_drop(true);
+    let mut exporter = Running::spawn(&mut command).await;
+    let failed = |page: &str| value(page, "mailtrip_store_errors_total") > Some(0.0);
+    let page = exporter.until("/metrics", failed).await;
+    let received = value(&page, "mailtrip_probes_received_total").unwrap();
+    let more = |page: &str| value(page, "mailtrip_probes_received_total") >= Some(received + 2.0);
+    let page = exporter.until("/metrics", more).await;
+    assert!(is(&page, "mailtrip_send_ability_percent", 100.0), "{page}");
+    log_line(&mut exporter.log, "the state cannot be written; all goes on from memory").await;
+    let process = exporter.child.id().unwrap().to_string();
+    let raised = Command::new("prlimit").args(["--pid", &process, "--fsize=unlimited"]).status();
+    assert!(raised.await.unwrap().success());
+    log_line(&mut exporter.log, "the state is written again").await;
+    let kept = sqlite(world.folder.path(), "SELECT received FROM target");
+    assert!(kept.trim().parse::<f64>().unwrap() >= received + 2.0, "{kept}");
+}
