@@ -13,6 +13,7 @@ use crate::mail::Failure;
 use crate::target::ledger::FoundIn;
 use crate::target::message::Header;
 
+pub mod clock;
 pub mod imap;
 mod members;
 pub mod pop3;
@@ -43,6 +44,8 @@ pub struct Found {
     pub folder: FoundIn,
     /// When the reply that first showed it was read.
     pub shown_at: Instant,
+    /// When the folder was last looked into before, without seeing it.
+    pub previous_look: Option<Instant>,
 }
 
 /// What is to be done with a mail.

@@ -403,7 +403,7 @@ impl Supervisor {
         state.watches = used;
         for (id, members) in members {
             let running = state.watches.entry(id.clone()).or_insert_with(|| {
-                let watch = Arc::new(Watch::new(id.clone()));
+                let watch = Arc::new(Watch::new(id.clone(), self.store.clone()));
                 let task = Task::spawn(|cancel| Arc::clone(&watch).run(cancel));
                 RunningWatch { watch, task }
             });

@@ -14,6 +14,7 @@ use crate::mail::imap::{Fetched, Imap, Listed, Selected, encode_folder_name};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
 use crate::mail::{Failure, Fault, Reason, Stage};
+use crate::store::FolderRecord;
 use crate::target::ledger::FoundIn;
 use crate::target::message::Header;
 
@@ -33,6 +34,8 @@ struct FolderMemory {
     uid_validity: u32,
     /// The first UID that was not looked at; 0 before the first contact.
     next_uid: u32,
+    /// When the folder was last looked into by this process.
+    looked_at: Option<Instant>,
     /// Ours, not yet taken out.
     to_remove: BTreeSet<u32>,
     /// Ours, marked as deleted; they wait until nobody else's mail is marked as well.
@@ -130,15 +133,19 @@ impl Session {
         if self.folders.len() > 1 && self.others_looked_at.elapsed() >= OTHER_FOLDERS {
             return self.look_everywhere(memory, since, judge).await;
         }
+        let began = Instant::now();
         let news = match is_told {
             Some(told) => Some(told),
             None => self.imap.news().await?,
         };
-        let folder = self.selected.and_then(|index| self.folders.get(index));
-        if let (Some(shown_at), Some(folder)) = (news, folder) {
-            let known = memory.folder(&folder.name);
+        let Some(folder) = self.selected.and_then(|index| self.folders.get(index)) else {
+            return Ok(());
+        };
+        let known = memory.folder(&folder.name);
+        if let Some(shown_at) = news {
             known.read_new(&mut self.imap, folder.kind, shown_at, judge).await?;
         }
+        known.looked_at = Some(is_told.unwrap_or(began));
         Ok(())
     }
 
@@ -221,6 +228,7 @@ impl Session {
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
         let Some(folder) = self.folders.get(index) else { return Ok(()) };
+        let began = Instant::now();
         self.selected = None;
         let selected = self.imap.select(&folder.name).await?;
         self.selected = Some(index);
@@ -234,12 +242,50 @@ impl Session {
             known.read_new(&mut self.imap, folder.kind, shown_at, judge).await?;
         }
         known.next_uid = known.next_uid.max(selected.uid_next.unwrap_or(1));
+        known.looked_at = Some(began);
         known.sweep(SystemTime::now());
         Ok(())
     }
 }
 
 impl Memory {
+    /// What is known of the folders, to be kept: by the names that the server writes.
+    pub fn records(&self) -> impl Iterator<Item = (String, FolderRecord)> {
+        self.folders.iter().map(|(name, known)| {
+            let record = FolderRecord {
+                uid_validity: known.uid_validity,
+                next_uid: known.next_uid,
+                clock_offset_seconds: None,
+                to_remove: known.to_remove.iter().map(u32::to_string).collect(),
+                left_overs: known
+                    .left_overs
+                    .iter()
+                    .map(|(uid, due)| (uid.to_string(), *due))
+                    .collect(),
+            };
+            (String::from_utf8_lossy(name).into_owned(), record)
+        })
+    }
+
+    /// Goes on from what an earlier process has kept.
+    pub fn restore(&mut self, records: BTreeMap<String, FolderRecord>) {
+        for (name, record) in records {
+            let uid = |id: &String| id.parse::<u32>().ok();
+            let known = FolderMemory {
+                uid_validity: record.uid_validity,
+                next_uid: record.next_uid,
+                to_remove: record.to_remove.iter().filter_map(uid).collect(),
+                left_overs: record
+                    .left_overs
+                    .iter()
+                    .filter_map(|(id, due)| Some((uid(id)?, *due)))
+                    .collect(),
+                ..FolderMemory::default()
+            };
+            self.folders.insert(name.into_bytes(), known);
+        }
+    }
+
     fn folder(&mut self, name: &[u8]) -> &mut FolderMemory {
         self.folders.entry(name.to_vec()).or_default()
     }
@@ -315,6 +361,7 @@ impl FolderMemory {
             server_date: mail.internal_date,
             folder,
             shown_at,
+            previous_look: self.looked_at,
         };
         match judge(&found) {
             Judgement::Remove => {

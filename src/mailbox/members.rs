@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::clock::ServerClock;
 use super::{Found, Judgement};
 use crate::config::Target;
 use crate::target::account::Account;
-use crate::target::ledger::{Sighting, Verdict};
+use crate::target::ledger::{Moment, Sighting, Verdict};
 
 /// One target that receives in the mailbox.
 pub struct Member {
@@ -40,22 +41,31 @@ impl Member {
 pub(super) fn judge(
     members: &[Arc<Member>],
     found: &Found,
-    previous_look: Option<Instant>,
+    clock: &Mutex<ServerClock>,
 ) -> Judgement {
     let owner = |token| members.iter().find(|member| member.account.is_live(token));
     let claim = found.header.claim(|token| owner(token).map(|member| member.target.from.clone()));
     if let Some(token) = claim
         && let Some(member) = owner(token)
     {
+        let now = Moment::now();
+        let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let dated = found.server_date.and_then(|date| clock.instant(date, (now.instant, now.wall)));
         let sighting = Sighting {
             folder: found.folder,
             shown_at: found.shown_at.into_std(),
-            previous_look: previous_look.map(Instant::into_std),
+            previous_look: found.previous_look.map(Instant::into_std),
+            dated,
+            style: member.target.receive.protocol.look_style(),
         };
-        return match member.account.seen(token, sighting) {
-            Verdict::Unknown => Judgement::Leave,
-            _ => Judgement::Remove,
-        };
+        let verdict = member.account.seen(token, sighting);
+        if let (Verdict::Received { is_watched: true, .. }, Some(date)) =
+            (verdict, found.server_date)
+        {
+            let ago = now.instant.saturating_duration_since(found.shown_at.into_std());
+            clock.learn(date, now.wall.checked_sub(ago).unwrap_or(now.wall));
+        }
+        return if verdict == Verdict::Unknown { Judgement::Leave } else { Judgement::Remove };
     }
     let Some(mark) = found.header.mark else { return Judgement::Leave };
     let longest = members.iter().map(|member| member.account.lost_after()).max();

@@ -14,6 +14,7 @@ use crate::mail::pop3::{Entry, Pop3};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
 use crate::mail::{Failure, Fault, Reason, Stage};
+use crate::store::FolderRecord;
 use crate::target::ledger::FoundIn;
 use crate::target::message::Header;
 
@@ -31,6 +32,8 @@ pub struct Memory {
     to_remove: BTreeMap<Vec<u8>, u32>,
     /// Probes that nobody waits for, and from when on they may be taken out.
     left_overs: Vec<(Vec<u8>, SystemTime)>,
+    /// When the maildrop was last looked into by this process.
+    looked_at: Option<Instant>,
     /// The least time between two logins that the server asks for.
     pub login_delay: Duration,
 }
@@ -64,6 +67,7 @@ impl Session {
         is_check: bool,
         judge: &mut Judge<'_>,
     ) -> Result<Self, Failure> {
+        let began = Instant::now();
         let mut pop3 = open_when_free(dialer, login, &trace, end, busy_until).await?;
         memory.login_delay = pop3.login_delay();
         let entries = pop3.list().await?;
@@ -82,6 +86,7 @@ impl Session {
         if is_check && read == 0 {
             session.read_any().await?;
         }
+        memory.looked_at = Some(began);
         memory.sweep(SystemTime::now());
         Ok(session)
     }
@@ -197,6 +202,24 @@ fn is_unreadable(failure: &Failure) -> bool {
 }
 
 impl Memory {
+    /// What is left to do, to be kept. What was seen is not: at the first contact only mail that may
+    /// be ours is read again.
+    pub fn record(&self) -> FolderRecord {
+        let id = |id: &Vec<u8>| String::from_utf8_lossy(id).into_owned();
+        FolderRecord {
+            to_remove: self.to_remove.keys().map(id).collect(),
+            left_overs: self.left_overs.iter().map(|(known, due)| (id(known), *due)).collect(),
+            ..FolderRecord::default()
+        }
+    }
+
+    /// Goes on from what an earlier process has kept.
+    pub fn restore(&mut self, record: FolderRecord) {
+        self.to_remove = record.to_remove.into_iter().map(|id| (id.into_bytes(), 0)).collect();
+        self.left_overs =
+            record.left_overs.into_iter().map(|(id, due)| (id.into_bytes(), due)).collect();
+    }
+
     /// Reads one header and has it judged; gives the server's date of the mail.
     async fn read(
         &mut self,
@@ -207,7 +230,13 @@ impl Memory {
     ) -> Result<Option<SystemTime>, Failure> {
         let header = Header::parse(&pop3.header(entry.number).await?);
         let server_date = header.received;
-        let found = Found { header, server_date, folder: FoundIn::Inbox, shown_at };
+        let found = Found {
+            header,
+            server_date,
+            folder: FoundIn::Inbox,
+            shown_at,
+            previous_look: self.looked_at,
+        };
         match judge(&found) {
             Judgement::Remove => {
                 self.to_remove.insert(entry.id.clone(), 0);

@@ -1,5 +1,6 @@
 //! The loop over one mailbox: a check each period, looks while a mail is under way.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -9,12 +10,14 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::clock::ServerClock;
 use super::{Found, Judgement, Member, imap, members, pop3};
 use crate::config::{Folder, Login, MailboxId, Protocol};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
 use crate::mail::{Failure, Reason, Stage};
 use crate::net::tls::TlsClients;
+use crate::store::{FolderRecord, Store};
 use crate::target::ledger::{Attempt, LookStyle};
 
 /// A session is held if a member sends within this time.
@@ -25,10 +28,14 @@ const IDLE_GAP: Duration = Duration::from_millis(500);
 const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
 /// How often in a row a removal may bring up more of ours before it waits for the next look.
 const REMOVAL_ROUNDS: usize = 3;
+/// The name under which the store keeps a POP3 maildrop.
+const MAILDROP: &str = "";
 
 /// The watch over one mailbox, shared by the targets that receive there.
 pub struct Watch {
     id: MailboxId,
+    /// Where the memory of the mailbox is kept; `None`: nowhere.
+    store: Option<Arc<Store>>,
     shared: Mutex<Shared>,
     /// Something happened that may change the plan: a mail was accepted, a member came or went.
     changed: Notify,
@@ -56,11 +63,12 @@ struct Settings {
 }
 
 impl Watch {
-    /// A watch without members; it does nothing yet.
-    pub fn new(id: MailboxId) -> Self {
+    /// A watch without members; it does nothing yet. Its memory goes on from that in the store.
+    pub fn new(id: MailboxId, store: Option<Arc<Store>>) -> Self {
         let shared = Shared { members: Vec::new(), settings: None, next_check: None };
         Self {
             id,
+            store,
             shared: Mutex::new(shared),
             changed: Notify::new(),
             checked: watch::Sender::new(None),
@@ -86,7 +94,9 @@ impl Watch {
             (Some(next), Some(settings)) if has_checked => {
                 Some(next.min(Instant::now() + settings.period))
             }
-            _ => first_send,
+            // After a restart that keeps its phase the first mail may be far off; the mailbox is
+            // judged at once.
+            _ => first_send.map(|at| if at > Instant::now() + SOON { Instant::now() } else { at }),
         };
         shared.members = members;
         shared.settings = settings;
@@ -119,10 +129,13 @@ impl Watch {
             session: None,
             imap: imap::Memory::default(),
             pop3: pop3::Memory::default(),
+            clock: Arc::default(),
+            kept: BTreeMap::new(),
             last_look: None,
             not_before: None,
             back_off: BACK_OFF_FIRST,
         };
+        patrol.restore().await;
         cancel.run_until_cancelled(patrol.run()).await;
         patrol.close_session().await;
     }
@@ -179,6 +192,9 @@ struct Patrol {
     session: Option<imap::Session>,
     imap: imap::Memory,
     pop3: pop3::Memory,
+    clock: Arc<Mutex<ServerClock>>,
+    /// What was last given to the store of each folder.
+    kept: BTreeMap<String, FolderRecord>,
     /// When the newest look that succeeded began.
     last_look: Option<Instant>,
     /// No look before this time: back-off, or the server's own limit.
@@ -194,6 +210,35 @@ struct Outcome {
 }
 
 impl Patrol {
+    /// Goes on from what an earlier process has kept.
+    async fn restore(&mut self) {
+        let Some(store) = &self.watch.store else { return };
+        let mut records = store.load_folders(&self.watch.id).await;
+        let offset_seconds = records.values().find_map(|record| record.clock_offset_seconds);
+        self.clock = Arc::new(Mutex::new(ServerClock { offset_seconds }));
+        if let Some(record) = records.remove(MAILDROP) {
+            self.pop3.restore(record);
+        }
+        self.imap.restore(records);
+    }
+
+    /// Gives the store what has changed.
+    fn keep(&mut self, settings: &Settings) {
+        let Some(store) = &self.watch.store else { return };
+        let offset = self.clock.lock().unwrap_or_else(PoisonError::into_inner).offset_seconds;
+        let records: Vec<(String, FolderRecord)> = match settings.style() {
+            LookStyle::Command => self.imap.records().collect(),
+            LookStyle::Session => vec![(MAILDROP.to_owned(), self.pop3.record())],
+        };
+        for (folder, mut record) in records {
+            record.clock_offset_seconds = offset;
+            if self.kept.get(&folder) != Some(&record) {
+                store.record_folder(&self.watch.id, &folder, record.clone());
+                self.kept.insert(folder, record);
+            }
+        }
+    }
+
     async fn run(&mut self) {
         loop {
             let (settings, members, next_check) = {
@@ -316,8 +361,7 @@ impl Patrol {
         let end = Instant::now() + settings.period + settings.timeout;
         let folders = settings.folders.as_deref().unwrap_or_default();
         let since = first_contact(members);
-        let previous = self.last_look;
-        let mut judge = judge(members, previous);
+        let mut judge = judge(members, &self.clock);
         let opened = async {
             let mut session =
                 imap::Session::open(&settings.dialer, &settings.login, folders, trace.clone(), end)
@@ -336,7 +380,7 @@ impl Patrol {
         };
         let trace = session.trace().clone();
         trace.clear();
-        let mut judge = judge(members, self.last_look);
+        let mut judge = judge(members, &self.clock);
         let since = first_contact(members);
         let result = session.look(&mut self.imap, told, since, &mut judge).await;
         trace.finish();
@@ -359,7 +403,7 @@ impl Patrol {
                 break;
             }
             session.trace().clear();
-            let mut judge = judge(members, self.last_look);
+            let mut judge = judge(members, &self.clock);
             let since = first_contact(members);
             if let Err(failure) = session.remove(&mut self.imap, since, &mut judge).await {
                 if failure.reason == Reason::Rejected {
@@ -389,7 +433,7 @@ impl Patrol {
         let trace = Trace::new(Some(&settings.login));
         let now = Instant::now();
         let started = self.started;
-        let mut judge = judge(members, self.last_look);
+        let mut judge = judge(members, &self.clock);
         let opened = pop3::Session::open_and_look(
             &settings.dialer,
             &settings.login,
@@ -451,6 +495,7 @@ impl Patrol {
         began: Instant,
         outcome: &Outcome,
     ) {
+        self.keep(settings);
         if outcome.result.is_ok() {
             self.last_look = Some(began);
         }
@@ -505,10 +550,11 @@ enum Waited {
 
 fn judge(
     members: &[Arc<Member>],
-    previous_look: Option<Instant>,
-) -> impl FnMut(&Found) -> Judgement + Send {
+    clock: &Arc<Mutex<ServerClock>>,
+) -> impl FnMut(&Found) -> Judgement + Send + use<> {
     let members = members.to_vec();
-    move |found| members::judge(&members, found, previous_look)
+    let clock = Arc::clone(clock);
+    move |found| members::judge(&members, found, &clock)
 }
 
 /// From when on mails matter in a folder that was never looked into.

@@ -8,7 +8,7 @@ use crate::config::{Config, TargetName};
 use crate::http::encoding::classic_text;
 use crate::mail::Failure;
 use crate::net::tls::TlsFacts;
-use crate::target::ledger::{Attempt, FoundIn, Ledger, Moment, Rules, Sighting};
+use crate::target::ledger::{Attempt, FoundIn, Ledger, LookStyle, Moment, Rules, Sighting};
 use crate::target::message::Token;
 
 /// A target whose name and labels need escaping.
@@ -81,8 +81,13 @@ fn busy(rules: Rules) -> Ledger {
     ledger.send_ended(1, 1, &attempt, later(1));
     let attempt = Attempt { stages: stages(&Stage::RECEIVE), ..attempt };
     ledger.check_ended(&attempt, later(1));
-    let sighting =
-        Sighting { folder: FoundIn::Junk, shown_at: later(90).instant, previous_look: None };
+    let sighting = Sighting {
+        folder: FoundIn::Junk,
+        shown_at: later(90).instant,
+        previous_look: Some(later(89).instant),
+        dated: None,
+        style: LookStyle::Command,
+    };
     ledger.seen(token, sighting, later(90));
     ledger
 }

@@ -56,10 +56,7 @@ impl<'a> Mailbox<'a> {
     }
 
     pub(super) fn style(&self) -> LookStyle {
-        match self.side.protocol {
-            Protocol::Imap { .. } => LookStyle::Command,
-            Protocol::Pop3 => LookStyle::Session,
-        }
+        self.side.protocol.look_style()
     }
 
     /// The record of the newest session.

@@ -282,9 +282,11 @@ impl TestMail {
             folder: found.folder,
             shown_at: found.shown_at.into_std(),
             previous_look: last_look.map(Instant::into_std),
+            dated: None,
+            style: target.receive.protocol.look_style(),
         };
         let roundtrip = match self.ledger.seen(token, sighting, Moment::now()) {
-            ledger::Verdict::Received(roundtrip) => roundtrip,
+            ledger::Verdict::Received { roundtrip: Some(roundtrip), .. } => roundtrip,
             _ => found.shown_at.saturating_duration_since(self.transmitted),
         };
         self.seen.get_or_insert(Arrival::Seen { roundtrip, folder: found.folder });

@@ -12,11 +12,13 @@ use super::message::Token;
 use crate::config::Target;
 use crate::mail::{Failure, Reason, Side, Stage};
 use crate::net::tls::TlsFacts;
+use arrival::{Arrival, arrival};
 pub use pacing::LookStyle;
 use pacing::Pacing;
 use record::Journal;
 pub use record::{AccountRecord, Changes, MailRecord, Place, StoredAccount};
 
+mod arrival;
 mod pacing;
 mod record;
 
@@ -77,15 +79,24 @@ pub struct Sighting {
     pub folder: FoundIn,
     /// When the server's reply that first showed it was read.
     pub shown_at: Instant,
-    /// The last look before, which did not show it; `None` if there was none.
+    /// The last look before into the same folder, which did not show it; `None` if there was none.
     pub previous_look: Option<Instant>,
+    /// What the server's own date of the mail means on our clock.
+    pub dated: Option<Instant>,
+    /// How the mailbox is looked at.
+    pub style: LookStyle,
 }
 
 /// What a sighting means; in all cases but the last the mail is to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It has arrived, after this time since its transmission began.
-    Received(Duration),
+    /// It has arrived.
+    Received {
+        /// The time since its transmission began; `None` if nobody can tell when it arrived.
+        roundtrip: Option<Duration>,
+        /// Whether the look that first showed it tells when it arrived.
+        is_watched: bool,
+    },
     /// It has arrived before the sending server said that it accepted it.
     Early,
     /// A doubtful or lost mail has turned up after all.
@@ -404,7 +415,9 @@ impl Ledger {
         self.totals.accepted += 1;
         let mail = Outstanding { token, transmitted, accepted: now, is_late: false };
         match sending.arrived {
-            Some((arrived, folder)) => self.receive_mail(mail, arrived, folder, now),
+            Some((arrived, folder)) => {
+                self.receive_mail(mail, Some(arrived), folder, now);
+            }
             None => {
                 self.outstanding.push_back(mail);
                 self.journal.touch(token);
@@ -499,10 +512,14 @@ impl Ledger {
         if let Some(index) = self.outstanding.iter().position(|mail| mail.token == token)
             && let Some(mail) = self.outstanding.remove(index)
         {
-            let shown_at = sighting.shown_at;
-            self.pacing.learn(mail.accepted.instant, sighting.previous_look, shown_at);
-            self.receive_mail(mail, shown_at, sighting.folder, now);
-            return Verdict::Received(shown_at.saturating_duration_since(mail.transmitted));
+            let arrival = arrival(mail.transmitted, mail.accepted.instant, &sighting);
+            let is_watched = matches!(arrival, Arrival::Watched(_));
+            if is_watched {
+                let previous = sighting.previous_look;
+                self.pacing.learn(mail.accepted.instant, previous, sighting.shown_at);
+            }
+            let roundtrip = self.receive_mail(mail, arrival.instant(), sighting.folder, now);
+            return Verdict::Received { roundtrip, is_watched };
         }
         match self.ending_of(token) {
             Some(Ending::Received) => {
@@ -636,19 +653,26 @@ impl Ledger {
         }
     }
 
-    fn receive_mail(&mut self, mail: Outstanding, arrived: Instant, folder: FoundIn, now: Moment) {
+    /// The round trip is `None` if it is not known when the mail arrived.
+    fn receive_mail(
+        &mut self,
+        mail: Outstanding,
+        arrived: Option<Instant>,
+        folder: FoundIn,
+        now: Moment,
+    ) -> Option<Duration> {
         self.totals.received += 1;
         if let Some(count) = self.totals.found.get_mut(folder as usize) {
             *count += 1;
         }
-        // A sighting from before the transmission is a mistake, not a delay of nothing.
-        if let Some(roundtrip) = arrived.checked_duration_since(mail.transmitted) {
-            self.roundtrips.observe(roundtrip);
-            self.period.received += 1;
-            self.period.sum += roundtrip;
-            self.delivery = Some(arrived.saturating_duration_since(mail.accepted.instant));
-        }
         self.end(mail.token, Ending::Received, now);
+        let arrived = arrived?;
+        let roundtrip = arrived.checked_duration_since(mail.transmitted)?;
+        self.roundtrips.observe(roundtrip);
+        self.period.received += 1;
+        self.period.sum += roundtrip;
+        self.delivery = Some(arrived.saturating_duration_since(mail.accepted.instant));
+        Some(roundtrip)
     }
 
     /// Marks what has become late, ends what has become lost, forgets what ended long ago. Needs no

@@ -5,7 +5,7 @@ use std::time::{Instant, UNIX_EPOCH};
 use super::*;
 use crate::config::Config;
 use crate::mail::{Failure, Reason, Stage};
-use crate::target::ledger::{Attempt, FoundIn, Ledger, Moment, Rules, Sighting};
+use crate::target::ledger::{Attempt, FoundIn, Ledger, LookStyle, Moment, Rules, Sighting};
 use crate::target::message::Token;
 
 /// A target, its account, and the time at which it is looked at.
@@ -46,7 +46,9 @@ impl Case {
             let sighting = Sighting {
                 folder: FoundIn::Inbox,
                 shown_at: self.now.instant,
-                previous_look: None,
+                previous_look: Some(self.now.instant),
+                dated: None,
+                style: LookStyle::Command,
             };
             self.ledger.seen(token, sighting, self.now);
         }

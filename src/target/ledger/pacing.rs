@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::config::Protocol;
+
 /// The shortest time between two looks over a held IMAP session.
 const IMAP_SHORTEST: Duration = Duration::from_millis(50);
 /// The longest.
@@ -24,6 +26,16 @@ pub enum LookStyle {
     Command,
     /// A session of its own: POP3, whose view is frozen at the login.
     Session,
+}
+
+impl Protocol {
+    /// What a look costs in this protocol.
+    pub fn look_style(&self) -> LookStyle {
+        match self {
+            Protocol::Imap { .. } => LookStyle::Command,
+            Protocol::Pop3 => LookStyle::Session,
+        }
+    }
 }
 
 /// The delays seen lately, and the looks that follow from them.

@@ -78,7 +78,18 @@ impl Bench {
 }
 
 fn sighting(now: Moment) -> Sighting {
-    Sighting { folder: FoundIn::Inbox, shown_at: now.instant, previous_look: None }
+    Sighting {
+        folder: FoundIn::Inbox,
+        shown_at: now.instant,
+        // Watched closely, unless a test says otherwise.
+        previous_look: Some(now.instant),
+        dated: None,
+        style: LookStyle::Command,
+    }
+}
+
+fn received(roundtrip: Duration) -> Verdict {
+    Verdict::Received { roundtrip: Some(roundtrip), is_watched: true }
 }
 
 fn refused() -> Failure {
@@ -120,7 +131,7 @@ fn a_mail_that_arrives_is_received_with_its_delay() {
     let token = bench.send();
     assert_eq!(bench.snapshot().outstanding, Reading::Is(1));
     bench.wait(3);
-    assert_eq!(bench.see(token), Verdict::Received(Duration::from_secs(3)));
+    assert_eq!(bench.see(token), received(Duration::from_secs(3)));
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.outstanding, Reading::Is(0));
     assert_eq!(snapshot.roundtrip, Reading::Is(Duration::from_secs(3)));
@@ -215,7 +226,7 @@ fn beyond_max_outstanding_the_oldest_are_lost() {
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.outstanding, snapshot.totals.lost), (Reading::Is(20), 2));
     assert_eq!(bench.see(tokens[0]), Verdict::Returned);
-    assert!(matches!(bench.see(tokens[2]), Verdict::Received(_)));
+    assert!(matches!(bench.see(tokens[2]), Verdict::Received { .. }));
 }
 
 #[test]
@@ -392,7 +403,7 @@ fn an_outstanding_mail_is_outstanding_again_and_received_with_its_whole_delay() 
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.outstanding, snapshot.totals.accepted), (Reading::Is(1), 1));
     assert_eq!(snapshot.send_ability, Reading::Unmeasured, "nothing was measured by this process");
-    assert_eq!(bench.see(token), Verdict::Received(Duration::from_secs(42)));
+    assert_eq!(bench.see(token), received(Duration::from_secs(42)));
     restart(&mut bench, &mut stored, 1);
     assert_eq!(bench.see(token), Verdict::Duplicate);
     let totals = bench.snapshot().totals;
@@ -453,7 +464,7 @@ fn a_wall_clock_that_was_set_back_makes_a_mail_young_and_not_older_than_time() {
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.outstanding, snapshot.totals.lost), (Reading::Is(1), 0));
     assert!(snapshot.oldest_outstanding.unwrap() <= bench.now().wall);
-    assert_eq!(bench.see(token), Verdict::Received(Duration::ZERO));
+    assert_eq!(bench.see(token), received(Duration::ZERO));
 }
 
 #[test]
