@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test prerequisites lint clean
+.PHONY: help demo build test prerequisites lint bench-accuracy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -18,7 +18,7 @@ build: ## build the program: target/release/mailtrip_exporter
 
 test: prerequisites lint ## check everything: style, lints, documentation, all tests
 	$(CARGO) test --locked --doc
-	$(CARGO) test --locked --all-targets
+	$(CARGO) test --locked --lib --bins --tests
 
 prerequisites: ## install what the tests need and is missing: Postfix, Dovecot, promtool and more
 	@scripts/install-prerequisites test
@@ -28,6 +28,9 @@ lint: ## check style, lints, documentation and scripts, without running a test
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+
+bench-accuracy: prerequisites ## compare the round trip with the truth, on real servers; some nine minutes
+	$(CARGO) bench --locked --bench accuracy
 
 clean: ## remove everything that was built
 	$(CARGO) clean

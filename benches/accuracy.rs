@@ -1,0 +1,224 @@
+//! `make bench-accuracy`: how right is the round trip?
+//!
+//! A real Postfix and Dovecot deliver with known delays; the exporter watches by IMAP and by POP3.
+//! What it reports between acceptance and arrival is compared with the truth: the name that Dovecot
+//! gave the file holds the microsecond of its delivery. The table goes to standard output, in the
+//! form in which README.md shows it; nothing here passes or fails.
+//!
+//! `MAILTRIP_BENCH_LONG=1` adds a delay of ten minutes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mailtrip_exporter::config::Config;
+use mailtrip_exporter::supervisor::Supervisor;
+use mailtrip_exporter::target::message::Token;
+use mailtrip_exporter::target::send::Origin;
+
+#[path = "../tests/it"]
+mod it {
+    #[allow(dead_code, unused_imports, clippy::expect_used, clippy::unwrap_used)]
+    #[allow(clippy::indexing_slicing)]
+    pub(crate) mod lab;
+}
+
+use it::lab;
+use lab::{Account, Lab};
+
+/// How often the exporter's memory and the mailboxes are looked into.
+const SAMPLE: Duration = Duration::from_millis(2);
+/// Mails that teach the POP3 schedule before those that count.
+const WARM_UP: usize = 3;
+
+/// One row of the table while it is measured.
+struct Row {
+    name: String,
+    protocol: &'static str,
+    delay: Duration,
+    account: Account,
+    wanted: usize,
+    received: u64,
+    accepted: Option<SystemTime>,
+    delivered: Option<SystemTime>,
+    samples: Vec<Sample>,
+}
+
+#[derive(Clone, Copy)]
+struct Sample {
+    truth: Duration,
+    reported: Duration,
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap_or_else(|error| panic!("no runtime: {error}"));
+    runtime.block_on(measure());
+}
+
+async fn measure() {
+    let lab = Lab::start().await;
+    let mut rows = Vec::new();
+    let mut delays = vec![0.0, 0.3, 2.0, 10.0, 60.0];
+    if std::env::var_os("MAILTRIP_BENCH_LONG").is_some() {
+        delays.push(600.0);
+    }
+    for protocol in ["imap", "pop3"] {
+        for seconds in &delays {
+            let delay = Duration::from_secs_f64(*seconds);
+            let name = format!("{protocol}-{}", delay.as_millis());
+            let account = lab.user(&name, "secret").await;
+            lab.delay(&account, delay);
+            let wanted = if *seconds < 60.0 { 6 } else { 2 };
+            rows.push(Row {
+                name,
+                protocol,
+                delay,
+                account,
+                wanted: wanted + WARM_UP,
+                received: 0,
+                accepted: None,
+                delivered: None,
+                samples: Vec::new(),
+            });
+        }
+    }
+    let config = Config::parse(&configuration(&lab, &rows), Path::new("bench.yml"))
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    let origin = Origin { instance: Token::random(), host: None };
+    let supervisor =
+        Supervisor::start(config, None, origin).await.unwrap_or_else(|problem| panic!("{problem}"));
+    watch(&lab, &supervisor, &mut rows).await;
+    let costs = costs(&lab, &rows);
+    supervisor.stop().await;
+    print!("{}", table(&rows, &costs));
+}
+
+fn configuration(lab: &Lab, rows: &[Row]) -> String {
+    let mut text = String::from("targets:\n");
+    for row in rows {
+        let port = if row.protocol == "imap" { lab.ports().imap } else { lab.ports().pop3 };
+        let interval = (row.delay.as_secs_f64() * 1.6).ceil() + 4.0;
+        let _ = write!(
+            text,
+            "- name: {}\n  host: 127.0.0.1\n  interval: {interval}s\n  from: {}\n  to: {}\n  \
+             send: {{port: {}, tls: none}}\n  receive: {{protocol: {}, port: {port}, tls: none, \
+             username: {}, password: {}}}\n",
+            row.name,
+            lab.sender().address,
+            row.account.address,
+            lab.ports().smtp,
+            row.protocol,
+            row.account.address,
+            row.account.password,
+        );
+    }
+    text
+}
+
+/// Looks until every row has its mails.
+async fn watch(lab: &Lab, supervisor: &Arc<Supervisor>, rows: &mut [Row]) {
+    let began = Instant::now();
+    let mut told = Instant::now();
+    while rows.iter().any(|row| row.samples.len() < row.wanted) {
+        for row in rows.iter_mut() {
+            row.look(lab, supervisor);
+        }
+        if told.elapsed() >= Duration::from_secs(10) {
+            told = Instant::now();
+            let missing: usize =
+                rows.iter().map(|row| row.wanted - row.samples.len().min(row.wanted)).sum();
+            eprintln!("{:.0} s, {missing} mails to go", began.elapsed().as_secs_f64());
+        }
+        tokio::time::sleep(SAMPLE).await;
+    }
+}
+
+impl Row {
+    fn look(&mut self, lab: &Lab, supervisor: &Supervisor) {
+        if let Some(mail) = lab.mails(&self.account).first()
+            && let Some(delivered) = delivery_time(&mail.path)
+        {
+            self.delivered = Some(delivered);
+        }
+        let Some(view) = supervisor.view(&self.name) else { return };
+        let snapshot = view.snapshot;
+        if let Some(accepted) = snapshot.oldest_outstanding {
+            self.accepted = Some(accepted);
+        }
+        if snapshot.totals.received == self.received {
+            return;
+        }
+        self.received = snapshot.totals.received;
+        let (accepted, delivered) = (self.accepted.take(), self.delivered.take());
+        // A mail that came and went between two samples tells nothing.
+        if let (Some(accepted), Some(delivered), Some(reported)) =
+            (accepted, delivered, snapshot.delivery)
+            && let Ok(truth) = delivered.duration_since(accepted)
+        {
+            self.samples.push(Sample { truth, reported });
+        }
+    }
+
+    /// Those after the warm-up.
+    fn counted(&self) -> &[Sample] {
+        self.samples.get(WARM_UP..).unwrap_or_default()
+    }
+}
+
+/// The moment in the name that Dovecot gives a file: `1700000000.M123456P789.host,S=1`.
+fn delivery_time(path: &Path) -> Option<SystemTime> {
+    let name = path.file_name()?.to_str()?;
+    let (seconds, rest) = name.split_once(".M")?;
+    let micros = rest.split('P').next()?;
+    let seconds = Duration::from_secs(seconds.parse().ok()?);
+    Some(UNIX_EPOCH + seconds + Duration::from_micros(micros.parse().ok()?))
+}
+
+/// Logins for each mail.
+fn costs(lab: &Lab, rows: &[Row]) -> BTreeMap<String, f64> {
+    let cost = |row: &Row| {
+        let logins = match row.protocol {
+            "imap" => lab.imap_logins(&row.account),
+            _ => lab.pop3_logins(&row.account),
+        };
+        (row.name.clone(), logins as f64 / row.received.max(1) as f64)
+    };
+    rows.iter().map(cost).collect()
+}
+
+fn table(rows: &[Row], costs: &BTreeMap<String, f64>) -> String {
+    let mut text = String::from(
+        "| protocol | delay | true, median | error, median | error, most | logins a mail |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    for row in rows {
+        let mut truths: Vec<f64> = row.counted().iter().map(|it| it.truth.as_secs_f64()).collect();
+        let mut errors: Vec<f64> = row
+            .counted()
+            .iter()
+            .map(|it| it.reported.as_secs_f64() - it.truth.as_secs_f64())
+            .collect();
+        truths.sort_by(f64::total_cmp);
+        errors.sort_by(|a, b| a.abs().total_cmp(&b.abs()));
+        let _ = writeln!(
+            text,
+            "| {} | {} s | {:.2} s | {:+.3} s | {:+.3} s | {:.1} |",
+            row.protocol,
+            row.delay.as_secs_f64(),
+            median(&truths),
+            median(&errors),
+            errors.last().copied().unwrap_or(f64::NAN),
+            costs.get(&row.name).copied().unwrap_or(f64::NAN),
+        );
+    }
+    text
+}
+
+fn median(sorted: &[f64]) -> f64 {
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
