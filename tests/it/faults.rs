@@ -7,12 +7,13 @@ use mailtrip_exporter::config::TlsMode;
 use mailtrip_exporter::demo::server::faults::{
     ACCEPTED, AFTER_DATA, CONNECT, CREDENTIALS, Fault, GREETING, TLS_HANDSHAKE,
 };
-use mailtrip_exporter::demo::server::{Certificate, Options, Protocol, Server};
+use mailtrip_exporter::demo::server::{Certificate, Delivery, Options, Protocol, Server};
 use mailtrip_exporter::mail::{Failure, Reason, Side, Stage};
 use mailtrip_exporter::target::ledger::{Reading, SideState, Snapshot};
 
 use crate::support::{
-    Exporter, PASSWORD, TargetText, Trust, USER, World, all, assert_balanced, protected, quoted,
+    DEADLINE, Exporter, PASSWORD, TargetText, Trust, USER, World, all, assert_balanced, protected,
+    quoted,
 };
 
 /// What a failure is to be.
@@ -374,15 +375,17 @@ async fn a_busy_maildrop_is_tried_again_and_then_busy() {
 
 #[tokio::test]
 async fn a_pop3_server_without_uidl_or_top_fails_clearly() {
-    let missing =
-        [("UIDL", Stage::Select, Reason::Rejected), ("TOP", Stage::Fetch, Reason::Protocol)];
-    for (missing, stage, reason) in missing {
+    let missing = [
+        ("UIDL", Stage::Select, Reason::Rejected, "UIDL"),
+        ("TOP", Stage::Fetch, Reason::Protocol, "cannot give a header alone (TOP)"),
+    ];
+    for (missing, stage, reason, words) in missing {
         let trust = Trust::new();
         let (world, target) = world(Half::Pop3, TlsMode::None, &trust).await;
         world.mailbox.faults().leave_out(missing);
         let exporter = Exporter::start(&[target]).await;
         let failure = failed(&exporter, Half::Pop3, (stage, reason, false)).await;
-        assert!(failure.message.contains(missing), "{failure}");
+        assert!(failure.message.contains(words), "{failure}");
         assert_eq!(world.mailbox.stats().count("RETR"), 0, "nobody's mail is read");
         assert!(world.inbox_len() >= 1);
     }
@@ -449,4 +452,84 @@ async fn untagged_lines_that_nobody_asked_for_are_passed_over() {
     let snapshot = exporter.received("a", 1).await;
     world.inbox_holds(0).await;
     assert_eq!(snapshot.receive.last_failure, None);
+}
+
+#[tokio::test]
+async fn a_maildrop_in_which_no_mail_can_be_read_fails_the_check() {
+    let trust = Trust::new();
+    let (world, target) = world(Half::Pop3, TlsMode::None, &trust).await;
+    for number in 0..4 {
+        let mail = format!("Subject: news {number}\r\n\r\nhello\r\n");
+        world.post.insert(USER, "INBOX", mail.as_bytes());
+    }
+    world.mailbox.faults().on("TOP", Fault::reply("-ERR no"));
+    let exporter = Exporter::start(&[target]).await;
+    failed(&exporter, Half::Pop3, (Stage::Fetch, Reason::Rejected, false)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_every_removal_keeps_its_session() {
+    let world = World::new(Protocol::Imap).await;
+    world.mailbox.faults().on("UID STORE", Fault::reply("{tag} NO no"));
+    let exporter = Exporter::start(&[world.target("a").set("interval", "1500ms")]).await;
+    let snapshot = exporter.until("a", "six checks", |s| s.totals.checks >= 6).await;
+    let stats = world.mailbox.stats();
+    assert!(stats.logins <= snapshot.totals.checks + 1, "{stats:?}");
+    let failures = snapshot.receive.failures_in(Stage::Remove);
+    assert!((1..=3 + snapshot.totals.checks).contains(&failures), "{failures} failures");
+    assert_eq!(snapshot.receive.failures_for(Reason::Rejected), failures);
+    assert_eq!(snapshot.receive.by_reason.iter().sum::<u64>(), failures);
+    assert_eq!(snapshot.receive_ability, Reading::Is(true));
+    let totals = snapshot.totals;
+    assert!(totals.received >= 4, "{totals:?}");
+    // In a session that is held a mail is found at once, not at the next check.
+    let roundtrips = snapshot.roundtrips;
+    let mean = roundtrips.sum / u32::try_from(roundtrips.counts.iter().sum::<u64>()).unwrap();
+    assert!(mean < Duration::from_millis(700), "{mean:?}");
+    assert_eq!((totals.duplicate, totals.check_failures), (0, 0));
+}
+
+#[tokio::test]
+async fn a_server_that_closes_after_the_dot_is_one_failure() {
+    let world = World::new(Protocol::Imap).await;
+    world.smtp.faults().once(AFTER_DATA, Fault::last_words("421 4.3.2 going"));
+    let exporter = Exporter::start(&[world.target("a").set("messages", "2")]).await;
+    let snapshot = exporter.measured("a").await;
+    assert_failed(Half::Smtp, &snapshot, (Stage::Data, Reason::Deferred, true));
+    let totals = snapshot.totals;
+    assert_eq!((totals.probes, totals.accepted, totals.doubtful), (2, 0, 0));
+    let stats = world.smtp.stats();
+    assert_eq!((stats.count("RSET"), stats.count("MAIL"), stats.connections), (0, 1, 1));
+}
+
+#[tokio::test]
+async fn a_reply_after_the_dot_that_is_none_leaves_the_mail_doubtful() {
+    for answer in ["354 what", "150 what"] {
+        let world = World::new(Protocol::Imap).await;
+        world.smtp.faults().once(AFTER_DATA, Fault::reply(answer));
+        let exporter = Exporter::start(&[world.target("a")]).await;
+        let snapshot = exporter.measured("a").await;
+        let totals = snapshot.totals;
+        assert_eq!((totals.probes, totals.accepted, totals.doubtful), (1, 0, 1), "{answer}");
+        let (_, failure) = snapshot.send.last_failure.unwrap();
+        assert_eq!(failure.stage, Stage::Data);
+        assert!(failure.message.contains(answer), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_answers_idle_with_nonsense_is_dropped() {
+    let world = World::new(Protocol::Imap).await;
+    world.post.set_delivery(USER, Delivery::held());
+    world.mailbox.faults().once("IDLE", Fault::reply("what is that"));
+    let target = world.target("a").set("receive.min_look_interval", "700ms");
+    let exporter = Exporter::start(&[target]).await;
+    let again = world.mailbox.wait_until(DEADLINE, |stats| stats.logins == 2).await;
+    assert!(again, "{:?}", world.mailbox.stats());
+    world.post.release(USER);
+    let snapshot = exporter.received("a", 1).await;
+    assert_eq!(snapshot.totals.checks, 1, "the second login was a look's");
+    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    assert_eq!((failure.stage, failure.reason), (Stage::Fetch, Reason::Protocol), "{failure}");
+    assert_eq!(snapshot.receive.by_reason[Reason::Protocol as usize], 1);
 }

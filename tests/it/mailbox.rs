@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use mailtrip_exporter::demo::server::faults::Fault;
+use mailtrip_exporter::demo::server::faults::{CREDENTIALS, Fault};
 use mailtrip_exporter::demo::server::{Delivery, Message, Options, Post, Protocol, Server};
 use mailtrip_exporter::mail::{Reason, Stage};
 use mailtrip_exporter::target::ledger::Reading;
@@ -442,4 +442,87 @@ async fn a_foreign_mail_with_a_monstrous_header_does_not_blind_the_watch() {
         assert_eq!(snapshot.receive.last_failure, None);
         world.inbox_holds(1).await;
     }
+}
+
+#[tokio::test]
+async fn a_mail_that_arrives_during_a_slow_first_login_is_received() {
+    let world = World::new(Protocol::Pop3).await;
+    // Sending waits 3 s for the check; the login then shows a maildrop that holds the mail.
+    world.mailbox.faults().once(CREDENTIALS, Fault::delay(Duration::from_secs(4)));
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    world.inbox_holds(1).await;
+    assert_eq!(world.mailbox.stats().logins, 0, "it arrived before the login was answered");
+    let snapshot = exporter.received("a", 1).await;
+    assert_eq!(snapshot.receive.last_failure, None);
+    world.inbox_holds(0).await;
+}
+
+#[tokio::test]
+async fn a_mailbox_without_any_of_the_folders_is_a_failure() {
+    let world = World::new(Protocol::Imap).await;
+    world.post.remove_folder(USER, "Junk");
+    let target = world.target("a").set("receive.folders", r"['\Junk']");
+    let exporter = Exporter::start(&[target]).await;
+    let snapshot = exporter.measured("a").await;
+    assert_eq!(snapshot.receive_ability, Reading::Is(false));
+    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    assert_eq!((failure.stage, failure.reason), (Stage::Select, Reason::Other));
+    assert!(failure.message.contains(r"\Junk"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_header_line_without_an_end_does_not_blind_the_watch() {
+    let long = format!("Subject: long\r\nX-Long: {}\r\n\r\nhello\r\n", "x".repeat(300_000));
+    let world = World::new(Protocol::Pop3).await;
+    // At the first contact, and between two looks.
+    world.post.insert(USER, "INBOX", long.as_bytes());
+    world.post.set_delivery(USER, Delivery::held());
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
+    world.post.insert(USER, "INBOX", long.as_bytes());
+    world.post.release(USER);
+    let snapshot = exporter.received("a", 1).await;
+    assert_eq!(snapshot.receive_ability, Reading::Is(true));
+    assert_eq!(snapshot.receive.last_failure, None);
+    world.inbox_holds(2).await;
+}
+
+#[tokio::test]
+async fn a_mail_that_the_server_cannot_show_is_passed_over() {
+    let refusal = || Fault::reply("-ERR no such message");
+    let foreign = b"Subject: broken\r\n\r\nhello\r\n";
+    let world = World::new(Protocol::Pop3).await;
+    // At the first contact, and between two looks.
+    world.post.insert(USER, "INBOX", foreign);
+    world.mailbox.faults().once("TOP", refusal());
+    world.post.set_delivery(USER, Delivery::held());
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    let snapshot = exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
+    assert_eq!(snapshot.receive_ability, Reading::Is(true), "{snapshot:#?}");
+    world.post.insert(USER, "INBOX", foreign);
+    world.mailbox.faults().once("TOP", refusal());
+    world.post.release(USER);
+    let snapshot = exporter.received("a", 1).await;
+    assert_eq!(snapshot.receive.last_failure, None);
+    world.inbox_holds(2).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_mail_between_two_looks_does_not_blind_the_watch() {
+    const FLOOD: usize = 3_000;
+    let world = World::new(Protocol::Imap).await;
+    world.post.set_delivery(USER, Delivery::held());
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
+    // Nothing else runs until the mail is there as well: one look meets all of it.
+    let references = "<0123456789@example.test>\r\n ".repeat(4 * 1024 / 28);
+    for number in 0..FLOOD {
+        let mail = format!("Subject: {number}\r\nReferences: {references}\r\n\r\nhello\r\n");
+        world.post.insert(USER, "INBOX", mail.as_bytes());
+    }
+    world.post.release(USER);
+    let snapshot = exporter.received("a", 1).await;
+    assert_eq!(snapshot.receive.last_failure, None);
+    assert_eq!(world.mailbox.stats().logins, 1, "the session is held");
+    world.inbox_holds(FLOOD).await;
 }

@@ -341,3 +341,19 @@ async fn many_hung_targets_stop_as_soon_as_one() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert!(imap.wait_until(DEADLINE, |stats| stats.connections_open == 0).await);
 }
+
+#[tokio::test]
+async fn a_reload_after_the_stop_starts_nothing() {
+    let world = World::new(Protocol::Imap).await;
+    let configured = Configured::start(&[world.target("a")]).await;
+    configured.exporter.received("a", 1).await;
+    configured.supervisor().stop().await;
+    let connections = || (world.smtp.stats().connections, world.mailbox.stats().connections);
+    let before = connections();
+    std::fs::write(configured.file(), yaml(&[world.target("b").set("interval", "1s")])).unwrap();
+    let outcome = configured.supervisor().reload().await;
+    assert!(matches!(outcome, Err(ReloadError::Stopped)), "{outcome:?}");
+    assert_eq!(configured.names(), [""; 0]);
+    assert!(configured.supervisor().view("b").is_none());
+    assert_eq!(connections(), before);
+}

@@ -415,3 +415,37 @@ async fn one_target_that_hangs_delays_no_other() {
     assert_eq!(snapshot.receive_ability, Reading::Unmeasured);
     assert!(waited > Duration::from_secs(2) && waited < Duration::from_secs(8), "{waited:?}");
 }
+
+#[tokio::test]
+async fn news_told_during_a_removal_shorten_no_later_round_trip() {
+    let delay = Duration::from_secs(1);
+    let world = World::new(Protocol::Imap).await;
+    world.smtp.faults().once(faults::AFTER_DATA, Fault::None);
+    world.smtp.faults().once(faults::AFTER_DATA, Fault::delay(delay));
+    let slow = Fault::delay(Duration::from_millis(300));
+    world.mailbox.faults().once("UID EXPUNGE", slow);
+    let exporter = Exporter::start(&[world.target("a").set("messages", "2")]).await;
+    assert!(world.mailbox.wait_until(DEADLINE, |stats| stats.count("UID EXPUNGE") == 1).await);
+    assert_eq!(exporter.snapshot("a").totals.accepted, 1, "the second is still being sent");
+    world.post.insert(USER, "INBOX", b"Subject: somebody's\r\n\r\nhello\r\n");
+    let snapshot = exporter.received("a", 2).await;
+    assert!(snapshot.roundtrips.sum >= delay, "{:?}", snapshot.roundtrips);
+    assert_eq!(snapshot.roundtrips.counts.iter().sum::<u64>(), 2);
+    world.inbox_holds(1).await;
+}
+
+#[tokio::test]
+async fn a_session_that_ends_with_its_period_is_no_failure() {
+    let world = World::new(Protocol::Imap).await;
+    world.post.set_delivery(USER, Delivery::held());
+    world.mailbox.faults().on(faults::DONE, Fault::delay(Duration::from_millis(60)));
+    // Looks this far apart are bridged by IDLE, and the last of a period by one until the check.
+    let target = world.target("a").set("interval", "1500ms").set("late_after", "1h");
+    let exporter = Exporter::start(&[target.set("receive.min_look_interval", "900ms")]).await;
+    let snapshot = exporter.until("a", "checked", |s| s.totals.checks >= 5).await;
+    assert!(world.mailbox.stats().count("IDLE") >= 5, "{:?}", world.mailbox.stats());
+    assert_eq!(snapshot.receive.last_failure, None);
+    assert_eq!(snapshot.receive.by_reason.iter().sum::<u64>(), 0);
+    assert_eq!(snapshot.receive.by_stage.iter().sum::<u64>(), 0);
+    assert_eq!(snapshot.send.last_failure, None);
+}
