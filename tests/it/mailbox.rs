@@ -492,7 +492,9 @@ async fn a_mail_that_the_server_cannot_show_is_passed_over() {
     let refusal = || Fault::reply("-ERR no such message");
     let foreign = b"Subject: broken\r\n\r\nhello\r\n";
     let world = World::new(Protocol::Pop3).await;
-    // At the first contact, and between two looks.
+    // At the first contact, where another mail proves that the maildrop can be read, and between
+    // two looks.
+    world.post.insert(USER, "INBOX", foreign);
     world.post.insert(USER, "INBOX", foreign);
     world.mailbox.faults().once("TOP", refusal());
     world.post.set_delivery(USER, Delivery::held());
@@ -504,7 +506,7 @@ async fn a_mail_that_the_server_cannot_show_is_passed_over() {
     world.post.release(USER);
     let snapshot = exporter.received("a", 1).await;
     assert_eq!(snapshot.receive.last_failure, None);
-    world.inbox_holds(2).await;
+    world.inbox_holds(3).await;
 }
 
 #[tokio::test]
