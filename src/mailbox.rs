@@ -1,9 +1,10 @@
 //! One mailbox, and the watch over it: the check of each period and the looks between, on behalf of
 //! every target that receives there.
 //!
-//! [`Watch`] is the loop, [`imap`] and [`pop3`] are what a look is in either protocol, `members`
-//! says whose a mail is. What was seen before is remembered from session to session, so that a look
-//! reads only what is new, and nothing in the mailbox is touched that is not ours.
+//! [`Watch`] is what the targets see of it and `patrol` its loop; [`imap`] and [`pop3`] are what a
+//! look is in either protocol, [`clock`] learns the server's clock, and `members` says whose a mail
+//! is. What was seen before is remembered from session to session, so that a look reads only what
+//! is new, and nothing in the mailbox is touched that is not ours.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +17,7 @@ use crate::target::message::Header;
 pub mod clock;
 pub mod imap;
 mod members;
+mod patrol;
 pub mod pop3;
 mod watch;
 

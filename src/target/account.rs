@@ -246,17 +246,6 @@ impl Account {
     }
 }
 
-impl<T> Reading<T> {
-    /// The same reading of something that follows from the value.
-    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Reading<U> {
-        match self {
-            Reading::Unmeasured => Reading::Unmeasured,
-            Reading::NotApplicable => Reading::NotApplicable,
-            Reading::Is(value) => Reading::Is(f(value)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::mail::Reason;
 use proptest::prelude::*;
 
 const RULES: Rules = Rules {

@@ -1,0 +1,435 @@
+//! The loop over one mailbox: a check each period, looks while a mail is under way.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep_until};
+use tracing::debug;
+
+use super::clock::ServerClock;
+use super::watch::{SOON, Settings, Watch};
+use super::{Found, Judgement, Member, imap, members, pop3};
+use crate::mail::trace::Trace;
+use crate::mail::{Failure, Reason, Stage};
+use crate::store::FolderRecord;
+use crate::target::ledger::{Attempt, LookStyle};
+
+/// Looks further apart than this are bridged by IDLE: they begin 5 s after the acceptance.
+const IDLE_GAP: Duration = Duration::from_millis(500);
+/// The first wait before a session that broke is opened again; it doubles up to a period.
+const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
+/// How often in a row a removal may bring up more of ours before it waits for the next look.
+const REMOVAL_ROUNDS: usize = 3;
+/// The name under which the store keeps a POP3 maildrop.
+const MAILDROP: &str = "";
+
+/// The state of the loop.
+pub(super) struct Patrol {
+    watch: Arc<Watch>,
+    /// When the watch began.
+    started: SystemTime,
+    /// The held IMAP session. It is taken out while it is used, so that one that is cut short by
+    /// an error or by cancellation is gone.
+    session: Option<imap::Session>,
+    imap: imap::Memory,
+    pop3: pop3::Memory,
+    clock: Arc<Mutex<ServerClock>>,
+    /// What was last given to the store of each folder.
+    kept: BTreeMap<String, FolderRecord>,
+    /// When the newest look that succeeded began.
+    last_look: Option<Instant>,
+    /// No look before this time: back-off, or the server's own limit.
+    not_before: Option<Instant>,
+    back_off: Duration,
+}
+
+/// What a look or a check came to.
+struct Outcome {
+    trace: Trace,
+    result: Result<(), Failure>,
+    removal_failure: Option<Failure>,
+}
+
+impl Patrol {
+    /// At the beginning; nothing is known yet.
+    pub(super) fn new(watch: Arc<Watch>) -> Self {
+        Self {
+            watch,
+            started: SystemTime::now(),
+            session: None,
+            imap: imap::Memory::default(),
+            pop3: pop3::Memory::default(),
+            clock: Arc::default(),
+            kept: BTreeMap::new(),
+            last_look: None,
+            not_before: None,
+            back_off: BACK_OFF_FIRST,
+        }
+    }
+
+    /// Goes on from what an earlier process has kept.
+    pub(super) async fn restore(&mut self) {
+        let Some(store) = &self.watch.store else { return };
+        let mut records = store.load_folders(&self.watch.id).await;
+        let offset_seconds = records.values().find_map(|record| record.clock_offset_seconds);
+        self.clock = Arc::new(Mutex::new(ServerClock { offset_seconds }));
+        if let Some(record) = records.remove(MAILDROP) {
+            self.pop3.restore(record);
+        }
+        self.imap.restore(records);
+    }
+
+    /// Gives the store what has changed.
+    fn keep(&mut self, settings: &Settings) {
+        let Some(store) = &self.watch.store else { return };
+        let offset = self.clock.lock().unwrap_or_else(PoisonError::into_inner).offset_seconds;
+        let records: Vec<(String, FolderRecord)> = match settings.style() {
+            LookStyle::Command => self.imap.records().collect(),
+            LookStyle::Session => vec![(MAILDROP.to_owned(), self.pop3.record())],
+        };
+        for (folder, mut record) in records {
+            record.clock_offset_seconds = offset;
+            if self.kept.get(&folder) != Some(&record) {
+                store.record_folder(&self.watch.id, &folder, record.clone());
+                self.kept.insert(folder, record);
+            }
+        }
+    }
+
+    pub(super) async fn run(&mut self) {
+        loop {
+            let (settings, members, next_check) = {
+                let shared = self.watch.shared();
+                (shared.settings.clone(), shared.members.clone(), shared.next_check)
+            };
+            let (Some(settings), Some(next_check)) = (settings, next_check) else {
+                self.watch.changed.notified().await;
+                continue;
+            };
+            let next_look = self.next_look(&settings, &members);
+            if next_look.is_none() && !members::sends_soon(&members, SOON) {
+                self.close_session().await;
+            }
+            let check_due =
+                self.earliest_login(&settings).map_or(next_check, |at| at.max(next_check));
+            let wake = next_look.map_or(check_due, |look| look.min(check_due));
+            match self.wait(wake, next_look.is_some()).await {
+                Ok(Waited::Interrupted) => {}
+                Ok(Waited::Told(told)) => self.look(&settings, &members, Some(told)).await,
+                Ok(Waited::Reached) if Instant::now() >= check_due => {
+                    self.check(&settings, &members, next_check).await;
+                }
+                Ok(Waited::Reached) => self.look(&settings, &members, None).await,
+                Err(failure) => self.look_failed(&settings, &members, &failure),
+            }
+        }
+    }
+
+    /// The earliest look that a member wants and that the server and the back-off allow.
+    fn next_look(&self, settings: &Settings, members: &[Arc<Member>]) -> Option<Instant> {
+        let style = settings.style();
+        let last_look = self.last_look.map(Instant::into_std);
+        let wanted =
+            members.iter().filter_map(|member| member.account.next_look(style, last_look)).min()?;
+        let distant = match style {
+            LookStyle::Command => self.last_look.map(|last| last + settings.min_look_interval),
+            LookStyle::Session => self.earliest_login(settings),
+        };
+        let allowed = distant.max(self.not_before);
+        let wanted = Instant::from_std(wanted);
+        Some(allowed.map_or(wanted, |allowed| wanted.max(allowed)))
+    }
+
+    /// POP3: no login before this time, that of a check included; the server or the configuration
+    /// asks for a distance.
+    fn earliest_login(&self, settings: &Settings) -> Option<Instant> {
+        let gap = settings.min_look_interval.max(self.pop3.login_delay);
+        self.last_look.filter(|_| settings.style() == LookStyle::Session).map(|last| last + gap)
+    }
+
+    /// Waits until `wake`, in IDLE where the wait is long and the server able.
+    async fn wait(&mut self, wake: Instant, is_awaiting_mail: bool) -> Result<Waited, Failure> {
+        let can_idle = self.session.as_ref().is_some_and(imap::Session::can_idle);
+        let is_long = wake.saturating_duration_since(Instant::now()) >= IDLE_GAP;
+        if is_awaiting_mail
+            && can_idle
+            && is_long
+            && let Some(mut session) = self.session.take()
+        {
+            let told = session.idle(wake, &self.watch.changed).await?;
+            self.session = Some(session);
+            return Ok(match told {
+                Some(told) => Waited::Told(told),
+                None if Instant::now() >= wake => Waited::Reached,
+                None => Waited::Interrupted,
+            });
+        }
+        tokio::select! {
+            () = sleep_until(wake) => Ok(Waited::Reached),
+            () = self.watch.changed.notified() => Ok(Waited::Interrupted),
+        }
+    }
+
+    /// The check of a period: a fresh login, in place of the session that was held.
+    async fn check(&mut self, settings: &Settings, members: &[Arc<Member>], slot: Instant) {
+        self.close_session().await;
+        let began = Instant::now();
+        let mut outcome = match settings.style() {
+            LookStyle::Command => self.open_imap(settings, members).await,
+            LookStyle::Session => self.look_pop3(settings, members, Some(slot)).await,
+        };
+        if settings.style() == LookStyle::Command {
+            self.report_check(members, &outcome.trace, outcome.result.as_ref().err(), slot);
+            outcome.trace.clear();
+            outcome.removal_failure = self.remove_imap(settings, members, true).await;
+        }
+        if outcome.result.is_err() {
+            self.back_off(settings);
+        }
+        self.conclude(settings, members, began, &outcome);
+        let next = next_slot(slot, settings.period);
+        let mut shared = self.watch.shared();
+        // A member that came meanwhile may have asked for an earlier one.
+        if shared.next_check == Some(slot) {
+            shared.next_check = Some(next);
+        }
+    }
+
+    async fn look(&mut self, settings: &Settings, members: &[Arc<Member>], told: Option<Instant>) {
+        let began = Instant::now();
+        let mut outcome = match (settings.style(), self.session.is_some()) {
+            (LookStyle::Session, _) => self.look_pop3(settings, members, None).await,
+            (LookStyle::Command, true) => self.look_imap(members, told).await,
+            (LookStyle::Command, false) => self.open_imap(settings, members).await,
+        };
+        if settings.style() == LookStyle::Command && outcome.result.is_ok() {
+            outcome.removal_failure = self.remove_imap(settings, members, false).await;
+        }
+        if let Err(failure) = &outcome.result {
+            self.look_failed(settings, members, failure);
+        }
+        self.conclude(settings, members, began, &outcome);
+    }
+
+    /// A fresh IMAP session, and a look into every folder.
+    async fn open_imap(&mut self, settings: &Settings, members: &[Arc<Member>]) -> Outcome {
+        let trace = Trace::new(Some(&settings.login));
+        // The session is given up after a period; what is under way then still has its time.
+        let end = Instant::now() + settings.period + settings.timeout;
+        let folders = settings.folders.as_deref().unwrap_or_default();
+        let since = first_contact(members);
+        let mut judge = judge(members, &self.clock);
+        let opened = async {
+            let mut session =
+                imap::Session::open(&settings.dialer, &settings.login, folders, trace.clone(), end)
+                    .await?;
+            session.look_everywhere(&mut self.imap, since, &mut judge).await?;
+            Ok(session)
+        };
+        let result = opened.await.map(|session| self.session = Some(session));
+        trace.finish();
+        Outcome { trace, result, removal_failure: None }
+    }
+
+    async fn look_imap(&mut self, members: &[Arc<Member>], told: Option<Instant>) -> Outcome {
+        let Some(mut session) = self.session.take() else {
+            return Outcome { trace: Trace::new(None), result: Ok(()), removal_failure: None };
+        };
+        let trace = session.trace().clone();
+        trace.clear();
+        let mut judge = judge(members, &self.clock);
+        let since = first_contact(members);
+        let result = session.look(&mut self.imap, told, since, &mut judge).await;
+        trace.finish();
+        if result.is_ok() {
+            self.session = Some(session);
+        }
+        Outcome { trace, result, removal_failure: None }
+    }
+
+    /// Takes out what the look has found. A session whose server only refused is still good.
+    async fn remove_imap(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+        is_check: bool,
+    ) -> Option<Failure> {
+        let mut session = self.session.take()?;
+        for _ in 0..REMOVAL_ROUNDS {
+            if !session.has_to_remove(&self.imap, is_check) {
+                break;
+            }
+            session.trace().clear();
+            let mut judge = judge(members, &self.clock);
+            let since = first_contact(members);
+            if let Err(failure) = session.remove(&mut self.imap, since, &mut judge).await {
+                if failure.reason == Reason::Rejected {
+                    self.session = Some(session);
+                } else {
+                    self.back_off(settings);
+                }
+                return Some(failure);
+            }
+            session.trace().finish();
+            let durations = session.trace().durations();
+            for member in members {
+                member.account.removed(&only(Stage::Remove, &durations));
+            }
+        }
+        self.session = Some(session);
+        None
+    }
+
+    /// One POP3 session: a check if it has a `slot`, else a look.
+    async fn look_pop3(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+        slot: Option<Instant>,
+    ) -> Outcome {
+        let trace = Trace::new(Some(&settings.login));
+        let now = Instant::now();
+        let started = self.started;
+        let mut judge = judge(members, &self.clock);
+        let opened = pop3::Session::open_and_look(
+            &settings.dialer,
+            &settings.login,
+            trace.clone(),
+            now + settings.period,
+            now + settings.timeout,
+            &mut self.pop3,
+            &|| members::in_flight_since(members, started),
+            slot.is_some(),
+            &mut judge,
+        )
+        .await;
+        drop(judge);
+        trace.finish();
+        if let Some(slot) = slot {
+            self.report_check(members, &trace, opened.as_ref().err(), slot);
+        }
+        match opened {
+            Ok(session) => {
+                let removal_failure =
+                    session.remove_and_close(&mut self.pop3).await.removal_failure;
+                trace.finish();
+                let durations = trace.durations();
+                for member in members {
+                    member.account.removed(&only(Stage::Remove, &durations));
+                }
+                Outcome { trace, result: Ok(()), removal_failure }
+            }
+            Err(failure) => Outcome { trace, result: Err(failure), removal_failure: None },
+        }
+    }
+
+    fn report_check(
+        &self,
+        members: &[Arc<Member>],
+        trace: &Trace,
+        failure: Option<&Failure>,
+        slot: Instant,
+    ) {
+        let attempt = Attempt {
+            failures: failure.cloned().into_iter().collect(),
+            stages: trace.durations(),
+            tls: trace.tls_facts(),
+        };
+        if failure.is_some() {
+            debug!(mailbox = %self.watch.id, transcript = trace.transcript(), "the check failed");
+        }
+        for member in members {
+            member.account.check_ended(&attempt);
+        }
+        self.watch.checked.send_replace(Some(slot));
+    }
+
+    /// Notes that a look was made; the back-off ends only where the removal succeeded as well.
+    fn conclude(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+        began: Instant,
+        outcome: &Outcome,
+    ) {
+        self.keep(settings);
+        if outcome.result.is_ok() {
+            self.last_look = Some(began);
+        }
+        match &outcome.removal_failure {
+            Some(failure) => {
+                let transcript = outcome.trace.transcript();
+                debug!(mailbox = %self.watch.id, transcript, "a removal failed");
+                for member in members {
+                    member.account.look_failed(failure);
+                }
+                if settings.style() == LookStyle::Session {
+                    self.back_off(settings);
+                }
+            }
+            None if outcome.result.is_ok() => {
+                self.not_before = None;
+                self.back_off = BACK_OFF_FIRST;
+            }
+            None => {}
+        }
+    }
+
+    fn look_failed(&mut self, settings: &Settings, members: &[Arc<Member>], failure: &Failure) {
+        for member in members {
+            member.account.look_failed(failure);
+        }
+        self.back_off(settings);
+    }
+
+    fn back_off(&mut self, settings: &Settings) {
+        self.session = None;
+        self.not_before = Some(Instant::now() + self.back_off);
+        self.back_off = (self.back_off * 2).min(settings.period.max(BACK_OFF_FIRST));
+    }
+
+    pub(super) async fn close_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+    }
+}
+
+/// How a wait ended.
+enum Waited {
+    /// The time has come.
+    Reached,
+    /// The plan may have changed.
+    Interrupted,
+    /// The server told of new mail, at this time.
+    Told(Instant),
+}
+
+fn judge(
+    members: &[Arc<Member>],
+    clock: &Arc<Mutex<ServerClock>>,
+) -> impl FnMut(&Found) -> Judgement + Send + use<> {
+    let members = members.to_vec();
+    let clock = Arc::clone(clock);
+    move |found| members::judge(&members, found, &clock)
+}
+
+/// From when on mails matter in a folder that was never looked into.
+fn first_contact(members: &[Arc<Member>]) -> SystemTime {
+    let horizon = members::left_over_horizon(members, SystemTime::now());
+    members::oldest_outstanding(members).map_or(horizon, |oldest| oldest.min(horizon))
+}
+
+fn only(stage: Stage, durations: &[(Stage, Duration)]) -> Vec<(Stage, Duration)> {
+    durations.iter().filter(|(known, _)| *known == stage).copied().collect()
+}
+
+/// The next slot of the grid that is not over yet.
+fn next_slot(slot: Instant, period: Duration) -> Instant {
+    let mut next = slot + period;
+    while next <= Instant::now() {
+        next += period;
+    }
+    next
+}

@@ -1,0 +1,231 @@
+//! What goes into the account, and what comes out of it: sightings and attempts, verdicts, counters
+//! and snapshots.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{LookStyle, Moment};
+use crate::mail::{Failure, Reason, Stage};
+use crate::net::tls::TlsFacts;
+
+/// Where a mail was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FoundIn {
+    /// The inbox, or a POP3 maildrop.
+    Inbox,
+    /// The folder for junk.
+    Junk,
+    /// Another folder.
+    Other,
+}
+
+/// A mail of ours was seen in the mailbox.
+#[derive(Debug, Clone, Copy)]
+pub struct Sighting {
+    /// Where.
+    pub folder: FoundIn,
+    /// When the server's reply that first showed it was read.
+    pub shown_at: Instant,
+    /// The last look before into the same folder, which did not show it; `None` if there was none.
+    pub previous_look: Option<Instant>,
+    /// What the server's own date of the mail means on our clock.
+    pub dated: Option<Instant>,
+    /// How the mailbox is looked at.
+    pub style: LookStyle,
+}
+
+/// What a sighting means; in all cases but the last the mail is to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has arrived.
+    Received {
+        /// The time since its transmission began; `None` if nobody can tell when it arrived.
+        roundtrip: Option<Duration>,
+        /// Whether the look that first showed it tells when it arrived.
+        is_watched: bool,
+    },
+    /// It has arrived before the sending server said that it accepted it.
+    Early,
+    /// A doubtful or lost mail has turned up after all.
+    Returned,
+    /// Another copy of a mail that has been received.
+    Duplicate,
+    /// It left the account with a passive outage, uncounted.
+    Left,
+    /// Not in this account.
+    Unknown,
+}
+
+/// What one attempt on a side came to.
+#[derive(Debug, Clone, Default)]
+pub struct Attempt {
+    /// What went wrong; empty if nothing did.
+    pub failures: Vec<Failure>,
+    /// The stages with their times.
+    pub stages: Vec<(Stage, Duration)>,
+    /// What the TLS handshake showed.
+    pub tls: Option<TlsFacts>,
+}
+
+/// A value that may not be there.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Reading<T> {
+    /// Never measured.
+    #[default]
+    Unmeasured,
+    /// The target is passive and down.
+    NotApplicable,
+    /// Measured.
+    Is(T),
+}
+
+impl<T> Reading<T> {
+    /// The same reading of something that follows from the value.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Reading<U> {
+        match self {
+            Reading::Unmeasured => Reading::Unmeasured,
+            Reading::NotApplicable => Reading::NotApplicable,
+            Reading::Is(value) => Reading::Is(f(value)),
+        }
+    }
+
+    /// The value, if there is one.
+    pub fn value(self) -> Option<T> {
+        match self {
+            Reading::Is(value) => Some(value),
+            Reading::Unmeasured | Reading::NotApplicable => None,
+        }
+    }
+}
+
+/// The counters of an account, from 0 at its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Test mails tried: accepted, refused and doubtful.
+    pub probes: u64,
+    /// Accepted by the SMTP server.
+    pub accepted: u64,
+    /// Handed over without a reply.
+    pub doubtful: u64,
+    /// Seen in the mailbox, late ones included.
+    pub received: u64,
+    /// Not seen `late_after` after they were accepted.
+    pub late: u64,
+    /// Not seen `lost_after` after they were accepted.
+    pub lost: u64,
+    /// Doubtful or lost, and seen after all.
+    pub returned: u64,
+    /// Further copies of received mails.
+    pub duplicate: u64,
+    /// Accepted, and left with a passive outage.
+    pub left: u64,
+    /// Received, by folder: inbox, junk, other.
+    pub found: [u64; 3],
+    /// Checks of the mailbox.
+    pub checks: u64,
+    /// Checks that failed.
+    pub check_failures: u64,
+    /// Periods that began while the one before was still sending.
+    pub periods_skipped: u64,
+}
+
+/// The state of one side.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SideState {
+    /// Whether the service answers at all; the opposite of *down*. `None` before the first attempt.
+    pub up: Option<bool>,
+    /// Attempts in a row that failed.
+    pub consecutive_failures: Reading<u32>,
+    /// Failures by reason; a reason is its own index.
+    pub by_reason: [u64; 16],
+    /// Failures by stage; a stage is its own index.
+    pub by_stage: [u64; 10],
+    /// Attempts while passive and down.
+    pub not_applicable: u64,
+    /// The newest attempt.
+    pub last_attempt: Option<SystemTime>,
+    /// The newest attempt that succeeded.
+    pub last_success: Option<SystemTime>,
+    /// The stages of the newest attempt.
+    pub stages: Vec<(Stage, Duration)>,
+    /// What the newest TLS handshake showed.
+    pub tls: Option<TlsFacts>,
+    /// The newest failure, and when it happened.
+    pub last_failure: Option<(SystemTime, Failure)>,
+}
+
+impl SideState {
+    /// How often this reason occurred.
+    pub fn failures_for(&self, reason: Reason) -> u64 {
+        self.by_reason.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// How often this stage failed.
+    pub fn failures_in(&self, stage: Stage) -> u64 {
+        self.by_stage.get(stage as usize).copied().unwrap_or(0)
+    }
+
+    pub(super) fn is_not_applicable(&self) -> bool {
+        self.consecutive_failures == Reading::NotApplicable
+    }
+
+    pub(super) fn count(&mut self, failure: &Failure, now: Moment) {
+        if let Some(count) = self.by_reason.get_mut(failure.reason as usize) {
+            *count += 1;
+        }
+        if let Some(count) = self.by_stage.get_mut(failure.stage as usize) {
+            *count += 1;
+        }
+        self.last_failure = Some((now.wall, failure.clone()));
+    }
+}
+
+/// Round trips by size.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Histogram {
+    /// How many fell into each bucket; the last has no upper bound.
+    pub counts: [u64; 11],
+    /// Their sum.
+    pub sum: Duration,
+}
+
+impl Histogram {
+    /// The upper bounds of the buckets, in seconds.
+    pub const BOUNDS_SECONDS: [f64; 10] =
+        [0.1, 0.5, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0];
+
+    pub(super) fn observe(&mut self, value: Duration) {
+        let seconds = value.as_secs_f64();
+        let bucket = Self::BOUNDS_SECONDS.iter().take_while(|bound| seconds > **bound).count();
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+        }
+        self.sum += value;
+    }
+}
+
+/// Everything that is known of a target at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// The share of the newest period's mails that the SMTP server accepted, from 0 to 1.
+    pub send_ability: Reading<f64>,
+    /// Whether the newest check read the mailbox.
+    pub receive_ability: Reading<bool>,
+    /// Mails accepted and not yet seen.
+    pub outstanding: Reading<usize>,
+    /// The mean delay of the mails received lately.
+    pub roundtrip: Reading<Duration>,
+    /// The time from acceptance to arrival of the newest mail that arrived.
+    pub delivery: Option<Duration>,
+    /// When the oldest outstanding mail was accepted.
+    pub oldest_outstanding: Option<SystemTime>,
+    /// The round trips.
+    pub roundtrips: Histogram,
+    /// The counters.
+    pub totals: Totals,
+    /// The send side.
+    pub send: SideState,
+    /// The receive side.
+    pub receive: SideState,
+    /// The test period.
+    pub interval: Duration,
+}
