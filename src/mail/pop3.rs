@@ -104,6 +104,9 @@ impl Pop3 {
     /// The connection's, or a refusal.
     pub async fn list(&mut self) -> Result<Vec<Entry>, Failure> {
         self.trace().enter(Stage::Select);
+        if self.count().await? == 0 {
+            return Ok(Vec::new());
+        }
         self.command("UIDL").await?;
         let mut entries = Vec::new();
         for _ in 0..LISTING_LINES {
@@ -118,6 +121,17 @@ impl Pop3 {
         }
         let message = format!("the maildrop holds more than {LISTING_LINES} mails");
         Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
+    }
+
+    /// How many mails there are (STAT): an empty maildrop needs no listing.
+    async fn count(&mut self) -> Result<u64, Failure> {
+        self.wire.send("STAT").await?;
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        self.settle(&line)?;
+        let count = split_status(&line).and_then(|(_, text)| {
+            std::str::from_utf8(text.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()
+        });
+        count.ok_or_else(|| self.wire.fail_protocol(&line))
     }
 
     /// The header of one mail, cut at 64 KiB. Leaves the mail as it is.

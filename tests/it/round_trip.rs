@@ -180,7 +180,7 @@ async fn a_session_that_breaks_while_a_mail_is_under_way_is_opened_again() {
     for mailbox in MAILBOXES {
         let world = World::new(mailbox).await;
         world.post.set_delivery(USER, Delivery::held());
-        let point = if mailbox == Protocol::Imap { "NOOP" } else { "UIDL" };
+        let point = if mailbox == Protocol::Imap { "NOOP" } else { "STAT" };
         world.mailbox.faults().once(point, Fault::None);
         world.mailbox.faults().once(point, Fault::Close);
         let exporter = Exporter::start(&[world.target("a")]).await;
