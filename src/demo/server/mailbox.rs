@@ -14,7 +14,7 @@ pub use delivery::Delivery;
 mod delivery;
 
 /// The most messages that an account holds, those on their way included.
-pub const MAX_MESSAGES: usize = 10_000;
+pub const MAX_MESSAGES: usize = 50_000;
 
 /// The most bytes of messages that an account holds, those on their way included.
 pub const MAX_BYTES: usize = 64 << 20;
