@@ -94,9 +94,10 @@ pub(super) fn read_account(
     target: &TargetName,
     forgotten: SystemTime,
 ) -> rusqlite::Result<StoredAccount> {
-    connection
-        .prepare_cached("DELETE FROM mail WHERE target = ?1 AND ended < ?2")?
-        .execute((target.as_str(), to_seconds(forgotten)))?;
+    // Only tidying, which must not stand in the way of reading: what is left over the ledger forgets.
+    let _ = connection
+        .prepare_cached("DELETE FROM mail WHERE target = ?1 AND ended < ?2")
+        .and_then(|mut delete| delete.execute((target.as_str(), to_seconds(forgotten))));
     let account = connection
         .prepare_cached("SELECT * FROM target WHERE name = ?1")?
         .query_row([target.as_str()], account)
