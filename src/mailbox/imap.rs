@@ -164,54 +164,67 @@ impl Session {
     /// Whether [`Session::remove`] has something to do. A server that has refused it three times in
     /// a row is asked again at checks only.
     pub fn has_to_remove(&self, memory: &Memory, is_check: bool) -> bool {
-        self.folders.iter().filter_map(|folder| memory.folders.get(&folder.name)).any(|known| {
-            !known.to_remove.is_empty() && (is_check || known.refusals < REMOVAL_TRIES)
-        })
+        let known = self.folders.iter().filter_map(|folder| memory.folders.get(&folder.name));
+        known.into_iter().any(|known| known.is_to_be_cleared(is_check))
     }
 
-    /// Takes out what is ours, and left-overs whose time has passed; then the first folder is
-    /// selected again and what came meanwhile is judged.
+    /// Takes out what is ours, and left-overs whose time has passed, folder by folder: one that
+    /// refuses does not stop the others. Then the first folder is selected again, and what came
+    /// meanwhile is judged.
     ///
     /// # Errors
-    /// The first step that fails; what was not taken out is tried again next time.
+    /// A refusal, after which the session is as good as before, or what broke the session; what was
+    /// not taken out is tried again next time.
     pub async fn remove(
         &mut self,
+        memory: &mut Memory,
+        is_check: bool,
+        since: SystemTime,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        let mut outcome = Ok(());
+        for index in (0..self.folders.len()).rev() {
+            let Some(folder) = self.folders.get(index) else { continue };
+            let name = folder.name.clone();
+            if !memory.folder(&name).is_to_be_cleared(is_check) {
+                continue;
+            }
+            match self.remove_from(index, &name, memory, since, judge).await {
+                Ok(()) => memory.folder(&name).refusals = 0,
+                Err(failure) if failure.reason == Reason::Rejected => {
+                    memory.folder(&name).refusals += 1;
+                    outcome = Err(Failure { stage: Stage::Remove, ..failure });
+                }
+                Err(failure) => return Err(Failure { stage: Stage::Remove, ..failure }),
+            }
+        }
+        if self.selected != Some(0) {
+            self.select_and_look(0, memory, since, judge).await?;
+        } else if let Some(told) = self.imap.pending_news() {
+            // What the server told of meanwhile came now, not when somebody looks next.
+            self.look(memory, Some(told), since, judge).await?;
+        }
+        outcome
+    }
+
+    async fn remove_from(
+        &mut self,
+        index: usize,
+        name: &[u8],
         memory: &mut Memory,
         since: SystemTime,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
-        for index in (0..self.folders.len()).rev() {
-            let Some(folder) = self.folders.get(index) else { continue };
-            let name = folder.name.clone();
-            if memory.folder(&name).to_remove.is_empty() {
-                continue;
-            }
-            if self.selected != Some(index) {
-                self.select_and_look(index, memory, since, judge).await?;
-            }
-            let known = memory.folder(&name);
-            let uids: Vec<u32> = known.to_remove.union(&known.marked).copied().collect();
-            let are_gone = match self.imap.remove(&uids).await {
-                Ok(are_gone) => are_gone,
-                Err(failure) => {
-                    known.refusals += u32::from(failure.reason == Reason::Rejected);
-                    return Err(Failure { stage: Stage::Remove, ..failure });
-                }
-            };
-            known.refusals = 0;
-            if !known.settle(&uids, are_gone) {
-                let fault = Fault::new(Reason::Other, STILL_THERE);
-                return Err(self.imap.trace().failure(fault));
-            }
+        if self.selected != Some(index) {
+            self.select_and_look(index, memory, since, judge).await?;
         }
-        if self.selected != Some(0) {
-            return self.select_and_look(0, memory, since, judge).await;
+        let known = memory.folder(name);
+        let uids: Vec<u32> = known.to_remove.union(&known.marked).copied().collect();
+        let are_gone = self.imap.remove(&uids).await?;
+        if known.settle(&uids, are_gone) {
+            return Ok(());
         }
-        // What the server told of meanwhile came now, not when somebody looks next.
-        match self.imap.pending_news() {
-            Some(told) => self.look(memory, Some(told), since, judge).await,
-            None => Ok(()),
-        }
+        Err(self.imap.trace().failure(Fault::new(Reason::Other, STILL_THERE)))
     }
 
     /// Ends the session.
@@ -236,7 +249,13 @@ impl Session {
         let known = memory.folder(&folder.name);
         known.meet(selected);
         if known.next_uid == 0 {
-            known.read_since(&mut self.imap, selected, since, folder.kind, shown_at, judge).await?;
+            let first =
+                known.read_since(&mut self.imap, selected, since, folder.kind, shown_at, judge);
+            if let Err(failure) = first.await {
+                // Newest first: what is older was not looked at yet.
+                known.next_uid = 0;
+                return Err(failure);
+            }
         }
         if selected.exists > 0 {
             known.read_new(&mut self.imap, folder.kind, shown_at, judge).await?;
@@ -292,6 +311,11 @@ impl Memory {
 }
 
 impl FolderMemory {
+    /// Whether something is to be removed and the server may be asked to.
+    fn is_to_be_cleared(&self, is_check: bool) -> bool {
+        !self.to_remove.is_empty() && (is_check || self.refusals < REMOVAL_TRIES)
+    }
+
     /// Another UIDVALIDITY: what the UIDs meant is void (RFC 3501 section 2.3.1.1).
     fn meet(&mut self, selected: Selected) {
         if self.uid_validity != selected.uid_validity {
@@ -355,6 +379,11 @@ impl FolderMemory {
             return;
         }
         self.next_uid = self.next_uid.max(uid.saturating_add(1));
+        let is_known = self.to_remove.contains(&uid)
+            || self.left_overs.iter().any(|(left_over, _)| *left_over == uid);
+        if is_known {
+            return;
+        }
         let Some(header) = mail.header else { return };
         let found = Found {
             header: Header::parse(&header),

@@ -79,11 +79,15 @@ pub(super) fn oldest_outstanding(members: &[Arc<Member>]) -> Option<SystemTime> 
 }
 
 /// From when on mails in a maildrop may be ours: the acceptance of the oldest outstanding one, or
-/// the beginning of the watch if one is just being sent; `None` if none is under way.
+/// the beginning of the watch if one is just being sent; long ago if a doubtful or lost one may still
+/// turn up; `None` if there is no such mail.
 pub(super) fn in_flight_since(
     members: &[Arc<Member>],
     watch_began: SystemTime,
 ) -> Option<SystemTime> {
+    if members.iter().any(|member| member.account.is_missing_mail()) {
+        return Some(left_over_horizon(members, SystemTime::now()));
+    }
     let is_sending = || members.iter().any(|member| member.account.is_sending());
     oldest_outstanding(members).or_else(|| is_sending().then_some(watch_began))
 }

@@ -80,8 +80,14 @@ impl Patrol {
         self.imap.restore(records);
     }
 
-    /// Gives the store what has changed.
-    fn keep(&mut self, settings: &Settings) {
+    /// What the members' configurations say now.
+    pub(super) fn settings(&self) -> Option<Arc<Settings>> {
+        self.watch.shared().settings.clone()
+    }
+
+    /// Gives the store what has changed: before a removal, so that whatever ends the process meanwhile
+    /// neither counts a mail twice nor leaves it behind.
+    pub(super) fn keep(&mut self, settings: &Settings) {
         let Some(store) = &self.watch.store else { return };
         let offset = self.clock.lock().unwrap_or_else(PoisonError::into_inner).offset_seconds;
         let records: Vec<(String, FolderRecord)> = match settings.style() {
@@ -182,6 +188,7 @@ impl Patrol {
         if settings.style() == LookStyle::Command {
             self.report_check(members, &outcome.trace, outcome.result.as_ref().err(), slot);
             outcome.trace.clear();
+            self.keep(settings);
             outcome.removal_failure = self.remove_imap(settings, members, true).await;
         }
         if outcome.result.is_err() {
@@ -204,6 +211,7 @@ impl Patrol {
             (LookStyle::Command, false) => self.open_imap(settings, members).await,
         };
         if settings.style() == LookStyle::Command && outcome.result.is_ok() {
+            self.keep(settings);
             outcome.removal_failure = self.remove_imap(settings, members, false).await;
         }
         if let Err(failure) = &outcome.result {
@@ -263,7 +271,8 @@ impl Patrol {
             session.trace().clear();
             let mut judge = judge(members, &self.clock);
             let since = first_contact(members);
-            if let Err(failure) = session.remove(&mut self.imap, since, &mut judge).await {
+            if let Err(failure) = session.remove(&mut self.imap, is_check, since, &mut judge).await
+            {
                 if failure.reason == Reason::Rejected {
                     self.session = Some(session);
                 } else {
@@ -311,6 +320,7 @@ impl Patrol {
         }
         match opened {
             Ok(session) => {
+                self.keep(settings);
                 let removal_failure =
                     session.remove_and_close(&mut self.pop3).await.removal_failure;
                 trace.finish();

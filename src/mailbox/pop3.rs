@@ -110,11 +110,15 @@ impl Session {
                 looked.removal_failure = Some(self.pop3.trace().failure(fault));
             }
             *tries += 1;
-            if let Err(failure) = self.pop3.delete(entry.number).await {
-                looked.removal_failure = Some(failure);
-                return looked;
+            match self.pop3.delete(entry.number).await {
+                Ok(()) => has_marked = true,
+                // The others still go, if the session is ended in order.
+                Err(failure) if is_refused(&failure) => looked.removal_failure = Some(failure),
+                Err(failure) => {
+                    looked.removal_failure = Some(failure);
+                    return looked;
+                }
             }
-            has_marked = true;
         }
         memory.to_remove.retain(|_, tries| *tries < REMOVAL_TRIES);
         if let Err(failure) = self.pop3.quit(has_marked).await {
@@ -145,7 +149,7 @@ impl Session {
                         break;
                     }
                 }
-                Err(failure) if is_unreadable(&failure) => {}
+                Err(failure) if is_refused(&failure) => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -158,7 +162,7 @@ impl Session {
         let mut outcome = Ok(());
         for entry in self.entries.iter().rev().take(READ_TRIES) {
             outcome = self.pop3.header(entry.number).await.map(drop);
-            if !outcome.as_ref().is_err_and(is_unreadable) {
+            if !outcome.as_ref().is_err_and(is_refused) {
                 break;
             }
         }
@@ -180,7 +184,7 @@ impl Session {
             }
             match memory.read(&mut self.pop3, entry, shown_at, judge).await {
                 Ok(_) => read += 1,
-                Err(failure) if is_unreadable(&failure) => {}
+                Err(failure) if is_refused(&failure) => {}
                 Err(failure) => {
                     outcome = Err(failure);
                     break;
@@ -195,9 +199,9 @@ impl Session {
     }
 }
 
-/// A single mail that the server cannot show, broken or taken out by somebody else, is passed over:
-/// it must not blind the watch.
-fn is_unreadable(failure: &Failure) -> bool {
+/// A single mail that the server refuses to show or to take out, broken or gone, is passed over: it
+/// must not stop the others.
+fn is_refused(failure: &Failure) -> bool {
     failure.reason == Reason::Rejected
 }
 

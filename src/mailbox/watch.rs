@@ -115,6 +115,10 @@ impl Watch {
         let mut patrol = Patrol::new(self);
         patrol.restore().await;
         cancel.run_until_cancelled(patrol.run()).await;
+        let settings = patrol.settings();
+        if let Some(settings) = settings {
+            patrol.keep(&settings);
+        }
         patrol.close_session().await;
     }
 

@@ -164,7 +164,7 @@ impl<'a> Mailbox<'a> {
         let mut looked = Looked::default();
         let Some(mut session) = self.session.take() else { return looked };
         if session.has_to_remove(&self.imap, true) {
-            let removed = session.remove(&mut self.imap, SystemTime::now(), judge).await;
+            let removed = session.remove(&mut self.imap, true, SystemTime::now(), judge).await;
             if let Err(failure) = removed {
                 looked.removal_failure = Some(failure);
                 return looked;

@@ -183,6 +183,11 @@ impl Account {
         self.ledger().is_sending()
     }
 
+    /// See [`Ledger::is_missing_mail`].
+    pub fn is_missing_mail(&self) -> bool {
+        self.ledger().is_missing_mail()
+    }
+
     /// See [`Ledger::lost_after`].
     pub fn lost_after(&self) -> Duration {
         self.ledger().lost_after()

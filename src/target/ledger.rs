@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::message::Token;
 use crate::config::Target;
 use crate::mail::{Failure, Side, Stage};
-use arrival::{Arrival, arrival};
+use arrival::{Arrival, arrival, is_narrow};
 pub use pacing::LookStyle;
 use pacing::Pacing;
 use record::Journal;
@@ -302,11 +302,14 @@ impl Ledger {
             && let Some(mail) = self.outstanding.remove(index)
         {
             let arrival = arrival(mail.transmitted, mail.accepted.instant, &sighting);
-            let is_watched = matches!(arrival, Arrival::Watched(_));
-            if is_watched {
-                let previous = sighting.previous_look;
-                self.pacing.learn(mail.accepted.instant, previous, sighting.shown_at);
+            let accepted = mail.accepted.instant;
+            match arrival {
+                Arrival::Watched(at) => self.pacing.learn(accepted, sighting.previous_look, at),
+                // The looks were far off; the next ones begin well before it.
+                Arrival::Dated(at) => self.pacing.learn(accepted, None, at),
+                Arrival::Unknown => {}
             }
+            let is_watched = is_narrow(mail.transmitted, &sighting);
             let roundtrip = self.receive_mail(mail, arrival.instant(), sighting.folder, now);
             return Verdict::Received { roundtrip, is_watched };
         }
@@ -347,6 +350,11 @@ impl Ledger {
     /// Whether a mail is just being sent.
     pub fn is_sending(&self) -> bool {
         !self.sending.is_empty()
+    }
+
+    /// Whether a doubtful or lost mail is remembered, which may still turn up.
+    pub fn is_missing_mail(&self) -> bool {
+        self.ended.iter().any(|ended| matches!(ended.how, Ending::Doubtful | Ending::Lost))
     }
 
     /// The age of loss, which is also how long others' left-overs are respected.

@@ -55,6 +55,13 @@ pub(super) fn arrival(transmitted: Instant, accepted: Instant, sighting: &Sighti
     }
 }
 
+/// Whether the looks tell the arrival to a second: good enough to learn the server's clock from.
+pub(super) fn is_narrow(transmitted: Instant, sighting: &Sighting) -> bool {
+    let earliest = sighting.previous_look.map_or(transmitted, |look| look.max(transmitted));
+    sighting.shown_at >= transmitted
+        && sighting.shown_at.saturating_duration_since(earliest) <= WATCHED
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,7 +40,7 @@ pub enum Verdict {
     Received {
         /// The time since its transmission began; `None` if nobody can tell when it arrived.
         roundtrip: Option<Duration>,
-        /// Whether the look that first showed it tells when it arrived.
+        /// Whether the looks tell to a second when it arrived.
         is_watched: bool,
     },
     /// It has arrived before the sending server said that it accepted it.
