@@ -109,9 +109,11 @@ impl Session {
                 let fault = Fault::new(Reason::Other, STILL_THERE);
                 looked.removal_failure = Some(self.pop3.trace().failure(fault));
             }
-            *tries += 1;
             match self.pop3.delete(entry.number).await {
-                Ok(()) => has_marked = true,
+                Ok(()) => {
+                    *tries += 1;
+                    has_marked = true;
+                }
                 // The others still go, if the session is ended in order.
                 Err(failure) if is_refused(&failure) => looked.removal_failure = Some(failure),
                 Err(failure) => {

@@ -528,3 +528,19 @@ async fn a_flood_of_mail_between_two_looks_does_not_blind_the_watch() {
     assert_eq!(world.mailbox.stats().logins, 1, "the session is held");
     world.inbox_holds(FLOOD).await;
 }
+
+#[tokio::test]
+async fn one_refused_removal_does_not_stop_the_others() {
+    let world = World::new(Protocol::Pop3).await;
+    world.mailbox.faults().once("DELE", Fault::reply("-ERR not now"));
+    let exporter =
+        Exporter::start(&[world.target("a").set("messages", "2").set("interval", "2s")]).await;
+    exporter.received("a", 2).await;
+    world.post.set_delivery(USER, Delivery::lost());
+    // The one that was refused goes with the next session, and nothing is counted twice.
+    world.inbox_holds(0).await;
+    let snapshot = exporter.until("a", "a failure", |s| s.receive.last_failure.is_some()).await;
+    assert_eq!(snapshot.totals.duplicate, 0);
+    assert_eq!(snapshot.receive.failures_for(Reason::Rejected), 1);
+    assert_eq!(snapshot.receive_ability, Reading::Is(true));
+}

@@ -117,4 +117,22 @@ mod tests {
     fn a_sighting_from_before_the_transmission_is_a_mistake() {
         assert_eq!(arrived(None, 99, Some(99), LookStyle::Command), None);
     }
+
+    #[test]
+    fn only_a_bracket_of_a_second_is_good_enough_for_learning_a_clock() {
+        let zero = Instant::now();
+        let sighting = |previous: u32, shown: u32| Sighting {
+            folder: FoundIn::Inbox,
+            shown_at: zero + SECOND * shown,
+            previous_look: Some(zero + SECOND * previous),
+            dated: None,
+            style: LookStyle::Command,
+        };
+        assert!(is_narrow(zero, &sighting(600, 601)));
+        assert!(
+            !is_narrow(zero, &sighting(600, 660)),
+            "watched by the schedule, but a minute wide"
+        );
+        assert!(!is_narrow(zero + SECOND * 700, &sighting(600, 601)), "before the transmission");
+    }
 }

@@ -242,6 +242,20 @@ fn a_doubtful_mail_is_never_outstanding_and_may_return() {
 }
 
 #[test]
+fn a_doubtful_or_lost_mail_is_missed_until_it_turns_up() {
+    let mut bench = Bench::new(RULES);
+    let doubtful = bench.fail(refused(), true);
+    assert!(bench.ledger.is_missing_mail());
+    bench.see(doubtful);
+    assert!(!bench.ledger.is_missing_mail());
+    bench.send();
+    assert!(!bench.ledger.is_missing_mail(), "it is only outstanding");
+    bench.wait(600);
+    bench.snapshot();
+    assert!(bench.ledger.is_missing_mail());
+}
+
+#[test]
 fn a_refused_mail_is_forgotten() {
     let mut bench = Bench::new(RULES);
     let token = bench.fail(refused(), false);
