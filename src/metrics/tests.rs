@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::*;
-use crate::config::{Config, TargetName};
+use crate::config::{Config, Target, TargetName};
 use crate::http::encoding::classic_text;
-use crate::mail::Failure;
+use crate::mail::{Failure, Reason, Stage};
 use crate::net::tls::TlsFacts;
 use crate::target::ledger::{Attempt, FoundIn, Ledger, LookStyle, Moment, Rules, Sighting};
 use crate::target::message::Token;

@@ -1,0 +1,83 @@
+//! The metrics of the exporter and of its process.
+
+use std::fmt;
+
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+
+use super::family::Family;
+use super::{Page, count, timestamp};
+use crate::supervisor::ReloadState;
+
+impl Page {
+    pub(super) fn encode_exporter(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        Family::gauge(encoder, "mailtrip_build_info", "1; the version of the exporter")?
+            .gauge_sample([("version", env!("CARGO_PKG_VERSION"))], 1.0)?;
+        let ReloadState { is_successful, last_success } = self.exporter.reload;
+        let plain = [
+            (
+                "mailtrip_config_last_reload_successful",
+                "1 if the newest load of the configuration succeeded, else 0",
+                if is_successful { 1.0 } else { 0.0 },
+            ),
+            (
+                "mailtrip_config_last_reload_success_timestamp_seconds",
+                "When the configuration was last loaded with success, in seconds since 1970",
+                timestamp(last_success),
+            ),
+            (
+                "process_start_time_seconds",
+                "When the process started, in seconds since 1970",
+                timestamp(self.exporter.started),
+            ),
+        ];
+        for (name, help, value) in plain {
+            Family::gauge(encoder, name, help)?.single(value)?;
+        }
+        let family = Family::counter(
+            encoder,
+            "mailtrip_store_errors_total",
+            "How often the state directory could not be written or read; meanwhile all goes on from \
+             memory",
+        )?;
+        ConstCounter::new(self.exporter.store_errors).encode(family.0)?;
+        encode_process(encoder)
+    }
+}
+
+/// The usual `process_` metrics, where the system tells (Linux). What it hides is left out.
+fn encode_process(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    use procfs::WithCurrentSystemInfo as _;
+    let Ok(process) = procfs::process::Process::myself() else { return Ok(()) };
+    if let Ok(stat) = process.stat() {
+        #[expect(clippy::cast_precision_loss, reason = "sums of ticks and bytes stay below 2^53")]
+        let (cpu, virtual_memory, resident_memory) = (
+            (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64,
+            stat.vsize as f64,
+            stat.rss_bytes().get() as f64,
+        );
+        let family = Family::counter(
+            encoder,
+            "process_cpu_seconds_total",
+            "User and system CPU time spent",
+        )?;
+        ConstCounter::new(cpu).encode(family.0)?;
+        for (name, help, value) in [
+            ("process_virtual_memory_bytes", "Virtual memory size", virtual_memory),
+            ("process_resident_memory_bytes", "Resident memory size", resident_memory),
+        ] {
+            Family::gauge(encoder, name, help)?.single(value)?;
+        }
+    }
+    if let Ok(open) = process.fd_count() {
+        Family::gauge(encoder, "process_open_fds", "Open file descriptors")?.single(count(open))?;
+    }
+    if let Ok(limits) = process.limits()
+        && let procfs::process::LimitValue::Value(most) = limits.max_open_files.soft_limit
+    {
+        #[expect(clippy::cast_precision_loss, reason = "a limit of files stays below 2^53")]
+        Family::gauge(encoder, "process_max_fds", "The most file descriptors that may be open")?
+            .single(most as f64)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,359 @@
+//! The metrics of a target and of its two sides.
+
+use std::fmt;
+
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use super::family::Family;
+use super::{Page, count, name, timestamp};
+use crate::config::Target;
+use crate::mail::{Reason, Side, Stage};
+use crate::supervisor::View;
+use crate::target::ledger::{Histogram, Reading, SideState, Snapshot, Totals};
+
+/// A gauge of a target; `None` leaves the series out.
+struct TargetGauge {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&Snapshot) -> Option<f64>,
+}
+
+const TARGET_GAUGES: [TargetGauge; 6] = [
+    TargetGauge {
+        name: "mailtrip_send_ability_percent",
+        help: "Ability to send mail: share of the newest period's test mails that the SMTP server \
+               accepted; NaN before the first and while passive and down",
+        value: |it| nan(it.send_ability, |share| share * 100.0),
+    },
+    TargetGauge {
+        name: "mailtrip_receive_ability_percent",
+        help: "Ability to receive mail: 100 if at the newest check a fresh login worked and the \
+               mailbox could be read, else 0; NaN before the first and while passive and down",
+        value: |it| nan(it.receive_ability, |able| if able { 100.0 } else { 0.0 }),
+    },
+    TargetGauge {
+        name: "mailtrip_outstanding_messages",
+        help: "Test mails accepted by the SMTP server and not yet seen in the mailbox; NaN before \
+               the first and while passive and down",
+        value: |it| nan(it.outstanding, count),
+    },
+    TargetGauge {
+        name: "mailtrip_roundtrip_minutes",
+        help: "Mean delay in minutes between transmission and reception of the test mails received \
+               since the newest period began, else in the one before; NaN if there were none",
+        value: |it| nan(it.roundtrip, |mean| mean.as_secs_f64() / 60.0),
+    },
+    TargetGauge {
+        name: "mailtrip_oldest_outstanding_timestamp_seconds",
+        help: "When the oldest outstanding test mail was accepted, in seconds since 1970; NaN if \
+               none is outstanding",
+        value: |it| Some(it.oldest_outstanding.map_or(f64::NAN, timestamp)),
+    },
+    TargetGauge {
+        name: "mailtrip_interval_seconds",
+        help: "The configured test period",
+        value: |it| Some(it.interval.as_secs_f64()),
+    },
+];
+
+/// A gauge of a side; `None` leaves the series out.
+struct SideGauge {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&SideState) -> Option<f64>,
+}
+
+const SIDE_GAUGES: [SideGauge; 6] = [
+    SideGauge {
+        name: "mailtrip_consecutive_failures",
+        help: "Periods (send) or checks (receive) in a row that failed; NaN while passive and down",
+        value: |it| match it.consecutive_failures {
+            Reading::Unmeasured => None,
+            reading => nan(reading, f64::from),
+        },
+    },
+    SideGauge {
+        name: "mailtrip_server_up",
+        help: "1 if the server answered at the newest attempt, 0 if it was not there: no address, \
+               no connection, silence before its greeting, or its own word",
+        value: |it| it.up.map(|up| if up { 1.0 } else { 0.0 }),
+    },
+    SideGauge {
+        name: "mailtrip_last_attempt_timestamp_seconds",
+        help: "When the newest attempt ended, in seconds since 1970",
+        value: |it| it.last_attempt.map(timestamp),
+    },
+    SideGauge {
+        name: "mailtrip_last_success_timestamp_seconds",
+        help: "When the newest attempt that succeeded ended, in seconds since 1970",
+        value: |it| it.last_success.map(timestamp),
+    },
+    SideGauge {
+        name: "mailtrip_tls_certificate_not_after_timestamp_seconds",
+        help: "When the server's certificate ends, in seconds since 1970; also of one that was \
+               refused",
+        value: |it| it.tls.as_ref().map(|tls| seconds(tls.leaf_not_after)),
+    },
+    SideGauge {
+        name: "mailtrip_tls_chain_not_after_timestamp_seconds",
+        help: "The earliest end of a certificate in the chain that the server sent, in seconds \
+               since 1970",
+        value: |it| it.tls.as_ref().map(|tls| seconds(tls.chain_not_after)),
+    },
+];
+
+/// A counter of a target.
+struct TargetCounter {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&Totals) -> u64,
+}
+
+const TARGET_COUNTERS: [TargetCounter; 11] = [
+    TargetCounter {
+        name: "mailtrip_probes_total",
+        help: "Test mails that were tried to send",
+        value: |it| it.probes,
+    },
+    TargetCounter {
+        name: "mailtrip_probes_accepted_total",
+        help: "Test mails that the SMTP server accepted",
+        value: |it| it.accepted,
+    },
+    TargetCounter {
+        name: "mailtrip_probes_doubtful_total",
+        help: "Test mails that were handed over without a reply: nobody knows whether they were \
+               accepted",
+        value: |it| it.doubtful,
+    },
+    TargetCounter {
+        name: "mailtrip_probes_received_total",
+        help: "Accepted test mails that were seen in the mailbox, late ones included",
+        value: |it| it.received,
+    },
+    TargetCounter {
+        name: "mailtrip_probes_late_total",
+        help: "Accepted test mails that were not seen late_after later; counted when it is so",
+        value: |it| it.late,
+    },
+    TargetCounter {
+        name: "mailtrip_probes_lost_total",
+        help: "Accepted test mails that were not seen lost_after later",
+        value: |it| it.lost,
+    },
+    TargetCounter {
+        name: "mailtrip_probes_returned_total",
+        help: "Doubtful or lost test mails that turned up after all",
+        value: |it| it.returned,
+    },
+    TargetCounter {
+        name: "mailtrip_probes_duplicate_total",
+        help: "Further copies of test mails that had been received",
+        value: |it| it.duplicate,
+    },
+    TargetCounter {
+        name: "mailtrip_checks_total",
+        help: "Checks of the mailbox: fresh logins, one a period",
+        value: |it| it.checks,
+    },
+    TargetCounter {
+        name: "mailtrip_check_failures_total",
+        help: "Checks of the mailbox that failed",
+        value: |it| it.check_failures,
+    },
+    TargetCounter {
+        name: "mailtrip_periods_skipped_total",
+        help: "Test periods that did not begin because the one before was still sending",
+        value: |it| it.periods_skipped,
+    },
+];
+
+impl Page {
+    pub(super) fn encode_target_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for gauge in &TARGET_GAUGES {
+            let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+            for view in &self.views {
+                if let Some(value) = (gauge.value)(&view.snapshot) {
+                    family.gauge_sample([("target", name(view))], value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn encode_side_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for gauge in &SIDE_GAUGES {
+            let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+            for (view, side, state) in self.sides() {
+                if let Some(value) = (gauge.value)(state) {
+                    family.gauge_sample([("target", name(view)), ("side", side.label())], value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn encode_target_counters(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+    ) -> fmt::Result {
+        for counter in &TARGET_COUNTERS {
+            let mut family = Family::counter(encoder, counter.name, counter.help)?;
+            for view in &self.views {
+                let value = (counter.value)(&view.snapshot.totals);
+                family.counter_sample([("target", name(view))], value)?;
+            }
+        }
+        let mut family = Family::counter(
+            encoder,
+            "mailtrip_attempts_not_applicable_total",
+            "Attempts while the target was passive and down; in no other counter",
+        )?;
+        for (view, side, state) in self.sides() {
+            let labels = [("target", name(view)), ("side", side.label())];
+            family.counter_sample(labels, state.not_applicable)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn encode_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::counter(
+            encoder,
+            "mailtrip_failures_total",
+            "Failures of a side by reason, failed looks and removals included",
+        )?;
+        for (view, side, state) in self.sides() {
+            for reason in Reason::of(side) {
+                let labels =
+                    [("target", name(view)), ("side", side.label()), ("reason", reason.label())];
+                family.counter_sample(labels, state.failures_for(*reason))?;
+            }
+        }
+        let mut family = Family::counter(
+            encoder,
+            "mailtrip_stage_failures_total",
+            "Failures of a side by the stage that failed, failed looks and removals included",
+        )?;
+        for (view, side, state) in self.sides() {
+            for stage in Stage::of(side) {
+                let labels =
+                    [("target", name(view)), ("side", side.label()), ("stage", stage.label())];
+                family.counter_sample(labels, state.failures_in(*stage))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn encode_found(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::counter(
+            encoder,
+            "mailtrip_probes_found_total",
+            "Received test mails by the folder they were found in",
+        )?;
+        for view in &self.views {
+            for (folder, count) in ["inbox", "junk", "other"].iter().zip(view.snapshot.totals.found)
+            {
+                family.counter_sample([("target", name(view)), ("folder", folder)], count)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn encode_roundtrips(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(
+            "mailtrip_roundtrip_seconds",
+            "Delays between transmission and reception of the test mails",
+            None,
+            MetricType::Histogram,
+        )?;
+        for view in &self.views {
+            let labels = [("target", name(view))];
+            let Histogram { counts, sum } = view.snapshot.roundtrips;
+            let bounds = Histogram::BOUNDS_SECONDS.into_iter().chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+            let count = counts.iter().sum();
+            let mut encoder = family.encode_family(&labels)?;
+            encoder.encode_histogram::<NoExemplar>(sum.as_secs_f64(), count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn encode_stages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_stage_duration_seconds",
+            "Duration of each stage of the newest attempt; stage delivery is the time from \
+             acceptance to arrival of the newest mail that arrived",
+        )?;
+        for (view, side, state) in self.sides() {
+            for (stage, duration) in &state.stages {
+                let labels =
+                    [("target", name(view)), ("side", side.label()), ("stage", stage.label())];
+                family.gauge_sample(labels, duration.as_secs_f64())?;
+            }
+            if let (Side::Receive, Some(delivery)) = (side, view.snapshot.delivery) {
+                let labels =
+                    [("target", name(view)), ("side", side.label()), ("stage", "delivery")];
+                family.gauge_sample(labels, delivery.as_secs_f64())?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn encode_infos(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_tls_info",
+            "1; the version and cipher suite of the newest TLS connection",
+        )?;
+        for (view, side, state) in self.sides() {
+            if let Some(tls) = &state.tls {
+                let labels = [
+                    ("target", name(view)),
+                    ("side", side.label()),
+                    ("version", tls.version),
+                    ("cipher", tls.cipher.as_str()),
+                ];
+                family.gauge_sample(labels, 1.0)?;
+            }
+        }
+        let mut family =
+            Family::gauge(encoder, "mailtrip_target_info", "1; what is configured for the target")?;
+        for view in &self.views {
+            family.gauge_sample(target_info(&view.target), 1.0)?;
+        }
+        Ok(())
+    }
+
+    fn sides(&self) -> impl Iterator<Item = (&View, Side, &SideState)> {
+        self.views.iter().flat_map(|view| {
+            [(view, Side::Send, &view.snapshot.send), (view, Side::Receive, &view.snapshot.receive)]
+        })
+    }
+}
+
+type NoExemplar = [(&'static str, &'static str); 0];
+
+fn target_info(target: &Target) -> Vec<(&str, &str)> {
+    let mut labels = vec![
+        ("target", target.name.as_str()),
+        ("passive", if target.passive { "true" } else { "false" }),
+        ("cluster", target.cluster.as_deref().unwrap_or_default()),
+        ("protocol", target.receive.protocol.label()),
+        ("send_host", &target.send.endpoint.host),
+        ("receive_host", &target.receive.endpoint.host),
+    ];
+    labels.extend(target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    labels
+}
+
+/// The value, or NaN where there is none.
+fn nan<T>(reading: Reading<T>, value: impl FnOnce(T) -> f64) -> Option<f64> {
+    Some(reading.value().map_or(f64::NAN, value))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "dates stay below 2^53 seconds")]
+fn seconds(since_1970: i64) -> f64 {
+    since_1970 as f64
+}
