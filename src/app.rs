@@ -12,15 +12,16 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Probe};
 use crate::config::Config;
 use crate::demo::{self, Demo};
 use crate::http::routes::App;
 use crate::http::{self, WebConfig};
+use crate::net;
+use crate::probe::command;
 use crate::store::Store;
 use crate::supervisor::Supervisor;
 use crate::target::send::Origin;
-use crate::{net, probe};
 
 /// How long requests and sessions may take to end.
 const LONGEST_END: Duration = Duration::from_secs(4);
@@ -35,7 +36,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     let outcome = match &cli.command {
         Some(Command::Check) => check(&cli.config_file),
         None if cli.config_check => check(&cli.config_file),
-        Some(Command::Probe { target, timeout }) => on_runtime(probe_one(cli, target, *timeout)),
+        Some(Command::Probe(probe)) => on_runtime(probe_one(cli, probe)),
         Some(Command::Demo) => on_runtime(show_demo(cli)),
         None => on_runtime(export(cli)),
     };
@@ -67,10 +68,8 @@ fn on_runtime(task: impl Future<Output = Result<ExitCode, Fatal>>) -> Result<Exi
     outcome
 }
 
-async fn probe_one(cli: &Cli, name: &str, wait: Option<Duration>) -> Result<ExitCode, Fatal> {
-    let config = Config::load(&cli.config_file)?;
-    let verdict = probe::command(&config, name, wait).await?;
-    Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+async fn probe_one(cli: &Cli, probe: &Probe) -> Result<ExitCode, Fatal> {
+    Ok(ExitCode::from(command::probe(&cli.config_file, probe).await))
 }
 
 async fn export(cli: &Cli) -> Result<ExitCode, Fatal> {

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::http::ListenAddress;
+use crate::probe::nagios;
+use crate::probe::state::State;
 
 /// Proves that mail handed to a server arrives, and tells Prometheus.
 ///
@@ -142,25 +145,95 @@ pub enum Command {
     /// with 0 or 1
     Check,
 
-    /// Make one round trip now and show each stage as it happens; exit with 0 or 1
+    /// Make one round trip now and show each stage as it happens; exit with 0 if the mail was sent,
+    /// received and removed, else 1
     ///
     /// It opens no store and uses an instance id of its own, so that it works beside the running
     /// exporter.
     #[command(after_help = "Examples:\n  \
         mailtrip_exporter probe mailserver\n  \
-        mailtrip_exporter probe mailserver --timeout 90s --config.file=/etc/mailtrip.yml")]
-    Probe {
-        /// The name of the target in the configuration
-        #[arg(value_name = "TARGET")]
-        target: String,
-
-        /// How long to wait for the mail, as 90s or 5m [default: late_after of the target]
-        #[arg(long, value_name = "DURATION", value_parser = duration)]
-        timeout: Option<Duration>,
-    },
+        mailtrip_exporter probe mailserver --timeout 90s --config.file=/etc/mailtrip.yml\n  \
+        mailtrip_exporter probe mailserver --output=json --show-transcript\n  \
+        mailtrip_exporter probe mailserver --output=nagios --timeout=50s --warning=20s")]
+    Probe(Probe),
 
     /// Run the exporter against mail servers of its own, on this machine only: no set-up needed
     Demo,
+}
+
+/// What `probe` is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Probe {
+    /// The name of the target in the configuration
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+
+    /// How long all of it may take, as 90s or 5m [default: the deadlines of the target; the mail is
+    /// waited for until its late_after]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+
+    /// What is written to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+
+    /// Show the whole dialogue with both servers, secrets replaced
+    #[arg(long)]
+    pub show_transcript: bool,
+
+    /// A longer round trip is WARNING for nagios and in json [default: late_after of the target]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub warning: Option<Duration>,
+
+    /// A longer round trip is CRITICAL for nagios and in json [default: none is]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub critical: Option<Duration>,
+}
+
+/// `--output` of `probe`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Each stage as it happens, and a verdict
+    Text,
+    /// One document at the end
+    Json,
+    /// One line with performance data; exit code 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN)
+    Nagios,
+}
+
+impl Cli {
+    /// The command line of this process.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help that was asked for: written already, with the exit code. A
+    /// monitoring system that asked for its own output is told in that.
+    pub fn from_arguments() -> Result<Self, u8> {
+        Self::try_parse().and_then(Self::checked).map_err(|error| {
+            let wants_nagios = std::env::args().any(|word| word == "--output=nagios")
+                || std::env::args()
+                    .zip(std::env::args().skip(1))
+                    .any(|(option, value)| option == "--output" && value == "nagios");
+            if wants_nagios && error.use_stderr() {
+                println!("{}", nagios::status(State::Unknown, &error.to_string()));
+                return State::Unknown.exit_code();
+            }
+            let _ = error.print();
+            u8::try_from(error.exit_code()).unwrap_or(u8::MAX)
+        })
+    }
+
+    /// What clap cannot say of one option alone.
+    fn checked(self) -> Result<Self, clap::Error> {
+        if let Some(Command::Probe(Probe {
+            warning: Some(warning), critical: Some(critical), ..
+        })) = &self.command
+            && warning > critical
+        {
+            let message = "--warning must not be longer than --critical";
+            return Err(Self::command().error(ErrorKind::ValueValidation, message));
+        }
+        Ok(self)
+    }
 }
 
 /// A path for the metrics that leaves the other pages reachable.
@@ -187,13 +260,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-    use clap::error::ErrorKind;
-
     use super::*;
 
     fn parse(words: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(["mailtrip_exporter"].into_iter().chain(words.split_whitespace()))
+            .and_then(Cli::checked)
     }
 
     fn addresses(words: &str) -> Vec<String> {
@@ -250,8 +321,9 @@ mod tests {
         }
         let cli = parse("--log.level=debug probe corp --timeout=1m30s").unwrap();
         assert_eq!(cli.log.level, LogLevel::Debug);
-        let timeout = Some(Duration::from_secs(90));
-        assert_eq!(cli.command, Some(Command::Probe { target: "corp".into(), timeout }));
+        let Some(Command::Probe(probe)) = cli.command else { panic!("{cli:?}") };
+        assert_eq!((probe.target.as_str(), probe.timeout), ("corp", Some(Duration::from_secs(90))));
+        assert_eq!((probe.output, probe.show_transcript), (Output::Text, false));
     }
 
     #[test]
@@ -264,6 +336,8 @@ mod tests {
             ("probe corp --timeout=0s", "write a duration above zero as 90s or 5m"),
             ("probe corp --timeout=fast", "write a duration above zero as 90s or 5m"),
             ("probe", "<TARGET>"),
+            ("probe a --output=xml", "[possible values: text, json, nagios]"),
+            ("probe a --warning=2m --critical=1m", "--warning must not be longer than --critical"),
             ("--log.level=loud", "[possible values: error, warn, info, debug, trace]"),
             ("--log.format=xml", "[possible values: logfmt, json]"),
         ] {

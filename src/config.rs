@@ -43,6 +43,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The monitored servers by name.
     pub targets: BTreeMap<TargetName, Arc<Target>>,
+    /// Where each of them is written, as `mailtrip.yml:12`: file and line.
+    pub places: BTreeMap<TargetName, String>,
     /// The patterns under `include` that no file matched, as written.
     pub unmatched_includes: Vec<String>,
 }

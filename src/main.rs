@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use mailtrip_exporter::app;
 use mailtrip_exporter::cli::Cli;
 
 fn main() -> ExitCode {
-    app::run(&Cli::parse())
+    match Cli::from_arguments() {
+        Ok(cli) => app::run(&cli),
+        Err(exit_code) => ExitCode::from(exit_code),
+    }
 }

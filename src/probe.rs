@@ -5,38 +5,51 @@
 //! and a token of its own, so that it works beside the running service; it touches no mail but its
 //! own.
 //!
-//! `round_trip` is that sequence, `mailbox` looks by either protocol, `report` shows the stages,
-//! [`verdict`] says what they come to, [`terminal`] is where it is written.
+//! `round_trip` is that sequence, `mailbox` looks by either protocol, `report` shows the stages and
+//! [`record`] keeps them, [`verdict`] says what they come to, [`state`] what that is to a monitoring
+//! system. [`terminal`] is where the text is written; [`json`] and [`nagios`] are the other outputs,
+//! and [`command`] is what the command line calls.
 
 use std::fmt;
-use std::future::{Future, pending};
+use std::future::Future;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::sleep_until;
+
 use crate::config::{Config, Target, TargetName, edit_distance};
-use crate::net::host;
 
 use round_trip::RoundTrip;
 pub use terminal::Terminal;
 pub use verdict::Verdict;
 
+pub mod command;
+pub mod json;
 mod mailbox;
+pub mod nagios;
+pub mod record;
 mod report;
 mod round_trip;
+pub mod state;
 pub mod terminal;
 pub mod verdict;
 
 /// How many names are suggested in place of an unknown one.
 const SUGGESTIONS: usize = 3;
 
-/// What the command line says of a probe.
+/// How a probe is made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
-    /// How long the mail is waited for after it was accepted; `None`: the target's `late_after`.
-    pub wait: Option<Duration>,
+    /// How long all of it may take; `None`: the mail is waited for until it is late (`late_after`),
+    /// and each step has the deadlines of the target.
+    pub timeout: Option<Duration>,
     /// This host's full name, for EHLO and for the text of the mail; `None` if it has none.
     pub host: Option<String>,
+    /// Where the target is configured, as `mailtrip.yml:12`, for the advice in the verdict.
+    pub place: String,
+    /// Whether each line of the dialogues is shown, secrets replaced.
+    pub shows_transcript: bool,
 }
 
 /// Makes one round trip and shows it on `terminal`, verdict included. It ends early when
@@ -48,33 +61,20 @@ pub async fn run<W: Write>(
     interrupt: impl Future<Output = ()>,
 ) -> Verdict {
     let mut round_trip = RoundTrip::new(target, options, terminal);
+    let end = round_trip.end();
+    let out_of_time = async {
+        match end {
+            Some(end) => sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    };
     let was_interrupted = tokio::select! {
         biased;
         () = interrupt => true,
         () = Box::pin(round_trip.run()) => false,
+        () = out_of_time => false,
     };
     round_trip.conclude(was_interrupted)
-}
-
-/// The whole command: finds the target, makes the round trip, shows it on standard output, and ends
-/// early on Ctrl-C.
-///
-/// # Errors
-/// [`UnknownTarget`]; nothing was done then.
-pub async fn command(
-    config: &Config,
-    name: &str,
-    wait: Option<Duration>,
-) -> Result<Verdict, UnknownTarget> {
-    let target = find(config, name)?;
-    let host = host::full_name().await;
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // Without a handler the signal ends the process by itself.
-            pending::<()>().await;
-        }
-    };
-    Ok(run(target, &Options { wait, host }, &mut Terminal::stdout(), interrupt).await)
 }
 
 /// The target of this name.

@@ -1,9 +1,11 @@
 //! One monitored target: its account, and the loop that sends its test mails.
 //!
 //! [`ledger`] is the pure account of the mails, [`account`] guards it and gives its events to the
-//! loops, [`message`] makes a test mail and knows it again, [`send`] is the send loop.
+//! loops, [`message`] makes a test mail and knows it again, [`send`] is the send loop, [`advice`] says
+//! what to look at when something failed.
 
 pub mod account;
+pub mod advice;
 pub mod ledger;
 pub mod message;
 pub mod send;

@@ -64,7 +64,7 @@ pub(super) fn read(
         Some(main) => read_includes(main, path, &mut unmatched_includes, &mut report),
         None => Vec::new(),
     };
-    let targets = convert(main.as_ref(), &included, &mut sources, &mut report);
+    let (targets, places) = convert(main.as_ref(), &included, &mut sources, &mut report);
     if main.is_some() && targets.is_empty() && report.is_empty() {
         report.add_file(path, "has no targets; write at least one under `targets`".to_owned());
     }
@@ -73,7 +73,7 @@ pub(super) fn read(
         return Err(Problems::new(report.into_problems()));
     }
     let state_dir = PathBuf::from(state_dir.as_deref().unwrap_or(DEFAULT_STATE_DIR));
-    Ok(Config { state_dir, targets, unmatched_includes })
+    Ok(Config { state_dir, targets, places, unmatched_includes })
 }
 
 /// An included file.
@@ -169,14 +169,14 @@ fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     paths.map(|path| path.map_err(|error| format!("cannot be looked for: {error}"))).collect()
 }
 
-/// The targets of all files.
+/// The targets of all files, and where each is written.
 fn convert(
     main: Option<&Section<'_>>,
     included: &[Included],
     sources: &mut Sources<'_>,
     report: &mut Report,
-) -> BTreeMap<TargetName, Arc<Target>> {
-    let Some(main) = main else { return BTreeMap::new() };
+) -> (BTreeMap<TargetName, Arc<Target>>, BTreeMap<TargetName, String>) {
+    let Some(main) = main else { return Default::default() };
     let defaults = main.find("defaults");
     let defaults = defaults.and_then(|found| Layer::new(found.place, found.node, report));
     if let Some(defaults) = &defaults {
@@ -195,13 +195,14 @@ fn convert(
         section.check_keys(INCLUDED_KEYS, hint, report);
         collection.add_all(&section, defaults.as_ref(), sources, report);
     }
-    collection.targets
+    (collection.targets, collection.places)
 }
 
 /// The targets so far, and where each name and each mailbox was first written.
 #[derive(Default)]
 struct Collection<'a> {
     targets: BTreeMap<TargetName, Arc<Target>>,
+    places: BTreeMap<TargetName, String>,
     names: HashMap<String, Place<'a>>,
     mailboxes: HashMap<MailboxId, (Place<'a>, Arc<Target>)>,
 }
@@ -260,6 +261,7 @@ impl<'a> Collection<'a> {
                 self.mailboxes.insert(target.receive.mailbox_id(), (place, Arc::clone(&target)));
             }
         }
+        self.places.insert(target.name.clone(), section.place().file_and_line());
         self.targets.insert(target.name.clone(), target);
     }
 }

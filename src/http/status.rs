@@ -11,6 +11,7 @@ use askama::Template;
 use crate::config::{Endpoint, Target};
 use crate::mail::{Side, text};
 use crate::supervisor::{Supervisor, View};
+use crate::target::advice::{next_step, next_step_for_late_mail};
 use crate::target::ledger::{Reading, SideState, Snapshot, Totals};
 
 /// The links of the page that depend on flags and on the client.
@@ -51,6 +52,9 @@ const UNMEASURED: &str = "—";
 /// What stands where nothing can be measured, as a passive node is down.
 const NOT_APPLICABLE: &str = "n/a";
 
+/// Where a target is written; the page is for readers who need not know the files of this machine.
+const CONFIGURATION: &str = "the configuration";
+
 #[derive(Template)]
 #[template(path = "status.html", whitespace = "minimize")]
 struct StatusPage<'a> {
@@ -70,6 +74,8 @@ struct Row<'a> {
     measures: [Measure; 4],
     mails: Vec<(&'static str, u64)>,
     sides: [SideCell<'a>; 2],
+    /// What to look at, if mail is late.
+    late_advice: Option<String>,
     last_probe: Option<When>,
 }
 
@@ -112,6 +118,8 @@ struct FailureNote<'a> {
     stage: &'a str,
     reason: &'a str,
     words: String,
+    /// What to look at; `None` for a passive node that is down, as it may be.
+    advice: Option<String>,
     when: When,
     /// Whether the side still fails.
     is_current: bool,
@@ -142,9 +150,10 @@ impl<'a> Row<'a> {
             ],
             mails: mails(&snapshot.totals),
             sides: [
-                SideCell::new(Side::Send, &target.send.endpoint, &snapshot.send, now),
-                SideCell::new(Side::Receive, &target.receive.endpoint, &snapshot.receive, now),
+                SideCell::new(target, Side::Send, &snapshot.send, now),
+                SideCell::new(target, Side::Receive, &snapshot.receive, now),
             ],
+            late_advice: is_late.then(|| next_step_for_late_mail(target)),
             last_probe: snapshot.send.last_attempt.map(|at| When::new(at, now)),
         }
     }
@@ -201,7 +210,11 @@ impl Measure {
 }
 
 impl<'a> SideCell<'a> {
-    fn new(side: Side, endpoint: &'a Endpoint, state: &'a SideState, now: SystemTime) -> Self {
+    fn new(target: &'a Target, side: Side, state: &'a SideState, now: SystemTime) -> Self {
+        let endpoint = match side {
+            Side::Send => &target.send.endpoint,
+            Side::Receive => &target.receive.endpoint,
+        };
         let condition = Condition::of(state.consecutive_failures, |count| match count {
             0 => Condition::Well,
             _ => Condition::Failing,
@@ -218,6 +231,8 @@ impl<'a> SideCell<'a> {
             reason: failure.reason.label(),
             // Escaped and cut where it was read; the page does not rely on that.
             words: text::shown(failure.message.as_bytes()),
+            advice: (!target.passive || !failure.down)
+                .then(|| next_step(target, side, failure, CONFIGURATION)),
             when: When::new(*at, now),
             is_current: condition == Condition::Failing,
         });

@@ -14,12 +14,16 @@ pub fn shown(bytes: &[u8]) -> String {
     cut(harmless(bytes))
 }
 
-fn cut(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(SHOWN_CHARS) {
-        text.truncate(end);
-        text.push('…');
+/// So many characters of the text at most; an ellipsis stands for the rest.
+pub fn cut_to(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
-    text
+}
+
+fn cut(text: String) -> String {
+    cut_to(&text, SHOWN_CHARS)
 }
 
 /// The whole line, or as much of it as can matter.

@@ -10,7 +10,7 @@ use super::{Page, count, name, timestamp};
 use crate::config::Target;
 use crate::mail::{Reason, Side, Stage};
 use crate::supervisor::View;
-use crate::target::ledger::{Histogram, Reading, SideState, Snapshot, Totals};
+use crate::target::ledger::{FoundIn, Histogram, Reading, SideState, Snapshot, Totals};
 
 /// A gauge of a target; `None` leaves the series out.
 struct TargetGauge {
@@ -252,9 +252,9 @@ impl Page {
             "Received test mails by the folder they were found in",
         )?;
         for view in &self.views {
-            for (folder, count) in ["inbox", "junk", "other"].iter().zip(view.snapshot.totals.found)
-            {
-                family.counter_sample([("target", name(view)), ("folder", folder)], count)?;
+            for (folder, count) in FoundIn::ALL.iter().zip(view.snapshot.totals.found) {
+                let labels = [("target", name(view)), ("folder", folder.label())];
+                family.counter_sample(labels, count)?;
             }
         }
         Ok(())

@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
+use super::record::{SideRecord, transcript_line};
 use super::terminal::{Look, Terminal};
 use crate::mail::trace::{Event, Trace};
 use crate::mail::{Failure, Side, Stage};
+use crate::net::Seconds;
 
 /// How often the live line is rewritten.
 const TICK: Duration = Duration::from_millis(200);
@@ -21,6 +23,10 @@ pub(super) struct Report<'a, W> {
     send: Channel,
     receive: Channel,
     view: View,
+    /// Whether every line of the dialogues is shown.
+    shows_transcript: bool,
+    /// In the order of [`Side::ALL`].
+    records: [SideRecord; 2],
     stage: Option<UnderWay>,
     /// When the live line is rewritten.
     next_tick: Instant,
@@ -50,10 +56,17 @@ struct UnderWay {
 }
 
 impl<'a, W: Write> Report<'a, W> {
-    pub(super) fn new(terminal: &'a mut Terminal<W>) -> Self {
-        let (send, receive) = (unbounded_channel(), unbounded_channel());
-        let next_tick = Instant::now() + TICK;
-        Self { terminal, send, receive, view: View::Stages, stage: None, next_tick }
+    pub(super) fn new(terminal: &'a mut Terminal<W>, shows_transcript: bool) -> Self {
+        Self {
+            terminal,
+            send: unbounded_channel(),
+            receive: unbounded_channel(),
+            view: View::Stages,
+            shows_transcript,
+            records: Default::default(),
+            stage: None,
+            next_tick: Instant::now() + TICK,
+        }
     }
 
     /// Whom the [`Trace`] of a dialogue with this side has to tell.
@@ -79,11 +92,9 @@ impl<'a, W: Write> Report<'a, W> {
             let (tick, is_live) = (self.next_tick, self.terminal.is_live());
             tokio::select! {
                 biased;
-                Some(event) = self.channel(side).1.recv() => self.take(event),
+                Some(event) = self.channel(side).1.recv() => self.take(side, event),
                 outcome = &mut dialogue => {
-                    while let Ok(event) = self.channel(side).1.try_recv() {
-                        self.take(event);
-                    }
+                    self.catch_up(side);
                     return outcome;
                 }
                 () = sleep_until(tick), if is_live => {
@@ -94,9 +105,31 @@ impl<'a, W: Write> Report<'a, W> {
         }
     }
 
-    /// The stage in which the dialogue failed.
-    pub(super) fn failed(&mut self, trace: &Trace, failure: &Failure) {
+    /// Takes what the dialogue with this side has told and nobody followed, as a farewell.
+    pub(super) fn catch_up(&mut self, side: Side) {
+        while let Ok(event) = self.channel(side).1.try_recv() {
+            self.take(side, event);
+        }
+    }
+
+    /// What is kept of the dialogue with this side.
+    pub(super) fn record(&mut self, side: Side) -> &mut SideRecord {
+        let [send, receive] = &mut self.records;
+        match side {
+            Side::Send => send,
+            Side::Receive => receive,
+        }
+    }
+
+    /// The records of both sides, which are not kept any longer.
+    pub(super) fn take_records(&mut self) -> [SideRecord; 2] {
+        std::mem::take(&mut self.records)
+    }
+
+    /// The stage in which the dialogue with this side failed.
+    pub(super) fn failed(&mut self, side: Side, trace: &Trace, failure: &Failure) {
         self.stage = None;
+        self.record(side).note_words();
         let durations = trace.durations();
         let took = durations.iter().find(|(stage, _)| *stage == failure.stage);
         let took = took.map_or(Duration::ZERO, |(_, took)| *took);
@@ -123,6 +156,7 @@ impl<'a, W: Write> Report<'a, W> {
 
     /// A look failed; the waiting goes on.
     pub(super) fn look_failed(&mut self, failure: &Failure) {
+        self.record(Side::Receive).note_words();
         let stage = failure.stage.label();
         self.terminal.line(&[
             (Look::Plain, "  "),
@@ -163,7 +197,12 @@ impl<'a, W: Write> Report<'a, W> {
         }
     }
 
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, side: Side, event: Event) {
+        self.record(side).take(&event);
+        if let Some(line) = transcript_line(&event).filter(|_| self.shows_transcript) {
+            let line = format!("    {side} {line}");
+            self.terminal.paragraph(&[(Look::Faint, &line)]);
+        }
         match event {
             Event::Entered(stage) => self.stage = Some(UnderWay::new(stage)),
             Event::Left(stage, took) => {
@@ -210,8 +249,8 @@ impl<'a, W: Write> Report<'a, W> {
     fn show_live(&mut self) {
         let text = match (&self.view, &self.stage) {
             (View::Waiting { since, limit, looks, .. }, _) => {
-                let (waited, limit) = (since.elapsed().as_secs(), limit.as_secs_f64());
-                format!("waiting  {waited} s of {limit} s, {looks} looks; Ctrl-C ends it")
+                let (waited, limit) = (since.elapsed().as_secs(), Seconds(*limit));
+                format!("waiting  {waited} s of {limit}, {looks} looks; Ctrl-C ends it")
             }
             (View::Stages, Some(stage)) => {
                 format!(
@@ -311,7 +350,7 @@ mod tests {
     async fn a_long_stage_shows_that_it_is_alive() {
         let mut out = Vec::new();
         let mut terminal = Terminal::interactive(&mut out, 80, false);
-        let mut report = Report::new(&mut terminal);
+        let mut report = Report::new(&mut terminal, false);
         let trace = Trace::with_observer(None, Some(report.observer(Side::Send)));
         tokio::time::pause();
         report

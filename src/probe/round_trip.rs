@@ -9,7 +9,7 @@ use super::Options;
 use super::mailbox::Mailbox;
 use super::report::Report;
 use super::terminal::Terminal;
-use super::verdict::{Arrival, Check, Removal, Sent, Verdict, seconds};
+use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
 use crate::config::{Endpoint, Target};
 use crate::mail::smtp::{NotAccepted, Reply, Smtp};
 use crate::mail::trace::Trace;
@@ -27,6 +27,9 @@ const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
 const BACK_OFF_LONGEST: Duration = Duration::from_secs(30);
 /// How long after a doubtful end of the sending the mail is looked for.
 const DOUBTFUL_WAIT: Duration = Duration::from_secs(1);
+/// How much of the time of the whole command is kept for the last look and the removal, at most; a
+/// tenth of it if that is less.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// One round trip.
 pub(super) struct RoundTrip<'a, W> {
@@ -36,6 +39,9 @@ pub(super) struct RoundTrip<'a, W> {
     clients: TlsClients,
     mail: TestMail,
     verdict: Verdict,
+    began: Instant,
+    /// Whether nothing is left to do but farewells.
+    is_settled: bool,
 }
 
 /// The mail, and the account of it.
@@ -56,17 +62,28 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let token = Token::random();
         let rules = Rules::from(target);
         // A wait that the user asks for is not cut short by the age of loss.
-        let lost_after = rules.lost_after.max(options.wait.unwrap_or_default() * 2);
+        let lost_after = rules.lost_after.max(options.timeout.unwrap_or_default());
         let mut ledger = Ledger::new(Rules { lost_after, ..rules });
         ledger.sending(token);
         Self {
             target,
             options,
-            report: Report::new(terminal),
+            report: Report::new(terminal, options.shows_transcript),
             clients: TlsClients::default(),
             mail: TestMail { token, transmitted: Instant::now(), ledger, seen: None },
-            verdict: Verdict::new(token),
+            verdict: Verdict::new(token, &options.place),
+            began: Instant::now(),
+            is_settled: false,
         }
+    }
+
+    /// When all of it must be over; without `--timeout` the deadlines of the target are enough.
+    pub(super) fn end(&self) -> Option<Instant> {
+        self.options.timeout.map(|timeout| self.began + timeout)
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.end().is_some_and(|end| Instant::now() >= end)
     }
 
     /// The whole sequence; [`RoundTrip::conclude`] tells what it came to, also if this was dropped
@@ -76,6 +93,9 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let addresses = format!(": mail from {} to {}", target.from, target.to);
         self.report.title(target.name.as_str(), &addresses);
         let mailbox = self.check().await;
+        if self.is_out_of_time() {
+            return;
+        }
         let smtp = self.send().await;
         let farewell = async {
             if let Some(smtp) = smtp {
@@ -87,7 +107,17 @@ impl<'a, W: Write> RoundTrip<'a, W> {
 
     /// Writes the verdict.
     pub(super) fn conclude(mut self, was_interrupted: bool) -> Verdict {
-        self.verdict.was_interrupted = was_interrupted;
+        for side in Side::ALL {
+            self.report.catch_up(side);
+        }
+        self.verdict.took = self.began.elapsed();
+        self.verdict.sides = self.report.take_records();
+        self.verdict.ending = match self.options.timeout {
+            _ if self.is_settled => Ending::Complete,
+            _ if was_interrupted => Ending::Interrupted,
+            Some(timeout) => Ending::OutOfTime(timeout),
+            None => Ending::Complete,
+        };
         if let Some(arrival) = self.mail.seen {
             self.verdict.arrival = arrival;
         }
@@ -106,24 +136,26 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let side = &self.target.receive;
         let heading = format!("{} {}", side.protocol.label(), address(&side.endpoint));
         self.report.heading(Side::Receive, &heading);
-        let dialer = match self.dialer(&side.endpoint) {
+        let dialer = match self.dialer(Side::Receive, &side.endpoint) {
             Ok(dialer) => dialer,
             Err(failure) => {
                 self.verdict.mailbox = Check::Failed(failure);
                 return None;
             }
         };
-        let wait = self.options.wait.unwrap_or(self.target.late_after);
-        let end = Instant::now() + self.target.interval + wait + side.endpoint.timeout * 2;
+        let patience = self.target.interval + self.target.late_after + side.endpoint.timeout * 2;
+        let end = self.end().unwrap_or_else(|| Instant::now() + patience);
         let mut mailbox = Mailbox::new(side, dialer, self.report.observer(Side::Receive), end);
         let mut leave = |_: &Found| Judgement::Leave;
-        match self.report.follow(Side::Receive, mailbox.check(&mut leave)).await {
+        let outcome = self.report.follow(Side::Receive, mailbox.check(&mut leave)).await;
+        self.report.record(Side::Receive).note(mailbox.trace());
+        match outcome {
             Ok(_) => {
                 self.verdict.mailbox = Check::Passed;
                 Some(mailbox)
             }
             Err(failure) => {
-                self.report.failed(mailbox.trace(), &failure);
+                self.report.failed(Side::Receive, mailbox.trace(), &failure);
                 self.verdict.mailbox = Check::Failed(failure);
                 None
             }
@@ -134,7 +166,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
     async fn send(&mut self) -> Option<Smtp> {
         let side = &self.target.send;
         self.report.heading(Side::Send, &format!("smtp {}", address(&side.endpoint)));
-        let dialer = match self.dialer(&side.endpoint) {
+        let dialer = match self.dialer(Side::Send, &side.endpoint) {
             Ok(dialer) => dialer,
             Err(failure) => {
                 self.verdict.sent = Sent::NotAccepted(failure);
@@ -151,8 +183,10 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             self.options.host.as_deref(),
             &dialer,
             trace.clone(),
+            self.end().unwrap_or_else(|| Instant::now() + self.target.interval),
         ));
         let (smtp, outcome) = self.report.follow(Side::Send, handed_over).await;
+        self.report.record(Side::Send).note(&trace);
         let (token, transmitted) = (self.mail.token, self.mail.transmitted);
         match outcome {
             Ok(reply) => {
@@ -163,7 +197,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             Err(error) => {
                 let is_doubtful = matches!(error, NotAccepted::Doubtful(_));
                 let failure = error.failure().clone();
-                self.report.failed(&trace, &failure);
+                self.report.failed(Side::Send, &trace, &failure);
                 self.mail.ledger.not_accepted(token, &failure, is_doubtful, Moment::now());
                 self.verdict.sent =
                     if is_doubtful { Sent::Doubtful(failure) } else { Sent::NotAccepted(failure) };
@@ -174,16 +208,34 @@ impl<'a, W: Write> RoundTrip<'a, W> {
 
     /// Receives what was sent, if the mailbox can be read.
     async fn receive(&mut self, mailbox: Option<Mailbox<'a>>) {
-        let Some(mut mailbox) = mailbox else { return };
-        match self.verdict.sent {
-            Sent::Accepted { .. } => {
-                let wait = self.options.wait.unwrap_or(self.target.late_after);
-                self.look_for_it(&mut mailbox, wait).await;
+        if let Some(mut mailbox) = mailbox {
+            match self.verdict.sent {
+                Sent::Accepted { .. } => {
+                    let wait = self.longest_wait();
+                    self.look_for_it(&mut mailbox, wait).await;
+                }
+                Sent::Doubtful(_) => {
+                    let wait = DOUBTFUL_WAIT.min(self.longest_wait());
+                    self.look_for_it(&mut mailbox, wait).await;
+                }
+                Sent::NotTried | Sent::Unfinished | Sent::NotAccepted(_) => {}
             }
-            Sent::Doubtful(_) => self.look_for_it(&mut mailbox, DOUBTFUL_WAIT).await,
-            Sent::NotTried | Sent::Unfinished | Sent::NotAccepted(_) => {}
+            self.is_settled = self.mail.seen.is_some() || !self.is_out_of_time();
+            mailbox.close().await;
+        } else {
+            self.is_settled = !self.is_out_of_time();
         }
-        mailbox.close().await;
+    }
+
+    /// How long the mail is waited for: what `--timeout` leaves, or until it is late.
+    fn longest_wait(&self) -> Duration {
+        match (self.options.timeout, self.end()) {
+            (Some(timeout), Some(end)) => {
+                let last_look = (timeout / 10).min(LAST_LOOK);
+                end.saturating_duration_since(Instant::now()).saturating_sub(last_look)
+            }
+            _ => self.target.late_after,
+        }
     }
 
     /// Looks until the mail is seen and removed, or `wait` is over.
@@ -218,7 +270,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
                     back_off = (back_off * 2).min(BACK_OFF_LONGEST);
                 }
             }
-            if is_last {
+            if is_last || self.is_out_of_time() {
                 break;
             }
         }
@@ -235,8 +287,9 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         {
             self.verdict.removal = Removal::Failed(failure.clone());
         } else if let Removal::Failed(failure) = &self.verdict.removal {
-            self.report.failed(mailbox.trace(), failure);
+            self.report.failed(Side::Receive, mailbox.trace(), failure);
         }
+        self.report.record(Side::Receive).note_stage(Stage::Remove, mailbox.trace());
     }
 
     /// Waits until `wake`, or until the server tells of new mail, and looks.
@@ -261,13 +314,13 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         last_look.map_or(wanted, |last| wanted.max(last + mailbox.least_gap()))
     }
 
-    fn dialer(&mut self, endpoint: &Endpoint) -> Result<Dialer, Failure> {
+    fn dialer(&mut self, side: Side, endpoint: &Endpoint) -> Result<Dialer, Failure> {
         Dialer::new(endpoint, &self.clients).map_err(|error| {
             let trace = Trace::new(None);
             trace.enter(Stage::Tls);
             let message = format!("the files of tls_options cannot be used: {error}");
             let failure = trace.failure(Fault::new(Reason::Tls, message));
-            self.report.failed(&trace, &failure);
+            self.report.failed(side, &trace, &failure);
             failure
         })
     }
@@ -302,8 +355,8 @@ async fn hand_over(
     host: Option<&str>,
     dialer: &Dialer,
     trace: Trace,
+    end: Instant,
 ) -> (Option<Smtp>, Result<Reply, NotAccepted>) {
-    let end = Instant::now() + target.interval;
     let name = target.send.ehlo.as_deref().or(host);
     let login = target.send.login.as_ref();
     let mut smtp = match Smtp::open(dialer, login, name, trace.clone(), end).await {

@@ -1,14 +1,19 @@
 //! What a round trip comes to, in sentences that say where to look next.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use crate::config::{Endpoint, Target, TlsMode};
-use crate::mail::{Failure, Reason, Side, Stage};
+use super::record::SideRecord;
+use crate::config::Target;
+use crate::mail::{Failure, Side, text};
+use crate::target::advice::{next_step, next_step_for_late_mail};
 use crate::target::ledger::FoundIn;
 use crate::target::message::{Token, subject};
 
+/// The most characters of a cause that a sentence holds: what to look at comes after it.
+const CAUSE_CHARS: usize = 300;
+
 /// What one round trip came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     /// The check of the mailbox.
     pub mailbox: Check,
@@ -20,8 +25,16 @@ pub struct Verdict {
     pub look_failure: Option<Failure>,
     /// Whether the mail that arrived was taken out of the mailbox again.
     pub removal: Removal,
-    /// Whether somebody ended it early.
-    pub was_interrupted: bool,
+    /// Whether it came to its end.
+    pub ending: Ending,
+    /// When it began.
+    pub began: SystemTime,
+    /// How long all of it took, so far.
+    pub took: Duration,
+    /// What the dialogues showed, by side in the order of [`Side::ALL`].
+    pub sides: [SideRecord; 2],
+    /// Where the target is configured, as `mailtrip.yml:12`.
+    pub place: String,
     /// The id of the mail.
     pub token: Token,
 }
@@ -73,6 +86,17 @@ pub enum Arrival {
     },
 }
 
+/// How the command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All was done that could be.
+    Complete,
+    /// Somebody ended it early.
+    Interrupted,
+    /// This time of `--timeout` was over before the server had answered.
+    OutOfTime(Duration),
+}
+
 /// How the removal of the mail went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removal {
@@ -86,14 +110,18 @@ pub enum Removal {
 
 impl Verdict {
     /// Nothing has happened yet.
-    pub(super) fn new(token: Token) -> Self {
+    pub(super) fn new(token: Token, place: &str) -> Self {
         Self {
             mailbox: Check::Unfinished,
             sent: Sent::NotTried,
             arrival: Arrival::NotAwaited,
             look_failure: None,
             removal: Removal::Unfinished,
-            was_interrupted: false,
+            ending: Ending::Complete,
+            began: SystemTime::now(),
+            took: Duration::ZERO,
+            sides: Default::default(),
+            place: place.to_owned(),
             token,
         }
     }
@@ -106,15 +134,47 @@ impl Verdict {
             && self.removal == Removal::Done
     }
 
+    /// Whether a side of the passive target is down, so that nothing is to be expected of it, and
+    /// nothing else is wrong.
+    pub fn is_not_applicable(&self, target: &Target) -> bool {
+        let failures = Side::ALL.map(|side| self.failure(side));
+        let mut failures = failures.iter().flatten().peekable();
+        failures.peek().is_some()
+            && self.ending == Ending::Complete
+            && failures.all(|failure| target.passive && failure.down)
+    }
+
+    /// What went wrong on this side.
+    pub fn failure(&self, side: Side) -> Option<&Failure> {
+        match side {
+            Side::Send => match &self.sent {
+                Sent::NotAccepted(failure) | Sent::Doubtful(failure) => Some(failure),
+                Sent::NotTried | Sent::Unfinished | Sent::Accepted { .. } => None,
+            },
+            Side::Receive => match (&self.mailbox, &self.removal) {
+                (Check::Failed(failure), _) | (_, Removal::Failed(failure)) => Some(failure),
+                _ => self.look_failure.as_ref(),
+            },
+        }
+    }
+
+    /// The record of this side.
+    pub fn side(&self, side: Side) -> &SideRecord {
+        let [send, receive] = &self.sides;
+        match side {
+            Side::Send => send,
+            Side::Receive => receive,
+        }
+    }
+
     /// The verdict, a sentence for each thing that is wrong, or one that nothing is.
     pub fn sentences(&self, target: &Target) -> Vec<String> {
-        let name = &target.name;
         let mut sentences = Vec::new();
         if let Check::Failed(failure) = &self.mailbox {
-            sentences.push(cannot(target, Side::Receive, failure));
+            sentences.push(self.cannot(target, Side::Receive, failure));
         }
         match &self.sent {
-            Sent::NotAccepted(failure) => sentences.push(cannot(target, Side::Send, failure)),
+            Sent::NotAccepted(failure) => sentences.push(self.cannot(target, Side::Send, failure)),
             Sent::Doubtful(failure) => {
                 let fate = match self.arrival {
                     Arrival::Seen { roundtrip, .. } => {
@@ -122,22 +182,18 @@ impl Verdict {
                     }
                     _ => "nobody knows whether the server has the mail".to_owned(),
                 };
-                sentences.push(format!("{}; {fate}", cannot(target, Side::Send, failure)));
+                sentences.push(format!("{}; {fate}", self.cannot(target, Side::Send, failure)));
             }
             Sent::NotTried | Sent::Unfinished | Sent::Accepted { .. } => {}
         }
-        if self.was_interrupted {
-            sentences.push(format!("{name} was not tested to the end: interrupted"));
-        } else if let (Sent::Accepted { reply, .. }, Arrival::NotSeen(waited)) =
-            (&self.sent, self.arrival)
-        {
-            sentences.push(self.not_seen(target, reply, waited));
-        }
+        sentences.extend(self.cut_short(target));
         if let Removal::Failed(failure) = &self.removal {
+            let place = stage_and_reason(Side::Receive, failure);
             sentences.push(format!(
-                "{name} delivers, but the mail could not be removed ({}): {failure}; check that the \
-                 account may delete mail",
-                place(Side::Receive, failure)
+                "{} delivers, but the mail could not be removed ({place}): {}; {}",
+                target.name,
+                cause(failure),
+                next_step(target, Side::Receive, failure, &self.place)
             ));
         }
         if sentences.is_empty() {
@@ -182,23 +238,54 @@ impl Verdict {
         Some(format!("{} works: sent in {sent}, received after {received}{folder}", target.name))
     }
 
+    /// Why the mail was not waited for to the end, or what is wrong if it was.
+    fn cut_short(&self, target: &Target) -> Option<String> {
+        let name = &target.name;
+        match (self.ending, &self.sent, self.arrival) {
+            (Ending::Interrupted, ..) => {
+                Some(format!("{name} was not tested to the end: interrupted"))
+            }
+            (Ending::OutOfTime(limit), ..) => Some(format!(
+                "{name} was not tested to the end: the time of `--timeout` ({}) was over; give it \
+                 more, at least twice the `timeout` of the target ({})",
+                humantime::format_duration(limit),
+                humantime::format_duration(target.send.endpoint.timeout)
+            )),
+            (Ending::Complete, Sent::Accepted { reply, .. }, Arrival::NotSeen(waited)) => {
+                Some(self.not_seen(target, reply, waited))
+            }
+            (Ending::Complete, ..) => None,
+        }
+    }
+
     fn not_seen(&self, target: &Target, reply: &str, waited: Duration) -> String {
         let name = &target.name;
-        let waited = seconds(waited);
         match &self.look_failure {
             Some(failure) => format!(
-                "{name} accepted the mail, but the mailbox could not be read to the end ({}): \
-                 {failure}; {}",
-                place(Side::Receive, failure),
-                advice(target, Side::Receive, failure)
+                "{name} accepted the mail, but the mailbox could not be read to the end ({}): {}; \
+                 {}",
+                stage_and_reason(Side::Receive, failure),
+                cause(failure),
+                next_step(target, Side::Receive, failure, &self.place)
             ),
             None => format!(
-                "{name} accepted the mail, but it was not seen in the mailbox within {waited}; look \
-                 into the queue and the log of {} for \"{reply}\", and check that mail to {} comes \
-                 into this mailbox",
-                target.send.endpoint.host, target.to
+                "{name} accepted the mail (\"{}\"), but it was not seen in the mailbox within {}; \
+                 {}",
+                text::cut_to(reply, CAUSE_CHARS),
+                seconds(waited),
+                next_step_for_late_mail(target)
             ),
         }
+    }
+
+    fn cannot(&self, target: &Target, side: Side, failure: &Failure) -> String {
+        let (name, cause) = (&target.name, cause(failure));
+        let place = stage_and_reason(side, failure);
+        if target.passive && failure.down {
+            return format!("{name} is passive and down: not applicable ({place}): {cause}");
+        }
+        let advice = next_step(target, side, failure, &self.place);
+        format!("{name} cannot {side} ({place}): {cause}; {advice}")
     }
 }
 
@@ -214,109 +301,11 @@ pub(super) fn seconds(duration: Duration) -> String {
     }
 }
 
-fn cannot(target: &Target, side: Side, failure: &Failure) -> String {
-    let name = &target.name;
-    if target.passive && failure.down {
-        return format!(
-            "{name} is passive and down: not applicable ({}): {failure}",
-            place(side, failure)
-        );
-    }
-    format!(
-        "{name} cannot {side} ({}): {failure}; {}",
-        place(side, failure),
-        advice(target, side, failure)
-    )
-}
-
 /// Where it happened and why, in the words of the labels.
-fn place(side: Side, failure: &Failure) -> String {
+fn stage_and_reason(side: Side, failure: &Failure) -> String {
     format!("side {side}, stage {}, reason {}", failure.stage, failure.reason)
 }
 
-/// The next thing to look at.
-fn advice(target: &Target, side: Side, failure: &Failure) -> String {
-    let endpoint = match side {
-        Side::Send => &target.send.endpoint,
-        Side::Receive => &target.receive.endpoint,
-    };
-    let Endpoint { host, port, .. } = endpoint;
-    match failure.reason {
-        Reason::Dns => format!("check `host` and the resolver of this machine ({host})"),
-        Reason::Refused => {
-            format!("check that the service runs on {host} and that port {port} is right")
-        }
-        Reason::Unreachable => format!("check the routes and firewalls between here and {host}"),
-        Reason::Timeout => timeout_advice(side, endpoint, failure.stage),
-        Reason::Closed => closed_advice(side, endpoint, failure.stage),
-        Reason::Tls => format!(
-            "check `tls: {}` of the {side} side against what port {port} speaks",
-            endpoint.tls.label()
-        ),
-        Reason::CertificateExpired => format!("renew the certificate of {host}"),
-        Reason::CertificateUntrusted => "have the server send its whole chain, or name its \
-                                         authority in `tls_options: ca_file`"
-            .to_owned(),
-        Reason::CertificateName => "set `host` to a name in the certificate, or `tls_options: \
-                                    server_name`"
-            .to_owned(),
-        Reason::Auth => format!("check username, password and `auth` of the {side} side"),
-        Reason::Rejected if side == Side::Receive => {
-            format!("check what the account {} may do", target.receive.login.username)
-        }
-        Reason::Rejected => format!(
-            "check that {host} takes mail from {} to {} from this machine",
-            target.from, target.to
-        ),
-        Reason::Deferred => {
-            "it may be a greylist or a passing trouble: try again in some minutes, \
-                             and look into the log of the server"
-                .to_owned()
-        }
-        Reason::Quota => format!("make room in the mailbox of {}", target.to),
-        Reason::Busy => "another program has the mailbox open: try again".to_owned(),
-        Reason::Protocol => format!("check that port {port} speaks {}", service(side, target)),
-        Reason::Other => format!("look into the log of {host}"),
-    }
-}
-
-fn timeout_advice(side: Side, endpoint: &Endpoint, stage: Stage) -> String {
-    let Endpoint { host, port, timeout, .. } = endpoint;
-    match stage {
-        Stage::Dns => "check the resolver of this machine".to_owned(),
-        Stage::Connect => format!("check that {host} is up and that no firewall drops port {port}"),
-        Stage::Greeting if endpoint.tls != TlsMode::Implicit => format!(
-            "check the load of {host}; if port {port} expects TLS from the first byte, set `tls: \
-             implicit` on the {side} side"
-        ),
-        _ => format!(
-            "check the load and the log of {host}; if it is always this slow, raise `timeout` ({})",
-            humantime::format_duration(*timeout)
-        ),
-    }
-}
-
-fn closed_advice(side: Side, endpoint: &Endpoint, stage: Stage) -> String {
-    let Endpoint { host, port, .. } = endpoint;
-    let log = format!("look into the log of {host} for connections from this machine");
-    match (stage, endpoint.tls) {
-        (Stage::Greeting, TlsMode::StartTls | TlsMode::None) => format!(
-            "{log}; if port {port} expects TLS from the first byte, set `tls: implicit` on the \
-             {side} side"
-        ),
-        (Stage::Tls, TlsMode::Implicit) => {
-            format!(
-                "{log}; if port {port} begins without TLS, set `tls: starttls` on the {side} side"
-            )
-        }
-        _ => log,
-    }
-}
-
-fn service(side: Side, target: &Target) -> &'static str {
-    match (side, target.receive.protocol.label()) {
-        (Side::Send, _) => "SMTP",
-        (Side::Receive, "pop3") => "POP3",
-        (Side::Receive, _) => "IMAP",
-    }
+fn cause(failure: &Failure) -> String {
+    text::cut_to(&failure.message, CAUSE_CHARS)
 }

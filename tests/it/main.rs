@@ -14,6 +14,7 @@ mod lab_self_test;
 mod mailbox;
 mod passive;
 mod probe;
+mod probe_outputs;
 mod program;
 mod real_servers;
 mod reload;

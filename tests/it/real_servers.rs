@@ -567,7 +567,7 @@ async fn the_probe_command_makes_a_round_trip() {
         .send(&submission, Some(lab.sender()))
         .receive("pop3", &protected(lab, "starttls", ports.pop3), &reader);
     let config = config(lab, &[by_imap, by_pop3]);
-    let options = probe::Options { wait: Some(Duration::from_secs(20)), host: None };
+    let options = probe::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
     for (name, target) in &config.targets {
         let mut out = Vec::new();
         let mut terminal = probe::Terminal::plain(&mut out);

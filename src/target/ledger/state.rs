@@ -18,6 +18,20 @@ pub enum FoundIn {
     Other,
 }
 
+impl FoundIn {
+    /// All of them, in the order of [`Totals::found`].
+    pub const ALL: [FoundIn; 3] = [FoundIn::Inbox, FoundIn::Junk, FoundIn::Other];
+
+    /// The value of the label `folder`.
+    pub fn label(self) -> &'static str {
+        match self {
+            FoundIn::Inbox => "inbox",
+            FoundIn::Junk => "junk",
+            FoundIn::Other => "other",
+        }
+    }
+}
+
 /// A mail of ours was seen in the mailbox.
 #[derive(Debug, Clone, Copy)]
 pub struct Sighting {

@@ -1,0 +1,257 @@
+//! The next thing to look at, for each way in which a target can fail: what `probe` and the pages say
+//! after the cause.
+
+use humantime::format_duration;
+
+use crate::config::{Endpoint, Protocol, Target, TlsMode};
+use crate::mail::{Failure, Reason, Side, Stage};
+
+/// What to look at after this failure, as the end of a sentence: a command without a final stop.
+/// `place` is where the target is configured, as `mailtrip.yml:12`.
+pub fn next_step(target: &Target, side: Side, failure: &Failure, place: &str) -> String {
+    Advice { target, side, stage: failure.stage, place }.on(failure.reason)
+}
+
+/// What to look at if a mail was accepted and is not seen in the mailbox.
+pub fn next_step_for_late_mail(target: &Target) -> String {
+    format!(
+        "look into the queue and the log of {} for the mail to {}, and check that such mail comes \
+         into the mailbox of {}",
+        target.send.endpoint.host, target.to, target.receive.login.username
+    )
+}
+
+/// Where something failed.
+struct Advice<'a> {
+    target: &'a Target,
+    side: Side,
+    stage: Stage,
+    place: &'a str,
+}
+
+impl Advice<'_> {
+    fn on(&self, reason: Reason) -> String {
+        let Endpoint { host, port, tls, .. } = self.endpoint();
+        let (side, place, service) = (self.side, self.place, self.service());
+        match reason {
+            Reason::Dns => format!(
+                "check the name {host} in {place}, and with `getent hosts {host}` that this \
+                 machine can resolve it"
+            ),
+            Reason::Refused => {
+                format!("check that {service} runs on {host} and listens on port {port}")
+            }
+            Reason::Unreachable => {
+                format!("check the routes and firewalls between this machine and {host}")
+            }
+            Reason::Timeout => self.timeout(),
+            Reason::Closed => self.closed(),
+            Reason::Tls => format!(
+                "check `tls: {}` under `{side}` in {place} against what port {port} of {host} \
+                 speaks",
+                tls.label()
+            ),
+            Reason::CertificateExpired => format!(
+                "renew the certificate of {service} on {host}; if it is a new one, check the clock \
+                 of this machine"
+            ),
+            Reason::CertificateUntrusted => format!(
+                "have {host} send its whole chain, or name its authority in `tls_options: \
+                 {{ca_file: ...}}` under `{side}` in {place}"
+            ),
+            Reason::CertificateName => format!(
+                "set `host` under `{side}` in {place} to a name in the certificate, or give that \
+                 name in `tls_options: {{server_name: ...}}`"
+            ),
+            Reason::Auth => {
+                format!("check `username`, the password and `auth` under `{side}` in {place}")
+            }
+            Reason::Rejected => self.rejected(),
+            Reason::Deferred => self.deferred(),
+            Reason::Quota => {
+                format!("make room in the mailbox of {}, or raise its quota", self.target.to)
+            }
+            Reason::Busy => format!(
+                "end the other session in the mailbox of {}, or give the probe a mailbox of its own",
+                self.target.receive.login.username
+            ),
+            Reason::Protocol => {
+                format!("check that port {port} of {host} speaks {service}, and look into its log")
+            }
+            Reason::Other => format!("look into {}", self.log()),
+        }
+    }
+
+    fn timeout(&self) -> String {
+        let Endpoint { host, port, timeout, .. } = self.endpoint();
+        let patience = format!(
+            "; if it is always this slow, raise `timeout` ({}) in {}",
+            format_duration(*timeout),
+            self.place
+        );
+        match self.stage {
+            Stage::Dns => format!("check the resolver of this machine ({host} was asked for)"),
+            Stage::Connect => {
+                format!("check that {host} is up and that no firewall drops port {port}")
+            }
+            Stage::Greeting if self.begins_in_the_clear() => {
+                format!("check the load of {host}{}", self.perhaps_implicit())
+            }
+            Stage::Auth => {
+                format!("check on {host} what the login asks, its user database first{patience}")
+            }
+            Stage::Data => format!("check the filters and the disk of {host}{patience}"),
+            Stage::Select | Stage::Fetch | Stage::Remove => {
+                format!("check the mail storage and the load of {host}{patience}")
+            }
+            _ => format!("check the load and the log of {host}{patience}"),
+        }
+    }
+
+    fn closed(&self) -> String {
+        let Endpoint { port, tls, .. } = self.endpoint();
+        let log = format!("look into {} for connections from this machine", self.log());
+        match (self.stage, tls) {
+            (Stage::Greeting, _) if self.begins_in_the_clear() => {
+                format!("{log}{}", self.perhaps_implicit())
+            }
+            (Stage::Tls, TlsMode::Implicit) => format!(
+                "{log}; if port {port} begins without TLS, set `tls: starttls` under `{}` in {}",
+                self.side, self.place
+            ),
+            _ => log,
+        }
+    }
+
+    fn rejected(&self) -> String {
+        let Endpoint { host, .. } = self.endpoint();
+        let Target { from, to, receive, .. } = self.target;
+        let user = &receive.login.username;
+        match (self.side, self.stage) {
+            (Side::Send, Stage::Envelope) => {
+                format!("check that {host} takes mail from {from} to {to} from this machine")
+            }
+            (Side::Send, Stage::Data) => {
+                format!("look into {} for the filter that refused the mail", self.log())
+            }
+            (Side::Send, _) => {
+                format!("check that {host} lets this machine in, and look into its log")
+            }
+            (Side::Receive, Stage::Select) => format!(
+                "check that the mailbox of {user} exists, and `folders` under `receive` in {}",
+                self.place
+            ),
+            (Side::Receive, Stage::Remove) => {
+                format!("check that the account {user} may delete mail")
+            }
+            (Side::Receive, _) => format!("check what the account {user} may do on {host}"),
+        }
+    }
+
+    fn deferred(&self) -> String {
+        match self.stage {
+            Stage::Envelope => format!(
+                "try again in some minutes; if it was a greylist, exempt this machine from it on {}",
+                self.endpoint().host
+            ),
+            _ => format!("try again in some minutes, and look into {}", self.log()),
+        }
+    }
+
+    /// A port for implicit TLS says nothing to a client that waits for a greeting.
+    fn perhaps_implicit(&self) -> String {
+        format!(
+            "; if port {} expects TLS from the first byte, set `tls: implicit` under `{}` in {}",
+            self.endpoint().port,
+            self.side,
+            self.place
+        )
+    }
+
+    fn begins_in_the_clear(&self) -> bool {
+        self.endpoint().tls != TlsMode::Implicit
+    }
+
+    fn log(&self) -> String {
+        format!("the {} log of {}", self.service(), self.endpoint().host)
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        match self.side {
+            Side::Send => &self.target.send.endpoint,
+            Side::Receive => &self.target.receive.endpoint,
+        }
+    }
+
+    fn service(&self) -> &'static str {
+        match (self.side, &self.target.receive.protocol) {
+            (Side::Send, _) => "SMTP",
+            (Side::Receive, Protocol::Pop3) => "POP3",
+            (Side::Receive, Protocol::Imap { .. }) => "IMAP",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn target(tls: &str) -> Arc<Target> {
+        let text = format!(
+            "targets: [{{name: corp, host: mail.example.com, from: from@example.com, to: \
+             to@example.com, send: {{tls: {tls}}}, receive: {{protocol: imap, tls: {tls}, \
+             username: rita, password: x}}}}]"
+        );
+        let config = Config::parse(&text, Path::new("mailtrip.yml")).unwrap();
+        config.targets.into_values().next().unwrap()
+    }
+
+    fn advice(target: &Target, side: Side, stage: Stage, reason: Reason) -> String {
+        let failure = Failure { stage, reason, down: false, message: String::new() };
+        next_step(target, side, &failure, "mailtrip.yml:1")
+    }
+
+    #[test]
+    fn every_stage_and_reason_names_something_of_the_target_to_look_at() {
+        let names = ["mail.example.com", "mailtrip.yml:1", "to@example.com", "rita"];
+        for target in ["starttls", "implicit", "none"].map(target) {
+            for side in Side::ALL {
+                for (stage, reason) in Stage::of(side)
+                    .iter()
+                    .flat_map(|stage| Reason::of(side).iter().map(move |reason| (*stage, *reason)))
+                {
+                    let text = advice(&target, side, stage, reason);
+                    let named = names.iter().any(|name| text.contains(name));
+                    assert!(named, "{side} {stage} {reason}: {text}");
+                    assert!(!text.ends_with('.') && !text.contains('\n'), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_reason_has_words_of_its_own() {
+        let target = target("starttls");
+        for side in Side::ALL {
+            let all = Reason::of(side).iter().map(|it| advice(&target, side, Stage::Greeting, *it));
+            let different: BTreeSet<String> = all.collect();
+            assert_eq!(different.len(), Reason::of(side).len(), "{different:#?}");
+        }
+    }
+
+    #[test]
+    fn a_silent_port_for_implicit_tls_is_suspected_only_where_none_was_spoken() {
+        for reason in [Reason::Timeout, Reason::Closed] {
+            let suspects = |tls| {
+                let text = advice(&target(tls), Side::Send, Stage::Greeting, reason);
+                text.contains("set `tls: implicit` under `send`")
+            };
+            assert!(suspects("starttls") && suspects("none") && !suspects("implicit"));
+        }
+    }
+}
