@@ -257,12 +257,18 @@ fn unfold(value: &str) -> String {
     value.replace(['\r', '\n'], "").trim().to_owned()
 }
 
-/// The date at the end of the first `Received` header, which the last server wrote.
+/// The date of the first `Received` header, which the last server wrote.
 fn newest_received(message: &mail_parser::Message<'_>) -> Option<SystemTime> {
     let (_, value) =
         message.headers_raw().find(|(name, _)| name.eq_ignore_ascii_case("Received"))?;
+    received_date(&unfold(value))
+}
+
+/// The date at the end of the value of a `Received` header (RFC 5321, section 4.4), to the second;
+/// `None` if there is none that a clock can show.
+pub(super) fn received_date(value: &str) -> Option<SystemTime> {
     let (_, date) = value.rsplit_once(';')?;
-    let parsed = DateTime::parse_rfc822(unfold(date).as_str())?;
+    let parsed = DateTime::parse_rfc822(date.trim()).filter(DateTime::is_valid)?;
     let seconds = u64::try_from(parsed.to_timestamp()).ok()?;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

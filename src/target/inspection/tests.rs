@@ -1,0 +1,501 @@
+//! The headers below are in the forms in which Postfix 3.7, Dovecot 2.3, Exim 4.96, Amavis 2.13,
+//! Gmail and Exchange Online write theirs, with names and addresses of documentation.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Mon, 23 Nov 2026 10:00:00 +0000.
+const SENT: u64 = 1_795_428_000;
+
+fn at(seconds: f64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(SENT) + Duration::from_secs_f64(seconds)
+}
+
+/// A mail that was sent at 10:00:00.5 and seen a minute later.
+fn minute() -> Passage {
+    Passage { transmitted: Some(at(0.5)), seen: at(60.0) }
+}
+
+/// The fields above those of the sender, with bare line feeds; then the mail as it was sent.
+fn inspect(trace: &str, authserv_id: Option<&str>) -> Inspection {
+    let content = "From: <a@sender.example>\nTo: <b@receiver.example>\nSubject: x\n\n";
+    let block = format!("{trace}{content}").replace('\n', "\r\n");
+    let rules = Rules { authserv_id, scrubber: &Scrubber::default() };
+    Inspection::read(block.as_bytes(), minute(), rules)
+}
+
+fn delays(inspection: &Inspection) -> Vec<Delay> {
+    inspection.hops.iter().map(|hop| hop.delay).collect()
+}
+
+fn verdicts(inspection: &Inspection) -> Vec<(Method, Outcome)> {
+    inspection.authentication.iter().map(|it| (it.method, it.outcome)).collect()
+}
+
+fn measured(seconds: f64) -> Delay {
+    Delay::Measured(Duration::from_secs_f64(seconds))
+}
+
+fn by(inspection: &Inspection) -> Vec<&str> {
+    inspection.hops.iter().map(|hop| hop.by.as_deref().unwrap_or("-")).collect()
+}
+
+fn kinds(inspection: &Inspection) -> Vec<HopKind> {
+    inspection.hops.iter().map(|hop| hop.kind).collect()
+}
+
+/// Submission to Postfix, Amavis beside it, the receiver's Postfix, and Dovecot.
+const POSTFIX: &str = "\
+Return-Path: <a@sender.example>
+Delivered-To: b@receiver.example
+Received: from mx.receiver.example
+\tby mx.receiver.example with LMTP
+\tid abc (envelope-from <a@sender.example>)
+\tfor <b@receiver.example>; Mon, 23 Nov 2026 10:00:12 +0000
+Received: from out.sender.example (out.sender.example [203.0.113.5])
+\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)
+\t key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256)
+\t(No client certificate requested)
+\tby mx.receiver.example (Postfix) with ESMTPS id 4XyZ123
+\tfor <b@receiver.example>; Mon, 23 Nov 2026 11:00:11 +0100 (CET)
+Authentication-Results: mx.receiver.example;
+\tdkim=pass (2048-bit key; unprotected) header.d=sender.example header.i=@sender.example
+\theader.a=rsa-sha256 header.s=s1 header.b=Zm9v; dkim-atps=neutral
+Authentication-Results: mx.receiver.example; dmarc=pass (p=reject dis=none) header.from=sender.example
+Authentication-Results: mx.receiver.example; spf=softfail (~all (say; no=pass)) smtp.mailfrom=sender.example
+Received: from localhost (localhost [127.0.0.1])
+\tby out.sender.example (Postfix) with ESMTP id 4XyZ122
+\tfor <b@receiver.example>; Mon, 23 Nov 2026 10:00:09 +0000 (UTC)
+Received: from out.sender.example ([127.0.0.1])
+\tby localhost (out.sender.example [127.0.0.1]) (amavis, port 10024)
+\twith ESMTP id aBcD for <b@receiver.example>; Mon, 23 Nov 2026 10:00:04 +0000 (UTC)
+Received: from monitor.example (monitor.example [198.51.100.7])
+\t(using TLSv1.2 with cipher ECDHE-RSA-AES256-GCM-SHA384 (256/256 bits))
+\t(Authenticated sender: sam)
+\tby out.sender.example (Postfix) with ESMTPSA id 4XyZ121
+\tfor <b@receiver.example>; Mon, 23 Nov 2026 10:00:03 +0000 (UTC)
+";
+
+#[test]
+fn postfix_amavis_and_dovecot_tell_where_the_time_went() {
+    let inspection = inspect(POSTFIX, None);
+    let out = "out.sender.example";
+    let mx = "mx.receiver.example";
+    assert_eq!(by(&inspection), [out, "localhost", out, mx, mx]);
+    let delays = delays(&inspection);
+    assert_eq!(delays, [2.5, 1.0, 5.0, 2.0, 1.0].map(measured));
+    use HopKind::{Filter, Relay, Store, Submission};
+    assert_eq!(kinds(&inspection), [Submission, Filter, Relay, Relay, Store]);
+    assert_eq!(inspection.hops[0].from.as_deref(), Some("monitor.example"));
+    assert!(inspection.hops.iter().all(|hop| hop.clock == Clock::Believed));
+    assert_eq!(inspection.hop_count, 5);
+}
+
+#[test]
+fn the_last_hop_is_the_one_from_another_host() {
+    let last = inspect(POSTFIX, None).last_hop.unwrap();
+    assert!(last.is_protected);
+    assert_eq!(last.by.as_deref(), Some("mx.receiver.example"));
+    assert_eq!(last.from.as_deref(), Some("out.sender.example"));
+    assert_eq!(last.version, Some("TLSv1.3"));
+    assert_eq!(last.cipher.as_deref(), Some("TLS_AES_256_GCM_SHA384"));
+
+    let plain = POSTFIX.replace("with ESMTPS id", "with ESMTP id");
+    let plain =
+        plain.replace("(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)", "(");
+    let last = inspect(&plain, None).last_hop.unwrap();
+    assert!(!last.is_protected);
+    assert_eq!((last.version, last.cipher), (None, None));
+}
+
+#[test]
+fn the_fields_of_one_receiver_count_together() {
+    let inspection = inspect(POSTFIX, None);
+    assert_eq!(inspection.authserv_id.as_deref(), Some("mx.receiver.example"));
+    let expected = [
+        (Method::Spf, Outcome::SoftFail),
+        (Method::Dkim, Outcome::Pass),
+        (Method::Dmarc, Outcome::Pass),
+    ];
+    assert_eq!(verdicts(&inspection), expected);
+    assert_eq!(verdicts(&inspect(POSTFIX, Some("MX.receiver.example"))), expected);
+    assert_eq!(verdicts(&inspect(POSTFIX, Some("other.example"))), []);
+}
+
+#[test]
+fn gmail() {
+    let inspection = inspect(
+        "\
+Delivered-To: b@gmail.example
+Received: by 2002:a05:6a10:1234:b0:5d2:abcd:ef01 with SMTP id x1csp123;
+        Mon, 23 Nov 2026 02:00:06 -0800 (PST)
+X-Received: by 2002:a17:907:1234 with SMTP id y1;
+        Mon, 23 Nov 2026 02:00:06 -0800 (PST)
+ARC-Authentication-Results: i=1; mx.google.com; spf=fail; dkim=fail
+Return-Path: <a@sender.example>
+Received: from out.sender.example (out.sender.example. [203.0.113.5])
+        by mx.google.com with ESMTPS id z9si1234
+        for <b@gmail.example>
+        (version=TLS1_3 cipher=TLS_AES_256_GCM_SHA384 bits=256/256);
+        Mon, 23 Nov 2026 02:00:05 -0800 (PST)
+Received-SPF: pass (google.com: domain of a@sender.example designates 203.0.113.5)
+Authentication-Results: mx.google.com;
+       dkim=pass header.i=@sender.example header.s=s1 header.b=Zm9v;
+       spf=pass (google.com: domain of a@sender.example designates 203.0.113.5 as permitted
+       sender) smtp.mailfrom=a@sender.example;
+       dmarc=pass (p=NONE sp=NONE dis=NONE) header.from=sender.example
+Received: from monitor.example by out.sender.example with esmtpsa (TLS1.3) tls TLS_AES_256_GCM_SHA384
+\t(Exim 4.96) (envelope-from <a@sender.example>) id 1abcde-000001-2A
+\tfor b@gmail.example; Mon, 23 Nov 2026 10:00:02 +0000
+",
+        None,
+    );
+    assert_eq!(delays(&inspection), [1.5, 3.0, 1.0].map(measured));
+    assert_eq!(inspection.authserv_id.as_deref(), Some("mx.google.com"));
+    assert_eq!(verdicts(&inspection), Method::ALL.map(|method| (method, Outcome::Pass)));
+    let last = inspection.last_hop.unwrap();
+    assert_eq!(last.by.as_deref(), Some("mx.google.com"));
+    assert_eq!((last.is_protected, last.version), (true, Some("TLSv1.3")));
+}
+
+/// Exchange Online: three hops inside, and results without an id.
+const EXCHANGE: &str = "\
+Received: from VI1PR05.eurprd05.prod.outlook.com (2603:10a6:803::1) by
+ AM0PR05.eurprd05.prod.outlook.com with HTTPS; Mon, 23 Nov 2026 10:00:09 +0000
+Received: from DB8P191CA.EURP191.PROD.OUTLOOK.COM (2603:10a6:10:130::20) by
+ VI1PR05.eurprd05.prod.outlook.com (2603:10a6:803::1) with Microsoft SMTP Server
+ (version=TLS1_2, cipher=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384) id 15.20.8158.24;
+ Mon, 23 Nov 2026 10:00:08 +0000
+Received: from DB1PEPF.eurprd03.prod.outlook.com (2603:10a6:10:130:cafe::72) by
+ DB8P191CA.outlook.office365.com (2603:10a6:10:130::20) with Microsoft SMTP Server
+ (version=TLS1_3, cipher=TLS_AES_256_GCM_SHA384) id 15.20.8158.24 via Frontend
+ Transport; Mon, 23 Nov 2026 10:00:08 +0000
+Authentication-Results: spf=pass (sender IP is 203.0.113.5)
+ smtp.mailfrom=sender.example; dkim=none (message not signed)
+ header.d=none;dmarc=bestguesspass action=none
+ header.from=sender.example;compauth=pass reason=109
+Received-SPF: Pass (protection.outlook.com: domain of sender.example designates
+ 203.0.113.5 as permitted sender) receiver=protection.outlook.com;
+Received: from out.sender.example (203.0.113.5) by
+ DB1PEPF.mail.protection.outlook.com (10.167.8.133) with Microsoft SMTP Server
+ (version=TLS1_3, cipher=TLS_AES_256_GCM_SHA384) id 15.20.8158.14 via Frontend
+ Transport; Mon, 23 Nov 2026 10:00:07 +0000
+";
+
+#[test]
+fn exchange_online() {
+    let inspection = inspect(EXCHANGE, None);
+    assert_eq!(delays(&inspection), [6.5, 1.0, 0.0, 1.0].map(measured));
+    let expected = [
+        (Method::Spf, Outcome::Pass),
+        (Method::Dkim, Outcome::None),
+        (Method::Dmarc, Outcome::Other),
+    ];
+    assert_eq!(verdicts(&inspection), expected);
+    assert_eq!(inspection.authserv_id, None);
+    let last = inspection.last_hop.unwrap();
+    assert_eq!((last.is_protected, last.version), (true, Some("TLSv1.2")));
+}
+
+#[test]
+fn exim_and_qmail() {
+    let inspection = inspect(
+        "\
+Received: from [203.0.113.5] (helo=out.sender.example)
+\tby mx.receiver.example with esmtps  (TLS1.3) tls TLS_AES_256_GCM_SHA384
+\t(Exim 4.96)
+\t(envelope-from <a@sender.example>)
+\tid 1abcde-000001-2A
+\tfor b@receiver.example;
+\tMon, 23 Nov 2026 10:00:05 +0000
+Received: (qmail 12345 invoked by uid 0); 23 Nov 2026 10:00:04 -0000
+Received: from unknown (HELO monitor.example) (198.51.100.7)
+  by out.sender.example with SMTP; 23 Nov 2026 10:00:03 -0000
+",
+        None,
+    );
+    assert_eq!(by(&inspection), ["out.sender.example", "-", "mx.receiver.example"]);
+    assert_eq!(delays(&inspection), [2.5, 1.0, 1.0].map(measured));
+    let last = inspection.last_hop.unwrap();
+    assert_eq!((last.is_protected, last.version), (true, Some("TLSv1.3")));
+    assert_eq!(last.cipher.as_deref(), Some("TLS_AES_256_GCM_SHA384"));
+}
+
+/// A hop of this server, with this date.
+fn hop(by: &str, date: &str) -> String {
+    format!("Received: from x.example (x.example [203.0.113.9]) by {by} with ESMTP id 1; {date}\n")
+}
+
+fn time(second: u64) -> String {
+    format!("Mon, 23 Nov 2026 10:{:02}:{:02} +0000", second / 60, second % 60)
+}
+
+#[test]
+fn a_stamp_in_the_future_is_not_believed_nor_what_follows_from_it() {
+    let trace = hop("c.example", &time(30))
+        + &hop("b.example", "Mon, 23 Nov 2026 12:00:00 +0000")
+        + &hop("b.example", "Mon, 23 Nov 2026 11:59:55 +0000")
+        + &hop("a.example", &time(5));
+    let inspection = inspect(&trace, None);
+    // Two stamps of one clock still have a difference.
+    assert_eq!(delays(&inspection), [measured(4.5), Delay::Skewed, measured(5.0), Delay::Skewed]);
+    let clocks: Vec<Clock> = inspection.hops.iter().map(|hop| hop.clock).collect();
+    let ahead = |seconds| Clock::Ahead(Duration::from_secs(seconds));
+    assert_eq!(clocks, [Clock::Believed, ahead(7135), ahead(7140), Clock::Believed]);
+}
+
+#[test]
+fn a_stamp_before_the_transmission_is_not_believed() {
+    let trace = hop("b.example", &time(30)) + &hop("a.example", "Mon, 23 Nov 2026 09:59:50 +0000");
+    let inspection = inspect(&trace, None);
+    assert_eq!(delays(&inspection), [Delay::Skewed, Delay::Skewed]);
+    assert_eq!(inspection.hops[0].clock, Clock::Behind(Duration::from_millis(9_500)));
+}
+
+#[test]
+fn stamps_in_the_wrong_order_make_no_delay() {
+    let trace = hop("d.example", &time(40))
+        + &hop("c.example", &time(20))
+        + &hop("b.example", &time(30))
+        + &hop("a.example", &time(1));
+    let inspection = inspect(&trace, None);
+    // Nobody can say which of b and c is off.
+    let skewed = Delay::Skewed;
+    assert_eq!(delays(&inspection), [measured(0.5), skewed, skewed, skewed]);
+    assert_eq!(inspection.hops[1].clock, Clock::Contradicted);
+    assert_eq!(inspection.hops[2].clock, Clock::Contradicted);
+
+    let trace = hop("b.example", &time(4)) + &hop("a.example", &time(5));
+    // A second is within what clocks may differ; the delay is not known all the same.
+    assert_eq!(delays(&inspect(&trace, None)), [measured(4.5), skewed]);
+}
+
+#[test]
+fn the_first_stamp_may_lie_in_the_second_of_the_transmission() {
+    let delays = delays(&inspect(&hop("a.example", &time(0)), None));
+    assert_eq!(delays, [measured(0.0)]);
+}
+
+#[test]
+fn dates_that_are_none_give_no_delay() {
+    for date in ["", "yesterday", "Mon, 99 Foo 2026 99:99:99 +9999", "\u{7}\u{1b}[31m", "0"] {
+        let trace = hop("b.example", &time(9)) + &hop("a.example", date);
+        let inspection = inspect(&trace, None);
+        assert_eq!(delays(&inspection), [Delay::Unknown, Delay::Unknown], "{date}");
+        assert_eq!(inspection.hops[0].clock, Clock::Unknown);
+    }
+}
+
+#[test]
+fn a_mail_of_an_earlier_process_has_no_first_delay() {
+    let block = hop("b.example", &time(9)) + &hop("a.example", &time(5)) + "\n";
+    let passage = Passage { transmitted: None, ..minute() };
+    let rules = Rules { authserv_id: None, scrubber: &Scrubber::default() };
+    let inspection = Inspection::read(block.as_bytes(), passage, rules);
+    assert_eq!(delays(&inspection), [Delay::Unknown, measured(4.0)]);
+}
+
+#[test]
+fn hundreds_of_hops_are_eight() {
+    let trace: String = (0..300).rev().map(|n| hop(&format!("h{n}.example"), &time(5))).collect();
+    let inspection = inspect(&trace, None);
+    assert_eq!(inspection.hop_count, 300);
+    assert_eq!(inspection.hops.len(), MAX_HOPS);
+    assert_eq!(inspection.hops[0].by.as_deref(), Some("h0.example"));
+    assert_eq!(inspection.hops[7].by.as_deref(), Some("h7.example"));
+}
+
+#[test]
+fn a_header_that_is_too_long_tells_nothing_of_hops_but_still_of_its_top() {
+    let mut trace = POSTFIX.to_owned();
+    while trace.len() < HEADER_BYTES {
+        trace += &hop("h.example", &time(5));
+    }
+    let inspection = inspect(&trace, None);
+    assert!(inspection.is_cut);
+    assert_eq!((inspection.hops.len(), inspection.hop_count), (0, 0));
+    assert_eq!(verdicts(&inspection).len(), 3);
+    assert!(!inspect(POSTFIX, None).is_cut);
+}
+
+/// The receiver, and below it what a sender has made up.
+fn forged(forged: &str) -> String {
+    let received = "Received: from evil.example (evil.example [203.0.113.66])\n\
+         \tby mx.receiver.example (Postfix) with ESMTP id 1; Mon, 23 Nov 2026 10:00:09 +0000\n";
+    format!(
+        "{received}Authentication-Results: mx.receiver.example; spf=fail smtp.mailfrom=x\n{forged}"
+    )
+}
+
+#[test]
+fn what_stands_below_the_sender_is_not_believed() {
+    let own = hop("evil.example", &time(5));
+    let claim = "Authentication-Results: mx.receiver.example; dkim=pass; dmarc=pass; spf=pass\n";
+    let fails = [(Method::Spf, Outcome::Fail)];
+    for id in [None, Some("mx.receiver.example")] {
+        assert_eq!(verdicts(&inspect(&forged(&format!("{own}{claim}")), id)), fails);
+        // In the mail as it was sent, where no server has written anything below the receiver.
+        let sent = forged(&format!("Subject: x\n{claim}"));
+        assert_eq!(verdicts(&inspect(&sent, id)), fails);
+    }
+}
+
+#[test]
+fn another_id_is_not_believed_wherever_it_stands() {
+    let claim = "Authentication-Results: mx.evil.example; dkim=pass; spf=pass\n";
+    let fails = [(Method::Spf, Outcome::Fail)];
+    assert_eq!(verdicts(&inspect(&forged(claim), None)), fails);
+    let above = format!("{claim}{}", forged(""));
+    assert_eq!(verdicts(&inspect(&above, Some("mx.receiver.example"))), fails);
+    assert_eq!(verdicts(&inspect(&above, Some("receiver.example"))), []);
+}
+
+#[test]
+fn a_configured_id_is_found_behind_servers_that_pass_on() {
+    let trace = EXCHANGE.replace("Authentication-Results: spf=pass", "X-Old: spf=pass")
+        + "Authentication-Results: filter.example; spf=fail\n"
+        + &hop("mx1.filter.example", &time(3))
+        + &hop("out.sender.example", &time(2))
+        + "Authentication-Results: filter.example; dkim=pass\n";
+    let trace = trace.replace("from out.sender.example (203", "from mx1.filter.example (203");
+    assert_eq!(verdicts(&inspect(&trace, Some("filter.example"))), [(Method::Spf, Outcome::Fail)]);
+}
+
+#[test]
+fn results_are_a_closed_set() {
+    let value = |value: &str| {
+        let trace = format!("{}Authentication-Results: m.example; {value}\n", hop("m.example", ""));
+        verdicts(&inspect(&trace, None)).first().map(|(_, outcome)| outcome.label())
+    };
+    for (written, expected) in [
+        ("spf=pass", Some("pass")),
+        ("SPF/1 = HardFail reason=\"a; dkim=pass\"", Some("fail")),
+        ("spf=temperror", Some("temperror")),
+        ("dkim=fail; dkim=pass; dkim=fail", Some("pass")),
+        ("dkim=policy (it; spf=pass)", Some("policy")),
+        ("dmarc=<script>alert(1)</script>", Some("other")),
+        ("none", None),
+        ("arc=pass; iprev=pass", None),
+        ("spf=", None),
+    ] {
+        assert_eq!(value(written), expected, "{written}");
+    }
+}
+
+#[test]
+fn spam_filters() {
+    let spam = |header: &str| {
+        let told = inspect(&format!("{header}\n"), None).spam;
+        told.into_iter().map(|it| (it.filter.label(), it.score, it.is_spam)).collect::<Vec<_>>()
+    };
+    for (header, expected) in [
+        (
+            "X-Spam-Flag: YES\nX-Spam-Status: Yes, score=7.3 required=5.0 tests=A,B\n\tversion=3.4.6",
+            ("spamassassin", Some(7.3), Some(true)),
+        ),
+        (
+            "X-Spam-Status: No, score=-2.9 tagged_above=-999 required=6.2\n\ttests=[ALL_TRUSTED=-1]",
+            ("spamassassin", Some(-2.9), Some(false)),
+        ),
+        ("X-Spam-Flag: NO\nX-Spam-Score: 0.1", ("spamassassin", Some(0.1), Some(false))),
+        (
+            "X-Spamd-Result: default: False [-1.20 / 15.00];\n\tMIME_GOOD(-0.10)[text/plain]",
+            ("rspamd", Some(-1.2), Some(false)),
+        ),
+        ("X-Spam-Status: Yes, score=17.25", ("rspamd", Some(17.25), Some(true))),
+        ("X-Rspamd-Score: 12.314971\nX-Spam: Yes", ("rspamd", Some(12.314_971), Some(true))),
+        ("X-MS-Exchange-Organization-SCL: -1", ("exchange", Some(-1.0), Some(false))),
+        (
+            "X-Forefront-Antispam-Report:\n CIP:203.0.113.5;CTRY:DE;LANG:en;SCL:5;SRV:;IPV:NLI;SFV:SPM;",
+            ("exchange", Some(5.0), Some(true)),
+        ),
+        (
+            "X-Proofpoint-Spam-Details: rule=inbound_notspam policy=inbound phishscore=9 score=0",
+            ("proofpoint", Some(0.0), Some(false)),
+        ),
+        ("X-Proofpoint-Spam-Details: rule=spam score=99", ("proofpoint", Some(99.0), Some(true))),
+        (
+            "X-Barracuda-Spam-Status: No, SCORE=0.50 using per-user scores of TAG_LEVEL=3.5",
+            ("barracuda", Some(0.5), Some(false)),
+        ),
+        (
+            "X-Barracuda-Spam-Score: 3.60\nX-Barracuda-Spam-Flag: YES",
+            ("barracuda", Some(3.6), Some(true)),
+        ),
+    ] {
+        assert_eq!(spam(header), [expected], "{header}");
+    }
+    for header in [
+        "X-Spam-Score: NaN",
+        "X-Rspamd-Score: inf",
+        "X-Spam-Score: 1e999",
+        "X-Spam-Score: 1.2.3",
+        "X-Spam: maybe",
+    ] {
+        assert_eq!(spam(header), [], "{header}");
+    }
+}
+
+#[test]
+fn names_are_escaped_cut_and_scrubbed() {
+    let long = "x".repeat(10_000);
+    let scrubber = Scrubber::for_login("sam", "hunter2hunter2");
+    let rules = Rules { authserv_id: None, scrubber: &scrubber };
+    let block = format!(
+        "Received: from \x1b[31m.example by hunter2hunter2 with ESMTP; {time}\n\
+         Received: from <b>x</b> by {long}.example with ESMTP; {time}\n\
+         Authentication-Results: {long}hunter2; spf=pass\n\n",
+        time = time(5),
+    );
+    let inspection = Inspection::read(block.as_bytes(), minute(), rules);
+    assert_eq!(inspection.hops[1].by.as_deref(), Some("<secret>"));
+    let all = format!("{inspection:?}");
+    assert!(!all.contains('\x1b') && !all.contains("hunter2hunter2"), "{all}");
+    assert!(all.len() < 2_000, "{}", all.len());
+}
+
+#[test]
+fn a_field_that_is_not_utf_8_hides_no_other() {
+    let mut block = b"X-Odd: \xff\xfe\n\xe9 no field\n folded\n".to_vec();
+    block.extend_from_slice(hop("a.example", &time(5)).as_bytes());
+    block.extend_from_slice(b"\nReceived: from x by body.example; x\n");
+    let rules = Rules { authserv_id: None, scrubber: &Scrubber::default() };
+    let inspection = Inspection::read(&block, minute(), rules);
+    assert_eq!(by(&inspection), ["a.example"]);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(block in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        let rules = Rules { authserv_id: None, scrubber: &Scrubber::default() };
+        Inspection::read(&block, minute(), rules);
+    }
+
+    #[test]
+    fn no_value_makes_it_panic(
+        name in proptest::sample::select(vec![
+            "Received", "Authentication-Results", "X-Spam-Status", "X-Spamd-Result",
+            "X-Forefront-Antispam-Report", "X-Proofpoint-Spam-Details", "X-Barracuda-Spam-Status",
+        ]),
+        words in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "from", "by", "with", "ESMTPS", "id", "for", ";", "(", ")", "\"", "\\", "=", "[",
+                "]", "spf", "dkim=pass", "23", "Nov", "2026", "10:00:00", "+9999", "-0000", "<", "é",
+                "127.0.0.1", "::1", "a.example", "score=", "-1.5", "SCL:", "65536", "99999999999",
+            ]),
+            0..30,
+        ),
+        glue in proptest::sample::select(vec!["", " ", "\r\n "]),
+        id in proptest::option::of("[a-z.]{0,12}"),
+    ) {
+        let block = format!("{name}: {}\r\n\r\n", words.join(glue));
+        let rules = Rules { authserv_id: id.as_deref(), scrubber: &Scrubber::default() };
+        let inspection = Inspection::read(block.as_bytes(), minute(), rules);
+        for hop in inspection.hops {
+            prop_assert!(hop.delay.measured().unwrap_or_default() <= Duration::from_secs(63));
+        }
+    }
+}
