@@ -108,6 +108,11 @@ pub struct Target {
     pub send: SendSide,
     /// How it is found.
     pub receive: ReceiveSide,
+    /// Whether the header of an arrived mail is read for what it tells.
+    pub inspect: bool,
+    /// Whose `Authentication-Results` are believed (RFC 8601, section 2.5); `None`: those of the last
+    /// receiving hop.
+    pub authserv_id: Option<String>,
     /// Whether the network below is checked.
     pub ping: bool,
     /// More TCP ports to check, beside those of both sides.

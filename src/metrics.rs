@@ -16,6 +16,7 @@ use crate::supervisor::{ReloadState, Supervisor, View};
 
 mod exporter;
 mod family;
+mod inspection;
 mod targets;
 
 /// What the exporter knows of itself.
@@ -62,6 +63,7 @@ impl Collector for Page {
         self.encode_found(&mut encoder)?;
         self.encode_roundtrips(&mut encoder)?;
         self.encode_stages(&mut encoder)?;
+        self.encode_inspections(&mut encoder)?;
         self.encode_infos(&mut encoder)?;
         self.encode_exporter(&mut encoder)
     }

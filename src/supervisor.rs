@@ -16,6 +16,7 @@ use crate::mailbox::{Member, Watch};
 use crate::net::tls::TlsClients;
 use crate::store::Store;
 use crate::target::account::Account;
+use crate::target::inspection::Inspection;
 use crate::target::ledger::{Rules, Snapshot, StoredAccount};
 use crate::target::send::{Origin, Sender};
 use slots::{SlotKey, Slots};
@@ -50,6 +51,14 @@ pub struct View {
     pub target: Arc<Target>,
     /// Its account, now.
     pub snapshot: Snapshot,
+    /// What the header of the newest mail has told.
+    pub inspection: Option<Arc<Inspection>>,
+}
+
+impl View {
+    fn of(target: Arc<Target>, account: &Account) -> Self {
+        Self { target, snapshot: account.snapshot(), inspection: account.inspection() }
+    }
 }
 
 /// How the newest reload went.
@@ -194,10 +203,7 @@ impl Supervisor {
             .values()
             .map(|running| (Arc::clone(&running.target), Arc::clone(&running.account)))
             .collect();
-        accounts
-            .into_iter()
-            .map(|(target, account)| View { target, snapshot: account.snapshot() })
-            .collect()
+        accounts.into_iter().map(|(target, account)| View::of(target, &account)).collect()
     }
 
     /// One target.
@@ -208,7 +214,7 @@ impl Supervisor {
             let running = state.targets.get(&name)?;
             (Arc::clone(&running.target), Arc::clone(&running.account))
         };
-        Some(View { target, snapshot: account.snapshot() })
+        Some(View::of(target, &account))
     }
 
     /// The running configuration.
@@ -338,6 +344,9 @@ impl Supervisor {
                     // A changed target keeps its account, and its phase as far as it can.
                     account = Arc::clone(&running.account);
                     account.set_rules(Rules::from(target.as_ref()));
+                    if !target.inspect {
+                        account.forget_inspection();
+                    }
                     let due = running.member.next_send().unwrap_or(now);
                     first = due.clamp(now, now + target.interval);
                 }

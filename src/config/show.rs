@@ -71,6 +71,10 @@ impl Yaml {
         self.line(2, "timeout", Written(target.send.endpoint.timeout));
         self.send(&target.send);
         self.receive(&target.receive);
+        self.line(2, "inspect", target.inspect);
+        if let Some(id) = &target.authserv_id {
+            self.line(2, "authserv_id", Text(id));
+        }
         self.line(2, "ping", target.ping);
         let ports: Vec<String> = target
             .ports
@@ -185,6 +189,9 @@ fn warn_target(target: &Target, warnings: &mut Vec<String>) {
     let mut warn = |message: &str| warnings.push(format!("target `{}`: {message}", target.name));
     if target.ping || !target.ports.is_empty() {
         warn("`ping` and `ports` are read but not checked yet by this version");
+    }
+    if target.authserv_id.is_some() && !target.inspect {
+        warn("`authserv_id` is not used: `inspect` is false");
     }
     if target.interval > target.lost_after {
         warn("`lost_after` is shorter than `interval`: a mail is given up before the next is sent");

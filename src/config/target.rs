@@ -29,6 +29,8 @@ pub(super) const TARGET_KEYS: &[&str] = &[
     "ssl",
     "send",
     "receive",
+    "inspect",
+    "authserv_id",
     "ping",
     "ports",
 ];
@@ -70,6 +72,8 @@ pub(super) fn convert(
         passive: section.read("passive", report, value::boolean).unwrap_or(false),
         cluster: section.read("cluster", report, value::line),
         labels: labels(section, report),
+        inspect: section.read("inspect", report, value::boolean).unwrap_or(true),
+        authserv_id: section.read("authserv_id", report, value::authserv_id),
         ping: section.read("ping", report, value::boolean).unwrap_or(false),
         ports,
         name: name?,

@@ -165,6 +165,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(target.lost_after, Duration::from_secs(86_400));
     assert_eq!((target.messages.get(), target.max_outstanding), (1, 1000));
     assert!(!target.passive && !target.ping && target.ports.is_empty());
+    assert_eq!((target.inspect, target.authserv_id), (true, None));
     assert_eq!((target.cluster, target.labels.len()), (None, 0));
     assert_eq!(target.send.login, None);
     assert_eq!((target.send.max_connections.get(), target.send.ehlo), (10, None));
@@ -550,6 +551,9 @@ fn warnings_tell_what_is_allowed_and_yet_doubtful() {
     let ignored = "`ping` and `ports` are read but not checked yet by this version";
     says(warnings("ping: true", "", ""), &[ignored]);
     says(warnings("ports: [80]", "", ""), &[ignored]);
+    let unused = "`authserv_id` is not used: `inspect` is false";
+    says(warnings("inspect: false\n    authserv_id: mx.example", "", ""), &[unused]);
+    says(warnings("authserv_id: mx.example", "", ""), &[]);
     let clear = "`receive.tls` is none: the password is sent in the clear";
     says(warnings("", "tls: none", "tls: none"), &[clear]);
     says(warnings("", "", "tls: none, host: 127.0.0.1"), &[]);

@@ -213,6 +213,18 @@ pub(super) fn ehlo(node: &Node) -> Result<String, String> {
     if good { Ok(text.to_owned()) } else { Err(message.to_owned()) }
 }
 
+/// The id under which a server writes `Authentication-Results` (RFC 8601 section 2.5): one word.
+pub(super) fn authserv_id(node: &Node) -> Result<String, String> {
+    let text = text(node)?;
+    let is_part = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?=".contains(c);
+    if (1..=253).contains(&text.len()) && text.chars().all(is_part) {
+        return Ok(text.to_owned());
+    }
+    let message = "must be the first word of the receiver's Authentication-Results, as \
+                   mx.example.com";
+    Err(message.to_owned())
+}
+
 /// How many insertions, deletions and replacements lie between two words (Levenshtein).
 pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();

@@ -137,7 +137,7 @@ struct Shown<'a>(&'a Endpoint);
 
 impl<'a> Row<'a> {
     fn new(view: &'a View, now: SystemTime) -> Self {
-        let View { target, snapshot } = view;
+        let View { target, snapshot, .. } = view;
         let is_late = has_late_mail(target, snapshot, now);
         Self {
             target,

@@ -6,8 +6,10 @@ use std::time::Instant;
 use super::*;
 use crate::config::{Config, Target, TargetName};
 use crate::http::encoding::classic_text;
+use crate::mail::text::Scrubber;
 use crate::mail::{Failure, Reason, Stage};
 use crate::net::tls::TlsFacts;
+use crate::target::inspection::{Inspection, Passage};
 use crate::target::ledger::{Attempt, FoundIn, Ledger, LookStyle, Moment, Rules, Sighting};
 use crate::target::message::Token;
 
@@ -36,7 +38,17 @@ fn facts() -> ExporterFacts {
 }
 
 fn page(target: &Arc<Target>, ledger: &mut Ledger) -> String {
-    let view = View { target: Arc::clone(target), snapshot: ledger.snapshot(now()) };
+    page_with(target, ledger, None)
+}
+
+fn page_with(target: &Arc<Target>, ledger: &mut Ledger, header: Option<&str>) -> String {
+    let passage = Passage { transmitted: Some(now().wall), seen: now().wall };
+    let rules =
+        crate::target::inspection::Rules { authserv_id: None, scrubber: &Scrubber::default() };
+    let inspection =
+        header.map(|header| Arc::new(Inspection::read(header.as_bytes(), passage, rules)));
+    let target = Arc::clone(target);
+    let view = View { target, snapshot: ledger.snapshot(now()), inspection };
     encode(&[view], &facts())
 }
 
@@ -142,6 +154,53 @@ fn measured_values_have_their_units() {
     ));
 }
 
+/// A header in which everything is found, stamped in the second of [`now`].
+fn telling_header() -> String {
+    let stamp = mail_parser::DateTime::from_timestamp(1_800_000_000).to_rfc822();
+    let hop = |n: u32| {
+        format!("Received: from x (x [203.0.113.{n}]) by h{n}.example with ESMTPS id 1; {stamp}\n")
+    };
+    let hops: String = (1..=9).map(hop).collect();
+    "Authentication-Results: h1.example; spf=pass; dkim=fail; dmarc=<b>\n".to_owned()
+        + &hops
+        + "X-Spam-Status: Yes, score=7.5 required=5.0\n\
+           X-Spamd-Result: default: False [-1.20 / 15.00]\n\
+           X-MS-Exchange-Organization-SCL: -1\n\
+           X-Proofpoint-Spam-Details: rule=notspam score=0\n\
+           X-Barracuda-Spam-Status: No, SCORE=0.50\n\n"
+}
+
+#[test]
+fn what_the_header_tells_is_there_once_it_was_read() {
+    let target = target(false);
+    let mut ledger = busy(Rules::from(target.as_ref()));
+    let page = page_with(&target, &mut ledger, Some(&telling_header()));
+    for (series, expected) in [
+        ("mailtrip_hop_delay_seconds{hop=\"1\"}", 0.0),
+        ("mailtrip_hop_delay_seconds{hop=\"8\"}", 0.0),
+        ("mailtrip_authentication_result{method=\"spf\",result=\"pass\"}", 1.0),
+        ("mailtrip_authentication_result{method=\"dkim\",result=\"fail\"}", 1.0),
+        ("mailtrip_authentication_result{method=\"dmarc\",result=\"other\"}", 1.0),
+        ("mailtrip_spam_score{filter=\"spamassassin\"}", 7.5),
+        ("mailtrip_spam_flag{filter=\"spamassassin\"}", 1.0),
+        ("mailtrip_spam_score{filter=\"exchange\"}", -1.0),
+        ("mailtrip_spam_flag{filter=\"barracuda\"}", 0.0),
+        ("mailtrip_last_hop_tls", 1.0),
+    ] {
+        assert_eq!(value(&page, series), Some(expected), "{series}");
+    }
+    assert!(!page.contains("hop=\"9\"") && !page.contains("<b>"));
+
+    let without = page_with(&target, &mut ledger, None);
+    let nothing = page_with(&target, &mut ledger, Some("Subject: x\n\n"));
+    for name in
+        ["hop_delay_seconds", "authentication_result", "spam_score", "spam_flag", "last_hop"]
+    {
+        let sample = format!("\nmailtrip_{name}{{");
+        assert!(!without.contains(&sample) && !nothing.contains(&sample), "{name}");
+    }
+}
+
 #[test]
 fn a_passive_target_that_is_down_is_nan() {
     let target = target(true);
@@ -199,7 +258,8 @@ fn every_metric_is_in_the_readme() {
 #[test]
 fn promtool_finds_nothing_but_the_minutes() {
     let target = target(false);
-    let page = classic_text(&page(&target, &mut busy(Rules::from(target.as_ref()))));
+    let mut ledger = busy(Rules::from(target.as_ref()));
+    let page = classic_text(&page_with(&target, &mut ledger, Some(&telling_header())));
     let mut child = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

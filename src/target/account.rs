@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{debug, info, warn};
 
+use super::inspection::Inspection;
 use super::ledger::{
     Attempt, Ledger, LookStyle, Moment, Reading, Rules, Sighting, Snapshot, StoredAccount, Verdict,
 };
@@ -19,6 +20,8 @@ use crate::store::Store;
 pub struct Account {
     name: TargetName,
     ledger: Mutex<Ledger>,
+    /// What the newest mail told whose header was read; it ends with the process.
+    inspection: Mutex<Option<Arc<Inspection>>>,
     /// `None`: it ends with the process.
     store: Option<Arc<Store>>,
     /// Held from taking the changes to handing them over, so that the store sees them in order.
@@ -38,6 +41,7 @@ impl Account {
         Self {
             name,
             ledger: Mutex::new(Ledger::new(rules)),
+            inspection: Mutex::default(),
             store: None,
             handing_over: Mutex::new(()),
         }
@@ -161,6 +165,29 @@ impl Account {
         self.keep();
         debug!(target = %self.name, side = "receive", %token, ?verdict, "seen");
         verdict
+    }
+
+    /// Keeps what the header of a mail has told, in place of what an earlier one told.
+    pub fn inspected(&self, inspection: Inspection) {
+        let mut newest = self.inspection.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.as_ref().is_none_or(|newest| newest.seen <= inspection.seen) {
+            *newest = Some(Arc::new(inspection));
+        }
+    }
+
+    /// What the newest mail has told; `None` before the first, and without inspection.
+    pub fn inspection(&self) -> Option<Arc<Inspection>> {
+        self.inspection.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets what the newest mail has told: its header is not to be read any more.
+    pub fn forget_inspection(&self) {
+        *self.inspection.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// See [`Ledger::transmitted`].
+    pub fn transmitted(&self, token: Token) -> Option<SystemTime> {
+        self.ledger().transmitted(token)
     }
 
     /// See [`Ledger::is_live`].

@@ -328,6 +328,13 @@ impl Ledger {
         }
     }
 
+    /// When the transmission of an outstanding mail began.
+    pub fn transmitted(&self, token: Token) -> Option<SystemTime> {
+        let mail = self.outstanding.iter().find(|mail| mail.token == token)?;
+        let took = mail.accepted.instant.saturating_duration_since(mail.transmitted);
+        mail.accepted.wall.checked_sub(took)
+    }
+
     /// Whether a mail with this token is ours.
     pub fn is_live(&self, token: Token) -> bool {
         self.sending.contains_key(&token)

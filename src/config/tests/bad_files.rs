@@ -16,6 +16,14 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-authserv-id.yml",
+        &[
+            "bad-authserv-id.yml:6: targets[0].authserv_id: must be the first word of the receiver's Authentication-Results, as mx.example.com",
+            "bad-authserv-id.yml:10: targets[1].inspect: must be true or false",
+            "bad-authserv-id.yml:11: targets[1].authserv_id: must be a text, not a list",
+        ],
+    ),
+    (
         "bad-defaults-tls-options.yml",
         &[
             "bad-defaults-tls-options.yml:1: defaults.send.tls_options.min_version: must be one of 1.0, 1.1, 1.2, 1.3",
@@ -410,7 +418,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-unknown-key-in-defaults.yml",
         &[
-            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, ping, ports",
+            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, inspect, authserv_id, ping, ports",
             "bad-unknown-key-in-defaults.yml:1: defaults.name: is not a key; each target has a name of its own",
         ],
     ),

@@ -60,7 +60,11 @@ impl Case {
     }
 
     fn view(&mut self) -> View {
-        View { target: Arc::clone(&self.target), snapshot: self.ledger.snapshot(self.now) }
+        View {
+            target: Arc::clone(&self.target),
+            snapshot: self.ledger.snapshot(self.now),
+            inspection: None,
+        }
     }
 
     /// What the page says of the four measures, and in which condition the target is.

@@ -1,0 +1,109 @@
+//! The metrics of what the header of the newest arrived mail tells. Only what was found is there.
+
+use std::fmt;
+
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::family::Family;
+use super::{Page, name};
+use crate::supervisor::View;
+use crate::target::inspection::Inspection;
+
+impl Page {
+    pub(super) fn encode_inspections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_hops(encoder)?;
+        self.encode_authentication(encoder)?;
+        self.encode_spam(encoder)?;
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_last_hop_tls",
+            "1 if the receiver was given the newest mail over TLS, as its header records, else 0",
+        )?;
+        for (view, inspection) in self.inspections() {
+            if let Some(hop) = &inspection.last_hop {
+                let labels = [("target", name(view))];
+                family.gauge_sample(labels, flag(hop.is_protected))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_hops(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_hop_delay_seconds",
+            "Time of the newest mail from the hop before (hop 1: from the transmission) to this one, \
+             by the stamps in its header; absent where the clocks on the way do not agree",
+        )?;
+        for (view, inspection) in self.inspections() {
+            for (hop, position) in inspection.hops.iter().zip(POSITIONS) {
+                if let Some(delay) = hop.delay.measured() {
+                    let labels = [("target", name(view)), ("hop", position)];
+                    family.gauge_sample(labels, delay.as_secs_f64())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_authentication(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_authentication_result",
+            "1; the receiver's verdict on the newest mail by this method",
+        )?;
+        for (view, inspection) in self.inspections() {
+            for verdict in &inspection.authentication {
+                let labels = [
+                    ("target", name(view)),
+                    ("method", verdict.method.label()),
+                    ("result", verdict.outcome.label()),
+                ];
+                family.gauge_sample(labels, 1.0)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_spam(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_spam_score",
+            "Score of the newest mail, in the scale of the spam filter that gave it",
+        )?;
+        for (view, inspection) in self.inspections() {
+            for spam in &inspection.spam {
+                if let Some(score) = spam.score {
+                    let labels = [("target", name(view)), ("filter", spam.filter.label())];
+                    family.gauge_sample(labels, score)?;
+                }
+            }
+        }
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_spam_flag",
+            "1 if the spam filter takes the newest mail for spam, else 0",
+        )?;
+        for (view, inspection) in self.inspections() {
+            for spam in &inspection.spam {
+                if let Some(is_spam) = spam.is_spam {
+                    let labels = [("target", name(view)), ("filter", spam.filter.label())];
+                    family.gauge_sample(labels, flag(is_spam))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn inspections(&self) -> impl Iterator<Item = (&View, &Inspection)> {
+        self.views.iter().filter_map(|view| Some((view, view.inspection.as_deref()?)))
+    }
+}
+
+/// The values of the label `hop`.
+const POSITIONS: [&str; crate::target::inspection::MAX_HOPS] =
+    ["1", "2", "3", "4", "5", "6", "7", "8"];
+
+fn flag(is_so: bool) -> f64 {
+    if is_so { 1.0 } else { 0.0 }
+}
