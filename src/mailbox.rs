@@ -6,13 +6,12 @@
 //! is. What was seen before is remembered from session to session, so that a look reads only what
 //! is new, and nothing in the mailbox is touched that is not ours.
 
-use std::time::{Duration, SystemTime};
-
-use tokio::time::Instant;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::mail::Failure;
 use crate::target::ledger::FoundIn;
-use crate::target::message::Header;
+use crate::target::message::{Header, Token};
 
 pub mod clock;
 pub mod imap;
@@ -44,21 +43,39 @@ pub struct Found {
     pub server_date: Option<SystemTime>,
     /// Where it lies.
     pub folder: FoundIn,
-    /// When the reply that first showed it was read.
+    /// When the reply that first showed it was read, on the time line of the accounts.
     pub shown_at: Instant,
     /// When the folder was last looked into before, without seeing it.
     pub previous_look: Option<Instant>,
+    /// Tokens of mails that are known to lie here, under whatever name: they are not told again.
+    pub accounted: BTreeSet<Token>,
 }
 
 /// What is to be done with a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
-    /// It is ours: take it out.
-    Remove,
+    /// It is ours, with this token: take it out.
+    Remove(Token),
     /// A probe that nobody here waits for; anybody may take it out from this time on.
     LeftOver(SystemTime),
     /// Somebody's mail.
     Leave,
+}
+
+/// From when on mails matter in a folder where nothing tells what was read before.
+#[derive(Debug, Clone, Copy)]
+pub struct Since {
+    /// The oldest mail of ours that may come or turn up; `None` if there is none.
+    pub ours: Option<SystemTime>,
+    /// The oldest left-over of anybody, or that mail of ours if it is older.
+    pub left_overs: SystemTime,
+}
+
+impl Since {
+    /// Only mail from this time on matters, whosever it is.
+    pub fn all(time: SystemTime) -> Self {
+        Self { ours: Some(time), left_overs: time }
+    }
 }
 
 /// Decides about each mail that is read.

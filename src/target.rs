@@ -3,10 +3,11 @@
 //! [`ledger`] is the pure account of the mails, [`account`] guards it and gives its events to the
 //! loops, [`message`] makes a test mail and knows it again, [`send`] is the send loop, [`advice`] says
 //! what to look at when something failed, [`inspection`] reads what the header of an arrived mail
-//! tells.
+//! tells, [`clock`] reads the clocks.
 
 pub mod account;
 pub mod advice;
+pub mod clock;
 pub mod inspection;
 pub mod ledger;
 pub mod message;

@@ -14,6 +14,7 @@ pub use encode::encode_folder_name;
 use encode::{imap_date, quote};
 pub use parse::{Fetched, Listed};
 use parse::{Response, Status, Untagged};
+use view::View;
 
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
@@ -23,6 +24,7 @@ use crate::config::{Login, TlsMode};
 mod encode;
 mod login;
 mod parse;
+mod view;
 
 /// The longest line that is read; the answer to a SEARCH is one line.
 const LINE_BYTES: usize = 1 << 20;
@@ -43,10 +45,7 @@ pub struct Imap {
     wire: Wire,
     commands: u32,
     capabilities: BTreeSet<String>,
-    /// The number of messages in the selected folder, as last told.
-    exists: u32,
-    /// When the server told of mail that was not fetched yet.
-    news: Option<Instant>,
+    view: View,
     /// Whether an IDLE is under way, and its tag.
     idle: Option<String>,
 }
@@ -54,16 +53,18 @@ pub struct Imap {
 /// What SELECT told of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Selected {
-    /// UIDs of another validity mean other mails. 0 if the server does not tell.
-    pub uid_validity: u32,
+    /// UIDs of another validity mean other mails (RFC 3501 section 2.3.1.1); `None` if the server
+    /// does not tell: then they mean something in this session only.
+    pub uid_validity: Option<u32>,
     /// The UID that the next mail will get, or more; `None` if the server does not tell.
     pub uid_next: Option<u32>,
     /// The number of messages.
     pub exists: u32,
 }
 
-/// Who is given each mail of a FETCH as it is read.
-pub type Sink<'a> = dyn FnMut(Fetched) + Send + 'a;
+/// Who is given each mail of a FETCH as it is read, with the time at which the response that first
+/// showed it was read: the one that counted it, or its own.
+pub type Sink<'a> = dyn FnMut(Fetched, Instant) + Send + 'a;
 
 /// The answer to a command that the server said OK to.
 struct Answer {
@@ -89,8 +90,7 @@ impl Imap {
             wire,
             commands: 0,
             capabilities: BTreeSet::new(),
-            exists: 0,
-            news: None,
+            view: View::default(),
             idle: None,
         };
         let is_logged_in = imap.read_greeting().await?;
@@ -151,19 +151,20 @@ impl Imap {
     /// The connection's, or a refusal.
     pub async fn select(&mut self, name: &[u8]) -> Result<Selected, Failure> {
         self.trace().enter(Stage::Select);
-        self.exists = 0;
+        self.view = View::default();
         let answer = self.command(&format!("SELECT {}", quote(name))).await?;
-        let mut selected = Selected { uid_validity: 0, uid_next: None, exists: self.exists };
+        let exists = self.view.exists();
+        let mut selected = Selected { uid_validity: None, uid_next: None, exists };
         for untagged in &answer.untagged {
             let Untagged::Condition { code: Some(code), .. } = untagged else { continue };
             if let Some(value) = parse::code_number(code, "UIDVALIDITY") {
-                selected.uid_validity = value;
+                selected.uid_validity = Some(value).filter(|value| *value > 0);
             }
             if let Some(value) = parse::code_number(code, "UIDNEXT") {
                 selected.uid_next = Some(value);
             }
         }
-        self.news = None;
+        self.view.take_news();
         Ok(selected)
     }
 
@@ -175,7 +176,7 @@ impl Imap {
     pub async fn news(&mut self) -> Result<Option<Instant>, Failure> {
         self.trace().enter(Stage::Fetch);
         self.command("NOOP").await?;
-        Ok(self.news)
+        Ok(self.view.news())
     }
 
     /// The headers of the mails from `uid` on, each given to `sink` as it is read, so that their
@@ -185,7 +186,10 @@ impl Imap {
     /// The connection's, or a refusal; what was given by then stays given.
     pub async fn fetch_from(&mut self, uid: u32, sink: &mut Sink<'_>) -> Result<(), Failure> {
         // `n:*` also gives the last mail if its UID is below n (RFC 3501 section 6.4.8).
-        self.fetch(&format!("{uid}:*"), sink).await
+        let began = Instant::now();
+        self.fetch(&format!("{uid}:*"), sink).await?;
+        self.view.settle(began);
+        Ok(())
     }
 
     /// The headers of these mails; `uids` is a sequence set. Otherwise as [`Imap::fetch_from`].
@@ -195,7 +199,7 @@ impl Imap {
     pub async fn fetch(&mut self, uids: &str, sink: &mut Sink<'_>) -> Result<(), Failure> {
         self.trace().enter(Stage::Fetch);
         let items = format!("(UID INTERNALDATE BODY.PEEK[HEADER.FIELDS ({HEADER_FIELDS})])");
-        self.news = None;
+        self.view.take_news();
         let tag = self.next_tag();
         self.wire.send(&format!("{tag} UID FETCH {uids} {items}")).await?;
         let answer = self.read_answer(&tag, sink).await;
@@ -204,7 +208,7 @@ impl Imap {
 
     /// When the server told of mail that was not fetched yet; `None` if it did not.
     pub fn pending_news(&self) -> Option<Instant> {
-        self.news
+        self.view.news()
     }
 
     /// The UIDs of the mails that came on this day or later, in the server's zone.
@@ -249,9 +253,9 @@ impl Imap {
         self.trace().enter(Stage::Fetch);
         if !self.begin_idle().await? {
             self.capabilities.remove("IDLE");
-            return Ok(self.news);
+            return Ok(self.view.news());
         }
-        while self.news.is_none() {
+        while self.view.news().is_none() {
             let has_input = tokio::select! {
                 outcome = self.wire.wait_for_input(until) => outcome?,
                 () = interrupt.notified() => false,
@@ -264,7 +268,7 @@ impl Imap {
             self.take_untagged(&response)?;
         }
         self.end_idle().await?;
-        Ok(self.news)
+        Ok(self.view.news())
     }
 
     /// Says goodbye. What comes of it does not matter.
@@ -362,7 +366,7 @@ impl Imap {
     async fn begin_idle(&mut self) -> Result<bool, Failure> {
         let tag = self.next_tag();
         self.wire.send(&format!("{tag} IDLE")).await?;
-        match self.read_answer(&tag, &mut drop).await {
+        match self.read_answer(&tag, &mut |_, _| {}).await {
             Err(Interrupted::Continuation) => {
                 self.idle = Some(tag);
                 Ok(true)
@@ -375,7 +379,7 @@ impl Imap {
     async fn end_idle(&mut self) -> Result<(), Failure> {
         let Some(tag) = self.idle.take() else { return Ok(()) };
         self.wire.send("DONE").await?;
-        self.read_answer(&tag, &mut drop)
+        self.read_answer(&tag, &mut |_, _| {})
             .await
             .map(drop)
             .map_err(|interrupted| self.no_continuation(interrupted))
@@ -384,7 +388,7 @@ impl Imap {
     async fn command(&mut self, command: &str) -> Result<Answer, Failure> {
         let tag = self.next_tag();
         self.wire.send(&format!("{tag} {command}")).await?;
-        let answer = self.read_answer(&tag, &mut drop).await;
+        let answer = self.read_answer(&tag, &mut |_, _| {}).await;
         answer.map_err(|interrupted| self.no_continuation(interrupted))
     }
 
@@ -403,7 +407,10 @@ impl Imap {
             let line = response.first_line();
             if line.starts_with(b"* ") {
                 match self.take_untagged(&response)? {
-                    Some(Untagged::Fetch(fetched)) => sink(fetched),
+                    Some(Untagged::Fetch(fetched)) => {
+                        let shown_at = self.view.shown_at(fetched.number, Instant::now());
+                        sink(fetched, shown_at);
+                    }
                     Some(needed) => {
                         kept += response.size();
                         untagged.push(needed);
@@ -455,14 +462,11 @@ impl Imap {
     fn take_untagged(&mut self, response: &Response) -> Result<Option<Untagged>, Failure> {
         match response.untagged() {
             Untagged::Exists(count) => {
-                if count > self.exists {
-                    self.news.get_or_insert_with(Instant::now);
-                }
-                self.exists = count;
+                self.view.tell(count, Instant::now());
                 Ok(None)
             }
-            Untagged::Expunge => {
-                self.exists = self.exists.saturating_sub(1);
+            Untagged::Expunge(number) => {
+                self.view.expunge(number);
                 Ok(None)
             }
             Untagged::Bye(text) => {

@@ -1,52 +1,30 @@
 //! Looking into IMAP folders over a held session.
+//!
+//! [`Session`] is the dialogue, [`Memory`] what is known of the folders from one session to the next;
+//! `hearing` decides whether the server is asked for news or its folder opened anew.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{
-    FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, STILL_THERE,
-};
+use super::{Judge, STILL_THERE, Since};
 use crate::config::{Folder, Login};
-use crate::mail::imap::{Fetched, Imap, Listed, Selected, encode_folder_name};
+use crate::mail::imap::{Imap, Listed, encode_folder_name};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
 use crate::mail::{Failure, Fault, Reason, Stage};
-use crate::store::FolderRecord;
+use crate::target::clock::on_time_line;
 use crate::target::ledger::FoundIn;
-use crate::target::message::Header;
+pub use memory::Memory;
+use memory::Viewing;
 
-/// How often the folders beside the inbox are looked into between two checks.
-const OTHER_FOLDERS: Duration = Duration::from_secs(60);
-/// How many headers are asked for at once.
-const BATCH: usize = 100;
+mod hearing;
+mod memory;
 
-/// What is known of the folders from one session to the next.
-#[derive(Debug, Default)]
-pub struct Memory {
-    folders: BTreeMap<Vec<u8>, FolderMemory>,
-}
-
-#[derive(Debug, Default)]
-struct FolderMemory {
-    uid_validity: u32,
-    /// The first UID that was not looked at; 0 before the first contact.
-    next_uid: u32,
-    /// When the folder was last looked into by this process.
-    looked_at: Option<Instant>,
-    /// Ours, not yet taken out.
-    to_remove: BTreeSet<u32>,
-    /// Ours, marked as deleted; they wait until nobody else's mail is marked as well.
-    marked: BTreeSet<u32>,
-    /// Ours, taken out as the server says, and how often it said so.
-    removed: BTreeMap<u32, u32>,
-    /// How often in a row the server refused to take them out.
-    refusals: u32,
-    /// Probes that nobody waits for, and from when on they may be taken out.
-    left_overs: Vec<(u32, SystemTime)>,
-}
+/// How often the folders beside the inbox are looked into between two checks, and the inbox is opened
+/// anew whatever the server tells.
+const ALL_FOLDERS: Duration = Duration::from_secs(60);
 
 /// A logged-in session with the folders it looks into.
 pub struct Session {
@@ -54,12 +32,14 @@ pub struct Session {
     folders: Vec<OpenFolder>,
     /// The index of the selected folder.
     selected: Option<usize>,
-    others_looked_at: Instant,
+    all_looked_at: Instant,
 }
 
 struct OpenFolder {
     name: Vec<u8>,
     kind: FoundIn,
+    /// Whether this session has opened it.
+    is_met: bool,
 }
 
 impl Session {
@@ -87,7 +67,7 @@ impl Session {
             return Err(imap.trace().failure(Fault::new(Reason::Other, message)));
         }
         let folders = found;
-        Ok(Self { imap, folders, selected: None, others_looked_at: Instant::now() })
+        Ok(Self { imap, folders, selected: None, all_looked_at: Instant::now() })
     }
 
     /// The record of this session.
@@ -100,52 +80,93 @@ impl Session {
         self.imap.can_idle()
     }
 
-    /// Looks into every folder for what is new since the last look, and into one that was never
-    /// looked into for what came since `since`. The inbox stays selected.
+    /// Looks into every folder for what is new since the last look, and into one whose UIDs mean
+    /// nothing yet for what came `since`. The inbox stays selected.
     ///
     /// # Errors
     /// The first step that fails; what was seen by then stays seen.
     pub async fn look_everywhere(
         &mut self,
         memory: &mut Memory,
-        since: SystemTime,
+        since: Since,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
         for index in (0..self.folders.len()).rev() {
             self.select_and_look(index, memory, since, judge).await?;
         }
-        self.others_looked_at = Instant::now();
+        self.all_looked_at = Instant::now();
         Ok(())
     }
 
-    /// Looks for what is new: in the selected folder, and once a minute in the others. `is_told` if
-    /// the server has already said that there is something.
+    /// Looks for what is new in the selected folder, and once a minute in all. `told` is when the
+    /// server has said by itself that there is something.
     ///
     /// # Errors
     /// The first step that fails.
     pub async fn look(
         &mut self,
         memory: &mut Memory,
-        is_told: Option<Instant>,
-        since: SystemTime,
+        told: Option<Instant>,
+        since: Since,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
-        if self.folders.len() > 1 && self.others_looked_at.elapsed() >= OTHER_FOLDERS {
-            return self.look_everywhere(memory, since, judge).await;
+        if let Some(told) = told {
+            return self.read_told(memory, told, told, judge).await;
         }
+        let Some(index) = self.selected else { return Ok(()) };
+        let is_all_due = self.all_looked_at.elapsed() >= ALL_FOLDERS;
+        let approach = memory.hearing.approach();
         let began = Instant::now();
-        let news = match is_told {
-            Some(told) => Some(told),
-            None => self.imap.news().await?,
+        if approach.asks {
+            if let Some(news) = self.imap.news().await? {
+                memory.hearing.told();
+                self.read_told(memory, began, news, judge).await?;
+                return if is_all_due {
+                    self.look_everywhere(memory, since, judge).await
+                } else {
+                    Ok(())
+                };
+            }
+            if memory.hearing.is_proven()
+                && let Some(folder) = self.folders.get(index)
+            {
+                memory.folder(&folder.name).looked_at = Some(on_time_line(began));
+            }
+        }
+        let has_more = if is_all_due {
+            let before = self.next_uid(index, memory);
+            self.look_everywhere(memory, since, judge).await?;
+            self.next_uid(index, memory) > before
+        } else if approach.opens {
+            self.select_and_look(index, memory, since, judge).await?
+        } else {
+            false
         };
+        if has_more {
+            memory.hearing.missed(approach.asks);
+        }
+        Ok(())
+    }
+
+    fn next_uid(&self, index: usize, memory: &mut Memory) -> u32 {
+        self.folders.get(index).map_or(0, |folder| memory.folder(&folder.name).next_uid)
+    }
+
+    /// Reads what the server has told of at `shown` in a look that `began` before.
+    async fn read_told(
+        &mut self,
+        memory: &mut Memory,
+        began: Instant,
+        shown: Instant,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
         let Some(folder) = self.selected.and_then(|index| self.folders.get(index)) else {
             return Ok(());
         };
+        let viewing = Viewing { kind: folder.kind, began: on_time_line(began), shown };
         let known = memory.folder(&folder.name);
-        if let Some(shown_at) = news {
-            known.read_new(&mut self.imap, folder.kind, shown_at, judge).await?;
-        }
-        known.looked_at = Some(is_told.unwrap_or(began));
+        known.read_new(&mut self.imap, viewing, judge).await?;
+        known.looked_at = Some(viewing.began);
         Ok(())
     }
 
@@ -164,8 +185,7 @@ impl Session {
     /// Whether [`Session::remove`] has something to do. A server that has refused it three times in
     /// a row is asked again at checks only.
     pub fn has_to_remove(&self, memory: &Memory, is_check: bool) -> bool {
-        let known = self.folders.iter().filter_map(|folder| memory.folders.get(&folder.name));
-        known.into_iter().any(|known| known.is_to_be_cleared(is_check))
+        self.folders.iter().any(|folder| memory.is_to_be_cleared(&folder.name, is_check))
     }
 
     /// Takes out what is ours, and left-overs whose time has passed, folder by folder: one that
@@ -179,14 +199,14 @@ impl Session {
         &mut self,
         memory: &mut Memory,
         is_check: bool,
-        since: SystemTime,
+        since: Since,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
         let mut outcome = Ok(());
         for index in (0..self.folders.len()).rev() {
             let Some(folder) = self.folders.get(index) else { continue };
             let name = folder.name.clone();
-            if !memory.folder(&name).is_to_be_cleared(is_check) {
+            if !memory.is_to_be_cleared(&name, is_check) {
                 continue;
             }
             match self.remove_from(index, &name, memory, since, judge).await {
@@ -212,14 +232,14 @@ impl Session {
         index: usize,
         name: &[u8],
         memory: &mut Memory,
-        since: SystemTime,
+        since: Since,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
         if self.selected != Some(index) {
             self.select_and_look(index, memory, since, judge).await?;
         }
         let known = memory.folder(name);
-        let uids: Vec<u32> = known.to_remove.union(&known.marked).copied().collect();
+        let uids = known.to_clear();
         let are_gone = self.imap.remove(&uids).await?;
         if known.settle(&uids, are_gone) {
             return Ok(());
@@ -233,209 +253,41 @@ impl Session {
         self.imap.log_out().await;
     }
 
+    /// Opens a folder and reads what is new; whether there was something.
     async fn select_and_look(
         &mut self,
         index: usize,
         memory: &mut Memory,
-        since: SystemTime,
+        since: Since,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
-        let Some(folder) = self.folders.get(index) else { return Ok(()) };
-        let began = Instant::now();
+    ) -> Result<bool, Failure> {
+        let Some(folder) = self.folders.get_mut(index) else { return Ok(false) };
+        let began = on_time_line(Instant::now());
         self.selected = None;
         let selected = self.imap.select(&folder.name).await?;
         self.selected = Some(index);
-        let shown_at = Instant::now();
+        let viewing = Viewing { kind: folder.kind, began, shown: Instant::now() };
         let known = memory.folder(&folder.name);
-        known.meet(selected);
-        if known.next_uid == 0 {
-            let first =
-                known.read_since(&mut self.imap, selected, since, folder.kind, shown_at, judge);
+        known.meet(selected, !folder.is_met);
+        let is_first = !std::mem::replace(&mut folder.is_met, true);
+        let before = known.next_uid;
+        if before == 0 {
+            let first = known.read_since(&mut self.imap, selected, since, viewing, judge);
             if let Err(failure) = first.await {
                 // Newest first: what is older was not looked at yet.
                 known.next_uid = 0;
                 return Err(failure);
             }
         }
-        if selected.exists > 0 {
-            known.read_new(&mut self.imap, folder.kind, shown_at, judge).await?;
+        // Between two checks the server is believed that nothing has come.
+        let is_unchanged = before > 0 && selected.uid_next.is_some_and(|next| next <= before);
+        if selected.exists > 0 && (is_first || !is_unchanged) {
+            known.read_new(&mut self.imap, viewing, judge).await?;
         }
         known.next_uid = known.next_uid.max(selected.uid_next.unwrap_or(1));
         known.looked_at = Some(began);
         known.sweep(SystemTime::now());
-        Ok(())
-    }
-}
-
-impl Memory {
-    /// What is known of the folders, to be kept: by the names that the server writes.
-    pub fn records(&self) -> impl Iterator<Item = (String, FolderRecord)> {
-        self.folders.iter().map(|(name, known)| {
-            let record = FolderRecord {
-                uid_validity: known.uid_validity,
-                next_uid: known.next_uid,
-                clock_offset_seconds: None,
-                to_remove: known.to_remove.iter().map(u32::to_string).collect(),
-                left_overs: known
-                    .left_overs
-                    .iter()
-                    .map(|(uid, due)| (uid.to_string(), *due))
-                    .collect(),
-            };
-            (String::from_utf8_lossy(name).into_owned(), record)
-        })
-    }
-
-    /// Goes on from what an earlier process has kept.
-    pub fn restore(&mut self, records: BTreeMap<String, FolderRecord>) {
-        for (name, record) in records {
-            let uid = |id: &String| id.parse::<u32>().ok();
-            let known = FolderMemory {
-                uid_validity: record.uid_validity,
-                next_uid: record.next_uid,
-                to_remove: record.to_remove.iter().filter_map(uid).collect(),
-                left_overs: record
-                    .left_overs
-                    .iter()
-                    .filter_map(|(id, due)| Some((uid(id)?, *due)))
-                    .collect(),
-                ..FolderMemory::default()
-            };
-            self.folders.insert(name.into_bytes(), known);
-        }
-    }
-
-    fn folder(&mut self, name: &[u8]) -> &mut FolderMemory {
-        self.folders.entry(name.to_vec()).or_default()
-    }
-}
-
-impl FolderMemory {
-    /// Whether something is to be removed and the server may be asked to.
-    fn is_to_be_cleared(&self, is_check: bool) -> bool {
-        !self.to_remove.is_empty() && (is_check || self.refusals < REMOVAL_TRIES)
-    }
-
-    /// Another UIDVALIDITY: what the UIDs meant is void (RFC 3501 section 2.3.1.1).
-    fn meet(&mut self, selected: Selected) {
-        if self.uid_validity != selected.uid_validity {
-            *self = Self { uid_validity: selected.uid_validity, ..Self::default() };
-        }
-    }
-
-    /// The first contact: what came since `since`, newest first. SEARCH only narrows down by day;
-    /// what a mail is its header tells.
-    async fn read_since(
-        &mut self,
-        imap: &mut Imap,
-        selected: Selected,
-        since: SystemTime,
-        kind: FoundIn,
-        shown_at: Instant,
-        judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
-        let mut uids =
-            if selected.exists > 0 { imap.search_since(since).await? } else { Vec::new() };
-        uids.sort_unstable_by(|a, b| b.cmp(a));
-        uids.truncate(FIRST_CONTACT_HEADERS);
-        if uids.is_empty() && selected.uid_next.is_none() && selected.exists > 0 {
-            // A server that does not tell its next UID: the newest mail tells it.
-            imap.fetch("*", &mut |mail| self.judge(mail, 0, kind, shown_at, judge)).await?;
-        }
-        let newest = uids.first().copied().unwrap_or(0);
-        for batch in uids.chunks(BATCH) {
-            let set = batch.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-            imap.fetch(&set, &mut |mail| self.judge(mail, 0, kind, shown_at, judge)).await?;
-        }
-        let next_uid = newest.saturating_add(1).max(selected.uid_next.unwrap_or(1));
-        self.next_uid = self.next_uid.max(next_uid);
-        Ok(())
-    }
-
-    async fn read_new(
-        &mut self,
-        imap: &mut Imap,
-        kind: FoundIn,
-        shown_at: Instant,
-        judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
-        let from = self.next_uid.max(1);
-        imap.fetch_from(from, &mut |mail| self.judge(mail, from, kind, shown_at, judge)).await
-    }
-
-    fn judge(
-        &mut self,
-        mail: Fetched,
-        from: u32,
-        folder: FoundIn,
-        shown_at: Instant,
-        judge: &mut Judge<'_>,
-    ) {
-        let Some(uid) = mail.uid else { return };
-        if self.removed.get(&uid).is_some_and(|tries| *tries < REMOVAL_TRIES) {
-            self.to_remove.insert(uid);
-        }
-        if uid < from || self.removed.contains_key(&uid) {
-            return;
-        }
-        self.next_uid = self.next_uid.max(uid.saturating_add(1));
-        let is_known = self.to_remove.contains(&uid)
-            || self.left_overs.iter().any(|(left_over, _)| *left_over == uid);
-        if is_known {
-            return;
-        }
-        let Some(header) = mail.header else { return };
-        let found = Found {
-            header: Header::parse(&header),
-            server_date: mail.internal_date,
-            folder,
-            shown_at,
-            previous_look: self.looked_at,
-        };
-        match judge(&found) {
-            Judgement::Remove => {
-                self.to_remove.insert(uid);
-            }
-            Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
-                self.left_overs.push((uid, due));
-            }
-            Judgement::LeftOver(_) | Judgement::Leave => {}
-        }
-    }
-
-    /// The server has taken these out, or only marked them; `false` if it had said so before.
-    fn settle(&mut self, uids: &[u32], are_gone: bool) -> bool {
-        self.to_remove.clear();
-        if !are_gone {
-            self.marked.extend(uids);
-            while self.marked.len() > LEFT_OVERS {
-                self.marked.pop_first();
-            }
-            return true;
-        }
-        self.marked.clear();
-        let mut are_new = true;
-        for uid in uids {
-            let tries = self.removed.entry(*uid).or_default();
-            *tries += 1;
-            are_new &= *tries == 1;
-        }
-        while self.removed.len() > LEFT_OVERS {
-            self.removed.pop_first();
-        }
-        are_new
-    }
-
-    /// Left-overs whose time has passed are to be removed.
-    fn sweep(&mut self, now: SystemTime) {
-        let to_remove = &mut self.to_remove;
-        self.left_overs.retain(|(uid, due)| {
-            let is_due = *due <= now;
-            if is_due {
-                to_remove.insert(*uid);
-            }
-            !is_due
-        });
+        Ok(before > 0 && known.next_uid > before)
     }
 }
 
@@ -445,13 +297,13 @@ fn find(folder: &Folder, listed: &[Listed]) -> Option<OpenFolder> {
         Folder::Name(name) => {
             let kind =
                 if name.eq_ignore_ascii_case("INBOX") { FoundIn::Inbox } else { FoundIn::Other };
-            Some(OpenFolder { name: encode_folder_name(name), kind })
+            Some(OpenFolder { name: encode_folder_name(name), kind, is_met: false })
         }
         Folder::SpecialUse(usage) => {
             let usage = usage.to_ascii_lowercase();
             let listed = listed.iter().find(|listed| listed.attributes.contains(&usage))?;
             let kind = if usage == r"\junk" { FoundIn::Junk } else { FoundIn::Other };
-            Some(OpenFolder { name: listed.name.clone(), kind })
+            Some(OpenFolder { name: listed.name.clone(), kind, is_met: false })
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::clock::ServerClock;
-use super::{Found, Judgement};
+use super::{Found, Judgement, Since};
 use crate::config::Target;
 use crate::target::account::Account;
 use crate::target::ledger::{Moment, Sighting, Verdict};
@@ -48,13 +48,16 @@ pub(super) fn judge(
     if let Some(token) = claim
         && let Some(member) = owner(token)
     {
+        if found.accounted.contains(&token) {
+            return Judgement::Remove(token);
+        }
         let now = Moment::now();
         let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);
         let dated = found.server_date.and_then(|date| clock.instant(date, (now.instant, now.wall)));
         let sighting = Sighting {
             folder: found.folder,
-            shown_at: found.shown_at.into_std(),
-            previous_look: found.previous_look.map(Instant::into_std),
+            shown_at: found.shown_at,
+            previous_look: found.previous_look,
             dated,
             style: member.target.receive.protocol.look_style(),
         };
@@ -62,10 +65,14 @@ pub(super) fn judge(
         if let (Verdict::Received { is_watched: true, .. }, Some(date)) =
             (verdict, found.server_date)
         {
-            let ago = now.instant.saturating_duration_since(found.shown_at.into_std());
+            let ago = now.instant.saturating_duration_since(found.shown_at);
             clock.learn(date, now.wall.checked_sub(ago).unwrap_or(now.wall));
         }
-        return if verdict == Verdict::Unknown { Judgement::Leave } else { Judgement::Remove };
+        return if verdict == Verdict::Unknown {
+            Judgement::Leave
+        } else {
+            Judgement::Remove(token)
+        };
     }
     let Some(mark) = found.header.mark else { return Judgement::Leave };
     let longest = members.iter().map(|member| member.account.lost_after()).max();
@@ -74,26 +81,25 @@ pub(super) fn judge(
 }
 
 /// When the oldest mail that any member waits for was accepted.
-pub(super) fn oldest_outstanding(members: &[Arc<Member>]) -> Option<SystemTime> {
+fn oldest_outstanding(members: &[Arc<Member>]) -> Option<SystemTime> {
     members.iter().filter_map(|member| member.account.oldest_outstanding()).min()
 }
 
-/// From when on mails in a maildrop may be ours: the acceptance of the oldest outstanding one, or
-/// the beginning of the watch if one is just being sent; long ago if a doubtful or lost one may still
-/// turn up; `None` if there is no such mail.
-pub(super) fn in_flight_since(
-    members: &[Arc<Member>],
-    watch_began: SystemTime,
-) -> Option<SystemTime> {
-    if members.iter().any(|member| member.account.is_missing_mail()) {
-        return Some(left_over_horizon(members, SystemTime::now()));
-    }
+/// From when on mails matter: ours from the acceptance of the oldest outstanding one, or from the
+/// beginning of the watch if one is just being sent; from long ago if a doubtful or lost one may
+/// still turn up.
+pub(super) fn since(members: &[Arc<Member>], watch_began: SystemTime) -> Since {
+    let horizon = left_over_horizon(members, SystemTime::now());
+    let is_missing = members.iter().any(|member| member.account.is_missing_mail());
     let is_sending = || members.iter().any(|member| member.account.is_sending());
-    oldest_outstanding(members).or_else(|| is_sending().then_some(watch_began))
+    let oldest = oldest_outstanding(members).or_else(|| is_sending().then_some(watch_began));
+    let ours =
+        if is_missing { oldest.map_or(Some(horizon), |at| Some(at.min(horizon))) } else { oldest };
+    Since { ours, left_overs: ours.map_or(horizon, |ours| ours.min(horizon)) }
 }
 
 /// How far back left-overs are looked for at the first contact with a folder.
-pub(super) fn left_over_horizon(members: &[Arc<Member>], now: SystemTime) -> SystemTime {
+fn left_over_horizon(members: &[Arc<Member>], now: SystemTime) -> SystemTime {
     let longest = members.iter().map(|member| member.account.lost_after()).max();
     now.checked_sub(longest.unwrap_or_default() * 2).unwrap_or(SystemTime::UNIX_EPOCH)
 }

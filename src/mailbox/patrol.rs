@@ -13,6 +13,7 @@ use super::{Found, Judgement, Member, imap, members, pop3};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Reason, Stage};
 use crate::store::FolderRecord;
+use crate::target::clock::{for_timer, on_time_line};
 use crate::target::ledger::{Attempt, LookStyle};
 
 /// Looks further apart than this are bridged by IDLE: they begin 5 s after the acceptance.
@@ -37,8 +38,8 @@ pub(super) struct Patrol {
     clock: Arc<Mutex<ServerClock>>,
     /// What was last given to the store of each folder.
     kept: BTreeMap<String, FolderRecord>,
-    /// When the newest look that succeeded began.
-    last_look: Option<Instant>,
+    /// When the newest look that succeeded began, on the time line of the accounts.
+    last_look: Option<std::time::Instant>,
     /// No look before this time: back-off, or the server's own limit.
     not_before: Option<Instant>,
     back_off: Duration,
@@ -135,15 +136,15 @@ impl Patrol {
     /// The earliest look that a member wants and that the server and the back-off allow.
     fn next_look(&self, settings: &Settings, members: &[Arc<Member>]) -> Option<Instant> {
         let style = settings.style();
-        let last_look = self.last_look.map(Instant::into_std);
-        let wanted =
-            members.iter().filter_map(|member| member.account.next_look(style, last_look)).min()?;
+        let next_look = |member: &Arc<Member>| member.account.next_look(style, self.last_look);
+        let wanted = members.iter().filter_map(next_look).min()?;
+        let last_look = self.last_look.map(for_timer);
         let distant = match style {
-            LookStyle::Command => self.last_look.map(|last| last + settings.min_look_interval),
+            LookStyle::Command => last_look.map(|last| last + settings.min_look_interval),
             LookStyle::Session => self.earliest_login(settings),
         };
         let allowed = distant.max(self.not_before);
-        let wanted = Instant::from_std(wanted);
+        let wanted = for_timer(wanted);
         Some(allowed.map_or(wanted, |allowed| wanted.max(allowed)))
     }
 
@@ -151,7 +152,8 @@ impl Patrol {
     /// asks for a distance.
     fn earliest_login(&self, settings: &Settings) -> Option<Instant> {
         let gap = settings.min_look_interval.max(self.pop3.login_delay);
-        self.last_look.filter(|_| settings.style() == LookStyle::Session).map(|last| last + gap)
+        let last_look = self.last_look.filter(|_| settings.style() == LookStyle::Session);
+        last_look.map(|last| for_timer(last) + gap)
     }
 
     /// Waits until `wake`, in IDLE where the wait is long and the server able.
@@ -226,7 +228,7 @@ impl Patrol {
         // The session is given up after a period; what is under way then still has its time.
         let end = Instant::now() + settings.period + settings.timeout;
         let folders = settings.folders.as_deref().unwrap_or_default();
-        let since = first_contact(members);
+        let since = members::since(members, self.started);
         let mut judge = judge(members, &self.clock);
         let opened = async {
             let mut session =
@@ -247,7 +249,7 @@ impl Patrol {
         let trace = session.trace().clone();
         trace.clear();
         let mut judge = judge(members, &self.clock);
-        let since = first_contact(members);
+        let since = members::since(members, self.started);
         let result = session.look(&mut self.imap, told, since, &mut judge).await;
         trace.finish();
         if result.is_ok() {
@@ -270,7 +272,7 @@ impl Patrol {
             }
             session.trace().clear();
             let mut judge = judge(members, &self.clock);
-            let since = first_contact(members);
+            let since = members::since(members, self.started);
             if let Err(failure) = session.remove(&mut self.imap, is_check, since, &mut judge).await
             {
                 if failure.reason == Reason::Rejected {
@@ -308,7 +310,7 @@ impl Patrol {
             now + settings.period,
             now + settings.timeout,
             &mut self.pop3,
-            &|| members::in_flight_since(members, started),
+            &|| members::since(members, started),
             slot.is_some(),
             &mut judge,
         )
@@ -365,7 +367,7 @@ impl Patrol {
     ) {
         self.keep(settings);
         if outcome.result.is_ok() {
-            self.last_look = Some(began);
+            self.last_look = Some(on_time_line(began));
         }
         match &outcome.removal_failure {
             Some(failure) => {
@@ -423,12 +425,6 @@ fn judge(
     let members = members.to_vec();
     let clock = Arc::clone(clock);
     move |found| members::judge(&members, found, &clock)
-}
-
-/// From when on mails matter in a folder that was never looked into.
-fn first_contact(members: &[Arc<Member>]) -> SystemTime {
-    let horizon = members::left_over_horizon(members, SystemTime::now());
-    members::oldest_outstanding(members).map_or(horizon, |oldest| oldest.min(horizon))
 }
 
 fn only(stage: Stage, durations: &[(Stage, Duration)]) -> Vec<(Stage, Duration)> {

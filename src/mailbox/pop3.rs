@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     CLOCK_SLACK, FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS, Looked, REMOVAL_TRIES,
-    STILL_THERE,
+    STILL_THERE, Since,
 };
 use crate::config::Login;
 use crate::mail::pop3::{Entry, Pop3};
@@ -15,32 +15,38 @@ use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
 use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::store::FolderRecord;
+use crate::target::clock::on_time_line;
 use crate::target::ledger::FoundIn;
 use crate::target::message::Header;
 
 /// How many mails may be unreadable before the maildrop is.
 const READ_TRIES: usize = 3;
+/// How long a check may search for left-overs of others: sending waits for the check.
+const LEFT_OVER_TIME: Duration = Duration::from_secs(2);
 /// The first wait before a busy maildrop is tried again; it doubles.
 const BUSY_FIRST: Duration = Duration::from_millis(500);
 
 /// What is known of the maildrop from one session to the next.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// The ids that were looked at; `None` before the first contact.
-    seen: Option<BTreeSet<Vec<u8>>>,
+    /// The ids that were looked at, or are put off.
+    seen: BTreeSet<Vec<u8>>,
+    /// Whether everything is in there that mattered at the first contact.
+    has_met: bool,
+    /// Older mails among which left-overs may be, newest last; read bit by bit.
+    put_off: Vec<Vec<u8>>,
     /// Ours, and how often its removal was tried.
     to_remove: BTreeMap<Vec<u8>, u32>,
     /// Probes that nobody waits for, and from when on they may be taken out.
     left_overs: Vec<(Vec<u8>, SystemTime)>,
     /// When the maildrop was last looked into by this process.
-    looked_at: Option<Instant>,
+    looked_at: Option<std::time::Instant>,
     /// The least time between two logins that the server asks for.
     pub login_delay: Duration,
 }
 
-/// Asked at the first contact, once the maildrop is listed: from when on mails may be ours; `None` if
-/// none of ours is under way.
-pub type Since<'a> = &'a (dyn Fn() -> Option<SystemTime> + Send + Sync);
+/// Asked once the maildrop is listed: from when on mails matter at the first contact.
+pub type AskSince<'a> = &'a (dyn Fn() -> Since + Send + Sync);
 
 /// An open session whose mails were read and judged.
 pub struct Session {
@@ -50,8 +56,9 @@ pub struct Session {
 
 impl Session {
     /// Logs in, lists the maildrop and reads the headers that are new since the last session; at the
-    /// first contact the newest ones, back to `since`. With `is_check` one header is read in any
-    /// case, if mail is there. A maildrop in use is tried again until `busy_until`.
+    /// first contact the newest ones, as far back as mail of ours may lie. A check goes on from there
+    /// in search of left-overs, for two seconds at a time, and reads one header in any case, if mail
+    /// is there. A maildrop in use is tried again until `busy_until`.
     ///
     /// # Errors
     /// The first step that fails; what was seen by then stays seen.
@@ -63,11 +70,11 @@ impl Session {
         end: Instant,
         busy_until: Instant,
         memory: &mut Memory,
-        since: Since<'_>,
+        since: AskSince<'_>,
         is_check: bool,
         judge: &mut Judge<'_>,
     ) -> Result<Self, Failure> {
-        let began = Instant::now();
+        let began = on_time_line(Instant::now());
         let mut pop3 = open_when_free(dialer, login, &trace, end, busy_until).await?;
         memory.login_delay = pop3.login_delay();
         let entries = pop3.list().await?;
@@ -77,12 +84,18 @@ impl Session {
                            read whole";
             return Err(pop3.trace().failure(Fault::new(Reason::Protocol, message)));
         }
-        let shown_at = Instant::now();
+        let viewing =
+            Viewing { shown_at: on_time_line(Instant::now()), previous_look: memory.looked_at };
         let mut session = Self { pop3, entries };
-        let read = match memory.seen.take() {
-            None => session.read_newest(memory, since(), shown_at, judge).await?,
-            Some(seen) => session.read_unseen(memory, seen, shown_at, judge).await?,
+        let since = since();
+        let mut read = if memory.has_met {
+            session.read_unseen(memory, viewing, judge).await?
+        } else {
+            session.read_newest(memory, since.ours, viewing, judge).await?
         };
+        if is_check {
+            read += session.read_put_off(memory, since.left_overs, viewing, judge).await?;
+        }
         if is_check && read == 0 {
             session.read_any().await?;
         }
@@ -129,33 +142,63 @@ impl Session {
         looked
     }
 
-    /// The first contact: newest first, until a mail is older than everything that is waited for.
+    /// The first contact: newest first, until a mail is older than everything of ours. One that is cut
+    /// short goes on where it stopped; the rest is put off.
     async fn read_newest(
         &mut self,
         memory: &mut Memory,
-        since: Option<SystemTime>,
-        shown_at: Instant,
+        ours: Option<SystemTime>,
+        viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<usize, Failure> {
         let mut read = 0;
-        for entry in self.entries.iter().rev().take(FIRST_CONTACT_HEADERS) {
-            let Some(since) = since else { break };
-            // Judged in a session that then broke: twice would be a duplicate.
-            if memory.to_remove.contains_key(&entry.id) {
-                continue;
-            }
-            match memory.read(&mut self.pop3, entry, shown_at, judge).await {
-                Ok(date) => {
-                    read += 1;
-                    if date.is_some_and(|date| date + CLOCK_SLACK < since) {
-                        break;
-                    }
-                }
-                Err(failure) if is_refused(&failure) => {}
-                Err(failure) => return Err(failure),
+        let most = FIRST_CONTACT_HEADERS.saturating_sub(memory.seen.len());
+        let news = self.entries.iter().rev().filter(|entry| !memory.is_accounted(&entry.id));
+        let news: Vec<&Entry> = news.take(most).collect();
+        for entry in &news {
+            let Some(ours) = ours else { break };
+            let date = memory.read_if_shown(&mut self.pop3, entry, viewing, judge).await?;
+            read += usize::from(date.is_some());
+            memory.seen.insert(entry.id.clone());
+            if date.flatten().is_some_and(|date| date + CLOCK_SLACK < ours) {
+                break;
             }
         }
-        memory.seen = Some(self.entries.iter().map(|entry| entry.id.clone()).collect());
+        let put_off = news.iter().rev().filter(|entry| !memory.seen.contains(&entry.id));
+        memory.put_off = put_off.map(|entry| entry.id.clone()).collect();
+        memory.seen.extend(self.entries.iter().map(|entry| entry.id.clone()));
+        memory.has_met = true;
+        Ok(read)
+    }
+
+    /// What the first contact has put off: newest first, until a mail is older than any left-over
+    /// that matters, as far as it comes in the time of a check.
+    async fn read_put_off(
+        &mut self,
+        memory: &mut Memory,
+        left_overs: SystemTime,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<usize, Failure> {
+        let deadline = Instant::now() + LEFT_OVER_TIME;
+        let entries: BTreeMap<&[u8], &Entry> =
+            self.entries.iter().map(|entry| (entry.id.as_slice(), entry)).collect();
+        // Nobody knows since when they were there.
+        let viewing = Viewing { previous_look: None, ..viewing };
+        let mut read = 0;
+        while let Some(id) = memory.put_off.last().cloned() {
+            if Instant::now() >= deadline {
+                break;
+            }
+            if let Some(entry) = entries.get(id.as_slice()) {
+                let date = memory.read_if_shown(&mut self.pop3, entry, viewing, judge).await?;
+                read += usize::from(date.is_some());
+                if date.flatten().is_some_and(|date| date + CLOCK_SLACK < left_overs) {
+                    memory.put_off.clear();
+                }
+            }
+            memory.put_off.pop();
+        }
         Ok(read)
     }
 
@@ -174,31 +217,29 @@ impl Session {
     async fn read_unseen(
         &mut self,
         memory: &mut Memory,
-        mut seen: BTreeSet<Vec<u8>>,
-        shown_at: Instant,
+        viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<usize, Failure> {
         let mut read = 0;
-        let mut outcome = Ok(());
         for entry in &self.entries {
-            if seen.contains(&entry.id) {
+            if memory.seen.contains(&entry.id) {
                 continue;
             }
-            match memory.read(&mut self.pop3, entry, shown_at, judge).await {
-                Ok(_) => read += 1,
-                Err(failure) if is_refused(&failure) => {}
-                Err(failure) => {
-                    outcome = Err(failure);
-                    break;
-                }
-            }
-            seen.insert(entry.id.clone());
+            let date = memory.read_if_shown(&mut self.pop3, entry, viewing, judge).await?;
+            read += usize::from(date.is_some());
+            memory.seen.insert(entry.id.clone());
         }
         let ids: BTreeSet<&[u8]> = self.entries.iter().map(|entry| entry.id.as_slice()).collect();
-        seen.retain(|id| ids.contains(id.as_slice()));
-        memory.seen = Some(seen);
-        outcome.map(|()| read)
+        memory.seen.retain(|id| ids.contains(id.as_slice()));
+        Ok(read)
     }
+}
+
+/// When a listing showed its mails, and when they were not there before.
+#[derive(Clone, Copy)]
+struct Viewing {
+    shown_at: std::time::Instant,
+    previous_look: Option<std::time::Instant>,
 }
 
 /// A single mail that the server refuses to show or to take out, broken or gone, is passed over: it
@@ -226,12 +267,34 @@ impl Memory {
             record.left_overs.into_iter().map(|(id, due)| (id.into_bytes(), due)).collect();
     }
 
-    /// Reads one header and has it judged; gives the server's date of the mail.
+    /// Whether it was judged already, perhaps in a session that then broke: twice would be a duplicate.
+    fn is_accounted(&self, id: &Vec<u8>) -> bool {
+        self.seen.contains(id)
+            || self.to_remove.contains_key(id)
+            || self.left_overs.iter().any(|(known, _)| known == id)
+    }
+
+    /// Reads one header and has it judged; gives the server's date of the mail, and nothing for a
+    /// mail that the server does not show.
+    async fn read_if_shown(
+        &mut self,
+        pop3: &mut Pop3,
+        entry: &Entry,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<Option<Option<SystemTime>>, Failure> {
+        match self.read(pop3, entry, viewing, judge).await {
+            Ok(date) => Ok(Some(date)),
+            Err(failure) if is_refused(&failure) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
     async fn read(
         &mut self,
         pop3: &mut Pop3,
         entry: &Entry,
-        shown_at: Instant,
+        viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<Option<SystemTime>, Failure> {
         let header = Header::parse(&pop3.header(entry.number).await?);
@@ -240,11 +303,12 @@ impl Memory {
             header,
             server_date,
             folder: FoundIn::Inbox,
-            shown_at,
-            previous_look: self.looked_at,
+            shown_at: viewing.shown_at,
+            previous_look: viewing.previous_look,
+            accounted: BTreeSet::new(),
         };
         match judge(&found) {
-            Judgement::Remove => {
+            Judgement::Remove(_) => {
                 self.to_remove.insert(entry.id.clone(), 0);
             }
             Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {

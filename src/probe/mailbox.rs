@@ -10,7 +10,7 @@ use crate::config::{Folder, Protocol, ReceiveSide};
 use crate::mail::Failure;
 use crate::mail::trace::{Event, Trace};
 use crate::mail::wire::Dialer;
-use crate::mailbox::{Judge, Looked, imap, pop3};
+use crate::mailbox::{Judge, Looked, Since, imap, pop3};
 use crate::target::ledger::LookStyle;
 
 /// Looks further apart than this are bridged by IDLE.
@@ -100,7 +100,7 @@ impl<'a> Mailbox<'a> {
         }
         match self.session.take() {
             Some(mut session) => {
-                let since = SystemTime::now();
+                let since = Since::all(SystemTime::now());
                 if is_last || self.everywhere_looked_at.elapsed() >= OTHER_FOLDERS {
                     session.look_everywhere(&mut self.imap, since, judge).await?;
                     self.everywhere_looked_at = Instant::now();
@@ -153,7 +153,8 @@ impl<'a> Mailbox<'a> {
         let mut session =
             imap::Session::open(&self.dialer, login, &folders, trace.clone(), self.end).await?;
         // The mail is not older than this moment, so older ones need not be read.
-        session.look_everywhere(&mut self.imap, SystemTime::now(), judge).await?;
+        let since = Since::all(SystemTime::now());
+        session.look_everywhere(&mut self.imap, since, judge).await?;
         self.everywhere_looked_at = Instant::now();
         trace.finish();
         self.session = Some(session);
@@ -164,7 +165,8 @@ impl<'a> Mailbox<'a> {
         let mut looked = Looked::default();
         let Some(mut session) = self.session.take() else { return looked };
         if session.has_to_remove(&self.imap, true) {
-            let removed = session.remove(&mut self.imap, true, SystemTime::now(), judge).await;
+            let since = Since::all(SystemTime::now());
+            let removed = session.remove(&mut self.imap, true, since, judge).await;
             if let Err(failure) = removed {
                 looked.removal_failure = Some(failure);
                 return looked;
@@ -189,7 +191,7 @@ impl<'a> Mailbox<'a> {
             self.end,
             Instant::now() + self.side.endpoint.timeout,
             &mut self.pop3,
-            &|| Some(began),
+            &|| Since::all(began),
             is_check,
             judge,
         )

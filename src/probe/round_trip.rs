@@ -17,6 +17,7 @@ use crate::mail::wire::Dialer;
 use crate::mail::{Failure, Fault, Reason, Side, Stage};
 use crate::mailbox::{Found, Judgement, Looked};
 use crate::net::tls::TlsClients;
+use crate::target::clock::{for_timer, on_time_line};
 use crate::target::ledger::{self, Ledger, Moment, Rules, Sighting};
 use crate::target::message::{Instance, Token, compose};
 
@@ -191,7 +192,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         match outcome {
             Ok(reply) => {
                 let reply = trace.words(reply.to_string().as_bytes());
-                self.mail.ledger.accepted(token, transmitted.into_std(), Moment::now());
+                self.mail.ledger.accepted(token, on_time_line(transmitted), Moment::now());
                 self.verdict.sent = Sent::Accepted { took: transmitted.elapsed(), reply };
             }
             Err(error) => {
@@ -307,8 +308,8 @@ impl<'a, W: Write> RoundTrip<'a, W> {
     }
 
     fn next_look(&self, mailbox: &Mailbox<'_>, last_look: Option<Instant>) -> Instant {
-        let last = last_look.map(Instant::into_std);
-        let wanted = self.mail.ledger.next_look(mailbox.style(), last).map(Instant::from_std);
+        let last = last_look.map(on_time_line);
+        let wanted = self.mail.ledger.next_look(mailbox.style(), last).map(for_timer);
         // Of a doubtful mail the ledger expects nothing.
         let wanted = wanted.unwrap_or_else(|| Instant::now() + DOUBTFUL_WAIT);
         last_look.map_or(wanted, |last| wanted.max(last + mailbox.least_gap()))
@@ -333,17 +334,17 @@ impl TestMail {
         let Some(token) = found.header.claim(sender) else { return Judgement::Leave };
         let sighting = Sighting {
             folder: found.folder,
-            shown_at: found.shown_at.into_std(),
-            previous_look: last_look.map(Instant::into_std),
+            shown_at: found.shown_at,
+            previous_look: last_look.map(on_time_line),
             dated: None,
             style: target.receive.protocol.look_style(),
         };
         let roundtrip = match self.ledger.seen(token, sighting, Moment::now()) {
             ledger::Verdict::Received { roundtrip: Some(roundtrip), .. } => roundtrip,
-            _ => found.shown_at.saturating_duration_since(self.transmitted),
+            _ => found.shown_at.saturating_duration_since(on_time_line(self.transmitted)),
         };
         self.seen.get_or_insert(Arrival::Seen { roundtrip, folder: found.folder });
-        Judgement::Remove
+        Judgement::Remove(token)
     }
 }
 

@@ -28,13 +28,6 @@ pub struct Account {
     handing_over: Mutex<()>,
 }
 
-impl Moment {
-    /// The time now. The monotonic clock is tokio's, so that a test may stop it.
-    pub fn now() -> Self {
-        Self { instant: tokio::time::Instant::now().into_std(), wall: SystemTime::now() }
-    }
-}
-
 impl Account {
     /// An empty account that ends with the process.
     pub fn new(name: TargetName, rules: Rules) -> Self {

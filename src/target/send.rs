@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::account::Account;
+use super::clock::on_time_line;
 use super::ledger::Attempt;
 use super::message::{Instance, Token, compose};
 use crate::config::Target;
@@ -89,8 +90,9 @@ impl Sender {
         let login = target.send.login.as_ref();
         let trace = Trace::new(login);
         // The transmission begins when the name is resolved for its connection.
-        let transmitted = Instant::now();
-        let end = transmitted + target.interval;
+        let began = Instant::now();
+        let transmitted = on_time_line(began);
+        let end = began + target.interval;
         let name = target.send.ehlo.as_deref().or(self.origin.host.as_deref());
         let mut attempt = Attempt::default();
         let mut accepted = 0;
@@ -122,7 +124,7 @@ impl Sender {
         &self,
         mut smtp: Smtp,
         tokens: &[Token],
-        transmitted: Instant,
+        transmitted: std::time::Instant,
         trace: &Trace,
         attempt: &mut Attempt,
     ) -> Sent {
@@ -133,7 +135,7 @@ impl Sender {
             match self.send_one(&mut smtp, *token, trace).await {
                 Ok(()) => {
                     accepted += 1;
-                    self.account.accepted(*token, transmitted.into_std());
+                    self.account.accepted(*token, transmitted);
                     self.watch.mail_accepted();
                 }
                 Err(NotAccepted::Refused(failure)) => {

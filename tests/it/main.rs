@@ -11,6 +11,7 @@ mod faults;
 mod foreign_clients;
 mod http;
 mod lab_self_test;
+mod looks;
 mod mailbox;
 mod passive;
 mod probe;

@@ -118,6 +118,8 @@ struct Script {
     left_out: BTreeSet<String>,
     added: Vec<String>,
     announce: Announce,
+    has_frozen_view: bool,
+    hides_uid_validity: bool,
 }
 
 #[derive(Debug)]
@@ -167,6 +169,24 @@ impl Faults {
     /// When changes are announced during IDLE.
     pub fn set_announce(&self, announce: Announce) {
         self.lock().announce = announce;
+    }
+
+    /// IMAP: new mail shows in a folder only after it was selected anew, whatever is asked.
+    pub fn freeze_view(&self) {
+        self.lock().has_frozen_view = true;
+    }
+
+    /// IMAP: SELECT tells no UIDVALIDITY.
+    pub fn hide_uid_validity(&self) {
+        self.lock().hides_uid_validity = true;
+    }
+
+    pub(super) fn has_frozen_view(&self) -> bool {
+        self.lock().has_frozen_view
+    }
+
+    pub(super) fn hides_uid_validity(&self) -> bool {
+        self.lock().hides_uid_validity
     }
 
     pub(super) fn announce(&self) -> Announce {

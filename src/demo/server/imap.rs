@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
     /// The same after telling what changed in the selected folder.
     async fn finish_synchronised(&mut self, text: &str) -> Result<(), End> {
         if let Some(selected) = &mut self.selected {
-            let news = selected.synchronise(&self.wire.shared.post, true);
+            let news = selected.synchronise(&self.wire.shared, true);
             self.wire.put(news);
         }
         self.finish(text).await
@@ -260,7 +260,8 @@ impl<'a> Session<'a> {
                 line = self.wire.read_line(MAX_COMMAND_BYTES) => break line?,
                 () = news => {
                     if let Some(selected) = &mut self.selected {
-                        self.wire.put(selected.synchronise(&post, true));
+                        let news = selected.synchronise(&self.wire.shared, true);
+                        self.wire.put(news);
                         self.wire.flush().await?;
                     }
                 }

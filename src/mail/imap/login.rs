@@ -50,10 +50,10 @@ impl Imap {
         } else {
             self.wire.send(&format!("{tag} AUTHENTICATE PLAIN")).await?;
         }
-        let mut answer = self.read_answer(&tag, &mut drop).await;
+        let mut answer = self.read_answer(&tag, &mut |_, _| {}).await;
         if let Err(Interrupted::Continuation) = answer {
             self.wire.send_secret(&response, Secret::SHOWN).await?;
-            answer = self.read_answer(&tag, &mut drop).await;
+            answer = self.read_answer(&tag, &mut |_, _| {}).await;
         }
         answer.map_err(|interrupted| self.no_continuation(interrupted))
     }
@@ -76,7 +76,7 @@ impl Imap {
             line.push_str(&format!(" {{{}}}", value.len()));
             shown.push_str(" {literal}");
             self.wire.send_secret(&line, &shown).await?;
-            match self.read_answer(&tag, &mut drop).await {
+            match self.read_answer(&tag, &mut |_, _| {}).await {
                 Err(Interrupted::Continuation) => {}
                 Err(interrupted) => return Err(self.no_continuation(interrupted)),
                 Ok(_) => return Err(self.wire.fail_protocol(b"OK to half a LOGIN")),
@@ -85,7 +85,7 @@ impl Imap {
             shown = Secret::SHOWN.to_owned();
         }
         self.wire.send_secret(&line, &shown).await?;
-        self.read_answer(&tag, &mut drop)
+        self.read_answer(&tag, &mut |_, _| {})
             .await
             .map_err(|interrupted| self.no_continuation(interrupted))
     }

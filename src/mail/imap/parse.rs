@@ -22,8 +22,8 @@ enum Part {
 pub(super) enum Untagged {
     /// The number of messages in the folder.
     Exists(u32),
-    /// A message is gone.
-    Expunge,
+    /// The message of this number is gone.
+    Expunge(u32),
     /// Facts about one message.
     Fetch(Fetched),
     /// The UIDs that a search found.
@@ -52,6 +52,8 @@ pub(super) enum Status {
 /// What FETCH told of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fetched {
+    /// Its number in the folder as the session knows it.
+    pub number: u32,
     /// The UID; a FETCH without one is an unsolicited change of flags.
     pub uid: Option<u32>,
     /// When the server took the mail in, to the second.
@@ -148,8 +150,8 @@ impl Response {
         let (word, _) = split_word(rest);
         match word.to_ascii_uppercase().as_slice() {
             b"EXISTS" => Untagged::Exists(count),
-            b"EXPUNGE" => Untagged::Expunge,
-            b"FETCH" => Untagged::Fetch(self.fetch()),
+            b"EXPUNGE" => Untagged::Expunge(count),
+            b"FETCH" => Untagged::Fetch(Fetched { number: count, ..self.fetch() }),
             _ => Untagged::Other,
         }
     }

@@ -73,8 +73,9 @@ impl Session<'_> {
         let Some(name) = arguments.text() else {
             return self.finish("BAD a folder was expected").await;
         };
+        let hides_validity = self.wire.shared.faults.hides_uid_validity();
         let opened = self.wire.shared.post.view_folder(user, &name, |folder| {
-            (Selected::open(user, &name, read_only, folder), select_lines(folder))
+            (Selected::open(user, &name, read_only, folder), select_lines(folder, hides_validity))
         });
         let Some((selected, lines)) = opened else {
             return self.finish("NO [NONEXISTENT] no such folder").await;
@@ -89,15 +90,16 @@ impl Session<'_> {
     }
 }
 
-fn select_lines(folder: &Folder) -> String {
+fn select_lines(folder: &Folder, hides_validity: bool) -> String {
     let unseen = folder.messages.iter().position(|message| !message.has_flag("\\Seen"));
     let unseen = unseen.map(|at| format!("* OK [UNSEEN {}] first unseen\r\n", at + 1));
+    let validity = format!("* OK [UIDVALIDITY {}] valid\r\n", folder.uid_validity);
     format!(
         "* FLAGS (\\Answered \\Deleted \\Draft \\Flagged \\Seen)\r\n* {} EXISTS\r\n* 0 RECENT\r\n\
-         {}* OK [UIDVALIDITY {}] valid\r\n* OK [UIDNEXT {}] next\r\n",
+         {}{}* OK [UIDNEXT {}] next\r\n",
         folder.messages.len(),
         unseen.unwrap_or_default(),
-        folder.uid_validity,
+        if hides_validity { "" } else { &validity },
         folder.uid_next,
     )
 }

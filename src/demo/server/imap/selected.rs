@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::Session;
 use super::command::{Arguments, NumberSet};
 use super::{fetch, search};
+use crate::demo::server::Shared;
 use crate::demo::server::mailbox::{Folder, Message, Post};
 use crate::demo::server::wire::End;
 
@@ -31,7 +32,8 @@ impl Selected {
 
     /// The untagged lines that tell what changed since the client was told last. Without
     /// `expunge` messages that are gone stay in the view (RFC 3501, section 7.4.1).
-    pub(super) fn synchronise(&mut self, post: &Post, expunge: bool) -> String {
+    pub(super) fn synchronise(&mut self, shared: &Shared, expunge: bool) -> String {
+        let post = &shared.post;
         let now = post.view_folder(&self.user, &self.folder, |folder| folder.messages.clone());
         let now = now.unwrap_or_default();
         let mut lines = String::new();
@@ -47,7 +49,9 @@ impl Selected {
         let last = self.view.last().map_or(0, |known| known.uid);
         let new = now.iter().filter(|message| message.uid > last);
         let before = self.view.len();
-        self.view.extend(new.map(Known::from));
+        if !shared.faults.has_frozen_view() {
+            self.view.extend(new.map(Known::from));
+        }
         if self.view.len() > before {
             lines.push_str(&format!("* {} EXISTS\r\n", self.view.len()));
         }
@@ -120,7 +124,7 @@ impl Session<'_> {
             _ => BAD_COMMAND,
         };
         let may_expunge = by_uid || !matches!(name, "SEARCH" | "FETCH" | "STORE");
-        let news = selected.synchronise(&self.wire.shared.post, may_expunge);
+        let news = selected.synchronise(&self.wire.shared, may_expunge);
         self.wire.put(news);
         self.finish(&answer).await?;
         Ok(true)

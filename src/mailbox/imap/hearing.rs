@@ -1,0 +1,109 @@
+//! Whether the server of a mailbox tells of new mail upon NOOP, or shows it only to those who open
+//! the folder anew: learned from what either brings up, and what to do at the next look.
+
+/// How often in a row a silent NOOP must be contradicted by the SELECT right behind it: once may be
+/// a mail that came between the two.
+const CONTRADICTIONS: u32 = 2;
+
+/// What is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hearing {
+    /// Nothing: every other look opens the folder anew, so that a mail is found two steps of the
+    /// schedule late at most. `true`: the next one does.
+    Unknown(bool),
+    /// NOOP has told of new mail: it is asked alone.
+    Proven,
+    /// SELECT has shown mail that a NOOP might have told of: both are asked, until one of them is
+    /// right. So often was NOOP wrong.
+    Doubted(u32),
+    /// NOOP tells nothing: the folder is opened anew at each look.
+    Deaf,
+}
+
+/// How to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Approach {
+    /// By NOOP.
+    pub(super) asks: bool,
+    /// By SELECT, if NOOP told nothing or was not asked.
+    pub(super) opens: bool,
+}
+
+impl Default for Hearing {
+    fn default() -> Self {
+        Hearing::Unknown(false)
+    }
+}
+
+impl Hearing {
+    /// How to look this time.
+    pub(super) fn approach(&mut self) -> Approach {
+        match self {
+            Hearing::Unknown(opens) => {
+                let approach = Approach { asks: !*opens, opens: *opens };
+                *opens = !*opens;
+                approach
+            }
+            Hearing::Proven => Approach { asks: true, opens: false },
+            Hearing::Doubted(_) => Approach { asks: true, opens: true },
+            Hearing::Deaf => Approach { asks: false, opens: true },
+        }
+    }
+
+    /// Whether silence upon NOOP means that nothing has come.
+    pub(super) fn is_proven(self) -> bool {
+        self == Hearing::Proven
+    }
+
+    /// NOOP told of new mail.
+    pub(super) fn told(&mut self) {
+        *self = Hearing::Proven;
+    }
+
+    /// SELECT showed new mail of which nothing was told; `was_asked` if a NOOP went right before it.
+    pub(super) fn missed(&mut self, was_asked: bool) {
+        *self = match (*self, was_asked) {
+            (Hearing::Unknown(_) | Hearing::Proven, _) => Hearing::Doubted(u32::from(was_asked)),
+            (Hearing::Doubted(times), true) if times + 1 >= CONTRADICTIONS => Hearing::Deaf,
+            (Hearing::Doubted(times), true) => Hearing::Doubted(times + 1),
+            (known, _) => known,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASK: Approach = Approach { asks: true, opens: false };
+    const OPEN: Approach = Approach { asks: false, opens: true };
+    const BOTH: Approach = Approach { asks: true, opens: true };
+
+    #[test]
+    fn a_server_that_tells_is_only_asked() {
+        let mut hearing = Hearing::default();
+        assert_eq!([hearing.approach(), hearing.approach(), hearing.approach()], [ASK, OPEN, ASK]);
+        hearing.told();
+        assert_eq!([hearing.approach(), hearing.approach()], [ASK, ASK]);
+    }
+
+    #[test]
+    fn a_server_that_never_tells_is_opened_anew_once_that_is_certain() {
+        let mut hearing = Hearing::default();
+        hearing.missed(false);
+        assert_eq!(hearing.approach(), BOTH, "the mail may have come between two looks");
+        hearing.missed(true);
+        assert_eq!(hearing.approach(), BOTH);
+        hearing.missed(true);
+        assert_eq!(hearing.approach(), OPEN);
+    }
+
+    #[test]
+    fn one_contradiction_proves_nothing() {
+        let mut hearing = Hearing::Proven;
+        hearing.missed(true);
+        assert_eq!(hearing.approach(), BOTH);
+        hearing.told();
+        assert_eq!(hearing.approach(), ASK);
+    }
+}

@@ -1,0 +1,301 @@
+//! What is known of the folders of a mailbox from one session to the next: how far each was read,
+//! and which mails in it are ours and not yet gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Instant, SystemTime};
+
+use super::hearing::Hearing;
+use crate::mail::Failure;
+use crate::mail::imap::{Fetched, Imap, Selected};
+use crate::mailbox::{
+    FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, Since,
+};
+use crate::store::FolderRecord;
+use crate::target::clock::on_time_line;
+use crate::target::ledger::FoundIn;
+use crate::target::message::{Header, Token};
+
+/// How many headers are asked for at once.
+const BATCH: usize = 100;
+
+/// What is known of the folders from one session to the next.
+#[derive(Debug, Default)]
+pub struct Memory {
+    folders: BTreeMap<Vec<u8>, FolderMemory>,
+    pub(super) hearing: Hearing,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct FolderMemory {
+    /// `None`: the server does not tell, or the folder was never opened.
+    uid_validity: Option<u32>,
+    /// The first UID that was not looked at; 0 before the first contact.
+    pub(super) next_uid: u32,
+    /// When the folder was last looked into by this process.
+    pub(super) looked_at: Option<Instant>,
+    /// Ours, not yet taken out. The token is missing where it does not matter.
+    to_remove: BTreeMap<u32, Option<Token>>,
+    /// Ours, marked as deleted; they wait until nobody else's mail is marked as well.
+    marked: BTreeMap<u32, Option<Token>>,
+    /// Ours, taken out as the server says.
+    removed: BTreeMap<u32, Gone>,
+    /// Ours, not yet taken out when their UIDs lost their meaning.
+    displaced: BTreeSet<Token>,
+    /// How often in a row the server refused to take them out.
+    pub(super) refusals: u32,
+    /// Probes that nobody waits for, and from when on they may be taken out.
+    left_overs: Vec<(u32, SystemTime)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Gone {
+    /// How often the server said so.
+    times: u32,
+    token: Option<Token>,
+}
+
+/// One look into one folder.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Viewing {
+    pub(super) kind: FoundIn,
+    /// When it began.
+    pub(super) began: Instant,
+    /// When the server had told what there is; what is shown after this came later.
+    pub(super) shown: tokio::time::Instant,
+}
+
+impl Memory {
+    /// What is known of the folders, to be kept: by the names that the server writes.
+    pub fn records(&self) -> impl Iterator<Item = (String, FolderRecord)> {
+        self.folders.iter().map(|(name, known)| {
+            let ours = known.to_remove.iter().chain(&known.marked);
+            let record = FolderRecord {
+                uid_validity: known.uid_validity.unwrap_or(0),
+                next_uid: known.next_uid,
+                clock_offset_seconds: None,
+                to_remove: ours.map(|(uid, token)| word(*uid, *token)).collect(),
+                left_overs: known
+                    .left_overs
+                    .iter()
+                    .map(|(uid, due)| (uid.to_string(), *due))
+                    .collect(),
+            };
+            (String::from_utf8_lossy(name).into_owned(), record)
+        })
+    }
+
+    /// Goes on from what an earlier process has kept.
+    pub fn restore(&mut self, records: BTreeMap<String, FolderRecord>) {
+        for (name, record) in records {
+            let known = FolderMemory {
+                uid_validity: Some(record.uid_validity).filter(|validity| *validity > 0),
+                next_uid: record.next_uid,
+                to_remove: record.to_remove.iter().filter_map(|it| from_word(it)).collect(),
+                left_overs: record
+                    .left_overs
+                    .iter()
+                    .filter_map(|(id, due)| Some((id.parse().ok()?, *due)))
+                    .collect(),
+                ..FolderMemory::default()
+            };
+            self.folders.insert(name.into_bytes(), known);
+        }
+    }
+
+    pub(super) fn folder(&mut self, name: &[u8]) -> &mut FolderMemory {
+        self.folders.entry(name.to_vec()).or_default()
+    }
+
+    /// Whether something is to be removed and the server may be asked to.
+    pub(super) fn is_to_be_cleared(&self, name: &[u8], is_check: bool) -> bool {
+        self.folders.get(name).is_some_and(|known| {
+            !known.to_remove.is_empty() && (is_check || known.refusals < REMOVAL_TRIES)
+        })
+    }
+}
+
+impl FolderMemory {
+    /// What is to be taken out.
+    pub(super) fn to_clear(&self) -> Vec<u32> {
+        let uids: BTreeSet<u32> =
+            self.to_remove.keys().chain(self.marked.keys()).copied().collect();
+        uids.into_iter().collect()
+    }
+
+    /// Another UIDVALIDITY, or a new session with a server that tells none: what the UIDs meant is
+    /// void (RFC 3501 section 2.3.1.1). Which of our mails still lie there is known by their tokens.
+    pub(super) fn meet(&mut self, selected: Selected, is_new_session: bool) {
+        let is_told = selected.uid_validity.is_some();
+        let is_same = selected.uid_validity == self.uid_validity && (is_told || !is_new_session);
+        if is_same {
+            return;
+        }
+        let was_unknown = !is_told && self.uid_validity.is_none();
+        let before = std::mem::take(self);
+        let lying = before.to_remove.into_values().chain(before.marked.into_values()).flatten();
+        *self = Self {
+            uid_validity: selected.uid_validity,
+            displaced: before.displaced.into_iter().chain(lying).collect(),
+            refusals: before.refusals,
+            // Where nothing is told the folder is most likely the same.
+            looked_at: before.looked_at.filter(|_| was_unknown),
+            removed: if was_unknown { before.removed } else { BTreeMap::new() },
+            ..Self::default()
+        };
+        while self.displaced.len() > LEFT_OVERS {
+            self.displaced.pop_first();
+        }
+    }
+
+    /// A contact without UIDs to go by: what came since the time that matters, newest first. SEARCH
+    /// only narrows down by day; what a mail is its header tells.
+    pub(super) async fn read_since(
+        &mut self,
+        imap: &mut Imap,
+        selected: Selected,
+        since: Since,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        let since = match self.looked_at {
+            // Older left-overs were found at the first contact.
+            Some(looked_at) if self.displaced.is_empty() => {
+                let ago = viewing.began.saturating_duration_since(looked_at);
+                let looked_at = SystemTime::now().checked_sub(ago);
+                looked_at.map_or(since.left_overs, |at| since.ours.map_or(at, |ours| ours.min(at)))
+            }
+            _ => since.left_overs,
+        };
+        let mut uids =
+            if selected.exists > 0 { imap.search_since(since).await? } else { Vec::new() };
+        uids.sort_unstable_by(|a, b| b.cmp(a));
+        uids.truncate(FIRST_CONTACT_HEADERS);
+        if uids.is_empty() && selected.uid_next.is_none() && selected.exists > 0 {
+            // A server that does not tell its next UID: the newest mail tells it.
+            imap.fetch("*", &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge)).await?;
+        }
+        let newest = uids.first().copied().unwrap_or(0);
+        for batch in uids.chunks(BATCH) {
+            let set = batch.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+            imap.fetch(&set, &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge)).await?;
+        }
+        let next_uid = newest.saturating_add(1).max(selected.uid_next.unwrap_or(1));
+        self.next_uid = self.next_uid.max(next_uid);
+        Ok(())
+    }
+
+    pub(super) async fn read_new(
+        &mut self,
+        imap: &mut Imap,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        let from = self.next_uid.max(1);
+        let sink = &mut |mail, shown| self.judge(mail, shown, from, viewing, judge);
+        imap.fetch_from(from, sink).await
+    }
+
+    fn judge(
+        &mut self,
+        mail: Fetched,
+        shown_at: tokio::time::Instant,
+        from: u32,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) {
+        let Some(uid) = mail.uid else { return };
+        let gone = self.removed.get(&uid).copied();
+        if let (Some(gone), Some(_)) = (gone, self.uid_validity) {
+            self.remove_again(uid, gone);
+            return;
+        }
+        if uid < from {
+            return;
+        }
+        self.next_uid = self.next_uid.max(uid.saturating_add(1));
+        let is_known = self.to_remove.contains_key(&uid)
+            || self.left_overs.iter().any(|(left_over, _)| *left_over == uid);
+        let Some(header) = mail.header.filter(|_| !is_known) else { return };
+        let came_later = shown_at > viewing.shown;
+        let mut accounted = self.displaced.clone();
+        accounted.extend(gone.and_then(|gone| gone.token));
+        let found = Found {
+            header: Header::parse(&header),
+            server_date: mail.internal_date,
+            folder: viewing.kind,
+            shown_at: on_time_line(shown_at),
+            previous_look: if came_later { Some(viewing.began) } else { self.looked_at },
+            accounted,
+        };
+        match (judge(&found), gone) {
+            (Judgement::Remove(token), Some(gone)) if gone.token == Some(token) => {
+                self.remove_again(uid, gone);
+            }
+            (Judgement::Remove(token), _) => {
+                self.removed.remove(&uid);
+                self.displaced.remove(&token);
+                self.to_remove.insert(uid, Some(token));
+            }
+            (Judgement::LeftOver(due), _) if self.left_overs.len() < LEFT_OVERS => {
+                self.left_overs.push((uid, due));
+            }
+            (Judgement::LeftOver(_) | Judgement::Leave, _) => {}
+        }
+    }
+
+    /// A mail is still there that the server has taken out as it said.
+    fn remove_again(&mut self, uid: u32, gone: Gone) {
+        self.next_uid = self.next_uid.max(uid.saturating_add(1));
+        if gone.times < REMOVAL_TRIES {
+            self.to_remove.insert(uid, gone.token);
+        }
+    }
+
+    /// The server has taken these out, or only marked them; `false` if it had said so before.
+    pub(super) fn settle(&mut self, uids: &[u32], are_gone: bool) -> bool {
+        let mut settled = std::mem::take(&mut self.to_remove);
+        if !are_gone {
+            self.marked.extend(settled);
+            while self.marked.len() > LEFT_OVERS {
+                self.marked.pop_first();
+            }
+            return true;
+        }
+        settled.append(&mut self.marked);
+        let mut are_new = true;
+        for uid in uids {
+            let token = settled.get(uid).copied().flatten();
+            let gone = self.removed.entry(*uid).or_insert(Gone { times: 0, token });
+            gone.times += 1;
+            are_new &= gone.times == 1;
+        }
+        while self.removed.len() > LEFT_OVERS {
+            self.removed.pop_first();
+        }
+        are_new
+    }
+
+    /// Left-overs whose time has passed are to be removed.
+    pub(super) fn sweep(&mut self, now: SystemTime) {
+        let to_remove = &mut self.to_remove;
+        self.left_overs.retain(|(uid, due)| {
+            let is_due = *due <= now;
+            if is_due {
+                to_remove.insert(*uid, None);
+            }
+            !is_due
+        });
+    }
+}
+
+/// A mail of ours in the store: its UID, and its token behind a slash.
+fn word(uid: u32, token: Option<Token>) -> String {
+    token.map_or_else(|| uid.to_string(), |token| format!("{uid}/{token}"))
+}
+
+fn from_word(word: &str) -> Option<(u32, Option<Token>)> {
+    match word.split_once('/') {
+        Some((uid, token)) => Some((uid.parse().ok()?, token.parse().ok())),
+        None => Some((word.parse().ok()?, None)),
+    }
+}
