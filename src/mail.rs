@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+pub mod bounce;
 pub mod imap;
 pub mod pop3;
 pub mod smtp;

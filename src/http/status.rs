@@ -321,6 +321,7 @@ fn mails(totals: &Totals) -> Vec<(&'static str, u64)> {
     let rare = [
         ("late", totals.late),
         ("lost", totals.lost),
+        ("bounced", totals.bounced),
         ("doubtful", totals.doubtful),
         ("returned", totals.returned),
         ("duplicate", totals.duplicate),

@@ -110,7 +110,7 @@ struct TargetCounter {
     value: fn(&Totals) -> u64,
 }
 
-const TARGET_COUNTERS: [TargetCounter; 11] = [
+const TARGET_COUNTERS: [TargetCounter; 12] = [
     TargetCounter {
         name: "mailtrip_probes_total",
         help: "Test mails that were tried to send",
@@ -143,8 +143,13 @@ const TARGET_COUNTERS: [TargetCounter; 11] = [
         value: |it| it.lost,
     },
     TargetCounter {
+        name: "mailtrip_probes_bounced_total",
+        help: "Accepted test mails that a delivery status notification said cannot be delivered",
+        value: |it| it.bounced,
+    },
+    TargetCounter {
         name: "mailtrip_probes_returned_total",
-        help: "Doubtful or lost test mails that turned up after all",
+        help: "Doubtful, lost or bounced test mails that turned up after all",
         value: |it| it.returned,
     },
     TargetCounter {

@@ -13,11 +13,12 @@ use crate::target::ledger::{
 };
 use crate::target::message::Token;
 
-const PLACES: [(Place, &str); 6] = [
+const PLACES: [(Place, &str); 7] = [
     (Place::Sending, "sending"),
     (Place::Outstanding, "outstanding"),
     (Place::Doubtful, "doubtful"),
     (Place::Lost, "lost"),
+    (Place::Bounced, "bounced"),
     (Place::Received, "received"),
     (Place::Left, "left"),
 ];
@@ -138,6 +139,7 @@ fn write_account(
         received,
         late,
         lost,
+        bounced,
         returned,
         duplicate,
         left,
@@ -153,6 +155,7 @@ fn write_account(
         received,
         late,
         lost,
+        bounced,
         returned,
         duplicate,
         left,
@@ -166,15 +169,16 @@ fn write_account(
     let buckets: Vec<String> = account.roundtrips.counts.iter().map(u64::to_string).collect();
     let mut upsert = connection.prepare_cached(
         "INSERT OR REPLACE INTO target VALUES
-         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+          ?20)",
     )?;
     upsert.raw_bind_parameter(1, target.as_str())?;
     for (column, counter) in (2..).zip(counters) {
         upsert.raw_bind_parameter(column, i64::try_from(counter).unwrap_or(i64::MAX))?;
     }
-    upsert.raw_bind_parameter(17, account.roundtrips.sum.as_secs_f64())?;
-    upsert.raw_bind_parameter(18, buckets.join(" "))?;
-    upsert.raw_bind_parameter(19, account.last_sent.map(to_seconds))?;
+    upsert.raw_bind_parameter(18, account.roundtrips.sum.as_secs_f64())?;
+    upsert.raw_bind_parameter(19, buckets.join(" "))?;
+    upsert.raw_bind_parameter(20, account.last_sent.map(to_seconds))?;
     upsert.raw_execute()?;
     Ok(())
 }
@@ -190,6 +194,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
         received: counter("received")?,
         late: counter("late")?,
         lost: counter("lost")?,
+        bounced: counter("bounced")?,
         returned: counter("returned")?,
         duplicate: counter("duplicate")?,
         left: counter("left_with_outage")?,

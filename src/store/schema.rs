@@ -12,8 +12,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::StoreError;
 use crate::target::message::{Instance, Token};
 
-/// The version of the schema below. A newer one is refused, an older one would be brought up here.
-pub(super) const VERSION: i64 = 1;
+/// The version of the schema below. A newer one is refused, an older one brought up.
+pub(super) const VERSION: i64 = 2;
 /// Where the id of the instance was before there was a database.
 const INSTANCE_FILE: &str = "instance";
 /// How long somebody who writes with `sqlite3` is waited for.
@@ -21,7 +21,10 @@ const BUSY: Duration = Duration::from_millis(500);
 /// Records of ended mails that are older than this belong to targets that are gone.
 const FORGOTTEN_AFTER_DAYS: u32 = 100;
 
-/// SQLite keeps the comments inside the parentheses.
+const TABLES: [&str; 4] = ["meta", "target", "mail", "folder"];
+
+/// SQLite keeps the comments inside the parentheses. A column that an older version has not has a
+/// default, so that its rows can be taken over.
 const SCHEMA: &str = "
 CREATE TABLE meta ( -- one row: what this file is
   schema_version INTEGER NOT NULL, -- of these tables; mailtrip_exporter refuses one it does not know
@@ -31,14 +34,15 @@ CREATE TABLE meta ( -- one row: what this file is
 
 CREATE TABLE target ( -- the account of each target, also of one that is not configured at present
   name                  TEXT PRIMARY KEY,
-  -- accepted = outstanding mails + received + lost + left_with_outage
+  -- accepted = outstanding mails + received + bounced + lost + left_with_outage
   probes                INTEGER NOT NULL, -- test mails tried: accepted, refused and doubtful
   accepted              INTEGER NOT NULL, -- accepted by the SMTP server
   doubtful              INTEGER NOT NULL, -- handed over without a reply
   received              INTEGER NOT NULL, -- seen in the mailbox, late ones included
   late                  INTEGER NOT NULL, -- not seen late_after after they were accepted
   lost                  INTEGER NOT NULL, -- not seen lost_after after they were accepted
-  returned              INTEGER NOT NULL, -- doubtful or lost, and seen after all
+  bounced               INTEGER NOT NULL DEFAULT 0, -- outstanding, and reported as undeliverable
+  returned              INTEGER NOT NULL, -- doubtful, lost or bounced, and seen after all
   duplicate             INTEGER NOT NULL, -- further copies of received mails
   left_with_outage      INTEGER NOT NULL, -- outstanding when a passive node went down
   found_inbox           INTEGER NOT NULL, -- received, by folder
@@ -56,11 +60,11 @@ CREATE TABLE mail ( -- the test mails under way, and those whose wait ended with
   target      TEXT NOT NULL,    -- target.name
   token       TEXT NOT NULL,    -- in the header X-Mailtrip, the Message-ID and the Subject
   state       TEXT NOT NULL CHECK (state IN
-              ('sending', 'outstanding', 'doubtful', 'lost', 'received', 'left')),
+              ('sending', 'outstanding', 'doubtful', 'lost', 'bounced', 'received', 'left')),
   late        INTEGER NOT NULL, -- 1: was not seen late_after after it was accepted
   transmitted REAL,             -- times in seconds since 1970; the view mails shows them as UTC
   accepted    REAL,
-  ended       REAL,             -- doubtful, lost, received or left since
+  ended       REAL,             -- doubtful, lost, bounced, received or left since
   PRIMARY KEY (target, token)
 ) STRICT, WITHOUT ROWID;
 
@@ -107,7 +111,10 @@ pub(super) fn open(directory: &Path, path: &Path) -> Result<(Connection, Instanc
         // Its id is in the database now; a file that stays does no harm.
         let _ = fs::remove_file(&instance_file);
     }
-    let instance = check(&connection, path)?;
+    let (instance, version) = check(&connection, path)?;
+    if version < VERSION {
+        bring_up(&mut connection).map_err(|error| explain(path, error))?;
+    }
     configure(&connection).map_err(|error| explain(path, error))?;
     Ok((connection, instance))
 }
@@ -133,8 +140,31 @@ fn create(connection: &mut Connection, instance: Instance) -> rusqlite::Result<(
     change.commit()
 }
 
-/// Whether it is a whole database of ours, and whose.
-fn check(connection: &Connection, path: &Path) -> Result<Instance, StoreError> {
+/// Makes the tables anew and takes over what an older version has kept, all of it or nothing.
+fn bring_up(connection: &mut Connection) -> rusqlite::Result<()> {
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    change.execute_batch("DROP VIEW mails")?;
+    for table in TABLES {
+        change.execute_batch(&format!("ALTER TABLE {table} RENAME TO older_{table}"))?;
+    }
+    change.execute_batch(SCHEMA)?;
+    for table in TABLES {
+        let columns: String = change.query_row(
+            "SELECT group_concat(name) FROM pragma_table_info(?1)",
+            [format!("older_{table}")],
+            |row| row.get(0),
+        )?;
+        change.execute_batch(&format!(
+            "INSERT INTO {table} ({columns}) SELECT {columns} FROM older_{table};
+             DROP TABLE older_{table};"
+        ))?;
+    }
+    change.execute("UPDATE meta SET schema_version = ?1", [VERSION])?;
+    change.commit()
+}
+
+/// Whether it is a whole database of ours, whose, and of which version.
+fn check(connection: &Connection, path: &Path) -> Result<(Instance, i64), StoreError> {
     let damaged =
         |detail: &str| StoreError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
     let has_meta = connection
@@ -159,7 +189,8 @@ fn check(connection: &Connection, path: &Path) -> Result<Instance, StoreError> {
     let instance: String = connection
         .query_row("SELECT instance FROM meta", [], |row| row.get(0))
         .map_err(|error| explain(path, error))?;
-    instance.parse().map_err(|_| damaged("meta.instance is not 32 hex digits"))
+    let instance = instance.parse().map_err(|_| damaged("meta.instance is not 32 hex digits"))?;
+    Ok((instance, version))
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {

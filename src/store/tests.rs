@@ -130,12 +130,73 @@ fn a_newer_schema_is_refused() {
     look_into(&folder).execute("UPDATE meta SET schema_version = 7", []).unwrap();
     let error = open_error(&folder);
     assert!(
-        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 1)")
+        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 2)")
     );
     let version: i64 = look_into(&folder)
         .query_row("SELECT schema_version FROM meta", [], |row| row.get(0))
         .unwrap();
     assert_eq!(version, 7, "untouched");
+}
+
+/// The tables of version 1, without their comments.
+const VERSION_1: &str = "
+CREATE TABLE meta (schema_version INTEGER NOT NULL, instance TEXT NOT NULL, created TEXT NOT NULL) STRICT;
+CREATE TABLE target (name TEXT PRIMARY KEY, probes INTEGER NOT NULL, accepted INTEGER NOT NULL,
+  doubtful INTEGER NOT NULL, received INTEGER NOT NULL, late INTEGER NOT NULL, lost INTEGER NOT NULL,
+  returned INTEGER NOT NULL, duplicate INTEGER NOT NULL, left_with_outage INTEGER NOT NULL,
+  found_inbox INTEGER NOT NULL, found_junk INTEGER NOT NULL, found_other INTEGER NOT NULL,
+  checks INTEGER NOT NULL, check_failures INTEGER NOT NULL, periods_skipped INTEGER NOT NULL,
+  roundtrip_seconds_sum REAL NOT NULL, roundtrip_buckets TEXT NOT NULL, last_sent REAL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE mail (target TEXT NOT NULL, token TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN
+  ('sending', 'outstanding', 'doubtful', 'lost', 'received', 'left')), late INTEGER NOT NULL,
+  transmitted REAL, accepted REAL, ended REAL, PRIMARY KEY (target, token)) STRICT, WITHOUT ROWID;
+CREATE TABLE folder (mailbox TEXT NOT NULL, folder TEXT NOT NULL, uid_validity INTEGER NOT NULL,
+  next_uid INTEGER NOT NULL, clock_offset_seconds REAL, to_remove TEXT NOT NULL,
+  left_overs TEXT NOT NULL, PRIMARY KEY (mailbox, folder)) STRICT, WITHOUT ROWID;
+CREATE VIEW mails AS SELECT target, token FROM mail;
+INSERT INTO meta VALUES (1, '000102030405060708090a0b0c0d0e0f', '2026-01-01 00:00:00');
+INSERT INTO target VALUES ('a', 9, 8, 1, 5, 2, 1, 0, 0, 1, 4, 1, 0, 7, 1, 0, 12.5,
+  '0 5 0 0 0 0 0 0 0 0 0', 1800000000.25);
+INSERT INTO mail VALUES ('a', 'ffffffffffffffffffffffffffffffff', 'outstanding', 1, 1.5, 2.5, NULL);
+INSERT INTO folder VALUES ('imap://u@mail.example:993', 'INBOX', 7, 42, 0.5, '40', '');
+";
+
+#[tokio::test]
+async fn an_account_of_the_first_version_is_taken_over_and_can_hold_bounced_mails() {
+    let folder = tempfile::tempdir().unwrap();
+    look_into(&folder).execute_batch(VERSION_1).unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.instance.to_string(), "000102030405060708090a0b0c0d0e0f");
+    let kept = account(&store, &name("a")).await;
+    let totals = kept.account.totals;
+    assert_eq!((totals.accepted, totals.received, totals.lost, totals.bounced), (8, 5, 1, 0));
+    assert_eq!(kept.account.roundtrips.counts[1], 5);
+    let token = "ffffffffffffffffffffffffffffffff".parse().unwrap();
+    assert_eq!(kept.mails[&token].place, Place::Outstanding);
+    assert!(kept.mails[&token].is_late);
+    assert_eq!(store.load_folders(&mailbox()).await["INBOX"].next_uid, 42);
+
+    store.record(&name("a"), one(token, Some(mail(Place::Bounced))));
+    store.committed().await;
+    assert_eq!(store.errors(), 0);
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(account(&store, &name("a")).await.mails[&token].place, Place::Bounced);
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_over_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    look_into(&folder).execute_batch(VERSION_1).unwrap();
+    // A column that nobody knows: what it holds would be lost.
+    look_into(&folder).execute_batch("ALTER TABLE mail ADD COLUMN note TEXT").unwrap();
+    let error = open_error(&folder);
+    assert!(error.contains("cannot use"), "{error}");
+    let version: i64 = look_into(&folder)
+        .query_row("SELECT schema_version FROM meta, mail WHERE note IS NULL", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 1, "untouched");
 }
 
 #[test]
@@ -187,6 +248,7 @@ async fn an_account_comes_back_as_it_was() {
         received: 4,
         late: 5,
         lost: 6,
+        bounced: 16,
         returned: 7,
         duplicate: 8,
         left: 9,
@@ -201,7 +263,14 @@ async fn an_account_comes_back_as_it_was() {
     };
     let record = AccountRecord { totals, roundtrips, last_sent: Some(time(7)) };
     let mut stored = StoredAccount { account: record, ..StoredAccount::default() };
-    for place in [Place::Outstanding, Place::Doubtful, Place::Lost, Place::Received, Place::Left] {
+    for place in [
+        Place::Outstanding,
+        Place::Doubtful,
+        Place::Lost,
+        Place::Bounced,
+        Place::Received,
+        Place::Left,
+    ] {
         let (token, changes) = sending();
         store.record(&name("a"), changes);
         store.committed().await;

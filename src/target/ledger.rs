@@ -2,8 +2,8 @@
 //! look go out; no I/O, no clock, no metric.
 //!
 //! Every mail is in exactly one place: *sending*, then *refused*, *doubtful* or *accepted*; accepted
-//! mails are *outstanding*, then *received* or *lost*. Over the life of the account
-//! accepted = outstanding + received + lost + those that left with a passive outage.
+//! mails are *outstanding*, then *received*, *bounced* or *lost*. Over the life of the account
+//! accepted = outstanding + received + bounced + lost + those that left with a passive outage.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
@@ -17,10 +17,12 @@ use pacing::Pacing;
 use record::Journal;
 pub use record::{AccountRecord, Changes, MailRecord, Place, StoredAccount};
 pub use state::{
-    Attempt, FoundIn, Histogram, Reading, SideState, Sighting, Snapshot, Totals, Verdict,
+    Attempt, FoundIn, Histogram, Notice, NoticeVerdict, Reading, SenderMailbox, SideState,
+    Sighting, Snapshot, Totals, Verdict,
 };
 
 mod arrival;
+mod notice;
 mod pacing;
 mod record;
 mod state;
@@ -83,6 +85,8 @@ pub struct Ledger {
     send: SideState,
     receive: SideState,
     delivery: Option<Duration>,
+    sender_mailbox: SenderMailbox,
+    last_notice: Option<(SystemTime, Notice)>,
     pacing: Pacing,
     journal: Journal,
 }
@@ -91,6 +95,8 @@ pub struct Ledger {
 struct Sending {
     /// Set if the mail was seen before the server's reply.
     arrived: Option<(Instant, FoundIn)>,
+    /// Whether it was reported as undeliverable before the server's reply.
+    has_bounced: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +119,7 @@ enum Ending {
     Received,
     Doubtful,
     Lost,
+    Bounced,
     Left,
 }
 
@@ -146,6 +153,8 @@ impl Ledger {
             send: SideState::default(),
             receive: SideState::default(),
             delivery: None,
+            sender_mailbox: SenderMailbox::default(),
+            last_notice: None,
             pacing: Pacing::default(),
             journal: Journal::default(),
         }
@@ -208,6 +217,7 @@ impl Ledger {
             Some((arrived, folder)) => {
                 self.receive_mail(mail, Some(arrived), folder, now);
             }
+            None if sending.has_bounced => self.bounce(token, now),
             None => {
                 self.outstanding.push_back(mail);
                 self.journal.touch(token);
@@ -319,7 +329,7 @@ impl Ledger {
                 self.totals.duplicate += 1;
                 Verdict::Duplicate
             }
-            Some(Ending::Doubtful | Ending::Lost) => {
+            Some(Ending::Doubtful | Ending::Lost | Ending::Bounced) => {
                 self.totals.returned += 1;
                 self.end(token, Ending::Received, now);
                 Verdict::Returned
@@ -396,6 +406,8 @@ impl Ledger {
             totals: self.totals,
             send: self.send.clone(),
             receive: self.receive.clone(),
+            sender_mailbox: self.sender_mailbox.clone(),
+            last_notice: self.last_notice.clone(),
             interval: self.rules.interval,
         }
     }

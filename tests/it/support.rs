@@ -240,7 +240,7 @@ impl Exporter {
 pub(crate) fn assert_balanced(snapshot: &Snapshot) {
     let Reading::Is(outstanding) = snapshot.outstanding else { return };
     let totals = snapshot.totals;
-    let placed = outstanding as u64 + totals.received + totals.lost + totals.left;
+    let placed = outstanding as u64 + totals.received + totals.bounced + totals.lost + totals.left;
     assert_eq!(totals.accepted, placed, "{snapshot:#?}");
 }
 

@@ -20,6 +20,8 @@ pub enum Place {
     Doubtful,
     /// Not seen for `lost_after`.
     Lost,
+    /// Reported as undeliverable.
+    Bounced,
     /// Seen in the mailbox, or returned.
     Received,
     /// Left with a passive outage.
@@ -216,12 +218,12 @@ impl Ledger {
         Some(MailRecord { place: place(mail.how), ended: now.wall.checked_sub(age), ..blank })
     }
 
-    /// Makes accepted = outstanding + received + lost + left. A mail whose record is missing has
+    /// Makes accepted = outstanding + received + bounced + lost + left. A mail whose record is missing has
     /// left: nobody can say what became of it.
     fn balance(&mut self) {
         let totals = &mut self.totals;
         let outstanding = u64::try_from(self.outstanding.len()).unwrap_or(u64::MAX);
-        let known = [totals.received, totals.lost, totals.left]
+        let known = [totals.received, totals.bounced, totals.lost, totals.left]
             .iter()
             .fold(outstanding, |sum, count| sum.saturating_add(*count));
         totals.left = totals.left.saturating_add(totals.accepted.saturating_sub(known));
@@ -263,6 +265,7 @@ fn place(how: Ending) -> Place {
         Ending::Received => Place::Received,
         Ending::Doubtful => Place::Doubtful,
         Ending::Lost => Place::Lost,
+        Ending::Bounced => Place::Bounced,
         Ending::Left => Place::Left,
     }
 }
@@ -272,6 +275,7 @@ fn ending(place: Place) -> Option<Ending> {
         Place::Received => Some(Ending::Received),
         Place::Doubtful => Some(Ending::Doubtful),
         Place::Lost => Some(Ending::Lost),
+        Place::Bounced => Some(Ending::Bounced),
         Place::Left => Some(Ending::Left),
         Place::Sending | Place::Outstanding => None,
     }

@@ -4,8 +4,10 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{LookStyle, Moment};
+use crate::mail::bounce::Action;
 use crate::mail::{Failure, Reason, Stage};
 use crate::net::tls::TlsFacts;
+use crate::target::message::Token;
 
 /// Where a mail was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +61,7 @@ pub enum Verdict {
     },
     /// It has arrived before the sending server said that it accepted it.
     Early,
-    /// A doubtful or lost mail has turned up after all.
+    /// A doubtful, lost or bounced mail has turned up after all.
     Returned,
     /// Another copy of a mail that has been received.
     Duplicate,
@@ -67,6 +69,45 @@ pub enum Verdict {
     Left,
     /// Not in this account.
     Unknown,
+}
+
+/// What a delivery status notification about a mail of ours says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The mail.
+    pub token: Token,
+    /// What became of it.
+    pub action: Action,
+    /// The enhanced status code (RFC 3463), as `5.1.1`; `None` if the report tells none.
+    pub code: Option<String>,
+    /// The server that refused it or makes it wait, as the report names it; fit to be shown.
+    pub remote_server: Option<String>,
+    /// That server's words; fit to be shown.
+    pub text: Option<String>,
+}
+
+/// What a notice means for the account; in all cases but the last it is to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoticeVerdict {
+    /// The wait for the mail has ended: it is bounced.
+    Bounced,
+    /// The mail is waited for as before.
+    Waiting,
+    /// The wait had ended before; nothing changes.
+    Over,
+    /// Not in this account.
+    Unknown,
+}
+
+/// The watch over the sender's own mailbox, where a target has one.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SenderMailbox {
+    /// Whether the newest session there succeeded; `None` before the first.
+    pub up: Option<bool>,
+    /// Sessions and looks there that failed.
+    pub failures: u64,
+    /// The newest failure, and when it happened.
+    pub last_failure: Option<(SystemTime, Failure)>,
 }
 
 /// What one attempt on a side came to.
@@ -126,7 +167,9 @@ pub struct Totals {
     pub late: u64,
     /// Not seen `lost_after` after they were accepted.
     pub lost: u64,
-    /// Doubtful or lost, and seen after all.
+    /// Outstanding, and reported as undeliverable.
+    pub bounced: u64,
+    /// Doubtful, lost or bounced, and seen after all.
     pub returned: u64,
     /// Further copies of received mails.
     pub duplicate: u64,
@@ -240,6 +283,10 @@ pub struct Snapshot {
     pub send: SideState,
     /// The receive side.
     pub receive: SideState,
+    /// The sender's own mailbox.
+    pub sender_mailbox: SenderMailbox,
+    /// The newest notice that a mail of ours cannot be delivered or has to wait, and when it was read.
+    pub last_notice: Option<(SystemTime, Notice)>,
     /// The test period.
     pub interval: Duration,
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::mail::Reason;
+use crate::mail::bounce::Action;
 use proptest::prelude::*;
 
 const RULES: Rules = Rules {
@@ -93,6 +94,10 @@ fn received(roundtrip: Duration) -> Verdict {
     Verdict::Received { roundtrip: Some(roundtrip), is_watched: true }
 }
 
+fn notice(token: Token, action: Action) -> Notice {
+    Notice { token, action, code: Some("5.1.1".into()), remote_server: None, text: None }
+}
+
 fn refused() -> Failure {
     Failure {
         stage: Stage::Envelope,
@@ -113,7 +118,8 @@ fn down() -> Failure {
 
 fn adds_up(snapshot: &Snapshot, outstanding: usize) -> bool {
     let totals = snapshot.totals;
-    totals.accepted == outstanding as u64 + totals.received + totals.lost + totals.left
+    let ended = totals.received + totals.bounced + totals.lost + totals.left;
+    totals.accepted == outstanding as u64 + ended
 }
 
 #[test]
@@ -515,6 +521,97 @@ fn records_that_do_not_add_up_are_made_to_without_lowering_a_counter() {
     assert!(adds_up(&snapshot, 2));
 }
 
+#[test]
+fn a_bounce_ends_the_wait_and_is_counted_once() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.send();
+    bench.wait(5);
+    let delayed = notice(token, Action::Delayed);
+    assert_eq!(bench.ledger.noticed(delayed.clone(), bench.now()), NoticeVerdict::Waiting);
+    let snapshot = bench.snapshot();
+    assert_eq!((snapshot.outstanding, snapshot.totals.bounced), (Reading::Is(1), 0));
+    assert_eq!(snapshot.last_notice, Some((bench.now().wall, delayed)));
+
+    let failed = notice(token, Action::Failed);
+    assert_eq!(bench.ledger.noticed(failed.clone(), bench.now()), NoticeVerdict::Bounced);
+    assert_eq!(bench.ledger.noticed(failed.clone(), bench.now()), NoticeVerdict::Over);
+    bench.wait(900);
+    let snapshot = bench.snapshot();
+    assert_eq!((snapshot.outstanding, snapshot.totals.bounced), (Reading::Is(0), 1));
+    assert_eq!((snapshot.totals.late, snapshot.totals.lost), (0, 0));
+    assert_eq!(snapshot.last_notice.map(|(_, notice)| notice), Some(failed));
+    assert!(adds_up(&bench.snapshot(), 0));
+}
+
+#[test]
+fn a_bounced_mail_that_comes_after_all_is_returned() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.send();
+    bench.ledger.noticed(notice(token, Action::Failed), bench.now());
+    assert_eq!(bench.see(token), Verdict::Returned);
+    assert_eq!(bench.see(token), Verdict::Duplicate);
+    let totals = bench.snapshot().totals;
+    assert_eq!((totals.bounced, totals.returned, totals.received), (1, 1, 0));
+}
+
+#[test]
+fn a_bounce_before_the_server_has_answered_waits_for_the_answer() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.begin();
+    let failed = notice(token, Action::Failed);
+    assert_eq!(bench.ledger.noticed(failed, bench.now()), NoticeVerdict::Waiting);
+    assert_eq!(bench.snapshot().totals.bounced, 0, "not accepted yet");
+    bench.ledger.accepted(token, bench.now().instant, bench.now());
+    assert_eq!(bench.snapshot().totals.bounced, 1);
+    assert!(adds_up(&bench.snapshot(), 0));
+}
+
+#[test]
+fn a_bounce_changes_nothing_about_a_mail_whose_wait_is_over() {
+    let mut bench = Bench::new(RULES);
+    let arrived = bench.send();
+    bench.see(arrived);
+    let doubtful = bench.fail(refused(), true);
+    let lost = bench.send();
+    bench.wait(550);
+    let lost_too = bench.send();
+    bench.wait(55);
+    assert_eq!(bench.snapshot().totals.lost, 1, "{lost} only, not {lost_too}");
+    for token in [doubtful, lost] {
+        let failed = notice(token, Action::Failed);
+        let before = bench.snapshot().totals;
+        let verdict = bench.ledger.noticed(failed.clone(), bench.now());
+        assert!(matches!(verdict, NoticeVerdict::Over | NoticeVerdict::Unknown), "{verdict:?}");
+        assert_eq!(bench.snapshot().totals, before);
+    }
+    let stranger = notice(Token::random(), Action::Failed);
+    assert_eq!(bench.ledger.noticed(stranger, bench.now()), NoticeVerdict::Unknown);
+}
+
+#[test]
+fn a_mail_that_was_sent_again_by_a_forward_is_still_received() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.send();
+    bench.see(token);
+    let failed = notice(token, Action::Failed);
+    assert_eq!(bench.ledger.noticed(failed, bench.now()), NoticeVerdict::Over);
+    let totals = bench.snapshot().totals;
+    assert_eq!((totals.received, totals.bounced), (1, 0));
+}
+
+#[test]
+fn a_failure_in_the_senders_mailbox_says_nothing_about_receiving() {
+    let mut bench = Bench::new(RULES);
+    bench.check(None);
+    bench.ledger.sender_mailbox_visited(Some(&down()), bench.now());
+    let snapshot = bench.snapshot();
+    assert_eq!(snapshot.receive_ability, Reading::Is(true));
+    assert_eq!(snapshot.receive.failures_for(Reason::Refused), 0);
+    assert_eq!((snapshot.sender_mailbox.up, snapshot.sender_mailbox.failures), (Some(false), 1));
+    bench.ledger.sender_mailbox_visited(None, bench.now());
+    assert_eq!(bench.snapshot().sender_mailbox.up, Some(true));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Begin,
@@ -524,6 +621,7 @@ enum Step {
     Check(Option<bool>),
     LookFailed(bool),
     See(u8),
+    Notice(u8, bool),
     Wait(u16),
     /// The monotonic clock never goes back, but the wall clock does.
     WallJump(i16),
@@ -543,6 +641,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<Option<bool>>().prop_map(Step::Check),
         1 => any::<bool>().prop_map(Step::LookFailed),
         4 => any::<u8>().prop_map(Step::See),
+        2 => any::<(u8, bool)>().prop_map(|(n, is_failed)| Step::Notice(n, is_failed)),
         3 => any::<u16>().prop_map(|seconds| Step::Wait(seconds % 400)),
         1 => any::<i16>().prop_map(Step::WallJump),
         1 => any::<bool>().prop_map(Step::SetPassive),
@@ -593,6 +692,17 @@ proptest! {
                     let was_live = ledger.is_live(token);
                     let verdict = ledger.seen(token, sighting(now), now);
                     prop_assert!(was_live || verdict == Verdict::Unknown);
+                },
+                Step::Notice(n, is_failed) => if let Some((token, _)) = pick(n) {
+                    let was_awaited = ledger.outstanding.iter().any(|mail| mail.token == token);
+                    let bounced = ledger.snapshot(now).totals.bounced;
+                    let is_awaited = ledger.outstanding.iter().any(|mail| mail.token == token);
+                    let action = if is_failed { Action::Failed } else { Action::Delayed };
+                    let verdict = ledger.noticed(notice(token, action), now);
+                    let has_bounced = verdict == NoticeVerdict::Bounced;
+                    prop_assert!(was_awaited || !has_bounced);
+                    prop_assert_eq!(has_bounced, is_awaited && is_failed);
+                    prop_assert_eq!(ledger.totals.bounced, bounced + u64::from(has_bounced));
                 },
                 Step::Wait(seconds) => {
                     now.instant += Duration::from_secs(seconds.into());

@@ -1,0 +1,262 @@
+//! Reading delivery status notifications (RFC 3464) in a `multipart/report` (RFC 6522): what became
+//! of a mail for each recipient, and which mail it is.
+//!
+//! Pure. A mail is a notification by its structure alone, never by its subject or its sender; prose
+//! that only people understand is not guessed at. Lenient in what it reads: a field that makes no
+//! sense is as good as missing, and a report that is cut off tells what stands before the cut.
+
+use mail_parser::{Message, MessageParser, MessagePart, MimeHeaders, PartType};
+
+/// How much of a notification is worth reading, in bytes: what concerns us stands at its beginning,
+/// and some servers return the whole mail behind it.
+pub const REPORT_BYTES: usize = 64 << 10;
+/// The most recipients of one report; a test mail has one, and an alias may make some of it.
+const RECIPIENTS: usize = 100;
+/// In how many words at the beginning of a server's reply its enhanced code is looked for.
+const CODE_WORDS: usize = 3;
+
+/// What became of a mail (RFC 3464 section 2.3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// It was given to a list, whose members it goes to.
+    Expanded,
+    /// It was given to a server that sends no notifications.
+    Relayed,
+    /// It lies in a mailbox.
+    Delivered,
+    /// It could not be delivered yet and is tried again.
+    Delayed,
+    /// It could not be delivered and is given up.
+    Failed,
+}
+
+impl Action {
+    /// The word of the report, in lower case.
+    pub fn label(self) -> &'static str {
+        match self {
+            Action::Expanded => "expanded",
+            Action::Relayed => "relayed",
+            Action::Delivered => "delivered",
+            Action::Delayed => "delayed",
+            Action::Failed => "failed",
+        }
+    }
+
+    /// A comment may follow, as behind any word of a header.
+    fn parse(value: &[u8]) -> Option<Self> {
+        let word = words(value).next()?;
+        let all = [Self::Failed, Self::Delayed, Self::Delivered, Self::Relayed, Self::Expanded];
+        all.into_iter().find(|action| word.eq_ignore_ascii_case(action.label().as_bytes()))
+    }
+}
+
+/// A delivery status notification. Its bytes are the sending servers' words: as they came, to be
+/// made harmless before they are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// `Original-Envelope-Id`: what the sender's ENVID said (RFC 3461 section 4.4), decoded.
+    pub envelope_id: Option<Vec<u8>>,
+    /// The server that wrote the report.
+    pub reporting_server: Option<Vec<u8>>,
+    /// What became of the mail for each recipient; at most 100 of them.
+    pub recipients: Vec<Recipient>,
+    /// The header of the returned mail; empty if none came back.
+    pub returned_header: Vec<u8>,
+}
+
+/// What became of a mail for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// What became of it.
+    pub action: Action,
+    /// The enhanced status code (RFC 3463), as `5.1.1`.
+    pub code: Option<String>,
+    /// The server that the mail was to be handed to.
+    pub remote_server: Option<Vec<u8>>,
+    /// The words of whoever refused the mail or makes it wait, without line breaks.
+    pub text: Option<Vec<u8>>,
+}
+
+impl Report {
+    /// Reads a mail, or its beginning; `None` if it is no delivery status notification. Of more than
+    /// [`REPORT_BYTES`] the rest is passed over.
+    pub fn parse(mail: &[u8]) -> Option<Self> {
+        let mail = mail.get(..REPORT_BYTES).unwrap_or(mail);
+        let message = MessageParser::default().parse(mail)?;
+        let parts = report_parts(&message)?;
+        let status = parts.iter().find(|part| {
+            is_type(part, "message", &["delivery-status", "global-delivery-status"])
+        })?;
+        let mut groups = groups(status.contents()).into_iter();
+        let about_mail = groups.next()?;
+        let recipients: Vec<Recipient> =
+            groups.filter_map(|group| recipient(&group)).take(RECIPIENTS).collect();
+        Some(Self {
+            envelope_id: about_mail.value("Original-Envelope-Id").map(decode_xtext),
+            reporting_server: about_mail.value("Reporting-MTA").map(without_type),
+            recipients,
+            returned_header: parts.iter().find_map(returned_header).unwrap_or_default(),
+        })
+    }
+
+    /// What became of the mail, at worst; `None` if the report does not say.
+    pub fn worst(&self) -> Option<&Recipient> {
+        // Of several equals the first.
+        self.recipients.iter().rev().max_by_key(|recipient| recipient.action)
+    }
+}
+
+/// The parts of a `multipart/report` that is a delivery report, as far as its type tells.
+fn report_parts<'m, 'x>(message: &'m Message<'x>) -> Option<Vec<&'m MessagePart<'x>>> {
+    let root = message.parts.first()?;
+    let kind = root.content_type()?;
+    let is_report = is_type(&root, "multipart", &["report"])
+        && kind
+            .attribute("report-type")
+            .is_none_or(|kind| kind.trim().eq_ignore_ascii_case("delivery-status"));
+    let PartType::Multipart(ids) = &root.body else { return None };
+    let part = |id: &u32| message.parts.get(usize::try_from(*id).ok()?);
+    is_report.then(|| ids.iter().filter_map(part).collect())
+}
+
+fn is_type(part: &&MessagePart<'_>, main: &str, subtypes: &[&str]) -> bool {
+    part.content_type().is_some_and(|kind| {
+        kind.ctype().eq_ignore_ascii_case(main)
+            && kind
+                .subtype()
+                .is_some_and(|it| subtypes.iter().any(|known| it.eq_ignore_ascii_case(known)))
+    })
+}
+
+/// The header of the mail that this part returns, whole or as a header alone.
+fn returned_header(part: &&MessagePart<'_>) -> Option<Vec<u8>> {
+    let is_returned = is_type(part, "message", &["rfc822", "global", "global-headers"])
+        || is_type(part, "text", &["rfc822-headers"]);
+    if !is_returned {
+        return None;
+    }
+    let mut header = Vec::new();
+    for line in lines(part.contents()).take_while(|line| !line.is_empty()) {
+        header.extend_from_slice(line);
+        header.extend_from_slice(b"\r\n");
+    }
+    Some(header)
+}
+
+/// A group of fields, each with its value unfolded.
+#[derive(Default)]
+struct Group(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Group {
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        let (_, value) =
+            self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))?;
+        (!value.is_empty()).then_some(value)
+    }
+
+    fn push_line(&mut self, line: &[u8]) {
+        if line.starts_with(b" ") || line.starts_with(b"\t") {
+            if let Some((_, value)) = self.0.last_mut() {
+                value.push(b' ');
+                value.extend_from_slice(line.trim_ascii());
+            }
+        } else if let Some(colon) = line.iter().position(|byte| *byte == b':') {
+            let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+            let value = value.get(1..).unwrap_or_default();
+            self.0.push((name.trim_ascii().to_vec(), value.trim_ascii().to_vec()));
+        }
+    }
+}
+
+/// The groups of a report: the first about the mail, the rest each about a recipient.
+fn groups(text: &[u8]) -> Vec<Group> {
+    let mut groups = vec![Group::default()];
+    for line in lines(text) {
+        if !line.trim_ascii().is_empty() {
+            if let Some(group) = groups.last_mut() {
+                group.push_line(line);
+            }
+        } else if groups.last().is_some_and(|group| !group.0.is_empty()) {
+            groups.push(Group::default());
+        }
+    }
+    groups
+}
+
+fn recipient(group: &Group) -> Option<Recipient> {
+    let action = Action::parse(group.value("Action")?)?;
+    let text = group.value("Diagnostic-Code").map(without_type);
+    let status = group.value("Status").and_then(|value| words(value).find_map(enhanced_code));
+    Some(Recipient {
+        action,
+        code: exact_code(status, text.as_deref()),
+        remote_server: group.value("Remote-MTA").map(without_type),
+        text,
+    })
+}
+
+/// Some servers report `5.0.0` for every failure, and the remote server's own code stands only in
+/// its words.
+fn exact_code(status: Option<String>, text: Option<&[u8]>) -> Option<String> {
+    if status.as_deref().is_some_and(|status| !status.ends_with(".0.0")) {
+        return status;
+    }
+    let mut said = words(text.unwrap_or_default()).take(CODE_WORDS).filter_map(enhanced_code);
+    let class = |code: &str| code.split('.').next().map(str::to_owned);
+    match &status {
+        Some(status) => said.find(|code| class(code) == class(status)).or(Some(status.clone())),
+        None => said.next(),
+    }
+}
+
+/// `5.1.1`, alone or behind the code of a reply: `550-5.1.1`, `#5.1.0`.
+fn enhanced_code(word: &[u8]) -> Option<String> {
+    let word = std::str::from_utf8(word).ok()?;
+    let word = word.rsplit(['-', '#']).next()?.trim_end_matches([';', ':', ',']);
+    let mut parts = word.split('.');
+    let class = parts.next().filter(|class| matches!(*class, "2" | "4" | "5"));
+    let is_number = |part: &str| {
+        (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let is_code = class.is_some()
+        && parts.next().is_some_and(is_number)
+        && parts.next().is_some_and(is_number)
+        && parts.next().is_none();
+    is_code.then(|| word.to_owned())
+}
+
+/// `dns; mail.example` without what kind of name or code it is.
+fn without_type(value: &[u8]) -> Vec<u8> {
+    let rest = value.iter().position(|byte| *byte == b';').and_then(|at| value.get(at + 1..));
+    rest.unwrap_or(value).trim_ascii().to_vec()
+}
+
+/// What xtext means (RFC 3461 section 4): `+2B` is a `+`.
+fn decode_xtext(value: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after.get(..2).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
+        let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let (byte, after) = match (first, byte) {
+            (b'+', Some(byte)) => (byte, after.get(2..).unwrap_or_default()),
+            _ => (*first, after),
+        };
+        decoded.push(byte);
+        rest = after;
+    }
+    decoded
+}
+
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
+}
+
+/// The lines, whatever ends them.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+#[cfg(test)]
+mod tests;
