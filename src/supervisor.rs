@@ -273,6 +273,10 @@ impl Supervisor {
         for (name, target) in &config.targets {
             let failed = |source| ReloadError::Tls { target: name.clone(), source };
             Dialer::new(&target.receive.endpoint, &self.clients).map_err(failed)?;
+            if let Some(side) = &target.sender_mailbox {
+                let failed = |source| ReloadError::Tls { target: name.clone(), source };
+                Dialer::new(&side.endpoint, &self.clients).map_err(failed)?;
+            }
             let dialer = Dialer::new(&target.send.endpoint, &self.clients);
             let failed = |source| ReloadError::Tls { target: name.clone(), source };
             dialers.insert(name.clone(), dialer.map_err(failed)?);
@@ -439,8 +443,10 @@ fn rest_of_period(target: &Target, last_sent: Option<SystemTime>) -> Option<Dura
 }
 
 fn options(target: &Target) -> impl Iterator<Item = &TlsOptions> {
+    let sender_mailbox = target.sender_mailbox.iter().map(|side| &side.endpoint);
     [&target.send.endpoint, &target.receive.endpoint]
         .into_iter()
+        .chain(sender_mailbox)
         .filter(|endpoint| endpoint.tls != TlsMode::None)
         .map(|endpoint| &endpoint.tls_options)
 }

@@ -204,7 +204,7 @@ struct Collection<'a> {
     targets: BTreeMap<TargetName, Arc<Target>>,
     places: BTreeMap<TargetName, String>,
     names: HashMap<String, Place<'a>>,
-    mailboxes: HashMap<MailboxId, (Place<'a>, Arc<Target>)>,
+    mailboxes: HashMap<MailboxId, (Place<'a>, TargetName, ReceiveSide)>,
 }
 
 impl<'a> Collection<'a> {
@@ -242,27 +242,36 @@ impl<'a> Collection<'a> {
     }
 
     fn add(&mut self, section: &Section<'a>, target: Arc<Target>, report: &mut Report) {
-        let place = section.child("receive", report).place().clone();
-        match self.mailboxes.get(&target.receive.mailbox_id()) {
-            Some((first_place, first)) => {
-                if let Some(key) = first_difference(&first.receive, &target.receive) {
-                    let message = format!(
-                        "differs between target `{}` here and target `{}` at {}, which share the \
-                         mailbox {}; write the same",
-                        target.name,
-                        first.name,
-                        first_place.file_and_line(),
-                        target.receive.mailbox_id(),
-                    );
-                    report.add(place.child(key).problem(message));
-                }
-            }
-            None => {
-                self.mailboxes.insert(target.receive.mailbox_id(), (place, Arc::clone(&target)));
-            }
+        let receive = section.child("receive", report).place().clone();
+        self.add_mailbox(receive, &target.name, &target.receive, report);
+        if let Some(side) = &target.sender_mailbox {
+            let place = section.child("sender_mailbox", report).place().clone();
+            self.add_mailbox(place, &target.name, side, report);
         }
         self.places.insert(target.name.clone(), section.place().file_and_line());
         self.targets.insert(target.name.clone(), target);
+    }
+
+    fn add_mailbox(
+        &mut self,
+        place: Place<'a>,
+        name: &TargetName,
+        side: &ReceiveSide,
+        report: &mut Report,
+    ) {
+        let id = side.mailbox_id();
+        let Some((first_place, first_name, first)) = self.mailboxes.get(&id) else {
+            self.mailboxes.insert(id, (place, name.clone(), side.clone()));
+            return;
+        };
+        if let Some(key) = first_difference(first, side) {
+            let message = format!(
+                "differs between target `{name}` here and target `{first_name}` at {}, which share \
+                 the mailbox {id}; write the same",
+                first_place.file_and_line(),
+            );
+            report.add(place.child(key).problem(message));
+        }
     }
 }
 

@@ -70,7 +70,10 @@ impl Yaml {
         self.line(2, "to", Text(target.to.as_ref()));
         self.line(2, "timeout", Written(target.send.endpoint.timeout));
         self.send(&target.send);
-        self.receive(&target.receive);
+        self.mailbox("receive", &target.receive);
+        if let Some(side) = &target.sender_mailbox {
+            self.mailbox("sender_mailbox", side);
+        }
         self.line(2, "inspect", target.inspect);
         if let Some(id) = &target.authserv_id {
             self.line(2, "authserv_id", Text(id));
@@ -97,8 +100,8 @@ impl Yaml {
         self.line(3, "max_connections", send.max_connections);
     }
 
-    fn receive(&mut self, receive: &ReceiveSide) {
-        self.head(2, "receive");
+    fn mailbox(&mut self, key: &str, receive: &ReceiveSide) {
+        self.head(2, key);
         self.line(3, "protocol", receive.protocol.label());
         self.endpoint(&receive.endpoint);
         self.login(&receive.login);
@@ -196,20 +199,29 @@ fn warn_target(target: &Target, warnings: &mut Vec<String>) {
     if target.interval > target.lost_after {
         warn("`lost_after` is shorter than `interval`: a mail is given up before the next is sent");
     }
-    let receive_ports: [u16; 2] = match target.receive.protocol {
-        Protocol::Imap { .. } => [110, 995],
-        Protocol::Pop3 => [143, 993],
-    };
-    if receive_ports.contains(&target.receive.endpoint.port) {
-        warn("`receive.port` is that of the other protocol");
-    }
     let logs_in = target.send.login.is_some();
     for message in warn_endpoint("send", &target.send.endpoint, logs_in, [465, 465]) {
         warn(&message);
     }
-    for message in warn_endpoint("receive", &target.receive.endpoint, true, [993, 995]) {
-        warn(&message);
+    let sender_mailbox = target.sender_mailbox.iter().map(|side| ("sender_mailbox", side));
+    for (key, side) in [("receive", &target.receive)].into_iter().chain(sender_mailbox) {
+        for message in warn_mailbox(key, side) {
+            warn(&message);
+        }
     }
+}
+
+fn warn_mailbox(key: &str, side: &ReceiveSide) -> Vec<String> {
+    let ports_of_the_other: [u16; 2] = match side.protocol {
+        Protocol::Imap { .. } => [110, 995],
+        Protocol::Pop3 => [143, 993],
+    };
+    let mut warnings = Vec::new();
+    if ports_of_the_other.contains(&side.endpoint.port) {
+        warnings.push(format!("`{key}.port` is that of the other protocol"));
+    }
+    warnings.extend(warn_endpoint(key, &side.endpoint, true, [993, 995]));
+    warnings
 }
 
 /// What is worth a look in one side; `implicit` are its ports that begin with TLS.
@@ -253,7 +265,7 @@ fn describe(target: &Target) -> String {
         1 => "one mail".to_owned(),
         count => format!("{count} mails"),
     };
-    let Target { name, from, to, send, receive, .. } = target;
+    let Target { name, from, to, send, receive, sender_mailbox, .. } = target;
     let interval = Written(target.interval);
     let mut line = format!("{name}: every {interval} {mails} from {from} to {to} through smtp://");
     if let Some(login) = &send.login {
@@ -261,11 +273,9 @@ fn describe(target: &Target) -> String {
     }
     let host = BracketedHost(&send.endpoint.host);
     line += &format!("{host}:{} ({})", send.endpoint.port, protection(send.endpoint.tls));
-    let mailbox = receive.mailbox_id();
-    line += &format!(", found by {mailbox} ({})", protection(receive.endpoint.tls));
-    if let Protocol::Imap { folders } = &receive.protocol {
-        let folders: Vec<String> = folders.iter().map(ToString::to_string).collect();
-        line += &format!(" in {}", folders.join(", "));
+    line += &format!(", found by {}", describe_mailbox(receive));
+    if let Some(side) = sender_mailbox {
+        line += &format!("; bounces and sent copies by {}", describe_mailbox(side));
     }
     line += &format!("; late after {}", Written(target.late_after));
     line += &format!(", lost after {}", Written(target.lost_after));
@@ -276,6 +286,15 @@ fn describe(target: &Target) -> String {
         (false, None) => {}
     }
     line
+}
+
+fn describe_mailbox(side: &ReceiveSide) -> String {
+    let mut text = format!("{} ({})", side.mailbox_id(), protection(side.endpoint.tls));
+    if let Protocol::Imap { folders } = &side.protocol {
+        let folders: Vec<String> = folders.iter().map(ToString::to_string).collect();
+        text += &format!(" in {}", folders.join(", "));
+    }
+    text
 }
 
 fn protection(tls: TlsMode) -> &'static str {

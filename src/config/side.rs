@@ -1,4 +1,4 @@
-//! The two sides of a target: where the server is, how the connection is protected, who logs in.
+//! The two sides of a target and the sender's own mailbox: where the server is, how the connection is protected, who logs in.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -26,7 +26,7 @@ pub(super) const SEND_KEYS: &[&str] = &[
     "max_connections",
 ];
 
-/// The keys of `receive`.
+/// The keys of `receive` and `sender_mailbox`.
 pub(super) const RECEIVE_KEYS: &[&str] = &[
     "protocol",
     "host",
@@ -122,14 +122,38 @@ pub(super) fn receive(
         shared.target.miss("receive", advice, report);
         return None;
     }
-    let section = shared.target.child("receive", report);
-    section.check_keys(RECEIVE_KEYS, |key| hint("receive", key), report);
+    mailbox("receive", &[r"\Junk"], shared, sources, report)
+}
+
+/// The sender's own mailbox: `Some(None)` where none is written, `None` with a problem reported.
+pub(super) fn sender_mailbox(
+    shared: &Shared<'_, '_>,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<Option<ReceiveSide>> {
+    if shared.target.find("sender_mailbox").is_none() {
+        return Some(None);
+    }
+    mailbox("sender_mailbox", &[r"\Junk", r"\Sent"], shared, sources, report).map(Some)
+}
+
+/// The mailbox under this key. Without `folders` it is looked into the inbox and the folders of
+/// these uses.
+fn mailbox(
+    key: &str,
+    uses: &[&str],
+    shared: &Shared<'_, '_>,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<ReceiveSide> {
+    let section = shared.target.child(key, report);
+    section.check_keys(RECEIVE_KEYS, |wrong| hint(key, wrong), report);
     let kinds = [("imap", Kind::Imap), ("pop3", Kind::Pop3)];
     let kind = section.require("protocol", "imap or pop3", report, value::choice(&kinds));
     let ports = if kind == Some(Kind::Pop3) { &POP3 } else { &IMAP };
     let endpoint = endpoint(&section, shared, ports, sources, report);
     let login = login::required(&section, sources, report);
-    let protocol = protocol(&section, kind, report);
+    let protocol = protocol(&section, kind, uses, report);
     let longest = Duration::ZERO..=MAX_LOOK_INTERVAL;
     let min_look_interval = section.read("min_look_interval", report, value::duration(longest));
     Some(ReceiveSide {
@@ -245,7 +269,12 @@ fn identity(
     }
 }
 
-fn protocol(section: &Section<'_>, kind: Option<Kind>, report: &mut Report) -> Option<Protocol> {
+fn protocol(
+    section: &Section<'_>,
+    kind: Option<Kind>,
+    uses: &[&str],
+    report: &mut Report,
+) -> Option<Protocol> {
     let written = section.find("folders");
     if kind == Some(Kind::Pop3) && !section.is_partial() {
         if let Some(found) = written.filter(|found| found.level == Level::Own) {
@@ -254,7 +283,10 @@ fn protocol(section: &Section<'_>, kind: Option<Kind>, report: &mut Report) -> O
         return Some(Protocol::Pop3);
     }
     let folders = match written {
-        None => vec![Folder::Name("INBOX".to_owned()), Folder::SpecialUse("\\Junk".to_owned())],
+        None => {
+            let uses = uses.iter().map(|usage| Folder::SpecialUse((*usage).to_owned()));
+            [Folder::Name("INBOX".to_owned())].into_iter().chain(uses).collect()
+        }
         Some(_) => folders(section, report)?,
     };
     match kind? {

@@ -29,6 +29,7 @@ pub(super) const TARGET_KEYS: &[&str] = &[
     "ssl",
     "send",
     "receive",
+    "sender_mailbox",
     "inspect",
     "authserv_id",
     "ping",
@@ -63,6 +64,7 @@ pub(super) fn convert(
     let ports = ports(section, shared.host.as_deref(), report);
     let send = side::send(&shared, sources, report);
     let receive = side::receive(&shared, sources, report);
+    let sender_mailbox = side::sender_mailbox(&shared, sources, report);
     Some(Target {
         interval,
         messages: messages.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN),
@@ -81,6 +83,7 @@ pub(super) fn convert(
         to: to?,
         send: send?,
         receive: receive?,
+        sender_mailbox: sender_mailbox?,
     })
 }
 

@@ -460,7 +460,8 @@ fn the_example_loads() {
         descriptions[0],
         "mailserver: every 5m one mail from sendtest@test.com to receivetest@test.com through \
          smtp://sam@192.168.10.1:25 (starttls), found by imap://mailreceiver@192.168.10.1:143 \
-         (starttls) in INBOX, \\Junk; late after 5m, lost after 24h; node of cluster corp"
+         (starttls) in INBOX, \\Junk; bounces and sent copies by imap://sam@192.168.10.1:143 \
+         (starttls) in INBOX, \\Junk, \\Sent; late after 5m, lost after 24h; node of cluster corp"
     );
     assert_eq!(
         descriptions[2],
@@ -469,6 +470,18 @@ fn the_example_loads() {
          (implicit); late after 5m, lost after 24h; passive node of cluster corp"
     );
     assert_eq!(descriptions.len(), 3);
+}
+
+#[test]
+fn a_senders_mailbox_is_looked_into_where_bounces_and_sent_copies_lie() {
+    let mailbox = "sender_mailbox: {protocol: imap, username: sam, password: x, tls: implicit}";
+    let target = one(mailbox, "", "");
+    let side = target.sender_mailbox.expect("a mailbox");
+    assert_eq!((side.endpoint.host.as_str(), side.endpoint.port), ("mail.example.com", 993));
+    let Protocol::Imap { folders } = side.protocol else { panic!("{:?}", side.protocol) };
+    let folders: Vec<String> = folders.iter().map(Folder::to_string).collect();
+    assert_eq!(folders, ["INBOX", r"\Junk", r"\Sent"]);
+    assert_eq!(one("", "", "").sender_mailbox, None, "only where it is written");
 }
 
 #[test]
@@ -511,12 +524,16 @@ fn the_running_configuration_loads_again() {
     let (folder, config) = load_example();
     let yaml = config.to_yaml();
     assert!(!yaml.contains("of-sam") && yaml.contains("password: <secret>"));
-    // Targets in the order of their names, the send side of each first.
-    let mut passwords =
-        ["of-sam", "of-receiver", "not for production: everyone who reads this file knows it"]
-            .into_iter()
-            .chain(["of-mailreceiver"])
-            .map(|password| format!("password: '{password}'"));
+    // Targets in the order of their names, the send side of each first, the sender's mailbox last.
+    let mut passwords = [
+        "of-sam",
+        "of-receiver",
+        "of-sam",
+        "not for production: everyone who reads this file knows it",
+        "of-mailreceiver",
+    ]
+    .into_iter()
+    .map(|password| format!("password: '{password}'"));
     let restored: String = yaml
         .lines()
         .map(|line| match line.contains("password: <secret>") {

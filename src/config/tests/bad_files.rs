@@ -341,6 +341,17 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-sender-mailbox.yml",
+        &[
+            "bad-sender-mailbox.yml:7: targets[0].sender_mailbox.password: differs between target `a` here and target `a` at bad-sender-mailbox.yml:6, which share the mailbox imap://u@mail.example.com:143; write the same",
+            "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.ehlo: is not a key; it belongs under `send`",
+            "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.folders: folders exist only with protocol imap",
+            "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.interval: is not a key; it belongs to the target, not under `sender_mailbox`",
+            "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.password: is missing: write `password_file`, `password_env` or `password` beside `username`",
+            "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.username: is missing: the account that reads the mailbox",
+        ],
+    ),
+    (
         "bad-several.yml",
         &[
             "bad-several.yml:1: state_dir: must be a text, not a list",
@@ -418,7 +429,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-unknown-key-in-defaults.yml",
         &[
-            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, inspect, authserv_id, ping, ports",
+            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, inspect, authserv_id, ping, ports",
             "bad-unknown-key-in-defaults.yml:1: defaults.name: is not a key; each target has a name of its own",
         ],
     ),
