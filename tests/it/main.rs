@@ -7,6 +7,7 @@ mod support;
 mod demo;
 mod demo_servers;
 mod durable;
+mod fault_table;
 mod faults;
 mod foreign_clients;
 mod http;
