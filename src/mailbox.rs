@@ -2,9 +2,10 @@
 //! every target that receives there.
 //!
 //! [`Watch`] is what the targets see of it and `patrol` its loop; [`imap`] and [`pop3`] are what a
-//! look is in either protocol, [`clock`] learns the server's clock, and `members` says whose a mail
-//! is. What was seen before is remembered from session to session, so that a look reads only what
-//! is new, and nothing in the mailbox is touched that is not ours.
+//! look is in either protocol, [`clock`] learns the server's clock, `members` says whose a mail is,
+//! and [`Inspector`] reads the headers of those that have arrived. What was seen before is remembered
+//! from session to session, so that a look reads only what is new, and nothing in the mailbox is
+//! touched that is not ours.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,11 +16,13 @@ use crate::target::message::{Header, Token};
 
 pub mod clock;
 pub mod imap;
+mod inspector;
 mod members;
 mod patrol;
 pub mod pop3;
 mod watch;
 
+pub use inspector::Inspector;
 pub use members::Member;
 pub use watch::Watch;
 
@@ -49,6 +52,8 @@ pub struct Found {
     pub previous_look: Option<Instant>,
     /// Tokens of mails that are known to lie here, under whatever name: they are not told again.
     pub accounted: BTreeSet<Token>,
+    /// The whole header block, where it was read anyway (POP3).
+    pub block: Option<Vec<u8>>,
 }
 
 /// What is to be done with a mail.
@@ -56,6 +61,8 @@ pub struct Found {
 pub enum Judgement {
     /// It is ours, with this token: take it out.
     Remove(Token),
+    /// The same, but have the [`Inspector`] read its whole header first.
+    Inspect(Token),
     /// A probe that nobody here waits for; anybody may take it out from this time on.
     LeftOver(SystemTime),
     /// Somebody's mail.

@@ -206,6 +206,29 @@ impl Imap {
         answer.map(drop).map_err(|interrupted| self.no_continuation(interrupted))
     }
 
+    /// The whole header of one mail with the empty line that ends it, cut at 64 KiB; `None` if the
+    /// server does not show it. Leaves the mail, and what is known of news, as it is.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn header(&mut self, uid: u32) -> Result<Option<Vec<u8>>, Failure> {
+        self.trace().enter(Stage::Fetch);
+        let tag = self.next_tag();
+        let items = format!("BODY.PEEK[HEADER]<0.{LITERAL_BYTES}>");
+        self.wire.send(&format!("{tag} UID FETCH {uid} ({items})")).await?;
+        let mut header = None;
+        let mut keep = |mail: Fetched, _: Instant| {
+            if mail.uid == Some(uid) && mail.header.is_some() {
+                header = mail.header;
+            }
+        };
+        match self.read_answer(&tag, &mut keep).await {
+            Ok(_) => Ok(header),
+            Err(Interrupted::Refused(_)) => Ok(None),
+            Err(interrupted) => Err(self.no_continuation(interrupted)),
+        }
+    }
+
     /// When the server told of mail that was not fetched yet; `None` if it did not.
     pub fn pending_news(&self) -> Option<Instant> {
         self.view.news()

@@ -134,7 +134,7 @@ impl Pop3 {
         count.ok_or_else(|| self.wire.fail_protocol(&line))
     }
 
-    /// The header of one mail, cut at 64 KiB. Leaves the mail as it is.
+    /// The header of one mail with the empty line that ends it, cut at 64 KiB. Leaves the mail as it is.
     ///
     /// # Errors
     /// The connection's, or a refusal.
@@ -142,6 +142,7 @@ impl Pop3 {
         self.trace().enter(Stage::Fetch);
         self.command(&format!("TOP {number} 0")).await?;
         let mut header = Vec::new();
+        let mut is_cut = false;
         for _ in 0..LISTING_LINES {
             let line = self.wire.read_line_cut(LINE_BYTES).await?;
             if line == b"." {
@@ -149,7 +150,8 @@ impl Pop3 {
             }
             // Byte-stuffed (RFC 1939 section 3).
             let line = line.strip_prefix(b".").unwrap_or(&line);
-            if header.len() + line.len() < HEADER_BYTES {
+            is_cut |= header.len() + line.len() >= HEADER_BYTES;
+            if !is_cut {
                 header.extend_from_slice(line);
                 header.extend_from_slice(b"\r\n");
             }

@@ -78,6 +78,14 @@ impl Scrubber {
         Self { needles }
     }
 
+    /// One that replaces the secrets of both.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.needles.extend(other.needles);
+        self.needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
+        self
+    }
+
     /// What [`shown`] makes of the bytes, with every secret replaced before anything is cut.
     pub fn show(&self, bytes: &[u8]) -> String {
         cut(self.scrub(&harmless(bytes)))

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Judge, STILL_THERE, Since};
+use super::{Inspector, Judge, STILL_THERE, Since};
 use crate::config::{Folder, Login};
 use crate::mail::imap::{Imap, Listed, encode_folder_name};
 use crate::mail::trace::Trace;
@@ -188,8 +188,8 @@ impl Session {
         self.folders.iter().any(|folder| memory.is_to_be_cleared(&folder.name, is_check))
     }
 
-    /// Takes out what is ours, and left-overs whose time has passed, folder by folder: one that
-    /// refuses does not stop the others. Then the first folder is selected again, and what came
+    /// Takes out what is ours, once the inspector has read what it wants to, and left-overs whose time
+    /// has passed, folder by folder: one that refuses does not stop the others. Then the first folder is selected again, and what came
     /// meanwhile is judged.
     ///
     /// # Errors
@@ -198,6 +198,7 @@ impl Session {
     pub async fn remove(
         &mut self,
         memory: &mut Memory,
+        inspector: &Inspector,
         is_check: bool,
         since: Since,
         judge: &mut Judge<'_>,
@@ -209,7 +210,7 @@ impl Session {
             if !memory.is_to_be_cleared(&name, is_check) {
                 continue;
             }
-            match self.remove_from(index, &name, memory, since, judge).await {
+            match self.remove_from(index, &name, memory, inspector, since, judge).await {
                 Ok(()) => memory.folder(&name).refusals = 0,
                 Err(failure) if failure.reason == Reason::Rejected => {
                     memory.folder(&name).refusals += 1;
@@ -232,6 +233,7 @@ impl Session {
         index: usize,
         name: &[u8],
         memory: &mut Memory,
+        inspector: &Inspector,
         since: Since,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
@@ -239,6 +241,7 @@ impl Session {
             self.select_and_look(index, memory, since, judge).await?;
         }
         let known = memory.folder(name);
+        known.inspect(&mut self.imap, inspector).await?;
         let uids = known.to_clear();
         let are_gone = self.imap.remove(&uids).await?;
         if known.settle(&uids, are_gone) {

@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::clock::ServerClock;
-use super::{Found, Judgement, Since};
+use super::{Found, Inspector, Judgement, Since};
 use crate::config::Target;
 use crate::target::account::Account;
+use crate::target::inspection::Passage;
 use crate::target::ledger::{Moment, Sighting, Verdict};
 
 /// One target that receives in the mailbox.
@@ -42,6 +43,7 @@ pub(super) fn judge(
     members: &[Arc<Member>],
     found: &Found,
     clock: &Mutex<ServerClock>,
+    inspector: &Inspector,
 ) -> Judgement {
     let owner = |token| members.iter().find(|member| member.account.is_live(token));
     let claim = found.header.claim(|token| owner(token).map(|member| member.target.from.clone()));
@@ -61,17 +63,22 @@ pub(super) fn judge(
             dated,
             style: member.target.receive.protocol.look_style(),
         };
+        let transmitted = member.account.transmitted(token);
         let verdict = member.account.seen(token, sighting);
+        let ago = now.instant.saturating_duration_since(found.shown_at);
+        let seen = now.wall.checked_sub(ago).unwrap_or(now.wall);
         if let (Verdict::Received { is_watched: true, .. }, Some(date)) =
             (verdict, found.server_date)
         {
-            let ago = now.instant.saturating_duration_since(found.shown_at);
-            clock.learn(date, now.wall.checked_sub(ago).unwrap_or(now.wall));
+            clock.learn(date, seen);
         }
-        return if verdict == Verdict::Unknown {
-            Judgement::Leave
-        } else {
-            Judgement::Remove(token)
+        let passage = Passage { transmitted, seen };
+        return match verdict {
+            Verdict::Unknown => Judgement::Leave,
+            Verdict::Received { .. } | Verdict::Early => {
+                inspector.judge(token, member, passage, found.block.as_deref())
+            }
+            Verdict::Returned | Verdict::Duplicate | Verdict::Left => Judgement::Remove(token),
         };
     }
     let Some(mark) = found.header.mark else { return Judgement::Leave };

@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::clock::ServerClock;
 use super::watch::{SOON, Settings, Watch};
-use super::{Found, Judgement, Member, imap, members, pop3};
+use super::{Found, Inspector, Judgement, Member, imap, members, pop3};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Reason, Stage};
 use crate::store::FolderRecord;
@@ -36,6 +36,7 @@ pub(super) struct Patrol {
     imap: imap::Memory,
     pop3: pop3::Memory,
     clock: Arc<Mutex<ServerClock>>,
+    inspector: Arc<Inspector>,
     /// What was last given to the store of each folder.
     kept: BTreeMap<String, FolderRecord>,
     /// When the newest look that succeeded began, on the time line of the accounts.
@@ -62,6 +63,7 @@ impl Patrol {
             imap: imap::Memory::default(),
             pop3: pop3::Memory::default(),
             clock: Arc::default(),
+            inspector: Arc::default(),
             kept: BTreeMap::new(),
             last_look: None,
             not_before: None,
@@ -229,7 +231,7 @@ impl Patrol {
         let end = Instant::now() + settings.period + settings.timeout;
         let folders = settings.folders.as_deref().unwrap_or_default();
         let since = members::since(members, self.started);
-        let mut judge = judge(members, &self.clock);
+        let mut judge = judge(members, &self.clock, &self.inspector);
         let opened = async {
             let mut session =
                 imap::Session::open(&settings.dialer, &settings.login, folders, trace.clone(), end)
@@ -248,7 +250,7 @@ impl Patrol {
         };
         let trace = session.trace().clone();
         trace.clear();
-        let mut judge = judge(members, &self.clock);
+        let mut judge = judge(members, &self.clock, &self.inspector);
         let since = members::since(members, self.started);
         let result = session.look(&mut self.imap, told, since, &mut judge).await;
         trace.finish();
@@ -271,10 +273,11 @@ impl Patrol {
                 break;
             }
             session.trace().clear();
-            let mut judge = judge(members, &self.clock);
+            let mut judge = judge(members, &self.clock, &self.inspector);
             let since = members::since(members, self.started);
-            if let Err(failure) = session.remove(&mut self.imap, is_check, since, &mut judge).await
-            {
+            let removed =
+                session.remove(&mut self.imap, &self.inspector, is_check, since, &mut judge);
+            if let Err(failure) = removed.await {
                 if failure.reason == Reason::Rejected {
                     self.session = Some(session);
                 } else {
@@ -302,7 +305,7 @@ impl Patrol {
         let trace = Trace::new(Some(&settings.login));
         let now = Instant::now();
         let started = self.started;
-        let mut judge = judge(members, &self.clock);
+        let mut judge = judge(members, &self.clock, &self.inspector);
         let opened = pop3::Session::open_and_look(
             &settings.dialer,
             &settings.login,
@@ -421,10 +424,11 @@ enum Waited {
 fn judge(
     members: &[Arc<Member>],
     clock: &Arc<Mutex<ServerClock>>,
+    inspector: &Arc<Inspector>,
 ) -> impl FnMut(&Found) -> Judgement + Send + use<> {
     let members = members.to_vec();
-    let clock = Arc::clone(clock);
-    move |found| members::judge(&members, found, &clock)
+    let (clock, inspector) = (Arc::clone(clock), Arc::clone(inspector));
+    move |found| members::judge(&members, found, &clock, &inspector)
 }
 
 fn only(stage: Stage, durations: &[(Stage, Duration)]) -> Vec<(Stage, Duration)> {

@@ -297,7 +297,8 @@ impl Memory {
         viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<Option<SystemTime>, Failure> {
-        let header = Header::parse(&pop3.header(entry.number).await?);
+        let block = pop3.header(entry.number).await?;
+        let header = Header::parse(&block);
         let server_date = header.received;
         let found = Found {
             header,
@@ -306,9 +307,10 @@ impl Memory {
             shown_at: viewing.shown_at,
             previous_look: viewing.previous_look,
             accounted: BTreeSet::new(),
+            block: Some(block),
         };
         match judge(&found) {
-            Judgement::Remove(_) => {
+            Judgement::Remove(_) | Judgement::Inspect(_) => {
                 self.to_remove.insert(entry.id.clone(), 0);
             }
             Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {

@@ -10,7 +10,7 @@ use crate::config::{Folder, Protocol, ReceiveSide};
 use crate::mail::Failure;
 use crate::mail::trace::{Event, Trace};
 use crate::mail::wire::Dialer;
-use crate::mailbox::{Judge, Looked, Since, imap, pop3};
+use crate::mailbox::{Inspector, Judge, Looked, Since, imap, pop3};
 use crate::target::ledger::LookStyle;
 
 /// Looks further apart than this are bridged by IDLE.
@@ -166,7 +166,8 @@ impl<'a> Mailbox<'a> {
         let Some(mut session) = self.session.take() else { return looked };
         if session.has_to_remove(&self.imap, true) {
             let since = Since::all(SystemTime::now());
-            let removed = session.remove(&mut self.imap, true, since, judge).await;
+            let removed =
+                session.remove(&mut self.imap, &Inspector::default(), true, since, judge).await;
             if let Err(failure) = removed {
                 looked.removal_failure = Some(failure);
                 return looked;

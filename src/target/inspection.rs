@@ -31,8 +31,8 @@ pub const MAX_HOPS: usize = 8;
 pub struct Inspection {
     /// When the mail was seen in the mailbox.
     pub seen: SystemTime,
-    /// Whether the header was longer than [`HEADER_BYTES`]. Then nothing is told of hops: those
-    /// nearest to the sender stand at its end.
+    /// Whether the header did not end in what was read: it is longer than [`HEADER_BYTES`]. Then
+    /// nothing is told of hops: those nearest to the sender stand at its end.
     pub is_cut: bool,
     /// The hops, nearest to the sender first; at most [`MAX_HOPS`].
     pub hops: Vec<Hop>,
@@ -73,7 +73,7 @@ impl Inspection {
     /// worst nothing.
     pub fn read(block: &[u8], passage: Passage, rules: Rules<'_>) -> Self {
         let read = block.get(..HEADER_BYTES).unwrap_or(block);
-        let is_cut = block.len() >= HEADER_BYTES && !field::is_whole(read);
+        let is_cut = !field::is_whole(read);
         let fields = Field::split(read);
         let received = hop::Received::all(&fields);
         let verdicts = authentication::read(&fields, &received, rules);

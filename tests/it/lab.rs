@@ -209,6 +209,11 @@ impl Lab {
         self.rules.set(&account.address, Treatment::Folder("Junk"));
     }
 
+    /// Mails to the user get this header field, as a filter of the receiver writes it.
+    pub(crate) fn prepend(&self, account: &Account, field: &'static str) {
+        self.rules.set(&account.address, Treatment::Prepend(field));
+    }
+
     /// RCPT for the user is refused for good: 550.
     pub(crate) fn reject(&self, account: &Account) {
         self.refuse(account, "550 5.7.1 not wanted here");

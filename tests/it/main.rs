@@ -11,6 +11,7 @@ mod fault_table;
 mod faults;
 mod foreign_clients;
 mod http;
+mod inspection;
 mod lab_self_test;
 mod looks;
 mod mailbox;

@@ -11,6 +11,7 @@ use mailtrip_exporter::config::Config;
 use mailtrip_exporter::mail::{Reason, Side, Stage};
 use mailtrip_exporter::probe;
 use mailtrip_exporter::supervisor::Supervisor;
+use mailtrip_exporter::target::inspection::{Clock, HopKind, Outcome};
 use mailtrip_exporter::target::ledger::{Reading, SideState, Snapshot};
 use mailtrip_exporter::target::message::Instance;
 use mailtrip_exporter::target::send::Origin;
@@ -582,5 +583,45 @@ async fn the_probe_command_makes_a_round_trip() {
         assert!(text.contains("250 2.0.0 Ok: queued as "), "{text}");
         assert!(text.contains(&format!("Verdict: {name} works: sent in ")), "{text}");
         assert_eq!(foreign_mails(lab, &reader, None), before, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_headers_of_postfix_and_dovecot_are_understood() {
+    let lab = Lab::shared().await;
+    let ports = lab.ports();
+    let receives = [("imap", plain(ports.imap)), ("pop3", plain(ports.pop3))];
+    for (protocol, receive) in receives {
+        let reader = lab.user(&format!("inspected-{protocol}"), "secret").await;
+        lab.prepend(&reader, "Authentication-Results: mail.lab.test; spf=pass; dkim=none");
+        let target = Target { interval: "1h", ..Target::new(lab, "inspected", &reader) };
+        let submission = protected(lab, "starttls", ports.submission);
+        let target = target.send(&submission, Some(lab.sender()));
+        let target = target.receive(protocol, &receive, &reader);
+        let exporter = Exporter::start(lab, &[target]).await;
+        let mut inspection = None;
+        until("the header was read", async || {
+            inspection = exporter.supervisor.view("inspected").unwrap().inspection;
+            inspection.is_some()
+        })
+        .await;
+        let inspection = inspection.unwrap();
+        exporter.supervisor.stop().await;
+
+        let kinds: Vec<HopKind> = inspection.hops.iter().map(|hop| hop.kind).collect();
+        assert_eq!(kinds, [HopKind::Submission, HopKind::Store], "{inspection:#?}");
+        for hop in &inspection.hops {
+            assert_eq!(hop.by.as_deref(), Some("mail.lab.test"), "{inspection:#?}");
+            assert_eq!(hop.clock, Clock::Believed, "{inspection:#?}");
+            // Delays are those of a machine with one clock, in its seconds.
+            assert!(hop.delay.measured().is_some_and(|delay| delay < Duration::from_secs(10)));
+        }
+        let last = inspection.last_hop.as_ref().unwrap();
+        // ESMTPSA says it; the version stands there only with smtpd_tls_received_header.
+        assert!(last.is_protected, "{last:?}");
+        assert_eq!(inspection.authserv_id.as_deref(), Some("mail.lab.test"));
+        let outcomes: Vec<Outcome> =
+            inspection.authentication.iter().map(|verdict| verdict.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Pass, Outcome::None], "{inspection:#?}");
     }
 }

@@ -8,7 +8,7 @@ use super::hearing::Hearing;
 use crate::mail::Failure;
 use crate::mail::imap::{Fetched, Imap, Selected};
 use crate::mailbox::{
-    FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, Since,
+    FIRST_CONTACT_HEADERS, Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, Since,
 };
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
@@ -35,6 +35,8 @@ pub(super) struct FolderMemory {
     pub(super) looked_at: Option<Instant>,
     /// Ours, not yet taken out. The token is missing where it does not matter.
     to_remove: BTreeMap<u32, Option<Token>>,
+    /// Ours, whose whole headers are read before they are taken out.
+    to_inspect: Vec<(u32, Token)>,
     /// Ours, marked as deleted; they wait until nobody else's mail is marked as well.
     marked: BTreeMap<u32, Option<Token>>,
     /// Ours, taken out as the server says.
@@ -120,6 +122,23 @@ impl FolderMemory {
         let uids: BTreeSet<u32> =
             self.to_remove.keys().chain(self.marked.keys()).copied().collect();
         uids.into_iter().collect()
+    }
+
+    /// Has the headers read of those that were judged so, each once: what cannot be read stays unread.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub(super) async fn inspect(
+        &mut self,
+        imap: &mut Imap,
+        inspector: &Inspector,
+    ) -> Result<(), Failure> {
+        for (uid, token) in std::mem::take(&mut self.to_inspect) {
+            if let Some(block) = imap.header(uid).await? {
+                inspector.read(token, &block);
+            }
+        }
+        Ok(())
     }
 
     /// Another UIDVALIDITY, or a new session with a server that tells none: what the UIDs meant is
@@ -226,8 +245,14 @@ impl FolderMemory {
             shown_at: on_time_line(shown_at),
             previous_look: if came_later { Some(viewing.began) } else { self.looked_at },
             accounted,
+            block: None,
         };
-        match (judge(&found), gone) {
+        let mut judgement = judge(&found);
+        if let Judgement::Inspect(token) = judgement {
+            self.to_inspect.push((uid, token));
+            judgement = Judgement::Remove(token);
+        }
+        match (judgement, gone) {
             (Judgement::Remove(token), Some(gone)) if gone.token == Some(token) => {
                 self.remove_again(uid, gone);
             }
@@ -239,7 +264,7 @@ impl FolderMemory {
             (Judgement::LeftOver(due), _) if self.left_overs.len() < LEFT_OVERS => {
                 self.left_overs.push((uid, due));
             }
-            (Judgement::LeftOver(_) | Judgement::Leave, _) => {}
+            (Judgement::LeftOver(_) | Judgement::Leave | Judgement::Inspect(_), _) => {}
         }
     }
 

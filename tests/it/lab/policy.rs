@@ -32,6 +32,8 @@ pub(crate) enum Treatment {
     Lose,
     /// They are delivered into this folder.
     Folder(&'static str),
+    /// They are delivered with this field above the others.
+    Prepend(&'static str),
     /// RCPT is answered with this reply: code, enhanced code and text.
     Refuse(&'static str),
 }
@@ -71,6 +73,7 @@ impl Rules {
         match (value("protocol_state"), treatment) {
             ("RCPT", None) => "550 5.1.1 no such user".into(),
             ("RCPT", Some(Treatment::Refuse(reply))) => reply.into(),
+            ("RCPT", Some(Treatment::Prepend(field))) => format!("PREPEND {field}"),
             ("END-OF-MESSAGE", Some(Treatment::Lose)) => "DISCARD".into(),
             ("END-OF-MESSAGE", Some(Treatment::Folder(folder))) => {
                 format!("REDIRECT {}", address.replace('@', &format!("+{folder}@")))
