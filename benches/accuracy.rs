@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use mailtrip_exporter::config::Config;
 use mailtrip_exporter::supervisor::Supervisor;
@@ -141,7 +141,7 @@ async fn watch(lab: &Lab, supervisor: &Arc<Supervisor>, rows: &mut [Row]) {
 impl Row {
     fn look(&mut self, lab: &Lab, supervisor: &Supervisor) {
         if let Some(mail) = lab.mails(&self.account).first()
-            && let Some(delivered) = delivery_time(&mail.path)
+            && let Some(delivered) = mail.delivered()
         {
             self.delivered = Some(delivered);
         }
@@ -168,15 +168,6 @@ impl Row {
     fn counted(&self) -> &[Sample] {
         self.samples.get(WARM_UP..).unwrap_or_default()
     }
-}
-
-/// The moment in the name that Dovecot gives a file: `1700000000.M123456P789.host,S=1`.
-fn delivery_time(path: &Path) -> Option<SystemTime> {
-    let name = path.file_name()?.to_str()?;
-    let (seconds, rest) = name.split_once(".M")?;
-    let micros = rest.split('P').next()?;
-    let seconds = Duration::from_secs(seconds.parse().ok()?);
-    Some(UNIX_EPOCH + seconds + Duration::from_micros(micros.parse().ok()?))
 }
 
 /// Logins for each mail.

@@ -8,7 +8,7 @@ use mailtrip_exporter::demo::server::{Delivery, Options, Post, Protocol, Server}
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::program::{Running, folder, log_line, post, run, target};
+use crate::program::{Running, folder, is, log_line, post, run, target, value};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -41,22 +41,8 @@ impl World {
     }
 }
 
-/// The value of a series of the target, or of one without labels.
-fn value(page: &str, name: &str) -> Option<f64> {
-    let series = [format!("{name}{{target=\"one\"}} "), format!("{name} ")];
-    page.lines().find_map(|line| series.iter().find_map(|it| line.strip_prefix(it)?.parse().ok()))
-}
-
-fn is(page: &str, name: &str, wanted: f64) -> bool {
-    value(page, name) == Some(wanted)
-}
-
-async fn kill(mut exporter: Running) {
-    // SIGKILL: nothing is tidied up.
-    exporter.child.kill().await.unwrap();
-}
-
-fn sqlite(folder: &Path, statement: &str) -> String {
+/// What `sqlite3` answers to a statement about the state in this folder.
+pub(crate) fn sqlite(folder: &Path, statement: &str) -> String {
     let output = std::process::Command::new("sqlite3")
         .arg(folder.join("state/mailtrip.db"))
         .arg(statement)
@@ -72,7 +58,7 @@ async fn a_mail_under_way_is_outstanding_again_after_kill_9_and_received() {
     world.post.set_delivery("b", Delivery::held());
     let exporter = world.exporter().await;
     exporter.until("/metrics", |page| is(page, "mailtrip_outstanding_messages", 1.0)).await;
-    kill(exporter).await;
+    exporter.kill().await;
     let exporter = world.exporter().await;
     let page = exporter.get("/metrics").await;
     assert_eq!(value(&page, "mailtrip_outstanding_messages"), Some(1.0));
@@ -104,7 +90,7 @@ async fn a_mail_without_a_recorded_reply_is_doubtful_after_kill_9() {
     let commands =
         |name: &'static str| world.smtp.wait_until(LIMIT, move |stats| stats.count(name) >= 1);
     assert!(commands("DATA").await);
-    kill(exporter).await;
+    exporter.kill().await;
     world.smtp.faults().clear();
     let exporter = world.exporter().await;
     let page = exporter.get("/metrics").await;
@@ -149,11 +135,11 @@ async fn a_restart_loop_is_no_flood_of_mails() {
     let world = World::new("1h").await;
     let exporter = world.exporter().await;
     world.accepted(1).await;
-    kill(exporter).await;
+    exporter.kill().await;
     for _ in 0..3 {
         let exporter = world.exporter().await;
         exporter.until("/-/ready", |answer| answer.contains("200")).await;
-        kill(exporter).await;
+        exporter.kill().await;
     }
     assert_eq!(world.smtp.stats().mails_accepted, 1);
 }

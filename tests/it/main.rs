@@ -2,8 +2,10 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod lab;
+mod relay;
 mod support;
 
+mod crashes;
 mod demo;
 mod demo_servers;
 mod durable;

@@ -82,11 +82,27 @@ impl Running {
         until(&self.address, path, holds).await
     }
 
+    /// By SIGKILL: nothing is tidied up.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().unwrap().to_string();
         let sent = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(sent.success());
     }
+}
+
+/// The value of a series of the target `one` on a page of metrics, or of one without labels.
+pub(crate) fn value(page: &str, name: &str) -> Option<f64> {
+    let series = [format!("{name}{{target=\"one\"}} "), format!("{name} ")];
+    page.lines().find_map(|line| series.iter().find_map(|it| line.strip_prefix(it)?.parse().ok()))
+}
+
+/// Whether the page says so.
+pub(crate) fn is(page: &str, name: &str, wanted: f64) -> bool {
+    value(page, name) == Some(wanted)
 }
 
 pub(crate) async fn log_line(log: &mut Lines<BufReader<ChildStderr>>, part: &str) -> String {

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A mail in a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,16 @@ impl Mail {
         let bytes = fs::read(&self.path)
             .unwrap_or_else(|error| panic!("{} cannot be read: {error}", self.path.display()));
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// When Dovecot delivered it: the moment in the name that it gives a file, as in
+    /// `1700000000.M123456P789.host,S=1`. `None` for a mail that was put there by hand.
+    pub(crate) fn delivered(&self) -> Option<SystemTime> {
+        let name = self.path.file_name()?.to_str()?;
+        let (seconds, rest) = name.split_once(".M")?;
+        let micros = rest.split('P').next()?;
+        let seconds = Duration::from_secs(seconds.parse().ok()?);
+        Some(UNIX_EPOCH + seconds + Duration::from_micros(micros.parse().ok()?))
     }
 }
 
