@@ -239,6 +239,11 @@ impl Lab {
         self.dovecot.set_user(account, &self.home(account), bytes).await;
     }
 
+    /// The second RCPT for the user from now on is answered with `reply`; the others pass.
+    pub(crate) fn refuse_second(&self, account: &Account, reply: &'static str) {
+        self.rules.set(&account.address, Treatment::RefuseSecond { reply, seen: 0 });
+    }
+
     /// The mails in the user's mailbox, all folders.
     pub(crate) fn mails(&self, account: &Account) -> Vec<Mail> {
         maildir::list(&self.home(account))
@@ -317,17 +322,36 @@ impl Lab {
 
     fn logins(&self, protocol: &str, account: &Account) -> usize {
         let service = format!("{protocol}-login: Info: ");
-        // Dovecot 2.3 and 2.4.
-        let logins =
-            ["Login", "Logged in"].map(|word| format!("{word}: user=<{}>", account.address));
+        let logins = logins_of(account);
         let is_login = |line: &&str| {
             line.contains(&service) && logins.iter().any(|login| line.contains(login))
         };
         self.dovecot_log().lines().filter(is_login).count()
     }
 
+    /// The most sessions, of IMAP and POP3, that the user had open at one time so far.
+    pub(crate) fn most_sessions(&self, account: &Account) -> usize {
+        let logins = logins_of(account);
+        let ended = format!("({})<", account.address);
+        let (mut open, mut most) = (0_usize, 0);
+        for line in self.dovecot_log().lines() {
+            if line.contains("-login: Info: ") && logins.iter().any(|login| line.contains(login)) {
+                open += 1;
+                most = most.max(open);
+            } else if line.contains(&ended) && line.contains(": Info: Disconnected: ") {
+                open = open.saturating_sub(1);
+            }
+        }
+        most
+    }
+
     /// The folder that everything of this lab lies in.
     pub(crate) fn folder(&self) -> &Path {
         self.claim.folder()
     }
+}
+
+/// What Dovecot's log says when the user logs in: version 2.3 or 2.4.
+fn logins_of(account: &Account) -> [String; 2] {
+    ["Login", "Logged in"].map(|word| format!("{word}: user=<{}>", account.address))
 }

@@ -24,4 +24,5 @@ mod program;
 mod real_servers;
 mod reload;
 mod round_trip;
+mod shared_mailbox;
 mod tls;

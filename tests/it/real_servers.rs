@@ -19,7 +19,7 @@ use mailtrip_exporter::target::send::Origin;
 use crate::lab::{Account, Lab, Service, until};
 
 /// One target: what differs from a good one on port 25 and IMAP, both without TLS.
-struct Target<'a> {
+pub(crate) struct Target<'a> {
     name: &'a str,
     host: &'a str,
     interval: &'a str,
@@ -32,7 +32,7 @@ struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// Mail to `reader`, by an SMTP port that needs no login.
-    fn new(lab: &Lab, name: &'a str, reader: &Account) -> Self {
+    pub(crate) fn new(lab: &Lab, name: &'a str, reader: &Account) -> Self {
         let ports = lab.ports();
         let target = Self {
             name,
@@ -46,12 +46,16 @@ impl<'a> Target<'a> {
         target.receive("imap", &plain(ports.imap), reader)
     }
 
-    fn more(mut self, more: &str) -> Self {
+    pub(crate) fn every(self, interval: &'a str) -> Self {
+        Self { interval, ..self }
+    }
+
+    pub(crate) fn more(mut self, more: &str) -> Self {
         self.more += &format!(", {more}");
         self
     }
 
-    fn send(mut self, send: &str, login: Option<&Account>) -> Self {
+    pub(crate) fn send(mut self, send: &str, login: Option<&Account>) -> Self {
         self.send = send.to_owned();
         if let Some(Account { address, password }) = login {
             self.send += &format!(", username: {address}, password: '{password}'");
@@ -59,7 +63,7 @@ impl<'a> Target<'a> {
         self
     }
 
-    fn receive(mut self, protocol: &str, receive: &str, reader: &Account) -> Self {
+    pub(crate) fn receive(mut self, protocol: &str, receive: &str, reader: &Account) -> Self {
         let Account { address, password } = reader;
         self.receive =
             format!("protocol: {protocol}, {receive}, username: {address}, password: '{password}'");
@@ -76,7 +80,8 @@ impl<'a> Target<'a> {
     }
 }
 
-fn plain(port: u16) -> String {
+/// A side on this port without TLS.
+pub(crate) fn plain(port: u16) -> String {
     format!("port: {port}, tls: none")
 }
 
@@ -92,25 +97,31 @@ fn config(lab: &Lab, targets: &[Target<'_>]) -> Config {
 }
 
 /// The exporter at work on some targets.
-struct Exporter {
-    supervisor: Arc<Supervisor>,
+pub(crate) struct Exporter {
+    pub(crate) supervisor: Arc<Supervisor>,
     instance: Instance,
 }
 
 impl Exporter {
-    async fn start(lab: &Lab, targets: &[Target<'_>]) -> Self {
+    pub(crate) async fn start(lab: &Lab, targets: &[Target<'_>]) -> Self {
         let instance = Instance::random();
         let origin = Origin { instance, host: Some("monitor.lab.test".into()) };
         let supervisor = Supervisor::start(config(lab, targets), None, origin).await.unwrap();
         Self { supervisor, instance }
     }
 
-    fn snapshot(&self, name: &str) -> Snapshot {
+    /// The account of a target, now.
+    pub(crate) fn snapshot(&self, name: &str) -> Snapshot {
         self.supervisor.view(name).expect("a target").snapshot
     }
 
     /// Waits until the account of a target is as wanted, and returns it.
-    async fn until(&self, name: &str, what: &str, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {
+    pub(crate) async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&Snapshot) -> bool,
+    ) -> Snapshot {
         let mut last = self.snapshot(name);
         until(&format!("{name}: {what}"), async || {
             last = self.snapshot(name);
@@ -128,7 +139,8 @@ impl Exporter {
     }
 }
 
-fn failures(side: &SideState) -> u64 {
+/// How often the side has failed.
+pub(crate) fn failures(side: &SideState) -> u64 {
     side.by_reason.iter().sum()
 }
 
@@ -184,7 +196,7 @@ async fn mail_arrives_whatever_protects_the_connections() {
     let targets: Vec<Target<'_>> = names
         .iter()
         .map(|(name, send, login, receive, protocol, reader)| {
-            let target = Target { interval: "3s", ..Target::new(lab, name, reader) };
+            let target = Target::new(lab, name, reader).every("3s");
             target.send(send, *login).receive(protocol, receive, reader)
         })
         .collect();
@@ -216,6 +228,23 @@ async fn the_mailbox_is_left_empty_and_is_entered_once_a_period() {
     let logins = lab.imap_logins(&reader) as u64;
     let checks = exporter.snapshot("once").totals.checks;
     assert!(logins <= checks + 1, "{logins} logins for {checks} checks and the one under way");
+    exporter.supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn of_several_mails_a_period_one_that_is_refused_does_not_stop_the_next() {
+    let lab = Lab::shared().await;
+    let reader = lab.user("several", "secret").await;
+    lab.refuse_second(&reader, "550 5.7.1 not this one");
+    let target = Target::new(lab, "several", &reader).every("5m");
+    let exporter = Exporter::start(lab, &[target.more("messages: 3")]).await;
+    let snapshot = exporter.receives("several", 2).await;
+    let sent = |now: &Snapshot| now.send_ability == Reading::Is(2.0 / 3.0);
+    exporter.until("several", "two of three are accepted", sent).await;
+    assert_eq!((snapshot.totals.probes, snapshot.totals.accepted), (3, 2));
+    assert_eq!((failures(&snapshot.send), snapshot.send.failures_for(Reason::Rejected)), (1, 1));
+    assert_eq!(snapshot.send.failures_in(Stage::Envelope), 1);
+    until("the mailbox is empty", async || lab.mails(&reader).is_empty()).await;
     exporter.supervisor.stop().await;
 }
 
@@ -401,7 +430,7 @@ async fn a_delay_is_measured_as_it_was() {
     let reader = lab.user("slow", "secret").await;
     let delay = Duration::from_secs(2);
     lab.delay(&reader, delay);
-    let target = Target { interval: "10s", ..Target::new(lab, "slow", &reader) };
+    let target = Target::new(lab, "slow", &reader).every("10s");
     let exporter = Exporter::start(lab, &[target]).await;
     let snapshot = exporter.receives("slow", 1).await;
     let roundtrip = snapshot.roundtrip.value().unwrap();

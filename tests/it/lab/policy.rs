@@ -36,6 +36,8 @@ pub(crate) enum Treatment {
     Prepend(&'static str),
     /// RCPT is answered with this reply: code, enhanced code and text.
     Refuse(&'static str),
+    /// The second RCPT is answered with this reply; `seen` so many were before.
+    RefuseSecond { reply: &'static str, seen: usize },
 }
 
 /// The known addresses and what happens to their mails.
@@ -71,6 +73,10 @@ impl Rules {
         let address = without_tag(&recipient);
         let treatment = self.with(|state| state.treatments.get(&address).cloned());
         match (value("protocol_state"), treatment) {
+            ("RCPT", Some(Treatment::RefuseSecond { reply, seen })) => {
+                self.set(&address, Treatment::RefuseSecond { reply, seen: seen + 1 });
+                if seen == 1 { reply.into() } else { "DUNNO".into() }
+            }
             ("RCPT", None) => "550 5.1.1 no such user".into(),
             ("RCPT", Some(Treatment::Refuse(reply))) => reply.into(),
             ("RCPT", Some(Treatment::Prepend(field))) => format!("PREPEND {field}"),
