@@ -272,3 +272,6 @@ pub(super) fn received_date(value: &str) -> Option<SystemTime> {
     let seconds = u64::try_from(parsed.to_timestamp()).ok()?;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::config::Config;
 
@@ -5,7 +7,7 @@ fn target(name: &str) -> Target {
     let text = format!(
         "targets:\n\
          - name: {name}\n  host: mail.example\n  from: probe@sender.example\n  \
-           to: probe@receiver.example\n  receive: {{username: u, password: p}}\n"
+           to: probe@receiver.example\n  receive: {{protocol: imap, username: u, password: p}}\n"
     );
     let config = Config::parse(&text, std::path::Path::new("test.yml")).unwrap();
     config.targets.values().next().unwrap().as_ref().clone()
@@ -13,7 +15,8 @@ fn target(name: &str) -> Target {
 
 fn composed(name: &str, token: Token) -> String {
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    String::from_utf8(compose(&target(name), token, Token(7), now, "host.example").unwrap()).unwrap()
+    String::from_utf8(compose(&target(name), token, Token(7), now, "host.example").unwrap())
+        .unwrap()
 }
 
 fn knows(token: Token) -> impl Fn(Token) -> Option<Address> {
@@ -53,6 +56,10 @@ fn the_mail_is_complete_and_loop_safe() {
     ] {
         assert!(mail.contains(expected), "no {expected:?} in\n{mail}");
     }
+    let mark = "X-Mailtrip: v=1; token=00000000000000000000000000000abc; target=a; \
+                instance=00000000000000000000000000000007; sent=2027-01-15T08:00:00Z; \
+                expires=2027-01-16T08:00:00Z\r\n";
+    assert!(mail.replace("\r\n ", " ").contains(mark), "{mail}");
     assert!(!mail.replace("\r\n", "").contains(['\r', '\n']), "every line ends in CRLF");
     assert!(mail.lines().all(|line| line.len() <= 998));
 }
@@ -78,6 +85,8 @@ fn without_the_mark_the_message_id_or_the_subject_tells() {
     let token = Token::random();
     let unmarked = without(&composed("a", token), "X-Mailtrip");
     assert_eq!(Header::parse(unmarked.as_bytes()).claim(knows(token)), Some(token));
+    let by_id = without(&unmarked, "Subject");
+    assert_eq!(Header::parse(by_id.as_bytes()).claim(knows(token)), Some(token));
     let by_subject = without(&unmarked, "Message-ID");
     assert_eq!(Header::parse(by_subject.as_bytes()).claim(knows(token)), Some(token));
     let other_sender = by_subject.replace("From: probe@", "From: somebody@");
@@ -149,6 +158,15 @@ fn the_newest_hop_gives_the_servers_date() {
                   Received: from c by a; Mon, 23 Nov 2026 10:00:00 +0000\r\n\r\n";
     let expected = UNIX_EPOCH + Duration::from_secs(1_795_428_005);
     assert_eq!(Header::parse(block).received, Some(expected));
+}
+
+#[test]
+fn tokens_are_random_and_32_hex_digits() {
+    let tokens: BTreeSet<String> = (0..100).map(|_| Token::random().to_string()).collect();
+    assert_eq!(tokens.len(), 100);
+    let is_token = |text: &String| text.len() == 32 && text.parse::<Token>().is_ok();
+    assert!(tokens.iter().all(is_token), "{tokens:?}");
+    assert_eq!(Token(10).to_string(), "0000000000000000000000000000000a");
 }
 
 #[test]
