@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use mailtrip_exporter::demo::server::faults::{CREDENTIALS, Fault};
+use mailtrip_exporter::demo::server::faults::{CREDENTIALS, Fault, GREETING};
 use mailtrip_exporter::demo::server::{Delivery, Message, Options, Post, Protocol, Server};
 use mailtrip_exporter::mail::{Reason, Stage};
-use mailtrip_exporter::target::ledger::Reading;
+use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use mailtrip_exporter::target::message::Token;
 use tokio::time::Instant;
 
@@ -200,19 +200,24 @@ async fn another_exporter_on_the_same_mailbox_is_left_alone() {
     for mailbox in MAILBOXES {
         let world = World::new(mailbox).await;
         world.post.set_delivery(USER, Delivery::held());
-        let (one, two) = (
-            Exporter::start(&[world.target("a")]).await,
-            Exporter::start(&[world.target("a")]).await,
-        );
-        world.sent(2).await;
-        for exporter in [&one, &two] {
-            exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
+        // The other one has a way of its own to the mailbox, which opens later.
+        let detour = Server::start(mailbox, &world.post, Options::new()).await.unwrap();
+        detour.faults().on(GREETING, Fault::Close);
+        let one = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
+        let other = Exporter::start(&[TargetText::new("a", &world.smtp, &detour)]).await;
+        for exporter in [&one, &other] {
+            exporter.until("a", "accepted", |s| s.totals.accepted >= 1).await;
         }
+        world.post.set_delivery(USER, Delivery::lost());
         world.post.release(USER);
-        for exporter in [&one, &two] {
-            let snapshot = exporter.received("a", 1).await;
-            assert_eq!((snapshot.totals.received, snapshot.totals.duplicate), (1, 0));
-        }
+        let received = one.received("a", 1).await.totals.checks;
+        let checked = |s: &Snapshot| s.totals.checks >= received + 2;
+        let totals = one.until("a", "two more checks", checked).await.totals;
+        assert_eq!((totals.duplicate, totals.returned), (0, 0));
+        world.inbox_holds(1).await;
+        detour.faults().clear();
+        let totals = other.received("a", 1).await.totals;
+        assert_eq!((totals.received, totals.duplicate), (1, 0));
         world.inbox_holds(0).await;
     }
 }
@@ -296,18 +301,24 @@ async fn without_uidplus_nobody_elses_deleted_mail_is_expunged() {
 
 #[tokio::test]
 async fn a_removal_that_the_server_only_pretends_is_a_failure() {
-    let world = World::new(Protocol::Imap).await;
-    world.mailbox.faults().times(2, "UID EXPUNGE", Fault::reply("{tag} OK done"));
-    world.post.insert(USER, "INBOX", b"Subject: not ours\r\n\r\nhello\r\n");
-    let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
-    let snapshot = exporter
-        .until("a", "a failed removal", |s| s.receive.failures_in(Stage::Remove) >= 1)
-        .await;
-    assert_eq!(snapshot.totals.duplicate, 0);
-    assert_eq!(snapshot.receive_ability, Reading::Is(true));
-    world.mailbox.faults().clear();
-    world.post.set_delivery(USER, Delivery::lost());
-    world.inbox_holds(1).await;
+    for mailbox in MAILBOXES {
+        let world = World::new(mailbox).await;
+        let (point, answer) = match mailbox {
+            Protocol::Imap => ("UID EXPUNGE", "{tag} OK done"),
+            _ => ("DELE", "+OK done"),
+        };
+        world.mailbox.faults().times(2, point, Fault::reply(answer));
+        world.post.insert(USER, "INBOX", b"Subject: not ours\r\n\r\nhello\r\n");
+        let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
+        let failed = |s: &Snapshot| s.receive.failures_in(Stage::Remove) >= 1;
+        let snapshot = exporter.until("a", "a failed removal", failed).await;
+        assert_eq!(snapshot.totals.duplicate, 0, "{mailbox:?}");
+        assert_eq!(snapshot.receive_ability, Reading::Is(true), "{mailbox:?}");
+        world.mailbox.faults().clear();
+        world.post.set_delivery(USER, Delivery::lost());
+        world.inbox_holds(1).await;
+        assert_eq!(exporter.snapshot("a").totals.duplicate, 0, "{mailbox:?}");
+    }
 }
 
 #[tokio::test]
@@ -546,4 +557,114 @@ async fn one_refused_removal_does_not_stop_the_others() {
     assert_eq!(snapshot.totals.duplicate, 0);
     assert_eq!(snapshot.receive.failures_for(Reason::Rejected), 1);
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
+}
+
+#[tokio::test]
+async fn a_shared_mailbox_is_checked_once_in_the_shortest_period() {
+    let world = World::new(Protocol::Imap).await;
+    let targets = [
+        world.target("rare").set("interval", "1h"),
+        world.target("often").set("interval", "1s"),
+        world.target("seldom").set("interval", "30s"),
+    ];
+    let exporter = Exporter::start(&targets).await;
+    let snapshot = exporter.until("rare", "three checks", |s| s.totals.checks >= 3).await;
+    assert_eq!(snapshot.totals.check_failures, 0);
+    let checks = ["rare", "often", "seldom"].map(|name| exporter.snapshot(name).totals.checks);
+    assert_eq!(checks, [checks[0]; 3], "a check is one of every target of the mailbox");
+}
+
+#[tokio::test]
+async fn a_check_that_fails_tells_the_ability_of_every_target_of_the_mailbox() {
+    for mailbox in MAILBOXES {
+        let world = World::new(mailbox).await;
+        let refusal = if mailbox == Protocol::Imap { "{tag} NO no" } else { "-ERR no" };
+        world.mailbox.faults().on(CREDENTIALS, Fault::reply(refusal));
+        let exporter = Exporter::start(&[world.target("a"), world.target("b")]).await;
+        for name in ["a", "b"] {
+            let snapshot = exporter.until(name, "checked", |s| s.totals.checks == 1).await;
+            assert_eq!(snapshot.receive_ability, Reading::Is(false), "{name}");
+            assert_eq!(snapshot.totals.check_failures, 1, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn accounts_on_one_server_are_mailboxes_of_their_own() {
+    for mailbox in MAILBOXES {
+        let world = World::new(mailbox).await;
+        world.post.add_account("otto", PASSWORD, &["otto@example.test"]);
+        let target = |name| world.target(name).set("interval", "1s");
+        let other = target("otto").set("to", "otto@example.test").set("receive.username", "otto");
+        let exporter = Exporter::start(&[target("rita"), other]).await;
+        for name in ["rita", "otto"] {
+            let snapshot = exporter.received(name, 1).await;
+            assert_eq!(snapshot.receive.last_failure, None, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_check_reads_a_header_if_there_is_mail() {
+    let world = World::new(Protocol::Imap).await;
+    // So old that no look has a reason to read it.
+    let date = SystemTime::now() - 24 * 60 * HOUR;
+    world.post.insert_dated(USER, "INBOX", b"Subject: old\r\n\r\nhello\r\n", date);
+    world.mailbox.faults().on("UID FETCH", Fault::reply("{tag} NO broken"));
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    let snapshot = exporter.until("a", "checked", |s| s.totals.checks == 1).await;
+    assert_eq!(snapshot.receive_ability, Reading::Is(false));
+    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    assert_eq!((failure.stage, failure.reason), (Stage::Fetch, Reason::Rejected));
+}
+
+#[tokio::test]
+async fn a_watch_that_breaks_is_opened_again_with_back_off() {
+    for mailbox in MAILBOXES {
+        let world = World::new(mailbox).await;
+        world.post.set_delivery(USER, Delivery::held());
+        let exporter = Exporter::start(&[world.target("a")]).await;
+        exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
+        world.mailbox.faults().on(GREETING, Fault::Close);
+        world.mailbox.close_sessions();
+        let failed = |s: &Snapshot| s.receive.failures_in(Stage::Greeting) >= 3;
+        let snapshot = exporter.until("a", "failed three times", failed).await;
+        assert_eq!(snapshot.receive_ability, Reading::Is(true), "the check alone tells");
+        let opened: Vec<Instant> =
+            world.mailbox.sessions().iter().map(|session| session.opened_at).collect();
+        let [.., first, second, third] = opened[..] else { panic!("{opened:?}") };
+        // A second at first, and twice as long each time; less what the two clocks differ.
+        let second_wait = third - second;
+        assert!(second - first >= Duration::from_millis(900), "{:?}", second - first);
+        assert!(second_wait >= Duration::from_millis(1900), "{second_wait:?}");
+    }
+}
+
+/// Moves the clock of this runtime on, and nothing else: while a thread is busy, time that stands
+/// still does not jump to the next timer by itself.
+async fn pass(time: Duration) {
+    let (done, until_done) = std::sync::mpsc::channel::<()>();
+    let busy = tokio::task::spawn_blocking(move || until_done.recv());
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+    drop(done);
+    // The channel was closed, as it should be.
+    let _ = busy.await;
+}
+
+#[tokio::test]
+async fn folders_beside_the_inbox_are_looked_into_once_a_minute() {
+    let world = World::new(Protocol::Imap).await;
+    world.post.set_delivery(USER, Delivery::at_once().into_folder("Junk"));
+    let exporter = Exporter::start(&[world.target("a").set("interval", "1h")]).await;
+    exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
+    let looks = world.mailbox.stats().count("NOOP") + 5;
+    assert!(world.mailbox.wait_until(DEADLINE, |stats| stats.count("NOOP") >= looks).await);
+    let snapshot = exporter.snapshot("a");
+    assert_eq!(snapshot.totals.received, 0, "looks are for the inbox");
+    pass(Duration::from_secs(61)).await;
+    let snapshot = exporter.received("a", 1).await;
+    assert_eq!((snapshot.totals.found, snapshot.totals.checks), ([0, 1, 0], 1));
+    assert_eq!(snapshot.receive.last_failure, None);
 }

@@ -6,6 +6,7 @@ mod relay;
 mod support;
 
 mod crashes;
+mod definitions;
 mod demo;
 mod demo_servers;
 mod durable;

@@ -213,6 +213,8 @@ async fn a_mail_is_late_then_lost_then_returned() {
             let snapshot = exporter.until("a", "returned", |s| s.totals.returned == 1).await;
             assert_eq!((snapshot.totals.late, snapshot.totals.lost), (1, 1));
             assert_eq!(snapshot.totals.duplicate, 0);
+            world.post.set_delivery(USER, Delivery::lost());
+            world.inbox_holds(0).await;
             exporter.supervisor.stop().await;
         };
         (format!("{mailbox:?}"), case)
@@ -243,6 +245,8 @@ async fn a_mail_without_a_reply_is_doubtful_and_returns() {
         assert_eq!(snapshot.send.failures_for(Reason::Closed), 1);
         assert_eq!(snapshot.send.failures_in(Stage::Data), 1);
         assert_eq!(snapshot.totals.duplicate, 0);
+        world.post.set_delivery(USER, Delivery::lost());
+        world.inbox_holds(0).await;
     }
 }
 
