@@ -24,7 +24,7 @@ mod wait;
 
 use claim::Claim;
 use dovecot::Dovecot;
-pub(crate) use dovecot::Service;
+pub(crate) use dovecot::{Imap, Service};
 pub(crate) use maildir::Mail;
 use policy::{PolicyServer, Rules, Treatment};
 use postfix::Postfix;
@@ -99,6 +99,14 @@ impl Lab {
     /// If the user is not root, a server is not installed or does not start; the message says
     /// what to do.
     pub(crate) async fn start() -> Self {
+        Self::start_with(Imap::Whole).await
+    }
+
+    /// The same with a Dovecot that offers so much over IMAP.
+    ///
+    /// # Panics
+    /// As [`Lab::start`].
+    pub(crate) async fn start_with(imap: Imap) -> Self {
         tool::require_prerequisites();
         let claim = Claim::new();
         let folder = claim.folder().to_owned();
@@ -110,7 +118,7 @@ impl Lab {
         tool::run("chown", &["mail:mail", &mailboxes.display().to_string()]).await;
 
         let rules = Rules::default();
-        let dovecot = Dovecot::new(&folder, ports, addresses.clone()).await;
+        let dovecot = Dovecot::new(&folder, ports, addresses.clone(), imap).await;
         let postfix = Postfix::new(&folder, ports, addresses).await;
         let policy = folder.join("policy");
         let _policy_server = PolicyServer::start(&policy, rules.clone(), postfix.queue());

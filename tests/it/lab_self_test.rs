@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::lab::{Account, DOMAIN, HOST, Lab, Service, until};
+use crate::lab::{Account, DOMAIN, HOST, Imap, Lab, Service, until};
 
 /// Runs curl with `input` as its standard input and tells whether it succeeded, and what it said.
 async fn curl(lab: &Lab, url: &str, arguments: &[&str], input: &str) -> (bool, String) {
@@ -133,6 +133,17 @@ async fn the_special_folders_are_announced() {
     for announced in [r"\Junk) ", r"\Trash) ", " INBOX"] {
         assert!(said.contains(announced), "{announced} is missing: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_lab_may_be_without_idle() {
+    let lab = Lab::start_with(Imap::WithoutIdle).await;
+    let account = lab.user("reader", "secret").await;
+    let url = format!("imap://127.0.0.1:{}", lab.ports().imap);
+    let arguments = ["--user", &login(&account), "--request", "CAPABILITY"];
+    let (_, said) = curl(&lab, &url, &arguments, "").await;
+    assert!(said.contains("UIDPLUS"), "{said}");
+    assert!(!said.contains("IDLE"), "{said}");
 }
 
 #[tokio::test]

@@ -27,6 +27,15 @@ enum Dialect {
     Version2_4,
 }
 
+/// What Dovecot offers over IMAP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Imap {
+    /// Everything that it can do.
+    Whole,
+    /// The same without IDLE (RFC 2177), as some servers are.
+    WithoutIdle,
+}
+
 /// A part of Dovecot that can be stopped alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -45,7 +54,7 @@ impl Dovecot {
     ///
     /// # Panics
     /// If a file cannot be written.
-    pub(crate) async fn new(lab: &Path, ports: Ports, addresses: Vec<IpAddr>) -> Self {
+    pub(crate) async fn new(lab: &Path, ports: Ports, addresses: Vec<IpAddr>, imap: Imap) -> Self {
         let version = tool::run("dovecot", &["--version"]).await;
         let dialect = match version.as_str() {
             version if version.starts_with("2.3.") => Dialect::Version2_3,
@@ -57,7 +66,7 @@ impl Dovecot {
             make_folder(&dovecot.folder.join(name));
         }
         let configuration = dovecot.folder.join("dovecot.conf");
-        write_file(&configuration, dovecot.configuration(lab), 0o644);
+        write_file(&configuration, dovecot.configuration(lab) + dovecot.capability(imap), 0o644);
         dovecot
     }
 
@@ -237,6 +246,17 @@ service anvil {{
 }}
 "
         )
+    }
+
+    fn capability(&self, imap: Imap) -> &'static str {
+        match (imap, self.dialect) {
+            (Imap::Whole, _) => "",
+            (Imap::WithoutIdle, Dialect::Version2_3) => {
+                "imap_capability = IMAP4rev1 SASL-IR LITERAL+ ENABLE NAMESPACE UNSELECT UIDPLUS \
+                 LIST-EXTENDED SPECIAL-USE\n"
+            }
+            (Imap::WithoutIdle, Dialect::Version2_4) => "imap_capability {\n  IDLE = no\n}\n",
+        }
     }
 
     fn settings_of_2_3(&self, lab: &Path) -> String {
