@@ -5,7 +5,7 @@
 //! | word | what holds | tests |
 //! |---|---|---|
 //! | target | it goes its own way: one that hangs delays no other | `round_trip::one_target_that_hangs_delays_no_other` |
-//! | mailbox | is one for each protocol, host, port and user | `mailbox::accounts_on_one_server_are_mailboxes_of_their_own`, `real_servers::mail_of_others_stays_as_it_is_flags_included` |
+//! | mailbox | is one for each protocol, host, port and user | `mailbox::another_user_or_another_port_is_another_mailbox`, `real_servers::mail_of_others_stays_as_it_is_flags_included` |
 //! | mailbox | folders are the union of those of its targets; else they describe it alike | `mailbox::folders_of_a_shared_mailbox_are_the_union`, `config::tests::every_bad_file_has_its_exact_messages` |
 //! | watch | one a mailbox, and one session at a time | `shared_mailbox::two_hundred_targets_share_one_login_a_period`, `mailbox::many_targets_share_one_mailbox_and_one_login` |
 //! | watch | re-opened with back-off | `mailbox::a_watch_that_breaks_is_opened_again_with_back_off` |
