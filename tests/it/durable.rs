@@ -1,13 +1,14 @@
 //! The account over the end of the process, however it ends.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mailtrip_exporter::demo::server::faults::{AFTER_DATA, Fault};
 use mailtrip_exporter::demo::server::{Delivery, Options, Post, Protocol, Server};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::lab::until;
 use crate::program::{Running, folder, is, log_line, post, run, target, value};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -78,6 +79,50 @@ async fn a_mail_under_way_is_outstanding_again_after_kill_9_and_received() {
     assert_eq!(world.smtp.stats().mails_accepted, 1, "the restart sent no mail of its own");
     let emptied = world.post.wait_until(LIMIT, |post| post.messages("b", "INBOX").is_empty()).await;
     assert!(emptied, "the mail was taken out");
+}
+
+#[tokio::test]
+async fn a_server_whose_clock_is_off_makes_no_absurd_delay() {
+    // By so much that no date of the server can be meant by our clock.
+    const AHEAD_SECONDS: i64 = 300;
+    for is_learned in [false, true] {
+        let world = World::new("1h").await;
+        world.post.set_clock_offset_seconds(AHEAD_SECONDS);
+        world.post.set_delivery("b", Delivery::held());
+        let mut watched = 0.0;
+        if is_learned {
+            // A mail whose arrival is watched tells how far the clock is off.
+            let file = world.folder.path().join("mailtrip.yml");
+            let text = std::fs::read_to_string(&file).unwrap();
+            let text = text.replace("interval: 1h", "interval: 1h\n  messages: 2");
+            std::fs::write(&file, text).unwrap();
+            world.post.deliver_next("b", Delivery::at_once());
+            watched = 1.0;
+        }
+        let started = Instant::now();
+        let exporter = world.exporter().await;
+        let is_under_way = |page: &str| {
+            is(page, "mailtrip_outstanding_messages", 1.0)
+                && is(page, "mailtrip_probes_received_total", watched)
+        };
+        exporter.until("/metrics", is_under_way).await;
+        let offset = || sqlite(world.folder.path(), "SELECT max(clock_offset_seconds) FROM folder");
+        until("the offset is kept", async || is_learned != offset().trim().is_empty()).await;
+        exporter.kill().await;
+        world.post.release("b");
+        // Nobody looks for so long that the date has to tell.
+        let delivered = Instant::now();
+        until("some time has passed", async || delivered.elapsed() > Duration::from_secs(3)).await;
+        let exporter = world.exporter().await;
+        let received = |page: &str| is(page, "mailtrip_probes_received_total", watched + 1.0);
+        let page = exporter.until("/metrics", received).await;
+        let roundtrips = value(&page, "mailtrip_roundtrip_seconds_count").unwrap();
+        let sum = value(&page, "mailtrip_roundtrip_seconds_sum").unwrap();
+        assert_eq!(roundtrips, watched * 2.0, "{page}");
+        assert!((0.0..started.elapsed().as_secs_f64()).contains(&sum), "{page}");
+        let has_none = value(&page, "mailtrip_roundtrip_minutes").unwrap().is_nan();
+        assert_eq!(has_none, !is_learned, "received without a round trip: {page}");
+    }
 }
 
 #[tokio::test]
