@@ -22,11 +22,12 @@
 //! | refused | counted as sent, and forgotten | `target::ledger::tests::a_refused_mail_is_forgotten` |
 //! | doubtful | without a reply after the data, and never outstanding | `target::ledger::tests::a_doubtful_mail_is_never_outstanding_and_may_return`, `round_trip::a_mail_without_a_reply_is_doubtful_and_returns` |
 //! | doubtful | without a recorded reply after a restart | `target::ledger::tests::a_mail_without_a_recorded_reply_is_doubtful_after_a_restart`, `crashes::killed_after_the_final_dot_and_before_the_reply` |
-//! | accepted | in exactly one place: outstanding, received, lost, or left with an outage | `target::ledger::tests::the_account_always_adds_up` |
+//! | accepted | in exactly one place: outstanding, received, bounced, lost, or left with an outage | `target::ledger::tests::the_account_always_adds_up` |
 //! | outstanding | accepted and not yet seen, over restarts as well | `target::ledger::tests::a_mail_that_arrives_is_received_with_its_delay`, `target::ledger::tests::an_outstanding_mail_is_outstanding_again_and_received_with_its_whole_delay`, `crashes::killed_while_the_mail_is_held_in_the_queue` |
 //! | received | seen, late or not | `target::ledger::tests::a_mail_that_arrives_is_received_with_its_delay`, `round_trip::a_late_mail_that_comes_is_received` |
 //! | late | counted once, when it becomes late | `target::ledger::tests::late_is_counted_when_it_becomes_late_and_only_once`, `config::tests::defaults_are_those_of_the_documentation` |
 //! | lost | not seen for `lost_after` | `target::ledger::tests::a_lost_mail_leaves_outstanding_and_may_return`, `target::ledger::tests::late_and_lost_go_on_over_a_restart_and_are_counted_once` |
+//! | bounced | a bounce for it has come: counted once, no longer waited for | `target::ledger::tests::a_bounce_ends_the_wait_and_is_counted_once`, `target::ledger::tests::a_bounced_mail_that_comes_after_all_is_returned` |
 //! | max_outstanding | beyond it the oldest are lost | `target::ledger::tests::beyond_max_outstanding_the_oldest_are_lost` |
 //! | returned | a doubtful or lost mail that turns up: removed, and counted there alone | `round_trip::a_mail_is_late_then_lost_then_returned`, `round_trip::a_mail_without_a_reply_is_doubtful_and_returns`, `target::ledger::tests::a_lost_mail_leaves_outstanding_and_may_return` |
 //! | duplicate | another copy of one that was received: counted, removed, remembered for `lost_after` | `round_trip::further_copies_are_duplicates_and_removed`, `target::ledger::tests::late_and_lost_go_on_over_a_restart_and_are_counted_once` |
