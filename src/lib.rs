@@ -6,10 +6,11 @@
 //! the log. [`config`] is what the program may rely on: a configuration that was checked whole.
 //!
 //! **The measuring.** [`target`] is one monitored server: its account of the mails (the pure
-//! [`target::ledger`], guarded by [`target::account`]), the test mail ([`target::message`]), the
-//! loop that sends it ([`target::send`]) and what its header tells when it has arrived
-//! ([`target::inspection`]). [`mailbox`] is the watch over one account, shared by the
-//! targets that receive there: a check each period, looks while a mail is under way.
+//! [`target::ledger`], guarded by [`target::account`]), the evidence of what happened lately
+//! ([`target::history`]), the test mail ([`target::message`]), the loop that sends it
+//! ([`target::send`]) and what its header tells when it has arrived ([`target::inspection`]).
+//! [`mailbox`] is the watch over one account, shared by the targets that receive there: a check
+//! each period, looks while a mail is under way.
 //! [`supervisor`] owns the running set: start, reload, end. [`probe`] is one round trip by hand.
 //!
 //! **The wire.** [`mail`] speaks SMTP, IMAP and POP3 over bounded, timed and recorded lines; a

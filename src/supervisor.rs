@@ -16,14 +16,16 @@ use crate::mailbox::{Member, Watch};
 use crate::net::tls::TlsClients;
 use crate::store::Store;
 use crate::target::account::Account;
-use crate::target::inspection::Inspection;
-use crate::target::ledger::{Rules, Snapshot, StoredAccount};
+use crate::target::history::Archive;
+use crate::target::ledger::{Rules, StoredAccount};
 use crate::target::send::{Origin, Sender};
 use slots::{SlotKey, Slots};
 use task::{Task, end};
+pub use view::{Details, View};
 
 mod slots;
 mod task;
+mod view;
 
 /// The first probes are spread over this time, or over a period if that is shorter.
 const SPREAD: Duration = Duration::from_secs(30);
@@ -35,6 +37,8 @@ pub struct Supervisor {
     origin: Arc<Origin>,
     /// Where the accounts are kept; `None`: they end with the process.
     store: Option<Arc<Store>>,
+    /// The transcripts of all targets.
+    archive: Arc<Archive>,
     started: SystemTime,
     clients: TlsClients,
     /// Held for the whole of a change, so that two reloads do not mix.
@@ -42,23 +46,6 @@ pub struct Supervisor {
     /// Once it is cancelled nothing starts any more.
     stopped: CancellationToken,
     state: Mutex<State>,
-}
-
-/// A target with everything that is known of it.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// Its configuration.
-    pub target: Arc<Target>,
-    /// Its account, now.
-    pub snapshot: Snapshot,
-    /// What the header of the newest mail has told.
-    pub inspection: Option<Arc<Inspection>>,
-}
-
-impl View {
-    fn of(target: Arc<Target>, account: &Account) -> Self {
-        Self { target, snapshot: account.snapshot(), inspection: account.inspection() }
-    }
 }
 
 /// How the newest reload went.
@@ -154,6 +141,7 @@ impl Supervisor {
             config_file,
             origin: Arc::new(origin),
             store,
+            archive: Archive::new(Archive::MOST_BYTES),
             started: now,
             clients: TlsClients::default(),
             changing: tokio::sync::Mutex::new(()),
@@ -193,28 +181,6 @@ impl Supervisor {
             }
         }
         outcome
-    }
-
-    /// Every target, by name.
-    pub fn views(&self) -> Vec<View> {
-        let accounts: Vec<(Arc<Target>, Arc<Account>)> = self
-            .state()
-            .targets
-            .values()
-            .map(|running| (Arc::clone(&running.target), Arc::clone(&running.account)))
-            .collect();
-        accounts.into_iter().map(|(target, account)| View::of(target, &account)).collect()
-    }
-
-    /// One target.
-    pub fn view(&self, name: &str) -> Option<View> {
-        let name = TargetName::new(name)?;
-        let (target, account) = {
-            let state = self.state();
-            let running = state.targets.get(&name)?;
-            (Arc::clone(&running.target), Arc::clone(&running.account))
-        };
-        Some(View::of(target, &account))
     }
 
     /// The running configuration.
@@ -399,10 +365,11 @@ impl Supervisor {
 
     fn open_account(&self, target: &Target, stored: &StoredAccount) -> Account {
         let (name, rules) = (target.name.clone(), Rules::from(target));
-        match &self.store {
+        let account = match &self.store {
             Some(store) => Account::restore(name, rules, stored, Arc::clone(store)),
             None => Account::new(name, rules),
-        }
+        };
+        account.with_archive(Arc::clone(&self.archive))
     }
 
     fn set_watches(

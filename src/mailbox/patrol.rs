@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
 
 use super::clock::ServerClock;
 use super::watch::{SOON, Settings, Watch};
@@ -130,7 +129,9 @@ impl Patrol {
                     self.check(&settings, &members, next_check).await;
                 }
                 Ok(Waited::Reached) => self.look(&settings, &members, None).await,
-                Err(failure) => self.look_failed(&settings, &members, &failure),
+                Err((failure, trace)) => {
+                    self.look_failed(&settings, &members, &failure, &trace);
+                }
             }
         }
     }
@@ -159,7 +160,11 @@ impl Patrol {
     }
 
     /// Waits until `wake`, in IDLE where the wait is long and the server able.
-    async fn wait(&mut self, wake: Instant, is_awaiting_mail: bool) -> Result<Waited, Failure> {
+    async fn wait(
+        &mut self,
+        wake: Instant,
+        is_awaiting_mail: bool,
+    ) -> Result<Waited, (Failure, Trace)> {
         let can_idle = self.session.as_ref().is_some_and(imap::Session::can_idle);
         let is_long = wake.saturating_duration_since(Instant::now()) >= IDLE_GAP;
         if is_awaiting_mail
@@ -167,7 +172,11 @@ impl Patrol {
             && is_long
             && let Some(mut session) = self.session.take()
         {
-            let told = session.idle(wake, &self.watch.changed).await?;
+            let trace = session.trace().clone();
+            let told = session
+                .idle(wake, &self.watch.changed)
+                .await
+                .map_err(|failure| (failure, trace))?;
             self.session = Some(session);
             return Ok(match told {
                 Some(told) => Waited::Told(told),
@@ -219,7 +228,7 @@ impl Patrol {
             outcome.removal_failure = self.remove_imap(settings, members, false).await;
         }
         if let Err(failure) = &outcome.result {
-            self.look_failed(settings, members, failure);
+            self.look_failed(settings, members, failure, &outcome.trace);
         }
         self.conclude(settings, members, began, &outcome);
     }
@@ -350,10 +359,9 @@ impl Patrol {
             failures: failure.cloned().into_iter().collect(),
             stages: trace.durations(),
             tls: trace.tls_facts(),
+            tokens: Vec::new(),
+            transcript: trace.transcript(),
         };
-        if failure.is_some() {
-            debug!(mailbox = %self.watch.id, transcript = trace.transcript(), "the check failed");
-        }
         for member in members {
             member.account.check_ended(&attempt);
         }
@@ -375,9 +383,8 @@ impl Patrol {
         match &outcome.removal_failure {
             Some(failure) => {
                 let transcript = outcome.trace.transcript();
-                debug!(mailbox = %self.watch.id, transcript, "a removal failed");
                 for member in members {
-                    member.account.look_failed(failure);
+                    member.account.look_failed(failure, &transcript);
                 }
                 if settings.style() == LookStyle::Session {
                     self.back_off(settings);
@@ -391,9 +398,16 @@ impl Patrol {
         }
     }
 
-    fn look_failed(&mut self, settings: &Settings, members: &[Arc<Member>], failure: &Failure) {
+    fn look_failed(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+        failure: &Failure,
+        trace: &Trace,
+    ) {
+        let transcript = trace.transcript();
         for member in members {
-            member.account.look_failed(failure);
+            member.account.look_failed(failure, &transcript);
         }
         self.back_off(settings);
     }

@@ -1,16 +1,19 @@
 //! The account of a target as the loops see it: one method for each event, the time is now. What an
-//! event has changed goes to the store.
+//! event has changed goes to the store, and beside the ledger the history keeps the evidence.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::{debug, info, warn};
+use tracing::debug;
 
+use super::history::{Archive, Evidence, History};
 use super::inspection::Inspection;
 use super::ledger::{
-    Attempt, Ledger, LookStyle, Moment, Reading, Rules, Sighting, Snapshot, StoredAccount, Verdict,
+    Attempt, Awaited, Ledger, LookStyle, Moment, Reading, Rules, Sighting, Snapshot, StoredAccount,
+    Verdict,
 };
 use super::message::Token;
+use super::side_log::TargetLog;
 use crate::config::TargetName;
 use crate::mail::{Failure, Side, Stage};
 use crate::store::Store;
@@ -22,6 +25,8 @@ pub struct Account {
     ledger: Mutex<Ledger>,
     /// What the newest mail told whose header was read; it ends with the process.
     inspection: Mutex<Option<Arc<Inspection>>>,
+    history: Mutex<History>,
+    log: Mutex<TargetLog>,
     /// `None`: it ends with the process.
     store: Option<Arc<Store>>,
     /// Held from taking the changes to handing them over, so that the store sees them in order.
@@ -35,6 +40,8 @@ impl Account {
             name,
             ledger: Mutex::new(Ledger::new(rules)),
             inspection: Mutex::default(),
+            history: Mutex::new(History::new(Archive::new(Archive::MOST_BYTES))),
+            log: Mutex::default(),
             store: None,
             handing_over: Mutex::new(()),
         }
@@ -50,8 +57,17 @@ impl Account {
         let ledger = Ledger::restore(rules, stored, Moment::now());
         let account =
             Self { ledger: Mutex::new(ledger), store: Some(store), ..Self::new(name, rules) };
+        account.history().restore(stored);
         account.keep();
         account
+    }
+
+    /// Files its transcripts in this archive, with those of other targets. For the beginning: what
+    /// was filed before stays where it is.
+    #[must_use]
+    pub fn with_archive(self, archive: Arc<Archive>) -> Self {
+        self.history().set_archive(archive);
+        self
     }
 
     /// The target's name.
@@ -74,13 +90,15 @@ impl Account {
     pub fn periods_skipped(&self, count: u64) {
         self.ledger().periods_skipped(count);
         self.keep();
-        warn!(target = %self.name, count, "a period was skipped: the one before was still sending");
+        self.log().periods_skipped(&self.name, count, Moment::now().instant);
     }
 
     /// See [`Ledger::sending`]. Waits until the store has it, for a second at most: a mail that goes
     /// out is known after whatever happens, but a store that fails does not hold it up.
     pub async fn sending(&self, tokens: &[Token]) {
         for token in tokens {
+            // The history first, here and below: the ledger's record then finds its place.
+            self.history().sending(*token, Moment::now());
             self.ledger().sending(*token);
         }
         self.keep();
@@ -97,13 +115,19 @@ impl Account {
 
     /// See [`Ledger::accepted`].
     pub fn accepted(&self, token: Token, transmitted: Instant) {
-        self.ledger().accepted(token, transmitted, Moment::now());
+        let now = Moment::now();
+        self.history().accepted(token, transmitted, now);
+        let early = self.ledger().accepted(token, transmitted, now);
+        if let Some(roundtrip) = early {
+            self.history().arrived_early(token, roundtrip);
+        }
         self.keep();
         debug!(target = %self.name, side = "send", %token, "accepted");
     }
 
     /// See [`Ledger::not_accepted`].
     pub fn not_accepted(&self, token: Token, failure: &Failure, is_doubtful: bool) {
+        self.history().not_accepted(token, failure);
         self.ledger().not_accepted(token, failure, is_doubtful, Moment::now());
         self.keep();
         debug!(target = %self.name, side = "send", %token, is_doubtful, stage = %failure.stage,
@@ -114,37 +138,29 @@ impl Account {
     pub fn send_ended(&self, accepted: u32, total: u32, attempt: &Attempt) {
         let mut ledger = self.ledger();
         let now = Moment::now();
-        let before = ledger.snapshot(now).send_ability;
         ledger.send_ended(accepted, total, attempt, now);
-        let after = ledger.snapshot(now).send_ability;
+        let ability = ledger.snapshot(now).send_ability.map(|share| share > 0.0);
         drop(ledger);
-        self.keep();
-        self.log_change(
-            Side::Send,
-            before.map(|share| share > 0.0),
-            after.map(|share| share > 0.0),
-            attempt,
-        );
+        self.attempt_ended(Side::Send, ability, attempt, now);
     }
 
     /// See [`Ledger::check_ended`].
     pub fn check_ended(&self, attempt: &Attempt) {
         let mut ledger = self.ledger();
         let now = Moment::now();
-        let before = ledger.snapshot(now).receive_ability;
         ledger.check_ended(attempt, now);
-        let after = ledger.snapshot(now).receive_ability;
+        let ability = ledger.snapshot(now).receive_ability;
         drop(ledger);
-        self.keep();
-        self.log_change(Side::Receive, before, after, attempt);
+        self.attempt_ended(Side::Receive, ability, attempt, now);
     }
 
-    /// See [`Ledger::look_failed`].
-    pub fn look_failed(&self, failure: &Failure) {
-        self.ledger().look_failed(failure, Moment::now());
+    /// See [`Ledger::look_failed`]; `transcript` is of the dialogue that failed.
+    pub fn look_failed(&self, failure: &Failure, transcript: &str) {
+        let now = Moment::now();
+        self.ledger().look_failed(failure, now);
+        self.history().look_failed(failure, transcript, now);
         self.keep();
-        debug!(target = %self.name, side = "receive", stage = %failure.stage,
-            reason = %failure.reason, error = %failure, "a look failed");
+        self.log().look_failed(&self.name, failure, transcript, now.instant);
     }
 
     /// See [`Ledger::removed`].
@@ -155,6 +171,7 @@ impl Account {
     /// See [`Ledger::seen`].
     pub fn seen(&self, token: Token, sighting: Sighting) -> Verdict {
         let verdict = self.ledger().seen(token, sighting, Moment::now());
+        self.history().seen(token, sighting.folder, verdict);
         self.keep();
         debug!(target = %self.name, side = "receive", %token, ?verdict, "seen");
         verdict
@@ -221,6 +238,17 @@ impl Account {
         snapshot
     }
 
+    /// What happened lately, newest first; ask for the [`Account::snapshot`] first, which tells
+    /// late and lost mails.
+    pub fn evidence(&self) -> Evidence {
+        self.history().evidence()
+    }
+
+    /// See [`Ledger::awaited`].
+    pub fn awaited(&self, most: usize) -> Vec<Awaited> {
+        self.ledger().awaited(most)
+    }
+
     /// See [`Ledger::last_sent`].
     pub fn last_sent(&self) -> Option<SystemTime> {
         self.ledger().last_sent()
@@ -230,39 +258,27 @@ impl Account {
     fn keep(&self) {
         let _in_order = self.handing_over.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = self.ledger().take_changes(Moment::now());
+        self.history().apply(&changes);
         if let Some(store) = &self.store {
             store.record(&self.name, changes);
         }
     }
 
-    /// One line when a side changes its state, none while it stays as it is.
-    fn log_change(
-        &self,
-        side: Side,
-        before: Reading<bool>,
-        after: Reading<bool>,
-        attempt: &Attempt,
-    ) {
-        for failure in &attempt.failures {
-            debug!(target = %self.name, %side, stage = %failure.stage, reason = %failure.reason,
-                error = %failure, "failed");
-        }
-        if before == after {
-            return;
-        }
-        let name = &self.name;
-        match (after, attempt.failures.first()) {
-            (Reading::Is(true), _) => info!(target = %name, %side, "able to {side}"),
-            (Reading::Is(false), Some(failure)) => {
-                warn!(target = %name, %side, stage = %failure.stage, reason = %failure.reason,
-                    error = %failure, "not able to {side}");
-            }
-            (Reading::NotApplicable, Some(failure)) => {
-                info!(target = %name, %side, stage = %failure.stage, reason = %failure.reason,
-                    error = %failure, "the passive node is down");
-            }
-            _ => {}
-        }
+    /// The new state of a side and what led to it, for the history and the log.
+    fn attempt_ended(&self, side: Side, ability: Reading<bool>, attempt: &Attempt, now: Moment) {
+        self.history().attempt_ended(side, attempt, now);
+        self.keep();
+        self.log().attempt_ended(&self.name, side, ability, attempt, now.instant);
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        // Evidence that lacks a record is still evidence.
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self) -> MutexGuard<'_, TargetLog> {
+        // At worst a line is told twice.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {

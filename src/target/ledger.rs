@@ -17,7 +17,7 @@ use pacing::Pacing;
 use record::Journal;
 pub use record::{AccountRecord, Changes, MailRecord, Place, StoredAccount};
 pub use state::{
-    Attempt, FoundIn, Histogram, Notice, NoticeVerdict, Reading, SenderMailbox, SideState,
+    Attempt, Awaited, FoundIn, Histogram, Notice, NoticeVerdict, Reading, SenderMailbox, SideState,
     Sighting, Snapshot, Totals, Verdict,
 };
 
@@ -206,24 +206,32 @@ impl Ledger {
         }
     }
 
-    /// The SMTP server has accepted a mail whose transmission began at `transmitted`.
-    pub fn accepted(&mut self, token: Token, transmitted: Instant, now: Moment) {
+    /// The SMTP server has accepted a mail whose transmission began at `transmitted`. Gives the
+    /// round trip of a mail that was seen before that.
+    pub fn accepted(
+        &mut self,
+        token: Token,
+        transmitted: Instant,
+        now: Moment,
+    ) -> Option<Duration> {
         self.expire(now);
-        let Some(sending) = self.sending.remove(&token) else { return };
+        let sending = self.sending.remove(&token)?;
         self.totals.probes += 1;
         self.totals.accepted += 1;
         let mail = Outstanding { token, transmitted, accepted: now, is_late: false };
         match sending.arrived {
-            Some((arrived, folder)) => {
-                self.receive_mail(mail, Some(arrived), folder, now);
+            Some((arrived, folder)) => self.receive_mail(mail, Some(arrived), folder, now),
+            None if sending.has_bounced => {
+                self.bounce(token, now);
+                None
             }
-            None if sending.has_bounced => self.bounce(token, now),
             None => {
                 self.outstanding.push_back(mail);
                 self.journal.touch(token);
                 while self.outstanding.len() > self.rules.max_outstanding {
                     self.lose_oldest(now);
                 }
+                None
             }
         }
     }
@@ -363,6 +371,16 @@ impl Ledger {
     /// When the oldest outstanding mail was accepted; `None` if nothing is outstanding.
     pub fn oldest_outstanding(&self) -> Option<SystemTime> {
         self.outstanding.front().map(|mail| mail.accepted.wall)
+    }
+
+    /// The outstanding mails, oldest first, `most` at most.
+    pub fn awaited(&self, most: usize) -> Vec<Awaited> {
+        let awaited = |mail: &Outstanding| Awaited {
+            token: mail.token,
+            accepted: mail.accepted.wall,
+            is_late: mail.is_late,
+        };
+        self.outstanding.iter().take(most).map(awaited).collect()
     }
 
     /// Whether a mail is just being sent.

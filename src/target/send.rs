@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::debug;
 
 use super::account::Account;
 use super::clock::on_time_line;
@@ -94,16 +93,16 @@ impl Sender {
         let transmitted = on_time_line(began);
         let end = began + target.interval;
         let name = target.send.ehlo.as_deref().or(self.origin.host.as_deref());
-        let mut attempt = Attempt::default();
+        let mut attempt = Attempt { tokens, ..Attempt::default() };
         let mut accepted = 0;
         let smtp = match Smtp::open(&self.dialer, login, name, trace.clone(), end).await {
             Ok(smtp) => {
-                let sent = self.send_all(smtp, &tokens, transmitted, &trace, &mut attempt).await;
+                let sent = self.send_all(smtp, transmitted, &trace, &mut attempt).await;
                 accepted = sent.accepted;
                 sent.smtp
             }
             Err(failure) => {
-                self.give_up(&tokens, &failure);
+                self.give_up(&attempt.tokens, &failure);
                 attempt.failures.push(failure);
                 None
             }
@@ -111,9 +110,7 @@ impl Sender {
         trace.finish();
         attempt.stages = trace.durations();
         attempt.tls = trace.tls_facts();
-        if !attempt.failures.is_empty() {
-            debug!(target = %target.name, side = "send", transcript = trace.transcript(), "sending failed");
-        }
+        attempt.transcript = trace.transcript();
         self.account.send_ended(accepted, target.messages.get(), &attempt);
         smtp
     }
@@ -123,11 +120,11 @@ impl Sender {
     async fn send_all(
         &self,
         mut smtp: Smtp,
-        tokens: &[Token],
         transmitted: std::time::Instant,
         trace: &Trace,
         attempt: &mut Attempt,
     ) -> Sent {
+        let Attempt { tokens, failures, .. } = attempt;
         let mut accepted = 0;
         for (index, token) in tokens.iter().enumerate() {
             let is_last = index + 1 == tokens.len();
@@ -140,13 +137,13 @@ impl Sender {
                 }
                 Err(NotAccepted::Refused(failure)) => {
                     self.account.not_accepted(*token, &failure, false);
-                    attempt.failures.push(failure);
+                    failures.push(failure);
                     if is_last {
                         break;
                     }
                     if let Err(failure) = smtp.reset().await {
                         self.give_up(rest, &failure);
-                        attempt.failures.push(failure);
+                        failures.push(failure);
                         return Sent { accepted, smtp: None };
                     }
                 }
@@ -155,7 +152,7 @@ impl Sender {
                     let failure = error.failure().clone();
                     self.account.not_accepted(*token, &failure, is_doubtful);
                     self.give_up(rest, &failure);
-                    attempt.failures.push(failure);
+                    failures.push(failure);
                     return Sent { accepted, smtp: None };
                 }
             }

@@ -119,6 +119,21 @@ pub struct Attempt {
     pub stages: Vec<(Stage, Duration)>,
     /// What the TLS handshake showed.
     pub tls: Option<TlsFacts>,
+    /// The mails that were to be sent; none in a check.
+    pub tokens: Vec<Token>,
+    /// The newest lines of the dialogue, secrets replaced.
+    pub transcript: String,
+}
+
+/// A mail that is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Awaited {
+    /// Its token.
+    pub token: Token,
+    /// When the SMTP server accepted it.
+    pub accepted: SystemTime,
+    /// Whether it was not seen within `late_after`.
+    pub is_late: bool,
 }
 
 /// A value that may not be there.
