@@ -243,7 +243,8 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if !is_path {
         return Err("write a path as /metrics".to_owned());
     }
-    let is_taken = ["/", "/probe", "/config"].contains(&text) || text.starts_with("/-/");
+    let is_taken = ["/", "/probe", "/config", "/targets"].contains(&text)
+        || ["/-/", "/targets/", "/api/"].iter().any(|pages| text.starts_with(pages));
     if is_taken {
         return Err("another page has this path; choose one as /metrics".to_owned());
     }
@@ -332,6 +333,8 @@ mod tests {
             ("--web.telemetry-path=metrics", "write a path as /metrics"),
             ("--web.telemetry-path=/", "another page has this path"),
             ("--web.telemetry-path=/-/ready", "another page has this path"),
+            ("--web.telemetry-path=/targets/a", "another page has this path"),
+            ("--web.telemetry-path=/api/targets", "another page has this path"),
             ("--web.telemetry-path=/a?b", "write a path as /metrics"),
             ("probe corp --timeout=0s", "write a duration above zero as 90s or 5m"),
             ("probe corp --timeout=fast", "write a duration above zero as 90s or 5m"),

@@ -54,6 +54,26 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetName(Arc<str>);
 
+impl Config {
+    /// The targets whose names are most like `name`, the likest first, three at most; for somebody
+    /// who has mistyped it.
+    pub fn targets_like(&self, name: &str) -> Vec<&TargetName> {
+        let length = name.chars().count();
+        let written = name.to_lowercase();
+        let most = 1 + length / 3;
+        let mut likes: Vec<(usize, &TargetName)> = self
+            .targets
+            .keys()
+            // What differs more in length differs more; without this a long list takes long.
+            .filter(|known| known.as_str().chars().count().abs_diff(length) <= most)
+            .map(|known| (value::edit_distance(&written, &known.as_str().to_lowercase()), known))
+            .filter(|(distance, _)| *distance <= most)
+            .collect();
+        likes.sort();
+        likes.into_iter().take(3).map(|(_, known)| known).collect()
+    }
+}
+
 impl TargetName {
     /// The longest name, in characters.
     pub const MAX_CHARS: usize = 100;

@@ -34,11 +34,13 @@ pub use message::{Request, Response};
 use write_deadline::WriteDeadline;
 
 mod address;
+mod api;
 pub mod auth;
 pub mod encoding;
 mod message;
 pub mod routes;
 mod status;
+mod target;
 mod write_deadline;
 
 /// What a client may take of the listener. The default is right for production.

@@ -3,6 +3,8 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /` | the status page: every target with its measures |
+//! | `GET /targets/NAME` | the page of one target; 404 with the nearest names for an unknown one |
+//! | `GET /api/targets`, `GET /api/targets/NAME` | the same as JSON |
 //! | `GET /metrics` | the metrics of all targets; `--web.telemetry-path` moves it |
 //! | `GET /probe?target=NAME` | the metrics of one target, from memory; 404 for an unknown one |
 //! | `GET /config` | the running configuration without its secrets, not for everybody |
@@ -20,7 +22,7 @@ use tracing::error;
 
 use super::encoding::metrics_response;
 use super::message::{Request, Response};
-use super::status;
+use super::{api, status, target};
 use crate::mail::text;
 use crate::metrics::{self, ExporterFacts};
 use crate::supervisor::Supervisor;
@@ -28,8 +30,11 @@ use crate::supervisor::Supervisor;
 /// Pages over more targets than this are made off the threads that also send and look for mail.
 const MANY_TARGETS: usize = 500;
 
-/// The paths that are read with GET, beside the metrics.
-const PAGES: [&str; 5] = ["/", "/probe", "/config", "/-/healthy", "/-/ready"];
+/// The paths that are read with GET, beside the metrics and the targets.
+const PAGES: [&str; 6] = ["/", "/probe", "/config", "/-/healthy", "/-/ready", ALL_TARGETS];
+
+/// All targets as JSON.
+const ALL_TARGETS: &str = "/api/targets";
 
 /// What answers requests. There is one only while a supervisor runs, so it is always ready.
 pub struct App {
@@ -39,7 +44,7 @@ pub struct App {
     pub telemetry_path: String,
     /// Whether `/-/reload` reloads.
     pub enable_lifecycle: bool,
-    /// Whether `/config` is shown to everybody.
+    /// Whether `/config` and transcripts are shown to everybody.
     pub enable_details: bool,
 }
 
@@ -52,10 +57,18 @@ impl App {
             (&Method::GET, "/config") => self.config(&request),
             (&Method::GET, "/-/healthy") => Response::text(StatusCode::OK, "healthy\n"),
             (&Method::GET, "/-/ready") => Response::text(StatusCode::OK, "ready\n"),
+            (&Method::GET, ALL_TARGETS) => self.listing().await,
             (&Method::GET, path) if path == self.telemetry_path => self.metrics(&request).await,
+            (&Method::GET, path) if path.starts_with(target::PAGES) => self.target(&request),
+            (&Method::GET, path) if path.starts_with(api::TARGETS) => self.report(&request),
             (&Method::POST | &Method::PUT, "/-/reload") => self.reload().await,
             (_, "/-/reload") => Response::method_not_allowed("POST, PUT"),
-            (_, path) if PAGES.contains(&path) || path == self.telemetry_path => {
+            (_, path)
+                if PAGES.contains(&path)
+                    || path == self.telemetry_path
+                    || path.starts_with(target::PAGES)
+                    || path.starts_with(api::TARGETS) =>
+            {
                 Response::method_not_allowed("GET, HEAD")
             }
             _ => Response::not_found("there is no such page; / has links to those that exist\n"),
@@ -90,12 +103,58 @@ impl App {
             return Response::not_found(text);
         };
         let Some(view) = self.supervisor.view(name) else {
-            let name = text::shown(name.as_bytes());
-            let text = format!("there is no target `{name}`; the status page lists them\n");
-            return Response::not_found(text);
+            return Response::not_found(format!("{}\n", self.no_target(name)));
         };
         let page = metrics::encode(&[view], &ExporterFacts::of(&self.supervisor));
         metrics_response(request.accept.as_deref(), page)
+    }
+
+    /// The page of one target.
+    fn target(&self, request: &Request) -> Response {
+        let Some(name) = target_name(request, target::PAGES) else {
+            return Response::not_found("name a target, as /targets/NAME; / lists them\n");
+        };
+        let Some(details) = self.supervisor.details(&name, target::AWAITED) else {
+            return Response::not_found(format!("{}\n", self.no_target(&name)));
+        };
+        match target::page(&details, self.shows_details(request), SystemTime::now()) {
+            Ok(page) => Response::html(StatusCode::OK, page),
+            Err(error) => internal_error(&error),
+        }
+    }
+
+    /// One target as JSON.
+    fn report(&self, request: &Request) -> Response {
+        let Some(name) = target_name(request, api::TARGETS) else {
+            let problem = api::Problem::new("name a target, as /api/targets/NAME");
+            return json(StatusCode::NOT_FOUND, &problem);
+        };
+        let Some(details) = self.supervisor.details(&name, target::AWAITED) else {
+            return json(StatusCode::NOT_FOUND, &api::Problem::new(self.no_target(&name)));
+        };
+        let shows_transcripts = self.shows_details(request);
+        json(StatusCode::OK, &api::Report::new(&details, shows_transcripts, SystemTime::now()))
+    }
+
+    /// All targets as JSON.
+    async fn listing(&self) -> Response {
+        self.compute(|supervisor| {
+            let views = supervisor.views();
+            json(StatusCode::OK, &api::Listing::new(&views, SystemTime::now()))
+        })
+        .await
+    }
+
+    /// What somebody is told who asks for a target that is not there.
+    fn no_target(&self, name: &str) -> String {
+        let config = self.supervisor.config();
+        let likes: Vec<String> =
+            config.targets_like(name).into_iter().map(|like| format!("`{like}`")).collect();
+        let name = text::shown(name.as_bytes());
+        match likes.as_slice() {
+            [] => format!("there is no target `{name}`; the status page lists them"),
+            likes => format!("there is no target `{name}`; did you mean {}?", likes.join(" or ")),
+        }
     }
 
     fn config(&self, request: &Request) -> Response {
@@ -138,6 +197,21 @@ impl App {
         let supervisor = Arc::clone(&self.supervisor);
         let answer = tokio::task::spawn_blocking(move || work(&supervisor)).await;
         answer.unwrap_or_else(|error| internal_error(&error))
+    }
+}
+
+/// The name of a target in the path, or, for those that no path can hold, in the query.
+fn target_name(request: &Request, pages: &str) -> Option<String> {
+    if request.path == pages {
+        return request.parameter("name").map(str::to_owned);
+    }
+    target::name_in(&request.path, pages)
+}
+
+fn json(status: StatusCode, answer: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(answer) {
+        Ok(body) => Response::new(status, "application/json", body),
+        Err(error) => internal_error(&error),
     }
 }
 

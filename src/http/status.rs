@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use askama::Template;
 
+use super::{api, target};
 use crate::config::{Endpoint, Target};
 use crate::mail::{Side, text};
 use crate::supervisor::{Supervisor, View};
@@ -47,7 +48,7 @@ pub(super) fn page(
 const MANY_ROWS: usize = 500;
 
 /// What stands where nothing was measured yet.
-const UNMEASURED: &str = "—";
+pub(super) const UNMEASURED: &str = "—";
 
 /// What stands where nothing can be measured, as a passive node is down.
 const NOT_APPLICABLE: &str = "n/a";
@@ -68,20 +69,24 @@ struct StatusPage<'a> {
 }
 
 /// One target.
-struct Row<'a> {
-    target: &'a Target,
-    condition: Condition,
-    measures: [Measure; 4],
-    mails: Vec<(&'static str, u64)>,
-    sides: [SideCell<'a>; 2],
+pub(super) struct Row<'a> {
+    pub(super) target: &'a Target,
+    /// The path of its page.
+    pub(super) page: String,
+    /// The path of the same as JSON.
+    pub(super) api: String,
+    pub(super) condition: Condition,
+    pub(super) measures: [Measure; 4],
+    pub(super) mails: Vec<(&'static str, u64)>,
+    pub(super) sides: [SideCell<'a>; 2],
     /// What to look at, if mail is late.
-    late_advice: Option<String>,
-    last_probe: Option<When>,
+    pub(super) late_advice: Option<String>,
+    pub(super) last_probe: Option<When>,
 }
 
 /// How a target is, in one word. The order is that of the summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Condition {
+pub(super) enum Condition {
     /// Mail cannot be sent or cannot be received.
     Failing,
     /// A mail is late and not there yet.
@@ -95,52 +100,54 @@ enum Condition {
 }
 
 /// One of the four measures.
-struct Measure {
+pub(super) struct Measure {
     /// The heading of its column.
-    heading: &'static str,
-    value: String,
+    pub(super) heading: &'static str,
+    pub(super) value: String,
     /// What else there is to say, in small letters; may be empty.
-    note: String,
-    condition: Condition,
+    pub(super) note: String,
+    pub(super) condition: Condition,
 }
 
 /// What is known of one side.
-struct SideCell<'a> {
-    side: Side,
-    endpoint: Shown<'a>,
-    state: String,
-    condition: Condition,
-    failure: Option<FailureNote<'a>>,
+pub(super) struct SideCell<'a> {
+    pub(super) side: Side,
+    pub(super) endpoint: Shown<'a>,
+    pub(super) state: String,
+    pub(super) condition: Condition,
+    pub(super) failure: Option<FailureNote<'a>>,
 }
 
 /// The newest failure of a side.
-struct FailureNote<'a> {
-    stage: &'a str,
-    reason: &'a str,
-    words: String,
+pub(super) struct FailureNote<'a> {
+    pub(super) stage: &'a str,
+    pub(super) reason: &'a str,
+    pub(super) words: String,
     /// What to look at; `None` for a passive node that is down, as it may be.
-    advice: Option<String>,
-    when: When,
+    pub(super) advice: Option<String>,
+    pub(super) when: When,
     /// Whether the side still fails.
-    is_current: bool,
+    pub(super) is_current: bool,
 }
 
 /// A point in the past.
-struct When {
+pub(super) struct When {
     /// As RFC 3339 has it, in UTC.
-    date: String,
-    age: String,
+    pub(super) date: String,
+    pub(super) age: String,
 }
 
 /// Where a server is.
-struct Shown<'a>(&'a Endpoint);
+pub(super) struct Shown<'a>(&'a Endpoint);
 
 impl<'a> Row<'a> {
-    fn new(view: &'a View, now: SystemTime) -> Self {
+    pub(super) fn new(view: &'a View, now: SystemTime) -> Self {
         let View { target, snapshot, .. } = view;
         let is_late = has_late_mail(target, snapshot, now);
         Self {
             target,
+            page: target::path(target::PAGES, &target.name),
+            api: target::path(api::TARGETS, &target.name),
             condition: condition(snapshot, is_late),
             measures: [
                 send_ability(snapshot),
@@ -161,7 +168,7 @@ impl<'a> Row<'a> {
 
 impl Condition {
     /// What the summary and the style sheet call it.
-    fn class(self) -> &'static str {
+    pub(super) fn class(self) -> &'static str {
         match self {
             Condition::Failing => "failing",
             Condition::Late => "late",
@@ -172,7 +179,7 @@ impl Condition {
     }
 
     /// For people.
-    fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Condition::Failing => "failing",
             Condition::Late => "with late mail",
@@ -241,7 +248,7 @@ impl<'a> SideCell<'a> {
 }
 
 impl When {
-    fn new(at: SystemTime, now: SystemTime) -> Self {
+    pub(super) fn new(at: SystemTime, now: SystemTime) -> Self {
         let date = humantime::format_rfc3339_seconds(at).to_string();
         // A clock that was set back makes no age below zero.
         let age = now.duration_since(at).unwrap_or_default();
@@ -254,6 +261,11 @@ impl fmt::Display for Shown<'_> {
         let Endpoint { host, port, .. } = self.0;
         if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
+}
+
+/// How a target is, at `now`.
+pub(super) fn condition_of(view: &View, now: SystemTime) -> Condition {
+    condition(&view.snapshot, has_late_mail(&view.target, &view.snapshot, now))
 }
 
 fn condition(snapshot: &Snapshot, is_late: bool) -> Condition {
@@ -357,7 +369,7 @@ fn minutes(duration: Duration) -> String {
 }
 
 /// A measured time in the unit that suits it.
-fn exact(duration: Duration) -> String {
+pub(super) fn exact(duration: Duration) -> String {
     match duration.as_secs_f64() {
         seconds if seconds < 1.0 => format!("{:.0} ms", seconds * 1000.0),
         seconds if seconds < 120.0 => format!("{seconds:.1} s"),
@@ -366,7 +378,7 @@ fn exact(duration: Duration) -> String {
 }
 
 /// An age in its largest unit.
-fn rough(age: Duration) -> String {
+pub(super) fn rough(age: Duration) -> String {
     match age.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7_200 => format!("{} min", seconds / 60),

@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// The most that anything here may take.
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mailtrip_exporter"));
@@ -69,8 +69,11 @@ impl Running {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let line = log_line(&mut log, "message=listening").await;
-        let address = line.split("address=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+        let line = log_line(&mut log, "listening").await;
+        // As logfmt or as JSON.
+        let address = line.replace("address\":\"", "address=").replace('"', " ");
+        let address = address.split("address=").nth(1).unwrap();
+        let address = address.split(' ').next().unwrap().to_owned();
         Self { child, address, log }
     }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 use hyper::header::{self, HeaderMap};
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, TargetName};
 use crate::target::message::Token;
 use crate::target::send::Origin;
 
@@ -171,5 +171,119 @@ async fn other_methods_and_paths_are_told_so() {
     }
     for uri in ["/metrics/", "//", "/index.html", "/-/quit", "/%6detrics"] {
         assert_eq!(get(&app, uri).await.status(), StatusCode::NOT_FOUND, "{uri}");
+    }
+}
+
+/// An exporter of targets with these names.
+async fn app_of(names: &[&str]) -> App {
+    let mut yaml = "defaults: {host: 127.0.0.1, from: a@b.example, to: a@b.example, receive: \
+                    {protocol: imap, port: 9, username: u, password: swordfish}, send: {port: 9}}\n\
+                    targets:\n"
+        .to_owned();
+    for name in names {
+        yaml += &format!("- {{name: '{}'}}\n", name.replace('\'', "''"));
+    }
+    let config = Config::parse(&yaml, Path::new("test.yml")).unwrap();
+    let origin = Origin { instance: Token::random(), host: None };
+    App { supervisor: Supervisor::start(config, None, origin).await.unwrap(), ..app().await }
+}
+
+fn json(response: &Response) -> serde_json::Value {
+    assert_eq!(content_type(response), "application/json");
+    serde_json::from_slice(response.body()).unwrap()
+}
+
+#[tokio::test]
+async fn every_name_that_a_target_may_have_leads_to_its_page() {
+    let names = [
+        "plain",
+        "a b",
+        "a/b",
+        "a%2Fb",
+        "100 %",
+        "what?",
+        "a#b",
+        "a+b",
+        "<b>\"x\"</b> & 'y'",
+        "Grüße 👋",
+        "..",
+        ".",
+        "a;b=c",
+        "\u{202e}gnp",
+    ];
+    let app = app_of(&names).await;
+    let listing = json(&get(&app, "/api/targets").await);
+    let status = get(&app, "/").await;
+    for name in names {
+        let name = TargetName::new(name).unwrap();
+        let link = target::path(target::PAGES, &name);
+        assert!(body(&status).contains(&format!("<a href=\"{link}\">")), "no link to {name}");
+        assert_eq!(get(&app, &link).await.status(), StatusCode::OK, "{link}");
+        let of_name = |one: &&serde_json::Value| one["name"] == name.as_str();
+        let entry = listing["targets"].as_array().unwrap().iter().find(of_name).unwrap();
+        let report = get(&app, entry["path"].as_str().unwrap()).await;
+        assert_eq!(report.status(), StatusCode::OK, "{entry}");
+        assert_eq!(json(&report)["name"], name.as_str());
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_there_is_answered_with_the_nearest_names() {
+    let app = app_of(&["mailserver", "mailserver-2", "relay"]).await;
+    let expected = "there is no target `mailservr`; did you mean `mailserver`";
+    let page = get(&app, "/targets/mailservr").await;
+    assert_eq!(page.status(), StatusCode::NOT_FOUND);
+    assert!(body(&page).starts_with(expected), "{}", body(&page));
+    let report = get(&app, "/api/targets/mailservr").await;
+    assert_eq!(report.status(), StatusCode::NOT_FOUND);
+    assert!(json(&report)["error"].as_str().unwrap().starts_with(expected));
+    for (uri, words) in [
+        ("/targets/zzz%0a%1b%5b31m", "`zzz\\u{a}\\u{1b}[31m`; the status page lists them"),
+        ("/targets/", "/targets/NAME"),
+        ("/targets/%ff", "/targets/NAME"),
+        ("/targets/?name=relais", "did you mean `relay`?"),
+    ] {
+        let page = get(&app, uri).await;
+        assert_eq!(page.status(), StatusCode::NOT_FOUND, "{uri}");
+        assert!(body(&page).contains(words), "{uri}: {}", body(&page));
+    }
+    let long = format!("/targets/{}", "x".repeat(10_000));
+    assert!(body(&get(&app, &long).await).len() < 700, "what is echoed is cut");
+}
+
+#[tokio::test]
+async fn transcripts_are_not_for_everybody() {
+    let app = app().await;
+    let refused = "Transcripts are shown to clients of the exporter&#39;s own machine only";
+    let is_shown = |page: &Response| !body(page).contains(refused);
+    let own = get(&app, "/targets/one").await;
+    assert!(is_shown(&own) && json(&get(&app, "/api/targets/one").await)["transcripts"].is_array());
+    let page = app.answer(from_elsewhere("/targets/one")).await;
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(!is_shown(&page) && body(&page).contains("--web.enable-details"), "{}", body(&page));
+    let report = app.answer(from_elsewhere("/api/targets/one")).await;
+    assert!(json(&report)["transcripts"].is_null());
+    let known = Request { is_authenticated: true, ..from_elsewhere("/targets/one") };
+    assert!(is_shown(&app.answer(known).await));
+    let open = App { enable_details: true, ..app };
+    assert!(is_shown(&open.answer(from_elsewhere("/targets/one")).await));
+    let report = open.answer(from_elsewhere("/api/targets/one")).await;
+    assert!(json(&report)["transcripts"].is_array());
+}
+
+#[tokio::test]
+async fn what_was_not_measured_is_null() {
+    let app = app_of(&["one"]).await;
+    let report = json(&get(&app, "/api/targets/one").await);
+    for field in ["send_ability_percent", "roundtrip_seconds", "delivery_seconds", "cluster"] {
+        assert!(report[field].is_null(), "{field}: {report}");
+    }
+    assert_eq!(report["interval_seconds"], 300.0);
+    assert_eq!((&report["passive"], &report["send"]["port"]), (&false.into(), &9.into()));
+    for method in [Method::POST, Method::DELETE] {
+        for uri in ["/targets/one", "/api/targets", "/api/targets/one"] {
+            let wrong = app.answer(request(method.clone(), uri)).await;
+            assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED, "{uri}");
+        }
     }
 }

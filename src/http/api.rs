@@ -1,0 +1,338 @@
+//! The targets as JSON. Times are RFC 3339 in UTC, durations are seconds as numbers, and what is not
+//! known or not applicable is null. The names of the fields are public: they stay, others may come.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::status::{self, Condition};
+use super::target;
+use crate::config::Endpoint;
+use crate::mail::{Failure, Stage, text};
+use crate::net::tls::TlsFacts;
+use crate::supervisor::{Details, View};
+use crate::target::history::{Check, Evidence, FailedLook, Probe, Stages, Transcript};
+use crate::target::ledger::{Awaited, FoundIn, SideState};
+
+/// Where one target is, below it.
+pub(super) const TARGETS: &str = "/api/targets/";
+
+/// All targets, without what happened lately.
+#[derive(Serialize)]
+pub(super) struct Listing<'a> {
+    targets: Vec<Overview<'a>>,
+}
+
+/// One target with what happened lately, newest first.
+#[derive(Serialize)]
+pub(super) struct Report<'a> {
+    #[serde(flatten)]
+    overview: Overview<'a>,
+    outstanding: Vec<Outstanding>,
+    probes: Vec<ProbeRecord>,
+    checks: Vec<CheckRecord>,
+    failed_looks: Vec<LookRecord>,
+    /// `None`: not for this client.
+    transcripts: Option<Vec<TranscriptRecord<'a>>>,
+}
+
+/// An answer without a target.
+#[derive(Serialize)]
+pub(super) struct Problem {
+    error: String,
+}
+
+#[derive(Serialize)]
+struct Overview<'a> {
+    name: &'a str,
+    path: String,
+    passive: bool,
+    cluster: Option<&'a str>,
+    interval_seconds: f64,
+    condition: &'static str,
+    send_ability_percent: Option<f64>,
+    receive_ability_percent: Option<f64>,
+    outstanding_messages: Option<usize>,
+    oldest_outstanding: Option<String>,
+    roundtrip_seconds: Option<f64>,
+    delivery_seconds: Option<f64>,
+    send: SideRecord<'a>,
+    receive: SideRecord<'a>,
+}
+
+#[derive(Serialize)]
+struct SideRecord<'a> {
+    protocol: &'static str,
+    host: &'a str,
+    port: u16,
+    up: Option<bool>,
+    consecutive_failures: Option<u32>,
+    last_attempt: Option<String>,
+    last_success: Option<String>,
+    stages: Vec<StageRecord>,
+    last_failure: Option<DatedFailure>,
+    tls: Option<TlsRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct StageRecord {
+    stage: &'static str,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct DatedFailure {
+    at: String,
+    #[serde(flatten)]
+    failure: FailureRecord,
+}
+
+#[derive(Serialize)]
+struct FailureRecord {
+    stage: &'static str,
+    reason: &'static str,
+    down: bool,
+    words: String,
+}
+
+#[derive(Serialize)]
+struct TlsRecord<'a> {
+    version: &'static str,
+    cipher: &'a str,
+    certificate_not_after: Option<String>,
+    chain_not_after: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Outstanding {
+    token: String,
+    accepted: String,
+    age_seconds: f64,
+    late: bool,
+}
+
+#[derive(Serialize)]
+struct ProbeRecord {
+    token: String,
+    began: String,
+    outcome: &'static str,
+    late: bool,
+    accepted_after_seconds: Option<f64>,
+    delivery_seconds: Option<f64>,
+    roundtrip_seconds: Option<f64>,
+    folder: Option<&'static str>,
+    ended: Option<String>,
+    stages: Vec<StageRecord>,
+    failure: Option<FailureRecord>,
+    report: Option<String>,
+}
+
+#[derive(Serialize)]
+struct CheckRecord {
+    began: String,
+    passed: bool,
+    stages: Vec<StageRecord>,
+    failure: Option<FailureRecord>,
+}
+
+#[derive(Serialize)]
+struct LookRecord {
+    at: String,
+    #[serde(flatten)]
+    failure: FailureRecord,
+}
+
+#[derive(Serialize)]
+struct TranscriptRecord<'a> {
+    dialogue: &'static str,
+    failed: bool,
+    ended: String,
+    token: Option<String>,
+    /// `None`: it had to make room for those of other targets.
+    text: Option<&'a str>,
+}
+
+impl<'a> Listing<'a> {
+    pub(super) fn new(views: &'a [View], now: SystemTime) -> Self {
+        Self { targets: views.iter().map(|view| Overview::new(view, now)).collect() }
+    }
+}
+
+impl<'a> Report<'a> {
+    /// Transcripts are not for everybody.
+    pub(super) fn new(details: &'a Details, shows_transcripts: bool, now: SystemTime) -> Self {
+        let Evidence { probes, checks, failed_looks, transcripts } = &details.evidence;
+        Self {
+            overview: Overview::new(&details.view, now),
+            outstanding: details.awaited.iter().map(|mail| Outstanding::new(mail, now)).collect(),
+            probes: probes.iter().map(ProbeRecord::new).collect(),
+            checks: checks.iter().map(CheckRecord::new).collect(),
+            failed_looks: failed_looks.iter().map(LookRecord::new).collect(),
+            transcripts: shows_transcripts
+                .then(|| transcripts.iter().map(TranscriptRecord::new).collect()),
+        }
+    }
+}
+
+impl Problem {
+    pub(super) fn new(error: impl Into<String>) -> Self {
+        Self { error: error.into() }
+    }
+}
+
+impl<'a> Overview<'a> {
+    fn new(view: &'a View, now: SystemTime) -> Self {
+        let View { target, snapshot, .. } = view;
+        let percent = |share: f64| share * 100.0;
+        let able = |is_able: bool| if is_able { 100.0 } else { 0.0 };
+        let protocol = target.receive.protocol.label();
+        Self {
+            name: target.name.as_str(),
+            path: target::path(TARGETS, &target.name),
+            passive: target.passive,
+            cluster: target.cluster.as_deref(),
+            interval_seconds: snapshot.interval.as_secs_f64(),
+            condition: match status::condition_of(view, now) {
+                Condition::NotApplicable => "not_applicable",
+                condition => condition.class(),
+            },
+            send_ability_percent: snapshot.send_ability.value().map(percent),
+            receive_ability_percent: snapshot.receive_ability.value().map(able),
+            outstanding_messages: snapshot.outstanding.value(),
+            oldest_outstanding: snapshot.oldest_outstanding.map(date),
+            roundtrip_seconds: snapshot.roundtrip.value().map(seconds),
+            delivery_seconds: snapshot.delivery.map(seconds),
+            send: SideRecord::new("smtp", &target.send.endpoint, &snapshot.send),
+            receive: SideRecord::new(protocol, &target.receive.endpoint, &snapshot.receive),
+        }
+    }
+}
+
+impl<'a> SideRecord<'a> {
+    fn new(protocol: &'static str, endpoint: &'a Endpoint, state: &'a SideState) -> Self {
+        let failure = |(at, failure): &(SystemTime, Failure)| DatedFailure {
+            at: date(*at),
+            failure: FailureRecord::new(failure),
+        };
+        let stages = state.stages.iter().map(|(stage, time)| StageRecord::new(*stage, *time));
+        Self {
+            protocol,
+            host: &endpoint.host,
+            port: endpoint.port,
+            up: state.up,
+            consecutive_failures: state.consecutive_failures.value(),
+            last_attempt: state.last_attempt.map(date),
+            last_success: state.last_success.map(date),
+            stages: stages.collect(),
+            last_failure: state.last_failure.as_ref().map(failure),
+            tls: state.tls.as_ref().map(TlsRecord::new),
+        }
+    }
+}
+
+impl StageRecord {
+    fn new(stage: Stage, time: Duration) -> Self {
+        Self { stage: stage.label(), seconds: seconds(time) }
+    }
+
+    fn all(stages: &Stages) -> Vec<Self> {
+        stages.iter().map(|time| Self::new(time.stage, time.duration())).collect()
+    }
+}
+
+impl FailureRecord {
+    fn new(failure: &Failure) -> Self {
+        Self {
+            stage: failure.stage.label(),
+            reason: failure.reason.label(),
+            down: failure.down,
+            // Escaped and cut where it was read; not relied on here.
+            words: text::shown(failure.message.as_bytes()),
+        }
+    }
+}
+
+impl<'a> TlsRecord<'a> {
+    fn new(facts: &'a TlsFacts) -> Self {
+        let end = |end: i64| {
+            let since_1970 = Duration::from_secs(u64::try_from(end).ok()?);
+            SystemTime::UNIX_EPOCH.checked_add(since_1970).map(date)
+        };
+        Self {
+            version: facts.version,
+            cipher: &facts.cipher,
+            certificate_not_after: end(facts.leaf_not_after),
+            chain_not_after: end(facts.chain_not_after),
+        }
+    }
+}
+
+impl Outstanding {
+    fn new(mail: &Awaited, now: SystemTime) -> Self {
+        Self {
+            token: mail.token.to_string(),
+            accepted: date(mail.accepted),
+            // A clock that was set back makes no age below zero.
+            age_seconds: seconds(now.duration_since(mail.accepted).unwrap_or_default()),
+            late: mail.is_late,
+        }
+    }
+}
+
+impl ProbeRecord {
+    fn new(probe: &Probe) -> Self {
+        Self {
+            token: probe.token.to_string(),
+            began: date(probe.began),
+            outcome: probe.outcome(),
+            late: probe.is_late,
+            accepted_after_seconds: probe.accepted_after.map(seconds),
+            delivery_seconds: probe.delivery().map(seconds),
+            roundtrip_seconds: probe.roundtrip.map(seconds),
+            folder: probe.folder.map(FoundIn::label),
+            ended: probe.ended.map(date),
+            stages: StageRecord::all(&probe.stages),
+            failure: probe.failure.as_deref().map(FailureRecord::new),
+            report: probe.report.as_ref().map(|words| text::shown(words.as_bytes())),
+        }
+    }
+}
+
+impl CheckRecord {
+    fn new(check: &Check) -> Self {
+        Self {
+            began: date(check.began),
+            passed: check.failure.is_none(),
+            stages: StageRecord::all(&check.stages),
+            failure: check.failure.as_deref().map(FailureRecord::new),
+        }
+    }
+}
+
+impl LookRecord {
+    fn new(look: &FailedLook) -> Self {
+        Self { at: date(look.at), failure: FailureRecord::new(&look.failure) }
+    }
+}
+
+impl<'a> TranscriptRecord<'a> {
+    fn new(transcript: &'a Transcript) -> Self {
+        Self {
+            dialogue: transcript.kind.label(),
+            failed: transcript.has_failed,
+            ended: date(transcript.ended),
+            token: transcript.token.map(|token| token.to_string()),
+            text: transcript.text.as_deref(),
+        }
+    }
+}
+
+/// As RFC 3339 has it, in UTC, to the millisecond.
+fn date(at: SystemTime) -> String {
+    humantime::format_rfc3339_millis(at).to_string()
+}
+
+/// To the microsecond, so that no digits are shown that were not measured.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e6
+}

@@ -1,0 +1,305 @@
+//! The page of one target: how each side is, in the server's own words, its newest probes stage by
+//! stage, checks, the mails that are waited for, certificates and transcripts.
+//!
+//! Made whole on the server, as the status page: the template escapes what it shows.
+
+use std::time::{Duration, SystemTime};
+
+use askama::Template;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::status::{Row, UNMEASURED, When, exact, rough};
+use crate::config::{Protocol, Target, TargetName};
+use crate::mail::{Failure, Side, Stage, text};
+use crate::net::tls::TlsFacts;
+use crate::supervisor::Details;
+use crate::target::history::{Check, FailedLook, Fate, Probe, Stages, Transcript};
+use crate::target::ledger::{Awaited, FoundIn};
+
+/// Where the pages of the targets are.
+pub(super) const PAGES: &str = "/targets/";
+
+/// What a name may hold unescaped in a path (RFC 3986 section 2.3).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What a client is told that may not see transcripts.
+const NO_DETAILS: &str = "Transcripts are shown to clients of the exporter's own machine only; for \
+    others the exporter needs users (--web.config.file) or --web.enable-details.";
+
+/// The most mails that are waited for which are shown one by one.
+pub(super) const AWAITED: usize = 20;
+
+/// The path of what is about a target below `pages`, as [`PAGES`].
+pub(super) fn path(pages: &str, name: &TargetName) -> String {
+    let escaped = utf8_percent_encode(name.as_str(), ESCAPED);
+    match name.as_str() {
+        // A browser takes these for steps up, escaped or not.
+        "." | ".." => format!("{pages}?name={escaped}"),
+        _ => format!("{pages}{escaped}"),
+    }
+}
+
+/// The name in a path below `pages`, decoded; `None` if there is none.
+pub(super) fn name_in(path: &str, pages: &str) -> Option<String> {
+    let name = path.strip_prefix(pages).filter(|name| !name.is_empty())?;
+    percent_decode_str(name).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+/// The whole page, as it is at `now`. Transcripts are not for everybody.
+pub(super) fn page(
+    details: &Details,
+    shows_transcripts: bool,
+    now: SystemTime,
+) -> Result<String, askama::Error> {
+    let target = &details.view.target;
+    let snapshot = &details.view.snapshot;
+    let evidence = &details.evidence;
+    let transcripts = evidence.transcripts.iter().map(|one| TranscriptNote::new(one, now));
+    let count = snapshot.outstanding.value().unwrap_or(details.awaited.len());
+    let page = TargetPage {
+        version: env!("CARGO_PKG_VERSION"),
+        target,
+        row: Row::new(&details.view, now),
+        recipe: recipe(target),
+        sides: [
+            SideNote::new(Side::Send, snapshot.send.tls.as_ref(), &snapshot.send.stages, now),
+            SideNote::new(
+                Side::Receive,
+                snapshot.receive.tls.as_ref(),
+                &snapshot.receive.stages,
+                now,
+            ),
+        ],
+        awaited: details.awaited.iter().map(|mail| AwaitedNote::new(mail, now)).collect(),
+        more_awaited: count.saturating_sub(details.awaited.len()),
+        probes: evidence.probes.iter().map(|probe| ProbeNote::new(probe, now)).collect(),
+        checks: evidence.checks.iter().map(|check| CheckNote::new(check, now)).collect(),
+        failed_looks: evidence.failed_looks.iter().map(|look| LookNote::new(look, now)).collect(),
+        transcripts: shows_transcripts.then(|| transcripts.collect()),
+        no_details: NO_DETAILS,
+    };
+    page.render()
+}
+
+#[derive(Template)]
+#[template(path = "target.html", whitespace = "minimize")]
+struct TargetPage<'a> {
+    version: &'static str,
+    target: &'a Target,
+    row: Row<'a>,
+    recipe: String,
+    sides: [SideNote; 2],
+    awaited: Vec<AwaitedNote>,
+    more_awaited: usize,
+    probes: Vec<ProbeNote>,
+    checks: Vec<CheckNote>,
+    failed_looks: Vec<LookNote>,
+    /// `None`: not for this client.
+    transcripts: Option<Vec<TranscriptNote>>,
+    no_details: &'static str,
+}
+
+/// What else is known of a side.
+struct SideNote {
+    heading: &'static str,
+    stages: Vec<(&'static str, String)>,
+    tls: Option<TlsNote>,
+}
+
+/// What the newest TLS handshake showed.
+struct TlsNote {
+    /// Version and cipher.
+    suite: String,
+    ends: Vec<CertificateEnd>,
+}
+
+struct CertificateEnd {
+    what: &'static str,
+    date: String,
+    /// How long until then, or since.
+    distance: String,
+    is_over: bool,
+}
+
+struct AwaitedNote {
+    token: String,
+    accepted: When,
+    is_late: bool,
+}
+
+struct ProbeNote {
+    token: String,
+    began: When,
+    outcome: &'static str,
+    class: &'static str,
+    is_late: bool,
+    accepted_after: String,
+    delivery: String,
+    roundtrip: String,
+    folder: &'static str,
+    stages: Vec<(&'static str, String)>,
+    failure: Option<FailureWords>,
+    report: Option<String>,
+}
+
+struct CheckNote {
+    began: When,
+    stages: Vec<(&'static str, String)>,
+    failure: Option<FailureWords>,
+}
+
+struct LookNote {
+    at: When,
+    failure: FailureWords,
+}
+
+struct FailureWords {
+    stage: &'static str,
+    reason: &'static str,
+    words: String,
+}
+
+struct TranscriptNote {
+    heading: String,
+    class: &'static str,
+    token: Option<String>,
+    ended: When,
+    text: Option<String>,
+}
+
+impl SideNote {
+    fn new(
+        side: Side,
+        tls: Option<&TlsFacts>,
+        durations: &[(Stage, Duration)],
+        now: SystemTime,
+    ) -> Self {
+        let tls = tls.map(|facts| TlsNote::new(facts, now));
+        let heading = match side {
+            Side::Send => "Send",
+            Side::Receive => "Receive",
+        };
+        let stages = durations.iter().map(|(stage, time)| (stage.label(), exact(*time))).collect();
+        Self { heading, stages, tls }
+    }
+}
+
+impl TlsNote {
+    fn new(facts: &TlsFacts, now: SystemTime) -> Self {
+        let ends = [
+            ("certificate", facts.leaf_not_after),
+            ("earliest end in its chain", facts.chain_not_after),
+        ];
+        let ends = ends.into_iter().filter_map(|(what, end)| {
+            let since_1970 = Duration::from_secs(u64::try_from(end).ok()?);
+            let end = SystemTime::UNIX_EPOCH.checked_add(since_1970)?;
+            let date = humantime::format_rfc3339_seconds(end).to_string();
+            let (distance, is_over) = match end.duration_since(now) {
+                Ok(left) => (format!("ends in {}", rough(left)), false),
+                Err(over) => (format!("ended {} ago", rough(over.duration())), true),
+            };
+            Some(CertificateEnd { what, date, distance, is_over })
+        });
+        Self { suite: format!("{} {}", facts.version, facts.cipher), ends: ends.collect() }
+    }
+}
+
+impl AwaitedNote {
+    fn new(mail: &Awaited, now: SystemTime) -> Self {
+        let accepted = When::new(mail.accepted, now);
+        Self { token: mail.token.to_string(), accepted, is_late: mail.is_late }
+    }
+}
+
+impl ProbeNote {
+    fn new(probe: &Probe, now: SystemTime) -> Self {
+        let time = |time: Option<Duration>| time.map_or_else(|| UNMEASURED.to_owned(), exact);
+        let class = match probe.fate {
+            Fate::Received => "well",
+            Fate::Sending | Fate::Outstanding => "unmeasured",
+            Fate::NotApplicable => "not-applicable",
+            Fate::Returned => "late",
+            Fate::NotAccepted | Fate::Doubtful | Fate::Bounced | Fate::Lost => "failing",
+        };
+        Self {
+            token: probe.token.to_string(),
+            began: When::new(probe.began, now),
+            outcome: match probe.outcome() {
+                "failed" => "not accepted",
+                "not_applicable" => "not applicable",
+                outcome => outcome,
+            },
+            class,
+            is_late: probe.is_late,
+            accepted_after: time(probe.accepted_after),
+            delivery: time(probe.delivery()),
+            roundtrip: time(probe.roundtrip),
+            folder: probe.folder.map_or(UNMEASURED, FoundIn::label),
+            stages: shown(&probe.stages),
+            failure: probe.failure.as_deref().map(FailureWords::new),
+            report: probe.report.as_ref().map(|words| text::shown(words.as_bytes())),
+        }
+    }
+}
+
+impl CheckNote {
+    fn new(check: &Check, now: SystemTime) -> Self {
+        Self {
+            began: When::new(check.began, now),
+            stages: shown(&check.stages),
+            failure: check.failure.as_deref().map(FailureWords::new),
+        }
+    }
+}
+
+impl LookNote {
+    fn new(look: &FailedLook, now: SystemTime) -> Self {
+        Self { at: When::new(look.at, now), failure: FailureWords::new(&look.failure) }
+    }
+}
+
+impl FailureWords {
+    fn new(failure: &Failure) -> Self {
+        Self {
+            stage: failure.stage.label(),
+            reason: failure.reason.label(),
+            // Escaped and cut where it was read; the page does not rely on that.
+            words: text::shown(failure.message.as_bytes()),
+        }
+    }
+}
+
+impl TranscriptNote {
+    fn new(transcript: &Transcript, now: SystemTime) -> Self {
+        let (how, class) =
+            if transcript.has_failed { ("failed", "failing") } else { ("went well", "well") };
+        Self {
+            heading: format!("A {} that {how}", transcript.kind.label()),
+            class,
+            token: transcript.token.map(|token| token.to_string()),
+            ended: When::new(transcript.ended, now),
+            text: transcript.text.as_deref().map(str::to_owned),
+        }
+    }
+}
+
+/// What is probed, in one sentence.
+fn recipe(target: &Target) -> String {
+    let protocol = match target.receive.protocol {
+        Protocol::Imap { .. } => "IMAP",
+        Protocol::Pop3 => "POP3",
+    };
+    let count = match target.messages.get() {
+        1 => "one mail".to_owned(),
+        count => format!("{count} mails"),
+    };
+    let every = humantime::format_duration(target.interval);
+    format!(
+        "Every {every} {count} from {} to {}, looked for by {protocol}.",
+        target.from, target.to
+    )
+}
+
+fn shown(stages: &Stages) -> Vec<(&'static str, String)> {
+    stages.iter().map(|time| (time.stage.label(), exact(time.duration()))).collect()
+}
