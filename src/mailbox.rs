@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::mail::Failure;
+use crate::mail::bounce::Report;
 use crate::target::ledger::FoundIn;
 use crate::target::message::{Header, Token};
 
@@ -23,7 +24,7 @@ pub mod pop3;
 mod watch;
 
 pub use inspector::Inspector;
-pub use members::Member;
+pub use members::{Member, Role};
 pub use watch::Watch;
 
 /// The most headers that are read at the first contact with a folder or maildrop.
@@ -54,6 +55,10 @@ pub struct Found {
     pub accounted: BTreeSet<Token>,
     /// The whole header block, where it was read anyway (POP3).
     pub block: Option<Vec<u8>>,
+    /// Whether it lies where nobody receives: a mail of ours is a copy there, and not its arrival.
+    pub is_copy: bool,
+    /// What it reports, once that was read.
+    pub report: Option<Report>,
 }
 
 /// What is to be done with a mail.
@@ -63,6 +68,10 @@ pub enum Judgement {
     Remove(Token),
     /// The same, but have the [`Inspector`] read its whole header first.
     Inspect(Token),
+    /// It is ours and tells nothing more, as a report that was heeded or a sent copy: take it out.
+    Discard,
+    /// It may be about a mail of ours: read what it reports and ask again.
+    ReadReport,
     /// A probe that nobody here waits for; anybody may take it out from this time on.
     LeftOver(SystemTime),
     /// Somebody's mail.

@@ -59,6 +59,7 @@ impl Collector for Page {
         self.encode_target_gauges(&mut encoder)?;
         self.encode_side_gauges(&mut encoder)?;
         self.encode_target_counters(&mut encoder)?;
+        self.encode_sender_mailboxes(&mut encoder)?;
         self.encode_failures(&mut encoder)?;
         self.encode_found(&mut encoder)?;
         self.encode_roundtrips(&mut encoder)?;

@@ -339,6 +339,10 @@ impl Supervisor {
             let member = started.or(state.targets.get(name).map(|running| &running.member));
             let id = target.receive.mailbox_id();
             members.entry(id).or_default().extend(member.cloned());
+            if let Some(side) = &target.sender_mailbox {
+                let sender = member.and_then(|member| member.in_sender_mailbox()).map(Arc::new);
+                members.entry(side.mailbox_id()).or_default().extend(sender);
+            }
         }
         let ended = self.set_watches(state, members);
         for (name, (target, account, member, first)) in starts {
@@ -350,6 +354,7 @@ impl Supervisor {
                 account: Arc::clone(&account),
                 watch: Arc::clone(&watch.watch),
                 member: Arc::clone(&member),
+                sender_watch: sender_watch(state, &target),
                 dialer,
                 slots: Arc::clone(semaphore),
                 origin: Arc::clone(&self.origin),
@@ -407,6 +412,11 @@ impl Supervisor {
 fn rest_of_period(target: &Target, last_sent: Option<SystemTime>) -> Option<Duration> {
     let age = SystemTime::now().duration_since(last_sent?).ok()?;
     if age >= target.interval / 10 { None } else { target.interval.checked_sub(age) }
+}
+
+fn sender_watch(state: &State, target: &Target) -> Option<Arc<Watch>> {
+    let id = target.sender_mailbox.as_ref()?.mailbox_id();
+    state.watches.get(&id).map(|running| Arc::clone(&running.watch))
 }
 
 fn options(target: &Target) -> impl Iterator<Item = &TlsOptions> {

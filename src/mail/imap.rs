@@ -212,18 +212,30 @@ impl Imap {
     /// # Errors
     /// The connection's.
     pub async fn header(&mut self, uid: u32) -> Result<Option<Vec<u8>>, Failure> {
+        self.fetch_part(uid, "HEADER").await
+    }
+
+    /// The beginning of one mail, 64 KiB at most; otherwise as [`Imap::header`].
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn beginning(&mut self, uid: u32) -> Result<Option<Vec<u8>>, Failure> {
+        self.fetch_part(uid, "").await
+    }
+
+    async fn fetch_part(&mut self, uid: u32, part: &str) -> Result<Option<Vec<u8>>, Failure> {
         self.trace().enter(Stage::Fetch);
         let tag = self.next_tag();
-        let items = format!("BODY.PEEK[HEADER]<0.{LITERAL_BYTES}>");
+        let items = format!("BODY.PEEK[{part}]<0.{LITERAL_BYTES}>");
         self.wire.send(&format!("{tag} UID FETCH {uid} ({items})")).await?;
-        let mut header = None;
+        let mut shown = None;
         let mut keep = |mail: Fetched, _: Instant| {
             if mail.uid == Some(uid) && mail.header.is_some() {
-                header = mail.header;
+                shown = mail.header;
             }
         };
         match self.read_answer(&tag, &mut keep).await {
-            Ok(_) => Ok(header),
+            Ok(_) => Ok(shown),
             Err(Interrupted::Refused(_)) => Ok(None),
             Err(interrupted) => Err(self.no_continuation(interrupted)),
         }

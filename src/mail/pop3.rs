@@ -16,7 +16,9 @@ const LINE_BYTES: usize = 64 << 10;
 /// The longest line of a listing; RFC 1939 section 7 allows ids of 70 characters, RFC 2449 section 4
 /// lines of 512.
 const LISTING_LINE_BYTES: usize = 512;
-/// The longest header that is kept; the rest of it is read and dropped.
+/// How many lines of a mail are its beginning.
+const BEGINNING_LINES: usize = 1000;
+/// The longest header or beginning that is kept; the rest of it is read and dropped.
 const HEADER_BYTES: usize = 64 << 10;
 /// The most lines of one listing; a maildrop with more mails cannot be watched.
 const LISTING_LINES: usize = 200_000;
@@ -139,8 +141,20 @@ impl Pop3 {
     /// # Errors
     /// The connection's, or a refusal.
     pub async fn header(&mut self, number: u32) -> Result<Vec<u8>, Failure> {
+        self.top(number, 0).await
+    }
+
+    /// The header and the first thousand lines of one mail, cut at 64 KiB. Leaves the mail as it is.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn beginning(&mut self, number: u32) -> Result<Vec<u8>, Failure> {
+        self.top(number, BEGINNING_LINES).await
+    }
+
+    async fn top(&mut self, number: u32, lines: usize) -> Result<Vec<u8>, Failure> {
         self.trace().enter(Stage::Fetch);
-        self.command(&format!("TOP {number} 0")).await?;
+        self.command(&format!("TOP {number} {lines}")).await?;
         let mut header = Vec::new();
         let mut is_cut = false;
         for _ in 0..LISTING_LINES {

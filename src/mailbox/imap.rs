@@ -38,13 +38,21 @@ pub struct Session {
 struct OpenFolder {
     name: Vec<u8>,
     kind: FoundIn,
+    /// Whether nobody receives there.
+    holds_copies: bool,
     /// Whether this session has opened it.
     is_met: bool,
 }
 
+impl OpenFolder {
+    fn viewing(&self, began: std::time::Instant, shown: Instant) -> Viewing {
+        Viewing { kind: self.kind, holds_copies: self.holds_copies, began, shown }
+    }
+}
+
 impl Session {
     /// Logs in and finds the folders; the session ends at `end` at the latest. A folder named by its
-    /// use is passed over where the server has none.
+    /// use is passed over where the server has none. In `copy_folders` nobody receives.
     ///
     /// # Errors
     /// The first step that fails.
@@ -52,16 +60,24 @@ impl Session {
         dialer: &Dialer,
         login: &Login,
         folders: &[Folder],
+        copy_folders: &[Folder],
         trace: Trace,
         end: Instant,
     ) -> Result<Self, Failure> {
         let mut imap = Imap::open(dialer, login, trace, end).await?;
-        let by_use = folders.iter().any(|folder| matches!(folder, Folder::SpecialUse(_)));
+        let all = || folders.iter().chain(copy_folders);
+        let by_use = all().any(|folder| matches!(folder, Folder::SpecialUse(_)));
         let listed = if by_use { imap.list().await? } else { Vec::new() };
-        let found: Vec<OpenFolder> =
-            folders.iter().filter_map(|folder| find(folder, &listed)).collect();
+        let mut found: Vec<OpenFolder> = Vec::new();
+        for (index, folder) in all().enumerate() {
+            let Some(folder) = find(folder, &listed, index >= folders.len()) else { continue };
+            // By its name and by its use it may be the same.
+            if found.iter().all(|known| known.name != folder.name) {
+                found.push(folder);
+            }
+        }
         if found.is_empty() {
-            let names = folders.iter().map(Folder::to_string).collect::<Vec<_>>().join(", ");
+            let names = all().map(Folder::to_string).collect::<Vec<_>>().join(", ");
             imap.trace().enter(Stage::Select);
             let message = format!("the server has none of the configured folders: {names}");
             return Err(imap.trace().failure(Fault::new(Reason::Other, message)));
@@ -163,9 +179,10 @@ impl Session {
         let Some(folder) = self.selected.and_then(|index| self.folders.get(index)) else {
             return Ok(());
         };
-        let viewing = Viewing { kind: folder.kind, began: on_time_line(began), shown };
+        let viewing = folder.viewing(on_time_line(began), shown);
         let known = memory.folder(&folder.name);
         known.read_new(&mut self.imap, viewing, judge).await?;
+        known.read_reports(&mut self.imap, viewing, judge).await?;
         known.looked_at = Some(viewing.began);
         Ok(())
     }
@@ -269,7 +286,7 @@ impl Session {
         self.selected = None;
         let selected = self.imap.select(&folder.name).await?;
         self.selected = Some(index);
-        let viewing = Viewing { kind: folder.kind, began, shown: Instant::now() };
+        let viewing = folder.viewing(began, Instant::now());
         let known = memory.folder(&folder.name);
         known.meet(selected, !folder.is_met);
         let is_first = !std::mem::replace(&mut folder.is_met, true);
@@ -287,6 +304,7 @@ impl Session {
         if selected.exists > 0 && (is_first || !is_unchanged) {
             known.read_new(&mut self.imap, viewing, judge).await?;
         }
+        known.read_reports(&mut self.imap, viewing, judge).await?;
         known.next_uid = known.next_uid.max(selected.uid_next.unwrap_or(1));
         known.looked_at = Some(began);
         known.sweep(SystemTime::now());
@@ -295,18 +313,19 @@ impl Session {
 }
 
 /// The folder as the server writes it.
-fn find(folder: &Folder, listed: &[Listed]) -> Option<OpenFolder> {
-    match folder {
+fn find(folder: &Folder, listed: &[Listed], holds_copies: bool) -> Option<OpenFolder> {
+    let (name, kind) = match folder {
         Folder::Name(name) => {
             let kind =
                 if name.eq_ignore_ascii_case("INBOX") { FoundIn::Inbox } else { FoundIn::Other };
-            Some(OpenFolder { name: encode_folder_name(name), kind, is_met: false })
+            (encode_folder_name(name), kind)
         }
         Folder::SpecialUse(usage) => {
             let usage = usage.to_ascii_lowercase();
             let listed = listed.iter().find(|listed| listed.attributes.contains(&usage))?;
             let kind = if usage == r"\junk" { FoundIn::Junk } else { FoundIn::Other };
-            Some(OpenFolder { name: listed.name.clone(), kind, is_met: false })
+            (listed.name.clone(), kind)
         }
-    }
+    };
+    Some(OpenFolder { name, kind, holds_copies, is_met: false })
 }

@@ -1,4 +1,4 @@
-//! The targets that receive in a mailbox, and whose a mail is.
+//! The targets that have to do with a mailbox, and whose a mail is.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -7,24 +7,73 @@ use tokio::time::Instant;
 
 use super::clock::ServerClock;
 use super::{Found, Inspector, Judgement, Since};
-use crate::config::Target;
+use crate::config::{ReceiveSide, Target};
+use crate::mail::bounce::{Recipient, Report};
+use crate::mail::text::Scrubber;
 use crate::target::account::Account;
 use crate::target::inspection::Passage;
-use crate::target::ledger::{Moment, Sighting, Verdict};
+use crate::target::ledger::{LookStyle, Moment, Notice, Sighting, Verdict};
+use crate::target::message::{Header, Mark, Token};
 
-/// One target that receives in the mailbox.
+/// One target that has to do with the mailbox.
 pub struct Member {
     /// Its configuration.
     pub target: Arc<Target>,
     /// Its account.
     pub account: Arc<Account>,
+    /// What the mailbox is to it.
+    pub role: Role,
     next_send: Mutex<Option<Instant>>,
+}
+
+/// What a mailbox is to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Its mails arrive there.
+    Recipient,
+    /// It is the sender's own: bounces come back to it, and copies of sent mail may lie there. It has
+    /// no part in the ability to receive.
+    Sender,
 }
 
 impl Member {
     /// A target whose first mail is due at `first_send`.
     pub fn new(target: Arc<Target>, account: Arc<Account>, first_send: Instant) -> Self {
-        Self { target, account, next_send: Mutex::new(Some(first_send)) }
+        let next_send = Mutex::new(Some(first_send));
+        Self { target, account, role: Role::Recipient, next_send }
+    }
+
+    /// The same target in the mailbox of its sender; `None` if its configuration names none.
+    pub fn in_sender_mailbox(&self) -> Option<Self> {
+        let next_send = Mutex::new(self.next_send());
+        let Self { target, account, .. } = self;
+        let (target, account) = (Arc::clone(target), Arc::clone(account));
+        target.sender_mailbox.as_ref()?;
+        Some(Self { target, account, role: Role::Sender, next_send })
+    }
+
+    /// What its configuration says of the mailbox.
+    pub fn side(&self) -> &ReceiveSide {
+        match (self.role, &self.target.sender_mailbox) {
+            (Role::Sender, Some(side)) => side,
+            _ => &self.target.receive,
+        }
+    }
+
+    /// The next look that it wants.
+    pub(super) fn next_look(
+        &self,
+        style: LookStyle,
+        last_look: Option<std::time::Instant>,
+    ) -> Option<std::time::Instant> {
+        match self.role {
+            Role::Recipient => self.account.next_look(style, last_look),
+            Role::Sender => self.account.next_notice_look(style, last_look),
+        }
+    }
+
+    fn is(&self, role: Role) -> bool {
+        self.role == role
     }
 
     /// Says when the next mail will be sent.
@@ -45,7 +94,16 @@ pub(super) fn judge(
     clock: &Mutex<ServerClock>,
     inspector: &Inspector,
 ) -> Judgement {
-    let owner = |token| members.iter().find(|member| member.account.is_live(token));
+    if let Some(report) = &found.report {
+        return judge_report(members, found, report);
+    }
+    if found.header.is_delivery_report {
+        return Judgement::ReadReport;
+    }
+    let owner = |token| {
+        let receives = |member: &&Arc<Member>| member.is(Role::Recipient) && !found.is_copy;
+        members.iter().filter(receives).find(|member| member.account.is_live(token))
+    };
     let claim = found.header.claim(|token| owner(token).map(|member| member.target.from.clone()));
     if let Some(token) = claim
         && let Some(member) = owner(token)
@@ -81,7 +139,65 @@ pub(super) fn judge(
             Verdict::Returned | Verdict::Duplicate | Verdict::Left => Judgement::Remove(token),
         };
     }
-    let Some(mark) = found.header.mark else { return Judgement::Leave };
+    if let Some(judgement) = judge_copy(members, found) {
+        return judgement;
+    }
+    found.header.mark.map_or(Judgement::Leave, |mark| left_over(members, found, mark))
+}
+
+/// A copy that the sending side keeps. While its mail is under way to this very mailbox it stays:
+/// where folders are labels, the mail that arrives is the same one. `None`: it is none of ours.
+fn judge_copy(members: &[Arc<Member>], found: &Found) -> Option<Judgement> {
+    let sends = |member: &&Arc<Member>| member.is(Role::Sender);
+    let owner = |token| members.iter().filter(sends).find(|member| member.account.is_live(token));
+    let token = found.header.claim(|token| owner(token).map(|it| it.target.from.clone()))?;
+    let owner = owner(token)?;
+    let receives_here = members
+        .iter()
+        .any(|member| member.is(Role::Recipient) && Arc::ptr_eq(&member.account, &owner.account));
+    Some(if receives_here && owner.account.is_awaited(token) {
+        Judgement::LeftOver(SystemTime::now() + owner.target.late_after)
+    } else {
+        Judgement::Discard
+    })
+}
+
+/// What a report says of a mail of ours is told to its account, and the report is done with.
+fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judgement {
+    let returned = Header::parse(&report.returned_header);
+    let envelope_id = report.envelope_id.as_deref();
+    let envelope_id = envelope_id.and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
+    for token in returned.returned_tokens().chain(envelope_id) {
+        let Some(member) = members.iter().find(|member| member.account.is_live(token)) else {
+            continue;
+        };
+        if let Some(worst) = report.worst() {
+            member.account.noticed(notice(&member.target, token, report, worst));
+        }
+        return Judgement::Discard;
+    }
+    returned.mark.map_or(Judgement::Leave, |mark| left_over(members, found, mark))
+}
+
+/// What a report says, fit to be shown.
+fn notice(target: &Target, token: Token, report: &Report, worst: &Recipient) -> Notice {
+    let sender_mailbox = target.sender_mailbox.as_ref().map(|side| &side.login);
+    let logins = target.send.login.iter().chain([&target.receive.login]).chain(sender_mailbox);
+    let scrubber = logins.fold(Scrubber::default(), |scrubber, login| {
+        scrubber.and(Scrubber::for_login(&login.username, login.password.expose()))
+    });
+    let show = |bytes: &Vec<u8>| scrubber.show(bytes);
+    Notice {
+        token,
+        action: worst.action,
+        code: worst.code.clone(),
+        remote_server: worst.remote_server.as_ref().or(report.reporting_server.as_ref()).map(show),
+        text: worst.text.as_ref().map(show),
+    }
+}
+
+/// A test mail, or a report about one, that nobody here waits for.
+fn left_over(members: &[Arc<Member>], found: &Found, mark: Mark) -> Judgement {
     let longest = members.iter().map(|member| member.account.lost_after()).max();
     let respected = found.server_date.unwrap_or(mark.expires) + longest.unwrap_or_default();
     Judgement::LeftOver(mark.expires.max(respected))
@@ -111,8 +227,9 @@ fn left_over_horizon(members: &[Arc<Member>], now: SystemTime) -> SystemTime {
     now.checked_sub(longest.unwrap_or_default() * 2).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Whether a member will send within `soon`.
+/// Whether a member whose mails arrive here will send within `soon`.
 pub(super) fn sends_soon(members: &[Arc<Member>], soon: Duration) -> bool {
     let limit = Instant::now() + soon;
-    members.iter().filter_map(|member| member.next_send()).any(|at| at <= limit)
+    let receives = |member: &&Arc<Member>| member.is(Role::Recipient);
+    members.iter().filter(receives).filter_map(|member| member.next_send()).any(|at| at <= limit)
 }

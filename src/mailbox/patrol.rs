@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::clock::ServerClock;
 use super::watch::{SOON, Settings, Watch};
-use super::{Found, Inspector, Judgement, Member, imap, members, pop3};
+use super::{Found, Inspector, Judgement, Member, Role, imap, members, pop3};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Reason, Stage};
 use crate::store::FolderRecord;
@@ -131,6 +131,7 @@ impl Patrol {
                 Ok(Waited::Reached) => self.look(&settings, &members, None).await,
                 Err((failure, trace)) => {
                     self.look_failed(&settings, &members, &failure, &trace);
+                    visited(&members, Some(&failure));
                 }
             }
         }
@@ -139,7 +140,7 @@ impl Patrol {
     /// The earliest look that a member wants and that the server and the back-off allow.
     fn next_look(&self, settings: &Settings, members: &[Arc<Member>]) -> Option<Instant> {
         let style = settings.style();
-        let next_look = |member: &Arc<Member>| member.account.next_look(style, self.last_look);
+        let next_look = |member: &Arc<Member>| member.next_look(style, self.last_look);
         let wanted = members.iter().filter_map(next_look).min()?;
         let last_look = self.last_look.map(for_timer);
         let distant = match style {
@@ -242,9 +243,15 @@ impl Patrol {
         let since = members::since(members, self.started);
         let mut judge = judge(members, &self.clock, &self.inspector);
         let opened = async {
-            let mut session =
-                imap::Session::open(&settings.dialer, &settings.login, folders, trace.clone(), end)
-                    .await?;
+            let mut session = imap::Session::open(
+                &settings.dialer,
+                &settings.login,
+                folders,
+                &settings.copy_folders,
+                trace.clone(),
+                end,
+            )
+            .await?;
             session.look_everywhere(&mut self.imap, since, &mut judge).await?;
             Ok(session)
         };
@@ -296,7 +303,7 @@ impl Patrol {
             }
             session.trace().finish();
             let durations = session.trace().durations();
-            for member in members {
+            for member in recipients(members) {
                 member.account.removed(&only(Stage::Remove, &durations));
             }
         }
@@ -339,7 +346,7 @@ impl Patrol {
                     session.remove_and_close(&mut self.pop3).await.removal_failure;
                 trace.finish();
                 let durations = trace.durations();
-                for member in members {
+                for member in recipients(members) {
                     member.account.removed(&only(Stage::Remove, &durations));
                 }
                 Outcome { trace, result: Ok(()), removal_failure }
@@ -362,7 +369,7 @@ impl Patrol {
             tokens: Vec::new(),
             transcript: trace.transcript(),
         };
-        for member in members {
+        for member in recipients(members) {
             member.account.check_ended(&attempt);
         }
         self.watch.checked.send_replace(Some(slot));
@@ -377,13 +384,15 @@ impl Patrol {
         outcome: &Outcome,
     ) {
         self.keep(settings);
+        let failure = outcome.result.as_ref().err().or(outcome.removal_failure.as_ref());
+        visited(members, failure);
         if outcome.result.is_ok() {
             self.last_look = Some(on_time_line(began));
         }
         match &outcome.removal_failure {
             Some(failure) => {
                 let transcript = outcome.trace.transcript();
-                for member in members {
+                for member in recipients(members) {
                     member.account.look_failed(failure, &transcript);
                 }
                 if settings.style() == LookStyle::Session {
@@ -406,7 +415,7 @@ impl Patrol {
         trace: &Trace,
     ) {
         let transcript = trace.transcript();
-        for member in members {
+        for member in recipients(members) {
             member.account.look_failed(failure, &transcript);
         }
         self.back_off(settings);
@@ -443,6 +452,18 @@ fn judge(
     let members = members.to_vec();
     let (clock, inspector) = (Arc::clone(clock), Arc::clone(inspector));
     move |found| members::judge(&members, found, &clock, &inspector)
+}
+
+/// The targets whose mails arrive here: what is told of the mailbox is their receive side.
+fn recipients(members: &[Arc<Member>]) -> impl Iterator<Item = &Arc<Member>> {
+    members.iter().filter(|member| member.role == Role::Recipient)
+}
+
+/// Tells the targets to whom this is the sender's mailbox how a session or a look there ended.
+fn visited(members: &[Arc<Member>], failure: Option<&Failure>) {
+    for member in members.iter().filter(|member| member.role == Role::Sender) {
+        member.account.sender_mailbox_visited(failure);
+    }
 }
 
 fn only(stage: Stage, durations: &[(Stage, Duration)]) -> Vec<(Stage, Duration)> {

@@ -10,6 +10,7 @@ use super::{
     STILL_THERE, Since,
 };
 use crate::config::Login;
+use crate::mail::bounce::Report;
 use crate::mail::pop3::{Entry, Pop3};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
@@ -274,8 +275,9 @@ impl Memory {
             || self.left_overs.iter().any(|(known, _)| known == id)
     }
 
-    /// Reads one header and has it judged; gives the server's date of the mail, and nothing for a
-    /// mail that the server does not show.
+    /// Reads one header, and the report behind it if it may be about a mail of ours, and has it
+    /// judged; gives the server's date of the mail, and nothing for a mail that the server does not
+    /// show.
     async fn read_if_shown(
         &mut self,
         pop3: &mut Pop3,
@@ -300,7 +302,7 @@ impl Memory {
         let block = pop3.header(entry.number).await?;
         let header = Header::parse(&block);
         let server_date = header.received;
-        let found = Found {
+        let mut found = Found {
             header,
             server_date,
             folder: FoundIn::Inbox,
@@ -308,15 +310,22 @@ impl Memory {
             previous_look: viewing.previous_look,
             accounted: BTreeSet::new(),
             block: Some(block),
+            is_copy: false,
+            report: None,
         };
-        match judge(&found) {
-            Judgement::Remove(_) | Judgement::Inspect(_) => {
+        let mut judgement = judge(&found);
+        if judgement == Judgement::ReadReport {
+            found.report = Report::parse(&pop3.beginning(entry.number).await?);
+            judgement = if found.report.is_some() { judge(&found) } else { Judgement::Leave };
+        }
+        match judgement {
+            Judgement::Remove(_) | Judgement::Inspect(_) | Judgement::Discard => {
                 self.to_remove.insert(entry.id.clone(), 0);
             }
             Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
                 self.left_overs.push((entry.id.clone(), due));
             }
-            Judgement::LeftOver(_) | Judgement::Leave => {}
+            Judgement::LeftOver(_) | Judgement::ReadReport | Judgement::Leave => {}
         }
         Ok(server_date)
     }

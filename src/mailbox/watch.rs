@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Member;
 use super::patrol::Patrol;
+use super::{Member, Role};
 use crate::config::{Folder, Login, MailboxId, Protocol};
 use crate::mail::wire::Dialer;
 use crate::net::tls::TlsClients;
@@ -43,8 +43,10 @@ pub(super) struct Shared {
 pub(super) struct Settings {
     pub(super) dialer: Dialer,
     pub(super) login: Login,
-    /// `None`: POP3.
+    /// Where mails arrive; `None`: POP3.
     pub(super) folders: Option<Vec<Folder>>,
+    /// Where only senders look, for reports and for copies of what they sent.
+    pub(super) copy_folders: Vec<Folder>,
     pub(super) min_look_interval: Duration,
     pub(super) timeout: Duration,
     /// The shortest period of a member.
@@ -65,7 +67,7 @@ impl Watch {
     }
 
     /// Watches on behalf of these members from now on. Folders are the union of theirs; the rest of
-    /// their receive sides is the same, as the configuration has made sure.
+    /// what they say of the mailbox is the same, as the configuration has made sure.
     ///
     /// # Errors
     /// What OpenSSL says of the files in the TLS options.
@@ -133,26 +135,17 @@ impl Settings {
         members: &[Arc<Member>],
         clients: &TlsClients,
     ) -> Result<Option<Self>, openssl::error::ErrorStack> {
-        let sides = || members.iter().map(|member| &member.target.receive);
+        let sides = || members.iter().map(|member| member.side());
         let Some(first) = sides().next() else { return Ok(None) };
-        let mut folders: Option<Vec<Folder>> = None;
-        for side in sides() {
-            let Protocol::Imap { folders: more } = &side.protocol else { continue };
-            let union = folders.get_or_insert_default();
-            for folder in more {
-                if !union.contains(folder) {
-                    union.push(folder.clone());
-                }
-            }
-        }
-        // The inbox is the folder that stays selected.
-        if let Some(folders) = &mut folders {
-            folders.sort_by_key(|folder| *folder != Folder::Name("INBOX".into()));
-        }
+        let is_imap = matches!(first.protocol, Protocol::Imap { .. });
+        let folders = union_of_folders(members, Role::Recipient);
+        let mut copy_folders = union_of_folders(members, Role::Sender);
+        copy_folders.retain(|folder| !folders.contains(folder));
         Ok(Some(Self {
             dialer: Dialer::new(&first.endpoint, clients)?,
             login: first.login.clone(),
-            folders,
+            folders: is_imap.then_some(folders),
+            copy_folders,
             min_look_interval: sides().map(|side| side.min_look_interval).max().unwrap_or_default(),
             timeout: first.endpoint.timeout,
             period: members.iter().map(|member| member.target.interval).min().unwrap_or_default(),
@@ -162,4 +155,20 @@ impl Settings {
     pub(super) fn style(&self) -> LookStyle {
         if self.folders.is_some() { LookStyle::Command } else { LookStyle::Session }
     }
+}
+
+/// The folders of the members to whom the mailbox is this. The inbox comes first: it is the folder
+/// that stays selected.
+fn union_of_folders(members: &[Arc<Member>], role: Role) -> Vec<Folder> {
+    let mut union: Vec<Folder> = Vec::new();
+    for member in members.iter().filter(|member| member.role == role) {
+        let Protocol::Imap { folders } = &member.side().protocol else { continue };
+        for folder in folders {
+            if !union.contains(folder) {
+                union.push(folder.clone());
+            }
+        }
+    }
+    union.sort_by_key(|folder| *folder != Folder::Name("INBOX".into()));
+    union
 }

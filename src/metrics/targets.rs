@@ -187,6 +187,34 @@ impl Page {
         Ok(())
     }
 
+    pub(super) fn encode_sender_mailboxes(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+    ) -> fmt::Result {
+        let views = || self.views.iter().filter(|view| view.target.sender_mailbox.is_some());
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_sender_mailbox_up",
+            "1 if the newest look into the sender's own mailbox, for bounces and sent copies, \
+             succeeded, else 0; absent without sender_mailbox",
+        )?;
+        for view in views() {
+            if let Some(up) = view.snapshot.sender_mailbox.up {
+                family.gauge_sample([("target", name(view))], if up { 1.0 } else { 0.0 })?;
+            }
+        }
+        let mut family = Family::counter(
+            encoder,
+            "mailtrip_sender_mailbox_failures_total",
+            "Looks into the sender's own mailbox that failed; counted here and nowhere else",
+        )?;
+        for view in views() {
+            let failures = view.snapshot.sender_mailbox.failures;
+            family.counter_sample([("target", name(view))], failures)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn encode_side_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         for gauge in &SIDE_GAUGES {
             let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;

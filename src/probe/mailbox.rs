@@ -151,7 +151,8 @@ impl<'a> Mailbox<'a> {
         let trace = self.fresh_trace();
         let login = &self.side.login;
         let mut session =
-            imap::Session::open(&self.dialer, login, &folders, trace.clone(), self.end).await?;
+            imap::Session::open(&self.dialer, login, &folders, &[], trace.clone(), self.end)
+                .await?;
         // The mail is not older than this moment, so older ones need not be read.
         let since = Since::all(SystemTime::now());
         session.look_everywhere(&mut self.imap, since, judge).await?;

@@ -4,17 +4,19 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use super::history::{Archive, Evidence, History};
 use super::inspection::Inspection;
 use super::ledger::{
-    Attempt, Awaited, Ledger, LookStyle, Moment, Reading, Rules, Sighting, Snapshot, StoredAccount,
-    Verdict,
+    Attempt, Awaited, Ledger, LookStyle, Moment, Notice, NoticeVerdict, Reading, Rules, Sighting,
+    Snapshot, StoredAccount, Verdict,
 };
 use super::message::Token;
 use super::side_log::TargetLog;
 use crate::config::TargetName;
+use crate::log::Gate;
+use crate::mail::bounce::Action;
 use crate::mail::{Failure, Side, Stage};
 use crate::store::Store;
 
@@ -31,6 +33,9 @@ pub struct Account {
     store: Option<Arc<Store>>,
     /// Held from taking the changes to handing them over, so that the store sees them in order.
     handing_over: Mutex<()>,
+    /// When notices and failures in the sender's mailbox were last told of in the log.
+    notices: Mutex<Gate>,
+    sender_mailbox_failures: Mutex<Gate>,
 }
 
 impl Account {
@@ -44,6 +49,8 @@ impl Account {
             log: Mutex::default(),
             store: None,
             handing_over: Mutex::new(()),
+            notices: Mutex::default(),
+            sender_mailbox_failures: Mutex::default(),
         }
     }
 
@@ -200,6 +207,61 @@ impl Account {
         self.ledger().transmitted(token)
     }
 
+    /// See [`Ledger::noticed`]. Told of in the log, at most once a minute above `debug`.
+    pub fn noticed(&self, notice: Notice) -> NoticeVerdict {
+        let Notice { token, action, .. } = notice;
+        let code = notice.code.as_deref().unwrap_or("none").to_owned();
+        let server = notice.remote_server.as_deref().unwrap_or("not named").to_owned();
+        let text = notice.text.as_deref().unwrap_or("none").to_owned();
+        let verdict = self.ledger().noticed(notice, Moment::now());
+        self.keep();
+        let name = &self.name;
+        let is_telling = verdict != NoticeVerdict::Unknown && action >= Action::Delayed;
+        match is_telling.then(|| pass(&self.notices)).flatten() {
+            Some(held_back) => {
+                info!(target = %name, %token, action = action.label(), code, server, text, ?verdict,
+                    held_back, "a delivery status notification came back");
+            }
+            None => {
+                debug!(target = %name, %token, action = action.label(), code, server, text,
+                    ?verdict, "a delivery status notification came back");
+            }
+        }
+        verdict
+    }
+
+    /// See [`Ledger::sender_mailbox_visited`]. Told of in the log: a failure at most once a minute.
+    pub fn sender_mailbox_visited(&self, failure: Option<&Failure>) {
+        let before = self.ledger().sender_mailbox_visited(failure, Moment::now());
+        let name = &self.name;
+        match failure {
+            Some(failure) => {
+                if let Some(held_back) = pass(&self.sender_mailbox_failures) {
+                    warn!(target = %name, stage = %failure.stage, reason = %failure.reason,
+                        error = %failure, held_back, "the sender's mailbox cannot be looked into");
+                }
+            }
+            None if before == Some(false) => {
+                info!(target = %name, "the sender's mailbox can be looked into again");
+            }
+            None => {}
+        }
+    }
+
+    /// See [`Ledger::is_awaited`].
+    pub fn is_awaited(&self, token: Token) -> bool {
+        self.ledger().is_awaited(token)
+    }
+
+    /// See [`Ledger::next_notice_look`].
+    pub fn next_notice_look(
+        &self,
+        style: LookStyle,
+        last_look: Option<Instant>,
+    ) -> Option<Instant> {
+        self.ledger().next_notice_look(style, last_look)
+    }
+
     /// See [`Ledger::is_live`].
     pub fn is_live(&self, token: Token) -> bool {
         self.ledger().is_live(token)
@@ -285,6 +347,11 @@ impl Account {
         // A panic in the pure ledger is a bug; its counters are still better than none.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an event that happens now is to be told, and how many before it were not.
+fn pass(gate: &Mutex<Gate>) -> Option<u64> {
+    gate.lock().unwrap_or_else(PoisonError::into_inner).pass(Moment::now().instant)
 }
 
 #[cfg(test)]

@@ -197,6 +197,8 @@ pub struct Header {
     from: Option<String>,
     /// A reply, a bounce or an automatic answer, whatever else is in it.
     is_answer: bool,
+    /// A report (RFC 6522) that may tell what became of a mail of ours.
+    pub is_delivery_report: bool,
     /// When the newest `Received` header was written.
     pub received: Option<SystemTime>,
 }
@@ -209,10 +211,14 @@ impl Header {
         };
         let raw = |name: &'static str| message.header_raw(name).map(unfold);
         let mark = raw("X-Mailtrip");
-        let is_report = message.content_type().is_some_and(|kind| {
+        let kind = message.content_type();
+        let is_report = kind.is_some_and(|kind| {
             kind.ctype().eq_ignore_ascii_case("multipart")
                 && kind.subtype().is_some_and(|subtype| subtype.eq_ignore_ascii_case("report"))
         });
+        let is_of_delivery = kind
+            .and_then(|kind| kind.attribute("report-type"))
+            .is_none_or(|of| of.trim().eq_ignore_ascii_case("delivery-status"));
         let is_present = |name| raw(name).is_some_and(|value| !value.is_empty());
         let answers_by_itself = raw("Auto-Submitted")
             .is_some_and(|value| value.to_ascii_lowercase().starts_with("auto-replied"));
@@ -231,8 +237,15 @@ impl Header {
                 .and_then(|from| from.address())
                 .map(str::to_ascii_lowercase),
             is_answer,
+            is_delivery_report: is_report && is_of_delivery,
             received: newest_received(&message),
         }
+    }
+
+    /// The tokens in this header of a mail that came back in a report: by its mark, and by its
+    /// Message-ID. Only the owner of a token can tell whether it is alive.
+    pub fn returned_tokens(&self) -> impl Iterator<Item = Token> {
+        self.mark.map(|mark| mark.token).into_iter().chain(self.message_id_token)
     }
 
     /// The live token of this mail, if it is ours. `sender_of` gives the sender of the target that

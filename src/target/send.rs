@@ -31,6 +31,8 @@ pub struct Sender {
     pub watch: Arc<Watch>,
     /// Its place in that watch.
     pub member: Arc<Member>,
+    /// The watch over the sender's own mailbox, if there is one.
+    pub sender_watch: Option<Arc<Watch>>,
     /// The way to its SMTP server.
     pub dialer: Dialer,
     /// The connections that may be open at one time to that server and account.
@@ -73,7 +75,7 @@ impl Sender {
             }
             tick = next;
             self.member.announce_send(tick);
-            self.watch.mail_accepted();
+            self.wake_watches();
             if let Some(smtp) = farewell {
                 smtp.quit().await;
             }
@@ -133,7 +135,7 @@ impl Sender {
                 Ok(()) => {
                     accepted += 1;
                     self.account.accepted(*token, transmitted);
-                    self.watch.mail_accepted();
+                    self.wake_watches();
                 }
                 Err(NotAccepted::Refused(failure)) => {
                     self.account.not_accepted(*token, &failure, false);
@@ -175,6 +177,13 @@ impl Sender {
                 NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message)))
             })?;
         smtp.hand_over(&target.from, &target.to, &content).await.map(drop)
+    }
+
+    fn wake_watches(&self) {
+        self.watch.mail_accepted();
+        if let Some(watch) = &self.sender_watch {
+            watch.mail_accepted();
+        }
     }
 
     fn give_up(&self, tokens: &[Token], failure: &Failure) {

@@ -58,7 +58,7 @@ pub struct Fetched {
     pub uid: Option<u32>,
     /// When the server took the mail in, to the second.
     pub internal_date: Option<SystemTime>,
-    /// The header fields that were asked for.
+    /// The header fields that were asked for, or the beginning of the mail.
     pub header: Option<Vec<u8>>,
 }
 

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use super::hearing::Hearing;
 use crate::mail::Failure;
+use crate::mail::bounce::Report;
 use crate::mail::imap::{Fetched, Imap, Selected};
 use crate::mailbox::{
     FIRST_CONTACT_HEADERS, Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, Since,
@@ -17,6 +18,8 @@ use crate::target::message::{Header, Token};
 
 /// How many headers are asked for at once.
 const BATCH: usize = 100;
+/// How many reports are read in one look into a folder.
+const REPORTS: usize = 20;
 
 /// What is known of the folders from one session to the next.
 #[derive(Debug, Default)]
@@ -47,6 +50,8 @@ pub(super) struct FolderMemory {
     pub(super) refusals: u32,
     /// Probes that nobody waits for, and from when on they may be taken out.
     left_overs: Vec<(u32, SystemTime)>,
+    /// Reports that were not read yet, with the server's date.
+    reports: BTreeMap<u32, Option<SystemTime>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +65,8 @@ struct Gone {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Viewing {
     pub(super) kind: FoundIn,
+    /// Whether nobody receives there.
+    pub(super) holds_copies: bool,
     /// When it began.
     pub(super) began: Instant,
     /// When the server had told what there is; what is shown after this came later.
@@ -73,7 +80,8 @@ impl Memory {
             let ours = known.to_remove.iter().chain(&known.marked);
             let record = FolderRecord {
                 uid_validity: known.uid_validity.unwrap_or(0),
-                next_uid: known.next_uid,
+                // A report that was not read yet is new to the next process.
+                next_uid: known.reports.keys().fold(known.next_uid, |next, uid| next.min(*uid)),
                 clock_offset_seconds: None,
                 to_remove: ours.map(|(uid, token)| word(*uid, *token)).collect(),
                 left_overs: known
@@ -233,6 +241,7 @@ impl FolderMemory {
         }
         self.next_uid = self.next_uid.max(uid.saturating_add(1));
         let is_known = self.to_remove.contains_key(&uid)
+            || self.reports.contains_key(&uid)
             || self.left_overs.iter().any(|(left_over, _)| *left_over == uid);
         let Some(header) = mail.header.filter(|_| !is_known) else { return };
         let came_later = shown_at > viewing.shown;
@@ -246,6 +255,8 @@ impl FolderMemory {
             previous_look: if came_later { Some(viewing.began) } else { self.looked_at },
             accounted,
             block: None,
+            is_copy: viewing.holds_copies,
+            report: None,
         };
         let mut judgement = judge(&found);
         if let Judgement::Inspect(token) = judgement {
@@ -261,10 +272,58 @@ impl FolderMemory {
                 self.displaced.remove(&token);
                 self.to_remove.insert(uid, Some(token));
             }
-            (Judgement::LeftOver(due), _) if self.left_overs.len() < LEFT_OVERS => {
+            (Judgement::ReadReport, _) if self.reports.len() < LEFT_OVERS => {
+                self.reports.insert(uid, mail.internal_date);
+            }
+            (judgement, _) => self.heed(uid, judgement),
+        }
+    }
+
+    /// Reads some of the reports that may be about mails of ours, the oldest first, and has them
+    /// judged; the rest are read at the next looks.
+    pub(super) async fn read_reports(
+        &mut self,
+        imap: &mut Imap,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        for _ in 0..REPORTS {
+            let Some((uid, server_date)) = self.reports.first_key_value() else { break };
+            let (uid, server_date) = (*uid, *server_date);
+            let beginning = imap.beginning(uid).await?;
+            self.reports.remove(&uid);
+            let Some(report) = beginning.and_then(|mail| Report::parse(&mail)) else { continue };
+            let found = Found {
+                header: Header::default(),
+                server_date,
+                folder: viewing.kind,
+                shown_at: on_time_line(viewing.shown),
+                previous_look: self.looked_at,
+                accounted: BTreeSet::new(),
+                block: None,
+                is_copy: viewing.holds_copies,
+                report: Some(report),
+            };
+            let judgement = judge(&found);
+            self.heed(uid, judgement);
+        }
+        Ok(())
+    }
+
+    /// Notes what is to be done with a mail that is not an arrival.
+    fn heed(&mut self, uid: u32, judgement: Judgement) {
+        match judgement {
+            Judgement::Discard => {
+                self.to_remove.insert(uid, None);
+            }
+            Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
                 self.left_overs.push((uid, due));
             }
-            (Judgement::LeftOver(_) | Judgement::Leave | Judgement::Inspect(_), _) => {}
+            Judgement::Remove(_)
+            | Judgement::Inspect(_)
+            | Judgement::LeftOver(_)
+            | Judgement::ReadReport
+            | Judgement::Leave => {}
         }
     }
 
