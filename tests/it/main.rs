@@ -5,6 +5,7 @@ mod lab;
 mod relay;
 mod support;
 
+mod bounces;
 mod crashes;
 mod definitions;
 mod demo;
