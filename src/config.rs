@@ -5,8 +5,8 @@
 //! of the program reads these types only and never checks them again.
 //!
 //! In reading order: `node` makes a tree with line numbers from the text, `section` looks keys up in
-//! a target and in the defaults below it, `target`, `side` and `login` convert them, `value` reads
-//! one scalar, `source` reads the files and variables that a key names.
+//! a target and in the defaults below it, `target`, `side`, `login` and `checks` convert them, `value`
+//! reads one scalar, `source` reads the files and variables that a key names.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use lettre::Address;
 
+pub use checks::{PingCheck, PortCheck};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub(crate) use value::edit_distance;
@@ -26,6 +27,7 @@ pub mod problem;
 pub mod secret;
 pub mod show;
 
+mod checks;
 mod login;
 mod section;
 mod side;
@@ -135,10 +137,13 @@ pub struct Target {
     /// Whose `Authentication-Results` are believed (RFC 8601, section 2.5); `None`: those of the last
     /// receiving hop.
     pub authserv_id: Option<String>,
-    /// Whether the network below is checked.
-    pub ping: bool,
-    /// More TCP ports to check, beside those of both sides.
+    /// How the network below is checked; `None`: it is not.
+    pub ping: Option<PingCheck>,
+    /// The TCP ports that the configuration lists; [`Target::port_checks`] has those of both sides
+    /// too.
     pub ports: Vec<PortCheck>,
+    /// The longest wait for a TCP port to answer, name resolution included.
+    pub port_timeout: Duration,
 }
 
 /// The SMTP server of a target.
@@ -407,15 +412,4 @@ impl Auth {
             Auth::Login => "login",
         }
     }
-}
-
-/// One TCP port to check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortCheck {
-    /// The label `port_name`, unique in the target.
-    pub name: String,
-    /// A host name in lower case, or an address without brackets.
-    pub host: String,
-    /// The port, never 0.
-    pub port: u16,
 }

@@ -11,7 +11,8 @@
 //! ([`target::send`]) and what its header tells when it has arrived ([`target::inspection`]).
 //! [`mailbox`] is the watch over one account, shared by the targets that receive there: a check
 //! each period, looks while a mail is under way.
-//! [`supervisor`] owns the running set: start, reload, end. [`probe`] is one round trip by hand.
+//! [`layers`] checks what lies below the mail service, the network and TCP ports, and says which
+//! layer is to blame. [`supervisor`] owns the running set: start, reload, end. [`probe`] is one round trip by hand.
 //!
 //! **The wire.** [`mail`] speaks SMTP, IMAP and POP3 over bounded, timed and recorded lines; a
 //! dialogue ends well or in a [`mail::Failure`] with stage and reason. [`net`] opens connections,
@@ -30,6 +31,7 @@ pub mod log;
 pub mod config;
 mod yaml;
 
+pub mod layers;
 pub mod mailbox;
 pub mod probe;
 pub mod supervisor;

@@ -17,6 +17,7 @@ use crate::supervisor::{ReloadState, Supervisor, View};
 mod exporter;
 mod family;
 mod inspection;
+mod layers;
 mod targets;
 
 /// What the exporter knows of itself.
@@ -25,6 +26,7 @@ pub struct ExporterFacts {
     reload: ReloadState,
     started: SystemTime,
     store_errors: u64,
+    may_ping: Option<bool>,
 }
 
 impl ExporterFacts {
@@ -34,6 +36,7 @@ impl ExporterFacts {
             reload: supervisor.reload_state(),
             started: supervisor.started(),
             store_errors: supervisor.store_errors(),
+            may_ping: supervisor.may_ping(),
         }
     }
 }
@@ -65,6 +68,7 @@ impl Collector for Page {
         self.encode_roundtrips(&mut encoder)?;
         self.encode_stages(&mut encoder)?;
         self.encode_inspections(&mut encoder)?;
+        layers::encode(&self.views, &mut encoder)?;
         self.encode_infos(&mut encoder)?;
         self.encode_exporter(&mut encoder)
     }

@@ -24,10 +24,22 @@ pub mod tls;
 /// # Errors
 /// [`Reason::Dns`] if there is none, [`Reason::Timeout`] after the deadline; both mean *down*.
 pub async fn resolve(endpoint: &Endpoint, deadline: Instant) -> Result<Vec<SocketAddr>, Fault> {
-    let host = endpoint.host.as_str();
+    addresses(&endpoint.host, endpoint.port, endpoint.ip_family, deadline).await
+}
+
+/// The same of a host, with this port.
+///
+/// # Errors
+/// Those of [`resolve`].
+pub async fn addresses(
+    host: &str,
+    port: u16,
+    family: IpFamily,
+    deadline: Instant,
+) -> Result<Vec<SocketAddr>, Fault> {
     let found = match host.parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, endpoint.port)],
-        Err(_) => match timeout_at(deadline, look_up(host.to_owned(), endpoint.port)).await {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        Err(_) => match timeout_at(deadline, look_up(host.to_owned(), port)).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
                 return Err(Fault::down(Reason::Dns, format!("cannot resolve {host}: {error}")));
@@ -39,9 +51,9 @@ pub async fn resolve(endpoint: &Endpoint, deadline: Instant) -> Result<Vec<Socke
         },
     };
     let addresses: Vec<SocketAddr> =
-        found.into_iter().filter(|address| fits(address.ip(), endpoint.ip_family)).collect();
+        found.into_iter().filter(|address| fits(address.ip(), family)).collect();
     if addresses.is_empty() {
-        let family = match endpoint.ip_family {
+        let family = match family {
             IpFamily::Any => "",
             IpFamily::V4 => " IPv4",
             IpFamily::V6 => " IPv6",

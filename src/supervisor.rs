@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, MailboxId, Problems, Target, TargetName, TlsMode, TlsOptions};
+use crate::layers::rounds::Bench;
 use crate::mail::wire::Dialer;
 use crate::mailbox::{Member, Watch};
 use crate::net::tls::TlsClients;
@@ -21,6 +22,7 @@ use crate::target::ledger::{Rules, StoredAccount};
 use crate::target::send::{Origin, Sender};
 use slots::{SlotKey, Slots};
 use task::{Task, end};
+use view::Subject;
 pub use view::{Details, View};
 
 mod slots;
@@ -41,6 +43,7 @@ pub struct Supervisor {
     archive: Arc<Archive>,
     started: SystemTime,
     clients: TlsClients,
+    bench: Arc<Bench>,
     /// Held for the whole of a change, so that two reloads do not mix.
     changing: tokio::sync::Mutex<()>,
     /// Once it is cancelled nothing starts any more.
@@ -91,10 +94,9 @@ struct State {
 }
 
 struct Running {
-    target: Arc<Target>,
-    account: Arc<Account>,
+    subject: Subject,
     member: Arc<Member>,
-    sender: Task,
+    loops: [Task; 2],
 }
 
 struct RunningWatch {
@@ -144,6 +146,7 @@ impl Supervisor {
             archive: Archive::new(Archive::MOST_BYTES),
             started: now,
             clients: TlsClients::default(),
+            bench: Arc::default(),
             changing: tokio::sync::Mutex::new(()),
             stopped: CancellationToken::new(),
             state: Mutex::new(State {
@@ -198,6 +201,11 @@ impl Supervisor {
         self.store.as_ref().map_or(0, |store| store.errors())
     }
 
+    /// Whether this system lets the exporter ping; `None` before the first.
+    pub fn may_ping(&self) -> Option<bool> {
+        self.bench.may_ping()
+    }
+
     /// When the exporter started.
     pub fn started(&self) -> SystemTime {
         self.started
@@ -212,7 +220,7 @@ impl Supervisor {
             let mut state = self.state();
             (std::mem::take(&mut state.targets), std::mem::take(&mut state.watches))
         };
-        let tasks = targets.into_values().map(|running| running.sender);
+        let tasks = targets.into_values().flat_map(|running| running.loops);
         let tasks: Vec<Task> = tasks.chain(watches.into_values().map(|watch| watch.task)).collect();
         end(tasks).await;
         if let Some(store) = &self.store {
@@ -273,16 +281,15 @@ impl Supervisor {
         let mut kept = BTreeMap::new();
         for (name, mut running) in std::mem::take(&mut state.targets) {
             match config.targets.get(&name) {
-                Some(target) if *target == running.target => {
+                Some(target) if *target == running.subject.target => {
                     kept.insert(name, running);
                 }
                 Some(_) => {
-                    let task =
-                        Task { cancel: CancellationToken::new(), handle: tokio::spawn(async {}) };
-                    ended.push(std::mem::replace(&mut running.sender, task));
+                    let ended_loops = [Task::ended(), Task::ended()];
+                    ended.extend(std::mem::replace(&mut running.loops, ended_loops));
                     kept.insert(name, running);
                 }
-                None => ended.push(running.sender),
+                None => ended.extend(running.loops),
             }
         }
         state.targets = kept;
@@ -309,10 +316,10 @@ impl Supervisor {
             let account;
             let first;
             match state.targets.get(name) {
-                Some(running) if running.target == *target => continue,
+                Some(running) if running.subject.target == *target => continue,
                 Some(running) => {
                     // A changed target keeps its account, and its phase as far as it can.
-                    account = Arc::clone(&running.account);
+                    account = Arc::clone(&running.subject.account);
                     account.set_rules(Rules::from(target.as_ref()));
                     if !target.inspect {
                         account.forget_inspection();
@@ -345,6 +352,8 @@ impl Supervisor {
             }
         }
         let ended = self.set_watches(state, members);
+        let count = u32::try_from(starts.len()).unwrap_or(u32::MAX);
+        let mut first_round = now;
         for (name, (target, account, member, first)) in starts {
             let Some(watch) = state.watches.get(&target.receive.mailbox_id()) else { continue };
             let Some(dialer) = dialers.remove(&name) else { continue };
@@ -362,10 +371,26 @@ impl Supervisor {
             let sender = Task::spawn(|cancel| async move {
                 cancel.run_until_cancelled(sender.run(first)).await;
             });
-            state.targets.insert(name, Running { target, account, member, sender });
+            let known = state.targets.get(&name).map(|running| &running.subject.checks);
+            let checks = known.map_or_else(Arc::default, Arc::clone);
+            let subject = Subject { target, account, checks };
+            let spread = subject.target.interval.min(SPREAD);
+            // Between two mails: a server may count the connections of one client.
+            let loops = [sender, self.start_checks(&subject, first_round + spread / 2)];
+            first_round += spread / count;
+            state.targets.insert(name, Running { subject, member, loops });
         }
         state.slots = slots;
         ended
+    }
+
+    /// The rounds of checks of a target, apart from its mails.
+    fn start_checks(&self, subject: &Subject, first: Instant) -> Task {
+        subject.checks.set_target(&subject.target);
+        let checker = subject.checker(&self.bench);
+        Task::spawn(|cancel| async move {
+            cancel.run_until_cancelled(checker.run(first)).await;
+        })
     }
 
     fn open_account(&self, target: &Target, stored: &StoredAccount) -> Account {

@@ -273,6 +273,27 @@ impl<'a> Section<'a> {
         Section { own, defaults, place, partial }
     }
 
+    /// The map below a key that may also be `true` or `false`; `None` if it is off or not written.
+    /// The own layer decides, else the defaults; a map is on, over that of the defaults.
+    pub(super) fn switch(&self, key: &str, report: &mut Report) -> Option<Section<'a>> {
+        let mut is_on = None;
+        let mut layer = |level| {
+            let found = self.find_in(level, key)?;
+            if let Value::Map(_) = found.node.value {
+                is_on.get_or_insert(true);
+                return Layer::new(found.place, found.node, report);
+            }
+            let written = report.accept(&found.place, value::boolean(found.node));
+            is_on.get_or_insert(written.unwrap_or(false));
+            None
+        };
+        let own = layer(Level::Own);
+        let defaults = layer(Level::Defaults);
+        let place = own.as_ref().map_or(self.place.child(key), |own| own.place.clone());
+        let partial = self.partial;
+        (is_on == Some(true)).then_some(Section { own, defaults, place, partial })
+    }
+
     /// The entries of both layers, those of the defaults first.
     pub(super) fn entries(&self) -> impl Iterator<Item = (Place<'a>, &'a str, &'a Node)> + '_ {
         self.defaults.iter().chain(&self.own).flat_map(Layer::entries)

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use super::value::Written;
 use super::{
-    BracketedHost, Config, Endpoint, Login, Protocol, ReceiveSide, Secret, SendSide, Target,
+    BracketedHost, Config, Endpoint, Login, PingCheck, Protocol, ReceiveSide, Secret, SendSide,
+    Target,
 };
 use super::{TlsMode, TlsVersion};
 
@@ -78,13 +79,28 @@ impl Yaml {
         if let Some(id) = &target.authserv_id {
             self.line(2, "authserv_id", Text(id));
         }
-        self.line(2, "ping", target.ping);
-        let ports: Vec<String> = target
-            .ports
-            .iter()
-            .map(|check| format!("'{}:{}:{}'", check.name, BracketedHost(&check.host), check.port))
-            .collect();
+        match &target.ping {
+            Some(ping) => self.ping(ping),
+            None => self.line(2, "ping", false),
+        }
+        let ports: Vec<String> =
+            target.ports.iter().map(|check| format!("'{}:{check}'", check.name)).collect();
         self.line(2, "ports", format_args!("[{}]", ports.join(", ")));
+        self.line(2, "port_timeout", Written(target.port_timeout));
+        // The sides have theirs; this is that of the checks.
+        let families = target.ports.iter().map(|check| check.ip_family);
+        if let Some(family) = families.chain(target.ping.iter().map(|ping| ping.ip_family)).next() {
+            self.line(2, "ip_family", family.label());
+        }
+    }
+
+    fn ping(&mut self, ping: &PingCheck) {
+        self.line(2, "host", Text(&ping.host));
+        self.head(2, "ping");
+        self.line(3, "packets", ping.packets);
+        self.line(3, "size", ping.size);
+        self.line(3, "interval", Written(ping.interval));
+        self.line(3, "timeout", Written(ping.timeout));
     }
 
     fn send(&mut self, send: &SendSide) {
@@ -190,8 +206,11 @@ impl fmt::Display for Text<'_> {
 
 fn warn_target(target: &Target, warnings: &mut Vec<String>) {
     let mut warn = |message: &str| warnings.push(format!("target `{}`: {message}", target.name));
-    if target.ping || !target.ports.is_empty() {
-        warn("`ping` and `ports` are read but not checked yet by this version");
+    if let Some(longest) = target.ping.as_ref().map(PingCheck::longest)
+        && longest > target.interval
+    {
+        let longest = Written(longest);
+        warn(&format!("`ping` may take {longest}, more than `interval`: it is cut off there"));
     }
     if target.authserv_id.is_some() && !target.inspect {
         warn("`authserv_id` is not used: `inspect` is false");
@@ -279,6 +298,13 @@ fn describe(target: &Target) -> String {
     }
     line += &format!("; late after {}", Written(target.late_after));
     line += &format!(", lost after {}", Written(target.lost_after));
+    if let Some(ping) = &target.ping {
+        line += &format!("; pings {}", ping.host);
+    }
+    if !target.ports.is_empty() {
+        let ports: Vec<String> = target.ports.iter().map(ToString::to_string).collect();
+        line += &format!("; checks {}", ports.join(", "));
+    }
     match (target.passive, &target.cluster) {
         (true, Some(cluster)) => line += &format!("; passive node of cluster {cluster}"),
         (true, None) => line += "; passive",

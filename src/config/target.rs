@@ -1,13 +1,13 @@
 //! One target: its own keys over the defaults.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::section::{Place, Report, Section};
+use super::section::{Report, Section};
 use super::side::{self, IP_FAMILIES, RECEIVE_KEYS, SEND_KEYS, Shared};
 use super::source::Sources;
-use super::{PortCheck, Target, TargetName, value};
+use super::{Target, TargetName, checks, value};
 use crate::yaml::{Node, Value};
 
 /// The keys of a target. All but `name` may stand in `defaults`.
@@ -34,6 +34,7 @@ pub(super) const TARGET_KEYS: &[&str] = &[
     "authserv_id",
     "ping",
     "ports",
+    "port_timeout",
 ];
 
 /// Label names that `mailtrip_target_info` has of its own.
@@ -61,7 +62,10 @@ pub(super) fn convert(
     let max_outstanding = section.read("max_outstanding", report, value::integer(1..=100_000));
     let Times { interval, late_after, lost_after } = times(section, report);
     let shared = shared(section, report);
-    let ports = ports(section, shared.host.as_deref(), report);
+    let host = checks::Host { name: shared.host.as_deref(), ip_family: shared.ip_family };
+    let ping = checks::ping(section, host, report);
+    let ports = checks::ports(section, host, report);
+    let port_timeout = checks::port_timeout(section, report);
     let send = side::send(&shared, sources, report);
     let receive = side::receive(&shared, sources, report);
     let sender_mailbox = side::sender_mailbox(&shared, sources, report);
@@ -76,8 +80,9 @@ pub(super) fn convert(
         labels: labels(section, report),
         inspect: section.read("inspect", report, value::boolean).unwrap_or(true),
         authserv_id: section.read("authserv_id", report, value::authserv_id),
-        ping: section.read("ping", report, value::boolean).unwrap_or(false),
+        ping,
         ports,
+        port_timeout,
         name: name?,
         from: from?,
         to: to?,
@@ -189,62 +194,6 @@ fn label_value(node: &Node) -> Result<String, String> {
     match &node.value {
         Value::Scalar { text, plain: false } => Ok(text.clone()),
         _ => value::text(node).map(str::to_owned),
-    }
-}
-
-fn ports(section: &Section<'_>, host: Option<&str>, report: &mut Report) -> Vec<PortCheck> {
-    let mut names = BTreeSet::new();
-    let mut checks = Vec::new();
-    let items = section.find("ports").and_then(|_| section.list("ports", report));
-    for (place, node) in items.unwrap_or_default() {
-        let Some(entry) = report.accept(&place, PortEntry::read(node)) else { continue };
-        if !names.insert(entry.name.clone()) {
-            report.add(place.problem("has the name of another entry; give it its own, as web:80"));
-        }
-        match entry.host.or(host.map(str::to_owned)) {
-            Some(host) => checks.push(PortCheck { name: entry.name, host, port: entry.port }),
-            None if section.find("host").is_some() => {}
-            None => miss_port_host(section, &place, report),
-        }
-    }
-    checks
-}
-
-fn miss_port_host(section: &Section<'_>, entry: &Place<'_>, report: &mut Report) {
-    let advice = format!("`{}` needs it; or write name:host:port there", entry.key);
-    section.miss("host", &advice, report);
-}
-
-/// An entry of `ports` as it is written.
-struct PortEntry {
-    name: String,
-    host: Option<String>,
-    port: u16,
-}
-
-impl PortEntry {
-    fn read(node: &Node) -> Result<Self, String> {
-        let text = value::text(node)?;
-        let form = || {
-            "must be port, name:port or name:host:port, as 25, imap:143, web:host:80, \
-                       web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, \
-                       digits, - and _"
-                .to_owned()
-        };
-        let (rest, port) = text.rsplit_once(':').unwrap_or(("", text));
-        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-        let port = port.parse().ok().filter(|port: &u16| digits && *port > 0).ok_or_else(form)?;
-        let (name, host) = match rest.split_once(':') {
-            Some((name, host)) => (name.to_owned(), Some(value::parse_host(host)?)),
-            None if rest.is_empty() && text.starts_with(':') => return Err(form()),
-            None if rest.is_empty() => (port.to_string(), None),
-            None => (rest.to_owned(), None),
-        };
-        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if !(1..=63).contains(&name.len()) || !name.chars().all(word) {
-            return Err(form());
-        }
-        Ok(Self { name, host, port })
     }
 }
 

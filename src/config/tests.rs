@@ -164,8 +164,8 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(target.late_after, target.interval);
     assert_eq!(target.lost_after, Duration::from_secs(86_400));
     assert_eq!((target.messages.get(), target.max_outstanding), (1, 1000));
-    assert!(!target.passive && !target.ping && target.ports.is_empty());
     assert_eq!((target.inspect, target.authserv_id), (true, None));
+    assert!(!target.passive && target.ping.is_none() && target.ports.is_empty());
     assert_eq!((target.cluster, target.labels.len()), (None, 0));
     assert_eq!(target.send.login, None);
     assert_eq!((target.send.max_connections.get(), target.send.ehlo), (10, None));
@@ -186,6 +186,48 @@ fn defaults_are_those_of_the_documentation() {
 fn a_late_after_beyond_a_day_moves_the_default_of_lost_after() {
     let target = one("interval: 3d", "", "");
     assert_eq!(target.lost_after, Duration::from_secs(3 * 86_400));
+}
+
+#[test]
+fn ping_is_a_switch_or_a_map_and_the_target_decides() {
+    let ping = |defaults: &str, own: &str| {
+        let text = format!("defaults: {{{defaults}}}\ntargets:\n{}", target("a", own, "", ""));
+        parse(&text).unwrap().targets.values().next().unwrap().ping.clone()
+    };
+    let usual = ping("", "ping: true").unwrap();
+    assert_eq!((usual.host.as_str(), usual.packets, usual.size), ("mail.example.com", 5, 56));
+    assert_eq!(
+        (usual.interval, usual.timeout),
+        (Duration::from_millis(200), Duration::from_secs(2))
+    );
+    assert_eq!(usual.longest(), Duration::from_millis(2800));
+    assert_eq!(ping("ping: true", "ping: false"), None);
+    assert_eq!(ping("ping: {packets: 3}", "ping: false"), None);
+    assert_eq!(ping("ping: true", ""), Some(usual.clone()));
+    assert_eq!(ping("ping: false", "ping: {}"), Some(usual.clone()));
+    let both = ping("ping: {packets: 3, size: 100}", "ping: {size: 16, timeout: 1s}").unwrap();
+    assert_eq!((both.packets, both.size, both.timeout), (3, 16, Duration::from_secs(1)));
+    assert_eq!(ping("ping: {packets: 3}", "ping: true").unwrap().packets, 3);
+    assert_eq!(ping("ip_family: 6", "ping: true").unwrap().ip_family, IpFamily::V6);
+}
+
+#[test]
+fn the_ports_of_both_sides_are_checked_once() {
+    let checks = |extra: &str| {
+        let checks = one(extra, "port: 587", "").port_checks();
+        let shown = checks.iter().map(|check| format!("{}={check}", check.name));
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    let sides = "send=mail.example.com:587 receive=mail.example.com:143";
+    assert_eq!(checks(""), sides);
+    assert_eq!(checks("ports: [80]"), format!("{sides} 80=mail.example.com:80"));
+    assert_eq!(
+        checks("ports: ['imap:143', 'smtp:587']"),
+        "imap=mail.example.com:143 smtp=mail.example.com:587"
+    );
+    let other = "'submission:other.example.com:587'";
+    let expected = format!("{sides} submission=other.example.com:587");
+    assert_eq!(checks(&format!("ports: [{other}]")), expected);
 }
 
 #[test]
@@ -461,7 +503,8 @@ fn the_example_loads() {
         "mailserver: every 5m one mail from sendtest@test.com to receivetest@test.com through \
          smtp://sam@192.168.10.1:25 (starttls), found by imap://mailreceiver@192.168.10.1:143 \
          (starttls) in INBOX, \\Junk; bounces and sent copies by imap://sam@192.168.10.1:143 \
-         (starttls) in INBOX, \\Junk, \\Sent; late after 5m, lost after 24h; node of cluster corp"
+         (starttls) in INBOX, \\Junk, \\Sent; late after 5m, lost after 24h; pings 192.168.10.1; \
+         checks 192.168.10.1:25, 192.168.10.1:143, mail.test.com:80; node of cluster corp"
     );
     assert_eq!(
         descriptions[2],
@@ -565,12 +608,12 @@ fn warnings_tell_what_is_allowed_and_yet_doubtful() {
             expected.iter().map(|message| format!("target `a`: {message}")).collect();
         assert_eq!(warnings, expected);
     };
-    let ignored = "`ping` and `ports` are read but not checked yet by this version";
-    says(warnings("ping: true", "", ""), &[ignored]);
-    says(warnings("ports: [80]", "", ""), &[ignored]);
     let unused = "`authserv_id` is not used: `inspect` is false";
     says(warnings("inspect: false\n    authserv_id: mx.example", "", ""), &[unused]);
     says(warnings("authserv_id: mx.example", "", ""), &[]);
+    says(warnings("ping: true\n    ports: [80]", "", ""), &[]);
+    let long = "`ping` may take 6m2s, more than `interval`: it is cut off there";
+    says(warnings("ping: {packets: 7, interval: 1m}", "", ""), &[long]);
     let clear = "`receive.tls` is none: the password is sent in the clear";
     says(warnings("", "tls: none", "tls: none"), &[clear]);
     says(warnings("", "", "tls: none, host: 127.0.0.1"), &[]);

@@ -15,6 +15,10 @@ use crate::supervisor::{Supervisor, View};
 use crate::target::advice::{next_step, next_step_for_late_mail};
 use crate::target::ledger::{Reading, SideState, Snapshot, Totals};
 
+use layers::LayerLine;
+
+mod layers;
+
 /// The links of the page that depend on flags and on the client.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Links<'a> {
@@ -77,6 +81,7 @@ pub(super) struct Row<'a> {
     pub(super) api: String,
     pub(super) condition: Condition,
     pub(super) measures: [Measure; 4],
+    pub(super) layers: Vec<LayerLine>,
     pub(super) mails: Vec<(&'static str, u64)>,
     pub(super) sides: [SideCell<'a>; 2],
     /// What to look at, if mail is late.
@@ -142,7 +147,7 @@ pub(super) struct Shown<'a>(&'a Endpoint);
 
 impl<'a> Row<'a> {
     pub(super) fn new(view: &'a View, now: SystemTime) -> Self {
-        let View { target, snapshot, .. } = view;
+        let View { target, snapshot, layers, .. } = view;
         let is_late = has_late_mail(target, snapshot, now);
         Self {
             target,
@@ -155,6 +160,7 @@ impl<'a> Row<'a> {
                 outstanding(snapshot, is_late, now),
                 roundtrip(snapshot),
             ],
+            layers: layers::lines(snapshot, layers),
             mails: mails(&snapshot.totals),
             sides: [
                 SideCell::new(target, Side::Send, &snapshot.send, now),

@@ -6,7 +6,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 
 use super::family::Family;
-use super::{Page, count, timestamp};
+use super::{Page, count, layers, timestamp};
 use crate::supervisor::ReloadState;
 
 impl Page {
@@ -41,6 +41,7 @@ impl Page {
              memory",
         )?;
         ConstCounter::new(self.exporter.store_errors).encode(family.0)?;
+        layers::encode_permission(self.exporter.may_ping, encoder)?;
         encode_process(encoder)
     }
 }

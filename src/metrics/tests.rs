@@ -6,11 +6,15 @@ use std::time::Instant;
 use super::*;
 use crate::config::{Config, Target, TargetName};
 use crate::http::encoding::classic_text;
+use crate::layers::ping::{Obstacle, Outcome, RoundTrips};
+use crate::layers::readings::{Checks, Round};
 use crate::mail::text::Scrubber;
-use crate::mail::{Failure, Reason, Stage};
+use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::net::tls::TlsFacts;
 use crate::target::inspection::{Inspection, Passage};
-use crate::target::ledger::{Attempt, FoundIn, Ledger, LookStyle, Moment, Rules, Sighting};
+use crate::target::ledger::{
+    Attempt, FoundIn, Ledger, LookStyle, Moment, Reading, Rules, Sighting,
+};
 use crate::target::message::Token;
 
 /// A target whose name and labels need escaping.
@@ -20,6 +24,7 @@ fn target(passive: bool) -> Arc<Target> {
     let text = format!(
         "targets:\n- name: m\n  host: mail.example\n  passive: {passive}\n  cluster: corp\n  \
          labels: {{site: \"x\\n\\\"y\"}}\n  from: a@b.example\n  to: c@d.example\n  \
+         ping: true\n  ports: ['web:80']\n  \
          receive: {{protocol: imap, username: u, password: p}}\n"
     );
     let config = Config::parse(&text, Path::new("test.yml")).unwrap();
@@ -34,22 +39,58 @@ fn now() -> Moment {
 
 fn facts() -> ExporterFacts {
     let reload = ReloadState { is_successful: true, last_success: now().wall };
-    ExporterFacts { reload, started: now().wall, store_errors: 7 }
+    ExporterFacts { reload, started: now().wall, store_errors: 7, may_ping: Some(true) }
 }
 
 fn page(target: &Arc<Target>, ledger: &mut Ledger) -> String {
-    page_with(target, ledger, None)
+    page_of(target, ledger, None)
 }
 
-fn page_with(target: &Arc<Target>, ledger: &mut Ledger, header: Option<&str>) -> String {
+/// The page once a mail with this header has come.
+fn page_of(target: &Arc<Target>, ledger: &mut Ledger, header: Option<&str>) -> String {
+    page_with(target, ledger, header, &checked(target, Ok(ECHO)))
+}
+
+fn page_with(
+    target: &Arc<Target>,
+    ledger: &mut Ledger,
+    header: Option<&str>,
+    checks: &Checks,
+) -> String {
     let passage = Passage { transmitted: Some(now().wall), seen: now().wall };
     let rules =
         crate::target::inspection::Rules { authserv_id: None, scrubber: &Scrubber::default() };
     let inspection =
         header.map(|header| Arc::new(Inspection::read(header.as_bytes(), passage, rules)));
-    let target = Arc::clone(target);
-    let view = View { target, snapshot: ledger.snapshot(now()), inspection };
+    let (snapshot, layers) = (ledger.snapshot(now()), checks.readings());
+    let view = View { target: Arc::clone(target), snapshot, inspection, layers };
     encode(&[view], &facts())
+}
+
+/// A ping with one reply of two.
+const ECHO: Outcome = Outcome {
+    sent: 2,
+    received: 1,
+    round_trips: Some(RoundTrips {
+        min: Duration::from_millis(1),
+        mean: Duration::from_millis(2),
+        max: Duration::from_millis(4),
+    }),
+};
+
+/// Checks with a round in which the ping came to this, the port of the send side answered in 5 ms
+/// and that of the receive side refused.
+fn checked(target: &Target, ping: Result<Outcome, Obstacle>) -> Checks {
+    let checks = Checks::default();
+    checks.set_target(target);
+    let refused = Fault::down(Reason::Refused, "refused");
+    let ports = vec![
+        Reading::Is(Ok(Duration::from_millis(5))),
+        Reading::Is(Err(refused)),
+        Reading::Unmeasured,
+    ];
+    checks.record(Round { began: now().wall, ping: Some(ping), ports }, target.passive);
+    checks
 }
 
 /// The value of a series without the label `target`.
@@ -174,7 +215,7 @@ fn telling_header() -> String {
 fn what_the_header_tells_is_there_once_it_was_read() {
     let target = target(false);
     let mut ledger = busy(Rules::from(target.as_ref()));
-    let page = page_with(&target, &mut ledger, Some(&telling_header()));
+    let page = page_of(&target, &mut ledger, Some(&telling_header()));
     for (series, expected) in [
         ("mailtrip_hop_delay_seconds{hop=\"1\"}", 0.0),
         ("mailtrip_hop_delay_seconds{hop=\"8\"}", 0.0),
@@ -191,8 +232,8 @@ fn what_the_header_tells_is_there_once_it_was_read() {
     }
     assert!(!page.contains("hop=\"9\"") && !page.contains("<b>"));
 
-    let without = page_with(&target, &mut ledger, None);
-    let nothing = page_with(&target, &mut ledger, Some("Subject: x\n\n"));
+    let without = page_of(&target, &mut ledger, None);
+    let nothing = page_of(&target, &mut ledger, Some("Subject: x\n\n"));
     for name in
         ["hop_delay_seconds", "authentication_result", "spam_score", "spam_flag", "last_hop"]
     {
@@ -229,6 +270,66 @@ fn a_passive_target_that_is_down_is_nan() {
 }
 
 #[test]
+fn layers_ping_and_ports_have_their_values() {
+    let target = target(false);
+    let page = page(&target, &mut busy(Rules::from(target.as_ref())));
+    for (series, expected) in [
+        ("mailtrip_ping_availability_percent", 100.0),
+        ("mailtrip_ping_packet_loss_percent", 50.0),
+        ("mailtrip_ping_rtt_min_seconds", 0.001),
+        ("mailtrip_ping_rtt_avg_seconds", 0.002),
+        ("mailtrip_ping_rtt_max_seconds", 0.004),
+        ("mailtrip_ping_packets_sent_total", 2.0),
+        ("mailtrip_ping_packets_received_total", 1.0),
+        ("mailtrip_tcp_port_availability_percent{port_name=\"send\"}", 100.0),
+        ("mailtrip_tcp_port_availability_percent{port_name=\"receive\"}", 0.0),
+        ("mailtrip_tcp_port_response_seconds{port_name=\"send\"}", 0.005),
+        ("mailtrip_tcp_port_failures_total{port_name=\"receive\",reason=\"refused\"}", 1.0),
+        ("mailtrip_tcp_port_failures_total{port_name=\"web\",reason=\"dns\"}", 0.0),
+        ("mailtrip_layer_state{layer=\"network\"}", 1.0),
+        ("mailtrip_layer_state{layer=\"tcp\"}", 0.0),
+        ("mailtrip_layer_state{layer=\"send\"}", 1.0),
+        ("mailtrip_layer_state{layer=\"delivery\"}", 1.0),
+    ] {
+        assert_eq!(value(&page, series), Some(expected), "{series}");
+    }
+    for series in [
+        "mailtrip_tcp_port_availability_percent{port_name=\"web\"}",
+        "mailtrip_tcp_port_response_seconds{port_name=\"receive\"}",
+    ] {
+        assert!(value(&page, series).unwrap().is_nan(), "{series}");
+    }
+    let other = "mailtrip_tcp_port_failures_total{port_name=\"web\",reason=\"other\"}";
+    assert_eq!(value(&page, other), None);
+    assert!(page.contains("\nmailtrip_ping_permitted 1.0\n"));
+}
+
+#[test]
+fn what_the_system_forbids_to_ping_is_nan_and_never_0() {
+    let target = target(false);
+    let checks = checked(&target, Err(Obstacle::Forbidden));
+    let page = page_with(&target, &mut busy(Rules::from(target.as_ref())), None, &checks);
+    for gauge in ["availability_percent", "packet_loss_percent", "rtt_min_seconds"] {
+        assert!(value(&page, &format!("mailtrip_ping_{gauge}")).unwrap().is_nan(), "{gauge}");
+    }
+    assert!(value(&page, "mailtrip_layer_state{layer=\"network\"}").unwrap().is_nan());
+    assert_eq!(value(&page, "mailtrip_ping_packets_sent_total"), Some(0.0));
+    let facts = ExporterFacts { may_ping: Some(false), ..facts() };
+    assert!(encode(&[], &facts).contains("\nmailtrip_ping_permitted 0.0\n"));
+    let facts = ExporterFacts { may_ping: None, ..facts };
+    assert!(!encode(&[], &facts).contains("mailtrip_ping_permitted"));
+}
+
+#[test]
+fn a_port_takes_six_series_and_ping_with_the_layers_twelve() {
+    let target = target(false);
+    let page = page(&target, &mut busy(Rules::from(target.as_ref())));
+    let of = |prefix: &str| page.lines().filter(|line| line.starts_with(prefix)).count();
+    assert_eq!(of("mailtrip_tcp_port_"), 3 * 6);
+    assert_eq!(of("mailtrip_ping_") - of("mailtrip_ping_permitted") + of("mailtrip_layer_"), 12);
+}
+
+#[test]
 fn the_page_ends_as_open_metrics_ends_and_every_help_is_one_line() {
     let target = target(false);
     let page = page(&target, &mut busy(Rules::from(target.as_ref())));
@@ -259,7 +360,7 @@ fn every_metric_is_in_the_readme() {
 fn promtool_finds_nothing_but_the_minutes() {
     let target = target(false);
     let mut ledger = busy(Rules::from(target.as_ref()));
-    let page = classic_text(&page_with(&target, &mut ledger, Some(&telling_header())));
+    let page = classic_text(&page_of(&target, &mut ledger, Some(&telling_header())));
     let mut child = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

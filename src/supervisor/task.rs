@@ -25,6 +25,11 @@ impl Task {
         let handle = tokio::spawn(run(cancel.clone()));
         Self { cancel, handle }
     }
+
+    /// One that is over.
+    pub(super) fn ended() -> Self {
+        Self::spawn(|_| async {})
+    }
 }
 
 /// Cancels all, waits for all together, and forces what does not end.

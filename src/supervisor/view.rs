@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::Supervisor;
 use crate::config::{Target, TargetName};
+use crate::layers::readings::{Checks, Readings};
+use crate::layers::rounds::{Bench, Checker};
 use crate::target::account::Account;
 use crate::target::history::Evidence;
 use crate::target::inspection::Inspection;
@@ -18,12 +20,8 @@ pub struct View {
     pub snapshot: Snapshot,
     /// What the header of the newest mail has told.
     pub inspection: Option<Arc<Inspection>>,
-}
-
-impl View {
-    fn of(target: Arc<Target>, account: &Account) -> Self {
-        Self { target, snapshot: account.snapshot(), inspection: account.inspection() }
-    }
+    /// The layers below its mail service, now.
+    pub layers: Readings,
 }
 
 /// Everything that is known of a target.
@@ -37,35 +35,52 @@ pub struct Details {
     pub evidence: Evidence,
 }
 
+/// Where the view of a target comes from.
+#[derive(Clone)]
+pub(super) struct Subject {
+    pub(super) target: Arc<Target>,
+    pub(super) account: Arc<Account>,
+    pub(super) checks: Arc<Checks>,
+}
+
+impl Subject {
+    /// Its rounds of checks.
+    pub(super) fn checker(&self, bench: &Arc<Bench>) -> Checker {
+        let (target, checks) = (Arc::clone(&self.target), Arc::clone(&self.checks));
+        Checker { target, checks, bench: Arc::clone(bench) }
+    }
+
+    /// What is known of it now.
+    fn view(self) -> View {
+        let Self { target, account, checks } = self;
+        let (snapshot, inspection) = (account.snapshot(), account.inspection());
+        View { target, snapshot, inspection, layers: checks.readings() }
+    }
+}
+
 impl Supervisor {
     /// Every target, by name.
     pub fn views(&self) -> Vec<View> {
-        let accounts: Vec<(Arc<Target>, Arc<Account>)> = self
-            .state()
-            .targets
-            .values()
-            .map(|running| (Arc::clone(&running.target), Arc::clone(&running.account)))
-            .collect();
-        accounts.into_iter().map(|(target, account)| View::of(target, &account)).collect()
+        let subjects: Vec<Subject> =
+            self.state().targets.values().map(|running| running.subject.clone()).collect();
+        subjects.into_iter().map(Subject::view).collect()
     }
 
     /// One target.
     pub fn view(&self, name: &str) -> Option<View> {
-        let (target, account) = self.find(name)?;
-        Some(View::of(target, &account))
+        self.find(name).map(Subject::view)
     }
 
     /// One target with what happened lately, and the oldest of the mails that are waited for.
     pub fn details(&self, name: &str, most_awaited: usize) -> Option<Details> {
-        let (target, account) = self.find(name)?;
-        let view = View::of(target, &account);
-        Some(Details { view, awaited: account.awaited(most_awaited), evidence: account.evidence() })
+        let subject = self.find(name)?;
+        let (awaited, evidence) =
+            (subject.account.awaited(most_awaited), subject.account.evidence());
+        Some(Details { view: subject.view(), awaited, evidence })
     }
 
-    fn find(&self, name: &str) -> Option<(Arc<Target>, Arc<Account>)> {
+    fn find(&self, name: &str) -> Option<Subject> {
         let name = TargetName::new(name)?;
-        let state = self.state();
-        let running = state.targets.get(&name)?;
-        Some((Arc::clone(&running.target), Arc::clone(&running.account)))
+        self.state().targets.get(&name).map(|running| running.subject.clone())
     }
 }

@@ -85,6 +85,8 @@ pub struct Ledger {
     send: SideState,
     receive: SideState,
     delivery: Option<Duration>,
+    /// Whether the newest mail whose wait ended one way or the other has arrived.
+    newest_end: Reading<bool>,
     sender_mailbox: SenderMailbox,
     last_notice: Option<(SystemTime, Notice)>,
     pacing: Pacing,
@@ -123,6 +125,17 @@ enum Ending {
     Left,
 }
 
+impl Ending {
+    /// Whether the mail has arrived; `None` if that tells nothing of the delivery.
+    fn arrived(self) -> Option<bool> {
+        match self {
+            Ending::Received => Some(true),
+            Ending::Lost | Ending::Bounced => Some(false),
+            Ending::Doubtful | Ending::Left => None,
+        }
+    }
+}
+
 /// The round trips of the mails received during one period.
 #[derive(Debug, Clone, Copy, Default)]
 struct Period {
@@ -153,6 +166,7 @@ impl Ledger {
             send: SideState::default(),
             receive: SideState::default(),
             delivery: None,
+            newest_end: Reading::Unmeasured,
             sender_mailbox: SenderMailbox::default(),
             last_notice: None,
             pacing: Pacing::default(),
@@ -418,6 +432,7 @@ impl Ledger {
             receive_ability: self.receive_ability,
             outstanding,
             roundtrip,
+            delivers: if not_applicable { Reading::NotApplicable } else { self.delivers() },
             delivery: self.delivery,
             oldest_outstanding: self.oldest_outstanding().filter(|_| !not_applicable),
             roundtrips: self.roundtrips,
@@ -428,6 +443,14 @@ impl Ledger {
             last_notice: self.last_notice.clone(),
             interval: self.rules.interval,
         }
+    }
+
+    /// Whether what was accepted arrives. What is doubtful or left with an outage tells nothing.
+    fn delivers(&self) -> Reading<bool> {
+        if self.outstanding.front().is_some_and(|oldest| oldest.is_late) {
+            return Reading::Is(false);
+        }
+        self.newest_end
     }
 
     /// Notes an attempt on a side. While a passive target is down it is no failure, and the mails
@@ -558,6 +581,7 @@ impl Ledger {
     fn end(&mut self, token: Token, how: Ending, now: Moment) {
         self.ended.retain(|ended| ended.token != token);
         self.ended.push_back(Ended { token, how, at: now.instant });
+        self.newest_end = how.arrived().map_or(self.newest_end, Reading::Is);
         self.journal.touch(token);
         if self.ended.len() > REMEMBERED {
             self.forget_oldest();

@@ -199,7 +199,7 @@ struct Sent {
 }
 
 /// The next tick of the grid after `now`, and how many were missed before it.
-fn next_tick(tick: Instant, interval: Duration, now: Instant) -> (Instant, u64) {
+pub(crate) fn next_tick(tick: Instant, interval: Duration, now: Instant) -> (Instant, u64) {
     let mut next = tick + interval;
     let mut skipped = 0;
     while next < now {

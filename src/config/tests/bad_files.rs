@@ -308,6 +308,18 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-ping.yml",
+        &[
+            "bad-ping.yml:2: targets[0].host: is missing: `ping` needs it",
+            "bad-ping.yml:6: targets[0].ping.packets: must be a whole number from 1 to 100",
+            "bad-ping.yml:7: targets[0].ping.size: must be a whole number from 16 to 9000",
+            "bad-ping.yml:8: targets[0].ping.interval: has no unit; write one, as in 500ms, 30s, 5m, 24h, 1h30m or 7d",
+            "bad-ping.yml:9: targets[0].ping.timeout: must be from 10ms to 1m",
+            "bad-ping.yml:10: targets[0].ping.count: is not a key; the keys here are packets, size, interval, timeout",
+            "bad-ping.yml:17: targets[1].ping: must be true or false, without quotes",
+        ],
+    ),
+    (
         "bad-ports.yml",
         &[
             "bad-ports.yml:6: targets[0].ports[0]: must be port, name:port or name:host:port, as 25, imap:143, web:host:80, web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, digits, - and _",
@@ -318,6 +330,8 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-ports.yml:6: targets[0].ports[5]: is not a host name such as mail.example.com, nor an address",
             "bad-ports.yml:6: targets[0].ports[7]: has the name of another entry; give it its own, as web:80",
             "bad-ports.yml:6: targets[0].ports[8]: must be a text, not a map",
+            "bad-ports.yml:6: targets[0].ports[9]: `send` and `receive` are the names of the ports of both sides, which are checked without being listed; choose another name",
+            "bad-ports.yml:7: targets[0].port_timeout: must be from 100ms to 1m",
         ],
     ),
     (
@@ -429,7 +443,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-unknown-key-in-defaults.yml",
         &[
-            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, inspect, authserv_id, ping, ports",
+            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, inspect, authserv_id, ping, ports, port_timeout",
             "bad-unknown-key-in-defaults.yml:1: defaults.name: is not a key; each target has a name of its own",
         ],
     ),

@@ -4,7 +4,9 @@ use std::time::{Instant, UNIX_EPOCH};
 
 use super::*;
 use crate::config::Config;
-use crate::mail::{Failure, Reason, Stage};
+use crate::layers::ping::{Obstacle, Outcome};
+use crate::layers::readings::{Checks, Round};
+use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::target::ledger::{Attempt, FoundIn, Ledger, LookStyle, Moment, Rules, Sighting};
 use crate::target::message::Token;
 
@@ -12,6 +14,7 @@ use crate::target::message::Token;
 struct Case {
     target: Arc<Target>,
     ledger: Ledger,
+    checks: Checks,
     start: Moment,
     now: Moment,
 }
@@ -25,9 +28,11 @@ impl Case {
         let config = Config::parse(&yaml, Path::new("test.yml")).unwrap();
         let target = Arc::clone(config.targets.values().next().unwrap());
         let ledger = Ledger::new(Rules::from(target.as_ref()));
+        let checks = Checks::default();
+        checks.set_target(&target);
         let wall = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let start = Moment { instant: Instant::now(), wall };
-        Self { target, ledger, start, now: start }
+        Self { target, ledger, checks, start, now: start }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -59,12 +64,34 @@ impl Case {
         self.ledger.check_ended(&attempt, self.now);
     }
 
+    /// A round in which the ping came to this, and every port answered or none.
+    fn round(&mut self, ping: Result<Outcome, Obstacle>, answers: bool) {
+        let port = if answers {
+            Ok(Duration::from_millis(1))
+        } else {
+            Err(Fault::down(Reason::Refused, "refused"))
+        };
+        let ports = vec![Reading::Is(port); self.target.port_checks().len()];
+        let ping = self.target.ping.is_some().then_some(ping);
+        let round = Round { began: self.now.wall, ping, ports };
+        self.checks.record(round, self.target.passive);
+    }
+
+    /// The column of layers, the lowest first: words and condition, and a mark at the one to blame.
+    fn column(&mut self) -> Vec<String> {
+        let view = self.view();
+        let lines = layers::lines(&view.snapshot, &view.layers);
+        let shown = lines.iter().map(|line| {
+            let blame = if line.is_to_blame { "!" } else { "" };
+            format!("{}: {} ({}){blame}", line.heading, line.words, line.condition.class())
+        });
+        shown.collect()
+    }
+
     fn view(&mut self) -> View {
-        View {
-            target: Arc::clone(&self.target),
-            snapshot: self.ledger.snapshot(self.now),
-            inspection: None,
-        }
+        let snapshot = self.ledger.snapshot(self.now);
+        let layers = self.checks.readings();
+        View { target: Arc::clone(&self.target), snapshot, inspection: None, layers }
     }
 
     /// What the page says of the four measures, and in which condition the target is.
@@ -177,6 +204,84 @@ fn a_passive_node_that_is_down_is_not_applicable() {
     for expected in ["1 not applicable", "down, and passive", ">passive<", "cluster corp"] {
         assert!(page.contains(expected), "{expected} is missing in {page}");
     }
+}
+
+const SILENCE: Result<Outcome, Obstacle> = Ok(Outcome { sent: 5, received: 0, round_trips: None });
+const REPLIES: Result<Outcome, Obstacle> = Ok(Outcome { sent: 5, received: 4, round_trips: None });
+
+#[test]
+fn the_column_shows_each_layer_and_which_is_to_blame() {
+    let mut case = Case::new(", ping: true, late_after: 60s");
+    let unmeasured = ["Network", "TCP", "Send", "Receive", "Delivery"];
+    assert_eq!(case.column(), unmeasured.map(|layer| format!("{layer}: — (unmeasured)")));
+    case.round(REPLIES, true);
+    case.check(None);
+    case.mail(Some(Duration::from_secs(1)));
+    let well = [
+        "Network: answers (well)",
+        "TCP: answers (well)",
+        "Send: works (well)",
+        "Receive: works (well)",
+        "Delivery: arrives (well)",
+    ];
+    assert_eq!(case.column(), well);
+    assert!(case.page().contains("4 of 5 requests answered"));
+    assert!(!case.page().contains("to blame</b>"));
+    case.round(SILENCE, true);
+    assert_eq!(case.column()[0], "Network: silent, but TCP answers (not-applicable)");
+    case.mail(None);
+    case.pass(Duration::from_secs(60));
+    assert_eq!(case.column()[4], "Delivery: late, lost or bounced (failing)!");
+    case.check(Some(failure("NO account locked", false)));
+    assert_eq!(case.column()[3], "Receive: fails (failing)!");
+    assert_eq!(case.column()[4], "Delivery: late, lost or bounced (failing)");
+    case.round(REPLIES, false);
+    let tcp = "TCP: send 25: refused, receive 110: refused (failing)!";
+    assert_eq!(case.column()[1], tcp);
+    case.pass(Duration::from_secs(1));
+    case.round(SILENCE, false);
+    assert_eq!(case.column()[0], "Network: no answer (failing)!");
+    assert!(case.page().contains("no answer <b class=\"blame\">to blame</b>"));
+}
+
+#[test]
+fn a_mail_test_since_the_round_began_clears_the_network_and_an_older_one_does_not() {
+    let mut case = Case::new(", ping: true");
+    case.check(None);
+    case.pass(Duration::from_secs(1));
+    case.round(SILENCE, false);
+    assert_eq!(case.column()[0], "Network: no answer (failing)!");
+    case.check(None);
+    assert_eq!(case.column()[0], "Network: silent, but TCP answers (not-applicable)");
+}
+
+#[test]
+fn a_ping_that_is_forbidden_or_not_asked_for_is_said_to_be_so() {
+    let mut case = Case::new("");
+    case.round(SILENCE, true);
+    assert_eq!(case.column()[0], "Network: not checked (unmeasured)");
+    let mut case = Case::new(", ping: true");
+    case.round(Err(Obstacle::Forbidden), false);
+    assert_eq!(case.column()[0], "Network: — (unmeasured)");
+    let page = case.page();
+    assert!(page.contains("net.ipv4.ping_group_range") && page.contains("CAP_NET_RAW"), "{page}");
+}
+
+#[test]
+fn a_passive_node_that_is_down_has_no_layers() {
+    let mut case = Case::new(", passive: true, ping: true");
+    case.round(SILENCE, false);
+    case.check(Some(failure("closed", true)));
+    let attempt = Attempt { failures: vec![failure("closed", true)], ..Attempt::default() };
+    case.ledger.send_ended(0, 1, &attempt, case.now);
+    let layers = ["Network", "TCP", "Send", "Receive", "Delivery"];
+    assert_eq!(case.column(), layers.map(|layer| format!("{layer}: n/a (not-applicable)")));
+    let readings = case.checks.readings();
+    assert!(readings.ports.iter().flat_map(|port| port.failures()).all(|(_, count)| count == 0));
+    // Once it answers it is measured like any other.
+    case.round(SILENCE, true);
+    assert_eq!(case.column()[1], "TCP: answers (well)");
+    assert_eq!(case.checks.readings().network(), Reading::Is(false));
 }
 
 #[test]

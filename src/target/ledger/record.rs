@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use super::{
-    Ended, Ending, Histogram, Ledger, Moment, Outstanding, REMEMBERED, Rules, Sending, Totals,
+    Ended, Ending, Histogram, Ledger, Moment, Outstanding, REMEMBERED, Reading, Rules, Sending,
+    Totals,
 };
 use crate::target::message::Token;
 
@@ -155,6 +156,8 @@ impl Ledger {
         }
         ledger.outstanding.make_contiguous().sort_by_key(|mail| mail.accepted.instant);
         ledger.ended.make_contiguous().sort_by_key(|mail| mail.at);
+        let newest_end = ledger.ended.iter().rev().find_map(|mail| mail.how.arrived());
+        ledger.newest_end = newest_end.map_or(Reading::Unmeasured, Reading::Is);
         ledger.balance();
         while ledger.ended.len() > REMEMBERED {
             ledger.forget_oldest();

@@ -286,6 +286,9 @@ pub struct Snapshot {
     pub outstanding: Reading<usize>,
     /// The mean delay of the mails received lately.
     pub roundtrip: Reading<Duration>,
+    /// Whether what was accepted arrives: not while a mail is late, else as the newest mail whose
+    /// wait is over tells.
+    pub delivers: Reading<bool>,
     /// The time from acceptance to arrival of the newest mail that arrived.
     pub delivery: Option<Duration>,
     /// When the oldest outstanding mail was accepted.

@@ -212,6 +212,37 @@ fn late_is_counted_when_it_becomes_late_and_only_once() {
 }
 
 #[test]
+fn delivery_is_bad_while_a_mail_is_late_and_after_one_was_lost() {
+    let mut bench = Bench::new(RULES);
+    assert_eq!(bench.snapshot().delivers, Reading::Unmeasured);
+    let first = bench.send();
+    assert_eq!(bench.snapshot().delivers, Reading::Unmeasured, "it may still come in time");
+    bench.see(first);
+    assert_eq!(bench.snapshot().delivers, Reading::Is(true));
+    bench.fail(refused(), true);
+    assert_eq!(bench.snapshot().delivers, Reading::Is(true), "a doubtful mail tells nothing");
+    let late = bench.send();
+    bench.wait(60);
+    assert_eq!(bench.snapshot().delivers, Reading::Is(false));
+    bench.see(late);
+    assert_eq!(bench.snapshot().delivers, Reading::Is(true));
+    bench.send();
+    bench.wait(600);
+    assert_eq!(bench.snapshot().totals.lost, 1);
+    let next = bench.send();
+    assert_eq!(bench.snapshot().delivers, Reading::Is(false), "the newest that ended was lost");
+    let mut stored = StoredAccount::default();
+    restart(&mut bench, &mut stored, 1);
+    assert_eq!(bench.snapshot().delivers, Reading::Is(false), "a restart does not forget it");
+    bench.see(next);
+    assert_eq!(bench.snapshot().delivers, Reading::Is(true));
+    let mut bench = Bench::new(PASSIVE);
+    bench.send();
+    bench.check(Some(down()));
+    assert_eq!(bench.snapshot().delivers, Reading::NotApplicable);
+}
+
+#[test]
 fn a_lost_mail_leaves_outstanding_and_may_return() {
     let mut bench = Bench::new(RULES);
     let token = bench.send();
@@ -538,6 +569,7 @@ fn a_bounce_ends_the_wait_and_is_counted_once() {
     bench.wait(900);
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.outstanding, snapshot.totals.bounced), (Reading::Is(0), 1));
+    assert_eq!(snapshot.delivers, Reading::Is(false));
     assert_eq!((snapshot.totals.late, snapshot.totals.lost), (0, 0));
     assert_eq!(snapshot.last_notice.map(|(_, notice)| notice), Some(failed));
     assert!(adds_up(&bench.snapshot(), 0));

@@ -1,0 +1,193 @@
+//! The checks of the layers below the mail service: `ping`, `ports`, `port_timeout`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use super::section::{Place, Report, Section};
+use super::{BracketedHost, Endpoint, IpFamily, Target, value};
+use crate::yaml::Node;
+
+/// One TCP port to check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortCheck {
+    /// The label `port_name`, unique in the target.
+    pub name: String,
+    /// A host name in lower case, or an address without brackets.
+    pub host: String,
+    /// The port, never 0.
+    pub port: u16,
+    /// Which addresses of the host are tried.
+    pub ip_family: IpFamily,
+}
+
+impl fmt::Display for PortCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", BracketedHost(&self.host), self.port)
+    }
+}
+
+/// `ping`: ICMP echo requests to the host of a target (RFC 792, RFC 4443), some in each period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PingCheck {
+    /// A host name in lower case, or an address without brackets.
+    pub host: String,
+    /// Which addresses of the host may be asked.
+    pub ip_family: IpFamily,
+    /// How many requests are sent in a period, from 1 to 100.
+    pub packets: u16,
+    /// The bytes of data in each, from 16 to 9000, as `ping -s` counts them.
+    pub size: u16,
+    /// The time from one request to the next.
+    pub interval: Duration,
+    /// How long the reply to one request may take; what comes later does not count.
+    pub timeout: Duration,
+}
+
+impl PingCheck {
+    /// The longest time that the requests of one period and the wait for their replies take.
+    pub fn longest(&self) -> Duration {
+        self.interval * u32::from(self.packets.saturating_sub(1)) + self.timeout
+    }
+}
+
+impl Target {
+    /// Every TCP port that is checked: that of the send side under the name `send`, that of the
+    /// receive side under `receive`, and the listed ones. Where a listed one is the port of a side,
+    /// it is checked once, under the name it has in the list.
+    pub fn port_checks(&self) -> Vec<PortCheck> {
+        let sides = [("send", &self.send.endpoint), ("receive", &self.receive.endpoint)];
+        let is_listed = |endpoint: &Endpoint| {
+            self.ports
+                .iter()
+                .any(|check| check.host == endpoint.host && check.port == endpoint.port)
+        };
+        let sides = sides.into_iter().filter(|(_, endpoint)| !is_listed(endpoint));
+        let sides = sides.map(|(name, endpoint)| PortCheck {
+            name: name.to_owned(),
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+            ip_family: endpoint.ip_family,
+        });
+        sides.chain(self.ports.iter().cloned()).collect()
+    }
+}
+
+const PING_KEYS: &[&str] = &["packets", "size", "interval", "timeout"];
+const PACKETS: u16 = 5;
+const SIZE: u16 = 56;
+const PING_INTERVAL: Duration = Duration::from_millis(200);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+const PORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The names under which the ports of both sides are checked.
+const NAMES_OF_SIDES: [&str; 2] = ["send", "receive"];
+
+/// The host that is checked where an entry names no other.
+#[derive(Clone, Copy)]
+pub(super) struct Host<'a> {
+    /// `None`: it is missing, or not good.
+    pub(super) name: Option<&'a str>,
+    /// Which of its addresses are tried.
+    pub(super) ip_family: IpFamily,
+}
+
+/// `ping`: `true`, `false`, or a map that says how.
+pub(super) fn ping(
+    section: &Section<'_>,
+    host: Host<'_>,
+    report: &mut Report,
+) -> Option<PingCheck> {
+    let written = section.switch("ping", report)?;
+    written.check_keys(PING_KEYS, |_| None, report);
+    let packets = written.read("packets", report, value::integer(1..=100));
+    let size = written.read("size", report, value::integer(16..=9000));
+    let second = Duration::from_secs(1);
+    let interval = Duration::from_millis(10)..=60 * second;
+    let interval = written.read("interval", report, value::duration(interval));
+    let timeout = Duration::from_millis(10)..=60 * second;
+    let timeout = written.read("timeout", report, value::duration(timeout));
+    if host.name.is_none() && section.find("host").is_none() {
+        section.miss("host", "`ping` needs it", report);
+    }
+    Some(PingCheck {
+        host: host.name?.to_owned(),
+        ip_family: host.ip_family,
+        packets: packets.unwrap_or(PACKETS),
+        size: size.unwrap_or(SIZE),
+        interval: interval.unwrap_or(PING_INTERVAL),
+        timeout: timeout.unwrap_or(PING_TIMEOUT),
+    })
+}
+
+/// `port_timeout`.
+pub(super) fn port_timeout(section: &Section<'_>, report: &mut Report) -> Duration {
+    let range = Duration::from_millis(100)..=Duration::from_secs(60);
+    section.read("port_timeout", report, value::duration(range)).unwrap_or(PORT_TIMEOUT)
+}
+
+/// `ports`.
+pub(super) fn ports(section: &Section<'_>, host: Host<'_>, report: &mut Report) -> Vec<PortCheck> {
+    let mut names = BTreeSet::new();
+    let mut checks = Vec::new();
+    let items = section.find("ports").and_then(|_| section.list("ports", report));
+    for (place, node) in items.unwrap_or_default() {
+        let Some(entry) = report.accept(&place, PortEntry::read(node)) else { continue };
+        if !names.insert(entry.name.clone()) {
+            report.add(place.problem("has the name of another entry; give it its own, as web:80"));
+        }
+        if NAMES_OF_SIDES.contains(&entry.name.as_str()) {
+            let message = "`send` and `receive` are the names of the ports of both sides, which are \
+                           checked without being listed; choose another name";
+            report.add(place.problem(message));
+        }
+        let PortEntry { name, host: own_host, port } = entry;
+        match own_host.or(host.name.map(str::to_owned)) {
+            Some(own_host) => {
+                let ip_family = host.ip_family;
+                checks.push(PortCheck { name, host: own_host, port, ip_family });
+            }
+            None if section.find("host").is_some() => {}
+            None => miss_port_host(section, &place, report),
+        }
+    }
+    checks
+}
+
+fn miss_port_host(section: &Section<'_>, entry: &Place<'_>, report: &mut Report) {
+    let advice = format!("`{}` needs it; or write name:host:port there", entry.key);
+    section.miss("host", &advice, report);
+}
+
+/// An entry of `ports` as it is written.
+struct PortEntry {
+    name: String,
+    host: Option<String>,
+    port: u16,
+}
+
+impl PortEntry {
+    fn read(node: &Node) -> Result<Self, String> {
+        let text = value::text(node)?;
+        let form = || {
+            "must be port, name:port or name:host:port, as 25, imap:143, web:host:80, \
+                       web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, \
+                       digits, - and _"
+                .to_owned()
+        };
+        let (rest, port) = text.rsplit_once(':').unwrap_or(("", text));
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|port: &u16| digits && *port > 0).ok_or_else(form)?;
+        let (name, host) = match rest.split_once(':') {
+            Some((name, host)) => (name.to_owned(), Some(value::parse_host(host)?)),
+            None if rest.is_empty() && text.starts_with(':') => return Err(form()),
+            None if rest.is_empty() => (port.to_string(), None),
+            None => (rest.to_owned(), None),
+        };
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if !(1..=63).contains(&name.len()) || !name.chars().all(word) {
+            return Err(form());
+        }
+        Ok(Self { name, host, port })
+    }
+}

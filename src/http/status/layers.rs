@@ -1,0 +1,88 @@
+//! The column of layers: one line each, in words for people.
+
+use super::{Condition, NOT_APPLICABLE, UNMEASURED};
+use crate::layers::readings::{PortReadings, Readings};
+use crate::layers::{Column, Layer};
+use crate::mail::text;
+use crate::target::ledger::{Reading, Snapshot};
+
+/// One layer of a target.
+pub(in crate::http) struct LayerLine {
+    pub(in crate::http) heading: &'static str,
+    pub(in crate::http) words: String,
+    pub(in crate::http) condition: Condition,
+    /// Whether it is the lowest bad layer.
+    pub(in crate::http) is_to_blame: bool,
+    /// What else there is to say; may be empty.
+    pub(in crate::http) note: String,
+}
+
+/// The layers, the lowest first.
+pub(super) fn lines(snapshot: &Snapshot, readings: &Readings) -> Vec<LayerLine> {
+    let column = Column::of(snapshot, readings);
+    let to_blame = column.to_blame();
+    let line = |(layer, state)| LayerLine {
+        heading: heading(layer),
+        words: words(layer, state, readings),
+        condition: Condition::of(state, |is_good| match is_good {
+            true => Condition::Well,
+            false => Condition::Failing,
+        }),
+        is_to_blame: to_blame == Some(layer),
+        note: note(layer, readings),
+    };
+    column.states().map(line).collect()
+}
+
+fn heading(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Network => "Network",
+        Layer::Tcp => "TCP",
+        Layer::Send => "Send",
+        Layer::Receive => "Receive",
+        Layer::Delivery => "Delivery",
+    }
+}
+
+fn words(layer: Layer, state: Reading<bool>, readings: &Readings) -> String {
+    let words = match (layer, state) {
+        (Layer::Network, Reading::NotApplicable) if readings.network() == Reading::Is(false) => {
+            "silent, but TCP answers"
+        }
+        (Layer::Network, _) if readings.ping.is_none() => "not checked",
+        (_, Reading::Unmeasured) => UNMEASURED,
+        (_, Reading::NotApplicable) => NOT_APPLICABLE,
+        (Layer::Network | Layer::Tcp, Reading::Is(true)) => "answers",
+        (Layer::Network, Reading::Is(false)) => "no answer",
+        (Layer::Tcp, Reading::Is(false)) => return unanswered(readings),
+        (Layer::Send | Layer::Receive, Reading::Is(true)) => "works",
+        (Layer::Send | Layer::Receive, Reading::Is(false)) => "fails",
+        (Layer::Delivery, Reading::Is(true)) => "arrives",
+        (Layer::Delivery, Reading::Is(false)) => "late, lost or bounced",
+    };
+    words.to_owned()
+}
+
+/// The ports that do not answer, each with its reason.
+fn unanswered(readings: &Readings) -> String {
+    let closed = |port: &PortReadings| {
+        let fault = port.fault.as_ref()?;
+        Some(format!("{} {}: {}", port.check.name, port.check.port, fault.reason))
+    };
+    readings.ports.iter().filter_map(closed).collect::<Vec<_>>().join(", ")
+}
+
+/// What the words leave out: why the network could not be asked, and which share of the requests was
+/// lost.
+fn note(layer: Layer, readings: &Readings) -> String {
+    let Some(ping) = readings.ping.as_ref().filter(|_| layer == Layer::Network) else {
+        return String::new();
+    };
+    match (&ping.obstacle, ping.newest) {
+        (Some(obstacle), _) => text::shown(obstacle.to_string().as_bytes()),
+        (None, Reading::Is(it)) if (1..it.sent).contains(&it.received) => {
+            format!("{} of {} requests answered", it.received, it.sent)
+        }
+        _ => String::new(),
+    }
+}
