@@ -18,6 +18,7 @@ mod foreign_clients;
 mod http;
 mod inspection;
 mod lab_self_test;
+mod layers;
 mod log;
 mod looks;
 mod mailbox;
