@@ -11,7 +11,9 @@ use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use mailtrip_exporter::target::message::Token;
 use tokio::time::Instant;
 
-use crate::support::{DEADLINE, Exporter, MAILBOXES, PASSWORD, TargetText, USER, World, all, say};
+use crate::support::{
+    DEADLINE, Exporter, MAILBOXES, PASSWORD, TargetText, USER, World, all, dialogues, say,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -438,7 +440,7 @@ async fn logins_keep_the_distance_that_the_server_or_the_configuration_asks_for(
             assert!(enough, "{:?}", world.mailbox.stats());
             exporter.supervisor.stop().await;
             let opened: Vec<Instant> =
-                world.mailbox.sessions().iter().map(|session| session.opened_at).collect();
+                dialogues(&world.mailbox).iter().map(|session| session.opened_at).collect();
             for pair in opened.windows(2) {
                 let between = pair[1] - pair[0];
                 // The client's clock starts at its connect, the server's at its accept.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::support::{
     DEADLINE, Exporter, MAILBOXES, PASSWORD, TargetText, Trust, USER, World, all, assert_balanced,
-    protected, quoted,
+    dialogues, protected, quoted,
 };
 
 /// One mail was sent and has arrived, and nothing failed.
@@ -136,9 +136,7 @@ async fn one_login_a_period_and_never_two_sessions_at_once() {
     let checks = snapshot.totals.checks;
     assert!((checks..=checks + 1).contains(&stats.logins), "{checks} checks, {stats:?}");
     assert_eq!(stats.sessions_most, 1);
-    // A check of the port says nothing.
-    let dialogues = world.mailbox.sessions().iter().filter(|it| !it.received.is_empty()).count();
-    assert_eq!(dialogues as u64, stats.logins);
+    assert_eq!(dialogues(&world.mailbox).len() as u64, stats.logins);
     for session in world.mailbox.sessions() {
         for command in session.commands.iter().map(|command| command.line.as_str()) {
             assert!(!command.contains("SEARCH HEADER"), "{command}");

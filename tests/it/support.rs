@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailtrip_exporter::config::{Config, TlsMode};
+use mailtrip_exporter::demo::server::record::SessionRecord;
 use mailtrip_exporter::demo::server::{Authority, Certificate, Options, Post, Protocol, Server};
 use mailtrip_exporter::supervisor::Supervisor;
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
@@ -276,6 +277,13 @@ where
         }
         assert!(failed.is_empty(), "{} cases failed:\n{}", failed.len(), failed.join("\n"));
     }
+}
+
+/// The sessions in which the client said something: a check of the port says nothing.
+pub(crate) fn dialogues(server: &Server) -> Vec<SessionRecord> {
+    let mut sessions = server.sessions();
+    sessions.retain(|session| !session.received.is_empty());
+    sessions
 }
 
 /// The options of a server that is protected in this way.
