@@ -11,7 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::message::Token;
 use crate::config::Target;
 use crate::mail::{Failure, Side, Stage};
-use arrival::{Arrival, arrival, is_narrow};
+use ending::{Ended, Ending};
+pub use moment::Moment;
 pub use pacing::LookStyle;
 use pacing::Pacing;
 use record::Journal;
@@ -22,23 +23,13 @@ pub use state::{
 };
 
 mod arrival;
+mod ending;
+mod moment;
 mod notice;
 mod pacing;
 mod record;
+mod sighted;
 mod state;
-
-/// How many ended mails are remembered at most, so that one that turns up again is known.
-const REMEMBERED: usize = 10_000;
-
-/// A point in time, on both clocks: delays come from the monotonic one, dates from the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
-    /// The time line of the accounts: the monotonic clock, with the time added for which the machine
-    /// was suspended.
-    pub instant: Instant,
-    /// The wall clock, which may be set.
-    pub wall: SystemTime,
-}
 
 /// What of a target's configuration the account goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,33 +98,6 @@ struct Outstanding {
     transmitted: Instant,
     accepted: Moment,
     is_late: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Ended {
-    token: Token,
-    how: Ending,
-    at: Instant,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Received,
-    Doubtful,
-    Lost,
-    Bounced,
-    Left,
-}
-
-impl Ending {
-    /// Whether the mail has arrived; `None` if that tells nothing of the delivery.
-    fn arrived(self) -> Option<bool> {
-        match self {
-            Ending::Received => Some(true),
-            Ending::Lost | Ending::Bounced => Some(false),
-            Ending::Doubtful | Ending::Left => None,
-        }
-    }
 }
 
 /// The round trips of the mails received during one period.
@@ -320,47 +284,6 @@ impl Ledger {
         }
     }
 
-    /// A mail with this token was seen in the mailbox, at a place where it was not seen before.
-    pub fn seen(&mut self, token: Token, sighting: Sighting, now: Moment) -> Verdict {
-        self.expire(now);
-        if let Some(sending) = self.sending.get_mut(&token) {
-            if sending.arrived.is_some() {
-                self.totals.duplicate += 1;
-                return Verdict::Duplicate;
-            }
-            sending.arrived = Some((sighting.shown_at, sighting.folder));
-            return Verdict::Early;
-        }
-        if let Some(index) = self.outstanding.iter().position(|mail| mail.token == token)
-            && let Some(mail) = self.outstanding.remove(index)
-        {
-            let arrival = arrival(mail.transmitted, mail.accepted.instant, &sighting);
-            let accepted = mail.accepted.instant;
-            match arrival {
-                Arrival::Watched(at) => self.pacing.learn(accepted, sighting.previous_look, at),
-                // The looks were far off; the next ones begin well before it.
-                Arrival::Dated(at) => self.pacing.learn(accepted, None, at),
-                Arrival::Unknown => {}
-            }
-            let is_watched = is_narrow(mail.transmitted, &sighting);
-            let roundtrip = self.receive_mail(mail, arrival.instant(), sighting.folder, now);
-            return Verdict::Received { roundtrip, is_watched };
-        }
-        match self.ending_of(token) {
-            Some(Ending::Received) => {
-                self.totals.duplicate += 1;
-                Verdict::Duplicate
-            }
-            Some(Ending::Doubtful | Ending::Lost | Ending::Bounced) => {
-                self.totals.returned += 1;
-                self.end(token, Ending::Received, now);
-                Verdict::Returned
-            }
-            Some(Ending::Left) => Verdict::Left,
-            None => Verdict::Unknown,
-        }
-    }
-
     /// When the transmission of an outstanding mail began.
     pub fn transmitted(&self, token: Token) -> Option<SystemTime> {
         let mail = self.outstanding.iter().find(|mail| mail.token == token)?;
@@ -490,107 +413,6 @@ impl Ledger {
             state.consecutive_failures = Reading::Is(0);
         } else {
             state.consecutive_failures = Reading::Is(before.saturating_add(1));
-        }
-    }
-
-    /// Nobody knows whether the server has it; if it was seen already, it has returned.
-    fn doubt(&mut self, token: Token, sending: Sending, now: Moment) {
-        self.totals.probes += 1;
-        self.totals.doubtful += 1;
-        self.end(token, Ending::Doubtful, now);
-        if sending.arrived.is_some() {
-            self.totals.returned += 1;
-            self.end(token, Ending::Received, now);
-        }
-    }
-
-    fn leave(&mut self, now: Moment) {
-        while let Some(mail) = self.outstanding.pop_front() {
-            self.totals.left += 1;
-            self.end(mail.token, Ending::Left, now);
-        }
-    }
-
-    /// The round trip is `None` if it is not known when the mail arrived.
-    fn receive_mail(
-        &mut self,
-        mail: Outstanding,
-        arrived: Option<Instant>,
-        folder: FoundIn,
-        now: Moment,
-    ) -> Option<Duration> {
-        self.totals.received += 1;
-        if let Some(count) = self.totals.found.get_mut(folder as usize) {
-            *count += 1;
-        }
-        self.end(mail.token, Ending::Received, now);
-        let arrived = arrived?;
-        let roundtrip = arrived.checked_duration_since(mail.transmitted)?;
-        self.roundtrips.observe(roundtrip);
-        self.period.received += 1;
-        self.period.sum += roundtrip;
-        self.delivery = Some(arrived.saturating_duration_since(mail.accepted.instant));
-        Some(roundtrip)
-    }
-
-    /// Marks what has become late, ends what has become lost, forgets what ended long ago. Needs no
-    /// timer: it runs before every event and every snapshot.
-    fn expire(&mut self, now: Moment) {
-        // What nobody can look for is not late: it leaves with the outage, or is seen after it.
-        if !self.send.is_not_applicable() && !self.receive.is_not_applicable() {
-            self.expire_outstanding(now);
-        }
-        let age = |since: Instant| now.instant.saturating_duration_since(since);
-        while let Some(oldest) = self.ended.front()
-            && age(oldest.at) >= self.rules.lost_after
-        {
-            self.forget_oldest();
-        }
-    }
-
-    fn expire_outstanding(&mut self, now: Moment) {
-        let age = |since: Instant| now.instant.saturating_duration_since(since);
-        for mail in &mut self.outstanding {
-            if age(mail.accepted.instant) < self.rules.late_after {
-                break;
-            }
-            if !mail.is_late {
-                mail.is_late = true;
-                self.journal.touch(mail.token);
-                self.totals.late += 1;
-            }
-        }
-        while let Some(oldest) = self.outstanding.front()
-            && age(oldest.accepted.instant) >= self.rules.lost_after
-        {
-            self.lose_oldest(now);
-        }
-    }
-
-    fn lose_oldest(&mut self, now: Moment) {
-        if let Some(mail) = self.outstanding.pop_front() {
-            self.totals.lost += 1;
-            self.end(mail.token, Ending::Lost, now);
-        }
-    }
-
-    fn ending_of(&self, token: Token) -> Option<Ending> {
-        self.ended.iter().find(|ended| ended.token == token).map(|ended| ended.how)
-    }
-
-    fn end(&mut self, token: Token, how: Ending, now: Moment) {
-        self.ended.retain(|ended| ended.token != token);
-        self.ended.push_back(Ended { token, how, at: now.instant });
-        self.newest_end = how.arrived().map_or(self.newest_end, Reading::Is);
-        self.journal.touch(token);
-        if self.ended.len() > REMEMBERED {
-            self.forget_oldest();
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some(mail) = self.ended.pop_front() {
-            self.journal.touch(mail.token);
         }
     }
 }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
+use super::ending::REMEMBERED;
 use super::{
-    Ended, Ending, Histogram, Ledger, Moment, Outstanding, REMEMBERED, Reading, Rules, Sending,
-    Totals,
+    Ended, Ending, Histogram, Ledger, Moment, Outstanding, Reading, Rules, Sending, Totals,
 };
 use crate::target::message::Token;
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::ending::REMEMBERED;
 use super::*;
 use crate::mail::Reason;
 use crate::mail::bounce::Action;
