@@ -126,7 +126,7 @@ fn busy(rules: Rules) -> Ledger {
     };
     let token = Token::random();
     ledger.period_began(start);
-    ledger.sending(token);
+    ledger.sending(token, start);
     ledger.accepted(token, start.instant, later(1));
     let stages =
         |all: &[Stage]| all.iter().map(|stage| (*stage, Duration::from_millis(5))).collect();

@@ -65,7 +65,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         // A wait that the user asks for is not cut short by the age of loss.
         let lost_after = rules.lost_after.max(options.timeout.unwrap_or_default());
         let mut ledger = Ledger::new(Rules { lost_after, ..rules });
-        ledger.sending(token);
+        ledger.sending(token, Moment::now());
         Self {
             target,
             options,

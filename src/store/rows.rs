@@ -97,7 +97,7 @@ pub(super) fn read_account(
 ) -> rusqlite::Result<StoredAccount> {
     // Only tidying, which must not stand in the way of reading: what is left over the ledger forgets.
     let _ = connection
-        .prepare_cached("DELETE FROM mail WHERE target = ?1 AND ended < ?2")
+        .prepare_cached("DELETE FROM mail WHERE target = ?1 AND ended < ?2 AND state != 'sending'")
         .and_then(|mut delete| delete.execute((target.as_str(), to_seconds(forgotten))));
     let account = connection
         .prepare_cached("SELECT * FROM target WHERE name = ?1")?

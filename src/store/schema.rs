@@ -64,7 +64,7 @@ CREATE TABLE mail ( -- the test mails under way, and those whose wait ended with
   late        INTEGER NOT NULL, -- 1: was not seen late_after after it was accepted
   transmitted REAL,             -- times in seconds since 1970; the view mails shows them as UTC
   accepted    REAL,
-  ended       REAL,             -- doubtful, lost, bounced, received or left since
+  ended       REAL,             -- doubtful, lost, bounced, received or left since; of one sending: seen
   PRIMARY KEY (target, token)
 ) STRICT, WITHOUT ROWID;
 

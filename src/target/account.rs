@@ -105,8 +105,9 @@ impl Account {
     pub async fn sending(&self, tokens: &[Token]) {
         for token in tokens {
             // The history first, here and below: the ledger's record then finds its place.
-            self.history().sending(*token, Moment::now());
-            self.ledger().sending(*token);
+            let now = Moment::now();
+            self.history().sending(*token, now);
+            self.ledger().sending(*token, now);
         }
         self.keep();
         if let Some(store) = &self.store {

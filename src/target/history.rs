@@ -201,9 +201,7 @@ impl History {
             let mut probe = Probe::new(token, began);
             let waited = mail.accepted.and_then(|accepted| accepted.duration_since(began).ok());
             probe.accepted_after = waited;
-            if waited.is_some() {
-                probe.fate = Fate::Outstanding;
-            }
+            probe.fate = if waited.is_some() { Fate::Outstanding } else { Fate::Doubtful };
             probe.note(mail);
             self.push_probe(probe);
         }

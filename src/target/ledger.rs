@@ -84,10 +84,12 @@ pub struct Ledger {
     journal: Journal,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Sending {
+    /// When it was registered.
+    began: Moment,
     /// Set if the mail was seen before the server's reply.
-    arrived: Option<(Instant, FoundIn)>,
+    seen: Option<Sighting>,
     /// Whether it was reported as undeliverable before the server's reply.
     has_bounced: bool,
 }
@@ -171,16 +173,16 @@ impl Ledger {
 
     /// A mail is about to be sent. It is known from here on, because it may arrive before the
     /// sending server's reply.
-    pub fn sending(&mut self, token: Token) {
-        self.sending.insert(token, Sending::default());
-        self.journal.touch(token);
+    pub fn sending(&mut self, token: Token, now: Moment) {
+        self.sending.insert(token, Sending { began: now, seen: None, has_bounced: false });
+        self.journal.sent(token, now);
     }
 
     /// Whoever was sending has stopped without a word: what was under way is doubtful.
     pub fn sending_abandoned(&mut self, now: Moment) {
         self.expire(now);
         for (token, sending) in std::mem::take(&mut self.sending) {
-            self.doubt(token, sending, now);
+            self.doubt(token, sending.seen.is_some(), now);
         }
     }
 
@@ -197,8 +199,8 @@ impl Ledger {
         self.totals.probes += 1;
         self.totals.accepted += 1;
         let mail = Outstanding { token, transmitted, accepted: now, is_late: false };
-        match sending.arrived {
-            Some((arrived, folder)) => self.receive_mail(mail, Some(arrived), folder, now),
+        match sending.seen {
+            Some(sighting) => self.arrive(mail, &sighting, now).roundtrip,
             None if sending.has_bounced => {
                 self.bounce(token, now);
                 None
@@ -229,8 +231,8 @@ impl Ledger {
             self.end(token, Ending::Left, now);
             return;
         }
-        if is_doubtful || sending.arrived.is_some() {
-            self.doubt(token, sending, now);
+        if is_doubtful || sending.seen.is_some() {
+            self.doubt(token, sending.seen.is_some(), now);
         } else {
             self.totals.probes += 1;
             self.journal.touch(token);

@@ -43,7 +43,7 @@ impl Case {
     fn mail(&mut self, roundtrip: Option<Duration>) {
         let token = Token::random();
         self.ledger.period_began(self.now);
-        self.ledger.sending(token);
+        self.ledger.sending(token, self.now);
         self.ledger.accepted(token, self.now.instant, self.now);
         self.ledger.send_ended(1, 1, &Attempt::default(), self.now);
         if let Some(roundtrip) = roundtrip {

@@ -42,7 +42,7 @@ impl Bench {
     fn sending(&mut self) -> Token {
         let token = Token::random();
         self.history.sending(token, self.now);
-        self.ledger.sending(token);
+        self.ledger.sending(token, self.now);
         self.keep();
         token
     }
@@ -318,7 +318,7 @@ fn after_a_restart_the_mails_are_known_from_the_store() {
     let mut stored = StoredAccount::default();
     let token = Token::random();
     bench.history.sending(token, bench.now);
-    bench.ledger.sending(token);
+    bench.ledger.sending(token, bench.now);
     stored.apply(&bench.ledger.take_changes(bench.now));
     let began = bench.now.wall;
     let transmitted = bench.now.instant;

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Ledger, Moment, Reading, Sending};
+use super::{Ledger, Moment, Reading};
 use crate::target::message::Token;
 
 /// How many ended mails are remembered at most, so that one that turns up again is known.
@@ -38,11 +38,11 @@ impl Ending {
 
 impl Ledger {
     /// Nobody knows whether the server has it; if it was seen already, it has returned.
-    pub(super) fn doubt(&mut self, token: Token, sending: Sending, now: Moment) {
+    pub(super) fn doubt(&mut self, token: Token, was_seen: bool, now: Moment) {
         self.totals.probes += 1;
         self.totals.doubtful += 1;
         self.end(token, Ending::Doubtful, now);
-        if sending.arrived.is_some() {
+        if was_seen {
             self.totals.returned += 1;
             self.end(token, Ending::Received, now);
         }

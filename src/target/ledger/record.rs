@@ -2,18 +2,17 @@
 //! begins again from them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::ending::REMEMBERED;
-use super::{
-    Ended, Ending, Histogram, Ledger, Moment, Outstanding, Reading, Rules, Sending, Totals,
-};
+use super::{Ended, Ending, Histogram, Ledger, Moment, Outstanding, Reading, Rules, Totals};
 use crate::target::message::Token;
 
 /// The place that a mail is in, as it is kept. Refused mails are not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// About to be handed over; without a later word it is doubtful.
+    /// About to be handed over; without a later word it is doubtful. With a time at which the wait for
+    /// it ended it was seen in the mailbox before that word: without one it has returned.
     Sending,
     /// Accepted and not yet seen.
     Outstanding,
@@ -40,7 +39,7 @@ pub struct MailRecord {
     pub transmitted: Option<SystemTime>,
     /// When the SMTP server accepted it.
     pub accepted: Option<SystemTime>,
-    /// When the wait for it ended.
+    /// When the wait for it ended; of one that is being sent, when it was seen.
     pub ended: Option<SystemTime>,
 }
 
@@ -128,6 +127,12 @@ pub(super) struct Journal {
 }
 
 impl Journal {
+    /// This mail is about to be sent.
+    pub(super) fn sent(&mut self, token: Token, now: Moment) {
+        self.last_sent = Some(now.wall);
+        self.touch(token);
+    }
+
     /// Something has changed about this mail.
     pub(super) fn touch(&mut self, token: Token) {
         self.touched.insert(token);
@@ -138,7 +143,8 @@ impl Ledger {
     /// The account as it was kept, going on at `now`.
     ///
     /// Wall times become points of the monotonic clock by the age they have now, which is never
-    /// negative. A mail without a recorded reply is doubtful. Should the records not add up, the
+    /// negative. A mail without a recorded reply is doubtful, and has returned if it was seen before
+    /// that reply and perhaps removed: nobody will see it again. Should the records not add up, the
     /// sum of the counters is made to hold, and none is lowered.
     pub fn restore(rules: Rules, stored: &StoredAccount, now: Moment) -> Self {
         let mut ledger = Self::new(rules);
@@ -150,7 +156,9 @@ impl Ledger {
         for (token, mail) in &stored.mails {
             match ending(mail.place) {
                 Some(how) => ledger.ended.push_back(restored_end(*token, how, mail, now)),
-                None if mail.place == Place::Sending => unanswered.push(*token),
+                None if mail.place == Place::Sending => {
+                    unanswered.push((*token, mail.ended.is_some()));
+                }
                 None => ledger.outstanding.push_back(restored_outstanding(*token, mail, now)),
             }
         }
@@ -162,8 +170,8 @@ impl Ledger {
         while ledger.ended.len() > REMEMBERED {
             ledger.forget_oldest();
         }
-        for token in unanswered {
-            ledger.doubt(token, Sending::default(), now);
+        for (token, was_seen) in unanswered {
+            ledger.doubt(token, was_seen, now);
         }
         while ledger.outstanding.len() > rules.max_outstanding {
             ledger.lose_oldest(now);
@@ -176,9 +184,6 @@ impl Ledger {
         let touched = std::mem::take(&mut self.journal.touched);
         let mails: BTreeMap<_, _> =
             touched.into_iter().map(|token| (token, self.record_of(token, now))).collect();
-        if mails.values().flatten().any(|mail| mail.place == Place::Sending) {
-            self.journal.last_sent = Some(now.wall);
-        }
         let account = AccountRecord {
             totals: self.totals,
             roundtrips: self.roundtrips,
@@ -202,8 +207,13 @@ impl Ledger {
             accepted: None,
             ended: None,
         };
-        if self.sending.contains_key(&token) {
-            return Some(MailRecord { transmitted: Some(now.wall), ..blank });
+        if let Some(sending) = self.sending.get(&token) {
+            let seen = sending.seen.map(|sighting| sighting.shown_at);
+            return Some(MailRecord {
+                transmitted: Some(sending.began.wall),
+                ended: seen.and_then(|at| date(at, now)),
+                ..blank
+            });
         }
         if let Some(mail) = self.outstanding.iter().rev().find(|mail| mail.token == token) {
             let Outstanding { is_late, transmitted, accepted, .. } = *mail;
@@ -217,8 +227,7 @@ impl Ledger {
             });
         }
         let mail = self.ended.iter().rev().find(|mail| mail.token == token)?;
-        let age = now.instant.saturating_duration_since(mail.at);
-        Some(MailRecord { place: place(mail.how), ended: now.wall.checked_sub(age), ..blank })
+        Some(MailRecord { place: place(mail.how), ended: date(mail.at, now), ..blank })
     }
 
     /// Makes accepted = outstanding + received + bounced + lost + left. A mail whose record is missing has
@@ -255,11 +264,16 @@ fn restored_end(token: Token, how: Ending, mail: &MailRecord, now: Moment) -> En
     Ended { token, how, at: before(now, mail.ended.map_or(Duration::ZERO, |at| age(at, now))) }
 }
 
+/// The date of a moment that is over.
+fn date(at: Instant, now: Moment) -> Option<SystemTime> {
+    now.wall.checked_sub(now.instant.saturating_duration_since(at))
+}
+
 fn age(wall: SystemTime, now: Moment) -> Duration {
     now.wall.duration_since(wall).unwrap_or_default()
 }
 
-fn before(now: Moment, age: Duration) -> std::time::Instant {
+fn before(now: Moment, age: Duration) -> Instant {
     now.instant.checked_sub(age).unwrap_or(now.instant)
 }
 

@@ -6,31 +6,29 @@ use super::arrival::{Arrival, arrival, is_narrow};
 use super::{Ending, FoundIn, Ledger, Moment, Outstanding, Sighting, Verdict};
 use crate::target::message::Token;
 
+/// How a mail has arrived; see [`Verdict::Received`].
+pub(super) struct Arrived {
+    pub(super) roundtrip: Option<Duration>,
+    is_watched: bool,
+}
+
 impl Ledger {
     /// A mail with this token was seen in the mailbox, at a place where it was not seen before.
     pub fn seen(&mut self, token: Token, sighting: Sighting, now: Moment) -> Verdict {
         self.expire(now);
         if let Some(sending) = self.sending.get_mut(&token) {
-            if sending.arrived.is_some() {
+            if sending.seen.is_some() {
                 self.totals.duplicate += 1;
                 return Verdict::Duplicate;
             }
-            sending.arrived = Some((sighting.shown_at, sighting.folder));
+            sending.seen = Some(sighting);
+            self.journal.touch(token);
             return Verdict::Early;
         }
         if let Some(index) = self.outstanding.iter().position(|mail| mail.token == token)
             && let Some(mail) = self.outstanding.remove(index)
         {
-            let arrival = arrival(mail.transmitted, mail.accepted.instant, &sighting);
-            let accepted = mail.accepted.instant;
-            match arrival {
-                Arrival::Watched(at) => self.pacing.learn(accepted, sighting.previous_look, at),
-                // The looks were far off; the next ones begin well before it.
-                Arrival::Dated(at) => self.pacing.learn(accepted, None, at),
-                Arrival::Unknown => {}
-            }
-            let is_watched = is_narrow(mail.transmitted, &sighting);
-            let roundtrip = self.receive_mail(mail, arrival.instant(), sighting.folder, now);
+            let Arrived { roundtrip, is_watched } = self.arrive(mail, &sighting, now);
             return Verdict::Received { roundtrip, is_watched };
         }
         match self.ending_of(token) {
@@ -48,8 +46,28 @@ impl Ledger {
         }
     }
 
+    /// An accepted mail was seen, whether before the server's reply or after it.
+    pub(super) fn arrive(
+        &mut self,
+        mail: Outstanding,
+        sighting: &Sighting,
+        now: Moment,
+    ) -> Arrived {
+        let accepted = mail.accepted.instant;
+        let arrival = arrival(mail.transmitted, accepted, sighting);
+        match arrival {
+            Arrival::Watched(at) => self.pacing.learn(accepted, sighting.previous_look, at),
+            // The looks were far off; the next ones begin well before it.
+            Arrival::Dated(at) => self.pacing.learn(accepted, None, at),
+            Arrival::Unknown => {}
+        }
+        let is_watched = is_narrow(mail.transmitted, sighting);
+        let roundtrip = self.receive_mail(mail, arrival.instant(), sighting.folder, now);
+        Arrived { roundtrip, is_watched }
+    }
+
     /// The round trip is `None` if it is not known when the mail arrived.
-    pub(super) fn receive_mail(
+    fn receive_mail(
         &mut self,
         mail: Outstanding,
         arrived: Option<Instant>,

@@ -45,7 +45,7 @@ impl Bench {
         let token = Token::random();
         self.sent += 1;
         self.ledger.period_began(self.now());
-        self.ledger.sending(token);
+        self.ledger.sending(token, self.now());
         token
     }
 
@@ -172,7 +172,7 @@ fn the_round_trip_is_that_of_the_newest_two_periods_and_then_none() {
 fn the_round_trip_is_the_mean_over_the_mails_of_the_period() {
     let mut bench = Bench::new(RULES);
     let (first, second) = (bench.begin(), Token::random());
-    bench.ledger.sending(second);
+    bench.ledger.sending(second, bench.now());
     for token in [first, second] {
         bench.ledger.accepted(token, bench.now().instant, bench.now());
     }
@@ -196,6 +196,49 @@ fn a_mail_may_arrive_before_the_server_says_that_it_took_it() {
     assert_eq!(snapshot.roundtrip, Reading::Is(Duration::from_secs(1)));
     assert_eq!((snapshot.totals.received, snapshot.totals.accepted), (1, 1));
     assert_eq!(bench.see(token), Verdict::Duplicate);
+}
+
+#[test]
+fn a_mail_seen_before_the_reply_arrives_by_the_same_rule() {
+    let bracket = |bench: &Bench, dated: Option<u64>| Sighting {
+        shown_at: bench.now().instant,
+        previous_look: Some(bench.start.instant + Duration::from_secs(100)),
+        dated: dated.map(|seconds| bench.start.instant + Duration::from_secs(seconds)),
+        ..sighting(bench.now())
+    };
+    // Nobody looked for 40 s while the server took its time to reply.
+    for (dated, roundtrip) in [(Some(110), Some(10)), (Some(90), None), (None, None)] {
+        let mut bench = Bench::new(RULES);
+        bench.wait(100);
+        let token = bench.begin();
+        let transmitted = bench.now().instant;
+        bench.wait(40);
+        let sighting = bracket(&bench, dated);
+        assert_eq!(bench.ledger.seen(token, sighting, bench.now()), Verdict::Early);
+        bench.wait(5);
+        let roundtrip = roundtrip.map(Duration::from_secs);
+        assert_eq!(bench.ledger.accepted(token, transmitted, bench.now()), roundtrip);
+        let snapshot = bench.snapshot();
+        assert_eq!(snapshot.totals.received, 1);
+        assert_eq!(snapshot.roundtrip.value(), roundtrip, "dated {dated:?}");
+    }
+}
+
+#[test]
+fn a_mail_seen_before_the_reply_has_returned_if_the_reply_is_never_recorded() {
+    let (mut bench, mut stored) = (Bench::new(RULES), StoredAccount::default());
+    let token = bench.begin();
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    bench.wait(1);
+    assert_eq!(bench.see(token), Verdict::Early);
+    // The mail is removed, and then the process is killed.
+    restart(&mut bench, &mut stored, 5);
+    let totals = bench.snapshot().totals;
+    assert_eq!((totals.probes, totals.doubtful, totals.returned), (1, 1, 1));
+    assert!(!bench.ledger.is_missing_mail(), "it is not searched for any more");
+    assert_eq!(bench.see(token), Verdict::Duplicate);
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    assert_eq!(places(&stored, Place::Received), BTreeSet::from([token]));
 }
 
 #[test]
@@ -703,7 +746,7 @@ proptest! {
                 Step::Begin => {
                     ledger.period_began(now);
                     let token = Token::random();
-                    ledger.sending(token);
+                    ledger.sending(token, now);
                     tokens.push((token, now.instant));
                 }
                 Step::Accept(n) => if let Some((token, transmitted)) = pick(n) {
@@ -761,7 +804,9 @@ proptest! {
                         ledger.outstanding.iter().map(|mail| mail.token).collect();
                     prop_assert_eq!(restored, kept, "outstanding again, all of them");
                     for token in places(&stored, Place::Sending) {
-                        prop_assert_eq!(ledger.ending_of(token), Some(Ending::Doubtful));
+                        let was_seen = stored.mails[&token].ended.is_some();
+                        let how = if was_seen { Ending::Received } else { Ending::Doubtful };
+                        prop_assert_eq!(ledger.ending_of(token), Some(how));
                     }
                     for mail in &ledger.outstanding {
                         prop_assert!(mail.transmitted <= mail.accepted.instant);
