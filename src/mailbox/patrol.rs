@@ -105,6 +105,15 @@ impl Patrol {
         }
     }
 
+    /// The same, and waits until it is written, a second at most: a mail that is taken out is known
+    /// as arrived after whatever happens, but a store that fails does not hold up its removal.
+    async fn commit(&mut self, settings: &Settings) {
+        self.keep(settings);
+        if let Some(store) = &self.watch.store {
+            store.committed().await;
+        }
+    }
+
     pub(super) async fn run(&mut self) {
         loop {
             let (settings, members, next_check) = {
@@ -288,6 +297,7 @@ impl Patrol {
             if !session.has_to_remove(&self.imap, is_check) {
                 break;
             }
+            self.commit(settings).await;
             session.trace().clear();
             let mut judge = judge(members, &self.clock, &self.inspector);
             let since = members::since(members, self.started);
@@ -341,7 +351,9 @@ impl Patrol {
         }
         match opened {
             Ok(session) => {
-                self.keep(settings);
+                if self.pop3.has_to_remove() {
+                    self.commit(settings).await;
+                }
                 let removal_failure =
                     session.remove_and_close(&mut self.pop3).await.removal_failure;
                 trace.finish();

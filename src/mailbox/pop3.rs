@@ -261,6 +261,11 @@ impl Memory {
         }
     }
 
+    /// Whether something of ours is to be taken out.
+    pub fn has_to_remove(&self) -> bool {
+        !self.to_remove.is_empty()
+    }
+
     /// Goes on from what an earlier process has kept.
     pub fn restore(&mut self, record: FolderRecord) {
         self.to_remove = record.to_remove.into_iter().map(|id| (id.into_bytes(), 0)).collect();

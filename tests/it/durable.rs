@@ -1,15 +1,21 @@
 //! The account over the end of the process, however it ends.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mailtrip_exporter::demo::server::faults::{AFTER_DATA, Fault};
 use mailtrip_exporter::demo::server::{Delivery, Options, Post, Protocol, Server};
+use mailtrip_exporter::store::Store;
+use mailtrip_exporter::supervisor::Supervisor;
+use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::time::sleep;
 
 use crate::lab::until;
 use crate::program::{Running, folder, is, log_line, post, run, target, value};
+use crate::support;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -242,4 +248,51 @@ async fn a_full_disk_does_not_stop_the_measuring_and_is_made_up_for() {
     log_line(&mut exporter.log, "the state is written again").await;
     let kept = sqlite(world.folder.path(), "SELECT received FROM target");
     assert!(kept.trim().parse::<f64>().unwrap() >= received + 2.0, "{kept}");
+}
+
+#[tokio::test]
+async fn a_mail_is_taken_out_only_once_its_arrival_is_in_the_file() {
+    let removals = [(Protocol::Imap, "UID STORE"), (Protocol::Pop3, "DELE")];
+    support::all(removals.map(|(protocol, removal)| {
+        (removal.to_owned(), removed_after_the_commit(protocol, removal))
+    }))
+    .await;
+}
+
+async fn removed_after_the_commit(protocol: Protocol, removal: &'static str) {
+    let world = support::World::new(protocol).await;
+    world.post.set_delivery(support::USER, Delivery::held());
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(folder.path()).unwrap());
+    let config =
+        support::config(&[world.target("a").set("interval", "1s").set("late_after", "1h")]);
+    let supervisor = Supervisor::start_with_store(config, None, support::origin(), store).await;
+    let exporter = support::Exporter { supervisor: supervisor.unwrap() };
+    let file = Connection::open(folder.path().join("mailtrip.db")).unwrap();
+    let began = Instant::now();
+    loop {
+        exporter.until("a", "outstanding", |s| s.outstanding.value() >= Some(1)).await;
+        let received = exporter.snapshot("a").totals.received;
+        let removed = world.mailbox.stats().count(removal);
+        // Nobody else can write; the store waits half a second for that.
+        file.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let locked = Instant::now();
+        world.post.release(support::USER);
+        let is_seen = || exporter.snapshot("a").totals.received > received;
+        while !is_seen() && locked.elapsed() < Duration::from_millis(250) {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let was_seen = is_seen();
+        let is_removed = world
+            .mailbox
+            .wait_until(Duration::from_millis(100), |stats| stats.count(removal) > removed)
+            .await;
+        file.execute_batch("ROLLBACK").unwrap();
+        assert!(!(was_seen && is_removed), "taken out before its arrival was written");
+        world.inbox_holds(0).await;
+        if was_seen {
+            return;
+        }
+        assert!(began.elapsed() < LIMIT, "no mail was seen while the file was locked");
+    }
 }
