@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use lettre::Address;
 
+pub use auth::{Auth, Mechanism};
 pub use checks::{PingCheck, PortCheck};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
@@ -27,6 +28,7 @@ pub mod problem;
 pub mod secret;
 pub mod show;
 
+mod auth;
 mod checks;
 mod login;
 mod section;
@@ -389,27 +391,4 @@ pub struct Login {
     pub password: Secret,
     /// Which mechanism is used.
     pub auth: Auth,
-}
-
-/// `auth`: the mechanism of a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Auth {
-    /// The best that server and program have in common.
-    #[default]
-    Auto,
-    /// SASL PLAIN (RFC 4616).
-    Plain,
-    /// The LOGIN mechanism; with IMAP the LOGIN command, with POP3 USER and PASS.
-    Login,
-}
-
-impl Auth {
-    /// The word of the configuration.
-    pub fn label(self) -> &'static str {
-        match self {
-            Auth::Auto => "auto",
-            Auth::Plain => "plain",
-            Auth::Login => "login",
-        }
-    }
 }

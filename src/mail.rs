@@ -10,6 +10,7 @@ use std::fmt;
 pub mod bounce;
 pub mod imap;
 pub mod pop3;
+mod sasl;
 pub mod smtp;
 pub mod text;
 pub mod trace;

@@ -3,14 +3,20 @@
 use super::section::{Found, Level, Place, Report, Section};
 use super::source::{self, Sources};
 use super::value;
-use super::{Auth, Login, Secret};
+use super::{Auth, Login, Mechanism, Secret};
 
 /// Where a password comes from; one of them.
 const PASSWORD_KEYS: [&str; 3] = ["password", "password_file", "password_env"];
 
 /// The words of `auth`.
-const MECHANISMS: [(&str, Auth); 3] =
-    [("auto", Auth::Auto), ("plain", Auth::Plain), ("login", Auth::Login)];
+const MECHANISMS: [(&str, Auth); 6] = [
+    ("auto", Auth::Auto),
+    ("plain", Auth::Only(Mechanism::Plain)),
+    ("login", Auth::Only(Mechanism::Login)),
+    ("cram-md5", Auth::Only(Mechanism::CramMd5)),
+    ("scram-sha-1", Auth::Only(Mechanism::ScramSha1)),
+    ("scram-sha-256", Auth::Only(Mechanism::ScramSha256)),
+];
 
 /// What was said about a login.
 enum Username {

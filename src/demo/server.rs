@@ -104,6 +104,7 @@ pub struct Options {
     clear_text_login: bool,
     login_required: bool,
     exclusive: bool,
+    mechanisms: Option<&'static [&'static str]>,
 }
 
 #[derive(Debug, Clone)]
@@ -128,6 +129,7 @@ impl Options {
             clear_text_login: false,
             login_required: false,
             exclusive: false,
+            mechanisms: None,
         }
     }
 
@@ -154,6 +156,13 @@ impl Options {
     /// SMTP: refuses mail from those who did not log in.
     pub fn login_required(self) -> Self {
         Self { login_required: true, ..self }
+    }
+
+    /// Offers these SASL mechanisms in place of PLAIN (and LOGIN for SMTP): of PLAIN, LOGIN,
+    /// CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256, XOAUTH2 and OAUTHBEARER. For the last two the token of
+    /// an account is its password.
+    pub fn mechanisms(self, mechanisms: &'static [&'static str]) -> Self {
+        Self { mechanisms: Some(mechanisms), ..self }
     }
 
     /// POP3: one session a maildrop; a second one is told `-ERR [IN-USE]`.
@@ -366,6 +375,11 @@ impl Shared {
     /// Whether a client may log in on a connection that is encrypted, or is not.
     fn accepts_login(&self, encrypted: bool) -> bool {
         encrypted || self.options.clear_text_login || matches!(self.options.tls, Tls::None)
+    }
+
+    /// The SASL mechanisms on offer; `usual` are those of a server that was not told.
+    fn mechanisms(&self, usual: &'static [&'static str]) -> &'static [&'static str] {
+        self.options.mechanisms.unwrap_or(usual)
     }
 
     /// The TLS that a command would start, if the script leaves it in.

@@ -67,7 +67,7 @@ pub struct Selected {
 pub type Sink<'a> = dyn FnMut(Fetched, Instant) + Send + 'a;
 
 /// The answer to a command that the server said OK to.
-struct Answer {
+pub(super) struct Answer {
     untagged: Vec<Untagged>,
     code: Option<String>,
 }
@@ -402,7 +402,7 @@ impl Imap {
         let tag = self.next_tag();
         self.wire.send(&format!("{tag} IDLE")).await?;
         match self.read_answer(&tag, &mut |_, _| {}).await {
-            Err(Interrupted::Continuation) => {
+            Err(Interrupted::Continuation(_)) => {
                 self.idle = Some(tag);
                 Ok(true)
             }
@@ -429,6 +429,10 @@ impl Imap {
 
     fn next_tag(&mut self) -> String {
         self.commands = self.commands.wrapping_add(1);
+        self.newest_tag()
+    }
+
+    fn newest_tag(&self) -> String {
         format!("M{}", self.commands)
     }
 
@@ -457,7 +461,8 @@ impl Imap {
                     return Err(self.wire.fail(Fault::new(Reason::Protocol, message)).into());
                 }
             } else if line.first() == Some(&b'+') {
-                return Err(Interrupted::Continuation);
+                let challenge = line.get(1..).unwrap_or_default().trim_ascii().to_vec();
+                return Err(Interrupted::Continuation(challenge));
             } else {
                 let tagged =
                     line.strip_prefix(tag.as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
@@ -539,15 +544,15 @@ impl Imap {
     fn no_continuation(&self, interrupted: Interrupted) -> Failure {
         match interrupted {
             Interrupted::Failure(failure) | Interrupted::Refused(failure) => failure,
-            Interrupted::Continuation => self.wire.fail_protocol(b"+"),
+            Interrupted::Continuation(_) => self.wire.fail_protocol(b"+"),
         }
     }
 }
 
 /// Why there is no tagged OK.
 enum Interrupted {
-    /// The server waits for more of the command.
-    Continuation,
+    /// The server waits for more of the command, and says this.
+    Continuation(Vec<u8>),
     /// It said NO or BAD; the session goes on.
     Refused(Failure),
     /// The session is of no more use.

@@ -1,15 +1,16 @@
 //! Reading a maildrop: the client side of POP3 (RFC 1939) with CAPA (RFC 2449), STLS (RFC 2595) and
-//! SASL PLAIN (RFC 5034).
+//! AUTH (RFC 5034).
 
 use std::time::Duration;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use tokio::time::Instant;
 
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
-use crate::config::{Auth, Login, Secret, TlsMode};
+use crate::config::{Login, TlsMode};
+
+mod login;
 
 /// The longest line that is read; more of a header line is dropped.
 const LINE_BYTES: usize = 64 << 10;
@@ -29,6 +30,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Pop3 {
     wire: Wire,
     capabilities: Vec<Vec<String>>,
+    /// What APOP makes its digest of, if the server greeted with it.
+    timestamp: Option<String>,
 }
 
 /// One mail of a listing.
@@ -68,7 +71,7 @@ impl Pop3 {
         end: Instant,
     ) -> Result<Self, Failure> {
         let wire = dialer.dial(trace, end).await?;
-        let mut pop3 = Self { wire, capabilities: Vec::new() };
+        let mut pop3 = Self { wire, capabilities: Vec::new(), timestamp: None };
         pop3.read_greeting().await?;
         pop3.ask_capabilities().await?;
         if dialer.tls_mode() == TlsMode::StartTls {
@@ -205,7 +208,10 @@ impl Pop3 {
     async fn read_greeting(&mut self) -> Result<(), Failure> {
         let line = self.wire.read_line(LINE_BYTES).await?;
         match split_status(&line) {
-            Some((true, _)) => Ok(()),
+            Some((true, text)) => {
+                self.timestamp = login::timestamp(text);
+                Ok(())
+            }
             Some((false, text)) => {
                 let words = self.trace().words(text);
                 let message = format!("the server greeted with -ERR: {words}");
@@ -261,57 +267,6 @@ impl Pop3 {
         // What the server said before TLS could be anybody's word (RFC 2595 section 4).
         pop3.ask_capabilities().await?;
         Ok(pop3)
-    }
-
-    async fn log_in(&mut self, login: &Login) -> Result<(), Failure> {
-        let offers_plain = self
-            .capability("SASL")
-            .is_some_and(|words| words.iter().skip(1).any(|word| word == "PLAIN"));
-        let offers_user = self.capabilities.is_empty() || self.capability("USER").is_some();
-        let use_plain = match login.auth {
-            Auth::Auto => offers_plain,
-            Auth::Plain => true,
-            Auth::Login => false,
-        };
-        if if use_plain { !offers_plain } else { !offers_user } {
-            let message = "the server offers no login that fits on this connection; if it wants \
-                           TLS first, set `tls: starttls` or `tls: implicit`";
-            return Err(self.wire.fail(Fault::new(Reason::Auth, message)));
-        }
-        let outcome =
-            if use_plain { self.auth_plain(login).await } else { self.user_pass(login).await };
-        outcome.map_err(|failure| match failure.reason {
-            Reason::Rejected | Reason::Auth => Failure {
-                reason: Reason::Auth,
-                message: format!(
-                    "the login as {} was refused: {}",
-                    login.username, failure.message
-                ),
-                ..failure
-            },
-            _ => failure,
-        })
-    }
-
-    async fn auth_plain(&mut self, login: &Login) -> Result<(), Failure> {
-        let response =
-            BASE64_STANDARD.encode(format!("\0{}\0{}", login.username, login.password.expose()));
-        self.wire.send("AUTH PLAIN").await?;
-        let line = self.wire.read_line(LINE_BYTES).await?;
-        if line.first() != Some(&b'+') || line.starts_with(b"+OK") {
-            return self.settle(&line);
-        }
-        self.wire.send_secret(&response, Secret::SHOWN).await?;
-        let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line)
-    }
-
-    async fn user_pass(&mut self, login: &Login) -> Result<(), Failure> {
-        self.command(&format!("USER {}", login.username)).await?;
-        let line = format!("PASS {}", login.password.expose());
-        self.wire.send_secret(&line, "PASS <secret>").await?;
-        let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line)
     }
 
     async fn command(&mut self, command: &str) -> Result<(), Failure> {

@@ -10,7 +10,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use lettre::Address;
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Starttls};
 use lettre::transport::smtp::extension::ClientId;
@@ -19,7 +18,9 @@ use tokio::time::Instant;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
-use crate::config::{Auth, Login, Secret, TlsMode};
+use crate::config::{Login, TlsMode};
+
+mod login;
 
 /// The longest reply line that is read; RFC 5321 section 4.5.3.1.5 allows 512.
 const LINE_BYTES: usize = 8192;
@@ -89,7 +90,7 @@ impl Smtp {
                 let message = "no password is sent over a connection without TLS";
                 return Err(smtp.wire.fail(Fault::new(Reason::Tls, message)));
             }
-            smtp.authenticate(login, &features).await?;
+            smtp.log_in(login, &features).await?;
         }
         Ok(smtp)
     }
@@ -194,68 +195,6 @@ impl Smtp {
         // What the server said before TLS could be anybody's word (RFC 3207 section 4.2).
         let features = smtp.greet(name).await?;
         Ok((smtp, features))
-    }
-
-    async fn authenticate(&mut self, login: &Login, features: &Features) -> Result<(), Failure> {
-        let offered = features.mechanisms();
-        let offers = |mechanism: &str| offered.iter().any(|name| name == mechanism);
-        let mechanism = match login.auth {
-            Auth::Auto => ["PLAIN", "LOGIN"].into_iter().find(|name| offers(name)),
-            Auth::Plain => Some("PLAIN").filter(|name| offers(name)),
-            Auth::Login => Some("LOGIN").filter(|name| offers(name)),
-        };
-        let reply = match mechanism {
-            Some("PLAIN") => self.auth_plain(login).await?,
-            Some(_) => self.auth_login(login).await?,
-            None if offered.is_empty() => {
-                let message = "the server offers no login (AUTH) on this connection; leave out \
-                               `username`, or use its submission port";
-                return Err(self.wire.fail(Fault::new(Reason::Auth, message)));
-            }
-            None => {
-                let offered = self.wire.trace().words(offered.join(" ").as_bytes());
-                let message = format!("the server offers no login that fits, only {offered}");
-                return Err(self.wire.fail(Fault::new(Reason::Auth, message)));
-            }
-        };
-        if reply.code == 235 {
-            return Ok(());
-        }
-        let message =
-            format!("the login as {} was refused: {}", login.username, self.words(&reply));
-        let reason = match reply.code {
-            500..=599 => Reason::Auth,
-            400..=499 => Reason::Deferred,
-            _ => Reason::Protocol,
-        };
-        Err(self.wire.fail(Fault { reason, down: reply.is_going_down(), message }))
-    }
-
-    /// SASL PLAIN (RFC 4616) with an initial response.
-    async fn auth_plain(&mut self, login: &Login) -> Result<Reply, Failure> {
-        let response =
-            BASE64_STANDARD.encode(format!("\0{}\0{}", login.username, login.password.expose()));
-        self.wire.send_secret(&format!("AUTH PLAIN {response}"), "AUTH PLAIN <secret>").await?;
-        let reply = self.read_reply().await?;
-        if reply.code != 334 {
-            return Ok(reply);
-        }
-        // A server that passes over the initial response asks for it.
-        self.wire.send_secret(&response, Secret::SHOWN).await?;
-        self.read_reply().await
-    }
-
-    /// The LOGIN mechanism: user name and password, whatever the server calls them when it asks.
-    async fn auth_login(&mut self, login: &Login) -> Result<Reply, Failure> {
-        self.wire.send("AUTH LOGIN").await?;
-        for answer in [login.username.as_str(), login.password.expose()] {
-            let reply = self.read_reply().await?;
-            if reply.code != 334 {
-                return Ok(reply);
-            }
-            self.wire.send_secret(&BASE64_STANDARD.encode(answer), Secret::SHOWN).await?;
-        }
-        self.read_reply().await
     }
 
     /// The content with its final dot. Up to the last line the server cannot have the mail; once

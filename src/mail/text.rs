@@ -78,6 +78,14 @@ impl Scrubber {
         Self { needles }
     }
 
+    /// Replaces this text as well.
+    pub fn hide(&mut self, secret: &str) {
+        if !secret.is_empty() && !self.needles.iter().any(|needle| needle == secret) {
+            let longer = |needle: &String| needle.len() > secret.len();
+            self.needles.insert(self.needles.partition_point(longer), secret.to_owned());
+        }
+    }
+
     /// One that replaces the secrets of both.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {

@@ -100,6 +100,11 @@ impl Trace {
         self.record().close_stage();
     }
 
+    /// Has this text replaced as well wherever the dialogue is shown from now on.
+    pub fn hide(&self, secret: &str) {
+        self.record().scrubber.hide(secret);
+    }
+
     /// Notes what the client said; `line` must hold no secret.
     pub fn sent(&self, line: &str) {
         let mut record = self.record();

@@ -20,6 +20,7 @@ mod inspection;
 mod lab_self_test;
 mod layers;
 mod log;
+mod logins;
 mod looks;
 mod mailbox;
 mod passive;

@@ -90,7 +90,7 @@ fn protected(lab: &Lab, tls: &str, port: u16) -> String {
     format!("port: {port}, tls: {tls}, tls_options: {{ca_file: {}}}", ca_file.display())
 }
 
-fn config(lab: &Lab, targets: &[Target<'_>]) -> Config {
+pub(crate) fn config(lab: &Lab, targets: &[Target<'_>]) -> Config {
     let targets: String = targets.iter().map(|target| target.yaml(lab)).collect();
     Config::parse(&format!("targets:\n{targets}"), Path::new("mailtrip.yml"))
         .unwrap_or_else(|problems| panic!("{problems}"))

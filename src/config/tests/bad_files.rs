@@ -83,7 +83,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         "bad-enumerations.yml",
         &[
             "bad-enumerations.yml:6: targets[0].ip_family: must be one of any, 4, 6",
-            "bad-enumerations.yml:7: targets[0].send.auth: must be one of auto, plain, login",
+            "bad-enumerations.yml:7: targets[0].send.auth: must be one of auto, plain, login, cram-md5, scram-sha-1, scram-sha-256",
             "bad-enumerations.yml:7: targets[0].send.tls: must be one of starttls, implicit, none",
             "bad-enumerations.yml:8: targets[0].receive.protocol: must be one of imap, pop3",
             "bad-enumerations.yml:8: targets[0].receive.tls: must be one of starttls, implicit, none",

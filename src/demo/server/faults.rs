@@ -12,6 +12,8 @@ pub const TLS_HANDSHAKE: &str = "tls-handshake";
 pub const GREETING: &str = "greeting";
 /// The client has sent its credentials, by whatever command, and waits for the verdict.
 pub const CREDENTIALS: &str = "credentials";
+/// A challenge of a SASL login is to be sent. An answer given here stands in its place.
+pub const CHALLENGE: &str = "challenge";
 /// SMTP: the final dot was read, the mail is not accepted yet. An answer given here refuses it.
 pub const AFTER_DATA: &str = "after-data";
 /// SMTP: the mail was accepted, the client does not know it yet.
@@ -23,11 +25,12 @@ pub const DONE: &str = "done";
 /// Any command that has no fault of its own.
 pub const ANY_COMMAND: &str = "*";
 
-const PSEUDO_POINTS: [&str; 9] = [
+const PSEUDO_POINTS: [&str; 10] = [
     CONNECT,
     TLS_HANDSHAKE,
     GREETING,
     CREDENTIALS,
+    CHALLENGE,
     AFTER_DATA,
     ACCEPTED,
     IDLING,

@@ -158,7 +158,12 @@ impl<'a> Session<'a> {
             own.push("STARTTLS".to_owned());
         }
         let login = shared.accepts_login(self.wire.is_encrypted());
-        own.push(if login { "AUTH=PLAIN" } else { "LOGINDISABLED" }.to_owned());
+        if login {
+            let mechanisms = shared.mechanisms(&["PLAIN"]);
+            own.extend(mechanisms.iter().map(|mechanism| format!("AUTH={mechanism}")));
+        } else {
+            own.push("LOGINDISABLED".to_owned());
+        }
         shared.faults.capabilities(&own)
     }
 
@@ -200,20 +205,15 @@ impl<'a> Session<'a> {
 
     async fn authenticate(&mut self, mut arguments: Arguments) -> Result<(), End> {
         let mechanism = arguments.text().unwrap_or_default().to_ascii_uppercase();
-        if mechanism != "PLAIN" || !self.has("AUTH=PLAIN") {
+        let is_offered = self.has(&format!("AUTH={mechanism}"));
+        let Some(login) = sasl::Login::by(&mechanism).filter(|_| is_offered) else {
             return self.finish("NO mechanism not available").await;
-        }
-        let response = match arguments.text() {
-            Some(_) if !self.has("SASL-IR") => {
-                return self.finish("BAD no initial response here").await;
-            }
-            Some(initial) => initial.into_bytes(),
-            None => {
-                self.wire.reply("+ ").await?;
-                self.wire.read_line(MAX_COMMAND_BYTES).await?
-            }
         };
-        match sasl::plain(&response) {
+        let initial = arguments.text().map(String::into_bytes);
+        if initial.is_some() && !self.has("SASL-IR") {
+            return self.finish("BAD no initial response here").await;
+        }
+        match self.wire.authenticate(login, initial, "+ ", MAX_COMMAND_BYTES).await? {
             Some((user, password)) => self.log_in(user, &password).await,
             None => self.finish("BAD not a response that can be read").await,
         }

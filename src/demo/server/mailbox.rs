@@ -246,6 +246,11 @@ impl Post {
         shifted.unwrap_or(now)
     }
 
+    /// The password of a user.
+    pub(crate) fn password(&self, user: &str) -> Option<String> {
+        self.lock().accounts.get(user).map(|account| account.password.clone())
+    }
+
     /// Whether `user` may log in with `password`.
     pub(crate) fn login_is_right(&self, user: &str, password: &str) -> bool {
         self.lock().accounts.get(user).is_some_and(|account| account.password == password)

@@ -100,9 +100,12 @@ impl<'a> Session<'a> {
             own.push("STLS");
         }
         if shared.accepts_login(self.wire.is_encrypted()) {
-            own.extend(["USER", "SASL PLAIN"]);
+            own.push("USER");
         }
-        let own: Vec<String> = own.into_iter().map(str::to_owned).collect();
+        let mut own: Vec<String> = own.into_iter().map(str::to_owned).collect();
+        if shared.accepts_login(self.wire.is_encrypted()) {
+            own.push(format!("SASL {}", shared.mechanisms(&["PLAIN"]).join(" ")));
+        }
         shared.faults.capabilities(&own)
     }
 
@@ -148,17 +151,16 @@ impl<'a> Session<'a> {
     async fn auth(&mut self, rest: &str) -> Result<(), End> {
         let mut words = rest.split_ascii_whitespace();
         let mechanism = words.next().unwrap_or_default().to_ascii_uppercase();
-        if mechanism != "PLAIN" || !self.has("SASL PLAIN") {
+        let is_offered = self
+            .capabilities()
+            .iter()
+            .filter_map(|word| word.strip_prefix("SASL "))
+            .any(|names| names.split(' ').any(|name| name == mechanism));
+        let Some(login) = sasl::Login::by(&mechanism).filter(|_| is_offered) else {
             return self.wire.reply("-ERR mechanism not available").await;
-        }
-        let response = match words.next() {
-            Some(initial) => initial.as_bytes().to_vec(),
-            None => {
-                self.wire.reply("+ ").await?;
-                self.wire.read_line(MAX_LINE_BYTES).await?
-            }
         };
-        match sasl::plain(&response) {
+        let initial = words.next().map(|word| word.as_bytes().to_vec());
+        match self.wire.authenticate(login, initial, "+ ", MAX_LINE_BYTES).await? {
             Some((user, password)) => self.log_in(&user, &password).await,
             None => self.wire.reply("-ERR not a response that can be read").await,
         }

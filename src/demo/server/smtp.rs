@@ -103,7 +103,9 @@ impl<'a> Session<'a> {
             own.push("STARTTLS".to_owned());
         }
         if shared.accepts_login(self.wire.is_encrypted()) {
-            own.extend(["AUTH".to_owned(), "AUTH PLAIN".to_owned(), "AUTH LOGIN".to_owned()]);
+            own.push("AUTH".to_owned());
+            let mechanisms = shared.mechanisms(&["PLAIN", "LOGIN"]);
+            own.extend(mechanisms.iter().map(|mechanism| format!("AUTH {mechanism}")));
         }
         let offered = shared.faults.capabilities(&own);
         let (auth, mut others): (Vec<_>, Vec<_>) =
@@ -136,20 +138,17 @@ impl<'a> Session<'a> {
     async fn auth(&mut self, rest: &str) -> Result<(), End> {
         let mut words = rest.split_ascii_whitespace();
         let mechanism = words.next().unwrap_or_default().to_ascii_uppercase();
-        let initial = words.next().map(str::to_owned);
+        let initial = words.next().map(|word| word.as_bytes().to_vec());
         if !self.extended || self.user.is_some() {
             return self.wire.reply("503 5.5.1 Not now").await;
         }
         let offered = self.capabilities().into_iter().find(|word| word.starts_with("AUTH "));
         let offered = offered.unwrap_or_default();
-        if !offered.split(' ').skip(1).any(|name| name == mechanism) {
+        let is_offered = offered.split(' ').skip(1).any(|name| name == mechanism);
+        let Some(login) = sasl::Login::by(&mechanism).filter(|_| is_offered) else {
             return self.wire.reply("504 5.5.4 Mechanism not available").await;
-        }
-        let credentials = match mechanism.as_str() {
-            "PLAIN" => self.ask(initial, "").await?.and_then(|answer| sasl::plain(&answer)),
-            "LOGIN" => self.ask_login(initial).await?,
-            _ => None,
         };
+        let credentials = self.wire.authenticate(login, initial, "334 ", MAX_LINE_BYTES).await?;
         let Some((user, password)) = credentials else {
             return self.wire.reply("501 5.5.2 Not a response that can be read").await;
         };
@@ -161,30 +160,6 @@ impl<'a> Session<'a> {
         }
         self.user = Some(user);
         self.wire.reply("235 2.7.0 Welcome").await
-    }
-
-    async fn ask_login(
-        &mut self,
-        initial: Option<String>,
-    ) -> Result<Option<sasl::Credentials>, End> {
-        let Some(user) = self.ask(initial, "VXNlcm5hbWU6").await? else { return Ok(None) };
-        let Some(password) = self.ask(None, "UGFzc3dvcmQ6").await? else { return Ok(None) };
-        Ok(sasl::decode(&user).zip(sasl::decode(&password)))
-    }
-
-    /// The client's response to a challenge, unless it came with the command; `None` if the client
-    /// gives up.
-    async fn ask(
-        &mut self,
-        initial: Option<String>,
-        challenge: &str,
-    ) -> Result<Option<Vec<u8>>, End> {
-        if let Some(initial) = initial {
-            return Ok(Some(if initial == "=" { Vec::new() } else { initial.into_bytes() }));
-        }
-        self.wire.reply(&format!("334 {challenge}")).await?;
-        let answer = self.wire.read_line(MAX_LINE_BYTES).await?;
-        Ok((answer != b"*").then_some(answer))
     }
 
     async fn mail(&mut self, rest: &str) -> Result<(), End> {

@@ -19,7 +19,7 @@ use tokio_openssl::SslStream;
 use super::faults::{self, Fault};
 use super::record::TlsRecord;
 use super::tls::ServerTls;
-use super::{Command, Shared};
+use super::{Command, Shared, sasl};
 
 /// The longest wait for a client's next bytes (the autologout of RFC 3501, section 5.4).
 const READ_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -197,6 +197,44 @@ impl Wire {
             self.shared.log.login_refused();
         }
         Ok(met)
+    }
+
+    /// Carries a SASL login through to the credentials that the client claims; `None` if it gives up,
+    /// or its response cannot be read. `asks` stands before each challenge.
+    pub(super) async fn authenticate(
+        &mut self,
+        mut login: sasl::Login,
+        initial: Option<Vec<u8>>,
+        asks: &str,
+        limit: usize,
+    ) -> Result<Option<sasl::Credentials>, End> {
+        let unique = format!("<{}.{}@{}>", self.record, self.peer.port(), Shared::NAME);
+        let mut response =
+            initial.map(|initial| if initial == b"=" { Vec::new() } else { initial });
+        let mut challenge = login.first_challenge(unique);
+        if !challenge.is_empty() {
+            // What is asked first cannot have been answered in the command.
+            response = None;
+        }
+        loop {
+            let answer = match response.take() {
+                Some(answer) => answer,
+                None => {
+                    if self.meet(faults::CHALLENGE).await? == Met::Proceed {
+                        let text = BASE64_STANDARD.encode(&challenge);
+                        self.reply(&format!("{asks}{text}")).await?;
+                    }
+                    self.read_line(limit).await?
+                }
+            };
+            let Ok(answer) = BASE64_STANDARD.decode(&answer) else { return Ok(None) };
+            let nonce = self.record.to_string();
+            match login.step(&answer, &nonce, |user| self.shared.post.password(user)) {
+                sasl::Step::Challenge(next) => challenge = next,
+                sasl::Step::Claim(user, password) => return Ok(Some((user, password))),
+                sasl::Step::Malformed => return Ok(None),
+            }
+        }
     }
 
     /// Whether the credentials are right; counts the login, or the refusal.

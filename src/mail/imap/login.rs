@@ -1,30 +1,25 @@
-//! Logging in to IMAP: AUTHENTICATE PLAIN and the LOGIN command.
-
-use base64::prelude::{BASE64_STANDARD, Engine as _};
+//! Logging in to IMAP: AUTHENTICATE (RFC 3501 section 6.2.2), or the LOGIN command where the server
+//! offers no mechanism that fits.
 
 use super::encode::quote;
 use super::parse::Untagged;
 use super::{Answer, Imap, Interrupted};
-use crate::config::{Auth, Login, Secret};
+use crate::config::{Auth, Login, Mechanism, Secret};
+use crate::mail::sasl::{self, Carrier, Heard};
+use crate::mail::trace::Trace;
 use crate::mail::{Failure, Fault, Reason};
 
 impl Imap {
     pub(super) async fn log_in(&mut self, login: &Login) -> Result<(), Failure> {
-        let offers_plain = self.capabilities.contains("AUTH=PLAIN");
-        let offers_login = !self.capabilities.contains("LOGINDISABLED");
-        let use_plain = match login.auth {
-            Auth::Auto => offers_plain,
-            Auth::Plain => true,
-            Auth::Login => false,
+        let offers = |name: &str| self.capabilities.contains(&format!("AUTH={name}"));
+        let takes_command = matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login))
+            && !self.capabilities.contains("LOGINDISABLED");
+        let answer = match sasl::choose(login.auth, &Mechanism::WITH_PASSWORD, offers) {
+            Some(mechanism) => self.authenticate(mechanism, login).await,
+            None if takes_command => self.login(login).await,
+            None => return Err(self.wire.fail(self.no_mechanism())),
         };
-        if if use_plain { !offers_plain } else { !offers_login } {
-            let message = "the server offers no login that fits on this connection; if it wants \
-                           TLS first, set `tls: starttls` or `tls: implicit`";
-            return Err(self.wire.fail(Fault::new(Reason::Auth, message)));
-        }
-        let outcome =
-            if use_plain { self.authenticate_plain(login).await } else { self.login(login).await };
-        let answer = outcome.map_err(|failure| login_failure(failure, &login.username))?;
+        let answer = answer.map_err(|failure| login_failure(failure, &login.username))?;
         // A login may change what the server can do.
         self.capabilities.clear();
         self.take_capability_code(answer.code.as_deref());
@@ -39,23 +34,32 @@ impl Imap {
         Ok(())
     }
 
-    /// SASL PLAIN (RFC 4616), the response in the command where the server allows it.
-    async fn authenticate_plain(&mut self, login: &Login) -> Result<Answer, Failure> {
-        let response =
-            BASE64_STANDARD.encode(format!("\0{}\0{}", login.username, login.password.expose()));
-        let tag = self.next_tag();
-        if self.capabilities.contains("SASL-IR") {
-            let line = format!("{tag} AUTHENTICATE PLAIN {response}");
-            self.wire.send_secret(&line, &format!("{tag} AUTHENTICATE PLAIN <secret>")).await?;
+    async fn authenticate(
+        &mut self,
+        mechanism: Mechanism,
+        login: &Login,
+    ) -> Result<Answer, Failure> {
+        let verdict = sasl::log_in(self, mechanism, &login.username, &login.password).await?;
+        verdict.answer.map_err(|failure| match verdict.objection {
+            Some(objection) => {
+                Failure { message: format!("{}, {objection}", failure.message), ..failure }
+            }
+            None => failure,
+        })
+    }
+
+    fn no_mechanism(&self) -> Fault {
+        let offered: Vec<&str> =
+            self.capabilities.iter().filter_map(|word| word.strip_prefix("AUTH=")).collect();
+        let message = if offered.is_empty() {
+            "the server offers no login on this connection; if it wants TLS first, set \
+             `tls: starttls` or `tls: implicit`"
+                .to_owned()
         } else {
-            self.wire.send(&format!("{tag} AUTHENTICATE PLAIN")).await?;
-        }
-        let mut answer = self.read_answer(&tag, &mut |_, _| {}).await;
-        if let Err(Interrupted::Continuation) = answer {
-            self.wire.send_secret(&response, Secret::SHOWN).await?;
-            answer = self.read_answer(&tag, &mut |_, _| {}).await;
-        }
-        answer.map_err(|interrupted| self.no_continuation(interrupted))
+            let offered = self.wire.trace().words(offered.join(" ").as_bytes());
+            format!("the server offers no login that fits, only {offered}")
+        };
+        Fault::new(Reason::Auth, message)
     }
 
     /// The LOGIN command; what cannot stand in quotes goes as a literal.
@@ -77,7 +81,7 @@ impl Imap {
             shown.push_str(" {literal}");
             self.wire.send_secret(&line, &shown).await?;
             match self.read_answer(&tag, &mut |_, _| {}).await {
-                Err(Interrupted::Continuation) => {}
+                Err(Interrupted::Continuation(_)) => {}
                 Err(interrupted) => return Err(self.no_continuation(interrupted)),
                 Ok(_) => return Err(self.wire.fail_protocol(b"OK to half a LOGIN")),
             }
@@ -88,6 +92,48 @@ impl Imap {
         self.read_answer(&tag, &mut |_, _| {})
             .await
             .map_err(|interrupted| self.no_continuation(interrupted))
+    }
+}
+
+impl Carrier for Imap {
+    type Answer = Result<Answer, Failure>;
+
+    async fn begin(&mut self, mechanism: Mechanism, initial: Option<&str>) -> Result<(), Failure> {
+        let tag = self.next_tag();
+        let command = format!("{tag} AUTHENTICATE {}", mechanism.name());
+        match initial {
+            Some(response) => {
+                let shown = format!("{command} {}", Secret::SHOWN);
+                self.wire.send_secret(&format!("{command} {response}"), &shown).await
+            }
+            None => self.wire.send(&command).await,
+        }
+    }
+
+    fn takes_initial_response(&self) -> bool {
+        self.capabilities.contains("SASL-IR")
+    }
+
+    async fn say(&mut self, line: &str, shown: &str) -> Result<(), Failure> {
+        self.wire.send_secret(line, shown).await
+    }
+
+    async fn hear(&mut self) -> Result<Heard<Self::Answer>, Failure> {
+        let tag = self.newest_tag();
+        match self.read_answer(&tag, &mut |_, _| {}).await {
+            Ok(answer) => Ok(Heard::Answer(Ok(answer))),
+            Err(Interrupted::Refused(refusal)) => Ok(Heard::Answer(Err(refusal))),
+            Err(Interrupted::Continuation(challenge)) => Ok(Heard::Challenge(challenge)),
+            Err(Interrupted::Failure(failure)) => Err(failure),
+        }
+    }
+
+    fn is_success(answer: &Self::Answer) -> bool {
+        answer.is_ok()
+    }
+
+    fn trace(&self) -> &Trace {
+        self.wire.trace()
     }
 }
 

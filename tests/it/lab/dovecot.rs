@@ -186,7 +186,7 @@ shutdown_clients = yes
 default_client_limit = 2000
 default_process_limit = 500
 
-auth_mechanisms = plain login
+auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256
 auth_failure_delay = 0
 ssl = yes
 

@@ -1,0 +1,138 @@
+//! Logging in to POP3: AUTH (RFC 5034), or USER and PASS or APOP (RFC 1939 section 7) where the
+//! server offers no mechanism that fits.
+
+use openssl::hash::{MessageDigest, hash};
+
+use super::{LINE_BYTES, Pop3};
+use crate::config::{Auth, Login, Mechanism, Secret};
+use crate::mail::sasl::{self, Carrier, Heard};
+use crate::mail::trace::Trace;
+use crate::mail::{Failure, Fault, Reason};
+
+impl Pop3 {
+    pub(super) async fn log_in(&mut self, login: &Login) -> Result<(), Failure> {
+        let offered = self.capability("SASL").unwrap_or_default();
+        let offers = |mechanism: &str| offered.iter().skip(1).any(|word| word == mechanism);
+        let takes_command = matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login));
+        let offers_user = self.capabilities.is_empty() || self.capability("USER").is_some();
+        let outcome = match sasl::choose(login.auth, &Mechanism::WITH_PASSWORD, offers) {
+            Some(mechanism) => self.authenticate(mechanism, login).await,
+            // A digest of the password shows less of it, but many servers greet with a timestamp
+            // and know no password to make the digest of.
+            None if takes_command && offers_user && self.wire.is_protected() => {
+                self.user_pass(login).await
+            }
+            None if takes_command => match self.timestamp.clone() {
+                Some(timestamp) => self.apop(login, &timestamp).await,
+                None if offers_user => self.user_pass(login).await,
+                None => return Err(self.wire.fail(self.no_mechanism())),
+            },
+            None => return Err(self.wire.fail(self.no_mechanism())),
+        };
+        outcome.map_err(|failure| match failure.reason {
+            Reason::Rejected | Reason::Auth => Failure {
+                reason: Reason::Auth,
+                message: format!(
+                    "the login as {} was refused: {}",
+                    login.username, failure.message
+                ),
+                ..failure
+            },
+            _ => failure,
+        })
+    }
+
+    async fn authenticate(&mut self, mechanism: Mechanism, login: &Login) -> Result<(), Failure> {
+        let verdict = sasl::log_in(self, mechanism, &login.username, &login.password).await?;
+        self.settle(&verdict.answer).map_err(|failure| match verdict.objection {
+            Some(objection) => {
+                Failure { message: format!("{}, {objection}", failure.message), ..failure }
+            }
+            None => failure,
+        })
+    }
+
+    fn no_mechanism(&self) -> Fault {
+        let offered = self.capability("SASL").and_then(|words| words.get(1..)).unwrap_or_default();
+        let message = if offered.is_empty() {
+            "the server offers no login on this connection; if it wants TLS first, set \
+             `tls: starttls` or `tls: implicit`"
+                .to_owned()
+        } else {
+            let offered = self.wire.trace().words(offered.join(" ").as_bytes());
+            format!("the server offers no login that fits, only {offered}")
+        };
+        Fault::new(Reason::Auth, message)
+    }
+
+    async fn user_pass(&mut self, login: &Login) -> Result<(), Failure> {
+        self.command(&format!("USER {}", login.username)).await?;
+        let line = format!("PASS {}", login.password.expose());
+        self.wire.send_secret(&line, "PASS <secret>").await?;
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        self.settle(&line)
+    }
+
+    async fn apop(&mut self, login: &Login, timestamp: &str) -> Result<(), Failure> {
+        let text = format!("{timestamp}{}", login.password.expose());
+        let digest = hash(MessageDigest::md5(), text.as_bytes()).map_err(|error| {
+            let message = format!(
+                "MD5 is not to be had on this machine ({error}); have the server offer another \
+                 login than APOP"
+            );
+            self.wire.fail(Fault::new(Reason::Other, message))
+        })?;
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.wire.trace().hide(&digest);
+        let command = format!("APOP {}", login.username);
+        let shown = format!("{command} {}", Secret::SHOWN);
+        self.wire.send_secret(&format!("{command} {digest}"), &shown).await?;
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        self.settle(&line)
+    }
+}
+
+impl Carrier for Pop3 {
+    type Answer = Vec<u8>;
+
+    async fn begin(&mut self, mechanism: Mechanism, _: Option<&str>) -> Result<(), Failure> {
+        self.wire.send(&format!("AUTH {}", mechanism.name())).await
+    }
+
+    /// Servers older than RFC 5034 do not take it, and CAPA does not tell them apart.
+    fn takes_initial_response(&self) -> bool {
+        false
+    }
+
+    async fn say(&mut self, line: &str, shown: &str) -> Result<(), Failure> {
+        self.wire.send_secret(line, shown).await
+    }
+
+    async fn hear(&mut self) -> Result<Heard<Vec<u8>>, Failure> {
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        match line.strip_prefix(b"+") {
+            Some(challenge) if super::split_status(&line).is_none() => {
+                Ok(Heard::Challenge(challenge.trim_ascii().to_vec()))
+            }
+            _ => Ok(Heard::Answer(line)),
+        }
+    }
+
+    fn is_success(line: &Vec<u8>) -> bool {
+        matches!(super::split_status(line), Some((true, _)))
+    }
+
+    fn trace(&self) -> &Trace {
+        self.wire.trace()
+    }
+}
+
+/// The timestamp of a greeting that stands for APOP: a message id in angle brackets.
+pub(super) fn timestamp(greeting: &[u8]) -> Option<String> {
+    let start = greeting.iter().position(|byte| *byte == b'<')?;
+    let rest = greeting.get(start..)?;
+    let end = rest.iter().position(|byte| *byte == b'>')?;
+    let found = rest.get(..=end)?;
+    let is_id = found.contains(&b'@') && found.iter().all(u8::is_ascii_graphic);
+    is_id.then(|| String::from_utf8_lossy(found).into_owned())
+}

@@ -1,0 +1,89 @@
+//! Logging in to SMTP: AUTH (RFC 4954).
+
+use super::{Features, Reply, Smtp};
+use crate::config::{Login, Mechanism, Secret};
+use crate::mail::sasl::{self, Carrier, Heard};
+use crate::mail::trace::Trace;
+use crate::mail::{Failure, Fault, Reason};
+
+impl Smtp {
+    pub(super) async fn log_in(
+        &mut self,
+        login: &Login,
+        features: &Features,
+    ) -> Result<(), Failure> {
+        let mechanism = self.mechanism(login, features)?;
+        let verdict = sasl::log_in(self, mechanism, &login.username, &login.password).await?;
+        let reply = verdict.answer;
+        if Self::is_success(&reply) {
+            return Ok(());
+        }
+        let mut message =
+            format!("the login as {} was refused: {}", login.username, self.words(&reply));
+        if let Some(objection) = verdict.objection {
+            message += &format!(", {objection}");
+        }
+        let reason = match reply.code {
+            500..=599 => Reason::Auth,
+            400..=499 => Reason::Deferred,
+            _ => Reason::Protocol,
+        };
+        Err(self.wire.fail(Fault { reason, down: reply.is_going_down(), message }))
+    }
+
+    fn mechanism(&self, login: &Login, features: &Features) -> Result<Mechanism, Failure> {
+        let offered = features.mechanisms();
+        let offers = |mechanism: &str| offered.iter().any(|name| name == mechanism);
+        if let Some(mechanism) = sasl::choose(login.auth, &Mechanism::WITH_PASSWORD, offers) {
+            return Ok(mechanism);
+        }
+        let message = if offered.is_empty() {
+            "the server offers no login (AUTH) on this connection; leave out `username`, or use \
+             its submission port"
+                .to_owned()
+        } else {
+            let offered = self.wire.trace().words(offered.join(" ").as_bytes());
+            format!("the server offers no login that fits, only {offered}")
+        };
+        Err(self.wire.fail(Fault::new(Reason::Auth, message)))
+    }
+}
+
+impl Carrier for Smtp {
+    type Answer = Reply;
+
+    async fn begin(&mut self, mechanism: Mechanism, initial: Option<&str>) -> Result<(), Failure> {
+        let command = format!("AUTH {}", mechanism.name());
+        match initial {
+            Some(response) => {
+                let shown = format!("{command} {}", Secret::SHOWN);
+                self.wire.send_secret(&format!("{command} {response}"), &shown).await
+            }
+            None => self.wire.send(&command).await,
+        }
+    }
+
+    fn takes_initial_response(&self) -> bool {
+        true
+    }
+
+    async fn say(&mut self, line: &str, shown: &str) -> Result<(), Failure> {
+        self.wire.send_secret(line, shown).await
+    }
+
+    async fn hear(&mut self) -> Result<Heard<Reply>, Failure> {
+        let reply = self.read_reply().await?;
+        if reply.code == 334 {
+            return Ok(Heard::Challenge(reply.lines.concat().into_bytes()));
+        }
+        Ok(Heard::Answer(reply))
+    }
+
+    fn is_success(reply: &Reply) -> bool {
+        reply.code == 235
+    }
+
+    fn trace(&self) -> &Trace {
+        self.wire.trace()
+    }
+}

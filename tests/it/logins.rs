@@ -1,0 +1,299 @@
+//! Logging in by every mechanism, to the embedded servers and to Postfix and Dovecot.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use mailtrip_exporter::config::{ReceiveSide, SendSide};
+use mailtrip_exporter::demo::server::faults::{CHALLENGE, CREDENTIALS, Fault};
+use mailtrip_exporter::demo::server::{Options, Protocol};
+use mailtrip_exporter::mail::imap::Imap;
+use mailtrip_exporter::mail::pop3::Pop3;
+use mailtrip_exporter::mail::smtp::Smtp;
+use mailtrip_exporter::mail::trace::Trace;
+use mailtrip_exporter::mail::wire::Dialer;
+use mailtrip_exporter::mail::{Failure, Reason, Stage};
+use mailtrip_exporter::net::tls::TlsClients;
+use tokio::time::Instant;
+
+use crate::lab::Lab;
+use crate::real_servers;
+use crate::support::{MAILBOXES, PASSWORD, TargetText, USER, World, config, quoted};
+
+/// The mechanisms that need a password, the strongest first.
+const MECHANISMS: &[&str] = &["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"];
+const STRONGEST_FIRST: [&str; 5] = ["SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN"];
+
+/// Passwords that are hard to carry.
+fn hard_passwords() -> Vec<String> {
+    vec![
+        " two spaces ".into(),
+        r#"a "quoted" \ back,slash=x"#.into(),
+        "päßwörd \u{2168}\u{a0}€".into(),
+        "x1 ".repeat(66) + "yz",
+        "{5}".into(),
+        "=".into(),
+    ]
+}
+
+async fn log_in_to_send(side: &SendSide) -> (Result<(), Failure>, String) {
+    let trace = Trace::new(side.login.as_ref());
+    let dialer = Dialer::new(&side.endpoint, &TlsClients::default()).unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    let outcome = Smtp::open(&dialer, side.login.as_ref(), None, trace.clone(), end).await;
+    (outcome.map(drop), trace.transcript())
+}
+
+async fn log_in_to_receive(side: &ReceiveSide) -> (Result<(), Failure>, String) {
+    let trace = Trace::new(Some(&side.login));
+    let dialer = Dialer::new(&side.endpoint, &TlsClients::default()).unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    let outcome = if side.protocol.label() == "imap" {
+        Imap::open(&dialer, &side.login, trace.clone(), end).await.map(drop)
+    } else {
+        Pop3::open(&dialer, &side.login, trace.clone(), end).await.map(drop)
+    };
+    (outcome, trace.transcript())
+}
+
+/// Logs in to all three protocols, in this order: SMTP, IMAP, POP3. No transcript shows the password.
+async fn log_in_everywhere(
+    worlds: &[World; 2],
+    password: &str,
+    auth: &str,
+) -> [(Result<(), Failure>, String); 3] {
+    let target = |world: &World| {
+        let text: TargetText = world
+            .target("a")
+            .set("send.username", USER)
+            .set("send.password", &quoted(password))
+            .set("send.auth", auth)
+            .set("receive.password", &quoted(password))
+            .set("receive.auth", auth);
+        config(&[text]).targets.into_values().next().unwrap()
+    };
+    let [imap, pop3] = worlds.each_ref().map(target);
+    let outcomes = [
+        log_in_to_send(&imap.send).await,
+        log_in_to_receive(&imap.receive).await,
+        log_in_to_receive(&pop3.receive).await,
+    ];
+    for (outcome, transcript) in &outcomes {
+        let message = outcome.as_ref().err().map(|failure| failure.message.as_str());
+        for text in [transcript.as_str(), message.unwrap_or_default()] {
+            let forms = [password.to_owned(), BASE64_STANDARD.encode(password)];
+            for form in forms.iter().filter(|form| form.len() > 3) {
+                assert!(!text.contains(form.as_str()), "{form} is shown: {text}");
+            }
+        }
+    }
+    outcomes
+}
+
+async fn worlds(mechanisms: &'static [&'static str]) -> [World; 2] {
+    let options = || Options::new().mechanisms(mechanisms);
+    let [imap, pop3] = MAILBOXES;
+    [World::with(imap, options(), options()).await, World::with(pop3, options(), options()).await]
+}
+
+#[tokio::test]
+async fn every_mechanism_logs_in_with_passwords_that_are_hard_to_carry() {
+    let worlds = worlds(MECHANISMS).await;
+    for password in hard_passwords() {
+        for world in &worlds {
+            world.post.set_password(USER, &password);
+        }
+        for mechanism in MECHANISMS {
+            let auth = mechanism.to_ascii_lowercase();
+            for (outcome, transcript) in log_in_everywhere(&worlds, &password, &auth).await {
+                // The embedded servers digest a password as it is; SCRAM prepares it (RFC 4013).
+                let is_changed = mechanism.starts_with("SCRAM") && password.contains('\u{2168}');
+                assert_eq!(outcome.is_err(), is_changed, "{mechanism}: {outcome:?}\n{transcript}");
+                let command = [format!("AUTH {mechanism}"), format!("AUTHENTICATE {mechanism}")];
+                assert!(command.iter().any(|it| transcript.contains(it)), "{transcript}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_digest_of_scram_is_made_of_the_prepared_password() {
+    let worlds = worlds(MECHANISMS).await;
+    for world in &worlds {
+        // RFC 4013 section 3: the Roman numeral nine is I and X, a soft hyphen is nothing.
+        world.post.set_password(USER, "IX IX");
+    }
+    let written = "I\u{ad}X\u{a0}\u{2168}";
+    for (outcome, _) in log_in_everywhere(&worlds, written, "scram-sha-256").await {
+        assert_eq!(outcome, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn the_strongest_mechanism_on_offer_is_used() {
+    for (number, strongest) in STRONGEST_FIRST.iter().enumerate() {
+        let weaker: Vec<&'static str> =
+            STRONGEST_FIRST.iter().skip(number).rev().copied().collect();
+        let worlds = worlds(weaker.leak()).await;
+        for (outcome, transcript) in log_in_everywhere(&worlds, PASSWORD, "auto").await {
+            assert_eq!(outcome, Ok(()), "{transcript}");
+            assert!(transcript.contains(&format!(" {strongest}")), "{strongest}: {transcript}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_mechanism_imap_and_pop3_have_commands_of_their_own() {
+    let worlds = worlds(&[]).await;
+    for world in &worlds {
+        world.mailbox.faults().leave_out("SASL ");
+    }
+    let [smtp, imap, pop3] = log_in_everywhere(&worlds, PASSWORD, "auto").await;
+    assert_eq!((smtp.0.unwrap_err().reason, imap.0, pop3.0), (Reason::Auth, Ok(()), Ok(())));
+    assert!(imap.1.contains("LOGIN ... <secret>") && pop3.1.contains("PASS <secret>"));
+}
+
+#[tokio::test]
+async fn a_mechanism_that_is_named_and_not_offered_is_an_error_that_tells_what_is() {
+    let worlds = worlds(&["PLAIN"]).await;
+    for (outcome, _) in log_in_everywhere(&worlds, PASSWORD, "scram-sha-256").await {
+        let failure = outcome.unwrap_err();
+        assert_eq!((failure.stage, failure.reason), (Stage::Auth, Reason::Auth));
+        assert!(failure.message.ends_with("only PLAIN"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_by_every_mechanism() {
+    let worlds = worlds(MECHANISMS).await;
+    for mechanism in MECHANISMS {
+        let auth = mechanism.to_ascii_lowercase();
+        for (outcome, transcript) in log_in_everywhere(&worlds, "not the one", &auth).await {
+            let failure = outcome.unwrap_err();
+            assert_eq!(
+                (failure.stage, failure.reason),
+                (Stage::Auth, Reason::Auth),
+                "{transcript}"
+            );
+            assert!(failure.message.contains("the login as rita was refused"), "{failure}");
+        }
+    }
+}
+
+/// A challenge as each protocol writes it.
+fn challenge(protocol: Protocol, text: &str) -> Fault {
+    let asks = if protocol == Protocol::Smtp { "334" } else { "+" };
+    Fault::reply(format!("{asks} {text}"))
+}
+
+/// The failures of a login by `mechanism` whose challenge number `number` is spoilt like this.
+async fn spoilt(mechanism: &'static str, number: u32, text: &str) -> Vec<(Failure, String)> {
+    let worlds = worlds(MECHANISMS).await;
+    let [imap, pop3] = &worlds;
+    for server in [&imap.smtp, &imap.mailbox, &pop3.mailbox] {
+        // POP3 asks for the first words of the client, the others are told them with the command.
+        let skipped = number + u32::from(server.protocol() == Protocol::Pop3);
+        let skipped = if mechanism == "CRAM-MD5" { 0 } else { skipped };
+        server.faults().times(skipped, CHALLENGE, Fault::None);
+        server.faults().once(CHALLENGE, challenge(server.protocol(), text));
+    }
+    let outcomes = log_in_everywhere(&worlds, PASSWORD, &mechanism.to_ascii_lowercase()).await;
+    outcomes.map(|(outcome, transcript)| (outcome.unwrap_err(), transcript)).into()
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_prove_that_it_knows_the_password_is_not_believed() {
+    let wrong = BASE64_STANDARD.encode("v=rmF9pqV8S7suAoZWja4dJRkFsKQ=");
+    for (failure, transcript) in spoilt("SCRAM-SHA-1", 1, &wrong).await {
+        assert_eq!((failure.stage, failure.reason), (Stage::Auth, Reason::Protocol));
+        assert!(failure.message.contains("proof of SCRAM-SHA-1 is wrong"), "{failure}");
+        assert!(transcript.contains("> *\n"), "the login is given up: {transcript}");
+    }
+}
+
+#[tokio::test]
+async fn success_without_the_proof_of_scram_is_none() {
+    let worlds = worlds(MECHANISMS).await;
+    let [imap, pop3] = &worlds;
+    for (server, success) in [
+        (&imap.smtp, "235 2.7.0 welcome"),
+        (&imap.mailbox, "{tag} OK welcome"),
+        (&pop3.mailbox, "+OK welcome"),
+    ] {
+        let skipped = 1 + u32::from(server.protocol() == Protocol::Pop3);
+        server.faults().times(skipped, CHALLENGE, Fault::None);
+        server.faults().once(CHALLENGE, Fault::reply(success));
+    }
+    for (outcome, _) in log_in_everywhere(&worlds, PASSWORD, "scram-sha-256").await {
+        let failure = outcome.unwrap_err();
+        assert_eq!((failure.stage, failure.reason), (Stage::Auth, Reason::Protocol));
+        assert!(failure.message.contains("without the proof"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn challenges_that_are_none_end_the_login_and_not_the_program() {
+    let rounds = BASE64_STANDARD.encode("r=abc,s=QSXCR+Q6sek8bf92,i=4000000000");
+    let nonce = BASE64_STANDARD.encode("r=foreign,s=QSXCR+Q6sek8bf92,i=4096");
+    let long = "A".repeat(8000);
+    for (mechanism, text, words) in [
+        ("SCRAM-SHA-256", "no base64!", "not base64"),
+        ("CRAM-MD5", "no base64!", "not base64"),
+        ("SCRAM-SHA-256", rounds.as_str(), "rounds of its digest"),
+        ("SCRAM-SHA-256", nonce.as_str(), "does not keep to it"),
+        ("SCRAM-SHA-1", long.as_str(), "does not keep to it"),
+    ] {
+        for (failure, transcript) in spoilt(mechanism, 0, text).await {
+            let what = (failure.stage, failure.reason);
+            assert_eq!(what, (Stage::Auth, Reason::Protocol), "{mechanism} {failure}");
+            assert!(failure.message.contains(words), "{mechanism} {text}: {failure}");
+            assert!(transcript.contains("> *\n"), "the login is given up: {transcript}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_echoes_of_a_login_is_not_shown() {
+    let worlds = worlds(MECHANISMS).await;
+    let [imap, pop3] = &worlds;
+    for server in [&imap.smtp, &imap.mailbox, &pop3.mailbox] {
+        let no = match server.protocol() {
+            Protocol::Smtp => "535 5.7.8",
+            Protocol::Imap => "{tag} NO",
+            Protocol::Pop3 => "-ERR",
+        };
+        let echo = format!("{no} you said {{password}}, that is {{base64}}, with {{line}}");
+        server.faults().on(CREDENTIALS, Fault::reply(echo));
+    }
+    for mechanism in MECHANISMS {
+        let outcomes = log_in_everywhere(&worlds, PASSWORD, &mechanism.to_ascii_lowercase()).await;
+        for (outcome, _) in outcomes {
+            assert!(outcome.unwrap_err().message.contains("<secret>"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn postfix_and_dovecot_are_entered_by_every_mechanism_that_they_offer() {
+    let lab = Lab::shared().await;
+    let ports = lab.ports();
+    let password = r#"päss "w\ ord" 1"#;
+    let reader = lab.user("mechanisms", password).await;
+    for auth in ["auto", "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256"] {
+        for (protocol, port) in [("imap", ports.imap), ("pop3", ports.pop3)] {
+            let side = |port| format!("{}, auth: {auth}", real_servers::plain(port));
+            let target = real_servers::Target::new(lab, "mechanisms", &reader)
+                .send(&side(ports.smtp_login), Some(&reader))
+                .receive(protocol, &side(port), &reader);
+            let config = real_servers::config(lab, &[target]);
+            let target = config.targets.into_values().next().unwrap();
+            let expected = if auth == "auto" { "SCRAM-SHA-256" } else { auth };
+            for (outcome, transcript) in
+                [log_in_to_send(&target.send).await, log_in_to_receive(&target.receive).await]
+            {
+                assert_eq!(outcome, Ok(()), "{protocol} {auth}: {transcript}");
+                assert!(transcript.contains(&expected.to_ascii_uppercase()), "{transcript}");
+            }
+        }
+    }
+}
