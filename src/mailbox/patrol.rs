@@ -228,6 +228,9 @@ impl Patrol {
 
     async fn look(&mut self, settings: &Settings, members: &[Arc<Member>], told: Option<Instant>) {
         let began = Instant::now();
+        for member in recipients(members) {
+            member.account.looked();
+        }
         let mut outcome = match (settings.style(), self.session.is_some()) {
             (LookStyle::Session, _) => self.look_pop3(settings, members, None).await,
             (LookStyle::Command, true) => self.look_imap(members, told).await,

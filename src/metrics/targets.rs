@@ -110,7 +110,7 @@ struct TargetCounter {
     value: fn(&Totals) -> u64,
 }
 
-const TARGET_COUNTERS: [TargetCounter; 12] = [
+const TARGET_COUNTERS: [TargetCounter; 13] = [
     TargetCounter {
         name: "mailtrip_probes_total",
         help: "Test mails that were tried to send",
@@ -166,6 +166,12 @@ const TARGET_COUNTERS: [TargetCounter; 12] = [
         name: "mailtrip_check_failures_total",
         help: "Checks of the mailbox that failed",
         value: |it| it.check_failures,
+    },
+    TargetCounter {
+        name: "mailtrip_looks_total",
+        help: "Looks into the mailbox between the checks on behalf of outstanding test mails, failed \
+               ones included; over POP3 each is a login",
+        value: |it| it.looks,
     },
     TargetCounter {
         name: "mailtrip_periods_skipped_total",

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{FolderKey, FolderRecord};
 use crate::config::TargetName;
+use crate::mail::{Reason, Side, Stage};
 use crate::target::ledger::{
     AccountRecord, Changes, Histogram, MailRecord, Place, StoredAccount, Totals,
 };
@@ -31,6 +32,7 @@ pub(super) fn write_changes(
 ) -> rusqlite::Result<()> {
     if let Some(account) = &changes.account {
         write_account(connection, target, account)?;
+        write_counters(connection, target, *account)?;
     }
     let mut upsert = connection.prepare_cached(
         "INSERT INTO mail VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -99,11 +101,12 @@ pub(super) fn read_account(
     let _ = connection
         .prepare_cached("DELETE FROM mail WHERE target = ?1 AND ended < ?2 AND state != 'sending'")
         .and_then(|mut delete| delete.execute((target.as_str(), to_seconds(forgotten))));
-    let account = connection
+    let mut account = connection
         .prepare_cached("SELECT * FROM target WHERE name = ?1")?
         .query_row([target.as_str()], account)
         .optional()?
         .unwrap_or_default();
+    read_counters(connection, target, &mut account)?;
     let mails = connection
         .prepare_cached(
             "SELECT token, state, late, transmitted, accepted, ended FROM mail WHERE target = ?1",
@@ -146,6 +149,7 @@ fn write_account(
         found: [inbox, junk, other],
         checks,
         check_failures,
+        looks: _,
         periods_skipped,
     } = account.totals;
     let counters = [
@@ -183,6 +187,63 @@ fn write_account(
     Ok(())
 }
 
+fn write_counters(
+    connection: &Connection,
+    target: &TargetName,
+    mut account: AccountRecord,
+) -> rusqlite::Result<()> {
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO counter VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
+    )?;
+    each_counter(&mut account, &mut |name, value| {
+        if *value > 0 {
+            let value = i64::try_from(*value).unwrap_or(i64::MAX);
+            upsert.execute((target.as_str(), name, value))?;
+        }
+        Ok(())
+    })
+}
+
+fn read_counters(
+    connection: &Connection,
+    target: &TargetName,
+    account: &mut AccountRecord,
+) -> rusqlite::Result<()> {
+    let known: BTreeMap<String, i64> = connection
+        .prepare_cached("SELECT name, value FROM counter WHERE target = ?1")?
+        .query_map([target.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    each_counter(account, &mut |name, value| {
+        *value = known.get(&name).and_then(|known| u64::try_from(*known).ok()).unwrap_or(0);
+        Ok(())
+    })
+}
+
+/// The counters of the table `counter`, by their names there.
+fn each_counter(
+    account: &mut AccountRecord,
+    visit: &mut dyn FnMut(String, &mut u64) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    visit("looks".into(), &mut account.totals.looks)?;
+    visit("sender_mailbox_failures".into(), &mut account.sender_mailbox_failures)?;
+    for (side, counters) in [(Side::Send, &mut account.send), (Side::Receive, &mut account.receive)]
+    {
+        visit(format!("{side}.not_applicable"), &mut counters.not_applicable)?;
+        for reason in Reason::of(side) {
+            if let Some(count) = counters.by_reason.get_mut(*reason as usize) {
+                visit(format!("{side}.failures.{reason}"), count)?;
+            }
+        }
+        for stage in Stage::of(side) {
+            if let Some(count) = counters.by_stage.get_mut(*stage as usize) {
+                visit(format!("{side}.stage_failures.{stage}"), count)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn account(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
     let counter = |column: &str| {
         row.get::<_, i64>(column).map(|value| u64::try_from(value).unwrap_or_default())
@@ -201,6 +262,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
         found: [counter("found_inbox")?, counter("found_junk")?, counter("found_other")?],
         checks: counter("checks")?,
         check_failures: counter("check_failures")?,
+        looks: 0,
         periods_skipped: counter("periods_skipped")?,
     };
     let sum = Duration::try_from_secs_f64(row.get("roundtrip_seconds_sum")?);
@@ -210,7 +272,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
         *count = text.parse().unwrap_or_default();
     }
     let last_sent = row.get::<_, Option<f64>>("last_sent")?.and_then(from_seconds);
-    Ok(AccountRecord { totals, roundtrips, last_sent })
+    Ok(AccountRecord { totals, roundtrips, last_sent, ..AccountRecord::default() })
 }
 
 fn mail(row: &Row<'_>) -> rusqlite::Result<(Token, MailRecord)> {

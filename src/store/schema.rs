@@ -87,6 +87,18 @@ CREATE VIEW mails AS -- the mails with readable times
   FROM mail ORDER BY target, coalesce(transmitted, accepted, ended);
 ";
 
+/// A table beside the schema: what else is counted, with room for more without a new version. Made
+/// where it is missing; a program that does not know it leaves it as it is.
+const COUNTERS: &str = "
+CREATE TABLE IF NOT EXISTS counter ( -- of a target, beside those in the table target; absent: 0
+  target TEXT NOT NULL,    -- target.name
+  name   TEXT NOT NULL,    -- looks; sender_mailbox_failures; and of each side, send and receive:
+                           -- SIDE.failures.REASON, SIDE.stage_failures.STAGE, SIDE.not_applicable
+  value  INTEGER NOT NULL,
+  PRIMARY KEY (target, name)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Opens the database in `directory`, which exists, and makes it (mode 0600) if it is missing.
 pub(super) fn open(directory: &Path, path: &Path) -> Result<(Connection, Instance), StoreError> {
     let failed = |source| StoreError::Io { action: "open", path: path.to_owned(), source };
@@ -196,6 +208,7 @@ fn check(connection: &Connection, path: &Path) -> Result<(Instance, i64), StoreE
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.execute_batch("PRAGMA synchronous = NORMAL")?;
+    connection.execute_batch(COUNTERS)?;
     // A write, so that a database that cannot be written is told of now.
     connection.execute(
         "DELETE FROM mail WHERE ended < unixepoch('now') - ?1 * 86400",

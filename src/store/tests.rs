@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::target::ledger::{AccountRecord, Histogram, MailRecord, Place, Totals};
+use crate::mail::{Reason, Stage};
+use crate::target::ledger::{AccountRecord, Histogram, MailRecord, Place, SideCounters, Totals};
 use crate::target::message::Token;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -255,13 +256,23 @@ async fn an_account_comes_back_as_it_was() {
         found: [10, 11, 12],
         checks: 13,
         check_failures: 14,
+        looks: 17,
         periods_skipped: 15,
     };
     let roundtrips = Histogram {
         counts: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
         sum: Duration::from_millis(1_234_500),
     };
-    let record = AccountRecord { totals, roundtrips, last_sent: Some(time(7)) };
+    let (mut send, mut receive) = (SideCounters::default(), SideCounters::default());
+    send.by_reason[Reason::Deferred as usize] = 18;
+    send.by_stage[Stage::Data as usize] = 19;
+    receive.by_reason[Reason::Busy as usize] = 20;
+    receive.by_stage[Stage::Remove as usize] = 21;
+    (send.not_applicable, receive.not_applicable) = (22, 23);
+    let sender_mailbox_failures = 24;
+    let last_sent = Some(time(7));
+    let record =
+        AccountRecord { totals, send, receive, sender_mailbox_failures, roundtrips, last_sent };
     let mut stored = StoredAccount { account: record, ..StoredAccount::default() };
     for place in [
         Place::Outstanding,
@@ -359,7 +370,8 @@ async fn the_file_explains_itself() {
     let schema: String = file
         .query_row("SELECT group_concat(sql, '\n') FROM sqlite_schema", [], |row| row.get(0))
         .unwrap();
-    for object in ["TABLE meta", "TABLE target", "TABLE mail", "TABLE folder", "VIEW mails"] {
+    let tables = ["TABLE meta", "TABLE target", "TABLE mail", "TABLE folder", "TABLE counter"];
+    for object in tables.into_iter().chain(["VIEW mails"]) {
         let begin = schema.find(&format!("CREATE {object} ")).unwrap();
         let line = schema[begin..].lines().next().unwrap();
         assert!(line.contains(" -- "), "{line}");

@@ -162,6 +162,12 @@ impl Account {
         self.attempt_ended(Side::Receive, ability, attempt, now);
     }
 
+    /// See [`Ledger::looked`].
+    pub fn looked(&self) {
+        self.ledger().looked();
+        self.keep();
+    }
+
     /// See [`Ledger::look_failed`]; `transcript` is of the dialogue that failed.
     pub fn look_failed(&self, failure: &Failure, transcript: &str) {
         let now = Moment::now();

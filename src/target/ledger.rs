@@ -18,8 +18,8 @@ use pacing::Pacing;
 use record::Journal;
 pub use record::{AccountRecord, Changes, MailRecord, Place, StoredAccount};
 pub use state::{
-    Attempt, Awaited, FoundIn, Histogram, Notice, NoticeVerdict, Reading, SenderMailbox, SideState,
-    Sighting, Snapshot, Totals, Verdict,
+    Attempt, Awaited, FoundIn, Histogram, Notice, NoticeVerdict, Reading, SenderMailbox,
+    SideCounters, SideState, Sighting, Snapshot, Totals, Verdict,
 };
 
 mod arrival;
@@ -264,6 +264,12 @@ impl Ledger {
         self.receive_ability = Reading::Is(has_passed);
         self.totals.checks += 1;
         self.totals.check_failures += u64::from(!has_passed);
+    }
+
+    /// A look into the mailbox is made between two checks; it counts on behalf of the mails that are
+    /// waited for.
+    pub fn looked(&mut self) {
+        self.totals.looks += u64::from(!self.outstanding.is_empty());
     }
 
     /// A look or a removal has failed: counted, but the receive ability is the check's to tell.

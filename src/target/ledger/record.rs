@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::ending::REMEMBERED;
-use super::{Ended, Ending, Histogram, Ledger, Moment, Outstanding, Reading, Rules, Totals};
+use super::{
+    Ended, Ending, Histogram, Ledger, Moment, Outstanding, Reading, Rules, SideCounters, SideState,
+    Totals,
+};
 use crate::target::message::Token;
 
 /// The place that a mail is in, as it is kept. Refused mails are not kept.
@@ -62,6 +65,12 @@ impl MailRecord {
 pub struct AccountRecord {
     /// The counters.
     pub totals: Totals,
+    /// The counters of the send side.
+    pub send: SideCounters,
+    /// The counters of the receive side.
+    pub receive: SideCounters,
+    /// Sessions and looks in the sender's own mailbox that failed.
+    pub sender_mailbox_failures: u64,
     /// The round trips.
     pub roundtrips: Histogram,
     /// When a mail was last sent, accepted or not.
@@ -149,6 +158,9 @@ impl Ledger {
     pub fn restore(rules: Rules, stored: &StoredAccount, now: Moment) -> Self {
         let mut ledger = Self::new(rules);
         ledger.totals = stored.account.totals;
+        ledger.send = SideState::counted(stored.account.send);
+        ledger.receive = SideState::counted(stored.account.receive);
+        ledger.sender_mailbox.failures = stored.account.sender_mailbox_failures;
         ledger.roundtrips = stored.account.roundtrips;
         ledger.journal.kept = stored.account;
         ledger.journal.last_sent = stored.account.last_sent;
@@ -186,6 +198,9 @@ impl Ledger {
             touched.into_iter().map(|token| (token, self.record_of(token, now))).collect();
         let account = AccountRecord {
             totals: self.totals,
+            send: self.send.counters(),
+            receive: self.receive.counters(),
+            sender_mailbox_failures: self.sender_mailbox.failures,
             roundtrips: self.roundtrips,
             last_sent: self.journal.last_sent,
         };

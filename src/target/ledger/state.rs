@@ -196,6 +196,9 @@ pub struct Totals {
     pub checks: u64,
     /// Checks that failed.
     pub check_failures: u64,
+    /// Looks into the mailbox between the checks while a mail of the target was outstanding, failed
+    /// ones included.
+    pub looks: u64,
     /// Periods that began while the one before was still sending.
     pub periods_skipped: u64,
 }
@@ -236,6 +239,18 @@ impl SideState {
         self.by_stage.get(stage as usize).copied().unwrap_or(0)
     }
 
+    /// Its counters.
+    pub(super) fn counters(&self) -> SideCounters {
+        let Self { by_reason, by_stage, not_applicable, .. } = *self;
+        SideCounters { by_reason, by_stage, not_applicable }
+    }
+
+    /// A side that was not tried yet, with the counters of an earlier process.
+    pub(super) fn counted(counters: SideCounters) -> Self {
+        let SideCounters { by_reason, by_stage, not_applicable } = counters;
+        Self { by_reason, by_stage, not_applicable, ..Self::default() }
+    }
+
     pub(super) fn is_not_applicable(&self) -> bool {
         self.consecutive_failures == Reading::NotApplicable
     }
@@ -249,6 +264,17 @@ impl SideState {
         }
         self.last_failure = Some((now.wall, failure.clone()));
     }
+}
+
+/// The counters of one side; see [`SideState`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SideCounters {
+    /// Failures by reason; a reason is its own index.
+    pub by_reason: [u64; 16],
+    /// Failures by stage; a stage is its own index.
+    pub by_stage: [u64; 10],
+    /// Attempts while passive and down.
+    pub not_applicable: u64,
 }
 
 /// Round trips by size.

@@ -577,6 +577,32 @@ fn the_time_of_the_newest_send_outlives_the_process() {
 }
 
 #[test]
+fn failures_and_looks_are_counted_on_over_a_restart() {
+    let (mut bench, mut stored) = (Bench::new(PASSIVE), StoredAccount::default());
+    bench.fail(refused(), false);
+    bench.check(Some(refused()));
+    bench.check(Some(down()));
+    bench.ledger.sender_mailbox_visited(Some(&refused()), bench.now());
+    bench.check(None);
+    bench.ledger.looked();
+    bench.send();
+    bench.ledger.looked();
+    let before = bench.snapshot();
+    assert_eq!(before.totals.looks, 1, "only on behalf of a mail that is waited for");
+    restart(&mut bench, &mut stored, 1);
+    let after = bench.snapshot();
+    assert_eq!(after.totals, before.totals);
+    for (after, before) in [(&after.send, &before.send), (&after.receive, &before.receive)] {
+        assert_eq!(after.failures_for(Reason::Rejected), 1);
+        assert_eq!(after.failures_in(Stage::Envelope), 1);
+        assert_eq!(after.counters(), before.counters());
+        assert_eq!(after.last_attempt, None, "nothing was measured by this process");
+    }
+    assert_eq!(after.receive.not_applicable, 1);
+    assert_eq!((after.sender_mailbox.failures, after.sender_mailbox.up), (1, None));
+}
+
+#[test]
 fn records_that_do_not_add_up_are_made_to_without_lowering_a_counter() {
     let mut bench = Bench::new(RULES);
     let tokens: Vec<Token> = (0..3).map(|_| bench.send()).collect();
