@@ -3,10 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use mailtrip_exporter::demo::server::faults::{Announce, Fault};
+use mailtrip_exporter::demo::server::faults::{Announce, CREDENTIALS, Fault};
 use mailtrip_exporter::demo::server::{Delivery, Protocol};
 use mailtrip_exporter::mail::Reason;
-use mailtrip_exporter::target::ledger::Reading;
+use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use mailtrip_exporter::target::message::Token;
 use tokio::time::{Instant, sleep};
 
@@ -124,10 +124,10 @@ async fn without_uidvalidity_nothing_is_missed_counted_twice_or_read_over_and_ov
     assert!(stats.count("UID SEARCH") <= 5 * snapshot.totals.checks, "{stats:?}");
     // A folder that was put back has other UIDs, and nobody says so.
     world.post.set_delivery(USER, Delivery::held());
-    let outstanding =
-        |s: &mailtrip_exporter::target::ledger::Snapshot| s.outstanding == Reading::Is(1);
+    let outstanding = |s: &Snapshot| s.outstanding == Reading::Is(1);
     let before = exporter.until("a", "outstanding", outstanding).await;
     world.mailbox.close_sessions();
+    world.post.renumber(USER, "INBOX");
     world.post.release(USER);
     world.post.set_delivery(USER, Delivery::lost());
     let snapshot = exporter.received("a", before.totals.received + 1).await;
@@ -189,6 +189,49 @@ async fn left_overs_in_a_maildrop_from_before_the_first_contact_go() {
     let checks = exporter.snapshot("a").totals.checks + 1;
     assert!(world.mailbox.stats().count("TOP") <= read + checks, "none is read twice");
     assert_eq!(exporter.snapshot("a").totals.duplicate, 0);
+}
+
+#[tokio::test]
+async fn after_the_first_contact_a_session_costs_one_listing_however_many_mails_lie_there() {
+    const MOST_AT_FIRST: u64 = 500;
+    let world = World::new(Protocol::Pop3).await;
+    for _ in 0..700 {
+        world.post.insert(USER, "INBOX", FOREIGN);
+    }
+    let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
+    let began = Instant::now();
+    loop {
+        let before = world.mailbox.stats();
+        let from = exporter.received("a", 1).await.totals;
+        let to = exporter.until("a", "checked", |s| s.totals.checks >= from.checks + 3).await;
+        let stats = world.mailbox.stats();
+        // A header at each check, and each mail of ours; the counting is a little behind.
+        let due = to.totals.checks - from.checks + to.totals.received - from.received + 2;
+        assert!(stats.count("TOP") <= MOST_AT_FIRST + to.totals.checks + to.totals.received + 2);
+        assert!(stats.count("UIDL") <= stats.logins, "{stats:?}");
+        if stats.count("TOP") - before.count("TOP") <= due {
+            break;
+        }
+        assert!(began.elapsed() < DEADLINE, "the headers are read on and on: {stats:?}");
+    }
+    assert_eq!(world.inbox_len().min(700), 700, "all of them are still there");
+}
+
+#[tokio::test]
+async fn each_look_is_counted_the_failed_ones_as_well() {
+    let world = World::new(Protocol::Pop3).await;
+    world.post.set_delivery(USER, Delivery::held());
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    let before = exporter.until("a", "three looks", |s| s.totals.looks >= 3).await.totals;
+    let logins = world.mailbox.stats().logins;
+    let after = exporter.snapshot("a").totals;
+    // Over POP3 each is a login. A look is counted when it begins, a check when it is over.
+    let sessions = before.checks + before.looks - 1..=after.checks + after.looks + 1;
+    assert!(sessions.contains(&logins), "{logins} logins, {before:?}");
+    world.mailbox.faults().on(CREDENTIALS, Fault::reply("-ERR [AUTH] no"));
+    let failed =
+        |s: &Snapshot| s.receive.failures_for(Reason::Auth) >= 1 && s.totals.looks > after.looks;
+    exporter.until("a", "a failed look", failed).await;
 }
 
 #[tokio::test]
