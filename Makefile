@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test prerequisites lint bench-accuracy clean
+.PHONY: help demo build test prerequisites lint bench-accuracy screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -20,7 +20,7 @@ test: prerequisites lint ## check everything: style, lints, documentation, all t
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --lib --bins --tests
 
-prerequisites: ## install what the tests need and is missing: Postfix, Dovecot, promtool and more
+prerequisites: ## install what the tests need and is missing: Postfix, Dovecot, promtool, Chromium and more
 	@scripts/install-prerequisites test
 
 lint: ## check style, lints, documentation and scripts, without running a test
@@ -31,6 +31,9 @@ lint: ## check style, lints, documentation and scripts, without running a test
 
 bench-accuracy: prerequisites ## compare the round trip with the truth, on real servers; some nine minutes
 	$(CARGO) bench --locked --bench accuracy
+
+screenshots: prerequisites ## draw the pictures of README.md: the demo in a real browser; some two minutes
+	$(CARGO) run --locked --example screenshots
 
 clean: ## remove everything that was built
 	$(CARGO) clean

@@ -244,7 +244,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
         return Err("write a path as /metrics".to_owned());
     }
     let is_taken = ["/", "/probe", "/config", "/targets"].contains(&text)
-        || ["/-/", "/targets/", "/api/"].iter().any(|pages| text.starts_with(pages));
+        || ["/-/", "/targets/", "/api/", "/assets/"].iter().any(|pages| text.starts_with(pages));
     if is_taken {
         return Err("another page has this path; choose one as /metrics".to_owned());
     }

@@ -35,12 +35,15 @@ use write_deadline::WriteDeadline;
 
 mod address;
 mod api;
+mod assets;
 pub mod auth;
+mod chart;
 pub mod encoding;
 mod message;
 pub mod routes;
 mod status;
 mod target;
+mod words;
 mod write_deadline;
 
 /// What a client may take of the listener. The default is right for production.

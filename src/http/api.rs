@@ -12,7 +12,12 @@ use crate::mail::{Failure, Stage, text};
 use crate::net::tls::TlsFacts;
 use crate::supervisor::{Details, View};
 use crate::target::history::{Check, Evidence, FailedLook, Probe, Stages, Transcript};
-use crate::target::ledger::{Awaited, FoundIn, SideState};
+use crate::target::ledger::{Awaited, FoundIn, Notice, SideState};
+use inspection::InspectionRecord;
+use layers::{ChecksRecord, ColumnRecord};
+
+mod inspection;
+mod layers;
 
 /// Where one target is, below it.
 pub(super) const TARGETS: &str = "/api/targets/";
@@ -32,6 +37,9 @@ pub(super) struct Report<'a> {
     probes: Vec<ProbeRecord>,
     checks: Vec<CheckRecord>,
     failed_looks: Vec<LookRecord>,
+    layer_checks: ChecksRecord<'a>,
+    newest_report: Option<NoticeRecord<'a>>,
+    inspection: Option<InspectionRecord<'a>>,
     /// `None`: not for this client.
     transcripts: Option<Vec<TranscriptRecord<'a>>>,
 }
@@ -56,6 +64,7 @@ struct Overview<'a> {
     oldest_outstanding: Option<String>,
     roundtrip_seconds: Option<f64>,
     delivery_seconds: Option<f64>,
+    layers: ColumnRecord,
     send: SideRecord<'a>,
     receive: SideRecord<'a>,
 }
@@ -143,6 +152,16 @@ struct LookRecord {
 }
 
 #[derive(Serialize)]
+struct NoticeRecord<'a> {
+    at: String,
+    token: String,
+    action: &'static str,
+    code: Option<&'a str>,
+    remote_server: Option<&'a str>,
+    words: Option<&'a str>,
+}
+
+#[derive(Serialize)]
 struct TranscriptRecord<'a> {
     dialogue: &'static str,
     failed: bool,
@@ -162,12 +181,16 @@ impl<'a> Report<'a> {
     /// Transcripts are not for everybody.
     pub(super) fn new(details: &'a Details, shows_transcripts: bool, now: SystemTime) -> Self {
         let Evidence { probes, checks, failed_looks, transcripts } = &details.evidence;
+        let notice = details.view.snapshot.last_notice.as_ref();
         Self {
             overview: Overview::new(&details.view, now),
             outstanding: details.awaited.iter().map(|mail| Outstanding::new(mail, now)).collect(),
             probes: probes.iter().map(ProbeRecord::new).collect(),
             checks: checks.iter().map(CheckRecord::new).collect(),
             failed_looks: failed_looks.iter().map(LookRecord::new).collect(),
+            layer_checks: ChecksRecord::new(&details.view.layers),
+            newest_report: notice.map(|(at, notice)| NoticeRecord::new(*at, notice)),
+            inspection: details.view.inspection.as_deref().map(InspectionRecord::new),
             transcripts: shows_transcripts
                 .then(|| transcripts.iter().map(TranscriptRecord::new).collect()),
         }
@@ -202,6 +225,7 @@ impl<'a> Overview<'a> {
             oldest_outstanding: snapshot.oldest_outstanding.map(date),
             roundtrip_seconds: snapshot.roundtrip.value().map(seconds),
             delivery_seconds: snapshot.delivery.map(seconds),
+            layers: ColumnRecord::new(view),
             send: SideRecord::new("smtp", &target.send.endpoint, &snapshot.send),
             receive: SideRecord::new(protocol, &target.receive.endpoint, &snapshot.receive),
         }
@@ -312,6 +336,19 @@ impl CheckRecord {
 impl LookRecord {
     fn new(look: &FailedLook) -> Self {
         Self { at: date(look.at), failure: FailureRecord::new(&look.failure) }
+    }
+}
+
+impl<'a> NoticeRecord<'a> {
+    fn new(at: SystemTime, notice: &'a Notice) -> Self {
+        Self {
+            at: date(at),
+            token: notice.token.to_string(),
+            action: notice.action.label(),
+            code: notice.code.as_deref(),
+            remote_server: notice.remote_server.as_deref(),
+            words: notice.text.as_deref(),
+        }
     }
 }
 

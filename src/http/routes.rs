@@ -2,8 +2,9 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /` | the status page: every target with its measures |
+//! | `GET /` | the status page: every target with its measures; `search`, `state`, `sort` and `page` choose |
 //! | `GET /targets/NAME` | the page of one target; 404 with the nearest names for an unknown one |
+//! | `GET /assets/NAME` | what the pages load: style, script and icon |
 //! | `GET /api/targets`, `GET /api/targets/NAME` | the same as JSON |
 //! | `GET /metrics` | the metrics of all targets; `--web.telemetry-path` moves it |
 //! | `GET /probe?target=NAME` | the metrics of one target, from memory; 404 for an unknown one |
@@ -22,7 +23,7 @@ use tracing::error;
 
 use super::encoding::metrics_response;
 use super::message::{Request, Response};
-use super::{api, status, target};
+use super::{api, assets, status, target};
 use crate::mail::text;
 use crate::metrics::{self, ExporterFacts};
 use crate::supervisor::Supervisor;
@@ -59,6 +60,7 @@ impl App {
             (&Method::GET, "/-/ready") => Response::text(StatusCode::OK, "ready\n"),
             (&Method::GET, ALL_TARGETS) => self.listing().await,
             (&Method::GET, path) if path == self.telemetry_path => self.metrics(&request).await,
+            (&Method::GET, path) if path.starts_with(assets::ASSETS) => assets::answer(path),
             (&Method::GET, path) if path.starts_with(target::PAGES) => self.target(&request),
             (&Method::GET, path) if path.starts_with(api::TARGETS) => self.report(&request),
             (&Method::POST | &Method::PUT, "/-/reload") => self.reload().await,
@@ -66,6 +68,7 @@ impl App {
             (_, path)
                 if PAGES.contains(&path)
                     || path == self.telemetry_path
+                    || path.starts_with(assets::ASSETS)
                     || path.starts_with(target::PAGES)
                     || path.starts_with(api::TARGETS) =>
             {
@@ -78,9 +81,10 @@ impl App {
     async fn status(&self, request: &Request) -> Response {
         let telemetry_path = self.telemetry_path.clone();
         let shows_config = self.shows_details(request);
+        let query = status::Query::of(request);
         self.compute(move |supervisor| {
             let links = status::Links { telemetry_path: &telemetry_path, shows_config };
-            match status::page(supervisor, links, SystemTime::now()) {
+            match status::page(supervisor, links, &query, SystemTime::now()) {
                 Ok(page) => Response::html(StatusCode::OK, page),
                 Err(error) => internal_error(&error),
             }

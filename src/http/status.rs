@@ -1,23 +1,30 @@
 //! The status page: every target with its four measures, and what went wrong last on each side.
 //!
-//! It is made whole on the server: no script, and nothing that is loaded from elsewhere. The
+//! It is made whole on the server and needs no script; what it loads comes from [`super::assets`]. The
 //! template escapes what it shows; this module decides what is shown and in which words.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use askama::Template;
 
+use super::assets::{self, Asset};
+use super::chart::{Sparkline, Trip};
+use super::words::{When, exact, minutes, rough};
 use super::{api, target};
 use crate::config::{Endpoint, Target};
+use crate::layers::Column;
 use crate::mail::{Side, text};
 use crate::supervisor::{Supervisor, View};
 use crate::target::advice::{next_step, next_step_for_late_mail};
 use crate::target::ledger::{Reading, SideState, Snapshot, Totals};
 
 use layers::LayerLine;
+pub(super) use listing::Query;
+use listing::{Listing, Order};
 
 mod layers;
+mod listing;
 
 /// The links of the page that depend on flags and on the client.
 #[derive(Debug, Clone, Copy)]
@@ -28,34 +35,41 @@ pub(super) struct Links<'a> {
     pub(super) shows_config: bool,
 }
 
-/// The whole page, as it is at `now`.
+/// The page that `query` asks for, as it is at `now`.
 pub(super) fn page(
     supervisor: &Supervisor,
     links: Links<'_>,
+    query: &Query,
     now: SystemTime,
 ) -> Result<String, askama::Error> {
     let views = supervisor.views();
-    let rows: Vec<Row<'_>> = views.iter().map(|view| Row::new(view, now)).collect();
+    let listing = Listing::new(&views, query, now);
+    let trips = |view: &View| {
+        let probes = supervisor.newest_probes(view.target.name.as_str());
+        probes.iter().map(Trip::from).collect()
+    };
     let page = StatusPage {
+        assets: Assets::ALL,
         version: env!("CARGO_PKG_VERSION"),
         links,
-        refresh_seconds: if rows.len() > MANY_ROWS { 60 } else { 10 },
+        query,
+        refresh_seconds: if listing.all > MANY_ROWS { 30 } else { 10 },
         started: When::new(supervisor.started(), now),
         reload_failed: !supervisor.reload_state().is_successful,
-        summary: summary(&rows),
-        rows,
+        rows: listing.shown.iter().map(|view| ListedRow::new(view, trips(view), now)).collect(),
+        listing,
     };
     page.render()
 }
 
-/// A page of more rows than this is asked for less often.
+/// A page over more targets than this is asked for less often.
 const MANY_ROWS: usize = 500;
 
 /// What stands where nothing was measured yet.
 pub(super) const UNMEASURED: &str = "—";
 
 /// What stands where nothing can be measured, as a passive node is down.
-const NOT_APPLICABLE: &str = "n/a";
+pub(super) const NOT_APPLICABLE: &str = "n/a";
 
 /// Where a target is written; the page is for readers who need not know the files of this machine.
 const CONFIGURATION: &str = "the configuration";
@@ -63,13 +77,85 @@ const CONFIGURATION: &str = "the configuration";
 #[derive(Template)]
 #[template(path = "status.html", whitespace = "minimize")]
 struct StatusPage<'a> {
+    assets: Assets,
     version: &'static str,
     links: Links<'a>,
+    query: &'a Query,
     refresh_seconds: u32,
     started: When,
     reload_failed: bool,
-    summary: Vec<(Condition, usize)>,
-    rows: Vec<Row<'a>>,
+    listing: Listing<'a>,
+    rows: Vec<ListedRow<'a>>,
+}
+
+/// What every page loads.
+pub(super) struct Assets {
+    pub(super) style: Asset,
+    pub(super) script: Asset,
+    pub(super) icon: Asset,
+}
+
+impl Assets {
+    pub(super) const ALL: Self =
+        Self { style: assets::STYLE, script: assets::SCRIPT, icon: assets::ICON };
+}
+
+/// One target in the table.
+struct ListedRow<'a> {
+    row: Row<'a>,
+    sparkline: Sparkline,
+}
+
+impl<'a> ListedRow<'a> {
+    /// `trips` are of the newest mails, newest first.
+    fn new(view: &'a View, trips: Vec<Trip>, now: SystemTime) -> Self {
+        Self { row: Row::new(view, now), sparkline: Sparkline::new(trips.iter()) }
+    }
+}
+
+impl StatusPage<'_> {
+    /// Whether some targets are left out on purpose.
+    fn is_filtered(&self) -> bool {
+        !self.query.search.is_empty() || self.query.state.is_some()
+    }
+
+    /// How many targets the reader sees of how many.
+    fn count_words(&self) -> String {
+        let Listing { matching, all, page, pages, .. } = self.listing;
+        let plural = if all == 1 { "" } else { "s" };
+        let found = match self.is_filtered() {
+            true => format!("{matching} of {all} target{plural}"),
+            false => format!("{all} target{plural}"),
+        };
+        match pages {
+            1 => found,
+            _ => format!("{found}, page {} of {pages}", page + 1),
+        }
+    }
+
+    fn address_of_all(&self) -> Query {
+        self.query.with_state(None)
+    }
+
+    fn address_of(&self, condition: &Condition) -> Query {
+        self.query.with_state(Some(*condition))
+    }
+
+    fn previous_page(&self) -> Query {
+        self.query.with_page(self.listing.page.saturating_sub(1))
+    }
+
+    fn next_page(&self) -> Query {
+        self.query.with_page(self.listing.page + 1)
+    }
+
+    fn is_state(&self, condition: &Condition) -> bool {
+        self.query.state == Some(*condition)
+    }
+
+    fn is_by_name(&self) -> bool {
+        self.query.order == Order::Name
+    }
 }
 
 /// One target.
@@ -89,19 +175,33 @@ pub(super) struct Row<'a> {
     pub(super) last_probe: Option<When>,
 }
 
-/// How a target is, in one word. The order is that of the summary.
+impl Row<'_> {
+    /// The side that the measure at this index is about.
+    fn side_of(&self, index: &usize) -> Option<&SideCell<'_>> {
+        self.sides.get(*index)
+    }
+
+    /// The lowest bad layer.
+    pub(super) fn to_blame(&self) -> Option<&LayerLine> {
+        self.layers.iter().find(|layer| layer.is_to_blame)
+    }
+}
+
+/// How a target is, in one word; the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Condition {
     /// Mail cannot be sent or cannot be received.
     Failing,
     /// A mail is late and not there yet.
     Late,
-    /// Everything works.
-    Well,
-    /// A passive node is down.
-    NotApplicable,
+    /// Mail passes, but a layer is bad: a port does not answer, or a mail was lost or bounced.
+    Impaired,
     /// Nothing is known yet.
     Unmeasured,
+    /// A passive node is down.
+    NotApplicable,
+    /// Everything works.
+    Well,
 }
 
 /// One of the four measures.
@@ -135,13 +235,6 @@ pub(super) struct FailureNote<'a> {
     pub(super) is_current: bool,
 }
 
-/// A point in the past.
-pub(super) struct When {
-    /// As RFC 3339 has it, in UTC.
-    pub(super) date: String,
-    pub(super) age: String,
-}
-
 /// Where a server is.
 pub(super) struct Shown<'a>(&'a Endpoint);
 
@@ -153,7 +246,7 @@ impl<'a> Row<'a> {
             target,
             page: target::path(target::PAGES, &target.name),
             api: target::path(api::TARGETS, &target.name),
-            condition: condition(snapshot, is_late),
+            condition: condition(view, is_late),
             measures: [
                 send_ability(snapshot),
                 receive_ability(snapshot),
@@ -166,18 +259,43 @@ impl<'a> Row<'a> {
                 SideCell::new(target, Side::Send, &snapshot.send, now),
                 SideCell::new(target, Side::Receive, &snapshot.receive, now),
             ],
-            late_advice: is_late.then(|| next_step_for_late_mail(target)),
+            // What cannot be read cannot be seen: then the failure says what to do.
+            late_advice: (is_late && snapshot.receive_ability != Reading::Is(false))
+                .then(|| next_step_for_late_mail(target)),
             last_probe: snapshot.send.last_attempt.map(|at| When::new(at, now)),
         }
     }
 }
 
 impl Condition {
+    /// All of them, the worst first.
+    pub(super) const ALL: [Self; 6] = [
+        Self::Failing,
+        Self::Late,
+        Self::Impaired,
+        Self::Unmeasured,
+        Self::NotApplicable,
+        Self::Well,
+    ];
+
+    /// A sign beside the colour.
+    pub(super) fn sign(self) -> &'static str {
+        match self {
+            Condition::Failing => "✕",
+            Condition::Late => "!",
+            Condition::Impaired => "△",
+            Condition::Unmeasured => "?",
+            Condition::NotApplicable => "–",
+            Condition::Well => "✓",
+        }
+    }
+
     /// What the summary and the style sheet call it.
     pub(super) fn class(self) -> &'static str {
         match self {
             Condition::Failing => "failing",
             Condition::Late => "late",
+            Condition::Impaired => "impaired",
             Condition::Well => "well",
             Condition::NotApplicable => "not-applicable",
             Condition::Unmeasured => "unmeasured",
@@ -188,7 +306,8 @@ impl Condition {
     pub(super) fn label(self) -> &'static str {
         match self {
             Condition::Failing => "failing",
-            Condition::Late => "with late mail",
+            Condition::Late => "late mail",
+            Condition::Impaired => "a layer is bad",
             Condition::Well => "well",
             Condition::NotApplicable => "not applicable",
             Condition::Unmeasured => "not measured yet",
@@ -253,15 +372,6 @@ impl<'a> SideCell<'a> {
     }
 }
 
-impl When {
-    pub(super) fn new(at: SystemTime, now: SystemTime) -> Self {
-        let date = humantime::format_rfc3339_seconds(at).to_string();
-        // A clock that was set back makes no age below zero.
-        let age = now.duration_since(at).unwrap_or_default();
-        Self { date, age: format!("{} ago", rough(age)) }
-    }
-}
-
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Endpoint { host, port, .. } = self.0;
@@ -271,10 +381,11 @@ impl fmt::Display for Shown<'_> {
 
 /// How a target is, at `now`.
 pub(super) fn condition_of(view: &View, now: SystemTime) -> Condition {
-    condition(&view.snapshot, has_late_mail(&view.target, &view.snapshot, now))
+    condition(view, has_late_mail(&view.target, &view.snapshot, now))
 }
 
-fn condition(snapshot: &Snapshot, is_late: bool) -> Condition {
+fn condition(view: &View, is_late: bool) -> Condition {
+    let View { snapshot, layers, .. } = view;
     let send = Condition::of(snapshot.send_ability, judge_share);
     let receive = Condition::of(snapshot.receive_ability, judge_ability);
     let both = [send, receive];
@@ -284,6 +395,8 @@ fn condition(snapshot: &Snapshot, is_late: bool) -> Condition {
         Condition::NotApplicable
     } else if is_late {
         Condition::Late
+    } else if Column::of(snapshot, layers).to_blame().is_some() {
+        Condition::Impaired
     } else if both.contains(&Condition::Unmeasured) {
         Condition::Unmeasured
     } else {
@@ -345,52 +458,6 @@ fn mails(totals: &Totals) -> Vec<(&'static str, u64)> {
         ("duplicate", totals.duplicate),
     ];
     always.into_iter().chain(rare.into_iter().filter(|(_, count)| *count > 0)).collect()
-}
-
-/// How many targets are in which condition, the worst first.
-fn summary(rows: &[Row<'_>]) -> Vec<(Condition, usize)> {
-    let all = [
-        Condition::Failing,
-        Condition::Late,
-        Condition::Well,
-        Condition::NotApplicable,
-        Condition::Unmeasured,
-    ];
-    all.into_iter()
-        .map(|condition| (condition, rows.iter().filter(|row| row.condition == condition).count()))
-        .filter(|(_, count)| *count > 0)
-        .collect()
-}
-
-/// Minutes with two or three digits that mean something.
-fn minutes(duration: Duration) -> String {
-    let minutes = duration.as_secs_f64() / 60.0;
-    let digits = match minutes {
-        m if m >= 100.0 => 0,
-        m if m >= 10.0 => 1,
-        m if m >= 0.1 => 2,
-        _ => 4,
-    };
-    format!("{minutes:.digits$} min")
-}
-
-/// A measured time in the unit that suits it.
-pub(super) fn exact(duration: Duration) -> String {
-    match duration.as_secs_f64() {
-        seconds if seconds < 1.0 => format!("{:.0} ms", seconds * 1000.0),
-        seconds if seconds < 120.0 => format!("{seconds:.1} s"),
-        _ => rough(duration),
-    }
-}
-
-/// An age in its largest unit.
-pub(super) fn rough(age: Duration) -> String {
-    match age.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7_200 => format!("{} min", seconds / 60),
-        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
-        seconds => format!("{} days", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]

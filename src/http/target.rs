@@ -8,19 +8,34 @@ use std::time::{Duration, SystemTime};
 use askama::Template;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::status::{Row, UNMEASURED, When, exact, rough};
+use super::chart::{Sparkline, Trip, Waterfall};
+use super::status::{Assets, Row, UNMEASURED};
+use super::words::{When, exact, rough};
 use crate::config::{Protocol, Target, TargetName};
 use crate::mail::{Failure, Side, Stage, text};
 use crate::net::tls::TlsFacts;
 use crate::supervisor::Details;
 use crate::target::history::{Check, FailedLook, Fate, Probe, Stages, Transcript};
 use crate::target::ledger::{Awaited, FoundIn};
+use inspection::InspectionNote;
+use layers::{NetworkNote, PortNote};
+use notice::NoticeNote;
+
+mod inspection;
+mod layers;
+mod notice;
 
 /// Where the pages of the targets are.
 pub(super) const PAGES: &str = "/targets/";
 
 /// What a name may hold unescaped in a path (RFC 3986 section 2.3).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How often a page asks for news.
+const REFRESH_SECONDS: u32 = 10;
+
+/// A certificate that ends within this is shown as such.
+const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// What a client is told that may not see transcripts.
 const NO_DETAILS: &str = "Transcripts are shown to clients of the exporter's own machine only; for \
@@ -56,8 +71,17 @@ pub(super) fn page(
     let evidence = &details.evidence;
     let transcripts = evidence.transcripts.iter().map(|one| TranscriptNote::new(one, now));
     let count = snapshot.outstanding.value().unwrap_or(details.awaited.len());
+    let trips: Vec<Trip> = evidence.probes.iter().map(Trip::from).collect();
+    let readings = &details.view.layers;
     let page = TargetPage {
+        assets: Assets::ALL,
         version: env!("CARGO_PKG_VERSION"),
+        refresh_seconds: REFRESH_SECONDS,
+        sparkline: Sparkline::new(trips.iter()),
+        network: readings.ping.as_ref().map(NetworkNote::new),
+        ports: readings.ports.iter().map(PortNote::new).collect(),
+        notice: snapshot.last_notice.as_ref().map(|(at, one)| NoticeNote::new(*at, one, now)),
+        inspection: details.view.inspection.as_deref().map(|one| InspectionNote::new(one, now)),
         target,
         row: Row::new(&details.view, now),
         recipe: recipe(target),
@@ -84,7 +108,15 @@ pub(super) fn page(
 #[derive(Template)]
 #[template(path = "target.html", whitespace = "minimize")]
 struct TargetPage<'a> {
+    assets: Assets,
     version: &'static str,
+    refresh_seconds: u32,
+    sparkline: Sparkline,
+    /// `None`: it is not checked.
+    network: Option<NetworkNote>,
+    ports: Vec<PortNote>,
+    notice: Option<NoticeNote>,
+    inspection: Option<InspectionNote>,
     target: &'a Target,
     row: Row<'a>,
     recipe: String,
@@ -102,7 +134,7 @@ struct TargetPage<'a> {
 /// What else is known of a side.
 struct SideNote {
     heading: &'static str,
-    stages: Vec<(&'static str, String)>,
+    waterfall: Waterfall,
     tls: Option<TlsNote>,
 }
 
@@ -118,7 +150,7 @@ struct CertificateEnd {
     date: String,
     /// How long until then, or since.
     distance: String,
-    is_over: bool,
+    class: &'static str,
 }
 
 struct AwaitedNote {
@@ -137,14 +169,14 @@ struct ProbeNote {
     delivery: String,
     roundtrip: String,
     folder: &'static str,
-    stages: Vec<(&'static str, String)>,
+    waterfall: Waterfall,
     failure: Option<FailureWords>,
     report: Option<String>,
 }
 
 struct CheckNote {
     began: When,
-    stages: Vec<(&'static str, String)>,
+    waterfall: Waterfall,
     failure: Option<FailureWords>,
 }
 
@@ -179,26 +211,24 @@ impl SideNote {
             Side::Send => "Send",
             Side::Receive => "Receive",
         };
-        let stages = durations.iter().map(|(stage, time)| (stage.label(), exact(*time))).collect();
-        Self { heading, stages, tls }
+        let waterfall = Waterfall::of_stages(durations.iter().copied());
+        Self { heading, waterfall, tls }
     }
 }
 
 impl TlsNote {
     fn new(facts: &TlsFacts, now: SystemTime) -> Self {
-        let ends = [
-            ("certificate", facts.leaf_not_after),
-            ("earliest end in its chain", facts.chain_not_after),
-        ];
+        let ends = [("Certificate", facts.leaf_not_after), ("Its chain", facts.chain_not_after)];
         let ends = ends.into_iter().filter_map(|(what, end)| {
             let since_1970 = Duration::from_secs(u64::try_from(end).ok()?);
             let end = SystemTime::UNIX_EPOCH.checked_add(since_1970)?;
             let date = humantime::format_rfc3339_seconds(end).to_string();
-            let (distance, is_over) = match end.duration_since(now) {
-                Ok(left) => (format!("ends in {}", rough(left)), false),
-                Err(over) => (format!("ended {} ago", rough(over.duration())), true),
+            let (distance, class) = match end.duration_since(now) {
+                Ok(left) if left < ENDS_SOON => (format!("ends in {}", rough(left)), "late"),
+                Ok(left) => (format!("ends in {}", rough(left)), "well"),
+                Err(over) => (format!("ended {} ago", rough(over.duration())), "failing"),
             };
-            Some(CertificateEnd { what, date, distance, is_over })
+            Some(CertificateEnd { what, date, distance, class })
         });
         Self { suite: format!("{} {}", facts.version, facts.cipher), ends: ends.collect() }
     }
@@ -235,7 +265,7 @@ impl ProbeNote {
             delivery: time(probe.delivery()),
             roundtrip: time(probe.roundtrip),
             folder: probe.folder.map_or(UNMEASURED, FoundIn::label),
-            stages: shown(&probe.stages),
+            waterfall: Waterfall::of_probe(probe),
             failure: probe.failure.as_deref().map(FailureWords::new),
             report: probe.report.as_ref().map(|words| text::shown(words.as_bytes())),
         }
@@ -246,7 +276,7 @@ impl CheckNote {
     fn new(check: &Check, now: SystemTime) -> Self {
         Self {
             began: When::new(check.began, now),
-            stages: shown(&check.stages),
+            waterfall: of_stages(&check.stages),
             failure: check.failure.as_deref().map(FailureWords::new),
         }
     }
@@ -300,6 +330,6 @@ fn recipe(target: &Target) -> String {
     )
 }
 
-fn shown(stages: &Stages) -> Vec<(&'static str, String)> {
-    stages.iter().map(|time| (time.stage.label(), exact(time.duration()))).collect()
+fn of_stages(stages: &Stages) -> Waterfall {
+    Waterfall::of_stages(stages.iter().map(|time| (time.stage, time.duration())))
 }

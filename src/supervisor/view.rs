@@ -7,7 +7,7 @@ use crate::config::{Target, TargetName};
 use crate::layers::readings::{Checks, Readings};
 use crate::layers::rounds::{Bench, Checker};
 use crate::target::account::Account;
-use crate::target::history::Evidence;
+use crate::target::history::{Evidence, Probe};
 use crate::target::inspection::Inspection;
 use crate::target::ledger::{Awaited, Snapshot};
 
@@ -77,6 +77,11 @@ impl Supervisor {
         let (awaited, evidence) =
             (subject.account.awaited(most_awaited), subject.account.evidence());
         Some(Details { view: subject.view(), awaited, evidence })
+    }
+
+    /// The newest probes of a target, newest first; none of one that is not there.
+    pub fn newest_probes(&self, name: &str) -> Vec<Probe> {
+        self.find(name).map(|subject| subject.account.newest_probes()).unwrap_or_default()
     }
 
     fn find(&self, name: &str) -> Option<Subject> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{debug, info, warn};
 
-use super::history::{Archive, Evidence, History};
+use super::history::{Archive, Evidence, History, Probe};
 use super::inspection::Inspection;
 use super::ledger::{
     Attempt, Awaited, Ledger, LookStyle, Moment, Notice, NoticeVerdict, Reading, Rules, Sighting,
@@ -220,8 +220,14 @@ impl Account {
         let code = notice.code.as_deref().unwrap_or("none").to_owned();
         let server = notice.remote_server.as_deref().unwrap_or("not named").to_owned();
         let text = notice.text.as_deref().unwrap_or("none").to_owned();
+        let words = [&notice.code, &notice.remote_server, &notice.text];
+        let words: Vec<&str> = words.into_iter().filter_map(|part| part.as_deref()).collect();
+        let words = format!("{}: {}", action.label(), words.join(" "));
         let verdict = self.ledger().noticed(notice, Moment::now());
         self.keep();
+        if verdict != NoticeVerdict::Unknown {
+            self.history().reported(token, &words);
+        }
         let name = &self.name;
         let is_telling = verdict != NoticeVerdict::Unknown && action >= Action::Delayed;
         match is_telling.then(|| pass(&self.notices)).flatten() {
@@ -311,6 +317,11 @@ impl Account {
     /// late and lost mails.
     pub fn evidence(&self) -> Evidence {
         self.history().evidence()
+    }
+
+    /// See [`History::newest_probes`].
+    pub fn newest_probes(&self) -> Vec<Probe> {
+        self.history().newest_probes()
     }
 
     /// See [`Ledger::awaited`].

@@ -330,6 +330,11 @@ impl History {
         }
     }
 
+    /// The newest [`NEWEST_PROBES`] probes, newest first.
+    pub fn newest_probes(&self) -> Vec<Probe> {
+        self.probes.iter().rev().take(NEWEST_PROBES).cloned().collect()
+    }
+
     fn push_probe(&mut self, probe: Probe) {
         self.probes.push_back(probe);
         trim(&mut self.probes, NEWEST_PROBES, Probe::weight);

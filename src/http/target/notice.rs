@@ -1,0 +1,32 @@
+//! The newest report that a mail cannot be delivered or has to wait.
+
+use std::time::SystemTime;
+
+use crate::http::words::When;
+use crate::mail::bounce::Action;
+use crate::target::ledger::Notice;
+
+/// What it says.
+pub(super) struct NoticeNote {
+    pub(super) when: When,
+    pub(super) token: String,
+    pub(super) action: &'static str,
+    pub(super) class: &'static str,
+    pub(super) code: Option<String>,
+    pub(super) remote_server: Option<String>,
+    pub(super) text: Option<String>,
+}
+
+impl NoticeNote {
+    pub(super) fn new(at: SystemTime, notice: &Notice, now: SystemTime) -> Self {
+        Self {
+            when: When::new(at, now),
+            token: notice.token.to_string(),
+            action: notice.action.label(),
+            class: if notice.action == Action::Failed { "failing" } else { "late" },
+            code: notice.code.clone(),
+            remote_server: notice.remote_server.clone(),
+            text: notice.text.clone(),
+        }
+    }
+}
