@@ -19,7 +19,7 @@ struct TargetGauge {
     value: fn(&Snapshot) -> Option<f64>,
 }
 
-const TARGET_GAUGES: [TargetGauge; 6] = [
+const TARGET_GAUGES: [TargetGauge; 7] = [
     TargetGauge {
         name: "mailtrip_send_ability_percent",
         help: "Ability to send mail: share of the newest period's test mails that the SMTP server \
@@ -54,6 +54,11 @@ const TARGET_GAUGES: [TargetGauge; 6] = [
         name: "mailtrip_interval_seconds",
         help: "The configured test period",
         value: |it| Some(it.interval.as_secs_f64()),
+    },
+    TargetGauge {
+        name: "mailtrip_late_after_seconds",
+        help: "The configured age at which an accepted test mail is late",
+        value: |it| Some(it.late_after.as_secs_f64()),
     },
 ];
 

@@ -181,6 +181,7 @@ fn measured_values_have_their_units() {
         ("mailtrip_stage_duration_seconds{side=\"send\",stage=\"tls\"}", 0.005),
         ("mailtrip_probes_found_total{folder=\"junk\"}", 1.0),
         ("mailtrip_interval_seconds", 300.0),
+        ("mailtrip_late_after_seconds", 300.0),
         ("mailtrip_server_up{side=\"receive\"}", 1.0),
         ("mailtrip_last_success_timestamp_seconds{side=\"send\"}", 1_800_000_001.0),
         ("mailtrip_tls_chain_not_after_timestamp_seconds{side=\"send\"}", 1_850_000_000.0),

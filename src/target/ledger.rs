@@ -373,6 +373,7 @@ impl Ledger {
             sender_mailbox: self.sender_mailbox.clone(),
             last_notice: self.last_notice.clone(),
             interval: self.rules.interval,
+            late_after: self.rules.late_after,
         }
     }
 

@@ -333,4 +333,6 @@ pub struct Snapshot {
     pub last_notice: Option<(SystemTime, Notice)>,
     /// The test period.
     pub interval: Duration,
+    /// The age at which an accepted mail is late.
+    pub late_after: Duration,
 }
