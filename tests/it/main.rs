@@ -32,5 +32,6 @@ mod program;
 mod real_servers;
 mod reload;
 mod round_trip;
+mod rules;
 mod shared_mailbox;
 mod tls;
