@@ -128,12 +128,14 @@ impl Scene {
         let mailbox = Server::start(self.mailbox, &post, options).await?;
         let site = Site { scene: self, smtp, mailbox };
         match self.trouble {
-            Trouble::None => {}
+            Trouble::None => post.set_delivery(RECEIVER, judged("pass", "-0.2")),
             Trouble::Slow => {
-                post.set_delivery(RECEIVER, Delivery::at_once().after(pace.slow_delivery()));
+                let delivery = judged("softfail", "2.9").after(pace.slow_delivery());
+                post.set_delivery(RECEIVER, delivery);
             }
             Trouble::LosesMail => {
-                let ways = [Delivery::at_once(), Delivery::lost(), Delivery::at_once()];
+                let arrives = judged("pass", "0.4");
+                let ways = [arrives.clone(), Delivery::lost(), arrives];
                 post.set_deliveries(RECEIVER, ways);
             }
             Trouble::RefusesLogins => {
@@ -146,6 +148,16 @@ impl Scene {
         }
         Ok(site)
     }
+}
+
+/// Delivery by way of a filter that writes what it found into the header.
+fn judged(spf: &str, spam_score: &str) -> Delivery {
+    Delivery::at_once()
+        .with_header(&format!("X-Spam-Status: No, score={spam_score} required=5.0"))
+        .with_header(&format!(
+            "Authentication-Results: {}; spf={spf} smtp.mailfrom={FROM}; dkim=pass; dmarc=pass",
+            Server::NAME
+        ))
 }
 
 /// The servers of one scene, running.

@@ -204,6 +204,9 @@ enum Command {
 }
 
 impl Server {
+    /// The name by which every server greets and stamps mail.
+    pub const NAME: &'static str = "demo.mailtrip.test";
+
     /// Binds the port and starts to serve; `post` is the post office behind it. Fails if the
     /// address cannot be bound.
     pub async fn start(protocol: Protocol, post: &Post, options: Options) -> io::Result<Self> {
@@ -369,9 +372,6 @@ async fn converse(wire: &mut Wire) -> End {
 }
 
 impl Shared {
-    /// The name by which the server greets.
-    const NAME: &'static str = "demo.mailtrip.test";
-
     /// Whether a client may log in on a connection that is encrypted, or is not.
     fn accepts_login(&self, encrypted: bool) -> bool {
         encrypted || self.options.clear_text_login || matches!(self.options.tls, Tls::None)

@@ -150,6 +150,7 @@ fn head(folder: &Path, pace: Pace) -> String {
            interval: {interval}ms\n  \
            lost_after: 10m\n  \
            timeout: 5s\n  \
+           ping: {{packets: 3, interval: 50ms, timeout: 500ms}}\n  \
            from: {FROM}\n  \
            to: {TO}\n  \
            send: {send}\n  \

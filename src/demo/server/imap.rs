@@ -8,7 +8,7 @@ use self::command::{Arguments, Literal, MAX_COMMAND_BYTES, Request, literal_at_e
 use self::selected::Selected;
 use super::faults::{self, Announce};
 use super::wire::{End, Met, Wire};
-use super::{Shared, sasl};
+use super::{Server, sasl};
 
 mod command;
 mod envelope;
@@ -47,7 +47,7 @@ impl<'a> Session<'a> {
     pub(super) async fn run(mut self) -> Result<(), End> {
         if self.wire.meet(faults::GREETING).await? == Met::Proceed {
             let capabilities = self.capabilities().join(" ");
-            let name = Shared::NAME;
+            let name = Server::NAME;
             self.wire.reply(&format!("* OK [CAPABILITY {capabilities}] {name} ready")).await?;
         }
         loop {

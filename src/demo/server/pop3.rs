@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::wire::{End, Met, Wire};
-use super::{Shared, faults, message, sasl};
+use super::{Server, Shared, faults, message, sasl};
 
 /// The longest command line; RFC 2449 asks for 255 only, SASL responses may be longer.
 const MAX_LINE_BYTES: usize = 12_288;
@@ -49,7 +49,7 @@ impl<'a> Session<'a> {
 
     pub(super) async fn run(mut self) -> Result<(), End> {
         if self.wire.meet(faults::GREETING).await? == Met::Proceed {
-            self.wire.reply(&format!("+OK {} POP3 demo", Shared::NAME)).await?;
+            self.wire.reply(&format!("+OK {} POP3 demo", Server::NAME)).await?;
         }
         loop {
             let line = self.wire.read_line(MAX_LINE_BYTES).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::wire::{End, Met, Wire};
-use super::{Shared, faults, message, sasl};
+use super::{Server, faults, message, sasl};
 
 /// The largest message, announced by SIZE (RFC 1870).
 const MAX_MESSAGE_BYTES: usize = 1 << 20;
@@ -38,7 +38,7 @@ impl<'a> Session<'a> {
 
     pub(super) async fn run(mut self) -> Result<(), End> {
         if self.wire.meet(faults::GREETING).await? == Met::Proceed {
-            self.wire.reply(&format!("220 {} ESMTP demo", Shared::NAME)).await?;
+            self.wire.reply(&format!("220 {} ESMTP demo", Server::NAME)).await?;
         }
         loop {
             let line = self.wire.read_line(MAX_LINE_BYTES).await?;
@@ -78,9 +78,9 @@ impl<'a> Session<'a> {
         self.extended = name == "EHLO";
         self.forget_mail();
         if !self.extended {
-            return self.wire.reply(&format!("250 {}", Shared::NAME)).await;
+            return self.wire.reply(&format!("250 {}", Server::NAME)).await;
         }
-        let mut lines = vec![Shared::NAME.to_owned()];
+        let mut lines = vec![Server::NAME.to_owned()];
         lines.extend(self.capabilities());
         let last = lines.len();
         for (line, number) in lines.iter().zip(1..) {
@@ -272,7 +272,7 @@ impl<'a> Session<'a> {
         format!(
             "Received: from {client} ([{address}])\r\n\tby {} with {by_protocol}\r\n\tfor \
              <{recipient}>; {date}\r\n",
-            Shared::NAME,
+            Server::NAME,
         )
     }
 

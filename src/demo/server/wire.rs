@@ -19,7 +19,7 @@ use tokio_openssl::SslStream;
 use super::faults::{self, Fault};
 use super::record::TlsRecord;
 use super::tls::ServerTls;
-use super::{Command, Shared, sasl};
+use super::{Command, Server, Shared, sasl};
 
 /// The longest wait for a client's next bytes (the autologout of RFC 3501, section 5.4).
 const READ_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -208,7 +208,7 @@ impl Wire {
         asks: &str,
         limit: usize,
     ) -> Result<Option<sasl::Credentials>, End> {
-        let unique = format!("<{}.{}@{}>", self.record, self.peer.port(), Shared::NAME);
+        let unique = format!("<{}.{}@{}>", self.record, self.peer.port(), Server::NAME);
         let mut response =
             initial.map(|initial| if initial == b"=" { Vec::new() } else { initial });
         let mut challenge = login.first_challenge(unique);

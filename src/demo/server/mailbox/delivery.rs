@@ -12,13 +12,21 @@ pub struct Delivery {
     copies: usize,
     held: bool,
     without_header: Option<String>,
+    added_header: String,
 }
 
 impl Delivery {
     /// Into the inbox, before the server confirms that it accepted the mail.
     pub fn at_once() -> Self {
         let folder = "INBOX".to_owned();
-        Self { folder, delay: Duration::ZERO, copies: 1, held: false, without_header: None }
+        Self {
+            folder,
+            delay: Duration::ZERO,
+            copies: 1,
+            held: false,
+            without_header: None,
+            added_header: String::new(),
+        }
     }
 
     /// Accepted, and never seen again.
@@ -51,6 +59,11 @@ impl Delivery {
         Self { without_header: Some(name.to_owned()), ..self }
     }
 
+    /// With this field above all others, as a filter puts its verdict there; without its line end.
+    pub fn with_header(self, field: &str) -> Self {
+        Self { added_header: format!("{field}\r\n{}", self.added_header), ..self }
+    }
+
     pub(super) fn folder(&self) -> &str {
         &self.folder
     }
@@ -69,9 +82,13 @@ impl Delivery {
 
     /// The bytes that reach the folder.
     pub(super) fn as_delivered(&self, mail: &Arc<[u8]>) -> Arc<[u8]> {
-        match &self.without_header {
+        let kept = match &self.without_header {
             Some(name) => strip_header(mail, name).into(),
             None => mail.clone(),
+        };
+        match self.added_header.as_bytes() {
+            [] => kept,
+            added => [added, &kept].concat().into(),
         }
     }
 }
@@ -101,6 +118,14 @@ fn is_field(line: &[u8], name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn added_fields_stand_above_all_others_the_newest_first() {
+        let delivery = Delivery::at_once().without_header("B").with_header("C: 3");
+        let delivered =
+            delivery.with_header("D: 4").as_delivered(&b"A: 1\r\nB: 2\r\n\r\n"[..].into());
+        assert_eq!(*delivered, b"D: 4\r\nC: 3\r\nA: 1\r\n\r\n"[..]);
+    }
 
     #[test]
     fn a_stripped_header_takes_its_folded_lines_along_and_leaves_the_body() {
