@@ -75,6 +75,11 @@ async fn the_unit_tests_of_mail_and_delivery_pass() {
 }
 
 #[tokio::test]
+async fn the_unit_tests_of_the_layers_pass() {
+    test_rules("layers").await;
+}
+
+#[tokio::test]
 async fn the_unit_tests_of_certificates_clusters_and_service_levels_pass() {
     test_rules("service").await;
 }
@@ -165,6 +170,7 @@ async fn amtool_accepts_the_configuration_and_routes_by_severity() {
         (["alertname=MailtripCannotSend", "severity=critical"], "pager"),
         (["alertname=MailtripMailsLost", "severity=warning"], "tickets"),
         (["alertname=MailtripLayerBad", "severity=none"], "nobody"),
+        (["alertname=MailtripPortUnreachable", "severity=warning"], "tickets"),
         (["alertname=SomethingElse", "severity=critical"], "tickets"),
     ] {
         let verify = format!("--verify.receivers={receiver}");
