@@ -13,16 +13,18 @@ use super::chart::{Sparkline, Trip};
 use super::words::{When, exact, minutes, rough};
 use super::{api, target};
 use crate::config::{Endpoint, Target};
-use crate::layers::Column;
 use crate::mail::{Side, text};
 use crate::supervisor::{Supervisor, View};
 use crate::target::advice::{next_step, next_step_for_late_mail};
 use crate::target::ledger::{Reading, SideState, Snapshot, Totals};
 
+pub(super) use condition::{Condition, condition_of};
+use condition::{condition, has_late_mail, judge_ability, judge_share};
 use layers::LayerLine;
 pub(super) use listing::Query;
 use listing::{Listing, Order};
 
+mod condition;
 mod layers;
 mod listing;
 
@@ -187,23 +189,6 @@ impl Row<'_> {
     }
 }
 
-/// How a target is, in one word; the worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Condition {
-    /// Mail cannot be sent or cannot be received.
-    Failing,
-    /// A mail is late and not there yet.
-    Late,
-    /// Mail passes, but a layer is bad: a port does not answer, or a mail was lost or bounced.
-    Impaired,
-    /// Nothing is known yet.
-    Unmeasured,
-    /// A passive node is down.
-    NotApplicable,
-    /// Everything works.
-    Well,
-}
-
 /// One of the four measures.
 pub(super) struct Measure {
     /// The heading of its column.
@@ -267,63 +252,6 @@ impl<'a> Row<'a> {
     }
 }
 
-impl Condition {
-    /// All of them, the worst first.
-    pub(super) const ALL: [Self; 6] = [
-        Self::Failing,
-        Self::Late,
-        Self::Impaired,
-        Self::Unmeasured,
-        Self::NotApplicable,
-        Self::Well,
-    ];
-
-    /// A sign beside the colour.
-    pub(super) fn sign(self) -> &'static str {
-        match self {
-            Condition::Failing => "✕",
-            Condition::Late => "!",
-            Condition::Impaired => "△",
-            Condition::Unmeasured => "?",
-            Condition::NotApplicable => "–",
-            Condition::Well => "✓",
-        }
-    }
-
-    /// What the summary and the style sheet call it.
-    pub(super) fn class(self) -> &'static str {
-        match self {
-            Condition::Failing => "failing",
-            Condition::Late => "late",
-            Condition::Impaired => "impaired",
-            Condition::Well => "well",
-            Condition::NotApplicable => "not-applicable",
-            Condition::Unmeasured => "unmeasured",
-        }
-    }
-
-    /// For people.
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Condition::Failing => "failing",
-            Condition::Late => "late mail",
-            Condition::Impaired => "a layer is bad",
-            Condition::Well => "well",
-            Condition::NotApplicable => "not applicable",
-            Condition::Unmeasured => "not measured yet",
-        }
-    }
-
-    /// How well a value shows it, unless it was not measured.
-    fn of<T>(reading: Reading<T>, judge: impl FnOnce(T) -> Condition) -> Self {
-        match reading {
-            Reading::Unmeasured => Condition::Unmeasured,
-            Reading::NotApplicable => Condition::NotApplicable,
-            Reading::Is(value) => judge(value),
-        }
-    }
-}
-
 impl Measure {
     fn new<T: Copy>(
         heading: &'static str,
@@ -377,44 +305,6 @@ impl fmt::Display for Shown<'_> {
         let Endpoint { host, port, .. } = self.0;
         if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
-}
-
-/// How a target is, at `now`.
-pub(super) fn condition_of(view: &View, now: SystemTime) -> Condition {
-    condition(view, has_late_mail(&view.target, &view.snapshot, now))
-}
-
-fn condition(view: &View, is_late: bool) -> Condition {
-    let View { snapshot, layers, .. } = view;
-    let send = Condition::of(snapshot.send_ability, judge_share);
-    let receive = Condition::of(snapshot.receive_ability, judge_ability);
-    let both = [send, receive];
-    if both.contains(&Condition::Failing) {
-        Condition::Failing
-    } else if both.contains(&Condition::NotApplicable) {
-        Condition::NotApplicable
-    } else if is_late {
-        Condition::Late
-    } else if Column::of(snapshot, layers).to_blame().is_some() {
-        Condition::Impaired
-    } else if both.contains(&Condition::Unmeasured) {
-        Condition::Unmeasured
-    } else {
-        Condition::Well
-    }
-}
-
-fn judge_share(share: f64) -> Condition {
-    if share >= 1.0 { Condition::Well } else { Condition::Failing }
-}
-
-fn judge_ability(is_able: bool) -> Condition {
-    if is_able { Condition::Well } else { Condition::Failing }
-}
-
-fn has_late_mail(target: &Target, snapshot: &Snapshot, now: SystemTime) -> bool {
-    let age = snapshot.oldest_outstanding.map(|at| now.duration_since(at).unwrap_or_default());
-    age.is_some_and(|age| age >= target.late_after)
 }
 
 fn send_ability(snapshot: &Snapshot) -> Measure {

@@ -16,7 +16,7 @@ use crate::support::{
 const SENDER: &str = "sam";
 
 /// A report about a mail, as servers write them.
-fn report(mail: &str, action: &str, status: &str) -> String {
+pub(crate) fn report(mail: &str, action: &str, status: &str) -> String {
     let header = mail.split("\r\n\r\n").next().unwrap_or_default();
     format!(
         "Return-Path: <>\r\nFrom: MAILER-DAEMON@relay.example.test\r\nSubject: Returned\r\n\

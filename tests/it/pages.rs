@@ -1,13 +1,14 @@
 //! The pages in a real browser: what a reader clicks, types, sees and hears.
 
-use mailtrip_exporter::demo::server::Protocol;
 use mailtrip_exporter::demo::server::faults::{self, Fault};
+use mailtrip_exporter::demo::server::{Delivery, Protocol};
 use serde_json::json;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::bounces::report;
 use crate::browser::Browser;
 use crate::fault_table::serve;
-use crate::support::{Exporter, World};
+use crate::support::{Exporter, USER, World};
 
 /// What a server says to break the page.
 const HOSTILE: &str = "{tag} NO </q></p></table><script>document.title='broken'</script>\
@@ -202,6 +203,64 @@ async fn hostile_words_are_shown_as_words() {
         assert_eq!(browser.value(foreign).await, json!(0));
         assert!(!browser.text("document.title").await.contains("broken"));
     }
+    site.end(browser).await;
+}
+
+#[tokio::test]
+async fn a_bounce_shows_itself_on_the_open_page_with_code_server_and_words() {
+    let world = World::new(Protocol::Imap).await;
+    world.post.set_delivery(USER, Delivery::lost());
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    let mail = world.sent(1).await.remove(0);
+    let shutdown = CancellationToken::new();
+    let address = format!("http://{}", serve(&exporter.supervisor, &shutdown).await);
+    let mut browser = Browser::start().await;
+    browser.open(&format!("{address}/targets/a")).await;
+    assert_eq!(browser.value("document.getElementById('notice')").await, json!(null));
+    world.post.insert(USER, "INBOX", report(&mail, "failed", "5.1.1").as_bytes());
+    exporter.until("a", "bounced", |now| now.totals.bounced == 1).await;
+    browser.wait_for(&format!("{ASK}, document.getElementById('notice') !== null")).await;
+    let wanted = ["5.1.1", "mx.example.test", "550 5.1.1 <b>not \\u{1b}[31mhere <secret>"];
+    for section in ["#notice", "#probes"] {
+        let text = browser.text(&format!("document.querySelector('{section}').innerText")).await;
+        assert!(wanted.iter().all(|words| text.contains(words)), "{section}: {text}");
+    }
+    let api = "fetch('/api/targets/a').then(answer => answer.json())";
+    let record = browser.value(api).await;
+    let newest = &record["newest_report"];
+    assert_eq!((&newest["action"], &newest["code"]), (&json!("failed"), &json!("5.1.1")));
+    assert_eq!(
+        (&newest["remote_server"], &newest["words"]),
+        (&json!(wanted[1]), &json!(wanted[2]))
+    );
+    assert_eq!(
+        (&record["condition"], &record["layers"]["to_blame"]),
+        (&json!("impaired"), &json!("delivery"))
+    );
+    assert_eq!(browser.complaints(), [""; 0]);
+    browser.end().await;
+    shutdown.cancel();
+    exporter.supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn json_has_the_layers_and_what_the_header_told() {
+    let site = Site::start().await;
+    let mut browser = Browser::start().await;
+    browser.open(&format!("{}/targets/good", site.address)).await;
+    browser.wait_for(&format!("{ASK}, document.getElementById('inspection') !== null")).await;
+    let record = browser.value("fetch('/api/targets/good').then(answer => answer.json())").await;
+    let states = record["layers"]["states"].as_array().unwrap();
+    let words: Vec<_> = states.iter().map(|it| it["state"].as_str().unwrap()).collect();
+    assert_eq!(words, ["unmeasured", "good", "good", "good", "good"]);
+    let ports = record["layer_checks"]["ports"].as_array().unwrap();
+    assert!(ports.len() == 2 && ports.iter().all(|port| port["answers"] == true), "{ports:?}");
+    let inspection = &record["inspection"];
+    let hops = inspection["hops"].as_array().unwrap();
+    assert!(!hops.is_empty() && inspection["hop_count"] == hops.len(), "{inspection:#}");
+    let shown = browser.text("document.getElementById('inspection').innerText").await;
+    let by = hops[0]["by"].as_str().unwrap();
+    assert!(shown.contains(by) && shown.contains("Hops"), "{by}: {shown}");
     site.end(browser).await;
 }
 

@@ -1,0 +1,120 @@
+//! How a target is, in one word.
+
+use std::time::SystemTime;
+
+use crate::config::Target;
+use crate::layers::Column;
+use crate::supervisor::View;
+use crate::target::ledger::{Reading, Snapshot};
+
+/// How a target is, in one word; the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::http) enum Condition {
+    /// Mail cannot be sent or cannot be received.
+    Failing,
+    /// A mail is late and not there yet.
+    Late,
+    /// Mail passes, but a layer is bad: a port does not answer, or a mail was lost or bounced.
+    Impaired,
+    /// Nothing is known yet.
+    Unmeasured,
+    /// A passive node is down.
+    NotApplicable,
+    /// Everything works.
+    Well,
+}
+
+impl Condition {
+    /// All of them, the worst first.
+    pub(in crate::http) const ALL: [Self; 6] = [
+        Self::Failing,
+        Self::Late,
+        Self::Impaired,
+        Self::Unmeasured,
+        Self::NotApplicable,
+        Self::Well,
+    ];
+
+    /// A sign beside the colour.
+    pub(in crate::http) fn sign(self) -> &'static str {
+        match self {
+            Condition::Failing => "✕",
+            Condition::Late => "!",
+            Condition::Impaired => "△",
+            Condition::Unmeasured => "?",
+            Condition::NotApplicable => "–",
+            Condition::Well => "✓",
+        }
+    }
+
+    /// What the summary and the style sheet call it.
+    pub(in crate::http) fn class(self) -> &'static str {
+        match self {
+            Condition::Failing => "failing",
+            Condition::Late => "late",
+            Condition::Impaired => "impaired",
+            Condition::Well => "well",
+            Condition::NotApplicable => "not-applicable",
+            Condition::Unmeasured => "unmeasured",
+        }
+    }
+
+    /// For people.
+    pub(in crate::http) fn label(self) -> &'static str {
+        match self {
+            Condition::Failing => "failing",
+            Condition::Late => "late mail",
+            Condition::Impaired => "a layer is bad",
+            Condition::Well => "well",
+            Condition::NotApplicable => "not applicable",
+            Condition::Unmeasured => "not measured yet",
+        }
+    }
+
+    /// How well a value shows it, unless it was not measured.
+    pub(super) fn of<T>(reading: Reading<T>, judge: impl FnOnce(T) -> Condition) -> Self {
+        match reading {
+            Reading::Unmeasured => Condition::Unmeasured,
+            Reading::NotApplicable => Condition::NotApplicable,
+            Reading::Is(value) => judge(value),
+        }
+    }
+}
+
+/// How a target is, at `now`.
+pub(in crate::http) fn condition_of(view: &View, now: SystemTime) -> Condition {
+    condition(view, has_late_mail(&view.target, &view.snapshot, now))
+}
+
+pub(super) fn condition(view: &View, is_late: bool) -> Condition {
+    let View { snapshot, layers, .. } = view;
+    let send = Condition::of(snapshot.send_ability, judge_share);
+    let receive = Condition::of(snapshot.receive_ability, judge_ability);
+    let both = [send, receive];
+    if both.contains(&Condition::Failing) {
+        Condition::Failing
+    } else if both.contains(&Condition::NotApplicable) {
+        Condition::NotApplicable
+    } else if is_late {
+        Condition::Late
+    } else if Column::of(snapshot, layers).to_blame().is_some() {
+        Condition::Impaired
+    } else if both.contains(&Condition::Unmeasured) {
+        Condition::Unmeasured
+    } else {
+        Condition::Well
+    }
+}
+
+pub(super) fn judge_share(share: f64) -> Condition {
+    if share >= 1.0 { Condition::Well } else { Condition::Failing }
+}
+
+pub(super) fn judge_ability(is_able: bool) -> Condition {
+    if is_able { Condition::Well } else { Condition::Failing }
+}
+
+pub(super) fn has_late_mail(target: &Target, snapshot: &Snapshot, now: SystemTime) -> bool {
+    let age = snapshot.oldest_outstanding.map(|at| now.duration_since(at).unwrap_or_default());
+    age.is_some_and(|age| age >= target.late_after)
+}
