@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use openssl::error::ErrorStack;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::{Config, MailboxId, Problems, Target, TargetName, TlsMode, TlsOptions};
+use crate::config::{Config, MailboxId, Target, TargetName, TlsMode, TlsOptions};
 use crate::layers::rounds::Bench;
 use crate::mail::wire::Dialer;
 use crate::mailbox::{Member, Watch};
@@ -20,11 +19,13 @@ use crate::target::account::Account;
 use crate::target::history::Archive;
 use crate::target::ledger::{Rules, StoredAccount};
 use crate::target::send::{Origin, Sender};
+pub use reload::{ReloadError, ReloadState};
 use slots::{SlotKey, Slots};
 use task::{Task, end};
 use view::Subject;
 pub use view::{Details, View};
 
+mod reload;
 mod slots;
 mod task;
 mod view;
@@ -49,40 +50,6 @@ pub struct Supervisor {
     /// Once it is cancelled nothing starts any more.
     stopped: CancellationToken,
     state: Mutex<State>,
-}
-
-/// How the newest reload went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReloadState {
-    /// Whether it succeeded; the first load counts.
-    pub is_successful: bool,
-    /// When one last succeeded.
-    pub last_success: SystemTime,
-}
-
-/// Why a configuration could not be put to work; nothing has changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// It does not hold.
-    #[error("{0}")]
-    Config(#[from] Problems),
-    /// It was read, but a file it names is not fit for TLS.
-    #[error("target `{target}`: the files of tls_options cannot be used: {source}")]
-    Tls {
-        /// The target.
-        target: TargetName,
-        /// What OpenSSL said.
-        source: ErrorStack,
-    },
-    /// The exporter is about to end.
-    #[error("the exporter is stopping")]
-    Stopped,
-    /// The reader of the configuration failed, which is a bug.
-    #[error("the configuration could not be read: {0}")]
-    Reader(#[from] tokio::task::JoinError),
-    /// The configuration was made in memory.
-    #[error("there is no configuration file to read again")]
-    NoFile,
 }
 
 struct State {
@@ -357,7 +324,7 @@ impl Supervisor {
         for (name, (target, account, member, first)) in starts {
             let Some(watch) = state.watches.get(&target.receive.mailbox_id()) else { continue };
             let Some(dialer) = dialers.remove(&name) else { continue };
-            let Some((_, semaphore)) = slots.get(&SlotKey::of(&target)) else { continue };
+            let Some(connections) = slots.get(&SlotKey::of(&target)) else { continue };
             let sender = Sender {
                 target: Arc::clone(&target),
                 account: Arc::clone(&account),
@@ -365,12 +332,10 @@ impl Supervisor {
                 member: Arc::clone(&member),
                 sender_watch: sender_watch(state, &target),
                 dialer,
-                slots: Arc::clone(semaphore),
+                slots: Arc::clone(connections),
                 origin: Arc::clone(&self.origin),
             };
-            let sender = Task::spawn(|cancel| async move {
-                cancel.run_until_cancelled(sender.run(first)).await;
-            });
+            let sender = start_sending(Arc::new(sender), first);
             let known = state.targets.get(&name).map(|running| &running.subject.checks);
             let checks = known.map_or_else(Arc::default, Arc::clone);
             let subject = Subject { target, account, checks };
@@ -387,9 +352,13 @@ impl Supervisor {
     /// The rounds of checks of a target, apart from its mails.
     fn start_checks(&self, subject: &Subject, first: Instant) -> Task {
         subject.checks.set_target(&subject.target);
-        let checker = subject.checker(&self.bench);
-        Task::spawn(|cancel| async move {
-            cancel.run_until_cancelled(checker.run(first)).await;
+        let checker = Arc::new(subject.checker(&self.bench));
+        Task::spawn(format!("the checks of {}", checker.target.name), move |cancel, start| {
+            let checker = Arc::clone(&checker);
+            async move {
+                let first = start.tick(first, checker.target.interval);
+                cancel.run_until_cancelled(checker.run(first)).await;
+            }
         })
     }
 
@@ -414,7 +383,9 @@ impl Supervisor {
         for (id, members) in members {
             let running = state.watches.entry(id.clone()).or_insert_with(|| {
                 let watch = Arc::new(Watch::new(id.clone(), self.store.clone()));
-                let task = Task::spawn(|cancel| Arc::clone(&watch).run(cancel));
+                let watched = Arc::clone(&watch);
+                let run = move |cancel, _| Arc::clone(&watched).run(cancel);
+                let task = Task::spawn(format!("the watch over {id}"), run);
                 RunningWatch { watch, task }
             });
             if let Err(problem) = running.watch.set_members(members, &self.clients) {
@@ -429,6 +400,17 @@ impl Supervisor {
         // Between two changes the state is whole; a panic inside one would be a bug seen at once.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn start_sending(sender: Arc<Sender>, first: Instant) -> Task {
+    Task::spawn(format!("the sending of {}", sender.target.name), move |cancel, start| {
+        let sender = Arc::clone(&sender);
+        async move {
+            let first = start.tick(first, sender.target.interval);
+            sender.member.announce_send(first);
+            cancel.run_until_cancelled(sender.run(first)).await;
+        }
+    })
 }
 
 /// How long a target whose newest mail was sent a moment ago, by an earlier process, waits for its

@@ -9,6 +9,7 @@
 pub mod account;
 pub mod advice;
 pub mod clock;
+pub mod connections;
 pub mod history;
 pub mod inspection;
 pub mod ledger;

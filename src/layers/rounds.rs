@@ -103,7 +103,7 @@ enum Answer {
 impl Checker {
     /// Begins a round at `first` and then in each period, until it is dropped. A round is over within
     /// its period: what takes longer is cut off.
-    pub async fn run(self, first: Instant) {
+    pub async fn run(&self, first: Instant) {
         let interval = self.target.interval;
         let mut tick = first;
         loop {

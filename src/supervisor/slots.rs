@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use crate::config::{Config, Target};
+use crate::target::connections::Connections;
 
 /// To one of these at most `max_connections` connections are open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -15,8 +14,8 @@ pub(super) struct SlotKey {
     user: Option<String>,
 }
 
-/// The limit of each, and the permits.
-pub(super) type Slots = HashMap<SlotKey, (u32, Arc<Semaphore>)>;
+/// The connections to each.
+pub(super) type Slots = HashMap<SlotKey, Arc<Connections>>;
 
 impl SlotKey {
     /// Where a target sends to.
@@ -27,8 +26,8 @@ impl SlotKey {
     }
 }
 
-/// One semaphore for each server and account, with the lowest limit that a target sets; those in use
-/// go on as long as their limit is the same.
+/// The connections to each server and account, with the lowest limit that a target sets; those in use
+/// go on, with the limit that holds now for untouched targets as well.
 pub(super) fn arrange(config: &Config, in_use: &Slots) -> Slots {
     let mut limits: HashMap<SlotKey, u32> = HashMap::new();
     for target in config.targets.values() {
@@ -38,9 +37,16 @@ pub(super) fn arrange(config: &Config, in_use: &Slots) -> Slots {
             .and_modify(|least| *least = limit.min(*least))
             .or_insert(limit);
     }
-    let semaphore = |key: &SlotKey, limit: u32| match in_use.get(key) {
-        Some((known, semaphore)) if *known == limit => Arc::clone(semaphore),
-        _ => Arc::new(Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX))),
+    let connections = |key: SlotKey, limit: u32| {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let connections = match in_use.get(&key) {
+            Some(known) => {
+                known.set_limit(limit);
+                Arc::clone(known)
+            }
+            None => Arc::new(Connections::new(limit)),
+        };
+        (key, connections)
     };
-    limits.into_iter().map(|(key, limit)| (key.clone(), (limit, semaphore(&key, limit)))).collect()
+    limits.into_iter().map(|(key, limit)| connections(key, limit)).collect()
 }

@@ -1,34 +1,90 @@
-//! Loops, and how they end.
+//! Loops: how they end, and how one goes on that broke off.
 
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::target::send::next_tick;
 
 /// How long the loops may take to end their sessions.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// The first wait before a loop that broke off is started again; it doubles.
+const RESTART_FIRST: Duration = Duration::from_secs(1);
+/// The longest; a loop that ran so long is not in a series of failures any more.
+const RESTART_LONGEST: Duration = Duration::from_secs(60);
 
 /// A loop and the way to end it.
 pub(super) struct Task {
-    pub(super) cancel: CancellationToken,
-    pub(super) handle: JoinHandle<()>,
+    cancel: CancellationToken,
+    handle: JoinHandle<()>,
+}
+
+/// A start of a loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Its first.
+    First,
+    /// It broke off before.
+    Again,
+}
+
+impl Start {
+    /// When a loop with periods begins whose first was to begin at `first`: one that broke off goes on
+    /// with its next period, so that no start adds another mail.
+    pub(super) fn tick(self, first: Instant, interval: Duration) -> Instant {
+        let now = Instant::now();
+        if self == Start::First || first > now { first } else { next_tick(first, interval, now).0 }
+    }
 }
 
 impl Task {
-    /// Starts a loop that ends when its token is cancelled.
-    pub(super) fn spawn<F>(run: impl FnOnce(CancellationToken) -> F) -> Self
+    /// Starts a loop that ends when its token is cancelled. One that panics, which is a bug, is started
+    /// again after a while: it must not silence its target for ever. `name` says in the log which it is.
+    pub(super) fn spawn<F>(
+        name: String,
+        run: impl Fn(CancellationToken, Start) -> F + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let cancel = CancellationToken::new();
-        let handle = tokio::spawn(run(cancel.clone()));
+        let handle = tokio::spawn(keep_running(name, run, cancel.clone()));
         Self { cancel, handle }
     }
 
     /// One that is over.
     pub(super) fn ended() -> Self {
-        Self::spawn(|_| async {})
+        Self { cancel: CancellationToken::new(), handle: tokio::spawn(async {}) }
+    }
+}
+
+async fn keep_running<F>(
+    name: String,
+    run: impl Fn(CancellationToken, Start) -> F,
+    cancel: CancellationToken,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut wait = RESTART_FIRST;
+    let mut start = Start::First;
+    loop {
+        let began = Instant::now();
+        // Should this task be ended by force, the set ends the loop with it.
+        let mut running = JoinSet::new();
+        running.spawn(run(cancel.clone(), start));
+        let Some(Err(panic)) = running.join_next().await else { return };
+        if began.elapsed() >= RESTART_LONGEST {
+            wait = RESTART_FIRST;
+        }
+        error!(name, error = %panic, again_in = ?wait, "a loop broke off, which is a bug in the exporter");
+        if cancel.run_until_cancelled(sleep(wait)).await.is_none() {
+            return;
+        }
+        wait = (wait * 2).min(RESTART_LONGEST);
+        start = Start::Again;
     }
 }
 
@@ -43,5 +99,93 @@ pub(super) async fn end(tasks: Vec<Task>) {
         if timeout(rest, &mut task.handle).await.is_err() {
             task.handle.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::sync::Notify;
+    use tokio::time::sleep_until;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A loop that notes its starts and breaks off at once, as often as told; then it goes on.
+    fn breaking(times: usize) -> (Task, Arc<Mutex<Vec<Instant>>>, Arc<Notify>) {
+        let (starts, steady) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
+        let (noted, told) = (Arc::clone(&starts), Arc::clone(&steady));
+        let task = Task::spawn("the loop of a test".into(), move |cancel, start| {
+            let count = {
+                let mut starts = noted.lock().unwrap();
+                assert_eq!(start == Start::First, starts.is_empty());
+                starts.push(Instant::now());
+                starts.len()
+            };
+            let told = Arc::clone(&told);
+            async move {
+                assert!(count > times, "broken off by the test");
+                told.notify_one();
+                cancel.cancelled().await;
+            }
+        });
+        (task, starts, steady)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_breaks_off_is_started_again_after_longer_and_longer() {
+        let (task, starts, steady) = breaking(9);
+        timeout(10 * MINUTE, steady.notified()).await.unwrap();
+        let starts = starts.lock().unwrap().clone();
+        let waits: Vec<u64> = starts.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        end(vec![task]).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_waits_to_be_started_again_ends_at_once() {
+        let (task, _, _) = breaking(usize::MAX);
+        sleep(4 * MINUTE).await;
+        let began = Instant::now();
+        end(vec![task]).await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_does_not_end_is_ended_with_everything_it_holds() {
+        let held = Arc::new(());
+        let loops_own = Arc::clone(&held);
+        let task = Task::spawn("a stubborn loop".into(), move |_, _| {
+            let held = Arc::clone(&loops_own);
+            async move {
+                sleep(1_000 * MINUTE).await;
+                drop(held);
+            }
+        });
+        sleep(MINUTE).await;
+        end(vec![task]).await;
+        // The task is gone once the runtime has dropped it.
+        timeout(MINUTE, async {
+            while Arc::strong_count(&held) > 1 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_with_periods_goes_on_with_the_next_one() {
+        let first = Instant::now();
+        let tick = |start: Start| (start.tick(first, MINUTE) - first).as_secs();
+        sleep_until(first + MINUTE / 2).await;
+        assert_eq!(tick(Start::First), 0, "it is late, and begins at once");
+        assert_eq!(tick(Start::Again), 60, "the mail of this period may have been sent");
+        sleep_until(first + MINUTE * 5 / 2).await;
+        assert_eq!(tick(Start::Again), 180);
+        let ahead = Instant::now() + MINUTE;
+        assert_eq!(Start::Again.tick(ahead, MINUTE), ahead);
     }
 }

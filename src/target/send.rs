@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::account::Account;
 use super::clock::on_time_line;
+use super::connections::Connections;
 use super::ledger::Attempt;
 use super::message::{Instance, Token, compose};
 use crate::config::Target;
@@ -36,7 +36,7 @@ pub struct Sender {
     /// The way to its SMTP server.
     pub dialer: Dialer,
     /// The connections that may be open at one time to that server and account.
-    pub slots: Arc<Semaphore>,
+    pub slots: Arc<Connections>,
     /// Who sends.
     pub origin: Arc<Origin>,
 }
@@ -53,7 +53,7 @@ pub struct Origin {
 impl Sender {
     /// Sends at `first` and then each period, until it is dropped. One period at a time: a start
     /// that finds the one before still sending is skipped and counted.
-    pub async fn run(self, first: Instant) {
+    pub async fn run(&self, first: Instant) {
         // A loop that was ended in the middle of a send has left mails without a reply.
         self.account.sending_abandoned();
         let interval = self.target.interval;

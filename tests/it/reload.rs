@@ -10,7 +10,7 @@ use mailtrip_exporter::demo::server::faults::{
 };
 use mailtrip_exporter::demo::server::{Delivery, Options, Post, Protocol, Server};
 use mailtrip_exporter::supervisor::{ReloadError, Supervisor};
-use mailtrip_exporter::target::ledger::Reading;
+use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -74,6 +74,23 @@ async fn an_untouched_target_keeps_its_session_and_its_mails_under_way() {
     let stats = world.mailbox.stats();
     assert_eq!((stats.connections, stats.logins), (1, 1), "the same session all along");
     assert_eq!(world.smtp.stats().connections, 1);
+}
+
+#[tokio::test]
+async fn another_limit_of_connections_holds_for_untouched_targets_as_well() {
+    let world = World::new(Protocol::Imap).await;
+    // Every send takes a whole period.
+    world.smtp.faults().on("MAIL", Fault::Hang);
+    let target = |name: &str| world.target(name).sender_logs_in();
+    let untouched = ["a", "b", "c"].map(|name| target(name).set("interval", "2s"));
+    let strict = target("strict").set("interval", "1h").set("send.max_connections", "1");
+    let together: Vec<_> = untouched.iter().cloned().chain([strict]).collect();
+    let configured = Configured::start(&together).await;
+    let skipped = |s: &Snapshot| s.totals.periods_skipped >= 1;
+    configured.exporter.until("c", "waiting for a connection", skipped).await;
+    assert_eq!(world.smtp.stats().sessions_most, 1);
+    configured.reload(&untouched).await;
+    assert!(world.smtp.wait_until(DEADLINE, |stats| stats.sessions_most == 3).await);
 }
 
 #[tokio::test]

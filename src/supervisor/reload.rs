@@ -1,0 +1,41 @@
+//! How a reload went.
+
+use std::time::SystemTime;
+
+use openssl::error::ErrorStack;
+
+use crate::config::{Problems, TargetName};
+
+/// How the newest reload went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReloadState {
+    /// Whether it succeeded; the first load counts.
+    pub is_successful: bool,
+    /// When one last succeeded.
+    pub last_success: SystemTime,
+}
+
+/// Why a configuration could not be put to work; nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// It does not hold.
+    #[error("{0}")]
+    Config(#[from] Problems),
+    /// It was read, but a file it names is not fit for TLS.
+    #[error("target `{target}`: the files of tls_options cannot be used: {source}")]
+    Tls {
+        /// The target.
+        target: TargetName,
+        /// What OpenSSL said.
+        source: ErrorStack,
+    },
+    /// The exporter is about to end.
+    #[error("the exporter is stopping")]
+    Stopped,
+    /// The reader of the configuration failed, which is a bug.
+    #[error("the configuration could not be read: {0}")]
+    Reader(#[from] tokio::task::JoinError),
+    /// The configuration was made in memory.
+    #[error("there is no configuration file to read again")]
+    NoFile,
+}
