@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use lettre::Address;
 
-pub use auth::{Auth, Mechanism};
+pub use auth::{Auth, Credentials, Login, Mechanism, OAuth2, TokenUrl};
 pub use checks::{PingCheck, PortCheck};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
@@ -31,6 +31,7 @@ pub mod show;
 mod auth;
 mod checks;
 mod login;
+mod oauth;
 mod section;
 mod side;
 mod source;
@@ -246,7 +247,7 @@ impl fmt::Display for MailboxId {
 }
 
 /// A host as it stands before a port: an IPv6 address in brackets.
-struct BracketedHost<'a>(&'a str);
+pub(crate) struct BracketedHost<'a>(pub(crate) &'a str);
 
 impl fmt::Display for BracketedHost<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -380,15 +381,4 @@ impl IpFamily {
             IpFamily::V6 => "6",
         }
     }
-}
-
-/// An account on a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
-    /// The user name.
-    pub username: String,
-    /// The password.
-    pub password: Secret,
-    /// Which mechanism is used.
-    pub auth: Auth,
 }

@@ -9,6 +9,7 @@ use std::fmt;
 
 pub mod bounce;
 pub mod imap;
+pub mod oauth;
 pub mod pop3;
 mod sasl;
 pub mod smtp;
@@ -55,6 +56,8 @@ pub enum Stage {
     Greeting,
     /// The command that starts TLS, and the handshake.
     Tls,
+    /// Asking an OAuth2 provider for the access token to log in with.
+    Token,
     /// Logging in.
     Auth,
     /// MAIL and RCPT.
@@ -71,22 +74,24 @@ pub enum Stage {
 
 impl Stage {
     /// The stages of the send side, in the order in which they happen.
-    pub const SEND: [Stage; 7] = [
+    pub const SEND: [Stage; 8] = [
         Stage::Dns,
         Stage::Connect,
         Stage::Greeting,
         Stage::Tls,
+        Stage::Token,
         Stage::Auth,
         Stage::Envelope,
         Stage::Data,
     ];
 
     /// The stages of the receive side, in the order in which they happen.
-    pub const RECEIVE: [Stage; 8] = [
+    pub const RECEIVE: [Stage; 9] = [
         Stage::Dns,
         Stage::Connect,
         Stage::Greeting,
         Stage::Tls,
+        Stage::Token,
         Stage::Auth,
         Stage::Select,
         Stage::Fetch,
@@ -108,6 +113,7 @@ impl Stage {
             Stage::Connect => "connect",
             Stage::Greeting => "greeting",
             Stage::Tls => "tls",
+            Stage::Token => "token",
             Stage::Auth => "auth",
             Stage::Envelope => "envelope",
             Stage::Data => "data",
@@ -150,7 +156,7 @@ pub enum Reason {
     Auth,
     /// A permanent refusal (5xx).
     Rejected,
-    /// A temporary refusal (4xx), as a greylist gives.
+    /// A temporary refusal (4xx), as a greylist gives; on the receive side, that of a token endpoint.
     Deferred,
     /// The mailbox is full (552, x.2.2).
     Quota,
@@ -183,7 +189,7 @@ impl Reason {
     ];
 
     /// What can happen on the receive side.
-    pub const RECEIVE: [Reason; 14] = [
+    pub const RECEIVE: [Reason; 15] = [
         Reason::Dns,
         Reason::Refused,
         Reason::Unreachable,
@@ -195,6 +201,7 @@ impl Reason {
         Reason::CertificateName,
         Reason::Auth,
         Reason::Rejected,
+        Reason::Deferred,
         Reason::Busy,
         Reason::Protocol,
         Reason::Other,

@@ -1,5 +1,5 @@
 //! What outlives the process: the accounts of the targets, their mails under way, how far each
-//! folder has been read, and the id of this instance. All of it is in one SQLite file, and what was
+//! folder has been read, the refresh tokens that were renewed, and the id of this instance. All of it is in one SQLite file, and what was
 //! committed survives `kill -9`; a power loss may lose the last second.
 //!
 //! `writer` is the thread that writes, `schema` the file, `rows` what is in it. Nobody waits
@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::config::{MailboxId, TargetName};
+use crate::config::{MailboxId, Secret, TargetName};
 use crate::target::ledger::{Changes, StoredAccount};
 use crate::target::message::Instance;
 use writer::{Question, Shared, Writer};
@@ -180,6 +180,18 @@ impl Store {
     pub async fn load_folders(&self, mailbox: &MailboxId) -> BTreeMap<String, FolderRecord> {
         let mailbox = mailbox.to_string();
         self.ask(|answer| Question::Folders { mailbox, answer }).await
+    }
+
+    /// Takes the refresh token that a provider has given in place of that of `origin`, to be written
+    /// soon.
+    pub fn record_refresh_token(&self, origin: &str, token: &Secret) {
+        self.shared.record_refresh_token(origin.to_owned(), token.clone());
+    }
+
+    /// The newest refresh token that was given in place of that of `origin`, if any was.
+    pub async fn load_refresh_token(&self, origin: &str) -> Option<Secret> {
+        let origin = origin.to_owned();
+        self.ask(|answer| Question::RefreshToken { origin, answer }).await
     }
 
     /// How often reading or writing has failed.

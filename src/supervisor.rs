@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::{Config, MailboxId, Target, TargetName, TlsMode, TlsOptions};
+use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
 use crate::layers::rounds::Bench;
-use crate::mail::wire::Dialer;
+use crate::mail::oauth::Tokens;
+use crate::mail::wire::{Clients, Dialer};
 use crate::mailbox::{Member, Watch};
 use crate::net::tls::TlsClients;
 use crate::store::Store;
@@ -43,7 +44,7 @@ pub struct Supervisor {
     /// The transcripts of all targets.
     archive: Arc<Archive>,
     started: SystemTime,
-    clients: TlsClients,
+    clients: Clients,
     bench: Arc<Bench>,
     /// Held for the whole of a change, so that two reloads do not mix.
     changing: tokio::sync::Mutex<()>,
@@ -106,13 +107,15 @@ impl Supervisor {
     ) -> Result<Arc<Self>, ReloadError> {
         let now = SystemTime::now();
         let empty = Config { targets: BTreeMap::new(), ..config.clone() };
+        let tokens = Tokens::new(store.clone());
+        let clients = Clients { tls: TlsClients::default(), tokens };
         let supervisor = Self {
             config_file,
             origin: Arc::new(origin),
             store,
             archive: Archive::new(Archive::MOST_BYTES),
             started: now,
-            clients: TlsClients::default(),
+            clients,
             bench: Arc::default(),
             changing: tokio::sync::Mutex::new(()),
             stopped: CancellationToken::new(),
@@ -213,12 +216,14 @@ impl Supervisor {
         let mut dialers = BTreeMap::new();
         for (name, target) in &config.targets {
             let failed = |source| ReloadError::Tls { target: name.clone(), source };
-            Dialer::new(&target.receive.endpoint, &self.clients).map_err(failed)?;
+            Dialer::new(&target.receive.endpoint, Some(&target.receive.login), &self.clients)
+                .map_err(failed)?;
             if let Some(side) = &target.sender_mailbox {
                 let failed = |source| ReloadError::Tls { target: name.clone(), source };
-                Dialer::new(&side.endpoint, &self.clients).map_err(failed)?;
+                Dialer::new(&side.endpoint, Some(&side.login), &self.clients).map_err(failed)?;
             }
-            let dialer = Dialer::new(&target.send.endpoint, &self.clients);
+            let dialer =
+                Dialer::new(&target.send.endpoint, target.send.login.as_ref(), &self.clients);
             let failed = |source| ReloadError::Tls { target: name.clone(), source };
             dialers.insert(name.clone(), dialer.map_err(failed)?);
         }
@@ -228,7 +233,7 @@ impl Supervisor {
         let config = Arc::new(config);
         let ended = self.arrange(&config, dialers, stored);
         end(ended).await;
-        self.clients.keep_only(config.targets.values().flat_map(|target| options(target)));
+        self.clients.tls.keep_only(config.targets.values().flat_map(|target| options(target)));
         Ok(())
     }
 
@@ -427,10 +432,13 @@ fn sender_watch(state: &State, target: &Target) -> Option<Arc<Watch>> {
 }
 
 fn options(target: &Target) -> impl Iterator<Item = &TlsOptions> {
-    let sender_mailbox = target.sender_mailbox.iter().map(|side| &side.endpoint);
-    [&target.send.endpoint, &target.receive.endpoint]
-        .into_iter()
-        .chain(sender_mailbox)
-        .filter(|endpoint| endpoint.tls != TlsMode::None)
-        .map(|endpoint| &endpoint.tls_options)
+    let mailboxes = [Some(&target.receive), target.sender_mailbox.as_ref()].into_iter().flatten();
+    let sides = mailboxes.map(|side| (&side.endpoint, Some(&side.login)));
+    sides.chain([(&target.send.endpoint, target.send.login.as_ref())]).flat_map(
+        |(endpoint, login)| {
+            let own = (endpoint.tls != TlsMode::None).then_some(&endpoint.tls_options);
+            let provider = login.and_then(Login::oauth2).map(|provider| &provider.tls_options);
+            own.into_iter().chain(provider)
+        },
+    )
 }

@@ -1,5 +1,44 @@
 //! How a login is made.
 
+use std::fmt;
+use std::sync::Arc;
+
+use super::{BracketedHost, Secret, TlsOptions};
+
+/// An account on a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user name.
+    pub username: String,
+    /// What proves that it may be used.
+    pub credentials: Credentials,
+    /// Which mechanism is used; it fits the credentials.
+    pub auth: Auth,
+}
+
+impl Login {
+    /// The mechanisms that these credentials are for, the strongest first.
+    pub fn mechanisms(&self) -> &'static [Mechanism] {
+        match self.credentials {
+            Credentials::Password(_) => &Mechanism::WITH_PASSWORD,
+            Credentials::OAuth2(_) => &Mechanism::WITH_TOKEN,
+        }
+    }
+
+    /// Whether a command that needs a password may stand in for the mechanisms.
+    pub fn has_password(&self) -> bool {
+        matches!(self.credentials, Credentials::Password(_))
+    }
+
+    /// Where its access tokens come from, if it needs them.
+    pub fn oauth2(&self) -> Option<&Arc<OAuth2>> {
+        match &self.credentials {
+            Credentials::Password(_) => None,
+            Credentials::OAuth2(provider) => Some(provider),
+        }
+    }
+}
+
 /// `auth`: by which mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Auth {
@@ -78,5 +117,53 @@ impl Mechanism {
             Mechanism::XOAuth2 => "xoauth2",
             Mechanism::OAuthBearer => "oauthbearer",
         }
+    }
+}
+
+/// What proves that a login is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// The password of the account.
+    Password(Secret),
+    /// Access tokens of an OAuth2 provider.
+    OAuth2(Arc<OAuth2>),
+}
+
+/// `oauth2`: where access tokens come from (RFC 6749). With a refresh token it is renewed in the name
+/// of the user who gave it (section 6), without one the client asks in its own (section 4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuth2 {
+    /// The token endpoint.
+    pub token_url: TokenUrl,
+    /// The name of this client at the provider.
+    pub client_id: String,
+    /// Its password there; a client that has a refresh token may have none.
+    pub client_secret: Option<Secret>,
+    /// What the tokens are to allow, words separated by spaces.
+    pub scope: Option<String>,
+    /// The refresh token as the operator has written it.
+    pub refresh_token: Option<Secret>,
+    /// `ca_file`, for a provider whose certificate the system does not trust.
+    pub tls_options: TlsOptions,
+}
+
+/// The address of a token endpoint: https, without credentials or fragment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenUrl {
+    /// The host as in [`super::Endpoint`].
+    pub host: String,
+    /// The port; 443 if none is written.
+    pub port: u16,
+    /// Path and query, beginning with a slash.
+    pub path: String,
+}
+
+impl fmt::Display for TokenUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "https://{}", BracketedHost(&self.host))?;
+        if self.port != 443 {
+            write!(f, ":{}", self.port)?;
+        }
+        f.write_str(&self.path)
     }
 }

@@ -277,12 +277,13 @@ impl<'a> Collection<'a> {
 
 /// The first key in which two descriptions of one mailbox differ so that they are not one session.
 fn first_difference(a: &ReceiveSide, b: &ReceiveSide) -> Option<&'static str> {
+    let credentials = if b.login.has_password() { "password" } else { "oauth2" };
     let pairs = [
         ("tls", a.endpoint.tls == b.endpoint.tls),
         ("tls_options", a.endpoint.tls_options == b.endpoint.tls_options),
         ("ip_family", a.endpoint.ip_family == b.endpoint.ip_family),
         ("auth", a.login.auth == b.login.auth),
-        ("password", a.login.password == b.login.password),
+        (credentials, a.login.credentials == b.login.credentials),
     ];
     pairs.iter().find(|(_, same)| !same).map(|(key, _)| *key)
 }

@@ -1,21 +1,24 @@
-//! User name and password of a side, the password from one of three sources.
+//! User name and credentials of a side: a password from one of three sources, or an OAuth2 provider.
 
+use super::oauth;
 use super::section::{Found, Level, Place, Report, Section};
 use super::source::{self, Sources};
 use super::value;
-use super::{Auth, Login, Mechanism, Secret};
+use super::{Auth, Credentials, Login, Mechanism};
 
-/// Where a password comes from; one of them.
-const PASSWORD_KEYS: [&str; 3] = ["password", "password_file", "password_env"];
+/// Where a password comes from, or access tokens in its place; one of them.
+const PASSWORD_KEYS: [&str; 4] = ["password", "password_file", "password_env", "oauth2"];
 
 /// The words of `auth`.
-const MECHANISMS: [(&str, Auth); 6] = [
+const MECHANISMS: [(&str, Auth); 8] = [
     ("auto", Auth::Auto),
     ("plain", Auth::Only(Mechanism::Plain)),
     ("login", Auth::Only(Mechanism::Login)),
     ("cram-md5", Auth::Only(Mechanism::CramMd5)),
     ("scram-sha-1", Auth::Only(Mechanism::ScramSha1)),
     ("scram-sha-256", Auth::Only(Mechanism::ScramSha256)),
+    ("xoauth2", Auth::Only(Mechanism::XOAuth2)),
+    ("oauthbearer", Auth::Only(Mechanism::OAuthBearer)),
 ];
 
 /// What was said about a login.
@@ -45,7 +48,7 @@ pub(super) fn optional(
         Username::Absent => match password {
             None => Some(None),
             Some(password) if section.is_partial() => {
-                read_password(&password, sources, report);
+                read_credentials(section, &password, sources, report);
                 None
             }
             Some(password) if password.level == Level::Own => {
@@ -93,12 +96,21 @@ fn login(
 ) -> Option<Login> {
     let auth = section.read("auth", report, value::choice(&MECHANISMS)).unwrap_or_default();
     let Some(password) = password else {
-        let advice = "write `password_file`, `password_env` or `password` beside `username`";
+        let advice = "write `password_file`, `password_env` or `password` beside `username`, or \
+                      `oauth2`";
         section.miss("password", advice, report);
         return None;
     };
-    let password = read_password(&password, sources, report);
-    Some(Login { username: username?, password: password?, auth })
+    let credentials = read_credentials(section, &password, sources, report);
+    let login = Login { username: username?, credentials: credentials?, auth };
+    if let (Auth::Only(mechanism), Some(found)) = (auth, section.find("auth"))
+        && !login.mechanisms().contains(&mechanism)
+    {
+        let needs = if login.has_password() { "needs `oauth2`" } else { "needs a password" };
+        report.add(found.place.problem(format!("{needs}; `auto` fits either")));
+        return None;
+    }
+    Some(login)
 }
 
 fn username(section: &Section<'_>, report: &mut Report) -> Username {
@@ -124,17 +136,23 @@ fn find_password<'a>(section: &Section<'a>, report: &mut Report) -> Option<Found
     })
 }
 
-fn read_password(
+fn read_credentials(
+    section: &Section<'_>,
     found: &Found<'_>,
     sources: &mut Sources<'_>,
     report: &mut Report,
-) -> Option<Secret> {
+) -> Option<Credentials> {
+    if found.place.key.ends_with("oauth2") {
+        let provider = section.child("oauth2", report);
+        return oauth::provider(&provider, sources, report).map(Credentials::OAuth2);
+    }
     let read = |text: &str| match found.place.key.rsplit('.').next() {
         Some("password_file") => sources.password_file(found.place.folder(), text),
         Some("password_env") => sources.password_variable(text),
         _ => source::password(text),
     };
-    report.accept(&found.place, value::text(found.node).and_then(read))
+    let password = report.accept(&found.place, value::text(found.node).and_then(read));
+    password.map(Credentials::Password)
 }
 
 /// Reports a password that nobody logs in with; always `false`.

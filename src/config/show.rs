@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use super::value::Written;
 use super::{
-    BracketedHost, Config, Endpoint, Login, PingCheck, Protocol, ReceiveSide, Secret, SendSide,
-    Target,
+    BracketedHost, Config, Credentials, Endpoint, Login, OAuth2, PingCheck, Protocol, ReceiveSide,
+    Secret, SendSide, Target,
 };
 use super::{TlsMode, TlsVersion};
 
@@ -158,8 +158,29 @@ impl Yaml {
 
     fn login(&mut self, login: &Login) {
         self.line(3, "username", Text(&login.username));
-        self.line(3, "password", Secret::SHOWN);
+        match &login.credentials {
+            Credentials::Password(_) => self.line(3, "password", Secret::SHOWN),
+            Credentials::OAuth2(provider) => self.oauth2(provider),
+        }
         self.line(3, "auth", login.auth.label());
+    }
+
+    fn oauth2(&mut self, provider: &OAuth2) {
+        self.head(3, "oauth2");
+        self.line(4, "token_url", Text(&provider.token_url.to_string()));
+        self.line(4, "client_id", Text(&provider.client_id));
+        if provider.client_secret.is_some() {
+            self.line(4, "client_secret_file", Secret::SHOWN);
+        }
+        if let Some(scope) = &provider.scope {
+            self.line(4, "scope", Text(scope));
+        }
+        if provider.refresh_token.is_some() {
+            self.line(4, "refresh_token_file", Secret::SHOWN);
+        }
+        if let Some(file) = &provider.tls_options.ca_file {
+            self.line(4, "ca_file", Text(&file.path.to_string_lossy()));
+        }
     }
 
     fn head(&mut self, depth: usize, key: &str) {

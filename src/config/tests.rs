@@ -85,8 +85,11 @@ fn example() -> (TempDir, String) {
     fs::write(folder.path().join("tls/client.key"), key.private_key_to_pem_pkcs8().unwrap())
         .unwrap();
     fs::write(folder.path().join("sam"), "of-sam\n").unwrap();
+    fs::write(folder.path().join("client"), "of-client\n").unwrap();
     fs::write(folder.path().join("mailreceiver"), "of-mailreceiver\r\n").unwrap();
-    let text = include_str!("../../mailtrip.example.yml").replace("/run/secrets/sam", "sam");
+    let text = include_str!("../../mailtrip.example.yml")
+        .replace("/run/secrets/sam", "sam")
+        .replace("/run/secrets/client", "client");
     (folder, text)
 }
 
@@ -96,6 +99,13 @@ fn load_example() -> (TempDir, Config) {
     let env = [("MAILRECEIVER_PASSWORD", "of-receiver"), ("CREDENTIALS_DIRECTORY", credentials)];
     let config = parse_in(&folder, &text, &env).unwrap_or_else(|problems| panic!("{problems}"));
     (folder, config)
+}
+
+fn password_of(login: &Login) -> &str {
+    match &login.credentials {
+        Credentials::Password(password) => password.expose(),
+        Credentials::OAuth2(_) => panic!("{} has no password", login.username),
+    }
 }
 
 #[test]
@@ -279,7 +289,7 @@ fn a_target_wins_over_the_defaults_key_by_key() {
     assert_eq!(target.send.endpoint.timeout, Duration::from_secs(5));
     assert_eq!(target.send.endpoint.tls_options.min_version, TlsVersion::Tls13);
     let login = target.send.login.unwrap();
-    assert_eq!((login.username.as_str(), login.password.expose()), ("sam", "of-relay"));
+    assert_eq!((login.username.as_str(), password_of(&login)), ("sam", "of-relay"));
     assert_eq!(target.receive.endpoint.ip_family, IpFamily::V6);
     assert_eq!(
         target.receive.protocol,
@@ -309,7 +319,7 @@ fn a_password_key_of_the_target_replaces_that_of_the_defaults() {
         "the defaults themselves are checked, and that once"
     );
     let target = under_defaults("{send: {username: sam, password: theirs}}", &own).unwrap();
-    assert_eq!(target.send.login.unwrap().password.expose(), "own");
+    assert_eq!(password_of(&target.send.login.unwrap()), "own");
 }
 
 #[test]
@@ -323,7 +333,7 @@ fn passwords_come_from_files_and_the_environment() {
     let password = |key: &str| {
         let text = format!("targets:\n{}", target("a", "", &format!("username: u, {key}"), ""));
         let config = parse_in(&folder, &text, &env).unwrap_or_else(|problems| panic!("{problems}"));
-        only(&config).send.login.as_ref().unwrap().password.expose().to_owned()
+        password_of(only(&config).send.login.as_ref().unwrap()).to_owned()
     };
     assert_eq!(password("password_file: line"), " p w ");
     assert_eq!(password("password_file: dos"), "p");
@@ -395,7 +405,7 @@ fn included_targets_get_the_defaults_and_start_from_their_own_folder() {
     fs::write(folder.path().join(NAME), text).unwrap();
     let config = Config::load(&folder.path().join(NAME)).unwrap();
     assert_eq!(only(&config).interval, Duration::from_secs(60));
-    assert_eq!(only(&config).send.login.as_ref().unwrap().password.expose(), "of-sam");
+    assert_eq!(password_of(only(&config).send.login.as_ref().unwrap()), "of-sam");
     assert_eq!(config.warnings(), ["include `none.d/*` matches no file"]);
 }
 
@@ -565,8 +575,14 @@ fn the_example_shows_every_key_and_places_every_classic_parameter() {
 #[test]
 fn the_running_configuration_loads_again() {
     let (folder, config) = load_example();
+    // Which file a secret came from is not shown: it is put back under this name.
+    fs::write(folder.path().join("<secret>"), "of-client\n").unwrap();
     let yaml = config.to_yaml();
-    assert!(!yaml.contains("of-sam") && yaml.contains("password: <secret>"));
+    assert!(
+        !yaml.contains("of-client")
+            && !yaml.contains("of-sam")
+            && yaml.contains("password: <secret>")
+    );
     // Targets in the order of their names, the send side of each first, the sender's mailbox last.
     let mut passwords = [
         "of-sam",

@@ -216,7 +216,7 @@ fn class(stage: Stage) -> &'static str {
         Stage::Dns | Stage::Connect => "network",
         Stage::Greeting => "greeting",
         Stage::Tls => "tls",
-        Stage::Auth => "auth",
+        Stage::Token | Stage::Auth => "auth",
         Stage::Envelope | Stage::Select => "envelope",
         Stage::Data | Stage::Fetch | Stage::Remove => "data",
     }

@@ -16,6 +16,7 @@ pub use parse::{Fetched, Listed};
 use parse::{Response, Status, Untagged};
 use view::View;
 
+use super::sasl;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
@@ -100,13 +101,13 @@ impl Imap {
         if dialer.tls_mode() == TlsMode::StartTls {
             imap = imap.start_tls(dialer, is_logged_in).await?;
         }
-        imap.wire.trace().enter(Stage::Auth);
         if !is_logged_in {
             if !imap.wire.is_protected() && dialer.tls_mode() != TlsMode::None {
+                imap.wire.trace().enter(Stage::Auth);
                 let message = "no password is sent over a connection without TLS";
                 return Err(imap.wire.fail(Fault::new(Reason::Tls, message)));
             }
-            imap.log_in(login).await?;
+            sasl::enter(&mut imap, dialer, login, end).await?;
         }
         Ok(imap)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::sasl;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
@@ -77,12 +78,12 @@ impl Pop3 {
         if dialer.tls_mode() == TlsMode::StartTls {
             pop3 = pop3.start_tls(dialer).await?;
         }
-        pop3.wire.trace().enter(Stage::Auth);
         if !pop3.wire.is_protected() && dialer.tls_mode() != TlsMode::None {
+            pop3.wire.trace().enter(Stage::Auth);
             let message = "no password is sent over a connection without TLS";
             return Err(pop3.wire.fail(Fault::new(Reason::Tls, message)));
         }
-        pop3.log_in(login).await?;
+        sasl::enter(&mut pop3, dialer, login, end).await?;
         Ok(pop3)
     }
 

@@ -13,9 +13,12 @@ use rsasl::config::SASLConfig;
 use rsasl::mechname::Mechname;
 use rsasl::prelude::{SASLClient, Session, SessionError, State};
 use rsasl::property::{AuthId, AuthzId, OAuthBearerToken, Password};
+use tokio::time::Instant;
 
-use super::{Failure, Fault, Reason};
-use crate::config::{Auth, Mechanism, Secret};
+use super::trace::Trace;
+use super::wire::Dialer;
+use super::{Failure, Fault, Reason, Stage};
+use crate::config::{Auth, Login, Mechanism, Secret};
 
 /// The longest challenge that is read, in bytes of base64; RFC 4954 section 4 allows a line of
 /// 12,288.
@@ -52,7 +55,7 @@ pub(super) trait Carrier: Send {
     fn is_success(answer: &Self::Answer) -> bool;
 
     /// The record of the dialogue.
-    fn trace(&self) -> &super::trace::Trace;
+    fn trace(&self) -> &Trace;
 }
 
 /// What a server says during a login.
@@ -71,15 +74,51 @@ pub(super) struct Verdict<A> {
     pub(super) objection: Option<String>,
 }
 
+/// A protocol that can log in, as often as it must.
+pub(super) trait Door: Send {
+    /// Logs in once with this password or access token.
+    fn enter(
+        &mut self,
+        login: &Login,
+        key: &Secret,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// The record of the dialogue.
+    fn record(&self) -> &Trace;
+}
+
+/// Logs in, with an access token where the login wants one. A token that was kept and is refused may
+/// have been revoked: a new one is tried once.
+///
+/// # Errors
+/// Why there is no token, in stage [`Stage::Token`]; else those of the login.
+pub(super) async fn enter<D: Door>(
+    door: &mut D,
+    dialer: &Dialer,
+    login: &Login,
+    end: Instant,
+) -> Result<(), Failure> {
+    let trace = door.record().clone();
+    let key = dialer.key(login, None, &trace, end).await?;
+    trace.enter(Stage::Auth);
+    let refusal = match door.enter(login, &key.secret).await {
+        Err(refusal) if refusal.reason == Reason::Auth && !key.is_new => refusal,
+        outcome => return outcome,
+    };
+    let key = dialer.key(login, Some(&key.secret), &trace, end).await?;
+    trace.enter(Stage::Auth);
+    match door.enter(login, &key.secret).await {
+        // Some servers leave after a refusal; what they said then is what counts.
+        Err(failure) if failure.reason == Reason::Closed => Err(refusal),
+        outcome => outcome,
+    }
+}
+
 /// The mechanism to use of those that the server offers: the one that is named, or the strongest of
-/// `fitting`. `None` if there is none.
-pub(super) fn choose(
-    auth: Auth,
-    fitting: &[Mechanism],
-    offers: impl Fn(&str) -> bool,
-) -> Option<Mechanism> {
-    match auth {
-        Auth::Auto => fitting.iter().copied().find(|mechanism| offers(mechanism.name())),
+/// those for the credentials. `None` if there is none.
+pub(super) fn choose(login: &Login, offers: impl Fn(&str) -> bool) -> Option<Mechanism> {
+    match login.auth {
+        Auth::Auto => login.mechanisms().iter().copied().find(|mechanism| offers(mechanism.name())),
         Auth::Only(mechanism) => Some(mechanism).filter(|mechanism| offers(mechanism.name())),
     }
 }

@@ -15,6 +15,7 @@ use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Star
 use lettre::transport::smtp::extension::ClientId;
 use tokio::time::Instant;
 
+use super::sasl;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
@@ -34,6 +35,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// A connection over which mails can be handed over.
 pub struct Smtp {
     wire: Wire,
+    features: Features,
 }
 
 /// Why one mail was not accepted.
@@ -73,24 +75,24 @@ impl Smtp {
         trace: Trace,
         end: Instant,
     ) -> Result<Self, Failure> {
-        let mut smtp = Self { wire: dialer.dial(trace, end).await? };
+        let mut smtp = Self { wire: dialer.dial(trace, end).await?, features: Features::default() };
         let greeting = smtp.read_reply().await?;
         if greeting.code != 220 {
             let down = matches!(greeting.code, 421 | 554);
             return Err(smtp.refusal(&greeting, "the connection", down));
         }
         let name = smtp.client_name(name);
-        let mut features = smtp.greet(&name).await?;
+        smtp.features = smtp.greet(&name).await?;
         if dialer.tls_mode() == TlsMode::StartTls {
-            (smtp, features) = smtp.start_tls(dialer, &features, &name).await?;
+            smtp = smtp.start_tls(dialer, &name).await?;
         }
         if let Some(login) = login {
-            smtp.wire.trace().enter(Stage::Auth);
             if !smtp.wire.is_protected() && dialer.tls_mode() != TlsMode::None {
+                smtp.wire.trace().enter(Stage::Auth);
                 let message = "no password is sent over a connection without TLS";
                 return Err(smtp.wire.fail(Fault::new(Reason::Tls, message)));
             }
-            smtp.log_in(login, &features).await?;
+            sasl::enter(&mut smtp, dialer, login, end).await?;
         }
         Ok(smtp)
     }
@@ -172,14 +174,9 @@ impl Smtp {
         }
     }
 
-    async fn start_tls(
-        mut self,
-        dialer: &Dialer,
-        features: &Features,
-        name: &ClientId,
-    ) -> Result<(Self, Features), Failure> {
+    async fn start_tls(mut self, dialer: &Dialer, name: &ClientId) -> Result<Self, Failure> {
         self.wire.trace().enter(Stage::Tls);
-        if !features.has("STARTTLS") {
+        if !self.features.has("STARTTLS") {
             let message = "the server does not offer STARTTLS; set `tls: implicit` for a port with \
                            TLS from the start, or `tls: none` to go without";
             return Err(self.wire.fail(Fault::new(Reason::Tls, message)));
@@ -191,10 +188,11 @@ impl Smtp {
             let down = reply.is_going_down();
             return Err(self.wire.fail(Fault { reason: Reason::Tls, down, message }));
         }
-        let mut smtp = Self { wire: self.wire.start_tls(dialer).await? };
+        let features = Features::default();
+        let mut smtp = Self { wire: self.wire.start_tls(dialer).await?, features };
         // What the server said before TLS could be anybody's word (RFC 3207 section 4.2).
-        let features = smtp.greet(name).await?;
-        Ok((smtp, features))
+        smtp.features = smtp.greet(name).await?;
+        Ok(smtp)
     }
 
     /// The content with its final dot. Up to the last line the server cannot have the mail; once
@@ -313,6 +311,7 @@ impl fmt::Display for Reply {
 }
 
 /// The lines of an EHLO reply; the first is the server's name.
+#[derive(Default)]
 struct Features(Vec<String>);
 
 impl Features {

@@ -1,5 +1,7 @@
 //! What a server says is data: made harmless before anybody looks at it.
 
+use crate::config::{Credentials, Login};
+
 /// The most characters of one server line that are shown.
 pub const SHOWN_CHARS: usize = 500;
 
@@ -76,6 +78,32 @@ impl Scrubber {
         needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
         needles.dedup();
         Self { needles }
+    }
+
+    /// A scrubber for the credentials of a login. Access tokens are hidden when they are known.
+    pub fn of(login: &Login) -> Self {
+        let mut scrubber = Self::default();
+        match &login.credentials {
+            Credentials::Password(password) => {
+                return Self::for_login(&login.username, password.expose());
+            }
+            Credentials::OAuth2(provider) => {
+                for secret in provider.client_secret.iter().chain(&provider.refresh_token) {
+                    scrubber.hide_all_forms(secret.expose());
+                }
+            }
+        }
+        scrubber
+    }
+
+    /// Replaces this secret as it is, in base64, as it stands in a form, and as it is shown.
+    pub fn hide_all_forms(&mut self, secret: &str) {
+        use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
+        let in_form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        self.hide(&in_form);
+        self.hide(&BASE64_STANDARD_NO_PAD.encode(secret));
+        self.hide(&harmless(secret.as_bytes()));
+        self.hide(secret);
     }
 
     /// Replaces this text as well.

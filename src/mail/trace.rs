@@ -70,9 +70,7 @@ impl Trace {
 
     /// The same, with somebody who is told of each event as it happens.
     pub fn with_observer(login: Option<&Login>, observer: Option<UnboundedSender<Event>>) -> Self {
-        let scrubber = login
-            .map(|login| Scrubber::for_login(&login.username, login.password.expose()))
-            .unwrap_or_default();
+        let scrubber = login.map(Scrubber::of).unwrap_or_default();
         Self(Arc::new(Mutex::new(Record {
             stage: None,
             durations: Vec::new(),
@@ -103,6 +101,11 @@ impl Trace {
     /// Has this text replaced as well wherever the dialogue is shown from now on.
     pub fn hide(&self, secret: &str) {
         self.record().scrubber.hide(secret);
+    }
+
+    /// The same with every form in which a server may echo it.
+    pub fn hide_all_forms(&self, secret: &str) {
+        self.record().scrubber.hide_all_forms(secret);
     }
 
     /// Notes what the client said; `line` must hold no secret.
@@ -223,11 +226,15 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Auth, Secret};
+    use crate::config::{Auth, Credentials, Secret};
     use crate::mail::Reason;
 
     fn login() -> Login {
-        Login { username: "sam".into(), password: Secret::new("hunter2".into()), auth: Auth::Auto }
+        Login {
+            username: "sam".into(),
+            credentials: Credentials::Password(Secret::new("hunter2".into())),
+            auth: Auth::Auto,
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Judgement, Member};
-use crate::config::Login;
 use crate::mail::text::Scrubber;
 use crate::target::inspection::{Inspection, Passage, Rules};
 use crate::target::message::Token;
@@ -69,9 +68,8 @@ impl Inspector {
 impl Expected {
     fn inspect(self, block: &[u8]) {
         let target = &self.member.target;
-        let of = |login: &Login| Scrubber::for_login(&login.username, login.password.expose());
-        let sender = target.send.login.as_ref().map(of).unwrap_or_default();
-        let scrubber = of(&target.receive.login).and(sender);
+        let sender = target.send.login.as_ref().map(Scrubber::of).unwrap_or_default();
+        let scrubber = Scrubber::of(&target.receive.login).and(sender);
         let rules = Rules { authserv_id: target.authserv_id.as_deref(), scrubber: &scrubber };
         self.member.account.inspected(Inspection::read(block, self.passage, rules));
     }

@@ -183,9 +183,8 @@ fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judg
 fn notice(target: &Target, token: Token, report: &Report, worst: &Recipient) -> Notice {
     let sender_mailbox = target.sender_mailbox.as_ref().map(|side| &side.login);
     let logins = target.send.login.iter().chain([&target.receive.login]).chain(sender_mailbox);
-    let scrubber = logins.fold(Scrubber::default(), |scrubber, login| {
-        scrubber.and(Scrubber::for_login(&login.username, login.password.expose()))
-    });
+    let scrubber =
+        logins.fold(Scrubber::default(), |scrubber, login| scrubber.and(Scrubber::of(login)));
     let show = |bytes: &Vec<u8>| scrubber.show(bytes);
     Notice {
         token,

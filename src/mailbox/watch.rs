@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::patrol::Patrol;
 use super::{Member, Role};
 use crate::config::{Folder, Login, MailboxId, Protocol};
-use crate::mail::wire::Dialer;
-use crate::net::tls::TlsClients;
+use crate::mail::wire::{Clients, Dialer};
 use crate::store::Store;
 use crate::target::ledger::LookStyle;
 
@@ -74,7 +73,7 @@ impl Watch {
     pub fn set_members(
         &self,
         members: Vec<Arc<Member>>,
-        clients: &TlsClients,
+        clients: &Clients,
     ) -> Result<(), openssl::error::ErrorStack> {
         let settings = Settings::of(&members, clients)?.map(Arc::new);
         let mut shared = self.shared();
@@ -133,7 +132,7 @@ impl Watch {
 impl Settings {
     fn of(
         members: &[Arc<Member>],
-        clients: &TlsClients,
+        clients: &Clients,
     ) -> Result<Option<Self>, openssl::error::ErrorStack> {
         let sides = || members.iter().map(|member| member.side());
         let Some(first) = sides().next() else { return Ok(None) };
@@ -142,7 +141,7 @@ impl Settings {
         let mut copy_folders = union_of_folders(members, Role::Sender);
         copy_folders.retain(|folder| !folders.contains(folder));
         Ok(Some(Self {
-            dialer: Dialer::new(&first.endpoint, clients)?,
+            dialer: Dialer::new(&first.endpoint, Some(&first.login), clients)?,
             login: first.login.clone(),
             folders: is_imap.then_some(folders),
             copy_folders,

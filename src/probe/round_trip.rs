@@ -10,13 +10,12 @@ use super::mailbox::Mailbox;
 use super::report::Report;
 use super::terminal::Terminal;
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
-use crate::config::{Endpoint, Target};
+use crate::config::{Endpoint, Login, Target};
 use crate::mail::smtp::{NotAccepted, Reply, Smtp};
 use crate::mail::trace::Trace;
-use crate::mail::wire::Dialer;
+use crate::mail::wire::{Clients, Dialer};
 use crate::mail::{Failure, Fault, Reason, Side, Stage};
 use crate::mailbox::{Found, Judgement, Looked};
-use crate::net::tls::TlsClients;
 use crate::target::clock::{for_timer, on_time_line};
 use crate::target::ledger::{self, Ledger, Moment, Rules, Sighting};
 use crate::target::message::{Instance, Token, compose};
@@ -37,7 +36,7 @@ pub(super) struct RoundTrip<'a, W> {
     target: &'a Target,
     options: &'a Options,
     report: Report<'a, W>,
-    clients: TlsClients,
+    clients: Clients,
     mail: TestMail,
     verdict: Verdict,
     began: Instant,
@@ -70,7 +69,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             target,
             options,
             report: Report::new(terminal, options.shows_transcript),
-            clients: TlsClients::default(),
+            clients: Clients::default(),
             mail: TestMail { token, transmitted: Instant::now(), ledger, seen: None },
             verdict: Verdict::new(token, &options.place),
             began: Instant::now(),
@@ -137,7 +136,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let side = &self.target.receive;
         let heading = format!("{} {}", side.protocol.label(), address(&side.endpoint));
         self.report.heading(Side::Receive, &heading);
-        let dialer = match self.dialer(Side::Receive, &side.endpoint) {
+        let dialer = match self.dialer(Side::Receive, &side.endpoint, Some(&side.login)) {
             Ok(dialer) => dialer,
             Err(failure) => {
                 self.verdict.mailbox = Check::Failed(failure);
@@ -167,7 +166,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
     async fn send(&mut self) -> Option<Smtp> {
         let side = &self.target.send;
         self.report.heading(Side::Send, &format!("smtp {}", address(&side.endpoint)));
-        let dialer = match self.dialer(Side::Send, &side.endpoint) {
+        let dialer = match self.dialer(Side::Send, &side.endpoint, side.login.as_ref()) {
             Ok(dialer) => dialer,
             Err(failure) => {
                 self.verdict.sent = Sent::NotAccepted(failure);
@@ -315,8 +314,13 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         last_look.map_or(wanted, |last| wanted.max(last + mailbox.least_gap()))
     }
 
-    fn dialer(&mut self, side: Side, endpoint: &Endpoint) -> Result<Dialer, Failure> {
-        Dialer::new(endpoint, &self.clients).map_err(|error| {
+    fn dialer(
+        &mut self,
+        side: Side,
+        endpoint: &Endpoint,
+        login: Option<&Login>,
+    ) -> Result<Dialer, Failure> {
+        Dialer::new(endpoint, login, &self.clients).map_err(|error| {
             let trace = Trace::new(None);
             trace.enter(Stage::Tls);
             let message = format!("the files of tls_options cannot be used: {error}");

@@ -7,7 +7,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{FolderKey, FolderRecord};
-use crate::config::TargetName;
+use crate::config::{Secret, TargetName};
 use crate::mail::{Reason, Side, Stage};
 use crate::target::ledger::{
     AccountRecord, Changes, Histogram, MailRecord, Place, StoredAccount, Totals,
@@ -128,6 +128,29 @@ pub(super) fn read_folders(
         )?
         .query_map([mailbox], folder)?
         .collect()
+}
+
+/// Writes the newest refresh token of one origin.
+pub(super) fn write_refresh_token(
+    connection: &Connection,
+    origin: &str,
+    token: &Secret,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO refresh_token VALUES (?1, ?2, ?3)")?
+        .execute((origin, token.expose(), to_seconds(SystemTime::now())))?;
+    Ok(())
+}
+
+/// Reads the newest refresh token of one origin.
+pub(super) fn read_refresh_token(
+    connection: &Connection,
+    origin: &str,
+) -> rusqlite::Result<Option<Secret>> {
+    connection
+        .prepare_cached("SELECT token FROM refresh_token WHERE origin = ?1")?
+        .query_row([origin], |row| row.get(0).map(Secret::new))
+        .optional()
 }
 
 fn write_account(

@@ -13,7 +13,7 @@ use super::StoreError;
 use crate::target::message::{Instance, Token};
 
 /// The version of the schema below. A newer one is refused, an older one brought up.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 /// Where the id of the instance was before there was a database.
 const INSTANCE_FILE: &str = "instance";
 /// How long somebody who writes with `sqlite3` is waited for.
@@ -21,7 +21,7 @@ const BUSY: Duration = Duration::from_millis(500);
 /// Records of ended mails that are older than this belong to targets that are gone.
 const FORGOTTEN_AFTER_DAYS: u32 = 100;
 
-const TABLES: [&str; 4] = ["meta", "target", "mail", "folder"];
+const TABLES: [&str; 5] = ["meta", "target", "mail", "folder", "refresh_token"];
 
 /// SQLite keeps the comments inside the parentheses. A column that an older version has not has a
 /// default, so that its rows can be taken over.
@@ -77,6 +77,12 @@ CREATE TABLE folder ( -- how far each folder of each mailbox has been read
   to_remove            TEXT NOT NULL, -- UIDs or UIDL ids of our mails that are not taken out yet
   left_overs           TEXT NOT NULL, -- id=time of test mails that nobody here waits for, and when they may go
   PRIMARY KEY (mailbox, folder)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE refresh_token ( -- OAuth2: what a provider has given in place of the token in refresh_token_file
+  origin  TEXT PRIMARY KEY, -- SHA-256 of endpoint, client and the token in the file: another file begins anew
+  token   TEXT NOT NULL,    -- the newest one; a secret
+  changed REAL NOT NULL     -- when it was given; seconds since 1970
 ) STRICT, WITHOUT ROWID;
 
 CREATE VIEW mails AS -- the mails with readable times
@@ -156,11 +162,20 @@ fn create(connection: &mut Connection, instance: Instance) -> rusqlite::Result<(
 fn bring_up(connection: &mut Connection) -> rusqlite::Result<()> {
     let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     change.execute_batch("DROP VIEW mails")?;
+    let mut older =
+        change.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
+    let mut tables = Vec::new();
     for table in TABLES {
+        if older.exists([table])? {
+            tables.push(table);
+        }
+    }
+    drop(older);
+    for table in &tables {
         change.execute_batch(&format!("ALTER TABLE {table} RENAME TO older_{table}"))?;
     }
     change.execute_batch(SCHEMA)?;
-    for table in TABLES {
+    for table in tables {
         let columns: String = change.query_row(
             "SELECT group_concat(name) FROM pragma_table_info(?1)",
             [format!("older_{table}")],

@@ -131,7 +131,7 @@ fn a_newer_schema_is_refused() {
     look_into(&folder).execute("UPDATE meta SET schema_version = 7", []).unwrap();
     let error = open_error(&folder);
     assert!(
-        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 2)")
+        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 3)")
     );
     let version: i64 = look_into(&folder)
         .query_row("SELECT schema_version FROM meta", [], |row| row.get(0))

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use super::{FolderKey, FolderRecord, rows};
-use crate::config::TargetName;
+use crate::config::{Secret, TargetName};
 use crate::target::ledger::{Changes, StoredAccount};
 
 /// The most records of mails that wait to be written. Beyond it those of further mails are dropped;
@@ -39,6 +39,8 @@ pub(super) enum Question {
     },
     /// The folders of a mailbox.
     Folders { mailbox: String, answer: oneshot::Sender<BTreeMap<String, FolderRecord>> },
+    /// The newest refresh token of an origin.
+    RefreshToken { origin: String, answer: oneshot::Sender<Option<Secret>> },
 }
 
 /// Where the store and its writer meet.
@@ -77,6 +79,7 @@ struct Queue {
 struct Work {
     accounts: BTreeMap<TargetName, Changes>,
     folders: BTreeMap<FolderKey, FolderRecord>,
+    refresh_tokens: BTreeMap<String, Secret>,
     mails: usize,
 }
 
@@ -98,6 +101,11 @@ impl Shared {
 
     pub(super) fn record_folder(&self, folder: FolderKey, record: FolderRecord) {
         self.queue().work.folders.insert(folder, record);
+        self.changed.notify_all();
+    }
+
+    pub(super) fn record_refresh_token(&self, origin: String, token: Secret) {
+        self.queue().work.refresh_tokens.insert(origin, token);
         self.changed.notify_all();
     }
 
@@ -149,7 +157,7 @@ impl std::fmt::Debug for Shared {
 
 impl Work {
     fn is_empty(&self) -> bool {
-        self.accounts.is_empty() && self.folders.is_empty()
+        self.accounts.is_empty() && self.folders.is_empty() && self.refresh_tokens.is_empty()
     }
 
     /// Adds newer states, and says how many records there was no room for.
@@ -175,6 +183,7 @@ impl Work {
     /// Adds newer work.
     fn then(&mut self, newer: Self) -> u64 {
         self.folders.extend(newer.folders);
+        self.refresh_tokens.extend(newer.refresh_tokens);
         newer.accounts.into_iter().map(|(target, changes)| self.record(&target, changes)).sum()
     }
 }
@@ -246,6 +255,9 @@ impl Writer {
         for (folder, record) in &work.folders {
             rows::write_folder(&change, folder, record)?;
         }
+        for (origin, token) in &work.refresh_tokens {
+            rows::write_refresh_token(&change, origin, token)?;
+        }
         change.commit()
     }
 
@@ -304,6 +316,9 @@ impl Writer {
             Question::Folders { mailbox, answer } => {
                 let _ = answer.send(self.folders(&mailbox));
             }
+            Question::RefreshToken { origin, answer } => {
+                let _ = answer.send(self.refresh_token(&origin));
+            }
         }
     }
 
@@ -326,6 +341,14 @@ impl Writer {
             }
         }
         folders
+    }
+
+    fn refresh_token(&mut self, origin: &str) -> Option<Secret> {
+        let queued = self.shared.queue().work.refresh_tokens.get(origin).cloned();
+        queued.or_else(|| {
+            rows::read_refresh_token(&self.connection, origin)
+                .unwrap_or_else(|problem| self.read_failed(&problem))
+        })
     }
 
     fn read_failed<T: Default>(&mut self, problem: &rusqlite::Error) -> T {

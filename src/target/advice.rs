@@ -3,7 +3,7 @@
 
 use humantime::format_duration;
 
-use crate::config::{Endpoint, Protocol, Target, TlsMode};
+use crate::config::{Endpoint, Login, Protocol, Target, TlsMode};
 use crate::mail::{Failure, Reason, Side, Stage};
 
 /// What to look at after this failure, as the end of a sentence: a command without a final stop.
@@ -31,6 +31,9 @@ struct Advice<'a> {
 
 impl Advice<'_> {
     fn on(&self, reason: Reason) -> String {
+        if self.stage == Stage::Token {
+            return self.token(reason);
+        }
         let Endpoint { host, port, tls, .. } = self.endpoint();
         let (side, place, service) = (self.side, self.place, self.service());
         match reason {
@@ -79,6 +82,47 @@ impl Advice<'_> {
                 format!("check that port {port} of {host} speaks {service}, and look into its log")
             }
             Reason::Other => format!("look into {}", self.log()),
+        }
+    }
+
+    /// The provider of access tokens is another server than that of the mail.
+    fn token(&self, reason: Reason) -> String {
+        let login = match self.side {
+            Side::Send => self.target.send.login.as_ref(),
+            Side::Receive => Some(&self.target.receive.login),
+        };
+        let url = login.and_then(Login::oauth2).map(|provider| &provider.token_url);
+        let host = url.map_or("the provider", |url| url.host.as_str());
+        let oauth2 = format!("`oauth2` under `{}` in {}", self.side, self.place);
+        match reason {
+            Reason::Dns => format!("check the host in `token_url` of {oauth2}"),
+            Reason::Refused | Reason::Unreachable => format!(
+                "check that this machine may connect to {host} (HTTPS), and `token_url` of {oauth2}"
+            ),
+            Reason::Timeout | Reason::Closed => {
+                format!("check that {host} is up and can be reached, and `token_url` of {oauth2}")
+            }
+            Reason::Tls | Reason::CertificateExpired | Reason::CertificateName => {
+                format!("check the certificate and TLS of {host}, and `token_url` of {oauth2}")
+            }
+            Reason::CertificateUntrusted => {
+                format!("name the authority of {host} in `ca_file` of {oauth2}")
+            }
+            Reason::Auth => format!(
+                "check `client_id` and `client_secret_file` of {oauth2}, and that neither the secret \
+                 nor the refresh token has expired or was revoked; if so, write a new one into its \
+                 file and reload"
+            ),
+            Reason::Deferred => {
+                format!("wait for {host}, which is overloaded or limits the requests of {oauth2}")
+            }
+            Reason::Rejected => {
+                format!("check `scope` of {oauth2}, and what the provider lets this client do")
+            }
+            Reason::Protocol => {
+                format!("check that `token_url` of {oauth2} is the token endpoint, not a page")
+            }
+            Reason::Quota | Reason::Busy | Reason::Other => format!("check {oauth2}"),
         }
     }
 

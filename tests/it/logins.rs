@@ -11,9 +11,8 @@ use mailtrip_exporter::mail::imap::Imap;
 use mailtrip_exporter::mail::pop3::Pop3;
 use mailtrip_exporter::mail::smtp::Smtp;
 use mailtrip_exporter::mail::trace::Trace;
-use mailtrip_exporter::mail::wire::Dialer;
+use mailtrip_exporter::mail::wire::{Clients, Dialer};
 use mailtrip_exporter::mail::{Failure, Reason, Stage};
-use mailtrip_exporter::net::tls::TlsClients;
 use tokio::time::Instant;
 
 use crate::lab::Lab;
@@ -37,16 +36,29 @@ fn hard_passwords() -> Vec<String> {
 }
 
 async fn log_in_to_send(side: &SendSide) -> (Result<(), Failure>, String) {
+    send_with(side, &Clients::default()).await
+}
+
+/// Logs in to the sending server, and gives the transcript as well.
+pub(crate) async fn send_with(side: &SendSide, clients: &Clients) -> (Result<(), Failure>, String) {
     let trace = Trace::new(side.login.as_ref());
-    let dialer = Dialer::new(&side.endpoint, &TlsClients::default()).unwrap();
+    let dialer = Dialer::new(&side.endpoint, side.login.as_ref(), clients).unwrap();
     let end = Instant::now() + Duration::from_secs(20);
     let outcome = Smtp::open(&dialer, side.login.as_ref(), None, trace.clone(), end).await;
     (outcome.map(drop), trace.transcript())
 }
 
 async fn log_in_to_receive(side: &ReceiveSide) -> (Result<(), Failure>, String) {
+    receive_with(side, &Clients::default()).await
+}
+
+/// The same with the mailbox.
+pub(crate) async fn receive_with(
+    side: &ReceiveSide,
+    clients: &Clients,
+) -> (Result<(), Failure>, String) {
     let trace = Trace::new(Some(&side.login));
-    let dialer = Dialer::new(&side.endpoint, &TlsClients::default()).unwrap();
+    let dialer = Dialer::new(&side.endpoint, Some(&side.login), clients).unwrap();
     let end = Instant::now() + Duration::from_secs(20);
     let outcome = if side.protocol.label() == "imap" {
         Imap::open(&dialer, &side.login, trace.clone(), end).await.map(drop)

@@ -24,6 +24,7 @@ mod log;
 mod logins;
 mod looks;
 mod mailbox;
+mod oauth;
 mod pages;
 mod passive;
 mod probe;

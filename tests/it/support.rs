@@ -131,6 +131,12 @@ impl TargetText {
         self
     }
 
+    /// Leaves a key out.
+    pub(crate) fn unset(mut self, key: &str) -> Self {
+        self.keys.remove(key);
+        self
+    }
+
     /// Protects a side in this way, trusting this authority alone.
     pub(crate) fn protect(self, side: &str, tls: TlsMode, trust: &Trust) -> Self {
         let text = self.set(&format!("{side}.tls"), tls.label());
@@ -310,6 +316,11 @@ impl Trust {
         std::fs::write(trust.folder.path().join("ca.pem"), trust.authority.ca_pem().unwrap())
             .unwrap();
         trust
+    }
+
+    /// The file with its certificate.
+    pub(crate) fn ca_file(&self) -> String {
+        self.folder.path().join("ca.pem").display().to_string()
     }
 
     /// `tls_options` that trust this authority alone.

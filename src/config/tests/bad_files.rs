@@ -83,7 +83,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         "bad-enumerations.yml",
         &[
             "bad-enumerations.yml:6: targets[0].ip_family: must be one of any, 4, 6",
-            "bad-enumerations.yml:7: targets[0].send.auth: must be one of auto, plain, login, cram-md5, scram-sha-1, scram-sha-256",
+            "bad-enumerations.yml:7: targets[0].send.auth: must be one of auto, plain, login, cram-md5, scram-sha-1, scram-sha-256, xoauth2, oauthbearer",
             "bad-enumerations.yml:7: targets[0].send.tls: must be one of starttls, implicit, none",
             "bad-enumerations.yml:8: targets[0].receive.protocol: must be one of imap, pop3",
             "bad-enumerations.yml:8: targets[0].receive.tls: must be one of starttls, implicit, none",
@@ -221,7 +221,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-missing-keys.yml:3: targets[1].from: is missing: the sender of the test mails",
             "bad-missing-keys.yml:3: targets[1].host: is missing: write it here, or under `send` and under `receive`",
             "bad-missing-keys.yml:3: targets[1].to: is missing: the recipient of the test mails",
-            "bad-missing-keys.yml:5: targets[1].receive.password: is missing: write `password_file`, `password_env` or `password` beside `username`",
+            "bad-missing-keys.yml:5: targets[1].receive.password: is missing: write `password_file`, `password_env` or `password` beside `username`, or `oauth2`",
             "bad-missing-keys.yml:5: targets[1].receive.protocol: is missing: imap or pop3",
             "bad-missing-keys.yml:5: targets[1].receive.username: is missing: the account that reads the mailbox",
         ],
@@ -291,8 +291,8 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-password-twice.yml",
         &[
-            "bad-password-twice.yml:6: targets[0].send.password_env: stands beside another password on line 6; keep one of password, password_file, password_env",
-            "bad-password-twice.yml:6: targets[0].send.password_file: stands beside another password on line 6; keep one of password, password_file, password_env",
+            "bad-password-twice.yml:6: targets[0].send.password_env: stands beside another password on line 6; keep one of password, password_file, password_env, oauth2",
+            "bad-password-twice.yml:6: targets[0].send.password_file: stands beside another password on line 6; keep one of password, password_file, password_env, oauth2",
         ],
     ),
     (
@@ -343,7 +343,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-receive-without-login.yml",
         &[
-            "bad-receive-without-login.yml:6: targets[0].receive.password: is missing: write `password_file`, `password_env` or `password` beside `username`",
+            "bad-receive-without-login.yml:6: targets[0].receive.password: is missing: write `password_file`, `password_env` or `password` beside `username`, or `oauth2`",
             "bad-receive-without-login.yml:6: targets[0].receive.username: is missing: the account that reads the mailbox",
         ],
     ),
@@ -361,7 +361,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.ehlo: is not a key; it belongs under `send`",
             "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.folders: folders exist only with protocol imap",
             "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.interval: is not a key; it belongs to the target, not under `sender_mailbox`",
-            "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.password: is missing: write `password_file`, `password_env` or `password` beside `username`",
+            "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.password: is missing: write `password_file`, `password_env` or `password` beside `username`, or `oauth2`",
             "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.username: is missing: the account that reads the mailbox",
         ],
     ),
@@ -450,8 +450,8 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-unknown-key-is-a-password.yml",
         &[
-            "bad-unknown-key-is-a-password.yml:6: targets[0].send.?: is not a key; the keys here are host, port, tls, tls_options, ip_family, username, password, password_file, password_env, auth, ehlo, max_connections",
-            "bad-unknown-key-is-a-password.yml:6: targets[0].send.password: is missing: write `password_file`, `password_env` or `password` beside `username`",
+            "bad-unknown-key-is-a-password.yml:6: targets[0].send.?: is not a key; the keys here are host, port, tls, tls_options, ip_family, username, password, password_file, password_env, oauth2, auth, ehlo, max_connections",
+            "bad-unknown-key-is-a-password.yml:6: targets[0].send.password: is missing: write `password_file`, `password_env` or `password` beside `username`, or `oauth2`",
         ],
     ),
     (
@@ -464,7 +464,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-username-without-password.yml",
         &[
-            "bad-username-without-password.yml:6: targets[0].send.password: is missing: write `password_file`, `password_env` or `password` beside `username`",
+            "bad-username-without-password.yml:6: targets[0].send.password: is missing: write `password_file`, `password_env` or `password` beside `username`, or `oauth2`",
         ],
     ),
     (

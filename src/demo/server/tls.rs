@@ -185,7 +185,10 @@ impl fmt::Debug for Authority {
 
 impl ServerTls {
     /// The server's side of one connection.
-    pub(super) fn session(&self) -> Result<Ssl, ErrorStack> {
+    ///
+    /// # Errors
+    /// What OpenSSL says.
+    pub fn session(&self) -> Result<Ssl, ErrorStack> {
         Ssl::new(self.acceptor.context())
     }
 }

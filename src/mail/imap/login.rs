@@ -5,18 +5,19 @@ use super::encode::quote;
 use super::parse::Untagged;
 use super::{Answer, Imap, Interrupted};
 use crate::config::{Auth, Login, Mechanism, Secret};
-use crate::mail::sasl::{self, Carrier, Heard};
+use crate::mail::sasl::{self, Carrier, Door, Heard};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Fault, Reason};
 
 impl Imap {
-    pub(super) async fn log_in(&mut self, login: &Login) -> Result<(), Failure> {
+    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
         let offers = |name: &str| self.capabilities.contains(&format!("AUTH={name}"));
-        let takes_command = matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login))
+        let takes_command = login.has_password()
+            && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login))
             && !self.capabilities.contains("LOGINDISABLED");
-        let answer = match sasl::choose(login.auth, &Mechanism::WITH_PASSWORD, offers) {
-            Some(mechanism) => self.authenticate(mechanism, login).await,
-            None if takes_command => self.login(login).await,
+        let answer = match sasl::choose(login, offers) {
+            Some(mechanism) => self.authenticate(mechanism, login, key).await,
+            None if takes_command => self.login(login, key).await,
             None => return Err(self.wire.fail(self.no_mechanism())),
         };
         let answer = answer.map_err(|failure| login_failure(failure, &login.username))?;
@@ -38,8 +39,9 @@ impl Imap {
         &mut self,
         mechanism: Mechanism,
         login: &Login,
+        key: &Secret,
     ) -> Result<Answer, Failure> {
-        let verdict = sasl::log_in(self, mechanism, &login.username, &login.password).await?;
+        let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
         verdict.answer.map_err(|failure| match verdict.objection {
             Some(objection) => {
                 Failure { message: format!("{}, {objection}", failure.message), ..failure }
@@ -63,13 +65,11 @@ impl Imap {
     }
 
     /// The LOGIN command; what cannot stand in quotes goes as a literal.
-    async fn login(&mut self, login: &Login) -> Result<Answer, Failure> {
+    async fn login(&mut self, login: &Login, key: &Secret) -> Result<Answer, Failure> {
         let tag = self.next_tag();
         let mut line = format!("{tag} LOGIN");
         let mut shown = line.clone();
-        for (value, is_secret) in
-            [(login.username.as_str(), false), (login.password.expose(), true)]
-        {
+        for (value, is_secret) in [(login.username.as_str(), false), (key.expose(), true)] {
             let can_quote = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
             if can_quote {
                 line.push(' ');
@@ -92,6 +92,16 @@ impl Imap {
         self.read_answer(&tag, &mut |_, _| {})
             .await
             .map_err(|interrupted| self.no_continuation(interrupted))
+    }
+}
+
+impl Door for Imap {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
+        self.log_in(login, key).await
+    }
+
+    fn record(&self) -> &Trace {
+        self.wire.trace()
     }
 }
 

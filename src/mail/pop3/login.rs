@@ -5,26 +5,27 @@ use openssl::hash::{MessageDigest, hash};
 
 use super::{LINE_BYTES, Pop3};
 use crate::config::{Auth, Login, Mechanism, Secret};
-use crate::mail::sasl::{self, Carrier, Heard};
+use crate::mail::sasl::{self, Carrier, Door, Heard};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Fault, Reason};
 
 impl Pop3 {
-    pub(super) async fn log_in(&mut self, login: &Login) -> Result<(), Failure> {
+    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
         let offered = self.capability("SASL").unwrap_or_default();
         let offers = |mechanism: &str| offered.iter().skip(1).any(|word| word == mechanism);
-        let takes_command = matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login));
+        let takes_command =
+            login.has_password() && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login));
         let offers_user = self.capabilities.is_empty() || self.capability("USER").is_some();
-        let outcome = match sasl::choose(login.auth, &Mechanism::WITH_PASSWORD, offers) {
-            Some(mechanism) => self.authenticate(mechanism, login).await,
+        let outcome = match sasl::choose(login, offers) {
+            Some(mechanism) => self.authenticate(mechanism, login, key).await,
             // A digest of the password shows less of it, but many servers greet with a timestamp
             // and know no password to make the digest of.
             None if takes_command && offers_user && self.wire.is_protected() => {
-                self.user_pass(login).await
+                self.user_pass(login, key).await
             }
             None if takes_command => match self.timestamp.clone() {
-                Some(timestamp) => self.apop(login, &timestamp).await,
-                None if offers_user => self.user_pass(login).await,
+                Some(timestamp) => self.apop(login, key, &timestamp).await,
+                None if offers_user => self.user_pass(login, key).await,
                 None => return Err(self.wire.fail(self.no_mechanism())),
             },
             None => return Err(self.wire.fail(self.no_mechanism())),
@@ -42,8 +43,13 @@ impl Pop3 {
         })
     }
 
-    async fn authenticate(&mut self, mechanism: Mechanism, login: &Login) -> Result<(), Failure> {
-        let verdict = sasl::log_in(self, mechanism, &login.username, &login.password).await?;
+    async fn authenticate(
+        &mut self,
+        mechanism: Mechanism,
+        login: &Login,
+        key: &Secret,
+    ) -> Result<(), Failure> {
+        let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
         self.settle(&verdict.answer).map_err(|failure| match verdict.objection {
             Some(objection) => {
                 Failure { message: format!("{}, {objection}", failure.message), ..failure }
@@ -65,16 +71,16 @@ impl Pop3 {
         Fault::new(Reason::Auth, message)
     }
 
-    async fn user_pass(&mut self, login: &Login) -> Result<(), Failure> {
+    async fn user_pass(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
         self.command(&format!("USER {}", login.username)).await?;
-        let line = format!("PASS {}", login.password.expose());
+        let line = format!("PASS {}", key.expose());
         self.wire.send_secret(&line, "PASS <secret>").await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
         self.settle(&line)
     }
 
-    async fn apop(&mut self, login: &Login, timestamp: &str) -> Result<(), Failure> {
-        let text = format!("{timestamp}{}", login.password.expose());
+    async fn apop(&mut self, login: &Login, key: &Secret, timestamp: &str) -> Result<(), Failure> {
+        let text = format!("{timestamp}{}", key.expose());
         let digest = hash(MessageDigest::md5(), text.as_bytes()).map_err(|error| {
             let message = format!(
                 "MD5 is not to be had on this machine ({error}); have the server offer another \
@@ -89,6 +95,16 @@ impl Pop3 {
         self.wire.send_secret(&format!("{command} {digest}"), &shown).await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
         self.settle(&line)
+    }
+}
+
+impl Door for Pop3 {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
+        self.log_in(login, key).await
+    }
+
+    fn record(&self) -> &Trace {
+        self.wire.trace()
     }
 }
 

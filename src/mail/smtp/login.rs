@@ -1,19 +1,15 @@
 //! Logging in to SMTP: AUTH (RFC 4954).
 
-use super::{Features, Reply, Smtp};
+use super::{Reply, Smtp};
 use crate::config::{Login, Mechanism, Secret};
-use crate::mail::sasl::{self, Carrier, Heard};
+use crate::mail::sasl::{self, Carrier, Door, Heard};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Fault, Reason};
 
 impl Smtp {
-    pub(super) async fn log_in(
-        &mut self,
-        login: &Login,
-        features: &Features,
-    ) -> Result<(), Failure> {
-        let mechanism = self.mechanism(login, features)?;
-        let verdict = sasl::log_in(self, mechanism, &login.username, &login.password).await?;
+    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
+        let mechanism = self.mechanism(login)?;
+        let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
         let reply = verdict.answer;
         if Self::is_success(&reply) {
             return Ok(());
@@ -31,10 +27,10 @@ impl Smtp {
         Err(self.wire.fail(Fault { reason, down: reply.is_going_down(), message }))
     }
 
-    fn mechanism(&self, login: &Login, features: &Features) -> Result<Mechanism, Failure> {
-        let offered = features.mechanisms();
+    fn mechanism(&self, login: &Login) -> Result<Mechanism, Failure> {
+        let offered = self.features.mechanisms();
         let offers = |mechanism: &str| offered.iter().any(|name| name == mechanism);
-        if let Some(mechanism) = sasl::choose(login.auth, &Mechanism::WITH_PASSWORD, offers) {
+        if let Some(mechanism) = sasl::choose(login, offers) {
             return Ok(mechanism);
         }
         let message = if offered.is_empty() {
@@ -46,6 +42,16 @@ impl Smtp {
             format!("the server offers no login that fits, only {offered}")
         };
         Err(self.wire.fail(Fault::new(Reason::Auth, message)))
+    }
+}
+
+impl Door for Smtp {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
+        self.log_in(login, key).await
+    }
+
+    fn record(&self) -> &Trace {
+        self.wire.trace()
     }
 }
 

@@ -213,7 +213,7 @@ pub struct SideState {
     /// Failures by reason; a reason is its own index.
     pub by_reason: [u64; 16],
     /// Failures by stage; a stage is its own index.
-    pub by_stage: [u64; 10],
+    pub by_stage: [u64; 11],
     /// Attempts while passive and down.
     pub not_applicable: u64,
     /// The newest attempt.
@@ -272,7 +272,7 @@ pub struct SideCounters {
     /// Failures by reason; a reason is its own index.
     pub by_reason: [u64; 16],
     /// Failures by stage; a stage is its own index.
-    pub by_stage: [u64; 10],
+    pub by_stage: [u64; 11],
     /// Attempts while passive and down.
     pub not_applicable: u64,
 }
