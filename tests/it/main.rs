@@ -6,6 +6,7 @@ mod lab;
 mod relay;
 mod support;
 
+mod alerting;
 mod bounces;
 mod crashes;
 mod definitions;

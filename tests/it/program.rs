@@ -53,7 +53,7 @@ pub(crate) fn post() -> Post {
 /// A running exporter.
 pub(crate) struct Running {
     pub(crate) child: Child,
-    address: String,
+    pub(crate) address: String,
     pub(crate) log: Lines<BufReader<ChildStderr>>,
 }
 
