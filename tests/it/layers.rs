@@ -4,11 +4,9 @@
 //! Each test starts itself again in a fresh namespace, which ends with it; nothing outside sees its
 //! addresses and rules.
 
-use std::env;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,44 +23,19 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::namespace;
 use crate::support::{TargetText, World, config, origin};
 
 /// The longest wait for anything in here: a cut is noticed by silence, and the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Says to a test that it runs in a namespace of its own.
-const MARK: &str = "MAILTRIP_TEST_NAMESPACE";
 
 /// The addresses of the hosts, IPv4 and IPv6.
 fn addresses(host: u8) -> [String; 2] {
     [format!("10.99.0.{host}"), format!("fd99::{host}")]
 }
 
-/// Runs the test of this name again in a namespace of its own, with `wrapper` before it; true in
-/// there.
-///
-/// # Panics
-/// If the system gives no namespace, or the test fails in there.
 fn is_inside(test: &str, wrapper: &[&str]) -> bool {
-    if env::var_os(MARK).is_some() {
-        return true;
-    }
-    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    let mut command = Command::new("unshare");
-    command.arg("--net");
-    if !is_root {
-        command.args(["--user", "--map-root-user"]);
-    }
-    let probe = Command::new("unshare").args(command.get_args()).arg("true").output();
-    let is_allowed = probe.as_ref().is_ok_and(|output| output.status.success());
-    assert!(is_allowed, "this test needs a network namespace (unshare --net): {probe:?}");
-    command.arg("--").args(wrapper).arg(env::current_exe().unwrap());
-    command.args([&format!("layers::{test}"), "--exact", "--nocapture", "--test-threads=1"]);
-    let output = command.env(MARK, "1").stdin(Stdio::null()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let has_passed = output.status.success() && said.contains("1 passed");
-    assert!(has_passed, "{said}{}", String::from_utf8_lossy(&output.stderr));
-    false
+    namespace::is_inside(&format!("layers::{test}"), &["--net"], wrapper)
 }
 
 /// Gives this namespace its hosts.

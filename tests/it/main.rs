@@ -3,6 +3,7 @@
 
 mod browser;
 mod lab;
+mod namespace;
 mod relay;
 mod support;
 
@@ -17,6 +18,7 @@ mod evidence;
 mod fault_table;
 mod faults;
 mod foreign_clients;
+mod host_layers;
 mod http;
 mod inspection;
 mod lab_self_test;

@@ -130,7 +130,7 @@ async fn get(address: &str, path: &str) -> String {
 }
 
 /// Asks until the answer is as it should be.
-async fn until(address: &str, path: &str, holds: impl Fn(&str) -> bool) -> String {
+pub(crate) async fn until(address: &str, path: &str, holds: impl Fn(&str) -> bool) -> String {
     let deadline = Instant::now() + LIMIT;
     loop {
         let answer = get(address, path).await;

@@ -89,6 +89,12 @@ async fn the_unit_tests_that_look_back_for_days_pass() {
     test_rules("history").await;
 }
 
+#[tokio::test]
+async fn the_unit_tests_of_the_layers_of_hosts_pass() {
+    test_rules("host").await;
+    test_rules("host_history").await;
+}
+
 #[test]
 fn every_file_of_unit_tests_is_run() {
     let source = include_str!("rules.rs");
