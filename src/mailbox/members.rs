@@ -113,7 +113,7 @@ pub(super) fn judge(
         }
         let now = Moment::now();
         let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);
-        let dated = found.server_date.and_then(|date| clock.instant(date, (now.instant, now.wall)));
+        let dated = found.server_date.and_then(|date| clock.instant(date, now));
         let sighting = Sighting {
             folder: found.folder,
             shown_at: found.shown_at,
@@ -123,14 +123,12 @@ pub(super) fn judge(
         };
         let transmitted = member.account.transmitted(token);
         let verdict = member.account.seen(token, sighting);
-        let ago = now.instant.saturating_duration_since(found.shown_at);
-        let seen = now.wall.checked_sub(ago).unwrap_or(now.wall);
         if let (Verdict::Received { is_watched: true, .. }, Some(date)) =
             (verdict, found.server_date)
         {
-            clock.learn(date, seen);
+            clock.learn(date, found.shown_at, now);
         }
-        let passage = Passage { transmitted, seen };
+        let passage = Passage { transmitted, seen: now.date_of(found.shown_at) };
         return match verdict {
             Verdict::Unknown => Judgement::Leave,
             Verdict::Received { .. } | Verdict::Early => {
@@ -210,11 +208,13 @@ fn oldest_outstanding(members: &[Arc<Member>]) -> Option<SystemTime> {
 /// From when on mails matter: ours from the acceptance of the oldest outstanding one, or from the
 /// beginning of the watch if one is just being sent; from long ago if a doubtful or lost one may
 /// still turn up.
-pub(super) fn since(members: &[Arc<Member>], watch_began: SystemTime) -> Since {
-    let horizon = left_over_horizon(members, SystemTime::now());
+pub(super) fn since(members: &[Arc<Member>], watch_began: std::time::Instant) -> Since {
+    let now = Moment::now();
+    let horizon = left_over_horizon(members, now.wall);
     let is_missing = members.iter().any(|member| member.account.is_missing_mail());
     let is_sending = || members.iter().any(|member| member.account.is_sending());
-    let oldest = oldest_outstanding(members).or_else(|| is_sending().then_some(watch_began));
+    let oldest =
+        oldest_outstanding(members).or_else(|| is_sending().then(|| now.date_of(watch_began)));
     let ours =
         if is_missing { oldest.map_or(Some(horizon), |at| Some(at.min(horizon))) } else { oldest };
     Since { ours, left_overs: ours.map_or(horizon, |ours| ours.min(horizon)) }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
@@ -13,7 +13,7 @@ use crate::mail::trace::Trace;
 use crate::mail::{Failure, Reason, Stage};
 use crate::store::FolderRecord;
 use crate::target::clock::{for_timer, on_time_line};
-use crate::target::ledger::{Attempt, LookStyle};
+use crate::target::ledger::{Attempt, LookStyle, Moment};
 
 /// Looks further apart than this are bridged by IDLE: they begin 5 s after the acceptance.
 const IDLE_GAP: Duration = Duration::from_millis(500);
@@ -27,8 +27,8 @@ const MAILDROP: &str = "";
 /// The state of the loop.
 pub(super) struct Patrol {
     watch: Arc<Watch>,
-    /// When the watch began.
-    started: SystemTime,
+    /// When the watch began, on the time line of the accounts.
+    started: std::time::Instant,
     /// The held IMAP session. It is taken out while it is used, so that one that is cut short by
     /// an error or by cancellation is gone.
     session: Option<imap::Session>,
@@ -57,7 +57,7 @@ impl Patrol {
     pub(super) fn new(watch: Arc<Watch>) -> Self {
         Self {
             watch,
-            started: SystemTime::now(),
+            started: on_time_line(Instant::now()),
             session: None,
             imap: imap::Memory::default(),
             pop3: pop3::Memory::default(),
@@ -75,7 +75,7 @@ impl Patrol {
         let Some(store) = &self.watch.store else { return };
         let mut records = store.load_folders(&self.watch.id).await;
         let offset_seconds = records.values().find_map(|record| record.clock_offset_seconds);
-        self.clock = Arc::new(Mutex::new(ServerClock { offset_seconds }));
+        self.clock = Arc::new(Mutex::new(ServerClock::new(offset_seconds)));
         if let Some(record) = records.remove(MAILDROP) {
             self.pop3.restore(record);
         }
@@ -91,7 +91,9 @@ impl Patrol {
     /// neither counts a mail twice nor leaves it behind.
     pub(super) fn keep(&mut self, settings: &Settings) {
         let Some(store) = &self.watch.store else { return };
-        let offset = self.clock.lock().unwrap_or_else(PoisonError::into_inner).offset_seconds;
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let offset = clock.offset_seconds(Moment::now());
+        drop(clock);
         let records: Vec<(String, FolderRecord)> = match settings.style() {
             LookStyle::Command => self.imap.records().collect(),
             LookStyle::Session => vec![(MAILDROP.to_owned(), self.pop3.record())],

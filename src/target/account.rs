@@ -164,7 +164,7 @@ impl Account {
 
     /// See [`Ledger::looked`].
     pub fn looked(&self) {
-        self.ledger().looked();
+        self.ledger().looked(Moment::now());
         self.keep();
     }
 

@@ -12,7 +12,7 @@ use super::message::Token;
 use crate::config::Target;
 use crate::mail::{Failure, Side, Stage};
 use ending::{Ended, Ending};
-pub use moment::Moment;
+pub use moment::{ClockStep, Moment, WallClock};
 pub use pacing::LookStyle;
 use pacing::Pacing;
 use record::Journal;
@@ -82,6 +82,7 @@ pub struct Ledger {
     last_notice: Option<(SystemTime, Notice)>,
     pacing: Pacing,
     journal: Journal,
+    wall_clock: WallClock,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -137,6 +138,7 @@ impl Ledger {
             last_notice: None,
             pacing: Pacing::default(),
             journal: Journal::default(),
+            wall_clock: WallClock::default(),
         }
     }
 
@@ -174,6 +176,7 @@ impl Ledger {
     /// A mail is about to be sent. It is known from here on, because it may arrive before the
     /// sending server's reply.
     pub fn sending(&mut self, token: Token, now: Moment) {
+        self.expire(now);
         self.sending.insert(token, Sending { began: now, seen: None, has_bounced: false });
         self.journal.sent(token, now);
     }
@@ -268,7 +271,8 @@ impl Ledger {
 
     /// A look into the mailbox is made between two checks; it counts on behalf of the mails that are
     /// waited for.
-    pub fn looked(&mut self) {
+    pub fn looked(&mut self, now: Moment) {
+        self.expire(now);
         self.totals.looks += u64::from(!self.outstanding.is_empty());
     }
 

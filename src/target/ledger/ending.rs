@@ -58,6 +58,7 @@ impl Ledger {
     /// Marks what has become late, ends what has become lost, forgets what ended long ago. Needs no
     /// timer: it runs before every event and every snapshot.
     pub(super) fn expire(&mut self, now: Moment) {
+        self.follow_wall_clock(now);
         // What nobody can look for is not late: it leaves with the outage, or is seen after it.
         if !self.send.is_not_applicable() && !self.receive.is_not_applicable() {
             self.expire_outstanding(now);
@@ -70,7 +71,26 @@ impl Ledger {
         }
     }
 
-    pub(super) fn expire_outstanding(&mut self, now: Moment) {
+    /// After the wall clock was set, what happened before it has another date: ages come from the
+    /// monotonic clock, and the dates that are shown and kept go with it.
+    fn follow_wall_clock(&mut self, now: Moment) {
+        let Some(step) = self.wall_clock.step(now) else { return };
+        for mail in &mut self.outstanding {
+            mail.accepted.wall = step.correct(mail.accepted.wall);
+            self.journal.touch(mail.token);
+        }
+        for (token, sending) in &mut self.sending {
+            sending.began.wall = step.correct(sending.began.wall);
+            self.journal.touch(*token);
+        }
+        for state in [&mut self.send, &mut self.receive] {
+            state.last_attempt = state.last_attempt.map(|date| step.correct(date));
+            state.last_success = state.last_success.map(|date| step.correct(date));
+        }
+        self.journal.follow(step);
+    }
+
+    fn expire_outstanding(&mut self, now: Moment) {
         let age = |since: Instant| now.instant.saturating_duration_since(since);
         for mail in &mut self.outstanding {
             if age(mail.accepted.instant) < self.rules.late_after {

@@ -1,6 +1,10 @@
-//! A point in time on both clocks.
+//! A point in time on both clocks, and how the wall clock is set in between.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What the wall clock goes ahead or behind by less than this is no step: it may be slewed, and the
+/// time of a suspension is known in whole seconds.
+const STEADY: Duration = Duration::from_secs(2);
 
 /// A point in time, on both clocks: delays come from the monotonic one, dates from the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,4 +14,82 @@ pub struct Moment {
     pub instant: Instant,
     /// The wall clock, which may be set.
     pub wall: SystemTime,
+}
+
+impl Moment {
+    /// The date of a moment that is over, by the wall clock as it is set now.
+    pub fn date_of(self, past: Instant) -> SystemTime {
+        let ago = self.instant.saturating_duration_since(past);
+        self.wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+}
+
+/// How the wall clock goes beside the monotonic one. It is followed where it is slewed, and tells when
+/// it was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WallClock {
+    last: Option<Moment>,
+}
+
+/// The wall clock was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockStep {
+    /// Forward by so much.
+    Forward(Duration),
+    /// Back by so much.
+    Back(Duration),
+}
+
+impl WallClock {
+    /// By how much the clock was set since this was last asked, if it was.
+    pub fn step(&mut self, now: Moment) -> Option<ClockStep> {
+        let last = self.last.replace(now)?;
+        // Two loops may tell of their moments in the other order.
+        let expected = match now.instant.checked_duration_since(last.instant) {
+            Some(elapsed) => last.wall.checked_add(elapsed)?,
+            None => last.wall.checked_sub(last.instant - now.instant)?,
+        };
+        let step = match now.wall.duration_since(expected) {
+            Ok(ahead) => ClockStep::Forward(ahead),
+            Err(behind) => ClockStep::Back(behind.duration()),
+        };
+        let (ClockStep::Forward(by) | ClockStep::Back(by)) = step;
+        (by >= STEADY).then_some(step)
+    }
+}
+
+impl ClockStep {
+    /// An older date, by the clock as it is set now.
+    pub fn correct(self, date: SystemTime) -> SystemTime {
+        let corrected = match self {
+            ClockStep::Forward(by) => date.checked_add(by),
+            ClockStep::Back(by) => date.checked_sub(by),
+        };
+        corrected.unwrap_or(date)
+    }
+
+    /// The seconds by which the clock was set forward; negative if it was set back.
+    pub fn seconds(self) -> f64 {
+        match self {
+            ClockStep::Forward(by) => by.as_secs_f64(),
+            ClockStep::Back(by) => -by.as_secs_f64(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn moments_told_in_the_other_order_are_no_step() {
+        let early = Moment { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH + HOUR };
+        let late = Moment { instant: early.instant + HOUR, wall: early.wall + HOUR };
+        let mut clock = WallClock::default();
+        assert_eq!([clock.step(late), clock.step(early), clock.step(late)], [None; 3]);
+        let set = Moment { wall: late.wall - HOUR, ..late };
+        assert_eq!([clock.step(set), clock.step(set)], [Some(ClockStep::Back(HOUR)), None]);
+    }
 }

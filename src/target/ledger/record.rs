@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::ending::REMEMBERED;
 use super::{
-    Ended, Ending, Histogram, Ledger, Moment, Outstanding, Reading, Rules, SideCounters, SideState,
-    Totals,
+    ClockStep, Ended, Ending, Histogram, Ledger, Moment, Outstanding, Reading, Rules, SideCounters,
+    SideState, Totals,
 };
 use crate::target::message::Token;
 
@@ -142,6 +142,11 @@ impl Journal {
         self.touch(token);
     }
 
+    /// The wall clock was set.
+    pub(super) fn follow(&mut self, step: ClockStep) {
+        self.last_sent = self.last_sent.map(|date| step.correct(date));
+    }
+
     /// Something has changed about this mail.
     pub(super) fn touch(&mut self, token: Token) {
         self.touched.insert(token);
@@ -157,6 +162,7 @@ impl Ledger {
     /// sum of the counters is made to hold, and none is lowered.
     pub fn restore(rules: Rules, stored: &StoredAccount, now: Moment) -> Self {
         let mut ledger = Self::new(rules);
+        ledger.wall_clock.step(now);
         ledger.totals = stored.account.totals;
         ledger.send = SideState::counted(stored.account.send);
         ledger.receive = SideState::counted(stored.account.receive);
@@ -226,7 +232,7 @@ impl Ledger {
             let seen = sending.seen.map(|sighting| sighting.shown_at);
             return Some(MailRecord {
                 transmitted: Some(sending.began.wall),
-                ended: seen.and_then(|at| date(at, now)),
+                ended: seen.map(|at| now.date_of(at)),
                 ..blank
             });
         }
@@ -242,7 +248,7 @@ impl Ledger {
             });
         }
         let mail = self.ended.iter().rev().find(|mail| mail.token == token)?;
-        Some(MailRecord { place: place(mail.how), ended: date(mail.at, now), ..blank })
+        Some(MailRecord { place: place(mail.how), ended: Some(now.date_of(mail.at)), ..blank })
     }
 
     /// Makes accepted = outstanding + received + bounced + lost + left. A mail whose record is missing has
@@ -277,11 +283,6 @@ fn restored_outstanding(token: Token, mail: &MailRecord, now: Moment) -> Outstan
 
 fn restored_end(token: Token, how: Ending, mail: &MailRecord, now: Moment) -> Ended {
     Ended { token, how, at: before(now, mail.ended.map_or(Duration::ZERO, |at| age(at, now))) }
-}
-
-/// The date of a moment that is over.
-fn date(at: Instant, now: Moment) -> Option<SystemTime> {
-    now.wall.checked_sub(now.instant.saturating_duration_since(at))
 }
 
 fn age(wall: SystemTime, now: Moment) -> Duration {

@@ -4,6 +4,7 @@ use super::ending::REMEMBERED;
 use super::*;
 use crate::mail::Reason;
 use crate::mail::bounce::Action;
+use crate::mailbox::clock::ServerClock;
 use proptest::prelude::*;
 
 const RULES: Rules = Rules {
@@ -584,9 +585,9 @@ fn failures_and_looks_are_counted_on_over_a_restart() {
     bench.check(Some(down()));
     bench.ledger.sender_mailbox_visited(Some(&refused()), bench.now());
     bench.check(None);
-    bench.ledger.looked();
+    bench.ledger.looked(bench.now());
     bench.send();
-    bench.ledger.looked();
+    bench.ledger.looked(bench.now());
     let before = bench.snapshot();
     assert_eq!(before.totals.looks, 1, "only on behalf of a mail that is waited for");
     restart(&mut bench, &mut stored, 1);
@@ -600,6 +601,36 @@ fn failures_and_looks_are_counted_on_over_a_restart() {
     }
     assert_eq!(after.receive.not_applicable, 1);
     assert_eq!((after.sender_mailbox.failures, after.sender_mailbox.up), (1, None));
+}
+
+#[test]
+fn the_dates_of_what_happened_go_with_a_wall_clock_that_is_set() {
+    for step in
+        [ClockStep::Forward(Duration::from_secs(7200)), ClockStep::Back(Duration::from_secs(7200))]
+    {
+        let (mut bench, mut stored) = (Bench::new(RULES), StoredAccount::default());
+        bench.send();
+        let unanswered = bench.begin();
+        bench.check(None);
+        stored.apply(&bench.ledger.take_changes(bench.now()));
+        bench.wait(30);
+        bench.start.wall = step.correct(bench.start.wall);
+        let happened = Some(bench.start.wall);
+        let snapshot = bench.snapshot();
+        assert_eq!(snapshot.oldest_outstanding, happened, "30 s ago");
+        for side in [&snapshot.send, &snapshot.receive] {
+            assert_eq!((side.last_attempt, side.last_success), (happened, happened));
+        }
+        assert_eq!(bench.ledger.last_sent(), happened);
+        stored.apply(&bench.ledger.take_changes(bench.now()));
+        assert_eq!(stored.account.last_sent, happened);
+        assert_eq!(stored.mails[&unanswered].transmitted, happened);
+        // And the age that an outstanding mail has after a restart is its true one.
+        restart(&mut bench, &mut stored, 20);
+        assert_eq!(bench.snapshot().totals.late, 0);
+        bench.wait(10);
+        assert_eq!(bench.snapshot().totals.late, 1);
+    }
 }
 
 #[test]
@@ -869,6 +900,122 @@ proptest! {
             prop_assert_eq!(snapshot.roundtrips.counts.iter().sum::<u64>(), snapshot.totals.received);
             if let Some(next) = ledger.next_look(LookStyle::Command, Some(now.instant)) {
                 prop_assert!(next > now.instant, "a look that is due at once for ever");
+            }
+        }
+    }
+}
+
+/// What happens between two looks into the mailbox of a mail.
+#[derive(Debug, Clone, Copy)]
+enum Between {
+    /// So many seconds go by, or the machine is suspended: to the accounts it is the same.
+    Time(u16),
+    /// The wall clock is set by so many seconds, two at least.
+    Set(i32),
+    /// The mail is delivered, if it was not yet.
+    Delivery,
+    Look,
+}
+
+fn between() -> impl Strategy<Value = Between> {
+    let step = prop_oneof![2..100_000, -100_000..=-2];
+    prop_oneof![
+        3 => (0_u16..4_000).prop_map(Between::Time),
+        1 => step.prop_map(Between::Set),
+        1 => Just(Between::Delivery),
+        2 => Just(Between::Look),
+    ]
+}
+
+/// The clocks of both hosts, after so much time; the server's was never set.
+struct Clocks {
+    zero: Instant,
+    elapsed: Duration,
+    set_by: i64,
+    server_ahead: i64,
+}
+
+impl Clocks {
+    fn wall(&self, ahead: i64) -> SystemTime {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + self.elapsed;
+        let by = Duration::from_secs(ahead.unsigned_abs());
+        if ahead < 0 { now - by } else { now + by }
+    }
+
+    fn now(&self) -> Moment {
+        Moment { instant: self.zero + self.elapsed, wall: self.wall(self.set_by) }
+    }
+
+    fn server_date(&self) -> SystemTime {
+        let since = self.wall(self.server_ahead).duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_delay_is_true_or_unknown_whatever_the_clocks_do(
+        events in prop::collection::vec(between(), 0..40),
+        server_ahead in -600_i64..600,
+        was_watched: bool,
+    ) {
+        let rules = Rules { lost_after: Duration::from_secs(1_000_000), ..RULES };
+        let mut ledger = Ledger::new(rules);
+        let mut clock = ServerClock::default();
+        let zero = Instant::now();
+        let mut clocks = Clocks { zero, elapsed: Duration::ZERO, set_by: 0, server_ahead };
+        if was_watched {
+            clock.learn(clocks.server_date(), clocks.now().instant, clocks.now());
+        }
+        let (token, transmitted) = (Token::random(), clocks.now().instant);
+        ledger.sending(token, clocks.now());
+        ledger.accepted(token, transmitted, clocks.now());
+        let mut delivered = None;
+        let mut previous_look = Some(transmitted);
+        let ending = [Between::Delivery, Between::Time(7), Between::Look];
+        for event in events.into_iter().chain(ending) {
+            match event {
+                Between::Time(seconds) => clocks.elapsed += Duration::from_secs(seconds.into()),
+                Between::Set(seconds) => {
+                    clocks.set_by += i64::from(seconds);
+                    // The loops wake often enough between two steps.
+                    clock.offset_seconds(clocks.now());
+                    ledger.snapshot(clocks.now());
+                }
+                Between::Delivery => {
+                    let now = (clocks.now().instant, clocks.server_date());
+                    delivered = delivered.or(Some(now));
+                }
+                Between::Look => {
+                    let now = clocks.now();
+                    let oldest = ledger.snapshot(now).oldest_outstanding.unwrap();
+                    let age = now.wall.duration_since(oldest).unwrap();
+                    prop_assert_eq!(age, now.instant - transmitted, "the date goes with the clock");
+                    let Some((arrived, date)) = delivered else {
+                        previous_look = Some(now.instant);
+                        continue;
+                    };
+                    let dated = clock.instant(date, now);
+                    let sighting = Sighting { previous_look, dated, ..sighting(now) };
+                    let verdict = ledger.seen(token, sighting, now);
+                    let Verdict::Received { roundtrip, .. } = verdict else { panic!("{verdict:?}") };
+                    let bracket = now.instant - previous_look.unwrap();
+                    let is_watched = bracket <= (now.instant - transmitted) / 8 + Duration::from_secs(1);
+                    prop_assert!(
+                        roundtrip.is_some() || !was_watched,
+                        "a clock that was learned serves after a step"
+                    );
+                    if let Some(roundtrip) = roundtrip {
+                        prop_assert!(roundtrip <= now.instant - transmitted, "longer than the time");
+                        prop_assert!(roundtrip + bracket >= now.instant - transmitted, "before the look");
+                        let off = roundtrip.abs_diff(arrived - transmitted);
+                        let allowed = if is_watched { bracket } else { Duration::from_secs(2) };
+                        prop_assert!(off <= allowed || !was_watched, "{off:?} off");
+                    }
+                    return Ok(());
+                }
             }
         }
     }
