@@ -2,14 +2,11 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use mailtrip_exporter::config::Config;
 use mailtrip_exporter::demo::server::faults::{self, Fault};
 use mailtrip_exporter::demo::server::{Options, Post, Protocol, Server};
-use mailtrip_exporter::http::routes::App;
-use mailtrip_exporter::http::{self, WebConfig};
 use mailtrip_exporter::supervisor::Supervisor;
 use mailtrip_exporter::target::message::Token;
 use mailtrip_exporter::target::send::Origin;
@@ -17,7 +14,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
+
+use crate::support::serve;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "sword-fish-7";
@@ -47,21 +46,8 @@ impl Exporter {
         let config = Config::load(&config_file).unwrap();
         let origin = Origin { instance: Token::random(), host: None };
         let supervisor = Supervisor::start(config, Some(config_file.clone()), origin).await;
-        let app = Arc::new(App {
-            supervisor: supervisor.unwrap(),
-            telemetry_path: "/metrics".to_owned(),
-            enable_lifecycle: true,
-            enable_details: false,
-        });
-        let listeners = http::bind("127.0.0.1:0").await.unwrap();
-        let address = listeners[0].local_addr().unwrap().to_string();
-        let shutdown = CancellationToken::new();
-        let answer = move |request| {
-            let app = Arc::clone(&app);
-            async move { app.answer(request).await }
-        };
-        tokio::spawn(http::serve(listeners, WebConfig::none(), answer, shutdown.clone()));
-        let _shutdown = shutdown.drop_guard();
+        let (address, _shutdown) = serve(&supervisor.unwrap(), true).await;
+        let address = address.to_string();
         Self { address, config_file, mailbox, smtp, _folder: folder, _shutdown }
     }
 

@@ -14,17 +14,15 @@ use std::time::Duration;
 use mailtrip_exporter::config::{IpFamily, PingCheck};
 use mailtrip_exporter::demo::server::faults::{CREDENTIALS, Fault};
 use mailtrip_exporter::demo::server::{Options, Protocol};
-use mailtrip_exporter::http::routes::App;
-use mailtrip_exporter::http::{self, WebConfig};
 use mailtrip_exporter::layers::ping::ping;
 use mailtrip_exporter::supervisor::Supervisor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
 use crate::namespace;
-use crate::support::{TargetText, World, config, origin};
+use crate::support::{TargetText, World, config, origin, serve};
 
 /// The longest wait for anything in here: a cut is noticed by silence, and the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -107,21 +105,8 @@ struct Exporter {
 impl Exporter {
     async fn start(targets: &[TargetText]) -> Self {
         let supervisor = Supervisor::start(config(targets), None, origin()).await.unwrap();
-        let app = Arc::new(App {
-            supervisor: Arc::clone(&supervisor),
-            telemetry_path: "/metrics".to_owned(),
-            enable_lifecycle: false,
-            enable_details: false,
-        });
-        let listeners = http::bind("127.0.0.1:0").await.unwrap();
-        let address = listeners[0].local_addr().unwrap();
-        let shutdown = CancellationToken::new();
-        let answer = move |request| {
-            let app = Arc::clone(&app);
-            async move { app.answer(request).await }
-        };
-        tokio::spawn(http::serve(listeners, WebConfig::none(), answer, shutdown.clone()));
-        Self { supervisor, address, _shutdown: shutdown.drop_guard() }
+        let (address, _shutdown) = serve(&supervisor, false).await;
+        Self { supervisor, address, _shutdown }
     }
 
     async fn get(&self, path: &str) -> String {

@@ -10,6 +10,7 @@ mod support;
 mod alerting;
 mod bounces;
 mod crashes;
+mod dashboards;
 mod definitions;
 mod demo;
 mod demo_servers;

@@ -34,12 +34,13 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-fn text(files: &[PathBuf]) -> String {
+/// What they say, one after the other.
+pub(crate) fn text(files: &[PathBuf]) -> String {
     files.iter().map(|file| fs::read_to_string(file).unwrap()).collect()
 }
 
 /// The names after `- alert: `.
-fn alerts() -> BTreeSet<String> {
+pub(crate) fn alerts() -> BTreeSet<String> {
     let rules = text(&rule_files());
     let names = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
     names.map(str::to_owned).collect()
@@ -145,7 +146,7 @@ fn every_alert_has_its_heading_in_the_runbook_and_its_line_in_the_readme() {
 }
 
 /// The names that begin with `mailtrip_` and are not a part of a longer one.
-fn metrics_in(text: &str) -> BTreeSet<String> {
+pub(crate) fn metrics_in(text: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     text.split(|c| !is_part(c))
         .filter(|word| word.starts_with("mailtrip_") && !word.contains(':'))

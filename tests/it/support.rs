@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use mailtrip_exporter::config::{Config, TlsMode};
 use mailtrip_exporter::demo::server::record::SessionRecord;
 use mailtrip_exporter::demo::server::{Authority, Certificate, Options, Post, Protocol, Server};
+use mailtrip_exporter::http::routes::App;
+use mailtrip_exporter::http::{self, WebConfig};
 use mailtrip_exporter::supervisor::Supervisor;
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use mailtrip_exporter::target::message::Token;
@@ -20,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The longest wait for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
@@ -241,6 +245,29 @@ impl Exporter {
         let what = format!("{count} received");
         self.until(name, &what, |snapshot| snapshot.totals.received >= count).await
     }
+}
+
+/// Serves the pages of the exporter on a port of its own until the guard is dropped; `/-/reload`
+/// with `enable_lifecycle`.
+pub(crate) async fn serve(
+    supervisor: &Arc<Supervisor>,
+    enable_lifecycle: bool,
+) -> (SocketAddr, DropGuard) {
+    let app = Arc::new(App {
+        supervisor: Arc::clone(supervisor),
+        telemetry_path: "/metrics".to_owned(),
+        enable_lifecycle,
+        enable_details: false,
+    });
+    let listeners = http::bind("127.0.0.1:0").await.unwrap();
+    let address = listeners[0].local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let answer = move |request| {
+        let app = Arc::clone(&app);
+        async move { app.answer(request).await }
+    };
+    tokio::spawn(http::serve(listeners, WebConfig::none(), answer, shutdown.clone()));
+    (address, shutdown.drop_guard())
 }
 
 /// Accepted mails are in exactly one place.
