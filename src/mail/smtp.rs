@@ -1,5 +1,5 @@
-//! Handing a mail over: the client side of SMTP (RFC 5321) with STARTTLS (RFC 3207) and AUTH
-//! (RFC 4954).
+//! Handing a mail over: the client side of SMTP (RFC 5321) with STARTTLS (RFC 3207), AUTH (RFC 4954)
+//! and, for bounces that tell whose they are, DSN (RFC 3461).
 //!
 //! The commands and the addresses are lettre's; the dialogue runs over our own [`Wire`], because
 //! lettre's connection has no deadline but for connecting, reads lines of any length, and lets what
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use lettre::Address;
-use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Starttls};
+use lettre::transport::smtp::commands::{Data, Ehlo, Quit, Rset, Starttls};
 use lettre::transport::smtp::extension::ClientId;
 use tokio::time::Instant;
 
@@ -21,6 +21,7 @@ use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
 use crate::config::{Login, TlsMode};
 
+mod envelope;
 mod login;
 
 /// The longest reply line that is read; RFC 5321 section 4.5.3.1.5 allows 512.
@@ -36,6 +37,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub struct Smtp {
     wire: Wire,
     features: Features,
+    /// Whether the server sends delivery status notifications as it is asked to (DSN, RFC 3461).
+    offers_reports: bool,
 }
 
 /// Why one mail was not accepted.
@@ -75,7 +78,7 @@ impl Smtp {
         trace: Trace,
         end: Instant,
     ) -> Result<Self, Failure> {
-        let mut smtp = Self { wire: dialer.dial(trace, end).await?, features: Features::default() };
+        let mut smtp = Self::over(dialer.dial(trace, end).await?);
         let greeting = smtp.read_reply().await?;
         if greeting.code != 220 {
             let down = matches!(greeting.code, 421 | 554);
@@ -94,10 +97,17 @@ impl Smtp {
             }
             sasl::enter(&mut smtp, dialer, login, end).await?;
         }
+        smtp.offers_reports = smtp.features.has("DSN");
         Ok(smtp)
     }
 
-    /// Hands over one mail. `content` has CRLF line ends; dots are stuffed here.
+    /// Nothing is known of the server yet.
+    fn over(wire: Wire) -> Self {
+        Self { wire, features: Features::default(), offers_reports: false }
+    }
+
+    /// Hands over one mail. `content` has CRLF line ends; dots are stuffed here. `envelope_id`, some
+    /// digits and letters, comes back in a delivery status notification, where the server can do that.
     ///
     /// # Errors
     /// See [`NotAccepted`].
@@ -105,6 +115,7 @@ impl Smtp {
         &mut self,
         from: &Address,
         to: &Address,
+        envelope_id: &str,
         content: &[u8],
     ) -> Result<Reply, NotAccepted> {
         self.wire.trace().enter(Stage::Envelope);
@@ -116,10 +127,7 @@ impl Smtp {
                 ));
             }
         }
-        let mail = Mail::new(Some(from.clone()), Vec::new()).to_string();
-        self.command(&mail, is_ok).await?;
-        let recipient = Rcpt::new(to.clone(), Vec::new()).to_string();
-        self.command(&recipient, is_ok).await?;
+        self.address(from, to, envelope_id).await?;
         self.wire.trace().enter(Stage::Data);
         self.command(&Data.to_string(), |code| code == 354).await?;
         self.send_content(content).await
@@ -188,8 +196,7 @@ impl Smtp {
             let down = reply.is_going_down();
             return Err(self.wire.fail(Fault { reason: Reason::Tls, down, message }));
         }
-        let features = Features::default();
-        let mut smtp = Self { wire: self.wire.start_tls(dialer).await?, features };
+        let mut smtp = Self::over(self.wire.start_tls(dialer).await?);
         // What the server said before TLS could be anybody's word (RFC 3207 section 4.2).
         smtp.features = smtp.greet(name).await?;
         Ok(smtp)
@@ -221,13 +228,27 @@ impl Smtp {
         command: &str,
         expected: impl Fn(u16) -> bool,
     ) -> Result<Reply, NotAccepted> {
-        let line = command.trim_end();
-        self.wire.send(line).await.map_err(NotAccepted::Broken)?;
-        let reply = self.read_reply().await.map_err(NotAccepted::Broken)?;
+        let reply = self.exchange(command).await?;
+        self.expect(reply, command, expected)
+    }
+
+    /// A command and the reply to it, whatever that says.
+    async fn exchange(&mut self, command: &str) -> Result<Reply, NotAccepted> {
+        self.wire.send(command.trim_end()).await.map_err(NotAccepted::Broken)?;
+        self.read_reply().await.map_err(NotAccepted::Broken)
+    }
+
+    /// The reply, if its code is as expected.
+    fn expect(
+        &self,
+        reply: Reply,
+        command: &str,
+        expected: impl Fn(u16) -> bool,
+    ) -> Result<Reply, NotAccepted> {
         if expected(reply.code) {
             return Ok(reply);
         }
-        let failure = self.refusal(&reply, line, false);
+        let failure = self.refusal(&reply, command.trim_end(), false);
         // 421 announces the end of the connection (RFC 5321 section 3.8).
         Err(if reply.code == 421 || !(400..=599).contains(&reply.code) {
             NotAccepted::Broken(failure)

@@ -370,7 +370,7 @@ async fn hand_over(
     };
     let host = host.unwrap_or("an unnamed host");
     let outcome = match compose(target, token, Instance::random(), SystemTime::now(), host) {
-        Ok(content) => smtp.hand_over(&target.from, &target.to, &content).await,
+        Ok(content) => smtp.hand_over(&target.from, &target.to, &token.to_string(), &content).await,
         Err(error) => {
             trace.enter(Stage::Envelope);
             let message = format!("cannot write the test mail: {error}");

@@ -176,7 +176,8 @@ impl Sender {
                 let message = format!("cannot write the test mail: {error}");
                 NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message)))
             })?;
-        smtp.hand_over(&target.from, &target.to, &content).await.map(drop)
+        let envelope_id = token.to_string();
+        smtp.hand_over(&target.from, &target.to, &envelope_id, &content).await.map(drop)
     }
 
     fn wake_watches(&self) {

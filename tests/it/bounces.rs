@@ -1,13 +1,15 @@
 //! Bounces and sent copies: found by their structure and their token, told to the account, removed,
 //! in the watched mailbox and in the sender's own; everything else stays as it is.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mailtrip_exporter::demo::server::faults::{CREDENTIALS, Fault};
 use mailtrip_exporter::demo::server::{Delivery, Message, Options, Post, Protocol, Server};
 use mailtrip_exporter::mail::bounce::Action;
 use mailtrip_exporter::target::ledger::Reading;
+use mailtrip_exporter::target::message::Token;
 
+use crate::looks::mail_date;
 use crate::support::{
     DEADLINE, Exporter, MAILBOXES, PASSWORD, TargetText, USER, World, all, assert_balanced, quoted,
 };
@@ -175,4 +177,102 @@ async fn a_broken_senders_mailbox_is_told_and_stops_nothing() {
     assert_eq!(snapshot.receive.by_reason.iter().sum::<u64>(), 0, "no failure to receive");
     assert!(snapshot.sender_mailbox.failures >= 1);
     assert!(snapshot.sender_mailbox.last_failure.is_some());
+}
+
+/// What the client said of the envelopes, connection by connection.
+fn envelopes(server: &Server) -> Vec<String> {
+    let sessions = server.sessions();
+    let commands = sessions.iter().flat_map(|session| &session.commands);
+    let is_envelope = |line: &&str| line.starts_with("MAIL") || line.starts_with("RCPT");
+    commands.map(|command| command.line.as_str()).filter(is_envelope).map(str::to_owned).collect()
+}
+
+const MAIL: &str = "MAIL FROM:<from@example.test>";
+const RCPT: &str = "RCPT TO:<to@example.test>";
+
+#[tokio::test]
+async fn a_server_that_reports_is_asked_to_and_told_whose_mail_it_is() {
+    let world = World::new(Protocol::Imap).await;
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    exporter.received("a", 1).await;
+    assert_eq!(envelopes(&world.smtp), [MAIL, RCPT], "not offered, not used");
+
+    let world = World::new(Protocol::Imap).await;
+    world.smtp.faults().offer("DSN");
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    exporter.received("a", 1).await;
+    let mail = world.sent(1).await.remove(0);
+    let token = mail.split("token=").nth(1).and_then(|rest| rest.get(..32)).unwrap();
+    let wanted = [format!("{MAIL} RET=HDRS ENVID={token}"), format!("{RCPT} NOTIFY=FAILURE,DELAY")];
+    assert_eq!(envelopes(&world.smtp), wanted);
+}
+
+#[tokio::test]
+async fn a_server_that_offers_reports_and_refuses_the_parameters_gets_plain_commands() {
+    for (point, refusal) in [
+        ("MAIL", "555 5.5.4 RET what?"),
+        ("MAIL", "501 5.5.4 no"),
+        ("RCPT", "501 5.5.4 no"),
+        ("RCPT", "504 5.5.4 NOTIFY is not implemented"),
+    ] {
+        let world = World::new(Protocol::Imap).await;
+        world.smtp.faults().offer("DSN");
+        world.smtp.faults().once(point, Fault::reply(refusal));
+        let exporter = Exporter::start(&[world.target("a").set("messages", "2")]).await;
+        let snapshot = exporter.received("a", 2).await;
+        assert_eq!((snapshot.send_ability, snapshot.totals.accepted), (Reading::Is(1.0), 2));
+        assert_eq!(snapshot.send.last_failure, None);
+        let said = envelopes(&world.smtp);
+        let plain = if point == "MAIL" { 1 } else { 2 };
+        assert_eq!(said[plain..], [&[MAIL, RCPT][plain - 1..], &[MAIL, RCPT]].concat(), "{point}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_taken_for_one_of_the_parameters_and_is_not_tried_twice_over() {
+    for (refusal, times) in [("550 5.1.1 unknown", 1), ("450 4.2.0 later", 1), ("501 5.1.3 no", 2)]
+    {
+        let world = World::new(Protocol::Imap).await;
+        world.smtp.faults().offer("DSN");
+        world.smtp.faults().on("RCPT", Fault::reply(refusal));
+        let exporter = Exporter::start(&[world.target("a")]).await;
+        let (_, failure) = exporter.measured("a").await.send.last_failure.unwrap();
+        let told = format!("the server refused {RCPT}: {refusal}");
+        assert_eq!(failure.message, told);
+        let said = envelopes(&world.smtp);
+        assert_eq!(said.iter().filter(|line| line.starts_with("RCPT")).count(), times, "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_about_a_left_over_goes_with_it_and_not_before() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let now = SystemTime::now();
+    for mailbox in MAILBOXES {
+        let world = World::new(mailbox).await;
+        let about = |expires: SystemTime, arrived: SystemTime| {
+            let mail = format!(
+                "X-Mailtrip: v=1; token={}; target=t; instance={}; sent={}; expires={}\r\n\r\n",
+                Token::random(),
+                Token::random(),
+                humantime::format_rfc3339_seconds(expires - 24 * HOUR),
+                humantime::format_rfc3339_seconds(expires),
+            );
+            // A maildrop has no other date.
+            let date = mail_date(arrived);
+            let received = format!("Received: from a by b; {date}\r\n");
+            let text = received + &report(&mail, "failed", "5.1.1");
+            world.post.insert_dated(USER, "INBOX", text.as_bytes(), arrived)
+        };
+        about(now - HOUR, now - 25 * HOUR);
+        let kept = [about(now + HOUR, now - 25 * HOUR), about(now - HOUR, now - 23 * HOUR)];
+        let exporter = Exporter::start(&[world.target("a").set("interval", "2s")]).await;
+        world.inbox_holds(kept.len()).await;
+        let checked = exporter.until("a", "checked again", |s| s.totals.checks >= 2).await;
+        assert_eq!(checked.totals.bounced, 0);
+        exporter.supervisor.stop().await;
+        let messages = world.post.messages(USER, "INBOX");
+        let uids: Vec<_> = messages.iter().map(|message| Some(message.uid)).collect();
+        assert!(kept.iter().all(|uid| uids.contains(uid)), "{mailbox:?}: {uids:?}, {kept:?}");
+    }
 }

@@ -18,6 +18,7 @@ const DATE_TOLERANCE: Duration = Duration::from_millis(1500);
 struct World {
     lab: &'static Lab,
     protocol: &'static str,
+    sender: Account,
     reader: Account,
     smtp: Relay,
     mailbox: Relay,
@@ -26,22 +27,43 @@ struct World {
 
 impl World {
     async fn new(step: &str, protocol: &'static str) -> Self {
+        Self::with(step, protocol, false).await
+    }
+
+    /// The mailbox of the recipient is full, and the bounces come into one that is watched as well.
+    async fn bouncing(step: &str, protocol: &'static str) -> Self {
+        let world = Self::with(step, protocol, true).await;
+        world.lab.limit_mailbox(&world.reader, Some(1)).await;
+        world
+    }
+
+    async fn with(step: &str, protocol: &'static str, watches_sender: bool) -> Self {
         let lab = Lab::shared().await;
+        let sender = lab.user(&format!("crash-{step}-{protocol}-from"), "secret").await;
         let reader = lab.user(&format!("crash-{step}-{protocol}"), "secret").await;
         let ports = lab.ports();
         let smtp = Relay::new(ports.smtp).await;
         let mailbox = Relay::new(if protocol == "imap" { ports.imap } else { ports.pop3 }).await;
-        let config = format!(
+        let account = |account: &Account| {
+            format!(
+                "{{protocol: {protocol}, port: {}, tls: none, username: {}, password: {}}}",
+                mailbox.port(),
+                account.address,
+                account.password
+            )
+        };
+        let mut config = format!(
             "state_dir: state\ntargets:\n- name: one\n  host: 127.0.0.1\n  interval: 1h\n  \
-             from: {}\n  to: {to}\n  send: {{port: {}, tls: none}}\n  receive: {{protocol: \
-             {protocol}, port: {}, tls: none, username: {to}, password: {}}}\n",
-            lab.sender().address,
+             from: {}\n  to: {}\n  send: {{port: {}, tls: none}}\n  receive: {}\n",
+            sender.address,
+            reader.address,
             smtp.port(),
-            mailbox.port(),
-            reader.password,
-            to = reader.address,
+            account(&reader),
         );
-        Self { lab, protocol, reader, smtp, mailbox, folder: folder(&config) }
+        if watches_sender {
+            config += &format!("  sender_mailbox: {}\n", account(&sender));
+        }
+        Self { lab, protocol, sender, reader, smtp, mailbox, folder: folder(&config) }
     }
 
     /// Starts the exporter, or starts it again.
@@ -56,14 +78,23 @@ impl World {
         self.mailbox.let_pass();
     }
 
-    /// Waits until the store knows that the mail has arrived.
-    async fn is_recorded_as_received(&self) {
-        let state = || sqlite(self.folder.path(), "SELECT state FROM mail");
-        until("the store has it", async || state().trim() == "received").await;
+    /// Waits until the store knows what became of the mail.
+    async fn is_recorded_as(&self, state: &str) {
+        let recorded = || sqlite(self.folder.path(), "SELECT state FROM mail");
+        until("the store has it", async || recorded().trim() == state).await;
     }
 
     async fn mailbox_is_empty(&self) {
         until("the mailbox is empty", async || self.lab.mails(&self.reader).is_empty()).await;
+    }
+
+    async fn report_is_gone(&self) {
+        until("the report is gone", async || self.lab.mails(&self.sender).is_empty()).await;
+    }
+
+    /// The command that reads what a report says.
+    fn reading(&self) -> &'static str {
+        if self.protocol == "imap" { "(BODY.PEEK[]<0." } else { "TOP 1 1000" }
     }
 
     /// The command that begins a removal.
@@ -88,6 +119,7 @@ struct Counts {
     returned: u64,
     duplicate: u64,
     lost: u64,
+    bounced: u64,
 }
 
 impl Counts {
@@ -106,8 +138,9 @@ impl Counts {
             returned: total("_returned").unwrap(),
             duplicate: total("_duplicate").unwrap(),
             lost: total("_lost").unwrap(),
+            bounced: total("_bounced").unwrap(),
         };
-        let ended = counts.received + counts.lost + total("_bounced").unwrap();
+        let ended = counts.received + counts.lost + counts.bounced;
         assert_eq!(counts.accepted, counts.outstanding + ended, "{page}");
         assert!(value(page, "mailtrip_store_errors_total") == Some(0.0), "{page}");
         counts
@@ -116,6 +149,11 @@ impl Counts {
     /// One mail, and it has arrived.
     fn arrived() -> Self {
         Self { probes: 1, accepted: 1, received: 1, ..Self::default() }
+    }
+
+    /// One mail, and it has bounced.
+    fn bounced() -> Self {
+        Self { probes: 1, accepted: 1, bounced: 1, ..Self::default() }
     }
 
     /// One mail, and it is under way.
@@ -260,7 +298,7 @@ async fn killed_when_the_mail_was_seen_and_not_taken_out() {
         world.mailbox.stop_at(Stop::Before(world.removal()));
         let exporter = world.exporter().await;
         world.mailbox.reached().await;
-        world.is_recorded_as_received().await;
+        world.is_recorded_as("received").await;
         world.kill(exporter).await;
         assert_eq!(world.lab.mails(&world.reader).len(), 1, "{protocol}");
         let exporter = world.exporter().await;
@@ -290,6 +328,43 @@ async fn killed_when_the_mail_was_taken_out_and_the_server_has_not_said_so() {
         let exporter = world.exporter().await;
         let page = checked(&exporter, 2.0).await;
         assert_eq!(Counts::read(&page), Counts::arrived(), "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn killed_before_a_report_was_read() {
+    for protocol in ["imap", "pop3"] {
+        let world = World::bouncing("h", protocol).await;
+        world.mailbox.stop_at(Stop::Before(world.reading()));
+        let exporter = world.exporter().await;
+        world.mailbox.reached().await;
+        world.kill(exporter).await;
+        let report = world.lab.wait_for_mails(&world.sender, 1).await.remove(0).text();
+        let envelope_id = sqlite(world.folder.path(), "SELECT token FROM mail");
+        let envelope_id = format!("\nOriginal-Envelope-Id: {}\n", envelope_id.trim());
+        assert!(report.replace('\r', "").contains(&envelope_id), "{report}");
+        let exporter = world.exporter().await;
+        counts_are(&exporter, Counts::bounced()).await;
+        world.report_is_gone().await;
+    }
+}
+
+#[tokio::test]
+async fn killed_when_a_bounce_was_found_and_not_taken_out() {
+    for protocol in ["imap", "pop3"] {
+        let world = World::bouncing("i", protocol).await;
+        world.mailbox.stop_at(Stop::Before(world.removal()));
+        let exporter = world.exporter().await;
+        world.mailbox.reached().await;
+        world.is_recorded_as("bounced").await;
+        world.kill(exporter).await;
+        assert_eq!(world.lab.mails(&world.sender).len(), 1, "{protocol}");
+        let exporter = world.exporter().await;
+        world.report_is_gone().await;
+        let page = checked(&exporter, 2.0).await;
+        assert_eq!(Counts::read(&page), Counts::bounced(), "{protocol}");
+        let evidence = exporter.get("/api/targets/one").await;
+        assert!(evidence.contains("\"outcome\":\"bounced\""), "{evidence}");
     }
 }
 

@@ -207,6 +207,21 @@ impl Lab {
         self.rules.set(&account.address, Treatment::Delay(delay));
     }
 
+    /// Mails to the user are accepted, and their delivery is put off again and again for this
+    /// reason, an enhanced code and words, if they have no other recipient. Whether their sender is
+    /// told, see [`Lab::warn_of_delays`].
+    pub(crate) fn defer(&self, account: &Account, reason: &'static str) {
+        self.rules.set(&account.address, Treatment::Defer(reason));
+    }
+
+    /// The sender of a mail is told, once, that its delivery has been put off for a second.
+    ///
+    /// # Panics
+    /// If Postfix does not take its new configuration.
+    pub(crate) async fn warn_of_delays(&self) {
+        self.postfix.configure("delay_warning_time = 1s").await;
+    }
+
     /// Mails to the user are accepted and thrown away, if they have no other recipient.
     pub(crate) fn lose(&self, account: &Account) {
         self.rules.set(&account.address, Treatment::Lose);

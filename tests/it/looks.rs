@@ -155,7 +155,7 @@ fn expired() -> Vec<u8> {
     let time = |time| humantime::format_rfc3339_seconds(time).to_string();
     let now = SystemTime::now();
     let date = now - 25 * HOUR;
-    let rfc2822 = mail_parser_date(date);
+    let rfc2822 = mail_date(date);
     format!(
         "Received: from a by b; {rfc2822}\r\nX-Mailtrip: v=1; token={}; target=t; instance={}; \
          sent={}; expires={}\r\n\r\ntest\r\n",
@@ -167,7 +167,8 @@ fn expired() -> Vec<u8> {
     .into_bytes()
 }
 
-fn mail_parser_date(date: SystemTime) -> String {
+/// As a mail has it.
+pub(crate) fn mail_date(date: SystemTime) -> String {
     let seconds = date.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     mail_parser::DateTime::from_timestamp(i64::try_from(seconds).unwrap()).to_rfc822()
 }

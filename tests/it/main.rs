@@ -34,6 +34,7 @@ mod passive;
 mod probe;
 mod probe_outputs;
 mod program;
+mod real_bounces;
 mod real_servers;
 mod reload;
 mod round_trip;

@@ -383,3 +383,23 @@ fn from_word(word: &str) -> Option<(u32, Option<Token>)> {
         None => Some((word.parse().ok()?, None)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_was_not_read_is_new_to_the_next_process() {
+        let mut memory = Memory::default();
+        let known = memory.folder(b"INBOX");
+        (known.uid_validity, known.next_uid) = (Some(1), 10);
+        let from = |memory: &Memory| {
+            let mut next = Memory::default();
+            next.restore(memory.records().collect());
+            next.folder(b"INBOX").next_uid
+        };
+        assert_eq!(from(&memory), 10);
+        memory.folder(b"INBOX").reports = [(8, None), (7, None)].into();
+        assert_eq!(from(&memory), 7);
+    }
+}

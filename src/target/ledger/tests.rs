@@ -702,23 +702,57 @@ fn a_bounce_before_the_server_has_answered_waits_for_the_answer() {
 #[test]
 fn a_bounce_changes_nothing_about_a_mail_whose_wait_is_over() {
     let mut bench = Bench::new(RULES);
-    let arrived = bench.send();
-    bench.see(arrived);
-    let doubtful = bench.fail(refused(), true);
     let lost = bench.send();
-    bench.wait(550);
-    let lost_too = bench.send();
-    bench.wait(55);
-    assert_eq!(bench.snapshot().totals.lost, 1, "{lost} only, not {lost_too}");
+    bench.wait(500);
+    let doubtful = bench.fail(refused(), true);
+    bench.wait(100);
+    let totals = bench.snapshot().totals;
+    assert_eq!((totals.lost, totals.doubtful), (1, 1));
     for token in [doubtful, lost] {
         let failed = notice(token, Action::Failed);
-        let before = bench.snapshot().totals;
-        let verdict = bench.ledger.noticed(failed.clone(), bench.now());
-        assert!(matches!(verdict, NoticeVerdict::Over | NoticeVerdict::Unknown), "{verdict:?}");
-        assert_eq!(bench.snapshot().totals, before);
+        assert_eq!(bench.ledger.noticed(failed.clone(), bench.now()), NoticeVerdict::Over);
+        let snapshot = bench.snapshot();
+        assert_eq!(snapshot.totals, totals);
+        assert_eq!(snapshot.last_notice, Some((bench.now().wall, failed)), "it may explain it");
     }
+    let newest = bench.snapshot().last_notice;
     let stranger = notice(Token::random(), Action::Failed);
     assert_eq!(bench.ledger.noticed(stranger, bench.now()), NoticeVerdict::Unknown);
+    assert_eq!(bench.snapshot().last_notice, newest, "it is about nobody");
+    for token in [doubtful, lost] {
+        assert_eq!(bench.see(token), Verdict::Returned, "still a doubtful or lost one");
+    }
+}
+
+#[test]
+fn a_bounce_is_looked_for_moderately_and_only_while_a_mail_is_waited_for() {
+    let seconds = Duration::from_secs;
+    let mut bench = Bench::new(RULES);
+    let looks = |bench: &Bench, style, last: Option<u64>| {
+        let at = |elapsed| bench.start.instant + seconds(elapsed);
+        let next = bench.ledger.next_notice_look(style, last.map(at));
+        next.map(|next| next.saturating_duration_since(bench.start.instant).as_secs())
+    };
+    let command = |bench: &Bench, last| looks(bench, LookStyle::Command, last);
+    let session = |bench: &Bench, last| looks(bench, LookStyle::Session, last);
+    assert_eq!(command(&bench, None), None, "nothing is outstanding");
+    bench.wait(100);
+    let token = bench.send();
+    for last in [None, Some(50), Some(101)] {
+        assert_eq!(command(&bench, last), Some(102), "the first: after {last:?}");
+        assert_eq!(session(&bench, last), Some(110), "the first: after {last:?}");
+    }
+    // Half of the wait, within the bounds of the style.
+    assert_eq!(command(&bench, Some(102)), Some(107));
+    assert_eq!(command(&bench, Some(140)), Some(160));
+    assert_eq!(command(&bench, Some(400)), Some(460));
+    assert_eq!(session(&bench, Some(110)), Some(125));
+    assert_eq!(session(&bench, Some(400)), Some(460), "a period");
+    bench.ledger.noticed(notice(token, Action::Failed), bench.now());
+    assert_eq!(command(&bench, None), None);
+    let mut short = Bench::new(Rules { interval: seconds(5), ..RULES });
+    short.send();
+    assert_eq!(session(&short, Some(400)), Some(415), "a short period hurries nobody");
 }
 
 #[test]

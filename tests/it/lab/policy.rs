@@ -34,6 +34,9 @@ pub(crate) enum Treatment {
     Folder(&'static str),
     /// They are delivered with this field above the others.
     Prepend(&'static str),
+    /// They are accepted, and what delivers them puts it off again and again, for this reason: an
+    /// enhanced code and words.
+    Defer(&'static str),
     /// RCPT is answered with this reply: code, enhanced code and text.
     Refuse(&'static str),
     /// The second RCPT is answered with this reply; `seen` so many were before.
@@ -84,6 +87,7 @@ impl Rules {
             ("END-OF-MESSAGE", Some(Treatment::Folder(folder))) => {
                 format!("REDIRECT {}", address.replace('@', &format!("+{folder}@")))
             }
+            ("END-OF-MESSAGE", Some(Treatment::Defer(reason))) => format!("FILTER retry:{reason}"),
             ("END-OF-MESSAGE", Some(Treatment::Hold)) => {
                 let id = value("queue_id").to_owned();
                 self.with(|state| state.held.entry(address).or_default().push(id));

@@ -81,6 +81,18 @@ impl Postfix {
         }
     }
 
+    /// Adds a line to the configuration of the running Postfix.
+    ///
+    /// # Panics
+    /// If it does not take it.
+    pub(crate) async fn configure(&self, line: &str) {
+        let path = self.folder.join("etc/main.cf");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        write_file(&path, format!("{text}{line}\n"), 0o644);
+        set_modified(&path, SystemTime::now() - Duration::from_secs(3600));
+        tool::run("postfix", &["-c", &self.configuration(), "reload"]).await;
+    }
+
     /// The log, oldest line first.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("mail.log")).unwrap_or_default()
