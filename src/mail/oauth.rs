@@ -1,7 +1,7 @@
 //! Access tokens (RFC 6749) for logins without a password: asked for when they are needed, kept until
 //! shortly before they expire, shared by all logins of the same client.
 //!
-//! [`endpoint`] is one question to a provider. A question goes on if whoever asked first gives up: the
+//! `endpoint` is one question to a provider. A question goes on if whoever asked first gives up: the
 //! answer may hold the only refresh token that is still good, and is kept in the store.
 
 use std::collections::HashMap;
