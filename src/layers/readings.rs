@@ -159,8 +159,11 @@ impl Checks {
             port.record(outcome, is_passive);
         }
         let is_down = is_passive && !readings.any_port_answers();
-        if let (Some(ping), Some(outcome)) = (&mut readings.ping, round.ping) {
-            ping.record(outcome, is_down);
+        match (&mut readings.ping, round.ping) {
+            (Some(ping), Some(outcome)) => ping.record(outcome, is_down),
+            // Its turn did not come: an old answer does not stand for a new one.
+            (Some(ping), None) => ping.newest = Reading::Unmeasured,
+            (None, _) => {}
         }
         (before, readings.clone())
     }
