@@ -5,9 +5,9 @@ use crate::config::{Credentials, Login};
 /// The most characters of one server line that are shown.
 pub const SHOWN_CHARS: usize = 500;
 
-/// How much of a server line is looked through for secrets: more than is shown, so that none is cut
-/// in two before it is found.
-const SEARCHED_CHARS: usize = 8 * SHOWN_CHARS;
+/// How much of a server line is looked through for secrets: more than the longest access token is
+/// in base64.
+const SEARCHED_CHARS: usize = 32_768;
 
 /// Turns bytes of a server into text that can stand on a terminal, in a log and on a page: invalid
 /// UTF-8 is replaced, control and bidirectional characters are escaped, the line end is dropped, and
@@ -43,6 +43,18 @@ fn harmless(bytes: &[u8]) -> String {
     out
 }
 
+/// What of the base64 of a longer text depends on the secret in it alone, for each place at which it
+/// may stand there; not of a secret so short that it would hide words.
+fn base64_within(secret: &str) -> impl Iterator<Item = String> + '_ {
+    use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
+    [("", 0), ("-", 2), ("--", 3)].into_iter().filter_map(move |(before, first)| {
+        let bytes = format!("{before}{secret}");
+        let text = BASE64_STANDARD_NO_PAD.encode(&bytes);
+        // A character of base64 holds six bits.
+        text.get(first..bytes.len() * 8 / 6).filter(|inner| inner.len() >= 6).map(str::to_owned)
+    })
+}
+
 /// Control characters, and those that change the direction or the look of the text around them
 /// (Unicode Standard Annex 9, and the invisible formatting characters).
 fn is_unsafe(character: char) -> bool {
@@ -72,6 +84,7 @@ impl Scrubber {
             BASE64_STANDARD.encode(password),
             BASE64_STANDARD.encode(&plain),
         ];
+        needles.extend(base64_within(password));
         // A line is shown escaped, so the password must be found in that form as well.
         needles.push(harmless(password.as_bytes()));
         needles.retain(|needle| !needle.is_empty());
@@ -102,6 +115,9 @@ impl Scrubber {
         let in_form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
         self.hide(&in_form);
         self.hide(&BASE64_STANDARD_NO_PAD.encode(secret));
+        for inner in base64_within(secret) {
+            self.hide(&inner);
+        }
         self.hide(&harmless(secret.as_bytes()));
         self.hide(secret);
     }
@@ -124,7 +140,24 @@ impl Scrubber {
 
     /// What [`shown`] makes of the bytes, with every secret replaced before anything is cut.
     pub fn show(&self, bytes: &[u8]) -> String {
-        cut(self.scrub(&harmless(bytes)))
+        let mut text = harmless(bytes);
+        if text.len() >= SEARCHED_CHARS {
+            // Where the line was cut, its end may be the beginning of a secret.
+            let end = text.len() - self.begun_at_the_end(&text);
+            text.truncate(end);
+        }
+        cut(self.scrub(&text))
+    }
+
+    /// How many bytes at the end of the text may be the beginning of a secret.
+    fn begun_at_the_end(&self, text: &str) -> usize {
+        let begun = |needle: &String| {
+            let lengths = (1..=needle.len().min(text.len())).rev();
+            lengths.into_iter().find(|length| {
+                needle.get(..*length).is_some_and(|beginning| text.ends_with(beginning))
+            })
+        };
+        self.needles.iter().filter_map(begun).max().unwrap_or(0)
     }
 
     /// The text with every secret replaced by `<secret>`.
@@ -148,6 +181,33 @@ impl std::fmt::Debug for Scrubber {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_within_base64_is_hidden_wherever_it_stands() {
+        use base64::prelude::{BASE64_STANDARD, Engine as _};
+        let secret = "ya29.long-enough-token";
+        let mut scrubber = Scrubber::default();
+        scrubber.hide_all_forms(secret);
+        for before in ["", "{", "{\"", "{\"t"] {
+            let line = BASE64_STANDARD.encode(format!("{before}{secret}\"}}"));
+            let shown = scrubber.show(line.as_bytes());
+            assert!(shown.contains("<secret>"), "{shown}");
+            // At most a character at each end holds bits of the secret.
+            assert!(shown.replace("<secret>", "").len() <= 12, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_cut_is_not_shown_by_its_beginning() {
+        for (length, echoes) in [(40_000, 1), (15_000, 3), (5000, 1)] {
+            let secret = "x7".repeat(length / 2);
+            let mut scrubber = Scrubber::default();
+            scrubber.hide(&secret);
+            let line = format!("535 invalid {}", vec![secret; echoes].join(" "));
+            let shown = scrubber.show(line.as_bytes());
+            assert!(!shown.contains("x7x7"), "{length}: {shown}");
+        }
+    }
 
     #[test]
     fn escapes_what_could_fool_a_reader() {
