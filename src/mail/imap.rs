@@ -269,6 +269,10 @@ impl Imap {
             return Ok(true);
         }
         let deleted = self.search("DELETED").await?;
+        if deleted.is_empty() {
+            // Nothing is marked, or the answer was not understood: EXPUNGE might take another's mail.
+            return Ok(true);
+        }
         let are_ours = deleted.iter().all(|uid| uids.contains(uid));
         if are_ours {
             self.command("EXPUNGE").await?;

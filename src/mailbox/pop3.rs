@@ -115,19 +115,16 @@ impl Session {
         let mut looked = Looked::default();
         let ids: BTreeSet<&[u8]> = self.entries.iter().map(|entry| entry.id.as_slice()).collect();
         memory.to_remove.retain(|id, _| ids.contains(id.as_slice()));
-        let mut has_marked = false;
+        let mut marked = Vec::new();
         for entry in &self.entries {
-            let Some(tries) = memory.to_remove.get_mut(&entry.id) else { continue };
+            let Some(tries) = memory.to_remove.get(&entry.id) else { continue };
             if *tries > 0 {
                 self.pop3.trace().enter(Stage::Remove);
                 let fault = Fault::new(Reason::Other, STILL_THERE);
                 looked.removal_failure = Some(self.pop3.trace().failure(fault));
             }
             match self.pop3.delete(entry.number).await {
-                Ok(()) => {
-                    *tries += 1;
-                    has_marked = true;
-                }
+                Ok(()) => marked.push(&entry.id),
                 // The others still go, if the session is ended in order.
                 Err(failure) if is_refused(&failure) => looked.removal_failure = Some(failure),
                 Err(failure) => {
@@ -136,9 +133,17 @@ impl Session {
                 }
             }
         }
-        memory.to_remove.retain(|_, tries| *tries < REMOVAL_TRIES);
-        if let Err(failure) = self.pop3.quit(has_marked).await {
-            looked.removal_failure = Some(failure);
+        match self.pop3.quit(!marked.is_empty()).await {
+            Ok(()) => {
+                // Only now the server has said that they are gone (RFC 1939 section 6).
+                for id in marked {
+                    if let Some(tries) = memory.to_remove.get_mut(id) {
+                        *tries += 1;
+                    }
+                }
+                memory.to_remove.retain(|_, tries| *tries < REMOVAL_TRIES);
+            }
+            Err(failure) => looked.removal_failure = Some(failure),
         }
         looked
     }

@@ -136,7 +136,8 @@ impl Response {
             b"BYE" => Untagged::Bye(String::from_utf8_lossy(rest).into_owned()),
             b"CAPABILITY" => Untagged::Capability(words(rest)),
             b"SEARCH" => {
-                Untagged::Search(rest.split(|byte| *byte == b' ').map_while(number).collect())
+                let words = rest.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+                Untagged::Search(words.map_while(number).collect())
             }
             b"LIST" | b"LSUB" | b"XLIST" => self.list().map_or(Untagged::Other, Untagged::List),
             _ => match number(word) {

@@ -232,7 +232,11 @@ impl FolderMemory {
     ) {
         let Some(uid) = mail.uid else { return };
         let gone = self.removed.get(&uid).copied();
-        if let (Some(gone), Some(_)) = (gone, self.uid_validity) {
+        // A change of flags that the server tells of meanwhile shows no mail: it is still to be read.
+        let Some(header) = mail.header else { return };
+        if let (Some(gone), Some(_)) = (gone, self.uid_validity)
+            && is_the_same(&gone, &header)
+        {
             self.remove_again(uid, gone);
             return;
         }
@@ -243,7 +247,9 @@ impl FolderMemory {
         let is_known = self.to_remove.contains_key(&uid)
             || self.reports.contains_key(&uid)
             || self.left_overs.iter().any(|(left_over, _)| *left_over == uid);
-        let Some(header) = mail.header.filter(|_| !is_known) else { return };
+        if is_known {
+            return;
+        }
         let came_later = shown_at > viewing.shown;
         let mut accounted = self.displaced.clone();
         accounted.extend(gone.and_then(|gone| gone.token));
@@ -381,6 +387,16 @@ fn from_word(word: &str) -> Option<(u32, Option<Token>)> {
     match word.split_once('/') {
         Some((uid, token)) => Some((uid.parse().ok()?, token.parse().ok())),
         None => Some((word.parse().ok()?, None)),
+    }
+}
+
+/// Whether this is the mail that was taken out: a server that gives its UID to another mail must not
+/// have that one taken out unread.
+fn is_the_same(gone: &Gone, header: &[u8]) -> bool {
+    let header = Header::parse(header);
+    match gone.token {
+        Some(token) => header.returned_tokens().any(|named| named == token),
+        None => header.mark.is_some(),
     }
 }
 
