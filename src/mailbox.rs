@@ -3,7 +3,7 @@
 //!
 //! [`Watch`] is what the targets see of it and `patrol` its loop; [`imap`] and [`pop3`] are what a
 //! look is in either protocol, [`clock`] learns the server's clock, `members` says whose a mail is,
-//! and [`Inspector`] reads the headers of those that have arrived. What was seen before is remembered
+//! `reports` whose a delivery status notification is, and [`Inspector`] reads the headers of those that have arrived. What was seen before is remembered
 //! from session to session, so that a look reads only what is new, and nothing in the mailbox is
 //! touched that is not ours.
 
@@ -21,6 +21,7 @@ mod inspector;
 mod members;
 mod patrol;
 pub mod pop3;
+pub(crate) mod reports;
 mod watch;
 
 pub use inspector::Inspector;

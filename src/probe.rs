@@ -1,11 +1,12 @@
 //! `mailtrip_exporter probe TARGET`: one round trip now, every stage shown as it happens.
 //!
 //! It runs as one period of the exporter does: the check of the mailbox, a test mail on a fresh
-//! connection, looks until the mail is seen, and its removal. It opens no store and has an instance
+//! connection, looks until the mail is seen or has bounced, and its removal. It opens no store and has an instance
 //! and a token of its own, so that it works beside the running service; it touches no mail but its
-//! own.
+//! own and the reports about it.
 //!
-//! `round_trip` is that sequence, `mailbox` looks by either protocol, `report` shows the stages and
+//! `round_trip` is that sequence, `test_mail` the mail, `mailbox` looks by either protocol, `sender_mailbox` for a bounce
+//! beside it, `report` shows the stages and
 //! [`record`] keeps them, [`verdict`] says what they come to, [`state`] what that is to a monitoring
 //! system. [`terminal`] is where the text is written; [`json`] and [`nagios`] are the other outputs,
 //! and [`command`] is what the command line calls.
@@ -31,8 +32,10 @@ pub mod nagios;
 pub mod record;
 mod report;
 mod round_trip;
+mod sender_mailbox;
 pub mod state;
 pub mod terminal;
+mod test_mail;
 pub mod verdict;
 
 /// How many names are suggested in place of an unknown one.

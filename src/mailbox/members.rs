@@ -6,14 +6,13 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::clock::ServerClock;
-use super::{Found, Inspector, Judgement, Since};
+use super::{Found, Inspector, Judgement, Since, reports};
 use crate::config::{ReceiveSide, Target};
-use crate::mail::bounce::{Recipient, Report};
-use crate::mail::text::Scrubber;
+use crate::mail::bounce::Report;
 use crate::target::account::Account;
 use crate::target::inspection::Passage;
-use crate::target::ledger::{LookStyle, Moment, Notice, Sighting, Verdict};
-use crate::target::message::{Header, Mark, Token};
+use crate::target::ledger::{LookStyle, Moment, Sighting, Verdict};
+use crate::target::message::{Header, Mark};
 
 /// One target that has to do with the mailbox.
 pub struct Member {
@@ -163,34 +162,16 @@ fn judge_copy(members: &[Arc<Member>], found: &Found) -> Option<Judgement> {
 /// What a report says of a mail of ours is told to its account, and the report is done with.
 fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judgement {
     let returned = Header::parse(&report.returned_header);
-    let envelope_id = report.envelope_id.as_deref();
-    let envelope_id = envelope_id.and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
-    for token in returned.returned_tokens().chain(envelope_id) {
+    for token in reports::tokens(report, &returned) {
         let Some(member) = members.iter().find(|member| member.account.is_live(token)) else {
             continue;
         };
         if let Some(worst) = report.worst() {
-            member.account.noticed(notice(&member.target, token, report, worst));
+            member.account.noticed(reports::notice(&member.target, token, report, worst));
         }
         return Judgement::Discard;
     }
     returned.mark.map_or(Judgement::Leave, |mark| left_over(members, found, mark))
-}
-
-/// What a report says, fit to be shown.
-fn notice(target: &Target, token: Token, report: &Report, worst: &Recipient) -> Notice {
-    let sender_mailbox = target.sender_mailbox.as_ref().map(|side| &side.login);
-    let logins = target.send.login.iter().chain([&target.receive.login]).chain(sender_mailbox);
-    let scrubber =
-        logins.fold(Scrubber::default(), |scrubber, login| scrubber.and(Scrubber::of(login)));
-    let show = |bytes: &Vec<u8>| scrubber.show(bytes);
-    Notice {
-        token,
-        action: worst.action,
-        code: worst.code.clone(),
-        remote_server: worst.remote_server.as_ref().or(report.reporting_server.as_ref()).map(show),
-        text: worst.text.as_ref().map(show),
-    }
 }
 
 /// A test mail, or a report about one, that nobody here waits for.

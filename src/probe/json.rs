@@ -51,6 +51,19 @@ pub fn document(
             "token": verdict.token.to_string(),
             "subject": subject(verdict.token),
         },
+        "report": verdict.notice.as_ref().map(|notice| json!({
+            "action": notice.action.label(),
+            "code": notice.code,
+            "remote_server": notice.remote_server,
+            "words": notice.text,
+        })),
+        "sender_mailbox": target.sender_mailbox.as_ref().map(|_| json!({
+            "failure": verdict.sender_mailbox_failure.as_ref().map(|failure| json!({
+                "stage": failure.stage.label(),
+                "reason": failure.reason.label(),
+                "message": failure.message,
+            })),
+        })),
         "sides": { "send": side(Side::Send), "receive": side(Side::Receive) },
     })
 }
@@ -112,6 +125,7 @@ fn outcome(verdict: &Verdict, side: Side) -> &'static str {
             (Check::Failed(_), ..) => "failed",
             (Check::Passed, Arrival::NotAwaited, _) => "readable",
             (Check::Passed, Arrival::NotSeen(_), _) => "not_seen",
+            (Check::Passed, Arrival::Bounced(_), _) => "bounced",
             (Check::Passed, Arrival::Seen { .. }, Removal::Done) => "removed",
             (Check::Passed, Arrival::Seen { .. }, _) => "not_removed",
         },

@@ -19,11 +19,11 @@ const IDLE_GAP: Duration = Duration::from_millis(500);
 /// How often the folders beside the first are looked into: somebody is waiting.
 const OTHER_FOLDERS: Duration = Duration::from_secs(2);
 
-/// The mailbox of the target.
+/// The mailbox of the target, or that of its sender.
 pub(super) struct Mailbox<'a> {
     side: &'a ReceiveSide,
     dialer: Dialer,
-    observer: UnboundedSender<Event>,
+    observer: Option<UnboundedSender<Event>>,
     /// When every dialogue must be over.
     end: Instant,
     /// The held IMAP session. It is taken out while it is used, so that one that fails is gone.
@@ -36,10 +36,11 @@ pub(super) struct Mailbox<'a> {
 }
 
 impl<'a> Mailbox<'a> {
+    /// What happens there is told to the `observer`, if there is one.
     pub(super) fn new(
         side: &'a ReceiveSide,
         dialer: Dialer,
-        observer: UnboundedSender<Event>,
+        observer: Option<UnboundedSender<Event>>,
         end: Instant,
     ) -> Self {
         Self {
@@ -204,7 +205,7 @@ impl<'a> Mailbox<'a> {
     }
 
     fn fresh_trace(&mut self) -> Trace {
-        self.trace = Trace::with_observer(Some(&self.side.login), Some(self.observer.clone()));
+        self.trace = Trace::with_observer(Some(&self.side.login), self.observer.clone());
         self.trace.clone()
     }
 }

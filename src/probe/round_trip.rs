@@ -8,16 +8,18 @@ use tokio::time::Instant;
 use super::Options;
 use super::mailbox::Mailbox;
 use super::report::Report;
+use super::sender_mailbox::SenderMailbox;
 use super::terminal::Terminal;
+use super::test_mail::TestMail;
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
-use crate::config::{Endpoint, Login, Target};
+use crate::config::{Endpoint, Login, ReceiveSide, Target};
 use crate::mail::smtp::{NotAccepted, Reply, Smtp};
 use crate::mail::trace::Trace;
 use crate::mail::wire::{Clients, Dialer};
 use crate::mail::{Failure, Fault, Reason, Side, Stage};
 use crate::mailbox::{Found, Judgement, Looked};
 use crate::target::clock::{for_timer, on_time_line};
-use crate::target::ledger::{self, Ledger, Moment, Rules, Sighting};
+use crate::target::ledger::{Ledger, Moment, Notice, Rules};
 use crate::target::message::{Instance, Token, compose};
 
 /// The first wait before a session that broke is opened again; it doubles up to
@@ -31,6 +33,9 @@ const DOUBTFUL_WAIT: Duration = Duration::from_secs(1);
 /// tenth of it if that is less.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
+/// How long the last look into the sender's own mailbox may take.
+const FAREWELL_LOOK: Duration = Duration::from_secs(5);
+
 /// One round trip.
 pub(super) struct RoundTrip<'a, W> {
     target: &'a Target,
@@ -42,15 +47,6 @@ pub(super) struct RoundTrip<'a, W> {
     began: Instant,
     /// Whether nothing is left to do but farewells.
     is_settled: bool,
-}
-
-/// The mail, and the account of it.
-struct TestMail {
-    token: Token,
-    /// When its transmission began.
-    transmitted: Instant,
-    ledger: Ledger,
-    seen: Option<Arrival>,
 }
 
 impl<'a, W: Write> RoundTrip<'a, W> {
@@ -70,7 +66,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             options,
             report: Report::new(terminal, options.shows_transcript),
             clients: Clients::default(),
-            mail: TestMail { token, transmitted: Instant::now(), ledger, seen: None },
+            mail: TestMail::new(token, ledger),
             verdict: Verdict::new(token, &options.place),
             began: Instant::now(),
             is_settled: false,
@@ -121,11 +117,15 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         if let Some(arrival) = self.mail.seen {
             self.verdict.arrival = arrival;
         }
+        self.verdict.notice = self.mail.notice.take();
         let is_good = self.verdict.is_good();
         for sentence in self.verdict.sentences(self.target) {
             self.report.verdict(is_good, &sentence);
         }
         if let Some(remark) = self.verdict.left_behind(self.target) {
+            self.report.remark(&remark);
+        }
+        if let Some(remark) = self.verdict.blind_to_bounces() {
             self.report.remark(&remark);
         }
         self.verdict
@@ -143,9 +143,9 @@ impl<'a, W: Write> RoundTrip<'a, W> {
                 return None;
             }
         };
-        let patience = self.target.interval + self.target.late_after + side.endpoint.timeout * 2;
-        let end = self.end().unwrap_or_else(|| Instant::now() + patience);
-        let mut mailbox = Mailbox::new(side, dialer, self.report.observer(Side::Receive), end);
+        let end = self.end_of_dialogues(side);
+        let mut mailbox =
+            Mailbox::new(side, dialer, Some(self.report.observer(Side::Receive)), end);
         let mut leave = |_: &Found| Judgement::Leave;
         let outcome = self.report.follow(Side::Receive, mailbox.check(&mut leave)).await;
         self.report.record(Side::Receive).note(mailbox.trace());
@@ -212,7 +212,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             match self.verdict.sent {
                 Sent::Accepted { .. } => {
                     let wait = self.longest_wait();
-                    self.look_for_it(&mut mailbox, wait).await;
+                    self.look_for_both(&mut mailbox, wait).await;
                 }
                 Sent::Doubtful(_) => {
                     let wait = DOUBTFUL_WAIT.min(self.longest_wait());
@@ -225,6 +225,51 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         } else {
             self.is_settled = !self.is_out_of_time();
         }
+    }
+
+    /// Looks for the mail, and in the sender's own mailbox for its bounce; one does not hold up the
+    /// other.
+    async fn look_for_both(&mut self, mailbox: &mut Mailbox<'a>, wait: Duration) {
+        let Some(mut sender) = self.sender_mailbox() else {
+            return self.look_for_it(mailbox, wait).await;
+        };
+        tokio::select! {
+            biased;
+            () = self.look_for_it(mailbox, wait) => {}
+            () = sender.bounce() => {}
+        }
+        let limit = self.end().map_or(FAREWELL_LOOK, |end| {
+            (end.saturating_duration_since(Instant::now()) / 2).min(FAREWELL_LOOK)
+        });
+        let sender = if self.mail.seen.is_some() { sender } else { sender.end(limit).await };
+        let has_bounced = sender.notice.as_ref().is_some_and(Notice::is_bounce);
+        if let Some(notice) = sender.notice {
+            self.mail.heed(notice);
+        }
+        if has_bounced {
+            self.verdict.removal = sender.removal_failure.map_or(Removal::Done, Removal::Failed);
+            self.end_waiting(mailbox, wait);
+        }
+        self.verdict.sender_mailbox_failure = sender.failure;
+    }
+
+    /// The sender's own mailbox; `None` if there is none, it is the watched one, or the files of its
+    /// TLS options cannot be used.
+    fn sender_mailbox(&mut self) -> Option<SenderMailbox<'a>> {
+        let target = self.target;
+        let side = target.sender_mailbox.as_ref()?;
+        if side.mailbox_id() == target.receive.mailbox_id() {
+            return None;
+        }
+        let dialer = self.dialer(Side::Receive, &side.endpoint, Some(&side.login)).ok()?;
+        let end = self.end_of_dialogues(side);
+        Some(SenderMailbox::new(target, side, dialer, self.mail.token, end))
+    }
+
+    /// When every dialogue with this mailbox must be over.
+    fn end_of_dialogues(&self, side: &ReceiveSide) -> Instant {
+        let patience = self.target.interval + self.target.late_after + side.endpoint.timeout * 2;
+        self.end().unwrap_or_else(|| Instant::now() + patience)
     }
 
     /// How long the mail is waited for: what `--timeout` leaves, or until it is late.
@@ -280,6 +325,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
     fn end_waiting(&mut self, mailbox: &Mailbox<'_>, wait: Duration) {
         self.report.end_waiting(&match self.mail.seen {
             Some(Arrival::Seen { roundtrip, .. }) => format!("seen after {}", seconds(roundtrip)),
+            Some(Arrival::Bounced(after)) => format!("bounced after {}", seconds(after)),
             _ => format!("not seen within {}", seconds(wait)),
         });
         if let (Some(_), Removal::Unfinished, Some(failure)) =
@@ -328,27 +374,6 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             self.report.failed(side, &trace, &failure);
             failure
         })
-    }
-}
-
-impl TestMail {
-    /// Ours is only the mail with our token.
-    fn judge(&mut self, target: &Target, found: &Found, last_look: Option<Instant>) -> Judgement {
-        let sender = |token| (token == self.token).then(|| target.from.clone());
-        let Some(token) = found.header.claim(sender) else { return Judgement::Leave };
-        let sighting = Sighting {
-            folder: found.folder,
-            shown_at: found.shown_at,
-            previous_look: last_look.map(on_time_line),
-            dated: None,
-            style: target.receive.protocol.look_style(),
-        };
-        let roundtrip = match self.ledger.seen(token, sighting, Moment::now()) {
-            ledger::Verdict::Received { roundtrip: Some(roundtrip), .. } => roundtrip,
-            _ => found.shown_at.saturating_duration_since(on_time_line(self.transmitted)),
-        };
-        self.seen.get_or_insert(Arrival::Seen { roundtrip, folder: found.folder });
-        Judgement::Remove(token)
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use super::record::SideRecord;
 use crate::config::Target;
 use crate::mail::{Failure, Side, text};
-use crate::target::advice::{next_step, next_step_for_late_mail};
-use crate::target::ledger::FoundIn;
+use crate::target::advice::{next_step, next_step_for_bounce, next_step_for_late_mail};
+use crate::target::ledger::{FoundIn, Notice};
 use crate::target::message::{Token, subject};
 
 /// The most characters of a cause that a sentence holds: what to look at comes after it.
@@ -21,9 +21,13 @@ pub struct Verdict {
     pub sent: Sent,
     /// The way of the mail to the mailbox.
     pub arrival: Arrival,
+    /// The newest report that came back about the mail: of a bounce, or of a delay.
+    pub notice: Option<Notice>,
+    /// Why the newest look into the sender's own mailbox failed.
+    pub sender_mailbox_failure: Option<Failure>,
     /// The newest look that failed since the last one that succeeded.
     pub look_failure: Option<Failure>,
-    /// Whether the mail that arrived was taken out of the mailbox again.
+    /// Whether the mail that arrived, or the report of its bounce, was taken out of the mailbox again.
     pub removal: Removal,
     /// Whether it came to its end.
     pub ending: Ending,
@@ -77,6 +81,8 @@ pub enum Arrival {
     NotAwaited,
     /// It was looked for, and not seen in this time.
     NotSeen(Duration),
+    /// A report said that it cannot be delivered, this long after the beginning of the transmission.
+    Bounced(Duration),
     /// It was seen.
     Seen {
         /// Since the beginning of the transmission.
@@ -115,6 +121,8 @@ impl Verdict {
             mailbox: Check::Unfinished,
             sent: Sent::NotTried,
             arrival: Arrival::NotAwaited,
+            notice: None,
+            sender_mailbox_failure: None,
             look_failure: None,
             removal: Removal::Unfinished,
             ending: Ending::Complete,
@@ -180,17 +188,23 @@ impl Verdict {
                     Arrival::Seen { roundtrip, .. } => {
                         format!("the mail arrived all the same, after {}", seconds(roundtrip))
                     }
+                    Arrival::Bounced(_) => "the server has it, and it came back".to_owned(),
                     _ => "nobody knows whether the server has the mail".to_owned(),
                 };
                 sentences.push(format!("{}; {fate}", self.cannot(target, Side::Send, failure)));
             }
             Sent::NotTried | Sent::Unfinished | Sent::Accepted { .. } => {}
         }
+        sentences.extend(self.bounced(target));
         sentences.extend(self.cut_short(target));
         if let Removal::Failed(failure) = &self.removal {
             let place = stage_and_reason(Side::Receive, failure);
+            let what = match self.arrival {
+                Arrival::Bounced(_) => "sent the mail back, but the report could not be removed",
+                _ => "delivers, but the mail could not be removed",
+            };
             sentences.push(format!(
-                "{} delivers, but the mail could not be removed ({place}): {}; {}",
+                "{} {what} ({place}): {}; {}",
                 target.name,
                 cause(failure),
                 next_step(target, Side::Receive, failure, &self.place)
@@ -213,6 +227,7 @@ impl Verdict {
         }
         let what = match self.arrival {
             Arrival::Seen { .. } => "The mail is still in the mailbox",
+            Arrival::Bounced(_) => return None,
             _ => "The mail may still arrive",
         };
         Some(format!(
@@ -220,6 +235,17 @@ impl Verdict {
              the mail with the subject \"{}\" by hand",
             humantime::format_duration(target.lost_after),
             subject(self.token)
+        ))
+    }
+
+    /// That a bounce would not have been found.
+    pub fn blind_to_bounces(&self) -> Option<String> {
+        let failure = self.sender_mailbox_failure.as_ref()?;
+        let (stage, reason) = (failure.stage, failure.reason);
+        let cause = cause(failure);
+        Some(format!(
+            "The sender's own mailbox could not be looked into for a bounce (stage {stage}, reason \
+             {reason}): {cause}"
         ))
     }
 
@@ -236,6 +262,13 @@ impl Verdict {
         };
         let (sent, received) = (seconds(*took), seconds(roundtrip));
         Some(format!("{} works: sent in {sent}, received after {received}{folder}", target.name))
+    }
+
+    fn bounced(&self, target: &Target) -> Option<String> {
+        let (Arrival::Bounced(_), Some(notice)) = (self.arrival, &self.notice) else { return None };
+        let advice = next_step_for_bounce(target, notice.code.as_deref());
+        let name = &target.name;
+        Some(format!("{name} accepted the mail, but it bounced: {}; {advice}", told(notice)))
     }
 
     /// Why the mail was not waited for to the end, or what is wrong if it was.
@@ -268,13 +301,20 @@ impl Verdict {
                 cause(failure),
                 next_step(target, Side::Receive, failure, &self.place)
             ),
-            None => format!(
-                "{name} accepted the mail (\"{}\"), but it was not seen in the mailbox within {}; \
-                 {}",
-                text::cut_to(reply, CAUSE_CHARS),
-                seconds(waited),
-                next_step_for_late_mail(target)
-            ),
+            None => {
+                let delay = self.notice.as_ref();
+                let delay = delay.map(|notice| {
+                    format!(", and a report says that it is delayed: {}", told(notice))
+                });
+                format!(
+                    "{name} accepted the mail (\"{}\"), but it was not seen in the mailbox within {}{}; \
+                     {}",
+                    text::cut_to(reply, CAUSE_CHARS),
+                    seconds(waited),
+                    delay.unwrap_or_default(),
+                    next_step_for_late_mail(target)
+                )
+            }
         }
     }
 
@@ -304,6 +344,15 @@ pub(super) fn seconds(duration: Duration) -> String {
 /// Where it happened and why, in the words of the labels.
 fn stage_and_reason(side: Side, failure: &Failure) -> String {
     format!("side {side}, stage {}, reason {}", failure.stage, failure.reason)
+}
+
+/// What a report says: `5.1.1, mx.example.com, "550 5.1.1 no such user"`, as far as it does.
+fn told(notice: &Notice) -> String {
+    let words = notice.text.as_ref().map(|text| format!("\"{}\"", text::cut_to(text, CAUSE_CHARS)));
+    let code = notice.code.clone().unwrap_or_else(|| "no code".to_owned());
+    let parts: Vec<String> =
+        [Some(code), notice.remote_server.clone(), words].into_iter().flatten().collect();
+    parts.join(", ")
 }
 
 fn cause(failure: &Failure) -> String {

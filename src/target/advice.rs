@@ -21,6 +21,27 @@ pub fn next_step_for_late_mail(target: &Target) -> String {
     )
 }
 
+/// What to look at if a mail was accepted and came back, with this enhanced status code (RFC 3463).
+pub fn next_step_for_bounce(target: &Target, code: Option<&str>) -> String {
+    let (to, host) = (&target.to, &target.send.endpoint.host);
+    let mut parts = code.unwrap_or_default().split('.').skip(1);
+    match (parts.next(), parts.next()) {
+        (Some("2"), Some("2")) => format!("make room in the mailbox of {to}, or raise its quota"),
+        (Some("1" | "2"), _) => {
+            format!(
+                "check that the address {to} exists there and takes mail, and `to` of the target"
+            )
+        }
+        (Some("3" | "4"), _) => format!(
+            "check that {host} reaches the servers that mail to {to} passes, and their load and disks"
+        ),
+        (Some("7"), _) => {
+            format!("check the filters and rules there for mail from {} to {to}", target.from)
+        }
+        _ => format!("look into the log of {host} for the mail to {to}"),
+    }
+}
+
 /// Where something failed.
 struct Advice<'a> {
     target: &'a Target,
@@ -258,6 +279,22 @@ mod tests {
     fn advice(target: &Target, side: Side, stage: Stage, reason: Reason) -> String {
         let failure = Failure { stage, reason, down: false, message: String::new() };
         next_step(target, side, &failure, "mailtrip.yml:1")
+    }
+
+    #[test]
+    fn the_code_of_a_bounce_tells_where_to_look() {
+        let target = target("none");
+        for (code, words) in [
+            (Some("5.2.2"), "make room in the mailbox of to@example.com"),
+            (Some("5.1.1"), "check that the address to@example.com exists"),
+            (Some("4.4.7"), "check that mail.example.com reaches the servers"),
+            (Some("5.7.1"), "filters and rules there for mail from from@example.com"),
+            (Some("5.0.0"), "look into the log of mail.example.com"),
+            (None, "look into the log of mail.example.com"),
+        ] {
+            let text = next_step_for_bounce(&target, code);
+            assert!(text.contains(words), "{code:?}: {text}");
+        }
     }
 
     #[test]

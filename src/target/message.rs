@@ -244,7 +244,7 @@ impl Header {
 
     /// The tokens in this header of a mail that came back in a report: by its mark, and by its
     /// Message-ID. Only the owner of a token can tell whether it is alive.
-    pub fn returned_tokens(&self) -> impl Iterator<Item = Token> {
+    pub fn returned_tokens(&self) -> impl Iterator<Item = Token> + use<> {
         self.mark.map(|mark| mark.token).into_iter().chain(self.message_id_token)
     }
 

@@ -10,7 +10,10 @@ use mailtrip_exporter::demo::server::faults::{self, Fault};
 use mailtrip_exporter::demo::server::{
     Authority, Certificate, Delivery, Options as ServerOptions, Post, Protocol, Server,
 };
-use mailtrip_exporter::probe::{self, Options, Terminal, Verdict};
+use mailtrip_exporter::probe::state::Thresholds;
+use mailtrip_exporter::probe::{self, Options, Terminal, Verdict, json, nagios};
+
+use crate::bounces::report;
 
 const USER: &str = "rita";
 const PASSWORD: &str = "pass-word-7";
@@ -460,4 +463,90 @@ fn an_unknown_name_is_answered_with_the_nearest() {
         "the configuration has no target `Mailsrver`; the nearest are `mailserver`, \
          `mailserver-b`, `backup`, and there are 2 more"
     );
+}
+
+#[tokio::test]
+async fn a_bounce_ends_the_waiting_wherever_it_comes_and_is_removed() {
+    for (protocol, account) in [
+        (Protocol::Imap, USER),
+        (Protocol::Pop3, USER),
+        (Protocol::Imap, "sam"),
+        (Protocol::Pop3, "sam"),
+    ] {
+        let house = House::new(protocol).await;
+        house.post.add_account("sam", "s3cret-of-sam", &["from@example.test"]);
+        house.post.set_delivery(USER, Delivery::lost());
+        let own = format!(
+            "sender_mailbox: {{protocol: {}, port: {}, tls: none, username: sam, password: \
+             s3cret-of-sam}}",
+            if protocol == Protocol::Imap { "imap" } else { "pop3" },
+            house.mailbox.port(),
+        );
+        let target = house.target(if account == "sam" { &own } else { "" }, "", "");
+        let before = house.post.messages(account, "INBOX").len();
+        let bounce = async {
+            assert!(house.smtp.wait_until(DEADLINE, |stats| stats.mails_accepted == 1).await);
+            let session = house.smtp.sessions().remove(0);
+            let text = String::from_utf8_lossy(&session.received).into_owned();
+            let mail = text.split("DATA\r\n").nth(1).unwrap();
+            for about in ["Subject: of another", mail] {
+                let report = report(about, "failed", "5.1.1");
+                house.post.insert(account, "INBOX", report.as_bytes());
+            }
+        };
+        let ((verdict, text), ()) = tokio::join!(probe(&target, DEADLINE), bounce);
+        assert!(!verdict.is_good());
+        assert_has(
+            &text,
+            &[
+                "\nwaiting  bounced after ",
+                "Verdict: corp accepted the mail, but it bounced: 5.1.1, mx.example.test, \"550 ",
+                "\\u{1b}[31mhere",
+                "; check that the address to@example.test exists there and takes mail",
+            ],
+        );
+        assert!(!text.contains("may still arrive"), "{text}");
+        let left = house.post.messages(account, "INBOX").len();
+        assert_eq!(left, before + 1, "ours is removed, the other stays");
+        let document = json::document(&verdict, &target, &Thresholds::default(), false);
+        assert_eq!(document["sides"]["receive"]["outcome"], "bounced", "{document:#}");
+        assert_eq!(document["report"]["action"], "failed");
+        assert_eq!(document["report"]["code"], "5.1.1");
+        assert_eq!(document["report"]["remote_server"], "mx.example.test");
+        let (state, line) = nagios::line(&verdict, &target, &Thresholds::default());
+        assert_eq!(state.exit_code(), 2);
+        assert!(line.contains("but it bounced: 5.1.1, mx.example.test"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_delay_is_told_with_the_verdict_and_a_blind_eye_as_well() {
+    let house = House::new(Protocol::Imap).await;
+    house.post.set_delivery(USER, Delivery::lost());
+    let own = format!(
+        "sender_mailbox: {{protocol: imap, port: {}, tls: none, username: sam, password: not-his}}",
+        house.mailbox.port()
+    );
+    let target = house.target(&own, "", "");
+    let delay = async {
+        assert!(house.smtp.wait_until(DEADLINE, |stats| stats.mails_accepted == 1).await);
+        let session = house.smtp.sessions().remove(0);
+        let text = String::from_utf8_lossy(&session.received).into_owned();
+        let report = report(text.split("DATA\r\n").nth(1).unwrap(), "delayed", "4.4.1");
+        house.post.insert(USER, "INBOX", report.as_bytes());
+    };
+    let ((verdict, text), ()) = tokio::join!(probe(&target, Duration::from_secs(4)), delay);
+    assert!(!verdict.is_good());
+    assert_has(
+        &text,
+        &[
+            ", and a report says that it is delayed: 4.4.1, mx.example.test, \"550 4.4.1 ",
+            "The sender's own mailbox could not be looked into for a bounce (stage auth, reason auth)",
+            "The mail may still arrive",
+        ],
+    );
+    house.assert_untouched();
+    let logins = house.mailbox.sessions();
+    let refused = logins.iter().filter(|session| session.user.is_none()).count();
+    assert!((1..=2).contains(&refused), "a wrong password is not tried over and over: {refused}");
 }

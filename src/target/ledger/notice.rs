@@ -31,7 +31,7 @@ impl Ledger {
         if !self.is_live(token) {
             return NoticeVerdict::Unknown;
         }
-        let is_bounce = notice.action == Action::Failed;
+        let is_bounce = notice.is_bounce();
         if is_bounce || notice.action == Action::Delayed {
             self.last_notice = Some((now.wall, notice));
         }

@@ -86,6 +86,13 @@ pub struct Notice {
     pub text: Option<String>,
 }
 
+impl Notice {
+    /// Whether the mail cannot be delivered.
+    pub fn is_bounce(&self) -> bool {
+        self.action == Action::Failed
+    }
+}
+
 /// What a notice means for the account; in all cases but the last it is to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoticeVerdict {

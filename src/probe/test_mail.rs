@@ -1,0 +1,87 @@
+//! The one mail of a probe: known again, and what reports say of it.
+
+use tokio::time::Instant;
+
+use super::verdict::Arrival;
+use crate::config::Target;
+use crate::mail::bounce::Action;
+use crate::mailbox::{Found, Judgement, reports};
+use crate::target::clock::on_time_line;
+use crate::target::ledger::{self, Ledger, Moment, Notice, Sighting};
+use crate::target::message::{Header, Token};
+
+/// The mail, and the account of it.
+pub(super) struct TestMail {
+    pub(super) token: Token,
+    /// When its transmission began.
+    pub(super) transmitted: Instant,
+    pub(super) ledger: Ledger,
+    /// That it was seen, or that it bounced.
+    pub(super) seen: Option<Arrival>,
+    /// The newest report about it.
+    pub(super) notice: Option<Notice>,
+}
+
+impl TestMail {
+    /// It is about to be sent.
+    pub(super) fn new(token: Token, ledger: Ledger) -> Self {
+        Self { token, transmitted: Instant::now(), ledger, seen: None, notice: None }
+    }
+
+    /// Ours is only the mail with our token.
+    pub(super) fn judge(
+        &mut self,
+        target: &Target,
+        found: &Found,
+        last_look: Option<Instant>,
+    ) -> Judgement {
+        if let Some((judgement, notice)) = reported(target, self.token, found) {
+            if let Some(notice) = notice {
+                self.heed(notice);
+            }
+            return judgement;
+        }
+        let sender = |token| (token == self.token).then(|| target.from.clone());
+        let Some(token) = found.header.claim(sender) else { return Judgement::Leave };
+        let sighting = Sighting {
+            folder: found.folder,
+            shown_at: found.shown_at,
+            previous_look: last_look.map(on_time_line),
+            dated: None,
+            style: target.receive.protocol.look_style(),
+        };
+        let roundtrip = match self.ledger.seen(token, sighting, Moment::now()) {
+            ledger::Verdict::Received { roundtrip: Some(roundtrip), .. } => roundtrip,
+            _ => found.shown_at.saturating_duration_since(on_time_line(self.transmitted)),
+        };
+        self.seen.get_or_insert(Arrival::Seen { roundtrip, folder: found.folder });
+        Judgement::Remove(token)
+    }
+
+    /// A bounce ends the wait; a delay is only told.
+    pub(super) fn heed(&mut self, notice: Notice) {
+        if notice.is_bounce() {
+            self.seen.get_or_insert(Arrival::Bounced(self.transmitted.elapsed()));
+        }
+        self.notice = Some(notice);
+    }
+}
+
+/// What is to be done with a report, and what it says of the mail with this token; `None` if it is
+/// none.
+pub(super) fn reported(
+    target: &Target,
+    token: Token,
+    found: &Found,
+) -> Option<(Judgement, Option<Notice>)> {
+    let Some(report) = &found.report else {
+        return found.header.is_delivery_report.then_some((Judgement::ReadReport, None));
+    };
+    let returned = Header::parse(&report.returned_header);
+    if !reports::tokens(report, &returned).any(|named| named == token) {
+        return Some((Judgement::Leave, None));
+    }
+    let worst = report.worst().filter(|worst| worst.action >= Action::Delayed);
+    let notice = worst.map(|worst| reports::notice(target, token, report, worst));
+    Some((Judgement::Discard, notice))
+}
