@@ -363,7 +363,7 @@ impl TlsVersion {
 /// Which addresses of a host are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum IpFamily {
-    /// Both, in the order of the resolver.
+    /// Both: the address that answers first is used.
     #[default]
     Any,
     /// IPv4 only.

@@ -16,7 +16,10 @@ use tokio_openssl::SslStream;
 use crate::config::{Endpoint, IpFamily};
 use crate::mail::{Fault, Reason};
 
+pub use race::{Connected, connect};
+
 pub mod host;
+mod race;
 pub mod tls;
 
 /// The addresses of an endpoint, in the order in which they are tried; never empty.
@@ -86,47 +89,6 @@ fn fits(address: IpAddr, family: IpFamily) -> bool {
         IpFamily::V4 => address.is_ipv4(),
         IpFamily::V6 => address.is_ipv6(),
     }
-}
-
-/// Connects to the first address that answers. Each address gets an equal share of the time that is
-/// left, so that a dead one does not use up all of it.
-///
-/// # Errors
-/// That of the last address; it means *down* unless this host itself was short of something.
-pub async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, Fault> {
-    let mut fault = Fault::down(Reason::Dns, "no address to connect to");
-    for (index, address) in addresses.iter().enumerate() {
-        let rest = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        let share = deadline.saturating_duration_since(Instant::now()) / rest;
-        match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Commands are short and each waits for its reply.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => fault = connect_fault(*address, &error),
-            Err(_) => {
-                let message = format!("no answer from {address} within {}", Seconds(share));
-                fault = Fault::down(Reason::Timeout, message);
-            }
-        }
-    }
-    Err(fault)
-}
-
-fn connect_fault(address: SocketAddr, error: &io::Error) -> Fault {
-    let reason = match error.kind() {
-        io::ErrorKind::ConnectionRefused => Reason::Refused,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Reason::Unreachable,
-        io::ErrorKind::TimedOut => Reason::Timeout,
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Reason::Closed,
-        // Our own shortage, as of file descriptors, says nothing about the server.
-        _ => {
-            let message = format!("cannot connect to {address}: {error}");
-            return Fault::new(Reason::Other, message);
-        }
-    };
-    Fault::down(reason, format!("cannot connect to {address}: {error}"))
 }
 
 /// The reason of a read or write that failed.

@@ -1,6 +1,7 @@
 //! The targets as JSON. Times are RFC 3339 in UTC, durations are seconds as numbers, and what is not
 //! known or not applicable is null. The names of the fields are public: they stay, others may come.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -74,6 +75,8 @@ struct SideRecord<'a> {
     protocol: &'static str,
     host: &'a str,
     port: u16,
+    /// The one that answered the newest attempt.
+    address: Option<IpAddr>,
     up: Option<bool>,
     consecutive_failures: Option<u32>,
     last_attempt: Option<String>,
@@ -243,6 +246,7 @@ impl<'a> SideRecord<'a> {
             protocol,
             host: &endpoint.host,
             port: endpoint.port,
+            address: state.address.map(|address| address.ip()),
             up: state.up,
             consecutive_failures: state.consecutive_failures.value(),
             last_attempt: state.last_attempt.map(date),

@@ -4,6 +4,7 @@
 //! template escapes what it shows; this module decides what is shown and in which words.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use askama::Template;
@@ -12,7 +13,7 @@ use super::assets::{self, Asset};
 use super::chart::{Sparkline, Trip};
 use super::words::{When, exact, minutes, rough};
 use super::{api, target};
-use crate::config::{Endpoint, Target};
+use crate::config::{BracketedHost, Endpoint, Target};
 use crate::mail::{Side, text};
 use crate::supervisor::{Supervisor, View};
 use crate::target::advice::{next_step, next_step_for_late_mail};
@@ -220,8 +221,11 @@ pub(super) struct FailureNote<'a> {
     pub(super) is_current: bool,
 }
 
-/// Where a server is.
-pub(super) struct Shown<'a>(&'a Endpoint);
+/// Where a server is: as it is configured, and for a name the address that answered the newest attempt.
+pub(super) struct Shown<'a> {
+    endpoint: &'a Endpoint,
+    address: Option<IpAddr>,
+}
 
 impl<'a> Row<'a> {
     pub(super) fn new(view: &'a View, now: SystemTime) -> Self {
@@ -296,14 +300,20 @@ impl<'a> SideCell<'a> {
             when: When::new(*at, now),
             is_current: condition == Condition::Failing,
         });
-        Self { side, endpoint: Shown(endpoint), state: shown, condition, failure }
+        let is_name = endpoint.host.parse::<IpAddr>().is_err();
+        let address = state.address.map(|address| address.ip()).filter(|_| is_name);
+        Self { side, endpoint: Shown { endpoint, address }, state: shown, condition, failure }
     }
 }
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Endpoint { host, port, .. } = self.0;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+        let Endpoint { host, port, .. } = self.endpoint;
+        write!(f, "{}:{port}", BracketedHost(host))?;
+        match self.address {
+            Some(address) => write!(f, " via {address}"),
+            None => Ok(()),
+        }
     }
 }
 

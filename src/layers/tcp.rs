@@ -12,9 +12,9 @@ use crate::net;
 pub const REASONS: [Reason; 5] =
     [Reason::Dns, Reason::Refused, Reason::Unreachable, Reason::Timeout, Reason::Other];
 
-/// Connects once and closes the connection without a word. Gives the time of the TCP handshake, name
-/// resolution not included; addresses that failed before the one that answered are. A server that
-/// accepts and closes at once has answered: what it does next is for the layers above.
+/// Connects once and closes the connection without a word. Gives the time of the TCP handshake with
+/// the address that answered first, name resolution not included. A server that accepts and closes at
+/// once has answered: what it does next is for the layers above.
 ///
 /// # Errors
 /// Why no connection came about, with one of [`REASONS`].
@@ -25,11 +25,8 @@ pub async fn check(port: &PortCheck, deadline: Instant) -> Result<Duration, Faul
     };
     let addresses = net::addresses(&port.host, port.port, port.ip_family, deadline);
     let addresses = addresses.await.map_err(fold)?;
-    let began = Instant::now();
-    let connection = net::connect(&addresses, deadline).await.map_err(fold)?;
-    let duration = began.elapsed();
-    drop(connection);
-    Ok(duration)
+    let connected = net::connect(&addresses, deadline).await.map_err(fold)?;
+    Ok(connected.handshake)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A [`Trace`] is a handle: the dialogue writes, and whoever began it reads, also after the
 //! dialogue has failed and is gone.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ struct Record {
     durations: Vec<(Stage, Duration)>,
     transcript: Transcript,
     scrubber: Scrubber,
+    address: Option<SocketAddr>,
     tls: Option<TlsFacts>,
     observer: Option<UnboundedSender<Event>>,
 }
@@ -76,6 +78,7 @@ impl Trace {
             durations: Vec::new(),
             transcript: Transcript::default(),
             scrubber,
+            address: None,
             tls: None,
             observer,
         })))
@@ -131,6 +134,12 @@ impl Trace {
         record.tell(Event::Fact(fact));
     }
 
+    /// Notes which address of the server answered.
+    pub fn connected(&self, address: SocketAddr) {
+        self.fact(format!("connected to {address}"));
+        self.record().address = Some(address);
+    }
+
     /// Notes what the TLS handshake showed.
     pub fn tls(&self, facts: TlsFacts) {
         self.fact(facts.to_string());
@@ -159,6 +168,11 @@ impl Trace {
     /// The stages so far with their durations, the newest last; that under way is not among them.
     pub fn durations(&self) -> Vec<(Stage, Duration)> {
         self.record().durations.clone()
+    }
+
+    /// The address of the server that answered; `None` if none did.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.record().address
     }
 
     /// What the TLS handshake showed; `None` without one.

@@ -6,134 +6,19 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::oauth::{AccessToken, TokenSource, Tokens};
+pub use dialer::{Clients, Dialer};
+
 use super::trace::Trace;
-use super::{Failure, Fault, Reason, Stage};
-use crate::config::{Credentials, Endpoint, Login, Secret, TlsMode};
-use crate::net::tls::{TlsClient, TlsClients};
+use super::{Failure, Fault, Reason};
+use crate::config::Secret;
 use crate::net::{self, Seconds, Stream};
+
+mod dialer;
 
 /// How many words of a command are told in a message.
 const COMMAND_WORDS: usize = 3;
 /// How much is read from the connection at once.
 const CHUNK: usize = 4096;
-
-/// A way to a server: where it is, how TLS is done with it, and where the access tokens for a login
-/// come from. Made once for each side of a target.
-#[derive(Clone)]
-pub struct Dialer {
-    endpoint: Endpoint,
-    tls: Option<TlsClient>,
-    tokens: Option<Arc<TokenSource>>,
-}
-
-/// What the ways to all servers share.
-#[derive(Default)]
-pub struct Clients {
-    /// The client sides of TLS.
-    pub tls: TlsClients,
-    /// The sources of access tokens.
-    pub tokens: Tokens,
-}
-
-impl Dialer {
-    /// The way to `endpoint` for this login.
-    ///
-    /// # Errors
-    /// What OpenSSL says of the files in the TLS options.
-    pub fn new(
-        endpoint: &Endpoint,
-        login: Option<&Login>,
-        clients: &Clients,
-    ) -> Result<Self, openssl::error::ErrorStack> {
-        let tls = match endpoint.tls {
-            TlsMode::None => None,
-            TlsMode::StartTls | TlsMode::Implicit => {
-                Some(clients.tls.client(&endpoint.tls_options)?)
-            }
-        };
-        let provider = login.and_then(Login::oauth2);
-        let source = |provider| clients.tokens.source(provider, &clients.tls);
-        let tokens = provider.map(|provider| source(provider)).transpose()?;
-        Ok(Self { endpoint: endpoint.clone(), tls, tokens })
-    }
-
-    /// What the login is made with: the password, or an access token other than `refused`, which
-    /// takes the stage [`Stage::Token`].
-    ///
-    /// # Errors
-    /// Those of [`TokenSource::token`].
-    pub(super) async fn key(
-        &self,
-        login: &Login,
-        refused: Option<&Secret>,
-        trace: &Trace,
-        end: Instant,
-    ) -> Result<AccessToken, Failure> {
-        let source = match (&login.credentials, &self.tokens) {
-            (Credentials::Password(password), _) => {
-                return Ok(AccessToken { secret: password.clone(), is_new: true });
-            }
-            (Credentials::OAuth2(_), Some(source)) => source,
-            (Credentials::OAuth2(_), None) => {
-                let message = "this way to the server was made for another login";
-                return Err(trace.failure(Fault::new(Reason::Other, message)));
-            }
-        };
-        trace.enter(Stage::Token);
-        let token = source.token(refused, self.endpoint.timeout, end).await;
-        let token = token.map_err(|fault| trace.failure(fault))?;
-        trace.hide_all_forms(token.secret.expose());
-        Ok(token)
-    }
-
-    /// How the connection is protected.
-    pub fn tls_mode(&self) -> TlsMode {
-        self.endpoint.tls
-    }
-
-    /// Resolves, connects, and with implicit TLS shakes hands; nothing is read yet. The whole
-    /// dialogue that follows ends at `end` at the latest.
-    ///
-    /// # Errors
-    /// The first step that fails, in its stage.
-    pub async fn dial(&self, trace: Trace, end: Instant) -> Result<Wire, Failure> {
-        let deadline = || end.min(Instant::now() + self.endpoint.timeout);
-        trace.enter(Stage::Dns);
-        let addresses =
-            net::resolve(&self.endpoint, deadline()).await.map_err(|fault| trace.failure(fault))?;
-        trace.enter(Stage::Connect);
-        let socket =
-            net::connect(&addresses, deadline()).await.map_err(|fault| trace.failure(fault))?;
-        if let Ok(peer) = socket.peer_addr() {
-            trace.fact(format!("connected to {peer}"));
-        }
-        let mut wire = Wire {
-            stream: Stream::Plain(socket),
-            input: Vec::new(),
-            consumed: 0,
-            timeout: self.endpoint.timeout,
-            deadline: end,
-            end,
-            heard: false,
-            asked_for: None,
-            asked: Instant::now(),
-            trace,
-        };
-        if self.endpoint.tls == TlsMode::Implicit {
-            wire.trace.enter(Stage::Tls);
-            wire = wire.protect(self).await.map_err(|mut failure| {
-                // Closed or silent before the handshake ended: nobody is there.
-                failure.down = matches!(failure.reason, Reason::Closed | Reason::Timeout);
-                failure
-            })?;
-            wire.heard = true;
-        }
-        wire.trace.enter(Stage::Greeting);
-        wire.expect_reply_within(self.endpoint.timeout);
-        Ok(wire)
-    }
-}
 
 /// An open connection.
 pub struct Wire {

@@ -382,6 +382,7 @@ impl Patrol {
         let attempt = Attempt {
             failures: failure.cloned().into_iter().collect(),
             stages: trace.durations(),
+            address: trace.address(),
             tls: trace.tls_facts(),
             tokens: Vec::new(),
             transcript: trace.transcript(),

@@ -92,6 +92,7 @@ fn document_side(verdict: &Verdict, target: &Target, side: Side, shows_transcrip
         "protocol": protocol,
         "host": host,
         "port": port,
+        "address": record.address.map(|address| address.ip().to_string()),
         "outcome": outcome(verdict, side),
         "stages": stages.collect::<Vec<Value>>(),
         "failure": verdict.failure(side).map(|failure| {

@@ -1,5 +1,6 @@
 //! What a probe keeps of the dialogue with one side, for the outputs that are written at its end.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::mail::Stage;
@@ -16,6 +17,8 @@ const WORDS_LINES: usize = 20;
 pub struct SideRecord {
     /// The stages in their order with their durations, that of the failure included.
     pub stages: Vec<(Stage, Duration)>,
+    /// The address of the server that answered; `None` if none did.
+    pub address: Option<SocketAddr>,
     /// What the TLS handshake showed; `None` without one.
     pub tls: Option<TlsFacts>,
     /// What the server said when it failed, line by line, as it is shown: escaped, cut and scrubbed;
@@ -50,6 +53,7 @@ impl SideRecord {
     /// Notes the stages of a dialogue that is over or goes on without being shown.
     pub(super) fn note(&mut self, trace: &Trace) {
         self.stages = trace.durations();
+        self.address = trace.address();
         self.tls = trace.tls_facts();
     }
 

@@ -407,6 +407,7 @@ impl Ledger {
         state.up = Some(!is_down);
         state.last_attempt = Some(now.wall);
         state.stages.clone_from(&attempt.stages);
+        state.address = attempt.address;
         // An attempt that failed before TLS says nothing about it; one that needed none does.
         if attempt.tls.is_some() || attempt.failures.is_empty() {
             state.tls.clone_from(&attempt.tls);

@@ -90,6 +90,8 @@ async fn a_script_reads_one_document() {
         ("/mail/to", "b@demo.test"),
         ("/sides/send/protocol", "smtp"),
         ("/sides/send/host", "127.0.0.1"),
+        ("/sides/send/address", "127.0.0.1"),
+        ("/sides/receive/address", "127.0.0.1"),
         ("/sides/send/outcome", "accepted"),
         ("/sides/receive/protocol", "imap"),
         ("/sides/receive/outcome", "removed"),

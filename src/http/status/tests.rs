@@ -166,6 +166,17 @@ fn a_good_target_shows_its_four_measures() {
 }
 
 #[test]
+fn a_name_is_shown_with_the_address_that_answered() {
+    let mut case =
+        Case::new(", receive: {protocol: imap, host: mail.example.com, username: u, password: p}");
+    case.check(None);
+    let address = Some("[2001:db8::7]:143".parse().unwrap());
+    case.ledger.check_ended(&Attempt { address, ..Attempt::default() }, case.now);
+    let page = text(&case.page());
+    assert!(page.contains("mail.example.com:143 via 2001:db8::7"), "{page}");
+}
+
+#[test]
 fn a_mail_that_does_not_come_is_late() {
     let mut case = Case::new(", late_after: 60s");
     case.check(None);

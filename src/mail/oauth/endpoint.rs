@@ -119,7 +119,7 @@ impl Endpoint {
             timeout: deadline.saturating_duration_since(Instant::now()),
         };
         let addresses = net::resolve(&endpoint, deadline).await?;
-        let socket = net::connect(&addresses, deadline).await?;
+        let socket = net::connect(&addresses, deadline).await?.socket;
         // What this certificate is like is no fact about the mail server.
         let trace = Trace::new(None);
         let stream = self.tls.handshake(&endpoint, socket, deadline, &trace).await?;

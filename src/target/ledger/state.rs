@@ -1,6 +1,7 @@
 //! What goes into the account, and what comes out of it: sightings and attempts, verdicts, counters
 //! and snapshots.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{LookStyle, Moment};
@@ -124,6 +125,8 @@ pub struct Attempt {
     pub failures: Vec<Failure>,
     /// The stages with their times.
     pub stages: Vec<(Stage, Duration)>,
+    /// The address of the server that answered; `None` if none did.
+    pub address: Option<SocketAddr>,
     /// What the TLS handshake showed.
     pub tls: Option<TlsFacts>,
     /// The mails that were to be sent; none in a check.
@@ -229,6 +232,8 @@ pub struct SideState {
     pub last_success: Option<SystemTime>,
     /// The stages of the newest attempt.
     pub stages: Vec<(Stage, Duration)>,
+    /// The address of the server that answered the newest attempt; `None` if none did.
+    pub address: Option<SocketAddr>,
     /// What the newest TLS handshake showed.
     pub tls: Option<TlsFacts>,
     /// The newest failure, and when it happened.
