@@ -258,8 +258,10 @@ impl fmt::Display for BracketedHost<'_> {
 /// Where a server listens, and how the connection to it is protected.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// A host name in lower case, or an address without brackets.
+    /// A host name in ASCII and lower case, or an address without brackets; by `mx` a domain.
     pub host: String,
+    /// Whether the hosts are found by the MX records of the domain in `host`.
+    pub mx: bool,
     /// The TCP port, never 0.
     pub port: u16,
     /// How the connection is protected.

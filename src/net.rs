@@ -19,6 +19,7 @@ use crate::mail::{Fault, Reason};
 pub use race::{Connected, connect};
 
 pub mod host;
+pub mod mx;
 mod race;
 pub mod tls;
 

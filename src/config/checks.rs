@@ -54,7 +54,8 @@ impl PingCheck {
 impl Target {
     /// Every TCP port that is checked: that of the send side under the name `send`, that of the
     /// receive side under `receive`, and the listed ones. Where a listed one is the port of a side,
-    /// it is checked once, under the name it has in the list.
+    /// it is checked once, under the name it has in the list. Which hosts stand behind an MX is known
+    /// only when a mail is sent: they are not checked.
     pub fn port_checks(&self) -> Vec<PortCheck> {
         let sides = [("send", &self.send.endpoint), ("receive", &self.receive.endpoint)];
         let is_listed = |endpoint: &Endpoint| {
@@ -62,7 +63,7 @@ impl Target {
                 .iter()
                 .any(|check| check.host == endpoint.host && check.port == endpoint.port)
         };
-        let sides = sides.into_iter().filter(|(_, endpoint)| !is_listed(endpoint));
+        let sides = sides.into_iter().filter(|(_, endpoint)| !endpoint.mx && !is_listed(endpoint));
         let sides = sides.map(|(name, endpoint)| PortCheck {
             name: name.to_owned(),
             host: endpoint.host.clone(),

@@ -105,6 +105,9 @@ impl Yaml {
 
     fn send(&mut self, send: &SendSide) {
         self.head(2, "send");
+        if send.endpoint.mx {
+            self.line(3, "mx", true);
+        }
         self.endpoint(&send.endpoint);
         match &send.login {
             Some(login) => self.login(login),
@@ -130,7 +133,9 @@ impl Yaml {
     }
 
     fn endpoint(&mut self, endpoint: &Endpoint) {
-        self.line(3, "host", Text(&endpoint.host));
+        if !endpoint.mx {
+            self.line(3, "host", Text(&endpoint.host));
+        }
         self.line(3, "port", endpoint.port);
         self.line(3, "tls", endpoint.tls.label());
         if endpoint.tls != TlsMode::None {
@@ -310,6 +315,9 @@ fn describe(target: &Target) -> String {
     let mut line = format!("{name}: every {interval} {mails} from {from} to {to} through smtp://");
     if let Some(login) = &send.login {
         line += &format!("{}@", login.username);
+    }
+    if send.endpoint.mx {
+        line += "the MX of ";
     }
     let host = BracketedHost(&send.endpoint.host);
     line += &format!("{host}:{} ({})", send.endpoint.port, protection(send.endpoint.tls));

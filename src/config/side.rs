@@ -1,8 +1,11 @@
 //! The two sides of a target and the sender's own mailbox: where the server is, how the connection is protected, who logs in.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
+
+use lettre::Address;
 
 use super::section::{Found, Level, Report, Section};
 use super::source::Sources;
@@ -13,6 +16,7 @@ use crate::yaml::Node;
 /// The keys of `send`.
 pub(super) const SEND_KEYS: &[&str] = &[
     "host",
+    "mx",
     "port",
     "tls",
     "tls_options",
@@ -74,6 +78,8 @@ pub(super) struct Shared<'s, 'a> {
     pub(super) host: Option<String>,
     /// Whether a missing host was reported for the target as a whole, or `host` is not good.
     pub(super) host_reported: bool,
+    /// `to`, if it is there and good.
+    pub(super) to: Option<Address>,
     /// `ip_family`.
     pub(super) ip_family: IpFamily,
     /// `timeout`.
@@ -104,8 +110,14 @@ pub(super) fn send(
 ) -> Option<SendSide> {
     let section = shared.target.child("send", report);
     section.check_keys(SEND_KEYS, |key| hint("send", key), report);
-    let endpoint = endpoint(&section, shared, &SMTP, sources, report);
+    let mx = by_mx(&section, report);
+    let endpoint = endpoint(&section, shared, &SMTP, mx.as_ref(), sources, report);
     let login = login::optional(&section, sources, report);
+    if let (Some(mx), Some(Some(_))) = (&mx, &login) {
+        let message =
+            "does not go with `username`: an MX takes mail for its own users without a login";
+        report.add(mx.place.problem(message));
+    }
     let ehlo = section.read("ehlo", report, value::ehlo);
     let max_connections =
         section.read("max_connections", report, value::integer(1..=1000)).and_then(NonZeroU32::new);
@@ -153,7 +165,7 @@ fn mailbox(
     let kinds = [("imap", Kind::Imap), ("pop3", Kind::Pop3)];
     let kind = section.require("protocol", "imap or pop3", report, value::choice(&kinds));
     let ports = if kind == Some(Kind::Pop3) { &POP3 } else { &IMAP };
-    let endpoint = endpoint(&section, shared, ports, sources, report);
+    let endpoint = endpoint(&section, shared, ports, None, sources, report);
     let login = login::required(&section, sources, report);
     let protocol = protocol(&section, kind, uses, report);
     let longest = Duration::ZERO..=MAX_LOOK_INTERVAL;
@@ -170,10 +182,12 @@ fn endpoint(
     section: &Section<'_>,
     shared: &Shared<'_, '_>,
     ports: &Ports,
+    mx: Option<&Found<'_>>,
     sources: &mut Sources<'_>,
     report: &mut Report,
 ) -> Option<Endpoint> {
     let host = match section.find("host") {
+        _ if mx.is_some() => mx.and_then(|mx| domain(mx, shared, report)),
         Some(found) => report.accept(&found.place, value::host(found.node)),
         None => {
             if shared.host.is_none() && !shared.host_reported {
@@ -189,12 +203,37 @@ fn endpoint(
     let ip_family = section.read("ip_family", report, value::choice(&IP_FAMILIES));
     Some(Endpoint {
         host: host?,
+        mx: mx.is_some(),
         port,
         tls,
         tls_options,
         ip_family: ip_family.unwrap_or(shared.ip_family),
         timeout: shared.timeout,
     })
+}
+
+/// `mx`, if it is true.
+fn by_mx<'a>(section: &Section<'a>, report: &mut Report) -> Option<Found<'a>> {
+    let found = section.find("mx")?;
+    let is_asked_for = report.accept(&found.place, value::boolean(found.node))?;
+    if !is_asked_for || section.is_partial() {
+        return None;
+    }
+    if let Some(host) = section.find_in(Level::Own, "host") {
+        let message = format!("contradicts `host` on line {}; keep one", host.place.line);
+        report.add(found.place.problem(message));
+    }
+    Some(found)
+}
+
+/// The domain of the recipient, in ASCII; `None` with a problem reported, if only for `to`.
+fn domain(mx: &Found<'_>, shared: &Shared<'_, '_>, report: &mut Report) -> Option<String> {
+    let domain = shared.to.as_ref()?.domain();
+    let name = value::parse_host(domain).ok().filter(|name| name.parse::<IpAddr>().is_err());
+    if name.is_none() {
+        report.add(mx.place.problem(format!("needs a domain in `to`; {domain} is none")));
+    }
+    name
 }
 
 /// `tls` of the side or `ssl` of the target, whichever stands in the nearer layer.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use lettre::Address;
+
 use super::section::{Report, Section};
 use super::side::{self, IP_FAMILIES, RECEIVE_KEYS, SEND_KEYS, Shared};
 use super::source::Sources;
@@ -61,7 +63,7 @@ pub(super) fn convert(
     let messages = section.read("messages", report, value::integer(1..=100));
     let max_outstanding = section.read("max_outstanding", report, value::integer(1..=100_000));
     let Times { interval, late_after, lost_after } = times(section, report);
-    let shared = shared(section, report);
+    let shared = shared(section, to.clone(), report);
     let host = checks::Host { name: shared.host.as_deref(), ip_family: shared.ip_family };
     let ping = checks::ping(section, host, report);
     let ports = checks::ports(section, host, report);
@@ -130,7 +132,11 @@ fn times(section: &Section<'_>, report: &mut Report) -> Times {
 }
 
 /// What both sides share; a host that is missing everywhere is reported once.
-fn shared<'s, 'a>(section: &'s Section<'a>, report: &mut Report) -> Shared<'s, 'a> {
+fn shared<'s, 'a>(
+    section: &'s Section<'a>,
+    to: Option<Address>,
+    report: &mut Report,
+) -> Shared<'s, 'a> {
     // Checked here too: both sides may have a `tls` of their own.
     section.read("ssl", report, value::boolean);
     let host = section.read("host", report, value::host);
@@ -139,14 +145,15 @@ fn shared<'s, 'a>(section: &'s Section<'a>, report: &mut Report) -> Shared<'s, '
     let ip_family = section.read("ip_family", report, value::choice(&IP_FAMILIES));
     let mut host_reported = host.is_none() && section.find("host").is_some();
     let receives = section.find("receive").is_some();
-    let side_has_host = |side| {
+    let side_has = |side, key| {
         // The sides report what is wrong with them when they are read themselves.
-        section.child(side, &mut Report::default()).find("host").is_some()
+        section.child(side, &mut Report::default()).find(key).is_some()
     };
     if section.find("host").is_none()
         && receives
-        && !side_has_host("send")
-        && !side_has_host("receive")
+        && !side_has("send", "host")
+        && !side_has("send", "mx")
+        && !side_has("receive", "host")
     {
         section.miss("host", "write it here, or under `send` and under `receive`", report);
         host_reported = true;
@@ -155,6 +162,7 @@ fn shared<'s, 'a>(section: &'s Section<'a>, report: &mut Report) -> Shared<'s, '
         target: section,
         host,
         host_reported,
+        to,
         ip_family: ip_family.unwrap_or_default(),
         timeout,
     }

@@ -365,8 +365,39 @@ fn hosts_are_names_in_lower_case_and_addresses_without_brackets() {
     assert_eq!(host("2001:db8::1"), "2001:db8::1");
     assert_eq!(host("192.168.10.1"), "192.168.10.1");
     assert_eq!(host("mail_server"), "mail_server");
+    assert_eq!(host("Mail.MÜLLER.example"), "mail.xn--mller-kva.example");
     let target = one("", "host: '::1'", "host: '[::1]'");
     assert_eq!(target.receive.mailbox_id().to_string(), "imap://a@[::1]:143");
+}
+
+#[test]
+fn an_address_may_be_in_any_script_and_its_domain_goes_in_ascii() {
+    let written = |to: &str| {
+        let text = target("a", "", "", "").replace("to: b@example.com", &format!("to: {to}"));
+        only(&parse(&format!("targets:\n{text}")).unwrap()).to.to_string()
+    };
+    assert_eq!(written("jörg@bücher.example"), "jörg@xn--bcher-kva.example");
+    assert_eq!(written("用户@例え.example"), "用户@xn--r8jz45g.example");
+}
+
+#[test]
+fn by_mx_the_host_is_the_domain_of_the_recipient_and_is_no_port_to_check() {
+    let text = target("a", "", "mx: true", "").replace("to: b@example.com", "to: b@Müller.example");
+    let config =
+        parse(&format!("targets:\n{text}")).unwrap_or_else(|problems| panic!("{problems}"));
+    let target = only(&config);
+    let endpoint = &target.send.endpoint;
+    assert_eq!((endpoint.host.as_str(), endpoint.port), ("xn--mller-kva.example", 25));
+    let checked: Vec<String> = target.port_checks().into_iter().map(|check| check.name).collect();
+    assert_eq!(checked, ["receive"]);
+    assert!(config.describe()[0].contains("through smtp://the MX of xn--mller-kva.example:25"));
+    assert!(!one("", "mx: false", "").send.endpoint.mx);
+    let target = under_defaults("{send: {mx: true}}", &target_without_host());
+    assert!(target.unwrap().send.endpoint.mx);
+}
+
+fn target_without_host() -> String {
+    target("a", "", "", "host: mail.example.com").replace("    host: mail.example.com\n", "")
 }
 
 #[test]
@@ -517,12 +548,12 @@ fn the_example_loads() {
          checks 192.168.10.1:25, 192.168.10.1:143, mail.test.com:80; node of cluster corp"
     );
     assert_eq!(
-        descriptions[2],
+        descriptions[3],
         "standby: every 5m one mail from sendtest@test.com to receivetest@test.com through \
          smtp://192.168.10.2:465 (implicit), found by pop3://mailreceiver@192.168.10.2:995 \
          (implicit); late after 5m, lost after 24h; passive node of cluster corp"
     );
-    assert_eq!(descriptions.len(), 3);
+    assert_eq!(descriptions.len(), 4);
 }
 
 #[test]
@@ -588,6 +619,7 @@ fn the_running_configuration_loads_again() {
         "of-sam",
         "of-receiver",
         "of-sam",
+        "not for production either",
         "not for production: everyone who reads this file knows it",
         "of-mailreceiver",
     ]

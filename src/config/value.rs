@@ -131,11 +131,15 @@ impl fmt::Display for Written {
 /// A mail address in ASCII.
 pub(super) fn address(node: &Node) -> Result<Address, String> {
     let text = text(node)?;
-    if !text.is_ascii() {
-        return Err("is not ASCII; write the domain as A-label (xn--…)".to_owned());
-    }
-    let address = Address::from_str(text).ok().filter(|_| text.len() <= 254);
-    address.ok_or_else(|| "is not a mail address such as user@example.com".to_owned())
+    let wrong = || "is not a mail address such as user@example.com".to_owned();
+    let (user, domain) = text.rsplit_once('@').ok_or_else(wrong)?;
+    let domain = if domain.is_ascii() { domain.to_owned() } else { ascii_name(domain)? };
+    let address = Address::new(user, domain).ok();
+    // A control character is no part of a mailbox name (RFC 6531 section 3.3).
+    let fits = |address: &Address| {
+        address.to_string().len() <= 254 && !address.user().chars().any(char::is_control)
+    };
+    address.filter(fits).ok_or_else(wrong)
 }
 
 /// A host: a name in lower case or an address without brackets.
@@ -166,10 +170,13 @@ pub(super) fn parse_host(text: &str) -> Result<String, String> {
     if text.contains(':') {
         return Err(port_message());
     }
-    if !text.is_ascii() {
-        return Err("is not ASCII; write an internationalised name as A-label (xn--…)".to_owned());
-    }
-    host_name(text)
+    if text.is_ascii() { host_name(text) } else { host_name(&ascii_name(text)?) }
+}
+
+/// An internationalised name as the DNS knows it (RFC 5890, with the mapping of UTS #46).
+fn ascii_name(text: &str) -> Result<String, String> {
+    idna::domain_to_ascii_strict(text)
+        .map_err(|_| "is not a name that the DNS can know (IDNA, RFC 5890)".to_owned())
 }
 
 fn port_message() -> String {
@@ -199,7 +206,8 @@ fn host_name(text: &str) -> Result<String, String> {
 
 /// The name for EHLO (RFC 5321 section 4.1.1.1): a host name or an address literal.
 pub(super) fn ehlo(node: &Node) -> Result<String, String> {
-    let text = text(node)?;
+    let written = text(node)?;
+    let text = if written.is_ascii() { written.to_owned() } else { ascii_name(written)? };
     let message = "must be a host name such as monitor.example.com, or an address literal such as \
                    [192.0.2.1] or [IPv6:2001:db8::1]";
     let literal = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -208,9 +216,9 @@ pub(super) fn ehlo(node: &Node) -> Result<String, String> {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
             None => inner.parse::<std::net::Ipv4Addr>().is_ok(),
         },
-        None => text.is_ascii() && host_name(text).is_ok(),
+        None => host_name(&text).is_ok(),
     };
-    if good { Ok(text.to_owned()) } else { Err(message.to_owned()) }
+    if good { Ok(text) } else { Err(message.to_owned()) }
 }
 
 /// The id under which a server writes `Authentication-Results` (RFC 8601 section 2.5): one word.

@@ -23,6 +23,7 @@ use crate::config::{Login, TlsMode};
 
 mod envelope;
 mod login;
+mod route;
 
 /// The longest reply line that is read; RFC 5321 section 4.5.3.1.5 allows 512.
 const LINE_BYTES: usize = 8192;
@@ -64,7 +65,8 @@ impl NotAccepted {
 }
 
 impl Smtp {
-    /// Connects, greets, protects the connection and logs in, as the dialer and the login say.
+    /// Connects, greets, protects the connection and logs in, as the dialer and the login say; by MX
+    /// with the first host of the domain that lets it come so far.
     /// `name` is what EHLO says; without one it is the address literal of this side. The whole
     /// dialogue ends at `end` at the latest.
     ///
@@ -72,6 +74,19 @@ impl Smtp {
     /// The first step that fails, in its stage; no password is sent before the server's certificate
     /// was accepted, unless the configuration says `tls: none`.
     pub async fn open(
+        dialer: &Dialer,
+        login: Option<&Login>,
+        name: Option<&str>,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        match dialer.hosts(&trace, end).await? {
+            Some(hosts) => route::open_first(dialer, &hosts, login, name, trace, end).await,
+            None => Self::open_at(dialer, login, name, trace, end).await,
+        }
+    }
+
+    async fn open_at(
         dialer: &Dialer,
         login: Option<&Login>,
         name: Option<&str>,
@@ -119,14 +134,6 @@ impl Smtp {
         content: &[u8],
     ) -> Result<Reply, NotAccepted> {
         self.wire.trace().enter(Stage::Envelope);
-        for (address, role) in [(from, "from"), (to, "to")] {
-            if !address.to_string().is_ascii() {
-                let message = format!("the address in `{role}` is not ASCII: {address}");
-                return Err(NotAccepted::Refused(
-                    self.wire.fail(Fault::new(Reason::Other, message)),
-                ));
-            }
-        }
         self.address(from, to, envelope_id).await?;
         self.wire.trace().enter(Stage::Data);
         self.command(&Data.to_string(), |code| code == 354).await?;

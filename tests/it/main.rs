@@ -38,6 +38,7 @@ mod real_bounces;
 mod real_servers;
 mod reload;
 mod round_trip;
+mod routes;
 mod rules;
 mod shared_mailbox;
 mod tls;

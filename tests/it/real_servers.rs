@@ -23,6 +23,7 @@ pub(crate) struct Target<'a> {
     name: &'a str,
     host: &'a str,
     interval: &'a str,
+    from: String,
     to: String,
     /// More keys, each with a comma before it, as `, passive: true`.
     more: String,
@@ -38,6 +39,7 @@ impl<'a> Target<'a> {
             name,
             host: "localhost",
             interval: "1s",
+            from: lab.sender().address.clone(),
             to: reader.address.clone(),
             more: String::new(),
             send: plain(ports.smtp),
@@ -48,6 +50,10 @@ impl<'a> Target<'a> {
 
     pub(crate) fn every(self, interval: &'a str) -> Self {
         Self { interval, ..self }
+    }
+
+    pub(crate) fn from(self, address: &str) -> Self {
+        Self { from: address.to_owned(), ..self }
     }
 
     pub(crate) fn more(mut self, more: &str) -> Self {
@@ -70,9 +76,8 @@ impl<'a> Target<'a> {
         self
     }
 
-    fn yaml(&self, lab: &Lab) -> String {
-        let Self { name, host, interval, to, more, send, receive } = self;
-        let from = &lab.sender().address;
+    fn yaml(&self) -> String {
+        let Self { name, host, interval, from, to, more, send, receive } = self;
         format!(
             "- {{name: {name}, host: '{host}', interval: {interval}, from: {from}, to: {to}{more}, \
              send: {{{send}}}, receive: {{{receive}}}}}\n"
@@ -90,8 +95,8 @@ fn protected(lab: &Lab, tls: &str, port: u16) -> String {
     format!("port: {port}, tls: {tls}, tls_options: {{ca_file: {}}}", ca_file.display())
 }
 
-pub(crate) fn config(lab: &Lab, targets: &[Target<'_>]) -> Config {
-    let targets: String = targets.iter().map(|target| target.yaml(lab)).collect();
+pub(crate) fn config(_: &Lab, targets: &[Target<'_>]) -> Config {
+    let targets: String = targets.iter().map(Target::yaml).collect();
     Config::parse(&format!("targets:\n{targets}"), Path::new("mailtrip.yml"))
         .unwrap_or_else(|problems| panic!("{problems}"))
 }

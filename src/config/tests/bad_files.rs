@@ -5,7 +5,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-address-internationalised.yml",
         &[
-            "bad-address-internationalised.yml:5: targets[0].to: is not ASCII; write the domain as A-label (xn--…)",
+            "bad-address-internationalised.yml:5: targets[0].to: is not a name that the DNS can know (IDNA, RFC 5890)",
         ],
     ),
     (
@@ -129,7 +129,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         &[
             "bad-host.yml:3: targets[0].host: is not a host name such as mail.example.com, nor an address",
             "bad-host.yml:6: targets[0].send.host: is not an IPv4 address such as 192.168.10.1",
-            "bad-host.yml:7: targets[0].receive.host: is not ASCII; write an internationalised name as A-label (xn--…)",
+            "bad-host.yml:7: targets[0].receive.host: is not a name that the DNS can know (IDNA, RFC 5890)",
         ],
     ),
     (
@@ -224,6 +224,16 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-missing-keys.yml:5: targets[1].receive.password: is missing: write `password_file`, `password_env` or `password` beside `username`, or `oauth2`",
             "bad-missing-keys.yml:5: targets[1].receive.protocol: is missing: imap or pop3",
             "bad-missing-keys.yml:5: targets[1].receive.username: is missing: the account that reads the mailbox",
+        ],
+    ),
+    (
+        "bad-mx.yml",
+        &[
+            "bad-mx.yml:5: targets[0].send.mx: contradicts `host` on line 5; keep one",
+            "bad-mx.yml:5: targets[0].send.mx: does not go with `username`: an MX takes mail for its own users without a login",
+            "bad-mx.yml:10: targets[1].send.mx: needs a domain in `to`; [192.0.2.1] is none",
+            "bad-mx.yml:15: targets[2].send.mx: must be true or false",
+            "bad-mx.yml:21: targets[3].receive.host: is missing: write it here, or on the target for both sides",
         ],
     ),
     (
@@ -450,7 +460,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-unknown-key-is-a-password.yml",
         &[
-            "bad-unknown-key-is-a-password.yml:6: targets[0].send.?: is not a key; the keys here are host, port, tls, tls_options, ip_family, username, password, password_file, password_env, oauth2, auth, ehlo, max_connections",
+            "bad-unknown-key-is-a-password.yml:6: targets[0].send.?: is not a key; the keys here are host, mx, port, tls, tls_options, ip_family, username, password, password_file, password_env, oauth2, auth, ehlo, max_connections",
             "bad-unknown-key-is-a-password.yml:6: targets[0].send.password: is missing: write `password_file`, `password_env` or `password` beside `username`, or `oauth2`",
         ],
     ),

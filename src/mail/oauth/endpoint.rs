@@ -112,6 +112,7 @@ impl Endpoint {
         let url = &self.client.token_url;
         let endpoint = config::Endpoint {
             host: url.host.clone(),
+            mx: false,
             port: url.port,
             tls: TlsMode::Implicit,
             tls_options: self.client.tls_options.clone(),

@@ -9,6 +9,7 @@ use crate::config::{Credentials, Endpoint, Login, Secret, TlsMode};
 use crate::mail::oauth::{AccessToken, TokenSource, Tokens};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Fault, Reason, Stage};
+use crate::net::mx::{self, Exchanger};
 use crate::net::tls::{TlsClient, TlsClients};
 use crate::net::{self, Stream};
 
@@ -50,6 +51,32 @@ impl Dialer {
         let source = |provider| clients.tokens.source(provider, &clients.tls);
         let tokens = provider.map(|provider| source(provider)).transpose()?;
         Ok(Self { endpoint: endpoint.clone(), tls, tokens })
+    }
+
+    /// The hosts to try one after the other, if they are to be found by the MX records of the domain
+    /// that stands in place of the host; `None` for a way to one host. This is part of the stage
+    /// [`Stage::Dns`].
+    ///
+    /// # Errors
+    /// Those of [`mx::exchangers`].
+    pub(in crate::mail) async fn hosts(
+        &self,
+        trace: &Trace,
+        end: Instant,
+    ) -> Result<Option<Vec<Exchanger>>, Failure> {
+        if !self.endpoint.mx {
+            return Ok(None);
+        }
+        trace.enter(Stage::Dns);
+        let deadline = end.min(Instant::now() + self.endpoint.timeout);
+        let found = mx::exchangers(&self.endpoint.host, deadline).await;
+        found.map(Some).map_err(|fault| trace.failure(fault))
+    }
+
+    /// The same way to another host.
+    pub(in crate::mail) fn to_host(&self, host: &str) -> Self {
+        let endpoint = Endpoint { host: host.to_owned(), mx: false, ..self.endpoint.clone() };
+        Self { endpoint, ..self.clone() }
     }
 
     /// What the login is made with: the password, or an access token other than `refused`, which
