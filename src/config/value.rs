@@ -216,7 +216,8 @@ pub(super) fn ehlo(node: &Node) -> Result<String, String> {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
             None => inner.parse::<std::net::Ipv4Addr>().is_ok(),
         },
-        None => host_name(&text).is_ok(),
+        // Not the underscore: many servers refuse the client for it.
+        None => host_name(&text).is_ok() && !text.contains('_'),
     };
     if good { Ok(text) } else { Err(message.to_owned()) }
 }

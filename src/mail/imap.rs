@@ -7,13 +7,14 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+use answer::{Answer, Interrupted, LINE_BYTES, LITERAL_BYTES};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use encode::encode_folder_name;
-use encode::{imap_date, quote};
+use encode::{imap_date, sequence_sets};
 pub use parse::{Fetched, Listed};
-use parse::{Response, Status, Untagged};
+use parse::{Status, Untagged};
 use view::View;
 
 use super::sasl;
@@ -22,19 +23,13 @@ use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
 use crate::config::{Login, TlsMode};
 
+mod answer;
 mod encode;
+mod folders;
 mod login;
 mod parse;
 mod view;
 
-/// The longest line that is read; the answer to a SEARCH is one line.
-const LINE_BYTES: usize = 1 << 20;
-/// How much of a literal is kept; the rest of it is read and dropped.
-const LITERAL_BYTES: usize = 64 << 10;
-/// The longest literal that is read.
-const LONGEST_LITERAL_BYTES: usize = 64 << 20;
-/// The most that the answer to one command may hold.
-const ANSWER_BYTES: usize = 8 << 20;
 /// How long a farewell may take.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 /// The header fields that tell whether a mail is ours.
@@ -49,6 +44,10 @@ pub struct Imap {
     view: View,
     /// Whether an IDLE is under way, and its tag.
     idle: Option<String>,
+    /// What the server said when it ended the session.
+    farewell: Option<String>,
+    /// Whether the server was told who asks (ID, RFC 2971).
+    has_identified: bool,
 }
 
 /// What SELECT told of a folder.
@@ -66,12 +65,6 @@ pub struct Selected {
 /// Who is given each mail of a FETCH as it is read, with the time at which the response that first
 /// showed it was read: the one that counted it, or its own.
 pub type Sink<'a> = dyn FnMut(Fetched, Instant) + Send + 'a;
-
-/// The answer to a command that the server said OK to.
-pub(super) struct Answer {
-    untagged: Vec<Untagged>,
-    code: Option<String>,
-}
 
 impl Imap {
     /// Connects, protects the connection and logs in, as the dialer and the login say; all of it
@@ -93,6 +86,8 @@ impl Imap {
             capabilities: BTreeSet::new(),
             view: View::default(),
             idle: None,
+            farewell: None,
+            has_identified: false,
         };
         let is_logged_in = imap.read_greeting().await?;
         if imap.capabilities.is_empty() {
@@ -127,48 +122,6 @@ impl Imap {
         self.capabilities.contains("IDLE")
     }
 
-    /// The folders whose attributes tell their use, by LIST.
-    ///
-    /// # Errors
-    /// The connection's, or a refusal.
-    pub async fn list(&mut self) -> Result<Vec<Listed>, Failure> {
-        self.trace().enter(Stage::Select);
-        let command = if self.capabilities.contains("SPECIAL-USE") {
-            r#"LIST (SPECIAL-USE) "" "*""#
-        } else {
-            r#"LIST "" "*""#
-        };
-        let answer = self.command(command).await?;
-        let listed = answer.untagged.into_iter().filter_map(|untagged| match untagged {
-            Untagged::List(listed) => Some(listed),
-            _ => None,
-        });
-        Ok(listed.collect())
-    }
-
-    /// Opens a folder, named as the server writes it.
-    ///
-    /// # Errors
-    /// The connection's, or a refusal.
-    pub async fn select(&mut self, name: &[u8]) -> Result<Selected, Failure> {
-        self.trace().enter(Stage::Select);
-        self.view = View::default();
-        let answer = self.command(&format!("SELECT {}", quote(name))).await?;
-        let exists = self.view.exists();
-        let mut selected = Selected { uid_validity: None, uid_next: None, exists };
-        for untagged in &answer.untagged {
-            let Untagged::Condition { code: Some(code), .. } = untagged else { continue };
-            if let Some(value) = parse::code_number(code, "UIDVALIDITY") {
-                selected.uid_validity = Some(value).filter(|value| *value > 0);
-            }
-            if let Some(value) = parse::code_number(code, "UIDNEXT") {
-                selected.uid_next = Some(value);
-            }
-        }
-        self.view.take_news();
-        Ok(selected)
-    }
-
     /// Gives the server the occasion to tell of new mail; the time at which it told of mail that
     /// came since the last [`Imap::select`] or [`Imap::fetch_from`], if it did.
     ///
@@ -181,30 +134,72 @@ impl Imap {
     }
 
     /// The headers of the mails from `uid` on, each given to `sink` as it is read, so that their
-    /// number does not matter. Leaves every flag as it is.
+    /// number does not matter. Leaves every flag as it is. Gives the refusal of a server that shows
+    /// only some of them, or none.
     ///
     /// # Errors
-    /// The connection's, or a refusal; what was given by then stays given.
-    pub async fn fetch_from(&mut self, uid: u32, sink: &mut Sink<'_>) -> Result<(), Failure> {
+    /// The connection's; what was given by then stays given.
+    pub async fn fetch_from(
+        &mut self,
+        uid: u32,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<Failure>, Failure> {
         // `n:*` also gives the last mail if its UID is below n (RFC 3501 section 6.4.8).
         let began = Instant::now();
-        self.fetch(&format!("{uid}:*"), sink).await?;
+        let refusal = self.fetch(&format!("UID FETCH {uid}:*"), sink).await?;
         self.view.settle(began);
-        Ok(())
+        Ok(refusal)
     }
 
-    /// The headers of these mails; `uids` is a sequence set. Otherwise as [`Imap::fetch_from`].
+    /// The headers of these mails. Otherwise as [`Imap::fetch_from`].
     ///
     /// # Errors
-    /// The connection's, or a refusal.
-    pub async fn fetch(&mut self, uids: &str, sink: &mut Sink<'_>) -> Result<(), Failure> {
+    /// The connection's.
+    pub async fn fetch_these(
+        &mut self,
+        uids: &[u32],
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<Failure>, Failure> {
+        let mut refusal = None;
+        for set in sequence_sets(uids) {
+            refusal = self.fetch(&format!("UID FETCH {set}"), sink).await?.or(refusal);
+        }
+        Ok(refusal)
+    }
+
+    /// The headers of the newest `count` of the `exists` mails in the folder. Otherwise as
+    /// [`Imap::fetch_from`].
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn fetch_newest(
+        &mut self,
+        count: u32,
+        exists: u32,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<Failure>, Failure> {
+        let first = exists.saturating_sub(count).saturating_add(1);
+        self.fetch(&format!("FETCH {first}:*"), sink).await
+    }
+
+    async fn fetch(
+        &mut self,
+        command: &str,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<Failure>, Failure> {
         self.trace().enter(Stage::Fetch);
         let items = format!("(UID INTERNALDATE BODY.PEEK[HEADER.FIELDS ({HEADER_FIELDS})])");
         self.view.take_news();
         let tag = self.next_tag();
-        self.wire.send(&format!("{tag} UID FETCH {uids} {items}")).await?;
-        let answer = self.read_answer(&tag, sink).await;
-        answer.map(drop).map_err(|interrupted| self.no_continuation(interrupted))
+        self.wire.send(&format!("{tag} {command} {items}")).await?;
+        match self.read_answer(&tag, sink).await {
+            Ok(_) => Ok(None),
+            // BAD is no word about the mails.
+            Err(Interrupted::Refused(refusal)) if refusal.reason != Reason::Protocol => {
+                Ok(Some(refusal))
+            }
+            Err(interrupted) => Err(self.no_continuation(interrupted)),
+        }
     }
 
     /// The whole header of one mail with the empty line that ends it, cut at 64 KiB; `None` if the
@@ -255,31 +250,6 @@ impl Imap {
         self.search(&format!("SINCE {}", imap_date(day))).await
     }
 
-    /// Takes mails out of the selected folder; `false` if they are only marked as deleted: without
-    /// UIDPLUS, where somebody else's mail is marked as well, EXPUNGE would take that one too.
-    ///
-    /// # Errors
-    /// The connection's, or a refusal.
-    pub async fn remove(&mut self, uids: &[u32]) -> Result<bool, Failure> {
-        self.trace().enter(Stage::Remove);
-        let set = uids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-        self.command(&format!("UID STORE {set} +FLAGS.SILENT (\\Deleted)")).await?;
-        if self.capabilities.contains("UIDPLUS") {
-            self.command(&format!("UID EXPUNGE {set}")).await?;
-            return Ok(true);
-        }
-        let deleted = self.search("DELETED").await?;
-        if deleted.is_empty() {
-            // Nothing is marked, or the answer was not understood: EXPUNGE might take another's mail.
-            return Ok(true);
-        }
-        let are_ours = deleted.iter().all(|uid| uids.contains(uid));
-        if are_ours {
-            self.command("EXPUNGE").await?;
-        }
-        Ok(are_ours)
-    }
-
     /// Waits in IDLE until the server tells of new mail (the time at which it did), or `until` has
     /// come or `interrupt` is notified (`None`). The session is usable afterwards.
     ///
@@ -306,6 +276,15 @@ impl Imap {
             self.wire.expect_reply_within(FAREWELL);
             let response = self.read_response().await?;
             self.take_untagged(&response)?;
+            if self.farewell.is_some() {
+                return Err(self.ended());
+            }
+            let is_over = |tag: &String| response.first_line().starts_with(tag.as_bytes());
+            if self.idle.as_ref().is_some_and(is_over) {
+                // Some servers end it by themselves; DONE would be a command that they do not know.
+                self.idle = None;
+                return Ok(self.view.news());
+            }
         }
         self.end_idle().await?;
         Ok(self.view.news())
@@ -334,9 +313,6 @@ impl Imap {
     /// `true` if the server needs no login (PREAUTH).
     async fn read_greeting(&mut self) -> Result<bool, Failure> {
         let response = self.read_response().await?;
-        if !response.first_line().starts_with(b"* ") {
-            return Err(self.wire.fail_protocol(response.first_line()));
-        }
         match response.untagged() {
             Untagged::Condition { status: Status::Ok, code, .. } => {
                 self.take_capability_code(code.as_deref());
@@ -351,6 +327,8 @@ impl Imap {
                 let message = format!("the server greeted with BYE: {words}");
                 Err(self.wire.fail(Fault::down(Reason::Closed, message)))
             }
+            // No greeting of RFC 3501, but a server that is there and says why it does not serve.
+            Untagged::Condition { status, code, text } => Err(self.refusal(status, code, &text)),
             _ => Err(self.wire.fail_protocol(response.first_line())),
         }
     }
@@ -393,6 +371,18 @@ impl Imap {
         Ok(imap)
     }
 
+    /// The UIDs of the mails from `uid` on, as the server lists them.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn uids_from(&mut self, uid: u32) -> Result<Vec<u32>, Failure> {
+        self.trace().enter(Stage::Fetch);
+        let mut found = self.search(&format!("UID {uid}:*")).await?;
+        // As in a FETCH, `n:*` is also the last mail if its UID is below n.
+        found.retain(|found| *found >= uid);
+        Ok(found)
+    }
+
     async fn search(&mut self, what: &str) -> Result<Vec<u32>, Failure> {
         let answer = self.command(&format!("UID SEARCH {what}")).await?;
         let found = answer.untagged.into_iter().filter_map(|untagged| match untagged {
@@ -426,10 +416,14 @@ impl Imap {
     }
 
     async fn command(&mut self, command: &str) -> Result<Answer, Failure> {
+        let answer = self.ask(command).await;
+        answer.map_err(|interrupted| self.no_continuation(interrupted))
+    }
+
+    async fn ask(&mut self, command: &str) -> Result<Answer, Interrupted> {
         let tag = self.next_tag();
         self.wire.send(&format!("{tag} {command}")).await?;
-        let answer = self.read_answer(&tag, &mut |_, _| {}).await;
-        answer.map_err(|interrupted| self.no_continuation(interrupted))
+        self.read_answer(&tag, &mut |_, _| {}).await
     }
 
     fn next_tag(&mut self) -> String {
@@ -441,131 +435,10 @@ impl Imap {
         format!("M{}", self.commands)
     }
 
-    /// Reads until the tagged response: OK, or a failure. Mails of a FETCH go to `sink`, the rest of
-    /// what is needed is kept and bounded; what is not needed costs nothing but time.
-    async fn read_answer(&mut self, tag: &str, sink: &mut Sink<'_>) -> Result<Answer, Interrupted> {
-        let mut untagged = Vec::new();
-        let mut kept = 0;
-        loop {
-            let response = self.read_response().await?;
-            let line = response.first_line();
-            if line.starts_with(b"* ") {
-                match self.take_untagged(&response)? {
-                    Some(Untagged::Fetch(fetched)) => {
-                        let shown_at = self.view.shown_at(fetched.number, Instant::now());
-                        sink(fetched, shown_at);
-                    }
-                    Some(needed) => {
-                        kept += response.size();
-                        untagged.push(needed);
-                    }
-                    None => {}
-                }
-                if kept > ANSWER_BYTES {
-                    let message = format!("an answer of more than {ANSWER_BYTES} bytes");
-                    return Err(self.wire.fail(Fault::new(Reason::Protocol, message)).into());
-                }
-            } else if line.first() == Some(&b'+') {
-                let challenge = line.get(1..).unwrap_or_default().trim_ascii().to_vec();
-                return Err(Interrupted::Continuation(challenge));
-            } else {
-                let tagged =
-                    line.strip_prefix(tag.as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
-                let Some((status, code, text)) = tagged.and_then(parse::tagged) else {
-                    return Err(self.wire.fail_protocol(line).into());
-                };
-                return match status {
-                    Status::Ok | Status::PreAuth => Ok(Answer { untagged, code }),
-                    Status::No | Status::Bad => {
-                        Err(Interrupted::Refused(self.refusal(status, code, &text)))
-                    }
-                };
-            }
-        }
-    }
-
-    /// One response with its literals.
-    async fn read_response(&mut self) -> Result<Response, Failure> {
-        let mut response = Response::default();
-        response.push_line(self.wire.read_line(LINE_BYTES).await?);
-        while let Some(size) = response.announced_literal() {
-            let kept = size.min(LITERAL_BYTES);
-            if size > LONGEST_LITERAL_BYTES || response.size() + kept > ANSWER_BYTES {
-                let message =
-                    format!("the server announces {size} bytes where a header was asked for");
-                return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
-            }
-            response.push_literal(self.wire.read_exact(kept).await?);
-            // Anybody can send a mail with such a header; it must not blind the watch.
-            self.wire.skip(size - kept).await?;
-            response.push_line(self.wire.read_line_unseen(LINE_BYTES).await?);
-        }
-        Ok(response)
-    }
-
-    /// Notes what concerns the session; gives the rest.
-    fn take_untagged(&mut self, response: &Response) -> Result<Option<Untagged>, Failure> {
-        match response.untagged() {
-            Untagged::Exists(count) => {
-                self.view.tell(count, Instant::now());
-                Ok(None)
-            }
-            Untagged::Expunge(number) => {
-                self.view.expunge(number);
-                Ok(None)
-            }
-            Untagged::Bye(text) => {
-                let words = self.trace().words(text.as_bytes());
-                let message = format!("the server ended the session: {words}");
-                Err(self.wire.fail(Fault::new(Reason::Closed, message)))
-            }
-            Untagged::Other => Ok(None),
-            untagged => Ok(Some(untagged)),
-        }
-    }
-
-    /// The response codes are those of RFC 5530.
-    fn refusal(&self, status: Status, code: Option<String>, text: &str) -> Failure {
-        let word = code.as_deref().and_then(|code| code.split(' ').next()).unwrap_or_default();
-        let reason = match (word.to_ascii_uppercase().as_str(), status) {
-            ("INUSE", _) => Reason::Busy,
-            ("UNAVAILABLE" | "SERVERBUG" | "CONTACTADMIN", _) => Reason::Other,
-            ("AUTHENTICATIONFAILED" | "AUTHORIZATIONFAILED" | "EXPIRED" | "PRIVACYREQUIRED", _) => {
-                Reason::Auth
-            }
-            (_, Status::Bad) => Reason::Protocol,
-            _ => Reason::Rejected,
-        };
-        let answer = if status == Status::Bad { "BAD" } else { "NO" };
-        let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
-        let words = self.trace().words(format!("{answer} {code}{text}").as_bytes());
-        // The tag tells nobody anything.
-        let asked = self.wire.asked_for();
-        let command = asked.split_once(' ').map_or(asked, |(_, command)| command);
-        let message = format!("the server refused {command}: {words}");
-        self.wire.fail(Fault::new(reason, message))
-    }
-
     fn no_continuation(&self, interrupted: Interrupted) -> Failure {
         match interrupted {
             Interrupted::Failure(failure) | Interrupted::Refused(failure) => failure,
             Interrupted::Continuation(_) => self.wire.fail_protocol(b"+"),
         }
-    }
-}
-
-/// Why there is no tagged OK.
-enum Interrupted {
-    /// The server waits for more of the command, and says this.
-    Continuation(Vec<u8>),
-    /// It said NO or BAD; the session goes on.
-    Refused(Failure),
-    /// The session is of no more use.
-    Failure(Failure),
-}
-
-impl From<Failure> for Interrupted {
-    fn from(failure: Failure) -> Self {
-        Interrupted::Failure(failure)
     }
 }

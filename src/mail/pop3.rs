@@ -33,6 +33,8 @@ pub struct Pop3 {
     capabilities: Vec<Vec<String>>,
     /// What APOP makes its digest of, if the server greeted with it.
     timestamp: Option<String>,
+    /// Whether the server must not be asked for its capabilities.
+    hangs_up_on_capa: bool,
 }
 
 /// One mail of a listing.
@@ -71,10 +73,16 @@ impl Pop3 {
         trace: Trace,
         end: Instant,
     ) -> Result<Self, Failure> {
-        let wire = dialer.dial(trace, end).await?;
-        let mut pop3 = Self { wire, capabilities: Vec::new(), timestamp: None };
-        pop3.read_greeting().await?;
-        pop3.ask_capabilities().await?;
+        let mut pop3 = Self::greeted(dialer, trace.clone(), end).await?;
+        match pop3.ask_capabilities().await {
+            Err(failure) if failure.reason == Reason::Closed => {
+                // Some old servers hang up on a command that they do not know.
+                trace.fact("connecting again, without CAPA".to_owned());
+                pop3 = Self::greeted(dialer, trace, end).await?;
+                pop3.hangs_up_on_capa = true;
+            }
+            outcome => outcome?,
+        }
         if dialer.tls_mode() == TlsMode::StartTls {
             pop3 = pop3.start_tls(dialer).await?;
         }
@@ -84,6 +92,19 @@ impl Pop3 {
             return Err(pop3.wire.fail(Fault::new(Reason::Tls, message)));
         }
         sasl::enter(&mut pop3, dialer, login, end).await?;
+        if !pop3.has_top() {
+            // A login may bring more (RFC 2449 section 5).
+            pop3.trace().enter(Stage::Select);
+            pop3.ask_capabilities().await?;
+        }
+        Ok(pop3)
+    }
+
+    async fn greeted(dialer: &Dialer, trace: Trace, end: Instant) -> Result<Self, Failure> {
+        let wire = dialer.dial(trace, end).await?;
+        let capabilities = Vec::new();
+        let mut pop3 = Self { wire, capabilities, timestamp: None, hangs_up_on_capa: false };
+        pop3.read_greeting().await?;
         Ok(pop3)
     }
 
@@ -104,13 +125,14 @@ impl Pop3 {
         self.capabilities.is_empty() || self.capability("TOP").is_some()
     }
 
-    /// The mails of the maildrop, oldest first.
+    /// The mails of the maildrop, oldest first. A mail without an id cannot be told from others and is
+    /// left out.
     ///
     /// # Errors
     /// The connection's, or a refusal.
     pub async fn list(&mut self) -> Result<Vec<Entry>, Failure> {
         self.trace().enter(Stage::Select);
-        if self.count().await? == 0 {
+        if self.count().await? == Some(0) {
             return Ok(Vec::new());
         }
         self.command("UIDL").await?;
@@ -121,7 +143,8 @@ impl Pop3 {
                 return Ok(entries);
             }
             match parse_entry(&line) {
-                Some(entry) => entries.push(entry),
+                Some(Some(entry)) => entries.push(entry),
+                Some(None) => {}
                 None => return Err(self.wire.fail_protocol(&line)),
             }
         }
@@ -129,15 +152,15 @@ impl Pop3 {
         Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
     }
 
-    /// How many mails there are (STAT): an empty maildrop needs no listing.
-    async fn count(&mut self) -> Result<u64, Failure> {
+    /// How many mails there are (STAT): an empty maildrop needs no listing. `None` if the answer does
+    /// not tell.
+    async fn count(&mut self) -> Result<Option<u64>, Failure> {
         self.wire.send("STAT").await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
         self.settle(&line)?;
-        let count = split_status(&line).and_then(|(_, text)| {
-            std::str::from_utf8(text.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()
-        });
-        count.ok_or_else(|| self.wire.fail_protocol(&line))
+        Ok(split_status(&line).and_then(|(_, text)| {
+            std::str::from_utf8(text.split(u8::is_ascii_whitespace).next()?).ok()?.parse().ok()
+        }))
     }
 
     /// The header of one mail with the empty line that ends it, cut at 64 KiB. Leaves the mail as it is.
@@ -225,6 +248,9 @@ impl Pop3 {
     /// A server without CAPA is an old one; what it can do shows when it is asked.
     async fn ask_capabilities(&mut self) -> Result<(), Failure> {
         self.capabilities.clear();
+        if self.hangs_up_on_capa {
+            return Ok(());
+        }
         self.wire.send("CAPA").await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
         match split_status(&line) {
@@ -321,14 +347,17 @@ fn code(text: &[u8]) -> Code {
     }
 }
 
-/// `number id`
-fn parse_entry(line: &[u8]) -> Option<Entry> {
-    let line = line.trim_ascii();
-    let split = line.iter().position(|byte| *byte == b' ')?;
+/// `number id`, on some servers behind a status; `Some(None)` if there is no id.
+fn parse_entry(line: &[u8]) -> Option<Option<Entry>> {
+    let line = match split_status(line) {
+        Some((true, rest)) => rest,
+        _ => line.trim_ascii(),
+    };
+    let split = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
     let (number, id) = line.split_at_checked(split)?;
     let number = std::str::from_utf8(number).ok()?.parse().ok()?;
     let id = id.trim_ascii();
-    (!id.is_empty()).then(|| Entry { number, id: id.to_vec() })
+    Some((!id.is_empty()).then(|| Entry { number, id: id.to_vec() }))
 }
 
 #[cfg(test)]
@@ -356,9 +385,12 @@ mod tests {
 
     #[test]
     fn a_listing_line_has_a_number_and_an_id() {
-        let id = b"0000002a5f".to_vec();
-        assert_eq!(parse_entry(b"7 0000002a5f"), Some(Entry { number: 7, id }));
-        for bad in ["", "7", "x y", "-1 a", "99999999999 a"] {
+        for line in ["7 0000002a5f", "7\t 0000002a5f ", "+OK 7 0000002a5f"] {
+            let id = b"0000002a5f".to_vec();
+            assert_eq!(parse_entry(line.as_bytes()), Some(Some(Entry { number: 7, id })), "{line}");
+        }
+        assert_eq!(parse_entry(b"7 "), Some(None));
+        for bad in ["", "x y", "-1 a", "99999999999 a", "-ERR 7 a"] {
             assert_eq!(parse_entry(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -136,7 +136,8 @@ impl Smtp {
         self.wire.trace().enter(Stage::Envelope);
         self.address(from, to, envelope_id).await?;
         self.wire.trace().enter(Stage::Data);
-        self.command(&Data.to_string(), |code| code == 354).await?;
+        // 354; some old servers say 250, and mean the same.
+        self.command(&Data.to_string(), |code| (200..=399).contains(&code)).await?;
         self.send_content(content).await
     }
 
@@ -177,7 +178,8 @@ impl Smtp {
         if is_ok(reply.code) {
             return Ok(Features(reply.lines));
         }
-        if !(500..=504).contains(&reply.code) {
+        // Not only 500 to 504: what is older than EHLO has codes of its own for it.
+        if !(500..=599).contains(&reply.code) {
             return Err(self.refusal(&reply, "EHLO", false));
         }
         self.wire.send(&format!("HELO {name}")).await?;
@@ -264,13 +266,19 @@ impl Smtp {
         })
     }
 
-    /// A reply of one or more lines (RFC 5321 section 4.2). A bare code without text is a reply.
+    /// A reply of one or more lines (RFC 5321 section 4.2). A bare code without text is a reply; an
+    /// empty line before it is none, and a line without a code within it is text.
     async fn read_reply(&mut self) -> Result<Reply, Failure> {
         let mut reply = Reply { code: 0, lines: Vec::new() };
-        while reply.lines.len() < REPLY_LINES {
+        for _ in 0..REPLY_LINES {
             let line = self.wire.read_line(LINE_BYTES).await?;
             let Some((code, is_last, text)) = parse_reply_line(&line) else {
-                return Err(self.wire.fail_protocol(&line));
+                if !reply.lines.is_empty() {
+                    reply.lines.push(String::from_utf8_lossy(&line).into_owned());
+                } else if !line.trim_ascii().is_empty() {
+                    return Err(self.wire.fail_protocol(&line));
+                }
+                continue;
             };
             reply.code = code;
             reply.lines.push(String::from_utf8_lossy(text).into_owned());
@@ -321,10 +329,10 @@ impl Reply {
     }
 
     fn reason(&self) -> Reason {
-        if self.code == 552 || matches!(self.enhanced(), Some((4 | 5, 2, 2))) {
-            return Reason::Quota;
-        }
         match self.code {
+            _ if matches!(self.enhanced(), Some((4 | 5, 2, 2))) => Reason::Quota,
+            // With an enhanced code it may mean a message that is too large, or that a filter objects.
+            552 if self.enhanced().is_none_or(|(_, subject, _)| subject == 2) => Reason::Quota,
             400..=499 => Reason::Deferred,
             500..=599 => Reason::Rejected,
             _ => Reason::Protocol,
@@ -351,16 +359,22 @@ impl Features {
         })
     }
 
-    /// The mechanisms of `AUTH`, also in the old spelling `AUTH=`.
+    /// The mechanisms of `AUTH`, also in the old spelling `AUTH=`; else those that old Exchange servers
+    /// offer as `X-EXPS`.
     fn mechanisms(&self) -> Vec<String> {
-        let mut mechanisms: Vec<String> = Vec::new();
+        ["AUTH", "X-EXPS"].map(|keyword| self.words_of(keyword)).concat()
+    }
+
+    /// What stands behind a keyword and a space or `=`, in upper case, of all its lines.
+    fn words_of(&self, keyword: &str) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
         for line in self.0.iter().skip(1) {
             let mut words = line.split(|c: char| c.is_ascii_whitespace() || c == '=');
-            if words.next().is_some_and(|word| word.eq_ignore_ascii_case("AUTH")) {
-                mechanisms.extend(words.filter(|w| !w.is_empty()).map(str::to_ascii_uppercase));
+            if words.next().is_some_and(|word| word.eq_ignore_ascii_case(keyword)) {
+                found.extend(words.filter(|w| !w.is_empty()).map(str::to_ascii_uppercase));
             }
         }
-        mechanisms
+        found
     }
 }
 
@@ -368,7 +382,7 @@ fn is_ok(code: u16) -> bool {
     (200..=299).contains(&code)
 }
 
-/// Code, whether this is the last line, and text.
+/// Code, whether this is the last line, and text, which some servers put right behind the code.
 fn parse_reply_line(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     let (digits, rest) = line.split_at_checked(3)?;
     let code = std::str::from_utf8(digits).ok()?.parse().ok()?;
@@ -377,9 +391,9 @@ fn parse_reply_line(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     }
     match rest.split_first() {
         None => Some((code, true, rest)),
-        Some((b' ', text)) => Some((code, true, text)),
         Some((b'-', text)) => Some((code, false, text)),
-        Some(_) => None,
+        Some((b'0'..=b'9', _)) => None,
+        Some(_) => Some((code, true, rest.trim_ascii_start())),
     }
 }
 
@@ -415,6 +429,8 @@ mod tests {
             ("452 too many recipients", Reason::Deferred),
             ("552 5.2.2 full", Reason::Quota),
             ("552 message too large or full", Reason::Quota),
+            ("552 5.7.0 blocked because of its content", Reason::Rejected),
+            ("552 5.3.4 too large", Reason::Rejected),
             ("550 5.7.1 greylist? no: rejected", Reason::Rejected),
             ("550 5.2.2 full", Reason::Quota),
             ("250 ok where it should not be", Reason::Protocol),
@@ -434,7 +450,10 @@ mod tests {
     fn reads_bare_codes_and_refuses_what_is_no_reply() {
         assert_eq!(parse_reply_line(b"250"), Some((250, true, &b""[..])));
         assert_eq!(parse_reply_line(b"250-SIZE"), Some((250, false, &b"SIZE"[..])));
-        for bad in ["", "25", "2x0 a", "HTTP/1.1 400", "250_x", "999 x", "+50 x"] {
+        for (line, text) in [("250\tok", "ok"), ("250ok", "ok"), ("250:  ok", ":  ok")] {
+            assert_eq!(parse_reply_line(line.as_bytes()), Some((250, true, text.as_bytes())));
+        }
+        for bad in ["", "25", "2x0 a", "HTTP/1.1 400", "2500 x", "999 x", "+50 x"] {
             assert_eq!(parse_reply_line(bad.as_bytes()), None, "{bad}");
         }
     }
@@ -449,6 +468,8 @@ mod tests {
         assert!(features.has("STARTTLS"));
         assert!(!features.has("STARTTLS.EXAMPLE"));
         assert_eq!(features.mechanisms(), ["LOGIN", "PLAIN", "LOGIN"]);
+        let exchange = Features(["a", "X-EXPS GSSAPI NTLM LOGIN"].map(String::from).into());
+        assert_eq!(exchange.mechanisms(), ["GSSAPI", "NTLM", "LOGIN"]);
     }
 
     #[test]

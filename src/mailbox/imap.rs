@@ -30,6 +30,8 @@ const ALL_FOLDERS: Duration = Duration::from_secs(60);
 pub struct Session {
     imap: Imap,
     folders: Vec<OpenFolder>,
+    /// Where a mail must go before it can be taken out, if that is so.
+    trash: Option<Vec<u8>>,
     /// The index of the selected folder.
     selected: Option<usize>,
     all_looked_at: Instant,
@@ -67,10 +69,16 @@ impl Session {
         let mut imap = Imap::open(dialer, login, trace, end).await?;
         let all = || folders.iter().chain(copy_folders);
         let by_use = all().any(|folder| matches!(folder, Folder::SpecialUse(_)));
-        let listed = if by_use { imap.list().await? } else { Vec::new() };
+        let has_labels = imap.keeps_what_is_removed();
+        let listed = if by_use || has_labels { imap.list().await? } else { Vec::new() };
+        let trash = listed.iter().find(|listed| has_labels && listed.is_for(r"\trash"));
+        let trash = trash.map(|listed| listed.name.clone());
         let mut found: Vec<OpenFolder> = Vec::new();
         for (index, folder) in all().enumerate() {
-            let Some(folder) = find(folder, &listed, index >= folders.len()) else { continue };
+            let Some(folder) = find(folder, &listed, index >= folders.len()) else {
+                imap.trace().fact(format!("the server has no folder {folder}"));
+                continue;
+            };
             // By its name and by its use it may be the same.
             if found.iter().all(|known| known.name != folder.name) {
                 found.push(folder);
@@ -83,7 +91,7 @@ impl Session {
             return Err(imap.trace().failure(Fault::new(Reason::Other, message)));
         }
         let folders = found;
-        Ok(Self { imap, folders, selected: None, all_looked_at: Instant::now() })
+        Ok(Self { imap, folders, trash, selected: None, all_looked_at: Instant::now() })
     }
 
     /// The record of this session.
@@ -260,7 +268,16 @@ impl Session {
         let known = memory.folder(name);
         known.inspect(&mut self.imap, inspector).await?;
         let uids = known.to_clear();
-        let are_gone = self.imap.remove(&uids).await?;
+        let are_gone = match &self.trash {
+            Some(trash) if trash != name => {
+                let there = self.imap.move_to(&uids, trash).await?;
+                self.selected = None;
+                self.imap.select(trash).await?;
+                // Nothing but what was moved: others' mail lies there as well.
+                there.is_empty() || self.imap.remove(&there).await?
+            }
+            _ => self.imap.remove(&uids).await?,
+        };
         if known.settle(&uids, are_gone) {
             return Ok(());
         }
@@ -305,7 +322,7 @@ impl Session {
             known.read_new(&mut self.imap, viewing, judge).await?;
         }
         known.read_reports(&mut self.imap, viewing, judge).await?;
-        known.next_uid = known.next_uid.max(selected.uid_next.unwrap_or(1));
+        known.move_on(selected);
         known.looked_at = Some(began);
         known.sweep(SystemTime::now());
         Ok(before > 0 && known.next_uid > before)
@@ -322,7 +339,7 @@ fn find(folder: &Folder, listed: &[Listed], holds_copies: bool) -> Option<OpenFo
         }
         Folder::SpecialUse(usage) => {
             let usage = usage.to_ascii_lowercase();
-            let listed = listed.iter().find(|listed| listed.attributes.contains(&usage))?;
+            let listed = listed.iter().find(|listed| listed.is_for(&usage))?;
             let kind = if usage == r"\junk" { FoundIn::Junk } else { FoundIn::Other };
             (listed.name.clone(), kind)
         }

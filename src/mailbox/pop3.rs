@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     CLOCK_SLACK, FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS, Looked, REMOVAL_TRIES,
-    STILL_THERE, Since,
+    STILL_THERE, Since, reports,
 };
 use crate::config::Login;
 use crate::mail::bounce::Report;
@@ -18,7 +18,7 @@ use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
 use crate::target::ledger::FoundIn;
-use crate::target::message::Header;
+use crate::target::message::{Header, Token};
 
 /// How many mails may be unreadable before the maildrop is.
 const READ_TRIES: usize = 3;
@@ -36,14 +36,27 @@ pub struct Memory {
     has_met: bool,
     /// Older mails among which left-overs may be, newest last; read bit by bit.
     put_off: Vec<Vec<u8>>,
-    /// Ours, and how often its removal was tried.
-    to_remove: BTreeMap<Vec<u8>, u32>,
+    /// Ours, and what is known of its removal.
+    to_remove: BTreeMap<Vec<u8>, Removal>,
+    /// The numbers, in the session under way, of mails that were read in it and are to be removed.
+    judged: BTreeSet<u32>,
+    /// Mails whose headers the server refused to show, and how often.
+    unread: BTreeMap<Vec<u8>, usize>,
     /// Probes that nobody waits for, and from when on they may be taken out.
     left_overs: Vec<(Vec<u8>, SystemTime)>,
     /// When the maildrop was last looked into by this process.
     looked_at: Option<std::time::Instant>,
     /// The least time between two logins that the server asks for.
     pub login_delay: Duration,
+}
+
+/// The removal of one mail.
+#[derive(Debug, Clone, Copy, Default)]
+struct Removal {
+    /// How often it was tried.
+    tries: u32,
+    /// By what the mail is known again; `None`: by being a test mail, or a report about one.
+    token: Option<Token>,
 }
 
 /// Asked once the maildrop is listed: from when on mails matter at the first contact.
@@ -78,6 +91,7 @@ impl Session {
         let began = on_time_line(Instant::now());
         let mut pop3 = open_when_free(dialer, login, &trace, end, busy_until).await?;
         memory.login_delay = pop3.login_delay();
+        memory.judged.clear();
         let entries = pop3.list().await?;
         if !pop3.has_top() && !entries.is_empty() {
             pop3.trace().enter(Stage::Fetch);
@@ -116,9 +130,24 @@ impl Session {
         let ids: BTreeSet<&[u8]> = self.entries.iter().map(|entry| entry.id.as_slice()).collect();
         memory.to_remove.retain(|id, _| ids.contains(id.as_slice()));
         let mut marked = Vec::new();
+        let mut strangers = Vec::new();
         for entry in &self.entries {
-            let Some(tries) = memory.to_remove.get(&entry.id) else { continue };
-            if *tries > 0 {
+            let Some(removal) = memory.to_remove.get(&entry.id).copied() else { continue };
+            if !memory.judged.contains(&entry.number) {
+                // The maildrop may have been made anew, or two mails may have one id.
+                match is_still_ours(&mut self.pop3, entry.number, removal).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        strangers.push(entry.id.clone());
+                        continue;
+                    }
+                    Err(failure) => {
+                        looked.removal_failure = Some(failure);
+                        return looked;
+                    }
+                }
+            }
+            if removal.tries > 0 {
                 self.pop3.trace().enter(Stage::Remove);
                 let fault = Fault::new(Reason::Other, STILL_THERE);
                 looked.removal_failure = Some(self.pop3.trace().failure(fault));
@@ -133,15 +162,20 @@ impl Session {
                 }
             }
         }
+        for id in strangers {
+            if !marked.contains(&&id) {
+                memory.to_remove.remove(&id);
+            }
+        }
         match self.pop3.quit(!marked.is_empty()).await {
             Ok(()) => {
                 // Only now the server has said that they are gone (RFC 1939 section 6).
                 for id in marked {
-                    if let Some(tries) = memory.to_remove.get_mut(id) {
-                        *tries += 1;
+                    if let Some(removal) = memory.to_remove.get_mut(id) {
+                        removal.tries += 1;
                     }
                 }
-                memory.to_remove.retain(|_, tries| *tries < REMOVAL_TRIES);
+                memory.to_remove.retain(|_, removal| removal.tries < REMOVAL_TRIES);
             }
             Err(failure) => looked.removal_failure = Some(failure),
         }
@@ -165,14 +199,19 @@ impl Session {
             let Some(ours) = ours else { break };
             let date = memory.read_if_shown(&mut self.pop3, entry, viewing, judge).await?;
             read += usize::from(date.is_some());
-            memory.seen.insert(entry.id.clone());
+            memory.note_seen(&entry.id);
             if date.flatten().is_some_and(|date| date + CLOCK_SLACK < ours) {
                 break;
             }
         }
-        let put_off = news.iter().rev().filter(|entry| !memory.seen.contains(&entry.id));
+        let is_put_off = |entry: &&&Entry| {
+            !memory.seen.contains(&entry.id) && !memory.unread.contains_key(&entry.id)
+        };
+        let put_off = news.iter().rev().filter(is_put_off);
         memory.put_off = put_off.map(|entry| entry.id.clone()).collect();
-        memory.seen.extend(self.entries.iter().map(|entry| entry.id.clone()));
+        let is_done = |entry: &&Entry| !memory.unread.contains_key(&entry.id);
+        let done = self.entries.iter().filter(is_done).map(|entry| entry.id.clone());
+        memory.seen.extend(done.collect::<Vec<_>>());
         memory.has_met = true;
         Ok(read)
     }
@@ -233,10 +272,11 @@ impl Session {
             }
             let date = memory.read_if_shown(&mut self.pop3, entry, viewing, judge).await?;
             read += usize::from(date.is_some());
-            memory.seen.insert(entry.id.clone());
+            memory.note_seen(&entry.id);
         }
         let ids: BTreeSet<&[u8]> = self.entries.iter().map(|entry| entry.id.as_slice()).collect();
         memory.seen.retain(|id| ids.contains(id.as_slice()));
+        memory.unread.retain(|id, _| ids.contains(id.as_slice()));
         Ok(read)
     }
 }
@@ -273,7 +313,8 @@ impl Memory {
 
     /// Goes on from what an earlier process has kept.
     pub fn restore(&mut self, record: FolderRecord) {
-        self.to_remove = record.to_remove.into_iter().map(|id| (id.into_bytes(), 0)).collect();
+        self.to_remove =
+            record.to_remove.into_iter().map(|id| (id.into_bytes(), Removal::default())).collect();
         self.left_overs =
             record.left_overs.into_iter().map(|(id, due)| (id.into_bytes(), due)).collect();
     }
@@ -296,9 +337,24 @@ impl Memory {
         judge: &mut Judge<'_>,
     ) -> Result<Option<Option<SystemTime>>, Failure> {
         match self.read(pop3, entry, viewing, judge).await {
-            Ok(date) => Ok(Some(date)),
-            Err(failure) if is_refused(&failure) => Ok(None),
+            Ok(date) => {
+                self.unread.remove(&entry.id);
+                Ok(Some(date))
+            }
+            Err(failure) if is_refused(&failure) => {
+                *self.unread.entry(entry.id.clone()).or_default() += 1;
+                Ok(None)
+            }
             Err(failure) => Err(failure),
+        }
+    }
+
+    /// Notes that a mail was looked at. One that the server refused to show is looked at again, as often
+    /// as it may be a passing trouble.
+    fn note_seen(&mut self, id: &[u8]) {
+        if self.unread.get(id).is_none_or(|tries| *tries >= READ_TRIES) {
+            self.unread.remove(id);
+            self.seen.insert(id.to_vec());
         }
     }
 
@@ -329,9 +385,10 @@ impl Memory {
             judgement = if found.report.is_some() { judge(&found) } else { Judgement::Leave };
         }
         match judgement {
-            Judgement::Remove(_) | Judgement::Inspect(_) | Judgement::Discard => {
-                self.to_remove.insert(entry.id.clone(), 0);
+            Judgement::Remove(token) | Judgement::Inspect(token) => {
+                self.is_to_go(entry, Some(token));
             }
+            Judgement::Discard => self.is_to_go(entry, None),
             Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
                 self.left_overs.push((entry.id.clone(), due));
             }
@@ -340,16 +397,43 @@ impl Memory {
         Ok(server_date)
     }
 
+    fn is_to_go(&mut self, entry: &Entry, token: Option<Token>) {
+        self.judged.insert(entry.number);
+        self.to_remove.insert(entry.id.clone(), Removal { tries: 0, token });
+    }
+
     fn sweep(&mut self, now: SystemTime) {
         let to_remove = &mut self.to_remove;
         self.left_overs.retain(|(id, due)| {
             let is_due = *due <= now;
             if is_due {
-                to_remove.insert(id.clone(), 0);
+                to_remove.insert(id.clone(), Removal::default());
             }
             !is_due
         });
     }
+}
+
+/// Whether the mail of this number is the one that was to be removed, or another that is ours to remove.
+/// One that the server does not show is not.
+async fn is_still_ours(pop3: &mut Pop3, number: u32, removal: Removal) -> Result<bool, Failure> {
+    let shown = |outcome| match outcome {
+        Ok(block) => Ok(block),
+        Err(failure) if is_refused(&failure) => Ok(Vec::new()),
+        Err(failure) => Err(failure),
+    };
+    let header = Header::parse(&shown(pop3.header(number).await)?);
+    if let Some(token) = removal.token {
+        return Ok(header.carries(token));
+    }
+    if !header.is_delivery_report {
+        return Ok(header.mark.is_some());
+    }
+    let report = Report::parse(&shown(pop3.beginning(number).await)?);
+    Ok(report.is_some_and(|report| {
+        let returned = Header::parse(&report.returned_header);
+        returned.mark.is_some() || reports::tokens(&report, &returned).next().is_some()
+    }))
 }
 
 async fn open_when_free(

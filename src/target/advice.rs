@@ -92,9 +92,7 @@ impl Advice<'_> {
             }
             Reason::Rejected => self.rejected(),
             Reason::Deferred => self.deferred(),
-            Reason::Quota => {
-                format!("make room in the mailbox of {}, or raise its quota", self.target.to)
-            }
+            Reason::Quota => self.quota(),
             Reason::Busy => format!(
                 "end the other session in the mailbox of {}, or give the probe a mailbox of its own",
                 self.target.receive.login.username
@@ -213,8 +211,27 @@ impl Advice<'_> {
         }
     }
 
+    fn quota(&self) -> String {
+        let room = format!("make room in the mailbox of {}, or raise its quota", self.target.to);
+        match (self.stage, &self.target.send.login) {
+            // A provider that keeps a copy of each mail refuses it when there is no room for that.
+            (Stage::Data, Some(login)) => format!(
+                "{room}; if {} keeps copies of sent mail, in that of {} as well",
+                self.endpoint().host,
+                login.username
+            ),
+            _ => room,
+        }
+    }
+
     fn deferred(&self) -> String {
         match self.stage {
+            Stage::Greeting if self.side == Side::Send => format!(
+                "try again in some minutes, and look into {}; if it goes on, set `ehlo` under `send` \
+                 in {} to the full name of this machine",
+                self.log(),
+                self.place
+            ),
             Stage::Envelope => format!(
                 "try again in some minutes; if it was a greylist, exempt this machine from it on {}",
                 self.endpoint().host

@@ -248,6 +248,11 @@ impl Header {
         self.mark.map(|mark| mark.token).into_iter().chain(self.message_id_token)
     }
 
+    /// Whether the mail carries this token, in its mark, its Message-ID or its Subject.
+    pub fn carries(&self, token: Token) -> bool {
+        self.returned_tokens().chain(self.subject_token).any(|carried| carried == token)
+    }
+
     /// The live token of this mail, if it is ours. `sender_of` gives the sender of the target that
     /// a token belongs to, and `None` for a token that nobody knows.
     pub fn claim(&self, sender_of: impl Fn(Token) -> Option<Address>) -> Option<Token> {

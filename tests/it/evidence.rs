@@ -135,8 +135,9 @@ async fn words_that_could_harm_are_escaped_cut_and_scrubbed_on_page_json_and_log
         .collect();
     let answer = format!("{}\r\n550 5.7.1 {words}", lines.join("\r\n"));
     smtp.faults().on("RCPT", Fault::reply(answer));
+    // A server that knows ID is asked again once it was told who asks.
     imap.faults().times(
-        1,
+        2,
         "SELECT",
         Fault::reply(format!("{{tag}} NO {words} {}", &long[..4_000])),
     );

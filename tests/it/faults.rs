@@ -103,6 +103,10 @@ fn connection_faults(point: &'static str, stage: Stage, down: bool) -> Vec<(Faul
         cases.push((Fault::EndlessLine, (stage, Reason::Protocol, false)));
         cases.push((Fault::Cut(3), (stage, Reason::Closed, false)));
     }
+    if point == "CAPA" {
+        // That is what old servers do upon it.
+        cases.retain(|(_, (_, reason, _))| *reason != Reason::Closed);
+    }
     cases
 }
 
@@ -186,7 +190,7 @@ async fn a_service_says_that_it_is_not_there_in_its_own_words() {
         (Smtp, AFTER_DATA, "421 4.3.2 going", (Stage::Data, Reason::Deferred, true)),
         (Smtp, AFTER_DATA, "421 4.7.0 enough", (Stage::Data, Reason::Deferred, false)),
         (Imap, GREETING, "* BYE not here", (greeting, Reason::Closed, true)),
-        (Imap, GREETING, "* NO such server", (greeting, Reason::Protocol, false)),
+        (Imap, GREETING, "* NO such server", (greeting, Reason::Rejected, false)),
         (Imap, GREETING, "HTTP/1.1 400 Bad Request", (greeting, Reason::Protocol, false)),
         (Imap, "CAPABILITY", "* BYE going", (Stage::Tls, Reason::Closed, false)),
         (Imap, "STARTTLS", "{tag} NO not now", (Stage::Tls, Reason::Tls, false)),
@@ -207,7 +211,8 @@ async fn a_service_says_that_it_is_not_there_in_its_own_words() {
         (Pop3, GREETING, "* OK I am IMAP", (greeting, Reason::Protocol, false)),
         (Pop3, "STLS", "-ERR not now", (Stage::Tls, Reason::Tls, false)),
         (Pop3, CREDENTIALS, "-ERR [AUTH] wrong", (Stage::Auth, Reason::Auth, false)),
-        (Pop3, CREDENTIALS, "-ERR wrong", (Stage::Auth, Reason::Auth, false)),
+        // It has announced that it says [AUTH] of wrong credentials (RFC 3206).
+        (Pop3, CREDENTIALS, "-ERR too many sessions", (Stage::Auth, Reason::Rejected, false)),
         (Pop3, CREDENTIALS, "-ERR [SYS/PERM] broken", (Stage::Auth, Reason::Other, false)),
         (Pop3, "UIDL", "-ERR no", (Stage::Select, Reason::Rejected, false)),
         (Pop3, "UIDL", "+OK\r\nnot a listing\r\n.", (Stage::Select, Reason::Protocol, false)),
@@ -230,6 +235,17 @@ async fn a_service_says_that_it_is_not_there_in_its_own_words() {
         (format!("{half:?} {point} {answer}"), case)
     }))
     .await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_on_capa_is_read_without_it() {
+    for fault in [Fault::Close, Fault::Reset, Fault::Cut(3)] {
+        let trust = Trust::new();
+        let (world, target) = world(Half::Pop3, TlsMode::StartTls, &trust).await;
+        world.mailbox.faults().on("CAPA", fault);
+        let snapshot = Exporter::start(&[target]).await.received("a", 1).await;
+        assert_eq!(snapshot.receive.last_failure, None);
+    }
 }
 
 #[tokio::test]
@@ -296,8 +312,8 @@ async fn a_password_that_the_server_echoes_is_in_no_message() {
         (Smtp, "login", "535 5.7.8 {user} said {password} in {line}"),
         (Imap, "plain", "{tag} NO {user} said {password} and {base64} in {line}"),
         (Imap, "login", "{tag} NO {user} said {password} in {line}"),
-        (Pop3, "plain", "-ERR {user} said {password} and {base64}"),
-        (Pop3, "login", "-ERR {user} said {password} in {line}"),
+        (Pop3, "plain", "-ERR [AUTH] {user} said {password} and {base64}"),
+        (Pop3, "login", "-ERR [AUTH] {user} said {password} in {line}"),
     ];
     all(answers.map(|(half, auth, answer)| {
         let case = async move {

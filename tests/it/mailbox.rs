@@ -623,7 +623,9 @@ async fn a_check_reads_a_header_if_there_is_mail() {
     // So old that no look has a reason to read it.
     let date = SystemTime::now() - 24 * 60 * HOUR;
     world.post.insert_dated(USER, "INBOX", b"Subject: old\r\n\r\nhello\r\n", date);
-    world.mailbox.faults().on("UID FETCH", Fault::reply("{tag} NO broken"));
+    for command in ["FETCH", "UID FETCH"] {
+        world.mailbox.faults().on(command, Fault::reply("{tag} NO broken"));
+    }
     let exporter = Exporter::start(&[world.target("a")]).await;
     let snapshot = exporter.until("a", "checked", |s| s.totals.checks == 1).await;
     assert_eq!(snapshot.receive_ability, Reading::Is(false));

@@ -12,6 +12,36 @@ pub(super) fn quote(value: &[u8]) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// The longest sequence set; RFC 2683 section 3.2.1.5 asks clients for lines of 1000 bytes at most.
+const SET_BYTES: usize = 800;
+
+/// These UIDs as sequence sets that are short enough for a command, each rising, with ranges: some
+/// servers take no others.
+pub(super) fn sequence_sets(uids: &[u32]) -> Vec<String> {
+    let mut uids = uids.to_vec();
+    uids.sort_unstable();
+    uids.dedup();
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for uid in uids {
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(uid) => *last = uid,
+            _ => ranges.push((uid, uid)),
+        }
+    }
+    let mut sets: Vec<String> = Vec::new();
+    for (first, last) in ranges {
+        let range = if first == last { first.to_string() } else { format!("{first}:{last}") };
+        match sets.last_mut() {
+            Some(set) if set.len() + range.len() < SET_BYTES => {
+                set.push(',');
+                set.push_str(&range);
+            }
+            _ => sets.push(range),
+        }
+    }
+    sets
+}
+
 /// `23-Nov-2026` of the day in UTC, and one day before it: the server may be in another zone.
 pub(super) fn imap_date(day: SystemTime) -> String {
     const MONTHS: [&str; 12] =
@@ -73,6 +103,17 @@ mod tests {
         );
         assert_eq!(encode_folder_name("R&D"), b"R&-D");
         assert_eq!(encode_folder_name("Entwürfe"), b"Entw&APw-rfe");
+    }
+
+    #[test]
+    fn sets_rise_have_ranges_and_are_short_enough_for_a_command() {
+        assert_eq!(sequence_sets(&[9, 7, 8, 3, 3, u32::MAX]), ["3,7:9,4294967295"]);
+        assert!(sequence_sets(&[]).is_empty());
+        let many: Vec<u32> = (0..1000).map(|number| 4_000_000_000 + 2 * number).collect();
+        let sets = sequence_sets(&many);
+        assert!(sets.iter().all(|set| set.len() <= SET_BYTES), "{sets:?}");
+        let named = sets.iter().flat_map(|set| set.split(',')).map(|uid| uid.parse().unwrap());
+        assert_eq!(named.collect::<Vec<u32>>(), many);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Logging in to IMAP: AUTHENTICATE (RFC 3501 section 6.2.2), or the LOGIN command where the server
 //! offers no mechanism that fits.
 
+use super::Imap;
+use super::answer::{Answer, Interrupted};
 use super::encode::quote;
 use super::parse::Untagged;
-use super::{Answer, Imap, Interrupted};
 use crate::config::{Auth, Login, Mechanism, Secret};
 use crate::mail::sasl::{self, Carrier, Door, Heard};
 use crate::mail::trace::Trace;

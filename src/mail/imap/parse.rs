@@ -36,6 +36,8 @@ pub(super) enum Untagged {
     Condition { status: Status, code: Option<String>, text: String },
     /// The server ends the session.
     Bye(String),
+    /// A mail has a UID that does not fit into 32 bits.
+    BeyondNumbers,
     /// Anything else: not needed, whatever is in it.
     Other,
 }
@@ -71,6 +73,30 @@ pub struct Listed {
     pub name: Vec<u8>,
 }
 
+impl Listed {
+    /// Whether it is a folder of this use: `usage` is an attribute in lower case (RFC 6154), which
+    /// XLIST and some servers name `\Spam` for `\Junk`.
+    pub fn is_for(&self, usage: &str) -> bool {
+        let has = |name: &str| self.attributes.iter().any(|attribute| attribute == name);
+        has(usage) || (usage == r"\junk" && has(r"\spam"))
+    }
+
+    /// Whether an attribute tells a use, and not only what lies below.
+    pub(super) fn tells_use(&self) -> bool {
+        const USES: [&str; 8] = [
+            r"\all",
+            r"\archive",
+            r"\drafts",
+            r"\flagged",
+            r"\junk",
+            r"\sent",
+            r"\trash",
+            r"\spam",
+        ];
+        USES.iter().any(|usage| self.attributes.iter().any(|attribute| attribute == usage))
+    }
+}
+
 #[derive(Debug, PartialEq)]
 enum Token<'a> {
     Open,
@@ -81,7 +107,11 @@ enum Token<'a> {
 }
 
 impl Response {
-    pub(super) fn push_line(&mut self, line: Vec<u8>) {
+    /// Takes a line in, without the NUL bytes with which some servers pad their answers.
+    pub(super) fn push_line(&mut self, mut line: Vec<u8>) {
+        if line.contains(&0) {
+            line.retain(|byte| *byte != 0);
+        }
         self.parts.push(Part::Text(line));
     }
 
@@ -107,8 +137,7 @@ impl Response {
 
     /// How many bytes of literal follow the newest line; human-readable text never has one.
     pub(super) fn announced_literal(&self) -> Option<usize> {
-        let first = self.first_line().strip_prefix(b"* ")?;
-        let word = first.split(|byte| *byte == b' ').next()?;
+        let (word, _) = split_word(self.behind_the_star()?);
         if ["OK", "NO", "BAD", "BYE", "PREAUTH"]
             .iter()
             .any(|it| word.eq_ignore_ascii_case(it.as_bytes()))
@@ -116,7 +145,8 @@ impl Response {
             return None;
         }
         let Some(Part::Text(line)) = self.parts.last() else { return None };
-        let digits = line.strip_suffix(b"}")?.rsplit(|byte| *byte == b'{').next()?;
+        let digits =
+            line.trim_ascii_end().strip_suffix(b"}")?.rsplit(|byte| *byte == b'{').next()?;
         let digits = digits.strip_suffix(b"+").unwrap_or(digits);
         if digits.len() + 2 > line.len() {
             return None;
@@ -124,9 +154,20 @@ impl Response {
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
-    /// What an untagged response says; the line must begin with `* `.
+    /// Whether it begins with a star and a space.
+    pub(super) fn is_untagged(&self) -> bool {
+        self.behind_the_star().is_some()
+    }
+
+    /// What follows the star, however many spaces there are.
+    fn behind_the_star(&self) -> Option<&[u8]> {
+        let rest = self.first_line().trim_ascii_start().strip_prefix(b"*")?;
+        rest.first()?.is_ascii_whitespace().then(|| rest.trim_ascii_start())
+    }
+
+    /// What an untagged response says.
     pub(super) fn untagged(&self) -> Untagged {
-        let line = self.first_line().strip_prefix(b"* ").unwrap_or_default();
+        let line = self.behind_the_star().unwrap_or_default();
         let (word, rest) = split_word(line);
         match word.to_ascii_uppercase().as_slice() {
             b"OK" => condition(Status::Ok, rest),
@@ -136,12 +177,18 @@ impl Response {
             b"BYE" => Untagged::Bye(String::from_utf8_lossy(rest).into_owned()),
             b"CAPABILITY" => Untagged::Capability(words(rest)),
             b"SEARCH" => {
-                let words = rest.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-                Untagged::Search(words.map_while(number).collect())
+                let words = rest.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+                let words: Vec<&[u8]> = words.take_while(|word| is_digits(word)).collect();
+                match words.iter().map(|word| number(word)).collect() {
+                    Some(uids) => Untagged::Search(uids),
+                    None => Untagged::BeyondNumbers,
+                }
             }
+            b"ESEARCH" => Untagged::Search(extended_search(rest)),
             b"LIST" | b"LSUB" | b"XLIST" => self.list().map_or(Untagged::Other, Untagged::List),
             _ => match number(word) {
                 Some(count) => self.numbered(count, rest),
+                None if is_fetch_of_no_number(word, rest) => self.fetched(u32::MAX),
                 None => Untagged::Other,
             },
         }
@@ -152,21 +199,32 @@ impl Response {
         match word.to_ascii_uppercase().as_slice() {
             b"EXISTS" => Untagged::Exists(count),
             b"EXPUNGE" => Untagged::Expunge(count),
-            b"FETCH" => Untagged::Fetch(Fetched { number: count, ..self.fetch() }),
+            b"FETCH" => self.fetched(count),
             _ => Untagged::Other,
         }
     }
 
-    /// `* n FETCH (KEY value KEY value)`: values that are lists are passed over, however deep.
-    fn fetch(&self) -> Fetched {
+    fn fetched(&self, number: u32) -> Untagged {
+        match self.fetch() {
+            Some(fetched) => Untagged::Fetch(Fetched { number, ..fetched }),
+            None => Untagged::BeyondNumbers,
+        }
+    }
+
+    /// `* n FETCH (KEY value KEY value)`: values that are lists are passed over, however deep, and so
+    /// is a parenthesis in the place of a key. `None` for a UID of more than 32 bits.
+    fn fetch(&self) -> Option<Fetched> {
         let tokens = self.tokens();
         let mut fetched = Fetched::default();
         let mut rest = tokens.iter().skip_while(|token| **token != Token::Open).skip(1);
-        while let Some(Token::Atom(key)) = rest.next() {
+        while let Some(token) = rest.next() {
+            let Token::Atom(key) = token else { continue };
             let key = key.to_ascii_uppercase();
             let Some(value) = rest.next() else { break };
             match (key.as_slice(), value) {
-                (b"UID", Token::Atom(digits)) => fetched.uid = number(digits),
+                (b"UID", Token::Atom(digits)) if is_digits(digits) => {
+                    fetched.uid = Some(number(digits)?);
+                }
                 (b"INTERNALDATE", value) => {
                     fetched.internal_date = value.bytes().and_then(internal_date);
                 }
@@ -189,7 +247,7 @@ impl Response {
                 _ => {}
             }
         }
-        fetched
+        Some(fetched)
     }
 
     /// `* LIST (\Attribute ...) "/" name`
@@ -217,7 +275,11 @@ impl Response {
                 Part::Text(line) => {
                     let is_announced = matches!(self.parts.get(index + 1), Some(Part::Literal(_)));
                     let end = if is_announced {
-                        line.iter().rposition(|byte| *byte == b'{').unwrap_or(line.len())
+                        let brace = line.iter().rposition(|byte| *byte == b'{');
+                        let brace = brace.unwrap_or(line.len());
+                        // `~{12}` announces binary content (RFC 3516).
+                        let before = brace.checked_sub(1).and_then(|index| line.get(index));
+                        if before == Some(&b'~') { brace - 1 } else { brace }
                     } else {
                         line.len()
                     };
@@ -337,13 +399,54 @@ pub(super) fn words(text: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(text).split_ascii_whitespace().map(str::to_ascii_uppercase).collect()
 }
 
-fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
-    match text.iter().position(|byte| *byte == b' ') {
-        Some(end) => text
-            .split_at_checked(end)
-            .map_or((text, &[][..]), |(word, rest)| (word, rest.get(1..).unwrap_or_default())),
-        None => (text, &[]),
+/// The first word, and what follows the spaces behind it.
+pub(super) fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
+    let (word, rest) = text.split_at_checked(end).unwrap_or((text, &[]));
+    (word, rest.trim_ascii_start())
+}
+
+/// The UIDs that a server names to which mails were copied or moved: `COPYUID 38505 304,319:320
+/// 3956:3958`.
+pub(super) fn copied_to(code: &str) -> Option<Vec<u32>> {
+    let mut words = code.split_ascii_whitespace();
+    let is_it = words.next()?.eq_ignore_ascii_case("COPYUID");
+    is_it.then(|| words.nth(2).map(sequence_set)).flatten()
+}
+
+/// `* ESEARCH (TAG "M5") UID ALL 1:3,5`, which servers of IMAP4rev2 alone give (RFC 9051 section
+/// 7.3.4).
+fn extended_search(text: &[u8]) -> Vec<u32> {
+    let text = String::from_utf8_lossy(text).to_ascii_uppercase();
+    let mut words = text.split_ascii_whitespace().skip_while(|word| *word != "ALL");
+    words.nth(1).map(sequence_set).unwrap_or_default()
+}
+
+/// The numbers of a sequence set; of more than a hundred thousand the newest.
+fn sequence_set(set: &str) -> Vec<u32> {
+    const MOST: u32 = 100_000;
+    let mut numbers = Vec::new();
+    for range in set.split(',') {
+        let (first, last) = range.split_once(':').unwrap_or((range, range));
+        let (Some(first), Some(last)) = (number(first.as_bytes()), number(last.as_bytes())) else {
+            continue;
+        };
+        let (first, last) = (first.min(last), first.max(last));
+        numbers.extend(first.max(last.saturating_sub(MOST - 1))..=last);
+        let excess = numbers.len().saturating_sub(MOST as usize);
+        numbers.drain(..excess);
     }
+    numbers
+}
+
+fn is_digits(word: &[u8]) -> bool {
+    !word.is_empty() && word.iter().all(u8::is_ascii_digit)
+}
+
+/// `-5 FETCH (...)`: the number of the mail is lost, what it says of the mail is not.
+fn is_fetch_of_no_number(word: &[u8], rest: &[u8]) -> bool {
+    let is_negative = word.strip_prefix(b"-").is_some_and(is_digits);
+    is_negative && split_word(rest).0.eq_ignore_ascii_case(b"FETCH")
 }
 
 /// A number of at most 32 bits; a longer one is none, not a wrapped one.
@@ -416,7 +519,9 @@ mod tests {
 
     #[test]
     fn a_number_that_does_not_fit_is_refused_and_not_wrapped() {
-        assert_eq!(fetched(&["* 1 FETCH (UID 4294967296)"]).uid, None);
+        for line in ["* 1 FETCH (UID 4294967296)", "* SEARCH 1 4294967297 2"] {
+            assert_eq!(response(&[line]).untagged(), Untagged::BeyondNumbers, "{line}");
+        }
         assert_eq!(response(&["* 4294967297 EXISTS"]).untagged(), Untagged::Other);
     }
 
@@ -426,6 +531,7 @@ mod tests {
             ("* 1 FETCH (BODY[] {12}", Some(12)),
             ("* 1 FETCH (BODY[] {12+}", Some(12)),
             ("* LIST () \"/\" {4}", Some(4)),
+            ("*  1 FETCH (BODY[] {12}  ", Some(12)),
             ("* OK see you {12}", None),
             ("* bye {12}", None),
             ("* 1 FETCH (X })", None),
@@ -435,6 +541,47 @@ mod tests {
         ] {
             assert_eq!(response(&[line]).announced_literal(), literal, "{line}");
         }
+    }
+
+    #[test]
+    fn spaces_do_not_matter() {
+        for line in ["*  1688 EXISTS", "*\t1688  EXISTS ", " * 1688\tEXISTS"] {
+            assert_eq!(response(&[line]).untagged(), Untagged::Exists(1688), "{line:?}");
+        }
+        assert!(!response(&["*5 EXISTS"]).is_untagged() && !response(&["*"]).is_untagged());
+        let status = tagged(b"OK").map(|(status, ..)| status);
+        assert_eq!(status, Some(Status::Ok));
+        assert_eq!(tagged(b"NO  [X]   text").unwrap().2, "text");
+    }
+
+    #[test]
+    fn parentheses_where_a_key_was_expected_are_passed_over() {
+        let line = "* 2 FETCH (UID 14935 (ENVELOPE (NIL NIL)) INTERNALDATE NIL BODY[HEADER] \"a\")";
+        let read = fetched(&[line]);
+        assert_eq!((read.uid, read.header.as_deref()), (Some(14935), Some(&b"a"[..])));
+    }
+
+    #[test]
+    fn a_fetch_of_no_number_still_tells_of_its_mail() {
+        let read = fetched(&["* -5 FETCH (UID 9 BODY[HEADER] \"a\")"]);
+        assert_eq!((read.number, read.uid), (u32::MAX, Some(9)));
+    }
+
+    #[test]
+    fn an_extended_search_is_a_search() {
+        let found = |line: &str| response(&[line]).untagged();
+        let uids = Untagged::Search(vec![1, 2, 3, 7]);
+        assert_eq!(found("* ESEARCH (TAG \"M5\") UID ALL 1:3,7"), uids);
+        assert_eq!(found("* ESEARCH (TAG \"M5\") UID"), Untagged::Search(Vec::new()));
+        let Untagged::Search(most) = found("* ESEARCH UID ALL 1:4294967295") else { panic!() };
+        assert_eq!((most.len(), most.last()), (100_000, Some(&u32::MAX)));
+    }
+
+    #[test]
+    fn where_mails_were_moved_to_stands_behind_where_they_were() {
+        assert_eq!(copied_to("COPYUID 38505 304,319:320 3956:3958"), Some(vec![3956, 3957, 3958]));
+        assert_eq!(copied_to("COPYUID 14  "), None);
+        assert_eq!(copied_to("APPENDUID 1 2 3"), None);
     }
 
     #[test]

@@ -31,6 +31,8 @@ impl Pop3 {
             None => return Err(self.wire.fail(self.no_mechanism())),
         };
         outcome.map_err(|failure| match failure.reason {
+            // A server that marks wrong credentials as such means something else if it does not.
+            Reason::Rejected if self.capability("AUTH-RESP-CODE").is_some() => failure,
             Reason::Rejected | Reason::Auth => Failure {
                 reason: Reason::Auth,
                 message: format!(

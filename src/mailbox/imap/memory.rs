@@ -18,6 +18,12 @@ use crate::target::message::{Header, Token};
 
 /// How many headers are asked for at once.
 const BATCH: usize = 100;
+/// How many mails are read where SEARCH names none.
+const NEWEST: u32 = 20;
+/// How many mails that the server did not show are asked for one by one in one look.
+const ONE_BY_ONE: usize = 20;
+/// How often a mail that is not shown is asked for.
+const READ_TRIES: u32 = 3;
 /// How many reports are read in one look into a folder.
 const REPORTS: usize = 20;
 
@@ -52,6 +58,10 @@ pub(super) struct FolderMemory {
     left_overs: Vec<(u32, SystemTime)>,
     /// Reports that were not read yet, with the server's date.
     reports: BTreeMap<u32, Option<SystemTime>>,
+    /// Mails whose headers the server did not show, and how often it was asked for each.
+    unread: BTreeMap<u32, u32>,
+    /// How often in a row the next UID told of mail that was not shown.
+    hollow_looks: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -195,16 +205,28 @@ impl FolderMemory {
         };
         let mut uids =
             if selected.exists > 0 { imap.search_since(since).await? } else { Vec::new() };
+        // What is no UID of this folder must not move the place up to which it was read.
+        uids.retain(|uid| selected.uid_next.is_none_or(|next| *uid < next));
         uids.sort_unstable_by(|a, b| b.cmp(a));
         uids.truncate(FIRST_CONTACT_HEADERS);
-        if uids.is_empty() && selected.uid_next.is_none() && selected.exists > 0 {
-            // A server that does not tell its next UID: the newest mail tells it.
-            imap.fetch("*", &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge)).await?;
+        if uids.is_empty() && selected.exists > 0 {
+            // Some servers find nothing by date, and some do not tell their next UID.
+            let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
+            if let Some(refusal) = imap.fetch_newest(NEWEST, selected.exists, sink).await? {
+                return Err(refusal);
+            }
         }
         let newest = uids.first().copied().unwrap_or(0);
         for batch in uids.chunks(BATCH) {
-            let set = batch.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-            imap.fetch(&set, &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge)).await?;
+            let mut shown = BTreeSet::new();
+            let sink = &mut |mail: Fetched, at| {
+                shown.extend(mail.uid.filter(|_| mail.header.is_some()));
+                self.judge(mail, at, 0, viewing, judge);
+            };
+            let refusal = imap.fetch_these(batch, sink).await?;
+            if refusal.is_some() {
+                self.note_unread(batch.iter().filter(|uid| !shown.contains(uid)).copied());
+            }
         }
         let next_uid = newest.saturating_add(1).max(selected.uid_next.unwrap_or(1));
         self.next_uid = self.next_uid.max(next_uid);
@@ -218,8 +240,74 @@ impl FolderMemory {
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
         let from = self.next_uid.max(1);
-        let sink = &mut |mail, shown| self.judge(mail, shown, from, viewing, judge);
-        imap.fetch_from(from, sink).await
+        let mut shown = BTreeSet::new();
+        let sink = &mut |mail: Fetched, at| {
+            shown.extend(mail.uid.filter(|_| mail.header.is_some()));
+            self.judge(mail, at, from, viewing, judge);
+        };
+        let refusal = imap.fetch_from(from, sink).await?;
+        if refusal.is_some() {
+            // One mail that cannot be shown may be the reason; the others are not lost for that.
+            let mut uids = imap.uids_from(from).await?;
+            uids.truncate(FIRST_CONTACT_HEADERS);
+            if let Some(last) = uids.iter().max() {
+                self.next_uid = self.next_uid.max(last.saturating_add(1));
+            }
+            self.note_unread(uids.into_iter().filter(|uid| !shown.contains(uid)));
+        }
+        let has_shown = !shown.is_empty();
+        self.read_unread(imap, has_shown, viewing, judge).await
+    }
+
+    fn note_unread(&mut self, uids: impl Iterator<Item = u32>) {
+        for uid in uids.take(LEFT_OVERS.saturating_sub(self.unread.len())) {
+            self.unread.entry(uid).or_insert(0);
+        }
+    }
+
+    /// Asks for each mail that was not shown, three times at most. One that is refused does not stop
+    /// the others; a server that shows none of them does.
+    async fn read_unread(
+        &mut self,
+        imap: &mut Imap,
+        mut has_shown: bool,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        let mut refused = None;
+        let uids: Vec<u32> = self.unread.keys().take(ONE_BY_ONE).copied().collect();
+        for uid in uids {
+            let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
+            let refusal = imap.fetch_these(&[uid], sink).await?;
+            let Some(tries) = self.unread.get_mut(&uid) else {
+                has_shown = true;
+                continue;
+            };
+            *tries += 1;
+            if *tries >= READ_TRIES {
+                self.unread.remove(&uid);
+            } else {
+                refused = refusal.or(refused);
+            }
+        }
+        match refused {
+            Some(refusal) if !has_shown => Err(refusal),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves the place up to which the folder was read to the next UID that the server tells, unless
+    /// that tells of mail which the server has not shown yet: it is asked for three times.
+    pub(super) fn move_on(&mut self, selected: Selected) {
+        let next_uid = selected.uid_next.unwrap_or(1);
+        if next_uid > self.next_uid && selected.exists > 0 && self.next_uid > 0 {
+            self.hollow_looks += 1;
+            if self.hollow_looks < READ_TRIES {
+                return;
+            }
+        }
+        self.hollow_looks = 0;
+        self.next_uid = self.next_uid.max(next_uid);
     }
 
     fn judge(
@@ -232,8 +320,15 @@ impl FolderMemory {
     ) {
         let Some(uid) = mail.uid else { return };
         let gone = self.removed.get(&uid).copied();
-        // A change of flags that the server tells of meanwhile shows no mail: it is still to be read.
-        let Some(header) = mail.header else { return };
+        let Some(header) = mail.header else {
+            // A change of flags that the server tells of meanwhile, or a mail that it cannot read: it
+            // is still to be read.
+            if uid >= from {
+                self.note_unread(std::iter::once(uid));
+            }
+            return;
+        };
+        self.unread.remove(&uid);
         if let (Some(gone), Some(_)) = (gone, self.uid_validity)
             && is_the_same(&gone, &header)
         {

@@ -1,0 +1,152 @@
+//! Folders: finding them by their use, opening one, and taking mails of ours out of it.
+
+use super::encode::{quote, sequence_sets};
+use super::parse::{self, Listed, Untagged};
+use super::{Imap, Interrupted, Selected, View};
+use crate::mail::{Failure, Stage};
+
+/// What ID tells (RFC 2971): strings, because some servers take offence at anything else.
+const IDENTITY: &str =
+    concat!("(\"name\" \"mailtrip_exporter\" \"version\" \"", env!("CARGO_PKG_VERSION"), "\")");
+
+impl Imap {
+    /// The folders whose attributes tell their use. Servers tell it in different ways, and some that
+    /// announce one refuse it: they are asked in the next.
+    ///
+    /// # Errors
+    /// The connection's, or the refusal of a plain LIST.
+    pub async fn list(&mut self) -> Result<Vec<Listed>, Failure> {
+        self.trace().enter(Stage::Select);
+        let has = |name: &str| self.capabilities.contains(name);
+        let mut ways = Vec::new();
+        if has("SPECIAL-USE") {
+            // RFC 6154: select by use, or have it shown.
+            ways.extend([r#"LIST (SPECIAL-USE) "" "*""#, r#"LIST "" "*" RETURN (SPECIAL-USE)"#]);
+        } else if has("XLIST") {
+            ways.push(r#"XLIST "" "*""#);
+        }
+        for way in ways {
+            let listed = match self.ask_for_list(way).await {
+                Ok(listed) => listed,
+                Err(Interrupted::Refused(_)) => continue,
+                Err(interrupted) => return Err(self.no_continuation(interrupted)),
+            };
+            if listed.iter().any(|folder| folder.tells_use()) {
+                return Ok(listed);
+            }
+        }
+        // Below the first level a server without any of this may keep a whole file system.
+        let plain = self.ask_for_list(r#"LIST "" "%""#).await;
+        plain.map_err(|interrupted| self.no_continuation(interrupted))
+    }
+
+    async fn ask_for_list(&mut self, command: &str) -> Result<Vec<Listed>, Interrupted> {
+        let answer = self.ask(command).await?;
+        let listed = answer.untagged.into_iter().filter_map(|untagged| match untagged {
+            Untagged::List(listed) => Some(listed),
+            _ => None,
+        });
+        Ok(listed.collect())
+    }
+
+    /// Opens a folder, named as the server writes it. A server that refuses and knows ID is told who
+    /// asks, once, and asked again: some open a mailbox to programs only that say their name.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn select(&mut self, name: &[u8]) -> Result<Selected, Failure> {
+        self.trace().enter(Stage::Select);
+        let command = format!("SELECT {}", quote(name));
+        self.view = View::default();
+        let answer = match self.ask(&command).await {
+            Err(Interrupted::Refused(_)) if self.may_identify() => {
+                self.identify().await?;
+                self.view = View::default();
+                self.command(&command).await?
+            }
+            answer => answer.map_err(|interrupted| self.no_continuation(interrupted))?,
+        };
+        let exists = self.view.exists();
+        let mut selected = Selected { uid_validity: None, uid_next: None, exists };
+        let untagged = answer.untagged.iter().filter_map(|untagged| match untagged {
+            Untagged::Condition { code, .. } => code.as_deref(),
+            _ => None,
+        });
+        for code in untagged.chain(answer.code.as_deref()) {
+            if let Some(value) = parse::code_number(code, "UIDVALIDITY") {
+                selected.uid_validity = Some(value).filter(|value| *value > 0);
+            }
+            if let Some(value) = parse::code_number(code, "UIDNEXT") {
+                selected.uid_next = Some(value);
+            }
+        }
+        self.view.take_news();
+        Ok(selected)
+    }
+
+    fn may_identify(&self) -> bool {
+        self.capabilities.contains("ID") && !self.has_identified
+    }
+
+    async fn identify(&mut self) -> Result<(), Failure> {
+        self.has_identified = true;
+        match self.ask(&format!("ID {IDENTITY}")).await {
+            Ok(_) | Err(Interrupted::Refused(_)) => Ok(()),
+            Err(interrupted) => Err(self.no_continuation(interrupted)),
+        }
+    }
+
+    /// Whether a folder is but a label here, so that a mail that is taken out of it is kept elsewhere
+    /// (X-GM-EXT-1, Gmail).
+    pub fn keeps_what_is_removed(&self) -> bool {
+        self.capabilities.contains("X-GM-EXT-1") && self.capabilities.contains("MOVE")
+    }
+
+    /// Moves mails of the selected folder into another one (RFC 6851); gives their UIDs there, as far
+    /// as the server tells them (COPYUID, RFC 4315 section 3).
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn move_to(&mut self, uids: &[u32], folder: &[u8]) -> Result<Vec<u32>, Failure> {
+        self.trace().enter(Stage::Remove);
+        let mut there = Vec::new();
+        for set in sequence_sets(uids) {
+            let answer = self.command(&format!("UID MOVE {set} {}", quote(folder))).await?;
+            let codes = answer.untagged.iter().filter_map(|untagged| match untagged {
+                Untagged::Condition { code, .. } => code.as_deref(),
+                _ => None,
+            });
+            let moved = codes.chain(answer.code.as_deref()).filter_map(parse::copied_to);
+            there.extend(moved.flatten());
+        }
+        Ok(there)
+    }
+
+    /// Takes mails out of the selected folder; `false` if they are only marked as deleted: without
+    /// UIDPLUS, where somebody else's mail is marked as well, EXPUNGE would take that one too.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn remove(&mut self, uids: &[u32]) -> Result<bool, Failure> {
+        self.trace().enter(Stage::Remove);
+        for set in sequence_sets(uids) {
+            self.command(&format!("UID STORE {set} +FLAGS.SILENT (\\Deleted)")).await?;
+        }
+        if self.capabilities.contains("UIDPLUS") {
+            for set in sequence_sets(uids) {
+                self.command(&format!("UID EXPUNGE {set}")).await?;
+            }
+            return Ok(true);
+        }
+        let deleted = self.search("DELETED").await?;
+        if deleted.is_empty() {
+            // Nothing is marked, or the answer was not understood: EXPUNGE might take another's mail.
+            return Ok(true);
+        }
+        let are_ours = deleted.iter().all(|uid| uids.contains(uid));
+        if are_ours {
+            self.command("EXPUNGE").await?;
+        }
+        Ok(are_ours)
+    }
+}
