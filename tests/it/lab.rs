@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
+mod background;
 mod certificates;
 mod claim;
 mod dovecot;
@@ -22,11 +23,12 @@ mod process;
 mod tool;
 mod wait;
 
+use background::Background;
 use claim::Claim;
 use dovecot::Dovecot;
 pub(crate) use dovecot::{Imap, Service};
 pub(crate) use maildir::Mail;
-use policy::{PolicyServer, Rules, Treatment};
+use policy::{Rules, Treatment};
 use postfix::Postfix;
 pub(crate) use wait::until;
 
@@ -89,7 +91,7 @@ pub(crate) struct Lab {
     dovecot: Dovecot,
     // The order matters: the servers end with the claim, and ask the policy server until then.
     claim: Claim,
-    _policy_server: PolicyServer,
+    _policy_server: Background,
 }
 
 impl Lab {
@@ -121,7 +123,7 @@ impl Lab {
         let dovecot = Dovecot::new(&folder, ports, addresses.clone(), imap).await;
         let postfix = Postfix::new(&folder, ports, addresses).await;
         let policy = folder.join("policy");
-        let _policy_server = PolicyServer::start(&policy, rules.clone(), postfix.queue());
+        let _policy_server = policy::serve_policy(&policy, rules.clone(), postfix.queue());
         tokio::join!(dovecot.start(), postfix.start());
 
         let sender = Account { address: format!("sender@{DOMAIN}"), password: "sender".into() };

@@ -6,17 +6,17 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
+use super::background::Background;
 use super::postfix::Queue;
 
 /// What happens to the mails for one address.
@@ -106,44 +106,20 @@ impl Rules {
     }
 }
 
-/// The thread that answers Postfix, with a runtime of its own: a lab shared by many tests outlives
-/// the runtime of the test that started it.
-pub(crate) struct PolicyServer {
-    stop: CancellationToken,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl PolicyServer {
-    /// Listens on `socket` and answers by `rules`.
-    ///
-    /// # Panics
-    /// If the thread or the socket cannot be had.
-    pub(crate) fn start(socket: &Path, rules: Rules, queue: Queue) -> Self {
-        let stop = CancellationToken::new();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap_or_else(|error| panic!("no runtime for the policy server: {error}"));
-        let listener = {
-            let _guard = runtime.enter();
-            UnixListener::bind(socket)
-                .unwrap_or_else(|error| panic!("{} cannot be bound: {error}", socket.display()))
-        };
-        open_to_all(socket);
-        let stopped = stop.clone();
-        let thread = thread::spawn(move || {
-            let serve = stopped.run_until_cancelled(serve(listener, rules, queue));
-            LocalSet::new().block_on(&runtime, serve);
-        });
-        Self { stop, thread: Some(thread) }
-    }
-}
-
-impl Drop for PolicyServer {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        let _ = self.thread.take().map(JoinHandle::join);
-    }
+/// Answers Postfix by `rules` on `socket`, until the answer is dropped.
+///
+/// # Panics
+/// If the socket cannot be had.
+pub(crate) fn serve_policy(socket: &Path, rules: Rules, queue: Queue) -> Background {
+    let listener = StdListener::bind(socket)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .unwrap_or_else(|error| panic!("{} cannot be bound: {error}", socket.display()));
+    open_to_all(socket);
+    Background::start(async move || {
+        let listener = UnixListener::from_std(listener)
+            .unwrap_or_else(|error| panic!("the policy socket cannot be listened on: {error}"));
+        serve(listener, rules, queue).await;
+    })
 }
 
 fn open_to_all(socket: &Path) {
