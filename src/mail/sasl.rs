@@ -43,7 +43,7 @@ pub(super) trait Carrier: Send {
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Whether the initial response may stand in the command.
-    fn takes_initial_response(&self) -> bool;
+    fn takes_initial_response(&self, mechanism: Mechanism, response: &str) -> bool;
 
     /// Sends a line of which only `shown` may be seen.
     fn say(&mut self, line: &str, shown: &str) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -137,7 +137,7 @@ pub(super) async fn log_in<C: Carrier>(
     let begun = Exchange::begin(mechanism, username, secret);
     let mut exchange = begun.map_err(|fault| carrier.trace().failure(fault))?;
     let mut initial = exchange.initial.take();
-    let sent = initial.clone().filter(|_| carrier.takes_initial_response());
+    let sent = initial.clone().filter(|text| carrier.takes_initial_response(mechanism, text));
     if let Some(response) = &sent {
         exchange.hide(carrier, response);
     }

@@ -35,7 +35,7 @@ enum Reply {
 }
 
 /// A token endpoint that answers as it was told, the last answer again and again.
-struct Provider {
+pub(crate) struct Provider {
     port: u16,
     replies: Arc<Mutex<VecDeque<Reply>>>,
     forms: Arc<Mutex<Vec<String>>>,
@@ -44,7 +44,7 @@ struct Provider {
 }
 
 impl Provider {
-    async fn start(trust: &Trust, certificate: Certificate) -> Self {
+    pub(crate) async fn start(trust: &Trust, certificate: Certificate) -> Self {
         let tls = trust.authority.server(certificate).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let files = tempfile::tempdir().unwrap();
@@ -70,16 +70,18 @@ impl Provider {
         *self.replies.lock().unwrap() = replies.iter().cloned().collect();
     }
 
-    fn gives(&self, token: &str) {
+    /// Gives this token from now on.
+    pub(crate) fn gives(&self, token: &str) {
         self.replies(&[json(200, &format!(r#"{{"access_token":"{token}","expires_in":3600}}"#))]);
     }
 
-    fn forms(&self) -> Vec<String> {
+    /// What it was asked, oldest first.
+    pub(crate) fn forms(&self) -> Vec<String> {
         self.forms.lock().unwrap().clone()
     }
 
     /// The value of `oauth2`.
-    fn yaml(&self, with_refresh_token: bool) -> String {
+    pub(crate) fn yaml(&self, with_refresh_token: bool) -> String {
         let file = |name| quoted(&self.files.path().join(name).display().to_string());
         let refresh = match with_refresh_token {
             true => format!(", refresh_token_file: {}", file("refresh")),
@@ -199,6 +201,26 @@ async fn one_token_lets_in_to_every_server_and_is_asked_for_once() {
             "grant_type=client_credentials&client_id=the-client&client_secret=s3cret+of+the+client\
              %2B%2F%3D&scope=https%3A%2F%2Fmail.example.test%2F.default"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_token_too_long_for_a_command_goes_in_a_line_of_its_own() {
+    let trust = Trust::new();
+    let provider = Provider::start(&trust, Certificate::Good).await;
+    // RFC 5321 section 4.5.3.1.4: 512 bytes with the end of the line.
+    for (length, is_within) in [(348, true), (349, false), (3000, false)] {
+        let token = "t".repeat(length);
+        let worlds = worlds(&token, &["XOAUTH2"]).await;
+        provider.gives(&token);
+        let target = provider.target(&worlds[0], false);
+        let (outcome, transcript) = send_with(&target.send, &Clients::default()).await;
+        assert_eq!(outcome, Ok(()), "{length}: {transcript}");
+        assert_eq!(transcript.contains("> AUTH XOAUTH2 <secret>\n"), is_within, "{transcript}");
+        let said = worlds[0].smtp.sessions().remove(0).received;
+        let command =
+            said.split_inclusive(|byte| *byte == b'\n').find(|line| line.starts_with(b"AUTH"));
+        assert!(command.unwrap().len() <= 512, "{length}: {transcript}");
     }
 }
 

@@ -121,7 +121,7 @@ impl Carrier for Imap {
         }
     }
 
-    fn takes_initial_response(&self) -> bool {
+    fn takes_initial_response(&self, _: Mechanism, _: &str) -> bool {
         self.capabilities.contains("SASL-IR")
     }
 

@@ -118,7 +118,7 @@ impl Carrier for Pop3 {
     }
 
     /// Servers older than RFC 5034 do not take it, and CAPA does not tell them apart.
-    fn takes_initial_response(&self) -> bool {
+    fn takes_initial_response(&self, _: Mechanism, _: &str) -> bool {
         false
     }
 

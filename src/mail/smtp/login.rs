@@ -6,6 +6,9 @@ use crate::mail::sasl::{self, Carrier, Door, Heard};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Fault, Reason};
 
+/// The longest command that every server reads, its end included (RFC 5321 section 4.5.3.1.4).
+const COMMAND_BYTES: usize = 512;
+
 impl Smtp {
     async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
         let mechanism = self.mechanism(login)?;
@@ -69,8 +72,10 @@ impl Carrier for Smtp {
         }
     }
 
-    fn takes_initial_response(&self) -> bool {
-        true
+    /// A longer one has to go in a line of its own, for which servers have more room (RFC 4954
+    /// section 4). Access tokens are that long; Postfix reads 2,048 bytes of a command.
+    fn takes_initial_response(&self, mechanism: Mechanism, response: &str) -> bool {
+        "AUTH  \r\n".len() + mechanism.name().len() + response.len() <= COMMAND_BYTES
     }
 
     async fn say(&mut self, line: &str, shown: &str) -> Result<(), Failure> {
