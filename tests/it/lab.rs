@@ -20,16 +20,18 @@ mod maildir;
 mod policy;
 mod postfix;
 mod process;
+mod tokens;
 mod tool;
 mod wait;
 
 use background::Background;
 use claim::Claim;
-use dovecot::Dovecot;
+use dovecot::{Dovecot, Logins};
 pub(crate) use dovecot::{Imap, Service};
 pub(crate) use maildir::Mail;
 use policy::{Rules, Treatment};
 use postfix::Postfix;
+use tokens::Tokens;
 pub(crate) use wait::until;
 
 /// The domain of all addresses.
@@ -56,6 +58,8 @@ pub(crate) struct Ports {
     pub(crate) pop3: u16,
     /// POP3 over implicit TLS.
     pub(crate) pop3s: u16,
+    /// Where Dovecot asks about access tokens; on 127.0.0.1 alone.
+    introspection: u16,
 }
 
 impl Ports {
@@ -69,6 +73,7 @@ impl Ports {
             imaps: first + 5,
             pop3: first + 6,
             pop3s: first + 7,
+            introspection: first + 8,
         }
     }
 }
@@ -87,11 +92,12 @@ pub(crate) struct Lab {
     ports: Ports,
     sender: Account,
     rules: Rules,
+    tokens: Tokens,
     postfix: Postfix,
     dovecot: Dovecot,
-    // The order matters: the servers end with the claim, and ask the policy server until then.
+    // The order matters: the servers end with the claim, and ask these until then.
     claim: Claim,
-    _policy_server: Background,
+    _asked: [Background; 2],
 }
 
 impl Lab {
@@ -109,6 +115,18 @@ impl Lab {
     /// # Panics
     /// As [`Lab::start`].
     pub(crate) async fn start_with(imap: Imap) -> Self {
+        Self::start_as(imap, Logins::Every).await
+    }
+
+    /// The same where no password lets in, but by APOP over POP3 (RFC 1939 section 7).
+    ///
+    /// # Panics
+    /// As [`Lab::start`].
+    pub(crate) async fn start_with_apop() -> Self {
+        Self::start_as(Imap::Whole, Logins::TokensAndApop).await
+    }
+
+    async fn start_as(imap: Imap, logins: Logins) -> Self {
         tool::require_prerequisites();
         let claim = Claim::new();
         let folder = claim.folder().to_owned();
@@ -119,15 +137,17 @@ impl Lab {
         claim::make_folder(&mailboxes);
         tool::run("chown", &["mail:mail", &mailboxes.display().to_string()]).await;
 
-        let rules = Rules::default();
-        let dovecot = Dovecot::new(&folder, ports, addresses.clone(), imap).await;
+        let (rules, tokens) = (Rules::default(), Tokens::default());
+        let dovecot = Dovecot::new(&folder, ports, addresses.clone(), imap, logins).await;
         let postfix = Postfix::new(&folder, ports, addresses).await;
-        let policy = folder.join("policy");
-        let _policy_server = policy::serve_policy(&policy, rules.clone(), postfix.queue());
+        let _asked = [
+            policy::serve_policy(&folder.join("policy"), rules.clone(), postfix.queue()),
+            tokens::serve_introspection(ports.introspection, tokens.clone()),
+        ];
         tokio::join!(dovecot.start(), postfix.start());
 
         let sender = Account { address: format!("sender@{DOMAIN}"), password: "sender".into() };
-        let lab = Self { ports, sender, rules, postfix, dovecot, claim, _policy_server };
+        let lab = Self { ports, sender, rules, tokens, postfix, dovecot, claim, _asked };
         lab.make_user(&lab.sender).await;
         lab
     }
@@ -175,6 +195,16 @@ impl Lab {
         maildir::make_mailbox(&self.claim.folder().join("mail"), &home);
         self.dovecot.set_user(account, &home, None).await;
         self.deliver(account);
+    }
+
+    /// Lets the user in by this access token, until it is revoked.
+    pub(crate) fn allow_token(&self, account: &Account, token: &str) {
+        self.tokens.allow(token, &account.address);
+    }
+
+    /// Lets nobody in by this access token any more, from the next login on.
+    pub(crate) fn revoke_token(&self, token: &str) {
+        self.tokens.revoke(token);
     }
 
     fn home(&self, account: &Account) -> PathBuf {

@@ -36,6 +36,7 @@ mod probe_outputs;
 mod program;
 mod real_bounces;
 mod real_servers;
+mod real_tokens;
 mod reload;
 mod round_trip;
 mod routes;

@@ -10,6 +10,9 @@ use super::certificates::SERVER_FILE;
 use super::claim::{make_folder, set_modified, write_file};
 use super::{Account, HOST, Ports, process, tool, wait};
 
+/// Where Dovecot 2.3 reads how to ask about an access token.
+const TOKENS_FILE: &str = "tokens.conf";
+
 /// Dovecot in a folder of its own.
 pub(crate) struct Dovecot {
     folder: PathBuf,
@@ -36,6 +39,24 @@ pub(crate) enum Imap {
     WithoutIdle,
 }
 
+/// How Dovecot lets users in, over IMAP and POP3, and over SMTP, for Postfix asks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Logins {
+    /// By every mechanism for passwords, and by access tokens.
+    Every,
+    /// By access tokens; by a password with APOP (RFC 1939 section 7) alone, which is POP3's.
+    TokensAndApop,
+}
+
+impl Logins {
+    fn mechanisms(self) -> &'static str {
+        match self {
+            Self::Every => "plain login cram-md5 scram-sha-1 scram-sha-256 xoauth2 oauthbearer",
+            Self::TokensAndApop => "apop xoauth2 oauthbearer",
+        }
+    }
+}
+
 /// A part of Dovecot that can be stopped alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -54,7 +75,13 @@ impl Dovecot {
     ///
     /// # Panics
     /// If a file cannot be written.
-    pub(crate) async fn new(lab: &Path, ports: Ports, addresses: Vec<IpAddr>, imap: Imap) -> Self {
+    pub(crate) async fn new(
+        lab: &Path,
+        ports: Ports,
+        addresses: Vec<IpAddr>,
+        imap: Imap,
+        logins: Logins,
+    ) -> Self {
         let version = tool::run("dovecot", &["--version"]).await;
         let dialect = match version.as_str() {
             version if version.starts_with("2.3.") => Dialect::Version2_3,
@@ -65,8 +92,14 @@ impl Dovecot {
         for name in ["run", "state", "users"] {
             make_folder(&dovecot.folder.join(name));
         }
-        let configuration = dovecot.folder.join("dovecot.conf");
-        write_file(&configuration, dovecot.configuration(lab) + dovecot.capability(imap), 0o644);
+        let configuration = dovecot.configuration(lab)
+            + dovecot.capability(imap)
+            + &format!("auth_mechanisms = {}\n", logins.mechanisms());
+        write_file(&dovecot.folder.join("dovecot.conf"), configuration, 0o644);
+        if dialect == Dialect::Version2_3 {
+            let tokens = dovecot.folder.join(TOKENS_FILE);
+            write_file(&tokens, dovecot.introspection(), 0o644);
+        }
         dovecot
     }
 
@@ -186,7 +219,6 @@ shutdown_clients = yes
 default_client_limit = 2000
 default_process_limit = 500
 
-auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256
 auth_failure_delay = 0
 ssl = yes
 
@@ -259,6 +291,20 @@ service anvil {{
         }
     }
 
+    /// How to ask whether an access token is good (RFC 7662), the same in both dialects.
+    fn introspection(&self) -> String {
+        format!(
+            "\
+introspection_mode = post
+introspection_url = http://127.0.0.1:{}/introspect
+username_attribute = username
+active_attribute = active
+active_value = true
+",
+            self.ports.introspection
+        )
+    }
+
     fn settings_of_2_3(&self, lab: &Path) -> String {
         let (folder, server) = (self.folder.display(), lab.join(SERVER_FILE));
         let server = server.display();
@@ -269,7 +315,14 @@ disable_plaintext_auth = no
 ssl_cert = <{server}
 ssl_key = <{server}
 passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {folder}/{TOKENS_FILE}
+}}
+passdb {{
+  # Else a password would pass for an access token.
   driver = passwd-file
+  mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 apop
   args = {folder}/users/%u
 }}
 userdb {{
@@ -288,7 +341,7 @@ plugin {{
 
     fn settings_of_2_4(&self, lab: &Path) -> String {
         let (folder, server) = (self.folder.display(), lab.join(SERVER_FILE));
-        let server = server.display();
+        let (server, introspection) = (server.display(), self.introspection());
         format!(
             "\
 dovecot_config_version = 2.4.0
@@ -297,6 +350,8 @@ auth_username_format = %{{user | lower}}
 auth_allow_cleartext = yes
 ssl_server_cert_file = {server}
 ssl_server_key_file = {server}
+oauth2 {{
+{introspection}}}
 passdb passwd-file {{
   passwd_file_path = {folder}/users/%{{user}}
 }}
