@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use mailtrip_exporter::config::{ReceiveSide, SendSide};
+use mailtrip_exporter::config::{ReceiveSide, SendSide, TlsMode};
 use mailtrip_exporter::demo::server::faults::{CHALLENGE, CREDENTIALS, Fault};
-use mailtrip_exporter::demo::server::{Options, Protocol};
+use mailtrip_exporter::demo::server::record::SessionRecord;
+use mailtrip_exporter::demo::server::{Certificate, Options, Protocol};
 use mailtrip_exporter::mail::imap::Imap;
 use mailtrip_exporter::mail::pop3::Pop3;
 use mailtrip_exporter::mail::smtp::Smtp;
@@ -17,7 +18,9 @@ use tokio::time::Instant;
 
 use crate::lab::Lab;
 use crate::real_servers;
-use crate::support::{MAILBOXES, PASSWORD, TargetText, USER, World, config, quoted};
+use crate::support::{
+    Exporter, MAILBOXES, PASSWORD, TargetText, Trust, USER, World, config, protected, quoted,
+};
 
 /// The mechanisms that need a password, the strongest first.
 const MECHANISMS: &[&str] = &["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"];
@@ -189,6 +192,63 @@ async fn a_wrong_password_is_refused_by_every_mechanism() {
             );
             assert!(failure.message.contains("the login as rita was refused"), "{failure}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_only_a_digest_is_refused_for_is_shown_to_a_server_that_proved_itself() {
+    let offers = &["PLAIN", "CRAM-MD5", "SCRAM-SHA-256"];
+    for protocol in [Protocol::Smtp, Protocol::Imap, Protocol::Pop3] {
+        let trust = Trust::new();
+        let options = protected(TlsMode::StartTls, &trust, Certificate::Good);
+        let options = options.mechanisms(offers);
+        let (send, receive) = match protocol {
+            Protocol::Smtp => (options, Options::new()),
+            _ => (Options::new(), options),
+        };
+        let mailbox = if protocol == Protocol::Pop3 { Protocol::Pop3 } else { Protocol::Imap };
+        let world = World::with(mailbox, send, receive).await;
+        let side = if protocol == Protocol::Smtp { "send" } else { "receive" };
+        let server = if protocol == Protocol::Smtp { &world.smtp } else { &world.mailbox };
+        let target = world.target("a").sender_logs_in().protect(side, TlsMode::StartTls, &trust);
+        let refusal = match protocol {
+            Protocol::Smtp => "535 5.7.8 no",
+            Protocol::Imap => "{tag} NO [AUTHENTICATIONFAILED] no",
+            _ => "-ERR [AUTH] no",
+        };
+        // The first login of all, by SCRAM.
+        server.faults().once(CREDENTIALS, Fault::reply(refusal));
+        let exporter = Exporter::start(&[target.clone().set("interval", "1s")]).await;
+        let snapshot = exporter.received("a", 2).await;
+        let state = if side == "send" { &snapshot.send } else { &snapshot.receive };
+        assert_eq!(state.last_failure, None, "{protocol:?}");
+        assert_eq!(server.stats().logins_refused, 1, "{protocol:?}");
+        let by_digest = |session: &SessionRecord| session.received_contains(b"SCRAM");
+        let sessions = server.sessions();
+        assert_eq!(sessions.iter().filter(|session| by_digest(session)).count(), 1);
+        assert!(
+            sessions
+                .iter()
+                .all(|session| !session.in_the_clear().windows(5).any(|it| it == b"PLAIN"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_a_digest_could_hide_is_shown_to_nobody_who_did_not_prove_himself() {
+    let worlds = worlds(&["PLAIN", "CRAM-MD5"]).await;
+    let [imap, pop3] = &worlds;
+    for server in [&imap.smtp, &imap.mailbox, &pop3.mailbox] {
+        let refusal = match server.protocol() {
+            Protocol::Smtp => "535 5.7.8 no",
+            Protocol::Imap => "{tag} NO [AUTHENTICATIONFAILED] no",
+            Protocol::Pop3 => "-ERR [AUTH] no",
+        };
+        server.faults().on(CREDENTIALS, Fault::reply(refusal));
+    }
+    for (outcome, transcript) in log_in_everywhere(&worlds, PASSWORD, "auto").await {
+        assert_eq!(outcome.unwrap_err().reason, Reason::Auth, "{transcript}");
+        assert!(!transcript.contains("PLAIN <secret>") && !transcript.contains("AUTH PLAIN\n"));
     }
 }
 

@@ -12,11 +12,10 @@ use crate::mail::{Failure, Fault, Reason};
 
 impl Imap {
     async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
-        let offers = |name: &str| self.capabilities.contains(&format!("AUTH={name}"));
         let takes_command = login.has_password()
             && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login))
             && !self.capabilities.contains("LOGINDISABLED");
-        let answer = match sasl::choose(login, offers) {
+        let answer = match sasl::choose(login, |mechanism| self.offers(mechanism)) {
             Some(mechanism) => self.authenticate(mechanism, login, key).await,
             None if takes_command => self.login(login, key).await,
             None => return Err(self.wire.fail(self.no_mechanism())),
@@ -99,6 +98,10 @@ impl Imap {
 impl Door for Imap {
     async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
         self.log_in(login, key).await
+    }
+
+    fn offers(&self, mechanism: &str) -> bool {
+        self.capabilities.contains(&format!("AUTH={mechanism}"))
     }
 
     fn record(&self) -> &Trace {

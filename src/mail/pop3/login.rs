@@ -11,16 +11,16 @@ use crate::mail::{Failure, Fault, Reason};
 
 impl Pop3 {
     async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
-        let offered = self.capability("SASL").unwrap_or_default();
-        let offers = |mechanism: &str| offered.iter().skip(1).any(|word| word == mechanism);
         let takes_command =
             login.has_password() && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login));
+        // `auth: login` is the way around a timestamp that stands for no APOP.
+        let is_named = login.auth != Auth::Auto;
         let offers_user = self.capabilities.is_empty() || self.capability("USER").is_some();
-        let outcome = match sasl::choose(login, offers) {
+        let outcome = match sasl::choose(login, |mechanism| self.offers(mechanism)) {
             Some(mechanism) => self.authenticate(mechanism, login, key).await,
             // A digest of the password shows less of it, but many servers greet with a timestamp
             // and know no password to make the digest of.
-            None if takes_command && offers_user && self.wire.is_protected() => {
+            None if takes_command && offers_user && (self.wire.is_protected() || is_named) => {
                 self.user_pass(login, key).await
             }
             None if takes_command => match self.timestamp.clone() {
@@ -103,6 +103,11 @@ impl Pop3 {
 impl Door for Pop3 {
     async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
         self.log_in(login, key).await
+    }
+
+    fn offers(&self, mechanism: &str) -> bool {
+        let offered = self.capability("SASL").unwrap_or_default();
+        offered.iter().skip(1).any(|word| word == mechanism)
     }
 
     fn record(&self) -> &Trace {

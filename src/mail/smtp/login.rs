@@ -31,11 +31,10 @@ impl Smtp {
     }
 
     fn mechanism(&self, login: &Login) -> Result<Mechanism, Failure> {
-        let offered = self.features.mechanisms();
-        let offers = |mechanism: &str| offered.iter().any(|name| name == mechanism);
-        if let Some(mechanism) = sasl::choose(login, offers) {
+        if let Some(mechanism) = sasl::choose(login, |mechanism| self.offers(mechanism)) {
             return Ok(mechanism);
         }
+        let offered = self.features.mechanisms();
         let message = if offered.is_empty() {
             "the server offers no login (AUTH) on this connection; leave out `username`, or use \
              its submission port"
@@ -51,6 +50,10 @@ impl Smtp {
 impl Door for Smtp {
     async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
         self.log_in(login, key).await
+    }
+
+    fn offers(&self, mechanism: &str) -> bool {
+        self.features.mechanisms().iter().any(|offered| offered == mechanism)
     }
 
     fn record(&self) -> &Trace {

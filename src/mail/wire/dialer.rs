@@ -1,6 +1,7 @@
 //! The way to a server: opening a connection as the configuration says, and what a login is made with.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::time::Instant;
 
@@ -20,6 +21,35 @@ pub struct Dialer {
     pub(super) endpoint: Endpoint,
     pub(super) tls: Option<TlsClient>,
     tokens: Option<Arc<TokenSource>>,
+    digests: Arc<Digests>,
+}
+
+/// What one server has made of digests of the password. Each login in vain may bring the account nearer
+/// to being locked, so none is made that is known to fail, and a wrong password is not always shown in
+/// two ways.
+#[derive(Default)]
+pub(in crate::mail) struct Digests {
+    are_useless: AtomicBool,
+    refusals: AtomicU32,
+}
+
+impl Digests {
+    /// Whether the server has refused a digest and then taken the password itself.
+    pub(in crate::mail) fn are_useless(&self) -> bool {
+        self.are_useless.load(Ordering::Relaxed)
+    }
+
+    /// The server has done that.
+    pub(in crate::mail) fn note_useless(&self) {
+        self.are_useless.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a refusal, and says whether the password itself is worth a try after it: the first, second,
+    /// fourth, eighth time and so on.
+    pub(in crate::mail) fn refused(&self) -> bool {
+        let before = self.refusals.fetch_add(1, Ordering::Relaxed);
+        before.wrapping_add(1).is_power_of_two()
+    }
 }
 
 /// What the ways to all servers share.
@@ -50,7 +80,7 @@ impl Dialer {
         let provider = login.and_then(Login::oauth2);
         let source = |provider| clients.tokens.source(provider, &clients.tls);
         let tokens = provider.map(|provider| source(provider)).transpose()?;
-        Ok(Self { endpoint: endpoint.clone(), tls, tokens })
+        Ok(Self { endpoint: endpoint.clone(), tls, tokens, digests: Arc::default() })
     }
 
     /// The hosts to try one after the other, if they are to be found by the MX records of the domain
@@ -106,6 +136,16 @@ impl Dialer {
         let token = token.map_err(|fault| trace.failure(fault))?;
         trace.hide_all_forms(token.secret.expose());
         Ok(token)
+    }
+
+    /// Whether a server that lets us come as far as the login has proved who it is.
+    pub(in crate::mail) fn proves_the_server(&self) -> bool {
+        self.endpoint.tls != TlsMode::None && !self.endpoint.tls_options.insecure_skip_verify
+    }
+
+    /// What is known of logins by a digest of the password.
+    pub(in crate::mail) fn digests(&self) -> &Digests {
+        &self.digests
     }
 
     /// How the connection is protected.
