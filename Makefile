@@ -20,7 +20,7 @@ test: prerequisites lint ## check everything: style, lints, documentation, all t
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --lib --bins --tests
 
-prerequisites: ## install what the tests need and is missing: Postfix, Dovecot, promtool, Chromium and more
+prerequisites: ## install what the tests need and is missing: Postfix, Dovecot, Exim, Courier, promtool, Chromium and more
 	@scripts/install-prerequisites test
 
 lint: ## check style, lints, documentation and scripts, without running a test
