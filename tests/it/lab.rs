@@ -13,16 +13,16 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 mod background;
-mod certificates;
-mod claim;
+pub(crate) mod certificates;
+pub(crate) mod claim;
 mod dovecot;
-mod maildir;
+pub(crate) mod maildir;
 mod policy;
 mod postfix;
 mod process;
 mod tokens;
-mod tool;
-mod wait;
+pub(crate) mod tool;
+pub(crate) mod wait;
 
 use background::Background;
 use claim::Claim;
@@ -63,7 +63,8 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    fn from_first(first: u16) -> Self {
+    /// A block of ports that begins with `first`.
+    pub(crate) fn from_first(first: u16) -> Self {
         Self {
             smtp: first,
             smtp_login: first + 1,

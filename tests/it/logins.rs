@@ -38,11 +38,12 @@ fn hard_passwords() -> Vec<String> {
     ]
 }
 
-async fn log_in_to_send(side: &SendSide) -> (Result<(), Failure>, String) {
+/// Logs in to the sending server, and gives the transcript as well.
+pub(crate) async fn log_in_to_send(side: &SendSide) -> (Result<(), Failure>, String) {
     send_with(side, &Clients::default()).await
 }
 
-/// Logs in to the sending server, and gives the transcript as well.
+/// The same with these clients.
 pub(crate) async fn send_with(side: &SendSide, clients: &Clients) -> (Result<(), Failure>, String) {
     let trace = Trace::new(side.login.as_ref());
     let dialer = Dialer::new(&side.endpoint, side.login.as_ref(), clients).unwrap();
@@ -51,11 +52,12 @@ pub(crate) async fn send_with(side: &SendSide, clients: &Clients) -> (Result<(),
     (outcome.map(drop), trace.transcript())
 }
 
-async fn log_in_to_receive(side: &ReceiveSide) -> (Result<(), Failure>, String) {
+/// Logs in to the mailbox, and gives the transcript as well.
+pub(crate) async fn log_in_to_receive(side: &ReceiveSide) -> (Result<(), Failure>, String) {
     receive_with(side, &Clients::default()).await
 }
 
-/// The same with the mailbox.
+/// The same with these clients.
 pub(crate) async fn receive_with(
     side: &ReceiveSide,
     clients: &Clients,

@@ -5,6 +5,7 @@ mod browser;
 mod lab;
 mod namespace;
 mod relay;
+mod second_stack;
 mod support;
 
 mod alerting;
@@ -16,6 +17,7 @@ mod demo;
 mod demo_servers;
 mod durable;
 mod evidence;
+mod exim_and_courier;
 mod fault_table;
 mod faults;
 mod foreign_clients;

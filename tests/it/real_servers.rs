@@ -149,7 +149,8 @@ pub(crate) fn failures(side: &SideState) -> u64 {
     side.by_reason.iter().sum()
 }
 
-fn assert_healthy(name: &str, snapshot: &Snapshot) {
+/// Asserts that both sides are able and every mail has arrived or is under way.
+pub(crate) fn assert_healthy(name: &str, snapshot: &Snapshot) {
     assert_eq!(snapshot.send_ability, Reading::Is(1.0), "{name}: {snapshot:?}");
     assert_eq!(snapshot.receive_ability, Reading::Is(true), "{name}: {snapshot:?}");
     assert!(snapshot.roundtrip.value().is_some(), "{name}: {snapshot:?}");

@@ -112,12 +112,9 @@ impl TargetText {
             Protocol::Pop3 => "pop3",
             _ => "imap",
         };
-        let text = Self { keys: BTreeMap::new() };
-        text.set("name", name)
+        Self::named(name)
             .set("from", "from@example.test")
             .set("to", "to@example.test")
-            .set("interval", "5m")
-            .set("timeout", "10s")
             .set("send.host", &quoted(&send.address().ip().to_string()))
             .set("send.port", &send.port().to_string())
             .set("send.tls", "none")
@@ -127,6 +124,12 @@ impl TargetText {
             .set("receive.tls", "none")
             .set("receive.username", USER)
             .set("receive.password", &quoted(PASSWORD))
+    }
+
+    /// A target with no more than a name, and the period and the timeout of [`TargetText::new`].
+    pub(crate) fn named(name: &str) -> Self {
+        let text = Self { keys: BTreeMap::new() };
+        text.set("name", name).set("interval", "5m").set("timeout", "10s")
     }
 
     /// Sets a key, as `interval` or `send.tls`.

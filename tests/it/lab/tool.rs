@@ -1,25 +1,25 @@
-//! Running the programs that control Postfix and Dovecot.
+//! Running the programs that control the servers.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
 
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::wait::DEADLINE;
 
-/// Postfix and Dovecot have their programs in folders that a user's PATH may lack.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The servers have their programs in folders that a user's PATH may lack.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Fails with a message that says what to do where the lab cannot run.
 ///
 /// # Panics
 /// If the user is not root, or a server or its program is not installed.
 pub(crate) fn require_prerequisites() {
-    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    assert!(is_root, "the lab runs Postfix, whose master needs root: run the tests as root");
+    require_root("Postfix, whose master");
     let is_there = |program: &&str| {
         let is_in = |folder: &str| Path::new(folder).join(program).exists();
         PATH.split(':').chain(["/usr/lib/dovecot", "/usr/libexec/dovecot"]).any(is_in)
@@ -33,14 +33,40 @@ pub(crate) fn require_prerequisites() {
     );
 }
 
+/// Fails where the user is not root, which `whoever` needs.
+///
+/// # Panics
+/// If the user is not root.
+pub(crate) fn require_root(whoever: &str) {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    assert!(is_root, "the lab runs {whoever} needs root: run the tests as root");
+}
+
 /// Runs a program to its end and returns what it wrote on standard output.
 ///
 /// # Panics
 /// If it cannot be started, fails, or does not end within [`DEADLINE`].
 pub(crate) async fn run(program: &str, arguments: &[&str]) -> String {
+    feed(program, arguments, "").await
+}
+
+/// The same with something to read on standard input.
+///
+/// # Panics
+/// As [`run`].
+pub(crate) async fn feed(program: &str, arguments: &[&str], input: &str) -> String {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).env("PATH", PATH).kill_on_drop(true);
-    let output = timeout(DEADLINE, command.output())
+    command.args(arguments).env("PATH", PATH).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = async {
+        let mut child = command.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program may end without having read it all; its status tells whether that is well.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        child.wait_with_output().await
+    };
+    let output = timeout(DEADLINE, run)
         .await
         .unwrap_or_else(|_| panic!("{program} {arguments:?} did not end within {DEADLINE:?}"))
         .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"));
