@@ -321,7 +321,7 @@ impl Pop3 {
     }
 }
 
-/// `+OK` or `-ERR`, and the text behind it.
+/// `+OK` or `-ERR`, which one server writes `+ERR`, and the text behind it.
 fn split_status(line: &[u8]) -> Option<(bool, &[u8])> {
     let starts = |word: &[u8]| {
         line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
@@ -329,7 +329,7 @@ fn split_status(line: &[u8]) -> Option<(bool, &[u8])> {
     };
     if starts(b"+OK") {
         Some((true, line.get(3..).unwrap_or_default().trim_ascii()))
-    } else if starts(b"-ERR") {
+    } else if starts(b"-ERR") || starts(b"+ERR") {
         Some((false, line.get(4..).unwrap_or_default().trim_ascii()))
     } else {
         None

@@ -189,6 +189,7 @@ impl Session {
         };
         let viewing = folder.viewing(on_time_line(began), shown);
         let known = memory.folder(&folder.name);
+        known.begin_look();
         known.read_new(&mut self.imap, viewing, judge).await?;
         known.read_reports(&mut self.imap, viewing, judge).await?;
         known.looked_at = Some(viewing.began);
@@ -306,6 +307,7 @@ impl Session {
         let viewing = folder.viewing(began, Instant::now());
         let known = memory.folder(&folder.name);
         known.meet(selected, !folder.is_met);
+        known.begin_look();
         let is_first = !std::mem::replace(&mut folder.is_met, true);
         let before = known.next_uid;
         if before == 0 {

@@ -97,6 +97,10 @@ impl Advice<'_> {
                 "end the other session in the mailbox of {}, or give the probe a mailbox of its own",
                 self.target.receive.login.username
             ),
+            Reason::Protocol if self.stage == Stage::Auth => format!(
+                "check `tls` and `auth` under `{side}` in {place}, and look into {}",
+                self.log()
+            ),
             Reason::Protocol => {
                 format!("check that port {port} of {host} speaks {service}, and look into its log")
             }
@@ -197,6 +201,11 @@ impl Advice<'_> {
             (Side::Send, Stage::Data) => {
                 format!("look into {} for the filter that refused the mail", self.log())
             }
+            (Side::Send, Stage::Greeting) => format!(
+                "check that {host} lets this machine in, and takes the name in `ehlo` under `send` in \
+                 {}, and look into its log",
+                self.place
+            ),
             (Side::Send, _) => {
                 format!("check that {host} lets this machine in, and look into its log")
             }

@@ -15,6 +15,7 @@ mod dashboards;
 mod definitions;
 mod demo;
 mod demo_servers;
+mod dialogues;
 mod durable;
 mod evidence;
 mod exim_and_courier;

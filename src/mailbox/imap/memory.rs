@@ -60,6 +60,8 @@ pub(super) struct FolderMemory {
     reports: BTreeMap<u32, Option<SystemTime>>,
     /// Mails whose headers the server did not show, and how often it was asked for each.
     unread: BTreeMap<u32, u32>,
+    /// Whether the server has shown a header in the look under way.
+    has_shown: bool,
     /// How often in a row the next UID told of mail that was not shown.
     hollow_looks: u32,
 }
@@ -255,8 +257,12 @@ impl FolderMemory {
             }
             self.note_unread(uids.into_iter().filter(|uid| !shown.contains(uid)));
         }
-        let has_shown = !shown.is_empty();
-        self.read_unread(imap, has_shown, viewing, judge).await
+        self.read_unread(imap, viewing, judge).await
+    }
+
+    /// A look begins.
+    pub(super) fn begin_look(&mut self) {
+        self.has_shown = false;
     }
 
     fn note_unread(&mut self, uids: impl Iterator<Item = u32>) {
@@ -270,7 +276,6 @@ impl FolderMemory {
     async fn read_unread(
         &mut self,
         imap: &mut Imap,
-        mut has_shown: bool,
         viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
@@ -279,10 +284,7 @@ impl FolderMemory {
         for uid in uids {
             let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
             let refusal = imap.fetch_these(&[uid], sink).await?;
-            let Some(tries) = self.unread.get_mut(&uid) else {
-                has_shown = true;
-                continue;
-            };
+            let Some(tries) = self.unread.get_mut(&uid) else { continue };
             *tries += 1;
             if *tries >= READ_TRIES {
                 self.unread.remove(&uid);
@@ -291,7 +293,7 @@ impl FolderMemory {
             }
         }
         match refused {
-            Some(refusal) if !has_shown => Err(refusal),
+            Some(refusal) if !self.has_shown => Err(refusal),
             _ => Ok(()),
         }
     }
@@ -328,14 +330,15 @@ impl FolderMemory {
             }
             return;
         };
-        self.unread.remove(&uid);
+        self.has_shown = true;
+        let was_unread = self.unread.remove(&uid).is_some();
         if let (Some(gone), Some(_)) = (gone, self.uid_validity)
             && is_the_same(&gone, &header)
         {
             self.remove_again(uid, gone);
             return;
         }
-        if uid < from {
+        if uid < from && !was_unread {
             return;
         }
         self.next_uid = self.next_uid.max(uid.saturating_add(1));
