@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test prerequisites lint bench-accuracy screenshots clean
+.PHONY: help demo build test prerequisites lint bench-accuracy bench-resumption screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,10 @@ lint: ## check style, lints, documentation and scripts, without running a test
 
 bench-accuracy: prerequisites ## compare the round trip with the truth, on real servers; some nine minutes
 	$(CARGO) bench --locked --bench accuracy
+
+bench-resumption: ## compare TLS handshakes in full with resumed ones; some seconds
+	@scripts/install-prerequisites build
+	$(CARGO) bench --locked --bench resumption
 
 screenshots: prerequisites ## draw the pictures of README.md: the demo in a real browser; some two minutes
 	$(CARGO) run --locked --example screenshots

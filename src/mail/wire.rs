@@ -267,7 +267,7 @@ impl Wire {
         };
         let deadline = self.end.min(Instant::now() + self.timeout);
         let stream = tls
-            .handshake(&dialer.endpoint, socket, deadline, &self.trace)
+            .handshake(&dialer.endpoint, socket, deadline, dialer.resumption(), &self.trace)
             .await
             .map_err(|fault| self.trace.failure(fault))?;
         Ok(Wire { stream: Stream::Tls(Box::new(stream)), ..self })

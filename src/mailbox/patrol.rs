@@ -337,15 +337,18 @@ impl Patrol {
         let now = Instant::now();
         let started = self.started;
         let mut judge = judge(members, &self.clock, &self.inspector);
+        let is_check = slot.is_some();
+        let dialer = &settings.dialer;
+        let dialer = if is_check { dialer.clone() } else { dialer.resuming() };
         let opened = pop3::Session::open_and_look(
-            &settings.dialer,
+            &dialer,
             &settings.login,
             trace.clone(),
             now + settings.period,
             now + settings.timeout,
             &mut self.pop3,
             &|| members::since(members, started),
-            slot.is_some(),
+            is_check,
             &mut judge,
         )
         .await;

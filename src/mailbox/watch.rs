@@ -140,8 +140,13 @@ impl Settings {
         let folders = union_of_folders(members, Role::Recipient);
         let mut copy_folders = union_of_folders(members, Role::Sender);
         copy_folders.retain(|folder| !folders.contains(folder));
+        let mut dialer = Dialer::new(&first.endpoint, Some(&first.login), clients)?;
+        if !is_imap {
+            // Between the checks, which see the certificate, each look is a connection of its own.
+            dialer = dialer.keeping_sessions();
+        }
         Ok(Some(Self {
-            dialer: Dialer::new(&first.endpoint, Some(&first.login), clients)?,
+            dialer,
             login: first.login.clone(),
             folders: is_imap.then_some(folders),
             copy_folders,

@@ -112,6 +112,7 @@ fn tls() -> TlsFacts {
         version: "TLSv1.3",
         cipher: "TLS_AES_256_GCM_SHA384".into(),
         leaf_not_after: 1_900_000_000,
+        is_resumed: false,
         chain_not_after: 1_850_000_000,
     }
 }

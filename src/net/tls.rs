@@ -20,10 +20,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_openssl::SslStream;
 
+pub use session::{Resumption, SessionMemory};
+
 use super::io_reason;
 use crate::config::{Endpoint, TlsOptions, TlsVersion};
 use crate::mail::trace::Trace;
 use crate::mail::{Fault, Reason};
+
+mod session;
 
 /// What a handshake showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +40,14 @@ pub struct TlsFacts {
     pub leaf_not_after: i64,
     /// The earliest end in the chain that the server sent.
     pub chain_not_after: i64,
+    /// Whether an earlier session was resumed: then the dates are those of its certificate.
+    pub is_resumed: bool,
 }
 
 impl fmt::Display for TlsFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}, certificate valid until ", self.version, self.cipher)?;
+        let resumed = if self.is_resumed { ", resumed" } else { "" };
+        write!(f, "{} {}{resumed}, certificate valid until ", self.version, self.cipher)?;
         match u64::try_from(self.leaf_not_after) {
             Ok(seconds) => {
                 let end = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
@@ -87,6 +94,9 @@ impl TlsClients {
     }
 }
 
+/// `SSL_OP_LEGACY_SERVER_CONNECT` of OpenSSL, which the openssl crate does not name.
+const LEGACY_SERVER_CONNECT: u64 = 0x4;
+
 impl TlsClient {
     /// Builds the client: versions, authorities, own certificate.
     ///
@@ -100,10 +110,15 @@ impl TlsClient {
             TlsVersion::Tls12 => SslVersion::TLS1_2,
             TlsVersion::Tls13 => SslVersion::TLS1_3,
         }))?;
+        // Keys of 112 bits, which is RSA from 2048 on, and no SHA-1; whatever the system's own level is.
+        builder.set_security_level(2);
         if options.min_version < TlsVersion::Tls12 {
             // OpenSSL 3 speaks the old versions at security level 0 only.
             builder.set_cipher_list("DEFAULT:@SECLEVEL=0")?;
+            // Servers of that time do not know secure renegotiation (RFC 5746).
+            builder.set_options(SslOptions::from_bits_retain(LEGACY_SERVER_CONNECT));
         }
+        session::keep_sessions(&mut builder);
         // Many mail servers end the connection without a TLS close; that is an end of file.
         builder.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
         if let Some(ca_file) = &options.ca_file {
@@ -141,19 +156,39 @@ impl TlsClient {
         endpoint: &Endpoint,
         socket: TcpStream,
         deadline: Instant,
+        resumption: Resumption<'_>,
+        trace: &Trace,
+    ) -> Result<SslStream<TcpStream>, Fault> {
+        let outcome = self.shake_hands(endpoint, socket, deadline, resumption, trace).await;
+        if outcome.is_err() {
+            resumption.refused();
+        }
+        outcome
+    }
+
+    async fn shake_hands(
+        &self,
+        endpoint: &Endpoint,
+        socket: TcpStream,
+        deadline: Instant,
+        resumption: Resumption<'_>,
         trace: &Trace,
     ) -> Result<SslStream<TcpStream>, Fault> {
         let name = self.server_name.as_deref().unwrap_or(&endpoint.host);
         let problems: Arc<Mutex<Vec<X509VerifyResult>>> = Arc::default();
         let mut stream = self
-            .prepare(name, socket, Arc::clone(&problems))
+            .prepare(name, socket, resumption, Arc::clone(&problems))
             .map_err(|error| Fault::new(Reason::Tls, format!("cannot begin TLS: {error}")))?;
         match timeout_at(deadline, std::pin::Pin::new(&mut stream).connect()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(handshake_fault(&error)),
             Err(_) => return Err(Fault::new(Reason::Timeout, "the TLS handshake took too long")),
         }
-        if let Some(facts) = facts(stream.ssl()) {
+        let facts = facts(stream.ssl());
+        // What was resumed tells nothing new of the certificate.
+        let seen = facts.as_ref().filter(|facts| !facts.is_resumed);
+        let holds_until = seen.map(|facts| facts.chain_not_after.min(facts.leaf_not_after));
+        if let Some(facts) = facts {
             trace.tls(facts);
         }
         let problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,7 +197,12 @@ impl TlsClient {
                 let message = format!("the certificate of {name} is refused: {words}");
                 Err(Fault::new(reason, message))
             }
-            _ => Ok(stream),
+            _ => {
+                if let Some(until) = holds_until {
+                    resumption.accepted(until);
+                }
+                Ok(stream)
+            }
         }
     }
 
@@ -170,9 +210,12 @@ impl TlsClient {
         &self,
         name: &str,
         socket: TcpStream,
+        resumption: Resumption<'_>,
         problems: Arc<Mutex<Vec<X509VerifyResult>>>,
     ) -> Result<SslStream<TcpStream>, ErrorStack> {
         let mut ssl = self.connector.configure()?.into_ssl(name)?;
+        let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        resumption.prepare(&mut ssl, i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX))?;
         ssl.set_verify_callback(SslVerifyMode::PEER, move |holds, context| {
             if !holds {
                 problems.lock().unwrap_or_else(PoisonError::into_inner).push(context.error());
@@ -238,6 +281,7 @@ fn facts(ssl: &SslRef) -> Option<TlsFacts> {
         cipher: ssl.current_cipher().map_or_else(String::new, |cipher| cipher.name().to_owned()),
         leaf_not_after,
         chain_not_after,
+        is_resumed: ssl.session_reused(),
     })
 }
 

@@ -43,6 +43,8 @@ impl<'a> Mailbox<'a> {
         observer: Option<UnboundedSender<Event>>,
         end: Instant,
     ) -> Self {
+        let looks_by_session = side.protocol.look_style() == LookStyle::Session;
+        let dialer = if looks_by_session { dialer.keeping_sessions() } else { dialer };
         Self {
             side,
             dialer,
@@ -187,8 +189,10 @@ impl<'a> Mailbox<'a> {
     ) -> Result<Looked, Failure> {
         let trace = self.fresh_trace();
         let began = SystemTime::now();
+        // The check sees the certificate.
+        let dialer = if is_check { self.dialer.clone() } else { self.dialer.resuming() };
         let session = pop3::Session::open_and_look(
-            &self.dialer,
+            &dialer,
             &self.side.login,
             trace.clone(),
             self.end,

@@ -1,13 +1,32 @@
 //! TLS as required: what is refused, what it is called, and that no credential is ever sent before
 //! the server has proved who it is.
 
-use mailtrip_exporter::config::TlsMode;
-use mailtrip_exporter::demo::server::faults::Fault;
-use mailtrip_exporter::demo::server::{Certificate, Options, Protocol, Server, ServerTls};
-use mailtrip_exporter::mail::{Failure, Reason, Side, Stage};
-use openssl::ssl::SslVersion;
+use std::time::Duration;
 
-use crate::support::{Exporter, PASSWORD, TargetText, Trust, World, all, protected, quoted};
+use mailtrip_exporter::config::{Login, TlsMode};
+use mailtrip_exporter::demo::server::faults::Fault;
+use mailtrip_exporter::demo::server::record::SessionRecord;
+use mailtrip_exporter::demo::server::{
+    Certificate, Delivery, Options, Protocol, Server, ServerTls,
+};
+use mailtrip_exporter::mail::pop3::Pop3;
+use mailtrip_exporter::mail::trace::Trace;
+use mailtrip_exporter::mail::wire::{Clients, Dialer};
+use mailtrip_exporter::mail::{Failure, Reason, Side, Stage};
+use mailtrip_exporter::net::tls::TlsFacts;
+use openssl::asn1::Asn1Time;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::ssl::{SslAcceptor, SslMethod, SslVersion};
+use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
+use openssl::x509::{X509, X509NameBuilder};
+use tokio::time::Instant;
+
+use crate::support::{
+    Exporter, PASSWORD, TargetText, Trust, USER, World, all, config, protected, quoted,
+};
 
 /// The server under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,6 +231,140 @@ async fn the_policy_can_be_widened_where_the_configuration_says_so() {
         let session = half.server(&world).sessions().remove(0);
         let name = session.tls.and_then(|tls| tls.server_name);
         assert_eq!(name.as_deref(), Some("elsewhere.example"));
+    }
+}
+
+/// The facts of one POP3 session over this way, or why there is none.
+async fn visit(dialer: &Dialer, login: &Login) -> Result<TlsFacts, Failure> {
+    let trace = Trace::new(Some(login));
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut pop3 = Pop3::open(dialer, login, trace.clone(), end).await?;
+    // The tickets of TLS 1.3 come with the first answers.
+    pop3.list().await?;
+    pop3.quit(false).await?;
+    Ok(trace.tls_facts().unwrap())
+}
+
+/// The way to the mailbox of this target.
+fn way(target: &TargetText) -> (Dialer, Login) {
+    let target = config(std::slice::from_ref(target)).targets.into_values().next().unwrap();
+    let side = &target.receive;
+    let dialer = Dialer::new(&side.endpoint, Some(&side.login), &Clients::default()).unwrap();
+    (dialer.keeping_sessions(), side.login.clone())
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_only_where_the_certificate_need_not_be_seen() {
+    for tls in MODES {
+        for newest in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+            let trust = Trust::new();
+            let server = trust.authority.server_up_to(Certificate::Good, newest).unwrap();
+            let options = match tls {
+                TlsMode::Implicit => Options::new().implicit_tls(&server),
+                _ => Options::new().starttls(&server),
+            };
+            let (_world, target) = Half::Pop3.world(options, tls, &trust).await;
+            let (dialer, login) = way(&target);
+            let is_resumed =
+                async |dialer: &Dialer| visit(dialer, &login).await.unwrap().is_resumed;
+            let resuming = dialer.resuming();
+            assert!(!is_resumed(&resuming).await, "nothing was kept yet");
+            assert!(is_resumed(&resuming).await && is_resumed(&resuming).await);
+            assert!(!is_resumed(&dialer).await, "who checks sees the certificate");
+            let facts = visit(&resuming, &login).await.unwrap();
+            let seen = visit(&dialer, &login).await.unwrap();
+            assert_eq!((facts.is_resumed, seen.is_resumed), (true, false));
+            assert_eq!(facts.leaf_not_after, seen.leaf_not_after);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_refused_leaves_no_session_to_resume() {
+    for tls in MODES {
+        let trust = Trust::new();
+        let options = protected(tls, &trust, Certificate::Expired);
+        let (world, target) = Half::Pop3.world(options, tls, &trust).await;
+        let (dialer, login) = way(&target);
+        for dialer in [&dialer, &dialer.resuming(), &dialer.resuming()] {
+            let failure = visit(dialer, &login).await.unwrap_err();
+            assert_eq!(failure.reason, Reason::CertificateExpired, "{failure}");
+        }
+        assert_no_credential_was_sent(&world.mailbox);
+    }
+}
+
+#[tokio::test]
+async fn the_looks_of_a_period_resume_the_session_of_its_check() {
+    let trust = Trust::new();
+    let options = protected(TlsMode::StartTls, &trust, Certificate::Good);
+    let (world, target) = Half::Pop3.world(options, TlsMode::StartTls, &trust).await;
+    world.post.set_delivery(USER, Delivery::held());
+    let exporter = Exporter::start(&[target]).await;
+    exporter.until("a", "looked twice", |snapshot| snapshot.totals.looks >= 2).await;
+    let sessions = world.mailbox.sessions();
+    let resumed = |session: &SessionRecord| session.tls.as_ref().is_some_and(|tls| tls.resumed);
+    let with_tls: Vec<bool> = sessions.iter().filter(|it| it.tls.is_some()).map(resumed).collect();
+    assert!(with_tls.len() >= 2, "{with_tls:?}");
+    assert_eq!((with_tls[0], with_tls[1]), (false, true), "{with_tls:?}");
+}
+
+/// A certificate for 127.0.0.1 of a key of so many bits, signed with this digest by `issuer`, or by itself.
+fn certificate(
+    bits: u32,
+    digest: MessageDigest,
+    issuer: Option<&(X509, PKey<Private>)>,
+) -> (X509, PKey<Private>) {
+    let key = PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap();
+    let mut name = X509NameBuilder::new().unwrap();
+    name.append_entry_by_nid(Nid::COMMONNAME, &format!("{bits} {}", issuer.is_some())).unwrap();
+    let name = name.build();
+    let mut builder = X509::builder().unwrap();
+    builder.set_version(2).unwrap();
+    builder.set_subject_name(&name).unwrap();
+    let issuer_name = issuer.map_or(name.as_ref(), |(issuer, _)| issuer.subject_name());
+    builder.set_issuer_name(issuer_name).unwrap();
+    builder.set_pubkey(&key).unwrap();
+    builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::days_from_now(9).unwrap()).unwrap();
+    let context = builder.x509v3_context(None, None);
+    let extension = match issuer {
+        Some(_) => SubjectAlternativeName::new().ip("127.0.0.1").build(&context),
+        None => BasicConstraints::new().critical().ca().build(),
+    };
+    builder.append_extension(extension.unwrap()).unwrap();
+    builder.sign(issuer.map_or(&key, |(_, key)| key), digest).unwrap();
+    (builder.build(), key)
+}
+
+#[tokio::test]
+async fn small_keys_and_sha_1_are_accepted_only_where_the_configuration_lowers_the_version() {
+    for (bits, digest) in [(1024, MessageDigest::sha256()), (2048, MessageDigest::sha1())] {
+        let authority = certificate(2048, MessageDigest::sha256(), None);
+        let (own, key) = certificate(bits, digest, Some(&authority));
+        let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+        builder.set_cipher_list("ALL:@SECLEVEL=0").unwrap();
+        builder.set_certificate(&own).unwrap();
+        builder.set_private_key(&key).unwrap();
+        let server = ServerTls::new(builder.build());
+        let folder = tempfile::tempdir().unwrap();
+        let ca_file = folder.path().join("ca.pem");
+        std::fs::write(&ca_file, authority.0.to_pem().unwrap()).unwrap();
+        let options = Options::new().starttls(&server);
+        let trust = Trust::new();
+        let (world, target) = Half::Pop3.world(options, TlsMode::StartTls, &trust).await;
+        let ca_file = quoted(&ca_file.display().to_string());
+        let target = |more: &str| {
+            let (dialer, login) = way(&target
+                .clone()
+                .set("receive.tls_options", &format!("{{ca_file: {ca_file}{more}}}")));
+            async move { visit(&dialer, &login).await }
+        };
+        let failure = target("").await.unwrap_err();
+        let is_weak = matches!(failure.reason, Reason::CertificateUntrusted | Reason::Tls);
+        assert!(is_weak && failure.stage == Stage::Tls, "{bits}: {failure}");
+        assert_no_credential_was_sent(&world.mailbox);
+        assert!(target(", min_version: '1.0'").await.is_ok(), "{bits}");
     }
 }
 

@@ -184,6 +184,11 @@ impl fmt::Debug for Authority {
 }
 
 impl ServerTls {
+    /// That of a server with such an acceptor, for what no [`Authority`] makes.
+    pub fn new(acceptor: SslAcceptor) -> Self {
+        Self { acceptor }
+    }
+
     /// The server's side of one connection.
     ///
     /// # Errors

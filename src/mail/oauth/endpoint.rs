@@ -17,7 +17,7 @@ use crate::mail::text::Scrubber;
 use crate::mail::trace::Trace;
 use crate::mail::{Fault, Reason};
 use crate::net;
-use crate::net::tls::TlsClient;
+use crate::net::tls::{Resumption, TlsClient};
 
 /// The longest answer that is read.
 const BODY_BYTES: usize = 64 << 10;
@@ -123,7 +123,8 @@ impl Endpoint {
         let socket = net::connect(&addresses, deadline).await?.socket;
         // What this certificate is like is no fact about the mail server.
         let trace = Trace::new(None);
-        let stream = self.tls.handshake(&endpoint, socket, deadline, &trace).await?;
+        let resumption = Resumption::Never;
+        let stream = self.tls.handshake(&endpoint, socket, deadline, resumption, &trace).await?;
         let shake = http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream));
         let (mut sender, connection) = shake.await.map_err(|error| http_fault(&error))?;
         let request = self.request(form)?;

@@ -11,7 +11,7 @@ use crate::mail::oauth::{AccessToken, TokenSource, Tokens};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::net::mx::{self, Exchanger};
-use crate::net::tls::{TlsClient, TlsClients};
+use crate::net::tls::{Resumption, SessionMemory, TlsClient, TlsClients};
 use crate::net::{self, Stream};
 
 /// A way to a server: where it is, how TLS is done with it, and where the access tokens for a login
@@ -22,6 +22,9 @@ pub struct Dialer {
     pub(super) tls: Option<TlsClient>,
     tokens: Option<Arc<TokenSource>>,
     digests: Arc<Digests>,
+    /// `None`: no TLS session is kept.
+    sessions: Option<Arc<SessionMemory>>,
+    resumes: bool,
 }
 
 /// What one server has made of digests of the password. Each login in vain may bring the account nearer
@@ -80,7 +83,35 @@ impl Dialer {
         let provider = login.and_then(Login::oauth2);
         let source = |provider| clients.tokens.source(provider, &clients.tls);
         let tokens = provider.map(|provider| source(provider)).transpose()?;
-        Ok(Self { endpoint: endpoint.clone(), tls, tokens, digests: Arc::default() })
+        Ok(Self {
+            endpoint: endpoint.clone(),
+            tls,
+            tokens,
+            digests: Arc::default(),
+            sessions: None,
+            resumes: false,
+        })
+    }
+
+    /// The same way; TLS sessions are kept for [`Dialer::resuming`].
+    #[must_use]
+    pub fn keeping_sessions(self) -> Self {
+        Self { sessions: Some(Arc::default()), ..self }
+    }
+
+    /// The same way for a connection that need not see the certificate, because another one has within
+    /// this period: it resumes the newest TLS session, if one was kept.
+    #[must_use]
+    pub fn resuming(&self) -> Self {
+        Self { resumes: true, ..self.clone() }
+    }
+
+    pub(super) fn resumption(&self) -> Resumption<'_> {
+        match (&self.sessions, self.resumes) {
+            (None, _) => Resumption::Never,
+            (Some(memory), false) => Resumption::Afresh(memory),
+            (Some(memory), true) => Resumption::Offered(memory),
+        }
     }
 
     /// The hosts to try one after the other, if they are to be found by the MX records of the domain
