@@ -74,7 +74,7 @@ async fn connect(
 
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
-    times[times.len() / 2]
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -156,9 +156,10 @@ pub enum Reason {
     Auth,
     /// A permanent refusal (5xx).
     Rejected,
-    /// A temporary refusal (4xx), as a greylist gives; on the receive side, that of a token endpoint.
+    /// A temporary refusal (4xx), as a greylist gives; on the receive side, that of a token endpoint, or
+    /// a limit of IMAP ([LIMIT]).
     Deferred,
-    /// The mailbox is full (552, x.2.2).
+    /// The mailbox is full (x.2.2, or 552 without another code).
     Quota,
     /// The mailbox is in use by another session, and stayed so.
     Busy,

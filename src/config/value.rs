@@ -128,7 +128,7 @@ impl fmt::Display for Written {
     }
 }
 
-/// A mail address in ASCII.
+/// A mail address; its domain in ASCII.
 pub(super) fn address(node: &Node) -> Result<Address, String> {
     let text = text(node)?;
     let wrong = || "is not a mail address such as user@example.com".to_owned();

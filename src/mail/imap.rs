@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use answer::{Answer, Interrupted, LINE_BYTES, LITERAL_BYTES};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use encode::encode_folder_name;
@@ -26,6 +25,7 @@ use crate::config::{Login, TlsMode};
 mod answer;
 mod encode;
 mod folders;
+mod idle;
 mod login;
 mod parse;
 mod view;
@@ -194,8 +194,8 @@ impl Imap {
         self.wire.send(&format!("{tag} {command} {items}")).await?;
         match self.read_answer(&tag, sink).await {
             Ok(_) => Ok(None),
-            // BAD is no word about the mails.
-            Err(Interrupted::Refused(refusal)) if refusal.reason != Reason::Protocol => {
+            // BAD, and codes that tell of the server, are no word about the mails.
+            Err(Interrupted::Refused(refusal)) if refusal.reason == Reason::Rejected => {
                 Ok(Some(refusal))
             }
             Err(interrupted) => Err(self.no_continuation(interrupted)),
@@ -237,6 +237,11 @@ impl Imap {
         }
     }
 
+    /// The number of mails in the selected folder, as far as the server has told.
+    pub fn exists(&self) -> u32 {
+        self.view.exists()
+    }
+
     /// When the server told of mail that was not fetched yet; `None` if it did not.
     pub fn pending_news(&self) -> Option<Instant> {
         self.view.news()
@@ -248,46 +253,6 @@ impl Imap {
     /// The connection's, or a refusal.
     pub async fn search_since(&mut self, day: SystemTime) -> Result<Vec<u32>, Failure> {
         self.search(&format!("SINCE {}", imap_date(day))).await
-    }
-
-    /// Waits in IDLE until the server tells of new mail (the time at which it did), or `until` has
-    /// come or `interrupt` is notified (`None`). The session is usable afterwards.
-    ///
-    /// # Errors
-    /// The connection's, or a refusal; a server that refuses IDLE is not asked again.
-    pub async fn idle(
-        &mut self,
-        until: Instant,
-        interrupt: &Notify,
-    ) -> Result<Option<Instant>, Failure> {
-        self.trace().enter(Stage::Fetch);
-        if !self.begin_idle().await? {
-            self.capabilities.remove("IDLE");
-            return Ok(self.view.news());
-        }
-        while self.view.news().is_none() {
-            let has_input = tokio::select! {
-                outcome = self.wire.wait_for_input(until) => outcome?,
-                () = interrupt.notified() => false,
-            };
-            if !has_input {
-                break;
-            }
-            self.wire.expect_reply_within(FAREWELL);
-            let response = self.read_response().await?;
-            self.take_untagged(&response)?;
-            if self.farewell.is_some() {
-                return Err(self.ended());
-            }
-            let is_over = |tag: &String| response.first_line().starts_with(tag.as_bytes());
-            if self.idle.as_ref().is_some_and(is_over) {
-                // Some servers end it by themselves; DONE would be a command that they do not know.
-                self.idle = None;
-                return Ok(self.view.news());
-            }
-        }
-        self.end_idle().await?;
-        Ok(self.view.news())
     }
 
     /// Says goodbye. What comes of it does not matter.
@@ -390,29 +355,6 @@ impl Imap {
             _ => None,
         });
         Ok(found.flatten().collect())
-    }
-
-    /// `false` if the server does not want it.
-    async fn begin_idle(&mut self) -> Result<bool, Failure> {
-        let tag = self.next_tag();
-        self.wire.send(&format!("{tag} IDLE")).await?;
-        match self.read_answer(&tag, &mut |_, _| {}).await {
-            Err(Interrupted::Continuation(_)) => {
-                self.idle = Some(tag);
-                Ok(true)
-            }
-            Ok(_) | Err(Interrupted::Refused(_)) => Ok(false),
-            Err(Interrupted::Failure(failure)) => Err(failure),
-        }
-    }
-
-    async fn end_idle(&mut self) -> Result<(), Failure> {
-        let Some(tag) = self.idle.take() else { return Ok(()) };
-        self.wire.send("DONE").await?;
-        self.read_answer(&tag, &mut |_, _| {})
-            .await
-            .map(drop)
-            .map_err(|interrupted| self.no_continuation(interrupted))
     }
 
     async fn command(&mut self, command: &str) -> Result<Answer, Failure> {

@@ -78,8 +78,8 @@ impl Pop3 {
             Err(failure) if failure.reason == Reason::Closed => {
                 // Some old servers hang up on a command that they do not know.
                 trace.fact("connecting again, without CAPA".to_owned());
+                dialer.learned().note_hang_up_on_capa();
                 pop3 = Self::greeted(dialer, trace, end).await?;
-                pop3.hangs_up_on_capa = true;
             }
             outcome => outcome?,
         }
@@ -103,7 +103,8 @@ impl Pop3 {
     async fn greeted(dialer: &Dialer, trace: Trace, end: Instant) -> Result<Self, Failure> {
         let wire = dialer.dial(trace, end).await?;
         let capabilities = Vec::new();
-        let mut pop3 = Self { wire, capabilities, timestamp: None, hangs_up_on_capa: false };
+        let hangs_up_on_capa = dialer.learned().hangs_up_on_capa();
+        let mut pop3 = Self { wire, capabilities, timestamp: None, hangs_up_on_capa };
         pop3.read_greeting().await?;
         Ok(pop3)
     }
@@ -132,7 +133,8 @@ impl Pop3 {
     /// The connection's, or a refusal.
     pub async fn list(&mut self) -> Result<Vec<Entry>, Failure> {
         self.trace().enter(Stage::Select);
-        if self.count().await? == Some(0) {
+        let count = self.count().await?;
+        if count == Some(0) {
             return Ok(Vec::new());
         }
         self.command("UIDL").await?;
@@ -140,7 +142,7 @@ impl Pop3 {
         for _ in 0..LISTING_LINES {
             let line = self.wire.read_line_unseen(LISTING_LINE_BYTES).await?;
             if line == b"." {
-                return Ok(entries);
+                return self.complete(entries, count);
             }
             match parse_entry(&line) {
                 Some(Some(entry)) => entries.push(entry),
@@ -150,6 +152,17 @@ impl Pop3 {
         }
         let message = format!("the maildrop holds more than {LISTING_LINES} mails");
         Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
+    }
+
+    /// The listing, unless it shows nothing of the mails that there are.
+    fn complete(&self, entries: Vec<Entry>, count: Option<u64>) -> Result<Vec<Entry>, Failure> {
+        match count {
+            Some(count @ 1..) if entries.is_empty() => {
+                let message = format!("the server lists none of its {count} mails with an id");
+                Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
+            }
+            _ => Ok(entries),
+        }
     }
 
     /// How many mails there are (STAT): an empty maildrop needs no listing. `None` if the answer does

@@ -13,12 +13,14 @@ use rsasl::config::SASLConfig;
 use rsasl::mechname::Mechname;
 use rsasl::prelude::{SASLClient, Session, SessionError, State};
 use rsasl::property::{AuthId, AuthzId, OAuthBearerToken, Password};
-use tokio::time::Instant;
+
+pub(super) use door::{Door, enter};
 
 use super::trace::Trace;
-use super::wire::Dialer;
-use super::{Failure, Fault, Reason, Stage};
+use super::{Failure, Fault, Reason};
 use crate::config::{Auth, Login, Mechanism, Secret};
+
+mod door;
 
 /// The longest challenge that is read, in bytes of base64; RFC 4954 section 4 allows a line of
 /// 12,288.
@@ -72,83 +74,6 @@ pub(super) struct Verdict<A> {
     pub(super) answer: A,
     /// What the server said of a token that it refuses, made fit to be shown.
     pub(super) objection: Option<String>,
-}
-
-/// A protocol that can log in, as often as it must.
-pub(super) trait Door: Send {
-    /// Logs in once with this password or access token.
-    fn enter(
-        &mut self,
-        login: &Login,
-        key: &Secret,
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
-
-    /// Whether the server offers this mechanism on this connection.
-    fn offers(&self, mechanism: &str) -> bool;
-
-    /// The record of the dialogue.
-    fn record(&self) -> &Trace;
-}
-
-/// Logs in, with an access token where the login wants one. A token that was kept and is refused may
-/// have been revoked: a new one is tried once. A password that is refused by a digest may be right:
-/// see [`beside_the_digest`].
-///
-/// # Errors
-/// Why there is no token, in stage [`Stage::Token`]; else those of the login.
-pub(super) async fn enter<D: Door>(
-    door: &mut D,
-    dialer: &Dialer,
-    login: &Login,
-    end: Instant,
-) -> Result<(), Failure> {
-    let trace = door.record().clone();
-    let key = dialer.key(login, None, &trace, end).await?;
-    trace.enter(Stage::Auth);
-    let beside = beside_the_digest(door, dialer, login);
-    if let Some(beside) = beside.as_ref().filter(|_| dialer.digests().are_useless()) {
-        return door.enter(beside, &key.secret).await;
-    }
-    let refusal = match door.enter(login, &key.secret).await {
-        Err(refusal) if refusal.reason == Reason::Auth => refusal,
-        outcome => return outcome,
-    };
-    let outcome = if !key.is_new {
-        let key = dialer.key(login, Some(&key.secret), &trace, end).await?;
-        trace.enter(Stage::Auth);
-        door.enter(login, &key.secret).await
-    } else if let Some(beside) = beside.filter(|_| dialer.digests().refused()) {
-        let name = beside.auth.label();
-        trace.fact(format!("the server may know the password in another form: trying `{name}`"));
-        let outcome = door.enter(&beside, &key.secret).await;
-        if outcome.is_ok() {
-            dialer.digests().note_useless();
-        }
-        // What the strongest mechanism came to is told, if neither lets in.
-        outcome.map_err(
-            |failure| if failure.reason == Reason::Auth { refusal.clone() } else { failure },
-        )
-    } else {
-        return Err(refusal);
-    };
-    // Some servers leave after a refusal; what they said then is what counts.
-    outcome.map_err(|failure| if failure.reason == Reason::Closed { refusal } else { failure })
-}
-
-/// How to log in if a digest of the password is refused: many servers offer CRAM-MD5 or SCRAM and
-/// keep the password in a form from which they cannot make that digest, so that they refuse a right
-/// one. The password itself is shown only to a server that has proved who it is, and that could have
-/// asked for it by offering no digest. `None` where no digest is used, or a mechanism is named.
-fn beside_the_digest<D: Door>(door: &D, dialer: &Dialer, login: &Login) -> Option<Login> {
-    let by_digest = [Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::CramMd5];
-    let chosen = choose(login, |mechanism| door.offers(mechanism))?;
-    if login.auth != Auth::Auto || !by_digest.contains(&chosen) || !dialer.proves_the_server() {
-        return None;
-    }
-    let mechanisms = [Mechanism::Plain, Mechanism::Login];
-    let plain = mechanisms.into_iter().find(|mechanism| door.offers(mechanism.name()));
-    let auth = Auth::Only(plain.unwrap_or(Mechanism::Login));
-    Some(Login { auth, ..login.clone() })
 }
 
 /// The mechanism to use of those that the server offers: the one that is named, or the strongest of

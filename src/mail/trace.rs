@@ -134,6 +134,12 @@ impl Trace {
         record.tell(Event::Fact(fact));
     }
 
+    /// What follows is another connection: which address answered and what its TLS showed is open.
+    pub fn begin_connection(&self) {
+        let mut record = self.record();
+        (record.address, record.tls) = (None, None);
+    }
+
     /// Notes which address of the server answered.
     pub fn connected(&self, address: SocketAddr) {
         self.fact(format!("connected to {address}"));

@@ -21,6 +21,7 @@ use memory::Viewing;
 
 mod hearing;
 mod memory;
+mod reading;
 
 /// How often the folders beside the inbox are looked into between two checks, and the inbox is opened
 /// anew whatever the server tells.
@@ -268,7 +269,11 @@ impl Session {
         }
         let known = memory.folder(name);
         known.inspect(&mut self.imap, inspector).await?;
+        known.confirm(&mut self.imap).await?;
         let uids = known.to_clear();
+        if uids.is_empty() {
+            return Ok(());
+        }
         let are_gone = match &self.trash {
             Some(trash) if trash != name => {
                 let there = self.imap.move_to(&uids, trash).await?;
@@ -324,7 +329,7 @@ impl Session {
             known.read_new(&mut self.imap, viewing, judge).await?;
         }
         known.read_reports(&mut self.imap, viewing, judge).await?;
-        known.move_on(selected);
+        known.move_on(selected, began);
         known.looked_at = Some(began);
         known.sweep(SystemTime::now());
         Ok(before > 0 && known.next_uid > before)

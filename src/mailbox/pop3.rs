@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     CLOCK_SLACK, FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS, Looked, REMOVAL_TRIES,
-    STILL_THERE, Since, reports,
+    STILL_THERE, Since,
 };
 use crate::config::Login;
 use crate::mail::bounce::Report;
@@ -19,7 +19,12 @@ use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
 use crate::target::ledger::FoundIn;
 use crate::target::message::{Header, Token};
+use removal::{Removal, from_word, is_still_ours, word};
 
+mod removal;
+
+/// The least time between two tries to read a mail that the server refuses to show.
+const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 /// How many mails may be unreadable before the maildrop is.
 const READ_TRIES: usize = 3;
 /// How long a check may search for left-overs of others: sending waits for the check.
@@ -41,7 +46,7 @@ pub struct Memory {
     /// The numbers, in the session under way, of mails that were read in it and are to be removed.
     judged: BTreeSet<u32>,
     /// Mails whose headers the server refused to show, and how often.
-    unread: BTreeMap<Vec<u8>, usize>,
+    unread: BTreeMap<Vec<u8>, Unread>,
     /// Probes that nobody waits for, and from when on they may be taken out.
     left_overs: Vec<(Vec<u8>, SystemTime)>,
     /// When the maildrop was last looked into by this process.
@@ -50,13 +55,12 @@ pub struct Memory {
     pub login_delay: Duration,
 }
 
-/// The removal of one mail.
-#[derive(Debug, Clone, Copy, Default)]
-struct Removal {
-    /// How often it was tried.
-    tries: u32,
-    /// By what the mail is known again; `None`: by being a test mail, or a report about one.
-    token: Option<Token>,
+/// A mail whose header the server refused to show.
+#[derive(Debug, Clone, Copy)]
+struct Unread {
+    /// How often, once a minute at most.
+    tries: usize,
+    last: std::time::Instant,
 }
 
 /// Asked once the maildrop is listed: from when on mails matter at the first contact.
@@ -136,8 +140,9 @@ impl Session {
             if !memory.judged.contains(&entry.number) {
                 // The maildrop may have been made anew, or two mails may have one id.
                 match is_still_ours(&mut self.pop3, entry.number, removal).await {
-                    Ok(true) => {}
-                    Ok(false) => {
+                    Ok(Some(true)) => {}
+                    Ok(None) => continue,
+                    Ok(Some(false)) => {
                         strangers.push(entry.id.clone());
                         continue;
                     }
@@ -266,10 +271,10 @@ impl Session {
         judge: &mut Judge<'_>,
     ) -> Result<usize, Failure> {
         let mut read = 0;
-        for entry in &self.entries {
-            if memory.seen.contains(&entry.id) {
-                continue;
-            }
+        // Chosen before any is read: two may have one id.
+        let is_unseen = |entry: &&Entry| !memory.seen.contains(&entry.id);
+        let unseen: Vec<&Entry> = self.entries.iter().filter(is_unseen).collect();
+        for entry in unseen {
             let date = memory.read_if_shown(&mut self.pop3, entry, viewing, judge).await?;
             read += usize::from(date.is_some());
             memory.note_seen(&entry.id);
@@ -300,7 +305,7 @@ impl Memory {
     pub fn record(&self) -> FolderRecord {
         let id = |id: &Vec<u8>| String::from_utf8_lossy(id).into_owned();
         FolderRecord {
-            to_remove: self.to_remove.keys().map(id).collect(),
+            to_remove: self.to_remove.iter().map(|(id, removal)| word(id, removal.token)).collect(),
             left_overs: self.left_overs.iter().map(|(known, due)| (id(known), *due)).collect(),
             ..FolderRecord::default()
         }
@@ -313,8 +318,7 @@ impl Memory {
 
     /// Goes on from what an earlier process has kept.
     pub fn restore(&mut self, record: FolderRecord) {
-        self.to_remove =
-            record.to_remove.into_iter().map(|id| (id.into_bytes(), Removal::default())).collect();
+        self.to_remove = record.to_remove.iter().map(|word| from_word(word)).collect();
         self.left_overs =
             record.left_overs.into_iter().map(|(id, due)| (id.into_bytes(), due)).collect();
     }
@@ -342,17 +346,24 @@ impl Memory {
                 Ok(Some(date))
             }
             Err(failure) if is_refused(&failure) => {
-                *self.unread.entry(entry.id.clone()).or_default() += 1;
+                self.note_unread(&entry.id, viewing.shown_at);
                 Ok(None)
             }
             Err(failure) => Err(failure),
         }
     }
 
+    fn note_unread(&mut self, id: &[u8], now: std::time::Instant) {
+        let unread = self.unread.entry(id.to_vec()).or_insert(Unread { tries: 1, last: now });
+        if now.saturating_duration_since(unread.last) >= BETWEEN_TRIES {
+            *unread = Unread { tries: unread.tries + 1, last: now };
+        }
+    }
+
     /// Notes that a mail was looked at. One that the server refused to show is looked at again, as often
     /// as it may be a passing trouble.
     fn note_seen(&mut self, id: &[u8]) {
-        if self.unread.get(id).is_none_or(|tries| *tries >= READ_TRIES) {
+        if self.unread.get(id).is_none_or(|unread| unread.tries >= READ_TRIES) {
             self.unread.remove(id);
             self.seen.insert(id.to_vec());
         }
@@ -412,28 +423,6 @@ impl Memory {
             !is_due
         });
     }
-}
-
-/// Whether the mail of this number is the one that was to be removed, or another that is ours to remove.
-/// One that the server does not show is not.
-async fn is_still_ours(pop3: &mut Pop3, number: u32, removal: Removal) -> Result<bool, Failure> {
-    let shown = |outcome| match outcome {
-        Ok(block) => Ok(block),
-        Err(failure) if is_refused(&failure) => Ok(Vec::new()),
-        Err(failure) => Err(failure),
-    };
-    let header = Header::parse(&shown(pop3.header(number).await)?);
-    if let Some(token) = removal.token {
-        return Ok(header.carries(token));
-    }
-    if !header.is_delivery_report {
-        return Ok(header.mark.is_some());
-    }
-    let report = Report::parse(&shown(pop3.beginning(number).await)?);
-    Ok(report.is_some_and(|report| {
-        let returned = Header::parse(&report.returned_header);
-        returned.mark.is_some() || reports::tokens(&report, &returned).next().is_some()
-    }))
 }
 
 async fn open_when_free(

@@ -14,6 +14,14 @@ pub(crate) fn tokens(report: &Report, returned: &Header) -> impl Iterator<Item =
     returned.returned_tokens().chain(envelope_id)
 }
 
+/// Whether a mail that begins so is a report about a test mail of anybody.
+pub(super) fn is_about_a_test_mail(beginning: &[u8]) -> bool {
+    Report::parse(beginning).is_some_and(|report| {
+        let returned = Header::parse(&report.returned_header);
+        returned.mark.is_some() || tokens(&report, &returned).next().is_some()
+    })
+}
+
 /// What a report says, fit to be shown.
 pub(crate) fn notice(target: &Target, token: Token, report: &Report, worst: &Recipient) -> Notice {
     let sender_mailbox = target.sender_mailbox.as_ref().map(|side| &side.login);

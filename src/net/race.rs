@@ -103,7 +103,13 @@ fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 fn fault(address: SocketAddr, error: &io::Error) -> Fault {
+    /// `EAFNOSUPPORT` of Linux.
+    const NO_SUCH_FAMILY: i32 = 97;
+    // This host has no IPv6 address, or no IPv6 at all.
+    let has_no_ipv6 = error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(NO_SUCH_FAMILY);
     let reason = match error.kind() {
+        _ if address.is_ipv6() && has_no_ipv6 => Reason::Unreachable,
         io::ErrorKind::ConnectionRefused => Reason::Refused,
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Reason::Unreachable,
         io::ErrorKind::TimedOut => Reason::Timeout,
@@ -122,9 +128,9 @@ fn fault(address: SocketAddr, error: &io::Error) -> Fault {
 fn closer(known: Option<Fault>, new: Fault) -> Fault {
     let Some(known) = known else { return new };
     let rank = |fault: &Fault| match fault.reason {
-        Reason::Other => 0,
-        Reason::Refused | Reason::Closed => 1,
-        Reason::Timeout => 2,
+        Reason::Refused | Reason::Closed => 0,
+        Reason::Timeout => 1,
+        Reason::Other => 2,
         _ => 3,
     };
     let (first, second) = if rank(&new) < rank(&known) { (new, known) } else { (known, new) };
@@ -215,6 +221,20 @@ mod tests {
         let begins = format!("cannot connect to {refusing}");
         assert!(fault.message.starts_with(&begins), "{}", fault.message);
         assert!(fault.message.contains("2001:db8::1"), "{}", fault.message);
+    }
+
+    #[test]
+    fn a_host_without_ipv6_says_nothing_about_a_server() {
+        for code in [97, 99] {
+            let error = io::Error::from_raw_os_error(code);
+            let v6 = fault(address("[2001:db8::1]:25"), &error);
+            assert_eq!((v6.reason, v6.down), (Reason::Unreachable, true), "{}", v6.message);
+            let v4 = fault(address("192.0.2.1:25"), &error);
+            assert_eq!((v4.reason, v4.down), (Reason::Other, false), "{}", v4.message);
+            let silent = Fault::down(Reason::Timeout, "no answer");
+            assert_eq!(closer(Some(v6), silent.clone()).reason, Reason::Timeout);
+            assert_eq!(closer(Some(silent), v4).reason, Reason::Timeout);
+        }
     }
 
     #[tokio::test]

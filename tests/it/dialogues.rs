@@ -224,6 +224,9 @@ impl Client<'_> {
                     let until = Instant::now() + Duration::from_secs(2);
                     let told = session.idle(until, &Notify::new()).await?;
                     session.look(&mut memory, told, since, judge).await?;
+                    if self.script.head("idle") == Some("once") {
+                        assert!(!session.can_idle(), "it would be asked again and again");
+                    }
                 }
                 _ => {
                     is_removed = session.has_to_remove(&memory, true);

@@ -634,6 +634,31 @@ async fn a_check_reads_a_header_if_there_is_mail() {
 }
 
 #[tokio::test]
+async fn a_server_that_shows_no_mail_is_never_able_to_receive() {
+    let world = World::new(Protocol::Imap).await;
+    world.post.insert(USER, "INBOX", b"Subject: somebody's\r\n\r\nhands off\r\n");
+    let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
+    exporter.received("a", 1).await;
+    for command in ["FETCH", "UID FETCH"] {
+        world.mailbox.faults().on(command, Fault::reply("{tag} NO cannot be read"));
+    }
+    let before = exporter.until("a", "failing", |s| s.totals.check_failures >= 1).await.totals;
+    let failed = before.check_failures + 5;
+    let after = exporter.until("a", "failed again", |s| s.totals.check_failures >= failed).await;
+    // Not one of the checks in between has passed.
+    assert_eq!(
+        after.totals.checks - before.checks,
+        after.totals.check_failures - before.check_failures
+    );
+    assert_eq!(after.receive_ability, Reading::Is(false));
+    world.mailbox.faults().clear();
+    let outstanding = after.outstanding.value().unwrap() as u64;
+    let received = after.totals.received + outstanding;
+    let snapshot = exporter.received("a", received).await;
+    assert_eq!(snapshot.totals.lost, 0, "what came meanwhile was not given up");
+}
+
+#[tokio::test]
 async fn a_watch_that_breaks_is_opened_again_with_back_off() {
     for mailbox in MAILBOXES {
         let world = World::new(mailbox).await;

@@ -152,6 +152,27 @@ async fn the_word_of_a_host_that_is_ready_counts() {
 }
 
 #[tokio::test]
+async fn the_host_that_came_furthest_tells_the_reason() {
+    if !is_inside("the_host_that_came_furthest_tells_the_reason") {
+        return;
+    }
+    serve_names(&[
+        Record::Mx("example.test", 10, "first.example.test"),
+        Record::Mx("example.test", 20, "second.example.test"),
+        Record::A("first.example.test", [127, 0, 0, 1]),
+        Record::A("second.example.test", [127, 0, 0, 2]),
+    ])
+    .await;
+    let world = World::new(Protocol::Imap).await;
+    // The first offers no TLS, and nobody listens at the second.
+    let target = by_mx(&world, "to@example.test").set("send.tls", "starttls");
+    let failure = failure(target).await;
+    let expected = (Stage::Tls, Reason::Tls, false);
+    assert_eq!((failure.stage, failure.reason, failure.down), expected, "{failure}");
+    assert!(failure.message.contains("MX 20 second.example.test: cannot connect"), "{failure}");
+}
+
+#[tokio::test]
 async fn a_domain_without_mx_is_its_own_host() {
     if !is_inside("a_domain_without_mx_is_its_own_host") {
         return;

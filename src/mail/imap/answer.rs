@@ -65,7 +65,7 @@ enum Kind<'a> {
 
 impl<'a> Kind<'a> {
     fn of(response: &'a Response, tag: &str) -> Self {
-        let line = response.first_line().trim_ascii_start();
+        let line = response.first_line();
         if response.is_untagged() {
             return Kind::Untagged;
         }
@@ -107,11 +107,12 @@ impl Imap {
                             sink(whole, shown_at);
                         }
                     }
-                    Some(needed) => {
-                        kept += response.size();
-                        untagged.push(needed);
+                    other => {
+                        // It may have given the number of the piece to another mail.
+                        piece = None;
+                        kept += other.as_ref().map_or(0, |_| response.size());
+                        untagged.extend(other);
                     }
-                    None => {}
                 },
                 Kind::Continuation(challenge) => {
                     return Err(Interrupted::Continuation(challenge.to_vec()));
@@ -145,9 +146,7 @@ impl Imap {
             (Status::No | Status::Bad, true) => {
                 let refusal = self.refusal(status, code, &text);
                 Err(Interrupted::Failure(match refusal.reason {
-                    Reason::Rejected | Reason::Protocol => {
-                        Failure { reason: Reason::Closed, ..refusal }
-                    }
+                    Reason::Protocol => Failure { reason: Reason::Closed, ..refusal },
                     _ => refusal,
                 }))
             }
@@ -200,6 +199,15 @@ impl Imap {
             // Anybody can send a mail with such a header; it must not blind the watch.
             self.wire.skip(size - kept).await?;
             response.push_line(self.wire.read_line_unseen(LINE_BYTES).await?);
+            if response.is_cut_behind_literal() {
+                // A literal that was announced too short by its last line end.
+                response.push_line(self.wire.read_line_unseen(LINE_BYTES).await?);
+            }
+            if !response.goes_on_behind_literal() {
+                // What follows was written by the sender of a mail; it is not read as the server's word.
+                let message = "a literal that is longer than the server announced";
+                return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
+            }
         }
         Ok(response)
     }
@@ -220,8 +228,10 @@ impl Imap {
                 Ok(None)
             }
             Untagged::Bye(text) => {
-                self.farewell.get_or_insert(text);
-                self.wire.expect_reply_within(LAST_WORDS);
+                if self.farewell.is_none() {
+                    self.farewell = Some(text);
+                    self.wire.expect_reply_within(LAST_WORDS);
+                }
                 Ok(None)
             }
             Untagged::BeyondNumbers => {
@@ -273,7 +283,7 @@ fn put_together(piece: &mut Option<Fetched>, fetched: Fetched) -> Option<Fetched
         None => fetched,
     };
     let is_complete = whole.uid.is_some() && whole.header.is_some();
-    if !is_complete {
+    if !is_complete && whole.number < u32::MAX {
         *piece = Some(whole.clone());
     }
     whole.uid.is_some().then_some(whole)

@@ -11,7 +11,7 @@ const IDENTITY: &str =
 
 impl Imap {
     /// The folders whose attributes tell their use. Servers tell it in different ways, and some that
-    /// announce one refuse it: they are asked in the next.
+    /// announce one refuse it: they are asked in the next. Without any, the folders of the first level.
     ///
     /// # Errors
     /// The connection's, or the refusal of a plain LIST.
@@ -22,7 +22,8 @@ impl Imap {
         if has("SPECIAL-USE") {
             // RFC 6154: select by use, or have it shown.
             ways.extend([r#"LIST (SPECIAL-USE) "" "*""#, r#"LIST "" "*" RETURN (SPECIAL-USE)"#]);
-        } else if has("XLIST") {
+        }
+        if has("XLIST") {
             ways.push(r#"XLIST "" "*""#);
         }
         for way in ways {

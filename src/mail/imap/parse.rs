@@ -154,6 +154,18 @@ impl Response {
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
+    /// Whether nothing stands on the line behind the newest literal.
+    pub(super) fn is_cut_behind_literal(&self) -> bool {
+        matches!(self.parts.as_slice(), [.., Part::Literal(_), Part::Text(line)] if line.is_empty())
+    }
+
+    /// Whether what stands behind the newest literal can belong to the same response: its end, or the
+    /// next of its items.
+    pub(super) fn goes_on_behind_literal(&self) -> bool {
+        let Some(Part::Text(line)) = self.parts.last() else { return true };
+        line.is_empty() || line.starts_with(b")") || line.starts_with(b" ")
+    }
+
     /// Whether it begins with a star and a space.
     pub(super) fn is_untagged(&self) -> bool {
         self.behind_the_star().is_some()
@@ -161,7 +173,7 @@ impl Response {
 
     /// What follows the star, however many spaces there are.
     fn behind_the_star(&self) -> Option<&[u8]> {
-        let rest = self.first_line().trim_ascii_start().strip_prefix(b"*")?;
+        let rest = self.first_line().strip_prefix(b"*")?;
         rest.first()?.is_ascii_whitespace().then(|| rest.trim_ascii_start())
     }
 
@@ -223,13 +235,14 @@ impl Response {
             let Some(value) = rest.next() else { break };
             match (key.as_slice(), value) {
                 (b"UID", Token::Atom(digits)) if is_digits(digits) => {
-                    fetched.uid = Some(number(digits)?);
+                    fetched.uid.get_or_insert(number(digits)?);
                 }
                 (b"INTERNALDATE", value) => {
                     fetched.internal_date = value.bytes().and_then(internal_date);
                 }
                 (key, value) if key.starts_with(b"BODY[") || key.starts_with(b"RFC822.HEADER") => {
-                    fetched.header = value.bytes().map(<[u8]>::to_vec);
+                    // What comes later may be no more the server's word.
+                    fetched.header = fetched.header.or_else(|| value.bytes().map(<[u8]>::to_vec));
                 }
                 (_, Token::Open) => {
                     let mut depth = 1_usize;
@@ -544,8 +557,20 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_literal_belongs_to_the_response_or_is_not_believed() {
+        for (rest, goes_on) in [(")", true), (" UID 7)", true), ("", true), ("bject: x", false)] {
+            let cut = response(&["* 1 FETCH (BODY[HEADER] {2}", "ab", rest]);
+            assert_eq!(cut.goes_on_behind_literal(), goes_on, "{rest}");
+            assert_eq!(cut.is_cut_behind_literal(), rest.is_empty());
+        }
+        // The first word of the server counts, whatever a mail may have brought in behind it.
+        let read = fetched(&["* 1 FETCH (UID 5 BODY[HEADER] \"a\" UID 7 BODY[X] \"b\")"]);
+        assert_eq!((read.uid, read.header.as_deref()), (Some(5), Some(&b"a"[..])));
+    }
+
+    #[test]
     fn spaces_do_not_matter() {
-        for line in ["*  1688 EXISTS", "*\t1688  EXISTS ", " * 1688\tEXISTS"] {
+        for line in ["*  1688 EXISTS", "*\t1688  EXISTS ", "* 1688\tEXISTS"] {
             assert_eq!(response(&[line]).untagged(), Untagged::Exists(1688), "{line:?}");
         }
         assert!(!response(&["*5 EXISTS"]).is_untagged() && !response(&["*"]).is_untagged());

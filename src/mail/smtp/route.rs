@@ -10,12 +10,12 @@ use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
 use crate::net::mx::Exchanger;
 
-/// A connection to the first host that greets, and protects the connection where that is asked for.
-/// What came of the others stands in the record. Once a host is ready to take the mail its word
-/// counts: another one is not asked.
+/// A connection to the first host that greets, knows EHLO or HELO, and protects the connection where
+/// that is asked for. What came of the others stands in the record. Once a host is ready to take the
+/// mail its word counts: another one is not asked. Each host has its share of the time that is left.
 ///
 /// # Errors
-/// That of the last host, with what the others came to; *down* only if all of them are.
+/// That of the host that let us come furthest, with what each of them came to; *down* only if all are.
 pub(super) async fn open_first(
     dialer: &Dialer,
     hosts: &[Exchanger],
@@ -25,14 +25,21 @@ pub(super) async fn open_first(
     end: Instant,
 ) -> Result<Smtp, Failure> {
     let mut failures: Vec<(&Exchanger, Failure)> = Vec::new();
-    for host in hosts {
-        if !failures.is_empty() && Instant::now() >= end {
+    for (index, host) in hosts.iter().enumerate() {
+        let others = u32::try_from(hosts.len() - index).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let share = end.saturating_duration_since(now) / others;
+        if !failures.is_empty() && share.is_zero() {
             break;
         }
+        trace.begin_connection();
         trace.fact(format!("trying {host}"));
         let dialer = dialer.to_host(&host.host);
-        match Smtp::open_at(&dialer, login, name, trace.clone(), end).await {
-            Ok(smtp) => return Ok(smtp),
+        match Smtp::open_at(&dialer, login, name, trace.clone(), now + share).await {
+            Ok(mut smtp) => {
+                smtp.wire.set_end(end);
+                return Ok(smtp);
+            }
             Err(failure) => failures.push((host, failure)),
         }
     }
@@ -46,6 +53,7 @@ fn summary(failures: Vec<(&Exchanger, Failure)>) -> Option<Failure> {
     let down = failures.iter().all(|(_, failure)| failure.down);
     let told = failures.iter().map(|(host, failure)| format!("{host}: {}", failure.message));
     let message = told.collect::<Vec<_>>().join("; ");
-    let (_, last) = failures.into_iter().next_back()?;
-    Some(Failure { down, message, ..last })
+    // Of those alike the first is the preferred one.
+    let (_, furthest) = failures.into_iter().rev().max_by_key(|(_, failure)| failure.stage)?;
+    Some(Failure { down, message, ..furthest })
 }

@@ -21,36 +21,46 @@ pub struct Dialer {
     pub(super) endpoint: Endpoint,
     pub(super) tls: Option<TlsClient>,
     tokens: Option<Arc<TokenSource>>,
-    digests: Arc<Digests>,
+    learned: Arc<Learned>,
     /// `None`: no TLS session is kept.
     sessions: Option<Arc<SessionMemory>>,
     resumes: bool,
 }
 
-/// What one server has made of digests of the password. Each login in vain may bring the account nearer
-/// to being locked, so none is made that is known to fail, and a wrong password is not always shown in
-/// two ways.
+/// What the connections to one server have learned of it, so that the next ones make no attempt that is
+/// known to fail. Each login in vain may bring the account nearer to being locked.
 #[derive(Default)]
-pub(in crate::mail) struct Digests {
-    are_useless: AtomicBool,
-    refusals: AtomicU32,
+pub(in crate::mail) struct Learned {
+    knows_no_digest: AtomicBool,
+    refused_digests: AtomicU32,
+    hangs_up_on_capa: AtomicBool,
 }
 
-impl Digests {
-    /// Whether the server has refused a digest and then taken the password itself.
-    pub(in crate::mail) fn are_useless(&self) -> bool {
-        self.are_useless.load(Ordering::Relaxed)
+impl Learned {
+    /// Whether the server has refused a digest of the password and then taken the password itself.
+    pub(in crate::mail) fn knows_no_digest(&self) -> bool {
+        self.knows_no_digest.load(Ordering::Relaxed)
     }
 
     /// The server has done that.
-    pub(in crate::mail) fn note_useless(&self) {
-        self.are_useless.store(true, Ordering::Relaxed);
+    pub(in crate::mail) fn note_no_digest(&self) {
+        self.knows_no_digest.store(true, Ordering::Relaxed);
     }
 
-    /// Counts a refusal, and says whether the password itself is worth a try after it: the first, second,
-    /// fourth, eighth time and so on.
-    pub(in crate::mail) fn refused(&self) -> bool {
-        let before = self.refusals.fetch_add(1, Ordering::Relaxed);
+    /// Whether the server ends the connection when it is asked for its capabilities.
+    pub(in crate::mail) fn hangs_up_on_capa(&self) -> bool {
+        self.hangs_up_on_capa.load(Ordering::Relaxed)
+    }
+
+    /// The server has done that.
+    pub(in crate::mail) fn note_hang_up_on_capa(&self) {
+        self.hangs_up_on_capa.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a refusal of a digest, and says whether the password itself is worth a try after it: the
+    /// first, second, fourth, eighth time and so on, so that a wrong one is not always shown twice.
+    pub(in crate::mail) fn refused_digest(&self) -> bool {
+        let before = self.refused_digests.fetch_add(1, Ordering::Relaxed);
         before.wrapping_add(1).is_power_of_two()
     }
 }
@@ -87,7 +97,7 @@ impl Dialer {
             endpoint: endpoint.clone(),
             tls,
             tokens,
-            digests: Arc::default(),
+            learned: Arc::default(),
             sessions: None,
             resumes: false,
         })
@@ -174,9 +184,9 @@ impl Dialer {
         self.endpoint.tls != TlsMode::None && !self.endpoint.tls_options.insecure_skip_verify
     }
 
-    /// What is known of logins by a digest of the password.
-    pub(in crate::mail) fn digests(&self) -> &Digests {
-        &self.digests
+    /// What was learned of the server.
+    pub(in crate::mail) fn learned(&self) -> &Learned {
+        &self.learned
     }
 
     /// How the connection is protected.

@@ -8,22 +8,12 @@ use super::hearing::Hearing;
 use crate::mail::Failure;
 use crate::mail::bounce::Report;
 use crate::mail::imap::{Fetched, Imap, Selected};
-use crate::mailbox::{
-    FIRST_CONTACT_HEADERS, Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, Since,
-};
+use crate::mailbox::{Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, reports};
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
 use crate::target::ledger::FoundIn;
 use crate::target::message::{Header, Token};
 
-/// How many headers are asked for at once.
-const BATCH: usize = 100;
-/// How many mails are read where SEARCH names none.
-const NEWEST: u32 = 20;
-/// How many mails that the server did not show are asked for one by one in one look.
-const ONE_BY_ONE: usize = 20;
-/// How often a mail that is not shown is asked for.
-const READ_TRIES: u32 = 3;
 /// How many reports are read in one look into a folder.
 const REPORTS: usize = 20;
 
@@ -56,14 +46,25 @@ pub(super) struct FolderMemory {
     pub(super) refusals: u32,
     /// Probes that nobody waits for, and from when on they may be taken out.
     left_overs: Vec<(u32, SystemTime)>,
+    /// Those of them whose time has come, and whose headers are read again before they go.
+    due: BTreeSet<u32>,
     /// Reports that were not read yet, with the server's date.
     reports: BTreeMap<u32, Option<SystemTime>>,
-    /// Mails whose headers the server did not show, and how often it was asked for each.
-    unread: BTreeMap<u32, u32>,
+    /// Mails whose headers the server did not show.
+    pub(super) unread: BTreeMap<u32, Unread>,
     /// Whether the server has shown a header in the look under way.
-    has_shown: bool,
-    /// How often in a row the next UID told of mail that was not shown.
-    hollow_looks: u32,
+    pub(super) has_shown: bool,
+    /// Since when the next UID has told of mail that is not shown.
+    pub(super) hollow_since: Option<Instant>,
+}
+
+/// A mail that the server did not show, while it showed others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Unread {
+    /// How often that was so, once a minute at most.
+    pub(super) tries: u32,
+    /// When it last was.
+    pub(super) last: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -92,8 +93,12 @@ impl Memory {
             let ours = known.to_remove.iter().chain(&known.marked);
             let record = FolderRecord {
                 uid_validity: known.uid_validity.unwrap_or(0),
-                // A report that was not read yet is new to the next process.
-                next_uid: known.reports.keys().fold(known.next_uid, |next, uid| next.min(*uid)),
+                // What was not read yet is new to the next process.
+                next_uid: known
+                    .reports
+                    .keys()
+                    .chain(known.unread.keys())
+                    .fold(known.next_uid, |next, uid| next.min(*uid)),
                 clock_offset_seconds: None,
                 to_remove: ours.map(|(uid, token)| word(*uid, *token)).collect(),
                 left_overs: known
@@ -137,6 +142,11 @@ impl Memory {
 }
 
 impl FolderMemory {
+    /// Whether none of our mails lies here under a UID that has lost its meaning.
+    pub(super) fn has_no_displaced(&self) -> bool {
+        self.displaced.is_empty()
+    }
+
     /// What is to be taken out.
     pub(super) fn to_clear(&self) -> Vec<u32> {
         let uids: BTreeSet<u32> =
@@ -156,6 +166,29 @@ impl FolderMemory {
         for (uid, token) in std::mem::take(&mut self.to_inspect) {
             if let Some(block) = imap.header(uid).await? {
                 inspector.read(token, &block);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the headers of left-overs read again: what was seen long ago may have been misread.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub(super) async fn confirm(&mut self, imap: &mut Imap) -> Result<(), Failure> {
+        for uid in std::mem::take(&mut self.due) {
+            let header = imap.header(uid).await?.map(|block| Header::parse(&block));
+            let header = header.unwrap_or_default();
+            let is_ours = match (header.mark, header.is_delivery_report) {
+                (Some(_), _) => true,
+                (None, true) => {
+                    let beginning = imap.beginning(uid).await?;
+                    beginning.is_some_and(|mail| reports::is_about_a_test_mail(&mail))
+                }
+                (None, false) => false,
+            };
+            if !is_ours {
+                self.to_remove.remove(&uid);
             }
         }
         Ok(())
@@ -186,133 +219,7 @@ impl FolderMemory {
         }
     }
 
-    /// A contact without UIDs to go by: what came since the time that matters, newest first. SEARCH
-    /// only narrows down by day; what a mail is its header tells.
-    pub(super) async fn read_since(
-        &mut self,
-        imap: &mut Imap,
-        selected: Selected,
-        since: Since,
-        viewing: Viewing,
-        judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
-        let since = match self.looked_at {
-            // Older left-overs were found at the first contact.
-            Some(looked_at) if self.displaced.is_empty() => {
-                let ago = viewing.began.saturating_duration_since(looked_at);
-                let looked_at = SystemTime::now().checked_sub(ago);
-                looked_at.map_or(since.left_overs, |at| since.ours.map_or(at, |ours| ours.min(at)))
-            }
-            _ => since.left_overs,
-        };
-        let mut uids =
-            if selected.exists > 0 { imap.search_since(since).await? } else { Vec::new() };
-        // What is no UID of this folder must not move the place up to which it was read.
-        uids.retain(|uid| selected.uid_next.is_none_or(|next| *uid < next));
-        uids.sort_unstable_by(|a, b| b.cmp(a));
-        uids.truncate(FIRST_CONTACT_HEADERS);
-        if uids.is_empty() && selected.exists > 0 {
-            // Some servers find nothing by date, and some do not tell their next UID.
-            let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
-            if let Some(refusal) = imap.fetch_newest(NEWEST, selected.exists, sink).await? {
-                return Err(refusal);
-            }
-        }
-        let newest = uids.first().copied().unwrap_or(0);
-        for batch in uids.chunks(BATCH) {
-            let mut shown = BTreeSet::new();
-            let sink = &mut |mail: Fetched, at| {
-                shown.extend(mail.uid.filter(|_| mail.header.is_some()));
-                self.judge(mail, at, 0, viewing, judge);
-            };
-            let refusal = imap.fetch_these(batch, sink).await?;
-            if refusal.is_some() {
-                self.note_unread(batch.iter().filter(|uid| !shown.contains(uid)).copied());
-            }
-        }
-        let next_uid = newest.saturating_add(1).max(selected.uid_next.unwrap_or(1));
-        self.next_uid = self.next_uid.max(next_uid);
-        Ok(())
-    }
-
-    pub(super) async fn read_new(
-        &mut self,
-        imap: &mut Imap,
-        viewing: Viewing,
-        judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
-        let from = self.next_uid.max(1);
-        let mut shown = BTreeSet::new();
-        let sink = &mut |mail: Fetched, at| {
-            shown.extend(mail.uid.filter(|_| mail.header.is_some()));
-            self.judge(mail, at, from, viewing, judge);
-        };
-        let refusal = imap.fetch_from(from, sink).await?;
-        if refusal.is_some() {
-            // One mail that cannot be shown may be the reason; the others are not lost for that.
-            let mut uids = imap.uids_from(from).await?;
-            uids.truncate(FIRST_CONTACT_HEADERS);
-            if let Some(last) = uids.iter().max() {
-                self.next_uid = self.next_uid.max(last.saturating_add(1));
-            }
-            self.note_unread(uids.into_iter().filter(|uid| !shown.contains(uid)));
-        }
-        self.read_unread(imap, viewing, judge).await
-    }
-
-    /// A look begins.
-    pub(super) fn begin_look(&mut self) {
-        self.has_shown = false;
-    }
-
-    fn note_unread(&mut self, uids: impl Iterator<Item = u32>) {
-        for uid in uids.take(LEFT_OVERS.saturating_sub(self.unread.len())) {
-            self.unread.entry(uid).or_insert(0);
-        }
-    }
-
-    /// Asks for each mail that was not shown, three times at most. One that is refused does not stop
-    /// the others; a server that shows none of them does.
-    async fn read_unread(
-        &mut self,
-        imap: &mut Imap,
-        viewing: Viewing,
-        judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
-        let mut refused = None;
-        let uids: Vec<u32> = self.unread.keys().take(ONE_BY_ONE).copied().collect();
-        for uid in uids {
-            let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
-            let refusal = imap.fetch_these(&[uid], sink).await?;
-            let Some(tries) = self.unread.get_mut(&uid) else { continue };
-            *tries += 1;
-            if *tries >= READ_TRIES {
-                self.unread.remove(&uid);
-            } else {
-                refused = refusal.or(refused);
-            }
-        }
-        match refused {
-            Some(refusal) if !self.has_shown => Err(refusal),
-            _ => Ok(()),
-        }
-    }
-
-    /// Moves the place up to which the folder was read to the next UID that the server tells, unless
-    /// that tells of mail which the server has not shown yet: it is asked for three times.
-    pub(super) fn move_on(&mut self, selected: Selected) {
-        let next_uid = selected.uid_next.unwrap_or(1);
-        if next_uid > self.next_uid && selected.exists > 0 && self.next_uid > 0 {
-            self.hollow_looks += 1;
-            if self.hollow_looks < READ_TRIES {
-                return;
-            }
-        }
-        self.hollow_looks = 0;
-        self.next_uid = self.next_uid.max(next_uid);
-    }
-
-    fn judge(
+    pub(super) fn judge(
         &mut self,
         mail: Fetched,
         shown_at: tokio::time::Instant,
@@ -325,7 +232,7 @@ impl FolderMemory {
         let Some(header) = mail.header else {
             // A change of flags that the server tells of meanwhile, or a mail that it cannot read: it
             // is still to be read.
-            if uid >= from {
+            if uid >= from && from > 0 {
                 self.note_unread(std::iter::once(uid));
             }
             return;
@@ -343,6 +250,7 @@ impl FolderMemory {
         }
         self.next_uid = self.next_uid.max(uid.saturating_add(1));
         let is_known = self.to_remove.contains_key(&uid)
+            || self.marked.contains_key(&uid)
             || self.reports.contains_key(&uid)
             || self.left_overs.iter().any(|(left_over, _)| *left_over == uid);
         if is_known {
@@ -465,11 +373,12 @@ impl FolderMemory {
 
     /// Left-overs whose time has passed are to be removed.
     pub(super) fn sweep(&mut self, now: SystemTime) {
-        let to_remove = &mut self.to_remove;
+        let (to_remove, all_due) = (&mut self.to_remove, &mut self.due);
         self.left_overs.retain(|(uid, due)| {
             let is_due = *due <= now;
             if is_due {
                 to_remove.insert(*uid, None);
+                all_due.insert(*uid);
             }
             !is_due
         });
@@ -503,7 +412,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_that_was_not_read_is_new_to_the_next_process() {
+    fn what_was_not_read_is_new_to_the_next_process() {
         let mut memory = Memory::default();
         let known = memory.folder(b"INBOX");
         (known.uid_validity, known.next_uid) = (Some(1), 10);
@@ -515,5 +424,7 @@ mod tests {
         assert_eq!(from(&memory), 10);
         memory.folder(b"INBOX").reports = [(8, None), (7, None)].into();
         assert_eq!(from(&memory), 7);
+        memory.folder(b"INBOX").unread = [(5, Unread::default())].into();
+        assert_eq!(from(&memory), 5);
     }
 }

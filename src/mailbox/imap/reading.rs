@@ -1,0 +1,187 @@
+//! Reading a folder: what is new in it, and what a server showed late or not at all.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::memory::{FolderMemory, Unread, Viewing};
+use crate::mail::Failure;
+use crate::mail::imap::{Fetched, Imap, Selected};
+use crate::mailbox::{FIRST_CONTACT_HEADERS, Judge, LEFT_OVERS, Since};
+
+/// How many headers are asked for at once.
+const BATCH: usize = 100;
+/// How many mails are read where SEARCH names none, or to prove that mail can be read.
+const NEWEST: u32 = 20;
+/// How many mails that the server did not show are asked for one by one in one look.
+const ONE_BY_ONE: usize = 20;
+/// How often a mail may not be shown, while others are.
+const READ_TRIES: u32 = 3;
+/// The least time between two of these.
+const BETWEEN_TRIES: Duration = Duration::from_secs(60);
+/// How long the next UID may tell of mail that is not shown before it is taken for gone.
+const HOLLOW: Duration = Duration::from_secs(120);
+
+impl FolderMemory {
+    /// A look begins.
+    pub(super) fn begin_look(&mut self) {
+        self.has_shown = false;
+    }
+
+    /// A contact without UIDs to go by: what came since the time that matters, newest first. SEARCH
+    /// only narrows down by day; what a mail is its header tells.
+    pub(super) async fn read_since(
+        &mut self,
+        imap: &mut Imap,
+        selected: Selected,
+        since: Since,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        let since = self.since(since, viewing);
+        let mut uids =
+            if selected.exists > 0 { imap.search_since(since).await? } else { Vec::new() };
+        // What is no UID of this folder must not move the place up to which it was read.
+        uids.retain(|uid| selected.uid_next.is_none_or(|next| *uid < next));
+        uids.sort_unstable_by(|a, b| b.cmp(a));
+        uids.truncate(FIRST_CONTACT_HEADERS);
+        if uids.is_empty() && selected.exists > 0 {
+            // Some servers find nothing by date, and some do not tell their next UID.
+            let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
+            let refusal = imap.fetch_newest(NEWEST, selected.exists, sink).await?;
+            if let Some(refusal) = refusal.filter(|_| !self.has_shown) {
+                return Err(refusal);
+            }
+        }
+        let newest = uids.first().copied().unwrap_or(0);
+        for batch in uids.chunks(BATCH) {
+            let mut shown = BTreeSet::new();
+            let sink = &mut |mail: Fetched, at| {
+                shown.extend(mail.uid.filter(|_| mail.header.is_some()));
+                self.judge(mail, at, 0, viewing, judge);
+            };
+            imap.fetch_these(batch, sink).await?;
+            self.note_unread(batch.iter().filter(|uid| !shown.contains(uid)).copied());
+        }
+        let next_uid = newest.saturating_add(1).max(selected.uid_next.unwrap_or(1));
+        self.next_uid = self.next_uid.max(next_uid);
+        Ok(())
+    }
+
+    /// From when on mails matter; older left-overs were found at the first contact.
+    fn since(&self, since: Since, viewing: Viewing) -> SystemTime {
+        match self.looked_at {
+            Some(looked_at) if self.has_no_displaced() => {
+                let ago = viewing.began.saturating_duration_since(looked_at);
+                let looked_at = SystemTime::now().checked_sub(ago);
+                looked_at.map_or(since.left_overs, |at| since.ours.map_or(at, |ours| ours.min(at)))
+            }
+            _ => since.left_overs,
+        }
+    }
+
+    /// What came since the folder was last read, and what was not shown then.
+    pub(super) async fn read_new(
+        &mut self,
+        imap: &mut Imap,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        let from = self.next_uid.max(1);
+        let mut shown = BTreeSet::new();
+        let sink = &mut |mail: Fetched, at| {
+            shown.extend(mail.uid.filter(|_| mail.header.is_some()));
+            self.judge(mail, at, from, viewing, judge);
+        };
+        let mut refusal = imap.fetch_from(from, sink).await?;
+        if refusal.is_some() {
+            // One mail that cannot be shown may be the reason; the others are not lost for that.
+            let mut uids = imap.uids_from(from).await?;
+            uids.retain(|uid| !shown.contains(uid));
+            uids.sort_unstable();
+            uids.truncate(LEFT_OVERS);
+            if let Some(last) = uids.last() {
+                self.next_uid = self.next_uid.max(last.saturating_add(1));
+            }
+            self.note_unread(uids.into_iter());
+        }
+        refusal = self.read_unread(imap, viewing, judge).await?.or(refusal);
+        match refusal {
+            Some(refusal) if !self.can_show(imap, from, viewing, judge).await? => Err(refusal),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the server shows the header of any mail, if there is one: what it refuses to show
+    /// besides is a matter of that mail.
+    async fn can_show(
+        &mut self,
+        imap: &mut Imap,
+        from: u32,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<bool, Failure> {
+        let exists = imap.exists();
+        if !self.has_shown && exists > 0 {
+            let sink = &mut |mail, shown| self.judge(mail, shown, from, viewing, judge);
+            imap.fetch_newest(NEWEST, exists, sink).await?;
+        }
+        Ok(self.has_shown || exists == 0)
+    }
+
+    /// These were not shown.
+    pub(super) fn note_unread(&mut self, uids: impl Iterator<Item = u32>) {
+        for uid in uids.take(LEFT_OVERS.saturating_sub(self.unread.len())) {
+            self.unread.entry(uid).or_default();
+        }
+    }
+
+    /// Asks for each mail that was not shown, the newest first. One that is not shown again and again,
+    /// while others are, is passed over; gives the refusal of one that was refused.
+    async fn read_unread(
+        &mut self,
+        imap: &mut Imap,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<Option<Failure>, Failure> {
+        let mut refused = None;
+        let uids: Vec<u32> = self.unread.keys().rev().take(ONE_BY_ONE).copied().collect();
+        for uid in &uids {
+            let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
+            let refusal = imap.fetch_these(&[*uid], sink).await?;
+            refused = refusal.or(refused);
+            if refused.is_some() && !self.has_shown {
+                break;
+            }
+        }
+        if self.has_shown {
+            uids.into_iter().for_each(|uid| self.note_try(uid, viewing.began));
+        }
+        Ok(refused)
+    }
+
+    fn note_try(&mut self, uid: u32, now: Instant) {
+        let Some(unread) = self.unread.get_mut(&uid) else { return };
+        let is_soon = |last: Instant| now.saturating_duration_since(last) < BETWEEN_TRIES;
+        if unread.last.is_some_and(is_soon) {
+            return;
+        }
+        *unread = Unread { tries: unread.tries + 1, last: Some(now) };
+        if unread.tries >= READ_TRIES {
+            self.unread.remove(&uid);
+        }
+    }
+
+    /// Moves the place up to which the folder was read to the next UID that the server tells, unless
+    /// that tells of mail which the server has not shown yet: it is asked for that for two minutes.
+    pub(super) fn move_on(&mut self, selected: Selected, began: Instant) {
+        let next_uid = selected.uid_next.unwrap_or(1);
+        if next_uid > self.next_uid && selected.exists > 0 && self.next_uid > 0 {
+            let since = *self.hollow_since.get_or_insert(began);
+            if began.saturating_duration_since(since) < HOLLOW {
+                return;
+            }
+        }
+        self.hollow_since = None;
+        self.next_uid = self.next_uid.max(next_uid);
+    }
+}

@@ -1,0 +1,72 @@
+//! Which mail of a maildrop is to be removed, and that it still is the one.
+
+use super::is_refused;
+use crate::mail::Failure;
+use crate::mail::pop3::Pop3;
+use crate::mailbox::reports;
+use crate::target::message::{Header, Token};
+
+/// The removal of one mail.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Removal {
+    /// How often it was tried.
+    pub(super) tries: u32,
+    /// By what the mail is known again; `None`: by being a test mail, or a report about one.
+    pub(super) token: Option<Token>,
+}
+
+/// A mail that is to be removed, in the store: its id, and its token behind a slash.
+pub(super) fn word(id: &[u8], token: Option<Token>) -> String {
+    let id = String::from_utf8_lossy(id);
+    token.map_or_else(|| id.clone().into_owned(), |token| format!("{id}/{token}"))
+}
+
+/// What [`word`] has written.
+pub(super) fn from_word(word: &str) -> (Vec<u8>, Removal) {
+    let parts = word.rsplit_once('/').and_then(|(id, token)| Some((id, token.parse().ok()?)));
+    let (id, token) = parts.map_or((word, None), |(id, token)| (id, Some(token)));
+    (id.as_bytes().to_vec(), Removal { tries: 0, token })
+}
+
+/// Whether the mail of this number is the one that was to be removed, or another that is ours to
+/// remove; `None` if the server does not show it.
+///
+/// # Errors
+/// The connection's.
+pub(super) async fn is_still_ours(
+    pop3: &mut Pop3,
+    number: u32,
+    removal: Removal,
+) -> Result<Option<bool>, Failure> {
+    let block = match pop3.header(number).await {
+        Ok(block) => block,
+        Err(failure) if is_refused(&failure) => return Ok(None),
+        Err(failure) => return Err(failure),
+    };
+    let header = Header::parse(&block);
+    if let Some(token) = removal.token {
+        return Ok(Some(header.carries(token)));
+    }
+    if !header.is_delivery_report {
+        return Ok(Some(header.mark.is_some()));
+    }
+    match pop3.beginning(number).await {
+        Ok(beginning) => Ok(Some(reports::is_about_a_test_mail(&beginning))),
+        Err(failure) if is_refused(&failure) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_comes_back_from_the_store_as_it_was() {
+        let token = Token::random();
+        for (id, token) in [("a/b", None), ("a/b", Some(token)), ("0000002a5f", Some(token))] {
+            let (read, removal) = from_word(&word(id.as_bytes(), token));
+            assert_eq!((read.as_slice(), removal.token), (id.as_bytes(), token));
+        }
+    }
+}
