@@ -32,6 +32,7 @@ mod auth;
 mod checks;
 mod login;
 mod oauth;
+mod provider;
 mod section;
 mod side;
 mod source;

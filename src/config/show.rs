@@ -34,6 +34,7 @@ impl Config {
         for target in self.targets.values() {
             warn_target(target, &mut warnings);
         }
+        warnings.extend(super::provider::warnings(self));
         warnings
     }
 

@@ -26,6 +26,7 @@ mod host_layers;
 mod http;
 mod inspection;
 mod lab_self_test;
+mod labels;
 mod layers;
 mod log;
 mod logins;

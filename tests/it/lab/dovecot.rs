@@ -37,6 +37,9 @@ pub(crate) enum Imap {
     Whole,
     /// The same without IDLE (RFC 2177), as some servers are.
     WithoutIdle,
+    /// It says that it is Gmail's kind, whose folders are labels (X-GM-EXT-1). They are not, but what a
+    /// client does for that sake it does on a real server.
+    WithLabels,
 }
 
 /// How Dovecot lets users in, over IMAP and POP3, and over SMTP, for Postfix asks it.
@@ -288,6 +291,8 @@ service anvil {{
                  LIST-EXTENDED SPECIAL-USE\n"
             }
             (Imap::WithoutIdle, Dialect::Version2_4) => "imap_capability {\n  IDLE = no\n}\n",
+            (Imap::WithLabels, Dialect::Version2_3) => "imap_capability = +X-GM-EXT-1\n",
+            (Imap::WithLabels, Dialect::Version2_4) => "imap_capability {\n  X-GM-EXT-1 = yes\n}\n",
         }
     }
 

@@ -1,0 +1,324 @@
+//! What is known of large providers: their limits and habits, as far as a test mail meets them. It only
+//! warns; nothing else in the program depends on who the provider is. The numbers are the providers'
+//! own where they publish them; README has the table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Config, MailboxId, Protocol, ReceiveSide, Target};
+
+const DAY: f64 = 24.0 * 3600.0;
+
+/// One provider.
+#[derive(Debug)]
+struct Provider {
+    name: &'static str,
+    /// Its hosts: these names and all below them.
+    hosts: &'static [&'static str],
+    /// The most mails of one account in a day.
+    mails_a_day: Option<f64>,
+    /// The most mails of one account in a minute.
+    mails_a_minute: Option<f64>,
+    /// The most SMTP connections of one account at one time.
+    connections: Option<usize>,
+    /// The most mails over one SMTP connection.
+    mails_a_connection: Option<u32>,
+    /// Whether it keeps a copy of each mail that is sent by SMTP.
+    keeps_copies: bool,
+    /// Whether it takes passwords.
+    takes_passwords: bool,
+    /// What is wrong with reading a mailbox there by POP3.
+    pop3: Option<&'static str>,
+}
+
+const fn named(name: &'static str, hosts: &'static [&'static str]) -> Provider {
+    Provider {
+        name,
+        hosts,
+        mails_a_day: None,
+        mails_a_minute: None,
+        connections: None,
+        mails_a_connection: None,
+        keeps_copies: false,
+        takes_passwords: true,
+        pop3: None,
+    }
+}
+
+const PROVIDERS: [Provider; 8] = [
+    Provider {
+        // Workspace takes 2000.
+        mails_a_day: Some(500.0),
+        keeps_copies: true,
+        pop3: Some(
+            "shows only some hundred of the oldest mails there, hides those that the account has sent \
+             itself, and takes out none unless its settings say so; read it by IMAP",
+        ),
+        ..named("Gmail", &["gmail.com", "googlemail.com"])
+    },
+    Provider {
+        mails_a_day: Some(10_000.0),
+        mails_a_minute: Some(30.0),
+        connections: Some(3),
+        keeps_copies: true,
+        takes_passwords: false,
+        pop3: Some("refuses logins that come too often there; read it by IMAP"),
+        ..named("Microsoft 365", &["office365.com"])
+    },
+    Provider {
+        keeps_copies: true,
+        takes_passwords: false,
+        pop3: Some("refuses logins that come within 15 minutes there; read it by IMAP"),
+        ..named(
+            "Outlook.com",
+            &["smtp-mail.outlook.com", "imap-mail.outlook.com", "pop-mail.outlook.com"],
+        )
+    },
+    Provider {
+        mails_a_day: Some(500.0),
+        mails_a_connection: Some(20),
+        ..named("Yahoo", &["mail.yahoo.com", "aol.com", "mail.yahoo.co.jp"])
+    },
+    Provider {
+        mails_a_day: Some(1000.0),
+        pop3: Some("is not offered there; read it by IMAP"),
+        ..named("iCloud", &["mail.me.com", "mail.icloud.com"])
+    },
+    Provider {
+        mails_a_day: Some(500.0),
+        pop3: Some("takes out no mail there; read it by IMAP"),
+        ..named("Yandex", &["yandex.com", "yandex.ru"])
+    },
+    Provider {
+        // From 50 an hour on, as it sees fit.
+        mails_a_day: Some(1200.0),
+        ..named("Zoho", &["zoho.com", "zoho.eu", "zoho.in"])
+    },
+    named("GMX and WEB.DE", &["gmx.net", "gmx.com", "web.de"]),
+];
+
+fn of(host: &str) -> Option<&'static Provider> {
+    let is_below = |name: &str| {
+        host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    PROVIDERS.iter().find(|provider| provider.hosts.iter().any(|name| is_below(name)))
+}
+
+/// What is worth a look where a side is at one of these providers.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for target in config.targets.values() {
+        let own = sending(target).into_iter().chain(receiving(target));
+        warnings.extend(own.map(|message| format!("target `{}`: {message}", target.name)));
+    }
+    for (account, targets) in accounts(config) {
+        if let Some(provider) = of(&account.host) {
+            warnings.extend(limits(provider, &account, &targets));
+        }
+    }
+    warnings
+}
+
+/// The targets that send by one account.
+fn accounts(config: &Config) -> BTreeMap<MailboxId, Vec<&Arc<Target>>> {
+    let mut accounts: BTreeMap<MailboxId, Vec<&Arc<Target>>> = BTreeMap::new();
+    for target in config.targets.values() {
+        let Some(login) = &target.send.login else { continue };
+        let account = MailboxId {
+            protocol: "smtp",
+            host: target.send.endpoint.host.clone(),
+            port: target.send.endpoint.port,
+            user: login.username.clone(),
+        };
+        accounts.entry(account).or_default().push(target);
+    }
+    accounts
+}
+
+fn limits(provider: &Provider, account: &MailboxId, targets: &[&Arc<Target>]) -> Vec<String> {
+    let name = provider.name;
+    let mut warnings = Vec::new();
+    let mails_in = |span: f64| -> f64 {
+        targets
+            .iter()
+            .map(|target| mails(target) * (span / seconds(target.interval)).max(1.0))
+            .sum()
+    };
+    let day: f64 = targets.iter().map(|it| mails(it) * DAY / seconds(it.interval)).sum();
+    if let Some(most) = provider.mails_a_day.filter(|most| day > *most) {
+        warnings.push(format!(
+            "{account} sends {day:.0} mails a day, and {name} may take {most} only: make `interval` longer"
+        ));
+    }
+    let minute = mails_in(60.0);
+    if let Some(most) = provider.mails_a_minute.filter(|most| minute > *most) {
+        warnings.push(format!(
+            "{account} may send {minute:.0} mails a minute, and {name} takes {most}: lower `messages`, \
+             or make `interval` longer"
+        ));
+    }
+    let allowed = targets.iter().map(|target| target.send.max_connections.get()).max();
+    let open = targets.len().min(usize::try_from(allowed.unwrap_or(1)).unwrap_or(usize::MAX));
+    if let Some(most) = provider.connections.filter(|most| open > *most) {
+        warnings.push(format!(
+            "{account} may have {open} connections at one time, and {name} takes {most}: set \
+             `send.max_connections: {most}`"
+        ));
+    }
+    warnings
+}
+
+fn sending(target: &Target) -> Vec<String> {
+    let (side, mut warnings) = (&target.send, Vec::new());
+    let (Some(provider), Some(login)) = (of(&side.endpoint.host), &side.login) else {
+        return warnings;
+    };
+    let name = provider.name;
+    let messages = target.messages.get();
+    if let Some(most) = provider.mails_a_connection.filter(|most| messages > *most) {
+        warnings.push(format!(
+            "`messages` is {messages}, and {name} takes {most} mails over one connection"
+        ));
+    }
+    if provider.keeps_copies && target.sender_mailbox.is_none() {
+        warnings.push(format!(
+            "{name} keeps a copy of each mail in the mailbox of {}: name it under `sender_mailbox`, and \
+             they are removed",
+            login.username
+        ));
+    }
+    if login.has_password() && !provider.takes_passwords {
+        warnings.push(format!("{name} takes passwords no more: set `oauth2` under `send`"));
+    }
+    warnings
+}
+
+fn receiving(target: &Target) -> Vec<String> {
+    let sides =
+        [("receive", Some(&target.receive)), ("sender_mailbox", target.sender_mailbox.as_ref())];
+    let sides = sides.into_iter().filter_map(|(key, side)| Some((key, side?)));
+    sides.flat_map(|(key, side)| reading(key, side)).collect()
+}
+
+fn reading(key: &str, side: &ReceiveSide) -> Vec<String> {
+    let Some(provider) = of(&side.endpoint.host) else { return Vec::new() };
+    let name = provider.name;
+    let mut warnings = Vec::new();
+    if let (Protocol::Pop3, Some(words)) = (&side.protocol, provider.pop3) {
+        warnings.push(format!("`{key}`: POP3 of {name} {words}"));
+    }
+    if side.login.has_password() && !provider.takes_passwords {
+        warnings.push(format!("{name} takes passwords no more: set `oauth2` under `{key}`"));
+    }
+    warnings
+}
+
+fn mails(target: &Target) -> f64 {
+    f64::from(target.messages.get())
+}
+
+fn seconds(interval: Duration) -> f64 {
+    interval.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The warnings about one target, or some alike.
+    fn warned(count: usize, keys: &str, send: &str, receive: &str) -> Vec<String> {
+        let target = |number: usize| {
+            format!(
+                "  - {{name: a{number}, host: mail.example.com, from: a@example.com, to: \
+                 b@example.com, {keys} send: {{username: sam, {send}}}, receive: {{username: rita, \
+                 {receive}}}}}\n"
+            )
+        };
+        let text: String = (0..count).map(target).collect();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("secret"), "of-client").unwrap();
+        let path = folder.path().join("mailtrip.yml");
+        let config = Config::parse(&format!("targets:\n{text}"), &path);
+        warnings(&config.unwrap_or_else(|problems| panic!("{problems}")))
+    }
+
+    const IMAP: &str = "protocol: imap, password: x";
+    const TOKENS: &str =
+        "oauth2: {token_url: 'https://a.example/t', client_id: a, client_secret_file: secret}";
+    const COPIES: &str =
+        "sender_mailbox: {protocol: imap, username: sam, password: x, host: imap.gmail.com},";
+
+    fn assert_says(warnings: &[String], words: &[&str]) {
+        assert_eq!(warnings.len(), words.len(), "{warnings:#?}");
+        for (warning, words) in warnings.iter().zip(words) {
+            assert!(warning.contains(words), "{warning} does not say {words}");
+        }
+    }
+
+    #[test]
+    fn a_provider_is_known_by_its_hosts_and_nobody_else_is() {
+        for (host, name) in [
+            ("smtp.gmail.com", Some("Gmail")),
+            ("outlook.office365.com", Some("Microsoft 365")),
+            ("imap.mail.me.com", Some("iCloud")),
+            ("notgmail.com", None),
+            ("gmail.com.example.org", None),
+        ] {
+            assert_eq!(of(host).map(|provider| provider.name), name, "{host}");
+        }
+        assert_says(&warned(1, "interval: 1s,", "password: x", IMAP), &[]);
+    }
+
+    #[test]
+    fn more_mails_than_a_provider_takes_are_told_for_the_account() {
+        let gmail = "host: smtp.gmail.com, password: x";
+        assert_says(&warned(1, COPIES, gmail, IMAP), &[]);
+        let often = format!("interval: 1m, {COPIES}");
+        assert_says(
+            &warned(1, &often, gmail, IMAP),
+            &["sends 1440 mails a day, and Gmail may take 500"],
+        );
+        assert_says(
+            &warned(2, COPIES, gmail, IMAP),
+            &["smtp://sam@smtp.gmail.com:25 sends 576 mails"],
+        );
+        let office = format!("host: smtp.office365.com, {TOKENS}");
+        let many = format!("messages: 31, {COPIES}");
+        assert_says(
+            &warned(1, &many, &office, IMAP),
+            &["31 mails a minute, and Microsoft 365 takes 30"],
+        );
+        let yahoo = "host: smtp.mail.yahoo.com, password: x";
+        let burst = "messages: 21, interval: 1d,";
+        assert_says(&warned(1, burst, yahoo, IMAP), &["takes 20 mails over one connection"]);
+    }
+
+    #[test]
+    fn more_connections_than_a_provider_takes_are_told() {
+        let office = |more: &str| format!("host: smtp.office365.com, {TOKENS}{more}");
+        assert_says(&warned(3, COPIES, &office(""), IMAP), &[]);
+        let words = "may have 4 connections at one time, and Microsoft 365 takes 3";
+        assert_says(&warned(4, COPIES, &office(""), IMAP), &[words]);
+        assert_says(&warned(4, COPIES, &office(", max_connections: 3"), IMAP), &[]);
+    }
+
+    #[test]
+    fn copies_passwords_and_pop3_are_told_where_they_matter() {
+        let gmail = "host: smtp.gmail.com, password: x";
+        assert_says(&warned(1, "", gmail, IMAP), &["a copy of each mail in the mailbox of sam"]);
+        let office = "host: smtp.office365.com, password: x";
+        let receive = "protocol: imap, host: outlook.office365.com, password: x";
+        let both = ["set `oauth2` under `send`", "set `oauth2` under `receive`"];
+        assert_says(&warned(1, COPIES, office, receive), &both);
+        for (host, words) in [
+            ("pop.gmail.com", "POP3 of Gmail shows only some hundred"),
+            ("outlook.office365.com", "POP3 of Microsoft 365 refuses logins"),
+            ("mail.me.com", "is not offered"),
+            ("pop.yandex.com", "takes out no mail"),
+        ] {
+            let receive = format!("protocol: pop3, host: {host}, {TOKENS}");
+            assert_says(&warned(1, "", "password: x", &receive), &[words]);
+        }
+    }
+}
