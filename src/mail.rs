@@ -157,7 +157,7 @@ pub enum Reason {
     /// A permanent refusal (5xx).
     Rejected,
     /// A temporary refusal (4xx), as a greylist gives; on the receive side, that of a token endpoint, or
-    /// a limit of IMAP ([LIMIT]).
+    /// a limit of IMAP (`[LIMIT]`).
     Deferred,
     /// The mailbox is full (x.2.2, or 552 without another code).
     Quota,
