@@ -26,7 +26,7 @@ struct Provider {
     mails_a_connection: Option<u32>,
     /// Whether it keeps a copy of each mail that is sent by SMTP.
     keeps_copies: bool,
-    /// Whether it takes passwords.
+    /// Whether it takes passwords, by IMAP and POP3 at least.
     takes_passwords: bool,
     /// What is wrong with reading a mailbox there by POP3.
     pop3: Option<&'static str>,
@@ -189,7 +189,9 @@ fn sending(target: &Target) -> Vec<String> {
         ));
     }
     if login.has_password() && !provider.takes_passwords {
-        warnings.push(format!("{name} takes passwords no more: set `oauth2` under `send`"));
+        warnings.push(format!(
+            "{name} takes passwords by SMTP no more, or not for long: set `oauth2` under `send`"
+        ));
     }
     warnings
 }

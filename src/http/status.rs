@@ -308,8 +308,9 @@ impl<'a> SideCell<'a> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Endpoint { host, port, .. } = self.endpoint;
-        write!(f, "{}:{port}", BracketedHost(host))?;
+        let Endpoint { host, port, mx, .. } = self.endpoint;
+        let of_domain = if *mx { "the MX of " } else { "" };
+        write!(f, "{of_domain}{}:{port}", BracketedHost(host))?;
         match self.address {
             Some(address) => write!(f, " via {address}"),
             None => Ok(()),

@@ -12,7 +12,7 @@ use super::sender_mailbox::SenderMailbox;
 use super::terminal::Terminal;
 use super::test_mail::TestMail;
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
-use crate::config::{Endpoint, Login, ReceiveSide, Target};
+use crate::config::{BracketedHost, Endpoint, Login, ReceiveSide, Target};
 use crate::mail::smtp::{NotAccepted, Reply, Smtp};
 use crate::mail::trace::Trace;
 use crate::mail::wire::{Clients, Dialer};
@@ -412,6 +412,7 @@ async fn hand_over(
 
 /// Host and port, an IPv6 address in brackets.
 fn address(endpoint: &Endpoint) -> String {
-    let Endpoint { host, port, .. } = endpoint;
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    let Endpoint { host, port, mx, .. } = endpoint;
+    let of_domain = if *mx { "the MX of " } else { "" };
+    format!("{of_domain}{}:{port}", BracketedHost(host))
 }

@@ -58,6 +58,9 @@ impl Advice<'_> {
         let Endpoint { host, port, tls, .. } = self.endpoint();
         let (side, place, service) = (self.side, self.place, self.service());
         match reason {
+            Reason::Dns if self.endpoint().mx => format!(
+                "check the domain of `to` in {place}, and with `host -t MX {host}` that it takes mail"
+            ),
             Reason::Dns => format!(
                 "check the name {host} in {place}, and with `getent hosts {host}` that this \
                  machine can resolve it"

@@ -243,6 +243,7 @@ impl Stage {
         text.replace("{tag}", &self.tag)
             .replace("{token}", &self.mail.token.to_string())
             .replace("{date}", &imap_date(date))
+            .replace("<space>", " ")
             .replace("<tab>", "\t")
             .replace("<nul>", "\0")
             + "\r\n"
