@@ -677,6 +677,8 @@ fn warnings_tell_what_is_allowed_and_yet_doubtful() {
         warnings("", "", "tls: implicit, port: 143"),
         &["`receive.port` 143 usually goes with `tls: starttls`"],
     );
+    let gmail = warnings("interval: 1m", "host: smtp.gmail.com, username: a, password: x", "");
+    assert!(gmail.iter().any(|warning| warning.contains("Gmail may take 500")), "{gmail:?}");
     says(warnings("", "", "port: 110"), &["`receive.port` is that of the other protocol"]);
     let early =
         "`lost_after` is shorter than `interval`: a mail is given up before the next is sent";

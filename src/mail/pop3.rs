@@ -9,7 +9,7 @@ use super::sasl;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
-use crate::config::{Login, TlsMode};
+use crate::config::{Auth, Login, Mechanism, TlsMode};
 
 mod login;
 
@@ -75,11 +75,11 @@ impl Pop3 {
     ) -> Result<Self, Failure> {
         let mut pop3 = Self::greeted(dialer, trace.clone(), end).await?;
         match pop3.ask_capabilities().await {
-            Err(failure) if failure.reason == Reason::Closed => {
+            Err(failure) if failure.reason == Reason::Closed && takes_commands(login) => {
                 // Some old servers hang up on a command that they do not know.
                 trace.fact("connecting again, without CAPA".to_owned());
-                dialer.learned().note_hang_up_on_capa();
                 pop3 = Self::greeted(dialer, trace, end).await?;
+                pop3.hangs_up_on_capa = true;
             }
             outcome => outcome?,
         }
@@ -103,8 +103,7 @@ impl Pop3 {
     async fn greeted(dialer: &Dialer, trace: Trace, end: Instant) -> Result<Self, Failure> {
         let wire = dialer.dial(trace, end).await?;
         let capabilities = Vec::new();
-        let hangs_up_on_capa = dialer.learned().hangs_up_on_capa();
-        let mut pop3 = Self { wire, capabilities, timestamp: None, hangs_up_on_capa };
+        let mut pop3 = Self { wire, capabilities, timestamp: None, hangs_up_on_capa: false };
         pop3.read_greeting().await?;
         Ok(pop3)
     }
@@ -332,6 +331,11 @@ impl Pop3 {
             None => Err(self.wire.fail_protocol(line)),
         }
     }
+}
+
+/// Whether the login can be made without knowing what the server offers.
+fn takes_commands(login: &Login) -> bool {
+    login.has_password() && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login))
 }
 
 /// `+OK` or `-ERR`, which one server writes `+ERR`, and the text behind it.

@@ -134,10 +134,11 @@ impl Trace {
         record.tell(Event::Fact(fact));
     }
 
-    /// What follows is another connection: which address answered and what its TLS showed is open.
-    pub fn begin_connection(&self) {
+    /// Which address answered and what its TLS showed, as this dialogue is to be told of: where there were
+    /// several connections, those of one of them.
+    pub fn set_connection(&self, address: Option<SocketAddr>, tls: Option<TlsFacts>) {
         let mut record = self.record();
-        (record.address, record.tls) = (None, None);
+        (record.address, record.tls) = (address, tls);
     }
 
     /// Notes which address of the server answered.

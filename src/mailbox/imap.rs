@@ -152,6 +152,12 @@ impl Session {
                     Ok(())
                 };
             }
+            let name =
+                self.folders.get(index).map(|folder| folder.name.clone()).unwrap_or_default();
+            if memory.folder(&name).has_unread() {
+                // What was not shown before may be now.
+                self.read_told(memory, began, Instant::now(), judge).await?;
+            }
             if memory.hearing.is_proven()
                 && let Some(folder) = self.folders.get(index)
             {
@@ -325,11 +331,11 @@ impl Session {
         }
         // Between two checks the server is believed that nothing has come.
         let is_unchanged = before > 0 && selected.uid_next.is_some_and(|next| next <= before);
-        if selected.exists > 0 && (is_first || !is_unchanged) {
+        if selected.exists > 0 && (is_first || !is_unchanged || known.has_unread()) {
             known.read_new(&mut self.imap, viewing, judge).await?;
         }
         known.read_reports(&mut self.imap, viewing, judge).await?;
-        known.move_on(selected, began);
+        known.move_on(&mut self.imap, selected, began).await?;
         known.looked_at = Some(began);
         known.sweep(SystemTime::now());
         Ok(before > 0 && known.next_uid > before)

@@ -19,7 +19,7 @@ use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
 use crate::target::ledger::FoundIn;
 use crate::target::message::{Header, Token};
-use removal::{Removal, from_word, is_still_ours, word};
+use removal::{Confirmed, Removal, from_word, is_still_ours, word};
 
 mod removal;
 
@@ -45,6 +45,8 @@ pub struct Memory {
     to_remove: BTreeMap<Vec<u8>, Removal>,
     /// The numbers, in the session under way, of mails that were read in it and are to be removed.
     judged: BTreeSet<u32>,
+    /// The mails that the server refused to show in it.
+    refused: BTreeSet<Vec<u8>>,
     /// Mails whose headers the server refused to show, and how often.
     unread: BTreeMap<Vec<u8>, Unread>,
     /// Probes that nobody waits for, and from when on they may be taken out.
@@ -56,11 +58,11 @@ pub struct Memory {
 }
 
 /// A mail whose header the server refused to show.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Unread {
     /// How often, once a minute at most.
     tries: usize,
-    last: std::time::Instant,
+    last: Option<std::time::Instant>,
 }
 
 /// Asked once the maildrop is listed: from when on mails matter at the first contact.
@@ -96,6 +98,7 @@ impl Session {
         let mut pop3 = open_when_free(dialer, login, &trace, end, busy_until).await?;
         memory.login_delay = pop3.login_delay();
         memory.judged.clear();
+        memory.refused.clear();
         let entries = pop3.list().await?;
         if !pop3.has_top() && !entries.is_empty() {
             pop3.trace().enter(Stage::Fetch);
@@ -117,6 +120,10 @@ impl Session {
         }
         if is_check && read == 0 {
             session.read_any().await?;
+        }
+        if is_check || read > 0 {
+            // Others are shown, or there is none: it is a matter of these mails.
+            memory.note_tries(viewing.shown_at);
         }
         memory.looked_at = Some(began);
         memory.sweep(SystemTime::now());
@@ -140,9 +147,12 @@ impl Session {
             if !memory.judged.contains(&entry.number) {
                 // The maildrop may have been made anew, or two mails may have one id.
                 match is_still_ours(&mut self.pop3, entry.number, removal).await {
-                    Ok(Some(true)) => {}
-                    Ok(None) => continue,
-                    Ok(Some(false)) => {
+                    Ok(Confirmed::Ours) => {}
+                    Ok(Confirmed::Refused(refusal)) => {
+                        looked.removal_failure = Some(refusal);
+                        continue;
+                    }
+                    Ok(Confirmed::Stranger) => {
                         strangers.push(entry.id.clone());
                         continue;
                     }
@@ -346,25 +356,34 @@ impl Memory {
                 Ok(Some(date))
             }
             Err(failure) if is_refused(&failure) => {
-                self.note_unread(&entry.id, viewing.shown_at);
+                self.refused.insert(entry.id.clone());
+                self.unread.entry(entry.id.clone()).or_default();
                 Ok(None)
             }
             Err(failure) => Err(failure),
         }
     }
 
-    fn note_unread(&mut self, id: &[u8], now: std::time::Instant) {
-        let unread = self.unread.entry(id.to_vec()).or_insert(Unread { tries: 1, last: now });
-        if now.saturating_duration_since(unread.last) >= BETWEEN_TRIES {
-            *unread = Unread { tries: unread.tries + 1, last: now };
+    /// Notes that these were refused while others were shown. One for which that is so again and again is
+    /// passed over.
+    fn note_tries(&mut self, now: std::time::Instant) {
+        for id in std::mem::take(&mut self.refused) {
+            let Some(unread) = self.unread.get_mut(&id) else { continue };
+            let is_soon = |last| now.saturating_duration_since(last) < BETWEEN_TRIES;
+            if unread.last.is_some_and(is_soon) {
+                continue;
+            }
+            *unread = Unread { tries: unread.tries + 1, last: Some(now) };
+            if unread.tries >= READ_TRIES {
+                self.unread.remove(&id);
+                self.seen.insert(id);
+            }
         }
     }
 
-    /// Notes that a mail was looked at. One that the server refused to show is looked at again, as often
-    /// as it may be a passing trouble.
+    /// Notes that a mail was looked at, unless the server has refused to show it: it is looked at again.
     fn note_seen(&mut self, id: &[u8]) {
-        if self.unread.get(id).is_none_or(|unread| unread.tries >= READ_TRIES) {
-            self.unread.remove(id);
+        if !self.unread.contains_key(id) {
             self.seen.insert(id.to_vec());
         }
     }

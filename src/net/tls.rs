@@ -94,6 +94,8 @@ impl TlsClients {
     }
 }
 
+/// What to say where a server is too old for the policy.
+const WAY_OUT: &str = " (`min_version: '1.0'` in `tls_options` lets an old server pass)";
 /// `SSL_OP_LEGACY_SERVER_CONNECT` of OpenSSL, which the openssl crate does not name.
 const LEGACY_SERVER_CONNECT: u64 = 0x4;
 
@@ -245,7 +247,10 @@ fn handshake_fault(error: &openssl::ssl::Error) -> Fault {
     }
     let words: Vec<&str> = reasons().filter_map(openssl::error::Error::reason).collect();
     let words = if words.is_empty() { "no reason given".to_owned() } else { words.join(", ") };
-    Fault::new(Reason::Tls, format!("the TLS handshake failed: {words}"))
+    // In the words of OpenSSL on this side.
+    let is_old = ["too small", "too weak", "unsupported protocol", "legacy", "protocol version"];
+    let way_out = if is_old.iter().any(|what| words.contains(what)) { WAY_OUT } else { "" };
+    Fault::new(Reason::Tls, format!("the TLS handshake failed: {words}{way_out}"))
 }
 
 /// The problem that counts if there are several: what an untrusted certificate says of its time and
@@ -264,7 +269,10 @@ fn worst(problems: &[X509VerifyResult]) -> Option<(Reason, String)> {
         _ => 2,
     };
     let problem = problems.iter().min_by_key(|problem| rank(problem))?;
-    Some((reason(problem), problem.error_string().to_owned()))
+    // X509_V_ERR_EE_KEY_TOO_SMALL, X509_V_ERR_CA_KEY_TOO_SMALL, X509_V_ERR_CA_MD_TOO_WEAK
+    let is_weak = matches!(problem.as_raw(), 66..=68);
+    let way_out = if is_weak { WAY_OUT } else { "" };
+    Some((reason(problem), format!("{}{way_out}", problem.error_string())))
 }
 
 fn facts(ssl: &SslRef) -> Option<TlsFacts> {

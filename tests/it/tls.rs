@@ -1,9 +1,11 @@
 //! TLS as required: what is refused, what it is called, and that no credential is ever sent before
 //! the server has proved who it is.
 
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use mailtrip_exporter::config::{Login, TlsMode};
+use mailtrip_exporter::config::{Endpoint, Login, TlsMode};
 use mailtrip_exporter::demo::server::faults::Fault;
 use mailtrip_exporter::demo::server::record::SessionRecord;
 use mailtrip_exporter::demo::server::{
@@ -13,7 +15,8 @@ use mailtrip_exporter::mail::pop3::Pop3;
 use mailtrip_exporter::mail::trace::Trace;
 use mailtrip_exporter::mail::wire::{Clients, Dialer};
 use mailtrip_exporter::mail::{Failure, Reason, Side, Stage};
-use mailtrip_exporter::net::tls::TlsFacts;
+use mailtrip_exporter::net::tls::{Resumption, SessionMemory, TlsClient, TlsFacts};
+use mailtrip_exporter::target::ledger::Snapshot;
 use openssl::asn1::Asn1Time;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
@@ -22,7 +25,10 @@ use openssl::rsa::Rsa;
 use openssl::ssl::{SslAcceptor, SslMethod, SslVersion};
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+use tokio_openssl::SslStream;
 
 use crate::support::{
     Exporter, PASSWORD, TargetText, Trust, USER, World, all, config, protected, quoted,
@@ -300,13 +306,63 @@ async fn the_looks_of_a_period_resume_the_session_of_its_check() {
     let options = protected(TlsMode::StartTls, &trust, Certificate::Good);
     let (world, target) = Half::Pop3.world(options, TlsMode::StartTls, &trust).await;
     world.post.set_delivery(USER, Delivery::held());
-    let exporter = Exporter::start(&[target]).await;
-    exporter.until("a", "looked twice", |snapshot| snapshot.totals.looks >= 2).await;
+    let exporter = Exporter::start(&[target.set("interval", "3s")]).await;
+    let checked = |snapshot: &Snapshot| snapshot.totals.checks == 3;
+    exporter.until("a", "checked three times", checked).await;
+    exporter.supervisor.stop().await;
     let sessions = world.mailbox.sessions();
     let resumed = |session: &SessionRecord| session.tls.as_ref().is_some_and(|tls| tls.resumed);
     let with_tls: Vec<bool> = sessions.iter().filter(|it| it.tls.is_some()).map(resumed).collect();
-    assert!(with_tls.len() >= 2, "{with_tls:?}");
     assert_eq!((with_tls[0], with_tls[1]), (false, true), "{with_tls:?}");
+    let in_full = with_tls.iter().filter(|is_resumed| !**is_resumed).count();
+    assert_eq!(in_full, 3, "each check sees the certificate: {with_tls:?}");
+}
+
+/// One handshake with a server that has this certificate now, and a byte from it, with which the tickets
+/// of TLS 1.3 come; whether a session was resumed.
+async fn shake_hands(
+    client: &TlsClient,
+    endpoint: &Endpoint,
+    server: &ServerTls,
+    resumption: Resumption<'_>,
+) -> Result<bool, Reason> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (accepted, _) = listener.accept().await.unwrap();
+    let mut serving = SslStream::new(server.session().unwrap(), accepted).unwrap();
+    let server = async {
+        if Pin::new(&mut serving).accept().await.is_ok() {
+            let _ = serving.write_all(b"!").await;
+        }
+    };
+    let trace = Trace::new(None);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let client = async {
+        let stream = client.handshake(endpoint, socket, deadline, resumption, &trace).await;
+        let mut stream = stream.map_err(|fault| fault.reason)?;
+        stream.read_exact(&mut [0; 1]).await.unwrap();
+        Ok(trace.tls_facts().unwrap().is_resumed)
+    };
+    tokio::join!(client, server).0
+}
+
+#[tokio::test]
+async fn a_certificate_that_turned_bad_ends_what_could_be_resumed() {
+    let trust = Trust::new();
+    let target = Half::Pop3.world(Options::new(), TlsMode::Implicit, &trust).await.1;
+    let endpoint = config(&[target]).targets.into_values().next().unwrap().receive.endpoint.clone();
+    let client = TlsClient::new(&endpoint.tls_options).unwrap();
+    let [good, bad] = [Certificate::Good, Certificate::Expired]
+        .map(|certificate| trust.authority.server(certificate).unwrap());
+    let memory = Arc::new(SessionMemory::default());
+    let check = Resumption::Afresh(&memory);
+    let look = Resumption::Offered(&memory);
+    assert_eq!(shake_hands(&client, &endpoint, &good, check).await, Ok(false));
+    assert_eq!(shake_hands(&client, &endpoint, &good, look).await, Ok(true));
+    // The new server cannot resume; its certificate is seen, and refused.
+    let refused = Err(Reason::CertificateExpired);
+    assert_eq!(shake_hands(&client, &endpoint, &bad, look).await, refused);
+    assert_eq!(shake_hands(&client, &endpoint, &good, look).await, Ok(false), "nothing was left");
 }
 
 /// A certificate for 127.0.0.1 of a key of so many bits, signed with this digest by `issuer`, or by itself.
@@ -363,6 +419,7 @@ async fn small_keys_and_sha_1_are_accepted_only_where_the_configuration_lowers_t
         let failure = target("").await.unwrap_err();
         let is_weak = matches!(failure.reason, Reason::CertificateUntrusted | Reason::Tls);
         assert!(is_weak && failure.stage == Stage::Tls, "{bits}: {failure}");
+        assert!(failure.message.contains("`min_version: '1.0'`"), "{bits}: {failure}");
         assert_no_credential_was_sent(&world.mailbox);
         assert!(target(", min_version: '1.0'").await.is_ok(), "{bits}");
     }

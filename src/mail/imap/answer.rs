@@ -145,8 +145,11 @@ impl Imap {
             }
             (Status::No | Status::Bad, true) => {
                 let refusal = self.refusal(status, code, &text);
+                // A plain refusal leaves a session that goes on; this one is over.
                 Err(Interrupted::Failure(match refusal.reason {
-                    Reason::Protocol => Failure { reason: Reason::Closed, ..refusal },
+                    Reason::Rejected | Reason::Protocol => {
+                        Failure { reason: Reason::Closed, ..refusal }
+                    }
                     _ => refusal,
                 }))
             }

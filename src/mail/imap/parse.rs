@@ -154,9 +154,12 @@ impl Response {
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
-    /// Whether nothing stands on the line behind the newest literal.
+    /// Whether nothing stands on the line behind the newest literal of a FETCH, whose closing parenthesis
+    /// is still to come. Elsewhere, as in a LIST, a literal may end the response.
     pub(super) fn is_cut_behind_literal(&self) -> bool {
-        matches!(self.parts.as_slice(), [.., Part::Literal(_), Part::Text(line)] if line.is_empty())
+        let (_, rest) = split_word(self.behind_the_star().unwrap_or_default());
+        split_word(rest).0.eq_ignore_ascii_case(b"FETCH")
+            && matches!(self.parts.as_slice(), [.., Part::Literal(_), Part::Text(line)] if line.is_empty())
     }
 
     /// Whether what stands behind the newest literal can belong to the same response: its end, or the
@@ -563,6 +566,7 @@ mod tests {
             assert_eq!(cut.goes_on_behind_literal(), goes_on, "{rest}");
             assert_eq!(cut.is_cut_behind_literal(), rest.is_empty());
         }
+        assert!(!response(&["* LIST () \"/\" {4}", "Junk", ""]).is_cut_behind_literal());
         // The first word of the server counts, whatever a mail may have brought in behind it.
         let read = fetched(&["* 1 FETCH (UID 5 BODY[HEADER] \"a\" UID 7 BODY[X] \"b\")"]);
         assert_eq!((read.uid, read.header.as_deref()), (Some(5), Some(&b"a"[..])));

@@ -1,6 +1,9 @@
 //! Delivering as the outside world does: the hosts that take a domain's mail, one after the other
 //! (RFC 5321 section 5.1).
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::Smtp;
@@ -9,6 +12,10 @@ use crate::mail::Failure;
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
 use crate::net::mx::Exchanger;
+use crate::net::tls::TlsFacts;
+
+/// The least time for one host, if there is that much.
+const LEAST_SHARE: Duration = Duration::from_secs(10);
 
 /// A connection to the first host that greets, knows EHLO or HELO, and protects the connection where
 /// that is asked for. What came of the others stands in the record. Once a host is ready to take the
@@ -24,15 +31,16 @@ pub(super) async fn open_first(
     trace: Trace,
     end: Instant,
 ) -> Result<Smtp, Failure> {
-    let mut failures: Vec<(&Exchanger, Failure)> = Vec::new();
+    let mut attempts: Vec<Attempt<'_>> = Vec::new();
     for (index, host) in hosts.iter().enumerate() {
         let others = u32::try_from(hosts.len() - index).unwrap_or(u32::MAX);
         let now = Instant::now();
-        let share = end.saturating_duration_since(now) / others;
-        if !failures.is_empty() && share.is_zero() {
+        let rest = end.saturating_duration_since(now);
+        if !attempts.is_empty() && rest.is_zero() {
             break;
         }
-        trace.begin_connection();
+        let share = (rest / others).max(LEAST_SHARE).min(rest);
+        trace.set_connection(None, None);
         trace.fact(format!("trying {host}"));
         let dialer = dialer.to_host(&host.host);
         match Smtp::open_at(&dialer, login, name, trace.clone(), now + share).await {
@@ -40,20 +48,34 @@ pub(super) async fn open_first(
                 smtp.wire.set_end(end);
                 return Ok(smtp);
             }
-            Err(failure) => failures.push((host, failure)),
+            Err(failure) => {
+                let (address, tls) = (trace.address(), trace.tls_facts());
+                attempts.push(Attempt { host, failure, address, tls });
+            }
         }
     }
-    Err(summary(failures).unwrap_or_else(|| {
+    Err(summary(attempts, &trace).unwrap_or_else(|| {
         let fault = crate::mail::Fault::down(crate::mail::Reason::Dns, "no host to try");
         trace.failure(fault)
     }))
 }
 
-fn summary(failures: Vec<(&Exchanger, Failure)>) -> Option<Failure> {
-    let down = failures.iter().all(|(_, failure)| failure.down);
-    let told = failures.iter().map(|(host, failure)| format!("{host}: {}", failure.message));
+/// What one host came to.
+struct Attempt<'a> {
+    host: &'a Exchanger,
+    failure: Failure,
+    address: Option<SocketAddr>,
+    tls: Option<TlsFacts>,
+}
+
+/// The failure of all of them; what the record tells of the connection is that of the host it is of.
+fn summary(attempts: Vec<Attempt<'_>>, trace: &Trace) -> Option<Failure> {
+    let down = attempts.iter().all(|attempt| attempt.failure.down);
+    let told =
+        attempts.iter().map(|attempt| format!("{}: {}", attempt.host, attempt.failure.message));
     let message = told.collect::<Vec<_>>().join("; ");
     // Of those alike the first is the preferred one.
-    let (_, furthest) = failures.into_iter().rev().max_by_key(|(_, failure)| failure.stage)?;
-    Some(Failure { down, message, ..furthest })
+    let furthest = attempts.into_iter().rev().max_by_key(|attempt| attempt.failure.stage)?;
+    trace.set_connection(furthest.address, furthest.tls);
+    Some(Failure { down, message, ..furthest.failure })
 }

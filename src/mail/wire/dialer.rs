@@ -33,7 +33,6 @@ pub struct Dialer {
 pub(in crate::mail) struct Learned {
     knows_no_digest: AtomicBool,
     refused_digests: AtomicU32,
-    hangs_up_on_capa: AtomicBool,
 }
 
 impl Learned {
@@ -45,16 +44,6 @@ impl Learned {
     /// The server has done that.
     pub(in crate::mail) fn note_no_digest(&self) {
         self.knows_no_digest.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the server ends the connection when it is asked for its capabilities.
-    pub(in crate::mail) fn hangs_up_on_capa(&self) -> bool {
-        self.hangs_up_on_capa.load(Ordering::Relaxed)
-    }
-
-    /// The server has done that.
-    pub(in crate::mail) fn note_hang_up_on_capa(&self) {
-        self.hangs_up_on_capa.store(true, Ordering::Relaxed);
     }
 
     /// Counts a refusal of a digest, and says whether the password itself is worth a try after it: the

@@ -65,6 +65,10 @@ pub(super) struct Unread {
     pub(super) tries: u32,
     /// When it last was.
     pub(super) last: Option<Instant>,
+    /// When it was last asked for.
+    pub(super) asked: Option<Instant>,
+    /// When the folder was last looked into before, without the mail.
+    pub(super) before: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -177,8 +181,13 @@ impl FolderMemory {
     /// The connection's.
     pub(super) async fn confirm(&mut self, imap: &mut Imap) -> Result<(), Failure> {
         for uid in std::mem::take(&mut self.due) {
-            let header = imap.header(uid).await?.map(|block| Header::parse(&block));
-            let header = header.unwrap_or_default();
+            let Some(block) = imap.header(uid).await? else {
+                // Not shown now: it is asked for again with the next look.
+                self.to_remove.remove(&uid);
+                self.left_overs.push((uid, SystemTime::now()));
+                continue;
+            };
+            let header = Header::parse(&block);
             let is_ours = match (header.mark, header.is_delivery_report) {
                 (Some(_), _) => true,
                 (None, true) => {
@@ -238,14 +247,14 @@ impl FolderMemory {
             return;
         };
         self.has_shown = true;
-        let was_unread = self.unread.remove(&uid).is_some();
+        let unread = self.unread.remove(&uid);
         if let (Some(gone), Some(_)) = (gone, self.uid_validity)
             && is_the_same(&gone, &header)
         {
             self.remove_again(uid, gone);
             return;
         }
-        if uid < from && !was_unread {
+        if uid < from && unread.is_none() {
             return;
         }
         self.next_uid = self.next_uid.max(uid.saturating_add(1));
@@ -264,7 +273,11 @@ impl FolderMemory {
             server_date: mail.internal_date,
             folder: viewing.kind,
             shown_at: on_time_line(shown_at),
-            previous_look: if came_later { Some(viewing.began) } else { self.looked_at },
+            previous_look: match unread {
+                Some(unread) => unread.before,
+                None if came_later => Some(viewing.began),
+                None => self.looked_at,
+            },
             accounted,
             block: None,
             is_copy: viewing.holds_copies,

@@ -14,6 +14,8 @@ const BATCH: usize = 100;
 const NEWEST: u32 = 20;
 /// How many mails that the server did not show are asked for one by one in one look.
 const ONE_BY_ONE: usize = 20;
+/// The least time between two of these for one mail.
+const BETWEEN_ASKS: Duration = Duration::from_secs(1);
 /// How often a mail may not be shown, while others are.
 const READ_TRIES: u32 = 3;
 /// The least time between two of these.
@@ -104,11 +106,24 @@ impl FolderMemory {
             }
             self.note_unread(uids.into_iter());
         }
-        refusal = self.read_unread(imap, viewing, judge).await?.or(refusal);
-        match refusal {
-            Some(refusal) if !self.can_show(imap, from, viewing, judge).await? => Err(refusal),
-            _ => Ok(()),
+        let due = self.due(viewing.began);
+        for uid in &due {
+            refusal = self.read_again(*uid, imap, viewing, judge).await?.or(refusal);
         }
+        if let Some(refusal) = refusal
+            && !self.can_show(imap, from, viewing, judge).await?
+        {
+            return Err(refusal);
+        }
+        if self.has_shown {
+            due.into_iter().for_each(|uid| self.note_try(uid, viewing.began));
+        }
+        Ok(())
+    }
+
+    /// Whether there is mail that was not shown.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
     }
 
     /// Whether the server shows the header of any mail, if there is one: what it refuses to show
@@ -130,58 +145,69 @@ impl FolderMemory {
 
     /// These were not shown.
     pub(super) fn note_unread(&mut self, uids: impl Iterator<Item = u32>) {
+        let before = self.looked_at;
         for uid in uids.take(LEFT_OVERS.saturating_sub(self.unread.len())) {
-            self.unread.entry(uid).or_default();
+            self.unread.entry(uid).or_insert(Unread { before, ..Unread::default() });
         }
     }
 
-    /// Asks for each mail that was not shown, the newest first. One that is not shown again and again,
-    /// while others are, is passed over; gives the refusal of one that was refused.
-    async fn read_unread(
+    /// Some of the mails that were not shown, the newest first, as far as it is time to ask for them.
+    fn due(&self, now: Instant) -> Vec<u32> {
+        let is_soon = |at: Instant| now.saturating_duration_since(at) < BETWEEN_ASKS;
+        let due = self.unread.iter().rev().filter(|(_, unread)| !unread.asked.is_some_and(is_soon));
+        due.map(|(uid, _)| *uid).take(ONE_BY_ONE).collect()
+    }
+
+    /// Asks for one mail that was not shown; gives the refusal, if it is refused.
+    async fn read_again(
         &mut self,
+        uid: u32,
         imap: &mut Imap,
         viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<Option<Failure>, Failure> {
-        let mut refused = None;
-        let uids: Vec<u32> = self.unread.keys().rev().take(ONE_BY_ONE).copied().collect();
-        for uid in &uids {
-            let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
-            let refusal = imap.fetch_these(&[*uid], sink).await?;
-            refused = refusal.or(refused);
-            if refused.is_some() && !self.has_shown {
-                break;
-            }
+        let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
+        let refusal = imap.fetch_these(&[uid], sink).await?;
+        if let Some(unread) = self.unread.get_mut(&uid) {
+            unread.asked = Some(viewing.began);
         }
-        if self.has_shown {
-            uids.into_iter().for_each(|uid| self.note_try(uid, viewing.began));
-        }
-        Ok(refused)
+        Ok(refusal)
     }
 
+    /// Notes that a mail was not shown while others were. One for which that is so again and again is
+    /// passed over.
     fn note_try(&mut self, uid: u32, now: Instant) {
         let Some(unread) = self.unread.get_mut(&uid) else { return };
         let is_soon = |last: Instant| now.saturating_duration_since(last) < BETWEEN_TRIES;
         if unread.last.is_some_and(is_soon) {
             return;
         }
-        *unread = Unread { tries: unread.tries + 1, last: Some(now) };
+        *unread = Unread { tries: unread.tries + 1, last: Some(now), ..*unread };
         if unread.tries >= READ_TRIES {
             self.unread.remove(&uid);
         }
     }
 
     /// Moves the place up to which the folder was read to the next UID that the server tells, unless
-    /// that tells of mail which the server has not shown yet: it is asked for that for two minutes.
-    pub(super) fn move_on(&mut self, selected: Selected, began: Instant) {
+    /// that tells of mail which the server has not shown yet: it is asked for that for two minutes,
+    /// and then for each mail that is there.
+    pub(super) async fn move_on(
+        &mut self,
+        imap: &mut Imap,
+        selected: Selected,
+        began: Instant,
+    ) -> Result<(), Failure> {
         let next_uid = selected.uid_next.unwrap_or(1);
         if next_uid > self.next_uid && selected.exists > 0 && self.next_uid > 0 {
             let since = *self.hollow_since.get_or_insert(began);
             if began.saturating_duration_since(since) < HOLLOW {
-                return;
+                return Ok(());
             }
+            let uids = imap.uids_from(self.next_uid).await?;
+            self.note_unread(uids.into_iter().filter(|uid| *uid < next_uid));
         }
         self.hollow_since = None;
         self.next_uid = self.next_uid.max(next_uid);
+        Ok(())
     }
 }

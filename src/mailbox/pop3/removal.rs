@@ -1,10 +1,12 @@
 //! Which mail of a maildrop is to be removed, and that it still is the one.
 
+use std::time::SystemTime;
+
 use super::is_refused;
 use crate::mail::Failure;
 use crate::mail::pop3::Pop3;
 use crate::mailbox::reports;
-use crate::target::message::{Header, Token};
+use crate::target::message::{Header, Mark, Token};
 
 /// The removal of one mail.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,8 +30,18 @@ pub(super) fn from_word(word: &str) -> (Vec<u8>, Removal) {
     (id.as_bytes().to_vec(), Removal { tries: 0, token })
 }
 
-/// Whether the mail of this number is the one that was to be removed, or another that is ours to
-/// remove; `None` if the server does not show it.
+/// What a mail turned out to be that was to be removed.
+pub(super) enum Confirmed {
+    /// It is the one, or another that anybody may remove.
+    Ours,
+    /// It is somebody else's.
+    Stranger,
+    /// The server does not show it.
+    Refused(Failure),
+}
+
+/// Reads the mail of this number again. One that was known by a token must carry it; else it must be a
+/// test mail whose time has passed, or a report about a test mail.
 ///
 /// # Errors
 /// The connection's.
@@ -37,24 +49,24 @@ pub(super) async fn is_still_ours(
     pop3: &mut Pop3,
     number: u32,
     removal: Removal,
-) -> Result<Option<bool>, Failure> {
+) -> Result<Confirmed, Failure> {
     let block = match pop3.header(number).await {
         Ok(block) => block,
-        Err(failure) if is_refused(&failure) => return Ok(None),
+        Err(failure) if is_refused(&failure) => return Ok(Confirmed::Refused(failure)),
         Err(failure) => return Err(failure),
     };
     let header = Header::parse(&block);
-    if let Some(token) = removal.token {
-        return Ok(Some(header.carries(token)));
-    }
-    if !header.is_delivery_report {
-        return Ok(Some(header.mark.is_some()));
-    }
-    match pop3.beginning(number).await {
-        Ok(beginning) => Ok(Some(reports::is_about_a_test_mail(&beginning))),
-        Err(failure) if is_refused(&failure) => Ok(None),
-        Err(failure) => Err(failure),
-    }
+    let is_over = |mark: Mark| mark.expires <= SystemTime::now();
+    let is_ours = match (removal.token, header.is_delivery_report) {
+        (Some(token), _) => header.carries(token),
+        (None, false) => header.mark.is_some_and(is_over),
+        (None, true) => match pop3.beginning(number).await {
+            Ok(beginning) => reports::is_about_a_test_mail(&beginning),
+            Err(failure) if is_refused(&failure) => return Ok(Confirmed::Refused(failure)),
+            Err(failure) => return Err(failure),
+        },
+    };
+    Ok(if is_ours { Confirmed::Ours } else { Confirmed::Stranger })
 }
 
 #[cfg(test)]

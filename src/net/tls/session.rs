@@ -8,6 +8,9 @@ use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::ssl::{Ssl, SslConnectorBuilder, SslRef, SslSession, SslSessionCacheMode};
 
+/// The largest session that is kept: its ticket and the certificate are as large as the server likes.
+const SESSION_BYTES: usize = 16 << 10;
+
 /// The newest session with one server, and how long its certificate holds.
 #[derive(Default)]
 pub struct SessionMemory(Mutex<Kept>);
@@ -82,7 +85,7 @@ pub(super) fn keep_sessions(builder: &mut SslConnectorBuilder) {
     builder.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
     builder.set_new_session_callback(move |ssl: &mut SslRef, session| {
         if let (Some(memory), Ok(session)) = (ssl.ex_data(index), session.to_der()) {
-            memory.kept().session = Some(session);
+            memory.kept().session = Some(session).filter(|session| session.len() <= SESSION_BYTES);
         }
     });
 }
@@ -95,8 +98,7 @@ fn index() -> Option<Index<Ssl, Arc<SessionMemory>>> {
 
 #[expect(unsafe_code, reason = "the openssl crate has no safe way to offer a session")]
 fn offer(ssl: &mut Ssl, session: &SslSession) -> Result<(), ErrorStack> {
-    // SAFETY: the session must belong to the context of `ssl`. It was made anew from its bytes, and the
-    // memory that held them belongs to one dialer, whose one TLS client makes every connection that
-    // reads or fills it, from one context.
+    // SAFETY: a session that belongs to a context must be offered by that one. This one was made from
+    // bytes (`SslSession::from_der`) and belongs to none; OpenSSL counts the reference that it takes.
     unsafe { ssl.set_session(session) }
 }
