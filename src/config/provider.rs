@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::{Config, MailboxId, Protocol, ReceiveSide, Target};
 
 const DAY: f64 = 24.0 * 3600.0;
+/// The port under which an account is named.
+const SUBMISSION: u16 = 587;
 
 /// One provider.
 #[derive(Debug)]
@@ -128,7 +130,8 @@ fn accounts(config: &Config) -> BTreeMap<MailboxId, Vec<&Arc<Target>>> {
         let account = MailboxId {
             protocol: "smtp",
             host: target.send.endpoint.host.clone(),
-            port: target.send.endpoint.port,
+            // The limits are those of the account, whichever port it is used by.
+            port: SUBMISSION,
             user: login.username.clone(),
         };
         accounts.entry(account).or_default().push(target);
@@ -283,7 +286,7 @@ mod tests {
         );
         assert_says(
             &warned(2, COPIES, gmail, IMAP),
-            &["smtp://sam@smtp.gmail.com:25 sends 576 mails"],
+            &["smtp://sam@smtp.gmail.com:587 sends 576 mails"],
         );
         let office = format!("host: smtp.office365.com, {TOKENS}");
         let many = format!("messages: 31, {COPIES}");

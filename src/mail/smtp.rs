@@ -140,6 +140,11 @@ impl Smtp {
         self.wire.trace().enter(Stage::Data);
         // 354; some old servers say 250, and mean the same.
         self.command(&Data.to_string(), |code| matches!(code, 250 | 300..=399)).await?;
+        if self.wire.has_input() {
+            // Then the reply to DATA is still to come, and the next one would pass for that to the mail.
+            let message = "the server has answered more than it was asked";
+            return Err(NotAccepted::Broken(self.wire.fail(Fault::new(Reason::Protocol, message))));
+        }
         self.send_content(content).await
     }
 

@@ -280,6 +280,11 @@ impl Wire {
         }
     }
 
+    /// Whether the server has said more than was read, as far as that has come.
+    pub fn has_input(&self) -> bool {
+        self.pending() > 0
+    }
+
     fn pending(&self) -> usize {
         self.input.len().saturating_sub(self.consumed)
     }

@@ -334,6 +334,10 @@ impl Session {
         if selected.exists > 0 && (is_first || !is_unchanged || known.has_unread()) {
             known.read_new(&mut self.imap, viewing, judge).await?;
         }
+        if is_first && !known.can_show(&mut self.imap, viewing, judge).await? {
+            let message = format!("the server shows no header of its {} mails", selected.exists);
+            return Err(self.imap.trace().failure(Fault::new(Reason::Protocol, message)));
+        }
         known.read_reports(&mut self.imap, viewing, judge).await?;
         known.move_on(&mut self.imap, selected, began).await?;
         known.looked_at = Some(began);

@@ -258,6 +258,7 @@ impl FolderMemory {
             return;
         }
         self.next_uid = self.next_uid.max(uid.saturating_add(1));
+        self.hollow_since = None;
         let is_known = self.to_remove.contains_key(&uid)
             || self.marked.contains_key(&uid)
             || self.reports.contains_key(&uid)

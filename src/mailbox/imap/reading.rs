@@ -111,7 +111,7 @@ impl FolderMemory {
             refusal = self.read_again(*uid, imap, viewing, judge).await?.or(refusal);
         }
         if let Some(refusal) = refusal
-            && !self.can_show(imap, from, viewing, judge).await?
+            && !self.can_show(imap, viewing, judge).await?
         {
             return Err(refusal);
         }
@@ -128,15 +128,15 @@ impl FolderMemory {
 
     /// Whether the server shows the header of any mail, if there is one: what it refuses to show
     /// besides is a matter of that mail.
-    async fn can_show(
+    pub(super) async fn can_show(
         &mut self,
         imap: &mut Imap,
-        from: u32,
         viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<bool, Failure> {
         let exists = imap.exists();
         if !self.has_shown && exists > 0 {
+            let from = self.next_uid.max(1);
             let sink = &mut |mail, shown| self.judge(mail, shown, from, viewing, judge);
             imap.fetch_newest(NEWEST, exists, sink).await?;
         }

@@ -50,7 +50,8 @@ impl<'a> Resumption<'a> {
         let holds = kept.holds_until.is_some_and(|until| now < until);
         match (self, &kept.session) {
             (Resumption::Offered(_), Some(session)) if holds => {
-                offer(ssl, &SslSession::from_der(session)?)
+                // One that cannot be read is none.
+                SslSession::from_der(session).map_or(Ok(()), |session| offer(ssl, &session))
             }
             _ => Ok(()),
         }
