@@ -6,11 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, MailboxId, Protocol, ReceiveSide, Target};
+use super::{Config, Protocol, ReceiveSide, Target};
 
 const DAY: f64 = 24.0 * 3600.0;
-/// The port under which an account is named.
-const SUBMISSION: u16 = 587;
 
 /// One provider.
 #[derive(Debug)]
@@ -114,32 +112,28 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         let own = sending(target).into_iter().chain(receiving(target));
         warnings.extend(own.map(|message| format!("target `{}`: {message}", target.name)));
     }
-    for (account, targets) in accounts(config) {
-        if let Some(provider) = of(&account.host) {
+    for ((host, user), targets) in accounts(config) {
+        if let Some(provider) = of(host) {
+            let account = format!("the account {user} at {host}");
             warnings.extend(limits(provider, &account, &targets));
         }
     }
     warnings
 }
 
-/// The targets that send by one account.
-fn accounts(config: &Config) -> BTreeMap<MailboxId, Vec<&Arc<Target>>> {
-    let mut accounts: BTreeMap<MailboxId, Vec<&Arc<Target>>> = BTreeMap::new();
+/// The targets that send by one account: a host and a user, whichever port it is used by, as the limits
+/// are those of the account.
+fn accounts(config: &Config) -> BTreeMap<(&str, &str), Vec<&Arc<Target>>> {
+    let mut accounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for target in config.targets.values() {
         let Some(login) = &target.send.login else { continue };
-        let account = MailboxId {
-            protocol: "smtp",
-            host: target.send.endpoint.host.clone(),
-            // The limits are those of the account, whichever port it is used by.
-            port: SUBMISSION,
-            user: login.username.clone(),
-        };
+        let account = (target.send.endpoint.host.as_str(), login.username.as_str());
         accounts.entry(account).or_default().push(target);
     }
     accounts
 }
 
-fn limits(provider: &Provider, account: &MailboxId, targets: &[&Arc<Target>]) -> Vec<String> {
+fn limits(provider: &Provider, account: &str, targets: &[&Arc<Target>]) -> Vec<String> {
     let name = provider.name;
     let mut warnings = Vec::new();
     let mails_in = |span: f64| -> f64 {
@@ -284,9 +278,10 @@ mod tests {
             &warned(1, &often, gmail, IMAP),
             &["sends 1440 mails a day, and Gmail may take 500"],
         );
+        let submissions = format!("port: 465, {gmail}");
         assert_says(
-            &warned(2, COPIES, gmail, IMAP),
-            &["smtp://sam@smtp.gmail.com:587 sends 576 mails"],
+            &warned(2, COPIES, &submissions, IMAP),
+            &["the account sam at smtp.gmail.com sends 576 mails"],
         );
         let office = format!("host: smtp.office365.com, {TOKENS}");
         let many = format!("messages: 31, {COPIES}");
