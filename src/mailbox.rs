@@ -2,7 +2,7 @@
 //! every target that receives there.
 //!
 //! [`Watch`] is what the targets see of it and `patrol` its loop; [`imap`] and [`pop3`] are what a
-//! look is in either protocol, [`clock`] learns the server's clock, `members` says whose a mail is,
+//! look is in either protocol, `members` says whose a mail is,
 //! `reports` whose a delivery status notification is, and [`Inspector`] reads the headers of those that have arrived. What was seen before is remembered
 //! from session to session, so that a look reads only what is new, and nothing in the mailbox is
 //! touched that is not ours.
@@ -15,12 +15,12 @@ use crate::mail::bounce::Report;
 use crate::target::ledger::FoundIn;
 use crate::target::message::{Header, Token};
 
-pub mod clock;
 pub mod imap;
 mod inspector;
 mod members;
 mod patrol;
 pub mod pop3;
+mod preparation;
 pub(crate) mod reports;
 mod watch;
 
@@ -48,10 +48,14 @@ pub struct Found {
     pub server_date: Option<SystemTime>,
     /// Where it lies.
     pub folder: FoundIn,
-    /// When the reply that first showed it was read, on the time line of the accounts.
+    /// When the reply that first could show it was read, on the time line of the accounts.
     pub shown_at: Instant,
-    /// When the folder was last looked into before, without seeing it.
+    /// When that reply was asked for.
+    pub asked_at: Instant,
+    /// When the newest look before was asked for that did not show it.
     pub previous_look: Option<Instant>,
+    /// How long the network takes there and back.
+    pub network: Duration,
     /// Tokens of mails that are known to lie here, under whatever name: they are not told again.
     pub accounted: BTreeSet<Token>,
     /// The whole header block, where it was read anyway (POP3).

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::config::{MailboxId, Secret, TargetName};
-use crate::target::ledger::{Changes, StoredAccount};
+use crate::target::ledger::{Changes, ClockOffset, StoredAccount};
 use crate::target::message::Instance;
 use writer::{Question, Shared, Writer};
 
@@ -98,8 +98,8 @@ pub struct FolderRecord {
     pub uid_validity: u32,
     /// IMAP: the first UID that was not looked at; 0 before the first contact.
     pub next_uid: u32,
-    /// By how many seconds the server's clock is ahead of ours, where it was learned.
-    pub clock_offset_seconds: Option<f64>,
+    /// By how much the server's clock is ahead of ours, where it was learned.
+    pub clock: Option<ClockOffset>,
     /// Ours, not yet taken out: UIDs, or UIDL ids (RFC 1939 section 7: printable, without spaces).
     /// What is not a single word is not kept.
     pub to_remove: Vec<String>,

@@ -5,7 +5,7 @@
 //! Strict in what it concludes: no tagged OK means no answer.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use answer::{Answer, Interrupted, LINE_BYTES, LITERAL_BYTES};
 use tokio::time::Instant;
@@ -31,7 +31,7 @@ mod parse;
 mod view;
 
 /// How long a farewell may take.
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(1);
 /// The header fields that tell whether a mail is ours.
 const HEADER_FIELDS: &str = "X-MAILTRIP MESSAGE-ID SUBJECT FROM IN-REPLY-TO REFERENCES CONTENT-TYPE \
                              AUTO-SUBMITTED";
@@ -110,6 +110,11 @@ impl Imap {
     /// The record of this session.
     pub fn trace(&self) -> &Trace {
         self.wire.trace()
+    }
+
+    /// How long the network takes there and back.
+    pub fn network(&self) -> Duration {
+        self.wire.network()
     }
 
     /// Moves the end of the session.

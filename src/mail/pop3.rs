@@ -35,6 +35,17 @@ pub struct Pop3 {
     timestamp: Option<String>,
     /// Whether the server must not be asked for its capabilities.
     hangs_up_on_capa: bool,
+    /// When the view of the maildrop was asked for and given, once it was.
+    viewed: Option<Viewed>,
+}
+
+/// The login that fixed the view of the maildrop: what came after it is not in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Viewed {
+    /// When the last command of the login was sent: a mail that is not in the view was not there.
+    pub asked: Instant,
+    /// When its +OK was read: what is in the view was there.
+    pub shown: Instant,
 }
 
 /// One mail of a listing.
@@ -60,14 +71,12 @@ enum Code {
 }
 
 impl Pop3 {
-    /// Connects, protects the connection and logs in, as the dialer and the login say; all of it
-    /// ends at `end` at the latest.
+    /// Connects and protects the connection as the dialer says, so that only the login is left to be
+    /// made; all of the session ends at `end` at the latest.
     ///
     /// # Errors
-    /// The first step that fails, in its stage; [`Reason::Busy`] where another try may succeed. No
-    /// password is sent before the server's certificate was accepted, unless the configuration says
-    /// `tls: none`.
-    pub async fn open(
+    /// The first step that fails, in its stage.
+    pub async fn prepare(
         dialer: &Dialer,
         login: &Login,
         trace: Trace,
@@ -91,19 +100,50 @@ impl Pop3 {
             let message = "no password is sent over a connection without TLS";
             return Err(pop3.wire.fail(Fault::new(Reason::Tls, message)));
         }
-        sasl::enter(&mut pop3, dialer, login, end).await?;
-        if !pop3.has_top() {
-            // A login may bring more (RFC 2449 section 5).
-            pop3.trace().enter(Stage::Select);
-            pop3.ask_capabilities().await?;
-        }
         Ok(pop3)
+    }
+
+    /// Both in one: see [`Pop3::prepare`] and [`Pop3::enter`].
+    ///
+    /// # Errors
+    /// The first step that fails, in its stage.
+    pub async fn open(
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        Self::prepare(dialer, login, trace, end).await?.enter(dialer, login, end).await
+    }
+
+    /// Logs in, which fixes the view of the maildrop; from here on the session ends at `end` at the
+    /// latest.
+    ///
+    /// # Errors
+    /// Those of the login; [`Reason::Busy`] where another try may succeed. No password is sent before
+    /// the server's certificate was accepted, unless the configuration says `tls: none`.
+    pub async fn enter(
+        mut self,
+        dialer: &Dialer,
+        login: &Login,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        self.wire.set_end(end);
+        sasl::enter(&mut self, dialer, login, end).await?;
+        self.viewed = Some(Viewed { asked: self.wire.asked(), shown: Instant::now() });
+        if !self.has_top() {
+            // A login may bring more (RFC 2449 section 5).
+            self.trace().enter(Stage::Select);
+            self.ask_capabilities().await?;
+        }
+        Ok(self)
     }
 
     async fn greeted(dialer: &Dialer, trace: Trace, end: Instant) -> Result<Self, Failure> {
         let wire = dialer.dial(trace, end).await?;
         let capabilities = Vec::new();
-        let mut pop3 = Self { wire, capabilities, timestamp: None, hangs_up_on_capa: false };
+        let mut pop3 =
+            Self { wire, capabilities, timestamp: None, hangs_up_on_capa: false, viewed: None };
         pop3.read_greeting().await?;
         Ok(pop3)
     }
@@ -111,6 +151,16 @@ impl Pop3 {
     /// The record of this session.
     pub fn trace(&self) -> &Trace {
         self.wire.trace()
+    }
+
+    /// How long the network takes there and back.
+    pub fn network(&self) -> Duration {
+        self.wire.network()
+    }
+
+    /// The login; `None` before it.
+    pub fn viewed(&self) -> Option<Viewed> {
+        self.viewed
     }
 
     /// The least time between two logins that the server asks for (CAPA LOGIN-DELAY).

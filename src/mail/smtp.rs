@@ -55,6 +55,19 @@ pub enum NotAccepted {
     Doubtful(Failure),
 }
 
+/// One mail was accepted.
+#[derive(Debug)]
+pub struct HandedOver {
+    /// What the server said.
+    pub reply: Reply,
+    /// When its MAIL was sent.
+    pub began: Instant,
+    /// When all of it but the final dot was written.
+    pub written: Instant,
+    /// How long the network took there and back on this connection.
+    pub network: Duration,
+}
+
 impl NotAccepted {
     /// What went wrong.
     pub fn failure(&self) -> &Failure {
@@ -134,7 +147,8 @@ impl Smtp {
         to: &Address,
         envelope_id: &str,
         content: &[u8],
-    ) -> Result<Reply, NotAccepted> {
+    ) -> Result<HandedOver, NotAccepted> {
+        let began = Instant::now();
         self.wire.trace().enter(Stage::Envelope);
         self.address(from, to, envelope_id).await?;
         self.wire.trace().enter(Stage::Data);
@@ -145,7 +159,8 @@ impl Smtp {
             let message = "the server has answered more than it was asked";
             return Err(NotAccepted::Broken(self.wire.fail(Fault::new(Reason::Protocol, message))));
         }
-        self.send_content(content).await
+        let (written, reply) = self.send_content(content).await?;
+        Ok(HandedOver { reply, began, written, network: self.wire.network() })
     }
 
     /// Makes ready for the next mail after one was refused.
@@ -218,16 +233,17 @@ impl Smtp {
         Ok(smtp)
     }
 
-    /// The content with its final dot. Up to the last line the server cannot have the mail; once
-    /// that is on its way, only a reply tells.
-    async fn send_content(&mut self, content: &[u8]) -> Result<Reply, NotAccepted> {
+    /// The content with its final dot, and when that was about to be sent. Up to the last line the
+    /// server cannot have the mail; once that is on its way, only a reply tells.
+    async fn send_content(&mut self, content: &[u8]) -> Result<(Instant, Reply), NotAccepted> {
         let shown = format!("the message ({} bytes)", content.len());
         self.wire.send_bytes(&stuff_dots(content), &shown).await.map_err(NotAccepted::Broken)?;
+        let written = Instant::now();
         self.wire.send_secret(".", "the final dot").await.map_err(NotAccepted::Doubtful)?;
         self.wire.expect_reply_within(AFTER_DATA);
         let reply = self.read_reply().await.map_err(NotAccepted::Doubtful)?;
         if is_ok(reply.code) {
-            return Ok(reply);
+            return Ok((written, reply));
         }
         let failure = self.refusal(&reply, "the message", false);
         Err(match reply.code {

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 pub use dialer::{Clients, Dialer};
+use network::Answers;
 
 use super::trace::Trace;
 use super::{Failure, Fault, Reason};
@@ -14,6 +15,7 @@ use crate::config::Secret;
 use crate::net::{self, Seconds, Stream};
 
 mod dialer;
+mod network;
 
 /// How many words of a command are told in a message.
 const COMMAND_WORDS: usize = 3;
@@ -37,6 +39,7 @@ pub struct Wire {
     asked_for: Option<Arc<str>>,
     /// Since when.
     asked: Instant,
+    answers: Answers,
     trace: Trace,
 }
 
@@ -59,6 +62,17 @@ impl Wire {
     /// This side's address, for an address literal.
     pub fn local_address(&self) -> Option<std::net::IpAddr> {
         self.stream.socket().local_addr().ok().map(|address| address.ip())
+    }
+
+    /// How long the network takes there and back, as the answers on this connection tell; zero before
+    /// the first.
+    pub fn network(&self) -> Duration {
+        self.answers.typical()
+    }
+
+    /// When the newest command was sent.
+    pub fn asked(&self) -> Instant {
+        self.asked
     }
 
     /// Moves the end of the whole dialogue, for a session that is held.
@@ -103,6 +117,7 @@ impl Wire {
             self.asked_for = Some(words.join(" ").into());
         }
         self.expect_reply_within(self.timeout);
+        self.answers.asked(self.asked);
         let write = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
@@ -327,6 +342,7 @@ impl Wire {
             }
             Ok(_) => {
                 self.heard = true;
+                self.answers.came(Instant::now());
                 Ok(())
             }
             Err(error) => {

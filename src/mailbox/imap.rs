@@ -48,8 +48,9 @@ struct OpenFolder {
 }
 
 impl OpenFolder {
-    fn viewing(&self, began: std::time::Instant, shown: Instant) -> Viewing {
-        Viewing { kind: self.kind, holds_copies: self.holds_copies, began, shown }
+    fn viewing(&self, began: std::time::Instant, shown: Instant, network: Duration) -> Viewing {
+        let Self { kind, holds_copies, .. } = *self;
+        Viewing { kind, holds_copies, began, shown, network }
     }
 }
 
@@ -194,7 +195,7 @@ impl Session {
         let Some(folder) = self.selected.and_then(|index| self.folders.get(index)) else {
             return Ok(());
         };
-        let viewing = folder.viewing(on_time_line(began), shown);
+        let viewing = folder.viewing(on_time_line(began), shown, self.imap.network());
         let known = memory.folder(&folder.name);
         known.begin_look();
         known.read_new(&mut self.imap, viewing, judge).await?;
@@ -315,7 +316,7 @@ impl Session {
         self.selected = None;
         let selected = self.imap.select(&folder.name).await?;
         self.selected = Some(index);
-        let viewing = folder.viewing(began, Instant::now());
+        let viewing = folder.viewing(began, Instant::now(), self.imap.network());
         let known = memory.folder(&folder.name);
         known.meet(selected, !folder.is_met);
         known.begin_look();

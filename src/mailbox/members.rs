@@ -5,13 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::clock::ServerClock;
 use super::{Found, Inspector, Judgement, Since, reports};
 use crate::config::{ReceiveSide, Target};
 use crate::mail::bounce::Report;
 use crate::target::account::Account;
 use crate::target::inspection::Passage;
-use crate::target::ledger::{LookStyle, Moment, Sighting, Verdict};
+use crate::target::ledger::{LookStyle, Moment, ServerClock, Sighting, Verdict};
 use crate::target::message::{Header, Mark};
 
 /// One target that has to do with the mailbox.
@@ -71,6 +70,11 @@ impl Member {
         }
     }
 
+    /// Whether a mail is being sent that will be looked for within `soon` after its acceptance.
+    pub(super) fn looks_soon(&self, style: LookStyle, soon: Duration) -> bool {
+        self.role == Role::Recipient && self.account.looks_soon(style, soon)
+    }
+
     fn is(&self, role: Role) -> bool {
         self.role == role
     }
@@ -92,6 +96,7 @@ pub(super) fn judge(
     found: &Found,
     clock: &Mutex<ServerClock>,
     inspector: &Inspector,
+    was_suspended: bool,
 ) -> Judgement {
     if let Some(report) = &found.report {
         return judge_report(members, found, report);
@@ -112,20 +117,21 @@ pub(super) fn judge(
         }
         let now = Moment::now();
         let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);
-        let dated = found.server_date.and_then(|date| clock.instant(date, now));
+        let dated = found.server_date.and_then(|date| clock.span(date, now));
         let sighting = Sighting {
             folder: found.folder,
             shown_at: found.shown_at,
+            asked_at: found.asked_at,
             previous_look: found.previous_look,
             dated,
+            network: found.network,
+            was_suspended,
             style: member.target.receive.protocol.look_style(),
         };
         let transmitted = member.account.transmitted(token);
         let verdict = member.account.seen(token, sighting);
-        if let (Verdict::Received { is_watched: true, .. }, Some(date)) =
-            (verdict, found.server_date)
-        {
-            clock.learn(date, found.shown_at, now);
+        if let (Verdict::Received { watched, .. }, Some(date)) = (verdict, found.server_date) {
+            clock.learn(date, watched, now);
         }
         let passage = Passage { transmitted, seen: now.date_of(found.shown_at) };
         return match verdict {

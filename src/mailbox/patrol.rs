@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::clock::ServerClock;
+use super::preparation::Preparation;
 use super::watch::{SOON, Settings, Watch};
 use super::{Found, Inspector, Judgement, Member, Role, imap, members, pop3};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Reason, Stage};
 use crate::store::FolderRecord;
-use crate::target::clock::{for_timer, on_time_line};
-use crate::target::ledger::{Attempt, LookStyle, Moment};
+use crate::target::clock::{for_timer, on_time_line, suspended};
+use crate::target::ledger::{Attempt, LookStyle, Moment, ServerClock};
 
 /// Looks further apart than this are bridged by IDLE: they begin 5 s after the acceptance.
 const IDLE_GAP: Duration = Duration::from_millis(500);
@@ -21,6 +21,8 @@ const IDLE_GAP: Duration = Duration::from_millis(500);
 const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
 /// How often in a row a removal may bring up more of ours before it waits for the next look.
 const REMOVAL_ROUNDS: usize = 3;
+/// A suspension up to this is none: it is known in whole seconds.
+const SUSPENSION: Duration = Duration::from_secs(1);
 /// The name under which the store keeps a POP3 maildrop.
 const MAILDROP: &str = "";
 
@@ -32,14 +34,17 @@ pub(super) struct Patrol {
     /// The held IMAP session. It is taken out while it is used, so that one that is cut short by
     /// an error or by cancellation is gone.
     session: Option<imap::Session>,
+    preparation: Preparation,
     imap: imap::Memory,
     pop3: pop3::Memory,
     clock: Arc<Mutex<ServerClock>>,
     inspector: Arc<Inspector>,
     /// What was last given to the store of each folder.
     kept: BTreeMap<String, FolderRecord>,
-    /// When the newest look that succeeded began, on the time line of the accounts.
+    /// When the newest look that succeeded was asked for, on the time line of the accounts.
     last_look: Option<std::time::Instant>,
+    /// How long this machine had been suspended by then.
+    suspended: Duration,
     /// No look before this time: back-off, or the server's own limit.
     not_before: Option<Instant>,
     back_off: Duration,
@@ -48,6 +53,8 @@ pub(super) struct Patrol {
 /// What a look or a check came to.
 struct Outcome {
     trace: Trace,
+    /// When it was asked what is there, if it came so far.
+    asked: Option<Instant>,
     result: Result<(), Failure>,
     removal_failure: Option<Failure>,
 }
@@ -59,12 +66,14 @@ impl Patrol {
             watch,
             started: on_time_line(Instant::now()),
             session: None,
+            preparation: Preparation::default(),
             imap: imap::Memory::default(),
             pop3: pop3::Memory::default(),
             clock: Arc::default(),
             inspector: Arc::default(),
             kept: BTreeMap::new(),
             last_look: None,
+            suspended: suspended(),
             not_before: None,
             back_off: BACK_OFF_FIRST,
         }
@@ -74,8 +83,8 @@ impl Patrol {
     pub(super) async fn restore(&mut self) {
         let Some(store) = &self.watch.store else { return };
         let mut records = store.load_folders(&self.watch.id).await;
-        let offset_seconds = records.values().find_map(|record| record.clock_offset_seconds);
-        self.clock = Arc::new(Mutex::new(ServerClock::new(offset_seconds)));
+        let known = records.values().find_map(|record| record.clock);
+        self.clock = Arc::new(Mutex::new(ServerClock::new(known)));
         if let Some(record) = records.remove(MAILDROP) {
             self.pop3.restore(record);
         }
@@ -92,14 +101,14 @@ impl Patrol {
     pub(super) fn keep(&mut self, settings: &Settings) {
         let Some(store) = &self.watch.store else { return };
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        let offset = clock.offset_seconds(Moment::now());
+        let offset = clock.offset(Moment::now());
         drop(clock);
         let records: Vec<(String, FolderRecord)> = match settings.style() {
             LookStyle::Command => self.imap.records().collect(),
             LookStyle::Session => vec![(MAILDROP.to_owned(), self.pop3.record())],
         };
         for (folder, mut record) in records {
-            record.clock_offset_seconds = offset;
+            record.clock = offset;
             if self.kept.get(&folder) != Some(&record) {
                 store.record_folder(&self.watch.id, &folder, record.clone());
                 self.kept.insert(folder, record);
@@ -133,8 +142,13 @@ impl Patrol {
             let check_due =
                 self.earliest_login(&settings).map_or(next_check, |at| at.max(next_check));
             let wake = next_look.map_or(check_due, |look| look.min(check_due));
-            match self.wait(wake, next_look.is_some()).await {
+            if self.prepare(&settings, &members, next_look, check_due).await {
+                continue;
+            }
+            let woken = self.preparation_due(&settings, next_look).map_or(wake, |at| at.min(wake));
+            match self.wait(woken, next_look.is_some()).await {
                 Ok(Waited::Interrupted) => {}
+                Ok(Waited::Reached) if Instant::now() < wake => {}
                 Ok(Waited::Told(told)) => self.look(&settings, &members, Some(told)).await,
                 Ok(Waited::Reached) if Instant::now() >= check_due => {
                     self.check(&settings, &members, next_check).await;
@@ -146,6 +160,43 @@ impl Patrol {
                 }
             }
         }
+    }
+
+    /// When the session for the next look is to be made ready.
+    fn preparation_due(&self, settings: &Settings, next_look: Option<Instant>) -> Option<Instant> {
+        next_look
+            .filter(|_| settings.style() == LookStyle::Session)
+            .and_then(|look| self.preparation.due(look))
+    }
+
+    /// Makes the session for the next look ready if it is time to; `false` if it is not. The first look
+    /// for a mail may come so soon that its session must be begun while the mail is being sent.
+    async fn prepare(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+        next_look: Option<Instant>,
+        check_due: Instant,
+    ) -> bool {
+        let lead = self.preparation.lead();
+        let is_soon = |member: &Arc<Member>| member.looks_soon(settings.style(), lead);
+        let next_look = match next_look {
+            Some(look) => look,
+            None if members.iter().any(is_soon) => {
+                let allowed = self.earliest_login(settings).max(self.not_before);
+                Instant::now().max(allowed.unwrap_or_else(Instant::now))
+            }
+            None => {
+                self.preparation.discard().await;
+                return false;
+            }
+        };
+        let due = self.preparation_due(settings, Some(next_look));
+        if due.is_none_or(|at| at > Instant::now()) || next_look >= check_due {
+            return false;
+        }
+        self.preparation.make(settings, next_look).await;
+        true
     }
 
     /// The earliest look that a member wants and that the server and the back-off allow.
@@ -255,7 +306,8 @@ impl Patrol {
         let end = Instant::now() + settings.period + settings.timeout;
         let folders = settings.folders.as_deref().unwrap_or_default();
         let since = members::since(members, self.started);
-        let mut judge = judge(members, &self.clock, &self.inspector);
+        let mut judge = self.judge(members);
+        let mut asked = None;
         let opened = async {
             let mut session = imap::Session::open(
                 &settings.dialer,
@@ -266,28 +318,35 @@ impl Patrol {
                 end,
             )
             .await?;
+            asked = Some(Instant::now());
             session.look_everywhere(&mut self.imap, since, &mut judge).await?;
             Ok(session)
         };
         let result = opened.await.map(|session| self.session = Some(session));
         trace.finish();
-        Outcome { trace, result, removal_failure: None }
+        Outcome { trace, asked, result, removal_failure: None }
     }
 
     async fn look_imap(&mut self, members: &[Arc<Member>], told: Option<Instant>) -> Outcome {
         let Some(mut session) = self.session.take() else {
-            return Outcome { trace: Trace::new(None), result: Ok(()), removal_failure: None };
+            return Outcome {
+                trace: Trace::new(None),
+                asked: None,
+                result: Ok(()),
+                removal_failure: None,
+            };
         };
+        let asked = Some(told.unwrap_or_else(Instant::now));
         let trace = session.trace().clone();
         trace.clear();
-        let mut judge = judge(members, &self.clock, &self.inspector);
+        let mut judge = self.judge(members);
         let since = members::since(members, self.started);
         let result = session.look(&mut self.imap, told, since, &mut judge).await;
         trace.finish();
         if result.is_ok() {
             self.session = Some(session);
         }
-        Outcome { trace, result, removal_failure: None }
+        Outcome { trace, asked, result, removal_failure: None }
     }
 
     /// Takes out what the look has found. A session whose server only refused is still good.
@@ -304,7 +363,7 @@ impl Patrol {
             }
             self.commit(settings).await;
             session.trace().clear();
-            let mut judge = judge(members, &self.clock, &self.inspector);
+            let mut judge = self.judge(members);
             let since = members::since(members, self.started);
             let removed =
                 session.remove(&mut self.imap, &self.inspector, is_check, since, &mut judge);
@@ -333,25 +392,24 @@ impl Patrol {
         members: &[Arc<Member>],
         slot: Option<Instant>,
     ) -> Outcome {
-        let trace = Trace::new(Some(&settings.login));
+        let is_check = slot.is_some();
+        let prepared = if is_check { None } else { self.preparation.take() };
+        let trace = prepared
+            .as_ref()
+            .map_or_else(|| Trace::new(Some(&settings.login)), |prepared| prepared.trace().clone());
         let now = Instant::now();
         let started = self.started;
-        let mut judge = judge(members, &self.clock, &self.inspector);
-        let is_check = slot.is_some();
+        let mut judge = self.judge(members);
         let dialer = &settings.dialer;
         let dialer = if is_check { dialer.clone() } else { dialer.resuming() };
-        let opened = pop3::Session::open_and_look(
-            &dialer,
-            &settings.login,
-            trace.clone(),
-            now + settings.period,
-            now + settings.timeout,
-            &mut self.pop3,
-            &|| members::since(members, started),
-            is_check,
-            &mut judge,
-        )
-        .await;
+        let (end, busy_until) = (now + settings.period, now + settings.timeout);
+        let opened = async {
+            let login = &settings.login;
+            let pop3 = pop3::log_in(&dialer, login, prepared, &trace, end, busy_until).await?;
+            let since = &|| members::since(members, started);
+            pop3::Session::look(pop3, &mut self.pop3, since, is_check, &mut judge).await
+        };
+        let opened = opened.await;
         drop(judge);
         trace.finish();
         if let Some(slot) = slot {
@@ -369,10 +427,20 @@ impl Patrol {
                 for member in recipients(members) {
                     member.account.removed(&only(Stage::Remove, &durations));
                 }
-                Outcome { trace, result: Ok(()), removal_failure }
+                let asked = self.pop3.looked_at().map(for_timer);
+                Outcome { trace, asked, result: Ok(()), removal_failure }
             }
-            Err(failure) => Outcome { trace, result: Err(failure), removal_failure: None },
+            Err(failure) => {
+                Outcome { trace, asked: None, result: Err(failure), removal_failure: None }
+            }
         }
+    }
+
+    fn judge(&self, members: &[Arc<Member>]) -> impl FnMut(&Found) -> Judgement + Send + use<> {
+        let members = members.to_vec();
+        let (clock, inspector) = (Arc::clone(&self.clock), Arc::clone(&self.inspector));
+        let was_suspended = suspended() > self.suspended + SUSPENSION;
+        move |found| members::judge(&members, found, &clock, &inspector, was_suspended)
     }
 
     fn report_check(
@@ -407,9 +475,15 @@ impl Patrol {
         self.keep(settings);
         let failure = outcome.result.as_ref().err().or(outcome.removal_failure.as_ref());
         visited(members, failure);
+        let began = on_time_line(began);
         if outcome.result.is_ok() {
-            self.last_look = Some(on_time_line(began));
+            self.last_look = Some(outcome.asked.map_or(began, on_time_line));
+            self.suspended = suspended();
         }
+        for member in recipients(members) {
+            member.account.look_over(began);
+        }
+        self.preparation.begin_anew();
         match &outcome.removal_failure {
             Some(failure) => {
                 let transcript = outcome.trace.transcript();
@@ -449,6 +523,7 @@ impl Patrol {
     }
 
     pub(super) async fn close_session(&mut self) {
+        self.preparation.discard().await;
         if let Some(session) = self.session.take() {
             session.close().await;
         }
@@ -463,16 +538,6 @@ enum Waited {
     Interrupted,
     /// The server told of new mail, at this time.
     Told(Instant),
-}
-
-fn judge(
-    members: &[Arc<Member>],
-    clock: &Arc<Mutex<ServerClock>>,
-    inspector: &Arc<Inspector>,
-) -> impl FnMut(&Found) -> Judgement + Send + use<> {
-    let members = members.to_vec();
-    let (clock, inspector) = (Arc::clone(clock), Arc::clone(inspector));
-    move |found| members::judge(&members, found, &clock, &inspector)
 }
 
 /// The targets whose mails arrive here: what is told of the mailbox is their receive side.

@@ -9,18 +9,18 @@ use super::{
     CLOCK_SLACK, FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS, Looked, REMOVAL_TRIES,
     STILL_THERE, Since,
 };
-use crate::config::Login;
 use crate::mail::bounce::Report;
-use crate::mail::pop3::{Entry, Pop3};
+use crate::mail::pop3::{Entry, Pop3, Viewed};
 use crate::mail::trace::Trace;
-use crate::mail::wire::Dialer;
 use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
 use crate::target::ledger::FoundIn;
 use crate::target::message::{Header, Token};
+pub use opening::{Prepared, log_in};
 use removal::{Confirmed, Removal, from_word, is_still_ours, word};
 
+mod opening;
 mod removal;
 
 /// The least time between two tries to read a mail that the server refuses to show.
@@ -29,8 +29,6 @@ const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 const READ_TRIES: usize = 3;
 /// How long a check may search for left-overs of others: sending waits for the check.
 const LEFT_OVER_TIME: Duration = Duration::from_secs(2);
-/// The first wait before a busy maildrop is tried again; it doubles.
-const BUSY_FIRST: Duration = Duration::from_millis(500);
 
 /// What is known of the maildrop from one session to the next.
 #[derive(Debug, Default)]
@@ -51,7 +49,7 @@ pub struct Memory {
     unread: BTreeMap<Vec<u8>, Unread>,
     /// Probes that nobody waits for, and from when on they may be taken out.
     left_overs: Vec<(Vec<u8>, SystemTime)>,
-    /// When the maildrop was last looked into by this process.
+    /// When the view of the maildrop was last asked for by this process.
     looked_at: Option<std::time::Instant>,
     /// The least time between two logins that the server asks for.
     pub login_delay: Duration,
@@ -75,27 +73,23 @@ pub struct Session {
 }
 
 impl Session {
-    /// Logs in, lists the maildrop and reads the headers that are new since the last session; at the
-    /// first contact the newest ones, as far back as mail of ours may lie. A check goes on from there
+    /// Lists the maildrop and reads the headers that are new since the last session; at the first
+    /// contact the newest ones, as far back as mail of ours may lie. A check goes on from there
     /// in search of left-overs, for two seconds at a time, and reads one header in any case, if mail
-    /// is there. A maildrop in use is tried again until `busy_until`.
+    /// is there.
     ///
     /// # Errors
     /// The first step that fails; what was seen by then stays seen.
-    #[expect(clippy::too_many_arguments, reason = "each is one fact of the look")]
-    pub async fn open_and_look(
-        dialer: &Dialer,
-        login: &Login,
-        trace: Trace,
-        end: Instant,
-        busy_until: Instant,
+    pub async fn look(
+        mut pop3: Pop3,
         memory: &mut Memory,
         since: AskSince<'_>,
         is_check: bool,
         judge: &mut Judge<'_>,
     ) -> Result<Self, Failure> {
-        let began = on_time_line(Instant::now());
-        let mut pop3 = open_when_free(dialer, login, &trace, end, busy_until).await?;
+        let now = Instant::now();
+        let viewed = pop3.viewed().unwrap_or(Viewed { asked: now, shown: now });
+        let asked_at = on_time_line(viewed.asked);
         memory.login_delay = pop3.login_delay();
         memory.judged.clear();
         memory.refused.clear();
@@ -106,8 +100,12 @@ impl Session {
                            read whole";
             return Err(pop3.trace().failure(Fault::new(Reason::Protocol, message)));
         }
-        let viewing =
-            Viewing { shown_at: on_time_line(Instant::now()), previous_look: memory.looked_at };
+        let viewing = Viewing {
+            shown_at: on_time_line(viewed.shown),
+            asked_at,
+            previous_look: memory.looked_at,
+            network: pop3.network(),
+        };
         let mut session = Self { pop3, entries };
         let since = since();
         let mut read = if memory.has_met {
@@ -125,7 +123,7 @@ impl Session {
             // Others are shown, or there is none: it is a matter of these mails.
             memory.note_tries(viewing.shown_at);
         }
-        memory.looked_at = Some(began);
+        memory.looked_at = Some(asked_at);
         memory.sweep(SystemTime::now());
         Ok(session)
     }
@@ -296,11 +294,13 @@ impl Session {
     }
 }
 
-/// When a listing showed its mails, and when they were not there before.
+/// When a login fixed what is there, and when it was not there before.
 #[derive(Clone, Copy)]
 struct Viewing {
     shown_at: std::time::Instant,
+    asked_at: std::time::Instant,
     previous_look: Option<std::time::Instant>,
+    network: Duration,
 }
 
 /// A single mail that the server refuses to show or to take out, broken or gone, is passed over: it
@@ -319,6 +319,11 @@ impl Memory {
             left_overs: self.left_overs.iter().map(|(known, due)| (id(known), *due)).collect(),
             ..FolderRecord::default()
         }
+    }
+
+    /// When the view of the maildrop was last asked for by this process.
+    pub fn looked_at(&self) -> Option<std::time::Instant> {
+        self.looked_at
     }
 
     /// Whether something of ours is to be taken out.
@@ -403,7 +408,9 @@ impl Memory {
             server_date,
             folder: FoundIn::Inbox,
             shown_at: viewing.shown_at,
+            asked_at: viewing.asked_at,
             previous_look: viewing.previous_look,
+            network: viewing.network,
             accounted: BTreeSet::new(),
             block: Some(block),
             is_copy: false,
@@ -441,27 +448,5 @@ impl Memory {
             }
             !is_due
         });
-    }
-}
-
-async fn open_when_free(
-    dialer: &Dialer,
-    login: &Login,
-    trace: &Trace,
-    end: Instant,
-    busy_until: Instant,
-) -> Result<Pop3, Failure> {
-    let mut wait = BUSY_FIRST;
-    loop {
-        match Pop3::open(dialer, login, trace.clone(), end).await {
-            Err(failure)
-                if failure.reason == Reason::Busy
-                    && Instant::now() + wait < busy_until.min(end) =>
-            {
-                tokio::time::sleep(wait).await;
-                wait *= 2;
-            }
-            outcome => return outcome,
-        }
     }
 }

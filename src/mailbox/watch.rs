@@ -95,6 +95,15 @@ impl Watch {
         Ok(())
     }
 
+    /// A mail is about to be sent that will come here: where each look is a session of its own, the
+    /// first may be made ready.
+    pub fn mail_sending(&self) {
+        let is_by_session = |settings: &Arc<Settings>| settings.style() == LookStyle::Session;
+        if self.shared().settings.as_ref().is_some_and(is_by_session) {
+            self.changed.notify_one();
+        }
+    }
+
     /// A mail was accepted that will come here.
     pub fn mail_accepted(&self) {
         self.changed.notify_one();

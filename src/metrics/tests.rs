@@ -13,7 +13,7 @@ use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::net::tls::TlsFacts;
 use crate::target::inspection::{Inspection, Passage};
 use crate::target::ledger::{
-    Attempt, FoundIn, Ledger, LookStyle, Moment, Reading, Rules, Sighting,
+    Attempt, FoundIn, Ledger, LookStyle, Moment, Reading, Rules, Sighting, Transmission,
 };
 use crate::target::message::Token;
 
@@ -128,7 +128,7 @@ fn busy(rules: Rules) -> Ledger {
     let token = Token::random();
     ledger.period_began(start);
     ledger.sending(token, start);
-    ledger.accepted(token, start.instant, later(1));
+    ledger.accepted(token, &Transmission::at(start.instant), later(1));
     let stages =
         |all: &[Stage]| all.iter().map(|stage| (*stage, Duration::from_millis(5))).collect();
     let attempt = Attempt { stages: stages(&Stage::SEND), tls: Some(tls()), ..Attempt::default() };
@@ -138,6 +138,9 @@ fn busy(rules: Rules) -> Ledger {
     let sighting = Sighting {
         folder: FoundIn::Junk,
         shown_at: later(90).instant,
+        asked_at: later(90).instant,
+        network: Duration::ZERO,
+        was_suspended: false,
         previous_look: Some(later(89).instant),
         dated: None,
         style: LookStyle::Command,

@@ -191,18 +191,11 @@ impl<'a> Mailbox<'a> {
         let began = SystemTime::now();
         // The check sees the certificate.
         let dialer = if is_check { self.dialer.clone() } else { self.dialer.resuming() };
-        let session = pop3::Session::open_and_look(
-            &dialer,
-            &self.side.login,
-            trace.clone(),
-            self.end,
-            Instant::now() + self.side.endpoint.timeout,
-            &mut self.pop3,
-            &|| Since::all(began),
-            is_check,
-            judge,
-        )
-        .await?;
+        let busy_until = Instant::now() + self.side.endpoint.timeout;
+        let login = &self.side.login;
+        let pop3 = pop3::log_in(&dialer, login, None, &trace, self.end, busy_until).await?;
+        let since = &|| Since::all(began);
+        let session = pop3::Session::look(pop3, &mut self.pop3, since, is_check, judge).await?;
         let looked = session.remove_and_close(&mut self.pop3).await;
         trace.finish();
         Ok(looked)

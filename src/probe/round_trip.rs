@@ -13,13 +13,13 @@ use super::terminal::Terminal;
 use super::test_mail::TestMail;
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
 use crate::config::{BracketedHost, Endpoint, Login, ReceiveSide, Target};
-use crate::mail::smtp::{NotAccepted, Reply, Smtp};
+use crate::mail::smtp::{HandedOver, NotAccepted, Smtp};
 use crate::mail::trace::Trace;
 use crate::mail::wire::{Clients, Dialer};
 use crate::mail::{Failure, Fault, Reason, Side, Stage};
 use crate::mailbox::{Found, Judgement, Looked};
 use crate::target::clock::{for_timer, on_time_line};
-use crate::target::ledger::{Ledger, Moment, Notice, Rules};
+use crate::target::ledger::{Ledger, Moment, Notice, Rules, Transmission};
 use crate::target::message::{Instance, Token, compose};
 
 /// The first wait before a session that broke is opened again; it doubles up to
@@ -189,9 +189,14 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         self.report.record(Side::Send).note(&trace);
         let (token, transmitted) = (self.mail.token, self.mail.transmitted);
         match outcome {
-            Ok(reply) => {
-                let reply = trace.words(reply.to_string().as_bytes());
-                self.mail.ledger.accepted(token, on_time_line(transmitted), Moment::now());
+            Ok(handed_over) => {
+                let reply = trace.words(handed_over.reply.to_string().as_bytes());
+                let transmission = Transmission {
+                    began: on_time_line(transmitted),
+                    handed_over: on_time_line(handed_over.written),
+                    network: handed_over.network,
+                };
+                self.mail.ledger.accepted(token, &transmission, Moment::now());
                 self.verdict.sent = Sent::Accepted { took: transmitted.elapsed(), reply };
             }
             Err(error) => {
@@ -297,7 +302,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             let is_last = wake >= deadline;
             let began = wake.max(Instant::now());
             self.report.count_look();
-            match self.look_at(mailbox, wake, is_last, last_look).await {
+            match self.look_at(mailbox, wake, is_last).await {
                 Ok(looked) if self.mail.seen.is_some() => {
                     self.verdict.removal =
                         looked.removal_failure.map_or(Removal::Done, Removal::Failed);
@@ -344,11 +349,10 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         mailbox: &mut Mailbox<'a>,
         wake: Instant,
         is_last: bool,
-        last_look: Option<Instant>,
     ) -> Result<Looked, Failure> {
         let told = self.report.follow(Side::Receive, mailbox.wait(wake)).await?;
         let (target, mail) = (self.target, &mut self.mail);
-        let mut judge = |found: &Found| mail.judge(target, found, last_look);
+        let mut judge = |found: &Found| mail.judge(target, found);
         self.report.follow(Side::Receive, Box::pin(mailbox.look(told, is_last, &mut judge))).await
     }
 
@@ -386,7 +390,7 @@ async fn hand_over(
     dialer: &Dialer,
     trace: Trace,
     end: Instant,
-) -> (Option<Smtp>, Result<Reply, NotAccepted>) {
+) -> (Option<Smtp>, Result<HandedOver, NotAccepted>) {
     let name = target.send.ehlo.as_deref().or(host);
     let login = target.send.login.as_ref();
     let mut smtp = match Smtp::open(dialer, login, name, trace.clone(), end).await {

@@ -29,12 +29,7 @@ impl TestMail {
     }
 
     /// Ours is only the mail with our token.
-    pub(super) fn judge(
-        &mut self,
-        target: &Target,
-        found: &Found,
-        last_look: Option<Instant>,
-    ) -> Judgement {
+    pub(super) fn judge(&mut self, target: &Target, found: &Found) -> Judgement {
         if let Some((judgement, notice)) = reported(target, self.token, found) {
             if let Some(notice) = notice {
                 self.heed(notice);
@@ -46,8 +41,11 @@ impl TestMail {
         let sighting = Sighting {
             folder: found.folder,
             shown_at: found.shown_at,
-            previous_look: last_look.map(on_time_line),
+            asked_at: found.asked_at,
+            previous_look: found.previous_look,
             dated: None,
+            network: found.network,
+            was_suspended: false,
             style: target.receive.protocol.look_style(),
         };
         let roundtrip = match self.ledger.seen(token, sighting, Moment::now()) {

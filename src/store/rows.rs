@@ -10,7 +10,7 @@ use super::{FolderKey, FolderRecord};
 use crate::config::{Secret, TargetName};
 use crate::mail::{Reason, Side, Stage};
 use crate::target::ledger::{
-    AccountRecord, Changes, Histogram, MailRecord, Place, StoredAccount, Totals,
+    AccountRecord, Changes, ClockOffset, Histogram, MailRecord, Place, StoredAccount, Totals,
 };
 use crate::target::message::Token;
 
@@ -35,9 +35,10 @@ pub(super) fn write_changes(
         write_counters(connection, target, *account)?;
     }
     let mut upsert = connection.prepare_cached(
-        "INSERT INTO mail VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO mail VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT DO UPDATE SET state = excluded.state, late = max(late, excluded.late),
            transmitted = coalesce(excluded.transmitted, transmitted),
+           handed_over = coalesce(excluded.handed_over, handed_over),
            accepted = coalesce(excluded.accepted, accepted),
            ended = coalesce(excluded.ended, ended)",
     )?;
@@ -53,6 +54,7 @@ pub(super) fn write_changes(
                 state(mail.place),
                 mail.is_late,
                 mail.transmitted.map(to_seconds),
+                mail.handed_over.map(to_seconds),
                 mail.accepted.map(to_seconds),
                 mail.ended.map(to_seconds),
             ))?,
@@ -77,13 +79,17 @@ pub(super) fn write_folder(
         .map(|(id, due)| format!("{id}={:.0}", to_seconds(*due)))
         .collect();
     connection
-        .prepare_cached("INSERT OR REPLACE INTO folder VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+        .prepare_cached(
+            "INSERT OR REPLACE INTO folder VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
         .execute((
             mailbox,
             folder,
             record.uid_validity,
             record.next_uid,
-            record.clock_offset_seconds,
+            record.clock.map(|clock| clock.least),
+            record.clock.map(|clock| clock.most),
+            record.clock.map(|clock| to_seconds(clock.known_at)),
             to_remove.join(" "),
             left_overs.join(" "),
         ))?;
@@ -109,7 +115,8 @@ pub(super) fn read_account(
     read_counters(connection, target, &mut account)?;
     let mails = connection
         .prepare_cached(
-            "SELECT token, state, late, transmitted, accepted, ended FROM mail WHERE target = ?1",
+            "SELECT token, state, late, transmitted, handed_over, accepted, ended FROM mail
+             WHERE target = ?1",
         )?
         .query_map([target.as_str()], mail)?
         .collect::<rusqlite::Result<_>>()?;
@@ -123,8 +130,8 @@ pub(super) fn read_folders(
 ) -> rusqlite::Result<BTreeMap<String, FolderRecord>> {
     connection
         .prepare_cached(
-            "SELECT folder, uid_validity, next_uid, clock_offset_seconds, to_remove, left_overs
-             FROM folder WHERE mailbox = ?1",
+            "SELECT folder, uid_validity, next_uid, to_remove, left_overs, clock_offset_least,
+               clock_offset_most, clock_known_at FROM folder WHERE mailbox = ?1",
         )?
         .query_map([mailbox], folder)?
         .collect()
@@ -173,6 +180,7 @@ fn write_account(
         checks,
         check_failures,
         looks: _,
+        roundtrips_unknown: _,
         periods_skipped,
     } = account.totals;
     let counters = [
@@ -249,6 +257,7 @@ fn each_counter(
     visit: &mut dyn FnMut(String, &mut u64) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
     visit("looks".into(), &mut account.totals.looks)?;
+    visit("roundtrips_unknown".into(), &mut account.totals.roundtrips_unknown)?;
     visit("sender_mailbox_failures".into(), &mut account.sender_mailbox_failures)?;
     for (side, counters) in [(Side::Send, &mut account.send), (Side::Receive, &mut account.receive)]
     {
@@ -286,6 +295,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
         checks: counter("checks")?,
         check_failures: counter("check_failures")?,
         looks: 0,
+        roundtrips_unknown: 0,
         periods_skipped: counter("periods_skipped")?,
     };
     let sum = Duration::try_from_secs_f64(row.get("roundtrip_seconds_sum")?);
@@ -308,15 +318,16 @@ fn mail(row: &Row<'_>) -> rusqlite::Result<(Token, MailRecord)> {
         place: place(&state).ok_or_else(|| invalid(1, "the state of a mail"))?,
         is_late: row.get(2)?,
         transmitted: time(3)?,
-        accepted: time(4)?,
-        ended: time(5)?,
+        handed_over: time(4)?,
+        accepted: time(5)?,
+        ended: time(6)?,
     };
     Ok((token.parse().map_err(|_| invalid(0, "a token"))?, record))
 }
 
 fn folder(row: &Row<'_>) -> rusqlite::Result<(String, FolderRecord)> {
-    let to_remove: String = row.get(4)?;
-    let left_overs: String = row.get(5)?;
+    let to_remove: String = row.get(3)?;
+    let left_overs: String = row.get(4)?;
     let left_over = |word: &str| {
         let (id, due) = word.rsplit_once('=')?;
         Some((id.to_owned(), from_seconds(due.parse().ok()?)?))
@@ -324,11 +335,20 @@ fn folder(row: &Row<'_>) -> rusqlite::Result<(String, FolderRecord)> {
     let record = FolderRecord {
         uid_validity: row.get(1)?,
         next_uid: row.get(2)?,
-        clock_offset_seconds: row.get(3)?,
+        clock: clock(row)?,
         to_remove: to_remove.split_whitespace().map(str::to_owned).collect(),
         left_overs: left_overs.split_whitespace().filter_map(left_over).collect(),
     };
     Ok((row.get(0)?, record))
+}
+
+fn clock(row: &Row<'_>) -> rusqlite::Result<Option<ClockOffset>> {
+    let number = |column: usize| row.get::<_, Option<f64>>(column);
+    let (least, most, known_at) = (number(5)?, number(6)?, number(7)?);
+    Ok(least
+        .zip(most)
+        .zip(known_at.and_then(from_seconds))
+        .map(|((least, most), known_at)| ClockOffset { least, most, known_at }))
 }
 
 fn state(place: Place) -> &'static str {

@@ -13,13 +13,16 @@ use super::StoreError;
 use crate::target::message::{Instance, Token};
 
 /// The version of the schema below. A newer one is refused, an older one brought up.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 /// Where the id of the instance was before there was a database.
 const INSTANCE_FILE: &str = "instance";
 /// How long somebody who writes with `sqlite3` is waited for.
 const BUSY: Duration = Duration::from_millis(500);
 /// Records of ended mails that are older than this belong to targets that are gone.
 const FORGOTTEN_AFTER_DAYS: u32 = 100;
+
+/// What is not taken over: a clock is learned anew.
+const CLOCK_OF_VERSION_3: &str = "clock_offset_seconds";
 
 const TABLES: [&str; 5] = ["meta", "target", "mail", "folder", "refresh_token"];
 
@@ -63,6 +66,7 @@ CREATE TABLE mail ( -- the test mails under way, and those whose wait ended with
               ('sending', 'outstanding', 'doubtful', 'lost', 'bounced', 'received', 'left')),
   late        INTEGER NOT NULL, -- 1: was not seen late_after after it was accepted
   transmitted REAL,             -- times in seconds since 1970; the view mails shows them as UTC
+  handed_over REAL,             -- all of it but the final dot was written: it arrives after this
   accepted    REAL,
   ended       REAL,             -- doubtful, lost, bounced, received or left since; of one sending: seen
   PRIMARY KEY (target, token)
@@ -73,7 +77,9 @@ CREATE TABLE folder ( -- how far each folder of each mailbox has been read
   folder               TEXT NOT NULL, -- as the server writes it; empty for POP3
   uid_validity         INTEGER NOT NULL, -- IMAP; another one voids the UIDs
   next_uid             INTEGER NOT NULL, -- the first UID that was not looked at; 0: none was
-  clock_offset_seconds REAL,          -- by how much the server's clock is ahead, as learned from arrivals
+  clock_offset_least   REAL,          -- by how many seconds the server's clock is ahead at least
+  clock_offset_most    REAL,          -- and at most, as learned from arrivals
+  clock_known_at       REAL,          -- when that was so; seconds since 1970
   to_remove            TEXT NOT NULL, -- UIDs or UIDL ids of our mails that are not taken out yet
   left_overs           TEXT NOT NULL, -- id=time of test mails that nobody here waits for, and when they may go
   PRIMARY KEY (mailbox, folder)
@@ -98,7 +104,7 @@ CREATE VIEW mails AS -- the mails with readable times
 const COUNTERS: &str = "
 CREATE TABLE IF NOT EXISTS counter ( -- of a target, beside those in the table target; absent: 0
   target TEXT NOT NULL,    -- target.name
-  name   TEXT NOT NULL,    -- looks; sender_mailbox_failures; and of each side, send and receive:
+  name   TEXT NOT NULL,    -- looks; roundtrips_unknown; sender_mailbox_failures; and of each side, send and receive:
                            -- SIDE.failures.REASON, SIDE.stage_failures.STAGE, SIDE.not_applicable
   value  INTEGER NOT NULL,
   PRIMARY KEY (target, name)
@@ -177,8 +183,8 @@ fn bring_up(connection: &mut Connection) -> rusqlite::Result<()> {
     change.execute_batch(SCHEMA)?;
     for table in tables {
         let columns: String = change.query_row(
-            "SELECT group_concat(name) FROM pragma_table_info(?1)",
-            [format!("older_{table}")],
+            "SELECT group_concat(name) FROM pragma_table_info(?1) WHERE name != ?2",
+            [&format!("older_{table}"), CLOCK_OF_VERSION_3],
             |row| row.get(0),
         )?;
         change.execute_batch(&format!(

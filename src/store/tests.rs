@@ -8,7 +8,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::mail::{Reason, Stage};
-use crate::target::ledger::{AccountRecord, Histogram, MailRecord, Place, SideCounters, Totals};
+use crate::target::ledger::{
+    AccountRecord, ClockOffset, Histogram, MailRecord, Place, SideCounters, Totals,
+};
 use crate::target::message::Token;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -28,7 +30,14 @@ fn time(seconds: u64) -> SystemTime {
 }
 
 fn mail(place: Place) -> MailRecord {
-    MailRecord { place, is_late: false, transmitted: None, accepted: None, ended: None }
+    MailRecord {
+        place,
+        is_late: false,
+        transmitted: None,
+        handed_over: None,
+        accepted: None,
+        ended: None,
+    }
 }
 
 fn sending() -> (Token, Changes) {
@@ -131,7 +140,7 @@ fn a_newer_schema_is_refused() {
     look_into(&folder).execute("UPDATE meta SET schema_version = 7", []).unwrap();
     let error = open_error(&folder);
     assert!(
-        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 3)")
+        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 4)")
     );
     let version: i64 = look_into(&folder)
         .query_row("SELECT schema_version FROM meta", [], |row| row.get(0))
@@ -257,6 +266,7 @@ async fn an_account_comes_back_as_it_was() {
         checks: 13,
         check_failures: 14,
         looks: 17,
+        roundtrips_unknown: 25,
         periods_skipped: 15,
     };
     let roundtrips = Histogram {
@@ -339,7 +349,7 @@ async fn the_memory_of_folders_comes_back() {
     let record = FolderRecord {
         uid_validity: u32::MAX,
         next_uid: 17,
-        clock_offset_seconds: Some(-1.5),
+        clock: Some(ClockOffset { least: -1.5, most: 0.25, known_at: time(3) }),
         to_remove: vec!["12".into(), "a=b;c".into()],
         left_overs: vec![("x=y".into(), UNIX_EPOCH + Duration::from_secs(1_900_000_000))],
     };

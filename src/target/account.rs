@@ -10,7 +10,7 @@ use super::history::{Archive, Evidence, History, Probe};
 use super::inspection::Inspection;
 use super::ledger::{
     Attempt, Awaited, Ledger, LookStyle, Moment, Notice, NoticeVerdict, Reading, Rules, Sighting,
-    Snapshot, StoredAccount, Verdict,
+    Snapshot, StoredAccount, Transmission, Verdict,
 };
 use super::message::Token;
 use super::side_log::TargetLog;
@@ -122,10 +122,10 @@ impl Account {
     }
 
     /// See [`Ledger::accepted`].
-    pub fn accepted(&self, token: Token, transmitted: Instant) {
+    pub fn accepted(&self, token: Token, transmission: &Transmission) {
         let now = Moment::now();
-        self.history().accepted(token, transmitted, now);
-        let early = self.ledger().accepted(token, transmitted, now);
+        self.history().accepted(token, transmission.began, now);
+        let early = self.ledger().accepted(token, transmission, now);
         if let Some(roundtrip) = early {
             self.history().arrived_early(token, roundtrip);
         }
@@ -168,6 +168,17 @@ impl Account {
         self.keep();
     }
 
+    /// See [`Ledger::look_over`].
+    pub fn look_over(&self, began: Instant) {
+        self.ledger().look_over(began, Moment::now());
+        self.keep();
+    }
+
+    /// See [`Ledger::looks_soon`].
+    pub fn looks_soon(&self, style: LookStyle, soon: Duration) -> bool {
+        self.ledger().looks_soon(style, soon)
+    }
+
     /// See [`Ledger::look_failed`]; `transcript` is of the dialogue that failed.
     pub fn look_failed(&self, failure: &Failure, transcript: &str) {
         let now = Moment::now();
@@ -188,6 +199,10 @@ impl Account {
         self.history().seen(token, sighting.folder, verdict);
         self.keep();
         debug!(target = %self.name, side = "receive", %token, ?verdict, "seen");
+        if let Verdict::Received { roundtrip: None, .. } = verdict {
+            info!(target = %self.name, side = "receive", %token,
+                "a mail was received, and nobody can tell when: the exporter was not there to look");
+        }
         verdict
     }
 

@@ -32,7 +32,7 @@ fn lengthened(at: Instant, suspended: Duration) -> Instant {
 
 /// How long the machine was suspended since it was started, in whole seconds: the two clocks are not
 /// read in the same nanosecond, and the time line should not tremble.
-fn suspended() -> Duration {
+pub fn suspended() -> Duration {
     let monotonic = clock_gettime(ClockId::Monotonic);
     let boot = clock_gettime(ClockId::Boottime);
     let ahead = boot.tv_sec - monotonic.tv_sec - i64::from(boot.tv_nsec < monotonic.tv_nsec);

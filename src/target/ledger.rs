@@ -11,15 +11,17 @@ use std::time::{Duration, Instant, SystemTime};
 use super::message::Token;
 use crate::config::Target;
 use crate::mail::{Failure, Side, Stage};
+pub use arrival::Bracket;
 use ending::{Ended, Ending};
 pub use moment::{ClockStep, Moment, WallClock};
 pub use pacing::LookStyle;
 use pacing::Pacing;
 use record::Journal;
 pub use record::{AccountRecord, Changes, MailRecord, Place, StoredAccount};
+pub use server_clock::{ClockOffset, ServerClock};
 pub use state::{
     Attempt, Awaited, FoundIn, Histogram, Notice, NoticeVerdict, Reading, SenderMailbox,
-    SideCounters, SideState, Sighting, Snapshot, Totals, Verdict,
+    SideCounters, SideState, Sighting, Snapshot, Totals, Transmission, Verdict,
 };
 
 mod arrival;
@@ -28,6 +30,7 @@ mod moment;
 mod notice;
 mod pacing;
 mod record;
+mod server_clock;
 mod sighted;
 mod state;
 
@@ -81,6 +84,8 @@ pub struct Ledger {
     sender_mailbox: SenderMailbox,
     last_notice: Option<(SystemTime, Notice)>,
     pacing: Pacing,
+    /// When the newest look began that is over, well or not.
+    looked: Option<Instant>,
     journal: Journal,
     wall_clock: WallClock,
 }
@@ -99,8 +104,16 @@ struct Sending {
 struct Outstanding {
     token: Token,
     transmitted: Instant,
+    /// Nothing arrives before this.
+    handed_over: Instant,
+    /// The earliest moment at which the server can have sent its reply.
+    taken: Instant,
     accepted: Moment,
     is_late: bool,
+    /// Whether another process has sent it.
+    is_restored: bool,
+    /// Since when a look at it is due that would make it late or lost.
+    overdue: Option<Instant>,
 }
 
 /// The round trips of the mails received during one period.
@@ -137,6 +150,7 @@ impl Ledger {
             sender_mailbox: SenderMailbox::default(),
             last_notice: None,
             pacing: Pacing::default(),
+            looked: None,
             journal: Journal::default(),
             wall_clock: WallClock::default(),
         }
@@ -189,21 +203,31 @@ impl Ledger {
         }
     }
 
-    /// The SMTP server has accepted a mail whose transmission began at `transmitted`. Gives the
-    /// round trip of a mail that was seen before that.
+    /// The SMTP server has accepted a mail. Gives the round trip of one that was seen before that.
     pub fn accepted(
         &mut self,
         token: Token,
-        transmitted: Instant,
+        transmission: &Transmission,
         now: Moment,
     ) -> Option<Duration> {
         self.expire(now);
         let sending = self.sending.remove(&token)?;
         self.totals.probes += 1;
         self.totals.accepted += 1;
-        let mail = Outstanding { token, transmitted, accepted: now, is_late: false };
+        let Transmission { began, handed_over, network } = *transmission;
+        let replied = now.instant.checked_sub(network).unwrap_or(handed_over);
+        let mail = Outstanding {
+            token,
+            transmitted: began,
+            handed_over,
+            taken: replied.max(handed_over),
+            accepted: now,
+            is_late: false,
+            is_restored: false,
+            overdue: None,
+        };
         match sending.seen {
-            Some(sighting) => self.arrive(mail, &sighting, now).roundtrip,
+            Some(sighting) => self.arrive_early(mail, &sighting, now),
             None if sending.has_bounced => {
                 self.bounce(token, now);
                 None
@@ -310,11 +334,35 @@ impl Ledger {
             || self.ending_of(token).is_some()
     }
 
+    /// A look into the mailbox that began at `began` is over, well or not: what it was due for is late
+    /// or lost if it was not shown.
+    pub fn look_over(&mut self, began: Instant, now: Moment) {
+        self.looked = self.looked.max(Some(began));
+        self.expire(now);
+    }
+
     /// When the mailbox is to be looked at again; `None` if nothing is outstanding.
     pub fn next_look(&self, style: LookStyle, last_look: Option<Instant>) -> Option<Instant> {
         let oldest = self.outstanding.front()?.accepted.instant;
         let newest = self.outstanding.back()?.accepted.instant;
-        Some(self.pacing.next_look(style, oldest, newest, last_look, self.rules.interval))
+        let paced = self.pacing.next_look(style, oldest, newest, last_look, self.rules.interval);
+        Some(self.next_due(last_look).map_or(paced, |due| due.min(paced)))
+    }
+
+    /// Whether a mail is being sent, will most likely be accepted, and is then looked for within `soon`.
+    pub fn looks_soon(&self, style: LookStyle, soon: Duration) -> bool {
+        let fails = self.send_ability == Reading::Is(0.0);
+        !self.sending.is_empty() && !fails && self.pacing.first_wait(style) <= soon
+    }
+
+    /// The next moment that decides whether a mail is late or lost, if it was not looked for since.
+    fn next_due(&self, last_look: Option<Instant>) -> Option<Instant> {
+        let is_ahead = |due: &Instant| last_look.is_none_or(|last| last < *due);
+        let late = self.outstanding.iter().find(|mail| !mail.is_late);
+        let late = late.map(|mail| mail.accepted.instant + self.rules.late_after);
+        let lost = self.outstanding.front();
+        let lost = lost.map(|mail| mail.accepted.instant + self.rules.lost_after);
+        [late, lost].into_iter().flatten().filter(is_ahead).min()
     }
 
     /// When the oldest outstanding mail was accepted; `None` if nothing is outstanding.

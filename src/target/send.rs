@@ -8,10 +8,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::account::Account;
 use super::clock::on_time_line;
 use super::connections::Connections;
-use super::ledger::Attempt;
+use super::ledger::{Attempt, Transmission};
 use super::message::{Instance, Token, compose};
 use crate::config::Target;
-use crate::mail::smtp::{NotAccepted, Smtp};
+use crate::mail::smtp::{HandedOver, NotAccepted, Smtp};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
 use crate::mail::{Failure, Fault, Reason, Stage};
@@ -88,6 +88,7 @@ impl Sender {
         let target = &self.target;
         let tokens: Vec<Token> = (0..target.messages.get()).map(|_| Token::random()).collect();
         self.account.sending(&tokens).await;
+        self.watch.mail_sending();
         let login = target.send.login.as_ref();
         let trace = Trace::new(login);
         // The transmission begins when the name is resolved for its connection.
@@ -133,9 +134,16 @@ impl Sender {
             let is_last = index + 1 == tokens.len();
             let rest = tokens.get(index + 1..).unwrap_or_default();
             match self.send_one(&mut smtp, *token, trace).await {
-                Ok(()) => {
+                Ok(handed_over) => {
                     accepted += 1;
-                    self.account.accepted(*token, transmitted);
+                    let HandedOver { began, written, network, .. } = handed_over;
+                    let transmission = Transmission {
+                        // The connection was made for the first.
+                        began: if index == 0 { transmitted } else { on_time_line(began) },
+                        handed_over: on_time_line(written),
+                        network,
+                    };
+                    self.account.accepted(*token, &transmission);
                     self.wake_watches();
                 }
                 Err(NotAccepted::Refused(failure)) => {
@@ -168,7 +176,7 @@ impl Sender {
         smtp: &mut Smtp,
         token: Token,
         trace: &Trace,
-    ) -> Result<(), NotAccepted> {
+    ) -> Result<HandedOver, NotAccepted> {
         let target = &self.target;
         let host = self.origin.host.as_deref().unwrap_or("an unnamed host");
         let content = compose(target, token, self.origin.instance, SystemTime::now(), host)
@@ -178,7 +186,7 @@ impl Sender {
                 NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message)))
             })?;
         let envelope_id = token.to_string();
-        smtp.hand_over(&target.from, &target.to, &envelope_id, &content).await.map(drop)
+        smtp.hand_over(&target.from, &target.to, &envelope_id, &content).await
     }
 
     fn wake_watches(&self) {

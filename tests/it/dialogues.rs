@@ -253,18 +253,12 @@ impl Client<'_> {
         for step in self.script.steps() {
             let end = Instant::now() + LONGEST;
             let mut judge = self.judge(&mut seen);
-            let session = pop3::Session::open_and_look(
-                &dialer,
-                &side.login,
-                self.trace.clone(),
-                end,
-                Instant::now() + Duration::from_secs(3),
-                &mut memory,
-                &|| since,
-                step == "check",
-                &mut judge,
-            )
-            .await?;
+            let busy_until = Instant::now() + Duration::from_secs(3);
+            let pop3 =
+                pop3::log_in(&dialer, &side.login, None, &self.trace, end, busy_until).await?;
+            let is_check = step == "check";
+            let session =
+                pop3::Session::look(pop3, &mut memory, &|| since, is_check, &mut judge).await?;
             is_removed |= memory.has_to_remove();
             let looked = session.remove_and_close(&mut memory).await;
             if let Some(failure) = looked.removal_failure {

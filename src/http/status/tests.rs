@@ -8,7 +8,9 @@ use crate::http::message::Request;
 use crate::layers::ping::{Obstacle, Outcome};
 use crate::layers::readings::{Checks, Round};
 use crate::mail::{Failure, Fault, Reason, Stage};
-use crate::target::ledger::{Attempt, FoundIn, Ledger, LookStyle, Moment, Rules, Sighting};
+use crate::target::ledger::{
+    Attempt, FoundIn, Ledger, LookStyle, Moment, Rules, Sighting, Transmission,
+};
 use crate::target::message::Token;
 
 /// A target, its account, and the time at which it is looked at.
@@ -36,8 +38,10 @@ impl Case {
         Self { target, ledger, checks, start, now: start }
     }
 
+    /// Time goes by, and then the mailbox is looked into.
     fn pass(&mut self, time: Duration) {
         self.now = Moment { instant: self.now.instant + time, wall: self.now.wall + time };
+        self.ledger.look_over(self.now.instant, self.now);
     }
 
     /// A mail is accepted, and seen after this time if there is one.
@@ -45,13 +49,16 @@ impl Case {
         let token = Token::random();
         self.ledger.period_began(self.now);
         self.ledger.sending(token, self.now);
-        self.ledger.accepted(token, self.now.instant, self.now);
+        self.ledger.accepted(token, &Transmission::at(self.now.instant), self.now);
         self.ledger.send_ended(1, 1, &Attempt::default(), self.now);
         if let Some(roundtrip) = roundtrip {
             self.pass(roundtrip);
             let sighting = Sighting {
                 folder: FoundIn::Inbox,
                 shown_at: self.now.instant,
+                asked_at: self.now.instant,
+                network: Duration::ZERO,
+                was_suspended: false,
                 previous_look: Some(self.now.instant),
                 dated: None,
                 style: LookStyle::Command,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::time::Instant;
 
 use super::Wire;
+use super::network::Answers;
 use crate::config::{Credentials, Endpoint, Login, Secret, TlsMode};
 use crate::mail::oauth::{AccessToken, TokenSource, Tokens};
 use crate::mail::trace::Trace;
@@ -207,6 +208,7 @@ impl Dialer {
             heard: false,
             asked_for: None,
             asked: Instant::now(),
+            answers: Answers::default(),
             trace,
         };
         if self.endpoint.tls == TlsMode::Implicit {

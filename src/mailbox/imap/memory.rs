@@ -2,7 +2,7 @@
 //! and which mails in it are ours and not yet gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::hearing::Hearing;
 use crate::mail::Failure;
@@ -84,10 +84,12 @@ pub(super) struct Viewing {
     pub(super) kind: FoundIn,
     /// Whether nobody receives there.
     pub(super) holds_copies: bool,
-    /// When it began.
+    /// When it was asked for.
     pub(super) began: Instant,
     /// When the server had told what there is; what is shown after this came later.
     pub(super) shown: tokio::time::Instant,
+    /// How long the network takes there and back.
+    pub(super) network: Duration,
 }
 
 impl Memory {
@@ -103,7 +105,7 @@ impl Memory {
                     .keys()
                     .chain(known.unread.keys())
                     .fold(known.next_uid, |next, uid| next.min(*uid)),
-                clock_offset_seconds: None,
+                clock: None,
                 to_remove: ours.map(|(uid, token)| word(*uid, *token)).collect(),
                 left_overs: known
                     .left_overs
@@ -274,6 +276,8 @@ impl FolderMemory {
             server_date: mail.internal_date,
             folder: viewing.kind,
             shown_at: on_time_line(shown_at),
+            asked_at: viewing.began,
+            network: viewing.network,
             previous_look: match unread {
                 Some(unread) => unread.before,
                 None if came_later => Some(viewing.began),
@@ -324,6 +328,8 @@ impl FolderMemory {
                 server_date,
                 folder: viewing.kind,
                 shown_at: on_time_line(viewing.shown),
+                asked_at: viewing.began,
+                network: viewing.network,
                 previous_look: self.looked_at,
                 accounted: BTreeSet::new(),
                 block: None,

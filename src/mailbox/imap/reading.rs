@@ -46,10 +46,12 @@ impl FolderMemory {
         uids.retain(|uid| selected.uid_next.is_none_or(|next| *uid < next));
         uids.sort_unstable_by(|a, b| b.cmp(a));
         uids.truncate(FIRST_CONTACT_HEADERS);
-        if uids.is_empty() && selected.exists > 0 {
+        // By now somebody may have emptied the folder; to ask for what is gone is an error.
+        let exists = imap.exists();
+        if uids.is_empty() && exists > 0 {
             // Some servers find nothing by date, and some do not tell their next UID.
             let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
-            let refusal = imap.fetch_newest(NEWEST, selected.exists, sink).await?;
+            let refusal = imap.fetch_newest(NEWEST, exists, sink).await?;
             if let Some(refusal) = refusal.filter(|_| !self.has_shown) {
                 return Err(refusal);
             }

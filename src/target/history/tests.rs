@@ -1,7 +1,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::*;
-use crate::target::ledger::{Ledger, LookStyle, Rules, Sighting};
+use crate::target::ledger::{Ledger, LookStyle, Rules, Sighting, Transmission};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -30,7 +30,7 @@ impl Bench {
 
     fn pass(&mut self, time: Duration) {
         self.now = Moment { instant: self.now.instant + time, wall: self.now.wall + time };
-        self.ledger.snapshot(self.now);
+        self.ledger.look_over(self.now.instant, self.now);
         self.keep();
     }
 
@@ -58,7 +58,9 @@ impl Bench {
 
     fn accept(&mut self, token: Token, transmitted: Instant) {
         self.history.accepted(token, transmitted, self.now);
-        if let Some(roundtrip) = self.ledger.accepted(token, transmitted, self.now) {
+        if let Some(roundtrip) =
+            self.ledger.accepted(token, &Transmission::at(transmitted), self.now)
+        {
             self.history.arrived_early(token, roundtrip);
         }
         self.keep();
@@ -77,6 +79,9 @@ impl Bench {
         let sighting = Sighting {
             folder: FoundIn::Junk,
             shown_at: self.now.instant,
+            asked_at: self.now.instant,
+            network: Duration::ZERO,
+            was_suspended: false,
             previous_look: Some(self.now.instant),
             dated: None,
             style: LookStyle::Command,
@@ -207,6 +212,7 @@ fn a_report_tells_what_the_server_said_and_stays() {
         place: Place::Bounced,
         is_late: false,
         transmitted: None,
+        handed_over: None,
         accepted: None,
         ended: Some(bench.now.wall),
     };
@@ -221,7 +227,8 @@ fn a_failure_is_there_long_after_the_newest_twenty() {
     let mut bench = Bench::new();
     let refused = bench.refused(Reason::Deferred, false);
     let late = bench.accepted();
-    bench.pass(SECOND * 70);
+    bench.now.instant += SECOND * 70;
+    bench.now.wall += SECOND * 70;
     bench.seen(late);
     let good = bench.received();
     for _ in 0..500 {
@@ -324,7 +331,7 @@ fn after_a_restart_the_mails_are_known_from_the_store() {
     let transmitted = bench.now.instant;
     bench.now.instant += SECOND;
     bench.now.wall += SECOND;
-    bench.ledger.accepted(token, transmitted, bench.now);
+    bench.ledger.accepted(token, &Transmission::at(transmitted), bench.now);
     stored.apply(&bench.ledger.take_changes(bench.now));
     let mut next = Bench::new();
     next.ledger = Ledger::restore(

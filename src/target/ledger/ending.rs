@@ -1,19 +1,24 @@
 //! How the wait for a mail ends: it has become late and lost, it is doubtful, it has left; and how
 //! long the ended ones are remembered.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{Ledger, Moment, Reading};
+use super::{Ledger, Moment, Outstanding, Reading, Rules};
 use crate::target::message::Token;
 
 /// How many ended mails are remembered at most, so that one that turns up again is known.
 pub(super) const REMEMBERED: usize = 10_000;
+
+/// A look that is due for a mail is waited for a period, and not less than this.
+const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ended {
     pub(super) token: Token,
     pub(super) how: Ending,
     pub(super) at: Instant,
+    /// Whether it came late, as only its date tells.
+    pub(super) is_late: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +38,26 @@ impl Ending {
             Ending::Lost | Ending::Bounced => Some(false),
             Ending::Doubtful | Ending::Left => None,
         }
+    }
+}
+
+impl Outstanding {
+    fn is_past(&self, age: Duration, now: Moment) -> bool {
+        now.instant.saturating_duration_since(self.accepted.instant) >= age
+    }
+
+    /// Whether a look that began `after` its acceptance is over, or was waited for in vain.
+    fn was_looked_for(
+        &mut self,
+        after: Duration,
+        looked: Option<Instant>,
+        patience: Duration,
+        now: Moment,
+    ) -> bool {
+        let due = self.accepted.instant + after;
+        let overdue = *self.overdue.get_or_insert(now.instant);
+        looked.is_some_and(|looked| looked >= due)
+            || now.instant.saturating_duration_since(overdue) >= patience
     }
 }
 
@@ -90,21 +115,25 @@ impl Ledger {
         self.journal.follow(step);
     }
 
+    /// A mail that nobody has looked for since it became old enough waits for that look, though not for
+    /// ever: a mailbox that cannot be looked into holds up no alert.
     fn expire_outstanding(&mut self, now: Moment) {
-        let age = |since: Instant| now.instant.saturating_duration_since(since);
+        let Rules { late_after, lost_after, .. } = self.rules;
+        let (looked, patience) = (self.looked, self.rules.interval.max(LEAST_PATIENCE));
+        let is_over = |mail: &mut Outstanding, after: Duration| {
+            mail.is_past(after, now) && mail.was_looked_for(after, looked, patience, now)
+        };
         for mail in &mut self.outstanding {
-            if age(mail.accepted.instant) < self.rules.late_after {
+            if !mail.is_past(late_after, now) {
                 break;
             }
-            if !mail.is_late {
-                mail.is_late = true;
+            if !mail.is_late && is_over(mail, late_after) {
+                (mail.is_late, mail.overdue) = (true, None);
                 self.journal.touch(mail.token);
                 self.totals.late += 1;
             }
         }
-        while let Some(oldest) = self.outstanding.front()
-            && age(oldest.accepted.instant) >= self.rules.lost_after
-        {
+        while self.outstanding.front_mut().is_some_and(|oldest| is_over(oldest, lost_after)) {
             self.lose_oldest(now);
         }
     }
@@ -122,7 +151,7 @@ impl Ledger {
 
     pub(super) fn end(&mut self, token: Token, how: Ending, now: Moment) {
         self.ended.retain(|ended| ended.token != token);
-        self.ended.push_back(Ended { token, how, at: now.instant });
+        self.ended.push_back(Ended { token, how, at: now.instant, is_late: false });
         self.newest_end = how.arrived().map_or(self.newest_end, Reading::Is);
         self.journal.touch(token);
         if self.ended.len() > REMEMBERED {

@@ -4,18 +4,21 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::Bracket;
 use crate::config::Protocol;
 
 /// The shortest time between two looks over a held IMAP session.
-const IMAP_SHORTEST: Duration = Duration::from_millis(50);
+pub(super) const IMAP_SHORTEST: Duration = Duration::from_millis(50);
 /// The longest.
-const IMAP_LONGEST: Duration = Duration::from_secs(60);
+pub(super) const IMAP_LONGEST: Duration = Duration::from_secs(60);
 /// The first POP3 look after an acceptance, when nothing is known yet.
 const POP3_FIRST: Duration = Duration::from_millis(300);
 /// The earliest first POP3 look.
 const POP3_EARLIEST: Duration = Duration::from_millis(50);
 /// Up to this wait POP3 looks are close together.
 const POP3_CLOSE: Duration = Duration::from_secs(4);
+/// From this usual delay on the POP3 looks around it are a tenth apart.
+const POP3_USUAL: Duration = Duration::from_secs(1);
 /// How many delays are remembered.
 const REMEMBERED: usize = 5;
 
@@ -41,28 +44,38 @@ impl Protocol {
 /// The delays seen lately, and the looks that follow from them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pacing {
-    /// Waits after which recent mails were certainly not there yet, newest last.
-    not_yet: VecDeque<Duration>,
+    /// Waits after which recent mails were certainly not there yet, newest last, and whether that is
+    /// known to a fifth.
+    not_yet: VecDeque<(Duration, bool)>,
+    /// In place of them, after a mail that was there at the first look: half of that.
+    guess: Option<Duration>,
 }
 
 impl Pacing {
-    /// A mail accepted at `accepted` was there at `seen`, and not at `previous_look`.
-    pub(super) fn learn(
-        &mut self,
-        accepted: Instant,
-        previous_look: Option<Instant>,
-        seen: Instant,
-    ) {
-        let waited = previous_look.map(|look| look.saturating_duration_since(accepted));
-        let not_yet = match waited.filter(|wait| !wait.is_zero()) {
-            Some(wait) => wait,
-            // There at the first look: half as late next time.
-            None => {
+    /// A mail accepted at `accepted` arrived within `arrived`, and the look that showed it was asked for
+    /// at `asked`. How long that look took is no part of the delay.
+    pub(super) fn learn(&mut self, accepted: Instant, arrived: &Bracket, asked: Instant) {
+        let waited = |at: Instant| at.saturating_duration_since(accepted);
+        let (not_yet, there) = (waited(arrived.earliest), waited(arrived.latest.min(asked)));
+        let first = self.first_look();
+        if not_yet.is_zero() {
+            // A first look that came late, for whatever reason, says nothing of the usual delay.
+            if there <= first * 2 + POP3_USUAL {
                 self.not_yet.clear();
-                seen.saturating_duration_since(accepted) / 2
+                self.guess = Some(first.min(there) / 2);
             }
-        };
-        self.not_yet.push_back(not_yet);
+            return;
+        }
+        let unknown = there.saturating_sub(not_yet);
+        if unknown * 2 > there {
+            return;
+        }
+        self.guess = None;
+        let is_close = unknown * 5 <= there;
+        if is_close {
+            self.not_yet.retain(|(_, is_close)| *is_close);
+        }
+        self.not_yet.push_back((not_yet, is_close));
         if self.not_yet.len() > REMEMBERED {
             self.not_yet.pop_front();
         }
@@ -93,15 +106,31 @@ impl Pacing {
                     return oldest + first;
                 };
                 let waited = last.saturating_duration_since(oldest);
-                let step = if waited < POP3_CLOSE.max(first * 2) { waited / 4 } else { waited };
+                let is_usual = self.guess.is_none() && first >= POP3_USUAL;
+                let step = if is_usual && waited < first + first / 4 {
+                    waited / 10
+                } else if waited < POP3_CLOSE.max(first * 2) {
+                    waited / 4
+                } else {
+                    waited
+                };
                 last + step.min(interval)
             }
         }
     }
 
+    /// How long after its acceptance a mail is first looked for.
+    pub(super) fn first_wait(&self, style: LookStyle) -> Duration {
+        match style {
+            LookStyle::Command => IMAP_SHORTEST,
+            LookStyle::Session => self.first_look(),
+        }
+    }
+
     /// Just below the delays seen lately.
     fn first_look(&self) -> Duration {
-        self.not_yet.iter().min().map_or(POP3_FIRST, |least| (*least).max(POP3_EARLIEST))
+        let least = self.not_yet.iter().map(|(not_yet, _)| *not_yet).min();
+        self.guess.or(least).map_or(POP3_FIRST, |least| least.max(POP3_EARLIEST))
     }
 }
 
@@ -156,34 +185,64 @@ mod tests {
         assert_eq!(longest, Duration::from_secs(300));
     }
 
+    /// Teaches a mail of this delay that was found by the looks alone, each of which takes `session`
+    /// from the command on; gives the looks it took and the delay at which it was asked for.
+    fn find(pacing: &mut Pacing, delay: Duration, session: Duration) -> (usize, Duration) {
+        let accepted = Instant::now();
+        let looks = waits(pacing, LookStyle::Session, Duration::from_secs(60));
+        let found = looks.iter().position(|wait| *wait >= delay).unwrap();
+        let previous = found.checked_sub(1).map_or(accepted, |index| accepted + looks[index]);
+        let asked = accepted + looks[found];
+        let arrived = Bracket { earliest: previous, latest: asked + session };
+        pacing.learn(accepted, &arrived, asked);
+        (found + 1, looks[found])
+    }
+
     #[test]
     fn pop3_learns_to_look_just_before_the_mail_comes() {
         let delay = Duration::from_secs(10);
         let mut pacing = Pacing::default();
         for _ in 0..3 {
-            let accepted = Instant::now();
-            let looks = waits(&pacing, LookStyle::Session, Duration::from_secs(60));
-            let found = looks.iter().position(|wait| *wait >= delay).unwrap();
-            let previous = found.checked_sub(1).map(|index| accepted + looks[index]);
-            pacing.learn(accepted, previous, accepted + looks[found]);
+            find(&mut pacing, delay, Duration::ZERO);
         }
-        let looks = waits(&pacing, LookStyle::Session, Duration::from_secs(60));
-        let found = looks.iter().position(|wait| *wait >= delay).unwrap();
-        assert!(found <= 3, "{} logins for a mail of the usual delay", found + 1);
-        assert!(looks[found] <= delay * 5 / 4, "reported as {:?}", looks[found]);
+        let first = waits(&pacing, LookStyle::Session, Duration::from_secs(60))[0];
+        assert!(first >= delay * 9 / 10 && first < delay, "first look after {first:?}");
+        let (looks, asked) = find(&mut pacing, delay, Duration::ZERO);
+        assert!(looks <= 2, "{looks} logins for a mail of the usual delay");
+        assert!(asked <= delay * 11 / 10, "reported as {asked:?}");
+    }
+
+    #[test]
+    fn how_long_a_session_takes_does_not_move_the_first_look() {
+        let mut pacing = Pacing::default();
+        for _ in 0..10 {
+            find(&mut pacing, Duration::from_millis(5), Duration::from_secs(4));
+        }
+        assert_eq!(waits(&pacing, LookStyle::Session, Duration::from_secs(1))[0], POP3_EARLIEST);
     }
 
     #[test]
     fn a_mail_that_is_there_at_the_first_look_halves_it() {
         let mut pacing = Pacing::default();
-        let accepted = Instant::now();
-        pacing.learn(accepted, None, accepted + POP3_FIRST);
+        let (looks, _) = find(&mut pacing, Duration::from_millis(5), Duration::ZERO);
+        assert_eq!(looks, 1);
         assert_eq!(waits(&pacing, LookStyle::Session, Duration::from_secs(1))[0], POP3_FIRST / 2);
         for _ in 0..9 {
-            let first = waits(&pacing, LookStyle::Session, Duration::from_secs(1))[0];
-            pacing.learn(accepted, None, accepted + first);
+            find(&mut pacing, Duration::from_millis(5), Duration::ZERO);
         }
         assert_eq!(waits(&pacing, LookStyle::Session, Duration::from_secs(1))[0], POP3_EARLIEST);
+    }
+
+    #[test]
+    fn one_early_mail_is_forgotten_with_the_next_of_the_usual_delay() {
+        let mut pacing = Pacing::default();
+        for _ in 0..5 {
+            find(&mut pacing, Duration::from_secs(10), Duration::ZERO);
+        }
+        find(&mut pacing, Duration::from_secs(5), Duration::ZERO);
+        find(&mut pacing, Duration::from_secs(10), Duration::ZERO);
+        let (looks, _) = find(&mut pacing, Duration::from_secs(10), Duration::ZERO);
+        assert!(looks <= 2, "{looks} logins for a mail of the usual delay");
     }
 
     #[test]

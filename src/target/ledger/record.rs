@@ -40,6 +40,8 @@ pub struct MailRecord {
     pub is_late: bool,
     /// When its transmission began.
     pub transmitted: Option<SystemTime>,
+    /// When all of it but the final dot was written.
+    pub handed_over: Option<SystemTime>,
     /// When the SMTP server accepted it.
     pub accepted: Option<SystemTime>,
     /// When the wait for it ended; of one that is being sent, when it was seen.
@@ -53,6 +55,7 @@ impl MailRecord {
         Self {
             is_late: self.is_late || before.is_late,
             transmitted: self.transmitted.or(before.transmitted),
+            handed_over: self.handed_over.or(before.handed_over),
             accepted: self.accepted.or(before.accepted),
             ended: self.ended.or(before.ended),
             ..self
@@ -225,6 +228,7 @@ impl Ledger {
             place: Place::Sending,
             is_late: false,
             transmitted: None,
+            handed_over: None,
             accepted: None,
             ended: None,
         };
@@ -237,18 +241,19 @@ impl Ledger {
             });
         }
         if let Some(mail) = self.outstanding.iter().rev().find(|mail| mail.token == token) {
-            let Outstanding { is_late, transmitted, accepted, .. } = *mail;
-            let on_the_way = accepted.instant.saturating_duration_since(transmitted);
+            let Outstanding { is_late, transmitted, handed_over, accepted, .. } = *mail;
             return Some(MailRecord {
                 place: Place::Outstanding,
                 is_late,
-                transmitted: accepted.wall.checked_sub(on_the_way),
+                transmitted: Some(accepted.date_of(transmitted)),
+                handed_over: Some(accepted.date_of(handed_over)),
                 accepted: Some(accepted.wall),
                 ..blank
             });
         }
         let mail = self.ended.iter().rev().find(|mail| mail.token == token)?;
-        Some(MailRecord { place: place(mail.how), ended: Some(now.date_of(mail.at)), ..blank })
+        let (place, ended) = (place(mail.how), Some(now.date_of(mail.at)));
+        Some(MailRecord { place, is_late: mail.is_late, ended, ..blank })
     }
 
     /// Makes accepted = outstanding + received + bounced + lost + left. A mail whose record is missing has
@@ -269,20 +274,27 @@ fn restored_outstanding(token: Token, mail: &MailRecord, now: Moment) -> Outstan
     // Without its own time, or with one to come, a mail is as young as can be.
     let wall = mail.accepted.map_or(now.wall, |accepted| accepted.min(now.wall));
     let instant = before(now, age(wall, now));
-    let on_the_way = match (mail.transmitted, mail.accepted) {
-        (Some(transmitted), Some(accepted)) => accepted.duration_since(transmitted).ok(),
-        _ => None,
+    let earlier = |date: Option<SystemTime>| {
+        let distance = mail.accepted.zip(date).and_then(|(at, date)| at.duration_since(date).ok());
+        instant.checked_sub(distance.unwrap_or_default()).unwrap_or(instant)
     };
+    let transmitted = earlier(mail.transmitted);
+    let handed_over = mail.handed_over.map_or(transmitted, |at| earlier(Some(at)));
     Outstanding {
         token,
-        transmitted: instant.checked_sub(on_the_way.unwrap_or_default()).unwrap_or(instant),
+        transmitted,
+        handed_over,
+        taken: handed_over,
         accepted: Moment { instant, wall },
         is_late: mail.is_late,
+        is_restored: true,
+        overdue: None,
     }
 }
 
 fn restored_end(token: Token, how: Ending, mail: &MailRecord, now: Moment) -> Ended {
-    Ended { token, how, at: before(now, mail.ended.map_or(Duration::ZERO, |at| age(at, now))) }
+    let at = before(now, mail.ended.map_or(Duration::ZERO, |at| age(at, now)));
+    Ended { token, how, at, is_late: mail.is_late }
 }
 
 fn age(wall: SystemTime, now: Moment) -> Duration {

@@ -2,15 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::arrival::{Arrival, arrival, is_narrow};
+use super::arrival::{Arrival, Bracket, arrival};
 use super::{Ending, FoundIn, Ledger, Moment, Outstanding, Sighting, Verdict};
 use crate::target::message::Token;
-
-/// How a mail has arrived; see [`Verdict::Received`].
-pub(super) struct Arrived {
-    pub(super) roundtrip: Option<Duration>,
-    is_watched: bool,
-}
 
 impl Ledger {
     /// A mail with this token was seen in the mailbox, at a place where it was not seen before.
@@ -28,8 +22,16 @@ impl Ledger {
         if let Some(index) = self.outstanding.iter().position(|mail| mail.token == token)
             && let Some(mail) = self.outstanding.remove(index)
         {
-            let Arrived { roundtrip, is_watched } = self.arrive(mail, &sighting, now);
-            return Verdict::Received { roundtrip, is_watched };
+            let arrival = arrival(&mail, &sighting);
+            if self.was_lost(&mail, &arrival.bracket) {
+                self.totals.lost += 1;
+                self.totals.returned += 1;
+                self.end(token, Ending::Received, now);
+                self.note_late(&mail);
+                return Verdict::Returned;
+            }
+            let roundtrip = self.arrive(mail, &sighting, arrival, now);
+            return Verdict::Received { roundtrip, watched: arrival.watched };
         }
         match self.ending_of(token) {
             Some(Ending::Received) => {
@@ -46,24 +48,50 @@ impl Ledger {
         }
     }
 
-    /// An accepted mail was seen, whether before the server's reply or after it.
-    pub(super) fn arrive(
+    /// An accepted mail was seen before the server's reply.
+    pub(super) fn arrive_early(
         &mut self,
         mail: Outstanding,
         sighting: &Sighting,
         now: Moment,
-    ) -> Arrived {
+    ) -> Option<Duration> {
+        let arrival = arrival(&mail, sighting);
+        self.arrive(mail, sighting, arrival, now)
+    }
+
+    /// An accepted mail has arrived.
+    fn arrive(
+        &mut self,
+        mail: Outstanding,
+        sighting: &Sighting,
+        arrival: Arrival,
+        now: Moment,
+    ) -> Option<Duration> {
         let accepted = mail.accepted.instant;
-        let arrival = arrival(mail.transmitted, accepted, sighting);
-        match arrival {
-            Arrival::Watched(at) => self.pacing.learn(accepted, sighting.previous_look, at),
-            // The looks were far off; the next ones begin well before it.
-            Arrival::Dated(at) => self.pacing.learn(accepted, None, at),
-            Arrival::Unknown => {}
+        if !mail.is_restored && !sighting.was_suspended {
+            self.pacing.learn(accepted, &arrival.bracket, sighting.asked_at);
         }
-        let is_watched = is_narrow(mail.transmitted, sighting);
-        let roundtrip = self.receive_mail(mail, arrival.instant(), sighting.folder, now);
-        Arrived { roundtrip, is_watched }
+        let arrived = arrival.bracket.middle().saturating_duration_since(accepted);
+        let roundtrip = self.receive_mail(mail, arrival.at, sighting.folder, now);
+        if arrived >= self.rules.late_after {
+            self.note_late(&mail);
+        }
+        roundtrip
+    }
+
+    /// Whether a mail that is seen now was certainly given up before it arrived, by somebody who had
+    /// looked in time.
+    fn was_lost(&self, mail: &Outstanding, arrived: &Bracket) -> bool {
+        let waited = arrived.earliest.saturating_duration_since(mail.accepted.instant);
+        waited >= self.rules.lost_after
+    }
+
+    /// The mail whose wait has just ended came late.
+    fn note_late(&mut self, mail: &Outstanding) {
+        if let Some(ended) = self.ended.back_mut().filter(|_| !mail.is_late) {
+            ended.is_late = true;
+            self.totals.late += 1;
+        }
     }
 
     /// The round trip is `None` if it is not known when the mail arrived.
@@ -79,8 +107,11 @@ impl Ledger {
             *count += 1;
         }
         self.end(mail.token, Ending::Received, now);
-        let arrived = arrived?;
-        let roundtrip = arrived.checked_duration_since(mail.transmitted)?;
+        let roundtrip = arrived.and_then(|at| at.checked_duration_since(mail.transmitted));
+        let (Some(arrived), Some(roundtrip)) = (arrived, roundtrip) else {
+            self.totals.roundtrips_unknown += 1;
+            return None;
+        };
         self.roundtrips.observe(roundtrip);
         self.period.received += 1;
         self.period.sum += roundtrip;

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{LookStyle, Moment};
+use super::{Bracket, LookStyle, Moment};
 use crate::mail::bounce::Action;
 use crate::mail::{Failure, Reason, Stage};
 use crate::net::tls::TlsFacts;
@@ -35,17 +35,44 @@ impl FoundIn {
     }
 }
 
+/// How a mail was handed to the SMTP server, on the time line of the accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transmission {
+    /// When it began: with the look-up of the name for its connection, for a further mail on the same
+    /// connection with its MAIL FROM. The round trip begins here.
+    pub began: Instant,
+    /// When all of it but the final dot was written: it cannot arrive before.
+    pub handed_over: Instant,
+    /// How long the network took there and back on that connection.
+    pub network: Duration,
+}
+
+impl Transmission {
+    /// All of it in one moment.
+    pub fn at(moment: Instant) -> Self {
+        Self { began: moment, handed_over: moment, network: Duration::ZERO }
+    }
+}
+
 /// A mail of ours was seen in the mailbox.
 #[derive(Debug, Clone, Copy)]
 pub struct Sighting {
     /// Where.
     pub folder: FoundIn,
-    /// When the server's reply that first showed it was read.
+    /// When the server's reply that first could show it was read.
     pub shown_at: Instant,
-    /// The last look before into the same folder, which did not show it; `None` if there was none.
+    /// When that reply was asked for.
+    pub asked_at: Instant,
+    /// When the newest look into the same folder that did not show it was asked for; `None` if there
+    /// was none.
     pub previous_look: Option<Instant>,
-    /// What the server's own date of the mail means on our clock.
-    pub dated: Option<Instant>,
+    /// What the server's own date of the mail means on our time line; `None` if it has none, or the
+    /// server's clock is not known.
+    pub dated: Option<Bracket>,
+    /// How long the network took there and back on the connection to the mailbox.
+    pub network: Duration,
+    /// Whether this machine was suspended since the look before.
+    pub was_suspended: bool,
     /// How the mailbox is looked at.
     pub style: LookStyle,
 }
@@ -57,8 +84,8 @@ pub enum Verdict {
     Received {
         /// The time since its transmission began; `None` if nobody can tell when it arrived.
         roundtrip: Option<Duration>,
-        /// Whether the looks tell to a second when it arrived.
-        is_watched: bool,
+        /// Between which moments the looks have it arrive.
+        watched: Bracket,
     },
     /// It has arrived before the sending server said that it accepted it.
     Early,
@@ -200,6 +227,8 @@ pub struct Totals {
     pub duplicate: u64,
     /// Accepted, and left with a passive outage.
     pub left: u64,
+    /// Received, and nobody can tell when: a restart or an outage of the exporter lay in the way.
+    pub roundtrips_unknown: u64,
     /// Received, by folder: inbox, junk, other.
     pub found: [u64; 3],
     /// Checks of the mailbox.

@@ -4,8 +4,10 @@ use super::ending::REMEMBERED;
 use super::*;
 use crate::mail::Reason;
 use crate::mail::bounce::Action;
-use crate::mailbox::clock::ServerClock;
 use proptest::prelude::*;
+
+mod distance;
+mod overdue;
 
 const RULES: Rules = Rules {
     interval: Duration::from_secs(60),
@@ -38,7 +40,14 @@ impl Bench {
         Moment { instant: self.start.instant + self.elapsed, wall: self.start.wall + self.elapsed }
     }
 
+    /// Time goes by, and then the mailbox is looked into.
     fn wait(&mut self, seconds: u64) {
+        self.be_away(seconds);
+        self.ledger.look_over(self.now().instant, self.now());
+    }
+
+    /// Time goes by, and nobody looks.
+    fn be_away(&mut self, seconds: u64) {
         self.elapsed += Duration::from_secs(seconds);
     }
 
@@ -53,7 +62,7 @@ impl Bench {
     /// A period whose one mail is accepted.
     fn send(&mut self) -> Token {
         let token = self.begin();
-        self.ledger.accepted(token, self.now().instant, self.now());
+        self.ledger.accepted(token, &Transmission::at(self.now().instant), self.now());
         self.ledger.send_ended(1, 1, &Attempt::default(), self.now());
         token
     }
@@ -85,15 +94,20 @@ fn sighting(now: Moment) -> Sighting {
     Sighting {
         folder: FoundIn::Inbox,
         shown_at: now.instant,
+        asked_at: now.instant,
         // Watched closely, unless a test says otherwise.
         previous_look: Some(now.instant),
         dated: None,
+        network: Duration::ZERO,
+        was_suspended: false,
         style: LookStyle::Command,
     }
 }
 
-fn received(roundtrip: Duration) -> Verdict {
-    Verdict::Received { roundtrip: Some(roundtrip), is_watched: true }
+/// The round trip of a mail that was received now.
+fn roundtrip(verdict: Verdict) -> Option<Duration> {
+    let Verdict::Received { roundtrip, .. } = verdict else { panic!("{verdict:?}") };
+    roundtrip
 }
 
 fn notice(token: Token, action: Action) -> Notice {
@@ -140,7 +154,7 @@ fn a_mail_that_arrives_is_received_with_its_delay() {
     let token = bench.send();
     assert_eq!(bench.snapshot().outstanding, Reading::Is(1));
     bench.wait(3);
-    assert_eq!(bench.see(token), received(Duration::from_secs(3)));
+    assert_eq!(roundtrip(bench.see(token)), Some(Duration::from_secs(3)));
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.outstanding, Reading::Is(0));
     assert_eq!(snapshot.roundtrip, Reading::Is(Duration::from_secs(3)));
@@ -175,7 +189,7 @@ fn the_round_trip_is_the_mean_over_the_mails_of_the_period() {
     let (first, second) = (bench.begin(), Token::random());
     bench.ledger.sending(second, bench.now());
     for token in [first, second] {
-        bench.ledger.accepted(token, bench.now().instant, bench.now());
+        bench.ledger.accepted(token, &Transmission::at(bench.now().instant), bench.now());
     }
     bench.wait(2);
     bench.see(first);
@@ -192,7 +206,7 @@ fn a_mail_may_arrive_before_the_server_says_that_it_took_it() {
     bench.wait(1);
     assert_eq!(bench.see(token), Verdict::Early);
     bench.wait(5);
-    bench.ledger.accepted(token, transmitted, bench.now());
+    bench.ledger.accepted(token, &Transmission::at(transmitted), bench.now());
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.roundtrip, Reading::Is(Duration::from_secs(1)));
     assert_eq!((snapshot.totals.received, snapshot.totals.accepted), (1, 1));
@@ -204,11 +218,14 @@ fn a_mail_seen_before_the_reply_arrives_by_the_same_rule() {
     let bracket = |bench: &Bench, dated: Option<u64>| Sighting {
         shown_at: bench.now().instant,
         previous_look: Some(bench.start.instant + Duration::from_secs(100)),
-        dated: dated.map(|seconds| bench.start.instant + Duration::from_secs(seconds)),
+        dated: dated.map(|seconds| {
+            let at = bench.start.instant + Duration::from_secs(seconds);
+            Bracket { earliest: at, latest: at + Duration::from_secs(2) }
+        }),
         ..sighting(bench.now())
     };
     // Nobody looked for 40 s while the server took its time to reply.
-    for (dated, roundtrip) in [(Some(110), Some(10)), (Some(90), None), (None, None)] {
+    for (dated, roundtrip) in [(Some(110), 11), (Some(90), 40), (None, 20)] {
         let mut bench = Bench::new(RULES);
         bench.wait(100);
         let token = bench.begin();
@@ -217,8 +234,11 @@ fn a_mail_seen_before_the_reply_arrives_by_the_same_rule() {
         let sighting = bracket(&bench, dated);
         assert_eq!(bench.ledger.seen(token, sighting, bench.now()), Verdict::Early);
         bench.wait(5);
-        let roundtrip = roundtrip.map(Duration::from_secs);
-        assert_eq!(bench.ledger.accepted(token, transmitted, bench.now()), roundtrip);
+        let roundtrip = Some(Duration::from_secs(roundtrip));
+        assert_eq!(
+            bench.ledger.accepted(token, &Transmission::at(transmitted), bench.now()),
+            roundtrip
+        );
         let snapshot = bench.snapshot();
         assert_eq!(snapshot.totals.received, 1);
         assert_eq!(snapshot.roundtrip.value(), roundtrip, "dated {dated:?}");
@@ -470,17 +490,17 @@ fn a_clock_that_runs_backwards_gives_no_negative_delay() {
     let mut bench = Bench::new(RULES);
     let token = bench.begin();
     let in_the_future = bench.now().instant + Duration::from_secs(50);
-    bench.ledger.accepted(token, in_the_future, bench.now());
+    bench.ledger.accepted(token, &Transmission::at(in_the_future), bench.now());
     bench.see(token);
     let snapshot = bench.snapshot();
-    assert_eq!(snapshot.totals.received, 1);
+    assert_eq!((snapshot.totals.received, snapshot.totals.roundtrips_unknown), (1, 1));
     assert_eq!(snapshot.roundtrip, Reading::Unmeasured, "received without a round trip");
 }
 
 /// Ends the process and begins again from what it has left, so many seconds later.
 fn restart(bench: &mut Bench, stored: &mut StoredAccount, seconds: u64) {
     stored.apply(&bench.ledger.take_changes(bench.now()));
-    bench.wait(seconds);
+    bench.be_away(seconds);
     bench.ledger = Ledger::restore(bench.ledger.rules, stored, bench.now());
 }
 
@@ -495,12 +515,12 @@ fn an_outstanding_mail_is_outstanding_again_and_received_with_its_whole_delay() 
     let token = bench.begin();
     let transmitted = bench.now().instant;
     bench.wait(2);
-    bench.ledger.accepted(token, transmitted, bench.now());
+    bench.ledger.accepted(token, &Transmission::at(transmitted), bench.now());
     restart(&mut bench, &mut stored, 40);
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.outstanding, snapshot.totals.accepted), (Reading::Is(1), 1));
     assert_eq!(snapshot.send_ability, Reading::Unmeasured, "nothing was measured by this process");
-    assert_eq!(bench.see(token), received(Duration::from_secs(42)));
+    assert_eq!(roundtrip(bench.see(token)), Some(Duration::from_secs(42)));
     restart(&mut bench, &mut stored, 1);
     assert_eq!(bench.see(token), Verdict::Duplicate);
     let totals = bench.snapshot().totals;
@@ -561,7 +581,7 @@ fn a_wall_clock_that_was_set_back_makes_a_mail_young_and_not_older_than_time() {
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.outstanding, snapshot.totals.lost), (Reading::Is(1), 0));
     assert!(snapshot.oldest_outstanding.unwrap() <= bench.now().wall);
-    assert_eq!(bench.see(token), received(Duration::ZERO));
+    assert_eq!(roundtrip(bench.see(token)), Some(Duration::ZERO));
 }
 
 #[test]
@@ -694,7 +714,7 @@ fn a_bounce_before_the_server_has_answered_waits_for_the_answer() {
     let failed = notice(token, Action::Failed);
     assert_eq!(bench.ledger.noticed(failed, bench.now()), NoticeVerdict::Waiting);
     assert_eq!(bench.snapshot().totals.bounced, 0, "not accepted yet");
-    bench.ledger.accepted(token, bench.now().instant, bench.now());
+    bench.ledger.accepted(token, &Transmission::at(bench.now().instant), bench.now());
     assert_eq!(bench.snapshot().totals.bounced, 1);
     assert!(adds_up(&bench.snapshot(), 0));
 }
@@ -787,6 +807,7 @@ enum Step {
     SendEnded(bool),
     Check(Option<bool>),
     LookFailed(bool),
+    LookOver,
     See(u8),
     Notice(u8, bool),
     Wait(u16),
@@ -807,6 +828,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::SendEnded),
         1 => any::<Option<bool>>().prop_map(Step::Check),
         1 => any::<bool>().prop_map(Step::LookFailed),
+        2 => Just(Step::LookOver),
         4 => any::<u8>().prop_map(Step::See),
         2 => any::<(u8, bool)>().prop_map(|(n, is_failed)| Step::Notice(n, is_failed)),
         3 => any::<u16>().prop_map(|seconds| Step::Wait(seconds % 400)),
@@ -841,7 +863,7 @@ proptest! {
                     tokens.push((token, now.instant));
                 }
                 Step::Accept(n) => if let Some((token, transmitted)) = pick(n) {
-                    ledger.accepted(token, transmitted, now);
+                    ledger.accepted(token, &Transmission::at(transmitted), now);
                 },
                 Step::Refuse(n, doubtful, is_down) => if let Some((token, _)) = pick(n) {
                     ledger.not_accepted(token, &failure(is_down), doubtful, now);
@@ -855,6 +877,7 @@ proptest! {
                     ledger.check_ended(&Attempt { failures, ..Attempt::default() }, now);
                 }
                 Step::LookFailed(is_down) => ledger.look_failed(&failure(is_down), now),
+                Step::LookOver => ledger.look_over(now.instant, now),
                 Step::See(n) => if let Some((token, _)) = pick(n) {
                     let was_live = ledger.is_live(token);
                     let verdict = ledger.seen(token, sighting(now), now);
@@ -900,7 +923,8 @@ proptest! {
                         prop_assert_eq!(ledger.ending_of(token), Some(how));
                     }
                     for mail in &ledger.outstanding {
-                        prop_assert!(mail.transmitted <= mail.accepted.instant);
+                        prop_assert!(mail.transmitted <= mail.handed_over);
+                        prop_assert!(mail.handed_over <= mail.accepted.instant);
                         prop_assert!(mail.accepted.instant <= now.instant);
                         prop_assert!(mail.accepted.wall <= now.wall);
                     }
@@ -931,125 +955,10 @@ proptest! {
             prop_assert!(outstanding <= RULES.max_outstanding);
             prop_assert!(ledger.ended.len() <= REMEMBERED);
             prop_assert_eq!(snapshot.totals.found.iter().sum::<u64>(), snapshot.totals.received);
-            prop_assert_eq!(snapshot.roundtrips.counts.iter().sum::<u64>(), snapshot.totals.received);
+            let timed = snapshot.roundtrips.counts.iter().sum::<u64>();
+            prop_assert_eq!(timed + snapshot.totals.roundtrips_unknown, snapshot.totals.received);
             if let Some(next) = ledger.next_look(LookStyle::Command, Some(now.instant)) {
                 prop_assert!(next > now.instant, "a look that is due at once for ever");
-            }
-        }
-    }
-}
-
-/// What happens between two looks into the mailbox of a mail.
-#[derive(Debug, Clone, Copy)]
-enum Between {
-    /// So many seconds go by, or the machine is suspended: to the accounts it is the same.
-    Time(u16),
-    /// The wall clock is set by so many seconds, two at least.
-    Set(i32),
-    /// The mail is delivered, if it was not yet.
-    Delivery,
-    Look,
-}
-
-fn between() -> impl Strategy<Value = Between> {
-    let step = prop_oneof![2..100_000, -100_000..=-2];
-    prop_oneof![
-        3 => (0_u16..4_000).prop_map(Between::Time),
-        1 => step.prop_map(Between::Set),
-        1 => Just(Between::Delivery),
-        2 => Just(Between::Look),
-    ]
-}
-
-/// The clocks of both hosts, after so much time; the server's was never set.
-struct Clocks {
-    zero: Instant,
-    elapsed: Duration,
-    set_by: i64,
-    server_ahead: i64,
-}
-
-impl Clocks {
-    fn wall(&self, ahead: i64) -> SystemTime {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + self.elapsed;
-        let by = Duration::from_secs(ahead.unsigned_abs());
-        if ahead < 0 { now - by } else { now + by }
-    }
-
-    fn now(&self) -> Moment {
-        Moment { instant: self.zero + self.elapsed, wall: self.wall(self.set_by) }
-    }
-
-    fn server_date(&self) -> SystemTime {
-        let since = self.wall(self.server_ahead).duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_delay_is_true_or_unknown_whatever_the_clocks_do(
-        events in prop::collection::vec(between(), 0..40),
-        server_ahead in -600_i64..600,
-        was_watched: bool,
-    ) {
-        let rules = Rules { lost_after: Duration::from_secs(1_000_000), ..RULES };
-        let mut ledger = Ledger::new(rules);
-        let mut clock = ServerClock::default();
-        let zero = Instant::now();
-        let mut clocks = Clocks { zero, elapsed: Duration::ZERO, set_by: 0, server_ahead };
-        if was_watched {
-            clock.learn(clocks.server_date(), clocks.now().instant, clocks.now());
-        }
-        let (token, transmitted) = (Token::random(), clocks.now().instant);
-        ledger.sending(token, clocks.now());
-        ledger.accepted(token, transmitted, clocks.now());
-        let mut delivered = None;
-        let mut previous_look = Some(transmitted);
-        let ending = [Between::Delivery, Between::Time(7), Between::Look];
-        for event in events.into_iter().chain(ending) {
-            match event {
-                Between::Time(seconds) => clocks.elapsed += Duration::from_secs(seconds.into()),
-                Between::Set(seconds) => {
-                    clocks.set_by += i64::from(seconds);
-                    // The loops wake often enough between two steps.
-                    clock.offset_seconds(clocks.now());
-                    ledger.snapshot(clocks.now());
-                }
-                Between::Delivery => {
-                    let now = (clocks.now().instant, clocks.server_date());
-                    delivered = delivered.or(Some(now));
-                }
-                Between::Look => {
-                    let now = clocks.now();
-                    let oldest = ledger.snapshot(now).oldest_outstanding.unwrap();
-                    let age = now.wall.duration_since(oldest).unwrap();
-                    prop_assert_eq!(age, now.instant - transmitted, "the date goes with the clock");
-                    let Some((arrived, date)) = delivered else {
-                        previous_look = Some(now.instant);
-                        continue;
-                    };
-                    let dated = clock.instant(date, now);
-                    let sighting = Sighting { previous_look, dated, ..sighting(now) };
-                    let verdict = ledger.seen(token, sighting, now);
-                    let Verdict::Received { roundtrip, .. } = verdict else { panic!("{verdict:?}") };
-                    let bracket = now.instant - previous_look.unwrap();
-                    let is_watched = bracket <= (now.instant - transmitted) / 8 + Duration::from_secs(1);
-                    prop_assert!(
-                        roundtrip.is_some() || !was_watched,
-                        "a clock that was learned serves after a step"
-                    );
-                    if let Some(roundtrip) = roundtrip {
-                        prop_assert!(roundtrip <= now.instant - transmitted, "longer than the time");
-                        prop_assert!(roundtrip + bracket >= now.instant - transmitted, "before the look");
-                        let off = roundtrip.abs_diff(arrived - transmitted);
-                        let allowed = if is_watched { bracket } else { Duration::from_secs(2) };
-                        prop_assert!(off <= allowed || !was_watched, "{off:?} off");
-                    }
-                    return Ok(());
-                }
             }
         }
     }
