@@ -26,6 +26,7 @@ mod watch;
 
 pub use inspector::Inspector;
 pub use members::{Member, Role};
+pub use preparation::Preparation;
 pub use watch::Watch;
 
 /// The most headers that are read at the first contact with a folder or maildrop.

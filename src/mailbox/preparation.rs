@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::pop3::Prepared;
-use super::watch::Settings;
+use crate::config::Login;
+use crate::mail::Failure;
 use crate::mail::trace::Trace;
+use crate::mail::wire::Dialer;
 
 /// How long before a look its session is begun, when nothing is known of the server yet.
 const LEAD: Duration = Duration::from_millis(500);
@@ -16,7 +18,7 @@ const OVERTIME: Duration = Duration::from_secs(1);
 
 /// The session for the next look.
 #[derive(Default)]
-pub(super) struct Preparation {
+pub struct Preparation {
     ready: Option<Prepared>,
     /// Whether it was tried for the next look already.
     is_spent: bool,
@@ -26,44 +28,59 @@ pub(super) struct Preparation {
 
 impl Preparation {
     /// How long before a look its session is begun.
-    pub(super) fn lead(&self) -> Duration {
+    pub fn lead(&self) -> Duration {
         self.took.map_or(LEAD, |took| took + took / 4 + LEAD / 10)
     }
 
     /// When to begin with the session for the look at `next_look`; `None` if that is done.
-    pub(super) fn due(&self, next_look: Instant) -> Option<Instant> {
+    pub fn due(&self, next_look: Instant) -> Option<Instant> {
         let begin = next_look.checked_sub(self.lead()).unwrap_or(next_look);
         (!self.is_spent).then_some(begin)
     }
 
-    /// Makes it ready for the look at `next_look`. That it cannot be is no failure: the look itself
-    /// will tell.
-    pub(super) async fn make(&mut self, settings: &Settings, next_look: Instant) {
+    /// Makes it ready for the look at `next_look`, within `timeout`. That it takes too long is no
+    /// failure: the look begins afresh, and will tell.
+    ///
+    /// # Errors
+    /// The first step that fails.
+    pub async fn make(
+        &mut self,
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        timeout: Duration,
+        next_look: Instant,
+    ) -> Result<(), Failure> {
         self.is_spent = true;
         let began = Instant::now();
         let limit = next_look.max(began) + self.lead() + OVERTIME;
-        let end = began + settings.timeout;
-        let trace = Trace::new(Some(&settings.login));
-        let dialer = settings.dialer.resuming();
-        let made = Prepared::new(&dialer, &settings.login, trace, end);
-        if let Ok(Ok(prepared)) = timeout_at(limit.min(end), made).await {
+        let end = began + timeout;
+        let dialer = dialer.resuming();
+        let made = Prepared::new(&dialer, login, trace, end);
+        if let Ok(made) = timeout_at(limit.min(end), made).await {
+            self.ready = Some(made?);
             self.took = Some(began.elapsed());
-            self.ready = Some(prepared);
         }
+        Ok(())
+    }
+
+    /// Whether there is one.
+    pub fn is_ready(&self) -> bool {
+        self.ready.is_some()
     }
 
     /// The session, if there is one that the server has not given up by now.
-    pub(super) fn take(&mut self) -> Option<Prepared> {
+    pub fn take(&mut self) -> Option<Prepared> {
         self.ready.take().filter(|prepared| !prepared.is_stale())
     }
 
     /// The look is over.
-    pub(super) fn begin_anew(&mut self) {
+    pub fn begin_anew(&mut self) {
         self.is_spent = false;
     }
 
     /// Nobody wants to look any more.
-    pub(super) async fn discard(&mut self) {
+    pub async fn discard(&mut self) {
         if let Some(prepared) = self.ready.take() {
             prepared.discard().await;
         }

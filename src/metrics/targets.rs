@@ -115,7 +115,7 @@ struct TargetCounter {
     value: fn(&Totals) -> u64,
 }
 
-const TARGET_COUNTERS: [TargetCounter; 13] = [
+const TARGET_COUNTERS: [TargetCounter; 14] = [
     TargetCounter {
         name: "mailtrip_probes_total",
         help: "Test mails that were tried to send",
@@ -161,6 +161,12 @@ const TARGET_COUNTERS: [TargetCounter; 13] = [
         name: "mailtrip_probes_duplicate_total",
         help: "Further copies of test mails that had been received",
         value: |it| it.duplicate,
+    },
+    TargetCounter {
+        name: "mailtrip_roundtrips_unknown_total",
+        help: "Received test mails of which nobody can tell when they arrived: the exporter was not \
+               there to look, and no date of the server helps",
+        value: |it| it.roundtrips_unknown,
     },
     TargetCounter {
         name: "mailtrip_checks_total",

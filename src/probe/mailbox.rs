@@ -10,7 +10,7 @@ use crate::config::{Folder, Protocol, ReceiveSide};
 use crate::mail::Failure;
 use crate::mail::trace::{Event, Trace};
 use crate::mail::wire::Dialer;
-use crate::mailbox::{Inspector, Judge, Looked, Since, imap, pop3};
+use crate::mailbox::{Inspector, Judge, Looked, Preparation, Since, imap, pop3};
 use crate::target::ledger::LookStyle;
 
 /// Looks further apart than this are bridged by IDLE.
@@ -28,6 +28,8 @@ pub(super) struct Mailbox<'a> {
     end: Instant,
     /// The held IMAP session. It is taken out while it is used, so that one that fails is gone.
     session: Option<imap::Session>,
+    /// The POP3 session of the next look.
+    preparation: Preparation,
     everywhere_looked_at: Instant,
     imap: imap::Memory,
     pop3: pop3::Memory,
@@ -51,6 +53,7 @@ impl<'a> Mailbox<'a> {
             observer,
             end,
             session: None,
+            preparation: Preparation::default(),
             everywhere_looked_at: Instant::now(),
             imap: imap::Memory::default(),
             pop3: pop3::Memory::default(),
@@ -118,6 +121,21 @@ impl<'a> Mailbox<'a> {
         Ok(self.remove(judge).await)
     }
 
+    /// Makes ready what the look at `wake` needs, so that it lasts no longer than its question: where
+    /// each look is a session, all of that but the login.
+    pub(super) async fn prepare(&mut self, wake: Instant) {
+        if self.style() != LookStyle::Session {
+            return;
+        }
+        let Some(begin) = self.preparation.due(wake) else { return };
+        sleep_until(begin).await;
+        let trace = Trace::with_observer(Some(&self.side.login), self.observer.clone());
+        let (login, timeout) = (&self.side.login, self.side.endpoint.timeout);
+        let timeout = timeout.min(self.end.saturating_duration_since(Instant::now()));
+        // What fails here fails in the look as well, which tells it.
+        let _ = self.preparation.make(&self.dialer, login, trace, timeout, wake).await;
+    }
+
     /// Waits until `wake`, in IDLE where the wait is long and the server able; the time at which the
     /// server told of new mail, if it did.
     ///
@@ -133,6 +151,7 @@ impl<'a> Mailbox<'a> {
             }
             session => {
                 self.session = session;
+                self.prepare(wake).await;
                 sleep_until(wake).await;
                 Ok(None)
             }
@@ -141,6 +160,7 @@ impl<'a> Mailbox<'a> {
 
     /// Ends the session.
     pub(super) async fn close(&mut self) {
+        self.preparation.discard().await;
         if let Some(session) = self.session.take() {
             session.close().await;
         }
@@ -187,13 +207,21 @@ impl<'a> Mailbox<'a> {
         is_check: bool,
         judge: &mut Judge<'_>,
     ) -> Result<Looked, Failure> {
-        let trace = self.fresh_trace();
+        let prepared = if is_check { None } else { self.preparation.take() };
+        let trace = match &prepared {
+            Some(prepared) => {
+                self.trace = prepared.trace().clone();
+                self.trace.clone()
+            }
+            None => self.fresh_trace(),
+        };
+        self.preparation.begin_anew();
         let began = SystemTime::now();
         // The check sees the certificate.
         let dialer = if is_check { self.dialer.clone() } else { self.dialer.resuming() };
         let busy_until = Instant::now() + self.side.endpoint.timeout;
         let login = &self.side.login;
-        let pop3 = pop3::log_in(&dialer, login, None, &trace, self.end, busy_until).await?;
+        let pop3 = pop3::log_in(&dialer, login, prepared, &trace, self.end, busy_until).await?;
         let since = &|| Since::all(began);
         let session = pop3::Session::look(pop3, &mut self.pop3, since, is_check, judge).await?;
         let looked = session.remove_and_close(&mut self.pop3).await;

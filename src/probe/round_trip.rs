@@ -88,11 +88,16 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let target = self.target;
         let addresses = format!(": mail from {} to {}", target.from, target.to);
         self.report.title(target.name.as_str(), &addresses);
-        let mailbox = self.check().await;
+        let mut mailbox = self.check().await;
         if self.is_out_of_time() {
             return;
         }
-        let smtp = self.send().await;
+        let prepare = async {
+            if let Some(mailbox) = &mut mailbox {
+                mailbox.prepare(Instant::now()).await;
+            }
+        };
+        let (smtp, ()) = tokio::join!(self.send(), prepare);
         let farewell = async {
             if let Some(smtp) = smtp {
                 smtp.quit().await;

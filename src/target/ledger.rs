@@ -26,6 +26,7 @@ pub use state::{
 
 mod arrival;
 mod ending;
+mod looks;
 mod moment;
 mod notice;
 mod pacing;
@@ -293,23 +294,6 @@ impl Ledger {
         self.totals.check_failures += u64::from(!has_passed);
     }
 
-    /// A look into the mailbox is made between two checks; it counts on behalf of the mails that are
-    /// waited for.
-    pub fn looked(&mut self, now: Moment) {
-        self.expire(now);
-        self.totals.looks += u64::from(!self.outstanding.is_empty());
-    }
-
-    /// A look or a removal has failed: counted, but the receive ability is the check's to tell.
-    pub fn look_failed(&mut self, failure: &Failure, now: Moment) {
-        self.expire(now);
-        if self.rules.passive && failure.down {
-            self.receive.not_applicable += 1;
-        } else {
-            self.receive.count(failure, now);
-        }
-    }
-
     /// How long the removal of arrived mails took; part of the newest attempt.
     pub fn removed(&mut self, stages: &[(Stage, Duration)]) {
         for (stage, duration) in stages {
@@ -332,37 +316,6 @@ impl Ledger {
         self.sending.contains_key(&token)
             || self.outstanding.iter().any(|mail| mail.token == token)
             || self.ending_of(token).is_some()
-    }
-
-    /// A look into the mailbox that began at `began` is over, well or not: what it was due for is late
-    /// or lost if it was not shown.
-    pub fn look_over(&mut self, began: Instant, now: Moment) {
-        self.looked = self.looked.max(Some(began));
-        self.expire(now);
-    }
-
-    /// When the mailbox is to be looked at again; `None` if nothing is outstanding.
-    pub fn next_look(&self, style: LookStyle, last_look: Option<Instant>) -> Option<Instant> {
-        let oldest = self.outstanding.front()?.accepted.instant;
-        let newest = self.outstanding.back()?.accepted.instant;
-        let paced = self.pacing.next_look(style, oldest, newest, last_look, self.rules.interval);
-        Some(self.next_due(last_look).map_or(paced, |due| due.min(paced)))
-    }
-
-    /// Whether a mail is being sent, will most likely be accepted, and is then looked for within `soon`.
-    pub fn looks_soon(&self, style: LookStyle, soon: Duration) -> bool {
-        let fails = self.send_ability == Reading::Is(0.0);
-        !self.sending.is_empty() && !fails && self.pacing.first_wait(style) <= soon
-    }
-
-    /// The next moment that decides whether a mail is late or lost, if it was not looked for since.
-    fn next_due(&self, last_look: Option<Instant>) -> Option<Instant> {
-        let is_ahead = |due: &Instant| last_look.is_none_or(|last| last < *due);
-        let late = self.outstanding.iter().find(|mail| !mail.is_late);
-        let late = late.map(|mail| mail.accepted.instant + self.rules.late_after);
-        let lost = self.outstanding.front();
-        let lost = lost.map(|mail| mail.accepted.instant + self.rules.lost_after);
-        [late, lost].into_iter().flatten().filter(is_ahead).min()
     }
 
     /// When the oldest outstanding mail was accepted; `None` if nothing is outstanding.

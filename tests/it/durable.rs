@@ -112,7 +112,7 @@ async fn a_server_whose_clock_is_off_makes_no_absurd_delay() {
                 && is(page, "mailtrip_probes_received_total", watched)
         };
         exporter.until("/metrics", is_under_way).await;
-        let offset = || sqlite(world.folder.path(), "SELECT max(clock_offset_seconds) FROM folder");
+        let offset = || sqlite(world.folder.path(), "SELECT max(clock_offset_most) FROM folder");
         until("the offset is kept", async || is_learned != offset().trim().is_empty()).await;
         exporter.kill().await;
         world.post.release("b");

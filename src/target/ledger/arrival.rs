@@ -78,7 +78,7 @@ pub(super) fn arrival(mail: &Outstanding, sighting: &Sighting) -> Arrival {
         None
     } else if likely(mail, &watched).width() <= allowance(mail, sighting) {
         Some(latest)
-    } else if mail.is_restored || sighting.was_suspended {
+    } else if was_unattended(mail, sighting) {
         // Nobody looked for as long as this process was not there: only a date that helps tells.
         helps(&bracket, &watched).then(|| likely(mail, &bracket).middle())
     } else if sighting.dated.is_some() && dated.is_none() {
@@ -87,6 +87,12 @@ pub(super) fn arrival(mail: &Outstanding, sighting: &Sighting) -> Arrival {
         Some(likely(mail, &bracket).middle())
     };
     Arrival { watched, bracket, at }
+}
+
+/// Whether this process was not there to look for a part of the time.
+pub(super) fn was_unattended(mail: &Outstanding, sighting: &Sighting) -> bool {
+    let is_after_a_restart = mail.is_restored && sighting.previous_look.is_none();
+    is_after_a_restart || sighting.was_suspended
 }
 
 /// Whether the date has made of a long absence a time that is worth to be told.
@@ -219,6 +225,12 @@ mod tests {
         let restarted = case(None, 400.0, LookStyle::Command).restored().dated(50.0, 52.0);
         assert_eq!(restarted.arrived(), None, "nobody looked, and no date helps");
         assert_eq!(case(None, 400.0, LookStyle::Session).restored().arrived(), None);
+    }
+
+    #[test]
+    fn once_it_looks_again_a_restart_is_over() {
+        let since = case(Some(300.0), 400.0, LookStyle::Command).restored();
+        assert_eq!(since.arrived(), Some(350.0));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::arrival::{Arrival, Bracket, arrival};
+use super::arrival::{Arrival, Bracket, arrival, was_unattended};
 use super::{Ending, FoundIn, Ledger, Moment, Outstanding, Sighting, Verdict};
 use crate::target::message::Token;
 
@@ -68,7 +68,7 @@ impl Ledger {
         now: Moment,
     ) -> Option<Duration> {
         let accepted = mail.accepted.instant;
-        if !mail.is_restored && !sighting.was_suspended {
+        if !was_unattended(&mail, sighting) {
             self.pacing.learn(accepted, &arrival.bracket, sighting.asked_at);
         }
         let arrived = arrival.bracket.middle().saturating_duration_since(accepted);

@@ -1,0 +1,56 @@
+//! The looks into the mailbox on behalf of the account: when the next is due, and what they came to.
+
+use std::time::{Duration, Instant};
+
+use super::{Ledger, LookStyle, Moment, Reading};
+use crate::mail::Failure;
+
+impl Ledger {
+    /// A look into the mailbox is made between two checks; it counts on behalf of the mails that are
+    /// waited for.
+    pub fn looked(&mut self, now: Moment) {
+        self.expire(now);
+        self.totals.looks += u64::from(!self.outstanding.is_empty());
+    }
+
+    /// A look or a removal has failed: counted, but the receive ability is the check's to tell.
+    pub fn look_failed(&mut self, failure: &Failure, now: Moment) {
+        self.expire(now);
+        if self.rules.passive && failure.down {
+            self.receive.not_applicable += 1;
+        } else {
+            self.receive.count(failure, now);
+        }
+    }
+
+    /// A look into the mailbox that began at `began` is over, well or not: what it was due for is late
+    /// or lost if it was not shown.
+    pub fn look_over(&mut self, began: Instant, now: Moment) {
+        self.looked = self.looked.max(Some(began));
+        self.expire(now);
+    }
+
+    /// When the mailbox is to be looked at again; `None` if nothing is outstanding.
+    pub fn next_look(&self, style: LookStyle, last_look: Option<Instant>) -> Option<Instant> {
+        let oldest = self.outstanding.front()?.accepted.instant;
+        let newest = self.outstanding.back()?.accepted.instant;
+        let paced = self.pacing.next_look(style, oldest, newest, last_look, self.rules.interval);
+        Some(self.next_due(last_look).map_or(paced, |due| due.min(paced)))
+    }
+
+    /// Whether a mail is being sent, will most likely be accepted, and is then looked for within `soon`.
+    pub fn looks_soon(&self, style: LookStyle, soon: Duration) -> bool {
+        let fails = self.send_ability == Reading::Is(0.0);
+        !self.sending.is_empty() && !fails && self.pacing.first_wait(style) <= soon
+    }
+
+    /// The next moment that decides whether a mail is late or lost, if it was not looked for since.
+    fn next_due(&self, last_look: Option<Instant>) -> Option<Instant> {
+        let is_ahead = |due: &Instant| last_look.is_none_or(|last| last < *due);
+        let late = self.outstanding.iter().find(|mail| !mail.is_late);
+        let late = late.map(|mail| mail.accepted.instant + self.rules.late_after);
+        let lost = self.outstanding.front();
+        let lost = lost.map(|mail| mail.accepted.instant + self.rules.lost_after);
+        [late, lost].into_iter().flatten().filter(is_ahead).min()
+    }
+}
