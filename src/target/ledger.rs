@@ -366,6 +366,11 @@ impl Ledger {
             send_ability: self.send_ability,
             receive_ability: self.receive_ability,
             outstanding,
+            late_outstanding: if not_applicable {
+                0
+            } else {
+                self.outstanding.iter().filter(|mail| mail.is_late).count()
+            },
             roundtrip,
             delivers: if not_applicable { Reading::NotApplicable } else { self.delivers() },
             delivery: self.delivery,

@@ -322,6 +322,8 @@ pub struct Snapshot {
     pub receive_ability: Reading<bool>,
     /// Mails accepted and not yet seen.
     pub outstanding: Reading<usize>,
+    /// How many of the outstanding mails are late.
+    pub late_outstanding: usize,
     /// The mean delay of the mails received lately.
     pub roundtrip: Reading<Duration>,
     /// Whether what was accepted arrives: not while a mail is late, else as the newest mail whose
