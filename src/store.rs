@@ -1,8 +1,8 @@
-//! What outlives the process: the accounts of the targets, their mails under way, how far each
-//! folder has been read, the refresh tokens that were renewed, and the id of this instance. All of it is in one SQLite file, and what was
+//! What outlives the process: the accounts of the targets, their mails under way, the counters of
+//! the layers below, how far each folder has been read, the refresh tokens that were renewed, and the id of this instance. All of it is in one SQLite file, and what was
 //! committed survives `kill -9`; a power loss may lose the last second.
 //!
-//! `writer` is the thread that writes, `schema` the file, `rows` what is in it. Nobody waits
+//! `writer` is the thread that writes, `schema` the file, `rows` and `layers` what is in it. Nobody waits
 //! for the disk but a mail about to be sent, and that for a second at most. A store that fails is
 //! logged and counted while everything goes on from memory, and is tried again.
 
@@ -19,10 +19,12 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::config::{MailboxId, Secret, TargetName};
+use crate::layers::readings::Counters;
 use crate::target::ledger::{Changes, ClockOffset, StoredAccount};
 use crate::target::message::Instance;
 use writer::{Question, Shared, Writer};
 
+mod layers;
 mod rows;
 mod schema;
 mod writer;
@@ -150,6 +152,17 @@ impl Store {
     /// together or not at all.
     pub fn record(&self, target: &TargetName, changes: Changes) {
         self.shared.record(target, changes);
+    }
+
+    /// Takes the newest counters of the layers below a target, to be written soon.
+    pub fn record_layers(&self, target: &TargetName, counters: Counters) {
+        self.shared.record_layers(target.clone(), counters);
+    }
+
+    /// The counters of the layers below these targets, with what is not written yet. A target without
+    /// a record, or one whose records could not be read, begins anew.
+    pub async fn load_layers(&self, targets: Vec<TargetName>) -> BTreeMap<TargetName, Counters> {
+        self.ask(|answer| Question::Layers { targets, answer }).await
     }
 
     /// Takes how far a folder has been read, to be written soon. The folder's name is as the server

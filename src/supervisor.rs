@@ -20,12 +20,14 @@ use crate::target::account::Account;
 use crate::target::history::Archive;
 use crate::target::ledger::{Rules, StoredAccount};
 use crate::target::send::{Origin, Sender};
+use kept::Kept;
 pub use reload::{ReloadError, ReloadState};
 use slots::{SlotKey, Slots};
 use task::{Task, end};
 use view::Subject;
 pub use view::{Details, View};
 
+mod kept;
 mod reload;
 mod slots;
 mod task;
@@ -229,21 +231,12 @@ impl Supervisor {
         }
         let ended = self.take_changed(&config);
         end(ended).await;
-        let stored = self.load_new(&config).await;
+        let kept = self.load_new(&config).await;
         let config = Arc::new(config);
-        let ended = self.arrange(&config, dialers, stored);
+        let ended = self.arrange(&config, dialers, kept);
         end(ended).await;
         self.clients.tls.keep_only(config.targets.values().flat_map(|target| options(target)));
         Ok(())
-    }
-
-    /// The accounts that the store has of targets that begin, or come back.
-    async fn load_new(&self, config: &Config) -> BTreeMap<TargetName, StoredAccount> {
-        let Some(store) = &self.store else { return BTreeMap::new() };
-        let mut news = config.targets.clone();
-        news.retain(|name, _| !self.state().targets.contains_key(name));
-        let news = news.into_iter().map(|(name, target)| (name, target.lost_after));
-        store.load(news.collect()).await
     }
 
     /// Takes out the loops of targets that are gone or changed.
@@ -274,7 +267,7 @@ impl Supervisor {
         &self,
         config: &Arc<Config>,
         mut dialers: BTreeMap<TargetName, Dialer>,
-        mut stored: BTreeMap<TargetName, StoredAccount>,
+        mut kept: Kept,
     ) -> Vec<Task> {
         let mut state = self.state();
         let state = &mut *state;
@@ -300,7 +293,7 @@ impl Supervisor {
                     first = due.clamp(now, now + target.interval);
                 }
                 None => {
-                    let stored = stored.remove(name).unwrap_or_default();
+                    let stored = kept.accounts.remove(name).unwrap_or_default();
                     account = Arc::new(self.open_account(target, &stored));
                     let share =
                         target.interval.min(SPREAD) / u32::try_from(news).unwrap_or(u32::MAX);
@@ -342,7 +335,7 @@ impl Supervisor {
             };
             let sender = start_sending(Arc::new(sender), first);
             let known = state.targets.get(&name).map(|running| &running.subject.checks);
-            let checks = known.map_or_else(Arc::default, Arc::clone);
+            let checks = known.map_or_else(|| kept.checks(&name), Arc::clone);
             let subject = Subject { target, account, checks };
             let spread = subject.target.interval.min(SPREAD);
             // Between two mails: a server may count the connections of one client.
@@ -357,7 +350,7 @@ impl Supervisor {
     /// The rounds of checks of a target, apart from its mails.
     fn start_checks(&self, subject: &Subject, first: Instant) -> Task {
         subject.checks.set_target(&subject.target);
-        let checker = Arc::new(subject.checker(&self.bench));
+        let checker = Arc::new(subject.checker(&self.bench, self.store.clone()));
         Task::spawn(format!("the checks of {}", checker.target.name), move |cancel, start| {
             let checker = Arc::clone(&checker);
             async move {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::status::{self, Condition};
+use super::status::{self, Absence, Condition};
 use super::target;
 use crate::config::Endpoint;
 use crate::mail::{Failure, Stage, text};
@@ -63,7 +63,10 @@ struct Overview<'a> {
     receive_ability_percent: Option<f64>,
     outstanding_messages: Option<usize>,
     oldest_outstanding: Option<String>,
+    late_messages: usize,
     roundtrip_seconds: Option<f64>,
+    /// Why there is no round trip; `None` where there is one.
+    roundtrip_absence: Option<&'static str>,
     delivery_seconds: Option<f64>,
     layers: ColumnRecord,
     send: SideRecord<'a>,
@@ -175,8 +178,8 @@ struct TranscriptRecord<'a> {
 }
 
 impl<'a> Listing<'a> {
-    pub(super) fn new(views: &'a [View], now: SystemTime) -> Self {
-        Self { targets: views.iter().map(|view| Overview::new(view, now)).collect() }
+    pub(super) fn new(views: &'a [View]) -> Self {
+        Self { targets: views.iter().map(Overview::new).collect() }
     }
 }
 
@@ -186,7 +189,7 @@ impl<'a> Report<'a> {
         let Evidence { probes, checks, failed_looks, transcripts } = &details.evidence;
         let notice = details.view.snapshot.last_notice.as_ref();
         Self {
-            overview: Overview::new(&details.view, now),
+            overview: Overview::new(&details.view),
             outstanding: details.awaited.iter().map(|mail| Outstanding::new(mail, now)).collect(),
             probes: probes.iter().map(ProbeRecord::new).collect(),
             checks: checks.iter().map(CheckRecord::new).collect(),
@@ -207,7 +210,7 @@ impl Problem {
 }
 
 impl<'a> Overview<'a> {
-    fn new(view: &'a View, now: SystemTime) -> Self {
+    fn new(view: &'a View) -> Self {
         let View { target, snapshot, .. } = view;
         let percent = |share: f64| share * 100.0;
         let able = |is_able: bool| if is_able { 100.0 } else { 0.0 };
@@ -218,7 +221,7 @@ impl<'a> Overview<'a> {
             passive: target.passive,
             cluster: target.cluster.as_deref(),
             interval_seconds: snapshot.interval.as_secs_f64(),
-            condition: match status::condition_of(view, now) {
+            condition: match status::condition_of(view) {
                 Condition::NotApplicable => "not_applicable",
                 condition => condition.class(),
             },
@@ -226,7 +229,9 @@ impl<'a> Overview<'a> {
             receive_ability_percent: snapshot.receive_ability.value().map(able),
             outstanding_messages: snapshot.outstanding.value(),
             oldest_outstanding: snapshot.oldest_outstanding.map(date),
+            late_messages: snapshot.late_outstanding,
             roundtrip_seconds: snapshot.roundtrip.value().map(seconds),
+            roundtrip_absence: status::roundtrip_absence(snapshot).map(Absence::label),
             delivery_seconds: snapshot.delivery.map(seconds),
             layers: ColumnRecord::new(view),
             send: SideRecord::new("smtp", &target.send.endpoint, &snapshot.send),

@@ -144,7 +144,7 @@ impl App {
     async fn listing(&self) -> Response {
         self.compute(|supervisor| {
             let views = supervisor.views();
-            json(StatusCode::OK, &api::Listing::new(&views, SystemTime::now()))
+            json(StatusCode::OK, &api::Listing::new(&views))
         })
         .await
     }

@@ -19,12 +19,15 @@ use crate::supervisor::{Supervisor, View};
 use crate::target::advice::{next_step, next_step_for_late_mail};
 use crate::target::ledger::{Reading, SideState, Snapshot, Totals};
 
+pub(super) use absence::{Absence, roundtrip_absence};
+use absence::{ability_absence, outstanding_absence};
 pub(super) use condition::{Condition, condition_of};
-use condition::{condition, has_late_mail, judge_ability, judge_share};
+use condition::{judge_ability, judge_share};
 use layers::LayerLine;
 pub(super) use listing::Query;
 use listing::{Listing, Order};
 
+mod absence;
 mod condition;
 mod layers;
 mod listing;
@@ -46,7 +49,7 @@ pub(super) fn page(
     now: SystemTime,
 ) -> Result<String, askama::Error> {
     let views = supervisor.views();
-    let listing = Listing::new(&views, query, now);
+    let listing = Listing::new(&views, query);
     let trips = |view: &View| {
         let probes = supervisor.newest_probes(view.target.name.as_str());
         probes.iter().map(Trip::from).collect()
@@ -67,12 +70,6 @@ pub(super) fn page(
 
 /// A page over more targets than this is asked for less often.
 const MANY_ROWS: usize = 500;
-
-/// What stands where nothing was measured yet.
-pub(super) const UNMEASURED: &str = "—";
-
-/// What stands where nothing can be measured, as a passive node is down.
-pub(super) const NOT_APPLICABLE: &str = "n/a";
 
 /// Where a target is written; the page is for readers who need not know the files of this machine.
 const CONFIGURATION: &str = "the configuration";
@@ -230,16 +227,15 @@ pub(super) struct Shown<'a> {
 impl<'a> Row<'a> {
     pub(super) fn new(view: &'a View, now: SystemTime) -> Self {
         let View { target, snapshot, layers, .. } = view;
-        let is_late = has_late_mail(target, snapshot, now);
         Self {
             target,
             page: target::path(target::PAGES, &target.name),
             api: target::path(api::TARGETS, &target.name),
-            condition: condition(view, is_late),
+            condition: condition_of(view),
             measures: [
                 send_ability(snapshot),
                 receive_ability(snapshot),
-                outstanding(snapshot, is_late, now),
+                outstanding(snapshot, now),
                 roundtrip(snapshot),
             ],
             layers: layers::lines(snapshot, layers),
@@ -249,8 +245,9 @@ impl<'a> Row<'a> {
                 SideCell::new(target, Side::Receive, &snapshot.receive, now),
             ],
             // What cannot be read cannot be seen: then the failure says what to do.
-            late_advice: (is_late && snapshot.receive_ability != Reading::Is(false))
-                .then(|| next_step_for_late_mail(target)),
+            late_advice: (snapshot.late_outstanding > 0
+                && snapshot.receive_ability != Reading::Is(false))
+            .then(|| next_step_for_late_mail(target)),
             last_probe: snapshot.send.last_attempt.map(|at| When::new(at, now)),
         }
     }
@@ -260,14 +257,12 @@ impl Measure {
     fn new<T: Copy>(
         heading: &'static str,
         reading: Reading<T>,
+        absence: Option<Absence>,
         value: impl FnOnce(T) -> String,
         judge: impl FnOnce(T) -> Condition,
     ) -> Self {
-        let shown = match reading {
-            Reading::Unmeasured => UNMEASURED.to_owned(),
-            Reading::NotApplicable => NOT_APPLICABLE.to_owned(),
-            Reading::Is(measured) => value(measured),
-        };
+        let absent = absence.map_or("", Absence::words);
+        let shown = reading.value().map_or_else(|| absent.to_owned(), value);
         let condition = Condition::of(reading, judge);
         Self { heading, value: shown, note: String::new(), condition }
     }
@@ -320,28 +315,36 @@ impl fmt::Display for Shown<'_> {
 
 fn send_ability(snapshot: &Snapshot) -> Measure {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
-    Measure::new("Ability to send", snapshot.send_ability, percent, judge_share)
+    let ability = snapshot.send_ability;
+    let absence = ability_absence(ability, &snapshot.send);
+    Measure::new("Ability to send", ability, absence, percent, judge_share)
 }
 
 fn receive_ability(snapshot: &Snapshot) -> Measure {
     let percent = |is_able| if is_able { "100 %" } else { "0 %" }.to_owned();
-    Measure::new("Ability to receive", snapshot.receive_ability, percent, judge_ability)
+    let ability = snapshot.receive_ability;
+    let absence = ability_absence(ability, &snapshot.receive);
+    Measure::new("Ability to receive", ability, absence, percent, judge_ability)
 }
 
-fn outstanding(snapshot: &Snapshot, is_late: bool, now: SystemTime) -> Measure {
-    let condition = if is_late { Condition::Late } else { Condition::Well };
+fn outstanding(snapshot: &Snapshot, now: SystemTime) -> Measure {
+    let late = snapshot.late_outstanding;
+    let condition = if late > 0 { Condition::Late } else { Condition::Well };
+    let (reading, absence) = (snapshot.outstanding, outstanding_absence(snapshot));
     let count = |count: usize| count.to_string();
-    let mut measure = Measure::new("Outstanding", snapshot.outstanding, count, |_| condition);
+    let mut measure = Measure::new("Outstanding", reading, absence, count, |_| condition);
     if let Some(oldest) = snapshot.oldest_outstanding {
         let age = rough(now.duration_since(oldest).unwrap_or_default());
-        measure.note = format!("{} {age}", if is_late { "late, oldest" } else { "oldest" });
+        let late = if late > 0 { format!("{late} late, ") } else { String::new() };
+        measure.note = format!("{late}oldest {age}");
     }
     measure
 }
 
 fn roundtrip(snapshot: &Snapshot) -> Measure {
-    let mut measure = Measure::new("Round trip", snapshot.roundtrip, minutes, |_| Condition::Well);
-    if let Reading::Is(mean) = snapshot.roundtrip {
+    let (reading, absence) = (snapshot.roundtrip, roundtrip_absence(snapshot));
+    let mut measure = Measure::new("Round trip", reading, absence, minutes, |_| Condition::Well);
+    if let Reading::Is(mean) = reading {
         measure.note = exact(mean);
     }
     measure

@@ -9,7 +9,7 @@ use askama::Template;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::chart::{Sparkline, Trip, Waterfall};
-use super::status::{Assets, Row, UNMEASURED};
+use super::status::{Assets, Row};
 use super::words::{When, exact, rough};
 use crate::config::{Protocol, Target, TargetName};
 use crate::mail::{Failure, Side, Stage, text};
@@ -243,7 +243,12 @@ impl AwaitedNote {
 
 impl ProbeNote {
     fn new(probe: &Probe, now: SystemTime) -> Self {
-        let time = |time: Option<Duration>| time.map_or_else(|| UNMEASURED.to_owned(), exact);
+        let has_arrived = probe.fate == Fate::Received;
+        let was_accepted =
+            has_arrived || matches!(probe.fate, Fate::Outstanding | Fate::Bounced | Fate::Lost);
+        let time = |time: Option<Duration>, has_happened| {
+            time.map_or_else(|| nothing_or_unknown(has_happened).to_owned(), exact)
+        };
         let class = match probe.fate {
             Fate::Received => "well",
             Fate::Sending | Fate::Outstanding => "unmeasured",
@@ -261,15 +266,20 @@ impl ProbeNote {
             },
             class,
             is_late: probe.is_late,
-            accepted_after: time(probe.accepted_after),
-            delivery: time(probe.delivery()),
-            roundtrip: time(probe.roundtrip),
-            folder: probe.folder.map_or(UNMEASURED, FoundIn::label),
+            accepted_after: time(probe.accepted_after, was_accepted),
+            delivery: time(probe.delivery(), has_arrived),
+            roundtrip: time(probe.roundtrip, has_arrived),
+            folder: probe.folder.map_or(nothing_or_unknown(has_arrived), FoundIn::label),
             waterfall: Waterfall::of_probe(probe),
             failure: probe.failure.as_deref().map(FailureWords::new),
             report: probe.report.as_ref().map(|words| text::shown(words.as_bytes())),
         }
     }
+}
+
+/// What stands where a value would: nobody knows it, or there is none as it has not come to that.
+fn nothing_or_unknown(has_happened: bool) -> &'static str {
+    if has_happened { "unknown" } else { "—" }
 }
 
 impl CheckNote {

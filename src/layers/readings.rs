@@ -1,5 +1,6 @@
 //! The newest answers of the layers below, and their counters.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,28 @@ use crate::target::ledger::Reading;
 /// The lock is held for one of either, never across an await.
 #[derive(Debug, Default)]
 pub struct Checks {
-    readings: Mutex<Readings>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    readings: Readings,
+    /// Also of what is not checked at present: it goes on from there.
+    counters: Counters,
+    has_counted: bool,
+}
+
+/// The counters of the layers below a target's mail service, from 0 at its beginning. They outlive the
+/// process.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// ICMP echo requests sent.
+    pub ping_sent: u64,
+    /// Replies to them that came in time.
+    pub ping_received: u64,
+    /// Connections that did not come about, by the name of the port and by reason, in the order of
+    /// [`tcp::REASONS`].
+    pub port_failures: BTreeMap<String, [u64; tcp::REASONS.len()]>,
 }
 
 /// What is known of the layers below a target's mail service.
@@ -55,6 +77,12 @@ pub struct PortReadings {
 impl PortReadings {
     fn new(check: PortCheck) -> Self {
         Self { check, newest: Reading::Unmeasured, fault: None, failures: Default::default() }
+    }
+
+    /// The same with the failures that were counted under its name before.
+    fn counted(self, counters: &Counters) -> Self {
+        let failures = counters.port_failures.get(&self.check.name).copied().unwrap_or_default();
+        Self { failures, ..self }
     }
 
     /// Whether the port accepted the newest connection.
@@ -128,20 +156,31 @@ pub struct Round {
 }
 
 impl Checks {
+    /// Those of a target that was counted before. Nothing of it is measured yet.
+    pub fn counted(counters: Counters) -> Self {
+        Self { state: Mutex::new(State { counters, ..State::default() }) }
+    }
+
     /// Goes by this configuration of the target from now on: what is checked as before keeps its
-    /// readings.
+    /// readings, and what was checked at any time its counters.
     pub fn set_target(&self, target: &Target) {
-        let mut readings = self.lock();
+        let mut state = self.lock();
+        let State { readings, counters, .. } = &mut *state;
         let mut known = std::mem::take(&mut readings.ports);
         readings.ports = target
             .port_checks()
             .into_iter()
             .map(|check| match known.iter().position(|port| port.check == check) {
                 Some(index) => known.swap_remove(index),
-                None => PortReadings::new(check),
+                None => PortReadings::new(check).counted(counters),
             })
             .collect();
-        readings.ping = target.ping.is_some().then(|| readings.ping.take().unwrap_or_default());
+        let ping = readings.ping.take();
+        readings.ping = target.ping.is_some().then(|| PingReadings {
+            sent: counters.ping_sent,
+            received: counters.ping_received,
+            ..ping.unwrap_or_default()
+        });
         // What did not apply to a passive target is not measured yet for an active one.
         if !target.passive {
             readings.forget_not_applicable();
@@ -152,7 +191,8 @@ impl Checks {
     /// down at a port that has no address or no connection, and at the network if none of its ports
     /// answers either.
     pub fn record(&self, round: Round, is_passive: bool) -> (Readings, Readings) {
-        let mut readings = self.lock();
+        let mut state = self.lock();
+        let readings = &mut state.readings;
         let before = readings.clone();
         readings.began = Some(round.began);
         for (port, outcome) in readings.ports.iter_mut().zip(round.ports) {
@@ -165,16 +205,38 @@ impl Checks {
             (Some(ping), None) => ping.newest = Reading::Unmeasured,
             (None, _) => {}
         }
-        (before, readings.clone())
+        let after = readings.clone();
+        state.count(&after);
+        (before, after)
     }
 
     /// Everything that is known now.
     pub fn readings(&self) -> Readings {
-        self.lock().clone()
+        self.lock().readings.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Readings> {
-        self.readings.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The counters, if they have changed since they were last taken.
+    pub fn take_counters(&self) -> Option<Counters> {
+        let mut state = self.lock();
+        std::mem::take(&mut state.has_counted).then(|| state.counters.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn count(&mut self, readings: &Readings) {
+        let counters = &mut self.counters;
+        let before = counters.clone();
+        if let Some(ping) = &readings.ping {
+            (counters.ping_sent, counters.ping_received) = (ping.sent, ping.received);
+        }
+        for port in readings.ports.iter().filter(|port| port.failures.iter().any(|it| *it > 0)) {
+            counters.port_failures.insert(port.check.name.clone(), port.failures);
+        }
+        self.has_counted |= *counters != before;
     }
 }
 
@@ -208,5 +270,58 @@ impl Readings {
         {
             ping.newest = Reading::Unmeasured;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn target(checks: &str) -> Arc<Target> {
+        let yaml = format!(
+            "targets: [{{name: a, host: 127.0.0.1, from: a@b.example, to: a@b.example, receive: \
+             {{protocol: pop3, username: u, password: p}}, {checks}}}]\n"
+        );
+        let config = Config::parse(&yaml, Path::new("test.yml")).unwrap();
+        Arc::clone(config.targets.values().next().unwrap())
+    }
+
+    /// The failures of a port, whatever their reason.
+    fn failures(checks: &Checks, port: &str) -> Option<u64> {
+        let readings = checks.readings();
+        let port = readings.ports.iter().find(|it| it.check.name == port)?;
+        Some(port.failures().map(|(_, count)| count).sum())
+    }
+
+    #[test]
+    fn what_is_checked_again_goes_on_counting() {
+        let before = Counters {
+            ping_sent: 30,
+            ping_received: 20,
+            port_failures: [("web".to_owned(), [0, 4, 0, 0, 0])].into(),
+        };
+        let checks = Checks::counted(before);
+        checks.set_target(&target("ping: true, ports: ['web:80']"));
+        assert_eq!(checks.take_counters(), None, "nothing is new");
+        let refused = Reading::Is(Err(Fault::down(Reason::Refused, "refused")));
+        let outcome = Outcome { sent: 3, received: 1, round_trips: None };
+        let ports = vec![Reading::Unmeasured, Reading::Unmeasured, refused];
+        let began = SystemTime::UNIX_EPOCH;
+        checks.record(Round { began, ping: Some(Ok(outcome)), ports }, false);
+        let counters = checks.take_counters().unwrap();
+        assert_eq!((counters.ping_sent, counters.ping_received), (33, 21));
+        assert_eq!(counters.port_failures["web"], [0, 5, 0, 0, 0]);
+        assert_eq!(checks.take_counters(), None);
+        checks.set_target(&target("ports: ['web:81']"));
+        assert_eq!(failures(&checks, "web"), Some(5), "at another port");
+        checks.set_target(&target("ports: []"));
+        assert_eq!(failures(&checks, "web"), None);
+        checks.set_target(&target("ping: true, ports: ['web:80']"));
+        assert_eq!(failures(&checks, "web"), Some(5));
+        assert_eq!(checks.readings().ping.map(|it| (it.sent, it.received)), Some((33, 21)));
     }
 }

@@ -15,6 +15,7 @@ use super::readings::{Checks, Readings, Round};
 use super::tcp;
 use crate::config::{PingCheck, PortCheck, Target};
 use crate::mail::Fault;
+use crate::store::Store;
 use crate::target::ledger::Reading;
 use crate::target::send::next_tick;
 
@@ -90,6 +91,8 @@ pub struct Checker {
     pub target: Arc<Target>,
     /// Where its readings are kept.
     pub checks: Arc<Checks>,
+    /// Where its counters are kept; `None`: they end with the process.
+    pub store: Option<Arc<Store>>,
     /// What it shares with the other targets.
     pub bench: Arc<Bench>,
 }
@@ -110,8 +113,18 @@ impl Checker {
             sleep_until(tick).await;
             let round = self.round(tick + interval).await;
             let (before, after) = self.checks.record(round, self.target.passive);
+            self.keep();
             self.log_changes(&before, &after);
             tick = next_tick(tick, interval, Instant::now()).0;
+        }
+    }
+
+    /// Gives the store the counters, if they have changed.
+    fn keep(&self) {
+        if let Some(store) = &self.store
+            && let Some(counters) = self.checks.take_counters()
+        {
+            store.record_layers(&self.target.name, counters);
         }
     }
 

@@ -105,7 +105,8 @@ const COUNTERS: &str = "
 CREATE TABLE IF NOT EXISTS counter ( -- of a target, beside those in the table target; absent: 0
   target TEXT NOT NULL,    -- target.name
   name   TEXT NOT NULL,    -- looks; roundtrips_unknown; sender_mailbox_failures; and of each side, send and receive:
-                           -- SIDE.failures.REASON, SIDE.stage_failures.STAGE, SIDE.not_applicable
+                           -- SIDE.failures.REASON, SIDE.stage_failures.STAGE, SIDE.not_applicable;
+                           -- of the layers below: ping.sent, ping.received, port.NAME.failures.REASON
   value  INTEGER NOT NULL,
   PRIMARY KEY (target, name)
 ) STRICT, WITHOUT ROWID;

@@ -14,8 +14,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 use tracing::{error, info};
 
-use super::{FolderKey, FolderRecord, rows};
+use super::{FolderKey, FolderRecord, layers, rows};
 use crate::config::{Secret, TargetName};
+use crate::layers::readings::Counters;
 use crate::target::ledger::{Changes, StoredAccount};
 
 /// The most records of mails that wait to be written. Beyond it those of further mails are dropped;
@@ -37,6 +38,8 @@ pub(super) enum Question {
         targets: Vec<(TargetName, Duration)>,
         answer: oneshot::Sender<BTreeMap<TargetName, StoredAccount>>,
     },
+    /// The counters of the layers below targets.
+    Layers { targets: Vec<TargetName>, answer: oneshot::Sender<BTreeMap<TargetName, Counters>> },
     /// The folders of a mailbox.
     Folders { mailbox: String, answer: oneshot::Sender<BTreeMap<String, FolderRecord>> },
     /// The newest refresh token of an origin.
@@ -78,6 +81,7 @@ struct Queue {
 #[derive(Default)]
 struct Work {
     accounts: BTreeMap<TargetName, Changes>,
+    layers: BTreeMap<TargetName, Counters>,
     folders: BTreeMap<FolderKey, FolderRecord>,
     refresh_tokens: BTreeMap<String, Secret>,
     mails: usize,
@@ -96,6 +100,11 @@ impl Shared {
         }
         let dropped = self.queue().work.record(target, changes);
         self.errors.fetch_add(dropped, Ordering::Relaxed);
+        self.changed.notify_all();
+    }
+
+    pub(super) fn record_layers(&self, target: TargetName, counters: Counters) {
+        self.queue().work.layers.insert(target, counters);
         self.changed.notify_all();
     }
 
@@ -157,7 +166,8 @@ impl std::fmt::Debug for Shared {
 
 impl Work {
     fn is_empty(&self) -> bool {
-        self.accounts.is_empty() && self.folders.is_empty() && self.refresh_tokens.is_empty()
+        let Self { accounts, layers, folders, refresh_tokens, mails: _ } = self;
+        accounts.is_empty() && layers.is_empty() && folders.is_empty() && refresh_tokens.is_empty()
     }
 
     /// Adds newer states, and says how many records there was no room for.
@@ -182,6 +192,7 @@ impl Work {
 
     /// Adds newer work.
     fn then(&mut self, newer: Self) -> u64 {
+        self.layers.extend(newer.layers);
         self.folders.extend(newer.folders);
         self.refresh_tokens.extend(newer.refresh_tokens);
         newer.accounts.into_iter().map(|(target, changes)| self.record(&target, changes)).sum()
@@ -252,6 +263,9 @@ impl Writer {
         for (target, changes) in &work.accounts {
             rows::write_changes(&change, target, changes)?;
         }
+        for (target, counters) in &work.layers {
+            layers::write(&change, target, counters)?;
+        }
         for (folder, record) in &work.folders {
             rows::write_folder(&change, folder, record)?;
         }
@@ -313,6 +327,13 @@ impl Writer {
                 });
                 let _ = answer.send(accounts.collect());
             }
+            Question::Layers { targets, answer } => {
+                let counters = targets.into_iter().map(|target| {
+                    let counters = self.layers(&target);
+                    (target, counters)
+                });
+                let _ = answer.send(counters.collect());
+            }
             Question::Folders { mailbox, answer } => {
                 let _ = answer.send(self.folders(&mailbox));
             }
@@ -330,6 +351,14 @@ impl Writer {
             account.apply(changes);
         }
         account
+    }
+
+    fn layers(&mut self, target: &TargetName) -> Counters {
+        let queued = self.shared.queue().work.layers.get(target).cloned();
+        queued.unwrap_or_else(|| {
+            layers::read(&self.connection, target)
+                .unwrap_or_else(|problem| self.read_failed(&problem))
+        })
     }
 
     fn folders(&mut self, mailbox: &str) -> BTreeMap<String, FolderRecord> {

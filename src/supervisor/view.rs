@@ -6,6 +6,7 @@ use super::Supervisor;
 use crate::config::{Target, TargetName};
 use crate::layers::readings::{Checks, Readings};
 use crate::layers::rounds::{Bench, Checker};
+use crate::store::Store;
 use crate::target::account::Account;
 use crate::target::history::{Evidence, Probe};
 use crate::target::inspection::Inspection;
@@ -45,9 +46,9 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Its rounds of checks.
-    pub(super) fn checker(&self, bench: &Arc<Bench>) -> Checker {
+    pub(super) fn checker(&self, bench: &Arc<Bench>, store: Option<Arc<Store>>) -> Checker {
         let (target, checks) = (Arc::clone(&self.target), Arc::clone(&self.checks));
-        Checker { target, checks, bench: Arc::clone(bench) }
+        Checker { target, checks, store, bench: Arc::clone(bench) }
     }
 
     /// What is known of it now.

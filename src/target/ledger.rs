@@ -122,6 +122,8 @@ struct Outstanding {
 struct Period {
     received: u32,
     sum: Duration,
+    /// Whether one was received of which nobody can tell when.
+    has_unknown: bool,
 }
 
 impl Period {
@@ -367,7 +369,13 @@ impl Ledger {
             send_ability: self.send_ability,
             receive_ability: self.receive_ability,
             outstanding,
+            late_outstanding: if not_applicable {
+                0
+            } else {
+                self.outstanding.iter().filter(|mail| mail.is_late).count()
+            },
             roundtrip,
+            is_arrival_unknown: self.period.has_unknown || self.previous_period.has_unknown,
             delivers: if not_applicable { Reading::NotApplicable } else { self.delivers() },
             delivery: self.delivery,
             oldest_outstanding: self.oldest_outstanding().filter(|_| !not_applicable),

@@ -182,6 +182,49 @@ async fn counters_go_on_over_a_proper_restart() {
 }
 
 #[tokio::test]
+async fn the_counters_of_ports_and_pings_go_on_after_kill_9_and_a_removal() {
+    let world = World::new("1s").await;
+    let file = world.folder.path().join("mailtrip.yml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let checks = format!("interval: 1s\n  ping: true\n  ports: ['web:{closed}']");
+    std::fs::write(&file, text.replace("interval: 1s", &checks)).unwrap();
+    let counters = [
+        ("ping.sent", "mailtrip_ping_packets_sent_total{target=\"one\"}"),
+        ("ping.received", "mailtrip_ping_packets_received_total{target=\"one\"}"),
+        (
+            "port.web.failures.refused",
+            "mailtrip_tcp_port_failures_total{target=\"one\",port_name=\"web\",\
+             reason=\"refused\"}",
+        ),
+    ];
+    let kept = |name: &str| {
+        let query = format!("SELECT value FROM counter WHERE target = 'one' AND name = '{name}'");
+        sqlite(world.folder.path(), &query).trim().parse::<f64>().unwrap_or(0.0)
+    };
+    let exporter = world.exporter().await;
+    until("three rounds are kept", async || counters.iter().all(|(name, _)| kept(name) >= 3.0))
+        .await;
+    exporter.kill().await;
+    let before = counters.map(|(name, _)| kept(name));
+    // No round comes between the start and the scrape.
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("interval: 1s", "interval: 1h")).unwrap();
+    let exporter = world.exporter().await;
+    let shown = |page: &str| counters.map(|(_, series)| value(page, series).unwrap());
+    let page = exporter.get("/metrics").await;
+    assert_eq!(shown(&page), before, "{page}");
+    let with = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, with.replace("name: one", "name: two")).unwrap();
+    exporter.signal("-HUP");
+    exporter.until("/metrics", |page| !page.contains("target=\"one\"")).await;
+    std::fs::write(&file, with).unwrap();
+    exporter.signal("-HUP");
+    let page = exporter.until("/metrics", |page| page.contains("target=\"one\"")).await;
+    assert_eq!(shown(&page), before, "{page}");
+}
+
+#[tokio::test]
 async fn a_restart_loop_is_no_flood_of_mails() {
     let world = World::new("1h").await;
     let exporter = world.exporter().await;

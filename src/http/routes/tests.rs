@@ -278,6 +278,8 @@ async fn what_was_not_measured_is_null() {
     for field in ["send_ability_percent", "roundtrip_seconds", "delivery_seconds", "cluster"] {
         assert!(report[field].is_null(), "{field}: {report}");
     }
+    assert_eq!(report["roundtrip_absence"], "no_mail_yet");
+    assert_eq!(report["late_messages"], 0);
     assert_eq!(report["interval_seconds"], 300.0);
     assert_eq!((&report["passive"], &report["send"]["port"]), (&false.into(), &9.into()));
     for method in [Method::POST, Method::DELETE] {

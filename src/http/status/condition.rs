@@ -1,11 +1,8 @@
 //! How a target is, in one word.
 
-use std::time::SystemTime;
-
-use crate::config::Target;
 use crate::layers::Column;
 use crate::supervisor::View;
-use crate::target::ledger::{Reading, Snapshot};
+use crate::target::ledger::Reading;
 
 /// How a target is, in one word; the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,12 +78,8 @@ impl Condition {
     }
 }
 
-/// How a target is, at `now`.
-pub(in crate::http) fn condition_of(view: &View, now: SystemTime) -> Condition {
-    condition(view, has_late_mail(&view.target, &view.snapshot, now))
-}
-
-pub(super) fn condition(view: &View, is_late: bool) -> Condition {
+/// How a target is.
+pub(in crate::http) fn condition_of(view: &View) -> Condition {
     let View { snapshot, layers, .. } = view;
     let send = Condition::of(snapshot.send_ability, judge_share);
     let receive = Condition::of(snapshot.receive_ability, judge_ability);
@@ -95,7 +88,7 @@ pub(super) fn condition(view: &View, is_late: bool) -> Condition {
         Condition::Failing
     } else if both.contains(&Condition::NotApplicable) {
         Condition::NotApplicable
-    } else if is_late {
+    } else if snapshot.late_outstanding > 0 {
         Condition::Late
     } else if Column::of(snapshot, layers).to_blame().is_some() {
         Condition::Impaired
@@ -112,9 +105,4 @@ pub(super) fn judge_share(share: f64) -> Condition {
 
 pub(super) fn judge_ability(is_able: bool) -> Condition {
     if is_able { Condition::Well } else { Condition::Failing }
-}
-
-pub(super) fn has_late_mail(target: &Target, snapshot: &Snapshot, now: SystemTime) -> bool {
-    let age = snapshot.oldest_outstanding.map(|at| now.duration_since(at).unwrap_or_default());
-    age.is_some_and(|age| age >= target.late_after)
 }

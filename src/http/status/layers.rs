@@ -1,6 +1,6 @@
 //! The column of layers: one line each, in words for people.
 
-use super::{Condition, NOT_APPLICABLE, UNMEASURED};
+use super::{Absence, Condition};
 use crate::layers::readings::{PortReadings, Readings};
 use crate::layers::{Column, Layer};
 use crate::mail::text;
@@ -53,8 +53,8 @@ fn words(layer: Layer, state: Reading<bool>, readings: &Readings) -> String {
             "silent, but TCP answers"
         }
         (Layer::Network, _) if readings.ping.is_none() => "not checked",
-        (_, Reading::Unmeasured) => UNMEASURED,
-        (_, Reading::NotApplicable) => NOT_APPLICABLE,
+        (_, Reading::Unmeasured) => Absence::NotMeasuredYet.words(),
+        (_, Reading::NotApplicable) => Absence::StandbyDown.words(),
         (Layer::Network | Layer::Tcp, Reading::Is(true)) => "answers",
         (Layer::Network, Reading::Is(false)) => "no answer",
         (Layer::Tcp, Reading::Is(false)) => return unanswered(readings),

@@ -2,7 +2,6 @@
 //! time.
 
 use std::fmt;
-use std::time::SystemTime;
 
 use super::{Condition, condition_of};
 use crate::http::message::Request;
@@ -128,9 +127,9 @@ impl fmt::Display for Query {
 
 impl<'a> Listing<'a> {
     /// What `query` asks for of `views`, which are sorted by name.
-    pub(super) fn new(views: &'a [View], query: &Query, now: SystemTime) -> Self {
+    pub(super) fn new(views: &'a [View], query: &Query) -> Self {
         let judged: Vec<(Condition, &View)> =
-            views.iter().map(|view| (condition_of(view, now), view)).collect();
+            views.iter().map(|view| (condition_of(view), view)).collect();
         let count = |wanted| judged.iter().filter(|(condition, _)| *condition == wanted).count();
         let counts = Condition::ALL.map(|condition| (condition, count(condition)));
         let words: Vec<String> = query.search.split_whitespace().map(str::to_lowercase).collect();

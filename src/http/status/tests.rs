@@ -120,7 +120,7 @@ impl Case {
         let (now, view) = (self.now.wall, self.view());
         let views = [view];
         let query = Query::default();
-        let listing = Listing::new(&views, &query, now);
+        let listing = Listing::new(&views, &query);
         let rows = listing.shown.iter().map(|view| ListedRow::new(view, Vec::new(), now)).collect();
         let page = StatusPage {
             assets: Assets::ALL,
@@ -151,8 +151,11 @@ fn failure(message: &str, down: bool) -> Failure {
 #[test]
 fn before_the_first_probe_nothing_is_measured() {
     let mut case = Case::new("");
-    assert_eq!(case.measures(), (["—"; 4].map(str::to_owned), Condition::Unmeasured));
+    let absent = ["not measured yet", "not measured yet", "no mail yet", "no mail yet"];
+    let absent = absent.map(str::to_owned);
+    assert_eq!(case.measures(), (absent, Condition::Unmeasured));
     let page = text(&case.page());
+    assert!(!page.contains(" — ") && !page.contains("n/a"), "{page}");
     assert!(page.contains("1 not measured yet") && page.contains("not tried yet"), "{page}");
 }
 
@@ -189,12 +192,26 @@ fn a_mail_that_does_not_come_is_late() {
     case.check(None);
     case.mail(None);
     case.pass(Duration::from_secs(59));
-    let waiting = ["100 %", "100 %", "1 oldest 59 s", "—"].map(str::to_owned);
+    let waiting = ["100 %", "100 %", "1 oldest 59 s", "no mail yet"].map(str::to_owned);
     assert_eq!(case.measures(), (waiting, Condition::Well));
     case.pass(Duration::from_secs(1));
-    let late = ["100 %", "100 %", "1 late, oldest 60 s", "—"].map(str::to_owned);
+    let late = ["100 %", "100 %", "1 1 late, oldest 60 s", "no mail yet"].map(str::to_owned);
     assert_eq!(case.measures(), (late, Condition::Late));
     assert!(case.page().contains("1 late"), "the counter is missing");
+}
+
+#[test]
+fn of_two_outstanding_mails_the_late_one_is_told() {
+    let mut case = Case::new(", late_after: 60s");
+    case.check(None);
+    case.mail(None);
+    case.pass(Duration::from_secs(50));
+    case.mail(None);
+    assert_eq!(case.measures().0[2], "2 oldest 50 s");
+    case.pass(Duration::from_secs(10));
+    assert_eq!(case.measures().0[2], "2 1 late, oldest 60 s");
+    case.pass(Duration::from_secs(50));
+    assert_eq!(case.measures().0[2], "2 2 late, oldest 110 s");
 }
 
 #[test]
@@ -239,7 +256,10 @@ fn a_passive_node_that_is_down_is_not_applicable() {
     case.check(Some(failure("closed", true)));
     let attempt = Attempt { failures: vec![failure("closed", true)], ..Attempt::default() };
     case.ledger.send_ended(0, 1, &attempt, case.now);
-    assert_eq!(case.measures(), (["n/a"; 4].map(str::to_owned), Condition::NotApplicable));
+    assert_eq!(
+        case.measures(),
+        (["standby is down"; 4].map(str::to_owned), Condition::NotApplicable)
+    );
     let page = case.page();
     for expected in ["1 not applicable", "down, and passive", "passive", "cluster corp"] {
         assert!(text(&page).contains(expected), "{expected} is missing in {page}");
@@ -253,7 +273,10 @@ const REPLIES: Result<Outcome, Obstacle> = Ok(Outcome { sent: 5, received: 4, ro
 fn the_column_shows_each_layer_and_which_is_to_blame() {
     let mut case = Case::new(", ping: true, late_after: 60s");
     let unmeasured = ["Network", "TCP", "Send", "Receive", "Delivery"];
-    assert_eq!(case.column(), unmeasured.map(|layer| format!("{layer}: — (unmeasured)")));
+    assert_eq!(
+        case.column(),
+        unmeasured.map(|layer| format!("{layer}: not measured yet (unmeasured)"))
+    );
     case.round(REPLIES, true);
     case.check(None);
     case.mail(Some(Duration::from_secs(1)));
@@ -303,7 +326,7 @@ fn a_ping_that_is_forbidden_or_not_asked_for_is_said_to_be_so() {
     assert_eq!(case.column()[0], "Network: not checked (unmeasured)");
     let mut case = Case::new(", ping: true");
     case.round(Err(Obstacle::Forbidden), false);
-    assert_eq!(case.column()[0], "Network: — (unmeasured)");
+    assert_eq!(case.column()[0], "Network: not measured yet (unmeasured)");
     let note = case.network_note();
     assert!(note.contains("net.ipv4.ping_group_range") && note.contains("CAP_NET_RAW"), "{note}");
 }
@@ -316,7 +339,10 @@ fn a_passive_node_that_is_down_has_no_layers() {
     let attempt = Attempt { failures: vec![failure("closed", true)], ..Attempt::default() };
     case.ledger.send_ended(0, 1, &attempt, case.now);
     let layers = ["Network", "TCP", "Send", "Receive", "Delivery"];
-    assert_eq!(case.column(), layers.map(|layer| format!("{layer}: n/a (not-applicable)")));
+    assert_eq!(
+        case.column(),
+        layers.map(|layer| format!("{layer}: standby is down (not-applicable)"))
+    );
     let readings = case.checks.readings();
     assert!(readings.ports.iter().flat_map(|port| port.failures()).all(|(_, count)| count == 0));
     // Once it answers it is measured like any other.
@@ -374,8 +400,7 @@ fn listed(views: &[View], query: &str) -> Vec<String> {
     let peer = "127.0.0.1:5".parse().unwrap();
     let headers = hyper::HeaderMap::new();
     let request = Request::new(&hyper::Method::GET, &uri, &headers, peer, false);
-    let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let listing = Listing::new(views, &Query::of(&request), now);
+    let listing = Listing::new(views, &Query::of(&request));
     listing.shown.iter().map(|view| view.target.name.to_string()).collect()
 }
 
@@ -404,12 +429,11 @@ fn ten_thousand_targets_are_shown_a_page_at_a_time() {
     let one = views(&["x".to_owned()]);
     let many = vec![one[0].clone(); 10_000];
     let query = |page| Query { page, ..Query::default() };
-    let now = UNIX_EPOCH;
-    let listing = Listing::new(&many, &query(49), now);
+    let listing = Listing::new(&many, &query(49));
     let counts = (listing.shown.len(), listing.matching, listing.page, listing.pages);
     assert_eq!(counts, (200, 10_000, 49, 50));
-    assert_eq!(Listing::new(&many, &query(usize::MAX), now).page, 49, "beyond the end");
-    assert_eq!(Listing::new(&[], &query(7), now).pages, 1);
+    assert_eq!(Listing::new(&many, &query(usize::MAX)).page, 49, "beyond the end");
+    assert_eq!(Listing::new(&[], &query(7)).pages, 1);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the checks of the network and the TCP ports came to, in words for people.
 
-use crate::http::status::{NOT_APPLICABLE, UNMEASURED};
+use crate::http::status::Absence;
 use crate::http::words::exact;
 use crate::layers::readings::{PingReadings, PortReadings};
 use crate::mail::text;
@@ -29,8 +29,8 @@ impl NetworkNote {
             return Self { words, class: "unmeasured" };
         }
         let (words, class) = match ping.newest {
-            Reading::Unmeasured => (UNMEASURED.to_owned(), "unmeasured"),
-            Reading::NotApplicable => (NOT_APPLICABLE.to_owned(), "not-applicable"),
+            Reading::Unmeasured => (Absence::NotMeasuredYet.words().to_owned(), "unmeasured"),
+            Reading::NotApplicable => (Absence::StandbyDown.words().to_owned(), "not-applicable"),
             Reading::Is(it) => {
                 let mut words = format!("{} of {} requests answered", it.received, it.sent);
                 if let Some(times) = it.round_trips {
@@ -55,8 +55,10 @@ impl PortNote {
         let host =
             if check.host.contains(':') { format!("[{}]", check.host) } else { check.host.clone() };
         let (state, class, words) = match port.newest {
-            Reading::Unmeasured => (UNMEASURED, "unmeasured", String::new()),
-            Reading::NotApplicable => (NOT_APPLICABLE, "not-applicable", String::new()),
+            Reading::Unmeasured => (Absence::NotMeasuredYet.words(), "unmeasured", String::new()),
+            Reading::NotApplicable => {
+                (Absence::StandbyDown.words(), "not-applicable", String::new())
+            }
             Reading::Is(Some(time)) => ("answers", "well", exact(time)),
             Reading::Is(None) => ("no answer", "failing", String::new()),
         };

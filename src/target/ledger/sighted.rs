@@ -110,6 +110,7 @@ impl Ledger {
         let roundtrip = arrived.and_then(|at| at.checked_duration_since(mail.transmitted));
         let (Some(arrived), Some(roundtrip)) = (arrived, roundtrip) else {
             self.totals.roundtrips_unknown += 1;
+            self.period.has_unknown = true;
             return None;
         };
         self.roundtrips.observe(roundtrip);

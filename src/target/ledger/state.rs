@@ -351,8 +351,12 @@ pub struct Snapshot {
     pub receive_ability: Reading<bool>,
     /// Mails accepted and not yet seen.
     pub outstanding: Reading<usize>,
+    /// How many of the outstanding mails are late.
+    pub late_outstanding: usize,
     /// The mean delay of the mails received lately.
     pub roundtrip: Reading<Duration>,
+    /// Whether a mail was received as lately of which nobody can tell when it arrived.
+    pub is_arrival_unknown: bool,
     /// Whether what was accepted arrives: not while a mail is late, else as the newest mail whose
     /// wait is over tells.
     pub delivers: Reading<bool>,

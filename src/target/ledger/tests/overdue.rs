@@ -102,6 +102,10 @@ fn what_came_while_nobody_was_there_and_has_no_date_is_received_without_a_round_
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.totals.received, snapshot.totals.roundtrips_unknown), (1, 1));
     assert_eq!(snapshot.roundtrip, Reading::Unmeasured);
+    assert!(snapshot.is_arrival_unknown);
+    bench.send();
+    bench.send();
+    assert!(!bench.snapshot().is_arrival_unknown, "not of the newest two periods");
     restart(&mut bench, &mut stored, 1);
     assert_eq!(bench.snapshot().totals.roundtrips_unknown, 1, "counted on");
 }

@@ -1,0 +1,35 @@
+//! What the store has of the targets that begin, or come back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Supervisor;
+use crate::config::{Config, TargetName};
+use crate::layers::readings::{Checks, Counters};
+use crate::target::ledger::StoredAccount;
+
+/// Of each target its account, and the counters of the layers below; nothing of one that is new.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) accounts: BTreeMap<TargetName, StoredAccount>,
+    counters: BTreeMap<TargetName, Counters>,
+}
+
+impl Kept {
+    /// The checks of the layers below, which go on counting.
+    pub(super) fn checks(&mut self, target: &TargetName) -> Arc<Checks> {
+        Arc::new(Checks::counted(self.counters.remove(target).unwrap_or_default()))
+    }
+}
+
+impl Supervisor {
+    /// What the store has of the targets that begin, or come back.
+    pub(super) async fn load_new(&self, config: &Config) -> Kept {
+        let Some(store) = &self.store else { return Kept::default() };
+        let mut news = config.targets.clone();
+        news.retain(|name, _| !self.state().targets.contains_key(name));
+        let counters = store.load_layers(news.keys().cloned().collect()).await;
+        let news = news.into_iter().map(|(name, target)| (name, target.lost_after));
+        Kept { accounts: store.load(news.collect()).await, counters }
+    }
+}
