@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::JoinSet;
@@ -20,11 +19,13 @@ use crate::truth::Truth;
 /// How often the exporter is asked for its newest mails, of which it keeps twenty a target.
 const ASK_EVERY: Duration = Duration::from_secs(3);
 const TELL_EVERY: Duration = Duration::from_secs(15);
-/// From one restart to the next, and how long the exporter is away.
-const RESTART_EVERY: Duration = Duration::from_secs(25);
+/// How long the exporter is up from one restart to the next, again and again. It begins its periods
+/// anew with each start: by one length it would be the mails of the same targets each time.
+const UP_SECONDS: [u64; 4] = [13, 19, 25, 31];
+/// How long it is away.
 const DOWN: Duration = Duration::from_secs(4);
-/// So many restarts, if nothing else is measured beside them.
-const RESTARTS: u32 = 5;
+/// How long restarts go on, if nothing else is measured beside them.
+const RESTARTS_ALONE: Duration = Duration::from_secs(110);
 /// A mail that was delivered earlier than this before the end should have been seen.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -55,6 +56,8 @@ struct Group {
     seats: Vec<Seat>,
     /// From the end of the exporter until it was there again.
     downs: Vec<(SystemTime, SystemTime)>,
+    /// When the exporter was asked for the last time.
+    asked: SystemTime,
 }
 
 impl Labs {
@@ -92,7 +95,7 @@ pub(crate) async fn measure(labs: &Labs, truth: &Truth, batch: &Batch) -> Vec<Ro
         }
     }
     if measuring.is_empty() {
-        sleep(RESTARTS * (RESTART_EVERY + DOWN)).await;
+        sleep(RESTARTS_ALONE).await;
     }
     let mut groups = measuring.join_all().await;
     others_are_done.cancel();
@@ -178,7 +181,8 @@ impl Group {
             Restart::Terminated => format!("{batch}, SIGTERM"),
         };
         let configuration = format!("state_dir: state\ntargets:\n{targets}");
-        Self { title, clock_seconds, restart, configuration, seats, downs: Vec::new() }
+        let (downs, asked) = (Vec::new(), SystemTime::now());
+        Self { title, clock_seconds, restart, configuration, seats, downs, asked }
     }
 
     /// Until each row has its mails.
@@ -211,7 +215,10 @@ impl Group {
     /// Until the others are done.
     async fn measure_over_restarts(mut self, others_are_done: CancellationToken) -> Self {
         let mut exporter = Exporter::start(&self.configuration, self.clock_seconds).await;
-        while others_are_done.run_until_cancelled(sleep(RESTART_EVERY)).await.is_some() {
+        for up in UP_SECONDS.into_iter().cycle().map(Duration::from_secs) {
+            if others_are_done.run_until_cancelled(sleep(up)).await.is_none() {
+                break;
+            }
             self.ask(&exporter).await;
             let down = SystemTime::now();
             exporter.restart(self.restart, DOWN).await;
@@ -225,6 +232,7 @@ impl Group {
     }
 
     async fn ask(&mut self, exporter: &Exporter) {
+        self.asked = SystemTime::now();
         for seat in &mut self.seats {
             seat.ask(exporter).await;
         }
@@ -243,13 +251,19 @@ impl Group {
     }
 
     fn rows(self, labs: &Labs, truth: &Truth) -> Vec<Row> {
-        let downs = Arc::<[_]>::from(self.downs);
-        self.seats.into_iter().map(|seat| seat.row(labs, truth, &downs)).collect()
+        let Self { seats, downs, asked, .. } = self;
+        seats.into_iter().map(|seat| seat.row(labs, truth, &downs, asked)).collect()
     }
 }
 
 impl Seat {
-    fn row(self, labs: &Labs, truth: &Truth, downs: &[(SystemTime, SystemTime)]) -> Row {
+    fn row(
+        self,
+        labs: &Labs,
+        truth: &Truth,
+        downs: &[(SystemTime, SystemTime)],
+        asked: SystemTime,
+    ) -> Row {
         let lab = labs.of(self.cell.way);
         let logins: usize = self
             .accounts
@@ -264,23 +278,23 @@ impl Seat {
         let mut probes: Vec<_> = self.probes.into_values().collect();
         probes.sort_by_key(|(target, probe)| (*target, probe.began));
         let mut row = Row::new(self.cell, looks, logins);
-        let now = SystemTime::now();
         let mut place = (0, 0);
         for (target, probe) in probes {
             let nth = if place.0 == target { place.1 } else { 0 };
             place = (target, nth + 1);
-            let delivered = truth.delivered(&probe.token);
+            let delivery = truth.delivery(&probe.token);
+            let delivered = delivery.map(|delivery| delivery.named);
             if self.cell.restart != Restart::Never && !is_in_way(&probe, delivered, downs) {
                 continue;
             }
             let should_be_seen = delivered.is_some_and(|at| {
                 let grace = GRACE + self.cell.delay / 2 + 100 * self.cell.latency;
-                now.duration_since(at).unwrap_or_default() > grace
+                asked.duration_since(at).unwrap_or_default() > grace
             });
             row.add(Mail {
                 is_warm_up: nth < self.cell.way.warm_up(),
                 off_transmission: self.send.distance_to_connection(probe.began),
-                delivered,
+                delivery,
                 should_be_seen,
                 probe,
             });

@@ -61,7 +61,7 @@ async fn measure() {
     if let Some(path) = std::env::var_os("MAILTRIP_BENCH_MAILS") {
         report::write_mails(path.as_ref(), &rows);
     }
-    rows.sort_by_key(|row| row.cell);
+    rows.sort_by_key(|row| row.cell.order());
     print!("{}", report::table(&rows));
     eprintln!("done after {:.0} s", began.elapsed().as_secs_f64());
 }

@@ -33,8 +33,8 @@ pub(crate) enum Restart {
     Terminated,
 }
 
-/// One row. Rows are in the order of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// One row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
     /// How the mailbox is watched.
     pub(crate) way: Way,
@@ -151,7 +151,13 @@ impl Cell {
         Self { targets: MANY_TARGETS, interval: Duration::from_secs(60), ..cell }
     }
 
-    /// One of the two, for a name of a mailbox or a target: letters, digits and hyphens.
+    /// The order of the table.
+    pub(crate) fn order(&self) -> impl Ord + use<> {
+        let clock = (self.clock_seconds.abs(), self.clock_seconds);
+        (self.way, self.restart, self.targets, clock, self.latency, self.side, self.delay)
+    }
+
+    /// What tells the row from others, as the name of its targets: letters, digits and hyphens.
     pub(crate) fn name(&self) -> String {
         let way = self.way.label().to_lowercase().replace(' ', "-");
         let restart = match self.restart {

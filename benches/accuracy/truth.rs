@@ -26,12 +26,21 @@ pub(crate) struct Truth {
     book: Arc<Mutex<Book>>,
 }
 
+/// When a mail was delivered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivery {
+    /// By the name of its file: the truth that reports are held against.
+    pub(crate) named: SystemTime,
+    /// When its file was whole and in its place: no client can have seen it before.
+    pub(crate) moved: SystemTime,
+}
+
 #[derive(Default)]
 struct Book {
     /// The folders `new`, by the number of their watch.
     folders: HashMap<i32, PathBuf>,
     /// By token.
-    delivered: HashMap<String, SystemTime>,
+    deliveries: HashMap<String, Delivery>,
     missed: usize,
 }
 
@@ -64,8 +73,8 @@ impl Truth {
     }
 
     /// When the mail with this token was delivered; of copies the first.
-    pub(crate) fn delivered(&self, token: &str) -> Option<SystemTime> {
-        lock(&self.book).delivered.get(token).copied()
+    pub(crate) fn delivery(&self, token: &str) -> Option<Delivery> {
+        lock(&self.book).deliveries.get(token).copied()
     }
 
     /// Mails so far that went before they could be read.
@@ -84,12 +93,15 @@ fn watch(inotify: &OwnedFd, book: &Mutex<Book>) {
     loop {
         let event = events.next().unwrap_or_else(|error| panic!("inotify failed: {error}"));
         assert!(!event.events().contains(ReadFlags::QUEUE_OVERFLOW), "too many mails at a time");
+        let moved = SystemTime::now();
         let folder = lock(book).folders.get(&event.wd()).cloned();
         let (Some(folder), Some(name)) = (folder, event.file_name()) else { continue };
         let delivery = delivery(&folder, OsStr::from_bytes(name.to_bytes()));
         let mut book = lock(book);
         match delivery {
-            Some((token, at)) => drop(book.delivered.entry(token).or_insert(at)),
+            Some((token, named)) => {
+                book.deliveries.entry(token).or_insert(Delivery { named, moved });
+            }
             None => book.missed += 1,
         }
     }
