@@ -99,6 +99,15 @@ impl Exporter {
         self.get("/metrics").await
     }
 
+    /// What libfaketime leaves behind of a process that did not end by itself.
+    fn remove_shared_memory(&self) {
+        let Some(pid) = self.child.id().filter(|_| self.clock_seconds != 0) else { return };
+        for name in [format!("faketime_shm_{pid}"), format!("sem.faketime_sem_{pid}")] {
+            // There is none if the library did not need it.
+            let _ = fs::remove_file(Path::new("/dev/shm").join(name));
+        }
+    }
+
     fn probe(&self, probe: &Value) -> Option<Probe> {
         let text = |name: &str| probe.get(name).and_then(Value::as_str);
         let moment = |name: &str| {
@@ -124,6 +133,13 @@ impl Exporter {
             .await
             .unwrap_or_else(|_| panic!("no answer about {path} within {DEADLINE:?}"))
             .unwrap_or_else(|error| panic!("no answer about {path}: {error}"))
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        let _ = self.child.start_kill();
+        self.remove_shared_memory();
     }
 }
 
@@ -167,7 +183,6 @@ fn wrong_clock(seconds: i32) -> Vec<(&'static str, OsString)> {
         ("FAKETIME", format!("{seconds:+}s").into()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
         ("DONT_FAKE_MONOTONIC", "1".into()),
-        ("FAKETIME_DISABLE_SHM", "1".into()),
         ("NO_FAKE_STAT", "1".into()),
     ]
 }

@@ -22,6 +22,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 mod batch;
 mod exporter;
 mod plan;
@@ -45,7 +47,23 @@ fn main() {
         .enable_all()
         .build()
         .unwrap_or_else(|error| panic!("no runtime: {error}"));
-    runtime.block_on(measure());
+    runtime.block_on(async {
+        tokio::select! {
+            () = measure() => {}
+            // What is measured ends, and with it the exporters and the servers.
+            signal = interrupted() => eprintln!("{signal}"),
+        }
+    });
+}
+
+/// Returns when the user or the system wants an end.
+async fn interrupted() -> &'static str {
+    let terminated = signal(SignalKind::terminate());
+    let mut terminated = terminated.unwrap_or_else(|error| panic!("no signals: {error}"));
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => "interrupted",
+        _ = terminated.recv() => "terminated",
+    }
 }
 
 async fn measure() {
@@ -56,6 +74,9 @@ async fn measure() {
     let mut rows = Vec::new();
     for mut batch in plan::batches(is_long) {
         batch.cells.retain(|cell| cell.label().contains(&only));
+        if batch.cells.is_empty() {
+            continue;
+        }
         rows.extend(batch::measure(&labs, &truth, &batch).await);
     }
     if let Some(path) = std::env::var_os("MAILTRIP_BENCH_MAILS") {

@@ -149,7 +149,7 @@ impl Row {
             misses.push(format!("{} never seen", self.never_seen()));
         }
         match (total, misses.is_empty()) {
-            (0, true) => "nothing measured".into(),
+            (0, true) => "no error to judge".into(),
             (_, true) => "yes".into(),
             (_, false) => misses.join(", "),
         }
