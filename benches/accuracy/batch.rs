@@ -293,7 +293,10 @@ impl Seat {
             });
             row.add(Mail {
                 is_warm_up: nth < self.cell.way.warm_up(),
-                off_transmission: self.send.distance_to_connection(probe.began),
+                // Before that the exporter itself does not know.
+                off_transmission: probe
+                    .accepted
+                    .and_then(|_| self.send.distance_to_connection(probe.began)),
                 delivery,
                 should_be_seen,
                 probe,

@@ -88,7 +88,7 @@ const EVERY_DISTANCE: [Distance; 7] = [
 const EVERY_CLOCK: [i32; 3] = [0, 5, -90];
 
 /// The rows of the short run: clock in seconds, distance, delay in seconds.
-const SHORT: [(i32, Distance, u64); 13] = [
+const SHORT: [(i32, Distance, u64); 14] = [
     (0, HERE, 0),
     (0, HERE, 2),
     (0, HERE, 10),
@@ -97,7 +97,8 @@ const SHORT: [(i32, Distance, u64); 13] = [
     (0, (75, Side::Both), 2),
     (0, (75, Side::Both), 10),
     (0, (250, Side::Both), 0),
-    (5, (20, Side::Mailbox), 0),
+    (5, (20, Side::Both), 0),
+    (5, (75, Side::Both), 0),
     (5, (75, Side::Both), 10),
     (-90, HERE, 0),
     (-90, (20, Side::Both), 10),
