@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test prerequisites lint bench-accuracy bench-resumption screenshots clean
+.PHONY: help demo build test prerequisites lint bench-accuracy bench-accuracy-long bench-resumption screenshots clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## build and run the demo: no mail server, no configuration needed
 	@scripts/install-prerequisites build
@@ -29,8 +29,13 @@ lint: ## check style, lints, documentation and scripts, without running a test
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 
-bench-accuracy: prerequisites ## compare the round trip with the truth, on real servers; some nine minutes
+bench-accuracy: ## compare the round trip with the truth, over distance, wrong clocks, restarts; four minutes
+	@scripts/install-prerequisites bench
 	$(CARGO) bench --locked --bench accuracy
+
+bench-accuracy-long: ## the same, every combination and 200 targets: the table of docs/accuracy.md; 25 minutes
+	@scripts/install-prerequisites bench
+	MAILTRIP_BENCH_LONG=1 $(CARGO) bench --locked --bench accuracy
 
 bench-resumption: ## compare TLS handshakes in full with resumed ones; some seconds
 	@scripts/install-prerequisites build

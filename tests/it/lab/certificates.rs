@@ -1,6 +1,7 @@
 //! A certificate authority of the lab's own and the servers' certificate.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use openssl::asn1::Asn1Time;
 use openssl::bn::{BigNum, MsbOption};
@@ -21,7 +22,8 @@ pub(crate) const CA_FILE: &str = "ca.pem";
 pub(crate) const SERVER_FILE: &str = "server.pem";
 
 /// Writes [`CA_FILE`] and [`SERVER_FILE`] into `folder`. The certificate is for `localhost`,
-/// `host`, 127.0.0.1 and ::1, and valid for a day.
+/// `host`, 127.0.0.1 and ::1, and valid from yesterday until tomorrow: also by a clock that is wrong by
+/// some minutes.
 ///
 /// # Panics
 /// If OpenSSL or the file system refuses.
@@ -82,9 +84,15 @@ fn builder(
     certificate.set_serial_number(&serial_number)?;
     certificate.set_subject_name(subject)?;
     certificate.set_issuer_name(issuer)?;
-    let (today, tomorrow) = (Asn1Time::days_from_now(0)?, Asn1Time::days_from_now(1)?);
-    certificate.set_not_before(&today)?;
+    let (yesterday, tomorrow) = (days_from_now(-1)?, days_from_now(1)?);
+    certificate.set_not_before(&yesterday)?;
     certificate.set_not_after(&tomorrow)?;
     certificate.set_pubkey(key)?;
     Ok(certificate)
+}
+
+fn days_from_now(days: i64) -> Result<Asn1Time, ErrorStack> {
+    const SECONDS_A_DAY: i64 = 24 * 60 * 60;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    Asn1Time::from_unix(now.try_into().unwrap_or(i64::MAX) + days * SECONDS_A_DAY)
 }
