@@ -102,6 +102,8 @@ pub struct FolderRecord {
     pub next_uid: u32,
     /// By how much the server's clock is ahead of ours, where it was learned.
     pub clock: Option<ClockOffset>,
+    /// When it was last looked into, to a second or so; written while mail is waited for.
+    pub looked_at: Option<SystemTime>,
     /// Ours, not yet taken out: UIDs, or UIDL ids (RFC 1939 section 7: printable, without spaces).
     /// What is not a single word is not kept.
     pub to_remove: Vec<String>,

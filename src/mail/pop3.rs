@@ -12,6 +12,10 @@ use super::{Failure, Fault, Reason, Stage};
 use crate::config::{Auth, Login, Mechanism, TlsMode};
 
 mod login;
+mod waiting;
+
+use waiting::Hold;
+pub use waiting::Waiting;
 
 /// The longest line that is read; more of a header line is dropped.
 const LINE_BYTES: usize = 64 << 10;
@@ -35,6 +39,8 @@ pub struct Pop3 {
     timestamp: Option<String>,
     /// Whether the server must not be asked for its capabilities.
     hangs_up_on_capa: bool,
+    /// Where the login waits, if it does.
+    hold: Option<Hold>,
     /// When the view of the maildrop was asked for and given, once it was.
     viewed: Option<Viewed>,
 }
@@ -73,10 +79,7 @@ enum Code {
 impl Pop3 {
     /// Connects and protects the connection as the dialer says, so that only the login is left to be
     /// made; all of the session ends at `end` at the latest.
-    ///
-    /// # Errors
-    /// The first step that fails, in its stage.
-    pub async fn prepare(
+    async fn prepare(
         dialer: &Dialer,
         login: &Login,
         trace: Trace,
@@ -103,10 +106,13 @@ impl Pop3 {
         Ok(pop3)
     }
 
-    /// Both in one: see [`Pop3::prepare`] and [`Pop3::enter`].
+    /// Connects, protects the connection and logs in, as the dialer and the login say; all of it
+    /// ends at `end` at the latest.
     ///
     /// # Errors
-    /// The first step that fails, in its stage.
+    /// The first step that fails, in its stage; [`Reason::Busy`] where another try may succeed. No
+    /// password is sent before the server's certificate was accepted, unless the configuration says
+    /// `tls: none`.
     pub async fn open(
         dialer: &Dialer,
         login: &Login,
@@ -116,19 +122,13 @@ impl Pop3 {
         Self::prepare(dialer, login, trace, end).await?.enter(dialer, login, end).await
     }
 
-    /// Logs in, which fixes the view of the maildrop; from here on the session ends at `end` at the
-    /// latest.
-    ///
-    /// # Errors
-    /// Those of the login; [`Reason::Busy`] where another try may succeed. No password is sent before
-    /// the server's certificate was accepted, unless the configuration says `tls: none`.
-    pub async fn enter(
+    /// Logs in, which fixes the view of the maildrop.
+    async fn enter(
         mut self,
         dialer: &Dialer,
         login: &Login,
         end: Instant,
     ) -> Result<Self, Failure> {
-        self.wire.set_end(end);
         sasl::enter(&mut self, dialer, login, end).await?;
         self.viewed = Some(Viewed { asked: self.wire.asked(), shown: Instant::now() });
         if !self.has_top() {
@@ -142,8 +142,14 @@ impl Pop3 {
     async fn greeted(dialer: &Dialer, trace: Trace, end: Instant) -> Result<Self, Failure> {
         let wire = dialer.dial(trace, end).await?;
         let capabilities = Vec::new();
-        let mut pop3 =
-            Self { wire, capabilities, timestamp: None, hangs_up_on_capa: false, viewed: None };
+        let mut pop3 = Self {
+            wire,
+            capabilities,
+            timestamp: None,
+            hangs_up_on_capa: false,
+            hold: None,
+            viewed: None,
+        };
         pop3.read_greeting().await?;
         Ok(pop3)
     }

@@ -50,6 +50,12 @@ pub(super) trait Carrier: Send {
     /// Sends a line of which only `shown` may be seen.
     fn say(&mut self, line: &str, shown: &str) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// What the client says next ends the login, if the server lets it in: the moment to wait for
+    /// something else before.
+    fn before_the_last(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// What the server says next.
     fn hear(&mut self) -> impl Future<Output = Result<Heard<Self::Answer>, Failure>> + Send;
 
@@ -122,6 +128,9 @@ pub(super) async fn log_in<C: Carrier>(
         match response {
             Ok(response) => {
                 exchange.hide(carrier, &response);
+                if exchange.is_at_its_last() {
+                    carrier.before_the_last().await;
+                }
                 carrier.say(&response, Secret::SHOWN).await?;
             }
             Err(fault) => return Err(cancel(carrier, fault).await),
@@ -261,6 +270,11 @@ impl Exchange {
 
     fn is_scram(&self) -> bool {
         matches!(self.mechanism, Mechanism::ScramSha1 | Mechanism::ScramSha256)
+    }
+
+    /// Whether the newest response is the last one, if the server lets the user in.
+    fn is_at_its_last(&self) -> bool {
+        self.is_finished || matches!(self.mechanism, Mechanism::XOAuth2 | Mechanism::OAuthBearer)
     }
 
     /// The response to a challenge, both in base64.

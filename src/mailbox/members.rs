@@ -96,7 +96,7 @@ pub(super) fn judge(
     found: &Found,
     clock: &Mutex<ServerClock>,
     inspector: &Inspector,
-    was_suspended: bool,
+    attended_since: std::time::Instant,
 ) -> Judgement {
     if let Some(report) = &found.report {
         return judge_report(members, found, report);
@@ -125,7 +125,7 @@ pub(super) fn judge(
             previous_look: found.previous_look,
             dated,
             network: found.network,
-            was_suspended,
+            attended_since,
             style: member.target.receive.protocol.look_style(),
         };
         let transmitted = member.account.transmitted(token);
@@ -185,6 +185,11 @@ fn left_over(members: &[Arc<Member>], found: &Found, mark: Mark) -> Judgement {
     let longest = members.iter().map(|member| member.account.lost_after()).max();
     let respected = found.server_date.unwrap_or(mark.expires) + longest.unwrap_or_default();
     Judgement::LeftOver(mark.expires.max(respected))
+}
+
+/// Whether any member waits for a mail.
+pub(super) fn is_awaiting(members: &[Arc<Member>]) -> bool {
+    oldest_outstanding(members).is_some()
 }
 
 /// When the oldest mail that any member waits for was accepted.

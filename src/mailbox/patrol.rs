@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -21,6 +21,10 @@ mod look;
 const IDLE_GAP: Duration = Duration::from_millis(500);
 /// The first wait before a session that broke is opened again; it doubles up to a period.
 const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
+/// A suspension up to this is none: it is known in whole seconds.
+const SUSPENSION: Duration = Duration::from_secs(1);
+/// A look so much newer than the one that the store knows is given to it.
+const LOOK_NEWS: Duration = Duration::from_secs(1);
 /// The name under which the store keeps a POP3 maildrop.
 const MAILDROP: &str = "";
 
@@ -41,6 +45,8 @@ pub(super) struct Patrol {
     kept: BTreeMap<String, FolderRecord>,
     /// When the newest look that succeeded was asked for, on the time line of the accounts.
     last_look: Option<std::time::Instant>,
+    /// Since when the watch is there to look: since its beginning, or the end of a suspension.
+    attended_since: std::time::Instant,
     /// How long this machine had been suspended by then.
     suspended: Duration,
     /// No look before this time: back-off, or the server's own limit.
@@ -60,9 +66,11 @@ struct Outcome {
 impl Patrol {
     /// At the beginning; nothing is known yet.
     pub(super) fn new(watch: Arc<Watch>) -> Self {
+        let started = on_time_line(Instant::now());
         Self {
             watch,
-            started: on_time_line(Instant::now()),
+            started,
+            attended_since: started,
             session: None,
             preparation: Preparation::default(),
             imap: imap::Memory::default(),
@@ -81,12 +89,13 @@ impl Patrol {
     pub(super) async fn restore(&mut self) {
         let Some(store) = &self.watch.store else { return };
         let mut records = store.load_folders(&self.watch.id).await;
+        let now = Moment::now();
         let known = records.values().find_map(|record| record.clock);
         self.clock = Arc::new(Mutex::new(ServerClock::new(known)));
         if let Some(record) = records.remove(MAILDROP) {
-            self.pop3.restore(record);
+            self.pop3.restore(record, now);
         }
-        self.imap.restore(records);
+        self.imap.restore(records, now);
     }
 
     /// What the members' configurations say now.
@@ -99,14 +108,22 @@ impl Patrol {
     pub(super) fn keep(&mut self, settings: &Settings) {
         let Some(store) = &self.watch.store else { return };
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        let offset = clock.offset(Moment::now());
+        let now = Moment::now();
+        let offset = clock.offset(now);
         drop(clock);
         let records: Vec<(String, FolderRecord)> = match settings.style() {
-            LookStyle::Command => self.imap.records().collect(),
-            LookStyle::Session => vec![(MAILDROP.to_owned(), self.pop3.record())],
+            LookStyle::Command => self.imap.records(now).collect(),
+            LookStyle::Session => vec![(MAILDROP.to_owned(), self.pop3.record(now))],
         };
+        let is_awaiting = members::is_awaiting(&self.watch.shared().members);
         for (folder, mut record) in records {
             record.clock = offset;
+            let kept = self.kept.get(&folder).and_then(|kept| kept.looked_at);
+            let is_news = |at: &SystemTime| {
+                kept.is_none_or(|kept| at.duration_since(kept).is_ok_and(|by| by >= LOOK_NEWS))
+            };
+            // Each look is told to the store only as far as it narrows when a mail has come.
+            record.looked_at = record.looked_at.filter(|at| is_awaiting && is_news(at)).or(kept);
             if self.kept.get(&folder) != Some(&record) {
                 store.record_folder(&self.watch.id, &folder, record.clone());
                 self.kept.insert(folder, record);
@@ -133,6 +150,7 @@ impl Patrol {
                 self.watch.changed.notified().await;
                 continue;
             };
+            let announced = self.watch.announced();
             let next_look = self.next_look(&settings, &members);
             if next_look.is_none() && !members::sends_soon(&members, SOON) {
                 self.close_session().await;
@@ -140,11 +158,15 @@ impl Patrol {
             let check_due =
                 self.earliest_login(&settings).map_or(next_check, |at| at.max(next_check));
             let wake = next_look.map_or(check_due, |look| look.min(check_due));
-            if self.prepare(&settings, &members, next_look, check_due).await {
+            let has_prepared = self.prepare(&settings, &members, next_look, check_due).await;
+            self.watch.is_ready_for(announced);
+            if has_prepared {
                 continue;
             }
             let woken = self.preparation_due(&settings, next_look).map_or(wake, |at| at.min(wake));
-            match self.wait(woken, next_look.is_some()).await {
+            let waited = self.wait(woken, next_look.is_some()).await;
+            self.note_suspension();
+            match waited {
                 Ok(Waited::Interrupted) => {}
                 Ok(Waited::Reached) if Instant::now() < wake => {}
                 Ok(Waited::Told(told)) => self.look(&settings, &members, Some(told)).await,
@@ -158,6 +180,15 @@ impl Patrol {
                 }
             }
         }
+    }
+
+    /// A suspension is as if this had begun after it.
+    fn note_suspension(&mut self) {
+        let suspended = suspended();
+        if suspended > self.suspended + SUSPENSION {
+            self.attended_since = on_time_line(Instant::now());
+        }
+        self.suspended = suspended;
     }
 
     /// When the session for the next look is to be made ready.
@@ -188,7 +219,7 @@ impl Patrol {
                 Instant::now().max(allowed.unwrap_or_else(Instant::now))
             }
             None => {
-                self.preparation.discard().await;
+                self.preparation.discard();
                 return false;
             }
         };
@@ -360,7 +391,6 @@ impl Patrol {
         let began = on_time_line(began);
         if outcome.result.is_ok() {
             self.last_look = Some(outcome.asked.map_or(began, on_time_line));
-            self.suspended = suspended();
         }
         for member in recipients(members) {
             member.account.look_over(began);
@@ -405,7 +435,7 @@ impl Patrol {
     }
 
     pub(super) async fn close_session(&mut self) {
-        self.preparation.discard().await;
+        self.preparation.discard();
         if let Some(session) = self.session.take() {
             session.close().await;
         }

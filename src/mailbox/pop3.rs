@@ -15,7 +15,7 @@ use crate::mail::trace::Trace;
 use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
-use crate::target::ledger::FoundIn;
+use crate::target::ledger::{FoundIn, Moment};
 use crate::target::message::{Header, Token};
 pub use opening::{Prepared, log_in};
 use removal::{Confirmed, Removal, from_word, is_still_ours, word};
@@ -49,7 +49,7 @@ pub struct Memory {
     unread: BTreeMap<Vec<u8>, Unread>,
     /// Probes that nobody waits for, and from when on they may be taken out.
     left_overs: Vec<(Vec<u8>, SystemTime)>,
-    /// When the view of the maildrop was last asked for by this process.
+    /// When the view of the maildrop was last asked for.
     looked_at: Option<std::time::Instant>,
     /// The least time between two logins that the server asks for.
     pub login_delay: Duration,
@@ -312,16 +312,17 @@ fn is_refused(failure: &Failure) -> bool {
 impl Memory {
     /// What is left to do, to be kept. What was seen is not: at the first contact only mail that may
     /// be ours is read again.
-    pub fn record(&self) -> FolderRecord {
+    pub fn record(&self, now: Moment) -> FolderRecord {
         let id = |id: &Vec<u8>| String::from_utf8_lossy(id).into_owned();
         FolderRecord {
+            looked_at: self.looked_at.map(|at| now.date_of(at)),
             to_remove: self.to_remove.iter().map(|(id, removal)| word(id, removal.token)).collect(),
             left_overs: self.left_overs.iter().map(|(known, due)| (id(known), *due)).collect(),
             ..FolderRecord::default()
         }
     }
 
-    /// When the view of the maildrop was last asked for by this process.
+    /// When the view of the maildrop was last asked for.
     pub fn looked_at(&self) -> Option<std::time::Instant> {
         self.looked_at
     }
@@ -332,7 +333,8 @@ impl Memory {
     }
 
     /// Goes on from what an earlier process has kept.
-    pub fn restore(&mut self, record: FolderRecord) {
+    pub fn restore(&mut self, record: FolderRecord, now: Moment) {
+        self.looked_at = record.looked_at.and_then(|at| now.moment_of(at));
         self.to_remove = record.to_remove.iter().map(|word| from_word(word)).collect();
         self.left_overs =
             record.left_overs.into_iter().map(|(id, due)| (id.into_bytes(), due)).collect();

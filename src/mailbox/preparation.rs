@@ -1,5 +1,5 @@
-//! POP3 sessions that are made ready beforehand: all but the login, so that a look lasts no longer than
-//! its login. At most one, and one for each look: a server may count those who do not log in.
+//! POP3 sessions that are made ready beforehand: all but the last command of the login, so that a look
+//! lasts no longer than that. At most one, and one for each look: a server may count those who do not log in.
 
 use std::time::Duration;
 
@@ -53,14 +53,14 @@ impl Preparation {
     ) -> Result<(), Failure> {
         self.is_spent = true;
         let began = Instant::now();
-        let limit = next_look.max(began) + self.lead() + OVERTIME;
         let end = began + timeout;
-        let dialer = dialer.resuming();
-        let made = Prepared::new(&dialer, login, trace, end);
-        if let Ok(made) = timeout_at(limit.min(end), made).await {
-            self.ready = Some(made?);
-            self.took = Some(began.elapsed());
-        }
+        // Nothing is known of the server the first time.
+        let limit = self.took.map_or(end, |_| next_look.max(began) + self.lead() + OVERTIME);
+        let made = Prepared::new(dialer.resuming(), login.clone(), trace, end);
+        // Begun sooner next time, if it was too slow.
+        let made = timeout_at(limit.min(end), made).await.ok().transpose()?;
+        self.took = Some(began.elapsed());
+        self.ready = made;
         Ok(())
     }
 
@@ -79,10 +79,9 @@ impl Preparation {
         self.is_spent = false;
     }
 
-    /// Nobody wants to look any more.
-    pub async fn discard(&mut self) {
-        if let Some(prepared) = self.ready.take() {
-            prepared.discard().await;
-        }
+    /// Nobody wants to look any more: the connection is closed, for in the middle of a login there is no
+    /// farewell.
+    pub fn discard(&mut self) {
+        self.ready = None;
     }
 }

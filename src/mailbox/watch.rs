@@ -1,6 +1,7 @@
 //! The watch over one mailbox as its members see it: who they are, what their configurations say of
 //! the mailbox, and when it is checked. The loop itself is the patrol.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,10 @@ pub struct Watch {
     pub(super) changed: Notify,
     /// The slot of the newest check that is over.
     pub(super) checked: watch::Sender<Option<Instant>>,
+    /// How often somebody was about to send.
+    announced: AtomicU64,
+    /// For how many of these the loop is as ready as it can be.
+    ready_for: watch::Sender<u64>,
 }
 
 pub(super) struct Shared {
@@ -62,6 +67,8 @@ impl Watch {
             shared: Mutex::new(shared),
             changed: Notify::new(),
             checked: watch::Sender::new(None),
+            announced: AtomicU64::new(0),
+            ready_for: watch::Sender::new(0),
         }
     }
 
@@ -95,13 +102,27 @@ impl Watch {
         Ok(())
     }
 
-    /// A mail is about to be sent that will come here: where each look is a session of its own, the
-    /// first may be made ready.
-    pub fn mail_sending(&self) {
+    /// A mail is about to be sent that will come here. Waits until the first look for it is as ready as
+    /// it can be: where each look is a session of its own, that takes time.
+    pub async fn make_ready(&self) {
         let is_by_session = |settings: &Arc<Settings>| settings.style() == LookStyle::Session;
-        if self.shared().settings.as_ref().is_some_and(is_by_session) {
-            self.changed.notify_one();
+        if !self.shared().settings.as_ref().is_some_and(is_by_session) {
+            return;
         }
+        let announced = self.announced.fetch_add(1, Ordering::AcqRel) + 1;
+        self.changed.notify_one();
+        // The sender lives as long as this watch.
+        let _ = self.ready_for.subscribe().wait_for(|ready| *ready >= announced).await;
+    }
+
+    /// How often somebody was about to send.
+    pub(super) fn announced(&self) -> u64 {
+        self.announced.load(Ordering::Acquire)
+    }
+
+    /// The loop is as ready as it can be for so many of these.
+    pub(super) fn is_ready_for(&self, announced: u64) {
+        self.ready_for.send_if_modified(|ready| std::mem::replace(ready, announced) != announced);
     }
 
     /// A mail was accepted that will come here.

@@ -140,7 +140,7 @@ fn busy(rules: Rules) -> Ledger {
         shown_at: later(90).instant,
         asked_at: later(90).instant,
         network: Duration::ZERO,
-        was_suspended: false,
+        attended_since: start.instant,
         previous_look: Some(later(89).instant),
         dated: None,
         style: LookStyle::Command,

@@ -160,7 +160,7 @@ impl<'a> Mailbox<'a> {
 
     /// Ends the session.
     pub(super) async fn close(&mut self) {
-        self.preparation.discard().await;
+        self.preparation.discard();
         if let Some(session) = self.session.take() {
             session.close().await;
         }

@@ -45,7 +45,7 @@ impl TestMail {
             previous_look: found.previous_look,
             dated: None,
             network: found.network,
-            was_suspended: false,
+            attended_since: on_time_line(self.transmitted),
             style: target.receive.protocol.look_style(),
         };
         let roundtrip = match self.ledger.seen(token, sighting, Moment::now()) {

@@ -80,7 +80,7 @@ pub(super) fn write_folder(
         .collect();
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO folder VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT OR REPLACE INTO folder VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute((
             mailbox,
@@ -90,6 +90,7 @@ pub(super) fn write_folder(
             record.clock.map(|clock| clock.least),
             record.clock.map(|clock| clock.most),
             record.clock.map(|clock| to_seconds(clock.known_at)),
+            record.looked_at.map(to_seconds),
             to_remove.join(" "),
             left_overs.join(" "),
         ))?;
@@ -131,7 +132,7 @@ pub(super) fn read_folders(
     connection
         .prepare_cached(
             "SELECT folder, uid_validity, next_uid, to_remove, left_overs, clock_offset_least,
-               clock_offset_most, clock_known_at FROM folder WHERE mailbox = ?1",
+               clock_offset_most, clock_known_at, looked_at FROM folder WHERE mailbox = ?1",
         )?
         .query_map([mailbox], folder)?
         .collect()
@@ -336,6 +337,7 @@ fn folder(row: &Row<'_>) -> rusqlite::Result<(String, FolderRecord)> {
         uid_validity: row.get(1)?,
         next_uid: row.get(2)?,
         clock: clock(row)?,
+        looked_at: row.get::<_, Option<f64>>(8)?.and_then(from_seconds),
         to_remove: to_remove.split_whitespace().map(str::to_owned).collect(),
         left_overs: left_overs.split_whitespace().filter_map(left_over).collect(),
     };

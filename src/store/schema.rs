@@ -80,6 +80,7 @@ CREATE TABLE folder ( -- how far each folder of each mailbox has been read
   clock_offset_least   REAL,          -- by how many seconds the server's clock is ahead at least
   clock_offset_most    REAL,          -- and at most, as learned from arrivals
   clock_known_at       REAL,          -- when that was so; seconds since 1970
+  looked_at            REAL,          -- newest look, while mail is waited for; seconds since 1970
   to_remove            TEXT NOT NULL, -- UIDs or UIDL ids of our mails that are not taken out yet
   left_overs           TEXT NOT NULL, -- id=time of test mails that nobody here waits for, and when they may go
   PRIMARY KEY (mailbox, folder)

@@ -350,6 +350,7 @@ async fn the_memory_of_folders_comes_back() {
         uid_validity: u32::MAX,
         next_uid: 17,
         clock: Some(ClockOffset { least: -1.5, most: 0.25, known_at: time(3) }),
+        looked_at: Some(time(4)),
         to_remove: vec!["12".into(), "a=b;c".into()],
         left_overs: vec![("x=y".into(), UNIX_EPOCH + Duration::from_secs(1_900_000_000))],
     };

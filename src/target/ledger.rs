@@ -87,6 +87,8 @@ pub struct Ledger {
     pacing: Pacing,
     /// When the newest look began that is over, well or not.
     looked: Option<Instant>,
+    /// A session of a passive target broke off, and it is not known yet what that was.
+    broken_off: Option<Failure>,
     journal: Journal,
     wall_clock: WallClock,
 }
@@ -111,8 +113,6 @@ struct Outstanding {
     taken: Instant,
     accepted: Moment,
     is_late: bool,
-    /// Whether another process has sent it.
-    is_restored: bool,
     /// Since when a look at it is due that would make it late or lost.
     overdue: Option<Instant>,
 }
@@ -154,6 +154,7 @@ impl Ledger {
             last_notice: None,
             pacing: Pacing::default(),
             looked: None,
+            broken_off: None,
             journal: Journal::default(),
             wall_clock: WallClock::default(),
         }
@@ -226,7 +227,6 @@ impl Ledger {
             taken: replied.max(handed_over),
             accepted: now,
             is_late: false,
-            is_restored: false,
             overdue: None,
         };
         match sending.seen {
@@ -286,6 +286,7 @@ impl Ledger {
         self.expire(now);
         let has_passed = attempt.failures.is_empty();
         let is_down = attempt.failures.iter().any(|failure| failure.down);
+        self.judge_break(is_down, now);
         self.record(Side::Receive, is_down, has_passed, attempt, now);
         if self.receive.is_not_applicable() {
             self.receive_ability = Reading::NotApplicable;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::account::Account;
 use super::clock::on_time_line;
@@ -17,8 +17,8 @@ use crate::mail::wire::Dialer;
 use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::mailbox::{Member, Watch};
 
-/// How long sending waits for the check of its period: the watch should be in place before the mail
-/// can arrive, but a broken mailbox never stops sending.
+/// How long sending waits for the check of its period and for the first look to be ready: the watch
+/// should be in place before the mail can arrive, but a broken mailbox never stops sending.
 const WAIT_FOR_CHECK: Duration = Duration::from_secs(3);
 
 /// Everything that the send loop of one target needs.
@@ -61,14 +61,15 @@ impl Sender {
         loop {
             sleep_until(tick).await;
             self.account.period_began();
-            let _ = timeout(WAIT_FOR_CHECK, self.watch.wait_for_check(tick)).await;
+            let patience = Instant::now() + WAIT_FOR_CHECK;
+            let _ = timeout_at(patience, self.watch.wait_for_check(tick)).await;
             let Ok(Ok(slot)) = timeout(interval, self.slots.acquire()).await else {
                 // The server is at its limit of connections for a whole period.
                 self.account.periods_skipped(1);
                 tick = next_tick(tick, interval, Instant::now()).0;
                 continue;
             };
-            let farewell = self.send().await;
+            let farewell = self.send(patience).await;
             let (next, skipped) = next_tick(tick, interval, Instant::now());
             if skipped > 0 {
                 self.account.periods_skipped(skipped);
@@ -83,12 +84,13 @@ impl Sender {
         }
     }
 
-    /// One period's mails on one connection, which is given back if it is still good.
-    async fn send(&self) -> Option<Smtp> {
+    /// One period's mails on one connection, which is given back if it is still good. Until `patience`
+    /// ends the watch may make ready.
+    async fn send(&self, patience: Instant) -> Option<Smtp> {
         let target = &self.target;
         let tokens: Vec<Token> = (0..target.messages.get()).map(|_| Token::random()).collect();
         self.account.sending(&tokens).await;
-        self.watch.mail_sending();
+        let _ = timeout_at(patience, self.watch.make_ready()).await;
         let login = target.send.login.as_ref();
         let trace = Trace::new(login);
         // The transmission begins when the name is resolved for its connection.

@@ -58,7 +58,7 @@ impl Case {
                 shown_at: self.now.instant,
                 asked_at: self.now.instant,
                 network: Duration::ZERO,
-                was_suspended: false,
+                attended_since: self.start.instant,
                 previous_look: Some(self.now.instant),
                 dated: None,
                 style: LookStyle::Command,

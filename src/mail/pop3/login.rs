@@ -75,6 +75,7 @@ impl Pop3 {
 
     async fn user_pass(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
         self.command(&format!("USER {}", login.username)).await?;
+        self.wait_with_the_last().await;
         let line = format!("PASS {}", key.expose());
         self.wire.send_secret(&line, "PASS <secret>").await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
@@ -94,6 +95,7 @@ impl Pop3 {
         self.wire.trace().hide(&digest);
         let command = format!("APOP {}", login.username);
         let shown = format!("{command} {}", Secret::SHOWN);
+        self.wait_with_the_last().await;
         self.wire.send_secret(&format!("{command} {digest}"), &shown).await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
         self.settle(&line)
@@ -129,6 +131,10 @@ impl Carrier for Pop3 {
 
     async fn say(&mut self, line: &str, shown: &str) -> Result<(), Failure> {
         self.wire.send_secret(line, shown).await
+    }
+
+    async fn before_the_last(&mut self) {
+        self.wait_with_the_last().await;
     }
 
     async fn hear(&mut self) -> Result<Heard<Vec<u8>>, Failure> {

@@ -11,7 +11,7 @@ use crate::mail::imap::{Fetched, Imap, Selected};
 use crate::mailbox::{Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, reports};
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
-use crate::target::ledger::FoundIn;
+use crate::target::ledger::{FoundIn, Moment};
 use crate::target::message::{Header, Token};
 
 /// How many reports are read in one look into a folder.
@@ -30,7 +30,7 @@ pub(super) struct FolderMemory {
     uid_validity: Option<u32>,
     /// The first UID that was not looked at; 0 before the first contact.
     pub(super) next_uid: u32,
-    /// When the folder was last looked into by this process.
+    /// When the folder was last looked into.
     pub(super) looked_at: Option<Instant>,
     /// Ours, not yet taken out. The token is missing where it does not matter.
     to_remove: BTreeMap<u32, Option<Token>>,
@@ -94,8 +94,8 @@ pub(super) struct Viewing {
 
 impl Memory {
     /// What is known of the folders, to be kept: by the names that the server writes.
-    pub fn records(&self) -> impl Iterator<Item = (String, FolderRecord)> {
-        self.folders.iter().map(|(name, known)| {
+    pub fn records(&self, now: Moment) -> impl Iterator<Item = (String, FolderRecord)> {
+        self.folders.iter().map(move |(name, known)| {
             let ours = known.to_remove.iter().chain(&known.marked);
             let record = FolderRecord {
                 uid_validity: known.uid_validity.unwrap_or(0),
@@ -106,6 +106,7 @@ impl Memory {
                     .chain(known.unread.keys())
                     .fold(known.next_uid, |next, uid| next.min(*uid)),
                 clock: None,
+                looked_at: known.looked_at.map(|at| now.date_of(at)),
                 to_remove: ours.map(|(uid, token)| word(*uid, *token)).collect(),
                 left_overs: known
                     .left_overs
@@ -118,11 +119,12 @@ impl Memory {
     }
 
     /// Goes on from what an earlier process has kept.
-    pub fn restore(&mut self, records: BTreeMap<String, FolderRecord>) {
+    pub fn restore(&mut self, records: BTreeMap<String, FolderRecord>, now: Moment) {
         for (name, record) in records {
             let known = FolderMemory {
                 uid_validity: Some(record.uid_validity).filter(|validity| *validity > 0),
                 next_uid: record.next_uid,
+                looked_at: record.looked_at.and_then(|at| now.moment_of(at)),
                 to_remove: record.to_remove.iter().filter_map(|it| from_word(it)).collect(),
                 left_overs: record
                     .left_overs
@@ -438,7 +440,8 @@ mod tests {
         (known.uid_validity, known.next_uid) = (Some(1), 10);
         let from = |memory: &Memory| {
             let mut next = Memory::default();
-            next.restore(memory.records().collect());
+            let now = Moment::now();
+            next.restore(memory.records(now).collect(), now);
             next.folder(b"INBOX").next_uid
         };
         assert_eq!(from(&memory), 10);

@@ -1,7 +1,6 @@
 //! One look into the mailbox, by either protocol, and what is taken out after it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -10,12 +9,10 @@ use super::super::{Found, Judgement, Member, imap, members, pop3};
 use super::{Outcome, Patrol, only, recipients};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Reason, Stage};
-use crate::target::clock::{for_timer, suspended};
+use crate::target::clock::for_timer;
 
 /// How often in a row a removal may bring up more of ours before it waits for the next look.
 const REMOVAL_ROUNDS: usize = 3;
-/// A suspension up to this is none: it is known in whole seconds.
-const SUSPENSION: Duration = Duration::from_secs(1);
 
 impl Patrol {
     /// A fresh IMAP session, and a look into every folder.
@@ -169,7 +166,7 @@ impl Patrol {
     ) -> impl FnMut(&Found) -> Judgement + Send + use<> {
         let members = members.to_vec();
         let (clock, inspector) = (Arc::clone(&self.clock), Arc::clone(&self.inspector));
-        let was_suspended = suspended() > self.suspended + SUSPENSION;
-        move |found| members::judge(&members, found, &clock, &inspector, was_suspended)
+        let attended_since = self.attended_since;
+        move |found| members::judge(&members, found, &clock, &inspector, attended_since)
     }
 }

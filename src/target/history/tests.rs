@@ -81,7 +81,7 @@ impl Bench {
             shown_at: self.now.instant,
             asked_at: self.now.instant,
             network: Duration::ZERO,
-            was_suspended: false,
+            attended_since: self.now.instant,
             previous_look: Some(self.now.instant),
             dated: None,
             style: LookStyle::Command,

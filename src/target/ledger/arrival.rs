@@ -78,7 +78,7 @@ pub(super) fn arrival(mail: &Outstanding, sighting: &Sighting) -> Arrival {
         None
     } else if likely(mail, &watched).width() <= allowance(mail, sighting) {
         Some(latest)
-    } else if was_unattended(mail, sighting) {
+    } else if was_unattended(&watched, sighting) {
         // Nobody looked for as long as this process was not there: only a date that helps tells.
         helps(&bracket, &watched).then(|| likely(mail, &bracket).middle())
     } else if sighting.dated.is_some() && dated.is_none() {
@@ -90,9 +90,8 @@ pub(super) fn arrival(mail: &Outstanding, sighting: &Sighting) -> Arrival {
 }
 
 /// Whether this process was not there to look for a part of the time.
-pub(super) fn was_unattended(mail: &Outstanding, sighting: &Sighting) -> bool {
-    let is_after_a_restart = mail.is_restored && sighting.previous_look.is_none();
-    is_after_a_restart || sighting.was_suspended
+pub(super) fn was_unattended(watched: &Bracket, sighting: &Sighting) -> bool {
+    watched.earliest < sighting.attended_since
 }
 
 /// Whether the date has made of a long absence a time that is worth to be told.
@@ -143,7 +142,6 @@ mod tests {
             taken: at(101.0),
             accepted: Moment { instant: at(101.0), wall: SystemTime::UNIX_EPOCH },
             is_late: false,
-            is_restored: false,
             overdue: None,
         };
         let sighting = Sighting {
@@ -153,7 +151,7 @@ mod tests {
             previous_look: previous.map(at),
             dated: None,
             network: Duration::ZERO,
-            was_suspended: false,
+            attended_since: zero,
             style,
         };
         Case { zero, mail, sighting }
@@ -166,8 +164,9 @@ mod tests {
             self
         }
 
-        fn restored(mut self) -> Self {
-            self.mail.is_restored = true;
+        /// The process has begun at this time.
+        fn attended_since(mut self, seconds: f64) -> Self {
+            self.sighting.attended_since = self.zero + Duration::from_secs_f64(seconds);
             self
         }
 
@@ -212,7 +211,7 @@ mod tests {
             assert_eq!(between.dated(250.0, 252.0).arrived(), Some(251.0));
             let at_the_end = case(Some(110.0), 400.0, style).dated(399.0, 401.0);
             assert_eq!(at_the_end.arrived(), Some(399.5));
-            let restarted = case(None, 400.0, style).restored().dated(150.0, 151.0);
+            let restarted = case(None, 400.0, style).attended_since(300.0).dated(150.0, 151.0);
             assert_eq!(restarted.arrived(), Some(150.5));
             assert_eq!(case(None, 400.0, style).arrived(), Some(250.5), "after it was taken");
         }
@@ -222,20 +221,21 @@ mod tests {
     fn a_date_that_contradicts_the_looks_leaves_their_upper_end() {
         let early = case(Some(110.0), 400.0, LookStyle::Command).dated(50.0, 52.0);
         assert_eq!(early.arrived(), Some(400.0));
-        let restarted = case(None, 400.0, LookStyle::Command).restored().dated(50.0, 52.0);
+        let restarted =
+            case(None, 400.0, LookStyle::Command).attended_since(300.0).dated(50.0, 52.0);
         assert_eq!(restarted.arrived(), None, "nobody looked, and no date helps");
-        assert_eq!(case(None, 400.0, LookStyle::Session).restored().arrived(), None);
+        assert_eq!(case(None, 400.0, LookStyle::Session).attended_since(300.0).arrived(), None);
     }
 
     #[test]
     fn once_it_looks_again_a_restart_is_over() {
-        let since = case(Some(300.0), 400.0, LookStyle::Command).restored();
+        let since = case(Some(300.5), 399.5, LookStyle::Command).attended_since(300.0);
         assert_eq!(since.arrived(), Some(350.0));
     }
 
     #[test]
     fn after_a_short_restart_the_first_look_tells() {
-        let quick = case(None, 101.2, LookStyle::Command).restored();
+        let quick = case(None, 101.2, LookStyle::Command).attended_since(101.1);
         assert_eq!(quick.arrived(), Some(101.2));
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Ledger, LookStyle, Moment, Reading};
-use crate::mail::Failure;
+use crate::mail::{Failure, Reason};
 
 impl Ledger {
     /// A look into the mailbox is made between two checks; it counts on behalf of the mails that are
@@ -14,12 +14,28 @@ impl Ledger {
     }
 
     /// A look or a removal has failed: counted, but the receive ability is the check's to tell.
+    ///
+    /// A session of a passive target that breaks off may be the first sign that its server goes down:
+    /// only the next contact tells whether that was a failure.
     pub fn look_failed(&mut self, failure: &Failure, now: Moment) {
         self.expire(now);
-        if self.rules.passive && failure.down {
+        let passive = self.rules.passive;
+        self.judge_break(failure.down, now);
+        if passive && failure.down {
             self.receive.not_applicable += 1;
+        } else if passive && failure.reason == Reason::Closed {
+            self.broken_off = Some(failure.clone());
         } else {
             self.receive.count(failure, now);
+        }
+    }
+
+    /// What the next contact makes of a session that broke off before it.
+    pub(super) fn judge_break(&mut self, is_down: bool, now: Moment) {
+        match self.broken_off.take() {
+            Some(_) if self.rules.passive && is_down => self.receive.not_applicable += 1,
+            Some(failure) => self.receive.count(&failure, now),
+            None => {}
         }
     }
 

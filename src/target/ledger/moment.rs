@@ -17,6 +17,11 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// The moment of a date that is over, by the wall clock as it is set now; `None` for one to come.
+    pub fn moment_of(self, date: SystemTime) -> Option<Instant> {
+        self.instant.checked_sub(self.wall.duration_since(date).ok()?)
+    }
+
     /// The date of a moment that is over, by the wall clock as it is set now.
     pub fn date_of(self, past: Instant) -> SystemTime {
         let ago = self.instant.saturating_duration_since(past);

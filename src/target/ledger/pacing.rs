@@ -45,9 +45,9 @@ impl Protocol {
 /// The delays seen lately, and the looks that follow from them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pacing {
-    /// Waits after which recent mails were certainly not there yet, newest last, and whether that is
-    /// known to a fifth.
-    not_yet: VecDeque<(Duration, bool)>,
+    /// Where looking for recent mails had best begun, newest last, and whether their delay is known to a
+    /// fifth: then a little before it, else when they were certainly not there yet.
+    begin: VecDeque<(Duration, bool)>,
     /// In place of them, after a mail that was there at the first look: half of that.
     guess: Option<Duration>,
 }
@@ -62,23 +62,24 @@ impl Pacing {
         if not_yet.is_zero() {
             // A first look that came late, for whatever reason, says nothing of the usual delay.
             if there <= first * 2 + POP3_USUAL {
-                self.not_yet.clear();
+                self.begin.clear();
                 self.guess = Some(first.min(there) / 2);
             }
             return;
         }
         let unknown = there.saturating_sub(not_yet);
-        if unknown * 2 > there {
+        if unknown * 3 > there * 2 {
             return;
         }
         self.guess = None;
         let is_close = unknown * 5 <= there;
+        let begin = if is_close { (not_yet + unknown / 2) * 19 / 20 } else { not_yet };
         if is_close {
-            self.not_yet.retain(|(_, is_close)| *is_close);
+            self.begin.retain(|(_, is_close)| *is_close);
         }
-        self.not_yet.push_back((not_yet, is_close));
-        if self.not_yet.len() > REMEMBERED {
-            self.not_yet.pop_front();
+        self.begin.push_back((begin, is_close));
+        if self.begin.len() > REMEMBERED {
+            self.begin.pop_front();
         }
     }
 
@@ -130,7 +131,7 @@ impl Pacing {
 
     /// Just below the delays seen lately.
     fn first_look(&self) -> Duration {
-        let least = self.not_yet.iter().map(|(not_yet, _)| *not_yet).min();
+        let least = self.begin.iter().map(|(begin, _)| *begin).min();
         self.guess.or(least).map_or(POP3_FIRST, |least| least.max(POP3_EARLIEST))
     }
 }

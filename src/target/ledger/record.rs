@@ -287,7 +287,6 @@ fn restored_outstanding(token: Token, mail: &MailRecord, now: Moment) -> Outstan
         taken: handed_over,
         accepted: Moment { instant, wall },
         is_late: mail.is_late,
-        is_restored: true,
         overdue: None,
     }
 }

@@ -68,7 +68,7 @@ impl Ledger {
         now: Moment,
     ) -> Option<Duration> {
         let accepted = mail.accepted.instant;
-        if !was_unattended(&mail, sighting) {
+        if !was_unattended(&arrival.watched, sighting) {
             self.pacing.learn(accepted, &arrival.bracket, sighting.asked_at);
         }
         let arrived = arrival.bracket.middle().saturating_duration_since(accepted);

@@ -71,8 +71,8 @@ pub struct Sighting {
     pub dated: Option<Bracket>,
     /// How long the network took there and back on the connection to the mailbox.
     pub network: Duration,
-    /// Whether this machine was suspended since the look before.
-    pub was_suspended: bool,
+    /// Since when this process is there to look: since its beginning, or the end of a suspension.
+    pub attended_since: Instant,
     /// How the mailbox is looked at.
     pub style: LookStyle,
 }

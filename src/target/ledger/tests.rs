@@ -99,7 +99,7 @@ fn sighting(now: Moment) -> Sighting {
         previous_look: Some(now.instant),
         dated: None,
         network: Duration::ZERO,
-        was_suspended: false,
+        attended_since: now.instant,
         style: LookStyle::Command,
     }
 }
@@ -218,6 +218,7 @@ fn a_mail_seen_before_the_reply_arrives_by_the_same_rule() {
     let bracket = |bench: &Bench, dated: Option<u64>| Sighting {
         shown_at: bench.now().instant,
         previous_look: Some(bench.start.instant + Duration::from_secs(100)),
+        attended_since: bench.start.instant,
         dated: dated.map(|seconds| {
             let at = bench.start.instant + Duration::from_secs(seconds);
             Bracket { earliest: at, latest: at + Duration::from_secs(2) }
@@ -414,6 +415,35 @@ fn a_passive_target_that_is_down_reads_nothing_and_counts_no_failure() {
     assert_eq!(snapshot.send.by_reason, [0; 16]);
     assert_eq!(snapshot.receive.by_reason, [0; 16]);
     assert_eq!(snapshot.send.up, Some(false), "server_up is never NaN once measured");
+}
+
+#[test]
+fn a_session_that_breaks_off_is_a_failure_of_a_passive_target_only_if_it_is_not_down() {
+    let closed = || Failure {
+        stage: Stage::Fetch,
+        reason: Reason::Closed,
+        down: false,
+        message: "the server closed the connection".into(),
+    };
+    let counts = |bench: &mut Bench| {
+        let receive = bench.snapshot().receive;
+        (receive.failures_for(Reason::Closed), receive.not_applicable)
+    };
+    let mut bench = Bench::new(PASSIVE);
+    bench.ledger.look_failed(&closed(), bench.now());
+    assert_eq!(counts(&mut bench), (0, 0), "not known yet");
+    bench.ledger.look_failed(&down(), bench.now());
+    assert_eq!(counts(&mut bench), (0, 2), "it was going down");
+    bench.ledger.look_failed(&closed(), bench.now());
+    bench.check(None);
+    assert_eq!(counts(&mut bench), (1, 2), "it was not");
+    bench.ledger.look_failed(&closed(), bench.now());
+    bench.ledger.look_failed(&closed(), bench.now());
+    bench.check(Some(down()));
+    assert_eq!(counts(&mut bench), (2, 4), "only the newest may be a sign of it");
+    let mut bench = Bench::new(RULES);
+    bench.ledger.look_failed(&closed(), bench.now());
+    assert_eq!(counts(&mut bench), (1, 0), "an active target counts it at once");
 }
 
 #[test]

@@ -59,6 +59,7 @@ struct World {
     start: Moment,
     elapsed: Duration,
     set: i64,
+    attended_since: Duration,
     jitter: std::iter::Cycle<std::array::IntoIter<u16, 8>>,
 }
 
@@ -161,7 +162,7 @@ fn look_until_seen(world: &mut World, ledger: &mut Ledger, mail: &Underway) -> S
                 previous_look: looked,
                 dated: None,
                 network: world.network(),
-                was_suspended: false,
+                attended_since: world.start.instant + world.attended_since,
                 style,
             };
         }
@@ -182,7 +183,8 @@ proptest! {
         let (mut ledger, mut clock) = (Ledger::new(rules), ServerClock::default());
         let start = Bench::new(rules).now();
         let jitter = [0; 8].into_iter().cycle();
-        let mut world = World { path, start, elapsed: Duration::from_secs(600), set: 0, jitter };
+        let elapsed = Duration::from_secs(600);
+        let mut world = World { path, start, elapsed, set: 0, attended_since: elapsed, jitter };
         let mut was_set = false;
         for mail in &mails {
             world.elapsed += Duration::from_millis(mail.pause_ms.into());
@@ -195,6 +197,7 @@ proptest! {
                 let mut stored = StoredAccount::default();
                 stored.apply(&ledger.take_changes(world.now()));
                 world.elapsed += Duration::from_millis(u64::from(mail.delay_ms) / 2);
+                world.attended_since = world.elapsed;
                 ledger = Ledger::restore(rules, &stored, world.now());
                 clock = ServerClock::new(clock.offset(world.now()));
             }

@@ -61,7 +61,12 @@ fn what_the_look_that_was_due_shows_came_in_time() {
     let token = bench.send();
     bench.be_away(61);
     let at = |seconds| bench.start.instant + Duration::from_secs(seconds);
-    let shown = Sighting { asked_at: at(60), previous_look: Some(at(50)), ..sighting(bench.now()) };
+    let shown = Sighting {
+        asked_at: at(60),
+        previous_look: Some(at(50)),
+        attended_since: at(0),
+        ..sighting(bench.now())
+    };
     assert!(matches!(bench.ledger.seen(token, shown, bench.now()), Verdict::Received { .. }));
     bench.ledger.look_over(at(60), bench.now());
     let totals = bench.snapshot().totals;
