@@ -16,7 +16,7 @@ const THINKING: Duration = Duration::from_millis(150);
 /// IMAP: a look may be made in two ways in turn, of which one shows the mail.
 const TURNS: u32 = 2;
 /// A date that leaves no more than this tells when a mail arrived, whatever the bracket was.
-const HELPFUL: Duration = Duration::from_secs(2);
+const HELPFUL: Duration = Duration::from_secs(5);
 /// POP3: looks that lie this close together watch a mail of any age.
 const POP3_CLOSE: Duration = Duration::from_millis(300);
 
