@@ -2,6 +2,10 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod browser;
+/// A relay over a distance, as the measurement of the round trip has it.
+#[allow(dead_code)]
+#[path = "../../benches/accuracy/relay.rs"]
+mod far;
 mod lab;
 mod namespace;
 mod relay;
@@ -16,6 +20,7 @@ mod definitions;
 mod demo;
 mod demo_servers;
 mod dialogues;
+mod distance;
 mod durable;
 mod evidence;
 mod exim_and_courier;
