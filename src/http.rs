@@ -19,10 +19,9 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +30,7 @@ pub use address::{ListenAddress, ListenAddressError, bind, parse_listen_address}
 pub use auth::{WebConfig, WebConfigError};
 pub use message::{Request, Response};
 
+use door::{Door, Phase, Seat};
 use write_deadline::WriteDeadline;
 
 mod address;
@@ -38,8 +38,10 @@ mod api;
 mod assets;
 pub mod auth;
 mod chart;
+mod door;
 pub mod encoding;
 mod message;
+mod recent;
 pub mod routes;
 mod status;
 mod target;
@@ -49,12 +51,23 @@ mod write_deadline;
 /// What a client may take of the listener. The default is right for production.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at one time; a further one waits in the backlog of the socket.
+    /// Connections at one time, an eighth more while some are about to leave; for a further one
+    /// that which has waited longest for its client leaves.
     pub connections: usize,
+    /// Of these, those that have not asked for anything yet: TLS handshakes and first requests.
+    pub new_connections: usize,
+    /// Of these, those of one client: an IPv4 address, or the /64 of an IPv6 address.
+    pub per_peer: usize,
+    /// How long a connection may wait for its client before it has to leave for another.
+    pub least_wait: Duration,
+    /// How long it may wait while three quarters of the slots are taken.
+    pub scarce_wait: Duration,
     /// The longest TLS handshake.
     pub handshake: Duration,
-    /// The longest wait for a whole request header, and for the next request of a connection.
+    /// The longest wait for a whole request header.
     pub header_read: Duration,
+    /// The longest wait for the next request of a connection to begin.
+    pub keep_alive: Duration,
     /// The most bytes of a request header; beyond it the answer is 431.
     pub header_bytes: usize,
     /// The longest wait for a whole request body; beyond it the answer is 408.
@@ -73,8 +86,14 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 256,
+            new_connections: 128,
+            per_peer: 128,
+            least_wait: Duration::from_millis(5),
+            scarce_wait: Duration::from_secs(2),
             handshake: Duration::from_secs(10),
             header_read: Duration::from_secs(10),
+            // What Prometheus itself keeps a connection for.
+            keep_alive: Duration::from_secs(300),
             header_bytes: 16 * 1024,
             body_read: Duration::from_secs(10),
             body_bytes: 64 * 1024,
@@ -114,18 +133,15 @@ pub async fn serve_within<A, F>(
     F: Future<Output = Response> + Send + 'static,
 {
     let tracker = TaskTracker::new();
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let door = Door::new(limits.clone());
     let server = Arc::new(Server { limits, web, answer, shutdown: shutdown.clone() });
-    let each = |stream, peer, permit: OwnedSemaphorePermit| {
+    let each = |stream, peer, seat: Seat| {
         let server = server.clone();
-        tracker.spawn(async move {
-            server.connection(stream, peer).await;
-            drop(permit);
-        });
+        tracker.spawn(async move { server.connection(stream, peer, &seat).await });
     };
     tokio::select! {
         // It owns the listeners: with it they are closed.
-        () = accept_loop(accept_any(listeners), permits, each) => {}
+        () = accept_loop(accept_any(listeners), &door, each) => {}
         () = shutdown.cancelled() => {}
     }
     tracker.close();
@@ -139,17 +155,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often such an error is logged.
 const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Accepts for ever; a connection is accepted only when there is a permit for it.
+/// Accepts for ever. All clients wait in one queue, so it must go on whoever they are.
 async fn accept_loop(
     mut poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>,
-    permits: Arc<Semaphore>,
-    each: impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
+    door: &Arc<Door>,
+    each: impl Fn(TcpStream, SocketAddr, Seat),
 ) {
     let mut logged: Option<Instant> = None;
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         match std::future::poll_fn(&mut poll_accept).await {
-            Ok((stream, peer)) => each(stream, peer, permit),
+            Ok((stream, peer)) => {
+                if let Some(seat) = door.enter(peer.ip()).await {
+                    each(stream, peer, seat);
+                }
+            }
             // The client gave up before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -189,54 +208,73 @@ struct Server<A> {
     shutdown: CancellationToken,
 }
 
+/// Whose request it is.
+#[derive(Clone, Copy)]
+struct Client<'a> {
+    peer: SocketAddr,
+    seat: &'a Seat,
+    /// It showed a verified certificate.
+    is_known: bool,
+}
+
 impl<A, F> Server<A>
 where
     A: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
     /// One connection from the accept to its end.
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, seat: &Seat) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "HTTP connection lost");
             return;
         }
-        let stream = WriteDeadline::new(stream, self.limits.write);
+        let stream = WriteDeadline::new(seat.observe(stream), self.limits.write);
         let web = self.web.current().await;
         let Some(acceptor) = web.tls() else {
-            self.requests(stream, peer, false).await;
+            self.requests(stream, Client { peer, seat, is_known: false }).await;
             return;
         };
-        let handshake = timeout(self.limits.handshake, auth::accept_tls(acceptor, stream));
         let outcome = tokio::select! {
-            outcome = handshake => outcome,
+            biased;
+            outcome = auth::accept_tls(acceptor, stream) => outcome,
+            () = seat.over() => {
+                tracing::debug!(%peer, "TLS handshake not waited for any longer");
+                return;
+            }
             () = self.shutdown.cancelled() => return,
         };
         match outcome {
-            Ok(Ok(stream)) => {
-                self.requests(stream, peer, web.demands_client_certificate()).await;
+            Ok(stream) => {
+                let is_known = web.demands_client_certificate();
+                self.requests(stream, Client { peer, seat, is_known }).await;
             }
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
+            Err(error) => tracing::debug!(%peer, %error, "TLS handshake failed"),
         }
     }
 
-    /// The requests of one connection. `is_known`: the client showed a verified certificate.
-    async fn requests<S>(&self, stream: S, peer: SocketAddr, is_known: bool)
+    /// The requests of one connection.
+    async fn requests<S>(&self, stream: S, client: Client<'_>)
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let service = service_fn(async |request| {
-            Ok::<_, Infallible>(self.respond(request, peer, is_known).await)
-        });
+        client.seat.set(Phase::FirstHead);
+        let peer = client.peer;
+        let service =
+            service_fn(async |request| Ok::<_, Infallible>(self.respond(request, client).await));
         let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_read)
+            // The seat bounds the waits: it knows how scarce they are.
+            .header_read_timeout(None)
             .max_header_size(self.limits.header_bytes)
             .max_buf_size(self.limits.header_bytes.max(8192))
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let outcome = tokio::select! {
+            biased;
             outcome = connection.as_mut() => outcome,
+            () = client.seat.over() => {
+                tracing::debug!(%peer, "HTTP connection not waited for any longer");
+                return;
+            }
             () = self.shutdown.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 let Ok(outcome) = timeout(self.limits.drain, connection).await else {
@@ -255,18 +293,20 @@ where
     async fn respond(
         &self,
         request: hyper::Request<Incoming>,
-        peer: SocketAddr,
-        is_known: bool,
+        client: Client<'_>,
     ) -> hyper::Response<Full<Bytes>> {
         let is_head = request.method() == Method::HEAD;
-        let (response, accept_encoding) = match self.admit(request, peer, is_known).await {
+        client.seat.set(Phase::Admission);
+        let (response, accept_encoding) = match self.admit(request, client).await {
             Ok(request) => {
+                client.seat.set(Phase::Answer);
                 let accept_encoding = request.accept_encoding.clone();
                 (self.ask(request).await, accept_encoding)
             }
             Err(refusal) => (refusal, None),
         };
         let response = encoding::compress(response, accept_encoding.as_deref()).await;
+        client.seat.set(Phase::Kept);
         finished(response, is_head)
     }
 
@@ -274,8 +314,7 @@ where
     async fn admit(
         &self,
         request: hyper::Request<Incoming>,
-        peer: SocketAddr,
-        is_known: bool,
+        client: Client<'_>,
     ) -> Result<Request, Response> {
         let (head, body) = request.into_parts();
         // The users may have changed since the connection was accepted.
@@ -290,8 +329,8 @@ where
             }
         }
         drop_body(body, &self.limits).await?;
-        let known = has_users || is_known;
-        Ok(Request::new(&head.method, &head.uri, &head.headers, peer, known))
+        let known = has_users || client.is_known;
+        Ok(Request::new(&head.method, &head.uri, &head.headers, client.peer, known))
     }
 
     async fn ask(&self, request: Request) -> Response {

@@ -305,7 +305,7 @@ async fn tls_is_served_and_plain_http_on_it_explained() {
 async fn a_client_that_never_ends_the_handshake_is_cut() {
     let folder = Folder::with_tls(&Identity::new("localhost", None), "");
     let short = Duration::from_millis(150);
-    let limits = Limits { handshake: short, connections: 1, ..Limits::default() };
+    let limits = Limits { handshake: short, ..Limits::default() };
     let server = start(limits, folder.load().unwrap(), echo).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     assert_eq!(read_to_end(&mut silent).await, "");
