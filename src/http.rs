@@ -30,6 +30,7 @@ pub use address::{ListenAddress, ListenAddressError, bind, parse_listen_address}
 pub use auth::{WebConfig, WebConfigError};
 pub use message::{Request, Response};
 
+use auth::Admission;
 use door::{Door, Phase, Seat};
 use write_deadline::WriteDeadline;
 
@@ -322,9 +323,11 @@ where
         let has_users = web.has_users();
         if has_users {
             let authorization = head.headers.get(header::AUTHORIZATION);
-            match timeout(self.limits.answer, self.web.admits(&web, authorization)).await {
-                Ok(true) => {}
-                Ok(false) => return Err(auth::unauthorized()),
+            let asked = self.web.admits(&web, authorization, client.seat.peer());
+            match timeout(self.limits.answer, asked).await {
+                Ok(Admission::Granted) => {}
+                Ok(Admission::Refused) => return Err(auth::unauthorized()),
+                Ok(Admission::Postponed) => return Err(auth::too_many_checks()),
                 Err(_) => return Err(unavailable()),
             }
         }

@@ -18,13 +18,16 @@ use basic::{PasswordChecks, Users};
 use problems::Problems;
 use watched::Watched;
 
+use super::door::Peer;
+
 pub use problems::WebConfigError;
 
-pub(super) use basic::unauthorized;
+pub(super) use basic::{Admission, too_many_checks, unauthorized};
 pub(super) use tls::accept_tls;
 
 mod basic;
 mod file;
+mod line;
 mod problems;
 mod tls;
 mod watched;
@@ -110,14 +113,15 @@ impl WebConfig {
         self.state().protection.clone()
     }
 
-    /// Whether `authorization`, the header of that name, shows a user of `protection` with the
-    /// right password.
+    /// Whether `authorization`, the header of that name in a request of `peer`, shows a user of
+    /// `protection` with the right password.
     pub(super) async fn admits(
         &self,
         protection: &Protection,
         authorization: Option<&HeaderValue>,
-    ) -> bool {
-        self.shared.checks.admits(&protection.users, authorization).await
+        peer: Peer,
+    ) -> Admission {
+        self.shared.checks.admits(&protection.users, authorization, peer).await
     }
 
     /// Whether a look at the files is due; it is then the caller's.

@@ -166,6 +166,11 @@ impl Seat {
         Observed::new(stream, Arc::clone(&self.place))
     }
 
+    /// Who it is.
+    pub(super) fn peer(&self) -> Peer {
+        self.place.peer
+    }
+
     /// Comes back when the connection is to end: it was called out, or it has waited for its
     /// client as long as its phase allows. Asked after the connection itself has had its turn, so
     /// that a request which has just come is still answered.

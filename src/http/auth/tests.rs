@@ -434,7 +434,8 @@ async fn a_broken_new_file_changes_nothing_and_is_logged_once() {
     web.look();
     let protection = web.current().await;
     let header = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode("bob:new"))).unwrap();
-    assert!(web.admits(&protection, Some(&header)).await);
+    let peer = Peer::of([127, 0, 0, 1].into());
+    assert_eq!(web.admits(&protection, Some(&header), peer).await, Admission::Granted);
 }
 
 #[tokio::test(start_paused = true)]

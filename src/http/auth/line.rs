@@ -1,0 +1,213 @@
+//! Who waits for a password check, and who is next.
+//!
+//! A check costs a processor as much as a thousand pages, so there are few at a time. Those whose
+//! passwords were wrong lately wait behind those whose were not, and nobody has more than a few
+//! waiting: who guesses passwords waits for itself.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::http::door::Peer;
+use crate::http::recent::Recent;
+
+/// The line before the password checks.
+pub(super) struct Line {
+    /// Checks at one time.
+    at_a_time: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    busy: usize,
+    /// In the order of their coming.
+    waiting: Vec<Waiting>,
+    /// Wrong passwords.
+    failures: Recent,
+}
+
+struct Waiting {
+    peer: Peer,
+    call: oneshot::Sender<Turn>,
+}
+
+/// The right to check one password; with its end the next one is called.
+pub(super) struct Turn {
+    line: Arc<Line>,
+}
+
+impl Line {
+    /// The most that wait.
+    const LONGEST: usize = 64;
+
+    /// The most of one client that wait.
+    const PER_PEER: usize = 4;
+
+    /// An empty line before `at_a_time` checks.
+    pub(super) fn new(at_a_time: usize) -> Arc<Self> {
+        Arc::new(Self { at_a_time, state: Mutex::default() })
+    }
+
+    /// Waits for a turn. `None` if too many wait already.
+    pub(super) async fn turn(self: &Arc<Self>, peer: Peer) -> Option<Turn> {
+        let called = {
+            let mut state = self.state();
+            if state.busy < self.at_a_time {
+                state.busy += 1;
+                return Some(Turn { line: Arc::clone(self) });
+            }
+            state.join(peer)?
+        };
+        called.await.ok()
+    }
+
+    /// Remembers that a password of `peer` was wrong.
+    pub(super) fn failed(&self, peer: Peer) {
+        self.state().failures.add(peer, Instant::now());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn join(&mut self, peer: Peer) -> Option<oneshot::Receiver<Turn>> {
+        self.waiting.retain(|waiting| !waiting.call.is_closed());
+        if self.waiting.iter().filter(|waiting| waiting.peer == peer).count() >= Line::PER_PEER {
+            return None;
+        }
+        if self.waiting.len() >= Line::LONGEST {
+            let failed = |waiting: &Waiting| self.failed(waiting.peer);
+            let worst = self.waiting.iter().enumerate().max_by_key(|(_, it)| failed(it))?;
+            let (index, count) = (worst.0, failed(worst.1));
+            if count <= self.failed(peer) {
+                return None;
+            }
+            self.waiting.remove(index);
+        }
+        let (call, called) = oneshot::channel();
+        self.waiting.push(Waiting { peer, call });
+        Some(called)
+    }
+
+    /// The wrong passwords of `peer` of late.
+    fn failed(&self, peer: Peer) -> u32 {
+        self.failures.of(peer, Instant::now())
+    }
+
+    fn next(&mut self) -> Option<Waiting> {
+        self.waiting.retain(|waiting| !waiting.call.is_closed());
+        let all = self.waiting.iter().enumerate();
+        let (index, _) = all.min_by_key(|(_, waiting)| self.failed(waiting.peer))?;
+        Some(self.waiting.remove(index))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let next = {
+            let mut state = self.line.state();
+            let next = state.next();
+            if next.is_none() {
+                state.busy -= 1;
+            }
+            next
+        };
+        if let Some(next) = next {
+            // One that has gone meanwhile gives its turn back, and so to the next.
+            let _ = next.call.send(Turn { line: Arc::clone(&self.line) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::net::IpAddr;
+    use std::pin::Pin;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn peer(last: u8) -> Peer {
+        Peer::of(IpAddr::from([192, 0, 2, last]))
+    }
+
+    type Asked = Pin<Box<dyn Future<Output = Option<Turn>>>>;
+
+    /// Joins the line, and tells at once whether there is a turn.
+    async fn ask(line: &Arc<Line>, peer: Peer) -> (Asked, Option<Option<Turn>>) {
+        let line = Arc::clone(line);
+        let mut asked: Asked = Box::pin(async move { line.turn(peer).await });
+        let now = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(match asked.as_mut().poll(context) {
+                std::task::Poll::Ready(turn) => Some(turn),
+                std::task::Poll::Pending => None,
+            })
+        })
+        .await;
+        (asked, now)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_failed_lately_waits_behind_who_did_not() {
+        let line = Line::new(1);
+        let first = line.turn(peer(1)).await.unwrap();
+        line.failed(peer(2));
+        let (guesser, now) = ask(&line, peer(2)).await;
+        assert!(now.is_none());
+        let (mut scraper, now) = ask(&line, peer(3)).await;
+        assert!(now.is_none());
+        drop(first);
+        let turn = scraper.as_mut().await.unwrap();
+        let mut guesser = guesser;
+        let early = tokio::time::timeout(Duration::from_secs(1), guesser.as_mut()).await;
+        assert!(early.is_err(), "two checks at a time");
+        drop(turn);
+        assert!(guesser.await.is_some());
+
+        // A minute later it is forgotten.
+        tokio::time::advance(Recent::MEMORY).await;
+        let first = line.turn(peer(1)).await.unwrap();
+        let (guesser, _) = ask(&line, peer(2)).await;
+        let (_scraper, _) = ask(&line, peer(3)).await;
+        drop(first);
+        assert!(guesser.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn nobody_has_more_than_a_few_waiting_and_all_together_a_few_more() {
+        let line = Line::new(1);
+        let _busy = line.turn(peer(0)).await.unwrap();
+        let mut held = Vec::new();
+        for last in 1..=u8::try_from(Line::LONGEST / Line::PER_PEER).unwrap() {
+            line.failed(peer(last));
+            for _ in 0..Line::PER_PEER {
+                let (asked, now) = ask(&line, peer(last)).await;
+                assert!(now.is_none());
+                held.push(asked);
+            }
+            assert!(matches!(ask(&line, peer(last)).await.1, Some(None)), "a fifth may wait");
+        }
+        line.failed(peer(200));
+        assert!(matches!(ask(&line, peer(200)).await.1, Some(None)), "no room for one like them");
+        let (_kept, now) = ask(&line, peer(201)).await;
+        assert!(now.is_none(), "who did not fail takes the place of one who did");
+        assert_eq!(line.state().waiting.len(), Line::LONGEST);
+    }
+
+    #[tokio::test]
+    async fn who_left_is_passed_over() {
+        let line = Line::new(1);
+        let first = line.turn(peer(1)).await.unwrap();
+        let (gone, _) = ask(&line, peer(2)).await;
+        let (stays, _) = ask(&line, peer(3)).await;
+        drop(gone);
+        drop(first);
+        drop(stays.await.unwrap());
+        assert!(matches!(ask(&line, peer(4)).await.1, Some(Some(_))), "the turn came back");
+    }
+}
