@@ -38,6 +38,7 @@ mod address;
 mod api;
 mod assets;
 pub mod auth;
+mod authority;
 mod chart;
 mod door;
 pub mod encoding;
@@ -318,6 +319,14 @@ where
         client: Client<'_>,
     ) -> Result<Request, Response> {
         let (head, body) = request.into_parts();
+        if let Err(problem) = authority::check(head.version, &head.uri, &head.headers) {
+            return Err(closing(Response::text(StatusCode::BAD_REQUEST, format!("{problem}\n"))));
+        }
+        if authority::is_foreign(&head.method, &head.uri, &head.headers) {
+            let text = "a page of another site cannot do this: use a page of this exporter, or a \
+                        program that is no browser\n";
+            return Err(closing(Response::text(StatusCode::FORBIDDEN, text)));
+        }
         // The users may have changed since the connection was accepted.
         let web = self.web.current().await;
         let has_users = web.has_users();

@@ -253,6 +253,50 @@ async fn a_kept_connection_outlives_a_flood_of_those_who_do_not_ask() {
 }
 
 #[tokio::test]
+async fn a_request_names_one_host_and_that_of_its_target_counts() {
+    let server = start(Limits::default(), WebConfig::none(), async |request: Request| {
+        Response::text(StatusCode::OK, format!("here={}\n", request.is_loopback))
+    })
+    .await;
+    let asked = async |target: &str, headers: &str| {
+        let text = format!("GET {target} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+        server.exchange(text.as_bytes()).await
+    };
+    for headers in ["", "Host: localhost\r\nHost: evil.example\r\n", "Host: a@localhost\r\n"] {
+        let answer = asked("/config", headers).await;
+        assert_eq!(status(&answer), "400", "{headers:?}: {answer}");
+    }
+    for (target, host, expected) in [
+        ("/config", "localhost", "here=true\n"),
+        ("/config", "evil.example", "here=false\n"),
+        ("http://evil.example/config", "localhost", "here=false\n"),
+        ("http://localhost/config", "evil.example", "here=true\n"),
+    ] {
+        let answer = asked(target, &format!("Host: {host}\r\n")).await;
+        assert_eq!(body(&answer), expected, "{target} {host}");
+    }
+    assert_eq!(status(&server.exchange(b"GET /config HTTP/1.0\r\n\r\n").await), "200");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_gets_nothing_done() {
+    let server = Running::echo(Limits::default()).await;
+    for (header, expected) in [
+        ("", "200"),
+        ("Origin: http://localhost\r\n", "200"),
+        ("Sec-Fetch-Site: same-origin\r\n", "200"),
+        ("Origin: https://evil.example\r\n", "403"),
+        ("Sec-Fetch-Site: cross-site\r\n", "403"),
+    ] {
+        let answer = server.ask("POST", "/-/reload", header).await;
+        assert_eq!(status(&answer), expected, "{header:?}");
+        assert_eq!(status(&server.ask("GET", "/metrics", header).await), "200", "{header:?}");
+    }
+    server.end().await;
+}
+
+#[tokio::test]
 async fn bodies_are_read_up_to_the_limit() {
     let limits = Limits { body_bytes: 1000, body_read: SHORT, ..Limits::default() };
     let server = Running::echo(limits).await;
