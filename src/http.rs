@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 pub use address::{ListenAddress, ListenAddressError, bind, parse_listen_address};
 pub use auth::{WebConfig, WebConfigError};
+pub use limits::Limits;
 pub use message::{Request, Response};
 
 use auth::Admission;
@@ -42,6 +43,7 @@ mod authority;
 mod chart;
 mod door;
 pub mod encoding;
+mod limits;
 mod message;
 mod recent;
 pub mod routes;
@@ -49,62 +51,6 @@ mod status;
 mod target;
 mod words;
 mod write_deadline;
-
-/// What a client may take of the listener. The default is right for production.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections at one time, an eighth more while some are about to leave; for a further one
-    /// that which has waited longest for its client leaves.
-    pub connections: usize,
-    /// Of these, those that have not asked for anything yet: TLS handshakes and first requests.
-    pub new_connections: usize,
-    /// Of these, those of one client: an IPv4 address, or the /64 of an IPv6 address.
-    pub per_peer: usize,
-    /// How long a connection may wait for its client before it has to leave for another.
-    pub least_wait: Duration,
-    /// How long it may wait while three quarters of the slots are taken.
-    pub scarce_wait: Duration,
-    /// The longest TLS handshake.
-    pub handshake: Duration,
-    /// The longest wait for a whole request header.
-    pub header_read: Duration,
-    /// The longest wait for the next request of a connection to begin.
-    pub keep_alive: Duration,
-    /// The most bytes of a request header; beyond it the answer is 431.
-    pub header_bytes: usize,
-    /// The longest wait for a whole request body; beyond it the answer is 408.
-    pub body_read: Duration,
-    /// The most bytes of a request body; beyond it the answer is 413.
-    pub body_bytes: usize,
-    /// The longest wait for a password check and for a route; beyond it the answer is 503.
-    pub answer: Duration,
-    /// The longest time in which a client takes its answer; beyond it the connection is closed.
-    pub write: Duration,
-    /// How long requests in flight may go on after the shutdown.
-    pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 256,
-            new_connections: 128,
-            per_peer: 128,
-            least_wait: Duration::from_millis(5),
-            scarce_wait: Duration::from_secs(2),
-            handshake: Duration::from_secs(10),
-            header_read: Duration::from_secs(10),
-            // What Prometheus itself keeps a connection for.
-            keep_alive: Duration::from_secs(300),
-            header_bytes: 16 * 1024,
-            body_read: Duration::from_secs(10),
-            body_bytes: 64 * 1024,
-            answer: Duration::from_secs(60),
-            write: Duration::from_secs(60),
-            drain: Duration::from_secs(3),
-        }
-    }
-}
 
 /// Serves `listeners` until `shutdown`, then lets the requests in flight end for at most three
 /// seconds. Nothing that a client or the network does ends it earlier.
