@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +11,9 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use openssl::sha::Sha256;
 use secrecy::{ExposeSecret, SecretSlice};
+use tokio::time::sleep;
 
-use super::line::Line;
+use super::line::{Line, Turn};
 use crate::http::door::Peer;
 use crate::http::message::Response;
 
@@ -101,6 +103,9 @@ impl PasswordChecks {
     /// The most results of either kind that are remembered.
     const REMEMBERED: usize = 100;
 
+    /// How long one waits for whom there is no place in the line.
+    const PAUSE: Duration = Duration::from_secs(1);
+
     /// No check yet.
     pub(super) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -129,7 +134,7 @@ impl PasswordChecks {
         if let Some(known) = self.known(&digest) {
             return known;
         }
-        let Some(turn) = self.line.turn(peer).await else { return Admission::Postponed };
+        let Some(turn) = self.turn(peer).await else { return Admission::Postponed };
         // The same password may have been checked meanwhile.
         if let Some(known) = self.known(&digest) {
             return known;
@@ -147,6 +152,18 @@ impl PasswordChecks {
             admission
         });
         check.await.unwrap_or(Admission::Refused)
+    }
+
+    /// A turn in the line. Where there is no place in it, it is asked for once more after a pause,
+    /// so that who guesses passwords cannot ask a thousand times a second.
+    async fn turn(&self, peer: Peer) -> Option<Turn> {
+        match self.line.turn(peer).await {
+            Some(turn) => Some(turn),
+            None => {
+                sleep(Self::PAUSE).await;
+                self.line.turn(peer).await
+            }
+        }
     }
 
     /// What a check of the same has shown before.
@@ -204,7 +221,7 @@ fn credentials(authorization: &HeaderValue) -> Option<(String, SecretSlice<u8>)>
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
 
@@ -283,18 +300,19 @@ mod tests {
         checks.remember(digest, Admission::Granted);
         let guesses: Vec<_> = (0..10).map(|index| header(&format!("ann:{index}"))).collect();
         let mut waiting = Vec::new();
-        let mut postponed = 0;
-        for guess in &guesses {
+        for (index, guess) in guesses.iter().enumerate() {
+            let started = tokio::time::Instant::now();
             let mut asked = Box::pin(checks.admits(&users, Some(guess), guesser));
-            match tokio::time::timeout(Duration::from_millis(1), asked.as_mut()).await {
+            match tokio::time::timeout(PasswordChecks::PAUSE * 2, asked.as_mut()).await {
                 Ok(admission) => {
+                    assert!(index >= 4, "{index} has no place in the line");
                     assert_eq!(admission, Admission::Postponed);
-                    postponed += 1;
+                    assert_eq!(started.elapsed(), PasswordChecks::PAUSE);
                 }
                 Err(_) => waiting.push(asked),
             }
         }
-        assert_eq!((waiting.len(), postponed), (4, 6));
+        assert_eq!(waiting.len(), 4);
         assert_eq!(checks.admits(&users, Some(&right), guesser).await, Admission::Granted);
         let answer = too_many_checks();
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
