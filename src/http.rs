@@ -31,7 +31,7 @@ pub use auth::{WebConfig, WebConfigError};
 pub use limits::Limits;
 pub use message::{Request, Response};
 
-use auth::Admission;
+use auth::{Admission, Protection};
 use door::{Door, Phase, Seat};
 use write_deadline::WriteDeadline;
 
@@ -178,13 +178,13 @@ where
         }
         let stream = WriteDeadline::new(seat.observe(stream), self.limits.write);
         let web = self.web.current().await;
-        let Some(acceptor) = web.tls() else {
+        let Some(tls) = web.tls() else {
             self.requests(stream, Client { peer, seat, is_known: false }).await;
             return;
         };
         let outcome = tokio::select! {
             biased;
-            outcome = auth::accept_tls(acceptor, stream) => outcome,
+            outcome = tls.accept(stream) => outcome,
             () = seat.over() => {
                 tracing::debug!(%peer, "TLS handshake not waited for any longer");
                 return;
@@ -193,7 +193,7 @@ where
         };
         match outcome {
             Ok(stream) => {
-                let is_known = web.demands_client_certificate();
+                let is_known = web.knows_clients();
                 self.requests(stream, Client { peer, seat, is_known }).await;
             }
             Err(error) => tracing::debug!(%peer, %error, "TLS handshake failed"),
@@ -245,7 +245,9 @@ where
     ) -> hyper::Response<Full<Bytes>> {
         let is_head = request.method() == Method::HEAD;
         client.seat.set(Phase::Admission);
-        let (response, accept_encoding) = match self.admit(request, client).await {
+        // It may have changed since the connection was accepted.
+        let web = self.web.current().await;
+        let (response, accept_encoding) = match self.admit(request, client, &web).await {
             Ok(request) => {
                 client.seat.set(Phase::Answer);
                 let accept_encoding = request.accept_encoding.clone();
@@ -255,7 +257,9 @@ where
         };
         let response = encoding::compress(response, accept_encoding.as_deref()).await;
         client.seat.set(Phase::Kept);
-        finished(response, is_head)
+        let mut finished = finished(response, is_head);
+        web.add_headers(finished.headers_mut());
+        finished
     }
 
     /// The request as the routes see it, or the answer that refuses it.
@@ -263,6 +267,7 @@ where
         &self,
         request: hyper::Request<Incoming>,
         client: Client<'_>,
+        web: &Protection,
     ) -> Result<Request, Response> {
         let (head, body) = request.into_parts();
         if let Err(problem) = authority::check(head.version, &head.uri, &head.headers) {
@@ -273,12 +278,14 @@ where
                         program that is no browser\n";
             return Err(closing(Response::text(StatusCode::FORBIDDEN, text)));
         }
-        // The users may have changed since the connection was accepted.
-        let web = self.web.current().await;
+        if !web.allows_request() {
+            let text = "more requests than rate_limit allows, try again later\n";
+            return Err(Response::text(StatusCode::TOO_MANY_REQUESTS, text));
+        }
         let has_users = web.has_users();
         if has_users {
             let authorization = head.headers.get(header::AUTHORIZATION);
-            let asked = self.web.admits(&web, authorization, client.seat.peer());
+            let asked = self.web.admits(web, authorization, client.seat.peer());
             match timeout(self.limits.answer, asked).await {
                 Ok(Admission::Granted) => {}
                 Ok(Admission::Refused) => return Err(auth::unauthorized()),

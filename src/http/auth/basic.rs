@@ -51,17 +51,37 @@ pub(super) struct Users {
     cost: u32,
 }
 
+/// Why a hash cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// It is none of bcrypt: $2a$, $2b$ or $2y$, with a cost of 4 to 31.
+    NoHash,
+    /// It has this cost, above [`Users::HIGHEST_COST`].
+    Cost(u32),
+}
+
 impl Users {
-    /// Adds a user; `false` if `hash` is none of bcrypt ($2a$, $2b$ or $2y$, cost 4 to 31).
-    pub(super) fn add(&mut self, name: &str, hash: &str) -> bool {
-        let Ok(parts) = hash.parse::<HashParts>() else { return false };
+    /// The highest cost: a check takes some 20 s then, and twice as long with each one more.
+    pub(super) const HIGHEST_COST: u32 = 18;
+
+    /// Adds a user.
+    pub(super) fn add(&mut self, name: &str, hash: &str) -> Result<(), Unfit> {
+        let parts = hash.parse::<HashParts>().map_err(|_| Unfit::NoHash)?;
         // $2x$ marks hashes of a faulty implementation.
         if hash.starts_with("$2x$") || !(4..=31).contains(&parts.get_cost()) {
-            return false;
+            return Err(Unfit::NoHash);
+        }
+        if parts.get_cost() > Self::HIGHEST_COST {
+            return Err(Unfit::Cost(parts.get_cost()));
         }
         self.cost = self.cost.max(parts.get_cost());
         self.hashes.insert(name.to_owned(), hash.to_owned());
-        true
+        Ok(())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.hashes.len()
     }
 
     /// Whether there is none.
@@ -232,7 +252,7 @@ mod tests {
     fn users(entries: &[(&str, &str, u32)]) -> Users {
         let mut users = Users::default();
         for (name, password, cost) in entries {
-            assert!(users.add(name, &bcrypt::hash(password, *cost).unwrap()));
+            assert_eq!(users.add(name, &bcrypt::hash(password, *cost).unwrap()), Ok(()));
         }
         users
     }
@@ -377,10 +397,17 @@ mod tests {
         for (prefix, expected) in
             [("$2a", true), ("$2b", true), ("$2y", true), ("$2x", false), ("$2z", false)]
         {
-            assert_eq!(Users::default().add("ann", &format!("{prefix}{tail}")), expected);
+            let added = Users::default().add("ann", &format!("{prefix}{tail}"));
+            assert_eq!(added.is_ok(), expected, "{prefix}");
         }
         for hash in ["", "plain", "$apr1$x$y", &hash[..59], &hash.replace("$04$", "$03$")] {
-            assert!(!Users::default().add("ann", hash), "{hash}");
+            assert_eq!(Users::default().add("ann", hash), Err(Unfit::NoHash), "{hash}");
+        }
+        for (cost, expected) in
+            [(18, Ok(())), (19, Err(Unfit::Cost(19))), (31, Err(Unfit::Cost(31)))]
+        {
+            let hash = hash.replace("$04$", &format!("${cost}$"));
+            assert_eq!(Users::default().add("ann", &hash), expected);
         }
     }
 
