@@ -66,7 +66,7 @@ pub async fn serve<A, F>(
     A: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    serve_within(Limits::default(), listeners, web, answer, shutdown).await;
+    serve_within(Limits::of_this_process(), listeners, web, answer, shutdown).await;
 }
 
 /// [`serve`] with other limits.

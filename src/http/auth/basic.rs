@@ -165,9 +165,6 @@ impl PasswordChecks {
             let admission =
                 if is_right && is_user { Admission::Granted } else { Admission::Refused };
             this.remember(digest, admission);
-            if admission == Admission::Refused {
-                this.line.failed(peer);
-            }
             drop(turn);
             admission
         });

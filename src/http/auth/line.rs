@@ -1,8 +1,8 @@
 //! Who waits for a password check, and who is next.
 //!
-//! A check costs a processor as much as a thousand pages, so there are few at a time. Those whose
-//! passwords were wrong lately wait behind those whose were not, and nobody has more than a few
-//! waiting: who guesses passwords waits for itself.
+//! A check costs a processor as much as a thousand pages, so there are few at a time. Who has asked
+//! for many lately waits behind who has not, and nobody has more than a few waiting: who guesses
+//! passwords waits for itself. Who knows one asks once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,8 +24,8 @@ struct State {
     busy: usize,
     /// In the order of their coming.
     waiting: Vec<Waiting>,
-    /// Wrong passwords.
-    failures: Recent,
+    /// Checks that were asked for.
+    asked: Recent,
 }
 
 struct Waiting {
@@ -54,6 +54,7 @@ impl Line {
     pub(super) async fn turn(self: &Arc<Self>, peer: Peer) -> Option<Turn> {
         let called = {
             let mut state = self.state();
+            state.asked.add(peer, Instant::now());
             if state.busy < self.at_a_time {
                 state.busy += 1;
                 return Some(Turn { line: Arc::clone(self) });
@@ -61,11 +62,6 @@ impl Line {
             state.join(peer)?
         };
         called.await.ok()
-    }
-
-    /// Remembers that a password of `peer` was wrong.
-    pub(super) fn failed(&self, peer: Peer) {
-        self.state().failures.add(peer, Instant::now());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -80,10 +76,10 @@ impl State {
             return None;
         }
         if self.waiting.len() >= Line::LONGEST {
-            let failed = |waiting: &Waiting| self.failed(waiting.peer);
-            let worst = self.waiting.iter().enumerate().max_by_key(|(_, it)| failed(it))?;
-            let (index, count) = (worst.0, failed(worst.1));
-            if count <= self.failed(peer) {
+            let asked = |waiting: &Waiting| self.asked(waiting.peer);
+            let worst = self.waiting.iter().enumerate().max_by_key(|(_, it)| asked(it))?;
+            let (index, count) = (worst.0, asked(worst.1));
+            if count <= self.asked(peer) {
                 return None;
             }
             self.waiting.remove(index);
@@ -93,15 +89,15 @@ impl State {
         Some(called)
     }
 
-    /// The wrong passwords of `peer` of late.
-    fn failed(&self, peer: Peer) -> u32 {
-        self.failures.of(peer, Instant::now())
+    /// How often `peer` has asked of late.
+    fn asked(&self, peer: Peer) -> u32 {
+        self.asked.of(peer, Instant::now())
     }
 
     fn next(&mut self) -> Option<Waiting> {
         self.waiting.retain(|waiting| !waiting.call.is_closed());
         let all = self.waiting.iter().enumerate();
-        let (index, _) = all.min_by_key(|(_, waiting)| self.failed(waiting.peer))?;
+        let (index, _) = all.min_by_key(|(_, waiting)| self.asked(waiting.peer))?;
         Some(self.waiting.remove(index))
     }
 }
@@ -153,17 +149,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_failed_lately_waits_behind_who_did_not() {
+    async fn who_asked_often_lately_waits_behind_who_did_not() {
         let line = Line::new(1);
+        drop(line.turn(peer(2)).await.unwrap());
         let first = line.turn(peer(1)).await.unwrap();
-        line.failed(peer(2));
-        let (guesser, now) = ask(&line, peer(2)).await;
+        let (mut guesser, now) = ask(&line, peer(2)).await;
         assert!(now.is_none());
-        let (mut scraper, now) = ask(&line, peer(3)).await;
+        let (scraper, now) = ask(&line, peer(3)).await;
         assert!(now.is_none());
         drop(first);
-        let turn = scraper.as_mut().await.unwrap();
-        let mut guesser = guesser;
+        let turn = scraper.await.unwrap();
         let early = tokio::time::timeout(Duration::from_secs(1), guesser.as_mut()).await;
         assert!(early.is_err(), "two checks at a time");
         drop(turn);
@@ -184,7 +179,6 @@ mod tests {
         let _busy = line.turn(peer(0)).await.unwrap();
         let mut held = Vec::new();
         for last in 1..=u8::try_from(Line::LONGEST / Line::PER_PEER).unwrap() {
-            line.failed(peer(last));
             for _ in 0..Line::PER_PEER {
                 let (asked, now) = ask(&line, peer(last)).await;
                 assert!(now.is_none());
@@ -192,11 +186,14 @@ mod tests {
             }
             assert!(matches!(ask(&line, peer(last)).await.1, Some(None)), "a fifth may wait");
         }
-        line.failed(peer(200));
-        assert!(matches!(ask(&line, peer(200)).await.1, Some(None)), "no room for one like them");
-        let (_kept, now) = ask(&line, peer(201)).await;
-        assert!(now.is_none(), "who did not fail takes the place of one who did");
+        let (_kept, now) = ask(&line, peer(200)).await;
+        assert!(now.is_none(), "who has not asked before takes the place of one who did");
         assert_eq!(line.state().waiting.len(), Line::LONGEST);
+        for _ in 0..=Line::PER_PEER {
+            line.state().asked.add(peer(201), Instant::now());
+        }
+        let (_, now) = ask(&line, peer(201)).await;
+        assert!(matches!(now, Some(None)), "who asked as often takes the place of none");
     }
 
     #[tokio::test]
