@@ -207,6 +207,8 @@ struct Place {
 #[derive(Clone, Copy)]
 struct State {
     phase: Phase,
+    /// When the connection came.
+    entered: Instant,
     /// When that began, or the client last took something of its answer.
     since: Instant,
     /// It was called out and has not gone yet.
@@ -215,7 +217,7 @@ struct State {
 
 impl Place {
     fn new(peer: Peer, now: Instant) -> Self {
-        let state = State { phase: Phase::Handshake, since: now, leaves: false };
+        let state = State { phase: Phase::Handshake, entered: now, since: now, leaves: false };
         Self { peer, state: Mutex::new(state), called: Notify::new() }
     }
 
@@ -227,7 +229,7 @@ impl Place {
         let mut state = self.state();
         // A whole request has come: it is not the one to leave any more.
         let leaves = state.leaves && !matches!(phase, Phase::Admission | Phase::Answer);
-        *state = State { phase, since: Instant::now(), leaves };
+        *state = State { phase, since: Instant::now(), leaves, ..*state };
     }
 
     /// Something came from the client.
@@ -370,11 +372,13 @@ impl<'a> Crowd<'a> {
 
     /// From when on a connection may be called out.
     fn ripe_at(&self, inside: &Inside<'_>) -> Instant {
-        let least = match inside.state.phase {
-            Phase::Answer => self.limits.scarce_wait,
-            _ => self.limits.least_wait,
-        };
-        inside.state.since + least
+        let State { phase, entered, since, .. } = inside.state;
+        match phase {
+            Phase::Answer => since + self.limits.scarce_wait,
+            // A handshake that is done is no reason to stay longer than one that needs its time.
+            _ if phase.is_new() => entered + self.limits.least_wait,
+            _ => since + self.limits.least_wait,
+        }
     }
 
     fn call_out(&mut self, index: usize) {

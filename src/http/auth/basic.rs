@@ -13,7 +13,7 @@ use openssl::sha::Sha256;
 use secrecy::{ExposeSecret, SecretSlice};
 use tokio::time::sleep;
 
-use super::line::{Line, Turn};
+use super::line::{Digest, Line, Turn};
 use crate::http::door::Peer;
 use crate::http::message::Response;
 
@@ -154,7 +154,7 @@ impl PasswordChecks {
         if let Some(known) = self.known(&digest) {
             return known;
         }
-        let Some(turn) = self.turn(peer).await else { return Admission::Postponed };
+        let Some(turn) = self.turn(peer, digest).await else { return Admission::Postponed };
         // The same password may have been checked meanwhile.
         if let Some(known) = self.known(&digest) {
             return known;
@@ -171,16 +171,14 @@ impl PasswordChecks {
         check.await.unwrap_or(Admission::Refused)
     }
 
-    /// A turn in the line. Where there is no place in it, it is asked for once more after a pause,
-    /// so that who guesses passwords cannot ask a thousand times a second.
-    async fn turn(&self, peer: Peer) -> Option<Turn> {
-        match self.line.turn(peer).await {
-            Some(turn) => Some(turn),
-            None => {
-                sleep(Self::PAUSE).await;
-                self.line.turn(peer).await
-            }
+    /// A turn in the line. Where there is no place in it, that is told after a pause, so that who
+    /// guesses passwords cannot ask a thousand times a second.
+    async fn turn(&self, peer: Peer, digest: Digest) -> Option<Turn> {
+        let turn = self.line.turn(peer, digest).await;
+        if turn.is_none() {
+            sleep(Self::PAUSE).await;
         }
+        turn
     }
 
     /// What a check of the same has shown before.
@@ -352,7 +350,7 @@ mod tests {
         let turns = std::thread::available_parallelism().map_or(1, usize::from);
         let mut held = Vec::new();
         for _ in 0..(turns / 2).clamp(1, 2) {
-            held.push(checks.line.turn(other).await.unwrap());
+            held.push(checks.line.turn(other, [0; 32]).await.unwrap());
         }
         assert!(admits(&checks, &users, Some(&right)).await);
     }
