@@ -49,7 +49,7 @@ pub(super) struct Turn {
 
 impl Line {
     /// The most that wait.
-    const LONGEST: usize = 64;
+    const LONGEST: usize = 16;
 
     /// The most of one client that wait.
     const PER_PEER: usize = 4;
