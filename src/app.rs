@@ -1,6 +1,5 @@
 //! From the command line to a running program and its exit code.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +33,8 @@ type Fatal = Box<dyn std::error::Error + Send + Sync>;
 /// Does what the command line says.
 pub fn run(cli: &Cli) -> ExitCode {
     let outcome = match &cli.command {
-        Some(Command::Check) => check(&cli.config_file),
-        None if cli.config_check => check(&cli.config_file),
+        Some(Command::Check) => check(cli),
+        None if cli.config_check => check(cli),
         Some(Command::Probe(probe)) => on_runtime(probe_one(cli, probe)),
         Some(Command::Demo) => on_runtime(show_demo(cli)),
         None => on_runtime(export(cli)),
@@ -46,11 +45,19 @@ pub fn run(cli: &Cli) -> ExitCode {
     })
 }
 
-/// Lists everything that is wrong, or what will be probed.
-fn check(path: &Path) -> Result<ExitCode, Fatal> {
-    let config = Config::load(path)?;
+/// Lists everything that is wrong, or what will be probed and how it is served.
+fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
+    let (config, web) = match (Config::load(&cli.config_file), web_config(cli)) {
+        (Ok(config), Ok(web)) => (config, web),
+        (Err(config), Err(web)) => return Err(format!("{config}\n{web}").into()),
+        (Err(config), Ok(_)) => return Err(config.into()),
+        (Ok(_), Err(web)) => return Err(web),
+    };
     for line in config.describe() {
         println!("{line}");
+    }
+    if let Some(path) = &cli.web.config_file {
+        println!("{}: {}", path.display(), web.describe());
     }
     for warning in config.warnings() {
         eprintln!("warning: {warning}");
@@ -126,7 +133,8 @@ async fn serve_until_stopped(
 ) -> Result<ExitCode, Fatal> {
     for listener in &listeners {
         if let Ok(address) = listener.local_addr() {
-            info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+            let web = web.describe();
+            info!(%address, web, version = env!("CARGO_PKG_VERSION"), "listening");
         }
     }
     let app = Arc::new(App {

@@ -26,7 +26,8 @@ pub struct Cli {
     )]
     pub config_file: PathBuf,
 
-    /// Read the configuration, say what is wrong with it, and exit with 0 or 1
+    /// Read the configuration, and that of --web.config.file, say what is wrong with it, and exit
+    /// with 0 or 1
     #[arg(long = "config.check")]
     pub config_check: bool,
 
@@ -64,8 +65,8 @@ pub struct Web {
     )]
     pub given_listen_addresses: Vec<ListenAddress>,
 
-    /// TLS and users of the HTTP server, in the format of the exporter-toolkit: tls_server_config
-    /// and basic_auth_users
+    /// TLS, users, headers and rate limit of the HTTP server, in the format of the
+    /// exporter-toolkit
     #[arg(id = "web.config.file", long = "web.config.file", value_name = "FILE", global = true)]
     pub config_file: Option<PathBuf>,
 

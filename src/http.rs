@@ -19,71 +19,38 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use address::{ListenAddress, ListenAddressError, bind, parse_listen_address};
 pub use auth::{WebConfig, WebConfigError};
+pub use limits::Limits;
 pub use message::{Request, Response};
 
+use auth::{Admission, Protection};
+use door::{Door, Phase, Seat};
 use write_deadline::WriteDeadline;
 
 mod address;
 mod api;
 mod assets;
 pub mod auth;
+mod authority;
 mod chart;
+mod door;
 pub mod encoding;
+mod limits;
 mod message;
+mod recent;
 pub mod routes;
 mod status;
 mod target;
 mod words;
 mod write_deadline;
-
-/// What a client may take of the listener. The default is right for production.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections at one time; a further one waits in the backlog of the socket.
-    pub connections: usize,
-    /// The longest TLS handshake.
-    pub handshake: Duration,
-    /// The longest wait for a whole request header, and for the next request of a connection.
-    pub header_read: Duration,
-    /// The most bytes of a request header; beyond it the answer is 431.
-    pub header_bytes: usize,
-    /// The longest wait for a whole request body; beyond it the answer is 408.
-    pub body_read: Duration,
-    /// The most bytes of a request body; beyond it the answer is 413.
-    pub body_bytes: usize,
-    /// The longest wait for a password check and for a route; beyond it the answer is 503.
-    pub answer: Duration,
-    /// The longest time in which a client takes its answer; beyond it the connection is closed.
-    pub write: Duration,
-    /// How long requests in flight may go on after the shutdown.
-    pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 256,
-            handshake: Duration::from_secs(10),
-            header_read: Duration::from_secs(10),
-            header_bytes: 16 * 1024,
-            body_read: Duration::from_secs(10),
-            body_bytes: 64 * 1024,
-            answer: Duration::from_secs(60),
-            write: Duration::from_secs(60),
-            drain: Duration::from_secs(3),
-        }
-    }
-}
 
 /// Serves `listeners` until `shutdown`, then lets the requests in flight end for at most three
 /// seconds. Nothing that a client or the network does ends it earlier.
@@ -99,7 +66,7 @@ pub async fn serve<A, F>(
     A: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    serve_within(Limits::default(), listeners, web, answer, shutdown).await;
+    serve_within(Limits::of_this_process(), listeners, web, answer, shutdown).await;
 }
 
 /// [`serve`] with other limits.
@@ -114,18 +81,15 @@ pub async fn serve_within<A, F>(
     F: Future<Output = Response> + Send + 'static,
 {
     let tracker = TaskTracker::new();
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let door = Door::new(limits.clone());
     let server = Arc::new(Server { limits, web, answer, shutdown: shutdown.clone() });
-    let each = |stream, peer, permit: OwnedSemaphorePermit| {
+    let each = |stream, peer, seat: Seat| {
         let server = server.clone();
-        tracker.spawn(async move {
-            server.connection(stream, peer).await;
-            drop(permit);
-        });
+        tracker.spawn(async move { server.connection(stream, peer, &seat).await });
     };
     tokio::select! {
         // It owns the listeners: with it they are closed.
-        () = accept_loop(accept_any(listeners), permits, each) => {}
+        () = accept_loop(accept_any(listeners), &door, each) => {}
         () = shutdown.cancelled() => {}
     }
     tracker.close();
@@ -139,17 +103,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often such an error is logged.
 const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Accepts for ever; a connection is accepted only when there is a permit for it.
+/// Accepts for ever. All clients wait in one queue, so it must go on whoever they are.
 async fn accept_loop(
     mut poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>,
-    permits: Arc<Semaphore>,
-    each: impl Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
+    door: &Arc<Door>,
+    each: impl Fn(TcpStream, SocketAddr, Seat),
 ) {
     let mut logged: Option<Instant> = None;
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         match std::future::poll_fn(&mut poll_accept).await {
-            Ok((stream, peer)) => each(stream, peer, permit),
+            Ok((stream, peer)) => {
+                if let Some(seat) = door.enter(peer.ip()).await {
+                    each(stream, peer, seat);
+                }
+            }
             // The client gave up before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -189,54 +156,73 @@ struct Server<A> {
     shutdown: CancellationToken,
 }
 
+/// Whose request it is.
+#[derive(Clone, Copy)]
+struct Client<'a> {
+    peer: SocketAddr,
+    seat: &'a Seat,
+    /// It showed a verified certificate.
+    is_known: bool,
+}
+
 impl<A, F> Server<A>
 where
     A: Fn(Request) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
     /// One connection from the accept to its end.
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, seat: &Seat) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "HTTP connection lost");
             return;
         }
-        let stream = WriteDeadline::new(stream, self.limits.write);
+        let stream = WriteDeadline::new(seat.observe(stream), self.limits.write);
         let web = self.web.current().await;
-        let Some(acceptor) = web.tls() else {
-            self.requests(stream, peer, false).await;
+        let Some(tls) = web.tls() else {
+            self.requests(stream, Client { peer, seat, is_known: false }).await;
             return;
         };
-        let handshake = timeout(self.limits.handshake, auth::accept_tls(acceptor, stream));
         let outcome = tokio::select! {
-            outcome = handshake => outcome,
+            biased;
+            outcome = tls.accept(stream) => outcome,
+            () = seat.over() => {
+                tracing::debug!(%peer, "TLS handshake not waited for any longer");
+                return;
+            }
             () = self.shutdown.cancelled() => return,
         };
         match outcome {
-            Ok(Ok(stream)) => {
-                self.requests(stream, peer, web.demands_client_certificate()).await;
+            Ok(stream) => {
+                let is_known = web.knows_clients();
+                self.requests(stream, Client { peer, seat, is_known }).await;
             }
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
+            Err(error) => tracing::debug!(%peer, %error, "TLS handshake failed"),
         }
     }
 
-    /// The requests of one connection. `is_known`: the client showed a verified certificate.
-    async fn requests<S>(&self, stream: S, peer: SocketAddr, is_known: bool)
+    /// The requests of one connection.
+    async fn requests<S>(&self, stream: S, client: Client<'_>)
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let service = service_fn(async |request| {
-            Ok::<_, Infallible>(self.respond(request, peer, is_known).await)
-        });
+        client.seat.set(Phase::FirstHead);
+        let peer = client.peer;
+        let service =
+            service_fn(async |request| Ok::<_, Infallible>(self.respond(request, client).await));
         let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_read)
+            // The seat bounds the waits: it knows how scarce they are.
+            .header_read_timeout(None)
             .max_header_size(self.limits.header_bytes)
             .max_buf_size(self.limits.header_bytes.max(8192))
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let outcome = tokio::select! {
+            biased;
             outcome = connection.as_mut() => outcome,
+            () = client.seat.over() => {
+                tracing::debug!(%peer, "HTTP connection not waited for any longer");
+                return;
+            }
             () = self.shutdown.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 let Ok(outcome) = timeout(self.limits.drain, connection).await else {
@@ -255,43 +241,61 @@ where
     async fn respond(
         &self,
         request: hyper::Request<Incoming>,
-        peer: SocketAddr,
-        is_known: bool,
+        client: Client<'_>,
     ) -> hyper::Response<Full<Bytes>> {
         let is_head = request.method() == Method::HEAD;
-        let (response, accept_encoding) = match self.admit(request, peer, is_known).await {
+        client.seat.set(Phase::Admission);
+        // It may have changed since the connection was accepted.
+        let web = self.web.current().await;
+        let (response, accept_encoding) = match self.admit(request, client, &web).await {
             Ok(request) => {
+                client.seat.set(Phase::Answer);
                 let accept_encoding = request.accept_encoding.clone();
                 (self.ask(request).await, accept_encoding)
             }
             Err(refusal) => (refusal, None),
         };
         let response = encoding::compress(response, accept_encoding.as_deref()).await;
-        finished(response, is_head)
+        client.seat.set(Phase::Kept);
+        let mut finished = finished(response, is_head);
+        web.add_headers(finished.headers_mut());
+        finished
     }
 
     /// The request as the routes see it, or the answer that refuses it.
     async fn admit(
         &self,
         request: hyper::Request<Incoming>,
-        peer: SocketAddr,
-        is_known: bool,
+        client: Client<'_>,
+        web: &Protection,
     ) -> Result<Request, Response> {
         let (head, body) = request.into_parts();
-        // The users may have changed since the connection was accepted.
-        let web = self.web.current().await;
+        if let Err(problem) = authority::check(head.version, &head.uri, &head.headers) {
+            return Err(closing(Response::text(StatusCode::BAD_REQUEST, format!("{problem}\n"))));
+        }
+        if authority::is_foreign(&head.method, &head.uri, &head.headers) {
+            let text = "a page of another site cannot do this: use a page of this exporter, or a \
+                        program that is no browser\n";
+            return Err(closing(Response::text(StatusCode::FORBIDDEN, text)));
+        }
+        if !web.allows_request() {
+            let text = "more requests than rate_limit allows, try again later\n";
+            return Err(Response::text(StatusCode::TOO_MANY_REQUESTS, text));
+        }
         let has_users = web.has_users();
         if has_users {
             let authorization = head.headers.get(header::AUTHORIZATION);
-            match timeout(self.limits.answer, self.web.admits(&web, authorization)).await {
-                Ok(true) => {}
-                Ok(false) => return Err(auth::unauthorized()),
+            let asked = self.web.admits(web, authorization, client.seat.peer());
+            match timeout(self.limits.answer, asked).await {
+                Ok(Admission::Granted) => {}
+                Ok(Admission::Refused) => return Err(auth::unauthorized()),
+                Ok(Admission::Postponed) => return Err(auth::too_many_checks()),
                 Err(_) => return Err(unavailable()),
             }
         }
         drop_body(body, &self.limits).await?;
-        let known = has_users || is_known;
-        Ok(Request::new(&head.method, &head.uri, &head.headers, peer, known))
+        let known = has_users || client.is_known;
+        Ok(Request::new(&head.method, &head.uri, &head.headers, client.peer, known))
     }
 
     async fn ask(&self, request: Request) -> Response {

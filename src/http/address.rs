@@ -154,6 +154,10 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     })
 }
 
+/// Connections that the kernel keeps until they are accepted: more than a burst, so that nobody has to
+/// try again a second later. The kernel cuts it to its own most.
+const BACKLOG: i32 = 4096;
+
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the connections of the process before it.
@@ -164,7 +168,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(1024)?;
+    socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
 

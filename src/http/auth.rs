@@ -1,7 +1,7 @@
 //! `--web.config.file`: TLS and users of the listener, in the format of the exporter-toolkit.
 //!
-//! Of that format `tls_server_config` (`cert_file`, `key_file`, `client_ca_file`,
-//! `client_auth_type`, `min_version`) and `basic_auth_users` are known; any other key is an error.
+//! The whole format is known; any other key is an error. HTTP/2 is not spoken, whether it is asked
+//! for or not: a client that would like to speak it agrees on HTTP/1.1 in the TLS handshake.
 //! The file and those that it names are read again when they change, so that certificates rotate
 //! without a restart; a broken one changes nothing.
 
@@ -10,22 +10,27 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hyper::header::HeaderValue;
-use openssl::ssl::SslAcceptor;
+use hyper::header::{HeaderMap, HeaderValue};
 use tokio::time::{Instant, timeout};
 
 use basic::{PasswordChecks, Users};
+use file::Headers;
 use problems::Problems;
+use rate::RateLimit;
+use tls::Tls;
 use watched::Watched;
+
+use super::door::Peer;
 
 pub use problems::WebConfigError;
 
-pub(super) use basic::unauthorized;
-pub(super) use tls::accept_tls;
+pub(super) use basic::{Admission, too_many_checks, unauthorized};
 
 mod basic;
 mod file;
+mod line;
 mod problems;
+mod rate;
 mod tls;
 mod watched;
 
@@ -36,10 +41,13 @@ pub struct WebConfig {
 }
 
 /// What is in force at the moment.
+#[derive(Default)]
 pub(super) struct Protection {
-    tls: Option<SslAcceptor>,
-    demands_client_certificate: bool,
+    tls: Option<Tls>,
+    knows_clients: bool,
     users: Users,
+    headers: Headers,
+    rate_limit: Option<RateLimit>,
 }
 
 impl WebConfig {
@@ -51,9 +59,7 @@ impl WebConfig {
 
     /// No TLS, no users: what is served without `--web.config.file`.
     pub fn none() -> Self {
-        let protection =
-            Protection { tls: None, demands_client_certificate: false, users: Users::default() };
-        Self::new(None, protection, Watched::default(), Self::CHECK_INTERVAL)
+        Self::new(None, Protection::default(), Watched::default(), Self::CHECK_INTERVAL)
     }
 
     /// Reads the file at `path` and the files that it names; relative paths in it are relative to
@@ -91,7 +97,12 @@ impl WebConfig {
     /// under `RequireAndVerifyClientCert`.
     pub fn has_authentication(&self) -> bool {
         let protection = self.state().protection.clone();
-        protection.has_users() || protection.demands_client_certificate
+        protection.has_users() || protection.knows_clients
+    }
+
+    /// What is in force, for people: `TLS, 2 users`.
+    pub fn describe(&self) -> String {
+        self.state().protection.to_string()
     }
 
     /// What is in force now. Looks at the files first if the last look is long enough ago; others
@@ -110,14 +121,15 @@ impl WebConfig {
         self.state().protection.clone()
     }
 
-    /// Whether `authorization`, the header of that name, shows a user of `protection` with the
-    /// right password.
+    /// Whether `authorization`, the header of that name in a request of `peer`, shows a user of
+    /// `protection` with the right password.
     pub(super) async fn admits(
         &self,
         protection: &Protection,
         authorization: Option<&HeaderValue>,
-    ) -> bool {
-        self.shared.checks.admits(&protection.users, authorization).await
+        peer: Peer,
+    ) -> Admission {
+        self.shared.checks.admits(&protection.users, authorization, peer).await
     }
 
     /// Whether a look at the files is due; it is then the caller's.
@@ -143,6 +155,15 @@ impl WebConfig {
         let mut state = self.state();
         state.watched = watched;
         match protection {
+            // A file that is just being written is empty for a moment.
+            Ok(protection) if state.protection.protects() && !protection.protects() => {
+                let file = path.display();
+                tracing::error!(
+                    %file,
+                    "the web configuration protects nothing any more, the one before stays: \
+                     restart the exporter if that is meant"
+                );
+            }
             Ok(protection) => {
                 state.protection = Arc::new(protection);
                 tracing::info!(file = %path.display(), "web configuration read again");
@@ -167,18 +188,47 @@ impl fmt::Debug for WebConfig {
 
 impl Protection {
     /// The TLS of new connections; `None` for plain HTTP.
-    pub(super) fn tls(&self) -> Option<&SslAcceptor> {
+    pub(super) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
     }
 
-    /// Whether the handshake succeeds only with a verified client certificate.
-    pub(super) fn demands_client_certificate(&self) -> bool {
-        self.demands_client_certificate
+    /// Whether the handshake succeeds only with a client certificate that tells who it is.
+    pub(super) fn knows_clients(&self) -> bool {
+        self.knows_clients
     }
 
     /// Whether every request needs a user and a password.
     pub(super) fn has_users(&self) -> bool {
         !self.users.is_empty()
+    }
+
+    /// Whether there is anything that keeps somebody out or a secret on its way.
+    fn protects(&self) -> bool {
+        self.tls.is_some() || self.has_users()
+    }
+
+    /// Counts a request, and tells whether it is within `rate_limit`.
+    pub(super) fn allows_request(&self) -> bool {
+        self.rate_limit.as_ref().is_none_or(|limit| limit.allows(Instant::now()))
+    }
+
+    /// Adds the configured headers to those of an answer.
+    pub(super) fn add_headers(&self, headers: &mut HeaderMap) {
+        self.headers.add_to(headers);
+    }
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.tls.is_some() { "TLS" } else { "plain HTTP" })?;
+        if self.knows_clients {
+            f.write_str(" with client certificates")?;
+        }
+        match self.users.len() {
+            0 => f.write_str(", no users"),
+            1 => f.write_str(", 1 user"),
+            users => write!(f, ", {users} users"),
+        }
     }
 }
 
@@ -203,13 +253,16 @@ fn read(path: &Path) -> (Result<Protection, WebConfigError>, Watched) {
     let mut watched = Watched::default();
     let mut problems = Problems::new(path);
     let settings = file::read(path, &mut watched, &mut problems);
-    let tls = settings
-        .tls
-        .as_ref()
-        .and_then(|settings| tls::acceptor(settings, &mut watched, &mut problems));
-    let demands_client_certificate =
-        settings.tls.is_some_and(|settings| settings.client_auth.demands_verified());
-    let protection = Protection { tls, demands_client_certificate, users: settings.users };
+    let tls =
+        settings.tls.as_ref().and_then(|settings| Tls::new(settings, &mut watched, &mut problems));
+    let knows_clients = settings.tls.is_some_and(|settings| settings.knows_clients());
+    let protection = Protection {
+        tls,
+        knows_clients,
+        users: settings.users,
+        headers: settings.headers,
+        rate_limit: settings.rate_limit,
+    };
     (problems.into_result(protection), watched)
 }
 

@@ -6,6 +6,8 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode, Uri};
 
+use super::authority;
+
 /// A request after the listener's own work: it is authenticated where that is asked for, its body
 /// was read and dropped, and HEAD has become GET.
 #[derive(Debug, Clone)]
@@ -138,10 +140,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 /// See [`Request::is_loopback`].
 fn is_loopback(peer: SocketAddr, uri: &Uri, headers: &HeaderMap) -> bool {
     let forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
-    let host = match headers.get(header::HOST) {
-        Some(value) => value.to_str().unwrap_or("?"),
-        None => uri.authority().map_or("localhost", |authority| authority.as_str()),
-    };
+    let host = authority::of(uri, headers).unwrap_or("localhost");
     peer.ip().to_canonical().is_loopback()
         && !forwarded.iter().any(|name| headers.contains_key(*name))
         && names_this_machine(host)
@@ -212,5 +211,7 @@ mod tests {
         ] {
             assert_eq!(request("[::1]:5", "/", &[("host", host)]).is_loopback, expected, "{host}");
         }
+        let absolute = request("[::1]:5", "http://evil.example/", &[("host", "localhost")]);
+        assert!(!absolute.is_loopback);
     }
 }

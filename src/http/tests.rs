@@ -176,7 +176,8 @@ async fn what_is_not_http_gets_400_and_a_huge_header_431() {
 
 #[tokio::test]
 async fn a_silent_a_half_and_an_idle_client_are_cut() {
-    let server = Running::echo(Limits { header_read: SHORT, ..Limits::default() }).await;
+    let limits = Limits { header_read: SHORT, keep_alive: SHORT, ..Limits::default() };
+    let server = Running::echo(limits).await;
     for bytes in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "] {
         let started = Instant::now();
         server.exchange(bytes.as_bytes()).await;
@@ -189,7 +190,8 @@ async fn a_silent_a_half_and_an_idle_client_are_cut() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_is_cut() {
-    let limits = Limits { connections: 1, write: SHORT, ..Limits::default() };
+    // Only the deadline of the write can end it here.
+    let limits = Limits { connections: 1, write: SHORT, least_wait: GUARD, ..Limits::default() };
     let server = start(limits, WebConfig::none(), async |request: Request| {
         let length = if request.path == "/large" { 64 << 20 } else { 2 };
         Response::text(StatusCode::OK, "x".repeat(length))
@@ -202,19 +204,95 @@ async fn a_client_that_never_reads_is_cut() {
     server.end().await;
 }
 
-#[tokio::test]
-async fn slow_clients_delay_no_other() {
-    let server = Running::echo(Limits::default()).await;
-    let mut slow = Vec::new();
-    for _ in 0..50 {
+/// Connections that are never to send a whole request: as many as there are `beginnings`.
+async fn hold(server: &Running, beginnings: &[&str]) -> Vec<TcpStream> {
+    let mut held = Vec::new();
+    for beginning in beginnings {
         let mut stream = server.connect().await;
-        stream.write_all(b"GET / HTTP/1.1\r\nX-Slow: ").await.unwrap();
-        slow.push(stream);
+        // One that was sent away already is as good.
+        let _ = stream.write_all(beginning.as_bytes()).await;
+        held.push(stream);
     }
-    let started = Instant::now();
-    assert_eq!(status(&server.ask("GET", "/", "").await), "200");
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
-    drop(slow);
+    held
+}
+
+#[tokio::test]
+async fn idle_and_slow_clients_beyond_all_slots_delay_no_other() {
+    // Were they waited for, it would be until the guard.
+    let (header_read, keep_alive) = (GUARD * 10, GUARD * 10);
+    let limits = Limits { header_read, keep_alive, ..Limits::default() };
+    let all = limits.connections;
+    let server = Running::echo(limits).await;
+    let slow = "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ";
+    let idle_after_one = request("GET", "/", "").replace("Connection: close\r\n", "");
+    for beginning in ["", slow, &idle_after_one] {
+        let held = hold(&server, &vec![beginning; all + 50]).await;
+        assert_eq!(status(&server.ask("GET", "/", "").await), "200", "{beginning:?}");
+        drop(held);
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_outlives_a_flood_of_those_who_do_not_ask() {
+    let header_read = GUARD * 10;
+    let limits = Limits { connections: 16, new_connections: 8, header_read, ..Limits::default() };
+    let server = Running::echo(limits).await;
+    let mut scraper = server.connect().await;
+    let scrape = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for held in [0, 100] {
+        let held = hold(&server, &vec![""; held]).await;
+        scraper.write_all(scrape).await.unwrap();
+        let mut buffer = [0; 512];
+        let length = timeout(GUARD, scraper.read(&mut buffer)).await.unwrap().unwrap();
+        assert_eq!(status(&String::from_utf8_lossy(&buffer[..length])), "200");
+        drop(held);
+    }
+    drop(scraper);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_request_names_one_host_and_that_of_its_target_counts() {
+    let server = start(Limits::default(), WebConfig::none(), async |request: Request| {
+        Response::text(StatusCode::OK, format!("here={}\n", request.is_loopback))
+    })
+    .await;
+    let asked = async |target: &str, headers: &str| {
+        let text = format!("GET {target} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+        server.exchange(text.as_bytes()).await
+    };
+    for headers in ["", "Host: localhost\r\nHost: evil.example\r\n", "Host: a@localhost\r\n"] {
+        let answer = asked("/config", headers).await;
+        assert_eq!(status(&answer), "400", "{headers:?}: {answer}");
+    }
+    for (target, host, expected) in [
+        ("/config", "localhost", "here=true\n"),
+        ("/config", "evil.example", "here=false\n"),
+        ("http://evil.example/config", "localhost", "here=false\n"),
+        ("http://localhost/config", "evil.example", "here=true\n"),
+    ] {
+        let answer = asked(target, &format!("Host: {host}\r\n")).await;
+        assert_eq!(body(&answer), expected, "{target} {host}");
+    }
+    assert_eq!(status(&server.exchange(b"GET /config HTTP/1.0\r\n\r\n").await), "200");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_gets_nothing_done() {
+    let server = Running::echo(Limits::default()).await;
+    for (header, expected) in [
+        ("", "200"),
+        ("Origin: http://localhost\r\n", "200"),
+        ("Sec-Fetch-Site: same-origin\r\n", "200"),
+        ("Origin: https://evil.example\r\n", "403"),
+        ("Sec-Fetch-Site: cross-site\r\n", "403"),
+    ] {
+        let answer = server.ask("POST", "/-/reload", header).await;
+        assert_eq!(status(&answer), expected, "{header:?}");
+        assert_eq!(status(&server.ask("GET", "/metrics", header).await), "200", "{header:?}");
+    }
     server.end().await;
 }
 
@@ -281,7 +359,8 @@ async fn a_client_that_hangs_up_does_not_end_its_request_in_the_middle() {
 async fn a_storm_of_connections_stays_under_the_cap_and_is_served() {
     let (now, most) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
     let counters = (now.clone(), most.clone());
-    let limits = Limits { connections: 8, ..Limits::default() };
+    // They ask at once, so that nobody has to leave for another.
+    let limits = Limits { connections: 8, least_wait: GUARD, ..Limits::default() };
     let server = start(limits, WebConfig::none(), move |request| {
         let (now, most) = counters.clone();
         async move {
@@ -306,22 +385,20 @@ async fn a_storm_of_connections_stays_under_the_cap_and_is_served() {
 }
 
 #[tokio::test]
-async fn a_connection_over_the_cap_waits_for_one_to_end() {
+async fn a_connection_over_the_cap_takes_the_place_of_the_longest_idle() {
     let server = Running::echo(Limits { connections: 2, ..Limits::default() }).await;
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut stream = server.connect().await;
         stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-        // Its answer shows that it has its permit.
+        // Its answer shows that it has its place.
         assert!(stream.read(&mut [0; 512]).await.unwrap() > 0);
         held.push(stream);
     }
-    let mut third = server.connect().await;
-    third.write_all(request("GET", "/third", "").as_bytes()).await.unwrap();
-    assert!(timeout(SHORT, third.readable()).await.is_err(), "the third is answered at once");
-    held.pop();
-    assert!(read_to_end(&mut third).await.contains("GET /third"));
-    drop(held);
+    assert!(server.ask("GET", "/third", "").await.contains("GET /third"));
+    assert_eq!(read_to_end(&mut held[0]).await, "", "the longest idle is closed");
+    held[1].write_all(request("GET", "/second", "").as_bytes()).await.unwrap();
+    assert!(read_to_end(&mut held[1]).await.contains("GET /second"));
     server.end().await;
 }
 
@@ -457,10 +534,9 @@ async fn accept_errors_are_slept_off_and_logged_once_a_minute() {
         tries.fetch_add(1, Ordering::SeqCst);
         Poll::Ready(Err(io::Error::other("too many open files")))
     };
-    let permits = Arc::new(Semaphore::new(1));
-    let run = accept_loop(accept, permits.clone(), |_, _, _| {});
+    let door = Door::new(Limits::default());
+    let run = accept_loop(accept, &door, |_, _, _| {});
     let _ = timeout(Duration::from_millis(150_050), run).await;
     assert_eq!(tries.load(Ordering::SeqCst), 1501, "one try each 100 ms");
     assert_eq!(log.text().matches("too many open files").count(), 3, "{}", log.text());
-    assert_eq!(permits.available_permits(), 1, "an error takes no place of a connection");
 }

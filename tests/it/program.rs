@@ -170,6 +170,35 @@ async fn a_bad_configuration_is_told_whole_and_nothing_starts() {
 }
 
 #[tokio::test]
+async fn check_reads_the_web_configuration_too() {
+    let folder = folder(&format!("targets:\n{}", target("m", 2525, 1143)));
+    let web = folder.path().join("web.yml");
+    for arguments in
+        [["check", "--web.config.file=web.yml"], ["--config.check", "--web.config.file=web.yml"]]
+    {
+        std::fs::write(&web, "rate_limit: {interval: 1s, burst: 20}\n").unwrap();
+        let output = run(folder.path(), &arguments).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let out = text(&output.stdout);
+        assert!(out.contains("\nweb.yml: plain HTTP, no users\n"), "{out}");
+
+        std::fs::write(&web, "basic_auth_users:\n  ann: word-in-clear\n").unwrap();
+        let output = run(folder.path(), &arguments).await;
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let problems = text(&output.stderr);
+        assert!(problems.contains("web.yml:2: basic_auth_users.ann: must be a"), "{problems}");
+        assert!(!problems.contains("word-in-clear"), "{problems}");
+    }
+    // What is wrong with either file is told at once.
+    std::fs::write(folder.path().join("mailtrip.yml"), "targets:\n- from: nobody\n").unwrap();
+    let output = run(folder.path(), &["check", "--web.config.file=web.yml"]).await;
+    let problems = text(&output.stderr);
+    for place in ["mailtrip.yml:2: targets[0].from:", "web.yml:2: basic_auth_users.ann:"] {
+        assert!(problems.contains(place), "no {place} in\n{problems}");
+    }
+}
+
+#[tokio::test]
 async fn a_missing_file_and_an_unknown_flag_are_clear() {
     let folder = tempfile::tempdir().unwrap();
     let output = run(folder.path(), &["--config.file=none.yml"]).await;

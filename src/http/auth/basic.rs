@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +11,10 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use openssl::sha::Sha256;
 use secrecy::{ExposeSecret, SecretSlice};
-use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
+use super::line::{Digest, Line, Turn};
+use crate::http::door::Peer;
 use crate::http::message::Response;
 
 /// The answer to a request without a right password.
@@ -22,6 +25,24 @@ pub(in crate::http) fn unauthorized() -> Response {
     )
 }
 
+/// The answer to one whose password cannot be checked now.
+pub(in crate::http) fn too_many_checks() -> Response {
+    let text = "too many passwords are being checked, try again later\n";
+    Response::text(StatusCode::SERVICE_UNAVAILABLE, text)
+        .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+}
+
+/// What becomes of a request for whose page a password is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Admission {
+    /// The user is known and the password is right.
+    Granted,
+    /// There is no user, an unknown one, or a wrong password.
+    Refused,
+    /// Too many wait for a check.
+    Postponed,
+}
+
 /// `basic_auth_users`: names and bcrypt hashes. It has no `Debug`, so that no hash is ever shown.
 #[derive(Default)]
 pub(super) struct Users {
@@ -30,17 +51,37 @@ pub(super) struct Users {
     cost: u32,
 }
 
+/// Why a hash cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// It is none of bcrypt: $2a$, $2b$ or $2y$, with a cost of 4 to 31.
+    NoHash,
+    /// It has this cost, above [`Users::HIGHEST_COST`].
+    Cost(u32),
+}
+
 impl Users {
-    /// Adds a user; `false` if `hash` is none of bcrypt ($2a$, $2b$ or $2y$, cost 4 to 31).
-    pub(super) fn add(&mut self, name: &str, hash: &str) -> bool {
-        let Ok(parts) = hash.parse::<HashParts>() else { return false };
+    /// The highest cost: a check takes some 20 s then, and twice as long with each one more.
+    pub(super) const HIGHEST_COST: u32 = 18;
+
+    /// Adds a user.
+    pub(super) fn add(&mut self, name: &str, hash: &str) -> Result<(), Unfit> {
+        let parts = hash.parse::<HashParts>().map_err(|_| Unfit::NoHash)?;
         // $2x$ marks hashes of a faulty implementation.
         if hash.starts_with("$2x$") || !(4..=31).contains(&parts.get_cost()) {
-            return false;
+            return Err(Unfit::NoHash);
+        }
+        if parts.get_cost() > Self::HIGHEST_COST {
+            return Err(Unfit::Cost(parts.get_cost()));
         }
         self.cost = self.cost.max(parts.get_cost());
         self.hashes.insert(name.to_owned(), hash.to_owned());
-        true
+        Ok(())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.hashes.len()
     }
 
     /// Whether there is none.
@@ -61,63 +102,121 @@ impl Users {
 /// The salt and digest of a hash that is well-formed and of no password.
 const NOBODY: &str = "abcdefghijklmnopqrstuuAbcdefghijklmnopqrstuvwxyz0123.";
 
-/// Password checks: few at a time, and each right one done only once.
+/// Password checks: few at a time, and each result computed only once.
+#[derive(Clone)]
 pub(super) struct PasswordChecks {
-    permits: Arc<Semaphore>,
-    /// SHA-256 over user, password and hash of those that were right, oldest first.
-    verified: Mutex<VecDeque<[u8; 32]>>,
+    line: Arc<Line>,
+    results: Arc<Mutex<Results>>,
+    /// What the digests are made with, so that they are worth nothing to who reads the memory of a
+    /// process that has ended.
+    key: [u8; 32],
+}
+
+/// Digests over user, password and hash, oldest first.
+#[derive(Default)]
+struct Results {
+    right: VecDeque<[u8; 32]>,
+    wrong: VecDeque<[u8; 32]>,
 }
 
 impl PasswordChecks {
-    /// Checks that run at one time: each costs a processor some 60 ms to seconds.
-    const AT_A_TIME: usize = 2;
-
-    /// The most right results that are remembered.
+    /// The most results of either kind that are remembered.
     const REMEMBERED: usize = 100;
+
+    /// How long one waits for whom there is no place in the line.
+    const PAUSE: Duration = Duration::from_secs(1);
 
     /// No check yet.
     pub(super) fn new() -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(Self::AT_A_TIME)),
-            verified: Mutex::new(VecDeque::new()),
-        }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        // One processor at least is left for those who are known.
+        let line = Line::new((processors / 2).clamp(1, 2));
+        let mut key = [0; 32];
+        // Without random numbers the digests are as good as unkeyed ones.
+        let _ = openssl::rand::rand_bytes(&mut key);
+        Self { line, results: Arc::default(), key }
     }
 
-    /// Whether the header Authorization shows one of `users` with the right password.
-    pub(super) async fn admits(&self, users: &Users, authorization: Option<&HeaderValue>) -> bool {
-        let Some((name, password)) = authorization.and_then(credentials) else { return false };
-        let (hash, is_known) = users.hash_to_compare(&name);
-        let digest = digest(&name, &password, &hash);
-        if self.has_verified(&digest) {
-            return true;
+    /// Whether the header Authorization of a request of `peer` shows one of `users` with the right
+    /// password. A result that is known costs nothing; for another there is a check, which goes on
+    /// to its end also when nobody waits for it any more.
+    pub(super) async fn admits(
+        &self,
+        users: &Users,
+        authorization: Option<&HeaderValue>,
+        peer: Peer,
+    ) -> Admission {
+        let Some((name, password)) = authorization.and_then(credentials) else {
+            return Admission::Refused;
+        };
+        let (hash, is_user) = users.hash_to_compare(&name);
+        let digest = self.digest(&name, &password, &hash);
+        if let Some(known) = self.known(&digest) {
+            return known;
         }
-        let Ok(permit) = self.permits.clone().acquire_owned().await else { return false };
+        let Some(turn) = self.turn(peer, digest).await else { return Admission::Postponed };
+        // The same password may have been checked meanwhile.
+        if let Some(known) = self.known(&digest) {
+            return known;
+        }
+        let this = self.clone();
         let check = tokio::task::spawn_blocking(move || {
-            // The check holds its permit to its end, also when nobody waits for it any more.
-            let _permit = permit;
-            bcrypt::verify(password.expose_secret(), &hash).unwrap_or(false)
+            let is_right = bcrypt::verify(password.expose_secret(), &hash).unwrap_or(false);
+            let admission =
+                if is_right && is_user { Admission::Granted } else { Admission::Refused };
+            this.remember(digest, admission);
+            drop(turn);
+            admission
         });
-        let is_right = check.await.unwrap_or(false) && is_known;
-        if is_right {
-            self.remember(digest);
+        check.await.unwrap_or(Admission::Refused)
+    }
+
+    /// A turn in the line. Where there is no place in it, that is told after a pause, so that who
+    /// guesses passwords cannot ask a thousand times a second.
+    async fn turn(&self, peer: Peer, digest: Digest) -> Option<Turn> {
+        let turn = self.line.turn(peer, digest).await;
+        if turn.is_none() {
+            sleep(Self::PAUSE).await;
         }
-        is_right
+        turn
     }
 
-    fn has_verified(&self, digest: &[u8; 32]) -> bool {
-        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        verified.iter().any(|known| openssl::memcmp::eq(known, digest))
+    /// What a check of the same has shown before.
+    fn known(&self, digest: &[u8; 32]) -> Option<Admission> {
+        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let holds =
+            |all: &VecDeque<[u8; 32]>| all.iter().any(|known| openssl::memcmp::eq(known, digest));
+        if holds(&results.right) {
+            Some(Admission::Granted)
+        } else {
+            holds(&results.wrong).then_some(Admission::Refused)
+        }
     }
 
-    fn remember(&self, digest: [u8; 32]) {
-        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        if verified.contains(&digest) {
+    fn remember(&self, digest: [u8; 32], admission: Admission) {
+        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let results = match admission {
+            Admission::Granted => &mut results.right,
+            Admission::Refused => &mut results.wrong,
+            Admission::Postponed => return,
+        };
+        if results.contains(&digest) {
             return;
         }
-        if verified.len() >= Self::REMEMBERED {
-            verified.pop_front();
+        if results.len() >= Self::REMEMBERED {
+            results.pop_front();
         }
-        verified.push_back(digest);
+        results.push_back(digest);
+    }
+
+    /// Each part with its length before it, so that no two pairs look the same.
+    fn digest(&self, name: &str, password: &SecretSlice<u8>, hash: &str) -> [u8; 32] {
+        let mut sha = Sha256::new();
+        for part in [&self.key, name.as_bytes(), password.expose_secret(), hash.as_bytes()] {
+            sha.update(&(part.len() as u64).to_be_bytes());
+            sha.update(part);
+        }
+        sha.finish()
     }
 }
 
@@ -134,19 +233,10 @@ fn credentials(authorization: &HeaderValue) -> Option<(String, SecretSlice<u8>)>
     Some((String::from_utf8(decoded).ok()?, password))
 }
 
-/// Each part with its length before it, so that no two pairs look the same.
-fn digest(name: &str, password: &SecretSlice<u8>, hash: &str) -> [u8; 32] {
-    let mut sha = Sha256::new();
-    for part in [name.as_bytes(), password.expose_secret(), hash.as_bytes()] {
-        sha.update(&(part.len() as u64).to_be_bytes());
-        sha.update(part);
-    }
-    sha.finish()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Instant;
 
     use super::*;
 
@@ -157,9 +247,14 @@ mod tests {
     fn users(entries: &[(&str, &str, u32)]) -> Users {
         let mut users = Users::default();
         for (name, password, cost) in entries {
-            assert!(users.add(name, &bcrypt::hash(password, *cost).unwrap()));
+            assert_eq!(users.add(name, &bcrypt::hash(password, *cost).unwrap()), Ok(()));
         }
         users
+    }
+
+    async fn admits(checks: &PasswordChecks, users: &Users, header: Option<&HeaderValue>) -> bool {
+        let peer = Peer::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        checks.admits(users, header, peer).await == Admission::Granted
     }
 
     #[tokio::test]
@@ -178,26 +273,86 @@ mod tests {
                 (":other", false),
                 ("ann", false),
             ] {
-                assert_eq!(checks.admits(&users, Some(&header(text))).await, expected, "{text}");
+                assert_eq!(admits(&checks, &users, Some(&header(text))).await, expected, "{text}");
             }
         }
-        assert!(!checks.admits(&users, None).await);
+        assert!(!admits(&checks, &users, None).await);
         for raw in ["Basic", "Basic !!!", "Bearer YW5uOnBhc3M=", ""] {
             let raw = HeaderValue::from_static(raw);
-            assert!(!checks.admits(&users, Some(&raw)).await);
+            assert!(!admits(&checks, &users, Some(&raw)).await);
         }
     }
 
+    /// A line in which nobody gets a turn.
+    fn standstill() -> PasswordChecks {
+        PasswordChecks { line: Line::new(0), ..PasswordChecks::new() }
+    }
+
     #[tokio::test]
-    async fn a_right_password_is_computed_once_and_forgotten_with_its_hash() {
+    async fn a_password_is_computed_once_and_forgotten_with_its_hash() {
         let checks = PasswordChecks::new();
         let before = users(&[("ann", "old", 4)]);
-        assert!(checks.admits(&before, Some(&header("ann:old"))).await);
-        // With no permit left only a remembered result can be given.
-        checks.permits.close();
-        assert!(checks.admits(&before, Some(&header("ann:old"))).await);
+        assert!(admits(&checks, &before, Some(&header("ann:old"))).await);
+        assert!(!admits(&checks, &before, Some(&header("ann:typo"))).await);
+        // Without a check only a remembered result can be given.
+        let checks = PasswordChecks { line: Line::new(0), ..checks };
+        assert!(admits(&checks, &before, Some(&header("ann:old"))).await);
+        assert!(!admits(&checks, &before, Some(&header("ann:typo"))).await);
         let after = users(&[("ann", "old", 4)]);
-        assert!(!checks.admits(&after, Some(&header("ann:old"))).await);
+        let ask = header("ann:old");
+        let asked = admits(&checks, &after, Some(&ask));
+        assert!(tokio::time::timeout(Duration::from_millis(50), asked).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_too_many_is_told_to_come_again_and_a_known_one_is_not() {
+        let users = users(&[("ann", "right", 4)]);
+        let checks = standstill();
+        let guesser = Peer::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let right = header("ann:right");
+        let (name, password) = credentials(&right).unwrap();
+        let digest = checks.digest(&name, &password, &users.hash_to_compare("ann").0);
+        checks.remember(digest, Admission::Granted);
+        let guesses: Vec<_> = (0..10).map(|index| header(&format!("ann:{index}"))).collect();
+        let mut waiting = Vec::new();
+        for (index, guess) in guesses.iter().enumerate() {
+            let started = tokio::time::Instant::now();
+            let mut asked = Box::pin(checks.admits(&users, Some(guess), guesser));
+            match tokio::time::timeout(PasswordChecks::PAUSE * 2, asked.as_mut()).await {
+                Ok(admission) => {
+                    assert!(index >= 4, "{index} has no place in the line");
+                    assert_eq!(admission, Admission::Postponed);
+                    assert_eq!(started.elapsed(), PasswordChecks::PAUSE);
+                }
+                Err(_) => waiting.push(asked),
+            }
+        }
+        assert_eq!(waiting.len(), 4);
+        assert_eq!(checks.admits(&users, Some(&right), guesser).await, Admission::Granted);
+        let answer = too_many_checks();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key(header::RETRY_AFTER));
+    }
+
+    #[tokio::test]
+    async fn a_check_that_nobody_waits_for_any_more_is_remembered() {
+        let users = users(&[("ann", "right", 6)]);
+        let checks = PasswordChecks::new();
+        let right = header("ann:right");
+        {
+            let mut asked = Box::pin(admits(&checks, &users, Some(&right)));
+            // Polled once, it has begun.
+            let early = tokio::time::timeout(Duration::ZERO, asked.as_mut()).await;
+            assert!(early.is_err());
+        }
+        // The one turn comes back with its end.
+        let other = Peer::of(IpAddr::V4(Ipv4Addr::BROADCAST));
+        let turns = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut held = Vec::new();
+        for _ in 0..(turns / 2).clamp(1, 2) {
+            held.push(checks.line.turn(other, [0; 32]).await.unwrap());
+        }
+        assert!(admits(&checks, &users, Some(&right)).await);
     }
 
     #[tokio::test]
@@ -206,10 +361,14 @@ mod tests {
         for index in 0..300_u16 {
             let mut digest = [0; 32];
             digest[..2].copy_from_slice(&index.to_be_bytes());
-            checks.remember(digest);
-            checks.remember(digest);
+            for admission in [Admission::Granted, Admission::Refused] {
+                checks.remember(digest, admission);
+                checks.remember(digest, admission);
+            }
         }
-        assert_eq!(checks.verified.lock().unwrap().len(), PasswordChecks::REMEMBERED);
+        let results = checks.results.lock().unwrap();
+        assert_eq!(results.right.len(), PasswordChecks::REMEMBERED);
+        assert_eq!(results.wrong.len(), PasswordChecks::REMEMBERED);
     }
 
     #[tokio::test]
@@ -219,7 +378,7 @@ mod tests {
         let mut durations = Vec::new();
         for text in ["bob:wrong", "eve:wrong"] {
             let started = Instant::now();
-            assert!(!checks.admits(&users, Some(&header(text))).await);
+            assert!(!admits(&checks, &users, Some(&header(text))).await);
             durations.push(started.elapsed());
         }
         let cheap = Duration::from_millis(2);
@@ -233,10 +392,17 @@ mod tests {
         for (prefix, expected) in
             [("$2a", true), ("$2b", true), ("$2y", true), ("$2x", false), ("$2z", false)]
         {
-            assert_eq!(Users::default().add("ann", &format!("{prefix}{tail}")), expected);
+            let added = Users::default().add("ann", &format!("{prefix}{tail}"));
+            assert_eq!(added.is_ok(), expected, "{prefix}");
         }
         for hash in ["", "plain", "$apr1$x$y", &hash[..59], &hash.replace("$04$", "$03$")] {
-            assert!(!Users::default().add("ann", hash), "{hash}");
+            assert_eq!(Users::default().add("ann", hash), Err(Unfit::NoHash), "{hash}");
+        }
+        for (cost, expected) in
+            [(18, Ok(())), (19, Err(Unfit::Cost(19))), (31, Err(Unfit::Cost(31)))]
+        {
+            let hash = hash.replace("$04$", &format!("${cost}$"));
+            assert_eq!(Users::default().add("ann", &hash), expected);
         }
     }
 

@@ -1,73 +1,33 @@
 //! The web configuration as written: YAML in, settings and problems out.
+//!
+//! What the exporter-toolkit starts with is read here as well, and what it refuses is refused.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::basic::Users;
+use super::basic::{Unfit, Users};
 use super::problems::Problems;
+use super::rate::RateLimit;
 use super::watched::Watched;
 use crate::yaml::{self, Entry, Node, Value, shown_key};
-use openssl::ssl::SslVersion;
+
+pub(super) use headers::Headers;
+pub(super) use tls::{ClientAuth, Pem, PemSource, TlsSettings};
+
+mod headers;
+mod rate;
+mod tls;
 
 /// What the file says, as far as it is right.
 #[derive(Default)]
 pub(super) struct Settings {
+    /// `tls_server_config`; `None` for plain HTTP.
     pub(super) tls: Option<TlsSettings>,
+    /// `basic_auth_users`.
     pub(super) users: Users,
-}
-
-/// `tls_server_config`.
-pub(super) struct TlsSettings {
-    pub(super) cert_file: NamedFile,
-    pub(super) key_file: NamedFile,
-    pub(super) client_ca_file: Option<NamedFile>,
-    pub(super) client_auth: ClientAuth,
-    pub(super) min_version: SslVersion,
-}
-
-/// A file that the configuration names, and where it does so.
-pub(super) struct NamedFile {
-    pub(super) path: PathBuf,
-    pub(super) line: usize,
-    pub(super) key: &'static str,
-}
-
-/// `client_auth_type`: what is asked of a client's certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ClientAuth {
-    /// It is not asked for.
-    None,
-    /// It is asked for, and not looked at.
-    Request,
-    /// There must be one, of any authority.
-    RequireAny,
-    /// If there is one, it must be of `client_ca_file`.
-    VerifyIfGiven,
-    /// There must be one of `client_ca_file`.
-    RequireAndVerify,
-}
-
-impl ClientAuth {
-    fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "NoClientCert" => ClientAuth::None,
-            "RequestClientCert" => ClientAuth::Request,
-            // The second is the older name in the exporter-toolkit.
-            "RequireAnyClientCert" | "RequireClientCert" => ClientAuth::RequireAny,
-            "VerifyClientCertIfGiven" => ClientAuth::VerifyIfGiven,
-            "RequireAndVerifyClientCert" => ClientAuth::RequireAndVerify,
-            _ => return None,
-        })
-    }
-
-    /// Whether certificates are compared with `client_ca_file`.
-    pub(super) fn verifies(self) -> bool {
-        matches!(self, ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify)
-    }
-
-    /// Whether every client is known by its certificate.
-    pub(super) fn demands_verified(self) -> bool {
-        self == ClientAuth::RequireAndVerify
-    }
+    /// `headers` of `http_server_config`.
+    pub(super) headers: Headers,
+    /// `rate_limit`; `None` without a limit.
+    pub(super) rate_limit: Option<RateLimit>,
 }
 
 /// Reads the file at `path`. What is wrong goes to `problems`; the settings are then not complete.
@@ -84,9 +44,6 @@ pub(super) fn read(path: &Path, watched: &mut Watched, problems: &mut Problems) 
         }
     };
     let (root, faults) = yaml::parse(&text);
-    if root.is_none() && faults.is_empty() {
-        problems.add_whole(EMPTY);
-    }
     for fault in faults {
         problems.add(fault.line, &fault.key, fault.message);
     }
@@ -96,148 +53,141 @@ pub(super) fn read(path: &Path, watched: &mut Watched, problems: &mut Problems) 
     }
 }
 
-const EMPTY: &str = "is empty: give it tls_server_config or basic_auth_users, or start without \
-                     --web.config.file";
+const SECTIONS: [&str; 4] =
+    ["tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"];
 
 fn settings(document: &Node, path: &Path, problems: &mut Problems) -> Settings {
+    let document = Section::of(document, document.line, "", problems);
+    document.refuse_others(&SECTIONS, problems);
     let mut settings = Settings::default();
-    if document.is_null() {
-        // A file that is just being written is empty for a moment: that must not open the listener.
-        problems.add_whole(EMPTY);
-        return settings;
+    let mut http2 = true;
+    if let Some(section) = document.section("http_server_config", problems) {
+        (http2, settings.headers) = headers::read(&section, problems);
     }
-    for entry in entries(document, "", problems) {
-        match entry.key.as_ref() {
-            "tls_server_config" => settings.tls = tls_settings(entry, path, problems),
-            "basic_auth_users" => settings.users = users(entry, problems),
-            key => problems.add(
-                entry.line,
-                shown_key(key),
-                "unknown key: only tls_server_config and basic_auth_users are supported",
-            ),
-        }
+    if let Some(section) = document.section("tls_server_config", problems) {
+        settings.tls = tls::read(&section, path, http2, problems);
+    }
+    if let Some(section) = document.section("basic_auth_users", problems) {
+        settings.users = users(&section, problems);
+    }
+    if let Some(section) = document.section("rate_limit", problems) {
+        settings.rate_limit = rate::read(&section, problems);
     }
     settings
 }
 
-/// The entries of a mapping. `name` is the key that holds it, empty for the document.
-fn entries<'a>(node: &'a Node, name: &str, problems: &mut Problems) -> &'a [Entry] {
-    let Value::Map(entries) = &node.value else {
-        problems.add(node.line, name, "must be a mapping of keys to values, and not empty");
-        return &[];
-    };
-    entries
+/// A mapping of the file. What is `null` in it counts as not written.
+struct Section<'a> {
+    name: &'a str,
+    line: usize,
+    entries: &'a [Entry],
 }
 
-/// `None`, with problems, if the certificate or its key are missing.
-fn tls_settings(section: &Entry, path: &Path, problems: &mut Problems) -> Option<TlsSettings> {
-    let (mut cert_file, mut key_file, mut client_ca_file) = (None, None, None);
-    let mut client_auth = ClientAuth::None;
-    let mut min_version = SslVersion::TLS1_2;
-    let entries = entries(&section.node, &section.key, problems);
-    for entry in entries {
-        match entry.key.as_ref() {
-            "cert_file" => cert_file = named_file(entry, CERT_FILE, path, problems),
-            "key_file" => key_file = named_file(entry, KEY_FILE, path, problems),
-            "client_ca_file" => client_ca_file = named_file(entry, CLIENT_CA_FILE, path, problems),
-            "client_auth_type" => client_auth = client_auth_type(entry, problems),
-            "min_version" => min_version = tls_version(entry, problems),
-            key => problems.add(
-                entry.line,
-                &format!("tls_server_config.{}", shown_key(key)),
-                "unknown key: only cert_file, key_file, client_ca_file, client_auth_type and \
-                 min_version are supported",
-            ),
+impl<'a> Section<'a> {
+    /// The mapping `node`, with the path of its key, which stands in `line`.
+    fn of(node: &'a Node, line: usize, name: &'a str, problems: &mut Problems) -> Self {
+        let entries = match &node.value {
+            Value::Map(entries) => entries.as_slice(),
+            _ if node.is_null() => &[],
+            _ => {
+                problems.add(node.line, name, "must be a mapping of keys to values");
+                &[]
+            }
+        };
+        Self { name, line, entries }
+    }
+
+    /// The mapping at `key`.
+    fn section(&self, key: &'a str, problems: &mut Problems) -> Option<Section<'a>> {
+        let entry = self.find(key)?;
+        Some(Section::of(&entry.node, entry.line, key, problems))
+    }
+
+    fn find(&self, key: &str) -> Option<&'a Entry> {
+        self.entries.iter().find(|entry| entry.key.as_ref() == key && !entry.node.is_null())
+    }
+
+    /// The path of `key`, for a message.
+    fn path(&self, key: &str) -> String {
+        yaml::join(self.name, key)
+    }
+
+    /// Every key but `known` is a problem.
+    fn refuse_others(&self, known: &[&str], problems: &mut Problems) {
+        for entry in self.entries {
+            if !known.contains(&entry.key.as_ref()) {
+                let text = format!("unknown key: there are {}", known.join(", "));
+                problems.add(entry.line, &self.path(shown_key(&entry.key)), text);
+            }
         }
     }
-    for (key, name) in [("cert_file", CERT_FILE), ("key_file", KEY_FILE)] {
-        if !entries.iter().any(|entry| entry.key.as_ref() == key) {
-            problems.add(section.line, name, "missing");
+
+    /// The text at `key` and its line; `None` where it is missing or empty.
+    fn text(&self, key: &str, problems: &mut Problems) -> Option<(usize, &'a str)> {
+        let entry = self.find(key)?;
+        match text(&entry.node) {
+            Some("") => None,
+            Some(text) => Some((entry.line, text)),
+            None => {
+                problems.add(entry.line, &self.path(key), "must be text");
+                None
+            }
         }
     }
-    let ca_line =
-        entries.iter().find(|entry| entry.key.as_ref() == "client_ca_file").map(|it| it.line);
-    match (client_auth.verifies(), ca_line) {
-        (true, None) => {
-            problems.add(section.line, CLIENT_CA_FILE, "missing: client_auth_type needs it");
+
+    /// The texts of the list at `key`, each with its line; `None` where it is missing.
+    fn texts(&self, key: &str, problems: &mut Problems) -> Option<Vec<(usize, &'a str)>> {
+        let entry = self.find(key)?;
+        let items = match &entry.node.value {
+            Value::List(items) => items
+                .iter()
+                .map(|item| text(item).map(|text| (item.line, text)))
+                .collect::<Option<Vec<_>>>(),
+            _ => None,
+        };
+        if items.is_none() {
+            problems.add(entry.line, &self.path(key), "must be a list of texts");
         }
-        (false, Some(line)) => problems.add(
-            line,
-            CLIENT_CA_FILE,
-            "has no effect: set client_auth_type to RequireAndVerifyClientCert or \
-             VerifyClientCertIfGiven",
-        ),
-        _ => {}
+        items
     }
-    Some(TlsSettings {
-        cert_file: cert_file?,
-        key_file: key_file?,
-        client_ca_file,
-        client_auth,
-        min_version,
-    })
-}
 
-const CERT_FILE: &str = "tls_server_config.cert_file";
-const KEY_FILE: &str = "tls_server_config.key_file";
-const CLIENT_CA_FILE: &str = "tls_server_config.client_ca_file";
-
-fn named_file(
-    entry: &Entry,
-    key: &'static str,
-    path: &Path,
-    problems: &mut Problems,
-) -> Option<NamedFile> {
-    let Some(name) = text(&entry.node).filter(|name| !name.is_empty()) else {
-        problems.add(entry.line, key, "must be the name of a file");
-        return None;
-    };
-    let folder = path.parent().unwrap_or(Path::new(""));
-    Some(NamedFile { path: folder.join(name), line: entry.line, key })
-}
-
-fn client_auth_type(entry: &Entry, problems: &mut Problems) -> ClientAuth {
-    text(&entry.node).and_then(ClientAuth::named).unwrap_or_else(|| {
-        problems.add(
-            entry.line,
-            "tls_server_config.client_auth_type",
-            "must be NoClientCert, RequestClientCert, RequireAnyClientCert, \
-             VerifyClientCertIfGiven or RequireAndVerifyClientCert",
-        );
-        ClientAuth::None
-    })
-}
-
-fn tls_version(entry: &Entry, problems: &mut Problems) -> SslVersion {
-    match text(&entry.node) {
-        Some("TLS12") => SslVersion::TLS1_2,
-        Some("TLS13") => SslVersion::TLS1_3,
-        _ => {
-            let key = "tls_server_config.min_version";
-            problems.add(entry.line, key, "must be TLS12 or TLS13: older versions are not offered");
-            SslVersion::TLS1_2
+    /// Whether `key` says yes.
+    fn boolean(&self, key: &str, default: bool, problems: &mut Problems) -> bool {
+        let Some(entry) = self.find(key) else { return default };
+        if let Value::Scalar { text, plain: true } = &entry.node.value {
+            match text.to_ascii_lowercase().as_str() {
+                "true" | "yes" | "on" | "y" => return true,
+                "false" | "no" | "off" | "n" => return false,
+                _ => {}
+            }
         }
+        problems.add(entry.line, &self.path(key), "must be true or false");
+        default
     }
 }
 
-fn users(section: &Entry, problems: &mut Problems) -> Users {
+fn users(section: &Section<'_>, problems: &mut Problems) -> Users {
     let mut users = Users::default();
-    let entries = entries(&section.node, &section.key, problems);
-    if entries.is_empty() && matches!(section.node.value, Value::Map(_)) {
-        problems.add(section.line, &section.key, "has no user: add one, or remove the key");
-    }
-    for entry in entries {
-        let key = format!("basic_auth_users.{}", entry.key);
-        if entry.key.contains(':') {
-            problems.add(entry.line, &key, "a user name cannot hold a colon");
+    for entry in section.entries {
+        let name = entry.key.as_ref();
+        let key = section.path(name);
+        if name.contains(':') {
+            problems.add(entry.line, &key, "a user name cannot hold a colon (RFC 7617)");
         }
-        if !text(&entry.node).is_some_and(|hash| users.add(&entry.key, hash)) {
-            let name = &entry.key;
-            problems.add(
-                entry.line,
-                &key,
-                format!("must be a bcrypt hash, as `htpasswd -nBC 10 {name}` prints it"),
-            );
+        match text(&entry.node).map_or(Err(Unfit::NoHash), |hash| users.add(name, hash)) {
+            Ok(()) => {}
+            Err(Unfit::NoHash) => {
+                let text = format!("must be a bcrypt hash, as `htpasswd -nBC 10 {name}` prints it");
+                problems.add(entry.line, &key, text);
+            }
+            Err(Unfit::Cost(cost)) => {
+                let text = format!(
+                    "has a bcrypt cost of {cost}: a check would take minutes; make one with a cost \
+                     of {} or less, as `htpasswd -nBC 10 {name}` does",
+                    Users::HIGHEST_COST
+                );
+                problems.add(entry.line, &key, text);
+            }
         }
     }
     users
