@@ -259,7 +259,7 @@ impl FolderMemory {
         if uid < from && unread.is_none() {
             return;
         }
-        self.next_uid = self.next_uid.max(uid.saturating_add(1));
+        self.move_past(uid);
         self.hollow_since = None;
         let is_known = self.to_remove.contains_key(&uid)
             || self.marked.contains_key(&uid)
@@ -361,7 +361,7 @@ impl FolderMemory {
 
     /// A mail is still there that the server has taken out as it said.
     fn remove_again(&mut self, uid: u32, gone: Gone) {
-        self.next_uid = self.next_uid.max(uid.saturating_add(1));
+        self.move_past(uid);
         if gone.times < REMOVAL_TRIES {
             self.to_remove.insert(uid, gone.token);
         }
