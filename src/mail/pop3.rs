@@ -11,6 +11,9 @@ use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
 use crate::config::{Auth, Login, Mechanism, TlsMode};
 
+pub use listing::{Entry, Id, Listing};
+
+mod listing;
 mod login;
 
 /// The longest line that is read; more of a header line is dropped.
@@ -24,6 +27,8 @@ const BEGINNING_LINES: usize = 1000;
 const HEADER_BYTES: usize = 64 << 10;
 /// The most lines of one listing; a maildrop with more mails cannot be watched.
 const LISTING_LINES: usize = 200_000;
+/// The most words of all capabilities.
+const CAPABILITY_WORDS: usize = 512;
 /// How long QUIT may take if nothing was removed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -46,15 +51,6 @@ pub struct Viewed {
     pub asked: Instant,
     /// When its +OK was read: what is in the view was there.
     pub shown: Instant,
-}
-
-/// One mail of a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its number in this session.
-    pub number: u32,
-    /// Its unique id, the same in each session.
-    pub id: Vec<u8>,
 }
 
 /// Why a session could not be opened or used for now.
@@ -176,25 +172,26 @@ impl Pop3 {
     }
 
     /// The mails of the maildrop, oldest first. A mail without an id cannot be told from others and is
-    /// left out.
+    /// left out. Of more than 50,000 the newest.
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn list(&mut self) -> Result<Vec<Entry>, Failure> {
+    pub async fn list(&mut self) -> Result<Listing, Failure> {
         self.trace().enter(Stage::Select);
         let count = self.count().await?;
         if count == Some(0) {
-            return Ok(Vec::new());
+            return Ok(Listing::default());
         }
         self.command("UIDL").await?;
-        let mut entries = Vec::new();
+        let count_told = count.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+        let mut listing = Listing::for_mails(count_told);
         for _ in 0..LISTING_LINES {
             let line = self.wire.read_line_unseen(LISTING_LINE_BYTES).await?;
             if line == b"." {
-                return self.complete(entries, count);
+                return self.complete(listing, count);
             }
             match parse_entry(&line) {
-                Some(Some(entry)) => entries.push(entry),
+                Some(Some(entry)) => listing.push(entry).map_err(|_| self.no_order())?,
                 Some(None) => {}
                 None => return Err(self.wire.fail_protocol(&line)),
             }
@@ -203,14 +200,19 @@ impl Pop3 {
         Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
     }
 
+    fn no_order(&self) -> Failure {
+        let message = "the server numbers its mails in no order (UIDL)";
+        self.wire.fail(Fault::new(Reason::Protocol, message))
+    }
+
     /// The listing, unless it shows nothing of the mails that there are.
-    fn complete(&self, entries: Vec<Entry>, count: Option<u64>) -> Result<Vec<Entry>, Failure> {
+    fn complete(&self, listing: Listing, count: Option<u64>) -> Result<Listing, Failure> {
         match count {
-            Some(count @ 1..) if entries.is_empty() => {
+            Some(count @ 1..) if listing.is_empty() => {
                 let message = format!("the server lists none of its {count} mails with an id");
                 Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
             }
-            _ => Ok(entries),
+            _ => Ok(listing),
         }
     }
 
@@ -320,18 +322,20 @@ impl Pop3 {
             Some((false, _)) => return Ok(()),
             None => return Err(self.wire.fail_protocol(&line)),
         }
-        for _ in 0..256 {
+        let mut count = 0;
+        while count <= CAPABILITY_WORDS {
             let line = self.wire.read_line(LISTING_LINE_BYTES).await?;
             if line == b"." {
                 return Ok(());
             }
             let words = String::from_utf8_lossy(&line);
-            self.capabilities
-                .push(words.split_ascii_whitespace().map(str::to_ascii_uppercase).collect());
+            let words: Vec<String> =
+                words.split_ascii_whitespace().map(str::to_ascii_uppercase).collect();
+            count += words.len().max(1);
+            self.capabilities.push(words);
         }
-        Err(self
-            .wire
-            .fail(Fault::new(Reason::Protocol, "a list of capabilities that does not end")))
+        let message = format!("more than {CAPABILITY_WORDS} words of capabilities (CAPA)");
+        Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
     }
 
     fn capability(&self, name: &str) -> Option<&[String]> {
@@ -424,7 +428,7 @@ fn parse_entry(line: &[u8]) -> Option<Option<Entry>> {
     let (number, id) = line.split_at_checked(split)?;
     let number = std::str::from_utf8(number).ok()?.parse().ok()?;
     let id = id.trim_ascii();
-    Some((!id.is_empty()).then(|| Entry { number, id: id.to_vec() }))
+    Some((!id.is_empty()).then(|| Entry { number, id: Id::of(id) }))
 }
 
 #[cfg(test)]
@@ -453,7 +457,7 @@ mod tests {
     #[test]
     fn a_listing_line_has_a_number_and_an_id() {
         for line in ["7 0000002a5f", "7\t 0000002a5f ", "+OK 7 0000002a5f"] {
-            let id = b"0000002a5f".to_vec();
+            let id = Id::of(b"0000002a5f");
             assert_eq!(parse_entry(line.as_bytes()), Some(Some(Entry { number: 7, id })), "{line}");
         }
         assert_eq!(parse_entry(b"7 "), Some(None));

@@ -1,8 +1,10 @@
 //! Lines and literals over a connection: bounded, under a deadline, on the record.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,6 +21,8 @@ mod network;
 
 /// How many words of a command are told in a message.
 const COMMAND_WORDS: usize = 3;
+/// How long what has come may take to be read.
+const AT_HAND: Duration = Duration::from_millis(20);
 /// How much is read from the connection at once.
 const CHUNK: usize = 4096;
 
@@ -324,9 +328,24 @@ impl Wire {
         }
     }
 
-    /// Whether the server has said more than was read, as far as that has come.
-    pub fn has_input(&self) -> bool {
-        self.pending() > 0
+    /// Whether the server has said more than was read, as far as that has come to this host.
+    ///
+    /// # Errors
+    /// [`Reason::Closed`], or what else ended the connection.
+    pub async fn has_come(&mut self) -> Result<bool, Failure> {
+        // The kernel is asked itself: what tokio knows of the socket may be older.
+        let mut first = [MaybeUninit::uninit()];
+        let socket = SockRef::from(self.stream.socket());
+        let is_silent = matches!(socket.peek(&mut first), Err(error)
+            if error.kind() == std::io::ErrorKind::WouldBlock);
+        if self.pending() > 0 || is_silent {
+            return Ok(self.pending() > 0);
+        }
+        // Under TLS it need not be anything that the server has said.
+        let deadline = self.deadline;
+        let outcome = self.wait_for_input(Instant::now() + AT_HAND).await;
+        self.deadline = deadline;
+        outcome
     }
 
     fn pending(&self) -> usize {

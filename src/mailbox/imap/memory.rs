@@ -8,7 +8,9 @@ use super::hearing::Hearing;
 use crate::mail::Failure;
 use crate::mail::bounce::Report;
 use crate::mail::imap::{Fetched, Imap, Selected};
-use crate::mailbox::{Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, reports};
+use crate::mailbox::{
+    Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, TO_REMOVE, reports,
+};
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
 use crate::target::ledger::FoundIn;
@@ -289,6 +291,10 @@ impl FolderMemory {
             report: None,
         };
         let mut judgement = judge(&found);
+        if self.to_remove.len() >= TO_REMOVE {
+            // No more than a few thousand mails can be under way; the rest of them are copies without end.
+            return;
+        }
         if let Judgement::Inspect(token) = judgement {
             self.to_inspect.push((uid, token));
             judgement = Judgement::Remove(token);
