@@ -419,3 +419,6 @@ impl Wire {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

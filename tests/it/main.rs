@@ -10,6 +10,7 @@ mod support;
 
 mod alerting;
 mod bounces;
+mod budgets;
 mod crashes;
 mod dashboards;
 mod definitions;

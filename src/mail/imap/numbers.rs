@@ -22,9 +22,12 @@ impl Numbers {
         let _ = self.add(number, number);
     }
 
-    /// Takes in all from one number to another, whichever is the lower.
+    /// Takes in all from one number to another, whichever is the lower. No mail has the number 0.
     pub(super) fn add(&mut self, one: u32, other: u32) -> Result<(), TooMany> {
-        let (first, last) = (one.min(other), one.max(other));
+        let (first, last) = (one.min(other).max(1), one.max(other));
+        if last == 0 {
+            return Ok(());
+        }
         if let Some((known_first, known_last)) = self.ranges.last_mut()
             && first <= known_last.saturating_add(1)
             && last >= known_first.saturating_sub(1)
@@ -231,7 +234,7 @@ mod tests {
 
     #[test]
     fn numbers_are_read_wherever_the_line_is_cut() {
-        for pieces in [&["1 2 17 3"][..], &["1 2 1", "7 3"], &["1", " 2 17 3 (MODSEQ 9)"]] {
+        for pieces in [&["0 1 2 17 3"][..], &["1 2 1", "7 3"], &["1", " 2 17 3 (MODSEQ 9)"]] {
             assert_eq!(all(read(Reader::of_search(), pieces)), [1, 2, 3, 17], "{pieces:?}");
         }
         for pieces in [&["(TAG \"M5\") UID ALL 1:3,17"][..], &["UID A", "LL 1", ":3,1", "7 X 4"]] {
@@ -266,7 +269,7 @@ mod tests {
         let beyond = read(Reader::of_search(), &[&line(RANGES + 1)]);
         assert_eq!(beyond, Err(Unreadable::TooMany));
         let mut numbers = Numbers::default();
-        (0..u32::try_from(RANGES).unwrap() * 2).for_each(|number| numbers.note(number * 2));
+        (1..u32::try_from(RANGES).unwrap() * 2).for_each(|number| numbers.note(number * 2));
         assert_eq!(numbers.ranges.len(), RANGES);
     }
 
