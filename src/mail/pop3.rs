@@ -13,6 +13,7 @@ use crate::config::{Auth, Login, Mechanism, TlsMode};
 
 pub use listing::{Entry, Id, Listing};
 
+mod digest;
 mod listing;
 mod login;
 
@@ -172,7 +173,7 @@ impl Pop3 {
     }
 
     /// The mails of the maildrop, oldest first. A mail without an id cannot be told from others and is
-    /// left out. Of more than 50,000 the newest.
+    /// left out. Of more than 30,000 the newest.
     ///
     /// # Errors
     /// The connection's, or a refusal.
@@ -190,7 +191,7 @@ impl Pop3 {
             if line == b"." {
                 return self.complete(listing, count);
             }
-            match parse_entry(&line) {
+            match listing::parse_entry(&line) {
                 Some(Some(entry)) => listing.push(entry).map_err(|_| self.no_order())?,
                 Some(None) => {}
                 None => return Err(self.wire.fail_protocol(&line)),
@@ -418,19 +419,6 @@ fn code(text: &[u8]) -> Code {
     }
 }
 
-/// `number id`, on some servers behind a status; `Some(None)` if there is no id.
-fn parse_entry(line: &[u8]) -> Option<Option<Entry>> {
-    let line = match split_status(line) {
-        Some((true, rest)) => rest,
-        _ => line.trim_ascii(),
-    };
-    let split = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
-    let (number, id) = line.split_at_checked(split)?;
-    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
-    let id = id.trim_ascii();
-    Some((!id.is_empty()).then(|| Entry { number, id: Id::of(id) }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -452,17 +440,5 @@ mod tests {
         assert_eq!(code(b"[LOGIN-DELAY] wait"), Code::TryAgain);
         assert_eq!(code(b"[AUTH] no"), Code::Auth);
         assert_eq!(code(b"invalid password [IN-USE]"), Code::None);
-    }
-
-    #[test]
-    fn a_listing_line_has_a_number_and_an_id() {
-        for line in ["7 0000002a5f", "7\t 0000002a5f ", "+OK 7 0000002a5f"] {
-            let id = Id::of(b"0000002a5f");
-            assert_eq!(parse_entry(line.as_bytes()), Some(Some(Entry { number: 7, id })), "{line}");
-        }
-        assert_eq!(parse_entry(b"7 "), Some(None));
-        for bad in ["", "x y", "-1 a", "99999999999 a", "-ERR 7 a"] {
-            assert_eq!(parse_entry(bad.as_bytes()), None, "{bad}");
-        }
     }
 }

@@ -20,8 +20,10 @@ use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
 use crate::config::{Login, TlsMode};
+use features::Features;
 
 mod envelope;
+mod features;
 mod login;
 mod route;
 #[cfg(test)]
@@ -387,38 +389,6 @@ impl Reply {
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, self.lines.join(" / "))
-    }
-}
-
-/// The lines of an EHLO reply; the first is the server's name.
-#[derive(Default)]
-struct Features(Vec<String>);
-
-impl Features {
-    fn has(&self, keyword: &str) -> bool {
-        self.0.iter().skip(1).any(|line| {
-            line.split_ascii_whitespace()
-                .next()
-                .is_some_and(|word| word.eq_ignore_ascii_case(keyword))
-        })
-    }
-
-    /// The mechanisms of `AUTH`, also in the old spelling `AUTH=`; else those that old Exchange servers
-    /// offer as `X-EXPS`.
-    fn mechanisms(&self) -> Vec<String> {
-        ["AUTH", "X-EXPS"].map(|keyword| self.words_of(keyword)).concat()
-    }
-
-    /// What stands behind a keyword and a space or `=`, in upper case, of all its lines.
-    fn words_of(&self, keyword: &str) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
-        for line in self.0.iter().skip(1) {
-            let mut words = line.split(|c: char| c.is_ascii_whitespace() || c == '=');
-            if words.next().is_some_and(|word| word.eq_ignore_ascii_case(keyword)) {
-                found.extend(words.filter(|w| !w.is_empty()).map(str::to_ascii_uppercase));
-            }
-        }
-        found
     }
 }
 

@@ -58,6 +58,29 @@ fn is_unsafe(character: char) -> bool {
 pub struct Scrubber {
     /// What must not be shown, longest first.
     needles: Vec<String>,
+    /// With which bytes they begin.
+    firsts: Firsts,
+}
+
+/// A set of bytes.
+#[derive(Clone)]
+struct Firsts([bool; 256]);
+
+impl Default for Firsts {
+    fn default() -> Self {
+        Self([false; 256])
+    }
+}
+
+impl Firsts {
+    fn insert(&mut self, text: &str) {
+        let first = text.bytes().next().and_then(|byte| self.0.get_mut(usize::from(byte)));
+        first.into_iter().for_each(|is_in| *is_in = true);
+    }
+
+    fn contains(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).copied().unwrap_or_default()
+    }
 }
 
 impl Scrubber {
@@ -100,6 +123,7 @@ impl Scrubber {
     /// Replaces this text as well.
     pub fn hide(&mut self, secret: &str) {
         if !secret.is_empty() && !self.needles.iter().any(|needle| needle == secret) {
+            self.firsts.insert(secret);
             let longer = |needle: &String| needle.len() > secret.len();
             self.needles.insert(self.needles.partition_point(longer), secret.to_owned());
         }
@@ -108,8 +132,7 @@ impl Scrubber {
     /// One that replaces the secrets of both.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
-        self.needles.extend(other.needles);
-        self.needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
+        other.needles.iter().for_each(|needle| self.hide(needle));
         self
     }
 
@@ -155,21 +178,30 @@ impl Scrubber {
         let mut scrubbed = String::with_capacity(text.len());
         let (mut rest, mut count) = (text.as_str(), 0);
         while let Some(next) = rest.chars().next().filter(|_| count <= most) {
-            count += 1;
-            let extents = self.needles.iter().filter_map(|it| forms::extent(rest, it, is_cut));
-            match extents.max() {
-                Some(length) if length > 0 => {
+            match self.extent(rest, is_cut) {
+                Some(length) => {
                     scrubbed.push_str(Secret::SHOWN);
                     count += Secret::SHOWN.len();
                     rest = rest.get(length..).unwrap_or_default();
                 }
-                _ => {
+                None => {
                     scrubbed.push(next);
+                    count += 1;
                     rest = rest.get(next.len_utf8()..).unwrap_or_default();
                 }
             }
         }
         scrubbed
+    }
+
+    /// How long the secret is with which this text begins, if it does.
+    fn extent(&self, text: &str, is_cut: bool) -> Option<usize> {
+        let first = text.bytes().next()?;
+        if !forms::is_mark(first) && !self.firsts.contains(first) {
+            return None;
+        }
+        let extents = self.needles.iter().filter_map(|it| forms::extent(text, it, is_cut));
+        extents.max().filter(|length| *length > 0)
     }
 }
 

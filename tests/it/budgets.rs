@@ -3,10 +3,12 @@
 
 use std::fmt::Write as _;
 
-use mailtrip_exporter::demo::server::Protocol;
 use mailtrip_exporter::demo::server::faults::{Fault, GREETING};
+use mailtrip_exporter::demo::server::{Post, Protocol};
 use mailtrip_exporter::mail::{Reason, Side, Stage};
-use mailtrip_exporter::target::ledger::Reading;
+use mailtrip_exporter::target::ledger::{Reading, Snapshot};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Exporter, USER, World, all};
 
@@ -104,6 +106,12 @@ fn cases() -> Vec<Case> {
             Stage::Select,
             "more than 16384 ranges of numbers",
         ),
+        imap(
+            "UID SEARCH",
+            format!("* SEARCH{}\r\n", " 1".repeat(5 << 20)),
+            Stage::Select,
+            "a line of more than 8388608 bytes",
+        ),
         pop3(
             "CAPA",
             format!("+OK\r\n{}.\r\n", format!("{}\r\n", "A ".repeat(200)).repeat(4)),
@@ -175,7 +183,7 @@ async fn a_server_that_talks_on_in_idle_is_left() {
     world.post.set_delivery(USER, mailtrip_exporter::demo::server::Delivery::held());
     let flood = format!("+ idling\r\n{}", "* OK x\r\n".repeat(100_001));
     world.mailbox.faults().once("IDLE", Fault::Raw(flood.into_bytes()));
-    let target = world.target("a").set("receive.min_look_interval", "700ms");
+    let target = world.target("a").set("receive.min_look_interval", "5s");
     let exporter = Exporter::start(&[target]).await;
     let snapshot = exporter.until("a", "a failure", |now| now.receive.last_failure.is_some()).await;
     let (_, failure) = snapshot.receive.last_failure.unwrap();
@@ -236,4 +244,69 @@ async fn what_stands_before_the_final_dot_is_no_answer_to_it() {
         assert_eq!((totals.probes, totals.accepted, totals.doubtful), (1, 0, 0), "{early}");
         assert_eq!(world.smtp.stats().mails_accepted, 0, "its end was not sent");
     }
+}
+
+/// A maildrop whose listing and mails are made up: `count` of them with ids of seventy characters, and
+/// behind them what the post office holds. Only the newest can be read.
+async fn large_maildrop(post: Post, count: u32) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(serve_maildrop(socket, post.clone(), count));
+        }
+    });
+    port
+}
+
+async fn serve_maildrop(socket: TcpStream, post: Post, count: u32) {
+    let (reading, mut writing) = socket.into_split();
+    let mut lines = BufReader::new(reading).lines();
+    let mails = post.messages(USER, "INBOX");
+    writing.write_all(b"+OK\r\n").await.unwrap();
+    let id = |number: usize| format!("{number:070}");
+    while let Ok(Some(line)) = lines.next_line().await {
+        let mut words = line.split(' ');
+        let command = words.next().unwrap_or_default();
+        let number = words.next().and_then(|word| word.parse::<usize>().ok()).unwrap_or_default();
+        let total = count as usize + mails.len();
+        let answer = match command {
+            "CAPA" => "+OK\r\nTOP\r\nUIDL\r\nUSER\r\n.\r\n".to_owned(),
+            "STAT" => format!("+OK {total} 1\r\n"),
+            "UIDL" => {
+                let listing = numbered(total, |at| format!("{} {}\r\n", at + 1, id(at)));
+                format!("+OK\r\n{listing}.\r\n")
+            }
+            "TOP" => match number.checked_sub(count as usize + 1).and_then(|at| mails.get(at)) {
+                Some(mail) => {
+                    let mail = String::from_utf8_lossy(&mail.bytes).into_owned();
+                    let header = mail.split_once("\r\n\r\n").map_or("", |(header, _)| header);
+                    format!("+OK\r\n{header}\r\n\r\n.\r\n")
+                }
+                None => "+OK\r\nSubject: somebody's\r\n\r\n.\r\n".to_owned(),
+            },
+            _ => "+OK\r\n".to_owned(),
+        };
+        if writing.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_maildrop_is_watched_and_one_without_end_by_its_newest_mails() {
+    all([20_000, 150_000].map(|count| {
+        let case = async move {
+            let world = World::new(Protocol::Pop3).await;
+            let port = large_maildrop(world.post.clone(), count).await;
+            let target = world.target("a").set("receive.port", &port.to_string());
+            let exporter = Exporter::start(&[target.set("interval", "3s")]).await;
+            let twice = |now: &Snapshot| now.totals.received >= 2;
+            let snapshot = exporter.until("a", "two mails received", twice).await;
+            assert_eq!(snapshot.receive_ability, Reading::Is(true));
+            assert_eq!(snapshot.totals.check_failures, 0);
+        };
+        (format!("{count} mails"), case)
+    }))
+    .await;
 }

@@ -16,6 +16,8 @@ pub(super) const LINE_BYTES: usize = 64 << 10;
 pub(super) const LITERAL_BYTES: usize = 64 << 10;
 /// How much of a longer line is read at once.
 const PIECE_BYTES: usize = 4096;
+/// The longest line of numbers that is read.
+const LONGEST_LINE_BYTES: usize = 8 << 20;
 /// The longest literal that is read.
 const LONGEST_LITERAL_BYTES: usize = 64 << 20;
 /// The most that one response may hold: a line and a literal, and what stands around them.
@@ -296,10 +298,16 @@ impl Imap {
             let message = format!("a line of more than {LINE_BYTES} bytes");
             return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
         }
+        let mut read = line.len();
         drop(line);
         while !is_whole {
+            if read > LONGEST_LINE_BYTES {
+                let message = format!("a line of more than {LONGEST_LINE_BYTES} bytes");
+                return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
+            }
             let piece;
             (piece, is_whole) = self.wire.read_line_piece(PIECE_BYTES).await?;
+            read += piece.len();
             response.go_on(&piece);
         }
         Ok(response)

@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use openssl::sha::sha256;
+use super::digest::digest;
+use super::split_status;
 
 /// The most mails that are kept of one listing: the newest. Those before them are passed over.
-pub(super) const KEPT_MAILS: usize = 50_000;
+pub(super) const KEPT_MAILS: usize = 30_000;
 /// How many places in the numbers of a listing may not follow the one before.
 const RUNS: usize = 4096;
 /// By how much the room for mails grows.
@@ -22,8 +23,7 @@ pub struct Id(u64);
 impl Id {
     /// The digest of what the server wrote.
     pub fn of(text: &[u8]) -> Self {
-        let digest = sha256(text);
-        Self(digest.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte)))
+        Self(digest(text))
     }
 
     /// What [`Id`] writes, or the id itself as earlier versions kept it.
@@ -121,6 +121,19 @@ impl Listing {
     }
 }
 
+/// `number id`, on some servers behind a status; `Some(None)` if there is no id.
+pub(super) fn parse_entry(line: &[u8]) -> Option<Option<Entry>> {
+    let line = match split_status(line) {
+        Some((true, rest)) => rest,
+        _ => line.trim_ascii(),
+    };
+    let split = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
+    let (number, id) = line.split_at_checked(split)?;
+    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+    let id = id.trim_ascii();
+    Some((!id.is_empty()).then(|| Entry { number, id: Id::of(id) }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +168,11 @@ mod tests {
         assert!(listing.is_cut());
         assert_eq!(listing.entries().next(), Some(entry(most * 2 + 1)));
         assert_eq!(listing.entries().next_back(), Some(entry(most * 3)));
-        assert!(listing.ids.capacity() * size_of::<Id>() <= 400_000, "{}", listing.ids.capacity());
+        assert!(
+            listing.ids.capacity() * size_of::<Id>() <= 8 * KEPT_MAILS,
+            "{}",
+            listing.ids.capacity()
+        );
     }
 
     #[test]
@@ -163,5 +180,17 @@ mod tests {
         let mut listing = Listing::default();
         let mut pushed = (0..u32::MAX).map(|number| listing.push(entry(number * 2)));
         assert_eq!(pushed.position(|outcome| outcome == Err(NoOrder)), Some(RUNS));
+    }
+
+    #[test]
+    fn a_listing_line_has_a_number_and_an_id() {
+        for line in ["7 0000002a5f", "7\t 0000002a5f ", "+OK 7 0000002a5f"] {
+            let id = Id::of(b"0000002a5f");
+            assert_eq!(parse_entry(line.as_bytes()), Some(Some(Entry { number: 7, id })), "{line}");
+        }
+        assert_eq!(parse_entry(b"7 "), Some(None));
+        for bad in ["", "x y", "-1 a", "99999999999 a", "-ERR 7 a"] {
+            assert_eq!(parse_entry(bad.as_bytes()), None, "{bad}");
+        }
     }
 }

@@ -25,6 +25,9 @@ pub(super) fn written_out(secret: &str) -> Vec<String> {
     for engine in [BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD] {
         forms.push(engine.encode(secret));
         forms.extend(base64_within(secret.as_bytes(), &engine));
+        for escaped in in_json(secret) {
+            forms.extend(base64_within(escaped.as_bytes(), &engine));
+        }
         // As a whole in UTF-7, which writes UTF-16.
         forms.extend(base64_within(&units, &engine));
     }
@@ -38,6 +41,25 @@ pub(super) fn written_out(secret: &str) -> Vec<String> {
         };
         forms.extend([hex(false), hex(true)]);
     }
+    forms
+}
+
+/// How it stands in JSON where that differs: as little as must be escaped, and ASCII alone.
+fn in_json(secret: &str) -> Vec<String> {
+    let quoted = serde_json::to_string(secret).unwrap_or_default();
+    let least =
+        quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
+    let escape = |unit: u16| format!("\\u{unit:04x}");
+    let character = |character: char| -> String {
+        if character.is_ascii() {
+            return character.to_string();
+        }
+        character.encode_utf16(&mut [0; 2]).iter().map(|unit| escape(*unit)).collect()
+    };
+    let ascii: String = least.chars().map(character).collect();
+    let mut forms = vec![least.to_owned(), ascii];
+    forms.retain(|form| form != secret);
+    forms.dedup();
     forms
 }
 
@@ -91,8 +113,12 @@ fn is_proof(word: &str) -> bool {
 
 /// Whether any character of the text may stand for another one.
 pub(super) fn may_be_encoded(text: &str) -> bool {
-    let is_mark = |byte| matches!(byte, b'%' | b'&' | b'=' | b'\\' | b'+' | b'?' | 0xef);
     text.bytes().any(is_mark)
+}
+
+/// Whether a character that begins so may stand for another one.
+pub(super) fn is_mark(byte: u8) -> bool {
+    matches!(byte, b'%' | b'&' | b'=' | b'\\' | b'+' | b'?' | 0xef)
 }
 
 /// How far a secret goes that begins at the start of this text, each character of it written as it is,
@@ -298,6 +324,16 @@ mod tests {
             assert_eq!(extent(other, SECRET, false), None, "{other}");
         }
         assert_eq!(extent("Zebra%2D7", SECRET, true), Some(9), "its end was cut off");
+    }
+
+    #[test]
+    fn a_secret_in_json_in_base64_is_written_out() {
+        let json = r#"{"echo": "Zebra-77_x+y/\"q\\\u00e9 <&=%\ud83d\ude00"}"#;
+        for before in ["", "-", "--"] {
+            let encoded = BASE64_STANDARD_NO_PAD.encode(format!("{before}{json}"));
+            assert!(written_out(SECRET).iter().any(|form| encoded.contains(form)), "{encoded}");
+        }
+        assert!(in_json("plain").is_empty());
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! and which mails in it are ours and not yet gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::hearing::Hearing;
+use super::reading::Viewing;
 use crate::mail::Failure;
 use crate::mail::bounce::Report;
 use crate::mail::imap::{Fetched, Imap, Selected};
@@ -13,7 +14,6 @@ use crate::mailbox::{
 };
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
-use crate::target::ledger::FoundIn;
 use crate::target::message::{Header, Token};
 
 /// How many reports are read in one look into a folder.
@@ -78,20 +78,6 @@ struct Gone {
     /// How often the server said so.
     times: u32,
     token: Option<Token>,
-}
-
-/// One look into one folder.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Viewing {
-    pub(super) kind: FoundIn,
-    /// Whether nobody receives there.
-    pub(super) holds_copies: bool,
-    /// When it was asked for.
-    pub(super) began: Instant,
-    /// When the server had told what there is; what is shown after this came later.
-    pub(super) shown: tokio::time::Instant,
-    /// How long the network takes there and back.
-    pub(super) network: Duration,
 }
 
 impl Memory {
@@ -291,19 +277,17 @@ impl FolderMemory {
             report: None,
         };
         let mut judgement = judge(&found);
-        if self.to_remove.len() >= TO_REMOVE {
-            // No more than a few thousand mails can be under way; the rest of them are copies without end.
-            return;
-        }
+        // More of ours than can be under way are copies without end.
+        let is_full = self.to_remove.len() >= TO_REMOVE;
         if let Judgement::Inspect(token) = judgement {
-            self.to_inspect.push((uid, token));
+            self.to_inspect.extend(Some((uid, token)).filter(|_| !is_full));
             judgement = Judgement::Remove(token);
         }
         match (judgement, gone) {
             (Judgement::Remove(token), Some(gone)) if gone.token == Some(token) => {
                 self.remove_again(uid, gone);
             }
-            (Judgement::Remove(token), _) => {
+            (Judgement::Remove(token), _) if !is_full => {
                 self.removed.remove(&uid);
                 self.displaced.remove(&token);
                 self.to_remove.insert(uid, Some(token));
@@ -351,13 +335,14 @@ impl FolderMemory {
     /// Notes what is to be done with a mail that is not an arrival.
     fn heed(&mut self, uid: u32, judgement: Judgement) {
         match judgement {
-            Judgement::Discard => {
+            Judgement::Discard if self.to_remove.len() < TO_REMOVE => {
                 self.to_remove.insert(uid, None);
             }
             Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
                 self.left_overs.push((uid, due));
             }
-            Judgement::Remove(_)
+            Judgement::Discard
+            | Judgement::Remove(_)
             | Judgement::Inspect(_)
             | Judgement::LeftOver(_)
             | Judgement::ReadReport

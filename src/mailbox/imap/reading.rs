@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::memory::{FolderMemory, Unread, Viewing};
+use super::memory::{FolderMemory, Unread};
 use crate::mail::Failure;
 use crate::mail::imap::{Fetched, Imap, Numbers, Selected, Sorted, is_at_the_end};
 use crate::mailbox::{FIRST_CONTACT_HEADERS, Judge, LEFT_OVERS, Since};
+use crate::target::ledger::FoundIn;
 
 /// How many headers are asked for at once.
 const BATCH: usize = 100;
@@ -22,6 +23,20 @@ const READ_TRIES: u32 = 3;
 const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 /// How long the next UID may tell of mail that is not shown before it is taken for gone.
 const HOLLOW: Duration = Duration::from_secs(120);
+
+/// One look into one folder.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Viewing {
+    pub(super) kind: FoundIn,
+    /// Whether nobody receives there.
+    pub(super) holds_copies: bool,
+    /// When it was asked for.
+    pub(super) began: Instant,
+    /// When the server had told what there is; what is shown after this came later.
+    pub(super) shown: tokio::time::Instant,
+    /// How long the network takes there and back.
+    pub(super) network: Duration,
+}
 
 impl FolderMemory {
     /// A look begins.
