@@ -17,7 +17,7 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// Takes a number in; beyond [`RANGES`] it is passed over.
+    /// Takes a number in; beyond 16,384 ranges it is passed over.
     pub fn note(&mut self, number: u32) {
         let _ = self.add(number, number);
     }
