@@ -8,6 +8,7 @@
 use std::fmt;
 
 pub mod bounce;
+pub mod header;
 pub mod imap;
 pub mod oauth;
 pub mod pop3;

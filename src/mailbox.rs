@@ -33,6 +33,8 @@ pub use watch::Watch;
 const FIRST_CONTACT_HEADERS: usize = 500;
 /// The most left-overs of others that are remembered for a folder.
 const LEFT_OVERS: usize = 1000;
+/// The most mails of ours that wait to be taken out of a folder.
+const TO_REMOVE: usize = 4096;
 /// How often a mail that does not go is removed again.
 const REMOVAL_TRIES: u32 = 3;
 /// What is wrong with it.

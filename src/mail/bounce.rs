@@ -10,6 +10,10 @@ use mail_parser::{Message, MessageParser, MessagePart, MimeHeaders, PartType};
 /// How much of a notification is worth reading, in bytes: what concerns us stands at its beginning,
 /// and some servers return the whole mail behind it.
 pub const REPORT_BYTES: usize = 64 << 10;
+/// The most lines of a notification that are read, and the most bytes of one: a parser makes a part or
+/// a field of each.
+const REPORT_LINES: usize = 2000;
+const LINE_BYTES: usize = 8 << 10;
 /// The most recipients of one report; a test mail has one, and an alias may make some of it.
 const RECIPIENTS: usize = 100;
 /// In how many words at the beginning of a server's reply its enhanced code is looked for.
@@ -81,7 +85,7 @@ impl Report {
     /// Reads a mail, or its beginning; `None` if it is no delivery status notification. Of more than
     /// [`REPORT_BYTES`] the rest is passed over.
     pub fn parse(mail: &[u8]) -> Option<Self> {
-        let mail = mail.get(..REPORT_BYTES).unwrap_or(mail);
+        let mail = beginning(mail);
         let message = MessageParser::default().parse(mail)?;
         let parts = report_parts(&message)?;
         let status = parts.iter().find(|part| {
@@ -104,6 +108,14 @@ impl Report {
         // Of several equals the first.
         self.recipients.iter().rev().max_by_key(|recipient| recipient.action)
     }
+}
+
+/// As much of a mail as is read.
+fn beginning(mail: &[u8]) -> &[u8] {
+    let mail = mail.get(..REPORT_BYTES).unwrap_or(mail);
+    let lines = mail.split_inclusive(|byte| *byte == b'\n').take(REPORT_LINES);
+    let read: usize = lines.map(<[u8]>::len).take_while(|length| *length <= LINE_BYTES).sum();
+    mail.get(..read).unwrap_or(mail)
 }
 
 /// The parts of a `multipart/report` that is a delivery report, as far as its type tells.

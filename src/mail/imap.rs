@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 pub use encode::encode_folder_name;
 use encode::{imap_date, sequence_sets};
+pub use numbers::{Numbers, Sorted};
 pub use parse::{Fetched, Listed};
 use parse::{Status, Untagged};
 use view::View;
@@ -27,6 +28,7 @@ mod encode;
 mod folders;
 mod idle;
 mod login;
+mod numbers;
 mod parse;
 mod view;
 
@@ -35,6 +37,13 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// The header fields that tell whether a mail is ours.
 const HEADER_FIELDS: &str = "X-MAILTRIP MESSAGE-ID SUBJECT FROM IN-REPLY-TO REFERENCES CONTENT-TYPE \
                              AUTO-SUBMITTED";
+
+/// Whether a UID stands at the end of its range. No folder has had so many mails: a next UID there tells
+/// nothing, and what was read up to there would hide every mail that is still to come.
+pub fn is_at_the_end(uid: u32) -> bool {
+    const TAIL: u32 = 1 << 16;
+    uid > u32::MAX - TAIL
+}
 
 /// A logged-in session.
 pub struct Imap {
@@ -256,8 +265,8 @@ impl Imap {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn search_since(&mut self, day: SystemTime) -> Result<Vec<u32>, Failure> {
-        self.search(&format!("SINCE {}", imap_date(day))).await
+    pub async fn search_since(&mut self, day: SystemTime) -> Result<Sorted, Failure> {
+        Ok(self.search(&format!("SINCE {}", imap_date(day))).await?.sorted())
     }
 
     /// Says goodbye. What comes of it does not matter.
@@ -269,6 +278,7 @@ impl Imap {
             }
             let tag = self.next_tag();
             if self.wire.send(&format!("{tag} LOGOUT")).await.is_ok() {
+                self.wire.expect_reply_within(FAREWELL);
                 while self
                     .wire
                     .read_line(LINE_BYTES)
@@ -285,11 +295,11 @@ impl Imap {
         let response = self.read_response().await?;
         match response.untagged() {
             Untagged::Condition { status: Status::Ok, code, .. } => {
-                self.take_capability_code(code.as_deref());
+                self.take_capability_code(code.as_deref())?;
                 Ok(false)
             }
             Untagged::Condition { status: Status::PreAuth, code, .. } => {
-                self.take_capability_code(code.as_deref());
+                self.take_capability_code(code.as_deref())?;
                 Ok(true)
             }
             Untagged::Bye(text) => {
@@ -305,19 +315,20 @@ impl Imap {
 
     async fn ask_capabilities(&mut self) -> Result<(), Failure> {
         let answer = self.command("CAPABILITY").await?;
-        for untagged in answer.untagged {
-            if let Untagged::Capability(words) = untagged {
-                self.capabilities = words.into_iter().collect();
-            }
+        if let Some(words) = answer.capabilities {
+            self.capabilities = words.into_iter().collect();
         }
         Ok(())
     }
 
-    fn take_capability_code(&mut self, code: Option<&str>) {
-        let Some((word, rest)) = code.and_then(|code| code.split_once(' ')) else { return };
+    fn take_capability_code(&mut self, code: Option<&str>) -> Result<(), Failure> {
+        let Some((word, rest)) = code.and_then(|code| code.split_once(' ')) else { return Ok(()) };
         if word.eq_ignore_ascii_case("CAPABILITY") {
-            self.capabilities = parse::words(rest.as_bytes()).into_iter().collect();
+            let words = parse::words(rest.as_bytes());
+            let words = words.map_err(|too_much| self.too_much(too_much))?;
+            self.capabilities = words.into_iter().collect();
         }
+        Ok(())
     }
 
     async fn start_tls(mut self, dialer: &Dialer, is_logged_in: bool) -> Result<Self, Failure> {
@@ -345,21 +356,15 @@ impl Imap {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn uids_from(&mut self, uid: u32) -> Result<Vec<u32>, Failure> {
+    pub async fn uids_from(&mut self, uid: u32) -> Result<Sorted, Failure> {
         self.trace().enter(Stage::Fetch);
-        let mut found = self.search(&format!("UID {uid}:*")).await?;
+        let found = self.search(&format!("UID {uid}:*")).await?;
         // As in a FETCH, `n:*` is also the last mail if its UID is below n.
-        found.retain(|found| *found >= uid);
-        Ok(found)
+        Ok(found.sorted().not_below(uid))
     }
 
-    async fn search(&mut self, what: &str) -> Result<Vec<u32>, Failure> {
-        let answer = self.command(&format!("UID SEARCH {what}")).await?;
-        let found = answer.untagged.into_iter().filter_map(|untagged| match untagged {
-            Untagged::Search(uids) => Some(uids),
-            _ => None,
-        });
-        Ok(found.flatten().collect())
+    async fn search(&mut self, what: &str) -> Result<Numbers, Failure> {
+        Ok(self.command(&format!("UID SEARCH {what}")).await?.found)
     }
 
     async fn command(&mut self, command: &str) -> Result<Answer, Failure> {

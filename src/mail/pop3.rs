@@ -11,6 +11,10 @@ use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
 use crate::config::{Auth, Login, Mechanism, TlsMode};
 
+pub use listing::{Entry, Id, Listing};
+
+mod digest;
+mod listing;
 mod login;
 mod waiting;
 
@@ -28,6 +32,8 @@ const BEGINNING_LINES: usize = 1000;
 const HEADER_BYTES: usize = 64 << 10;
 /// The most lines of one listing; a maildrop with more mails cannot be watched.
 const LISTING_LINES: usize = 200_000;
+/// The most words of all capabilities.
+const CAPABILITY_WORDS: usize = 512;
 /// How long QUIT may take if nothing was removed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -52,15 +58,6 @@ pub struct Viewed {
     pub asked: Instant,
     /// When its +OK was read: what is in the view was there.
     pub shown: Instant,
-}
-
-/// One mail of a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its number in this session.
-    pub number: u32,
-    /// Its unique id, the same in each session.
-    pub id: Vec<u8>,
 }
 
 /// Why a session could not be opened or used for now.
@@ -182,25 +179,26 @@ impl Pop3 {
     }
 
     /// The mails of the maildrop, oldest first. A mail without an id cannot be told from others and is
-    /// left out.
+    /// left out. Of more than 30,000 the newest.
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn list(&mut self) -> Result<Vec<Entry>, Failure> {
+    pub async fn list(&mut self) -> Result<Listing, Failure> {
         self.trace().enter(Stage::Select);
         let count = self.count().await?;
         if count == Some(0) {
-            return Ok(Vec::new());
+            return Ok(Listing::default());
         }
         self.command("UIDL").await?;
-        let mut entries = Vec::new();
+        let count_told = count.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+        let mut listing = Listing::for_mails(count_told);
         for _ in 0..LISTING_LINES {
             let line = self.wire.read_line_unseen(LISTING_LINE_BYTES).await?;
             if line == b"." {
-                return self.complete(entries, count);
+                return self.complete(listing, count);
             }
-            match parse_entry(&line) {
-                Some(Some(entry)) => entries.push(entry),
+            match listing::parse_entry(&line) {
+                Some(Some(entry)) => listing.push(entry).map_err(|_| self.no_order())?,
                 Some(None) => {}
                 None => return Err(self.wire.fail_protocol(&line)),
             }
@@ -209,14 +207,19 @@ impl Pop3 {
         Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
     }
 
+    fn no_order(&self) -> Failure {
+        let message = "the server numbers its mails in no order (UIDL)";
+        self.wire.fail(Fault::new(Reason::Protocol, message))
+    }
+
     /// The listing, unless it shows nothing of the mails that there are.
-    fn complete(&self, entries: Vec<Entry>, count: Option<u64>) -> Result<Vec<Entry>, Failure> {
+    fn complete(&self, listing: Listing, count: Option<u64>) -> Result<Listing, Failure> {
         match count {
-            Some(count @ 1..) if entries.is_empty() => {
+            Some(count @ 1..) if listing.is_empty() => {
                 let message = format!("the server lists none of its {count} mails with an id");
                 Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
             }
-            _ => Ok(entries),
+            _ => Ok(listing),
         }
     }
 
@@ -326,18 +329,20 @@ impl Pop3 {
             Some((false, _)) => return Ok(()),
             None => return Err(self.wire.fail_protocol(&line)),
         }
-        for _ in 0..256 {
+        let mut count = 0;
+        while count <= CAPABILITY_WORDS {
             let line = self.wire.read_line(LISTING_LINE_BYTES).await?;
             if line == b"." {
                 return Ok(());
             }
             let words = String::from_utf8_lossy(&line);
-            self.capabilities
-                .push(words.split_ascii_whitespace().map(str::to_ascii_uppercase).collect());
+            let words: Vec<String> =
+                words.split_ascii_whitespace().map(str::to_ascii_uppercase).collect();
+            count += words.len().max(1);
+            self.capabilities.push(words);
         }
-        Err(self
-            .wire
-            .fail(Fault::new(Reason::Protocol, "a list of capabilities that does not end")))
+        let message = format!("more than {CAPABILITY_WORDS} words of capabilities (CAPA)");
+        Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
     }
 
     fn capability(&self, name: &str) -> Option<&[String]> {
@@ -420,19 +425,6 @@ fn code(text: &[u8]) -> Code {
     }
 }
 
-/// `number id`, on some servers behind a status; `Some(None)` if there is no id.
-fn parse_entry(line: &[u8]) -> Option<Option<Entry>> {
-    let line = match split_status(line) {
-        Some((true, rest)) => rest,
-        _ => line.trim_ascii(),
-    };
-    let split = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
-    let (number, id) = line.split_at_checked(split)?;
-    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
-    let id = id.trim_ascii();
-    Some((!id.is_empty()).then(|| Entry { number, id: id.to_vec() }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -454,17 +446,5 @@ mod tests {
         assert_eq!(code(b"[LOGIN-DELAY] wait"), Code::TryAgain);
         assert_eq!(code(b"[AUTH] no"), Code::Auth);
         assert_eq!(code(b"invalid password [IN-USE]"), Code::None);
-    }
-
-    #[test]
-    fn a_listing_line_has_a_number_and_an_id() {
-        for line in ["7 0000002a5f", "7\t 0000002a5f ", "+OK 7 0000002a5f"] {
-            let id = b"0000002a5f".to_vec();
-            assert_eq!(parse_entry(line.as_bytes()), Some(Some(Entry { number: 7, id })), "{line}");
-        }
-        assert_eq!(parse_entry(b"7 "), Some(None));
-        for bad in ["", "x y", "-1 a", "99999999999 a", "-ERR 7 a"] {
-            assert_eq!(parse_entry(bad.as_bytes()), None, "{bad}");
-        }
     }
 }

@@ -20,8 +20,10 @@ use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
 use crate::config::{Login, TlsMode};
+use features::Features;
 
 mod envelope;
+mod features;
 mod login;
 mod route;
 #[cfg(test)]
@@ -31,6 +33,8 @@ mod tests;
 const LINE_BYTES: usize = 8192;
 /// The most lines of one reply.
 const REPLY_LINES: usize = 128;
+/// The most bytes of one reply.
+const REPLY_BYTES: usize = 32 << 10;
 /// How long a server may think after the final dot; RFC 5321 section 4.5.3.2.6 asks for patience.
 const AFTER_DATA: Duration = Duration::from_secs(120);
 /// How long a farewell may take.
@@ -154,11 +158,6 @@ impl Smtp {
         self.wire.trace().enter(Stage::Data);
         // 354; some old servers say 250, and mean the same.
         self.command(&Data.to_string(), |code| matches!(code, 250 | 300..=399)).await?;
-        if self.wire.has_input() {
-            // Then the reply to DATA is still to come, and the next one would pass for that to the mail.
-            let message = "the server has answered more than it was asked";
-            return Err(NotAccepted::Broken(self.wire.fail(Fault::new(Reason::Protocol, message))));
-        }
         let (written, reply) = self.send_content(content).await?;
         Ok(HandedOver { reply, began, written, network: self.wire.network() })
     }
@@ -238,6 +237,9 @@ impl Smtp {
     async fn send_content(&mut self, content: &[u8]) -> Result<(Instant, Reply), NotAccepted> {
         let shown = format!("the message ({} bytes)", content.len());
         self.wire.send_bytes(&stuff_dots(content), &shown).await.map_err(NotAccepted::Broken)?;
+        if self.wire.has_come().await.map_err(NotAccepted::Broken)? {
+            return Err(NotAccepted::Broken(self.unasked_reply().await));
+        }
         let written = Instant::now();
         self.wire.send_secret(".", "the final dot").await.map_err(NotAccepted::Doubtful)?;
         self.wire.expect_reply_within(AFTER_DATA);
@@ -253,6 +255,21 @@ impl Smtp {
             // No reply at this point of the dialogue: it tells nothing about the mail.
             _ => NotAccepted::Doubtful(failure),
         })
+    }
+
+    /// What stands before the final dot is no answer to it: the server cannot have the mail. It may have
+    /// said why it does not want it.
+    async fn unasked_reply(&mut self) -> Failure {
+        match self.read_reply().await {
+            Ok(reply) if matches!(reply.code, 400..=599) => {
+                self.refusal(&reply, "the message", false)
+            }
+            Ok(_) => {
+                let message = "the server has answered more than it was asked";
+                self.wire.fail(Fault::new(Reason::Protocol, message))
+            }
+            Err(failure) => failure,
+        }
     }
 
     async fn command(
@@ -293,8 +310,14 @@ impl Smtp {
     /// empty line before it is none, and a line without a code within it is text.
     async fn read_reply(&mut self) -> Result<Reply, Failure> {
         let mut reply = Reply { code: 0, lines: Vec::new() };
+        let mut bytes = 0;
         for _ in 0..REPLY_LINES {
             let line = self.wire.read_line(LINE_BYTES).await?;
+            bytes += line.len();
+            if bytes > REPLY_BYTES {
+                let message = format!("a reply of more than {REPLY_BYTES} bytes");
+                return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
+            }
             let Some((code, is_last, text)) = parse_reply_line(&line) else {
                 if !reply.lines.is_empty() {
                     reply.lines.push(String::from_utf8_lossy(&line).into_owned());
@@ -366,38 +389,6 @@ impl Reply {
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, self.lines.join(" / "))
-    }
-}
-
-/// The lines of an EHLO reply; the first is the server's name.
-#[derive(Default)]
-struct Features(Vec<String>);
-
-impl Features {
-    fn has(&self, keyword: &str) -> bool {
-        self.0.iter().skip(1).any(|line| {
-            line.split_ascii_whitespace()
-                .next()
-                .is_some_and(|word| word.eq_ignore_ascii_case(keyword))
-        })
-    }
-
-    /// The mechanisms of `AUTH`, also in the old spelling `AUTH=`; else those that old Exchange servers
-    /// offer as `X-EXPS`.
-    fn mechanisms(&self) -> Vec<String> {
-        ["AUTH", "X-EXPS"].map(|keyword| self.words_of(keyword)).concat()
-    }
-
-    /// What stands behind a keyword and a space or `=`, in upper case, of all its lines.
-    fn words_of(&self, keyword: &str) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
-        for line in self.0.iter().skip(1) {
-            let mut words = line.split(|c: char| c.is_ascii_whitespace() || c == '=');
-            if words.next().is_some_and(|word| word.eq_ignore_ascii_case(keyword)) {
-                found.extend(words.filter(|w| !w.is_empty()).map(str::to_ascii_uppercase));
-            }
-        }
-        found
     }
 }
 

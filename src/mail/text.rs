@@ -1,6 +1,8 @@
 //! What a server says is data: made harmless before anybody looks at it.
 
-use crate::config::{Credentials, Login};
+use crate::config::{Credentials, Login, Secret};
+
+mod forms;
 
 /// The most characters of one server line that are shown.
 pub const SHOWN_CHARS: usize = 500;
@@ -43,18 +45,6 @@ fn harmless(bytes: &[u8]) -> String {
     out
 }
 
-/// What of the base64 of a longer text depends on the secret in it alone, for each place at which it
-/// may stand there; not of a secret so short that it would hide words.
-fn base64_within(secret: &str) -> impl Iterator<Item = String> + '_ {
-    use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
-    [("", 0), ("-", 2), ("--", 3)].into_iter().filter_map(move |(before, first)| {
-        let bytes = format!("{before}{secret}");
-        let text = BASE64_STANDARD_NO_PAD.encode(&bytes);
-        // A character of base64 holds six bits.
-        text.get(first..bytes.len() * 8 / 6).filter(|inner| inner.len() >= 6).map(str::to_owned)
-    })
-}
-
 /// Control characters, and those that change the direction or the look of the text around them
 /// (Unicode Standard Annex 9, and the invisible formatting characters).
 fn is_unsafe(character: char) -> bool {
@@ -68,29 +58,41 @@ fn is_unsafe(character: char) -> bool {
 pub struct Scrubber {
     /// What must not be shown, longest first.
     needles: Vec<String>,
+    /// With which bytes they begin.
+    firsts: Firsts,
+}
+
+/// A set of bytes.
+#[derive(Clone)]
+struct Firsts([bool; 256]);
+
+impl Default for Firsts {
+    fn default() -> Self {
+        Self([false; 256])
+    }
+}
+
+impl Firsts {
+    fn insert(&mut self, text: &str) {
+        let first = text.bytes().next().and_then(|byte| self.0.get_mut(usize::from(byte)));
+        first.into_iter().for_each(|is_in| *is_in = true);
+    }
+
+    fn contains(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).copied().unwrap_or_default()
+    }
 }
 
 impl Scrubber {
-    /// A scrubber for one login: the password, its base64, the base64 of the SASL PLAIN response,
-    /// and the password as an IMAP quoted string.
+    /// A scrubber for one login: the password and the SASL PLAIN response in every form in which a
+    /// server may echo them.
     pub fn for_login(username: &str, password: &str) -> Self {
-        use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, Engine as _};
-        let plain = format!("\0{username}\0{password}");
-        let mut needles = vec![
-            password.to_owned(),
-            password.replace('\\', "\\\\").replace('"', "\\\""),
-            BASE64_STANDARD_NO_PAD.encode(password),
-            BASE64_STANDARD_NO_PAD.encode(&plain),
-            BASE64_STANDARD.encode(password),
-            BASE64_STANDARD.encode(&plain),
-        ];
-        needles.extend(base64_within(password));
-        // A line is shown escaped, so the password must be found in that form as well.
-        needles.push(harmless(password.as_bytes()));
-        needles.retain(|needle| !needle.is_empty());
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
-        needles.dedup();
-        Self { needles }
+        let mut scrubber = Self::default();
+        scrubber.hide_all_forms(password);
+        for form in forms::written_out(&format!("\0{username}\0{password}")) {
+            scrubber.hide(&form);
+        }
+        scrubber
     }
 
     /// A scrubber for the credentials of a login. Access tokens are hidden when they are known.
@@ -109,22 +111,19 @@ impl Scrubber {
         scrubber
     }
 
-    /// Replaces this secret as it is, in base64, as it stands in a form, and as it is shown.
+    /// Replaces this secret as it is and in base64, by itself and within more; what is written character
+    /// by character is known without it.
     pub fn hide_all_forms(&mut self, secret: &str) {
-        use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
-        let in_form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-        self.hide(&in_form);
-        self.hide(&BASE64_STANDARD_NO_PAD.encode(secret));
-        for inner in base64_within(secret) {
-            self.hide(&inner);
+        for form in forms::written_out(secret) {
+            self.hide(&form);
         }
         self.hide(&harmless(secret.as_bytes()));
-        self.hide(secret);
     }
 
     /// Replaces this text as well.
     pub fn hide(&mut self, secret: &str) {
         if !secret.is_empty() && !self.needles.iter().any(|needle| needle == secret) {
+            self.firsts.insert(secret);
             let longer = |needle: &String| needle.len() > secret.len();
             self.needles.insert(self.needles.partition_point(longer), secret.to_owned());
         }
@@ -133,42 +132,76 @@ impl Scrubber {
     /// One that replaces the secrets of both.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
-        self.needles.extend(other.needles);
-        self.needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
+        other.needles.iter().for_each(|needle| self.hide(needle));
         self
     }
 
-    /// What [`shown`] makes of the bytes, with every secret replaced before anything is cut.
+    /// What [`shown`] makes of the bytes, with every secret replaced before anything is cut, as
+    /// [`Scrubber::scrub`] does it.
     pub fn show(&self, bytes: &[u8]) -> String {
         let mut text = harmless(bytes);
-        if text.len() >= SEARCHED_CHARS {
+        let is_cut = text.len() >= SEARCHED_CHARS;
+        if is_cut {
             // Where the line was cut, its end may be the beginning of a secret.
-            let end = text.len() - self.begun_at_the_end(&text);
-            text.truncate(end);
+            let begun =
+                |needle: &String| forms::begun_at_the_end(text.as_bytes(), needle.as_bytes());
+            let begun = self.needles.iter().map(begun).max().unwrap_or_default();
+            text.truncate(text.len() - begun);
         }
-        cut(self.scrub(&text))
+        let text = forms::without_proofs(&text);
+        // More than is shown need not be looked through.
+        cut(self.scrub_encoded(self.scrub_plain(&text), is_cut, SHOWN_CHARS))
     }
 
-    /// How many bytes at the end of the text may be the beginning of a secret.
-    fn begun_at_the_end(&self, text: &str) -> usize {
-        let begun = |needle: &String| {
-            let lengths = (1..=needle.len().min(text.len())).rev();
-            lengths.into_iter().find(|length| {
-                needle.get(..*length).is_some_and(|beginning| text.ends_with(beginning))
-            })
-        };
-        self.needles.iter().filter_map(begun).max().unwrap_or(0)
-    }
-
-    /// The text with every secret replaced by `<secret>`.
+    /// The text with every secret replaced by `<secret>`, and so what a server of SCRAM proves its
+    /// knowledge of the password with: who has that may try passwords for as long as he likes.
     pub fn scrub(&self, text: &str) -> String {
+        let text = forms::without_proofs(text);
+        self.scrub_encoded(self.scrub_plain(&text), false, usize::MAX)
+    }
+
+    fn scrub_plain(&self, text: &str) -> String {
         self.needles.iter().fold(text.to_owned(), |text, needle| {
             if text.contains(needle.as_str()) {
-                text.replace(needle.as_str(), crate::config::Secret::SHOWN)
+                text.replace(needle.as_str(), Secret::SHOWN)
             } else {
                 text
             }
         })
+    }
+
+    /// The same of what is written character by character, up to a character more than `most`.
+    fn scrub_encoded(&self, text: String, is_cut: bool, most: usize) -> String {
+        if self.needles.is_empty() || !forms::may_be_encoded(&text) {
+            return text;
+        }
+        let mut scrubbed = String::with_capacity(text.len());
+        let (mut rest, mut count) = (text.as_str(), 0);
+        while let Some(next) = rest.chars().next().filter(|_| count <= most) {
+            match self.extent(rest, is_cut) {
+                Some(length) => {
+                    scrubbed.push_str(Secret::SHOWN);
+                    count += Secret::SHOWN.len();
+                    rest = rest.get(length..).unwrap_or_default();
+                }
+                None => {
+                    scrubbed.push(next);
+                    count += 1;
+                    rest = rest.get(next.len_utf8()..).unwrap_or_default();
+                }
+            }
+        }
+        scrubbed
+    }
+
+    /// How long the secret is with which this text begins, if it does.
+    fn extent(&self, text: &str, is_cut: bool) -> Option<usize> {
+        let first = text.bytes().next()?;
+        if !forms::is_mark(first) && !self.firsts.contains(first) {
+            return None;
+        }
+        let extents = self.needles.iter().filter_map(|it| forms::extent(text, it, is_cut));
+        extents.max().filter(|length| *length > 0)
     }
 }
 
@@ -247,6 +280,34 @@ mod tests {
         let scrubber = Scrubber::for_login("sam", "hunter2hunter2");
         let line = format!("{}hunter2hunter2", "x".repeat(SHOWN_CHARS - 5));
         assert!(!scrubber.show(line.as_bytes()).contains("hunt"));
+    }
+
+    #[test]
+    fn a_secret_in_other_clothes_is_scrubbed() {
+        let password = "Zebra-77_x+y/\"q\\é";
+        let scrubber = Scrubber::for_login("sam", password);
+        for echoed in [
+            "Zebra-77_x%2By%2F%22q%5C%C3%A9",
+            "%5a%65%62%72%61%2d%37%37%5f%78%2b%79%2f%22%71%5c%c3%a9",
+            r#"Zebra-77_x+y\/\"q\\\u00e9"#,
+            "Zebra-77_x+y/&quot;q\\&eacute;",
+            "Zebra-77=5Fx+y/=22q=5C=C3=A9",
+            "Zebra-77_x+-y/\"q+AFwA6Q-",
+            "WmVicmEtNzdfeCt5LyJxXMOp",
+            "WmVicmEtNzdfeCt5LyJxXMOp".replace('+', "-").as_str(),
+            "WmVicmEtNzdfeCt5LyJxXMOp".replace('e', "%65").as_str(),
+            "5a656272612d37375f782b792f22715cc3a9",
+            "+AFoAZQBiAHIAYQAtADcANwBfAHgAKwB5AC8AIgBxAFwA6Q-",
+        ] {
+            let shown = scrubber.show(format!("535 you said {echoed}, no").as_bytes());
+            let left = shown.replace("535 you said ", "").replace("<secret>", "");
+            assert!(shown.contains("<secret>") && left.len() <= 10, "{echoed} became {shown}");
+        }
+        let innocent = "535 5.7.8 Error: 100% wrong = bad & a+b \\ why? &amp; &#38;";
+        assert_eq!(scrubber.show(innocent.as_bytes()), innocent);
+        // In Latin-1, which is shown as what cannot be read.
+        let shown = scrubber.show(b"Zebra-77_x+y/\"q\\\xe9 no");
+        assert_eq!(shown, "<secret> no");
     }
 
     #[test]

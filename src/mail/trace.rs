@@ -18,6 +18,9 @@ use crate::net::tls::TlsFacts;
 /// The most bytes of transcript that one dialogue keeps; beyond it the oldest lines go.
 pub const TRANSCRIPT_BYTES: usize = 4096;
 
+/// The most lines of one dialogue that an observer is told: it may be slower than the server.
+const TOLD_LINES: usize = 10_000;
+
 /// A handle on the record of one dialogue.
 #[derive(Clone)]
 pub struct Trace(Arc<Mutex<Record>>);
@@ -45,6 +48,8 @@ struct Record {
     address: Option<SocketAddr>,
     tls: Option<TlsFacts>,
     observer: Option<UnboundedSender<Event>>,
+    /// How many lines of the server the observer was told.
+    told: usize,
 }
 
 #[derive(Default)]
@@ -81,6 +86,7 @@ impl Trace {
             address: None,
             tls: None,
             observer,
+            told: 0,
         })))
     }
 
@@ -124,7 +130,10 @@ impl Trace {
         let mut record = self.record();
         let line = record.scrubber.show(line);
         record.transcript.push(format!("< {line}"));
-        record.tell(Event::Received(line));
+        record.told += 1;
+        if record.told <= TOLD_LINES {
+            record.tell(Event::Received(line));
+        }
     }
 
     /// Notes something about the connection.
@@ -290,6 +299,22 @@ mod tests {
         let failure = trace.failure(Fault::new(Reason::Auth, "server said hunter2"));
         assert_eq!(failure.message, "server said <secret>");
         assert_eq!(trace.transcript(), "< 535 bad password <secret>\n* server said <secret>\n");
+    }
+
+    #[test]
+    fn an_observer_is_not_told_without_end() {
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let trace = Trace::with_observer(None, Some(sender));
+        for _ in 0..TOLD_LINES * 2 {
+            trace.received(b"* OK x");
+        }
+        trace.sent("A1 LOGOUT");
+        drop(trace);
+        let mut told = 0;
+        while receiver.try_recv().is_ok() {
+            told += 1;
+        }
+        assert_eq!(told, TOLD_LINES + 1);
     }
 
     #[test]

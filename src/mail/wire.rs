@@ -1,8 +1,10 @@
 //! Lines and literals over a connection: bounded, under a deadline, on the record.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,6 +21,8 @@ mod network;
 
 /// How many words of a command are told in a message.
 const COMMAND_WORDS: usize = 3;
+/// How long what has come may take to be read.
+const AT_HAND: Duration = Duration::from_millis(20);
 /// How much is read from the connection at once.
 const CHUNK: usize = 4096;
 
@@ -174,6 +178,33 @@ impl Wire {
         }
     }
 
+    /// The next line or, of a longer one, the next `most` bytes, and whether the line ends with them: for
+    /// a line that need not be held as a whole. Nothing is noted.
+    ///
+    /// # Errors
+    /// [`Reason::Timeout`], [`Reason::Closed`].
+    pub async fn read_line_piece(&mut self, most: usize) -> Result<(Vec<u8>, bool), Failure> {
+        let mut searched = 0;
+        loop {
+            let pending = self.input.get(self.consumed..).unwrap_or_default();
+            let unsearched = pending.get(searched..).unwrap_or_default();
+            let end = unsearched.iter().position(|byte| *byte == b'\n').map(|at| searched + at);
+            if let Some(end) = end.filter(|end| *end <= most) {
+                let line = pending.get(..end).unwrap_or_default();
+                let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+                self.consume(end + 1);
+                return Ok((line, true));
+            }
+            searched = pending.len();
+            if searched >= most {
+                let piece = pending.get(..most).unwrap_or_default().to_vec();
+                self.consume(most);
+                return Ok((piece, false));
+            }
+            self.fill().await?;
+        }
+    }
+
     /// The next line, of which at most `keep` bytes are kept and the rest is dropped: for what others
     /// may have written, as the header of a mail.
     ///
@@ -229,17 +260,19 @@ impl Wire {
         Ok(())
     }
 
-    /// Waits until the server says something or `until` has come; `true` if it did. Cancelling it
-    /// loses nothing.
+    /// Waits until the server says something or `until` has come; `true` if it did before. Cancelling
+    /// it loses nothing.
     ///
     /// # Errors
     /// [`Reason::Closed`], or what else ended the connection.
     pub async fn wait_for_input(&mut self, until: Instant) -> Result<bool, Failure> {
+        self.deadline = until.min(self.end);
+        if self.is_over() {
+            return Ok(false);
+        }
         if self.pending() > 0 {
             return Ok(true);
         }
-        let end = self.end;
-        self.deadline = until.min(end);
         match timeout_at(self.deadline, self.read_chunk()).await {
             Ok(outcome) => outcome.map(|()| true),
             Err(_) => Ok(false),
@@ -295,9 +328,24 @@ impl Wire {
         }
     }
 
-    /// Whether the server has said more than was read, as far as that has come.
-    pub fn has_input(&self) -> bool {
-        self.pending() > 0
+    /// Whether the server has said more than was read, as far as that has come to this host.
+    ///
+    /// # Errors
+    /// [`Reason::Closed`], or what else ended the connection.
+    pub async fn has_come(&mut self) -> Result<bool, Failure> {
+        // The kernel is asked itself: what tokio knows of the socket may be older.
+        let mut first = [MaybeUninit::uninit()];
+        let socket = SockRef::from(self.stream.socket());
+        let is_silent = matches!(socket.peek(&mut first), Err(error)
+            if error.kind() == std::io::ErrorKind::WouldBlock);
+        if self.pending() > 0 || is_silent {
+            return Ok(self.pending() > 0);
+        }
+        // Under TLS it need not be anything that the server has said.
+        let deadline = self.deadline;
+        let outcome = self.wait_for_input(Instant::now() + AT_HAND).await;
+        self.deadline = deadline;
+        outcome
     }
 
     fn pending(&self) -> usize {
@@ -313,18 +361,36 @@ impl Wire {
         }
     }
 
+    /// Whether the time is over. A timer beside a read is asked only where the read has to wait: a
+    /// server that always has more to say would outrun it.
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
     async fn fill(&mut self) -> Result<(), Failure> {
+        if self.is_over() {
+            return Err(self.too_late());
+        }
         match timeout_at(self.deadline, self.read_chunk()).await {
             Ok(outcome) => outcome,
-            Err(_) => {
-                let waited = Seconds(self.asked.elapsed());
-                let message = match &self.asked_for {
-                    Some(command) => format!("no answer to {command} within {waited}"),
-                    None => format!("no greeting within {waited}"),
-                };
-                let fault = Fault { reason: Reason::Timeout, down: !self.heard, message };
-                Err(self.fail(fault))
-            }
+            Err(_) => Err(self.too_late()),
+        }
+    }
+
+    fn too_late(&self) -> Failure {
+        let waited = Seconds(self.asked.elapsed());
+        let message = match &self.asked_for {
+            Some(command) => format!("no answer to {command} within {waited}"),
+            None => format!("no greeting within {waited}"),
+        };
+        self.fail(Fault { reason: Reason::Timeout, down: !self.heard, message })
+    }
+
+    /// Room for the next read; a line that grows doubles nothing.
+    fn make_room(&mut self) {
+        let held = self.input.len();
+        if self.input.capacity() - held < CHUNK {
+            self.input.reserve_exact(CHUNK.max(held / 4));
         }
     }
 
@@ -334,7 +400,7 @@ impl Wire {
             self.consumed = 0;
         }
         self.stream.acknowledge_at_once();
-        self.input.reserve(CHUNK);
+        self.make_room();
         match self.stream.read_buf(&mut self.input).await {
             Ok(0) => {
                 let message = format!("the server closed the connection {}", self.when());
@@ -353,3 +419,6 @@ impl Wire {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::target::clock::on_time_line;
 use crate::target::ledger::FoundIn;
 pub use memory::Memory;
-use memory::Viewing;
+use reading::Viewing;
 
 mod hearing;
 mod memory;

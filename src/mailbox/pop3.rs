@@ -6,11 +6,10 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::{
-    CLOCK_SLACK, FIRST_CONTACT_HEADERS, Found, Judge, Judgement, LEFT_OVERS, Looked, REMOVAL_TRIES,
-    STILL_THERE, Since,
+    Found, Judge, Judgement, LEFT_OVERS, Looked, REMOVAL_TRIES, STILL_THERE, Since, TO_REMOVE,
 };
 use crate::mail::bounce::Report;
-use crate::mail::pop3::{Entry, Pop3, Viewed};
+use crate::mail::pop3::{Entry, Id, Listing, Pop3, Viewed};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::store::FolderRecord;
@@ -19,9 +18,12 @@ use crate::target::ledger::{FoundIn, Moment};
 use crate::target::message::{Header, Token};
 pub use opening::{Prepared, log_in};
 use removal::{Confirmed, Removal, from_word, is_still_ours, word};
+use seen::Seen;
 
 mod opening;
+mod reading;
 mod removal;
+mod seen;
 
 /// The least time between two tries to read a mail that the server refuses to show.
 const BETWEEN_TRIES: Duration = Duration::from_secs(60);
@@ -30,25 +32,30 @@ const READ_TRIES: usize = 3;
 /// How long a check may search for left-overs of others: sending waits for the check.
 const LEFT_OVER_TIME: Duration = Duration::from_secs(2);
 
+/// How many mails are chosen to be read at a time.
+const BATCH: usize = 500;
+/// The most mails that are taken out in one session.
+const REMOVALS: usize = 1000;
+
 /// What is known of the maildrop from one session to the next.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// The ids that were looked at, or are put off.
-    seen: BTreeSet<Vec<u8>>,
+    seen: Seen,
     /// Whether everything is in there that mattered at the first contact.
     has_met: bool,
     /// Older mails among which left-overs may be, newest last; read bit by bit.
-    put_off: Vec<Vec<u8>>,
+    put_off: Vec<Id>,
     /// Ours, and what is known of its removal.
-    to_remove: BTreeMap<Vec<u8>, Removal>,
+    to_remove: BTreeMap<Id, Removal>,
     /// The numbers, in the session under way, of mails that were read in it and are to be removed.
     judged: BTreeSet<u32>,
     /// The mails that the server refused to show in it.
-    refused: BTreeSet<Vec<u8>>,
+    refused: BTreeSet<Id>,
     /// Mails whose headers the server refused to show, and how often.
-    unread: BTreeMap<Vec<u8>, Unread>,
+    unread: BTreeMap<Id, Unread>,
     /// Probes that nobody waits for, and from when on they may be taken out.
-    left_overs: Vec<(Vec<u8>, SystemTime)>,
+    left_overs: Vec<(Id, SystemTime)>,
     /// When the view of the maildrop was last asked for.
     looked_at: Option<std::time::Instant>,
     /// The least time between two logins that the server asks for.
@@ -69,7 +76,7 @@ pub type AskSince<'a> = &'a (dyn Fn() -> Since + Send + Sync);
 /// An open session whose mails were read and judged.
 pub struct Session {
     pop3: Pop3,
-    entries: Vec<Entry>,
+    listing: Listing,
 }
 
 impl Session {
@@ -93,8 +100,8 @@ impl Session {
         memory.login_delay = pop3.login_delay();
         memory.judged.clear();
         memory.refused.clear();
-        let entries = pop3.list().await?;
-        if !pop3.has_top() && !entries.is_empty() {
+        let listing = pop3.list().await?;
+        if !pop3.has_top() && !listing.is_empty() {
             pop3.trace().enter(Stage::Fetch);
             let message = "the server cannot give a header alone (TOP), and others' mail is not \
                            read whole";
@@ -106,8 +113,11 @@ impl Session {
             previous_look: memory.looked_at,
             network: pop3.network(),
         };
-        let mut session = Self { pop3, entries };
+        let mut session = Self { pop3, listing };
         let since = since();
+        if memory.has_met && !session.knows_where_to_go_on(memory) {
+            (memory.has_met, memory.seen) = (false, Seen::default());
+        }
         let mut read = if memory.has_met {
             session.read_unseen(memory, viewing, judge).await?
         } else {
@@ -136,11 +146,13 @@ impl Session {
     /// Takes out what is ours and ends the session; the removal counts only if QUIT was answered.
     pub async fn remove_and_close(mut self, memory: &mut Memory) -> Looked {
         let mut looked = Looked::default();
-        let ids: BTreeSet<&[u8]> = self.entries.iter().map(|entry| entry.id.as_slice()).collect();
-        memory.to_remove.retain(|id, _| ids.contains(id.as_slice()));
+        let is_to_go = |entry: &Entry| memory.to_remove.contains_key(&entry.id);
+        let to_go: Vec<Entry> = self.listing.entries().filter(is_to_go).take(REMOVALS).collect();
+        let present: BTreeSet<Id> = to_go.iter().map(|entry| entry.id).collect();
+        memory.to_remove.retain(|id, _| present.contains(id));
         let mut marked = Vec::new();
         let mut strangers = Vec::new();
-        for entry in &self.entries {
+        for entry in to_go {
             let Some(removal) = memory.to_remove.get(&entry.id).copied() else { continue };
             if !memory.judged.contains(&entry.number) {
                 // The maildrop may have been made anew, or two mails may have one id.
@@ -151,7 +163,7 @@ impl Session {
                         continue;
                     }
                     Ok(Confirmed::Stranger) => {
-                        strangers.push(entry.id.clone());
+                        strangers.push(entry.id);
                         continue;
                     }
                     Err(failure) => {
@@ -166,7 +178,7 @@ impl Session {
                 looked.removal_failure = Some(self.pop3.trace().failure(fault));
             }
             match self.pop3.delete(entry.number).await {
-                Ok(()) => marked.push(&entry.id),
+                Ok(()) => marked.push(entry.id),
                 // The others still go, if the session is ended in order.
                 Err(failure) if is_refused(&failure) => looked.removal_failure = Some(failure),
                 Err(failure) => {
@@ -176,7 +188,7 @@ impl Session {
             }
         }
         for id in strangers {
-            if !marked.contains(&&id) {
+            if !marked.contains(&id) {
                 memory.to_remove.remove(&id);
             }
         }
@@ -184,7 +196,7 @@ impl Session {
             Ok(()) => {
                 // Only now the server has said that they are gone (RFC 1939 section 6).
                 for id in marked {
-                    if let Some(removal) = memory.to_remove.get_mut(id) {
+                    if let Some(removal) = memory.to_remove.get_mut(&id) {
                         removal.tries += 1;
                     }
                 }
@@ -193,104 +205,6 @@ impl Session {
             Err(failure) => looked.removal_failure = Some(failure),
         }
         looked
-    }
-
-    /// The first contact: newest first, until a mail is older than everything of ours. One that is cut
-    /// short goes on where it stopped; the rest is put off.
-    async fn read_newest(
-        &mut self,
-        memory: &mut Memory,
-        ours: Option<SystemTime>,
-        viewing: Viewing,
-        judge: &mut Judge<'_>,
-    ) -> Result<usize, Failure> {
-        let mut read = 0;
-        let most = FIRST_CONTACT_HEADERS.saturating_sub(memory.seen.len());
-        let news = self.entries.iter().rev().filter(|entry| !memory.is_accounted(&entry.id));
-        let news: Vec<&Entry> = news.take(most).collect();
-        for entry in &news {
-            let Some(ours) = ours else { break };
-            let date = memory.read_if_shown(&mut self.pop3, entry, viewing, judge).await?;
-            read += usize::from(date.is_some());
-            memory.note_seen(&entry.id);
-            if date.flatten().is_some_and(|date| date + CLOCK_SLACK < ours) {
-                break;
-            }
-        }
-        let is_put_off = |entry: &&&Entry| {
-            !memory.seen.contains(&entry.id) && !memory.unread.contains_key(&entry.id)
-        };
-        let put_off = news.iter().rev().filter(is_put_off);
-        memory.put_off = put_off.map(|entry| entry.id.clone()).collect();
-        let is_done = |entry: &&Entry| !memory.unread.contains_key(&entry.id);
-        let done = self.entries.iter().filter(is_done).map(|entry| entry.id.clone());
-        memory.seen.extend(done.collect::<Vec<_>>());
-        memory.has_met = true;
-        Ok(read)
-    }
-
-    /// What the first contact has put off: newest first, until a mail is older than any left-over
-    /// that matters, as far as it comes in the time of a check.
-    async fn read_put_off(
-        &mut self,
-        memory: &mut Memory,
-        left_overs: SystemTime,
-        viewing: Viewing,
-        judge: &mut Judge<'_>,
-    ) -> Result<usize, Failure> {
-        let deadline = Instant::now() + LEFT_OVER_TIME;
-        let entries: BTreeMap<&[u8], &Entry> =
-            self.entries.iter().map(|entry| (entry.id.as_slice(), entry)).collect();
-        // Nobody knows since when they were there.
-        let viewing = Viewing { previous_look: None, ..viewing };
-        let mut read = 0;
-        while let Some(id) = memory.put_off.last().cloned() {
-            if Instant::now() >= deadline {
-                break;
-            }
-            if let Some(entry) = entries.get(id.as_slice()) {
-                let date = memory.read_if_shown(&mut self.pop3, entry, viewing, judge).await?;
-                read += usize::from(date.is_some());
-                if date.flatten().is_some_and(|date| date + CLOCK_SLACK < left_overs) {
-                    memory.put_off.clear();
-                }
-            }
-            memory.put_off.pop();
-        }
-        Ok(read)
-    }
-
-    /// Proves that mail can be read: one of the newest headers, if there is mail.
-    async fn read_any(&mut self) -> Result<(), Failure> {
-        let mut outcome = Ok(());
-        for entry in self.entries.iter().rev().take(READ_TRIES) {
-            outcome = self.pop3.header(entry.number).await.map(drop);
-            if !outcome.as_ref().is_err_and(is_refused) {
-                break;
-            }
-        }
-        outcome
-    }
-
-    async fn read_unseen(
-        &mut self,
-        memory: &mut Memory,
-        viewing: Viewing,
-        judge: &mut Judge<'_>,
-    ) -> Result<usize, Failure> {
-        let mut read = 0;
-        // Chosen before any is read: two may have one id.
-        let is_unseen = |entry: &&Entry| !memory.seen.contains(&entry.id);
-        let unseen: Vec<&Entry> = self.entries.iter().filter(is_unseen).collect();
-        for entry in unseen {
-            let date = memory.read_if_shown(&mut self.pop3, entry, viewing, judge).await?;
-            read += usize::from(date.is_some());
-            memory.note_seen(&entry.id);
-        }
-        let ids: BTreeSet<&[u8]> = self.entries.iter().map(|entry| entry.id.as_slice()).collect();
-        memory.seen.retain(|id| ids.contains(id.as_slice()));
-        memory.unread.retain(|id, _| ids.contains(id.as_slice()));
-        Ok(read)
     }
 }
 
@@ -313,11 +227,11 @@ impl Memory {
     /// What is left to do, to be kept. What was seen is not: at the first contact only mail that may
     /// be ours is read again.
     pub fn record(&self, now: Moment) -> FolderRecord {
-        let id = |id: &Vec<u8>| String::from_utf8_lossy(id).into_owned();
+        let to_remove = self.to_remove.iter().map(|(id, removal)| word(*id, removal.token));
         FolderRecord {
             looked_at: self.looked_at.map(|at| now.date_of(at)),
-            to_remove: self.to_remove.iter().map(|(id, removal)| word(id, removal.token)).collect(),
-            left_overs: self.left_overs.iter().map(|(known, due)| (id(known), *due)).collect(),
+            to_remove: to_remove.collect(),
+            left_overs: self.left_overs.iter().map(|(id, due)| (id.to_string(), *due)).collect(),
             ..FolderRecord::default()
         }
     }
@@ -337,14 +251,23 @@ impl Memory {
         self.looked_at = record.looked_at.and_then(|at| now.moment_of(at));
         self.to_remove = record.to_remove.iter().map(|word| from_word(word)).collect();
         self.left_overs =
-            record.left_overs.into_iter().map(|(id, due)| (id.into_bytes(), due)).collect();
+            record.left_overs.iter().map(|(id, due)| (Id::from_kept(id), *due)).collect();
     }
 
     /// Whether it was judged already, perhaps in a session that then broke: twice would be a duplicate.
-    fn is_accounted(&self, id: &Vec<u8>) -> bool {
+    fn is_accounted(&self, id: Id) -> bool {
         self.seen.contains(id)
-            || self.to_remove.contains_key(id)
-            || self.left_overs.iter().any(|(known, _)| known == id)
+            || self.to_remove.contains_key(&id)
+            || self.left_overs.iter().any(|(known, _)| *known == id)
+    }
+
+    /// All of this was looked at, but for what the server has refused to show.
+    fn have_seen(&mut self, listing: &Listing) {
+        let unread = std::mem::take(&mut self.unread);
+        self.seen.replace(listing.entries().map(|entry| entry.id), |id| !unread.contains_key(id));
+        let ids = listing.entries().map(|entry| entry.id);
+        let present: BTreeSet<Id> = ids.filter(|id| unread.contains_key(id)).collect();
+        self.unread = unread.into_iter().filter(|(id, _)| present.contains(id)).collect();
     }
 
     /// Reads one header, and the report behind it if it may be about a mail of ours, and has it
@@ -363,8 +286,11 @@ impl Memory {
                 Ok(Some(date))
             }
             Err(failure) if is_refused(&failure) => {
-                self.refused.insert(entry.id.clone());
-                self.unread.entry(entry.id.clone()).or_default();
+                // Of so many that are refused it does not matter which.
+                if self.unread.len() < LEFT_OVERS || self.unread.contains_key(&entry.id) {
+                    self.refused.insert(entry.id);
+                    self.unread.entry(entry.id).or_default();
+                }
                 Ok(None)
             }
             Err(failure) => Err(failure),
@@ -389,9 +315,9 @@ impl Memory {
     }
 
     /// Notes that a mail was looked at, unless the server has refused to show it: it is looked at again.
-    fn note_seen(&mut self, id: &[u8]) {
-        if !self.unread.contains_key(id) {
-            self.seen.insert(id.to_vec());
+    fn note_seen(&mut self, id: Id) {
+        if !self.unread.contains_key(&id) {
+            self.seen.insert(id);
         }
     }
 
@@ -429,7 +355,7 @@ impl Memory {
             }
             Judgement::Discard => self.is_to_go(entry, None),
             Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
-                self.left_overs.push((entry.id.clone(), due));
+                self.left_overs.push((entry.id, due));
             }
             Judgement::LeftOver(_) | Judgement::ReadReport | Judgement::Leave => {}
         }
@@ -437,8 +363,11 @@ impl Memory {
     }
 
     fn is_to_go(&mut self, entry: &Entry, token: Option<Token>) {
+        if self.to_remove.len() >= TO_REMOVE {
+            return;
+        }
         self.judged.insert(entry.number);
-        self.to_remove.insert(entry.id.clone(), Removal { tries: 0, token });
+        self.to_remove.insert(entry.id, Removal { tries: 0, token });
     }
 
     fn sweep(&mut self, now: SystemTime) {
@@ -446,7 +375,7 @@ impl Memory {
         self.left_overs.retain(|(id, due)| {
             let is_due = *due <= now;
             if is_due {
-                to_remove.insert(id.clone(), Removal::default());
+                to_remove.insert(*id, Removal::default());
             }
             !is_due
         });

@@ -14,6 +14,7 @@ use lettre::message::{Mailbox, Message};
 use mail_parser::{DateTime, MessageParser, MimeHeaders};
 
 use crate::config::{Target, TargetName};
+use crate::mail::header::bounded;
 use crate::net::Seconds;
 
 /// The id of one test mail: 128 random bits, written as 32 hex digits.
@@ -206,7 +207,8 @@ pub struct Header {
 impl Header {
     /// Reads a header block; hostile input gives at worst nothing.
     pub fn parse(block: &[u8]) -> Self {
-        let Some(message) = MessageParser::default().parse_headers(block) else {
+        let block = bounded(block);
+        let Some(message) = MessageParser::default().parse_headers(&*block) else {
             return Self::default();
         };
         let raw = |name: &'static str| message.header_raw(name).map(unfold);

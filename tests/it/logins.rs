@@ -371,3 +371,21 @@ async fn postfix_and_dovecot_are_entered_by_every_mechanism_that_they_offer() {
         }
     }
 }
+
+/// Who reads a transcript must not be able to try passwords for as long as he likes.
+#[tokio::test]
+async fn a_transcript_of_scram_holds_nothing_to_guess_the_password_with() {
+    let worlds = worlds(MECHANISMS).await;
+    for auth in ["scram-sha-256", "scram-sha-1"] {
+        for (outcome, transcript) in log_in_everywhere(&worlds, PASSWORD, auth).await {
+            assert_eq!(outcome, Ok(()), "{transcript}");
+            let challenges = transcript.lines().filter(|line| {
+                line.starts_with("< 334 ") || (line.starts_with("< + ") && line.len() > 10)
+            });
+            let hidden = challenges.filter(|line| line.ends_with(" <secret>")).count();
+            assert_eq!(hidden, 2, "{transcript}");
+            let is_long = |word: &str| word.len() > 27 && !word.contains(['<', '.', '(', '_']);
+            assert!(!transcript.split_whitespace().any(is_long), "{transcript}");
+        }
+    }
+}

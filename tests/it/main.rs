@@ -14,6 +14,7 @@ mod support;
 
 mod alerting;
 mod bounces;
+mod budgets;
 mod crashes;
 mod dashboards;
 mod definitions;

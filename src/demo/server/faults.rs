@@ -123,6 +123,7 @@ struct Script {
     announce: Announce,
     has_frozen_view: bool,
     hides_uid_validity: bool,
+    uid_next: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -182,6 +183,15 @@ impl Faults {
     /// IMAP: SELECT tells no UIDVALIDITY.
     pub fn hide_uid_validity(&self) {
         self.lock().hides_uid_validity = true;
+    }
+
+    /// IMAP: SELECT tells this next UID, whatever the right one is.
+    pub fn tell_uid_next(&self, uid: u32) {
+        self.lock().uid_next = Some(uid);
+    }
+
+    pub(super) fn uid_next(&self) -> Option<u32> {
+        self.lock().uid_next
     }
 
     pub(super) fn has_frozen_view(&self) -> bool {

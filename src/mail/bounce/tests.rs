@@ -190,3 +190,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn of_a_mail_that_is_all_parts_the_beginning_is_read() {
+    let head = "Content-Type: multipart/report; boundary=b\r\n\r\n";
+    let parts = format!("{head}{}", "--b\r\n\r\n".repeat(9000));
+    assert_eq!(beginning(parts.as_bytes()).split(|byte| *byte == b'\n').count(), 1 + REPORT_LINES);
+    let long = format!("{head}{}\r\n--b\r\n", "x".repeat(LINE_BYTES));
+    assert_eq!(beginning(long.as_bytes()), head.as_bytes());
+}

@@ -5,28 +5,84 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::parse::{self, Fetched, Response, Status, Untagged};
+use super::numbers::Numbers;
+use super::parse::{self, Fetched, Listed, Response, Status, TooMuch, Untagged};
 use super::{Imap, Sink};
 use crate::mail::{Failure, Fault, Reason};
 
-/// The longest line that is read; the answer to a SEARCH is one line.
-pub(super) const LINE_BYTES: usize = 1 << 20;
+/// The longest line that is held; that of a SEARCH may be longer, its numbers are read bit by bit.
+pub(super) const LINE_BYTES: usize = 64 << 10;
 /// How much of a literal is kept; the rest of it is read and dropped.
 pub(super) const LITERAL_BYTES: usize = 64 << 10;
+/// How much of a longer line is read at once.
+const PIECE_BYTES: usize = 4096;
+/// The longest line of numbers that is read.
+const LONGEST_LINE_BYTES: usize = 8 << 20;
 /// The longest literal that is read.
 const LONGEST_LITERAL_BYTES: usize = 64 << 20;
-/// The most that the answer to one command may hold.
-const ANSWER_BYTES: usize = 8 << 20;
+/// The most that one response may hold: a line and a literal, and what stands around them.
+const RESPONSE_BYTES: usize = LINE_BYTES + LITERAL_BYTES + (16 << 10);
+/// The most literals of one response; that to our FETCH has one.
+const LITERALS: usize = 64;
+/// The most untagged responses to one command, and in one IDLE. Each mail of a FETCH is one.
+pub(super) const RESPONSES: usize = 100_000;
+/// The most folders with a use of their own.
+const FOLDERS: usize = 100;
+/// The most response codes of one answer that tell something, and the most bytes of them.
+const CODES: usize = 100;
+const CODE_BYTES: usize = 64 << 10;
 /// The most lines of one answer that are no responses.
 const ODD_LINES: usize = 1000;
 /// How long a server that has said BYE may take to say why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// The answer to a command that the server said OK to.
+/// The answer to a command that the server said OK to: of its untagged responses what somebody needs,
+/// each kind of it bounded.
+#[derive(Default)]
 pub(in crate::mail) struct Answer {
-    pub(super) untagged: Vec<Untagged>,
+    /// What SEARCH has found.
+    pub(super) found: Numbers,
+    /// The folders that have a use of their own.
+    pub(super) folders: Vec<Listed>,
+    /// What the server can do, if it told.
+    pub(super) capabilities: Option<Vec<String>>,
+    /// The response codes of the untagged responses that tell something about a folder.
+    codes: Vec<String>,
+    code_bytes: usize,
     /// The response code of the tagged response.
     pub(super) code: Option<String>,
+}
+
+impl Answer {
+    /// The response codes, that of the tagged response last.
+    pub(super) fn codes(&self) -> impl Iterator<Item = &str> {
+        self.codes.iter().map(String::as_str).chain(self.code.as_deref())
+    }
+
+    fn take(&mut self, untagged: Untagged) -> Result<(), TooMuch> {
+        match untagged {
+            Untagged::Search(found) => {
+                self.found.append(found).map_err(|_| parse::TOO_MANY_RANGES)?;
+            }
+            // The others are never asked for.
+            Untagged::List(listed) if listed.has_use() => {
+                if self.folders.len() >= FOLDERS {
+                    return Err(TooMuch(FOLDERS, "folders with a use"));
+                }
+                self.folders.push(listed);
+            }
+            Untagged::Capability(words) => self.capabilities = Some(words),
+            Untagged::Condition { code: Some(code), .. } if parse::tells_of_a_folder(&code) => {
+                self.code_bytes += code.len();
+                if self.codes.len() >= CODES || self.code_bytes > CODE_BYTES {
+                    return Err(TooMuch(CODES, "response codes, or too long ones"));
+                }
+                self.codes.push(code);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// Why there is no tagged OK.
@@ -91,8 +147,8 @@ impl Imap {
         tag: &str,
         sink: &mut Sink<'_>,
     ) -> Result<Answer, Interrupted> {
-        let mut untagged = Vec::new();
-        let mut kept = 0;
+        let mut answer = Answer::default();
+        let mut responses = 0;
         let mut odd = OddLines::default();
         let mut piece = None;
         loop {
@@ -110,35 +166,28 @@ impl Imap {
                     other => {
                         // It may have given the number of the piece to another mail.
                         piece = None;
-                        kept += other.as_ref().map_or(0, |_| response.size());
-                        untagged.extend(other);
+                        let taken = other.map_or(Ok(()), |other| answer.take(other));
+                        taken.map_err(|too_much| self.too_much(too_much))?;
                     }
                 },
                 Kind::Continuation(challenge) => {
                     return Err(Interrupted::Continuation(challenge.to_vec()));
                 }
-                Kind::Tagged(rest) => return self.end(rest, line, untagged),
+                Kind::Tagged(rest) => return self.end(rest, line, answer),
                 Kind::Odd => self.pass_over(line, &mut odd)?,
             }
-            if kept > ANSWER_BYTES {
-                let message = format!("an answer of more than {ANSWER_BYTES} bytes");
-                return Err(self.wire.fail(Fault::new(Reason::Protocol, message)).into());
-            }
+            responses += 1;
+            self.check_count(responses)?;
         }
     }
 
     /// What the tagged response, `rest` behind its tag, makes of the answer.
-    fn end(
-        &mut self,
-        rest: &[u8],
-        line: &[u8],
-        untagged: Vec<Untagged>,
-    ) -> Result<Answer, Interrupted> {
+    fn end(&mut self, rest: &[u8], line: &[u8], answer: Answer) -> Result<Answer, Interrupted> {
         let Some((status, code, text)) = parse::tagged(rest) else {
             return Err(self.wire.fail_protocol(line).into());
         };
         match (status, self.farewell.is_some()) {
-            (Status::Ok | Status::PreAuth, false) => Ok(Answer { untagged, code }),
+            (Status::Ok | Status::PreAuth, false) => Ok(Answer { code, ..answer }),
             (Status::Ok | Status::PreAuth, true) => Err(self.ended().into()),
             (Status::No | Status::Bad, false) => {
                 Err(Interrupted::Refused(self.refusal(status, code, &text)))
@@ -154,6 +203,23 @@ impl Imap {
                 }))
             }
         }
+    }
+
+    /// The failure of a server that says more than anybody can need.
+    pub(super) fn too_much(&self, TooMuch(most, what): TooMuch) -> Failure {
+        let message = format!("more than {most} {what} in answer to {}", self.wire.asked_for());
+        self.wire.fail(Fault::new(Reason::Protocol, message))
+    }
+
+    /// So many responses have come by now.
+    ///
+    /// # Errors
+    /// There are more than [`RESPONSES`].
+    pub(super) fn check_count(&self, responses: usize) -> Result<(), Failure> {
+        if responses <= RESPONSES {
+            return Ok(());
+        }
+        Err(self.too_much(TooMuch(RESPONSES, "untagged responses")))
     }
 
     fn pass_over(&mut self, line: &[u8], odd: &mut OddLines) -> Result<(), Failure> {
@@ -189,15 +255,18 @@ impl Imap {
 
     /// One response with its literals.
     pub(super) async fn read_response(&mut self) -> Result<Response, Failure> {
-        let mut response = Response::default();
-        response.push_line(self.wire.read_line(LINE_BYTES).await?);
+        let mut response = self.read_first_line().await?;
         while let Some(size) = response.announced_literal() {
             let kept = size.min(LITERAL_BYTES);
-            if size > LONGEST_LITERAL_BYTES || response.size() + kept > ANSWER_BYTES {
+            if size > LONGEST_LITERAL_BYTES {
                 let message =
                     format!("the server announces {size} bytes where a header was asked for");
                 return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
             }
+            if response.literals() >= LITERALS {
+                return Err(self.too_much(TooMuch(LITERALS, "literals in one response")));
+            }
+            self.check_size(response.size() + kept)?;
             response.push_literal(self.wire.read_exact(kept).await?);
             // Anybody can send a mail with such a header; it must not blind the watch.
             self.wire.skip(size - kept).await?;
@@ -206,6 +275,7 @@ impl Imap {
                 // A literal that was announced too short by its last line end.
                 response.push_line(self.wire.read_line_unseen(LINE_BYTES).await?);
             }
+            self.check_size(response.size())?;
             if !response.goes_on_behind_literal() {
                 // What follows was written by the sender of a mail; it is not read as the server's word.
                 let message = "a literal that is longer than the server announced";
@@ -213,6 +283,41 @@ impl Imap {
             }
         }
         Ok(response)
+    }
+
+    /// The first line of a response. Of a SEARCH that does not fit into one, the numbers.
+    async fn read_first_line(&mut self) -> Result<Response, Failure> {
+        let mut response = Response::default();
+        let (line, mut is_whole) = self.wire.read_line_piece(LINE_BYTES).await?;
+        self.trace().received(&line);
+        if is_whole {
+            response.push_line(line);
+            return Ok(response);
+        }
+        if !response.begin_numbers(&line) {
+            let message = format!("a line of more than {LINE_BYTES} bytes");
+            return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
+        }
+        let mut read = line.len();
+        drop(line);
+        while !is_whole {
+            if read > LONGEST_LINE_BYTES {
+                let message = format!("a line of more than {LONGEST_LINE_BYTES} bytes");
+                return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
+            }
+            let piece;
+            (piece, is_whole) = self.wire.read_line_piece(PIECE_BYTES).await?;
+            read += piece.len();
+            response.go_on(&piece);
+        }
+        Ok(response)
+    }
+
+    fn check_size(&self, size: usize) -> Result<(), Failure> {
+        if size <= RESPONSE_BYTES {
+            return Ok(());
+        }
+        Err(self.too_much(TooMuch(RESPONSE_BYTES, "bytes in one response")))
     }
 
     /// Notes what concerns the session; gives the rest. What follows a BYE is read for a moment only:
@@ -241,6 +346,7 @@ impl Imap {
                 let message = "the server names a mail by a number of more than 32 bits";
                 Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
             }
+            Untagged::TooMuch(too_much) => Err(self.too_much(too_much)),
             Untagged::Other => Ok(None),
             untagged => Ok(Some(untagged)),
         }

@@ -1,8 +1,9 @@
 //! Folders: finding them by their use, opening one, and taking mails of ours out of it.
 
 use super::encode::{quote, sequence_sets};
-use super::parse::{self, Listed, Untagged};
-use super::{Imap, Interrupted, Selected, View};
+use super::numbers::Numbers;
+use super::parse::{self, Listed};
+use super::{Imap, Interrupted, Selected, View, is_at_the_end};
 use crate::mail::{Failure, Stage};
 
 /// What ID tells (RFC 2971): strings, because some servers take offence at anything else.
@@ -42,12 +43,7 @@ impl Imap {
     }
 
     async fn ask_for_list(&mut self, command: &str) -> Result<Vec<Listed>, Interrupted> {
-        let answer = self.ask(command).await?;
-        let listed = answer.untagged.into_iter().filter_map(|untagged| match untagged {
-            Untagged::List(listed) => Some(listed),
-            _ => None,
-        });
-        Ok(listed.collect())
+        Ok(self.ask(command).await?.folders)
     }
 
     /// Opens a folder, named as the server writes it. A server that refuses and knows ID is told who
@@ -69,16 +65,12 @@ impl Imap {
         };
         let exists = self.view.exists();
         let mut selected = Selected { uid_validity: None, uid_next: None, exists };
-        let untagged = answer.untagged.iter().filter_map(|untagged| match untagged {
-            Untagged::Condition { code, .. } => code.as_deref(),
-            _ => None,
-        });
-        for code in untagged.chain(answer.code.as_deref()) {
+        for code in answer.codes() {
             if let Some(value) = parse::code_number(code, "UIDVALIDITY") {
                 selected.uid_validity = Some(value).filter(|value| *value > 0);
             }
             if let Some(value) = parse::code_number(code, "UIDNEXT") {
-                selected.uid_next = Some(value);
+                selected.uid_next = Some(value).filter(|value| !is_at_the_end(*value));
             }
         }
         self.view.take_news();
@@ -113,12 +105,9 @@ impl Imap {
         let mut there = Vec::new();
         for set in sequence_sets(uids) {
             let answer = self.command(&format!("UID MOVE {set} {}", quote(folder))).await?;
-            let codes = answer.untagged.iter().filter_map(|untagged| match untagged {
-                Untagged::Condition { code, .. } => code.as_deref(),
-                _ => None,
-            });
-            let moved = codes.chain(answer.code.as_deref()).filter_map(parse::copied_to);
-            there.extend(moved.flatten());
+            let moved = answer.codes().filter_map(parse::copied_to).map(Numbers::sorted);
+            let room = uids.len() - there.len().min(uids.len());
+            there.extend(moved.flat_map(|moved| moved.rising().take(room).collect::<Vec<_>>()));
         }
         Ok(there)
     }
@@ -139,12 +128,12 @@ impl Imap {
             }
             return Ok(true);
         }
-        let deleted = self.search("DELETED").await?;
+        let deleted = self.search("DELETED").await?.sorted();
         if deleted.is_empty() {
             // Nothing is marked, or the answer was not understood: EXPUNGE might take another's mail.
             return Ok(true);
         }
-        let are_ours = deleted.iter().all(|uid| uids.contains(uid));
+        let are_ours = deleted.rising().take(uids.len() + 1).all(|uid| uids.contains(&uid));
         if are_ours {
             self.command("EXPUNGE").await?;
         }

@@ -28,6 +28,7 @@ impl Imap {
             self.capabilities.remove("IDLE");
             return Ok(self.view.news());
         }
+        let mut responses = 0;
         while self.view.news().is_none() {
             let has_input = tokio::select! {
                 outcome = self.wire.wait_for_input(until) => outcome?,
@@ -39,6 +40,8 @@ impl Imap {
             self.wire.expect_reply_within(FAREWELL);
             let response = self.read_response().await?;
             self.take_untagged(&response)?;
+            responses += 1;
+            self.check_count(responses)?;
             if self.farewell.is_some() {
                 return Err(self.ended());
             }

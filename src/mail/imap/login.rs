@@ -4,7 +4,6 @@
 use super::Imap;
 use super::answer::{Answer, Interrupted};
 use super::encode::quote;
-use super::parse::Untagged;
 use crate::config::{Auth, Login, Mechanism, Secret};
 use crate::mail::sasl::{self, Carrier, Door, Heard};
 use crate::mail::trace::Trace;
@@ -23,11 +22,9 @@ impl Imap {
         let answer = answer.map_err(|failure| login_failure(failure, &login.username))?;
         // A login may change what the server can do.
         self.capabilities.clear();
-        self.take_capability_code(answer.code.as_deref());
-        for untagged in answer.untagged {
-            if let Untagged::Capability(words) = untagged {
-                self.capabilities = words.into_iter().collect();
-            }
+        self.take_capability_code(answer.code.as_deref())?;
+        if let Some(words) = answer.capabilities {
+            self.capabilities = words.into_iter().collect();
         }
         if self.capabilities.is_empty() {
             self.ask_capabilities().await?;

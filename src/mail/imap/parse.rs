@@ -5,13 +5,28 @@ use std::time::{Duration, SystemTime};
 
 use mail_parser::DateTime;
 
+use super::numbers::{self, Numbers, Reader, Unreadable, number};
+
+use tokens::{Token, Tokens, pass_over_list};
+
 #[cfg(test)]
 mod tests;
+mod tokens;
+
+/// The most capabilities that a server may have.
+pub(super) const CAPABILITIES: usize = 512;
+/// The most bytes of a folder's name and attributes.
+const FOLDER_BYTES: usize = 2048;
 
 /// One response: text lines and the literals between them.
 #[derive(Debug, Default)]
 pub(super) struct Response {
     parts: Vec<Part>,
+    /// The bytes of them.
+    size: usize,
+    literals: usize,
+    /// The numbers of a SEARCH that was too long a line to be held.
+    numbers: Option<Reader>,
 }
 
 #[derive(Debug)]
@@ -30,7 +45,7 @@ pub(super) enum Untagged {
     /// Facts about one message.
     Fetch(Fetched),
     /// The UIDs that a search found.
-    Search(Vec<u32>),
+    Search(Numbers),
     /// One folder.
     List(Listed),
     /// What the server can do.
@@ -41,9 +56,18 @@ pub(super) enum Untagged {
     Bye(String),
     /// A mail has a UID that does not fit into 32 bits.
     BeyondNumbers,
+    /// There is more of something than is read.
+    TooMuch(TooMuch),
     /// Anything else: not needed, whatever is in it.
     Other,
 }
+
+/// More than is read: so many of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooMuch(pub(super) usize, pub(super) &'static str);
+
+/// Too many ranges of numbers.
+pub(super) const TOO_MANY_RANGES: TooMuch = TooMuch(numbers::RANGES, "ranges of numbers");
 
 /// The status of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +108,22 @@ impl Listed {
         has(usage) || (usage == r"\junk" && has(r"\spam"))
     }
 
+    /// Whether an attribute says more than how the folder lies among others.
+    pub(super) fn has_use(&self) -> bool {
+        const PLACES: [&str; 9] = [
+            r"\haschildren",
+            r"\hasnochildren",
+            r"\marked",
+            r"\noinferiors",
+            r"\nonexistent",
+            r"\noselect",
+            r"\remote",
+            r"\subscribed",
+            r"\unmarked",
+        ];
+        self.attributes.iter().any(|attribute| !PLACES.contains(&attribute.as_str()))
+    }
+
     /// Whether an attribute tells a use, and not only what lies below.
     pub(super) fn tells_use(&self) -> bool {
         const USES: [&str; 8] = [
@@ -100,26 +140,40 @@ impl Listed {
     }
 }
 
-#[derive(Debug, PartialEq)]
-enum Token<'a> {
-    Open,
-    Close,
-    Atom(&'a [u8]),
-    Text(Vec<u8>),
-    Literal(&'a [u8]),
-}
-
 impl Response {
     /// Takes a line in, without the NUL bytes with which some servers pad their answers.
     pub(super) fn push_line(&mut self, mut line: Vec<u8>) {
         if line.contains(&0) {
             line.retain(|byte| *byte != 0);
         }
+        self.size += line.len();
         self.parts.push(Part::Text(line));
     }
 
     pub(super) fn push_literal(&mut self, bytes: Vec<u8>) {
+        self.size += bytes.len();
+        self.literals += 1;
         self.parts.push(Part::Literal(bytes));
+    }
+
+    /// Takes in a line of which this is but the beginning, and which goes on with [`Response::go_on`];
+    /// `false` if it is none whose numbers can be read bit by bit.
+    pub(super) fn begin_numbers(&mut self, beginning: &[u8]) -> bool {
+        let Some(mut reader) = search_reader(beginning) else { return false };
+        let rest = beginning.strip_prefix(b"*").unwrap_or_default().trim_ascii_start();
+        let (_, numbers) = split_word(rest);
+        reader.push(numbers);
+        let known = beginning.len() - numbers.len();
+        self.push_line(beginning.get(..known).unwrap_or_default().to_vec());
+        self.numbers = Some(reader);
+        true
+    }
+
+    /// The next piece of that line.
+    pub(super) fn go_on(&mut self, piece: &[u8]) {
+        if let Some(reader) = &mut self.numbers {
+            reader.push(piece);
+        }
     }
 
     /// The first line.
@@ -132,10 +186,12 @@ impl Response {
 
     /// The bytes of it so far.
     pub(super) fn size(&self) -> usize {
-        let size = |part: &Part| match part {
-            Part::Text(bytes) | Part::Literal(bytes) => bytes.len(),
-        };
-        self.parts.iter().map(size).sum()
+        self.size
+    }
+
+    /// How many literals it has so far.
+    pub(super) fn literals(&self) -> usize {
+        self.literals
     }
 
     /// How many bytes of literal follow the newest line; human-readable text never has one.
@@ -193,22 +249,31 @@ impl Response {
             b"BAD" => condition(Status::Bad, rest),
             b"PREAUTH" => condition(Status::PreAuth, rest),
             b"BYE" => Untagged::Bye(String::from_utf8_lossy(rest).into_owned()),
-            b"CAPABILITY" => Untagged::Capability(words(rest)),
-            b"SEARCH" => {
-                let words = rest.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-                let words: Vec<&[u8]> = words.take_while(|word| is_digits(word)).collect();
-                match words.iter().map(|word| number(word)).collect() {
-                    Some(uids) => Untagged::Search(uids),
-                    None => Untagged::BeyondNumbers,
-                }
-            }
-            b"ESEARCH" => Untagged::Search(extended_search(rest)),
-            b"LIST" | b"LSUB" | b"XLIST" => self.list().map_or(Untagged::Other, Untagged::List),
+            b"CAPABILITY" => words(rest).map_or_else(Untagged::TooMuch, Untagged::Capability),
+            b"SEARCH" | b"ESEARCH" => self.search(rest),
+            b"LIST" | b"LSUB" | b"XLIST" => match self.list() {
+                Ok(listed) => listed.map_or(Untagged::Other, Untagged::List),
+                Err(too_much) => Untagged::TooMuch(too_much),
+            },
             _ => match number(word) {
                 Some(count) => self.numbered(count, rest),
                 None if is_fetch_of_no_number(word, rest) => self.fetched(u32::MAX),
                 None => Untagged::Other,
             },
+        }
+    }
+
+    fn search(&self, rest: &[u8]) -> Untagged {
+        let reader = self.numbers.clone().or_else(|| {
+            let mut reader = search_reader(self.first_line())?;
+            reader.push(rest);
+            Some(reader)
+        });
+        match reader.map(Reader::end) {
+            Some(Ok(numbers)) => Untagged::Search(numbers),
+            Some(Err(Unreadable::BeyondNumbers)) => Untagged::BeyondNumbers,
+            Some(Err(Unreadable::TooMany)) => Untagged::TooMuch(TOO_MANY_RANGES),
+            None => Untagged::Other,
         }
     }
 
@@ -224,24 +289,26 @@ impl Response {
 
     fn fetched(&self, number: u32) -> Untagged {
         match self.fetch() {
-            Some(fetched) => Untagged::Fetch(Fetched { number, ..fetched }),
-            None => Untagged::BeyondNumbers,
+            Ok(Some(fetched)) => Untagged::Fetch(Fetched { number, ..fetched }),
+            Ok(None) => Untagged::BeyondNumbers,
+            Err(too_much) => Untagged::TooMuch(too_much),
         }
     }
 
     /// `* n FETCH (KEY value KEY value)`: values that are lists are passed over, however deep, and so
     /// is a parenthesis in the place of a key. `None` for a UID of more than 32 bits.
-    fn fetch(&self) -> Option<Fetched> {
-        let tokens = self.tokens();
+    fn fetch(&self) -> Result<Option<Fetched>, TooMuch> {
+        let mut tokens = Tokens::of(self);
         let mut fetched = Fetched::default();
-        let mut rest = tokens.iter().skip_while(|token| **token != Token::Open).skip(1);
+        let mut rest = tokens.by_ref().skip_while(|token| *token != Token::Open).skip(1);
         while let Some(token) = rest.next() {
             let Token::Atom(key) = token else { continue };
             let key = key.to_ascii_uppercase();
             let Some(value) = rest.next() else { break };
             match (key.as_slice(), value) {
                 (b"UID", Token::Atom(digits)) if is_digits(digits) => {
-                    fetched.uid.get_or_insert(number(digits)?);
+                    let Some(uid) = number(digits) else { return Ok(None) };
+                    fetched.uid.get_or_insert(uid);
                 }
                 (b"INTERNALDATE", value) => {
                     fetched.internal_date = value.bytes().and_then(internal_date);
@@ -250,133 +317,43 @@ impl Response {
                     // What comes later may be no more the server's word.
                     fetched.header = fetched.header.or_else(|| value.bytes().map(<[u8]>::to_vec));
                 }
-                (_, Token::Open) => {
-                    let mut depth = 1_usize;
-                    for token in rest.by_ref() {
-                        match token {
-                            Token::Open => depth += 1,
-                            Token::Close => depth -= 1,
-                            _ => {}
-                        }
-                        if depth == 0 {
-                            break;
-                        }
-                    }
-                }
+                (_, Token::Open) => pass_over_list(&mut rest),
                 _ => {}
             }
         }
-        Some(fetched)
+        tokens.outcome().map(|()| Some(fetched))
     }
 
-    /// `* LIST (\Attribute ...) "/" name`
-    fn list(&self) -> Option<Listed> {
-        let tokens = self.tokens();
-        let mut rest = tokens.iter().skip_while(|token| **token != Token::Open).skip(1);
+    /// `* LIST (\Attribute ...) "/" name`; `None` for what is none, or longer than a folder is.
+    fn list(&self) -> Result<Option<Listed>, TooMuch> {
+        let mut tokens = Tokens::of(self);
+        let mut rest = tokens.by_ref().skip_while(|token| *token != Token::Open).skip(1);
         let mut attributes = Vec::new();
+        let mut size = 0;
         for token in rest.by_ref() {
-            match token {
-                Token::Atom(word) => {
-                    attributes.push(String::from_utf8_lossy(word).to_ascii_lowercase());
-                }
-                _ => break,
+            let Token::Atom(word) = token else { break };
+            size += word.len() + size_of::<String>();
+            if size <= FOLDER_BYTES {
+                attributes.push(String::from_utf8_lossy(word).to_ascii_lowercase());
             }
         }
-        let _delimiter = rest.next()?;
-        let name = rest.next()?.bytes()?.to_vec();
-        Some(Listed { attributes, name })
-    }
-
-    fn tokens(&self) -> Vec<Token<'_>> {
-        let mut tokens = Vec::new();
-        for (index, part) in self.parts.iter().enumerate() {
-            match part {
-                Part::Text(line) => {
-                    let is_announced = matches!(self.parts.get(index + 1), Some(Part::Literal(_)));
-                    let end = if is_announced {
-                        let brace = line.iter().rposition(|byte| *byte == b'{');
-                        let brace = brace.unwrap_or(line.len());
-                        // `~{12}` announces binary content (RFC 3516).
-                        let before = brace.checked_sub(1).and_then(|index| line.get(index));
-                        if before == Some(&b'~') { brace - 1 } else { brace }
-                    } else {
-                        line.len()
-                    };
-                    tokenize(line.get(..end).unwrap_or_default(), &mut tokens);
-                }
-                Part::Literal(bytes) => tokens.push(Token::Literal(bytes)),
-            }
-        }
-        tokens
+        let name = rest.nth(1).and_then(|name| name.bytes().map(<[u8]>::to_vec));
+        tokens.outcome()?;
+        let is_folder = |name: &Vec<u8>| name.len() + size <= FOLDER_BYTES;
+        Ok(name.filter(is_folder).map(|name| Listed { attributes, name }))
     }
 }
 
-impl Token<'_> {
-    /// The value of a string; `NIL` is none.
-    fn bytes(&self) -> Option<&[u8]> {
-        match self {
-            Token::Atom(word) if word.eq_ignore_ascii_case(b"NIL") => None,
-            Token::Atom(bytes) | Token::Literal(bytes) => Some(bytes),
-            Token::Text(bytes) => Some(bytes),
-            Token::Open | Token::Close => None,
-        }
+/// How to read the numbers of this line, if it is a SEARCH or an ESEARCH.
+fn search_reader(line: &[u8]) -> Option<Reader> {
+    let rest = line.strip_prefix(b"*")?;
+    rest.first().filter(|byte| byte.is_ascii_whitespace())?;
+    let (word, _) = split_word(rest.trim_ascii_start());
+    match word.to_ascii_uppercase().as_slice() {
+        b"SEARCH" => Some(Reader::of_search()),
+        b"ESEARCH" => Some(Reader::of_extended_search()),
+        _ => None,
     }
-}
-
-fn tokenize<'a>(mut text: &'a [u8], tokens: &mut Vec<Token<'a>>) {
-    while let Some((first, rest)) = text.split_first() {
-        match first {
-            b' ' => text = rest,
-            b'(' => {
-                tokens.push(Token::Open);
-                text = rest;
-            }
-            b')' => {
-                tokens.push(Token::Close);
-                text = rest;
-            }
-            b'"' => {
-                let (value, after) = quoted(rest);
-                tokens.push(Token::Text(value));
-                text = after;
-            }
-            _ => {
-                let end = atom_end(text);
-                let (atom, after) = text.split_at_checked(end).unwrap_or((text, &[]));
-                tokens.push(Token::Atom(atom));
-                text = after;
-            }
-        }
-    }
-}
-
-/// The end of an atom that begins at 0; what stands in brackets belongs to it:
-/// `BODY[HEADER.FIELDS (SUBJECT)]`.
-fn atom_end(text: &[u8]) -> usize {
-    let mut in_brackets = false;
-    for (index, byte) in text.iter().enumerate() {
-        match byte {
-            b'[' => in_brackets = true,
-            b']' => in_brackets = false,
-            b' ' | b'(' | b')' if !in_brackets => return index,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// The value of a quoted string whose opening quote is gone, and what follows it.
-fn quoted(text: &[u8]) -> (Vec<u8>, &[u8]) {
-    let mut value = Vec::new();
-    let mut bytes = text.iter().enumerate();
-    while let Some((index, byte)) = bytes.next() {
-        match byte {
-            b'\\' => value.extend(bytes.next().map(|(_, escaped)| *escaped)),
-            b'"' => return (value, text.get(index + 1..).unwrap_or_default()),
-            _ => value.push(*byte),
-        }
-    }
-    (value, &[])
 }
 
 fn condition(status: Status, rest: &[u8]) -> Untagged {
@@ -413,9 +390,21 @@ pub(super) fn code_number(code: &str, name: &str) -> Option<u32> {
     word.eq_ignore_ascii_case(name).then(|| value.trim().parse().ok()).flatten()
 }
 
+/// Whether a response code tells something about a folder that is needed.
+pub(super) fn tells_of_a_folder(code: &str) -> bool {
+    let word = code.split(' ').next().unwrap_or_default();
+    ["UIDVALIDITY", "UIDNEXT", "COPYUID"].iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
 /// The words of a capability list, in upper case.
-pub(super) fn words(text: &[u8]) -> Vec<String> {
-    String::from_utf8_lossy(text).split_ascii_whitespace().map(str::to_ascii_uppercase).collect()
+pub(super) fn words(text: &[u8]) -> Result<Vec<String>, TooMuch> {
+    let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let words: Vec<&[u8]> = words.take(CAPABILITIES + 1).collect();
+    if words.len() > CAPABILITIES {
+        return Err(TooMuch(CAPABILITIES, "capabilities"));
+    }
+    let upper = |word: &&[u8]| String::from_utf8_lossy(word).to_ascii_uppercase();
+    Ok(words.iter().map(upper).collect())
 }
 
 /// The first word, and what follows the spaces behind it.
@@ -427,35 +416,13 @@ pub(super) fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// The UIDs that a server names to which mails were copied or moved: `COPYUID 38505 304,319:320
 /// 3956:3958`.
-pub(super) fn copied_to(code: &str) -> Option<Vec<u32>> {
+pub(super) fn copied_to(code: &str) -> Option<Numbers> {
     let mut words = code.split_ascii_whitespace();
     let is_it = words.next()?.eq_ignore_ascii_case("COPYUID");
-    is_it.then(|| words.nth(2).map(sequence_set)).flatten()
-}
-
-/// `* ESEARCH (TAG "M5") UID ALL 1:3,5`, which servers of IMAP4rev2 alone give (RFC 9051 section
-/// 7.3.4).
-fn extended_search(text: &[u8]) -> Vec<u32> {
-    let text = String::from_utf8_lossy(text).to_ascii_uppercase();
-    let mut words = text.split_ascii_whitespace().skip_while(|word| *word != "ALL");
-    words.nth(1).map(sequence_set).unwrap_or_default()
-}
-
-/// The numbers of a sequence set; of more than a hundred thousand the newest.
-fn sequence_set(set: &str) -> Vec<u32> {
-    const MOST: u32 = 100_000;
-    let mut numbers = Vec::new();
-    for range in set.split(',') {
-        let (first, last) = range.split_once(':').unwrap_or((range, range));
-        let (Some(first), Some(last)) = (number(first.as_bytes()), number(last.as_bytes())) else {
-            continue;
-        };
-        let (first, last) = (first.min(last), first.max(last));
-        numbers.extend(first.max(last.saturating_sub(MOST - 1))..=last);
-        let excess = numbers.len().saturating_sub(MOST as usize);
-        numbers.drain(..excess);
-    }
-    numbers
+    let set = words.nth(2).filter(|_| is_it)?;
+    let mut reader = Reader::of_set();
+    reader.push(set.as_bytes());
+    reader.end().ok()
 }
 
 fn is_digits(word: &[u8]) -> bool {
@@ -466,12 +433,6 @@ fn is_digits(word: &[u8]) -> bool {
 fn is_fetch_of_no_number(word: &[u8], rest: &[u8]) -> bool {
     let is_negative = word.strip_prefix(b"-").is_some_and(is_digits);
     is_negative && split_word(rest).0.eq_ignore_ascii_case(b"FETCH")
-}
-
-/// A number of at most 32 bits; a longer one is none, not a wrapped one.
-fn number(digits: &[u8]) -> Option<u32> {
-    let digits = std::str::from_utf8(digits).ok()?;
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
 /// `17-Jul-1996 02:44:25 -0700`, the day perhaps with a space in front.

@@ -2,16 +2,19 @@
 //! and which mails in it are ours and not yet gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::hearing::Hearing;
+use super::reading::Viewing;
 use crate::mail::Failure;
 use crate::mail::bounce::Report;
 use crate::mail::imap::{Fetched, Imap, Selected};
-use crate::mailbox::{Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, reports};
+use crate::mailbox::{
+    Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, TO_REMOVE, reports,
+};
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
-use crate::target::ledger::{FoundIn, Moment};
+use crate::target::ledger::Moment;
 use crate::target::message::{Header, Token};
 
 /// How many reports are read in one look into a folder.
@@ -76,20 +79,6 @@ struct Gone {
     /// How often the server said so.
     times: u32,
     token: Option<Token>,
-}
-
-/// One look into one folder.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Viewing {
-    pub(super) kind: FoundIn,
-    /// Whether nobody receives there.
-    pub(super) holds_copies: bool,
-    /// When it was asked for.
-    pub(super) began: Instant,
-    /// When the server had told what there is; what is shown after this came later.
-    pub(super) shown: tokio::time::Instant,
-    /// How long the network takes there and back.
-    pub(super) network: Duration,
 }
 
 impl Memory {
@@ -261,7 +250,7 @@ impl FolderMemory {
         if uid < from && unread.is_none() {
             return;
         }
-        self.next_uid = self.next_uid.max(uid.saturating_add(1));
+        self.move_past(uid);
         self.hollow_since = None;
         let is_known = self.to_remove.contains_key(&uid)
             || self.marked.contains_key(&uid)
@@ -291,15 +280,17 @@ impl FolderMemory {
             report: None,
         };
         let mut judgement = judge(&found);
+        // More of ours than can be under way are copies without end.
+        let is_full = self.to_remove.len() >= TO_REMOVE;
         if let Judgement::Inspect(token) = judgement {
-            self.to_inspect.push((uid, token));
+            self.to_inspect.extend(Some((uid, token)).filter(|_| !is_full));
             judgement = Judgement::Remove(token);
         }
         match (judgement, gone) {
             (Judgement::Remove(token), Some(gone)) if gone.token == Some(token) => {
                 self.remove_again(uid, gone);
             }
-            (Judgement::Remove(token), _) => {
+            (Judgement::Remove(token), _) if !is_full => {
                 self.removed.remove(&uid);
                 self.displaced.remove(&token);
                 self.to_remove.insert(uid, Some(token));
@@ -347,13 +338,14 @@ impl FolderMemory {
     /// Notes what is to be done with a mail that is not an arrival.
     fn heed(&mut self, uid: u32, judgement: Judgement) {
         match judgement {
-            Judgement::Discard => {
+            Judgement::Discard if self.to_remove.len() < TO_REMOVE => {
                 self.to_remove.insert(uid, None);
             }
             Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
                 self.left_overs.push((uid, due));
             }
-            Judgement::Remove(_)
+            Judgement::Discard
+            | Judgement::Remove(_)
             | Judgement::Inspect(_)
             | Judgement::LeftOver(_)
             | Judgement::ReadReport
@@ -363,7 +355,7 @@ impl FolderMemory {
 
     /// A mail is still there that the server has taken out as it said.
     fn remove_again(&mut self, uid: u32, gone: Gone) {
-        self.next_uid = self.next_uid.max(uid.saturating_add(1));
+        self.move_past(uid);
         if gone.times < REMOVAL_TRIES {
             self.to_remove.insert(uid, gone.token);
         }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::memory::{FolderMemory, Unread, Viewing};
+use super::memory::{FolderMemory, Unread};
 use crate::mail::Failure;
-use crate::mail::imap::{Fetched, Imap, Selected};
+use crate::mail::imap::{Fetched, Imap, Numbers, Selected, Sorted, is_at_the_end};
 use crate::mailbox::{FIRST_CONTACT_HEADERS, Judge, LEFT_OVERS, Since};
+use crate::target::ledger::FoundIn;
 
 /// How many headers are asked for at once.
 const BATCH: usize = 100;
@@ -22,6 +23,20 @@ const READ_TRIES: u32 = 3;
 const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 /// How long the next UID may tell of mail that is not shown before it is taken for gone.
 const HOLLOW: Duration = Duration::from_secs(120);
+
+/// One look into one folder.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Viewing {
+    pub(super) kind: FoundIn,
+    /// Whether nobody receives there.
+    pub(super) holds_copies: bool,
+    /// When it was asked for.
+    pub(super) began: Instant,
+    /// When the server had told what there is; what is shown after this came later.
+    pub(super) shown: tokio::time::Instant,
+    /// How long the network takes there and back.
+    pub(super) network: Duration,
+}
 
 impl FolderMemory {
     /// A look begins.
@@ -40,12 +55,11 @@ impl FolderMemory {
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
         let since = self.since(since, viewing);
-        let mut uids =
-            if selected.exists > 0 { imap.search_since(since).await? } else { Vec::new() };
+        let found =
+            if selected.exists > 0 { imap.search_since(since).await? } else { Sorted::default() };
         // What is no UID of this folder must not move the place up to which it was read.
-        uids.retain(|uid| selected.uid_next.is_none_or(|next| *uid < next));
-        uids.sort_unstable_by(|a, b| b.cmp(a));
-        uids.truncate(FIRST_CONTACT_HEADERS);
+        let found = selected.uid_next.map_or_else(|| found.clone(), |next| found.below(next));
+        let uids: Vec<u32> = found.falling().take(FIRST_CONTACT_HEADERS).collect();
         // By now somebody may have emptied the folder; to ask for what is gone is an error.
         let exists = imap.exists();
         if uids.is_empty() && exists > 0 {
@@ -66,9 +80,16 @@ impl FolderMemory {
             imap.fetch_these(batch, sink).await?;
             self.note_unread(batch.iter().filter(|uid| !shown.contains(uid)).copied());
         }
-        let next_uid = newest.saturating_add(1).max(selected.uid_next.unwrap_or(1));
-        self.next_uid = self.next_uid.max(next_uid);
+        self.move_past(newest);
+        self.next_uid = self.next_uid.max(selected.uid_next.unwrap_or(1));
         Ok(())
+    }
+
+    /// The mails up to this UID were read.
+    pub(super) fn move_past(&mut self, uid: u32) {
+        if !is_at_the_end(uid) {
+            self.next_uid = self.next_uid.max(uid.saturating_add(1));
+        }
     }
 
     /// From when on mails matter; older left-overs were found at the first contact.
@@ -91,20 +112,19 @@ impl FolderMemory {
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
         let from = self.next_uid.max(1);
-        let mut shown = BTreeSet::new();
+        let mut shown = Numbers::default();
         let sink = &mut |mail: Fetched, at| {
-            shown.extend(mail.uid.filter(|_| mail.header.is_some()));
+            mail.uid.filter(|_| mail.header.is_some()).into_iter().for_each(|uid| shown.note(uid));
             self.judge(mail, at, from, viewing, judge);
         };
         let mut refusal = imap.fetch_from(from, sink).await?;
         if refusal.is_some() {
             // One mail that cannot be shown may be the reason; the others are not lost for that.
-            let mut uids = imap.uids_from(from).await?;
-            uids.retain(|uid| !shown.contains(uid));
-            uids.sort_unstable();
-            uids.truncate(LEFT_OVERS);
+            let (uids, shown) = (imap.uids_from(from).await?, shown.sorted());
+            let is_new = |uid: &u32| !shown.contains(*uid);
+            let uids: Vec<u32> = uids.rising().filter(is_new).take(LEFT_OVERS).collect();
             if let Some(last) = uids.last() {
-                self.next_uid = self.next_uid.max(last.saturating_add(1));
+                self.move_past(*last);
             }
             self.note_unread(uids.into_iter());
         }
@@ -206,7 +226,7 @@ impl FolderMemory {
                 return Ok(());
             }
             let uids = imap.uids_from(self.next_uid).await?;
-            self.note_unread(uids.into_iter().filter(|uid| *uid < next_uid));
+            self.note_unread(uids.below(next_uid).rising());
         }
         self.hollow_since = None;
         self.next_uid = self.next_uid.max(next_uid);

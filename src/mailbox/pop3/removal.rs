@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::is_refused;
 use crate::mail::Failure;
-use crate::mail::pop3::Pop3;
+use crate::mail::pop3::{Id, Pop3};
 use crate::mailbox::reports;
 use crate::target::message::{Header, Mark, Token};
 
@@ -18,16 +18,15 @@ pub(super) struct Removal {
 }
 
 /// A mail that is to be removed, in the store: its id, and its token behind a slash.
-pub(super) fn word(id: &[u8], token: Option<Token>) -> String {
-    let id = String::from_utf8_lossy(id);
-    token.map_or_else(|| id.clone().into_owned(), |token| format!("{id}/{token}"))
+pub(super) fn word(id: Id, token: Option<Token>) -> String {
+    token.map_or_else(|| id.to_string(), |token| format!("{id}/{token}"))
 }
 
 /// What [`word`] has written.
-pub(super) fn from_word(word: &str) -> (Vec<u8>, Removal) {
+pub(super) fn from_word(word: &str) -> (Id, Removal) {
     let parts = word.rsplit_once('/').and_then(|(id, token)| Some((id, token.parse().ok()?)));
     let (id, token) = parts.map_or((word, None), |(id, token)| (id, Some(token)));
-    (id.as_bytes().to_vec(), Removal { tries: 0, token })
+    (Id::from_kept(id), Removal { tries: 0, token })
 }
 
 /// What a mail turned out to be that was to be removed.
@@ -77,8 +76,9 @@ mod tests {
     fn a_removal_comes_back_from_the_store_as_it_was() {
         let token = Token::random();
         for (id, token) in [("a/b", None), ("a/b", Some(token)), ("0000002a5f", Some(token))] {
-            let (read, removal) = from_word(&word(id.as_bytes(), token));
-            assert_eq!((read.as_slice(), removal.token), (id.as_bytes(), token));
+            let id = Id::of(id.as_bytes());
+            let (read, removal) = from_word(&word(id, token));
+            assert_eq!((read, removal.token), (id, token));
         }
     }
 }

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-/// The most of one value that is read, in bytes; a line of a mail has at most 998 (RFC 5322, section
-/// 2.1.1).
-const VALUE_BYTES: usize = 8 << 10;
+use crate::mail::header::{FIELD_BYTES, FIELDS};
 
 /// One header field.
 pub(super) struct Field<'a> {
@@ -25,9 +23,15 @@ impl<'a> Field<'a> {
             }
             if line.starts_with(b" ") || line.starts_with(b"\t") {
                 if let Some((_, parts)) = fields.last_mut().filter(|_| is_in_field) {
-                    parts.push(line);
+                    // Each line has a byte at least.
+                    if parts.len() < FIELD_BYTES {
+                        parts.push(line);
+                    }
                 }
                 continue;
+            }
+            if fields.len() >= FIELDS {
+                break;
             }
             let field = name_and_value(line);
             is_in_field = field.is_some();
@@ -69,14 +73,14 @@ fn name_and_value(line: &[u8]) -> Option<(&str, &[u8])> {
 fn unfold<'a>(parts: &[&'a [u8]]) -> Cow<'a, str> {
     let cut = |part: &'a [u8], most: usize| part.get(..most).unwrap_or(part);
     match parts {
-        [part] => match String::from_utf8_lossy(cut(part, VALUE_BYTES)) {
+        [part] => match String::from_utf8_lossy(cut(part, FIELD_BYTES)) {
             Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
             Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
         },
         parts => {
             let mut bytes = Vec::new();
             for part in parts {
-                bytes.extend_from_slice(cut(part, VALUE_BYTES - bytes.len()));
+                bytes.extend_from_slice(cut(part, FIELD_BYTES - bytes.len()));
             }
             Cow::Owned(String::from_utf8_lossy(&bytes).trim().to_owned())
         }

@@ -3,6 +3,7 @@
 use super::command::Arguments;
 use super::selected::Selected;
 use super::{Session, quoted};
+use crate::demo::server::faults::Faults;
 use crate::demo::server::mailbox::{Folder, canonical_folder};
 use crate::demo::server::wire::End;
 
@@ -73,9 +74,9 @@ impl Session<'_> {
         let Some(name) = arguments.text() else {
             return self.finish("BAD a folder was expected").await;
         };
-        let hides_validity = self.wire.shared.faults.hides_uid_validity();
+        let faults = &self.wire.shared.faults;
         let opened = self.wire.shared.post.view_folder(user, &name, |folder| {
-            (Selected::open(user, &name, read_only, folder), select_lines(folder, hides_validity))
+            (Selected::open(user, &name, read_only, folder), select_lines(folder, faults))
         });
         let Some((selected, lines)) = opened else {
             return self.finish("NO [NONEXISTENT] no such folder").await;
@@ -90,7 +91,7 @@ impl Session<'_> {
     }
 }
 
-fn select_lines(folder: &Folder, hides_validity: bool) -> String {
+fn select_lines(folder: &Folder, faults: &Faults) -> String {
     let unseen = folder.messages.iter().position(|message| !message.has_flag("\\Seen"));
     let unseen = unseen.map(|at| format!("* OK [UNSEEN {}] first unseen\r\n", at + 1));
     let validity = format!("* OK [UIDVALIDITY {}] valid\r\n", folder.uid_validity);
@@ -99,8 +100,8 @@ fn select_lines(folder: &Folder, hides_validity: bool) -> String {
          {}{}* OK [UIDNEXT {}] next\r\n",
         folder.messages.len(),
         unseen.unwrap_or_default(),
-        if hides_validity { "" } else { &validity },
-        folder.uid_next,
+        if faults.hides_uid_validity() { "" } else { &validity },
+        faults.uid_next().unwrap_or(folder.uid_next),
     )
 }
 

@@ -1,3 +1,4 @@
+use super::tokens::TOKENS;
 use super::*;
 
 fn response(parts: &[&str]) -> Response {
@@ -112,19 +113,61 @@ fn a_fetch_of_no_number_still_tells_of_its_mail() {
     assert_eq!((read.number, read.uid), (u32::MAX, Some(9)));
 }
 
+fn numbers(all: &[u32]) -> Numbers {
+    let mut numbers = Numbers::default();
+    all.iter().for_each(|number| numbers.note(*number));
+    numbers
+}
+
 #[test]
 fn an_extended_search_is_a_search() {
     let found = |line: &str| response(&[line]).untagged();
-    let uids = Untagged::Search(vec![1, 2, 3, 7]);
+    let uids = Untagged::Search(numbers(&[1, 2, 3, 7]));
     assert_eq!(found("* ESEARCH (TAG \"M5\") UID ALL 1:3,7"), uids);
-    assert_eq!(found("* ESEARCH (TAG \"M5\") UID"), Untagged::Search(Vec::new()));
-    let Untagged::Search(most) = found("* ESEARCH UID ALL 1:4294967295") else { panic!() };
-    assert_eq!((most.len(), most.last()), (100_000, Some(&u32::MAX)));
+    assert_eq!(found("* ESEARCH (TAG \"M5\") UID"), Untagged::Search(Numbers::default()));
+}
+
+#[test]
+fn a_search_is_read_in_pieces_like_a_whole_one() {
+    for word in ["SEARCH", "search"] {
+        let mut pieces = Response::default();
+        assert!(pieces.begin_numbers(format!("*  {word} 1 2 1").as_bytes()));
+        pieces.go_on(b"7 1");
+        pieces.go_on(b"8\r");
+        assert_eq!(pieces.untagged(), Untagged::Search(numbers(&[1, 2, 17, 18])));
+        assert!(pieces.is_untagged() && pieces.announced_literal().is_none());
+    }
+    for line in ["* CAPABILITY X", "*SEARCH 1", "M1 OK SEARCH 1", "* OK SEARCH"] {
+        assert!(!Response::default().begin_numbers(line.as_bytes()), "{line}");
+    }
+}
+
+#[test]
+fn more_than_anybody_needs_is_refused_before_it_is_built() {
+    let line = format!("* CAPABILITY{}", " A".repeat(CAPABILITIES));
+    assert!(matches!(response(&[&line]).untagged(), Untagged::Capability(_)));
+    let line = format!("{line} A");
+    let too_many = Untagged::TooMuch(TooMuch(CAPABILITIES, "capabilities"));
+    assert_eq!(response(&[&line]).untagged(), too_many);
+    for line in ["* 1 FETCH (X ", "* LIST ("] {
+        let read = |parentheses: usize| {
+            let line = format!("{line}{}", "(".repeat(parentheses));
+            matches!(response(&[&line]).untagged(), Untagged::TooMuch(TooMuch(TOKENS, _)))
+        };
+        assert!(!read(TOKENS / 2), "{line}");
+        // A list of folders that begins so is none, and is not read on.
+        assert_eq!(read(TOKENS + 1), line.contains("FETCH"), "{line}");
+    }
+    let words = format!("* LIST ({}) \"/\" a", "\\x ".repeat(TOKENS));
+    assert!(matches!(response(&[&words]).untagged(), Untagged::TooMuch(TooMuch(TOKENS, _))));
+    let long = format!("* LIST () \"/\" {}", "a".repeat(FOLDER_BYTES + 1));
+    assert_eq!(response(&[&long]).untagged(), Untagged::Other);
 }
 
 #[test]
 fn where_mails_were_moved_to_stands_behind_where_they_were() {
-    assert_eq!(copied_to("COPYUID 38505 304,319:320 3956:3958"), Some(vec![3956, 3957, 3958]));
+    let there = copied_to("COPYUID 38505 304,319:320 3956:3958");
+    assert_eq!(there, Some(numbers(&[3956, 3957, 3958])));
     assert_eq!(copied_to("COPYUID 14  "), None);
     assert_eq!(copied_to("APPENDUID 1 2 3"), None);
 }
@@ -150,5 +193,5 @@ fn what_is_not_known_is_passed_over() {
         assert_eq!(response(&[line]).untagged(), Untagged::Other, "{line}");
     }
     let search = response(&["* SEARCH 1 2 (MODSEQ 5)"]).untagged();
-    assert_eq!(search, Untagged::Search(vec![1, 2]));
+    assert_eq!(search, Untagged::Search(numbers(&[1, 2])));
 }
