@@ -13,9 +13,13 @@ impl Ledger {
         self.totals.looks += u64::from(!self.outstanding.is_empty());
     }
 
-    /// A look or a removal has failed: counted, but the receive ability is the check's to tell.
+    /// A look or a removal has failed: counted, unless it was for want of something of our own, but the
+    /// receive ability is the check's to tell.
     pub fn look_failed(&mut self, failure: &Failure, now: Moment) {
         self.expire(now);
+        if failure.shortage.is_some() {
+            return;
+        }
         if self.rules.passive && failure.down {
             self.receive.not_applicable += 1;
         } else {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 mod distance;
 mod overdue;
+mod shortage;
 
 const RULES: Rules = Rules {
     interval: Duration::from_secs(60),
@@ -119,6 +120,7 @@ fn refused() -> Failure {
         stage: Stage::Envelope,
         reason: Reason::Rejected,
         down: false,
+        shortage: None,
         message: "550 no".into(),
     }
 }
@@ -128,6 +130,7 @@ fn down() -> Failure {
         stage: Stage::Connect,
         reason: Reason::Refused,
         down: true,
+        shortage: None,
         message: "connection refused".into(),
     }
 }
