@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::message::Token;
 use crate::config::Target;
-use crate::mail::{Failure, Side, Stage};
+use crate::mail::{Failure, Side};
 pub use arrival::Bracket;
 use ending::{Ended, Ending};
 pub use moment::{ClockStep, Moment, WallClock};
@@ -309,16 +309,6 @@ impl Ledger {
         self.receive_ability = Reading::Is(has_passed);
         self.totals.checks += 1;
         self.totals.check_failures += u64::from(!has_passed);
-    }
-
-    /// How long the removal of arrived mails took; part of the newest attempt.
-    pub fn removed(&mut self, stages: &[(Stage, Duration)]) {
-        for (stage, duration) in stages {
-            match self.receive.stages.iter_mut().find(|(known, _)| known == stage) {
-                Some((_, known)) => *known = *duration,
-                None => self.receive.stages.push((*stage, *duration)),
-            }
-        }
     }
 
     /// When the transmission of an outstanding mail began.

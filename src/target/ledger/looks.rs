@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Ledger, LookStyle, Moment, Reading};
-use crate::mail::Failure;
+use crate::mail::{Failure, Stage};
 
 impl Ledger {
     /// A look into the mailbox is made between two checks; it counts on behalf of the mails that are
@@ -24,6 +24,16 @@ impl Ledger {
             self.receive.not_applicable += 1;
         } else {
             self.receive.count(failure, now);
+        }
+    }
+
+    /// How long the removal of arrived mails took; part of the newest attempt.
+    pub fn removed(&mut self, stages: &[(Stage, Duration)]) {
+        for (stage, duration) in stages {
+            match self.receive.stages.iter_mut().find(|(known, _)| known == stage) {
+                Some((_, known)) => *known = *duration,
+                None => self.receive.stages.push((*stage, *duration)),
+            }
         }
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::ending::REMEMBERED;
 use super::*;
-use crate::mail::Reason;
+use crate::mail::{Reason, Stage};
 use crate::mail::bounce::Action;
 use proptest::prelude::*;
 
