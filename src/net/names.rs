@@ -220,7 +220,8 @@ impl Names {
         let question = Question { name, kind };
         let (wire, settings) = (Arc::clone(&self.wire), Arc::clone(settings));
         let asked = question.clone();
-        let work = async move { wire.ask(&asked, &settings).await };
+        // Each asker has room for a question that it shares, and not for the asking.
+        let work = Box::pin(async move { wire.ask(&asked, &settings).await });
         let broken = || Err(Trouble::Unreachable("the question broke off".to_owned()));
         self.questions.join(question, work).await.unwrap_or_else(broken)
     }

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use super::ending::REMEMBERED;
 use super::*;
-use crate::mail::{Reason, Stage};
 use crate::mail::bounce::Action;
+use crate::mail::{Reason, Stage};
 use proptest::prelude::*;
 
 mod distance;
