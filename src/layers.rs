@@ -8,6 +8,7 @@ use crate::target::ledger::{Reading, Snapshot};
 use readings::Readings;
 
 pub mod ping;
+mod places;
 pub mod readings;
 pub mod rounds;
 pub mod tcp;

@@ -13,10 +13,13 @@ pub mod imap;
 pub mod oauth;
 pub mod pop3;
 mod sasl;
+mod shortage;
 pub mod smtp;
 pub mod text;
 pub mod trace;
 pub mod wire;
+
+pub use shortage::Shortage;
 
 /// The two halves of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -257,6 +260,9 @@ pub struct Failure {
     /// Whether the service is not there at all: no address, no connection, silence before the
     /// greeting, or its own word for it. A passive target that is down is not applicable.
     pub down: bool,
+    /// What the exporter itself had too little of, if that is why: then nothing was measured, and it is
+    /// no failure of the server.
+    pub shortage: Option<Shortage>,
     /// One sentence for people, the server's own words included; secrets are scrubbed and control
     /// characters escaped.
     pub message: String,
@@ -270,6 +276,8 @@ pub struct Fault {
     pub reason: Reason,
     /// See [`Failure::down`].
     pub down: bool,
+    /// See [`Failure::shortage`].
+    pub shortage: Option<Shortage>,
     /// One sentence, not yet scrubbed.
     pub message: String,
 }
@@ -277,11 +285,17 @@ pub struct Fault {
 impl Fault {
     /// A fault of a service that is there.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, down: false, message: message.into() }
+        Self { reason, down: false, shortage: None, message: message.into() }
     }
 
     /// A fault that means that the service is not there.
     pub fn down(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, down: true, message: message.into() }
+        Self { reason, down: true, shortage: None, message: message.into() }
+    }
+
+    /// A fault of the exporter's own, which had too little of something; it is counted.
+    pub fn short(shortage: Shortage, reason: Reason, message: impl Into<String>) -> Self {
+        shortage.count();
+        Self { reason, down: false, shortage: Some(shortage), message: message.into() }
     }
 }

@@ -12,6 +12,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
+use crate::mail::Shortage;
 use crate::supervisor::{ReloadState, Supervisor, View};
 
 mod exporter;
@@ -27,6 +28,8 @@ pub struct ExporterFacts {
     started: SystemTime,
     store_errors: u64,
     may_ping: Option<bool>,
+    /// In the order of [`Shortage::ALL`].
+    shortages: [u64; 5],
 }
 
 impl ExporterFacts {
@@ -37,6 +40,7 @@ impl ExporterFacts {
             started: supervisor.started(),
             store_errors: supervisor.store_errors(),
             may_ping: supervisor.may_ping(),
+            shortages: Shortage::counts(),
         }
     }
 }

@@ -2,31 +2,33 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_openssl::SslStream;
 
 use crate::config::{Endpoint, IpFamily};
 use crate::mail::{Fault, Reason};
 
+use names::Names;
 pub use race::{Connected, connect};
 
 pub mod host;
 pub mod mx;
+mod names;
 mod race;
 pub mod tls;
 
 /// The addresses of an endpoint, in the order in which they are tried; never empty.
 ///
 /// # Errors
-/// [`Reason::Dns`] if there is none, [`Reason::Timeout`] after the deadline; both mean *down*.
+/// [`Reason::Dns`] if there is none or nobody could tell, [`Reason::Timeout`] after the deadline; both
+/// mean *down*. With a [`crate::mail::Shortage`] if its turn did not come.
 pub async fn resolve(endpoint: &Endpoint, deadline: Instant) -> Result<Vec<SocketAddr>, Fault> {
     addresses(&endpoint.host, endpoint.port, endpoint.ip_family, deadline).await
 }
@@ -41,55 +43,8 @@ pub async fn addresses(
     family: IpFamily,
     deadline: Instant,
 ) -> Result<Vec<SocketAddr>, Fault> {
-    let found = match host.parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, port)],
-        Err(_) => match timeout_at(deadline, look_up(host.to_owned(), port)).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => {
-                return Err(Fault::down(Reason::Dns, format!("cannot resolve {host}: {error}")));
-            }
-            Err(_) => {
-                let message = format!("resolving {host} took too long");
-                return Err(Fault::down(Reason::Timeout, message));
-            }
-        },
-    };
-    let addresses: Vec<SocketAddr> =
-        found.into_iter().filter(|address| fits(address.ip(), family)).collect();
-    if addresses.is_empty() {
-        let family = match family {
-            IpFamily::Any => "",
-            IpFamily::V4 => " IPv4",
-            IpFamily::V6 => " IPv6",
-        };
-        return Err(Fault::down(Reason::Dns, format!("{host} has no{family} address")));
-    }
-    Ok(addresses)
-}
-
-/// The system's resolver blocks a thread for each question, and one that hangs keeps it after the
-/// asker has gone: so the permit stays with the question, and enough threads are left for the rest
-/// of the program, the pages among it.
-async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-    static QUESTIONS: Semaphore = Semaphore::const_new(MOST_QUESTIONS);
-    let permit = QUESTIONS.acquire().await.map_err(io::Error::other)?;
-    let question = tokio::spawn(async move {
-        let found = tokio::net::lookup_host((host, port)).await.map(Iterator::collect);
-        drop(permit);
-        found
-    });
-    question.await.map_err(io::Error::other)?
-}
-
-/// How many names are looked up at one time; tokio has 512 threads for all that blocks.
-const MOST_QUESTIONS: usize = 64;
-
-fn fits(address: IpAddr, family: IpFamily) -> bool {
-    match family {
-        IpFamily::Any => true,
-        IpFamily::V4 => address.is_ipv4(),
-        IpFamily::V6 => address.is_ipv6(),
-    }
+    let found = Names::of_this_system().addresses(host, family, deadline).await?;
+    Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
 }
 
 /// The reason of a read or write that failed.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
 use crate::config::PingCheck;
-use crate::mail::Fault;
+use crate::mail::{Fault, Shortage};
 use crate::net;
 use packet::Echo;
 
@@ -97,7 +97,12 @@ fn open(address: IpAddr) -> Result<(UdpSocket, bool), Obstacle> {
     });
     ready.map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => Obstacle::Forbidden,
-        _ => Obstacle::Socket(error.to_string()),
+        _ => {
+            if let Some(shortage) = Shortage::of(&error) {
+                shortage.count();
+            }
+            Obstacle::Socket(error.to_string())
+        }
     })
 }
 

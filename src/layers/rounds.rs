@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::ping::{self, Obstacle, Outcome};
+use super::places::Places;
 use super::readings::{Checks, Readings, Round};
 use super::tcp;
-use crate::config::{PingCheck, PortCheck, Target};
+use crate::config::{PingCheck, PortCheck, Target, TargetName};
 use crate::mail::Fault;
 use crate::store::Store;
 use crate::target::ledger::Reading;
@@ -25,7 +25,7 @@ const MOST_AT_ONCE: usize = 256;
 /// What the rounds of all targets share.
 #[derive(Debug)]
 pub struct Bench {
-    places: Semaphore,
+    places: Places,
     permission: AtomicU8,
 }
 
@@ -35,7 +35,7 @@ const PERMITTED: u8 = 2;
 
 impl Default for Bench {
     fn default() -> Self {
-        Self { places: Semaphore::new(MOST_AT_ONCE), permission: AtomicU8::new(UNKNOWN) }
+        Self { places: Places::new(MOST_AT_ONCE), permission: AtomicU8::new(UNKNOWN) }
     }
 }
 
@@ -61,26 +61,33 @@ impl Bench {
         }
     }
 
-    /// A place among those that check at one time; `None` if it does not come before `end`.
-    async fn place(&self, end: Instant) -> Option<SemaphorePermit<'_>> {
-        timeout_at(end, self.places.acquire()).await.ok()?.ok()
-    }
-
-    async fn ping(&self, check: &PingCheck, end: Instant) -> Option<Result<Outcome, Obstacle>> {
-        let _place = self.place(end).await?;
-        let outcome = ping::ping(check, end).await;
+    /// `None` if its turn did not come before `end`, or was over too soon.
+    async fn ping(
+        &self,
+        target: &TargetName,
+        check: &PingCheck,
+        end: Instant,
+    ) -> Option<Result<Outcome, Obstacle>> {
+        let place = self.places.take(target, end).await?;
+        let outcome = place.hold(ping::ping(check, end)).await?;
         self.note_permission(&outcome);
         Some(outcome)
     }
 
     async fn port(
         &self,
+        target: &TargetName,
         check: &PortCheck,
         timeout: Duration,
         end: Instant,
     ) -> Reading<Result<Duration, Fault>> {
-        let Some(_place) = self.place(end).await else { return Reading::Unmeasured };
-        Reading::Is(tcp::check(check, end.min(Instant::now() + timeout)).await)
+        let Some(place) = self.places.take(target, end).await else { return Reading::Unmeasured };
+        let check = tcp::check(check, end.min(Instant::now() + timeout));
+        match place.hold(check).await {
+            Some(Err(fault)) if fault.shortage.is_some() => Reading::Unmeasured,
+            Some(outcome) => Reading::Is(outcome),
+            None => Reading::Unmeasured,
+        }
     }
 }
 
@@ -134,15 +141,17 @@ impl Checker {
         // A task for each ends with the set, whatever becomes of the round.
         let mut tasks = JoinSet::new();
         if let Some(check) = self.target.ping.clone() {
-            let bench = Arc::clone(&self.bench);
-            tasks.spawn(async move { Answer::Ping(bench.ping(&check, end).await) });
+            let (bench, target) = (Arc::clone(&self.bench), self.target.name.clone());
+            tasks.spawn(async move { Answer::Ping(bench.ping(&target, &check, end).await) });
         }
         let checks = self.target.port_checks();
         let mut ports = vec![Reading::Unmeasured; checks.len()];
         for (index, check) in checks.into_iter().enumerate() {
-            let bench = Arc::clone(&self.bench);
+            let (bench, target) = (Arc::clone(&self.bench), self.target.name.clone());
             let timeout = self.target.port_timeout;
-            tasks.spawn(async move { Answer::Port(index, bench.port(&check, timeout, end).await) });
+            tasks.spawn(async move {
+                Answer::Port(index, bench.port(&target, &check, timeout, end).await)
+            });
         }
         let mut ping = None;
         while let Some(answer) = tasks.join_next().await {

@@ -224,7 +224,7 @@ impl Smtp {
         if reply.code != 220 {
             let message = format!("the server refused STARTTLS: {}", self.words(&reply));
             let down = reply.is_going_down();
-            return Err(self.wire.fail(Fault { reason: Reason::Tls, down, message }));
+            return Err(self.wire.fail(Fault { down, ..Fault::new(Reason::Tls, message) }));
         }
         let mut smtp = Self::over(self.wire.start_tls(dialer).await?);
         // What the server said before TLS could be anybody's word (RFC 3207 section 4.2).
@@ -339,7 +339,7 @@ impl Smtp {
     fn refusal(&self, reply: &Reply, what: &str, down: bool) -> Failure {
         let message = format!("the server refused {what}: {}", self.words(reply));
         let down = down || reply.is_going_down();
-        self.wire.fail(Fault { reason: reply.reason(), down, message })
+        self.wire.fail(Fault { down, ..Fault::new(reply.reason(), message) })
     }
 
     fn words(&self, reply: &Reply) -> String {

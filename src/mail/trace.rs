@@ -173,7 +173,8 @@ impl Trace {
             *since = Instant::now();
         }
         record.transcript.push(format!("* {message}"));
-        Failure { stage, reason: fault.reason, down: fault.down, message }
+        let Fault { reason, down, shortage, .. } = fault;
+        Failure { stage, reason, down, shortage, message }
     }
 
     /// The text of a server made fit to stand in a message.

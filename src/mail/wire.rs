@@ -12,7 +12,7 @@ pub use dialer::{Clients, Dialer};
 use network::Answers;
 
 use super::trace::Trace;
-use super::{Failure, Fault, Reason};
+use super::{Failure, Fault, Reason, Shortage};
 use crate::config::Secret;
 use crate::net::{self, Seconds, Stream};
 
@@ -383,7 +383,7 @@ impl Wire {
             Some(command) => format!("no answer to {command} within {waited}"),
             None => format!("no greeting within {waited}"),
         };
-        self.fail(Fault { reason: Reason::Timeout, down: !self.heard, message })
+        self.fail(Fault { down: !self.heard, ..Fault::new(Reason::Timeout, message) })
     }
 
     /// Room for the next read; a line that grows doubles nothing.
@@ -404,7 +404,8 @@ impl Wire {
         match self.stream.read_buf(&mut self.input).await {
             Ok(0) => {
                 let message = format!("the server closed the connection {}", self.when());
-                Err(self.fail(Fault { reason: Reason::Closed, down: !self.heard, message }))
+                let fault = Fault { down: !self.heard, ..Fault::new(Reason::Closed, message) };
+                Err(self.fail(fault))
             }
             Ok(_) => {
                 self.heard = true;
@@ -413,7 +414,13 @@ impl Wire {
             }
             Err(error) => {
                 let message = format!("the connection broke {}: {error}", self.when());
-                let fault = Fault { reason: net::io_reason(&error), down: !self.heard, message };
+                let fault = match Shortage::of(&error) {
+                    Some(shortage) => Fault::short(shortage, Reason::Other, message),
+                    None => {
+                        let fault = Fault::new(net::io_reason(&error), message);
+                        Fault { down: !self.heard, ..fault }
+                    }
+                };
                 Err(self.fail(fault))
             }
         }

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 
 use super::family::Family;
 use super::{Page, count, layers, timestamp};
+use crate::mail::Shortage;
 use crate::supervisor::ReloadState;
 
 impl Page {
@@ -41,6 +42,14 @@ impl Page {
              memory",
         )?;
         ConstCounter::new(self.exporter.store_errors).encode(family.0)?;
+        let mut family = Family::counter(
+            encoder,
+            "mailtrip_exporter_shortages_total",
+            "How often something was not measured because the exporter itself was short of a resource",
+        )?;
+        for (shortage, count) in Shortage::ALL.into_iter().zip(self.exporter.shortages) {
+            family.counter_sample([("resource", shortage.label())], count)?;
+        }
         layers::encode_permission(self.exporter.may_ping, encoder)?;
         encode_process(encoder)
     }

@@ -39,7 +39,13 @@ fn now() -> Moment {
 
 fn facts() -> ExporterFacts {
     let reload = ReloadState { is_successful: true, last_success: now().wall };
-    ExporterFacts { reload, started: now().wall, store_errors: 7, may_ping: Some(true) }
+    ExporterFacts {
+        reload,
+        started: now().wall,
+        store_errors: 7,
+        may_ping: Some(true),
+        shortages: [1, 2, 3, 4, 5],
+    }
 }
 
 fn page(target: &Arc<Target>, ledger: &mut Ledger) -> String {
@@ -193,6 +199,12 @@ fn measured_values_have_their_units() {
         assert_eq!(value(&page, series), Some(expected), "{series}");
     }
     assert!(page.contains("\nmailtrip_store_errors_total 7\n"));
+    for (resource, count) in
+        [("descriptors", 1), ("memory", 2), ("ports", 3), ("threads", 4), ("look_ups", 5)]
+    {
+        let line = format!("mailtrip_exporter_shortages_total{{resource=\"{resource}\"}} {count}");
+        assert!(page.contains(&line), "{line}");
+    }
     assert!(page.contains("version=\"TLSv1.3\",cipher=\"TLS_AES_256_GCM_SHA384\"} 1.0"));
     assert!(page.contains(
         "passive=\"false\",cluster=\"corp\",protocol=\"imap\",\
@@ -255,6 +267,7 @@ fn a_passive_target_that_is_down_is_nan() {
         stage: Stage::Connect,
         reason: Reason::Refused,
         down: true,
+        shortage: None,
         message: "refused".into(),
     };
     let attempt = Attempt { failures: vec![down], ..Attempt::default() };

@@ -2,16 +2,15 @@
 //! finds them, asked of the name servers in `/etc/resolv.conf`.
 
 use std::fmt;
-use std::io;
 
+use domain::base::Rtype;
 use domain::base::iana::Rcode;
 use domain::base::message::Message;
 use domain::base::name::{Name, ToName};
-use domain::base::{Question, Rtype};
 use domain::rdata::Mx;
-use domain::resolv::StubResolver;
 use tokio::time::{Instant, timeout_at};
 
+use super::names::{Names, Trouble};
 use crate::mail::{Fault, Reason};
 
 /// The most hosts of one domain that are tried.
@@ -43,23 +42,14 @@ pub async fn exchangers(domain: &str, deadline: Instant) -> Result<Vec<Exchanger
     let name = domain.parse::<Name<Vec<u8>>>().map_err(|error| {
         Fault::down(Reason::Dns, format!("{domain} is not the name of a domain: {error}"))
     })?;
-    // A resolver for each question reads the name servers anew and keeps no answer.
-    let resolver = StubResolver::new();
-    let answer = timeout_at(deadline, resolver.query(Question::new_in(name, Rtype::MX))).await;
-    let answer = match answer {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => return Err(silent(domain)),
-        Ok(Err(error)) => {
-            let message = format!("cannot look up the MX of {domain}: {error}");
-            return Err(Fault::down(Reason::Dns, message));
+    match timeout_at(deadline, Names::of_this_system().ask(name, Rtype::MX)).await {
+        Ok(Ok(answer)) => read(&answer, domain),
+        Ok(Err(Trouble::Silent(_))) | Err(_) => {
+            let message = format!("looking up the MX of {domain} took too long");
+            Err(Fault::down(Reason::Timeout, message))
         }
-        Err(_) => return Err(silent(domain)),
-    };
-    read(&answer, domain)
-}
-
-fn silent(domain: &str) -> Fault {
-    Fault::down(Reason::Timeout, format!("looking up the MX of {domain} took too long"))
+        Ok(Err(trouble)) => Err(trouble.fault(&format!("cannot look up the MX of {domain}"))),
+    }
 }
 
 /// What the answer of a name server says.

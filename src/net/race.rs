@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Seconds;
-use crate::mail::{Fault, Reason};
+use crate::mail::{Fault, Reason, Shortage};
 
 /// The head start of an address before the next one is tried as well (RFC 8305 section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -114,10 +114,12 @@ fn fault(address: SocketAddr, error: &io::Error) -> Fault {
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Reason::Unreachable,
         io::ErrorKind::TimedOut => Reason::Timeout,
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Reason::Closed,
-        // Our own shortage, as of file descriptors, says nothing about the server.
         _ => {
             let message = format!("cannot connect to {address}: {error}");
-            return Fault::new(Reason::Other, message);
+            return match Shortage::of_connect(error) {
+                Some(shortage) => Fault::short(shortage, Reason::Other, message),
+                None => Fault::new(Reason::Other, message),
+            };
         }
     };
     Fault::down(reason, format!("cannot connect to {address}: {error}"))
@@ -231,6 +233,9 @@ mod tests {
             assert_eq!((v6.reason, v6.down), (Reason::Unreachable, true), "{}", v6.message);
             let v4 = fault(address("192.0.2.1:25"), &error);
             assert_eq!((v4.reason, v4.down), (Reason::Other, false), "{}", v4.message);
+            // Every local port may be in use.
+            assert_eq!(v4.shortage, (code == 99).then_some(Shortage::Ports));
+            assert_eq!(v6.shortage, None);
             let silent = Fault::down(Reason::Timeout, "no answer");
             assert_eq!(closer(Some(v6), silent.clone()).reason, Reason::Timeout);
             assert_eq!(closer(Some(silent), v4).reason, Reason::Timeout);

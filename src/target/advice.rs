@@ -306,7 +306,8 @@ mod tests {
     }
 
     fn advice(target: &Target, side: Side, stage: Stage, reason: Reason) -> String {
-        let failure = Failure { stage, reason, down: false, message: String::new() };
+        let failure =
+            Failure { stage, reason, down: false, shortage: None, message: String::new() };
         next_step(target, side, &failure, "mailtrip.yml:1")
     }
 

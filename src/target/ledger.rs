@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::message::Token;
 use crate::config::Target;
-use crate::mail::{Failure, Side, Stage};
+use crate::mail::{Failure, Side};
 pub use arrival::Bracket;
 use ending::{Ended, Ending};
 pub use moment::{ClockStep, Moment, WallClock};
@@ -257,7 +257,8 @@ impl Ledger {
     ) {
         self.expire(now);
         let Some(sending) = self.sending.remove(&token) else { return };
-        if self.rules.passive && failure.down {
+        let is_unmeasured = failure.shortage.is_some() && !is_doubtful && sending.seen.is_none();
+        if is_unmeasured || (self.rules.passive && failure.down) {
             self.end(token, Ending::Left, now);
             return;
         }
@@ -269,9 +270,17 @@ impl Ledger {
         }
     }
 
-    /// The sending of a period is over: of `total` mails so many were accepted.
+    /// The sending of a period is over: of `total` mails so many were accepted. Nothing is measured if
+    /// none was, for want of something of our own.
     pub fn send_ended(&mut self, accepted: u32, total: u32, attempt: &Attempt, now: Moment) {
         self.expire(now);
+        if attempt.is_unmeasured() && accepted == 0 {
+            self.send_ability = Reading::Unmeasured;
+            self.send.stages.clear();
+            return;
+        }
+        // What was not measured is no part of the share.
+        let total = if attempt.is_unmeasured() { accepted } else { total };
         let is_down = attempt.failures.iter().any(|failure| failure.down);
         self.record(Side::Send, is_down, accepted > 0, attempt, now);
         self.send_ability = if self.send.is_not_applicable() {
@@ -281,9 +290,15 @@ impl Ledger {
         };
     }
 
-    /// A check of the mailbox is over; it has failed if the attempt holds a failure.
+    /// A check of the mailbox is over; it has failed if the attempt holds a failure. Nothing is
+    /// measured if that is for want of something of our own.
     pub fn check_ended(&mut self, attempt: &Attempt, now: Moment) {
         self.expire(now);
+        if attempt.is_unmeasured() {
+            self.receive_ability = Reading::Unmeasured;
+            self.receive.stages.clear();
+            return;
+        }
         let has_passed = attempt.failures.is_empty();
         let is_down = attempt.failures.iter().any(|failure| failure.down);
         self.judge_break(is_down, now);
@@ -295,16 +310,6 @@ impl Ledger {
         self.receive_ability = Reading::Is(has_passed);
         self.totals.checks += 1;
         self.totals.check_failures += u64::from(!has_passed);
-    }
-
-    /// How long the removal of arrived mails took; part of the newest attempt.
-    pub fn removed(&mut self, stages: &[(Stage, Duration)]) {
-        for (stage, duration) in stages {
-            match self.receive.stages.iter_mut().find(|(known, _)| known == stage) {
-                Some((_, known)) => *known = *duration,
-                None => self.receive.stages.push((*stage, *duration)),
-            }
-        }
     }
 
     /// When the transmission of an outstanding mail began.

@@ -145,7 +145,8 @@ fn text(page: &str) -> String {
 }
 
 fn failure(message: &str, down: bool) -> Failure {
-    Failure { stage: Stage::Auth, reason: Reason::Auth, down, message: message.to_owned() }
+    let (stage, reason) = (Stage::Auth, Reason::Auth);
+    Failure { stage, reason, down, shortage: None, message: message.to_owned() }
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Smtp {
             400..=499 => Reason::Deferred,
             _ => Reason::Protocol,
         };
-        Err(self.wire.fail(Fault { reason, down: reply.is_going_down(), message }))
+        Err(self.wire.fail(Fault { down: reply.is_going_down(), ..Fault::new(reason, message) }))
     }
 
     fn mechanism(&self, login: &Login) -> Result<Mechanism, Failure> {

@@ -71,11 +71,13 @@ struct Attempt<'a> {
 /// The failure of all of them; what the record tells of the connection is that of the host it is of.
 fn summary(attempts: Vec<Attempt<'_>>, trace: &Trace) -> Option<Failure> {
     let down = attempts.iter().all(|attempt| attempt.failure.down);
+    // The one that lacked something of ours might have taken the mail.
+    let shortage = attempts.iter().find_map(|attempt| attempt.failure.shortage);
     let told =
         attempts.iter().map(|attempt| format!("{}: {}", attempt.host, attempt.failure.message));
     let message = told.collect::<Vec<_>>().join("; ");
     // Of those alike the first is the preferred one.
     let furthest = attempts.into_iter().rev().max_by_key(|attempt| attempt.failure.stage)?;
     trace.set_connection(furthest.address, furthest.tls);
-    Some(Failure { down, message, ..furthest.failure })
+    Some(Failure { down, shortage, message, ..furthest.failure })
 }

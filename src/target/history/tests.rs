@@ -126,7 +126,13 @@ impl Bench {
 }
 
 fn failure(reason: Reason, message: &str) -> Failure {
-    Failure { stage: Stage::Envelope, reason, down: false, message: message.to_owned() }
+    Failure {
+        stage: Stage::Envelope,
+        reason,
+        down: false,
+        shortage: None,
+        message: message.to_owned(),
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Ledger, LookStyle, Moment, Reading};
-use crate::mail::{Failure, Reason};
+use crate::mail::{Failure, Reason, Stage};
 
 impl Ledger {
     /// A look into the mailbox is made between two checks; it counts on behalf of the mails that are
@@ -13,12 +13,16 @@ impl Ledger {
         self.totals.looks += u64::from(!self.outstanding.is_empty());
     }
 
-    /// A look or a removal has failed: counted, but the receive ability is the check's to tell.
+    /// A look or a removal has failed: counted, unless it was for want of something of our own, but the
+    /// receive ability is the check's to tell.
     ///
     /// A session of a passive target that breaks off may be the first sign that its server goes down:
     /// only the next contact tells whether that was a failure.
     pub fn look_failed(&mut self, failure: &Failure, now: Moment) {
         self.expire(now);
+        if failure.shortage.is_some() {
+            return;
+        }
         let passive = self.rules.passive;
         self.judge_break(failure.down, now);
         if passive && failure.down {
@@ -36,6 +40,16 @@ impl Ledger {
             Some(_) if self.rules.passive && is_down => self.receive.not_applicable += 1,
             Some(failure) => self.receive.count(&failure, now),
             None => {}
+        }
+    }
+
+    /// How long the removal of arrived mails took; part of the newest attempt.
+    pub fn removed(&mut self, stages: &[(Stage, Duration)]) {
+        for (stage, duration) in stages {
+            match self.receive.stages.iter_mut().find(|(known, _)| known == stage) {
+                Some((_, known)) => *known = *duration,
+                None => self.receive.stages.push((*stage, *duration)),
+            }
         }
     }
 

@@ -162,6 +162,14 @@ pub struct Attempt {
     pub transcript: String,
 }
 
+impl Attempt {
+    /// Whether all that went wrong is that the exporter itself was short of something: the server was
+    /// not measured.
+    pub fn is_unmeasured(&self) -> bool {
+        !self.failures.is_empty() && self.failures.iter().all(|it| it.shortage.is_some())
+    }
+}
+
 /// A mail that is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Awaited {
@@ -296,7 +304,11 @@ impl SideState {
         self.consecutive_failures == Reading::NotApplicable
     }
 
+    /// Counts a failure of the server.
     pub(super) fn count(&mut self, failure: &Failure, now: Moment) {
+        if failure.shortage.is_some() {
+            return;
+        }
         if let Some(count) = self.by_reason.get_mut(failure.reason as usize) {
             *count += 1;
         }

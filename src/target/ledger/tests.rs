@@ -2,12 +2,13 @@ use std::collections::BTreeSet;
 
 use super::ending::REMEMBERED;
 use super::*;
-use crate::mail::Reason;
 use crate::mail::bounce::Action;
+use crate::mail::{Reason, Stage};
 use proptest::prelude::*;
 
 mod distance;
 mod overdue;
+mod shortage;
 
 const RULES: Rules = Rules {
     interval: Duration::from_secs(60),
@@ -119,6 +120,7 @@ fn refused() -> Failure {
         stage: Stage::Envelope,
         reason: Reason::Rejected,
         down: false,
+        shortage: None,
         message: "550 no".into(),
     }
 }
@@ -128,6 +130,7 @@ fn down() -> Failure {
         stage: Stage::Connect,
         reason: Reason::Refused,
         down: true,
+        shortage: None,
         message: "connection refused".into(),
     }
 }
@@ -423,6 +426,7 @@ fn a_session_that_breaks_off_is_a_failure_of_a_passive_target_only_if_it_is_not_
         stage: Stage::Fetch,
         reason: Reason::Closed,
         down: false,
+        shortage: None,
         message: "the server closed the connection".into(),
     };
     let counts = |bench: &mut Bench| {
