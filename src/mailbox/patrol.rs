@@ -260,8 +260,9 @@ impl Patrol {
             self.keep(settings);
             outcome.removal_failure = self.remove_imap(settings, members, true).await;
         }
-        if outcome.result.is_err() {
-            self.back_off(settings);
+        match &outcome.result {
+            Ok(()) => self.watch.shared().took = began.elapsed() + self.preparation.took(),
+            Err(_) => self.back_off(settings),
         }
         self.conclude(settings, members, began, &outcome);
         let next = next_slot(slot, settings.period);

@@ -32,6 +32,11 @@ impl Preparation {
         self.took.map_or(LEAD, |took| took + took / 4 + LEAD / 10)
     }
 
+    /// How long it took last; zero before the first time.
+    pub fn took(&self) -> Duration {
+        self.took.unwrap_or_default()
+    }
+
     /// When to begin with the session for the look at `next_look`; `None` if that is done.
     pub fn due(&self, next_look: Instant) -> Option<Instant> {
         let begin = next_look.checked_sub(self.lead()).unwrap_or(next_look);

@@ -17,6 +17,10 @@ use crate::mail::wire::{Clients, Dialer};
 use crate::store::Store;
 use crate::target::ledger::LookStyle;
 
+/// How long sending waits for the watch to be in place; a broken mailbox never stops it.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The same where the mailbox is known to be far away.
+const MOST_PATIENCE: Duration = Duration::from_secs(15);
 /// A session is held if a member sends within this time.
 pub(super) const SOON: Duration = Duration::from_secs(60);
 
@@ -41,6 +45,8 @@ pub(super) struct Shared {
     pub(super) settings: Option<Arc<Settings>>,
     /// The slot of the next check.
     pub(super) next_check: Option<Instant>,
+    /// How long the newest good check took, and what is made ready after it.
+    pub(super) took: Duration,
 }
 
 /// What the members' configurations say of the mailbox.
@@ -60,7 +66,8 @@ pub(super) struct Settings {
 impl Watch {
     /// A watch without members; it does nothing yet. Its memory goes on from that in the store.
     pub fn new(id: MailboxId, store: Option<Arc<Store>>) -> Self {
-        let shared = Shared { members: Vec::new(), settings: None, next_check: None };
+        let shared =
+            Shared { members: Vec::new(), settings: None, next_check: None, took: Duration::ZERO };
         Self {
             id,
             store,
@@ -128,6 +135,15 @@ impl Watch {
     /// A mail was accepted that will come here.
     pub fn mail_accepted(&self) {
         self.changed.notify_one();
+    }
+
+    /// How long sending waits for [`Watch::wait_for_check`] and [`Watch::make_ready`]: 3 s, and twice
+    /// as long as both took lately where the mailbox is so far away that they take longer; 15 s and half
+    /// a period at most.
+    pub fn patience(&self) -> Duration {
+        let shared = self.shared();
+        let period = shared.settings.as_ref().map_or(Duration::ZERO, |settings| settings.period);
+        (shared.took * 2).min(MOST_PATIENCE).min(period / 2).max(PATIENCE)
     }
 
     /// Waits until the check that belongs to a period that began at `tick` is over.

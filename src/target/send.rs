@@ -17,10 +17,6 @@ use crate::mail::wire::Dialer;
 use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::mailbox::{Member, Watch};
 
-/// How long sending waits for the check of its period and for the first look to be ready: the watch
-/// should be in place before the mail can arrive, but a broken mailbox never stops sending.
-const WAIT_FOR_CHECK: Duration = Duration::from_secs(3);
-
 /// Everything that the send loop of one target needs.
 pub struct Sender {
     /// The target.
@@ -61,7 +57,8 @@ impl Sender {
         loop {
             sleep_until(tick).await;
             self.account.period_began();
-            let patience = Instant::now() + WAIT_FOR_CHECK;
+            // A broken mailbox never stops sending.
+            let patience = Instant::now() + self.watch.patience();
             let _ = timeout_at(patience, self.watch.wait_for_check(tick)).await;
             let Ok(Ok(slot)) = timeout(interval, self.slots.acquire()).await else {
                 // The server is at its limit of connections for a whole period.
