@@ -150,7 +150,11 @@ impl Seat {
 
     async fn ask(&mut self, exporter: &Exporter) {
         for (number, (name, _)) in self.accounts.iter().enumerate() {
-            for probe in exporter.probes(name).await {
+            for mut probe in exporter.probes(name).await {
+                // What happened before a restart is told without its round trip after it.
+                let before = self.probes.get(&probe.token);
+                let known = before.and_then(|(_, before)| before.roundtrip_seconds);
+                probe.roundtrip_seconds = probe.roundtrip_seconds.or(known);
                 self.probes.insert(probe.token.clone(), (number, probe));
             }
         }

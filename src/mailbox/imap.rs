@@ -124,8 +124,9 @@ impl Session {
         Ok(())
     }
 
-    /// Looks for what is new in the selected folder, and once a minute in all. `told` is when the
-    /// server has said by itself that there is something.
+    /// Looks for what is new in the selected folder, and once a minute in all, or if it `decides` about
+    /// a mail that is not there. `told` is when the server has said by itself that there is something.
+    /// Gives when it was first asked for all folders, if it was.
     ///
     /// # Errors
     /// The first step that fails.
@@ -133,14 +134,33 @@ impl Session {
         &mut self,
         memory: &mut Memory,
         told: Option<Instant>,
+        decides: bool,
+        since: Since,
+        judge: &mut Judge<'_>,
+    ) -> Result<Option<Instant>, Failure> {
+        if let Some(told) = told {
+            // What it said was true when it said it.
+            let said = told.checked_sub(self.imap.network()).unwrap_or(told);
+            self.read_told(memory, said, told, judge).await?;
+        }
+        let is_all_due = decides || self.all_looked_at.elapsed() >= ALL_FOLDERS;
+        let began = Instant::now();
+        if told.is_none() {
+            self.look_into_selected(memory, is_all_due, since, judge).await?;
+        } else if is_all_due {
+            self.look_everywhere(memory, since, judge).await?;
+        }
+        Ok(is_all_due.then_some(began))
+    }
+
+    async fn look_into_selected(
+        &mut self,
+        memory: &mut Memory,
+        is_all_due: bool,
         since: Since,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
-        if let Some(told) = told {
-            return self.read_told(memory, told, told, judge).await;
-        }
         let Some(index) = self.selected else { return Ok(()) };
-        let is_all_due = self.all_looked_at.elapsed() >= ALL_FOLDERS;
         let approach = memory.hearing.approach();
         let began = Instant::now();
         if approach.asks {
@@ -257,7 +277,7 @@ impl Session {
             self.select_and_look(0, memory, since, judge).await?;
         } else if let Some(told) = self.imap.pending_news() {
             // What the server told of meanwhile came now, not when somebody looks next.
-            self.look(memory, Some(told), since, judge).await?;
+            self.look(memory, Some(told), false, since, judge).await?;
         }
         outcome
     }

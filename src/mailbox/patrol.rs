@@ -38,6 +38,8 @@ pub(super) struct Patrol {
     /// an error or by cancellation is gone.
     session: Option<imap::Session>,
     preparation: Preparation,
+    /// What the members' configurations said in the turn of the loop before.
+    settings: Option<Arc<Settings>>,
     imap: imap::Memory,
     pop3: pop3::Memory,
     clock: Arc<Mutex<ServerClock>>,
@@ -60,8 +62,18 @@ struct Outcome {
     trace: Trace,
     /// When it was asked what is there, if it came so far.
     asked: Option<Instant>,
+    /// The same, if it was asked of all of the mailbox.
+    asked_everywhere: Option<Instant>,
     result: Result<(), Failure>,
     removal_failure: Option<Failure>,
+}
+
+impl Outcome {
+    /// Nothing was seen.
+    fn failed(trace: Trace, failure: Failure) -> Self {
+        let (asked, asked_everywhere) = (None, None);
+        Self { trace, asked, asked_everywhere, result: Err(failure), removal_failure: None }
+    }
 }
 
 impl Patrol {
@@ -74,6 +86,7 @@ impl Patrol {
             attended_since: started,
             session: None,
             preparation: Preparation::default(),
+            settings: None,
             imap: imap::Memory::default(),
             pop3: pop3::Memory::default(),
             clock: Arc::default(),
@@ -151,6 +164,11 @@ impl Patrol {
                 self.watch.changed.notified().await;
                 continue;
             };
+            if !self.settings.as_ref().is_some_and(|known| Arc::ptr_eq(known, &settings)) {
+                // What was made ready was made so by another configuration.
+                self.preparation.discard();
+                self.settings = Some(Arc::clone(&settings));
+            }
             let announced = self.watch.announced();
             let next_look = self.next_look(&settings, &members);
             if next_look.is_none() && !members::sends_soon(&members, SOON) {
@@ -159,12 +177,13 @@ impl Patrol {
             let check_due =
                 self.earliest_login(&settings).map_or(next_check, |at| at.max(next_check));
             let wake = next_look.map_or(check_due, |look| look.min(check_due));
-            let has_prepared = self.prepare(&settings, &members, next_look, check_due).await;
+            let plan = self.plan_preparation(&settings, &members, next_look, check_due);
+            let has_prepared = self.prepare(&settings, &members, plan, check_due).await;
             self.watch.is_ready_for(announced);
             if has_prepared {
                 continue;
             }
-            let woken = self.preparation_due(&settings, next_look).map_or(wake, |at| at.min(wake));
+            let woken = plan.map_or(wake, |plan| plan.begin.min(wake));
             let waited = self.wait(woken, next_look.is_some()).await;
             self.note_suspension();
             match waited {
@@ -340,8 +359,10 @@ impl Patrol {
         if outcome.result.is_ok() {
             self.last_look = Some(outcome.asked.map_or(began, on_time_line));
         }
+        let gap = settings.min_look_interval.max(self.pop3.login_delay);
+        let everywhere = outcome.asked_everywhere.filter(|_| outcome.result.is_ok());
         for member in recipients(members) {
-            member.account.look_over(began);
+            member.account.looked_everywhere(everywhere.map(on_time_line), gap);
         }
         self.preparation.begin_anew();
         match &outcome.removal_failure {

@@ -15,6 +15,8 @@ use crate::mail::wire::Dialer;
 const LEAD: Duration = Duration::from_millis(500);
 /// How much later than usual it may be ready; then the look begins afresh.
 const OVERTIME: Duration = Duration::from_secs(1);
+/// How long it may take in any case: the watch does nothing else meanwhile.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// The session for the next look.
 #[derive(Default)]
@@ -58,11 +60,11 @@ impl Preparation {
     ) -> Result<(), Failure> {
         self.is_spent = true;
         let began = Instant::now();
-        let end = began + timeout;
+        let end = began + timeout.min(LONGEST);
         // Nothing is known of the server the first time.
         let limit = self.took.map_or(end, |_| next_look.max(began) + self.lead() + OVERTIME);
         let made = Prepared::new(dialer.resuming(), login.clone(), trace, end);
-        // Begun sooner next time, if it was too slow.
+        // Begun sooner next time, if it was too slow; LONGEST bounds that.
         let made = timeout_at(limit.min(end), made).await.ok().transpose()?;
         self.took = Some(began.elapsed());
         self.ready = made;

@@ -139,12 +139,13 @@ const TARGET_COUNTERS: [TargetCounter; 14] = [
     },
     TargetCounter {
         name: "mailtrip_probes_late_total",
-        help: "Accepted test mails that were not seen late_after later; counted when it is so",
+        help: "Accepted test mails that the look which is due late_after later did not show, or \
+               that the server dates later",
         value: |it| it.late,
     },
     TargetCounter {
         name: "mailtrip_probes_lost_total",
-        help: "Accepted test mails that were not seen lost_after later",
+        help: "Accepted test mails that the look which is due lost_after later did not show",
         value: |it| it.lost,
     },
     TargetCounter {

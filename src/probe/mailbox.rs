@@ -111,7 +111,7 @@ impl<'a> Mailbox<'a> {
                     session.look_everywhere(&mut self.imap, since, judge).await?;
                     self.everywhere_looked_at = Instant::now();
                 } else {
-                    session.look(&mut self.imap, told, since, judge).await?;
+                    session.look(&mut self.imap, told, false, since, judge).await?;
                 }
                 session.trace().finish();
                 self.session = Some(session);

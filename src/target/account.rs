@@ -168,10 +168,20 @@ impl Account {
         self.keep();
     }
 
-    /// See [`Ledger::look_over`].
-    pub fn look_over(&self, began: Instant) {
-        self.ledger().look_over(began, Moment::now());
+    /// See [`Ledger::looked_everywhere`] and [`Ledger::looks_lie_apart`].
+    pub fn looked_everywhere(&self, asked: Option<Instant>, gap: Duration) {
+        let mut ledger = self.ledger();
+        ledger.looks_lie_apart(gap);
+        if let Some(asked) = asked {
+            ledger.looked_everywhere(asked, Moment::now());
+        }
+        drop(ledger);
         self.keep();
+    }
+
+    /// See [`Ledger::is_look_due`].
+    pub fn is_look_due(&self) -> bool {
+        self.ledger().is_look_due(Moment::now())
     }
 
     /// See [`Ledger::looks_soon`].

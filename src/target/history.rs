@@ -241,7 +241,9 @@ impl History {
                 probe.folder = Some(folder);
                 probe.roundtrip = roundtrip;
             }
-            Verdict::Early | Verdict::Returned => probe.folder = Some(folder),
+            Verdict::Early => probe.folder = Some(folder),
+            // By its date it may have been lost before anybody could say so.
+            Verdict::Returned => (probe.folder, probe.fate) = (Some(folder), Fate::Returned),
             Verdict::Duplicate | Verdict::Left | Verdict::Unknown => {}
         }
     }

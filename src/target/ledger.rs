@@ -85,8 +85,10 @@ pub struct Ledger {
     sender_mailbox: SenderMailbox,
     last_notice: Option<(SystemTime, Notice)>,
     pacing: Pacing,
-    /// When the newest look began that is over, well or not.
+    /// When the newest look into all of the mailbox was asked for that has succeeded.
     looked: Option<Instant>,
+    /// The least time between two looks.
+    look_gap: Duration,
     /// A session of a passive target broke off, and it is not known yet what that was.
     broken_off: Option<Failure>,
     journal: Journal,
@@ -154,6 +156,7 @@ impl Ledger {
             last_notice: None,
             pacing: Pacing::default(),
             looked: None,
+            look_gap: Duration::ZERO,
             broken_off: None,
             journal: Journal::default(),
             wall_clock: WallClock::default(),

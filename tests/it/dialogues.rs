@@ -227,7 +227,7 @@ impl Client<'_> {
                 "idle" => {
                     let until = Instant::now() + Duration::from_secs(2);
                     let told = session.idle(until, &Notify::new()).await?;
-                    session.look(&mut memory, told, since, judge).await?;
+                    session.look(&mut memory, told, false, since, judge).await?;
                     if self.script.head("idle") == Some("once") {
                         assert!(!session.can_idle(), "it would be asked again and again");
                     }

@@ -1,9 +1,9 @@
 //! The round trip over a network that takes its time, by clocks that differ; and that a mail is late or
 //! lost only after a look that was due for it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mailtrip_exporter::demo::server::faults::{Announce, Fault};
+use mailtrip_exporter::demo::server::faults::{Announce, CREDENTIALS, Fault};
 use mailtrip_exporter::demo::server::{Delivery, Protocol, Server};
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 
@@ -97,6 +97,46 @@ async fn what_comes_just_before_it_would_be_late_or_lost_is_not() {
         (format!("{mailbox:?}"), case)
     }))
     .await;
+}
+
+#[tokio::test]
+async fn a_look_that_fails_decides_nothing_about_a_mail() {
+    all(MAILBOXES.map(|mailbox| {
+        let case = async move {
+            let world = World::new(mailbox).await;
+            world.post.set_delivery(USER, Delivery::at_once().after(Duration::from_secs(1)));
+            let target = world.target("a").set("late_after", "3s").set("lost_after", "3s");
+            let exporter = Exporter::start(&[target]).await;
+            exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
+            // The server is there, and lets nobody see what there is.
+            world.mailbox.faults().on(CREDENTIALS, Fault::Close);
+            world.mailbox.close_sessions();
+            let began = Instant::now();
+            let is_over = |s: &Snapshot| {
+                began.elapsed() > Duration::from_secs(4) && s.receive.last_failure.is_some()
+            };
+            let snapshot = exporter.until("a", "failing beyond the time", is_over).await;
+            assert_eq!((snapshot.totals.late, snapshot.totals.lost), (0, 0), "{mailbox:?}");
+            world.mailbox.faults().clear();
+            let totals = exporter.received("a", 1).await.totals;
+            assert_eq!((totals.lost, totals.returned), (0, 0), "{mailbox:?}");
+        };
+        (format!("{mailbox:?}"), case)
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn the_look_that_decides_about_a_mail_looks_everywhere() {
+    let world = World::new(Protocol::Imap).await;
+    let delivery = Delivery::at_once().after(Duration::from_millis(300));
+    world.post.set_delivery(USER, delivery.into_folder("Junk"));
+    let target = world.target("a").set("late_after", "3s").set("lost_after", "3s");
+    let exporter = Exporter::start(&[target]).await;
+    let ended = |now: &Snapshot| now.totals.received + now.totals.lost > 0;
+    let totals = exporter.until("a", "the end of the wait", ended).await.totals;
+    assert_eq!((totals.received, totals.late, totals.lost), (1, 0, 0), "{totals:?}");
+    assert_eq!(totals.found, [0, 1, 0]);
 }
 
 #[tokio::test]

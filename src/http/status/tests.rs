@@ -41,7 +41,7 @@ impl Case {
     /// Time goes by, and then the mailbox is looked into.
     fn pass(&mut self, time: Duration) {
         self.now = Moment { instant: self.now.instant + time, wall: self.now.wall + time };
-        self.ledger.look_over(self.now.instant, self.now);
+        self.ledger.looked_everywhere(self.now.instant, self.now);
     }
 
     /// A mail is accepted, and seen after this time if there is one.

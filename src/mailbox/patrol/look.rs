@@ -44,7 +44,7 @@ impl Patrol {
         };
         let result = opened.await.map(|session| self.session = Some(session));
         trace.finish();
-        Outcome { trace, asked, result, removal_failure: None }
+        Outcome { trace, asked, asked_everywhere: asked, result, removal_failure: None }
     }
 
     pub(super) async fn look_imap(
@@ -56,21 +56,25 @@ impl Patrol {
             return Outcome {
                 trace: Trace::new(None),
                 asked: None,
+                asked_everywhere: None,
                 result: Ok(()),
                 removal_failure: None,
             };
         };
         let asked = Some(told.unwrap_or_else(Instant::now));
+        let decides = recipients(members).any(|member| member.account.is_look_due());
         let trace = session.trace().clone();
         trace.clear();
         let mut judge = self.judge(members);
         let since = members::since(members, self.started);
-        let result = session.look(&mut self.imap, told, since, &mut judge).await;
+        let result = session.look(&mut self.imap, told, decides, since, &mut judge).await;
         trace.finish();
         if result.is_ok() {
             self.session = Some(session);
         }
-        Outcome { trace, asked, result, removal_failure: None }
+        let asked_everywhere = result.as_ref().ok().copied().flatten();
+        let result = result.map(drop);
+        Outcome { trace, asked, asked_everywhere, result, removal_failure: None }
     }
 
     /// Takes out what the look has found. A session whose server only refused is still good.
@@ -152,11 +156,10 @@ impl Patrol {
                     member.account.removed(&only(Stage::Remove, &durations));
                 }
                 let asked = self.pop3.looked_at().map(for_timer);
-                Outcome { trace, asked, result: Ok(()), removal_failure }
+                let asked_everywhere = asked;
+                Outcome { trace, asked, asked_everywhere, result: Ok(()), removal_failure }
             }
-            Err(failure) => {
-                Outcome { trace, asked: None, result: Err(failure), removal_failure: None }
-            }
+            Err(failure) => Outcome::failed(trace, failure),
         }
     }
 

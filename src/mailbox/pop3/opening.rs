@@ -65,8 +65,14 @@ pub async fn log_in(
 ) -> Result<Pop3, Failure> {
     if let Some(prepared) = prepared {
         match prepared.waiting.enter(end).await {
-            // The wait was too long for the server, or it lets nobody in for now.
-            Err(failure) if matches!(failure.reason, Reason::Closed | Reason::Busy) => {}
+            // The wait was too long for the server.
+            Err(failure) if failure.reason == Reason::Closed => {}
+            Err(failure)
+                if failure.reason == Reason::Busy
+                    && Instant::now() + BUSY_FIRST < busy_until.min(end) =>
+            {
+                sleep(BUSY_FIRST).await;
+            }
             outcome => return outcome,
         }
     }

@@ -30,7 +30,7 @@ impl Bench {
 
     fn pass(&mut self, time: Duration) {
         self.now = Moment { instant: self.now.instant + time, wall: self.now.wall + time };
-        self.ledger.look_over(self.now.instant, self.now);
+        self.ledger.looked_everywhere(self.now.instant, self.now);
         self.keep();
     }
 

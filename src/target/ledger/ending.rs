@@ -9,7 +9,8 @@ use crate::target::message::Token;
 /// How many ended mails are remembered at most, so that one that turns up again is known.
 pub(super) const REMEMBERED: usize = 10_000;
 
-/// A look that is due for a mail is waited for a period, and not less than this.
+/// A look that is due for a mail is waited for a period or twice the time between two looks, and not
+/// less than this.
 const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +47,8 @@ impl Outstanding {
         now.instant.saturating_duration_since(self.accepted.instant) >= age
     }
 
-    /// Whether a look that began `after` its acceptance is over, or was waited for in vain.
+    /// Whether a look that was asked for so long `after` its acceptance has succeeded, or was waited for
+    /// in vain.
     fn was_looked_for(
         &mut self,
         after: Duration,
@@ -54,9 +56,9 @@ impl Outstanding {
         patience: Duration,
         now: Moment,
     ) -> bool {
-        let due = self.accepted.instant + after;
+        let due = self.accepted.instant.checked_add(after);
         let overdue = *self.overdue.get_or_insert(now.instant);
-        looked.is_some_and(|looked| looked >= due)
+        looked.zip(due).is_some_and(|(looked, due)| looked >= due)
             || now.instant.saturating_duration_since(overdue) >= patience
     }
 }
@@ -119,7 +121,8 @@ impl Ledger {
     /// ever: a mailbox that cannot be looked into holds up no alert.
     fn expire_outstanding(&mut self, now: Moment) {
         let Rules { late_after, lost_after, .. } = self.rules;
-        let (looked, patience) = (self.looked, self.rules.interval.max(LEAST_PATIENCE));
+        let looked = self.looked;
+        let patience = self.rules.interval.max(LEAST_PATIENCE).max(self.look_gap * 2);
         let is_over = |mail: &mut Outstanding, after: Duration| {
             mail.is_past(after, now) && mail.was_looked_for(after, looked, patience, now)
         };

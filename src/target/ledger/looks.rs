@@ -53,11 +53,21 @@ impl Ledger {
         }
     }
 
-    /// A look into the mailbox that began at `began` is over, well or not: what it was due for is late
-    /// or lost if it was not shown.
-    pub fn look_over(&mut self, began: Instant, now: Moment) {
-        self.looked = self.looked.max(Some(began));
+    /// A look into all of the mailbox that was asked for at `asked` has succeeded: what it was due for is
+    /// late or lost if it was not shown.
+    pub fn looked_everywhere(&mut self, asked: Instant, now: Moment) {
+        self.looked = self.looked.max(Some(asked));
         self.expire(now);
+    }
+
+    /// Two looks must lie so far apart: one that is due may have to wait so long.
+    pub fn looks_lie_apart(&mut self, gap: Duration) {
+        self.look_gap = gap;
+    }
+
+    /// Whether a look is due that decides about a mail.
+    pub fn is_look_due(&self, now: Moment) -> bool {
+        self.next_due().is_some_and(|due| due <= now.instant)
     }
 
     /// When the mailbox is to be looked at again; `None` if nothing is outstanding.
@@ -65,7 +75,7 @@ impl Ledger {
         let oldest = self.outstanding.front()?.accepted.instant;
         let newest = self.outstanding.back()?.accepted.instant;
         let paced = self.pacing.next_look(style, oldest, newest, last_look, self.rules.interval);
-        Some(self.next_due(last_look).map_or(paced, |due| due.min(paced)))
+        Some(self.next_due().map_or(paced, |due| due.min(paced)))
     }
 
     /// Whether a mail is being sent, will most likely be accepted, and is then looked for within `soon`.
@@ -75,12 +85,12 @@ impl Ledger {
     }
 
     /// The next moment that decides whether a mail is late or lost, if it was not looked for since.
-    fn next_due(&self, last_look: Option<Instant>) -> Option<Instant> {
-        let is_ahead = |due: &Instant| last_look.is_none_or(|last| last < *due);
+    fn next_due(&self) -> Option<Instant> {
+        let is_ahead = |due: &Instant| self.looked.is_none_or(|looked| looked < *due);
         let late = self.outstanding.iter().find(|mail| !mail.is_late);
-        let late = late.map(|mail| mail.accepted.instant + self.rules.late_after);
+        let late = late.and_then(|mail| mail.accepted.instant.checked_add(self.rules.late_after));
         let lost = self.outstanding.front();
-        let lost = lost.map(|mail| mail.accepted.instant + self.rules.lost_after);
+        let lost = lost.and_then(|mail| mail.accepted.instant.checked_add(self.rules.lost_after));
         [late, lost].into_iter().flatten().filter(is_ahead).min()
     }
 }

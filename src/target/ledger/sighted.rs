@@ -71,7 +71,9 @@ impl Ledger {
         if !was_unattended(&arrival.watched, sighting) {
             self.pacing.learn(accepted, &arrival.bracket, sighting.asked_at);
         }
-        let arrived = arrival.bracket.middle().saturating_duration_since(accepted);
+        // Of what nobody can date only the bracket is known.
+        let arrived = arrival.at.map_or(arrival.bracket.earliest, |_| arrival.bracket.middle());
+        let arrived = arrived.saturating_duration_since(accepted);
         let roundtrip = self.receive_mail(mail, arrival.at, sighting.folder, now);
         if arrived >= self.rules.late_after {
             self.note_late(&mail);

@@ -44,7 +44,7 @@ impl Bench {
     /// Time goes by, and then the mailbox is looked into.
     fn wait(&mut self, seconds: u64) {
         self.be_away(seconds);
-        self.ledger.look_over(self.now().instant, self.now());
+        self.ledger.looked_everywhere(self.now().instant, self.now());
     }
 
     /// Time goes by, and nobody looks.
@@ -911,7 +911,7 @@ proptest! {
                     ledger.check_ended(&Attempt { failures, ..Attempt::default() }, now);
                 }
                 Step::LookFailed(is_down) => ledger.look_failed(&failure(is_down), now),
-                Step::LookOver => ledger.look_over(now.instant, now),
+                Step::LookOver => ledger.looked_everywhere(now.instant, now),
                 Step::See(n) => if let Some((token, _)) = pick(n) {
                     let was_live = ledger.is_live(token);
                     let verdict = ledger.seen(token, sighting(now), now);
@@ -991,7 +991,9 @@ proptest! {
             prop_assert_eq!(snapshot.totals.found.iter().sum::<u64>(), snapshot.totals.received);
             let timed = snapshot.roundtrips.counts.iter().sum::<u64>();
             prop_assert_eq!(timed + snapshot.totals.roundtrips_unknown, snapshot.totals.received);
-            if let Some(next) = ledger.next_look(LookStyle::Command, Some(now.instant)) {
+            let mut looked = ledger.clone();
+            looked.looked_everywhere(now.instant, now);
+            if let Some(next) = looked.next_look(LookStyle::Command, Some(now.instant)) {
                 prop_assert!(next > now.instant, "a look that is due at once for ever");
             }
         }

@@ -167,7 +167,7 @@ fn look_until_seen(world: &mut World, ledger: &mut Ledger, mail: &Underway) -> S
             };
         }
         looked = Some(asked);
-        ledger.look_over(asked, world.now());
+        ledger.looked_everywhere(asked, world.now());
     }
 }
 
@@ -214,7 +214,12 @@ proptest! {
             let verdict = ledger.seen(sent.token, sighting, world.now());
             let Verdict::Received { roundtrip, watched } = verdict else { panic!("{verdict:?}") };
             clock.learn(world.date(sent.came), watched, world.now());
-            ledger.look_over(sighting.asked_at, world.now());
+            ledger.looked_everywhere(sighting.asked_at, world.now());
+            // From here on it is known again, if it was learned anew.
+            let drift = world.elapsed.as_secs_f64() * f64::from(world.path.drift) / 1e6;
+            let truth = f64::from(world.path.offset_ms) / 1e3 + world.set as f64 + drift;
+            let known_again =
+                clock.offset(world.now()).is_some_and(|it| it.least <= truth && truth <= it.most);
             match roundtrip {
                 None => prop_assert!(mail.restarts, "nobody was away, and nobody can tell"),
                 Some(roundtrip) => {
@@ -233,6 +238,7 @@ proptest! {
                 prop_assert!(waited + unsure > rules.late_after || counted == 0, "{waited:?}");
                 prop_assert!(waited < rules.late_after + unsure || counted == 1, "{waited:?}");
             }
+            was_set &= !known_again;
         }
     }
 }
