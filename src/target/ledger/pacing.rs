@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use super::Bracket;
 use crate::config::Protocol;
 
+/// The first IMAP look after an acceptance: most mails are there by then.
+const IMAP_FIRST: Duration = Duration::from_millis(30);
 /// The shortest time between two looks over a held IMAP session: with the time that an answer takes, an
 /// arrival is then known to 50 ms.
 pub(super) const IMAP_SHORTEST: Duration = Duration::from_millis(40);
@@ -96,7 +98,7 @@ impl Pacing {
         match style {
             LookStyle::Command => {
                 let Some(last) = last_look.filter(|last| *last >= newest) else {
-                    return newest + IMAP_SHORTEST;
+                    return newest + IMAP_FIRST;
                 };
                 let waited = last.saturating_duration_since(newest);
                 last + (waited / 10).clamp(IMAP_SHORTEST, IMAP_LONGEST)
@@ -124,7 +126,7 @@ impl Pacing {
     /// How long after its acceptance a mail is first looked for.
     pub(super) fn first_wait(&self, style: LookStyle) -> Duration {
         match style {
-            LookStyle::Command => IMAP_SHORTEST,
+            LookStyle::Command => IMAP_FIRST,
             LookStyle::Session => self.first_look(),
         }
     }
