@@ -183,7 +183,7 @@ async fn a_server_that_talks_on_in_idle_is_left() {
     world.post.set_delivery(USER, mailtrip_exporter::demo::server::Delivery::held());
     let flood = format!("+ idling\r\n{}", "* OK x\r\n".repeat(100_001));
     world.mailbox.faults().once("IDLE", Fault::Raw(flood.into_bytes()));
-    let target = world.target("a").set("receive.min_look_interval", "5s");
+    let target = world.target("a").set("receive.min_look_interval", "12s");
     let exporter = Exporter::start(&[target]).await;
     let snapshot = exporter.until("a", "a failure", |now| now.receive.last_failure.is_some()).await;
     let (_, failure) = snapshot.receive.last_failure.unwrap();
