@@ -45,7 +45,7 @@ impl Preparation {
         (!self.is_spent).then_some(begin)
     }
 
-    /// Makes it ready for the look at `next_look`, within `timeout`. That it takes too long is no
+    /// Makes it ready for the look at `next_look`, by `until` at the latest. That it takes too long is no
     /// failure: the look begins afresh, and will tell.
     ///
     /// # Errors
@@ -55,17 +55,19 @@ impl Preparation {
         dialer: &Dialer,
         login: &Login,
         trace: Trace,
-        timeout: Duration,
+        until: Instant,
         next_look: Instant,
     ) -> Result<(), Failure> {
         self.is_spent = true;
         let began = Instant::now();
-        let end = began + timeout.min(LONGEST);
+        let until = until.min(began + LONGEST);
         // Nothing is known of the server the first time.
-        let limit = self.took.map_or(end, |_| next_look.max(began) + self.lead() + OVERTIME);
+        let limit = self.took.map_or(until, |_| next_look.max(began) + self.lead() + OVERTIME);
+        // The dialogue itself ends later: what is cut short here must not read as the server's silence.
+        let end = began + LONGEST * 2;
         let made = Prepared::new(dialer.resuming(), login.clone(), trace, end);
         // Begun sooner next time, if it was too slow; LONGEST bounds that.
-        let made = timeout_at(limit.min(end), made).await.ok().transpose()?;
+        let made = timeout_at(limit.min(until), made).await.ok().transpose()?;
         self.took = Some(began.elapsed());
         self.ready = made;
         Ok(())

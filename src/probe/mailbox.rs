@@ -130,10 +130,9 @@ impl<'a> Mailbox<'a> {
         let Some(begin) = self.preparation.due(wake) else { return };
         sleep_until(begin).await;
         let trace = Trace::with_observer(Some(&self.side.login), self.observer.clone());
-        let (login, timeout) = (&self.side.login, self.side.endpoint.timeout);
-        let timeout = timeout.min(self.end.saturating_duration_since(Instant::now()));
+        let login = &self.side.login;
         // What fails here fails in the look as well, which tells it.
-        let _ = self.preparation.make(&self.dialer, login, trace, timeout, wake).await;
+        let _ = self.preparation.make(&self.dialer, login, trace, self.end, wake).await;
     }
 
     /// Waits until `wake`, in IDLE where the wait is long and the server able; the time at which the

@@ -3,12 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use mailtrip_exporter::demo::server::faults::{Announce, CREDENTIALS, Fault};
+use mailtrip_exporter::demo::server::faults::{Announce, CREDENTIALS, Fault, GREETING};
 use mailtrip_exporter::demo::server::{Delivery, Protocol, Server};
+use mailtrip_exporter::mail::trace::Trace;
+use mailtrip_exporter::mail::wire::{Clients, Dialer};
+use mailtrip_exporter::mailbox::Preparation;
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 
 use crate::far::Relay;
-use crate::support::{DEADLINE, Exporter, MAILBOXES, TargetText, USER, World, all};
+use crate::support::{DEADLINE, Exporter, MAILBOXES, TargetText, USER, World, all, config};
 
 /// Each way.
 const LATENCY: Duration = Duration::from_millis(60);
@@ -77,6 +80,25 @@ async fn a_pop3_look_is_no_longer_than_the_end_of_its_login() {
     // command of the login. A session from its beginning on would take three round trips more.
     let waited = last(&world.mailbox, "STAT") - last(&world.smtp, "DATA");
     assert!(waited < LATENCY * 2 * 5, "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_ready_before_the_check_is_no_failure_of_the_server() {
+    let world = World::new(Protocol::Pop3).await;
+    world.mailbox.faults().once(GREETING, Fault::delay(Duration::from_secs(2)));
+    let config = config(&[world.target("a")]);
+    let side = &config.targets.values().next().unwrap().receive;
+    let dialer = Dialer::new(&side.endpoint, Some(&side.login), &Clients::default()).unwrap();
+    let mut preparation = Preparation::default();
+    let now = tokio::time::Instant::now();
+    let until = now + Duration::from_millis(100);
+    let made = preparation.make(&dialer, &side.login, Trace::new(None), until, now).await;
+    assert!(made.is_ok() && !preparation.is_ready(), "{made:?}");
+    // The server itself may take as long as the configuration allows.
+    preparation.begin_anew();
+    let until = now + Duration::from_secs(9);
+    let made = preparation.make(&dialer, &side.login, Trace::new(None), until, now).await;
+    assert!(made.is_ok() && preparation.is_ready(), "{made:?}");
 }
 
 #[tokio::test]

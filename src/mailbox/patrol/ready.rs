@@ -72,10 +72,9 @@ impl Patrol {
         if begin > began {
             return false;
         }
-        let Settings { dialer, login, timeout, .. } = settings;
-        let timeout = (*timeout).min(check_due.saturating_duration_since(began));
+        let Settings { dialer, login, .. } = settings;
         let trace = Trace::new(Some(login));
-        let made = self.preparation.make(dialer, login, trace.clone(), timeout, look_at).await;
+        let made = self.preparation.make(dialer, login, trace.clone(), check_due, look_at).await;
         match made {
             // The look has failed before it began; a server that is busy is asked again by the look.
             Err(failure) if is_awaited && failure.reason != Reason::Busy => {
