@@ -21,7 +21,7 @@ pub use auth::{Auth, Credentials, Login, Mechanism, OAuth2, TokenUrl};
 pub use checks::{PingCheck, PortCheck};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
-pub(crate) use value::edit_distance;
+pub(crate) use value::{edit_distance, parse_duration, without_final_dot};
 
 pub mod file;
 pub mod problem;
@@ -38,6 +38,7 @@ mod side;
 mod source;
 mod target;
 mod value;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,8 @@ pub struct Config {
     pub targets: BTreeMap<TargetName, Arc<Target>>,
     /// Where each of them is written, as `mailtrip.yml:12`: file and line.
     pub places: BTreeMap<TargetName, String>,
+    /// What stands there rightly and is yet hardly meant so, with its place, in the order of the files.
+    pub remarks: Vec<Problem>,
     /// The patterns under `include` that no file matched, as written.
     pub unmatched_includes: Vec<String>,
 }
@@ -181,7 +184,7 @@ impl ReceiveSide {
     pub fn mailbox_id(&self) -> MailboxId {
         MailboxId {
             protocol: self.protocol.label(),
-            host: self.endpoint.host.clone(),
+            host: self.endpoint.name().to_owned(),
             port: self.endpoint.port,
             user: self.login.username.clone(),
         }
@@ -259,7 +262,8 @@ impl fmt::Display for BracketedHost<'_> {
 /// Where a server listens, and how the connection to it is protected.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// A host name in ASCII and lower case, or an address without brackets; by `mx` a domain.
+    /// A host name in ASCII and lower case, or an address without brackets; by `mx` a domain. A name
+    /// that ends with a dot is looked up in no search domain.
     pub host: String,
     /// Whether the hosts are found by the MX records of the domain in `host`.
     pub mx: bool,
@@ -273,6 +277,14 @@ pub struct Endpoint {
     pub ip_family: IpFamily,
     /// The longest wait for one reply.
     pub timeout: Duration,
+}
+
+impl Endpoint {
+    /// The host without the dot that may end it: what a certificate and SNI have, and by which it is
+    /// the same host.
+    pub fn name(&self) -> &str {
+        value::without_final_dot(&self.host)
+    }
 }
 
 /// How a connection is protected.

@@ -6,7 +6,13 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
+
+pub(crate) use characters::{invisible, opens_typographic_quote, shown};
+
+mod characters;
+mod fault;
+mod open;
 
 /// A value and where it begins. It has no `Debug`: it may hold a password.
 pub(crate) struct Node {
@@ -14,10 +20,25 @@ pub(crate) struct Node {
     pub(crate) line: usize,
     /// What it is.
     pub(crate) value: Value,
+    /// What a single value stands in.
+    pub(crate) quotes: Quotes,
+    /// Whether a comment follows a value without quotes, in its last line.
+    pub(crate) is_commented: bool,
     /// How many nodes it is made of, aliases counted as if they were written out.
     size: usize,
     /// How deep it is nested below itself.
     height: usize,
+}
+
+/// What stands around a single value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quotes {
+    /// Nothing.
+    None,
+    /// `"`, in which a backslash begins an escape.
+    Double,
+    /// `'`, or the indentation of a block: each character stands for itself.
+    Literal,
 }
 
 /// The three shapes of YAML.
@@ -86,7 +107,7 @@ impl Node {
 /// Reads one document. The tree is `None` where there is none; what it has of faults beside that
 /// did not hinder reading on.
 pub(crate) fn parse(text: &str) -> (Option<Rc<Node>>, Vec<Fault>) {
-    let mut builder = Builder::default();
+    let mut builder = Builder { comments: Comments::of(text), ..Builder::default() };
     let root = match builder.build(text) {
         Ok(()) => builder.root.take(),
         Err(fault) => {
@@ -105,7 +126,8 @@ pub(crate) fn shown_key(key: &str) -> &str {
 
 /// The collections that are open, and what is known so far.
 #[derive(Default)]
-struct Builder {
+struct Builder<'t> {
+    comments: Comments<'t>,
     open: Vec<Open>,
     anchors: HashMap<usize, Rc<Node>>,
     nodes: usize,
@@ -144,17 +166,18 @@ struct Merged {
     node: Rc<Node>,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn build(&mut self, text: &str) -> Result<(), Fault> {
         let mut parser = Parser::new_from_str(text);
         while let Some(event) = parser.next_event() {
-            let (event, span) = event.map_err(|error| syntax_fault(text, &error))?;
-            self.take(event, span.start.line())?;
+            let (event, span) = event.map_err(|error| fault::of_syntax(text, &error))?;
+            self.take(event, span)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), Fault> {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
+        let line = span.start.line();
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
@@ -167,7 +190,10 @@ impl Builder {
                 let plain = style == ScalarStyle::Plain && !is_string_tag(tag.as_deref());
                 self.check_tag(tag.as_deref(), line);
                 let value = Value::Scalar { text: text.into_owned(), plain };
-                self.complete(Node { line, value, size: 1, height: 0 }, anchor);
+                let quotes = quotes(style);
+                let is_commented = quotes == Quotes::None && self.comments.follow(span.end);
+                let node = Node { line, value, quotes, is_commented, size: 1, height: 0 };
+                self.complete(node, anchor);
             }
             Event::SequenceStart(anchor, tag) => {
                 self.check_tag(tag.as_deref(), line);
@@ -211,7 +237,8 @@ impl Builder {
             }
         };
         let (size, height) = measure(&value);
-        self.complete(Node { line, value, size, height }, anchor);
+        let (quotes, is_commented) = (Quotes::None, false);
+        self.complete(Node { line, value, quotes, is_commented, size, height }, anchor);
     }
 
     fn alias(&mut self, anchor: usize, line: usize) -> Result<(), Fault> {
@@ -368,28 +395,34 @@ fn is_string_tag(tag: Option<&Tag>) -> bool {
     tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str")
 }
 
-/// The parser's message, which holds none of the text but where it names a single character.
-fn syntax_fault(text: &str, error: &ScanError) -> Fault {
-    let line = error.marker().line();
-    let mut message = if error.info().starts_with("unexpected character") {
-        "a value cannot begin with this character; put it in quotes".to_owned()
-    } else {
-        format!("is not YAML: {}", error.info())
-    };
-    if error.info().contains("escape") {
-        message.push_str("; write a backslash in single quotes, as '\\Junk'");
+fn quotes(style: ScalarStyle) -> Quotes {
+    match style {
+        ScalarStyle::Plain => Quotes::None,
+        ScalarStyle::DoubleQuoted => Quotes::Double,
+        ScalarStyle::SingleQuoted | ScalarStyle::Literal | ScalarStyle::Folded => Quotes::Literal,
     }
-    if error.info().contains("unknown anchor") {
-        message.push_str("; a value that begins with `*` needs quotes");
-    }
-    if indented_by_tab(text, line) {
-        message.push_str("; indent with spaces, not with tabs");
-    }
-    Fault { line, key: String::new(), message }
 }
 
-/// Whether a tab indents the line or a neighbour, where the parser may have stumbled.
-fn indented_by_tab(text: &str, line: usize) -> bool {
-    let indent = |line: &str| line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t');
-    text.lines().skip(line.saturating_sub(2)).take(3).any(indent)
+/// The lines that may end in a comment, by their number.
+#[derive(Default)]
+struct Comments<'t>(HashMap<usize, &'t str>);
+
+impl<'t> Comments<'t> {
+    /// Longer lines, which people do not write, are not looked into.
+    const LONGEST_LINE: usize = 1000;
+
+    fn of(text: &'t str) -> Self {
+        let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
+        let may_end_in_one = |line: &str| {
+            line.len() <= Self::LONGEST_LINE && (line.contains(" #") || line.contains("\t#"))
+        };
+        Self(lines.filter(|(_, line)| may_end_in_one(line)).collect())
+    }
+
+    /// Whether one follows this place, with nothing but blanks between.
+    fn follow(&self, place: Marker) -> bool {
+        let Some(line) = self.0.get(&place.line()) else { return false };
+        let rest: String = line.chars().skip(place.col()).collect();
+        rest.trim_start().starts_with('#')
+    }
 }

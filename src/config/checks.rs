@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::section::{Place, Report, Section};
-use super::{BracketedHost, Endpoint, IpFamily, Target, value};
+use super::{BracketedHost, Endpoint, IpFamily, Target, value, without_final_dot};
 use crate::yaml::Node;
 
 /// One TCP port to check.
@@ -59,9 +59,9 @@ impl Target {
     pub fn port_checks(&self) -> Vec<PortCheck> {
         let sides = [("send", &self.send.endpoint), ("receive", &self.receive.endpoint)];
         let is_listed = |endpoint: &Endpoint| {
-            self.ports
-                .iter()
-                .any(|check| check.host == endpoint.host && check.port == endpoint.port)
+            self.ports.iter().any(|check| {
+                without_final_dot(&check.host) == endpoint.name() && check.port == endpoint.port
+            })
         };
         let sides = sides.into_iter().filter(|(_, endpoint)| !endpoint.mx && !is_listed(endpoint));
         let sides = sides.map(|(name, endpoint)| PortCheck {
@@ -177,7 +177,7 @@ impl PortEntry {
                 .to_owned()
         };
         let (rest, port) = text.rsplit_once(':').unwrap_or(("", text));
-        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
         let port = port.parse().ok().filter(|port: &u16| digits && *port > 0).ok_or_else(form)?;
         let (name, host) = match rest.split_once(':') {
             Some((name, host)) => (name.to_owned(), Some(value::parse_host(host)?)),

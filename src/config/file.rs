@@ -10,9 +10,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::section::{Layer, Place, Report, Section};
-use super::source::{self, Environment, Sources};
-use super::{Config, MailboxId, Problems, ReceiveSide, Target, TargetName, target, value};
-use crate::yaml::{self, Node};
+use super::source::{self, Environment, Sources, Unreadable};
+use super::{Config, MailboxId, Problem, Problems, ReceiveSide, Target, TargetName, target, value};
+use crate::yaml::{self, Node, Value};
 
 /// The keys of the main file.
 pub(super) const MAIN_KEYS: &[&str] = &["state_dir", "include", "defaults", "targets"];
@@ -24,18 +24,33 @@ const DEFAULT_STATE_DIR: &str = "./mailtrip-state";
 
 impl Config {
     /// Reads a configuration file, the files it includes, and every secret and certificate that
-    /// they name.
+    /// they name. It may come through a pipe, for ten seconds at most: then relative paths start from
+    /// the working directory.
     ///
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn load(path: &Path) -> Result<Config, Problems> {
+        match source::read_main(path) {
+            Ok((text, false)) => Self::parse(&text, path),
+            Ok((text, true)) => Self::parse(&text, Path::new(name_of_pipe(path))),
+            Err(unreadable) => Err(whole_file(path, unreadable)),
+        }
+    }
+
+    /// Reads it again, as [`Config::load`] did.
+    ///
+    /// # Errors
+    /// Those of it; and that what came through a pipe is gone.
+    pub fn load_again(path: &Path) -> Result<Config, Problems> {
+        if source::is_pipe(path) {
+            let message = "is a pipe and cannot be read again: to reload, name a file in \
+                           --config.file and restart"
+                .to_owned();
+            return Err(whole_file(path, Unreadable { line: None, message }));
+        }
         match source::read_yaml(path) {
             Ok(text) => Self::parse(&text, path),
-            Err(message) => {
-                let mut report = Report::default();
-                report.add_file(path, message);
-                Err(Problems::new(report.into_problems()))
-            }
+            Err(unreadable) => Err(whole_file(path, unreadable)),
         }
     }
 
@@ -47,6 +62,17 @@ impl Config {
     pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
         read(text, path, &|name| std::env::var_os(name))
     }
+}
+
+/// What a pipe is called in problems; without a folder, so that relative paths start from the working
+/// directory.
+fn name_of_pipe(path: &Path) -> &'static str {
+    if path == Path::new("/dev/stdin") { "stdin" } else { "pipe" }
+}
+
+/// The one problem of a file that is of no use.
+fn whole_file(path: &Path, Unreadable { line, message }: Unreadable) -> Problems {
+    Problems::new(vec![Problem { file: path.to_owned(), line, key: String::new(), message }])
 }
 
 /// [`Config::parse`] with the environment given.
@@ -73,7 +99,8 @@ pub(super) fn read(
         return Err(Problems::new(report.into_problems()));
     }
     let state_dir = PathBuf::from(state_dir.as_deref().unwrap_or(DEFAULT_STATE_DIR));
-    Ok(Config { state_dir, targets, places, unmatched_includes })
+    let remarks = report.into_warnings();
+    Ok(Config { state_dir, targets, places, remarks, unmatched_includes })
 }
 
 /// An included file.
@@ -140,7 +167,9 @@ fn read_includes(
                     let root = parse_file(&text, &file, report);
                     included.push(Included { file, root });
                 }
-                Err(message) => report.add_file(&file, message),
+                Err(Unreadable { line, message }) => {
+                    report.add(Problem { file, line, key: String::new(), message });
+                }
             }
         }
     }
@@ -215,7 +244,14 @@ impl<'a> Collection<'a> {
         sources: &mut Sources<'_>,
         report: &mut Report,
     ) {
-        let items = file.find("targets").and_then(|_| file.list("targets", report));
+        let found = file.find("targets");
+        if let Some(found) =
+            found.as_ref().filter(|found| matches!(found.node.value, Value::Map(_)))
+        {
+            report.add(found.place.problem("must be a list: begin each target with `- name:`"));
+            return;
+        }
+        let items = found.and_then(|_| file.list("targets", report));
         for (place, node) in items.unwrap_or_default() {
             let Some(own) = Layer::new(place, node, report) else { continue };
             let section = Section::over(own, defaults.cloned());

@@ -3,11 +3,15 @@
 use super::oauth;
 use super::section::{Found, Level, Place, Report, Section};
 use super::source::{self, Sources};
-use super::value;
 use super::{Auth, Credentials, Login, Mechanism};
+use super::{value, written};
 
 /// Where a password comes from, or access tokens in its place; one of them.
 const PASSWORD_KEYS: [&str; 4] = ["password", "password_file", "password_env", "oauth2"];
+
+/// A comment of somebody who explains a password looks like the rest of the password of another.
+const COMMENT_AFTER_PASSWORD: &str = "ends before ` #`, where a comment begins; put the password in \
+                                      'single quotes', with what follows if that belongs to it";
 
 /// The words of `auth`.
 const MECHANISMS: [(&str, Auth); 8] = [
@@ -146,13 +150,19 @@ fn read_credentials(
         let provider = section.child("oauth2", report);
         return oauth::provider(&provider, sources, report).map(Credentials::OAuth2);
     }
-    let read = |text: &str| match found.place.key.rsplit('.').next() {
-        Some("password_file") => sources.password_file(found.place.folder(), text),
-        Some("password_env") => sources.password_variable(text),
-        _ => source::password(text),
+    let node = found.node;
+    let password = match found.place.key.rsplit('.').next() {
+        Some("password_file") => written::path_of_secret(node)
+            .and_then(|path| sources.password_file(found.place.folder(), path)),
+        Some("password_env") => value::text(node).and_then(|name| sources.password_variable(name)),
+        _ => {
+            if node.is_commented {
+                report.warn(found.place.problem(COMMENT_AFTER_PASSWORD));
+            }
+            written::password(node).and_then(source::password)
+        }
     };
-    let password = report.accept(&found.place, value::text(found.node).and_then(read));
-    password.map(Credentials::Password)
+    report.accept(&found.place, password).map(Credentials::Password)
 }
 
 /// Reports a password that nobody logs in with; always `false`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::section::{Report, Section};
 use super::source::Sources;
-use super::{OAuth2, Secret, TlsOptions, TokenUrl, value};
+use super::{OAuth2, Secret, TlsOptions, TokenUrl, value, written};
 use crate::yaml::Node;
 
 /// The keys of `oauth2`.
@@ -34,7 +34,7 @@ pub(super) fn provider(
     let mut secret = |key: &str, report: &mut Report| -> Option<Secret> {
         let found = section.find(key)?;
         let read = |path: &str| sources.password_file(found.place.folder(), path);
-        report.accept(&found.place, value::text(found.node).and_then(read))
+        report.accept(&found.place, written::path_of_secret(found.node).and_then(read))
     };
     let client_secret = secret("client_secret_file", report);
     let refresh_token = secret("refresh_token_file", report);
@@ -79,7 +79,8 @@ fn token_url(node: &Node) -> Result<TokenUrl, String> {
         _ => (authority, 443),
     };
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok(TokenUrl { host: value::parse_host(host)?, port, path })
+    let host = value::parse_host(host)?;
+    Ok(TokenUrl { host: value::without_final_dot(&host).to_owned(), port, path })
 }
 
 fn hint(key: &str) -> Option<String> {

@@ -62,6 +62,7 @@ const MAX_PROBLEMS: usize = 100_000;
 #[derive(Debug, Default)]
 pub(super) struct Report {
     problems: BTreeSet<Problem>,
+    warnings: BTreeSet<Problem>,
 }
 
 impl Report {
@@ -69,6 +70,13 @@ impl Report {
     pub(super) fn add(&mut self, problem: Problem) {
         if self.problems.len() < MAX_PROBLEMS {
             self.problems.insert(problem);
+        }
+    }
+
+    /// Takes in what is no problem and yet worth a look.
+    pub(super) fn warn(&mut self, warning: Problem) {
+        if self.warnings.len() < MAX_PROBLEMS {
+            self.warnings.insert(warning);
         }
     }
 
@@ -92,6 +100,11 @@ impl Report {
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems.into_iter().collect()
     }
+
+    /// What is worth a look.
+    pub(super) fn into_warnings(self) -> Vec<Problem> {
+        self.warnings.into_iter().collect()
+    }
 }
 
 /// A map that was written, and its place.
@@ -107,6 +120,10 @@ impl<'a> Layer<'a> {
     pub(super) fn new(place: Place<'a>, node: &'a Node, report: &mut Report) -> Option<Self> {
         match &node.value {
             Value::Map(entries) => Some(Self { place, entries }),
+            _ if node.is_null() => {
+                report.add(place.problem(value::NO_VALUE));
+                None
+            }
             Value::Scalar { .. } | Value::List(_) => {
                 report.add(place.problem(format!("must be a map of keys, not {}", node.kind())));
                 None
@@ -133,7 +150,9 @@ impl<'a> Layer<'a> {
         report: &mut Report,
     ) {
         for (place, key, node) in self.entries() {
-            if known.contains(&key) {
+            // At the top of a file `x-` begins a place for anchors, as in other programs' files.
+            let is_own = self.place.key.is_empty() && key.starts_with("x-");
+            if is_own || known.contains(&key) {
                 continue;
             }
             let advice = hint(key)
@@ -145,7 +164,11 @@ impl<'a> Layer<'a> {
             };
             let advice =
                 advice.unwrap_or_else(|| format!("the keys here are {}", known.join(", ")));
-            report.add(place.problem(format!("is not a key; {advice}")));
+            let unseen = yaml::invisible(key).map(yaml::shown);
+            let unseen = unseen.map(|unseen| format!("; {unseen} stands in it"));
+            report.add(
+                place.problem(format!("is not a key; {advice}{}", unseen.unwrap_or_default())),
+            );
         }
     }
 }
@@ -230,7 +253,7 @@ impl<'a> Section<'a> {
         read: impl FnOnce(&'a Node) -> Result<T, String>,
     ) -> Option<T> {
         let found = self.find(key)?;
-        report.accept(&found.place, read(found.node))
+        report.accept(&found.place, read(found.node).map_err(|message| unseen(found.node, message)))
     }
 
     /// The value of a key that must be there; `advice` says what to write.
@@ -316,7 +339,10 @@ pub(super) fn items<'a>(
     report: &mut Report,
 ) -> Option<Vec<(Place<'a>, &'a Node)>> {
     let Value::List(nodes) = &found.node.value else {
-        let message = format!("must be a list, as [a, b], not {}", found.node.kind());
+        let message = match found.node.is_null() {
+            true => value::NO_VALUE.to_owned(),
+            false => format!("must be a list, as [a, b], not {}", found.node.kind()),
+        };
         report.add(found.place.problem(message));
         return None;
     };
@@ -325,6 +351,21 @@ pub(super) fn items<'a>(
         (Place { file: found.place.file, line: node.line, key }, node.as_ref())
     };
     Some(nodes.iter().enumerate().map(item).collect())
+}
+
+/// The message, and which character that is not seen or not what it seems may be the reason. Secrets are
+/// not read this way.
+fn unseen(node: &Node, message: String) -> String {
+    let Value::Scalar { text, .. } = &node.value else { return message };
+    match yaml::invisible(text).map(yaml::shown) {
+        Some(character) if !message.contains(&character) => {
+            format!("{message}; it holds {character}")
+        }
+        None if yaml::opens_typographic_quote(text) && !message.contains("typographic") => {
+            format!("{message}; it begins with a typographic quotation mark")
+        }
+        _ => message,
+    }
 }
 
 /// The known key that differs least, if it differs little.

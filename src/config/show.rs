@@ -4,6 +4,7 @@
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
+use super::side::PORTS_WITH_TLS;
 use super::value::Written;
 use super::{
     BracketedHost, Config, Credentials, Endpoint, Login, OAuth2, PingCheck, Protocol, ReceiveSide,
@@ -31,6 +32,7 @@ impl Config {
         let unmatched = self.unmatched_includes.iter();
         let mut warnings: Vec<String> =
             unmatched.map(|pattern| format!("include `{pattern}` matches no file")).collect();
+        warnings.extend(self.remarks.iter().map(ToString::to_string));
         for target in self.targets.values() {
             warn_target(target, &mut warnings);
         }
@@ -246,7 +248,7 @@ fn warn_target(target: &Target, warnings: &mut Vec<String>) {
         warn("`lost_after` is shorter than `interval`: a mail is given up before the next is sent");
     }
     let logs_in = target.send.login.is_some();
-    for message in warn_endpoint("send", &target.send.endpoint, logs_in, [465, 465]) {
+    for message in warn_endpoint("send", &target.send.endpoint, logs_in) {
         warn(&message);
     }
     let sender_mailbox = target.sender_mailbox.iter().map(|side| ("sender_mailbox", side));
@@ -266,21 +268,16 @@ fn warn_mailbox(key: &str, side: &ReceiveSide) -> Vec<String> {
     if ports_of_the_other.contains(&side.endpoint.port) {
         warnings.push(format!("`{key}.port` is that of the other protocol"));
     }
-    warnings.extend(warn_endpoint(key, &side.endpoint, true, [993, 995]));
+    warnings.extend(warn_endpoint(key, &side.endpoint, true));
     warnings
 }
 
-/// What is worth a look in one side; `implicit` are its ports that begin with TLS.
-fn warn_endpoint(
-    side: &str,
-    endpoint: &Endpoint,
-    logs_in: bool,
-    implicit: [u16; 2],
-) -> Vec<String> {
+/// What is worth a look in one side.
+fn warn_endpoint(side: &str, endpoint: &Endpoint, logs_in: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |message: String| warnings.push(message);
     if endpoint.tls == TlsMode::None {
-        if logs_in && !is_loopback(&endpoint.host) {
+        if logs_in && !is_loopback(endpoint.name()) {
             warn(format!("`{side}.tls` is none: the password is sent in the clear"));
         }
     } else {
@@ -292,7 +289,7 @@ fn warn_endpoint(
             warn(format!("`{side}.tls_options.min_version` allows TLS {version}, which is broken"));
         }
     }
-    let begins_with_tls = implicit.contains(&endpoint.port);
+    let begins_with_tls = PORTS_WITH_TLS.contains(&endpoint.port);
     if begins_with_tls != (endpoint.tls == TlsMode::Implicit)
         && (begins_with_tls || [25, 587, 143, 110].contains(&endpoint.port))
     {
@@ -321,7 +318,7 @@ fn describe(target: &Target) -> String {
         line += "the MX of ";
     }
     let host = BracketedHost(&send.endpoint.host);
-    line += &format!("{host}:{} ({})", send.endpoint.port, protection(send.endpoint.tls));
+    line += &format!("{host}:{} ({})", send.endpoint.port, protection(&send.endpoint));
     line += &format!(", found by {}", describe_mailbox(receive));
     if let Some(side) = sender_mailbox {
         line += &format!("; bounces and sent copies by {}", describe_mailbox(side));
@@ -345,7 +342,7 @@ fn describe(target: &Target) -> String {
 }
 
 fn describe_mailbox(side: &ReceiveSide) -> String {
-    let mut text = format!("{} ({})", side.mailbox_id(), protection(side.endpoint.tls));
+    let mut text = format!("{} ({})", side.mailbox_id(), protection(&side.endpoint));
     if let Protocol::Imap { folders } = &side.protocol {
         let folders: Vec<String> = folders.iter().map(ToString::to_string).collect();
         text += &format!(" in {}", folders.join(", "));
@@ -353,9 +350,13 @@ fn describe_mailbox(side: &ReceiveSide) -> String {
     text
 }
 
-fn protection(tls: TlsMode) -> &'static str {
+fn protection(endpoint: &Endpoint) -> String {
+    let Endpoint { tls, port, .. } = endpoint;
     match tls {
-        TlsMode::None => "no TLS",
-        other => other.label(),
+        TlsMode::None => "no TLS".to_owned(),
+        TlsMode::Implicit if PORTS_WITH_TLS.contains(port) => {
+            format!("implicit, the default of port {port}")
+        }
+        other => other.label().to_owned(),
     }
 }

@@ -96,6 +96,9 @@ const SMTP: Ports = Ports { starttls: 25, implicit: 465 };
 const IMAP: Ports = Ports { starttls: 143, implicit: 993 };
 const POP3: Ports = Ports { starttls: 110, implicit: 995 };
 
+/// The ports that mean TLS from the first byte on, of whatever service (RFC 8314 section 3).
+pub(super) const PORTS_WITH_TLS: [u16; 3] = [SMTP.implicit, IMAP.implicit, POP3.implicit];
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Imap,
@@ -162,8 +165,7 @@ fn mailbox(
 ) -> Option<ReceiveSide> {
     let section = shared.target.child(key, report);
     section.check_keys(RECEIVE_KEYS, |wrong| hint(key, wrong), report);
-    let kinds = [("imap", Kind::Imap), ("pop3", Kind::Pop3)];
-    let kind = section.require("protocol", "imap or pop3", report, value::choice(&kinds));
+    let kind = section.require("protocol", "imap or pop3", report, written_protocol);
     let ports = if kind == Some(Kind::Pop3) { &POP3 } else { &IMAP };
     let endpoint = endpoint(&section, shared, ports, None, sources, report);
     let login = login::required(&section, sources, report);
@@ -196,9 +198,13 @@ fn endpoint(
             shared.host.clone()
         }
     };
-    let tls = tls_mode(section, shared.target, report);
+    let port = section.read("port", report, value::port);
+    let tls = tls_mode(section, shared.target, report).unwrap_or(match port {
+        Some(port) if PORTS_WITH_TLS.contains(&port) => TlsMode::Implicit,
+        _ => TlsMode::StartTls,
+    });
     let default = if tls == TlsMode::Implicit { ports.implicit } else { ports.starttls };
-    let port = section.read("port", report, value::port).unwrap_or(default);
+    let port = port.unwrap_or(default);
     let tls_options = tls_options(section, tls, sources, report);
     let ip_family = section.read("ip_family", report, value::choice(&IP_FAMILIES));
     Some(Endpoint {
@@ -236,8 +242,9 @@ fn domain(mx: &Found<'_>, shared: &Shared<'_, '_>, report: &mut Report) -> Optio
     name
 }
 
-/// `tls` of the side or `ssl` of the target, whichever stands in the nearer layer.
-fn tls_mode(side: &Section<'_>, target: &Section<'_>, report: &mut Report) -> TlsMode {
+/// `tls` of the side or `ssl` of the target, whichever stands in the nearer layer; `None` where neither
+/// is written.
+fn tls_mode(side: &Section<'_>, target: &Section<'_>, report: &mut Report) -> Option<TlsMode> {
     for level in [Level::Own, Level::Defaults] {
         let ssl = target.find_in(level, "ssl");
         if let Some(tls) = side.find_in(level, "tls") {
@@ -245,15 +252,42 @@ fn tls_mode(side: &Section<'_>, target: &Section<'_>, report: &mut Report) -> Tl
                 let message = format!("contradicts `ssl` on line {}; keep one", ssl.place.line);
                 report.add(tls.place.problem(message));
             }
-            let mode = report.accept(&tls.place, value::choice(&TLS_MODES)(tls.node));
-            return mode.unwrap_or(TlsMode::StartTls);
+            let mode = report.accept(&tls.place, written_tls(tls.node));
+            return Some(mode.unwrap_or(TlsMode::StartTls));
         }
         if let Some(ssl) = ssl {
             let implicit = report.accept(&ssl.place, value::boolean(ssl.node)).unwrap_or(true);
-            return if implicit { TlsMode::Implicit } else { TlsMode::None };
+            return Some(if implicit { TlsMode::Implicit } else { TlsMode::None });
         }
     }
-    TlsMode::StartTls
+    None
+}
+
+/// The word of `tls`; those of other programs are told ours.
+fn written_tls(node: &Node) -> Result<TlsMode, String> {
+    value::choice(&TLS_MODES)(node).map_err(|message| {
+        let word = value::raw(node).unwrap_or_default().to_ascii_lowercase();
+        match word.as_str() {
+            "true" | "yes" | "on" | "ssl" | "tls" | "ssl/tls" | "smtps" | "imaps" | "pop3s" => {
+                format!("{message}; implicit is TLS from the first byte on")
+            }
+            "false" | "no" | "off" => format!("{message}; none is the one without TLS"),
+            _ => message,
+        }
+    })
+}
+
+/// The word of `protocol`; those of other programs are told ours.
+fn written_protocol(node: &Node) -> Result<Kind, String> {
+    value::choice(&[("imap", Kind::Imap), ("pop3", Kind::Pop3)])(node).map_err(|message| {
+        let word = value::raw(node).unwrap_or_default().to_ascii_lowercase();
+        match word.as_str() {
+            "imaps" | "pop3s" | "pops" => {
+                format!("{message}; TLS from the first byte on is `tls: implicit` beside it")
+            }
+            _ => message,
+        }
+    })
 }
 
 fn tls_options(
@@ -278,7 +312,7 @@ fn tls_options(
     let min_version = section.read("min_version", report, value::choice(&TLS_VERSIONS));
     TlsOptions {
         ca_file,
-        server_name: section.read("server_name", report, value::host),
+        server_name: section.read("server_name", report, value::server_name),
         insecure_skip_verify: skip_verify.unwrap_or(false),
         min_version: min_version.unwrap_or_default(),
         identity: identity(&section, sources, report),

@@ -5,11 +5,14 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use openssl::pkey::PKey;
 use openssl::x509::X509;
 
+use super::value::Written;
 use super::{ClientIdentity, PemFile, Secret};
 
 /// The environment, as a lookup.
@@ -18,6 +21,9 @@ pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 /// The largest YAML file, in bytes.
 pub(super) const MAX_YAML_BYTES: u64 = 16 * 1024 * 1024;
 
+/// How long a configuration that comes through a pipe may take.
+const LONGEST_PIPE: Duration = Duration::from_secs(10);
+
 /// The largest file of certificates or keys, in bytes.
 const MAX_PEM_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -25,7 +31,7 @@ const MAX_PEM_BYTES: u64 = 4 * 1024 * 1024;
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// Stands at the beginning of a path for the folder that systemd puts credentials in.
-const CREDENTIALS: &str = "${CREDENTIALS_DIRECTORY}";
+pub(super) const CREDENTIALS: &str = "${CREDENTIALS_DIRECTORY}";
 
 /// Reads what keys name, and keeps it for the next key that names the same.
 pub(super) struct Sources<'e> {
@@ -120,12 +126,88 @@ pub(super) fn password(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text.to_owned()))
 }
 
+/// Why a YAML file is of no use.
+pub(super) struct Unreadable {
+    /// The line from which on it is none, if it is one that shows.
+    pub(super) line: Option<usize>,
+    /// What is wrong, and what to do.
+    pub(super) message: String,
+}
+
 /// The text of a YAML file.
-pub(super) fn read_yaml(path: &Path) -> Result<String, String> {
-    read_text(path, MAX_YAML_BYTES).map_err(|reason| format!("cannot be read: {reason}"))
+pub(super) fn read_yaml(path: &Path) -> Result<String, Unreadable> {
+    let bytes = read_bytes(path, MAX_YAML_BYTES).map_err(|reason| cannot_be_read(&reason))?;
+    yaml_text(bytes)
+}
+
+/// The same of the main file, which may also come through a pipe: then it is read to its end, once, and
+/// the second value says so.
+pub(super) fn read_main(path: &Path) -> Result<(String, bool), Unreadable> {
+    let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
+    match kind {
+        Ok(kind) if kind.is_fifo() => {
+            let bytes = read_pipe(path, LONGEST_PIPE).map_err(|reason| cannot_be_read(&reason))?;
+            yaml_text(bytes).map(|text| (text, true))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let message =
+                "does not exist: write it after mailtrip.example.yml, or name another file \
+                           with --config.file; `mailtrip_exporter demo` needs none"
+                    .to_owned();
+            Err(Unreadable { line: None, message })
+        }
+        _ => read_yaml(path).map(|text| (text, false)),
+    }
+}
+
+/// Whether there is nothing at this path that could be read a second time.
+pub(super) fn is_pipe(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+fn cannot_be_read(reason: &str) -> Unreadable {
+    Unreadable { line: None, message: format!("cannot be read: {reason}") }
+}
+
+/// In a thread of its own, for nobody may ever write to the pipe.
+pub(super) fn read_pipe(path: &Path, longest: Duration) -> Result<Vec<u8>, String> {
+    let (teller, outcome) = std::sync::mpsc::channel();
+    let path = path.to_owned();
+    std::thread::spawn(move || {
+        let _ = teller.send(File::open(path).and_then(|pipe| contents(pipe, MAX_YAML_BYTES)));
+    });
+    match outcome.recv_timeout(longest) {
+        Ok(Ok(bytes)) => within(bytes, MAX_YAML_BYTES),
+        Ok(Err(error)) => Err(reason(&error)),
+        Err(_) => Err(format!("the pipe did not end within {}", Written(longest))),
+    }
+}
+
+fn yaml_text(bytes: Vec<u8>) -> Result<String, Unreadable> {
+    if is_utf_16(&bytes) {
+        return Err(cannot_be_read("it is UTF-16; save it as UTF-8"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let (good, bad) = (error.utf8_error().valid_up_to(), error.as_bytes());
+        let before = bad.get(..good).unwrap_or_default();
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let message = "is not UTF-8 in this line; save the file as UTF-8".to_owned();
+        Unreadable { line: Some(line), message }
+    })
+}
+
+/// By the mark of its byte order, or by every other byte of what begins in ASCII.
+fn is_utf_16(bytes: &[u8]) -> bool {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
+        [0, second, ..] | [second, 0, ..] => *second != 0,
+        _ => false,
+    }
 }
 
 fn first_line(text: &str) -> Result<Secret, String> {
+    // Editors of Windows put it before the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.contains('\n') {
@@ -167,24 +249,56 @@ fn unreadable(reason: String) -> String {
 }
 
 fn read_text(path: &Path, limit: u64) -> Result<String, String> {
-    String::from_utf8(read_bytes(path, limit)?).map_err(|_| "it is not UTF-8".to_owned())
+    let bytes = read_bytes(path, limit)?;
+    if is_utf_16(&bytes) {
+        return Err("it is UTF-16; save it as UTF-8".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 
 fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    match open(path).and_then(|file| contents(file, limit)) {
+        Ok(bytes) => within(bytes, limit),
+        Err(error) => Err(reason(&error)),
+    }
+}
+
+/// One byte more than `limit` at most.
+fn contents(file: File, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
-    match read {
-        Err(error) => Err(error.to_string()),
-        Ok(_) if bytes.len() as u64 > limit => Err(format!("it is larger than {limit} bytes")),
-        Ok(_) => Ok(bytes),
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn within(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, String> {
+    match bytes.len() as u64 > limit {
+        true => Err(format!("it is larger than {limit} bytes")),
+        false => Ok(bytes),
+    }
+}
+
+/// What the system says, and what to do about it.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("{error}; let the user as whom this program runs read it")
+        }
+        _ => error.to_string(),
     }
 }
 
 /// Opens what is no pipe or terminal: those could keep the program waiting for ever.
 fn open(path: &Path) -> io::Result<File> {
     let kind = std::fs::metadata(path)?.file_type();
-    if !kind.is_file() {
-        return Err(io::Error::other("it is not a file"));
+    if kind.is_file() {
+        return File::open(path);
     }
-    File::open(path)
+    let what = if kind.is_dir() {
+        "it is a folder; name the file in it"
+    } else if kind.is_fifo() {
+        "it is a pipe, which cannot be read again; name a file"
+    } else {
+        "it is not a file"
+    };
+    Err(io::Error::other(what))
 }

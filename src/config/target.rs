@@ -9,7 +9,7 @@ use lettre::Address;
 use super::section::{Report, Section};
 use super::side::{self, IP_FAMILIES, RECEIVE_KEYS, SEND_KEYS, Shared};
 use super::source::Sources;
-use super::{Target, TargetName, checks, value};
+use super::{Target, TargetName, checks, value, written};
 use crate::yaml::{Node, Value};
 
 /// The keys of a target. All but `name` may stand in `defaults`.
@@ -200,7 +200,8 @@ fn label_name(name: &str) -> Result<(), String> {
 
 fn label_value(node: &Node) -> Result<String, String> {
     match &node.value {
-        Value::Scalar { text, plain: false } => Ok(text.clone()),
+        // It may be empty.
+        Value::Scalar { text, plain: false } => written::check(node, text).map(|()| text.clone()),
         _ => value::text(node).map(str::to_owned),
     }
 }

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod as_written;
 mod bad_files;
 
 const DATA: &str = "tests/testdata/config/";
@@ -129,12 +130,20 @@ fn every_bad_file_has_its_exact_messages() {
 #[test]
 fn a_file_that_cannot_be_read_is_a_problem() {
     let problems = Config::load(Path::new("missing.yml")).unwrap_err().to_string();
+    let message = "does not exist: write it after mailtrip.example.yml, or name another file with \
+                   --config.file; `mailtrip_exporter demo` needs none";
+    assert_eq!(problems, format!("missing.yml: {message}"));
+    let problems = Config::load_again(Path::new("missing.yml")).unwrap_err().to_string();
     assert_eq!(problems, "missing.yml: cannot be read: No such file or directory (os error 2)");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(NAME);
     fs::write(&path, b"targets: \xff").unwrap();
     let problems = Config::load(&path).unwrap_err().to_string();
-    assert_eq!(problems, format!("{}: cannot be read: it is not UTF-8", path.display()));
+    let message = "is not UTF-8 in this line; save the file as UTF-8";
+    assert_eq!(problems, format!("{}:1: {message}", path.display()));
+    let problems = Config::load(folder.path()).unwrap_err().to_string();
+    let message = "cannot be read: it is a folder; name the file in it";
+    assert_eq!(problems, format!("{}: {message}", folder.path().display()));
     fs::File::create(&path).unwrap().set_len(source::MAX_YAML_BYTES + 1).unwrap();
     let problems = Config::load(&path).unwrap_err().to_string();
     assert!(problems.ends_with("it is larger than 16777216 bytes"), "{problems}");
@@ -550,8 +559,8 @@ fn the_example_loads() {
     assert_eq!(
         descriptions[3],
         "standby: every 5m one mail from sendtest@test.com to receivetest@test.com through \
-         smtp://192.168.10.2:465 (implicit), found by pop3://mailreceiver@192.168.10.2:995 \
-         (implicit); late after 5m, lost after 24h; passive node of cluster corp"
+         smtp://192.168.10.2:465 (implicit, the default of port 465), found by \
+         pop3://mailreceiver@192.168.10.2:995 (implicit, the default of port 995); late after 5m, lost after 24h; passive node of cluster corp"
     );
     assert_eq!(descriptions.len(), 4);
 }
@@ -672,7 +681,17 @@ fn warnings_tell_what_is_allowed_and_yet_doubtful() {
             "`send.tls_options.min_version` allows TLS 1.1, which is broken",
         ],
     );
-    says(warnings("", "port: 465", ""), &["`send.port` 465 usually goes with `tls: implicit`"]);
+    says(
+        warnings("", "port: 465, tls: starttls", "port: 993, tls: none, host: 127.0.0.1"),
+        &[
+            "`send.port` 465 usually goes with `tls: implicit`",
+            "`receive.port` 993 usually goes with `tls: implicit`",
+        ],
+    );
+    says(
+        warnings("", "port: 587, tls: implicit", ""),
+        &["`send.port` 587 usually goes with `tls: starttls`"],
+    );
     says(
         warnings("", "", "tls: implicit, port: 143"),
         &["`receive.port` 143 usually goes with `tls: starttls`"],

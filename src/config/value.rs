@@ -8,14 +8,25 @@ use std::time::Duration;
 
 use lettre::Address;
 
+use super::written;
 use crate::yaml::{Node, Value};
 
-/// The text of a single value, as it is written.
+/// What is said of a key with nothing behind it.
+pub(super) const NO_VALUE: &str = "has no value; write one, or leave the key out";
+
+/// The text of a single value, as it is written and hardly meant otherwise.
 pub(super) fn text(node: &Node) -> Result<&str, String> {
+    let text = raw(node)?;
+    written::check(node, text)?;
+    Ok(text)
+}
+
+/// The text of a single value, whatever it holds.
+pub(super) fn raw(node: &Node) -> Result<&str, String> {
     match &node.value {
-        _ if node.is_null() => Err("has no value; write one, or leave the key out (a value that \
-                                    begins with a special character needs quotes)"
-            .to_owned()),
+        _ if node.is_null() => {
+            Err(format!("{NO_VALUE} (a value that begins with a special character needs quotes)"))
+        }
         Value::Scalar { text, .. } if text.is_empty() => Err("is empty".to_owned()),
         Value::Scalar { text, .. } => Ok(text),
         Value::List(_) | Value::Map(_) => Err(format!("must be a text, not {}", node.kind())),
@@ -37,13 +48,22 @@ pub(super) fn boolean(node: &Node) -> Result<bool, String> {
         Value::Scalar { text, plain: true } => match text.as_str() {
             "true" | "True" | "TRUE" => Ok(true),
             "false" | "False" | "FALSE" => Ok(false),
+            _ if node.is_null() => Err(NO_VALUE.to_owned()),
+            other if is_word_for_a_boolean(other) => {
+                Err("must be true or false; yes, no, on and off are texts (YAML 1.2)".to_owned())
+            }
             _ => Err("must be true or false".to_owned()),
         },
         _ => Err("must be true or false, without quotes".to_owned()),
     }
 }
 
-/// A whole number within bounds.
+/// Whether older readers of YAML take this word for true or false.
+pub(super) fn is_word_for_a_boolean(text: &str) -> bool {
+    ["yes", "no", "on", "off", "y", "n"].iter().any(|word| word.eq_ignore_ascii_case(text))
+}
+
+/// A whole number within bounds, with or without quotes.
 pub(super) fn integer<T>(range: RangeInclusive<T>) -> impl FnOnce(&Node) -> Result<T, String>
 where
     T: FromStr + PartialOrd + fmt::Display,
@@ -51,8 +71,15 @@ where
     move |node| {
         let message =
             || format!("must be a whole number from {} to {}", range.start(), range.end());
-        let Value::Scalar { text, plain: true } = &node.value else { return Err(message()) };
+        if node.is_null() {
+            return Err(NO_VALUE.to_owned());
+        }
+        let Value::Scalar { text, .. } = &node.value else { return Err(message()) };
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if digits && text.len() > 1 && text.starts_with('0') {
+            // It is octal in YAML 1.1 and decimal in 1.2.
+            return Err(format!("{}, without a zero before it", message()));
+        }
         let number = text.parse().ok().filter(|number| digits && range.contains(number));
         number.ok_or_else(message)
     }
@@ -85,7 +112,7 @@ pub(super) fn duration(
             let message = "has no unit; write one, as in 500ms, 30s, 5m, 24h, 1h30m or 7d";
             return Err(message.to_owned());
         }
-        let duration = humantime::parse_duration(text).map_err(|_| {
+        let duration = parse_duration(text).ok_or_else(|| {
             "is not a duration; write it as 500ms, 30s, 5m, 24h, 1h30m or 7d".to_owned()
         })?;
         if range.contains(&duration) {
@@ -94,6 +121,15 @@ pub(super) fn duration(
         let (least, most) = (Written(*range.start()), Written(*range.end()));
         Err(format!("must be from {least} to {most}"))
     }
+}
+
+/// A duration in units up to weeks. Longer ones have no certain length, and `M` for months is most
+/// often meant for minutes.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+    let mut units = text.split(|c: char| !c.is_ascii_alphabetic());
+    let is_too_long =
+        |unit: &str| unit == "M" || unit.starts_with("month") || unit.starts_with('y');
+    if units.any(is_too_long) { None } else { humantime::parse_duration(text).ok() }
 }
 
 /// A duration as the configuration writes it: `1h30m`, `24h`, `7d`.
@@ -142,7 +178,7 @@ pub(super) fn address(node: &Node) -> Result<Address, String> {
     address.filter(fits).ok_or_else(wrong)
 }
 
-/// A host: a name in lower case or an address without brackets.
+/// A host: a name in lower case, with the final dot that it may have, or an address without brackets.
 pub(super) fn host(node: &Node) -> Result<String, String> {
     parse_host(text(node)?)
 }
@@ -173,6 +209,17 @@ pub(super) fn parse_host(text: &str) -> Result<String, String> {
     if text.is_ascii() { host_name(text) } else { host_name(&ascii_name(text)?) }
 }
 
+/// The same without a final dot, for where the name is looked up by nobody.
+pub(super) fn server_name(node: &Node) -> Result<String, String> {
+    host(node).map(|name| without_final_dot(&name).to_owned())
+}
+
+/// A name without the dot that ends it in the DNS: certificates, SNI (RFC 6066 section 3) and HTTP
+/// have it without.
+pub(crate) fn without_final_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 /// An internationalised name as the DNS knows it (RFC 5890, with the mapping of UTS #46).
 fn ascii_name(text: &str) -> Result<String, String> {
     idna::domain_to_ascii_strict(text)
@@ -194,10 +241,12 @@ fn host_name(text: &str) -> Result<String, String> {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    if text.len() > 253 || !text.split('.').all(label) {
+    // One dot at the end says that no search domain is to be put behind it (resolv.conf(5)).
+    let name = without_final_dot(text);
+    if name.len() > 253 || !name.split('.').all(label) {
         return Err("is not a host name such as mail.example.com, nor an address".to_owned());
     }
-    let last = text.rsplit('.').next().unwrap_or_default();
+    let last = name.rsplit('.').next().unwrap_or_default();
     if last.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("is not an IPv4 address such as 192.168.10.1".to_owned());
     }
@@ -217,7 +266,7 @@ pub(super) fn ehlo(node: &Node) -> Result<String, String> {
             None => inner.parse::<std::net::Ipv4Addr>().is_ok(),
         },
         // Not the underscore: many servers refuse the client for it.
-        None => host_name(&text).is_ok() && !text.contains('_'),
+        None => host_name(&text).is_ok() && !text.contains('_') && !text.ends_with('.'),
     };
     if good { Ok(text) } else { Err(message.to_owned()) }
 }

@@ -24,6 +24,20 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-booleans.yml",
+        &[
+            "bad-booleans.yml:6: targets[0].passive: must be true or false; yes, no, on and off are texts (YAML 1.2)",
+            "bad-booleans.yml:7: targets[0].inspect: must be true or false; yes, no, on and off are texts (YAML 1.2)",
+            "bad-booleans.yml:8: targets[0].ping: has no value; write one, or leave the key out",
+        ],
+    ),
+    (
+        "bad-byte-order-mark-within.yml",
+        &[
+            "bad-byte-order-mark-within.yml:6: is not YAML: a byte order mark (U+FEFF) stands here; write a blank, or nothing",
+        ],
+    ),
+    (
         "bad-defaults-tls-options.yml",
         &[
             "bad-defaults-tls-options.yml:1: defaults.send.tls_options.min_version: must be one of 1.0, 1.1, 1.2, 1.3",
@@ -78,6 +92,20 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     ("bad-empty-password.yml", &["bad-empty-password.yml:6: targets[0].send.password: is empty"]),
+    (
+        "bad-empty-values.yml",
+        &[
+            "bad-empty-values.yml:1: state_dir: has no value; write one, or leave the key out (a value that begins with a special character needs quotes)",
+            "bad-empty-values.yml:2: include: has no value; write one, or leave the key out",
+            "bad-empty-values.yml:3: defaults: has no value; write one, or leave the key out",
+            "bad-empty-values.yml:9: targets[0].interval: has no value; write one, or leave the key out (a value that begins with a special character needs quotes)",
+            "bad-empty-values.yml:10: targets[0].messages: has no value; write one, or leave the key out",
+            "bad-empty-values.yml:11: targets[0].labels: has no value; write one, or leave the key out",
+            "bad-empty-values.yml:12: targets[0].ports: has no value; write one, or leave the key out",
+            "bad-empty-values.yml:13: targets[0].send: has no value; write one, or leave the key out",
+            "bad-empty-values.yml:14: targets[0].receive.folders: has no value; write one, or leave the key out",
+        ],
+    ),
     ("bad-empty.yml", &["bad-empty.yml: is empty; write at least `targets`"]),
     (
         "bad-enumerations.yml",
@@ -148,6 +176,18 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-invisible-characters.yml",
+        &[
+            "bad-invisible-characters.yml:2: targets[0].name: holds a zero width space (U+200B), which cannot be seen; leave it out, or put the value in quotes if it belongs there",
+            "bad-invisible-characters.yml:3: targets[0].host: is not a name that the DNS can know (IDNA, RFC 5890); it holds a no-break space (U+00A0)",
+            "bad-invisible-characters.yml:6: targets[0].?: is not a key; did you mean `messages`?; a soft hyphen (U+00AD) stands in it",
+            "bad-invisible-characters.yml:7: targets[0].send.password: holds an invisible character or begins with a typographic quotation mark; write it anew, or in quotes if that belongs to the password",
+            "bad-invisible-characters.yml:7: targets[0].send.port: must be a whole number from 1 to 65535; it holds a no-break space (U+00A0)",
+            "bad-invisible-characters.yml:7: targets[0].send.username: holds a word joiner (U+2060), which cannot be seen; leave it out, or put the value in quotes if it belongs there",
+            "bad-invisible-characters.yml:8: targets[0].receive.folders[0]: holds a narrow no-break space (U+202F), which cannot be seen; leave it out, or put the value in quotes if it belongs there",
+        ],
+    ),
+    (
         "bad-labels.yml",
         &[
             "bad-labels.yml:6: targets[0].labels.1a: is not a label name: letters, digits and underscores only, no digit first",
@@ -160,6 +200,16 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-labels.yml:6: targets[0].labels.receive_host: is a label that the exporter sets itself; choose another name",
             "bad-labels.yml:6: targets[0].labels.send_host: is a label that the exporter sets itself; choose another name",
             "bad-labels.yml:6: targets[0].labels.target: is a label that the exporter sets itself; choose another name",
+        ],
+    ),
+    (
+        "bad-leading-zero.yml",
+        &[
+            "bad-leading-zero.yml:6: targets[0].messages: must be a whole number from 1 to 100, without a zero before it",
+            "bad-leading-zero.yml:7: targets[0].max_outstanding: must be a whole number from 1 to 100000",
+            "bad-leading-zero.yml:8: targets[0].ports[0]: must be port, name:port or name:host:port, as 25, imap:143, web:host:80, web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, digits, - and _",
+            "bad-leading-zero.yml:9: targets[0].send.max_connections: must be a whole number from 1 to 1000",
+            "bad-leading-zero.yml:9: targets[0].send.port: must be a whole number from 1 to 65535, without a zero before it",
         ],
     ),
     (
@@ -227,6 +277,14 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-months.yml",
+        &[
+            "bad-months.yml:6: targets[0].interval: is not a duration; write it as 500ms, 30s, 5m, 24h, 1h30m or 7d",
+            "bad-months.yml:7: targets[0].late_after: is not a duration; write it as 500ms, 30s, 5m, 24h, 1h30m or 7d",
+            "bad-months.yml:8: targets[0].lost_after: is not a duration; write it as 500ms, 30s, 5m, 24h, 1h30m or 7d",
+        ],
+    ),
+    (
         "bad-mx.yml",
         &[
             "bad-mx.yml:5: targets[0].send.mx: contradicts `host` on line 5; keep one",
@@ -271,7 +329,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-password-file-is-a-folder.yml",
         &[
-            "bad-password-file-is-a-folder.yml:6: targets[0].send.password_file: cannot be read: it is not a file; a relative path starts from the folder of this file",
+            "bad-password-file-is-a-folder.yml:6: targets[0].send.password_file: cannot be read: it is a folder; name the file in it; a relative path starts from the folder of this file",
         ],
     ),
     (
@@ -400,6 +458,10 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     ),
     ("bad-ssl-value.yml", &["bad-ssl-value.yml:6: targets[0].ssl: must be true or false"]),
     (
+        "bad-targets-by-name.yml",
+        &["bad-targets-by-name.yml:1: targets: must be a list: begin each target with `- name:`"],
+    ),
+    (
         "bad-targets-in-place-of-a-map.yml",
         &[
             "bad-targets-in-place-of-a-map.yml:1: targets: must be a list, as [a, b], not a single value",
@@ -441,6 +503,15 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         &["bad-two-documents.yml:7: a second document begins here; write one only"],
     ),
     (
+        "bad-typographic-quotes.yml",
+        &[
+            r#"bad-typographic-quotes.yml:2: targets[0].name: begins with a typographic quotation mark; write ' or ", or put all of it in quotes if the mark belongs there"#,
+            r#"bad-typographic-quotes.yml:3: targets[0].host: begins with a typographic quotation mark; write ' or ", or put all of it in quotes if the mark belongs there"#,
+            "bad-typographic-quotes.yml:6: targets[0].messages: must be a whole number from 1 to 100; it begins with a typographic quotation mark",
+            "bad-typographic-quotes.yml:7: targets[0].receive.password: holds an invisible character or begins with a typographic quotation mark; write it anew, or in quotes if that belongs to the password",
+        ],
+    ),
+    (
         "bad-unknown-key-elsewhere.yml",
         &[
             "bad-unknown-key-elsewhere.yml:6: targets[0].port: is not a key; it belongs under `send` or `receive`",
@@ -475,6 +546,25 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         "bad-username-without-password.yml",
         &[
             "bad-username-without-password.yml:6: targets[0].send.password: is missing: write `password_file`, `password_env` or `password` beside `username`, or `oauth2`",
+        ],
+    ),
+    (
+        "bad-variables.yml",
+        &[
+            "bad-variables.yml:3: targets[0].host: names a variable, and none is expanded here; write the value itself ('in single quotes' if it is meant as it stands)",
+            "bad-variables.yml:6: targets[0].cluster: names a variable, and none is expanded here; write the value itself ('in single quotes' if it is meant as it stands)",
+            "bad-variables.yml:7: targets[0].labels.site: names a variable, and none is expanded here; write the value itself ('in single quotes' if it is meant as it stands)",
+            "bad-variables.yml:10: targets[0].send.password: looks like a variable, and none is expanded here; name the variable in `password_env` or a file in `password_file` (a password that is meant as it stands goes in 'single quotes')",
+            "bad-variables.yml:14: targets[0].receive.password: looks like a variable, and none is expanded here; name the variable in `password_env` or a file in `password_file` (a password that is meant as it stands goes in 'single quotes')",
+            "bad-variables.yml:18: targets[0].sender_mailbox.password_file: names a variable, and none is expanded here; write the value itself ('in single quotes' if it is meant as it stands); only `${CREDENTIALS_DIRECTORY}/`, at the beginning, is",
+        ],
+    ),
+    (
+        "bad-words-of-other-programs.yml",
+        &[
+            "bad-words-of-other-programs.yml:6: targets[0].send.tls: must be one of starttls, implicit, none; implicit is TLS from the first byte on",
+            "bad-words-of-other-programs.yml:7: targets[0].receive.protocol: must be one of imap, pop3; TLS from the first byte on is `tls: implicit` beside it",
+            "bad-words-of-other-programs.yml:7: targets[0].receive.tls: must be one of starttls, implicit, none; none is the one without TLS",
         ],
     ),
     (
@@ -517,6 +607,18 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-yaml-bracket-open-password.yml",
+        &[
+            "bad-yaml-bracket-open-password.yml:9: is not YAML: the `[` here is not closed, or a comma is missing, up to line 10; a value that begins with `[` needs quotes",
+        ],
+    ),
+    (
+        "bad-yaml-bracket-open.yml",
+        &[
+            "bad-yaml-bracket-open.yml:6: is not YAML: the `{` here is not closed, or a comma is missing, up to line 7; a value that begins with `{` needs quotes",
+        ],
+    ),
+    (
         "bad-yaml-duplicate-key.yml",
         &[
             "bad-yaml-duplicate-key.yml:7: targets[0].interval: is written twice; the first is on line 6",
@@ -539,9 +641,27 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         &["bad-yaml-nesting.yml:1: targets[0][0][0][0][0][0][0]: is nested deeper than 64 levels"],
     ),
     (
+        "bad-yaml-no-break-space.yml",
+        &[
+            "bad-yaml-no-break-space.yml:7: is not YAML: a no-break space (U+00A0) stands here; write a blank, or nothing",
+        ],
+    ),
+    (
         "bad-yaml-null-password.yml",
         &[
             "bad-yaml-null-password.yml:6: targets[0].receive.password: has no value; write one, or leave the key out (a value that begins with a special character needs quotes)",
+        ],
+    ),
+    (
+        "bad-yaml-quote-open-to-the-end.yml",
+        &[
+            "bad-yaml-quote-open-to-the-end.yml:9: is not YAML: invalid indentation in quoted scalar; the quote that begins here is not closed",
+        ],
+    ),
+    (
+        "bad-yaml-quote-open.yml",
+        &[
+            r#"bad-yaml-quote-open.yml:6: is not YAML: the quote that begins here is not closed in this line; within 'quotes' write '' for ', within "quotes" \" for ""#,
         ],
     ),
     (
@@ -553,7 +673,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-yaml-syntax.yml",
         &[
-            "bad-yaml-syntax.yml:4: is not YAML: while parsing a flow mapping, did not find expected ',' or '}'",
+            "bad-yaml-syntax.yml:3: is not YAML: the `{` here is not closed, or a comma is missing, up to line 4; a value that begins with `{` needs quotes",
         ],
     ),
     (
@@ -574,6 +694,12 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         &[
             "bad-yaml-template.yml:3: targets[0].host: must be a text, not a map",
             "bad-yaml-template.yml:3: targets[0].host.?: a key must be a word; a value that begins with `{` or `[`, as templates do, needs quotes",
+        ],
+    ),
+    (
+        "bad-yaml-values-without-quotes.yml",
+        &[
+            "bad-yaml-values-without-quotes.yml:9: is not YAML: mapping values are not allowed in this context; a value that holds `: ` needs quotes",
         ],
     ),
 ];
