@@ -127,7 +127,7 @@ fn accounts(config: &Config) -> BTreeMap<(&str, &str), Vec<&Arc<Target>>> {
     let mut accounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for target in config.targets.values() {
         let Some(login) = &target.send.login else { continue };
-        let account = (target.send.endpoint.host.as_str(), login.username.as_str());
+        let account = (target.send.endpoint.name(), login.username.as_str());
         accounts.entry(account).or_default().push(target);
     }
     accounts
@@ -168,7 +168,7 @@ fn limits(provider: &Provider, account: &str, targets: &[&Arc<Target>]) -> Vec<S
 
 fn sending(target: &Target) -> Vec<String> {
     let (side, mut warnings) = (&target.send, Vec::new());
-    let (Some(provider), Some(login)) = (of(&side.endpoint.host), &side.login) else {
+    let (Some(provider), Some(login)) = (of(side.endpoint.name()), &side.login) else {
         return warnings;
     };
     let name = provider.name;
@@ -201,7 +201,7 @@ fn receiving(target: &Target) -> Vec<String> {
 }
 
 fn reading(key: &str, side: &ReceiveSide) -> Vec<String> {
-    let Some(provider) = of(&side.endpoint.host) else { return Vec::new() };
+    let Some(provider) = of(side.endpoint.name()) else { return Vec::new() };
     let name = provider.name;
     let mut warnings = Vec::new();
     if let (Protocol::Pop3, Some(words)) = (&side.protocol, provider.pop3) {

@@ -392,8 +392,8 @@ fn target_info(target: &Target) -> Vec<(&str, &str)> {
         ("passive", if target.passive { "true" } else { "false" }),
         ("cluster", target.cluster.as_deref().unwrap_or_default()),
         ("protocol", target.receive.protocol.label()),
-        ("send_host", &target.send.endpoint.host),
-        ("receive_host", &target.receive.endpoint.host),
+        ("send_host", target.send.endpoint.name()),
+        ("receive_host", target.receive.endpoint.name()),
     ];
     labels.extend(target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     labels

@@ -176,7 +176,7 @@ impl TlsClient {
         resumption: Resumption<'_>,
         trace: &Trace,
     ) -> Result<SslStream<TcpStream>, Fault> {
-        let name = self.server_name.as_deref().unwrap_or(&endpoint.host);
+        let name = self.server_name.as_deref().unwrap_or(endpoint.name());
         let problems: Arc<Mutex<Vec<X509VerifyResult>>> = Arc::default();
         let mut stream = self
             .prepare(name, socket, resumption, Arc::clone(&problems))

@@ -22,7 +22,7 @@ impl SlotKey {
     pub(super) fn of(target: &Target) -> Self {
         let endpoint = &target.send.endpoint;
         let user = target.send.login.as_ref().map(|login| login.username.clone());
-        Self { host: endpoint.host.clone(), port: endpoint.port, user }
+        Self { host: endpoint.name().to_owned(), port: endpoint.port, user }
     }
 }
 

@@ -240,6 +240,19 @@ async fn the_policy_can_be_widened_where_the_configuration_says_so() {
     }
 }
 
+#[tokio::test]
+async fn a_host_with_a_final_dot_is_named_and_verified_without_it() {
+    for half in HALVES {
+        let trust = Trust::new();
+        let options = protected(TlsMode::StartTls, &trust, Certificate::Good);
+        let (world, target) = half.world(options, TlsMode::StartTls, &trust).await;
+        half.goes_round(target.set(&half.key("host"), "localhost.")).await;
+        let session = half.server(&world).sessions().remove(0);
+        let name = session.tls.and_then(|tls| tls.server_name);
+        assert_eq!(name.as_deref(), Some("localhost"));
+    }
+}
+
 /// The facts of one POP3 session over this way, or why there is none.
 async fn visit(dialer: &Dialer, login: &Login) -> Result<TlsFacts, Failure> {
     let trace = Trace::new(Some(login));
