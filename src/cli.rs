@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::config::parse_duration;
 use crate::http::ListenAddress;
 use crate::probe::nagios;
 use crate::probe::state::State;
@@ -254,8 +255,8 @@ fn telemetry_path(text: &str) -> Result<String, String> {
 
 /// A duration above zero.
 fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
+    match parse_duration(text) {
+        Some(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("write a duration above zero as 90s or 5m".to_owned()),
     }
 }
