@@ -202,7 +202,7 @@ impl Supervisor {
 
     async fn read_and_apply(&self) -> Result<(), ReloadError> {
         let path = self.config_file.clone().ok_or(ReloadError::NoFile)?;
-        let config = tokio::task::spawn_blocking(move || Config::load(&path)).await;
+        let config = tokio::task::spawn_blocking(move || Config::load_again(&path)).await;
         let config = config??;
         for warning in config.warnings() {
             warn!("{warning}");

@@ -63,11 +63,11 @@ impl Running {
     }
 
     pub(crate) async fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .args(["--web.listen-address", "127.0.0.1:0"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let command = command.args(["--web.listen-address", "127.0.0.1:0"]);
+        Self::listening(command.stderr(Stdio::piped()).spawn().unwrap()).await
+    }
+
+    async fn listening(mut child: Child) -> Self {
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let line = log_line(&mut log, "listening").await;
         // As logfmt or as JSON.
@@ -167,6 +167,42 @@ async fn a_bad_configuration_is_told_whole_and_nothing_starts() {
         }
         assert!(!folder.path().join("mailtrip-state").exists());
     }
+}
+
+#[tokio::test]
+async fn without_a_configuration_the_way_to_one_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["check"][..], &[], &["probe", "m"]] {
+        let output = run(folder.path(), arguments).await;
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let told = text(&output.stderr);
+        for part in ["mailtrip.yml", "demo", "mailtrip.example.yml", "--config.file"] {
+            assert!(told.contains(part), "no {part} in\n{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_through_a_pipe_runs_and_is_not_reloaded() {
+    let post = post();
+    let smtp = Server::start(Protocol::Smtp, &post, Options::new()).await.unwrap();
+    let imap = Server::start(Protocol::Imap, &post, Options::new()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program(folder.path());
+    command.args(["--config.file=/dev/stdin", "--web.enable-lifecycle"]).stdin(Stdio::piped());
+    let config = format!("targets:\n{}", target("one", smtp.port(), imap.port()));
+    let mut child = command
+        .args(["--web.listen-address", "127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(config.as_bytes()).await.unwrap();
+    let mut running = Running::listening(child).await;
+    running.until("/metrics", |page| is(page, "mailtrip_receive_ability_percent", 100.0)).await;
+    running.signal("-HUP");
+    let line = log_line(&mut running.log, "cannot be read again").await;
+    assert!(line.contains("/dev/stdin: is a pipe and cannot be read again: to reload"), "{line}");
+    running.until("/metrics", |page| is(page, "mailtrip_send_ability_percent", 100.0)).await;
 }
 
 #[tokio::test]
