@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::cli::{Cli, Command, Probe};
+use crate::check::{self, Findings};
+use crate::cli::{Check, Cli, Command, Probe};
 use crate::config::Config;
 use crate::demo::{self, Demo};
 use crate::http::routes::App;
@@ -33,7 +34,7 @@ type Fatal = Box<dyn std::error::Error + Send + Sync>;
 /// Does what the command line says.
 pub fn run(cli: &Cli) -> ExitCode {
     let outcome = match &cli.command {
-        Some(Command::Check) => check(cli),
+        Some(Command::Check(_)) => check(cli),
         None if cli.config_check => check(cli),
         Some(Command::Probe(probe)) => on_runtime(probe_one(cli, probe)),
         Some(Command::Demo) => on_runtime(show_demo(cli)),
@@ -49,20 +50,28 @@ pub fn run(cli: &Cli) -> ExitCode {
 fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
     let (config, web) = match (Config::load(&cli.config_file), web_config(cli)) {
         (Ok(config), Ok(web)) => (config, web),
-        (Err(config), Err(web)) => return Err(format!("{config}\n{web}").into()),
-        (Err(config), Ok(_)) => return Err(config.into()),
-        (Ok(_), Err(web)) => return Err(web),
+        (Err(config), Err(web)) => return Err(all_wrong(&format!("{config}\n{web}"))),
+        (Err(config), Ok(_)) => return Err(all_wrong(&config.to_string())),
+        (Ok(_), Err(web)) => return Err(all_wrong(&web.to_string())),
     };
-    for line in config.describe() {
+    let verbose = matches!(cli.command, Some(Command::Check(Check { verbose: true })));
+    let findings = Findings::of(&cli.config_file, &config, config.warnings(), verbose);
+    for line in &findings.targets {
         println!("{line}");
     }
     if let Some(path) = &cli.web.config_file {
         println!("{}: {}", path.display(), web.describe());
     }
-    for warning in config.warnings() {
+    for warning in &findings.warnings {
         eprintln!("warning: {warning}");
     }
+    println!("{}", findings.summary);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Everything that is wrong, and how much it is.
+fn all_wrong(problems: &str) -> Fatal {
+    format!("{problems}\n{}", check::summary_of_problems(problems)).into()
 }
 
 fn on_runtime(task: impl Future<Output = Result<ExitCode, Fatal>>) -> Result<ExitCode, Fatal> {

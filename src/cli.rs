@@ -145,7 +145,7 @@ pub enum LogFormat {
 pub enum Command {
     /// List everything that is missing or wrong in the configuration, or what will be probed; exit
     /// with 0 or 1
-    Check,
+    Check(Check),
 
     /// Make one round trip now and show each stage as it happens; exit with 0 if the mail was sent,
     /// received and removed, else 1
@@ -161,6 +161,14 @@ pub enum Command {
 
     /// Run the exporter against mail servers of its own, on this machine only: no set-up needed
     Demo,
+}
+
+/// What `check` is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct Check {
+    /// List each target and each warning, however many there are
+    #[arg(long)]
+    pub verbose: bool,
 }
 
 /// What `probe` is asked to do.
@@ -320,8 +328,10 @@ mod tests {
         for words in ["check --config.file=a.yml", "--config.file=a.yml check"] {
             let cli = parse(words).unwrap();
             assert_eq!(cli.config_file, PathBuf::from("a.yml"), "{words}");
-            assert_eq!(cli.command, Some(Command::Check));
+            assert_eq!(cli.command, Some(Command::Check(Check { verbose: false })));
         }
+        let verbose = parse("check --verbose").unwrap().command;
+        assert_eq!(verbose, Some(Command::Check(Check { verbose: true })));
         let cli = parse("--log.level=debug probe corp --timeout=1m30s").unwrap();
         assert_eq!(cli.log.level, LogLevel::Debug);
         let Some(Command::Probe(probe)) = cli.command else { panic!("{cli:?}") };

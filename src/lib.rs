@@ -2,8 +2,8 @@
 //!
 //! This page is the map of the house, in the order in which to read it.
 //!
-//! **The way in.** [`cli`] is the flags, [`app`] turns them into a running program, [`log`] sets up
-//! the log. [`config`] is what the program may rely on: a configuration that was checked whole.
+//! **The way in.** [`cli`] is the flags, [`app`] turns them into a running program, [`check`] words what
+//! its subcommand prints, [`log`] sets up the log. [`config`] is what the program may rely on: a configuration that was checked whole.
 //!
 //! **The measuring.** [`target`] is one monitored server: its account of the mails (the pure
 //! [`target::ledger`], guarded by [`target::account`]), the evidence of what happened lately
@@ -25,6 +25,7 @@
 //! them too.
 
 pub mod app;
+pub mod check;
 pub mod cli;
 pub mod log;
 

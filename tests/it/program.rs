@@ -152,7 +152,16 @@ async fn check_says_what_will_be_probed() {
         let out = text(&output.stdout);
         assert!(out.starts_with("m: every 1s one mail from a@demo.test to b@demo.test"), "{out}");
         assert!(!out.contains("secret-of-b"), "{out}");
+        assert!(out.ends_with("\nmailtrip.yml is good: 1 target, no warnings\n"), "{out}");
     }
+    let many: String = (0..30).map(|number| target(&format!("m{number}"), 2525, 1143)).collect();
+    std::fs::write(folder.path().join("mailtrip.yml"), format!("targets:\n{many}")).unwrap();
+    let summary = "mailtrip.yml is good: 30 targets, no warnings";
+    let short = run(folder.path(), &["check"]).await;
+    let way = "; `check --verbose` lists them one by one";
+    assert_eq!(text(&short.stdout), format!("{summary}{way}\n"));
+    let all = run(folder.path(), &["check", "--verbose"]).await;
+    assert_eq!(text(&all.stdout).lines().count(), 31);
 }
 
 #[tokio::test]
@@ -165,6 +174,13 @@ async fn a_bad_configuration_is_told_whole_and_nothing_starts() {
         for place in ["mailtrip.yml:3: targets[0].intervall:", "mailtrip.yml:4: targets[0].from:"] {
             assert!(problems.contains(place), "no {place} in\n{problems}");
         }
+        let count =
+            problems.lines().last().filter(|line| line.contains("problems; nothing starts"));
+        assert_eq!(
+            count.is_some(),
+            arguments.iter().any(|word| word.contains("check")),
+            "{problems}"
+        );
         assert!(!folder.path().join("mailtrip-state").exists());
     }
 }
