@@ -278,7 +278,7 @@ fn within(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, String> {
 }
 
 /// What the system says, and what to do about it.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             format!("{error}; let the user as whom this program runs read it")

@@ -167,7 +167,14 @@ impl fmt::Display for Written {
 /// A mail address; its domain in ASCII.
 pub(super) fn address(node: &Node) -> Result<Address, String> {
     let text = text(node)?;
-    let wrong = || "is not a mail address such as user@example.com".to_owned();
+    let wrong = || {
+        let advice = match text {
+            _ if text.contains('<') => "; write it without a name and without < >",
+            _ if text.ends_with('.') => "; write it without the final dot",
+            _ => "",
+        };
+        format!("is not a mail address such as user@example.com{advice}")
+    };
     let (user, domain) = text.rsplit_once('@').ok_or_else(wrong)?;
     let domain = if domain.is_ascii() { domain.to_owned() } else { ascii_name(domain)? };
     let address = Address::new(user, domain).ok();

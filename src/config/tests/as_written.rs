@@ -224,3 +224,10 @@ fn a_mark_of_the_byte_order_is_no_part_of_a_password() {
     let login = only(&config.unwrap()).send.login.clone().unwrap();
     assert_eq!(password_of(&login), "hunter2");
 }
+
+#[test]
+fn a_file_that_may_not_be_read_names_the_remedy() {
+    let said = source::reason(&std::io::Error::from_raw_os_error(13));
+    let remedy = "Permission denied (os error 13); let the user as whom this program runs read it";
+    assert_eq!(said, remedy);
+}

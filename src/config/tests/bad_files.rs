@@ -3,6 +3,13 @@
 /// Files of `tests/testdata/config` and their problems, without the folder.
 pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
+        "bad-address-in-other-forms.yml",
+        &[
+            "bad-address-in-other-forms.yml:4: targets[0].from: is not a mail address such as user@example.com; write it without a name and without < >",
+            "bad-address-in-other-forms.yml:5: targets[0].to: is not a mail address such as user@example.com; write it without the final dot",
+        ],
+    ),
+    (
         "bad-address-internationalised.yml",
         &[
             "bad-address-internationalised.yml:5: targets[0].to: is not a name that the DNS can know (IDNA, RFC 5890)",
@@ -11,7 +18,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-address.yml",
         &[
-            "bad-address.yml:4: targets[0].from: is not a mail address such as user@example.com",
+            "bad-address.yml:4: targets[0].from: is not a mail address such as user@example.com; write it without a name and without < >",
             "bad-address.yml:5: targets[0].to: is not a mail address such as user@example.com",
         ],
     ),
@@ -533,6 +540,22 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         &[
             "bad-unknown-key-is-a-password.yml:6: targets[0].send.?: is not a key; the keys here are host, mx, port, tls, tls_options, ip_family, username, password, password_file, password_env, oauth2, auth, ehlo, max_connections",
             "bad-unknown-key-is-a-password.yml:6: targets[0].send.password: is missing: write `password_file`, `password_env` or `password` beside `username`, or `oauth2`",
+        ],
+    ),
+    (
+        "bad-unknown-key-spelling.yml",
+        &[
+            "bad-unknown-key-spelling.yml:1: State-Dir: is not a key; did you mean `state_dir`?",
+            "bad-unknown-key-spelling.yml:3: targets[0].Name: is not a key; did you mean `name`?",
+            "bad-unknown-key-spelling.yml:3: targets[0].name: is missing: the nick name, the label `target`",
+            "bad-unknown-key-spelling.yml:7: targets[0].lateAfter: is not a key; did you mean `late_after`?",
+            "bad-unknown-key-spelling.yml:8: targets[0].LOST-AFTER: is not a key; did you mean `lost_after`?",
+            "bad-unknown-key-spelling.yml:9: targets[0].max-outstanding: is not a key; did you mean `max_outstanding`?",
+            "bad-unknown-key-spelling.yml:10: targets[0].send.Max_Connections: is not a key; did you mean `max_connections`?",
+            "bad-unknown-key-spelling.yml:10: targets[0].send.tlsOptions: is not a key; did you mean `tls_options`?",
+            "bad-unknown-key-spelling.yml:11: targets[0].receive.min__look_interval: is not a key; did you mean `min_look_interval`?",
+            "bad-unknown-key-spelling.yml:11: targets[0].receive.password: is missing: write `password_file`, `password_env` or `password` beside `username`, or `oauth2`",
+            "bad-unknown-key-spelling.yml:11: targets[0].receive.passwordFile: is not a key; did you mean `password_file`?",
         ],
     ),
     (
