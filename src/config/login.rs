@@ -154,7 +154,9 @@ fn read_credentials(
     let password = match found.place.key.rsplit('.').next() {
         Some("password_file") => written::path_of_secret(node)
             .and_then(|path| sources.password_file(found.place.folder(), path)),
-        Some("password_env") => value::text(node).and_then(|name| sources.password_variable(name)),
+        Some("password_env") => {
+            written::name_of_variable(node).and_then(|name| sources.password_variable(name))
+        }
         _ => {
             if node.is_commented {
                 report.warn(found.place.problem(COMMENT_AFTER_PASSWORD));

@@ -49,6 +49,15 @@ pub(super) fn password(node: &Node) -> Result<&str, String> {
     Ok(text)
 }
 
+/// The name of an environment variable that holds a secret.
+pub(super) fn name_of_variable(node: &Node) -> Result<&str, String> {
+    let text = value::raw(node)?;
+    if text.starts_with('$') {
+        return Err("takes the name of a variable alone, without `$`".to_owned());
+    }
+    check(node, text).map(|()| text)
+}
+
 /// The path of a file that holds a secret; it may begin with the folder of systemd's credentials.
 pub(super) fn path_of_secret(node: &Node) -> Result<&str, String> {
     let text = value::raw(node)?;

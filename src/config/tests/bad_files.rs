@@ -580,6 +580,8 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-variables.yml:10: targets[0].send.password: looks like a variable, and none is expanded here; name the variable in `password_env` or a file in `password_file` (a password that is meant as it stands goes in 'single quotes')",
             "bad-variables.yml:14: targets[0].receive.password: looks like a variable, and none is expanded here; name the variable in `password_env` or a file in `password_file` (a password that is meant as it stands goes in 'single quotes')",
             "bad-variables.yml:18: targets[0].sender_mailbox.password_file: names a variable, and none is expanded here; write the value itself ('in single quotes' if it is meant as it stands); only `${CREDENTIALS_DIRECTORY}/`, at the beginning, is",
+            "bad-variables.yml:23: targets[1].send.password_env: takes the name of a variable alone, without `$`",
+            "bad-variables.yml:24: targets[1].receive.password_env: takes the name of a variable alone, without `$`",
         ],
     ),
     (
