@@ -9,21 +9,27 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, info, warn};
 
 use crate::cli::{Cli, Command, Probe};
 use crate::config::Config;
 use crate::demo::{self, Demo};
+use crate::descriptors::{self, Need};
 use crate::http::routes::App;
 use crate::http::{self, WebConfig};
+use crate::mail::{Shortage, shortages};
 use crate::net;
 use crate::probe::command;
 use crate::store::Store;
 use crate::supervisor::Supervisor;
 use crate::target::send::Origin;
+use crate::threads;
 
 /// How long requests and sessions may take to end.
 const LONGEST_END: Duration = Duration::from_secs(4);
+/// How often it is looked whether a shortage is over.
+const SHORTAGE_TICK: Duration = Duration::from_secs(5);
 /// More worker threads than this cost memory and win nothing: the work is waiting.
 const WORKERS: usize = 4;
 
@@ -32,12 +38,13 @@ type Fatal = Box<dyn std::error::Error + Send + Sync>;
 
 /// Does what the command line says.
 pub fn run(cli: &Cli) -> ExitCode {
+    let limits = descriptors::raise();
     let outcome = match &cli.command {
         Some(Command::Check) => check(cli),
         None if cli.config_check => check(cli),
         Some(Command::Probe(probe)) => on_runtime(probe_one(cli, probe)),
-        Some(Command::Demo) => on_runtime(show_demo(cli)),
-        None => on_runtime(export(cli)),
+        Some(Command::Demo) => on_runtime(show_demo(cli, limits)),
+        None => on_runtime(export(cli, limits)),
     };
     outcome.unwrap_or_else(|fatal| {
         eprintln!("{fatal}");
@@ -59,7 +66,8 @@ fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
     if let Some(path) = &cli.web.config_file {
         println!("{}: {}", path.display(), web.describe());
     }
-    for warning in config.warnings() {
+    let need = Need::of(&config);
+    for warning in config.warnings().into_iter().chain(need.warning(descriptors::limit())) {
         eprintln!("warning: {warning}");
     }
     Ok(ExitCode::SUCCESS)
@@ -67,6 +75,7 @@ fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
 
 fn on_runtime(task: impl Future<Output = Result<ExitCode, Fatal>>) -> Result<ExitCode, Fatal> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS);
+    can_run(workers)?;
     let runtime: Runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let outcome = runtime.block_on(task);
@@ -75,13 +84,32 @@ fn on_runtime(task: impl Future<Output = Result<ExitCode, Fatal>>) -> Result<Exi
     outcome
 }
 
+/// Whether the system gives enough for the runtime and the least that there is to do.
+fn can_run(workers: usize) -> Result<(), Fatal> {
+    let limit = descriptors::limit();
+    if limit < descriptors::FEWEST {
+        let least = descriptors::FEWEST;
+        let advice = Shortage::Descriptors.advice();
+        let message = format!(
+            "cannot run with {limit} file descriptors, it takes {least} at the very least: {advice}"
+        );
+        return Err(message.into());
+    }
+    // One more writes the store, and one does what takes long.
+    threads::try_so_many(workers + 2).map_err(|error| {
+        let advice = Shortage::Threads.advice();
+        format!("cannot run without {} threads ({error}): {advice}", workers + 2).into()
+    })
+}
+
 async fn probe_one(cli: &Cli, probe: &Probe) -> Result<ExitCode, Fatal> {
     Ok(ExitCode::from(command::probe(&cli.config_file, probe).await))
 }
 
-async fn export(cli: &Cli) -> Result<ExitCode, Fatal> {
+async fn export(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     let signals = Signals::listen()?;
     crate::log::init(cli.log)?;
+    tell_limits(limits);
     let config = Config::load(&cli.config_file)?;
     let web = web_config(cli)?;
     let mut listeners = Vec::new();
@@ -89,7 +117,8 @@ async fn export(cli: &Cli) -> Result<ExitCode, Fatal> {
         listeners.extend(http::bind(&address.to_string()).await?);
     }
     let store = Arc::new(Store::open(&config.state_dir)?);
-    for warning in config.warnings() {
+    let short = Need::of(&config).warning(descriptors::limit());
+    for warning in config.warnings().into_iter().chain(short) {
         warn!("{warning}");
     }
     let origin = Origin { instance: store.instance, host: net::host::full_name().await };
@@ -98,9 +127,31 @@ async fn export(cli: &Cli) -> Result<ExitCode, Fatal> {
     serve_until_stopped(cli, web, listeners, supervisor, signals).await
 }
 
-async fn show_demo(cli: &Cli) -> Result<ExitCode, Fatal> {
+/// The soft limit of descriptors before and after it was raised; `None`: without a limit.
+type Limits = (Option<u64>, Option<u64>);
+
+fn tell_limits((before, after): Limits) {
+    let words = |limit: Option<u64>| limit.map_or_else(|| "none".to_owned(), |it| it.to_string());
+    let (before, after) = (words(before), words(after));
+    match before == after {
+        true => debug!(limit = after, "the limit of open files"),
+        false => info!(limit = after, before, "the limit of open files was raised"),
+    }
+}
+
+/// Has the log tell when a shortage is over.
+async fn watch_shortages() {
+    let mut ticks = tokio::time::interval(SHORTAGE_TICK);
+    loop {
+        ticks.tick().await;
+        shortages::tell_ended();
+    }
+}
+
+async fn show_demo(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     let signals = Signals::listen()?;
     crate::log::init(cli.log)?;
+    tell_limits(limits);
     let web = web_config(cli)?;
     let listeners = demo::bind(&cli.web.given_listen_addresses).await?;
     let demo = Demo::start().await?;
@@ -149,7 +200,9 @@ async fn serve_until_stopped(
         async move { app.answer(request).await }
     };
     let server = tokio::spawn(http::serve(listeners, web, answer, shutdown.clone()));
+    let watching = AbortOnDropHandle::new(tokio::spawn(watch_shortages()));
     signals.wait_for_the_end(&supervisor).await;
+    drop(watching);
     info!("stopping");
     shutdown.cancel();
     let (served, stopped) =

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use openssl::pkey::PKey;
 use openssl::x509::X509;
 
+use crate::mail::Shortage;
+
 use super::{ClientIdentity, PemFile, Secret};
 
 /// The environment, as a lookup.
@@ -174,7 +176,13 @@ fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
     match read {
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(match Shortage::of(&error) {
+            Some(shortage) => {
+                shortage.count();
+                format!("{error}; {}; {}", shortage.words(), shortage.advice())
+            }
+            None => error.to_string(),
+        }),
         Ok(_) if bytes.len() as u64 > limit => Err(format!("it is larger than {limit} bytes")),
         Ok(_) => Ok(bytes),
     }

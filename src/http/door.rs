@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Limits;
 use super::recent::Recent;
@@ -104,6 +104,28 @@ impl Door {
                 }
             }
         }
+    }
+
+    /// Calls out the connection that has waited longest for its client, and waits for the end of any
+    /// for `patience` at most; `false` if none has ended.
+    pub(super) async fn make_room(&self, patience: Duration) -> bool {
+        let changed = self.changed.notified();
+        self.call_out_longest() && timeout(patience, changed).await.is_ok()
+    }
+
+    /// Calls out the connection that has waited longest for its client; `false` if none waits.
+    pub(super) fn call_out_longest(&self) -> bool {
+        let places = self.places();
+        let mut called_out = self.called_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let mut crowd = Crowd::of(&places, &self.limits, &mut called_out, now);
+        crowd.inside.retain(|inside| {
+            let is_at_work = matches!(inside.state.phase, Phase::Admission | Phase::Answer);
+            !is_at_work && inside.state.since + self.limits.least_wait <= now
+        });
+        let longest =
+            (0..crowd.inside.len()).min_by_key(|it| crowd.inside.get(*it).map(|it| it.state.since));
+        longest.inspect(|index| crowd.call_out(*index)).is_some()
     }
 
     fn try_enter(&self, peer: Peer, now: Instant) -> Entry {
