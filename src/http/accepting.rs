@@ -35,7 +35,7 @@ pub(super) async fn accept_loop(
     loop {
         match std::future::poll_fn(&mut poll_accept).await {
             Ok((stream, peer)) => {
-                if !leaves_enough(&stream, door) {
+                if !leaves_enough(&stream, door).await {
                     continue;
                 }
                 if let Some(seat) = door.enter(peer.ip()).await {
@@ -85,12 +85,12 @@ async fn makes_room(error: &io::Error, door: &Door, spare: &mut Option<File>) ->
 
 /// Whether the store keeps its descriptors beside this connection. If not, another one leaves for it;
 /// where none can, there is no place for it.
-fn leaves_enough(stream: &TcpStream, door: &Door) -> bool {
+async fn leaves_enough(stream: &TcpStream, door: &Door) -> bool {
     if !descriptors::is_for_files(stream) {
         return true;
     }
     Shortage::Descriptors.count();
-    door.call_out_longest()
+    door.make_room(PAUSE).await
 }
 
 /// Any descriptor does.
@@ -127,7 +127,7 @@ mod tests {
             Poll::Ready(Err(Errno::MFILE.into()))
         };
         let run = accept_loop(accept, &door, |_, _, _| {});
-        assert!(timeout(Duration::from_millis(50), run).await.is_err());
+        assert!(timeout(PAUSE / 2, run).await.is_err());
         // The first has no descriptor, the second none after the spare one, the third none after the
         // idle client; then there is nothing left but to wait.
         assert_eq!(tries.load(Ordering::SeqCst), 3);

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::Limits;
 use super::recent::Recent;
@@ -106,26 +106,39 @@ impl Door {
         }
     }
 
-    /// Calls out the connection that has waited longest for its client, and waits for the end of any
-    /// for `patience` at most; `false` if none has ended.
+    /// Calls out the connection that has waited longest for its client, unless one is leaving, and waits
+    /// until one has ended, for `patience` at most; `false` if none has.
     pub(super) async fn make_room(&self, patience: Duration) -> bool {
-        let changed = self.changed.notified();
-        self.call_out_longest() && timeout(patience, changed).await.is_ok()
+        let (before, end) = (self.places().len(), Instant::now() + patience);
+        loop {
+            let changed = self.changed.notified();
+            if self.places().len() < before {
+                return true;
+            }
+            let now = Instant::now();
+            if now >= end {
+                return false;
+            }
+            self.call_out_longest(now);
+            let _ = timeout_at(end.min(now + self.limits.least_wait), changed).await;
+        }
     }
 
-    /// Calls out the connection that has waited longest for its client; `false` if none waits.
-    pub(super) fn call_out_longest(&self) -> bool {
+    fn call_out_longest(&self, now: Instant) {
         let places = self.places();
         let mut called_out = self.called_out.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
         let mut crowd = Crowd::of(&places, &self.limits, &mut called_out, now);
+        if crowd.inside.len() < places.len() {
+            return;
+        }
         crowd.inside.retain(|inside| {
             let is_at_work = matches!(inside.state.phase, Phase::Admission | Phase::Answer);
             !is_at_work && inside.state.since + self.limits.least_wait <= now
         });
-        let longest =
-            (0..crowd.inside.len()).min_by_key(|it| crowd.inside.get(*it).map(|it| it.state.since));
-        longest.inspect(|index| crowd.call_out(*index)).is_some()
+        let since = |index: &usize| crowd.inside.get(*index).map(|inside| inside.state.since);
+        if let Some(longest) = (0..crowd.inside.len()).min_by_key(since) {
+            crowd.call_out(longest);
+        }
     }
 
     fn try_enter(&self, peer: Peer, now: Instant) -> Entry {

@@ -137,7 +137,7 @@ async fn the_soft_limit_is_raised_and_a_neighbour_is_measured_as_before() {
     let mut running = Running::spawn(&mut program(folder.path(), &format!("{FEW}:1024"))).await;
     let page = running
         .until("/metrics", |page| {
-            value(page, "mailtrip_messages_received_total").is_some_and(|count| count >= 2.0)
+            value(page, "mailtrip_probes_received_total").is_some_and(|count| count >= 2.0)
         })
         .await;
     assert_eq!(met(&page), 0.0);
@@ -193,12 +193,10 @@ async fn a_shortage_that_is_over_leaves_no_trace_but_its_count() {
     let folder = folder(&format!("targets:\n{}{}", well.target(), silent.targets(MANY)));
     let running = Running::spawn(&mut program(folder.path(), &format!("{FEW}:{FEW}"))).await;
     running.until("/metrics", |page| met(page) > 20.0).await;
-    // More descriptors, while it runs.
-    let pid = running.child.id().unwrap().to_string();
-    let raised = Command::new("prlimit").args(["--pid", &pid, "--nofile=1024:1024"]).status().await;
-    assert!(raised.unwrap().success());
+    // Nobody hangs any more.
+    drop(silent);
     let enough = |page: &str| {
-        let received = value(page, "mailtrip_messages_received_total");
+        let received = value(page, "mailtrip_probes_received_total");
         received.is_some_and(|count| count >= 2.0)
     };
     let page = running.until("/metrics", enough).await;
@@ -214,7 +212,7 @@ async fn a_probe_without_descriptors_is_unknown_and_says_that_this_machine_lacks
     let folder = folder(&format!("targets:\n{}", well.target()));
     let run = |output: &'static str| {
         // What a monitoring system may do to its plugins: all but a few are taken.
-        let script = "i=0; while [ $i -lt 28 ]; do eval \"exec $((i + 10))</dev/null\"; i=$((i + 1)); done; \
+        let script = "i=0; while [ $i -lt 30 ]; do eval \"exec $((i + 9))</dev/null\"; i=$((i + 1)); done; \
                       exec \"$@\"";
         let mut command = Command::new("prlimit");
         command.args(["--nofile=48:48", "bash", "-c", script, "bash"]);
