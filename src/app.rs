@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +41,8 @@ pub fn run(cli: &Cli) -> ExitCode {
     let outcome = match &cli.command {
         Some(Command::Check) => check(cli),
         None if cli.config_check => check(cli),
-        Some(Command::Probe(probe)) => on_runtime(probe_one(cli, probe)),
+        Some(Command::Probe(probe)) => on_runtime(probe_one(cli, probe))
+            .or_else(|fatal| Ok(ExitCode::from(command::not_begun(probe, &fatal.to_string())))),
         Some(Command::Demo) => on_runtime(show_demo(cli, limits)),
         None => on_runtime(export(cli, limits)),
     };
@@ -76,8 +76,14 @@ fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
 fn on_runtime(task: impl Future<Output = Result<ExitCode, Fatal>>) -> Result<ExitCode, Fatal> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS);
     can_run(workers)?;
-    let runtime: Runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            let advice = Shortage::of(&error).map(Shortage::advice).unwrap_or_default();
+            format!("cannot begin: {error}; {advice}")
+        })?;
     let outcome = runtime.block_on(task);
     // A name look-up that hangs in the system's resolver must not hold up the end.
     runtime.shutdown_background();

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::status::{self, Absence, Condition};
 use super::target;
 use crate::config::Endpoint;
-use crate::mail::{Failure, Stage, shortages, text};
+use crate::mail::{Failure, Shortage, Stage, shortages, text};
 use crate::net::tls::TlsFacts;
 use crate::supervisor::{Details, View};
 use crate::target::history::{Check, Evidence, FailedLook, Probe, Stages, Transcript};
@@ -119,6 +119,8 @@ struct FailureRecord {
     stage: &'static str,
     reason: &'static str,
     down: bool,
+    /// What the exporter itself was short of, if that was it.
+    shortage: Option<&'static str>,
     words: String,
 }
 
@@ -298,6 +300,7 @@ impl FailureRecord {
             stage: failure.stage.label(),
             reason: failure.reason.label(),
             down: failure.down,
+            shortage: failure.shortage.map(Shortage::label),
             // Escaped and cut where it was read; not relied on here.
             words: text::shown(failure.message.as_bytes()),
         }

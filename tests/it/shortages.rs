@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use mailtrip_exporter::demo::server::{Options, Post, Protocol, Server};
+use mailtrip_exporter::config::TlsMode;
+use mailtrip_exporter::demo::server::{Certificate, Options, Post, Protocol, Server};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::program::{LIMIT, Running, folder, log_line, post, target, value};
+use crate::support::{Trust, World, protected, yaml};
 
 /// How many descriptors the program may have open.
 const FEW: u32 = 64;
@@ -238,4 +240,47 @@ async fn a_probe_without_descriptors_is_unknown_and_says_that_this_machine_lacks
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("one was not tested"), "{text}");
+}
+
+/// A folder with the certificate of the authority, as OpenSSL looks for it: by the hash of its name.
+fn authorities(trust: &Trust) -> tempfile::TempDir {
+    let pem = trust.authority.ca_pem().unwrap();
+    let hash = openssl::x509::X509::from_pem(&pem).unwrap().subject_name_hash();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(format!("{hash:08x}.0")), pem).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn however_few_descriptors_are_left_a_probe_blames_no_server() {
+    let trust = Trust::new();
+    let options = || protected(TlsMode::StartTls, &trust, Certificate::Good);
+    let world = World::with(Protocol::Imap, options(), options()).await;
+    let target = world.target("one").set("send.tls", "starttls").set("receive.tls", "starttls");
+    let folder = folder(&yaml(&[target]));
+    let authorities = authorities(&trust);
+    let mut told = String::new();
+    for free in 2..20_u32 {
+        // Of 48 those above the free ones are taken, so that even those kept for others run out.
+        let script = "i=$1; while [ $i -lt 48 ]; do eval \"exec $i</dev/null\"; i=$((i + 1)); done; \
+                      shift; exec \"$@\"";
+        let mut command = Command::new("prlimit");
+        command.args(["--nofile=48:48", "bash", "-c", script, "bash"]).arg((3 + free).to_string());
+        command.arg(env!("CARGO_BIN_EXE_mailtrip_exporter"));
+        command.args(["probe", "one", "--output=nagios"]).current_dir(folder.path());
+        command.env("SSL_CERT_DIR", authorities.path()).env("SSL_CERT_FILE", "/nonexistent");
+        let output = timeout(LIMIT, command.kill_on_drop(true).output()).await.unwrap().unwrap();
+        let line = String::from_utf8(output.stdout).unwrap();
+        let code = output.status.code();
+        assert!(matches!(code, Some(0 | 3)), "{free} free: {line} {:?}", output.stderr);
+        told += &line;
+    }
+    for words in [
+        "UNKNOWN - cannot begin",
+        "cannot connect",
+        "the authorities cannot be read to judge",
+        "OK - one works",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
 }
