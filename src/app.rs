@@ -101,6 +101,9 @@ fn can_run(workers: usize) -> Result<(), Fatal> {
         );
         return Err(message.into());
     }
+    descriptors::try_for_runtime().map_err(|error| {
+        format!("cannot run without any descriptor ({error}): {}", Shortage::Descriptors.advice())
+    })?;
     // One more writes the store, and one does what takes long.
     threads::try_so_many(workers + 2).map_err(|error| {
         let advice = Shortage::Threads.advice();

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -21,6 +22,8 @@ pub const FEWEST: u64 = 48;
 /// How many the exporter has open of its own, at most: the log, the event loop, signals, the
 /// addresses that it listens on, the store, questions to name servers, and files that it reads.
 const OWN: u64 = 32;
+/// How many the runtime begins with: its event loop, and the pipe that signals come by.
+const OF_RUNTIME: usize = 6;
 /// The last ones of all, for files that are open for a moment: those of the store, and what a page
 /// tells of the process.
 const FOR_FILES: u64 = 6;
@@ -37,6 +40,14 @@ pub fn raise() -> (Option<u64>, Option<u64>) {
 /// How many descriptors this process may have open; `u64::MAX` without a limit.
 pub fn limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Whether the runtime finds the descriptors that it begins with; without them it would panic.
+///
+/// # Errors
+/// What the system says if not.
+pub fn try_for_runtime() -> io::Result<()> {
+    (0..OF_RUNTIME).map(|_| File::open("/dev/null")).collect::<io::Result<Vec<File>>>().map(drop)
 }
 
 /// How many of so many descriptors are for clients of the pages: a quarter, from 16 to 1,024.

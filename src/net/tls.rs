@@ -274,11 +274,14 @@ struct Problems {
 
 /// What a call of the system said to be short inside OpenSSL.
 fn shortage_of(errors: &ErrorStack) -> Option<Shortage> {
-    /// `ERR_LIB_SYS` of OpenSSL: the reason is the number of the system's error.
-    const SYSTEM: i32 = 2;
-    let of_system = errors.errors().iter().filter(|error| error.library_code() == SYSTEM);
-    let codes = of_system.map(openssl::error::Error::reason_code);
-    codes.map(std::io::Error::from_raw_os_error).find_map(|error| Shortage::of(&error))
+    /// `ERR_SYSTEM_FLAG` of OpenSSL 3: the rest of the code is the number of the system's error.
+    const OF_SYSTEM: u64 = 0x8000_0000;
+    let codes = errors.errors().iter().map(|error| u64::from(error.code()));
+    let codes = codes.filter(|code| code & OF_SYSTEM != 0).map(|code| code & !OF_SYSTEM);
+    codes
+        .filter_map(|code| i32::try_from(code).ok())
+        .map(std::io::Error::from_raw_os_error)
+        .find_map(|error| Shortage::of(&error))
 }
 
 /// The problem that counts if there are several: what an untrusted certificate says of its time and
