@@ -275,8 +275,8 @@ struct Problems {
 /// What a call of the system said to be short inside OpenSSL.
 fn shortage_of(errors: &ErrorStack) -> Option<Shortage> {
     /// `ERR_SYSTEM_FLAG` of OpenSSL 3: the rest of the code is the number of the system's error.
-    const OF_SYSTEM: u64 = 0x8000_0000;
-    let codes = errors.errors().iter().map(|error| u64::from(error.code()));
+    const OF_SYSTEM: std::ffi::c_ulong = 0x8000_0000;
+    let codes = errors.errors().iter().map(openssl::error::Error::code);
     let codes = codes.filter(|code| code & OF_SYSTEM != 0).map(|code| code & !OF_SYSTEM);
     codes
         .filter_map(|code| i32::try_from(code).ok())
