@@ -410,7 +410,8 @@ impl Probe {
     /// Whether it was not sent for want of something of the exporter's own.
     pub fn is_unmeasured(&self) -> bool {
         let failure = self.failure.as_ref();
-        self.fate == Fate::NotAccepted && failure.is_some_and(|it| it.shortage.is_some())
+        matches!(self.fate, Fate::NotAccepted | Fate::NotApplicable)
+            && failure.is_some_and(|it| it.shortage.is_some())
     }
 
     /// What became of it in one word: `sending`, `refused`, `deferred`, `failed` (it was not
@@ -419,7 +420,7 @@ impl Probe {
     pub fn outcome(&self) -> &'static str {
         match self.fate {
             Fate::Sending => "sending",
-            Fate::NotAccepted if self.is_unmeasured() => "unmeasured",
+            _ if self.is_unmeasured() => "unmeasured",
             Fate::NotAccepted => match self.failure.as_ref().map(|failure| failure.reason) {
                 Some(Reason::Rejected | Reason::Quota) => "refused",
                 Some(Reason::Deferred) => "deferred",
