@@ -5,26 +5,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, info, warn};
 
 use crate::check::{self, Findings};
 use crate::cli::{Check, Cli, Command, Probe};
 use crate::config::Config;
 use crate::demo::{self, Demo};
+use crate::descriptors::{self, Need};
 use crate::http::routes::App;
 use crate::http::{self, WebConfig};
+use crate::mail::{Shortage, shortages};
 use crate::net;
 use crate::probe::command;
 use crate::store::Store;
 use crate::supervisor::Supervisor;
 use crate::target::send::Origin;
+use crate::threads;
 
 /// How long requests and sessions may take to end.
 const LONGEST_END: Duration = Duration::from_secs(4);
+/// How often it is looked whether a shortage is over.
+const SHORTAGE_TICK: Duration = Duration::from_secs(5);
 /// More worker threads than this cost memory and win nothing: the work is waiting.
 const WORKERS: usize = 4;
 
@@ -33,12 +38,14 @@ type Fatal = Box<dyn std::error::Error + Send + Sync>;
 
 /// Does what the command line says.
 pub fn run(cli: &Cli) -> ExitCode {
+    let limits = descriptors::raise();
     let outcome = match &cli.command {
         Some(Command::Check(_)) => check(cli),
         None if cli.config_check => check(cli),
-        Some(Command::Probe(probe)) => on_runtime(probe_one(cli, probe)),
-        Some(Command::Demo) => on_runtime(show_demo(cli)),
-        None => on_runtime(export(cli)),
+        Some(Command::Probe(probe)) => on_runtime(probe_one(cli, probe))
+            .or_else(|fatal| Ok(ExitCode::from(command::not_begun(probe, &fatal.to_string())))),
+        Some(Command::Demo) => on_runtime(show_demo(cli, limits)),
+        None => on_runtime(export(cli, limits)),
     };
     outcome.unwrap_or_else(|fatal| {
         eprintln!("{fatal}");
@@ -55,7 +62,9 @@ fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
         (Ok(_), Err(web)) => return Err(all_wrong(&web.to_string())),
     };
     let verbose = matches!(cli.command, Some(Command::Check(Check { verbose: true })));
-    let findings = Findings::of(&cli.config_file, &config, config.warnings(), verbose);
+    let need = Need::of(&config);
+    let warnings = config.warnings().into_iter().chain(need.warning(descriptors::limit()));
+    let findings = Findings::of(&cli.config_file, &config, warnings.collect(), verbose);
     for line in &findings.targets {
         println!("{line}");
     }
@@ -76,21 +85,50 @@ fn all_wrong(problems: &str) -> Fatal {
 
 fn on_runtime(task: impl Future<Output = Result<ExitCode, Fatal>>) -> Result<ExitCode, Fatal> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS);
-    let runtime: Runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    can_run(workers)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            let advice = Shortage::of(&error).map(Shortage::advice).unwrap_or_default();
+            format!("cannot begin: {error}; {advice}")
+        })?;
     let outcome = runtime.block_on(task);
     // A name look-up that hangs in the system's resolver must not hold up the end.
     runtime.shutdown_background();
     outcome
 }
 
+/// Whether the system gives enough for the runtime and the least that there is to do.
+fn can_run(workers: usize) -> Result<(), Fatal> {
+    let limit = descriptors::limit();
+    if limit < descriptors::FEWEST {
+        let least = descriptors::FEWEST;
+        let advice = Shortage::Descriptors.advice();
+        let message = format!(
+            "cannot run with {limit} file descriptors, it takes {least} at the very least: {advice}"
+        );
+        return Err(message.into());
+    }
+    descriptors::try_for_runtime().map_err(|error| {
+        format!("cannot run without any descriptor ({error}): {}", Shortage::Descriptors.advice())
+    })?;
+    // One more writes the store, and one does what takes long.
+    threads::try_so_many(workers + 2).map_err(|error| {
+        let advice = Shortage::Threads.advice();
+        format!("cannot run without {} threads ({error}): {advice}", workers + 2).into()
+    })
+}
+
 async fn probe_one(cli: &Cli, probe: &Probe) -> Result<ExitCode, Fatal> {
     Ok(ExitCode::from(command::probe(&cli.config_file, probe).await))
 }
 
-async fn export(cli: &Cli) -> Result<ExitCode, Fatal> {
+async fn export(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     let signals = Signals::listen()?;
     crate::log::init(cli.log)?;
+    tell_limits(limits);
     let config = Config::load(&cli.config_file)?;
     let web = web_config(cli)?;
     let mut listeners = Vec::new();
@@ -98,7 +136,8 @@ async fn export(cli: &Cli) -> Result<ExitCode, Fatal> {
         listeners.extend(http::bind(&address.to_string()).await?);
     }
     let store = Arc::new(Store::open(&config.state_dir)?);
-    for warning in config.warnings() {
+    let short = Need::of(&config).warning(descriptors::limit());
+    for warning in config.warnings().into_iter().chain(short) {
         warn!("{warning}");
     }
     let origin = Origin { instance: store.instance, host: net::host::full_name().await };
@@ -107,9 +146,31 @@ async fn export(cli: &Cli) -> Result<ExitCode, Fatal> {
     serve_until_stopped(cli, web, listeners, supervisor, signals).await
 }
 
-async fn show_demo(cli: &Cli) -> Result<ExitCode, Fatal> {
+/// The soft limit of descriptors before and after it was raised; `None`: without a limit.
+type Limits = (Option<u64>, Option<u64>);
+
+fn tell_limits((before, after): Limits) {
+    let words = |limit: Option<u64>| limit.map_or_else(|| "none".to_owned(), |it| it.to_string());
+    let (before, after) = (words(before), words(after));
+    match before == after {
+        true => debug!(limit = after, "the limit of open files"),
+        false => info!(limit = after, before, "the limit of open files was raised"),
+    }
+}
+
+/// Has the log tell when a shortage is over.
+async fn watch_shortages() {
+    let mut ticks = tokio::time::interval(SHORTAGE_TICK);
+    loop {
+        ticks.tick().await;
+        shortages::tell_ended();
+    }
+}
+
+async fn show_demo(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     let signals = Signals::listen()?;
     crate::log::init(cli.log)?;
+    tell_limits(limits);
     let web = web_config(cli)?;
     let listeners = demo::bind(&cli.web.given_listen_addresses).await?;
     let demo = Demo::start().await?;
@@ -158,7 +219,9 @@ async fn serve_until_stopped(
         async move { app.answer(request).await }
     };
     let server = tokio::spawn(http::serve(listeners, web, answer, shutdown.clone()));
+    let watching = AbortOnDropHandle::new(tokio::spawn(watch_shortages()));
     signals.wait_for_the_end(&supervisor).await;
+    drop(watching);
     info!("stopping");
     shutdown.cancel();
     let (served, stopped) =

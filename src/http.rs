@@ -7,12 +7,9 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
@@ -22,7 +19,7 @@ use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,10 +28,12 @@ pub use auth::{WebConfig, WebConfigError};
 pub use limits::Limits;
 pub use message::{Request, Response};
 
+use accepting::{accept_any, accept_loop};
 use auth::{Admission, Protection};
 use door::{Door, Phase, Seat};
 use write_deadline::WriteDeadline;
 
+mod accepting;
 mod address;
 mod api;
 mod assets;
@@ -95,57 +94,6 @@ pub async fn serve_within<A, F>(
     tracker.close();
     // Every connection ends by itself within `limits.drain`.
     tracker.wait().await;
-}
-
-/// How long the loop waits after an error such as too many open files, which only time can mend.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How often such an error is logged.
-const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Accepts for ever. All clients wait in one queue, so it must go on whoever they are.
-async fn accept_loop(
-    mut poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>,
-    door: &Arc<Door>,
-    each: impl Fn(TcpStream, SocketAddr, Seat),
-) {
-    let mut logged: Option<Instant> = None;
-    loop {
-        match std::future::poll_fn(&mut poll_accept).await {
-            Ok((stream, peer)) => {
-                if let Some(seat) = door.enter(peer.ip()).await {
-                    each(stream, peer, seat);
-                }
-            }
-            // The client gave up before it was accepted.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                if logged.is_none_or(|at| at.elapsed() >= ACCEPT_LOG_INTERVAL) {
-                    logged = Some(Instant::now());
-                    tracing::warn!(%error, "cannot accept HTTP connections, trying again");
-                }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Polls for the next connection of any listener. The one after the last that had one is asked
-/// first, so that none starves beside a busy one.
-fn accept_any(
-    mut listeners: Vec<TcpListener>,
-) -> impl FnMut(&mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-    move |context| {
-        let ready = listeners.iter().enumerate().find_map(|(index, listener)| {
-            match listener.poll_accept(context) {
-                Poll::Ready(outcome) => Some((index, outcome)),
-                Poll::Pending => None,
-            }
-        });
-        let Some((index, outcome)) = ready else { return Poll::Pending };
-        listeners.rotate_left(index + 1);
-        Poll::Ready(outcome)
-    }
 }
 
 /// What all connections share.

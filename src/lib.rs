@@ -3,7 +3,8 @@
 //! This page is the map of the house, in the order in which to read it.
 //!
 //! **The way in.** [`cli`] is the flags, [`app`] turns them into a running program, [`check`] words what
-//! its subcommand prints, [`log`] sets up the log. [`config`] is what the program may rely on: a configuration that was checked whole.
+//! its subcommand prints, [`log`] sets up the log. [`descriptors`] and [`threads`] are what the system may
+//! run out of. [`config`] is what the program may rely on: a configuration that was checked whole.
 //!
 //! **The measuring.** [`target`] is one monitored server: its account of the mails (the pure
 //! [`target::ledger`], guarded by [`target::account`]), the evidence of what happened lately
@@ -27,7 +28,9 @@
 pub mod app;
 pub mod check;
 pub mod cli;
+pub mod descriptors;
 pub mod log;
+pub mod threads;
 
 pub mod config;
 mod yaml;

@@ -23,6 +23,11 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// The rule of an event that has not happened yet.
+    pub const fn new() -> Self {
+        Self { told: None, held_back: 0 }
+    }
+
     /// The event happens at `now`. Gives how many were held back before it if it is to be told, and
     /// `None` if it is held back itself.
     pub fn pass(&mut self, now: Instant) -> Option<u64> {

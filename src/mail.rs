@@ -6,6 +6,7 @@
 //! modules below speak a wire protocol, and none keeps state between two dialogues.
 
 use std::fmt;
+use std::io;
 
 pub mod bounce;
 pub mod header;
@@ -19,7 +20,7 @@ pub mod text;
 pub mod trace;
 pub mod wire;
 
-pub use shortage::Shortage;
+pub use shortage::{Shortage, news as shortages};
 
 /// The two halves of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -296,6 +297,21 @@ impl Fault {
     /// A fault of the exporter's own, which had too little of something; it is counted.
     pub fn short(shortage: Shortage, reason: Reason, message: impl Into<String>) -> Self {
         shortage.count();
-        Self { reason, down: false, shortage: Some(shortage), message: message.into() }
+        Self { reason, ..Self::short_and_counted(shortage, message) }
+    }
+
+    /// The same of one that was counted where it happened.
+    pub fn short_and_counted(shortage: Shortage, message: impl Into<String>) -> Self {
+        let message = format!("{}; {}", message.into(), shortage.words());
+        Self { reason: Reason::Other, down: false, shortage: Some(shortage), message }
+    }
+
+    /// The fault of a system call that failed: [`Fault::short`] if that is for want of something of our
+    /// own, else with this reason.
+    pub fn of_system(error: &io::Error, reason: Reason, message: impl Into<String>) -> Self {
+        match Shortage::of(error) {
+            Some(shortage) => Self::short(shortage, Reason::Other, message),
+            None => Self::new(reason, message),
+        }
     }
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
+use crate::descriptors::{self, Need};
 use crate::layers::rounds::Bench;
 use crate::mail::oauth::Tokens;
 use crate::mail::wire::{Clients, Dialer};
@@ -20,6 +21,7 @@ use crate::target::account::Account;
 use crate::target::history::Archive;
 use crate::target::ledger::{Rules, StoredAccount};
 use crate::target::send::{Origin, Sender};
+use crate::threads;
 use kept::Kept;
 pub use reload::{ReloadError, ReloadState};
 use slots::{SlotKey, Slots};
@@ -202,9 +204,10 @@ impl Supervisor {
 
     async fn read_and_apply(&self) -> Result<(), ReloadError> {
         let path = self.config_file.clone().ok_or(ReloadError::NoFile)?;
-        let config = tokio::task::spawn_blocking(move || Config::load_again(&path)).await;
+        let config = threads::run(move || Config::load_again(&path)).await;
         let config = config??;
-        for warning in config.warnings() {
+        let short = Need::of(&config).warning(descriptors::limit());
+        for warning in config.warnings().into_iter().chain(short) {
             warn!("{warning}");
         }
         if config.state_dir != self.config().state_dir {

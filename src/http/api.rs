@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::status::{self, Absence, Condition};
 use super::target;
 use crate::config::Endpoint;
-use crate::mail::{Failure, Stage, text};
+use crate::mail::{Failure, Shortage, Stage, shortages, text};
 use crate::net::tls::TlsFacts;
 use crate::supervisor::{Details, View};
 use crate::target::history::{Check, Evidence, FailedLook, Probe, Stages, Transcript};
@@ -26,6 +26,8 @@ pub(super) const TARGETS: &str = "/api/targets/";
 /// All targets, without what happened lately.
 #[derive(Serialize)]
 pub(super) struct Listing<'a> {
+    /// What the exporter itself is short of now; empty as a rule.
+    shortages: Vec<ShortageRecord>,
     targets: Vec<Overview<'a>>,
 }
 
@@ -49,6 +51,16 @@ pub(super) struct Report<'a> {
 #[derive(Serialize)]
 pub(super) struct Problem {
     error: String,
+}
+
+#[derive(Serialize)]
+struct ShortageRecord {
+    resource: &'static str,
+    /// How often it was met since it began.
+    times: u64,
+    /// When it was last met, so long ago.
+    age_seconds: f64,
+    words: String,
 }
 
 #[derive(Serialize)]
@@ -107,6 +119,8 @@ struct FailureRecord {
     stage: &'static str,
     reason: &'static str,
     down: bool,
+    /// What the exporter itself was short of, if that was it.
+    shortage: Option<&'static str>,
     words: String,
 }
 
@@ -179,7 +193,14 @@ struct TranscriptRecord<'a> {
 
 impl<'a> Listing<'a> {
     pub(super) fn new(views: &'a [View]) -> Self {
-        Self { targets: views.iter().map(Overview::new).collect() }
+        let shortages = shortages::current().into_iter().map(|current| ShortageRecord {
+            resource: current.shortage.label(),
+            times: current.times,
+            age_seconds: current.ago.as_secs_f64(),
+            words: format!("{}; {}", current.shortage.words(), current.shortage.advice()),
+        });
+        let targets = views.iter().map(Overview::new).collect();
+        Self { shortages: shortages.collect(), targets }
     }
 }
 
@@ -279,6 +300,7 @@ impl FailureRecord {
             stage: failure.stage.label(),
             reason: failure.reason.label(),
             down: failure.down,
+            shortage: failure.shortage.map(Shortage::label),
             // Escaped and cut where it was read; not relied on here.
             words: text::shown(failure.message.as_bytes()),
         }

@@ -21,6 +21,7 @@ use tls::Tls;
 use watched::Watched;
 
 use super::door::Peer;
+use crate::threads;
 
 pub use problems::WebConfigError;
 
@@ -113,7 +114,7 @@ impl WebConfig {
             let look = tokio::spawn(async move {
                 let looking = this.clone();
                 // Whatever becomes of this look, there will be another.
-                let _ = tokio::task::spawn_blocking(move || looking.look()).await;
+                let _ = threads::run_or_here(move || looking.look()).await;
                 this.state().next_look = Some(Instant::now() + this.shared.interval);
             });
             let _ = timeout(Self::LOOK_TIMEOUT, look).await;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::Limits;
 use super::recent::Recent;
@@ -103,6 +103,41 @@ impl Door {
                     }
                 }
             }
+        }
+    }
+
+    /// Calls out the connection that has waited longest for its client, unless one is leaving, and waits
+    /// until one has ended, for `patience` at most; `false` if none has.
+    pub(super) async fn make_room(&self, patience: Duration) -> bool {
+        let (before, end) = (self.places().len(), Instant::now() + patience);
+        loop {
+            let changed = self.changed.notified();
+            if self.places().len() < before {
+                return true;
+            }
+            let now = Instant::now();
+            if now >= end {
+                return false;
+            }
+            self.call_out_longest(now);
+            let _ = timeout_at(end.min(now + self.limits.least_wait), changed).await;
+        }
+    }
+
+    fn call_out_longest(&self, now: Instant) {
+        let places = self.places();
+        let mut called_out = self.called_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut crowd = Crowd::of(&places, &self.limits, &mut called_out, now);
+        if crowd.inside.len() < places.len() {
+            return;
+        }
+        crowd.inside.retain(|inside| {
+            let is_at_work = matches!(inside.state.phase, Phase::Admission | Phase::Answer);
+            !is_at_work && inside.state.since + self.limits.least_wait <= now
+        });
+        let since = |index: &usize| crowd.inside.get(*index).map(|inside| inside.state.since);
+        if let Some(longest) = (0..crowd.inside.len()).min_by_key(since) {
+            crowd.call_out(longest);
         }
     }
 

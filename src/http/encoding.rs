@@ -9,6 +9,7 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 
 use super::message::Response;
+use crate::threads;
 
 /// How metrics are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +88,8 @@ pub(super) async fn compress(mut response: Response, accept_encoding: Option<&st
         gzip(&response.body).ok()
     } else {
         let body = response.body.clone();
-        tokio::task::spawn_blocking(move || gzip(&body)).await.ok().and_then(Result::ok)
+        // Without a thread the body goes as it is.
+        threads::run(move || gzip(&body)).await.ok().and_then(Result::ok)
     };
     if let Some(compressed) = compressed {
         response.body = compressed;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::descriptors;
+
 /// What a client may take of the listener. The default is right for production where the system
 /// allows 1,024 open files; [`Limits::of_this_process`] asks how many it does allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,26 +41,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The most connections, however many open files are allowed.
-    const MOST_CONNECTIONS: u64 = 1024;
-
-    /// The fewest, however few are.
-    const FEWEST_CONNECTIONS: u64 = 16;
-
     /// The default, with connections for a quarter of the files that this process may have open:
     /// the rest is for mail servers.
     pub fn of_this_process() -> Self {
-        let limits = procfs::process::Process::myself().and_then(|process| process.limits());
-        match limits.map(|limits| limits.max_open_files.soft_limit) {
-            Ok(procfs::process::LimitValue::Value(files)) => Self::for_open_files(files),
-            Ok(procfs::process::LimitValue::Unlimited) => Self::for_open_files(u64::MAX),
-            Err(_) => Self::default(),
-        }
+        Self::for_open_files(descriptors::limit())
     }
 
     fn for_open_files(files: u64) -> Self {
-        let connections = (files / 4).clamp(Self::FEWEST_CONNECTIONS, Self::MOST_CONNECTIONS);
-        let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+        let connections = usize::try_from(descriptors::for_clients(files)).unwrap_or(usize::MAX);
         let per_peer = connections / 2;
         let new_connections = per_peer.min(Self::default().new_connections);
         Self { connections, new_connections, per_peer, ..Self::default() }

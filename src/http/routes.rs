@@ -27,6 +27,7 @@ use super::{api, assets, status, target};
 use crate::mail::text;
 use crate::metrics::{self, ExporterFacts};
 use crate::supervisor::Supervisor;
+use crate::threads;
 
 /// Pages over more targets than this are made off the threads that also send and look for mail.
 const MANY_TARGETS: usize = 500;
@@ -199,7 +200,7 @@ impl App {
             return work(&self.supervisor);
         }
         let supervisor = Arc::clone(&self.supervisor);
-        let answer = tokio::task::spawn_blocking(move || work(&supervisor)).await;
+        let answer = threads::run_or_here(move || work(&supervisor)).await;
         answer.unwrap_or_else(|error| internal_error(&error))
     }
 }

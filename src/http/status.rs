@@ -14,7 +14,7 @@ use super::chart::{Sparkline, Trip};
 use super::words::{When, exact, minutes, rough};
 use super::{api, target};
 use crate::config::{BracketedHost, Endpoint, Target};
-use crate::mail::{Side, text};
+use crate::mail::{Side, shortages, text};
 use crate::supervisor::{Supervisor, View};
 use crate::target::advice::{next_step, next_step_for_late_mail};
 use crate::target::ledger::{Reading, SideState, Snapshot, Totals};
@@ -26,11 +26,13 @@ use condition::{judge_ability, judge_share};
 use layers::LayerLine;
 pub(super) use listing::Query;
 use listing::{Listing, Order};
+use shortage::ShortageNote;
 
 mod absence;
 mod condition;
 mod layers;
 mod listing;
+mod shortage;
 
 /// The links of the page that depend on flags and on the client.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +64,7 @@ pub(super) fn page(
         refresh_seconds: if listing.all > MANY_ROWS { 30 } else { 10 },
         started: When::new(supervisor.started(), now),
         reload_failed: !supervisor.reload_state().is_successful,
+        shortages: shortages::current().into_iter().map(ShortageNote::from).collect(),
         rows: listing.shown.iter().map(|view| ListedRow::new(view, trips(view), now)).collect(),
         listing,
     };
@@ -84,6 +87,8 @@ struct StatusPage<'a> {
     refresh_seconds: u32,
     started: When,
     reload_failed: bool,
+    /// What the exporter itself is short of now.
+    shortages: Vec<ShortageNote>,
     listing: Listing<'a>,
     rows: Vec<ListedRow<'a>>,
 }

@@ -254,6 +254,7 @@ impl ProbeNote {
             Fate::Sending | Fate::Outstanding => "unmeasured",
             Fate::NotApplicable => "not-applicable",
             Fate::Returned => "late",
+            Fate::NotAccepted if probe.is_unmeasured() => "not-applicable",
             Fate::NotAccepted | Fate::Doubtful | Fate::Bounced | Fate::Lost => "failing",
         };
         Self {
@@ -261,6 +262,7 @@ impl ProbeNote {
             began: When::new(probe.began, now),
             outcome: match probe.outcome() {
                 "failed" => "not accepted",
+                "unmeasured" => "not measured",
                 "not_applicable" => "not applicable",
                 outcome => outcome,
             },

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
 use crate::config::PingCheck;
+use crate::descriptors;
 use crate::mail::{Fault, Shortage};
 use crate::net;
 use packet::Echo;
@@ -53,9 +54,33 @@ pub enum Obstacle {
     /// The socket could not be opened for another reason.
     #[error("cannot open an ICMP socket: {0}")]
     Socket(String),
+    /// This process was short of something, which is counted.
+    #[error("cannot ping: {error}; {}", .shortage.words())]
+    Short {
+        /// What of.
+        shortage: Shortage,
+        /// What the system said.
+        error: String,
+    },
     /// The host has no address.
     #[error("{}", .0.message)]
     Unresolved(Fault),
+}
+
+impl Obstacle {
+    /// What this process was short of, if that is why.
+    pub fn shortage(&self) -> Option<Shortage> {
+        match self {
+            Obstacle::Short { shortage, .. } => Some(*shortage),
+            Obstacle::Unresolved(fault) => fault.shortage,
+            Obstacle::Forbidden | Obstacle::Socket(_) => None,
+        }
+    }
+
+    fn short(shortage: Shortage, error: &io::Error) -> Self {
+        shortage.count();
+        Obstacle::Short { shortage, error: error.to_string() }
+    }
 }
 
 /// Sends the requests and waits for the replies, until `deadline` at the latest. The first address
@@ -72,8 +97,10 @@ pub async fn ping(check: &PingCheck, deadline: Instant) -> Result<Outcome, Obsta
             Ok((socket, is_raw)) => {
                 let echo = Echo::new(address.ip(), is_raw, check.size)
                     .map_err(|error| Obstacle::Socket(error.to_string()))?;
-                return Ok(Exchange::new(check, socket, echo, address).run(deadline).await);
+                return Exchange::new(check, socket, echo, address).run(deadline).await;
             }
+            // Another address tells nothing of this one.
+            Err(short @ Obstacle::Short { .. }) => return Err(short),
             Err(error) => obstacle = error,
         }
     }
@@ -88,21 +115,21 @@ fn open(address: IpAddr) -> Result<(UdpSocket, bool), Obstacle> {
     };
     let opened = match Socket::new(domain, Type::DGRAM, Some(protocol)) {
         Ok(socket) => Ok((socket, false)),
+        Err(error) if Shortage::of(&error).is_some() => Err(error),
         Err(_) => Socket::new(domain, Type::RAW, Some(protocol)).map(|socket| (socket, true)),
     };
     let ready = opened.and_then(|(socket, is_raw)| {
+        let socket = descriptors::unless_kept(socket)?;
         socket.set_nonblocking(true)?;
         // The socket has the calls of a UDP socket, and this is how the runtime takes one.
         Ok((UdpSocket::from_std(std::net::UdpSocket::from(socket))?, is_raw))
     });
     ready.map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => Obstacle::Forbidden,
-        _ => {
-            if let Some(shortage) = Shortage::of(&error) {
-                shortage.count();
-            }
-            Obstacle::Socket(error.to_string())
-        }
+        _ => match Shortage::of(&error) {
+            Some(shortage) => Obstacle::short(shortage, &error),
+            None => Obstacle::Socket(error.to_string()),
+        },
     })
 }
 
@@ -121,7 +148,7 @@ impl<'a> Exchange<'a> {
         Self { check, socket, echo, host, requests: Vec::new() }
     }
 
-    async fn run(mut self, deadline: Instant) -> Outcome {
+    async fn run(mut self, deadline: Instant) -> Result<Outcome, Obstacle> {
         let mut buffer = vec![0; self.echo.longest_reply()];
         let mut next = Instant::now();
         loop {
@@ -129,12 +156,12 @@ impl<'a> Exchange<'a> {
             let wake = if is_sending { next } else { self.end() }.min(deadline);
             if Instant::now() >= wake {
                 if !is_sending || Instant::now() >= deadline {
-                    return self.outcome();
+                    return Ok(self.outcome());
                 }
-                self.send(deadline).await;
+                self.send(deadline).await?;
                 next += self.check.interval;
             } else if !is_sending && self.requests.iter().all(|(_, reply)| reply.is_some()) {
-                return self.outcome();
+                return Ok(self.outcome());
             } else {
                 self.listen(&mut buffer, wake).await;
             }
@@ -147,14 +174,20 @@ impl<'a> Exchange<'a> {
         last + self.check.timeout
     }
 
-    async fn send(&mut self, deadline: Instant) {
+    /// A request that this process could not send would read as one without a reply: then nothing is
+    /// measured.
+    async fn send(&mut self, deadline: Instant) -> Result<(), Obstacle> {
         let number = u16::try_from(self.requests.len()).unwrap_or(u16::MAX);
         let request = self.echo.request(number);
         self.requests.push((Instant::now(), None));
         let sent = timeout_at(deadline, self.socket.send_to(&request, self.host)).await;
         if let Ok(Err(error)) = sent {
+            if let Some(shortage) = Shortage::of(&error) {
+                return Err(Obstacle::short(shortage, &error));
+            }
             debug!(host = %self.check.host, %error, "an ICMP echo request could not be sent");
         }
+        Ok(())
     }
 
     /// Reads one packet, of whomever it is, or waits until `wake`.

@@ -134,7 +134,9 @@ impl PingReadings {
                     _ => Reading::Is(outcome),
                 };
             }
-            Err(Obstacle::Unresolved(_)) if is_down => self.newest = Reading::NotApplicable,
+            Err(Obstacle::Unresolved(fault)) if is_down && fault.shortage.is_none() => {
+                self.newest = Reading::NotApplicable;
+            }
             Err(obstacle) => {
                 self.newest = Reading::Unmeasured;
                 self.obstacle = Some(obstacle);

@@ -20,7 +20,7 @@ use crate::target::ledger::Reading;
 use crate::target::send::next_tick;
 
 /// How many pings and ports are checked at one time, over all targets.
-const MOST_AT_ONCE: usize = 256;
+pub const MOST_AT_ONCE: usize = 256;
 
 /// What the rounds of all targets share.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Bench {
                     warn!("{obstacle}; until then the network is not measured");
                 }
             }
-            Err(Obstacle::Socket(_) | Obstacle::Unresolved(_)) => {}
+            Err(Obstacle::Socket(_) | Obstacle::Short { .. } | Obstacle::Unresolved(_)) => {}
         }
     }
 
@@ -194,7 +194,9 @@ impl Checker {
             _ => {}
         }
         if let Some(obstacle) = after.ping.as_ref().and_then(|ping| ping.obstacle.as_ref())
+            // Of a shortage the log tells once for all targets.
             && !matches!(obstacle, Obstacle::Forbidden)
+            && obstacle.shortage().is_none()
             && before.ping.as_ref().is_none_or(|ping| ping.obstacle.is_none())
         {
             warn!(%target, error = %obstacle, "the network could not be checked");

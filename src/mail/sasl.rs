@@ -19,6 +19,7 @@ pub(super) use door::{Door, enter};
 use super::trace::Trace;
 use super::{Failure, Fault, Reason};
 use crate::config::{Auth, Login, Mechanism, Secret};
+use crate::threads;
 
 mod door;
 
@@ -148,14 +149,11 @@ async fn answer_challenge(
         return (exchange, response);
     }
     let spare = Exchange::over(exchange.mechanism);
-    let work = tokio::task::spawn_blocking(move || {
+    let work = threads::run(move || {
         let response = exchange.respond(&challenge);
         (exchange, response)
     });
-    work.await.unwrap_or_else(|error| {
-        let message = format!("the digest of the password failed: {error}");
-        (spare, Err(Fault::new(Reason::Other, message)))
-    })
+    work.await.unwrap_or_else(|none| (spare, Err(none.fault("the digest of the password failed"))))
 }
 
 fn settle<C: Carrier>(

@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 
+use crate::descriptors;
+
+pub mod news;
+
 /// What there was too little of, the value of the label `resource`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Shortage {
@@ -63,10 +67,68 @@ impl Shortage {
         }
     }
 
-    /// Counts that something was not done for want of this.
+    /// The same of a socket that asks for any port: where none is free, the system says that its address
+    /// is in use.
+    pub fn of_bind(error: &io::Error) -> Option<Self> {
+        match Errno::from_io_error(error)? {
+            Errno::ADDRINUSE => Some(Shortage::Ports),
+            _ => Self::of(error),
+        }
+    }
+
+    /// Counts that something was not done for want of this, and has the log tell of it.
     pub fn count(self) {
         if let Some(count) = COUNTS.get(self as usize) {
             count.fetch_add(1, Ordering::Relaxed);
+        }
+        news::met(self);
+    }
+
+    /// What there is too little of, in the plural.
+    pub fn things(self) -> &'static str {
+        match self {
+            Shortage::Descriptors => "file descriptors",
+            Shortage::Memory => "memory",
+            Shortage::Ports => "local ports",
+            Shortage::Threads => "threads",
+            Shortage::LookUps => "turns to look up names",
+        }
+    }
+
+    /// Whose fault it is, as a sentence without its stop.
+    pub fn words(self) -> String {
+        format!(
+            "this exporter itself is short of {}, which says nothing of a server",
+            self.things()
+        )
+    }
+
+    /// What to do about it, as the end of a sentence: a command without a final stop.
+    pub fn advice(self) -> String {
+        match self {
+            Shortage::Descriptors => format!(
+                "raise its limit of open files, {} here, by `LimitNOFILE=` in the unit of the service \
+                 or `ulimit -n` before the start; or that of the system, `sysctl fs.file-max`",
+                descriptors::limit()
+            ),
+            Shortage::Memory => {
+                "give it more memory, by `MemoryMax=` in the unit of the service or \
+                                 in the machine, or more to its sockets, `sysctl net.ipv4.tcp_mem`"
+                    .to_owned()
+            }
+            Shortage::Ports => {
+                "widen `sysctl net.ipv4.ip_local_port_range` of this machine, or find \
+                                with `ss -s` what takes so many"
+                    .to_owned()
+            }
+            Shortage::Threads => {
+                "raise its limit of threads, by `TasksMax=` and `LimitNPROC=` in the \
+                                  unit of the service or `ulimit -u` before the start"
+                    .to_owned()
+            }
+            Shortage::LookUps => {
+                "check that the name servers in /etc/resolv.conf answer, and fast".to_owned()
+            }
         }
     }
 

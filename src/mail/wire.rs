@@ -130,7 +130,7 @@ impl Wire {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 let message = format!("the connection ended while sending {shown}: {error}");
-                Err(self.fail(Fault::new(net::io_reason(&error), message)))
+                Err(self.fail(Fault::of_system(&error, net::io_reason(&error), message)))
             }
             Err(_) => {
                 let message = format!("the server took too long to take {shown}");

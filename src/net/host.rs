@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::threads;
+
 /// How long the system may take to tell.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -11,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// knows only a short one or none, or takes longer than two seconds.
 pub async fn full_name() -> Option<String> {
     // It may ask the resolver, so it blocks.
-    timeout(PATIENCE, tokio::task::spawn_blocking(ask_system)).await.ok()?.ok()?
+    timeout(PATIENCE, threads::run(ask_system)).await.ok()?.ok()?
 }
 
 fn ask_system() -> Option<String> {

@@ -100,7 +100,7 @@ impl Names {
 
     /// The answer of the name servers to one question, in none of the search domains.
     pub(super) async fn ask(&self, name: Name<Vec<u8>>, kind: Rtype) -> Result<Answer, Trouble> {
-        Box::pin(self.question(name, kind, &self.current.settings())).await
+        Box::pin(self.question(name, kind, &self.current.settings()?)).await
     }
 
     async fn look_up(
@@ -109,26 +109,29 @@ impl Names {
         family: IpFamily,
         deadline: Instant,
     ) -> Result<Vec<IpAddr>, Fault> {
-        let settings = self.current.settings();
+        let cannot = |trouble: Trouble| trouble.fault(&format!("cannot resolve {host}"));
+        let settings = self.current.settings().map_err(cannot)?;
         let in_file = settings.in_hosts_file(host).iter().copied();
         let in_file: Vec<IpAddr> = in_file.filter(|address| fits(*address, family)).collect();
         if !in_file.is_empty() {
-            return Ok(order::sorted(in_file));
+            return order::sorted(in_file).map_err(cannot);
         }
         if let Some(known) = special(host) {
-            return if known.is_empty() { Err(no_name(host)) } else { Ok(order::sorted(known)) };
+            return match known.is_empty() {
+                true => Err(no_name(host)),
+                false => order::sorted(known).map_err(cannot),
+            };
         }
         let answer = match looks_like_a_number(host) {
             // As 127.1, which the C library takes for an address.
             true => Ok(Found::NoName),
             false => self.of_name_servers(host, family, &settings).await,
         };
-        let unknown =
-            match answer.map_err(|trouble| trouble.fault(&format!("cannot resolve {host}")))? {
-                Found::Addresses(addresses) => return Ok(order::sorted(addresses)),
-                Found::NoAddress => no_address(host, family),
-                Found::NoName => no_name(host),
-            };
+        let unknown = match answer.map_err(cannot)? {
+            Found::Addresses(addresses) => return order::sorted(addresses).map_err(cannot),
+            Found::NoAddress => no_address(host, family),
+            Found::NoName => no_name(host),
+        };
         if !settings.has_other_sources && !looks_like_a_number(host) {
             return Err(unknown);
         }
@@ -137,6 +140,16 @@ impl Names {
             NoAnswer::NoTurn => {
                 let message = format!("cannot resolve {host}: no turn to ask the system for it");
                 Fault::short(Shortage::LookUps, Reason::Dns, message)
+            }
+            NoAnswer::NoThread(error) => {
+                let message =
+                    format!("cannot resolve {host}: no thread to ask the system: {error}");
+                let short = Fault::short_and_counted(Shortage::Threads, message);
+                Fault { reason: Reason::Dns, ..short }
+            }
+            NoAnswer::NoDescriptor => {
+                let message = format!("cannot resolve {host}: no descriptor to ask the system");
+                Fault::short(Shortage::Descriptors, Reason::Dns, message)
             }
         })
     }

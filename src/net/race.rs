@@ -6,11 +6,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Seconds;
+use crate::descriptors;
 use crate::mail::{Fault, Reason, Shortage};
 
 /// The head start of an address before the next one is tried as well (RFC 8305 section 5).
@@ -71,18 +72,27 @@ pub async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<Conn
 
 async fn attempt(address: SocketAddr, deadline: Instant) -> Result<Connected, Fault> {
     let began = Instant::now();
-    match timeout_at(deadline, TcpStream::connect(address)).await {
+    match timeout_at(deadline, open(address)).await {
         Ok(Ok(socket)) => {
             // Commands are short and each waits for its reply.
             let _ = socket.set_nodelay(true);
             Ok(Connected { socket, address, handshake: began.elapsed() })
         }
-        Ok(Err(error)) => Err(fault(address, &error)),
+        Ok(Err(error)) => Err(fault(address, &error, could_send_to)),
         Err(_) => {
             let message = format!("no answer from {address} within {}", Seconds(began.elapsed()));
             Err(Fault::down(Reason::Timeout, message))
         }
     }
+}
+
+/// A connection whose descriptor is none of those that are kept for the listener and the store.
+pub(super) async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    descriptors::unless_kept(socket?)?.connect(address).await
 }
 
 /// The addresses in the order of the resolver, but with one of the other family after each.
@@ -102,12 +112,13 @@ fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
-fn fault(address: SocketAddr, error: &io::Error) -> Fault {
+/// `could_send_to` is asked whether this host has an address to send from, where that is in doubt.
+fn fault(address: SocketAddr, error: &io::Error, could_send_to: fn(SocketAddr) -> bool) -> Fault {
     /// `EAFNOSUPPORT` of Linux.
     const NO_SUCH_FAMILY: i32 = 97;
-    // This host has no IPv6 address, or no IPv6 at all.
-    let has_no_ipv6 = error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.raw_os_error() == Some(NO_SUCH_FAMILY);
+    // This host has no IPv6 address, or no IPv6 at all; with an address it has no port left.
+    let has_no_ipv6 = error.raw_os_error() == Some(NO_SUCH_FAMILY)
+        || error.kind() == io::ErrorKind::AddrNotAvailable && !could_send_to(address);
     let reason = match error.kind() {
         _ if address.is_ipv6() && has_no_ipv6 => Reason::Unreachable,
         io::ErrorKind::ConnectionRefused => Reason::Refused,
@@ -125,8 +136,19 @@ fn fault(address: SocketAddr, error: &io::Error) -> Fault {
     Fault::down(reason, format!("cannot connect to {address}: {error}"))
 }
 
+/// Whether this host has an address to send from; nothing is sent. `true` if it cannot be found out.
+fn could_send_to(address: SocketAddr) -> bool {
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+        SocketAddr::V6(_) => ([0; 8], 0).into(),
+    };
+    let asked = std::net::UdpSocket::bind(any).and_then(|socket| socket.connect(address));
+    !matches!(asked, Err(error) if Shortage::of_bind(&error).is_none())
+}
+
 /// Both of them as one: the reason of the one that came closer to an answer, since an address
-/// without a route says least about a server that has another one, and the words of both.
+/// without a route says least about a server that has another one, and the words of both. One that this
+/// host was too short of something to ask wins over all.
 fn closer(known: Option<Fault>, new: Fault) -> Fault {
     let Some(known) = known else { return new };
     let rank = |fault: &Fault| match fault.reason {
@@ -135,7 +157,13 @@ fn closer(known: Option<Fault>, new: Fault) -> Fault {
         Reason::Other => 2,
         _ => 3,
     };
-    let (first, second) = if rank(&new) < rank(&known) { (new, known) } else { (known, new) };
+    let (first, second) = match (known.shortage, new.shortage) {
+        // An address that was not asked might have answered: nothing is known of the server.
+        (Some(_), _) => return known,
+        (None, Some(_)) => return new,
+        (None, None) if rank(&new) < rank(&known) => (new, known),
+        (None, None) => (known, new),
+    };
     let named = first.message.matches("; ").count() + 1;
     let message = match named {
         NAMED.. => first.message,
@@ -229,16 +257,23 @@ mod tests {
     fn a_host_without_ipv6_says_nothing_about_a_server() {
         for code in [97, 99] {
             let error = io::Error::from_raw_os_error(code);
-            let v6 = fault(address("[2001:db8::1]:25"), &error);
+            let v6 = fault(address("[2001:db8::1]:25"), &error, |_| false);
             assert_eq!((v6.reason, v6.down), (Reason::Unreachable, true), "{}", v6.message);
-            let v4 = fault(address("192.0.2.1:25"), &error);
+            let v4 = fault(address("192.0.2.1:25"), &error, |_| true);
             assert_eq!((v4.reason, v4.down), (Reason::Other, false), "{}", v4.message);
             // Every local port may be in use.
             assert_eq!(v4.shortage, (code == 99).then_some(Shortage::Ports));
             assert_eq!(v6.shortage, None);
+            // With an IPv6 address it is the port that is missing.
+            let v6_port = fault(address("[2001:db8::1]:25"), &error, |_| true);
+            assert_eq!(v6_port.shortage, v4.shortage);
             let silent = Fault::down(Reason::Timeout, "no answer");
             assert_eq!(closer(Some(v6), silent.clone()).reason, Reason::Timeout);
-            assert_eq!(closer(Some(silent), v4).reason, Reason::Timeout);
+            // Where an address could not be asked nothing is known of the server.
+            let shortage = v4.shortage;
+            for both in [closer(Some(silent.clone()), v4.clone()), closer(Some(v4), silent)] {
+                assert_eq!((both.shortage, both.down), (shortage, shortage.is_none()));
+            }
         }
     }
 

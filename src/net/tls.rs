@@ -25,7 +25,7 @@ pub use session::{Resumption, SessionMemory};
 use super::io_reason;
 use crate::config::{Endpoint, TlsOptions, TlsVersion};
 use crate::mail::trace::Trace;
-use crate::mail::{Fault, Reason};
+use crate::mail::{Fault, Reason, Shortage};
 
 mod session;
 
@@ -177,7 +177,7 @@ impl TlsClient {
         trace: &Trace,
     ) -> Result<SslStream<TcpStream>, Fault> {
         let name = self.server_name.as_deref().unwrap_or(endpoint.name());
-        let problems: Arc<Mutex<Vec<X509VerifyResult>>> = Arc::default();
+        let problems: Arc<Mutex<Problems>> = Arc::default();
         let mut stream = self
             .prepare(name, socket, resumption, Arc::clone(&problems))
             .map_err(|error| Fault::new(Reason::Tls, format!("cannot begin TLS: {error}")))?;
@@ -194,7 +194,14 @@ impl TlsClient {
             trace.tls(facts);
         }
         let problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
-        match worst(&problems) {
+        match worst(&problems.found) {
+            Some((Reason::CertificateUntrusted, words))
+                if self.verify && problems.shortage.is_some() =>
+            {
+                let message = format!("the authorities cannot be read to judge {name}: {words}");
+                let shortage = problems.shortage.unwrap_or(Shortage::Descriptors);
+                Err(Fault::short(shortage, Reason::Other, message))
+            }
             Some((reason, words)) if self.verify => {
                 let message = format!("the certificate of {name} is refused: {words}");
                 Err(Fault::new(reason, message))
@@ -213,14 +220,18 @@ impl TlsClient {
         name: &str,
         socket: TcpStream,
         resumption: Resumption<'_>,
-        problems: Arc<Mutex<Vec<X509VerifyResult>>>,
+        problems: Arc<Mutex<Problems>>,
     ) -> Result<SslStream<TcpStream>, ErrorStack> {
         let mut ssl = self.connector.configure()?.into_ssl(name)?;
         let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
         resumption.prepare(&mut ssl, i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX))?;
         ssl.set_verify_callback(SslVerifyMode::PEER, move |holds, context| {
             if !holds {
-                problems.lock().unwrap_or_else(PoisonError::into_inner).push(context.error());
+                // OpenSSL opens the file of an authority only here.
+                let shortage = shortage_of(&ErrorStack::get());
+                let mut problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
+                problems.found.push(context.error());
+                problems.shortage = problems.shortage.or(shortage);
             }
             true
         });
@@ -233,8 +244,8 @@ fn handshake_fault(error: &openssl::ssl::Error) -> Fault {
     /// `SSL_R_UNEXPECTED_EOF_WHILE_READING` of OpenSSL 3: the peer left without a TLS alert.
     const UNEXPECTED_EOF: i32 = 294;
     if let Some(io) = error.io_error() {
-        let reason = io_reason(io);
-        return Fault::new(reason, format!("the connection ended during the TLS handshake: {io}"));
+        let message = format!("the connection ended during the TLS handshake: {io}");
+        return Fault::of_system(io, io_reason(io), message);
     }
     let reasons = || error.ssl_error().into_iter().flat_map(ErrorStack::errors);
     let left = matches!(error.code(), ErrorCode::SYSCALL | ErrorCode::ZERO_RETURN)
@@ -251,6 +262,26 @@ fn handshake_fault(error: &openssl::ssl::Error) -> Fault {
     let is_old = ["too small", "too weak", "unsupported protocol", "legacy", "protocol version"];
     let way_out = if is_old.iter().any(|what| words.contains(what)) { WAY_OUT } else { "" };
     Fault::new(Reason::Tls, format!("the TLS handshake failed: {words}{way_out}"))
+}
+
+/// What the verification of a certificate came upon.
+#[derive(Default)]
+struct Problems {
+    found: Vec<X509VerifyResult>,
+    /// What this process was short of when it looked for the authorities.
+    shortage: Option<Shortage>,
+}
+
+/// What a call of the system said to be short inside OpenSSL.
+fn shortage_of(errors: &ErrorStack) -> Option<Shortage> {
+    /// `ERR_SYSTEM_FLAG` of OpenSSL 3: the rest of the code is the number of the system's error.
+    const OF_SYSTEM: std::ffi::c_ulong = 0x8000_0000;
+    let codes = errors.errors().iter().map(openssl::error::Error::code);
+    let codes = codes.filter(|code| code & OF_SYSTEM != 0).map(|code| code & !OF_SYSTEM);
+    codes
+        .filter_map(|code| i32::try_from(code).ok())
+        .map(std::io::Error::from_raw_os_error)
+        .find_map(|error| Shortage::of(&error))
 }
 
 /// The problem that counts if there are several: what an untrusted certificate says of its time and

@@ -58,7 +58,7 @@ async fn one(target: &Target, place: String, probe: &Probe) -> u8 {
 }
 
 /// Says why there was no probe, and gives the exit code.
-fn not_begun(probe: &Probe, problem: &str) -> u8 {
+pub fn not_begun(probe: &Probe, problem: &str) -> u8 {
     match probe.output {
         Output::Text => {
             eprintln!("{problem}");

@@ -9,7 +9,7 @@ use super::record::SideRecord;
 use super::state::{State, Thresholds, judge};
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict};
 use crate::config::{Endpoint, Target};
-use crate::mail::{Failure, Side};
+use crate::mail::{Failure, Shortage, Side};
 use crate::net::tls::TlsFacts;
 use crate::target::advice::next_step;
 use crate::target::message::subject;
@@ -138,6 +138,7 @@ fn document_failure(failure: &Failure, record: &SideRecord, advice: String) -> V
         "stage": failure.stage.label(),
         "reason": failure.reason.label(),
         "down": failure.down,
+        "shortage": failure.shortage.map(Shortage::label),
         "message": failure.message,
         "server_words": record.words,
         "advice": advice,

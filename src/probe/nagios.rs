@@ -74,6 +74,7 @@ fn sending(verdict: &Verdict, target: &Target) -> Option<bool> {
     match &verdict.sent {
         Sent::NotTried | Sent::Unfinished => None,
         Sent::Accepted { .. } => Some(true),
+        Sent::NotAccepted(failure) | Sent::Doubtful(failure) if failure.shortage.is_some() => None,
         Sent::NotAccepted(failure) if target.passive && failure.down => None,
         Sent::NotAccepted(_) | Sent::Doubtful(_) => Some(false),
     }
@@ -84,6 +85,7 @@ fn receiving(verdict: &Verdict, target: &Target) -> Option<bool> {
     match &verdict.mailbox {
         Check::Unfinished => None,
         Check::Passed => Some(true),
+        Check::Failed(failure) if failure.shortage.is_some() => None,
         Check::Failed(failure) if target.passive && failure.down => None,
         Check::Failed(_) => Some(false),
     }

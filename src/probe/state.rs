@@ -75,6 +75,9 @@ pub fn judge(
     if verdict.ending == Ending::Interrupted {
         return (State::Unknown, None);
     }
+    if verdict.shortage().is_some() {
+        return (State::Unknown, None);
+    }
     if verdict.is_not_applicable(target) {
         return (State::Ok, None);
     }

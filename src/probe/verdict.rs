@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::record::SideRecord;
 use crate::config::Target;
-use crate::mail::{Failure, Side, text};
+use crate::mail::{Failure, Shortage, Side, text};
 use crate::target::advice::{next_step, next_step_for_bounce, next_step_for_late_mail};
 use crate::target::ledger::{FoundIn, Notice};
 use crate::target::message::{Token, subject};
@@ -150,6 +150,16 @@ impl Verdict {
         failures.peek().is_some()
             && self.ending == Ending::Complete
             && failures.all(|failure| target.passive && failure.down)
+    }
+
+    /// What this machine was short of, if that is all that kept the mail from being seen: then nothing
+    /// is known of the servers.
+    pub fn shortage(&self) -> Option<Shortage> {
+        let [send, receive] = Side::ALL.map(|side| self.failure(side));
+        let failures = || [send, receive].into_iter().flatten();
+        let is_seen = matches!(self.arrival, Arrival::Seen { .. } | Arrival::Bounced(_));
+        let is_only = !is_seen && failures().all(|failure| failure.shortage.is_some());
+        failures().next().filter(|_| is_only)?.shortage
     }
 
     /// What went wrong on this side.
@@ -321,6 +331,10 @@ impl Verdict {
     fn cannot(&self, target: &Target, side: Side, failure: &Failure) -> String {
         let (name, cause) = (&target.name, cause(failure));
         let place = stage_and_reason(side, failure);
+        if failure.shortage.is_some() {
+            let advice = next_step(target, side, failure, &self.place);
+            return format!("{name} was not tested ({place}): {cause}; {advice}");
+        }
         if target.passive && failure.down {
             return format!("{name} is passive and down: not applicable ({place}): {cause}");
         }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use openssl::error::ErrorStack;
 
 use crate::config::{Problems, TargetName};
+use crate::threads::NoOutcome;
 
 /// How the newest reload went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +33,9 @@ pub enum ReloadError {
     /// The exporter is about to end.
     #[error("the exporter is stopping")]
     Stopped,
-    /// The reader of the configuration failed, which is a bug.
+    /// There was no thread to read it, or the reader failed, which is a bug.
     #[error("the configuration could not be read: {0}")]
-    Reader(#[from] tokio::task::JoinError),
+    Reader(#[from] NoOutcome),
     /// The configuration was made in memory.
     #[error("there is no configuration file to read again")]
     NoFile,

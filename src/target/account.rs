@@ -273,6 +273,8 @@ impl Account {
         let before = self.ledger().sender_mailbox_visited(failure, Moment::now());
         let name = &self.name;
         match failure {
+            // The log tells once for all targets.
+            Some(failure) if failure.shortage.is_some() => {}
             Some(failure) => {
                 if let Some(held_back) = pass(&self.sender_mailbox_failures) {
                     warn!(target = %name, stage = %failure.stage, reason = %failure.reason,

@@ -9,6 +9,9 @@ use crate::mail::{Failure, Reason, Side, Stage};
 /// What to look at after this failure, as the end of a sentence: a command without a final stop.
 /// `place` is where the target is configured, as `mailtrip.yml:12`.
 pub fn next_step(target: &Target, side: Side, failure: &Failure, place: &str) -> String {
+    if let Some(shortage) = failure.shortage {
+        return shortage.advice();
+    }
     Advice { target, side, stage: failure.stage, place }.on(failure.reason)
 }
 

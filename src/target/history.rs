@@ -407,12 +407,20 @@ impl Probe {
         Some(self.roundtrip?.saturating_sub(self.accepted_after?))
     }
 
+    /// Whether it was not sent for want of something of the exporter's own.
+    pub fn is_unmeasured(&self) -> bool {
+        let failure = self.failure.as_ref();
+        matches!(self.fate, Fate::NotAccepted | Fate::NotApplicable)
+            && failure.is_some_and(|it| it.shortage.is_some())
+    }
+
     /// What became of it in one word: `sending`, `refused`, `deferred`, `failed` (it was not
     /// accepted for another reason), `doubtful`, `outstanding`, `received`, `bounced`, `lost`,
     /// `returned` or `not_applicable`.
     pub fn outcome(&self) -> &'static str {
         match self.fate {
             Fate::Sending => "sending",
+            _ if self.is_unmeasured() => "unmeasured",
             Fate::NotAccepted => match self.failure.as_ref().map(|failure| failure.reason) {
                 Some(Reason::Rejected | Reason::Quota) => "refused",
                 Some(Reason::Deferred) => "deferred",

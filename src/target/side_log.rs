@@ -123,8 +123,9 @@ impl TargetLog {
     ) {
         tell_dialogue(name, Side::Receive, None, transcript);
         let Failure { stage, reason, .. } = failure;
-        // Of a side that is known to be down a look tells nothing new.
-        let is_able = self.sides[1].state == Some(State::Able);
+        // Of a side that is known to be down a look tells nothing new; of what the exporter itself is
+        // short of, the log tells once for all targets.
+        let is_able = self.sides[1].state == Some(State::Able) && failure.shortage.is_none();
         let told = if is_able { self.failed_looks.pass(now) } else { None };
         match told {
             Some(held_back) => warn!(target = %name, side = "receive", %stage, %reason,
@@ -237,6 +238,20 @@ mod tests {
         assert_eq!(bench.note(90, State::Unable), None);
         assert_eq!(bench.note(780, State::Able), change(State::Able, Some(720), 0));
         assert_eq!(bench.note(900, State::Away), change(State::Away, Some(120), 0));
+    }
+
+    #[test]
+    fn a_look_that_failed_for_want_of_our_own_is_not_told_of_the_target() {
+        let (name, now) = (TargetName::new("a").unwrap(), Instant::now());
+        let mut log = TargetLog::default();
+        log.sides[1].state = Some(State::Able);
+        let (stage, reason, message) = (Stage::Connect, Reason::Other, String::new());
+        let shortage = Some(crate::mail::Shortage::Descriptors);
+        let short = Failure { stage, reason, down: false, shortage, message };
+        log.look_failed(&name, &short, "", now);
+        assert!(log.failed_looks.is_open(now), "the next one of the server is told");
+        log.look_failed(&name, &Failure { shortage: None, ..short }, "", now);
+        assert!(!log.failed_looks.is_open(now));
     }
 
     #[test]

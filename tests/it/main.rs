@@ -52,4 +52,5 @@ mod round_trip;
 mod routes;
 mod rules;
 mod shared_mailbox;
+mod shortages;
 mod tls;

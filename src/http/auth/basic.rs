@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use super::line::{Digest, Line, Turn};
 use crate::http::door::Peer;
 use crate::http::message::Response;
+use crate::threads;
 
 /// The answer to a request without a right password.
 pub(in crate::http) fn unauthorized() -> Response {
@@ -160,7 +161,7 @@ impl PasswordChecks {
             return known;
         }
         let this = self.clone();
-        let check = tokio::task::spawn_blocking(move || {
+        let check = threads::run_or_here(move || {
             let is_right = bcrypt::verify(password.expose_secret(), &hash).unwrap_or(false);
             let admission =
                 if is_right && is_user { Admission::Granted } else { Admission::Refused };

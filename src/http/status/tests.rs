@@ -130,6 +130,7 @@ impl Case {
             refresh_seconds: 10,
             started: When::new(self.start.wall, now),
             reload_failed: false,
+            shortages: Vec::new(),
             listing,
             rows,
         };

@@ -240,13 +240,14 @@ fn is_token(token: &str) -> bool {
 }
 
 fn http_fault(error: &hyper::Error) -> Fault {
-    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    let io = std::error::Error::source(error).and_then(|it| it.downcast_ref::<std::io::Error>());
+    let message = format!("the answer cannot be read: {error}");
     let reason = match io {
-        Some(io) => net::io_reason(io),
+        Some(io) => return Fault::of_system(io, net::io_reason(io), message),
         None if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
             Reason::Closed
         }
         None => Reason::Protocol,
     };
-    Fault::new(reason, format!("the answer cannot be read: {error}"))
+    Fault::new(reason, message)
 }

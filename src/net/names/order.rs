@@ -3,25 +3,47 @@
 //! of the name server.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use super::Trouble;
+use crate::mail::Shortage;
+
 /// The addresses, the best first.
-pub(super) fn sorted(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+///
+/// # Errors
+/// [`Trouble::Short`]: it cannot be found out which is the best.
+pub(super) fn sorted(mut addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, Trouble> {
     if addresses.len() > 1 {
-        addresses.sort_by_cached_key(|address| rank(*address, source_for(*address)));
+        let ranked = addresses.iter().map(|it| Ok((*it, rank(*it, source_for(*it)?))));
+        let ranks: HashMap<IpAddr, _> = ranked.collect::<Result<_, Trouble>>()?;
+        addresses.sort_by_key(|address| ranks.get(address).copied());
     }
-    addresses
+    Ok(addresses)
 }
 
 /// The address that this machine would send from; `None` if it cannot send there. No packet is sent.
-fn source_for(destination: IpAddr) -> Option<IpAddr> {
+fn source_for(destination: IpAddr) -> Result<Option<IpAddr>, Trouble> {
     let any: SocketAddr = match destination {
         IpAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
         IpAddr::V6(_) => ([0; 8], 0).into(),
     };
-    let socket = UdpSocket::bind(any).ok()?;
-    socket.connect((destination, 53)).ok()?;
-    Some(socket.local_addr().ok()?.ip())
+    let asked = || -> io::Result<IpAddr> {
+        let socket = UdpSocket::bind(any)?;
+        socket.connect((destination, 53))?;
+        Ok(socket.local_addr()?.ip())
+    };
+    match asked() {
+        Ok(source) => Ok(Some(source)),
+        Err(error) => match Shortage::of_bind(&error) {
+            Some(shortage) => {
+                let message = format!("which of its addresses is the best: {error}");
+                Err(Trouble::Short(shortage, message))
+            }
+            None => Ok(None),
+        },
+    }
 }
 
 /// The less the better: unusable (rule 1), of another scope than its source (2), of another label (5), of
@@ -88,6 +110,6 @@ mod tests {
     #[test]
     fn those_alike_keep_the_order_of_the_name_server() {
         let addresses = ["127.0.0.3", "127.0.0.1", "127.0.0.2"].map(address).to_vec();
-        assert_eq!(sorted(addresses.clone()), addresses);
+        assert_eq!(sorted(addresses.clone()), Ok(addresses));
     }
 }

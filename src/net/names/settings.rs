@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::resolv::stub::conf::ResolvConf;
+
+use super::Trouble;
+use crate::mail::Shortage;
 
 /// The most of one of these files that is read.
 const MOST_BYTES: u64 = 16 << 20;
@@ -92,17 +95,19 @@ impl Settings {
         names
     }
 
-    fn read(files: &Files) -> Self {
-        let text = contents(&files.resolv_conf);
+    /// # Errors
+    /// This process is short of what it takes to read a file.
+    fn read(files: &Files) -> Result<Self, (Shortage, io::Error)> {
+        let text = contents(&files.resolv_conf)?;
         let environment = ["LOCALDOMAIN", "RES_OPTIONS"].map(|name| std::env::var(name).ok());
         let [search, options] = environment;
         let mut settings = Self::of_resolv_conf(&text, search.as_deref(), options.as_deref());
         for server in &mut settings.servers {
             server.set_port(files.port);
         }
-        settings.has_other_sources = names_other_sources(&contents(&files.nsswitch));
-        settings.hosts = hosts(&contents(&files.hosts));
-        settings
+        settings.has_other_sources = names_other_sources(&contents(&files.nsswitch)?);
+        settings.hosts = hosts(&contents(&files.hosts)?);
+        Ok(settings)
     }
 
     /// `search` and `options` are those of the environment, which win.
@@ -217,12 +222,14 @@ fn hosts(text: &str) -> HashMap<String, Vec<IpAddr>> {
 }
 
 /// What can be read of a file; nothing, if it is not there.
-fn contents(path: &Path) -> String {
+fn contents(path: &Path) -> Result<String, (Shortage, io::Error)> {
     let mut bytes = Vec::new();
-    if let Ok(file) = File::open(path) {
-        let _ = file.take(MOST_BYTES).read_to_end(&mut bytes);
+    let read = File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
+    match read {
+        // It is there all the same: it must not be taken for an empty one.
+        Err(error) if let Some(shortage) = Shortage::of(&error) => Err((shortage, error)),
+        _ => Ok(String::from_utf8_lossy(&bytes).into_owned()),
     }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// What tells one state of a file from another: its device, inode, length, and when it was written and
@@ -242,17 +249,24 @@ impl Current {
     }
 
     /// Three calls of `stat`, and the files only if one has changed.
-    pub(super) fn settings(&self) -> Arc<Settings> {
+    ///
+    /// # Errors
+    /// [`Trouble::Short`], if this process is too short of something to read them.
+    pub(super) fn settings(&self) -> Result<Arc<Settings>, Trouble> {
         let Files { resolv_conf, hosts, nsswitch, .. } = &self.files;
         // Before the files are read: a change meanwhile is seen the next time.
         let stamps = [resolv_conf, hosts, nsswitch].map(|path| stamp(path));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         match &*known {
-            Some((seen, settings)) if *seen == stamps => Arc::clone(settings),
+            Some((seen, settings)) if *seen == stamps => Ok(Arc::clone(settings)),
             _ => {
-                let settings = Arc::new(Settings::read(&self.files));
+                let settings = Settings::read(&self.files).map_err(|(shortage, error)| {
+                    let message = format!("what the system says about names: {error}");
+                    Trouble::Short(shortage, message)
+                })?;
+                let settings = Arc::new(settings);
                 *known = Some((stamps, Arc::clone(&settings)));
-                settings
+                Ok(settings)
             }
         }
     }

@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
+use crate::mail::Shortage;
+use crate::{descriptors, threads};
+
 /// How many names the system looks up at one time; tokio has 512 threads for all that blocks, the
 /// pages among it.
 const PLACES: usize = 16;
@@ -16,7 +19,8 @@ const PLACES: usize = 16;
 /// The addresses of a host in any family.
 pub(super) type Resolve = fn(&str) -> io::Result<Vec<IpAddr>>;
 
-type Outcome = Result<Vec<IpAddr>, String>;
+/// `Err`: it does not know the name, or had no descriptor to find out.
+type Outcome = Result<Vec<IpAddr>, NoAnswer>;
 type Running = HashMap<String, watch::Receiver<Option<Outcome>>>;
 
 /// The questions to the system's resolver.
@@ -28,12 +32,16 @@ pub(super) struct System {
 }
 
 /// Why the system gave no answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoAnswer {
     /// It does not know the name, or nobody could tell.
     Unknown,
     /// It was not asked: no place came free in time.
     NoTurn,
+    /// It was not asked: no thread could be made for it, which is counted.
+    NoThread(String),
+    /// It could not ask: no descriptor was left.
+    NoDescriptor,
 }
 
 impl System {
@@ -62,7 +70,7 @@ impl System {
             None => self.begin(host, deadline).await?,
         };
         match outcome.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(Ok(addresses))) => Ok(addresses.clone()),
+            Ok(Some(outcome)) => outcome.clone(),
             _ => Err(NoAnswer::Unknown),
         }
     }
@@ -83,13 +91,24 @@ impl System {
         running.insert(host.to_owned(), outcome.clone());
         let ending = Ending { host: host.to_owned(), running: Arc::clone(&self.running) };
         let resolve = self.resolve;
-        tokio::task::spawn_blocking(move || {
+        // Without a thread the question is taken off the list, which needs the lock.
+        drop(running);
+        let begun = threads::begin(move || {
             let _place = place;
-            let found = resolve(&ending.host).map_err(|error| error.to_string());
+            let found = resolve(&ending.host).map_err(|_| why_unknown());
             drop(ending);
             teller.send_replace(Some(found));
         });
-        Ok(outcome)
+        begun.map(|()| outcome).map_err(|error| NoAnswer::NoThread(error.to_string()))
+    }
+}
+
+/// The C library does not say that it had no descriptor; it may have been so if there is none now.
+fn why_unknown() -> NoAnswer {
+    let socket = std::net::UdpSocket::bind(("127.0.0.1", 0));
+    match socket.and_then(descriptors::unless_kept) {
+        Err(error) if Shortage::of(&error) == Some(Shortage::Descriptors) => NoAnswer::NoDescriptor,
+        _ => NoAnswer::Unknown,
     }
 }
 

@@ -16,13 +16,15 @@ use domain::base::message::Message;
 use domain::base::name::Name;
 use domain::base::{MessageBuilder, Rtype};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::settings::Settings;
+use crate::descriptors;
 use crate::mail::Shortage;
+use crate::net::race;
 
 /// So many questions share a socket at most, if they begin within [`SHARED_FOR`]: the next ones come
 /// from another port, which nobody can guess.
@@ -167,7 +169,7 @@ impl Wire {
         let mut ticket = socket.register(question, edns).map_err(failed)?;
         socket.socket.send(&ticket.query).await.map_err(failed)?;
         match (&mut ticket.answer).await {
-            Ok(answer) => answer.map_err(|kind| failed(kind.into())),
+            Ok(answer) => answer.map_err(|error| failed(error.into())),
             Err(_) => Err(failed(io::ErrorKind::ConnectionAborted.into())),
         }
     }
@@ -202,7 +204,7 @@ impl Wire {
             return Err(Trouble::Short(Shortage::LookUps, message));
         };
         let query = query(question, edns, random_number().map_err(failed)?).map_err(failed)?;
-        let mut stream = TcpStream::connect(server).await.map_err(failed)?;
+        let mut stream = race::open(server).await.map_err(failed)?;
         let length = u16::try_from(query.len()).map_err(|error| failed(io::Error::other(error)))?;
         let sent = [&length.to_be_bytes(), query.as_slice()].concat();
         stream.write_all(&sent).await.map_err(failed)?;
@@ -222,7 +224,21 @@ struct Socket {
     _reader: AbortOnDropHandle<()>,
 }
 
-type Reply = Result<Message<Vec<u8>>, io::ErrorKind>;
+type Reply = Result<Message<Vec<u8>>, Broken>;
+
+/// Why a socket can be read no more, for all who wait: an error can be told once only.
+#[derive(Debug, Clone, Copy)]
+struct Broken {
+    kind: io::ErrorKind,
+    /// The number that the system gave it.
+    code: Option<i32>,
+}
+
+impl From<Broken> for io::Error {
+    fn from(broken: Broken) -> Self {
+        broken.code.map_or_else(|| broken.kind.into(), Self::from_raw_os_error)
+    }
+}
 
 /// The questions without an answer, by number, with what was asked.
 type Waiting = HashMap<u16, (Vec<u8>, oneshot::Sender<Reply>)>;
@@ -248,7 +264,7 @@ impl Socket {
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
         // A port of the system's choice, which is a random one.
-        let socket = std::net::UdpSocket::bind((any, 0))?;
+        let socket = descriptors::unless_kept(std::net::UdpSocket::bind((any, 0))?)?;
         socket.connect(server)?;
         socket.set_nonblocking(true)?;
         let socket = Arc::new(UdpSocket::from_std(socket)?);
@@ -291,7 +307,8 @@ async fn read(socket: Arc<UdpSocket>, waiting: Arc<Mutex<Waiting>>) {
             // Nobody listens there: it holds for all.
             Err(error) => {
                 for (_, (_, teller)) in lock(&waiting).drain() {
-                    let _ = teller.send(Err(error.kind()));
+                    let broken = Broken { kind: error.kind(), code: error.raw_os_error() };
+                    let _ = teller.send(Err(broken));
                 }
             }
         }
@@ -332,9 +349,10 @@ fn random_number() -> io::Result<u16> {
 fn failed(server: SocketAddr, error: &io::Error) -> Trouble {
     let message = format!("the name server {}: {error}", server.ip());
     let shortage = match server {
-        SocketAddr::V4(_) => Shortage::of_connect(error),
         // This host may have no IPv6 address.
-        SocketAddr::V6(_) => Shortage::of(error),
+        SocketAddr::V6(_) if error.kind() == io::ErrorKind::AddrNotAvailable => None,
+        // It asks for any port, by TCP or UDP.
+        _ => Shortage::of_connect(error).or(Shortage::of_bind(error)),
     };
     match shortage {
         Some(shortage) => Trouble::Short(shortage, message),

@@ -187,6 +187,15 @@ fn what_was_not_accepted_is_told_apart_by_its_reason() {
         assert_eq!(probe.outcome(), outcome, "{reason}");
         assert_eq!(probe.failure.unwrap().message, "550 5.1.1 no such user");
     }
+    let unsent = bench.sending();
+    let shortage = Some(crate::mail::Shortage::Descriptors);
+    bench
+        .history
+        .not_accepted(unsent, &Failure { shortage, ..failure(Reason::Other, "none left") });
+    let (ledger, now) = (&mut bench.ledger, bench.now);
+    ledger.not_accepted(unsent, &Failure { shortage, ..failure(Reason::Other, "") }, false, now);
+    bench.keep();
+    assert_eq!(bench.probe(unsent).outcome(), "unmeasured");
     let doubtful = bench.refused(Reason::Closed, true);
     assert_eq!(bench.outcome(doubtful), Some("doubtful"));
     bench.seen(doubtful);

@@ -51,7 +51,7 @@ impl Ledger {
     }
 
     /// A session or a look in the sender's own mailbox is over. It says nothing about the server's
-    /// ability to receive.
+    /// ability to receive. One that failed for want of something of our own was not measured.
     /// Gives what was known before.
     pub fn sender_mailbox_visited(
         &mut self,
@@ -59,6 +59,9 @@ impl Ledger {
         now: Moment,
     ) -> Option<bool> {
         let state = &mut self.sender_mailbox;
+        if failure.is_some_and(|failure| failure.shortage.is_some()) {
+            return state.up.take();
+        }
         let before = state.up.replace(failure.is_none());
         if let Some(failure) = failure {
             state.failures += 1;

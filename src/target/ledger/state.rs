@@ -137,7 +137,8 @@ pub enum NoticeVerdict {
 /// The watch over the sender's own mailbox, where a target has one.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SenderMailbox {
-    /// Whether the newest session there succeeded; `None` before the first.
+    /// Whether the newest session there succeeded; `None` before the first, and where the newest was
+    /// not measured.
     pub up: Option<bool>,
     /// Sessions and looks there that failed.
     pub failures: u64,

@@ -45,6 +45,15 @@ fn a_shortage_of_our_own_is_no_measure_and_no_failure() {
 }
 
 #[test]
+fn the_sender_s_mailbox_is_not_measured_either() {
+    let mut bench = Bench::new(RULES);
+    bench.ledger.sender_mailbox_visited(None, bench.now());
+    bench.ledger.sender_mailbox_visited(Some(&short()), bench.now());
+    let sender = bench.snapshot().sender_mailbox;
+    assert_eq!((sender.up, sender.failures, sender.last_failure), (None, 0, None));
+}
+
+#[test]
 fn a_shortage_ends_no_row_of_failures_and_begins_none() {
     let mut bench = Bench::new(RULES);
     bench.fail(refused(), false);
