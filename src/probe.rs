@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::time::sleep_until;
 
 use crate::config::{Config, Target, TargetName, edit_distance};
+use crate::mail::outer::MARGIN;
 
 use round_trip::RoundTrip;
 pub use terminal::Terminal;
@@ -67,15 +68,17 @@ pub async fn run<W: Write>(
     let end = round_trip.end();
     let out_of_time = async {
         match end {
-            Some(end) => sleep_until(end).await,
+            // What a dialogue says that ends in time is more exact.
+            Some(end) => sleep_until(end + MARGIN).await,
             None => std::future::pending().await,
         }
     };
     let was_interrupted = tokio::select! {
         biased;
         () = interrupt => true,
-        () = Box::pin(round_trip.run()) => false,
+        // First: a server that always has more to say would outrun a timer that is asked after it.
         () = out_of_time => false,
+        () = Box::pin(round_trip.run()) => false,
     };
     round_trip.conclude(was_interrupted)
 }

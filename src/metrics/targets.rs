@@ -115,7 +115,7 @@ struct TargetCounter {
     value: fn(&Totals) -> u64,
 }
 
-const TARGET_COUNTERS: [TargetCounter; 14] = [
+const TARGET_COUNTERS: [TargetCounter; 15] = [
     TargetCounter {
         name: "mailtrip_probes_total",
         help: "Test mails that were tried to send",
@@ -187,8 +187,15 @@ const TARGET_COUNTERS: [TargetCounter; 14] = [
     },
     TargetCounter {
         name: "mailtrip_periods_skipped_total",
-        help: "Test periods that did not begin because the one before was still sending",
+        help: "Test periods that did not begin: the one before was still sending, no connection was \
+               free, or the exporter stood still",
         value: |it| it.periods_skipped,
+    },
+    TargetCounter {
+        name: "mailtrip_checks_skipped_total",
+        help: "Periods of the mailbox in which it was not checked: the check before was still under \
+               way, the server allowed no login yet, or the exporter stood still",
+        value: |it| it.checks_skipped,
     },
 ];
 
