@@ -199,12 +199,12 @@ impl Patrol {
                 Ok(Waited::Interrupted) => {}
                 Ok(Waited::Reached) if Instant::now() < wake => {}
                 Ok(Waited::Told(told)) => {
-                    self.look(&settings, &members, Some(told), check_due).await;
+                    self.look(&settings, &members, Some(told)).await;
                 }
                 Ok(Waited::Reached) if Instant::now() >= check_due => {
-                    self.check(&settings, &members, next_check, check_due).await;
+                    self.check(&settings, &members, next_check).await;
                 }
-                Ok(Waited::Reached) => self.look(&settings, &members, None, check_due).await,
+                Ok(Waited::Reached) => self.look(&settings, &members, None).await,
                 Err((failure, trace)) => {
                     self.look_failed(&settings, &members, &failure, &trace);
                     visited(&members, Some(&failure));
@@ -280,15 +280,9 @@ impl Patrol {
         }
     }
 
-    async fn look(
-        &mut self,
-        settings: &Settings,
-        members: &[Arc<Member>],
-        told: Option<Instant>,
-        check_due: Instant,
-    ) {
+    async fn look(&mut self, settings: &Settings, members: &[Arc<Member>], told: Option<Instant>) {
         let began = Instant::now();
-        let until = self.end_of_look(settings, check_due);
+        let until = began + settings.longest_turn();
         for member in recipients(members) {
             member.account.looked();
         }
@@ -302,7 +296,7 @@ impl Patrol {
         };
         if settings.style() == LookStyle::Command && outcome.result.is_ok() {
             self.keep(settings);
-            outcome.removal_failure = self.remove_imap(settings, members, false, until).await;
+            outcome.removal_failure = self.remove_imap(settings, members, false).await;
         }
         self.end_look(settings, members, began, &outcome);
     }

@@ -15,6 +15,7 @@ use super::{Member, Role};
 use crate::config::{Folder, Login, MailboxId, Protocol};
 use crate::mail::wire::{Clients, Dialer};
 use crate::store::Store;
+use crate::target::account::Account;
 use crate::target::ledger::LookStyle;
 
 /// How long sending waits for the watch to be in place; a broken mailbox never stops it.
@@ -97,9 +98,8 @@ impl Watch {
         clients: &Clients,
     ) -> Result<(), openssl::error::ErrorStack> {
         let settings = Settings::of(&members, clients)?.map(Arc::new);
-        let rhythm = settings.as_ref().map(|settings| settings.period_of_checks());
         for member in members.iter().filter(|member| member.role == Role::Recipient) {
-            rhythm.iter().for_each(|rhythm| member.account.checks_are_made_every(*rhythm));
+            settings.iter().for_each(|settings| settings.tell_rhythm(&member.account));
         }
         let mut shared = self.shared();
         let first_send = members.iter().filter_map(|member| member.next_send()).min();
@@ -227,6 +227,17 @@ impl Settings {
             LookStyle::Command => self.period,
             LookStyle::Session => self.period.max(self.min_look_interval),
         }
+    }
+
+    /// How long a check, a look or a removal may take, all of it: a period, and the time of one answer at
+    /// least. What is due meanwhile waits; a server that hangs is found out by the deadline of each answer.
+    pub(super) fn longest_turn(&self) -> Duration {
+        self.period.max(self.timeout)
+    }
+
+    /// Tells a target how often its mailbox is checked.
+    pub(super) fn tell_rhythm(&self, account: &Account) {
+        account.checks_are_made_every(self.period_of_checks(), self.longest_turn());
     }
 
     pub(super) fn style(&self) -> LookStyle {

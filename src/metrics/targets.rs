@@ -23,13 +23,14 @@ const TARGET_GAUGES: [TargetGauge; 7] = [
     TargetGauge {
         name: "mailtrip_send_ability_percent",
         help: "Ability to send mail: share of the newest period's test mails that the SMTP server \
-               accepted; NaN before the first and while passive and down",
+               accepted; NaN before the first, while passive and down, and once it is too old",
         value: |it| nan(it.send_ability, |share| share * 100.0),
     },
     TargetGauge {
         name: "mailtrip_receive_ability_percent",
         help: "Ability to receive mail: 100 if at the newest check a fresh login worked and the \
-               mailbox could be read, else 0; NaN before the first and while passive and down",
+               mailbox could be read, else 0; NaN before the first, while passive and down, and once \
+               it is too old",
         value: |it| nan(it.receive_ability, |able| if able { 100.0 } else { 0.0 }),
     },
     TargetGauge {

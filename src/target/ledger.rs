@@ -89,6 +89,8 @@ pub struct Ledger {
     receive_schedule: Schedule,
     /// How often the mailbox is checked; `None`: not known yet.
     check_interval: Option<Duration>,
+    /// How long a check takes at most.
+    longest_check: Option<Duration>,
     login_delay: LoginDelay,
     delivery: Option<Duration>,
     /// Whether the newest mail whose wait ended one way or the other has arrived.
@@ -165,6 +167,7 @@ impl Ledger {
             send_schedule: Schedule::default(),
             receive_schedule: Schedule::default(),
             check_interval: None,
+            longest_check: None,
             login_delay: LoginDelay::default(),
             delivery: None,
             newest_end: Reading::Unmeasured,

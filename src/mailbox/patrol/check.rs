@@ -1,4 +1,4 @@
-//! The check of a period, and until when each turn of the watch may last.
+//! The check of a period, and what the targets are told of it.
 
 use std::sync::Arc;
 
@@ -13,19 +13,17 @@ use crate::target::ledger::{Attempt, LookStyle};
 use crate::target::send::next_tick;
 
 impl Patrol {
-    /// The check of a period: a fresh login, in place of the session that was held. It is for `slot`, and
-    /// was due at `due`.
+    /// The check of a period: a fresh login, in place of the session that was held.
     pub(super) async fn check(
         &mut self,
         settings: &Settings,
         members: &[Arc<Member>],
         slot: Instant,
-        due: Instant,
     ) {
         self.close_session().await;
         let began = Instant::now();
         let trace = Trace::new(Some(&settings.login));
-        let until = end_of_check(settings, due);
+        let until = began + settings.longest_turn();
         for member in recipients(members) {
             member.account.attempt_began(Side::Receive, until, &trace);
         }
@@ -37,8 +35,7 @@ impl Patrol {
             self.report_check(members, &outcome.trace, outcome.result.as_ref().err(), slot);
             outcome.trace.clear();
             self.keep(settings);
-            let until = self.end_of_look(settings, slot + settings.period);
-            outcome.removal_failure = self.remove_imap(settings, members, true, until).await;
+            outcome.removal_failure = self.remove_imap(settings, members, true).await;
         }
         match &outcome.result {
             Ok(()) => self.watch.shared().took = began.elapsed() + self.preparation.took(),
@@ -69,16 +66,10 @@ impl Patrol {
         self.watch.checked.send_replace(Some(slot));
     }
 
-    /// A look, or a removal, ends when the check is due; one that begins shortly before has the time of
-    /// one answer.
-    pub(super) fn end_of_look(&self, settings: &Settings, check_due: Instant) -> Instant {
-        check_due.max(Instant::now() + settings.timeout.min(settings.period))
-    }
-
     /// Tells the targets how often their mailbox is checked.
     pub(super) fn tell_rhythm(&self, settings: &Settings, members: &[Arc<Member>]) {
         for member in recipients(members) {
-            member.account.checks_are_made_every(settings.period_of_checks());
+            settings.tell_rhythm(&member.account);
             member.account.logins_lie_apart(self.pop3.login_delay, settings.period);
         }
     }
@@ -98,11 +89,4 @@ impl Patrol {
             }
         }
     }
-}
-
-/// A check that was due at `due` is over when the next one would be due; one that begins late has the
-/// time of one answer at least.
-fn end_of_check(settings: &Settings, due: Instant) -> Instant {
-    let least = Instant::now() + settings.timeout.min(settings.period);
-    (due + settings.period).max(least)
 }

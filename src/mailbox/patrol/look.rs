@@ -93,10 +93,10 @@ impl Patrol {
         settings: &Settings,
         members: &[Arc<Member>],
         is_check: bool,
-        until: Instant,
     ) -> Option<Failure> {
         let mut session = self.session.take()?;
         let (began, trace) = (Instant::now(), session.trace().clone());
+        let until = began + settings.longest_turn();
         for _ in 0..REMOVAL_ROUNDS {
             if !session.has_to_remove(&self.imap, is_check) {
                 break;
@@ -141,7 +141,7 @@ impl Patrol {
         let way = Way { dialer: settings.dialer.resuming(), prepared, is_check: false };
         let opened = self.open_pop3(settings, members, way, &trace, until).await;
         match opened {
-            Ok(session) => self.remove_pop3(settings, members, session, trace, until).await,
+            Ok(session) => self.remove_pop3(settings, members, session, trace).await,
             Err(failure) => Outcome::failed(trace, failure),
         }
     }
@@ -159,10 +159,7 @@ impl Patrol {
         let opened = self.open_pop3(settings, members, way, &trace, until).await;
         self.report_check(members, &trace, opened.as_ref().err(), slot);
         match opened {
-            Ok(session) => {
-                let until = self.end_of_look(settings, slot + settings.period);
-                self.remove_pop3(settings, members, session, trace, until).await
-            }
+            Ok(session) => self.remove_pop3(settings, members, session, trace).await,
             Err(failure) => Outcome::failed(trace, failure),
         }
     }
@@ -198,12 +195,12 @@ impl Patrol {
         members: &[Arc<Member>],
         session: pop3::Session,
         trace: Trace,
-        until: Instant,
     ) -> Outcome {
         if self.pop3.has_to_remove() {
             self.commit(settings).await;
         }
         let began = Instant::now();
+        let until = began + settings.longest_turn();
         let closed = enforced(until + MARGIN, session.remove_and_close(&mut self.pop3)).await;
         let removal_failure = match closed {
             Some(looked) => looked.removal_failure,

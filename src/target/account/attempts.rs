@@ -103,8 +103,8 @@ impl Account {
     }
 
     /// See [`Ledger::checks_are_made_every`].
-    pub fn checks_are_made_every(&self, interval: Duration) {
-        self.ledger().checks_are_made_every(interval, Moment::now());
+    pub fn checks_are_made_every(&self, interval: Duration, longest: Duration) {
+        self.ledger().checks_are_made_every(interval, longest, Moment::now());
     }
 
     /// See [`Ledger::logins_lie_apart`]; the log is told once what it means for checks that are to be

@@ -138,14 +138,14 @@ impl Ledger {
         }
     }
 
-    /// From now on the mailbox is checked so often.
-    pub fn checks_are_made_every(&mut self, interval: Duration, now: Moment) {
+    /// From now on the mailbox is checked so often, and a check is over after its `longest`.
+    pub fn checks_are_made_every(&mut self, interval: Duration, longest: Duration, now: Moment) {
         self.expire(now);
         self.receive_schedule.is_expected(now);
         if self.check_interval.is_some_and(|known| known != interval) {
             self.receive_schedule.begins_anew(now);
         }
-        self.check_interval = Some(interval);
+        (self.check_interval, self.longest_check) = (Some(interval), Some(longest));
     }
 
     /// So many periods did not begin.
@@ -198,7 +198,8 @@ impl Ledger {
 
     fn outlive_checks(&mut self, now: Moment) {
         let configured = self.check_interval.unwrap_or(self.rules.interval);
-        let stands = self.check_interval() + configured + SLACK;
+        let longest = self.longest_check.unwrap_or(configured);
+        let stands = self.check_interval() + longest + SLACK;
         let Some(missed) = self.receive_schedule.outlived(stands, configured, now) else { return };
         if self.receive_schedule.under_way.is_none() {
             self.totals.checks_skipped += self.receive_schedule.newly_skipped(0, missed);

@@ -217,7 +217,11 @@ fn a_send_that_waits_for_a_free_connection_is_nothing_measured() {
 #[test]
 fn a_mailbox_that_others_check_more_often_holds_no_longer_than_their_period() {
     let mut bench = Bench::new(Rules { interval: Duration::from_secs(3600), ..RULES });
-    bench.ledger.checks_are_made_every(Duration::from_secs(MINUTE), bench.now());
+    bench.ledger.checks_are_made_every(
+        Duration::from_secs(MINUTE),
+        Duration::from_secs(MINUTE),
+        bench.now(),
+    );
     bench.check(None);
     bench.be_away(CHECK_OUTLIVED);
     assert_eq!(bench.receive_ability(), Reading::Unmeasured);
@@ -226,12 +230,20 @@ fn a_mailbox_that_others_check_more_often_holds_no_longer_than_their_period() {
 #[test]
 fn another_period_begins_when_it_is_set() {
     let mut bench = Bench::new(Rules { interval: Duration::from_secs(3600), ..RULES });
-    bench.ledger.checks_are_made_every(Duration::from_secs(3600), bench.now());
+    bench.ledger.checks_are_made_every(
+        Duration::from_secs(3600),
+        Duration::from_secs(3600),
+        bench.now(),
+    );
     bench.check(None);
     bench.send();
     bench.be_away(3000);
     bench.ledger.set_rules(RULES, bench.now());
-    bench.ledger.checks_are_made_every(Duration::from_secs(MINUTE), bench.now());
+    bench.ledger.checks_are_made_every(
+        Duration::from_secs(MINUTE),
+        Duration::from_secs(MINUTE),
+        bench.now(),
+    );
     bench.be_away(MINUTE);
     assert_eq!(bench.receive_ability(), Reading::Is(true), "the next is due now");
     assert_eq!(bench.send_ability(), Reading::Is(1.0));
@@ -243,7 +255,11 @@ fn another_period_begins_when_it_is_set() {
 #[test]
 fn a_login_delay_is_the_period_of_the_checks() {
     let mut bench = Bench::new(RULES);
-    bench.ledger.checks_are_made_every(Duration::from_secs(MINUTE), bench.now());
+    bench.ledger.checks_are_made_every(
+        Duration::from_secs(MINUTE),
+        Duration::from_secs(MINUTE),
+        bench.now(),
+    );
     let delay = |seconds: u64| LoginDelay::of(Duration::from_secs(seconds));
     bench.ledger.logins_lie_apart(delay(600));
     bench.check(None);
@@ -298,7 +314,11 @@ fn a_loop_that_was_ended_leaves_no_attempt_behind() {
 #[test]
 fn checks_that_never_come_are_counted() {
     let mut bench = Bench::new(RULES);
-    bench.ledger.checks_are_made_every(Duration::from_secs(MINUTE), bench.now());
+    bench.ledger.checks_are_made_every(
+        Duration::from_secs(MINUTE),
+        Duration::from_secs(MINUTE),
+        bench.now(),
+    );
     bench.be_away(CHECK_OUTLIVED);
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.receive_ability, Reading::Unmeasured);
@@ -313,7 +333,7 @@ proptest! {
     #[test]
     fn no_measure_outlives_its_schedule(steps in prop::collection::vec((0..6_u8, 0..100_u64), 0..60)) {
         let mut bench = Bench::new(RULES);
-        bench.ledger.checks_are_made_every(RULES.interval, bench.now());
+        bench.ledger.checks_are_made_every(RULES.interval, RULES.interval, bench.now());
         let mut checked: Option<Duration> = None;
         let mut deadline: Option<Duration> = None;
         let (mut checks, mut asked_never) = (0, bench.ledger.clone());
