@@ -5,7 +5,7 @@
 //! and a token of its own, so that it works beside the running service; it touches no mail but its
 //! own and the reports about it.
 //!
-//! `round_trip` is that sequence, `test_mail` the mail, `mailbox` looks by either protocol, `sender_mailbox` for a bounce
+//! `round_trip` is that sequence, `hand_over` the sending, `test_mail` the mail, `mailbox` looks by either protocol, `sender_mailbox` for a bounce
 //! beside it, `report` shows the stages and
 //! [`record`] keeps them, [`verdict`] says what they come to, [`state`] what that is to a monitoring
 //! system. [`terminal`] is where the text is written; [`json`] and [`nagios`] are the other outputs,
@@ -27,6 +27,7 @@ pub use terminal::Terminal;
 pub use verdict::Verdict;
 
 pub mod command;
+mod hand_over;
 pub mod json;
 mod mailbox;
 pub mod nagios;

@@ -15,16 +15,23 @@ pub const MARGIN: Duration = Duration::from_millis(250);
 ///
 /// The clock is read before the dialogue is asked and after it has answered. So neither a server that
 /// always has more to say can outrun a timer, nor does a dialogue count that was busy beyond its time.
-pub async fn enforced<T>(deadline: Instant, dialogue: impl Future<Output = T>) -> Option<T> {
-    let mut timer = pin!(sleep_until(deadline));
-    let mut dialogue = pin!(dialogue);
-    poll_fn(|context| {
-        if Instant::now() >= deadline || timer.as_mut().poll(context).is_ready() {
-            return Poll::Ready(None);
-        }
-        dialogue.as_mut().poll(context).map(|it| (Instant::now() < deadline).then_some(it))
-    })
-    .await
+///
+/// The dialogue is boxed: it takes memory only as long as it lasts.
+pub fn enforced<T>(
+    deadline: Instant,
+    dialogue: impl Future<Output = T>,
+) -> impl Future<Output = Option<T>> {
+    let mut dialogue = Box::pin(dialogue);
+    async move {
+        let mut timer = pin!(sleep_until(deadline));
+        poll_fn(|context| {
+            if Instant::now() >= deadline || timer.as_mut().poll(context).is_ready() {
+                return Poll::Ready(None);
+            }
+            dialogue.as_mut().poll(context).map(|it| (Instant::now() < deadline).then_some(it))
+        })
+        .await
+    }
 }
 
 #[cfg(test)]

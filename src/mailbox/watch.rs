@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::patrol::Patrol;
 use super::{Member, Role};
 use crate::config::{Folder, Login, MailboxId, Protocol};
+use crate::mail::Side;
 use crate::mail::wire::{Clients, Dialer};
 use crate::store::Store;
 use crate::target::account::Account;
@@ -141,6 +142,13 @@ impl Watch {
     /// The loop is as ready as it can be for so many of these.
     pub(super) fn is_ready_for(&self, announced: u64) {
         self.ready_for.send_if_modified(|ready| std::mem::replace(ready, announced) != announced);
+    }
+
+    /// Whether a check is under way that was to be over long ago.
+    pub fn has_overrun(&self) -> bool {
+        let members = self.shared().members.clone();
+        let mut recipients = members.iter().filter(|member| member.role == Role::Recipient);
+        recipients.any(|member| member.account.has_overrun(Side::Receive))
     }
 
     /// A mail was accepted that will come here.

@@ -1,11 +1,12 @@
 //! The sequence of one period: check, send, look until the mail is seen, remove it.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Options;
+use super::hand_over::hand_over;
 use super::mailbox::Mailbox;
 use super::report::Report;
 use super::sender_mailbox::SenderMailbox;
@@ -13,15 +14,14 @@ use super::terminal::Terminal;
 use super::test_mail::TestMail;
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
 use crate::config::{BracketedHost, Endpoint, Login, ReceiveSide, Target};
-use crate::mail::outer::{MARGIN, enforced};
-use crate::mail::smtp::{HandedOver, NotAccepted, Smtp};
+use crate::mail::smtp::{NotAccepted, Smtp};
 use crate::mail::trace::Trace;
 use crate::mail::wire::{Clients, Dialer};
 use crate::mail::{Failure, Fault, Reason, Side, Stage};
 use crate::mailbox::{Found, Judgement, Looked};
 use crate::target::clock::{for_timer, on_time_line};
 use crate::target::ledger::{Ledger, Moment, Notice, Rules, Transmission};
-use crate::target::message::{Instance, Token, compose};
+use crate::target::message::Token;
 
 /// The first wait before a session that broke is opened again; it doubles up to
 /// [`BACK_OFF_LONGEST`].
@@ -411,58 +411,6 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             failure
         })
     }
-}
-
-/// Opens a connection and hands the mail over, by `end` at the latest; the stages are in the trace. The
-/// connection is given back if it is still good.
-async fn hand_over(
-    target: &Target,
-    token: Token,
-    host: Option<&str>,
-    dialer: &Dialer,
-    trace: &Trace,
-    end: Instant,
-) -> (Option<Smtp>, Result<HandedOver, NotAccepted>) {
-    let began = Instant::now();
-    let dialogue = hand_over_by(target, token, host, dialer, trace.clone(), end);
-    enforced(end + MARGIN, dialogue).await.unwrap_or_else(|| {
-        let failure = trace.overrun(began.elapsed());
-        let is_doubtful = failure.stage == Stage::Data;
-        let error =
-            if is_doubtful { NotAccepted::Doubtful(failure) } else { NotAccepted::Broken(failure) };
-        (None, Err(error))
-    })
-}
-
-async fn hand_over_by(
-    target: &Target,
-    token: Token,
-    host: Option<&str>,
-    dialer: &Dialer,
-    trace: Trace,
-    end: Instant,
-) -> (Option<Smtp>, Result<HandedOver, NotAccepted>) {
-    let name = target.send.ehlo.as_deref().or(host);
-    let login = target.send.login.as_ref();
-    let mut smtp = match Smtp::open(dialer, login, name, trace.clone(), end).await {
-        Ok(smtp) => smtp,
-        Err(failure) => return (None, Err(NotAccepted::Broken(failure))),
-    };
-    let host = host.unwrap_or("an unnamed host");
-    let outcome = match compose(target, token, Instance::random(), SystemTime::now(), host) {
-        Ok(content) => smtp.hand_over(&target.from, &target.to, &token.to_string(), &content).await,
-        Err(error) => {
-            trace.enter(Stage::Envelope);
-            let message = format!("cannot write the test mail: {error}");
-            Err(NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message))))
-        }
-    };
-    match outcome {
-        Ok(_) => trace.finish(),
-        Err(NotAccepted::Refused(_)) => {}
-        Err(NotAccepted::Broken(_) | NotAccepted::Doubtful(_)) => return (None, outcome),
-    }
-    (Some(smtp), outcome)
 }
 
 /// Host and port, an IPv6 address in brackets.
