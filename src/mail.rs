@@ -2,7 +2,7 @@
 //! and a reason.
 //!
 //! [`wire`] reads and writes bounded lines under a deadline; [`smtp`], [`imap`] and [`pop3`] speak
-//! over it; [`trace`] keeps what happened: the stages, the transcript, the facts about TLS. Only the
+//! over it; [`outer`] ends a dialogue whatever goes on in it; [`trace`] keeps what happened: the stages, the transcript, the facts about TLS. Only the
 //! modules below speak a wire protocol, and none keeps state between two dialogues.
 
 use std::fmt;
@@ -12,6 +12,7 @@ pub mod bounce;
 pub mod header;
 pub mod imap;
 pub mod oauth;
+pub mod outer;
 pub mod pop3;
 mod sasl;
 mod shortage;

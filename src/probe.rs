@@ -5,7 +5,7 @@
 //! and a token of its own, so that it works beside the running service; it touches no mail but its
 //! own and the reports about it.
 //!
-//! `round_trip` is that sequence, `test_mail` the mail, `mailbox` looks by either protocol, `sender_mailbox` for a bounce
+//! `round_trip` is that sequence, `hand_over` the sending, `test_mail` the mail, `mailbox` looks by either protocol, `sender_mailbox` for a bounce
 //! beside it, `report` shows the stages and
 //! [`record`] keeps them, [`verdict`] says what they come to, [`state`] what that is to a monitoring
 //! system. [`terminal`] is where the text is written; [`json`] and [`nagios`] are the other outputs,
@@ -20,12 +20,14 @@ use std::time::Duration;
 use tokio::time::sleep_until;
 
 use crate::config::{Config, Target, TargetName, edit_distance};
+use crate::mail::outer::MARGIN;
 
 use round_trip::RoundTrip;
 pub use terminal::Terminal;
 pub use verdict::Verdict;
 
 pub mod command;
+mod hand_over;
 pub mod json;
 mod mailbox;
 pub mod nagios;
@@ -67,15 +69,17 @@ pub async fn run<W: Write>(
     let end = round_trip.end();
     let out_of_time = async {
         match end {
-            Some(end) => sleep_until(end).await,
+            // What a dialogue says that ends in time is more exact.
+            Some(end) => sleep_until(end + MARGIN).await,
             None => std::future::pending().await,
         }
     };
     let was_interrupted = tokio::select! {
         biased;
         () = interrupt => true,
-        () = Box::pin(round_trip.run()) => false,
+        // First: a server that always has more to say would outrun a timer that is asked after it.
         () = out_of_time => false,
+        () = Box::pin(round_trip.run()) => false,
     };
     round_trip.conclude(was_interrupted)
 }

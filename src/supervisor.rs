@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
 use crate::descriptors::{self, Need};
 use crate::layers::rounds::Bench;
+use crate::mail::Side;
 use crate::mail::oauth::Tokens;
 use crate::mail::wire::{Clients, Dialer};
 use crate::mailbox::{Member, Watch};
@@ -385,8 +386,10 @@ impl Supervisor {
             let running = state.watches.entry(id.clone()).or_insert_with(|| {
                 let watch = Arc::new(Watch::new(id.clone(), self.store.clone()));
                 let watched = Arc::clone(&watch);
+                let visited = Arc::clone(&watch);
                 let run = move |cancel, _| Arc::clone(&watched).run(cancel);
-                let task = Task::spawn(format!("the watch over {id}"), run);
+                let hangs = move || visited.has_overrun();
+                let task = Task::spawn_watched(format!("the watch over {id}"), hangs, run);
                 RunningWatch { watch, task }
             });
             if let Err(problem) = running.watch.set_members(members, &self.clients) {
@@ -404,7 +407,10 @@ impl Supervisor {
 }
 
 fn start_sending(sender: Arc<Sender>, first: Instant) -> Task {
-    Task::spawn(format!("the sending of {}", sender.target.name), move |cancel, start| {
+    let name = format!("the sending of {}", sender.target.name);
+    let account = Arc::clone(&sender.account);
+    let hangs = move || account.has_overrun(Side::Send);
+    Task::spawn_watched(name, hangs, move |cancel, start| {
         let sender = Arc::clone(&sender);
         async move {
             let first = start.tick(first, sender.target.interval);

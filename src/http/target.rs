@@ -16,7 +16,7 @@ use crate::mail::{Failure, Side, Stage, text};
 use crate::net::tls::TlsFacts;
 use crate::supervisor::Details;
 use crate::target::history::{Check, FailedLook, Fate, Probe, Stages, Transcript};
-use crate::target::ledger::{Awaited, FoundIn};
+use crate::target::ledger::{Awaited, FoundIn, Snapshot};
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
 use notice::NoticeNote;
@@ -84,7 +84,7 @@ pub(super) fn page(
         inspection: details.view.inspection.as_deref().map(|one| InspectionNote::new(one, now)),
         target,
         row: Row::new(&details.view, now),
-        recipe: recipe(target),
+        recipe: recipe(target, snapshot),
         sides: [
             SideNote::new(Side::Send, snapshot.send.tls.as_ref(), &snapshot.send.stages, now),
             SideNote::new(
@@ -326,7 +326,7 @@ impl TranscriptNote {
 }
 
 /// What is probed, in one sentence.
-fn recipe(target: &Target) -> String {
+fn recipe(target: &Target, snapshot: &Snapshot) -> String {
     let protocol = match target.receive.protocol {
         Protocol::Imap { .. } => "IMAP",
         Protocol::Pop3 => "POP3",
@@ -336,8 +336,10 @@ fn recipe(target: &Target) -> String {
         count => format!("{count} mails"),
     };
     let every = humantime::format_duration(target.interval);
+    let delay = snapshot.login_delay.effect(target.interval);
+    let delay = delay.map(|effect| format!(" Note: {effect}.")).unwrap_or_default();
     format!(
-        "Every {every} {count} from {} to {}, looked for by {protocol}.",
+        "Every {every} {count} from {} to {}, looked for by {protocol}.{delay}",
         target.from, target.to
     )
 }

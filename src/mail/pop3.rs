@@ -11,8 +11,10 @@ use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Reason, Stage};
 use crate::config::{Auth, Login, Mechanism, TlsMode};
 
+pub use delay::LoginDelay;
 pub use listing::{Entry, Id, Listing};
 
+mod delay;
 mod digest;
 mod listing;
 mod login;
@@ -167,10 +169,8 @@ impl Pop3 {
     }
 
     /// The least time between two logins that the server asks for (CAPA LOGIN-DELAY).
-    pub fn login_delay(&self) -> Duration {
-        let seconds = self.capability("LOGIN-DELAY").and_then(|words| words.get(1)?.parse().ok());
-        // A server that asks for more than a day would never be looked at.
-        Duration::from_secs(seconds.unwrap_or(0).min(86_400))
+    pub fn login_delay(&self) -> LoginDelay {
+        self.capability("LOGIN-DELAY").map(LoginDelay::told).unwrap_or_default()
     }
 
     /// Whether this server has told that it can give a header alone.

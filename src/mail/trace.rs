@@ -11,8 +11,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use super::text::Scrubber;
-use super::{Failure, Fault, Stage};
+use super::{Failure, Fault, Reason, Stage};
 use crate::config::Login;
+use crate::net::Seconds;
 use crate::net::tls::TlsFacts;
 
 /// The most bytes of transcript that one dialogue keeps; beyond it the oldest lines go.
@@ -42,6 +43,10 @@ pub enum Event {
 
 struct Record {
     stage: Option<(Stage, Instant)>,
+    /// The newest stage, be it under way or over.
+    reached: Stage,
+    /// Whether the server has said anything on any connection.
+    is_heard: bool,
     durations: Vec<(Stage, Duration)>,
     transcript: Transcript,
     scrubber: Scrubber,
@@ -80,6 +85,8 @@ impl Trace {
         let scrubber = login.map(Scrubber::of).unwrap_or_default();
         Self(Arc::new(Mutex::new(Record {
             stage: None,
+            reached: Stage::Dns,
+            is_heard: false,
             durations: Vec::new(),
             transcript: Transcript::default(),
             scrubber,
@@ -99,6 +106,7 @@ impl Trace {
         }
         record.close_stage();
         record.stage = Some((stage, Instant::now()));
+        record.reached = stage;
         record.tell(Event::Entered(stage));
     }
 
@@ -175,6 +183,26 @@ impl Trace {
         record.transcript.push(format!("* {message}"));
         let Fault { reason, down, shortage, .. } = fault;
         Failure { stage, reason, down, shortage, message }
+    }
+
+    /// The failure of a dialogue that was ended from outside because it was not over after this time,
+    /// in the stage that it had reached.
+    pub fn overrun(&self, after: Duration) -> Failure {
+        let (stage, is_heard) = self.progress();
+        self.enter(stage);
+        let message = format!("not over within {}", Seconds(after));
+        self.failure(Fault { down: !is_heard, ..Fault::new(Reason::Timeout, message) })
+    }
+
+    /// The newest stage, and whether the server has said anything yet.
+    pub fn progress(&self) -> (Stage, bool) {
+        let record = self.record();
+        (record.reached, record.is_heard)
+    }
+
+    /// Notes that the server has said something.
+    pub fn is_heard(&self) {
+        self.record().is_heard = true;
     }
 
     /// The text of a server made fit to stand in a message.

@@ -408,7 +408,9 @@ impl Wire {
                 Err(self.fail(fault))
             }
             Ok(_) => {
-                self.heard = true;
+                if !std::mem::replace(&mut self.heard, true) {
+                    self.trace.is_heard();
+                }
                 self.answers.came(Instant::now());
                 Ok(())
             }

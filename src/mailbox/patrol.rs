@@ -9,12 +9,14 @@ use tokio::time::{Instant, sleep_until};
 use super::preparation::Preparation;
 use super::watch::{SOON, Settings, Watch};
 use super::{Inspector, Member, Role, imap, members, pop3};
+use crate::mail::outer::{MARGIN, enforced};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Stage};
 use crate::store::FolderRecord;
 use crate::target::clock::{for_timer, on_time_line, suspended};
-use crate::target::ledger::{Attempt, LookStyle, Moment, ServerClock};
+use crate::target::ledger::{LookStyle, Moment, ServerClock};
 
+mod check;
 mod look;
 mod ready;
 
@@ -26,6 +28,8 @@ const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
 const SUSPENSION: Duration = Duration::from_secs(1);
 /// A look so much newer than the one that the store knows is given to it.
 const LOOK_NEWS: Duration = Duration::from_secs(1);
+/// How long the farewell to a session may take.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// The name under which the store keeps a POP3 maildrop.
 const MAILDROP: &str = "";
 
@@ -155,6 +159,10 @@ impl Patrol {
     }
 
     pub(super) async fn run(&mut self) {
+        // A loop that broke off has left its check without an end.
+        for member in recipients(&self.watch.shared().members) {
+            member.account.check_abandoned();
+        }
         loop {
             let (settings, members, next_check) = {
                 let shared = self.watch.shared();
@@ -176,6 +184,7 @@ impl Patrol {
             }
             let check_due =
                 self.earliest_login(&settings).map_or(next_check, |at| at.max(next_check));
+            self.watch.shared().check_due = Some(check_due);
             let wake = next_look.map_or(check_due, |look| look.min(check_due));
             let plan = self.plan_preparation(&settings, &members, next_look, check_due);
             let has_prepared = self.prepare(&settings, &members, plan, check_due).await;
@@ -184,12 +193,14 @@ impl Patrol {
                 continue;
             }
             let woken = plan.map_or(wake, |plan| plan.begin.min(wake));
-            let waited = self.wait(woken, next_look.is_some()).await;
+            let waited = self.wait(&settings, woken, next_look.is_some()).await;
             self.note_suspension();
             match waited {
                 Ok(Waited::Interrupted) => {}
                 Ok(Waited::Reached) if Instant::now() < wake => {}
-                Ok(Waited::Told(told)) => self.look(&settings, &members, Some(told)).await,
+                Ok(Waited::Told(told)) => {
+                    self.look(&settings, &members, Some(told)).await;
+                }
                 Ok(Waited::Reached) if Instant::now() >= check_due => {
                     self.check(&settings, &members, next_check).await;
                 }
@@ -229,7 +240,7 @@ impl Patrol {
     /// POP3: no login before this time, that of a check included; the server or the configuration
     /// asks for a distance.
     fn earliest_login(&self, settings: &Settings) -> Option<Instant> {
-        let gap = settings.min_look_interval.max(self.pop3.login_delay);
+        let gap = settings.min_look_interval.max(self.pop3.login_delay.kept());
         let last_look = self.last_look.filter(|_| settings.style() == LookStyle::Session);
         last_look.map(|last| for_timer(last) + gap)
     }
@@ -237,6 +248,7 @@ impl Patrol {
     /// Waits until `wake`, in IDLE where the wait is long and the server able.
     async fn wait(
         &mut self,
+        settings: &Settings,
         wake: Instant,
         is_awaiting_mail: bool,
     ) -> Result<Waited, (Failure, Trace)> {
@@ -248,9 +260,12 @@ impl Patrol {
             && let Some(mut session) = self.session.take()
         {
             let trace = session.trace().clone();
-            let told = session
-                .idle(wake, &self.watch.changed)
+            let began = Instant::now();
+            // The end of IDLE is answered within this time, or not at all.
+            let end = wake + settings.timeout + MARGIN;
+            let told = enforced(end, session.idle(wake, &self.watch.changed))
                 .await
+                .unwrap_or_else(|| Err(trace.overrun(began.elapsed())))
                 .map_err(|failure| (failure, trace))?;
             self.session = Some(session);
             return Ok(match told {
@@ -265,42 +280,19 @@ impl Patrol {
         }
     }
 
-    /// The check of a period: a fresh login, in place of the session that was held.
-    async fn check(&mut self, settings: &Settings, members: &[Arc<Member>], slot: Instant) {
-        self.close_session().await;
-        let began = Instant::now();
-        let mut outcome = match settings.style() {
-            LookStyle::Command => self.open_imap(settings, members).await,
-            LookStyle::Session => self.look_pop3(settings, members, Some(slot)).await,
-        };
-        if settings.style() == LookStyle::Command {
-            self.report_check(members, &outcome.trace, outcome.result.as_ref().err(), slot);
-            outcome.trace.clear();
-            self.keep(settings);
-            outcome.removal_failure = self.remove_imap(settings, members, true).await;
-        }
-        match &outcome.result {
-            Ok(()) => self.watch.shared().took = began.elapsed() + self.preparation.took(),
-            Err(_) => self.back_off(settings),
-        }
-        self.conclude(settings, members, began, &outcome);
-        let next = next_slot(slot, settings.period);
-        let mut shared = self.watch.shared();
-        // A member that came meanwhile may have asked for an earlier one.
-        if shared.next_check == Some(slot) {
-            shared.next_check = Some(next);
-        }
-    }
-
     async fn look(&mut self, settings: &Settings, members: &[Arc<Member>], told: Option<Instant>) {
         let began = Instant::now();
+        let until = began + settings.longest_turn();
         for member in recipients(members) {
             member.account.looked();
         }
         let mut outcome = match (settings.style(), self.session.is_some()) {
-            (LookStyle::Session, _) => self.look_pop3(settings, members, None).await,
-            (LookStyle::Command, true) => self.look_imap(members, told).await,
-            (LookStyle::Command, false) => self.open_imap(settings, members).await,
+            (LookStyle::Session, _) => self.look_pop3(settings, members, until).await,
+            (LookStyle::Command, true) => self.look_imap(members, told, until).await,
+            (LookStyle::Command, false) => {
+                let trace = Trace::new(Some(&settings.login));
+                self.open_imap(settings, members, trace, until).await
+            }
         };
         if settings.style() == LookStyle::Command && outcome.result.is_ok() {
             self.keep(settings);
@@ -323,27 +315,6 @@ impl Patrol {
         self.conclude(settings, members, began, outcome);
     }
 
-    fn report_check(
-        &self,
-        members: &[Arc<Member>],
-        trace: &Trace,
-        failure: Option<&Failure>,
-        slot: Instant,
-    ) {
-        let attempt = Attempt {
-            failures: failure.cloned().into_iter().collect(),
-            stages: trace.durations(),
-            address: trace.address(),
-            tls: trace.tls_facts(),
-            tokens: Vec::new(),
-            transcript: trace.transcript(),
-        };
-        for member in recipients(members) {
-            member.account.check_ended(&attempt);
-        }
-        self.watch.checked.send_replace(Some(slot));
-    }
-
     /// Notes that a look was made; the back-off ends only where the removal succeeded as well.
     fn conclude(
         &mut self,
@@ -359,11 +330,12 @@ impl Patrol {
         if outcome.result.is_ok() {
             self.last_look = Some(outcome.asked.map_or(began, on_time_line));
         }
-        let gap = settings.min_look_interval.max(self.pop3.login_delay);
+        let gap = settings.min_look_interval.max(self.pop3.login_delay.kept());
         let everywhere = outcome.asked_everywhere.filter(|_| outcome.result.is_ok());
         for member in recipients(members) {
             member.account.looked_everywhere(everywhere.map(on_time_line), gap);
         }
+        self.tell_rhythm(settings, members);
         self.preparation.begin_anew();
         match &outcome.removal_failure {
             Some(failure) => {
@@ -406,7 +378,7 @@ impl Patrol {
     pub(super) async fn close_session(&mut self) {
         self.preparation.discard();
         if let Some(session) = self.session.take() {
-            session.close().await;
+            let _ = enforced(Instant::now() + FAREWELL, session.close()).await;
         }
     }
 }
@@ -435,13 +407,4 @@ fn visited(members: &[Arc<Member>], failure: Option<&Failure>) {
 
 fn only(stage: Stage, durations: &[(Stage, Duration)]) -> Vec<(Stage, Duration)> {
     durations.iter().filter(|(known, _)| *known == stage).copied().collect()
-}
-
-/// The next slot of the grid that is not over yet.
-fn next_slot(slot: Instant, period: Duration) -> Instant {
-    let mut next = slot + period;
-    while next <= Instant::now() {
-        next += period;
-    }
-    next
 }

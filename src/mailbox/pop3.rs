@@ -9,7 +9,7 @@ use super::{
     Found, Judge, Judgement, LEFT_OVERS, Looked, REMOVAL_TRIES, STILL_THERE, Since, TO_REMOVE,
 };
 use crate::mail::bounce::Report;
-use crate::mail::pop3::{Entry, Id, Listing, Pop3, Viewed};
+use crate::mail::pop3::{Entry, Id, Listing, LoginDelay, Pop3, Viewed};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Fault, Reason, Stage};
 use crate::store::FolderRecord;
@@ -59,7 +59,7 @@ pub struct Memory {
     /// When the view of the maildrop was last asked for.
     looked_at: Option<std::time::Instant>,
     /// The least time between two logins that the server asks for.
-    pub login_delay: Duration,
+    pub login_delay: LoginDelay,
 }
 
 /// A mail whose header the server refused to show.

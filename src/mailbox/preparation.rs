@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::pop3::Prepared;
 use crate::config::Login;
 use crate::mail::Failure;
+use crate::mail::outer::enforced;
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
 
@@ -67,7 +68,7 @@ impl Preparation {
         let end = began + LONGEST * 2;
         let made = Prepared::new(dialer.resuming(), login.clone(), trace, end);
         // Begun sooner next time, if it was too slow; LONGEST bounds that.
-        let made = timeout_at(limit.min(until), made).await.ok().transpose()?;
+        let made = enforced(limit.min(until), made).await.transpose()?;
         self.took = Some(began.elapsed());
         self.ready = made;
         Ok(())

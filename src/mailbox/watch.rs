@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::patrol::Patrol;
 use super::{Member, Role};
 use crate::config::{Folder, Login, MailboxId, Protocol};
+use crate::mail::Side;
 use crate::mail::wire::{Clients, Dialer};
 use crate::store::Store;
+use crate::target::account::Account;
 use crate::target::ledger::LookStyle;
 
 /// How long sending waits for the watch to be in place; a broken mailbox never stops it.
@@ -45,6 +47,8 @@ pub(super) struct Shared {
     pub(super) settings: Option<Arc<Settings>>,
     /// The slot of the next check.
     pub(super) next_check: Option<Instant>,
+    /// When it can begin: a login may not be allowed before. Of an earlier turn of the loop it may be over.
+    pub(super) check_due: Option<Instant>,
     /// How long the newest good check took, and what is made ready after it.
     pub(super) took: Duration,
 }
@@ -66,8 +70,13 @@ pub(super) struct Settings {
 impl Watch {
     /// A watch without members; it does nothing yet. Its memory goes on from that in the store.
     pub fn new(id: MailboxId, store: Option<Arc<Store>>) -> Self {
-        let shared =
-            Shared { members: Vec::new(), settings: None, next_check: None, took: Duration::ZERO };
+        let shared = Shared {
+            members: Vec::new(),
+            settings: None,
+            next_check: None,
+            check_due: None,
+            took: Duration::ZERO,
+        };
         Self {
             id,
             store,
@@ -90,6 +99,9 @@ impl Watch {
         clients: &Clients,
     ) -> Result<(), openssl::error::ErrorStack> {
         let settings = Settings::of(&members, clients)?.map(Arc::new);
+        for member in members.iter().filter(|member| member.role == Role::Recipient) {
+            settings.iter().for_each(|settings| settings.tell_rhythm(&member.account));
+        }
         let mut shared = self.shared();
         let first_send = members.iter().filter_map(|member| member.next_send()).min();
         // The grid of checks goes on; before the first one it begins with the first mail.
@@ -132,25 +144,39 @@ impl Watch {
         self.ready_for.send_if_modified(|ready| std::mem::replace(ready, announced) != announced);
     }
 
+    /// Whether a check is under way that was to be over long ago.
+    pub fn has_overrun(&self) -> bool {
+        let members = self.shared().members.clone();
+        let mut recipients = members.iter().filter(|member| member.role == Role::Recipient);
+        recipients.any(|member| member.account.has_overrun(Side::Receive))
+    }
+
     /// A mail was accepted that will come here.
     pub fn mail_accepted(&self) {
         self.changed.notify_one();
     }
 
     /// How long sending waits for [`Watch::wait_for_check`] and [`Watch::make_ready`]: 3 s, and twice
-    /// as long as both took lately where the mailbox is so far away that they take longer; 15 s and half
-    /// a period at most.
+    /// as long as both took lately where the mailbox is so far away that they take longer; never more
+    /// than 15 s and half a period.
     pub fn patience(&self) -> Duration {
         let shared = self.shared();
         let period = shared.settings.as_ref().map_or(Duration::ZERO, |settings| settings.period);
-        (shared.took * 2).min(MOST_PATIENCE).min(period / 2).max(PATIENCE)
+        (shared.took * 2).clamp(PATIENCE, MOST_PATIENCE).min(period / 2)
     }
 
-    /// Waits until the check that belongs to a period that began at `tick` is over.
+    /// Waits until the check that belongs to a period that began at `tick` is over; not for one whose
+    /// login the server does not allow yet.
     pub async fn wait_for_check(&self, tick: Instant) {
-        let Some(period) = self.shared().settings.as_ref().map(|settings| settings.period) else {
-            return;
+        let period = {
+            let shared = self.shared();
+            let is_put_off = shared.check_due > shared.next_check;
+            if is_put_off && shared.check_due.is_some_and(|due| due > Instant::now()) {
+                return;
+            }
+            shared.settings.as_ref().map(|settings| settings.period)
         };
+        let Some(period) = period else { return };
         let mut checked = self.checked.subscribe();
         let is_in_place = |slot: &Option<Instant>| slot.is_some_and(|slot| slot + period > tick);
         // The sender lives as long as this watch.
@@ -200,6 +226,26 @@ impl Settings {
             timeout: first.endpoint.timeout,
             period: members.iter().map(|member| member.target.interval).min().unwrap_or_default(),
         }))
+    }
+
+    /// How often the mailbox is checked, as far as the configuration tells: each check over POP3 is a
+    /// login, and so is a look.
+    pub(super) fn period_of_checks(&self) -> Duration {
+        match self.style() {
+            LookStyle::Command => self.period,
+            LookStyle::Session => self.period.max(self.min_look_interval),
+        }
+    }
+
+    /// How long a check, a look or a removal may take, all of it: a period, and the time of one answer at
+    /// least. What is due meanwhile waits; a server that hangs is found out by the deadline of each answer.
+    pub(super) fn longest_turn(&self) -> Duration {
+        self.period.max(self.timeout)
+    }
+
+    /// Tells a target how often its mailbox is checked.
+    pub(super) fn tell_rhythm(&self, account: &Account) {
+        account.checks_are_made_every(self.period_of_checks(), self.longest_turn());
     }
 
     pub(super) fn style(&self) -> LookStyle {

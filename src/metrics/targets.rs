@@ -23,13 +23,14 @@ const TARGET_GAUGES: [TargetGauge; 7] = [
     TargetGauge {
         name: "mailtrip_send_ability_percent",
         help: "Ability to send mail: share of the newest period's test mails that the SMTP server \
-               accepted; NaN before the first and while passive and down",
+               accepted; NaN before the first, while passive and down, and once it is too old",
         value: |it| nan(it.send_ability, |share| share * 100.0),
     },
     TargetGauge {
         name: "mailtrip_receive_ability_percent",
         help: "Ability to receive mail: 100 if at the newest check a fresh login worked and the \
-               mailbox could be read, else 0; NaN before the first and while passive and down",
+               mailbox could be read, else 0; NaN before the first, while passive and down, and once \
+               it is too old",
         value: |it| nan(it.receive_ability, |able| if able { 100.0 } else { 0.0 }),
     },
     TargetGauge {
@@ -115,7 +116,7 @@ struct TargetCounter {
     value: fn(&Totals) -> u64,
 }
 
-const TARGET_COUNTERS: [TargetCounter; 14] = [
+const TARGET_COUNTERS: [TargetCounter; 15] = [
     TargetCounter {
         name: "mailtrip_probes_total",
         help: "Test mails that were tried to send",
@@ -187,8 +188,15 @@ const TARGET_COUNTERS: [TargetCounter; 14] = [
     },
     TargetCounter {
         name: "mailtrip_periods_skipped_total",
-        help: "Test periods that did not begin because the one before was still sending",
+        help: "Test periods that did not begin: the one before was still sending, no connection was \
+               free, or the exporter stood still",
         value: |it| it.periods_skipped,
+    },
+    TargetCounter {
+        name: "mailtrip_checks_skipped_total",
+        help: "Periods of the mailbox in which it was not checked: the check before was still under \
+               way, the server allowed no login yet, or the exporter stood still",
+        value: |it| it.checks_skipped,
     },
 ];
 

@@ -8,9 +8,12 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Folder, Protocol, ReceiveSide};
 use crate::mail::Failure;
+use crate::mail::outer::{MARGIN, enforced};
+use crate::mail::pop3::LoginDelay;
 use crate::mail::trace::{Event, Trace};
 use crate::mail::wire::Dialer;
 use crate::mailbox::{Inspector, Judge, Looked, Preparation, Since, imap, pop3};
+use crate::target::clock::for_timer;
 use crate::target::ledger::LookStyle;
 
 /// Looks further apart than this are bridged by IDLE.
@@ -18,12 +21,16 @@ const IDLE_GAP: Duration = Duration::from_millis(500);
 
 /// How often the folders beside the first are looked into: somebody is waiting.
 const OTHER_FOLDERS: Duration = Duration::from_secs(2);
+/// How long the farewell to a session may take.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// The mailbox of the target, or that of its sender.
 pub(super) struct Mailbox<'a> {
     side: &'a ReceiveSide,
     dialer: Dialer,
     observer: Option<UnboundedSender<Event>>,
+    /// How long one check or look may take.
+    longest: Duration,
     /// When every dialogue must be over.
     end: Instant,
     /// The held IMAP session. It is taken out while it is used, so that one that fails is gone.
@@ -44,6 +51,7 @@ impl<'a> Mailbox<'a> {
         dialer: Dialer,
         observer: Option<UnboundedSender<Event>>,
         end: Instant,
+        longest: Duration,
     ) -> Self {
         let looks_by_session = side.protocol.look_style() == LookStyle::Session;
         let dialer = if looks_by_session { dialer.keeping_sessions() } else { dialer };
@@ -52,6 +60,7 @@ impl<'a> Mailbox<'a> {
             dialer,
             observer,
             end,
+            longest,
             session: None,
             preparation: Preparation::default(),
             everywhere_looked_at: Instant::now(),
@@ -72,7 +81,17 @@ impl<'a> Mailbox<'a> {
 
     /// The least time between the beginnings of two looks.
     pub(super) fn least_gap(&self) -> Duration {
-        self.side.min_look_interval.max(self.pop3.login_delay)
+        self.side.min_look_interval.max(self.pop3.login_delay.kept())
+    }
+
+    /// What the server asks for between two logins.
+    pub(super) fn login_delay(&self) -> LoginDelay {
+        self.pop3.login_delay
+    }
+
+    /// Where each look is a login: no look before this time.
+    pub(super) fn earliest_login(&self) -> Option<Instant> {
+        self.pop3.looked_at().map(|at| for_timer(at) + self.least_gap())
     }
 
     /// A fresh login and a look everywhere.
@@ -80,6 +99,12 @@ impl<'a> Mailbox<'a> {
     /// # Errors
     /// The first step that fails.
     pub(super) async fn check(&mut self, judge: &mut Judge<'_>) -> Result<Looked, Failure> {
+        let (began, until) = self.limits();
+        let checked = enforced(until, self.check_once(judge)).await;
+        checked.unwrap_or_else(|| Err(self.trace.overrun(began.elapsed())))
+    }
+
+    async fn check_once(&mut self, judge: &mut Judge<'_>) -> Result<Looked, Failure> {
         match &self.side.protocol {
             Protocol::Imap { .. } => {
                 self.open_imap(judge).await?;
@@ -96,6 +121,17 @@ impl<'a> Mailbox<'a> {
     /// # Errors
     /// The first step that fails; the removal apart, see [`Looked`].
     pub(super) async fn look(
+        &mut self,
+        told: Option<Instant>,
+        is_last: bool,
+        judge: &mut Judge<'_>,
+    ) -> Result<Looked, Failure> {
+        let (began, until) = self.limits();
+        let looked = enforced(until, self.look_once(told, is_last, judge)).await;
+        looked.unwrap_or_else(|| Err(self.trace.overrun(began.elapsed())))
+    }
+
+    async fn look_once(
         &mut self,
         told: Option<Instant>,
         is_last: bool,
@@ -144,7 +180,11 @@ impl<'a> Mailbox<'a> {
         let is_long = wake.saturating_duration_since(Instant::now()) >= IDLE_GAP;
         match self.session.take() {
             Some(mut session) if is_long && session.can_idle() => {
-                let told = session.idle(wake, &Notify::new()).await?;
+                let (began, interrupt) = (Instant::now(), Notify::new());
+                // The end of IDLE is answered within this time, or not at all.
+                let end = wake + self.side.endpoint.timeout + MARGIN;
+                let told = enforced(end, session.idle(wake, &interrupt)).await;
+                let told = told.unwrap_or_else(|| Err(self.trace.overrun(began.elapsed())))?;
                 self.session = Some(session);
                 Ok(told)
             }
@@ -161,7 +201,7 @@ impl<'a> Mailbox<'a> {
     pub(super) async fn close(&mut self) {
         self.preparation.discard();
         if let Some(session) = self.session.take() {
-            session.close().await;
+            let _ = enforced(Instant::now() + FAREWELL, session.close()).await;
         }
     }
 
@@ -226,6 +266,12 @@ impl<'a> Mailbox<'a> {
         let looked = session.remove_and_close(&mut self.pop3).await;
         trace.finish();
         Ok(looked)
+    }
+
+    /// Now, and until when a check or a look may take.
+    fn limits(&self) -> (Instant, Instant) {
+        let now = Instant::now();
+        (now, self.end.min(now + self.longest) + MARGIN)
     }
 
     fn fresh_trace(&mut self) -> Trace {

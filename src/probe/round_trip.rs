@@ -1,11 +1,12 @@
 //! The sequence of one period: check, send, look until the mail is seen, remove it.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Options;
+use super::hand_over::hand_over;
 use super::mailbox::Mailbox;
 use super::report::Report;
 use super::sender_mailbox::SenderMailbox;
@@ -13,14 +14,14 @@ use super::terminal::Terminal;
 use super::test_mail::TestMail;
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
 use crate::config::{BracketedHost, Endpoint, Login, ReceiveSide, Target};
-use crate::mail::smtp::{HandedOver, NotAccepted, Smtp};
+use crate::mail::smtp::{NotAccepted, Smtp};
 use crate::mail::trace::Trace;
 use crate::mail::wire::{Clients, Dialer};
 use crate::mail::{Failure, Fault, Reason, Side, Stage};
 use crate::mailbox::{Found, Judgement, Looked};
 use crate::target::clock::{for_timer, on_time_line};
 use crate::target::ledger::{Ledger, Moment, Notice, Rules, Transmission};
-use crate::target::message::{Instance, Token, compose};
+use crate::target::message::Token;
 
 /// The first wait before a session that broke is opened again; it doubles up to
 /// [`BACK_OFF_LONGEST`].
@@ -130,6 +131,9 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         if let Some(remark) = self.verdict.left_behind(self.target) {
             self.report.remark(&remark);
         }
+        if let Some(effect) = self.verdict.login_delay.effect(self.target.interval) {
+            self.report.remark(&format!("Note: {effect}"));
+        }
         if let Some(remark) = self.verdict.blind_to_bounces() {
             self.report.remark(&remark);
         }
@@ -149,14 +153,16 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             }
         };
         let end = self.end_of_dialogues(side);
-        let mut mailbox =
-            Mailbox::new(side, dialer, Some(self.report.observer(Side::Receive)), end);
+        let observer = Some(self.report.observer(Side::Receive));
+        let longest = self.target.interval.max(side.endpoint.timeout * 2);
+        let mut mailbox = Mailbox::new(side, dialer, observer, end, longest);
         let mut leave = |_: &Found| Judgement::Leave;
         let outcome = self.report.follow(Side::Receive, mailbox.check(&mut leave)).await;
         self.report.record(Side::Receive).note(mailbox.trace());
         match outcome {
             Ok(_) => {
                 self.verdict.mailbox = Check::Passed;
+                self.verdict.login_delay = mailbox.login_delay();
                 Some(mailbox)
             }
             Err(failure) => {
@@ -187,7 +193,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             self.mail.token,
             self.options.host.as_deref(),
             &dialer,
-            trace.clone(),
+            &trace,
             self.end().unwrap_or_else(|| Instant::now() + self.target.interval),
         ));
         let (smtp, outcome) = self.report.follow(Side::Send, handed_over).await;
@@ -230,7 +236,8 @@ impl<'a, W: Write> RoundTrip<'a, W> {
                 }
                 Sent::NotTried | Sent::Unfinished | Sent::NotAccepted(_) => {}
             }
-            self.is_settled = self.mail.seen.is_some() || !self.is_out_of_time();
+            let is_over = self.is_out_of_time() || self.verdict.is_held_back;
+            self.is_settled = self.mail.seen.is_some() || !is_over;
             mailbox.close().await;
         } else {
             self.is_settled = !self.is_out_of_time();
@@ -296,6 +303,11 @@ impl<'a, W: Write> RoundTrip<'a, W> {
     /// Looks until the mail is seen and removed, or `wait` is over.
     async fn look_for_it(&mut self, mailbox: &mut Mailbox<'a>, wait: Duration) {
         let accepted = Instant::now();
+        let (wait, is_allowed) = self.allowed_wait(mailbox, accepted, wait);
+        self.verdict.is_held_back = !is_allowed;
+        if !is_allowed {
+            return;
+        }
         let deadline = accepted + wait;
         self.verdict.arrival = Arrival::NotSeen(wait);
         self.report.begin_waiting(wait);
@@ -366,7 +378,22 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let wanted = self.mail.ledger.next_look(mailbox.style(), last).map(for_timer);
         // Of a doubtful mail the ledger expects nothing.
         let wanted = wanted.unwrap_or_else(|| Instant::now() + DOUBTFUL_WAIT);
-        last_look.map_or(wanted, |last| wanted.max(last + mailbox.least_gap()))
+        let wanted = last_look.map_or(wanted, |last| wanted.max(last + mailbox.least_gap()));
+        mailbox.earliest_login().map_or(wanted, |allowed| wanted.max(allowed))
+    }
+
+    /// How long the mail is waited for where the server allows no login for a while: until it does. If
+    /// that is not within `--timeout`, nobody can look for it.
+    fn allowed_wait(
+        &self,
+        mailbox: &Mailbox<'_>,
+        accepted: Instant,
+        wait: Duration,
+    ) -> (Duration, bool) {
+        let allowed = mailbox.earliest_login().unwrap_or(accepted);
+        let until_then = allowed.saturating_duration_since(accepted);
+        let is_in_time = until_then <= wait || self.options.timeout.is_none();
+        (wait.max(until_then), is_in_time)
     }
 
     fn dialer(
@@ -384,39 +411,6 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             failure
         })
     }
-}
-
-/// Opens a connection and hands the mail over; the stages are in the trace. The connection is given
-/// back if it is still good.
-async fn hand_over(
-    target: &Target,
-    token: Token,
-    host: Option<&str>,
-    dialer: &Dialer,
-    trace: Trace,
-    end: Instant,
-) -> (Option<Smtp>, Result<HandedOver, NotAccepted>) {
-    let name = target.send.ehlo.as_deref().or(host);
-    let login = target.send.login.as_ref();
-    let mut smtp = match Smtp::open(dialer, login, name, trace.clone(), end).await {
-        Ok(smtp) => smtp,
-        Err(failure) => return (None, Err(NotAccepted::Broken(failure))),
-    };
-    let host = host.unwrap_or("an unnamed host");
-    let outcome = match compose(target, token, Instance::random(), SystemTime::now(), host) {
-        Ok(content) => smtp.hand_over(&target.from, &target.to, &token.to_string(), &content).await,
-        Err(error) => {
-            trace.enter(Stage::Envelope);
-            let message = format!("cannot write the test mail: {error}");
-            Err(NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message))))
-        }
-    };
-    match outcome {
-        Ok(_) => trace.finish(),
-        Err(NotAccepted::Refused(_)) => {}
-        Err(NotAccepted::Broken(_) | NotAccepted::Doubtful(_)) => return (None, outcome),
-    }
-    (Some(smtp), outcome)
 }
 
 /// Host and port, an IPv6 address in brackets.

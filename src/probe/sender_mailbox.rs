@@ -45,7 +45,8 @@ impl<'a> SenderMailbox<'a> {
         token: Token,
         end: Instant,
     ) -> Self {
-        let mailbox = Mailbox::new(side, dialer, None, end);
+        let longest = target.interval.max(side.endpoint.timeout * 2);
+        let mailbox = Mailbox::new(side, dialer, None, end, longest);
         let (notice, failure, removal_failure) = (None, None, None);
         Self { target, side, token, mailbox, notice, failure, removal_failure }
     }
@@ -70,7 +71,8 @@ impl<'a> SenderMailbox<'a> {
     /// A last look, unless the one before failed, that does not take longer than this; then the
     /// session ends.
     pub(super) async fn end(mut self, limit: Duration) -> Self {
-        if !self.has_bounced() && self.failure.is_none() {
+        let is_allowed = self.mailbox.earliest_login().is_none_or(|at| at <= Instant::now());
+        if is_allowed && !self.has_bounced() && self.failure.is_none() {
             let _ = timeout(limit, self.look()).await;
         }
         self.mailbox.close().await;

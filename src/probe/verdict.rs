@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::record::SideRecord;
 use crate::config::Target;
+use crate::mail::pop3::LoginDelay;
 use crate::mail::{Failure, Shortage, Side, text};
 use crate::target::advice::{next_step, next_step_for_bounce, next_step_for_late_mail};
 use crate::target::ledger::{FoundIn, Notice};
@@ -23,6 +24,10 @@ pub struct Verdict {
     pub arrival: Arrival,
     /// The newest report that came back about the mail: of a bounce, or of a delay.
     pub notice: Option<Notice>,
+    /// What the mailbox's server asks for between two logins; zero if nothing.
+    pub login_delay: LoginDelay,
+    /// Whether nobody could look for the mail in time, as the server allows no login so soon.
+    pub is_held_back: bool,
     /// Why the newest look into the sender's own mailbox failed.
     pub sender_mailbox_failure: Option<Failure>,
     /// The newest look that failed since the last one that succeeded.
@@ -122,6 +127,8 @@ impl Verdict {
             sent: Sent::NotTried,
             arrival: Arrival::NotAwaited,
             notice: None,
+            login_delay: LoginDelay::default(),
+            is_held_back: false,
             sender_mailbox_failure: None,
             look_failure: None,
             removal: Removal::Unfinished,
@@ -288,6 +295,12 @@ impl Verdict {
             (Ending::Interrupted, ..) => {
                 Some(format!("{name} was not tested to the end: interrupted"))
             }
+            (Ending::OutOfTime(limit), ..) if self.is_held_back => Some(format!(
+                "{name} was not tested to the end: after the check the server allows the next login \
+                 only {} s later (LOGIN-DELAY), and `--timeout` is {}; give it more than that",
+                self.login_delay.kept().as_secs(),
+                humantime::format_duration(limit),
+            )),
             (Ending::OutOfTime(limit), ..) => Some(format!(
                 "{name} was not tested to the end: the time of `--timeout` ({}) was over; give it \
                  more, at least twice the `timeout` of the target ({})",

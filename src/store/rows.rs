@@ -182,6 +182,7 @@ fn write_account(
         check_failures,
         looks: _,
         roundtrips_unknown: _,
+        checks_skipped: _,
         periods_skipped,
     } = account.totals;
     let counters = [
@@ -259,6 +260,7 @@ fn each_counter(
 ) -> rusqlite::Result<()> {
     visit("looks".into(), &mut account.totals.looks)?;
     visit("roundtrips_unknown".into(), &mut account.totals.roundtrips_unknown)?;
+    visit("checks_skipped".into(), &mut account.totals.checks_skipped)?;
     visit("sender_mailbox_failures".into(), &mut account.sender_mailbox_failures)?;
     for (side, counters) in [(Side::Send, &mut account.send), (Side::Receive, &mut account.receive)]
     {
@@ -297,6 +299,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
         check_failures: counter("check_failures")?,
         looks: 0,
         roundtrips_unknown: 0,
+        checks_skipped: 0,
         periods_skipped: counter("periods_skipped")?,
     };
     let sum = Duration::try_from_secs_f64(row.get("roundtrip_seconds_sum")?);

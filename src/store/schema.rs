@@ -105,7 +105,7 @@ CREATE VIEW mails AS -- the mails with readable times
 const COUNTERS: &str = "
 CREATE TABLE IF NOT EXISTS counter ( -- of a target, beside those in the table target; absent: 0
   target TEXT NOT NULL,    -- target.name
-  name   TEXT NOT NULL,    -- looks; roundtrips_unknown; sender_mailbox_failures; and of each side, send and receive:
+  name   TEXT NOT NULL,    -- looks; roundtrips_unknown; checks_skipped; sender_mailbox_failures; and of each side, send and receive:
                            -- SIDE.failures.REASON, SIDE.stage_failures.STAGE, SIDE.not_applicable;
                            -- of the layers below: ping.sent, ping.received, port.NAME.failures.REASON
   value  INTEGER NOT NULL,

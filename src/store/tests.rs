@@ -268,6 +268,7 @@ async fn an_account_comes_back_as_it_was() {
         looks: 17,
         roundtrips_unknown: 25,
         periods_skipped: 15,
+        checks_skipped: 16,
     };
     let roundtrips = Histogram {
         counts: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],

@@ -1,4 +1,4 @@
-//! Loops: how they end, and how one goes on that broke off.
+//! Loops: how they end, and how one goes on that broke off or hangs.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const RESTART_FIRST: Duration = Duration::from_secs(1);
 /// The longest; a loop that ran so long is not in a series of failures any more.
 const RESTART_LONGEST: Duration = Duration::from_secs(60);
+/// How often it is asked whether a loop hangs; one that did so twice in a row is started again.
+const BETWEEN_VISITS: Duration = Duration::from_secs(60);
 
 /// A loop and the way to end it.
 pub(super) struct Task {
@@ -50,8 +52,21 @@ impl Task {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Self::spawn_watched(name, || false, run)
+    }
+
+    /// The same of a loop of which somebody else can tell that it hangs in what should be over: then it is
+    /// ended by force and started again.
+    pub(super) fn spawn_watched<F>(
+        name: String,
+        hangs: impl Fn() -> bool + Send + Sync + 'static,
+        run: impl Fn(CancellationToken, Start) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let cancel = CancellationToken::new();
-        let handle = tokio::spawn(keep_running(name, run, cancel.clone()));
+        let handle = tokio::spawn(keep_running(name, hangs, run, cancel.clone()));
         Self { cancel, handle }
     }
 
@@ -63,6 +78,7 @@ impl Task {
 
 async fn keep_running<F>(
     name: String,
+    hangs: impl Fn() -> bool,
     run: impl Fn(CancellationToken, Start) -> F,
     cancel: CancellationToken,
 ) where
@@ -75,16 +91,37 @@ async fn keep_running<F>(
         // Should this task be ended by force, the set ends the loop with it.
         let mut running = JoinSet::new();
         running.spawn(run(cancel.clone(), start));
-        let Some(Err(panic)) = running.join_next().await else { return };
+        let why = tokio::select! {
+            ended = running.join_next() => match ended {
+                Some(Err(panic)) => panic.to_string(),
+                _ => return,
+            },
+            () = hangs_on(&hangs) => "it hangs in what was to be over long ago".to_owned(),
+        };
+        // What hangs need not come to its end: it is left to itself, and goes when it next waits.
+        drop(running);
         if began.elapsed() >= RESTART_LONGEST {
             wait = RESTART_FIRST;
         }
-        error!(name, error = %panic, again_in = ?wait, "a loop broke off, which is a bug in the exporter");
+        error!(name, error = why, again_in = ?wait, "a loop broke off, which is a bug in the exporter");
         if cancel.run_until_cancelled(sleep(wait)).await.is_none() {
             return;
         }
         wait = (wait * 2).min(RESTART_LONGEST);
         start = Start::Again;
+    }
+}
+
+/// Comes to an end once it was told twice in a row that a loop hangs.
+async fn hangs_on(hangs: &impl Fn() -> bool) {
+    let mut hung = false;
+    loop {
+        sleep(BETWEEN_VISITS).await;
+        let hangs = hangs();
+        if hangs && hung {
+            return;
+        }
+        hung = hangs;
     }
 }
 
@@ -141,6 +178,50 @@ mod tests {
         let starts = starts.lock().unwrap().clone();
         let waits: Vec<u64> = starts.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        end(vec![task]).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_hangs_is_ended_and_started_again() {
+        let (starts, held) = (Arc::new(Notify::new()), Arc::new(()));
+        let (started, its_own) = (Arc::clone(&starts), Arc::clone(&held));
+        let task = Task::spawn_watched(
+            "a loop".into(),
+            || true,
+            move |_, _| {
+                started.notify_one();
+                let held = Arc::clone(&its_own);
+                async move {
+                    std::future::pending::<()>().await;
+                    drop(held);
+                }
+            },
+        );
+        for _ in 0..3 {
+            timeout(3 * MINUTE, starts.notified()).await.unwrap();
+        }
+        assert!(Arc::strong_count(&held) <= 3, "those before hold nothing any more");
+        end(vec![task]).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_hung_for_a_moment_goes_on() {
+        let visits = Arc::new(Mutex::new(0));
+        let asked = Arc::clone(&visits);
+        let hangs = move || {
+            let mut visits = asked.lock().unwrap();
+            *visits += 1;
+            *visits % 2 == 0
+        };
+        let starts = Arc::new(Mutex::new(0));
+        let started = Arc::clone(&starts);
+        let task = Task::spawn_watched("a loop".into(), hangs, move |cancel, _| {
+            *started.lock().unwrap() += 1;
+            async move { cancel.cancelled().await }
+        });
+        sleep(20 * MINUTE).await;
+        assert!(*visits.lock().unwrap() >= 10);
+        assert_eq!(*starts.lock().unwrap(), 1);
         end(vec![task]).await;
     }
 

@@ -9,22 +9,27 @@ use tracing::{debug, info, warn};
 use super::history::{Archive, Evidence, History, Probe};
 use super::inspection::Inspection;
 use super::ledger::{
-    Attempt, Awaited, Ledger, LookStyle, Moment, Notice, NoticeVerdict, Reading, Rules, Sighting,
-    Snapshot, StoredAccount, Transmission, Verdict,
+    Awaited, Ledger, LookStyle, Moment, Notice, NoticeVerdict, Rules, Sighting, Snapshot,
+    StoredAccount, Transmission, Verdict,
 };
 use super::message::Token;
 use super::side_log::TargetLog;
 use crate::config::TargetName;
 use crate::log::Gate;
 use crate::mail::bounce::Action;
-use crate::mail::{Failure, Side, Stage};
+use crate::mail::{Failure, Stage};
 use crate::store::Store;
+use attempts::Progress;
+
+mod attempts;
 
 /// A ledger that several tasks write to. Its lock is held for one event, never across an await and
 /// never while the store is spoken to.
 pub struct Account {
     name: TargetName,
     ledger: Mutex<Ledger>,
+    /// Told to the ledger whenever it is asked; its lock is taken inside that of the ledger.
+    progress: Mutex<Progress>,
     /// What the newest mail told whose header was read; it ends with the process.
     inspection: Mutex<Option<Arc<Inspection>>>,
     history: Mutex<History>,
@@ -44,6 +49,7 @@ impl Account {
         Self {
             name,
             ledger: Mutex::new(Ledger::new(rules)),
+            progress: Mutex::new(Progress::new()),
             inspection: Mutex::default(),
             history: Mutex::new(History::new(Archive::new(Archive::MOST_BYTES))),
             log: Mutex::default(),
@@ -84,20 +90,13 @@ impl Account {
 
     /// Goes by other rules from now on; the mails under way stay.
     pub fn set_rules(&self, rules: Rules) {
-        self.ledger().set_rules(rules);
+        self.ledger().set_rules(rules, Moment::now());
     }
 
     /// See [`Ledger::period_began`].
     pub fn period_began(&self) {
         self.ledger().period_began(Moment::now());
         self.keep();
-    }
-
-    /// See [`Ledger::periods_skipped`].
-    pub fn periods_skipped(&self, count: u64) {
-        self.ledger().periods_skipped(count);
-        self.keep();
-        self.log().periods_skipped(&self.name, count, Moment::now().instant);
     }
 
     /// See [`Ledger::sending`]. Waits until the store has it, for a second at most: a mail that goes
@@ -113,12 +112,6 @@ impl Account {
         if let Some(store) = &self.store {
             store.committed().await;
         }
-    }
-
-    /// See [`Ledger::sending_abandoned`].
-    pub fn sending_abandoned(&self) {
-        self.ledger().sending_abandoned(Moment::now());
-        self.keep();
     }
 
     /// See [`Ledger::accepted`].
@@ -140,26 +133,6 @@ impl Account {
         self.keep();
         debug!(target = %self.name, side = "send", %token, is_doubtful, stage = %failure.stage,
             reason = %failure.reason, error = %failure, "not accepted");
-    }
-
-    /// See [`Ledger::send_ended`].
-    pub fn send_ended(&self, accepted: u32, total: u32, attempt: &Attempt) {
-        let mut ledger = self.ledger();
-        let now = Moment::now();
-        ledger.send_ended(accepted, total, attempt, now);
-        let ability = ledger.snapshot(now).send_ability.map(|share| share > 0.0);
-        drop(ledger);
-        self.attempt_ended(Side::Send, ability, attempt, now);
-    }
-
-    /// See [`Ledger::check_ended`].
-    pub fn check_ended(&self, attempt: &Attempt) {
-        let mut ledger = self.ledger();
-        let now = Moment::now();
-        ledger.check_ended(attempt, now);
-        let ability = ledger.snapshot(now).receive_ability;
-        drop(ledger);
-        self.attempt_ended(Side::Receive, ability, attempt, now);
     }
 
     /// See [`Ledger::looked`].
@@ -317,6 +290,11 @@ impl Account {
         self.ledger().oldest_outstanding()
     }
 
+    /// See [`Ledger::is_sent`].
+    pub fn is_sent(&self, token: Token) -> bool {
+        self.ledger().is_sent(token)
+    }
+
     /// See [`Ledger::is_sending`].
     pub fn is_sending(&self) -> bool {
         self.ledger().is_sending()
@@ -371,13 +349,6 @@ impl Account {
         }
     }
 
-    /// The new state of a side and what led to it, for the history and the log.
-    fn attempt_ended(&self, side: Side, ability: Reading<bool>, attempt: &Attempt, now: Moment) {
-        self.history().attempt_ended(side, attempt, now);
-        self.keep();
-        self.log().attempt_ended(&self.name, side, ability, attempt, now.instant);
-    }
-
     fn history(&self) -> MutexGuard<'_, History> {
         // Evidence that lacks a record is still evidence.
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
@@ -390,7 +361,14 @@ impl Account {
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         // A panic in the pure ledger is a bug; its counters are still better than none.
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        self.progress().tell(&mut ledger);
+        ledger
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // At worst a failure is told of the step before.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

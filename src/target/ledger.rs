@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::message::Token;
 use crate::config::Target;
-use crate::mail::{Failure, Side};
+use crate::mail::Failure;
+use crate::mail::pop3::LoginDelay;
 pub use arrival::Bracket;
 use ending::{Ended, Ending};
 pub use moment::{ClockStep, Moment, WallClock};
@@ -18,6 +19,7 @@ pub use pacing::LookStyle;
 use pacing::Pacing;
 use record::Journal;
 pub use record::{AccountRecord, Changes, MailRecord, Place, StoredAccount};
+use schedule::Schedule;
 pub use server_clock::{ClockOffset, ServerClock};
 pub use state::{
     Attempt, Awaited, FoundIn, Histogram, Notice, NoticeVerdict, Reading, SenderMailbox,
@@ -25,12 +27,14 @@ pub use state::{
 };
 
 mod arrival;
+mod attempts;
 mod ending;
 mod looks;
 mod moment;
 mod notice;
 mod pacing;
 mod record;
+mod schedule;
 mod server_clock;
 mod sighted;
 mod state;
@@ -75,10 +79,19 @@ pub struct Ledger {
     roundtrips: Histogram,
     period: Period,
     previous_period: Period,
+    /// When the newest period began.
+    period_began: Option<Instant>,
     send_ability: Reading<f64>,
     receive_ability: Reading<bool>,
     send: SideState,
     receive: SideState,
+    send_schedule: Schedule,
+    receive_schedule: Schedule,
+    /// How often the mailbox is checked; `None`: not known yet.
+    check_interval: Option<Duration>,
+    /// How long a check takes at most.
+    longest_check: Option<Duration>,
+    login_delay: LoginDelay,
     delivery: Option<Duration>,
     /// Whether the newest mail whose wait ended one way or the other has arrived.
     newest_end: Reading<bool>,
@@ -146,10 +159,16 @@ impl Ledger {
             roundtrips: Histogram::default(),
             period: Period::default(),
             previous_period: Period::default(),
+            period_began: None,
             send_ability: Reading::Unmeasured,
             receive_ability: Reading::Unmeasured,
             send: SideState::default(),
             receive: SideState::default(),
+            send_schedule: Schedule::default(),
+            receive_schedule: Schedule::default(),
+            check_interval: None,
+            longest_check: None,
+            login_delay: LoginDelay::default(),
             delivery: None,
             newest_end: Reading::Unmeasured,
             sender_mailbox: SenderMailbox::default(),
@@ -164,7 +183,12 @@ impl Ledger {
     }
 
     /// Goes by other rules from now on; what happened stays.
-    pub fn set_rules(&mut self, rules: Rules) {
+    pub fn set_rules(&mut self, rules: Rules, now: Moment) {
+        self.expire(now);
+        if rules.interval != self.rules.interval {
+            self.send_schedule.begins_anew(now);
+            self.period_began = self.period_began.map(|_| now.instant);
+        }
         self.rules = rules;
         if rules.passive {
             return;
@@ -187,11 +211,8 @@ impl Ledger {
     pub fn period_began(&mut self, now: Moment) {
         self.expire(now);
         self.previous_period = std::mem::take(&mut self.period);
-    }
-
-    /// So many periods would have begun while the one before was still sending.
-    pub fn periods_skipped(&mut self, count: u64) {
-        self.totals.periods_skipped += count;
+        self.period_began = Some(now.instant);
+        self.send_schedule.is_expected(now);
     }
 
     /// A mail is about to be sent. It is known from here on, because it may arrive before the
@@ -205,6 +226,7 @@ impl Ledger {
     /// Whoever was sending has stopped without a word: what was under way is doubtful.
     pub fn sending_abandoned(&mut self, now: Moment) {
         self.expire(now);
+        self.send_schedule.abandon();
         for (token, sending) in std::mem::take(&mut self.sending) {
             self.doubt(token, sending.seen.is_some(), now);
         }
@@ -273,48 +295,6 @@ impl Ledger {
         }
     }
 
-    /// The sending of a period is over: of `total` mails so many were accepted. Nothing is measured if
-    /// none was, for want of something of our own.
-    pub fn send_ended(&mut self, accepted: u32, total: u32, attempt: &Attempt, now: Moment) {
-        self.expire(now);
-        if attempt.is_unmeasured() && accepted == 0 {
-            self.send_ability = Reading::Unmeasured;
-            self.send.stages.clear();
-            return;
-        }
-        // What was not measured is no part of the share.
-        let total = if attempt.is_unmeasured() { accepted } else { total };
-        let is_down = attempt.failures.iter().any(|failure| failure.down);
-        self.record(Side::Send, is_down, accepted > 0, attempt, now);
-        self.send_ability = if self.send.is_not_applicable() {
-            Reading::NotApplicable
-        } else {
-            Reading::Is(f64::from(accepted) / f64::from(total.max(1)))
-        };
-    }
-
-    /// A check of the mailbox is over; it has failed if the attempt holds a failure. Nothing is
-    /// measured if that is for want of something of our own.
-    pub fn check_ended(&mut self, attempt: &Attempt, now: Moment) {
-        self.expire(now);
-        if attempt.is_unmeasured() {
-            self.receive_ability = Reading::Unmeasured;
-            self.receive.stages.clear();
-            return;
-        }
-        let has_passed = attempt.failures.is_empty();
-        let is_down = attempt.failures.iter().any(|failure| failure.down);
-        self.judge_break(is_down, now);
-        self.record(Side::Receive, is_down, has_passed, attempt, now);
-        if self.receive.is_not_applicable() {
-            self.receive_ability = Reading::NotApplicable;
-            return;
-        }
-        self.receive_ability = Reading::Is(has_passed);
-        self.totals.checks += 1;
-        self.totals.check_failures += u64::from(!has_passed);
-    }
-
     /// When the transmission of an outstanding mail began.
     pub fn transmitted(&self, token: Token) -> Option<SystemTime> {
         let mail = self.outstanding.iter().find(|mail| mail.token == token)?;
@@ -344,6 +324,11 @@ impl Ledger {
         self.outstanding.iter().take(most).map(awaited).collect()
     }
 
+    /// Whether this mail is just being sent.
+    pub fn is_sent(&self, token: Token) -> bool {
+        self.sending.contains_key(&token)
+    }
+
     /// Whether a mail is just being sent.
     pub fn is_sending(&self) -> bool {
         !self.sending.is_empty()
@@ -365,7 +350,12 @@ impl Ledger {
         let not_applicable = self.send.is_not_applicable() || self.receive.is_not_applicable();
         let outstanding = match (not_applicable, self.send_ability) {
             (true, _) => Reading::NotApplicable,
-            (false, Reading::Unmeasured) if self.outstanding.is_empty() => Reading::Unmeasured,
+            // What was accepted is known for ever, unlike whether it would be accepted now.
+            (false, Reading::Unmeasured)
+                if self.outstanding.is_empty() && !self.send.is_outlived =>
+            {
+                Reading::Unmeasured
+            }
             (false, _) => Reading::Is(self.outstanding.len()),
         };
         let mean = self.period.mean().or_else(|| self.previous_period.mean());
@@ -395,6 +385,8 @@ impl Ledger {
             sender_mailbox: self.sender_mailbox.clone(),
             last_notice: self.last_notice.clone(),
             interval: self.rules.interval,
+            check_interval: self.check_interval(),
+            login_delay: self.login_delay,
             late_after: self.rules.late_after,
         }
     }
@@ -405,47 +397,6 @@ impl Ledger {
             return Reading::Is(false);
         }
         self.newest_end
-    }
-
-    /// Notes an attempt on a side. While a passive target is down it is no failure, and the mails
-    /// under way leave the account.
-    fn record(
-        &mut self,
-        side: Side,
-        is_down: bool,
-        succeeded: bool,
-        attempt: &Attempt,
-        now: Moment,
-    ) {
-        let passive = self.rules.passive;
-        let state = match side {
-            Side::Send => &mut self.send,
-            Side::Receive => &mut self.receive,
-        };
-        state.up = Some(!is_down);
-        state.last_attempt = Some(now.wall);
-        state.stages.clone_from(&attempt.stages);
-        state.address = attempt.address;
-        // An attempt that failed before TLS says nothing about it; one that needed none does.
-        if attempt.tls.is_some() || attempt.failures.is_empty() {
-            state.tls.clone_from(&attempt.tls);
-        }
-        if passive && is_down {
-            state.not_applicable += 1;
-            state.consecutive_failures = Reading::NotApplicable;
-            self.leave(now);
-            return;
-        }
-        for failure in &attempt.failures {
-            state.count(failure, now);
-        }
-        let before = state.consecutive_failures.value().unwrap_or(0);
-        if succeeded {
-            state.last_success = Some(now.wall);
-            state.consecutive_failures = Reading::Is(0);
-        } else {
-            state.consecutive_failures = Reading::Is(before.saturating_add(1));
-        }
     }
 }
 

@@ -11,11 +11,15 @@ use super::connections::Connections;
 use super::ledger::{Attempt, Transmission};
 use super::message::{Instance, Token, compose};
 use crate::config::Target;
+use crate::mail::outer::{MARGIN, enforced};
 use crate::mail::smtp::{HandedOver, NotAccepted, Smtp};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
-use crate::mail::{Failure, Fault, Reason, Stage};
+use crate::mail::{Failure, Fault, Reason, Side, Stage};
 use crate::mailbox::{Member, Watch};
+
+/// How long the farewell to a server may take.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Everything that the send loop of one target needs.
 pub struct Sender {
@@ -75,7 +79,7 @@ impl Sender {
             self.member.announce_send(tick);
             self.wake_watches();
             if let Some(smtp) = farewell {
-                smtp.quit().await;
+                let _ = enforced(Instant::now() + FAREWELL, smtp.quit()).await;
             }
             drop(slot);
         }
@@ -97,18 +101,23 @@ impl Sender {
         let name = target.send.ehlo.as_deref().or(self.origin.host.as_deref());
         let mut attempt = Attempt { tokens, ..Attempt::default() };
         let mut accepted = 0;
-        let smtp = match Smtp::open(&self.dialer, login, name, trace.clone(), end).await {
-            Ok(smtp) => {
-                let sent = self.send_all(smtp, transmitted, &trace, &mut attempt).await;
-                accepted = sent.accepted;
-                sent.smtp
-            }
-            Err(failure) => {
-                self.give_up(&attempt.tokens, &failure);
-                attempt.failures.push(failure);
-                None
+        self.account.attempt_began(Side::Send, end, &trace);
+        let dialogue = async {
+            match Smtp::open(&self.dialer, login, name, trace.clone(), end).await {
+                Ok(smtp) => {
+                    self.send_all(smtp, transmitted, &trace, &mut attempt, &mut accepted).await
+                }
+                Err(failure) => {
+                    self.give_up(&attempt.tokens, &failure);
+                    attempt.failures.push(failure);
+                    None
+                }
             }
         };
+        let smtp = enforced(end + MARGIN, dialogue).await.unwrap_or_else(|| {
+            self.cut_short(trace.overrun(began.elapsed()), &mut attempt);
+            None
+        });
         trace.finish();
         attempt.stages = trace.durations();
         attempt.address = trace.address();
@@ -126,15 +135,15 @@ impl Sender {
         transmitted: std::time::Instant,
         trace: &Trace,
         attempt: &mut Attempt,
-    ) -> Sent {
+        accepted: &mut u32,
+    ) -> Option<Smtp> {
         let Attempt { tokens, failures, .. } = attempt;
-        let mut accepted = 0;
         for (index, token) in tokens.iter().enumerate() {
             let is_last = index + 1 == tokens.len();
             let rest = tokens.get(index + 1..).unwrap_or_default();
             match self.send_one(&mut smtp, *token, trace).await {
                 Ok(handed_over) => {
-                    accepted += 1;
+                    *accepted += 1;
                     let HandedOver { began, written, network, .. } = handed_over;
                     let transmission = Transmission {
                         // The connection was made for the first.
@@ -154,7 +163,7 @@ impl Sender {
                     if let Err(failure) = smtp.reset().await {
                         self.give_up(rest, &failure);
                         failures.push(failure);
-                        return Sent { accepted, smtp: None };
+                        return None;
                     }
                 }
                 Err(error) => {
@@ -163,11 +172,11 @@ impl Sender {
                     self.account.not_accepted(*token, &failure, is_doubtful);
                     self.give_up(rest, &failure);
                     failures.push(failure);
-                    return Sent { accepted, smtp: None };
+                    return None;
                 }
             }
         }
-        Sent { accepted, smtp: Some(smtp) }
+        Some(smtp)
     }
 
     async fn send_one(
@@ -195,16 +204,22 @@ impl Sender {
         }
     }
 
+    /// The sending was ended from outside. What was being handed over may have been taken: nobody knows.
+    fn cut_short(&self, failure: Failure, attempt: &mut Attempt) {
+        let is_doubtful = failure.stage == Stage::Data;
+        let mut under_way = attempt.tokens.iter().filter(|token| self.account.is_sent(**token));
+        if let Some(token) = under_way.next() {
+            self.account.not_accepted(*token, &failure, is_doubtful);
+        }
+        self.give_up(&attempt.tokens, &failure);
+        attempt.failures.push(failure);
+    }
+
     fn give_up(&self, tokens: &[Token], failure: &Failure) {
         for token in tokens {
             self.account.not_accepted(*token, failure, false);
         }
     }
-}
-
-struct Sent {
-    accepted: u32,
-    smtp: Option<Smtp>,
 }
 
 /// The next tick of the grid after `now`, and how many were missed before it.

@@ -9,6 +9,7 @@ use super::ledger::{Attempt, Reading};
 use super::message::Token;
 use crate::config::TargetName;
 use crate::log::Gate;
+use crate::mail::pop3::LoginDelay;
 use crate::mail::{Failure, Reason, Side, Stage};
 
 /// The state of a side, as the log tells it.
@@ -140,6 +141,17 @@ impl TargetLog {
         if let Some(held_back) = self.skipped.pass(now) {
             warn!(target = %name, side = "send", count, suppressed = some(held_back),
                 "a period was skipped: the one before was still sending");
+        }
+    }
+
+    /// The mailbox's server asks for another time between two logins than before, where the mailbox is
+    /// to be checked once a `period`.
+    pub(super) fn login_delay(&mut self, name: &TargetName, delay: LoginDelay, period: Duration) {
+        let asked_seconds = delay.asked().as_secs();
+        match delay.effect(period) {
+            Some(effect) => warn!(target = %name, side = "receive", asked_seconds, "{effect}"),
+            None => debug!(target = %name, side = "receive", asked_seconds,
+                "the server asks for a time between two logins (LOGIN-DELAY)"),
         }
     }
 }

@@ -39,6 +39,7 @@ mod logins;
 mod looks;
 mod mailbox;
 mod oauth;
+mod outer_watch;
 mod pages;
 mod passive;
 mod probe;

@@ -550,3 +550,37 @@ async fn a_delay_is_told_with_the_verdict_and_a_blind_eye_as_well() {
     let refused = logins.iter().filter(|session| session.user.is_none()).count();
     assert!((1..=2).contains(&refused), "a wrong password is not tried over and over: {refused}");
 }
+
+#[tokio::test]
+async fn the_time_between_two_logins_is_kept_and_told() {
+    let house = House::new(Protocol::Pop3).await;
+    house.mailbox.faults().offer("LOGIN-DELAY 2");
+    let target = house.target("interval: 1s", "", "");
+    // Without a limit it is waited until the server allows a look.
+    let mut options = within(DEADLINE);
+    options.timeout = None;
+    let mut out = Vec::new();
+    let verdict = probe::run(&target, &options, &mut Terminal::plain(&mut out), pending()).await;
+    let text = String::from_utf8(out).unwrap();
+    assert!(verdict.is_good(), "{text}");
+    assert!(verdict.took >= Duration::from_millis(1900), "{:?}", verdict.took);
+    assert_has(&text, &["every 2 s and not every 1 s"]);
+    house.assert_untouched();
+
+    house.mailbox.faults().clear();
+    house.mailbox.faults().offer("LOGIN-DELAY 60");
+    let (verdict, text) = probe(&target, Duration::from_secs(5)).await;
+    assert!(!verdict.is_good());
+    assert_has(
+        &text,
+        &["allows the next login only 60 s later (LOGIN-DELAY)", "`--timeout` is 5s"],
+    );
+    assert!(verdict.took < Duration::from_secs(5), "{:?}", verdict.took);
+    let logins = house
+        .mailbox
+        .sessions()
+        .iter()
+        .filter(|it| it.commands.iter().any(|it| it.line == "STAT"))
+        .count();
+    assert_eq!(logins, 3, "two in the first probe, the check in the second");
+}

@@ -7,7 +7,9 @@ use tokio::time::Instant;
 use super::super::watch::Settings;
 use super::super::{Found, Judgement, Member, imap, members, pop3};
 use super::{Outcome, Patrol, only, recipients};
+use crate::mail::outer::{MARGIN, enforced};
 use crate::mail::trace::Trace;
+use crate::mail::wire::Dialer;
 use crate::mail::{Failure, Reason, Stage};
 use crate::target::clock::for_timer;
 
@@ -15,13 +17,15 @@ use crate::target::clock::for_timer;
 const REMOVAL_ROUNDS: usize = 3;
 
 impl Patrol {
-    /// A fresh IMAP session, and a look into every folder.
+    /// A fresh IMAP session, and a look into every folder, `until` then.
     pub(super) async fn open_imap(
         &mut self,
         settings: &Settings,
         members: &[Arc<Member>],
+        trace: Trace,
+        until: Instant,
     ) -> Outcome {
-        let trace = Trace::new(Some(&settings.login));
+        let began = Instant::now();
         // The session is given up after a period; what is under way then still has its time.
         let end = Instant::now() + settings.period + settings.timeout;
         let folders = settings.folders.as_deref().unwrap_or_default();
@@ -42,7 +46,9 @@ impl Patrol {
             session.look_everywhere(&mut self.imap, since, &mut judge).await?;
             Ok(session)
         };
-        let result = opened.await.map(|session| self.session = Some(session));
+        let opened = enforced(until + MARGIN, opened).await;
+        let opened = opened.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
+        let result = opened.map(|session| self.session = Some(session));
         trace.finish();
         Outcome { trace, asked, asked_everywhere: asked, result, removal_failure: None }
     }
@@ -51,6 +57,7 @@ impl Patrol {
         &mut self,
         members: &[Arc<Member>],
         told: Option<Instant>,
+        until: Instant,
     ) -> Outcome {
         let Some(mut session) = self.session.take() else {
             return Outcome {
@@ -61,13 +68,16 @@ impl Patrol {
                 removal_failure: None,
             };
         };
-        let asked = Some(told.unwrap_or_else(Instant::now));
+        let began = Instant::now();
+        let asked = Some(told.unwrap_or(began));
         let decides = recipients(members).any(|member| member.account.is_look_due());
         let trace = session.trace().clone();
         trace.clear();
         let mut judge = self.judge(members);
         let since = members::since(members, self.started);
-        let result = session.look(&mut self.imap, told, decides, since, &mut judge).await;
+        let looked = session.look(&mut self.imap, told, decides, since, &mut judge);
+        let result = enforced(until + MARGIN, looked).await;
+        let result = result.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
         trace.finish();
         if result.is_ok() {
             self.session = Some(session);
@@ -85,6 +95,8 @@ impl Patrol {
         is_check: bool,
     ) -> Option<Failure> {
         let mut session = self.session.take()?;
+        let (began, trace) = (Instant::now(), session.trace().clone());
+        let until = began + settings.longest_turn();
         for _ in 0..REMOVAL_ROUNDS {
             if !session.has_to_remove(&self.imap, is_check) {
                 break;
@@ -95,7 +107,9 @@ impl Patrol {
             let since = members::since(members, self.started);
             let removed =
                 session.remove(&mut self.imap, &self.inspector, is_check, since, &mut judge);
-            if let Err(failure) = removed.await {
+            let removed = enforced(until + MARGIN, removed).await;
+            let removed = removed.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
+            if let Err(failure) = removed {
                 if failure.reason == Reason::Rejected {
                     self.session = Some(session);
                 } else {
@@ -113,54 +127,92 @@ impl Patrol {
         None
     }
 
-    /// One POP3 session: a check if it has a `slot`, else a look.
+    /// One POP3 session for a look.
     pub(super) async fn look_pop3(
         &mut self,
         settings: &Settings,
         members: &[Arc<Member>],
-        slot: Option<Instant>,
+        until: Instant,
     ) -> Outcome {
-        let is_check = slot.is_some();
-        let prepared = if is_check { None } else { self.preparation.take() };
+        let prepared = self.preparation.take();
         let trace = prepared
             .as_ref()
             .map_or_else(|| Trace::new(Some(&settings.login)), |prepared| prepared.trace().clone());
-        let now = Instant::now();
-        let started = self.started;
+        let way = Way { dialer: settings.dialer.resuming(), prepared, is_check: false };
+        let opened = self.open_pop3(settings, members, way, &trace, until).await;
+        match opened {
+            Ok(session) => self.remove_pop3(settings, members, session, trace).await,
+            Err(failure) => Outcome::failed(trace, failure),
+        }
+    }
+
+    /// The same for a check, which is reported before anything is taken out.
+    pub(super) async fn check_pop3(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+        trace: Trace,
+        until: Instant,
+        slot: Instant,
+    ) -> Outcome {
+        let way = Way { dialer: settings.dialer.clone(), prepared: None, is_check: true };
+        let opened = self.open_pop3(settings, members, way, &trace, until).await;
+        self.report_check(members, &trace, opened.as_ref().err(), slot);
+        match opened {
+            Ok(session) => self.remove_pop3(settings, members, session, trace).await,
+            Err(failure) => Outcome::failed(trace, failure),
+        }
+    }
+
+    /// Logs in and reads what is new.
+    async fn open_pop3(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+        Way { dialer, prepared, is_check }: Way,
+        trace: &Trace,
+        until: Instant,
+    ) -> Result<pop3::Session, Failure> {
+        let (began, started) = (Instant::now(), self.started);
         let mut judge = self.judge(members);
-        let dialer = &settings.dialer;
-        let dialer = if is_check { dialer.clone() } else { dialer.resuming() };
-        let (end, busy_until) = (now + settings.period, now + settings.timeout);
+        let busy_until = began + settings.timeout;
         let opened = async {
             let login = &settings.login;
-            let pop3 = pop3::log_in(&dialer, login, prepared, &trace, end, busy_until).await?;
+            let pop3 = pop3::log_in(&dialer, login, prepared, trace, until, busy_until).await?;
             let since = &|| members::since(members, started);
             pop3::Session::look(pop3, &mut self.pop3, since, is_check, &mut judge).await
         };
-        let opened = opened.await;
-        drop(judge);
+        let opened = enforced(until + MARGIN, opened).await;
+        let opened = opened.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
         trace.finish();
-        if let Some(slot) = slot {
-            self.report_check(members, &trace, opened.as_ref().err(), slot);
+        opened
+    }
+
+    /// Takes out what the session has found, and ends it.
+    async fn remove_pop3(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+        session: pop3::Session,
+        trace: Trace,
+    ) -> Outcome {
+        if self.pop3.has_to_remove() {
+            self.commit(settings).await;
         }
-        match opened {
-            Ok(session) => {
-                if self.pop3.has_to_remove() {
-                    self.commit(settings).await;
-                }
-                let removal_failure =
-                    session.remove_and_close(&mut self.pop3).await.removal_failure;
-                trace.finish();
-                let durations = trace.durations();
-                for member in recipients(members) {
-                    member.account.removed(&only(Stage::Remove, &durations));
-                }
-                let asked = self.pop3.looked_at().map(for_timer);
-                let asked_everywhere = asked;
-                Outcome { trace, asked, asked_everywhere, result: Ok(()), removal_failure }
-            }
-            Err(failure) => Outcome::failed(trace, failure),
+        let began = Instant::now();
+        let until = began + settings.longest_turn();
+        let closed = enforced(until + MARGIN, session.remove_and_close(&mut self.pop3)).await;
+        let removal_failure = match closed {
+            Some(looked) => looked.removal_failure,
+            None => Some(Failure { stage: Stage::Remove, ..trace.overrun(began.elapsed()) }),
+        };
+        trace.finish();
+        let durations = trace.durations();
+        for member in recipients(members) {
+            member.account.removed(&only(Stage::Remove, &durations));
         }
+        let asked = self.pop3.looked_at().map(for_timer);
+        Outcome { trace, asked, asked_everywhere: asked, result: Ok(()), removal_failure }
     }
 
     pub(super) fn judge(
@@ -172,4 +224,12 @@ impl Patrol {
         let attended_since = self.attended_since;
         move |found| members::judge(&members, found, &clock, &inspector, attended_since)
     }
+}
+
+/// How a POP3 session is opened.
+struct Way {
+    dialer: Dialer,
+    /// What was made ready for it.
+    prepared: Option<pop3::Prepared>,
+    is_check: bool,
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Ledger, LookStyle, Moment, Reading};
+use crate::mail::pop3::LoginDelay;
 use crate::mail::{Failure, Reason, Stage};
 
 impl Ledger {
@@ -63,6 +64,11 @@ impl Ledger {
     /// Two looks must lie so far apart: one that is due may have to wait so long.
     pub fn looks_lie_apart(&mut self, gap: Duration) {
         self.look_gap = gap;
+    }
+
+    /// What the mailbox's server asks for between two logins, and what it asked for before.
+    pub fn logins_lie_apart(&mut self, delay: LoginDelay) -> LoginDelay {
+        std::mem::replace(&mut self.login_delay, delay)
     }
 
     /// Whether a look is due that decides about a mail.

@@ -71,8 +71,9 @@ impl Ledger {
         if !was_unattended(&arrival.watched, sighting) {
             self.pacing.learn(accepted, &arrival.bracket, sighting.asked_at);
         }
-        // Of what nobody can date only the bracket is known.
-        let arrived = arrival.at.map_or(arrival.bracket.earliest, |_| arrival.bracket.middle());
+        // Of what nobody can date, or was not allowed to look for, only the bracket is known.
+        let at = arrival.at.filter(|_| self.look_gap.is_zero());
+        let arrived = at.map_or(arrival.bracket.earliest, |_| arrival.bracket.middle());
         let arrived = arrived.saturating_duration_since(accepted);
         let roundtrip = self.receive_mail(mail, arrival.at, sighting.folder, now);
         if arrived >= self.rules.late_after {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{Bracket, LookStyle, Moment};
 use crate::mail::bounce::Action;
+use crate::mail::pop3::LoginDelay;
 use crate::mail::{Failure, Reason, Stage};
 use crate::net::tls::TlsFacts;
 use crate::target::message::Token;
@@ -247,8 +248,12 @@ pub struct Totals {
     /// Looks into the mailbox between the checks while a mail of the target was outstanding, failed
     /// ones included.
     pub looks: u64,
-    /// Periods that began while the one before was still sending.
+    /// Periods that did not begin: the one before was still sending, there was no connection free, or
+    /// the loop stood still.
     pub periods_skipped: u64,
+    /// Periods of the mailbox in which it was not checked: the check before was still under way, the
+    /// server allowed no login, or the loop stood still.
+    pub checks_skipped: u64,
 }
 
 /// The state of one side.
@@ -276,6 +281,8 @@ pub struct SideState {
     pub tls: Option<TlsFacts>,
     /// The newest failure, and when it happened.
     pub last_failure: Option<(SystemTime, Failure)>,
+    /// Whether what was measured is too old to hold, and nothing has taken its place.
+    pub is_outlived: bool,
 }
 
 impl SideState {
@@ -391,6 +398,11 @@ pub struct Snapshot {
     pub last_notice: Option<(SystemTime, Notice)>,
     /// The test period.
     pub interval: Duration,
+    /// How often the mailbox is checked: the shortest period of those who share it, or what the server
+    /// allows.
+    pub check_interval: Duration,
+    /// What the mailbox's server asks for between two logins; zero if nothing, or not known.
+    pub login_delay: LoginDelay,
     /// The age at which an accepted mail is late.
     pub late_after: Duration,
 }

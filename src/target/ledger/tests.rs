@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 mod distance;
 mod overdue;
+mod schedule;
 mod shortage;
 
 const RULES: Rules = Rules {
@@ -938,7 +939,7 @@ proptest! {
                 }
                 Step::SetPassive(passive) => {
                     rules.passive = passive;
-                    ledger.set_rules(rules);
+                    ledger.set_rules(rules, now);
                 }
                 Step::Commit => stored.apply(&std::mem::take(&mut queued)),
                 Step::Restart(seconds) => {
