@@ -672,6 +672,14 @@ fn warnings_tell_what_is_allowed_and_yet_doubtful() {
             "`send.tls_options.min_version` allows TLS 1.1, which is broken",
         ],
     );
+    says(
+        warnings("", "ehlo: monitor", ""),
+        &[
+            "`send.ehlo` monitor has no dot: many servers take a full name only, as monitor.example.com",
+        ],
+    );
+    says(warnings("", "ehlo: monitor.example.com", ""), &[]);
+    says(warnings("", "ehlo: '[IPv6:2001:db8::1]'", ""), &[]);
     says(warnings("", "port: 465", ""), &["`send.port` 465 usually goes with `tls: implicit`"]);
     says(
         warnings("", "", "tls: implicit, port: 143"),

@@ -50,6 +50,7 @@ struct Record {
     observer: Option<UnboundedSender<Event>>,
     /// How many lines of the server the observer was told.
     told: usize,
+    began: Instant,
 }
 
 #[derive(Default)]
@@ -87,6 +88,7 @@ impl Trace {
             tls: None,
             observer,
             told: 0,
+            began: Instant::now(),
         })))
     }
 
@@ -173,13 +175,23 @@ impl Trace {
             *since = Instant::now();
         }
         record.transcript.push(format!("* {message}"));
-        let Fault { reason, down, shortage, .. } = fault;
-        Failure { stage, reason, down, shortage, message }
+        let Fault { reason, down, shortage, clue, .. } = fault;
+        Failure { stage, reason, down, shortage, clue, message }
     }
 
     /// The text of a server made fit to stand in a message.
     pub fn words(&self, text: &[u8]) -> String {
         self.record().scrubber.show(text)
+    }
+
+    /// The stage under way.
+    pub fn stage(&self) -> Option<Stage> {
+        self.record().stage.map(|(stage, _)| stage)
+    }
+
+    /// How long ago the dialogue began.
+    pub fn age(&self) -> Duration {
+        self.record().began.elapsed()
     }
 
     /// The stages so far with their durations, the newest last; that under way is not among them.

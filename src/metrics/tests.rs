@@ -268,6 +268,7 @@ fn a_passive_target_that_is_down_is_nan() {
         reason: Reason::Refused,
         down: true,
         shortage: None,
+        clue: None,
         message: "refused".into(),
     };
     let attempt = Attempt { failures: vec![down], ..Attempt::default() };

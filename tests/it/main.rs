@@ -15,6 +15,7 @@ mod support;
 mod alerting;
 mod bounces;
 mod budgets;
+mod clues;
 mod crashes;
 mod dashboards;
 mod definitions;

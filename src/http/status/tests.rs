@@ -146,7 +146,7 @@ fn text(page: &str) -> String {
 
 fn failure(message: &str, down: bool) -> Failure {
     let (stage, reason) = (Stage::Auth, Reason::Auth);
-    Failure { stage, reason, down, shortage: None, message: message.to_owned() }
+    Failure { stage, reason, down, shortage: None, clue: None, message: message.to_owned() }
 }
 
 #[test]

@@ -240,7 +240,8 @@ fn is_token(token: &str) -> bool {
 }
 
 fn http_fault(error: &hyper::Error) -> Fault {
-    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    let io: Option<&std::io::Error> =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref());
     let reason = match io {
         Some(io) => net::io_reason(io),
         None if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
@@ -248,5 +249,6 @@ fn http_fault(error: &hyper::Error) -> Fault {
         }
         None => Reason::Protocol,
     };
-    Fault::new(reason, format!("the answer cannot be read: {error}"))
+    let words = io.map_or_else(|| error.to_string(), net::tls::io_words);
+    Fault::new(reason, format!("the answer cannot be read: {words}"))
 }
