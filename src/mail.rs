@@ -18,6 +18,7 @@ mod shortage;
 pub mod smtp;
 pub mod text;
 pub mod trace;
+pub mod visit;
 pub mod wire;
 
 pub use clue::Clue;

@@ -86,7 +86,12 @@ impl Yaml {
         }
         let ports: Vec<String> =
             target.ports.iter().map(|check| format!("'{}:{check}'", check.name)).collect();
-        self.line(2, "ports", format_args!("[{}]", ports.join(", ")));
+        if target.checks_ports {
+            self.line(2, "ports", format_args!("[{}]", ports.join(", ")));
+        }
+        if !target.checks_ports {
+            self.line(2, "port_checks", false);
+        }
         self.line(2, "port_timeout", Written(target.port_timeout));
         // The sides have theirs; this is that of the checks.
         let families = target.ports.iter().map(|check| check.ip_family);

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::ping::{Obstacle, Outcome};
 use super::tcp;
-use crate::config::{PortCheck, Target};
+use crate::config::{Owner, PortCheck, Target};
 use crate::mail::{Fault, Reason};
 use crate::target::ledger::Reading;
 
@@ -151,8 +151,8 @@ pub struct Round {
     /// The ping, if one was made.
     pub ping: Option<Result<Outcome, Obstacle>>,
     /// Every port, in the order of [`Target::port_checks`]; [`Reading::Unmeasured`] if its turn did
-    /// not come within the period.
-    pub ports: Vec<Reading<Result<Duration, Fault>>>,
+    /// not come within the period. `None`: it was not asked, as a connection of its side tells of it.
+    pub ports: Vec<Option<Reading<Result<Duration, Fault>>>>,
 }
 
 impl Checks {
@@ -196,7 +196,9 @@ impl Checks {
         let before = readings.clone();
         readings.began = Some(round.began);
         for (port, outcome) in readings.ports.iter_mut().zip(round.ports) {
-            port.record(outcome, is_passive);
+            if let Some(outcome) = outcome {
+                port.record(outcome, is_passive);
+            }
         }
         let is_down = is_passive && !readings.any_port_answers();
         match (&mut readings.ping, round.ping) {
@@ -206,6 +208,24 @@ impl Checks {
             (None, _) => {}
         }
         let after = readings.clone();
+        state.count(&after);
+        (before, after)
+    }
+
+    /// Takes in the connection of a side to its port, and gives the readings before and after it.
+    pub fn reached(
+        &self,
+        owner: Owner,
+        outcome: &Reading<Result<Duration, Fault>>,
+        is_passive: bool,
+    ) -> (Readings, Readings) {
+        let mut state = self.lock();
+        let before = state.readings.clone();
+        let ports = state.readings.ports.iter_mut();
+        for port in ports.filter(|port| port.check.owner == Some(owner)) {
+            port.record(outcome.clone(), is_passive);
+        }
+        let after = state.readings.clone();
         state.count(&after);
         (before, after)
     }
@@ -254,6 +274,9 @@ impl Readings {
     /// Whether every port answers: one that does not decides, then one that does not apply, then one
     /// that was not measured.
     pub fn tcp(&self) -> Reading<bool> {
+        if self.ports.is_empty() {
+            return Reading::Unmeasured;
+        }
         let worst = [Reading::Is(false), Reading::NotApplicable, Reading::Unmeasured];
         let has = |state: &Reading<bool>| self.ports.iter().any(|port| port.answers() == *state);
         worst.into_iter().find(has).unwrap_or(Reading::Is(true))
@@ -309,7 +332,7 @@ mod tests {
         assert_eq!(checks.take_counters(), None, "nothing is new");
         let refused = Reading::Is(Err(Fault::down(Reason::Refused, "refused")));
         let outcome = Outcome { sent: 3, received: 1, round_trips: None };
-        let ports = vec![Reading::Unmeasured, Reading::Unmeasured, refused];
+        let ports = vec![None, None, Some(refused)];
         let began = SystemTime::UNIX_EPOCH;
         checks.record(Round { began, ping: Some(Ok(outcome)), ports }, false);
         let counters = checks.take_counters().unwrap();

@@ -5,28 +5,36 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::PortCheck;
+use crate::mail::visit::visit;
+use crate::mail::wire::Clients;
 use crate::mail::{Fault, Reason};
-use crate::net;
 
 /// Why a port does not answer, the values of the label `reason`.
 pub const REASONS: [Reason; 5] =
     [Reason::Dns, Reason::Refused, Reason::Unreachable, Reason::Timeout, Reason::Other];
 
-/// Connects once and closes the connection without a word. Gives the time of the TCP handshake with
-/// the address that answered first, name resolution not included. A server that accepts and closes at
-/// once has answered: what it does next is for the layers above.
+/// Connects once, reads the greeting and says goodbye, where it is known or shows what is spoken there; else
+/// the connection is closed without a word. Gives the time of the TCP handshake with the address that answered
+/// first, name resolution not included. A server that accepts and closes at once has answered: what it does
+/// next is for the layers above.
 ///
 /// # Errors
 /// Why no connection came about, with one of [`REASONS`].
-pub async fn check(port: &PortCheck, deadline: Instant) -> Result<Duration, Fault> {
-    let fold = |fault: Fault| match fault.reason {
+pub async fn check(
+    port: &PortCheck,
+    clients: &Clients,
+    deadline: Instant,
+) -> Result<Duration, Fault> {
+    let place = (port.host.as_str(), port.port, port.ip_family);
+    visit(place, port.service, clients, deadline).await.map_err(folded)
+}
+
+/// The fault with one of [`REASONS`].
+pub fn folded(fault: Fault) -> Fault {
+    match fault.reason {
         reason if REASONS.contains(&reason) => fault,
         _ => Fault { reason: Reason::Other, ..fault },
-    };
-    let addresses = net::addresses(&port.host, port.port, port.ip_family, deadline);
-    let addresses = addresses.await.map_err(fold)?;
-    let connected = net::connect(&addresses, deadline).await.map_err(fold)?;
-    Ok(connected.handshake)
+    }
 }
 
 #[cfg(test)]
@@ -38,8 +46,9 @@ mod tests {
 
     async fn checked(host: &str, port: u16) -> Result<Duration, Fault> {
         let name = "web".to_owned();
-        let port = PortCheck { name, host: host.to_owned(), port, ip_family: IpFamily::Any };
-        check(&port, Instant::now() + Duration::from_secs(10)).await
+        let (host, ip_family) = (host.to_owned(), IpFamily::Any);
+        let port = PortCheck { name, host, port, ip_family, owner: None, service: None };
+        check(&port, &Clients::default(), Instant::now() + Duration::from_secs(10)).await
     }
 
     #[tokio::test]

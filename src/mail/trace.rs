@@ -46,6 +46,7 @@ struct Record {
     transcript: Transcript,
     scrubber: Scrubber,
     address: Option<SocketAddr>,
+    handshake: Option<Duration>,
     tls: Option<TlsFacts>,
     observer: Option<UnboundedSender<Event>>,
     /// How many lines of the server the observer was told.
@@ -85,6 +86,7 @@ impl Trace {
             transcript: Transcript::default(),
             scrubber,
             address: None,
+            handshake: None,
             tls: None,
             observer,
             told: 0,
@@ -152,10 +154,11 @@ impl Trace {
         (record.address, record.tls) = (address, tls);
     }
 
-    /// Notes which address of the server answered.
-    pub fn connected(&self, address: SocketAddr) {
+    /// Notes which address of the server answered, and how long its TCP handshake took.
+    pub fn connected(&self, address: SocketAddr, handshake: Duration) {
         self.fact(format!("connected to {address}"));
-        self.record().address = Some(address);
+        let mut record = self.record();
+        (record.address, record.handshake) = (Some(address), Some(handshake));
     }
 
     /// Notes what the TLS handshake showed.
@@ -202,6 +205,11 @@ impl Trace {
     /// The address of the server that answered; `None` if none did.
     pub fn address(&self) -> Option<SocketAddr> {
         self.record().address
+    }
+
+    /// How long the newest TCP handshake took; `None` if no connection came about.
+    pub fn handshake(&self) -> Option<Duration> {
+        self.record().handshake
     }
 
     /// What the TLS handshake showed; `None` without one.

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::history::{Archive, Evidence, History, Probe};
@@ -13,6 +14,7 @@ use super::ledger::{
     Snapshot, StoredAccount, Transmission, Verdict,
 };
 use super::message::Token;
+use super::reached::Reached;
 use super::side_log::TargetLog;
 use crate::config::TargetName;
 use crate::log::Gate;
@@ -28,6 +30,7 @@ pub struct Account {
     /// What the newest mail told whose header was read; it ends with the process.
     inspection: Mutex<Option<Arc<Inspection>>>,
     history: Mutex<History>,
+    reached: watch::Sender<Reached>,
     log: Mutex<TargetLog>,
     /// `None`: it ends with the process.
     store: Option<Arc<Store>>,
@@ -46,6 +49,7 @@ impl Account {
             ledger: Mutex::new(Ledger::new(rules)),
             inspection: Mutex::default(),
             history: Mutex::new(History::new(Archive::new(Archive::MOST_BYTES))),
+            reached: watch::Sender::default(),
             log: Mutex::default(),
             store: None,
             handing_over: Mutex::new(()),
@@ -160,6 +164,11 @@ impl Account {
         let ability = ledger.snapshot(now).receive_ability;
         drop(ledger);
         self.attempt_ended(Side::Receive, ability, attempt, now);
+    }
+
+    /// The newest connection of each side, and word of each new one.
+    pub fn reached(&self) -> watch::Receiver<Reached> {
+        self.reached.subscribe()
     }
 
     /// See [`Ledger::looked`].
@@ -371,6 +380,7 @@ impl Account {
 
     /// The new state of a side and what led to it, for the history and the log.
     fn attempt_ended(&self, side: Side, ability: Reading<bool>, attempt: &Attempt, now: Moment) {
+        self.reached.send_modify(|reached| reached.note(side, attempt));
         self.history().attempt_ended(side, attempt, now);
         self.keep();
         self.log().attempt_ended(&self.name, side, ability, attempt, now.instant);

@@ -42,6 +42,7 @@ mod mailbox;
 mod oauth;
 mod pages;
 mod passive;
+mod port_checks;
 mod probe;
 mod probe_outputs;
 mod program;

@@ -205,7 +205,7 @@ impl Dialer {
             let what = format!("no connection to {host}");
             trace.failure(too_late(fault, &what, &trace, end, until))
         })?;
-        trace.connected(connected.address);
+        trace.connected(connected.address, connected.handshake);
         let mut wire = Wire {
             stream: Stream::Plain(connected.socket),
             input: Vec::new(),
