@@ -28,6 +28,7 @@ mod evidence;
 mod exim_and_courier;
 mod fault_table;
 mod faults;
+mod filters;
 mod foreign_clients;
 mod host_layers;
 mod http;
