@@ -238,6 +238,10 @@ fn the_ports_of_both_sides_are_checked_once() {
     let other = "'submission:other.example.com:587'";
     let expected = format!("{sides} submission=other.example.com:587");
     assert_eq!(checks(&format!("ports: [{other}]")), expected);
+    assert_eq!(checks("port_checks: false"), "");
+    let both = target("a", "ports: [80]\n    port_checks: false", "", "");
+    let problems = parse(&format!("targets:\n{both}")).unwrap_err().to_string();
+    assert!(problems.contains("targets[0].port_checks: contradicts `ports`"), "{problems}");
 }
 
 #[test]

@@ -347,4 +347,37 @@ mod tests {
         assert_eq!(failures(&checks, "web"), Some(5));
         assert_eq!(checks.readings().ping.map(|it| (it.sent, it.received)), Some((33, 21)));
     }
+
+    #[test]
+    fn without_checks_of_ports_there_are_no_readings_of_them() {
+        let checks = Checks::default();
+        checks.set_target(&target("ports: ['web:80']"));
+        assert_eq!(checks.readings().ports.len(), 3);
+        checks.set_target(&target("ping: true, port_checks: false"));
+        assert!(checks.readings().ports.is_empty());
+        assert_eq!(checks.readings().tcp(), Reading::Unmeasured, "nothing was asked");
+    }
+
+    #[test]
+    fn the_connection_of_a_side_tells_of_its_port_and_of_no_other() {
+        let checks = Checks::default();
+        checks.set_target(&target("ports: ['pop:127.0.0.1:110', 'web:80']"));
+        let refused = Reading::Is(Err(Fault::down(Reason::Refused, "refused")));
+        let (before, after) = checks.reached(Owner::Receive, &refused, false);
+        let answers = |readings: &Readings| -> Vec<Reading<bool>> {
+            readings.ports.iter().map(PortReadings::answers).collect()
+        };
+        assert_eq!(answers(&before), [Reading::Unmeasured; 3]);
+        let [send, pop, web] = [Reading::Unmeasured, Reading::Is(false), Reading::Unmeasured];
+        assert_eq!(answers(&after), [send, pop, web], "under the name that it has in the list");
+        assert_eq!(failures(&checks, "pop"), Some(1));
+        // A round that did not ask leaves it as it is.
+        let took = Some(Reading::Is(Ok(Duration::from_millis(1))));
+        let ports = vec![took.clone(), None, took];
+        checks.record(Round { began: SystemTime::UNIX_EPOCH, ping: None, ports }, false);
+        assert_eq!(
+            answers(&checks.readings()),
+            [Reading::Is(true), Reading::Is(false), Reading::Is(true)]
+        );
+    }
 }

@@ -39,10 +39,11 @@ pub fn folded(fault: Fault) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
 
     use super::*;
-    use crate::config::IpFamily;
+    use crate::config::{IpFamily, Service, Spoken};
 
     async fn checked(host: &str, port: u16) -> Result<Duration, Fault> {
         let name = "web".to_owned();
@@ -74,5 +75,41 @@ mod tests {
         let fault = checked("no-such-host.invalid", 25).await.unwrap_err();
         assert_eq!((fault.reason, fault.down), (Reason::Dns, true));
         assert!(fault.message.contains("no-such-host.invalid"), "{}", fault.message);
+    }
+
+    /// The farewell that a server hears which greets so.
+    async fn farewell(greeting: &'static str, service: Option<Service>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            socket.write_all(greeting.as_bytes()).unwrap();
+            let mut heard = String::new();
+            let mut reader = BufReader::new(&mut socket);
+            let _ = reader.read_line(&mut heard);
+            let _ = socket.write_all(b"221 bye\r\n");
+            heard
+        });
+        let (name, host, ip_family) = ("a".to_owned(), "127.0.0.1".to_owned(), IpFamily::Any);
+        let check_of = PortCheck { name, host, port, ip_family, owner: None, service };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        check(&check_of, &Clients::default(), deadline).await.unwrap();
+        tokio::task::spawn_blocking(|| server.join().unwrap()).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_check_takes_its_leave_in_the_protocol_that_is_known_or_shows() {
+        let known = |protocol| Some(Service { protocol, begins_with_tls: false });
+        let smtp = "220-mail.example.com ESMTP\r\n220 ready\r\n";
+        for (greeting, service, words) in [
+            (smtp, known(Spoken::Smtp), "QUIT\r\n"),
+            (smtp, None, "QUIT\r\n"),
+            ("* OK ready\r\n", None, "M1 LOGOUT\r\n"),
+            ("+OK ready\r\n", None, "QUIT\r\n"),
+            ("SSH-2.0-OpenSSH_9.2\r\n", None, ""),
+        ] {
+            assert_eq!(farewell(greeting, service).await, words, "{greeting}");
+        }
     }
 }
