@@ -18,7 +18,7 @@ use std::time::Duration;
 use lettre::Address;
 
 pub use auth::{Auth, Credentials, Login, Mechanism, OAuth2, TokenUrl};
-pub use checks::{PingCheck, PortCheck};
+pub use checks::{Owner, PingCheck, PortCheck, Service, Spoken};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub(crate) use value::{edit_distance, parse_duration, without_final_dot};
@@ -149,6 +149,8 @@ pub struct Target {
     /// The TCP ports that the configuration lists; [`Target::port_checks`] has those of both sides
     /// too.
     pub ports: Vec<PortCheck>,
+    /// Whether TCP ports are checked at all.
+    pub checks_ports: bool,
     /// The longest wait for a TCP port to answer, name resolution included.
     pub port_timeout: Duration,
 }

@@ -144,7 +144,10 @@ where
                 let is_known = web.knows_clients();
                 self.requests(stream, Client { peer, seat, is_known }).await;
             }
-            Err(error) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(error) => {
+                let error = crate::net::tls::io_words(&error);
+                tracing::debug!(%peer, error, "TLS handshake failed");
+            }
         }
     }
 

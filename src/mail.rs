@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 
 pub mod bounce;
+mod clue;
 pub mod header;
 pub mod imap;
 pub mod oauth;
@@ -19,8 +20,10 @@ mod shortage;
 pub mod smtp;
 pub mod text;
 pub mod trace;
+pub mod visit;
 pub mod wire;
 
+pub use clue::Clue;
 pub use shortage::{Shortage, news as shortages};
 
 /// The two halves of a target.
@@ -265,9 +268,18 @@ pub struct Failure {
     /// What the exporter itself had too little of, if that is why: then nothing was measured, and it is
     /// no failure of the server.
     pub shortage: Option<Shortage>,
+    /// What it shows beyond the reason, for the advice.
+    pub clue: Option<Clue>,
     /// One sentence for people, the server's own words included; secrets are scrubbed and control
     /// characters escaped.
     pub message: String,
+}
+
+impl Failure {
+    /// That of a server that offers TLS and refuses the command that begins it.
+    fn of_offered_tls(self) -> Self {
+        Self { reason: Reason::Tls, clue: Some(Clue::TlsBroken), ..self }
+    }
 }
 
 /// How a dialogue failed, before it is known in which stage: what the layers below [`trace::Trace`]
@@ -280,6 +292,8 @@ pub struct Fault {
     pub down: bool,
     /// See [`Failure::shortage`].
     pub shortage: Option<Shortage>,
+    /// See [`Failure::clue`].
+    pub clue: Option<Clue>,
     /// One sentence, not yet scrubbed.
     pub message: String,
 }
@@ -287,12 +301,12 @@ pub struct Fault {
 impl Fault {
     /// A fault of a service that is there.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, down: false, shortage: None, message: message.into() }
+        Self { reason, down: false, shortage: None, clue: None, message: message.into() }
     }
 
     /// A fault that means that the service is not there.
     pub fn down(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, down: true, shortage: None, message: message.into() }
+        Self { reason, down: true, shortage: None, clue: None, message: message.into() }
     }
 
     /// A fault of the exporter's own, which had too little of something; it is counted.
@@ -304,7 +318,8 @@ impl Fault {
     /// The same of one that was counted where it happened.
     pub fn short_and_counted(shortage: Shortage, message: impl Into<String>) -> Self {
         let message = format!("{}; {}", message.into(), shortage.words());
-        Self { reason: Reason::Other, down: false, shortage: Some(shortage), message }
+        let shortage = Some(shortage);
+        Self { reason: Reason::Other, down: false, shortage, clue: None, message }
     }
 
     /// The fault of a system call that failed: [`Fault::short`] if that is for want of something of our
@@ -314,5 +329,11 @@ impl Fault {
             Some(shortage) => Self::short(shortage, Reason::Other, message),
             None => Self::new(reason, message),
         }
+    }
+
+    /// The same with a clue to its cause.
+    #[must_use]
+    pub fn with(self, clue: Option<Clue>) -> Self {
+        Self { clue, ..self }
     }
 }

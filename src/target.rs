@@ -4,7 +4,7 @@
 //! loops, [`message`] makes a test mail and knows it again, [`send`] is the send loop. [`history`]
 //! is the evidence of what happened lately, `side_log` says what of it the log tells, [`advice`]
 //! what to look at when something failed, [`inspection`] reads what the header of an arrived mail
-//! tells, [`clock`] reads the clocks.
+//! tells, [`reached`] whether a side's server was reached, [`clock`] reads the clocks.
 
 pub mod account;
 pub mod advice;
@@ -14,5 +14,6 @@ pub mod history;
 pub mod inspection;
 pub mod ledger;
 pub mod message;
+pub mod reached;
 pub mod send;
 mod side_log;

@@ -1,11 +1,13 @@
-//! The checks of the layers below the mail service: `ping`, `ports`, `port_timeout`.
+//! The checks of the layers below the mail service: `ping`, `ports`, `port_checks`, `port_timeout`.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use super::section::{Place, Report, Section};
-use super::{BracketedHost, Endpoint, IpFamily, Target, value, without_final_dot};
+use super::section::{Level, Place, Report, Section};
+use super::{
+    BracketedHost, Endpoint, IpFamily, Protocol, Target, TlsMode, value, without_final_dot,
+};
 use crate::yaml::Node;
 
 /// One TCP port to check.
@@ -19,6 +21,55 @@ pub struct PortCheck {
     pub port: u16,
     /// Which addresses of the host are tried.
     pub ip_family: IpFamily,
+    /// Whose port it is, if it is that of a side: then the connections of that side tell of it.
+    pub owner: Option<Owner>,
+    /// What is spoken there, as far as that is known.
+    pub service: Option<Service>,
+}
+
+/// The side of a target whose port is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The SMTP server.
+    Send,
+    /// The mailbox.
+    Receive,
+}
+
+/// What is spoken at a port, so that a check can take its leave as a client does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// In which protocol.
+    pub protocol: Spoken,
+    /// Whether it begins with TLS.
+    pub begins_with_tls: bool,
+}
+
+/// A protocol with a greeting and a farewell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spoken {
+    /// QUIT (RFC 5321 section 4.1.1.10).
+    Smtp,
+    /// LOGOUT (RFC 3501 section 6.1.3).
+    Imap,
+    /// QUIT (RFC 1939 section 4).
+    Pop3,
+}
+
+impl Service {
+    /// What is spoken at a port that IANA has given to a mail service.
+    fn at(port: u16) -> Option<Self> {
+        let (protocol, begins_with_tls) = match port {
+            25 | 587 => (Spoken::Smtp, false),
+            465 => (Spoken::Smtp, true),
+            143 => (Spoken::Imap, false),
+            993 => (Spoken::Imap, true),
+            110 => (Spoken::Pop3, false),
+            995 => (Spoken::Pop3, true),
+            _ => return None,
+        };
+        Some(Self { protocol, begins_with_tls })
+    }
 }
 
 impl fmt::Display for PortCheck {
@@ -55,22 +106,48 @@ impl Target {
     /// Every TCP port that is checked: that of the send side under the name `send`, that of the
     /// receive side under `receive`, and the listed ones. Where a listed one is the port of a side,
     /// it is checked once, under the name it has in the list. Which hosts stand behind an MX is known
-    /// only when a mail is sent: they are not checked.
+    /// only when a mail is sent: they are not checked. None where `port_checks` is false.
     pub fn port_checks(&self) -> Vec<PortCheck> {
-        let sides = [("send", &self.send.endpoint), ("receive", &self.receive.endpoint)];
-        let is_listed = |endpoint: &Endpoint| {
-            self.ports.iter().any(|check| {
-                without_final_dot(&check.host) == endpoint.name() && check.port == endpoint.port
-            })
+        if !self.checks_ports {
+            return Vec::new();
+        }
+        let sides = [Owner::Send, Owner::Receive].map(|owner| self.port_of(owner));
+        let is_same = |a: &PortCheck, b: &PortCheck| {
+            without_final_dot(&a.host) == without_final_dot(&b.host) && a.port == b.port
         };
-        let sides = sides.into_iter().filter(|(_, endpoint)| !endpoint.mx && !is_listed(endpoint));
-        let sides = sides.map(|(name, endpoint)| PortCheck {
-            name: name.to_owned(),
-            host: endpoint.host.clone(),
-            port: endpoint.port,
-            ip_family: endpoint.ip_family,
+        let is_listed = |side: &&PortCheck| self.ports.iter().any(|listed| is_same(side, listed));
+        let of_sides = sides.iter().flatten().filter(|side| !is_listed(side)).cloned();
+        let listed = self.ports.iter().map(|listed| {
+            let side = sides.iter().flatten().find(|side| is_same(side, listed));
+            let owner = side.filter(|it| it.ip_family == listed.ip_family).and_then(|it| it.owner);
+            let service = side.map_or(listed.service, |side| side.service);
+            PortCheck { owner, service, ..listed.clone() }
         });
-        sides.chain(self.ports.iter().cloned()).collect()
+        of_sides.chain(listed).collect()
+    }
+
+    /// The port of a side; `None` by MX.
+    fn port_of(&self, owner: Owner) -> Option<PortCheck> {
+        let (name, endpoint, protocol) = match owner {
+            Owner::Send => ("send", &self.send.endpoint, Spoken::Smtp),
+            Owner::Receive => {
+                let protocol = match self.receive.protocol {
+                    Protocol::Imap { .. } => Spoken::Imap,
+                    Protocol::Pop3 => Spoken::Pop3,
+                };
+                ("receive", &self.receive.endpoint, protocol)
+            }
+        };
+        let Endpoint { host, port, tls, ip_family, mx, .. } = endpoint;
+        let begins_with_tls = *tls == TlsMode::Implicit;
+        (!mx).then(|| PortCheck {
+            name: name.to_owned(),
+            host: host.clone(),
+            port: *port,
+            ip_family: *ip_family,
+            owner: Some(owner),
+            service: Some(Service { protocol, begins_with_tls }),
+        })
     }
 }
 
@@ -127,6 +204,16 @@ pub(super) fn port_timeout(section: &Section<'_>, report: &mut Report) -> Durati
     section.read("port_timeout", report, value::duration(range)).unwrap_or(PORT_TIMEOUT)
 }
 
+/// `port_checks`: whether ports are checked at all.
+pub(super) fn are_ports_checked(section: &Section<'_>, report: &mut Report) -> bool {
+    let Some(written) = section.find("port_checks") else { return true };
+    let checked = report.accept(&written.place, value::boolean(written.node)).unwrap_or(true);
+    if !checked && written.level == Level::Own && section.find_in(Level::Own, "ports").is_some() {
+        report.add(written.place.problem("contradicts `ports`; keep one"));
+    }
+    checked
+}
+
 /// `ports`.
 pub(super) fn ports(section: &Section<'_>, host: Host<'_>, report: &mut Report) -> Vec<PortCheck> {
     let mut names = BTreeSet::new();
@@ -146,7 +233,9 @@ pub(super) fn ports(section: &Section<'_>, host: Host<'_>, report: &mut Report) 
         match own_host.or(host.name.map(str::to_owned)) {
             Some(own_host) => {
                 let ip_family = host.ip_family;
-                checks.push(PortCheck { name, host: own_host, port, ip_family });
+                let service = Service::at(port);
+                let host = own_host;
+                checks.push(PortCheck { name, host, port, ip_family, owner: None, service });
             }
             None if section.find("host").is_some() => {}
             None => miss_port_host(section, &place, report),

@@ -88,7 +88,12 @@ impl Yaml {
         }
         let ports: Vec<String> =
             target.ports.iter().map(|check| format!("'{}:{check}'", check.name)).collect();
-        self.line(2, "ports", format_args!("[{}]", ports.join(", ")));
+        if target.checks_ports {
+            self.line(2, "ports", format_args!("[{}]", ports.join(", ")));
+        }
+        if !target.checks_ports {
+            self.line(2, "port_checks", false);
+        }
         self.line(2, "port_timeout", Written(target.port_timeout));
         // The sides have theirs; this is that of the checks.
         let families = target.ports.iter().map(|check| check.ip_family);
@@ -247,6 +252,9 @@ fn warn_target(target: &Target, warnings: &mut Vec<String>) {
     if target.interval > target.lost_after {
         warn("`lost_after` is shorter than `interval`: a mail is given up before the next is sent");
     }
+    if let Some(message) = warn_ehlo(target) {
+        warn(&message);
+    }
     let logs_in = target.send.login.is_some();
     for message in warn_endpoint("send", &target.send.endpoint, logs_in) {
         warn(&message);
@@ -297,6 +305,15 @@ fn warn_endpoint(side: &str, endpoint: &Endpoint, logs_in: bool) -> Vec<String> 
         warn(format!("`{side}.port` {} usually goes with `tls: {tls}`", endpoint.port));
     }
     warnings
+}
+
+/// Many servers refuse a name that is not a full one, some of them only at RCPT.
+fn warn_ehlo(target: &Target) -> Option<String> {
+    let name = target.send.ehlo.as_deref()?;
+    let is_full = name.starts_with('[') || name.trim_end_matches('.').contains('.');
+    (!is_full).then(|| {
+        format!("`send.ehlo` {name} has no dot: many servers take a full name only, as {name}.example.com")
+    })
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -36,6 +36,7 @@ pub(super) const TARGET_KEYS: &[&str] = &[
     "authserv_id",
     "ping",
     "ports",
+    "port_checks",
     "port_timeout",
 ];
 
@@ -67,6 +68,7 @@ pub(super) fn convert(
     let host = checks::Host { name: shared.host.as_deref(), ip_family: shared.ip_family };
     let ping = checks::ping(section, host, report);
     let ports = checks::ports(section, host, report);
+    let checks_ports = checks::are_ports_checked(section, report);
     let port_timeout = checks::port_timeout(section, report);
     let send = side::send(&shared, sources, report);
     let receive = side::receive(&shared, sources, report);
@@ -84,6 +86,7 @@ pub(super) fn convert(
         authserv_id: section.read("authserv_id", report, value::authserv_id),
         ping,
         ports,
+        checks_ports,
         port_timeout,
         name: name?,
         from: from?,

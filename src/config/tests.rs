@@ -247,6 +247,10 @@ fn the_ports_of_both_sides_are_checked_once() {
     let other = "'submission:other.example.com:587'";
     let expected = format!("{sides} submission=other.example.com:587");
     assert_eq!(checks(&format!("ports: [{other}]")), expected);
+    assert_eq!(checks("port_checks: false"), "");
+    let both = target("a", "ports: [80]\n    port_checks: false", "", "");
+    let problems = parse(&format!("targets:\n{both}")).unwrap_err().to_string();
+    assert!(problems.contains("targets[0].port_checks: contradicts `ports`"), "{problems}");
 }
 
 #[test]
@@ -681,6 +685,14 @@ fn warnings_tell_what_is_allowed_and_yet_doubtful() {
             "`send.tls_options.min_version` allows TLS 1.1, which is broken",
         ],
     );
+    says(
+        warnings("", "ehlo: monitor", ""),
+        &[
+            "`send.ehlo` monitor has no dot: many servers take a full name only, as monitor.example.com",
+        ],
+    );
+    says(warnings("", "ehlo: monitor.example.com", ""), &[]);
+    says(warnings("", "ehlo: '[IPv6:2001:db8::1]'", ""), &[]);
     says(
         warnings("", "port: 465, tls: starttls", "port: 993, tls: none, host: 127.0.0.1"),
         &[

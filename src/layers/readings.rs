@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::ping::{Obstacle, Outcome};
 use super::tcp;
-use crate::config::{PortCheck, Target};
+use crate::config::{Owner, PortCheck, Target};
 use crate::mail::{Fault, Reason};
 use crate::target::ledger::Reading;
 
@@ -153,8 +153,8 @@ pub struct Round {
     /// The ping, if one was made.
     pub ping: Option<Result<Outcome, Obstacle>>,
     /// Every port, in the order of [`Target::port_checks`]; [`Reading::Unmeasured`] if its turn did
-    /// not come within the period.
-    pub ports: Vec<Reading<Result<Duration, Fault>>>,
+    /// not come within the period. `None`: it was not asked, as a connection of its side tells of it.
+    pub ports: Vec<Option<Reading<Result<Duration, Fault>>>>,
 }
 
 impl Checks {
@@ -198,7 +198,9 @@ impl Checks {
         let before = readings.clone();
         readings.began = Some(round.began);
         for (port, outcome) in readings.ports.iter_mut().zip(round.ports) {
-            port.record(outcome, is_passive);
+            if let Some(outcome) = outcome {
+                port.record(outcome, is_passive);
+            }
         }
         let is_down = is_passive && !readings.any_port_answers();
         match (&mut readings.ping, round.ping) {
@@ -208,6 +210,24 @@ impl Checks {
             (None, _) => {}
         }
         let after = readings.clone();
+        state.count(&after);
+        (before, after)
+    }
+
+    /// Takes in the connection of a side to its port, and gives the readings before and after it.
+    pub fn reached(
+        &self,
+        owner: Owner,
+        outcome: &Reading<Result<Duration, Fault>>,
+        is_passive: bool,
+    ) -> (Readings, Readings) {
+        let mut state = self.lock();
+        let before = state.readings.clone();
+        let ports = state.readings.ports.iter_mut();
+        for port in ports.filter(|port| port.check.owner == Some(owner)) {
+            port.record(outcome.clone(), is_passive);
+        }
+        let after = state.readings.clone();
         state.count(&after);
         (before, after)
     }
@@ -256,6 +276,9 @@ impl Readings {
     /// Whether every port answers: one that does not decides, then one that does not apply, then one
     /// that was not measured.
     pub fn tcp(&self) -> Reading<bool> {
+        if self.ports.is_empty() {
+            return Reading::Unmeasured;
+        }
         let worst = [Reading::Is(false), Reading::NotApplicable, Reading::Unmeasured];
         let has = |state: &Reading<bool>| self.ports.iter().any(|port| port.answers() == *state);
         worst.into_iter().find(has).unwrap_or(Reading::Is(true))
@@ -311,7 +334,7 @@ mod tests {
         assert_eq!(checks.take_counters(), None, "nothing is new");
         let refused = Reading::Is(Err(Fault::down(Reason::Refused, "refused")));
         let outcome = Outcome { sent: 3, received: 1, round_trips: None };
-        let ports = vec![Reading::Unmeasured, Reading::Unmeasured, refused];
+        let ports = vec![None, None, Some(refused)];
         let began = SystemTime::UNIX_EPOCH;
         checks.record(Round { began, ping: Some(Ok(outcome)), ports }, false);
         let counters = checks.take_counters().unwrap();
@@ -325,5 +348,38 @@ mod tests {
         checks.set_target(&target("ping: true, ports: ['web:80']"));
         assert_eq!(failures(&checks, "web"), Some(5));
         assert_eq!(checks.readings().ping.map(|it| (it.sent, it.received)), Some((33, 21)));
+    }
+
+    #[test]
+    fn without_checks_of_ports_there_are_no_readings_of_them() {
+        let checks = Checks::default();
+        checks.set_target(&target("ports: ['web:80']"));
+        assert_eq!(checks.readings().ports.len(), 3);
+        checks.set_target(&target("ping: true, port_checks: false"));
+        assert!(checks.readings().ports.is_empty());
+        assert_eq!(checks.readings().tcp(), Reading::Unmeasured, "nothing was asked");
+    }
+
+    #[test]
+    fn the_connection_of_a_side_tells_of_its_port_and_of_no_other() {
+        let checks = Checks::default();
+        checks.set_target(&target("ports: ['pop:127.0.0.1:110', 'web:80']"));
+        let refused = Reading::Is(Err(Fault::down(Reason::Refused, "refused")));
+        let (before, after) = checks.reached(Owner::Receive, &refused, false);
+        let answers = |readings: &Readings| -> Vec<Reading<bool>> {
+            readings.ports.iter().map(PortReadings::answers).collect()
+        };
+        assert_eq!(answers(&before), [Reading::Unmeasured; 3]);
+        let [send, pop, web] = [Reading::Unmeasured, Reading::Is(false), Reading::Unmeasured];
+        assert_eq!(answers(&after), [send, pop, web], "under the name that it has in the list");
+        assert_eq!(failures(&checks, "pop"), Some(1));
+        // A round that did not ask leaves it as it is.
+        let took = Some(Reading::Is(Ok(Duration::from_millis(1))));
+        let ports = vec![took.clone(), None, took];
+        checks.record(Round { began: SystemTime::UNIX_EPOCH, ping: None, ports }, false);
+        assert_eq!(
+            answers(&checks.readings()),
+            [Reading::Is(true), Reading::Is(false), Reading::Is(true)]
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! When the layers below are checked: one round in each period of a target, of its own and never in
-//! the way of a mail.
+//! the way of a mail. The port of a side is checked by the connections that the side makes anyway; only
+//! where it has made none within a period a round asks for itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,20 +14,24 @@ use super::ping::{self, Obstacle, Outcome};
 use super::places::Places;
 use super::readings::{Checks, Readings, Round};
 use super::tcp;
-use crate::config::{PingCheck, PortCheck, Target, TargetName};
-use crate::mail::Fault;
+use crate::config::{Owner, PingCheck, PortCheck, Target, TargetName};
+use crate::mail::wire::Clients;
+use crate::mail::{Fault, Side};
 use crate::store::Store;
+use crate::target::account::Account;
 use crate::target::ledger::Reading;
+use crate::target::reached::Reached;
 use crate::target::send::next_tick;
 
 /// How many pings and ports are checked at one time, over all targets.
 pub const MOST_AT_ONCE: usize = 256;
 
 /// What the rounds of all targets share.
-#[derive(Debug)]
 pub struct Bench {
     places: Places,
     permission: AtomicU8,
+    /// With what a check shakes hands at a port that begins with TLS.
+    clients: Clients,
 }
 
 const UNKNOWN: u8 = 0;
@@ -35,7 +40,11 @@ const PERMITTED: u8 = 2;
 
 impl Default for Bench {
     fn default() -> Self {
-        Self { places: Places::new(MOST_AT_ONCE), permission: AtomicU8::new(UNKNOWN) }
+        Self {
+            places: Places::new(MOST_AT_ONCE),
+            permission: AtomicU8::new(UNKNOWN),
+            clients: Clients::default(),
+        }
     }
 }
 
@@ -82,7 +91,7 @@ impl Bench {
         end: Instant,
     ) -> Reading<Result<Duration, Fault>> {
         let Some(place) = self.places.take(target, end).await else { return Reading::Unmeasured };
-        let check = tcp::check(check, end.min(Instant::now() + timeout));
+        let check = tcp::check(check, &self.clients, end.min(Instant::now() + timeout));
         match place.hold(check).await {
             Some(Err(fault)) if fault.shortage.is_some() => Reading::Unmeasured,
             Some(outcome) => Reading::Is(outcome),
@@ -92,7 +101,6 @@ impl Bench {
 }
 
 /// The rounds of one target.
-#[derive(Debug)]
 pub struct Checker {
     /// The target.
     pub target: Arc<Target>,
@@ -102,7 +110,12 @@ pub struct Checker {
     pub store: Option<Arc<Store>>,
     /// What it shares with the other targets.
     pub bench: Arc<Bench>,
+    /// The connections of its sides.
+    pub account: Arc<Account>,
 }
+
+/// The sides as the checks know them and as the account does.
+const OWNERS: [(Owner, Side); 2] = [(Owner::Send, Side::Send), (Owner::Receive, Side::Receive)];
 
 /// What one task of a round came to.
 enum Answer {
@@ -112,18 +125,56 @@ enum Answer {
 
 impl Checker {
     /// Begins a round at `first` and then in each period, until it is dropped. A round is over within
-    /// its period: what takes longer is cut off.
+    /// its period: what takes longer is cut off. Between the rounds it takes in the connections of the sides.
     pub async fn run(&self, first: Instant) {
         let interval = self.target.interval;
+        let mut reached = self.account.reached();
+        let (began, mut taken) = (Instant::now(), [None; 2]);
         let mut tick = first;
         loop {
-            sleep_until(tick).await;
-            let round = self.round(tick + interval).await;
-            let (before, after) = self.checks.record(round, self.target.passive);
+            tokio::select! {
+                           biased;
+                           // It ends with the account, which this holds.
+                           _ = reached.changed() => {
+            let latest = reached.borrow_and_update().clone();
+            self.take_in(&latest, &mut taken);
+            }
+                           () = sleep_until(tick) => {
+                               let latest = reached.borrow().clone();
+                               let round = self.round(tick + interval, &latest, began).await;
+                               let (before, after) = self.checks.record(round, self.target.passive);
+                               self.keep();
+                               self.log_changes(&before, &after);
+                               tick = next_tick(tick, interval, Instant::now()).0;
+                           }
+                       }
+        }
+    }
+
+    /// The newest connections of the sides stand for their ports; `taken` are those that do so already.
+    fn take_in(&self, reached: &Reached, taken: &mut [Option<Instant>; 2]) {
+        for ((owner, side), taken) in OWNERS.into_iter().zip(taken) {
+            let Some(connection) = reached.of(side) else { continue };
+            if taken.replace(connection.at).is_some_and(|taken| taken >= connection.at) {
+                continue;
+            }
+            let outcome = connection.outcome.clone().map(|outcome| outcome.map_err(tcp::folded));
+            let (before, after) = self.checks.reached(owner, &outcome, self.target.passive);
             self.keep();
             self.log_changes(&before, &after);
-            tick = next_tick(tick, interval, Instant::now()).0;
         }
+    }
+
+    /// Whether a connection of the side whose port it is was made, or is to be expected, within a period and
+    /// the time that one may take.
+    fn is_told_of(&self, check: &PortCheck, reached: &Reached, began: Instant) -> bool {
+        let Some((_, side)) = OWNERS.into_iter().find(|(owner, _)| check.owner == Some(*owner))
+        else {
+            return false;
+        };
+        let newest = reached.of(side).map_or(began, |connection| connection.at.max(began));
+        let longest = self.target.interval + self.target.send.endpoint.timeout;
+        newest.elapsed() <= longest
     }
 
     /// Gives the store the counters, if they have changed.
@@ -136,7 +187,7 @@ impl Checker {
     }
 
     /// Everything at the same time, so that the layers are compared at one moment.
-    async fn round(&self, end: Instant) -> Round {
+    async fn round(&self, end: Instant, reached: &Reached, started: Instant) -> Round {
         let began = SystemTime::now();
         // A task for each ends with the set, whatever becomes of the round.
         let mut tasks = JoinSet::new();
@@ -145,8 +196,13 @@ impl Checker {
             tasks.spawn(async move { Answer::Ping(bench.ping(&target, &check, end).await) });
         }
         let checks = self.target.port_checks();
-        let mut ports = vec![Reading::Unmeasured; checks.len()];
+        let is_told_of = |check: &PortCheck| self.is_told_of(check, reached, started);
+        let mut ports: Vec<_> =
+            checks.iter().map(|it| (!is_told_of(it)).then_some(Reading::Unmeasured)).collect();
         for (index, check) in checks.into_iter().enumerate() {
+            if is_told_of(&check) {
+                continue;
+            }
             let (bench, target) = (Arc::clone(&self.bench), self.target.name.clone());
             let timeout = self.target.port_timeout;
             tasks.spawn(async move {
@@ -159,7 +215,7 @@ impl Checker {
                 Ok(Answer::Ping(outcome)) => ping = outcome,
                 Ok(Answer::Port(index, outcome)) => {
                     if let Some(port) = ports.get_mut(index) {
-                        *port = outcome;
+                        *port = Some(outcome);
                     }
                 }
                 Err(error) => warn!(target = %self.target.name, %error, "a check broke off"),

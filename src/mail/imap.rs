@@ -24,6 +24,7 @@ use super::{Failure, Fault, Reason, Stage};
 use crate::config::{Login, TlsMode};
 
 mod answer;
+mod clue;
 mod encode;
 mod folders;
 mod idle;
@@ -57,6 +58,10 @@ pub struct Imap {
     farewell: Option<String>,
     /// Whether the server was told who asks (ID, RFC 2971).
     has_identified: bool,
+    /// Whether a command about the mailbox was answered with OK.
+    has_mailbox: bool,
+    /// What went wrong in a login that was taken, as Exchange tells in its response code.
+    login_error: Option<String>,
 }
 
 /// What SELECT told of a folder.
@@ -97,6 +102,8 @@ impl Imap {
             idle: None,
             farewell: None,
             has_identified: false,
+            has_mailbox: false,
+            login_error: None,
         };
         let is_logged_in = imap.read_greeting().await?;
         if imap.capabilities.is_empty() {
@@ -339,7 +346,7 @@ impl Imap {
             return Err(self.wire.fail(Fault::new(Reason::Tls, message)));
         }
         self.command("STARTTLS").await.map_err(|failure| match failure.reason {
-            Reason::Rejected => Failure { reason: Reason::Tls, ..failure },
+            Reason::Rejected => failure.of_offered_tls(),
             _ => failure,
         })?;
         let mut imap = Self {

@@ -360,7 +360,7 @@ impl Pop3 {
             return Err(self.wire.fail(Fault::new(Reason::Tls, message)));
         }
         self.command("STLS").await.map_err(|failure| match failure.reason {
-            Reason::Rejected | Reason::Other => Failure { reason: Reason::Tls, ..failure },
+            Reason::Rejected | Reason::Other => failure.of_offered_tls(),
             _ => failure,
         })?;
         let mut pop3 = Self { wire: self.wire.start_tls(dialer).await?, ..self };

@@ -19,6 +19,7 @@ pub(super) use door::{Door, enter};
 use super::trace::Trace;
 use super::{Failure, Fault, Reason};
 use crate::config::{Auth, Login, Mechanism, Secret};
+use crate::net::tls;
 use crate::threads;
 
 mod door;
@@ -365,7 +366,8 @@ impl Exchange {
         let Identity { username, secret, .. } = &self.identity;
         let digest = keyed_md5(secret.expose().as_bytes(), challenge).map_err(|error| {
             let message = format!(
-                "MD5 is not to be had on this machine ({error}); name another mechanism with `auth`"
+                "MD5 is not to be had on this machine ({}); name another mechanism with `auth`",
+                tls::words(&error)
             );
             Fault::new(Reason::Other, message)
         })?;

@@ -18,10 +18,11 @@ use tokio::time::Instant;
 use super::sasl;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
-use super::{Failure, Fault, Reason, Stage};
+use super::{Clue, Failure, Fault, Reason, Stage};
 use crate::config::{Login, TlsMode};
 use features::Features;
 
+mod clue;
 mod envelope;
 mod features;
 mod login;
@@ -46,6 +47,9 @@ pub struct Smtp {
     features: Features,
     /// Whether the server sends delivery status notifications as it is asked to (DSN, RFC 3461).
     offers_reports: bool,
+    /// What EHLO said; empty before it.
+    name: String,
+    is_logged_in: bool,
 }
 
 /// Why one mail was not accepted.
@@ -130,6 +134,7 @@ impl Smtp {
                 return Err(smtp.wire.fail(Fault::new(Reason::Tls, message)));
             }
             sasl::enter(&mut smtp, dialer, login, end).await?;
+            smtp.is_logged_in = true;
         }
         smtp.offers_reports = smtp.features.has("DSN");
         Ok(smtp)
@@ -137,7 +142,8 @@ impl Smtp {
 
     /// Nothing is known of the server yet.
     fn over(wire: Wire) -> Self {
-        Self { wire, features: Features::default(), offers_reports: false }
+        let (features, name) = (Features::default(), String::new());
+        Self { wire, features, offers_reports: false, name, is_logged_in: false }
     }
 
     /// Hands over one mail. `content` has CRLF line ends; dots are stuffed here. `envelope_id`, some
@@ -194,8 +200,13 @@ impl Smtp {
     /// EHLO, or HELO for a server that does not know it (RFC 5321 section 3.2).
     async fn greet(&mut self, name: &ClientId) -> Result<Features, Failure> {
         let ehlo = Ehlo::new(name.clone()).to_string();
+        self.name = name.to_string();
         self.wire.send(ehlo.trim_end()).await?;
-        let reply = self.read_reply().await?;
+        let mut reply = self.read_reply().await?;
+        if reply.code == 220 {
+            // Some greet once more, as behind a relay that has begun TLS for them.
+            reply = self.read_reply().await?;
+        }
         if is_ok(reply.code) {
             return Ok(Features(reply.lines));
         }
@@ -217,14 +228,16 @@ impl Smtp {
         if !self.features.has("STARTTLS") {
             let message = "the server does not offer STARTTLS; set `tls: implicit` for a port with \
                            TLS from the start, or `tls: none` to go without";
-            return Err(self.wire.fail(Fault::new(Reason::Tls, message)));
+            let fault = Fault::new(Reason::Tls, message).with(self.masked_tls());
+            return Err(self.wire.fail(fault));
         }
         self.wire.send(Starttls.to_string().trim_end()).await?;
         let reply = self.read_reply().await?;
         if reply.code != 220 {
             let message = format!("the server refused STARTTLS: {}", self.words(&reply));
             let down = reply.is_going_down();
-            return Err(self.wire.fail(Fault { down, ..Fault::new(Reason::Tls, message) }));
+            let fault = Fault::new(Reason::Tls, message).with(Some(Clue::TlsBroken));
+            return Err(self.wire.fail(Fault { down, ..fault }));
         }
         let mut smtp = Self::over(self.wire.start_tls(dialer).await?);
         // What the server said before TLS could be anybody's word (RFC 3207 section 4.2).
@@ -326,6 +339,10 @@ impl Smtp {
                 }
                 continue;
             };
+            if reply.code < 400 && code >= 400 {
+                // The first lines were said before the server knew (the greeting of postscreen).
+                reply.lines.clear();
+            }
             reply.code = code;
             reply.lines.push(String::from_utf8_lossy(text).into_owned());
             if is_last {
@@ -339,7 +356,8 @@ impl Smtp {
     fn refusal(&self, reply: &Reply, what: &str, down: bool) -> Failure {
         let message = format!("the server refused {what}: {}", self.words(reply));
         let down = down || reply.is_going_down();
-        self.wire.fail(Fault { down, ..Fault::new(reply.reason(), message) })
+        let fault = Fault::new(reply.reason(), message).with(self.clue(reply));
+        self.wire.fail(Fault { down, ..fault })
     }
 
     fn words(&self, reply: &Reply) -> String {

@@ -51,10 +51,12 @@ struct Record {
     transcript: Transcript,
     scrubber: Scrubber,
     address: Option<SocketAddr>,
+    handshake: Option<Duration>,
     tls: Option<TlsFacts>,
     observer: Option<UnboundedSender<Event>>,
     /// How many lines of the server the observer was told.
     told: usize,
+    began: Instant,
 }
 
 #[derive(Default)]
@@ -91,9 +93,11 @@ impl Trace {
             transcript: Transcript::default(),
             scrubber,
             address: None,
+            handshake: None,
             tls: None,
             observer,
             told: 0,
+            began: Instant::now(),
         })))
     }
 
@@ -158,10 +162,11 @@ impl Trace {
         (record.address, record.tls) = (address, tls);
     }
 
-    /// Notes which address of the server answered.
-    pub fn connected(&self, address: SocketAddr) {
+    /// Notes which address of the server answered, and how long its TCP handshake took.
+    pub fn connected(&self, address: SocketAddr, handshake: Duration) {
         self.fact(format!("connected to {address}"));
-        self.record().address = Some(address);
+        let mut record = self.record();
+        (record.address, record.handshake) = (Some(address), Some(handshake));
     }
 
     /// Notes what the TLS handshake showed.
@@ -181,8 +186,8 @@ impl Trace {
             *since = Instant::now();
         }
         record.transcript.push(format!("* {message}"));
-        let Fault { reason, down, shortage, .. } = fault;
-        Failure { stage, reason, down, shortage, message }
+        let Fault { reason, down, shortage, clue, .. } = fault;
+        Failure { stage, reason, down, shortage, clue, message }
     }
 
     /// The failure of a dialogue that was ended from outside because it was not over after this time,
@@ -210,6 +215,16 @@ impl Trace {
         self.record().scrubber.show(text)
     }
 
+    /// The stage under way.
+    pub fn stage(&self) -> Option<Stage> {
+        self.record().stage.map(|(stage, _)| stage)
+    }
+
+    /// How long ago the dialogue began.
+    pub fn age(&self) -> Duration {
+        self.record().began.elapsed()
+    }
+
     /// The stages so far with their durations, the newest last; that under way is not among them.
     pub fn durations(&self) -> Vec<(Stage, Duration)> {
         self.record().durations.clone()
@@ -218,6 +233,11 @@ impl Trace {
     /// The address of the server that answered; `None` if none did.
     pub fn address(&self) -> Option<SocketAddr> {
         self.record().address
+    }
+
+    /// How long the newest TCP handshake took; `None` if no connection came about.
+    pub fn handshake(&self) -> Option<Duration> {
+        self.record().handshake
     }
 
     /// What the TLS handshake showed; `None` without one.

@@ -9,14 +9,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 pub use dialer::{Clients, Dialer};
+use ending::too_late;
 use network::Answers;
 
 use super::trace::Trace;
-use super::{Failure, Fault, Reason, Shortage};
+use super::{Failure, Fault, Reason};
 use crate::config::Secret;
-use crate::net::{self, Seconds, Stream};
+use crate::net::Stream;
 
 mod dialer;
+mod ending;
 mod network;
 
 /// How many words of a command are told in a message.
@@ -39,6 +41,8 @@ pub struct Wire {
     end: Instant,
     /// Whether the server has said anything yet.
     heard: bool,
+    /// Whether TLS was begun and nothing has come under it yet.
+    is_new_to_tls: bool,
     /// The command whose answer is waited for; `None` before the greeting.
     asked_for: Option<Arc<str>>,
     /// Since when.
@@ -128,10 +132,7 @@ impl Wire {
         };
         match timeout_at(self.deadline, write).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => {
-                let message = format!("the connection ended while sending {shown}: {error}");
-                Err(self.fail(Fault::of_system(&error, net::io_reason(&error), message)))
-            }
+            Ok(Err(error)) => Err(self.not_sent(shown, &error)),
             Err(_) => {
                 let message = format!("the server took too long to take {shown}");
                 Err(self.fail(Fault::new(Reason::Timeout, message)))
@@ -317,15 +318,10 @@ impl Wire {
         let stream = tls
             .handshake(&dialer.endpoint, socket, deadline, dialer.resumption(), &self.trace)
             .await
-            .map_err(|fault| self.trace.failure(fault))?;
-        Ok(Wire { stream: Stream::Tls(Box::new(stream)), ..self })
-    }
-
-    fn when(&self) -> String {
-        match &self.asked_for {
-            Some(command) => format!("in answer to {command}"),
-            None => "before its greeting was complete".to_owned(),
-        }
+            .map_err(|fault| {
+                self.trace.failure(too_late(fault, "no TLS", &self.trace, self.end, deadline))
+            })?;
+        Ok(Wire { stream: Stream::Tls(Box::new(stream)), is_new_to_tls: true, ..self })
     }
 
     /// Whether the server has said more than was read, as far as that has come to this host.
@@ -377,15 +373,6 @@ impl Wire {
         }
     }
 
-    fn too_late(&self) -> Failure {
-        let waited = Seconds(self.asked.elapsed());
-        let message = match &self.asked_for {
-            Some(command) => format!("no answer to {command} within {waited}"),
-            None => format!("no greeting within {waited}"),
-        };
-        self.fail(Fault { down: !self.heard, ..Fault::new(Reason::Timeout, message) })
-    }
-
     /// Room for the next read; a line that grows doubles nothing.
     fn make_room(&mut self) {
         let held = self.input.len();
@@ -402,29 +389,16 @@ impl Wire {
         self.stream.acknowledge_at_once();
         self.make_room();
         match self.stream.read_buf(&mut self.input).await {
-            Ok(0) => {
-                let message = format!("the server closed the connection {}", self.when());
-                let fault = Fault { down: !self.heard, ..Fault::new(Reason::Closed, message) };
-                Err(self.fail(fault))
-            }
+            Ok(0) => Err(self.closed()),
             Ok(_) => {
                 if !std::mem::replace(&mut self.heard, true) {
                     self.trace.is_heard();
                 }
+                self.is_new_to_tls = false;
                 self.answers.came(Instant::now());
                 Ok(())
             }
-            Err(error) => {
-                let message = format!("the connection broke {}: {error}", self.when());
-                let fault = match Shortage::of(&error) {
-                    Some(shortage) => Fault::short(shortage, Reason::Other, message),
-                    None => {
-                        let fault = Fault::new(net::io_reason(&error), message);
-                        Fault { down: !self.heard, ..fault }
-                    }
-                };
-                Err(self.fail(fault))
-            }
+            Err(error) => Err(self.broken(&error)),
         }
     }
 }

@@ -103,8 +103,8 @@ const SIDE_GAUGES: [SideGauge; 6] = [
     },
     SideGauge {
         name: "mailtrip_tls_chain_not_after_timestamp_seconds",
-        help: "The earliest end of a certificate in the chain that the server sent, in seconds \
-               since 1970",
+        help: "The earliest end of a certificate in the chain that was found good, or was sent and \
+               refused, in seconds since 1970",
         value: |it| it.tls.as_ref().map(|tls| seconds(tls.chain_not_after)),
     },
 ];

@@ -91,9 +91,9 @@ fn checked(target: &Target, ping: Result<Outcome, Obstacle>) -> Checks {
     checks.set_target(target);
     let refused = Fault::down(Reason::Refused, "refused");
     let ports = vec![
-        Reading::Is(Ok(Duration::from_millis(5))),
-        Reading::Is(Err(refused)),
-        Reading::Unmeasured,
+        Some(Reading::Is(Ok(Duration::from_millis(5)))),
+        Some(Reading::Is(Err(refused))),
+        Some(Reading::Unmeasured),
     ];
     checks.record(Round { began: now().wall, ping: Some(ping), ports }, target.passive);
     checks
@@ -268,6 +268,7 @@ fn a_passive_target_that_is_down_is_nan() {
         reason: Reason::Refused,
         down: true,
         shortage: None,
+        clue: None,
         message: "refused".into(),
     };
     let attempt = Attempt { failures: vec![down], ..Attempt::default() };

@@ -11,9 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::error::ErrorStack;
 use openssl::pkey::PKey;
-use openssl::ssl::{
-    ErrorCode, SslConnector, SslMethod, SslOptions, SslRef, SslVerifyMode, SslVersion,
-};
+use openssl::ssl::{SslConnector, SslMethod, SslOptions, SslRef, SslVerifyMode, SslVersion};
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::{X509, X509VerifyResult};
 use tokio::net::TcpStream;
@@ -21,13 +19,15 @@ use tokio::time::{Instant, timeout_at};
 use tokio_openssl::SslStream;
 
 pub use session::{Resumption, SessionMemory};
+use words::{WAY_OUT, handshake_fault};
+pub use words::{io_clue, io_words, words};
 
-use super::io_reason;
 use crate::config::{Endpoint, TlsOptions, TlsVersion};
 use crate::mail::trace::Trace;
 use crate::mail::{Fault, Reason, Shortage};
 
 mod session;
+mod words;
 
 /// What a handshake showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,8 @@ pub struct TlsFacts {
     pub cipher: String,
     /// When the server's certificate ends, in seconds since 1970.
     pub leaf_not_after: i64,
-    /// The earliest end in the chain that the server sent.
+    /// The earliest end in the chain by which the certificate was found good, up to the trusted authority;
+    /// where it was refused, in the chain that the server sent.
     pub chain_not_after: i64,
     /// Whether an earlier session was resumed: then the dates are those of its certificate.
     pub is_resumed: bool,
@@ -94,8 +95,6 @@ impl TlsClients {
     }
 }
 
-/// What to say where a server is too old for the policy.
-const WAY_OUT: &str = " (`min_version: '1.0'` in `tls_options` lets an old server pass)";
 /// `SSL_OP_LEGACY_SERVER_CONNECT` of OpenSSL, which the openssl crate does not name.
 const LEGACY_SERVER_CONNECT: u64 = 0x4;
 
@@ -178,22 +177,23 @@ impl TlsClient {
     ) -> Result<SslStream<TcpStream>, Fault> {
         let name = self.server_name.as_deref().unwrap_or(endpoint.name());
         let problems: Arc<Mutex<Problems>> = Arc::default();
-        let mut stream = self
-            .prepare(name, socket, resumption, Arc::clone(&problems))
-            .map_err(|error| Fault::new(Reason::Tls, format!("cannot begin TLS: {error}")))?;
+        let mut stream =
+            self.prepare(name, socket, resumption, Arc::clone(&problems)).map_err(|error| {
+                Fault::new(Reason::Tls, format!("cannot begin TLS: {}", words(&error)))
+            })?;
         match timeout_at(deadline, std::pin::Pin::new(&mut stream).connect()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(handshake_fault(&error)),
+            Ok(Err(error)) => return Err(handshake_fault(&error, name)),
             Err(_) => return Err(Fault::new(Reason::Timeout, "the TLS handshake took too long")),
         }
-        let facts = facts(stream.ssl());
+        let problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let facts = facts(stream.ssl(), problems.found.is_empty());
         // What was resumed tells nothing new of the certificate.
         let seen = facts.as_ref().filter(|facts| !facts.is_resumed);
         let holds_until = seen.map(|facts| facts.chain_not_after.min(facts.leaf_not_after));
         if let Some(facts) = facts {
             trace.tls(facts);
         }
-        let problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
         match worst(&problems.found) {
             Some((Reason::CertificateUntrusted, words))
                 if self.verify && problems.shortage.is_some() =>
@@ -239,31 +239,6 @@ impl TlsClient {
     }
 }
 
-/// What OpenSSL says of a handshake that ended early.
-fn handshake_fault(error: &openssl::ssl::Error) -> Fault {
-    /// `SSL_R_UNEXPECTED_EOF_WHILE_READING` of OpenSSL 3: the peer left without a TLS alert.
-    const UNEXPECTED_EOF: i32 = 294;
-    if let Some(io) = error.io_error() {
-        let message = format!("the connection ended during the TLS handshake: {io}");
-        return Fault::of_system(io, io_reason(io), message);
-    }
-    let reasons = || error.ssl_error().into_iter().flat_map(ErrorStack::errors);
-    let left = matches!(error.code(), ErrorCode::SYSCALL | ErrorCode::ZERO_RETURN)
-        || reasons().any(|entry| entry.reason_code() == UNEXPECTED_EOF);
-    if left {
-        return Fault::new(
-            Reason::Closed,
-            "the server closed the connection during the TLS handshake",
-        );
-    }
-    let words: Vec<&str> = reasons().filter_map(openssl::error::Error::reason).collect();
-    let words = if words.is_empty() { "no reason given".to_owned() } else { words.join(", ") };
-    // In the words of OpenSSL on this side.
-    let is_old = ["too small", "too weak", "unsupported protocol", "legacy", "protocol version"];
-    let way_out = if is_old.iter().any(|what| words.contains(what)) { WAY_OUT } else { "" };
-    Fault::new(Reason::Tls, format!("the TLS handshake failed: {words}{way_out}"))
-}
-
 /// What the verification of a certificate came upon.
 #[derive(Default)]
 struct Problems {
@@ -306,10 +281,13 @@ fn worst(problems: &[X509VerifyResult]) -> Option<(Reason, String)> {
     Some((reason(problem), format!("{}{way_out}", problem.error_string())))
 }
 
-fn facts(ssl: &SslRef) -> Option<TlsFacts> {
+/// A server may send more than its certificate needs, as a root that has ended, around which there is a way
+/// to another one. What was sent tells of the end only where no way was found.
+fn facts(ssl: &SslRef, is_verified: bool) -> Option<TlsFacts> {
     let leaf_not_after = seconds(ssl.peer_certificate()?.not_after())?;
-    let chain_not_after = ssl
-        .peer_cert_chain()
+    let verified = ssl.verified_chain().filter(|_| is_verified);
+    let chain_not_after = verified
+        .or(ssl.peer_cert_chain())
         .into_iter()
         .flatten()
         .filter_map(|certificate| seconds(certificate.not_after()))

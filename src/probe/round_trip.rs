@@ -19,6 +19,7 @@ use crate::mail::trace::Trace;
 use crate::mail::wire::{Clients, Dialer};
 use crate::mail::{Failure, Fault, Reason, Side, Stage};
 use crate::mailbox::{Found, Judgement, Looked};
+use crate::net::tls;
 use crate::target::clock::{for_timer, on_time_line};
 use crate::target::ledger::{Ledger, Moment, Notice, Rules, Transmission};
 use crate::target::message::Token;
@@ -405,7 +406,8 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         Dialer::new(endpoint, login, &self.clients).map_err(|error| {
             let trace = Trace::new(None);
             trace.enter(Stage::Tls);
-            let message = format!("the files of tls_options cannot be used: {error}");
+            let message =
+                format!("the files of tls_options cannot be used: {}", tls::words(&error));
             let failure = trace.failure(Fault::new(Reason::Tls, message));
             self.report.failed(side, &trace, &failure);
             failure

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use openssl::error::ErrorStack;
 
 use crate::config::{Problems, TargetName};
+use crate::net::tls;
 use crate::threads::NoOutcome;
 
 /// How the newest reload went.
@@ -23,7 +24,7 @@ pub enum ReloadError {
     #[error("{0}")]
     Config(#[from] Problems),
     /// It was read, but a file it names is not fit for TLS.
-    #[error("target `{target}`: the files of tls_options cannot be used: {source}")]
+    #[error("target `{target}`: the files of tls_options cannot be used: {}", tls::words(.source))]
     Tls {
         /// The target.
         target: TargetName,

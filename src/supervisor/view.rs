@@ -48,7 +48,8 @@ impl Subject {
     /// Its rounds of checks.
     pub(super) fn checker(&self, bench: &Arc<Bench>, store: Option<Arc<Store>>) -> Checker {
         let (target, checks) = (Arc::clone(&self.target), Arc::clone(&self.checks));
-        Checker { target, checks, store, bench: Arc::clone(bench) }
+        let (bench, account) = (Arc::clone(bench), Arc::clone(&self.account));
+        Checker { target, checks, store, bench, account }
     }
 
     /// What is known of it now.

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::history::{Archive, Evidence, History, Probe};
@@ -13,6 +14,7 @@ use super::ledger::{
     StoredAccount, Transmission, Verdict,
 };
 use super::message::Token;
+use super::reached::Reached;
 use super::side_log::TargetLog;
 use crate::config::TargetName;
 use crate::log::Gate;
@@ -33,6 +35,7 @@ pub struct Account {
     /// What the newest mail told whose header was read; it ends with the process.
     inspection: Mutex<Option<Arc<Inspection>>>,
     history: Mutex<History>,
+    reached: watch::Sender<Reached>,
     log: Mutex<TargetLog>,
     /// `None`: it ends with the process.
     store: Option<Arc<Store>>,
@@ -52,6 +55,7 @@ impl Account {
             progress: Mutex::new(Progress::new()),
             inspection: Mutex::default(),
             history: Mutex::new(History::new(Archive::new(Archive::MOST_BYTES))),
+            reached: watch::Sender::default(),
             log: Mutex::default(),
             store: None,
             handing_over: Mutex::new(()),
@@ -133,6 +137,11 @@ impl Account {
         self.keep();
         debug!(target = %self.name, side = "send", %token, is_doubtful, stage = %failure.stage,
             reason = %failure.reason, error = %failure, "not accepted");
+    }
+
+    /// The newest connection of each side, and word of each new one.
+    pub fn reached(&self) -> watch::Receiver<Reached> {
+        self.reached.subscribe()
     }
 
     /// See [`Ledger::looked`].

@@ -6,13 +6,19 @@ use humantime::format_duration;
 use crate::config::{Endpoint, Login, Protocol, Target, TlsMode};
 use crate::mail::{Failure, Reason, Side, Stage};
 
+mod clues;
+
 /// What to look at after this failure, as the end of a sentence: a command without a final stop.
 /// `place` is where the target is configured, as `mailtrip.yml:12`.
 pub fn next_step(target: &Target, side: Side, failure: &Failure, place: &str) -> String {
     if let Some(shortage) = failure.shortage {
         return shortage.advice();
     }
-    Advice { target, side, stage: failure.stage, place }.on(failure.reason)
+    let advice = Advice { target, side, stage: failure.stage, place };
+    match failure.clue {
+        Some(clue) if failure.stage != Stage::Token => advice.on_clue(clue, failure.reason),
+        _ => advice.on(failure.reason),
+    }
 }
 
 /// What to look at if a mail was accepted and is not seen in the mailbox.
@@ -116,11 +122,7 @@ impl Advice<'_> {
 
     /// The provider of access tokens is another server than that of the mail.
     fn token(&self, reason: Reason) -> String {
-        let login = match self.side {
-            Side::Send => self.target.send.login.as_ref(),
-            Side::Receive => Some(&self.target.receive.login),
-        };
-        let url = login.and_then(Login::oauth2).map(|provider| &provider.token_url);
+        let url = self.own_login().and_then(Login::oauth2).map(|provider| &provider.token_url);
         let host = url.map_or("the provider", |url| url.host.as_str());
         let oauth2 = format!("`oauth2` under `{}` in {}", self.side, self.place);
         match reason {
@@ -202,7 +204,17 @@ impl Advice<'_> {
         let user = &receive.login.username;
         match (self.side, self.stage) {
             (Side::Send, Stage::Envelope) => {
-                format!("check that {host} takes mail from {from} to {to} from this machine")
+                let takes =
+                    format!("check that {host} takes mail from {from} to {to} from this machine");
+                let Target { send, .. } = self.target;
+                if send.login.is_some() || send.endpoint.mx {
+                    return takes;
+                }
+                format!(
+                    "{takes}; if only after a login, set `username` under `send` in {}, and `port` if \
+                     it offers none there",
+                    self.place
+                )
             }
             (Side::Send, Stage::Data) => {
                 format!("look into {} for the filter that refused the mail", self.log())
@@ -215,10 +227,15 @@ impl Advice<'_> {
             (Side::Send, _) => {
                 format!("check that {host} lets this machine in, and look into its log")
             }
-            (Side::Receive, Stage::Select) => format!(
-                "check that the mailbox of {user} exists, and `folders` under `receive` in {}",
-                self.place
-            ),
+            (Side::Receive, Stage::Select) => match receive.protocol {
+                Protocol::Imap { .. } => format!(
+                    "check that the mailbox of {user} exists, and `folders` under `receive` in {}",
+                    self.place
+                ),
+                Protocol::Pop3 => {
+                    format!("check that the mailbox of {user} exists and may be read by POP3")
+                }
+            },
             (Side::Receive, Stage::Remove) => {
                 format!("check that the account {user} may delete mail")
             }
@@ -309,8 +326,14 @@ mod tests {
     }
 
     fn advice(target: &Target, side: Side, stage: Stage, reason: Reason) -> String {
-        let failure =
-            Failure { stage, reason, down: false, shortage: None, message: String::new() };
+        let failure = Failure {
+            stage,
+            reason,
+            down: false,
+            shortage: None,
+            clue: None,
+            message: String::new(),
+        };
         next_step(target, side, &failure, "mailtrip.yml:1")
     }
 

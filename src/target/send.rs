@@ -121,6 +121,7 @@ impl Sender {
         trace.finish();
         attempt.stages = trace.durations();
         attempt.address = trace.address();
+        attempt.handshake = trace.handshake();
         attempt.tls = trace.tls_facts();
         attempt.transcript = trace.transcript();
         self.account.send_ended(accepted, target.messages.get(), &attempt);

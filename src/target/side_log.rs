@@ -259,7 +259,7 @@ mod tests {
         log.sides[1].state = Some(State::Able);
         let (stage, reason, message) = (Stage::Connect, Reason::Other, String::new());
         let shortage = Some(crate::mail::Shortage::Descriptors);
-        let short = Failure { stage, reason, down: false, shortage, message };
+        let short = Failure { stage, reason, down: false, shortage, clue: None, message };
         log.look_failed(&name, &short, "", now);
         assert!(log.failed_looks.is_open(now), "the next one of the server is told");
         log.look_failed(&name, &Failure { shortage: None, ..short }, "", now);

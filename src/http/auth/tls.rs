@@ -20,6 +20,7 @@ use super::file::{ClientAuth, Pem, PemSource, TlsSettings};
 use super::problems::Problems;
 use super::watched::Watched;
 use crate::http::write_deadline::WriteDeadline;
+use crate::net::tls::words;
 
 /// The TLS of the listener.
 pub(in crate::http) struct Tls {
@@ -57,7 +58,11 @@ impl Tls {
             }
             Err(error) => {
                 let pem = &settings.certificate;
-                problems.add(pem.line, &pem.key, format!("cannot be used for TLS: {error}"));
+                problems.add(
+                    pem.line,
+                    &pem.key,
+                    format!("cannot be used for TLS: {}", words(&error)),
+                );
                 None
             }
         }

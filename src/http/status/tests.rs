@@ -79,7 +79,7 @@ impl Case {
         } else {
             Err(Fault::down(Reason::Refused, "refused"))
         };
-        let ports = vec![Reading::Is(port); self.target.port_checks().len()];
+        let ports = vec![Some(Reading::Is(port)); self.target.port_checks().len()];
         let ping = self.target.ping.is_some().then_some(ping);
         let round = Round { began: self.now.wall, ping, ports };
         self.checks.record(round, self.target.passive);
@@ -147,7 +147,7 @@ fn text(page: &str) -> String {
 
 fn failure(message: &str, down: bool) -> Failure {
     let (stage, reason) = (Stage::Auth, Reason::Auth);
-    Failure { stage, reason, down, shortage: None, message: message.to_owned() }
+    Failure { stage, reason, down, shortage: None, clue: None, message: message.to_owned() }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::numbers::Numbers;
 use super::parse::{self, Fetched, Listed, Response, Status, TooMuch, Untagged};
 use super::{Imap, Sink};
-use crate::mail::{Failure, Fault, Reason};
+use crate::mail::{Clue, Failure, Fault, Reason, Stage};
 
 /// The longest line that is held; that of a SEARCH may be longer, its numbers are read bit by bit.
 pub(super) const LINE_BYTES: usize = 64 << 10;
@@ -187,7 +187,10 @@ impl Imap {
             return Err(self.wire.fail_protocol(line).into());
         };
         match (status, self.farewell.is_some()) {
-            (Status::Ok | Status::PreAuth, false) => Ok(Answer { code, ..answer }),
+            (Status::Ok | Status::PreAuth, false) => {
+                self.has_mailbox |= self.trace().stage() == Some(Stage::Select);
+                Ok(Answer { code, ..answer })
+            }
             (Status::Ok | Status::PreAuth, true) => Err(self.ended().into()),
             (Status::No | Status::Bad, false) => {
                 Err(Interrupted::Refused(self.refusal(status, code, &text)))
@@ -367,14 +370,18 @@ impl Imap {
             _ => Reason::Rejected,
         };
         let answer = if status == Status::Bad { "BAD" } else { "NO" };
-        let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
+        let code = code.as_deref().map(|code| format!("[{code}] ")).unwrap_or_default();
         let words = self.trace().words(format!("{answer} {code}{text}").as_bytes());
         // The tag tells nobody anything.
         let asked = self.wire.asked_for();
         let tag = self.newest_tag();
         let command = asked.strip_prefix(&tag).map_or(asked, str::trim_start);
-        let message = format!("the server refused {command}: {}", words.trim_end());
-        self.wire.fail(Fault::new(reason, message))
+        let mut message = format!("the server refused {command}: {}", words.trim_end());
+        let clue = self.clue(status, word);
+        if let Some(error) = self.login_error.as_ref().filter(|_| clue == Some(Clue::NoMailbox)) {
+            message += &format!(" (the login was taken with {error})");
+        }
+        self.wire.fail(Fault::new(reason, message).with(clue))
     }
 }
 

@@ -7,7 +7,10 @@ use super::encode::quote;
 use crate::config::{Auth, Login, Mechanism, Secret};
 use crate::mail::sasl::{self, Carrier, Door, Heard};
 use crate::mail::trace::Trace;
-use crate::mail::{Failure, Fault, Reason};
+use crate::mail::{Clue, Failure, Fault, Reason, text};
+
+/// How many characters of a response code to a login are told.
+const CODE: usize = 200;
 
 impl Imap {
     async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
@@ -20,6 +23,7 @@ impl Imap {
             None => return Err(self.wire.fail(self.no_mechanism())),
         };
         let answer = answer.map_err(|failure| login_failure(failure, &login.username))?;
+        self.login_error = answer.code.as_deref().and_then(|code| self.error_in(code));
         // A login may change what the server can do.
         self.capabilities.clear();
         self.take_capability_code(answer.code.as_deref())?;
@@ -47,18 +51,21 @@ impl Imap {
         })
     }
 
+    /// Exchange says OK to a login and tells in the response code why the mailbox cannot be had.
+    fn error_in(&self, code: &str) -> Option<String> {
+        code.starts_with("Error=").then(|| text::cut_to(&self.trace().words(code.as_bytes()), CODE))
+    }
+
     fn no_mechanism(&self) -> Fault {
         let offered: Vec<&str> =
             self.capabilities.iter().filter_map(|word| word.strip_prefix("AUTH=")).collect();
-        let message = if offered.is_empty() {
-            "the server offers no login on this connection; if it wants TLS first, set \
-             `tls: starttls` or `tls: implicit`"
-                .to_owned()
-        } else {
-            let offered = self.wire.trace().words(offered.join(" ").as_bytes());
-            format!("the server offers no login that fits, only {offered}")
-        };
-        Fault::new(Reason::Auth, message)
+        if offered.is_empty() {
+            let wants_tls = !self.wire.is_protected() && self.capabilities.contains("STARTTLS");
+            let message = "the server offers no login on this connection";
+            return Fault::new(Reason::Auth, message).with(Some(Clue::no_login(wants_tls)));
+        }
+        let offered = self.wire.trace().words(offered.join(" ").as_bytes());
+        Fault::new(Reason::Auth, format!("the server offers no login that fits, only {offered}"))
     }
 
     /// The LOGIN command; what cannot stand in quotes goes as a literal.
@@ -99,6 +106,10 @@ impl Door for Imap {
 
     fn offers(&self, mechanism: &str) -> bool {
         self.capabilities.contains(&format!("AUTH={mechanism}"))
+    }
+
+    fn takes_password_command(&self) -> bool {
+        !self.capabilities.contains("LOGINDISABLED")
     }
 
     fn record(&self) -> &Trace {

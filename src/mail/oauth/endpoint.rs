@@ -240,8 +240,10 @@ fn is_token(token: &str) -> bool {
 }
 
 fn http_fault(error: &hyper::Error) -> Fault {
-    let io = std::error::Error::source(error).and_then(|it| it.downcast_ref::<std::io::Error>());
-    let message = format!("the answer cannot be read: {error}");
+    let io: Option<&std::io::Error> =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    let words = io.map_or_else(|| error.to_string(), net::tls::io_words);
+    let message = format!("the answer cannot be read: {words}");
     let reason = match io {
         Some(io) => return Fault::of_system(io, net::io_reason(io), message),
         None if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {

@@ -7,7 +7,8 @@ use super::{LINE_BYTES, Pop3};
 use crate::config::{Auth, Login, Mechanism, Secret};
 use crate::mail::sasl::{self, Carrier, Door, Heard};
 use crate::mail::trace::Trace;
-use crate::mail::{Failure, Fault, Reason};
+use crate::mail::{Clue, Failure, Fault, Reason};
+use crate::net::tls;
 
 impl Pop3 {
     async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
@@ -15,7 +16,7 @@ impl Pop3 {
             login.has_password() && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login));
         // `auth: login` is the way around a timestamp that stands for no APOP.
         let is_named = login.auth != Auth::Auto;
-        let offers_user = self.capabilities.is_empty() || self.capability("USER").is_some();
+        let offers_user = self.takes_password_command();
         let outcome = match sasl::choose(login, |mechanism| self.offers(mechanism)) {
             Some(mechanism) => self.authenticate(mechanism, login, key).await,
             // A digest of the password shows less of it, but many servers greet with a timestamp
@@ -62,15 +63,13 @@ impl Pop3 {
 
     fn no_mechanism(&self) -> Fault {
         let offered = self.capability("SASL").and_then(|words| words.get(1..)).unwrap_or_default();
-        let message = if offered.is_empty() {
-            "the server offers no login on this connection; if it wants TLS first, set \
-             `tls: starttls` or `tls: implicit`"
-                .to_owned()
-        } else {
-            let offered = self.wire.trace().words(offered.join(" ").as_bytes());
-            format!("the server offers no login that fits, only {offered}")
-        };
-        Fault::new(Reason::Auth, message)
+        if offered.is_empty() {
+            let wants_tls = !self.wire.is_protected() && self.capability("STLS").is_some();
+            let message = "the server offers no login on this connection";
+            return Fault::new(Reason::Auth, message).with(Some(Clue::no_login(wants_tls)));
+        }
+        let offered = self.wire.trace().words(offered.join(" ").as_bytes());
+        Fault::new(Reason::Auth, format!("the server offers no login that fits, only {offered}"))
     }
 
     async fn user_pass(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
@@ -86,8 +85,9 @@ impl Pop3 {
         let text = format!("{timestamp}{}", key.expose());
         let digest = hash(MessageDigest::md5(), text.as_bytes()).map_err(|error| {
             let message = format!(
-                "MD5 is not to be had on this machine ({error}); have the server offer another \
-                 login than APOP"
+                "MD5 is not to be had on this machine ({}); have the server offer another login \
+                 than APOP",
+                tls::words(&error)
             );
             self.wire.fail(Fault::new(Reason::Other, message))
         })?;
@@ -98,7 +98,13 @@ impl Pop3 {
         self.wait_with_the_last().await;
         self.wire.send_secret(&format!("{command} {digest}"), &shown).await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line)
+        self.settle(&line).map_err(|failure| match failure.reason {
+            // Many greet with a timestamp and know no password to make the digest of.
+            Reason::Rejected | Reason::Auth if self.takes_password_command() => {
+                Failure { clue: Some(Clue::OtherAuth(Mechanism::Login.label())), ..failure }
+            }
+            _ => failure,
+        })
     }
 }
 
@@ -110,6 +116,10 @@ impl Door for Pop3 {
     fn offers(&self, mechanism: &str) -> bool {
         let offered = self.capability("SASL").unwrap_or_default();
         offered.iter().skip(1).any(|word| word == mechanism)
+    }
+
+    fn takes_password_command(&self) -> bool {
+        self.capabilities.is_empty() || self.capability("USER").is_some()
     }
 
     fn record(&self) -> &Trace {

@@ -27,7 +27,8 @@ impl Smtp {
             400..=499 => Reason::Deferred,
             _ => Reason::Protocol,
         };
-        Err(self.wire.fail(Fault { down: reply.is_going_down(), ..Fault::new(reason, message) }))
+        let fault = Fault::new(reason, message).with(self.clue(&reply));
+        Err(self.wire.fail(Fault { down: reply.is_going_down(), ..fault }))
     }
 
     fn mechanism(&self, login: &Login) -> Result<Mechanism, Failure> {
@@ -35,14 +36,13 @@ impl Smtp {
             return Ok(mechanism);
         }
         let offered = self.features.mechanisms();
-        let message = if offered.is_empty() {
-            "the server offers no login (AUTH) on this connection; leave out `username`, or use \
-             its submission port"
-                .to_owned()
-        } else {
-            let offered = self.wire.trace().words(offered.join(" ").as_bytes());
-            format!("the server offers no login that fits, only {offered}")
-        };
+        if offered.is_empty() {
+            let message = "the server offers no login (AUTH) on this connection";
+            let fault = Fault::new(Reason::Auth, message).with(Some(self.no_login()));
+            return Err(self.wire.fail(fault));
+        }
+        let offered = self.wire.trace().words(offered.join(" ").as_bytes());
+        let message = format!("the server offers no login that fits, only {offered}");
         Err(self.wire.fail(Fault::new(Reason::Auth, message)))
     }
 }

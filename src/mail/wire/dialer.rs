@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::time::Instant;
 
 use super::Wire;
+use super::ending::too_late;
 use super::network::Answers;
 use crate::config::{Credentials, Endpoint, Login, Secret, TlsMode};
 use crate::mail::oauth::{AccessToken, TokenSource, Tokens};
@@ -191,13 +192,20 @@ impl Dialer {
     /// The first step that fails, in its stage.
     pub async fn dial(&self, trace: Trace, end: Instant) -> Result<Wire, Failure> {
         let deadline = || end.min(Instant::now() + self.endpoint.timeout);
+        let host = &self.endpoint.host;
         trace.enter(Stage::Dns);
-        let addresses =
-            net::resolve(&self.endpoint, deadline()).await.map_err(|fault| trace.failure(fault))?;
+        let until = deadline();
+        let addresses = net::resolve(&self.endpoint, until).await.map_err(|fault| {
+            let what = format!("no address of {host} was found");
+            trace.failure(too_late(fault, &what, &trace, end, until))
+        })?;
         trace.enter(Stage::Connect);
-        let connected =
-            net::connect(&addresses, deadline()).await.map_err(|fault| trace.failure(fault))?;
-        trace.connected(connected.address);
+        let until = deadline();
+        let connected = net::connect(&addresses, until).await.map_err(|fault| {
+            let what = format!("no connection to {host}");
+            trace.failure(too_late(fault, &what, &trace, end, until))
+        })?;
+        trace.connected(connected.address, connected.handshake);
         let mut wire = Wire {
             stream: Stream::Plain(connected.socket),
             input: Vec::new(),
@@ -206,6 +214,7 @@ impl Dialer {
             deadline: end,
             end,
             heard: false,
+            is_new_to_tls: false,
             asked_for: None,
             asked: Instant::now(),
             answers: Answers::default(),

@@ -56,6 +56,7 @@ impl Patrol {
             failures: failure.cloned().into_iter().collect(),
             stages: trace.durations(),
             address: trace.address(),
+            handshake: trace.handshake(),
             tls: trace.tls_facts(),
             tokens: Vec::new(),
             transcript: trace.transcript(),

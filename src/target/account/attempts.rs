@@ -125,6 +125,7 @@ impl Account {
     /// The new state of a side and what led to it, for the history and the log.
     fn attempt_ended(&self, side: Side, ability: Reading<bool>, attempt: &Attempt, now: Moment) {
         self.progress().set(side, None);
+        self.reached.send_modify(|reached| reached.note(side, attempt));
         self.history().attempt_ended(side, attempt, now);
         self.keep();
         self.log().attempt_ended(&self.name, side, ability, attempt, now.instant);

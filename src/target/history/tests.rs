@@ -131,6 +131,7 @@ fn failure(reason: Reason, message: &str) -> Failure {
         reason,
         down: false,
         shortage: None,
+        clue: None,
         message: message.to_owned(),
     }
 }

@@ -84,7 +84,14 @@ impl Schedule {
         };
         let allowed = deadline.saturating_duration_since(began);
         let message = format!("{what} was not over within {:.1} s", allowed.as_secs_f64());
-        Some(Failure { stage, reason: Reason::Timeout, down: is_down, shortage: None, message })
+        Some(Failure {
+            stage,
+            reason: Reason::Timeout,
+            down: is_down,
+            shortage: None,
+            clue: None,
+            message,
+        })
     }
 
     /// How many periods have gone by since the newest measurement was to be replaced; `None` while it

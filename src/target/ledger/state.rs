@@ -156,6 +156,8 @@ pub struct Attempt {
     pub stages: Vec<(Stage, Duration)>,
     /// The address of the server that answered; `None` if none did.
     pub address: Option<SocketAddr>,
+    /// How long its TCP handshake took; `None` if no connection came about.
+    pub handshake: Option<Duration>,
     /// What the TLS handshake showed.
     pub tls: Option<TlsFacts>,
     /// The mails that were to be sent; none in a check.

@@ -122,6 +122,7 @@ fn refused() -> Failure {
         reason: Reason::Rejected,
         down: false,
         shortage: None,
+        clue: None,
         message: "550 no".into(),
     }
 }
@@ -132,6 +133,7 @@ fn down() -> Failure {
         reason: Reason::Refused,
         down: true,
         shortage: None,
+        clue: None,
         message: "connection refused".into(),
     }
 }
@@ -428,6 +430,7 @@ fn a_session_that_breaks_off_is_a_failure_of_a_passive_target_only_if_it_is_not_
         reason: Reason::Closed,
         down: false,
         shortage: None,
+        clue: None,
         message: "the server closed the connection".into(),
     };
     let counts = |bench: &mut Bench| {

@@ -9,6 +9,7 @@ fn short() -> Failure {
         reason: Reason::Dns,
         down: false,
         shortage: Some(Shortage::LookUps),
+        clue: None,
         message: "no turn".into(),
     }
 }
