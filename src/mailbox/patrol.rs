@@ -15,6 +15,7 @@ use crate::store::FolderRecord;
 use crate::target::clock::{for_timer, on_time_line, suspended};
 use crate::target::ledger::{Attempt, LookStyle, Moment, ServerClock};
 
+mod back_off;
 mod look;
 mod ready;
 
@@ -167,6 +168,7 @@ impl Patrol {
             if !self.settings.as_ref().is_some_and(|known| Arc::ptr_eq(known, &settings)) {
                 // What was made ready was made so by another configuration.
                 self.preparation.discard();
+                self.forgive(&settings);
                 self.settings = Some(Arc::clone(&settings));
             }
             let announced = self.watch.announced();
@@ -281,7 +283,7 @@ impl Patrol {
         }
         match &outcome.result {
             Ok(()) => self.watch.shared().took = began.elapsed() + self.preparation.took(),
-            Err(_) => self.back_off(settings),
+            Err(failure) => self.back_off(settings, failure),
         }
         self.conclude(settings, members, began, &outcome);
         let next = next_slot(slot, settings.period);
@@ -372,7 +374,7 @@ impl Patrol {
                     member.account.look_failed(failure, &transcript);
                 }
                 if settings.style() == LookStyle::Session {
-                    self.back_off(settings);
+                    self.back_off(settings, failure);
                 }
             }
             None if outcome.result.is_ok() => {
@@ -394,13 +396,7 @@ impl Patrol {
         for member in recipients(members) {
             member.account.look_failed(failure, &transcript);
         }
-        self.back_off(settings);
-    }
-
-    fn back_off(&mut self, settings: &Settings) {
-        self.session = None;
-        self.not_before = Some(Instant::now() + self.back_off);
-        self.back_off = (self.back_off * 2).min(settings.period.max(BACK_OFF_FIRST));
+        self.back_off(settings, failure);
     }
 
     pub(super) async fn close_session(&mut self) {

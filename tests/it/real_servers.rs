@@ -90,7 +90,7 @@ pub(crate) fn plain(port: u16) -> String {
     format!("port: {port}, tls: none")
 }
 
-fn protected(lab: &Lab, tls: &str, port: u16) -> String {
+pub(crate) fn protected(lab: &Lab, tls: &str, port: u16) -> String {
     let ca_file = lab.ca_file();
     format!("port: {port}, tls: {tls}, tls_options: {{ca_file: {}}}", ca_file.display())
 }
