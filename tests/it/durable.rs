@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mailtrip_exporter::demo::server::faults::{AFTER_DATA, Fault};
+use mailtrip_exporter::demo::server::faults::{ACCEPTED, AFTER_DATA, Fault, Gate};
 use mailtrip_exporter::demo::server::{Delivery, Options, Post, Protocol, Server};
 use mailtrip_exporter::store::Store;
 use mailtrip_exporter::supervisor::Supervisor;
@@ -374,4 +374,20 @@ async fn a_start_without_what_was_kept_says_so_at_level_warn_and_a_first_start_d
         assert!(warning.contains(part), "{warning}");
     }
     assert_eq!(start().await, [""; 0], "the new account is whole");
+}
+
+#[tokio::test]
+async fn a_mail_whose_answer_comes_while_the_program_ends_is_accepted() {
+    let world = World::new("1h").await;
+    world.post.set_delivery("b", Delivery::held());
+    let gate = Gate::default();
+    world.smtp.faults().on(ACCEPTED, Fault::Held(gate.clone()));
+    let mut exporter = world.exporter().await;
+    world.accepted(1).await;
+    exporter.signal("-TERM");
+    log_line(&mut exporter.log, "stopping").await;
+    gate.open();
+    assert!(exporter.child.wait().await.unwrap().success());
+    let state = sqlite(world.folder.path(), "SELECT state FROM mails");
+    assert_eq!(state.trim(), "outstanding");
 }
