@@ -205,7 +205,6 @@ impl Work {
 }
 
 impl Writer {
-    /// `mark` is that of the database, which holds so many commits.
     pub(super) fn new(
         connection: Connection,
         path: PathBuf,
@@ -346,8 +345,7 @@ impl Writer {
         }
     }
 
-    /// Makes anew what somebody deleted under the open connection, whose writes would go on to files
-    /// that nobody finds again.
+    /// Makes anew what somebody deleted: the writes would go on to files that nobody finds again.
     fn look_after_files(&mut self) {
         match care::look_after(&mut self.connection, &self.path, self.files) {
             Ok(None) => {}
