@@ -117,7 +117,7 @@ async fn a_changed_target_keeps_its_counters_and_its_mails_under_way() {
 }
 
 /// A server that holds back its answer to the final dot of the first mail, which it has.
-async fn held_at_the_dot(world: &World) -> Gate {
+fn held_at_the_dot(world: &World) -> Gate {
     let gate = Gate::default();
     world.smtp.faults().once(faults::ACCEPTED, Fault::Held(gate.clone()));
     gate
@@ -126,7 +126,7 @@ async fn held_at_the_dot(world: &World) -> Gate {
 #[tokio::test]
 async fn a_send_under_way_outlives_reloads_and_its_result_counts() {
     let world = World::new(Protocol::Imap).await;
-    let gate = held_at_the_dot(&world).await;
+    let gate = held_at_the_dot(&world);
     let target = |interval| {
         let target = world.target("a").sender_logs_in();
         target.set("interval", interval).set("late_after", "1h")
@@ -153,7 +153,7 @@ async fn a_send_under_way_outlives_reloads_and_its_result_counts() {
 #[tokio::test]
 async fn a_removed_target_ends_its_send_and_finds_it_when_it_comes_back() {
     let world = World::new(Protocol::Imap).await;
-    let gate = held_at_the_dot(&world).await;
+    let gate = held_at_the_dot(&world);
     let target = world.target("a").sender_logs_in().set("interval", "1s").set("late_after", "1h");
     let configured = Configured::start(std::slice::from_ref(&target)).await;
     world.inbox_holds(1).await;
@@ -194,7 +194,7 @@ async fn a_check_under_way_outlives_a_reload_and_its_result_counts() {
 #[tokio::test]
 async fn a_stop_lets_a_mail_learn_its_answer_if_it_comes_soon() {
     let world = World::new(Protocol::Imap).await;
-    let gate = held_at_the_dot(&world).await;
+    let gate = held_at_the_dot(&world);
     world.post.set_delivery(USER, Delivery::held());
     let exporter = Exporter::start(&[world.target("a")]).await;
     assert!(world.smtp.wait_until(DEADLINE, |stats| stats.mails_accepted == 1).await);
