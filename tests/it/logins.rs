@@ -476,7 +476,7 @@ async fn a_transcript_of_scram_holds_nothing_to_guess_the_password_with() {
 
 #[tokio::test]
 async fn a_wrong_password_costs_postfix_and_dovecot_one_login_a_period_and_side() {
-    // One of its own: Dovecot punishes the address.
+    // One of its own: wrong passwords are not to disturb others.
     let lab = Lab::start().await;
     let ports = lab.ports();
     for (protocol, port) in [("imap", ports.imap), ("pop3", ports.pop3)] {
@@ -486,11 +486,10 @@ async fn a_wrong_password_costs_postfix_and_dovecot_one_login_a_period_and_side(
         let side = |port| real_servers::protected(&lab, "starttls", port);
         let target = real_servers::Target::new(&lab, &name, &reader)
             .every("2s")
-            .send(&side(ports.smtp_login), Some(&wrong))
+            .send(&side(ports.submission), Some(&wrong))
             .receive(protocol, &side(port), &wrong);
         let refused_before = lab.smtp_log().matches("authentication failed").count();
         let exporter = real_servers::Exporter::start(&lab, &[target]).await;
-        // Its penalty makes each further one slower.
         let refused = |now: &Snapshot| {
             now.totals.check_failures >= 2 && now.send.failures_for(Reason::Auth) >= 2
         };
