@@ -124,15 +124,21 @@ where
             tracing::debug!(%peer, %error, "HTTP connection lost");
             return;
         }
-        let stream = WriteDeadline::new(seat.observe(stream), self.limits.write);
         let web = self.web.current().await;
         let Some(tls) = web.tls() else {
+            let stream = WriteDeadline::new(seat.observe(stream), self.limits.write);
             self.requests(stream, Client { peer, seat, is_known: false }).await;
             return;
         };
+        let handshake = async {
+            // What makes it costs more than the connection; one that says nothing gets none.
+            stream.readable().await?;
+            let stream = WriteDeadline::new(seat.observe(stream), self.limits.write);
+            tls.accept(stream).await
+        };
         let outcome = tokio::select! {
             biased;
-            outcome = tls.accept(stream) => outcome,
+            outcome = handshake => outcome,
             () = seat.over() => {
                 tracing::debug!(%peer, "TLS handshake not waited for any longer");
                 return;

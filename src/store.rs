@@ -1,9 +1,10 @@
 //! What outlives the process: the accounts of the targets, their mails under way, the counters of
 //! the layers below, how far each folder has been read, the refresh tokens that were renewed, and the id of this instance. All of it is in one SQLite file, and what was
-//! committed survives `kill -9`; a power loss may lose the last second.
+//! committed survives `kill -9`; a power loss may lose the last second. A database that does not hold
+//! what it should is told of.
 //!
-//! `writer` is the thread that writes, `schema` the file, `rows` and `layers` what is in it. Nobody waits
-//! for the disk but a mail about to be sent, and that for a second at most. A store that fails is
+//! `writer` is the thread that writes, `schema` the file, `rows` and `layers` what is in it, `mark` what
+//! it has to hold, `care` what becomes of it while it is in use. Nobody waits for the disk but a mail about to be sent, and that for a second at most. A store that fails is
 //! logged and counted while everything goes on from memory, and is tried again.
 
 use std::collections::BTreeMap;
@@ -17,14 +18,19 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tracing::warn;
 
 use crate::config::{MailboxId, Secret, TargetName};
 use crate::layers::readings::Counters;
 use crate::target::ledger::{Changes, ClockOffset, StoredAccount};
 use crate::target::message::Instance;
+pub use mark::Loss;
+use mark::{Found, Mark};
 use writer::{Question, Shared, Writer};
 
+mod care;
 mod layers;
+mod mark;
 mod rows;
 mod schema;
 mod writer;
@@ -33,6 +39,8 @@ mod writer;
 const DATABASE_FILE: &str = "mailtrip.db";
 /// The file that tells a second process that the directory is in use.
 const LOCK_FILE: &str = "lock";
+/// Where the id of the instance was before there was a database.
+const INSTANCE_FILE: &str = "instance";
 /// How long a mail about to be sent waits for its record.
 const COMMIT: Duration = Duration::from_secs(1);
 /// How long the last records may take when the store is closed.
@@ -76,7 +84,7 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// The file is not the database that it should be.
-    #[error("{path} is damaged ({detail}); move it away, with `-wal` and `-shm` beside it, to begin a new account, or put a good copy in its place", path = path.display())]
+    #[error("{path} is damaged ({detail}); move it away, with `-wal` and `-shm` beside it, to begin a new account, or put a good copy in its place; the mails under way and the counters that it held are lost with it", path = path.display())]
     Damaged {
         /// The database.
         path: PathBuf,
@@ -119,6 +127,7 @@ type FolderKey = (String, String);
 pub struct Store {
     /// The random id of this directory, made with it and kept in it.
     pub instance: Instance,
+    loss: Option<Loss>,
     shared: Arc<Shared>,
     /// Locked as long as it is open.
     _lock: File,
@@ -126,7 +135,8 @@ pub struct Store {
 
 impl Store {
     /// Opens the state directory, and makes it (mode 0700) if it is missing. Blocks, for a check of
-    /// the whole database.
+    /// the whole database. One that does not hold what it should is told of in the log; see
+    /// [`Store::loss`].
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -135,11 +145,23 @@ impl Store {
             let action = "make the state directory";
             StoreError::Io { action, path: directory.to_owned(), source }
         })?;
+        let had_lock = directory.join(LOCK_FILE).exists();
         let lock = lock(directory)?;
         let path = directory.join(DATABASE_FILE);
+        let found = Found::look(directory, &path, had_lock);
         let (connection, instance) = schema::open(directory, &path)?;
+        let commits = schema::commits(&connection, &path)?;
+        let loss = found.loss(instance, commits);
+        if let Some(loss) = &loss {
+            warn!("{loss}");
+        }
+        let mark = Mark::open(directory, instance, commits).map_err(|source| StoreError::Io {
+            action: "write the mark in",
+            path: directory.to_owned(),
+            source,
+        })?;
         let shared = Arc::new(Shared::default());
-        let writer = Writer::new(connection, path, Arc::clone(&shared));
+        let writer = Writer::new(connection, path, (mark, commits), Arc::clone(&shared));
         thread::Builder::new().name("store".into()).spawn(move || writer.run()).map_err(
             |source| StoreError::Io {
                 action: "start the thread that writes to",
@@ -147,7 +169,12 @@ impl Store {
                 source,
             },
         )?;
-        Ok(Self { instance, shared, _lock: lock })
+        Ok(Self { instance, loss, shared, _lock: lock })
+    }
+
+    /// What an earlier process had kept here and is not here any more; `None` for a first start.
+    pub fn loss(&self) -> Option<&Loss> {
+        self.loss.as_ref()
     }
 
     /// Takes what has changed of a target, to be written soon. All changes of one call are written
@@ -228,6 +255,13 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.shared.close(CLOSE);
     }
+}
+
+/// The file whose name is that of the database and this end.
+fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }
 
 /// Locks the directory for this process, and says in the lock file which that is.

@@ -12,7 +12,6 @@ use tracing::{error, info, warn};
 use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
 use crate::descriptors::{self, Need};
 use crate::layers::rounds::Bench;
-use crate::mail::Side;
 use crate::mail::oauth::Tokens;
 use crate::mail::wire::{Clients, Dialer};
 use crate::mailbox::{Member, Watch};
@@ -25,6 +24,7 @@ use crate::target::send::{Origin, Sender};
 use crate::threads;
 use kept::Kept;
 pub use reload::{ReloadError, ReloadState};
+use sending::{LetGo, Line, rest_of_period};
 use slots::{SlotKey, Slots};
 use task::{Task, end};
 use view::Subject;
@@ -32,6 +32,7 @@ pub use view::{Details, View};
 
 mod kept;
 mod reload;
+mod sending;
 mod slots;
 mod task;
 mod view;
@@ -64,12 +65,15 @@ struct State {
     targets: BTreeMap<TargetName, Running>,
     watches: BTreeMap<MailboxId, RunningWatch>,
     slots: Slots,
+    let_go: LetGo,
 }
 
 struct Running {
     subject: Subject,
+    line: Line,
     member: Arc<Member>,
-    loops: [Task; 2],
+    sending: Task,
+    checking: Task,
 }
 
 struct RunningWatch {
@@ -130,6 +134,7 @@ impl Supervisor {
                 targets: BTreeMap::new(),
                 watches: BTreeMap::new(),
                 slots: Slots::new(),
+                let_go: LetGo::default(),
             }),
         };
         supervisor.apply(config).await?;
@@ -137,7 +142,8 @@ impl Supervisor {
     }
 
     /// Reads the configuration again and changes what it changes: untouched targets keep their
-    /// loops, changed ones keep their account and the mails under way.
+    /// loops, changed ones keep their account and the mails under way. A send that is under way goes
+    /// on by the old configuration, and what it comes to counts, also where the target is removed.
     ///
     /// # Errors
     /// See [`ReloadError`]; then nothing has changed but [`ReloadState::is_successful`].
@@ -187,16 +193,19 @@ impl Supervisor {
     }
 
     /// Ends every loop and its sessions, within three seconds whatever the servers do, and has the
-    /// rest written to the store, within another.
+    /// rest written to the store, within another. A send that is under way has these three seconds to
+    /// learn what becomes of its mail.
     pub async fn stop(&self) {
         self.stopped.cancel();
         let _changing = self.changing.lock().await;
-        let (targets, watches) = {
+        let tasks: Vec<Task> = {
             let mut state = self.state();
-            (std::mem::take(&mut state.targets), std::mem::take(&mut state.watches))
+            let targets = std::mem::take(&mut state.targets).into_values();
+            let watches = std::mem::take(&mut state.watches).into_values();
+            let let_go = std::mem::take(&mut state.let_go).into_tasks();
+            let loops = targets.flat_map(|running| [running.sending, running.checking]);
+            loops.chain(watches.map(|watch| watch.task)).chain(let_go).collect()
         };
-        let tasks = targets.into_values().flat_map(|running| running.loops);
-        let tasks: Vec<Task> = tasks.chain(watches.into_values().map(|watch| watch.task)).collect();
         end(tasks).await;
         if let Some(store) = &self.store {
             store.committed().await;
@@ -243,9 +252,11 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Takes out the loops of targets that are gone or changed.
+    /// Takes out the loops of targets that are gone or changed, and lets their sending go.
     fn take_changed(&self, config: &Config) -> Vec<Task> {
         let mut state = self.state();
+        let state = &mut *state;
+        state.let_go.forget_ended();
         let mut ended = Vec::new();
         let mut kept = BTreeMap::new();
         for (name, mut running) in std::mem::take(&mut state.targets) {
@@ -254,11 +265,15 @@ impl Supervisor {
                     kept.insert(name, running);
                 }
                 Some(_) => {
-                    let ended_loops = [Task::ended(), Task::ended()];
-                    ended.extend(std::mem::replace(&mut running.loops, ended_loops));
+                    let sending = std::mem::replace(&mut running.sending, Task::ended());
+                    state.let_go.take(&name, &running.line, sending);
+                    ended.push(std::mem::replace(&mut running.checking, Task::ended()));
                     kept.insert(name, running);
                 }
-                None => ended.extend(running.loops),
+                None => {
+                    state.let_go.take(&name, &running.line, running.sending);
+                    ended.push(running.checking);
+                }
             }
         }
         state.targets = kept;
@@ -282,32 +297,37 @@ impl Supervisor {
         let mut starts = BTreeMap::new();
         let mut spread = 0_u32;
         for (name, target) in &config.targets {
-            let account;
+            let line;
             let first;
             match state.targets.get(name) {
                 Some(running) if running.subject.target == *target => continue,
                 Some(running) => {
                     // A changed target keeps its account, and its phase as far as it can.
-                    account = Arc::clone(&running.subject.account);
-                    account.set_rules(Rules::from(target.as_ref()));
+                    line = running.line.clone();
+                    line.account.set_rules(Rules::from(target.as_ref()));
                     if !target.inspect {
-                        account.forget_inspection();
+                        line.account.forget_inspection();
                     }
                     let due = running.member.next_send().unwrap_or(now);
-                    first = due.clamp(now, now + target.interval);
+                    first = line.first(due, target.interval);
                 }
                 None => {
-                    let stored = kept.accounts.remove(name).unwrap_or_default();
-                    account = Arc::new(self.open_account(target, &stored));
+                    line = state.let_go.line(name).unwrap_or_else(|| {
+                        let stored = kept.accounts.remove(name).unwrap_or_default();
+                        Line::new(self.open_account(target, &stored))
+                    });
+                    line.account.set_rules(Rules::from(target.as_ref()));
                     let share =
                         target.interval.min(SPREAD) / u32::try_from(news).unwrap_or(u32::MAX);
-                    first =
-                        now + rest_of_period(target, account.last_sent()).unwrap_or(share * spread);
+                    first = now
+                        + rest_of_period(target, line.account.last_sent())
+                            .unwrap_or(share * spread);
                     spread += 1;
                 }
             }
-            let member = Arc::new(Member::new(Arc::clone(target), Arc::clone(&account), first));
-            starts.insert(name.clone(), (Arc::clone(target), account, member, first));
+            let account = Arc::clone(&line.account);
+            let member = Arc::new(Member::new(Arc::clone(target), account, first));
+            starts.insert(name.clone(), (Arc::clone(target), line, member, first));
         }
         let mut members: BTreeMap<MailboxId, Vec<Arc<Member>>> = BTreeMap::new();
         for (name, target) in &config.targets {
@@ -323,13 +343,14 @@ impl Supervisor {
         let ended = self.set_watches(state, members);
         let count = u32::try_from(starts.len()).unwrap_or(u32::MAX);
         let mut first_round = now;
-        for (name, (target, account, member, first)) in starts {
+        for (name, (target, line, member, first)) in starts {
             let Some(watch) = state.watches.get(&target.receive.mailbox_id()) else { continue };
             let Some(dialer) = dialers.remove(&name) else { continue };
             let Some(connections) = slots.get(&SlotKey::of(&target)) else { continue };
             let sender = Sender {
                 target: Arc::clone(&target),
-                account: Arc::clone(&account),
+                account: Arc::clone(&line.account),
+                turn: Arc::clone(&line.turn),
                 watch: Arc::clone(&watch.watch),
                 member: Arc::clone(&member),
                 sender_watch: sender_watch(state, &target),
@@ -337,15 +358,15 @@ impl Supervisor {
                 slots: Arc::clone(connections),
                 origin: Arc::clone(&self.origin),
             };
-            let sender = start_sending(Arc::new(sender), first);
+            let sending = sending::start(Arc::new(sender), first);
             let known = state.targets.get(&name).map(|running| &running.subject.checks);
             let checks = known.map_or_else(|| kept.checks(&name), Arc::clone);
-            let subject = Subject { target, account, checks };
+            let subject = Subject { target, account: Arc::clone(&line.account), checks };
             let spread = subject.target.interval.min(SPREAD);
             // Between two mails: a server may count the connections of one client.
-            let loops = [sender, self.start_checks(&subject, first_round + spread / 2)];
+            let checking = self.start_checks(&subject, first_round + spread / 2);
             first_round += spread / count;
-            state.targets.insert(name, Running { subject, member, loops });
+            state.targets.insert(name, Running { subject, line, member, sending, checking });
         }
         state.slots = slots;
         ended
@@ -404,28 +425,6 @@ impl Supervisor {
         // Between two changes the state is whole; a panic inside one would be a bug seen at once.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn start_sending(sender: Arc<Sender>, first: Instant) -> Task {
-    let name = format!("the sending of {}", sender.target.name);
-    let account = Arc::clone(&sender.account);
-    let hangs = move || account.has_overrun(Side::Send);
-    Task::spawn_watched(name, hangs, move |cancel, start| {
-        let sender = Arc::clone(&sender);
-        async move {
-            let first = start.tick(first, sender.target.interval);
-            sender.member.announce_send(first);
-            cancel.run_until_cancelled(sender.run(first)).await;
-        }
-    })
-}
-
-/// How long a target whose newest mail was sent a moment ago, by an earlier process, waits for its
-/// next: so it keeps its phase, and a restart loop sends no flood of mails. `None` if that was longer
-/// ago than a tenth of its period.
-fn rest_of_period(target: &Target, last_sent: Option<SystemTime>) -> Option<Duration> {
-    let age = SystemTime::now().duration_since(last_sent?).ok()?;
-    if age >= target.interval / 10 { None } else { target.interval.checked_sub(age) }
 }
 
 fn sender_watch(state: &State, target: &Target) -> Option<Arc<Watch>> {

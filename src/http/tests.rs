@@ -209,7 +209,7 @@ async fn a_client_that_never_reads_is_cut() {
 }
 
 /// Connections that are never to send a whole request: as many as there are `beginnings`.
-async fn hold(server: &Running, beginnings: &[&str]) -> Vec<TcpStream> {
+pub(super) async fn hold(server: &Running, beginnings: &[&str]) -> Vec<TcpStream> {
     let mut held = Vec::new();
     for beginning in beginnings {
         let mut stream = server.connect().await;

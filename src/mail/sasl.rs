@@ -14,7 +14,7 @@ use rsasl::mechname::Mechname;
 use rsasl::prelude::{SASLClient, Session, SessionError, State};
 use rsasl::property::{AuthId, AuthzId, OAuthBearerToken, Password};
 
-pub(super) use door::{Door, enter};
+pub(super) use door::{Door, Refusal, enter};
 
 use super::trace::Trace;
 use super::{Failure, Fault, Reason};
@@ -82,6 +82,8 @@ pub(super) struct Verdict<A> {
     pub(super) answer: A,
     /// What the server said of a token that it refuses, made fit to be shown.
     pub(super) objection: Option<String>,
+    /// Whether it is about a proof of SCRAM, for which the server had what it takes to check it.
+    pub(super) is_of_a_proof: bool,
 }
 
 /// The mechanism to use of those that the server offers: the one that is named, or the strongest of
@@ -171,7 +173,8 @@ fn settle<C: Carrier>(
         return Err(carrier.trace().failure(Fault::new(Reason::Protocol, message)));
     }
     let words = |objection: Vec<u8>| carrier.trace().words(&objection);
-    Ok(Verdict { answer, objection: exchange.objection.map(words) })
+    let is_of_a_proof = exchange.is_scram() && exchange.challenges > 0;
+    Ok(Verdict { answer, objection: exchange.objection.map(words), is_of_a_proof })
 }
 
 /// Gives the login up (RFC 4954 section 4, RFC 3501 section 6.2.2, RFC 5034 section 4), so that the

@@ -16,6 +16,7 @@ use crate::store::FolderRecord;
 use crate::target::clock::{for_timer, on_time_line, suspended};
 use crate::target::ledger::{LookStyle, Moment, ServerClock};
 
+mod back_off;
 mod check;
 mod look;
 mod ready;
@@ -175,6 +176,7 @@ impl Patrol {
             if !self.settings.as_ref().is_some_and(|known| Arc::ptr_eq(known, &settings)) {
                 // What was made ready was made so by another configuration.
                 self.preparation.discard();
+                self.forgive(&settings);
                 self.settings = Some(Arc::clone(&settings));
             }
             let announced = self.watch.announced();
@@ -344,7 +346,7 @@ impl Patrol {
                     member.account.look_failed(failure, &transcript);
                 }
                 if settings.style() == LookStyle::Session {
-                    self.back_off(settings);
+                    self.back_off(settings, failure);
                 }
             }
             None if outcome.result.is_ok() => {
@@ -366,13 +368,7 @@ impl Patrol {
         for member in recipients(members) {
             member.account.look_failed(failure, &transcript);
         }
-        self.back_off(settings);
-    }
-
-    fn back_off(&mut self, settings: &Settings) {
-        self.session = None;
-        self.not_before = Some(Instant::now() + self.back_off);
-        self.back_off = (self.back_off * 2).min(settings.period.max(BACK_OFF_FIRST));
+        self.back_off(settings, failure);
     }
 
     pub(super) async fn close_session(&mut self) {

@@ -98,16 +98,21 @@ impl Watch {
         members: Vec<Arc<Member>>,
         clients: &Clients,
     ) -> Result<(), openssl::error::ErrorStack> {
-        let settings = Settings::of(&members, clients)?.map(Arc::new);
+        let settings = Settings::of(&members, clients)?;
         for member in members.iter().filter(|member| member.role == Role::Recipient) {
             settings.iter().for_each(|settings| settings.tell_rhythm(&member.account));
         }
         let mut shared = self.shared();
+        let settings = settings.map(|settings| match &shared.settings {
+            Some(before) => Arc::new(settings.following(before)),
+            None => Arc::new(settings),
+        });
         let first_send = members.iter().filter_map(|member| member.next_send()).min();
         // The grid of checks goes on; before the first one it begins with the first mail.
         let has_checked = self.checked.borrow().is_some();
         shared.next_check = match (shared.next_check, &settings) {
-            (Some(next), Some(settings)) if has_checked => {
+            // One that is under way is the first of the grid.
+            (Some(next), Some(settings)) if has_checked || next <= Instant::now() => {
                 Some(next.min(Instant::now() + settings.period))
             }
             // After a restart that keeps its phase the first mail may be far off; the mailbox is
@@ -246,6 +251,14 @@ impl Settings {
     /// Tells a target how often its mailbox is checked.
     pub(super) fn tell_rhythm(&self, account: &Account) {
         account.checks_are_made_every(self.period_of_checks(), self.longest_turn());
+    }
+
+    /// What was learned of the server stays known where the way to it stays the same.
+    fn following(self, before: &Self) -> Self {
+        if self.login != before.login || !self.dialer.is_like(&before.dialer) {
+            return self;
+        }
+        Self { dialer: self.dialer.learning_from(&before.dialer), ..self }
     }
 
     pub(super) fn style(&self) -> LookStyle {

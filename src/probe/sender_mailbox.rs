@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout};
 use super::mailbox::Mailbox;
 use super::test_mail::reported;
 use crate::config::{ReceiveSide, Target};
-use crate::mail::Failure;
 use crate::mail::wire::Dialer;
+use crate::mail::{Failure, Reason};
 use crate::mailbox::{Found, Judgement};
 use crate::target::ledger::{LookStyle, Notice};
 use crate::target::message::Token;
@@ -64,6 +64,9 @@ impl<'a> SenderMailbox<'a> {
             let _ = self.mailbox.wait(wake).await;
             self.look().await;
             // A wrong password that is tried again and again locks the account.
+            if self.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Auth) {
+                std::future::pending::<()>().await;
+            }
             wait = if self.failure.is_some() { (wait * 2).min(LONGEST_BACK_OFF) } else { gap };
         }
     }

@@ -9,13 +9,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::StoreError;
+use super::{INSTANCE_FILE, StoreError};
 use crate::target::message::{Instance, Token};
 
 /// The version of the schema below. A newer one is refused, an older one brought up.
 pub(super) const VERSION: i64 = 4;
-/// Where the id of the instance was before there was a database.
-const INSTANCE_FILE: &str = "instance";
 /// How long somebody who writes with `sqlite3` is waited for.
 const BUSY: Duration = Duration::from_millis(500);
 /// Records of ended mails that are older than this belong to targets that are gone.
@@ -104,7 +102,7 @@ CREATE VIEW mails AS -- the mails with readable times
 /// where it is missing; a program that does not know it leaves it as it is.
 const COUNTERS: &str = "
 CREATE TABLE IF NOT EXISTS counter ( -- of a target, beside those in the table target; absent: 0
-  target TEXT NOT NULL,    -- target.name
+  target TEXT NOT NULL,    -- target.name; empty: of this file, whose one counter is commits
   name   TEXT NOT NULL,    -- looks; roundtrips_unknown; checks_skipped; sender_mailbox_failures; and of each side, send and receive:
                            -- SIDE.failures.REASON, SIDE.stage_failures.STAGE, SIDE.not_applicable;
                            -- of the layers below: ping.sent, ping.received, port.NAME.failures.REASON
@@ -143,6 +141,30 @@ pub(super) fn open(directory: &Path, path: &Path) -> Result<(Connection, Instanc
     }
     configure(&connection).map_err(|error| explain(path, error))?;
     Ok((connection, instance))
+}
+
+/// Opens a database that was just made of one that was checked.
+pub(super) fn reopen(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(path)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+/// How many commits it holds.
+pub(super) fn commits(connection: &Connection, path: &Path) -> Result<u64, StoreError> {
+    let query =
+        "SELECT coalesce(max(value), 0) FROM counter WHERE target = '' AND name = 'commits'";
+    let commits: i64 =
+        connection.query_row(query, [], |row| row.get(0)).map_err(|error| explain(path, error))?;
+    Ok(u64::try_from(commits).unwrap_or_default())
+}
+
+/// Counts the commit that is about to be made, and gives its number.
+pub(super) fn count_commit(connection: &Connection) -> rusqlite::Result<u64> {
+    let upsert = "INSERT INTO counter VALUES ('', 'commits', 1)
+                  ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value";
+    let commits: i64 = connection.prepare_cached(upsert)?.query_row([], |row| row.get(0))?;
+    Ok(u64::try_from(commits).unwrap_or_default())
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -221,11 +243,35 @@ fn check(connection: &Connection, path: &Path) -> Result<(Instance, i64), StoreE
     if verdict != "ok" {
         return Err(damaged(verdict.trim()));
     }
+    if version == VERSION
+        && let Some(column) = missing_column(connection).map_err(|error| explain(path, error))?
+    {
+        return Err(damaged(&format!("it has no {column}")));
+    }
     let instance: String = connection
         .query_row("SELECT instance FROM meta", [], |row| row.get(0))
         .map_err(|error| explain(path, error))?;
     let instance = instance.parse().map_err(|_| damaged("meta.instance is not 32 hex digits"))?;
     Ok((instance, version))
+}
+
+/// What the tables of this version hold and this database does not.
+fn missing_column(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let whole = Connection::open_in_memory()?;
+    whole.execute_batch(SCHEMA)?;
+    for table in TABLES {
+        let has = columns(connection, table)?;
+        let missing = columns(&whole, table)?.into_iter().find(|column| !has.contains(column));
+        if let Some(column) = missing {
+            return Ok(Some(format!("{table}.{column}")));
+        }
+    }
+    Ok(None)
+}
+
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    let mut query = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
+    query.query_map([table], |row| row.get(0))?.collect()
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {

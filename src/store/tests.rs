@@ -533,3 +533,5 @@ async fn nothing_that_was_committed_is_lost_by_kill_9() {
     }
     assert!(kept.len() <= committed.len() + 3, "one in each round was not told of yet");
 }
+
+mod losses;

@@ -12,9 +12,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use super::{FolderKey, FolderRecord, layers, rows};
+use super::care::{self, Files};
+use super::mark::Mark;
+use super::{FolderKey, FolderRecord, beside, layers, rows, schema};
 use crate::config::{Secret, TargetName};
 use crate::layers::readings::Counters;
 use crate::target::ledger::{Changes, StoredAccount};
@@ -59,6 +61,9 @@ pub(super) struct Shared {
 pub(super) struct Writer {
     connection: Connection,
     path: PathBuf,
+    files: Files,
+    mark: Mark,
+    commits: u64,
     shared: Arc<Shared>,
     /// Set while the store fails: when it is tried again, and how long the wait was.
     retry: Option<(Instant, Duration)>,
@@ -200,8 +205,24 @@ impl Work {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, path: PathBuf, shared: Arc<Shared>) -> Self {
-        Self { connection, path, shared, retry: None, last_logged: None, sync_due: None }
+    pub(super) fn new(
+        connection: Connection,
+        path: PathBuf,
+        (mark, commits): (Mark, u64),
+        shared: Arc<Shared>,
+    ) -> Self {
+        let files = Files::of(&path);
+        Self {
+            connection,
+            path,
+            files,
+            mark,
+            commits,
+            shared,
+            retry: None,
+            last_logged: None,
+            sync_due: None,
+        }
     }
 
     /// Writes until the store is closed.
@@ -272,10 +293,16 @@ impl Writer {
         for (origin, token) in &work.refresh_tokens {
             rows::write_refresh_token(&change, origin, token)?;
         }
-        change.commit()
+        let commits = schema::count_commit(&change)?;
+        change.commit()?;
+        self.commits = commits;
+        Ok(())
     }
 
     fn succeeded(&mut self) {
+        if let Err(problem) = self.mark.write(self.commits, false) {
+            self.complain(&problem, "the mark of the state cannot be written");
+        }
         if self.sync_due.is_none() {
             self.sync_due = Some(Instant::now() + SYNC_AFTER);
         }
@@ -311,10 +338,22 @@ impl Writer {
     /// Forces the commits to the disk: with synchronous=NORMAL, SQLite does so only at a checkpoint.
     fn sync(&mut self) {
         self.sync_due = None;
-        let mut wal = self.path.clone().into_os_string();
-        wal.push("-wal");
+        self.look_after_files();
+        let wal = beside(&self.path, "-wal");
         if let Err(problem) = File::open(wal).and_then(|wal| wal.sync_data()) {
             self.complain(&problem, "the state cannot be forced to the disk");
+        }
+    }
+
+    /// Makes anew what somebody deleted: the writes would go on to files that nobody finds again.
+    fn look_after_files(&mut self) {
+        match care::look_after(&mut self.connection, &self.path, self.files) {
+            Ok(None) => {}
+            Ok(Some(words)) => {
+                self.files = Files::of(&self.path);
+                warn!(path = %self.path.display(), "{words}");
+            }
+            Err((problem, words)) => self.complain(&*problem, words),
         }
     }
 
@@ -385,10 +424,13 @@ impl Writer {
         T::default()
     }
 
-    fn end(self) {
-        let Self { connection, shared, .. } = self;
+    fn end(mut self) {
+        self.look_after_files();
+        let Self { connection, mark, commits, shared, .. } = self;
         // The last connection to close merges the write-ahead log into the file.
         drop(connection);
+        // An older mark than the database does no harm.
+        let _ = mark.write(commits, true);
         let mut queue = shared.queue();
         queue.has_ended = true;
         queue.waiting.clear();

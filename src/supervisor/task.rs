@@ -70,6 +70,16 @@ impl Task {
         Self { cancel, handle }
     }
 
+    /// Has it end, and does not wait for that.
+    pub(super) fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.handle.is_finished()
+    }
+
     /// One that is over.
     pub(super) fn ended() -> Self {
         Self { cancel: CancellationToken::new(), handle: tokio::spawn(async {}) }

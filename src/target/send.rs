@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
 use super::clock::on_time_line;
-use super::connections::Connections;
+use super::connections::{Connection, Connections};
 use super::ledger::{Attempt, Transmission};
 use super::message::{Instance, Token, compose};
 use crate::config::Target;
@@ -27,6 +29,9 @@ pub struct Sender {
     pub target: Arc<Target>,
     /// Its account.
     pub account: Arc<Account>,
+    /// The one turn to send that its loops share: a loop that was let go may still be in the middle of
+    /// a send.
+    pub turn: Arc<Semaphore>,
     /// The watch over its mailbox.
     pub watch: Arc<Watch>,
     /// Its place in that watch.
@@ -51,26 +56,22 @@ pub struct Origin {
 }
 
 impl Sender {
-    /// Sends at `first` and then each period, until it is dropped. One period at a time: a start
-    /// that finds the one before still sending is skipped and counted.
-    pub async fn run(&self, first: Instant) {
-        // A loop that was ended in the middle of a send has left mails without a reply.
-        self.account.sending_abandoned();
+    /// Sends at `first` and then each period, until it is cancelled; a send that is under way then is
+    /// finished. One period at a time: a start that finds the one before still sending is skipped and
+    /// counted.
+    pub async fn run(&self, first: Instant, cancel: &CancellationToken) {
+        let Some(mut tick) = cancel.run_until_cancelled(self.take_over(first)).await else {
+            return;
+        };
         let interval = self.target.interval;
-        let mut tick = first;
-        loop {
-            sleep_until(tick).await;
-            self.account.period_began();
-            // A broken mailbox never stops sending.
-            let patience = Instant::now() + self.watch.patience();
-            let _ = timeout_at(patience, self.watch.wait_for_check(tick)).await;
-            let Ok(Ok(slot)) = timeout(interval, self.slots.acquire()).await else {
+        while let Some(begun) = cancel.run_until_cancelled(self.begin(tick)).await {
+            let Some(period) = begun else {
                 // The server is at its limit of connections for a whole period.
                 self.account.periods_skipped(1);
                 tick = next_tick(tick, interval, Instant::now()).0;
                 continue;
             };
-            let farewell = self.send(patience).await;
+            let farewell = self.send(period.patience, cancel).await;
             let (next, skipped) = next_tick(tick, interval, Instant::now());
             if skipped > 0 {
                 self.account.periods_skipped(skipped);
@@ -81,17 +82,52 @@ impl Sender {
             if let Some(smtp) = farewell {
                 let _ = enforced(Instant::now() + FAREWELL, smtp.quit()).await;
             }
-            drop(slot);
         }
     }
 
+    /// Waits until a loop that was let go has finished its send, and gives the first tick after it.
+    async fn take_over(&self, first: Instant) -> Instant {
+        let is_free = self.turn.try_acquire().is_ok();
+        let turn = self.turn.acquire().await;
+        // A loop that broke off in the middle of a send has left mails without a reply.
+        self.account.sending_abandoned();
+        drop(turn);
+        let now = Instant::now();
+        if is_free {
+            return first;
+        }
+        // What was sent meanwhile woke the watch that it knew.
+        self.wake_watches();
+        if first >= now {
+            return first;
+        }
+        let (next, skipped) = next_tick(first, self.target.interval, now);
+        self.account.periods_skipped(skipped + 1);
+        self.member.announce_send(next);
+        next
+    }
+
+    /// Begins a period: `None` where nothing may be sent in it. Nothing is registered yet.
+    async fn begin(&self, tick: Instant) -> Option<Period<'_>> {
+        sleep_until(tick).await;
+        // Never closed, and nobody else waits for it now.
+        let turn = self.turn.acquire().await.ok()?;
+        self.account.period_began();
+        // A broken mailbox never stops sending.
+        let patience = Instant::now() + self.watch.patience();
+        let _ = timeout_at(patience, self.watch.wait_for_check(tick)).await;
+        let slot = timeout(self.target.interval, self.slots.acquire()).await.ok()?.ok()?;
+        Some(Period { patience, _turn: turn, _slot: slot })
+    }
+
     /// One period's mails on one connection, which is given back if it is still good. Until `patience`
-    /// ends the watch may make ready.
-    async fn send(&self, patience: Instant) -> Option<Smtp> {
+    /// ends the watch may make ready, unless this is the last.
+    async fn send(&self, patience: Instant, last: &CancellationToken) -> Option<Smtp> {
         let target = &self.target;
         let tokens: Vec<Token> = (0..target.messages.get()).map(|_| Token::random()).collect();
         self.account.sending(&tokens).await;
-        let _ = timeout_at(patience, self.watch.make_ready()).await;
+        let made_ready = timeout_at(patience, self.watch.make_ready());
+        let _ = last.run_until_cancelled(made_ready).await;
         let login = target.send.login.as_ref();
         let trace = Trace::new(login);
         // The transmission begins when the name is resolved for its connection.
@@ -221,6 +257,14 @@ impl Sender {
             self.account.not_accepted(*token, failure, false);
         }
     }
+}
+
+/// Leave to send in a period.
+struct Period<'a> {
+    /// Until then the watch is waited for.
+    patience: Instant,
+    _turn: SemaphorePermit<'a>,
+    _slot: Connection<'a>,
 }
 
 /// The next tick of the grid after `now`, and how many were missed before it.

@@ -1,20 +1,22 @@
 //! The account over the end of the process, however it ends.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mailtrip_exporter::demo::server::faults::{AFTER_DATA, Fault};
+use mailtrip_exporter::demo::server::faults::{ACCEPTED, AFTER_DATA, Fault, Gate};
 use mailtrip_exporter::demo::server::{Delivery, Options, Post, Protocol, Server};
 use mailtrip_exporter::store::Store;
 use mailtrip_exporter::supervisor::Supervisor;
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::lab::until;
-use crate::program::{Running, folder, is, log_line, post, run, target, value};
+use crate::program::{Running, folder, is, log_line, post, program, run, target, value};
 use crate::support;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -338,4 +340,54 @@ async fn removed_after_the_commit(protocol: Protocol, removal: &'static str) {
         }
         assert!(began.elapsed() < LIMIT, "no mail was seen while the file was locked");
     }
+}
+
+/// What the program logs at level warn and above until it listens.
+async fn warnings_of_a_start(folder: &Path) -> Vec<String> {
+    let mut command = program(folder);
+    command.args(["--web.listen-address", "127.0.0.1:0"]).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut warnings = Vec::new();
+    loop {
+        let line = timeout(LIMIT, log.next_line()).await.unwrap().unwrap().unwrap();
+        if line.contains("listening") {
+            break;
+        }
+        warnings.extend((!line.contains("level=info")).then_some(line));
+    }
+    // By SIGKILL, which leaves the write-ahead log.
+    child.kill().await.unwrap();
+    warnings
+}
+
+#[tokio::test]
+async fn a_start_without_what_was_kept_says_so_at_level_warn_and_a_first_start_does_not() {
+    let world = World::new("1h").await;
+    let start = || warnings_of_a_start(world.folder.path());
+    assert_eq!(start().await, [""; 0], "the first");
+    assert_eq!(start().await, [""; 0], "after kill -9");
+    std::fs::write(world.folder.path().join("state/mailtrip.db"), "").unwrap();
+    let warnings = start().await;
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    for part in ["level=warn", "state/mailtrip.db was empty", "mails under way", "counters"] {
+        assert!(warning.contains(part), "{warning}");
+    }
+    assert_eq!(start().await, [""; 0], "the new account is whole");
+}
+
+#[tokio::test]
+async fn a_mail_whose_answer_comes_while_the_program_ends_is_accepted() {
+    let world = World::new("1h").await;
+    world.post.set_delivery("b", Delivery::held());
+    let gate = Gate::default();
+    world.smtp.faults().on(ACCEPTED, Fault::Held(gate.clone()));
+    let mut exporter = world.exporter().await;
+    world.accepted(1).await;
+    exporter.signal("-TERM");
+    log_line(&mut exporter.log, "stopping").await;
+    gate.open();
+    assert!(exporter.child.wait().await.unwrap().success());
+    let state = sqlite(world.folder.path(), "SELECT state FROM mails");
+    assert_eq!(state.trim(), "outstanding");
 }

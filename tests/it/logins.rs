@@ -7,16 +7,17 @@ use base64::prelude::BASE64_STANDARD;
 use mailtrip_exporter::config::{ReceiveSide, SendSide, TlsMode};
 use mailtrip_exporter::demo::server::faults::{CHALLENGE, CREDENTIALS, Fault};
 use mailtrip_exporter::demo::server::record::SessionRecord;
-use mailtrip_exporter::demo::server::{Certificate, Options, Protocol};
+use mailtrip_exporter::demo::server::{Certificate, Delivery, Options, Protocol, Server};
 use mailtrip_exporter::mail::imap::Imap;
 use mailtrip_exporter::mail::pop3::Pop3;
 use mailtrip_exporter::mail::smtp::Smtp;
 use mailtrip_exporter::mail::trace::Trace;
 use mailtrip_exporter::mail::wire::{Clients, Dialer};
 use mailtrip_exporter::mail::{Failure, Reason, Stage};
+use mailtrip_exporter::target::ledger::Snapshot;
 use tokio::time::Instant;
 
-use crate::lab::Lab;
+use crate::lab::{Account, Lab};
 use crate::real_servers;
 use crate::support::{
     Exporter, MAILBOXES, PASSWORD, TargetText, Trust, USER, World, config, protected, quoted,
@@ -197,35 +198,43 @@ async fn a_wrong_password_is_refused_by_every_mechanism() {
     }
 }
 
+/// A world of which one server offers PLAIN beside this digest, over TLS, and the target for it.
+async fn digest_world(
+    protocol: Protocol,
+    offers: &'static [&'static str],
+    trust: &Trust,
+) -> (World, TargetText) {
+    let options = protected(TlsMode::StartTls, trust, Certificate::Good);
+    let options = options.mechanisms(offers);
+    let (send, receive) = match protocol {
+        Protocol::Smtp => (options, Options::new()),
+        _ => (Options::new(), options),
+    };
+    let mailbox = if protocol == Protocol::Pop3 { Protocol::Pop3 } else { Protocol::Imap };
+    let world = World::with(mailbox, send, receive).await;
+    let side = if protocol == Protocol::Smtp { "send" } else { "receive" };
+    let target = world.target("a").sender_logs_in().protect(side, TlsMode::StartTls, trust);
+    (world, target.set("interval", "1s").set("late_after", "1h"))
+}
+
+fn logging_in(world: &World, protocol: Protocol) -> &Server {
+    if protocol == Protocol::Smtp { &world.smtp } else { &world.mailbox }
+}
+
 #[tokio::test]
 async fn a_password_that_only_a_digest_is_refused_for_is_shown_to_a_server_that_proved_itself() {
-    let offers = &["PLAIN", "CRAM-MD5", "SCRAM-SHA-256"];
-    for protocol in [Protocol::Smtp, Protocol::Imap, Protocol::Pop3] {
+    for (protocol, refusal) in [(Protocol::Smtp, "535 5.7.8 no"), (Protocol::Imap, "{tag} NO no")] {
         let trust = Trust::new();
-        let options = protected(TlsMode::StartTls, &trust, Certificate::Good);
-        let options = options.mechanisms(offers);
-        let (send, receive) = match protocol {
-            Protocol::Smtp => (options, Options::new()),
-            _ => (Options::new(), options),
-        };
-        let mailbox = if protocol == Protocol::Pop3 { Protocol::Pop3 } else { Protocol::Imap };
-        let world = World::with(mailbox, send, receive).await;
-        let side = if protocol == Protocol::Smtp { "send" } else { "receive" };
-        let server = if protocol == Protocol::Smtp { &world.smtp } else { &world.mailbox };
-        let target = world.target("a").sender_logs_in().protect(side, TlsMode::StartTls, &trust);
-        let refusal = match protocol {
-            Protocol::Smtp => "535 5.7.8 no",
-            Protocol::Imap => "{tag} NO [AUTHENTICATIONFAILED] no",
-            _ => "-ERR [AUTH] no",
-        };
-        // The first login of all, by SCRAM.
+        let (world, target) = digest_world(protocol, &["PLAIN", "CRAM-MD5"], &trust).await;
+        let server = logging_in(&world, protocol);
+        // The first login of all.
         server.faults().once(CREDENTIALS, Fault::reply(refusal));
-        let exporter = Exporter::start(&[target.clone().set("interval", "1s")]).await;
+        let exporter = Exporter::start(&[target]).await;
         let snapshot = exporter.received("a", 2).await;
-        let state = if side == "send" { &snapshot.send } else { &snapshot.receive };
+        let state = if protocol == Protocol::Smtp { &snapshot.send } else { &snapshot.receive };
         assert_eq!(state.last_failure, None, "{protocol:?}");
         assert_eq!(server.stats().logins_refused, 1, "{protocol:?}");
-        let by_digest = |session: &SessionRecord| session.received_contains(b"SCRAM");
+        let by_digest = |session: &SessionRecord| session.received_contains(b"CRAM-MD5");
         let sessions = server.sessions();
         assert_eq!(sessions.iter().filter(|session| by_digest(session)).count(), 1);
         assert!(
@@ -233,6 +242,81 @@ async fn a_password_that_only_a_digest_is_refused_for_is_shown_to_a_server_that_
                 .iter()
                 .all(|session| !session.in_the_clear().windows(5).any(|it| it == b"PLAIN"))
         );
+    }
+}
+
+#[tokio::test]
+async fn where_the_refusal_is_for_the_password_the_next_period_tries_another_form() {
+    const CRAM: &[&str] = &["PLAIN", "CRAM-MD5"];
+    const SCRAM: &[&str] = &["PLAIN", "SCRAM-SHA-256"];
+    for (protocol, offers, refusal) in [
+        (Protocol::Imap, CRAM, "{tag} NO [AUTHENTICATIONFAILED] no"),
+        (Protocol::Pop3, CRAM, "-ERR [AUTH] no"),
+        // A server that asks for the proof can check it.
+        (Protocol::Smtp, SCRAM, "535 5.7.0 no"),
+        (Protocol::Smtp, CRAM, "534 5.7.9 no"),
+    ] {
+        let trust = Trust::new();
+        let (world, target) = digest_world(protocol, offers, &trust).await;
+        let server = logging_in(&world, protocol);
+        let digest = offers[1];
+        server.faults().once(CREDENTIALS, Fault::reply(refusal));
+        let exporter = Exporter::start(&[target]).await;
+        let failed = |snapshot: &Snapshot| {
+            let failures =
+                snapshot.totals.check_failures + snapshot.send.by_reason.iter().sum::<u64>();
+            failures > 0
+        };
+        exporter.until("a", "refused", failed).await;
+        exporter.received("a", 1).await;
+        assert_eq!(server.stats().logins_refused, 1, "{refusal}");
+        let sessions = server.sessions();
+        let by_digest = |session: &&SessionRecord| session.received_contains(digest.as_bytes());
+        assert_eq!(sessions.iter().filter(by_digest).count(), 1, "{refusal}");
+        let twice = |session: &SessionRecord| {
+            session.received_contains(digest.as_bytes()) && session.received_contains(b"PLAIN")
+        };
+        assert!(!sessions.iter().any(twice), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_costs_one_login_a_period_and_side() {
+    for mailbox in MAILBOXES {
+        let trust = Trust::new();
+        let options = || {
+            protected(TlsMode::StartTls, &trust, Certificate::Good)
+                .mechanisms(&["PLAIN", "CRAM-MD5"])
+        };
+        let world = World::with(mailbox, options(), options()).await;
+        let target = world.target("a").sender_logs_in().set("interval", "1s");
+        let target = target.protect("send", TlsMode::StartTls, &trust);
+        let target = target.protect("receive", TlsMode::StartTls, &trust);
+        let wrong = target.set("receive.password", "wrong").set("send.password", "wrong");
+        let exporter = Exporter::start(&[wrong]).await;
+        let snapshot = exporter.until("a", "refused", |s| s.totals.check_failures >= 6).await;
+        let (refused_send, refused_receive) =
+            (world.smtp.stats().logins_refused, world.mailbox.stats().logins_refused);
+        // One more of the send side at the very first, whose refusal may not tell; and those under way.
+        assert!(refused_send <= snapshot.totals.checks + 2, "{mailbox:?}: {refused_send}");
+        assert!(refused_receive <= snapshot.totals.checks + 1, "{mailbox:?}: {refused_receive}");
+    }
+}
+
+#[tokio::test]
+async fn no_look_after_a_refused_login_tries_it_again_before_the_next_check() {
+    for mailbox in MAILBOXES {
+        let world = World::new(mailbox).await;
+        world.post.set_delivery(USER, Delivery::held());
+        let target = world.target("a").set("interval", "6s").set("late_after", "1h");
+        let exporter = Exporter::start(&[target]).await;
+        exporter.until("a", "outstanding", |s| s.outstanding.value() >= Some(1)).await;
+        let refusal = if mailbox == Protocol::Pop3 { "-ERR [AUTH] no" } else { "{tag} NO no" };
+        world.mailbox.faults().on(CREDENTIALS, Fault::reply(refusal));
+        // A look of POP3 may be the first to be refused.
+        let snapshot = exporter.until("a", "refused", |s| s.totals.check_failures >= 2).await;
+        let refused = world.mailbox.stats().logins_refused;
+        assert!(refused <= snapshot.totals.check_failures + 1, "{mailbox:?}: {refused}");
     }
 }
 
@@ -387,5 +471,41 @@ async fn a_transcript_of_scram_holds_nothing_to_guess_the_password_with() {
             let is_long = |word: &str| word.len() > 27 && !word.contains(['<', '.', '(', '_']);
             assert!(!transcript.split_whitespace().any(is_long), "{transcript}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_costs_postfix_and_dovecot_one_login_a_period_and_side() {
+    // One of its own: wrong passwords are not to disturb others.
+    let lab = Lab::start().await;
+    let ports = lab.ports();
+    for (protocol, port) in [("imap", ports.imap), ("pop3", ports.pop3)] {
+        let name = format!("wrong-{protocol}");
+        let reader = lab.user(&name, "right").await;
+        let wrong = Account { password: "wrong".into(), ..reader.clone() };
+        let side = |port| real_servers::protected(&lab, "starttls", port);
+        let target = real_servers::Target::new(&lab, &name, &reader)
+            .every("2s")
+            .send(&side(ports.submission), Some(&wrong))
+            .receive(protocol, &side(port), &wrong);
+        let refused_before = lab.smtp_log().matches("authentication failed").count();
+        let exporter = real_servers::Exporter::start(&lab, &[target]).await;
+        let refused = |now: &Snapshot| {
+            now.totals.check_failures >= 2 && now.send.failures_for(Reason::Auth) >= 2
+        };
+        let snapshot = exporter.until(&name, "refused", refused).await;
+        exporter.supervisor.stop().await;
+        // Its own count of each connection.
+        let attempts = |line: &str| -> Option<u64> {
+            let rest = line.split_once("auth failed, ")?.1;
+            line.contains(&reader.address).then(|| rest.split(' ').next()?.parse().ok())?
+        };
+        let log = lab.dovecot_log();
+        let attempts: u64 = log.lines().filter_map(attempts).sum();
+        let periods = snapshot.totals.checks;
+        assert!((2..=periods + 1).contains(&attempts), "{protocol}: {attempts} in {periods}");
+        let refused = lab.smtp_log().matches("authentication failed").count() - refused_before;
+        let sends = usize::try_from(snapshot.totals.probes).unwrap();
+        assert!((2..=sends + 1).contains(&refused), "{protocol}: {refused} of {sends}");
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 /// The most that anything here may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-fn program(folder: &Path) -> Command {
+pub(crate) fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mailtrip_exporter"));
     command.current_dir(folder).kill_on_drop(true).stdin(Stdio::null());
     command

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use mailtrip_exporter::config::Config;
 use mailtrip_exporter::demo::server::faults::{
-    self, AFTER_DATA, CONNECT, CREDENTIALS, Fault, GREETING,
+    self, AFTER_DATA, CONNECT, CREDENTIALS, Fault, GREETING, Gate,
 };
+use mailtrip_exporter::demo::server::record::Stats;
 use mailtrip_exporter::demo::server::{Delivery, Options, Post, Protocol, Server};
 use mailtrip_exporter::supervisor::{ReloadError, Supervisor};
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
@@ -115,18 +116,97 @@ async fn a_changed_target_keeps_its_counters_and_its_mails_under_way() {
     assert_eq!(snapshot.totals.doubtful, 0, "{snapshot:#?}");
 }
 
+/// A server that holds back its answer to the final dot of the first mail, which it has.
+fn held_at_the_dot(world: &World) -> Gate {
+    let gate = Gate::default();
+    world.smtp.faults().once(faults::ACCEPTED, Fault::Held(gate.clone()));
+    gate
+}
+
 #[tokio::test]
-async fn a_send_that_a_reload_cuts_short_is_doubtful() {
+async fn a_send_under_way_outlives_reloads_and_its_result_counts() {
     let world = World::new(Protocol::Imap).await;
-    world.smtp.faults().once(faults::ACCEPTED, Fault::Hang);
-    let configured = Configured::start(&[world.target("a").set("interval", "2s")]).await;
+    let gate = held_at_the_dot(&world);
+    let target = |interval| {
+        let target = world.target("a").sender_logs_in();
+        target.set("interval", interval).set("late_after", "1h")
+    };
+    let configured = Configured::start(&[target("1h")]).await;
     world.inbox_holds(1).await;
-    configured.reload(&[world.target("a").set("interval", "3s")]).await;
+    // The second finds a loop that waits for the send of the one before it.
+    configured.reload(&[target("1s")]).await;
+    configured.reload(&[target("1s").set("messages", "2")]).await;
     let exporter = &configured.exporter;
-    let snapshot = exporter.until("a", "doubtful", |s| s.totals.doubtful == 1).await;
-    assert_eq!(snapshot.totals.periods_skipped, 0);
-    exporter.until("a", "returned", |s| s.totals.returned == 1).await;
-    exporter.received("a", 1).await;
+    // Time for more periods, each of which would send if it could.
+    exporter.until("a", "a check", |s| s.totals.checks >= 3).await;
+    let snapshot = exporter.snapshot("a");
+    assert_eq!((world.smtp.stats().sessions_most, world.smtp.stats().count("DATA")), (1, 1));
+    assert_eq!((snapshot.totals.accepted, snapshot.totals.doubtful), (0, 0));
+    gate.open();
+    let snapshot = exporter.received("a", 3).await;
+    assert_eq!(snapshot.totals.doubtful, 0, "{snapshot:#?}");
+    assert_eq!(snapshot.send.last_failure, None);
+    assert!(snapshot.totals.periods_skipped >= 1, "{snapshot:#?}");
+    assert_eq!(world.smtp.stats().sessions_most, 1, "never two at once");
+}
+
+#[tokio::test]
+async fn a_removed_target_ends_its_send_and_finds_it_when_it_comes_back() {
+    let world = World::new(Protocol::Imap).await;
+    let gate = held_at_the_dot(&world);
+    let target = world.target("a").sender_logs_in().set("interval", "1s").set("late_after", "1h");
+    let configured = Configured::start(std::slice::from_ref(&target)).await;
+    world.inbox_holds(1).await;
+    let other = World::new(Protocol::Imap).await;
+    configured.reload(&[other.target("b")]).await;
+    assert_eq!(configured.names(), ["b"]);
+    configured.reload(&[other.target("b"), target]).await;
+    assert_eq!(world.smtp.stats().count("DATA"), 1, "it waits for its own send");
+    gate.open();
+    let snapshot = configured.exporter.received("a", 1).await;
+    assert_eq!(snapshot.totals.doubtful, 0, "{snapshot:#?}");
+    assert_eq!(world.smtp.stats().sessions_most, 1);
+}
+
+#[tokio::test]
+async fn a_check_under_way_outlives_a_reload_and_its_result_counts() {
+    for mailbox in MAILBOXES {
+        let world = World::new(mailbox).await;
+        let gate = Gate::default();
+        world.mailbox.faults().once(CREDENTIALS, Fault::Held(gate.clone()));
+        let target = |interval| world.target("a").set("interval", interval);
+        let configured = Configured::start(&[target("1h")]).await;
+        let logs_in = |stats: &Stats| stats.count("AUTH") + stats.count("AUTHENTICATE") >= 1;
+        assert!(world.mailbox.wait_until(DEADLINE, logs_in).await);
+        configured.reload(&[target("2h")]).await;
+        let exporter = &configured.exporter;
+        let snapshot = exporter.snapshot("a");
+        assert_eq!(snapshot.totals.checks, 0, "{snapshot:#?}");
+        gate.open();
+        let snapshot = exporter.until("a", "a check", |s| s.totals.checks == 1).await;
+        assert_eq!(snapshot.receive_ability, Reading::Is(true));
+        assert_eq!((snapshot.totals.check_failures, &snapshot.receive.last_failure), (0, &None));
+        assert_eq!(world.mailbox.stats().sessions_most, 1);
+        exporter.received("a", 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_lets_a_mail_learn_its_answer_if_it_comes_soon() {
+    let world = World::new(Protocol::Imap).await;
+    let gate = held_at_the_dot(&world);
+    world.post.set_delivery(USER, Delivery::held());
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    assert!(world.smtp.wait_until(DEADLINE, |stats| stats.mails_accepted == 1).await);
+    let stopping = tokio::spawn(async move { exporter.supervisor.stop().await });
+    // The mailbox is left at once, the mail is not.
+    assert!(world.mailbox.wait_until(DEADLINE, |stats| stats.connections_open == 0).await);
+    assert_eq!(world.smtp.stats().connections_open, 1);
+    gate.open();
+    stopping.await.unwrap();
+    // Only whoever has heard the answer says good-bye.
+    assert!(world.smtp.wait_until(DEADLINE, |stats| stats.connections_open == 0).await);
+    assert_eq!(world.smtp.stats().count("QUIT"), 1);
 }
 
 #[tokio::test]
@@ -304,8 +384,7 @@ async fn a_stop_is_soon_whatever_the_servers_do() {
             server.faults().on(point, Fault::Hang);
             let exporter = Exporter::start(&[world.target("a")]).await;
             // LOGOUT is what the stop itself says.
-            let point_is_met = |stats: &mailtrip_exporter::demo::server::record::Stats| match point
-            {
+            let point_is_met = |stats: &Stats| match point {
                 CONNECT | GREETING => stats.connections >= 1,
                 CREDENTIALS => stats.count("AUTH") + stats.count("AUTHENTICATE") >= 1,
                 AFTER_DATA => stats.count("DATA") >= 1,

@@ -1,8 +1,10 @@
 //! What a server does wrong, and when: a script that can be changed while the server runs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 /// A connection was accepted; no byte was sent yet.
 pub const CONNECT: &str = "connect";
@@ -51,6 +53,8 @@ pub enum Fault {
     /// This long nothing happens, then the other fault does (or the proper answer, with
     /// [`Fault::None`]).
     After(Duration, Box<Fault>),
+    /// Nothing happens until the gate is opened, then the proper answer comes.
+    Held(Gate),
     /// This answer instead of the proper one; the command is not executed.
     Reply(String),
     /// These bytes instead of the proper answer, exactly; the command is not executed.
@@ -94,6 +98,30 @@ impl Fault {
         Fault::LastWords(text.into())
     }
 }
+
+/// Holds answers back until it is opened, then lets all pass. Clones are the same gate.
+#[derive(Debug, Clone, Default)]
+pub struct Gate(Arc<watch::Sender<bool>>);
+
+impl Gate {
+    /// Lets pass from now on, also what waits.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub(super) async fn opened(&self) {
+        // The sender lives as long as this gate.
+        let _ = self.0.subscribe().wait_for(|is_open| *is_open).await;
+    }
+}
+
+impl PartialEq for Gate {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Gate {}
 
 /// When a server tells an idling client what changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -13,7 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_openssl::SslStream;
 
 use super::faults::{self, Fault};
@@ -130,7 +130,7 @@ impl Wire {
             Fault::Drip(pause) => {
                 for byte in answer {
                     self.send(&[byte]).await?;
-                    self.pause(pause).await?;
+                    self.wait_for(sleep(pause)).await?;
                 }
                 return Ok(());
             }
@@ -147,11 +147,14 @@ impl Wire {
     pub(super) async fn meet(&mut self, point: &str) -> Result<Met, End> {
         let mut fault = self.shared.faults.take(point);
         while let Fault::After(delay, then) = fault {
-            self.pause(delay).await?;
+            self.wait_for(sleep(delay)).await?;
             fault = *then;
         }
         match fault {
             Fault::None | Fault::After(..) => return Ok(Met::Proceed),
+            Fault::Held(gate) => {
+                return self.wait_for(gate.opened()).await.map(|()| Met::Proceed);
+            }
             Fault::Reply(text) => self.send(self.fill_in(&text).as_bytes()).await?,
             Fault::Raw(bytes) => self.send(&bytes).await?,
             Fault::LastWords(text) => {
@@ -329,8 +332,8 @@ impl Wire {
         }
     }
 
-    /// Waits, but not longer than the client does.
-    async fn pause(&mut self, delay: Duration) -> Result<(), End> {
+    /// Waits for something, but not longer than the client does.
+    async fn wait_for(&mut self, event: impl Future<Output = ()>) -> Result<(), End> {
         let client_leaves = async {
             while self.input.len() < CHUNK_BYTES {
                 if let Err(end) = self.receive().await {
@@ -339,9 +342,9 @@ impl Wire {
             }
             std::future::pending().await
         };
-        match timeout(delay, client_leaves).await {
-            Ok(end) => Err(end),
-            Err(_) => Ok(()),
+        tokio::select! {
+            end = client_leaves => Err(end),
+            () = event => Ok(()),
         }
     }
 

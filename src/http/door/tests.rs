@@ -239,3 +239,31 @@ async fn a_begun_head_is_waited_for_as_the_first_one_and_a_taken_byte_counts() {
     seat.over().await;
     assert_eq!(started.elapsed(), limits.header_read);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_takes_its_time_is_not_cut_short_while_slots_are_scarce() {
+    let door = door();
+    let mut seats = vec![kept(&door, 1).await];
+    seats[0].set(Phase::Answer);
+    for last in 2..=7 {
+        seats.push(kept(&door, last).await);
+    }
+    advance(Duration::from_secs(3)).await;
+    seats.push(kept(&door, 8).await);
+    assert!(!is_over(&seats[0]).await, "its client waits for us");
+    assert!(is_over(&seats[1]).await, "we wait for its client");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_is_done_earns_no_longer_stay() {
+    let door = door();
+    let mut seats = Vec::new();
+    for last in 1..=4 {
+        seats.push(door.enter(address(last)).await.unwrap());
+    }
+    advance(4 * MILLISECOND).await;
+    seats.iter().for_each(|seat| seat.set(Phase::FirstHead));
+    let started = Instant::now();
+    let _fifth = door.enter(address(5)).await.unwrap();
+    assert_eq!(started.elapsed(), MILLISECOND);
+}

@@ -5,7 +5,7 @@ use super::Imap;
 use super::answer::{Answer, Interrupted};
 use super::encode::quote;
 use crate::config::{Auth, Login, Mechanism, Secret};
-use crate::mail::sasl::{self, Carrier, Door, Heard};
+use crate::mail::sasl::{self, Carrier, Door, Heard, Refusal};
 use crate::mail::trace::Trace;
 use crate::mail::{Clue, Failure, Fault, Reason, text};
 
@@ -13,16 +13,16 @@ use crate::mail::{Clue, Failure, Fault, Reason, text};
 const CODE: usize = 200;
 
 impl Imap {
-    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
+    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
         let takes_command = login.has_password()
             && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login))
             && !self.capabilities.contains("LOGINDISABLED");
         let answer = match sasl::choose(login, |mechanism| self.offers(mechanism)) {
             Some(mechanism) => self.authenticate(mechanism, login, key).await,
-            None if takes_command => self.login(login, key).await,
-            None => return Err(self.wire.fail(self.no_mechanism())),
+            None if takes_command => self.login(login, key).await.map_err(Refusal::from),
+            None => return Err(self.wire.fail(self.no_mechanism()).into()),
         };
-        let answer = answer.map_err(|failure| login_failure(failure, &login.username))?;
+        let answer = answer.map_err(|refusal| login_refusal(refusal, &login.username))?;
         self.login_error = answer.code.as_deref().and_then(|code| self.error_in(code));
         // A login may change what the server can do.
         self.capabilities.clear();
@@ -41,13 +41,16 @@ impl Imap {
         mechanism: Mechanism,
         login: &Login,
         key: &Secret,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Answer, Refusal> {
         let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
-        verdict.answer.map_err(|failure| match verdict.objection {
-            Some(objection) => {
-                Failure { message: format!("{}, {objection}", failure.message), ..failure }
-            }
-            None => failure,
+        verdict.answer.map_err(|failure| {
+            let failure = match verdict.objection {
+                Some(objection) => {
+                    Failure { message: format!("{}, {objection}", failure.message), ..failure }
+                }
+                None => failure,
+            };
+            Refusal { failure, is_of_the_password: verdict.is_of_a_proof }
         })
     }
 
@@ -100,7 +103,7 @@ impl Imap {
 }
 
 impl Door for Imap {
-    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
         self.log_in(login, key).await
     }
 
@@ -160,14 +163,17 @@ impl Carrier for Imap {
 }
 
 /// A refused login is a matter of the login, whatever the server calls it, unless it says that
-/// something else is wrong.
-fn login_failure(failure: Failure, username: &str) -> Failure {
-    match failure.reason {
+/// something else is wrong. A response code (RFC 5530) tells that it is for the password.
+fn login_refusal(refusal: Refusal, username: &str) -> Refusal {
+    let Refusal { failure, is_of_the_password } = refusal;
+    let is_of_the_password = is_of_the_password || failure.reason == Reason::Auth;
+    let failure = match failure.reason {
         Reason::Rejected | Reason::Auth => Failure {
             reason: Reason::Auth,
             message: format!("the login as {username} was refused: {}", failure.message),
             ..failure
         },
         _ => failure,
-    }
+    };
+    Refusal { failure, is_of_the_password }
 }

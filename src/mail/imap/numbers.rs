@@ -283,4 +283,13 @@ mod tests {
         assert_eq!(sorted.below(9).rising().collect::<Vec<_>>(), [3, 7, 8]);
         assert!(sorted.below(0).is_empty() && sorted.not_below(21).is_empty());
     }
+
+    #[test]
+    fn a_word_without_end_is_not_kept_and_zero_is_no_number() {
+        let mut reader = Reader::of_search();
+        (0..1000).for_each(|_| reader.push(&[b'7'; 1000]));
+        assert!(reader.word.capacity() <= 64, "{}", reader.word.capacity());
+        assert_eq!(reader.end(), Err(Unreadable::BeyondNumbers));
+        assert!(read(Reader::of_search(), &["0"]).unwrap().sorted().is_empty());
+    }
 }

@@ -193,4 +193,14 @@ mod tests {
             assert_eq!(parse_entry(bad.as_bytes()), None, "{bad}");
         }
     }
+
+    #[test]
+    fn numbers_with_gaps_are_kept_of_a_maildrop_without_end() {
+        let mut listing = Listing::for_mails(0);
+        let most = u32::try_from(KEPT_MAILS).unwrap() * 5;
+        // More gaps than are kept at one time.
+        (0..most).for_each(|count| listing.push(entry(count + count / 20)).unwrap());
+        let last = most - 1;
+        assert_eq!(listing.entries().next_back(), Some(entry(last + last / 20)));
+    }
 }

@@ -5,13 +5,13 @@ use openssl::hash::{MessageDigest, hash};
 
 use super::{LINE_BYTES, Pop3};
 use crate::config::{Auth, Login, Mechanism, Secret};
-use crate::mail::sasl::{self, Carrier, Door, Heard};
+use crate::mail::sasl::{self, Carrier, Door, Heard, Refusal};
 use crate::mail::trace::Trace;
 use crate::mail::{Clue, Failure, Fault, Reason};
 use crate::net::tls;
 
 impl Pop3 {
-    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
+    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
         let takes_command =
             login.has_password() && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login));
         // `auth: login` is the way around a timestamp that stands for no APOP.
@@ -22,16 +22,23 @@ impl Pop3 {
             // A digest of the password shows less of it, but many servers greet with a timestamp
             // and know no password to make the digest of.
             None if takes_command && offers_user && (self.wire.is_protected() || is_named) => {
-                self.user_pass(login, key).await
+                self.user_pass(login, key).await.map_err(Refusal::from)
             }
             None if takes_command => match self.timestamp.clone() {
-                Some(timestamp) => self.apop(login, key, &timestamp).await,
-                None if offers_user => self.user_pass(login, key).await,
-                None => return Err(self.wire.fail(self.no_mechanism())),
+                Some(timestamp) => self.apop(login, key, &timestamp).await.map_err(Refusal::from),
+                None if offers_user => self.user_pass(login, key).await.map_err(Refusal::from),
+                None => return Err(self.wire.fail(self.no_mechanism()).into()),
             },
-            None => return Err(self.wire.fail(self.no_mechanism())),
+            None => return Err(self.wire.fail(self.no_mechanism()).into()),
         };
-        outcome.map_err(|failure| match failure.reason {
+        outcome.map_err(|refusal| self.explained(refusal, login))
+    }
+
+    /// A response code (RFC 3206) tells that a refusal is for the password.
+    fn explained(&self, refusal: Refusal, login: &Login) -> Refusal {
+        let Refusal { failure, is_of_the_password } = refusal;
+        let is_of_the_password = is_of_the_password || failure.reason == Reason::Auth;
+        let failure = match failure.reason {
             // A server that marks wrong credentials as such means something else if it does not.
             Reason::Rejected if self.capability("AUTH-RESP-CODE").is_some() => failure,
             Reason::Rejected | Reason::Auth => Failure {
@@ -43,7 +50,8 @@ impl Pop3 {
                 ..failure
             },
             _ => failure,
-        })
+        };
+        Refusal { failure, is_of_the_password }
     }
 
     async fn authenticate(
@@ -51,13 +59,16 @@ impl Pop3 {
         mechanism: Mechanism,
         login: &Login,
         key: &Secret,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Refusal> {
         let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
-        self.settle(&verdict.answer).map_err(|failure| match verdict.objection {
-            Some(objection) => {
-                Failure { message: format!("{}, {objection}", failure.message), ..failure }
-            }
-            None => failure,
+        self.settle(&verdict.answer).map_err(|failure| {
+            let failure = match verdict.objection {
+                Some(objection) => {
+                    Failure { message: format!("{}, {objection}", failure.message), ..failure }
+                }
+                None => failure,
+            };
+            Refusal { failure, is_of_the_password: verdict.is_of_a_proof }
         })
     }
 
@@ -109,7 +120,7 @@ impl Pop3 {
 }
 
 impl Door for Pop3 {
-    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
         self.log_in(login, key).await
     }
 

@@ -19,7 +19,7 @@ pub(in crate::mail) trait Door: Send {
         &mut self,
         login: &Login,
         key: &Secret,
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
 
     /// Whether the server offers this mechanism on this connection.
     fn offers(&self, mechanism: &str) -> bool;
@@ -33,9 +33,26 @@ pub(in crate::mail) trait Door: Send {
     fn record(&self) -> &Trace;
 }
 
+/// Why a login did not succeed.
+#[derive(Debug)]
+pub(in crate::mail) struct Refusal {
+    /// What happened.
+    pub(in crate::mail) failure: Failure,
+    /// Whether the server has told that it is for the password: another mechanism would carry the same
+    /// one, and servers punish an address for each wrong one.
+    pub(in crate::mail) is_of_the_password: bool,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self { failure, is_of_the_password: false }
+    }
+}
+
 /// Logs in, with an access token where the login wants one. A token that was kept and is refused may
-/// have been revoked: a new one is tried once. A password that is refused by a digest may be right:
-/// see [`beside_the_digest`].
+/// have been revoked: a new one is tried once. A password that is refused by a digest may be right: see
+/// [`beside_the_digest`]. It is shown in the same connection the first time only, and only where the
+/// refusal does not tell that it is wrong.
 ///
 /// # Errors
 /// Why there is no token, in stage [`Stage::Token`]; else those of the login.
@@ -48,35 +65,65 @@ pub(in crate::mail) async fn enter<D: Door>(
     let trace = door.record().clone();
     let key = dialer.key(login, None, &trace, end).await?;
     trace.enter(Stage::Auth);
-    let beside = beside_the_digest(door, dialer, login);
-    if let Some(beside) = beside.as_ref().filter(|_| dialer.learned().knows_no_digest()) {
-        return door.enter(beside, &key.secret).await;
-    }
-    let refusal = match door.enter(login, &key.secret).await {
-        Err(refusal) if refusal.reason == Reason::Auth => match beside {
-            Some(_) => refusal,
-            None => Failure { clue: refusal.clue.or(other_auth(door, login)), ..refusal },
-        },
-        outcome => return outcome,
-    };
-    let outcome = if !key.is_new {
+    let Some(beside) = beside_the_digest(door, dialer, login) else {
+        let refusal = match door.enter(login, &key.secret).await {
+            Err(refusal) if refusal.failure.reason == Reason::Auth => refusal.failure,
+            outcome => return outcome.map_err(|refusal| refusal.failure),
+        };
+        let refusal = Failure { clue: refusal.clue.or(other_auth(door, login)), ..refusal };
+        if key.is_new {
+            return Err(refusal);
+        }
         let key = dialer.key(login, Some(&key.secret), &trace, end).await?;
         trace.enter(Stage::Auth);
-        door.enter(login, &key.secret).await
-    } else if let Some(beside) = beside.filter(|_| dialer.learned().refused_digest()) {
-        let name = beside.auth.label();
-        trace.fact(format!("the server may know the password in another form: trying `{name}`"));
+        return again(door, login, &key.secret, refusal).await;
+    };
+    let learned = dialer.learned();
+    if learned.knows_no_digest() || learned.is_turn_of_password() {
         let outcome = door.enter(&beside, &key.secret).await;
-        if outcome.is_ok() {
-            dialer.learned().note_no_digest();
+        match &outcome {
+            Ok(()) => learned.note_no_digest(),
+            Err(refusal) if refusal.failure.reason == Reason::Auth => drop(learned.note_refusal()),
+            Err(_) => {}
+        }
+        return outcome.map_err(|refusal| refusal.failure);
+    }
+    let refusal = match door.enter(login, &key.secret).await {
+        Ok(()) => {
+            learned.note_digest();
+            return Ok(());
+        }
+        Err(refusal) => refusal,
+    };
+    if refusal.failure.reason != Reason::Auth
+        || !learned.note_refusal()
+        || refusal.is_of_the_password
+    {
+        return Err(refusal.failure);
+    }
+    let name = beside.auth.label();
+    trace.fact(format!("the server may know the password in another form: trying `{name}`"));
+    match door.enter(&beside, &key.secret).await {
+        Ok(()) => {
+            learned.note_no_digest();
+            Ok(())
         }
         // What the strongest mechanism came to is told, if neither lets in.
-        outcome.map_err(|_| refusal.clone())
-    } else {
-        return Err(refusal);
-    };
-    // Some servers leave after a refusal; what they said then is what counts.
-    outcome.map_err(|failure| if failure.reason == Reason::Closed { refusal } else { failure })
+        Err(_) => Err(refusal.failure),
+    }
+}
+
+/// A second login. Some servers leave after a refusal; what they said then is what counts.
+async fn again<D: Door>(
+    door: &mut D,
+    login: &Login,
+    key: &Secret,
+    refusal: Failure,
+) -> Result<(), Failure> {
+    match door.enter(login, key).await {
+        Err(second) if second.failure.reason == Reason::Closed => Err(refusal),
+        outcome => outcome.map_err(|second| second.failure),
+    }
 }
 
 /// The `auth` that may work where a digest of the password is refused and the password itself is not shown

@@ -2,7 +2,7 @@
 
 use super::{Reply, Smtp};
 use crate::config::{Login, Mechanism, Secret};
-use crate::mail::sasl::{self, Carrier, Door, Heard};
+use crate::mail::sasl::{self, Carrier, Door, Heard, Refusal};
 use crate::mail::trace::Trace;
 use crate::mail::{Failure, Fault, Reason};
 
@@ -10,7 +10,7 @@ use crate::mail::{Failure, Fault, Reason};
 const COMMAND_BYTES: usize = 512;
 
 impl Smtp {
-    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
+    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
         let mechanism = self.mechanism(login)?;
         let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
         let reply = verdict.answer;
@@ -27,8 +27,13 @@ impl Smtp {
             400..=499 => Reason::Deferred,
             _ => Reason::Protocol,
         };
+        let down = reply.is_going_down();
         let fault = Fault::new(reason, message).with(self.clue(&reply));
-        Err(self.wire.fail(Fault { down: reply.is_going_down(), ..fault }))
+        let failure = self.wire.fail(Fault { down, ..fault });
+        // A mechanism that is too weak, and a disabled account (RFC 5248). 5.7.8 says less than it
+        // seems to: it is the answer of Postfix as well where Cyrus SASL has no secret for a digest.
+        let is_told = matches!(reply.enhanced(), Some((5, 7, 9 | 13)));
+        Err(Refusal { failure, is_of_the_password: verdict.is_of_a_proof || is_told })
     }
 
     fn mechanism(&self, login: &Login) -> Result<Mechanism, Failure> {
@@ -48,7 +53,7 @@ impl Smtp {
 }
 
 impl Door for Smtp {
-    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
         self.log_in(login, key).await
     }
 

@@ -34,7 +34,9 @@ pub struct Dialer {
 #[derive(Default)]
 pub(in crate::mail) struct Learned {
     knows_no_digest: AtomicBool,
-    refused_digests: AtomicU32,
+    checks_digests: AtomicBool,
+    /// Logins that were refused since the first of them was a digest of the password.
+    refused: AtomicU32,
 }
 
 impl Learned {
@@ -48,11 +50,26 @@ impl Learned {
         self.knows_no_digest.store(true, Ordering::Relaxed);
     }
 
-    /// Counts a refusal of a digest, and says whether the password itself is worth a try after it: the
-    /// first, second, fourth, eighth time and so on, so that a wrong one is not always shown twice.
-    pub(in crate::mail) fn refused_digest(&self) -> bool {
-        let before = self.refused_digests.fetch_add(1, Ordering::Relaxed);
-        before.wrapping_add(1).is_power_of_two()
+    /// The server has taken a digest of the password.
+    pub(in crate::mail) fn note_digest(&self) {
+        self.checks_digests.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the next login is to be made by the password itself, in place of the digest that was
+    /// refused: the second, fourth, eighth after the first refusal and so on. So a right one is found
+    /// out, and a wrong one costs no login more.
+    pub(in crate::mail) fn is_turn_of_password(&self) -> bool {
+        let refused = self.refused.load(Ordering::Relaxed);
+        refused > 0 && refused.wrapping_add(1).is_power_of_two() && !self.has_checked_digest()
+    }
+
+    /// Counts a refusal, and says whether it is the first one and by a server that has taken no digest.
+    pub(in crate::mail) fn note_refusal(&self) -> bool {
+        self.refused.fetch_add(1, Ordering::Relaxed) == 0 && !self.has_checked_digest()
+    }
+
+    fn has_checked_digest(&self) -> bool {
+        self.checks_digests.load(Ordering::Relaxed)
     }
 }
 
@@ -92,6 +109,17 @@ impl Dialer {
             sessions: None,
             resumes: false,
         })
+    }
+
+    /// Whether it leads to the same server, protected in the same way.
+    pub fn is_like(&self, other: &Dialer) -> bool {
+        self.endpoint == other.endpoint
+    }
+
+    /// The same way; what another one to the same server and for the same login has learned holds for it.
+    #[must_use]
+    pub fn learning_from(self, other: &Dialer) -> Self {
+        Self { learned: Arc::clone(&other.learned), ..self }
     }
 
     /// The same way; TLS sessions are kept for [`Dialer::resuming`].

@@ -39,7 +39,7 @@ impl Patrol {
         }
         match &outcome.result {
             Ok(()) => self.watch.shared().took = began.elapsed() + self.preparation.took(),
-            Err(_) => self.back_off(settings),
+            Err(failure) => self.back_off(settings, failure),
         }
         self.conclude(settings, members, began, &outcome);
         self.plan_next(settings, members, slot);

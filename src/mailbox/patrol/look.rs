@@ -113,7 +113,7 @@ impl Patrol {
                 if failure.reason == Reason::Rejected {
                     self.session = Some(session);
                 } else {
-                    self.back_off(settings);
+                    self.back_off(settings, &failure);
                 }
                 return Some(failure);
             }

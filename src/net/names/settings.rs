@@ -362,4 +362,18 @@ mod tests {
         assert_eq!(settings.in_hosts_file("mail"), &expected[..1]);
         assert!(settings.in_hosts_file("ours").is_empty());
     }
+
+    #[test]
+    fn a_name_server_is_an_address_and_no_name_to_look_up() {
+        let text = "nameserver localhost\nnameserver 192.0.2.1\n";
+        let servers = Settings::of_resolv_conf(text, Some("a.example"), None).servers;
+        assert_eq!(servers, ["192.0.2.1:53".parse().unwrap()]);
+    }
+
+    #[test]
+    fn no_file_is_read_beyond_its_bound() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(MOST_BYTES + 10).unwrap();
+        assert_eq!(contents(file.path()).unwrap().len() as u64, MOST_BYTES);
+    }
 }

@@ -384,3 +384,29 @@ async fn loopback_written_shortly_is_left_to_the_system() {
     assert_eq!(bench.v4("127.1").await.unwrap(), ["127.0.0.1"]);
     assert!(silent.heard().is_empty());
 }
+
+#[tokio::test]
+async fn a_refusal_for_one_search_domain_leaves_the_others() {
+    let say = |name: &str| match name {
+        "mx.a.example" => Say::Code(Rcode::REFUSED),
+        _ => Say::Address([192, 0, 2, 1]),
+    };
+    let server = Server::new("127.0.0.1", 0, say).await;
+    let bench = Bench::with(server.address);
+    bench.write("resolv.conf", "nameserver 127.0.0.1\nsearch a.example b.example\n");
+    assert_eq!(bench.v4("mx").await.unwrap(), ["192.0.2.1"]);
+}
+
+#[test]
+fn only_the_answer_to_the_question_is_one() {
+    let question = |name: &str| Question { name: name.parse().unwrap(), kind: Rtype::A };
+    let query = |name: &str, number| wire::query(&question(name), false, number).unwrap();
+    let mut answer = query("mail.example.", 7);
+    let asked = query("mail.example.", 7);
+    assert!(wire::answer_to(&asked, answer.clone()).is_none(), "a question is no answer");
+    // QR, the first bit of the flags.
+    answer[2] |= 0x80;
+    assert!(wire::answer_to(&asked, answer.clone()).is_some());
+    assert!(wire::answer_to(&query("other.example.", 7), answer.clone()).is_none());
+    assert!(wire::answer_to(&query("mail.example.", 8), answer).is_none());
+}

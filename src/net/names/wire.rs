@@ -316,7 +316,7 @@ async fn read(socket: Arc<UdpSocket>, waiting: Arc<Mutex<Waiting>>) {
 }
 
 /// A question as it is sent.
-fn query(question: &Question, edns: bool, number: u16) -> io::Result<Vec<u8>> {
+pub(super) fn query(question: &Question, edns: bool, number: u16) -> io::Result<Vec<u8>> {
     let mut message = MessageBuilder::new_vec();
     message.header_mut().set_id(number);
     message.header_mut().set_rd(true);
@@ -334,7 +334,7 @@ fn query(question: &Question, edns: bool, number: u16) -> io::Result<Vec<u8>> {
 }
 
 /// The answer in these bytes, if they are one to this query.
-fn answer_to(query: &[u8], answer: Vec<u8>) -> Option<Message<Vec<u8>>> {
+pub(super) fn answer_to(query: &[u8], answer: Vec<u8>) -> Option<Message<Vec<u8>>> {
     let query = Message::from_octets(query).ok()?;
     let answer = Message::from_octets(answer).ok()?;
     answer.is_answer(&query).then_some(answer)

@@ -6,7 +6,7 @@ use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode, 
 use tokio_openssl::SslStream;
 
 use super::*;
-use crate::http::tests::{read_to_end, request};
+use crate::http::tests::{hold, read_to_end, request};
 
 /// What a client saw.
 struct Seen {
@@ -69,6 +69,23 @@ fn speaks_only(builder: &mut SslConnectorBuilder, version: SslVersion) {
     builder.set_cipher_list("DEFAULT:@SECLEVEL=0").unwrap();
     builder.set_min_proto_version(Some(version)).unwrap();
     builder.set_max_proto_version(Some(version)).unwrap();
+}
+
+#[tokio::test]
+async fn half_handshakes_beyond_all_slots_delay_no_scrape() {
+    // Were they waited for, it would be until the guard.
+    let limits = Limits { handshake: GUARD * 10, ..Limits::default() };
+    let all = limits.connections;
+    let folder = Folder::with_tls(&Identity::new("localhost", None), "");
+    let server = start(limits, folder.load().unwrap(), echo).await;
+    // Nothing, one byte, and the beginning of a ClientHello.
+    for beginning in ["", "\x16", "\x16\x03\x01\x02\x00\x01\x00\x01"] {
+        let held = hold(&server, &vec![beginning; all + 50]).await;
+        let (_, answer) = ask_tls(&server, None, None).await.unwrap();
+        assert!(answer.contains("GET /metrics"), "{beginning:?}: {answer}");
+        drop(held);
+    }
+    server.end().await;
 }
 
 #[tokio::test]

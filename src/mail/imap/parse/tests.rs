@@ -195,3 +195,17 @@ fn what_is_not_known_is_passed_over() {
     let search = response(&["* SEARCH 1 2 (MODSEQ 5)"]).untagged();
     assert_eq!(search, Untagged::Search(numbers(&[1, 2])));
 }
+
+#[test]
+fn bytes_that_no_line_may_hold_are_taken_out_of_it() {
+    assert_eq!(response(&["* 3 EXI\0STS"]).untagged(), Untagged::Exists(3));
+}
+
+#[test]
+fn a_folder_whose_name_is_longer_than_any_is_passed_over() {
+    let list = |length: usize| {
+        response(&[&format!("* LIST (\\Junk) \"/\" {}", "x".repeat(length))]).untagged()
+    };
+    assert!(matches!(list(1000), Untagged::List(_)));
+    assert_eq!(list(FOLDER_BYTES + 1), Untagged::Other);
+}

@@ -1,0 +1,91 @@
+//! The sending of a target: begun, and let go. A loop that is let go begins nothing more, and finishes
+//! the send that it is in the middle of: its result counts. The next loop of the target waits for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::task::Task;
+use crate::config::{Target, TargetName};
+use crate::mail::Side;
+use crate::target::account::Account;
+use crate::target::send::Sender;
+
+/// What the loops of one target share, whatever its configuration becomes.
+#[derive(Clone)]
+pub(super) struct Line {
+    pub(super) account: Arc<Account>,
+    /// Held by the loop that sends.
+    pub(super) turn: Arc<Semaphore>,
+}
+
+/// The sending that was let go and is not over.
+#[derive(Default)]
+pub(super) struct LetGo(BTreeMap<TargetName, (Line, Vec<Task>)>);
+
+impl Line {
+    pub(super) fn new(account: Account) -> Self {
+        Self { account: Arc::new(account), turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// When a new loop begins whose first mail is due then: a send that is under way is that of its
+    /// period.
+    pub(super) fn first(&self, due: Instant, interval: Duration) -> Instant {
+        let now = Instant::now();
+        let is_sending = self.turn.available_permits() == 0;
+        let due = if is_sending && due <= now { due + interval } else { due };
+        due.clamp(now, now + interval)
+    }
+}
+
+impl LetGo {
+    /// Lets a loop go.
+    pub(super) fn take(&mut self, target: &TargetName, line: &Line, sending: Task) {
+        sending.cancel();
+        let (_, tasks) = self.0.entry(target.clone()).or_insert_with(|| (line.clone(), Vec::new()));
+        tasks.push(sending);
+    }
+
+    /// What a target that comes back finds of itself, if it is still sending.
+    pub(super) fn line(&mut self, target: &TargetName) -> Option<Line> {
+        self.forget_ended();
+        self.0.get(target).map(|(line, _)| line.clone())
+    }
+
+    /// Everything that is not over.
+    pub(super) fn into_tasks(self) -> impl Iterator<Item = Task> {
+        self.0.into_values().flat_map(|(_, tasks)| tasks)
+    }
+
+    pub(super) fn forget_ended(&mut self) {
+        self.0.retain(|_, (_, tasks)| {
+            tasks.retain(|task| !task.is_over());
+            !tasks.is_empty()
+        });
+    }
+}
+
+pub(super) fn start(sender: Arc<Sender>, first: Instant) -> Task {
+    let name = format!("the sending of {}", sender.target.name);
+    let account = Arc::clone(&sender.account);
+    let hangs = move || account.has_overrun(Side::Send);
+    Task::spawn_watched(name, hangs, move |cancel, start| {
+        let sender = Arc::clone(&sender);
+        async move {
+            let first = start.tick(first, sender.target.interval);
+            sender.member.announce_send(first);
+            sender.run(first, &cancel).await;
+        }
+    })
+}
+
+/// How long a target whose newest mail was sent a moment ago, by an earlier process, waits for its
+/// next: so it keeps its phase, and a restart loop sends no flood of mails. `None` if that was longer
+/// ago than a tenth of its period.
+pub(super) fn rest_of_period(target: &Target, last_sent: Option<SystemTime>) -> Option<Duration> {
+    let age = SystemTime::now().duration_since(last_sent?).ok()?;
+    if age >= target.interval / 10 { None } else { target.interval.checked_sub(age) }
+}
