@@ -36,7 +36,7 @@ mod view;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The header fields that tell whether a mail is ours.
 const HEADER_FIELDS: &str = "X-MAILTRIP MESSAGE-ID SUBJECT FROM IN-REPLY-TO REFERENCES CONTENT-TYPE \
-                             AUTO-SUBMITTED";
+                             AUTO-SUBMITTED RETURN-PATH";
 
 /// Whether a UID stands at the end of its range. No folder has had so many mails: a next UID there tells
 /// nothing, and what was read up to there would hide every mail that is still to come.

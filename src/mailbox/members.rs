@@ -165,16 +165,16 @@ fn judge_copy(members: &[Arc<Member>], found: &Found) -> Option<Judgement> {
     })
 }
 
-/// What a report says of a mail of ours is told to its account, and the report is done with.
+/// What a report says of a mail of ours is told to its account, and the report is done with. One that
+/// says nothing of it stays: people may make more of it.
 fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judgement {
+    let Some(worst) = report.worst() else { return Judgement::Leave };
     let returned = Header::parse(&report.returned_header);
-    for token in reports::tokens(report, &returned) {
-        let Some(member) = members.iter().find(|member| member.account.is_live(token)) else {
-            continue;
-        };
-        if let Some(worst) = report.worst() {
-            member.account.noticed(reports::notice(&member.target, token, report, worst));
-        }
+    let owner = |token| members.iter().find(|member| member.account.is_live(token));
+    let sender = |token| owner(token).map(|member| member.target.from.clone());
+    for token in reports::tokens(report, &returned).chain(returned.claim(sender)) {
+        let Some(member) = owner(token) else { continue };
+        member.account.noticed(reports::notice(&member.target, token, report, worst));
         return Judgement::Discard;
     }
     returned.mark.map_or(Judgement::Leave, |mark| left_over(members, found, mark))

@@ -76,10 +76,12 @@ pub(super) fn reported(
         return found.header.is_delivery_report.then_some((Judgement::ReadReport, None));
     };
     let returned = Header::parse(&report.returned_header);
-    if !reports::tokens(report, &returned).any(|named| named == token) {
+    let sender = |claimed| (claimed == token).then(|| target.from.clone());
+    let mut named = reports::tokens(report, &returned).chain(returned.claim(sender));
+    let (true, Some(worst)) = (named.any(|named| named == token), report.worst()) else {
         return Some((Judgement::Leave, None));
-    }
-    let worst = report.worst().filter(|worst| worst.action >= Action::Delayed);
-    let notice = worst.map(|worst| reports::notice(target, token, report, worst));
+    };
+    let is_news = worst.action >= Action::Delayed;
+    let notice = is_news.then(|| reports::notice(target, token, report, worst));
     Some((Judgement::Discard, notice))
 }
