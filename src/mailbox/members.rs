@@ -183,8 +183,18 @@ fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judg
 /// A test mail, or a report about one, that nobody here waits for.
 fn left_over(members: &[Arc<Member>], found: &Found, mark: Mark) -> Judgement {
     let longest = members.iter().map(|member| member.account.lost_after()).max();
-    let respected = found.server_date.unwrap_or(mark.expires) + longest.unwrap_or_default();
-    Judgement::LeftOver(mark.expires.max(respected))
+    let until = left_over_until(mark, found.server_date, longest.unwrap_or_default());
+    Judgement::LeftOver(until)
+}
+
+/// Until when a left-over is respected: until its own time and, by the date of the server that keeps it,
+/// ours has passed.
+pub(crate) fn left_over_until(
+    mark: Mark,
+    server_date: Option<SystemTime>,
+    lost_after: Duration,
+) -> SystemTime {
+    mark.expires.max(server_date.unwrap_or(mark.expires) + lost_after)
 }
 
 /// Whether any member waits for a mail.

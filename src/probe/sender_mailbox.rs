@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::mailbox::Mailbox;
-use super::test_mail::reported;
+use super::test_mail::{left_over, reported};
 use crate::config::{ReceiveSide, Target};
 use crate::mail::Failure;
 use crate::mail::wire::Dialer;
-use crate::mailbox::{Found, Judgement};
+use crate::mailbox::Found;
 use crate::target::ledger::{LookStyle, Notice};
 use crate::target::message::Token;
 
@@ -45,7 +45,7 @@ impl<'a> SenderMailbox<'a> {
         token: Token,
         end: Instant,
     ) -> Self {
-        let mailbox = Mailbox::new(side, dialer, None, end);
+        let mailbox = Mailbox::new(side, dialer, None, end, target.lost_after);
         let (notice, failure, removal_failure) = (None, None, None);
         Self { target, side, token, mailbox, notice, failure, removal_failure }
     }
@@ -88,7 +88,7 @@ impl<'a> SenderMailbox<'a> {
                 *notice = told.or(notice.take());
                 judgement
             }
-            None => Judgement::Leave,
+            None => left_over(target, found),
         };
         match self.mailbox.look(None, true, &mut judge).await {
             Ok(looked) => (self.failure, self.removal_failure) = (None, looked.removal_failure),
