@@ -165,13 +165,17 @@ pub enum Reason {
     Auth,
     /// A permanent refusal (5xx).
     Rejected,
-    /// A temporary refusal (4xx), as a greylist gives; on the receive side, that of a token endpoint, or
-    /// a limit of IMAP (`[LIMIT]`).
+    /// A temporary refusal (4xx), as a greylist gives; on the receive side, that of a token endpoint, a
+    /// limit of IMAP (`[LIMIT]`), or a trouble of the server that passes (`[UNAVAILABLE]` of RFC 5530,
+    /// `[SYS/TEMP]` of RFC 3206).
     Deferred,
     /// The mailbox is full (x.2.2, or 552 without another code).
     Quota,
     /// The mailbox is in use by another session, and stayed so.
     Busy,
+    /// Somebody else's mail is marked as deleted, and the server takes out all marked mails or none (IMAP
+    /// without UIDPLUS).
+    Marked,
     /// The answer is not the protocol.
     Protocol,
     /// None of the above.
@@ -199,7 +203,7 @@ impl Reason {
     ];
 
     /// What can happen on the receive side.
-    pub const RECEIVE: [Reason; 15] = [
+    pub const RECEIVE: [Reason; 16] = [
         Reason::Dns,
         Reason::Refused,
         Reason::Unreachable,
@@ -213,6 +217,7 @@ impl Reason {
         Reason::Rejected,
         Reason::Deferred,
         Reason::Busy,
+        Reason::Marked,
         Reason::Protocol,
         Reason::Other,
     ];
@@ -242,6 +247,7 @@ impl Reason {
             Reason::Deferred => "deferred",
             Reason::Quota => "quota",
             Reason::Busy => "busy",
+            Reason::Marked => "marked",
             Reason::Protocol => "protocol",
             Reason::Other => "other",
         }

@@ -25,6 +25,7 @@ pub(crate) mod reports;
 mod watch;
 
 pub use inspector::Inspector;
+pub(crate) use members::left_over_until;
 pub use members::{Member, Role};
 pub use preparation::Preparation;
 pub use watch::Watch;

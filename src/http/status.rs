@@ -14,7 +14,7 @@ use super::chart::{Sparkline, Trip};
 use super::words::{When, exact, minutes, rough};
 use super::{api, target};
 use crate::config::{BracketedHost, Endpoint, Target};
-use crate::mail::{Side, shortages, text};
+use crate::mail::{Failure, Side, Stage, shortages, text};
 use crate::supervisor::{Supervisor, View};
 use crate::target::advice::{next_step, next_step_for_late_mail};
 use crate::target::ledger::{Reading, SideState, Snapshot, Totals};
@@ -219,8 +219,10 @@ pub(super) struct FailureNote<'a> {
     /// What to look at; `None` for a passive node that is down, as it may be.
     pub(super) advice: Option<String>,
     pub(super) when: When,
-    /// Whether the side still fails.
+    /// Whether the side still fails, or its mails still cannot be taken out.
     pub(super) is_current: bool,
+    /// What the style sheet calls it.
+    pub(super) class: &'static str,
 }
 
 /// Where a server is: as it is configured, and for a name the address that answered the newest attempt.
@@ -231,7 +233,7 @@ pub(super) struct Shown<'a> {
 
 impl<'a> Row<'a> {
     pub(super) fn new(view: &'a View, now: SystemTime) -> Self {
-        let View { target, snapshot, layers, .. } = view;
+        let View { target, snapshot, layers, lacks_junk_folder, .. } = view;
         Self {
             target,
             page: target::path(target::PAGES, &target.name),
@@ -252,7 +254,7 @@ impl<'a> Row<'a> {
             // What cannot be read cannot be seen: then the failure says what to do.
             late_advice: (snapshot.late_outstanding > 0
                 && snapshot.receive_ability != Reading::Is(false))
-            .then(|| next_step_for_late_mail(target)),
+            .then(|| next_step_for_late_mail(target, *lacks_junk_folder)),
             last_probe: snapshot.send.last_attempt.map(|at| When::new(at, now)),
         }
     }
@@ -290,6 +292,12 @@ impl<'a> SideCell<'a> {
             Reading::Is(1) => "fails".to_owned(),
             Reading::Is(count) => format!("fails, {count} in a row"),
         };
+        let is_failing = condition == Condition::Failing;
+        // A removal follows a check: one that failed is over with the next check that none follows.
+        let last_success = state.last_success;
+        let is_stuck = |at: &SystemTime, failure: &Failure| {
+            failure.stage == Stage::Remove && last_success.is_none_or(|success| *at >= success)
+        };
         let failure = state.last_failure.as_ref().map(|(at, failure)| FailureNote {
             stage: failure.stage.label(),
             reason: failure.reason.label(),
@@ -298,7 +306,12 @@ impl<'a> SideCell<'a> {
             advice: (!target.passive || !failure.down)
                 .then(|| next_step(target, side, failure, CONFIGURATION)),
             when: When::new(*at, now),
-            is_current: condition == Condition::Failing,
+            is_current: is_failing || is_stuck(at, failure),
+            class: match is_failing {
+                true => "failing",
+                false if is_stuck(at, failure) => "late",
+                false => "",
+            },
         });
         let is_name = endpoint.host.parse::<IpAddr>().is_err();
         let address = state.address.map(|address| address.ip()).filter(|_| is_name);

@@ -1,11 +1,13 @@
-//! Reading delivery status notifications (RFC 3464) in a `multipart/report` (RFC 6522): what became
-//! of a mail for each recipient, and which mail it is.
+//! Reading delivery status notifications (RFC 3464) in a `multipart/report` (RFC 6522), or in a
+//! `multipart/mixed` as some servers have it: what became of a mail for each recipient, and which mail
+//! it is.
 //!
 //! Pure. A mail is a notification by its structure alone, never by its subject or its sender; prose
 //! that only people understand is not guessed at. Lenient in what it reads: a field that makes no
-//! sense is as good as missing, and a report that is cut off tells what stands before the cut.
+//! sense is as good as missing, a field of a recipient may stand in the group about the mail, and a
+//! report that is cut off tells what stands before the cut.
 
-use mail_parser::{Message, MessageParser, MessagePart, MimeHeaders, PartType};
+use mail_parser::{Message, MessageParser, MessagePart, MimeHeaders};
 
 /// How much of a notification is worth reading, in bytes: what concerns us stands at its beginning,
 /// and some servers return the whole mail behind it.
@@ -46,11 +48,15 @@ impl Action {
         }
     }
 
-    /// A comment may follow, as behind any word of a header.
+    /// A comment may follow, as behind any word of a header. `expired` is what a sending service writes
+    /// when it gives up.
     fn parse(value: &[u8]) -> Option<Self> {
         let word = words(value).next()?;
+        let word = word.strip_suffix(b";").unwrap_or(word);
         let all = [Self::Failed, Self::Delayed, Self::Delivered, Self::Relayed, Self::Expanded];
-        all.into_iter().find(|action| word.eq_ignore_ascii_case(action.label().as_bytes()))
+        let is_known = |action: &Self| word.eq_ignore_ascii_case(action.label().as_bytes());
+        let expired = word.eq_ignore_ascii_case(b"expired").then_some(Self::Failed);
+        all.into_iter().find(is_known).or(expired)
     }
 }
 
@@ -91,10 +97,10 @@ impl Report {
         let status = parts.iter().find(|part| {
             is_type(part, "message", &["delivery-status", "global-delivery-status"])
         })?;
-        let mut groups = groups(status.contents()).into_iter();
-        let about_mail = groups.next()?;
+        let groups = groups(status.contents());
+        let about_mail = groups.first()?;
         let recipients: Vec<Recipient> =
-            groups.filter_map(|group| recipient(&group)).take(RECIPIENTS).collect();
+            groups.iter().filter_map(recipient).take(RECIPIENTS).collect();
         Some(Self {
             envelope_id: about_mail.value("Original-Envelope-Id").map(decode_xtext),
             reporting_server: about_mail.value("Reporting-MTA").map(without_type),
@@ -118,7 +124,8 @@ fn beginning(mail: &[u8]) -> &[u8] {
     mail.get(..read).unwrap_or(mail)
 }
 
-/// The parts of a `multipart/report` that is a delivery report, as far as its type tells.
+/// The parts of a mail that may be a delivery report, as far as its type tells; those of a mail that is
+/// attached to it are not among them.
 fn report_parts<'m, 'x>(message: &'m Message<'x>) -> Option<Vec<&'m MessagePart<'x>>> {
     let root = message.parts.first()?;
     let kind = root.content_type()?;
@@ -126,9 +133,8 @@ fn report_parts<'m, 'x>(message: &'m Message<'x>) -> Option<Vec<&'m MessagePart<
         && kind
             .attribute("report-type")
             .is_none_or(|kind| kind.trim().eq_ignore_ascii_case("delivery-status"));
-    let PartType::Multipart(ids) = &root.body else { return None };
-    let part = |id: &u32| message.parts.get(usize::try_from(*id).ok()?);
-    is_report.then(|| ids.iter().filter_map(part).collect())
+    let may_be_report = is_report || is_type(&root, "multipart", &["mixed"]);
+    may_be_report.then(|| message.parts.iter().skip(1).collect())
 }
 
 fn is_type(part: &&MessagePart<'_>, main: &str, subtypes: &[&str]) -> bool {
@@ -166,6 +172,13 @@ impl Group {
         (!value.is_empty()).then_some(value)
     }
 
+    /// Whether this line begins a field of a recipient that a group has once.
+    fn has_another_of(&self, line: &[u8]) -> bool {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+        ["Action", "Final-Recipient"].iter().any(|it| name.eq_ignore_ascii_case(it.as_bytes()))
+            && self.0.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
+    }
+
     fn push_line(&mut self, line: &[u8]) {
         if line.starts_with(b" ") || line.starts_with(b"\t") {
             if let Some((_, value)) = self.0.last_mut() {
@@ -180,25 +193,33 @@ impl Group {
     }
 }
 
-/// The groups of a report: the first about the mail, the rest each about a recipient.
+/// The groups of a report: the first about the mail, the rest each about a recipient. Some servers leave
+/// out the empty line before a recipient: a second one begins a group all the same.
 fn groups(text: &[u8]) -> Vec<Group> {
     let mut groups = vec![Group::default()];
     for line in lines(text) {
-        if !line.trim_ascii().is_empty() {
-            if let Some(group) = groups.last_mut() {
-                group.push_line(line);
-            }
-        } else if groups.last().is_some_and(|group| !group.0.is_empty()) {
+        let is_full = |group: &Group| {
+            let is_end = line.trim_ascii().is_empty();
+            (is_end && !group.0.is_empty()) || group.has_another_of(line)
+        };
+        if groups.last().is_some_and(is_full) {
             groups.push(Group::default());
+        }
+        if let Some(group) = groups.last_mut() {
+            group.push_line(line);
         }
     }
     groups
 }
 
+/// Some servers write what became of the mail into the group about the mail. Without an action that
+/// makes sense a permanent failure is one by its code (RFC 3463 section 2).
 fn recipient(group: &Group) -> Option<Recipient> {
-    let action = Action::parse(group.value("Action")?)?;
     let text = group.value("Diagnostic-Code").map(without_type);
     let status = group.value("Status").and_then(|value| words(value).find_map(enhanced_code));
+    let is_permanent = status.as_deref().is_some_and(|status| status.starts_with('5'));
+    let action = group.value("Action").and_then(Action::parse);
+    let action = action.or(is_permanent.then_some(Action::Failed))?;
     Some(Recipient {
         action,
         code: exact_code(status, text.as_deref()),

@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use answer::{Answer, Interrupted, LINE_BYTES, LITERAL_BYTES};
+use answer::{Answer, Interrupted, LINE_BYTES};
 use tokio::time::Instant;
 
 pub use encode::encode_folder_name;
-use encode::{imap_date, sequence_sets};
+use encode::imap_date;
+pub use literal::Broken;
 pub use numbers::{Numbers, Sorted};
 pub use parse::{Fetched, Listed};
 use parse::{Status, Untagged};
@@ -26,8 +27,10 @@ use crate::config::{Login, TlsMode};
 mod answer;
 mod clue;
 mod encode;
+mod fetch;
 mod folders;
 mod idle;
+mod literal;
 mod login;
 mod numbers;
 mod parse;
@@ -35,10 +38,6 @@ mod view;
 
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// The header fields that tell whether a mail is ours.
-const HEADER_FIELDS: &str = "X-MAILTRIP MESSAGE-ID SUBJECT FROM IN-REPLY-TO REFERENCES CONTENT-TYPE \
-                             AUTO-SUBMITTED";
-
 /// Whether a UID stands at the end of its range. No folder has had so many mails: a next UID there tells
 /// nothing, and what was read up to there would hide every mail that is still to come.
 pub fn is_at_the_end(uid: u32) -> bool {
@@ -62,6 +61,10 @@ pub struct Imap {
     has_mailbox: bool,
     /// What went wrong in a login that was taken, as Exchange tells in its response code.
     login_error: Option<String>,
+    /// Whether the server gives no header but a whole one.
+    asks_whole_headers: bool,
+    /// The mail at which the session broke.
+    broken: Option<Broken>,
 }
 
 /// What SELECT told of a folder.
@@ -104,6 +107,8 @@ impl Imap {
             has_identified: false,
             has_mailbox: false,
             login_error: None,
+            asks_whole_headers: false,
+            broken: None,
         };
         let is_logged_in = imap.read_greeting().await?;
         if imap.capabilities.is_empty() {
@@ -152,110 +157,6 @@ impl Imap {
         self.trace().enter(Stage::Fetch);
         self.command("NOOP").await?;
         Ok(self.view.news())
-    }
-
-    /// The headers of the mails from `uid` on, each given to `sink` as it is read, so that their
-    /// number does not matter. Leaves every flag as it is. Gives the refusal of a server that shows
-    /// only some of them, or none.
-    ///
-    /// # Errors
-    /// The connection's; what was given by then stays given.
-    pub async fn fetch_from(
-        &mut self,
-        uid: u32,
-        sink: &mut Sink<'_>,
-    ) -> Result<Option<Failure>, Failure> {
-        // `n:*` also gives the last mail if its UID is below n (RFC 3501 section 6.4.8).
-        let began = Instant::now();
-        let refusal = self.fetch(&format!("UID FETCH {uid}:*"), sink).await?;
-        self.view.settle(began);
-        Ok(refusal)
-    }
-
-    /// The headers of these mails. Otherwise as [`Imap::fetch_from`].
-    ///
-    /// # Errors
-    /// The connection's.
-    pub async fn fetch_these(
-        &mut self,
-        uids: &[u32],
-        sink: &mut Sink<'_>,
-    ) -> Result<Option<Failure>, Failure> {
-        let mut refusal = None;
-        for set in sequence_sets(uids) {
-            refusal = self.fetch(&format!("UID FETCH {set}"), sink).await?.or(refusal);
-        }
-        Ok(refusal)
-    }
-
-    /// The headers of the newest `count` of the `exists` mails in the folder. Otherwise as
-    /// [`Imap::fetch_from`].
-    ///
-    /// # Errors
-    /// The connection's.
-    pub async fn fetch_newest(
-        &mut self,
-        count: u32,
-        exists: u32,
-        sink: &mut Sink<'_>,
-    ) -> Result<Option<Failure>, Failure> {
-        let first = exists.saturating_sub(count).saturating_add(1);
-        self.fetch(&format!("FETCH {first}:*"), sink).await
-    }
-
-    async fn fetch(
-        &mut self,
-        command: &str,
-        sink: &mut Sink<'_>,
-    ) -> Result<Option<Failure>, Failure> {
-        self.trace().enter(Stage::Fetch);
-        let items = format!("(UID INTERNALDATE BODY.PEEK[HEADER.FIELDS ({HEADER_FIELDS})])");
-        self.view.take_news();
-        let tag = self.next_tag();
-        self.wire.send(&format!("{tag} {command} {items}")).await?;
-        match self.read_answer(&tag, sink).await {
-            Ok(_) => Ok(None),
-            // BAD, and codes that tell of the server, are no word about the mails.
-            Err(Interrupted::Refused(refusal)) if refusal.reason == Reason::Rejected => {
-                Ok(Some(refusal))
-            }
-            Err(interrupted) => Err(self.no_continuation(interrupted)),
-        }
-    }
-
-    /// The whole header of one mail with the empty line that ends it, cut at 64 KiB; `None` if the
-    /// server does not show it. Leaves the mail, and what is known of news, as it is.
-    ///
-    /// # Errors
-    /// The connection's.
-    pub async fn header(&mut self, uid: u32) -> Result<Option<Vec<u8>>, Failure> {
-        self.fetch_part(uid, "HEADER").await
-    }
-
-    /// The beginning of one mail, 64 KiB at most; otherwise as [`Imap::header`].
-    ///
-    /// # Errors
-    /// The connection's.
-    pub async fn beginning(&mut self, uid: u32) -> Result<Option<Vec<u8>>, Failure> {
-        self.fetch_part(uid, "").await
-    }
-
-    async fn fetch_part(&mut self, uid: u32, part: &str) -> Result<Option<Vec<u8>>, Failure> {
-        self.trace().enter(Stage::Fetch);
-        let tag = self.next_tag();
-        let items = format!("BODY.PEEK[{part}]<0.{LITERAL_BYTES}>");
-        self.wire.send(&format!("{tag} UID FETCH {uid} ({items})")).await?;
-        let mut shown = None;
-        let mut keep = |mail: Fetched, _: Instant| {
-            if mail.uid == Some(uid) && mail.header.is_some() {
-                shown = mail.header;
-            }
-        };
-        match self.read_answer(&tag, &mut keep).await {
-            Ok(_) => Ok(shown),
-            Err(Interrupted::Refused(_)) => Ok(None),
-            Err(interrupted) => Err(self.no_continuation(interrupted)),
-        }
     }
 
     /// The number of mails in the selected folder, as far as the server has told.

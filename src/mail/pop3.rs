@@ -65,8 +65,10 @@ pub struct Viewed {
 /// Why a session could not be opened or used for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Code {
-    /// `[IN-USE]`, `[LOGIN-DELAY]`, `[SYS/TEMP]` (RFC 2449, RFC 3206): another try may succeed.
+    /// `[IN-USE]`, `[LOGIN-DELAY]` (RFC 2449): another try may succeed.
     TryAgain,
+    /// `[SYS/TEMP]` (RFC 3206): a trouble of the server that passes.
+    Temporary,
     /// `[AUTH]`: the credentials are wrong.
     Auth,
     /// `[SYS/PERM]`: something is broken at the server.
@@ -109,8 +111,8 @@ impl Pop3 {
     /// ends at `end` at the latest.
     ///
     /// # Errors
-    /// The first step that fails, in its stage; [`Reason::Busy`] where another try may succeed. No
-    /// password is sent before the server's certificate was accepted, unless the configuration says
+    /// The first step that fails, in its stage; [`Reason::Busy`] or [`Reason::Deferred`] where another try
+    /// may succeed. No password is sent before the server's certificate was accepted, unless the configuration says
     /// `tls: none`.
     pub async fn open(
         dialer: &Dialer,
@@ -189,7 +191,7 @@ impl Pop3 {
         if count == Some(0) {
             return Ok(Listing::default());
         }
-        self.command("UIDL").await?;
+        self.command("UIDL").await.map_err(|failure| self.without("UIDL", failure))?;
         let count_told = count.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
         let mut listing = Listing::for_mails(count_told);
         for _ in 0..LISTING_LINES {
@@ -205,6 +207,26 @@ impl Pop3 {
         }
         let message = format!("the maildrop holds more than {LISTING_LINES} mails");
         Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
+    }
+
+    /// What it means that a command is refused without which no maildrop can be watched: of one that the
+    /// server never said it has, that it has none.
+    fn without(&self, command: &str, failure: Failure) -> Failure {
+        if failure.reason != Reason::Rejected || self.capability(command).is_some() {
+            return failure;
+        }
+        let what = match command {
+            "UIDL" => "its mails cannot be told apart (UIDL)",
+            _ => "it cannot give a header alone (TOP), and others' mail is not read whole",
+        };
+        let message = format!("this server cannot be watched by POP3, for {what}: {failure}");
+        Failure { reason: Reason::Protocol, message, ..failure }
+    }
+
+    /// The failure of a server that has refused to show every header it was asked for, most likely
+    /// because it has no TOP.
+    pub fn shows_nothing(&self, refusal: Failure) -> Failure {
+        self.without("TOP", refusal)
     }
 
     fn no_order(&self) -> Failure {
@@ -381,6 +403,7 @@ impl Pop3 {
             Some((false, text)) => {
                 let reason = match code(text) {
                     Code::TryAgain => Reason::Busy,
+                    Code::Temporary => Reason::Deferred,
                     Code::Auth => Reason::Auth,
                     Code::Permanent => Reason::Other,
                     Code::None => Reason::Rejected,
@@ -418,7 +441,8 @@ fn code(text: &[u8]) -> Code {
     let Some(inner) = text.strip_prefix(b"[") else { return Code::None };
     let word = inner.split(|byte| *byte == b']').next().unwrap_or_default().to_ascii_uppercase();
     match word.as_slice() {
-        b"IN-USE" | b"LOGIN-DELAY" | b"SYS/TEMP" => Code::TryAgain,
+        b"IN-USE" | b"LOGIN-DELAY" => Code::TryAgain,
+        b"SYS/TEMP" => Code::Temporary,
         b"AUTH" => Code::Auth,
         b"SYS/PERM" => Code::Permanent,
         _ => Code::None,
@@ -426,25 +450,4 @@ fn code(text: &[u8]) -> Code {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_status_is_a_word_of_its_own() {
-        assert_eq!(split_status(b"+OK ready"), Some((true, &b"ready"[..])));
-        assert_eq!(split_status(b"+ok"), Some((true, &b""[..])));
-        assert_eq!(split_status(b"-ERR [AUTH] no"), Some((false, &b"[AUTH] no"[..])));
-        assert_eq!(split_status(b"+OKAY"), None);
-        assert_eq!(split_status(b"* OK"), None);
-        assert_eq!(split_status(b""), None);
-    }
-
-    #[test]
-    fn codes_tell_a_wrong_password_from_a_busy_maildrop() {
-        assert_eq!(code(b"[in-use] locked"), Code::TryAgain);
-        assert_eq!(code(b"[SYS/TEMP] later"), Code::TryAgain);
-        assert_eq!(code(b"[LOGIN-DELAY] wait"), Code::TryAgain);
-        assert_eq!(code(b"[AUTH] no"), Code::Auth);
-        assert_eq!(code(b"invalid password [IN-USE]"), Code::None);
-    }
-}
+mod tests;

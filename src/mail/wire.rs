@@ -8,6 +8,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
+use command::beginning;
 pub use dialer::{Clients, Dialer};
 use ending::too_late;
 use network::Answers;
@@ -17,12 +18,11 @@ use super::{Failure, Fault, Reason};
 use crate::config::Secret;
 use crate::net::Stream;
 
+mod command;
 mod dialer;
 mod ending;
 mod network;
 
-/// How many words of a command are told in a message.
-const COMMAND_WORDS: usize = 3;
 /// How long what has come may take to be read.
 const AT_HAND: Duration = Duration::from_millis(20);
 /// How much is read from the connection at once.
@@ -121,8 +121,7 @@ impl Wire {
         self.trace.sent(shown);
         // A secret goes on with the command before it.
         if shown != Secret::SHOWN {
-            let words: Vec<&str> = shown.split(' ').take(COMMAND_WORDS).collect();
-            self.asked_for = Some(words.join(" ").into());
+            self.asked_for = Some(beginning(shown).into());
         }
         self.expect_reply_within(self.timeout);
         self.answers.asked(self.asked);
@@ -243,6 +242,11 @@ impl Wire {
             self.input.get(self.consumed..self.consumed + count).unwrap_or_default().to_vec();
         self.consume(count);
         Ok(bytes)
+    }
+
+    /// What has come and was not read.
+    pub fn unread(&self) -> &[u8] {
+        self.input.get(self.consumed..).unwrap_or_default()
     }
 
     /// Reads `count` bytes and drops them.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Inspector, Judge, STILL_THERE, Since};
+use super::{Judge, Since};
 use crate::config::{Folder, Login};
 use crate::mail::imap::{Imap, Listed, encode_folder_name};
 use crate::mail::trace::Trace;
@@ -18,10 +18,13 @@ use crate::target::clock::on_time_line;
 use crate::target::ledger::FoundIn;
 pub use memory::Memory;
 use reading::Viewing;
+pub use removal::is_in_step;
 
 mod hearing;
 mod memory;
+mod passing_over;
 mod reading;
+mod removal;
 
 /// How often the folders beside the inbox are looked into between two checks, and the inbox is opened
 /// anew whatever the server tells.
@@ -31,6 +34,8 @@ const ALL_FOLDERS: Duration = Duration::from_secs(60);
 pub struct Session {
     imap: Imap,
     folders: Vec<OpenFolder>,
+    /// The folders named by their use that the server does not have.
+    not_there: Vec<String>,
     /// Where a mail must go before it can be taken out, if that is so.
     trash: Option<Vec<u8>>,
     /// The index of the selected folder.
@@ -75,10 +80,11 @@ impl Session {
         let listed = if by_use || has_labels { imap.list().await? } else { Vec::new() };
         let trash = listed.iter().find(|listed| has_labels && listed.is_for(r"\trash"));
         let trash = trash.map(|listed| listed.name.clone());
-        let mut found: Vec<OpenFolder> = Vec::new();
+        let (mut found, mut not_there): (Vec<OpenFolder>, Vec<String>) = Default::default();
         for (index, folder) in all().enumerate() {
             let Some(folder) = find(folder, &listed, index >= folders.len()) else {
                 imap.trace().fact(format!("the server has no folder {folder}"));
+                not_there.push(folder.to_string());
                 continue;
             };
             // By its name and by its use it may be the same.
@@ -93,7 +99,8 @@ impl Session {
             return Err(imap.trace().failure(Fault::new(Reason::Other, message)));
         }
         let folders = found;
-        Ok(Self { imap, folders, trash, selected: None, all_looked_at: Instant::now() })
+        let all_looked_at = Instant::now();
+        Ok(Self { imap, folders, not_there, trash, selected: None, all_looked_at })
     }
 
     /// The record of this session.
@@ -112,6 +119,17 @@ impl Session {
     /// # Errors
     /// The first step that fails; what was seen by then stays seen.
     pub async fn look_everywhere(
+        &mut self,
+        memory: &mut Memory,
+        since: Since,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        self.begin(memory);
+        let outcome = self.every_folder(memory, since, judge).await;
+        self.end(memory, outcome)
+    }
+
+    async fn every_folder(
         &mut self,
         memory: &mut Memory,
         since: Since,
@@ -138,6 +156,18 @@ impl Session {
         since: Since,
         judge: &mut Judge<'_>,
     ) -> Result<Option<Instant>, Failure> {
+        let outcome = self.look_now(memory, told, decides, since, judge).await;
+        self.end(memory, outcome)
+    }
+
+    async fn look_now(
+        &mut self,
+        memory: &mut Memory,
+        told: Option<Instant>,
+        decides: bool,
+        since: Since,
+        judge: &mut Judge<'_>,
+    ) -> Result<Option<Instant>, Failure> {
         if let Some(told) = told {
             // What it said was true when it said it.
             let said = told.checked_sub(self.imap.network()).unwrap_or(told);
@@ -148,7 +178,7 @@ impl Session {
         if told.is_none() {
             self.look_into_selected(memory, is_all_due, since, judge).await?;
         } else if is_all_due {
-            self.look_everywhere(memory, since, judge).await?;
+            self.every_folder(memory, since, judge).await?;
         }
         Ok(is_all_due.then_some(began))
     }
@@ -168,7 +198,7 @@ impl Session {
                 memory.hearing.told();
                 self.read_told(memory, began, news, judge).await?;
                 return if is_all_due {
-                    self.look_everywhere(memory, since, judge).await
+                    self.every_folder(memory, since, judge).await
                 } else {
                     Ok(())
                 };
@@ -187,7 +217,7 @@ impl Session {
         }
         let has_more = if is_all_due {
             let before = self.next_uid(index, memory);
-            self.look_everywhere(memory, since, judge).await?;
+            self.every_folder(memory, since, judge).await?;
             self.next_uid(index, memory) > before
         } else if approach.opens {
             self.select_and_look(index, memory, since, judge).await?
@@ -236,87 +266,6 @@ impl Session {
         self.imap.idle(until, interrupt).await
     }
 
-    /// Whether [`Session::remove`] has something to do. A server that has refused it three times in
-    /// a row is asked again at checks only.
-    pub fn has_to_remove(&self, memory: &Memory, is_check: bool) -> bool {
-        self.folders.iter().any(|folder| memory.is_to_be_cleared(&folder.name, is_check))
-    }
-
-    /// Takes out what is ours, once the inspector has read what it wants to, and left-overs whose time
-    /// has passed, folder by folder: one that refuses does not stop the others. Then the first folder is selected again, and what came
-    /// meanwhile is judged.
-    ///
-    /// # Errors
-    /// A refusal, after which the session is as good as before, or what broke the session; what was
-    /// not taken out is tried again next time.
-    pub async fn remove(
-        &mut self,
-        memory: &mut Memory,
-        inspector: &Inspector,
-        is_check: bool,
-        since: Since,
-        judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
-        let mut outcome = Ok(());
-        for index in (0..self.folders.len()).rev() {
-            let Some(folder) = self.folders.get(index) else { continue };
-            let name = folder.name.clone();
-            if !memory.is_to_be_cleared(&name, is_check) {
-                continue;
-            }
-            match self.remove_from(index, &name, memory, inspector, since, judge).await {
-                Ok(()) => memory.folder(&name).refusals = 0,
-                Err(failure) if failure.reason == Reason::Rejected => {
-                    memory.folder(&name).refusals += 1;
-                    outcome = Err(Failure { stage: Stage::Remove, ..failure });
-                }
-                Err(failure) => return Err(Failure { stage: Stage::Remove, ..failure }),
-            }
-        }
-        if self.selected != Some(0) {
-            self.select_and_look(0, memory, since, judge).await?;
-        } else if let Some(told) = self.imap.pending_news() {
-            // What the server told of meanwhile came now, not when somebody looks next.
-            self.look(memory, Some(told), false, since, judge).await?;
-        }
-        outcome
-    }
-
-    async fn remove_from(
-        &mut self,
-        index: usize,
-        name: &[u8],
-        memory: &mut Memory,
-        inspector: &Inspector,
-        since: Since,
-        judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
-        if self.selected != Some(index) {
-            self.select_and_look(index, memory, since, judge).await?;
-        }
-        let known = memory.folder(name);
-        known.inspect(&mut self.imap, inspector).await?;
-        known.confirm(&mut self.imap).await?;
-        let uids = known.to_clear();
-        if uids.is_empty() {
-            return Ok(());
-        }
-        let are_gone = match &self.trash {
-            Some(trash) if trash != name => {
-                let there = self.imap.move_to(&uids, trash).await?;
-                self.selected = None;
-                self.imap.select(trash).await?;
-                // Nothing but what was moved: others' mail lies there as well.
-                there.is_empty() || self.imap.remove(&there).await?
-            }
-            _ => self.imap.remove(&uids).await?,
-        };
-        if known.settle(&uids, are_gone) {
-            return Ok(());
-        }
-        Err(self.imap.trace().failure(Fault::new(Reason::Other, STILL_THERE)))
-    }
-
     /// Ends the session.
     pub async fn close(mut self) {
         self.imap.set_end(Instant::now() + Duration::from_secs(2));
@@ -337,8 +286,10 @@ impl Session {
         let selected = self.imap.select(&folder.name).await?;
         self.selected = Some(index);
         let viewing = folder.viewing(began, Instant::now(), self.imap.network());
+        if let Some(went_back) = memory.folder(&folder.name).meet(selected, !folder.is_met) {
+            memory.uids_went_back(&folder.name, went_back);
+        }
         let known = memory.folder(&folder.name);
-        known.meet(selected, !folder.is_met);
         known.begin_look();
         let is_first = !std::mem::replace(&mut folder.is_met, true);
         let before = known.next_uid;

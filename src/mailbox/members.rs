@@ -165,16 +165,16 @@ fn judge_copy(members: &[Arc<Member>], found: &Found) -> Option<Judgement> {
     })
 }
 
-/// What a report says of a mail of ours is told to its account, and the report is done with.
+/// What a report says of a mail of ours is told to its account, and the report is done with. One that
+/// says nothing of it stays: people may make more of it.
 fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judgement {
+    let Some(worst) = report.worst() else { return Judgement::Leave };
     let returned = Header::parse(&report.returned_header);
-    for token in reports::tokens(report, &returned) {
-        let Some(member) = members.iter().find(|member| member.account.is_live(token)) else {
-            continue;
-        };
-        if let Some(worst) = report.worst() {
-            member.account.noticed(reports::notice(&member.target, token, report, worst));
-        }
+    let owner = |token| members.iter().find(|member| member.account.is_live(token));
+    let sender = |token| owner(token).map(|member| member.target.from.clone());
+    for token in reports::tokens(report, &returned).chain(returned.claim(sender)) {
+        let Some(member) = owner(token) else { continue };
+        member.account.noticed(reports::notice(&member.target, token, report, worst));
         return Judgement::Discard;
     }
     returned.mark.map_or(Judgement::Leave, |mark| left_over(members, found, mark))
@@ -183,8 +183,18 @@ fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judg
 /// A test mail, or a report about one, that nobody here waits for.
 fn left_over(members: &[Arc<Member>], found: &Found, mark: Mark) -> Judgement {
     let longest = members.iter().map(|member| member.account.lost_after()).max();
-    let respected = found.server_date.unwrap_or(mark.expires) + longest.unwrap_or_default();
-    Judgement::LeftOver(mark.expires.max(respected))
+    let until = left_over_until(mark, found.server_date, longest.unwrap_or_default());
+    Judgement::LeftOver(until)
+}
+
+/// Until when a left-over is respected: until its own time and, by the date of the server that keeps it,
+/// ours has passed.
+pub(crate) fn left_over_until(
+    mark: Mark,
+    server_date: Option<SystemTime>,
+    lost_after: Duration,
+) -> SystemTime {
+    mark.expires.max(server_date.unwrap_or(mark.expires) + lost_after)
 }
 
 /// Whether any member waits for a mail.

@@ -326,6 +326,7 @@ impl Patrol {
         outcome: &Outcome,
     ) {
         self.keep(settings);
+        self.tell_remarks(members);
         let failure = outcome.result.as_ref().err().or(outcome.removal_failure.as_ref());
         visited(members, failure);
         let began = on_time_line(began);

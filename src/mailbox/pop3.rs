@@ -52,6 +52,8 @@ pub struct Memory {
     judged: BTreeSet<u32>,
     /// The mails that the server refused to show in it.
     refused: BTreeSet<Id>,
+    /// The newest of these refusals.
+    refusal: Option<Failure>,
     /// Mails whose headers the server refused to show, and how often.
     unread: BTreeMap<Id, Unread>,
     /// Probes that nobody waits for, and from when on they may be taken out.
@@ -99,12 +101,12 @@ impl Session {
         let asked_at = on_time_line(viewed.asked);
         memory.login_delay = pop3.login_delay();
         memory.judged.clear();
-        memory.refused.clear();
+        (memory.refused, memory.refusal) = Default::default();
         let listing = pop3.list().await?;
         if !pop3.has_top() && !listing.is_empty() {
             pop3.trace().enter(Stage::Fetch);
-            let message = "the server cannot give a header alone (TOP), and others' mail is not \
-                           read whole";
+            let message = "this server cannot be watched by POP3, for it cannot give a header alone \
+                           (TOP), and others' mail is not read whole";
             return Err(pop3.trace().failure(Fault::new(Reason::Protocol, message)));
         }
         let viewing = Viewing {
@@ -128,6 +130,13 @@ impl Session {
         }
         if is_check && read == 0 {
             session.read_any().await?;
+        } else if read == 0
+            && let Some(refusal) = memory.refusal.take()
+            && let failure = session.pop3.shows_nothing(refusal)
+            && !is_refused(&failure)
+        {
+            // It is no matter of these mails.
+            return Err(failure);
         }
         if is_check || read > 0 {
             // Others are shown, or there is none: it is a matter of these mails.
@@ -286,6 +295,7 @@ impl Memory {
                 Ok(Some(date))
             }
             Err(failure) if is_refused(&failure) => {
+                self.refusal = Some(failure);
                 // Of so many that are refused it does not matter which.
                 if self.unread.len() < LEFT_OVERS || self.unread.contains_key(&entry.id) {
                     self.refused.insert(entry.id);

@@ -14,9 +14,9 @@ pub(crate) fn tokens(report: &Report, returned: &Header) -> impl Iterator<Item =
     returned.returned_tokens().chain(envelope_id)
 }
 
-/// Whether a mail that begins so is a report about a test mail of anybody.
+/// Whether a mail that begins so is a report about a test mail of anybody, and says what became of it.
 pub(super) fn is_about_a_test_mail(beginning: &[u8]) -> bool {
-    Report::parse(beginning).is_some_and(|report| {
+    Report::parse(beginning).filter(|report| report.worst().is_some()).is_some_and(|report| {
         let returned = Header::parse(&report.returned_header);
         returned.mark.is_some() || tokens(&report, &returned).next().is_some()
     })

@@ -69,7 +69,8 @@ fn page_with(
     let inspection =
         header.map(|header| Arc::new(Inspection::read(header.as_bytes(), passage, rules)));
     let (snapshot, layers) = (ledger.snapshot(now()), checks.readings());
-    let view = View { target: Arc::clone(target), snapshot, inspection, layers };
+    let view =
+        View { target: Arc::clone(target), snapshot, inspection, layers, lacks_junk_folder: false };
     encode(&[view], &facts())
 }
 

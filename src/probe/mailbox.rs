@@ -33,6 +33,8 @@ pub(super) struct Mailbox<'a> {
     longest: Duration,
     /// When every dialogue must be over.
     end: Instant,
+    /// How long a mail of the target is waited for, and a left-over stays.
+    lost_after: Duration,
     /// The held IMAP session. It is taken out while it is used, so that one that fails is gone.
     session: Option<imap::Session>,
     /// The POP3 session of the next look.
@@ -52,6 +54,7 @@ impl<'a> Mailbox<'a> {
         observer: Option<UnboundedSender<Event>>,
         end: Instant,
         longest: Duration,
+        lost_after: Duration,
     ) -> Self {
         let looks_by_session = side.protocol.look_style() == LookStyle::Session;
         let dialer = if looks_by_session { dialer.keeping_sessions() } else { dialer };
@@ -61,6 +64,7 @@ impl<'a> Mailbox<'a> {
             observer,
             end,
             longest,
+            lost_after,
             session: None,
             preparation: Preparation::default(),
             everywhere_looked_at: Instant::now(),
@@ -77,6 +81,16 @@ impl<'a> Mailbox<'a> {
     /// The record of the newest session.
     pub(super) fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// What else there is to know of the mailbox, in sentences; each is given once.
+    pub(super) fn take_remarks(&mut self) -> Vec<String> {
+        self.imap.take_remarks()
+    }
+
+    /// Whether a junk folder that is configured by its use is not there.
+    pub(super) fn lacks_junk_folder(&self) -> bool {
+        self.imap.lacks_junk_folder()
     }
 
     /// The least time between the beginnings of two looks.
@@ -215,13 +229,19 @@ impl<'a> Mailbox<'a> {
         let mut session =
             imap::Session::open(&self.dialer, login, &folders, &[], trace.clone(), self.end)
                 .await?;
-        // The mail is not older than this moment, so older ones need not be read.
-        let since = Since::all(SystemTime::now());
+        let since = self.since();
         session.look_everywhere(&mut self.imap, since, judge).await?;
         self.everywhere_looked_at = Instant::now();
         trace.finish();
         self.session = Some(session);
         Ok(())
+    }
+
+    /// The mail is not older than this moment; of older ones only left-overs matter.
+    fn since(&self) -> Since {
+        let now = SystemTime::now();
+        let left_overs = now.checked_sub(self.lost_after * 2).unwrap_or(SystemTime::UNIX_EPOCH);
+        Since { ours: Some(now), left_overs }
     }
 
     async fn remove(&mut self, judge: &mut Judge<'_>) -> Looked {
@@ -232,6 +252,9 @@ impl<'a> Mailbox<'a> {
             let removed =
                 session.remove(&mut self.imap, &Inspector::default(), true, since, judge).await;
             if let Err(failure) = removed {
+                if imap::is_in_step(&failure) {
+                    self.session = Some(session);
+                }
                 looked.removal_failure = Some(failure);
                 return looked;
             }
@@ -255,13 +278,13 @@ impl<'a> Mailbox<'a> {
             None => self.fresh_trace(),
         };
         self.preparation.begin_anew();
-        let began = SystemTime::now();
+        let began = self.since();
         // The check sees the certificate.
         let dialer = if is_check { self.dialer.clone() } else { self.dialer.resuming() };
         let busy_until = Instant::now() + self.side.endpoint.timeout;
         let login = &self.side.login;
         let pop3 = pop3::log_in(&dialer, login, prepared, &trace, self.end, busy_until).await?;
-        let since = &|| Since::all(began);
+        let since = &|| began;
         let session = pop3::Session::look(pop3, &mut self.pop3, since, is_check, judge).await?;
         let looked = session.remove_and_close(&mut self.pop3).await;
         trace.finish();

@@ -11,14 +11,14 @@ use super::mailbox::Mailbox;
 use super::report::Report;
 use super::sender_mailbox::SenderMailbox;
 use super::terminal::Terminal;
-use super::test_mail::TestMail;
+use super::test_mail::{TestMail, left_over, reported};
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
 use crate::config::{BracketedHost, Endpoint, Login, ReceiveSide, Target};
 use crate::mail::smtp::{NotAccepted, Smtp};
 use crate::mail::trace::Trace;
 use crate::mail::wire::{Clients, Dialer};
 use crate::mail::{Failure, Fault, Reason, Side, Stage};
-use crate::mailbox::{Found, Judgement, Looked};
+use crate::mailbox::{Found, Looked};
 use crate::net::tls;
 use crate::target::clock::{for_timer, on_time_line};
 use crate::target::ledger::{Ledger, Moment, Notice, Rules, Transmission};
@@ -138,6 +138,9 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         if let Some(remark) = self.verdict.blind_to_bounces() {
             self.report.remark(&remark);
         }
+        for remark in &self.verdict.remarks {
+            self.report.remark(remark);
+        }
         self.verdict
     }
 
@@ -156,9 +159,16 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let end = self.end_of_dialogues(side);
         let observer = Some(self.report.observer(Side::Receive));
         let longest = self.target.interval.max(side.endpoint.timeout * 2);
-        let mut mailbox = Mailbox::new(side, dialer, observer, end, longest);
-        let mut leave = |_: &Found| Judgement::Leave;
-        let outcome = self.report.follow(Side::Receive, mailbox.check(&mut leave)).await;
+        let lost_after = self.target.lost_after;
+        let mut mailbox = Mailbox::new(side, dialer, observer, end, longest, lost_after);
+        let (target, token) = (self.target, self.mail.token);
+        // The mail is not there yet.
+        let mut judge = |found: &Found| {
+            reported(target, token, found)
+                .map_or_else(|| left_over(target, found), |(told, _)| told)
+        };
+        let outcome = self.report.follow(Side::Receive, mailbox.check(&mut judge)).await;
+        self.note_remarks(&mut mailbox);
         self.report.record(Side::Receive).note(mailbox.trace());
         match outcome {
             Ok(_) => {
@@ -239,6 +249,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             }
             let is_over = self.is_out_of_time() || self.verdict.is_held_back;
             self.is_settled = self.mail.seen.is_some() || !is_over;
+            self.note_remarks(&mut mailbox);
             mailbox.close().await;
         } else {
             self.is_settled = !self.is_out_of_time();
@@ -343,6 +354,11 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             }
         }
         self.end_waiting(mailbox, wait);
+    }
+
+    fn note_remarks(&mut self, mailbox: &mut Mailbox<'_>) {
+        self.verdict.remarks.extend(mailbox.take_remarks());
+        self.verdict.lacks_junk_folder = mailbox.lacks_junk_folder();
     }
 
     fn end_waiting(&mut self, mailbox: &Mailbox<'_>, wait: Duration) {

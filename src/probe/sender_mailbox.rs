@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::mailbox::Mailbox;
-use super::test_mail::reported;
+use super::test_mail::{left_over, reported};
 use crate::config::{ReceiveSide, Target};
 use crate::mail::wire::Dialer;
 use crate::mail::{Failure, Reason};
-use crate::mailbox::{Found, Judgement};
+use crate::mailbox::Found;
 use crate::target::ledger::{LookStyle, Notice};
 use crate::target::message::Token;
 
@@ -46,7 +46,7 @@ impl<'a> SenderMailbox<'a> {
         end: Instant,
     ) -> Self {
         let longest = target.interval.max(side.endpoint.timeout * 2);
-        let mailbox = Mailbox::new(side, dialer, None, end, longest);
+        let mailbox = Mailbox::new(side, dialer, None, end, longest, target.lost_after);
         let (notice, failure, removal_failure) = (None, None, None);
         Self { target, side, token, mailbox, notice, failure, removal_failure }
     }
@@ -93,7 +93,7 @@ impl<'a> SenderMailbox<'a> {
                 *notice = told.or(notice.take());
                 judgement
             }
-            None => Judgement::Leave,
+            None => left_over(target, found),
         };
         match self.mailbox.look(None, true, &mut judge).await {
             Ok(looked) => (self.failure, self.removal_failure) = (None, looked.removal_failure),

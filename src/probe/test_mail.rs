@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::verdict::Arrival;
 use crate::config::Target;
 use crate::mail::bounce::Action;
-use crate::mailbox::{Found, Judgement, reports};
+use crate::mailbox::{Found, Judgement, left_over_until, reports};
 use crate::target::clock::on_time_line;
 use crate::target::ledger::{self, Ledger, Moment, Notice, Sighting};
 use crate::target::message::{Header, Token};
@@ -37,7 +37,9 @@ impl TestMail {
             return judgement;
         }
         let sender = |token| (token == self.token).then(|| target.from.clone());
-        let Some(token) = found.header.claim(sender) else { return Judgement::Leave };
+        let Some(token) = found.header.claim(sender) else {
+            return left_over(target, found);
+        };
         let sighting = Sighting {
             folder: found.folder,
             shown_at: found.shown_at,
@@ -76,10 +78,24 @@ pub(super) fn reported(
         return found.header.is_delivery_report.then_some((Judgement::ReadReport, None));
     };
     let returned = Header::parse(&report.returned_header);
-    if !reports::tokens(report, &returned).any(|named| named == token) {
-        return Some((Judgement::Leave, None));
-    }
-    let worst = report.worst().filter(|worst| worst.action >= Action::Delayed);
-    let notice = worst.map(|worst| reports::notice(target, token, report, worst));
+    let sender = |claimed| (claimed == token).then(|| target.from.clone());
+    let mut named = reports::tokens(report, &returned).chain(returned.claim(sender));
+    let (true, Some(worst)) = (named.any(|named| named == token), report.worst()) else {
+        return Some((left_over(target, found), None));
+    };
+    let is_news = worst.action >= Action::Delayed;
+    let notice = is_news.then(|| reports::notice(target, token, report, worst));
     Some((Judgement::Discard, notice))
+}
+
+/// What is to be done with a test mail, or a report about one, that is none of this probe: once its time
+/// has passed it is removed, whoever has sent it, as by a running exporter.
+pub(super) fn left_over(target: &Target, found: &Found) -> Judgement {
+    let mark = match &found.report {
+        Some(report) => report.worst().and_then(|_| Header::parse(&report.returned_header).mark),
+        None => found.header.mark,
+    };
+    mark.map_or(Judgement::Leave, |mark| {
+        Judgement::LeftOver(left_over_until(mark, found.server_date, target.lost_after))
+    })
 }

@@ -32,6 +32,10 @@ pub struct Verdict {
     pub sender_mailbox_failure: Option<Failure>,
     /// The newest look that failed since the last one that succeeded.
     pub look_failure: Option<Failure>,
+    /// Whether the mailbox has no junk folder that is known by its use.
+    pub lacks_junk_folder: bool,
+    /// What else there is to know of the mailbox, in sentences.
+    pub remarks: Vec<String>,
     /// Whether the mail that arrived, or the report of its bounce, was taken out of the mailbox again.
     pub removal: Removal,
     /// Whether it came to its end.
@@ -131,6 +135,8 @@ impl Verdict {
             is_held_back: false,
             sender_mailbox_failure: None,
             look_failure: None,
+            lacks_junk_folder: false,
+            remarks: Vec::new(),
             removal: Removal::Unfinished,
             ending: Ending::Complete,
             began: SystemTime::now(),
@@ -248,8 +254,8 @@ impl Verdict {
             _ => "The mail may still arrive",
         };
         Some(format!(
-            "{what}: an exporter that watches this mailbox removes it after {}; without one, delete \
-             the mail with the subject \"{}\" by hand",
+            "{what}: an exporter that watches this mailbox, or a later `probe`, removes it after {}; \
+             without either, delete the mail with the subject \"{}\" by hand",
             humantime::format_duration(target.lost_after),
             subject(self.token)
         ))
@@ -335,7 +341,7 @@ impl Verdict {
                     text::cut_to(reply, CAUSE_CHARS),
                     seconds(waited),
                     delay.unwrap_or_default(),
-                    next_step_for_late_mail(target)
+                    next_step_for_late_mail(target, self.lacks_junk_folder)
                 )
             }
         }

@@ -23,6 +23,8 @@ pub struct View {
     pub inspection: Option<Arc<Inspection>>,
     /// The layers below its mail service, now.
     pub layers: Readings,
+    /// Whether its mails are looked for in no junk folder, though one is configured by its use.
+    pub lacks_junk_folder: bool,
 }
 
 /// Everything that is known of a target.
@@ -56,7 +58,8 @@ impl Subject {
     fn view(self) -> View {
         let Self { target, account, checks } = self;
         let (snapshot, inspection) = (account.snapshot(), account.inspection());
-        View { target, snapshot, inspection, layers: checks.readings() }
+        let lacks_junk_folder = account.lacks_junk_folder();
+        View { target, snapshot, inspection, layers: checks.readings(), lacks_junk_folder }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The account of a target as the loops see it: one method for each event, the time is now. What an
 //! event has changed goes to the store, and beside the ledger the history keeps the evidence.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -44,6 +45,9 @@ pub struct Account {
     /// When notices and failures in the sender's mailbox were last told of in the log.
     notices: Mutex<Gate>,
     sender_mailbox_failures: Mutex<Gate>,
+    remarks: Mutex<Gate>,
+    /// Whether nobody looks for its mails among the junk.
+    lacks_junk_folder: AtomicBool,
 }
 
 impl Account {
@@ -61,6 +65,8 @@ impl Account {
             handing_over: Mutex::new(()),
             notices: Mutex::default(),
             sender_mailbox_failures: Mutex::default(),
+            remarks: Mutex::default(),
+            lacks_junk_folder: AtomicBool::new(false),
         }
     }
 
@@ -270,6 +276,24 @@ impl Account {
         }
     }
 
+    /// Something about the mailbox is told in the log, at most once a minute above `debug`.
+    pub fn remark(&self, words: &str) {
+        match pass(&self.remarks) {
+            Some(held_back) => warn!(target = %self.name, side = "receive", held_back, "{words}"),
+            None => debug!(target = %self.name, side = "receive", "{words}"),
+        }
+    }
+
+    /// Whether the folder for junk that is named by its use is not there, so that nobody looks into one.
+    pub fn set_lacks_junk_folder(&self, lacks: bool) {
+        self.lacks_junk_folder.store(lacks, Ordering::Relaxed);
+    }
+
+    /// See [`Account::set_lacks_junk_folder`].
+    pub fn lacks_junk_folder(&self) -> bool {
+        self.lacks_junk_folder.load(Ordering::Relaxed)
+    }
+
     /// See [`Ledger::is_awaited`].
     pub fn is_awaited(&self, token: Token) -> bool {
         self.ledger().is_awaited(token)
@@ -387,33 +411,4 @@ fn pass(gate: &Mutex<Gate>) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rusqlite::Connection;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_mail_is_in_the_file_before_it_goes_out() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::open(folder.path()).unwrap());
-        let file = Connection::open(folder.path().join("mailtrip.db")).unwrap();
-        let rules = Rules {
-            interval: Duration::from_secs(60),
-            late_after: Duration::from_secs(60),
-            lost_after: Duration::from_secs(600),
-            max_outstanding: 10,
-            passive: false,
-        };
-        let name = TargetName::new("one").unwrap();
-        let account = Account::restore(name, rules, &StoredAccount::default(), store);
-        // Without the wait the writer would hardly be as fast twenty times.
-        for _ in 0..20 {
-            let token = Token::random();
-            account.sending(&[token]).await;
-            let query = "SELECT state FROM mail WHERE target = 'one' AND token = ?1";
-            let state = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
-            let state = file.query_row(query, [token.to_string()], state).unwrap();
-            assert_eq!(state, "sending");
-        }
-    }
-}
+mod tests;

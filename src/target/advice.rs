@@ -21,11 +21,18 @@ pub fn next_step(target: &Target, side: Side, failure: &Failure, place: &str) ->
     }
 }
 
-/// What to look at if a mail was accepted and is not seen in the mailbox.
-pub fn next_step_for_late_mail(target: &Target) -> String {
+/// What to look at if a mail was accepted and is not seen in the mailbox; `lacks_junk_folder` if none could
+/// be looked into.
+pub fn next_step_for_late_mail(target: &Target, lacks_junk_folder: bool) -> String {
+    let junk = if lacks_junk_folder {
+        "; no junk folder was looked into, for the server tells of none by its use (SPECIAL-USE): if \
+         there is one, name it under `folders` of `receive`"
+    } else {
+        ""
+    };
     format!(
         "look into the queue and the log of {} for the mail to {}, and check that such mail comes \
-         into the mailbox of {}",
+         into the mailbox of {}{junk}",
         target.send.endpoint.host, target.to, target.receive.login.username
     )
 }
@@ -109,10 +116,32 @@ impl Advice<'_> {
                 "end the other session in the mailbox of {}, or give the probe a mailbox of its own",
                 self.target.receive.login.username
             ),
+            Reason::Marked => format!(
+                "take out, or unmark, the mail of somebody else that is marked as deleted in the \
+                 mailbox of {}, or give the probe a mailbox of its own",
+                self.target.receive.login.username
+            ),
             Reason::Protocol if self.stage == Stage::Auth => format!(
                 "check `tls` and `auth` under `{side}` in {place}, and look into {}",
                 self.log()
             ),
+            Reason::Protocol
+                if self.is_pop3() && matches!(self.stage, Stage::Select | Stage::Fetch) =>
+            {
+                format!(
+                    "read this mailbox by IMAP: set `protocol: imap` under `{side}` in {place}, with the \
+                     port of IMAP; if {host} has none, look into {}",
+                    self.log()
+                )
+            }
+            Reason::Protocol if self.side == Side::Receive && self.stage == Stage::Fetch => {
+                format!(
+                    "look into {} for the mail that the server does not show in order, and take it out of \
+                 the mailbox of {}",
+                    self.log(),
+                    self.target.receive.login.username
+                )
+            }
             Reason::Protocol => {
                 format!("check that port {port} of {host} speaks {service}, and look into its log")
             }
@@ -153,7 +182,9 @@ impl Advice<'_> {
             Reason::Protocol => {
                 format!("check that `token_url` of {oauth2} is the token endpoint, not a page")
             }
-            Reason::Quota | Reason::Busy | Reason::Other => format!("check {oauth2}"),
+            Reason::Quota | Reason::Busy | Reason::Marked | Reason::Other => {
+                format!("check {oauth2}")
+            }
         }
     }
 
@@ -227,15 +258,13 @@ impl Advice<'_> {
             (Side::Send, _) => {
                 format!("check that {host} lets this machine in, and look into its log")
             }
-            (Side::Receive, Stage::Select) => match receive.protocol {
-                Protocol::Imap { .. } => format!(
-                    "check that the mailbox of {user} exists, and `folders` under `receive` in {}",
-                    self.place
-                ),
-                Protocol::Pop3 => {
-                    format!("check that the mailbox of {user} exists and may be read by POP3")
-                }
-            },
+            (Side::Receive, Stage::Select) if self.is_pop3() => {
+                format!("check that the maildrop of {user} exists, and look into {}", self.log())
+            }
+            (Side::Receive, Stage::Select) => format!(
+                "check that the mailbox of {user} exists, and `folders` under `receive` in {}",
+                self.place
+            ),
             (Side::Receive, Stage::Remove) => {
                 format!("check that the account {user} may delete mail")
             }
@@ -280,6 +309,10 @@ impl Advice<'_> {
             self.side,
             self.place
         )
+    }
+
+    fn is_pop3(&self) -> bool {
+        self.side == Side::Receive && self.target.receive.protocol == Protocol::Pop3
     }
 
     fn begins_in_the_clear(&self) -> bool {
@@ -378,6 +411,23 @@ mod tests {
             let all = Reason::of(side).iter().map(|it| advice(&target, side, Stage::Greeting, *it));
             let different: BTreeSet<String> = all.collect();
             assert_eq!(different.len(), Reason::of(side).len(), "{different:#?}");
+        }
+    }
+
+    #[test]
+    fn pop3_is_told_of_no_key_that_it_does_not_have() {
+        let text = "targets: [{name: corp, host: mail.example.com, from: from@example.com, to: \
+                    to@example.com, send: {tls: none}, receive: {protocol: pop3, tls: none, \
+                    username: rita, password: x}}]";
+        let config = Config::parse(text, Path::new("mailtrip.yml")).unwrap();
+        let target = config.targets.into_values().next().unwrap();
+        for stage in Stage::of(Side::Receive) {
+            for reason in Reason::of(Side::Receive) {
+                let text = advice(&target, Side::Receive, *stage, *reason);
+                assert!(!text.contains("folders"), "{stage} {reason}: {text}");
+            }
+            let text = advice(&target, Side::Receive, Stage::Select, Reason::Protocol);
+            assert!(text.contains("set `protocol: imap` under `receive`"), "{text}");
         }
     }
 

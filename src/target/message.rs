@@ -3,6 +3,8 @@
 //! Known again is only a mail whose token is live, that is known to one of our ledgers: by its
 //! `X-Mailtrip` header, or where a filter has taken that away, by our Message-ID or by a Subject
 //! with the token from our sender. A reply, a forward, a vacation answer or a bounce is never ours.
+//! Relays add In-Reply-To and References to a mail whose Message-ID they replace, so these make an
+//! answer only of a mail that is known by nothing but its Subject.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, Message};
+use mail_parser::parsers::MessageStream;
 use mail_parser::{DateTime, MessageParser, MimeHeaders};
 
 use crate::config::{Target, TargetName};
@@ -192,15 +195,18 @@ fn percent_encode(text: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Header {
     /// What an `X-Mailtrip` header says; `None` if there is none, it makes no sense, or the mail
-    /// only answers one that had it.
+    /// is a report or an automatic answer.
     pub mark: Option<Mark>,
     has_mark_header: bool,
     message_id_token: Option<Token>,
     subject_token: Option<Token>,
     from: Option<String>,
-    /// A reply, a bounce or an automatic answer, whatever else is in it.
-    is_answer: bool,
-    /// A report (RFC 6522) that may tell what became of a mail of ours.
+    /// A report or an automatic answer, whatever else is in it.
+    is_automatic: bool,
+    /// A reply, as far as In-Reply-To and References tell.
+    is_reply: bool,
+    /// A report (RFC 6522) that may tell what became of a mail of ours, or what a mail system sends in
+    /// the place of one: only its parts tell.
     pub is_delivery_report: bool,
     /// When the newest `Received` header was written.
     pub received: Option<SystemTime>,
@@ -214,23 +220,25 @@ impl Header {
             return Self::default();
         };
         let raw = |name: &'static str| message.header_raw(name).map(unfold);
-        let mark = raw("X-Mailtrip");
+        let mark = raw("X-Mailtrip").map(|value| decoded(&value));
         let kind = message.content_type();
-        let is_report = kind.is_some_and(|kind| {
-            kind.ctype().eq_ignore_ascii_case("multipart")
-                && kind.subtype().is_some_and(|subtype| subtype.eq_ignore_ascii_case("report"))
-        });
+        let is_multipart = |wanted: &str| {
+            kind.is_some_and(|kind| {
+                kind.ctype().eq_ignore_ascii_case("multipart")
+                    && kind.subtype().is_some_and(|subtype| subtype.eq_ignore_ascii_case(wanted))
+            })
+        };
+        let is_report = is_multipart("report");
         let is_of_delivery = kind
             .and_then(|kind| kind.attribute("report-type"))
             .is_none_or(|of| of.trim().eq_ignore_ascii_case("delivery-status"));
         let is_present = |name| raw(name).is_some_and(|value| !value.is_empty());
         let answers_by_itself = raw("Auto-Submitted")
             .is_some_and(|value| value.to_ascii_lowercase().starts_with("auto-replied"));
-        let is_answer =
-            is_report || answers_by_itself || is_present("In-Reply-To") || is_present("References");
+        let is_automatic = is_report || answers_by_itself;
         Self {
             has_mark_header: mark.is_some(),
-            mark: mark.as_deref().and_then(Mark::parse).filter(|_| !is_answer),
+            mark: mark.as_deref().and_then(Mark::parse).filter(|_| !is_automatic),
             message_id_token: message.message_id().and_then(|id| {
                 id.split_once(".mailtrip@").and_then(|(token, _)| token.parse().ok())
             }),
@@ -240,8 +248,10 @@ impl Header {
                 .and_then(|from| from.first())
                 .and_then(|from| from.address())
                 .map(str::to_ascii_lowercase),
-            is_answer,
-            is_delivery_report: is_report && is_of_delivery,
+            is_automatic,
+            is_reply: is_present("In-Reply-To") || is_present("References"),
+            is_delivery_report: (is_report && is_of_delivery)
+                || (is_multipart("mixed") && is_from_mail_system(&message)),
             received: newest_received(&message),
         }
     }
@@ -252,6 +262,11 @@ impl Header {
         self.mark.map(|mark| mark.token).into_iter().chain(self.message_id_token)
     }
 
+    /// Whether the mail may be a test mail, of whomever: it has an `X-Mailtrip` header, or a token.
+    pub fn names_a_token(&self) -> bool {
+        self.has_mark_header || self.message_id_token.or(self.subject_token).is_some()
+    }
+
     /// Whether the mail carries this token, in its mark, its Message-ID or its Subject.
     pub fn carries(&self, token: Token) -> bool {
         self.returned_tokens().chain(self.subject_token).any(|carried| carried == token)
@@ -260,7 +275,7 @@ impl Header {
     /// The live token of this mail, if it is ours. `sender_of` gives the sender of the target that
     /// a token belongs to, and `None` for a token that nobody knows.
     pub fn claim(&self, sender_of: impl Fn(Token) -> Option<Address>) -> Option<Token> {
-        if self.is_answer {
+        if self.is_automatic {
             return None;
         }
         if self.has_mark_header {
@@ -269,7 +284,7 @@ impl Header {
         if let Some(token) = self.message_id_token.filter(|token| sender_of(*token).is_some()) {
             return Some(token);
         }
-        let token = self.subject_token?;
+        let token = self.subject_token.filter(|_| !self.is_reply)?;
         let sender = sender_of(token)?.to_string().to_ascii_lowercase();
         (self.from.as_deref() == Some(sender.as_str())).then_some(token)
     }
@@ -277,6 +292,30 @@ impl Header {
 
 fn unfold(value: &str) -> String {
     value.replace(['\r', '\n'], "").trim().to_owned()
+}
+
+/// What a gateway that encodes long fields (RFC 2047) has made of a value, undone.
+fn decoded(value: &str) -> String {
+    if !value.contains("=?") {
+        return value.to_owned();
+    }
+    let line = format!("{value}\n");
+    let text = MessageStream::new(line.as_bytes()).parse_unstructured();
+    text.as_text().map_or_else(|| value.to_owned(), str::to_owned)
+}
+
+/// Whether a mail says that no person sent it: by the null sender (RFC 5321, section 4.5.5) or by the name
+/// under which mail systems write. Such a mail may be a report under a type that does not tell; to read
+/// every mail with attachments for that would be to read people's mail.
+fn is_from_mail_system(message: &mail_parser::Message<'_>) -> bool {
+    const NAMES: [&str; 2] = ["mailer-daemon", "postmaster"];
+    let raw = |name: &'static str| message.header_raw(name).map(unfold);
+    if ["Return-Path", "From"].into_iter().any(|name| raw(name).as_deref() == Some("<>")) {
+        return true;
+    }
+    let from = message.from().and_then(|from| from.first()).and_then(|from| from.address());
+    let name = from.and_then(|address| address.split('@').next()).unwrap_or_default();
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// The date of the first `Received` header, which the last server wrote.
@@ -289,10 +328,27 @@ fn newest_received(message: &mail_parser::Message<'_>) -> Option<SystemTime> {
 /// The date at the end of the value of a `Received` header (RFC 5321, section 4.4), to the second;
 /// `None` if there is none that a clock can show.
 pub(super) fn received_date(value: &str) -> Option<SystemTime> {
-    let (_, date) = value.rsplit_once(';')?;
+    let (_, date) = value.split_at_checked(last_semicolon(value)? + 1)?;
     let parsed = DateTime::parse_rfc822(date.trim()).filter(DateTime::is_valid)?;
     let seconds = u64::try_from(parsed.to_timestamp()).ok()?;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// Where the last semicolon stands that is in no comment: one may follow the date.
+fn last_semicolon(value: &str) -> Option<usize> {
+    let (mut depth, mut last) = (0_usize, None);
+    let mut bytes = value.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'\\' if depth > 0 => drop(bytes.next()),
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            b';' if depth == 0 => last = Some(at),
+            _ => {}
+        }
+    }
+    // An opening parenthesis without its end is no comment.
+    last.or_else(|| value.rfind(';'))
 }
 
 #[cfg(test)]

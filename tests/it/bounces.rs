@@ -108,6 +108,42 @@ async fn a_bounce_in_the_watched_mailbox_ends_the_wait_and_is_removed() {
 }
 
 #[tokio::test]
+async fn reports_in_forms_of_their_own_are_heeded_and_one_that_tells_nothing_stays() {
+    // As OpenSMTPD and McAfee send them, and with what became of the mail in the first group (SurfControl).
+    let mixed = |mail: &str| {
+        let report = report(mail, "failed", "5.1.1");
+        let report =
+            report.replace("multipart/report; report-type=delivery-status", "multipart/mixed");
+        report.replace("Reporting-MTA: dns; relay.example.test\r\n\r\n", "")
+    };
+    let cases = MAILBOXES.map(|mailbox| {
+        let case = async move {
+            let world = World::new(mailbox).await;
+            world.post.set_delivery(USER, Delivery::lost());
+            let exporter = Exporter::start(&[world.target("a").set("interval", "2s")]).await;
+            let mail = world.sent(1).await.remove(0);
+            let from_a_person = mixed(&mail).replace(
+                "Return-Path: <>\r\nFrom: MAILER-DAEMON@",
+                "Return-Path: <pat@a.example>\r\nFrom: pat@",
+            );
+            let silent = report(&mail, "failed", "5.1.1")
+                .replace("Action: failed\r\n", "")
+                .replace("Status: 5.1.1\r\n", "");
+            let before = insert_all(&world.post, USER, &[from_a_person, silent]);
+            exporter.until("a", "checked again", |s| s.totals.checks >= 2).await;
+            assert_eq!(exporter.snapshot("a").totals.bounced, 0);
+            world.post.insert(USER, "INBOX", mixed(&mail).as_bytes());
+            let snapshot = exporter.until("a", "bounced", |s| s.totals.bounced == 1).await;
+            assert_balanced(&snapshot);
+            world.inbox_holds(before.len()).await;
+            assert_eq!(world.post.messages(USER, "INBOX"), before, "the rest as it was");
+        };
+        (format!("{mailbox:?}"), case)
+    });
+    all(cases).await;
+}
+
+#[tokio::test]
 async fn bounces_and_sent_copies_are_found_in_the_senders_mailbox() {
     let cases = MAILBOXES.map(|mailbox| {
         let case = async move {

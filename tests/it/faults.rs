@@ -195,7 +195,7 @@ async fn a_service_says_that_it_is_not_there_in_its_own_words() {
         (Imap, "CAPABILITY", "* BYE going", (Stage::Tls, Reason::Closed, false)),
         (Imap, "STARTTLS", "{tag} NO not now", (Stage::Tls, Reason::Tls, false)),
         (Imap, CREDENTIALS, "{tag} NO wrong", (Stage::Auth, Reason::Auth, false)),
-        (Imap, CREDENTIALS, "{tag} NO [UNAVAILABLE] later", (Stage::Auth, Reason::Other, false)),
+        (Imap, CREDENTIALS, "{tag} NO [UNAVAILABLE] later", (Stage::Auth, Reason::Deferred, false)),
         (Imap, CREDENTIALS, "{tag} BAD what", (Stage::Auth, Reason::Protocol, false)),
         (Imap, "LIST", "{tag} NO no", (Stage::Select, Reason::Rejected, false)),
         (Imap, "LIST", "{tag} BAD no", (Stage::Select, Reason::Protocol, false)),
@@ -399,7 +399,7 @@ async fn a_busy_maildrop_is_tried_again_and_then_busy() {
 #[tokio::test]
 async fn a_pop3_server_without_uidl_or_top_fails_clearly() {
     let missing = [
-        ("UIDL", Stage::Select, Reason::Rejected, "UIDL"),
+        ("UIDL", Stage::Select, Reason::Protocol, "cannot be watched by POP3"),
         ("TOP", Stage::Fetch, Reason::Protocol, "cannot give a header alone (TOP)"),
     ];
     for (missing, stage, reason, words) in missing {

@@ -57,8 +57,11 @@ fn lookalikes(mail: &str) -> Vec<String> {
     let fields: Vec<String> = vec![
         format!("From: boss@example.test\r\nSubject: Re: {subject}\r\nIn-Reply-To: {id}"),
         format!("From: from@example.test\r\nSubject: Re: {subject}\r\nReferences: {id}"),
-        // A client that copies every field of what it answers.
-        format!("From: from@example.test\r\nX-Mailtrip: {ours}\r\nIn-Reply-To: {id}"),
+        // A responder that copies every field of what it answers.
+        format!(
+            "From: from@example.test\r\nX-Mailtrip: {ours}\r\nIn-Reply-To: {id}\r\n\
+             Auto-Submitted: auto-replied"
+        ),
         format!("From: boss@example.test\r\nSubject: {subject}"),
         format!("From: boss@example.test\r\nSubject: Fwd: {subject}"),
         format!("From: from@example.test\r\nSubject: {subject}\r\nAuto-Submitted: auto-replied"),
@@ -187,7 +190,7 @@ async fn a_left_over_goes_when_its_time_has_passed_by_both_clocks() {
         // Not expired; expired, but here for less than our own `lost_after`; an answer.
         insert(&left_over(now + HOUR, ""), now - 25 * HOUR),
         insert(&left_over(now - HOUR, ""), now - 23 * HOUR),
-        insert(&left_over(now - HOUR, "In-Reply-To: <a@b>\r\n"), now - 25 * HOUR),
+        insert(&left_over(now - HOUR, "Auto-Submitted: auto-replied\r\n"), now - 25 * HOUR),
         insert("Subject: not one of ours\r\n\r\nhello\r\n", now - 25 * HOUR),
     ];
     let exporter = Exporter::start(&[world.target("a")]).await;
@@ -294,6 +297,12 @@ async fn without_uidplus_nobody_elses_deleted_mail_is_expunged() {
     };
     assert!(world.post.wait_until(DEADLINE, ours_are_marked).await);
     assert_eq!(world.mailbox.stats().count("EXPUNGE"), 0);
+    let is_told = |s: &Snapshot| s.receive.failures_for(Reason::Marked) >= 1;
+    let snapshot = exporter.until("a", "told", is_told).await;
+    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    assert_eq!((failure.stage, failure.reason), (Stage::Remove, Reason::Marked), "{failure}");
+    assert!(failure.message.contains("UIDPLUS"), "{failure}");
+    assert_eq!(snapshot.receive_ability, Reading::Is(true), "mail can be read");
     // Once its owner wants it back, everything of ours goes, that of earlier periods as well.
     say(&world.mailbox, &[&login, "b SELECT INBOX", &unmark, "e LOGOUT"]).await;
     let foreign_alone = |post: &Post| {
@@ -302,6 +311,22 @@ async fn without_uidplus_nobody_elses_deleted_mail_is_expunged() {
     };
     assert!(world.post.wait_until(DEADLINE, foreign_alone).await, "{}", world.inbox_len());
     assert_eq!(exporter.snapshot("a").totals.duplicate, 0);
+}
+
+#[tokio::test]
+async fn without_uidplus_the_marks_of_another_instance_do_not_block() {
+    let world = World::new(Protocol::Imap).await;
+    world.mailbox.faults().leave_out("UIDPLUS");
+    let other = mark(Token::random(), SystemTime::now() + HOUR);
+    let other = format!("Subject: probe\r\nX-Mailtrip: {other}\r\n\r\ntest\r\n");
+    world.post.insert(USER, "INBOX", other.as_bytes());
+    let login = format!("a LOGIN {USER} \"{PASSWORD}\"");
+    let set = "c UID STORE 1 +FLAGS (\\Deleted)";
+    say(&world.mailbox, &[&login, "b SELECT INBOX", set, "e LOGOUT"]).await;
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    exporter.received("a", 1).await;
+    world.inbox_holds(0).await;
+    assert_eq!(exporter.snapshot("a").receive.last_failure, None);
 }
 
 #[tokio::test]

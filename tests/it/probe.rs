@@ -3,7 +3,7 @@
 use std::future::{pending, ready};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mailtrip_exporter::config::{Config, Target};
 use mailtrip_exporter::demo::server::faults::{self, Fault};
@@ -12,8 +12,11 @@ use mailtrip_exporter::demo::server::{
 };
 use mailtrip_exporter::probe::state::Thresholds;
 use mailtrip_exporter::probe::{self, Options, Terminal, Verdict, json, nagios};
+use mailtrip_exporter::target::message::Token;
 
 use crate::bounces::report;
+use crate::looks::mail_date;
+use crate::support::say;
 
 const USER: &str = "rita";
 const PASSWORD: &str = "pass-word-7";
@@ -205,7 +208,7 @@ async fn tls_is_shown_and_an_unknown_authority_is_named() {
         &[
             "Verdict: corp cannot receive (side receive, stage tls, reason certificate_untrusted): ",
             "name its authority in `tls_options: {ca_file: ...}` under `receive` in mailtrip.yml:2\n",
-            "The mail may still arrive: an exporter that watches this mailbox removes it after 1day",
+            "The mail may still arrive: an exporter that watches this mailbox, or a later `probe`, removes it after 1day",
         ],
     );
     let mails = house.post.messages(USER, "INBOX");
@@ -415,6 +418,66 @@ async fn a_mail_that_cannot_be_removed_is_told() {
             "The mail is still in the mailbox: ",
         ],
     );
+}
+
+#[tokio::test]
+async fn a_mail_that_is_only_marked_is_told() {
+    let house = House::new(Protocol::Imap).await;
+    house.mailbox.faults().leave_out("UIDPLUS");
+    let login = format!("a LOGIN {USER} \"{PASSWORD}\"");
+    let mark = "c UID STORE 1 +FLAGS (\\Deleted)";
+    say(&house.mailbox, &[&login, "b SELECT INBOX", mark, "e LOGOUT"]).await;
+    let (verdict, text) = probe(&house.target("", "", ""), DEADLINE).await;
+    assert!(!verdict.is_good());
+    assert_has(
+        &text,
+        &[
+            "Verdict: corp delivers, but the mail could not be removed (side receive, stage remove, \
+             reason marked): 1 of our mails stay in the folder INBOX, marked as deleted: ",
+            "take out, or unmark, the mail of somebody else that is marked as deleted",
+        ],
+    );
+    assert_eq!(house.post.messages(USER, "INBOX").len(), 2, "nobody's mail is taken out");
+}
+
+#[tokio::test]
+async fn left_overs_whose_time_has_passed_are_removed_whoever_sent_them() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for protocol in [Protocol::Imap, Protocol::Pop3] {
+        let house = House::new(protocol).await;
+        let now = SystemTime::now();
+        let insert = |expires: SystemTime, arrived: SystemTime| {
+            let mail = format!(
+                "Received: from a by b; {}\r\nX-Mailtrip: v=1; token={}; target=t; instance={}; \
+                 sent={}; expires={}\r\n\r\ntest\r\n",
+                mail_date(arrived),
+                Token::random(),
+                Token::random(),
+                humantime::format_rfc3339_seconds(expires - 24 * HOUR),
+                humantime::format_rfc3339_seconds(expires),
+            );
+            house.post.insert_dated(USER, "INBOX", mail.as_bytes(), arrived)
+        };
+        insert(now - HOUR, now - 25 * HOUR);
+        let kept = [insert(now + HOUR, now - 25 * HOUR), insert(now - HOUR, now - 23 * HOUR)];
+        let (verdict, text) = probe(&house.target("", "", ""), DEADLINE).await;
+        assert!(verdict.is_good(), "{text}");
+        let mails = house.post.messages(USER, "INBOX");
+        let uids: Vec<_> = mails.iter().skip(1).map(|mail| Some(mail.uid)).collect();
+        assert_eq!(uids, kept, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_is_not_seen_may_be_junk_where_no_folder_is_known_for_it() {
+    let house = House::new(Protocol::Imap).await;
+    house.post.set_delivery(USER, Delivery::lost());
+    let words = "no junk folder was looked into";
+    let (_, text) = probe(&house.target("late_after: 1s", "", ""), DEADLINE).await;
+    assert!(!text.contains(words), "there is one: {text}");
+    house.mailbox.faults().on("LIST", Fault::reply("{tag} OK done"));
+    let (_, text) = probe(&house.target("late_after: 1s", "", ""), DEADLINE).await;
+    assert_has(&text, &[words, "name it under `folders` of `receive`"]);
 }
 
 #[tokio::test]

@@ -105,7 +105,13 @@ impl Case {
     fn view(&mut self) -> View {
         let snapshot = self.ledger.snapshot(self.now);
         let layers = self.checks.readings();
-        View { target: Arc::clone(&self.target), snapshot, inspection: None, layers }
+        View {
+            target: Arc::clone(&self.target),
+            snapshot,
+            inspection: None,
+            layers,
+            lacks_junk_folder: false,
+        }
     }
 
     /// What the page says of the four measures, and in which condition the target is.

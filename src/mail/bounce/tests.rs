@@ -100,7 +100,9 @@ fn a_report_is_known_by_its_structure_alone() {
         POSTFIX.replace("report-type=delivery-status", "report-type=disposition-notification");
     assert_eq!(Report::parse(receipt.as_bytes()), None, "a read receipt");
     let mixed = POSTFIX.replace("multipart/report; report-type=delivery-status", "multipart/mixed");
-    assert_eq!(Report::parse(mixed.as_bytes()), None, "a report that somebody has forwarded");
+    assert_eq!(read(&mixed), read(POSTFIX), "its part says what it is");
+    let attachment = mixed.replace("message/delivery-status", "text/plain");
+    assert_eq!(Report::parse(attachment.as_bytes()), None, "a mail with attachments");
     let nested = format!("Content-Type: message/rfc822\n\n{POSTFIX}");
     assert_eq!(Report::parse(nested.as_bytes()), None, "a report as an attachment");
     let without_type = POSTFIX.replace(" report-type=delivery-status;", "");
@@ -198,4 +200,61 @@ fn of_a_mail_that_is_all_parts_the_beginning_is_read() {
     assert_eq!(beginning(parts.as_bytes()).split(|byte| *byte == b'\n').count(), 1 + REPORT_LINES);
     let long = format!("{head}{}\r\n--b\r\n", "x".repeat(LINE_BYTES));
     assert_eq!(beginning(long.as_bytes()), head.as_bytes());
+}
+
+#[test]
+fn what_became_of_a_mail_is_read_wherever_it_stands() {
+    let one = (Some(Action::Failed), Some("5.0.0".to_owned()), 1);
+    for (server, groups, expected) in [
+        (
+            "without a group for the recipient",
+            "Action: failed\nFinal-Recipient: rfc822;a@b\nStatus: 5.0.0\n",
+            one.clone(),
+        ),
+        (
+            "in the group about the mail",
+            "Reporting-MTA: dns; a\nArrival-Date: Mon\nFinal-Recipient: rfc822; a@b\nAction: failed\nStatus: 5.0.0\n\n",
+            one.clone(),
+        ),
+        (
+            "without a recipient and a code",
+            "Original-Recipient: <a@b>\nAction: failed\nRemote-MTA: 192.0.2.1\n",
+            (one.0, None, 1),
+        ),
+        (
+            "two recipients without an empty line",
+            "Reporting-MTA: dns; a\n\nFinal-Recipient: rfc822; a@b\nAction: delayed\nStatus: 4.0.0\n\
+             Final-Recipient: rfc822; c@b\nAction: failed\nStatus: 5.0.0\n",
+            (one.0, one.1.clone(), 2),
+        ),
+        (
+            "given up by a sending service",
+            "X-Queue-ID: 5\n\nFinal-Recipient: rfc822; a@b\nAction: expired\nStatus:\n",
+            (one.0, None, 1),
+        ),
+        (
+            "the code alone",
+            "Reporting-MTA: dns; a\n\nFinal-Recipient: rfc822; a@b\nStatus: 5.0.0\n",
+            one.clone(),
+        ),
+        (
+            "a code that may pass",
+            "Reporting-MTA: dns; a\n\nFinal-Recipient: rfc822; a@b\nStatus: 4.4.7\n",
+            (None, None, 0),
+        ),
+        ("nothing", "Reporting-MTA: dns; a\nArrival-Date: Mon\n", (None, None, 0)),
+    ] {
+        let mail = format!(
+            "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\n\
+             \n{groups}\n--b--\n"
+        );
+        let report = read(&mail);
+        let worst = report.worst();
+        let said = (
+            worst.map(|it| it.action),
+            worst.and_then(|it| it.code.clone()),
+            report.recipients.len(),
+        );
+        assert_eq!(said, expected, "{server}");
+    }
 }

@@ -262,6 +262,7 @@ impl Imap {
         while let Some(size) = response.announced_literal() {
             let kept = size.min(LITERAL_BYTES);
             if size > LONGEST_LITERAL_BYTES {
+                self.note_broken(&response, None);
                 let message =
                     format!("the server announces {size} bytes where a header was asked for");
                 return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
@@ -270,7 +271,8 @@ impl Imap {
                 return Err(self.too_much(TooMuch(LITERALS, "literals in one response")));
             }
             self.check_size(response.size() + kept)?;
-            response.push_literal(self.wire.read_exact(kept).await?);
+            let literal = self.read_literal(&response, kept).await?;
+            response.push_literal(literal);
             // Anybody can send a mail with such a header; it must not blind the watch.
             self.wire.skip(size - kept).await?;
             response.push_line(self.wire.read_line_unseen(LINE_BYTES).await?);
@@ -279,11 +281,7 @@ impl Imap {
                 response.push_line(self.wire.read_line_unseen(LINE_BYTES).await?);
             }
             self.check_size(response.size())?;
-            if !response.goes_on_behind_literal() {
-                // What follows was written by the sender of a mail; it is not read as the server's word.
-                let message = "a literal that is longer than the server announced";
-                return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
-            }
+            self.check_literal(&response)?;
         }
         Ok(response)
     }
@@ -360,9 +358,9 @@ impl Imap {
         let word = code.as_deref().and_then(|code| code.split(' ').next()).unwrap_or_default();
         let reason = match (word.to_ascii_uppercase().as_str(), status) {
             ("INUSE", _) => Reason::Busy,
-            // A limit of logins or commands, as Yahoo has it.
-            ("LIMIT", _) => Reason::Deferred,
-            ("UNAVAILABLE" | "SERVERBUG" | "CONTACTADMIN", _) => Reason::Other,
+            // A limit of logins or commands, as Yahoo has it, or a trouble that passes.
+            ("LIMIT" | "UNAVAILABLE", _) => Reason::Deferred,
+            ("SERVERBUG" | "CONTACTADMIN", _) => Reason::Other,
             ("AUTHENTICATIONFAILED" | "AUTHORIZATIONFAILED" | "EXPIRED" | "PRIVACYREQUIRED", _) => {
                 Reason::Auth
             }

@@ -1,7 +1,7 @@
 //! Folders: finding them by their use, opening one, and taking mails of ours out of it.
 
 use super::encode::{quote, sequence_sets};
-use super::numbers::Numbers;
+use super::numbers::{Numbers, Sorted};
 use super::parse::{self, Listed};
 use super::{Imap, Interrupted, Selected, View, is_at_the_end};
 use crate::mail::{Failure, Stage};
@@ -112,31 +112,50 @@ impl Imap {
         Ok(there)
     }
 
-    /// Takes mails out of the selected folder; `false` if they are only marked as deleted: without
-    /// UIDPLUS, where somebody else's mail is marked as well, EXPUNGE would take that one too.
+    /// Marks mails of the selected folder as deleted.
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn remove(&mut self, uids: &[u32]) -> Result<bool, Failure> {
+    pub async fn mark_deleted(&mut self, uids: &[u32]) -> Result<(), Failure> {
         self.trace().enter(Stage::Remove);
         for set in sequence_sets(uids) {
             self.command(&format!("UID STORE {set} +FLAGS.SILENT (\\Deleted)")).await?;
         }
-        if self.capabilities.contains("UIDPLUS") {
-            for set in sequence_sets(uids) {
-                self.command(&format!("UID EXPUNGE {set}")).await?;
-            }
-            return Ok(true);
+        Ok(())
+    }
+
+    /// The mails of the selected folder that are marked as deleted, whosever they are.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn marked_deleted(&mut self) -> Result<Sorted, Failure> {
+        self.trace().enter(Stage::Remove);
+        Ok(self.search("DELETED").await?.sorted())
+    }
+
+    /// Whether mails can be taken out one by one (UIDPLUS, RFC 4315).
+    pub fn expunges_by_uid(&self) -> bool {
+        self.capabilities.contains("UIDPLUS")
+    }
+
+    /// Takes these mails, which are marked as deleted, out of the selected folder.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn expunge_these(&mut self, uids: &[u32]) -> Result<(), Failure> {
+        self.trace().enter(Stage::Remove);
+        for set in sequence_sets(uids) {
+            self.command(&format!("UID EXPUNGE {set}")).await?;
         }
-        let deleted = self.search("DELETED").await?.sorted();
-        if deleted.is_empty() {
-            // Nothing is marked, or the answer was not understood: EXPUNGE might take another's mail.
-            return Ok(true);
-        }
-        let are_ours = deleted.rising().take(uids.len() + 1).all(|uid| uids.contains(&uid));
-        if are_ours {
-            self.command("EXPUNGE").await?;
-        }
-        Ok(are_ours)
+        Ok(())
+    }
+
+    /// Takes every mail that is marked as deleted out of the selected folder.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn expunge(&mut self) -> Result<(), Failure> {
+        self.trace().enter(Stage::Remove);
+        self.command("EXPUNGE").await.map(drop)
     }
 }

@@ -9,6 +9,7 @@ use super::numbers::{self, Numbers, Reader, Unreadable, number};
 
 use tokens::{Token, Tokens, pass_over_list};
 
+mod literals;
 #[cfg(test)]
 mod tests;
 mod tokens;

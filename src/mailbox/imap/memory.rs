@@ -6,12 +6,11 @@ use std::time::{Instant, SystemTime};
 
 use super::hearing::Hearing;
 use super::reading::Viewing;
+use super::removal::is_test_mail;
 use crate::mail::Failure;
 use crate::mail::bounce::Report;
 use crate::mail::imap::{Fetched, Imap, Selected};
-use crate::mailbox::{
-    Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, TO_REMOVE, reports,
-};
+use crate::mailbox::{Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, TO_REMOVE};
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
 use crate::target::ledger::Moment;
@@ -25,6 +24,13 @@ const REPORTS: usize = 20;
 pub struct Memory {
     folders: BTreeMap<Vec<u8>, FolderMemory>,
     pub(super) hearing: Hearing,
+    /// Whether the server gives no header but a whole one.
+    pub(super) asks_whole_headers: bool,
+    /// The folders named by their use that the server does not have, as they are configured.
+    pub(super) not_there: Vec<String>,
+    pub(super) remarks: Vec<String>,
+    /// Whether a session broke at a mail that the next passes over.
+    pub(super) passes_over_more: bool,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +63,10 @@ pub(super) struct FolderMemory {
     pub(super) unread: BTreeMap<u32, Unread>,
     /// Whether the server has shown a header in the look under way.
     pub(super) has_shown: bool,
+    /// Whether it has ever shown one.
+    pub(super) has_ever_shown: bool,
+    /// Mails of others at which a session broke.
+    pub(super) broken: BTreeSet<u32>,
     /// Since when the next UID has told of mail that is not shown.
     pub(super) hollow_since: Option<Instant>,
 }
@@ -130,10 +140,12 @@ impl Memory {
         self.folders.entry(name.to_vec()).or_default()
     }
 
-    /// Whether something is to be removed and the server may be asked to.
+    /// Whether something is to be removed and the server may be asked to. What is only marked goes with
+    /// the check that finds nothing in its way.
     pub(super) fn is_to_be_cleared(&self, name: &[u8], is_check: bool) -> bool {
-        self.folders.get(name).is_some_and(|known| {
-            !known.to_remove.is_empty() && (is_check || known.refusals < REMOVAL_TRIES)
+        self.folders.get(name).is_some_and(|known| match is_check {
+            true => !known.to_remove.is_empty() || !known.marked.is_empty(),
+            false => !known.to_remove.is_empty() && known.refusals < REMOVAL_TRIES,
         })
     }
 }
@@ -173,37 +185,31 @@ impl FolderMemory {
     /// # Errors
     /// The connection's.
     pub(super) async fn confirm(&mut self, imap: &mut Imap) -> Result<(), Failure> {
-        for uid in std::mem::take(&mut self.due) {
-            let Some(block) = imap.header(uid).await? else {
+        while let Some(uid) = self.due.first().copied() {
+            let is_ours = is_test_mail(imap, uid).await?;
+            self.due.remove(&uid);
+            if is_ours != Some(true) {
+                self.to_remove.remove(&uid);
+            }
+            if is_ours.is_none() {
                 // Not shown now: it is asked for again with the next look.
-                self.to_remove.remove(&uid);
                 self.left_overs.push((uid, SystemTime::now()));
-                continue;
-            };
-            let header = Header::parse(&block);
-            let is_ours = match (header.mark, header.is_delivery_report) {
-                (Some(_), _) => true,
-                (None, true) => {
-                    let beginning = imap.beginning(uid).await?;
-                    beginning.is_some_and(|mail| reports::is_about_a_test_mail(&mail))
-                }
-                (None, false) => false,
-            };
-            if !is_ours {
-                self.to_remove.remove(&uid);
             }
         }
         Ok(())
     }
 
-    /// Another UIDVALIDITY, or a new session with a server that tells none: what the UIDs meant is
-    /// void (RFC 3501 section 2.3.1.1). Which of our mails still lie there is known by their tokens.
-    pub(super) fn meet(&mut self, selected: Selected, is_new_session: bool) {
+    /// Another UIDVALIDITY, a next UID below that which is known, or a new session with a server that tells
+    /// none: what the UIDs meant is void (RFC 3501 section 2.3.1.1). Which of our mails still lie there is
+    /// known by their tokens. Gives both next UIDs where they went back.
+    pub(super) fn meet(&mut self, selected: Selected, is_new_session: bool) -> Option<(u32, u32)> {
         let is_told = selected.uid_validity.is_some();
         let is_same = selected.uid_validity == self.uid_validity && (is_told || !is_new_session);
-        if is_same {
-            return;
+        let next = selected.uid_next.filter(|next| is_same && *next < self.next_uid);
+        if is_same && next.is_none() {
+            return None;
         }
+        let went_back = next.map(|next| (self.next_uid, next));
         let was_unknown = !is_told && self.uid_validity.is_none();
         let before = std::mem::take(self);
         let lying = before.to_remove.into_values().chain(before.marked.into_values()).flatten();
@@ -213,12 +219,22 @@ impl FolderMemory {
             refusals: before.refusals,
             // Where nothing is told the folder is most likely the same.
             looked_at: before.looked_at.filter(|_| was_unknown),
-            removed: if was_unknown { before.removed } else { BTreeMap::new() },
+            removed: if was_unknown || went_back.is_some() {
+                before.removed
+            } else {
+                BTreeMap::new()
+            },
+            has_ever_shown: before.has_ever_shown,
             ..Self::default()
         };
+        if went_back.is_some() {
+            // A mail that comes back with a backup is known again by its token only.
+            self.removed.retain(|_, gone| gone.token.is_some());
+        }
         while self.displaced.len() > LEFT_OVERS {
             self.displaced.pop_first();
         }
+        went_back
     }
 
     pub(super) fn judge(
@@ -239,7 +255,15 @@ impl FolderMemory {
             }
             return;
         };
-        self.has_shown = true;
+        if header.is_empty() {
+            // No header at all is a matter of this mail where the server has shown others.
+            match self.has_ever_shown {
+                true => drop(self.broken.insert(uid)),
+                false => self.note_unread(std::iter::once(uid)),
+            }
+            return;
+        }
+        (self.has_shown, self.has_ever_shown) = (true, true);
         let unread = self.unread.remove(&uid);
         if let (Some(gone), Some(_)) = (gone, self.uid_validity)
             && is_the_same(&gone, &header)
@@ -422,24 +446,4 @@ fn is_the_same(gone: &Gone, header: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_not_read_is_new_to_the_next_process() {
-        let mut memory = Memory::default();
-        let known = memory.folder(b"INBOX");
-        (known.uid_validity, known.next_uid) = (Some(1), 10);
-        let from = |memory: &Memory| {
-            let mut next = Memory::default();
-            let now = Moment::now();
-            next.restore(memory.records(now).collect(), now);
-            next.folder(b"INBOX").next_uid
-        };
-        assert_eq!(from(&memory), 10);
-        memory.folder(b"INBOX").reports = [(8, None), (7, None)].into();
-        assert_eq!(from(&memory), 7);
-        memory.folder(b"INBOX").unread = [(5, Unread::default())].into();
-        assert_eq!(from(&memory), 5);
-    }
-}
+mod tests;

@@ -59,13 +59,15 @@ impl FolderMemory {
             if selected.exists > 0 { imap.search_since(since).await? } else { Sorted::default() };
         // What is no UID of this folder must not move the place up to which it was read.
         let found = selected.uid_next.map_or_else(|| found.clone(), |next| found.below(next));
-        let uids: Vec<u32> = found.falling().take(FIRST_CONTACT_HEADERS).collect();
+        let except = self.broken.clone();
+        let readable = found.falling().filter(|uid| !except.contains(uid));
+        let uids: Vec<u32> = readable.take(FIRST_CONTACT_HEADERS).collect();
         // By now somebody may have emptied the folder; to ask for what is gone is an error.
         let exists = imap.exists();
         if uids.is_empty() && exists > 0 {
             // Some servers find nothing by date, and some do not tell their next UID.
             let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
-            let refusal = imap.fetch_newest(NEWEST, exists, sink).await?;
+            let refusal = imap.fetch_newest(NEWEST, exists, &except, sink).await?;
             if let Some(refusal) = refusal.filter(|_| !self.has_shown) {
                 return Err(refusal);
             }
@@ -112,12 +114,13 @@ impl FolderMemory {
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
         let from = self.next_uid.max(1);
+        let except = self.broken.clone();
         let mut shown = Numbers::default();
         let sink = &mut |mail: Fetched, at| {
             mail.uid.filter(|_| mail.header.is_some()).into_iter().for_each(|uid| shown.note(uid));
             self.judge(mail, at, from, viewing, judge);
         };
-        let mut refusal = imap.fetch_from(from, sink).await?;
+        let mut refusal = imap.fetch_from(from, &except, sink).await?;
         if refusal.is_some() {
             // One mail that cannot be shown may be the reason; the others are not lost for that.
             let (uids, shown) = (imap.uids_from(from).await?, shown.sorted());
@@ -149,7 +152,8 @@ impl FolderMemory {
     }
 
     /// Whether the server shows the header of any mail, if there is one: what it refuses to show
-    /// besides is a matter of that mail.
+    /// besides is a matter of that mail. Where nothing is left but mails at which a session broke, what was
+    /// shown before counts.
     pub(super) async fn can_show(
         &mut self,
         imap: &mut Imap,
@@ -157,18 +161,27 @@ impl FolderMemory {
         judge: &mut Judge<'_>,
     ) -> Result<bool, Failure> {
         let exists = imap.exists();
-        if !self.has_shown && exists > 0 {
-            let from = self.next_uid.max(1);
-            let sink = &mut |mail, shown| self.judge(mail, shown, from, viewing, judge);
-            imap.fetch_newest(NEWEST, exists, sink).await?;
+        if self.has_shown || exists == 0 {
+            return Ok(true);
         }
-        Ok(self.has_shown || exists == 0)
+        if !self.broken.is_empty() {
+            let there = imap.uids_from(1).await?;
+            self.broken.retain(|uid| there.contains(*uid));
+        }
+        let from = self.next_uid.max(1);
+        let except = self.broken.clone();
+        let sink = &mut |mail, shown| self.judge(mail, shown, from, viewing, judge);
+        imap.fetch_newest(NEWEST, exists, &except, sink).await?;
+        let passed_over = u32::try_from(self.broken.len()).unwrap_or(u32::MAX);
+        Ok(self.has_shown || (self.has_ever_shown && exists <= passed_over))
     }
 
     /// These were not shown.
     pub(super) fn note_unread(&mut self, uids: impl Iterator<Item = u32>) {
         let before = self.looked_at;
-        for uid in uids.take(LEFT_OVERS.saturating_sub(self.unread.len())) {
+        let room = LEFT_OVERS.saturating_sub(self.unread.len());
+        let broken = &self.broken;
+        for uid in uids.filter(|uid| !broken.contains(uid)).take(room) {
             self.unread.entry(uid).or_insert(Unread { before, ..Unread::default() });
         }
     }

@@ -10,11 +10,14 @@ use super::{Outcome, Patrol, only, recipients};
 use crate::mail::outer::{MARGIN, enforced};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
-use crate::mail::{Failure, Reason, Stage};
+use crate::mail::{Failure, Stage};
 use crate::target::clock::for_timer;
 
 /// How often in a row a removal may bring up more of ours before it waits for the next look.
 const REMOVAL_ROUNDS: usize = 3;
+/// How often a session is opened in one look where each breaks at another mail of somebody else, which the
+/// next passes over.
+const OPENINGS: usize = 3;
 
 impl Patrol {
     /// A fresh IMAP session, and a look into every folder, `until` then.
@@ -32,23 +35,29 @@ impl Patrol {
         let since = members::since(members, self.started);
         let mut judge = self.judge(members);
         let mut asked = None;
-        let opened = async {
-            let mut session = imap::Session::open(
-                &settings.dialer,
-                &settings.login,
-                folders,
-                &settings.copy_folders,
-                trace.clone(),
-                end,
-            )
-            .await?;
-            asked = Some(Instant::now());
-            session.look_everywhere(&mut self.imap, since, &mut judge).await?;
-            Ok(session)
-        };
-        let opened = enforced(until + MARGIN, opened).await;
-        let opened = opened.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
-        let result = opened.map(|session| self.session = Some(session));
+        let mut result = Ok(());
+        for _ in 0..OPENINGS {
+            let opened = async {
+                let mut session = imap::Session::open(
+                    &settings.dialer,
+                    &settings.login,
+                    folders,
+                    &settings.copy_folders,
+                    trace.clone(),
+                    end,
+                )
+                .await?;
+                asked = Some(Instant::now());
+                session.look_everywhere(&mut self.imap, since, &mut judge).await?;
+                Ok(session)
+            };
+            let opened = enforced(until + MARGIN, opened).await;
+            let opened = opened.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
+            result = opened.map(|session| self.session = Some(session));
+            if result.is_ok() || !self.imap.has_learned_to_pass_over() {
+                break;
+            }
+        }
         trace.finish();
         Outcome { trace, asked, asked_everywhere: asked, result, removal_failure: None }
     }
@@ -110,7 +119,7 @@ impl Patrol {
             let removed = enforced(until + MARGIN, removed).await;
             let removed = removed.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
             if let Err(failure) = removed {
-                if failure.reason == Reason::Rejected {
+                if imap::is_in_step(&failure) {
                     self.session = Some(session);
                 } else {
                     self.back_off(settings, &failure);
@@ -213,6 +222,15 @@ impl Patrol {
         }
         let asked = self.pop3.looked_at().map(for_timer);
         Outcome { trace, asked, asked_everywhere: asked, result: Ok(()), removal_failure }
+    }
+
+    /// Tells the targets whose mails arrive here what else there is to know of the mailbox.
+    pub(super) fn tell_remarks(&mut self, members: &[Arc<Member>]) {
+        let remarks = self.imap.take_remarks();
+        for member in recipients(members) {
+            member.account.set_lacks_junk_folder(self.imap.lacks_junk_folder());
+            remarks.iter().for_each(|remark| member.account.remark(remark));
+        }
     }
 
     pub(super) fn judge(

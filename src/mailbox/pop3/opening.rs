@@ -9,7 +9,7 @@ use crate::config::Login;
 use crate::mail::pop3::{Pop3, Waiting};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
-use crate::mail::{Failure, Reason};
+use crate::mail::{Failure, Reason, Stage};
 
 /// The first wait before a busy maildrop is tried again; it doubles.
 const BUSY_FIRST: Duration = Duration::from_millis(500);
@@ -50,6 +50,12 @@ impl Prepared {
     }
 }
 
+/// Whether another try may succeed: a maildrop in use, or a trouble of the server that passes. The provider of
+/// access tokens is another server.
+fn may_pass(failure: &Failure) -> bool {
+    matches!(failure.reason, Reason::Busy | Reason::Deferred) && failure.stage != Stage::Token
+}
+
 /// Logs in, on the connection that was prepared if that is still good; all of the session ends at `end`
 /// at the latest. A maildrop in use is tried again until `busy_until`.
 ///
@@ -68,8 +74,7 @@ pub async fn log_in(
             // The wait was too long for the server.
             Err(failure) if failure.reason == Reason::Closed => {}
             Err(failure)
-                if failure.reason == Reason::Busy
-                    && Instant::now() + BUSY_FIRST < busy_until.min(end) =>
+                if may_pass(&failure) && Instant::now() + BUSY_FIRST < busy_until.min(end) =>
             {
                 sleep(BUSY_FIRST).await;
             }
@@ -79,10 +84,7 @@ pub async fn log_in(
     let mut wait = BUSY_FIRST;
     loop {
         match Pop3::open(dialer, login, trace.clone(), end).await {
-            Err(failure)
-                if failure.reason == Reason::Busy
-                    && Instant::now() + wait < busy_until.min(end) =>
-            {
+            Err(failure) if may_pass(&failure) && Instant::now() + wait < busy_until.min(end) => {
                 sleep(wait).await;
                 wait *= 2;
             }

@@ -80,8 +80,10 @@ impl Session {
     pub(super) async fn read_any(&mut self) -> Result<(), Failure> {
         let mut outcome = Ok(());
         for entry in self.listing.entries().rev().take(READ_TRIES) {
-            outcome = self.pop3.header(entry.number).await.map(drop);
-            if !outcome.as_ref().is_err_and(is_refused) {
+            let shown = self.pop3.header(entry.number).await.map(drop);
+            let is_refusal = shown.as_ref().is_err_and(is_refused);
+            outcome = shown.map_err(|failure| self.pop3.shows_nothing(failure));
+            if !is_refusal {
                 break;
             }
         }

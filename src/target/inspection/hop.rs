@@ -124,7 +124,13 @@ impl<'a> Received<'a> {
 
     /// The name of the server that wrote it.
     pub(super) fn by(&self) -> Option<String> {
-        self.parsed.by.as_ref().map(host)
+        let parsed = self.parsed.by.as_ref().map(host)?;
+        // The library takes the last of several, and does not know what stands in brackets or comments.
+        let own =
+            words_outside_brackets(self.text).skip_while(|word| !word.eq_ignore_ascii_case("by"));
+        let own = own.skip(1).map(|word| word.trim_end_matches([';', '.'])).next();
+        let is_name = |name: &&str| name.contains('.') && !name.contains(['/', '@']);
+        Some(own.filter(is_name).map_or(parsed, str::to_owned))
     }
 
     /// Whom it had the mail from.
@@ -189,6 +195,20 @@ impl<'a> Received<'a> {
             _ => false,
         }
     }
+}
+
+/// The words that stand neither in a comment nor in brackets.
+fn words_outside_brackets(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_usize;
+    text.split(move |character: char| {
+        match character {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > 0 || character.is_whitespace() || matches!(character, ')' | ']')
+    })
+    .filter(|word| !word.is_empty())
 }
 
 fn host(host: &Host<'_>) -> String {
@@ -287,5 +307,28 @@ fn delay(
     match to.duration_since(from) {
         Ok(delay) if delay <= whole => Delay::Measured(delay),
         _ => Delay::Skewed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::inspection::field::Field;
+
+    #[test]
+    fn the_server_that_wrote_it_is_not_looked_for_in_comments_and_brackets() {
+        for (value, by) in [
+            (
+                "from a (61.74.201.69) by b.example (0.0.0.0) with [Mail (c)2012 by Somebody] for c@d",
+                "b.example",
+            ),
+            ("from a.example (HELO b by c.example) by d.example with SMTP; now", "d.example"),
+            ("by e.example. (by f.example) with LMTP; now", "e.example"),
+        ] {
+            let block = format!("Received: {value}\r\n");
+            let fields = Field::split(block.as_bytes());
+            let all = Received::all(&fields);
+            assert_eq!(all.first().and_then(Received::by).as_deref(), Some(by), "{value}");
+        }
     }
 }

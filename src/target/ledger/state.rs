@@ -266,7 +266,7 @@ pub struct SideState {
     /// Attempts in a row that failed.
     pub consecutive_failures: Reading<u32>,
     /// Failures by reason; a reason is its own index.
-    pub by_reason: [u64; 16],
+    pub by_reason: [u64; 17],
     /// Failures by stage; a stage is its own index.
     pub by_stage: [u64; 11],
     /// Attempts while passive and down.
@@ -333,7 +333,7 @@ impl SideState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SideCounters {
     /// Failures by reason; a reason is its own index.
-    pub by_reason: [u64; 16],
+    pub by_reason: [u64; 17],
     /// Failures by stage; a stage is its own index.
     pub by_stage: [u64; 11],
     /// Attempts while passive and down.

@@ -418,8 +418,8 @@ fn a_passive_target_that_is_down_reads_nothing_and_counts_no_failure() {
     assert_eq!(snapshot.send.consecutive_failures, Reading::NotApplicable);
     assert_eq!((snapshot.send.not_applicable, snapshot.receive.not_applicable), (1, 2));
     assert_eq!((snapshot.totals.probes, snapshot.totals.checks), (0, 0));
-    assert_eq!(snapshot.send.by_reason, [0; 16]);
-    assert_eq!(snapshot.receive.by_reason, [0; 16]);
+    assert_eq!(snapshot.send.by_reason, [0; 17]);
+    assert_eq!(snapshot.receive.by_reason, [0; 17]);
     assert_eq!(snapshot.send.up, Some(false), "server_up is never NaN once measured");
 }
 

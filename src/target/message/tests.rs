@@ -108,8 +108,6 @@ fn answers_are_never_ours() {
     let token = Token::random();
     let mail = composed("a", token);
     for (what, answer) in [
-        ("a reply", format!("In-Reply-To: <x@y>\r\n{mail}")),
-        ("a later reply", format!("References: <x@y>\r\n{mail}")),
         ("a vacation answer", mail.replace("auto-generated", "auto-replied (vacation)")),
         (
             "a bounce",
@@ -122,6 +120,62 @@ fn answers_are_never_ours() {
         for variant in [answer.clone(), without(&answer, "X-Mailtrip")] {
             assert_eq!(Header::parse(variant.as_bytes()).claim(knows(token)), None, "{what}");
         }
+    }
+}
+
+#[test]
+fn what_a_relay_adds_for_replies_makes_a_reply_only_of_a_mail_known_by_its_subject() {
+    let token = Token::random();
+    let mail = composed("a", token);
+    let new_id = without(&mail, "Message-ID");
+    let by_subject = without(&new_id, "X-Mailtrip");
+    for field in ["In-Reply-To", "References"] {
+        let with = |mail: &str| format!("{field}: <{token}.mailtrip@a.example>\r\n{mail}");
+        let claim = |mail: &str| Header::parse(with(mail).as_bytes()).claim(knows(token));
+        assert_eq!(claim(&new_id), Some(token), "by the mark, {field}");
+        assert_eq!(claim(&without(&mail, "X-Mailtrip")), Some(token), "by the id, {field}");
+        assert_eq!(claim(&by_subject), None, "by the subject, {field}");
+        // The header of a mail that came back, and of a left-over.
+        let header = Header::parse(with(&new_id).as_bytes());
+        assert_eq!(header.returned_tokens().collect::<Vec<_>>(), [token]);
+        assert!(header.mark.is_some());
+    }
+}
+
+#[test]
+fn a_mark_that_a_gateway_has_encoded_is_read() {
+    let token = Token::random();
+    let mail = without(&without(&composed("a", token), "Message-ID"), "Subject");
+    let start = mail.find("X-Mailtrip: ").unwrap() + "X-Mailtrip: ".len();
+    let end = start + mail[start..].find("\r\n").unwrap();
+    let encode = |byte: u8| match byte {
+        b' ' => "_".to_owned(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("={byte:02X}"),
+    };
+    let (first, second) = mail[start..end].split_at(40);
+    let word =
+        |part: &str| format!("=?us-ascii?Q?{}?=", part.bytes().map(encode).collect::<String>());
+    let encoded = format!("{}{}\r\n {}{}", &mail[..start], word(first), word(second), &mail[end..]);
+    assert_eq!(Header::parse(encoded.as_bytes()).claim(knows(token)), Some(token));
+}
+
+#[test]
+fn a_mail_with_attachments_may_be_a_report_only_if_a_mail_system_sent_it() {
+    let report = |fields: &str| {
+        let block = format!("{fields}\r\nContent-Type: Multipart/Mixed; boundary=b\r\n\r\n");
+        Header::parse(block.as_bytes()).is_delivery_report
+    };
+    for sender in [
+        "From: Mailer Daemon <MAILER-DAEMON@a.example>",
+        "From: Postmaster@a.example",
+        "From: <>",
+        "Return-Path: <>\r\nFrom: gateway@a.example",
+    ] {
+        assert!(report(sender), "{sender}");
+    }
+    for sender in ["From: pat@a.example", "From: Postmaster <pat@a.example>", "Subject: none"] {
+        assert!(!report(sender), "{sender}");
     }
 }
 
@@ -158,6 +212,10 @@ fn the_newest_hop_gives_the_servers_date() {
                   Received: from c by a; Mon, 23 Nov 2026 10:00:00 +0000\r\n\r\n";
     let expected = UNIX_EPOCH + Duration::from_secs(1_795_428_005);
     assert_eq!(Header::parse(block).received, Some(expected));
+    for comment in ["(UTC; a comment)", "(envelope-from <a@b>)", "(a (nested; one) \\); b)"] {
+        let date = format!("from a by b (a; b); Mon, 23 Nov 2026 10:00:05 +0000 {comment}");
+        assert_eq!(received_date(&date), Some(expected), "{comment}");
+    }
 }
 
 #[test]
