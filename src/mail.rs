@@ -12,7 +12,7 @@ pub mod header;
 pub mod imap;
 pub mod oauth;
 pub mod pop3;
-mod sasl;
+pub(crate) mod sasl;
 mod shortage;
 pub mod smtp;
 pub mod text;

@@ -24,9 +24,9 @@ use crate::target::ledger::{Changes, ClockOffset, StoredAccount};
 use crate::target::message::Instance;
 use writer::{Question, Shared, Writer};
 
-mod layers;
-mod rows;
-mod schema;
+pub(crate) mod layers;
+pub(crate) mod rows;
+pub(crate) mod schema;
 mod writer;
 
 /// The database in the state directory.

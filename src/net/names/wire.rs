@@ -35,7 +35,7 @@ const MOST_BY_TCP: usize = 64;
 const TURN: Duration = Duration::from_secs(1);
 
 /// An answer of a name server: one without an error, or that there is no such name.
-pub(in crate::net) type Answer = Arc<Message<Vec<u8>>>;
+pub(crate) type Answer = Arc<Message<Vec<u8>>>;
 
 /// Why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +69,9 @@ struct Shared {
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Question {
-    pub(super) name: Name<Vec<u8>>,
-    pub(super) kind: Rtype,
+pub(crate) struct Question {
+    pub(crate) name: Name<Vec<u8>>,
+    pub(crate) kind: Rtype,
 }
 
 impl Default for Wire {
@@ -299,7 +299,7 @@ async fn read(socket: Arc<UdpSocket>, waiting: Arc<Mutex<Waiting>>) {
 }
 
 /// A question as it is sent.
-fn query(question: &Question, edns: bool, number: u16) -> io::Result<Vec<u8>> {
+pub(crate) fn query(question: &Question, edns: bool, number: u16) -> io::Result<Vec<u8>> {
     let mut message = MessageBuilder::new_vec();
     message.header_mut().set_id(number);
     message.header_mut().set_rd(true);
@@ -317,7 +317,7 @@ fn query(question: &Question, edns: bool, number: u16) -> io::Result<Vec<u8>> {
 }
 
 /// The answer in these bytes, if they are one to this query.
-fn answer_to(query: &[u8], answer: Vec<u8>) -> Option<Message<Vec<u8>>> {
+pub(crate) fn answer_to(query: &[u8], answer: Vec<u8>) -> Option<Message<Vec<u8>>> {
     let query = Message::from_octets(query).ok()?;
     let answer = Message::from_octets(answer).ok()?;
     answer.is_answer(&query).then_some(answer)
