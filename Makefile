@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test prerequisites lint bench-accuracy bench-accuracy-long bench-resumption screenshots clean
+.PHONY: help demo build test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,8 +26,13 @@ prerequisites: ## install what the tests need and is missing: Postfix, Dovecot, 
 lint: ## check style, lints, documentation and scripts, without running a test
 	@for script in scripts/* .ci/run; do bash -n "$$script" || exit 1; done
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	CARGO_TARGET_DIR=target $(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+
+fuzz: ## search for input that a parser does not bear: TARGET=imap, SECONDS=60; without, a minute for each target
+	@scripts/fuzz run "$(TARGET)" "$(SECONDS)"
 
 bench-accuracy: ## compare the round trip with the truth, over distance, wrong clocks, restarts; four minutes
 	@scripts/install-prerequisites bench

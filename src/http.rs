@@ -38,7 +38,7 @@ mod address;
 mod api;
 mod assets;
 pub mod auth;
-mod authority;
+pub(crate) mod authority;
 mod chart;
 mod door;
 pub mod encoding;
@@ -336,6 +336,22 @@ fn error_chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+/// Serves the one connection of a client that is played from memory.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) async fn serve_played<A, F>(stream: crate::fuzz::script::Played, answer: A)
+where
+    A: Fn(Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    let limits = Limits::default();
+    let door = Door::new(limits.clone());
+    let peer = SocketAddr::from(([192, 0, 2, 1], 9));
+    let Some(seat) = door.enter(peer.ip()).await else { return };
+    let (web, shutdown) = (WebConfig::none(), CancellationToken::new());
+    let server = Server { limits, web, answer, shutdown };
+    server.requests(stream, Client { peer, seat: &seat, is_known: false }).await;
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@
 //! **The telling.** [`metrics`] knows every metric name, unit and the NaN rule; [`http`] is the
 //! listener and the pages. [`store`] is what outlives the process.
 //!
+//! **The tests.** `fuzz` holds a target for every parser that a stranger feeds; it is there in tests and with
+//! the feature `fuzzing` only.
+//!
 //! **The demo.** [`demo`] has mail servers of its own, which misbehave on demand; the tests use
 //! them too.
 
@@ -49,3 +52,7 @@ pub mod metrics;
 pub mod store;
 
 pub mod demo;
+
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;

@@ -15,7 +15,7 @@ pub mod imap;
 pub mod oauth;
 pub mod outer;
 pub mod pop3;
-mod sasl;
+pub(crate) mod sasl;
 mod shortage;
 pub mod smtp;
 pub mod text;

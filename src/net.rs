@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -20,7 +22,7 @@ pub use race::{Connected, connect};
 
 pub mod host;
 pub mod mx;
-mod names;
+pub(crate) mod names;
 mod race;
 pub mod tls;
 
@@ -68,6 +70,9 @@ pub enum Stream {
     Plain(TcpStream),
     /// Under TLS.
     Tls(Box<SslStream<TcpStream>>),
+    /// A server that is played from memory.
+    #[cfg(any(test, feature = "fuzzing"))]
+    Played(Box<crate::fuzz::script::Played>),
 }
 
 impl Stream {
@@ -76,7 +81,21 @@ impl Stream {
         match self {
             Stream::Plain(socket) => socket,
             Stream::Tls(stream) => stream.get_ref(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Stream::Played(stream) => stream.socket(),
         }
+    }
+
+    /// Whether nothing has come to this host that was not read yet.
+    pub fn is_silent(&self) -> bool {
+        #[cfg(any(test, feature = "fuzzing"))]
+        if let Stream::Played(stream) = self {
+            return stream.is_silent();
+        }
+        // The kernel is asked itself: what tokio knows of the socket may be older.
+        let mut first = [MaybeUninit::uninit()];
+        matches!(SockRef::from(self.socket()).peek(&mut first), Err(error)
+            if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Has the kernel acknowledge at once what the server sends next. After a TLS 1.3 handshake the
@@ -97,6 +116,8 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Stream::Played(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -110,6 +131,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Stream::Played(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -117,6 +140,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_flush(context),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Stream::Played(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -124,6 +149,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_shutdown(context),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Stream::Played(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

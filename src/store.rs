@@ -29,10 +29,10 @@ use mark::{Found, Mark};
 use writer::{Question, Shared, Writer};
 
 mod care;
-mod layers;
+pub(crate) mod layers;
 mod mark;
-mod rows;
-mod schema;
+pub(crate) mod rows;
+pub(crate) mod schema;
 mod writer;
 
 /// The database in the state directory.

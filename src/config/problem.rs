@@ -7,6 +7,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::mail::text::harmless;
+
 /// One thing to be corrected. The order is that of the files and lines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
@@ -23,14 +25,15 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.file.display())?;
+        let mut told = format!("{}:", self.file.display());
         if let Some(line) = self.line {
-            write!(f, "{line}:")?;
+            told += &format!("{line}:");
         }
         if !self.key.is_empty() {
-            write!(f, " {}:", self.key)?;
+            told += &format!(" {}:", self.key);
         }
-        write!(f, " {}", self.message)
+        // Names and paths in it may hold anything that a file can hold.
+        f.write_str(&harmless(format!("{told} {}", self.message).as_bytes()))
     }
 }
 

@@ -27,7 +27,7 @@ pub use problems::WebConfigError;
 
 pub(super) use basic::{Admission, too_many_checks, unauthorized};
 
-mod basic;
+pub(crate) mod basic;
 mod file;
 mod line;
 mod problems;

@@ -18,7 +18,7 @@ use crate::mail::{Fault, Shortage};
 use crate::net;
 use packet::Echo;
 
-mod packet;
+pub(crate) mod packet;
 
 /// What the requests of one period came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

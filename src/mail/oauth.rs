@@ -19,7 +19,7 @@ use crate::net::tls::TlsClients;
 use crate::store::Store;
 use endpoint::Endpoint;
 
-mod endpoint;
+pub(crate) mod endpoint;
 
 /// How long before its end a token is renewed, at most; a tenth of its life if that is less.
 const MARGIN: Duration = Duration::from_secs(300);

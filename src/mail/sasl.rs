@@ -187,16 +187,16 @@ async fn cancel<C: Carrier>(carrier: &mut C, fault: Fault) -> Failure {
 }
 
 /// The client's side of one login.
-struct Exchange {
+pub(crate) struct Exchange {
     mechanism: Mechanism,
     /// `None`: CRAM-MD5, or nothing more to say.
     session: Option<Session>,
     identity: Identity,
     /// What the client says first, in base64; `None` where the server does.
-    initial: Option<String>,
-    is_finished: bool,
+    pub(crate) initial: Option<String>,
+    pub(crate) is_finished: bool,
     challenges: u32,
-    objection: Option<Vec<u8>>,
+    pub(crate) objection: Option<Vec<u8>>,
 }
 
 /// Who logs in; answers what rsasl asks.
@@ -228,7 +228,11 @@ impl SessionCallback for Identity {
 }
 
 impl Exchange {
-    fn begin(mechanism: Mechanism, username: &str, secret: &Secret) -> Result<Self, Fault> {
+    pub(crate) fn begin(
+        mechanism: Mechanism,
+        username: &str,
+        secret: &Secret,
+    ) -> Result<Self, Fault> {
         let mut identity =
             Identity { username: username.to_owned(), secret: secret.clone(), acts_as: None };
         let mut is_first = true;
@@ -280,7 +284,7 @@ impl Exchange {
     }
 
     /// The response to a challenge, both in base64.
-    fn respond(&mut self, challenge: &[u8]) -> Result<String, Fault> {
+    pub(crate) fn respond(&mut self, challenge: &[u8]) -> Result<String, Fault> {
         self.challenges += 1;
         if challenge.len() > CHALLENGE_BYTES {
             return Err(self.broken(&format!("sent a challenge of {} bytes", challenge.len())));
@@ -298,7 +302,7 @@ impl Exchange {
             }
             Mechanism::ScramSha1 | Mechanism::ScramSha256 => {
                 let challenge = self.decode(challenge)?;
-                self.check_iterations(&challenge)?;
+                self.check_scram(&challenge)?;
                 self.step(Some(&challenge))
             }
             // The token was refused, and the server says why. The answer to that is empty (XOAUTH2)
@@ -351,9 +355,13 @@ impl Exchange {
             .map_err(|_| self.broken("sent a challenge that is not base64"))
     }
 
-    /// `i=` in the server's first message (RFC 5802 section 5.1).
-    fn check_iterations(&self, challenge: &[u8]) -> Result<(), Fault> {
+    /// Attributes are a letter, `=` and a value (RFC 5802 section 5.1); rsasl takes that for granted. And `i=`
+    /// in the server's first message.
+    fn check_scram(&self, challenge: &[u8]) -> Result<(), Fault> {
         let attributes = challenge.split(|byte| *byte == b',');
+        if attributes.clone().any(|attribute| attribute.get(1) != Some(&b'=')) {
+            return Err(self.broken("sent a challenge that is not one of SCRAM"));
+        }
         for count in attributes.filter_map(|attribute| attribute.strip_prefix(b"i=")) {
             let count = std::str::from_utf8(count).ok().and_then(|count| count.parse().ok());
             if count.is_none_or(|count: u32| count > MOST_ITERATIONS) {

@@ -30,8 +30,8 @@ fn cut(text: String) -> String {
     cut_to(&text, SHOWN_CHARS)
 }
 
-/// The whole line, or as much of it as can matter.
-fn harmless(bytes: &[u8]) -> String {
+/// The whole line, or as much of it as can matter, with the same replaced and escaped, and nothing cut.
+pub(crate) fn harmless(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end_matches(['\r', '\n']);
     let mut out = String::with_capacity(text.len().min(SHOWN_CHARS));
@@ -47,7 +47,7 @@ fn harmless(bytes: &[u8]) -> String {
 
 /// Control characters, and those that change the direction or the look of the text around them
 /// (Unicode Standard Annex 9, and the invisible formatting characters).
-fn is_unsafe(character: char) -> bool {
+pub(crate) fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

@@ -1,10 +1,8 @@
 //! Lines and literals over a connection: bounded, under a deadline, on the record.
 
-use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
@@ -144,7 +142,7 @@ impl Wire {
     ///
     /// # Errors
     /// [`Reason::Timeout`], [`Reason::Closed`], [`Reason::Protocol`] for a line of more than
-    /// `most` bytes.
+    /// `most` bytes, its CR counted.
     pub async fn read_line(&mut self, most: usize) -> Result<Vec<u8>, Failure> {
         let line = self.read_line_unseen(most).await?;
         self.trace.received(&line);
@@ -161,12 +159,12 @@ impl Wire {
         loop {
             let pending = self.input.get(self.consumed..).unwrap_or_default();
             let unsearched = pending.get(searched..).unwrap_or_default();
-            if let Some(found) = unsearched.iter().position(|byte| *byte == b'\n') {
-                let mut line = pending.get(..searched + found).unwrap_or_default().to_vec();
-                if line.last() == Some(&b'\r') {
-                    line.pop();
-                }
-                self.consume(searched + found + 1);
+            let end = unsearched.iter().position(|byte| *byte == b'\n').map(|at| searched + at);
+            // Whether more of it has come must not matter.
+            if let Some(end) = end.filter(|end| *end <= most) {
+                let line = pending.get(..end).unwrap_or_default();
+                let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+                self.consume(end + 1);
                 return Ok(line);
             }
             searched = pending.len();
@@ -196,7 +194,8 @@ impl Wire {
                 return Ok((line, true));
             }
             searched = pending.len();
-            if searched >= most {
+            // At just the most, the end of the line may be what comes next.
+            if searched > most {
                 let piece = pending.get(..most).unwrap_or_default().to_vec();
                 self.consume(most);
                 return Ok((piece, false));
@@ -289,8 +288,8 @@ impl Wire {
     /// # Errors
     /// [`Reason::Protocol`] if the server sent anything after its agreement: it would be read as if
     /// it had come under TLS (the STARTTLS response injection). Else the handshake's.
-    pub async fn start_tls(self, dialer: &Dialer) -> Result<Wire, Failure> {
-        if self.pending() > 0 {
+    pub async fn start_tls(mut self, dialer: &Dialer) -> Result<Wire, Failure> {
+        if self.has_come().await? {
             let message = "the server sent more in the clear after it agreed to TLS; \
                            somebody may be tampering with the connection";
             return Err(self.fail(Fault::new(Reason::Protocol, message)));
@@ -333,12 +332,7 @@ impl Wire {
     /// # Errors
     /// [`Reason::Closed`], or what else ended the connection.
     pub async fn has_come(&mut self) -> Result<bool, Failure> {
-        // The kernel is asked itself: what tokio knows of the socket may be older.
-        let mut first = [MaybeUninit::uninit()];
-        let socket = SockRef::from(self.stream.socket());
-        let is_silent = matches!(socket.peek(&mut first), Err(error)
-            if error.kind() == std::io::ErrorKind::WouldBlock);
-        if self.pending() > 0 || is_silent {
+        if self.pending() > 0 || self.stream.is_silent() {
             return Ok(self.pending() > 0);
         }
         // Under TLS it need not be anything that the server has said.

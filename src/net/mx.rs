@@ -53,7 +53,7 @@ pub async fn exchangers(domain: &str, deadline: Instant) -> Result<Vec<Exchanger
 }
 
 /// What the answer of a name server says.
-fn read<Octets: AsRef<[u8]>>(
+pub(crate) fn read<Octets: AsRef<[u8]>>(
     answer: &Message<Octets>,
     domain: &str,
 ) -> Result<Vec<Exchanger>, Fault> {

@@ -23,12 +23,12 @@ pub(super) use wire::{Answer, Trouble};
 use wire::{Question, Wire};
 
 mod order;
-pub(super) mod settings;
+pub(crate) mod settings;
 mod shared;
 mod system;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(crate) mod wire;
 
 /// Once one family has addresses, the other one is waited for so long.
 const OTHER_FAMILY: Duration = Duration::from_secs(1);
@@ -290,7 +290,7 @@ fn both(v6: Result<Found, Trouble>, v4: Result<Found, Trouble>) -> Result<Found,
 }
 
 /// All addresses in the answer: those of aliases stand at the alias's own name.
-fn addresses_in(answer: &Answer) -> Vec<IpAddr> {
+pub(crate) fn addresses_in(answer: &Answer) -> Vec<IpAddr> {
     let Ok(records) = answer.answer() else { return Vec::new() };
     let v6 = records.limit_to::<Aaaa>().flatten().map(|record| record.data().addr().into());
     let v4 = records.limit_to::<A>().flatten().map(|record| record.data().addr().into());

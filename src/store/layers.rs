@@ -31,7 +31,7 @@ pub(super) fn write(
 }
 
 /// Reads the counters of a target.
-pub(super) fn read(connection: &Connection, target: &TargetName) -> rusqlite::Result<Counters> {
+pub(crate) fn read(connection: &Connection, target: &TargetName) -> rusqlite::Result<Counters> {
     let known: Vec<(String, i64)> = connection
         .prepare_cached("SELECT name, value FROM counter WHERE target = ?1")?
         .query_map([target.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?

@@ -24,6 +24,11 @@ const PLACES: [(Place, &str); 7] = [
     (Place::Left, "left"),
 ];
 
+/// The most that a counter can have counted, and the longest sum of round trips: what is more is no record
+/// of ours, and would leave no room for what is still to be counted.
+const MOST: u64 = 1 << 62;
+const LONGEST_SUM: Duration = Duration::from_secs(1 << 50);
+
 /// Writes what has changed of a target.
 pub(super) fn write_changes(
     connection: &Connection,
@@ -99,7 +104,7 @@ pub(super) fn write_folder(
 
 /// Reads a target's account, without the mails that ended before `forgotten`: their rows are
 /// deleted.
-pub(super) fn read_account(
+pub(crate) fn read_account(
     connection: &Connection,
     target: &TargetName,
     forgotten: SystemTime,
@@ -125,7 +130,7 @@ pub(super) fn read_account(
 }
 
 /// Reads the folders of a mailbox.
-pub(super) fn read_folders(
+pub(crate) fn read_folders(
     connection: &Connection,
     mailbox: &str,
 ) -> rusqlite::Result<BTreeMap<String, FolderRecord>> {
@@ -151,7 +156,7 @@ pub(super) fn write_refresh_token(
 }
 
 /// Reads the newest refresh token of one origin.
-pub(super) fn read_refresh_token(
+pub(crate) fn read_refresh_token(
     connection: &Connection,
     origin: &str,
 ) -> rusqlite::Result<Option<Secret>> {
@@ -302,11 +307,13 @@ fn account(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
         checks_skipped: 0,
         periods_skipped: counter("periods_skipped")?,
     };
-    let sum = Duration::try_from_secs_f64(row.get("roundtrip_seconds_sum")?);
-    let mut roundtrips = Histogram { sum: sum.unwrap_or_default(), ..Histogram::default() };
+    let sum = Duration::try_from_secs_f64(row.get("roundtrip_seconds_sum")?).unwrap_or_default();
+    // More is added to it.
+    let sum = if sum <= LONGEST_SUM { sum } else { Duration::ZERO };
+    let mut roundtrips = Histogram { sum, ..Histogram::default() };
     let buckets: String = row.get("roundtrip_buckets")?;
     for (count, text) in roundtrips.counts.iter_mut().zip(buckets.split(' ')) {
-        *count = text.parse().unwrap_or_default();
+        *count = text.parse().ok().filter(|count| *count <= MOST).unwrap_or_default();
     }
     let last_sent = row.get::<_, Option<f64>>("last_sent")?.and_then(from_seconds);
     Ok(AccountRecord { totals, roundtrips, last_sent, ..AccountRecord::default() })

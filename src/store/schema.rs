@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{INSTANCE_FILE, StoreError};
+use crate::mail::text::harmless;
 use crate::target::message::{Instance, Token};
 
 /// The version of the schema below. A newer one is refused, an older one brought up.
@@ -112,7 +113,7 @@ CREATE TABLE IF NOT EXISTS counter ( -- of a target, beside those in the table t
 ";
 
 /// Opens the database in `directory`, which exists, and makes it (mode 0600) if it is missing.
-pub(super) fn open(directory: &Path, path: &Path) -> Result<(Connection, Instance), StoreError> {
+pub(crate) fn open(directory: &Path, path: &Path) -> Result<(Connection, Instance), StoreError> {
     let failed = |source| StoreError::Io { action: "open", path: path.to_owned(), source };
     // SQLite gives its other files the mode of this one. It is closed again before SQLite opens it.
     OpenOptions::new()
@@ -223,7 +224,7 @@ fn bring_up(connection: &mut Connection) -> rusqlite::Result<()> {
 /// Whether it is a whole database of ours, whose, and of which version.
 fn check(connection: &Connection, path: &Path) -> Result<(Instance, i64), StoreError> {
     let damaged =
-        |detail: &str| StoreError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
+        |detail: &str| StoreError::Damaged { path: path.to_owned(), detail: in_one_line(detail) };
     let has_meta = connection
         .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta'")
         .and_then(|mut query| query.exists([]))
@@ -241,7 +242,7 @@ fn check(connection: &Connection, path: &Path) -> Result<(Instance, i64), StoreE
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|error| explain(path, error))?;
     if verdict != "ok" {
-        return Err(damaged(verdict.trim()));
+        return Err(damaged(&verdict));
     }
     if version == VERSION
         && let Some(column) = missing_column(connection).map_err(|error| explain(path, error))?
@@ -304,8 +305,13 @@ fn explain(path: &Path, source: rusqlite::Error) -> StoreError {
     let path: PathBuf = path.to_owned();
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            StoreError::Damaged { path, detail: source.to_string() }
+            StoreError::Damaged { path, detail: in_one_line(&source.to_string()) }
         }
         _ => StoreError::Database { path, source },
     }
+}
+
+/// What SQLite says of a file may hold line ends, and what it has read there.
+fn in_one_line(detail: &str) -> String {
+    harmless(detail.split_whitespace().collect::<Vec<_>>().join(" ").as_bytes())
 }

@@ -244,7 +244,7 @@ async fn at_low_priority<T: Send + 'static>(
 }
 
 /// User and password of a header Authorization of the scheme Basic (RFC 7617, section 2).
-fn credentials(authorization: &HeaderValue) -> Option<(String, SecretSlice<u8>)> {
+pub(crate) fn credentials(authorization: &HeaderValue) -> Option<(String, SecretSlice<u8>)> {
     let (scheme, encoded) = authorization.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -10,7 +10,7 @@ use etherparse::{
 
 /// What the requests of one ping have in common.
 #[derive(Debug, Clone)]
-pub(super) struct Echo {
+pub(crate) struct Echo {
     is_ipv6: bool,
     is_raw: bool,
     /// Only raw sockets see replies to others; for the rest the system sets the id and watches it.
@@ -27,7 +27,7 @@ impl Echo {
     ///
     /// # Errors
     /// The system has no random numbers.
-    pub(super) fn new(address: IpAddr, is_raw: bool, size: u16) -> Result<Self, getrandom::Error> {
+    pub(crate) fn new(address: IpAddr, is_raw: bool, size: u16) -> Result<Self, getrandom::Error> {
         let mut random = [0; 18];
         getrandom::fill(&mut random)?;
         let [first, second, mark @ ..] = random;
@@ -43,7 +43,7 @@ impl Echo {
     }
 
     /// The request with this number. The system adds the checksum of ICMPv6, which covers addresses.
-    pub(super) fn request(&self, number: u16) -> Vec<u8> {
+    pub(crate) fn request(&self, number: u16) -> Vec<u8> {
         let echo = IcmpEchoHeader { id: self.id, seq: number };
         let mut packet = if self.is_ipv6 {
             Icmpv6Header::new(Icmpv6Type::EchoRequest(echo)).to_bytes().to_vec()
@@ -56,7 +56,7 @@ impl Echo {
     }
 
     /// The number of the request that a packet replies to; `None` if it is no reply to one of these.
-    pub(super) fn number_of_reply(&self, packet: &[u8]) -> Option<u16> {
+    pub(crate) fn number_of_reply(&self, packet: &[u8]) -> Option<u16> {
         let (echo, data) = if self.is_ipv6 {
             let packet = Icmpv6Slice::from_slice(packet).ok()?;
             let Icmpv6Type::EchoReply(echo) = packet.icmp_type() else { return None };

@@ -25,18 +25,18 @@ const BODY_BYTES: usize = 64 << 10;
 const HEAD_BYTES: usize = 64 << 10;
 
 /// A token endpoint and who asks it.
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     client: OAuth2,
     tls: TlsClient,
 }
 
 /// What it gave.
-pub(super) struct Given {
-    pub(super) access_token: Secret,
+pub(crate) struct Given {
+    pub(crate) access_token: Secret,
     /// How long the token is good.
-    pub(super) expires_in: Option<Duration>,
+    pub(crate) expires_in: Option<Duration>,
     /// A refresh token that takes the place of the one that was sent.
-    pub(super) refresh_token: Option<Secret>,
+    pub(crate) refresh_token: Option<Secret>,
 }
 
 /// The members of either answer (RFC 6749 sections 5.1 and 5.2).
@@ -59,7 +59,7 @@ enum Seconds {
 }
 
 impl Endpoint {
-    pub(super) fn new(client: OAuth2, tls: TlsClient) -> Self {
+    pub(crate) fn new(client: OAuth2, tls: TlsClient) -> Self {
         Self { client, tls }
     }
 
@@ -169,7 +169,12 @@ impl Endpoint {
             .map_err(|error| Fault::new(Reason::Other, format!("cannot be asked: {error}")))
     }
 
-    fn read(&self, status: StatusCode, body: &[u8], scrubber: &Scrubber) -> Result<Given, Fault> {
+    pub(crate) fn read(
+        &self,
+        status: StatusCode,
+        body: &[u8],
+        scrubber: &Scrubber,
+    ) -> Result<Given, Fault> {
         let answer: Option<Answer> = serde_json::from_slice(body).ok();
         let error = answer.as_ref().and_then(|answer| answer.error.as_deref());
         if error.is_some() || !status.is_success() {
@@ -211,7 +216,7 @@ impl Endpoint {
     }
 
     /// For an endpoint that repeats what it was asked with.
-    fn scrubber(&self, refresh_token: Option<&Secret>) -> Scrubber {
+    pub(crate) fn scrubber(&self, refresh_token: Option<&Secret>) -> Scrubber {
         let mut scrubber = Scrubber::default();
         for secret in self.client.client_secret.iter().chain(refresh_token) {
             scrubber.hide_all_forms(secret.expose());

@@ -27,6 +27,9 @@ pub struct Dialer {
     /// `None`: no TLS session is kept.
     sessions: Option<Arc<SessionMemory>>,
     resumes: bool,
+    /// The server that is played from memory in place of the one that is configured.
+    #[cfg(any(test, feature = "fuzzing"))]
+    script: Option<crate::fuzz::script::Script>,
 }
 
 /// What the connections to one server have learned of it, so that the next ones make no attempt that is
@@ -108,6 +111,8 @@ impl Dialer {
             learned: Arc::default(),
             sessions: None,
             resumes: false,
+            #[cfg(any(test, feature = "fuzzing"))]
+            script: None,
         })
     }
 
@@ -120,6 +125,13 @@ impl Dialer {
     #[must_use]
     pub fn learning_from(self, other: &Dialer) -> Self {
         Self { learned: Arc::clone(&other.learned), ..self }
+    }
+
+    /// A way to a server that is played from memory; nothing is resolved and nothing connected to.
+    #[cfg(any(test, feature = "fuzzing"))]
+    #[must_use]
+    pub(crate) fn playing(self, script: crate::fuzz::script::Script) -> Self {
+        Self { script: Some(script), ..self }
     }
 
     /// The same way; TLS sessions are kept for [`Dialer::resuming`].
@@ -219,6 +231,11 @@ impl Dialer {
     /// # Errors
     /// The first step that fails, in its stage.
     pub async fn dial(&self, trace: Trace, end: Instant) -> Result<Wire, Failure> {
+        #[cfg(any(test, feature = "fuzzing"))]
+        if let Some(script) = &self.script {
+            let wire = self.begin(Stream::Played(Box::new(script.connect())), trace, end);
+            return Ok(self.greet(wire));
+        }
         let deadline = || end.min(Instant::now() + self.endpoint.timeout);
         let host = &self.endpoint.host;
         trace.enter(Stage::Dns);
@@ -234,8 +251,23 @@ impl Dialer {
             trace.failure(too_late(fault, &what, &trace, end, until))
         })?;
         trace.connected(connected.address, connected.handshake);
-        let mut wire = Wire {
-            stream: Stream::Plain(connected.socket),
+        let mut wire = self.begin(Stream::Plain(connected.socket), trace, end);
+        if self.endpoint.tls == TlsMode::Implicit {
+            wire.trace.enter(Stage::Tls);
+            wire = wire.protect(self).await.map_err(|mut failure| {
+                // Closed or silent before the handshake ended: nobody is there.
+                failure.down = matches!(failure.reason, Reason::Closed | Reason::Timeout);
+                failure
+            })?;
+            wire.heard = true;
+        }
+        Ok(self.greet(wire))
+    }
+
+    /// An open connection; nothing was said yet.
+    fn begin(&self, stream: Stream, trace: Trace, end: Instant) -> Wire {
+        Wire {
+            stream,
             input: Vec::new(),
             consumed: 0,
             timeout: self.endpoint.timeout,
@@ -247,18 +279,13 @@ impl Dialer {
             asked: Instant::now(),
             answers: Answers::default(),
             trace,
-        };
-        if self.endpoint.tls == TlsMode::Implicit {
-            wire.trace.enter(Stage::Tls);
-            wire = wire.protect(self).await.map_err(|mut failure| {
-                // Closed or silent before the handshake ended: nobody is there.
-                failure.down = matches!(failure.reason, Reason::Closed | Reason::Timeout);
-                failure
-            })?;
-            wire.heard = true;
         }
+    }
+
+    /// The greeting is waited for from now on.
+    fn greet(&self, mut wire: Wire) -> Wire {
         wire.trace.enter(Stage::Greeting);
         wire.expect_reply_within(self.endpoint.timeout);
-        Ok(wire)
+        wire
     }
 }

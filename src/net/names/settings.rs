@@ -45,29 +45,29 @@ impl Default for Files {
 
 /// What they say.
 #[derive(Debug, Default)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     /// Never empty.
-    pub(super) servers: Vec<SocketAddr>,
+    pub(crate) servers: Vec<SocketAddr>,
     /// The domains in which a name is looked for, without a final dot.
-    pub(super) search: Vec<String>,
+    pub(crate) search: Vec<String>,
     /// So many dots make a name that is first looked up as it stands.
-    pub(super) ndots: usize,
+    pub(crate) ndots: usize,
     /// How long the first answer of a name server is waited for.
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
     /// How often each name server is asked.
-    pub(super) attempts: u32,
+    pub(crate) attempts: u32,
     /// Each question begins with another name server.
-    pub(super) rotates: bool,
+    pub(crate) rotates: bool,
     /// Questions go over TCP.
-    pub(super) uses_tcp: bool,
+    pub(crate) uses_tcp: bool,
     /// Questions say that long answers are understood (EDNS, RFC 6891).
-    pub(super) uses_edns: bool,
+    pub(crate) uses_edns: bool,
     /// One family is asked for after the other.
-    pub(super) asks_singly: bool,
+    pub(crate) asks_singly: bool,
     /// A name without a dot is looked for in the search domains only.
-    pub(super) tries_no_tld: bool,
+    pub(crate) tries_no_tld: bool,
     /// Whether the system knows other sources than the hosts file and name servers, as mDNS or LDAP.
-    pub(super) has_other_sources: bool,
+    pub(crate) has_other_sources: bool,
     hosts: HashMap<String, Vec<IpAddr>>,
 }
 
@@ -80,7 +80,7 @@ impl Settings {
 
     /// The names that a host may be meant by, each with a final dot, in the order in which they are
     /// looked up (resolv.conf(5)).
-    pub(super) fn candidates(&self, host: &str) -> Vec<String> {
+    pub(crate) fn candidates(&self, host: &str) -> Vec<String> {
         if host.ends_with('.') {
             return vec![host.to_owned()];
         }
@@ -111,7 +111,7 @@ impl Settings {
     }
 
     /// `search` and `options` are those of the environment, which win.
-    fn of_resolv_conf(text: &str, search: Option<&str>, options: Option<&str>) -> Self {
+    pub(crate) fn of_resolv_conf(text: &str, search: Option<&str>, options: Option<&str>) -> Self {
         let mut conf = ResolvConf::new();
         let mut told_search = false;
         for line in text.lines() {
@@ -191,7 +191,7 @@ fn own_domain() -> Option<String> {
 }
 
 /// Whether the line `hosts:` of `nsswitch.conf` names more than the hosts file and name servers.
-fn names_other_sources(text: &str) -> bool {
+pub(crate) fn names_other_sources(text: &str) -> bool {
     let line = text.lines().find_map(|line| line.trim_start().strip_prefix("hosts:"));
     let line = line.unwrap_or_default().split('#').next().unwrap_or_default();
     let mut is_action = false;
@@ -204,7 +204,7 @@ fn names_other_sources(text: &str) -> bool {
 }
 
 /// The addresses of each name in a hosts file (hosts(5)), in lower case.
-fn hosts(text: &str) -> HashMap<String, Vec<IpAddr>> {
+pub(crate) fn hosts(text: &str) -> HashMap<String, Vec<IpAddr>> {
     let mut hosts: HashMap<String, Vec<IpAddr>> = HashMap::new();
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default();

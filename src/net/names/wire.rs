@@ -37,7 +37,7 @@ const MOST_BY_TCP: usize = 64;
 const TURN: Duration = Duration::from_secs(1);
 
 /// An answer of a name server: one without an error, or that there is no such name.
-pub(in crate::net) type Answer = Arc<Message<Vec<u8>>>;
+pub(crate) type Answer = Arc<Message<Vec<u8>>>;
 
 /// Why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,9 +71,9 @@ struct Shared {
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Question {
-    pub(super) name: Name<Vec<u8>>,
-    pub(super) kind: Rtype,
+pub(crate) struct Question {
+    pub(crate) name: Name<Vec<u8>>,
+    pub(crate) kind: Rtype,
 }
 
 impl Default for Wire {
@@ -316,7 +316,7 @@ async fn read(socket: Arc<UdpSocket>, waiting: Arc<Mutex<Waiting>>) {
 }
 
 /// A question as it is sent.
-pub(super) fn query(question: &Question, edns: bool, number: u16) -> io::Result<Vec<u8>> {
+pub(crate) fn query(question: &Question, edns: bool, number: u16) -> io::Result<Vec<u8>> {
     let mut message = MessageBuilder::new_vec();
     message.header_mut().set_id(number);
     message.header_mut().set_rd(true);
@@ -334,7 +334,7 @@ pub(super) fn query(question: &Question, edns: bool, number: u16) -> io::Result<
 }
 
 /// The answer in these bytes, if they are one to this query.
-pub(super) fn answer_to(query: &[u8], answer: Vec<u8>) -> Option<Message<Vec<u8>>> {
+pub(crate) fn answer_to(query: &[u8], answer: Vec<u8>) -> Option<Message<Vec<u8>>> {
     let query = Message::from_octets(query).ok()?;
     let answer = Message::from_octets(answer).ok()?;
     answer.is_answer(&query).then_some(answer)

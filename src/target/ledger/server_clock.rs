@@ -52,7 +52,8 @@ pub struct ServerClock {
 impl ServerClock {
     /// A clock of which this was learned before.
     pub fn new(offset: Option<ClockOffset>) -> Self {
-        let is_sound = |it: &ClockOffset| it.least.is_finite() && it.least <= it.most;
+        let is_sound =
+            |it: &ClockOffset| it.least.is_finite() && it.most.is_finite() && it.least <= it.most;
         Self { offset: offset.filter(is_sound), ours: WallClock::default() }
     }
 

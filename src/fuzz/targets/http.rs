@@ -1,0 +1,109 @@
+//! What a client sends to the listener: requests, their headers, their host, their bodies; and the header
+//! Authorization.
+//!
+//! Input: what comes on one connection.
+
+use std::path::Path;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use hyper::header::HeaderValue;
+use secrecy::ExposeSecret;
+use tokio::runtime::Builder;
+
+use super::{block_on, piece};
+use crate::config::Config;
+use crate::fuzz::script::Script;
+use crate::http::auth::basic::credentials;
+use crate::http::encoding::{Format, classic_text};
+use crate::http::routes::App;
+use crate::http::{Request, Response, serve_played};
+use crate::mail::text::is_unsafe;
+use crate::supervisor::Supervisor;
+use crate::target::message::Token;
+use crate::target::send::Origin;
+
+const NO_HTTP: &str = "HTTP/1.1 400 Bad Request\nconnection: close\ncontent-length: 0\n";
+
+pub(in crate::fuzz) fn check(input: &[u8]) {
+    authorization(input);
+    encodings(input);
+    let echo = |piece| {
+        let script = Script::new(input, piece);
+        block_on(async {
+            serve_played(script.connect(), async |request: Request| {
+                let said = format!("{request:?}");
+                Response::text(hyper::StatusCode::OK, said)
+            })
+            .await;
+        });
+        without_dates(&script.heard())
+    };
+    let (whole, piece) = (echo(usize::MAX), piece(input));
+    let in_pieces = echo(piece);
+    assert!(whole == in_pieces, "in pieces of {piece}:\n{in_pieces}\nwhole:\n{whole}");
+    pages(input);
+}
+
+/// The pages themselves.
+fn pages(input: &[u8]) {
+    thread_local! {
+        static APP: &'static App = Box::leak(Box::new(app()));
+    }
+    let app = APP.with(|app| *app);
+    let script = Script::new(input, usize::MAX);
+    block_on(async {
+        serve_played(script.connect(), async |request: Request| app.answer(request).await).await;
+    });
+    let said = String::from_utf8_lossy(&script.heard()).into_owned();
+    assert!(!said.contains("HTTP/1.1 500"), "{said}");
+    let is_page = said.contains("text/html") && !said.contains("text/plain");
+    assert!(!is_page || !said.contains("<zq"), "what was asked for is in the page: {said}");
+    let is_harmless = |it: char| !is_unsafe(it) || matches!(it, '\r' | '\n' | '\t');
+    let is_packed = said.contains("content-encoding: gzip");
+    assert!(is_packed || said.chars().all(is_harmless), "shown as it came: {said:?}");
+}
+
+/// One with two targets. The runtime that its loops are in never runs.
+fn app() -> App {
+    let text = "defaults: {host: 127.0.0.1, from: a@b.test, to: a@b.test, receive: {protocol: imap, \
+                username: u, password: pw}}\ntargets: [{name: one}, {name: 'b & c'}]";
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let supervisor = runtime.block_on(async {
+        let config = Config::parse(text, Path::new("fuzz.yml")).unwrap();
+        let origin = Origin { instance: Token::random(), host: None };
+        Supervisor::start(config, None, origin).await.unwrap()
+    });
+    std::mem::forget(runtime);
+    let telemetry_path = "/metrics".to_owned();
+    App { supervisor, telemetry_path, enable_lifecycle: false, enable_details: true }
+}
+
+fn without_dates(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let said = said.lines().filter(|line| !line.starts_with("date: "));
+    let said = said.collect::<Vec<_>>().join("\n");
+    // hyper's own word for what is no HTTP: it says it or hangs up, as the first piece was.
+    said.strip_suffix(NO_HTTP).map(str::to_owned).unwrap_or(said)
+}
+
+fn authorization(input: &[u8]) {
+    for line in input.split(|byte| *byte == b'\n') {
+        let line = line.strip_prefix(b"Authorization: ").unwrap_or(line).trim_ascii();
+        let Ok(header) = HeaderValue::from_bytes(line) else { continue };
+        let Some((name, password)) = credentials(&header) else { continue };
+        assert!(!name.contains(':'), "{name}");
+        let pair = [name.as_bytes(), b":", password.expose_secret()].concat();
+        let again = format!("Basic {}", BASE64_STANDARD.encode(pair));
+        let again = credentials(&HeaderValue::from_str(&again).unwrap()).unwrap();
+        assert_eq!(again.0, name);
+        assert_eq!(again.1.expose_secret(), password.expose_secret());
+    }
+}
+
+/// What the metrics become for a client that knows the older format only.
+fn encodings(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let types = text.lines().take(50).map(|line| Format::negotiate(Some(line)).content_type());
+    assert!(types.into_iter().all(|kind| kind.contains("text")));
+    classic_text(text);
+}
