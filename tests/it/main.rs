@@ -29,6 +29,7 @@ mod fault_table;
 mod faults;
 mod foreign_clients;
 mod host_layers;
+mod hostile;
 mod http;
 mod inspection;
 mod lab_self_test;
