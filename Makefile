@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption screenshots clean
+.PHONY: help demo build test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,14 @@ bench-accuracy-long: ## the same, every combination and 200 targets: the table o
 bench-resumption: ## compare TLS handshakes in full with resumed ones; some seconds
 	@scripts/install-prerequisites build
 	$(CARGO) bench --locked --bench resumption
+
+bench-hostile: ## play every server of docs/hostile.md to the built program: the figures of its table; some fifteen minutes
+	@scripts/install-prerequisites build
+	MAILTRIP_SOAK_ROWS=1 $(CARGO) bench --locked --bench soak
+
+soak: ## an hour of 50 test mails a second against servers half of which misbehave; MINUTES=5 for a try
+	@scripts/install-prerequisites build
+	MINUTES=$(or $(MINUTES),60) $(CARGO) bench --locked --bench soak
 
 screenshots: prerequisites ## draw the pictures of README.md: the demo in a real browser; some two minutes
 	$(CARGO) run --locked --example screenshots

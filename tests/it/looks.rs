@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use mailtrip_exporter::demo::server::faults::{Announce, CREDENTIALS, Fault};
 use mailtrip_exporter::demo::server::{Delivery, Protocol};
-use mailtrip_exporter::mail::Reason;
+use mailtrip_exporter::mail::{Reason, Stage};
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use mailtrip_exporter::target::message::Token;
 use tokio::time::{Instant, sleep};
@@ -279,4 +279,19 @@ async fn a_long_search_for_left_overs_holds_up_neither_sending_nor_receiving() {
         })
     });
     all(cases).await;
+}
+
+#[tokio::test]
+async fn a_login_that_a_look_is_refused_fails_in_its_own_stage() {
+    let world = World::new(Protocol::Pop3).await;
+    world.post.set_delivery(USER, Delivery::held());
+    // That of the check is let in.
+    world.mailbox.faults().once(CREDENTIALS, Fault::None);
+    world.mailbox.faults().on(CREDENTIALS, Fault::reply("-ERR [AUTH] no"));
+    let exporter = Exporter::start(&[world.target("a")]).await;
+    let has_failed = |now: &Snapshot| now.receive.last_failure.is_some();
+    let snapshot = exporter.until("a", "a look that failed", has_failed).await;
+    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    assert_eq!((failure.stage, failure.reason), (Stage::Auth, Reason::Auth), "{failure}");
+    assert_eq!(snapshot.totals.check_failures, 0);
 }

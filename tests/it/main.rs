@@ -31,6 +31,7 @@ mod faults;
 mod filters;
 mod foreign_clients;
 mod host_layers;
+mod hostile;
 mod http;
 mod inspection;
 mod lab_self_test;

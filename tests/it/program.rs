@@ -120,7 +120,7 @@ pub(crate) async fn log_line(log: &mut Lines<BufReader<ChildStderr>>, part: &str
     timeout(LIMIT, found).await.unwrap_or_else(|_| panic!("no {part:?} in the log"))
 }
 
-async fn get(address: &str, path: &str) -> String {
+pub(crate) async fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

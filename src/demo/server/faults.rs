@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use answers::{Alteration, Series};
+
+mod answers;
+
 /// A connection was accepted; no byte was sent yet.
 pub const CONNECT: &str = "connect";
 /// The server is to begin its side of a TLS handshake, implicit or after the command.
@@ -42,8 +46,8 @@ const PSEUDO_POINTS: [&str; 10] = [
 
 /// One way to misbehave.
 ///
-/// In the texts of [`Fault::Reply`], [`Fault::LastWords`], [`Fault::Before`] and
-/// [`Fault::Append`], `{tag}` stands for the tag of the IMAP command, `{line}` for the command as
+/// In the texts of [`Fault::Reply`], [`Fault::LastWords`], [`Fault::Before`], [`Fault::Append`] and
+/// the tail of [`Fault::Series`], `{tag}` stands for the tag of the IMAP command, `{line}` for the command as
 /// it came, and `{user}`, `{password}` and `{base64}` (the initial response of PLAIN) for the
 /// credentials that the client sent last. A missing CRLF at the end is added.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +84,17 @@ pub enum Fault {
     Garbage,
     /// One line without an end, up to 64 MiB, instead of an answer.
     EndlessLine,
+    /// These bytes, exactly, then silence until the client goes away.
+    RawThenHang(Vec<u8>),
+    /// These bytes over and over, one at a time and so far apart, until the client goes away.
+    Trickle(Vec<u8>, Duration),
+    /// The first bytes, then the others over and over as fast as they are taken, until the client
+    /// goes away.
+    Flood(Vec<u8>, Vec<u8>),
+    /// A long answer instead of the proper one; the command is not executed.
+    Series(Series),
+    /// Another answer, made of the proper one; the command is executed.
+    Alter(Alteration),
 }
 
 impl Fault {

@@ -21,6 +21,8 @@ use super::record::TlsRecord;
 use super::tls::ServerTls;
 use super::{Command, Server, Shared, sasl};
 
+mod flood;
+
 /// The longest wait for a client's next bytes (the autologout of RFC 3501, section 5.4).
 const READ_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// The longest wait for a client to take an answer, or to finish a handshake.
@@ -28,7 +30,6 @@ const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// How long a closed connection is read further, so that it ends by FIN and not by RST.
 const LINGER: Duration = Duration::from_millis(500);
 const CHUNK_BYTES: usize = 8 << 10;
-const JUNK_BYTES: usize = 64 << 20;
 
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,9 +136,10 @@ impl Wire {
                 return Ok(());
             }
             Fault::Before(text) => {
-                answer.splice(..0, self.fill_in(&text).into_bytes()).for_each(drop)
+                answer = [self.fill_in(&text).into_bytes(), answer].concat();
             }
             Fault::Append(text) => answer.extend(self.fill_in(&text).into_bytes()),
+            Fault::Alter(alteration) => answer = alteration.apply(answer),
             _ => {}
         }
         self.send(&answer).await
@@ -166,7 +168,18 @@ impl Wire {
             Fault::Reset => return Err(End::Reset),
             Fault::Garbage => return self.junk(b"\x01\xffjunk of no protocol\0\r\n").await,
             Fault::EndlessLine => return self.junk(b"and so on ").await,
-            Fault::Cut(_) | Fault::Drip(_) | Fault::Before(_) | Fault::Append(_) => {
+            Fault::RawThenHang(bytes) => {
+                self.send(&bytes).await?;
+                return self.hang().await;
+            }
+            Fault::Trickle(bytes, pause) => return self.trickle(&bytes, pause).await,
+            Fault::Flood(first, pattern) => return self.flood(&first, &pattern).await,
+            Fault::Series(series) => return self.series(&series).await,
+            Fault::Cut(_)
+            | Fault::Drip(_)
+            | Fault::Before(_)
+            | Fault::Append(_)
+            | Fault::Alter(_) => {
                 self.shape = fault;
                 return Ok(Met::Proceed);
             }
@@ -346,24 +359,6 @@ impl Wire {
             end = client_leaves => Err(end),
             () = event => Ok(()),
         }
-    }
-
-    /// Is silent until the client goes away.
-    async fn hang(&mut self) -> Result<Met, End> {
-        loop {
-            self.input.clear();
-            self.receive().await?;
-        }
-    }
-
-    async fn junk(&mut self, pattern: &[u8]) -> Result<Met, End> {
-        let chunk = pattern.repeat(CHUNK_BYTES / pattern.len().max(1));
-        let mut sent = 0;
-        while sent < JUNK_BYTES {
-            self.send(&chunk).await?;
-            sent += chunk.len();
-        }
-        self.hang().await
     }
 
     /// Reads what has come into the input buffer. Meanwhile says what the server is told to say.

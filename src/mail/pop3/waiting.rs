@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::Pop3;
 use crate::config::Login;
-use crate::mail::Failure;
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
+use crate::mail::{Failure, Stage};
 
 /// A login that has come as far as it can without being made.
 pub struct Waiting {
@@ -74,5 +74,7 @@ impl Pop3 {
         if let Ok(end) = released.await {
             self.wire.set_end(end);
         }
+        // The record was closed while this waited; what comes is the login's.
+        self.wire.trace().enter(Stage::Auth);
     }
 }

@@ -1,0 +1,71 @@
+//! Where a row of the table is played: its servers, and the target between them.
+
+use std::time::Duration;
+
+use mailtrip_exporter::config::TlsMode;
+use mailtrip_exporter::demo::server::{Certificate, Delivery, Options, Protocol, Server};
+
+use super::script;
+use super::table::{Kind, Row};
+use crate::support::{TargetText, Trust, USER, World};
+
+/// How long a client waits that waits in vain.
+pub(crate) const SHORT: Duration = Duration::from_secs(3);
+
+/// The servers of one row, with somebody's mail in the inbox; they last as long as this.
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) target: TargetText,
+}
+
+impl Stage {
+    /// Starts the servers and writes the script. `name` is that of the target.
+    pub(crate) async fn set(row: &Row, name: &str, trust: &Trust) -> Self {
+        let odd = server_options(row, trust);
+        let (send, receive) = match row.server {
+            Kind::Smtp => (odd, Options::new()),
+            _ => (Options::new(), odd),
+        };
+        let mailbox = if row.server == Kind::Pop3 { Protocol::Pop3 } else { Protocol::Imap };
+        let world = World::with(mailbox, send, receive).await;
+        world.post.insert(USER, "INBOX", b"Subject: somebody's\r\n\r\nhands off\r\n");
+        if row.at == "IDLE" {
+            world.post.set_delivery(USER, Delivery::lost());
+        }
+        script::write(row, hostile(row, &world).faults());
+        let target = target(row, world.target(name), trust);
+        Self { world, target }
+    }
+}
+
+/// The server that does what the row says.
+fn hostile<'a>(row: &Row, world: &'a World) -> &'a Server {
+    if row.server == Kind::Smtp { &world.smtp } else { &world.mailbox }
+}
+
+fn server_options(row: &Row, trust: &Trust) -> Options {
+    if !row.does.starts_with("STARTTLS") || row.does == "STARTTLS: stripped" {
+        return Options::new();
+    }
+    let tls = trust.authority.server(Certificate::Good);
+    Options::new().starttls(&tls.unwrap_or_else(|error| panic!("no certificate: {error}")))
+}
+
+fn target(row: &Row, target: TargetText, trust: &Trust) -> TargetText {
+    let side = row.server.side().label();
+    let target = if row.does.starts_with("STARTTLS") {
+        target.protect(side, TlsMode::StartTls, trust)
+    } else if row.does.starts_with("TLS") {
+        target.protect(side, TlsMode::Implicit, trust)
+    } else {
+        target
+    };
+    let target = if row.at == "IDLE" {
+        // Long enough apart for IDLE in between.
+        target.set("receive.min_look_interval", "5s")
+    } else {
+        target
+    };
+    let timeout = if row.waits() { format!("{}s", SHORT.as_secs()) } else { "10s".to_owned() };
+    target.sender_logs_in().set("timeout", &timeout)
+}
