@@ -10,6 +10,7 @@ use std::io;
 
 pub mod bounce;
 mod clue;
+pub mod departure;
 pub mod header;
 pub mod imap;
 pub mod oauth;

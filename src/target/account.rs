@@ -328,6 +328,11 @@ impl Account {
         self.ledger().is_sent(token)
     }
 
+    /// Whether its servers may be down without anything being wrong.
+    pub fn is_passive(&self) -> bool {
+        self.ledger().is_passive()
+    }
+
     /// See [`Ledger::is_sending`].
     pub fn is_sending(&self) -> bool {
         self.ledger().is_sending()

@@ -295,6 +295,11 @@ impl Ledger {
         }
     }
 
+    /// Whether the servers may be down without anything being wrong.
+    pub fn is_passive(&self) -> bool {
+        self.rules.passive
+    }
+
     /// When the transmission of an outstanding mail began.
     pub fn transmitted(&self, token: Token) -> Option<SystemTime> {
         let mail = self.outstanding.iter().find(|mail| mail.token == token)?;

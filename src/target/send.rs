@@ -13,6 +13,7 @@ use super::connections::{Connection, Connections};
 use super::ledger::{Attempt, Transmission};
 use super::message::{Instance, Token, compose};
 use crate::config::Target;
+use crate::mail::departure;
 use crate::mail::outer::{MARGIN, enforced};
 use crate::mail::smtp::{HandedOver, NotAccepted, Smtp};
 use crate::mail::trace::Trace;
@@ -144,6 +145,7 @@ impl Sender {
                     self.send_all(smtp, transmitted, &trace, &mut attempt, &mut accepted).await
                 }
                 Err(failure) => {
+                    let failure = self.judged(failure).await;
                     self.give_up(&attempt.tokens, &failure);
                     attempt.failures.push(failure);
                     None
@@ -198,6 +200,7 @@ impl Sender {
                         break;
                     }
                     if let Err(failure) = smtp.reset().await {
+                        let failure = self.judged(failure).await;
                         self.give_up(rest, &failure);
                         failures.push(failure);
                         return None;
@@ -205,7 +208,7 @@ impl Sender {
                 }
                 Err(error) => {
                     let is_doubtful = matches!(error, NotAccepted::Doubtful(_));
-                    let failure = error.failure().clone();
+                    let failure = self.judged(error.failure().clone()).await;
                     self.account.not_accepted(*token, &failure, is_doubtful);
                     self.give_up(rest, &failure);
                     failures.push(failure);
@@ -232,6 +235,14 @@ impl Sender {
             })?;
         let envelope_id = token.to_string();
         smtp.hand_over(&target.from, &target.to, &envelope_id, &content).await
+    }
+
+    /// A failure of a passive target, whose server may have gone down meanwhile, as it is meant to.
+    async fn judged(&self, failure: Failure) -> Failure {
+        match self.target.passive {
+            true => departure::judged(&self.dialer, failure).await,
+            false => failure,
+        }
     }
 
     fn wake_watches(&self) {

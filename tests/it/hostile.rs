@@ -65,8 +65,6 @@ impl Neighbour {
 fn has_two_rounds(row: &Row, page: &Page, name: &str) -> bool {
     match row.server {
         Kind::Smtp => page.value(name, "probes_total") >= 3.0,
-        // It is not checked again until the server wants it.
-        _ if row.does.starts_with("LOGIN-DELAY") => page.value(name, "probes_total") >= 2.0,
         _ => page.value(name, "checks_total") >= 2.0 && page.value(name, "probes_total") >= 2.0,
     }
 }

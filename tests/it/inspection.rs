@@ -30,7 +30,11 @@ async fn deliver(world: &World, target: TargetText) -> Exporter {
     let exporter = Exporter::start(&[target]).await;
     let mail = world.sent(1).await.remove(0);
     exporter.until("a", "accepted", |snapshot| snapshot.totals.accepted == 1).await;
-    for foreign in ["X-Spam-Score: 1\r\nSubject: a\r\n\r\nb\r\n", "\r\n", "Subject: c\r\n\r\n"] {
+    for foreign in [
+        "X-Spam-Score: 1\r\nSubject: a\r\n\r\nb\r\n",
+        "Date: x\r\nFrom: b@example.test\r\n\r\n",
+        "Subject: c\r\n\r\n",
+    ] {
         world.post.insert(USER, "INBOX", foreign.as_bytes());
     }
     world.post.insert(USER, "INBOX", format!("{TRACE}{mail}").as_bytes());

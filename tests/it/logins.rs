@@ -399,7 +399,7 @@ async fn challenges_that_are_none_end_the_login_and_not_the_program() {
         ("CRAM-MD5", "no base64!", "not base64"),
         ("SCRAM-SHA-256", rounds.as_str(), "rounds of its digest"),
         ("SCRAM-SHA-256", nonce.as_str(), "does not keep to it"),
-        ("SCRAM-SHA-1", long.as_str(), "does not keep to it"),
+        ("SCRAM-SHA-1", long.as_str(), "not one of SCRAM"),
     ] {
         for (failure, transcript) in spoilt(mechanism, 0, text).await {
             let what = (failure.stage, failure.reason);

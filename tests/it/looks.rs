@@ -231,9 +231,11 @@ async fn each_look_is_counted_the_failed_ones_as_well() {
     // Over POP3 each is a login. A look is counted when it begins, a check when it is over.
     let sessions = before.checks + before.looks - 1..=after.checks + after.looks + 1;
     assert!(sessions.contains(&logins), "{logins} logins, {before:?}");
-    world.mailbox.faults().on(CREDENTIALS, Fault::reply("-ERR [AUTH] no"));
-    let failed =
-        |s: &Snapshot| s.receive.failures_for(Reason::Auth) >= 1 && s.totals.looks > after.looks;
+    // A login that was refused for its password would not be tried again before the next check.
+    world.mailbox.faults().on(CREDENTIALS, Fault::reply("-ERR [SYS/TEMP] no"));
+    let failed = |s: &Snapshot| {
+        s.receive.failures_for(Reason::Deferred) >= 1 && s.totals.looks > after.looks
+    };
     exporter.until("a", "a failed look", failed).await;
 }
 

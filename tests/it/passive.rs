@@ -92,6 +92,42 @@ async fn each_side_is_down_for_itself() {
     assert_nothing_counted(&snapshot);
 }
 
+/// A standby node is stopped in the middle of a dialogue: what was open is closed, and nobody listens any more.
+#[tokio::test]
+async fn a_node_that_goes_down_in_the_middle_of_an_attempt_is_down() {
+    for (mailbox, side, command) in [
+        (Protocol::Imap, Side::Send, "MAIL"),
+        (Protocol::Imap, Side::Receive, "SELECT"),
+        (Protocol::Pop3, Side::Receive, "STAT"),
+    ] {
+        let mut world = World::new(mailbox).await;
+        let server = if side == Side::Send { &mut world.smtp } else { &mut world.mailbox };
+        server.faults().on(command, Fault::Hang);
+        let target = world.target("a").set("passive", "true").set("interval", "10s");
+        let exporter = Exporter::start(&[target]).await;
+        let server = if side == Side::Send { &mut world.smtp } else { &mut world.mailbox };
+        assert!(server.wait_until(DEADLINE, |stats| stats.count(command) >= 1).await);
+        server.stop().await;
+        let is_down = |s: &Snapshot| {
+            let state = if side == Side::Send { &s.send } else { &s.receive };
+            state.not_applicable >= 1
+        };
+        let snapshot = exporter.until("a", "down", is_down).await;
+        let state = if side == Side::Send { &snapshot.send } else { &snapshot.receive };
+        assert_not_applicable(side, state);
+        // One that is still there has failed.
+        let server = if side == Side::Send { &mut world.smtp } else { &mut world.mailbox };
+        server.faults().clear();
+        server.faults().on(command, Fault::Close);
+        server.start_again().await.unwrap();
+        let has_failed = |s: &Snapshot| {
+            let state = if side == Side::Send { &s.send } else { &s.receive };
+            state.failures_for(Reason::Closed) >= 1
+        };
+        exporter.until("a", "a failure", has_failed).await;
+    }
+}
+
 #[tokio::test]
 async fn mails_under_way_leave_with_an_outage() {
     let mut world = World::new(Protocol::Imap).await;

@@ -8,9 +8,24 @@ use super::super::Member;
 use super::super::watch::Settings;
 use super::{Patrol, recipients};
 use crate::mail::trace::Trace;
-use crate::mail::{Failure, Side};
+use crate::mail::{Failure, Side, departure};
 use crate::target::ledger::{Attempt, LookStyle};
 use crate::target::send::next_tick;
+
+/// The outcome of a check. Where a passive target receives in this mailbox, the server may have gone down
+/// meanwhile, as it is meant to.
+pub(super) async fn judged<T>(
+    settings: &Settings,
+    members: &[Arc<Member>],
+    outcome: Result<T, Failure>,
+) -> Result<T, Failure> {
+    match outcome {
+        Err(failure) if recipients(members).any(|member| member.account.is_passive()) => {
+            Err(departure::judged(&settings.dialer, failure).await)
+        }
+        outcome => outcome,
+    }
+}
 
 impl Patrol {
     /// The check of a period: a fresh login, in place of the session that was held.
@@ -32,6 +47,7 @@ impl Patrol {
             LookStyle::Session => self.check_pop3(settings, members, trace, until, slot).await,
         };
         if settings.style() == LookStyle::Command {
+            outcome.result = judged(settings, members, outcome.result).await;
             self.report_check(members, &outcome.trace, outcome.result.as_ref().err(), slot);
             outcome.trace.clear();
             self.keep(settings);

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::super::watch::Settings;
 use super::super::{Found, Judgement, Member, imap, members, pop3};
+use super::check::judged;
 use super::{Outcome, Patrol, only, recipients};
 use crate::mail::outer::{MARGIN, enforced};
 use crate::mail::trace::Trace;
@@ -166,6 +167,7 @@ impl Patrol {
     ) -> Outcome {
         let way = Way { dialer: settings.dialer.clone(), prepared: None, is_check: true };
         let opened = self.open_pop3(settings, members, way, &trace, until).await;
+        let opened = judged(settings, members, opened).await;
         self.report_check(members, &trace, opened.as_ref().err(), slot);
         match opened {
             Ok(session) => self.remove_pop3(settings, members, session, trace).await,

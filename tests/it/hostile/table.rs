@@ -82,7 +82,10 @@ impl Seen {
     pub(crate) fn allows(&self, seen: &Seen) -> bool {
         let is_few = self.outstanding == "few" && matches!(seen.outstanding.as_str(), "0" | "some");
         let outstanding = if is_few { &self.outstanding } else { &seen.outstanding };
-        *self == Seen { outstanding: outstanding.clone(), ..seen.clone() }
+        let is_either = self.roundtrip == "either";
+        let roundtrip = if is_either { &self.roundtrip } else { &seen.roundtrip };
+        let (outstanding, roundtrip) = (outstanding.clone(), roundtrip.clone());
+        *self == Seen { outstanding, roundtrip, ..seen.clone() }
     }
 }
 
