@@ -261,7 +261,8 @@ async fn killed_while_the_mail_is_held_in_the_queue() {
         let accepted = accepted(&page);
         world.kill(exporter).await;
         let exporter = world.exporter().await;
-        let page = exporter.get("/metrics").await;
+        // Before this process has looked once nobody could tell when a mail arrives.
+        let page = checked(&exporter, 2.0).await;
         assert_eq!(Counts::read(&page), Counts::under_way(), "{protocol}");
         let released = SystemTime::now();
         world.lab.release(&world.reader).await;
