@@ -16,6 +16,10 @@ use crate::target::clock::on_time_line;
 use crate::target::ledger::Moment;
 use crate::target::message::{Header, Token};
 
+/// How many of the mails that are gone, as the server says, are remembered: one that is not is shown again
+/// soon, and each takes memory of every target for good.
+const GONE: usize = 50;
+
 /// How many reports are read in one look into a folder.
 const REPORTS: usize = 20;
 
@@ -403,7 +407,7 @@ impl FolderMemory {
             gone.times += 1;
             are_new &= gone.times == 1;
         }
-        while self.removed.len() > LEFT_OVERS {
+        while self.removed.len() > GONE {
             self.removed.pop_first();
         }
         are_new

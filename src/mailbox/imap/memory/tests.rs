@@ -42,3 +42,16 @@ fn a_next_uid_that_goes_back_is_as_good_as_another_validity() {
     assert_eq!(known.displaced, [token].into(), "ours is known by its token");
     assert_eq!(known.removed.keys().collect::<Vec<_>>(), [&400]);
 }
+
+#[test]
+fn mails_that_are_gone_take_no_more_room_after_any_time() {
+    let mut known = FolderMemory::default();
+    for uid in 1..=5_000 {
+        known.to_remove = [(uid, Some(Token::random()))].into();
+        assert!(known.settle(&[uid], true), "{uid} is told for the first time");
+    }
+    assert_eq!(known.removed.len(), GONE);
+    assert!(known.removed.contains_key(&5_000), "the newest may be shown again");
+    known.to_remove = [(5_000, None)].into();
+    assert!(!known.settle(&[5_000], true), "said before");
+}
