@@ -105,7 +105,9 @@ impl Need {
             *most = u64::from(target.send.max_connections.get()).min(*most);
             let sides = [Some(&target.receive), target.sender_mailbox.as_ref()];
             mailboxes.extend(sides.into_iter().flatten().map(|side| side.mailbox_id()));
-            checks += target.port_checks().len() + usize::from(target.ping.is_some());
+            // The connections of a side stand for its port.
+            let ports = target.port_checks().into_iter().filter(|check| check.owner.is_none());
+            checks += ports.count() + usize::from(target.ping.is_some());
         }
         let sessions = mailboxes.iter().map(|id| if id.protocol == "pop3" { 2 } else { 1 });
         Self {

@@ -244,9 +244,10 @@ impl Supervisor {
         }
         let ended = self.take_changed(&config);
         end(ended).await;
+        let returning = self.returning(&config);
         let kept = self.load_new(&config).await;
         let config = Arc::new(config);
-        let ended = self.arrange(&config, dialers, kept);
+        let ended = self.arrange(&config, dialers, kept, returning);
         end(ended).await;
         self.clients.tls.keep_only(config.targets.values().flat_map(|target| options(target)));
         Ok(())
@@ -280,6 +281,19 @@ impl Supervisor {
         ended
     }
 
+    /// The accounts of targets that come back while their last send is still under way: taken before the
+    /// store is read, which does not know yet what becomes of it.
+    fn returning(&self, config: &Config) -> BTreeMap<TargetName, Line> {
+        let mut state = self.state();
+        let names = config.targets.keys().filter(|name| !state.targets.contains_key(*name));
+        let names: Vec<TargetName> = names.cloned().collect();
+        let lines = names.into_iter().filter_map(|name| {
+            let line = state.let_go.line(&name)?;
+            Some((name, line))
+        });
+        lines.collect()
+    }
+
     /// Starts what is new, and tells each watch whom it works for; gives the watches that nobody
     /// needs any more.
     fn arrange(
@@ -287,6 +301,7 @@ impl Supervisor {
         config: &Arc<Config>,
         mut dialers: BTreeMap<TargetName, Dialer>,
         mut kept: Kept,
+        mut returning: BTreeMap<TargetName, Line>,
     ) -> Vec<Task> {
         let mut state = self.state();
         let state = &mut *state;
@@ -305,6 +320,11 @@ impl Supervisor {
                     // A changed target keeps its account, and its phase as far as it can.
                     line = running.line.clone();
                     line.account.set_rules(Rules::from(target.as_ref()));
+                    let before = running.subject.target.receive.mailbox_id();
+                    if before != target.receive.mailbox_id() {
+                        // Nobody tells any more what becomes of the check there.
+                        line.account.check_abandoned();
+                    }
                     if !target.inspect {
                         line.account.forget_inspection();
                     }
@@ -312,7 +332,7 @@ impl Supervisor {
                     first = line.first(due, target.interval);
                 }
                 None => {
-                    line = state.let_go.line(name).unwrap_or_else(|| {
+                    line = returning.remove(name).unwrap_or_else(|| {
                         let stored = kept.accounts.remove(name).unwrap_or_default();
                         Line::new(self.open_account(target, &stored))
                     });

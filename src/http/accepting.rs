@@ -79,8 +79,12 @@ pub(super) fn accept_any(
 /// Whether it is worth trying again at once after this error.
 async fn makes_room(error: &io::Error, door: &Door, spare: &mut Option<File>) -> bool {
     let Some(shortage) = Shortage::of(error) else { return false };
-    shortage.count();
-    shortage == Shortage::Descriptors && (spare.take().is_some() || door.make_room(PAUSE).await)
+    let is_mended = shortage == Shortage::Descriptors
+        && (spare.take().is_some() || door.make_room(PAUSE).await);
+    if !is_mended {
+        shortage.count();
+    }
+    is_mended
 }
 
 /// Whether the store keeps its descriptors beside this connection. If not, another one leaves for it;
@@ -89,7 +93,6 @@ async fn leaves_enough(stream: &TcpStream, door: &Door) -> bool {
     if !descriptors::is_for_files(stream) {
         return true;
     }
-    Shortage::Descriptors.count();
     door.make_room(PAUSE).await
 }
 

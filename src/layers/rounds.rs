@@ -15,6 +15,7 @@ use super::places::Places;
 use super::readings::{Checks, Readings, Round};
 use super::tcp;
 use crate::config::{Owner, PingCheck, PortCheck, Target, TargetName};
+use crate::mail::trace::Trace;
 use crate::mail::wire::Clients;
 use crate::mail::{Fault, Side};
 use crate::store::Store;
@@ -91,11 +92,14 @@ impl Bench {
         end: Instant,
     ) -> Reading<Result<Duration, Fault>> {
         let Some(place) = self.places.take(target, end).await else { return Reading::Unmeasured };
-        let check = tcp::check(check, &self.clients, end.min(Instant::now() + timeout));
+        let trace = Trace::new(None);
+        let until = end.min(Instant::now() + timeout);
+        let check = tcp::check(check, &self.clients, trace.clone(), until);
         match place.hold(check).await {
             Some(Err(fault)) if fault.shortage.is_some() => Reading::Unmeasured,
             Some(outcome) => Reading::Is(outcome),
-            None => Reading::Unmeasured,
+            // A place that was taken away during the farewell leaves what was measured before.
+            None => trace.handshake().map_or(Reading::Unmeasured, |took| Reading::Is(Ok(took))),
         }
     }
 }
@@ -123,6 +127,14 @@ enum Answer {
     Port(usize, Reading<Result<Duration, Fault>>),
 }
 
+/// Whether the host was asked and did not reply.
+fn is_silent(outcome: &Result<Outcome, Obstacle>) -> bool {
+    match outcome {
+        Ok(outcome) => outcome.received == 0,
+        Err(obstacle) => matches!(obstacle, Obstacle::Unresolved(_)),
+    }
+}
+
 impl Checker {
     /// Begins a round at `first` and then in each period, until it is dropped. A round is over within
     /// its period: what takes longer is cut off. Between the rounds it takes in the connections of the sides.
@@ -133,21 +145,21 @@ impl Checker {
         let mut tick = first;
         loop {
             tokio::select! {
-                           biased;
-                           // It ends with the account, which this holds.
-                           _ = reached.changed() => {
-            let latest = reached.borrow_and_update().clone();
-            self.take_in(&latest, &mut taken);
+                biased;
+                // It ends with the account, which this holds.
+                _ = reached.changed() => {
+                    let latest = reached.borrow_and_update().clone();
+                    self.take_in(&latest, &mut taken);
+                }
+                () = sleep_until(tick) => {
+                    let latest = reached.borrow().clone();
+                    let round = self.round(tick + interval, &latest, began).await;
+                    let (before, after) = self.checks.record(round, self.target.passive);
+                    self.keep();
+                    self.log_changes(&before, &after);
+                    tick = next_tick(tick, interval, Instant::now()).0;
+                }
             }
-                           () = sleep_until(tick) => {
-                               let latest = reached.borrow().clone();
-                               let round = self.round(tick + interval, &latest, began).await;
-                               let (before, after) = self.checks.record(round, self.target.passive);
-                               self.keep();
-                               self.log_changes(&before, &after);
-                               tick = next_tick(tick, interval, Instant::now()).0;
-                           }
-                       }
         }
     }
 
@@ -221,7 +233,25 @@ impl Checker {
                 Err(error) => warn!(target = %self.target.name, %error, "a check broke off"),
             }
         }
+        if self.target.passive && ping.as_ref().is_some_and(is_silent) {
+            self.ask_sides(&mut ports, end).await;
+        }
         Round { began, ping, ports }
+    }
+
+    /// Asks the ports of the sides of a passive target, whose host does not reply: only what they say now
+    /// tells whether it is down, as it may be.
+    async fn ask_sides(
+        &self,
+        ports: &mut [Option<Reading<Result<Duration, Fault>>>],
+        end: Instant,
+    ) {
+        let Target { name, port_timeout, .. } = &*self.target;
+        for (check, port) in self.target.port_checks().iter().zip(ports) {
+            if port.is_none() {
+                *port = Some(self.bench.port(name, check, *port_timeout, end).await);
+            }
+        }
     }
 
     /// One line for each change.

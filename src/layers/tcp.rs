@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::PortCheck;
+use crate::mail::trace::Trace;
 use crate::mail::visit::visit;
 use crate::mail::wire::Clients;
 use crate::mail::{Fault, Reason};
@@ -15,7 +16,7 @@ pub const REASONS: [Reason; 5] =
 
 /// Connects once, reads the greeting and says goodbye, where it is known or shows what is spoken there; else
 /// the connection is closed without a word. Gives the time of the TCP handshake with the address that answered
-/// first, name resolution not included. A server that accepts and closes at once has answered: what it does
+/// first, name resolution not included; `trace` knows it as soon as it is over. A server that accepts and closes at once has answered: what it does
 /// next is for the layers above.
 ///
 /// # Errors
@@ -23,10 +24,11 @@ pub const REASONS: [Reason; 5] =
 pub async fn check(
     port: &PortCheck,
     clients: &Clients,
+    trace: Trace,
     deadline: Instant,
 ) -> Result<Duration, Fault> {
     let place = (port.host.as_str(), port.port, port.ip_family);
-    visit(place, port.service, clients, deadline).await.map_err(folded)
+    visit(place, port.service, clients, trace, deadline).await.map_err(folded)
 }
 
 /// The fault with one of [`REASONS`].
@@ -49,7 +51,13 @@ mod tests {
         let name = "web".to_owned();
         let (host, ip_family) = (host.to_owned(), IpFamily::Any);
         let port = PortCheck { name, host, port, ip_family, owner: None, service: None };
-        check(&port, &Clients::default(), Instant::now() + Duration::from_secs(10)).await
+        check(
+            &port,
+            &Clients::default(),
+            Trace::new(None),
+            Instant::now() + Duration::from_secs(10),
+        )
+        .await
     }
 
     #[tokio::test]
@@ -94,7 +102,7 @@ mod tests {
         let (name, host, ip_family) = ("a".to_owned(), "127.0.0.1".to_owned(), IpFamily::Any);
         let check_of = PortCheck { name, host, port, ip_family, owner: None, service };
         let deadline = Instant::now() + Duration::from_secs(10);
-        check(&check_of, &Clients::default(), deadline).await.unwrap();
+        check(&check_of, &Clients::default(), Trace::new(None), deadline).await.unwrap();
         tokio::task::spawn_blocking(|| server.join().unwrap()).await.unwrap()
     }
 

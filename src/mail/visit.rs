@@ -30,6 +30,7 @@ pub async fn visit(
     (host, port, ip_family): (&str, u16, IpFamily),
     service: Option<Service>,
     clients: &Clients,
+    trace: Trace,
     end: Instant,
 ) -> Result<Duration, Fault> {
     let begins_with_tls = service.is_some_and(|service| service.begins_with_tls);
@@ -40,7 +41,6 @@ pub async fn visit(
         let words = crate::net::tls::words(&error);
         Fault::new(Reason::Other, format!("cannot begin TLS: {words}"))
     })?;
-    let trace = Trace::new(None);
     // The patience ends it, not a period.
     let dialled = dialer.dial(trace.clone(), end + Duration::from_secs(1)).await;
     match (dialled, trace.handshake()) {

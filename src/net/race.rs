@@ -2,12 +2,13 @@
 //! and an address that does not answer at once is overtaken by the next one, so that a broken IPv6
 //! route or a dead address costs a quarter of a second and not the whole deadline.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Seconds;
@@ -18,6 +19,9 @@ use crate::mail::{Fault, Reason, Shortage};
 const HEAD_START: Duration = Duration::from_millis(250);
 /// The most addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 16;
+/// The most that are asked at the same time: a host with many dead ones must not take the descriptors of
+/// other targets. The one that has been silent for longest makes room for the next.
+const MOST_AT_ONCE: usize = 3;
 /// How many addresses an error names.
 const NAMED: usize = 3;
 
@@ -41,6 +45,7 @@ pub struct Connected {
 pub async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<Connected, Fault> {
     let order = alternating(addresses);
     let mut attempts = JoinSet::new();
+    let mut silent = Silent::default();
     let mut closest: Option<Fault> = None;
     let mut next = Instant::now();
     let mut waiting = order.iter();
@@ -48,7 +53,11 @@ pub async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<Conn
         if attempts.is_empty() || Instant::now() >= next {
             match waiting.next() {
                 Some(address) => {
-                    attempts.spawn(attempt(*address, deadline));
+                    let given_up = silent.make_room();
+                    closest = given_up
+                        .into_iter()
+                        .fold(closest, |known, fault| Some(closer(known, fault)));
+                    silent.begin(*address, attempts.spawn(attempt(*address, deadline)));
                     next = Instant::now() + HEAD_START;
                 }
                 None if attempts.is_empty() => break,
@@ -70,6 +79,32 @@ pub async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<Conn
     Err(closest.unwrap_or_else(|| Fault::down(Reason::Dns, "no address to connect to")))
 }
 
+/// The attempts under way, the oldest first.
+#[derive(Default)]
+struct Silent(VecDeque<(SocketAddr, Instant, AbortHandle)>);
+
+impl Silent {
+    fn begin(&mut self, address: SocketAddr, attempt: AbortHandle) {
+        self.0.push_back((address, Instant::now(), attempt));
+    }
+
+    /// Gives up the oldest where there are too many for another; what it came to.
+    fn make_room(&mut self) -> Option<Fault> {
+        self.0.retain(|(_, _, attempt)| !attempt.is_finished());
+        if self.0.len() < MOST_AT_ONCE {
+            return None;
+        }
+        let (address, began, attempt) = self.0.pop_front()?;
+        attempt.abort();
+        Some(no_answer(address, began))
+    }
+}
+
+fn no_answer(address: SocketAddr, began: Instant) -> Fault {
+    let message = format!("no answer from {address} within {}", Seconds(began.elapsed()));
+    Fault::down(Reason::Timeout, message)
+}
+
 async fn attempt(address: SocketAddr, deadline: Instant) -> Result<Connected, Fault> {
     let began = Instant::now();
     match timeout_at(deadline, open(address)).await {
@@ -79,10 +114,7 @@ async fn attempt(address: SocketAddr, deadline: Instant) -> Result<Connected, Fa
             Ok(Connected { socket, address, handshake: began.elapsed() })
         }
         Ok(Err(error)) => Err(fault(address, &error, could_send_to)),
-        Err(_) => {
-            let message = format!("no answer from {address} within {}", Seconds(began.elapsed()));
-            Err(Fault::down(Reason::Timeout, message))
-        }
+        Err(_) => Err(no_answer(address, began)),
     }
 }
 
@@ -274,6 +306,25 @@ mod tests {
             for both in [closer(Some(silent.clone()), v4.clone()), closer(Some(v4), silent)] {
                 assert_eq!((both.shortage, both.down), (shortage, shortage.is_none()));
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn many_silent_addresses_take_few_descriptors() {
+        let mut silent = Silent::default();
+        let mut attempts = JoinSet::new();
+        for number in 1..=9 {
+            let given_up = silent.make_room();
+            let oldest = format!("no answer from 192.0.2.{}:25", number.max(4) - 3);
+            match given_up {
+                Some(fault) => assert!(fault.message.starts_with(&oldest), "{number}: {fault:?}"),
+                None => assert!(number <= 3, "{number}"),
+            }
+            let under_way = attempts.spawn(std::future::pending::<()>());
+            silent.begin(address(&format!("192.0.2.{number}:25")), under_way);
+        }
+        while attempts.len() > MOST_AT_ONCE {
+            assert!(attempts.join_next().await.is_some_and(|ended| ended.is_err()), "given up");
         }
     }
 

@@ -142,10 +142,10 @@ impl Sender {
         let dialogue = async {
             match Smtp::open(&self.dialer, login, name, trace.clone(), end).await {
                 Ok(smtp) => {
-                    self.send_all(smtp, transmitted, &trace, &mut attempt, &mut accepted).await
+                    self.send_all(smtp, transmitted, &trace, &mut attempt, &mut accepted, end).await
                 }
                 Err(failure) => {
-                    let failure = self.judged(failure).await;
+                    let failure = self.judged(failure, end).await;
                     self.give_up(&attempt.tokens, &failure);
                     attempt.failures.push(failure);
                     None
@@ -175,6 +175,7 @@ impl Sender {
         trace: &Trace,
         attempt: &mut Attempt,
         accepted: &mut u32,
+        end: Instant,
     ) -> Option<Smtp> {
         let Attempt { tokens, failures, .. } = attempt;
         for (index, token) in tokens.iter().enumerate() {
@@ -200,7 +201,7 @@ impl Sender {
                         break;
                     }
                     if let Err(failure) = smtp.reset().await {
-                        let failure = self.judged(failure).await;
+                        let failure = self.judged(failure, end).await;
                         self.give_up(rest, &failure);
                         failures.push(failure);
                         return None;
@@ -208,7 +209,7 @@ impl Sender {
                 }
                 Err(error) => {
                     let is_doubtful = matches!(error, NotAccepted::Doubtful(_));
-                    let failure = self.judged(error.failure().clone()).await;
+                    let failure = self.judged(error.failure().clone(), end).await;
                     self.account.not_accepted(*token, &failure, is_doubtful);
                     self.give_up(rest, &failure);
                     failures.push(failure);
@@ -238,9 +239,9 @@ impl Sender {
     }
 
     /// A failure of a passive target, whose server may have gone down meanwhile, as it is meant to.
-    async fn judged(&self, failure: Failure) -> Failure {
+    async fn judged(&self, failure: Failure, end: Instant) -> Failure {
         match self.target.passive {
-            true => departure::judged(&self.dialer, failure).await,
+            true => departure::judged(&self.dialer, failure, end).await,
             false => failure,
         }
     }

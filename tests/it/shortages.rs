@@ -159,12 +159,12 @@ async fn the_raised_limit_and_a_need_above_it_are_in_the_log_and_in_check() {
             String::from_utf8(output.stderr).unwrap()
         }
     };
-    let words = "the configuration may need 226 file descriptors at one time (32 of its own, 11 to \
-                 send, 61 for mailboxes, 122 for pings and ports), and the limit of 200 leaves 138";
-    let told = check("64:200").await;
+    let words = "the configuration may need 104 file descriptors at one time (32 of its own, 11 to \
+                 send, 61 for mailboxes, 0 for pings and ports), and the limit of 120 leaves 78";
+    let told = check("64:120").await;
     assert!(told.contains(words) && told.contains("`LimitNOFILE=1024`"), "{told}");
     assert_eq!(check("64:1024").await, "");
-    let mut command = program(folder.path(), "64:200");
+    let mut command = program(folder.path(), "64:120");
     let mut child =
         command.arg("--web.listen-address=127.0.0.1:0").stderr(Stdio::piped()).spawn().unwrap();
     let log = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -11,13 +11,12 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use openssl::sha::Sha256;
 use secrecy::{ExposeSecret, SecretSlice};
-use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::line::{Digest, Line, Turn};
 use crate::http::door::Peer;
 use crate::http::message::Response;
-use crate::mail::Shortage;
+use crate::threads;
 
 /// The answer to a request without a right password.
 pub(in crate::http) fn unauthorized() -> Response {
@@ -170,7 +169,7 @@ impl PasswordChecks {
             drop(turn);
             admission
         };
-        at_low_priority(check).await.unwrap_or(Admission::Postponed)
+        threads::run(check).await.unwrap_or(Admission::Postponed)
     }
 
     /// A turn in the line. Where there is no place in it, that is told after a pause, so that who
@@ -220,27 +219,6 @@ impl PasswordChecks {
         }
         sha.finish()
     }
-}
-
-/// By how much a check of a password gives way to who is known already, of 19: not so much that a first
-/// login starves on a busy host.
-const NICENESS: i32 = 5;
-
-/// What a thread of its own finds out; `None` if there is none to be had. Its priority is its own, and
-/// cannot be raised again.
-async fn at_low_priority<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    let (told, answer) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("password".into());
-    let run = move || {
-        // At the usual priority it is as right.
-        let _ = rustix::process::nice(NICENESS);
-        // Whoever asked may have gone.
-        let _ = told.send(work());
-    };
-    thread.spawn(run).inspect_err(|_| Shortage::Threads.count()).ok()?;
-    answer.await.ok()
 }
 
 /// User and password of a header Authorization of the scheme Basic (RFC 7617, section 2).

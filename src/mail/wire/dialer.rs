@@ -220,6 +220,11 @@ impl Dialer {
         &self.learned
     }
 
+    /// Whether the hosts are those that take the mail of a domain.
+    pub fn asks_for_exchangers(&self) -> bool {
+        self.endpoint.mx
+    }
+
     /// How the connection is protected.
     pub fn tls_mode(&self) -> TlsMode {
         self.endpoint.tls

@@ -18,10 +18,11 @@ pub(super) async fn judged<T>(
     settings: &Settings,
     members: &[Arc<Member>],
     outcome: Result<T, Failure>,
+    until: Instant,
 ) -> Result<T, Failure> {
     match outcome {
         Err(failure) if recipients(members).any(|member| member.account.is_passive()) => {
-            Err(departure::judged(&settings.dialer, failure).await)
+            Err(departure::judged(&settings.dialer, failure, until).await)
         }
         outcome => outcome,
     }
@@ -47,7 +48,7 @@ impl Patrol {
             LookStyle::Session => self.check_pop3(settings, members, trace, until, slot).await,
         };
         if settings.style() == LookStyle::Command {
-            outcome.result = judged(settings, members, outcome.result).await;
+            outcome.result = judged(settings, members, outcome.result, until).await;
             self.report_check(members, &outcome.trace, outcome.result.as_ref().err(), slot);
             outcome.trace.clear();
             self.keep(settings);
@@ -77,7 +78,12 @@ impl Patrol {
             tokens: Vec::new(),
             transcript: trace.transcript(),
         };
-        for member in recipients(members) {
+        // One that has left for another mailbox meanwhile is told of that.
+        let current = self.watch.shared().members.clone();
+        let stays = |member: &&Arc<Member>| {
+            recipients(&current).any(|it| Arc::ptr_eq(&it.account, &member.account))
+        };
+        for member in recipients(members).filter(stays) {
             member.account.check_ended(&attempt);
         }
         self.watch.checked.send_replace(Some(slot));

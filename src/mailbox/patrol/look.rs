@@ -167,7 +167,7 @@ impl Patrol {
     ) -> Outcome {
         let way = Way { dialer: settings.dialer.clone(), prepared: None, is_check: true };
         let opened = self.open_pop3(settings, members, way, &trace, until).await;
-        let opened = judged(settings, members, opened).await;
+        let opened = judged(settings, members, opened, until).await;
         self.report_check(members, &trace, opened.as_ref().err(), slot);
         match opened {
             Ok(session) => self.remove_pop3(settings, members, session, trace).await,

@@ -17,7 +17,7 @@ impl Ledger {
     /// A look or a removal has failed: counted, unless it was for want of something of our own, but the
     /// receive ability is the check's to tell.
     ///
-    /// A session of a passive target that breaks off may be the first sign that its server goes down:
+    /// A session of a passive target that breaks off, or of which nothing comes any more, may be the first sign that its server goes down:
     /// only the next contact tells whether that was a failure.
     pub fn look_failed(&mut self, failure: &Failure, now: Moment) {
         self.expire(now);
@@ -28,7 +28,7 @@ impl Ledger {
         self.judge_break(failure.down, now);
         if passive && failure.down {
             self.receive.not_applicable += 1;
-        } else if passive && failure.reason == Reason::Closed {
+        } else if passive && matches!(failure.reason, Reason::Closed | Reason::Timeout) {
             self.broken_off = Some(failure.clone());
         } else {
             self.receive.count(failure, now);
