@@ -36,6 +36,8 @@ pub(crate) struct Watcher {
     accepted: f64,
     received: f64,
     minute: u64,
+    /// The longest time from one sample to the next.
+    longest_gap: Duration,
     ended: Option<Duration>,
 }
 
@@ -81,6 +83,7 @@ impl Watcher {
             accepted: 0.0,
             received: 0.0,
             minute: 0,
+            longest_gap: Duration::ZERO,
             ended: None,
         }
     }
@@ -165,6 +168,8 @@ impl Watcher {
 
     /// Notes what both processes take, and says so each minute.
     pub(crate) fn sample(&mut self, at: Duration, exporter: Taken, servers: Taken) {
+        let gap = self.samples.last().map_or(Duration::ZERO, |last| at.saturating_sub(last.at));
+        self.longest_gap = self.longest_gap.max(gap);
         self.samples.push(Sample { at, exporter, servers });
         let minute = at.as_secs() / 60;
         if minute == self.minute {
@@ -276,6 +281,9 @@ impl Watcher {
                 cores(last.servers)
             );
         }
+        // A machine that keeps even this one waiting is too busy to judge the exporter by.
+        let gap = self.longest_gap.as_secs_f64();
+        let _ = writeln!(text, "| longest time between two samples, due each 2 s | {gap:.1} s |");
         if let Some(took) = self.ended {
             let _ = writeln!(text, "| SIGTERM | {:.2} s |", took.as_secs_f64());
         }
