@@ -32,6 +32,13 @@ pub(crate) struct Target {
     line: String,
 }
 
+impl Target {
+    /// Whether its mailbox is read by IMAP.
+    pub(crate) fn is_imap(&self) -> bool {
+        self.line.contains("protocol: imap")
+    }
+}
+
 /// The process with the servers.
 struct Servers {
     child: Child,
