@@ -16,8 +16,8 @@ pub(crate) const MESSAGES: &str = "3";
 pub(crate) const FLOOD_INTERVAL: &str = "10s";
 /// What a processor would do nothing else for.
 pub(crate) const LEFT_OUT: &str = "TLS: endless garbage";
-/// When a mail that does not come is given up.
-pub(crate) const LOST_AFTER: Duration = Duration::from_secs(30);
+/// When a mail that does not come is given up, and for how long one that ended is still known.
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(60);
 /// How many targets behave, and how many there are of each kind that does not: together 50 probes a
 /// second.
 const WELL: usize = 55;
