@@ -36,6 +36,8 @@ pub(crate) struct Watcher {
     accepted: f64,
     received: f64,
     minute: u64,
+    /// The longest time from one sample to the next.
+    longest_gap: Duration,
     ended: Option<Duration>,
 }
 
@@ -81,6 +83,7 @@ impl Watcher {
             accepted: 0.0,
             received: 0.0,
             minute: 0,
+            longest_gap: Duration::ZERO,
             ended: None,
         }
     }
@@ -165,6 +168,8 @@ impl Watcher {
 
     /// Notes what both processes take, and says so each minute.
     pub(crate) fn sample(&mut self, at: Duration, exporter: Taken, servers: Taken) {
+        let gap = self.samples.last().map_or(Duration::ZERO, |last| at.saturating_sub(last.at));
+        self.longest_gap = self.longest_gap.max(gap);
         self.samples.push(Sample { at, exporter, servers });
         let minute = at.as_secs() / 60;
         if minute == self.minute {
@@ -216,21 +221,29 @@ impl Watcher {
     }
 
     /// The median of a figure of the exporter from one sixtieth of the run to another.
-    fn median(&self, from: u32, to: u32, figure: fn(&Taken) -> f64) -> f64 {
+    fn median(&self, from: u32, to: u32, figure: fn(&Sample) -> f64) -> f64 {
         let (from, to) = (self.length * from / 60, self.length * to / 60);
         let within = self.samples.iter().filter(|sample| (from..=to).contains(&sample.at));
-        let mut figures: Vec<f64> = within.map(|sample| figure(&sample.exporter)).collect();
+        let mut figures: Vec<f64> = within.map(figure).collect();
         figures.sort_by(f64::total_cmp);
         figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
     /// Holds the last tenth of the run to its minutes 10 to 16 (of sixty).
     fn judge_growth(&mut self) -> String {
-        type Figure = (&'static str, fn(&Taken) -> f64, fn(f64) -> f64);
+        type Figure = (&'static str, fn(&Sample) -> f64, fn(f64) -> f64);
         let figures: [Figure; 3] = [
-            ("memory", |taken| taken.resident_bytes as f64, |it| it * MEMORY_SHARE + MEMORY_BYTES),
-            ("descriptors", |taken| taken.descriptors as f64, |it| it * MEMORY_SHARE + DESCRIPTORS),
-            ("threads", |taken| taken.threads as f64, |it| it + THREADS),
+            (
+                "memory",
+                |it| it.exporter.resident_bytes as f64,
+                |it| it * MEMORY_SHARE + MEMORY_BYTES,
+            ),
+            (
+                "descriptors",
+                |it| it.exporter.descriptors as f64,
+                |it| it * MEMORY_SHARE + DESCRIPTORS,
+            ),
+            ("threads", |it| it.exporter.threads as f64, |it| it + THREADS),
         ];
         let mut text = String::new();
         for (name, figure, most) in figures {
@@ -276,6 +289,9 @@ impl Watcher {
                 cores(last.servers)
             );
         }
+        // A machine that keeps even this one waiting is too busy to judge the exporter by.
+        let gap = self.longest_gap.as_secs_f64();
+        let _ = writeln!(text, "| longest time between two samples, due each 2 s | {gap:.1} s |");
         if let Some(took) = self.ended {
             let _ = writeln!(text, "| SIGTERM | {:.2} s |", took.as_secs_f64());
         }

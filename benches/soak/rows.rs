@@ -76,7 +76,7 @@ fn report(played: Vec<Result<Figures, String>>, bases: [u64; 2]) -> bool {
     for outcome in played {
         match outcome {
             Ok(figures) => {
-                let base = bases.get(usize::from(figures.row.does.starts_with("STARTTLS")));
+                let base = bases.get(usize::from(figures.row.does.contains("TLS:")));
                 let over = mega(figures.highest_bytes) - base.copied().map_or(0.0, mega);
                 let ended = figures.ended.as_secs_f64();
                 println!("{} {:.1} MB | {ended:.2} s |", figures.row.cells(), over.max(0.0));

@@ -32,6 +32,8 @@ pub(crate) struct Target {
     line: String,
 }
 
+impl Target {}
+
 /// The process with the servers.
 struct Servers {
     child: Child,

@@ -11,7 +11,7 @@ use tokio::time::{interval, sleep};
 
 use crate::hostile::stage::Stage;
 use crate::hostile::table;
-use crate::plan::{FLOOD_INTERVAL, INTERVAL, Kind, LOST_AFTER, MESSAGES};
+use crate::plan::{FLOOD_INTERVAL, INTERVAL, Kind, LEFT_OUT, LOST_AFTER, MESSAGES};
 use crate::support::{TargetText, Trust, USER, World, yaml};
 
 /// The folder in which mail waits for its bounce.
@@ -44,7 +44,8 @@ pub(crate) async fn serve() {
         let target = target.set("timeout", timeout).set("messages", MESSAGES);
         sites.push(Site { name, kind, world, target });
     }
-    for (number, row) in table::rows().into_iter().filter(table::Row::is_long).enumerate() {
+    let floods = table::rows().into_iter().filter(|row| row.is_long() && row.does != LEFT_OUT);
+    for (number, row) in floods.enumerate() {
         let name = format!("{}-{number}", Kind::Floods.label());
         let Stage { world, target } = Stage::set(&row, &name, &trust).await;
         let target = target.set("interval", FLOOD_INTERVAL);

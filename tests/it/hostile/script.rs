@@ -229,11 +229,11 @@ fn pop3(does: &str, faults: &Faults) -> Option<Fault> {
         "endless listing in one line" => endless(b"+OK\r\n1 ", b"x"),
         "a header without end" => endless(b"+OK\r\n", b"X-Header: value value value\r\n"),
         "a header in one endless line" => endless(b"+OK\r\n", b"x"),
-        "500 mails, each after 1.5 s" => {
+        "500 mails, each after 0.5 s" => {
             faults.on("STAT", Fault::reply("+OK 500 99999"));
             faults.on("UIDL", series("+OK\r\n", "{n} a{n}\r\n", 500, "."));
             let header = Fault::reply(format!("+OK\r\n{HEADER}."));
-            Fault::After(Duration::from_millis(1500), Box::new(header))
+            Fault::After(Duration::from_millis(500), Box::new(header))
         }
         "endless capabilities" => endless(b"+OK\r\n", b"X-CAP\r\n"),
         "LOGIN-DELAY 999999999999" => Fault::reply(
