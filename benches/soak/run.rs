@@ -32,8 +32,6 @@ pub(crate) struct Target {
     line: String,
 }
 
-impl Target {}
-
 /// The process with the servers.
 struct Servers {
     child: Child,
