@@ -475,7 +475,7 @@ fn what_waits_for_a_broken_store_is_bounded_and_newest() {
     let (token, changes) = sending();
     shared.record(&name("a"), changes);
     shared.record(&name("a"), one(token, Some(mail(Place::Outstanding))));
-    let many = (0..writer::MOST_MAILS).map(|_| (Token::random(), None)).collect();
+    let many = (0..work::MOST_MAILS).map(|_| (Token::random(), None)).collect();
     shared.record(&name("b"), Changes { account: Some(AccountRecord::default()), mails: many });
     assert_eq!(shared.errors(), 1, "the one mail too many is dropped, and that is counted");
     shared.record(&name("a"), one(token, Some(mail(Place::Received))));

@@ -16,14 +16,12 @@ use tracing::{error, info, warn};
 
 use super::care::{self, Files};
 use super::mark::Mark;
+use super::work::Work;
 use super::{FolderKey, FolderRecord, beside, layers, rows, schema};
 use crate::config::{Secret, TargetName};
 use crate::layers::readings::Counters;
 use crate::target::ledger::{Changes, StoredAccount};
 
-/// The most records of mails that wait to be written. Beyond it those of further mails are dropped;
-/// the accounts stay complete.
-pub(super) const MOST_MAILS: usize = 100_000;
 /// The first wait before a store that failed is tried again; it doubles.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// The longest.
@@ -80,16 +78,6 @@ struct Queue {
     is_failing: bool,
     is_closing: bool,
     has_ended: bool,
-}
-
-/// The newest states that are not written yet.
-#[derive(Default)]
-struct Work {
-    accounts: BTreeMap<TargetName, Changes>,
-    layers: BTreeMap<TargetName, Counters>,
-    folders: BTreeMap<FolderKey, FolderRecord>,
-    refresh_tokens: BTreeMap<String, Secret>,
-    mails: usize,
 }
 
 struct Batch {
@@ -166,41 +154,6 @@ impl Shared {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("errors", &self.errors()).finish_non_exhaustive()
-    }
-}
-
-impl Work {
-    fn is_empty(&self) -> bool {
-        let Self { accounts, layers, folders, refresh_tokens, mails: _ } = self;
-        accounts.is_empty() && layers.is_empty() && folders.is_empty() && refresh_tokens.is_empty()
-    }
-
-    /// Adds newer states, and says how many records there was no room for.
-    fn record(&mut self, target: &TargetName, mut changes: Changes) -> u64 {
-        let queued = self.accounts.entry(target.clone()).or_default();
-        let before = queued.mails.len();
-        let mut room = MOST_MAILS.saturating_sub(self.mails);
-        let mut dropped = 0;
-        changes.mails.retain(|token, _| {
-            if queued.mails.contains_key(token) {
-                return true;
-            }
-            let fits = room > 0;
-            room = room.saturating_sub(1);
-            dropped += u64::from(!fits);
-            fits
-        });
-        queued.then(changes);
-        self.mails += queued.mails.len() - before;
-        dropped
-    }
-
-    /// Adds newer work.
-    fn then(&mut self, newer: Self) -> u64 {
-        self.layers.extend(newer.layers);
-        self.folders.extend(newer.folders);
-        self.refresh_tokens.extend(newer.refresh_tokens);
-        newer.accounts.into_iter().map(|(target, changes)| self.record(&target, changes)).sum()
     }
 }
 
