@@ -97,17 +97,26 @@ impl Shared {
     }
 
     pub(super) fn record_layers(&self, target: TargetName, counters: Counters) {
-        self.queue().work.layers.insert(target, counters);
+        let mut queue = self.queue();
+        queue.work.layers.insert(target, counters);
+        queue.work.press();
+        drop(queue);
         self.changed.notify_all();
     }
 
     pub(super) fn record_folder(&self, folder: FolderKey, record: FolderRecord) {
-        self.queue().work.folders.insert(folder, record);
+        let mut queue = self.queue();
+        queue.work.folders.insert(folder, record);
+        queue.work.press();
+        drop(queue);
         self.changed.notify_all();
     }
 
     pub(super) fn record_refresh_token(&self, origin: String, token: Secret) {
-        self.queue().work.refresh_tokens.insert(origin, token);
+        let mut queue = self.queue();
+        queue.work.refresh_tokens.insert(origin, token);
+        queue.work.press();
+        drop(queue);
         self.changed.notify_all();
     }
 
@@ -213,14 +222,15 @@ impl Writer {
                 queue = shared.queue();
                 continue;
             }
-            let retry = self.retry.map(|(at, _)| at).filter(|_| !queue.work.is_empty());
-            let can_write = !queue.work.is_empty() && retry.is_none_or(|at| at <= now);
+            let due = queue.work.due(now);
+            let due = due.map(|due| self.retry.map_or(due, |(retry, _)| retry.max(due)));
+            let can_write = due.is_some_and(|due| due <= now);
             let is_asked = !queue.waiting.is_empty() || !queue.questions.is_empty();
             if can_write || is_asked || queue.is_closing {
                 let is_last = queue.is_closing;
                 return (queue.take(), is_last);
             }
-            let wake = retry.into_iter().chain(self.sync_due).min();
+            let wake = due.into_iter().chain(self.sync_due).min();
             queue = match wake {
                 Some(wake) => {
                     let wait = wake.saturating_duration_since(now);
