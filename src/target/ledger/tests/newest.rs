@@ -305,3 +305,25 @@ fn nothing_is_written_anew_while_nothing_is_measured() {
     bench.snapshot();
     assert!(bench.ledger.take_changes(bench.now()).is_empty());
 }
+
+#[test]
+fn the_first_attempt_after_a_restart_stands_as_long_as_any() {
+    let stands = |attempt: fn(&mut Bench)| {
+        let (mut bench, mut stored) = measured(RULES);
+        restart(&mut bench, &mut stored, 60);
+        attempt(&mut bench);
+        bench.be_away(CHECK_OUTLIVED - 1);
+        let ability = bench.snapshot().receive_ability;
+        bench.be_away(1);
+        (ability, bench.snapshot().receive.consecutive_failures)
+    };
+    assert_eq!(stands(|bench| bench.check(None)), (Reading::Is(true), Reading::Is(0)));
+    let overrun = |bench: &mut Bench| {
+        let deadline = bench.now().instant + Duration::from_secs(30);
+        bench.ledger.attempt_began(Side::Receive, deadline, bench.now());
+        bench.be_away(31);
+        bench.snapshot();
+        bench.ledger.check_abandoned(bench.now());
+    };
+    assert_eq!(stands(overrun), (Reading::Is(false), Reading::Is(3)));
+}
