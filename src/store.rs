@@ -1,11 +1,12 @@
-//! What outlives the process: the accounts of the targets, their mails under way, the counters of
-//! the layers below, how far each folder has been read, the refresh tokens that were renewed, and the id of this instance. All of it is in one SQLite file, and what was
-//! committed survives `kill -9`; a power loss may lose the last second. A database that does not hold
-//! what it should is told of.
+//! What outlives the process: the accounts of the targets, what they measured last, their mails under
+//! way, the counters of the layers below, how far each folder has been read, the refresh tokens that were renewed, and the
+//! id of this instance. All of it is in one SQLite file, and what was committed survives `kill -9`; a
+//! power loss may lose the last second. A database that does not hold what it should is told of.
 //!
-//! `writer` is the thread that writes, `schema` the file, `rows` and `layers` what is in it, `mark` what
-//! it has to hold, `care` what becomes of it while it is in use. Nobody waits for the disk but a mail about to be sent, and that for a second at most. A store that fails is
-//! logged and counted while everything goes on from memory, and is tried again.
+//! `writer` is the thread that writes, `work` what it has to write, `schema` the file, `rows`,
+//! `layers` and `newest` what is in it, `mark` what it has to hold, `care` what becomes of it while it is in use.
+//! Nobody waits for the disk but a mail about to be sent, and that for a second at most. A store that
+//! fails is logged and counted while everything goes on from memory, and is tried again.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -31,8 +32,10 @@ use writer::{Question, Shared, Writer};
 mod care;
 pub(crate) mod layers;
 mod mark;
+pub(crate) mod newest;
 pub(crate) mod rows;
 pub(crate) mod schema;
+mod work;
 mod writer;
 
 /// The database in the state directory.
@@ -178,7 +181,8 @@ impl Store {
     }
 
     /// Takes what has changed of a target, to be written soon. All changes of one call are written
-    /// together or not at all.
+    /// together or not at all. What is only measured, with no mail and no counter, may wait a second for
+    /// other changes to be written with.
     pub fn record(&self, target: &TargetName, changes: Changes) {
         self.shared.record(target, changes);
     }

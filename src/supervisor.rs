@@ -19,7 +19,7 @@ use crate::net::tls::TlsClients;
 use crate::store::Store;
 use crate::target::account::Account;
 use crate::target::history::Archive;
-use crate::target::ledger::{Rules, StoredAccount};
+use crate::target::ledger::{Rules, Servers, StoredAccount};
 use crate::target::send::{Origin, Sender};
 use crate::threads;
 use kept::Kept;
@@ -325,6 +325,7 @@ impl Supervisor {
                         // Nobody tells any more what becomes of the check there.
                         line.account.check_abandoned();
                     }
+                    line.account.measures(Servers::from(target.as_ref()));
                     if !target.inspect {
                         line.account.forget_inspection();
                     }
@@ -337,6 +338,7 @@ impl Supervisor {
                         Line::new(self.open_account(target, &stored))
                     });
                     line.account.set_rules(Rules::from(target.as_ref()));
+                    line.account.measures(Servers::from(target.as_ref()));
                     let share =
                         target.interval.min(SPREAD) / u32::try_from(news).unwrap_or(u32::MAX);
                     first = now

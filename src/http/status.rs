@@ -286,6 +286,7 @@ impl<'a> SideCell<'a> {
             _ => Condition::Failing,
         });
         let shown = match state.consecutive_failures {
+            Reading::Unmeasured if state.last_attempt.is_some() => "not tried lately".to_owned(),
             Reading::Unmeasured => "not tried yet".to_owned(),
             Reading::NotApplicable => "down, and passive".to_owned(),
             Reading::Is(0) => "works".to_owned(),

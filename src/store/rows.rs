@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{FolderKey, FolderRecord};
+use super::{FolderKey, FolderRecord, newest};
 use crate::config::{Secret, TargetName};
 use crate::mail::{Reason, Side, Stage};
 use crate::target::ledger::{
@@ -38,6 +38,9 @@ pub(super) fn write_changes(
     if let Some(account) = &changes.account {
         write_account(connection, target, account)?;
         write_counters(connection, target, *account)?;
+    }
+    if let Some(measured) = &changes.newest {
+        newest::write(connection, target, measured)?;
     }
     let mut upsert = connection.prepare_cached(
         "INSERT INTO mail VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -126,7 +129,7 @@ pub(crate) fn read_account(
         )?
         .query_map([target.as_str()], mail)?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(StoredAccount { account, mails })
+    Ok(StoredAccount { account, newest: newest::read(connection, target), mails })
 }
 
 /// Reads the folders of a mailbox.
@@ -377,14 +380,14 @@ fn invalid(column: usize, what: &str) -> rusqlite::Error {
 }
 
 /// Seconds since 1970, exact to a microsecond.
-fn to_seconds(time: SystemTime) -> f64 {
+pub(super) fn to_seconds(time: SystemTime) -> f64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_secs_f64(),
         Err(before) => -before.duration().as_secs_f64(),
     }
 }
 
-fn from_seconds(seconds: f64) -> Option<SystemTime> {
+pub(super) fn from_seconds(seconds: f64) -> Option<SystemTime> {
     let distance = Duration::try_from_secs_f64(seconds.abs()).ok()?;
     if seconds < 0.0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
 }

@@ -112,6 +112,34 @@ CREATE TABLE IF NOT EXISTS counter ( -- of a target, beside those in the table t
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Another table beside the schema, made in the same way: what the newest attempts have measured.
+const NEWEST: &str = "
+CREATE TABLE IF NOT EXISTS newest ( -- the newest measurement of each target; shown until it is outlived, by the next process too
+  target           TEXT PRIMARY KEY, -- target.name
+  interval         REAL NOT NULL,    -- the test period by which it was measured, in seconds
+  send_server      TEXT NOT NULL,    -- what was measured, smtp://user@host:port; a target with another begins anew
+  send_state       TEXT NOT NULL,    -- measured; not_applicable: passive and down; outlived; unmeasured
+  send_ability     REAL,             -- measured: the share of the mails that was accepted
+  send_up          INTEGER,          -- 1: the server answered
+  send_failures    INTEGER,          -- in a row; -1: passive and down
+  send_attempt     REAL,             -- newest attempt: how old all this is; times in seconds since 1970
+  send_success     REAL,             -- newest that succeeded
+  receive_server   TEXT NOT NULL,    -- protocol://user@host:port
+  receive_state    TEXT NOT NULL,
+  receive_ability  REAL,             -- measured: 1 if the mailbox could be read
+  receive_up       INTEGER,
+  receive_failures INTEGER,
+  receive_attempt  REAL,
+  receive_success  REAL,
+  period_began     REAL,             -- the newest period of which the round trip tells
+  period_received  INTEGER NOT NULL, -- mails with a round trip that came since,
+  period_seconds   REAL NOT NULL,    -- and the sum of these
+  before_received  INTEGER NOT NULL, -- the same of the period before
+  before_seconds   REAL NOT NULL,
+  arrival_unknown  INTEGER NOT NULL  -- whether a mail came of which nobody can tell when: 1 since, 2 before, 3 both
+) STRICT, WITHOUT ROWID;
+";
+
 /// Opens the database in `directory`, which exists, and makes it (mode 0600) if it is missing.
 pub(crate) fn open(directory: &Path, path: &Path) -> Result<(Connection, Instance), StoreError> {
     let failed = |source| StoreError::Io { action: "open", path: path.to_owned(), source };
@@ -279,6 +307,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.execute_batch("PRAGMA synchronous = NORMAL")?;
     connection.execute_batch(COUNTERS)?;
+    connection.execute_batch(NEWEST)?;
     // A write, so that a database that cannot be written is told of now.
     connection.execute(
         "DELETE FROM mail WHERE ended < unixepoch('now') - ?1 * 86400",

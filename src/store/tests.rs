@@ -43,11 +43,11 @@ fn mail(place: Place) -> MailRecord {
 fn sending() -> (Token, Changes) {
     let token = Token::random();
     let record = MailRecord { transmitted: Some(time(0)), ..mail(Place::Sending) };
-    (token, Changes { account: None, mails: [(token, Some(record))].into() })
+    (token, one(token, Some(record)))
 }
 
 fn one(token: Token, record: Option<MailRecord>) -> Changes {
-    Changes { account: None, mails: [(token, record)].into() }
+    Changes { mails: [(token, record)].into(), ..Changes::default() }
 }
 
 async fn account(store: &Store, target: &TargetName) -> StoredAccount {
@@ -382,7 +382,14 @@ async fn the_file_explains_itself() {
     let schema: String = file
         .query_row("SELECT group_concat(sql, '\n') FROM sqlite_schema", [], |row| row.get(0))
         .unwrap();
-    let tables = ["TABLE meta", "TABLE target", "TABLE mail", "TABLE folder", "TABLE counter"];
+    let tables = [
+        "TABLE meta",
+        "TABLE target",
+        "TABLE mail",
+        "TABLE folder",
+        "TABLE counter",
+        "TABLE newest",
+    ];
     for object in tables.into_iter().chain(["VIEW mails"]) {
         let begin = schema.find(&format!("CREATE {object} ")).unwrap();
         let line = schema[begin..].lines().next().unwrap();
@@ -475,8 +482,11 @@ fn what_waits_for_a_broken_store_is_bounded_and_newest() {
     let (token, changes) = sending();
     shared.record(&name("a"), changes);
     shared.record(&name("a"), one(token, Some(mail(Place::Outstanding))));
-    let many = (0..writer::MOST_MAILS).map(|_| (Token::random(), None)).collect();
-    shared.record(&name("b"), Changes { account: Some(AccountRecord::default()), mails: many });
+    let many = (0..work::MOST_MAILS).map(|_| (Token::random(), None)).collect();
+    shared.record(
+        &name("b"),
+        Changes { account: Some(AccountRecord::default()), mails: many, newest: None },
+    );
     assert_eq!(shared.errors(), 1, "the one mail too many is dropped, and that is counted");
     shared.record(&name("a"), one(token, Some(mail(Place::Received))));
     assert_eq!(shared.errors(), 1, "a mail that waits already is brought up to date");

@@ -16,14 +16,12 @@ use tracing::{error, info, warn};
 
 use super::care::{self, Files};
 use super::mark::Mark;
+use super::work::Work;
 use super::{FolderKey, FolderRecord, beside, layers, rows, schema};
 use crate::config::{Secret, TargetName};
 use crate::layers::readings::Counters;
 use crate::target::ledger::{Changes, StoredAccount};
 
-/// The most records of mails that wait to be written. Beyond it those of further mails are dropped;
-/// the accounts stay complete.
-pub(super) const MOST_MAILS: usize = 100_000;
 /// The first wait before a store that failed is tried again; it doubles.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// The longest.
@@ -82,16 +80,6 @@ struct Queue {
     has_ended: bool,
 }
 
-/// The newest states that are not written yet.
-#[derive(Default)]
-struct Work {
-    accounts: BTreeMap<TargetName, Changes>,
-    layers: BTreeMap<TargetName, Counters>,
-    folders: BTreeMap<FolderKey, FolderRecord>,
-    refresh_tokens: BTreeMap<String, Secret>,
-    mails: usize,
-}
-
 struct Batch {
     work: Work,
     waiting: Vec<oneshot::Sender<()>>,
@@ -109,17 +97,26 @@ impl Shared {
     }
 
     pub(super) fn record_layers(&self, target: TargetName, counters: Counters) {
-        self.queue().work.layers.insert(target, counters);
+        let mut queue = self.queue();
+        queue.work.layers.insert(target, counters);
+        queue.work.press();
+        drop(queue);
         self.changed.notify_all();
     }
 
     pub(super) fn record_folder(&self, folder: FolderKey, record: FolderRecord) {
-        self.queue().work.folders.insert(folder, record);
+        let mut queue = self.queue();
+        queue.work.folders.insert(folder, record);
+        queue.work.press();
+        drop(queue);
         self.changed.notify_all();
     }
 
     pub(super) fn record_refresh_token(&self, origin: String, token: Secret) {
-        self.queue().work.refresh_tokens.insert(origin, token);
+        let mut queue = self.queue();
+        queue.work.refresh_tokens.insert(origin, token);
+        queue.work.press();
+        drop(queue);
         self.changed.notify_all();
     }
 
@@ -166,41 +163,6 @@ impl Shared {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("errors", &self.errors()).finish_non_exhaustive()
-    }
-}
-
-impl Work {
-    fn is_empty(&self) -> bool {
-        let Self { accounts, layers, folders, refresh_tokens, mails: _ } = self;
-        accounts.is_empty() && layers.is_empty() && folders.is_empty() && refresh_tokens.is_empty()
-    }
-
-    /// Adds newer states, and says how many records there was no room for.
-    fn record(&mut self, target: &TargetName, mut changes: Changes) -> u64 {
-        let queued = self.accounts.entry(target.clone()).or_default();
-        let before = queued.mails.len();
-        let mut room = MOST_MAILS.saturating_sub(self.mails);
-        let mut dropped = 0;
-        changes.mails.retain(|token, _| {
-            if queued.mails.contains_key(token) {
-                return true;
-            }
-            let fits = room > 0;
-            room = room.saturating_sub(1);
-            dropped += u64::from(!fits);
-            fits
-        });
-        queued.then(changes);
-        self.mails += queued.mails.len() - before;
-        dropped
-    }
-
-    /// Adds newer work.
-    fn then(&mut self, newer: Self) -> u64 {
-        self.layers.extend(newer.layers);
-        self.folders.extend(newer.folders);
-        self.refresh_tokens.extend(newer.refresh_tokens);
-        newer.accounts.into_iter().map(|(target, changes)| self.record(&target, changes)).sum()
     }
 }
 
@@ -260,14 +222,15 @@ impl Writer {
                 queue = shared.queue();
                 continue;
             }
-            let retry = self.retry.map(|(at, _)| at).filter(|_| !queue.work.is_empty());
-            let can_write = !queue.work.is_empty() && retry.is_none_or(|at| at <= now);
+            let due = queue.work.due(now);
+            let due = due.map(|due| self.retry.map_or(due, |(retry, _)| retry.max(due)));
+            let can_write = due.is_some_and(|due| due <= now);
             let is_asked = !queue.waiting.is_empty() || !queue.questions.is_empty();
             if can_write || is_asked || queue.is_closing {
                 let is_last = queue.is_closing;
                 return (queue.take(), is_last);
             }
-            let wake = retry.into_iter().chain(self.sync_due).min();
+            let wake = due.into_iter().chain(self.sync_due).min();
             queue = match wake {
                 Some(wake) => {
                     let wait = wake.saturating_duration_since(now);

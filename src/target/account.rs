@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use super::history::{Archive, Evidence, History, Probe};
 use super::inspection::Inspection;
 use super::ledger::{
-    Awaited, Ledger, LookStyle, Moment, Notice, NoticeVerdict, Rules, Sighting, Snapshot,
+    Awaited, Ledger, LookStyle, Moment, Notice, NoticeVerdict, Rules, Servers, Sighting, Snapshot,
     StoredAccount, Transmission, Verdict,
 };
 use super::message::Token;
@@ -101,6 +101,12 @@ impl Account {
     /// Goes by other rules from now on; the mails under way stay.
     pub fn set_rules(&self, rules: Rules) {
         self.ledger().set_rules(rules, Moment::now());
+    }
+
+    /// See [`Ledger::measures`].
+    pub fn measures(&self, servers: Servers) {
+        self.ledger().measures(servers, Moment::now());
+        self.keep();
     }
 
     /// See [`Ledger::period_began`].

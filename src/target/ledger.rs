@@ -15,6 +15,7 @@ use crate::mail::pop3::LoginDelay;
 pub use arrival::Bracket;
 use ending::{Ended, Ending};
 pub use moment::{ClockStep, Moment, WallClock};
+pub use newest::{Measured, Newest, Servers};
 pub use pacing::LookStyle;
 use pacing::Pacing;
 use record::Journal;
@@ -31,6 +32,7 @@ mod attempts;
 mod ending;
 mod looks;
 mod moment;
+mod newest;
 mod notice;
 mod pacing;
 mod record;
@@ -70,6 +72,9 @@ impl From<&Target> for Rules {
 #[derive(Debug, Clone)]
 pub struct Ledger {
     rules: Rules,
+    servers: Servers,
+    /// Since when these are the servers; `None`: all that is known is of them.
+    measured_since: Option<Instant>,
     sending: BTreeMap<Token, Sending>,
     /// In the order of acceptance.
     outstanding: VecDeque<Outstanding>,
@@ -80,7 +85,7 @@ pub struct Ledger {
     period: Period,
     previous_period: Period,
     /// When the newest period began.
-    period_began: Option<Instant>,
+    period_began: Option<Moment>,
     send_ability: Reading<f64>,
     receive_ability: Reading<bool>,
     send: SideState,
@@ -133,12 +138,14 @@ struct Outstanding {
 }
 
 /// The round trips of the mails received during one period.
-#[derive(Debug, Clone, Copy, Default)]
-struct Period {
-    received: u32,
-    sum: Duration,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Period {
+    /// How many round trips are known.
+    pub received: u32,
+    /// Their sum.
+    pub sum: Duration,
     /// Whether one was received of which nobody can tell when.
-    has_unknown: bool,
+    pub has_unknown: bool,
 }
 
 impl Period {
@@ -152,6 +159,8 @@ impl Ledger {
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
+            servers: Servers::default(),
+            measured_since: None,
             sending: BTreeMap::new(),
             outstanding: VecDeque::new(),
             ended: VecDeque::new(),
@@ -187,13 +196,16 @@ impl Ledger {
         self.expire(now);
         if rules.interval != self.rules.interval {
             self.send_schedule.begins_anew(now);
-            self.period_began = self.period_began.map(|_| now.instant);
+            self.period_began = self.period_began.map(|_| now);
         }
         self.rules = rules;
-        if rules.passive {
-            return;
+        if !rules.passive {
+            self.apply_again();
         }
-        // What did not apply to a passive target is not measured yet for an active one.
+    }
+
+    /// What did not apply to a passive target is not measured yet for an active one.
+    fn apply_again(&mut self) {
         for state in [&mut self.send, &mut self.receive] {
             if state.is_not_applicable() {
                 state.consecutive_failures = Reading::Unmeasured;
@@ -211,7 +223,7 @@ impl Ledger {
     pub fn period_began(&mut self, now: Moment) {
         self.expire(now);
         self.previous_period = std::mem::take(&mut self.period);
-        self.period_began = Some(now.instant);
+        self.period_began = Some(now);
         self.send_schedule.is_expected(now);
     }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::account::Account;
 use super::clock::on_time_line;
 use super::connections::{Connection, Connections};
-use super::ledger::{Attempt, Transmission};
+use super::ledger::{Attempt, Servers, Transmission};
 use super::message::{Instance, Token, compose};
 use crate::config::Target;
 use crate::mail::departure;
@@ -136,7 +136,8 @@ impl Sender {
         let transmitted = on_time_line(began);
         let end = began + target.interval;
         let name = target.send.ehlo.as_deref().or(self.origin.host.as_deref());
-        let mut attempt = Attempt { tokens, ..Attempt::default() };
+        let server = Servers::from(&**target).send;
+        let mut attempt = Attempt { server, tokens, ..Attempt::default() };
         let mut accepted = 0;
         self.account.attempt_began(Side::Send, end, &trace);
         let dialogue = async {

@@ -8,6 +8,7 @@ mod browser;
 mod far;
 mod lab;
 mod namespace;
+mod newest;
 mod relay;
 mod second_stack;
 mod support;

@@ -5,7 +5,7 @@ use crate::target::ledger::{Reading, SideState, Snapshot};
 /// Why a measure has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Absence {
-    /// Nothing was tried since the exporter or the target began.
+    /// No attempt on the target's server is known.
     NotMeasuredYet,
     /// The newest measurement is too old to stand for now.
     NotMeasuredLately,
@@ -77,7 +77,7 @@ pub(in crate::http) fn roundtrip_absence(snapshot: &Snapshot) -> Option<Absence>
     let unmeasured = match (snapshot.totals.received, snapshot.send.last_attempt) {
         _ if snapshot.is_arrival_unknown => Absence::ArrivedUnknown,
         (0, _) => Absence::NoMailYet,
-        // What the process before has measured is over with it.
+        // Of another server, or kept by no process before.
         (_, None) => Absence::NotMeasuredYet,
         (_, Some(_)) => Absence::NoMailLately,
     };

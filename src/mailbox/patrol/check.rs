@@ -70,6 +70,7 @@ impl Patrol {
         slot: Instant,
     ) {
         let attempt = Attempt {
+            server: self.watch.id.to_string().into(),
             failures: failure.cloned().into_iter().collect(),
             stages: trace.durations(),
             address: trace.address(),

@@ -233,7 +233,7 @@ fn a_report_tells_what_the_server_said_and_stays() {
         ended: Some(bench.now.wall),
     };
     let mails = [(token, Some(record))].into();
-    bench.history.apply(&Changes { account: None, mails });
+    bench.history.apply(&Changes { mails, ..Changes::default() });
     let probe = bench.probe(token);
     assert_eq!((probe.outcome(), probe.report.as_deref()), ("bounced", Some("5.1.1 unknown")));
 }

@@ -7,6 +7,10 @@ impl Ledger {
     /// The sending of a period is over: of `total` mails so many were accepted. Nothing is measured if
     /// none was, for want of something of our own.
     pub fn send_ended(&mut self, accepted: u32, total: u32, attempt: &Attempt, now: Moment) {
+        if self.is_of_another(Side::Send, &attempt.server) {
+            self.ended_elsewhere(Side::Send, attempt, now);
+            return;
+        }
         if self.was_judged(Side::Send, attempt, now) {
             return;
         }
@@ -16,6 +20,10 @@ impl Ledger {
     /// A check of the mailbox is over; it has failed if the attempt holds a failure. Nothing is
     /// measured if that is for want of something of our own.
     pub fn check_ended(&mut self, attempt: &Attempt, now: Moment) {
+        if self.is_of_another(Side::Receive, &attempt.server) {
+            self.ended_elsewhere(Side::Receive, attempt, now);
+            return;
+        }
         if self.was_judged(Side::Receive, attempt, now) {
             return;
         }
@@ -28,6 +36,35 @@ impl Ledger {
         match side {
             Side::Send => self.settle_send(0, 1, &attempt, now),
             Side::Receive => self.settle_check(&attempt, now),
+        }
+    }
+
+    /// An attempt is over that was made on a server which the target has no longer: it counts, and is no
+    /// measurement of the one it has.
+    fn ended_elsewhere(&mut self, side: Side, attempt: &Attempt, now: Moment) {
+        self.expire(now);
+        self.schedule(side).abandon();
+        if attempt.is_unmeasured() {
+            return;
+        }
+        let is_down = attempt.failures.iter().any(|failure| failure.down);
+        let passive = self.rules.passive;
+        let state = match side {
+            Side::Send => &mut self.send,
+            Side::Receive => &mut self.receive,
+        };
+        if passive && is_down {
+            state.not_applicable += 1;
+            return;
+        }
+        let newest = state.last_failure.take();
+        for failure in &attempt.failures {
+            state.count(failure, now);
+        }
+        state.last_failure = newest;
+        if side == Side::Receive {
+            self.totals.checks += 1;
+            self.totals.check_failures += u64::from(!attempt.failures.is_empty());
         }
     }
 

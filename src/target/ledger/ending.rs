@@ -115,6 +115,9 @@ impl Ledger {
             state.last_attempt = state.last_attempt.map(|date| step.correct(date));
             state.last_success = state.last_success.map(|date| step.correct(date));
         }
+        if let Some(began) = &mut self.period_began {
+            began.wall = step.correct(began.wall);
+        }
         self.journal.follow(step);
     }
 

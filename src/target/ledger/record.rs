@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::ending::REMEMBERED;
 use super::{
-    ClockStep, Ended, Ending, Histogram, Ledger, Moment, Outstanding, Reading, Rules, SideCounters,
-    SideState, Totals,
+    ClockStep, Ended, Ending, Histogram, Ledger, Moment, Newest, Outstanding, Reading, Rules,
+    SideCounters, SideState, Totals,
 };
 use crate::target::message::Token;
 
@@ -86,6 +86,8 @@ pub struct AccountRecord {
 pub struct Changes {
     /// The account, if it has changed.
     pub account: Option<AccountRecord>,
+    /// The newest measurements, if they have changed.
+    pub newest: Option<Newest>,
     /// The mails that have changed; `None`: forgotten.
     pub mails: BTreeMap<Token, Option<MailRecord>>,
 }
@@ -93,12 +95,18 @@ pub struct Changes {
 impl Changes {
     /// Whether nothing has changed.
     pub fn is_empty(&self) -> bool {
+        self.account.is_none() && self.newest.is_none() && self.mails.is_empty()
+    }
+
+    /// Whether all that has changed is what was measured: no mail and no counter.
+    pub fn is_measurement(&self) -> bool {
         self.account.is_none() && self.mails.is_empty()
     }
 
     /// Adds what has changed after these.
     pub fn then(&mut self, newer: Self) {
         self.account = newer.account.or(self.account);
+        self.newest = newer.newest.or(self.newest.take());
         for (token, record) in newer.mails {
             let before = self.mails.get(&token).copied().flatten();
             let record = record.map(|record| before.map_or(record, |before| record.after(&before)));
@@ -112,6 +120,8 @@ impl Changes {
 pub struct StoredAccount {
     /// The account.
     pub account: AccountRecord,
+    /// The newest measurements.
+    pub newest: Newest,
     /// Its mails.
     pub mails: BTreeMap<Token, MailRecord>,
 }
@@ -120,6 +130,9 @@ impl StoredAccount {
     /// Brings it up to date.
     pub fn apply(&mut self, changes: &Changes) {
         self.account = changes.account.unwrap_or(self.account);
+        if let Some(newest) = &changes.newest {
+            self.newest = newest.clone();
+        }
         for (token, record) in &changes.mails {
             match (record, self.mails.get(token)) {
                 (Some(record), Some(before)) => self.mails.insert(*token, record.after(before)),
@@ -135,6 +148,7 @@ impl StoredAccount {
 pub(super) struct Journal {
     touched: BTreeSet<Token>,
     kept: AccountRecord,
+    newest: Newest,
     last_sent: Option<SystemTime>,
 }
 
@@ -162,7 +176,8 @@ impl Ledger {
     /// Wall times become points of the monotonic clock by the age they have now, which is never
     /// negative. A mail without a recorded reply is doubtful, and has returned if it was seen before
     /// that reply and perhaps removed: nobody will see it again. Should the records not add up, the
-    /// sum of the counters is made to hold, and none is lowered.
+    /// sum of the counters is made to hold, and none is lowered. The newest measurements go on from
+    /// their own time; an attempt that was under way is none.
     pub fn restore(rules: Rules, stored: &StoredAccount, now: Moment) -> Self {
         let mut ledger = Self::new(rules);
         ledger.wall_clock.step(now);
@@ -173,6 +188,8 @@ impl Ledger {
         ledger.roundtrips = stored.account.roundtrips;
         ledger.journal.kept = stored.account;
         ledger.journal.last_sent = stored.account.last_sent;
+        ledger.journal.newest = stored.newest.clone();
+        ledger.restore_newest(&stored.newest, now);
         let mut unanswered = Vec::new();
         for (token, mail) in &stored.mails {
             match ending(mail.place) {
@@ -215,7 +232,11 @@ impl Ledger {
         };
         let is_new = account != self.journal.kept;
         self.journal.kept = account;
-        Changes { account: is_new.then_some(account), mails }
+        let newest = Some(self.newest()).filter(|newest| *newest != self.journal.newest);
+        if let Some(newest) = &newest {
+            self.journal.newest = newest.clone();
+        }
+        Changes { account: is_new.then_some(account), newest, mails }
     }
 
     /// When a mail was last sent, in this process or an earlier one.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ledger, Moment, Period, Reading};
+use super::{Ledger, Moment, Period};
 use crate::mail::{Failure, Reason, Side, Stage};
 
 /// How much later than its deadline an attempt may tell that it was over by then.
@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) struct Schedule {
     /// When the newest attempt ended; before the first, since when it is expected.
     since: Option<Instant>,
+    /// When the newest attempt of an earlier process ended, while none of this one has.
+    kept: Option<Instant>,
     under_way: Option<UnderWay>,
     /// Whether the attempt under way was judged by its deadline and has not ended yet.
     has_overrun: bool,
@@ -44,7 +46,19 @@ impl Schedule {
 
     /// The period is another from now on.
     pub(super) fn begins_anew(&mut self, now: Moment) {
-        self.since = self.since.map(|_| now.instant);
+        if self.since.is_some() {
+            (self.since, self.kept) = (Some(now.instant), None);
+        }
+    }
+
+    /// What an earlier process has measured then stands, as long as it would have.
+    pub(super) fn goes_on_from(&mut self, at: Option<Instant>) {
+        self.kept = at;
+    }
+
+    /// What an earlier process has measured does not stand any more; whether something did.
+    pub(super) fn forget_kept(&mut self) -> bool {
+        self.kept.take().is_some()
     }
 
     /// Whoever made the attempt under way has stopped without a word: nothing is known of it.
@@ -59,7 +73,7 @@ impl Schedule {
 
     /// The attempt is over; whether it was judged before.
     pub(super) fn end(&mut self, now: Moment) -> bool {
-        self.since = Some(now.instant);
+        (self.since, self.kept) = (Some(now.instant), None);
         self.under_way = None;
         std::mem::take(&mut self.has_overrun)
     }
@@ -94,9 +108,15 @@ impl Schedule {
         })
     }
 
-    /// How many periods have gone by since the newest measurement was to be replaced; `None` while it
-    /// stands.
-    fn outlived(&self, stands: Duration, period: Duration, now: Moment) -> Option<u64> {
+    /// Whether the newest measurement is too old to hold. One that overran holds until it ends.
+    pub(super) fn is_outlived(&self, stands: Duration, now: Moment) -> bool {
+        let is_old = |at| now.instant.saturating_duration_since(at) >= stands;
+        !self.has_overrun && self.kept.or(self.since).is_some_and(is_old)
+    }
+
+    /// How many periods have gone by since an attempt of this process was to be over; `None` while none
+    /// has.
+    fn missed(&self, stands: Duration, period: Duration, now: Moment) -> Option<u64> {
         let age = now.instant.saturating_duration_since(self.since?);
         let beyond = age.checked_sub(stands)?;
         let periods = beyond.as_nanos() / period.as_nanos().max(1);
@@ -184,37 +204,45 @@ impl Ledger {
 
     fn outlive_sending(&mut self, now: Moment) {
         let interval = self.rules.interval;
-        let stands = interval * 2 + PATIENCE.min(interval / 2) + SLACK;
-        if let Some(missed) = self.send_schedule.outlived(stands, interval, now) {
-            if self.send_schedule.under_way.is_none() {
-                self.totals.periods_skipped += self.send_schedule.newly_skipped(0, missed);
-            }
-            if !self.send_schedule.has_overrun && self.send_ability.value().is_some() {
-                self.send_ability = Reading::Unmeasured;
-                self.send.is_outlived = true;
-                self.send.stages.clear();
-            }
+        let stands = Self::sending_stands(interval);
+        if let Some(missed) = self.send_schedule.missed(stands, interval, now)
+            && self.send_schedule.under_way.is_none()
+        {
+            self.totals.periods_skipped += self.send_schedule.newly_skipped(0, missed);
+        }
+        if self.send_schedule.is_outlived(stands, now) {
+            self.outlive(Side::Send);
         }
         let began = self.period_began;
-        if began.is_some_and(|at| now.instant.saturating_duration_since(at) >= stands) {
+        if began.is_some_and(|at| now.instant.saturating_duration_since(at.instant) >= stands) {
             // Of two periods that are over no mean is told, be there a newer one or not.
             (self.period, self.previous_period) = (Period::default(), Period::default());
-            self.period_began = Some(now.instant);
+            self.period_began = Some(now);
         }
+    }
+
+    /// How long a sending stands where one begins each `interval`.
+    pub(super) fn sending_stands(interval: Duration) -> Duration {
+        interval * 2 + PATIENCE.min(interval / 2) + SLACK
+    }
+
+    /// How long a check stands whose target has this period.
+    pub(super) fn checks_stand(&self, interval: Duration) -> Duration {
+        let configured = self.check_interval.unwrap_or(interval);
+        let longest = self.longest_check.unwrap_or(configured);
+        configured.max(self.login_delay.kept()) + longest + SLACK
     }
 
     fn outlive_checks(&mut self, now: Moment) {
         let configured = self.check_interval.unwrap_or(self.rules.interval);
-        let longest = self.longest_check.unwrap_or(configured);
-        let stands = self.check_interval() + longest + SLACK;
-        let Some(missed) = self.receive_schedule.outlived(stands, configured, now) else { return };
-        if self.receive_schedule.under_way.is_none() {
+        let stands = self.checks_stand(self.rules.interval);
+        if let Some(missed) = self.receive_schedule.missed(stands, configured, now)
+            && self.receive_schedule.under_way.is_none()
+        {
             self.totals.checks_skipped += self.receive_schedule.newly_skipped(0, missed);
         }
-        if !self.receive_schedule.has_overrun && self.receive_ability.value().is_some() {
-            self.receive_ability = Reading::Unmeasured;
-            self.receive.is_outlived = true;
-            self.receive.stages.clear();
+        if self.receive_schedule.is_outlived(stands, now) {
+            self.outlive(Side::Receive);
         }
     }
 
@@ -223,7 +251,7 @@ impl Ledger {
         let schedule = self.schedule(side);
         // Whenever that is noticed.
         schedule.since = schedule.under_way.take().map(|it| it.deadline + GRACE);
-        schedule.has_overrun = true;
+        (schedule.has_overrun, schedule.kept) = (true, None);
         self.settle_overrun(side, failure, now);
     }
 

@@ -110,16 +110,20 @@ impl Ledger {
             *count += 1;
         }
         self.end(mail.token, Ending::Received, now);
+        // The way of a mail by another server counts, and is not the way of the newest ones.
+        let is_newest = self.measured_since.is_none_or(|since| mail.transmitted > since);
         let roundtrip = arrived.and_then(|at| at.checked_duration_since(mail.transmitted));
         let (Some(arrived), Some(roundtrip)) = (arrived, roundtrip) else {
             self.totals.roundtrips_unknown += 1;
-            self.period.has_unknown = true;
+            self.period.has_unknown |= is_newest;
             return None;
         };
         self.roundtrips.observe(roundtrip);
-        self.period.received += 1;
-        self.period.sum += roundtrip;
-        self.delivery = Some(arrived.saturating_duration_since(mail.accepted.instant));
+        if is_newest {
+            self.period.received += 1;
+            self.period.sum += roundtrip;
+            self.delivery = Some(arrived.saturating_duration_since(mail.accepted.instant));
+        }
         Some(roundtrip)
     }
 }

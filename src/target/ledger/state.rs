@@ -2,6 +2,7 @@
 //! and snapshots.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Bracket, LookStyle, Moment};
@@ -150,6 +151,8 @@ pub struct SenderMailbox {
 /// What one attempt on a side came to.
 #[derive(Debug, Clone, Default)]
 pub struct Attempt {
+    /// On which server it was made, as [`Servers`](super::Servers) tells; empty: on that of the target.
+    pub server: Arc<str>,
     /// What went wrong; empty if nothing did.
     pub failures: Vec<Failure>,
     /// The stages with their times.
@@ -188,7 +191,7 @@ pub struct Awaited {
 /// A value that may not be there.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Reading<T> {
-    /// Never measured.
+    /// Never measured, or nothing that still holds.
     #[default]
     Unmeasured,
     /// The target is passive and down.

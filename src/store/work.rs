@@ -1,0 +1,116 @@
+//! What waits to be written: the newest state of each target, mail and folder.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::{FolderKey, FolderRecord};
+use crate::config::{Secret, TargetName};
+use crate::layers::readings::Counters;
+use crate::target::ledger::Changes;
+
+/// The most records of mails that wait to be written. Beyond it those of further mails are dropped;
+/// the accounts stay complete.
+pub(super) const MOST_MAILS: usize = 100_000;
+
+/// How long a measurement waits for other changes to be written with: there is one soon, for a mail that
+/// was sent is looked for.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The newest states that are not written yet.
+#[derive(Default)]
+pub(super) struct Work {
+    pub(super) accounts: BTreeMap<TargetName, Changes>,
+    pub(super) layers: BTreeMap<TargetName, Counters>,
+    pub(super) folders: BTreeMap<FolderKey, FolderRecord>,
+    pub(super) refresh_tokens: BTreeMap<String, Secret>,
+    mails: usize,
+    /// Set if something is to be written at once.
+    is_pressing: bool,
+    /// When the rest is to be written.
+    lingers_until: Option<Instant>,
+}
+
+impl Work {
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { accounts, layers, folders, refresh_tokens, .. } = self;
+        accounts.is_empty() && layers.is_empty() && folders.is_empty() && refresh_tokens.is_empty()
+    }
+
+    /// When it is to be written; `None`: there is nothing.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        if self.is_empty() {
+            return None;
+        }
+        Some(self.lingers_until.filter(|_| !self.is_pressing).unwrap_or(now))
+    }
+
+    /// Something was added that is to be written at once.
+    pub(super) fn press(&mut self) {
+        self.is_pressing = true;
+    }
+
+    /// Adds newer states, and says how many records there was no room for.
+    pub(super) fn record(&mut self, target: &TargetName, mut changes: Changes) -> u64 {
+        if changes.is_measurement() {
+            self.lingers_until.get_or_insert_with(|| Instant::now() + LINGER);
+        } else {
+            self.press();
+        }
+        let queued = self.accounts.entry(target.clone()).or_default();
+        let before = queued.mails.len();
+        let mut room = MOST_MAILS.saturating_sub(self.mails);
+        let mut dropped = 0;
+        changes.mails.retain(|token, _| {
+            if queued.mails.contains_key(token) {
+                return true;
+            }
+            let fits = room > 0;
+            room = room.saturating_sub(1);
+            dropped += u64::from(!fits);
+            fits
+        });
+        queued.then(changes);
+        self.mails += queued.mails.len() - before;
+        dropped
+    }
+
+    /// Adds newer work.
+    pub(super) fn then(&mut self, newer: Self) -> u64 {
+        self.is_pressing |= newer.is_pressing;
+        self.layers.extend(newer.layers);
+        self.folders.extend(newer.folders);
+        self.refresh_tokens.extend(newer.refresh_tokens);
+        newer.accounts.into_iter().map(|(target, changes)| self.record(&target, changes)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::ledger::{AccountRecord, Newest};
+
+    #[test]
+    fn a_measurement_waits_for_company_and_no_longer_than_a_second() {
+        let target = TargetName::new("one").unwrap();
+        let (mut work, now) = (Work::default(), Instant::now());
+        assert_eq!(work.due(now), None);
+        let measured = Changes { newest: Some(Newest::default()), ..Changes::default() };
+        work.record(&target, measured.clone());
+        let due = work.due(now).unwrap();
+        assert!(due >= now + LINGER);
+        work.record(&target, measured.clone());
+        assert_eq!(work.due(now), Some(due), "the first of them waits no longer");
+        let counted = Changes { account: Some(AccountRecord::default()), ..Changes::default() };
+        work.record(&target, counted.clone());
+        assert_eq!(work.due(now), Some(now));
+        let changes = work.accounts.remove(&target).unwrap();
+        assert!(changes.newest.is_some() && changes.account.is_some(), "written together");
+
+        // What could not be written is pressing as before.
+        let (mut failed, mut newer) = (Work::default(), Work::default());
+        failed.record(&target, measured);
+        newer.record(&target, counted);
+        failed.then(newer);
+        assert_eq!(failed.due(now), Some(now));
+    }
+}
