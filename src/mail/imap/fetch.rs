@@ -35,6 +35,8 @@ impl Imap {
         sink: &mut Sink<'_>,
     ) -> Result<Option<Failure>, Failure> {
         let began = Instant::now();
+        // What was told so far is about to be fetched. What is told while the server searches may not be.
+        self.view.take_news();
         let refusal = if except.is_empty() {
             // `n:*` also gives the last mail if its UID is below n (RFC 3501 section 6.4.8).
             self.fetch(&format!("UID FETCH {uid}:*"), sink).await?
@@ -106,7 +108,6 @@ impl Imap {
         } else {
             format!("HEADER.FIELDS ({HEADER_FIELDS})]")
         };
-        self.view.take_news();
         let tag = self.next_tag();
         let items = format!("(UID INTERNALDATE BODY.PEEK[{block})");
         self.wire.send(&format!("{tag} {command} {items}")).await?;

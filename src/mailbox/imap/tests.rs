@@ -191,3 +191,26 @@ async fn a_reading_of_new_mail_that_is_cut_off_skips_none_in_whatever_order_it_c
     look(&target, &dialer, &mut memory, &judged).await;
     assert_eq!((judged.take(), kept(&memory)), (vec![10, 11, 12, 13, 14], 15));
 }
+
+#[tokio::test]
+async fn mail_that_is_told_of_while_others_are_searched_for_or_read_again_is_not_forgotten() {
+    for (at, is_told) in
+        [("UID SEARCH UID 3:*", true), ("UID FETCH 2 ", true), ("UID FETCH 3:", false)]
+    {
+        let mut is_first = true;
+        let tells: Otherwise = Box::new(move |command| {
+            let tells = command.starts_with(at) && std::mem::replace(&mut is_first, false);
+            tells.then(|| Answer::Lines(format!("* 5 EXISTS\r\n{}", answer(command, 4))))
+        });
+        let (target, dialer) = serve("imap", "* OK hello\r\n", mailbox(4, tells)).await;
+        let (mut memory, judged) = (Memory::default(), Judged::default());
+        let known = memory.folder(b"INBOX");
+        known.meet(Selected { uid_validity: Some(1), uid_next: Some(3), exists: 2 }, true);
+        known.next_uid = 3;
+        known.broken.insert(4);
+        known.note_unread([1, 2].into_iter());
+        let session = look(&target, &dialer, &mut memory, &judged).await;
+        assert_eq!(judged.take(), [1, 2, 3], "{at}");
+        assert_eq!(session.imap.pending_news().is_some(), is_told, "{at}");
+    }
+}
