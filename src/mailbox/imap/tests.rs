@@ -214,3 +214,19 @@ async fn mail_that_is_told_of_while_others_are_searched_for_or_read_again_is_not
         assert_eq!(session.imap.pending_news().is_some(), is_told, "{at}");
     }
 }
+
+#[tokio::test]
+async fn of_many_mails_none_is_skipped_by_a_server_that_shows_no_fields() {
+    let shows_none: Otherwise = Box::new(|command| {
+        let rest = command.strip_prefix("UID FETCH ")?;
+        let lines = uids(rest, 250).into_iter().map(|uid| shown(uid, rest, false));
+        Some(Answer::Lines(lines.collect()))
+    });
+    let (target, dialer) = serve("imap", "* OK hello\r\n", mailbox(250, shows_none)).await;
+    let (mut memory, judged) = (Memory::default(), Judged::default());
+    let known = memory.folder(b"INBOX");
+    known.meet(Selected { uid_validity: Some(1), uid_next: Some(1), exists: 0 }, true);
+    known.next_uid = 1;
+    look(&target, &dialer, &mut memory, &judged).await;
+    assert_eq!(judged.take(), (1..=250).collect::<Vec<_>>());
+}
