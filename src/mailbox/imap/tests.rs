@@ -193,6 +193,24 @@ async fn a_reading_of_new_mail_that_is_cut_off_skips_none_in_whatever_order_it_c
 }
 
 #[tokio::test]
+async fn a_reading_that_is_cut_off_again_and_again_comes_to_an_end() {
+    let mut first = hang_once("UID FETCH 1:* ", shown(250, "", true));
+    let mut second = hang_once("UID FETCH 101:200 ", shown(101, "", true));
+    let hangs: Otherwise = Box::new(move |command| first(command).or_else(|| second(command)));
+    let (target, dialer) = serve("imap", "* OK hello\r\n", mailbox(250, hangs)).await;
+    let (mut memory, judged) = (Memory::default(), Judged::default());
+    let known = memory.folder(b"INBOX");
+    known.meet(Selected { uid_validity: Some(1), uid_next: Some(1), exists: 0 }, true);
+    known.next_uid = 1;
+    look_until(250, &target, &dialer, &mut memory, &judged).await;
+    assert_eq!((judged.take(), kept(&memory)), (vec![250], 1));
+    look_until(101, &target, &dialer, &mut memory, &judged).await;
+    assert_eq!((judged.take(), kept(&memory)), ((1..=101).collect(), 101));
+    look(&target, &dialer, &mut memory, &judged).await;
+    assert_eq!((judged.take(), kept(&memory)), ((101..=250).collect(), 251));
+}
+
+#[tokio::test]
 async fn mail_that_is_told_of_while_others_are_searched_for_or_read_again_is_not_forgotten() {
     for (at, is_told) in
         [("UID SEARCH UID 3:*", true), ("UID FETCH 2 ", true), ("UID FETCH 3:", false)]
