@@ -22,6 +22,8 @@ mod patrol;
 pub mod pop3;
 mod preparation;
 pub(crate) mod reports;
+#[cfg(test)]
+mod scripted;
 mod watch;
 
 pub use inspector::Inspector;

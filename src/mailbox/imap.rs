@@ -23,6 +23,7 @@ pub use removal::is_in_step;
 mod hearing;
 mod memory;
 mod passing_over;
+mod progress;
 mod reading;
 mod removal;
 
@@ -292,14 +293,9 @@ impl Session {
         let known = memory.folder(&folder.name);
         known.begin_look();
         let is_first = !std::mem::replace(&mut folder.is_met, true);
-        let before = known.next_uid;
+        let before = known.progress.certain(known.next_uid);
         if before == 0 {
-            let first = known.read_since(&mut self.imap, selected, since, viewing, judge);
-            if let Err(failure) = first.await {
-                // Newest first: what is older was not looked at yet.
-                known.next_uid = 0;
-                return Err(failure);
-            }
+            known.read_since(&mut self.imap, selected, since, viewing, judge).await?;
         }
         // Between two checks the server is believed that nothing has come.
         let is_unchanged = before > 0 && selected.uid_next.is_some_and(|next| next <= before);
@@ -335,3 +331,6 @@ fn find(folder: &Folder, listed: &[Listed], holds_copies: bool) -> Option<OpenFo
     };
     Some(OpenFolder { name, kind, holds_copies, is_met: false })
 }
+
+#[cfg(test)]
+mod tests;

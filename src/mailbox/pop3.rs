@@ -156,8 +156,9 @@ impl Session {
     pub async fn remove_and_close(mut self, memory: &mut Memory) -> Looked {
         let mut looked = Looked::default();
         let is_to_go = |entry: &Entry| memory.to_remove.contains_key(&entry.id);
+        let present: BTreeSet<Id> =
+            self.listing.entries().filter(is_to_go).map(|entry| entry.id).collect();
         let to_go: Vec<Entry> = self.listing.entries().filter(is_to_go).take(REMOVALS).collect();
-        let present: BTreeSet<Id> = to_go.iter().map(|entry| entry.id).collect();
         memory.to_remove.retain(|id, _| present.contains(id));
         let mut marked = Vec::new();
         let mut strangers = Vec::new();
@@ -391,3 +392,6 @@ impl Memory {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! Reading headers: of many mails the fields that matter, and of one the whole header or its beginning.
 //!
 //! Some servers know no `HEADER.FIELDS` and answer it with an empty block. A block with none of the
-//! fields that were asked for is taken for no header, and the whole one is asked for.
+//! fields that were asked for is taken for no header, and the whole one is asked for: of the first hundred
+//! one by one, and of the others at once, if that has shown more.
 
 use std::collections::BTreeSet;
 
@@ -35,6 +36,8 @@ impl Imap {
         sink: &mut Sink<'_>,
     ) -> Result<Option<Failure>, Failure> {
         let began = Instant::now();
+        // What was told so far is about to be fetched. What is told while the server searches may not be.
+        self.view.take_news();
         let refusal = if except.is_empty() {
             // `n:*` also gives the last mail if its UID is below n (RFC 3501 section 6.4.8).
             self.fetch(&format!("UID FETCH {uid}:*"), sink).await?
@@ -100,22 +103,48 @@ impl Imap {
         command: &str,
         sink: &mut Sink<'_>,
     ) -> Result<Option<Failure>, Failure> {
-        self.trace().enter(Stage::Fetch);
-        let block = if self.asks_whole_headers {
-            format!("HEADER]<0.{LITERAL_BYTES}>")
+        let mut rest = Vec::new();
+        let mut refusal = self.fetch_once(command, &mut rest, sink).await?;
+        if self.asks_whole_headers {
+            let uids: Vec<u32> = rest.iter().filter_map(|mail| mail.uid).collect();
+            for set in sequence_sets(&uids) {
+                let set = format!("UID FETCH {set}");
+                refusal = self.fetch_once(&set, &mut Vec::new(), sink).await?.or(refusal);
+            }
         } else {
-            format!("HEADER.FIELDS ({HEADER_FIELDS})]")
-        };
-        self.view.take_news();
+            // Nobody knows yet what they are.
+            rest.into_iter().for_each(|mail| sink(mail, Instant::now()));
+        }
+        Ok(refusal)
+    }
+
+    /// Fetches once. Mails without any of the wanted fields, beyond those that are asked for one by one, are
+    /// not given on but come into `rest`, without their blocks.
+    async fn fetch_once(
+        &mut self,
+        command: &str,
+        rest: &mut Vec<Fetched>,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<Failure>, Failure> {
+        self.trace().enter(Stage::Fetch);
+        let asks_whole_headers = self.asks_whole_headers;
         let tag = self.next_tag();
-        let items = format!("(UID INTERNALDATE BODY.PEEK[{block})");
+        let items = items(asks_whole_headers);
         self.wire.send(&format!("{tag} {command} {items}")).await?;
         let mut hollow = Vec::new();
         let mut take = |mail: Fetched, shown_at: Instant| {
             let is_hollow = mail.header.as_deref().is_some_and(|block| !has_wanted_field(block));
-            match is_hollow && hollow.len() < HOLLOW {
-                true => hollow.push((mail, shown_at)),
-                false => sink(mail, shown_at),
+            if !is_hollow {
+                sink(mail, shown_at);
+            } else if hollow.len() < HOLLOW {
+                hollow.push((mail, shown_at));
+            } else if !asks_whole_headers && rest.len() < UIDS {
+                rest.push(Fetched { header: None, ..mail });
+            } else {
+                // A whole header may have none of them; one that is empty is none.
+                let is_header =
+                    |block: &Vec<u8>| asks_whole_headers && fields(block).next().is_some();
+                sink(Fetched { header: mail.header.filter(is_header), ..mail }, shown_at);
             }
         };
         let answer = self.read_answer(&tag, &mut take).await;
@@ -190,6 +219,15 @@ impl Imap {
             Err(interrupted) => Err(self.no_continuation(interrupted)),
         }
     }
+}
+
+/// What is asked for of each mail.
+fn items(whole_headers: bool) -> String {
+    let block = match whole_headers {
+        true => format!("HEADER]<0.{LITERAL_BYTES}>"),
+        false => format!("HEADER.FIELDS ({HEADER_FIELDS})]"),
+    };
+    format!("(UID INTERNALDATE BODY.PEEK[{block})")
 }
 
 /// The names of the fields in a header block.

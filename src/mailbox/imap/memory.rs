@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Instant, SystemTime};
 
 use super::hearing::Hearing;
+use super::progress::Progress;
 use super::reading::Viewing;
 use super::removal::is_test_mail;
 use crate::mail::Failure;
@@ -43,6 +44,7 @@ pub(super) struct FolderMemory {
     uid_validity: Option<u32>,
     /// The first UID that was not looked at; 0 before the first contact.
     pub(super) next_uid: u32,
+    pub(super) progress: Progress,
     /// When the folder was last looked into.
     pub(super) looked_at: Option<Instant>,
     /// Ours, not yet taken out. The token is missing where it does not matter.
@@ -107,7 +109,7 @@ impl Memory {
                     .reports
                     .keys()
                     .chain(known.unread.keys())
-                    .fold(known.next_uid, |next, uid| next.min(*uid)),
+                    .fold(known.progress.certain(known.next_uid), |next, uid| next.min(*uid)),
                 clock: None,
                 looked_at: known.looked_at.map(|at| now.date_of(at)),
                 to_remove: ours.map(|(uid, token)| word(*uid, *token)).collect(),

@@ -13,6 +13,8 @@ use crate::target::ledger::FoundIn;
 const BATCH: usize = 100;
 /// How many mails are read where SEARCH names none, or to prove that mail can be read.
 const NEWEST: u32 = 20;
+/// How many mails are read bit by bit after a reading that was cut off; the rest is read at once.
+const CATCHING_UP: usize = 10_000;
 /// How many mails that the server did not show are asked for one by one in one look.
 const ONE_BY_ONE: usize = 20;
 /// The least time between two of these for one mail.
@@ -61,10 +63,11 @@ impl FolderMemory {
         let found = selected.uid_next.map_or_else(|| found.clone(), |next| found.below(next));
         let except = self.broken.clone();
         let readable = found.falling().filter(|uid| !except.contains(uid));
-        let uids: Vec<u32> = readable.take(FIRST_CONTACT_HEADERS).collect();
+        let wanted: Vec<u32> = readable.take(FIRST_CONTACT_HEADERS).collect();
+        let uids = self.progress.begin_to_meet(&wanted);
         // By now somebody may have emptied the folder; to ask for what is gone is an error.
         let exists = imap.exists();
-        if uids.is_empty() && exists > 0 {
+        if wanted.is_empty() && exists > 0 {
             // Some servers find nothing by date, and some do not tell their next UID.
             let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
             let refusal = imap.fetch_newest(NEWEST, exists, &except, sink).await?;
@@ -72,18 +75,32 @@ impl FolderMemory {
                 return Err(refusal);
             }
         }
-        let newest = uids.first().copied().unwrap_or(0);
+        let newest = wanted.first().copied().unwrap_or(0);
         for batch in uids.chunks(BATCH) {
-            let mut shown = BTreeSet::new();
-            let sink = &mut |mail: Fetched, at| {
-                shown.extend(mail.uid.filter(|_| mail.header.is_some()));
-                self.judge(mail, at, 0, viewing, judge);
-            };
-            imap.fetch_these(batch, sink).await?;
-            self.note_unread(batch.iter().filter(|uid| !shown.contains(uid)).copied());
+            self.read_batch(batch, imap, viewing, judge).await?;
+            self.progress.have_met(batch);
         }
         self.move_past(newest);
         self.next_uid = self.next_uid.max(selected.uid_next.unwrap_or(1));
+        self.progress.end_meeting();
+        Ok(())
+    }
+
+    /// Reads these, and notes which were not shown.
+    async fn read_batch(
+        &mut self,
+        batch: &[u32],
+        imap: &mut Imap,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        let mut shown = BTreeSet::new();
+        let sink = &mut |mail: Fetched, at| {
+            shown.extend(mail.uid.filter(|_| mail.header.is_some()));
+            self.judge(mail, at, 0, viewing, judge);
+        };
+        imap.fetch_these(batch, sink).await?;
+        self.note_unread(batch.iter().filter(|uid| !shown.contains(uid)).copied());
         Ok(())
     }
 
@@ -113,7 +130,7 @@ impl FolderMemory {
         viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
-        let from = self.next_uid.max(1);
+        let from = self.catch_up(imap, viewing, judge).await?;
         let except = self.broken.clone();
         let mut shown = Numbers::default();
         let sink = &mut |mail: Fetched, at| {
@@ -131,6 +148,7 @@ impl FolderMemory {
             }
             self.note_unread(uids.into_iter());
         }
+        self.progress.end_reading();
         let due = self.due(viewing.began);
         for uid in &due {
             refusal = self.read_again(*uid, imap, viewing, judge).await?.or(refusal);
@@ -144,6 +162,30 @@ impl FolderMemory {
             due.into_iter().for_each(|uid| self.note_try(uid, viewing.began));
         }
         Ok(())
+    }
+
+    /// A reading of new mail begins: gives from which UID on. What one has left that was cut off is read
+    /// before, bit by bit, so that it comes to an end even if it is cut off again and again.
+    async fn catch_up(
+        &mut self,
+        imap: &mut Imap,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<u32, Failure> {
+        let (from, was_cut_off) = self.progress.begin_to_read(self.next_uid);
+        if !was_cut_off {
+            return Ok(from);
+        }
+        let found = imap.uids_from(from).await?;
+        let readable = found.rising().filter(|uid| !self.broken.contains(uid));
+        let uids: Vec<u32> = readable.take(CATCHING_UP).collect();
+        for batch in uids.chunks(BATCH) {
+            self.read_batch(batch, imap, viewing, judge).await?;
+            if let Some(last) = batch.last().filter(|last| !is_at_the_end(**last)) {
+                self.progress.have_read(*last);
+            }
+        }
+        Ok(self.progress.begin_to_read(self.next_uid).0)
     }
 
     /// Whether there is mail that was not shown.

@@ -180,6 +180,29 @@ fn a_mail_with_attachments_may_be_a_report_only_if_a_mail_system_sent_it() {
 }
 
 #[test]
+fn a_test_mail_that_a_gateway_wraps_is_no_report_whoever_seems_to_have_sent_it() {
+    let token = Token::random();
+    let wrapped = without(&composed("a", token), "Content-Type");
+    for sender in ["From: postmaster@sender.example", "Return-Path: <>\r\nFrom: x@y.example"] {
+        let wrapped = format!(
+            "{sender}\r\nContent-Type: multipart/mixed; boundary=b\r\n{}",
+            without(&wrapped, "From")
+        );
+        for taken_away in ["X-Nothing", "Message-ID", "X-Mailtrip"] {
+            let header = Header::parse(without(&wrapped, taken_away).as_bytes());
+            assert!(!header.is_delivery_report, "{sender}, without {taken_away}");
+            assert_eq!(header.claim(knows(token)), Some(token), "{sender}, without {taken_away}");
+        }
+        let answer =
+            format!("Auto-Submitted: auto-replied\r\n{}", without(&wrapped, "Auto-Submitted"));
+        assert!(
+            Header::parse(answer.as_bytes()).is_delivery_report,
+            "what answers is no test mail"
+        );
+    }
+}
+
+#[test]
 fn a_forward_with_our_header_inside_is_not_ours() {
     let token = Token::random();
     let forward = format!(
