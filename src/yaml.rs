@@ -12,6 +12,7 @@ pub(crate) use characters::{invisible, opens_typographic_quote, shown};
 
 mod characters;
 mod fault;
+mod layout;
 mod open;
 
 /// A value and where it begins. It has no `Debug`: it may hold a password.

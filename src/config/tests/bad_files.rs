@@ -612,6 +612,12 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-yaml-after-block.yml",
+        &[
+            "bad-yaml-after-block.yml:8: is not YAML: mapping values are not allowed in this context; a value that holds `: ` needs quotes",
+        ],
+    ),
+    (
         "bad-yaml-alias-bomb.yml",
         &[
             "bad-yaml-alias-bomb.yml:7: g[0]: the file holds more than 2000000 values, aliases written out",
