@@ -12,6 +12,7 @@ pub(crate) use characters::{invisible, opens_typographic_quote, shown};
 
 mod characters;
 mod fault;
+mod hidden;
 mod layout;
 mod open;
 
