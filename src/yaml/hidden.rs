@@ -6,7 +6,7 @@ use super::open::{Of, Reader};
 
 /// What the keys of secrets hold, in whatever language they are misspelled; behind such a word
 /// nothing of the line is looked at.
-const SECRETS: [&str; 5] = ["pass", "pwd", "pw", "secret", "token"];
+const SECRETS: [&str; 5] = ["pass", "pw", "secret", "token", "basic_auth"];
 
 /// A line without what stands in quotes, blocks and comments.
 struct Code {
