@@ -199,6 +199,36 @@ fn a_password_that_begins_as_something_else_of_yaml_is_never_taken_in_part() {
 }
 
 #[test]
+fn the_table_of_passwords_in_the_documentation_is_true() {
+    let documentation = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let documentation = fs::read_to_string(documentation).unwrap();
+    let table = documentation.split("## Passwords").nth(1).unwrap().split("\n\n").nth(1).unwrap();
+    let mut refused = Vec::new();
+    for row in table.lines().skip(2) {
+        let (written, meant) = row.trim_matches(['|', ' ']).split_once(" | ").unwrap();
+        let code = |cell: &str| -> Vec<String> {
+            let pieces = cell.split('`').skip(1).step_by(2);
+            pieces.map(|piece| piece.trim_start_matches("password: ").to_owned()).collect()
+        };
+        for written in code(written) {
+            let password = with_password(&written)
+                .map(|config| password_of(&only(&config).receive.login).to_owned());
+            if meant.starts_with("refused") {
+                assert!(password.is_err(), "{written}");
+                refused.push(written);
+            } else if meant.starts_with('`') {
+                assert_eq!(Some(&password.unwrap()), code(meant).first(), "{written}");
+            } else if meant.starts_with("as it stands") {
+                assert_eq!(password.unwrap(), written);
+            }
+        }
+    }
+    for written in ["\"$SECRET\"", "\"$ecret\"", "&Abc def", "!!str abc"] {
+        assert!(refused.iter().any(|listed| listed == written), "{written} is not listed");
+    }
+}
+
+#[test]
 fn some_ports_mean_tls_from_the_first_byte_on() {
     let sides = |extra: &str, send: &str, receive: &str| {
         let target = one(extra, send, receive);
