@@ -9,9 +9,13 @@ use std::rc::Rc;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
 pub(crate) use characters::{invisible, opens_typographic_quote, shown};
+use form::Form;
 
 mod characters;
 mod fault;
+mod form;
+mod hidden;
+mod layout;
 mod open;
 
 /// A value and where it begins. It has no `Debug`: it may hold a password.
@@ -24,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) quotes: Quotes,
     /// Whether a comment follows a value without quotes, in its last line.
     pub(crate) is_commented: bool,
+    /// What else of a single value is written.
+    pub(crate) form: Form,
     /// How many nodes it is made of, aliases counted as if they were written out.
     size: usize,
     /// How deep it is nested below itself.
@@ -187,12 +193,14 @@ impl Builder<'_> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(1, line)?;
-                let plain = style == ScalarStyle::Plain && !is_string_tag(tag.as_deref());
+                let is_string = tag.as_deref().is_some_and(form::is_string);
+                let plain = style == ScalarStyle::Plain && !is_string;
                 self.check_tag(tag.as_deref(), line);
+                let form = Form::of(&text, style, anchor > 0, tag.as_deref(), span);
                 let value = Value::Scalar { text: text.into_owned(), plain };
                 let quotes = quotes(style);
                 let is_commented = quotes == Quotes::None && self.comments.follow(span.end);
-                let node = Node { line, value, quotes, is_commented, size: 1, height: 0 };
+                let node = Node { line, value, quotes, is_commented, form, size: 1, height: 0 };
                 self.complete(node, anchor);
             }
             Event::SequenceStart(anchor, tag) => {
@@ -237,14 +245,15 @@ impl Builder<'_> {
             }
         };
         let (size, height) = measure(&value);
-        let (quotes, is_commented) = (Quotes::None, false);
-        self.complete(Node { line, value, quotes, is_commented, size, height }, anchor);
+        let (quotes, is_commented, form) = (Quotes::None, false, Form::default());
+        self.complete(Node { line, value, quotes, is_commented, form, size, height }, anchor);
     }
 
     fn alias(&mut self, anchor: usize, line: usize) -> Result<(), Fault> {
         let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
             return Err(self.fault(line, "the alias stands inside what it names"));
         };
+        node.form.alias();
         self.count(node.size, line)?;
         if self.open.len() + node.height > MAX_DEPTH {
             return Err(self.too_deep(line));
@@ -389,10 +398,6 @@ fn measure(value: &Value) -> (usize, usize) {
     let size = children.iter().fold(1_usize, |sum, node| sum.saturating_add(node.size));
     let height = children.iter().map(|node| node.height).max().unwrap_or(0) + 1;
     (size, height)
-}
-
-fn is_string_tag(tag: Option<&Tag>) -> bool {
-    tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str")
 }
 
 fn quotes(style: ScalarStyle) -> Quotes {

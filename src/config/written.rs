@@ -46,7 +46,17 @@ pub(super) fn password(node: &Node) -> Result<&str, String> {
                        write it anew, or in quotes if that belongs to the password";
         return Err(message.to_owned());
     }
-    Ok(text)
+    check_form(node).map(|()| text)
+}
+
+/// Refuses a secret, or what names one, of which more is written than is taken.
+fn check_form(node: &Node) -> Result<(), String> {
+    if !node.form.is_doubtful() {
+        return Ok(());
+    }
+    let message = "would not be taken as it stands: YAML reads its beginning as an anchor or a tag, or \
+                   joins its lines; write all of it in one line and in 'single quotes'";
+    Err(message.to_owned())
 }
 
 /// The name of an environment variable that holds a secret.
@@ -55,7 +65,8 @@ pub(super) fn name_of_variable(node: &Node) -> Result<&str, String> {
     if text.starts_with('$') {
         return Err("takes the name of a variable alone, without `$`".to_owned());
     }
-    check(node, text).map(|()| text)
+    check(node, text)?;
+    check_form(node).map(|()| text)
 }
 
 /// The path of a file that holds a secret; it may begin with the folder of systemd's credentials.
@@ -69,7 +80,7 @@ pub(super) fn path_of_secret(node: &Node) -> Result<&str, String> {
             message
         }
     })?;
-    Ok(text)
+    check_form(node).map(|()| text)
 }
 
 /// Whether `${NAME}`, with or without a default, or an expression `{{ }}` stands anywhere in the text.

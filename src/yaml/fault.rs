@@ -4,7 +4,7 @@
 use saphyr_parser::ScanError;
 
 use super::Fault;
-use super::characters::{invisible, shown};
+use super::hidden;
 use super::open::open_at;
 
 /// What to do, by a part of the parser's message.
@@ -27,33 +27,33 @@ const ADVICE: [(&str, &str); 12] = [
 /// character.
 pub(super) fn of_syntax(text: &str, error: &ScanError) -> Fault {
     let line = error.marker().line();
-    let fault = |line, message| Fault { line, key: String::new(), message };
-    if let Some((line, character)) = invisible_near(text, line) {
-        let message =
-            format!("is not YAML: {} stands here; write a blank, or nothing", shown(character));
-        return fault(line, message);
+    let (blamed, mut message) =
+        of_what_is_open(text, error).unwrap_or_else(|| (line, in_words(text, line, error.info())));
+    if let Some(hint) = hidden::hint(text, line) {
+        message = format!("{message}; {hint}");
     }
-    let info = error.info();
-    if let Some(open) = open_at(text, error.marker().index()).filter(|open| open.line < line) {
-        match open.character {
-            '"' | '\'' => {
-                let message =
-                    "is not YAML: the quote that begins here is not closed in this line; \
-                               within 'quotes' write '' for ', within \"quotes\" \\\" for \""
-                        .to_owned();
-                return fault(open.line, message);
-            }
-            bracket if is_of_a_bracket(info) => {
-                let message = format!(
-                    "is not YAML: the `{bracket}` here is not closed, or a comma is missing, up to \
-                     line {line}; a value that begins with `{bracket}` needs quotes"
-                );
-                return fault(open.line, message);
-            }
-            _ => {}
+    Fault { line: blamed, key: String::new(), message }
+}
+
+/// The line of a quote or bracket that was not closed as meant, and what to say of it.
+fn of_what_is_open(text: &str, error: &ScanError) -> Option<(usize, String)> {
+    let line = error.marker().line();
+    let open = open_at(text, error.marker().index()).filter(|open| open.line < line)?;
+    match open.character {
+        '"' | '\'' => {
+            let message = "is not YAML: the quote that begins here is not closed in this line; \
+                           within 'quotes' write '' for ', within \"quotes\" \\\" for \"";
+            Some((open.line, message.to_owned()))
         }
+        bracket if is_of_a_bracket(error.info()) => {
+            let message = format!(
+                "is not YAML: the `{bracket}` here is not closed, or a comma is missing, up to \
+                 line {line}; a value that begins with `{bracket}` needs quotes"
+            );
+            Some((open.line, message))
+        }
+        _ => None,
     }
-    fault(line, in_words(text, line, info))
 }
 
 fn in_words(text: &str, line: usize, info: &str) -> String {
@@ -81,21 +81,6 @@ fn is_of_a_bracket(info: &str) -> bool {
     ["',' or", "flow", "placement of ':'", "end of stream", "eof", "simple key", "bracket"]
         .iter()
         .any(|part| info.contains(part))
-}
-
-/// A character that is not seen in this line or, as the parser may notice late, the one before it;
-/// comments and empty lines do not count.
-fn invisible_near(text: &str, line: usize) -> Option<(usize, char)> {
-    let is_code = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-    let (mut before, mut last) = (None, None);
-    for numbered in text.lines().take(line).enumerate().filter(|(_, line)| is_code(line)) {
-        (before, last) = (last, Some(numbered));
-    }
-    [before, last].into_iter().flatten().find_map(|(index, line)| {
-        let line = line.split(" #").next().unwrap_or(line);
-        let wide = || line.chars().find(|c| c.is_whitespace() && !c.is_ascii());
-        Some((index + 1, invisible(line).or_else(wide)?))
-    })
 }
 
 /// Whether the value of this line begins with a comma.

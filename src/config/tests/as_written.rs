@@ -95,6 +95,139 @@ fn a_password_that_looks_like_a_variable_is_refused_without_being_told() {
     }
 }
 
+/// What is said of a secret that YAML would change.
+const CHANGED: &str = "would not be taken as it stands: YAML reads its beginning as an anchor or a tag, \
+                       or joins its lines; write all of it in one line and in 'single quotes'";
+
+#[test]
+fn a_password_that_yaml_would_change_is_refused_without_being_told() {
+    for written in [
+        "&Abc hunter2",
+        "!!str hunter2",
+        "!!int 012",
+        "!!binary 'aHVudGVyMg=='",
+        "hunter2\n        hunter2",
+        "'hunter2\n        hunter2'",
+        "\"hunter2\\\n        hunter2\"",
+        ">-\n        hunter2\n        hunter2",
+    ] {
+        for line_end in ["\n", "\r\n"] {
+            let problems = with_password(&written.replace('\n', line_end)).expect_err(written);
+            let said = format!("mailtrip.yml:9: targets[0].receive.password: {CHANGED}");
+            assert_eq!(problems.to_string(), said, "{written}");
+        }
+    }
+    let meant =
+        ["!!str 'a b'", "&Abc 'a b'", "\n        a b", ">-\n        a b", "|-\n        a b"];
+    for written in meant {
+        let config = with_password(written).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(password_of(&only(&config).receive.login), "a b", "{written}");
+    }
+}
+
+#[test]
+fn a_secret_that_an_alias_names_is_that_of_its_anchor() {
+    let text = |taken: &str| {
+        let send = "username: u, password: &both hunter2";
+        let written = target("a", "", send, "");
+        let written = written.replace("password: hunter2", &format!("password: {taken}"));
+        parse(&format!("targets:\n{written}"))
+    };
+    let config = text("*both").unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(password_of(&only(&config).receive.login), "hunter2");
+    let problems = text("hunter3").unwrap_err().to_string();
+    assert!(problems.ends_with(&format!("targets[0].send.password: {CHANGED}")), "{problems}");
+    let problems = text("*other").unwrap_err().to_string();
+    assert!(problems.contains("a value that begins with `*` needs quotes"), "{problems}");
+    assert!(!problems.contains("hunter"), "{problems}");
+}
+
+#[test]
+fn what_names_a_secret_is_refused_if_yaml_would_change_it() {
+    for key in ["password_file", "password_env"] {
+        let send = format!("username: u, {key}: &Abc hunter2");
+        let problems = parse(&format!("targets:\n{}", target("a", "", &send, "")));
+        let problems = problems.unwrap_err().to_string();
+        assert!(problems.ends_with(&format!("targets[0].send.{key}: {CHANGED}")), "{problems}");
+    }
+    for key in ["client_secret_file", "refresh_token_file"] {
+        let oauth2 =
+            format!("{{token_url: 'https://a.example/t', client_id: a, {key}: !!str hunter2}}");
+        let send = format!("username: u, oauth2: {oauth2}");
+        let problems = parse(&format!("targets:\n{}", target("a", "", &send, "")));
+        let problems = problems.unwrap_err().to_string();
+        assert!(problems.ends_with(&format!("oauth2.{key}: {CHANGED}")), "{problems}");
+    }
+}
+
+#[test]
+fn a_password_that_begins_as_something_else_of_yaml_is_never_taken_in_part() {
+    for written in [
+        "@hunter2",
+        "`hunter2",
+        "%hunter2",
+        "!hunter2",
+        "! hunter2",
+        "&hunter2",
+        "*hunter2",
+        "[hunter2",
+        "[hunter2]",
+        "{hunter2}",
+        "]hunter2",
+        "}hunter2",
+        ">hunter2",
+        "|hunter2",
+        ",hunter2",
+        "#hunter2",
+        "- hunter2",
+        "? hunter2",
+        "'a'hunter2",
+        "\"a\"hunter2",
+        "&a *hunter2",
+    ] {
+        match with_password(written) {
+            Ok(config) => {
+                assert_eq!(password_of(&only(&config).receive.login), written, "{written}");
+            }
+            Err(problems) => {
+                let problems = problems.to_string();
+                assert!(problems.starts_with("mailtrip.yml:9:"), "{written}: {problems}");
+                assert!(!problems.contains("hunter2"), "{written}: {problems}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_table_of_passwords_in_the_documentation_is_true() {
+    let documentation = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let documentation = fs::read_to_string(documentation).unwrap();
+    let table = documentation.split("## Passwords").nth(1).unwrap().split("\n\n").nth(1).unwrap();
+    let mut refused = Vec::new();
+    for row in table.lines().skip(2) {
+        let (written, meant) = row.trim_matches(['|', ' ']).split_once(" | ").unwrap();
+        let code = |cell: &str| -> Vec<String> {
+            let pieces = cell.split('`').skip(1).step_by(2);
+            pieces.map(|piece| piece.trim_start_matches("password: ").to_owned()).collect()
+        };
+        for written in code(written) {
+            let password = with_password(&written)
+                .map(|config| password_of(&only(&config).receive.login).to_owned());
+            if meant.starts_with("refused") {
+                assert!(password.is_err(), "{written}");
+                refused.push(written);
+            } else if meant.starts_with('`') {
+                assert_eq!(Some(&password.unwrap()), code(meant).first(), "{written}");
+            } else if meant.starts_with("as it stands") {
+                assert_eq!(password.unwrap(), written);
+            }
+        }
+    }
+    for written in ["\"$SECRET\"", "\"$ecret\"", "&Abc def", "!!str abc"] {
+        assert!(refused.iter().any(|listed| listed == written), "{written} is not listed");
+    }
+}
+
 #[test]
 fn some_ports_mean_tls_from_the_first_byte_on() {
     let sides = |extra: &str, send: &str, receive: &str| {

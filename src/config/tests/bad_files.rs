@@ -41,7 +41,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-byte-order-mark-within.yml",
         &[
-            "bad-byte-order-mark-within.yml:6: is not YAML: a byte order mark (U+FEFF) stands here; write a blank, or nothing",
+            "bad-byte-order-mark-within.yml:6: is not YAML: a byte order mark must not appear inside a document; a byte order mark (U+FEFF) stands in line 6: write a blank, or nothing, in its place",
         ],
     ),
     (
@@ -612,6 +612,24 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-yaml-after-block.yml",
+        &[
+            "bad-yaml-after-block.yml:8: is not YAML: mapping values are not allowed in this context; a value that holds `: ` needs quotes",
+        ],
+    ),
+    (
+        "bad-yaml-after-quoted-label.yml",
+        &[
+            "bad-yaml-after-quoted-label.yml:5: is not YAML: mapping values are not allowed in this context; a value that holds `: ` needs quotes",
+        ],
+    ),
+    (
+        "bad-yaml-after-quoted-password.yml",
+        &[
+            "bad-yaml-after-quoted-password.yml:9: is not YAML: mapping values are not allowed in this context; a value that holds `: ` needs quotes",
+        ],
+    ),
+    (
         "bad-yaml-alias-bomb.yml",
         &[
             "bad-yaml-alias-bomb.yml:7: g[0]: the file holds more than 2000000 values, aliases written out",
@@ -668,7 +686,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-yaml-no-break-space.yml",
         &[
-            "bad-yaml-no-break-space.yml:7: is not YAML: a no-break space (U+00A0) stands here; write a blank, or nothing",
+            "bad-yaml-no-break-space.yml:10: is not YAML: while parsing a block mapping, did not find expected key; a no-break space (U+00A0) stands in line 7: write a blank, or nothing, in its place",
         ],
     ),
     (
