@@ -25,6 +25,7 @@ mod memory;
 mod passing_over;
 mod reading;
 mod removal;
+mod tries;
 
 /// How often the folders beside the inbox are looked into between two checks, and the inbox is opened
 /// anew whatever the server tells.

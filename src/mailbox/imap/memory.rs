@@ -7,9 +7,10 @@ use std::time::{Instant, SystemTime};
 use super::hearing::Hearing;
 use super::reading::Viewing;
 use super::removal::is_test_mail;
+use super::tries::Tries;
 use crate::mail::Failure;
 use crate::mail::bounce::Report;
-use crate::mail::imap::{Fetched, Imap, Selected};
+use crate::mail::imap::{Broken, Fetched, Imap, Selected};
 use crate::mailbox::{Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, TO_REMOVE};
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
@@ -33,8 +34,8 @@ pub struct Memory {
     /// The folders named by their use that the server does not have, as they are configured.
     pub(super) not_there: Vec<String>,
     pub(super) remarks: Vec<String>,
-    /// Whether a session broke at a mail that the next passes over.
-    pub(super) passes_over_more: bool,
+    /// The folder and the mail at which the newest session broke.
+    pub(super) broke_at: Option<(Vec<u8>, Broken)>,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +72,8 @@ pub(super) struct FolderMemory {
     pub(super) has_ever_shown: bool,
     /// Mails of others at which a session broke.
     pub(super) broken: BTreeSet<u32>,
+    /// Mails at which the server fell silent, not yet among these.
+    pub(super) breaks: Tries,
     /// Since when the next UID has told of mail that is not shown.
     pub(super) hollow_since: Option<Instant>,
 }
@@ -262,7 +265,7 @@ impl FolderMemory {
         if header.is_empty() {
             // No header at all is a matter of this mail where the server has shown others.
             match self.has_ever_shown {
-                true => drop(self.broken.insert(uid)),
+                true => drop(self.note_broken(uid)),
                 false => self.note_unread(std::iter::once(uid)),
             }
             return;
