@@ -21,10 +21,12 @@ use reading::Viewing;
 pub use removal::is_in_step;
 
 mod hearing;
+mod left_overs;
 mod memory;
 mod passing_over;
 mod reading;
 mod removal;
+mod returned;
 mod tries;
 
 /// How often the folders beside the inbox are looked into between two checks, and the inbox is opened
@@ -336,3 +338,6 @@ fn find(folder: &Folder, listed: &[Listed], holds_copies: bool) -> Option<OpenFo
     };
     Some(OpenFolder { name, kind, holds_copies, is_met: false })
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,7 @@ impl FolderMemory {
     /// few are remembered: only a look at the newest mails would meet them.
     pub(super) fn note_broken(&mut self, uid: u32) -> bool {
         self.unread.remove(&uid);
+        self.reports.remove(&uid);
         self.breaks.end(uid);
         if self.broken.contains(&uid) {
             return false;

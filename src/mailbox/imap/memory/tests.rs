@@ -13,7 +13,7 @@ fn what_was_not_read_is_new_to_the_next_process() {
         next.folder(b"INBOX").next_uid
     };
     assert_eq!(from(&memory), 10);
-    memory.folder(b"INBOX").reports = [(8, None), (7, None)].into();
+    memory.folder(b"INBOX").reports = [(8, Unheard::new(None)), (7, Unheard::new(None))].into();
     assert_eq!(from(&memory), 7);
     memory.folder(b"INBOX").unread = [(5, Unread::default())].into();
     assert_eq!(from(&memory), 5);
