@@ -204,3 +204,22 @@ async fn a_report_that_cannot_be_read_blinds_nobody_and_is_tried_three_times() {
         assert_eq!(house.uids(), [1]);
     }
 }
+
+#[tokio::test]
+async fn what_is_cut_is_not_searched_for_its_end() {
+    let house = House::new().await;
+    house.insert(FOREIGN);
+    // To this server a bare line feed ends no header, and so anybody may write it.
+    let alter = |proper: Vec<u8>| {
+        let text = String::from_utf8_lossy(&proper).into_owned();
+        let tag = text.lines().last().and_then(|line| line.split(' ').next()).unwrap();
+        let header = format!("Subject: a\n\n )\n{}\r\n\r\n", "x".repeat(70_000));
+        let size = header.len();
+        format!("* 1 FETCH (UID 1 BODY[HEADER] {{{size}}}\r\n{header})\r\n{tag} OK done\r\n")
+            .into_bytes()
+    };
+    house.server.faults().on("UID FETCH", Fault::Alter(Alteration::new(alter)));
+    let mut memory = Memory::default();
+    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    assert!(memory.take_remarks().is_empty());
+}
