@@ -62,19 +62,23 @@ impl House {
         asked
     }
 
-    /// One session: all is looked at, and what is to go is taken out, in up to three rounds.
-    async fn visit(&self, memory: &mut Memory, judgement: Judgement) -> Result<(), Failure> {
+    async fn open(&self) -> Result<Session, Failure> {
         let side = &self.target.receive;
         let dialer = Dialer::new(&side.endpoint, Some(&side.login), &Clients::default()).unwrap();
         let folders = [Folder::Name("INBOX".to_owned())];
         let end = Instant::now() + Duration::from_secs(20);
-        let (trace, since) = (Trace::new(None), Since::all(SystemTime::UNIX_EPOCH));
+        Session::open(&dialer, &side.login, &folders, &[], Trace::new(None), end).await
+    }
+
+    /// One session: all is looked at, and what is to go is taken out, in up to three rounds.
+    async fn visit(&self, memory: &mut Memory, judgement: Judgement) -> Result<(), Failure> {
+        let since = Since::all(SystemTime::UNIX_EPOCH);
         let mut judge = |found: &Found| match &found.report {
             Some(_) => Judgement::Leave,
             None if found.header.is_delivery_report => Judgement::ReadReport,
             None => found.header.mark.map_or(Judgement::Leave, |_| judgement),
         };
-        let mut session = Session::open(&dialer, &side.login, &folders, &[], trace, end).await?;
+        let mut session = self.open().await?;
         session.look_everywhere(memory, since, &mut judge).await?;
         for _ in 0..3 {
             if session.has_to_remove(memory, true) {
@@ -222,4 +226,26 @@ async fn what_is_cut_is_not_searched_for_its_end() {
     let mut memory = Memory::default();
     house.visit(&mut memory, Judgement::Leave).await.unwrap();
     assert!(memory.take_remarks().is_empty());
+}
+
+#[tokio::test]
+async fn a_marked_mail_of_somebody_else_breaks_no_more_than_two_sessions() {
+    let house = House::new().await;
+    house.server.faults().leave_out("UIDPLUS");
+    house.insert(FOREIGN);
+    let mut session = house.open().await.unwrap();
+    session.imap.select(b"INBOX").await.unwrap();
+    session.imap.mark_deleted(&[1]).await.unwrap();
+    session.close().await;
+    let token = Token::random();
+    house.insert(&marked(token));
+    let asked = house.answer_of(1, "* BYE internal error\r\n");
+    let mut memory = Memory::default();
+    for visit in 1..=4 {
+        let failure = house.visit(&mut memory, Judgement::Remove(token)).await.unwrap_err();
+        let reason = if visit < 3 { Reason::Closed } else { Reason::Marked };
+        assert_eq!(failure.reason, reason, "{failure}");
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    assert_eq!(house.uids(), [1, 2], "nobody's mail is taken out");
 }
