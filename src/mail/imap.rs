@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 pub use encode::encode_folder_name;
 use encode::imap_date;
+pub use fetch::Shown;
 pub use literal::Broken;
 pub use numbers::{Numbers, Sorted};
 pub use parse::{Fetched, Listed};

@@ -21,11 +21,14 @@ use reading::Viewing;
 pub use removal::is_in_step;
 
 mod hearing;
+mod left_overs;
 mod memory;
 mod passing_over;
 mod progress;
 mod reading;
 mod removal;
+mod returned;
+mod tries;
 
 /// How often the folders beside the inbox are looked into between two checks, and the inbox is opened
 /// anew whatever the server tells.
@@ -332,5 +335,7 @@ fn find(folder: &Folder, listed: &[Listed], holds_copies: bool) -> Option<OpenFo
     Some(OpenFolder { name, kind, holds_copies, is_met: false })
 }
 
+#[cfg(test)]
+mod cut_off_tests;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,8 @@ const IDLE_GAP: Duration = Duration::from_millis(500);
 
 /// How often the folders beside the first are looked into: somebody is waiting.
 const OTHER_FOLDERS: Duration = Duration::from_secs(2);
+/// How often in a row a removal may bring up more that is to be taken out.
+const REMOVAL_ROUNDS: usize = 3;
 /// How long the farewell to a session may take.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -247,7 +249,10 @@ impl<'a> Mailbox<'a> {
     async fn remove(&mut self, judge: &mut Judge<'_>) -> Looked {
         let mut looked = Looked::default();
         let Some(mut session) = self.session.take() else { return looked };
-        if session.has_to_remove(&self.imap, true) {
+        for _ in 0..REMOVAL_ROUNDS {
+            if !session.has_to_remove(&self.imap, true) {
+                break;
+            }
             let since = Since::all(SystemTime::now());
             let removed =
                 session.remove(&mut self.imap, &Inspector::default(), true, since, judge).await;

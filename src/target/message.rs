@@ -267,11 +267,6 @@ impl Header {
         self.mark.map(|mark| mark.token).into_iter().chain(self.message_id_token)
     }
 
-    /// Whether the mail may be a test mail, of whomever: it has an `X-Mailtrip` header, or a token.
-    pub fn names_a_token(&self) -> bool {
-        self.has_mark_header || self.message_id_token.or(self.subject_token).is_some()
-    }
-
     /// Whether the mail carries this token, in its mark, its Message-ID or its Subject.
     pub fn carries(&self, token: Token) -> bool {
         self.returned_tokens().chain(self.subject_token).any(|carried| carried == token)

@@ -524,6 +524,25 @@ async fn a_mailbox_without_any_of_the_folders_is_a_failure() {
 }
 
 #[tokio::test]
+async fn a_stranger_cannot_write_what_looks_like_the_end_of_a_literal() {
+    let references = "<0123456789@example.test>\r\n ".repeat(3_000);
+    for mark in ["X-Mailtrip: x", "X-Other: x"] {
+        let world = World::new(Protocol::Imap).await;
+        // A line of white space goes on with a field.
+        let mail = format!(
+            "{mark}\r\nSubject: {}\r\n \r\n )\r\nReferences: {references}<a@b>\r\n\r\nhello\r\n",
+            Token::random()
+        );
+        world.post.insert(USER, "INBOX", mail.as_bytes());
+        let exporter = Exporter::start(&[world.target("a")]).await;
+        let snapshot = exporter.received("a", 1).await;
+        assert_eq!(snapshot.receive_ability, Reading::Is(true), "{mark}");
+        assert_eq!(snapshot.receive.last_failure, None, "{mark}");
+        world.inbox_holds(1).await;
+    }
+}
+
+#[tokio::test]
 async fn a_header_line_without_an_end_does_not_blind_the_watch() {
     let long = format!("Subject: long\r\nX-Long: {}\r\n\r\nhello\r\n", "x".repeat(300_000));
     let world = World::new(Protocol::Pop3).await;

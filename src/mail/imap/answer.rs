@@ -262,7 +262,7 @@ impl Imap {
         while let Some(size) = response.announced_literal() {
             let kept = size.min(LITERAL_BYTES);
             if size > LONGEST_LITERAL_BYTES {
-                self.note_broken(&response, None);
+                self.note_broken(&response, None, true);
                 let message =
                     format!("the server announces {size} bytes where a header was asked for");
                 return Err(self.wire.fail(Fault::new(Reason::Protocol, message)));
@@ -274,14 +274,14 @@ impl Imap {
             let literal = self.read_literal(&response, kept).await?;
             response.push_literal(literal);
             // Anybody can send a mail with such a header; it must not blind the watch.
-            self.wire.skip(size - kept).await?;
+            self.skip_literal(&response, size - kept).await?;
             response.push_line(self.wire.read_line_unseen(LINE_BYTES).await?);
             if response.is_cut_behind_literal() {
                 // A literal that was announced too short by its last line end.
                 response.push_line(self.wire.read_line_unseen(LINE_BYTES).await?);
             }
             self.check_size(response.size())?;
-            self.check_literal(&response)?;
+            self.check_literal(&response, size > kept)?;
         }
         Ok(response)
     }

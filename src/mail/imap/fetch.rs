@@ -22,6 +22,26 @@ const HOLLOW: usize = 100;
 /// The most mails that are asked for at once by their UIDs.
 const UIDS: usize = 10_000;
 
+/// What the server made of the request for one mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// This.
+    Bytes(Vec<u8>),
+    /// It has said OK, and nothing of the mail: it is gone.
+    Gone,
+    /// It has refused to show it.
+    Refused,
+}
+
+impl Shown {
+    fn bytes(self) -> Option<Vec<u8>> {
+        match self {
+            Shown::Bytes(bytes) => Some(bytes),
+            Shown::Gone | Shown::Refused => None,
+        }
+    }
+}
+
 impl Imap {
     /// The headers of the mails from `uid` on, without those in `except`, each given to `sink` as it is
     /// read, so that their number does not matter. Leaves every flag as it is. Gives the refusal of a
@@ -191,6 +211,14 @@ impl Imap {
     /// # Errors
     /// The connection's.
     pub async fn header(&mut self, uid: u32) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.show_header(uid).await?.bytes())
+    }
+
+    /// The same, with the reason where there is none.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn show_header(&mut self, uid: u32) -> Result<Shown, Failure> {
         self.fetch_part(uid, "HEADER").await
     }
 
@@ -199,23 +227,23 @@ impl Imap {
     /// # Errors
     /// The connection's.
     pub async fn beginning(&mut self, uid: u32) -> Result<Option<Vec<u8>>, Failure> {
-        self.fetch_part(uid, "").await
+        Ok(self.fetch_part(uid, "").await?.bytes())
     }
 
-    async fn fetch_part(&mut self, uid: u32, part: &str) -> Result<Option<Vec<u8>>, Failure> {
+    async fn fetch_part(&mut self, uid: u32, part: &str) -> Result<Shown, Failure> {
         self.trace().enter(Stage::Fetch);
         let tag = self.next_tag();
         let items = format!("BODY.PEEK[{part}]<0.{LITERAL_BYTES}>");
         self.wire.send(&format!("{tag} UID FETCH {uid} ({items})")).await?;
-        let mut shown = None;
+        let mut shown = Shown::Gone;
         let mut keep = |mail: Fetched, _: Instant| {
-            if mail.uid == Some(uid) && mail.header.is_some() {
-                shown = mail.header;
+            if mail.uid == Some(uid) {
+                shown = mail.header.map_or(Shown::Refused, Shown::Bytes);
             }
         };
         match self.read_answer(&tag, &mut keep).await {
             Ok(_) => Ok(shown),
-            Err(Interrupted::Refused(_)) => Ok(None),
+            Err(Interrupted::Refused(_)) => Ok(Shown::Refused),
             Err(interrupted) => Err(self.no_continuation(interrupted)),
         }
     }

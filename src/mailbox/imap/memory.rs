@@ -7,10 +7,10 @@ use std::time::{Instant, SystemTime};
 use super::hearing::Hearing;
 use super::progress::Progress;
 use super::reading::Viewing;
-use super::removal::is_test_mail;
+use super::returned::Unheard;
+use super::tries::Tries;
 use crate::mail::Failure;
-use crate::mail::bounce::Report;
-use crate::mail::imap::{Fetched, Imap, Selected};
+use crate::mail::imap::{Broken, Fetched, Imap, Selected};
 use crate::mailbox::{Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, TO_REMOVE};
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
@@ -20,9 +20,6 @@ use crate::target::message::{Header, Token};
 /// How many of the mails that are gone, as the server says, are remembered: one that is not is shown again
 /// soon, and each takes memory of every target for good.
 const GONE: usize = 50;
-
-/// How many reports are read in one look into a folder.
-const REPORTS: usize = 20;
 
 /// What is known of the folders from one session to the next.
 #[derive(Debug, Default)]
@@ -34,8 +31,8 @@ pub struct Memory {
     /// The folders named by their use that the server does not have, as they are configured.
     pub(super) not_there: Vec<String>,
     pub(super) remarks: Vec<String>,
-    /// Whether a session broke at a mail that the next passes over.
-    pub(super) passes_over_more: bool,
+    /// The folder and the mail at which the newest session broke.
+    pub(super) broke_at: Option<(Vec<u8>, Broken)>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +45,7 @@ pub(super) struct FolderMemory {
     /// When the folder was last looked into.
     pub(super) looked_at: Option<Instant>,
     /// Ours, not yet taken out. The token is missing where it does not matter.
-    to_remove: BTreeMap<u32, Option<Token>>,
+    pub(super) to_remove: BTreeMap<u32, Option<Token>>,
     /// Ours, whose whole headers are read before they are taken out.
     to_inspect: Vec<(u32, Token)>,
     /// Ours, marked as deleted; they wait until nobody else's mail is marked as well.
@@ -57,14 +54,21 @@ pub(super) struct FolderMemory {
     removed: BTreeMap<u32, Gone>,
     /// Ours, not yet taken out when their UIDs lost their meaning.
     displaced: BTreeSet<Token>,
+    /// The tries with others' mails that are marked as deleted.
+    pub(super) strangers: Tries,
     /// How often in a row the server refused to take them out.
     pub(super) refusals: u32,
     /// Probes that nobody waits for, and from when on they may be taken out.
-    left_overs: Vec<(u32, SystemTime)>,
-    /// Those of them whose time has come, and whose headers are read again before they go.
-    due: BTreeSet<u32>,
-    /// Reports that were not read yet, with the server's date.
-    reports: BTreeMap<u32, Option<SystemTime>>,
+    pub(super) left_overs: Vec<(u32, SystemTime)>,
+    /// What is to be taken out once its header was read again: left-overs whose time has come, and ours of
+    /// an earlier process. The token is missing where it does not matter.
+    pub(super) due: BTreeMap<u32, Option<Token>>,
+    /// Those of them that were not shown, and from when on they are asked for again.
+    pub(super) put_off: BTreeMap<u32, (Option<Token>, SystemTime)>,
+    /// The tries with these.
+    pub(super) confirmations: Tries,
+    /// Reports that were not read yet.
+    pub(super) reports: BTreeMap<u32, Unheard>,
     /// Mails whose headers the server did not show.
     pub(super) unread: BTreeMap<u32, Unread>,
     /// Whether the server has shown a header in the look under way.
@@ -73,6 +77,8 @@ pub(super) struct FolderMemory {
     pub(super) has_ever_shown: bool,
     /// Mails of others at which a session broke.
     pub(super) broken: BTreeSet<u32>,
+    /// Mails at which the server fell silent, not yet among these.
+    pub(super) breaks: Tries,
     /// Since when the next UID has told of mail that is not shown.
     pub(super) hollow_since: Option<Instant>,
 }
@@ -101,7 +107,8 @@ impl Memory {
     /// What is known of the folders, to be kept: by the names that the server writes.
     pub fn records(&self, now: Moment) -> impl Iterator<Item = (String, FolderRecord)> {
         self.folders.iter().map(move |(name, known)| {
-            let ours = known.to_remove.iter().chain(&known.marked);
+            let put_off = known.put_off.iter().map(|(uid, (token, _))| (uid, token));
+            let ours = known.to_remove.iter().chain(&known.marked).chain(&known.due).chain(put_off);
             let record = FolderRecord {
                 uid_validity: known.uid_validity.unwrap_or(0),
                 // What was not read yet is new to the next process.
@@ -130,7 +137,7 @@ impl Memory {
                 uid_validity: Some(record.uid_validity).filter(|validity| *validity > 0),
                 next_uid: record.next_uid,
                 looked_at: record.looked_at.and_then(|at| now.moment_of(at)),
-                to_remove: record.to_remove.iter().filter_map(|it| from_word(it)).collect(),
+                due: record.to_remove.iter().filter_map(|it| from_word(it)).collect(),
                 left_overs: record
                     .left_overs
                     .iter()
@@ -150,8 +157,8 @@ impl Memory {
     /// the check that finds nothing in its way.
     pub(super) fn is_to_be_cleared(&self, name: &[u8], is_check: bool) -> bool {
         self.folders.get(name).is_some_and(|known| match is_check {
-            true => !known.to_remove.is_empty() || !known.marked.is_empty(),
-            false => !known.to_remove.is_empty() && known.refusals < REMOVAL_TRIES,
+            true => known.has_to_clear() || !known.marked.is_empty(),
+            false => known.has_to_clear() && known.refusals < REMOVAL_TRIES,
         })
     }
 }
@@ -160,6 +167,10 @@ impl FolderMemory {
     /// Whether none of our mails lies here under a UID that has lost its meaning.
     pub(super) fn has_no_displaced(&self) -> bool {
         self.displaced.is_empty()
+    }
+
+    fn has_to_clear(&self) -> bool {
+        !self.to_remove.is_empty() || !self.due.is_empty()
     }
 
     /// What is to be taken out.
@@ -186,25 +197,6 @@ impl FolderMemory {
         Ok(())
     }
 
-    /// Has the headers of left-overs read again: what was seen long ago may have been misread.
-    ///
-    /// # Errors
-    /// The connection's.
-    pub(super) async fn confirm(&mut self, imap: &mut Imap) -> Result<(), Failure> {
-        while let Some(uid) = self.due.first().copied() {
-            let is_ours = is_test_mail(imap, uid).await?;
-            self.due.remove(&uid);
-            if is_ours != Some(true) {
-                self.to_remove.remove(&uid);
-            }
-            if is_ours.is_none() {
-                // Not shown now: it is asked for again with the next look.
-                self.left_overs.push((uid, SystemTime::now()));
-            }
-        }
-        Ok(())
-    }
-
     /// Another UIDVALIDITY, a next UID below that which is known, or a new session with a server that tells
     /// none: what the UIDs meant is void (RFC 3501 section 2.3.1.1). Which of our mails still lie there is
     /// known by their tokens. Gives both next UIDs where they went back.
@@ -218,7 +210,9 @@ impl FolderMemory {
         let went_back = next.map(|next| (self.next_uid, next));
         let was_unknown = !is_told && self.uid_validity.is_none();
         let before = std::mem::take(self);
-        let lying = before.to_remove.into_values().chain(before.marked.into_values()).flatten();
+        let put_off = before.put_off.into_values().map(|(token, _)| token);
+        let confirmed = before.to_remove.into_values().chain(before.marked.into_values());
+        let lying = confirmed.chain(before.due.into_values()).chain(put_off).flatten();
         *self = Self {
             uid_validity: selected.uid_validity,
             displaced: before.displaced.into_iter().chain(lying).collect(),
@@ -264,7 +258,7 @@ impl FolderMemory {
         if header.is_empty() {
             // No header at all is a matter of this mail where the server has shown others.
             match self.has_ever_shown {
-                true => drop(self.broken.insert(uid)),
+                true => drop(self.note_broken(uid)),
                 false => self.note_unread(std::iter::once(uid)),
             }
             return;
@@ -284,6 +278,8 @@ impl FolderMemory {
         self.hollow_since = None;
         let is_known = self.to_remove.contains_key(&uid)
             || self.marked.contains_key(&uid)
+            || self.due.contains_key(&uid)
+            || self.put_off.contains_key(&uid)
             || self.reports.contains_key(&uid)
             || self.left_overs.iter().any(|(left_over, _)| *left_over == uid);
         if is_known {
@@ -326,47 +322,14 @@ impl FolderMemory {
                 self.to_remove.insert(uid, Some(token));
             }
             (Judgement::ReadReport, _) if self.reports.len() < LEFT_OVERS => {
-                self.reports.insert(uid, mail.internal_date);
+                self.reports.insert(uid, Unheard::new(mail.internal_date));
             }
             (judgement, _) => self.heed(uid, judgement),
         }
     }
 
-    /// Reads some of the reports that may be about mails of ours, the oldest first, and has them
-    /// judged; the rest are read at the next looks.
-    pub(super) async fn read_reports(
-        &mut self,
-        imap: &mut Imap,
-        viewing: Viewing,
-        judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
-        for _ in 0..REPORTS {
-            let Some((uid, server_date)) = self.reports.first_key_value() else { break };
-            let (uid, server_date) = (*uid, *server_date);
-            let beginning = imap.beginning(uid).await?;
-            self.reports.remove(&uid);
-            let Some(report) = beginning.and_then(|mail| Report::parse(&mail)) else { continue };
-            let found = Found {
-                header: Header::default(),
-                server_date,
-                folder: viewing.kind,
-                shown_at: on_time_line(viewing.shown),
-                asked_at: viewing.began,
-                network: viewing.network,
-                previous_look: self.looked_at,
-                accounted: BTreeSet::new(),
-                block: None,
-                is_copy: viewing.holds_copies,
-                report: Some(report),
-            };
-            let judgement = judge(&found);
-            self.heed(uid, judgement);
-        }
-        Ok(())
-    }
-
     /// Notes what is to be done with a mail that is not an arrival.
-    fn heed(&mut self, uid: u32, judgement: Judgement) {
+    pub(super) fn heed(&mut self, uid: u32, judgement: Judgement) {
         match judgement {
             Judgement::Discard if self.to_remove.len() < TO_REMOVE => {
                 self.to_remove.insert(uid, None);
@@ -413,19 +376,6 @@ impl FolderMemory {
             self.removed.pop_first();
         }
         are_new
-    }
-
-    /// Left-overs whose time has passed are to be removed.
-    pub(super) fn sweep(&mut self, now: SystemTime) {
-        let (to_remove, all_due) = (&mut self.to_remove, &mut self.due);
-        self.left_overs.retain(|(uid, due)| {
-            let is_due = *due <= now;
-            if is_due {
-                to_remove.insert(*uid, None);
-                all_due.insert(*uid);
-            }
-            !is_due
-        });
     }
 }
 

@@ -1,12 +1,14 @@
 //! What the mailbox has to tell besides its mails: mails of others that are passed over because a session
 //! breaks at them, UIDs that went back, folders that are not there.
 
+use lettre::Address;
+
 use super::Session;
-use super::memory::Memory;
+use super::memory::{FolderMemory, Memory};
 use crate::mail::imap::Broken;
 use crate::mail::{Failure, text};
 use crate::mailbox::LEFT_OVERS;
-use crate::target::message::Header;
+use crate::target::message::{Header, Token};
 
 /// The most remarks that wait to be told.
 const REMARKS: usize = 20;
@@ -17,9 +19,21 @@ impl Memory {
         std::mem::take(&mut self.remarks)
     }
 
-    /// Whether the newest session broke at a mail that the next passes over; told once.
-    pub fn has_learned_to_pass_over(&mut self) -> bool {
-        std::mem::take(&mut self.passes_over_more)
+    /// Whether the newest session broke at a mail that the next passes over; told once. `sender_of` gives
+    /// the sender of the target that a live token belongs to.
+    pub fn learn_to_pass_over(&mut self, sender_of: impl Fn(Token) -> Option<Address>) -> bool {
+        let Some((name, broken)) = self.broke_at.take() else { return false };
+        let has_line = broken.header.as_deref().is_some_and(|header| header.contains(&b'\n'));
+        if !broken.is_proven && !has_line {
+            // It may be any mail.
+            return false;
+        }
+        let header = broken.header.as_deref().map(Header::parse);
+        // Anybody may write a mark, or a token that is none.
+        if header.is_some_and(|header| header.claim(sender_of).is_some()) {
+            return false;
+        }
+        self.pass_over(&name, &broken)
     }
 
     /// Whether there is a folder for junk, named by its use, that the server does not have: junk was not
@@ -37,32 +51,57 @@ impl Memory {
         ));
     }
 
-    /// A session broke at a mail. One of ours is no mail to be passed over: that the server cannot show
-    /// it is what there is to tell.
-    fn pass_over(&mut self, name: &[u8], broken: &Broken) {
-        let header = broken.header.as_deref().map(Header::parse);
-        if header.as_ref().is_some_and(Header::names_a_token) {
-            return;
-        }
+    /// A session broke at a mail, which is none of ours: that the server cannot show one of ours is what
+    /// there is to tell. Whether it is passed over from now on.
+    fn pass_over(&mut self, name: &[u8], broken: &Broken) -> bool {
         let known = self.folder(name);
-        // Its header was shown, whatever followed.
-        known.has_ever_shown |= header.is_some();
-        known.unread.remove(&broken.uid);
-        if known.broken.len() >= LEFT_OVERS || !known.broken.insert(broken.uid) {
-            return;
+        if !broken.is_proven && !known.breaks.begin(broken.uid) {
+            return false;
         }
-        self.passes_over_more = true;
+        // Its header was shown, whatever followed.
+        known.has_ever_shown |= broken.is_proven && broken.header.is_some();
+        if !known.note_broken(broken.uid) {
+            return false;
+        }
+        let does = match broken.is_proven {
+            true => "sends another number of bytes than it announces",
+            false => "falls silent in the middle of it, again and again",
+        };
         let (name, uid) = (text::shown(name), broken.uid);
         self.remark(format!(
             "the mail with UID {uid} in the folder {name}, which is none of ours, cannot be read: the server \
-             sends another number of bytes than it announces; it is passed over"
+             {does}; it is passed over"
         ));
+        true
     }
 
     fn remark(&mut self, remark: String) {
         if self.remarks.len() < REMARKS {
             self.remarks.push(remark);
         }
+    }
+}
+
+impl FolderMemory {
+    /// A mail that is not asked for again; whether it was before. Of those behind which the folder was read
+    /// few are remembered: only a look at the newest mails would meet them.
+    pub(super) fn note_broken(&mut self, uid: u32) -> bool {
+        self.unread.remove(&uid);
+        self.reports.remove(&uid);
+        self.breaks.end(uid);
+        if self.broken.contains(&uid) {
+            return false;
+        }
+        if self.broken.len() >= LEFT_OVERS
+            && self.broken.first().is_some_and(|first| *first < self.next_uid)
+        {
+            self.broken.pop_first();
+        }
+        match self.broken.len() >= LEFT_OVERS {
+            true => self.move_past(uid),
+            false => drop(self.broken.insert(uid)),
+        }
+        true
     }
 }
 
@@ -84,7 +123,7 @@ impl Session {
         if outcome.is_err()
             && let (Some(broken), Some(folder)) = (self.imap.take_broken(), folder)
         {
-            memory.pass_over(&folder.name, &broken);
+            memory.broke_at = Some((folder.name.clone(), broken));
         }
         outcome
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::memory::{FolderMemory, Unread};
+use super::tries::READ_TRIES;
 use crate::mail::Failure;
 use crate::mail::imap::{Fetched, Imap, Numbers, Selected, Sorted, is_at_the_end};
 use crate::mailbox::{FIRST_CONTACT_HEADERS, Judge, LEFT_OVERS, Since};
@@ -19,8 +20,6 @@ const CATCHING_UP: usize = 10_000;
 const ONE_BY_ONE: usize = 20;
 /// The least time between two of these for one mail.
 const BETWEEN_ASKS: Duration = Duration::from_secs(1);
-/// How often a mail may not be shown, while others are.
-const READ_TRIES: u32 = 3;
 /// The least time between two of these.
 const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 /// How long the next UID may tell of mail that is not shown before it is taken for gone.

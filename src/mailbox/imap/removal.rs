@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use super::tries::Tries;
 use super::{Memory, Session};
-use crate::mail::imap::Imap;
+use crate::mail::imap::{Imap, Shown};
 use crate::mail::{Failure, Fault, Reason, Stage, text};
 use crate::mailbox::{Inspector, Judge, STILL_THERE, Since, reports};
 use crate::target::message::Header;
@@ -85,22 +86,42 @@ impl Session {
         }
         let known = memory.folder(name);
         known.inspect(&mut self.imap, inspector).await?;
-        known.confirm(&mut self.imap).await?;
         let uids = known.to_clear();
-        if uids.is_empty() {
+        if !uids.is_empty() {
+            self.clear(&uids, name, memory).await?;
+        }
+        // Last: one that cannot be read again must not hold up the others.
+        if memory.folder(name).due.is_empty() {
             return Ok(());
         }
+        if self.selected != Some(index) {
+            self.select_and_look(index, memory, since, judge).await?;
+        }
+        memory.folder(name).confirm(&mut self.imap).await
+    }
+
+    /// Takes out these mails, which are ours, of the selected folder.
+    async fn clear(
+        &mut self,
+        uids: &[u32],
+        name: &[u8],
+        memory: &mut Memory,
+    ) -> Result<(), Failure> {
+        let known = memory.folder(name);
         let in_the_way = match &self.trash {
             Some(trash) if trash != name => {
-                let there = self.imap.move_to(&uids, trash).await?;
+                let there = self.imap.move_to(uids, trash).await?;
                 self.selected = None;
                 self.imap.select(trash).await?;
                 // Nothing but what was moved: others' mail lies there as well.
-                if there.is_empty() { None } else { take_out(&mut self.imap, &there).await? }
+                match there.is_empty() {
+                    true => None,
+                    false => take_out(&mut self.imap, &there, &mut Tries::default()).await?,
+                }
             }
-            _ => take_out(&mut self.imap, &uids).await?,
+            _ => take_out(&mut self.imap, uids, &mut known.strangers).await?,
         };
-        let is_new = known.settle(&uids, in_the_way.is_none());
+        let is_new = known.settle(uids, in_the_way.is_none());
         let fault = match in_the_way {
             Some(stranger) => Fault::new(Reason::Marked, waits_for(stranger, name, uids.len())),
             None if !is_new => Fault::new(Reason::Other, STILL_THERE),
@@ -117,7 +138,11 @@ pub fn is_in_step(failure: &Failure) -> bool {
 
 /// Takes mails out of the selected folder. Gives a mail of somebody else that stands in the way: it is
 /// marked as deleted too, and would go with ours, which are then only marked.
-async fn take_out(imap: &mut Imap, uids: &[u32]) -> Result<Option<u32>, Failure> {
+async fn take_out(
+    imap: &mut Imap,
+    uids: &[u32],
+    tries: &mut Tries,
+) -> Result<Option<u32>, Failure> {
     imap.mark_deleted(uids).await?;
     if imap.expunges_by_uid() {
         imap.expunge_these(uids).await?;
@@ -132,7 +157,13 @@ async fn take_out(imap: &mut Imap, uids: &[u32]) -> Result<Option<u32>, Failure>
     let others = deleted.rising().filter(|uid| !ours.contains(uid)).take(MARKED + 1);
     for (index, uid) in others.enumerate() {
         // Another instance has marked its own, and waits for ours as we would for it.
-        if index >= MARKED || is_test_mail(imap, uid).await? != Some(true) {
+        // One at which the session breaks again and again is none that may be taken out.
+        if index >= MARKED || tries.begin(uid) {
+            return Ok(Some(uid));
+        }
+        let whose = is_test_mail(imap, uid).await?;
+        tries.end(uid);
+        if whose != Whose::Ours {
             return Ok(Some(uid));
         }
     }
@@ -140,15 +171,49 @@ async fn take_out(imap: &mut Imap, uids: &[u32]) -> Result<Option<u32>, Failure>
     Ok(None)
 }
 
-/// Whether this is a test mail of anybody, or a report about one; `None` if the server does not show it.
-pub(super) async fn is_test_mail(imap: &mut Imap, uid: u32) -> Result<Option<bool>, Failure> {
-    let Some(block) = imap.header(uid).await? else { return Ok(None) };
-    let header = Header::parse(&block);
-    if header.mark.is_some() || !header.is_delivery_report {
-        return Ok(Some(header.mark.is_some()));
+/// What a mail turned out to be that was read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Anybody of us may take it out.
+    Ours,
+    /// Somebody else's.
+    Strangers,
+    /// It is not there any more.
+    Nobodys,
+    /// The server does not show it.
+    Unknown,
+}
+
+/// Whether the header of this mail is one of ours.
+pub(super) async fn whose(
+    imap: &mut Imap,
+    uid: u32,
+    is_ours: impl FnOnce(&Header) -> bool,
+) -> Result<Whose, Failure> {
+    Ok(match imap.show_header(uid).await? {
+        Shown::Bytes(block) if is_ours(&Header::parse(&block)) => Whose::Ours,
+        Shown::Bytes(_) => Whose::Strangers,
+        Shown::Gone => Whose::Nobodys,
+        Shown::Refused => Whose::Unknown,
+    })
+}
+
+/// Whether this is a test mail of anybody, or a report about one.
+pub(super) async fn is_test_mail(imap: &mut Imap, uid: u32) -> Result<Whose, Failure> {
+    let mut is_report = false;
+    let by_header = whose(imap, uid, |header| {
+        is_report = header.mark.is_none() && header.is_delivery_report;
+        header.mark.is_some()
+    });
+    let whose = by_header.await?;
+    if !is_report {
+        return Ok(whose);
     }
-    let beginning = imap.beginning(uid).await?;
-    Ok(Some(beginning.is_some_and(|mail| reports::is_about_a_test_mail(&mail))))
+    Ok(match imap.beginning(uid).await? {
+        Some(mail) if reports::is_about_a_test_mail(&mail) => Whose::Ours,
+        Some(_) => Whose::Strangers,
+        None => Whose::Unknown,
+    })
 }
 
 fn waits_for(stranger: u32, folder: &[u8], count: usize) -> String {

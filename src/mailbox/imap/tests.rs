@@ -1,250 +1,251 @@
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+//! Sessions with a server that shows some mails late, wrongly or not at all.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::returned::Unheard;
 use super::*;
-use crate::config::Target;
-use crate::mail::imap::Selected;
-use crate::mailbox::scripted::serve;
-use crate::mailbox::{Found, Judgement};
+use crate::config::{Config, Target};
+use crate::demo::server::faults::{Alteration, Fault};
+use crate::demo::server::{Options, Post, Protocol, Server};
+use crate::mail::wire::Clients;
+use crate::mailbox::{Found, Inspector, Judgement};
+use crate::store::FolderRecord;
 use crate::target::ledger::Moment;
 use crate::target::message::Token;
 
-/// What is said to a command that the mailbox does not answer by itself; `None`: it does.
-type Otherwise = Box<dyn FnMut(&str) -> Option<Answer> + Send>;
+const USER: &str = "rita";
+const FOREIGN: &[u8] = b"Subject: hello\r\n\r\nhello\r\n";
 
-enum Answer {
-    /// Lines before the tagged one.
-    Lines(String),
-    /// Lines, and then nothing more.
-    Hang(String),
+/// A mailbox, and the client's side.
+struct House {
+    post: Post,
+    server: Server,
+    target: Arc<Target>,
 }
 
-/// A folder with the mails 1 to `newest`, each of which names its UID as its token.
-fn mailbox(newest: u32, mut otherwise: Otherwise) -> impl FnMut(&str) -> String + Send {
-    let mut hangs = false;
-    move |line| {
-        let (tag, command) = line.split_once(' ').unwrap();
-        // Another session.
-        hangs &= !command.starts_with("CAPABILITY");
-        if hangs {
-            return String::new();
-        }
-        let lines = match otherwise(command) {
-            Some(Answer::Lines(lines)) => lines,
-            Some(Answer::Hang(lines)) => {
-                hangs = true;
-                return lines;
+impl House {
+    async fn new() -> Self {
+        let post = Post::new();
+        post.add_account(USER, "secret", &["to@example.test"]);
+        let server = Server::start(Protocol::Imap, &post, Options::new()).await.unwrap();
+        let side = format!("host: 127.0.0.1, port: {}, tls: none", server.address().port());
+        let text = format!(
+            "targets: [{{name: a, from: from@example.test, to: to@example.test, timeout: 3s, \
+             send: {{{side}}}, receive: {{protocol: imap, {side}, username: {USER}, password: secret}}}}]"
+        );
+        let config = Config::parse(&text, Path::new("mailtrip.yml"));
+        let targets = config.unwrap_or_else(|problems| panic!("{problems}")).targets;
+        Self { post, server, target: targets.into_values().next().unwrap() }
+    }
+
+    fn insert(&self, mail: &[u8]) {
+        self.post.insert(USER, "INBOX", mail).unwrap();
+    }
+
+    /// A whole mail or header of this UID is answered otherwise; gives how often it was asked for.
+    fn answer_of(&self, uid: u32, answer: &'static str) -> Arc<AtomicUsize> {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let alter = move |proper: Vec<u8>| {
+            let text = String::from_utf8_lossy(&proper).into_owned();
+            let is_whole = text.contains("BODY[HEADER]<0>") || text.contains("BODY[]<0>");
+            if !is_whole || !text.contains(&format!("UID {uid} ")) {
+                return proper;
             }
-            None => answer(command, newest),
+            counted.fetch_add(1, Ordering::Relaxed);
+            let tag = text.lines().last().and_then(|line| line.split(' ').next()).unwrap();
+            answer.replace("{tag}", tag).into_bytes()
         };
-        format!("{lines}{tag} OK done\r\n")
-    }
-}
-
-fn answer(command: &str, newest: u32) -> String {
-    if command.starts_with("CAPABILITY") {
-        return "* CAPABILITY IMAP4rev1\r\n".to_owned();
-    }
-    if command.starts_with("SELECT") {
-        let next = newest + 1;
-        return format!("* {newest} EXISTS\r\n* OK [UIDVALIDITY 1]\r\n* OK [UIDNEXT {next}]\r\n");
-    }
-    if let Some(what) = command.strip_prefix("UID SEARCH ") {
-        let first = what.strip_prefix("UID ").map_or(1, |set| uids(set, newest)[0]);
-        let found: Vec<String> = (first..=newest).map(|uid| uid.to_string()).collect();
-        return format!("* SEARCH {}\r\n", found.join(" "));
-    }
-    let Some(rest) = command.strip_prefix("UID FETCH ") else { return String::new() };
-    uids(rest, newest).into_iter().map(|uid| shown(uid, rest, true)).collect()
-}
-
-/// The UIDs of the one range or the one number that a command begins with.
-fn uids(set: &str, newest: u32) -> Vec<u32> {
-    let set = set.split(' ').next().unwrap();
-    let number = |word: &str| if word == "*" { newest } else { word.parse().unwrap() };
-    let (first, last) = set.split_once(':').unwrap_or((set, set));
-    let (first, last) = (number(first), number(last));
-    (first.min(last)..=first.max(last).min(newest)).collect()
-}
-
-fn shown(uid: u32, items: &str, has_fields: bool) -> String {
-    let is_whole = items.contains("BODY.PEEK[HEADER]");
-    let block = if is_whole || has_fields {
-        format!("X-Mailtrip: v=1; token={uid:032x}; expires=2100-01-01T00:00:00Z\r\n\r\n")
-    } else {
-        "\r\n".to_owned()
-    };
-    let part = if is_whole { "BODY[HEADER]<0>" } else { "BODY[HEADER.FIELDS (X)]" };
-    format!("* {uid} FETCH (UID {uid} {part} {{{}}}\r\n{block})\r\n", block.len())
-}
-
-/// How often each UID was judged.
-#[derive(Default, Clone)]
-struct Judged(Arc<Mutex<BTreeMap<u32, u32>>>);
-
-impl Judged {
-    fn take(&self) -> Vec<u32> {
-        std::mem::take(&mut *self.0.lock().unwrap()).into_keys().collect()
+        self.server.faults().on("UID FETCH", Fault::Alter(Alteration::new(alter)));
+        asked
     }
 
-    /// A judge who leaves every mail, and tells when one with this UID was judged.
-    fn judge(&self, until: u32, told: Arc<Notify>) -> impl FnMut(&Found) -> Judgement + Send {
-        let judged = self.clone();
-        move |found| {
-            let token: Token = found.header.mark.unwrap().token;
-            let uid = u32::from_str_radix(&token.to_string(), 16).unwrap();
-            *judged.0.lock().unwrap().entry(uid).or_default() += 1;
-            if uid == until {
-                told.notify_one();
+    async fn open(&self) -> Result<Session, Failure> {
+        let side = &self.target.receive;
+        let dialer = Dialer::new(&side.endpoint, Some(&side.login), &Clients::default()).unwrap();
+        let folders = [Folder::Name("INBOX".to_owned())];
+        let end = Instant::now() + Duration::from_secs(20);
+        Session::open(&dialer, &side.login, &folders, &[], Trace::new(None), end).await
+    }
+
+    /// One session: all is looked at, and what is to go is taken out, in up to three rounds.
+    async fn visit(&self, memory: &mut Memory, judgement: Judgement) -> Result<(), Failure> {
+        let since = Since::all(SystemTime::UNIX_EPOCH);
+        let mut judge = |found: &Found| match &found.report {
+            Some(_) => Judgement::Leave,
+            None if found.header.is_delivery_report => Judgement::ReadReport,
+            None => found.header.mark.map_or(Judgement::Leave, |_| judgement),
+        };
+        let mut session = self.open().await?;
+        session.look_everywhere(memory, since, &mut judge).await?;
+        for _ in 0..3 {
+            if session.has_to_remove(memory, true) {
+                session.remove(memory, &Inspector::default(), true, since, &mut judge).await?;
             }
-            Judgement::Leave
         }
+        session.close().await;
+        Ok(())
+    }
+
+    fn uids(&self) -> Vec<u32> {
+        self.post.messages(USER, "INBOX").iter().map(|mail| mail.uid).collect()
     }
 }
 
-async fn open(target: &Target, dialer: &Dialer) -> Session {
-    let folders = [Folder::Name("INBOX".to_owned())];
-    let end = Instant::now() + Duration::from_secs(60);
-    let login = &target.receive.login;
-    Session::open(dialer, login, &folders, &[], Trace::new(None), end).await.unwrap()
+fn marked(token: Token) -> Vec<u8> {
+    let mark = format!("v=1; token={token}; target=t; expires=2020-01-01T00:00:00Z");
+    format!("Subject: probe\r\nX-Mailtrip: {mark}\r\n\r\ntest\r\n").into_bytes()
 }
 
-fn since() -> Since {
-    Since::all(SystemTime::now() - Duration::from_secs(60))
+/// What an earlier process has left: these are to be taken out.
+async fn restored(house: &House, words: Vec<String>) -> Memory {
+    let mut memory = Memory::default();
+    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    let now = Moment::now();
+    let record = |(name, record)| (name, FolderRecord { to_remove: words.clone(), ..record });
+    let records = memory.records(now).map(record).collect();
+    let mut memory = Memory::default();
+    memory.restore(records, now);
+    memory
 }
 
-/// A look in a session of its own, to its end.
-async fn look(target: &Target, dialer: &Dialer, memory: &mut Memory, judged: &Judged) -> Session {
-    let mut judge = judged.judge(0, Arc::default());
-    let mut session = open(target, dialer).await;
-    session.look_everywhere(memory, since(), &mut judge).await.unwrap();
-    session
+#[tokio::test]
+async fn after_a_restart_only_what_carries_its_token_is_taken_out() {
+    let house = House::new().await;
+    let (first, second) = (Token::random(), Token::random());
+    house.insert(FOREIGN);
+    house.insert(&marked(first));
+    house.insert(&marked(Token::random()));
+    house.insert(FOREIGN);
+    let words =
+        vec![format!("1/{second}"), format!("2/{first}"), format!("3/{second}"), "4".into()];
+    let mut memory = restored(&house, words).await;
+    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    assert_eq!(house.uids(), [1, 3, 4]);
+    let kept: Vec<_> = memory.records(Moment::now()).collect();
+    assert_eq!(kept[0].1.to_remove, Vec::<String>::new(), "they are others' mails");
 }
 
-/// The same, but dropped once the mail with this UID was judged.
-async fn look_until(
-    uid: u32,
-    target: &Target,
-    dialer: &Dialer,
-    memory: &mut Memory,
-    judged: &Judged,
-) {
-    let told = Arc::new(Notify::new());
-    let mut judge = judged.judge(uid, Arc::clone(&told));
-    let mut session = open(target, dialer).await;
-    tokio::select! {
-        biased;
-        ended = session.look_everywhere(memory, since(), &mut judge) => panic!("{ended:?}"),
-        () = told.notified() => {}
+#[tokio::test]
+async fn few_mails_are_read_again_after_one_removal() {
+    const MAILS: usize = 70;
+    let house = House::new().await;
+    (0..MAILS).for_each(|_| house.insert(FOREIGN));
+    let mut memory = restored(&house, (1..=MAILS).map(|uid| uid.to_string()).collect()).await;
+    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    assert_eq!(memory.folder(b"INBOX").due.len(), MAILS - 3 * 20);
+}
+
+#[tokio::test]
+async fn a_left_over_that_breaks_the_session_holds_up_nobody() {
+    let house = House::new().await;
+    house.insert(&marked(Token::random()));
+    let mut memory = Memory::default();
+    let left_over = Judgement::LeftOver(SystemTime::UNIX_EPOCH);
+    let asked = house.answer_of(1, "* BYE internal error\r\n");
+    assert!(house.visit(&mut memory, left_over).await.is_err());
+    let token = Token::random();
+    house.insert(&marked(token));
+    house.insert(&marked(Token::random()));
+    memory.folder(b"INBOX").due.insert(1, None);
+    // Ours goes before left-overs are read.
+    let _ = house.visit(&mut memory, Judgement::Remove(token)).await;
+    assert_eq!(house.uids(), [1]);
+    for _ in 0..3 {
+        let put_off = std::mem::take(&mut memory.folder(b"INBOX").put_off);
+        memory.folder(b"INBOX").due.extend(put_off.keys().map(|uid| (*uid, None)));
+        let _ = house.visit(&mut memory, left_over).await;
     }
-}
-
-fn kept(memory: &Memory) -> u32 {
-    memory.records(Moment::now()).next().unwrap().1.next_uid
-}
-
-/// Says these lines to the first command that begins so, and then nothing.
-fn hang_once(at: &'static str, lines: String) -> Otherwise {
-    let mut lines = Some(lines);
-    Box::new(move |command| {
-        let lines = command.starts_with(at).then(|| lines.take()).flatten()?;
-        Some(Answer::Hang(lines))
-    })
-}
-
-#[tokio::test]
-async fn a_first_contact_that_is_cut_off_skips_no_older_mail_and_goes_on_where_it_was() {
-    let hangs = hang_once("UID FETCH 1:50 ", shown(1, "", true));
-    let (target, dialer) = serve("imap", "* OK hello\r\n", mailbox(150, hangs)).await;
-    let (mut memory, judged) = (Memory::default(), Judged::default());
-    look_until(1, &target, &dialer, &mut memory, &judged).await;
-    assert_eq!(judged.take().len(), 101, "the newest hundred and one more");
-    assert_eq!(kept(&memory), 0, "the next process begins anew");
-    look(&target, &dialer, &mut memory, &judged).await;
-    assert_eq!(judged.take(), (1..=50).collect::<Vec<_>>());
-    assert_eq!(kept(&memory), 151);
-}
-
-#[test]
-fn what_came_after_a_first_contact_that_was_cut_off_is_read_without_a_gap() {
-    let mut progress = progress::Progress::default();
-    assert_eq!(progress.begin_to_meet(&[9, 8, 7, 6, 5]), [9, 8, 7, 6, 5]);
-    progress.have_met(&[9, 8]);
-    assert_eq!(progress.begin_to_meet(&[12, 11, 10, 9, 8, 7, 6]), [10, 11, 12, 7, 6]);
-    progress.have_met(&[10, 11]);
-    assert_eq!(progress.begin_to_meet(&[12, 11, 10, 9, 8, 7, 6]), [12, 7, 6]);
-    assert_eq!(progress.certain(13), 0);
-    progress.end_meeting();
-    assert_eq!(progress.certain(13), 13);
-}
-
-#[tokio::test]
-async fn a_reading_of_new_mail_that_is_cut_off_skips_none_in_whatever_order_it_came() {
-    let hangs = hang_once("UID FETCH 10:* ", shown(14, "", true));
-    let (target, dialer) = serve("imap", "* OK hello\r\n", mailbox(14, hangs)).await;
-    let (mut memory, judged) = (Memory::default(), Judged::default());
+    assert_eq!(asked.load(Ordering::Relaxed), 3, "then it is given up");
     let known = memory.folder(b"INBOX");
-    known.meet(Selected { uid_validity: Some(1), uid_next: Some(10), exists: 9 }, true);
-    known.next_uid = 10;
-    look_until(14, &target, &dialer, &mut memory, &judged).await;
-    assert_eq!((judged.take(), kept(&memory)), (vec![14], 10));
-    look(&target, &dialer, &mut memory, &judged).await;
-    assert_eq!((judged.take(), kept(&memory)), (vec![10, 11, 12, 13, 14], 15));
+    assert!(known.due.is_empty() && known.put_off.is_empty());
 }
 
 #[tokio::test]
-async fn a_reading_that_is_cut_off_again_and_again_comes_to_an_end() {
-    let mut first = hang_once("UID FETCH 1:* ", shown(250, "", true));
-    let mut second = hang_once("UID FETCH 101:200 ", shown(101, "", true));
-    let hangs: Otherwise = Box::new(move |command| first(command).or_else(|| second(command)));
-    let (target, dialer) = serve("imap", "* OK hello\r\n", mailbox(250, hangs)).await;
-    let (mut memory, judged) = (Memory::default(), Judged::default());
-    let known = memory.folder(b"INBOX");
-    known.meet(Selected { uid_validity: Some(1), uid_next: Some(1), exists: 0 }, true);
-    known.next_uid = 1;
-    look_until(250, &target, &dialer, &mut memory, &judged).await;
-    assert_eq!((judged.take(), kept(&memory)), (vec![250], 1));
-    look_until(101, &target, &dialer, &mut memory, &judged).await;
-    assert_eq!((judged.take(), kept(&memory)), ((1..=101).collect(), 101));
-    look(&target, &dialer, &mut memory, &judged).await;
-    assert_eq!((judged.take(), kept(&memory)), ((101..=250).collect(), 251));
-}
-
-#[tokio::test]
-async fn mail_that_is_told_of_while_others_are_searched_for_or_read_again_is_not_forgotten() {
-    for (at, is_told) in
-        [("UID SEARCH UID 3:*", true), ("UID FETCH 2 ", true), ("UID FETCH 3:", false)]
-    {
-        let mut is_first = true;
-        let tells: Otherwise = Box::new(move |command| {
-            let tells = command.starts_with(at) && std::mem::replace(&mut is_first, false);
-            tells.then(|| Answer::Lines(format!("* 5 EXISTS\r\n{}", answer(command, 4))))
-        });
-        let (target, dialer) = serve("imap", "* OK hello\r\n", mailbox(4, tells)).await;
-        let (mut memory, judged) = (Memory::default(), Judged::default());
+async fn a_left_over_that_is_gone_is_forgotten_and_one_that_is_refused_tried_again() {
+    for (answer, is_kept) in [("{tag} OK done\r\n", false), ("{tag} NO not now\r\n", true)] {
+        let house = House::new().await;
+        house.insert(&marked(Token::random()));
+        let mut memory = Memory::default();
+        let asked = house.answer_of(1, answer);
+        let left_over = Judgement::LeftOver(SystemTime::UNIX_EPOCH);
+        for _ in 0..3 {
+            house.visit(&mut memory, left_over).await.unwrap();
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "{answer}");
         let known = memory.folder(b"INBOX");
-        known.meet(Selected { uid_validity: Some(1), uid_next: Some(3), exists: 2 }, true);
-        known.next_uid = 3;
-        known.broken.insert(4);
-        known.note_unread([1, 2].into_iter());
-        let session = look(&target, &dialer, &mut memory, &judged).await;
-        assert_eq!(judged.take(), [1, 2, 3], "{at}");
-        assert_eq!(session.imap.pending_news().is_some(), is_told, "{at}");
+        assert_eq!(known.put_off.contains_key(&1), is_kept, "{answer}");
+        assert!(known.left_overs.is_empty() && known.to_clear().is_empty());
+        house.server.faults().clear();
+        known.due.extend(std::mem::take(&mut known.put_off).keys().map(|uid| (*uid, None)));
+        house.visit(&mut memory, left_over).await.unwrap();
+        assert_eq!(house.uids().is_empty(), is_kept, "{answer}");
     }
 }
 
 #[tokio::test]
-async fn of_many_mails_none_is_skipped_by_a_server_that_shows_no_fields() {
-    let shows_none: Otherwise = Box::new(|command| {
-        let rest = command.strip_prefix("UID FETCH ")?;
-        let lines = uids(rest, 250).into_iter().map(|uid| shown(uid, rest, false));
-        Some(Answer::Lines(lines.collect()))
-    });
-    let (target, dialer) = serve("imap", "* OK hello\r\n", mailbox(250, shows_none)).await;
-    let (mut memory, judged) = (Memory::default(), Judged::default());
-    let known = memory.folder(b"INBOX");
-    known.meet(Selected { uid_validity: Some(1), uid_next: Some(1), exists: 0 }, true);
-    known.next_uid = 1;
-    look(&target, &dialer, &mut memory, &judged).await;
-    assert_eq!(judged.take(), (1..=250).collect::<Vec<_>>());
+async fn a_report_that_cannot_be_read_blinds_nobody_and_is_tried_three_times() {
+    for (answer, breaks) in [("* BYE internal error\r\n", true), ("{tag} NO not now\r\n", false)] {
+        let house = House::new().await;
+        house.insert(
+            b"Subject: failed\r\nContent-Type: multipart/report; report-type=delivery-status; \
+              boundary=b\r\n\r\n--b--\r\n",
+        );
+        let asked = house.answer_of(1, answer);
+        let mut memory = Memory::default();
+        for tries in 1..=4 {
+            let visited = house.visit(&mut memory, Judgement::Leave).await;
+            assert_eq!(visited.is_err(), breaks && tries <= 3, "{answer}");
+            assert_eq!(asked.load(Ordering::Relaxed), tries.min(3), "{answer}");
+            house.visit(&mut memory, Judgement::Leave).await.unwrap();
+            assert_eq!(asked.load(Ordering::Relaxed), tries.min(3), "not so soon");
+            let known = memory.folder(b"INBOX");
+            assert_eq!(known.reports.contains_key(&1), tries < 3, "{answer}");
+            known.reports.values_mut().for_each(Unheard::is_to_be_asked_for);
+        }
+        assert_eq!(house.uids(), [1]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_cut_is_not_searched_for_its_end() {
+    let house = House::new().await;
+    house.insert(FOREIGN);
+    // To this server a bare line feed ends no header, and so anybody may write it.
+    let alter = |proper: Vec<u8>| {
+        let text = String::from_utf8_lossy(&proper).into_owned();
+        let tag = text.lines().last().and_then(|line| line.split(' ').next()).unwrap();
+        let header = format!("Subject: a\n\n )\n{}\r\n\r\n", "x".repeat(70_000));
+        let size = header.len();
+        format!("* 1 FETCH (UID 1 BODY[HEADER] {{{size}}}\r\n{header})\r\n{tag} OK done\r\n")
+            .into_bytes()
+    };
+    house.server.faults().on("UID FETCH", Fault::Alter(Alteration::new(alter)));
+    let mut memory = Memory::default();
+    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    assert!(memory.take_remarks().is_empty());
+}
+
+#[tokio::test]
+async fn a_marked_mail_of_somebody_else_breaks_no_more_than_two_sessions() {
+    let house = House::new().await;
+    house.server.faults().leave_out("UIDPLUS");
+    house.insert(FOREIGN);
+    let mut session = house.open().await.unwrap();
+    session.imap.select(b"INBOX").await.unwrap();
+    session.imap.mark_deleted(&[1]).await.unwrap();
+    session.close().await;
+    let token = Token::random();
+    house.insert(&marked(token));
+    let asked = house.answer_of(1, "* BYE internal error\r\n");
+    let mut memory = Memory::default();
+    for visit in 1..=4 {
+        let failure = house.visit(&mut memory, Judgement::Remove(token)).await.unwrap_err();
+        let reason = if visit < 3 { Reason::Closed } else { Reason::Marked };
+        assert_eq!(failure.reason, reason, "{failure}");
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    assert_eq!(house.uids(), [1, 2], "nobody's mail is taken out");
 }

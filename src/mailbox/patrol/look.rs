@@ -55,7 +55,7 @@ impl Patrol {
             let opened = enforced(until + MARGIN, opened).await;
             let opened = opened.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
             result = opened.map(|session| self.session = Some(session));
-            if result.is_ok() || !self.imap.has_learned_to_pass_over() {
+            if result.is_ok() || !self.learn_to_pass_over(members) {
                 break;
             }
         }
@@ -92,6 +92,7 @@ impl Patrol {
         if result.is_ok() {
             self.session = Some(session);
         }
+        self.learn_to_pass_over(members);
         let asked_everywhere = result.as_ref().ok().copied().flatten();
         let result = result.map(drop);
         Outcome { trace, asked, asked_everywhere, result, removal_failure: None }
@@ -120,6 +121,7 @@ impl Patrol {
             let removed = enforced(until + MARGIN, removed).await;
             let removed = removed.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
             if let Err(failure) = removed {
+                self.learn_to_pass_over(members);
                 if imap::is_in_step(&failure) {
                     self.session = Some(session);
                 } else {
@@ -224,6 +226,14 @@ impl Patrol {
         }
         let asked = self.pop3.looked_at().map(for_timer);
         Outcome { trace, asked, asked_everywhere: asked, result: Ok(()), removal_failure }
+    }
+
+    /// Whether the newest session broke at a mail that the next passes over. One of ours it does not.
+    fn learn_to_pass_over(&mut self, members: &[Arc<Member>]) -> bool {
+        self.imap.learn_to_pass_over(|token| {
+            let owner = members.iter().find(|member| member.account.is_live(token));
+            owner.map(|member| member.target.from.clone())
+        })
     }
 
     /// Tells the targets whose mails arrive here what else there is to know of the mailbox.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::mailbox::imap::tries::READ_TRIES;
 
 #[test]
 fn what_was_not_read_is_new_to_the_next_process() {
@@ -12,7 +13,7 @@ fn what_was_not_read_is_new_to_the_next_process() {
         next.folder(b"INBOX").next_uid
     };
     assert_eq!(from(&memory), 10);
-    memory.folder(b"INBOX").reports = [(8, None), (7, None)].into();
+    memory.folder(b"INBOX").reports = [(8, Unheard::new(None)), (7, Unheard::new(None))].into();
     assert_eq!(from(&memory), 7);
     memory.folder(b"INBOX").unread = [(5, Unread::default())].into();
     assert_eq!(from(&memory), 5);
@@ -54,4 +55,67 @@ fn mails_that_are_gone_take_no_more_room_after_any_time() {
     assert!(known.removed.contains_key(&5_000), "the newest may be shown again");
     known.to_remove = [(5_000, None)].into();
     assert!(!known.settle(&[5_000], true), "said before");
+}
+
+fn broke(memory: &mut Memory, uid: u32, header: &str, is_proven: bool) {
+    let broken = Broken { uid, header: Some(header.as_bytes().to_vec()), is_proven };
+    memory.broke_at = Some((b"INBOX".to_vec(), broken));
+}
+
+#[test]
+fn a_mail_at_which_a_session_broke_is_passed_over_unless_it_is_ours() {
+    let live = Token::random();
+    let from: lettre::Address = "from@example.test".parse().unwrap();
+    let sender = |token| (token == live).then(|| from.clone());
+    let mut memory = Memory::default();
+    let subject = |token| format!("Subject: {token}\r\nFrom: from@example.test\r\n\r\n");
+    for (uid, strange) in [
+        "X-Mailtrip: x\r\nSubject: a\r\n\r\n".to_owned(),
+        subject(Token::random()),
+        format!("Message-ID: <{}.mailtrip@example.test>\r\n\r\n", Token::random()),
+        "Subject: a\r\n\r\n".to_owned(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        broke(&mut memory, u32::try_from(uid).unwrap() + 1, strange, true);
+        assert!(memory.learn_to_pass_over(sender), "{strange}");
+        assert!(!memory.learn_to_pass_over(sender), "told once");
+    }
+    assert_eq!(memory.take_remarks().len(), 4);
+    broke(&mut memory, 9, &subject(live), true);
+    assert!(!memory.learn_to_pass_over(sender), "that it is not shown is what there is to tell");
+    assert_eq!(memory.folder(b"INBOX").broken, [1, 2, 3, 4].into());
+}
+
+#[test]
+fn a_mail_at_which_the_server_falls_silent_is_passed_over_after_some_tries() {
+    let mut memory = Memory::default();
+    let learns = |memory: &mut Memory, header: &str| {
+        broke(memory, 7, header, false);
+        memory.learn_to_pass_over(|_| None)
+    };
+    for _ in 0..=READ_TRIES {
+        assert!(!learns(&mut memory, "Subje"), "nothing tells what it is");
+    }
+    for _ in 1..READ_TRIES {
+        assert!(!learns(&mut memory, "Subject: a\r\n"));
+    }
+    assert!(learns(&mut memory, "Subject: a\r\n"));
+    assert!(!memory.folder(b"INBOX").has_ever_shown);
+}
+
+#[test]
+fn mails_that_are_passed_over_take_no_more_room_after_any_time() {
+    let mut known = FolderMemory::default();
+    let most = u32::try_from(LEFT_OVERS).unwrap();
+    for uid in 10..10 + most {
+        assert!(known.note_broken(uid));
+    }
+    known.next_uid = 10;
+    assert!(known.note_broken(5_000), "it is not asked for again");
+    assert_eq!((known.broken.len(), known.next_uid), (LEFT_OVERS, 5_001));
+    assert!(known.note_broken(6_000));
+    assert_eq!(known.broken.len(), LEFT_OVERS);
+    assert!(known.broken.contains(&6_000) && !known.broken.contains(&10));
 }
