@@ -11,7 +11,7 @@ use super::watch::{SOON, Settings, Watch};
 use super::{Inspector, Member, Role, imap, members, pop3};
 use crate::mail::outer::{MARGIN, enforced};
 use crate::mail::trace::Trace;
-use crate::mail::{Failure, Stage};
+use crate::mail::{Failure, Reason, Stage};
 use crate::store::FolderRecord;
 use crate::target::clock::{for_timer, on_time_line, suspended};
 use crate::target::ledger::{LookStyle, Moment, ServerClock};
@@ -43,6 +43,8 @@ pub(super) struct Patrol {
     /// an error or by cancellation is gone.
     session: Option<imap::Session>,
     preparation: Preparation,
+    /// Whether the server has broken its own protocol in IDLE: looks alone tell of mail then.
+    idles_wrongly: bool,
     /// What the members' configurations said in the turn of the loop before.
     settings: Option<Arc<Settings>>,
     imap: imap::Memory,
@@ -91,6 +93,7 @@ impl Patrol {
             attended_since: started,
             session: None,
             preparation: Preparation::default(),
+            idles_wrongly: false,
             settings: None,
             imap: imap::Memory::default(),
             pop3: pop3::Memory::default(),
@@ -254,7 +257,8 @@ impl Patrol {
         wake: Instant,
         is_awaiting_mail: bool,
     ) -> Result<Waited, (Failure, Trace)> {
-        let can_idle = self.session.as_ref().is_some_and(imap::Session::can_idle);
+        let can_idle =
+            !self.idles_wrongly && self.session.as_ref().is_some_and(imap::Session::can_idle);
         let is_long = wake.saturating_duration_since(Instant::now()) >= IDLE_GAP;
         if is_awaiting_mail
             && can_idle
@@ -268,7 +272,10 @@ impl Patrol {
             let told = enforced(end, session.idle(wake, &self.watch.changed))
                 .await
                 .unwrap_or_else(|| Err(trace.overrun(began.elapsed())))
-                .map_err(|failure| (failure, trace))?;
+                .map_err(|failure| (failure, trace));
+            self.idles_wrongly |=
+                matches!(&told, Err((failure, _)) if failure.reason == Reason::Protocol);
+            let told = told?;
             self.session = Some(session);
             return Ok(match told {
                 Some(told) => Waited::Told(told),

@@ -540,6 +540,24 @@ async fn a_reply_after_the_dot_that_is_none_leaves_the_mail_doubtful() {
     }
 }
 
+/// One failed look, not one at each wait.
+#[tokio::test]
+async fn a_server_that_always_answers_idle_with_nonsense_is_left_alone_with_it() {
+    let world = World::new(Protocol::Imap).await;
+    world.post.set_delivery(USER, Delivery::held());
+    world.mailbox.faults().on("IDLE", Fault::reply("what is that"));
+    let target = world.target("a").set("receive.min_look_interval", "700ms");
+    let exporter = Exporter::start(&[target]).await;
+    let again = world.mailbox.wait_until(DEADLINE, |stats| stats.logins == 2).await;
+    assert!(again, "{:?}", world.mailbox.stats());
+    let looks = exporter.snapshot("a").totals.looks;
+    exporter.until("a", "looks without IDLE", |s| s.totals.looks >= looks + 3).await;
+    world.post.release(USER);
+    let snapshot = exporter.received("a", 1).await;
+    assert_eq!(snapshot.receive.by_reason[Reason::Protocol as usize], 1, "{snapshot:#?}");
+    assert_eq!(world.mailbox.stats().count("IDLE"), 1);
+}
+
 #[tokio::test]
 async fn a_session_that_answers_idle_with_nonsense_is_dropped() {
     let world = World::new(Protocol::Imap).await;
