@@ -3,7 +3,8 @@
 //! A connection that waits for its client holds a slot for nothing. Where slots are short the one
 //! that has waited longest leaves, of the client that holds most or had to leave most often lately,
 //! so that a client who has something to ask always finds one, and a client with many connections
-//! takes them from itself.
+//! takes them from itself. A client that was answered lately, as one who scrapes is, has a few
+//! connections that leave last before they have asked: strangers press each other out meanwhile.
 //! It knows no HTTP: the listener says what a connection is at.
 
 use std::cmp::Reverse;
@@ -67,6 +68,8 @@ pub(super) struct Door {
     places: Mutex<Vec<Arc<Place>>>,
     /// Whose connections were called out.
     called_out: Mutex<Recent>,
+    /// Who was admitted to an answer.
+    answered: Mutex<Recent>,
     /// A connection ended, or has begun to wait.
     changed: Notify,
 }
@@ -81,7 +84,8 @@ impl Door {
     /// A door with all slots free.
     pub(super) fn new(limits: Limits) -> Arc<Self> {
         let (places, called_out) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { limits, places, called_out, changed: Notify::new() })
+        let answered = Mutex::new(Recent::remembering(limits.acquaintance));
+        Arc::new(Self { limits, places, called_out, answered, changed: Notify::new() })
     }
 
     /// A slot for a new connection of `address`. Where none is free, another connection is called
@@ -126,8 +130,7 @@ impl Door {
 
     fn call_out_longest(&self, now: Instant) {
         let places = self.places();
-        let mut called_out = self.called_out.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut crowd = Crowd::of(&places, &self.limits, &mut called_out, now);
+        let mut crowd = self.crowd(&places, now);
         if crowd.inside.len() < places.len() {
             return;
         }
@@ -143,8 +146,7 @@ impl Door {
 
     fn try_enter(&self, peer: Peer, now: Instant) -> Entry {
         let mut places = self.places();
-        let mut called_out = self.called_out.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut crowd = Crowd::of(&places, &self.limits, &mut called_out, now);
+        let mut crowd = self.crowd(&places, now);
         crowd.call_out_overdue();
         while let Some(scope) = crowd.full_for(peer) {
             let Some(longest) = crowd.longest_waiting(scope, peer) else {
@@ -162,6 +164,7 @@ impl Door {
             }
             crowd.call_out(longest.index);
         }
+        drop(crowd);
         // Those who were called out leave a moment later.
         if places.len() >= self.limits.connections + self.limits.connections / 8 {
             return Entry::Later(None);
@@ -172,7 +175,22 @@ impl Door {
     }
 
     fn places(&self) -> MutexGuard<'_, Vec<Arc<Place>>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.places)
+    }
+
+    fn crowd<'a>(&'a self, places: &'a [Arc<Place>], now: Instant) -> Crowd<'a> {
+        let (called_out, answered) = (lock(&self.called_out), lock(&self.answered));
+        let mut held: HashMap<Peer, Held> = HashMap::new();
+        let all = places.iter().map(|place| Inside { place, state: *place.state() });
+        let inside: Vec<Inside<'_>> = all.filter(|inside| !inside.state.leaves).collect();
+        for inside in &inside {
+            let peer = inside.place.peer;
+            let was_answered = || answered.of(peer, now) > 0;
+            held.entry(peer)
+                .or_insert_with(|| Held { places: 0, is_known: was_answered() })
+                .places += 1;
+        }
+        Crowd { limits: &self.limits, called_out, now, inside, held }
     }
 }
 
@@ -191,7 +209,9 @@ impl Seat {
     /// The connection is now at `phase`, and starts to wait where that is a wait.
     pub(super) fn set(&self, phase: Phase) {
         self.place.set(phase);
-        if phase != Phase::Answer {
+        if phase == Phase::Answer {
+            lock(&self.door.answered).add(self.place.peer, Instant::now());
+        } else {
             self.door.changed.notify_one();
         }
     }
@@ -311,12 +331,25 @@ enum Scope {
     All,
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// All connections that are not about to leave, at one moment.
 struct Crowd<'a> {
     limits: &'a Limits,
-    called_out: &'a mut Recent,
+    called_out: MutexGuard<'a, Recent>,
     now: Instant,
     inside: Vec<Inside<'a>>,
+    /// What each client had at that moment.
+    held: HashMap<Peer, Held>,
+}
+
+/// What a client has.
+struct Held {
+    places: usize,
+    /// It was answered lately.
+    is_known: bool,
 }
 
 struct Inside<'a> {
@@ -331,18 +364,7 @@ struct Longest {
     ripe_at: Instant,
 }
 
-impl<'a> Crowd<'a> {
-    fn of(
-        places: &'a [Arc<Place>],
-        limits: &'a Limits,
-        called_out: &'a mut Recent,
-        now: Instant,
-    ) -> Self {
-        let all = places.iter().map(|place| Inside { place, state: *place.state() });
-        let inside = all.filter(|inside| !inside.state.leaves).collect();
-        Self { limits, called_out, now, inside }
-    }
-
+impl Crowd<'_> {
     fn new_ones(&self) -> usize {
         self.inside.iter().filter(|inside| inside.state.phase.is_new()).count()
     }
@@ -369,6 +391,7 @@ impl<'a> Crowd<'a> {
         let is_overdue = |inside: &Inside<'_>| {
             let is_meant = if inside.state.phase.is_new() { new } else { all };
             is_meant
+                && !self.is_welcome(inside)
                 && inside.state.phase != Phase::Answer
                 && inside.state.since + self.limits.scarce_wait <= self.now
         };
@@ -381,8 +404,16 @@ impl<'a> Crowd<'a> {
         }
     }
 
-    /// The one that may be called out first: of the client that holds most in `scope` and was
-    /// called out most, whatever waits longest. `None` if there is nobody.
+    /// Whether it is about to ask, as one of the few connections of a client that was answered lately.
+    fn is_welcome(&self, inside: &Inside<'_>) -> bool {
+        let held = self.held.get(&inside.place.peer);
+        inside.state.phase.is_new()
+            && held
+                .is_some_and(|held| held.is_known && held.places <= self.limits.welcome_connections)
+    }
+
+    /// The one that may be called out first: of strangers before clients that are welcome, then of
+    /// the client that holds most in `scope` and was called out most, whatever waits longest. `None` if there is nobody.
     fn longest_waiting(&self, scope: Scope, peer: Peer) -> Option<Longest> {
         let is_meant = |inside: &&Inside<'_>| match scope {
             Scope::Own => inside.place.peer == peer,
@@ -398,7 +429,7 @@ impl<'a> Crowd<'a> {
             let ripe_at = self.ripe_at(inside);
             let load = loads.get(&inside.place.peer).copied().unwrap_or_default();
             let first = if ripe_at <= self.now { Reverse(load) } else { Reverse(0) };
-            (first, ripe_at)
+            (self.is_welcome(inside), first, ripe_at)
         };
         let all = self.inside.iter().enumerate().filter(|(_, inside)| is_meant(inside));
         let (index, inside) = all.min_by_key(|(_, inside)| order(inside))?;

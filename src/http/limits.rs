@@ -16,6 +16,10 @@ pub struct Limits {
     pub new_connections: usize,
     /// Of these, those of one client: an IPv4 address, or the /64 of an IPv6 address.
     pub per_peer: usize,
+    /// How many connections of a client that was answered lately may ask before any other has to leave.
+    pub welcome_connections: usize,
+    /// How long a client counts as answered lately.
+    pub acquaintance: Duration,
     /// How long a connection may wait for its client before it has to leave for another.
     pub least_wait: Duration,
     /// How long it may wait while three quarters of the slots are taken.
@@ -61,6 +65,9 @@ impl Default for Limits {
             connections: 256,
             new_connections: 128,
             per_peer: 128,
+            welcome_connections: 4,
+            // Longer than the interval of any scrape.
+            acquaintance: Duration::from_secs(600),
             least_wait: Duration::from_millis(5),
             scarce_wait: Duration::from_secs(2),
             handshake: Duration::from_secs(10),

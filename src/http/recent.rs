@@ -7,10 +7,17 @@ use tokio::time::Instant;
 
 use super::door::Peer;
 
-/// Events of each client. A client that had none for a minute begins anew.
-#[derive(Debug, Default)]
+/// Events of each client. A client that had none for a while begins anew.
+#[derive(Debug)]
 pub(super) struct Recent {
     counts: HashMap<Peer, Count>,
+    memory: Duration,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self::remembering(Self::MEMORY)
+    }
 }
 
 #[derive(Debug)]
@@ -20,12 +27,17 @@ struct Count {
 }
 
 impl Recent {
-    /// How long a client is remembered after its last event.
+    /// How long a client is remembered after its last event, where nothing else is said.
     pub(super) const MEMORY: Duration = Duration::from_secs(60);
 
     /// The most clients that are remembered; for a further one that which was quiet for longest is
     /// forgotten.
     const MOST: usize = 1024;
+
+    /// A memory in which a client stays for so long after its last event.
+    pub(super) fn remembering(memory: Duration) -> Self {
+        Self { counts: HashMap::new(), memory }
+    }
 
     /// One more event of `peer`.
     pub(super) fn add(&mut self, peer: Peer, now: Instant) {
@@ -39,14 +51,15 @@ impl Recent {
     /// The events of `peer`.
     pub(super) fn of(&self, peer: Peer, now: Instant) -> u32 {
         match self.counts.get(&peer) {
-            Some(count) if now.saturating_duration_since(count.last) < Self::MEMORY => count.events,
+            Some(count) if now.saturating_duration_since(count.last) < self.memory => count.events,
             _ => 0,
         }
     }
 
     /// Makes room for one.
     fn forget(&mut self, now: Instant) {
-        self.counts.retain(|_, count| now.saturating_duration_since(count.last) < Self::MEMORY);
+        let memory = self.memory;
+        self.counts.retain(|_, count| now.saturating_duration_since(count.last) < memory);
         if self.counts.len() >= Self::MOST {
             let oldest = self.counts.iter().min_by_key(|(_, count)| count.last);
             if let Some(oldest) = oldest.map(|(peer, _)| *peer) {

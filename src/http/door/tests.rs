@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{advance, timeout};
 
@@ -266,4 +268,47 @@ async fn a_handshake_that_is_done_earns_no_longer_stay() {
     let started = Instant::now();
     let _fifth = door.enter(address(5)).await.unwrap();
     assert_eq!(started.elapsed(), MILLISECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_answered_lately_shakes_hands_while_strangers_press_each_other_out() {
+    let door = door();
+    drop(kept(&door, 1).await);
+    let scraper = new(&door, 1).await;
+    let mut strangers = VecDeque::new();
+    for last in 2..=40 {
+        strangers.push_back(new(&door, last).await);
+        if strangers.len() > 3 {
+            let oldest = strangers.pop_front().unwrap();
+            assert!(is_over(&oldest).await, "the oldest stranger leaves for {last}");
+        }
+        advance(5 * MILLISECOND).await;
+        assert!(!is_over(&scraper).await, "not the scraper for {last}");
+    }
+    advance(Limits::default().acquaintance).await;
+    drop((strangers, scraper));
+    let scraper = new(&door, 1).await;
+    let _next = [new(&door, 50).await, new(&door, 51).await, new(&door, 52).await];
+    advance(5 * MILLISECOND).await;
+    let _last = new(&door, 53).await;
+    assert!(is_over(&scraper).await, "not answered for so long, it is a stranger");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_few_connections_are_welcome_and_a_client_takes_them_from_itself() {
+    let (connections, new_connections, per_peer) = (20, 10, 9);
+    let limits = Limits { connections, new_connections, per_peer, ..Limits::default() };
+    let door = Door::new(limits.clone());
+    drop(kept(&door, 1).await);
+    let mut seats = Vec::new();
+    for _ in 0..=limits.welcome_connections {
+        seats.push(new(&door, 1).await);
+    }
+    advance(limits.least_wait).await;
+    for last in 2..=6 {
+        seats.push(new(&door, last).await);
+    }
+    advance(limits.least_wait).await;
+    let _last = new(&door, 7).await;
+    assert_eq!(who_leaves(&seats).await, [0], "with more than the few it is as all others");
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{Condition, condition_of};
 use crate::http::message::Request;
+use crate::mail::text::is_unsafe;
 use crate::supervisor::View;
 
 /// The most targets on one page.
@@ -56,11 +57,16 @@ pub(super) struct Listing<'a> {
 impl Query {
     /// What the parameters of a request ask for; what nobody can make sense of is left out.
     pub(in crate::http) fn of(request: &Request) -> Self {
-        let search = request.parameter("search").unwrap_or_default().trim();
+        // What cannot be seen was pasted with a name and is in none.
+        let words: Vec<&str> =
+            request.parameter("search").unwrap_or_default().split_whitespace().collect();
+        // What cannot be seen was pasted with a name and is in none.
+        let search =
+            words.join(" ").chars().filter(|it| !is_unsafe(*it)).take(SEARCH_CHARS).collect();
         let state = request.parameter("state").unwrap_or_default();
         let page = request.parameter("page").and_then(|page| page.parse::<usize>().ok());
         Self {
-            search: search.chars().take(SEARCH_CHARS).collect(),
+            search,
             state: Condition::ALL.into_iter().find(|condition| condition.class() == state),
             order: match request.parameter("sort") {
                 Some("name") => Order::Name,
