@@ -30,8 +30,8 @@ mod servers;
 mod hostile {
     #[allow(dead_code, reason = "for tests")]
     pub(crate) mod page;
+    pub(crate) mod played;
     pub(crate) mod script;
-    pub(crate) mod stage;
     pub(crate) mod table;
 }
 

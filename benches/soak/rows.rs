@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::hostile::page::Page;
-use crate::hostile::stage::Stage;
+use crate::hostile::played::Played;
 use crate::hostile::table::{Kind, Row, Seen, rows};
 use crate::program::Program;
 use crate::support::{Trust, World, yaml};
@@ -96,9 +96,9 @@ fn report(played: Vec<Result<Figures, String>>, bases: [u64; 2]) -> bool {
 async fn play(row: Row) -> Result<Figures, String> {
     let trust = Trust::new();
     let healthy = World::new(Protocol::Imap).await;
-    let stage = Stage::set(&row, "hostile", &trust).await;
+    let played = Played::set(&row, "hostile", &trust).await;
     let neighbour = healthy.target(NEIGHBOUR).set("interval", "1s");
-    let targets = [neighbour, stage.target.clone().set("interval", INTERVAL)];
+    let targets = [neighbour, played.target.clone().set("interval", INTERVAL)];
     let mut program = Program::start(&yaml(&targets)).await?;
     let began = Instant::now();
     let mut wrong = Vec::new();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{interval, sleep};
 
-use crate::hostile::stage::Stage;
+use crate::hostile::played::Played;
 use crate::hostile::table;
 use crate::plan::{FLOOD_INTERVAL, INTERVAL, Kind, LEFT_OUT, LOST_AFTER, MESSAGES};
 use crate::support::{TargetText, Trust, USER, World, yaml};
@@ -47,7 +47,7 @@ pub(crate) async fn serve() {
     let floods = table::rows().into_iter().filter(|row| row.is_long() && row.does != LEFT_OUT);
     for (number, row) in floods.enumerate() {
         let name = format!("{}-{number}", Kind::Floods.label());
-        let Stage { world, target } = Stage::set(&row, &name, &trust).await;
+        let Played { world, target } = Played::set(&row, &name, &trust).await;
         let target = target.set("interval", FLOOD_INTERVAL);
         sites.push(Site { name, kind: Kind::Floods, world, target });
     }

@@ -14,7 +14,7 @@ use crate::mail::Failure;
 use crate::mail::pop3::LoginDelay;
 pub use arrival::Bracket;
 use ending::{Ended, Ending};
-pub use moment::{ClockStep, Moment, WallClock};
+pub use moment::{ClockJump, Moment, WallClock};
 pub use newest::{Measured, Newest, Servers};
 pub use pacing::LookStyle;
 use pacing::Pacing;

@@ -13,12 +13,12 @@ use crate::program::get;
 use crate::support::{Exporter, PASSWORD, Trust, USER, World, serve};
 
 use page::Page;
-use stage::Stage;
+use played::Played;
 use table::{Kind, Row, rows};
 
 pub(crate) mod page;
+pub(crate) mod played;
 pub(crate) mod script;
-pub(crate) mod stage;
 pub(crate) mod table;
 
 /// The name of the neighbour.
@@ -100,19 +100,19 @@ async fn play(rows: Vec<Row>) -> Vec<String> {
     let trust = Trust::new();
     let healthy = World::new(Protocol::Imap).await;
     let mut targets = vec![healthy.target(NEIGHBOUR).set("interval", INTERVAL)];
-    let mut stages = Vec::new();
+    let mut all = Vec::new();
     for (number, row) in rows.iter().enumerate() {
         let name = format!("{}-{number}", row.server.label().to_lowercase());
-        let stage = Stage::set(row, &name, &trust).await;
-        targets.push(stage.target.clone().set("interval", INTERVAL));
-        stages.push((name, row, stage));
+        let played = Played::set(row, &name, &trust).await;
+        targets.push(played.target.clone().set("interval", INTERVAL));
+        all.push((name, row, played));
     }
     let exporter = Exporter::start(&targets).await;
     let (address, _serving) = serve(&exporter.supervisor, false).await;
     let address = address.to_string();
     let (began, mut neighbour) = (Instant::now(), Neighbour::default());
     // A row is done once it was as it is to be; what failed is counted for ever, and read again at the end.
-    let mut open: Vec<&(String, &Row, Stage)> = stages.iter().collect();
+    let mut open: Vec<&(String, &Row, Played)> = all.iter().collect();
     let last = loop {
         let page = Page::read(&get(&address, "/metrics").await);
         neighbour.look(&page, began.elapsed());
@@ -123,16 +123,16 @@ async fn play(rows: Vec<Row>) -> Vec<String> {
         // A page about so many takes its time to write and to read.
         sleep(Duration::from_secs(3)).await;
     };
-    let failed_otherwise = |(name, row, _): &&(String, &Row, Stage)| {
+    let failed_otherwise = |(name, row, _): &&(String, &Row, Played)| {
         last.seen(name, row.server).failures != row.expected.failures
     };
-    let still = |(name, _, _): &&(String, &Row, Stage)| open.iter().any(|(own, ..)| own == name);
+    let still = |(name, _, _): &&(String, &Row, Played)| open.iter().any(|(own, ..)| own == name);
     let mut wrong = Vec::new();
-    for (name, row, _) in stages.iter().filter(|stage| still(stage) || failed_otherwise(stage)) {
+    for (name, row, _) in all.iter().filter(|played| still(played) || failed_otherwise(played)) {
         let words = last_words(&address, name).await;
         wrong.push(format!("{}\n{words}", differs(row, &last, name).unwrap_or_default()));
     }
-    wrong.extend(look_around(&address, &stages).await);
+    wrong.extend(look_around(&address, &all).await);
     let seen = neighbour.wrong.into_iter();
     wrong.extend(seen.map(|(what, since)| format!("the neighbour, after {since:?}: {what}")));
     if timeout(GRACE, exporter.supervisor.stop()).await.is_err() {
@@ -142,11 +142,11 @@ async fn play(rows: Vec<Row>) -> Vec<String> {
 }
 
 /// What is wrong with the pages and the mailboxes of the rows.
-async fn look_around(address: &str, stages: &[(String, &Row, Stage)]) -> Vec<String> {
+async fn look_around(address: &str, all: &[(String, &Row, Played)]) -> Vec<String> {
     let mut wrong = Vec::new();
-    for (name, row, stage) in stages {
+    for (name, row, played) in all {
         let mut found = forbidden_on_pages(address, name).await;
-        if stage.world.post.messages(USER, "INBOX").iter().all(|mail| !is_foreign(&mail.bytes)) {
+        if played.world.post.messages(USER, "INBOX").iter().all(|mail| !is_foreign(&mail.bytes)) {
             found.push("somebody's mail is gone".to_owned());
         }
         wrong.extend(found.into_iter().map(|found| format!("{}: {found}", row.name())));

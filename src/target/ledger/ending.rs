@@ -102,23 +102,23 @@ impl Ledger {
     /// After the wall clock was set, what happened before it has another date: ages come from the
     /// monotonic clock, and the dates that are shown and kept go with it.
     fn follow_wall_clock(&mut self, now: Moment) {
-        let Some(step) = self.wall_clock.step(now) else { return };
+        let Some(jump) = self.wall_clock.jump(now) else { return };
         for mail in &mut self.outstanding {
-            mail.accepted.wall = step.correct(mail.accepted.wall);
+            mail.accepted.wall = jump.correct(mail.accepted.wall);
             self.journal.touch(mail.token);
         }
         for (token, sending) in &mut self.sending {
-            sending.began.wall = step.correct(sending.began.wall);
+            sending.began.wall = jump.correct(sending.began.wall);
             self.journal.touch(*token);
         }
         for state in [&mut self.send, &mut self.receive] {
-            state.last_attempt = state.last_attempt.map(|date| step.correct(date));
-            state.last_success = state.last_success.map(|date| step.correct(date));
+            state.last_attempt = state.last_attempt.map(|date| jump.correct(date));
+            state.last_success = state.last_success.map(|date| jump.correct(date));
         }
         if let Some(began) = &mut self.period_began {
-            began.wall = step.correct(began.wall);
+            began.wall = jump.correct(began.wall);
         }
-        self.journal.follow(step);
+        self.journal.follow(jump);
     }
 
     /// A mail that nobody has looked for since it became old enough waits for that look, though not for

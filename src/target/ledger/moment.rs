@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// What the wall clock goes ahead or behind by less than this is no step: it may be slewed, and the
+/// What the wall clock goes ahead or behind by less than this is no jump: it may be slewed, and the
 /// time of a suspension is known in whole seconds.
 const STEADY: Duration = Duration::from_secs(2);
 
@@ -38,7 +38,7 @@ pub struct WallClock {
 
 /// The wall clock was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClockStep {
+pub enum ClockJump {
     /// Forward by so much.
     Forward(Duration),
     /// Back by so much.
@@ -47,28 +47,28 @@ pub enum ClockStep {
 
 impl WallClock {
     /// By how much the clock was set since this was last asked, if it was.
-    pub fn step(&mut self, now: Moment) -> Option<ClockStep> {
+    pub fn jump(&mut self, now: Moment) -> Option<ClockJump> {
         let last = self.last.replace(now)?;
         // Two loops may tell of their moments in the other order.
         let expected = match now.instant.checked_duration_since(last.instant) {
             Some(elapsed) => last.wall.checked_add(elapsed)?,
             None => last.wall.checked_sub(last.instant - now.instant)?,
         };
-        let step = match now.wall.duration_since(expected) {
-            Ok(ahead) => ClockStep::Forward(ahead),
-            Err(behind) => ClockStep::Back(behind.duration()),
+        let jump = match now.wall.duration_since(expected) {
+            Ok(ahead) => ClockJump::Forward(ahead),
+            Err(behind) => ClockJump::Back(behind.duration()),
         };
-        let (ClockStep::Forward(by) | ClockStep::Back(by)) = step;
-        (by >= STEADY).then_some(step)
+        let (ClockJump::Forward(by) | ClockJump::Back(by)) = jump;
+        (by >= STEADY).then_some(jump)
     }
 }
 
-impl ClockStep {
+impl ClockJump {
     /// An older date, by the clock as it is set now.
     pub fn correct(self, date: SystemTime) -> SystemTime {
         let corrected = match self {
-            ClockStep::Forward(by) => date.checked_add(by),
-            ClockStep::Back(by) => date.checked_sub(by),
+            ClockJump::Forward(by) => date.checked_add(by),
+            ClockJump::Back(by) => date.checked_sub(by),
         };
         corrected.unwrap_or(date)
     }
@@ -76,8 +76,8 @@ impl ClockStep {
     /// The seconds by which the clock was set forward; negative if it was set back.
     pub fn seconds(self) -> f64 {
         match self {
-            ClockStep::Forward(by) => by.as_secs_f64(),
-            ClockStep::Back(by) => -by.as_secs_f64(),
+            ClockJump::Forward(by) => by.as_secs_f64(),
+            ClockJump::Back(by) => -by.as_secs_f64(),
         }
     }
 }
@@ -89,12 +89,12 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn moments_told_in_the_other_order_are_no_step() {
+    fn moments_told_in_the_other_order_are_no_jump() {
         let early = Moment { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH + HOUR };
         let late = Moment { instant: early.instant + HOUR, wall: early.wall + HOUR };
         let mut clock = WallClock::default();
-        assert_eq!([clock.step(late), clock.step(early), clock.step(late)], [None; 3]);
+        assert_eq!([clock.jump(late), clock.jump(early), clock.jump(late)], [None; 3]);
         let set = Moment { wall: late.wall - HOUR, ..late };
-        assert_eq!([clock.step(set), clock.step(set)], [Some(ClockStep::Back(HOUR)), None]);
+        assert_eq!([clock.jump(set), clock.jump(set)], [Some(ClockJump::Back(HOUR)), None]);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::ending::REMEMBERED;
 use super::{
-    ClockStep, Ended, Ending, Histogram, Ledger, Moment, Newest, Outstanding, Reading, Rules,
+    ClockJump, Ended, Ending, Histogram, Ledger, Moment, Newest, Outstanding, Reading, Rules,
     SideCounters, SideState, Totals,
 };
 use crate::target::message::Token;
@@ -160,8 +160,8 @@ impl Journal {
     }
 
     /// The wall clock was set.
-    pub(super) fn follow(&mut self, step: ClockStep) {
-        self.last_sent = self.last_sent.map(|date| step.correct(date));
+    pub(super) fn follow(&mut self, jump: ClockJump) {
+        self.last_sent = self.last_sent.map(|date| jump.correct(date));
     }
 
     /// Something has changed about this mail.
@@ -180,7 +180,7 @@ impl Ledger {
     /// their own time; an attempt that was under way is none.
     pub fn restore(rules: Rules, stored: &StoredAccount, now: Moment) -> Self {
         let mut ledger = Self::new(rules);
-        ledger.wall_clock.step(now);
+        ledger.wall_clock.jump(now);
         ledger.totals = stored.account.totals;
         ledger.send = SideState::counted(stored.account.send);
         ledger.receive = SideState::counted(stored.account.receive);

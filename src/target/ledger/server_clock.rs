@@ -61,12 +61,12 @@ impl ServerClock {
     /// before anything was.
     pub fn offset(&mut self, now: Moment) -> Option<ClockOffset> {
         // Ours was set, and the server's goes on as before.
-        if let Some(step) = self.ours.step(now)
+        if let Some(jump) = self.ours.jump(now)
             && let Some(offset) = &mut self.offset
         {
-            offset.least -= step.seconds();
-            offset.most -= step.seconds();
-            offset.known_at = step.correct(offset.known_at);
+            offset.least -= jump.seconds();
+            offset.most -= jump.seconds();
+            offset.known_at = jump.correct(offset.known_at);
         }
         self.offset
     }
@@ -193,15 +193,15 @@ mod tests {
 
     #[test]
     fn setting_our_own_clock_does_not_move_the_servers() {
-        for step in [-7200.0, 7200.0] {
+        for jump in [-7200.0, 7200.0] {
             let zero = Instant::now() + Duration::from_secs(9000);
             let mut clock = ServerClock::default();
             came(&mut clock, zero, 0.5, 300.0);
-            let now = Moment { wall: at(100.0 + step), ..moment(zero, 100.0) };
+            let now = Moment { wall: at(100.0 + jump), ..moment(zero, 100.0) };
             let (earliest, latest) = span(&mut clock, zero, 360.0, now).unwrap();
             assert!(earliest <= 60.0 && 61.0 <= latest && latest - earliest < 3.5);
             let kept = clock.offset(now).unwrap();
-            assert!((kept.least - (300.0 - step)).abs() < 2.0, "as it is kept: {kept:?}");
+            assert!((kept.least - (300.0 - jump)).abs() < 2.0, "as it is kept: {kept:?}");
         }
     }
 

@@ -664,8 +664,8 @@ fn failures_and_looks_are_counted_on_over_a_restart() {
 
 #[test]
 fn the_dates_of_what_happened_go_with_a_wall_clock_that_is_set() {
-    for step in
-        [ClockStep::Forward(Duration::from_secs(7200)), ClockStep::Back(Duration::from_secs(7200))]
+    for jump in
+        [ClockJump::Forward(Duration::from_secs(7200)), ClockJump::Back(Duration::from_secs(7200))]
     {
         let (mut bench, mut stored) = (Bench::new(RULES), StoredAccount::default());
         bench.send();
@@ -673,7 +673,7 @@ fn the_dates_of_what_happened_go_with_a_wall_clock_that_is_set() {
         bench.check(None);
         stored.apply(&bench.ledger.take_changes(bench.now()));
         bench.wait(30);
-        bench.start.wall = step.correct(bench.start.wall);
+        bench.start.wall = jump.correct(bench.start.wall);
         let happened = Some(bench.start.wall);
         let snapshot = bench.snapshot();
         assert_eq!(snapshot.oldest_outstanding, happened, "30 s ago");

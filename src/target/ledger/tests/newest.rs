@@ -173,7 +173,7 @@ fn a_wall_clock_that_was_set_back_makes_no_value_young() {
     stored.apply(&bench.ledger.take_changes(bench.now()));
     bench.start.wall -= Duration::from_secs(1);
     let mut slewed = Ledger::restore(RULES, &stored, bench.now());
-    assert_eq!(slewed.snapshot(bench.now()).send_ability, Reading::Is(1.0), "no step");
+    assert_eq!(slewed.snapshot(bench.now()).send_ability, Reading::Is(1.0), "no jump");
     bench.start.wall -= Duration::from_secs(3600);
     bench.ledger = Ledger::restore(RULES, &stored, bench.now());
     let snapshot = bench.snapshot();

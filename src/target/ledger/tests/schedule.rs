@@ -331,16 +331,16 @@ proptest! {
     /// Whatever the loops do or leave undone: no ability is older than a period and its deadline, no
     /// attempt counts twice, and what is told depends on the time alone and not on who asks.
     #[test]
-    fn no_measure_outlives_its_schedule(steps in prop::collection::vec((0..6_u8, 0..100_u64), 0..60)) {
+    fn no_measure_outlives_its_schedule(events in prop::collection::vec((0..6_u8, 0..100_u64), 0..60)) {
         let mut bench = Bench::new(RULES);
         bench.ledger.checks_are_made_every(RULES.interval, RULES.interval, bench.now());
         let mut checked: Option<Duration> = None;
         let mut deadline: Option<Duration> = None;
         let (mut checks, mut asked_never) = (0, bench.ledger.clone());
-        for (step, seconds) in steps {
+        for (event, seconds) in events {
             let (now, elapsed) = (bench.now(), bench.elapsed);
             for ledger in [&mut bench.ledger, &mut asked_never] {
-                match step {
+                match event {
                     0 => ledger.attempt_began(Side::Receive, now.instant + RULES.interval, now),
                     1 => ledger.check_ended(&Attempt::default(), now),
                     2 => {
@@ -351,7 +351,7 @@ proptest! {
                     _ => {}
                 }
             }
-            match step {
+            match event {
                 0 => {
                     checks += u64::from(deadline.is_some_and(|it| elapsed > it));
                     deadline = Some(elapsed + RULES.interval);

@@ -13,12 +13,12 @@ use crate::support::{TargetText, Trust, USER, World};
 pub(crate) const SHORT: Duration = Duration::from_secs(3);
 
 /// The servers of one row, with somebody's mail in the inbox; they last as long as this.
-pub(crate) struct Stage {
+pub(crate) struct Played {
     pub(crate) world: World,
     pub(crate) target: TargetText,
 }
 
-impl Stage {
+impl Played {
     /// Starts the servers and writes the script. `name` is that of the target.
     pub(crate) async fn set(row: &Row, name: &str, trust: &Trust) -> Self {
         let odd = server_options(row, trust);
