@@ -49,7 +49,7 @@ const EXAMPLES: &str = "\
 Examples:
   mailtrip_exporter demo                       see it work, without any set-up
   mailtrip_exporter check                      what would be probed, or what is wrong
-  mailtrip_exporter probe mailserver           one round trip now, stage by stage
+  mailtrip_exporter probe mailserver           one round trip now, step by step
   mailtrip_exporter --config.file=/etc/mailtrip_exporter/mailtrip.yml
   mailtrip_exporter --web.listen-address=127.0.0.1:9925 --web.listen-address=[::1]:9925";
 
@@ -147,7 +147,7 @@ pub enum Command {
     /// with 0 or 1
     Check(Check),
 
-    /// Make one round trip now and show each stage as it happens; exit with 0 if the mail was sent,
+    /// Make one round trip now and show each step as it happens; exit with 0 if the mail was sent,
     /// received and removed, else 1
     ///
     /// It opens no store and uses an instance id of its own, so that it works beside the running
@@ -203,7 +203,7 @@ pub struct Probe {
 /// `--output` of `probe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Each stage as it happens, and a verdict
+    /// Each step as it happens, and a verdict
     Text,
     /// One document at the end
     Json,

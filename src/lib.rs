@@ -16,7 +16,7 @@
 //! layer is to blame. [`supervisor`] owns the running set: start, reload, end. [`probe`] is one round trip by hand.
 //!
 //! **The wire.** [`mail`] speaks SMTP, IMAP and POP3 over bounded, timed and recorded lines; a
-//! dialogue ends well or in a [`mail::Failure`] with stage and reason. [`net`] opens connections,
+//! dialogue ends well or in a [`mail::Failure`] with step and reason. [`net`] opens connections,
 //! [`net::tls`] alone decides about certificates.
 //!
 //! **The telling.** [`metrics`] knows every metric name, unit and the NaN rule; [`http`] is the

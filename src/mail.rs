@@ -1,8 +1,8 @@
-//! What the loops see of a mail server: a dialogue succeeds, or it ends in a failure with a stage
+//! What the loops see of a mail server: a dialogue succeeds, or it ends in a failure with a step
 //! and a reason.
 //!
 //! [`wire`] reads and writes bounded lines under a deadline; [`smtp`], [`imap`] and [`pop3`] speak
-//! over it; [`outer`] ends a dialogue whatever goes on in it; [`trace`] keeps what happened: the stages, the transcript, the facts about TLS. Only the
+//! over it; [`outer`] ends a dialogue whatever goes on in it; [`trace`] keeps what happened: the steps, the transcript, the facts about TLS. Only the
 //! modules below speak a wire protocol, and none keeps state between two dialogues.
 
 use std::fmt;
@@ -55,9 +55,9 @@ impl fmt::Display for Side {
     }
 }
 
-/// The step of a dialogue, the value of the label `stage`.
+/// The step of a dialogue, the value of the label `step`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
+pub enum Step {
     /// Resolving the host name.
     Dns,
     /// The TCP handshake.
@@ -82,59 +82,59 @@ pub enum Stage {
     Remove,
 }
 
-impl Stage {
-    /// The stages of the send side, in the order in which they happen.
-    pub const SEND: [Stage; 8] = [
-        Stage::Dns,
-        Stage::Connect,
-        Stage::Greeting,
-        Stage::Tls,
-        Stage::Token,
-        Stage::Auth,
-        Stage::Envelope,
-        Stage::Data,
+impl Step {
+    /// The steps of the send side, in the order in which they happen.
+    pub const SEND: [Step; 8] = [
+        Step::Dns,
+        Step::Connect,
+        Step::Greeting,
+        Step::Tls,
+        Step::Token,
+        Step::Auth,
+        Step::Envelope,
+        Step::Data,
     ];
 
-    /// The stages of the receive side, in the order in which they happen.
-    pub const RECEIVE: [Stage; 9] = [
-        Stage::Dns,
-        Stage::Connect,
-        Stage::Greeting,
-        Stage::Tls,
-        Stage::Token,
-        Stage::Auth,
-        Stage::Select,
-        Stage::Fetch,
-        Stage::Remove,
+    /// The steps of the receive side, in the order in which they happen.
+    pub const RECEIVE: [Step; 9] = [
+        Step::Dns,
+        Step::Connect,
+        Step::Greeting,
+        Step::Tls,
+        Step::Token,
+        Step::Auth,
+        Step::Select,
+        Step::Fetch,
+        Step::Remove,
     ];
 
-    /// The stages of one side.
-    pub fn of(side: Side) -> &'static [Stage] {
+    /// The steps of one side.
+    pub fn of(side: Side) -> &'static [Step] {
         match side {
-            Side::Send => &Stage::SEND,
-            Side::Receive => &Stage::RECEIVE,
+            Side::Send => &Step::SEND,
+            Side::Receive => &Step::RECEIVE,
         }
     }
 
-    /// The value of the label `stage`.
+    /// The value of the label `step`.
     pub fn label(self) -> &'static str {
         match self {
-            Stage::Dns => "dns",
-            Stage::Connect => "connect",
-            Stage::Greeting => "greeting",
-            Stage::Tls => "tls",
-            Stage::Token => "token",
-            Stage::Auth => "auth",
-            Stage::Envelope => "envelope",
-            Stage::Data => "data",
-            Stage::Select => "select",
-            Stage::Fetch => "fetch",
-            Stage::Remove => "remove",
+            Step::Dns => "dns",
+            Step::Connect => "connect",
+            Step::Greeting => "greeting",
+            Step::Tls => "tls",
+            Step::Token => "token",
+            Step::Auth => "auth",
+            Step::Envelope => "envelope",
+            Step::Data => "data",
+            Step::Select => "select",
+            Step::Fetch => "fetch",
+            Step::Remove => "remove",
         }
     }
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())
     }
@@ -266,7 +266,7 @@ impl fmt::Display for Reason {
 #[error("{message}")]
 pub struct Failure {
     /// The step that failed.
-    pub stage: Stage,
+    pub step: Step,
     /// Why.
     pub reason: Reason,
     /// Whether the service is not there at all: no address, no connection, silence before the
@@ -289,7 +289,7 @@ impl Failure {
     }
 }
 
-/// How a dialogue failed, before it is known in which stage: what the layers below [`trace::Trace`]
+/// How a dialogue failed, before it is known in which step: what the layers below [`trace::Trace`]
 /// report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {

@@ -70,7 +70,7 @@ impl Collector for Page {
         self.encode_failures(&mut encoder)?;
         self.encode_found(&mut encoder)?;
         self.encode_roundtrips(&mut encoder)?;
-        self.encode_stages(&mut encoder)?;
+        self.encode_steps(&mut encoder)?;
         self.encode_inspections(&mut encoder)?;
         layers::encode(&self.views, &mut encoder)?;
         self.encode_infos(&mut encoder)?;

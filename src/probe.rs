@@ -1,4 +1,4 @@
-//! `mailtrip_exporter probe TARGET`: one round trip now, every stage shown as it happens.
+//! `mailtrip_exporter probe TARGET`: one round trip now, every step shown as it happens.
 //!
 //! It runs as one period of the exporter does: the check of the mailbox, a test mail on a fresh
 //! connection, looks until the mail is seen or has bounced, and its removal. It opens no store and has an instance
@@ -6,7 +6,7 @@
 //! own and the reports about it.
 //!
 //! `round_trip` is that sequence, `hand_over` the sending, `test_mail` the mail, `mailbox` looks by either protocol, `sender_mailbox` for a bounce
-//! beside it, `report` shows the stages and
+//! beside it, `report` shows the steps and
 //! [`record`] keeps them, [`verdict`] says what they come to, [`state`] what that is to a monitoring
 //! system. [`terminal`] is where the text is written; [`json`] and [`nagios`] are the other outputs,
 //! and [`command`] is what the command line calls.

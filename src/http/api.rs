@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::status::{self, Absence, Condition};
 use super::target;
 use crate::config::Endpoint;
-use crate::mail::{Failure, Shortage, Stage, shortages, text};
+use crate::mail::{Failure, Shortage, Step, shortages, text};
 use crate::net::tls::TlsFacts;
 use crate::supervisor::{Details, View};
-use crate::target::history::{Check, Evidence, FailedLook, Probe, Stages, Transcript};
+use crate::target::history::{Check, Evidence, FailedLook, Probe, Steps, Transcript};
 use crate::target::ledger::{Awaited, FoundIn, Notice, SideState};
 use inspection::InspectionRecord;
 use layers::{ChecksRecord, ColumnRecord};
@@ -96,14 +96,14 @@ struct SideRecord<'a> {
     consecutive_failures: Option<u32>,
     last_attempt: Option<String>,
     last_success: Option<String>,
-    stages: Vec<StageRecord>,
+    steps: Vec<StepRecord>,
     last_failure: Option<DatedFailure>,
     tls: Option<TlsRecord<'a>>,
 }
 
 #[derive(Serialize)]
-struct StageRecord {
-    stage: &'static str,
+struct StepRecord {
+    step: &'static str,
     seconds: f64,
 }
 
@@ -116,7 +116,7 @@ struct DatedFailure {
 
 #[derive(Serialize)]
 struct FailureRecord {
-    stage: &'static str,
+    step: &'static str,
     reason: &'static str,
     down: bool,
     /// What the exporter itself was short of, if that was it.
@@ -151,7 +151,7 @@ struct ProbeRecord {
     roundtrip_seconds: Option<f64>,
     folder: Option<&'static str>,
     ended: Option<String>,
-    stages: Vec<StageRecord>,
+    steps: Vec<StepRecord>,
     failure: Option<FailureRecord>,
     report: Option<String>,
 }
@@ -160,7 +160,7 @@ struct ProbeRecord {
 struct CheckRecord {
     began: String,
     passed: bool,
-    stages: Vec<StageRecord>,
+    steps: Vec<StepRecord>,
     failure: Option<FailureRecord>,
 }
 
@@ -267,7 +267,7 @@ impl<'a> SideRecord<'a> {
             at: date(*at),
             failure: FailureRecord::new(failure),
         };
-        let stages = state.stages.iter().map(|(stage, time)| StageRecord::new(*stage, *time));
+        let steps = state.steps.iter().map(|(step, time)| StepRecord::new(*step, *time));
         Self {
             protocol,
             host: &endpoint.host,
@@ -277,27 +277,27 @@ impl<'a> SideRecord<'a> {
             consecutive_failures: state.consecutive_failures.value(),
             last_attempt: state.last_attempt.map(date),
             last_success: state.last_success.map(date),
-            stages: stages.collect(),
+            steps: steps.collect(),
             last_failure: state.last_failure.as_ref().map(failure),
             tls: state.tls.as_ref().map(TlsRecord::new),
         }
     }
 }
 
-impl StageRecord {
-    fn new(stage: Stage, time: Duration) -> Self {
-        Self { stage: stage.label(), seconds: seconds(time) }
+impl StepRecord {
+    fn new(step: Step, time: Duration) -> Self {
+        Self { step: step.label(), seconds: seconds(time) }
     }
 
-    fn all(stages: &Stages) -> Vec<Self> {
-        stages.iter().map(|time| Self::new(time.stage, time.duration())).collect()
+    fn all(steps: &Steps) -> Vec<Self> {
+        steps.iter().map(|time| Self::new(time.step, time.duration())).collect()
     }
 }
 
 impl FailureRecord {
     fn new(failure: &Failure) -> Self {
         Self {
-            stage: failure.stage.label(),
+            step: failure.step.label(),
             reason: failure.reason.label(),
             down: failure.down,
             shortage: failure.shortage.map(Shortage::label),
@@ -346,7 +346,7 @@ impl ProbeRecord {
             roundtrip_seconds: probe.roundtrip.map(seconds),
             folder: probe.folder.map(FoundIn::label),
             ended: probe.ended.map(date),
-            stages: StageRecord::all(&probe.stages),
+            steps: StepRecord::all(&probe.steps),
             failure: probe.failure.as_deref().map(FailureRecord::new),
             report: probe.report.as_ref().map(|words| text::shown(words.as_bytes())),
         }
@@ -358,7 +358,7 @@ impl CheckRecord {
         Self {
             began: date(check.began),
             passed: check.failure.is_none(),
-            stages: StageRecord::all(&check.stages),
+            steps: StepRecord::all(&check.steps),
             failure: check.failure.as_deref().map(FailureRecord::new),
         }
     }

@@ -1,14 +1,14 @@
-//! Pictures of times, drawn as SVG by the templates: round trips beside each other, stages after
+//! Pictures of times, drawn as SVG by the templates: round trips beside each other, steps after
 //! each other. Each comes with the same in words.
 
 use std::time::Duration;
 
 use super::words::exact;
-use crate::mail::Stage;
+use crate::mail::Step;
 use crate::target::history::{Fate, Probe};
 use crate::target::inspection::{Delay, Hop};
 
-/// The width of a chart of stages in its own units.
+/// The width of a chart of steps in its own units.
 const WIDTH: f64 = 1000.0;
 /// The least width that can be seen.
 const LEAST_WIDTH: f64 = 3.0;
@@ -42,7 +42,7 @@ pub(super) struct Waterfall {
     pub(super) total: String,
 }
 
-/// One step.
+/// One part.
 pub(super) struct Bar {
     pub(super) label: String,
     /// What it is drawn as.
@@ -138,29 +138,27 @@ fn spark_words(trips: &[&Trip]) -> String {
 }
 
 impl Waterfall {
-    /// The stages of an attempt.
-    pub(super) fn of_stages(stages: impl Iterator<Item = (Stage, Duration)>) -> Self {
-        Self::new(
-            stages.map(|(stage, time)| Step::new(stage.label(), class(stage), time)).collect(),
-        )
+    /// The steps of an attempt.
+    pub(super) fn of_steps(steps: impl Iterator<Item = (Step, Duration)>) -> Self {
+        Self::new(steps.map(|(step, time)| Part::new(step.label(), class(step), time)).collect())
     }
 
-    /// The stages of the transmission of a mail, and its delivery.
+    /// The steps of the transmission of a mail, and its delivery.
     pub(super) fn of_probe(probe: &Probe) -> Self {
-        let mut steps: Vec<Step> = probe
-            .stages
+        let mut parts: Vec<Part> = probe
+            .steps
             .iter()
-            .map(|it| Step::new(it.stage.label(), class(it.stage), it.duration()))
+            .map(|it| Part::new(it.step.label(), class(it.step), it.duration()))
             .collect();
         if let Some(delivery) = probe.delivery() {
-            steps.push(Step::new("delivery", "delivery", delivery));
+            parts.push(Part::new("delivery", "delivery", delivery));
         }
-        Self::new(steps)
+        Self::new(parts)
     }
 
     /// The delays of hops, each at the hop where it ended.
     pub(super) fn of_hops(hops: &[Hop]) -> Self {
-        let step = |hop: &Hop| Step {
+        let part = |hop: &Hop| Part {
             label: hop.by.as_deref().unwrap_or("a server that gives no name").to_owned(),
             class: "hop",
             time: hop.delay.measured(),
@@ -170,55 +168,55 @@ impl Waterfall {
                 Delay::Unknown => "not known".to_owned(),
             },
         };
-        Self::new(hops.iter().map(step).collect())
+        Self::new(hops.iter().map(part).collect())
     }
 
-    fn new(steps: Vec<Step>) -> Self {
-        let total: Duration = steps.iter().filter_map(|step| step.time).sum();
+    fn new(parts: Vec<Part>) -> Self {
+        let total: Duration = parts.iter().filter_map(|part| part.time).sum();
         let mut begun = Duration::ZERO;
-        let mut bars = Vec::with_capacity(steps.len());
-        for step in steps {
-            let time = step.time.unwrap_or_default();
-            let width = match step.time {
+        let mut bars = Vec::with_capacity(parts.len());
+        for part in parts {
+            let time = part.time.unwrap_or_default();
+            let width = match part.time {
                 Some(_) => (WIDTH * share(time, total)).max(LEAST_WIDTH),
                 None => 0.0,
             };
             let x = (WIDTH * share(begun, total)).min(WIDTH - width);
             begun += time;
             bars.push(Bar {
-                label: step.label,
-                class: step.class,
+                label: part.label,
+                class: part.class,
                 x: format!("{x:.1}"),
                 width: format!("{width:.1}"),
-                time: step.words,
+                time: part.words,
             });
         }
         Self { bars, total: exact(total) }
     }
 }
 
-struct Step {
+struct Part {
     label: String,
     class: &'static str,
     time: Option<Duration>,
     words: String,
 }
 
-impl Step {
+impl Part {
     fn new(label: &str, class: &'static str, time: Duration) -> Self {
         Self { label: label.to_owned(), class, time: Some(time), words: exact(time) }
     }
 }
 
-/// How a stage is drawn: what belongs together looks alike.
-fn class(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Dns | Stage::Connect => "network",
-        Stage::Greeting => "greeting",
-        Stage::Tls => "tls",
-        Stage::Token | Stage::Auth => "auth",
-        Stage::Envelope | Stage::Select => "envelope",
-        Stage::Data | Stage::Fetch | Stage::Remove => "data",
+/// How a step is drawn: what belongs together looks alike.
+fn class(step: Step) -> &'static str {
+    match step {
+        Step::Dns | Step::Connect => "network",
+        Step::Greeting => "greeting",
+        Step::Tls => "tls",
+        Step::Token | Step::Auth => "auth",
+        Step::Envelope | Step::Select => "envelope",
+        Step::Data | Step::Fetch | Step::Remove => "data",
     }
 }
 
@@ -262,10 +260,10 @@ mod tests {
     }
 
     #[test]
-    fn stages_follow_each_other_and_the_shortest_can_be_seen() {
-        let times = [(Stage::Dns, 0), (Stage::Connect, 250), (Stage::Data, 750)];
-        let stages = times.map(|(stage, time)| (stage, Duration::from_millis(time)));
-        let chart = Waterfall::of_stages(stages.into_iter());
+    fn steps_follow_each_other_and_the_shortest_can_be_seen() {
+        let times = [(Step::Dns, 0), (Step::Connect, 250), (Step::Data, 750)];
+        let steps = times.map(|(step, time)| (step, Duration::from_millis(time)));
+        let chart = Waterfall::of_steps(steps.into_iter());
         let drawn: Vec<_> =
             chart.bars.iter().map(|bar| (bar.x.as_str(), bar.width.as_str())).collect();
         assert_eq!(drawn, [("0.0", "3.0"), ("0.0", "250.0"), ("250.0", "750.0")]);
@@ -274,7 +272,7 @@ mod tests {
 
     #[test]
     fn nothing_that_took_no_time_breaks_a_chart() {
-        let chart = Waterfall::of_stages([(Stage::Dns, Duration::ZERO)].into_iter());
+        let chart = Waterfall::of_steps([(Step::Dns, Duration::ZERO)].into_iter());
         assert_eq!((chart.bars[0].x.as_str(), chart.bars[0].width.as_str()), ("0.0", "3.0"));
         assert!(Waterfall::new(Vec::new()).bars.is_empty());
     }

@@ -14,7 +14,7 @@ use super::chart::{Sparkline, Trip};
 use super::words::{When, exact, minutes, rough};
 use super::{api, target};
 use crate::config::{BracketedHost, Endpoint, Target};
-use crate::mail::{Failure, Side, Stage, shortages, text};
+use crate::mail::{Failure, Side, Step, shortages, text};
 use crate::supervisor::{Supervisor, View};
 use crate::target::advice::{next_step, next_step_for_late_mail};
 use crate::target::ledger::{Reading, SideState, Snapshot, Totals};
@@ -213,7 +213,7 @@ pub(super) struct SideCell<'a> {
 
 /// The newest failure of a side.
 pub(super) struct FailureNote<'a> {
-    pub(super) stage: &'a str,
+    pub(super) step: &'a str,
     pub(super) reason: &'a str,
     pub(super) words: String,
     /// What to look at; `None` for a passive node that is down, as it may be.
@@ -297,10 +297,10 @@ impl<'a> SideCell<'a> {
         // A removal follows a check: one that failed is over with the next check that none follows.
         let last_success = state.last_success;
         let is_stuck = |at: &SystemTime, failure: &Failure| {
-            failure.stage == Stage::Remove && last_success.is_none_or(|success| *at >= success)
+            failure.step == Step::Remove && last_success.is_none_or(|success| *at >= success)
         };
         let failure = state.last_failure.as_ref().map(|(at, failure)| FailureNote {
-            stage: failure.stage.label(),
+            step: failure.step.label(),
             reason: failure.reason.label(),
             // Escaped and cut where it was read; the page does not rely on that.
             words: text::shown(failure.message.as_bytes()),

@@ -1,5 +1,5 @@
-//! The page of one target: how each side is, in the server's own words, its newest probes stage by
-//! stage, checks, the mails that are waited for, certificates and transcripts.
+//! The page of one target: how each side is, in the server's own words, its newest probes step by
+//! step, checks, the mails that are waited for, certificates and transcripts.
 //!
 //! Made whole on the server, as the status page: the template escapes what it shows.
 
@@ -12,10 +12,10 @@ use super::chart::{Sparkline, Trip, Waterfall};
 use super::status::{Assets, Row};
 use super::words::{When, exact, rough};
 use crate::config::{Protocol, Target, TargetName};
-use crate::mail::{Failure, Side, Stage, text};
+use crate::mail::{Failure, Side, Step, text};
 use crate::net::tls::TlsFacts;
 use crate::supervisor::Details;
-use crate::target::history::{Check, FailedLook, Fate, Probe, Stages, Transcript};
+use crate::target::history::{Check, FailedLook, Fate, Probe, Steps, Transcript};
 use crate::target::ledger::{Awaited, FoundIn, Snapshot};
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
@@ -86,11 +86,11 @@ pub(super) fn page(
         row: Row::new(&details.view, now),
         recipe: recipe(target, snapshot),
         sides: [
-            SideNote::new(Side::Send, snapshot.send.tls.as_ref(), &snapshot.send.stages, now),
+            SideNote::new(Side::Send, snapshot.send.tls.as_ref(), &snapshot.send.steps, now),
             SideNote::new(
                 Side::Receive,
                 snapshot.receive.tls.as_ref(),
-                &snapshot.receive.stages,
+                &snapshot.receive.steps,
                 now,
             ),
         ],
@@ -186,7 +186,7 @@ struct LookNote {
 }
 
 struct FailureWords {
-    stage: &'static str,
+    step: &'static str,
     reason: &'static str,
     words: String,
 }
@@ -203,7 +203,7 @@ impl SideNote {
     fn new(
         side: Side,
         tls: Option<&TlsFacts>,
-        durations: &[(Stage, Duration)],
+        durations: &[(Step, Duration)],
         now: SystemTime,
     ) -> Self {
         let tls = tls.map(|facts| TlsNote::new(facts, now));
@@ -211,7 +211,7 @@ impl SideNote {
             Side::Send => "Send",
             Side::Receive => "Receive",
         };
-        let waterfall = Waterfall::of_stages(durations.iter().copied());
+        let waterfall = Waterfall::of_steps(durations.iter().copied());
         Self { heading, waterfall, tls }
     }
 }
@@ -288,7 +288,7 @@ impl CheckNote {
     fn new(check: &Check, now: SystemTime) -> Self {
         Self {
             began: When::new(check.began, now),
-            waterfall: of_stages(&check.stages),
+            waterfall: of_steps(&check.steps),
             failure: check.failure.as_deref().map(FailureWords::new),
         }
     }
@@ -303,7 +303,7 @@ impl LookNote {
 impl FailureWords {
     fn new(failure: &Failure) -> Self {
         Self {
-            stage: failure.stage.label(),
+            step: failure.step.label(),
             reason: failure.reason.label(),
             // Escaped and cut where it was read; the page does not rely on that.
             words: text::shown(failure.message.as_bytes()),
@@ -344,6 +344,6 @@ fn recipe(target: &Target, snapshot: &Snapshot) -> String {
     )
 }
 
-fn of_stages(stages: &Stages) -> Waterfall {
-    Waterfall::of_stages(stages.iter().map(|time| (time.stage, time.duration())))
+fn of_steps(steps: &Steps) -> Waterfall {
+    Waterfall::of_steps(steps.iter().map(|time| (time.step, time.duration())))
 }

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::config::{Endpoint, IpFamily, TlsMode, TlsOptions};
     use crate::mail::wire::Clients;
-    use crate::mail::{Fault, Stage};
+    use crate::mail::{Fault, Step};
 
     /// Whether a server that closed at this port is down, by a second contact of so long.
     async fn is_down(port: u16, so_long: Duration) -> bool {
@@ -73,7 +73,7 @@ mod tests {
         };
         let dialer = Dialer::new(&endpoint, None, &Clients::default()).unwrap();
         let trace = Trace::new(None);
-        trace.enter(Stage::Data);
+        trace.enter(Step::Data);
         let failure = trace.failure(Fault::new(Reason::Closed, "closed"));
         judged(&dialer, failure, Instant::now() + so_long).await.down
     }

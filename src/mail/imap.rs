@@ -22,7 +22,7 @@ use view::View;
 use super::sasl;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
-use super::{Failure, Fault, Reason, Stage};
+use super::{Failure, Fault, Reason, Step};
 use crate::config::{Login, TlsMode};
 
 mod answer;
@@ -89,7 +89,7 @@ impl Imap {
     /// ends at `end` at the latest.
     ///
     /// # Errors
-    /// The first step that fails, in its stage. No password is sent before the server's certificate
+    /// The first step that fails, in its step. No password is sent before the server's certificate
     /// was accepted, unless the configuration says `tls: none`.
     pub async fn open(
         dialer: &Dialer,
@@ -120,7 +120,7 @@ impl Imap {
         }
         if !is_logged_in {
             if !imap.wire.is_protected() && dialer.tls_mode() != TlsMode::None {
-                imap.wire.trace().enter(Stage::Auth);
+                imap.wire.trace().enter(Step::Auth);
                 let message = "no password is sent over a connection without TLS";
                 return Err(imap.wire.fail(Fault::new(Reason::Tls, message)));
             }
@@ -155,7 +155,7 @@ impl Imap {
     /// # Errors
     /// The connection's, or a refusal.
     pub async fn news(&mut self) -> Result<Option<Instant>, Failure> {
-        self.trace().enter(Stage::Fetch);
+        self.trace().enter(Step::Fetch);
         self.command("NOOP").await?;
         Ok(self.view.news())
     }
@@ -241,7 +241,7 @@ impl Imap {
     }
 
     async fn start_tls(mut self, dialer: &Dialer, is_logged_in: bool) -> Result<Self, Failure> {
-        self.trace().enter(Stage::Tls);
+        self.trace().enter(Step::Tls);
         if is_logged_in || !self.capabilities.contains("STARTTLS") {
             let message = "the server does not offer STARTTLS; set `tls: implicit` for a port with \
                            TLS from the start, or `tls: none` to go without";
@@ -266,7 +266,7 @@ impl Imap {
     /// # Errors
     /// The connection's, or a refusal.
     pub async fn uids_from(&mut self, uid: u32) -> Result<Sorted, Failure> {
-        self.trace().enter(Stage::Fetch);
+        self.trace().enter(Step::Fetch);
         let found = self.search(&format!("UID {uid}:*")).await?;
         // As in a FETCH, `n:*` is also the last mail if its UID is below n.
         Ok(found.sorted().not_below(uid))

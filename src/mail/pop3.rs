@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::sasl;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
-use super::{Failure, Fault, Reason, Stage};
+use super::{Failure, Fault, Reason, Step};
 use crate::config::{Auth, Login, Mechanism, TlsMode};
 
 pub use delay::LoginDelay;
@@ -100,7 +100,7 @@ impl Pop3 {
             pop3 = pop3.start_tls(dialer).await?;
         }
         if !pop3.wire.is_protected() && dialer.tls_mode() != TlsMode::None {
-            pop3.wire.trace().enter(Stage::Auth);
+            pop3.wire.trace().enter(Step::Auth);
             let message = "no password is sent over a connection without TLS";
             return Err(pop3.wire.fail(Fault::new(Reason::Tls, message)));
         }
@@ -111,7 +111,7 @@ impl Pop3 {
     /// ends at `end` at the latest.
     ///
     /// # Errors
-    /// The first step that fails, in its stage; [`Reason::Busy`] or [`Reason::Deferred`] where another try
+    /// The first step that fails, in its step; [`Reason::Busy`] or [`Reason::Deferred`] where another try
     /// may succeed. No password is sent before the server's certificate was accepted, unless the configuration says
     /// `tls: none`.
     pub async fn open(
@@ -134,7 +134,7 @@ impl Pop3 {
         self.viewed = Some(Viewed { asked: self.wire.asked(), shown: Instant::now() });
         if !self.has_top() {
             // A login may bring more (RFC 2449 section 5).
-            self.trace().enter(Stage::Select);
+            self.trace().enter(Step::Select);
             self.ask_capabilities().await?;
         }
         Ok(self)
@@ -186,7 +186,7 @@ impl Pop3 {
     /// # Errors
     /// The connection's, or a refusal.
     pub async fn list(&mut self) -> Result<Listing, Failure> {
-        self.trace().enter(Stage::Select);
+        self.trace().enter(Step::Select);
         let count = self.count().await?;
         if count == Some(0) {
             return Ok(Listing::default());
@@ -273,7 +273,7 @@ impl Pop3 {
     }
 
     async fn top(&mut self, number: u32, lines: usize) -> Result<Vec<u8>, Failure> {
-        self.trace().enter(Stage::Fetch);
+        self.trace().enter(Step::Fetch);
         self.command(&format!("TOP {number} {lines}")).await?;
         let mut header = Vec::new();
         let mut is_cut = false;
@@ -299,7 +299,7 @@ impl Pop3 {
     /// # Errors
     /// The connection's, or a refusal.
     pub async fn delete(&mut self, number: u32) -> Result<(), Failure> {
-        self.trace().enter(Stage::Remove);
+        self.trace().enter(Step::Remove);
         self.command(&format!("DELE {number}")).await
     }
 
@@ -309,7 +309,7 @@ impl Pop3 {
     /// The connection's, or a refusal: then what was marked may still be there.
     pub async fn quit(mut self, has_marked: bool) -> Result<(), Failure> {
         if has_marked {
-            self.trace().enter(Stage::Remove);
+            self.trace().enter(Step::Remove);
             let outcome = self.command("QUIT").await;
             self.trace().finish();
             return outcome;
@@ -375,7 +375,7 @@ impl Pop3 {
     }
 
     async fn start_tls(mut self, dialer: &Dialer) -> Result<Self, Failure> {
-        self.trace().enter(Stage::Tls);
+        self.trace().enter(Step::Tls);
         if !self.capabilities.is_empty() && self.capability("STLS").is_none() {
             let message = "the server does not offer STLS; set `tls: implicit` for a port with TLS \
                            from the start, or `tls: none` to go without";

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::sasl;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
-use super::{Clue, Failure, Fault, Reason, Stage};
+use super::{Clue, Failure, Fault, Reason, Step};
 use crate::config::{Login, TlsMode};
 use features::Features;
 
@@ -94,7 +94,7 @@ impl Smtp {
     /// dialogue ends at `end` at the latest.
     ///
     /// # Errors
-    /// The first step that fails, in its stage; no password is sent before the server's certificate
+    /// The first step that fails, in its step; no password is sent before the server's certificate
     /// was accepted, unless the configuration says `tls: none`.
     pub async fn open(
         dialer: &Dialer,
@@ -129,7 +129,7 @@ impl Smtp {
         }
         if let Some(login) = login {
             if !smtp.wire.is_protected() && dialer.tls_mode() != TlsMode::None {
-                smtp.wire.trace().enter(Stage::Auth);
+                smtp.wire.trace().enter(Step::Auth);
                 let message = "no password is sent over a connection without TLS";
                 return Err(smtp.wire.fail(Fault::new(Reason::Tls, message)));
             }
@@ -159,9 +159,9 @@ impl Smtp {
         content: &[u8],
     ) -> Result<HandedOver, NotAccepted> {
         let began = Instant::now();
-        self.wire.trace().enter(Stage::Envelope);
+        self.wire.trace().enter(Step::Envelope);
         self.address(from, to, envelope_id).await?;
-        self.wire.trace().enter(Stage::Data);
+        self.wire.trace().enter(Step::Data);
         // 354; some old servers say 250, and mean the same.
         self.command(&Data.to_string(), |code| matches!(code, 250 | 300..=399)).await?;
         let (written, reply) = self.send_content(content).await?;
@@ -224,7 +224,7 @@ impl Smtp {
     }
 
     async fn start_tls(mut self, dialer: &Dialer, name: &ClientId) -> Result<Self, Failure> {
-        self.wire.trace().enter(Stage::Tls);
+        self.wire.trace().enter(Step::Tls);
         if !self.features.has("STARTTLS") {
             let message = "the server does not offer STARTTLS; set `tls: implicit` for a port with \
                            TLS from the start, or `tls: none` to go without";

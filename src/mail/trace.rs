@@ -1,4 +1,4 @@
-//! What happened in a dialogue: its stages with their times, its transcript, the facts about TLS.
+//! What happened in a dialogue: its steps with their times, its transcript, the facts about TLS.
 //!
 //! A [`Trace`] is a handle: the dialogue writes, and whoever began it reads, also after the
 //! dialogue has failed and is gone.
@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use super::text::Scrubber;
-use super::{Failure, Fault, Reason, Stage};
+use super::{Failure, Fault, Reason, Step};
 use crate::config::Login;
 use crate::net::Seconds;
 use crate::net::tls::TlsFacts;
@@ -29,10 +29,10 @@ pub struct Trace(Arc<Mutex<Record>>);
 /// One thing that happened, for whoever watches a dialogue as it goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A stage began.
-    Entered(Stage),
-    /// A stage ended well, after this time.
-    Left(Stage, Duration),
+    /// A step began.
+    Entered(Step),
+    /// A step ended well, after this time.
+    Left(Step, Duration),
     /// The client said this, secrets replaced.
     Sent(String),
     /// The server said this, made harmless.
@@ -42,12 +42,12 @@ pub enum Event {
 }
 
 struct Record {
-    stage: Option<(Stage, Instant)>,
-    /// The newest stage, be it under way or over.
-    reached: Stage,
+    step: Option<(Step, Instant)>,
+    /// The newest step, be it under way or over.
+    reached: Step,
     /// Whether the server has said anything on any connection.
     is_heard: bool,
-    durations: Vec<(Stage, Duration)>,
+    durations: Vec<(Step, Duration)>,
     transcript: Transcript,
     scrubber: Scrubber,
     address: Option<SocketAddr>,
@@ -86,8 +86,8 @@ impl Trace {
     pub fn with_observer(login: Option<&Login>, observer: Option<UnboundedSender<Event>>) -> Self {
         let scrubber = login.map(Scrubber::of).unwrap_or_default();
         Self(Arc::new(Mutex::new(Record {
-            stage: None,
-            reached: Stage::Dns,
+            step: None,
+            reached: Step::Dns,
             is_heard: false,
             durations: Vec::new(),
             transcript: Transcript::default(),
@@ -101,22 +101,22 @@ impl Trace {
         })))
     }
 
-    /// Ends the stage that is under way, if any, and begins `stage`. A stage that is entered again
+    /// Ends the step that is under way, if any, and begins `step`. A step that is entered again
     /// goes on counting.
-    pub fn enter(&self, stage: Stage) {
+    pub fn enter(&self, step: Step) {
         let mut record = self.record();
-        if record.stage.is_some_and(|(current, _)| current == stage) {
+        if record.step.is_some_and(|(current, _)| current == step) {
             return;
         }
-        record.close_stage();
-        record.stage = Some((stage, Instant::now()));
-        record.reached = stage;
-        record.tell(Event::Entered(stage));
+        record.close_step();
+        record.step = Some((step, Instant::now()));
+        record.reached = step;
+        record.tell(Event::Entered(step));
     }
 
-    /// Ends the stage that is under way.
+    /// Ends the step that is under way.
     pub fn finish(&self) {
-        self.record().close_stage();
+        self.record().close_step();
     }
 
     /// Has this text replaced as well wherever the dialogue is shown from now on.
@@ -175,32 +175,32 @@ impl Trace {
         self.record().tls = Some(facts);
     }
 
-    /// Turns a fault into the failure of the stage under way, whose time up to here is noted.
+    /// Turns a fault into the failure of the step under way, whose time up to here is noted.
     pub fn failure(&self, fault: Fault) -> Failure {
         let mut record = self.record();
-        let stage = record.stage.map_or(Stage::Dns, |(stage, _)| stage);
+        let step = record.step.map_or(Step::Dns, |(step, _)| step);
         let message = record.scrubber.scrub(&fault.message);
         record.note_duration();
-        // What follows in this stage, if anything does, is added to what was noted.
-        if let Some((_, since)) = &mut record.stage {
+        // What follows in this step, if anything does, is added to what was noted.
+        if let Some((_, since)) = &mut record.step {
             *since = Instant::now();
         }
         record.transcript.push(format!("* {message}"));
         let Fault { reason, down, shortage, clue, .. } = fault;
-        Failure { stage, reason, down, shortage, clue, message }
+        Failure { step, reason, down, shortage, clue, message }
     }
 
     /// The failure of a dialogue that was ended from outside because it was not over after this time,
-    /// in the stage that it had reached.
+    /// in the step that it had reached.
     pub fn overrun(&self, after: Duration) -> Failure {
-        let (stage, is_heard) = self.progress();
-        self.enter(stage);
+        let (step, is_heard) = self.progress();
+        self.enter(step);
         let message = format!("not over within {}", Seconds(after));
         self.failure(Fault { down: !is_heard, ..Fault::new(Reason::Timeout, message) })
     }
 
-    /// The newest stage, and whether the server has said anything yet.
-    pub fn progress(&self) -> (Stage, bool) {
+    /// The newest step, and whether the server has said anything yet.
+    pub fn progress(&self) -> (Step, bool) {
         let record = self.record();
         (record.reached, record.is_heard)
     }
@@ -215,9 +215,9 @@ impl Trace {
         self.record().scrubber.show(text)
     }
 
-    /// The stage under way.
-    pub fn stage(&self) -> Option<Stage> {
-        self.record().stage.map(|(stage, _)| stage)
+    /// The step under way.
+    pub fn step(&self) -> Option<Step> {
+        self.record().step.map(|(step, _)| step)
     }
 
     /// How long ago the dialogue began.
@@ -225,8 +225,8 @@ impl Trace {
         self.record().began.elapsed()
     }
 
-    /// The stages so far with their durations, the newest last; that under way is not among them.
-    pub fn durations(&self) -> Vec<(Stage, Duration)> {
+    /// The steps so far with their durations, the newest last; that under way is not among them.
+    pub fn durations(&self) -> Vec<(Step, Duration)> {
         self.record().durations.clone()
     }
 
@@ -257,7 +257,7 @@ impl Trace {
         text
     }
 
-    /// Forgets stages and transcript, for a session that goes on after it has been reported.
+    /// Forgets steps and transcript, for a session that goes on after it has been reported.
     pub fn clear(&self) {
         let mut record = self.record();
         record.durations = Vec::new();
@@ -277,21 +277,21 @@ impl std::fmt::Debug for Trace {
 }
 
 impl Record {
-    fn close_stage(&mut self) {
-        if let Some((stage, duration)) = self.note_duration() {
-            self.tell(Event::Left(stage, duration));
+    fn close_step(&mut self) {
+        if let Some((step, duration)) = self.note_duration() {
+            self.tell(Event::Left(step, duration));
         }
-        self.stage = None;
+        self.step = None;
     }
 
-    fn note_duration(&mut self) -> Option<(Stage, Duration)> {
-        let (stage, since) = self.stage?;
+    fn note_duration(&mut self) -> Option<(Step, Duration)> {
+        let (step, since) = self.step?;
         let elapsed = since.elapsed();
-        match self.durations.iter_mut().find(|(known, _)| *known == stage) {
+        match self.durations.iter_mut().find(|(known, _)| *known == step) {
             Some((_, duration)) => *duration += elapsed,
-            None => self.durations.push((stage, elapsed)),
+            None => self.durations.push((step, elapsed)),
         }
-        Some((stage, elapsed))
+        Some((step, elapsed))
     }
 
     fn tell(&self, event: Event) {
@@ -317,28 +317,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_belongs_to_the_stage_under_way_and_its_time_is_kept() {
+    async fn a_failure_belongs_to_the_step_under_way_and_its_time_is_kept() {
         let trace = Trace::new(None);
-        trace.enter(Stage::Dns);
+        trace.enter(Step::Dns);
         tokio::time::advance(Duration::from_secs(1)).await;
-        trace.enter(Stage::Connect);
+        trace.enter(Step::Connect);
         tokio::time::advance(Duration::from_secs(2)).await;
         let failure = trace.failure(Fault::down(Reason::Refused, "refused"));
-        assert_eq!((failure.stage, failure.down), (Stage::Connect, true));
+        assert_eq!((failure.step, failure.down), (Step::Connect, true));
         assert_eq!(
             trace.durations(),
-            [(Stage::Dns, Duration::from_secs(1)), (Stage::Connect, Duration::from_secs(2))]
+            [(Step::Dns, Duration::from_secs(1)), (Step::Connect, Duration::from_secs(2))]
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_time_of_a_stage_that_failed_counts_once() {
+    async fn the_time_of_a_step_that_failed_counts_once() {
         let trace = Trace::new(None);
-        trace.enter(Stage::Auth);
+        trace.enter(Step::Auth);
         tokio::time::advance(Duration::from_secs(3)).await;
         trace.failure(Fault::new(Reason::Auth, "no"));
         trace.finish();
-        assert_eq!(trace.durations(), [(Stage::Auth, Duration::from_secs(3))]);
+        assert_eq!(trace.durations(), [(Step::Auth, Duration::from_secs(3))]);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Wire {
     /// Sends one command line; `line` comes without its end and must hold no secret.
     ///
     /// # Errors
-    /// The connection's, in the stage under way.
+    /// The connection's, in the step under way.
     pub async fn send(&mut self, line: &str) -> Result<(), Failure> {
         self.send_secret(line, line).await
     }
@@ -103,7 +103,7 @@ impl Wire {
     /// Sends one command line of which only `shown` may be seen.
     ///
     /// # Errors
-    /// The connection's, in the stage under way.
+    /// The connection's, in the step under way.
     pub async fn send_secret(&mut self, line: &str, shown: &str) -> Result<(), Failure> {
         let mut bytes = Vec::with_capacity(line.len() + 2);
         bytes.extend_from_slice(line.as_bytes());
@@ -114,7 +114,7 @@ impl Wire {
     /// Sends bytes as they are; the transcript shows `shown` in their place.
     ///
     /// # Errors
-    /// The connection's, in the stage under way.
+    /// The connection's, in the step under way.
     pub async fn send_bytes(&mut self, bytes: &[u8], shown: &str) -> Result<(), Failure> {
         self.trace.sent(shown);
         // A secret goes on with the command before it.
@@ -297,7 +297,7 @@ impl Wire {
         self.protect(dialer).await
     }
 
-    /// The failure of the stage under way.
+    /// The failure of the step under way.
     pub fn fail(&self, fault: Fault) -> Failure {
         self.trace.failure(fault)
     }

@@ -13,7 +13,7 @@ use crate::config::{Folder, Login};
 use crate::mail::imap::{Imap, Listed, encode_folder_name};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
-use crate::mail::{Failure, Fault, Reason, Stage};
+use crate::mail::{Failure, Fault, Reason, Step};
 use crate::target::clock::on_time_line;
 use crate::target::ledger::FoundIn;
 pub use memory::Memory;
@@ -98,7 +98,7 @@ impl Session {
         }
         if found.is_empty() {
             let names = all().map(Folder::to_string).collect::<Vec<_>>().join(", ");
-            imap.trace().enter(Stage::Select);
+            imap.trace().enter(Step::Select);
             let message = format!("the server has none of the configured folders: {names}");
             return Err(imap.trace().failure(Fault::new(Reason::Other, message)));
         }

@@ -11,7 +11,7 @@ use super::watch::{SOON, Settings, Watch};
 use super::{Inspector, Member, Role, imap, members, pop3};
 use crate::mail::outer::{MARGIN, enforced};
 use crate::mail::trace::Trace;
-use crate::mail::{Failure, Reason, Stage};
+use crate::mail::{Failure, Reason, Step};
 use crate::store::FolderRecord;
 use crate::target::clock::{for_timer, on_time_line, suspended};
 use crate::target::ledger::{LookStyle, Moment, ServerClock};
@@ -409,6 +409,6 @@ fn visited(members: &[Arc<Member>], failure: Option<&Failure>) {
     }
 }
 
-fn only(stage: Stage, durations: &[(Stage, Duration)]) -> Vec<(Stage, Duration)> {
-    durations.iter().filter(|(known, _)| *known == stage).copied().collect()
+fn only(step: Step, durations: &[(Step, Duration)]) -> Vec<(Step, Duration)> {
+    durations.iter().filter(|(known, _)| *known == step).copied().collect()
 }

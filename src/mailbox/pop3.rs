@@ -11,7 +11,7 @@ use super::{
 use crate::mail::bounce::Report;
 use crate::mail::pop3::{Entry, Id, Listing, LoginDelay, Pop3, Viewed};
 use crate::mail::trace::Trace;
-use crate::mail::{Failure, Fault, Reason, Stage};
+use crate::mail::{Failure, Fault, Reason, Step};
 use crate::store::FolderRecord;
 use crate::target::clock::on_time_line;
 use crate::target::ledger::{FoundIn, Moment};
@@ -104,7 +104,7 @@ impl Session {
         (memory.refused, memory.refusal) = Default::default();
         let listing = pop3.list().await?;
         if !pop3.has_top() && !listing.is_empty() {
-            pop3.trace().enter(Stage::Fetch);
+            pop3.trace().enter(Step::Fetch);
             let message = "this server cannot be watched by POP3, for it cannot give a header alone \
                            (TOP), and others' mail is not read whole";
             return Err(pop3.trace().failure(Fault::new(Reason::Protocol, message)));
@@ -183,7 +183,7 @@ impl Session {
                 }
             }
             if removal.tries > 0 {
-                self.pop3.trace().enter(Stage::Remove);
+                self.pop3.trace().enter(Step::Remove);
                 let fault = Fault::new(Reason::Other, STILL_THERE);
                 looked.removal_failure = Some(self.pop3.trace().failure(fault));
             }

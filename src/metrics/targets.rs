@@ -8,7 +8,7 @@ use prometheus_client::metrics::MetricType;
 use super::family::Family;
 use super::{Page, count, name, timestamp};
 use crate::config::Target;
-use crate::mail::{Reason, Side, Stage};
+use crate::mail::{Reason, Side, Step};
 use crate::supervisor::View;
 use crate::target::ledger::{FoundIn, Histogram, Reading, SideState, Snapshot, Totals};
 
@@ -291,14 +291,14 @@ impl Page {
         }
         let mut family = Family::counter(
             encoder,
-            "mailtrip_stage_failures_total",
-            "Failures of a side by the stage that failed, failed looks and removals included",
+            "mailtrip_step_failures_total",
+            "Failures of a side by the step that failed, failed looks and removals included",
         )?;
         for (view, side, state) in self.sides() {
-            for stage in Stage::of(side) {
+            for step in Step::of(side) {
                 let labels =
-                    [("target", name(view)), ("side", side.label()), ("stage", stage.label())];
-                family.counter_sample(labels, state.failures_in(*stage))?;
+                    [("target", name(view)), ("side", side.label()), ("step", step.label())];
+                family.counter_sample(labels, state.failures_in(*step))?;
             }
         }
         Ok(())
@@ -338,22 +338,21 @@ impl Page {
         Ok(())
     }
 
-    pub(super) fn encode_stages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    pub(super) fn encode_steps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
-            "mailtrip_stage_duration_seconds",
-            "Duration of each stage of the newest attempt; stage delivery is the time from \
+            "mailtrip_step_duration_seconds",
+            "Duration of each step of the newest attempt; step delivery is the time from \
              acceptance to arrival of the newest mail that arrived",
         )?;
         for (view, side, state) in self.sides() {
-            for (stage, duration) in &state.stages {
+            for (step, duration) in &state.steps {
                 let labels =
-                    [("target", name(view)), ("side", side.label()), ("stage", stage.label())];
+                    [("target", name(view)), ("side", side.label()), ("step", step.label())];
                 family.gauge_sample(labels, duration.as_secs_f64())?;
             }
             if let (Side::Receive, Some(delivery)) = (side, view.snapshot.delivery) {
-                let labels =
-                    [("target", name(view)), ("side", side.label()), ("stage", "delivery")];
+                let labels = [("target", name(view)), ("side", side.label()), ("step", "delivery")];
                 family.gauge_sample(labels, delivery.as_secs_f64())?;
             }
         }

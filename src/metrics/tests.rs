@@ -9,7 +9,7 @@ use crate::http::encoding::classic_text;
 use crate::layers::ping::{Obstacle, Outcome, RoundTrips};
 use crate::layers::readings::{Checks, Round};
 use crate::mail::text::Scrubber;
-use crate::mail::{Failure, Fault, Reason, Stage};
+use crate::mail::{Failure, Fault, Reason, Step};
 use crate::net::tls::TlsFacts;
 use crate::target::inspection::{Inspection, Passage};
 use crate::target::ledger::{
@@ -136,11 +136,10 @@ fn busy(rules: Rules) -> Ledger {
     ledger.period_began(start);
     ledger.sending(token, start);
     ledger.accepted(token, &Transmission::at(start.instant), later(1));
-    let stages =
-        |all: &[Stage]| all.iter().map(|stage| (*stage, Duration::from_millis(5))).collect();
-    let attempt = Attempt { stages: stages(&Stage::SEND), tls: Some(tls()), ..Attempt::default() };
+    let steps = |all: &[Step]| all.iter().map(|step| (*step, Duration::from_millis(5))).collect();
+    let attempt = Attempt { steps: steps(&Step::SEND), tls: Some(tls()), ..Attempt::default() };
     ledger.send_ended(1, 1, &attempt, later(1));
-    let attempt = Attempt { stages: stages(&Stage::RECEIVE), ..attempt };
+    let attempt = Attempt { steps: steps(&Step::RECEIVE), ..attempt };
     ledger.check_ended(&attempt, later(1));
     let sighting = Sighting {
         folder: FoundIn::Junk,
@@ -188,8 +187,8 @@ fn measured_values_have_their_units() {
         ("mailtrip_roundtrip_seconds_bucket{le=\"60.0\"}", 0.0),
         ("mailtrip_roundtrip_seconds_bucket{le=\"300.0\"}", 1.0),
         ("mailtrip_roundtrip_seconds_bucket{le=\"+Inf\"}", 1.0),
-        ("mailtrip_stage_duration_seconds{side=\"receive\",stage=\"delivery\"}", 89.0),
-        ("mailtrip_stage_duration_seconds{side=\"send\",stage=\"tls\"}", 0.005),
+        ("mailtrip_step_duration_seconds{side=\"receive\",step=\"delivery\"}", 89.0),
+        ("mailtrip_step_duration_seconds{side=\"send\",step=\"tls\"}", 0.005),
         ("mailtrip_probes_found_total{folder=\"junk\"}", 1.0),
         ("mailtrip_interval_seconds", 300.0),
         ("mailtrip_late_after_seconds", 300.0),
@@ -265,7 +264,7 @@ fn a_passive_target_that_is_down_is_nan() {
     let target = target(true);
     let mut ledger = busy(Rules::from(target.as_ref()));
     let down = Failure {
-        stage: Stage::Connect,
+        step: Step::Connect,
         reason: Reason::Refused,
         down: true,
         shortage: None,

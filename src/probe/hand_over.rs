@@ -9,10 +9,10 @@ use crate::mail::outer::{MARGIN, enforced};
 use crate::mail::smtp::{HandedOver, NotAccepted, Smtp};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
-use crate::mail::{Fault, Reason, Stage};
+use crate::mail::{Fault, Reason, Step};
 use crate::target::message::{Instance, Token, compose};
 
-/// Opens a connection and hands the mail over, by `end` at the latest; the stages are in the trace. The
+/// Opens a connection and hands the mail over, by `end` at the latest; the steps are in the trace. The
 /// connection is given back if it is still good.
 pub(super) async fn hand_over(
     target: &Target,
@@ -26,7 +26,7 @@ pub(super) async fn hand_over(
     let dialogue = hand_over_by(target, token, host, dialer, trace.clone(), end);
     enforced(end + MARGIN, dialogue).await.unwrap_or_else(|| {
         let failure = trace.overrun(began.elapsed());
-        let is_doubtful = failure.stage == Stage::Data;
+        let is_doubtful = failure.step == Step::Data;
         let error =
             if is_doubtful { NotAccepted::Doubtful(failure) } else { NotAccepted::Broken(failure) };
         (None, Err(error))
@@ -51,7 +51,7 @@ async fn hand_over_by(
     let outcome = match compose(target, token, Instance::random(), SystemTime::now(), host) {
         Ok(content) => smtp.hand_over(&target.from, &target.to, &token.to_string(), &content).await,
         Err(error) => {
-            trace.enter(Stage::Envelope);
+            trace.enter(Step::Envelope);
             let message = format!("cannot write the test mail: {error}");
             Err(NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message))))
         }

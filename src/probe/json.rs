@@ -59,7 +59,7 @@ pub fn document(
         })),
         "sender_mailbox": target.sender_mailbox.as_ref().map(|_| json!({
             "failure": verdict.sender_mailbox_failure.as_ref().map(|failure| json!({
-                "stage": failure.stage.label(),
+                "step": failure.step.label(),
                 "reason": failure.reason.label(),
                 "message": failure.message,
             })),
@@ -85,16 +85,16 @@ fn document_side(verdict: &Verdict, target: &Target, side: Side, shows_transcrip
         Side::Receive => (target.receive.protocol.label(), &target.receive.endpoint),
     };
     let Endpoint { host, port, .. } = endpoint;
-    let stages = record.stages.iter();
-    let stages =
-        stages.map(|(stage, took)| json!({ "stage": stage.label(), "seconds": seconds(*took) }));
+    let steps = record.steps.iter();
+    let steps =
+        steps.map(|(step, took)| json!({ "step": step.label(), "seconds": seconds(*took) }));
     let mut document = json!({
         "protocol": protocol,
         "host": host,
         "port": port,
         "address": record.address.map(|address| address.ip().to_string()),
         "outcome": outcome(verdict, side),
-        "stages": stages.collect::<Vec<Value>>(),
+        "steps": steps.collect::<Vec<Value>>(),
         "failure": verdict.failure(side).map(|failure| {
             let advice = next_step(target, side, failure, &verdict.place);
             document_failure(failure, record, advice)
@@ -135,7 +135,7 @@ fn outcome(verdict: &Verdict, side: Side) -> &'static str {
 
 fn document_failure(failure: &Failure, record: &SideRecord, advice: String) -> Value {
     json!({
-        "stage": failure.stage.label(),
+        "step": failure.step.label(),
         "reason": failure.reason.label(),
         "down": failure.down,
         "shortage": failure.shortage.map(Shortage::label),

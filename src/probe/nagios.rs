@@ -53,11 +53,8 @@ fn performance(verdict: &Verdict, target: &Target, thresholds: &Thresholds) -> S
         _ => None,
     };
     let checked = matches!(verdict.mailbox, Check::Passed).then(|| {
-        let stages = verdict.side(Side::Receive).stages.iter();
-        stages
-            .filter(|(stage, _)| *stage != crate::mail::Stage::Remove)
-            .map(|(_, took)| *took)
-            .sum()
+        let steps = verdict.side(Side::Receive).steps.iter();
+        steps.filter(|(step, _)| *step != crate::mail::Step::Remove).map(|(_, took)| *took).sum()
     });
     [
         time("roundtrip", roundtrip, limits),

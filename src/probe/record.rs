@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::mail::Stage;
+use crate::mail::Step;
 use crate::mail::trace::{Event, Trace};
 use crate::net::tls::TlsFacts;
 
@@ -15,8 +15,8 @@ const WORDS_LINES: usize = 20;
 /// The record of one side.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SideRecord {
-    /// The stages in their order with their durations, that of the failure included.
-    pub stages: Vec<(Stage, Duration)>,
+    /// The steps in their order with their durations, that of the failure included.
+    pub steps: Vec<(Step, Duration)>,
     /// The address of the server that answered; `None` if none did.
     pub address: Option<SocketAddr>,
     /// What the TLS handshake showed; `None` without one.
@@ -50,17 +50,17 @@ impl SideRecord {
         }
     }
 
-    /// Notes the stages of a dialogue that is over or goes on without being shown.
+    /// Notes the steps of a dialogue that is over or goes on without being shown.
     pub(super) fn note(&mut self, trace: &Trace) {
-        self.stages = trace.durations();
+        self.steps = trace.durations();
         self.address = trace.address();
         self.tls = trace.tls_facts();
     }
 
-    /// Notes one more stage of a later dialogue.
-    pub(super) fn note_stage(&mut self, stage: Stage, trace: &Trace) {
-        self.stages.retain(|(known, _)| *known != stage);
-        self.stages.extend(trace.durations().into_iter().filter(|(known, _)| *known == stage));
+    /// Notes one more step of a later dialogue.
+    pub(super) fn note_step(&mut self, step: Step, trace: &Trace) {
+        self.steps.retain(|(known, _)| *known != step);
+        self.steps.extend(trace.durations().into_iter().filter(|(known, _)| *known == step));
     }
 
     /// Keeps what the server said last as its words on a failure.
@@ -69,7 +69,7 @@ impl SideRecord {
     }
 }
 
-/// How the event stands in a transcript; `None` for the beginning and the end of a stage.
+/// How the event stands in a transcript; `None` for the beginning and the end of a step.
 pub(super) fn transcript_line(event: &Event) -> Option<String> {
     match event {
         Event::Sent(line) => Some(format!("> {line}")),

@@ -1,4 +1,4 @@
-//! Shows the stages of a dialogue while it goes on.
+//! Shows the steps of a dialogue while it goes on.
 
 use std::future::Future;
 use std::io::Write;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::record::{SideRecord, transcript_line};
 use super::terminal::{Look, Terminal};
 use crate::mail::trace::{Event, Trace};
-use crate::mail::{Failure, Side, Stage};
+use crate::mail::{Failure, Side, Step};
 use crate::net::Seconds;
 
 /// How often the live line is rewritten.
@@ -27,7 +27,7 @@ pub(super) struct Report<'a, W> {
     shows_transcript: bool,
     /// In the order of [`Side::ALL`].
     records: [SideRecord; 2],
-    stage: Option<UnderWay>,
+    step: Option<UnderWay>,
     /// When the live line is rewritten.
     next_tick: Instant,
 }
@@ -38,17 +38,17 @@ type Channel = (UnboundedSender<Event>, UnboundedReceiver<Event>);
 /// What of the dialogue is shown.
 #[derive(Debug)]
 enum View {
-    /// Each stage as it ends.
-    Stages,
-    /// One live line. Of the stages only the removal counts, and it is shown later.
+    /// Each step as it ends.
+    Steps,
+    /// One live line. Of the steps only the removal counts, and it is shown later.
     Waiting { since: Instant, limit: Duration, looks: u32, removals: Vec<(Duration, String)> },
 }
 
-/// A stage that has begun, and what was said in it.
+/// A step that has begun, and what was said in it.
 struct UnderWay {
-    stage: Stage,
+    step: Step,
     since: Instant,
-    /// Those of [`Stage::Select`], which tell the folder.
+    /// Those of [`Step::Select`], which tell the folder.
     commands: Vec<String>,
     first_words: Option<String>,
     last_words: String,
@@ -61,10 +61,10 @@ impl<'a, W: Write> Report<'a, W> {
             terminal,
             send: unbounded_channel(),
             receive: unbounded_channel(),
-            view: View::Stages,
+            view: View::Steps,
             shows_transcript,
             records: Default::default(),
-            stage: None,
+            step: None,
             next_tick: Instant::now() + TICK,
         }
     }
@@ -126,14 +126,14 @@ impl<'a, W: Write> Report<'a, W> {
         std::mem::take(&mut self.records)
     }
 
-    /// The stage in which the dialogue with this side failed.
+    /// The step in which the dialogue with this side failed.
     pub(super) fn failed(&mut self, side: Side, trace: &Trace, failure: &Failure) {
-        self.stage = None;
+        self.step = None;
         self.record(side).note_words();
         let durations = trace.durations();
-        let took = durations.iter().find(|(stage, _)| *stage == failure.stage);
+        let took = durations.iter().find(|(step, _)| *step == failure.step);
         let took = took.map_or(Duration::ZERO, |(_, took)| *took);
-        let row = row_start(failure.stage, took);
+        let row = row_start(failure.step, took);
         self.terminal.line(&[
             (Look::Plain, &row),
             (Look::Bad, "failed: "),
@@ -143,7 +143,7 @@ impl<'a, W: Write> Report<'a, W> {
 
     /// From here on the mail is waited for, at most so long.
     pub(super) fn begin_waiting(&mut self, limit: Duration) {
-        self.stage = None;
+        self.step = None;
         self.view = View::Waiting { since: Instant::now(), limit, looks: 0, removals: Vec::new() };
     }
 
@@ -157,11 +157,11 @@ impl<'a, W: Write> Report<'a, W> {
     /// A look failed; the waiting goes on.
     pub(super) fn look_failed(&mut self, failure: &Failure) {
         self.record(Side::Receive).note_words();
-        let stage = failure.stage.label();
+        let step = failure.step.label();
         self.terminal.line(&[
             (Look::Plain, "  "),
             (Look::Bad, "a look failed: "),
-            (Look::Plain, stage),
+            (Look::Plain, step),
             (Look::Plain, ": "),
             (Look::Plain, &failure.message),
         ]);
@@ -169,13 +169,13 @@ impl<'a, W: Write> Report<'a, W> {
 
     /// The waiting is over; `outcome` says how. What was removed meanwhile is shown after it.
     pub(super) fn end_waiting(&mut self, outcome: &str) {
-        let view = std::mem::replace(&mut self.view, View::Stages);
+        let view = std::mem::replace(&mut self.view, View::Steps);
         let View::Waiting { looks, removals, .. } = view else { return };
         let count = if looks == 1 { "1 look".to_owned() } else { format!("{looks} looks") };
         let text = format!("{outcome} ({count})");
         self.terminal.line(&[(Look::Strong, "waiting  "), (Look::Plain, &text)]);
         for (took, words) in removals {
-            self.show_row(Stage::Remove, took, &words);
+            self.show_row(Step::Remove, took, &words);
         }
     }
 
@@ -204,41 +204,41 @@ impl<'a, W: Write> Report<'a, W> {
             self.terminal.paragraph(&[(Look::Faint, &line)]);
         }
         match event {
-            Event::Entered(stage) => self.stage = Some(UnderWay::new(stage)),
-            Event::Left(stage, took) => {
-                let Some(ended) = self.stage.take().filter(|ended| ended.stage == stage) else {
+            Event::Entered(step) => self.step = Some(UnderWay::new(step)),
+            Event::Left(step, took) => {
+                let Some(ended) = self.step.take().filter(|ended| ended.step == step) else {
                     return;
                 };
                 let words = ended.summary();
                 match &mut self.view {
-                    View::Stages => self.show_row(stage, took, &words),
-                    View::Waiting { removals, .. } if stage == Stage::Remove => {
+                    View::Steps => self.show_row(step, took, &words),
+                    View::Waiting { removals, .. } if step == Step::Remove => {
                         removals.push((took, words));
                     }
                     View::Waiting { .. } => {}
                 }
             }
             Event::Sent(line) => {
-                if let Some(stage) = self.stage.as_mut().filter(|it| it.stage == Stage::Select) {
-                    stage.commands.push(line);
+                if let Some(step) = self.step.as_mut().filter(|it| it.step == Step::Select) {
+                    step.commands.push(line);
                 }
             }
             Event::Received(line) => {
-                if let Some(stage) = &mut self.stage {
-                    stage.first_words.get_or_insert_with(|| line.clone());
-                    stage.last_words = line;
+                if let Some(step) = &mut self.step {
+                    step.first_words.get_or_insert_with(|| line.clone());
+                    step.last_words = line;
                 }
             }
             Event::Fact(fact) => {
-                if let Some(stage) = &mut self.stage {
-                    stage.fact = Some(fact);
+                if let Some(step) = &mut self.step {
+                    step.fact = Some(fact);
                 }
             }
         }
     }
 
-    fn show_row(&mut self, stage: Stage, took: Duration, words: &str) {
-        let row = row_start(stage, took);
+    fn show_row(&mut self, step: Step, took: Duration, words: &str) {
+        let row = row_start(step, took);
         self.terminal.line(&[
             (Look::Plain, row.trim_end()),
             (Look::Plain, if words.is_empty() { "" } else { "   " }),
@@ -247,28 +247,28 @@ impl<'a, W: Write> Report<'a, W> {
     }
 
     fn show_live(&mut self) {
-        let text = match (&self.view, &self.stage) {
+        let text = match (&self.view, &self.step) {
             (View::Waiting { since, limit, looks, .. }, _) => {
                 let (waited, limit) = (since.elapsed().as_secs(), Seconds(*limit));
                 format!("waiting  {waited} s of {limit}, {looks} looks; Ctrl-C ends it")
             }
-            (View::Stages, Some(stage)) => {
+            (View::Steps, Some(step)) => {
                 format!(
                     "  {:<8} {:>6.1} s …",
-                    stage.stage.label(),
-                    stage.since.elapsed().as_secs_f64()
+                    step.step.label(),
+                    step.since.elapsed().as_secs_f64()
                 )
             }
-            (View::Stages, None) => return,
+            (View::Steps, None) => return,
         };
         self.terminal.live(&text);
     }
 }
 
 impl UnderWay {
-    fn new(stage: Stage) -> Self {
+    fn new(step: Step) -> Self {
         Self {
-            stage,
+            step,
             since: Instant::now(),
             commands: Vec::new(),
             first_words: None,
@@ -277,13 +277,13 @@ impl UnderWay {
         }
     }
 
-    /// What of the stage tells most: the banner, the cipher, the reply that ended it.
+    /// What of the step tells most: the banner, the cipher, the reply that ended it.
     fn summary(self) -> String {
-        let words = match self.stage {
-            Stage::Dns | Stage::Connect | Stage::Tls => self.fact.unwrap_or_default(),
-            Stage::Greeting => self.first_words.unwrap_or_default(),
+        let words = match self.step {
+            Step::Dns | Step::Connect | Step::Tls => self.fact.unwrap_or_default(),
+            Step::Greeting => self.first_words.unwrap_or_default(),
             // Several folders have the same answers.
-            Stage::Select => {
+            Step::Select => {
                 let selects = self
                     .commands
                     .iter()
@@ -301,13 +301,13 @@ impl UnderWay {
     }
 }
 
-/// Stage and time, in columns.
-fn row_start(stage: Stage, took: Duration) -> String {
-    format!("  {:<8} {:>10}   ", stage.label(), stage_time(took))
+/// Step and time, in columns.
+fn row_start(step: Step, took: Duration) -> String {
+    format!("  {:<8} {:>10}   ", step.label(), step_time(took))
 }
 
 /// `0.4 ms`, `2.35 s`.
-fn stage_time(took: Duration) -> String {
+fn step_time(took: Duration) -> String {
     if took < Duration::from_secs(1) {
         format!("{:.1} ms", took.as_secs_f64() * 1e3)
     } else {
@@ -342,12 +342,12 @@ mod tests {
 
     #[test]
     fn times_are_told_in_the_unit_that_fits() {
-        assert_eq!(stage_time(Duration::from_micros(420)), "0.4 ms");
-        assert_eq!(stage_time(Duration::from_millis(2350)), "2.35 s");
+        assert_eq!(step_time(Duration::from_micros(420)), "0.4 ms");
+        assert_eq!(step_time(Duration::from_millis(2350)), "2.35 s");
     }
 
     #[tokio::test]
-    async fn a_long_stage_shows_that_it_is_alive() {
+    async fn a_long_step_shows_that_it_is_alive() {
         let mut out = Vec::new();
         let mut terminal = Terminal::interactive(&mut out, 80, false);
         let mut report = Report::new(&mut terminal, false);
@@ -355,7 +355,7 @@ mod tests {
         tokio::time::pause();
         report
             .follow(Side::Send, async {
-                trace.enter(Stage::Connect);
+                trace.enter(Step::Connect);
                 tokio::time::sleep(Duration::from_millis(1900)).await;
                 trace.fact("connected to 192.0.2.1:25".into());
                 trace.finish();

@@ -17,7 +17,7 @@ use crate::config::{BracketedHost, Endpoint, Login, ReceiveSide, Target};
 use crate::mail::smtp::{NotAccepted, Smtp};
 use crate::mail::trace::Trace;
 use crate::mail::wire::{Clients, Dialer};
-use crate::mail::{Failure, Fault, Reason, Side, Stage};
+use crate::mail::{Failure, Fault, Reason, Side, Step};
 use crate::mailbox::{Found, Looked};
 use crate::net::tls;
 use crate::target::clock::{for_timer, on_time_line};
@@ -374,7 +374,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         } else if let Removal::Failed(failure) = &self.verdict.removal {
             self.report.failed(Side::Receive, mailbox.trace(), failure);
         }
-        self.report.record(Side::Receive).note_stage(Stage::Remove, mailbox.trace());
+        self.report.record(Side::Receive).note_step(Step::Remove, mailbox.trace());
     }
 
     /// Waits until `wake`, or until the server tells of new mail, and looks.
@@ -421,7 +421,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
     ) -> Result<Dialer, Failure> {
         Dialer::new(endpoint, login, &self.clients).map_err(|error| {
             let trace = Trace::new(None);
-            trace.enter(Stage::Tls);
+            trace.enter(Step::Tls);
             let message =
                 format!("the files of tls_options cannot be used: {}", tls::words(&error));
             let failure = trace.failure(Fault::new(Reason::Tls, message));

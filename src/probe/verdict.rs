@@ -221,7 +221,7 @@ impl Verdict {
         sentences.extend(self.bounced(target));
         sentences.extend(self.cut_short(target));
         if let Removal::Failed(failure) = &self.removal {
-            let place = stage_and_reason(Side::Receive, failure);
+            let place = step_and_reason(Side::Receive, failure);
             let what = match self.arrival {
                 Arrival::Bounced(_) => "sent the mail back, but the report could not be removed",
                 _ => "delivers, but the mail could not be removed",
@@ -264,10 +264,10 @@ impl Verdict {
     /// That a bounce would not have been found.
     pub fn blind_to_bounces(&self) -> Option<String> {
         let failure = self.sender_mailbox_failure.as_ref()?;
-        let (stage, reason) = (failure.stage, failure.reason);
+        let (step, reason) = (failure.step, failure.reason);
         let cause = cause(failure);
         Some(format!(
-            "The sender's own mailbox could not be looked into for a bounce (stage {stage}, reason \
+            "The sender's own mailbox could not be looked into for a bounce (step {step}, reason \
              {reason}): {cause}"
         ))
     }
@@ -326,7 +326,7 @@ impl Verdict {
             Some(failure) => format!(
                 "{name} accepted the mail, but the mailbox could not be read to the end ({}): {}; \
                  {}",
-                stage_and_reason(Side::Receive, failure),
+                step_and_reason(Side::Receive, failure),
                 cause(failure),
                 next_step(target, Side::Receive, failure, &self.place)
             ),
@@ -349,7 +349,7 @@ impl Verdict {
 
     fn cannot(&self, target: &Target, side: Side, failure: &Failure) -> String {
         let (name, cause) = (&target.name, cause(failure));
-        let place = stage_and_reason(side, failure);
+        let place = step_and_reason(side, failure);
         if failure.shortage.is_some() {
             let advice = next_step(target, side, failure, &self.place);
             return format!("{name} was not tested ({place}): {cause}; {advice}");
@@ -375,8 +375,8 @@ pub(super) fn seconds(duration: Duration) -> String {
 }
 
 /// Where it happened and why, in the words of the labels.
-fn stage_and_reason(side: Side, failure: &Failure) -> String {
-    format!("side {side}, stage {}, reason {}", failure.stage, failure.reason)
+fn step_and_reason(side: Side, failure: &Failure) -> String {
+    format!("side {side}, step {}, reason {}", failure.step, failure.reason)
 }
 
 /// What a report says: `5.1.1, mx.example.com, "550 5.1.1 no such user"`, as far as it does.

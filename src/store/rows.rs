@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{FolderKey, FolderRecord, newest};
 use crate::config::{Secret, TargetName};
-use crate::mail::{Reason, Side, Stage};
+use crate::mail::{Reason, Side, Step};
 use crate::target::ledger::{
     AccountRecord, Changes, ClockOffset, Histogram, MailRecord, Place, StoredAccount, Totals,
 };
@@ -278,9 +278,9 @@ fn each_counter(
                 visit(format!("{side}.failures.{reason}"), count)?;
             }
         }
-        for stage in Stage::of(side) {
-            if let Some(count) = counters.by_stage.get_mut(*stage as usize) {
-                visit(format!("{side}.stage_failures.{stage}"), count)?;
+        for step in Step::of(side) {
+            if let Some(count) = counters.by_step.get_mut(*step as usize) {
+                visit(format!("{side}.step_failures.{step}"), count)?;
             }
         }
     }

@@ -105,7 +105,7 @@ const COUNTERS: &str = "
 CREATE TABLE IF NOT EXISTS counter ( -- of a target, beside those in the table target; absent: 0
   target TEXT NOT NULL,    -- target.name; empty: of this file, whose one counter is commits
   name   TEXT NOT NULL,    -- looks; roundtrips_unknown; checks_skipped; sender_mailbox_failures; and of each side, send and receive:
-                           -- SIDE.failures.REASON, SIDE.stage_failures.STAGE, SIDE.not_applicable;
+                           -- SIDE.failures.REASON, SIDE.step_failures.STEP, SIDE.not_applicable;
                            -- of the layers below: ping.sent, ping.received, port.NAME.failures.REASON
   value  INTEGER NOT NULL,
   PRIMARY KEY (target, name)

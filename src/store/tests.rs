@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::mail::{Reason, Stage};
+use crate::mail::{Reason, Step};
 use crate::target::ledger::{
     AccountRecord, ClockOffset, Histogram, MailRecord, Place, SideCounters, Totals,
 };
@@ -276,9 +276,9 @@ async fn an_account_comes_back_as_it_was() {
     };
     let (mut send, mut receive) = (SideCounters::default(), SideCounters::default());
     send.by_reason[Reason::Deferred as usize] = 18;
-    send.by_stage[Stage::Data as usize] = 19;
+    send.by_step[Step::Data as usize] = 19;
     receive.by_reason[Reason::Busy as usize] = 20;
-    receive.by_stage[Stage::Remove as usize] = 21;
+    receive.by_step[Step::Remove as usize] = 21;
     (send.not_applicable, receive.not_applicable) = (22, 23);
     let sender_mailbox_failures = 24;
     let last_sent = Some(time(7));

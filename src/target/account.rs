@@ -20,7 +20,7 @@ use super::side_log::TargetLog;
 use crate::config::TargetName;
 use crate::log::Gate;
 use crate::mail::bounce::Action;
-use crate::mail::{Failure, Stage};
+use crate::mail::{Failure, Step};
 use crate::store::Store;
 use attempts::Progress;
 
@@ -147,7 +147,7 @@ impl Account {
         self.history().not_accepted(token, failure);
         self.ledger().not_accepted(token, failure, is_doubtful, Moment::now());
         self.keep();
-        debug!(target = %self.name, side = "send", %token, is_doubtful, stage = %failure.stage,
+        debug!(target = %self.name, side = "send", %token, is_doubtful, step = %failure.step,
             reason = %failure.reason, error = %failure, "not accepted");
     }
 
@@ -193,8 +193,8 @@ impl Account {
     }
 
     /// See [`Ledger::removed`].
-    pub fn removed(&self, stages: &[(Stage, Duration)]) {
-        self.ledger().removed(stages);
+    pub fn removed(&self, steps: &[(Step, Duration)]) {
+        self.ledger().removed(steps);
     }
 
     /// See [`Ledger::seen`].
@@ -271,7 +271,7 @@ impl Account {
             Some(failure) if failure.shortage.is_some() => {}
             Some(failure) => {
                 if let Some(held_back) = pass(&self.sender_mailbox_failures) {
-                    warn!(target = %name, stage = %failure.stage, reason = %failure.reason,
+                    warn!(target = %name, step = %failure.step, reason = %failure.reason,
                         error = %failure, held_back, "the sender's mailbox cannot be looked into");
                 }
             }

@@ -4,7 +4,7 @@
 use humantime::format_duration;
 
 use crate::config::{Endpoint, Login, Protocol, Target, TlsMode};
-use crate::mail::{Failure, Reason, Side, Stage};
+use crate::mail::{Failure, Reason, Side, Step};
 
 mod clues;
 
@@ -14,9 +14,9 @@ pub fn next_step(target: &Target, side: Side, failure: &Failure, place: &str) ->
     if let Some(shortage) = failure.shortage {
         return shortage.advice();
     }
-    let advice = Advice { target, side, stage: failure.stage, place };
+    let advice = Advice { target, side, step: failure.step, place };
     match failure.clue {
-        Some(clue) if failure.stage != Stage::Token => advice.on_clue(clue, failure.reason),
+        Some(clue) if failure.step != Step::Token => advice.on_clue(clue, failure.reason),
         _ => advice.on(failure.reason),
     }
 }
@@ -62,13 +62,13 @@ pub fn next_step_for_bounce(target: &Target, code: Option<&str>) -> String {
 struct Advice<'a> {
     target: &'a Target,
     side: Side,
-    stage: Stage,
+    step: Step,
     place: &'a str,
 }
 
 impl Advice<'_> {
     fn on(&self, reason: Reason) -> String {
-        if self.stage == Stage::Token {
+        if self.step == Step::Token {
             return self.token(reason);
         }
         let Endpoint { host, port, tls, .. } = self.endpoint();
@@ -121,12 +121,12 @@ impl Advice<'_> {
                  mailbox of {}, or give the probe a mailbox of its own",
                 self.target.receive.login.username
             ),
-            Reason::Protocol if self.stage == Stage::Auth => format!(
+            Reason::Protocol if self.step == Step::Auth => format!(
                 "check `tls` and `auth` under `{side}` in {place}, and look into {}",
                 self.log()
             ),
             Reason::Protocol
-                if self.is_pop3() && matches!(self.stage, Stage::Select | Stage::Fetch) =>
+                if self.is_pop3() && matches!(self.step, Step::Select | Step::Fetch) =>
             {
                 format!(
                     "read this mailbox by IMAP: set `protocol: imap` under `{side}` in {place}, with the \
@@ -134,7 +134,7 @@ impl Advice<'_> {
                     self.log()
                 )
             }
-            Reason::Protocol if self.side == Side::Receive && self.stage == Stage::Fetch => {
+            Reason::Protocol if self.side == Side::Receive && self.step == Step::Fetch => {
                 format!(
                     "look into {} for the mail that the server does not show in order, and take it out of \
                  the mailbox of {}",
@@ -195,19 +195,19 @@ impl Advice<'_> {
             format_duration(*timeout),
             self.place
         );
-        match self.stage {
-            Stage::Dns => format!("check the resolver of this machine ({host} was asked for)"),
-            Stage::Connect => {
+        match self.step {
+            Step::Dns => format!("check the resolver of this machine ({host} was asked for)"),
+            Step::Connect => {
                 format!("check that {host} is up and that no firewall drops port {port}")
             }
-            Stage::Greeting if self.begins_in_the_clear() => {
+            Step::Greeting if self.begins_in_the_clear() => {
                 format!("check the load of {host}{}", self.perhaps_implicit())
             }
-            Stage::Auth => {
+            Step::Auth => {
                 format!("check on {host} what the login asks, its user database first{patience}")
             }
-            Stage::Data => format!("check the filters and the disk of {host}{patience}"),
-            Stage::Select | Stage::Fetch | Stage::Remove => {
+            Step::Data => format!("check the filters and the disk of {host}{patience}"),
+            Step::Select | Step::Fetch | Step::Remove => {
                 format!("check the mail storage and the load of {host}{patience}")
             }
             _ => format!("check the load and the log of {host}{patience}"),
@@ -217,11 +217,11 @@ impl Advice<'_> {
     fn closed(&self) -> String {
         let Endpoint { port, tls, .. } = self.endpoint();
         let log = format!("look into {} for connections from this machine", self.log());
-        match (self.stage, tls) {
-            (Stage::Greeting, _) if self.begins_in_the_clear() => {
+        match (self.step, tls) {
+            (Step::Greeting, _) if self.begins_in_the_clear() => {
                 format!("{log}{}", self.perhaps_implicit())
             }
-            (Stage::Tls, TlsMode::Implicit) => format!(
+            (Step::Tls, TlsMode::Implicit) => format!(
                 "{log}; if port {port} begins without TLS, set `tls: starttls` under `{}` in {}",
                 self.side, self.place
             ),
@@ -233,8 +233,8 @@ impl Advice<'_> {
         let Endpoint { host, .. } = self.endpoint();
         let Target { from, to, receive, .. } = self.target;
         let user = &receive.login.username;
-        match (self.side, self.stage) {
-            (Side::Send, Stage::Envelope) => {
+        match (self.side, self.step) {
+            (Side::Send, Step::Envelope) => {
                 let takes =
                     format!("check that {host} takes mail from {from} to {to} from this machine");
                 let Target { send, .. } = self.target;
@@ -247,10 +247,10 @@ impl Advice<'_> {
                     self.place
                 )
             }
-            (Side::Send, Stage::Data) => {
+            (Side::Send, Step::Data) => {
                 format!("look into {} for the filter that refused the mail", self.log())
             }
-            (Side::Send, Stage::Greeting) => format!(
+            (Side::Send, Step::Greeting) => format!(
                 "check that {host} lets this machine in, and takes the name in `ehlo` under `send` in \
                  {}, and look into its log",
                 self.place
@@ -258,14 +258,14 @@ impl Advice<'_> {
             (Side::Send, _) => {
                 format!("check that {host} lets this machine in, and look into its log")
             }
-            (Side::Receive, Stage::Select) if self.is_pop3() => {
+            (Side::Receive, Step::Select) if self.is_pop3() => {
                 format!("check that the maildrop of {user} exists, and look into {}", self.log())
             }
-            (Side::Receive, Stage::Select) => format!(
+            (Side::Receive, Step::Select) => format!(
                 "check that the mailbox of {user} exists, and `folders` under `receive` in {}",
                 self.place
             ),
-            (Side::Receive, Stage::Remove) => {
+            (Side::Receive, Step::Remove) => {
                 format!("check that the account {user} may delete mail")
             }
             (Side::Receive, _) => format!("check what the account {user} may do on {host}"),
@@ -274,9 +274,9 @@ impl Advice<'_> {
 
     fn quota(&self) -> String {
         let room = format!("make room in the mailbox of {}, or raise its quota", self.target.to);
-        match (self.stage, &self.target.send.login) {
+        match (self.step, &self.target.send.login) {
             // A provider that keeps a copy of each mail refuses it when there is no room for that.
-            (Stage::Data, Some(login)) => format!(
+            (Step::Data, Some(login)) => format!(
                 "{room}; if {} keeps copies of sent mail, in that of {} as well",
                 self.endpoint().host,
                 login.username
@@ -286,14 +286,14 @@ impl Advice<'_> {
     }
 
     fn deferred(&self) -> String {
-        match self.stage {
-            Stage::Greeting if self.side == Side::Send => format!(
+        match self.step {
+            Step::Greeting if self.side == Side::Send => format!(
                 "try again in some minutes, and look into {}; if it goes on, set `ehlo` under `send` \
                  in {} to the full name of this machine",
                 self.log(),
                 self.place
             ),
-            Stage::Envelope => format!(
+            Step::Envelope => format!(
                 "try again in some minutes; if it was a greylist, exempt this machine from it on {}",
                 self.endpoint().host
             ),
@@ -358,9 +358,9 @@ mod tests {
         config.targets.into_values().next().unwrap()
     }
 
-    fn advice(target: &Target, side: Side, stage: Stage, reason: Reason) -> String {
+    fn advice(target: &Target, side: Side, step: Step, reason: Reason) -> String {
         let failure = Failure {
-            stage,
+            step,
             reason,
             down: false,
             shortage: None,
@@ -387,17 +387,17 @@ mod tests {
     }
 
     #[test]
-    fn every_stage_and_reason_names_something_of_the_target_to_look_at() {
+    fn every_step_and_reason_names_something_of_the_target_to_look_at() {
         let names = ["mail.example.com", "mailtrip.yml:1", "to@example.com", "rita"];
         for target in ["starttls", "implicit", "none"].map(target) {
             for side in Side::ALL {
-                for (stage, reason) in Stage::of(side)
+                for (step, reason) in Step::of(side)
                     .iter()
-                    .flat_map(|stage| Reason::of(side).iter().map(move |reason| (*stage, *reason)))
+                    .flat_map(|step| Reason::of(side).iter().map(move |reason| (*step, *reason)))
                 {
-                    let text = advice(&target, side, stage, reason);
+                    let text = advice(&target, side, step, reason);
                     let named = names.iter().any(|name| text.contains(name));
-                    assert!(named, "{side} {stage} {reason}: {text}");
+                    assert!(named, "{side} {step} {reason}: {text}");
                     assert!(!text.ends_with('.') && !text.contains('\n'), "{text}");
                 }
             }
@@ -408,7 +408,7 @@ mod tests {
     fn each_reason_has_words_of_its_own() {
         let target = target("starttls");
         for side in Side::ALL {
-            let all = Reason::of(side).iter().map(|it| advice(&target, side, Stage::Greeting, *it));
+            let all = Reason::of(side).iter().map(|it| advice(&target, side, Step::Greeting, *it));
             let different: BTreeSet<String> = all.collect();
             assert_eq!(different.len(), Reason::of(side).len(), "{different:#?}");
         }
@@ -421,12 +421,12 @@ mod tests {
                     username: rita, password: x}}]";
         let config = Config::parse(text, Path::new("mailtrip.yml")).unwrap();
         let target = config.targets.into_values().next().unwrap();
-        for stage in Stage::of(Side::Receive) {
+        for step in Step::of(Side::Receive) {
             for reason in Reason::of(Side::Receive) {
-                let text = advice(&target, Side::Receive, *stage, *reason);
-                assert!(!text.contains("folders"), "{stage} {reason}: {text}");
+                let text = advice(&target, Side::Receive, *step, *reason);
+                assert!(!text.contains("folders"), "{step} {reason}: {text}");
             }
-            let text = advice(&target, Side::Receive, Stage::Select, Reason::Protocol);
+            let text = advice(&target, Side::Receive, Step::Select, Reason::Protocol);
             assert!(text.contains("set `protocol: imap` under `receive`"), "{text}");
         }
     }
@@ -435,7 +435,7 @@ mod tests {
     fn a_silent_port_for_implicit_tls_is_suspected_only_where_none_was_spoken() {
         for reason in [Reason::Timeout, Reason::Closed] {
             let suspects = |tls| {
-                let text = advice(&target(tls), Side::Send, Stage::Greeting, reason);
+                let text = advice(&target(tls), Side::Send, Step::Greeting, reason);
                 text.contains("set `tls: implicit` under `send`")
             };
             assert!(suspects("starttls") && suspects("none") && !suspects("implicit"));

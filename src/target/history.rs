@@ -1,4 +1,4 @@
-//! What happened lately to one target: its newest probes with their stages and what became of them,
+//! What happened lately to one target: its newest probes with their steps and what became of them,
 //! its newest checks, failed looks, and transcripts. Evidence, no account: nothing is counted here,
 //! and where a mail is comes from the ledger's own records.
 //!
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::ledger::{Attempt, Changes, FoundIn, MailRecord, Moment, Place, StoredAccount, Verdict};
 use super::message::Token;
-use crate::mail::{Failure, Reason, Side, Stage, text};
+use crate::mail::{Failure, Reason, Side, Step, text};
 pub use transcripts::{Archive, Filed};
 
 mod transcripts;
@@ -48,9 +48,9 @@ pub struct Probe {
     pub token: Token,
     /// When its transmission began.
     pub began: SystemTime,
-    /// The stages of its transmission; mails of one connection share them. Empty while it is under
+    /// The steps of its transmission; mails of one connection share them. Empty while it is under
     /// way, and where an earlier process sent it.
-    pub stages: Stages,
+    pub steps: Steps,
     /// Why it was not accepted.
     pub failure: Option<Arc<Failure>>,
     /// The time from `began` to the acceptance.
@@ -97,8 +97,8 @@ pub enum Fate {
 pub struct Check {
     /// When it began.
     pub began: SystemTime,
-    /// Its stages.
-    pub stages: Stages,
+    /// Its steps.
+    pub steps: Steps,
     /// Why it failed; `None`: it passed.
     pub failure: Option<Arc<Failure>>,
 }
@@ -112,14 +112,14 @@ pub struct FailedLook {
     pub failure: Arc<Failure>,
 }
 
-/// The stages of an attempt with their times, in order.
-pub type Stages = Arc<[StageTime]>;
+/// The steps of an attempt with their times, in order.
+pub type Steps = Arc<[StepTime]>;
 
-/// How long a stage took, in four bytes: there are many of them.
+/// How long a step took, in four bytes: there are many of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StageTime {
-    /// The stage.
-    pub stage: Stage,
+pub struct StepTime {
+    /// The step.
+    pub step: Step,
     seconds: f32,
 }
 
@@ -264,20 +264,20 @@ impl History {
 
     /// The sending of a period or a check is over.
     pub fn attempt_ended(&mut self, side: Side, attempt: &Attempt, now: Moment) {
-        let stages = stages(&attempt.stages);
+        let steps = steps(&attempt.steps);
         match side {
             Side::Send => {
                 for token in &attempt.tokens {
                     if let Some(probe) = self.probe(*token) {
-                        probe.stages = Arc::clone(&stages);
+                        probe.steps = Arc::clone(&steps);
                     }
                 }
             }
             Side::Receive => {
-                let took = attempt.stages.iter().map(|(_, duration)| *duration).sum();
+                let took = attempt.steps.iter().map(|(_, duration)| *duration).sum();
                 let began = now.wall.checked_sub(took).unwrap_or(now.wall);
                 let failure = attempt.failures.first().map(|failure| self.share(failure));
-                self.checks.push_back(Check { began, stages, failure });
+                self.checks.push_back(Check { began, steps, failure });
                 trim(&mut self.checks, NEWEST_CHECKS, Check::weight);
             }
         }
@@ -390,7 +390,7 @@ impl Probe {
         Self {
             token,
             began,
-            stages: Arc::default(),
+            steps: Arc::default(),
             failure: None,
             accepted_after: None,
             roundtrip: None,
@@ -469,7 +469,7 @@ impl Check {
     }
 }
 
-impl StageTime {
+impl StepTime {
     /// How long it took, to seven digits.
     pub fn duration(self) -> Duration {
         Duration::try_from_secs_f32(self.seconds).unwrap_or_default()
@@ -514,11 +514,9 @@ fn trim<T>(records: &mut VecDeque<T>, newest: usize, weight: impl Fn(&T) -> Weig
     }
 }
 
-fn stages(durations: &[(Stage, Duration)]) -> Stages {
-    let time = |&(stage, duration): &(Stage, Duration)| StageTime {
-        stage,
-        seconds: duration.as_secs_f32(),
-    };
+fn steps(durations: &[(Step, Duration)]) -> Steps {
+    let time =
+        |&(step, duration): &(Step, Duration)| StepTime { step, seconds: duration.as_secs_f32() };
     durations.iter().map(time).collect()
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::ledger::{Attempt, Reading};
-use crate::mail::{Fault, Side, Stage};
+use crate::mail::{Fault, Side, Step};
 
 /// The newest connection of each side.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +29,7 @@ impl Connection {
         let outcome = match (attempt.handshake, attempt.failures.first()) {
             (Some(handshake), _) => Reading::Is(Ok(handshake)),
             (None, Some(failure)) if failure.shortage.is_some() => Reading::Unmeasured,
-            (None, Some(failure)) if matches!(failure.stage, Stage::Dns | Stage::Connect) => {
+            (None, Some(failure)) if matches!(failure.step, Step::Dns | Step::Connect) => {
                 let fault = Fault::new(failure.reason, failure.message.clone());
                 Reading::Is(Err(Fault { down: failure.down, ..fault }))
             }

@@ -18,7 +18,7 @@ use crate::mail::outer::{MARGIN, enforced};
 use crate::mail::smtp::{HandedOver, NotAccepted, Smtp};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
-use crate::mail::{Failure, Fault, Reason, Side, Stage};
+use crate::mail::{Failure, Fault, Reason, Side, Step};
 use crate::mailbox::{Member, Watch};
 
 /// How long the farewell to a server may take.
@@ -158,7 +158,7 @@ impl Sender {
             None
         });
         trace.finish();
-        attempt.stages = trace.durations();
+        attempt.steps = trace.durations();
         attempt.address = trace.address();
         attempt.handshake = trace.handshake();
         attempt.tls = trace.tls_facts();
@@ -231,7 +231,7 @@ impl Sender {
         let host = self.origin.host.as_deref().unwrap_or("an unnamed host");
         let content = compose(target, token, self.origin.instance, SystemTime::now(), host)
             .map_err(|error| {
-                trace.enter(Stage::Envelope);
+                trace.enter(Step::Envelope);
                 let message = format!("cannot write the test mail: {error}");
                 NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message)))
             })?;
@@ -256,7 +256,7 @@ impl Sender {
 
     /// The sending was ended from outside. What was being handed over may have been taken: nobody knows.
     fn cut_short(&self, failure: Failure, attempt: &mut Attempt) {
-        let is_doubtful = failure.stage == Stage::Data;
+        let is_doubtful = failure.step == Step::Data;
         let mut under_way = attempt.tokens.iter().filter(|token| self.account.is_sent(**token));
         if let Some(token) = under_way.next() {
             self.account.not_accepted(*token, &failure, is_doubtful);

@@ -10,7 +10,7 @@ use super::message::Token;
 use crate::config::TargetName;
 use crate::log::Gate;
 use crate::mail::pop3::LoginDelay;
-use crate::mail::{Failure, Reason, Side, Stage};
+use crate::mail::{Failure, Reason, Side, Step};
 
 /// The state of a side, as the log tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ struct SideLog {
     untold: u64,
     gates: [Gate; 3],
     /// Why the side was last unable.
-    cause: Option<(Stage, Reason)>,
+    cause: Option<(Step, Reason)>,
 }
 
 /// A change that is to be told.
@@ -107,7 +107,7 @@ impl TargetLog {
         let change = log.note(state, now);
         let ended_cause = log.cause;
         if state != State::Able {
-            log.cause = failure.map(|failure| (failure.stage, failure.reason)).or(log.cause);
+            log.cause = failure.map(|failure| (failure.step, failure.reason)).or(log.cause);
         }
         if let Some(change) = change {
             tell(name, side, token, &change, failure, ended_cause);
@@ -123,15 +123,15 @@ impl TargetLog {
         now: Instant,
     ) {
         tell_dialogue(name, Side::Receive, None, transcript);
-        let Failure { stage, reason, .. } = failure;
+        let Failure { step, reason, .. } = failure;
         // Of a side that is known to be down a look tells nothing new; of what the exporter itself is
         // short of, the log tells once for all targets.
         let is_able = self.sides[1].state == Some(State::Able) && failure.shortage.is_none();
         let told = if is_able { self.failed_looks.pass(now) } else { None };
         match told {
-            Some(held_back) => warn!(target = %name, side = "receive", %stage, %reason,
+            Some(held_back) => warn!(target = %name, side = "receive", %step, %reason,
                 error = %failure, suppressed = some(held_back), "a look failed"),
-            None => debug!(target = %name, side = "receive", %stage, %reason, error = %failure,
+            None => debug!(target = %name, side = "receive", %step, %reason, error = %failure,
                 "a look failed"),
         }
     }
@@ -163,18 +163,18 @@ fn tell(
     token: Option<Token>,
     change: &Change,
     failure: Option<&Failure>,
-    ended_cause: Option<(Stage, Reason)>,
+    ended_cause: Option<(Step, Reason)>,
 ) {
     let token = token.map(tracing::field::display);
     let suppressed = some(change.suppressed);
     let lasted = change.lasted.map(shown);
     let seconds = change.lasted.map(|lasted| lasted.as_secs_f64());
-    let (stage, reason) = match (change.to, failure) {
+    let (step, reason) = match (change.to, failure) {
         (State::Able, _) | (_, None) => ended_cause,
-        (_, Some(failure)) => Some((failure.stage, failure.reason)),
+        (_, Some(failure)) => Some((failure.step, failure.reason)),
     }
     .unzip();
-    let stage = stage.map(tracing::field::display);
+    let step = step.map(tracing::field::display);
     let reason = reason.map(tracing::field::display);
     let error = failure.filter(|_| change.to != State::Able).map(tracing::field::display);
     let words = match (change.to, lasted) {
@@ -185,13 +185,13 @@ fn tell(
         (State::Away, Some(lasted)) => format!("the passive node is down, after {lasted}"),
         (State::Away, None) => "the passive node is down".to_owned(),
     };
-    info!(%target, %side, token, stage, reason, error, lasted_seconds = seconds, suppressed,
+    info!(%target, %side, token, step, reason, error, lasted_seconds = seconds, suppressed,
         "{words}");
 }
 
 fn tell_check(target: &TargetName, attempt: &Attempt) {
     match attempt.failures.first() {
-        Some(failure) => debug!(%target, side = "receive", stage = %failure.stage,
+        Some(failure) => debug!(%target, side = "receive", step = %failure.step,
             reason = %failure.reason, error = %failure, "the check failed"),
         None => debug!(%target, side = "receive", "checked"),
     }
@@ -257,9 +257,9 @@ mod tests {
         let (name, now) = (TargetName::new("a").unwrap(), Instant::now());
         let mut log = TargetLog::default();
         log.sides[1].state = Some(State::Able);
-        let (stage, reason, message) = (Stage::Connect, Reason::Other, String::new());
+        let (step, reason, message) = (Step::Connect, Reason::Other, String::new());
         let shortage = Some(crate::mail::Shortage::Descriptors);
-        let short = Failure { stage, reason, down: false, shortage, clue: None, message };
+        let short = Failure { step, reason, down: false, shortage, clue: None, message };
         log.look_failed(&name, &short, "", now);
         assert!(log.failed_looks.is_open(now), "the next one of the server is told");
         log.look_failed(&name, &Failure { shortage: None, ..short }, "", now);

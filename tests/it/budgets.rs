@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use mailtrip_exporter::demo::server::faults::{Fault, GREETING};
 use mailtrip_exporter::demo::server::{Post, Protocol};
-use mailtrip_exporter::mail::{Reason, Side, Stage};
+use mailtrip_exporter::mail::{Reason, Side, Step};
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,20 +18,20 @@ struct Case {
     side: Side,
     point: &'static str,
     answer: String,
-    stage: Stage,
+    step: Step,
     words: &'static str,
 }
 
-fn imap(point: &'static str, answer: String, stage: Stage, words: &'static str) -> Case {
-    Case { mailbox: Protocol::Imap, side: Side::Receive, point, answer, stage, words }
+fn imap(point: &'static str, answer: String, step: Step, words: &'static str) -> Case {
+    Case { mailbox: Protocol::Imap, side: Side::Receive, point, answer, step, words }
 }
 
-fn pop3(point: &'static str, answer: String, stage: Stage, words: &'static str) -> Case {
-    Case { mailbox: Protocol::Pop3, ..imap(point, answer, stage, words) }
+fn pop3(point: &'static str, answer: String, step: Step, words: &'static str) -> Case {
+    Case { mailbox: Protocol::Pop3, ..imap(point, answer, step, words) }
 }
 
-fn smtp(point: &'static str, answer: String, stage: Stage, words: &'static str) -> Case {
-    Case { side: Side::Send, ..imap(point, answer, stage, words) }
+fn smtp(point: &'static str, answer: String, step: Step, words: &'static str) -> Case {
+    Case { side: Side::Send, ..imap(point, answer, step, words) }
 }
 
 /// So many texts, each with its number.
@@ -49,98 +49,98 @@ fn cases() -> Vec<Case> {
         imap(
             "CAPABILITY",
             format!("* CAPABILITY IMAP4rev1{}\r\n", " A".repeat(600)),
-            Stage::Greeting,
+            Step::Greeting,
             "more than 512 capabilities in answer to",
         ),
         imap(
             GREETING,
             format!("* OK [CAPABILITY{}] hello\r\n", " A".repeat(600)),
-            Stage::Greeting,
+            Step::Greeting,
             "more than 512 capabilities",
         ),
         imap(
             "LIST",
             numbered(101, |number| format!("* LIST (\\Junk) \"/\" f{number}\r\n")),
-            Stage::Select,
+            Step::Select,
             "more than 100 folders with a use",
         ),
         imap(
             "SELECT",
             format!("* 1 FETCH ({{0}}\r\n{}", " {0}\r\n".repeat(100)),
-            Stage::Select,
+            Step::Select,
             "more than 64 literals in one response",
         ),
         imap(
             "SELECT",
             format!("* 1 FETCH {}\r\n", "(".repeat(30_000)),
-            Stage::Select,
+            Step::Select,
             "more than 20000 words and parentheses in one response",
         ),
         imap(
             "SELECT",
             format!("* {}\r\n", "x".repeat(70_000)),
-            Stage::Select,
+            Step::Select,
             "a line of more than 65536 bytes",
         ),
         imap(
             "SELECT",
             format!("* 1 FETCH (A {literal} B {literal} C {literal})\r\n"),
-            Stage::Select,
+            Step::Select,
             "more than 147456 bytes in one response",
         ),
         imap(
             "SELECT",
             "* OK [UIDNEXT 1] x\r\n".repeat(101),
-            Stage::Select,
+            Step::Select,
             "more than 100 response codes",
         ),
         imap(
             "SELECT",
             "* OK x\r\n".repeat(100_001),
-            Stage::Select,
+            Step::Select,
             "more than 100000 untagged responses in answer to",
         ),
         imap(
             "UID SEARCH",
             format!("* SEARCH{}\r\n", numbered(16_385, odd)),
-            Stage::Select,
+            Step::Select,
             "more than 16384 ranges of numbers",
         ),
         imap(
             "UID SEARCH",
             format!("* SEARCH{}\r\n", " 1".repeat(5 << 20)),
-            Stage::Select,
+            Step::Select,
             "a line of more than 8388608 bytes",
         ),
         pop3(
             "CAPA",
             format!("+OK\r\n{}.\r\n", format!("{}\r\n", "A ".repeat(200)).repeat(4)),
-            Stage::Greeting,
+            Step::Greeting,
             "more than 512 words of capabilities",
         ),
         pop3(
             "UIDL",
             format!("+OK\r\n{}", numbered(200_001, |number| format!("{number} u{number}\r\n"))),
-            Stage::Select,
+            Step::Select,
             "more than 200000 mails",
         ),
         pop3(
             "UIDL",
             format!("+OK\r\n{}.\r\n", numbered(5000, |number| format!("{} a\r\n", number * 2))),
-            Stage::Select,
+            Step::Select,
             "numbers its mails in no order",
         ),
         pop3(
             "TOP",
             format!("+OK\r\n{}", "X: y\r\n".repeat(200_001)),
-            Stage::Fetch,
+            Step::Fetch,
             "a header that does not end",
         ),
-        smtp("EHLO", "250-x\r\n".repeat(129), Stage::Greeting, "a reply of more than 128 lines"),
+        smtp("EHLO", "250-x\r\n".repeat(129), Step::Greeting, "a reply of more than 128 lines"),
         smtp(
             "EHLO",
             format!("250-{}\r\n", "x".repeat(8000)).repeat(5),
-            Stage::Greeting,
+            Step::Greeting,
             "a reply of more than 32768 bytes",
         ),
     ]
@@ -163,11 +163,7 @@ async fn an_answer_beyond_its_budget_is_a_failure_that_names_what_was_too_much()
             let snapshot = exporter.measured("a").await;
             let side = if case.side == Side::Send { &snapshot.send } else { &snapshot.receive };
             let (_, failure) = side.last_failure.clone().unwrap();
-            assert_eq!(
-                (failure.stage, failure.reason),
-                (case.stage, Reason::Protocol),
-                "{failure}"
-            );
+            assert_eq!((failure.step, failure.reason), (case.step, Reason::Protocol), "{failure}");
             assert!(failure.message.contains(case.words), "{failure}");
             assert!(!failure.down, "{failure}");
             let well = exporter.received("b", 1).await;
@@ -193,7 +189,7 @@ async fn a_server_that_talks_on_in_idle_is_left() {
     };
     let snapshot = exporter.until("a", "the flood is left", is_left).await;
     let (_, failure) = snapshot.receive.last_failure.unwrap();
-    assert_eq!((failure.stage, failure.reason), (Stage::Fetch, Reason::Protocol), "{failure}");
+    assert_eq!((failure.step, failure.reason), (Step::Fetch, Reason::Protocol), "{failure}");
     world.mailbox.faults().clear();
     world.post.release(USER);
     exporter.received("a", 1).await;
@@ -245,7 +241,7 @@ async fn what_stands_before_the_final_dot_is_no_answer_to_it() {
         let exporter = Exporter::start(&[world.target("a")]).await;
         let snapshot = exporter.measured("a").await;
         let (_, failure) = snapshot.send.last_failure.clone().unwrap();
-        assert_eq!((failure.stage, failure.reason), (Stage::Data, reason), "{failure}");
+        assert_eq!((failure.step, failure.reason), (Step::Data, reason), "{failure}");
         let totals = snapshot.totals;
         assert_eq!((totals.probes, totals.accepted, totals.doubtful), (1, 0, 0), "{early}");
         assert_eq!(world.smtp.stats().mails_accepted, 0, "its end was not sent");

@@ -12,7 +12,7 @@ use mailtrip_exporter::demo::server::{Certificate, ServerTls};
 use mailtrip_exporter::mail::smtp::{NotAccepted, Smtp};
 use mailtrip_exporter::mail::trace::Trace;
 use mailtrip_exporter::mail::wire::{Clients, Dialer};
-use mailtrip_exporter::mail::{Clue, Failure, Reason, Side, Stage};
+use mailtrip_exporter::mail::{Clue, Failure, Reason, Side, Step};
 use mailtrip_exporter::net::tls::{Resumption, TlsClient, TlsFacts};
 use mailtrip_exporter::target::advice::next_step;
 use openssl::asn1::Asn1Time;
@@ -164,7 +164,7 @@ async fn a_server_that_greets_twice_is_asked_for_what_it_offers_all_the_same() {
     let (_, outcome) = sent_to(TWICE, "tls: none, username: sam, password: x").await;
     // The server of this test answers each line of the mail, which no client waits for.
     let failure = outcome.err();
-    assert!(failure.as_ref().is_none_or(|it| it.stage == Stage::Data), "{failure:?}");
+    assert!(failure.as_ref().is_none_or(|it| it.step == Step::Data), "{failure:?}");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@
 //! | max_outstanding | beyond it the oldest are lost | `target::ledger::tests::beyond_max_outstanding_the_oldest_are_lost` |
 //! | returned | a doubtful or lost mail that turns up: removed, and counted there alone | `round_trip::a_mail_is_late_then_lost_then_returned`, `round_trip::a_mail_without_a_reply_is_doubtful_and_returns`, `target::ledger::tests::a_lost_mail_leaves_outstanding_and_may_return` |
 //! | duplicate | another copy of one that was received: counted, removed, remembered for `lost_after` | `round_trip::further_copies_are_duplicates_and_removed`, `target::ledger::tests::late_and_lost_go_on_over_a_restart_and_are_counted_once` |
-//! | failed removal | the same UID or UIDL again | `mailbox::a_removal_that_the_server_only_pretends_is_a_failure`, `faults::a_removal_that_fails_is_counted_at_its_stage_and_tried_again` |
+//! | failed removal | the same UID or UIDL again | `mailbox::a_removal_that_the_server_only_pretends_is_a_failure`, `faults::a_removal_that_fails_is_counted_at_its_step_and_tried_again` |
 //! | round trip | the mean of the newest period with arrivals among the last two, then none | `target::ledger::tests::the_round_trip_is_that_of_the_newest_two_periods_and_then_none`, `target::ledger::tests::the_round_trip_is_the_mean_over_the_mails_of_the_period` |
 //! | ability to send | the accepted share of a period's mails | `target::ledger::tests::the_share_of_accepted_mails_is_the_ability`, `real_servers::of_several_mails_a_period_one_that_is_refused_does_not_stop_the_next` |
 //! | ours | by a live token in its own header (1) | `target::message::tests::it_is_known_again_by_its_mark`, `target::message::tests::a_token_that_nobody_knows_is_foreign` |

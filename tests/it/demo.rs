@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailtrip_exporter::demo::Demo;
-use mailtrip_exporter::mail::{Reason, Stage};
+use mailtrip_exporter::mail::{Reason, Step};
 use mailtrip_exporter::supervisor::Supervisor;
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use mailtrip_exporter::target::message::Token;
@@ -86,7 +86,7 @@ async fn every_target_shows_what_it_promises() {
                 && now.receive_ability == Reading::Is(false)
                 && now.outstanding.value().is_some_and(|outstanding| outstanding >= 2)
                 && failure.is_some_and(|failure| {
-                    (failure.stage, failure.reason) == (Stage::Auth, Reason::Auth)
+                    (failure.step, failure.reason) == (Step::Auth, Reason::Auth)
                         && failure.message.contains("account locked, ask the postmaster")
                 })
         })

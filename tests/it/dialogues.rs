@@ -125,7 +125,7 @@ async fn play(script: &Script) -> (String, Played, String) {
             let advice = next_step(&target, side, &failure, "mailtrip.yml:1");
             let wanted = script.head("advice").unwrap_or_default();
             assert!(advice.contains(wanted), "{wanted} is not in {advice}");
-            format!("fails {} {}: {}", failure.stage, failure.reason, failure.message)
+            format!("fails {} {}: {}", failure.step, failure.reason, failure.message)
         }
     };
     (outcome, serving.await.unwrap(), trace.transcript())

@@ -3,7 +3,7 @@
 
 use mailtrip_exporter::demo::server::faults::Fault;
 use mailtrip_exporter::demo::server::{Delivery, Options, Protocol, Server};
-use mailtrip_exporter::mail::{Reason, Stage};
+use mailtrip_exporter::mail::{Reason, Step};
 use mailtrip_exporter::supervisor::Details;
 use mailtrip_exporter::target::history::DialogueKind;
 use mailtrip_exporter::target::ledger::Reading;
@@ -24,7 +24,7 @@ fn json(answer: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_refused_mail_is_told_with_words_stages_and_dialogue_behind_many_good_ones() {
+async fn a_refused_mail_is_told_with_words_steps_and_dialogue_behind_many_good_ones() {
     let world = World::new(Protocol::Imap).await;
     world.smtp.faults().once("RCPT", Fault::reply("550-5.1.1 no such user\r\n550 5.1.1 sorry"));
     let exporter = Exporter::start(&[world.target("a").set("messages", "30")]).await;
@@ -34,14 +34,14 @@ async fn a_refused_mail_is_told_with_words_stages_and_dialogue_behind_many_good_
     let refused = evidence.probes.last().unwrap();
     assert_eq!((refused.outcome(), refused.roundtrip), ("refused", None));
     let failure = refused.failure.as_ref().unwrap();
-    assert_eq!((failure.stage, failure.reason), (Stage::Envelope, Reason::Rejected));
+    assert_eq!((failure.step, failure.reason), (Step::Envelope, Reason::Rejected));
     assert!(failure.message.contains("550 5.1.1 no such user / 5.1.1 sorry"), "{failure}");
-    let stages: Vec<Stage> = refused.stages.iter().map(|time| time.stage).collect();
-    for stage in [Stage::Dns, Stage::Connect, Stage::Greeting, Stage::Envelope] {
-        assert!(stages.contains(&stage), "{stages:?}");
+    let steps: Vec<Step> = refused.steps.iter().map(|time| time.step).collect();
+    for step in [Step::Dns, Step::Connect, Step::Greeting, Step::Envelope] {
+        assert!(steps.contains(&step), "{steps:?}");
     }
     for probe in &evidence.probes[..20] {
-        assert_eq!((probe.outcome(), probe.stages.len()), ("received", refused.stages.len()));
+        assert_eq!((probe.outcome(), probe.steps.len()), ("received", refused.steps.len()));
         assert!(
             probe.roundtrip.unwrap() >= probe.accepted_after.unwrap() || probe.delivery().is_some()
         );
@@ -108,7 +108,7 @@ async fn each_side_is_blamed_for_itself_with_the_servers_words() {
     assert_eq!(evidence.probes[0].outcome(), "failed");
     assert_eq!(evidence.probes[0].failure.as_ref().unwrap().reason, Reason::Refused);
     let check = evidence.checks[0].failure.as_ref().unwrap();
-    assert_eq!((check.stage, check.reason), (Stage::Select, Reason::Rejected));
+    assert_eq!((check.step, check.reason), (Step::Select, Reason::Rejected));
     assert!(check.message.contains("NO [ALERT] disk on fire"), "{check}");
 }
 
@@ -174,7 +174,7 @@ async fn words_that_could_harm_are_escaped_cut_and_scrubbed_on_page_json_and_log
     }
     let report = json(&api);
     let failure = &report["probes"][0]["failure"];
-    assert_eq!((&failure["stage"], &failure["reason"]), (&"envelope".into(), &"rejected".into()));
+    assert_eq!((&failure["step"], &failure["reason"]), (&"envelope".into(), &"rejected".into()));
     let words = failure["words"].as_str().unwrap();
     assert!(words.contains("<script>alert(1)</script>"), "JSON needs no such escape: {words}");
     assert!(words.chars().count() <= 560, "{} characters", words.chars().count());
@@ -215,12 +215,12 @@ async fn a_reload_keeps_the_evidence_and_a_restart_the_mails() {
     let report = json(&running.get("/api/targets/m").await);
     let probes = report["probes"].as_array().unwrap();
     let known = probes.iter().find(|probe| probe["token"] == token).unwrap();
-    assert_eq!((&known["outcome"], &known["stages"]), (&"received".into(), &Value::Array(vec![])));
+    assert_eq!((&known["outcome"], &known["steps"]), (&"received".into(), &Value::Array(vec![])));
     assert!(known["accepted_after_seconds"].as_f64().unwrap() < 5.0, "{known}");
 }
 
 #[tokio::test]
-async fn the_page_of_a_target_shows_what_happened_stage_by_stage() {
+async fn the_page_of_a_target_shows_what_happened_step_by_step() {
     let post = post();
     let smtp = Server::start(Protocol::Smtp, &post, Options::new()).await.unwrap();
     let open = Options::new().clear_text_login();
@@ -233,7 +233,7 @@ async fn the_page_of_a_target_shows_what_happened_stage_by_stage() {
         "HTTP/1.1 200",
         "content-security-policy: default-src 'none'",
         ">deferred<",
-        "Stage <b>envelope</b>, reason <b>deferred</b>",
+        "Step <b>envelope</b>, reason <b>deferred</b>",
         "450 4.7.1 greylisted",
         "<span>greeting ",
         "Newest checks of the mailbox",

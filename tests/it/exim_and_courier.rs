@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mailtrip_exporter::config::{self, TlsMode};
 use mailtrip_exporter::mail::bounce::Action;
-use mailtrip_exporter::mail::{Reason, Stage};
+use mailtrip_exporter::mail::{Reason, Step};
 use mailtrip_exporter::probe;
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use mailtrip_exporter::target::message::Instance;
@@ -212,7 +212,7 @@ async fn a_refusal_of_exim_has_the_reason_of_its_reply_code() {
         assert_eq!(snapshot.receive_ability, Reading::Is(true), "{name}");
         assert_eq!(snapshot.outstanding, Reading::Is(0), "{name}");
         assert_eq!(failures(&snapshot.send), snapshot.send.failures_for(reason), "{name}");
-        assert_eq!(failures(&snapshot.send), snapshot.send.failures_in(Stage::Envelope), "{name}");
+        assert_eq!(failures(&snapshot.send), snapshot.send.failures_in(Step::Envelope), "{name}");
         let (_, failure) = snapshot.send.last_failure.unwrap();
         assert!(failure.message.contains(words), "{failure}");
         stack.deliver(reader);
@@ -238,11 +238,11 @@ async fn a_courier_that_is_stopped_refuses_connections_and_what_waited_comes_lat
     let snapshot = exporter.until("imap", "two refused connections", refused).await;
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
     assert_eq!(snapshot.receive.up, Some(false));
-    assert!(snapshot.receive.failures_in(Stage::Connect) >= 2);
+    assert!(snapshot.receive.failures_in(Step::Connect) >= 2);
     assert_eq!(snapshot.send_ability, Reading::Is(1.0));
     let (outcome, transcript) = log_in_to_receive(&checked(by_pop3).receive).await;
     let failure = outcome.expect_err(&transcript);
-    assert_eq!((failure.stage, failure.reason), (Stage::Connect, Reason::Refused), "{failure}");
+    assert_eq!((failure.step, failure.reason), (Step::Connect, Reason::Refused), "{failure}");
 
     stack.start_courier().await;
     let accepted = exporter.snapshot("imap").totals.accepted;
@@ -356,8 +356,8 @@ async fn a_wrong_password_is_refused_by_exim_and_courier_as_what_it_is() {
                     tokio::join!(log_in_to_send(&target.send), log_in_to_receive(&target.receive));
                 for (outcome, transcript) in [send, receive] {
                     let failure = outcome.unwrap_err();
-                    let what = (failure.stage, failure.reason);
-                    assert_eq!(what, (Stage::Auth, Reason::Auth), "{failure}\n{transcript}");
+                    let what = (failure.step, failure.reason);
+                    assert_eq!(what, (Step::Auth, Reason::Auth), "{failure}\n{transcript}");
                 }
             }));
         }

@@ -37,7 +37,7 @@ struct Row {
     fault: String,
     /// `None`: no side failed.
     side: Option<Side>,
-    stage: String,
+    step: String,
     reason: String,
     sentence: String,
 }
@@ -50,11 +50,11 @@ fn table() -> Vec<Row> {
     let rows = lines.take_while(|line| line.starts_with('|')).skip(2);
     rows.map(|line| {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
-        let [fault, side, stage, reason, sentence] = cells[..] else { panic!("{line}") };
+        let [fault, side, step, reason, sentence] = cells[..] else { panic!("{line}") };
         Row {
             fault: fault.to_owned(),
             side: Side::ALL.into_iter().find(|known| known.label() == side),
-            stage: stage.to_owned(),
+            step: step.to_owned(),
             reason: reason.to_owned(),
             sentence: sentence.trim_matches('"').to_owned(),
         }
@@ -273,9 +273,9 @@ async fn compare_probe(row: &Row, case: &Case) -> Result<(), String> {
     let document = json::document(&verdict, target, &Thresholds::default(), false);
     for side in Side::ALL {
         let failure = &document["sides"][side.label()]["failure"];
-        let (stage, reason) = (&failure["stage"], &failure["reason"]);
+        let (step, reason) = (&failure["step"], &failure["reason"]);
         let fits = match row.side {
-            Some(failed) if failed == side => *stage == row.stage && *reason == row.reason,
+            Some(failed) if failed == side => *step == row.step && *reason == row.reason,
             _ => failure.is_null(),
         };
         if !fits {
@@ -312,7 +312,7 @@ async fn compare_page(row: &Row, case: &Case) -> Result<(), String> {
 }
 
 impl Row {
-    /// What of the row stands on the page: stage and reason, the cause, and what to do.
+    /// What of the row stands on the page: step and reason, the cause, and what to do.
     fn words_of_page(&self, target: &Target) -> Vec<String> {
         let sentence = self.sentence_for(target).replace("FILE", "the configuration");
         let (Some(side), Some((_, rest))) = (self.side, sentence.split_once("): ")) else {
@@ -320,7 +320,7 @@ impl Row {
             return vec![advice.to_owned()];
         };
         let headline =
-            format!("Newest failure to {side}: stage {}, reason {}, ", self.stage, self.reason);
+            format!("Newest failure to {side}: step {}, reason {}, ", self.step, self.reason);
         let parts = rest.split([ANYTHING, ';']).map(str::trim).filter(|part| !part.is_empty());
         [headline].into_iter().chain(parts.map(str::to_owned)).collect()
     }

@@ -1,4 +1,4 @@
-//! Every way in which a server can fail, at every stage: which side, stage and reason it is, whether
+//! Every way in which a server can fail, at every step: which side, step and reason it is, whether
 //! the server counts as down, and that nothing is ever mistaken for an answer.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use mailtrip_exporter::demo::server::faults::{
     ACCEPTED, AFTER_DATA, CONNECT, CREDENTIALS, Fault, GREETING, TLS_HANDSHAKE,
 };
 use mailtrip_exporter::demo::server::{Certificate, Delivery, Options, Protocol, Server};
-use mailtrip_exporter::mail::{Failure, Reason, Side, Stage};
+use mailtrip_exporter::mail::{Failure, Reason, Side, Step};
 use mailtrip_exporter::target::ledger::{Reading, SideState, Snapshot};
 
 use crate::support::{
@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 /// What a failure is to be.
-type Expected = (Stage, Reason, bool);
+type Expected = (Step, Reason, bool);
 
 /// A side of a target, protected by STARTTLS and with a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,9 +60,9 @@ async fn world(half: Half, tls: TlsMode, trust: &Trust) -> (World, TargetText) {
 fn assert_failed(half: Half, snapshot: &Snapshot, expected: Expected) -> Failure {
     let state = half.state(snapshot);
     let (_, failure) = state.last_failure.clone().unwrap_or_else(|| panic!("{snapshot:#?}"));
-    assert_eq!((failure.stage, failure.reason, failure.down), expected, "{failure}");
+    assert_eq!((failure.step, failure.reason, failure.down), expected, "{failure}");
     assert_eq!(state.failures_for(failure.reason), 1);
-    assert_eq!(state.failures_in(failure.stage), 1);
+    assert_eq!(state.failures_in(failure.step), 1);
     assert_eq!(state.by_reason.iter().sum::<u64>(), 1);
     assert_eq!(state.up, Some(!failure.down));
     assert_eq!(state.consecutive_failures, Reading::Is(1));
@@ -92,16 +92,16 @@ async fn failed(exporter: &Exporter, half: Half, expected: Expected) -> Failure 
 }
 
 /// Fails at `point` in each of the ways in which a connection can.
-fn connection_faults(point: &'static str, stage: Stage, down: bool) -> Vec<(Fault, Expected)> {
+fn connection_faults(point: &'static str, step: Step, down: bool) -> Vec<(Fault, Expected)> {
     let mut cases = vec![
-        (Fault::Hang, (stage, Reason::Timeout, down)),
-        (Fault::Close, (stage, Reason::Closed, down)),
-        (Fault::Reset, (stage, Reason::Closed, down)),
+        (Fault::Hang, (step, Reason::Timeout, down)),
+        (Fault::Close, (step, Reason::Closed, down)),
+        (Fault::Reset, (step, Reason::Closed, down)),
     ];
     if !matches!(point, CONNECT | TLS_HANDSHAKE | ACCEPTED) {
-        cases.push((Fault::Garbage, (stage, Reason::Protocol, false)));
-        cases.push((Fault::EndlessLine, (stage, Reason::Protocol, false)));
-        cases.push((Fault::Cut(3), (stage, Reason::Closed, false)));
+        cases.push((Fault::Garbage, (step, Reason::Protocol, false)));
+        cases.push((Fault::EndlessLine, (step, Reason::Protocol, false)));
+        cases.push((Fault::Cut(3), (step, Reason::Closed, false)));
     }
     if point == "CAPA" {
         // That is what old servers do upon it.
@@ -111,41 +111,41 @@ fn connection_faults(point: &'static str, stage: Stage, down: bool) -> Vec<(Faul
 }
 
 #[tokio::test]
-async fn a_connection_that_fails_is_told_by_stage_and_reason() {
+async fn a_connection_that_fails_is_told_by_step_and_reason() {
     use Half::{Imap, Pop3, Smtp};
-    let points: &[(Half, &'static str, Stage, bool)] = &[
-        (Smtp, CONNECT, Stage::Greeting, true),
-        (Smtp, GREETING, Stage::Greeting, true),
-        (Smtp, "EHLO", Stage::Greeting, false),
-        (Smtp, "STARTTLS", Stage::Tls, false),
-        (Smtp, TLS_HANDSHAKE, Stage::Tls, false),
-        (Smtp, CREDENTIALS, Stage::Auth, false),
-        (Smtp, "MAIL", Stage::Envelope, false),
-        (Smtp, "RCPT", Stage::Envelope, false),
-        (Smtp, "DATA", Stage::Data, false),
-        (Smtp, AFTER_DATA, Stage::Data, false),
-        (Imap, CONNECT, Stage::Greeting, true),
-        (Imap, GREETING, Stage::Greeting, true),
-        (Imap, "STARTTLS", Stage::Tls, false),
-        (Imap, TLS_HANDSHAKE, Stage::Tls, false),
-        (Imap, "CAPABILITY", Stage::Tls, false),
-        (Imap, CREDENTIALS, Stage::Auth, false),
-        (Imap, "LIST", Stage::Select, false),
-        (Imap, "SELECT", Stage::Select, false),
-        (Imap, "UID SEARCH", Stage::Select, false),
-        (Imap, "UID FETCH", Stage::Fetch, false),
-        (Pop3, CONNECT, Stage::Greeting, true),
-        (Pop3, GREETING, Stage::Greeting, true),
-        (Pop3, "CAPA", Stage::Greeting, false),
-        (Pop3, "STLS", Stage::Tls, false),
-        (Pop3, TLS_HANDSHAKE, Stage::Tls, false),
-        (Pop3, CREDENTIALS, Stage::Auth, false),
-        (Pop3, "UIDL", Stage::Select, false),
-        (Pop3, "TOP", Stage::Fetch, false),
+    let points: &[(Half, &'static str, Step, bool)] = &[
+        (Smtp, CONNECT, Step::Greeting, true),
+        (Smtp, GREETING, Step::Greeting, true),
+        (Smtp, "EHLO", Step::Greeting, false),
+        (Smtp, "STARTTLS", Step::Tls, false),
+        (Smtp, TLS_HANDSHAKE, Step::Tls, false),
+        (Smtp, CREDENTIALS, Step::Auth, false),
+        (Smtp, "MAIL", Step::Envelope, false),
+        (Smtp, "RCPT", Step::Envelope, false),
+        (Smtp, "DATA", Step::Data, false),
+        (Smtp, AFTER_DATA, Step::Data, false),
+        (Imap, CONNECT, Step::Greeting, true),
+        (Imap, GREETING, Step::Greeting, true),
+        (Imap, "STARTTLS", Step::Tls, false),
+        (Imap, TLS_HANDSHAKE, Step::Tls, false),
+        (Imap, "CAPABILITY", Step::Tls, false),
+        (Imap, CREDENTIALS, Step::Auth, false),
+        (Imap, "LIST", Step::Select, false),
+        (Imap, "SELECT", Step::Select, false),
+        (Imap, "UID SEARCH", Step::Select, false),
+        (Imap, "UID FETCH", Step::Fetch, false),
+        (Pop3, CONNECT, Step::Greeting, true),
+        (Pop3, GREETING, Step::Greeting, true),
+        (Pop3, "CAPA", Step::Greeting, false),
+        (Pop3, "STLS", Step::Tls, false),
+        (Pop3, TLS_HANDSHAKE, Step::Tls, false),
+        (Pop3, CREDENTIALS, Step::Auth, false),
+        (Pop3, "UIDL", Step::Select, false),
+        (Pop3, "TOP", Step::Fetch, false),
     ];
     let mut cases = Vec::new();
-    for (half, point, stage, down) in points.iter().copied() {
-        for (fault, expected) in connection_faults(point, stage, down) {
+    for (half, point, step, down) in points.iter().copied() {
+        for (fault, expected) in connection_faults(point, step, down) {
             // Before the greeting the first bytes show that somebody is there.
             let is_heard = matches!(fault, Fault::Cut(_) | Fault::Garbage | Fault::EndlessLine);
             let expected = (expected.0, expected.1, expected.2 && !is_heard);
@@ -171,7 +171,7 @@ async fn a_connection_that_fails_is_told_by_stage_and_reason() {
 #[tokio::test]
 async fn a_service_says_that_it_is_not_there_in_its_own_words() {
     use Half::{Imap, Pop3, Smtp};
-    let greeting = Stage::Greeting;
+    let greeting = Step::Greeting;
     let answers: Vec<(Half, &'static str, &'static str, Expected)> = vec![
         (Smtp, GREETING, "421 4.3.2 shutting down", (greeting, Reason::Deferred, true)),
         (Smtp, GREETING, "421 busy", (greeting, Reason::Deferred, true)),
@@ -179,47 +179,47 @@ async fn a_service_says_that_it_is_not_there_in_its_own_words() {
         (Smtp, GREETING, "550 not you", (greeting, Reason::Rejected, false)),
         (Smtp, "EHLO", "421 4.3.2 going", (greeting, Reason::Deferred, true)),
         (Smtp, "EHLO", "421 4.7.0 too many errors", (greeting, Reason::Deferred, false)),
-        (Smtp, "STARTTLS", "421 4.3.2 going", (Stage::Tls, Reason::Tls, true)),
-        (Smtp, "STARTTLS", "454 4.7.0 no TLS now", (Stage::Tls, Reason::Tls, false)),
-        (Smtp, CREDENTIALS, "421 4.3.2 going", (Stage::Auth, Reason::Deferred, true)),
-        (Smtp, CREDENTIALS, "454 4.7.0 no database", (Stage::Auth, Reason::Deferred, false)),
-        (Smtp, CREDENTIALS, "535 5.7.8 wrong", (Stage::Auth, Reason::Auth, false)),
-        (Smtp, "MAIL", "421 4.3.2 going", (Stage::Envelope, Reason::Deferred, true)),
-        (Smtp, "RCPT", "421 4.3.2 going", (Stage::Envelope, Reason::Deferred, true)),
-        (Smtp, "DATA", "421 4.3.2 going", (Stage::Data, Reason::Deferred, true)),
-        (Smtp, AFTER_DATA, "421 4.3.2 going", (Stage::Data, Reason::Deferred, true)),
-        (Smtp, AFTER_DATA, "421 4.7.0 enough", (Stage::Data, Reason::Deferred, false)),
+        (Smtp, "STARTTLS", "421 4.3.2 going", (Step::Tls, Reason::Tls, true)),
+        (Smtp, "STARTTLS", "454 4.7.0 no TLS now", (Step::Tls, Reason::Tls, false)),
+        (Smtp, CREDENTIALS, "421 4.3.2 going", (Step::Auth, Reason::Deferred, true)),
+        (Smtp, CREDENTIALS, "454 4.7.0 no database", (Step::Auth, Reason::Deferred, false)),
+        (Smtp, CREDENTIALS, "535 5.7.8 wrong", (Step::Auth, Reason::Auth, false)),
+        (Smtp, "MAIL", "421 4.3.2 going", (Step::Envelope, Reason::Deferred, true)),
+        (Smtp, "RCPT", "421 4.3.2 going", (Step::Envelope, Reason::Deferred, true)),
+        (Smtp, "DATA", "421 4.3.2 going", (Step::Data, Reason::Deferred, true)),
+        (Smtp, AFTER_DATA, "421 4.3.2 going", (Step::Data, Reason::Deferred, true)),
+        (Smtp, AFTER_DATA, "421 4.7.0 enough", (Step::Data, Reason::Deferred, false)),
         (Imap, GREETING, "* BYE not here", (greeting, Reason::Closed, true)),
         (Imap, GREETING, "* NO such server", (greeting, Reason::Rejected, false)),
         (Imap, GREETING, "HTTP/1.1 400 Bad Request", (greeting, Reason::Protocol, false)),
-        (Imap, "CAPABILITY", "* BYE going", (Stage::Tls, Reason::Closed, false)),
-        (Imap, "STARTTLS", "{tag} NO not now", (Stage::Tls, Reason::Tls, false)),
-        (Imap, CREDENTIALS, "{tag} NO wrong", (Stage::Auth, Reason::Auth, false)),
-        (Imap, CREDENTIALS, "{tag} NO [UNAVAILABLE] later", (Stage::Auth, Reason::Deferred, false)),
-        (Imap, CREDENTIALS, "{tag} BAD what", (Stage::Auth, Reason::Protocol, false)),
-        (Imap, "LIST", "{tag} NO no", (Stage::Select, Reason::Rejected, false)),
-        (Imap, "LIST", "{tag} BAD no", (Stage::Select, Reason::Protocol, false)),
-        (Imap, "SELECT", "{tag} NO no", (Stage::Select, Reason::Rejected, false)),
-        (Imap, "SELECT", "{tag} NO [INUSE] busy", (Stage::Select, Reason::Busy, false)),
-        (Imap, "SELECT", "{tag} BAD no", (Stage::Select, Reason::Protocol, false)),
-        (Imap, "SELECT", "* BYE going", (Stage::Select, Reason::Closed, false)),
-        (Imap, "UID FETCH", "{tag} NO no", (Stage::Fetch, Reason::Rejected, false)),
-        (Imap, "UID FETCH", "{tag} BAD no", (Stage::Fetch, Reason::Protocol, false)),
-        (Imap, "UID FETCH", "* BYE going", (Stage::Fetch, Reason::Closed, false)),
-        (Imap, "UID SEARCH", "{tag} NO no", (Stage::Select, Reason::Rejected, false)),
+        (Imap, "CAPABILITY", "* BYE going", (Step::Tls, Reason::Closed, false)),
+        (Imap, "STARTTLS", "{tag} NO not now", (Step::Tls, Reason::Tls, false)),
+        (Imap, CREDENTIALS, "{tag} NO wrong", (Step::Auth, Reason::Auth, false)),
+        (Imap, CREDENTIALS, "{tag} NO [UNAVAILABLE] later", (Step::Auth, Reason::Deferred, false)),
+        (Imap, CREDENTIALS, "{tag} BAD what", (Step::Auth, Reason::Protocol, false)),
+        (Imap, "LIST", "{tag} NO no", (Step::Select, Reason::Rejected, false)),
+        (Imap, "LIST", "{tag} BAD no", (Step::Select, Reason::Protocol, false)),
+        (Imap, "SELECT", "{tag} NO no", (Step::Select, Reason::Rejected, false)),
+        (Imap, "SELECT", "{tag} NO [INUSE] busy", (Step::Select, Reason::Busy, false)),
+        (Imap, "SELECT", "{tag} BAD no", (Step::Select, Reason::Protocol, false)),
+        (Imap, "SELECT", "* BYE going", (Step::Select, Reason::Closed, false)),
+        (Imap, "UID FETCH", "{tag} NO no", (Step::Fetch, Reason::Rejected, false)),
+        (Imap, "UID FETCH", "{tag} BAD no", (Step::Fetch, Reason::Protocol, false)),
+        (Imap, "UID FETCH", "* BYE going", (Step::Fetch, Reason::Closed, false)),
+        (Imap, "UID SEARCH", "{tag} NO no", (Step::Select, Reason::Rejected, false)),
         (Pop3, GREETING, "-ERR not here", (greeting, Reason::Closed, true)),
         (Pop3, GREETING, "* OK I am IMAP", (greeting, Reason::Protocol, false)),
-        (Pop3, "STLS", "-ERR not now", (Stage::Tls, Reason::Tls, false)),
-        (Pop3, CREDENTIALS, "-ERR [AUTH] wrong", (Stage::Auth, Reason::Auth, false)),
+        (Pop3, "STLS", "-ERR not now", (Step::Tls, Reason::Tls, false)),
+        (Pop3, CREDENTIALS, "-ERR [AUTH] wrong", (Step::Auth, Reason::Auth, false)),
         // It has announced that it says [AUTH] of wrong credentials (RFC 3206).
-        (Pop3, CREDENTIALS, "-ERR too many sessions", (Stage::Auth, Reason::Rejected, false)),
-        (Pop3, CREDENTIALS, "-ERR [SYS/PERM] broken", (Stage::Auth, Reason::Other, false)),
-        (Pop3, "UIDL", "-ERR no", (Stage::Select, Reason::Rejected, false)),
-        (Pop3, "UIDL", "+OK\r\nnot a listing\r\n.", (Stage::Select, Reason::Protocol, false)),
-        (Pop3, "UIDL", "+OK\r\n1\r\n.", (Stage::Select, Reason::Protocol, false)),
-        (Pop3, "UIDL", "+OK\r\n.", (Stage::Select, Reason::Protocol, false)),
-        (Imap, "UID FETCH", "{tag} NO [SERVERBUG] no", (Stage::Fetch, Reason::Other, false)),
-        (Pop3, "TOP", "-ERR no", (Stage::Fetch, Reason::Rejected, false)),
+        (Pop3, CREDENTIALS, "-ERR too many sessions", (Step::Auth, Reason::Rejected, false)),
+        (Pop3, CREDENTIALS, "-ERR [SYS/PERM] broken", (Step::Auth, Reason::Other, false)),
+        (Pop3, "UIDL", "-ERR no", (Step::Select, Reason::Rejected, false)),
+        (Pop3, "UIDL", "+OK\r\nnot a listing\r\n.", (Step::Select, Reason::Protocol, false)),
+        (Pop3, "UIDL", "+OK\r\n1\r\n.", (Step::Select, Reason::Protocol, false)),
+        (Pop3, "UIDL", "+OK\r\n.", (Step::Select, Reason::Protocol, false)),
+        (Imap, "UID FETCH", "{tag} NO [SERVERBUG] no", (Step::Fetch, Reason::Other, false)),
+        (Pop3, "TOP", "-ERR no", (Step::Fetch, Reason::Rejected, false)),
     ];
     all(answers.into_iter().map(|(half, point, answer, expected)| {
         let case = async move {
@@ -265,16 +265,16 @@ async fn nobody_there_is_down() {
             _ => world.mailbox.stop().await,
         }
         let exporter = Exporter::start(std::slice::from_ref(&target)).await;
-        failed(&exporter, half, (Stage::Connect, Reason::Refused, true)).await;
+        failed(&exporter, half, (Step::Connect, Reason::Refused, true)).await;
         let host = format!("{}.host", half.side());
         let exporter = Exporter::start(&[target.set(&host, "no-such-host.invalid")]).await;
-        failed(&exporter, half, (Stage::Dns, Reason::Dns, true)).await;
+        failed(&exporter, half, (Step::Dns, Reason::Dns, true)).await;
     }
 }
 
 #[tokio::test]
 async fn under_implicit_tls_silence_before_the_handshake_is_down_and_an_alert_is_not() {
-    let down = |reason| (Stage::Tls, reason, true);
+    let down = |reason| (Step::Tls, reason, true);
     let faults = [
         (CONNECT, Fault::Hang, down(Reason::Timeout)),
         (CONNECT, Fault::Close, down(Reason::Closed)),
@@ -285,11 +285,11 @@ async fn under_implicit_tls_silence_before_the_handshake_is_down_and_an_alert_is
         (
             CONNECT,
             Fault::Raw(b"\x15\x03\x03\x00\x02\x02\x28".to_vec()),
-            (Stage::Tls, Reason::Tls, false),
+            (Step::Tls, Reason::Tls, false),
         ),
-        (CONNECT, Fault::Raw(b"220 no TLS here\r\n".to_vec()), (Stage::Tls, Reason::Tls, false)),
-        (GREETING, Fault::Hang, (Stage::Greeting, Reason::Timeout, false)),
-        (GREETING, Fault::Close, (Stage::Greeting, Reason::Closed, false)),
+        (CONNECT, Fault::Raw(b"220 no TLS here\r\n".to_vec()), (Step::Tls, Reason::Tls, false)),
+        (GREETING, Fault::Hang, (Step::Greeting, Reason::Timeout, false)),
+        (GREETING, Fault::Close, (Step::Greeting, Reason::Closed, false)),
     ];
     let halves = [Half::Smtp, Half::Imap, Half::Pop3];
     let cases = halves.iter().flat_map(|half| faults.clone().map(|case| (*half, case)));
@@ -333,7 +333,7 @@ async fn a_password_that_the_server_echoes_is_in_no_message() {
                 .set(&format!("{side}.auth"), auth);
             // The other side's server must know the password it is given.
             let exporter = Exporter::start(&[target]).await;
-            let failure = failed(&exporter, half, (Stage::Auth, Reason::Auth, false)).await.message;
+            let failure = failed(&exporter, half, (Step::Auth, Reason::Auth, false)).await.message;
             assert!(failure.contains("said <secret>"), "{failure}");
             for form in ["s3cret", r#"\"quoted"#, base64, "s3cret \\\"quoted\\\""] {
                 assert!(!failure.contains(form), "{failure}");
@@ -361,7 +361,7 @@ async fn no_login_that_fits_is_told_without_sending_the_password() {
             half.server(&world).faults().leave_out(missing);
             let target = target.set(&format!("{}.auth", half.side()), auth);
             let exporter = Exporter::start(&[target]).await;
-            failed(&exporter, half, (Stage::Auth, Reason::Auth, false)).await;
+            failed(&exporter, half, (Step::Auth, Reason::Auth, false)).await;
             let sessions = half.server(&world).sessions();
             assert!(sessions.iter().all(|s| !s.received_contains(PASSWORD.as_bytes())));
             assert_eq!(half.server(&world).stats().count("AUTH"), 0);
@@ -391,7 +391,7 @@ async fn a_busy_maildrop_is_tried_again_and_then_busy() {
     world.mailbox.faults().on(CREDENTIALS, Fault::reply(codes[0]));
     let exporter = Exporter::start(&[world.target("a").set("timeout", "2s")]).await;
     let snapshot = exporter.measured("a").await;
-    assert_failed(Half::Pop3, &snapshot, (Stage::Auth, Reason::Busy, false));
+    assert_failed(Half::Pop3, &snapshot, (Step::Auth, Reason::Busy, false));
     let refused = world.mailbox.stats().logins_refused;
     assert!((2..=4).contains(&refused), "{refused} tries");
 }
@@ -399,15 +399,15 @@ async fn a_busy_maildrop_is_tried_again_and_then_busy() {
 #[tokio::test]
 async fn a_pop3_server_without_uidl_or_top_fails_clearly() {
     let missing = [
-        ("UIDL", Stage::Select, Reason::Protocol, "cannot be watched by POP3"),
-        ("TOP", Stage::Fetch, Reason::Protocol, "cannot give a header alone (TOP)"),
+        ("UIDL", Step::Select, Reason::Protocol, "cannot be watched by POP3"),
+        ("TOP", Step::Fetch, Reason::Protocol, "cannot give a header alone (TOP)"),
     ];
-    for (missing, stage, reason, words) in missing {
+    for (missing, step, reason, words) in missing {
         let trust = Trust::new();
         let (world, target) = world(Half::Pop3, TlsMode::None, &trust).await;
         world.mailbox.faults().leave_out(missing);
         let exporter = Exporter::start(&[target]).await;
-        let failure = failed(&exporter, Half::Pop3, (stage, reason, false)).await;
+        let failure = failed(&exporter, Half::Pop3, (step, reason, false)).await;
         assert!(failure.message.contains(words), "{failure}");
         assert_eq!(world.mailbox.stats().count("RETR"), 0, "nobody's mail is read");
         assert!(world.inbox_len() >= 1);
@@ -415,7 +415,7 @@ async fn a_pop3_server_without_uidl_or_top_fails_clearly() {
 }
 
 #[tokio::test]
-async fn a_removal_that_fails_is_counted_at_its_stage_and_tried_again() {
+async fn a_removal_that_fails_is_counted_at_its_step_and_tried_again() {
     let points = [
         (Half::Imap, "UID STORE", Fault::reply("{tag} NO no"), Reason::Rejected),
         (Half::Imap, "UID EXPUNGE", Fault::reply("{tag} NO no"), Reason::Rejected),
@@ -436,7 +436,7 @@ async fn a_removal_that_fails_is_counted_at_its_stage_and_tried_again() {
             let snapshot =
                 exporter.until("a", "a failure", |s| s.receive.last_failure.is_some()).await;
             let (_, failure) = snapshot.receive.last_failure.clone().unwrap();
-            assert_eq!((failure.stage, failure.reason), (Stage::Remove, reason), "{failure}");
+            assert_eq!((failure.step, failure.reason), (Step::Remove, reason), "{failure}");
             assert_eq!(snapshot.receive_ability, Reading::Is(true));
             assert_eq!(snapshot.totals.received, 1);
             world.inbox_holds(0).await;
@@ -487,7 +487,7 @@ async fn a_maildrop_in_which_no_mail_can_be_read_fails_the_check() {
     }
     world.mailbox.faults().on("TOP", Fault::reply("-ERR no"));
     let exporter = Exporter::start(&[target]).await;
-    failed(&exporter, Half::Pop3, (Stage::Fetch, Reason::Rejected, false)).await;
+    failed(&exporter, Half::Pop3, (Step::Fetch, Reason::Rejected, false)).await;
 }
 
 #[tokio::test]
@@ -498,7 +498,7 @@ async fn a_server_that_refuses_every_removal_keeps_its_session() {
     let snapshot = exporter.until("a", "six checks", |s| s.totals.checks >= 6).await;
     let stats = world.mailbox.stats();
     assert!(stats.logins <= snapshot.totals.checks + 1, "{stats:?}");
-    let failures = snapshot.receive.failures_in(Stage::Remove);
+    let failures = snapshot.receive.failures_in(Step::Remove);
     assert!((1..=3 + snapshot.totals.checks).contains(&failures), "{failures} failures");
     assert_eq!(snapshot.receive.failures_for(Reason::Rejected), failures);
     assert_eq!(snapshot.receive.by_reason.iter().sum::<u64>(), failures);
@@ -518,7 +518,7 @@ async fn a_server_that_closes_after_the_dot_is_one_failure() {
     world.smtp.faults().once(AFTER_DATA, Fault::last_words("421 4.3.2 going"));
     let exporter = Exporter::start(&[world.target("a").set("messages", "2")]).await;
     let snapshot = exporter.measured("a").await;
-    assert_failed(Half::Smtp, &snapshot, (Stage::Data, Reason::Deferred, true));
+    assert_failed(Half::Smtp, &snapshot, (Step::Data, Reason::Deferred, true));
     let totals = snapshot.totals;
     assert_eq!((totals.probes, totals.accepted, totals.doubtful), (2, 0, 0));
     let stats = world.smtp.stats();
@@ -535,7 +535,7 @@ async fn a_reply_after_the_dot_that_is_none_leaves_the_mail_doubtful() {
         let totals = snapshot.totals;
         assert_eq!((totals.probes, totals.accepted, totals.doubtful), (1, 0, 1), "{answer}");
         let (_, failure) = snapshot.send.last_failure.unwrap();
-        assert_eq!(failure.stage, Stage::Data);
+        assert_eq!(failure.step, Step::Data);
         assert!(failure.message.contains(answer), "{failure}");
     }
 }
@@ -571,6 +571,6 @@ async fn a_session_that_answers_idle_with_nonsense_is_dropped() {
     let snapshot = exporter.received("a", 1).await;
     assert_eq!(snapshot.totals.checks, 1, "the second login was a look's");
     let (_, failure) = snapshot.receive.last_failure.unwrap();
-    assert_eq!((failure.stage, failure.reason), (Stage::Fetch, Reason::Protocol), "{failure}");
+    assert_eq!((failure.step, failure.reason), (Step::Fetch, Reason::Protocol), "{failure}");
     assert_eq!(snapshot.receive.by_reason[Reason::Protocol as usize], 1);
 }

@@ -73,7 +73,7 @@ async fn a_change_of_a_side_is_one_line_with_reason_duration_and_the_servers_wor
         "level=info",
         "target=m",
         "token=",
-        "stage=envelope",
+        "step=envelope",
         "reason=deferred",
         "450 4.7.1 greylisted, try later",
         "not able to send, after ",
@@ -108,7 +108,7 @@ async fn the_mailbox_is_told_for_itself_and_json_has_the_same_fields() {
     assert_eq!(receive.len(), 2, "{lines:#?}");
     let down = receive[0];
     assert_eq!((&down["level"], &down["target"]), (&"INFO".into(), &"m".into()));
-    assert_eq!((&down["stage"], &down["reason"]), (&"select".into(), &"other".into()));
+    assert_eq!((&down["step"], &down["reason"]), (&"select".into(), &"other".into()));
     assert_eq!(down["message"], "not able to receive");
     let words = down["error"].as_str().unwrap();
     assert!(words.contains("NO [SERVERBUG] \"disk\" on fire"), "{words}");

@@ -13,7 +13,7 @@ use mailtrip_exporter::mail::pop3::Pop3;
 use mailtrip_exporter::mail::smtp::Smtp;
 use mailtrip_exporter::mail::trace::Trace;
 use mailtrip_exporter::mail::wire::{Clients, Dialer};
-use mailtrip_exporter::mail::{Failure, Reason, Stage};
+use mailtrip_exporter::mail::{Failure, Reason, Step};
 use mailtrip_exporter::target::ledger::Snapshot;
 use tokio::time::Instant;
 
@@ -176,7 +176,7 @@ async fn a_mechanism_that_is_named_and_not_offered_is_an_error_that_tells_what_i
     let worlds = worlds(&["PLAIN"]).await;
     for (outcome, _) in log_in_everywhere(&worlds, PASSWORD, "scram-sha-256").await {
         let failure = outcome.unwrap_err();
-        assert_eq!((failure.stage, failure.reason), (Stage::Auth, Reason::Auth));
+        assert_eq!((failure.step, failure.reason), (Step::Auth, Reason::Auth));
         assert!(failure.message.ends_with("only PLAIN"), "{failure}");
     }
 }
@@ -188,11 +188,7 @@ async fn a_wrong_password_is_refused_by_every_mechanism() {
         let auth = mechanism.to_ascii_lowercase();
         for (outcome, transcript) in log_in_everywhere(&worlds, "not the one", &auth).await {
             let failure = outcome.unwrap_err();
-            assert_eq!(
-                (failure.stage, failure.reason),
-                (Stage::Auth, Reason::Auth),
-                "{transcript}"
-            );
+            assert_eq!((failure.step, failure.reason), (Step::Auth, Reason::Auth), "{transcript}");
             assert!(failure.message.contains("the login as rita was refused"), "{failure}");
         }
     }
@@ -363,7 +359,7 @@ async fn spoilt(mechanism: &'static str, number: u32, text: &str) -> Vec<(Failur
 async fn a_server_that_cannot_prove_that_it_knows_the_password_is_not_believed() {
     let wrong = BASE64_STANDARD.encode("v=rmF9pqV8S7suAoZWja4dJRkFsKQ=");
     for (failure, transcript) in spoilt("SCRAM-SHA-1", 1, &wrong).await {
-        assert_eq!((failure.stage, failure.reason), (Stage::Auth, Reason::Protocol));
+        assert_eq!((failure.step, failure.reason), (Step::Auth, Reason::Protocol));
         assert!(failure.message.contains("proof of SCRAM-SHA-1 is wrong"), "{failure}");
         assert!(transcript.contains("> *\n"), "the login is given up: {transcript}");
     }
@@ -384,7 +380,7 @@ async fn success_without_the_proof_of_scram_is_none() {
     }
     for (outcome, _) in log_in_everywhere(&worlds, PASSWORD, "scram-sha-256").await {
         let failure = outcome.unwrap_err();
-        assert_eq!((failure.stage, failure.reason), (Stage::Auth, Reason::Protocol));
+        assert_eq!((failure.step, failure.reason), (Step::Auth, Reason::Protocol));
         assert!(failure.message.contains("without the proof"), "{failure}");
     }
 }
@@ -402,8 +398,8 @@ async fn challenges_that_are_none_end_the_login_and_not_the_program() {
         ("SCRAM-SHA-1", long.as_str(), "not one of SCRAM"),
     ] {
         for (failure, transcript) in spoilt(mechanism, 0, text).await {
-            let what = (failure.stage, failure.reason);
-            assert_eq!(what, (Stage::Auth, Reason::Protocol), "{mechanism} {failure}");
+            let what = (failure.step, failure.reason);
+            assert_eq!(what, (Step::Auth, Reason::Protocol), "{mechanism} {failure}");
             assert!(failure.message.contains(words), "{mechanism} {text}: {failure}");
             assert!(transcript.contains("> *\n"), "the login is given up: {transcript}");
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use mailtrip_exporter::demo::server::faults::{Announce, CREDENTIALS, Fault};
 use mailtrip_exporter::demo::server::{Delivery, Protocol};
-use mailtrip_exporter::mail::{Reason, Stage};
+use mailtrip_exporter::mail::{Reason, Step};
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use mailtrip_exporter::target::message::Token;
 use tokio::time::{Instant, sleep};
@@ -120,7 +120,7 @@ async fn without_uidvalidity_nothing_is_missed_counted_twice_or_read_over_and_ov
     assert_eq!((snapshot.totals.duplicate, snapshot.totals.lost), (0, 0), "{snapshot:#?}");
     let failures = snapshot.receive;
     let marked = failures.failures_for(mailtrip_exporter::mail::Reason::Marked);
-    assert_eq!(failures.failures_in(mailtrip_exporter::mail::Stage::Remove), marked);
+    assert_eq!(failures.failures_in(mailtrip_exporter::mail::Step::Remove), marked);
     // The foreign mail is read once by each session.
     let stats = world.mailbox.stats();
     assert!(stats.count("UID SEARCH") <= 6 * snapshot.totals.checks, "{stats:?}");
@@ -284,7 +284,7 @@ async fn a_long_search_for_left_overs_holds_up_neither_sending_nor_receiving() {
 }
 
 #[tokio::test]
-async fn a_login_that_a_look_is_refused_fails_in_its_own_stage() {
+async fn a_login_that_a_look_is_refused_fails_in_its_own_step() {
     let world = World::new(Protocol::Pop3).await;
     world.post.set_delivery(USER, Delivery::held());
     // That of the check is let in.
@@ -294,6 +294,6 @@ async fn a_login_that_a_look_is_refused_fails_in_its_own_stage() {
     let has_failed = |now: &Snapshot| now.receive.last_failure.is_some();
     let snapshot = exporter.until("a", "a look that failed", has_failed).await;
     let (_, failure) = snapshot.receive.last_failure.unwrap();
-    assert_eq!((failure.stage, failure.reason), (Stage::Auth, Reason::Auth), "{failure}");
+    assert_eq!((failure.step, failure.reason), (Step::Auth, Reason::Auth), "{failure}");
     assert_eq!(snapshot.totals.check_failures, 0);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use mailtrip_exporter::demo::server::faults::{CREDENTIALS, Fault, GREETING};
 use mailtrip_exporter::demo::server::{Delivery, Message, Options, Post, Protocol, Server};
-use mailtrip_exporter::mail::{Reason, Stage};
+use mailtrip_exporter::mail::{Reason, Step};
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use mailtrip_exporter::target::message::Token;
 use tokio::time::Instant;
@@ -276,7 +276,7 @@ async fn a_folder_that_is_not_there_is_a_failure() {
     let snapshot = exporter.measured("a").await;
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
     let (_, failure) = snapshot.receive.last_failure.unwrap();
-    assert_eq!((failure.stage, failure.reason), (Stage::Select, Reason::Rejected));
+    assert_eq!((failure.step, failure.reason), (Step::Select, Reason::Rejected));
     assert!(failure.message.contains("Missing"), "{failure}");
 }
 
@@ -300,7 +300,7 @@ async fn without_uidplus_nobody_elses_deleted_mail_is_expunged() {
     let is_told = |s: &Snapshot| s.receive.failures_for(Reason::Marked) >= 1;
     let snapshot = exporter.until("a", "told", is_told).await;
     let (_, failure) = snapshot.receive.last_failure.unwrap();
-    assert_eq!((failure.stage, failure.reason), (Stage::Remove, Reason::Marked), "{failure}");
+    assert_eq!((failure.step, failure.reason), (Step::Remove, Reason::Marked), "{failure}");
     assert!(failure.message.contains("UIDPLUS"), "{failure}");
     assert_eq!(snapshot.receive_ability, Reading::Is(true), "mail can be read");
     // Once its owner wants it back, everything of ours goes, that of earlier periods as well.
@@ -340,7 +340,7 @@ async fn a_removal_that_the_server_only_pretends_is_a_failure() {
         world.mailbox.faults().times(2, point, Fault::reply(answer));
         world.post.insert(USER, "INBOX", b"Subject: not ours\r\n\r\nhello\r\n");
         let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
-        let failed = |s: &Snapshot| s.receive.failures_in(Stage::Remove) >= 1;
+        let failed = |s: &Snapshot| s.receive.failures_in(Step::Remove) >= 1;
         let snapshot = exporter.until("a", "a failed removal", failed).await;
         assert_eq!(snapshot.totals.duplicate, 0, "{mailbox:?}");
         assert_eq!(snapshot.receive_ability, Reading::Is(true), "{mailbox:?}");
@@ -519,7 +519,7 @@ async fn a_mailbox_without_any_of_the_folders_is_a_failure() {
     let snapshot = exporter.measured("a").await;
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
     let (_, failure) = snapshot.receive.last_failure.unwrap();
-    assert_eq!((failure.stage, failure.reason), (Stage::Select, Reason::Other));
+    assert_eq!((failure.step, failure.reason), (Step::Select, Reason::Other));
     assert!(failure.message.contains(r"\Junk"), "{failure}");
 }
 
@@ -679,7 +679,7 @@ async fn a_check_reads_a_header_if_there_is_mail() {
     let snapshot = exporter.until("a", "checked", |s| s.totals.checks == 1).await;
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
     let (_, failure) = snapshot.receive.last_failure.unwrap();
-    assert_eq!((failure.stage, failure.reason), (Stage::Fetch, Reason::Rejected));
+    assert_eq!((failure.step, failure.reason), (Step::Fetch, Reason::Rejected));
 }
 
 #[tokio::test]
@@ -716,7 +716,7 @@ async fn a_watch_that_breaks_is_opened_again_with_back_off() {
         exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
         world.mailbox.faults().on(GREETING, Fault::Close);
         world.mailbox.close_sessions();
-        let failed = |s: &Snapshot| s.receive.failures_in(Stage::Greeting) >= 3;
+        let failed = |s: &Snapshot| s.receive.failures_in(Step::Greeting) >= 3;
         let snapshot = exporter.until("a", "failed three times", failed).await;
         assert_eq!(snapshot.receive_ability, Reading::Is(true), "the check alone tells");
         let opened: Vec<Instant> =

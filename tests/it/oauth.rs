@@ -10,7 +10,7 @@ use mailtrip_exporter::config::{Config, Target};
 use mailtrip_exporter::demo::server::{Certificate, Options, Protocol, ServerTls};
 use mailtrip_exporter::mail::oauth::Tokens;
 use mailtrip_exporter::mail::wire::Clients;
-use mailtrip_exporter::mail::{Reason, Stage};
+use mailtrip_exporter::mail::{Reason, Step};
 use mailtrip_exporter::net::tls::TlsClients;
 use mailtrip_exporter::store::Store;
 use tempfile::TempDir;
@@ -248,7 +248,7 @@ async fn a_kept_token_that_is_refused_is_renewed_once() {
     let before = provider.forms().len();
     let (outcome, transcript) = send_with(&imap.send, &clients).await;
     let failure = outcome.unwrap_err();
-    assert_eq!((failure.stage, failure.reason), (Stage::Auth, Reason::Auth), "{transcript}");
+    assert_eq!((failure.step, failure.reason), (Step::Auth, Reason::Auth), "{transcript}");
     assert!(failure.message.contains(r#"{"status":"401","schemes":"bearer""#), "{failure}");
     assert_eq!(provider.forms().len(), before + 1);
     assert!(!transcript.contains("useless-token"), "{transcript}");
@@ -305,8 +305,8 @@ async fn what_the_endpoint_answers_decides_the_reason() {
         let before = provider.forms().len();
         let (outcome, transcript) = send_with(&target.send, &Clients::default()).await;
         let failure = outcome.unwrap_err();
-        let what = (failure.stage, failure.reason, failure.down);
-        assert_eq!(what, (Stage::Token, reason, false), "{failure}");
+        let what = (failure.step, failure.reason, failure.down);
+        assert_eq!(what, (Step::Token, reason, false), "{failure}");
         assert!(failure.message.contains(words), "{words}: {failure}");
         assert!(failure.message.contains("localhost"), "{failure}");
         assert!(!failure.message.contains('\u{1b}'), "{failure}");
@@ -331,7 +331,7 @@ async fn a_secret_is_sent_to_no_endpoint_whose_certificate_does_not_hold() {
         let target = provider.target(&worlds[0], false);
         let (outcome, _) = send_with(&target.send, &Clients::default()).await;
         let failure = outcome.unwrap_err();
-        assert_eq!((failure.stage, failure.reason), (Stage::Token, reason), "{failure}");
+        assert_eq!((failure.step, failure.reason), (Step::Token, reason), "{failure}");
         assert!(provider.forms().is_empty());
     }
 }
@@ -346,8 +346,8 @@ async fn an_endpoint_that_is_not_there_does_not_mean_that_the_mail_server_is_dow
     drop(free);
     let target = provider.target(&worlds[0], false);
     let failure = send_with(&target.send, &Clients::default()).await.0.unwrap_err();
-    let what = (failure.stage, failure.reason, failure.down);
-    assert_eq!(what, (Stage::Token, Reason::Refused, false), "{failure}");
+    let what = (failure.step, failure.reason, failure.down);
+    assert_eq!(what, (Step::Token, Reason::Refused, false), "{failure}");
 }
 
 fn rotating(token: &str, refresh: &str) -> Reply {

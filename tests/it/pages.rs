@@ -59,7 +59,7 @@ const NAMES: &str =
 const ASK: &str = "document.dispatchEvent(new Event('visibilitychange'))";
 
 #[tokio::test]
-async fn a_reader_clicks_to_a_target_and_sees_what_happened_stage_by_stage() {
+async fn a_reader_clicks_to_a_target_and_sees_what_happened_step_by_step() {
     let site = Site::start().await;
     let mut browser = Browser::start().await;
     browser.open(&site.address).await;
@@ -67,10 +67,10 @@ async fn a_reader_clicks_to_a_target_and_sees_what_happened_stage_by_stage() {
     browser.click("a[href='/targets/good']").await;
     browser.loaded().await;
     assert_eq!(browser.text("document.querySelector('h1').innerText").await, "good");
-    let stages = "[...document.querySelectorAll('#newest .waterfall tbody th')].map(it => \
+    let steps = "[...document.querySelectorAll('#newest .waterfall tbody th')].map(it => \
                   it.innerText).join()";
     browser
-        .wait_for(&format!("{ASK}, {stages} === 'dns,connect,greeting,envelope,data,delivery'"))
+        .wait_for(&format!("{ASK}, {steps} === 'dns,connect,greeting,envelope,data,delivery'"))
         .await;
     let bars = "[...document.querySelectorAll('#newest rect')].every(bar => \
                 bar.getBoundingClientRect().width > 0)";

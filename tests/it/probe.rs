@@ -94,9 +94,9 @@ async fn probe(target: &Target, timeout: Duration) -> (Verdict, String) {
     (verdict, String::from_utf8(out).unwrap())
 }
 
-/// The words of each line that begins with `stage`.
-fn rows<'a>(text: &'a str, stage: &str) -> Vec<&'a str> {
-    let is_row = |line: &&str| line.split_whitespace().next() == Some(stage);
+/// The words of each line that begins with `step`.
+fn rows<'a>(text: &'a str, step: &str) -> Vec<&'a str> {
+    let is_row = |line: &&str| line.split_whitespace().next() == Some(step);
     text.lines().filter(is_row).collect()
 }
 
@@ -107,7 +107,7 @@ fn assert_has(text: &str, parts: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_good_server_is_shown_stage_by_stage_and_left_as_it_was() {
+async fn a_good_server_is_shown_step_by_step_and_left_as_it_was() {
     let house = House::new(Protocol::Imap).await;
     let target = house.target("interval: 1m", "", "");
     let (verdict, text) = probe(&target, DEADLINE).await;
@@ -124,16 +124,16 @@ async fn a_good_server_is_shown_stage_by_stage_and_left_as_it_was() {
             ", received after 0.",
         ],
     );
-    let stages = |text: &str| -> Vec<String> {
+    let steps = |text: &str| -> Vec<String> {
         let rows = text.lines().filter_map(|line| line.strip_prefix("  "));
         rows.map(|row| row.split(' ').next().unwrap().to_owned()).collect()
     };
     let (receive, rest) = text.split_once("\nsend     ").unwrap();
     let (send, removal) = rest.split_once("\nwaiting  seen after 0.").unwrap();
     let expected = ["dns", "connect", "greeting", "auth", "select", "fetch"];
-    assert_eq!(stages(receive), expected, "{text}");
-    assert_eq!(stages(send), ["dns", "connect", "greeting", "envelope", "data"], "{text}");
-    assert_eq!(stages(removal), ["remove"], "{text}");
+    assert_eq!(steps(receive), expected, "{text}");
+    assert_eq!(steps(send), ["dns", "connect", "greeting", "envelope", "data"], "{text}");
+    assert_eq!(steps(removal), ["remove"], "{text}");
     assert!(rows(&text, "connect")[0].ends_with(&format!("   connected to {imap}")), "{text}");
     assert!(rows(&text, "greeting")[1].contains("   220 demo.mailtrip.test "), "{text}");
     assert!(rows(&text, "data")[0].contains("   250 2.0.0 Ok: queued as "), "{text}");
@@ -206,7 +206,7 @@ async fn tls_is_shown_and_an_unknown_authority_is_named() {
     assert_has(
         &text,
         &[
-            "Verdict: corp cannot receive (side receive, stage tls, reason certificate_untrusted): ",
+            "Verdict: corp cannot receive (side receive, step tls, reason certificate_untrusted): ",
             "name its authority in `tls_options: {ca_file: ...}` under `receive` in mailtrip.yml:2\n",
             "The mail may still arrive: an exporter that watches this mailbox, or a later `probe`, removes it after 1day",
         ],
@@ -227,7 +227,7 @@ async fn a_refused_login_names_the_side_and_what_to_check() {
     assert_has(
         &text,
         &[
-            "Verdict: corp cannot send (side send, stage auth, reason auth): the login as sam",
+            "Verdict: corp cannot send (side send, step auth, reason auth): the login as sam",
             "; check `username`, the password and `auth` under `send` in mailtrip.yml:2\n",
         ],
     );
@@ -240,7 +240,7 @@ async fn a_refused_login_names_the_side_and_what_to_check() {
     assert!(!verdict.is_good());
     assert_has(
         &text,
-        &["Verdict: corp cannot receive (side receive, stage auth, reason auth): ", "data "],
+        &["Verdict: corp cannot receive (side receive, step auth, reason auth): ", "data "],
     );
     assert_eq!(house.smtp.stats().mails_accepted, 1, "a broken mailbox does not stop sending");
 }
@@ -257,7 +257,7 @@ async fn a_refused_connection_names_host_and_port_and_the_other_side_is_still_ju
     assert_has(
         &text,
         &[
-            "Verdict: corp cannot send (side send, stage connect, reason refused): ",
+            "Verdict: corp cannot send (side send, step connect, reason refused): ",
             &format!("check that SMTP runs on 127.0.0.1 and listens on port {port}\n"),
         ],
     );
@@ -320,7 +320,7 @@ async fn a_slow_server_says_which_answer_did_not_come() {
     assert_has(
         &text,
         &[
-            "(side send, stage envelope, reason timeout): no answer to RCPT TO:<to@example.test>",
+            "(side send, step envelope, reason timeout): no answer to RCPT TO:<to@example.test>",
             "raise `timeout` (500ms) in mailtrip.yml:2\n",
         ],
     );
@@ -376,7 +376,7 @@ async fn a_mail_without_a_reply_is_looked_for_and_told_as_doubtful() {
     assert_has(
         &text,
         &[
-            "(side send, stage data, reason closed): the server closed the connection in answer \
+            "(side send, step data, reason closed): the server closed the connection in answer \
              to the final dot; ",
             "; the mail arrived all the same, after ",
         ],
@@ -414,7 +414,7 @@ async fn a_mail_that_cannot_be_removed_is_told() {
     assert_has(
         &text,
         &[
-            "Verdict: corp delivers, but the mail could not be removed (side receive, stage remove",
+            "Verdict: corp delivers, but the mail could not be removed (side receive, step remove",
             "The mail is still in the mailbox: ",
         ],
     );
@@ -432,7 +432,7 @@ async fn a_mail_that_is_only_marked_is_told() {
     assert_has(
         &text,
         &[
-            "Verdict: corp delivers, but the mail could not be removed (side receive, stage remove, \
+            "Verdict: corp delivers, but the mail could not be removed (side receive, step remove, \
              reason marked): 1 of our mails stay in the folder INBOX, marked as deleted: ",
             "take out, or unmark, the mail of somebody else that is marked as deleted",
         ],
@@ -604,7 +604,7 @@ async fn a_delay_is_told_with_the_verdict_and_a_blind_eye_as_well() {
         &text,
         &[
             ", and a report says that it is delayed: 4.4.1, mx.example.test, \"550 4.4.1 ",
-            "The sender's own mailbox could not be looked into for a bounce (stage auth, reason auth)",
+            "The sender's own mailbox could not be looked into for a bounce (step auth, reason auth)",
             "The mail may still arrive",
         ],
     );

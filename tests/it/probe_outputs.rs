@@ -115,17 +115,17 @@ async fn a_script_reads_one_document() {
     };
     assert!(before <= date("began") && date("began") <= date("ended"));
     assert!(date("ended") <= SystemTime::now());
-    let stages = |side: &str| -> Vec<String> {
-        let stages = document["sides"][side]["stages"].as_array().unwrap().iter();
-        stages
-            .map(|stage| {
-                assert!(stage["seconds"].as_f64().unwrap() >= 0.0);
-                stage["stage"].as_str().unwrap().to_owned()
+    let steps = |side: &str| -> Vec<String> {
+        let steps = document["sides"][side]["steps"].as_array().unwrap().iter();
+        steps
+            .map(|step| {
+                assert!(step["seconds"].as_f64().unwrap() >= 0.0);
+                step["step"].as_str().unwrap().to_owned()
             })
             .collect()
     };
-    assert_eq!(stages("send"), ["dns", "connect", "greeting", "envelope", "data"]);
-    let receive = stages("receive");
+    assert_eq!(steps("send"), ["dns", "connect", "greeting", "envelope", "data"]);
+    let receive = steps("receive");
     assert_eq!(receive[..4], ["dns", "connect", "greeting", "auth"], "{receive:?}");
     assert_eq!(receive.last().map(String::as_str), Some("remove"));
     assert!(document["sides"]["send"].get("transcript").is_none(), "it was not asked for");
@@ -142,7 +142,7 @@ async fn a_failure_is_told_to_scripts_with_the_words_of_the_server() {
     let send = &document["sides"]["send"];
     let failure = &send["failure"];
     assert_eq!(send["outcome"], "not_accepted");
-    assert_eq!((&failure["stage"], &failure["reason"]), (&"envelope".into(), &"rejected".into()));
+    assert_eq!((&failure["step"], &failure["reason"]), (&"envelope".into(), &"rejected".into()));
     assert_eq!(failure["server_words"], serde_json::json!(["550-5.7.1 not", "550 5.7.1 here"]));
     let verdict = document["verdict"].as_str().unwrap();
     for part in ["message", "advice"] {
@@ -251,12 +251,8 @@ async fn a_monitoring_system_that_loses_its_patience_is_told_so() {
 async fn the_timeout_bounds_all_of_it() {
     let house = House::new().await;
     for (server, point, words) in [
-        (
-            &house.imap,
-            "SELECT",
-            "one cannot receive (side receive, stage select, reason timeout): ",
-        ),
-        (&house.smtp, "RCPT", "one cannot send (side send, stage envelope, reason timeout): "),
+        (&house.imap, "SELECT", "one cannot receive (side receive, step select, reason timeout): "),
+        (&house.smtp, "RCPT", "one cannot send (side send, step envelope, reason timeout): "),
         (
             &house.imap,
             "NOOP",
@@ -333,5 +329,5 @@ async fn a_line_without_end_fills_nothing() {
     house.smtp.faults().on("EHLO", Fault::EndlessLine);
     let Outcome { text, code } = house.nagios(&[]).await;
     assert_eq!(code, 2);
-    assert!(text.contains("stage greeting, reason protocol): a line of more than "), "{text}");
+    assert!(text.contains("step greeting, reason protocol): a line of more than "), "{text}");
 }

@@ -339,7 +339,7 @@ async fn it_ends_soon_whatever_the_servers_do() {
 }
 
 #[tokio::test]
-async fn a_probe_shows_each_stage_and_its_exit_code_is_the_verdict() {
+async fn a_probe_shows_each_step_and_its_exit_code_is_the_verdict() {
     let post = post();
     let smtp = Server::start(Protocol::Smtp, &post, Options::new()).await.unwrap();
     let imap =

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mailtrip_exporter::config::Config;
-use mailtrip_exporter::mail::{Reason, Side, Stage};
+use mailtrip_exporter::mail::{Reason, Side, Step};
 use mailtrip_exporter::probe;
 use mailtrip_exporter::supervisor::Supervisor;
 use mailtrip_exporter::target::inspection::{Clock, HopKind, Outcome};
@@ -249,7 +249,7 @@ async fn of_several_mails_a_period_one_that_is_refused_does_not_stop_the_next() 
     exporter.until("several", "two of three are accepted", sent).await;
     assert_eq!((snapshot.totals.probes, snapshot.totals.accepted), (3, 2));
     assert_eq!((failures(&snapshot.send), snapshot.send.failures_for(Reason::Rejected)), (1, 1));
-    assert_eq!(snapshot.send.failures_in(Stage::Envelope), 1);
+    assert_eq!(snapshot.send.failures_in(Step::Envelope), 1);
     until("the mailbox is empty", async || lab.mails(&reader).is_empty()).await;
     exporter.supervisor.stop().await;
 }
@@ -283,7 +283,7 @@ async fn a_wrong_password_is_a_failure_of_its_own_side_only() {
     assert_eq!(snapshot.send_ability, Reading::Is(0.0));
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
     assert_eq!(snapshot.outstanding, Reading::Is(0));
-    assert_eq!(snapshot.send.failures_in(Stage::Auth), failures(&snapshot.send));
+    assert_eq!(snapshot.send.failures_in(Step::Auth), failures(&snapshot.send));
     assert_eq!(failures(&snapshot.receive), 0);
     assert_eq!(snapshot.totals.accepted, 0);
 
@@ -295,7 +295,7 @@ async fn a_wrong_password_is_a_failure_of_its_own_side_only() {
         assert_eq!(snapshot.receive_ability, Reading::Is(false), "{name}");
         assert_eq!(snapshot.send_ability, Reading::Is(1.0), "{name}");
         assert_eq!(snapshot.outstanding, Reading::Is(snapshot.totals.accepted as usize), "{name}");
-        assert_eq!(snapshot.receive.failures_in(Stage::Auth), failures(&snapshot.receive));
+        assert_eq!(snapshot.receive.failures_in(Step::Auth), failures(&snapshot.receive));
         assert_eq!(failures(&snapshot.send), 0, "{name}");
         assert_eq!(snapshot.receive.up, Some(true), "a refused login is no outage");
     }
@@ -535,7 +535,7 @@ async fn a_refusal_has_the_reason_of_its_reply_code() {
         assert_eq!(snapshot.receive_ability, Reading::Is(true), "{name}");
         assert_eq!(snapshot.outstanding, Reading::Is(0), "{name}");
         assert_eq!(failures(&snapshot.send), snapshot.send.failures_for(reason), "{name}");
-        assert_eq!(failures(&snapshot.send), snapshot.send.failures_in(Stage::Envelope), "{name}");
+        assert_eq!(failures(&snapshot.send), snapshot.send.failures_in(Step::Envelope), "{name}");
         assert_eq!(snapshot.send.up, Some(true), "{name}");
         lab.deliver(reader);
         let snapshot = exporter.receives(name, 1).await;

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use mailtrip_exporter::config::{Config, Target};
 use mailtrip_exporter::demo::server::Certificate;
 use mailtrip_exporter::mail::wire::Clients;
-use mailtrip_exporter::mail::{Failure, Reason, Side, Stage};
+use mailtrip_exporter::mail::{Failure, Reason, Side, Step};
 use mailtrip_exporter::probe;
 
 use crate::lab::{Account, Lab};
@@ -113,8 +113,8 @@ fn assert_hidden(secret: &str, text: &str) {
 
 fn assert_refused(outcome: Result<(), Failure>, user: &Account, transcript: &str) {
     let failure = outcome.expect_err(transcript);
-    let what = (failure.stage, failure.reason, failure.down);
-    assert_eq!(what, (Stage::Auth, Reason::Auth, false), "{failure}\n{transcript}");
+    let what = (failure.step, failure.reason, failure.down);
+    assert_eq!(what, (Step::Auth, Reason::Auth, false), "{failure}\n{transcript}");
     let words = format!("the login as {} was refused", user.address);
     assert!(failure.message.contains(&words), "{failure}");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mailtrip_exporter::config::TlsMode;
 use mailtrip_exporter::demo::server::faults::{self, Fault};
 use mailtrip_exporter::demo::server::{Certificate, Delivery, Options, Protocol};
-use mailtrip_exporter::mail::{Reason, Stage};
+use mailtrip_exporter::mail::{Reason, Step};
 use mailtrip_exporter::target::ledger::{Histogram, Reading, Snapshot};
 use tokio::time::Instant;
 
@@ -243,7 +243,7 @@ async fn a_mail_without_a_reply_is_doubtful_and_returns() {
         assert_eq!((snapshot.totals.accepted, snapshot.totals.probes), (0, 1));
         let snapshot = exporter.until("a", "returned", |s| s.totals.returned == 1).await;
         assert_eq!(snapshot.send.failures_for(Reason::Closed), 1);
-        assert_eq!(snapshot.send.failures_in(Stage::Data), 1);
+        assert_eq!(snapshot.send.failures_in(Step::Data), 1);
         assert_eq!(snapshot.totals.duplicate, 0);
         world.post.set_delivery(USER, Delivery::lost());
         world.inbox_holds(0).await;
@@ -307,31 +307,31 @@ async fn a_lost_connection_leaves_the_rest_not_accepted() {
     assert_eq!((snapshot2.totals.probes, snapshot2.totals.accepted), (3, 1));
     assert_eq!(snapshot2.totals.doubtful, 0);
     assert_eq!(snapshot2.send.failures_for(Reason::Closed), 1);
-    assert_eq!(snapshot2.send.failures_in(Stage::Envelope), 1);
+    assert_eq!(snapshot2.send.failures_in(Step::Envelope), 1);
     assert_eq!(world.smtp.stats().connections, 1, "no second try");
 }
 
 #[tokio::test]
 async fn greylisting_is_not_tried_again_and_a_full_mailbox_is_told_apart() {
     let answers = [
-        ("RCPT", "450 4.2.0 greylisted", Stage::Envelope, Reason::Deferred),
-        ("RCPT", "452 4.2.2 full", Stage::Envelope, Reason::Quota),
-        ("RCPT", "552 5.2.2 full", Stage::Envelope, Reason::Quota),
-        ("RCPT", "550 5.1.1 unknown", Stage::Envelope, Reason::Rejected),
-        ("MAIL", "451 4.7.1 later", Stage::Envelope, Reason::Deferred),
-        ("DATA", "554 5.7.1 no", Stage::Data, Reason::Rejected),
-        (faults::AFTER_DATA, "552 mailbox full", Stage::Data, Reason::Quota),
-        (faults::AFTER_DATA, "554 5.7.1 spam", Stage::Data, Reason::Rejected),
-        (faults::AFTER_DATA, "451 4.3.0 try again", Stage::Data, Reason::Deferred),
+        ("RCPT", "450 4.2.0 greylisted", Step::Envelope, Reason::Deferred),
+        ("RCPT", "452 4.2.2 full", Step::Envelope, Reason::Quota),
+        ("RCPT", "552 5.2.2 full", Step::Envelope, Reason::Quota),
+        ("RCPT", "550 5.1.1 unknown", Step::Envelope, Reason::Rejected),
+        ("MAIL", "451 4.7.1 later", Step::Envelope, Reason::Deferred),
+        ("DATA", "554 5.7.1 no", Step::Data, Reason::Rejected),
+        (faults::AFTER_DATA, "552 mailbox full", Step::Data, Reason::Quota),
+        (faults::AFTER_DATA, "554 5.7.1 spam", Step::Data, Reason::Rejected),
+        (faults::AFTER_DATA, "451 4.3.0 try again", Step::Data, Reason::Deferred),
     ];
-    all(answers.map(|(point, answer, stage, reason)| {
+    all(answers.map(|(point, answer, step, reason)| {
         let case = async move {
             let world = World::new(Protocol::Imap).await;
             world.smtp.faults().once(point, Fault::reply(answer));
             let exporter = Exporter::start(&[world.target("a")]).await;
             let snapshot = exporter.measured("a").await;
             let (_, failure) = snapshot.send.last_failure.clone().unwrap();
-            assert_eq!((failure.stage, failure.reason, failure.down), (stage, reason, false));
+            assert_eq!((failure.step, failure.reason, failure.down), (step, reason, false));
             assert!(failure.message.contains(answer), "{failure}");
             assert_eq!(snapshot.send_ability, Reading::Is(0.0));
             assert_eq!(snapshot.send.consecutive_failures, Reading::Is(1));
@@ -390,7 +390,7 @@ async fn a_period_that_finds_the_one_before_still_sending_is_skipped_and_counted
     world.smtp.faults().on("MAIL", Fault::Hang);
     let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
     let snapshot =
-        exporter.until("a", "two sends", |s| s.send.by_stage.iter().sum::<u64>() >= 2).await;
+        exporter.until("a", "two sends", |s| s.send.by_step.iter().sum::<u64>() >= 2).await;
     assert_eq!(snapshot.send.failures_for(Reason::Timeout), 2);
     assert!(snapshot.totals.periods_skipped >= 1, "{snapshot:#?}");
     assert_eq!(snapshot.totals.check_failures, 0, "the checks go on");
@@ -450,6 +450,6 @@ async fn a_session_that_ends_with_its_period_is_no_failure() {
     assert!(world.mailbox.stats().count("IDLE") >= 5, "{:?}", world.mailbox.stats());
     assert_eq!(snapshot.receive.last_failure, None);
     assert_eq!(snapshot.receive.by_reason.iter().sum::<u64>(), 0);
-    assert_eq!(snapshot.receive.by_stage.iter().sum::<u64>(), 0);
+    assert_eq!(snapshot.receive.by_step.iter().sum::<u64>(), 0);
     assert_eq!(snapshot.send.last_failure, None);
 }

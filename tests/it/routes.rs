@@ -12,7 +12,7 @@ use domain::base::{Message, MessageBuilder, Rtype, ToName, Ttl};
 use domain::rdata::{A, Mx};
 use mailtrip_exporter::demo::server::faults::Fault;
 use mailtrip_exporter::demo::server::{Options, Protocol, Server};
-use mailtrip_exporter::mail::{Failure, Reason, Stage};
+use mailtrip_exporter::mail::{Failure, Reason, Step};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -146,7 +146,7 @@ async fn the_word_of_a_host_that_is_ready_counts() {
     world.smtp.faults().on("RCPT", Fault::reply("550 5.7.1 not wanted"));
     let listener = TcpListener::bind(("127.0.0.2", world.smtp.port())).await.unwrap();
     let failure = failure(by_mx(&world, "to@example.test")).await;
-    assert_eq!((failure.stage, failure.reason), (Stage::Envelope, Reason::Rejected), "{failure}");
+    assert_eq!((failure.step, failure.reason), (Step::Envelope, Reason::Rejected), "{failure}");
     let second = tokio::time::timeout(std::time::Duration::ZERO, listener.accept()).await;
     assert!(second.is_err(), "the second host was asked as well");
 }
@@ -167,8 +167,8 @@ async fn the_host_that_came_furthest_tells_the_reason() {
     // The first offers no TLS, and nobody listens at the second.
     let target = by_mx(&world, "to@example.test").set("send.tls", "starttls");
     let failure = failure(target).await;
-    let expected = (Stage::Tls, Reason::Tls, false);
-    assert_eq!((failure.stage, failure.reason, failure.down), expected, "{failure}");
+    let expected = (Step::Tls, Reason::Tls, false);
+    assert_eq!((failure.step, failure.reason, failure.down), expected, "{failure}");
     assert!(failure.message.contains("MX 20 second.example.test: cannot connect"), "{failure}");
 }
 
@@ -197,13 +197,13 @@ async fn a_domain_that_cannot_be_reached_says_why() {
     .await;
     let world = World::new(Protocol::Imap).await;
     let null = failure(by_mx(&world, "to@null.test")).await;
-    assert_eq!((null.stage, null.reason, null.down), (Stage::Dns, Reason::Dns, false), "{null}");
+    assert_eq!((null.step, null.reason, null.down), (Step::Dns, Reason::Dns, false), "{null}");
     assert!(null.message.contains("takes no mail"), "{null}");
     let unknown = failure(by_mx(&world, "to@unknown.test")).await;
     assert_eq!((unknown.reason, unknown.down), (Reason::Dns, true), "{unknown}");
     let down = failure(by_mx(&world, "to@down.test")).await;
-    let expected = (Stage::Connect, Reason::Refused, true);
-    assert_eq!((down.stage, down.reason, down.down), expected, "{down}");
+    let expected = (Step::Connect, Reason::Refused, true);
+    assert_eq!((down.step, down.reason, down.down), expected, "{down}");
     for host in ["MX 10 one.down.test: ", "MX 20 two.down.test: "] {
         assert!(down.message.contains(host), "{down}");
     }
@@ -229,7 +229,7 @@ async fn an_address_beyond_ascii_goes_to_a_server_that_offers_it() {
 async fn a_server_that_cannot_take_an_address_is_not_asked() {
     let world = World::new(Protocol::Imap).await;
     let failure = failure(world.target("a").set("to", "jörg@example.test")).await;
-    assert_eq!((failure.stage, failure.reason), (Stage::Envelope, Reason::Other), "{failure}");
+    assert_eq!((failure.step, failure.reason), (Step::Envelope, Reason::Other), "{failure}");
     assert!(failure.message.contains("jörg@example.test needs a server that offers SMTPUTF8"));
     for session in world.smtp.sessions() {
         assert!(!session.received_contains(b"MAIL"), "nothing was to be said");

@@ -111,7 +111,7 @@ async fn without_descriptors_nobody_has_failed_and_metrics_are_answered_at_once(
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     for name in [
         "mailtrip_failures_total",
-        "mailtrip_stage_failures_total",
+        "mailtrip_step_failures_total",
         "mailtrip_tcp_port_failures_total",
     ] {
         let failures = values(&page, name);
@@ -225,7 +225,7 @@ async fn a_probe_without_descriptors_is_unknown_and_says_that_this_machine_lacks
     let output = run("nagios").await;
     let line = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(3), "{line} {output:?}", output = output.stderr);
-    let begins = "MAILTRIP UNKNOWN - one was not tested (side receive, stage connect";
+    let begins = "MAILTRIP UNKNOWN - one was not tested (side receive, step connect";
     assert!(line.starts_with(begins), "{line}");
     for words in ["this exporter itself is short of file descriptors", "LimitNOFILE=", "receive=U"]
     {

@@ -14,7 +14,7 @@ use mailtrip_exporter::demo::server::{
 use mailtrip_exporter::mail::pop3::Pop3;
 use mailtrip_exporter::mail::trace::Trace;
 use mailtrip_exporter::mail::wire::{Clients, Dialer};
-use mailtrip_exporter::mail::{Failure, Reason, Side, Stage};
+use mailtrip_exporter::mail::{Failure, Reason, Side, Step};
 use mailtrip_exporter::net::tls::{Resumption, SessionMemory, TlsClient, TlsFacts};
 use mailtrip_exporter::target::ledger::Snapshot;
 use openssl::asn1::Asn1Time;
@@ -120,7 +120,7 @@ async fn a_certificate_that_does_not_hold_is_refused_before_any_credential() {
                     let options = protected(tls, &trust, certificate);
                     let (world, target) = half.world(options, tls, &trust).await;
                     let failure = half.failure(target).await;
-                    assert_eq!((failure.stage, failure.reason), (Stage::Tls, reason), "{failure}");
+                    assert_eq!((failure.step, failure.reason), (Step::Tls, reason), "{failure}");
                     assert!(!failure.down);
                     assert_no_credential_was_sent(half.server(&world));
                 };
@@ -152,7 +152,7 @@ async fn starttls_that_is_not_offered_fails_and_names_the_ways_out() {
             half.world(Options::new().clear_text_login(), TlsMode::StartTls, &Trust::new()).await;
         let target = target.set(&half.key("tls_options"), "{insecure_skip_verify: true}");
         let failure = half.failure(target).await;
-        assert_eq!((failure.stage, failure.reason), (Stage::Tls, Reason::Tls), "{failure}");
+        assert_eq!((failure.step, failure.reason), (Step::Tls, Reason::Tls), "{failure}");
         assert!(failure.message.contains("`tls: none`"), "{failure}");
         assert!(failure.message.contains("`tls: implicit`"), "{failure}");
         assert_no_credential_was_sent(half.server(&world));
@@ -172,7 +172,7 @@ async fn plaintext_injected_behind_starttls_is_refused() {
         let (world, target) = half.world(options, TlsMode::StartTls, &trust).await;
         half.server(&world).faults().on(point, Fault::Append(injected.to_owned()));
         let failure = half.failure(target).await;
-        assert_eq!((failure.stage, failure.reason), (Stage::Tls, Reason::Protocol), "{failure}");
+        assert_eq!((failure.step, failure.reason), (Step::Tls, Reason::Protocol), "{failure}");
         assert_no_credential_was_sent(half.server(&world));
         assert_eq!(half.server(&world).stats().tls_handshakes, 0);
     }
@@ -187,7 +187,7 @@ async fn what_was_offered_before_tls_is_forgotten() {
     world.smtp.faults().once("EHLO", Fault::None);
     world.smtp.faults().once("EHLO", Fault::reply("250 nothing offered here"));
     let failure = Half::Smtp.failure(target).await;
-    assert_eq!((failure.stage, failure.reason), (Stage::Auth, Reason::Auth), "{failure}");
+    assert_eq!((failure.step, failure.reason), (Step::Auth, Reason::Auth), "{failure}");
     assert_no_credential_was_sent(&world.smtp);
 }
 
@@ -220,7 +220,7 @@ async fn the_policy_can_be_widened_where_the_configuration_says_so() {
         let options = Options::new().starttls(&old(&trust));
         let (world, target) = half.world(options, TlsMode::StartTls, &trust).await;
         let failure = half.failure(target.clone()).await;
-        assert_eq!((failure.stage, failure.reason), (Stage::Tls, Reason::Tls), "{failure}");
+        assert_eq!((failure.step, failure.reason), (Step::Tls, Reason::Tls), "{failure}");
         assert_no_credential_was_sent(half.server(&world));
         let widened = trust.options().replace('}', ", min_version: '1.0'}");
         half.goes_round(target.set(&half.key("tls_options"), &widened)).await;
@@ -431,7 +431,7 @@ async fn small_keys_and_sha_1_are_accepted_only_where_the_configuration_lowers_t
         };
         let failure = target("").await.unwrap_err();
         let is_weak = matches!(failure.reason, Reason::CertificateUntrusted | Reason::Tls);
-        assert!(is_weak && failure.stage == Stage::Tls, "{bits}: {failure}");
+        assert!(is_weak && failure.step == Step::Tls, "{bits}: {failure}");
         assert!(failure.message.contains("`min_version: '1.0'`"), "{bits}: {failure}");
         assert_no_credential_was_sent(&world.mailbox);
         assert!(target(", min_version: '1.0'").await.is_ok(), "{bits}");

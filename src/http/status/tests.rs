@@ -7,7 +7,7 @@ use crate::config::{Config, TargetName};
 use crate::http::message::Request;
 use crate::layers::ping::{Obstacle, Outcome};
 use crate::layers::readings::{Checks, Round};
-use crate::mail::{Failure, Fault, Reason, Stage};
+use crate::mail::{Failure, Fault, Reason, Step};
 use crate::target::ledger::{
     Attempt, FoundIn, Ledger, LookStyle, Moment, Rules, Sighting, Transmission,
 };
@@ -152,8 +152,8 @@ fn text(page: &str) -> String {
 }
 
 fn failure(message: &str, down: bool) -> Failure {
-    let (stage, reason) = (Stage::Auth, Reason::Auth);
-    Failure { stage, reason, down, shortage: None, clue: None, message: message.to_owned() }
+    let (step, reason) = (Step::Auth, Reason::Auth);
+    Failure { step, reason, down, shortage: None, clue: None, message: message.to_owned() }
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn of_two_outstanding_mails_the_late_one_is_told() {
 }
 
 #[test]
-fn a_side_that_fails_shows_stage_reason_and_the_words_of_the_server() {
+fn a_side_that_fails_shows_step_reason_and_the_words_of_the_server() {
     let mut case = Case::new("");
     case.mail(None);
     case.check(Some(failure("NO account locked", false)));
@@ -235,7 +235,7 @@ fn a_side_that_fails_shows_stage_reason_and_the_words_of_the_server() {
     for expected in [
         "1 failing",
         "fails, 2 in a row",
-        "Newest failure to receive: stage auth , reason auth",
+        "Newest failure to receive: step auth , reason auth",
         "7 s ago",
         "NO account locked To do:",
     ] {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::numbers::Numbers;
 use super::parse::{self, Fetched, Listed, Response, Status, TooMuch, Untagged};
 use super::{Imap, Sink};
-use crate::mail::{Clue, Failure, Fault, Reason, Stage};
+use crate::mail::{Clue, Failure, Fault, Reason, Step};
 
 /// The longest line that is held; that of a SEARCH may be longer, its numbers are read bit by bit.
 pub(super) const LINE_BYTES: usize = 64 << 10;
@@ -188,7 +188,7 @@ impl Imap {
         };
         match (status, self.farewell.is_some()) {
             (Status::Ok | Status::PreAuth, false) => {
-                self.has_mailbox |= self.trace().stage() == Some(Stage::Select);
+                self.has_mailbox |= self.trace().step() == Some(Step::Select);
                 Ok(Answer { code, ..answer })
             }
             (Status::Ok | Status::PreAuth, true) => Err(self.ended().into()),

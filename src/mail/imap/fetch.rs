@@ -12,7 +12,7 @@ use super::answer::{Interrupted, LITERAL_BYTES};
 use super::encode::sequence_sets;
 use super::parse::Fetched;
 use super::{Imap, Sink};
-use crate::mail::{Failure, Fault, Reason, Stage};
+use crate::mail::{Failure, Fault, Reason, Step};
 
 /// The header fields that tell whether a mail is ours, or a report about one.
 const HEADER_FIELDS: &str = "X-MAILTRIP MESSAGE-ID SUBJECT FROM IN-REPLY-TO REFERENCES CONTENT-TYPE \
@@ -146,7 +146,7 @@ impl Imap {
         rest: &mut Vec<Fetched>,
         sink: &mut Sink<'_>,
     ) -> Result<Option<Failure>, Failure> {
-        self.trace().enter(Stage::Fetch);
+        self.trace().enter(Step::Fetch);
         let asks_whole_headers = self.asks_whole_headers;
         let tag = self.next_tag();
         let items = items(asks_whole_headers);
@@ -231,7 +231,7 @@ impl Imap {
     }
 
     async fn fetch_part(&mut self, uid: u32, part: &str) -> Result<Shown, Failure> {
-        self.trace().enter(Stage::Fetch);
+        self.trace().enter(Step::Fetch);
         let tag = self.next_tag();
         let items = format!("BODY.PEEK[{part}]<0.{LITERAL_BYTES}>");
         self.wire.send(&format!("{tag} UID FETCH {uid} ({items})")).await?;

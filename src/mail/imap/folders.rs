@@ -4,7 +4,7 @@ use super::encode::{quote, sequence_sets};
 use super::numbers::{Numbers, Sorted};
 use super::parse::{self, Listed};
 use super::{Imap, Interrupted, Selected, View, is_at_the_end};
-use crate::mail::{Failure, Stage};
+use crate::mail::{Failure, Step};
 
 /// What ID tells (RFC 2971): strings, because some servers take offence at anything else.
 const IDENTITY: &str =
@@ -17,7 +17,7 @@ impl Imap {
     /// # Errors
     /// The connection's, or the refusal of a plain LIST.
     pub async fn list(&mut self) -> Result<Vec<Listed>, Failure> {
-        self.trace().enter(Stage::Select);
+        self.trace().enter(Step::Select);
         let has = |name: &str| self.capabilities.contains(name);
         let mut ways = Vec::new();
         if has("SPECIAL-USE") {
@@ -52,7 +52,7 @@ impl Imap {
     /// # Errors
     /// The connection's, or a refusal.
     pub async fn select(&mut self, name: &[u8]) -> Result<Selected, Failure> {
-        self.trace().enter(Stage::Select);
+        self.trace().enter(Step::Select);
         let command = format!("SELECT {}", quote(name));
         self.view = View::default();
         let answer = match self.ask(&command).await {
@@ -101,7 +101,7 @@ impl Imap {
     /// # Errors
     /// The connection's, or a refusal.
     pub async fn move_to(&mut self, uids: &[u32], folder: &[u8]) -> Result<Vec<u32>, Failure> {
-        self.trace().enter(Stage::Remove);
+        self.trace().enter(Step::Remove);
         let mut there = Vec::new();
         for set in sequence_sets(uids) {
             let answer = self.command(&format!("UID MOVE {set} {}", quote(folder))).await?;
@@ -117,7 +117,7 @@ impl Imap {
     /// # Errors
     /// The connection's, or a refusal.
     pub async fn mark_deleted(&mut self, uids: &[u32]) -> Result<(), Failure> {
-        self.trace().enter(Stage::Remove);
+        self.trace().enter(Step::Remove);
         for set in sequence_sets(uids) {
             self.command(&format!("UID STORE {set} +FLAGS.SILENT (\\Deleted)")).await?;
         }
@@ -129,7 +129,7 @@ impl Imap {
     /// # Errors
     /// The connection's, or a refusal.
     pub async fn marked_deleted(&mut self) -> Result<Sorted, Failure> {
-        self.trace().enter(Stage::Remove);
+        self.trace().enter(Step::Remove);
         Ok(self.search("DELETED").await?.sorted())
     }
 
@@ -143,7 +143,7 @@ impl Imap {
     /// # Errors
     /// The connection's, or a refusal.
     pub async fn expunge_these(&mut self, uids: &[u32]) -> Result<(), Failure> {
-        self.trace().enter(Stage::Remove);
+        self.trace().enter(Step::Remove);
         for set in sequence_sets(uids) {
             self.command(&format!("UID EXPUNGE {set}")).await?;
         }
@@ -155,7 +155,7 @@ impl Imap {
     /// # Errors
     /// The connection's, or a refusal.
     pub async fn expunge(&mut self) -> Result<(), Failure> {
-        self.trace().enter(Stage::Remove);
+        self.trace().enter(Step::Remove);
         self.command("EXPUNGE").await.map(drop)
     }
 }

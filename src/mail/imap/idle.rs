@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{FAREWELL, Imap, Interrupted};
-use crate::mail::{Failure, Stage};
+use crate::mail::{Failure, Step};
 
 /// An IDLE that the server ends sooner is of no use.
 const SHORTEST_IDLE: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ impl Imap {
         until: Instant,
         interrupt: &Notify,
     ) -> Result<Option<Instant>, Failure> {
-        self.trace().enter(Stage::Fetch);
+        self.trace().enter(Step::Fetch);
         let began = Instant::now();
         if !self.begin_idle().await? {
             self.capabilities.remove("IDLE");

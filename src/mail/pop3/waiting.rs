@@ -10,7 +10,7 @@ use super::Pop3;
 use crate::config::Login;
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
-use crate::mail::{Failure, Stage};
+use crate::mail::{Failure, Step};
 
 /// A login that has come as far as it can without being made.
 pub struct Waiting {
@@ -75,6 +75,6 @@ impl Pop3 {
             self.wire.set_end(end);
         }
         // The record was closed while this waited; what comes is the login's.
-        self.wire.trace().enter(Stage::Auth);
+        self.wire.trace().enter(Step::Auth);
     }
 }

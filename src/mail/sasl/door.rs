@@ -6,7 +6,7 @@ use super::choose;
 use crate::config::{Auth, Login, Mechanism, Secret};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
-use crate::mail::{Clue, Failure, Reason, Stage};
+use crate::mail::{Clue, Failure, Reason, Step};
 
 /// The mechanisms that show a digest of the password.
 const BY_DIGEST: [Mechanism; 3] =
@@ -55,7 +55,7 @@ impl From<Failure> for Refusal {
 /// refusal does not tell that it is wrong.
 ///
 /// # Errors
-/// Why there is no token, in stage [`Stage::Token`]; else those of the login.
+/// Why there is no token, in step [`Step::Token`]; else those of the login.
 pub(in crate::mail) async fn enter<D: Door>(
     door: &mut D,
     dialer: &Dialer,
@@ -64,7 +64,7 @@ pub(in crate::mail) async fn enter<D: Door>(
 ) -> Result<(), Failure> {
     let trace = door.record().clone();
     let key = dialer.key(login, None, &trace, end).await?;
-    trace.enter(Stage::Auth);
+    trace.enter(Step::Auth);
     let Some(beside) = beside_the_digest(door, dialer, login) else {
         let refusal = match door.enter(login, &key.secret).await {
             Err(refusal) if refusal.failure.reason == Reason::Auth => refusal.failure,
@@ -75,7 +75,7 @@ pub(in crate::mail) async fn enter<D: Door>(
             return Err(refusal);
         }
         let key = dialer.key(login, Some(&key.secret), &trace, end).await?;
-        trace.enter(Stage::Auth);
+        trace.enter(Step::Auth);
         return again(door, login, &key.secret, refusal).await;
     };
     let learned = dialer.learned();

@@ -1,7 +1,7 @@
 //! What a refusal points to: by its code and by what the session saw before it.
 
 use super::{Reply, Smtp};
-use crate::mail::{Clue, Stage};
+use crate::mail::{Clue, Step};
 
 impl Smtp {
     /// The clue in a refusal of the step under way.
@@ -9,13 +9,13 @@ impl Smtp {
         if self.name.is_empty() {
             return Some(Clue::AddressOnly);
         }
-        let stage = self.wire.trace().stage();
+        let step = self.wire.trace().step();
         if reply.code == 432 && reply.is_about((3, 2)) {
             return Some(Clue::Connections);
         }
-        match stage {
-            Some(Stage::Auth) => self.clue_at_the_login(reply),
-            Some(Stage::Envelope | Stage::Data) => self.clue_at_the_mail(reply),
+        match step {
+            Some(Step::Auth) => self.clue_at_the_login(reply),
+            Some(Step::Envelope | Step::Data) => self.clue_at_the_mail(reply),
             _ => None,
         }
     }

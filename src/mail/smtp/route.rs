@@ -77,7 +77,7 @@ fn summary(attempts: Vec<Attempt<'_>>, trace: &Trace) -> Option<Failure> {
         attempts.iter().map(|attempt| format!("{}: {}", attempt.host, attempt.failure.message));
     let message = told.collect::<Vec<_>>().join("; ");
     // Of those alike the first is the preferred one.
-    let furthest = attempts.into_iter().rev().max_by_key(|attempt| attempt.failure.stage)?;
+    let furthest = attempts.into_iter().rev().max_by_key(|attempt| attempt.failure.step)?;
     trace.set_connection(furthest.address, furthest.tls);
     Some(Failure { down, shortage, message, ..furthest.failure })
 }

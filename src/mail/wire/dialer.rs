@@ -11,7 +11,7 @@ use super::network::Answers;
 use crate::config::{Credentials, Endpoint, Login, Secret, TlsMode};
 use crate::mail::oauth::{AccessToken, TokenSource, Tokens};
 use crate::mail::trace::Trace;
-use crate::mail::{Failure, Fault, Reason, Stage};
+use crate::mail::{Failure, Fault, Reason, Step};
 use crate::net::mx::{self, Exchanger};
 use crate::net::tls::{Resumption, SessionMemory, TlsClient, TlsClients};
 use crate::net::{self, Stream};
@@ -156,8 +156,8 @@ impl Dialer {
     }
 
     /// The hosts to try one after the other, if they are to be found by the MX records of the domain
-    /// that stands in place of the host; `None` for a way to one host. This is part of the stage
-    /// [`Stage::Dns`].
+    /// that stands in place of the host; `None` for a way to one host. This is part of the step
+    /// [`Step::Dns`].
     ///
     /// # Errors
     /// Those of [`mx::exchangers`].
@@ -169,7 +169,7 @@ impl Dialer {
         if !self.endpoint.mx {
             return Ok(None);
         }
-        trace.enter(Stage::Dns);
+        trace.enter(Step::Dns);
         let deadline = end.min(Instant::now() + self.endpoint.timeout);
         let found = mx::exchangers(&self.endpoint.host, deadline).await;
         found.map(Some).map_err(|fault| trace.failure(fault))
@@ -182,7 +182,7 @@ impl Dialer {
     }
 
     /// What the login is made with: the password, or an access token other than `refused`, which
-    /// takes the stage [`Stage::Token`].
+    /// takes the step [`Step::Token`].
     ///
     /// # Errors
     /// Those of [`TokenSource::token`].
@@ -203,7 +203,7 @@ impl Dialer {
                 return Err(trace.failure(Fault::new(Reason::Other, message)));
             }
         };
-        trace.enter(Stage::Token);
+        trace.enter(Step::Token);
         let token = source.token(refused, self.endpoint.timeout, end).await;
         let token = token.map_err(|fault| trace.failure(fault))?;
         trace.hide_all_forms(token.secret.expose());
@@ -234,7 +234,7 @@ impl Dialer {
     /// dialogue that follows ends at `end` at the latest.
     ///
     /// # Errors
-    /// The first step that fails, in its stage.
+    /// The first step that fails, in its step.
     pub async fn dial(&self, trace: Trace, end: Instant) -> Result<Wire, Failure> {
         #[cfg(any(test, feature = "fuzzing"))]
         if let Some(script) = &self.script {
@@ -243,13 +243,13 @@ impl Dialer {
         }
         let deadline = || end.min(Instant::now() + self.endpoint.timeout);
         let host = &self.endpoint.host;
-        trace.enter(Stage::Dns);
+        trace.enter(Step::Dns);
         let until = deadline();
         let addresses = net::resolve(&self.endpoint, until).await.map_err(|fault| {
             let what = format!("no address of {host} was found");
             trace.failure(too_late(fault, &what, &trace, end, until))
         })?;
-        trace.enter(Stage::Connect);
+        trace.enter(Step::Connect);
         let until = deadline();
         let connected = net::connect(&addresses, until).await.map_err(|fault| {
             let what = format!("no connection to {host}");
@@ -258,7 +258,7 @@ impl Dialer {
         trace.connected(connected.address, connected.handshake);
         let mut wire = self.begin(Stream::Plain(connected.socket), trace, end);
         if self.endpoint.tls == TlsMode::Implicit {
-            wire.trace.enter(Stage::Tls);
+            wire.trace.enter(Step::Tls);
             wire = wire.protect(self).await.map_err(|mut failure| {
                 // Closed or silent before the handshake ended: nobody is there.
                 failure.down = matches!(failure.reason, Reason::Closed | Reason::Timeout);
@@ -289,7 +289,7 @@ impl Dialer {
 
     /// The greeting is waited for from now on.
     fn greet(&self, mut wire: Wire) -> Wire {
-        wire.trace.enter(Stage::Greeting);
+        wire.trace.enter(Step::Greeting);
         wire.expect_reply_within(self.endpoint.timeout);
         wire
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::tries::Tries;
 use super::{Memory, Session};
 use crate::mail::imap::{Imap, Shown};
-use crate::mail::{Failure, Fault, Reason, Stage, text};
+use crate::mail::{Failure, Fault, Reason, Step, text};
 use crate::mailbox::{Inspector, Judge, STILL_THERE, Since, reports};
 use crate::target::message::Header;
 
@@ -58,9 +58,9 @@ impl Session {
                 Ok(()) => memory.folder(&name).refusals = 0,
                 Err(failure) if is_in_step(&failure) => {
                     memory.folder(&name).refusals += 1;
-                    outcome = Err(Failure { stage: Stage::Remove, ..failure });
+                    outcome = Err(Failure { step: Step::Remove, ..failure });
                 }
-                Err(failure) => return Err(Failure { stage: Stage::Remove, ..failure }),
+                Err(failure) => return Err(Failure { step: Step::Remove, ..failure }),
             }
         }
         if self.selected != Some(0) {

@@ -72,7 +72,7 @@ impl Patrol {
         let attempt = Attempt {
             server: self.watch.id.to_string().into(),
             failures: failure.cloned().into_iter().collect(),
-            stages: trace.durations(),
+            steps: trace.durations(),
             address: trace.address(),
             handshake: trace.handshake(),
             tls: trace.tls_facts(),

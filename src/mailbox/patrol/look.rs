@@ -11,7 +11,7 @@ use super::{Outcome, Patrol, only, recipients};
 use crate::mail::outer::{MARGIN, enforced};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
-use crate::mail::{Failure, Stage};
+use crate::mail::{Failure, Step};
 use crate::target::clock::for_timer;
 
 /// How often in a row a removal may bring up more of ours before it waits for the next look.
@@ -132,7 +132,7 @@ impl Patrol {
             session.trace().finish();
             let durations = session.trace().durations();
             for member in recipients(members) {
-                member.account.removed(&only(Stage::Remove, &durations));
+                member.account.removed(&only(Step::Remove, &durations));
             }
         }
         self.session = Some(session);
@@ -217,12 +217,12 @@ impl Patrol {
         let closed = enforced(until + MARGIN, session.remove_and_close(&mut self.pop3)).await;
         let removal_failure = match closed {
             Some(looked) => looked.removal_failure,
-            None => Some(Failure { stage: Stage::Remove, ..trace.overrun(began.elapsed()) }),
+            None => Some(Failure { step: Step::Remove, ..trace.overrun(began.elapsed()) }),
         };
         trace.finish();
         let durations = trace.durations();
         for member in recipients(members) {
-            member.account.removed(&only(Stage::Remove, &durations));
+            member.account.removed(&only(Step::Remove, &durations));
         }
         let asked = self.pop3.looked_at().map(for_timer);
         Outcome { trace, asked, asked_everywhere: asked, result: Ok(()), removal_failure }

@@ -9,7 +9,7 @@ use crate::config::Login;
 use crate::mail::pop3::{Pop3, Waiting};
 use crate::mail::trace::Trace;
 use crate::mail::wire::Dialer;
-use crate::mail::{Failure, Reason, Stage};
+use crate::mail::{Failure, Reason, Step};
 
 /// The first wait before a busy maildrop is tried again; it doubles.
 const BUSY_FIRST: Duration = Duration::from_millis(500);
@@ -53,7 +53,7 @@ impl Prepared {
 /// Whether another try may succeed: a maildrop in use, or a trouble of the server that passes. The provider of
 /// access tokens is another server.
 fn may_pass(failure: &Failure) -> bool {
-    matches!(failure.reason, Reason::Busy | Reason::Deferred) && failure.stage != Stage::Token
+    matches!(failure.reason, Reason::Busy | Reason::Deferred) && failure.step != Step::Token
 }
 
 /// Logs in, on the connection that was prepared if that is still good; all of the session ends at `end`

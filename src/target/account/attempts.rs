@@ -34,8 +34,8 @@ impl Progress {
         self.suspended = suspended;
         for (side, trace) in Side::ALL.into_iter().zip(&self.traces) {
             if let Some(trace) = trace {
-                let (stage, is_heard) = trace.progress();
-                ledger.attempt_reached(side, stage, !is_heard);
+                let (step, is_heard) = trace.progress();
+                ledger.attempt_reached(side, step, !is_heard);
             }
         }
     }

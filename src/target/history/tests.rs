@@ -101,7 +101,7 @@ impl Bench {
     fn attempt(&mut self, side: Side, failure: Option<Failure>, transcript: &str) {
         let attempt = Attempt {
             failures: failure.into_iter().collect(),
-            stages: vec![(Stage::Dns, SECOND / 4), (Stage::Connect, SECOND)],
+            steps: vec![(Step::Dns, SECOND / 4), (Step::Connect, SECOND)],
             transcript: transcript.to_owned(),
             ..Attempt::default()
         };
@@ -127,7 +127,7 @@ impl Bench {
 
 fn failure(reason: Reason, message: &str) -> Failure {
     Failure {
-        stage: Stage::Envelope,
+        step: Step::Envelope,
         reason,
         down: false,
         shortage: None,
@@ -142,7 +142,7 @@ fn a_probe_tells_its_way_from_the_transmission_to_the_mailbox() {
     let began = bench.now.wall;
     let token = bench.accepted();
     let attempt = Attempt {
-        stages: vec![(Stage::Dns, SECOND / 4), (Stage::Data, SECOND / 2)],
+        steps: vec![(Step::Dns, SECOND / 4), (Step::Data, SECOND / 2)],
         tokens: vec![token],
         ..Attempt::default()
     };
@@ -155,8 +155,8 @@ fn a_probe_tells_its_way_from_the_transmission_to_the_mailbox() {
     assert_eq!((probe.accepted_after, probe.roundtrip), (Some(SECOND), Some(SECOND * 3)));
     assert_eq!((probe.delivery(), probe.folder), (Some(SECOND * 2), Some(FoundIn::Junk)));
     assert_eq!(probe.ended, Some(bench.now.wall));
-    let stages: Vec<_> = probe.stages.iter().map(|time| (time.stage, time.duration())).collect();
-    assert_eq!(stages, [(Stage::Dns, SECOND / 4), (Stage::Data, SECOND / 2)]);
+    let steps: Vec<_> = probe.steps.iter().map(|time| (time.step, time.duration())).collect();
+    assert_eq!(steps, [(Step::Dns, SECOND / 4), (Step::Data, SECOND / 2)]);
 }
 
 #[test]
@@ -384,11 +384,11 @@ fn a_server_that_goes_on_saying_the_same_fills_one_place() {
 
 #[test]
 fn ten_thousand_full_histories_take_a_third_of_the_memory_there_is() {
-    // What a probe and a check take beside the failure they share, with all their stages.
-    let stages = 16 + Stage::SEND.len() * size_of::<StageTime>();
-    let probes = NEWEST_PROBES * (size_of::<Probe>() + stages);
-    let checks = NEWEST_CHECKS * (size_of::<Check>() + stages);
-    assert!(size_of::<StageTime>() == 8);
+    // What a probe and a check take beside the failure they share, with all their steps.
+    let steps = 16 + Step::SEND.len() * size_of::<StepTime>();
+    let probes = NEWEST_PROBES * (size_of::<Probe>() + steps);
+    let checks = NEWEST_CHECKS * (size_of::<Check>() + steps);
+    assert!(size_of::<StepTime>() == 8);
     let all = 10_000 * (probes + checks + size_of::<History>());
     assert!(all < 200_000_000 / 3, "{all}");
 }

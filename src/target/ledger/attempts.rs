@@ -82,7 +82,7 @@ impl Ledger {
         self.send.is_outlived = false;
         if attempt.is_unmeasured() && accepted == 0 {
             self.send_ability = Reading::Unmeasured;
-            self.send.stages.clear();
+            self.send.steps.clear();
             return;
         }
         // What was not measured is no part of the share.
@@ -100,7 +100,7 @@ impl Ledger {
         self.receive.is_outlived = false;
         if attempt.is_unmeasured() {
             self.receive_ability = Reading::Unmeasured;
-            self.receive.stages.clear();
+            self.receive.steps.clear();
             return;
         }
         let has_passed = attempt.failures.is_empty();
@@ -133,7 +133,7 @@ impl Ledger {
         };
         state.up = Some(!is_down);
         state.last_attempt = Some(now.wall);
-        state.stages.clone_from(&attempt.stages);
+        state.steps.clone_from(&attempt.steps);
         state.address = attempt.address;
         // An attempt that failed before TLS says nothing about it; one that needed none does.
         if attempt.tls.is_some() || attempt.failures.is_empty() {

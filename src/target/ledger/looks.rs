@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Ledger, LookStyle, Moment, Reading};
 use crate::mail::pop3::LoginDelay;
-use crate::mail::{Failure, Reason, Stage};
+use crate::mail::{Failure, Reason, Step};
 
 impl Ledger {
     /// A look into the mailbox is made between two checks; it counts on behalf of the mails that are
@@ -45,11 +45,11 @@ impl Ledger {
     }
 
     /// How long the removal of arrived mails took; part of the newest attempt.
-    pub fn removed(&mut self, stages: &[(Stage, Duration)]) {
-        for (stage, duration) in stages {
-            match self.receive.stages.iter_mut().find(|(known, _)| known == stage) {
+    pub fn removed(&mut self, steps: &[(Step, Duration)]) {
+        for (step, duration) in steps {
+            match self.receive.steps.iter_mut().find(|(known, _)| known == step) {
                 Some((_, known)) => *known = *duration,
-                None => self.receive.stages.push((*stage, *duration)),
+                None => self.receive.steps.push((*step, *duration)),
             }
         }
     }

@@ -195,7 +195,7 @@ impl Ledger {
         }
         if had_value {
             state.is_outlived = true;
-            state.stages.clear();
+            state.steps.clear();
         }
     }
 

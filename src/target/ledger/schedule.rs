@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Ledger, Moment, Period};
-use crate::mail::{Failure, Reason, Side, Stage};
+use crate::mail::{Failure, Reason, Side, Step};
 
 /// How much later than its deadline an attempt may tell that it was over by then.
 const GRACE: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub(super) struct Schedule {
 struct UnderWay {
     began: Instant,
     deadline: Instant,
-    stage: Stage,
+    step: Step,
     is_down: bool,
 }
 
@@ -88,7 +88,7 @@ impl Schedule {
 
     /// What the deadline of the attempt under way makes of it.
     fn overrun(&self, side: Side, now: Moment) -> Option<Failure> {
-        let UnderWay { began, deadline, stage, is_down } = self.under_way?;
+        let UnderWay { began, deadline, step, is_down } = self.under_way?;
         if now.instant < deadline + GRACE {
             return None;
         }
@@ -99,7 +99,7 @@ impl Schedule {
         let allowed = deadline.saturating_duration_since(began);
         let message = format!("{what} was not over within {:.1} s", allowed.as_secs_f64());
         Some(Failure {
-            stage,
+            step,
             reason: Reason::Timeout,
             down: is_down,
             shortage: None,
@@ -130,15 +130,15 @@ impl Ledger {
         self.expire(now);
         let schedule = self.schedule(side);
         // A server that was not reached yet is not there.
-        let under_way = UnderWay { began: now.instant, deadline, stage: Stage::Dns, is_down: true };
+        let under_way = UnderWay { began: now.instant, deadline, step: Step::Dns, is_down: true };
         schedule.under_way = Some(under_way);
         (schedule.has_overrun, schedule.told, schedule.missed) = (false, 0, 0);
     }
 
     /// The attempt under way has come so far; `is_down` as long as the server has not said anything.
-    pub fn attempt_reached(&mut self, side: Side, stage: Stage, is_down: bool) {
+    pub fn attempt_reached(&mut self, side: Side, step: Step, is_down: bool) {
         if let Some(under_way) = &mut self.schedule(side).under_way {
-            (under_way.stage, under_way.is_down) = (stage, is_down);
+            (under_way.step, under_way.is_down) = (step, is_down);
         }
     }
 

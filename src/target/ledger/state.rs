@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{Bracket, LookStyle, Moment};
 use crate::mail::bounce::Action;
 use crate::mail::pop3::LoginDelay;
-use crate::mail::{Failure, Reason, Stage};
+use crate::mail::{Failure, Reason, Step};
 use crate::net::tls::TlsFacts;
 use crate::target::message::Token;
 
@@ -155,8 +155,8 @@ pub struct Attempt {
     pub server: Arc<str>,
     /// What went wrong; empty if nothing did.
     pub failures: Vec<Failure>,
-    /// The stages with their times.
-    pub stages: Vec<(Stage, Duration)>,
+    /// The steps with their times.
+    pub steps: Vec<(Step, Duration)>,
     /// The address of the server that answered; `None` if none did.
     pub address: Option<SocketAddr>,
     /// How long its TCP handshake took; `None` if no connection came about.
@@ -270,16 +270,16 @@ pub struct SideState {
     pub consecutive_failures: Reading<u32>,
     /// Failures by reason; a reason is its own index.
     pub by_reason: [u64; 17],
-    /// Failures by stage; a stage is its own index.
-    pub by_stage: [u64; 11],
+    /// Failures by step; a step is its own index.
+    pub by_step: [u64; 11],
     /// Attempts while passive and down.
     pub not_applicable: u64,
     /// The newest attempt.
     pub last_attempt: Option<SystemTime>,
     /// The newest attempt that succeeded.
     pub last_success: Option<SystemTime>,
-    /// The stages of the newest attempt.
-    pub stages: Vec<(Stage, Duration)>,
+    /// The steps of the newest attempt.
+    pub steps: Vec<(Step, Duration)>,
     /// The address of the server that answered the newest attempt; `None` if none did.
     pub address: Option<SocketAddr>,
     /// What the newest TLS handshake showed.
@@ -296,21 +296,21 @@ impl SideState {
         self.by_reason.get(reason as usize).copied().unwrap_or(0)
     }
 
-    /// How often this stage failed.
-    pub fn failures_in(&self, stage: Stage) -> u64 {
-        self.by_stage.get(stage as usize).copied().unwrap_or(0)
+    /// How often this step failed.
+    pub fn failures_in(&self, step: Step) -> u64 {
+        self.by_step.get(step as usize).copied().unwrap_or(0)
     }
 
     /// Its counters.
     pub(super) fn counters(&self) -> SideCounters {
-        let Self { by_reason, by_stage, not_applicable, .. } = *self;
-        SideCounters { by_reason, by_stage, not_applicable }
+        let Self { by_reason, by_step, not_applicable, .. } = *self;
+        SideCounters { by_reason, by_step, not_applicable }
     }
 
     /// A side that was not tried yet, with the counters of an earlier process.
     pub(super) fn counted(counters: SideCounters) -> Self {
-        let SideCounters { by_reason, by_stage, not_applicable } = counters;
-        Self { by_reason, by_stage, not_applicable, ..Self::default() }
+        let SideCounters { by_reason, by_step, not_applicable } = counters;
+        Self { by_reason, by_step, not_applicable, ..Self::default() }
     }
 
     pub(super) fn is_not_applicable(&self) -> bool {
@@ -325,7 +325,7 @@ impl SideState {
         if let Some(count) = self.by_reason.get_mut(failure.reason as usize) {
             *count += 1;
         }
-        if let Some(count) = self.by_stage.get_mut(failure.stage as usize) {
+        if let Some(count) = self.by_step.get_mut(failure.step as usize) {
             *count += 1;
         }
         self.last_failure = Some((now.wall, failure.clone()));
@@ -337,8 +337,8 @@ impl SideState {
 pub struct SideCounters {
     /// Failures by reason; a reason is its own index.
     pub by_reason: [u64; 17],
-    /// Failures by stage; a stage is its own index.
-    pub by_stage: [u64; 11],
+    /// Failures by step; a step is its own index.
+    pub by_step: [u64; 11],
     /// Attempts while passive and down.
     pub not_applicable: u64,
 }

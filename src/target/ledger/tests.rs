@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::ending::REMEMBERED;
 use super::*;
 use crate::mail::bounce::Action;
-use crate::mail::{Reason, Stage};
+use crate::mail::{Reason, Step};
 use proptest::prelude::*;
 
 mod distance;
@@ -119,7 +119,7 @@ fn notice(token: Token, action: Action) -> Notice {
 
 fn refused() -> Failure {
     Failure {
-        stage: Stage::Envelope,
+        step: Step::Envelope,
         reason: Reason::Rejected,
         down: false,
         shortage: None,
@@ -130,7 +130,7 @@ fn refused() -> Failure {
 
 fn down() -> Failure {
     Failure {
-        stage: Stage::Connect,
+        step: Step::Connect,
         reason: Reason::Refused,
         down: true,
         shortage: None,
@@ -373,7 +373,7 @@ fn a_refused_mail_is_forgotten() {
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.totals.probes, snapshot.totals.accepted), (1, 0));
     assert_eq!(snapshot.send.failures_for(Reason::Rejected), 1);
-    assert_eq!(snapshot.send.failures_in(Stage::Envelope), 1);
+    assert_eq!(snapshot.send.failures_in(Step::Envelope), 1);
 }
 
 #[test]
@@ -427,7 +427,7 @@ fn a_passive_target_that_is_down_reads_nothing_and_counts_no_failure() {
 #[test]
 fn a_session_that_breaks_off_is_a_failure_of_a_passive_target_only_if_it_is_not_down() {
     let closed = || Failure {
-        stage: Stage::Fetch,
+        step: Step::Fetch,
         reason: Reason::Closed,
         down: false,
         shortage: None,
@@ -654,7 +654,7 @@ fn failures_and_looks_are_counted_on_over_a_restart() {
     assert_eq!(after.totals, before.totals);
     for (after, before) in [(&after.send, &before.send), (&after.receive, &before.receive)] {
         assert_eq!(after.failures_for(Reason::Rejected), 1);
-        assert_eq!(after.failures_in(Stage::Envelope), 1);
+        assert_eq!(after.failures_in(Step::Envelope), 1);
         assert_eq!(after.counters(), before.counters());
         assert_eq!(after.last_attempt, before.last_attempt);
     }
@@ -839,7 +839,7 @@ fn a_failure_in_the_senders_mailbox_says_nothing_about_receiving() {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum Event {
     Begin,
     Accept(u8),
     Refuse(u8, bool, bool),
@@ -859,22 +859,22 @@ enum Step {
     Restart(u16),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        4 => Just(Step::Begin),
-        4 => any::<u8>().prop_map(Step::Accept),
-        2 => any::<(u8, bool, bool)>().prop_map(|(n, a, b)| Step::Refuse(n, a, b)),
-        1 => any::<bool>().prop_map(Step::SendEnded),
-        1 => any::<Option<bool>>().prop_map(Step::Check),
-        1 => any::<bool>().prop_map(Step::LookFailed),
-        2 => Just(Step::LookOver),
-        4 => any::<u8>().prop_map(Step::See),
-        2 => any::<(u8, bool)>().prop_map(|(n, is_failed)| Step::Notice(n, is_failed)),
-        3 => any::<u16>().prop_map(|seconds| Step::Wait(seconds % 400)),
-        1 => any::<i16>().prop_map(Step::WallJump),
-        1 => any::<bool>().prop_map(Step::SetPassive),
-        2 => Just(Step::Commit),
-        1 => any::<u16>().prop_map(|seconds| Step::Restart(seconds % 900)),
+        4 => Just(Event::Begin),
+        4 => any::<u8>().prop_map(Event::Accept),
+        2 => any::<(u8, bool, bool)>().prop_map(|(n, a, b)| Event::Refuse(n, a, b)),
+        1 => any::<bool>().prop_map(Event::SendEnded),
+        1 => any::<Option<bool>>().prop_map(Event::Check),
+        1 => any::<bool>().prop_map(Event::LookFailed),
+        2 => Just(Event::LookOver),
+        4 => any::<u8>().prop_map(Event::See),
+        2 => any::<(u8, bool)>().prop_map(|(n, is_failed)| Event::Notice(n, is_failed)),
+        3 => any::<u16>().prop_map(|seconds| Event::Wait(seconds % 400)),
+        1 => any::<i16>().prop_map(Event::WallJump),
+        1 => any::<bool>().prop_map(Event::SetPassive),
+        2 => Just(Event::Commit),
+        1 => any::<u16>().prop_map(|seconds| Event::Restart(seconds % 900)),
     ]
 }
 
@@ -882,7 +882,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_account_always_adds_up(steps in prop::collection::vec(step(), 0..200), passive: bool) {
+    fn the_account_always_adds_up(events in prop::collection::vec(event(), 0..200), passive: bool) {
         let mut rules = Rules { passive, ..RULES };
         let mut ledger = Ledger::new(rules);
         let mut now = Bench::new(rules).now();
@@ -891,38 +891,38 @@ proptest! {
         let mut stored = StoredAccount::default();
         let mut queued = Changes::default();
         let failure = |is_down| if is_down { down() } else { refused() };
-        for step in steps {
-            let is_begin = matches!(step, Step::Begin);
+        for event in events {
+            let is_begin = matches!(event, Event::Begin);
             let pick = |index: u8| tokens.get(usize::from(index) % tokens.len().max(1)).copied();
-            match step {
-                Step::Begin => {
+            match event {
+                Event::Begin => {
                     ledger.period_began(now);
                     let token = Token::random();
                     ledger.sending(token, now);
                     tokens.push((token, now.instant));
                 }
-                Step::Accept(n) => if let Some((token, transmitted)) = pick(n) {
+                Event::Accept(n) => if let Some((token, transmitted)) = pick(n) {
                     ledger.accepted(token, &Transmission::at(transmitted), now);
                 },
-                Step::Refuse(n, doubtful, is_down) => if let Some((token, _)) = pick(n) {
+                Event::Refuse(n, doubtful, is_down) => if let Some((token, _)) = pick(n) {
                     ledger.not_accepted(token, &failure(is_down), doubtful, now);
                 },
-                Step::SendEnded(is_down) => {
+                Event::SendEnded(is_down) => {
                     let attempt = Attempt { failures: vec![failure(is_down)], ..Attempt::default() };
                     ledger.send_ended(0, 1, &attempt, now);
                 }
-                Step::Check(outcome) => {
+                Event::Check(outcome) => {
                     let failures = outcome.map(failure).into_iter().collect();
                     ledger.check_ended(&Attempt { failures, ..Attempt::default() }, now);
                 }
-                Step::LookFailed(is_down) => ledger.look_failed(&failure(is_down), now),
-                Step::LookOver => ledger.looked_everywhere(now.instant, now),
-                Step::See(n) => if let Some((token, _)) = pick(n) {
+                Event::LookFailed(is_down) => ledger.look_failed(&failure(is_down), now),
+                Event::LookOver => ledger.looked_everywhere(now.instant, now),
+                Event::See(n) => if let Some((token, _)) = pick(n) {
                     let was_live = ledger.is_live(token);
                     let verdict = ledger.seen(token, sighting(now), now);
                     prop_assert!(was_live || verdict == Verdict::Unknown);
                 },
-                Step::Notice(n, is_failed) => if let Some((token, _)) = pick(n) {
+                Event::Notice(n, is_failed) => if let Some((token, _)) = pick(n) {
                     let was_awaited = ledger.outstanding.iter().any(|mail| mail.token == token);
                     let bounced = ledger.snapshot(now).totals.bounced;
                     let is_awaited = ledger.outstanding.iter().any(|mail| mail.token == token);
@@ -933,20 +933,20 @@ proptest! {
                     prop_assert_eq!(has_bounced, is_awaited && is_failed);
                     prop_assert_eq!(ledger.totals.bounced, bounced + u64::from(has_bounced));
                 },
-                Step::Wait(seconds) => {
+                Event::Wait(seconds) => {
                     now.instant += Duration::from_secs(seconds.into());
                     now.wall += Duration::from_secs(seconds.into());
                 }
-                Step::WallJump(seconds) => {
+                Event::WallJump(seconds) => {
                     let step = Duration::from_secs(seconds.unsigned_abs().into());
                     now.wall = if seconds < 0 { now.wall - step } else { now.wall + step };
                 }
-                Step::SetPassive(passive) => {
+                Event::SetPassive(passive) => {
                     rules.passive = passive;
                     ledger.set_rules(rules, now);
                 }
-                Step::Commit => stored.apply(&std::mem::take(&mut queued)),
-                Step::Restart(seconds) => {
+                Event::Commit => stored.apply(&std::mem::take(&mut queued)),
+                Event::Restart(seconds) => {
                     queued = Changes::default();
                     now.instant += Duration::from_secs(seconds.into());
                     now.wall += Duration::from_secs(seconds.into());

@@ -129,7 +129,7 @@ trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
 
 /// A connection and what is known of it.
-struct Stage {
+struct Player {
     listener: TcpListener,
     tls: ServerTls,
     line: Option<BufStream<Box<dyn Line>>>,
@@ -152,23 +152,23 @@ impl Server {
     pub(super) fn play(self, script: Script, mail: Mail) -> JoinHandle<Played> {
         let Self { listener, tls } = self;
         tokio::spawn(async move {
-            let mut stage = Stage { listener, tls, line: None, tag: String::new(), mail };
+            let mut player = Player { listener, tls, line: None, tag: String::new(), mail };
             let mut played = Played::default();
-            stage.accept().await;
+            player.accept().await;
             for step in &script.steps {
-                if let Err(mismatch) = stage.make(step).await {
+                if let Err(mismatch) = player.make(step).await {
                     played.mismatch = Some(mismatch);
                     return played;
                 }
             }
             played.is_over = true;
-            stage.agree(script.protocol()).await;
+            player.agree(script.protocol()).await;
             played
         })
     }
 }
 
-impl Stage {
+impl Player {
     async fn accept(&mut self) {
         self.line = None;
         let (socket, _) = self.listener.accept().await.unwrap();

@@ -85,10 +85,10 @@ impl Page {
         }
     }
 
-    /// Stages and reasons; those of the other side are named as such.
+    /// Steps and reasons; those of the other side are named as such.
     fn failures_seen(&self, target: &str, server: Kind) -> String {
         let mut words = Vec::new();
-        for (name, label) in [("stage_failures_total", "stage"), ("failures_total", "reason")] {
+        for (name, label) in [("step_failures_total", "step"), ("failures_total", "reason")] {
             for series in self.of(target, name).filter(|series| series.value > 0.0) {
                 let word = series.label(label).unwrap_or_default();
                 let side = series.label("side").unwrap_or_default();

@@ -57,7 +57,7 @@ pub(crate) struct Seen {
     pub(crate) outstanding: String,
     /// Whether there is one: `measured` or `NaN`.
     pub(crate) roundtrip: String,
-    /// Stages and reasons of all failures, as `greeting, timeout`; `none` without any.
+    /// Steps and reasons of all failures, as `greeting, timeout`; `none` without any.
     pub(crate) failures: String,
 }
 

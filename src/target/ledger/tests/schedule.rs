@@ -85,7 +85,7 @@ fn a_check_whose_end_nobody_tells_has_failed_at_its_deadline() {
     bench.check(None);
     bench.be_away(MINUTE);
     bench.begin_check(30);
-    bench.ledger.attempt_reached(Side::Receive, Stage::Select, false);
+    bench.ledger.attempt_reached(Side::Receive, Step::Select, false);
     bench.be_away(30);
     assert_eq!(bench.receive_ability(), Reading::Is(true), "it may be told any moment");
     bench.be_away(1);
@@ -93,7 +93,7 @@ fn a_check_whose_end_nobody_tells_has_failed_at_its_deadline() {
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
     assert_eq!((snapshot.totals.checks, snapshot.totals.check_failures), (2, 1));
     assert_eq!(snapshot.receive.failures_for(Reason::Timeout), 1);
-    assert_eq!(snapshot.receive.failures_in(Stage::Select), 1);
+    assert_eq!(snapshot.receive.failures_in(Step::Select), 1);
     assert!(bench.ledger.has_overrun(Side::Receive));
     // Whoever hangs there goes on hanging: that is a failure, not nothing.
     bench.be_away(100 * MINUTE);
@@ -149,7 +149,7 @@ fn a_passive_node_that_has_said_nothing_by_the_deadline_is_down() {
     assert_eq!((snapshot.receive.not_applicable, snapshot.totals.checks), (1, 0));
     bench.check(None);
     bench.begin_check(30);
-    bench.ledger.attempt_reached(Side::Receive, Stage::Greeting, false);
+    bench.ledger.attempt_reached(Side::Receive, Step::Greeting, false);
     bench.be_away(40);
     assert_eq!(bench.receive_ability(), Reading::Is(false), "it has said something");
 }

@@ -5,7 +5,7 @@ use crate::mail::Shortage;
 
 fn short() -> Failure {
     Failure {
-        stage: Stage::Dns,
+        step: Step::Dns,
         reason: Reason::Dns,
         down: false,
         shortage: Some(Shortage::LookUps),
