@@ -42,7 +42,7 @@ pub(super) const TARGET_KEYS: &[&str] = &[
 
 /// Label names that `mailtrip_target_info` has of its own.
 const RESERVED_LABELS: [&str; 6] =
-    ["target", "passive", "cluster", "protocol", "send_host", "receive_host"];
+    ["target", "passive", "mail_cluster", "protocol", "send_host", "receive_host"];
 
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
 const LOST_AFTER: Duration = Duration::from_secs(24 * 3600);

@@ -397,7 +397,7 @@ fn target_info(target: &Target) -> Vec<(&str, &str)> {
     let mut labels = vec![
         ("target", target.name.as_str()),
         ("passive", if target.passive { "true" } else { "false" }),
-        ("cluster", target.cluster.as_deref().unwrap_or_default()),
+        ("mail_cluster", target.cluster.as_deref().unwrap_or_default()),
         ("protocol", target.receive.protocol.label()),
         ("send_host", target.send.endpoint.name()),
         ("receive_host", target.receive.endpoint.name()),

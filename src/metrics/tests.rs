@@ -207,7 +207,7 @@ fn measured_values_have_their_units() {
     }
     assert!(page.contains("version=\"TLSv1.3\",cipher=\"TLS_AES_256_GCM_SHA384\"} 1.0"));
     assert!(page.contains(
-        "passive=\"false\",cluster=\"corp\",protocol=\"imap\",\
+        "passive=\"false\",mail_cluster=\"corp\",protocol=\"imap\",\
         send_host=\"mail.example\",receive_host=\"mail.example\",site=\"x\\n\\\"y\"} 1.0"
     ));
 }

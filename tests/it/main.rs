@@ -10,6 +10,7 @@ mod lab;
 mod namespace;
 mod newest;
 mod relay;
+mod scrape_labels;
 mod second_stack;
 mod support;
 

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// The longest that one file of unit tests may take on a machine with other work.
-const LIMIT: Duration = Duration::from_secs(300);
+pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 
 /// The folder `deploy`.
 pub(crate) fn deploy() -> PathBuf {
@@ -23,7 +23,7 @@ pub(crate) fn rule_files() -> Vec<PathBuf> {
     files(&deploy().join("prometheus"), ".rules.yml")
 }
 
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
     let mut files: Vec<PathBuf> = entries
         .map(|entry| entry.unwrap().path())
