@@ -17,19 +17,19 @@ build: ## build the program: target/release/mailtrip_exporter
 	$(CARGO) build --release --locked
 
 test: prerequisites lint ## check everything: style, lints, documentation, all tests
-	$(CARGO) test --locked --doc
-	$(CARGO) test --locked --lib --bins --tests
+	$(CARGO) test --locked --workspace --doc
+	$(CARGO) test --locked --workspace --lib --bins --tests
 
 prerequisites: ## install what the tests need and is missing: Postfix, Dovecot, Exim, Courier, promtool, Chromium and more
 	@scripts/install-prerequisites test
 
 lint: ## check style, lints, documentation and scripts, without running a test
 	@for script in scripts/* .ci/run; do bash -n "$$script" || exit 1; done
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	CARGO_TARGET_DIR=target $(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --no-default-features -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 fuzz: ## search for input that a parser does not bear: TARGET=imap, SECONDS=60; without, a minute for each target
 	@scripts/fuzz run "$(TARGET)" "$(SECONDS)"

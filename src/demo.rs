@@ -6,7 +6,5 @@
 
 pub use world::{Demo, bind};
 
-pub mod server;
-
 mod scene;
 mod world;

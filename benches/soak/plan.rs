@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mailtrip_exporter::demo::server::faults::{ACCEPTED, AFTER_DATA, CREDENTIALS, Fault, GREETING};
-use mailtrip_exporter::demo::server::{Delivery, Protocol};
+use testserver::faults::{ACCEPTED, AFTER_DATA, CREDENTIALS, Fault, GREETING};
+use testserver::{Delivery, Protocol};
 
 use crate::support::{USER, World};
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mailtrip_exporter::demo::server::Protocol;
+use testserver::Protocol;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mailtrip_exporter::demo::server::Delivery;
 use serde_json::{Value, json};
+use testserver::Delivery;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{interval, sleep};
 
@@ -127,7 +127,7 @@ impl Site {
 }
 
 /// The port may be on its way out still.
-async fn again(server: &mut mailtrip_exporter::demo::server::Server) {
+async fn again(server: &mut testserver::Server) {
     while server.start_again().await.is_err() {
         sleep(Duration::from_millis(100)).await;
     }

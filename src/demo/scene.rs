@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::io;
 use std::time::Duration;
 
-use super::server::faults::{self, Fault};
-use super::server::{Delivery, Options, Post, Protocol, Server, ServerTls};
+use testserver::faults::{self, Fault};
+use testserver::{Delivery, Options, Post, Protocol, Server, ServerTls};
 
 /// The account that hands the test mails over.
 pub(super) const SENDER: &str = "sam";

@@ -12,9 +12,9 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use super::scene::{FROM, PASSWORD, Pace, RECEIVER, SCENES, SENDER, Site, TO};
-use super::server::{Authority, Certificate};
 use crate::config::Config;
 use crate::http::{self, ListenAddress};
+use testserver::{Authority, Certificate};
 
 /// Where the demo is served unless the user says otherwise: not for other machines.
 const ADDRESS: &str = "127.0.0.1:9925";

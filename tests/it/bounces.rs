@@ -3,11 +3,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use mailtrip_exporter::demo::server::faults::{CREDENTIALS, Fault};
-use mailtrip_exporter::demo::server::{Delivery, Message, Options, Post, Protocol, Server};
 use mailtrip_exporter::mail::bounce::Action;
 use mailtrip_exporter::target::ledger::Reading;
 use mailtrip_exporter::target::message::Token;
+use testserver::faults::{CREDENTIALS, Fault};
+use testserver::{Delivery, Message, Options, Post, Protocol, Server};
 
 use crate::looks::mail_date;
 use crate::support::{

@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 
-use mailtrip_exporter::demo::server::faults::{Fault, GREETING};
-use mailtrip_exporter::demo::server::{Post, Protocol};
 use mailtrip_exporter::mail::{Reason, Side, Step};
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
+use testserver::faults::{Fault, GREETING};
+use testserver::{Post, Protocol};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -176,7 +176,7 @@ async fn an_answer_beyond_its_budget_is_a_failure_that_names_what_was_too_much()
 #[tokio::test]
 async fn a_server_that_talks_on_in_idle_is_left() {
     let world = World::new(Protocol::Imap).await;
-    world.post.set_delivery(USER, mailtrip_exporter::demo::server::Delivery::held());
+    world.post.set_delivery(USER, testserver::Delivery::held());
     let flood = format!("+ idling\r\n{}", "* OK x\r\n".repeat(100_001));
     world.mailbox.faults().on("IDLE", Fault::Raw(flood.into_bytes()));
     let target = world.target("a").set("receive.min_look_interval", "5s");

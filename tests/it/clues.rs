@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use lettre::Address;
 use mailtrip_exporter::config::{Config, Target};
-use mailtrip_exporter::demo::server::{Certificate, ServerTls};
 use mailtrip_exporter::mail::smtp::{NotAccepted, Smtp};
 use mailtrip_exporter::mail::trace::Trace;
 use mailtrip_exporter::mail::wire::{Clients, Dialer};
@@ -23,6 +22,7 @@ use openssl::rsa::Rsa;
 use openssl::ssl::{SniError, SslAcceptor, SslAlert, SslMethod};
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
+use testserver::{Certificate, ServerTls};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;

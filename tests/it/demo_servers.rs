@@ -4,13 +4,11 @@
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-use mailtrip_exporter::demo::server::faults::{self, Announce, Fault};
-use mailtrip_exporter::demo::server::{
-    Authority, Certificate, Delivery, Options, Post, Protocol, Server,
-};
 use openssl::pkey::PKey;
 use openssl::ssl::{SslConnector, SslConnectorBuilder, SslMethod, SslVerifyMode, SslVersion};
 use openssl::x509::X509;
+use testserver::faults::{self, Announce, Fault};
+use testserver::{Authority, Certificate, Delivery, Options, Post, Protocol, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use mailtrip_exporter::demo::server::faults::{Announce, CREDENTIALS, Fault, GREETING};
-use mailtrip_exporter::demo::server::{Delivery, Protocol, Server};
 use mailtrip_exporter::mail::trace::Trace;
 use mailtrip_exporter::mail::wire::{Clients, Dialer};
 use mailtrip_exporter::mailbox::Preparation;
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
+use testserver::faults::{Announce, CREDENTIALS, Fault, GREETING};
+use testserver::{Delivery, Protocol, Server};
 
 use crate::far::Relay;
 use crate::support::{DEADLINE, Exporter, MAILBOXES, TargetText, USER, World, all, config};

@@ -5,12 +5,12 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mailtrip_exporter::demo::server::faults::{ACCEPTED, AFTER_DATA, Fault, Gate};
-use mailtrip_exporter::demo::server::{Delivery, Options, Post, Protocol, Server};
 use mailtrip_exporter::store::Store;
 use mailtrip_exporter::supervisor::Supervisor;
 use rusqlite::Connection;
 use tempfile::TempDir;
+use testserver::faults::{ACCEPTED, AFTER_DATA, Fault, Gate};
+use testserver::{Delivery, Options, Post, Protocol, Server};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};

@@ -1,13 +1,13 @@
 //! What is kept of the newest probes, and how the page and the API of a target show it: enough to
 //! say, an hour later, why it was 0.
 
-use mailtrip_exporter::demo::server::faults::Fault;
-use mailtrip_exporter::demo::server::{Delivery, Options, Protocol, Server};
 use mailtrip_exporter::mail::{Reason, Step};
 use mailtrip_exporter::supervisor::Details;
 use mailtrip_exporter::target::history::DialogueKind;
 use mailtrip_exporter::target::ledger::Reading;
 use serde_json::Value;
+use testserver::faults::Fault;
+use testserver::{Delivery, Options, Protocol, Server};
 
 use crate::program::{LIMIT, Running, folder, log_line, post, target};
 use crate::support::{DEADLINE, Exporter, World};

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailtrip_exporter::config::{Config, Endpoint, Target};
-use mailtrip_exporter::demo::server::faults::Fault;
-use mailtrip_exporter::demo::server::{Certificate, Options, Protocol};
 use mailtrip_exporter::http::routes::App;
 use mailtrip_exporter::http::{self, WebConfig};
 use mailtrip_exporter::mail::Side;
 use mailtrip_exporter::probe::state::Thresholds;
 use mailtrip_exporter::probe::{self, Terminal, json};
 use mailtrip_exporter::supervisor::Supervisor;
+use testserver::faults::Fault;
+use testserver::{Certificate, Options, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, LocalSet};

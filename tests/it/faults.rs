@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use mailtrip_exporter::config::TlsMode;
-use mailtrip_exporter::demo::server::faults::{
-    ACCEPTED, AFTER_DATA, CONNECT, CREDENTIALS, Fault, GREETING, TLS_HANDSHAKE,
-};
-use mailtrip_exporter::demo::server::{Certificate, Delivery, Options, Protocol, Server};
 use mailtrip_exporter::mail::{Failure, Reason, Side, Step};
 use mailtrip_exporter::target::ledger::{Reading, SideState, Snapshot};
+use testserver::faults::{
+    ACCEPTED, AFTER_DATA, CONNECT, CREDENTIALS, Fault, GREETING, TLS_HANDSHAKE,
+};
+use testserver::{Certificate, Delivery, Options, Protocol, Server};
 
 use crate::support::{
     DEADLINE, Exporter, PASSWORD, TargetText, Trust, USER, World, all, assert_balanced, protected,

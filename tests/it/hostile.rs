@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use mailtrip_exporter::demo::server::Protocol;
 use serde_json::Value;
+use testserver::Protocol;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::program::get;

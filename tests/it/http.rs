@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mailtrip_exporter::config::Config;
-use mailtrip_exporter::demo::server::faults::{self, Fault};
-use mailtrip_exporter::demo::server::{Options, Post, Protocol, Server};
 use mailtrip_exporter::supervisor::Supervisor;
 use mailtrip_exporter::target::message::Token;
 use mailtrip_exporter::target::send::Origin;
 use tempfile::TempDir;
+use testserver::faults::{self, Fault};
+use testserver::{Options, Post, Protocol, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailtrip_exporter::demo::server::faults::Fault;
-use mailtrip_exporter::demo::server::{Delivery, Protocol};
 use mailtrip_exporter::metrics::{self, ExporterFacts};
 use mailtrip_exporter::target::inspection::{Delay, Inspection, Outcome};
 use mailtrip_exporter::target::ledger::Snapshot;
+use testserver::faults::Fault;
+use testserver::{Delivery, Protocol};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{DEADLINE, Exporter, MAILBOXES, TargetText, USER, World, all};

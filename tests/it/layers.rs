@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailtrip_exporter::config::{IpFamily, PingCheck};
-use mailtrip_exporter::demo::server::faults::{CREDENTIALS, Fault};
-use mailtrip_exporter::demo::server::{Options, Protocol};
 use mailtrip_exporter::layers::ping::ping;
 use mailtrip_exporter::supervisor::Supervisor;
+use testserver::faults::{CREDENTIALS, Fault};
+use testserver::{Options, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};

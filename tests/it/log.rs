@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use mailtrip_exporter::demo::server::faults::Fault;
-use mailtrip_exporter::demo::server::{Options, Post, Protocol, Server};
 use tempfile::TempDir;
+use testserver::faults::Fault;
+use testserver::{Options, Post, Protocol, Server};
 use tokio::time::timeout;
 
 use crate::program::{LIMIT, Running, folder, post, target};

@@ -3,11 +3,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use mailtrip_exporter::demo::server::faults::{Announce, CREDENTIALS, Fault};
-use mailtrip_exporter::demo::server::{Delivery, Protocol};
 use mailtrip_exporter::mail::{Reason, Step};
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use mailtrip_exporter::target::message::Token;
+use testserver::faults::{Announce, CREDENTIALS, Fault};
+use testserver::{Delivery, Protocol};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{DEADLINE, Exporter, USER, World, all};

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use mailtrip_exporter::demo::server::faults::{CREDENTIALS, Fault, GREETING};
-use mailtrip_exporter::demo::server::{Delivery, Message, Options, Post, Protocol, Server};
 use mailtrip_exporter::mail::{Reason, Step};
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use mailtrip_exporter::target::message::Token;
+use testserver::faults::{CREDENTIALS, Fault, GREETING};
+use testserver::{Delivery, Message, Options, Post, Protocol, Server};
 use tokio::time::Instant;
 
 use crate::support::{

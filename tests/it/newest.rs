@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use mailtrip_exporter::demo::server::faults::{CREDENTIALS, Fault, GREETING, Gate};
-use mailtrip_exporter::demo::server::{Options, Post, Protocol, Server};
 use tempfile::TempDir;
+use testserver::faults::{CREDENTIALS, Fault, GREETING, Gate};
+use testserver::{Options, Post, Protocol, Server};
 
 use crate::durable::sqlite;
 use crate::lab::until;

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mailtrip_exporter::config::{Config, Target};
-use mailtrip_exporter::demo::server::{Certificate, Options, Protocol, ServerTls};
 use mailtrip_exporter::mail::oauth::Tokens;
 use mailtrip_exporter::mail::wire::Clients;
 use mailtrip_exporter::mail::{Reason, Step};
 use mailtrip_exporter::net::tls::TlsClients;
 use mailtrip_exporter::store::Store;
 use tempfile::TempDir;
+use testserver::{Certificate, Options, Protocol, ServerTls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_openssl::SslStream;

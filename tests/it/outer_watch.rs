@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use mailtrip_exporter::demo::server::Protocol;
-use mailtrip_exporter::demo::server::faults::{CREDENTIALS, Fault, GREETING};
 use mailtrip_exporter::mail::Reason;
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
+use testserver::Protocol;
+use testserver::faults::{CREDENTIALS, Fault, GREETING};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};

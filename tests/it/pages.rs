@@ -1,8 +1,8 @@
 //! The pages in a real browser: what a reader clicks, types, sees and hears.
 
-use mailtrip_exporter::demo::server::faults::{self, Fault};
-use mailtrip_exporter::demo::server::{Delivery, Protocol};
 use serde_json::json;
+use testserver::faults::{self, Fault};
+use testserver::{Delivery, Protocol};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::bounces::report;

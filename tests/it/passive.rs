@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use mailtrip_exporter::config::TlsMode;
-use mailtrip_exporter::demo::server::faults::{CONNECT, CREDENTIALS, Fault, GREETING};
-use mailtrip_exporter::demo::server::{Certificate, Delivery, Options, Protocol};
 use mailtrip_exporter::mail::{Reason, Side};
 use mailtrip_exporter::target::ledger::{Reading, SideState, Snapshot};
+use testserver::faults::{CONNECT, CREDENTIALS, Fault, GREETING};
+use testserver::{Certificate, Delivery, Options, Protocol};
 
 use crate::support::{
     DEADLINE, Exporter, MAILBOXES, TargetText, Trust, USER, World, all, protected,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mailtrip_exporter::config::{Config, Target};
-use mailtrip_exporter::demo::server::faults::{self, Fault};
-use mailtrip_exporter::demo::server::{
-    Authority, Certificate, Delivery, Options as ServerOptions, Post, Protocol, Server,
-};
 use mailtrip_exporter::probe::state::Thresholds;
 use mailtrip_exporter::probe::{self, Options, Terminal, Verdict, json, nagios};
 use mailtrip_exporter::target::message::Token;
+use testserver::faults::{self, Fault};
+use testserver::{
+    Authority, Certificate, Delivery, Options as ServerOptions, Post, Protocol, Server,
+};
 
 use crate::bounces::report;
 use crate::looks::mail_date;

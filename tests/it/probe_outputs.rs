@@ -3,10 +3,10 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
-use mailtrip_exporter::demo::server::faults::{self, Fault};
-use mailtrip_exporter::demo::server::{Delivery, Options, Post, Protocol, Server};
 use serde_json::Value;
 use tempfile::TempDir;
+use testserver::faults::{self, Fault};
+use testserver::{Delivery, Options, Post, Protocol, Server};
 use tokio::process::Command;
 
 use crate::program;

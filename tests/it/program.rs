@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use mailtrip_exporter::demo::server::faults::{CONNECT, Fault};
-use mailtrip_exporter::demo::server::{Options, Post, Protocol, Server};
+use testserver::faults::{CONNECT, Fault};
+use testserver::{Options, Post, Protocol, Server};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};

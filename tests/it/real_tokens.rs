@@ -10,10 +10,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
 use mailtrip_exporter::config::{Config, Target};
-use mailtrip_exporter::demo::server::Certificate;
 use mailtrip_exporter::mail::wire::Clients;
 use mailtrip_exporter::mail::{Failure, Reason, Side, Step};
 use mailtrip_exporter::probe;
+use testserver::Certificate;
 
 use crate::lab::{Account, Lab};
 use crate::logins::{receive_with, send_with};

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailtrip_exporter::config::Config;
-use mailtrip_exporter::demo::server::faults::{
-    self, AFTER_DATA, CONNECT, CREDENTIALS, Fault, GREETING, Gate,
-};
-use mailtrip_exporter::demo::server::record::Stats;
-use mailtrip_exporter::demo::server::{Delivery, Options, Post, Protocol, Server};
 use mailtrip_exporter::supervisor::{ReloadError, Supervisor};
 use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use tempfile::TempDir;
+use testserver::faults::{self, AFTER_DATA, CONNECT, CREDENTIALS, Fault, GREETING, Gate};
+use testserver::record::Stats;
+use testserver::{Delivery, Options, Post, Protocol, Server};
 use tokio::time::Instant;
 
 use crate::support::{

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use mailtrip_exporter::config::TlsMode;
-use mailtrip_exporter::demo::server::faults::{self, Fault};
-use mailtrip_exporter::demo::server::{Certificate, Delivery, Options, Protocol};
 use mailtrip_exporter::mail::{Reason, Step};
 use mailtrip_exporter::target::ledger::{Histogram, Reading, Snapshot};
+use testserver::faults::{self, Fault};
+use testserver::{Certificate, Delivery, Options, Protocol};
 use tokio::time::Instant;
 
 use crate::support::{

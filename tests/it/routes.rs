@@ -10,9 +10,9 @@ use domain::base::iana::{Class, Rcode};
 use domain::base::name::Name;
 use domain::base::{Message, MessageBuilder, Rtype, ToName, Ttl};
 use domain::rdata::{A, Mx};
-use mailtrip_exporter::demo::server::faults::Fault;
-use mailtrip_exporter::demo::server::{Options, Protocol, Server};
 use mailtrip_exporter::mail::{Failure, Reason, Step};
+use testserver::faults::Fault;
+use testserver::{Options, Protocol, Server};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, UdpSocket};
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use mailtrip_exporter::config::TlsMode;
-use mailtrip_exporter::demo::server::{Certificate, Options, Post, Protocol, Server};
+use testserver::{Certificate, Options, Post, Protocol, Server};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;

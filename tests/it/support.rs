@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailtrip_exporter::config::{Config, TlsMode};
-use mailtrip_exporter::demo::server::record::SessionRecord;
-use mailtrip_exporter::demo::server::{Authority, Certificate, Options, Post, Protocol, Server};
 use mailtrip_exporter::http::routes::App;
 use mailtrip_exporter::http::{self, WebConfig};
 use mailtrip_exporter::supervisor::Supervisor;
@@ -18,6 +16,8 @@ use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use mailtrip_exporter::target::message::Token;
 use mailtrip_exporter::target::send::Origin;
 use tempfile::TempDir;
+use testserver::record::SessionRecord;
+use testserver::{Authority, Certificate, Options, Post, Protocol, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;

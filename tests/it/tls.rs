@@ -6,11 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailtrip_exporter::config::{Endpoint, Login, TlsMode};
-use mailtrip_exporter::demo::server::faults::Fault;
-use mailtrip_exporter::demo::server::record::SessionRecord;
-use mailtrip_exporter::demo::server::{
-    Certificate, Delivery, Options, Protocol, Server, ServerTls,
-};
 use mailtrip_exporter::mail::pop3::Pop3;
 use mailtrip_exporter::mail::trace::Trace;
 use mailtrip_exporter::mail::wire::{Clients, Dialer};
@@ -25,6 +20,9 @@ use openssl::rsa::Rsa;
 use openssl::ssl::{SslAcceptor, SslMethod, SslVersion};
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
+use testserver::faults::Fault;
+use testserver::record::SessionRecord;
+use testserver::{Certificate, Delivery, Options, Protocol, Server, ServerTls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;

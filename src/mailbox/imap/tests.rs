@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::returned::Unheard;
 use super::*;
 use crate::config::{Config, Target};
-use crate::demo::server::faults::{Alteration, Fault};
-use crate::demo::server::{Options, Post, Protocol, Server};
 use crate::mail::wire::Clients;
 use crate::mailbox::{Found, Inspector, Judgement};
 use crate::store::FolderRecord;
 use crate::target::ledger::Moment;
 use crate::target::message::Token;
+use testserver::faults::{Alteration, Fault};
+use testserver::{Options, Post, Protocol, Server};
 
 const USER: &str = "rita";
 const FOREIGN: &[u8] = b"Subject: hello\r\n\r\nhello\r\n";

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use mailtrip_exporter::config::Target;
-use mailtrip_exporter::demo::server::{Certificate, ServerTls};
 use mailtrip_exporter::target::message::Token;
+use testserver::{Certificate, ServerTls};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailtrip_exporter::config::TlsMode;
-use mailtrip_exporter::demo::server::{Certificate, Delivery, Options, Protocol, Server};
+use testserver::{Certificate, Delivery, Options, Protocol, Server};
 
 use super::script;
 use super::table::{Kind, Row};

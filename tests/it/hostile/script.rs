@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mailtrip_exporter::demo::server::faults::{Alteration, Fault, Faults, GREETING, Series};
+use testserver::faults::{Alteration, Fault, Faults, GREETING, Series};
 
 use super::table::{Kind, Row};
 

@@ -32,7 +32,7 @@ impl Alteration {
         Self(Arc::new(alter))
     }
 
-    pub(in crate::demo::server) fn apply(&self, answer: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn apply(&self, answer: Vec<u8>) -> Vec<u8> {
         (self.0)(answer)
     }
 }

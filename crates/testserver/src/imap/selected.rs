@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use super::Session;
 use super::command::{Arguments, NumberSet};
 use super::{fetch, search};
-use crate::demo::server::Shared;
-use crate::demo::server::mailbox::{Folder, Message, Post};
-use crate::demo::server::wire::End;
+use crate::Shared;
+use crate::mailbox::{Folder, Message, Post};
+use crate::wire::End;
 
 /// A folder with the messages and flags that the client was told of.
 pub(super) struct Selected {

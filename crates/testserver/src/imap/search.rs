@@ -1,8 +1,8 @@
 //! SEARCH (RFC 3501, section 6.4.4): its keys, and which messages they find.
 
 use super::command::{Arguments, NumberSet, Token};
-use crate::demo::server::mailbox::Message;
-use crate::demo::server::{message, record};
+use crate::mailbox::Message;
+use crate::{message, record};
 
 /// How deep keys may stand in each other.
 const MAX_DEPTH: u32 = 16;

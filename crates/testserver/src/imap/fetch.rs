@@ -1,8 +1,8 @@
 //! FETCH (RFC 3501, section 6.4.5): its items, and what they show of a message.
 
 use super::envelope::envelope;
-use crate::demo::server::mailbox::Message;
-use crate::demo::server::message;
+use crate::mailbox::Message;
+use crate::message;
 
 /// One thing asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

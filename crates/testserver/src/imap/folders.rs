@@ -3,9 +3,9 @@
 use super::command::Arguments;
 use super::selected::Selected;
 use super::{Session, quoted};
-use crate::demo::server::faults::Faults;
-use crate::demo::server::mailbox::{Folder, canonical_folder};
-use crate::demo::server::wire::End;
+use crate::faults::Faults;
+use crate::mailbox::{Folder, canonical_folder};
+use crate::wire::End;
 
 impl Session<'_> {
     /// LIST and LSUB, with selection and return options (RFC 5258, RFC 6154).

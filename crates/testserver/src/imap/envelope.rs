@@ -3,7 +3,7 @@
 use mail_parser::{Addr, Address, MessageParser};
 
 use super::quoted;
-use crate::demo::server::message;
+use crate::message;
 
 /// The envelope of a message.
 pub(super) fn envelope(mail: &[u8]) -> String {

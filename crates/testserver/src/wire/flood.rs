@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{End, Met, Wire};
-use crate::demo::server::faults::Series;
+use crate::faults::Series;
 
 /// What is sent at a time.
 const CHUNK_BYTES: usize = 64 << 10;

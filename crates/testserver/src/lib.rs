@@ -6,8 +6,8 @@
 //! of targets, probes or metrics.
 //!
 //! ```
-//! use mailtrip_exporter::demo::server::faults::{self, Fault};
-//! use mailtrip_exporter::demo::server::{
+//! use crate::faults::{self, Fault};
+//! use crate::{
 //!     Authority, Certificate, Delivery, Options, Post, Protocol, Server,
 //! };
 //! use std::time::Duration;
