@@ -7,9 +7,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mail::net::tls::{Resumption, SessionMemory, TlsClient};
+use mail::trace::Trace;
 use mailtrip_exporter::config::{Endpoint, IpFamily, TlsMode, TlsOptions};
-use mailtrip_exporter::mail::trace::Trace;
-use mailtrip_exporter::net::tls::{Resumption, SessionMemory, TlsClient};
 use openssl::asn1::Asn1Time;
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use ledger::Token;
 use mailtrip_exporter::demo::Demo;
-use mailtrip_exporter::http::routes::App;
-use mailtrip_exporter::http::{self, WebConfig};
+use mailtrip_exporter::probing::send::Origin;
 use mailtrip_exporter::supervisor::Supervisor;
-use mailtrip_exporter::target::message::Token;
-use mailtrip_exporter::target::send::Origin;
+use mailtrip_exporter::web::routes::App;
+use mailtrip_exporter::web::server::{self, WebConfig};
 use serde_json::json;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -47,14 +47,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         enable_lifecycle: false,
         enable_details: false,
     });
-    let listeners = http::bind("127.0.0.1:0").await?;
+    let listeners = server::bind("127.0.0.1:0").await?;
     let address = listeners.first().ok_or("no listener")?.local_addr()?;
     let shutdown = CancellationToken::new();
     let answer = move |request| {
         let app = Arc::clone(&app);
         async move { app.answer(request).await }
     };
-    tokio::spawn(http::serve(listeners, WebConfig::none(), answer, shutdown.clone()));
+    tokio::spawn(server::serve(listeners, WebConfig::none(), answer, shutdown.clone()));
     println!("the demo runs for {} s", SETTLE.as_secs());
     sleep(SETTLE).await;
     draw(&format!("http://{address}")).await?;

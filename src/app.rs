@@ -16,15 +16,16 @@ use crate::cli::{Check, Cli, Command, Probe};
 use crate::config::Config;
 use crate::demo::{self, Demo};
 use crate::descriptors::{self, Need};
-use crate::http::routes::App;
-use crate::http::{self, WebConfig};
-use crate::mail::{Shortage, shortages};
-use crate::net;
-use crate::probe::command;
+use crate::probing::send::Origin;
+use crate::roundtrip::command;
 use crate::store::Store;
 use crate::supervisor::Supervisor;
-use crate::target::send::Origin;
-use crate::threads;
+use crate::web::routes::App;
+use crate::web::server::{self, WebConfig};
+use ledger::Shortage;
+use mail::net;
+use mail::shortage::news as shortages;
+use mail::threads;
 
 /// How long requests and sessions may take to end.
 const LONGEST_END: Duration = Duration::from_secs(4);
@@ -63,7 +64,7 @@ fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
     };
     let verbose = matches!(cli.command, Some(Command::Check(Check { verbose: true })));
     let need = Need::of(&config);
-    let warnings = config.warnings().into_iter().chain(need.warning(descriptors::limit()));
+    let warnings = config.warnings().into_iter().chain(need.warning(mail::descriptors::limit()));
     let findings = Findings::of(&cli.config_file, &config, warnings.collect(), verbose);
     for line in &findings.targets {
         println!("{line}");
@@ -91,7 +92,7 @@ fn on_runtime(task: impl Future<Output = Result<ExitCode, Fatal>>) -> Result<Exi
         .enable_all()
         .build()
         .map_err(|error| {
-            let advice = Shortage::of(&error).map(Shortage::advice).unwrap_or_default();
+            let advice = Shortage::of(&error).map(mail::shortage::advice).unwrap_or_default();
             format!("cannot begin: {error}; {advice}")
         })?;
     let outcome = runtime.block_on(task);
@@ -102,21 +103,24 @@ fn on_runtime(task: impl Future<Output = Result<ExitCode, Fatal>>) -> Result<Exi
 
 /// Whether the system gives enough for the runtime and the least that there is to do.
 fn can_run(workers: usize) -> Result<(), Fatal> {
-    let limit = descriptors::limit();
+    let limit = mail::descriptors::limit();
     if limit < descriptors::FEWEST {
         let least = descriptors::FEWEST;
-        let advice = Shortage::Descriptors.advice();
+        let advice = mail::shortage::advice(Shortage::Descriptors);
         let message = format!(
             "cannot run with {limit} file descriptors, it takes {least} at the very least: {advice}"
         );
         return Err(message.into());
     }
     descriptors::try_for_runtime().map_err(|error| {
-        format!("cannot run without any descriptor ({error}): {}", Shortage::Descriptors.advice())
+        format!(
+            "cannot run without any descriptor ({error}): {}",
+            mail::shortage::advice(Shortage::Descriptors)
+        )
     })?;
     // One more writes the store, and one does what takes long.
     threads::try_so_many(workers + 2).map_err(|error| {
-        let advice = Shortage::Threads.advice();
+        let advice = mail::shortage::advice(Shortage::Threads);
         format!("cannot run without {} threads ({error}): {advice}", workers + 2).into()
     })
 }
@@ -133,10 +137,10 @@ async fn export(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     let web = web_config(cli)?;
     let mut listeners = Vec::new();
     for address in cli.web.listen_addresses() {
-        listeners.extend(http::bind(&address.to_string()).await?);
+        listeners.extend(server::bind(&address.to_string()).await?);
     }
     let store = Arc::new(Store::open(&config.state_dir)?);
-    let short = Need::of(&config).warning(descriptors::limit());
+    let short = Need::of(&config).warning(mail::descriptors::limit());
     for warning in config.warnings().into_iter().chain(short) {
         warn!("{warning}");
     }
@@ -218,7 +222,7 @@ async fn serve_until_stopped(
         let app = Arc::clone(&app);
         async move { app.answer(request).await }
     };
-    let server = tokio::spawn(http::serve(listeners, web, answer, shutdown.clone()));
+    let server = tokio::spawn(server::serve(listeners, web, answer, shutdown.clone()));
     let watching = AbortOnDropHandle::new(tokio::spawn(watch_shortages()));
     signals.wait_for_the_end(&supervisor).await;
     drop(watching);

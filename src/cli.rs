@@ -7,9 +7,9 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::parse_duration;
-use crate::http::ListenAddress;
-use crate::probe::nagios;
-use crate::probe::state::State;
+use crate::roundtrip::nagios;
+use crate::roundtrip::state::State;
+use crate::web::server::ListenAddress;
 
 /// Proves that mail handed to a server arrives, and tells Prometheus.
 ///

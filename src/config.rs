@@ -17,28 +17,31 @@ use std::time::Duration;
 
 use lettre::Address;
 
-pub use auth::{Auth, Credentials, Login, Mechanism, OAuth2, TokenUrl};
-pub use checks::{Owner, PingCheck, PortCheck, Service, Spoken};
+pub use checks::{Owner, PingCheck, PortCheck};
+pub use mail::auth::{Auth, Credentials, Login, Mechanism, OAuth2, TokenUrl};
+pub use mail::options::{
+    ClientIdentity, Endpoint, IpFamily, PemFile, Service, Spoken, TlsMode, TlsOptions, TlsVersion,
+};
+pub use mail::secret::Secret;
 pub use problem::{Problem, Problems};
-pub use secret::Secret;
-pub(crate) use value::{edit_distance, parse_duration, without_final_dot};
+pub(crate) use value::{edit_distance, parse_duration};
 
 pub mod file;
 pub mod problem;
-pub mod secret;
 pub mod show;
 
-mod auth;
 mod checks;
 mod login;
 mod oauth;
 mod provider;
+mod rules;
 mod section;
 mod side;
 mod source;
 mod target;
 mod value;
 mod written;
+pub(crate) mod yaml;
 
 #[cfg(test)]
 mod tests;
@@ -247,155 +250,7 @@ pub struct MailboxId {
 
 impl fmt::Display for MailboxId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = BracketedHost(&self.host);
+        let host = mail::options::BracketedHost(&self.host);
         write!(f, "{}://{}@{host}:{}", self.protocol, self.user, self.port)
-    }
-}
-
-/// A host as it stands before a port: an IPv6 address in brackets.
-pub(crate) struct BracketedHost<'a>(pub(crate) &'a str);
-
-impl fmt::Display for BracketedHost<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(self.0) }
-    }
-}
-
-/// Where a server listens, and how the connection to it is protected.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Endpoint {
-    /// A host name in ASCII and lower case, or an address without brackets; by `mx` a domain. A name
-    /// that ends with a dot is looked up in no search domain.
-    pub host: String,
-    /// Whether the hosts are found by the MX records of the domain in `host`.
-    pub mx: bool,
-    /// The TCP port, never 0.
-    pub port: u16,
-    /// How the connection is protected.
-    pub tls: TlsMode,
-    /// The details of that; unused with [`TlsMode::None`].
-    pub tls_options: TlsOptions,
-    /// Which addresses of the host are tried.
-    pub ip_family: IpFamily,
-    /// The longest wait for one reply.
-    pub timeout: Duration,
-}
-
-impl Endpoint {
-    /// The host without the dot that may end it: what a certificate and SNI have, and by which it is
-    /// the same host.
-    pub fn name(&self) -> &str {
-        value::without_final_dot(&self.host)
-    }
-}
-
-/// How a connection is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TlsMode {
-    /// TLS by command on a connection that begins in the clear; required, not opportunistic.
-    StartTls,
-    /// TLS from the first byte.
-    Implicit,
-    /// No TLS: passwords travel in the clear.
-    None,
-}
-
-impl TlsMode {
-    /// The word of the configuration.
-    pub fn label(self) -> &'static str {
-        match self {
-            TlsMode::StartTls => "starttls",
-            TlsMode::Implicit => "implicit",
-            TlsMode::None => "none",
-        }
-    }
-}
-
-/// `tls_options`. The files are read when the configuration is, so that a changed file is a
-/// changed configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct TlsOptions {
-    /// The authorities to trust instead of the system's, PEM.
-    pub ca_file: Option<PemFile>,
-    /// The name that the certificate must carry, also sent as SNI; `None`: the host.
-    pub server_name: Option<String>,
-    /// Accept any certificate.
-    pub insecure_skip_verify: bool,
-    /// The oldest version accepted.
-    pub min_version: TlsVersion,
-    /// The client's own certificate and key.
-    pub identity: Option<ClientIdentity>,
-}
-
-/// A PEM file and what was in it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct PemFile {
-    /// Where it was read.
-    pub path: PathBuf,
-    /// Its bytes.
-    pub pem: Arc<[u8]>,
-}
-
-impl fmt::Debug for PemFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PemFile({})", self.path.display())
-    }
-}
-
-/// A client certificate with its private key; both were parsed and fit together.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ClientIdentity {
-    /// The certificate and the chain below it.
-    pub cert_file: PemFile,
-    /// The private key.
-    pub key_file: PemFile,
-}
-
-/// A TLS protocol version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum TlsVersion {
-    /// TLS 1.0, only where the configuration asks for it.
-    Tls10,
-    /// TLS 1.1, only where the configuration asks for it.
-    Tls11,
-    /// TLS 1.2.
-    #[default]
-    Tls12,
-    /// TLS 1.3.
-    Tls13,
-}
-
-impl TlsVersion {
-    /// The word of the configuration.
-    pub fn label(self) -> &'static str {
-        match self {
-            TlsVersion::Tls10 => "1.0",
-            TlsVersion::Tls11 => "1.1",
-            TlsVersion::Tls12 => "1.2",
-            TlsVersion::Tls13 => "1.3",
-        }
-    }
-}
-
-/// Which addresses of a host are tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum IpFamily {
-    /// Both: the address that answers first is used.
-    #[default]
-    Any,
-    /// IPv4 only.
-    V4,
-    /// IPv6 only.
-    V6,
-}
-
-impl IpFamily {
-    /// The word of the configuration.
-    pub fn label(self) -> &'static str {
-        match self {
-            IpFamily::Any => "any",
-            IpFamily::V4 => "4",
-            IpFamily::V6 => "6",
-        }
     }
 }

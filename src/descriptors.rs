@@ -1,21 +1,19 @@
 //! File descriptors: how many this process may have open, for whom the last of them are kept, and how
 //! many a configuration needs.
 //!
-//! A new descriptor is always the lowest number that is free. So a socket whose number is among the
-//! last ones tells that all before it are taken: whoever tests gives such a socket back, and the
-//! listener and the store still find one. Nobody has to count.
+//! See [`mail::descriptors`] for how the last ones are kept.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
-use rustix::io::Errno;
+use mail::descriptors::{is_among_the_last, kept, limit};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::checks::rounds::MOST_AT_ONCE;
 use crate::config::{Config, Target};
-use crate::layers::rounds::MOST_AT_ONCE;
 
 /// With fewer descriptors than this the exporter does not start: it could test next to nothing.
 pub const FEWEST: u64 = 48;
@@ -37,11 +35,6 @@ pub fn raise() -> (Option<u64>, Option<u64>) {
     (current, getrlimit(Resource::Nofile).current)
 }
 
-/// How many descriptors this process may have open; `u64::MAX` without a limit.
-pub fn limit() -> u64 {
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
-}
-
 /// Whether the runtime finds the descriptors that it begins with; without them it would panic.
 ///
 /// # Errors
@@ -55,31 +48,9 @@ pub fn for_clients(limit: u64) -> u64 {
     (limit / 4).clamp(16, 1024)
 }
 
-/// How many of so many descriptors no test may take: a sixteenth, from 12 to 64.
-fn kept(limit: u64) -> u64 {
-    (limit / 16).clamp(12, 64)
-}
-
-/// The socket of a test, unless it is one of the last descriptors; then it is closed.
-///
-/// # Errors
-/// `EMFILE`, as if none had been left.
-pub fn unless_kept<S: AsFd>(socket: S) -> io::Result<S> {
-    let limit = limit();
-    match is_among_the_last(&socket, limit, kept(limit)) {
-        true => Err(Errno::MFILE.into()),
-        false => Ok(socket),
-    }
-}
-
 /// Whether a connection of a client has taken one of the descriptors that the store may need.
 pub fn is_for_files(socket: &impl AsFd) -> bool {
     is_among_the_last(socket, limit(), FOR_FILES)
-}
-
-fn is_among_the_last(socket: &impl AsFd, limit: u64, count: u64) -> bool {
-    let number = u64::try_from(socket.as_fd().as_raw_fd()).unwrap_or(0);
-    number >= limit.saturating_sub(count)
 }
 
 /// How many descriptors a configuration needs at one time, if all that may be under way is.
@@ -231,17 +202,5 @@ mod tests {
             assert_eq!(need.warning(advised), None, "{count}");
             assert_eq!(need.warning(u64::MAX), None);
         }
-    }
-
-    #[test]
-    fn the_last_descriptors_are_no_test_s() {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let number = u64::try_from(socket.as_raw_fd()).unwrap();
-        assert!(!is_among_the_last(&socket, number + 13, 12));
-        assert!(is_among_the_last(&socket, number + 12, 12));
-        // More than the whole: none is left.
-        assert!(is_among_the_last(&socket, 5, 12));
-        assert_eq!([48, 1024, 4096, u64::MAX].map(kept), [12, 64, 64, 64]);
-        assert!(unless_kept(socket).is_ok(), "a test has hardly any open");
     }
 }

@@ -1,10 +1,7 @@
-//! Targets for fuzzing: one for every parser that a stranger feeds, each with what must hold of it
-//! whatever it is given.
+//! The targets for fuzzing of the exporter's own parsers; those of the mail protocols are in [`mail::fuzz`],
+//! with what a target is.
 //!
-//! Compiled into tests and, with the feature `fuzzing`, into the package `fuzz`; never into the program. A
-//! target takes bytes and panics where something does not hold: not only that nothing panics by itself, but
-//! that what is built is bounded, that the time is linear, that it does not matter in which pieces the input
-//! comes, that nothing harmful and no secret is shown. `docs/fuzzing.md` is the guide.
+//! Compiled into tests and, with the feature `fuzzing`, into the package `fuzz`; never into the program.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,87 +9,28 @@
     reason = "what does not hold ends the test"
 )]
 
-use measure::Budget;
+pub use mail::fuzz::{Target, corpus};
 
-pub mod corpus;
-pub mod measure;
-pub mod mutate;
-pub mod script;
-mod shown;
 mod targets;
 #[cfg(test)]
 mod tests;
 
-/// A parser, and what must hold of it.
-pub struct Target {
-    /// Its name: that of its corpus, and for `make fuzz TARGET=`.
-    pub name: &'static str,
-    /// The inputs that began the search, and those that found something.
-    pub corpus: &'static str,
-    /// How many inputs `make test` makes of the corpus; a dear target has fewer.
-    pub tries: u32,
-    budget: Budget,
-    check: fn(&[u8]),
-}
-
-impl Target {
-    /// The longest input; of a longer one the beginning is taken.
-    pub const LONGEST: usize = 64 << 10;
-
-    /// Feeds it.
-    ///
-    /// # Panics
-    /// Where something does not hold, or the target took more memory or time than it may.
-    pub fn run(&self, input: &[u8]) {
-        let input = input.get(..Self::LONGEST).unwrap_or(input);
-        self.budget.hold(self.name, input.len(), || (self.check)(input));
-    }
-
-    /// The target of this name.
-    pub fn of(name: &str) -> Option<&'static Self> {
-        TARGETS.iter().find(|target| target.name == name)
-    }
-}
-
-macro_rules! targets {
-    ($($name:ident($tries:literal, $bytes:literal KiB + $per_byte:literal),)*) => {
-        /// All targets, in the order in which they are run.
-        pub static TARGETS: &[Target] = &[$(Target {
-            name: stringify!($name),
-            corpus: include_str!(concat!("../fuzz/corpus/", stringify!($name), ".txt")),
-            tries: $tries,
-            budget: Budget { bytes: $bytes << 10, per_byte: $per_byte },
-            check: targets::$name::check,
-        },)*];
-
-        /// Replays and changes the corpus of each target, each in a test of its own.
-        #[cfg(test)]
-        mod each {
-            $(#[test]
-            fn $name() {
-                super::tests::search(super::Target::of(stringify!($name)).unwrap());
-            })*
-        }
-    };
-}
-
-// Name, inputs in a test, and the most memory: so much, and so much for each byte of the input.
-targets! {
-    wire(800, 256 KiB + 12),
-    smtp(400, 1024 KiB + 40),
-    imap(400, 1024 KiB + 40),
-    pop3(400, 1024 KiB + 40),
-    sasl(400, 256 KiB + 16),
-    header(500, 512 KiB + 60),
-    bounce(500, 512 KiB + 60),
-    text(500, 256 KiB + 80),
-    token(800, 256 KiB + 16),
+mail::fuzz_targets! {
+    "../fuzz/corpus/":
     yaml(600, 256 KiB + 800),
     config(300, 1024 KiB + 800),
     web_config(300, 1024 KiB + 800),
     http(150, 1024 KiB + 40),
-    dns(1000, 256 KiB + 400),
-    resolver(600, 256 KiB + 60),
     ping(1000, 64 KiB + 4),
     store(100, 1024 KiB + 40),
+}
+
+/// All targets, those of the mail protocols first.
+pub fn all() -> impl Iterator<Item = &'static Target> {
+    mail::fuzz::TARGETS.iter().chain(TARGETS)
+}
+
+/// The target of this name.
+pub fn of(name: &str) -> Option<&'static Target> {
+    all().find(|target| target.name == name)
 }

@@ -28,30 +28,22 @@
 //! **The demo.** [`demo`] has mail servers of its own, which misbehave on demand; the tests use
 //! them too.
 
+pub mod account;
 pub mod app;
 pub mod check;
+pub mod checks;
 pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
 pub mod descriptors;
 pub mod log;
-pub mod threads;
-
-pub mod config;
-mod yaml;
-
-pub mod layers;
-pub mod mailbox;
-pub mod probe;
-pub mod supervisor;
-pub mod target;
-
-pub mod mail;
-pub mod net;
-
-pub mod http;
 pub mod metrics;
+pub mod probing;
+pub mod roundtrip;
 pub mod store;
-
-pub mod demo;
+pub mod supervisor;
+pub mod web;
 
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

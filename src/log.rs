@@ -1,7 +1,5 @@
 //! The log: messages of this program to standard error, as logfmt or JSON.
 
-use std::time::{Duration, Instant};
-
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -10,40 +8,6 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
 use crate::cli::{Log, LogFormat, LogLevel};
-
-/// The same event is in the log once in this time at most.
-const ONCE_IN: Duration = Duration::from_secs(60);
-
-/// The rule of one event that may happen often: it is told once a minute, with the number of those
-/// that were not.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Gate {
-    told: Option<Instant>,
-    held_back: u64,
-}
-
-impl Gate {
-    /// The rule of an event that has not happened yet.
-    pub const fn new() -> Self {
-        Self { told: None, held_back: 0 }
-    }
-
-    /// The event happens at `now`. Gives how many were held back before it if it is to be told, and
-    /// `None` if it is held back itself.
-    pub fn pass(&mut self, now: Instant) -> Option<u64> {
-        if !self.is_open(now) {
-            self.held_back += 1;
-            return None;
-        }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.held_back))
-    }
-
-    /// Whether the event would be told at `now`.
-    pub fn is_open(&self, now: Instant) -> bool {
-        self.told.is_none_or(|told| now.saturating_duration_since(told) >= ONCE_IN)
-    }
-}
 
 /// Logs to standard error from now on, once in a process.
 ///
@@ -82,9 +46,8 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target(env!("CARGO_PKG_NAME"), level)
+    let ours = [env!("CARGO_PKG_NAME"), "mail", "ledger", "testserver"].map(|name| (name, level));
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(ours)
 }
 
 #[cfg(test)]
@@ -118,15 +81,6 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_told_once_a_minute_with_the_number_held_back() {
-        let mut gate = Gate::default();
-        let start = Instant::now();
-        let told: Vec<_> =
-            [0, 1, 59, 60, 61, 200].map(|at| gate.pass(start + Duration::from_secs(at))).into();
-        assert_eq!(told, [Some(0), None, None, Some(2), None, Some(1)]);
-    }
-
-    #[test]
     fn a_message_is_one_line_of_pairs_without_colours() {
         let text = logged(LogLevel::Info, LogFormat::Logfmt, || {
             tracing::warn!(target_name = "corp", error = "a \"b\"\nc=\x1b[31m", "cannot send");
@@ -153,8 +107,8 @@ mod tests {
         let events = || {
             tracing::warn!(target: "hyper", "library warning");
             tracing::info!(target: "hyper::proto", "library info");
-            tracing::error!(target: "mailtrip_exporter::http", "our error");
-            tracing::debug!(target: "mailtrip_exporter::http", "our debug");
+            tracing::error!(target: "mailtrip_exporter::web::server", "our error");
+            tracing::debug!(target: "mailtrip_exporter::web::server", "our debug");
             tracing::trace!(target: "mailtrip_exporter", "our trace");
         };
         for (level, expected) in [

@@ -12,7 +12,6 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::registry::Registry;
 
-use crate::mail::Shortage;
 use crate::supervisor::{ReloadState, Supervisor, View};
 
 mod exporter;
@@ -40,7 +39,7 @@ impl ExporterFacts {
             started: supervisor.started(),
             store_errors: supervisor.store_errors(),
             may_ping: supervisor.may_ping(),
-            shortages: Shortage::counts(),
+            shortages: mail::shortage::counts(),
         }
     }
 }

@@ -8,6 +8,8 @@
 //! Nobody waits for the disk but a mail about to be sent, and that for a second at most. A store that
 //! fails is logged and counted while everything goes on from memory, and is tried again.
 
+use mail::oauth::{Stored, TokenStore};
+
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -21,10 +23,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::checks::readings::Counters;
 use crate::config::{MailboxId, Secret, TargetName};
-use crate::layers::readings::Counters;
-use crate::target::ledger::{Changes, ClockOffset, StoredAccount};
-use crate::target::message::Instance;
+use ledger::Instance;
+use ledger::{Changes, ClockOffset, StoredAccount};
 pub use mark::Loss;
 use mark::{Found, Mark};
 use writer::{Question, Shared, Writer};
@@ -228,18 +230,6 @@ impl Store {
         self.ask(|answer| Question::Folders { mailbox, answer }).await
     }
 
-    /// Takes the refresh token that a provider has given in place of that of `origin`, to be written
-    /// soon.
-    pub fn record_refresh_token(&self, origin: &str, token: &Secret) {
-        self.shared.record_refresh_token(origin.to_owned(), token.clone());
-    }
-
-    /// The newest refresh token that was given in place of that of `origin`, if any was.
-    pub async fn load_refresh_token(&self, origin: &str) -> Option<Secret> {
-        let origin = origin.to_owned();
-        self.ask(|answer| Question::RefreshToken { origin, answer }).await
-    }
-
     /// How often reading or writing has failed.
     pub fn errors(&self) -> u64 {
         self.shared.errors()
@@ -297,6 +287,18 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
             Err(StoreError::InUse { directory: directory.to_owned(), process })
         }
         Err(TryLockError::Error(source)) => Err(failed("lock")(source)),
+    }
+}
+
+impl TokenStore for Store {
+    fn keep<'a>(&'a self, origin: &'a str, token: &'a Secret) -> Stored<'a, ()> {
+        self.shared.record_refresh_token(origin.to_owned(), token.clone());
+        Box::pin(self.committed())
+    }
+
+    fn load<'a>(&'a self, origin: &'a str) -> Stored<'a, Option<Secret>> {
+        let origin = origin.to_owned();
+        Box::pin(self.ask(|answer| Question::RefreshToken { origin, answer }))
     }
 }
 

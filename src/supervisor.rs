@@ -9,20 +9,20 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::account::Account;
+use crate::account::history::Archive;
+use crate::checks::rounds::Bench;
 use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
-use crate::descriptors::{self, Need};
-use crate::layers::rounds::Bench;
-use crate::mail::oauth::Tokens;
-use crate::mail::wire::{Clients, Dialer};
-use crate::mailbox::{Member, Watch};
-use crate::net::tls::TlsClients;
+use crate::descriptors::Need;
+use crate::probing::mailbox::{Member, Watch};
+use crate::probing::send::{Origin, Sender};
 use crate::store::Store;
-use crate::target::account::Account;
-use crate::target::history::Archive;
-use crate::target::ledger::{Rules, Servers, StoredAccount};
-use crate::target::send::{Origin, Sender};
-use crate::threads;
 use kept::Kept;
+use ledger::{Rules, Servers, StoredAccount};
+use mail::net::tls::TlsClients;
+use mail::oauth::{TokenStore, Tokens};
+use mail::threads;
+use mail::wire::{Clients, Dialer};
 pub use reload::{ReloadError, ReloadState};
 use sending::{LetGo, Line, rest_of_period};
 use slots::{SlotKey, Slots};
@@ -116,7 +116,7 @@ impl Supervisor {
     ) -> Result<Arc<Self>, ReloadError> {
         let now = SystemTime::now();
         let empty = Config { targets: BTreeMap::new(), ..config.clone() };
-        let tokens = Tokens::new(store.clone());
+        let tokens = Tokens::new(store.clone().map(|store| store as Arc<dyn TokenStore>));
         let clients = Clients { tls: TlsClients::default(), tokens };
         let supervisor = Self {
             config_file,
@@ -216,7 +216,7 @@ impl Supervisor {
         let path = self.config_file.clone().ok_or(ReloadError::NoFile)?;
         let config = threads::run(move || Config::load_again(&path)).await;
         let config = config??;
-        let short = Need::of(&config).warning(descriptors::limit());
+        let short = Need::of(&config).warning(mail::descriptors::limit());
         for warning in config.warnings().into_iter().chain(short) {
             warn!("{warning}");
         }

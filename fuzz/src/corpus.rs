@@ -10,7 +10,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mailtrip_exporter::fuzz::{TARGETS, Target, corpus};
+use mailtrip_exporter::fuzz::{all, corpus, of};
 
 /// The most that `adopt` lets the corpus of one target become, in bytes of text.
 const ROOM: usize = 40 << 10;
@@ -26,7 +26,7 @@ pub(crate) fn work_if_asked() {
     let words: Vec<&str> = words.lines().collect();
     let outcome = match words.as_slice() {
         ["list"] => {
-            TARGETS.iter().for_each(|target| println!("{}", target.name));
+            all().for_each(|target| println!("{}", target.name));
             Ok(())
         }
         ["unpack", name, folder] => unpack(name, Path::new(folder)),
@@ -42,7 +42,7 @@ pub(crate) fn work_if_asked() {
 
 /// The file of a target, and what is in it now.
 fn corpus_of(name: &str) -> Outcome<(PathBuf, String)> {
-    let target = Target::of(name).ok_or_else(|| format!("there is no target {name}"))?;
+    let target = of(name).ok_or_else(|| format!("there is no target {name}"))?;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("corpus/{}.txt", target.name));
     let text = fs::read_to_string(&path)?;
     Ok((path, text))

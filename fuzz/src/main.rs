@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use mailtrip_exporter::fuzz::Target;
+use mailtrip_exporter::fuzz::{self, Target};
 
 mod corpus;
 
@@ -16,7 +16,7 @@ static TARGET: OnceLock<&'static Target> = OnceLock::new();
 fn target() -> &'static Target {
     TARGET.get_or_init(|| {
         let name = std::env::var("MAILTRIP_FUZZ_TARGET").unwrap_or_default();
-        Target::of(&name).unwrap_or_else(|| panic!("no target {name:?}: set MAILTRIP_FUZZ_TARGET"))
+        fuzz::of(&name).unwrap_or_else(|| panic!("no target {name:?}: set MAILTRIP_FUZZ_TARGET"))
     })
 }
 

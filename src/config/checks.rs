@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use mail::options::{BracketedHost, without_final_dot};
+
 use super::section::{Level, Place, Report, Section};
-use super::{
-    BracketedHost, Endpoint, IpFamily, Protocol, Target, TlsMode, value, without_final_dot,
-};
-use crate::yaml::Node;
+use super::{Endpoint, IpFamily, Protocol, Service, Spoken, Target, TlsMode, value};
+use crate::config::yaml::Node;
 
 /// One TCP port to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,42 +34,6 @@ pub enum Owner {
     Send,
     /// The mailbox.
     Receive,
-}
-
-/// What is spoken at a port, so that a check can take its leave as a client does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Service {
-    /// In which protocol.
-    pub protocol: Spoken,
-    /// Whether it begins with TLS.
-    pub begins_with_tls: bool,
-}
-
-/// A protocol with a greeting and a farewell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spoken {
-    /// QUIT (RFC 5321 section 4.1.1.10).
-    Smtp,
-    /// LOGOUT (RFC 3501 section 6.1.3).
-    Imap,
-    /// QUIT (RFC 1939 section 4).
-    Pop3,
-}
-
-impl Service {
-    /// What is spoken at a port that IANA has given to a mail service.
-    fn at(port: u16) -> Option<Self> {
-        let (protocol, begins_with_tls) = match port {
-            25 | 587 => (Spoken::Smtp, false),
-            465 => (Spoken::Smtp, true),
-            143 => (Spoken::Imap, false),
-            993 => (Spoken::Imap, true),
-            110 => (Spoken::Pop3, false),
-            995 => (Spoken::Pop3, true),
-            _ => return None,
-        };
-        Some(Self { protocol, begins_with_tls })
-    }
 }
 
 impl fmt::Display for PortCheck {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::section::{Layer, Place, Report, Section};
 use super::source::{self, Environment, Sources, Unreadable};
 use super::{Config, MailboxId, Problem, Problems, ReceiveSide, Target, TargetName, target, value};
-use crate::yaml::{self, Node, Value};
+use crate::config::yaml::{self, Node, Value};
 
 /// The keys of the main file.
 pub(super) const MAIN_KEYS: &[&str] = &["state_dir", "include", "defaults", "targets"];

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use mail::options::without_final_dot;
+
 use super::section::{Report, Section};
 use super::source::Sources;
 use super::{OAuth2, Secret, TlsOptions, TokenUrl, value, written};
-use crate::yaml::Node;
+use crate::config::yaml::Node;
 
 /// The keys of `oauth2`.
 const KEYS: &[&str] =
@@ -80,7 +82,7 @@ fn token_url(node: &Node) -> Result<TokenUrl, String> {
     };
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     let host = value::parse_host(host)?;
-    Ok(TokenUrl { host: value::without_final_dot(&host).to_owned(), port, path })
+    Ok(TokenUrl { host: without_final_dot(&host).to_owned(), port, path })
 }
 
 fn hint(key: &str) -> Option<String> {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::mail::text::harmless;
+use mail::text::harmless;
 
 /// One thing to be corrected. The order is that of the files and lines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::problem::Problem;
 use super::value;
-use crate::yaml::{self, Entry, Node, Value, shown_key};
+use crate::config::yaml::{self, Entry, Node, Value, shown_key};
 
 /// Which of two layers a key was found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,14 +1,15 @@
 //! A configuration written down again: as YAML for the page of the running configuration, as
 //! sentences for an operator who checks it.
 
+use mail::options::BracketedHost;
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
 use super::side::PORTS_WITH_TLS;
 use super::value::Written;
 use super::{
-    BracketedHost, Config, Credentials, Endpoint, Login, OAuth2, PingCheck, Protocol, ReceiveSide,
-    Secret, SendSide, Target,
+    Config, Credentials, Endpoint, Login, OAuth2, PingCheck, Protocol, ReceiveSide, Secret,
+    SendSide, Target,
 };
 use super::{TlsMode, TlsVersion};
 

@@ -11,7 +11,7 @@ use super::section::{Found, Level, Report, Section};
 use super::source::Sources;
 use super::{Endpoint, Folder, IpFamily, Protocol, ReceiveSide, SendSide};
 use super::{TlsMode, TlsOptions, TlsVersion, login, value};
-use crate::yaml::Node;
+use crate::config::yaml::Node;
 
 /// The keys of `send`.
 pub(super) const SEND_KEYS: &[&str] = &[

@@ -14,7 +14,7 @@ use openssl::x509::X509;
 
 use super::value::Written;
 use super::{ClientIdentity, PemFile, Secret};
-use crate::mail::Shortage;
+use ledger::Shortage;
 
 /// The environment, as a lookup.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -281,8 +281,8 @@ fn within(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, String> {
 /// What the system says, and what to do about it.
 pub(super) fn reason(error: &io::Error) -> String {
     if let Some(shortage) = Shortage::of(error) {
-        shortage.count();
-        return format!("{error}; {}; {}", shortage.words(), shortage.advice());
+        mail::shortage::count(shortage);
+        return format!("{error}; {}; {}", shortage.words(), mail::shortage::advice(shortage));
     }
     match error.kind() {
         io::ErrorKind::PermissionDenied => {

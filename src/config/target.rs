@@ -10,7 +10,7 @@ use super::section::{Report, Section};
 use super::side::{self, IP_FAMILIES, RECEIVE_KEYS, SEND_KEYS, Shared};
 use super::source::Sources;
 use super::{Target, TargetName, checks, value, written};
-use crate::yaml::{Node, Value};
+use crate::config::yaml::{Node, Value};
 
 /// The keys of a target. All but `name` may stand in `defaults`.
 pub(super) const TARGET_KEYS: &[&str] = &[

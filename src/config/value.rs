@@ -7,9 +7,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use lettre::Address;
+use mail::options::without_final_dot;
 
 use super::written;
-use crate::yaml::{Node, Value};
+use crate::config::yaml::{Node, Value};
 
 /// What is said of a key with nothing behind it.
 pub(super) const NO_VALUE: &str = "has no value; write one, or leave the key out";
@@ -219,12 +220,6 @@ pub(super) fn parse_host(text: &str) -> Result<String, String> {
 /// The same without a final dot, for where the name is looked up by nobody.
 pub(super) fn server_name(node: &Node) -> Result<String, String> {
     host(node).map(|name| without_final_dot(&name).to_owned())
-}
-
-/// A name without the dot that ends it in the DNS: certificates, SNI (RFC 6066 section 3) and HTTP
-/// have it without.
-pub(crate) fn without_final_dot(name: &str) -> &str {
-    name.strip_suffix('.').unwrap_or(name)
 }
 
 /// An internationalised name as the DNS knows it (RFC 5890, with the mapping of UTS #46).

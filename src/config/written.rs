@@ -3,7 +3,7 @@
 
 use super::source::CREDENTIALS;
 use super::value;
-use crate::yaml::{self, Node, Quotes};
+use crate::config::yaml::{self, Node, Quotes};
 
 /// Refuses a text, other than a password, that was hardly meant as it stands.
 pub(super) fn check(node: &Node, text: &str) -> Result<(), String> {

@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::scene::{FROM, PASSWORD, Pace, RECEIVER, SCENES, SENDER, Site, TO};
 use crate::config::Config;
-use crate::http::{self, ListenAddress};
+use crate::web::server::{self, ListenAddress};
 use testserver::{Authority, Certificate};
 
 /// Where the demo is served unless the user says otherwise: not for other machines.
@@ -115,23 +115,23 @@ impl Demo {
 /// served on 127.0.0.1:9925, for this machine only, or on a free port where that one is taken.
 ///
 /// # Errors
-/// See [`http::bind`].
+/// See [`server::bind`].
 pub async fn bind(given: &[ListenAddress]) -> io::Result<Vec<TcpListener>> {
     if given.is_empty() {
         return bind_or_free_port(ADDRESS).await;
     }
     let mut listeners = Vec::new();
     for address in given {
-        listeners.extend(http::bind(&address.to_string()).await?);
+        listeners.extend(server::bind(&address.to_string()).await?);
     }
     Ok(listeners)
 }
 
 async fn bind_or_free_port(address: &str) -> io::Result<Vec<TcpListener>> {
-    match http::bind(address).await {
+    match server::bind(address).await {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             warn!("{address} is in use, the demo takes a free port");
-            http::bind("127.0.0.1:0").await
+            server::bind("127.0.0.1:0").await
         }
         outcome => outcome,
     }

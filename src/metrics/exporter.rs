@@ -7,8 +7,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 
 use super::family::Family;
 use super::{Page, count, layers, timestamp};
-use crate::mail::Shortage;
 use crate::supervisor::ReloadState;
+use ledger::Shortage;
 
 impl Page {
     pub(super) fn encode_exporter(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

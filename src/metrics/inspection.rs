@@ -7,7 +7,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::family::Family;
 use super::{Page, name};
 use crate::supervisor::View;
-use crate::target::inspection::Inspection;
+use mail::inspection::Inspection;
 
 impl Page {
     pub(super) fn encode_inspections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -101,8 +101,7 @@ impl Page {
 }
 
 /// The values of the label `hop`.
-const POSITIONS: [&str; crate::target::inspection::MAX_HOPS] =
-    ["1", "2", "3", "4", "5", "6", "7", "8"];
+const POSITIONS: [&str; mail::inspection::MAX_HOPS] = ["1", "2", "3", "4", "5", "6", "7", "8"];
 
 fn flag(is_so: bool) -> f64 {
     if is_so { 1.0 } else { 0.0 }

@@ -8,11 +8,11 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
 use super::name;
-use crate::layers::Column;
-use crate::layers::ping::{Outcome, RoundTrips};
-use crate::layers::readings::{PingReadings, PortReadings};
-use crate::mail::Reason;
+use crate::checks::Column;
+use crate::checks::ping::{Outcome, RoundTrips};
+use crate::checks::readings::{PingReadings, PortReadings};
 use crate::supervisor::View;
+use ledger::Reason;
 
 /// A gauge of a ping; NaN where there is no value.
 struct PingGauge {

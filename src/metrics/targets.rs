@@ -8,9 +8,9 @@ use prometheus_client::metrics::MetricType;
 use super::family::Family;
 use super::{Page, count, name, timestamp};
 use crate::config::Target;
-use crate::mail::{Reason, Side, Step};
 use crate::supervisor::View;
-use crate::target::ledger::{FoundIn, Histogram, Reading, SideState, Snapshot, Totals};
+use ledger::{FoundIn, Histogram, Reading, SideState, Snapshot, Totals};
+use ledger::{Reason, Side, Step};
 
 /// A gauge of a target; `None` leaves the series out.
 struct TargetGauge {

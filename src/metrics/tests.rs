@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::*;
+use crate::checks::ping::{Obstacle, Outcome, RoundTrips};
+use crate::checks::readings::{Checks, Round};
 use crate::config::{Config, Target, TargetName};
-use crate::http::encoding::classic_text;
-use crate::layers::ping::{Obstacle, Outcome, RoundTrips};
-use crate::layers::readings::{Checks, Round};
-use crate::mail::text::Scrubber;
-use crate::mail::{Failure, Fault, Reason, Step};
-use crate::net::tls::TlsFacts;
-use crate::target::inspection::{Inspection, Passage};
-use crate::target::ledger::{
-    Attempt, FoundIn, Ledger, LookStyle, Moment, Reading, Rules, Sighting, Transmission,
-};
-use crate::target::message::Token;
+use crate::web::server::encoding::classic_text;
+use ledger::TlsFacts;
+use ledger::Token;
+use ledger::{Attempt, FoundIn, Ledger, LookStyle, Moment, Reading, Rules, Sighting, Transmission};
+use ledger::{Failure, Reason, Step};
+use mail::Fault;
+use mail::inspection::{Inspection, Passage};
+use mail::text::Scrubber;
 
 /// A target whose name and labels need escaping.
 const ODD_NAME: &str = r#"a "b" \ ü"#;
@@ -64,8 +63,7 @@ fn page_with(
     checks: &Checks,
 ) -> String {
     let passage = Passage { transmitted: Some(now().wall), seen: now().wall };
-    let rules =
-        crate::target::inspection::Rules { authserv_id: None, scrubber: &Scrubber::default() };
+    let rules = mail::inspection::Rules { authserv_id: None, scrubber: &Scrubber::default() };
     let inspection =
         header.map(|header| Arc::new(Inspection::read(header.as_bytes(), passage, rules)));
     let (snapshot, layers) = (ledger.snapshot(now()), checks.readings());

@@ -2,9 +2,9 @@
 
 use rusqlite::Connection;
 
+use crate::checks::readings::Counters;
+use crate::checks::tcp;
 use crate::config::TargetName;
-use crate::layers::readings::Counters;
-use crate::layers::tcp;
 
 const PING_SENT: &str = "ping.sent";
 const PING_RECEIVED: &str = "ping.received";
@@ -70,8 +70,8 @@ fn counter<'a>(counters: &'a mut Counters, name: &str) -> Option<&'a mut u64> {
 
 #[cfg(test)]
 mod tests {
+    use crate::checks::readings::Counters;
     use crate::config::TargetName;
-    use crate::layers::readings::Counters;
     use crate::store::Store;
 
     #[tokio::test]

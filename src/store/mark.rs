@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{INSTANCE_FILE, beside};
-use crate::target::message::Instance;
+use ledger::Instance;
 
 /// The mark in the state directory.
 const MARK_FILE: &str = "mailtrip.commits";

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::rows::{from_seconds, to_seconds};
 use crate::config::TargetName;
-use crate::target::ledger::{Measured, Newest, Period, Reading};
+use ledger::{Measured, Newest, Period, Reading};
 
 /// The columns, in the order in which they are bound.
 const COLUMNS: [&str; 22] = [
@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
     use crate::store::Store;
-    use crate::target::ledger::Changes;
+    use ledger::Changes;
 
     const DAY: Duration = Duration::from_secs(86_400);
 

@@ -8,11 +8,11 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{FolderKey, FolderRecord, newest};
 use crate::config::{Secret, TargetName};
-use crate::mail::{Reason, Side, Step};
-use crate::target::ledger::{
+use ledger::Token;
+use ledger::{
     AccountRecord, Changes, ClockOffset, Histogram, MailRecord, Place, StoredAccount, Totals,
 };
-use crate::target::message::Token;
+use ledger::{Reason, Side, Step};
 
 const PLACES: [(Place, &str); 7] = [
     (Place::Sending, "sending"),

@@ -10,8 +10,8 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{INSTANCE_FILE, StoreError};
-use crate::mail::text::harmless;
-use crate::target::message::{Instance, Token};
+use ledger::{Instance, Token};
+use mail::text::harmless;
 
 /// The version of the schema below. A newer one is refused, an older one brought up.
 pub(super) const VERSION: i64 = 4;

@@ -7,11 +7,9 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::mail::{Reason, Step};
-use crate::target::ledger::{
-    AccountRecord, ClockOffset, Histogram, MailRecord, Place, SideCounters, Totals,
-};
-use crate::target::message::Token;
+use ledger::Token;
+use ledger::{AccountRecord, ClockOffset, Histogram, MailRecord, Place, SideCounters, Totals};
+use ledger::{Reason, Step};
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::{FolderKey, FolderRecord};
+use crate::checks::readings::Counters;
 use crate::config::{Secret, TargetName};
-use crate::layers::readings::Counters;
-use crate::target::ledger::Changes;
+use ledger::Changes;
 
 /// The most records of mails that wait to be written. Beyond it those of further mails are dropped;
 /// the accounts stay complete.
@@ -87,7 +87,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::ledger::{AccountRecord, Newest};
+    use ledger::{AccountRecord, Newest};
 
     #[test]
     fn a_measurement_waits_for_company_and_no_longer_than_a_second() {

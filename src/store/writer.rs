@@ -18,9 +18,9 @@ use super::care::{self, Files};
 use super::mark::Mark;
 use super::work::Work;
 use super::{FolderKey, FolderRecord, beside, layers, rows, schema};
+use crate::checks::readings::Counters;
 use crate::config::{Secret, TargetName};
-use crate::layers::readings::Counters;
-use crate::target::ledger::{Changes, StoredAccount};
+use ledger::{Changes, StoredAccount};
 
 /// The first wait before a store that failed is tried again; it doubles.
 const RETRY_FIRST: Duration = Duration::from_secs(1);

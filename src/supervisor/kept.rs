@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Supervisor;
+use crate::checks::readings::{Checks, Counters};
 use crate::config::{Config, TargetName};
-use crate::layers::readings::{Checks, Counters};
-use crate::target::ledger::StoredAccount;
+use ledger::StoredAccount;
 
 /// Of each target its account, and the counters of the layers below; nothing of one that is new.
 #[derive(Debug, Default)]

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use openssl::error::ErrorStack;
 
 use crate::config::{Problems, TargetName};
-use crate::net::tls;
-use crate::threads::NoOutcome;
+use mail::net::tls;
+use mail::threads::NoOutcome;
 
 /// How the newest reload went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::task::Task;
+use crate::account::Account;
 use crate::config::{Target, TargetName};
-use crate::mail::Side;
-use crate::target::account::Account;
-use crate::target::send::Sender;
+use crate::probing::send::Sender;
+use ledger::Side;
 
 /// What the loops of one target share, whatever its configuration becomes.
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::{Config, Target};
-use crate::target::connections::Connections;
+use crate::probing::connections::Connections;
 
 /// To one of these at most `max_connections` connections are open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

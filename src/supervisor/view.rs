@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::Supervisor;
+use crate::account::Account;
+use crate::account::history::{Evidence, Probe};
+use crate::checks::readings::{Checks, Readings};
+use crate::checks::rounds::{Bench, Checker};
 use crate::config::{Target, TargetName};
-use crate::layers::readings::{Checks, Readings};
-use crate::layers::rounds::{Bench, Checker};
 use crate::store::Store;
-use crate::target::account::Account;
-use crate::target::history::{Evidence, Probe};
-use crate::target::inspection::Inspection;
-use crate::target::ledger::{Awaited, Snapshot};
+use ledger::{Awaited, Snapshot};
+use mail::inspection::Inspection;
 
 /// A target with everything that is known of it.
 #[derive(Debug, Clone)]

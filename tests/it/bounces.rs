@@ -3,9 +3,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use mailtrip_exporter::mail::bounce::Action;
-use mailtrip_exporter::target::ledger::Reading;
-use mailtrip_exporter::target::message::Token;
+use ledger::Action;
+use ledger::Reading;
+use ledger::Token;
 use testserver::faults::{CREDENTIALS, Fault};
 use testserver::{Delivery, Message, Options, Post, Protocol, Server};
 

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use mailtrip_exporter::mail::{Reason, Side, Step};
-use mailtrip_exporter::target::ledger::{Reading, Snapshot};
+use ledger::{Reading, Snapshot};
+use ledger::{Reason, Side, Step};
 use testserver::faults::{Fault, GREETING};
 use testserver::{Post, Protocol};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ledger::Token;
+use ledger::{Reading, Snapshot};
+use ledger::{Reason, Step};
 use mailtrip_exporter::demo::Demo;
-use mailtrip_exporter::mail::{Reason, Step};
+use mailtrip_exporter::probing::send::Origin;
 use mailtrip_exporter::supervisor::Supervisor;
-use mailtrip_exporter::target::ledger::{Reading, Snapshot};
-use mailtrip_exporter::target::message::Token;
-use mailtrip_exporter::target::send::Origin;
 use tokio::time::{sleep, timeout};
 
 /// Far beyond what anything here takes at a period of a second.

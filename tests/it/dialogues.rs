@@ -8,16 +8,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use ledger::FoundIn;
+use ledger::Token;
+use ledger::{Failure, Side};
 use lettre::Address;
+use mail::smtp::{NotAccepted, Smtp};
+use mail::test_mail::compose;
+use mail::trace::Trace;
+use mail::wire::{Clients, Dialer};
+use mailtrip_exporter::account::advice::next_step;
 use mailtrip_exporter::config::{Config, Folder, Target};
-use mailtrip_exporter::mail::smtp::{NotAccepted, Smtp};
-use mailtrip_exporter::mail::trace::Trace;
-use mailtrip_exporter::mail::wire::{Clients, Dialer};
-use mailtrip_exporter::mail::{Failure, Side};
-use mailtrip_exporter::mailbox::{Found, Inspector, Judge, Judgement, Since, imap, pop3};
-use mailtrip_exporter::target::advice::next_step;
-use mailtrip_exporter::target::ledger::FoundIn;
-use mailtrip_exporter::target::message::{Token, compose};
+use mailtrip_exporter::probing::mailbox::{Found, Inspector, Judge, Judgement, Since, imap, pop3};
 use script::{Mail, Played, Script};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -271,5 +272,6 @@ impl Client<'_> {
 
 /// The mail that the program would send for this target.
 fn composed(target: &Target, token: Token) -> Vec<u8> {
-    compose(target, token, Token::random(), SystemTime::now(), "monitor.example.test").unwrap()
+    compose(target.addressed(), token, Token::random(), SystemTime::now(), "monitor.example.test")
+        .unwrap()
 }

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use mailtrip_exporter::mail::trace::Trace;
-use mailtrip_exporter::mail::wire::{Clients, Dialer};
-use mailtrip_exporter::mailbox::Preparation;
-use mailtrip_exporter::target::ledger::{Reading, Snapshot};
+use ledger::{Reading, Snapshot};
+use mail::trace::Trace;
+use mail::wire::{Clients, Dialer};
+use mailtrip_exporter::probing::mailbox::Preparation;
 use testserver::faults::{Announce, CREDENTIALS, Fault, GREETING};
 use testserver::{Delivery, Protocol, Server};
 

@@ -1,10 +1,10 @@
 //! What is kept of the newest probes, and how the page and the API of a target show it: enough to
 //! say, an hour later, why it was 0.
 
-use mailtrip_exporter::mail::{Reason, Step};
+use ledger::Reading;
+use ledger::{Reason, Step};
+use mailtrip_exporter::account::history::DialogueKind;
 use mailtrip_exporter::supervisor::Details;
-use mailtrip_exporter::target::history::DialogueKind;
-use mailtrip_exporter::target::ledger::Reading;
 use serde_json::Value;
 use testserver::faults::Fault;
 use testserver::{Delivery, Options, Protocol, Server};

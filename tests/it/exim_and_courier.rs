@@ -5,12 +5,12 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ledger::Action;
+use ledger::Instance;
+use ledger::{Reading, Snapshot};
+use ledger::{Reason, Step};
 use mailtrip_exporter::config::{self, TlsMode};
-use mailtrip_exporter::mail::bounce::Action;
-use mailtrip_exporter::mail::{Reason, Step};
-use mailtrip_exporter::probe;
-use mailtrip_exporter::target::ledger::{Reading, Snapshot};
-use mailtrip_exporter::target::message::Instance;
+use mailtrip_exporter::roundtrip;
 
 use crate::lab::{Account, HOST, Ports, until};
 use crate::logins::{log_in_to_receive, log_in_to_send};
@@ -105,13 +105,13 @@ async fn the_probe_command_makes_a_round_trip_over_exim_and_courier() {
     let stack = SecondStack::shared().await;
     let reader = stack.user("probed", "secret").await;
     let before = inject_foreign(stack, &reader);
-    let options = probe::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
+    let options = roundtrip::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
     for protocol in PROTOCOLS {
         let text = target(stack, protocol, protocol, TlsMode::StartTls, &reader);
         let target = checked(text);
         let mut out = Vec::new();
-        let mut terminal = probe::Terminal::plain(&mut out);
-        let verdict = probe::run(&target, &options, &mut terminal, pending()).await;
+        let mut terminal = roundtrip::Terminal::plain(&mut out);
+        let verdict = roundtrip::run(&target, &options, &mut terminal, pending()).await;
         let text = String::from_utf8(out).unwrap();
         assert!(verdict.is_good(), "{text}{}", stack.smtp_log());
         for words in ["\nsend     smtp", "250 OK id=", "235 Authentication succeeded"] {

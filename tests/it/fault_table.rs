@@ -8,13 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ledger::Side;
 use mailtrip_exporter::config::{Config, Endpoint, Target};
-use mailtrip_exporter::http::routes::App;
-use mailtrip_exporter::http::{self, WebConfig};
-use mailtrip_exporter::mail::Side;
-use mailtrip_exporter::probe::state::Thresholds;
-use mailtrip_exporter::probe::{self, Terminal, json};
+use mailtrip_exporter::roundtrip::state::Thresholds;
+use mailtrip_exporter::roundtrip::{self, Terminal, json};
 use mailtrip_exporter::supervisor::Supervisor;
+use mailtrip_exporter::web::routes::App;
+use mailtrip_exporter::web::server::{self, WebConfig};
 use testserver::faults::Fault;
 use testserver::{Certificate, Options, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -261,9 +261,9 @@ fn is_like(text: &str, pattern: &str) -> bool {
 /// What `probe` says is what the row says; gives what differs.
 async fn compare_probe(row: &Row, case: &Case) -> Result<(), String> {
     let Case { target, .. } = case;
-    let options = probe::Options { place: "FILE".into(), ..Default::default() };
+    let options = roundtrip::Options { place: "FILE".into(), ..Default::default() };
     let mut out = Vec::new();
-    let verdict = probe::run(target, &options, &mut Terminal::plain(&mut out), pending()).await;
+    let verdict = roundtrip::run(target, &options, &mut Terminal::plain(&mut out), pending()).await;
     let text = String::from_utf8(out).unwrap();
     let wanted = row.sentence_for(target);
     let mut said = text.lines().filter_map(|line| line.strip_prefix("Verdict: "));
@@ -333,13 +333,13 @@ pub(crate) async fn serve(supervisor: &Arc<Supervisor>, shutdown: &CancellationT
         enable_lifecycle: false,
         enable_details: false,
     });
-    let listeners = http::bind("127.0.0.1:0").await.unwrap();
+    let listeners = server::bind("127.0.0.1:0").await.unwrap();
     let address = listeners[0].local_addr().unwrap().to_string();
     let answer = move |request| {
         let app = Arc::clone(&app);
         async move { app.answer(request).await }
     };
-    tokio::spawn(http::serve(listeners, WebConfig::none(), answer, shutdown.clone()));
+    tokio::spawn(server::serve(listeners, WebConfig::none(), answer, shutdown.clone()));
     address
 }
 

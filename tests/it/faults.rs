@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use ledger::{Failure, Reason, Side, Step};
+use ledger::{Reading, SideState, Snapshot};
 use mailtrip_exporter::config::TlsMode;
-use mailtrip_exporter::mail::{Failure, Reason, Side, Step};
-use mailtrip_exporter::target::ledger::{Reading, SideState, Snapshot};
 use testserver::faults::{
     ACCEPTED, AFTER_DATA, CONNECT, CREDENTIALS, Fault, GREETING, TLS_HANDSHAKE,
 };

@@ -8,8 +8,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use ledger::Token;
+use mail::test_mail::compose;
 use mailtrip_exporter::config::Config;
-use mailtrip_exporter::target::message::{Token, compose};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
@@ -62,7 +63,8 @@ fn mail() -> String {
     let config = Config::parse(text, Path::new("mailtrip.yml")).unwrap();
     let target = config.targets.into_values().next().unwrap();
     let (token, now) = (Token::random(), SystemTime::now());
-    let mail = compose(&target, token, Token::random(), now, "monitor.example.test").unwrap();
+    let mail =
+        compose(target.addressed(), token, Token::random(), now, "monitor.example.test").unwrap();
     String::from_utf8(mail).unwrap()
 }
 

@@ -4,10 +4,10 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ledger::Token;
 use mailtrip_exporter::config::Config;
+use mailtrip_exporter::probing::send::Origin;
 use mailtrip_exporter::supervisor::Supervisor;
-use mailtrip_exporter::target::message::Token;
-use mailtrip_exporter::target::send::Origin;
 use tempfile::TempDir;
 use testserver::faults::{self, Fault};
 use testserver::{Options, Post, Protocol, Server};

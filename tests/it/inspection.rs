@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ledger::Snapshot;
+use mail::inspection::{Delay, Inspection, Outcome};
 use mailtrip_exporter::metrics::{self, ExporterFacts};
-use mailtrip_exporter::target::inspection::{Delay, Inspection, Outcome};
-use mailtrip_exporter::target::ledger::Snapshot;
 use testserver::faults::Fault;
 use testserver::{Delivery, Protocol};
 use tokio::time::{Instant, sleep};

@@ -5,8 +5,8 @@ use std::fs;
 use std::future::pending;
 use std::time::Duration;
 
-use mailtrip_exporter::mail::Side;
-use mailtrip_exporter::probe;
+use ledger::Side;
+use mailtrip_exporter::roundtrip;
 
 use crate::lab::{Account, Imap, Lab};
 use crate::real_servers::{self, Target};
@@ -39,9 +39,9 @@ async fn a_mail_of_ours_is_deleted_in_the_trash_and_nothing_else_is_there() {
 
     let config = real_servers::config(&lab, &[Target::new(&lab, "labels", &reader).every("1m")]);
     let target = config.targets.into_values().next().unwrap();
-    let options = probe::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
-    let mut terminal = probe::Terminal::plain(std::io::sink());
-    let verdict = probe::run(&target, &options, &mut terminal, pending()).await;
+    let options = roundtrip::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
+    let mut terminal = roundtrip::Terminal::plain(std::io::sink());
+    let verdict = roundtrip::run(&target, &options, &mut terminal, pending()).await;
     assert!(verdict.is_good(), "{:?}", verdict.sentences(&target));
     let said = &verdict.side(Side::Receive).transcript;
     let has = |words: &str| said.iter().any(|line| line.contains(words));

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use mailtrip_exporter::mail::{Reason, Step};
-use mailtrip_exporter::target::ledger::{Reading, Snapshot};
-use mailtrip_exporter::target::message::Token;
+use ledger::Token;
+use ledger::{Reading, Snapshot};
+use ledger::{Reason, Step};
 use testserver::faults::{Announce, CREDENTIALS, Fault};
 use testserver::{Delivery, Protocol};
 use tokio::time::{Instant, sleep};
@@ -119,8 +119,8 @@ async fn without_uidvalidity_nothing_is_missed_counted_twice_or_read_over_and_ov
     let snapshot = exporter.received("a", 4).await;
     assert_eq!((snapshot.totals.duplicate, snapshot.totals.lost), (0, 0), "{snapshot:#?}");
     let failures = snapshot.receive;
-    let marked = failures.failures_for(mailtrip_exporter::mail::Reason::Marked);
-    assert_eq!(failures.failures_in(mailtrip_exporter::mail::Step::Remove), marked);
+    let marked = failures.failures_for(ledger::Reason::Marked);
+    assert_eq!(failures.failures_in(ledger::Step::Remove), marked);
     // The foreign mail is read once by each session.
     let stats = world.mailbox.stats();
     assert!(stats.count("UID SEARCH") <= 6 * snapshot.totals.checks, "{stats:?}");

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use mailtrip_exporter::mail::{Reason, Step};
-use mailtrip_exporter::target::ledger::{Reading, Snapshot};
-use mailtrip_exporter::target::message::Token;
+use ledger::Token;
+use ledger::{Reading, Snapshot};
+use ledger::{Reason, Step};
 use testserver::faults::{CREDENTIALS, Fault, GREETING};
 use testserver::{Delivery, Message, Options, Post, Protocol, Server};
 use tokio::time::Instant;

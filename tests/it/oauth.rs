@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ledger::{Reason, Step};
+use mail::net::tls::TlsClients;
+use mail::oauth::Tokens;
+use mail::wire::Clients;
 use mailtrip_exporter::config::{Config, Target};
-use mailtrip_exporter::mail::oauth::Tokens;
-use mailtrip_exporter::mail::wire::Clients;
-use mailtrip_exporter::mail::{Reason, Step};
-use mailtrip_exporter::net::tls::TlsClients;
 use mailtrip_exporter::store::Store;
 use tempfile::TempDir;
 use testserver::{Certificate, Options, Protocol, ServerTls};

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use mailtrip_exporter::mail::Reason;
-use mailtrip_exporter::target::ledger::{Reading, Snapshot};
+use ledger::Reason;
+use ledger::{Reading, Snapshot};
 use testserver::Protocol;
 use testserver::faults::{CREDENTIALS, Fault, GREETING};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use ledger::{Reading, SideState, Snapshot};
+use ledger::{Reason, Side};
 use mailtrip_exporter::config::TlsMode;
-use mailtrip_exporter::mail::{Reason, Side};
-use mailtrip_exporter::target::ledger::{Reading, SideState, Snapshot};
 use testserver::faults::{CONNECT, CREDENTIALS, Fault, GREETING};
 use testserver::{Certificate, Delivery, Options, Protocol};
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use ledger::Token;
 use mailtrip_exporter::config::{Config, Target};
-use mailtrip_exporter::probe::state::Thresholds;
-use mailtrip_exporter::probe::{self, Options, Terminal, Verdict, json, nagios};
-use mailtrip_exporter::target::message::Token;
+use mailtrip_exporter::roundtrip::state::Thresholds;
+use mailtrip_exporter::roundtrip::{self, Options, Terminal, Verdict, json, nagios};
 use testserver::faults::{self, Fault};
 use testserver::{
     Authority, Certificate, Delivery, Options as ServerOptions, Post, Protocol, Server,
@@ -90,7 +90,7 @@ fn within(timeout: Duration) -> Options {
 async fn probe(target: &Target, timeout: Duration) -> (Verdict, String) {
     let mut out = Vec::new();
     let mut terminal = Terminal::plain(&mut out);
-    let verdict = probe::run(target, &within(timeout), &mut terminal, pending()).await;
+    let verdict = roundtrip::run(target, &within(timeout), &mut terminal, pending()).await;
     (verdict, String::from_utf8(out).unwrap())
 }
 
@@ -306,7 +306,7 @@ async fn without_a_timeout_late_after_ends_the_waiting() {
     let target = house.target("late_after: 1s", "", "");
     let mut out = Vec::new();
     let mut terminal = Terminal::plain(&mut out);
-    let verdict = probe::run(&target, &Options::default(), &mut terminal, pending()).await;
+    let verdict = roundtrip::run(&target, &Options::default(), &mut terminal, pending()).await;
     assert!(!verdict.is_good());
     assert_has(&String::from_utf8(out).unwrap(), &["waiting  not seen within 1 s ("]);
 }
@@ -344,7 +344,7 @@ async fn what_a_hostile_server_says_cannot_reach_the_terminal() {
     house.smtp.faults().once(faults::GREETING, Fault::reply(format!("220 {}", "long ".repeat(99))));
     let mut out = Vec::new();
     let mut terminal = Terminal::interactive(&mut out, 60, false);
-    let verdict = probe::run(&target, &within(DEADLINE), &mut terminal, pending()).await;
+    let verdict = roundtrip::run(&target, &within(DEADLINE), &mut terminal, pending()).await;
     let text = String::from_utf8(out).unwrap();
     assert!(verdict.is_good(), "{text}");
     let row = rows(&text, "greeting")[1];
@@ -490,7 +490,7 @@ async fn ctrl_c_ends_the_waiting_and_says_that_the_mail_may_still_arrive() {
     let pressed = async {
         assert!(house.mailbox.wait_until(DEADLINE, |stats| stats.count("NOOP") >= 9).await);
     };
-    let verdict = probe::run(&target, &within(DEADLINE), &mut terminal, pressed).await;
+    let verdict = roundtrip::run(&target, &within(DEADLINE), &mut terminal, pressed).await;
     let text = String::from_utf8(out).unwrap();
     assert!(!verdict.is_good());
     assert_has(
@@ -504,7 +504,7 @@ async fn ctrl_c_ends_the_waiting_and_says_that_the_mail_may_still_arrive() {
 
     let mut out = Vec::new();
     let verdict =
-        probe::run(&target, &within(DEADLINE), &mut Terminal::plain(&mut out), ready(())).await;
+        roundtrip::run(&target, &within(DEADLINE), &mut Terminal::plain(&mut out), ready(())).await;
     assert!(!verdict.is_good());
     let text = String::from_utf8(out).unwrap();
     assert_eq!(text, "Verdict: corp was not tested to the end: interrupted\n");
@@ -520,9 +520,9 @@ fn an_unknown_name_is_answered_with_the_nearest() {
     };
     let names = ["mailserver", "mailserver-b", "exchange", "relay", "backup"];
     let config = config(&format!("targets:\n{}", names.map(target).concat()));
-    assert_eq!(probe::find(&config, "relay").unwrap().name.as_str(), "relay");
+    assert_eq!(roundtrip::find(&config, "relay").unwrap().name.as_str(), "relay");
     assert_eq!(
-        probe::find(&config, "Mailsrver").unwrap_err().to_string(),
+        roundtrip::find(&config, "Mailsrver").unwrap_err().to_string(),
         "the configuration has no target `Mailsrver`; the nearest are `mailserver`, \
          `mailserver-b`, `backup`, and there are 2 more"
     );
@@ -623,7 +623,7 @@ async fn the_time_between_two_logins_is_kept_and_told() {
     let mut options = within(DEADLINE);
     options.timeout = None;
     let mut out = Vec::new();
-    let verdict = probe::run(&target, &options, &mut Terminal::plain(&mut out), pending()).await;
+    let verdict = roundtrip::run(&target, &options, &mut Terminal::plain(&mut out), pending()).await;
     let text = String::from_utf8(out).unwrap();
     assert!(verdict.is_good(), "{text}");
     assert!(verdict.took >= Duration::from_millis(1900), "{:?}", verdict.took);

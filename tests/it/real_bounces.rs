@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use mailtrip_exporter::mail::bounce::Action;
-use mailtrip_exporter::target::history::Probe;
-use mailtrip_exporter::target::ledger::Reading;
+use ledger::Action;
+use ledger::Reading;
+use mailtrip_exporter::account::history::Probe;
 
 use crate::bounces::report;
 use crate::lab::{Account, Lab};

@@ -7,14 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ledger::Instance;
+use ledger::{Reading, SideState, Snapshot};
+use ledger::{Reason, Side, Step};
+use mail::inspection::{Clock, HopKind, Outcome};
 use mailtrip_exporter::config::Config;
-use mailtrip_exporter::mail::{Reason, Side, Step};
-use mailtrip_exporter::probe;
+use mailtrip_exporter::probing::send::Origin;
+use mailtrip_exporter::roundtrip;
 use mailtrip_exporter::supervisor::Supervisor;
-use mailtrip_exporter::target::inspection::{Clock, HopKind, Outcome};
-use mailtrip_exporter::target::ledger::{Reading, SideState, Snapshot};
-use mailtrip_exporter::target::message::Instance;
-use mailtrip_exporter::target::send::Origin;
 
 use crate::lab::{Account, Lab, Service, until};
 
@@ -603,12 +603,12 @@ async fn the_probe_command_makes_a_round_trip() {
         .send(&submission, Some(lab.sender()))
         .receive("pop3", &protected(lab, "starttls", ports.pop3), &reader);
     let config = config(lab, &[by_imap, by_pop3]);
-    let options = probe::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
+    let options = roundtrip::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
     for (name, target) in &config.targets {
         let mut out = Vec::new();
-        let mut terminal = probe::Terminal::plain(&mut out);
+        let mut terminal = roundtrip::Terminal::plain(&mut out);
         let began = Instant::now();
-        let verdict = probe::run(target, &options, &mut terminal, pending()).await;
+        let verdict = roundtrip::run(target, &options, &mut terminal, pending()).await;
         let text = String::from_utf8(out).unwrap();
         assert!(verdict.is_good(), "{text}");
         assert!(began.elapsed() < Duration::from_secs(20), "{text}");

@@ -9,10 +9,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
+use ledger::{Failure, Reason, Side, Step};
+use mail::wire::Clients;
 use mailtrip_exporter::config::{Config, Target};
-use mailtrip_exporter::mail::wire::Clients;
-use mailtrip_exporter::mail::{Failure, Reason, Side, Step};
-use mailtrip_exporter::probe;
+use mailtrip_exporter::roundtrip;
 use testserver::Certificate;
 
 use crate::lab::{Account, Lab};
@@ -207,7 +207,7 @@ async fn a_round_trip_is_made_by_access_tokens_alone() {
     let member = Member::new(Lab::shared().await, "round-trip-by-token").await;
     let token = "token-of-the-round-trip";
     member.has(token);
-    let options = probe::Options {
+    let options = roundtrip::Options {
         timeout: Some(Duration::from_secs(20)),
         shows_transcript: true,
         ..Default::default()
@@ -216,8 +216,8 @@ async fn a_round_trip_is_made_by_access_tokens_alone() {
         let target = member.target(protocol, mechanism);
         let asked = member.provider.forms().len();
         let mut out = Vec::new();
-        let mut terminal = probe::Terminal::plain(&mut out);
-        let verdict = probe::run(&target, &options, &mut terminal, pending()).await;
+        let mut terminal = roundtrip::Terminal::plain(&mut out);
+        let verdict = roundtrip::run(&target, &options, &mut terminal, pending()).await;
         let text = String::from_utf8(out).unwrap();
         assert!(verdict.is_good(), "{text}");
         assert!(text.contains(&format!("Verdict: by-{protocol} works: sent in ")), "{text}");

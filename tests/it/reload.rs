@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ledger::{Reading, Snapshot};
 use mailtrip_exporter::config::Config;
 use mailtrip_exporter::supervisor::{ReloadError, Supervisor};
-use mailtrip_exporter::target::ledger::{Reading, Snapshot};
 use tempfile::TempDir;
 use testserver::faults::{self, AFTER_DATA, CONNECT, CREDENTIALS, Fault, GREETING, Gate};
 use testserver::record::Stats;

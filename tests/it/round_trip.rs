@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use ledger::{Histogram, Reading, Snapshot};
+use ledger::{Reason, Step};
 use mailtrip_exporter::config::TlsMode;
-use mailtrip_exporter::mail::{Reason, Step};
-use mailtrip_exporter::target::ledger::{Histogram, Reading, Snapshot};
 use testserver::faults::{self, Fault};
 use testserver::{Certificate, Delivery, Options, Protocol};
 use tokio::time::Instant;

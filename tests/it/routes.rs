@@ -10,7 +10,7 @@ use domain::base::iana::{Class, Rcode};
 use domain::base::name::Name;
 use domain::base::{Message, MessageBuilder, Rtype, ToName, Ttl};
 use domain::rdata::{A, Mx};
-use mailtrip_exporter::mail::{Failure, Reason, Step};
+use ledger::{Failure, Reason, Step};
 use testserver::faults::Fault;
 use testserver::{Options, Protocol, Server};
 use tokio::io::AsyncWriteExt;

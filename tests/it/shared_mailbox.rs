@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use mailtrip_exporter::target::ledger::{Reading, Snapshot};
+use ledger::{Reading, Snapshot};
 
 use crate::lab::{Account, Lab, Service, until};
 use crate::real_servers::{Exporter, Target, failures, plain};

@@ -8,13 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ledger::Token;
+use ledger::{Reading, Snapshot};
 use mailtrip_exporter::config::{Config, TlsMode};
-use mailtrip_exporter::http::routes::App;
-use mailtrip_exporter::http::{self, WebConfig};
+use mailtrip_exporter::probing::send::Origin;
 use mailtrip_exporter::supervisor::Supervisor;
-use mailtrip_exporter::target::ledger::{Reading, Snapshot};
-use mailtrip_exporter::target::message::Token;
-use mailtrip_exporter::target::send::Origin;
+use mailtrip_exporter::web::routes::App;
+use mailtrip_exporter::web::server::{self, WebConfig};
 use tempfile::TempDir;
 use testserver::record::SessionRecord;
 use testserver::{Authority, Certificate, Options, Post, Protocol, Server};
@@ -262,14 +262,14 @@ pub(crate) async fn serve(
         enable_lifecycle,
         enable_details: false,
     });
-    let listeners = http::bind("127.0.0.1:0").await.unwrap();
+    let listeners = server::bind("127.0.0.1:0").await.unwrap();
     let address = listeners[0].local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let answer = move |request| {
         let app = Arc::clone(&app);
         async move { app.answer(request).await }
     };
-    tokio::spawn(http::serve(listeners, WebConfig::none(), answer, shutdown.clone()));
+    tokio::spawn(server::serve(listeners, WebConfig::none(), answer, shutdown.clone()));
     (address, shutdown.drop_guard())
 }
 

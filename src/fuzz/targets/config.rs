@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use crate::config::Config;
-use crate::fuzz::shown::{self, PASSWORD};
-use crate::mail::text::is_unsafe;
-use crate::yaml::{self, Node, Value};
+use crate::config::yaml::{self, Node, Value};
+use mail::fuzz::shown::{self, PASSWORD};
+use mail::text::is_unsafe;
 
 pub(in crate::fuzz) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };

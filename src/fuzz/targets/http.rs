@@ -11,17 +11,17 @@ use hyper::header::HeaderValue;
 use secrecy::ExposeSecret;
 use tokio::runtime::Builder;
 
-use super::{block_on, piece};
 use crate::config::Config;
-use crate::fuzz::script::Script;
-use crate::http::auth::basic::credentials;
-use crate::http::encoding::{Format, classic_text};
-use crate::http::routes::App;
-use crate::http::{Request, Response, serve_played};
-use crate::mail::text::is_unsafe;
+use crate::probing::send::Origin;
 use crate::supervisor::Supervisor;
-use crate::target::message::Token;
-use crate::target::send::Origin;
+use crate::web::routes::App;
+use crate::web::server::auth::basic::credentials;
+use crate::web::server::encoding::{Format, classic_text};
+use crate::web::server::{Request, Response, serve_played};
+use ledger::Token;
+use mail::fuzz::script::Script;
+use mail::fuzz::targets::{block_on, piece};
+use mail::text::is_unsafe;
 
 pub(in crate::fuzz) fn check(input: &[u8]) {
     authorization(input);

@@ -4,17 +4,16 @@
 //! `table.column=value`: values that SQLite takes there, whatever they mean.
 
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::target;
-use crate::config::TargetName;
-use crate::mail::text::is_unsafe;
+use crate::config::{Config, Target, TargetName};
 use crate::store::{StoreError, layers, rows, schema};
-use crate::target::ledger::{ClockOffset, Ledger, Moment, Rules, ServerClock, StoredAccount};
+use ledger::{ClockOffset, Ledger, Moment, Rules, ServerClock, StoredAccount};
+use mail::text::is_unsafe;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -51,7 +50,7 @@ fn read(connection: &Connection) {
     }
     let folders = rows::read_folders(connection, "imap://u@h:993").unwrap_or_default();
     for folder in folders.values() {
-        let (mut clock, now) = (ServerClock::new(folder.clock), Moment::now());
+        let (mut clock, now) = (ServerClock::new(folder.clock), crate::clock::now());
         let offset = clock.offset(now);
         let is_sound = |it: ClockOffset| it.least.is_finite() && it.most.is_finite();
         assert!(offset.is_none_or(|it| is_sound(it) && it.least <= it.most), "{offset:?}");
@@ -61,7 +60,7 @@ fn read(connection: &Connection) {
 
 /// The account goes on from what was stored.
 fn go_on(stored: &StoredAccount) {
-    let now = Moment::now();
+    let now = crate::clock::now();
     let mut ledger = Ledger::restore(Rules::from(&*target()), stored, now);
     let later = Moment { instant: now.instant + DAY, wall: now.wall + DAY };
     for now in [now, later] {
@@ -123,4 +122,13 @@ fn set_values(path: &Path, values: &[u8]) {
         };
         let _ = connection.execute(&format!("UPDATE {table} SET {column} = ?1"), [value]);
     }
+}
+
+fn target() -> Arc<Target> {
+    static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+        let text = "targets: [{name: a, host: 127.0.0.1, from: a@b.test, to: a@b.test, send: {tls: none}, \
+                    receive: {protocol: imap, tls: none, username: u, password: pw}}]";
+        Config::parse(text, Path::new("fuzz.yml")).unwrap()
+    });
+    Arc::clone(CONFIG.targets.values().next().unwrap())
 }

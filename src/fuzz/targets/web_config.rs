@@ -2,9 +2,9 @@
 //!
 //! Input: its text.
 
-use crate::fuzz::shown::PASSWORD;
-use crate::http::WebConfig;
-use crate::mail::text::is_unsafe;
+use crate::web::server::WebConfig;
+use mail::fuzz::shown::PASSWORD;
+use mail::text::is_unsafe;
 
 pub(in crate::fuzz) fn check(input: &[u8]) {
     let folder = tempfile::tempdir().unwrap();

@@ -4,8 +4,8 @@
 
 use std::rc::Rc;
 
-use crate::fuzz::shown;
-use crate::yaml::{Node, Value, join, parse, shown_key};
+use crate::config::yaml::{Node, Value, join, parse, shown_key};
+use mail::fuzz::shown;
 
 pub(in crate::fuzz) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };

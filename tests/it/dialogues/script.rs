@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
+use ledger::Token;
 use mailtrip_exporter::config::Target;
-use mailtrip_exporter::target::message::Token;
 use testserver::{Certificate, ServerTls};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
 use tokio::net::TcpListener;

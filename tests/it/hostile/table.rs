@@ -1,6 +1,6 @@
 //! The table of `docs/hostile.md`: what a server does, and what is to be seen of it.
 
-use mailtrip_exporter::mail::Side;
+use ledger::Side;
 
 /// What stands before the table.
 const HEADING: &str = "## The table";

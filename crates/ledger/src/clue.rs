@@ -1,0 +1,60 @@
+//! What a failure shows beyond its reason: from codes and from what the session saw, never from words.
+
+/// A clue to the cause of a failure, for the advice: which key or which setting of the server to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Clue {
+    /// The server wants TLS before the command: 530 or 451 5.7.3 to a connection in the clear that offers
+    /// STARTTLS (RFC 3207 section 4), 538 or x.7.11 (RFC 4954 section 6), `[PRIVACYREQUIRED]`, or a login
+    /// that is not offered in the clear where TLS is.
+    TlsFirst,
+    /// The server wants a login before the command: 530, or 535 where no login was under way.
+    LoginFirst,
+    /// One of both: 530 to a connection in the clear that offers STARTTLS and a login (RFC 3207 section 4
+    /// and RFC 4954 section 6 have the same code).
+    TlsOrLoginFirst,
+    /// The server offers no login on this connection, which has what protection there is.
+    NoLogin,
+    /// The server has switched off logins by SMTP for the account: 535 5.7.139.
+    LoginSwitchedOff,
+    /// The name in EHLO is refused: the reply names it, or is 504 5.5.2, and the name has no dot.
+    EhloName,
+    /// 504 5.5.2: the name in EHLO or the domain of an address is not a full one.
+    EhloNameOrAddress,
+    /// 450 4.7.1: the name in EHLO has no address, or a greylist.
+    EhloNameOrGreylist,
+    /// Too many connections of the account at one time: 432 4.3.2.
+    Connections,
+    /// The server refuses the connection before a word of ours: it knows the address only.
+    AddressOnly,
+    /// A digest of the password was refused, where the password itself may be taken: under this `auth`.
+    OtherAuth(&'static str),
+    /// A TLS alert on the certificate of the client, or the lack of it (RFC 8446 section 6.2).
+    ClientCertificate,
+    /// The server left in answer to the first words under TLS 1.3, as one does that wants a certificate.
+    LeftAfterTls,
+    /// No common cipher or version, or the lack of a certificate: the alert `handshake_failure`.
+    HandshakeFailure,
+    /// The TLS alert `unrecognized_name`: the server knows no service of that name (RFC 6066 section 3).
+    ServerName,
+    /// The server left during the handshake, in which no name was told as the host is an address.
+    NoServerName,
+    /// What came in answer to the first words of TLS is no TLS.
+    NotTls,
+    /// The server knows older versions or weaker keys of TLS only than the policy allows.
+    OldTls,
+    /// The server offers TLS and then cannot do it.
+    TlsBroken,
+    /// A keyword of X in the place of STARTTLS: a firewall between rewrites the reply to EHLO.
+    StartTlsMasked,
+    /// The login was taken, and then the first command about the mailbox is BAD.
+    NoMailbox,
+    /// The time for all of the dialogue is over, not that for one reply.
+    PeriodOver,
+}
+
+impl Clue {
+    /// That no login is offered, where TLS `could` be asked for first, or not.
+    pub fn no_login(could: bool) -> Self {
+        if could { Clue::TlsFirst } else { Clue::NoLogin }
+    }
+}

@@ -1,0 +1,406 @@
+//! The account of one target's mails. Pure: events and the time go in, a [`Snapshot`] and the next
+//! look go out; no I/O, no clock, no metric.
+//!
+//! Every mail is in exactly one place: *sending*, then *refused*, *doubtful* or *accepted*; accepted
+//! mails are *outstanding*, then *received*, *bounced* or *lost*. Over the life of the account
+//! accepted = outstanding + received + bounced + lost + those that left with a passive outage.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::{Failure, LoginDelay, Token};
+pub use arrival::Bracket;
+use ending::{Ended, Ending};
+pub use moment::{ClockJump, Moment, WallClock};
+pub use newest::{Measured, Newest, Servers};
+pub use pacing::LookStyle;
+use pacing::Pacing;
+use record::Journal;
+pub use record::{AccountRecord, Changes, MailRecord, Place, StoredAccount};
+use schedule::Schedule;
+pub use server_clock::{ClockOffset, ServerClock};
+pub use state::{
+    Attempt, Awaited, FoundIn, Histogram, Notice, NoticeVerdict, Reading, SenderMailbox,
+    SideCounters, SideState, Sighting, Snapshot, Totals, Transmission, Verdict,
+};
+
+mod arrival;
+mod attempts;
+mod ending;
+mod looks;
+mod moment;
+mod newest;
+mod notice;
+mod pacing;
+mod record;
+mod schedule;
+mod server_clock;
+mod sighted;
+mod state;
+
+/// What of a target's configuration the account goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The test period.
+    pub interval: Duration,
+    /// The age at which an accepted mail is late.
+    pub late_after: Duration,
+    /// The age at which it is lost.
+    pub lost_after: Duration,
+    /// The most mails that are outstanding at one time.
+    pub max_outstanding: usize,
+    /// While a side is down, nothing is measured.
+    pub passive: bool,
+}
+
+/// The account; see the module.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    rules: Rules,
+    servers: Servers,
+    /// Since when these are the servers; `None`: all that is known is of them.
+    measured_since: Option<Instant>,
+    sending: BTreeMap<Token, Sending>,
+    /// In the order of acceptance.
+    outstanding: VecDeque<Outstanding>,
+    /// Mails whose wait is over, oldest first.
+    ended: VecDeque<Ended>,
+    totals: Totals,
+    roundtrips: Histogram,
+    period: Period,
+    previous_period: Period,
+    /// When the newest period began.
+    period_began: Option<Moment>,
+    send_ability: Reading<f64>,
+    receive_ability: Reading<bool>,
+    send: SideState,
+    receive: SideState,
+    send_schedule: Schedule,
+    receive_schedule: Schedule,
+    /// How often the mailbox is checked; `None`: not known yet.
+    check_interval: Option<Duration>,
+    /// How long a check takes at most.
+    longest_check: Option<Duration>,
+    login_delay: LoginDelay,
+    delivery: Option<Duration>,
+    /// Whether the newest mail whose wait ended one way or the other has arrived.
+    newest_end: Reading<bool>,
+    sender_mailbox: SenderMailbox,
+    last_notice: Option<(SystemTime, Notice)>,
+    pacing: Pacing,
+    /// When the newest look into all of the mailbox was asked for that has succeeded.
+    looked: Option<Instant>,
+    /// The least time between two looks.
+    look_gap: Duration,
+    /// A session of a passive target broke off, and it is not known yet what that was.
+    broken_off: Option<Failure>,
+    journal: Journal,
+    wall_clock: WallClock,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sending {
+    /// When it was registered.
+    began: Moment,
+    /// Set if the mail was seen before the server's reply.
+    seen: Option<Sighting>,
+    /// Whether it was reported as undeliverable before the server's reply.
+    has_bounced: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Outstanding {
+    token: Token,
+    transmitted: Instant,
+    /// Nothing arrives before this.
+    handed_over: Instant,
+    /// The earliest moment at which the server can have sent its reply.
+    taken: Instant,
+    accepted: Moment,
+    is_late: bool,
+    /// Since when a look at it is due that would make it late or lost.
+    overdue: Option<Instant>,
+}
+
+/// The round trips of the mails received during one period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Period {
+    /// How many round trips are known.
+    pub received: u32,
+    /// Their sum.
+    pub sum: Duration,
+    /// Whether one was received of which nobody can tell when.
+    pub has_unknown: bool,
+}
+
+impl Period {
+    fn mean(&self) -> Option<Duration> {
+        (self.received > 0).then(|| self.sum / self.received)
+    }
+}
+
+impl Ledger {
+    /// An empty account.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            servers: Servers::default(),
+            measured_since: None,
+            sending: BTreeMap::new(),
+            outstanding: VecDeque::new(),
+            ended: VecDeque::new(),
+            totals: Totals::default(),
+            roundtrips: Histogram::default(),
+            period: Period::default(),
+            previous_period: Period::default(),
+            period_began: None,
+            send_ability: Reading::Unmeasured,
+            receive_ability: Reading::Unmeasured,
+            send: SideState::default(),
+            receive: SideState::default(),
+            send_schedule: Schedule::default(),
+            receive_schedule: Schedule::default(),
+            check_interval: None,
+            longest_check: None,
+            login_delay: LoginDelay::default(),
+            delivery: None,
+            newest_end: Reading::Unmeasured,
+            sender_mailbox: SenderMailbox::default(),
+            last_notice: None,
+            pacing: Pacing::default(),
+            looked: None,
+            look_gap: Duration::ZERO,
+            broken_off: None,
+            journal: Journal::default(),
+            wall_clock: WallClock::default(),
+        }
+    }
+
+    /// Goes by other rules from now on; what happened stays.
+    pub fn set_rules(&mut self, rules: Rules, now: Moment) {
+        self.expire(now);
+        if rules.interval != self.rules.interval {
+            self.send_schedule.begins_anew(now);
+            self.period_began = self.period_began.map(|_| now);
+        }
+        self.rules = rules;
+        if !rules.passive {
+            self.apply_again();
+        }
+    }
+
+    /// What did not apply to a passive target is not measured yet for an active one.
+    fn apply_again(&mut self) {
+        for state in [&mut self.send, &mut self.receive] {
+            if state.is_not_applicable() {
+                state.consecutive_failures = Reading::Unmeasured;
+            }
+        }
+        if self.send_ability == Reading::NotApplicable {
+            self.send_ability = Reading::Unmeasured;
+        }
+        if self.receive_ability == Reading::NotApplicable {
+            self.receive_ability = Reading::Unmeasured;
+        }
+    }
+
+    /// A test period begins.
+    pub fn period_began(&mut self, now: Moment) {
+        self.expire(now);
+        self.previous_period = std::mem::take(&mut self.period);
+        self.period_began = Some(now);
+        self.send_schedule.is_expected(now);
+    }
+
+    /// A mail is about to be sent. It is known from here on, because it may arrive before the
+    /// sending server's reply.
+    pub fn sending(&mut self, token: Token, now: Moment) {
+        self.expire(now);
+        self.sending.insert(token, Sending { began: now, seen: None, has_bounced: false });
+        self.journal.sent(token, now);
+    }
+
+    /// Whoever was sending has stopped without a word: what was under way is doubtful.
+    pub fn sending_abandoned(&mut self, now: Moment) {
+        self.expire(now);
+        self.send_schedule.abandon();
+        for (token, sending) in std::mem::take(&mut self.sending) {
+            self.doubt(token, sending.seen.is_some(), now);
+        }
+    }
+
+    /// The SMTP server has accepted a mail. Gives the round trip of one that was seen before that.
+    pub fn accepted(
+        &mut self,
+        token: Token,
+        transmission: &Transmission,
+        now: Moment,
+    ) -> Option<Duration> {
+        self.expire(now);
+        let sending = self.sending.remove(&token)?;
+        self.totals.probes += 1;
+        self.totals.accepted += 1;
+        let Transmission { began, handed_over, network } = *transmission;
+        let replied = now.instant.checked_sub(network).unwrap_or(handed_over);
+        let mail = Outstanding {
+            token,
+            transmitted: began,
+            handed_over,
+            taken: replied.max(handed_over),
+            accepted: now,
+            is_late: false,
+            overdue: None,
+        };
+        match sending.seen {
+            Some(sighting) => self.arrive_early(mail, &sighting, now),
+            None if sending.has_bounced => {
+                self.bounce(token, now);
+                None
+            }
+            None => {
+                self.outstanding.push_back(mail);
+                self.journal.touch(token);
+                while self.outstanding.len() > self.rules.max_outstanding {
+                    self.lose_oldest(now);
+                }
+                None
+            }
+        }
+    }
+
+    /// The SMTP server has not accepted a mail, because of `failure`; `is_doubtful` if it may have
+    /// it nevertheless.
+    pub fn not_accepted(
+        &mut self,
+        token: Token,
+        failure: &Failure,
+        is_doubtful: bool,
+        now: Moment,
+    ) {
+        self.expire(now);
+        let Some(sending) = self.sending.remove(&token) else { return };
+        let is_unmeasured = failure.shortage.is_some() && !is_doubtful && sending.seen.is_none();
+        if is_unmeasured || (self.rules.passive && failure.down) {
+            self.end(token, Ending::Left, now);
+            return;
+        }
+        if is_doubtful || sending.seen.is_some() {
+            self.doubt(token, sending.seen.is_some(), now);
+        } else {
+            self.totals.probes += 1;
+            self.journal.touch(token);
+        }
+    }
+
+    /// Whether the servers may be down without anything being wrong.
+    pub fn is_passive(&self) -> bool {
+        self.rules.passive
+    }
+
+    /// When the transmission of an outstanding mail began.
+    pub fn transmitted(&self, token: Token) -> Option<SystemTime> {
+        let mail = self.outstanding.iter().find(|mail| mail.token == token)?;
+        let took = mail.accepted.instant.saturating_duration_since(mail.transmitted);
+        mail.accepted.wall.checked_sub(took)
+    }
+
+    /// Whether a mail with this token is ours.
+    pub fn is_live(&self, token: Token) -> bool {
+        self.sending.contains_key(&token)
+            || self.outstanding.iter().any(|mail| mail.token == token)
+            || self.ending_of(token).is_some()
+    }
+
+    /// When the oldest outstanding mail was accepted; `None` if nothing is outstanding.
+    pub fn oldest_outstanding(&self) -> Option<SystemTime> {
+        self.outstanding.front().map(|mail| mail.accepted.wall)
+    }
+
+    /// The outstanding mails, oldest first, `most` at most.
+    pub fn awaited(&self, most: usize) -> Vec<Awaited> {
+        let awaited = |mail: &Outstanding| Awaited {
+            token: mail.token,
+            accepted: mail.accepted.wall,
+            is_late: mail.is_late,
+        };
+        self.outstanding.iter().take(most).map(awaited).collect()
+    }
+
+    /// Whether this mail is just being sent.
+    pub fn is_sent(&self, token: Token) -> bool {
+        self.sending.contains_key(&token)
+    }
+
+    /// Whether a mail is just being sent.
+    pub fn is_sending(&self) -> bool {
+        !self.sending.is_empty()
+    }
+
+    /// Whether a doubtful or lost mail is remembered, which may still turn up.
+    pub fn is_missing_mail(&self) -> bool {
+        self.ended.iter().any(|ended| matches!(ended.how, Ending::Doubtful | Ending::Lost))
+    }
+
+    /// The age of loss, which is also how long others' left-overs are respected.
+    pub fn lost_after(&self) -> Duration {
+        self.rules.lost_after
+    }
+
+    /// Everything that is known now. Two snapshots of the same moment are equal.
+    pub fn snapshot(&mut self, now: Moment) -> Snapshot {
+        self.expire(now);
+        let not_applicable = self.send.is_not_applicable() || self.receive.is_not_applicable();
+        let outstanding = match (not_applicable, self.send_ability) {
+            (true, _) => Reading::NotApplicable,
+            // What was accepted is known for ever, unlike whether it would be accepted now.
+            (false, Reading::Unmeasured)
+                if self.outstanding.is_empty() && !self.send.is_outlived =>
+            {
+                Reading::Unmeasured
+            }
+            (false, _) => Reading::Is(self.outstanding.len()),
+        };
+        let mean = self.period.mean().or_else(|| self.previous_period.mean());
+        let roundtrip = match (not_applicable, mean) {
+            (true, _) => Reading::NotApplicable,
+            (false, Some(mean)) => Reading::Is(mean),
+            (false, None) => Reading::Unmeasured,
+        };
+        Snapshot {
+            send_ability: self.send_ability,
+            receive_ability: self.receive_ability,
+            outstanding,
+            late_outstanding: if not_applicable {
+                0
+            } else {
+                self.outstanding.iter().filter(|mail| mail.is_late).count()
+            },
+            roundtrip,
+            is_arrival_unknown: self.period.has_unknown || self.previous_period.has_unknown,
+            delivers: if not_applicable { Reading::NotApplicable } else { self.delivers() },
+            delivery: self.delivery,
+            oldest_outstanding: self.oldest_outstanding().filter(|_| !not_applicable),
+            roundtrips: self.roundtrips,
+            totals: self.totals,
+            send: self.send.clone(),
+            receive: self.receive.clone(),
+            sender_mailbox: self.sender_mailbox.clone(),
+            last_notice: self.last_notice.clone(),
+            interval: self.rules.interval,
+            check_interval: self.check_interval(),
+            login_delay: self.login_delay,
+            late_after: self.rules.late_after,
+        }
+    }
+
+    /// Whether what was accepted arrives. What is doubtful or left with an outage tells nothing.
+    fn delivers(&self) -> Reading<bool> {
+        if self.outstanding.front().is_some_and(|oldest| oldest.is_late) {
+            return Reading::Is(false);
+        }
+        self.newest_end
+    }
+}
+
+#[cfg(test)]
+mod tests;

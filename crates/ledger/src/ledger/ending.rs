@@ -1,0 +1,174 @@
+//! How the wait for a mail ends: it has become late and lost, it is doubtful, it has left; and how
+//! long the ended ones are remembered.
+
+use std::time::{Duration, Instant};
+
+use super::{Ledger, Moment, Outstanding, Reading, Rules};
+use crate::Token;
+
+/// How many ended mails are remembered at most, so that one that turns up again is known.
+pub(super) const REMEMBERED: usize = 10_000;
+
+/// A look that is due for a mail is waited for a period or twice the time between two looks, and not
+/// less than this.
+const LEAST_PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended {
+    pub(super) token: Token,
+    pub(super) how: Ending,
+    pub(super) at: Instant,
+    /// Whether it came late, as only its date tells.
+    pub(super) is_late: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Received,
+    Doubtful,
+    Lost,
+    Bounced,
+    Left,
+}
+
+impl Ending {
+    /// Whether the mail has arrived; `None` if that tells nothing of the delivery.
+    pub(super) fn arrived(self) -> Option<bool> {
+        match self {
+            Ending::Received => Some(true),
+            Ending::Lost | Ending::Bounced => Some(false),
+            Ending::Doubtful | Ending::Left => None,
+        }
+    }
+}
+
+impl Outstanding {
+    fn is_past(&self, age: Duration, now: Moment) -> bool {
+        now.instant.saturating_duration_since(self.accepted.instant) >= age
+    }
+
+    /// Whether a look that was asked for so long `after` its acceptance has succeeded, or was waited for
+    /// in vain.
+    fn was_looked_for(
+        &mut self,
+        after: Duration,
+        looked: Option<Instant>,
+        patience: Duration,
+        now: Moment,
+    ) -> bool {
+        let due = self.accepted.instant.checked_add(after);
+        let overdue = *self.overdue.get_or_insert(now.instant);
+        looked.zip(due).is_some_and(|(looked, due)| looked >= due)
+            || now.instant.saturating_duration_since(overdue) >= patience
+    }
+}
+
+impl Ledger {
+    /// Nobody knows whether the server has it; if it was seen already, it has returned.
+    pub(super) fn doubt(&mut self, token: Token, was_seen: bool, now: Moment) {
+        self.totals.probes += 1;
+        self.totals.doubtful += 1;
+        self.end(token, Ending::Doubtful, now);
+        if was_seen {
+            self.totals.returned += 1;
+            self.end(token, Ending::Received, now);
+        }
+    }
+
+    pub(super) fn leave(&mut self, now: Moment) {
+        while let Some(mail) = self.outstanding.pop_front() {
+            self.totals.left += 1;
+            self.end(mail.token, Ending::Left, now);
+        }
+    }
+
+    /// Marks what has become late, ends what has become lost, forgets what ended long ago. Needs no
+    /// timer: it runs before every event and every snapshot.
+    pub(super) fn expire(&mut self, now: Moment) {
+        self.follow_wall_clock(now);
+        self.judge_by_the_time(now);
+        // What nobody can look for is not late: it leaves with the outage, or is seen after it.
+        if !self.send.is_not_applicable() && !self.receive.is_not_applicable() {
+            self.expire_outstanding(now);
+        }
+        let age = |since: Instant| now.instant.saturating_duration_since(since);
+        while let Some(oldest) = self.ended.front()
+            && age(oldest.at) >= self.rules.lost_after
+        {
+            self.forget_oldest();
+        }
+    }
+
+    /// After the wall clock was set, what happened before it has another date: ages come from the
+    /// monotonic clock, and the dates that are shown and kept go with it.
+    fn follow_wall_clock(&mut self, now: Moment) {
+        let Some(jump) = self.wall_clock.jump(now) else { return };
+        for mail in &mut self.outstanding {
+            mail.accepted.wall = jump.correct(mail.accepted.wall);
+            self.journal.touch(mail.token);
+        }
+        for (token, sending) in &mut self.sending {
+            sending.began.wall = jump.correct(sending.began.wall);
+            self.journal.touch(*token);
+        }
+        for state in [&mut self.send, &mut self.receive] {
+            state.last_attempt = state.last_attempt.map(|date| jump.correct(date));
+            state.last_success = state.last_success.map(|date| jump.correct(date));
+        }
+        if let Some(began) = &mut self.period_began {
+            began.wall = jump.correct(began.wall);
+        }
+        self.journal.follow(jump);
+    }
+
+    /// A mail that nobody has looked for since it became old enough waits for that look, though not for
+    /// ever: a mailbox that cannot be looked into holds up no alert.
+    fn expire_outstanding(&mut self, now: Moment) {
+        let Rules { late_after, lost_after, .. } = self.rules;
+        let looked = self.looked;
+        let patience = self.rules.interval.max(LEAST_PATIENCE).max(self.look_gap * 2);
+        let is_over = |mail: &mut Outstanding, after: Duration| {
+            mail.is_past(after, now) && mail.was_looked_for(after, looked, patience, now)
+        };
+        for mail in &mut self.outstanding {
+            if !mail.is_past(late_after, now) {
+                break;
+            }
+            if !mail.is_late && is_over(mail, late_after) {
+                (mail.is_late, mail.overdue) = (true, None);
+                self.journal.touch(mail.token);
+                self.totals.late += 1;
+            }
+        }
+        while self.outstanding.front_mut().is_some_and(|oldest| is_over(oldest, lost_after)) {
+            self.lose_oldest(now);
+        }
+    }
+
+    pub(super) fn lose_oldest(&mut self, now: Moment) {
+        if let Some(mail) = self.outstanding.pop_front() {
+            self.totals.lost += 1;
+            self.end(mail.token, Ending::Lost, now);
+        }
+    }
+
+    pub(super) fn ending_of(&self, token: Token) -> Option<Ending> {
+        self.ended.iter().find(|ended| ended.token == token).map(|ended| ended.how)
+    }
+
+    pub(super) fn end(&mut self, token: Token, how: Ending, now: Moment) {
+        self.ended.retain(|ended| ended.token != token);
+        self.ended.push_back(Ended { token, how, at: now.instant, is_late: false });
+        self.newest_end = how.arrived().map_or(self.newest_end, Reading::Is);
+        self.journal.touch(token);
+        if self.ended.len() > REMEMBERED {
+            self.forget_oldest();
+        }
+    }
+
+    pub(super) fn forget_oldest(&mut self) {
+        if let Some(mail) = self.ended.pop_front() {
+            self.journal.touch(mail.token);
+        }
+    }
+}

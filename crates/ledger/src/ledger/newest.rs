@@ -1,0 +1,224 @@
+//! The newest measurement over the end of the process: what is kept of it, and how it goes on. It is of
+//! one server, and void where the target has another; an age that nobody can tell is too old.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{Ledger, Moment, Period, Reading, SideState};
+use crate::Side;
+
+/// How far a date may lie ahead of a clock that was slewed and not set.
+const AHEAD: Duration = Duration::from_secs(2);
+
+/// Which servers a target measures.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Servers {
+    /// Where it sends to, as `smtp://user@host:port`; empty: nobody has told.
+    pub send: Arc<str>,
+    /// Its mailbox, as `imap://user@host:port`; empty: nobody has told.
+    pub receive: Arc<str>,
+}
+
+/// What is kept of the newest measurements, with their times.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Newest {
+    /// The test period by which it was measured.
+    pub interval: Duration,
+    /// The send side.
+    pub send: Measured,
+    /// The receive side.
+    pub receive: Measured,
+    /// When the newer of the two periods below began; `None` if neither tells anything.
+    pub period_began: Option<SystemTime>,
+    /// The mails of the newest period.
+    pub period: Period,
+    /// Those of the one before.
+    pub previous_period: Period,
+}
+
+/// What is kept of the newest attempt of one side.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Measured {
+    /// Of whom; see [`Servers`].
+    pub server: Arc<str>,
+    /// The share of the mails that was accepted, or 1 or 0 for a mailbox that could be read or not.
+    pub ability: Reading<f64>,
+    /// See [`SideState::is_outlived`].
+    pub is_outlived: bool,
+    /// See [`SideState::up`].
+    pub up: Option<bool>,
+    /// See [`SideState::consecutive_failures`].
+    pub consecutive_failures: Reading<u32>,
+    /// When it was measured.
+    pub last_attempt: Option<SystemTime>,
+    /// See [`SideState::last_success`].
+    pub last_success: Option<SystemTime>,
+}
+
+impl Servers {
+    pub(super) fn of(&mut self, side: Side) -> &mut Arc<str> {
+        match side {
+            Side::Send => &mut self.send,
+            Side::Receive => &mut self.receive,
+        }
+    }
+}
+
+impl Measured {
+    fn of(server: &Arc<str>, ability: Reading<f64>, state: &SideState) -> Self {
+        Self {
+            server: Arc::clone(server),
+            ability,
+            is_outlived: state.is_outlived,
+            up: state.up,
+            consecutive_failures: state.consecutive_failures,
+            last_attempt: state.last_attempt,
+            last_success: state.last_success,
+        }
+    }
+}
+
+impl Ledger {
+    /// These are the servers of the target. What was measured of another one, by this process or the one
+    /// before, says nothing of them.
+    pub fn measures(&mut self, mut servers: Servers, now: Moment) {
+        self.expire(now);
+        for side in Side::ALL {
+            let server = Arc::clone(servers.of(side));
+            let before = std::mem::replace(self.servers.of(side), Arc::clone(&server));
+            if !before.is_empty() && before != server {
+                self.forget_measurement(side, now);
+            }
+        }
+    }
+
+    /// Whether the attempt was made on a server that the target has no longer.
+    pub(super) fn is_of_another(&mut self, side: Side, server: &str) -> bool {
+        let own = self.servers.of(side);
+        !server.is_empty() && !own.is_empty() && **own != *server
+    }
+
+    /// What is to be kept now.
+    pub(super) fn newest(&self) -> Newest {
+        let receive = self.receive_ability.map(|able| if able { 1.0 } else { 0.0 });
+        let has_periods = [self.period, self.previous_period] != [Period::default(); 2];
+        Newest {
+            interval: self.rules.interval,
+            send: Measured::of(&self.servers.send, self.send_ability, &self.send),
+            receive: Measured::of(&self.servers.receive, receive, &self.receive),
+            period_began: self.period_began.filter(|_| has_periods).map(|began| began.wall),
+            period: self.period,
+            previous_period: self.previous_period,
+        }
+    }
+
+    /// Goes on from what was kept, by its own time: what is older than its schedule, by the shorter of the
+    /// period then and now, is outlived at once, and so is what has a date to come, for nobody knows its
+    /// age.
+    pub(super) fn restore_newest(&mut self, kept: &Newest, now: Moment) {
+        let interval = kept.interval.min(self.rules.interval);
+        for side in Side::ALL {
+            self.restore_side(side, kept, now);
+            let stands = match side {
+                Side::Send => Self::sending_stands(interval),
+                Side::Receive => self.checks_stand(interval),
+            };
+            if self.schedule(side).is_outlived(stands, now) {
+                self.outlive(side);
+            }
+        }
+        let began = kept.period_began.and_then(|date| then(date, now));
+        let stands = Self::sending_stands(interval);
+        if let Some(began) = began.filter(|at| now.instant.saturating_duration_since(*at) < stands)
+        {
+            (self.period, self.previous_period) = (kept.period, kept.previous_period);
+            let wall = kept.period_began.unwrap_or(now.wall);
+            self.period_began = Some(Moment { instant: began, wall });
+        }
+    }
+
+    fn restore_side(&mut self, side: Side, kept: &Newest, now: Moment) {
+        let (measured, state) = match side {
+            Side::Send => (&kept.send, &mut self.send),
+            Side::Receive => (&kept.receive, &mut self.receive),
+        };
+        let date = |date: Option<SystemTime>| date.filter(|date| then(*date, now).is_some());
+        let at = measured.last_attempt.and_then(|date| then(date, now));
+        state.up = measured.up;
+        state.consecutive_failures = measured.consecutive_failures;
+        state.last_attempt = date(measured.last_attempt);
+        state.last_success = date(measured.last_success);
+        state.is_outlived = measured.is_outlived;
+        *self.servers.of(side) = Arc::clone(&measured.server);
+        match side {
+            Side::Send => self.send_ability = measured.ability,
+            Side::Receive => self.receive_ability = measured.ability.map(|able| able > 0.0),
+        }
+        self.schedule(side).goes_on_from(at);
+        if at.is_none() {
+            self.take_away(side, true);
+        }
+        if !self.rules.passive {
+            self.apply_again();
+        }
+    }
+
+    /// What was measured on a side is too old to hold. What an earlier process has told of the server is
+    /// over with it: failures with a gap between them are none in a row.
+    pub(super) fn outlive(&mut self, side: Side) {
+        let was_kept = self.schedule(side).forget_kept();
+        self.take_away(side, was_kept);
+    }
+
+    fn take_away(&mut self, side: Side, was_kept: bool) {
+        let (state, had_value) = match side {
+            Side::Send => (&mut self.send, outlived(&mut self.send_ability)),
+            Side::Receive => (&mut self.receive, outlived(&mut self.receive_ability)),
+        };
+        if was_kept {
+            state.up = None;
+            outlived(&mut state.consecutive_failures);
+        }
+        if had_value {
+            state.is_outlived = true;
+            state.steps.clear();
+        }
+    }
+
+    /// The server of a side is another from now on.
+    fn forget_measurement(&mut self, side: Side, now: Moment) {
+        let state = match side {
+            Side::Send => &mut self.send,
+            Side::Receive => &mut self.receive,
+        };
+        *state = SideState::counted(state.counters());
+        match side {
+            Side::Send => self.send_ability = Reading::Unmeasured,
+            Side::Receive => self.receive_ability = Reading::Unmeasured,
+        }
+        let schedule = self.schedule(side);
+        schedule.abandon();
+        schedule.forget_kept();
+        schedule.begins_anew(now);
+        (self.period, self.previous_period) = (Period::default(), Period::default());
+        (self.delivery, self.newest_end) = (None, Reading::Unmeasured);
+        self.measured_since = Some(now.instant);
+    }
+}
+
+/// Takes a value away; whether there was one.
+fn outlived<T: Copy>(reading: &mut Reading<T>) -> bool {
+    let had_value = reading.value().is_some();
+    if had_value {
+        *reading = Reading::Unmeasured;
+    }
+    had_value
+}
+
+/// The moment of a date, which is over; `None` for one to come.
+fn then(date: SystemTime, now: Moment) -> Option<Instant> {
+    match now.wall.duration_since(date) {
+        Ok(age) => now.instant.checked_sub(age),
+        Err(ahead) => (ahead.duration() < AHEAD).then_some(now.instant),
+    }
+}

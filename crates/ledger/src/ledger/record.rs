@@ -1,0 +1,347 @@
+//! What of an account outlives the process: which records an event has changed, and how an account
+//! begins again from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::ending::REMEMBERED;
+use super::{
+    ClockJump, Ended, Ending, Histogram, Ledger, Moment, Newest, Outstanding, Reading, Rules,
+    SideCounters, SideState, Totals,
+};
+use crate::Token;
+
+/// The place that a mail is in, as it is kept. Refused mails are not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// About to be handed over; without a later word it is doubtful. With a time at which the wait for
+    /// it ended it was seen in the mailbox before that word: without one it has returned.
+    Sending,
+    /// Accepted and not yet seen.
+    Outstanding,
+    /// Handed over without a reply.
+    Doubtful,
+    /// Not seen for `lost_after`.
+    Lost,
+    /// Reported as undeliverable.
+    Bounced,
+    /// Seen in the mailbox, or returned.
+    Received,
+    /// Left with a passive outage.
+    Left,
+}
+
+/// What is kept of a mail. A time that a record does not tell is that of the record before it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MailRecord {
+    /// Where it is.
+    pub place: Place,
+    /// Whether it was counted as late.
+    pub is_late: bool,
+    /// When its transmission began.
+    pub transmitted: Option<SystemTime>,
+    /// When all of it but the final dot was written.
+    pub handed_over: Option<SystemTime>,
+    /// When the SMTP server accepted it.
+    pub accepted: Option<SystemTime>,
+    /// When the wait for it ended; of one that is being sent, when it was seen.
+    pub ended: Option<SystemTime>,
+}
+
+impl MailRecord {
+    /// This record with the times that only the one before it tells.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        Self {
+            is_late: self.is_late || before.is_late,
+            transmitted: self.transmitted.or(before.transmitted),
+            handed_over: self.handed_over.or(before.handed_over),
+            accepted: self.accepted.or(before.accepted),
+            ended: self.ended.or(before.ended),
+            ..self
+        }
+    }
+}
+
+/// What is kept of an account beside its mails.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct AccountRecord {
+    /// The counters.
+    pub totals: Totals,
+    /// The counters of the send side.
+    pub send: SideCounters,
+    /// The counters of the receive side.
+    pub receive: SideCounters,
+    /// Sessions and looks in the sender's own mailbox that failed.
+    pub sender_mailbox_failures: u64,
+    /// The round trips.
+    pub roundtrips: Histogram,
+    /// When a mail was last sent, accepted or not.
+    pub last_sent: Option<SystemTime>,
+}
+
+/// What has changed since the changes were last taken. All of it belongs together: written in part,
+/// the account would not add up.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Changes {
+    /// The account, if it has changed.
+    pub account: Option<AccountRecord>,
+    /// The newest measurements, if they have changed.
+    pub newest: Option<Newest>,
+    /// The mails that have changed; `None`: forgotten.
+    pub mails: BTreeMap<Token, Option<MailRecord>>,
+}
+
+impl Changes {
+    /// Whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.account.is_none() && self.newest.is_none() && self.mails.is_empty()
+    }
+
+    /// Whether all that has changed is what was measured: no mail and no counter.
+    pub fn is_measurement(&self) -> bool {
+        self.account.is_none() && self.mails.is_empty()
+    }
+
+    /// Adds what has changed after these.
+    pub fn then(&mut self, newer: Self) {
+        self.account = newer.account.or(self.account);
+        self.newest = newer.newest.or(self.newest.take());
+        for (token, record) in newer.mails {
+            let before = self.mails.get(&token).copied().flatten();
+            let record = record.map(|record| before.map_or(record, |before| record.after(&before)));
+            self.mails.insert(token, record);
+        }
+    }
+}
+
+/// An account as it is kept.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StoredAccount {
+    /// The account.
+    pub account: AccountRecord,
+    /// The newest measurements.
+    pub newest: Newest,
+    /// Its mails.
+    pub mails: BTreeMap<Token, MailRecord>,
+}
+
+impl StoredAccount {
+    /// Brings it up to date.
+    pub fn apply(&mut self, changes: &Changes) {
+        self.account = changes.account.unwrap_or(self.account);
+        if let Some(newest) = &changes.newest {
+            self.newest = newest.clone();
+        }
+        for (token, record) in &changes.mails {
+            match (record, self.mails.get(token)) {
+                (Some(record), Some(before)) => self.mails.insert(*token, record.after(before)),
+                (Some(record), None) => self.mails.insert(*token, *record),
+                (None, _) => self.mails.remove(token),
+            };
+        }
+    }
+}
+
+/// Which records are out of date.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Journal {
+    touched: BTreeSet<Token>,
+    kept: AccountRecord,
+    newest: Newest,
+    last_sent: Option<SystemTime>,
+}
+
+impl Journal {
+    /// This mail is about to be sent.
+    pub(super) fn sent(&mut self, token: Token, now: Moment) {
+        self.last_sent = Some(now.wall);
+        self.touch(token);
+    }
+
+    /// The wall clock was set.
+    pub(super) fn follow(&mut self, jump: ClockJump) {
+        self.last_sent = self.last_sent.map(|date| jump.correct(date));
+    }
+
+    /// Something has changed about this mail.
+    pub(super) fn touch(&mut self, token: Token) {
+        self.touched.insert(token);
+    }
+}
+
+impl Ledger {
+    /// The account as it was kept, going on at `now`.
+    ///
+    /// Wall times become points of the monotonic clock by the age they have now, which is never
+    /// negative. A mail without a recorded reply is doubtful, and has returned if it was seen before
+    /// that reply and perhaps removed: nobody will see it again. Should the records not add up, the
+    /// sum of the counters is made to hold, and none is lowered. The newest measurements go on from
+    /// their own time; an attempt that was under way is none.
+    pub fn restore(rules: Rules, stored: &StoredAccount, now: Moment) -> Self {
+        let mut ledger = Self::new(rules);
+        ledger.wall_clock.jump(now);
+        ledger.totals = stored.account.totals;
+        ledger.send = SideState::counted(stored.account.send);
+        ledger.receive = SideState::counted(stored.account.receive);
+        ledger.sender_mailbox.failures = stored.account.sender_mailbox_failures;
+        ledger.roundtrips = stored.account.roundtrips;
+        ledger.journal.kept = stored.account;
+        ledger.journal.last_sent = stored.account.last_sent;
+        ledger.journal.newest = stored.newest.clone();
+        ledger.restore_newest(&stored.newest, now);
+        let mut unanswered = Vec::new();
+        for (token, mail) in &stored.mails {
+            match ending(mail.place) {
+                Some(how) => ledger.ended.push_back(restored_end(*token, how, mail, now)),
+                None if mail.place == Place::Sending => {
+                    unanswered.push((*token, mail.ended.is_some()));
+                }
+                None => ledger.outstanding.push_back(restored_outstanding(*token, mail, now)),
+            }
+        }
+        ledger.outstanding.make_contiguous().sort_by_key(|mail| mail.accepted.instant);
+        ledger.ended.make_contiguous().sort_by_key(|mail| mail.at);
+        let newest_end = ledger.ended.iter().rev().find_map(|mail| mail.how.arrived());
+        ledger.newest_end = newest_end.map_or(Reading::Unmeasured, Reading::Is);
+        ledger.balance();
+        while ledger.ended.len() > REMEMBERED {
+            ledger.forget_oldest();
+        }
+        for (token, was_seen) in unanswered {
+            ledger.doubt(token, was_seen, now);
+        }
+        while ledger.outstanding.len() > rules.max_outstanding {
+            ledger.lose_oldest(now);
+        }
+        ledger
+    }
+
+    /// What has changed since this was last asked.
+    pub fn take_changes(&mut self, now: Moment) -> Changes {
+        let touched = std::mem::take(&mut self.journal.touched);
+        let mails: BTreeMap<_, _> =
+            touched.into_iter().map(|token| (token, self.record_of(token, now))).collect();
+        let account = AccountRecord {
+            totals: self.totals,
+            send: self.send.counters(),
+            receive: self.receive.counters(),
+            sender_mailbox_failures: self.sender_mailbox.failures,
+            roundtrips: self.roundtrips,
+            last_sent: self.journal.last_sent,
+        };
+        let is_new = account != self.journal.kept;
+        self.journal.kept = account;
+        let newest = Some(self.newest()).filter(|newest| *newest != self.journal.newest);
+        if let Some(newest) = &newest {
+            self.journal.newest = newest.clone();
+        }
+        Changes { account: is_new.then_some(account), newest, mails }
+    }
+
+    /// When a mail was last sent, in this process or an earlier one.
+    pub fn last_sent(&self) -> Option<SystemTime> {
+        self.journal.last_sent
+    }
+
+    pub(super) fn record_of(&self, token: Token, now: Moment) -> Option<MailRecord> {
+        let blank = MailRecord {
+            place: Place::Sending,
+            is_late: false,
+            transmitted: None,
+            handed_over: None,
+            accepted: None,
+            ended: None,
+        };
+        if let Some(sending) = self.sending.get(&token) {
+            let seen = sending.seen.map(|sighting| sighting.shown_at);
+            return Some(MailRecord {
+                transmitted: Some(sending.began.wall),
+                ended: seen.map(|at| now.date_of(at)),
+                ..blank
+            });
+        }
+        if let Some(mail) = self.outstanding.iter().rev().find(|mail| mail.token == token) {
+            let Outstanding { is_late, transmitted, handed_over, accepted, .. } = *mail;
+            return Some(MailRecord {
+                place: Place::Outstanding,
+                is_late,
+                transmitted: Some(accepted.date_of(transmitted)),
+                handed_over: Some(accepted.date_of(handed_over)),
+                accepted: Some(accepted.wall),
+                ..blank
+            });
+        }
+        let mail = self.ended.iter().rev().find(|mail| mail.token == token)?;
+        let (place, ended) = (place(mail.how), Some(now.date_of(mail.at)));
+        Some(MailRecord { place, is_late: mail.is_late, ended, ..blank })
+    }
+
+    /// Makes accepted = outstanding + received + bounced + lost + left. A mail whose record is missing has
+    /// left: nobody can say what became of it.
+    fn balance(&mut self) {
+        let totals = &mut self.totals;
+        let outstanding = u64::try_from(self.outstanding.len()).unwrap_or(u64::MAX);
+        let known = [totals.received, totals.bounced, totals.lost, totals.left]
+            .iter()
+            .fold(outstanding, |sum, count| sum.saturating_add(*count));
+        totals.left = totals.left.saturating_add(totals.accepted.saturating_sub(known));
+        totals.accepted = totals.accepted.max(known);
+        totals.probes = totals.probes.max(totals.accepted.saturating_add(totals.doubtful));
+    }
+}
+
+fn restored_outstanding(token: Token, mail: &MailRecord, now: Moment) -> Outstanding {
+    // Without its own time, or with one to come, a mail is as young as can be.
+    let wall = mail.accepted.map_or(now.wall, |accepted| accepted.min(now.wall));
+    let instant = before(now, age(wall, now));
+    let earlier = |date: Option<SystemTime>| {
+        let distance = mail.accepted.zip(date).and_then(|(at, date)| at.duration_since(date).ok());
+        instant.checked_sub(distance.unwrap_or_default()).unwrap_or(instant)
+    };
+    let transmitted = earlier(mail.transmitted);
+    let handed_over = mail.handed_over.map_or(transmitted, |at| earlier(Some(at)));
+    Outstanding {
+        token,
+        transmitted,
+        handed_over,
+        taken: handed_over,
+        accepted: Moment { instant, wall },
+        is_late: mail.is_late,
+        overdue: None,
+    }
+}
+
+fn restored_end(token: Token, how: Ending, mail: &MailRecord, now: Moment) -> Ended {
+    let at = before(now, mail.ended.map_or(Duration::ZERO, |at| age(at, now)));
+    Ended { token, how, at, is_late: mail.is_late }
+}
+
+fn age(wall: SystemTime, now: Moment) -> Duration {
+    now.wall.duration_since(wall).unwrap_or_default()
+}
+
+fn before(now: Moment, age: Duration) -> Instant {
+    now.instant.checked_sub(age).unwrap_or(now.instant)
+}
+
+fn place(how: Ending) -> Place {
+    match how {
+        Ending::Received => Place::Received,
+        Ending::Doubtful => Place::Doubtful,
+        Ending::Lost => Place::Lost,
+        Ending::Bounced => Place::Bounced,
+        Ending::Left => Place::Left,
+    }
+}
+
+fn ending(place: Place) -> Option<Ending> {
+    match place {
+        Place::Received => Some(Ending::Received),
+        Place::Doubtful => Some(Ending::Doubtful),
+        Place::Lost => Some(Ending::Lost),
+        Place::Bounced => Some(Ending::Bounced),
+        Place::Left => Some(Ending::Left),
+        Place::Sending | Place::Outstanding => None,
+    }
+}

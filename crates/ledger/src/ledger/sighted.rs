@@ -1,0 +1,129 @@
+//! What a mail that was seen in the mailbox does to the account.
+
+use std::time::{Duration, Instant};
+
+use super::arrival::{Arrival, Bracket, arrival, was_unattended};
+use super::{Ending, FoundIn, Ledger, Moment, Outstanding, Sighting, Verdict};
+use crate::Token;
+
+impl Ledger {
+    /// A mail with this token was seen in the mailbox, at a place where it was not seen before.
+    pub fn seen(&mut self, token: Token, sighting: Sighting, now: Moment) -> Verdict {
+        self.expire(now);
+        if let Some(sending) = self.sending.get_mut(&token) {
+            if sending.seen.is_some() {
+                self.totals.duplicate += 1;
+                return Verdict::Duplicate;
+            }
+            sending.seen = Some(sighting);
+            self.journal.touch(token);
+            return Verdict::Early;
+        }
+        if let Some(index) = self.outstanding.iter().position(|mail| mail.token == token)
+            && let Some(mail) = self.outstanding.remove(index)
+        {
+            let arrival = arrival(&mail, &sighting);
+            if self.was_lost(&mail, &arrival.bracket) {
+                self.totals.lost += 1;
+                self.totals.returned += 1;
+                self.end(token, Ending::Received, now);
+                self.note_late(&mail);
+                return Verdict::Returned;
+            }
+            let roundtrip = self.arrive(mail, &sighting, arrival, now);
+            return Verdict::Received { roundtrip, watched: arrival.watched };
+        }
+        match self.ending_of(token) {
+            Some(Ending::Received) => {
+                self.totals.duplicate += 1;
+                Verdict::Duplicate
+            }
+            Some(Ending::Doubtful | Ending::Lost | Ending::Bounced) => {
+                self.totals.returned += 1;
+                self.end(token, Ending::Received, now);
+                Verdict::Returned
+            }
+            Some(Ending::Left) => Verdict::Left,
+            None => Verdict::Unknown,
+        }
+    }
+
+    /// An accepted mail was seen before the server's reply.
+    pub(super) fn arrive_early(
+        &mut self,
+        mail: Outstanding,
+        sighting: &Sighting,
+        now: Moment,
+    ) -> Option<Duration> {
+        let arrival = arrival(&mail, sighting);
+        self.arrive(mail, sighting, arrival, now)
+    }
+
+    /// An accepted mail has arrived.
+    fn arrive(
+        &mut self,
+        mail: Outstanding,
+        sighting: &Sighting,
+        arrival: Arrival,
+        now: Moment,
+    ) -> Option<Duration> {
+        let accepted = mail.accepted.instant;
+        if !was_unattended(&arrival.watched, sighting) {
+            self.pacing.learn(accepted, &arrival.bracket, sighting.asked_at);
+        }
+        // Of what nobody can date, or was not allowed to look for, only the bracket is known.
+        let at = arrival.at.filter(|_| self.look_gap.is_zero());
+        let arrived = at.map_or(arrival.bracket.earliest, |_| arrival.bracket.middle());
+        let arrived = arrived.saturating_duration_since(accepted);
+        let roundtrip = self.receive_mail(mail, arrival.at, sighting.folder, now);
+        if arrived >= self.rules.late_after {
+            self.note_late(&mail);
+        }
+        roundtrip
+    }
+
+    /// Whether a mail that is seen now was certainly given up before it arrived, by somebody who had
+    /// looked in time.
+    fn was_lost(&self, mail: &Outstanding, arrived: &Bracket) -> bool {
+        let waited = arrived.earliest.saturating_duration_since(mail.accepted.instant);
+        waited >= self.rules.lost_after
+    }
+
+    /// The mail whose wait has just ended came late.
+    fn note_late(&mut self, mail: &Outstanding) {
+        if let Some(ended) = self.ended.back_mut().filter(|_| !mail.is_late) {
+            ended.is_late = true;
+            self.totals.late += 1;
+        }
+    }
+
+    /// The round trip is `None` if it is not known when the mail arrived.
+    fn receive_mail(
+        &mut self,
+        mail: Outstanding,
+        arrived: Option<Instant>,
+        folder: FoundIn,
+        now: Moment,
+    ) -> Option<Duration> {
+        self.totals.received += 1;
+        if let Some(count) = self.totals.found.get_mut(folder as usize) {
+            *count += 1;
+        }
+        self.end(mail.token, Ending::Received, now);
+        // The way of a mail by another server counts, and is not the way of the newest ones.
+        let is_newest = self.measured_since.is_none_or(|since| mail.transmitted > since);
+        let roundtrip = arrived.and_then(|at| at.checked_duration_since(mail.transmitted));
+        let (Some(arrived), Some(roundtrip)) = (arrived, roundtrip) else {
+            self.totals.roundtrips_unknown += 1;
+            self.period.has_unknown |= is_newest;
+            return None;
+        };
+        self.roundtrips.observe(roundtrip);
+        if is_newest {
+            self.period.received += 1;
+            self.period.sum += roundtrip;
+            self.delivery = Some(arrived.saturating_duration_since(mail.accepted.instant));
+        }
+        Some(roundtrip)
+    }
+}

@@ -1,0 +1,181 @@
+//! Logging in to IMAP: AUTHENTICATE (RFC 3501 section 6.2.2), or the LOGIN command where the server
+//! offers no mechanism that fits.
+
+use super::Imap;
+use super::answer::{Answer, Interrupted};
+use super::encode::quote;
+use crate::auth::{Auth, Login, Mechanism};
+use crate::sasl::{self, Carrier, Door, Heard, Refusal};
+use crate::secret::Secret;
+use crate::trace::Trace;
+use crate::{Fault, text};
+use ledger::{Clue, Failure, Reason};
+
+/// How many characters of a response code to a login are told.
+const CODE: usize = 200;
+
+impl Imap {
+    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
+        let takes_command = login.has_password()
+            && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login))
+            && !self.capabilities.contains("LOGINDISABLED");
+        let answer = match sasl::choose(login, |mechanism| self.offers(mechanism)) {
+            Some(mechanism) => self.authenticate(mechanism, login, key).await,
+            None if takes_command => self.login(login, key).await.map_err(Refusal::from),
+            None => return Err(self.wire.fail(self.no_mechanism()).into()),
+        };
+        let answer = answer.map_err(|refusal| login_refusal(refusal, &login.username))?;
+        self.login_error = answer.code.as_deref().and_then(|code| self.error_in(code));
+        // A login may change what the server can do.
+        self.capabilities.clear();
+        self.take_capability_code(answer.code.as_deref())?;
+        if let Some(words) = answer.capabilities {
+            self.capabilities = words.into_iter().collect();
+        }
+        if self.capabilities.is_empty() {
+            self.ask_capabilities().await?;
+        }
+        Ok(())
+    }
+
+    async fn authenticate(
+        &mut self,
+        mechanism: Mechanism,
+        login: &Login,
+        key: &Secret,
+    ) -> Result<Answer, Refusal> {
+        let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
+        verdict.answer.map_err(|failure| {
+            let failure = match verdict.objection {
+                Some(objection) => {
+                    Failure { message: format!("{}, {objection}", failure.message), ..failure }
+                }
+                None => failure,
+            };
+            Refusal { failure, is_of_the_password: verdict.is_of_a_proof }
+        })
+    }
+
+    /// Exchange says OK to a login and tells in the response code why the mailbox cannot be had.
+    fn error_in(&self, code: &str) -> Option<String> {
+        code.starts_with("Error=").then(|| text::cut_to(&self.trace().words(code.as_bytes()), CODE))
+    }
+
+    fn no_mechanism(&self) -> Fault {
+        let offered: Vec<&str> =
+            self.capabilities.iter().filter_map(|word| word.strip_prefix("AUTH=")).collect();
+        if offered.is_empty() {
+            let wants_tls = !self.wire.is_protected() && self.capabilities.contains("STARTTLS");
+            let message = "the server offers no login on this connection";
+            return Fault::new(Reason::Auth, message).with(Some(Clue::no_login(wants_tls)));
+        }
+        let offered = self.wire.trace().words(offered.join(" ").as_bytes());
+        Fault::new(Reason::Auth, format!("the server offers no login that fits, only {offered}"))
+    }
+
+    /// The LOGIN command; what cannot stand in quotes goes as a literal.
+    async fn login(&mut self, login: &Login, key: &Secret) -> Result<Answer, Failure> {
+        let tag = self.next_tag();
+        let mut line = format!("{tag} LOGIN");
+        let mut shown = line.clone();
+        for (value, is_secret) in [(login.username.as_str(), false), (key.expose(), true)] {
+            let can_quote = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+            if can_quote {
+                line.push(' ');
+                line.push_str(&quote(value.as_bytes()));
+                shown.push_str(if is_secret { " <secret>" } else { " ..." });
+                continue;
+            }
+            line.push_str(&format!(" {{{}}}", value.len()));
+            shown.push_str(" {literal}");
+            self.wire.send_secret(&line, &shown).await?;
+            match self.read_answer(&tag, &mut |_, _| {}).await {
+                Err(Interrupted::Continuation(_)) => {}
+                Err(interrupted) => return Err(self.no_continuation(interrupted)),
+                Ok(_) => return Err(self.wire.fail_protocol(b"OK to half a LOGIN")),
+            }
+            line = value.to_owned();
+            shown = Secret::SHOWN.to_owned();
+        }
+        self.wire.send_secret(&line, &shown).await?;
+        self.read_answer(&tag, &mut |_, _| {})
+            .await
+            .map_err(|interrupted| self.no_continuation(interrupted))
+    }
+}
+
+impl Door for Imap {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
+        self.log_in(login, key).await
+    }
+
+    fn offers(&self, mechanism: &str) -> bool {
+        self.capabilities.contains(&format!("AUTH={mechanism}"))
+    }
+
+    fn takes_password_command(&self) -> bool {
+        !self.capabilities.contains("LOGINDISABLED")
+    }
+
+    fn record(&self) -> &Trace {
+        self.wire.trace()
+    }
+}
+
+impl Carrier for Imap {
+    type Answer = Result<Answer, Failure>;
+
+    async fn begin(&mut self, mechanism: Mechanism, initial: Option<&str>) -> Result<(), Failure> {
+        let tag = self.next_tag();
+        let command = format!("{tag} AUTHENTICATE {}", mechanism.name());
+        match initial {
+            Some(response) => {
+                let shown = format!("{command} {}", Secret::SHOWN);
+                self.wire.send_secret(&format!("{command} {response}"), &shown).await
+            }
+            None => self.wire.send(&command).await,
+        }
+    }
+
+    fn takes_initial_response(&self, _: Mechanism, _: &str) -> bool {
+        self.capabilities.contains("SASL-IR")
+    }
+
+    async fn say(&mut self, line: &str, shown: &str) -> Result<(), Failure> {
+        self.wire.send_secret(line, shown).await
+    }
+
+    async fn hear(&mut self) -> Result<Heard<Self::Answer>, Failure> {
+        let tag = self.newest_tag();
+        match self.read_answer(&tag, &mut |_, _| {}).await {
+            Ok(answer) => Ok(Heard::Answer(Ok(answer))),
+            Err(Interrupted::Refused(refusal)) => Ok(Heard::Answer(Err(refusal))),
+            Err(Interrupted::Continuation(challenge)) => Ok(Heard::Challenge(challenge)),
+            Err(Interrupted::Failure(failure)) => Err(failure),
+        }
+    }
+
+    fn is_success(answer: &Self::Answer) -> bool {
+        answer.is_ok()
+    }
+
+    fn trace(&self) -> &Trace {
+        self.wire.trace()
+    }
+}
+
+/// A refused login is a matter of the login, whatever the server calls it, unless it says that
+/// something else is wrong. A response code (RFC 5530) tells that it is for the password.
+fn login_refusal(refusal: Refusal, username: &str) -> Refusal {
+    let Refusal { failure, is_of_the_password } = refusal;
+    let is_of_the_password = is_of_the_password || failure.reason == Reason::Auth;
+    let failure = match failure.reason {
+        Reason::Rejected | Reason::Auth => Failure {
+            reason: Reason::Auth,
+            message: format!("the login as {username} was refused: {}", failure.message),
+            ..failure
+        },
+        _ => failure,
+    };
+    Refusal { failure, is_of_the_password }
+}

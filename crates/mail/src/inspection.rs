@@ -1,0 +1,108 @@
+//! What the header of an arrived mail tells: where the time went, what the receiver made of SPF, DKIM
+//! and DMARC, what its spam filter said, and whether the last hop was encrypted.
+//!
+//! Pure: a header block and three times go in, an [`Inspection`] comes out. A header is written by
+//! whoever handled the mail, so nothing in it is believed beyond its place: each fact says whose
+//! word it is, and what contradicts another fact or the two times that our own clock has measured is
+//! left out rather than corrected.
+
+use std::time::SystemTime;
+
+use crate::text::Scrubber;
+pub use authentication::{Authentication, Method, Outcome};
+use field::Field;
+pub use hop::{Clock, Delay, Hop, HopKind};
+pub use spam::{Filter, Spam};
+pub use tls::LastHop;
+
+mod authentication;
+mod field;
+mod hop;
+mod spam;
+mod tls;
+
+/// The most of a header block that is fetched and read, in bytes.
+pub const HEADER_BYTES: usize = 64 << 10;
+/// The most hops that are told of.
+pub const MAX_HOPS: usize = 8;
+
+/// What the header of one arrived mail told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspection {
+    /// When the mail was seen in the mailbox.
+    pub seen: SystemTime,
+    /// Whether the header did not end in what was read: it is longer than [`HEADER_BYTES`]. Then
+    /// nothing is told of hops: those nearest to the sender stand at its end.
+    pub is_cut: bool,
+    /// The hops, nearest to the sender first; at most [`MAX_HOPS`].
+    pub hops: Vec<Hop>,
+    /// How many hops the header has.
+    pub hop_count: usize,
+    /// The verdicts of the receiver, at most one a method, in the order of [`Method::ALL`].
+    pub authentication: Vec<Authentication>,
+    /// Who gave these verdicts: the id of the `Authentication-Results` that were believed, as it can
+    /// be shown; `None` without verdicts, and for a receiver that writes none (Exchange).
+    pub authserv_id: Option<String>,
+    /// The verdicts of spam filters, at most one a filter, in the order of [`Filter::ALL`].
+    pub spam: Vec<Spam>,
+    /// How the receiver was given the mail; `None` if it recorded nothing of it.
+    pub last_hop: Option<LastHop>,
+}
+
+/// The times of a mail by the clock of this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passage {
+    /// When its transmission began; `None` if that was another process. No `Received` header is
+    /// older.
+    pub transmitted: Option<SystemTime>,
+    /// When it was seen in the mailbox. No `Received` header is newer.
+    pub seen: SystemTime,
+}
+
+/// How header text is judged and made fit to be shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// Whose `Authentication-Results` are believed; `None`: those of the last receiving hop.
+    pub authserv_id: Option<&'a str>,
+    /// The secrets that must not be shown.
+    pub scrubber: &'a Scrubber,
+}
+
+impl Inspection {
+    /// Reads a header block of at most [`HEADER_BYTES`]; what is longer is cut. Hostile input gives at
+    /// worst nothing.
+    pub fn read(block: &[u8], passage: Passage, rules: Rules<'_>) -> Self {
+        let read = block.get(..HEADER_BYTES).unwrap_or(block);
+        let is_cut = !field::is_whole(read);
+        let fields = Field::split(read);
+        let received = hop::Received::all(&fields);
+        let verdicts = authentication::read(&fields, &received, rules);
+        let hop_count = if is_cut { 0 } else { received.len() };
+        Self {
+            seen: passage.seen,
+            is_cut,
+            last_hop: tls::read(&received, rules.scrubber),
+            hops: if is_cut { Vec::new() } else { hop::read(&received, passage, rules.scrubber) },
+            hop_count,
+            authentication: verdicts.results,
+            authserv_id: verdicts.authserv_id,
+            spam: spam::read(&fields),
+        }
+    }
+}
+
+/// The most characters of a name in a header that are shown.
+const SHOWN_CHARS: usize = 100;
+
+/// The text of a header as it can be shown: scrubbed, escaped, cut.
+fn shown(text: &str, scrubber: &Scrubber) -> String {
+    let mut shown = scrubber.show(text.as_bytes());
+    if let Some((end, _)) = shown.char_indices().nth(SHOWN_CHARS) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! Opening connections: resolve, TCP, TLS, each under a deadline. The only place that connects.
+
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_openssl::SslStream;
+
+use crate::options::{Endpoint, IpFamily};
+use crate::{Fault, Reason};
+
+use names::Names;
+pub use race::{Connected, connect};
+
+pub mod host;
+pub mod mx;
+pub(crate) mod names;
+mod race;
+pub mod tls;
+
+/// The addresses of an endpoint, in the order in which they are tried; never empty.
+///
+/// # Errors
+/// [`Reason::Dns`] if there is none or nobody could tell, [`Reason::Timeout`] after the deadline; both
+/// mean *down*. With a [`crate::Shortage`] if its turn did not come.
+pub async fn resolve(endpoint: &Endpoint, deadline: Instant) -> Result<Vec<SocketAddr>, Fault> {
+    addresses(&endpoint.host, endpoint.port, endpoint.ip_family, deadline).await
+}
+
+/// The same of a host, with this port.
+///
+/// # Errors
+/// Those of [`resolve`].
+pub async fn addresses(
+    host: &str,
+    port: u16,
+    family: IpFamily,
+    deadline: Instant,
+) -> Result<Vec<SocketAddr>, Fault> {
+    let found = Names::of_this_system().addresses(host, family, deadline).await?;
+    Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+}
+
+/// The reason of a read or write that failed.
+pub fn io_reason(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => Reason::Closed,
+        io::ErrorKind::TimedOut => Reason::Timeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Reason::Unreachable,
+        // A TLS alert or a broken record arrives wrapped.
+        _ if error.get_ref().is_some_and(|inner| inner.is::<openssl::ssl::Error>()) => Reason::Tls,
+        _ => Reason::Other,
+    }
+}
+
+/// A connection, protected or not.
+pub enum Stream {
+    /// In the clear.
+    Plain(TcpStream),
+    /// Under TLS.
+    Tls(Box<SslStream<TcpStream>>),
+    /// A server that is played from memory.
+    #[cfg(any(test, feature = "fuzzing"))]
+    Played(Box<crate::fuzz::script::Played>),
+}
+
+impl Stream {
+    /// The socket below.
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.get_ref(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Stream::Played(stream) => stream.socket(),
+        }
+    }
+
+    /// Whether nothing has come to this host that was not read yet.
+    pub fn is_silent(&self) -> bool {
+        #[cfg(any(test, feature = "fuzzing"))]
+        if let Stream::Played(stream) = self {
+            return stream.is_silent();
+        }
+        // The kernel is asked itself: what tokio knows of the socket may be older.
+        let mut first = [MaybeUninit::uninit()];
+        matches!(SockRef::from(self.socket()).peek(&mut first), Err(error)
+            if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Has the kernel acknowledge at once what the server sends next. After a TLS 1.3 handshake the
+    /// server's session ticket is under way, and its first reply waits (Nagle) until the client has
+    /// acknowledged it: 40 ms of delayed ACK that would be measured as the server's own.
+    pub fn acknowledge_at_once(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = self.socket().set_quickack(true);
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Stream::Played(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Stream::Played(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Stream::Played(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Stream::Played(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+/// A duration as people write it: `30 s`, `0.25 s`.
+pub struct Seconds(pub Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        if seconds >= 10.0 || seconds.fract() == 0.0 {
+            write!(f, "{seconds:.0} s")
+        } else {
+            write!(f, "{seconds:.2} s")
+        }
+    }
+}

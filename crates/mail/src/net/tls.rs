@@ -1,0 +1,282 @@
+//! The one TLS policy: what is trusted, what is refused, and what is told about it.
+//!
+//! A handshake is always completed if the peers can agree at all, so that the certificate that made
+//! it fail can be read; a certificate that does not hold is then refused here, before a single
+//! byte of the dialogue, and so before any credential, is sent.
+
+use ledger::TlsFacts;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::error::ErrorStack;
+use openssl::pkey::PKey;
+use openssl::ssl::{SslConnector, SslMethod, SslOptions, SslRef, SslVerifyMode, SslVersion};
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::{X509, X509VerifyResult};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_openssl::SslStream;
+
+pub use session::{Resumption, SessionMemory};
+use words::{WAY_OUT, handshake_fault};
+pub use words::{io_clue, io_words, words};
+
+use crate::Fault;
+use crate::options::{Endpoint, TlsOptions, TlsVersion};
+use crate::trace::Trace;
+use ledger::{Reason, Shortage};
+
+mod session;
+mod words;
+
+/// A client side of TLS, ready to shake hands; a clone shares the trusted authorities.
+#[derive(Clone)]
+pub struct TlsClient {
+    connector: SslConnector,
+    server_name: Option<String>,
+    verify: bool,
+}
+
+/// The clients in use, one for each set of options: the system's authorities are read once, not at
+/// each connection.
+#[derive(Default)]
+pub struct TlsClients(Mutex<HashMap<TlsOptions, TlsClient>>);
+
+impl TlsClients {
+    /// The client for these options.
+    ///
+    /// # Errors
+    /// What OpenSSL says of the options' files.
+    pub fn client(&self, options: &TlsOptions) -> Result<TlsClient, ErrorStack> {
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(options) {
+            return Ok(client.clone());
+        }
+        let client = TlsClient::new(options)?;
+        clients.insert(options.clone(), client.clone());
+        Ok(client)
+    }
+
+    /// Drops the clients whose options are not among `used`.
+    pub fn keep_only<'a>(&self, used: impl Iterator<Item = &'a TlsOptions>) {
+        let used: std::collections::HashSet<&TlsOptions> = used.collect();
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|options, _| used.contains(options));
+    }
+}
+
+/// `SSL_OP_LEGACY_SERVER_CONNECT` of OpenSSL, which the openssl crate does not name.
+const LEGACY_SERVER_CONNECT: u64 = 0x4;
+
+impl TlsClient {
+    /// Builds the client: versions, authorities, own certificate.
+    ///
+    /// # Errors
+    /// What OpenSSL says of the options' files.
+    pub fn new(options: &TlsOptions) -> Result<Self, ErrorStack> {
+        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+        builder.set_min_proto_version(Some(match options.min_version {
+            TlsVersion::Tls10 => SslVersion::TLS1,
+            TlsVersion::Tls11 => SslVersion::TLS1_1,
+            TlsVersion::Tls12 => SslVersion::TLS1_2,
+            TlsVersion::Tls13 => SslVersion::TLS1_3,
+        }))?;
+        // Keys of 112 bits, which is RSA from 2048 on, and no SHA-1; whatever the system's own level is.
+        builder.set_security_level(2);
+        if options.min_version < TlsVersion::Tls12 {
+            // OpenSSL 3 speaks the old versions at security level 0 only.
+            builder.set_cipher_list("DEFAULT:@SECLEVEL=0")?;
+            // Servers of that time do not know secure renegotiation (RFC 5746).
+            builder.set_options(SslOptions::from_bits_retain(LEGACY_SERVER_CONNECT));
+        }
+        session::keep_sessions(&mut builder);
+        // Many mail servers end the connection without a TLS close; that is an end of file.
+        builder.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
+        if let Some(ca_file) = &options.ca_file {
+            let mut store = X509StoreBuilder::new()?;
+            for certificate in X509::stack_from_pem(&ca_file.pem)? {
+                store.add_cert(certificate)?;
+            }
+            builder.set_cert_store(store.build());
+        }
+        if let Some(identity) = &options.identity {
+            let mut chain = X509::stack_from_pem(&identity.cert_file.pem)?.into_iter();
+            if let Some(leaf) = chain.next() {
+                builder.set_certificate(&leaf)?;
+            }
+            for issuer in chain {
+                builder.add_extra_chain_cert(issuer)?;
+            }
+            builder.set_private_key(&*PKey::private_key_from_pem(&identity.key_file.pem)?)?;
+        }
+        Ok(Self {
+            connector: builder.build(),
+            server_name: options.server_name.clone(),
+            verify: !options.insecure_skip_verify,
+        })
+    }
+
+    /// Shakes hands over `socket` with the server of `endpoint`.
+    ///
+    /// # Errors
+    /// [`Reason::Timeout`] and [`Reason::Closed`] where the server is silent or leaves; one of the
+    /// three `Certificate…` reasons where its certificate does not hold; [`Reason::Tls`] for
+    /// everything else. `down` is the caller's to decide.
+    pub async fn handshake(
+        &self,
+        endpoint: &Endpoint,
+        socket: TcpStream,
+        deadline: Instant,
+        resumption: Resumption<'_>,
+        trace: &Trace,
+    ) -> Result<SslStream<TcpStream>, Fault> {
+        let outcome = self.shake_hands(endpoint, socket, deadline, resumption, trace).await;
+        if outcome.is_err() {
+            resumption.refused();
+        }
+        outcome
+    }
+
+    async fn shake_hands(
+        &self,
+        endpoint: &Endpoint,
+        socket: TcpStream,
+        deadline: Instant,
+        resumption: Resumption<'_>,
+        trace: &Trace,
+    ) -> Result<SslStream<TcpStream>, Fault> {
+        let name = self.server_name.as_deref().unwrap_or(endpoint.name());
+        let problems: Arc<Mutex<Problems>> = Arc::default();
+        let mut stream =
+            self.prepare(name, socket, resumption, Arc::clone(&problems)).map_err(|error| {
+                Fault::new(Reason::Tls, format!("cannot begin TLS: {}", words(&error)))
+            })?;
+        match timeout_at(deadline, std::pin::Pin::new(&mut stream).connect()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(handshake_fault(&error, name)),
+            Err(_) => return Err(Fault::new(Reason::Timeout, "the TLS handshake took too long")),
+        }
+        let problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let facts = facts(stream.ssl(), problems.found.is_empty());
+        // What was resumed tells nothing new of the certificate.
+        let seen = facts.as_ref().filter(|facts| !facts.is_resumed);
+        let holds_until = seen.map(|facts| facts.chain_not_after.min(facts.leaf_not_after));
+        if let Some(facts) = facts {
+            trace.tls(facts);
+        }
+        match worst(&problems.found) {
+            Some((Reason::CertificateUntrusted, words))
+                if self.verify && problems.shortage.is_some() =>
+            {
+                let message = format!("the authorities cannot be read to judge {name}: {words}");
+                let shortage = problems.shortage.unwrap_or(Shortage::Descriptors);
+                Err(Fault::short(shortage, Reason::Other, message))
+            }
+            Some((reason, words)) if self.verify => {
+                let message = format!("the certificate of {name} is refused: {words}");
+                Err(Fault::new(reason, message))
+            }
+            _ => {
+                if let Some(until) = holds_until {
+                    resumption.accepted(until);
+                }
+                Ok(stream)
+            }
+        }
+    }
+
+    fn prepare(
+        &self,
+        name: &str,
+        socket: TcpStream,
+        resumption: Resumption<'_>,
+        problems: Arc<Mutex<Problems>>,
+    ) -> Result<SslStream<TcpStream>, ErrorStack> {
+        let mut ssl = self.connector.configure()?.into_ssl(name)?;
+        let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        resumption.prepare(&mut ssl, i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX))?;
+        ssl.set_verify_callback(SslVerifyMode::PEER, move |holds, context| {
+            if !holds {
+                // OpenSSL opens the file of an authority only here.
+                let shortage = shortage_of(&ErrorStack::get());
+                let mut problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
+                problems.found.push(context.error());
+                problems.shortage = problems.shortage.or(shortage);
+            }
+            true
+        });
+        SslStream::new(ssl, socket)
+    }
+}
+
+/// What the verification of a certificate came upon.
+#[derive(Default)]
+struct Problems {
+    found: Vec<X509VerifyResult>,
+    /// What this process was short of when it looked for the authorities.
+    shortage: Option<Shortage>,
+}
+
+/// What a call of the system said to be short inside OpenSSL.
+fn shortage_of(errors: &ErrorStack) -> Option<Shortage> {
+    /// `ERR_SYSTEM_FLAG` of OpenSSL 3: the rest of the code is the number of the system's error.
+    const OF_SYSTEM: std::ffi::c_ulong = 0x8000_0000;
+    let codes = errors.errors().iter().map(openssl::error::Error::code);
+    let codes = codes.filter(|code| code & OF_SYSTEM != 0).map(|code| code & !OF_SYSTEM);
+    codes
+        .filter_map(|code| i32::try_from(code).ok())
+        .map(std::io::Error::from_raw_os_error)
+        .find_map(|error| Shortage::of(&error))
+}
+
+/// The problem that counts if there are several: what an untrusted certificate says of its time and
+/// its name means nothing.
+fn worst(problems: &[X509VerifyResult]) -> Option<(Reason, String)> {
+    let reason = |problem: &X509VerifyResult| match problem.as_raw() {
+        // X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+        9 | 10 => Reason::CertificateExpired,
+        // X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+        62 | 64 => Reason::CertificateName,
+        _ => Reason::CertificateUntrusted,
+    };
+    let rank = |problem: &X509VerifyResult| match reason(problem) {
+        Reason::CertificateUntrusted => 0,
+        Reason::CertificateExpired => 1,
+        _ => 2,
+    };
+    let problem = problems.iter().min_by_key(|problem| rank(problem))?;
+    // X509_V_ERR_EE_KEY_TOO_SMALL, X509_V_ERR_CA_KEY_TOO_SMALL, X509_V_ERR_CA_MD_TOO_WEAK
+    let is_weak = matches!(problem.as_raw(), 66..=68);
+    let way_out = if is_weak { WAY_OUT } else { "" };
+    Some((reason(problem), format!("{}{way_out}", problem.error_string())))
+}
+
+/// A server may send more than its certificate needs, as a root that has ended, around which there is a way
+/// to another one. What was sent tells of the end only where no way was found.
+fn facts(ssl: &SslRef, is_verified: bool) -> Option<TlsFacts> {
+    let leaf_not_after = seconds(ssl.peer_certificate()?.not_after())?;
+    let verified = ssl.verified_chain().filter(|_| is_verified);
+    let chain_not_after = verified
+        .or(ssl.peer_cert_chain())
+        .into_iter()
+        .flatten()
+        .filter_map(|certificate| seconds(certificate.not_after()))
+        .min()
+        .unwrap_or(leaf_not_after);
+    Some(TlsFacts {
+        version: ssl.version_str(),
+        cipher: ssl.current_cipher().map_or_else(String::new, |cipher| cipher.name().to_owned()),
+        leaf_not_after,
+        chain_not_after,
+        is_resumed: ssl.session_reused(),
+    })
+}
+
+/// Seconds since 1970.
+fn seconds(time: &Asn1TimeRef) -> Option<i64> {
+    let epoch = Asn1Time::from_unix(0).ok()?;
+    let difference = epoch.diff(time).ok()?;
+    Some(i64::from(difference.days) * 86_400 + i64::from(difference.secs))
+}

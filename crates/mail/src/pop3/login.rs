@@ -1,0 +1,190 @@
+//! Logging in to POP3: AUTH (RFC 5034), or USER and PASS or APOP (RFC 1939 section 7) where the
+//! server offers no mechanism that fits.
+
+use openssl::hash::{MessageDigest, hash};
+
+use super::{LINE_BYTES, Pop3};
+use crate::Fault;
+use crate::auth::{Auth, Login, Mechanism};
+use crate::net::tls;
+use crate::sasl::{self, Carrier, Door, Heard, Refusal};
+use crate::secret::Secret;
+use crate::trace::Trace;
+use ledger::{Clue, Failure, Reason};
+
+impl Pop3 {
+    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
+        let takes_command =
+            login.has_password() && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login));
+        // `auth: login` is the way around a timestamp that stands for no APOP.
+        let is_named = login.auth != Auth::Auto;
+        let offers_user = self.takes_password_command();
+        let outcome = match sasl::choose(login, |mechanism| self.offers(mechanism)) {
+            Some(mechanism) => self.authenticate(mechanism, login, key).await,
+            // A digest of the password shows less of it, but many servers greet with a timestamp
+            // and know no password to make the digest of.
+            None if takes_command && offers_user && (self.wire.is_protected() || is_named) => {
+                self.user_pass(login, key).await.map_err(Refusal::from)
+            }
+            None if takes_command => match self.timestamp.clone() {
+                Some(timestamp) => self.apop(login, key, &timestamp).await.map_err(Refusal::from),
+                None if offers_user => self.user_pass(login, key).await.map_err(Refusal::from),
+                None => return Err(self.wire.fail(self.no_mechanism()).into()),
+            },
+            None => return Err(self.wire.fail(self.no_mechanism()).into()),
+        };
+        outcome.map_err(|refusal| self.explained(refusal, login))
+    }
+
+    /// A response code (RFC 3206) tells that a refusal is for the password.
+    fn explained(&self, refusal: Refusal, login: &Login) -> Refusal {
+        let Refusal { failure, is_of_the_password } = refusal;
+        let is_of_the_password = is_of_the_password || failure.reason == Reason::Auth;
+        let failure = match failure.reason {
+            // A server that marks wrong credentials as such means something else if it does not.
+            Reason::Rejected if self.capability("AUTH-RESP-CODE").is_some() => failure,
+            Reason::Rejected | Reason::Auth => Failure {
+                reason: Reason::Auth,
+                message: format!(
+                    "the login as {} was refused: {}",
+                    login.username, failure.message
+                ),
+                ..failure
+            },
+            _ => failure,
+        };
+        Refusal { failure, is_of_the_password }
+    }
+
+    async fn authenticate(
+        &mut self,
+        mechanism: Mechanism,
+        login: &Login,
+        key: &Secret,
+    ) -> Result<(), Refusal> {
+        let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
+        self.settle(&verdict.answer).map_err(|failure| {
+            let failure = match verdict.objection {
+                Some(objection) => {
+                    Failure { message: format!("{}, {objection}", failure.message), ..failure }
+                }
+                None => failure,
+            };
+            Refusal { failure, is_of_the_password: verdict.is_of_a_proof }
+        })
+    }
+
+    fn no_mechanism(&self) -> Fault {
+        let offered = self.capability("SASL").and_then(|words| words.get(1..)).unwrap_or_default();
+        if offered.is_empty() {
+            let wants_tls = !self.wire.is_protected() && self.capability("STLS").is_some();
+            let message = "the server offers no login on this connection";
+            return Fault::new(Reason::Auth, message).with(Some(Clue::no_login(wants_tls)));
+        }
+        let offered = self.wire.trace().words(offered.join(" ").as_bytes());
+        Fault::new(Reason::Auth, format!("the server offers no login that fits, only {offered}"))
+    }
+
+    async fn user_pass(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
+        self.command(&format!("USER {}", login.username)).await?;
+        self.wait_with_the_last().await;
+        let line = format!("PASS {}", key.expose());
+        self.wire.send_secret(&line, "PASS <secret>").await?;
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        self.settle(&line)
+    }
+
+    async fn apop(&mut self, login: &Login, key: &Secret, timestamp: &str) -> Result<(), Failure> {
+        let text = format!("{timestamp}{}", key.expose());
+        let digest = hash(MessageDigest::md5(), text.as_bytes()).map_err(|error| {
+            let message = format!(
+                "MD5 is not to be had on this machine ({}); have the server offer another login \
+                 than APOP",
+                tls::words(&error)
+            );
+            self.wire.fail(Fault::new(Reason::Other, message))
+        })?;
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.wire.trace().hide(&digest);
+        let command = format!("APOP {}", login.username);
+        let shown = format!("{command} {}", Secret::SHOWN);
+        self.wait_with_the_last().await;
+        self.wire.send_secret(&format!("{command} {digest}"), &shown).await?;
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        self.settle(&line).map_err(|failure| match failure.reason {
+            // Many greet with a timestamp and know no password to make the digest of.
+            Reason::Rejected | Reason::Auth if self.takes_password_command() => {
+                Failure { clue: Some(Clue::OtherAuth(Mechanism::Login.label())), ..failure }
+            }
+            _ => failure,
+        })
+    }
+}
+
+impl Door for Pop3 {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
+        self.log_in(login, key).await
+    }
+
+    fn offers(&self, mechanism: &str) -> bool {
+        let offered = self.capability("SASL").unwrap_or_default();
+        offered.iter().skip(1).any(|word| word == mechanism)
+    }
+
+    fn takes_password_command(&self) -> bool {
+        self.capabilities.is_empty() || self.capability("USER").is_some()
+    }
+
+    fn record(&self) -> &Trace {
+        self.wire.trace()
+    }
+}
+
+impl Carrier for Pop3 {
+    type Answer = Vec<u8>;
+
+    async fn begin(&mut self, mechanism: Mechanism, _: Option<&str>) -> Result<(), Failure> {
+        self.wire.send(&format!("AUTH {}", mechanism.name())).await
+    }
+
+    /// Servers older than RFC 5034 do not take it, and CAPA does not tell them apart.
+    fn takes_initial_response(&self, _: Mechanism, _: &str) -> bool {
+        false
+    }
+
+    async fn say(&mut self, line: &str, shown: &str) -> Result<(), Failure> {
+        self.wire.send_secret(line, shown).await
+    }
+
+    async fn before_the_last(&mut self) {
+        self.wait_with_the_last().await;
+    }
+
+    async fn hear(&mut self) -> Result<Heard<Vec<u8>>, Failure> {
+        let line = self.wire.read_line(LINE_BYTES).await?;
+        match line.strip_prefix(b"+") {
+            Some(challenge) if super::split_status(&line).is_none() => {
+                Ok(Heard::Challenge(challenge.trim_ascii().to_vec()))
+            }
+            _ => Ok(Heard::Answer(line)),
+        }
+    }
+
+    fn is_success(line: &Vec<u8>) -> bool {
+        matches!(super::split_status(line), Some((true, _)))
+    }
+
+    fn trace(&self) -> &Trace {
+        self.wire.trace()
+    }
+}
+
+/// The timestamp of a greeting that stands for APOP: a message id in angle brackets.
+pub(super) fn timestamp(greeting: &[u8]) -> Option<String> {
+    let start = greeting.iter().position(|byte| *byte == b'<')?;
+    let rest = greeting.get(start..)?;
+    let end = rest.iter().position(|byte| *byte == b'>')?;
+    let found = rest.get(..=end)?;
+    let is_id = found.contains(&b'@') && found.iter().all(u8::is_ascii_graphic);
+    is_id.then(|| String::from_utf8_lossy(found).into_owned())
+}

@@ -1,0 +1,156 @@
+//! Entering: one login or two, with a password or an access token.
+
+use tokio::time::Instant;
+
+use super::choose;
+use crate::auth::{Auth, Login, Mechanism};
+use crate::secret::Secret;
+use crate::trace::Trace;
+use crate::wire::Dialer;
+use ledger::{Clue, Failure, Reason, Step};
+
+/// The mechanisms that show a digest of the password.
+const BY_DIGEST: [Mechanism; 3] =
+    [Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::CramMd5];
+
+/// A protocol that can log in, as often as it must.
+pub(crate) trait Door: Send {
+    /// Logs in once with this password or access token.
+    fn enter(
+        &mut self,
+        login: &Login,
+        key: &Secret,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Whether the server offers this mechanism on this connection.
+    fn offers(&self, mechanism: &str) -> bool;
+
+    /// Whether the server takes the password by a command of the protocol's own.
+    fn takes_password_command(&self) -> bool {
+        false
+    }
+
+    /// The record of the dialogue.
+    fn record(&self) -> &Trace;
+}
+
+/// Why a login did not succeed.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// What happened.
+    pub(crate) failure: Failure,
+    /// Whether the server has told that it is for the password: another mechanism would carry the same
+    /// one, and servers punish an address for each wrong one.
+    pub(crate) is_of_the_password: bool,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self { failure, is_of_the_password: false }
+    }
+}
+
+/// Logs in, with an access token where the login wants one. A token that was kept and is refused may
+/// have been revoked: a new one is tried once. A password that is refused by a digest may be right: see
+/// [`beside_the_digest`]. It is shown in the same connection the first time only, and only where the
+/// refusal does not tell that it is wrong.
+///
+/// # Errors
+/// Why there is no token, in step [`Step::Token`]; else those of the login.
+pub(crate) async fn enter<D: Door>(
+    door: &mut D,
+    dialer: &Dialer,
+    login: &Login,
+    end: Instant,
+) -> Result<(), Failure> {
+    let trace = door.record().clone();
+    let key = dialer.key(login, None, &trace, end).await?;
+    trace.enter(Step::Auth);
+    let Some(beside) = beside_the_digest(door, dialer, login) else {
+        let refusal = match door.enter(login, &key.secret).await {
+            Err(refusal) if refusal.failure.reason == Reason::Auth => refusal.failure,
+            outcome => return outcome.map_err(|refusal| refusal.failure),
+        };
+        let refusal = Failure { clue: refusal.clue.or(other_auth(door, login)), ..refusal };
+        if key.is_new {
+            return Err(refusal);
+        }
+        let key = dialer.key(login, Some(&key.secret), &trace, end).await?;
+        trace.enter(Step::Auth);
+        return again(door, login, &key.secret, refusal).await;
+    };
+    let learned = dialer.learned();
+    if learned.knows_no_digest() || learned.is_turn_of_password() {
+        let outcome = door.enter(&beside, &key.secret).await;
+        match &outcome {
+            Ok(()) => learned.note_no_digest(),
+            Err(refusal) if refusal.failure.reason == Reason::Auth => drop(learned.note_refusal()),
+            Err(_) => {}
+        }
+        return outcome.map_err(|refusal| refusal.failure);
+    }
+    let refusal = match door.enter(login, &key.secret).await {
+        Ok(()) => {
+            learned.note_digest();
+            return Ok(());
+        }
+        Err(refusal) => refusal,
+    };
+    if refusal.failure.reason != Reason::Auth
+        || !learned.note_refusal()
+        || refusal.is_of_the_password
+    {
+        return Err(refusal.failure);
+    }
+    let name = beside.auth.label();
+    trace.fact(format!("the server may know the password in another form: trying `{name}`"));
+    match door.enter(&beside, &key.secret).await {
+        Ok(()) => {
+            learned.note_no_digest();
+            Ok(())
+        }
+        // What the strongest mechanism came to is told, if neither lets in.
+        Err(_) => Err(refusal.failure),
+    }
+}
+
+/// A second login. Some servers leave after a refusal; what they said then is what counts.
+async fn again<D: Door>(
+    door: &mut D,
+    login: &Login,
+    key: &Secret,
+    refusal: Failure,
+) -> Result<(), Failure> {
+    match door.enter(login, key).await {
+        Err(second) if second.failure.reason == Reason::Closed => Err(refusal),
+        outcome => outcome.map_err(|second| second.failure),
+    }
+}
+
+/// The `auth` that may work where a digest of the password is refused and the password itself is not shown
+/// unasked. `None` where there is none, or no digest was used.
+fn other_auth<D: Door>(door: &D, login: &Login) -> Option<Clue> {
+    let chosen = choose(login, |mechanism| door.offers(mechanism))?;
+    if !BY_DIGEST.contains(&chosen) {
+        return None;
+    }
+    let mut plain = [Mechanism::Plain, Mechanism::Login].into_iter();
+    let offered = plain.find(|mechanism| door.offers(mechanism.name()));
+    let command = door.takes_password_command().then_some(Mechanism::Login);
+    offered.or(command).map(|mechanism| Clue::OtherAuth(Auth::Only(mechanism).label()))
+}
+
+/// How to log in if a digest of the password is refused: many servers offer CRAM-MD5 or SCRAM and
+/// keep the password in a form from which they cannot make that digest, so that they refuse a right
+/// one. The password itself is shown only to a server that has proved who it is, and that could have
+/// asked for it by offering no digest. `None` where no digest is used, or a mechanism is named.
+fn beside_the_digest<D: Door>(door: &D, dialer: &Dialer, login: &Login) -> Option<Login> {
+    let chosen = choose(login, |mechanism| door.offers(mechanism))?;
+    if login.auth != Auth::Auto || !BY_DIGEST.contains(&chosen) || !dialer.proves_the_server() {
+        return None;
+    }
+    let mechanisms = [Mechanism::Plain, Mechanism::Login];
+    let plain = mechanisms.into_iter().find(|mechanism| door.offers(mechanism.name()));
+    let auth = Auth::Only(plain.unwrap_or(Mechanism::Login));
+    Some(Login { auth, ..login.clone() })
+}

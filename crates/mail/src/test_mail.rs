@@ -1,0 +1,315 @@
+//! The test mail: how it is made, and how it is known again.
+//!
+//! Known again is only a mail whose token is live, that is known to one of our ledgers: by its
+//! `X-Mailtrip` header, or where a filter has taken that away, by our Message-ID or by a Subject
+//! with the token from our sender. A reply, a forward, a vacation answer or a bounce is never ours.
+//! Relays add In-Reply-To and References to a mail whose Message-ID they replace, so these make an
+//! answer only of a mail that is known by nothing but its Subject.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lettre::Address;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
+use lettre::message::{Mailbox, Message};
+use mail_parser::parsers::MessageStream;
+use mail_parser::{DateTime, MessageParser, MimeHeaders};
+
+use ledger::{Instance, Token};
+
+use crate::header::bounded;
+use crate::net::Seconds;
+
+/// For whom a test mail is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Addressed<'a> {
+    /// The name of the target, for whoever finds the mail.
+    pub target: &'a str,
+    /// The sender.
+    pub from: &'a Address,
+    /// The recipient.
+    pub to: &'a Address,
+    /// How often such a mail is sent.
+    pub interval: Duration,
+    /// From which age on anybody may remove it.
+    pub lost_after: Duration,
+}
+
+/// Writes the test mail with this token, complete by RFC 5322, with CRLF line ends.
+///
+/// It is a MIME message by its own word (RFC 2045 section 4): filters hold the lack of that against a mail.
+/// It is loop-safe: `Auto-Submitted` (RFC 3834) and its relatives keep vacation responders and list
+/// servers silent. Its body tells a human what it is and how to stop it.
+///
+/// # Errors
+/// lettre's, if the addresses do not make a message.
+pub fn compose(
+    addressed: Addressed<'_>,
+    token: Token,
+    instance: Instance,
+    now: SystemTime,
+    host: &str,
+) -> Result<Vec<u8>, lettre::error::Error> {
+    let mark = Mark { token, expires: now + addressed.lost_after };
+    let mut message = Message::builder()
+        .from(Mailbox::new(None, addressed.from.clone()))
+        .to(Mailbox::new(None, addressed.to.clone()))
+        .subject(subject(token))
+        .date(now)
+        .message_id(Some(message_id(token, addressed.from)))
+        .header(MIME_VERSION_1_0)
+        .header(ContentType::TEXT_PLAIN)
+        .body(body(addressed, instance, host))?;
+    let headers = message.headers_mut();
+    for (name, value) in [
+        ("X-Mailtrip", mark.write(addressed.target, instance, now)),
+        ("Auto-Submitted", "auto-generated".to_owned()),
+        ("X-Auto-Response-Suppress", "All".to_owned()),
+        ("Precedence", "bulk".to_owned()),
+    ] {
+        if let Ok(name) = HeaderName::new_from_ascii(name.to_owned()) {
+            headers.insert_raw(HeaderValue::new(name, value));
+        }
+    }
+    Ok(message.formatted())
+}
+
+/// The Subject of the test mail with this token.
+pub fn subject(token: Token) -> String {
+    format!("Mail round-trip test {token}")
+}
+
+fn message_id(token: Token, from: &Address) -> String {
+    format!("<{token}.mailtrip@{}>", from.domain())
+}
+
+fn body(addressed: Addressed<'_>, instance: Instance, host: &str) -> String {
+    format!(
+        "This is an automatic test mail. It can be deleted at any time.\n\
+         \n\
+         mailtrip_exporter sends it every {interval} to prove that mail handed to the\n\
+         server \"{name}\" arrives, and removes it from the mailbox once it is seen.\n\
+         If you find many of these here, nobody reads this mailbox for the exporter\n\
+         any more.\n\
+         \n\
+         Sent by: mailtrip_exporter {version} on {host} (instance {instance})\n\
+         To stop it: remove the target \"{name}\" from the configuration of that exporter.\n",
+        interval = Seconds(addressed.interval),
+        name = addressed.target,
+        version = env!("CARGO_PKG_VERSION"),
+    )
+}
+
+/// What the `X-Mailtrip` header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The mail's id.
+    pub token: Token,
+    /// From when on anybody may remove the mail.
+    pub expires: SystemTime,
+}
+
+impl Mark {
+    fn write(&self, target: &str, instance: Instance, sent: SystemTime) -> String {
+        format!(
+            "v=1; token={}; target={}; instance={instance}; sent={}; expires={}",
+            self.token,
+            percent_encode(target),
+            humantime::format_rfc3339_seconds(sent),
+            humantime::format_rfc3339_seconds(self.expires),
+        )
+    }
+
+    fn parse(value: &str) -> Option<Self> {
+        let mut version = None;
+        let mut token = None;
+        let mut expires = None;
+        for field in value.split(';') {
+            let Some((key, value)) = field.split_once('=') else { continue };
+            let value = value.trim();
+            match key.trim() {
+                "v" => version = Some(value),
+                "token" => token = value.parse().ok(),
+                "expires" => expires = humantime::parse_rfc3339(value).ok(),
+                _ => {}
+            }
+        }
+        (version == Some("1")).then_some(Self { token: token?, expires: expires? })
+    }
+}
+
+/// Keeps a header value ASCII, and free of what separates its fields.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// What the header of a mail in the mailbox says about whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Header {
+    /// What an `X-Mailtrip` header says; `None` if there is none, it makes no sense, or the mail
+    /// is a report or an automatic answer.
+    pub mark: Option<Mark>,
+    has_mark_header: bool,
+    message_id_token: Option<Token>,
+    subject_token: Option<Token>,
+    from: Option<String>,
+    /// A report or an automatic answer, whatever else is in it.
+    is_automatic: bool,
+    /// A reply, as far as In-Reply-To and References tell.
+    is_reply: bool,
+    /// A report (RFC 6522) that may tell what became of a mail of ours, or what a mail system sends in
+    /// the place of one: only its parts tell.
+    pub is_delivery_report: bool,
+    /// When the newest `Received` header was written.
+    pub received: Option<SystemTime>,
+}
+
+impl Header {
+    /// Reads a header block; hostile input gives at worst nothing.
+    pub fn parse(block: &[u8]) -> Self {
+        let block = bounded(block);
+        let Some(message) = MessageParser::default().parse_headers(&*block) else {
+            return Self::default();
+        };
+        let raw = |name: &'static str| message.header_raw(name).map(unfold);
+        let mark = raw("X-Mailtrip").map(|value| decoded(&value));
+        let kind = message.content_type();
+        let is_multipart = |wanted: &str| {
+            kind.is_some_and(|kind| {
+                kind.ctype().eq_ignore_ascii_case("multipart")
+                    && kind.subtype().is_some_and(|subtype| subtype.eq_ignore_ascii_case(wanted))
+            })
+        };
+        let is_report = is_multipart("report");
+        let is_of_delivery = kind
+            .and_then(|kind| kind.attribute("report-type"))
+            .is_none_or(|of| of.trim().eq_ignore_ascii_case("delivery-status"));
+        let is_present = |name| raw(name).is_some_and(|value| !value.is_empty());
+        let answers_by_itself = raw("Auto-Submitted")
+            .is_some_and(|value| value.to_ascii_lowercase().starts_with("auto-replied"));
+        let is_automatic = is_report || answers_by_itself;
+        let has_mark_header = mark.is_some();
+        let mark = mark.as_deref().and_then(Mark::parse).filter(|_| !is_automatic);
+        let message_id_token: Option<Token> = message
+            .message_id()
+            .and_then(|id| id.split_once(".mailtrip@").and_then(|(token, _)| token.parse().ok()));
+        // No mail system writes these into the header of its report; a gateway that wraps a mail keeps them.
+        let is_test_mail = mark.is_some() || (!is_automatic && message_id_token.is_some());
+        Self {
+            has_mark_header,
+            mark,
+            message_id_token,
+            subject_token: message.subject().and_then(Token::find),
+            from: message
+                .from()
+                .and_then(|from| from.first())
+                .and_then(|from| from.address())
+                .map(str::to_ascii_lowercase),
+            is_automatic,
+            is_reply: is_present("In-Reply-To") || is_present("References"),
+            is_delivery_report: (is_report && is_of_delivery)
+                || (is_multipart("mixed") && !is_test_mail && is_from_mail_system(&message)),
+            received: newest_received(&message),
+        }
+    }
+
+    /// The tokens in this header of a mail that came back in a report: by its mark, and by its
+    /// Message-ID. Only the owner of a token can tell whether it is alive.
+    pub fn returned_tokens(&self) -> impl Iterator<Item = Token> + use<> {
+        self.mark.map(|mark| mark.token).into_iter().chain(self.message_id_token)
+    }
+
+    /// Whether the mail carries this token, in its mark, its Message-ID or its Subject.
+    pub fn carries(&self, token: Token) -> bool {
+        self.returned_tokens().chain(self.subject_token).any(|carried| carried == token)
+    }
+
+    /// The live token of this mail, if it is ours. `sender_of` gives the sender of the target that
+    /// a token belongs to, and `None` for a token that nobody knows.
+    pub fn claim(&self, sender_of: impl Fn(Token) -> Option<Address>) -> Option<Token> {
+        if self.is_automatic {
+            return None;
+        }
+        if self.has_mark_header {
+            return self.mark.map(|mark| mark.token).filter(|token| sender_of(*token).is_some());
+        }
+        if let Some(token) = self.message_id_token.filter(|token| sender_of(*token).is_some()) {
+            return Some(token);
+        }
+        let token = self.subject_token.filter(|_| !self.is_reply)?;
+        let sender = sender_of(token)?.to_string().to_ascii_lowercase();
+        (self.from.as_deref() == Some(sender.as_str())).then_some(token)
+    }
+}
+
+fn unfold(value: &str) -> String {
+    value.replace(['\r', '\n'], "").trim().to_owned()
+}
+
+/// What a gateway that encodes long fields (RFC 2047) has made of a value, undone.
+fn decoded(value: &str) -> String {
+    if !value.contains("=?") {
+        return value.to_owned();
+    }
+    let line = format!("{value}\n");
+    let text = MessageStream::new(line.as_bytes()).parse_unstructured();
+    text.as_text().map_or_else(|| value.to_owned(), str::to_owned)
+}
+
+/// Whether a mail says that no person sent it: by the null sender (RFC 5321, section 4.5.5) or by the name
+/// under which mail systems write. Such a mail may be a report under a type that does not tell; to read
+/// every mail with attachments for that would be to read people's mail.
+fn is_from_mail_system(message: &mail_parser::Message<'_>) -> bool {
+    const NAMES: [&str; 2] = ["mailer-daemon", "postmaster"];
+    let raw = |name: &'static str| message.header_raw(name).map(unfold);
+    if ["Return-Path", "From"].into_iter().any(|name| raw(name).as_deref() == Some("<>")) {
+        return true;
+    }
+    let from = message.from().and_then(|from| from.first()).and_then(|from| from.address());
+    let name = from.and_then(|address| address.split('@').next()).unwrap_or_default();
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// The date of the first `Received` header, which the last server wrote.
+fn newest_received(message: &mail_parser::Message<'_>) -> Option<SystemTime> {
+    let (_, value) =
+        message.headers_raw().find(|(name, _)| name.eq_ignore_ascii_case("Received"))?;
+    received_date(&unfold(value))
+}
+
+/// The date at the end of the value of a `Received` header (RFC 5321, section 4.4), to the second;
+/// `None` if there is none that a clock can show.
+pub(super) fn received_date(value: &str) -> Option<SystemTime> {
+    let (_, date) = value.split_at_checked(last_semicolon(value)? + 1)?;
+    let parsed = DateTime::parse_rfc822(date.trim()).filter(DateTime::is_valid)?;
+    let seconds = u64::try_from(parsed.to_timestamp()).ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// Where the last semicolon stands that is in no comment: one may follow the date.
+fn last_semicolon(value: &str) -> Option<usize> {
+    let (mut depth, mut last) = (0_usize, None);
+    let mut bytes = value.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'\\' if depth > 0 => drop(bytes.next()),
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            b';' if depth == 0 => last = Some(at),
+            _ => {}
+        }
+    }
+    // An opening parenthesis without its end is no comment.
+    last.or_else(|| value.rfind(';'))
+}
+
+#[cfg(test)]
+mod tests;

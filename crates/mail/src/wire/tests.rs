@@ -1,0 +1,85 @@
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::options::{Endpoint, IpFamily, TlsMode, TlsOptions};
+
+/// A connection, and the server's end of it.
+async fn pair() -> (Wire, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let endpoint = Endpoint {
+        host: "127.0.0.1".to_owned(),
+        mx: false,
+        port,
+        tls: TlsMode::None,
+        tls_options: TlsOptions::default(),
+        ip_family: IpFamily::Any,
+        timeout: Duration::from_secs(30),
+    };
+    let dialer = Dialer::new(&endpoint, None, &Clients::default());
+    let end = Instant::now() + Duration::from_secs(30);
+    let dialer = dialer.unwrap();
+    let (wire, accepted) = tokio::join!(dialer.dial(Trace::new(None), end), listener.accept());
+    (wire.unwrap(), accepted.unwrap().0)
+}
+
+/// Waits until what the server has written has come to the client's host.
+async fn has_arrived(wire: &Wire) {
+    wire.stream.socket().readable().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_has_come_does_not_outrun_a_deadline_that_is_over() {
+    let (mut wire, mut server) = pair().await;
+    server.write_all(b"* OK too late\r\n").await.unwrap();
+    has_arrived(&wire).await;
+    wire.expect_reply_within(Duration::ZERO);
+    let failure = wire.read_line(100).await.unwrap_err();
+    assert_eq!(failure.reason, Reason::Timeout, "{failure}");
+    assert!(!wire.wait_for_input(Instant::now()).await.unwrap());
+    wire.expect_reply_within(Duration::from_secs(10));
+    assert_eq!(wire.read_line(100).await.unwrap(), b"* OK too late", "nothing was lost");
+}
+
+#[tokio::test]
+async fn a_long_line_comes_in_pieces_and_costs_no_more_than_it_is() {
+    let (mut wire, mut server) = pair().await;
+    let line = "0123456789".repeat(20_000);
+    let text = format!("{line}\r\nnext\r\n");
+    let sending = tokio::spawn(async move {
+        server.write_all(text.as_bytes()).await.unwrap();
+        let _ = server.read(&mut [0; 1]).await;
+    });
+    let (mut read, mut largest) = (Vec::new(), 0);
+    loop {
+        let (piece, is_last) = wire.read_line_piece(4096).await.unwrap();
+        assert!(piece.len() <= 4096);
+        largest = largest.max(wire.input.capacity());
+        read.extend(piece);
+        if is_last {
+            break;
+        }
+    }
+    assert_eq!(read, line.as_bytes());
+    assert!(largest <= 4 * CHUNK, "{largest} bytes were held");
+    assert_eq!(wire.read_line_piece(4096).await.unwrap(), (b"next".to_vec(), true));
+    drop(wire);
+    sending.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_kernel_knows_what_has_come() {
+    let (mut wire, mut server) = pair().await;
+    wire.expect_reply_within(Duration::from_secs(10));
+    assert!(!wire.has_come().await.unwrap());
+    server.write_all(b"250 early\r\n").await.unwrap();
+    let mut first = [0];
+    assert_eq!(wire.stream.socket().peek(&mut first).await.unwrap(), 1);
+    assert!(wire.has_come().await.unwrap());
+    assert_eq!(wire.read_line(100).await.unwrap(), b"250 early");
+    assert!(!wire.has_come().await.unwrap());
+    drop(server);
+    wire.stream.socket().peek(&mut first).await.unwrap();
+    assert_eq!(wire.has_come().await.unwrap_err().reason, Reason::Closed);
+}

@@ -1,0 +1,444 @@
+//! The next thing to look at, for each way in which a target can fail: what `probe` and the pages say
+//! after the cause.
+
+use humantime::format_duration;
+
+use crate::config::{Endpoint, Login, Protocol, Target, TlsMode};
+use ledger::{Failure, Reason, Side, Step};
+
+mod clues;
+
+/// What to look at after this failure, as the end of a sentence: a command without a final stop.
+/// `place` is where the target is configured, as `mailtrip.yml:12`.
+pub fn next_step(target: &Target, side: Side, failure: &Failure, place: &str) -> String {
+    if let Some(shortage) = failure.shortage {
+        return mail::shortage::advice(shortage);
+    }
+    let advice = Advice { target, side, step: failure.step, place };
+    match failure.clue {
+        Some(clue) if failure.step != Step::Token => advice.on_clue(clue, failure.reason),
+        _ => advice.on(failure.reason),
+    }
+}
+
+/// What to look at if a mail was accepted and is not seen in the mailbox; `lacks_junk_folder` if none could
+/// be looked into.
+pub fn next_step_for_late_mail(target: &Target, lacks_junk_folder: bool) -> String {
+    let junk = if lacks_junk_folder {
+        "; no junk folder was looked into, for the server tells of none by its use (SPECIAL-USE): if \
+         there is one, name it under `folders` of `receive`"
+    } else {
+        ""
+    };
+    format!(
+        "look into the queue and the log of {} for the mail to {}, and check that such mail comes \
+         into the mailbox of {}{junk}",
+        target.send.endpoint.host, target.to, target.receive.login.username
+    )
+}
+
+/// What to look at if a mail was accepted and came back, with this enhanced status code (RFC 3463).
+pub fn next_step_for_bounce(target: &Target, code: Option<&str>) -> String {
+    let (to, host) = (&target.to, &target.send.endpoint.host);
+    let mut parts = code.unwrap_or_default().split('.').skip(1);
+    match (parts.next(), parts.next()) {
+        (Some("2"), Some("2")) => format!("make room in the mailbox of {to}, or raise its quota"),
+        (Some("1" | "2"), _) => {
+            format!(
+                "check that the address {to} exists there and takes mail, and `to` of the target"
+            )
+        }
+        (Some("3" | "4"), _) => format!(
+            "check that {host} reaches the servers that mail to {to} passes, and their load and disks"
+        ),
+        (Some("7"), _) => {
+            format!("check the filters and rules there for mail from {} to {to}", target.from)
+        }
+        _ => format!("look into the log of {host} for the mail to {to}"),
+    }
+}
+
+/// Where something failed.
+struct Advice<'a> {
+    target: &'a Target,
+    side: Side,
+    step: Step,
+    place: &'a str,
+}
+
+impl Advice<'_> {
+    fn on(&self, reason: Reason) -> String {
+        if self.step == Step::Token {
+            return self.token(reason);
+        }
+        let Endpoint { host, port, tls, .. } = self.endpoint();
+        let (side, place, service) = (self.side, self.place, self.service());
+        match reason {
+            Reason::Dns if self.endpoint().mx => format!(
+                "check the domain of `to` in {place}, and with `host -t MX {host}` that it takes mail"
+            ),
+            Reason::Dns => format!(
+                "check the name {host} in {place}, and with `getent hosts {host}` that this \
+                 machine can resolve it"
+            ),
+            Reason::Refused => {
+                format!("check that {service} runs on {host} and listens on port {port}")
+            }
+            Reason::Unreachable => {
+                format!("check the routes and firewalls between this machine and {host}")
+            }
+            Reason::Timeout => self.timeout(),
+            Reason::Closed => self.closed(),
+            Reason::Tls => format!(
+                "check `tls: {}` under `{side}` in {place} against what port {port} of {host} \
+                 speaks",
+                tls.label()
+            ),
+            Reason::CertificateExpired => format!(
+                "renew the certificate of {service} on {host}; if it is a new one, check the clock \
+                 of this machine"
+            ),
+            Reason::CertificateUntrusted => format!(
+                "have {host} send its whole chain, or name its authority in `tls_options: \
+                 {{ca_file: ...}}` under `{side}` in {place}"
+            ),
+            Reason::CertificateName => format!(
+                "set `host` under `{side}` in {place} to a name in the certificate, or give that \
+                 name in `tls_options: {{server_name: ...}}`"
+            ),
+            Reason::Auth => {
+                format!("check `username`, the password and `auth` under `{side}` in {place}")
+            }
+            Reason::Rejected => self.rejected(),
+            Reason::Deferred => self.deferred(),
+            Reason::Quota => self.quota(),
+            Reason::Busy => format!(
+                "end the other session in the mailbox of {}, or give the probe a mailbox of its own",
+                self.target.receive.login.username
+            ),
+            Reason::Marked => format!(
+                "take out, or unmark, the mail of somebody else that is marked as deleted in the \
+                 mailbox of {}, or give the probe a mailbox of its own",
+                self.target.receive.login.username
+            ),
+            Reason::Protocol if self.step == Step::Auth => format!(
+                "check `tls` and `auth` under `{side}` in {place}, and look into {}",
+                self.log()
+            ),
+            Reason::Protocol
+                if self.is_pop3() && matches!(self.step, Step::Select | Step::Fetch) =>
+            {
+                format!(
+                    "read this mailbox by IMAP: set `protocol: imap` under `{side}` in {place}, with the \
+                     port of IMAP; if {host} has none, look into {}",
+                    self.log()
+                )
+            }
+            Reason::Protocol if self.side == Side::Receive && self.step == Step::Fetch => {
+                format!(
+                    "look into {} for the mail that the server does not show in order, and take it out of \
+                 the mailbox of {}",
+                    self.log(),
+                    self.target.receive.login.username
+                )
+            }
+            Reason::Protocol => {
+                format!("check that port {port} of {host} speaks {service}, and look into its log")
+            }
+            Reason::Other => format!("look into {}", self.log()),
+        }
+    }
+
+    /// The provider of access tokens is another server than that of the mail.
+    fn token(&self, reason: Reason) -> String {
+        let url = self.own_login().and_then(Login::oauth2).map(|provider| &provider.token_url);
+        let host = url.map_or("the provider", |url| url.host.as_str());
+        let oauth2 = format!("`oauth2` under `{}` in {}", self.side, self.place);
+        match reason {
+            Reason::Dns => format!("check the host in `token_url` of {oauth2}"),
+            Reason::Refused | Reason::Unreachable => format!(
+                "check that this machine may connect to {host} (HTTPS), and `token_url` of {oauth2}"
+            ),
+            Reason::Timeout | Reason::Closed => {
+                format!("check that {host} is up and can be reached, and `token_url` of {oauth2}")
+            }
+            Reason::Tls | Reason::CertificateExpired | Reason::CertificateName => {
+                format!("check the certificate and TLS of {host}, and `token_url` of {oauth2}")
+            }
+            Reason::CertificateUntrusted => {
+                format!("name the authority of {host} in `ca_file` of {oauth2}")
+            }
+            Reason::Auth => format!(
+                "check `client_id` and `client_secret_file` of {oauth2}, and that neither the secret \
+                 nor the refresh token has expired or was revoked; if so, write a new one into its \
+                 file and reload"
+            ),
+            Reason::Deferred => {
+                format!("wait for {host}, which is overloaded or limits the requests of {oauth2}")
+            }
+            Reason::Rejected => {
+                format!("check `scope` of {oauth2}, and what the provider lets this client do")
+            }
+            Reason::Protocol => {
+                format!("check that `token_url` of {oauth2} is the token endpoint, not a page")
+            }
+            Reason::Quota | Reason::Busy | Reason::Marked | Reason::Other => {
+                format!("check {oauth2}")
+            }
+        }
+    }
+
+    fn timeout(&self) -> String {
+        let Endpoint { host, port, timeout, .. } = self.endpoint();
+        let patience = format!(
+            "; if it is always this slow, raise `timeout` ({}) in {}",
+            format_duration(*timeout),
+            self.place
+        );
+        match self.step {
+            Step::Dns => format!("check the resolver of this machine ({host} was asked for)"),
+            Step::Connect => {
+                format!("check that {host} is up and that no firewall drops port {port}")
+            }
+            Step::Greeting if self.begins_in_the_clear() => {
+                format!("check the load of {host}{}", self.perhaps_implicit())
+            }
+            Step::Auth => {
+                format!("check on {host} what the login asks, its user database first{patience}")
+            }
+            Step::Data => format!("check the filters and the disk of {host}{patience}"),
+            Step::Select | Step::Fetch | Step::Remove => {
+                format!("check the mail storage and the load of {host}{patience}")
+            }
+            _ => format!("check the load and the log of {host}{patience}"),
+        }
+    }
+
+    fn closed(&self) -> String {
+        let Endpoint { port, tls, .. } = self.endpoint();
+        let log = format!("look into {} for connections from this machine", self.log());
+        match (self.step, tls) {
+            (Step::Greeting, _) if self.begins_in_the_clear() => {
+                format!("{log}{}", self.perhaps_implicit())
+            }
+            (Step::Tls, TlsMode::Implicit) => format!(
+                "{log}; if port {port} begins without TLS, set `tls: starttls` under `{}` in {}",
+                self.side, self.place
+            ),
+            _ => log,
+        }
+    }
+
+    fn rejected(&self) -> String {
+        let Endpoint { host, .. } = self.endpoint();
+        let Target { from, to, receive, .. } = self.target;
+        let user = &receive.login.username;
+        match (self.side, self.step) {
+            (Side::Send, Step::Envelope) => {
+                let takes =
+                    format!("check that {host} takes mail from {from} to {to} from this machine");
+                let Target { send, .. } = self.target;
+                if send.login.is_some() || send.endpoint.mx {
+                    return takes;
+                }
+                format!(
+                    "{takes}; if only after a login, set `username` under `send` in {}, and `port` if \
+                     it offers none there",
+                    self.place
+                )
+            }
+            (Side::Send, Step::Data) => {
+                format!("look into {} for the filter that refused the mail", self.log())
+            }
+            (Side::Send, Step::Greeting) => format!(
+                "check that {host} lets this machine in, and takes the name in `ehlo` under `send` in \
+                 {}, and look into its log",
+                self.place
+            ),
+            (Side::Send, _) => {
+                format!("check that {host} lets this machine in, and look into its log")
+            }
+            (Side::Receive, Step::Select) if self.is_pop3() => {
+                format!("check that the maildrop of {user} exists, and look into {}", self.log())
+            }
+            (Side::Receive, Step::Select) => format!(
+                "check that the mailbox of {user} exists, and `folders` under `receive` in {}",
+                self.place
+            ),
+            (Side::Receive, Step::Remove) => {
+                format!("check that the account {user} may delete mail")
+            }
+            (Side::Receive, _) => format!("check what the account {user} may do on {host}"),
+        }
+    }
+
+    fn quota(&self) -> String {
+        let room = format!("make room in the mailbox of {}, or raise its quota", self.target.to);
+        match (self.step, &self.target.send.login) {
+            // A provider that keeps a copy of each mail refuses it when there is no room for that.
+            (Step::Data, Some(login)) => format!(
+                "{room}; if {} keeps copies of sent mail, in that of {} as well",
+                self.endpoint().host,
+                login.username
+            ),
+            _ => room,
+        }
+    }
+
+    fn deferred(&self) -> String {
+        match self.step {
+            Step::Greeting if self.side == Side::Send => format!(
+                "try again in some minutes, and look into {}; if it goes on, set `ehlo` under `send` \
+                 in {} to the full name of this machine",
+                self.log(),
+                self.place
+            ),
+            Step::Envelope => format!(
+                "try again in some minutes; if it was a greylist, exempt this machine from it on {}",
+                self.endpoint().host
+            ),
+            _ => format!("try again in some minutes, and look into {}", self.log()),
+        }
+    }
+
+    /// A port for implicit TLS says nothing to a client that waits for a greeting.
+    fn perhaps_implicit(&self) -> String {
+        format!(
+            "; if port {} expects TLS from the first byte, set `tls: implicit` under `{}` in {}",
+            self.endpoint().port,
+            self.side,
+            self.place
+        )
+    }
+
+    fn is_pop3(&self) -> bool {
+        self.side == Side::Receive && self.target.receive.protocol == Protocol::Pop3
+    }
+
+    fn begins_in_the_clear(&self) -> bool {
+        self.endpoint().tls != TlsMode::Implicit
+    }
+
+    fn log(&self) -> String {
+        format!("the {} log of {}", self.service(), self.endpoint().host)
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        match self.side {
+            Side::Send => &self.target.send.endpoint,
+            Side::Receive => &self.target.receive.endpoint,
+        }
+    }
+
+    fn service(&self) -> &'static str {
+        match (self.side, &self.target.receive.protocol) {
+            (Side::Send, _) => "SMTP",
+            (Side::Receive, Protocol::Pop3) => "POP3",
+            (Side::Receive, Protocol::Imap { .. }) => "IMAP",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn target(tls: &str) -> Arc<Target> {
+        let text = format!(
+            "targets: [{{name: corp, host: mail.example.com, from: from@example.com, to: \
+             to@example.com, send: {{tls: {tls}}}, receive: {{protocol: imap, tls: {tls}, \
+             username: rita, password: x}}}}]"
+        );
+        let config = Config::parse(&text, Path::new("mailtrip.yml")).unwrap();
+        config.targets.into_values().next().unwrap()
+    }
+
+    fn advice(target: &Target, side: Side, step: Step, reason: Reason) -> String {
+        let failure = Failure {
+            step,
+            reason,
+            down: false,
+            shortage: None,
+            clue: None,
+            message: String::new(),
+        };
+        next_step(target, side, &failure, "mailtrip.yml:1")
+    }
+
+    #[test]
+    fn the_code_of_a_bounce_tells_where_to_look() {
+        let target = target("none");
+        for (code, words) in [
+            (Some("5.2.2"), "make room in the mailbox of to@example.com"),
+            (Some("5.1.1"), "check that the address to@example.com exists"),
+            (Some("4.4.7"), "check that mail.example.com reaches the servers"),
+            (Some("5.7.1"), "filters and rules there for mail from from@example.com"),
+            (Some("5.0.0"), "look into the log of mail.example.com"),
+            (None, "look into the log of mail.example.com"),
+        ] {
+            let text = next_step_for_bounce(&target, code);
+            assert!(text.contains(words), "{code:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn every_step_and_reason_names_something_of_the_target_to_look_at() {
+        let names = ["mail.example.com", "mailtrip.yml:1", "to@example.com", "rita"];
+        for target in ["starttls", "implicit", "none"].map(target) {
+            for side in Side::ALL {
+                for (step, reason) in Step::of(side)
+                    .iter()
+                    .flat_map(|step| Reason::of(side).iter().map(move |reason| (*step, *reason)))
+                {
+                    let text = advice(&target, side, step, reason);
+                    let named = names.iter().any(|name| text.contains(name));
+                    assert!(named, "{side} {step} {reason}: {text}");
+                    assert!(!text.ends_with('.') && !text.contains('\n'), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_reason_has_words_of_its_own() {
+        let target = target("starttls");
+        for side in Side::ALL {
+            let all = Reason::of(side).iter().map(|it| advice(&target, side, Step::Greeting, *it));
+            let different: BTreeSet<String> = all.collect();
+            assert_eq!(different.len(), Reason::of(side).len(), "{different:#?}");
+        }
+    }
+
+    #[test]
+    fn pop3_is_told_of_no_key_that_it_does_not_have() {
+        let text = "targets: [{name: corp, host: mail.example.com, from: from@example.com, to: \
+                    to@example.com, send: {tls: none}, receive: {protocol: pop3, tls: none, \
+                    username: rita, password: x}}]";
+        let config = Config::parse(text, Path::new("mailtrip.yml")).unwrap();
+        let target = config.targets.into_values().next().unwrap();
+        for step in Step::of(Side::Receive) {
+            for reason in Reason::of(Side::Receive) {
+                let text = advice(&target, Side::Receive, *step, *reason);
+                assert!(!text.contains("folders"), "{step} {reason}: {text}");
+            }
+            let text = advice(&target, Side::Receive, Step::Select, Reason::Protocol);
+            assert!(text.contains("set `protocol: imap` under `receive`"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_silent_port_for_implicit_tls_is_suspected_only_where_none_was_spoken() {
+        for reason in [Reason::Timeout, Reason::Closed] {
+            let suspects = |tls| {
+                let text = advice(&target(tls), Side::Send, Step::Greeting, reason);
+                text.contains("set `tls: implicit` under `send`")
+            };
+            assert!(suspects("starttls") && suspects("none") && !suspects("implicit"));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Whether the newest attempt of each side has reached the port of its server: what the checks of the ports
+//! need not ask again.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use ledger::{Attempt, Reading};
+use ledger::{Side, Step};
+use mail::Fault;
+
+/// The newest connection of each side.
+#[derive(Debug, Clone, Default)]
+pub struct Reached {
+    sides: [Option<Connection>; 2],
+}
+
+/// A connection to the port of a side, or why it did not come about.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// When its attempt ended.
+    pub at: Instant,
+    /// How long the TCP handshake took. Unmeasured where the exporter itself was short of something.
+    pub outcome: Reading<Result<Duration, Fault>>,
+}
+
+impl Connection {
+    /// That of an attempt that has just ended.
+    fn of(attempt: &Attempt) -> Self {
+        let outcome = match (attempt.handshake, attempt.failures.first()) {
+            (Some(handshake), _) => Reading::Is(Ok(handshake)),
+            (None, Some(failure)) if failure.shortage.is_some() => Reading::Unmeasured,
+            (None, Some(failure)) if matches!(failure.step, Step::Dns | Step::Connect) => {
+                let fault = Fault::new(failure.reason, failure.message.clone());
+                Reading::Is(Err(Fault { down: failure.down, ..fault }))
+            }
+            (None, _) => Reading::Unmeasured,
+        };
+        Self { at: Instant::now(), outcome }
+    }
+}
+
+impl Reached {
+    /// An attempt of this side has ended.
+    pub(super) fn note(&mut self, side: Side, attempt: &Attempt) {
+        let [send, receive] = &mut self.sides;
+        let place = if side == Side::Send { send } else { receive };
+        *place = Some(Connection::of(attempt));
+    }
+
+    /// The newest connection of this side; `None` before the first.
+    pub fn of(&self, side: Side) -> Option<&Connection> {
+        let [send, receive] = &self.sides;
+        if side == Side::Send { send.as_ref() } else { receive.as_ref() }
+    }
+}

@@ -1,0 +1,307 @@
+//! What the log tells of a target: one line when a side changes its state, and no event twice a
+//! minute. Every single probe and check is told at level debug, every dialogue at level trace.
+
+use std::time::{Duration, Instant};
+
+use tracing::{debug, info, trace, warn};
+
+use crate::config::TargetName;
+use ledger::LoginDelay;
+use ledger::Token;
+use ledger::{Attempt, Reading};
+use ledger::{Failure, Reason, Side, Step};
+use mail::throttle::Gate;
+
+/// The state of a side, as the log tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Able,
+    Unable,
+    /// Passive and down.
+    Away,
+}
+
+/// What the log has told of one target.
+#[derive(Debug, Default)]
+pub(super) struct TargetLog {
+    sides: [SideLog; 2],
+    failed_looks: Gate,
+    skipped: Gate,
+}
+
+#[derive(Debug, Default)]
+struct SideLog {
+    state: Option<State>,
+    since: Option<Instant>,
+    /// How long the state before lasted.
+    lasted: Option<Duration>,
+    told: Option<State>,
+    untold: u64,
+    gates: [Gate; 3],
+    /// Why the side was last unable.
+    cause: Option<(Step, Reason)>,
+}
+
+/// A change that is to be told.
+#[derive(Debug, PartialEq, Eq)]
+struct Change {
+    to: State,
+    /// How long the state before lasted; `None`: there was none.
+    lasted: Option<Duration>,
+    /// Changes before it that were not told.
+    suppressed: u64,
+}
+
+impl SideLog {
+    /// The newest attempt has shown this state. A change that was held back is told later, unless
+    /// it was taken back meanwhile: the newest line always tells how the side is, at most a minute
+    /// and an attempt late.
+    fn note(&mut self, state: State, now: Instant) -> Option<Change> {
+        if self.state != Some(state) {
+            self.lasted = self.since.map(|since| now.saturating_duration_since(since));
+            self.since = Some(now);
+            let is_first = self.state.replace(state).is_none();
+            if is_first && state == State::Able {
+                // Nothing has changed.
+                self.told = Some(state);
+                return None;
+            }
+            self.untold += 1;
+        }
+        if self.told == Some(state) {
+            return None;
+        }
+        self.gates.get_mut(state as usize)?.pass(now)?;
+        self.told = Some(state);
+        let suppressed = std::mem::take(&mut self.untold).saturating_sub(1);
+        Some(Change { to: state, lasted: self.lasted, suppressed })
+    }
+}
+
+impl TargetLog {
+    /// An attempt on a side is over, with this ability; `token` is of the probe it belongs to.
+    pub(super) fn attempt_ended(
+        &mut self,
+        name: &TargetName,
+        side: Side,
+        ability: Reading<bool>,
+        attempt: &Attempt,
+        now: Instant,
+    ) {
+        let token = attempt.tokens.first().copied();
+        tell_dialogue(name, side, token, &attempt.transcript);
+        if side == Side::Receive {
+            tell_check(name, attempt);
+        }
+        let state = match ability {
+            Reading::Is(true) => State::Able,
+            Reading::Is(false) => State::Unable,
+            Reading::NotApplicable => State::Away,
+            Reading::Unmeasured => return,
+        };
+        let log = match side {
+            Side::Send => &mut self.sides[0],
+            Side::Receive => &mut self.sides[1],
+        };
+        let failure = attempt.failures.first();
+        let change = log.note(state, now);
+        let ended_cause = log.cause;
+        if state != State::Able {
+            log.cause = failure.map(|failure| (failure.step, failure.reason)).or(log.cause);
+        }
+        if let Some(change) = change {
+            tell(name, side, token, &change, failure, ended_cause);
+        }
+    }
+
+    /// A look or a removal has failed.
+    pub(super) fn look_failed(
+        &mut self,
+        name: &TargetName,
+        failure: &Failure,
+        transcript: &str,
+        now: Instant,
+    ) {
+        tell_dialogue(name, Side::Receive, None, transcript);
+        let Failure { step, reason, .. } = failure;
+        // Of a side that is known to be down a look tells nothing new; of what the exporter itself is
+        // short of, the log tells once for all targets.
+        let is_able = self.sides[1].state == Some(State::Able) && failure.shortage.is_none();
+        let told = if is_able { self.failed_looks.pass(now) } else { None };
+        match told {
+            Some(held_back) => warn!(target = %name, side = "receive", %step, %reason,
+                error = %failure, suppressed = some(held_back), "a look failed"),
+            None => debug!(target = %name, side = "receive", %step, %reason, error = %failure,
+                "a look failed"),
+        }
+    }
+
+    /// So many periods were skipped.
+    pub(super) fn periods_skipped(&mut self, name: &TargetName, count: u64, now: Instant) {
+        if let Some(held_back) = self.skipped.pass(now) {
+            warn!(target = %name, side = "send", count, suppressed = some(held_back),
+                "a period was skipped: the one before was still sending");
+        }
+    }
+
+    /// The mailbox's server asks for another time between two logins than before, where the mailbox is
+    /// to be checked once a `period`.
+    pub(super) fn login_delay(&mut self, name: &TargetName, delay: LoginDelay, period: Duration) {
+        let asked_seconds = delay.asked().as_secs();
+        match delay.effect(period) {
+            Some(effect) => warn!(target = %name, side = "receive", asked_seconds, "{effect}"),
+            None => debug!(target = %name, side = "receive", asked_seconds,
+                "the server asks for a time between two logins (LOGIN-DELAY)"),
+        }
+    }
+}
+
+/// The line of a change.
+fn tell(
+    target: &TargetName,
+    side: Side,
+    token: Option<Token>,
+    change: &Change,
+    failure: Option<&Failure>,
+    ended_cause: Option<(Step, Reason)>,
+) {
+    let token = token.map(tracing::field::display);
+    let suppressed = some(change.suppressed);
+    let lasted = change.lasted.map(shown);
+    let seconds = change.lasted.map(|lasted| lasted.as_secs_f64());
+    let (step, reason) = match (change.to, failure) {
+        (State::Able, _) | (_, None) => ended_cause,
+        (_, Some(failure)) => Some((failure.step, failure.reason)),
+    }
+    .unzip();
+    let step = step.map(tracing::field::display);
+    let reason = reason.map(tracing::field::display);
+    let error = failure.filter(|_| change.to != State::Able).map(tracing::field::display);
+    let words = match (change.to, lasted) {
+        (State::Able, Some(lasted)) => format!("able to {side} again after {lasted}"),
+        (State::Able, None) => format!("able to {side}"),
+        (State::Unable, Some(lasted)) => format!("not able to {side}, after {lasted}"),
+        (State::Unable, None) => format!("not able to {side}"),
+        (State::Away, Some(lasted)) => format!("the passive node is down, after {lasted}"),
+        (State::Away, None) => "the passive node is down".to_owned(),
+    };
+    info!(%target, %side, token, step, reason, error, lasted_seconds = seconds, suppressed,
+        "{words}");
+}
+
+fn tell_check(target: &TargetName, attempt: &Attempt) {
+    match attempt.failures.first() {
+        Some(failure) => debug!(%target, side = "receive", step = %failure.step,
+            reason = %failure.reason, error = %failure, "the check failed"),
+        None => debug!(%target, side = "receive", "checked"),
+    }
+}
+
+fn tell_dialogue(target: &TargetName, side: Side, token: Option<Token>, transcript: &str) {
+    if !transcript.is_empty() {
+        trace!(%target, %side, token = token.map(tracing::field::display), transcript,
+            "the dialogue");
+    }
+}
+
+fn some(count: u64) -> Option<u64> {
+    (count > 0).then_some(count)
+}
+
+/// A duration for people, as `2h 12m 3s`.
+fn shown(duration: Duration) -> String {
+    let whole = match duration.as_secs() {
+        0 => Duration::from_millis(u64::from(duration.subsec_millis())),
+        seconds => Duration::from_secs(seconds),
+    };
+    humantime::format_duration(whole).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(to: State, lasted: Option<u64>, suppressed: u64) -> Option<Change> {
+        Some(Change { to, lasted: lasted.map(Duration::from_secs), suppressed })
+    }
+
+    /// A side and the time.
+    struct Bench {
+        log: SideLog,
+        start: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self { log: SideLog::default(), start: Instant::now() }
+        }
+
+        fn note(&mut self, seconds: u64, state: State) -> Option<Change> {
+            self.log.note(state, self.start + Duration::from_secs(seconds))
+        }
+    }
+
+    #[test]
+    fn each_change_is_told_once_with_how_long_the_state_before_lasted() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.note(0, State::Able), None, "no change");
+        assert_eq!(bench.note(30, State::Able), None);
+        assert_eq!(bench.note(60, State::Unable), change(State::Unable, Some(60), 0));
+        assert_eq!(bench.note(90, State::Unable), None);
+        assert_eq!(bench.note(780, State::Able), change(State::Able, Some(720), 0));
+        assert_eq!(bench.note(900, State::Away), change(State::Away, Some(120), 0));
+    }
+
+    #[test]
+    fn a_look_that_failed_for_want_of_our_own_is_not_told_of_the_target() {
+        let (name, now) = (TargetName::new("a").unwrap(), Instant::now());
+        let mut log = TargetLog::default();
+        log.sides[1].state = Some(State::Able);
+        let (step, reason, message) = (Step::Connect, Reason::Other, String::new());
+        let shortage = Some(ledger::Shortage::Descriptors);
+        let short = Failure { step, reason, down: false, shortage, clue: None, message };
+        log.look_failed(&name, &short, "", now);
+        assert!(log.failed_looks.is_open(now), "the next one of the server is told");
+        log.look_failed(&name, &Failure { shortage: None, ..short }, "", now);
+        assert!(!log.failed_looks.is_open(now));
+    }
+
+    #[test]
+    fn what_is_down_from_the_start_is_told() {
+        assert_eq!(Bench::new().note(0, State::Unable), change(State::Unable, None, 0));
+        assert_eq!(Bench::new().note(0, State::Away), change(State::Away, None, 0));
+    }
+
+    #[test]
+    fn a_side_that_flaps_is_told_once_a_minute_with_the_number_that_was_not() {
+        let mut bench = Bench::new();
+        bench.note(0, State::Able);
+        let mut told = Vec::new();
+        for second in 1..=121 {
+            let state = if second % 2 == 1 { State::Unable } else { State::Able };
+            told.extend(bench.note(second, state).map(|change| (second, change)));
+        }
+        let expected = [
+            (1, State::Unable, 0),
+            (2, State::Able, 0),
+            (61, State::Unable, 58),
+            (62, State::Able, 0),
+            (121, State::Unable, 58),
+        ];
+        let told: Vec<_> =
+            told.iter().map(|(second, change)| (*second, change.to, change.suppressed)).collect();
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_change_that_was_held_back_and_stays_is_told_after_all() {
+        let mut bench = Bench::new();
+        bench.note(0, State::Able);
+        bench.note(10, State::Unable);
+        bench.note(20, State::Able);
+        assert_eq!(bench.note(30, State::Unable), None, "held back");
+        assert_eq!(bench.note(60, State::Unable), None);
+        assert_eq!(bench.note(70, State::Unable), change(State::Unable, Some(10), 0));
+        assert_eq!(bench.note(100, State::Unable), None);
+    }
+}

@@ -1,0 +1,292 @@
+//! When the layers below are checked: one round in each period of a target, of its own and never in
+//! the way of a mail. The port of a side is checked by the connections that the side makes anyway; only
+//! where it has made none within a period a round asks for itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use super::ping::{self, Obstacle, Outcome};
+use super::places::Places;
+use super::readings::{Checks, Readings, Round};
+use super::tcp;
+use crate::account::Account;
+use crate::account::reached::Reached;
+use crate::config::{Owner, PingCheck, PortCheck, Target, TargetName};
+use crate::probing::send::next_tick;
+use crate::store::Store;
+use ledger::Reading;
+use ledger::Side;
+use mail::Fault;
+use mail::trace::Trace;
+use mail::wire::Clients;
+
+/// How many pings and ports are checked at one time, over all targets.
+pub const MOST_AT_ONCE: usize = 256;
+
+/// What the rounds of all targets share.
+pub struct Bench {
+    places: Places,
+    permission: AtomicU8,
+    /// With what a check shakes hands at a port that begins with TLS.
+    clients: Clients,
+}
+
+const UNKNOWN: u8 = 0;
+const FORBIDDEN: u8 = 1;
+const PERMITTED: u8 = 2;
+
+impl Default for Bench {
+    fn default() -> Self {
+        Self {
+            places: Places::new(MOST_AT_ONCE),
+            permission: AtomicU8::new(UNKNOWN),
+            clients: Clients::default(),
+        }
+    }
+}
+
+impl Bench {
+    /// Whether this system lets the exporter ping; `None` before the first.
+    pub fn may_ping(&self) -> Option<bool> {
+        match self.permission.load(Ordering::Relaxed) {
+            UNKNOWN => None,
+            permission => Some(permission == PERMITTED),
+        }
+    }
+
+    /// Notes whether the system allowed a ping; a refusal is logged once, not once a target.
+    fn note_permission(&self, outcome: &Result<Outcome, Obstacle>) {
+        match outcome {
+            Ok(_) => self.permission.store(PERMITTED, Ordering::Relaxed),
+            Err(obstacle @ Obstacle::Forbidden) => {
+                if self.permission.swap(FORBIDDEN, Ordering::Relaxed) != FORBIDDEN {
+                    warn!("{obstacle}; until then the network is not measured");
+                }
+            }
+            Err(Obstacle::Socket(_) | Obstacle::Short { .. } | Obstacle::Unresolved(_)) => {}
+        }
+    }
+
+    /// `None` if its turn did not come before `end`, or was over too soon.
+    async fn ping(
+        &self,
+        target: &TargetName,
+        check: &PingCheck,
+        end: Instant,
+    ) -> Option<Result<Outcome, Obstacle>> {
+        let place = self.places.take(target, end).await?;
+        let outcome = place.hold(ping::ping(check, end)).await?;
+        self.note_permission(&outcome);
+        Some(outcome)
+    }
+
+    async fn port(
+        &self,
+        target: &TargetName,
+        check: &PortCheck,
+        timeout: Duration,
+        end: Instant,
+    ) -> Reading<Result<Duration, Fault>> {
+        let Some(place) = self.places.take(target, end).await else { return Reading::Unmeasured };
+        let trace = Trace::new(None);
+        let until = end.min(Instant::now() + timeout);
+        let check = tcp::check(check, &self.clients, trace.clone(), until);
+        match place.hold(check).await {
+            Some(Err(fault)) if fault.shortage.is_some() => Reading::Unmeasured,
+            Some(outcome) => Reading::Is(outcome),
+            // A place that was taken away during the farewell leaves what was measured before.
+            None => trace.handshake().map_or(Reading::Unmeasured, |took| Reading::Is(Ok(took))),
+        }
+    }
+}
+
+/// The rounds of one target.
+pub struct Checker {
+    /// The target.
+    pub target: Arc<Target>,
+    /// Where its readings are kept.
+    pub checks: Arc<Checks>,
+    /// Where its counters are kept; `None`: they end with the process.
+    pub store: Option<Arc<Store>>,
+    /// What it shares with the other targets.
+    pub bench: Arc<Bench>,
+    /// The connections of its sides.
+    pub account: Arc<Account>,
+}
+
+/// The sides as the checks know them and as the account does.
+const OWNERS: [(Owner, Side); 2] = [(Owner::Send, Side::Send), (Owner::Receive, Side::Receive)];
+
+/// What one task of a round came to.
+enum Answer {
+    Ping(Option<Result<Outcome, Obstacle>>),
+    Port(usize, Reading<Result<Duration, Fault>>),
+}
+
+/// Whether the host was asked and did not reply.
+fn is_silent(outcome: &Result<Outcome, Obstacle>) -> bool {
+    match outcome {
+        Ok(outcome) => outcome.received == 0,
+        Err(obstacle) => matches!(obstacle, Obstacle::Unresolved(_)),
+    }
+}
+
+impl Checker {
+    /// Begins a round at `first` and then in each period, until it is dropped. A round is over within
+    /// its period: what takes longer is cut off. Between the rounds it takes in the connections of the sides.
+    pub async fn run(&self, first: Instant) {
+        let interval = self.target.interval;
+        let mut reached = self.account.reached();
+        let (began, mut taken) = (Instant::now(), [None; 2]);
+        let mut tick = first;
+        loop {
+            tokio::select! {
+                biased;
+                // It ends with the account, which this holds.
+                _ = reached.changed() => {
+                    let latest = reached.borrow_and_update().clone();
+                    self.take_in(&latest, &mut taken);
+                }
+                () = sleep_until(tick) => {
+                    let latest = reached.borrow().clone();
+                    let round = self.round(tick + interval, &latest, began).await;
+                    let (before, after) = self.checks.record(round, self.target.passive);
+                    self.keep();
+                    self.log_changes(&before, &after);
+                    tick = next_tick(tick, interval, Instant::now()).0;
+                }
+            }
+        }
+    }
+
+    /// The newest connections of the sides stand for their ports; `taken` are those that do so already.
+    fn take_in(&self, reached: &Reached, taken: &mut [Option<Instant>; 2]) {
+        for ((owner, side), taken) in OWNERS.into_iter().zip(taken) {
+            let Some(connection) = reached.of(side) else { continue };
+            if taken.replace(connection.at).is_some_and(|taken| taken >= connection.at) {
+                continue;
+            }
+            let outcome = connection.outcome.clone().map(|outcome| outcome.map_err(tcp::folded));
+            let (before, after) = self.checks.reached(owner, &outcome, self.target.passive);
+            self.keep();
+            self.log_changes(&before, &after);
+        }
+    }
+
+    /// Whether a connection of the side whose port it is was made, or is to be expected, within a period and
+    /// the time that one may take.
+    fn is_told_of(&self, check: &PortCheck, reached: &Reached, began: Instant) -> bool {
+        let Some((_, side)) = OWNERS.into_iter().find(|(owner, _)| check.owner == Some(*owner))
+        else {
+            return false;
+        };
+        let newest = reached.of(side).map_or(began, |connection| connection.at.max(began));
+        let longest = self.target.interval + self.target.send.endpoint.timeout;
+        newest.elapsed() <= longest
+    }
+
+    /// Gives the store the counters, if they have changed.
+    fn keep(&self) {
+        if let Some(store) = &self.store
+            && let Some(counters) = self.checks.take_counters()
+        {
+            store.record_layers(&self.target.name, counters);
+        }
+    }
+
+    /// Everything at the same time, so that the layers are compared at one moment.
+    async fn round(&self, end: Instant, reached: &Reached, started: Instant) -> Round {
+        let began = SystemTime::now();
+        // A task for each ends with the set, whatever becomes of the round.
+        let mut tasks = JoinSet::new();
+        if let Some(check) = self.target.ping.clone() {
+            let (bench, target) = (Arc::clone(&self.bench), self.target.name.clone());
+            tasks.spawn(async move { Answer::Ping(bench.ping(&target, &check, end).await) });
+        }
+        let checks = self.target.port_checks();
+        let is_told_of = |check: &PortCheck| self.is_told_of(check, reached, started);
+        let mut ports: Vec<_> =
+            checks.iter().map(|it| (!is_told_of(it)).then_some(Reading::Unmeasured)).collect();
+        for (index, check) in checks.into_iter().enumerate() {
+            if is_told_of(&check) {
+                continue;
+            }
+            let (bench, target) = (Arc::clone(&self.bench), self.target.name.clone());
+            let timeout = self.target.port_timeout;
+            tasks.spawn(async move {
+                Answer::Port(index, bench.port(&target, &check, timeout, end).await)
+            });
+        }
+        let mut ping = None;
+        while let Some(answer) = tasks.join_next().await {
+            match answer {
+                Ok(Answer::Ping(outcome)) => ping = outcome,
+                Ok(Answer::Port(index, outcome)) => {
+                    if let Some(port) = ports.get_mut(index) {
+                        *port = Some(outcome);
+                    }
+                }
+                Err(error) => warn!(target = %self.target.name, %error, "a check broke off"),
+            }
+        }
+        if self.target.passive && ping.as_ref().is_some_and(is_silent) {
+            self.ask_sides(&mut ports, end).await;
+        }
+        Round { began, ping, ports }
+    }
+
+    /// Asks the ports of the sides of a passive target, whose host does not reply: only what they say now
+    /// tells whether it is down, as it may be.
+    async fn ask_sides(
+        &self,
+        ports: &mut [Option<Reading<Result<Duration, Fault>>>],
+        end: Instant,
+    ) {
+        let Target { name, port_timeout, .. } = &*self.target;
+        for (check, port) in self.target.port_checks().iter().zip(ports) {
+            if port.is_none() {
+                *port = Some(self.bench.port(name, check, *port_timeout, end).await);
+            }
+        }
+    }
+
+    /// One line for each change.
+    fn log_changes(&self, before: &Readings, after: &Readings) {
+        let target = &self.target.name;
+        for (before, after) in before.ports.iter().zip(&after.ports) {
+            let name = &after.check.name;
+            match (before.answers(), after.answers(), &after.fault) {
+                (was, now, _) if was == now => {}
+                (_, Reading::Is(false), Some(fault)) => {
+                    warn!(%target, port = name, reason = %fault.reason, error = fault.message,
+                        "a TCP port does not answer");
+                }
+                (Reading::Is(false), Reading::Is(true), _) => {
+                    info!(%target, port = name, "the TCP port answers again");
+                }
+                _ => {}
+            }
+        }
+        match (before.network(), after.network()) {
+            (was, now) if was == now => {}
+            (_, Reading::Is(false)) => warn!(%target, "the host does not reply to ping"),
+            (Reading::Is(false), Reading::Is(true)) => {
+                info!(%target, "the host replies to ping again");
+            }
+            _ => {}
+        }
+        if let Some(obstacle) = after.ping.as_ref().and_then(|ping| ping.obstacle.as_ref())
+            // Of a shortage the log tells once for all targets.
+            && !matches!(obstacle, Obstacle::Forbidden)
+            && obstacle.shortage().is_none()
+            && before.ping.as_ref().is_none_or(|ping| ping.obstacle.is_none())
+        {
+            warn!(%target, error = %obstacle, "the network could not be checked");
+        }
+    }
+}

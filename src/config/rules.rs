@@ -1,0 +1,50 @@
+//! What the account of the mails goes by, out of the configuration.
+
+use ledger::{LookStyle, Rules, Servers};
+use mail::test_mail::Addressed;
+
+use super::{Protocol, Target};
+
+impl From<&Target> for Rules {
+    fn from(target: &Target) -> Self {
+        Self {
+            interval: target.interval,
+            late_after: target.late_after,
+            lost_after: target.lost_after,
+            max_outstanding: target.max_outstanding,
+            passive: target.passive,
+        }
+    }
+}
+
+impl From<&Target> for Servers {
+    fn from(target: &Target) -> Self {
+        let endpoint = &target.send.endpoint;
+        let scheme = if endpoint.mx { "mx" } else { "smtp" };
+        let user = target.send.login.as_ref().map(|login| format!("{}@", login.username));
+        let (user, host, port) = (user.unwrap_or_default(), endpoint.name(), endpoint.port);
+        Self {
+            send: format!("{scheme}://{user}{host}:{port}").into(),
+            receive: target.receive.mailbox_id().to_string().into(),
+        }
+    }
+}
+
+impl Protocol {
+    /// What a look costs in this protocol.
+    pub fn look_style(&self) -> LookStyle {
+        match self {
+            Protocol::Imap { .. } => LookStyle::Command,
+            Protocol::Pop3 => LookStyle::Session,
+        }
+    }
+}
+
+impl Target {
+    /// For whom its test mails are made.
+    pub fn addressed(&self) -> Addressed<'_> {
+        let Self { name, from, to, interval, lost_after, .. } = self;
+        let target = name.as_str();
+        Addressed { target, from, to, interval: *interval, lost_after: *lost_after }
+    }
+}

@@ -1,0 +1,117 @@
+//! One mailbox, and the watch over it: the check of each period and the looks between, on behalf of
+//! every target that receives there.
+//!
+//! [`Watch`] is what the targets see of it and `patrol` its loop; [`imap`] and [`pop3`] are what a
+//! look is in either protocol, `members` says whose a mail is,
+//! `reports` whose a delivery status notification is, and [`Inspector`] reads the headers of those that have arrived. What was seen before is remembered
+//! from session to session, so that a look reads only what is new, and nothing in the mailbox is
+//! touched that is not ours.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime};
+
+use ledger::Failure;
+use ledger::FoundIn;
+use ledger::Token;
+use mail::bounce::Report;
+use mail::test_mail::Header;
+
+pub mod imap;
+mod inspector;
+mod members;
+mod patrol;
+pub mod pop3;
+mod preparation;
+pub(crate) mod reports;
+#[cfg(test)]
+mod scripted;
+mod watch;
+
+pub use inspector::Inspector;
+pub(crate) use members::left_over_until;
+pub use members::{Member, Role};
+pub use preparation::Preparation;
+pub use watch::Watch;
+
+/// The most headers that are read at the first contact with a folder or maildrop.
+const FIRST_CONTACT_HEADERS: usize = 500;
+/// The most left-overs of others that are remembered for a folder.
+const LEFT_OVERS: usize = 1000;
+/// The most mails of ours that wait to be taken out of a folder.
+const TO_REMOVE: usize = 4096;
+/// How often a mail that does not go is removed again.
+const REMOVAL_TRIES: u32 = 3;
+/// What is wrong with it.
+const STILL_THERE: &str = "a mail that was removed in an earlier session is still there";
+/// How far a server's clock may be off when mails are sorted out by its date.
+const CLOCK_SLACK: Duration = Duration::from_secs(600);
+
+/// A mail whose header was read.
+#[derive(Debug)]
+pub struct Found {
+    /// What the header says.
+    pub header: Header,
+    /// When the server took it in, by the server's clock.
+    pub server_date: Option<SystemTime>,
+    /// Where it lies.
+    pub folder: FoundIn,
+    /// When the reply that first could show it was read, on the time line of the accounts.
+    pub shown_at: Instant,
+    /// When that reply was asked for.
+    pub asked_at: Instant,
+    /// When the newest look before was asked for that did not show it.
+    pub previous_look: Option<Instant>,
+    /// How long the network takes there and back.
+    pub network: Duration,
+    /// Tokens of mails that are known to lie here, under whatever name: they are not told again.
+    pub accounted: BTreeSet<Token>,
+    /// The whole header block, where it was read anyway (POP3).
+    pub block: Option<Vec<u8>>,
+    /// Whether it lies where nobody receives: a mail of ours is a copy there, and not its arrival.
+    pub is_copy: bool,
+    /// What it reports, once that was read.
+    pub report: Option<Report>,
+}
+
+/// What is to be done with a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is ours, with this token: take it out.
+    Remove(Token),
+    /// The same, but have the [`Inspector`] read its whole header first.
+    Inspect(Token),
+    /// It is ours and tells nothing more, as a report that was heeded or a sent copy: take it out.
+    Discard,
+    /// It may be about a mail of ours: read what it reports and ask again.
+    ReadReport,
+    /// A probe that nobody here waits for; anybody may take it out from this time on.
+    LeftOver(SystemTime),
+    /// Somebody's mail.
+    Leave,
+}
+
+/// From when on mails matter in a folder where nothing tells what was read before.
+#[derive(Debug, Clone, Copy)]
+pub struct Since {
+    /// The oldest mail of ours that may come or turn up; `None` if there is none.
+    pub ours: Option<SystemTime>,
+    /// The oldest left-over of anybody, or that mail of ours if it is older.
+    pub left_overs: SystemTime,
+}
+
+impl Since {
+    /// Only mail from this time on matters, whosever it is.
+    pub fn all(time: SystemTime) -> Self {
+        Self { ours: Some(time), left_overs: time }
+    }
+}
+
+/// Decides about each mail that is read.
+pub type Judge<'a> = dyn FnMut(&Found) -> Judgement + Send + 'a;
+
+/// What a session of looking came to besides what the judge was told.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// Ours was found, but could not be taken out; it is tried again next time.
+    pub removal_failure: Option<Failure>,
+}

@@ -1,0 +1,121 @@
+use super::*;
+use crate::probing::mailbox::imap::tries::READ_TRIES;
+
+#[test]
+fn what_was_not_read_is_new_to_the_next_process() {
+    let mut memory = Memory::default();
+    let known = memory.folder(b"INBOX");
+    (known.uid_validity, known.next_uid) = (Some(1), 10);
+    let from = |memory: &Memory| {
+        let mut next = Memory::default();
+        let now = crate::clock::now();
+        next.restore(memory.records(now).collect(), now);
+        next.folder(b"INBOX").next_uid
+    };
+    assert_eq!(from(&memory), 10);
+    memory.folder(b"INBOX").reports = [(8, Unheard::new(None)), (7, Unheard::new(None))].into();
+    assert_eq!(from(&memory), 7);
+    memory.folder(b"INBOX").unread = [(5, Unread::default())].into();
+    assert_eq!(from(&memory), 5);
+}
+
+fn selected(validity: u32, next: u32) -> Selected {
+    Selected { uid_validity: Some(validity), uid_next: Some(next), exists: 3 }
+}
+
+#[test]
+fn a_next_uid_that_goes_back_is_as_good_as_another_validity() {
+    let token = Token::random();
+    let mut known = FolderMemory::default();
+    assert_eq!(known.meet(selected(7, 1), true), None);
+    known.next_uid = 500;
+    known.to_remove = [(498, Some(token)), (497, None)].into();
+    known.removed =
+        [(400, Gone { times: 1, token: Some(token) }), (401, Gone { times: 1, token: None })]
+            .into();
+    for same in [500, 501] {
+        assert_eq!(known.meet(selected(7, same), true), None);
+        assert_eq!(known.next_uid, 500);
+    }
+    assert_eq!(known.meet(selected(7, 300), false), Some((500, 300)));
+    assert_eq!(known.next_uid, 0, "read as at the first contact");
+    assert!(known.to_clear().is_empty(), "these UIDs may be others' mail by now");
+    assert_eq!(known.displaced, [token].into(), "ours is known by its token");
+    assert_eq!(known.removed.keys().collect::<Vec<_>>(), [&400]);
+}
+
+#[test]
+fn mails_that_are_gone_take_no_more_room_after_any_time() {
+    let mut known = FolderMemory::default();
+    for uid in 1..=5_000 {
+        known.to_remove = [(uid, Some(Token::random()))].into();
+        assert!(known.settle(&[uid], true), "{uid} is told for the first time");
+    }
+    assert_eq!(known.removed.len(), GONE);
+    assert!(known.removed.contains_key(&5_000), "the newest may be shown again");
+    known.to_remove = [(5_000, None)].into();
+    assert!(!known.settle(&[5_000], true), "said before");
+}
+
+fn broke(memory: &mut Memory, uid: u32, header: &str, is_proven: bool) {
+    let broken = Broken { uid, header: Some(header.as_bytes().to_vec()), is_proven };
+    memory.broke_at = Some((b"INBOX".to_vec(), broken));
+}
+
+#[test]
+fn a_mail_at_which_a_session_broke_is_passed_over_unless_it_is_ours() {
+    let live = Token::random();
+    let from: lettre::Address = "from@example.test".parse().unwrap();
+    let sender = |token| (token == live).then(|| from.clone());
+    let mut memory = Memory::default();
+    let subject = |token| format!("Subject: {token}\r\nFrom: from@example.test\r\n\r\n");
+    for (uid, strange) in [
+        "X-Mailtrip: x\r\nSubject: a\r\n\r\n".to_owned(),
+        subject(Token::random()),
+        format!("Message-ID: <{}.mailtrip@example.test>\r\n\r\n", Token::random()),
+        "Subject: a\r\n\r\n".to_owned(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        broke(&mut memory, u32::try_from(uid).unwrap() + 1, strange, true);
+        assert!(memory.learn_to_pass_over(sender), "{strange}");
+        assert!(!memory.learn_to_pass_over(sender), "told once");
+    }
+    assert_eq!(memory.take_remarks().len(), 4);
+    broke(&mut memory, 9, &subject(live), true);
+    assert!(!memory.learn_to_pass_over(sender), "that it is not shown is what there is to tell");
+    assert_eq!(memory.folder(b"INBOX").broken, [1, 2, 3, 4].into());
+}
+
+#[test]
+fn a_mail_at_which_the_server_falls_silent_is_passed_over_after_some_tries() {
+    let mut memory = Memory::default();
+    let learns = |memory: &mut Memory, header: &str| {
+        broke(memory, 7, header, false);
+        memory.learn_to_pass_over(|_| None)
+    };
+    for _ in 0..=READ_TRIES {
+        assert!(!learns(&mut memory, "Subje"), "nothing tells what it is");
+    }
+    for _ in 1..READ_TRIES {
+        assert!(!learns(&mut memory, "Subject: a\r\n"));
+    }
+    assert!(learns(&mut memory, "Subject: a\r\n"));
+    assert!(!memory.folder(b"INBOX").has_ever_shown);
+}
+
+#[test]
+fn mails_that_are_passed_over_take_no_more_room_after_any_time() {
+    let mut known = FolderMemory::default();
+    let most = u32::try_from(LEFT_OVERS).unwrap();
+    for uid in 10..10 + most {
+        assert!(known.note_broken(uid));
+    }
+    known.next_uid = 10;
+    assert!(known.note_broken(5_000), "it is not asked for again");
+    assert_eq!((known.broken.len(), known.next_uid), (LEFT_OVERS, 5_001));
+    assert!(known.note_broken(6_000));
+    assert_eq!(known.broken.len(), LEFT_OVERS);
+    assert!(known.broken.contains(&6_000) && !known.broken.contains(&10));
+}

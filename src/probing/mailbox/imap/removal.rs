@@ -1,0 +1,226 @@
+//! Taking out what is ours, and nothing else: where the server takes out all mails that are marked as
+//! deleted or none, only once no mail of somebody else is marked.
+
+use std::collections::BTreeSet;
+
+use super::tries::Tries;
+use super::{Memory, Session};
+use crate::probing::mailbox::{Inspector, Judge, STILL_THERE, Since, reports};
+use ledger::{Failure, Reason, Step};
+use mail::imap::{Imap, Shown};
+use mail::test_mail::Header;
+use mail::{Fault, text};
+
+/// How many mails that others have marked are read, to see whether they are test mails.
+const MARKED: usize = 20;
+
+impl Session {
+    /// Whether [`Session::remove`] has something to do. A server that has refused it three times in
+    /// a row is asked again at checks only.
+    pub fn has_to_remove(&self, memory: &Memory, is_check: bool) -> bool {
+        self.folders.iter().any(|folder| memory.is_to_be_cleared(&folder.name, is_check))
+    }
+
+    /// Takes out what is ours, once the inspector has read what it wants to, and left-overs whose time
+    /// has passed, folder by folder: one that refuses does not stop the others. Then the first folder is
+    /// selected again, and what came meanwhile is judged.
+    ///
+    /// # Errors
+    /// What leaves the session as good as before, see [`is_in_step`], or what broke the session; what was
+    /// not taken out is tried again next time.
+    pub async fn remove(
+        &mut self,
+        memory: &mut Memory,
+        inspector: &Inspector,
+        is_check: bool,
+        since: Since,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        let outcome = self.remove_everywhere(memory, inspector, is_check, since, judge).await;
+        self.end(memory, outcome)
+    }
+
+    async fn remove_everywhere(
+        &mut self,
+        memory: &mut Memory,
+        inspector: &Inspector,
+        is_check: bool,
+        since: Since,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        let mut outcome = Ok(());
+        for index in (0..self.folders.len()).rev() {
+            let Some(folder) = self.folders.get(index) else { continue };
+            let name = folder.name.clone();
+            if !memory.is_to_be_cleared(&name, is_check) {
+                continue;
+            }
+            match self.remove_from(index, &name, memory, inspector, since, judge).await {
+                Ok(()) => memory.folder(&name).refusals = 0,
+                Err(failure) if is_in_step(&failure) => {
+                    memory.folder(&name).refusals += 1;
+                    outcome = Err(Failure { step: Step::Remove, ..failure });
+                }
+                Err(failure) => return Err(Failure { step: Step::Remove, ..failure }),
+            }
+        }
+        if self.selected != Some(0) {
+            self.select_and_look(0, memory, since, judge).await?;
+        } else if let Some(told) = self.imap.pending_news() {
+            // What the server told of meanwhile came now, not when somebody looks next.
+            self.look(memory, Some(told), false, since, judge).await?;
+        }
+        outcome
+    }
+
+    async fn remove_from(
+        &mut self,
+        index: usize,
+        name: &[u8],
+        memory: &mut Memory,
+        inspector: &Inspector,
+        since: Since,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        if self.selected != Some(index) {
+            self.select_and_look(index, memory, since, judge).await?;
+        }
+        let known = memory.folder(name);
+        known.inspect(&mut self.imap, inspector).await?;
+        let uids = known.to_clear();
+        if !uids.is_empty() {
+            self.clear(&uids, name, memory).await?;
+        }
+        // Last: one that cannot be read again must not hold up the others.
+        if memory.folder(name).due.is_empty() {
+            return Ok(());
+        }
+        if self.selected != Some(index) {
+            self.select_and_look(index, memory, since, judge).await?;
+        }
+        memory.folder(name).confirm(&mut self.imap).await
+    }
+
+    /// Takes out these mails, which are ours, of the selected folder.
+    async fn clear(
+        &mut self,
+        uids: &[u32],
+        name: &[u8],
+        memory: &mut Memory,
+    ) -> Result<(), Failure> {
+        let known = memory.folder(name);
+        let in_the_way = match &self.trash {
+            Some(trash) if trash != name => {
+                let there = self.imap.move_to(uids, trash).await?;
+                self.selected = None;
+                self.imap.select(trash).await?;
+                // Nothing but what was moved: others' mail lies there as well.
+                match there.is_empty() {
+                    true => None,
+                    false => take_out(&mut self.imap, &there, &mut Tries::default()).await?,
+                }
+            }
+            _ => take_out(&mut self.imap, uids, &mut known.strangers).await?,
+        };
+        let is_new = known.settle(uids, in_the_way.is_none());
+        let fault = match in_the_way {
+            Some(stranger) => Fault::new(Reason::Marked, waits_for(stranger, name, uids.len())),
+            None if !is_new => Fault::new(Reason::Other, STILL_THERE),
+            None => return Ok(()),
+        };
+        Err(self.imap.trace().failure(fault))
+    }
+}
+
+/// Whether a session is as good after this failure to remove as it was before.
+pub fn is_in_step(failure: &Failure) -> bool {
+    matches!(failure.reason, Reason::Rejected | Reason::Marked)
+}
+
+/// Takes mails out of the selected folder. Gives a mail of somebody else that stands in the way: it is
+/// marked as deleted too, and would go with ours, which are then only marked.
+async fn take_out(
+    imap: &mut Imap,
+    uids: &[u32],
+    tries: &mut Tries,
+) -> Result<Option<u32>, Failure> {
+    imap.mark_deleted(uids).await?;
+    if imap.expunges_by_uid() {
+        imap.expunge_these(uids).await?;
+        return Ok(None);
+    }
+    let deleted = imap.marked_deleted().await?;
+    if deleted.is_empty() {
+        // Nothing is marked, or the answer was not understood: EXPUNGE might take another's mail.
+        return Ok(None);
+    }
+    let ours: BTreeSet<u32> = uids.iter().copied().collect();
+    let others = deleted.rising().filter(|uid| !ours.contains(uid)).take(MARKED + 1);
+    for (index, uid) in others.enumerate() {
+        // Another instance has marked its own, and waits for ours as we would for it.
+        // One at which the session breaks again and again is none that may be taken out.
+        if index >= MARKED || tries.begin(uid) {
+            return Ok(Some(uid));
+        }
+        let whose = is_test_mail(imap, uid).await?;
+        tries.end(uid);
+        if whose != Whose::Ours {
+            return Ok(Some(uid));
+        }
+    }
+    imap.expunge().await?;
+    Ok(None)
+}
+
+/// What a mail turned out to be that was read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Anybody of us may take it out.
+    Ours,
+    /// Somebody else's.
+    Strangers,
+    /// It is not there any more.
+    Nobodys,
+    /// The server does not show it.
+    Unknown,
+}
+
+/// Whether the header of this mail is one of ours.
+pub(super) async fn whose(
+    imap: &mut Imap,
+    uid: u32,
+    is_ours: impl FnOnce(&Header) -> bool,
+) -> Result<Whose, Failure> {
+    Ok(match imap.show_header(uid).await? {
+        Shown::Bytes(block) if is_ours(&Header::parse(&block)) => Whose::Ours,
+        Shown::Bytes(_) => Whose::Strangers,
+        Shown::Gone => Whose::Nobodys,
+        Shown::Refused => Whose::Unknown,
+    })
+}
+
+/// Whether this is a test mail of anybody, or a report about one.
+pub(super) async fn is_test_mail(imap: &mut Imap, uid: u32) -> Result<Whose, Failure> {
+    let mut is_report = false;
+    let by_header = whose(imap, uid, |header| {
+        is_report = header.mark.is_none() && header.is_delivery_report;
+        header.mark.is_some()
+    });
+    let whose = by_header.await?;
+    if !is_report {
+        return Ok(whose);
+    }
+    Ok(match imap.beginning(uid).await? {
+        Some(mail) if reports::is_about_a_test_mail(&mail) => Whose::Ours,
+        Some(_) => Whose::Strangers,
+        None => Whose::Unknown,
+    })
+}
+
+fn waits_for(stranger: u32, folder: &[u8], count: usize) -> String {
+    let folder = text::shown(folder);
+    format!(
+        "{count} of our mails stay in the folder {folder}, marked as deleted: somebody else's mail there \
+         (UID {stranger}) is marked too, and without UIDPLUS the server takes out all marked mails or none"
+    )
+}

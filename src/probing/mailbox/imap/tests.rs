@@ -1,0 +1,250 @@
+//! Sessions with a server that shows some mails late, wrongly or not at all.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::returned::Unheard;
+use super::*;
+use crate::config::{Config, Target};
+use crate::probing::mailbox::{Found, Inspector, Judgement};
+use crate::store::FolderRecord;
+use ledger::Token;
+use mail::wire::Clients;
+use testserver::faults::{Alteration, Fault};
+use testserver::{Options, Post, Protocol, Server};
+
+const USER: &str = "rita";
+const FOREIGN: &[u8] = b"Subject: hello\r\n\r\nhello\r\n";
+
+/// A mailbox, and the client's side.
+struct House {
+    post: Post,
+    server: Server,
+    target: Arc<Target>,
+}
+
+impl House {
+    async fn new() -> Self {
+        let post = Post::new();
+        post.add_account(USER, "secret", &["to@example.test"]);
+        let server = Server::start(Protocol::Imap, &post, Options::new()).await.unwrap();
+        let side = format!("host: 127.0.0.1, port: {}, tls: none", server.address().port());
+        let text = format!(
+            "targets: [{{name: a, from: from@example.test, to: to@example.test, timeout: 3s, \
+             send: {{{side}}}, receive: {{protocol: imap, {side}, username: {USER}, password: secret}}}}]"
+        );
+        let config = Config::parse(&text, Path::new("mailtrip.yml"));
+        let targets = config.unwrap_or_else(|problems| panic!("{problems}")).targets;
+        Self { post, server, target: targets.into_values().next().unwrap() }
+    }
+
+    fn insert(&self, mail: &[u8]) {
+        self.post.insert(USER, "INBOX", mail).unwrap();
+    }
+
+    /// A whole mail or header of this UID is answered otherwise; gives how often it was asked for.
+    fn answer_of(&self, uid: u32, answer: &'static str) -> Arc<AtomicUsize> {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let alter = move |proper: Vec<u8>| {
+            let text = String::from_utf8_lossy(&proper).into_owned();
+            let is_whole = text.contains("BODY[HEADER]<0>") || text.contains("BODY[]<0>");
+            if !is_whole || !text.contains(&format!("UID {uid} ")) {
+                return proper;
+            }
+            counted.fetch_add(1, Ordering::Relaxed);
+            let tag = text.lines().last().and_then(|line| line.split(' ').next()).unwrap();
+            answer.replace("{tag}", tag).into_bytes()
+        };
+        self.server.faults().on("UID FETCH", Fault::Alter(Alteration::new(alter)));
+        asked
+    }
+
+    async fn open(&self) -> Result<Session, Failure> {
+        let side = &self.target.receive;
+        let dialer = Dialer::new(&side.endpoint, Some(&side.login), &Clients::default()).unwrap();
+        let folders = [Folder::Name("INBOX".to_owned())];
+        let end = Instant::now() + Duration::from_secs(20);
+        Session::open(&dialer, &side.login, &folders, &[], Trace::new(None), end).await
+    }
+
+    /// One session: all is looked at, and what is to go is taken out, in up to three rounds.
+    async fn visit(&self, memory: &mut Memory, judgement: Judgement) -> Result<(), Failure> {
+        let since = Since::all(SystemTime::UNIX_EPOCH);
+        let mut judge = |found: &Found| match &found.report {
+            Some(_) => Judgement::Leave,
+            None if found.header.is_delivery_report => Judgement::ReadReport,
+            None => found.header.mark.map_or(Judgement::Leave, |_| judgement),
+        };
+        let mut session = self.open().await?;
+        session.look_everywhere(memory, since, &mut judge).await?;
+        for _ in 0..3 {
+            if session.has_to_remove(memory, true) {
+                session.remove(memory, &Inspector::default(), true, since, &mut judge).await?;
+            }
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    fn uids(&self) -> Vec<u32> {
+        self.post.messages(USER, "INBOX").iter().map(|mail| mail.uid).collect()
+    }
+}
+
+fn marked(token: Token) -> Vec<u8> {
+    let mark = format!("v=1; token={token}; target=t; expires=2020-01-01T00:00:00Z");
+    format!("Subject: probe\r\nX-Mailtrip: {mark}\r\n\r\ntest\r\n").into_bytes()
+}
+
+/// What an earlier process has left: these are to be taken out.
+async fn restored(house: &House, words: Vec<String>) -> Memory {
+    let mut memory = Memory::default();
+    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    let now = crate::clock::now();
+    let record = |(name, record)| (name, FolderRecord { to_remove: words.clone(), ..record });
+    let records = memory.records(now).map(record).collect();
+    let mut memory = Memory::default();
+    memory.restore(records, now);
+    memory
+}
+
+#[tokio::test]
+async fn after_a_restart_only_what_carries_its_token_is_taken_out() {
+    let house = House::new().await;
+    let (first, second) = (Token::random(), Token::random());
+    house.insert(FOREIGN);
+    house.insert(&marked(first));
+    house.insert(&marked(Token::random()));
+    house.insert(FOREIGN);
+    let words =
+        vec![format!("1/{second}"), format!("2/{first}"), format!("3/{second}"), "4".into()];
+    let mut memory = restored(&house, words).await;
+    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    assert_eq!(house.uids(), [1, 3, 4]);
+    let kept: Vec<_> = memory.records(crate::clock::now()).collect();
+    assert_eq!(kept[0].1.to_remove, Vec::<String>::new(), "they are others' mails");
+}
+
+#[tokio::test]
+async fn few_mails_are_read_again_after_one_removal() {
+    const MAILS: usize = 70;
+    let house = House::new().await;
+    (0..MAILS).for_each(|_| house.insert(FOREIGN));
+    let mut memory = restored(&house, (1..=MAILS).map(|uid| uid.to_string()).collect()).await;
+    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    assert_eq!(memory.folder(b"INBOX").due.len(), MAILS - 3 * 20);
+}
+
+#[tokio::test]
+async fn a_left_over_that_breaks_the_session_holds_up_nobody() {
+    let house = House::new().await;
+    house.insert(&marked(Token::random()));
+    let mut memory = Memory::default();
+    let left_over = Judgement::LeftOver(SystemTime::UNIX_EPOCH);
+    let asked = house.answer_of(1, "* BYE internal error\r\n");
+    assert!(house.visit(&mut memory, left_over).await.is_err());
+    let token = Token::random();
+    house.insert(&marked(token));
+    house.insert(&marked(Token::random()));
+    memory.folder(b"INBOX").due.insert(1, None);
+    // Ours goes before left-overs are read.
+    let _ = house.visit(&mut memory, Judgement::Remove(token)).await;
+    assert_eq!(house.uids(), [1]);
+    for _ in 0..3 {
+        let put_off = std::mem::take(&mut memory.folder(b"INBOX").put_off);
+        memory.folder(b"INBOX").due.extend(put_off.keys().map(|uid| (*uid, None)));
+        let _ = house.visit(&mut memory, left_over).await;
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 3, "then it is given up");
+    let known = memory.folder(b"INBOX");
+    assert!(known.due.is_empty() && known.put_off.is_empty());
+}
+
+#[tokio::test]
+async fn a_left_over_that_is_gone_is_forgotten_and_one_that_is_refused_tried_again() {
+    for (answer, is_kept) in [("{tag} OK done\r\n", false), ("{tag} NO not now\r\n", true)] {
+        let house = House::new().await;
+        house.insert(&marked(Token::random()));
+        let mut memory = Memory::default();
+        let asked = house.answer_of(1, answer);
+        let left_over = Judgement::LeftOver(SystemTime::UNIX_EPOCH);
+        for _ in 0..3 {
+            house.visit(&mut memory, left_over).await.unwrap();
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "{answer}");
+        let known = memory.folder(b"INBOX");
+        assert_eq!(known.put_off.contains_key(&1), is_kept, "{answer}");
+        assert!(known.left_overs.is_empty() && known.to_clear().is_empty());
+        house.server.faults().clear();
+        known.due.extend(std::mem::take(&mut known.put_off).keys().map(|uid| (*uid, None)));
+        house.visit(&mut memory, left_over).await.unwrap();
+        assert_eq!(house.uids().is_empty(), is_kept, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_read_blinds_nobody_and_is_tried_three_times() {
+    for (answer, breaks) in [("* BYE internal error\r\n", true), ("{tag} NO not now\r\n", false)] {
+        let house = House::new().await;
+        house.insert(
+            b"Subject: failed\r\nContent-Type: multipart/report; report-type=delivery-status; \
+              boundary=b\r\n\r\n--b--\r\n",
+        );
+        let asked = house.answer_of(1, answer);
+        let mut memory = Memory::default();
+        for tries in 1..=4 {
+            let visited = house.visit(&mut memory, Judgement::Leave).await;
+            assert_eq!(visited.is_err(), breaks && tries <= 3, "{answer}");
+            assert_eq!(asked.load(Ordering::Relaxed), tries.min(3), "{answer}");
+            house.visit(&mut memory, Judgement::Leave).await.unwrap();
+            assert_eq!(asked.load(Ordering::Relaxed), tries.min(3), "not so soon");
+            let known = memory.folder(b"INBOX");
+            assert_eq!(known.reports.contains_key(&1), tries < 3, "{answer}");
+            known.reports.values_mut().for_each(Unheard::is_to_be_asked_for);
+        }
+        assert_eq!(house.uids(), [1]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_cut_is_not_searched_for_its_end() {
+    let house = House::new().await;
+    house.insert(FOREIGN);
+    // To this server a bare line feed ends no header, and so anybody may write it.
+    let alter = |proper: Vec<u8>| {
+        let text = String::from_utf8_lossy(&proper).into_owned();
+        let tag = text.lines().last().and_then(|line| line.split(' ').next()).unwrap();
+        let header = format!("Subject: a\n\n )\n{}\r\n\r\n", "x".repeat(70_000));
+        let size = header.len();
+        format!("* 1 FETCH (UID 1 BODY[HEADER] {{{size}}}\r\n{header})\r\n{tag} OK done\r\n")
+            .into_bytes()
+    };
+    house.server.faults().on("UID FETCH", Fault::Alter(Alteration::new(alter)));
+    let mut memory = Memory::default();
+    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    assert!(memory.take_remarks().is_empty());
+}
+
+#[tokio::test]
+async fn a_marked_mail_of_somebody_else_breaks_no_more_than_two_sessions() {
+    let house = House::new().await;
+    house.server.faults().leave_out("UIDPLUS");
+    house.insert(FOREIGN);
+    let mut session = house.open().await.unwrap();
+    session.imap.select(b"INBOX").await.unwrap();
+    session.imap.mark_deleted(&[1]).await.unwrap();
+    session.close().await;
+    let token = Token::random();
+    house.insert(&marked(token));
+    let asked = house.answer_of(1, "* BYE internal error\r\n");
+    let mut memory = Memory::default();
+    for visit in 1..=4 {
+        let failure = house.visit(&mut memory, Judgement::Remove(token)).await.unwrap_err();
+        let reason = if visit < 3 { Reason::Closed } else { Reason::Marked };
+        assert_eq!(failure.reason, reason, "{failure}");
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    assert_eq!(house.uids(), [1, 2], "nobody's mail is taken out");
+}

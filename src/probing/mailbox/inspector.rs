@@ -1,0 +1,76 @@
+//! Which arrived mails wait for their whole header to be read, and what becomes of it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Judgement, Member};
+use ledger::Token;
+use mail::inspection::{Inspection, Passage, Rules};
+use mail::text::Scrubber;
+
+/// The most mails that wait at a time; the oldest are not inspected.
+const MAX_EXPECTED: usize = 100;
+
+/// The mails that were judged ours and whose headers their targets want to know. A header is asked for
+/// only once its mail has been told to the account: it delays no round trip.
+#[derive(Default)]
+pub struct Inspector {
+    expected: Mutex<VecDeque<Expected>>,
+}
+
+/// A mail whose header is to be read.
+struct Expected {
+    token: Token,
+    member: Arc<Member>,
+    passage: Passage,
+}
+
+impl Inspector {
+    /// A mail has arrived: says whether its header is to be read before it is removed. One that is at
+    /// hand is read at once.
+    pub(super) fn judge(
+        &self,
+        token: Token,
+        member: &Arc<Member>,
+        passage: Passage,
+        block: Option<&[u8]>,
+    ) -> Judgement {
+        if !member.target.inspect {
+            return Judgement::Remove(token);
+        }
+        let mail = Expected { token, member: Arc::clone(member), passage };
+        if let Some(block) = block {
+            mail.inspect(block);
+            return Judgement::Remove(token);
+        }
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        if expected.len() >= MAX_EXPECTED {
+            expected.pop_front();
+        }
+        expected.push_back(mail);
+        Judgement::Inspect(token)
+    }
+
+    /// Reads the header block of this mail; that of a mail that nobody expects is dropped unread.
+    pub fn read(&self, token: Token, block: &[u8]) {
+        if let Some(mail) = self.take(token) {
+            mail.inspect(block);
+        }
+    }
+
+    fn take(&self, token: Token) -> Option<Expected> {
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = expected.iter().position(|mail| mail.token == token)?;
+        expected.remove(index)
+    }
+}
+
+impl Expected {
+    fn inspect(self, block: &[u8]) {
+        let target = &self.member.target;
+        let sender = target.send.login.as_ref().map(Scrubber::of).unwrap_or_default();
+        let scrubber = Scrubber::of(&target.receive.login).and(sender);
+        let rules = Rules { authserv_id: target.authserv_id.as_deref(), scrubber: &scrubber };
+        self.member.account.inspected(Inspection::read(block, self.passage, rules));
+    }
+}

@@ -1,0 +1,236 @@
+//! The targets that have to do with a mailbox, and whose a mail is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::{Found, Inspector, Judgement, Since, reports};
+use crate::account::Account;
+use crate::config::{ReceiveSide, Target};
+use ledger::{LookStyle, ServerClock, Sighting, Verdict};
+use mail::bounce::Report;
+use mail::inspection::Passage;
+use mail::test_mail::{Header, Mark};
+
+/// One target that has to do with the mailbox.
+pub struct Member {
+    /// Its configuration.
+    pub target: Arc<Target>,
+    /// Its account.
+    pub account: Arc<Account>,
+    /// What the mailbox is to it.
+    pub role: Role,
+    next_send: Mutex<Option<Instant>>,
+}
+
+/// What a mailbox is to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Its mails arrive there.
+    Recipient,
+    /// It is the sender's own: bounces come back to it, and copies of sent mail may lie there. It has
+    /// no part in the ability to receive.
+    Sender,
+}
+
+impl Member {
+    /// A target whose first mail is due at `first_send`.
+    pub fn new(target: Arc<Target>, account: Arc<Account>, first_send: Instant) -> Self {
+        let next_send = Mutex::new(Some(first_send));
+        Self { target, account, role: Role::Recipient, next_send }
+    }
+
+    /// The same target in the mailbox of its sender; `None` if its configuration names none.
+    pub fn in_sender_mailbox(&self) -> Option<Self> {
+        let next_send = Mutex::new(self.next_send());
+        let Self { target, account, .. } = self;
+        let (target, account) = (Arc::clone(target), Arc::clone(account));
+        target.sender_mailbox.as_ref()?;
+        Some(Self { target, account, role: Role::Sender, next_send })
+    }
+
+    /// What its configuration says of the mailbox.
+    pub fn side(&self) -> &ReceiveSide {
+        match (self.role, &self.target.sender_mailbox) {
+            (Role::Sender, Some(side)) => side,
+            _ => &self.target.receive,
+        }
+    }
+
+    /// The next look that it wants.
+    pub(super) fn next_look(
+        &self,
+        style: LookStyle,
+        last_look: Option<std::time::Instant>,
+    ) -> Option<std::time::Instant> {
+        match self.role {
+            Role::Recipient => self.account.next_look(style, last_look),
+            Role::Sender => self.account.next_notice_look(style, last_look),
+        }
+    }
+
+    /// Whether a mail is being sent that will be looked for within `soon` after its acceptance.
+    pub(super) fn looks_soon(&self, style: LookStyle, soon: Duration) -> bool {
+        self.role == Role::Recipient && self.account.looks_soon(style, soon)
+    }
+
+    fn is(&self, role: Role) -> bool {
+        self.role == role
+    }
+
+    /// Says when the next mail will be sent.
+    pub fn announce_send(&self, at: Instant) {
+        *self.next_send.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// When the next mail will be sent.
+    pub fn next_send(&self) -> Option<Instant> {
+        *self.next_send.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Decides about a mail on behalf of all members, and tells the one whose it is.
+pub(super) fn judge(
+    members: &[Arc<Member>],
+    found: &Found,
+    clock: &Mutex<ServerClock>,
+    inspector: &Inspector,
+    attended_since: std::time::Instant,
+) -> Judgement {
+    if let Some(report) = &found.report {
+        return judge_report(members, found, report);
+    }
+    if found.header.is_delivery_report {
+        return Judgement::ReadReport;
+    }
+    let owner = |token| {
+        let receives = |member: &&Arc<Member>| member.is(Role::Recipient) && !found.is_copy;
+        members.iter().filter(receives).find(|member| member.account.is_live(token))
+    };
+    let claim = found.header.claim(|token| owner(token).map(|member| member.target.from.clone()));
+    if let Some(token) = claim
+        && let Some(member) = owner(token)
+    {
+        if found.accounted.contains(&token) {
+            return Judgement::Remove(token);
+        }
+        let now = crate::clock::now();
+        let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let dated = found.server_date.and_then(|date| clock.span(date, now));
+        let sighting = Sighting {
+            folder: found.folder,
+            shown_at: found.shown_at,
+            asked_at: found.asked_at,
+            previous_look: found.previous_look,
+            dated,
+            network: found.network,
+            attended_since,
+            style: member.target.receive.protocol.look_style(),
+        };
+        let transmitted = member.account.transmitted(token);
+        let verdict = member.account.seen(token, sighting);
+        if let (Verdict::Received { watched, .. }, Some(date)) = (verdict, found.server_date) {
+            clock.learn(date, watched, now);
+        }
+        let passage = Passage { transmitted, seen: now.date_of(found.shown_at) };
+        return match verdict {
+            Verdict::Unknown => Judgement::Leave,
+            Verdict::Received { .. } | Verdict::Early => {
+                inspector.judge(token, member, passage, found.block.as_deref())
+            }
+            Verdict::Returned | Verdict::Duplicate | Verdict::Left => Judgement::Remove(token),
+        };
+    }
+    if let Some(judgement) = judge_copy(members, found) {
+        return judgement;
+    }
+    found.header.mark.map_or(Judgement::Leave, |mark| left_over(members, found, mark))
+}
+
+/// A copy that the sending side keeps. While its mail is under way to this very mailbox it stays:
+/// where folders are labels, the mail that arrives is the same one. `None`: it is none of ours.
+fn judge_copy(members: &[Arc<Member>], found: &Found) -> Option<Judgement> {
+    let sends = |member: &&Arc<Member>| member.is(Role::Sender);
+    let owner = |token| members.iter().filter(sends).find(|member| member.account.is_live(token));
+    let token = found.header.claim(|token| owner(token).map(|it| it.target.from.clone()))?;
+    let owner = owner(token)?;
+    let receives_here = members
+        .iter()
+        .any(|member| member.is(Role::Recipient) && Arc::ptr_eq(&member.account, &owner.account));
+    Some(if receives_here && owner.account.is_awaited(token) {
+        Judgement::LeftOver(SystemTime::now() + owner.target.late_after)
+    } else {
+        Judgement::Discard
+    })
+}
+
+/// What a report says of a mail of ours is told to its account, and the report is done with. One that
+/// says nothing of it stays: people may make more of it.
+fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judgement {
+    let Some(worst) = report.worst() else { return Judgement::Leave };
+    let returned = Header::parse(&report.returned_header);
+    let owner = |token| members.iter().find(|member| member.account.is_live(token));
+    let sender = |token| owner(token).map(|member| member.target.from.clone());
+    for token in reports::tokens(report, &returned).chain(returned.claim(sender)) {
+        let Some(member) = owner(token) else { continue };
+        member.account.noticed(reports::notice(&member.target, token, report, worst));
+        return Judgement::Discard;
+    }
+    returned.mark.map_or(Judgement::Leave, |mark| left_over(members, found, mark))
+}
+
+/// A test mail, or a report about one, that nobody here waits for.
+fn left_over(members: &[Arc<Member>], found: &Found, mark: Mark) -> Judgement {
+    let longest = members.iter().map(|member| member.account.lost_after()).max();
+    let until = left_over_until(mark, found.server_date, longest.unwrap_or_default());
+    Judgement::LeftOver(until)
+}
+
+/// Until when a left-over is respected: until its own time and, by the date of the server that keeps it,
+/// ours has passed.
+pub(crate) fn left_over_until(
+    mark: Mark,
+    server_date: Option<SystemTime>,
+    lost_after: Duration,
+) -> SystemTime {
+    mark.expires.max(server_date.unwrap_or(mark.expires) + lost_after)
+}
+
+/// Whether any member waits for a mail.
+pub(super) fn is_awaiting(members: &[Arc<Member>]) -> bool {
+    oldest_outstanding(members).is_some()
+}
+
+/// When the oldest mail that any member waits for was accepted.
+fn oldest_outstanding(members: &[Arc<Member>]) -> Option<SystemTime> {
+    members.iter().filter_map(|member| member.account.oldest_outstanding()).min()
+}
+
+/// From when on mails matter: ours from the acceptance of the oldest outstanding one, or from the
+/// beginning of the watch if one is just being sent; from long ago if a doubtful or lost one may
+/// still turn up.
+pub(super) fn since(members: &[Arc<Member>], watch_began: std::time::Instant) -> Since {
+    let now = crate::clock::now();
+    let horizon = left_over_horizon(members, now.wall);
+    let is_missing = members.iter().any(|member| member.account.is_missing_mail());
+    let is_sending = || members.iter().any(|member| member.account.is_sending());
+    let oldest =
+        oldest_outstanding(members).or_else(|| is_sending().then(|| now.date_of(watch_began)));
+    let ours =
+        if is_missing { oldest.map_or(Some(horizon), |at| Some(at.min(horizon))) } else { oldest };
+    Since { ours, left_overs: ours.map_or(horizon, |ours| ours.min(horizon)) }
+}
+
+/// How far back left-overs are looked for at the first contact with a folder.
+fn left_over_horizon(members: &[Arc<Member>], now: SystemTime) -> SystemTime {
+    let longest = members.iter().map(|member| member.account.lost_after()).max();
+    now.checked_sub(longest.unwrap_or_default() * 2).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Whether a member whose mails arrive here will send within `soon`.
+pub(super) fn sends_soon(members: &[Arc<Member>], soon: Duration) -> bool {
+    let limit = Instant::now() + soon;
+    let receives = |member: &&Arc<Member>| member.is(Role::Recipient);
+    members.iter().filter(receives).filter_map(|member| member.next_send()).any(|at| at <= limit)
+}

@@ -1,0 +1,90 @@
+//! When the session of the next look is made ready, where each look is a session of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::Member;
+use super::super::watch::Settings;
+use super::{Outcome, Patrol, recipients};
+use ledger::LookStyle;
+use ledger::Reason;
+use mail::trace::Trace;
+
+/// How long before the check nothing is made ready any more: the check is a look as well.
+const BEFORE_CHECK: Duration = Duration::from_millis(10);
+
+/// For which look a session is made ready, and when it is begun.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    look_at: Instant,
+    pub(super) begin: Instant,
+    /// Whether the mail to look for is accepted.
+    is_awaited: bool,
+}
+
+impl Patrol {
+    /// When the session for the next look is to be begun; `None` if none is wanted, or is ready. The
+    /// first look for a mail may come so soon that its session must be begun while the mail is sent.
+    pub(super) fn plan_preparation(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+        next_look: Option<Instant>,
+        check_due: Instant,
+    ) -> Option<Plan> {
+        if settings.style() != LookStyle::Session {
+            return None;
+        }
+        let lead = self.preparation.lead();
+        let looks_within =
+            |soon: Duration| members.iter().any(|member| member.looks_soon(settings.style(), soon));
+        let now = Instant::now();
+        let look_at = match next_look {
+            Some(look) => look,
+            // Its mail is still on the way.
+            None if self.preparation.is_ready() && looks_within(Duration::MAX) => return None,
+            None if looks_within(lead) => {
+                let allowed = self.earliest_login(settings).max(self.not_before);
+                now.max(allowed.unwrap_or(now))
+            }
+            None => {
+                self.preparation.discard();
+                return None;
+            }
+        };
+        let begin = self.preparation.due(look_at)?.max(now);
+        let is_in_time = look_at < check_due && begin + BEFORE_CHECK < check_due;
+        is_in_time.then_some(Plan { look_at, begin, is_awaited: next_look.is_some() })
+    }
+
+    /// Makes the session for the next look ready if it is time to; `false` if it is not.
+    pub(super) async fn prepare(
+        &mut self,
+        settings: &Settings,
+        members: &[Arc<Member>],
+        plan: Option<Plan>,
+        check_due: Instant,
+    ) -> bool {
+        let Some(Plan { look_at, begin, is_awaited }) = plan else { return false };
+        let began = Instant::now();
+        if begin > began {
+            return false;
+        }
+        let Settings { dialer, login, .. } = settings;
+        let trace = Trace::new(Some(login));
+        let made = self.preparation.make(dialer, login, trace.clone(), check_due, look_at).await;
+        match made {
+            // The look has failed before it began; a server that is busy is asked again by the look.
+            Err(failure) if is_awaited && failure.reason != Reason::Busy => {
+                for member in recipients(members) {
+                    member.account.looked();
+                }
+                self.end_look(settings, members, began, &Outcome::failed(trace, failure));
+            }
+            _ => {}
+        }
+        true
+    }
+}

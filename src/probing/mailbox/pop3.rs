@@ -1,0 +1,400 @@
+//! Looking into a POP3 maildrop: a session for each look, because its view is frozen at the login.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::{
+    Found, Judge, Judgement, LEFT_OVERS, Looked, REMOVAL_TRIES, STILL_THERE, Since, TO_REMOVE,
+};
+use crate::clock::on_time_line;
+use crate::store::FolderRecord;
+use ledger::LoginDelay;
+use ledger::Token;
+use ledger::{Failure, Reason, Step};
+use ledger::{FoundIn, Moment};
+use mail::Fault;
+use mail::bounce::Report;
+use mail::pop3::{Entry, Id, Listing, Pop3, Viewed};
+use mail::test_mail::Header;
+use mail::trace::Trace;
+pub use opening::{Prepared, log_in};
+use removal::{Confirmed, Removal, from_word, is_still_ours, word};
+use seen::Seen;
+
+mod opening;
+mod reading;
+mod removal;
+mod seen;
+
+/// The least time between two tries to read a mail that the server refuses to show.
+const BETWEEN_TRIES: Duration = Duration::from_secs(60);
+/// How many mails may be unreadable before the maildrop is.
+const READ_TRIES: usize = 3;
+/// How long a check may search for left-overs of others: sending waits for the check.
+const LEFT_OVER_TIME: Duration = Duration::from_secs(2);
+
+/// How many mails are chosen to be read at a time.
+const BATCH: usize = 500;
+/// The most mails that are taken out in one session.
+const REMOVALS: usize = 1000;
+
+/// What is known of the maildrop from one session to the next.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The ids that were looked at, or are put off.
+    seen: Seen,
+    /// Whether everything is in there that mattered at the first contact.
+    has_met: bool,
+    /// Older mails among which left-overs may be, newest last; read bit by bit.
+    put_off: Vec<Id>,
+    /// Ours, and what is known of its removal.
+    to_remove: BTreeMap<Id, Removal>,
+    /// The numbers, in the session under way, of mails that were read in it and are to be removed.
+    judged: BTreeSet<u32>,
+    /// The mails that the server refused to show in it.
+    refused: BTreeSet<Id>,
+    /// The newest of these refusals.
+    refusal: Option<Failure>,
+    /// Mails whose headers the server refused to show, and how often.
+    unread: BTreeMap<Id, Unread>,
+    /// Probes that nobody waits for, and from when on they may be taken out.
+    left_overs: Vec<(Id, SystemTime)>,
+    /// When the view of the maildrop was last asked for.
+    looked_at: Option<std::time::Instant>,
+    /// The least time between two logins that the server asks for.
+    pub login_delay: LoginDelay,
+}
+
+/// A mail whose header the server refused to show.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unread {
+    /// How often, once a minute at most.
+    tries: usize,
+    last: Option<std::time::Instant>,
+}
+
+/// Asked once the maildrop is listed: from when on mails matter at the first contact.
+pub type AskSince<'a> = &'a (dyn Fn() -> Since + Send + Sync);
+
+/// An open session whose mails were read and judged.
+pub struct Session {
+    pop3: Pop3,
+    listing: Listing,
+}
+
+impl Session {
+    /// Lists the maildrop and reads the headers that are new since the last session; at the first
+    /// contact the newest ones, as far back as mail of ours may lie. A check goes on from there
+    /// in search of left-overs, for two seconds at a time, and reads one header in any case, if mail
+    /// is there.
+    ///
+    /// # Errors
+    /// The first step that fails; what was seen by then stays seen.
+    pub async fn look(
+        mut pop3: Pop3,
+        memory: &mut Memory,
+        since: AskSince<'_>,
+        is_check: bool,
+        judge: &mut Judge<'_>,
+    ) -> Result<Self, Failure> {
+        let now = Instant::now();
+        let viewed = pop3.viewed().unwrap_or(Viewed { asked: now, shown: now });
+        let asked_at = on_time_line(viewed.asked);
+        memory.login_delay = pop3.login_delay();
+        memory.judged.clear();
+        (memory.refused, memory.refusal) = Default::default();
+        let listing = pop3.list().await?;
+        if !pop3.has_top() && !listing.is_empty() {
+            pop3.trace().enter(Step::Fetch);
+            let message = "this server cannot be watched by POP3, for it cannot give a header alone \
+                           (TOP), and others' mail is not read whole";
+            return Err(pop3.trace().failure(Fault::new(Reason::Protocol, message)));
+        }
+        let viewing = Viewing {
+            shown_at: on_time_line(viewed.shown),
+            asked_at,
+            previous_look: memory.looked_at,
+            network: pop3.network(),
+        };
+        let mut session = Self { pop3, listing };
+        let since = since();
+        if memory.has_met && !session.knows_where_to_go_on(memory) {
+            (memory.has_met, memory.seen) = (false, Seen::default());
+        }
+        let mut read = if memory.has_met {
+            session.read_unseen(memory, viewing, judge).await?
+        } else {
+            session.read_newest(memory, since.ours, viewing, judge).await?
+        };
+        if is_check {
+            read += session.read_put_off(memory, since.left_overs, viewing, judge).await?;
+        }
+        if is_check && read == 0 {
+            session.read_any().await?;
+        } else if read == 0
+            && let Some(refusal) = memory.refusal.take()
+            && let failure = session.pop3.shows_nothing(refusal)
+            && !is_refused(&failure)
+        {
+            // It is no matter of these mails.
+            return Err(failure);
+        }
+        if is_check || read > 0 {
+            // Others are shown, or there is none: it is a matter of these mails.
+            memory.note_tries(viewing.shown_at);
+        }
+        memory.looked_at = Some(asked_at);
+        memory.sweep(SystemTime::now());
+        Ok(session)
+    }
+
+    /// The record of this session.
+    pub fn trace(&self) -> &Trace {
+        self.pop3.trace()
+    }
+
+    /// Takes out what is ours and ends the session; the removal counts only if QUIT was answered.
+    pub async fn remove_and_close(mut self, memory: &mut Memory) -> Looked {
+        let mut looked = Looked::default();
+        let is_to_go = |entry: &Entry| memory.to_remove.contains_key(&entry.id);
+        let present: BTreeSet<Id> =
+            self.listing.entries().filter(is_to_go).map(|entry| entry.id).collect();
+        let to_go: Vec<Entry> = self.listing.entries().filter(is_to_go).take(REMOVALS).collect();
+        memory.to_remove.retain(|id, _| present.contains(id));
+        let mut marked = Vec::new();
+        let mut strangers = Vec::new();
+        for entry in to_go {
+            let Some(removal) = memory.to_remove.get(&entry.id).copied() else { continue };
+            if !memory.judged.contains(&entry.number) {
+                // The maildrop may have been made anew, or two mails may have one id.
+                match is_still_ours(&mut self.pop3, entry.number, removal).await {
+                    Ok(Confirmed::Ours) => {}
+                    Ok(Confirmed::Refused(refusal)) => {
+                        looked.removal_failure = Some(refusal);
+                        continue;
+                    }
+                    Ok(Confirmed::Stranger) => {
+                        strangers.push(entry.id);
+                        continue;
+                    }
+                    Err(failure) => {
+                        looked.removal_failure = Some(failure);
+                        return looked;
+                    }
+                }
+            }
+            if removal.tries > 0 {
+                self.pop3.trace().enter(Step::Remove);
+                let fault = Fault::new(Reason::Other, STILL_THERE);
+                looked.removal_failure = Some(self.pop3.trace().failure(fault));
+            }
+            match self.pop3.delete(entry.number).await {
+                Ok(()) => marked.push(entry.id),
+                // The others still go, if the session is ended in order.
+                Err(failure) if is_refused(&failure) => looked.removal_failure = Some(failure),
+                Err(failure) => {
+                    looked.removal_failure = Some(failure);
+                    return looked;
+                }
+            }
+        }
+        for id in strangers {
+            if !marked.contains(&id) {
+                memory.to_remove.remove(&id);
+            }
+        }
+        match self.pop3.quit(!marked.is_empty()).await {
+            Ok(()) => {
+                // Only now the server has said that they are gone (RFC 1939 section 6).
+                for id in marked {
+                    if let Some(removal) = memory.to_remove.get_mut(&id) {
+                        removal.tries += 1;
+                    }
+                }
+                memory.to_remove.retain(|_, removal| removal.tries < REMOVAL_TRIES);
+            }
+            Err(failure) => looked.removal_failure = Some(failure),
+        }
+        looked
+    }
+}
+
+/// When a login fixed what is there, and when it was not there before.
+#[derive(Clone, Copy)]
+struct Viewing {
+    shown_at: std::time::Instant,
+    asked_at: std::time::Instant,
+    previous_look: Option<std::time::Instant>,
+    network: Duration,
+}
+
+/// A single mail that the server refuses to show or to take out, broken or gone, is passed over: it
+/// must not stop the others.
+fn is_refused(failure: &Failure) -> bool {
+    failure.reason == Reason::Rejected
+}
+
+impl Memory {
+    /// What is left to do, to be kept. What was seen is not: at the first contact only mail that may
+    /// be ours is read again.
+    pub fn record(&self, now: Moment) -> FolderRecord {
+        let to_remove = self.to_remove.iter().map(|(id, removal)| word(*id, removal.token));
+        FolderRecord {
+            looked_at: self.looked_at.map(|at| now.date_of(at)),
+            to_remove: to_remove.collect(),
+            left_overs: self.left_overs.iter().map(|(id, due)| (id.to_string(), *due)).collect(),
+            ..FolderRecord::default()
+        }
+    }
+
+    /// When the view of the maildrop was last asked for.
+    pub fn looked_at(&self) -> Option<std::time::Instant> {
+        self.looked_at
+    }
+
+    /// Whether something of ours is to be taken out.
+    pub fn has_to_remove(&self) -> bool {
+        !self.to_remove.is_empty()
+    }
+
+    /// Goes on from what an earlier process has kept.
+    pub fn restore(&mut self, record: FolderRecord, now: Moment) {
+        self.looked_at = record.looked_at.and_then(|at| now.moment_of(at));
+        self.to_remove = record.to_remove.iter().map(|word| from_word(word)).collect();
+        self.left_overs =
+            record.left_overs.iter().map(|(id, due)| (Id::from_kept(id), *due)).collect();
+    }
+
+    /// Whether it was judged already, perhaps in a session that then broke: twice would be a duplicate.
+    fn is_accounted(&self, id: Id) -> bool {
+        self.seen.contains(id)
+            || self.to_remove.contains_key(&id)
+            || self.left_overs.iter().any(|(known, _)| *known == id)
+    }
+
+    /// All of this was looked at, but for what the server has refused to show.
+    fn have_seen(&mut self, listing: &Listing) {
+        let unread = std::mem::take(&mut self.unread);
+        self.seen.replace(listing.entries().map(|entry| entry.id), |id| !unread.contains_key(id));
+        let ids = listing.entries().map(|entry| entry.id);
+        let present: BTreeSet<Id> = ids.filter(|id| unread.contains_key(id)).collect();
+        self.unread = unread.into_iter().filter(|(id, _)| present.contains(id)).collect();
+    }
+
+    /// Reads one header, and the report behind it if it may be about a mail of ours, and has it
+    /// judged; gives the server's date of the mail, and nothing for a mail that the server does not
+    /// show.
+    async fn read_if_shown(
+        &mut self,
+        pop3: &mut Pop3,
+        entry: &Entry,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<Option<Option<SystemTime>>, Failure> {
+        match self.read(pop3, entry, viewing, judge).await {
+            Ok(date) => {
+                self.unread.remove(&entry.id);
+                Ok(Some(date))
+            }
+            Err(failure) if is_refused(&failure) => {
+                self.refusal = Some(failure);
+                // Of so many that are refused it does not matter which.
+                if self.unread.len() < LEFT_OVERS || self.unread.contains_key(&entry.id) {
+                    self.refused.insert(entry.id);
+                    self.unread.entry(entry.id).or_default();
+                }
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Notes that these were refused while others were shown. One for which that is so again and again is
+    /// passed over.
+    fn note_tries(&mut self, now: std::time::Instant) {
+        for id in std::mem::take(&mut self.refused) {
+            let Some(unread) = self.unread.get_mut(&id) else { continue };
+            let is_soon = |last| now.saturating_duration_since(last) < BETWEEN_TRIES;
+            if unread.last.is_some_and(is_soon) {
+                continue;
+            }
+            *unread = Unread { tries: unread.tries + 1, last: Some(now) };
+            if unread.tries >= READ_TRIES {
+                self.unread.remove(&id);
+                self.seen.insert(id);
+            }
+        }
+    }
+
+    /// Notes that a mail was looked at, unless the server has refused to show it: it is looked at again.
+    fn note_seen(&mut self, id: Id) {
+        if !self.unread.contains_key(&id) {
+            self.seen.insert(id);
+        }
+    }
+
+    async fn read(
+        &mut self,
+        pop3: &mut Pop3,
+        entry: &Entry,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<Option<SystemTime>, Failure> {
+        let block = pop3.header(entry.number).await?;
+        let header = Header::parse(&block);
+        let server_date = header.received;
+        let mut found = Found {
+            header,
+            server_date,
+            folder: FoundIn::Inbox,
+            shown_at: viewing.shown_at,
+            asked_at: viewing.asked_at,
+            previous_look: viewing.previous_look,
+            network: viewing.network,
+            accounted: BTreeSet::new(),
+            block: Some(block),
+            is_copy: false,
+            report: None,
+        };
+        let mut judgement = judge(&found);
+        if judgement == Judgement::ReadReport {
+            found.report = Report::parse(&pop3.beginning(entry.number).await?);
+            judgement = if found.report.is_some() { judge(&found) } else { Judgement::Leave };
+        }
+        match judgement {
+            Judgement::Remove(token) | Judgement::Inspect(token) => {
+                self.is_to_go(entry, Some(token));
+            }
+            Judgement::Discard => self.is_to_go(entry, None),
+            Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
+                self.left_overs.push((entry.id, due));
+            }
+            Judgement::LeftOver(_) | Judgement::ReadReport | Judgement::Leave => {}
+        }
+        Ok(server_date)
+    }
+
+    fn is_to_go(&mut self, entry: &Entry, token: Option<Token>) {
+        if self.to_remove.len() >= TO_REMOVE {
+            return;
+        }
+        self.judged.insert(entry.number);
+        self.to_remove.insert(entry.id, Removal { tries: 0, token });
+    }
+
+    fn sweep(&mut self, now: SystemTime) {
+        let to_remove = &mut self.to_remove;
+        self.left_overs.retain(|(id, due)| {
+            let is_due = *due <= now;
+            if is_due {
+                to_remove.insert(*id, Removal::default());
+            }
+            !is_due
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! Which mail of a maildrop is to be removed, and that it still is the one.
+
+use std::time::SystemTime;
+
+use super::is_refused;
+use crate::probing::mailbox::reports;
+use ledger::Failure;
+use ledger::Token;
+use mail::pop3::{Id, Pop3};
+use mail::test_mail::{Header, Mark};
+
+/// The removal of one mail.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Removal {
+    /// How often it was tried.
+    pub(super) tries: u32,
+    /// By what the mail is known again; `None`: by being a test mail, or a report about one.
+    pub(super) token: Option<Token>,
+}
+
+/// A mail that is to be removed, in the store: its id, and its token behind a slash.
+pub(super) fn word(id: Id, token: Option<Token>) -> String {
+    token.map_or_else(|| id.to_string(), |token| format!("{id}/{token}"))
+}
+
+/// What [`word`] has written.
+pub(super) fn from_word(word: &str) -> (Id, Removal) {
+    let parts = word.rsplit_once('/').and_then(|(id, token)| Some((id, token.parse().ok()?)));
+    let (id, token) = parts.map_or((word, None), |(id, token)| (id, Some(token)));
+    (Id::from_kept(id), Removal { tries: 0, token })
+}
+
+/// What a mail turned out to be that was to be removed.
+pub(super) enum Confirmed {
+    /// It is the one, or another that anybody may remove.
+    Ours,
+    /// It is somebody else's.
+    Stranger,
+    /// The server does not show it.
+    Refused(Failure),
+}
+
+/// Reads the mail of this number again. One that was known by a token must carry it; else it must be a
+/// test mail whose time has passed, or a report about a test mail.
+///
+/// # Errors
+/// The connection's.
+pub(super) async fn is_still_ours(
+    pop3: &mut Pop3,
+    number: u32,
+    removal: Removal,
+) -> Result<Confirmed, Failure> {
+    let block = match pop3.header(number).await {
+        Ok(block) => block,
+        Err(failure) if is_refused(&failure) => return Ok(Confirmed::Refused(failure)),
+        Err(failure) => return Err(failure),
+    };
+    let header = Header::parse(&block);
+    let is_over = |mark: Mark| mark.expires <= SystemTime::now();
+    let is_ours = match (removal.token, header.is_delivery_report) {
+        (Some(token), _) => header.carries(token),
+        (None, false) => header.mark.is_some_and(is_over),
+        (None, true) => match pop3.beginning(number).await {
+            Ok(beginning) => reports::is_about_a_test_mail(&beginning),
+            Err(failure) if is_refused(&failure) => return Ok(Confirmed::Refused(failure)),
+            Err(failure) => return Err(failure),
+        },
+    };
+    Ok(if is_ours { Confirmed::Ours } else { Confirmed::Stranger })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_comes_back_from_the_store_as_it_was() {
+        let token = Token::random();
+        for (id, token) in [("a/b", None), ("a/b", Some(token)), ("0000002a5f", Some(token))] {
+            let id = Id::of(id.as_bytes());
+            let (read, removal) = from_word(&word(id, token));
+            assert_eq!((read, removal.token), (id, token));
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The send loop of one target: each period its test mails on a fresh SMTP connection.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::connections::{Connection, Connections};
+use crate::account::Account;
+use crate::clock::on_time_line;
+use crate::config::Target;
+use crate::probing::mailbox::{Member, Watch};
+use ledger::{Attempt, Servers, Transmission};
+use ledger::{Failure, Reason, Side, Step};
+use ledger::{Instance, Token};
+use mail::Fault;
+use mail::departure;
+use mail::outer::{MARGIN, enforced};
+use mail::smtp::{HandedOver, NotAccepted, Smtp};
+use mail::test_mail::compose;
+use mail::trace::Trace;
+use mail::wire::Dialer;
+
+/// How long the farewell to a server may take.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Everything that the send loop of one target needs.
+pub struct Sender {
+    /// The target.
+    pub target: Arc<Target>,
+    /// Its account.
+    pub account: Arc<Account>,
+    /// The one turn to send that its loops share: a loop that was let go may still be in the middle of
+    /// a send.
+    pub turn: Arc<Semaphore>,
+    /// The watch over its mailbox.
+    pub watch: Arc<Watch>,
+    /// Its place in that watch.
+    pub member: Arc<Member>,
+    /// The watch over the sender's own mailbox, if there is one.
+    pub sender_watch: Option<Arc<Watch>>,
+    /// The way to its SMTP server.
+    pub dialer: Dialer,
+    /// The connections that may be open at one time to that server and account.
+    pub slots: Arc<Connections>,
+    /// Who sends.
+    pub origin: Arc<Origin>,
+}
+
+/// Who sends the test mails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The id of the state directory.
+    pub instance: Instance,
+    /// This host's full name; `None` if it has none.
+    pub host: Option<String>,
+}
+
+impl Sender {
+    /// Sends at `first` and then each period, until it is cancelled; a send that is under way then is
+    /// finished. One period at a time: a start that finds the one before still sending is skipped and
+    /// counted.
+    pub async fn run(&self, first: Instant, cancel: &CancellationToken) {
+        let Some(mut tick) = cancel.run_until_cancelled(self.take_over(first)).await else {
+            return;
+        };
+        let interval = self.target.interval;
+        while let Some(begun) = cancel.run_until_cancelled(self.begin(tick)).await {
+            let Some(period) = begun else {
+                // The server is at its limit of connections for a whole period.
+                self.account.periods_skipped(1);
+                tick = next_tick(tick, interval, Instant::now()).0;
+                continue;
+            };
+            let farewell = self.send(period.patience, cancel).await;
+            let (next, skipped) = next_tick(tick, interval, Instant::now());
+            if skipped > 0 {
+                self.account.periods_skipped(skipped);
+            }
+            tick = next;
+            self.member.announce_send(tick);
+            self.wake_watches();
+            if let Some(smtp) = farewell {
+                let _ = enforced(Instant::now() + FAREWELL, smtp.quit()).await;
+            }
+        }
+    }
+
+    /// Waits until a loop that was let go has finished its send, and gives the first tick after it.
+    async fn take_over(&self, first: Instant) -> Instant {
+        let is_free = self.turn.try_acquire().is_ok();
+        let turn = self.turn.acquire().await;
+        // A loop that broke off in the middle of a send has left mails without a reply.
+        self.account.sending_abandoned();
+        drop(turn);
+        let now = Instant::now();
+        if is_free {
+            return first;
+        }
+        // What was sent meanwhile woke the watch that it knew.
+        self.wake_watches();
+        if first >= now {
+            return first;
+        }
+        let (next, skipped) = next_tick(first, self.target.interval, now);
+        self.account.periods_skipped(skipped + 1);
+        self.member.announce_send(next);
+        next
+    }
+
+    /// Begins a period: `None` where nothing may be sent in it. Nothing is registered yet.
+    async fn begin(&self, tick: Instant) -> Option<Period<'_>> {
+        sleep_until(tick).await;
+        // Never closed, and nobody else waits for it now.
+        let turn = self.turn.acquire().await.ok()?;
+        self.account.period_began();
+        // A broken mailbox never stops sending.
+        let patience = Instant::now() + self.watch.patience();
+        let _ = timeout_at(patience, self.watch.wait_for_check(tick)).await;
+        let slot = timeout(self.target.interval, self.slots.acquire()).await.ok()?.ok()?;
+        Some(Period { patience, _turn: turn, _slot: slot })
+    }
+
+    /// One period's mails on one connection, which is given back if it is still good. Until `patience`
+    /// ends the watch may make ready, unless this is the last.
+    async fn send(&self, patience: Instant, last: &CancellationToken) -> Option<Smtp> {
+        let target = &self.target;
+        let tokens: Vec<Token> = (0..target.messages.get()).map(|_| Token::random()).collect();
+        self.account.sending(&tokens).await;
+        let made_ready = timeout_at(patience, self.watch.make_ready());
+        let _ = last.run_until_cancelled(made_ready).await;
+        let login = target.send.login.as_ref();
+        let trace = Trace::new(login);
+        // The transmission begins when the name is resolved for its connection.
+        let began = Instant::now();
+        let transmitted = on_time_line(began);
+        let end = began + target.interval;
+        let name = target.send.ehlo.as_deref().or(self.origin.host.as_deref());
+        let server = Servers::from(&**target).send;
+        let mut attempt = Attempt { server, tokens, ..Attempt::default() };
+        let mut accepted = 0;
+        self.account.attempt_began(Side::Send, end, &trace);
+        let dialogue = async {
+            match Smtp::open(&self.dialer, login, name, trace.clone(), end).await {
+                Ok(smtp) => {
+                    self.send_all(smtp, transmitted, &trace, &mut attempt, &mut accepted, end).await
+                }
+                Err(failure) => {
+                    let failure = self.judged(failure, end).await;
+                    self.give_up(&attempt.tokens, &failure);
+                    attempt.failures.push(failure);
+                    None
+                }
+            }
+        };
+        let smtp = enforced(end + MARGIN, dialogue).await.unwrap_or_else(|| {
+            self.cut_short(trace.overrun(began.elapsed()), &mut attempt);
+            None
+        });
+        trace.finish();
+        attempt.steps = trace.durations();
+        attempt.address = trace.address();
+        attempt.handshake = trace.handshake();
+        attempt.tls = trace.tls_facts();
+        attempt.transcript = trace.transcript();
+        self.account.send_ended(accepted, target.messages.get(), &attempt);
+        smtp
+    }
+
+    /// Hands over mail after mail: one that is refused is passed over, a lost connection leaves the
+    /// rest not accepted.
+    async fn send_all(
+        &self,
+        mut smtp: Smtp,
+        transmitted: std::time::Instant,
+        trace: &Trace,
+        attempt: &mut Attempt,
+        accepted: &mut u32,
+        end: Instant,
+    ) -> Option<Smtp> {
+        let Attempt { tokens, failures, .. } = attempt;
+        for (index, token) in tokens.iter().enumerate() {
+            let is_last = index + 1 == tokens.len();
+            let rest = tokens.get(index + 1..).unwrap_or_default();
+            match self.send_one(&mut smtp, *token, trace).await {
+                Ok(handed_over) => {
+                    *accepted += 1;
+                    let HandedOver { began, written, network, .. } = handed_over;
+                    let transmission = Transmission {
+                        // The connection was made for the first.
+                        began: if index == 0 { transmitted } else { on_time_line(began) },
+                        handed_over: on_time_line(written),
+                        network,
+                    };
+                    self.account.accepted(*token, &transmission);
+                    self.wake_watches();
+                }
+                Err(NotAccepted::Refused(failure)) => {
+                    self.account.not_accepted(*token, &failure, false);
+                    failures.push(failure);
+                    if is_last {
+                        break;
+                    }
+                    if let Err(failure) = smtp.reset().await {
+                        let failure = self.judged(failure, end).await;
+                        self.give_up(rest, &failure);
+                        failures.push(failure);
+                        return None;
+                    }
+                }
+                Err(error) => {
+                    let is_doubtful = matches!(error, NotAccepted::Doubtful(_));
+                    let failure = self.judged(error.failure().clone(), end).await;
+                    self.account.not_accepted(*token, &failure, is_doubtful);
+                    self.give_up(rest, &failure);
+                    failures.push(failure);
+                    return None;
+                }
+            }
+        }
+        Some(smtp)
+    }
+
+    async fn send_one(
+        &self,
+        smtp: &mut Smtp,
+        token: Token,
+        trace: &Trace,
+    ) -> Result<HandedOver, NotAccepted> {
+        let target = &self.target;
+        let host = self.origin.host.as_deref().unwrap_or("an unnamed host");
+        let content =
+            compose(target.addressed(), token, self.origin.instance, SystemTime::now(), host)
+                .map_err(|error| {
+                    trace.enter(Step::Envelope);
+                    let message = format!("cannot write the test mail: {error}");
+                    NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message)))
+                })?;
+        let envelope_id = token.to_string();
+        smtp.hand_over(&target.from, &target.to, &envelope_id, &content).await
+    }
+
+    /// A failure of a passive target, whose server may have gone down meanwhile, as it is meant to.
+    async fn judged(&self, failure: Failure, end: Instant) -> Failure {
+        match self.target.passive {
+            true => departure::judged(&self.dialer, failure, end).await,
+            false => failure,
+        }
+    }
+
+    fn wake_watches(&self) {
+        self.watch.mail_accepted();
+        if let Some(watch) = &self.sender_watch {
+            watch.mail_accepted();
+        }
+    }
+
+    /// The sending was ended from outside. What was being handed over may have been taken: nobody knows.
+    fn cut_short(&self, failure: Failure, attempt: &mut Attempt) {
+        let is_doubtful = failure.step == Step::Data;
+        let mut under_way = attempt.tokens.iter().filter(|token| self.account.is_sent(**token));
+        if let Some(token) = under_way.next() {
+            self.account.not_accepted(*token, &failure, is_doubtful);
+        }
+        self.give_up(&attempt.tokens, &failure);
+        attempt.failures.push(failure);
+    }
+
+    fn give_up(&self, tokens: &[Token], failure: &Failure) {
+        for token in tokens {
+            self.account.not_accepted(*token, failure, false);
+        }
+    }
+}
+
+/// Leave to send in a period.
+struct Period<'a> {
+    /// Until then the watch is waited for.
+    patience: Instant,
+    _turn: SemaphorePermit<'a>,
+    _slot: Connection<'a>,
+}
+
+/// The next tick of the grid after `now`, and how many were missed before it.
+pub(crate) fn next_tick(tick: Instant, interval: Duration, now: Instant) -> (Instant, u64) {
+    let mut next = tick + interval;
+    let mut skipped = 0;
+    while next < now {
+        next += interval;
+        skipped += 1;
+    }
+    (next, skipped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_finds_the_one_before_still_sending_is_skipped() {
+        let tick = Instant::now();
+        let minute = Duration::from_secs(60);
+        assert_eq!(next_tick(tick, minute, tick + minute / 2), (tick + minute, 0));
+        assert_eq!(next_tick(tick, minute, tick + minute), (tick + minute, 0));
+        assert_eq!(next_tick(tick, minute, tick + minute * 5 / 2), (tick + minute * 3, 2));
+    }
+}

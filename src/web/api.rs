@@ -1,0 +1,416 @@
+//! The targets as JSON. Times are RFC 3339 in UTC, durations are seconds as numbers, and what is not
+//! known or not applicable is null. The names of the fields are public: they stay, others may come.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::pages::status::{self, Absence, Condition};
+use super::pages::target;
+use crate::account::history::{Check, Evidence, FailedLook, Probe, Steps, Transcript};
+use crate::config::Endpoint;
+use crate::supervisor::{Details, View};
+use inspection::InspectionRecord;
+use layers::{ChecksRecord, ColumnRecord};
+use ledger::TlsFacts;
+use ledger::{Awaited, FoundIn, Notice, SideState};
+use ledger::{Failure, Shortage, Step};
+use mail::shortage::news as shortages;
+use mail::text;
+
+mod inspection;
+mod layers;
+
+/// Where one target is, below it.
+pub(in crate::web) const TARGETS: &str = "/api/targets/";
+
+/// All targets, without what happened lately.
+#[derive(Serialize)]
+pub(in crate::web) struct Listing<'a> {
+    /// What the exporter itself is short of now; empty as a rule.
+    shortages: Vec<ShortageRecord>,
+    targets: Vec<Overview<'a>>,
+}
+
+/// One target with what happened lately, newest first.
+#[derive(Serialize)]
+pub(in crate::web) struct Report<'a> {
+    #[serde(flatten)]
+    overview: Overview<'a>,
+    outstanding: Vec<Outstanding>,
+    probes: Vec<ProbeRecord>,
+    checks: Vec<CheckRecord>,
+    failed_looks: Vec<LookRecord>,
+    layer_checks: ChecksRecord<'a>,
+    newest_report: Option<NoticeRecord<'a>>,
+    inspection: Option<InspectionRecord<'a>>,
+    /// `None`: not for this client.
+    transcripts: Option<Vec<TranscriptRecord<'a>>>,
+}
+
+/// An answer without a target.
+#[derive(Serialize)]
+pub(in crate::web) struct Problem {
+    error: String,
+}
+
+#[derive(Serialize)]
+struct ShortageRecord {
+    resource: &'static str,
+    /// How often it was met since it began.
+    times: u64,
+    /// When it was last met, so long ago.
+    age_seconds: f64,
+    words: String,
+}
+
+#[derive(Serialize)]
+struct Overview<'a> {
+    name: &'a str,
+    path: String,
+    passive: bool,
+    cluster: Option<&'a str>,
+    interval_seconds: f64,
+    condition: &'static str,
+    send_ability_percent: Option<f64>,
+    receive_ability_percent: Option<f64>,
+    outstanding_messages: Option<usize>,
+    oldest_outstanding: Option<String>,
+    late_messages: usize,
+    roundtrip_seconds: Option<f64>,
+    /// Why there is no round trip; `None` where there is one.
+    roundtrip_absence: Option<&'static str>,
+    delivery_seconds: Option<f64>,
+    layers: ColumnRecord,
+    send: SideRecord<'a>,
+    receive: SideRecord<'a>,
+}
+
+#[derive(Serialize)]
+struct SideRecord<'a> {
+    protocol: &'static str,
+    host: &'a str,
+    port: u16,
+    /// The one that answered the newest attempt.
+    address: Option<IpAddr>,
+    up: Option<bool>,
+    consecutive_failures: Option<u32>,
+    last_attempt: Option<String>,
+    last_success: Option<String>,
+    steps: Vec<StepRecord>,
+    last_failure: Option<DatedFailure>,
+    tls: Option<TlsRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct StepRecord {
+    step: &'static str,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct DatedFailure {
+    at: String,
+    #[serde(flatten)]
+    failure: FailureRecord,
+}
+
+#[derive(Serialize)]
+struct FailureRecord {
+    step: &'static str,
+    reason: &'static str,
+    down: bool,
+    /// What the exporter itself was short of, if that was it.
+    shortage: Option<&'static str>,
+    words: String,
+}
+
+#[derive(Serialize)]
+struct TlsRecord<'a> {
+    version: &'static str,
+    cipher: &'a str,
+    certificate_not_after: Option<String>,
+    chain_not_after: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Outstanding {
+    token: String,
+    accepted: String,
+    age_seconds: f64,
+    late: bool,
+}
+
+#[derive(Serialize)]
+struct ProbeRecord {
+    token: String,
+    began: String,
+    outcome: &'static str,
+    late: bool,
+    accepted_after_seconds: Option<f64>,
+    delivery_seconds: Option<f64>,
+    roundtrip_seconds: Option<f64>,
+    folder: Option<&'static str>,
+    ended: Option<String>,
+    steps: Vec<StepRecord>,
+    failure: Option<FailureRecord>,
+    report: Option<String>,
+}
+
+#[derive(Serialize)]
+struct CheckRecord {
+    began: String,
+    passed: bool,
+    steps: Vec<StepRecord>,
+    failure: Option<FailureRecord>,
+}
+
+#[derive(Serialize)]
+struct LookRecord {
+    at: String,
+    #[serde(flatten)]
+    failure: FailureRecord,
+}
+
+#[derive(Serialize)]
+struct NoticeRecord<'a> {
+    at: String,
+    token: String,
+    action: &'static str,
+    code: Option<&'a str>,
+    remote_server: Option<&'a str>,
+    words: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct TranscriptRecord<'a> {
+    dialogue: &'static str,
+    failed: bool,
+    ended: String,
+    token: Option<String>,
+    /// `None`: it had to make room for those of other targets.
+    text: Option<&'a str>,
+}
+
+impl<'a> Listing<'a> {
+    pub(in crate::web) fn new(views: &'a [View]) -> Self {
+        let shortages = shortages::current().into_iter().map(|current| ShortageRecord {
+            resource: current.shortage.label(),
+            times: current.times,
+            age_seconds: current.ago.as_secs_f64(),
+            words: format!(
+                "{}; {}",
+                current.shortage.words(),
+                mail::shortage::advice(current.shortage)
+            ),
+        });
+        let targets = views.iter().map(Overview::new).collect();
+        Self { shortages: shortages.collect(), targets }
+    }
+}
+
+impl<'a> Report<'a> {
+    /// Transcripts are not for everybody.
+    pub(in crate::web) fn new(
+        details: &'a Details,
+        shows_transcripts: bool,
+        now: SystemTime,
+    ) -> Self {
+        let Evidence { probes, checks, failed_looks, transcripts } = &details.evidence;
+        let notice = details.view.snapshot.last_notice.as_ref();
+        Self {
+            overview: Overview::new(&details.view),
+            outstanding: details.awaited.iter().map(|mail| Outstanding::new(mail, now)).collect(),
+            probes: probes.iter().map(ProbeRecord::new).collect(),
+            checks: checks.iter().map(CheckRecord::new).collect(),
+            failed_looks: failed_looks.iter().map(LookRecord::new).collect(),
+            layer_checks: ChecksRecord::new(&details.view.layers),
+            newest_report: notice.map(|(at, notice)| NoticeRecord::new(*at, notice)),
+            inspection: details.view.inspection.as_deref().map(InspectionRecord::new),
+            transcripts: shows_transcripts
+                .then(|| transcripts.iter().map(TranscriptRecord::new).collect()),
+        }
+    }
+}
+
+impl Problem {
+    pub(in crate::web) fn new(error: impl Into<String>) -> Self {
+        Self { error: error.into() }
+    }
+}
+
+impl<'a> Overview<'a> {
+    fn new(view: &'a View) -> Self {
+        let View { target, snapshot, .. } = view;
+        let percent = |share: f64| share * 100.0;
+        let able = |is_able: bool| if is_able { 100.0 } else { 0.0 };
+        let protocol = target.receive.protocol.label();
+        Self {
+            name: target.name.as_str(),
+            path: target::path(TARGETS, &target.name),
+            passive: target.passive,
+            cluster: target.cluster.as_deref(),
+            interval_seconds: snapshot.interval.as_secs_f64(),
+            condition: match status::condition_of(view) {
+                Condition::NotApplicable => "not_applicable",
+                condition => condition.class(),
+            },
+            send_ability_percent: snapshot.send_ability.value().map(percent),
+            receive_ability_percent: snapshot.receive_ability.value().map(able),
+            outstanding_messages: snapshot.outstanding.value(),
+            oldest_outstanding: snapshot.oldest_outstanding.map(date),
+            late_messages: snapshot.late_outstanding,
+            roundtrip_seconds: snapshot.roundtrip.value().map(seconds),
+            roundtrip_absence: status::roundtrip_absence(snapshot).map(Absence::label),
+            delivery_seconds: snapshot.delivery.map(seconds),
+            layers: ColumnRecord::new(view),
+            send: SideRecord::new("smtp", &target.send.endpoint, &snapshot.send),
+            receive: SideRecord::new(protocol, &target.receive.endpoint, &snapshot.receive),
+        }
+    }
+}
+
+impl<'a> SideRecord<'a> {
+    fn new(protocol: &'static str, endpoint: &'a Endpoint, state: &'a SideState) -> Self {
+        let failure = |(at, failure): &(SystemTime, Failure)| DatedFailure {
+            at: date(*at),
+            failure: FailureRecord::new(failure),
+        };
+        let steps = state.steps.iter().map(|(step, time)| StepRecord::new(*step, *time));
+        Self {
+            protocol,
+            host: &endpoint.host,
+            port: endpoint.port,
+            address: state.address.map(|address| address.ip()),
+            up: state.up,
+            consecutive_failures: state.consecutive_failures.value(),
+            last_attempt: state.last_attempt.map(date),
+            last_success: state.last_success.map(date),
+            steps: steps.collect(),
+            last_failure: state.last_failure.as_ref().map(failure),
+            tls: state.tls.as_ref().map(TlsRecord::new),
+        }
+    }
+}
+
+impl StepRecord {
+    fn new(step: Step, time: Duration) -> Self {
+        Self { step: step.label(), seconds: seconds(time) }
+    }
+
+    fn all(steps: &Steps) -> Vec<Self> {
+        steps.iter().map(|time| Self::new(time.step, time.duration())).collect()
+    }
+}
+
+impl FailureRecord {
+    fn new(failure: &Failure) -> Self {
+        Self {
+            step: failure.step.label(),
+            reason: failure.reason.label(),
+            down: failure.down,
+            shortage: failure.shortage.map(Shortage::label),
+            // Escaped and cut where it was read; not relied on here.
+            words: text::shown(failure.message.as_bytes()),
+        }
+    }
+}
+
+impl<'a> TlsRecord<'a> {
+    fn new(facts: &'a TlsFacts) -> Self {
+        let end = |end: i64| {
+            let since_1970 = Duration::from_secs(u64::try_from(end).ok()?);
+            SystemTime::UNIX_EPOCH.checked_add(since_1970).map(date)
+        };
+        Self {
+            version: facts.version,
+            cipher: &facts.cipher,
+            certificate_not_after: end(facts.leaf_not_after),
+            chain_not_after: end(facts.chain_not_after),
+        }
+    }
+}
+
+impl Outstanding {
+    fn new(mail: &Awaited, now: SystemTime) -> Self {
+        Self {
+            token: mail.token.to_string(),
+            accepted: date(mail.accepted),
+            // A clock that was set back makes no age below zero.
+            age_seconds: seconds(now.duration_since(mail.accepted).unwrap_or_default()),
+            late: mail.is_late,
+        }
+    }
+}
+
+impl ProbeRecord {
+    fn new(probe: &Probe) -> Self {
+        Self {
+            token: probe.token.to_string(),
+            began: date(probe.began),
+            outcome: probe.outcome(),
+            late: probe.is_late,
+            accepted_after_seconds: probe.accepted_after.map(seconds),
+            delivery_seconds: probe.delivery().map(seconds),
+            roundtrip_seconds: probe.roundtrip.map(seconds),
+            folder: probe.folder.map(FoundIn::label),
+            ended: probe.ended.map(date),
+            steps: StepRecord::all(&probe.steps),
+            failure: probe.failure.as_deref().map(FailureRecord::new),
+            report: probe.report.as_ref().map(|words| text::shown(words.as_bytes())),
+        }
+    }
+}
+
+impl CheckRecord {
+    fn new(check: &Check) -> Self {
+        Self {
+            began: date(check.began),
+            passed: check.failure.is_none(),
+            steps: StepRecord::all(&check.steps),
+            failure: check.failure.as_deref().map(FailureRecord::new),
+        }
+    }
+}
+
+impl LookRecord {
+    fn new(look: &FailedLook) -> Self {
+        Self { at: date(look.at), failure: FailureRecord::new(&look.failure) }
+    }
+}
+
+impl<'a> NoticeRecord<'a> {
+    fn new(at: SystemTime, notice: &'a Notice) -> Self {
+        Self {
+            at: date(at),
+            token: notice.token.to_string(),
+            action: notice.action.label(),
+            code: notice.code.as_deref(),
+            remote_server: notice.remote_server.as_deref(),
+            words: notice.text.as_deref(),
+        }
+    }
+}
+
+impl<'a> TranscriptRecord<'a> {
+    fn new(transcript: &'a Transcript) -> Self {
+        Self {
+            dialogue: transcript.kind.label(),
+            failed: transcript.has_failed,
+            ended: date(transcript.ended),
+            token: transcript.token.map(|token| token.to_string()),
+            text: transcript.text.as_deref(),
+        }
+    }
+}
+
+/// As RFC 3339 has it, in UTC, to the millisecond.
+fn date(at: SystemTime) -> String {
+    humantime::format_rfc3339_millis(at).to_string()
+}
+
+/// To the microsecond, so that no digits are shown that were not measured.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e6
+}

@@ -1,0 +1,99 @@
+//! What the header of the newest mail told, as JSON.
+
+use serde::Serialize;
+
+use super::{date, seconds};
+use mail::inspection::{Authentication, Hop, Inspection, LastHop, Spam};
+
+/// See [`Inspection`].
+#[derive(Serialize)]
+pub(in crate::web) struct InspectionRecord<'a> {
+    seen: String,
+    header_cut: bool,
+    hop_count: usize,
+    hops: Vec<HopRecord<'a>>,
+    authserv_id: Option<&'a str>,
+    authentication: Vec<AuthenticationRecord>,
+    spam: Vec<SpamRecord>,
+    last_hop: Option<LastHopRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct HopRecord<'a> {
+    by: Option<&'a str>,
+    from: Option<&'a str>,
+    kind: &'static str,
+    delay_seconds: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct AuthenticationRecord {
+    method: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Serialize)]
+struct SpamRecord {
+    filter: &'static str,
+    score: Option<f64>,
+    spam: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct LastHopRecord<'a> {
+    by: Option<&'a str>,
+    from: Option<&'a str>,
+    tls: bool,
+    version: Option<&'static str>,
+    cipher: Option<&'a str>,
+}
+
+impl<'a> InspectionRecord<'a> {
+    pub(in crate::web) fn new(inspection: &'a Inspection) -> Self {
+        Self {
+            seen: date(inspection.seen),
+            header_cut: inspection.is_cut,
+            hop_count: inspection.hop_count,
+            hops: inspection.hops.iter().map(HopRecord::new).collect(),
+            authserv_id: inspection.authserv_id.as_deref(),
+            authentication: inspection.authentication.iter().map(Into::into).collect(),
+            spam: inspection.spam.iter().map(Into::into).collect(),
+            last_hop: inspection.last_hop.as_ref().map(LastHopRecord::new),
+        }
+    }
+}
+
+impl<'a> HopRecord<'a> {
+    fn new(hop: &'a Hop) -> Self {
+        Self {
+            by: hop.by.as_deref(),
+            from: hop.from.as_deref(),
+            kind: hop.kind.label(),
+            delay_seconds: hop.delay.measured().map(seconds),
+        }
+    }
+}
+
+impl From<&Authentication> for AuthenticationRecord {
+    fn from(verdict: &Authentication) -> Self {
+        Self { method: verdict.method.label(), outcome: verdict.outcome.label() }
+    }
+}
+
+impl From<&Spam> for SpamRecord {
+    fn from(spam: &Spam) -> Self {
+        Self { filter: spam.filter.label(), score: spam.score, spam: spam.is_spam }
+    }
+}
+
+impl<'a> LastHopRecord<'a> {
+    fn new(hop: &'a LastHop) -> Self {
+        Self {
+            by: hop.by.as_deref(),
+            from: hop.from.as_deref(),
+            tls: hop.is_protected,
+            version: hop.version,
+            cipher: hop.cipher.as_deref(),
+        }
+    }
+}

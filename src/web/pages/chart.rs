@@ -1,0 +1,279 @@
+//! Pictures of times, drawn as SVG by the templates: round trips beside each other, steps after
+//! each other. Each comes with the same in words.
+
+use std::time::Duration;
+
+use super::words::exact;
+use crate::account::history::{Fate, Probe};
+use ledger::Step;
+use mail::inspection::{Delay, Hop};
+
+/// The width of a chart of steps in its own units.
+const WIDTH: f64 = 1000.0;
+/// The least width that can be seen.
+const LEAST_WIDTH: f64 = 3.0;
+/// The height of the chart of round trips in its own units, and the least that can be seen.
+const HEIGHT: f64 = 28.0;
+const LEAST_HEIGHT: f64 = 2.0;
+/// From one round trip to the next.
+const STEP: usize = 6;
+/// The most round trips that are drawn.
+const BARS: usize = 20;
+
+/// The round trips of the newest mails, oldest first.
+pub(in crate::web) struct Sparkline {
+    pub(in crate::web) bars: Vec<SparkBar>,
+    /// What it shows, in words.
+    pub(in crate::web) words: String,
+}
+
+/// One mail.
+pub(in crate::web) struct SparkBar {
+    pub(in crate::web) x: usize,
+    pub(in crate::web) y: String,
+    pub(in crate::web) height: String,
+    pub(in crate::web) class: &'static str,
+}
+
+/// What happened after each other.
+pub(in crate::web) struct Waterfall {
+    pub(in crate::web) bars: Vec<Bar>,
+    /// The sum of all times.
+    pub(in crate::web) total: String,
+}
+
+/// One part.
+pub(in crate::web) struct Bar {
+    pub(in crate::web) label: String,
+    /// What it is drawn as.
+    pub(in crate::web) class: &'static str,
+    pub(in crate::web) x: String,
+    pub(in crate::web) width: String,
+    /// How long it took, in words.
+    pub(in crate::web) time: String,
+}
+
+impl Sparkline {
+    /// Of what is known of the newest mails, newest first.
+    pub(in crate::web) fn new<'a>(newest: impl Iterator<Item = &'a Trip>) -> Self {
+        let mut trips: Vec<&Trip> = newest.take(BARS).collect();
+        trips.reverse();
+        let most = trips.iter().filter_map(|trip| trip.roundtrip).max();
+        let first = BARS - trips.len();
+        let bars = trips.iter().enumerate().map(|(index, trip)| {
+            let height = match (trip.roundtrip, most, trip.kind) {
+                (Some(time), Some(most), _) => HEIGHT * share(time, most),
+                (.., TripKind::Bad) => HEIGHT,
+                _ => LEAST_HEIGHT,
+            };
+            let height = height.max(LEAST_HEIGHT);
+            SparkBar {
+                x: (first + index) * STEP,
+                y: format!("{:.1}", HEIGHT - height),
+                height: format!("{height:.1}"),
+                class: trip.kind.class(),
+            }
+        });
+        Self { bars: bars.collect(), words: spark_words(&trips) }
+    }
+}
+
+/// What a sparkline needs to know of a mail.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::web) struct Trip {
+    roundtrip: Option<Duration>,
+    kind: TripKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TripKind {
+    Good,
+    Late,
+    Open,
+    Bad,
+}
+
+impl TripKind {
+    fn class(self) -> &'static str {
+        match self {
+            Self::Good => "well",
+            Self::Late => "late",
+            Self::Open => "unmeasured",
+            Self::Bad => "failing",
+        }
+    }
+}
+
+impl From<&Probe> for Trip {
+    fn from(probe: &Probe) -> Self {
+        let kind = match probe.fate {
+            Fate::NotAccepted | Fate::Doubtful | Fate::Bounced | Fate::Lost => TripKind::Bad,
+            Fate::NotApplicable => TripKind::Open,
+            _ if probe.is_late => TripKind::Late,
+            Fate::Sending | Fate::Outstanding => TripKind::Open,
+            Fate::Returned => TripKind::Late,
+            Fate::Received => TripKind::Good,
+        };
+        Self { roundtrip: probe.roundtrip, kind }
+    }
+}
+
+fn spark_words(trips: &[&Trip]) -> String {
+    let times = || trips.iter().filter_map(|trip| trip.roundtrip);
+    let bad = trips.iter().filter(|trip| trip.kind == TripKind::Bad).count();
+    let mut words = match (times().min(), times().max(), times().next_back()) {
+        (Some(least), Some(most), Some(newest)) => format!(
+            "Newest round trip {}, of the newest {} {} to {}",
+            exact(newest),
+            times().count(),
+            exact(least),
+            exact(most)
+        ),
+        _ => "No round trip lately".to_owned(),
+    };
+    if bad > 0 {
+        words.push_str(&format!("; {bad} failed"));
+    }
+    words
+}
+
+impl Waterfall {
+    /// The steps of an attempt.
+    pub(in crate::web) fn of_steps(steps: impl Iterator<Item = (Step, Duration)>) -> Self {
+        Self::new(steps.map(|(step, time)| Part::new(step.label(), class(step), time)).collect())
+    }
+
+    /// The steps of the transmission of a mail, and its delivery.
+    pub(in crate::web) fn of_probe(probe: &Probe) -> Self {
+        let mut parts: Vec<Part> = probe
+            .steps
+            .iter()
+            .map(|it| Part::new(it.step.label(), class(it.step), it.duration()))
+            .collect();
+        if let Some(delivery) = probe.delivery() {
+            parts.push(Part::new("delivery", "delivery", delivery));
+        }
+        Self::new(parts)
+    }
+
+    /// The delays of hops, each at the hop where it ended.
+    pub(in crate::web) fn of_hops(hops: &[Hop]) -> Self {
+        let part = |hop: &Hop| Part {
+            label: hop.by.as_deref().unwrap_or("a server that gives no name").to_owned(),
+            class: "hop",
+            time: hop.delay.measured(),
+            words: match hop.delay {
+                Delay::Measured(delay) => exact_seconds(delay),
+                Delay::Skewed => "the clocks do not agree".to_owned(),
+                Delay::Unknown => "not known".to_owned(),
+            },
+        };
+        Self::new(hops.iter().map(part).collect())
+    }
+
+    fn new(parts: Vec<Part>) -> Self {
+        let total: Duration = parts.iter().filter_map(|part| part.time).sum();
+        let mut begun = Duration::ZERO;
+        let mut bars = Vec::with_capacity(parts.len());
+        for part in parts {
+            let time = part.time.unwrap_or_default();
+            let width = match part.time {
+                Some(_) => (WIDTH * share(time, total)).max(LEAST_WIDTH),
+                None => 0.0,
+            };
+            let x = (WIDTH * share(begun, total)).min(WIDTH - width);
+            begun += time;
+            bars.push(Bar {
+                label: part.label,
+                class: part.class,
+                x: format!("{x:.1}"),
+                width: format!("{width:.1}"),
+                time: part.words,
+            });
+        }
+        Self { bars, total: exact(total) }
+    }
+}
+
+struct Part {
+    label: String,
+    class: &'static str,
+    time: Option<Duration>,
+    words: String,
+}
+
+impl Part {
+    fn new(label: &str, class: &'static str, time: Duration) -> Self {
+        Self { label: label.to_owned(), class, time: Some(time), words: exact(time) }
+    }
+}
+
+/// How a step is drawn: what belongs together looks alike.
+fn class(step: Step) -> &'static str {
+    match step {
+        Step::Dns | Step::Connect => "network",
+        Step::Greeting => "greeting",
+        Step::Tls => "tls",
+        Step::Token | Step::Auth => "auth",
+        Step::Envelope | Step::Select => "envelope",
+        Step::Data | Step::Fetch | Step::Remove => "data",
+    }
+}
+
+/// The stamps of hops are whole seconds.
+fn exact_seconds(delay: Duration) -> String {
+    if delay.is_zero() { "under 1 s".to_owned() } else { exact(delay) }
+}
+
+fn share(part: Duration, whole: Duration) -> f64 {
+    if whole.is_zero() { 0.0 } else { part.as_secs_f64() / whole.as_secs_f64() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trip(roundtrip: Option<u64>, kind: TripKind) -> Trip {
+        Trip { roundtrip: roundtrip.map(Duration::from_millis), kind }
+    }
+
+    #[test]
+    fn the_newest_round_trip_stands_right_and_the_longest_fills_the_height() {
+        let newest = [
+            trip(Some(500), TripKind::Good),
+            trip(None, TripKind::Bad),
+            trip(Some(1_000), TripKind::Late),
+        ];
+        let chart = Sparkline::new(newest.iter());
+        let drawn: Vec<_> =
+            chart.bars.iter().map(|bar| (bar.x, bar.height.as_str(), bar.class)).collect();
+        assert_eq!(drawn, [(102, "28.0", "late"), (108, "28.0", "failing"), (114, "14.0", "well")]);
+        let words = "Newest round trip 500 ms, of the newest 2 500 ms to 1.0 s; 1 failed";
+        assert_eq!(chart.words, words);
+    }
+
+    #[test]
+    fn a_chart_of_no_round_trip_says_so_and_a_long_one_is_cut() {
+        assert_eq!(Sparkline::new([].iter()).words, "No round trip lately");
+        let open = [trip(None, TripKind::Open); 50];
+        assert_eq!(Sparkline::new(open.iter()).bars.len(), BARS);
+    }
+
+    #[test]
+    fn steps_follow_each_other_and_the_shortest_can_be_seen() {
+        let times = [(Step::Dns, 0), (Step::Connect, 250), (Step::Data, 750)];
+        let steps = times.map(|(step, time)| (step, Duration::from_millis(time)));
+        let chart = Waterfall::of_steps(steps.into_iter());
+        let drawn: Vec<_> =
+            chart.bars.iter().map(|bar| (bar.x.as_str(), bar.width.as_str())).collect();
+        assert_eq!(drawn, [("0.0", "3.0"), ("0.0", "250.0"), ("250.0", "750.0")]);
+        assert_eq!(chart.total, "1.0 s");
+    }
+
+    #[test]
+    fn nothing_that_took_no_time_breaks_a_chart() {
+        let chart = Waterfall::of_steps([(Step::Dns, Duration::ZERO)].into_iter());
+        assert_eq!((chart.bars[0].x.as_str(), chart.bars[0].width.as_str()), ("0.0", "3.0"));
+        assert!(Waterfall::new(Vec::new()).bars.is_empty());
+    }
+}

@@ -1,0 +1,391 @@
+//! The status page: every target with its four measures, and what went wrong last on each side.
+//!
+//! It is made whole on the server and needs no script; what it loads comes from [`super::assets`]. The
+//! template escapes what it shows; this module decides what is shown and in which words.
+
+use mail::options::BracketedHost;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use askama::Template;
+
+use super::assets::{self, Asset};
+use super::chart::{Sparkline, Trip};
+use super::target;
+use super::words::{When, exact, minutes, rough};
+use crate::account::advice::{next_step, next_step_for_late_mail};
+use crate::config::{Endpoint, Target};
+use crate::supervisor::{Supervisor, View};
+use crate::web::api;
+use ledger::{Failure, Side, Step};
+use ledger::{Reading, SideState, Snapshot, Totals};
+use mail::shortage::news as shortages;
+use mail::text;
+
+pub(in crate::web) use absence::{Absence, roundtrip_absence};
+use absence::{ability_absence, outstanding_absence};
+pub(in crate::web) use condition::{Condition, condition_of};
+use condition::{judge_ability, judge_share};
+use layers::LayerLine;
+pub(in crate::web) use listing::Query;
+use listing::{Listing, Order};
+use shortage::ShortageNote;
+
+mod absence;
+mod condition;
+mod layers;
+mod listing;
+mod shortage;
+
+/// The links of the page that depend on flags and on the client.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::web) struct Links<'a> {
+    /// Where the metrics are.
+    pub(in crate::web) telemetry_path: &'a str,
+    /// Whether this client may see the running configuration.
+    pub(in crate::web) shows_config: bool,
+}
+
+/// The page that `query` asks for, as it is at `now`.
+pub(in crate::web) fn page(
+    supervisor: &Supervisor,
+    links: Links<'_>,
+    query: &Query,
+    now: SystemTime,
+) -> Result<String, askama::Error> {
+    let views = supervisor.views();
+    let listing = Listing::new(&views, query);
+    let trips = |view: &View| {
+        let probes = supervisor.newest_probes(view.target.name.as_str());
+        probes.iter().map(Trip::from).collect()
+    };
+    let page = StatusPage {
+        assets: Assets::ALL,
+        version: env!("CARGO_PKG_VERSION"),
+        links,
+        query,
+        refresh_seconds: if listing.all > MANY_ROWS { 30 } else { 10 },
+        started: When::new(supervisor.started(), now),
+        reload_failed: !supervisor.reload_state().is_successful,
+        shortages: shortages::current().into_iter().map(ShortageNote::from).collect(),
+        rows: listing.shown.iter().map(|view| ListedRow::new(view, trips(view), now)).collect(),
+        listing,
+    };
+    page.render()
+}
+
+/// A page over more targets than this is asked for less often.
+const MANY_ROWS: usize = 500;
+
+/// Where a target is written; the page is for readers who need not know the files of this machine.
+const CONFIGURATION: &str = "the configuration";
+
+#[derive(Template)]
+#[template(path = "status.html", whitespace = "minimize")]
+struct StatusPage<'a> {
+    assets: Assets,
+    version: &'static str,
+    links: Links<'a>,
+    query: &'a Query,
+    refresh_seconds: u32,
+    started: When,
+    reload_failed: bool,
+    /// What the exporter itself is short of now.
+    shortages: Vec<ShortageNote>,
+    listing: Listing<'a>,
+    rows: Vec<ListedRow<'a>>,
+}
+
+/// What every page loads.
+pub(in crate::web) struct Assets {
+    pub(in crate::web) style: Asset,
+    pub(in crate::web) script: Asset,
+    pub(in crate::web) icon: Asset,
+}
+
+impl Assets {
+    pub(in crate::web) const ALL: Self =
+        Self { style: assets::STYLE, script: assets::SCRIPT, icon: assets::ICON };
+}
+
+/// One target in the table.
+struct ListedRow<'a> {
+    row: Row<'a>,
+    sparkline: Sparkline,
+}
+
+impl<'a> ListedRow<'a> {
+    /// `trips` are of the newest mails, newest first.
+    fn new(view: &'a View, trips: Vec<Trip>, now: SystemTime) -> Self {
+        Self { row: Row::new(view, now), sparkline: Sparkline::new(trips.iter()) }
+    }
+}
+
+impl StatusPage<'_> {
+    /// Whether some targets are left out on purpose.
+    fn is_filtered(&self) -> bool {
+        !self.query.search.is_empty() || self.query.state.is_some()
+    }
+
+    /// How many targets the reader sees of how many.
+    fn count_words(&self) -> String {
+        let Listing { matching, all, page, pages, .. } = self.listing;
+        let plural = if all == 1 { "" } else { "s" };
+        let found = match self.is_filtered() {
+            true => format!("{matching} of {all} target{plural}"),
+            false => format!("{all} target{plural}"),
+        };
+        match pages {
+            1 => found,
+            _ => format!("{found}, page {} of {pages}", page + 1),
+        }
+    }
+
+    fn address_of_all(&self) -> Query {
+        self.query.with_state(None)
+    }
+
+    fn address_of(&self, condition: &Condition) -> Query {
+        self.query.with_state(Some(*condition))
+    }
+
+    fn previous_page(&self) -> Query {
+        self.query.with_page(self.listing.page.saturating_sub(1))
+    }
+
+    fn next_page(&self) -> Query {
+        self.query.with_page(self.listing.page + 1)
+    }
+
+    fn is_state(&self, condition: &Condition) -> bool {
+        self.query.state == Some(*condition)
+    }
+
+    fn is_by_name(&self) -> bool {
+        self.query.order == Order::Name
+    }
+}
+
+/// One target.
+pub(in crate::web) struct Row<'a> {
+    pub(in crate::web) target: &'a Target,
+    /// The path of its page.
+    pub(in crate::web) page: String,
+    /// The path of the same as JSON.
+    pub(in crate::web) api: String,
+    pub(in crate::web) condition: Condition,
+    pub(in crate::web) measures: [Measure; 4],
+    pub(in crate::web) layers: Vec<LayerLine>,
+    pub(in crate::web) mails: Vec<(&'static str, u64)>,
+    pub(in crate::web) sides: [SideCell<'a>; 2],
+    /// What to look at, if mail is late.
+    pub(in crate::web) late_advice: Option<String>,
+    pub(in crate::web) last_probe: Option<When>,
+}
+
+impl Row<'_> {
+    /// The side that the measure at this index is about.
+    fn side_of(&self, index: &usize) -> Option<&SideCell<'_>> {
+        self.sides.get(*index)
+    }
+
+    /// The lowest bad layer.
+    pub(in crate::web) fn to_blame(&self) -> Option<&LayerLine> {
+        self.layers.iter().find(|layer| layer.is_to_blame)
+    }
+}
+
+/// One of the four measures.
+pub(in crate::web) struct Measure {
+    /// The heading of its column.
+    pub(in crate::web) heading: &'static str,
+    pub(in crate::web) value: String,
+    /// What else there is to say, in small letters; may be empty.
+    pub(in crate::web) note: String,
+    pub(in crate::web) condition: Condition,
+}
+
+/// What is known of one side.
+pub(in crate::web) struct SideCell<'a> {
+    pub(in crate::web) side: Side,
+    pub(in crate::web) endpoint: Shown<'a>,
+    pub(in crate::web) state: String,
+    pub(in crate::web) condition: Condition,
+    pub(in crate::web) failure: Option<FailureNote<'a>>,
+}
+
+/// The newest failure of a side.
+pub(in crate::web) struct FailureNote<'a> {
+    pub(in crate::web) step: &'a str,
+    pub(in crate::web) reason: &'a str,
+    pub(in crate::web) words: String,
+    /// What to look at; `None` for a passive node that is down, as it may be.
+    pub(in crate::web) advice: Option<String>,
+    pub(in crate::web) when: When,
+    /// Whether the side still fails, or its mails still cannot be taken out.
+    pub(in crate::web) is_current: bool,
+    /// What the style sheet calls it.
+    pub(in crate::web) class: &'static str,
+}
+
+/// Where a server is: as it is configured, and for a name the address that answered the newest attempt.
+pub(in crate::web) struct Shown<'a> {
+    endpoint: &'a Endpoint,
+    address: Option<IpAddr>,
+}
+
+impl<'a> Row<'a> {
+    pub(in crate::web) fn new(view: &'a View, now: SystemTime) -> Self {
+        let View { target, snapshot, layers, lacks_junk_folder, .. } = view;
+        Self {
+            target,
+            page: target::path(target::PAGES, &target.name),
+            api: target::path(api::TARGETS, &target.name),
+            condition: condition_of(view),
+            measures: [
+                send_ability(snapshot),
+                receive_ability(snapshot),
+                outstanding(snapshot, now),
+                roundtrip(snapshot),
+            ],
+            layers: layers::lines(snapshot, layers),
+            mails: mails(&snapshot.totals),
+            sides: [
+                SideCell::new(target, Side::Send, &snapshot.send, now),
+                SideCell::new(target, Side::Receive, &snapshot.receive, now),
+            ],
+            // What cannot be read cannot be seen: then the failure says what to do.
+            late_advice: (snapshot.late_outstanding > 0
+                && snapshot.receive_ability != Reading::Is(false))
+            .then(|| next_step_for_late_mail(target, *lacks_junk_folder)),
+            last_probe: snapshot.send.last_attempt.map(|at| When::new(at, now)),
+        }
+    }
+}
+
+impl Measure {
+    fn new<T: Copy>(
+        heading: &'static str,
+        reading: Reading<T>,
+        absence: Option<Absence>,
+        value: impl FnOnce(T) -> String,
+        judge: impl FnOnce(T) -> Condition,
+    ) -> Self {
+        let absent = absence.map_or("", Absence::words);
+        let shown = reading.value().map_or_else(|| absent.to_owned(), value);
+        let condition = Condition::of(reading, judge);
+        Self { heading, value: shown, note: String::new(), condition }
+    }
+}
+
+impl<'a> SideCell<'a> {
+    fn new(target: &'a Target, side: Side, state: &'a SideState, now: SystemTime) -> Self {
+        let endpoint = match side {
+            Side::Send => &target.send.endpoint,
+            Side::Receive => &target.receive.endpoint,
+        };
+        let condition = Condition::of(state.consecutive_failures, |count| match count {
+            0 => Condition::Well,
+            _ => Condition::Failing,
+        });
+        let shown = match state.consecutive_failures {
+            Reading::Unmeasured if state.last_attempt.is_some() => "not tried lately".to_owned(),
+            Reading::Unmeasured => "not tried yet".to_owned(),
+            Reading::NotApplicable => "down, and passive".to_owned(),
+            Reading::Is(0) => "works".to_owned(),
+            Reading::Is(1) => "fails".to_owned(),
+            Reading::Is(count) => format!("fails, {count} in a row"),
+        };
+        let is_failing = condition == Condition::Failing;
+        // A removal follows a check: one that failed is over with the next check that none follows.
+        let last_success = state.last_success;
+        let is_stuck = |at: &SystemTime, failure: &Failure| {
+            failure.step == Step::Remove && last_success.is_none_or(|success| *at >= success)
+        };
+        let failure = state.last_failure.as_ref().map(|(at, failure)| FailureNote {
+            step: failure.step.label(),
+            reason: failure.reason.label(),
+            // Escaped and cut where it was read; the page does not rely on that.
+            words: text::shown(failure.message.as_bytes()),
+            advice: (!target.passive || !failure.down)
+                .then(|| next_step(target, side, failure, CONFIGURATION)),
+            when: When::new(*at, now),
+            is_current: is_failing || is_stuck(at, failure),
+            class: match is_failing {
+                true => "failing",
+                false if is_stuck(at, failure) => "late",
+                false => "",
+            },
+        });
+        let is_name = endpoint.host.parse::<IpAddr>().is_err();
+        let address = state.address.map(|address| address.ip()).filter(|_| is_name);
+        Self { side, endpoint: Shown { endpoint, address }, state: shown, condition, failure }
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Endpoint { host, port, mx, .. } = self.endpoint;
+        let of_domain = if *mx { "the MX of " } else { "" };
+        write!(f, "{of_domain}{}:{port}", BracketedHost(host))?;
+        match self.address {
+            Some(address) => write!(f, " via {address}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn send_ability(snapshot: &Snapshot) -> Measure {
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let ability = snapshot.send_ability;
+    let absence = ability_absence(ability, &snapshot.send);
+    Measure::new("Ability to send", ability, absence, percent, judge_share)
+}
+
+fn receive_ability(snapshot: &Snapshot) -> Measure {
+    let percent = |is_able| if is_able { "100 %" } else { "0 %" }.to_owned();
+    let ability = snapshot.receive_ability;
+    let absence = ability_absence(ability, &snapshot.receive);
+    Measure::new("Ability to receive", ability, absence, percent, judge_ability)
+}
+
+fn outstanding(snapshot: &Snapshot, now: SystemTime) -> Measure {
+    let late = snapshot.late_outstanding;
+    let condition = if late > 0 { Condition::Late } else { Condition::Well };
+    let (reading, absence) = (snapshot.outstanding, outstanding_absence(snapshot));
+    let count = |count: usize| count.to_string();
+    let mut measure = Measure::new("Outstanding", reading, absence, count, |_| condition);
+    if let Some(oldest) = snapshot.oldest_outstanding {
+        let age = rough(now.duration_since(oldest).unwrap_or_default());
+        let late = if late > 0 { format!("{late} late, ") } else { String::new() };
+        measure.note = format!("{late}oldest {age}");
+    }
+    measure
+}
+
+fn roundtrip(snapshot: &Snapshot) -> Measure {
+    let (reading, absence) = (snapshot.roundtrip, roundtrip_absence(snapshot));
+    let mut measure = Measure::new("Round trip", reading, absence, minutes, |_| Condition::Well);
+    if let Reading::Is(mean) = reading {
+        measure.note = exact(mean);
+    }
+    measure
+}
+
+/// The counters that matter to a reader; the rarer ones only once they count something.
+fn mails(totals: &Totals) -> Vec<(&'static str, u64)> {
+    let always = [("accepted", totals.accepted), ("received", totals.received)];
+    let rare = [
+        ("late", totals.late),
+        ("lost", totals.lost),
+        ("bounced", totals.bounced),
+        ("doubtful", totals.doubtful),
+        ("returned", totals.returned),
+        ("duplicate", totals.duplicate),
+    ];
+    always.into_iter().chain(rare.into_iter().filter(|(_, count)| *count > 0)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! The notice that the exporter itself is short of something.
+
+use mail::shortage::news::Current;
+
+/// A notice for the reader of the page.
+pub(in crate::web) struct ShortageNote {
+    /// Sentences.
+    pub(in crate::web) words: String,
+    /// What to do, without a final stop.
+    pub(in crate::web) advice: String,
+}
+
+impl From<Current> for ShortageNote {
+    fn from(current: Current) -> Self {
+        let Current { shortage, times, ago } = current;
+        let plural = if times == 1 { "" } else { "s" };
+        let seconds = ago.as_secs();
+        let words = format!(
+            "The exporter itself is short of {}: {times} time{plural} so far, the last {seconds} s ago. \
+             What it could not test for that is not measured, and is no failure of a server.",
+            shortage.things()
+        );
+        Self { words, advice: mail::shortage::advice(shortage) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use ledger::Shortage;
+
+    #[test]
+    fn the_notice_says_what_is_short_and_what_to_do() {
+        let (shortage, ago) = (Shortage::Descriptors, Duration::from_secs(3));
+        let note = ShortageNote::from(Current { shortage, times: 2, ago });
+        let begins =
+            "The exporter itself is short of file descriptors: 2 times so far, the last 3 s ago.";
+        assert!(note.words.starts_with(begins), "{}", note.words);
+        assert!(note.advice.contains("`LimitNOFILE=`"), "{}", note.advice);
+        assert!(!note.advice.ends_with('.'), "{}", note.advice);
+    }
+}

@@ -1,0 +1,350 @@
+//! The page of one target: how each side is, in the server's own words, its newest probes step by
+//! step, checks, the mails that are waited for, certificates and transcripts.
+//!
+//! Made whole on the server, as the status page: the template escapes what it shows.
+
+use std::time::{Duration, SystemTime};
+
+use askama::Template;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::chart::{Sparkline, Trip, Waterfall};
+use super::status::{Assets, Row};
+use super::words::{When, exact, rough};
+use crate::account::history::{Check, FailedLook, Fate, Probe, Steps, Transcript};
+use crate::config::{Protocol, Target, TargetName};
+use crate::supervisor::Details;
+use inspection::InspectionNote;
+use layers::{NetworkNote, PortNote};
+use ledger::TlsFacts;
+use ledger::{Awaited, FoundIn, Snapshot};
+use ledger::{Failure, Side, Step};
+use mail::text;
+use notice::NoticeNote;
+
+mod inspection;
+mod layers;
+mod notice;
+
+/// Where the pages of the targets are.
+pub(in crate::web) const PAGES: &str = "/targets/";
+
+/// What a name may hold unescaped in a path (RFC 3986 section 2.3).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How often a page asks for news.
+const REFRESH_SECONDS: u32 = 10;
+
+/// A certificate that ends within this is shown as such.
+const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// What a client is told that may not see transcripts.
+const NO_DETAILS: &str = "Transcripts are shown to clients of the exporter's own machine only; for \
+    others the exporter needs users (--web.config.file) or --web.enable-details.";
+
+/// The most mails that are waited for which are shown one by one.
+pub(in crate::web) const AWAITED: usize = 20;
+
+/// The path of what is about a target below `pages`, as [`PAGES`].
+pub(in crate::web) fn path(pages: &str, name: &TargetName) -> String {
+    let escaped = utf8_percent_encode(name.as_str(), ESCAPED);
+    match name.as_str() {
+        // A browser takes these for steps up, escaped or not.
+        "." | ".." => format!("{pages}?name={escaped}"),
+        _ => format!("{pages}{escaped}"),
+    }
+}
+
+/// The name in a path below `pages`, decoded; `None` if there is none.
+pub(in crate::web) fn name_in(path: &str, pages: &str) -> Option<String> {
+    let name = path.strip_prefix(pages).filter(|name| !name.is_empty())?;
+    percent_decode_str(name).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+/// The whole page, as it is at `now`. Transcripts are not for everybody.
+pub(in crate::web) fn page(
+    details: &Details,
+    shows_transcripts: bool,
+    now: SystemTime,
+) -> Result<String, askama::Error> {
+    let target = &details.view.target;
+    let snapshot = &details.view.snapshot;
+    let evidence = &details.evidence;
+    let transcripts = evidence.transcripts.iter().map(|one| TranscriptNote::new(one, now));
+    let count = snapshot.outstanding.value().unwrap_or(details.awaited.len());
+    let trips: Vec<Trip> = evidence.probes.iter().map(Trip::from).collect();
+    let readings = &details.view.layers;
+    let page = TargetPage {
+        assets: Assets::ALL,
+        version: env!("CARGO_PKG_VERSION"),
+        refresh_seconds: REFRESH_SECONDS,
+        sparkline: Sparkline::new(trips.iter()),
+        network: readings.ping.as_ref().map(NetworkNote::new),
+        ports: readings.ports.iter().map(PortNote::new).collect(),
+        notice: snapshot.last_notice.as_ref().map(|(at, one)| NoticeNote::new(*at, one, now)),
+        inspection: details.view.inspection.as_deref().map(|one| InspectionNote::new(one, now)),
+        target,
+        row: Row::new(&details.view, now),
+        recipe: recipe(target, snapshot),
+        sides: [
+            SideNote::new(Side::Send, snapshot.send.tls.as_ref(), &snapshot.send.steps, now),
+            SideNote::new(
+                Side::Receive,
+                snapshot.receive.tls.as_ref(),
+                &snapshot.receive.steps,
+                now,
+            ),
+        ],
+        awaited: details.awaited.iter().map(|mail| AwaitedNote::new(mail, now)).collect(),
+        more_awaited: count.saturating_sub(details.awaited.len()),
+        probes: evidence.probes.iter().map(|probe| ProbeNote::new(probe, now)).collect(),
+        checks: evidence.checks.iter().map(|check| CheckNote::new(check, now)).collect(),
+        failed_looks: evidence.failed_looks.iter().map(|look| LookNote::new(look, now)).collect(),
+        transcripts: shows_transcripts.then(|| transcripts.collect()),
+        no_details: NO_DETAILS,
+    };
+    page.render()
+}
+
+#[derive(Template)]
+#[template(path = "target.html", whitespace = "minimize")]
+struct TargetPage<'a> {
+    assets: Assets,
+    version: &'static str,
+    refresh_seconds: u32,
+    sparkline: Sparkline,
+    /// `None`: it is not checked.
+    network: Option<NetworkNote>,
+    ports: Vec<PortNote>,
+    notice: Option<NoticeNote>,
+    inspection: Option<InspectionNote>,
+    target: &'a Target,
+    row: Row<'a>,
+    recipe: String,
+    sides: [SideNote; 2],
+    awaited: Vec<AwaitedNote>,
+    more_awaited: usize,
+    probes: Vec<ProbeNote>,
+    checks: Vec<CheckNote>,
+    failed_looks: Vec<LookNote>,
+    /// `None`: not for this client.
+    transcripts: Option<Vec<TranscriptNote>>,
+    no_details: &'static str,
+}
+
+/// What else is known of a side.
+struct SideNote {
+    heading: &'static str,
+    waterfall: Waterfall,
+    tls: Option<TlsNote>,
+}
+
+/// What the newest TLS handshake showed.
+struct TlsNote {
+    /// Version and cipher.
+    suite: String,
+    ends: Vec<CertificateEnd>,
+}
+
+struct CertificateEnd {
+    what: &'static str,
+    date: String,
+    /// How long until then, or since.
+    distance: String,
+    class: &'static str,
+}
+
+struct AwaitedNote {
+    token: String,
+    accepted: When,
+    is_late: bool,
+}
+
+struct ProbeNote {
+    token: String,
+    began: When,
+    outcome: &'static str,
+    class: &'static str,
+    is_late: bool,
+    accepted_after: String,
+    delivery: String,
+    roundtrip: String,
+    folder: &'static str,
+    waterfall: Waterfall,
+    failure: Option<FailureWords>,
+    report: Option<String>,
+}
+
+struct CheckNote {
+    began: When,
+    waterfall: Waterfall,
+    failure: Option<FailureWords>,
+}
+
+struct LookNote {
+    at: When,
+    failure: FailureWords,
+}
+
+struct FailureWords {
+    step: &'static str,
+    reason: &'static str,
+    words: String,
+}
+
+struct TranscriptNote {
+    heading: String,
+    class: &'static str,
+    token: Option<String>,
+    ended: When,
+    text: Option<String>,
+}
+
+impl SideNote {
+    fn new(
+        side: Side,
+        tls: Option<&TlsFacts>,
+        durations: &[(Step, Duration)],
+        now: SystemTime,
+    ) -> Self {
+        let tls = tls.map(|facts| TlsNote::new(facts, now));
+        let heading = match side {
+            Side::Send => "Send",
+            Side::Receive => "Receive",
+        };
+        let waterfall = Waterfall::of_steps(durations.iter().copied());
+        Self { heading, waterfall, tls }
+    }
+}
+
+impl TlsNote {
+    fn new(facts: &TlsFacts, now: SystemTime) -> Self {
+        let ends = [("Certificate", facts.leaf_not_after), ("Its chain", facts.chain_not_after)];
+        let ends = ends.into_iter().filter_map(|(what, end)| {
+            let since_1970 = Duration::from_secs(u64::try_from(end).ok()?);
+            let end = SystemTime::UNIX_EPOCH.checked_add(since_1970)?;
+            let date = humantime::format_rfc3339_seconds(end).to_string();
+            let (distance, class) = match end.duration_since(now) {
+                Ok(left) if left < ENDS_SOON => (format!("ends in {}", rough(left)), "late"),
+                Ok(left) => (format!("ends in {}", rough(left)), "well"),
+                Err(over) => (format!("ended {} ago", rough(over.duration())), "failing"),
+            };
+            Some(CertificateEnd { what, date, distance, class })
+        });
+        Self { suite: format!("{} {}", facts.version, facts.cipher), ends: ends.collect() }
+    }
+}
+
+impl AwaitedNote {
+    fn new(mail: &Awaited, now: SystemTime) -> Self {
+        let accepted = When::new(mail.accepted, now);
+        Self { token: mail.token.to_string(), accepted, is_late: mail.is_late }
+    }
+}
+
+impl ProbeNote {
+    fn new(probe: &Probe, now: SystemTime) -> Self {
+        let has_arrived = probe.fate == Fate::Received;
+        let was_accepted =
+            has_arrived || matches!(probe.fate, Fate::Outstanding | Fate::Bounced | Fate::Lost);
+        let time = |time: Option<Duration>, has_happened| {
+            time.map_or_else(|| nothing_or_unknown(has_happened).to_owned(), exact)
+        };
+        let class = match probe.fate {
+            Fate::Received => "well",
+            Fate::Sending | Fate::Outstanding => "unmeasured",
+            Fate::NotApplicable => "not-applicable",
+            Fate::Returned => "late",
+            Fate::NotAccepted if probe.is_unmeasured() => "not-applicable",
+            Fate::NotAccepted | Fate::Doubtful | Fate::Bounced | Fate::Lost => "failing",
+        };
+        Self {
+            token: probe.token.to_string(),
+            began: When::new(probe.began, now),
+            outcome: match probe.outcome() {
+                "failed" => "not accepted",
+                "unmeasured" => "not measured",
+                "not_applicable" => "not applicable",
+                outcome => outcome,
+            },
+            class,
+            is_late: probe.is_late,
+            accepted_after: time(probe.accepted_after, was_accepted),
+            delivery: time(probe.delivery(), has_arrived),
+            roundtrip: time(probe.roundtrip, has_arrived),
+            folder: probe.folder.map_or(nothing_or_unknown(has_arrived), FoundIn::label),
+            waterfall: Waterfall::of_probe(probe),
+            failure: probe.failure.as_deref().map(FailureWords::new),
+            report: probe.report.as_ref().map(|words| text::shown(words.as_bytes())),
+        }
+    }
+}
+
+/// What stands where a value would: nobody knows it, or there is none as it has not come to that.
+fn nothing_or_unknown(has_happened: bool) -> &'static str {
+    if has_happened { "unknown" } else { "—" }
+}
+
+impl CheckNote {
+    fn new(check: &Check, now: SystemTime) -> Self {
+        Self {
+            began: When::new(check.began, now),
+            waterfall: of_steps(&check.steps),
+            failure: check.failure.as_deref().map(FailureWords::new),
+        }
+    }
+}
+
+impl LookNote {
+    fn new(look: &FailedLook, now: SystemTime) -> Self {
+        Self { at: When::new(look.at, now), failure: FailureWords::new(&look.failure) }
+    }
+}
+
+impl FailureWords {
+    fn new(failure: &Failure) -> Self {
+        Self {
+            step: failure.step.label(),
+            reason: failure.reason.label(),
+            // Escaped and cut where it was read; the page does not rely on that.
+            words: text::shown(failure.message.as_bytes()),
+        }
+    }
+}
+
+impl TranscriptNote {
+    fn new(transcript: &Transcript, now: SystemTime) -> Self {
+        let (how, class) =
+            if transcript.has_failed { ("failed", "failing") } else { ("went well", "well") };
+        Self {
+            heading: format!("A {} that {how}", transcript.kind.label()),
+            class,
+            token: transcript.token.map(|token| token.to_string()),
+            ended: When::new(transcript.ended, now),
+            text: transcript.text.as_deref().map(str::to_owned),
+        }
+    }
+}
+
+/// What is probed, in one sentence.
+fn recipe(target: &Target, snapshot: &Snapshot) -> String {
+    let protocol = match target.receive.protocol {
+        Protocol::Imap { .. } => "IMAP",
+        Protocol::Pop3 => "POP3",
+    };
+    let count = match target.messages.get() {
+        1 => "one mail".to_owned(),
+        count => format!("{count} mails"),
+    };
+    let every = humantime::format_duration(target.interval);
+    let delay = snapshot.login_delay.effect(target.interval);
+    let delay = delay.map(|effect| format!(" Note: {effect}.")).unwrap_or_default();
+    format!(
+        "Every {every} {count} from {} to {}, looked for by {protocol}.{delay}",
+        target.from, target.to
+    )
+}
+
+fn of_steps(steps: &Steps) -> Waterfall {
+    Waterfall::of_steps(steps.iter().map(|time| (time.step, time.duration())))
+}

@@ -1,0 +1,119 @@
+//! What the header of the newest mail told, in words for people.
+
+use std::time::SystemTime;
+
+use crate::web::pages::chart::Waterfall;
+use crate::web::pages::words::{When, rough};
+use mail::inspection::{Clock, Hop, Inspection, LastHop, Outcome, Spam};
+
+/// The section of the page.
+pub(in crate::web) struct InspectionNote {
+    pub(in crate::web) seen: When,
+    pub(in crate::web) is_cut: bool,
+    pub(in crate::web) hops: Vec<HopNote>,
+    pub(in crate::web) waterfall: Waterfall,
+    /// How many hops are not shown.
+    pub(in crate::web) more_hops: usize,
+    /// Method, outcome, class.
+    pub(in crate::web) authentication: Vec<(&'static str, &'static str, &'static str)>,
+    pub(in crate::web) authserv_id: Option<String>,
+    pub(in crate::web) spam: Vec<SpamNote>,
+    pub(in crate::web) last_hop: Option<LastHopNote>,
+}
+
+/// One server that took the mail in.
+pub(in crate::web) struct HopNote {
+    pub(in crate::web) kind: &'static str,
+    pub(in crate::web) from: Option<String>,
+    /// What is wrong with its clock, if anything is.
+    pub(in crate::web) clock: Option<String>,
+}
+
+/// The verdict of a spam filter.
+pub(in crate::web) struct SpamNote {
+    pub(in crate::web) filter: &'static str,
+    pub(in crate::web) words: String,
+    pub(in crate::web) class: &'static str,
+}
+
+/// How the receiver was given the mail.
+pub(in crate::web) struct LastHopNote {
+    pub(in crate::web) words: String,
+    pub(in crate::web) class: &'static str,
+}
+
+impl InspectionNote {
+    pub(in crate::web) fn new(inspection: &Inspection, now: SystemTime) -> Self {
+        let verdicts = inspection.authentication.iter();
+        Self {
+            seen: When::new(inspection.seen, now),
+            is_cut: inspection.is_cut,
+            hops: inspection.hops.iter().map(HopNote::new).collect(),
+            waterfall: Waterfall::of_hops(&inspection.hops),
+            more_hops: inspection.hop_count.saturating_sub(inspection.hops.len()),
+            authentication: verdicts
+                .map(|it| (it.method.label(), it.outcome.label(), class(it.outcome)))
+                .collect(),
+            authserv_id: inspection.authserv_id.clone(),
+            spam: inspection.spam.iter().map(SpamNote::new).collect(),
+            last_hop: inspection.last_hop.as_ref().map(LastHopNote::new),
+        }
+    }
+}
+
+impl HopNote {
+    fn new(hop: &Hop) -> Self {
+        let clock = match hop.clock {
+            Clock::Believed => None,
+            Clock::Unknown => Some("no date that makes sense".to_owned()),
+            Clock::Ahead(by) => Some(format!("its clock is at least {} ahead", rough(by))),
+            Clock::Behind(by) => Some(format!("its clock is at least {} behind", rough(by))),
+            Clock::Contradicted => Some("its clock contradicts a neighbour's".to_owned()),
+        };
+        Self { kind: hop.kind.label(), from: hop.from.clone(), clock }
+    }
+}
+
+impl SpamNote {
+    fn new(spam: &Spam) -> Self {
+        let (verdict, class) = match spam.is_spam {
+            Some(true) => ("spam", "failing"),
+            Some(false) => ("not spam", "well"),
+            None => ("no verdict", "unmeasured"),
+        };
+        let words = match spam.score {
+            Some(score) => format!("{verdict}, score {score}"),
+            None => verdict.to_owned(),
+        };
+        Self { filter: spam.filter.label(), words, class }
+    }
+}
+
+impl LastHopNote {
+    fn new(hop: &LastHop) -> Self {
+        let (how, class) =
+            if hop.is_protected { ("by TLS", "well") } else { ("without TLS", "late") };
+        let mut words = how.to_owned();
+        let parts = [hop.version, hop.cipher.as_deref()];
+        for part in parts.into_iter().flatten() {
+            words.push_str(", ");
+            words.push_str(part);
+        }
+        if let Some(from) = &hop.from {
+            words.push_str(&format!(", from {from}"));
+        }
+        if let Some(by) = &hop.by {
+            words.push_str(&format!(", to {by}"));
+        }
+        Self { words, class }
+    }
+}
+
+fn class(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Pass => "well",
+        Outcome::Fail | Outcome::Policy => "failing",
+        Outcome::SoftFail | Outcome::TempError | Outcome::PermError => "late",
+        _ => "unmeasured",
+    }
+}

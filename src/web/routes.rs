@@ -1,0 +1,230 @@
+//! The endpoints: from a request to a response, without a socket.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /` | the status page: every target with its measures; `search`, `state`, `sort` and `page` choose |
+//! | `GET /targets/NAME` | the page of one target; 404 with the nearest names for an unknown one |
+//! | `GET /assets/NAME` | what the pages load: style, script and icon |
+//! | `GET /api/targets`, `GET /api/targets/NAME` | the same as JSON |
+//! | `GET /metrics` | the metrics of all targets; `--web.telemetry-path` moves it |
+//! | `GET /probe?target=NAME` | the metrics of one target, from memory; 404 for an unknown one |
+//! | `GET /config` | the running configuration without its secrets, not for everybody |
+//! | `GET /-/healthy` | 200: the process answers |
+//! | `GET /-/ready` | 200: the targets are being tested |
+//! | `POST`, `PUT /-/reload` | reads the configuration again, with `--web.enable-lifecycle` |
+//!
+//! HEAD is answered wherever GET is. Every answer comes from memory; none waits for a mail server.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use hyper::{Method, StatusCode};
+use tracing::error;
+
+use super::api;
+use super::pages::{assets, status, target};
+use super::server::encoding::metrics_response;
+use super::server::{Request, Response};
+use crate::metrics::{self, ExporterFacts};
+use crate::supervisor::Supervisor;
+use mail::text;
+use mail::threads;
+
+/// Pages over more targets than this are made off the threads that also send and look for mail.
+const MANY_TARGETS: usize = 500;
+
+/// The paths that are read with GET, beside the metrics and the targets.
+const PAGES: [&str; 6] = ["/", "/probe", "/config", "/-/healthy", "/-/ready", ALL_TARGETS];
+
+/// All targets as JSON.
+const ALL_TARGETS: &str = "/api/targets";
+
+/// What answers requests. There is one only while a supervisor runs, so it is always ready.
+pub struct App {
+    /// The targets.
+    pub supervisor: Arc<Supervisor>,
+    /// The path of the metrics, as `/metrics`; not the path of another page.
+    pub telemetry_path: String,
+    /// Whether `/-/reload` reloads.
+    pub enable_lifecycle: bool,
+    /// Whether `/config` and transcripts are shown to everybody.
+    pub enable_details: bool,
+}
+
+impl App {
+    /// Answers one request.
+    pub async fn answer(&self, request: Request) -> Response {
+        match (&request.method, request.path.as_str()) {
+            (&Method::GET, "/") => self.status(&request).await,
+            (&Method::GET, "/probe") => self.probe(&request),
+            (&Method::GET, "/config") => self.config(&request),
+            (&Method::GET, "/-/healthy") => Response::text(StatusCode::OK, "healthy\n"),
+            (&Method::GET, "/-/ready") => Response::text(StatusCode::OK, "ready\n"),
+            (&Method::GET, ALL_TARGETS) => self.listing().await,
+            (&Method::GET, path) if path == self.telemetry_path => self.metrics(&request).await,
+            (&Method::GET, path) if path.starts_with(assets::ASSETS) => assets::answer(path),
+            (&Method::GET, path) if path.starts_with(target::PAGES) => self.target(&request),
+            (&Method::GET, path) if path.starts_with(api::TARGETS) => self.report(&request),
+            (&Method::POST | &Method::PUT, "/-/reload") => self.reload().await,
+            (_, "/-/reload") => Response::method_not_allowed("POST, PUT"),
+            (_, path)
+                if PAGES.contains(&path)
+                    || path == self.telemetry_path
+                    || path.starts_with(assets::ASSETS)
+                    || path.starts_with(target::PAGES)
+                    || path.starts_with(api::TARGETS) =>
+            {
+                Response::method_not_allowed("GET, HEAD")
+            }
+            _ => Response::not_found("there is no such page; / has links to those that exist\n"),
+        }
+    }
+
+    async fn status(&self, request: &Request) -> Response {
+        let telemetry_path = self.telemetry_path.clone();
+        let shows_config = self.shows_details(request);
+        let query = status::Query::of(request);
+        self.compute(move |supervisor| {
+            let links = status::Links { telemetry_path: &telemetry_path, shows_config };
+            match status::page(supervisor, links, &query, SystemTime::now()) {
+                Ok(page) => Response::html(StatusCode::OK, page),
+                Err(error) => internal_error(&error),
+            }
+        })
+        .await
+    }
+
+    async fn metrics(&self, request: &Request) -> Response {
+        let accept = request.accept.clone();
+        self.compute(move |supervisor| {
+            let page = metrics::encode(&supervisor.views(), &ExporterFacts::of(supervisor));
+            metrics_response(accept.as_deref(), page)
+        })
+        .await
+    }
+
+    fn probe(&self, request: &Request) -> Response {
+        let Some(name) = request.parameter("target") else {
+            let text = "name a target, as /probe?target=NAME; the status page lists them\n";
+            return Response::not_found(text);
+        };
+        let Some(view) = self.supervisor.view(name) else {
+            return Response::not_found(format!("{}\n", self.no_target(name)));
+        };
+        let page = metrics::encode(&[view], &ExporterFacts::of(&self.supervisor));
+        metrics_response(request.accept.as_deref(), page)
+    }
+
+    /// The page of one target.
+    fn target(&self, request: &Request) -> Response {
+        let Some(name) = target_name(request, target::PAGES) else {
+            return Response::not_found("name a target, as /targets/NAME; / lists them\n");
+        };
+        let Some(details) = self.supervisor.details(&name, target::AWAITED) else {
+            return Response::not_found(format!("{}\n", self.no_target(&name)));
+        };
+        match target::page(&details, self.shows_details(request), SystemTime::now()) {
+            Ok(page) => Response::html(StatusCode::OK, page),
+            Err(error) => internal_error(&error),
+        }
+    }
+
+    /// One target as JSON.
+    fn report(&self, request: &Request) -> Response {
+        let Some(name) = target_name(request, api::TARGETS) else {
+            let problem = api::Problem::new("name a target, as /api/targets/NAME");
+            return json(StatusCode::NOT_FOUND, &problem);
+        };
+        let Some(details) = self.supervisor.details(&name, target::AWAITED) else {
+            return json(StatusCode::NOT_FOUND, &api::Problem::new(self.no_target(&name)));
+        };
+        let shows_transcripts = self.shows_details(request);
+        json(StatusCode::OK, &api::Report::new(&details, shows_transcripts, SystemTime::now()))
+    }
+
+    /// All targets as JSON.
+    async fn listing(&self) -> Response {
+        self.compute(|supervisor| {
+            let views = supervisor.views();
+            json(StatusCode::OK, &api::Listing::new(&views))
+        })
+        .await
+    }
+
+    /// What somebody is told who asks for a target that is not there.
+    fn no_target(&self, name: &str) -> String {
+        let config = self.supervisor.config();
+        let likes: Vec<String> =
+            config.targets_like(name).into_iter().map(|like| format!("`{like}`")).collect();
+        let name = text::shown(name.as_bytes());
+        match likes.as_slice() {
+            [] => format!("there is no target `{name}`; the status page lists them"),
+            likes => format!("there is no target `{name}`; did you mean {}?", likes.join(" or ")),
+        }
+    }
+
+    fn config(&self, request: &Request) -> Response {
+        if self.shows_details(request) {
+            return Response::text(StatusCode::OK, self.supervisor.config().to_yaml());
+        }
+        let text = "the configuration is shown to clients of this machine only; for others the \
+                    exporter needs users (--web.config.file) or --web.enable-details\n";
+        Response::text(StatusCode::FORBIDDEN, text)
+    }
+
+    async fn reload(&self) -> Response {
+        if !self.enable_lifecycle {
+            let text = "reloading by HTTP is off: start the exporter with --web.enable-lifecycle, \
+                        or send it SIGHUP\n";
+            return Response::text(StatusCode::FORBIDDEN, text);
+        }
+        match self.supervisor.reload().await {
+            Ok(()) => Response::text(StatusCode::OK, "the configuration was reloaded\n"),
+            Err(problem) => {
+                let text = format!("{problem}\nnothing has changed\n");
+                Response::text(StatusCode::INTERNAL_SERVER_ERROR, text)
+            }
+        }
+    }
+
+    /// Whether this client may see what is not for everybody.
+    fn shows_details(&self, request: &Request) -> bool {
+        self.enable_details || request.is_loopback || request.is_authenticated
+    }
+
+    /// An answer about all targets.
+    async fn compute(
+        &self,
+        work: impl FnOnce(&Supervisor) -> Response + Send + 'static,
+    ) -> Response {
+        if self.supervisor.config().targets.len() <= MANY_TARGETS {
+            return work(&self.supervisor);
+        }
+        let supervisor = Arc::clone(&self.supervisor);
+        let answer = threads::run_or_here(move || work(&supervisor)).await;
+        answer.unwrap_or_else(|error| internal_error(&error))
+    }
+}
+
+/// The name of a target in the path, or, for those that no path can hold, in the query.
+fn target_name(request: &Request, pages: &str) -> Option<String> {
+    if request.path == pages {
+        return request.parameter("name").map(str::to_owned);
+    }
+    target::name_in(&request.path, pages)
+}
+
+fn json(status: StatusCode, answer: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(answer) {
+        Ok(body) => Response::new(status, "application/json", body),
+        Err(error) => internal_error(&error),
+    }
+}
+
+fn internal_error(error: &dyn std::error::Error) -> Response {
+    error!(error = %error, "a page could not be made");
+    Response::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error, see the log\n")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+use std::path::Path;
+
+use hyper::header::{self, HeaderMap};
+
+use super::*;
+use crate::config::{Config, TargetName};
+use crate::probing::send::Origin;
+use ledger::Token;
+
+/// An exporter of two targets on a port where nobody listens.
+async fn app() -> App {
+    let yaml = "state_dir: /nowhere\ndefaults: {host: 127.0.0.1, from: a@b.example, \
+                to: a@b.example, receive: {protocol: imap, port: 9, username: u, \
+                password: swordfish}, send: {port: 9}}\ntargets: [{name: one}, {name: 'b & c'}]\n";
+    let config = Config::parse(yaml, Path::new("test.yml")).unwrap();
+    let origin = Origin { instance: Token::random(), host: None };
+    let supervisor = Supervisor::start(config, None, origin).await.unwrap();
+    App {
+        supervisor,
+        telemetry_path: "/metrics".to_owned(),
+        enable_lifecycle: false,
+        enable_details: false,
+    }
+}
+
+/// A request of a client on this machine.
+fn request(method: Method, uri: &str) -> Request {
+    let peer = "127.0.0.1:5".parse().unwrap();
+    Request::new(&method, &uri.parse().unwrap(), &HeaderMap::new(), peer, false)
+}
+
+/// A request of another machine.
+fn from_elsewhere(uri: &str) -> Request {
+    Request { is_loopback: false, ..request(Method::GET, uri) }
+}
+
+fn body(response: &Response) -> &str {
+    std::str::from_utf8(response.body()).unwrap()
+}
+
+fn content_type(response: &Response) -> &str {
+    response.headers()[header::CONTENT_TYPE].to_str().unwrap()
+}
+
+async fn get(app: &App, uri: &str) -> Response {
+    app.answer(request(Method::GET, uri)).await
+}
+
+#[tokio::test]
+async fn the_status_page_lists_every_target_and_links_to_what_there_is() {
+    let app = app().await;
+    let page = get(&app, "/").await;
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(content_type(&page).starts_with("text/html"));
+    assert!(page.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+    for expected in ["one", "b &#38; c", "href=\"/metrics\"", "href=\"/config\""] {
+        assert!(body(&page).contains(expected), "{expected} is missing in {}", body(&page));
+    }
+    let page = app.answer(from_elsewhere("/")).await;
+    assert!(!body(&page).contains("href=\"/config\""), "a link that would be refused is shown");
+}
+
+#[tokio::test]
+async fn metrics_of_all_targets_come_in_the_format_that_is_asked_for() {
+    let app = app().await;
+    let page = get(&app, "/metrics").await;
+    assert!(content_type(&page).starts_with("text/plain; version=0.0.4"));
+    assert!(body(&page).contains("mailtrip_target_info{"));
+    let openmetrics = Some("application/openmetrics-text;version=1.0.0".to_owned());
+    let page =
+        app.answer(Request { accept: openmetrics, ..request(Method::GET, "/metrics") }).await;
+    assert!(content_type(&page).starts_with("application/openmetrics-text"));
+    for name in ["target=\"one\"", "target=\"b & c\"", "# EOF"] {
+        assert!(body(&page).contains(name), "{name} is missing");
+    }
+}
+
+#[tokio::test]
+async fn the_telemetry_path_moves_the_metrics() {
+    let app = App { telemetry_path: "/mail/metrics".to_owned(), ..app().await };
+    assert_eq!(get(&app, "/mail/metrics").await.status(), StatusCode::OK);
+    assert_eq!(get(&app, "/metrics").await.status(), StatusCode::NOT_FOUND);
+    assert!(body(&get(&app, "/").await).contains("href=\"/mail/metrics\""));
+    let wrong = app.answer(request(Method::POST, "/mail/metrics")).await;
+    assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn probe_has_one_target_only() {
+    let app = app().await;
+    let page = get(&app, "/probe?target=b+%26+c").await;
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(body(&page).contains("target=\"b & c\""));
+    assert!(!body(&page).contains("target=\"one\""));
+}
+
+#[tokio::test]
+async fn probe_of_no_target_says_what_to_do() {
+    let app = app().await;
+    let unknown = get(&app, "/probe?target=two%0a%1b[31m").await;
+    assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+    let expected = "there is no target `two\\u{a}\\u{1b}[31m`; the status page lists them\n";
+    assert_eq!(body(&unknown), expected);
+    for uri in ["/probe", "/probe?name=one"] {
+        let missing = get(&app, uri).await;
+        assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+        assert!(body(&missing).contains("/probe?target=NAME"), "{}", body(&missing));
+    }
+}
+
+#[tokio::test]
+async fn a_running_exporter_is_healthy_and_ready() {
+    let app = app().await;
+    for uri in ["/-/healthy", "/-/ready"] {
+        assert_eq!(get(&app, uri).await.status(), StatusCode::OK, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn the_configuration_is_shown_without_its_secrets_and_not_to_everybody() {
+    let app = app().await;
+    let page = get(&app, "/config").await;
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(content_type(&page).starts_with("text/plain"));
+    assert!(body(&page).contains("name: one") && body(&page).contains("<secret>"));
+    assert!(!body(&page).contains("swordfish"));
+    let refused = app.answer(from_elsewhere("/config")).await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert!(body(&refused).contains("--web.enable-details"), "{}", body(&refused));
+    assert!(!body(&refused).contains("one"));
+    let known = Request { is_authenticated: true, ..from_elsewhere("/config") };
+    assert_eq!(app.answer(known).await.status(), StatusCode::OK);
+    let open = App { enable_details: true, ..app };
+    assert_eq!(open.answer(from_elsewhere("/config")).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_reload_needs_the_flag_and_the_right_method() {
+    let app = app().await;
+    for method in [Method::POST, Method::PUT] {
+        let refused = app.answer(request(method, "/-/reload")).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+        assert!(body(&refused).contains("--web.enable-lifecycle"), "{}", body(&refused));
+    }
+    for method in [Method::GET, Method::DELETE] {
+        let wrong = app.answer(request(method, "/-/reload")).await;
+        assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(wrong.headers()[header::ALLOW], "POST, PUT");
+    }
+    assert!(app.supervisor.reload_state().is_successful, "a refused reload is none");
+}
+
+#[tokio::test]
+async fn a_reload_that_fails_says_why() {
+    let app = App { enable_lifecycle: true, ..app().await };
+    let failed = app.answer(request(Method::POST, "/-/reload")).await;
+    assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(body(&failed).contains("there is no configuration file to read again"));
+    assert!(body(&get(&app, "/").await).contains("The configuration could not be reloaded"));
+}
+
+#[tokio::test]
+async fn other_methods_and_paths_are_told_so() {
+    let app = app().await;
+    for uri in ["/", "/metrics", "/probe", "/config", "/-/healthy", "/-/ready"] {
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+            let wrong = app.answer(request(method, uri)).await;
+            assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED, "{uri}");
+            assert_eq!(wrong.headers()[header::ALLOW], "GET, HEAD", "{uri}");
+        }
+    }
+    for uri in ["/metrics/", "//", "/index.html", "/-/quit", "/%6detrics"] {
+        assert_eq!(get(&app, uri).await.status(), StatusCode::NOT_FOUND, "{uri}");
+    }
+}
+
+/// An exporter of targets with these names.
+async fn app_of(names: &[&str]) -> App {
+    let mut yaml = "defaults: {host: 127.0.0.1, from: a@b.example, to: a@b.example, receive: \
+                    {protocol: imap, port: 9, username: u, password: swordfish}, send: {port: 9}}\n\
+                    targets:\n"
+        .to_owned();
+    for name in names {
+        yaml += &format!("- {{name: '{}'}}\n", name.replace('\'', "''"));
+    }
+    let config = Config::parse(&yaml, Path::new("test.yml")).unwrap();
+    let origin = Origin { instance: Token::random(), host: None };
+    App { supervisor: Supervisor::start(config, None, origin).await.unwrap(), ..app().await }
+}
+
+fn json(response: &Response) -> serde_json::Value {
+    assert_eq!(content_type(response), "application/json");
+    serde_json::from_slice(response.body()).unwrap()
+}
+
+#[tokio::test]
+async fn every_name_that_a_target_may_have_leads_to_its_page() {
+    let names = [
+        "plain",
+        "a b",
+        "a/b",
+        "a%2Fb",
+        "100 %",
+        "what?",
+        "a#b",
+        "a+b",
+        "<b>\"x\"</b> & 'y'",
+        "Grüße 👋",
+        "..",
+        ".",
+        "a;b=c",
+        "\u{202e}gnp",
+    ];
+    let app = app_of(&names).await;
+    let listing = json(&get(&app, "/api/targets").await);
+    let status = get(&app, "/").await;
+    for name in names {
+        let name = TargetName::new(name).unwrap();
+        let link = target::path(target::PAGES, &name);
+        assert!(body(&status).contains(&format!("<a href=\"{link}\">")), "no link to {name}");
+        assert_eq!(get(&app, &link).await.status(), StatusCode::OK, "{link}");
+        let of_name = |one: &&serde_json::Value| one["name"] == name.as_str();
+        let entry = listing["targets"].as_array().unwrap().iter().find(of_name).unwrap();
+        let report = get(&app, entry["path"].as_str().unwrap()).await;
+        assert_eq!(report.status(), StatusCode::OK, "{entry}");
+        assert_eq!(json(&report)["name"], name.as_str());
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_there_is_answered_with_the_nearest_names() {
+    let app = app_of(&["mailserver", "mailserver-2", "relay"]).await;
+    let expected = "there is no target `mailservr`; did you mean `mailserver`";
+    let page = get(&app, "/targets/mailservr").await;
+    assert_eq!(page.status(), StatusCode::NOT_FOUND);
+    assert!(body(&page).starts_with(expected), "{}", body(&page));
+    let report = get(&app, "/api/targets/mailservr").await;
+    assert_eq!(report.status(), StatusCode::NOT_FOUND);
+    assert!(json(&report)["error"].as_str().unwrap().starts_with(expected));
+    for (uri, words) in [
+        ("/targets/zzz%0a%1b%5b31m", "`zzz\\u{a}\\u{1b}[31m`; the status page lists them"),
+        ("/targets/", "/targets/NAME"),
+        ("/targets/%ff", "/targets/NAME"),
+        ("/targets/?name=relais", "did you mean `relay`?"),
+    ] {
+        let page = get(&app, uri).await;
+        assert_eq!(page.status(), StatusCode::NOT_FOUND, "{uri}");
+        assert!(body(&page).contains(words), "{uri}: {}", body(&page));
+    }
+    let long = format!("/targets/{}", "x".repeat(10_000));
+    assert!(body(&get(&app, &long).await).len() < 700, "what is echoed is cut");
+}
+
+#[tokio::test]
+async fn transcripts_are_not_for_everybody() {
+    let app = app().await;
+    let refused = "Transcripts are shown to clients of the exporter&#39;s own machine only";
+    let is_shown = |page: &Response| !body(page).contains(refused);
+    let own = get(&app, "/targets/one").await;
+    assert!(is_shown(&own) && json(&get(&app, "/api/targets/one").await)["transcripts"].is_array());
+    let page = app.answer(from_elsewhere("/targets/one")).await;
+    assert_eq!(page.status(), StatusCode::OK);
+    assert!(!is_shown(&page) && body(&page).contains("--web.enable-details"), "{}", body(&page));
+    let report = app.answer(from_elsewhere("/api/targets/one")).await;
+    assert!(json(&report)["transcripts"].is_null());
+    let known = Request { is_authenticated: true, ..from_elsewhere("/targets/one") };
+    assert!(is_shown(&app.answer(known).await));
+    let open = App { enable_details: true, ..app };
+    assert!(is_shown(&open.answer(from_elsewhere("/targets/one")).await));
+    let report = open.answer(from_elsewhere("/api/targets/one")).await;
+    assert!(json(&report)["transcripts"].is_array());
+}
+
+#[tokio::test]
+async fn what_was_not_measured_is_null() {
+    let app = app_of(&["one"]).await;
+    let report = json(&get(&app, "/api/targets/one").await);
+    for field in ["send_ability_percent", "roundtrip_seconds", "delivery_seconds", "cluster"] {
+        assert!(report[field].is_null(), "{field}: {report}");
+    }
+    assert_eq!(report["roundtrip_absence"], "no_mail_yet");
+    assert_eq!(report["late_messages"], 0);
+    assert_eq!(report["interval_seconds"], 300.0);
+    assert_eq!((&report["passive"], &report["send"]["port"]), (&false.into(), &9.into()));
+    for method in [Method::POST, Method::DELETE] {
+        for uri in ["/targets/one", "/api/targets", "/api/targets/one"] {
+            let wrong = app.answer(request(method.clone(), uri)).await;
+            assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED, "{uri}");
+        }
+    }
+}
