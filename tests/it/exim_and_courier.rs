@@ -105,7 +105,8 @@ async fn the_probe_command_makes_a_round_trip_over_exim_and_courier() {
     let stack = SecondStack::shared().await;
     let reader = stack.user("probed", "secret").await;
     let before = inject_foreign(stack, &reader);
-    let options = roundtrip::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
+    let options =
+        roundtrip::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
     for protocol in PROTOCOLS {
         let text = target(stack, protocol, protocol, TlsMode::StartTls, &reader);
         let target = checked(text);

@@ -39,7 +39,8 @@ async fn a_mail_of_ours_is_deleted_in_the_trash_and_nothing_else_is_there() {
 
     let config = real_servers::config(&lab, &[Target::new(&lab, "labels", &reader).every("1m")]);
     let target = config.targets.into_values().next().unwrap();
-    let options = roundtrip::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
+    let options =
+        roundtrip::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
     let mut terminal = roundtrip::Terminal::plain(std::io::sink());
     let verdict = roundtrip::run(&target, &options, &mut terminal, pending()).await;
     assert!(verdict.is_good(), "{:?}", verdict.sentences(&target));

@@ -623,7 +623,8 @@ async fn the_time_between_two_logins_is_kept_and_told() {
     let mut options = within(DEADLINE);
     options.timeout = None;
     let mut out = Vec::new();
-    let verdict = roundtrip::run(&target, &options, &mut Terminal::plain(&mut out), pending()).await;
+    let verdict =
+        roundtrip::run(&target, &options, &mut Terminal::plain(&mut out), pending()).await;
     let text = String::from_utf8(out).unwrap();
     assert!(verdict.is_good(), "{text}");
     assert!(verdict.took >= Duration::from_millis(1900), "{:?}", verdict.took);

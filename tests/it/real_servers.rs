@@ -603,7 +603,8 @@ async fn the_probe_command_makes_a_round_trip() {
         .send(&submission, Some(lab.sender()))
         .receive("pop3", &protected(lab, "starttls", ports.pop3), &reader);
     let config = config(lab, &[by_imap, by_pop3]);
-    let options = roundtrip::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
+    let options =
+        roundtrip::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
     for (name, target) in &config.targets {
         let mut out = Vec::new();
         let mut terminal = roundtrip::Terminal::plain(&mut out);

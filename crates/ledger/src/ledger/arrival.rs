@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn case(previous: Option<f64>, shown: f64, style: LookStyle) -> Case {
-        let zero = Instant::now();
+        let zero = crate::some_instant();
         let at = |seconds: f64| zero + Duration::from_secs_f64(seconds);
         let mail = Outstanding {
             token: Token::random(),

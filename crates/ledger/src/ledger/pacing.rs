@@ -133,7 +133,7 @@ mod tests {
 
     /// The waits after acceptance at which a single mail is looked for, up to `until`.
     fn waits(pacing: &Pacing, style: LookStyle, until: Duration) -> Vec<Duration> {
-        let accepted = Instant::now();
+        let accepted = crate::some_instant();
         let mut waits = Vec::new();
         let mut last = None;
         loop {
@@ -181,7 +181,7 @@ mod tests {
     /// Teaches a mail of this delay that was found by the looks alone, each of which takes `session`
     /// from the command on; gives the looks it took and the delay at which it was asked for.
     fn find(pacing: &mut Pacing, delay: Duration, session: Duration) -> (usize, Duration) {
-        let accepted = Instant::now();
+        let accepted = crate::some_instant();
         let looks = waits(pacing, LookStyle::Session, Duration::from_secs(60));
         let found = looks.iter().position(|wait| *wait >= delay).unwrap();
         let previous = found.checked_sub(1).map_or(accepted, |index| accepted + looks[index]);
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_new_mail_adds_no_fast_sessions_while_an_old_one_is_outstanding() {
-        let accepted = Instant::now();
+        let accepted = crate::some_instant();
         let (newest, last) =
             (accepted + Duration::from_secs(600), accepted + Duration::from_secs(601));
         let pacing = Pacing::default();

@@ -137,13 +137,14 @@ mod tests {
 
     #[test]
     fn before_anything_is_learned_a_date_means_nothing() {
-        let now = moment(Instant::now(), 0.0);
+        let now = moment(crate::some_instant(), 0.0);
         assert_eq!(ServerClock::default().span(at(-5.0), now), None);
     }
 
     #[test]
     fn each_mail_narrows_what_is_known() {
-        let (mut clock, zero) = (ServerClock::default(), Instant::now() + Duration::from_secs(900));
+        let (mut clock, zero) =
+            (ServerClock::default(), crate::some_instant() + Duration::from_secs(900));
         let mut widths = Vec::new();
         for seconds in [10.3, 20.8, 30.1, 40.6, 50.95] {
             came(&mut clock, zero, seconds, 300.0);
@@ -162,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_mail_that_nobody_watched_teaches_as_well() {
-        let (mut clock, zero) = (ServerClock::default(), Instant::now() + Duration::from_secs(900));
+        let (mut clock, zero) =
+            (ServerClock::default(), crate::some_instant() + Duration::from_secs(900));
         let now = moment(zero, 60.0);
         let arrived = Bracket { earliest: moment(zero, 50.0).instant, latest: now.instant };
         clock.learn(at(55.0 + 5.0), arrived, now);
@@ -173,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_is_learned_anew() {
-        let (mut clock, zero) = (ServerClock::default(), Instant::now() + Duration::from_secs(900));
+        let (mut clock, zero) =
+            (ServerClock::default(), crate::some_instant() + Duration::from_secs(900));
         came(&mut clock, zero, 0.5, 0.0);
         came(&mut clock, zero, 100.5, 300.0);
         let offset = clock.offset(moment(zero, 101.0)).unwrap();
@@ -182,7 +185,8 @@ mod tests {
 
     #[test]
     fn what_is_known_widens_as_clocks_drift() {
-        let (mut clock, zero) = (ServerClock::default(), Instant::now() + Duration::from_secs(900));
+        let (mut clock, zero) =
+            (ServerClock::default(), crate::some_instant() + Duration::from_secs(900));
         came(&mut clock, zero, 0.5, 0.0);
         let width = |clock: &mut ServerClock, seconds: f64| {
             span(clock, zero, seconds, moment(zero, seconds)).map(|(from, to)| to - from)
@@ -194,7 +198,7 @@ mod tests {
     #[test]
     fn setting_our_own_clock_does_not_move_the_servers() {
         for jump in [-7200.0, 7200.0] {
-            let zero = Instant::now() + Duration::from_secs(9000);
+            let zero = crate::some_instant() + Duration::from_secs(9000);
             let mut clock = ServerClock::default();
             came(&mut clock, zero, 0.5, 300.0);
             let now = Moment { wall: at(100.0 + jump), ..moment(zero, 100.0) };
