@@ -319,13 +319,15 @@ impl Supervisor {
                 Some(running) => {
                     // A changed target keeps its account, and its phase as far as it can.
                     line = running.line.clone();
-                    line.account.set_rules(Rules::from(target.as_ref()));
+                    line.account
+                        .update(|ledger, now| ledger.set_rules(Rules::from(target.as_ref()), now));
                     let before = running.subject.target.receive.mailbox_id();
                     if before != target.receive.mailbox_id() {
                         // Nobody tells any more what becomes of the check there.
                         line.account.check_abandoned();
                     }
-                    line.account.measures(Servers::from(target.as_ref()));
+                    line.account
+                        .update(|ledger, now| ledger.measures(Servers::from(target.as_ref()), now));
                     if !target.inspect {
                         line.account.forget_inspection();
                     }
@@ -337,12 +339,14 @@ impl Supervisor {
                         let stored = kept.accounts.remove(name).unwrap_or_default();
                         Line::new(self.open_account(target, &stored))
                     });
-                    line.account.set_rules(Rules::from(target.as_ref()));
-                    line.account.measures(Servers::from(target.as_ref()));
+                    line.account
+                        .update(|ledger, now| ledger.set_rules(Rules::from(target.as_ref()), now));
+                    line.account
+                        .update(|ledger, now| ledger.measures(Servers::from(target.as_ref()), now));
                     let share =
                         target.interval.min(SPREAD) / u32::try_from(news).unwrap_or(u32::MAX);
                     first = now
-                        + rest_of_period(target, line.account.last_sent())
+                        + rest_of_period(target, line.account.read(|ledger, _| ledger.last_sent()))
                             .unwrap_or(share * spread);
                     spread += 1;
                 }
