@@ -65,14 +65,17 @@ impl Member {
         last_look: Option<std::time::Instant>,
     ) -> Option<std::time::Instant> {
         match self.role {
-            Role::Recipient => self.account.next_look(style, last_look),
-            Role::Sender => self.account.next_notice_look(style, last_look),
+            Role::Recipient => self.account.read(|ledger, _| ledger.next_look(style, last_look)),
+            Role::Sender => {
+                self.account.read(|ledger, _| ledger.next_notice_look(style, last_look))
+            }
         }
     }
 
     /// Whether a mail is being sent that will be looked for within `soon` after its acceptance.
     pub(super) fn looks_soon(&self, style: LookStyle, soon: Duration) -> bool {
-        self.role == Role::Recipient && self.account.looks_soon(style, soon)
+        self.role == Role::Recipient
+            && self.account.read(|ledger, _| ledger.looks_soon(style, soon))
     }
 
     fn is(&self, role: Role) -> bool {
@@ -106,7 +109,10 @@ pub(super) fn judge(
     }
     let owner = |token| {
         let receives = |member: &&Arc<Member>| member.is(Role::Recipient) && !found.is_copy;
-        members.iter().filter(receives).find(|member| member.account.is_live(token))
+        members
+            .iter()
+            .filter(receives)
+            .find(|member| member.account.read(|ledger, _| ledger.is_live(token)))
     };
     let claim = found.header.claim(|token| owner(token).map(|member| member.target.from.clone()));
     if let Some(token) = claim
@@ -128,7 +134,7 @@ pub(super) fn judge(
             attended_since,
             style: member.target.receive.protocol.look_style(),
         };
-        let transmitted = member.account.transmitted(token);
+        let transmitted = member.account.read(|ledger, _| ledger.transmitted(token));
         let verdict = member.account.seen(token, sighting);
         if let (Verdict::Received { watched, .. }, Some(date)) = (verdict, found.server_date) {
             clock.learn(date, watched, now);
@@ -152,13 +158,18 @@ pub(super) fn judge(
 /// where folders are labels, the mail that arrives is the same one. `None`: it is none of ours.
 fn judge_copy(members: &[Arc<Member>], found: &Found) -> Option<Judgement> {
     let sends = |member: &&Arc<Member>| member.is(Role::Sender);
-    let owner = |token| members.iter().filter(sends).find(|member| member.account.is_live(token));
+    let owner = |token| {
+        members
+            .iter()
+            .filter(sends)
+            .find(|member| member.account.read(|ledger, _| ledger.is_live(token)))
+    };
     let token = found.header.claim(|token| owner(token).map(|it| it.target.from.clone()))?;
     let owner = owner(token)?;
     let receives_here = members
         .iter()
         .any(|member| member.is(Role::Recipient) && Arc::ptr_eq(&member.account, &owner.account));
-    Some(if receives_here && owner.account.is_awaited(token) {
+    Some(if receives_here && owner.account.read(|ledger, _| ledger.is_awaited(token)) {
         Judgement::LeftOver(SystemTime::now() + owner.target.late_after)
     } else {
         Judgement::Discard
@@ -170,7 +181,9 @@ fn judge_copy(members: &[Arc<Member>], found: &Found) -> Option<Judgement> {
 fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judgement {
     let Some(worst) = report.worst() else { return Judgement::Leave };
     let returned = Header::parse(&report.returned_header);
-    let owner = |token| members.iter().find(|member| member.account.is_live(token));
+    let owner = |token| {
+        members.iter().find(|member| member.account.read(|ledger, _| ledger.is_live(token)))
+    };
     let sender = |token| owner(token).map(|member| member.target.from.clone());
     for token in reports::tokens(report, &returned).chain(returned.claim(sender)) {
         let Some(member) = owner(token) else { continue };
@@ -182,7 +195,8 @@ fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judg
 
 /// A test mail, or a report about one, that nobody here waits for.
 fn left_over(members: &[Arc<Member>], found: &Found, mark: Mark) -> Judgement {
-    let longest = members.iter().map(|member| member.account.lost_after()).max();
+    let longest =
+        members.iter().map(|member| member.account.read(|ledger, _| ledger.lost_after())).max();
     let until = left_over_until(mark, found.server_date, longest.unwrap_or_default());
     Judgement::LeftOver(until)
 }
@@ -204,7 +218,10 @@ pub(super) fn is_awaiting(members: &[Arc<Member>]) -> bool {
 
 /// When the oldest mail that any member waits for was accepted.
 fn oldest_outstanding(members: &[Arc<Member>]) -> Option<SystemTime> {
-    members.iter().filter_map(|member| member.account.oldest_outstanding()).min()
+    members
+        .iter()
+        .filter_map(|member| member.account.read(|ledger, _| ledger.oldest_outstanding()))
+        .min()
 }
 
 /// From when on mails matter: ours from the acceptance of the oldest outstanding one, or from the
@@ -213,8 +230,10 @@ fn oldest_outstanding(members: &[Arc<Member>]) -> Option<SystemTime> {
 pub(super) fn since(members: &[Arc<Member>], watch_began: std::time::Instant) -> Since {
     let now = crate::clock::now();
     let horizon = left_over_horizon(members, now.wall);
-    let is_missing = members.iter().any(|member| member.account.is_missing_mail());
-    let is_sending = || members.iter().any(|member| member.account.is_sending());
+    let is_missing =
+        members.iter().any(|member| member.account.read(|ledger, _| ledger.is_missing_mail()));
+    let is_sending =
+        || members.iter().any(|member| member.account.read(|ledger, _| ledger.is_sending()));
     let oldest =
         oldest_outstanding(members).or_else(|| is_sending().then(|| now.date_of(watch_began)));
     let ours =
@@ -224,7 +243,8 @@ pub(super) fn since(members: &[Arc<Member>], watch_began: std::time::Instant) ->
 
 /// How far back left-overs are looked for at the first contact with a folder.
 fn left_over_horizon(members: &[Arc<Member>], now: SystemTime) -> SystemTime {
-    let longest = members.iter().map(|member| member.account.lost_after()).max();
+    let longest =
+        members.iter().map(|member| member.account.read(|ledger, _| ledger.lost_after())).max();
     now.checked_sub(longest.unwrap_or_default() * 2).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 

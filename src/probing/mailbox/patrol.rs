@@ -293,7 +293,7 @@ impl Patrol {
         let began = Instant::now();
         let until = began + settings.longest_turn();
         for member in recipients(members) {
-            member.account.looked();
+            member.account.update(ledger::Ledger::looked);
         }
         let mut outcome = match (settings.style(), self.session.is_some()) {
             (LookStyle::Session, _) => self.look_pop3(settings, members, until).await,
@@ -343,7 +343,12 @@ impl Patrol {
         let gap = settings.min_look_interval.max(self.pop3.login_delay.kept());
         let everywhere = outcome.asked_everywhere.filter(|_| outcome.result.is_ok());
         for member in recipients(members) {
-            member.account.looked_everywhere(everywhere.map(on_time_line), gap);
+            member.account.update(|ledger, now| {
+                ledger.looks_lie_apart(gap);
+                if let Some(asked) = everywhere.map(on_time_line) {
+                    ledger.looked_everywhere(asked, now);
+                }
+            });
         }
         self.tell_rhythm(settings, members);
         self.preparation.begin_anew();

@@ -22,7 +22,10 @@ pub(super) async fn judged<T>(
     until: Instant,
 ) -> Result<T, Failure> {
     match outcome {
-        Err(failure) if recipients(members).any(|member| member.account.is_passive()) => {
+        Err(failure)
+            if recipients(members)
+                .any(|member| member.account.read(|ledger, _| ledger.is_passive())) =>
+        {
             Err(departure::judged(&settings.dialer, failure, until).await)
         }
         outcome => outcome,
@@ -110,7 +113,7 @@ impl Patrol {
         drop(shared);
         if skipped > 0 {
             for member in recipients(members) {
-                member.account.checks_skipped(skipped);
+                member.account.update(|ledger, _| ledger.checks_skipped(skipped));
             }
         }
     }

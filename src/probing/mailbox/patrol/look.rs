@@ -80,7 +80,8 @@ impl Patrol {
         };
         let began = Instant::now();
         let asked = Some(told.unwrap_or(began));
-        let decides = recipients(members).any(|member| member.account.is_look_due());
+        let decides =
+            recipients(members).any(|member| member.account.read(ledger::Ledger::is_look_due));
         let trace = session.trace().clone();
         trace.clear();
         let mut judge = self.judge(members);
@@ -132,7 +133,7 @@ impl Patrol {
             session.trace().finish();
             let durations = session.trace().durations();
             for member in recipients(members) {
-                member.account.removed(&only(Step::Remove, &durations));
+                member.account.update(|ledger, _| ledger.removed(&only(Step::Remove, &durations)));
             }
         }
         self.session = Some(session);
@@ -222,7 +223,7 @@ impl Patrol {
         trace.finish();
         let durations = trace.durations();
         for member in recipients(members) {
-            member.account.removed(&only(Step::Remove, &durations));
+            member.account.update(|ledger, _| ledger.removed(&only(Step::Remove, &durations)));
         }
         let asked = self.pop3.looked_at().map(for_timer);
         Outcome { trace, asked, asked_everywhere: asked, result: Ok(()), removal_failure }
@@ -231,7 +232,9 @@ impl Patrol {
     /// Whether the newest session broke at a mail that the next passes over. One of ours it does not.
     fn learn_to_pass_over(&mut self, members: &[Arc<Member>]) -> bool {
         self.imap.learn_to_pass_over(|token| {
-            let owner = members.iter().find(|member| member.account.is_live(token));
+            let owner = members
+                .iter()
+                .find(|member| member.account.read(|ledger, _| ledger.is_live(token)));
             owner.map(|member| member.target.from.clone())
         })
     }

@@ -79,7 +79,7 @@ impl Patrol {
             // The look has failed before it began; a server that is busy is asked again by the look.
             Err(failure) if is_awaited && failure.reason != Reason::Busy => {
                 for member in recipients(members) {
-                    member.account.looked();
+                    member.account.update(ledger::Ledger::looked);
                 }
                 self.end_look(settings, members, began, &Outcome::failed(trace, failure));
             }
