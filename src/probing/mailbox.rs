@@ -16,6 +16,7 @@ use ledger::Token;
 use mail::bounce::Report;
 use mail::test_mail::Header;
 
+mod backlog;
 pub mod imap;
 mod inspector;
 mod members;

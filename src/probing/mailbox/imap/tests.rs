@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::returned::Unheard;
 use super::*;
 use crate::config::{Config, Target};
+use crate::probing::mailbox::backlog::{BacklogState, Kind, PendingReport};
 use crate::probing::mailbox::{Found, Inspector, Judgement};
 use crate::store::FolderRecord;
 use ledger::Token;
@@ -110,6 +110,11 @@ async fn restored(house: &House, words: Vec<String>) -> Memory {
     memory
 }
 
+/// What is put off is due now.
+fn put_off_no_longer(memory: &mut Memory) {
+    memory.folder(b"INBOX").sweep(SystemTime::now() + Duration::from_secs(3600));
+}
+
 #[tokio::test]
 async fn after_a_restart_only_what_carries_its_token_is_taken_out() {
     let house = House::new().await;
@@ -134,7 +139,7 @@ async fn few_mails_are_read_again_after_one_removal() {
     (0..MAILS).for_each(|_| house.insert(FOREIGN));
     let mut memory = restored(&house, (1..=MAILS).map(|uid| uid.to_string()).collect()).await;
     house.visit(&mut memory, Judgement::Leave).await.unwrap();
-    assert_eq!(memory.folder(b"INBOX").due.len(), MAILS - 3 * 20);
+    assert_eq!(memory.folder(b"INBOX").backlog.len(Kind::ToConfirm), MAILS - 3 * 20);
 }
 
 #[tokio::test]
@@ -148,18 +153,17 @@ async fn a_left_over_that_breaks_the_session_holds_up_nobody() {
     let token = Token::random();
     house.insert(&marked(token));
     house.insert(&marked(Token::random()));
-    memory.folder(b"INBOX").due.insert(1, None);
+    put_off_no_longer(&mut memory);
     // Ours goes before left-overs are read.
     let _ = house.visit(&mut memory, Judgement::Remove(token)).await;
     assert_eq!(house.uids(), [1]);
     for _ in 0..3 {
-        let put_off = std::mem::take(&mut memory.folder(b"INBOX").put_off);
-        memory.folder(b"INBOX").due.extend(put_off.keys().map(|uid| (*uid, None)));
+        put_off_no_longer(&mut memory);
         let _ = house.visit(&mut memory, left_over).await;
     }
     assert_eq!(asked.load(Ordering::Relaxed), 3, "then it is given up");
-    let known = memory.folder(b"INBOX");
-    assert!(known.due.is_empty() && known.put_off.is_empty());
+    let backlog = &memory.folder(b"INBOX").backlog;
+    assert!(!backlog.has(Kind::ToConfirm) && !backlog.has(Kind::PutOff));
 }
 
 #[tokio::test]
@@ -175,10 +179,10 @@ async fn a_left_over_that_is_gone_is_forgotten_and_one_that_is_refused_tried_aga
         }
         assert_eq!(asked.load(Ordering::Relaxed), 1, "{answer}");
         let known = memory.folder(b"INBOX");
-        assert_eq!(known.put_off.contains_key(&1), is_kept, "{answer}");
-        assert!(known.left_overs.is_empty() && known.to_clear().is_empty());
+        assert_eq!(known.backlog.kind(1) == Some(Kind::PutOff), is_kept, "{answer}");
+        assert!(!known.backlog.has(Kind::LeftOver) && known.to_clear().is_empty());
         house.server.faults().clear();
-        known.due.extend(std::mem::take(&mut known.put_off).keys().map(|uid| (*uid, None)));
+        put_off_no_longer(&mut memory);
         house.visit(&mut memory, left_over).await.unwrap();
         assert_eq!(house.uids().is_empty(), is_kept, "{answer}");
     }
@@ -200,9 +204,12 @@ async fn a_report_that_cannot_be_read_blinds_nobody_and_is_tried_three_times() {
             assert_eq!(asked.load(Ordering::Relaxed), tries.min(3), "{answer}");
             house.visit(&mut memory, Judgement::Leave).await.unwrap();
             assert_eq!(asked.load(Ordering::Relaxed), tries.min(3), "not so soon");
-            let known = memory.folder(b"INBOX");
-            assert_eq!(known.reports.contains_key(&1), tries < 3, "{answer}");
-            known.reports.values_mut().for_each(Unheard::is_to_be_asked_for);
+            let backlog = &mut memory.folder(b"INBOX").backlog;
+            assert_eq!(backlog.kind(1) == Some(Kind::Report), tries < 3, "{answer}");
+            if let Some(BacklogState::Report(report)) = backlog.get(1).cloned() {
+                let report = PendingReport { asked: None, ..report };
+                backlog.set(1, BacklogState::Report(report));
+            }
         }
         assert_eq!(house.uids(), [1]);
     }
