@@ -218,18 +218,17 @@ impl<Id: Ord + Copy> Backlog<Id> {
         self.iter().filter(move |(_, state)| state.kind() == kind).map(|(id, _)| id)
     }
 
+    /// Probes that nobody waits for, and from when on they may be removed.
+    pub(super) fn left_overs(&self) -> impl Iterator<Item = (Id, SystemTime)> {
+        self.iter().filter_map(|(id, state)| match state {
+            BacklogState::LeftOver(due) => Some((id, *due)),
+            _ => None,
+        })
+    }
+
     /// The lowest id of a kind.
     pub(super) fn first(&self, kind: Kind) -> Option<Id> {
         if self.has(kind) { self.ids(kind).next() } else { None }
-    }
-
-    /// Gives each mail another state, or none.
-    pub(super) fn map(&mut self, mut next: impl FnMut(Id, BacklogState) -> Option<BacklogState>) {
-        for (id, state) in std::mem::take(self).mails {
-            if let Some(state) = next(id, state) {
-                self.set(id, state);
-            }
-        }
     }
 
     /// Of this kind only those with the highest ids stay, this many at most.
@@ -284,8 +283,8 @@ mod tests {
         backlog.set(2, BacklogState::ToConfirm(Confirmation::default()));
         backlog.set(2, BacklogState::ToRemove(Removal::default()));
         backlog.remove(5);
+        backlog.remove(1);
         assert!(backlog.remove_if(4, Kind::ToRemove).is_none());
-        backlog.map(|uid, state| (uid != 1).then_some(state));
         let counts = |backlog: &Backlog<u32>| {
             [Kind::LeftOver, Kind::ToConfirm, Kind::ToRemove].map(|kind| backlog.len(kind))
         };

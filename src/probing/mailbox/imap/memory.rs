@@ -2,7 +2,7 @@
 //! and which mails in it are ours and not yet gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use super::hearing::Hearing;
 use super::progress::Progress;
@@ -77,7 +77,11 @@ impl Memory {
                 clock: None,
                 looked_at: known.looked_at.map(|at| now.date_of(at)),
                 to_remove: known.lying().map(|(uid, token)| word(uid, token)).collect(),
-                left_overs: known.left_overs().map(|(uid, due)| (uid.to_string(), due)).collect(),
+                left_overs: known
+                    .backlog
+                    .left_overs()
+                    .map(|(uid, due)| (uid.to_string(), due))
+                    .collect(),
             };
             (String::from_utf8_lossy(name).into_owned(), record)
         })
@@ -139,14 +143,6 @@ impl FolderMemory {
     /// What of ours still lies there, as far as is known, and its token where that matters.
     fn lying(&self) -> impl Iterator<Item = (u32, Option<Token>)> {
         self.backlog.iter().filter_map(|(uid, state)| Some((uid, state.lying()?)))
-    }
-
-    /// Probes that nobody waits for, and from when on they may be taken out.
-    fn left_overs(&self) -> impl Iterator<Item = (u32, SystemTime)> {
-        self.backlog.iter().filter_map(|(uid, state)| match state {
-            BacklogState::LeftOver(due) => Some((uid, *due)),
-            _ => None,
-        })
     }
 
     /// What is to be taken out.
