@@ -15,7 +15,7 @@ use history::{Archive, Evidence, History, Probe};
 use ledger::Action;
 use ledger::Token;
 use ledger::{
-    Awaited, Ledger, LookStyle, Notice, NoticeVerdict, Rules, Servers, Sighting, Snapshot,
+    Awaited, Ledger, Notice, NoticeVerdict, Rules, Servers, SessionKind, Sighting, Snapshot,
     StoredAccount, Transmission, Verdict,
 };
 use ledger::{Failure, Step};
@@ -183,7 +183,7 @@ impl Account {
     }
 
     /// See [`Ledger::looks_soon`].
-    pub fn looks_soon(&self, style: LookStyle, soon: Duration) -> bool {
+    pub fn looks_soon(&self, style: SessionKind, soon: Duration) -> bool {
         self.ledger().looks_soon(style, soon)
     }
 
@@ -312,7 +312,7 @@ impl Account {
     /// See [`Ledger::next_notice_look`].
     pub fn next_notice_look(
         &self,
-        style: LookStyle,
+        style: SessionKind,
         last_look: Option<Instant>,
     ) -> Option<Instant> {
         self.ledger().next_notice_look(style, last_look)
@@ -324,7 +324,7 @@ impl Account {
     }
 
     /// See [`Ledger::next_look`].
-    pub fn next_look(&self, style: LookStyle, last_look: Option<Instant>) -> Option<Instant> {
+    pub fn next_look(&self, style: SessionKind, last_look: Option<Instant>) -> Option<Instant> {
         self.ledger().next_look(style, last_look)
     }
 

@@ -394,7 +394,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
 
     fn next_look(&self, mailbox: &Mailbox<'_>, last_look: Option<Instant>) -> Instant {
         let last = last_look.map(on_time_line);
-        let wanted = self.mail.ledger.next_look(mailbox.style(), last).map(for_timer);
+        let wanted = self.mail.ledger.next_look(mailbox.session_kind(), last).map(for_timer);
         // Of a doubtful mail the ledger expects nothing.
         let wanted = wanted.unwrap_or_else(|| Instant::now() + DOUBTFUL_WAIT);
         let wanted = last_look.map_or(wanted, |last| wanted.max(last + mailbox.least_gap()));

@@ -49,7 +49,7 @@ impl TestMail {
             dated: None,
             network: found.network,
             attended_since: on_time_line(self.transmitted),
-            style: target.receive.protocol.look_style(),
+            style: target.receive.protocol.session_kind(),
         };
         let roundtrip = match self.ledger.seen(token, sighting, crate::clock::now()) {
             ledger::Verdict::Received { roundtrip: Some(roundtrip), .. } => roundtrip,

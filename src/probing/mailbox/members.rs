@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Found, Inspector, Judgement, Since, reports};
 use crate::account::Account;
 use crate::config::{ReceiveSide, Target};
-use ledger::{LookStyle, ServerClock, Sighting, Verdict};
+use ledger::{ServerClock, SessionKind, Sighting, Verdict};
 use mail::bounce::Report;
 use mail::inspection::Passage;
 use mail::test_mail::{Header, Mark};
@@ -61,7 +61,7 @@ impl Member {
     /// The next look that it wants.
     pub(super) fn next_look(
         &self,
-        style: LookStyle,
+        style: SessionKind,
         last_look: Option<std::time::Instant>,
     ) -> Option<std::time::Instant> {
         match self.role {
@@ -71,7 +71,7 @@ impl Member {
     }
 
     /// Whether a mail is being sent that will be looked for within `soon` after its acceptance.
-    pub(super) fn looks_soon(&self, style: LookStyle, soon: Duration) -> bool {
+    pub(super) fn looks_soon(&self, style: SessionKind, soon: Duration) -> bool {
         self.role == Role::Recipient && self.account.looks_soon(style, soon)
     }
 
@@ -126,7 +126,7 @@ pub(super) fn judge(
             dated,
             network: found.network,
             attended_since,
-            style: member.target.receive.protocol.look_style(),
+            style: member.target.receive.protocol.session_kind(),
         };
         let transmitted = member.account.transmitted(token);
         let verdict = member.account.seen(token, sighting);

@@ -12,7 +12,7 @@ use super::{Inspector, Member, Role, imap, members, pop3};
 use crate::clock::{for_timer, on_time_line, suspended};
 use crate::store::FolderRecord;
 use ledger::{Failure, Reason, Step};
-use ledger::{LookStyle, ServerClock};
+use ledger::{ServerClock, SessionKind};
 use mail::outer::{MARGIN, enforced};
 use mail::trace::Trace;
 
@@ -133,9 +133,9 @@ impl Patrol {
         let now = crate::clock::now();
         let offset = clock.offset(now);
         drop(clock);
-        let records: Vec<(String, FolderRecord)> = match settings.style() {
-            LookStyle::Command => self.imap.records(now).collect(),
-            LookStyle::Session => vec![(MAILDROP.to_owned(), self.pop3.record(now))],
+        let records: Vec<(String, FolderRecord)> = match settings.session_kind() {
+            SessionKind::Held => self.imap.records(now).collect(),
+            SessionKind::PerPoll => vec![(MAILDROP.to_owned(), self.pop3.record(now))],
         };
         let is_awaiting = members::is_awaiting(&self.watch.shared().members);
         for (folder, mut record) in records {
@@ -229,13 +229,13 @@ impl Patrol {
 
     /// The earliest look that a member wants and that the server and the back-off allow.
     fn next_look(&self, settings: &Settings, members: &[Arc<Member>]) -> Option<Instant> {
-        let style = settings.style();
+        let style = settings.session_kind();
         let next_look = |member: &Arc<Member>| member.next_look(style, self.last_look);
         let wanted = members.iter().filter_map(next_look).min()?;
         let last_look = self.last_look.map(for_timer);
         let distant = match style {
-            LookStyle::Command => last_look.map(|last| last + settings.min_look_interval),
-            LookStyle::Session => self.earliest_login(settings),
+            SessionKind::Held => last_look.map(|last| last + settings.min_look_interval),
+            SessionKind::PerPoll => self.earliest_login(settings),
         };
         let allowed = distant.max(self.not_before);
         let wanted = for_timer(wanted);
@@ -246,7 +246,7 @@ impl Patrol {
     /// asks for a distance.
     fn earliest_login(&self, settings: &Settings) -> Option<Instant> {
         let gap = settings.min_look_interval.max(self.pop3.login_delay.kept());
-        let last_look = self.last_look.filter(|_| settings.style() == LookStyle::Session);
+        let last_look = self.last_look.filter(|_| settings.session_kind() == SessionKind::PerPoll);
         last_look.map(|last| for_timer(last) + gap)
     }
 
@@ -295,15 +295,15 @@ impl Patrol {
         for member in recipients(members) {
             member.account.looked();
         }
-        let mut outcome = match (settings.style(), self.session.is_some()) {
-            (LookStyle::Session, _) => self.look_pop3(settings, members, until).await,
-            (LookStyle::Command, true) => self.look_imap(members, told, until).await,
-            (LookStyle::Command, false) => {
+        let mut outcome = match (settings.session_kind(), self.session.is_some()) {
+            (SessionKind::PerPoll, _) => self.look_pop3(settings, members, until).await,
+            (SessionKind::Held, true) => self.look_imap(members, told, until).await,
+            (SessionKind::Held, false) => {
                 let trace = Trace::new(Some(&settings.login));
                 self.open_imap(settings, members, trace, until).await
             }
         };
-        if settings.style() == LookStyle::Command && outcome.result.is_ok() {
+        if settings.session_kind() == SessionKind::Held && outcome.result.is_ok() {
             self.keep(settings);
             outcome.removal_failure = self.remove_imap(settings, members, false).await;
         }
@@ -353,7 +353,7 @@ impl Patrol {
                 for member in recipients(members) {
                     member.account.look_failed(failure, &transcript);
                 }
-                if settings.style() == LookStyle::Session {
+                if settings.session_kind() == SessionKind::PerPoll {
                     self.back_off(settings, failure);
                 }
             }

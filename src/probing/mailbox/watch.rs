@@ -15,7 +15,7 @@ use super::{Member, Role};
 use crate::account::Account;
 use crate::config::{Folder, Login, MailboxId, Protocol};
 use crate::store::Store;
-use ledger::LookStyle;
+use ledger::SessionKind;
 use ledger::Side;
 use mail::wire::{Clients, Dialer};
 
@@ -129,7 +129,8 @@ impl Watch {
     /// A mail is about to be sent that will come here. Waits until the first look for it is as ready as
     /// it can be: where each look is a session of its own, that takes time.
     pub async fn make_ready(&self) {
-        let is_by_session = |settings: &Arc<Settings>| settings.style() == LookStyle::Session;
+        let is_by_session =
+            |settings: &Arc<Settings>| settings.session_kind() == SessionKind::PerPoll;
         if !self.shared().settings.as_ref().is_some_and(is_by_session) {
             return;
         }
@@ -236,9 +237,9 @@ impl Settings {
     /// How often the mailbox is checked, as far as the configuration tells: each check over POP3 is a
     /// login, and so is a look.
     pub(super) fn period_of_checks(&self) -> Duration {
-        match self.style() {
-            LookStyle::Command => self.period,
-            LookStyle::Session => self.period.max(self.min_look_interval),
+        match self.session_kind() {
+            SessionKind::Held => self.period,
+            SessionKind::PerPoll => self.period.max(self.min_look_interval),
         }
     }
 
@@ -261,8 +262,8 @@ impl Settings {
         Self { dialer: self.dialer.learning_from(&before.dialer), ..self }
     }
 
-    pub(super) fn style(&self) -> LookStyle {
-        if self.folders.is_some() { LookStyle::Command } else { LookStyle::Session }
+    pub(super) fn session_kind(&self) -> SessionKind {
+        if self.folders.is_some() { SessionKind::Held } else { SessionKind::PerPoll }
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::Member;
 use super::super::watch::Settings;
 use super::{Patrol, recipients};
 use crate::probing::send::next_tick;
-use ledger::{Attempt, LookStyle};
+use ledger::{Attempt, SessionKind};
 use ledger::{Failure, Side};
 use mail::departure;
 use mail::trace::Trace;
@@ -44,11 +44,11 @@ impl Patrol {
         for member in recipients(members) {
             member.account.attempt_began(Side::Receive, until, &trace);
         }
-        let mut outcome = match settings.style() {
-            LookStyle::Command => self.open_imap(settings, members, trace, until).await,
-            LookStyle::Session => self.check_pop3(settings, members, trace, until, slot).await,
+        let mut outcome = match settings.session_kind() {
+            SessionKind::Held => self.open_imap(settings, members, trace, until).await,
+            SessionKind::PerPoll => self.check_pop3(settings, members, trace, until, slot).await,
         };
-        if settings.style() == LookStyle::Command {
+        if settings.session_kind() == SessionKind::Held {
             outcome.result = judged(settings, members, outcome.result, until).await;
             self.report_check(members, &outcome.trace, outcome.result.as_ref().err(), slot);
             outcome.trace.clear();

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use super::super::Member;
 use super::super::watch::Settings;
 use super::{Outcome, Patrol, recipients};
-use ledger::LookStyle;
 use ledger::Reason;
+use ledger::SessionKind;
 use mail::trace::Trace;
 
 /// How long before the check nothing is made ready any more: the check is a look as well.
@@ -34,12 +34,13 @@ impl Patrol {
         next_look: Option<Instant>,
         check_due: Instant,
     ) -> Option<Plan> {
-        if settings.style() != LookStyle::Session {
+        if settings.session_kind() != SessionKind::PerPoll {
             return None;
         }
         let lead = self.preparation.lead();
-        let looks_within =
-            |soon: Duration| members.iter().any(|member| member.looks_soon(settings.style(), soon));
+        let looks_within = |soon: Duration| {
+            members.iter().any(|member| member.looks_soon(settings.session_kind(), soon))
+        };
         let now = Instant::now();
         let look_at = match next_look {
             Some(look) => look,
