@@ -14,7 +14,7 @@ use crate::account::history::Archive;
 use crate::checks::rounds::Bench;
 use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
 use crate::descriptors::Need;
-use crate::probing::mailbox::{Member, Watch};
+use crate::probing::mailbox::{Subscriber, Watch};
 use crate::probing::send::{Origin, Sender};
 use crate::store::Store;
 use kept::Kept;
@@ -71,7 +71,7 @@ struct State {
 struct Running {
     subject: Subject,
     line: Line,
-    member: Arc<Member>,
+    member: Arc<Subscriber>,
     sending: Task,
     checking: Task,
 }
@@ -348,10 +348,10 @@ impl Supervisor {
                 }
             }
             let account = Arc::clone(&line.account);
-            let member = Arc::new(Member::new(Arc::clone(target), account, first));
+            let member = Arc::new(Subscriber::new(Arc::clone(target), account, first));
             starts.insert(name.clone(), (Arc::clone(target), line, member, first));
         }
-        let mut members: BTreeMap<MailboxId, Vec<Arc<Member>>> = BTreeMap::new();
+        let mut members: BTreeMap<MailboxId, Vec<Arc<Subscriber>>> = BTreeMap::new();
         for (name, target) in &config.targets {
             let started = starts.get(name).map(|(_, _, member, _)| member);
             let member = started.or(state.targets.get(name).map(|running| &running.member));
@@ -419,7 +419,7 @@ impl Supervisor {
     fn set_watches(
         &self,
         state: &mut State,
-        members: BTreeMap<MailboxId, Vec<Arc<Member>>>,
+        members: BTreeMap<MailboxId, Vec<Arc<Subscriber>>>,
     ) -> Vec<Task> {
         let (used, unused): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut state.watches)
             .into_iter()
@@ -435,7 +435,7 @@ impl Supervisor {
                 let task = Task::spawn_watched(format!("the watch over {id}"), hangs, run);
                 RunningWatch { watch, task }
             });
-            if let Err(problem) = running.watch.set_members(members, &self.clients) {
+            if let Err(problem) = running.watch.set_subscribers(members, &self.clients) {
                 // The same options made a client a moment ago.
                 error!(mailbox = %id, error = %problem, "the mailbox cannot be watched");
             }

@@ -2,7 +2,7 @@
 //! every target that receives there.
 //!
 //! [`Watch`] is what the targets see of it and `patrol` its loop; [`imap`] and [`pop3`] are what a
-//! look is in either protocol, `members` says whose a mail is,
+//! look is in either protocol, `subscribers` says whose a mail is,
 //! `reports` whose a delivery status notification is, and [`Inspector`] reads the headers of those that have arrived. What was seen before is remembered
 //! from session to session, so that a look reads only what is new, and nothing in the mailbox is
 //! touched that is not ours.
@@ -19,19 +19,19 @@ use mail::test_mail::Header;
 mod backlog;
 pub mod imap;
 mod inspector;
-mod members;
 mod patrol;
 pub mod pop3;
 mod preparation;
 pub(crate) mod reports;
 #[cfg(test)]
 mod scripted;
+mod subscribers;
 mod watch;
 
 pub use inspector::Inspector;
-pub(crate) use members::left_over_until;
-pub use members::{Member, Role};
 pub use preparation::Preparation;
+pub(crate) use subscribers::left_over_until;
+pub use subscribers::{Role, Subscriber};
 pub use watch::Watch;
 
 /// The most headers that are read at the first contact with a folder or maildrop.

@@ -11,7 +11,7 @@ use super::connections::{Connection, Connections};
 use crate::account::Account;
 use crate::clock::on_time_line;
 use crate::config::Target;
-use crate::probing::mailbox::{Member, Watch};
+use crate::probing::mailbox::{Subscriber, Watch};
 use ledger::{Attempt, Servers, Transmission};
 use ledger::{Failure, Reason, Side, Step};
 use ledger::{Instance, Token};
@@ -38,7 +38,7 @@ pub struct Sender {
     /// The watch over its mailbox.
     pub watch: Arc<Watch>,
     /// Its place in that watch.
-    pub member: Arc<Member>,
+    pub member: Arc<Subscriber>,
     /// The watch over the sender's own mailbox, if there is one.
     pub sender_watch: Option<Arc<Watch>>,
     /// The way to its SMTP server.

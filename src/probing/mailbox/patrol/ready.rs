@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::Member;
+use super::super::Subscriber;
 use super::super::watch::Settings;
 use super::{Outcome, Patrol, recipients};
 use ledger::Reason;
@@ -30,7 +30,7 @@ impl Patrol {
     pub(super) fn plan_preparation(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         next_look: Option<Instant>,
         check_due: Instant,
     ) -> Option<Plan> {
@@ -39,7 +39,9 @@ impl Patrol {
         }
         let lead = self.preparation.lead();
         let looks_within = |soon: Duration| {
-            members.iter().any(|member| member.looks_soon(settings.session_kind(), soon))
+            subscribers
+                .iter()
+                .any(|subscriber| subscriber.looks_soon(settings.session_kind(), soon))
         };
         let now = Instant::now();
         let look_at = match next_look {
@@ -64,7 +66,7 @@ impl Patrol {
     pub(super) async fn prepare(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         plan: Option<Plan>,
         check_due: Instant,
     ) -> bool {
@@ -79,10 +81,10 @@ impl Patrol {
         match made {
             // The look has failed before it began; a server that is busy is asked again by the look.
             Err(failure) if is_awaited && failure.reason != Reason::Busy => {
-                for member in recipients(members) {
-                    member.account.looked();
+                for subscriber in recipients(subscribers) {
+                    subscriber.account.looked();
                 }
-                self.end_look(settings, members, began, &Outcome::failed(trace, failure));
+                self.end_look(settings, subscribers, began, &Outcome::failed(trace, failure));
             }
             _ => {}
         }
