@@ -76,7 +76,7 @@ pub struct Found {
 
 /// What is to be done with a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judgement {
+pub enum Disposition {
     /// It is ours, with this token: take it out.
     Remove(Token),
     /// The same, but have the [`Inspector`] read its whole header first.
@@ -108,7 +108,7 @@ impl Since {
 }
 
 /// Decides about each mail that is read.
-pub type Judge<'a> = dyn FnMut(&Found) -> Judgement + Send + 'a;
+pub type Judge<'a> = dyn FnMut(&Found) -> Disposition + Send + 'a;
 
 /// What a session of looking came to besides what the judge was told.
 #[derive(Debug, Default)]

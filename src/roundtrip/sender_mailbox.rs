@@ -89,9 +89,9 @@ impl<'a> SenderMailbox<'a> {
     async fn look(&mut self) {
         let (target, token, notice) = (self.target, self.token, &mut self.notice);
         let mut judge = |found: &Found| match reported(target, token, found) {
-            Some((judgement, told)) => {
+            Some((disposition, told)) => {
                 *notice = told.or(notice.take());
-                judgement
+                disposition
             }
             None => left_over(target, found),
         };

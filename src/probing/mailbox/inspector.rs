@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Judgement, Subscriber};
+use super::{Disposition, Subscriber};
 use ledger::Token;
 use mail::inspection::{Inspection, Passage, Rules};
 use mail::text::Scrubber;
@@ -34,21 +34,21 @@ impl Inspector {
         subscriber: &Arc<Subscriber>,
         passage: Passage,
         block: Option<&[u8]>,
-    ) -> Judgement {
+    ) -> Disposition {
         if !subscriber.target.inspect {
-            return Judgement::Remove(token);
+            return Disposition::Remove(token);
         }
         let mail = Expected { token, subscriber: Arc::clone(subscriber), passage };
         if let Some(block) = block {
             mail.inspect(block);
-            return Judgement::Remove(token);
+            return Disposition::Remove(token);
         }
         let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
         if expected.len() >= MAX_EXPECTED {
             expected.pop_front();
         }
         expected.push_back(mail);
-        Judgement::Inspect(token)
+        Disposition::Inspect(token)
     }
 
     /// Reads the header block of this mail; that of a mail that nobody expects is dropped unread.

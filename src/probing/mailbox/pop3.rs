@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::backlog::{Backlog, BacklogState, Kind, Removal, Unread};
 use super::{
-    Found, Judge, Judgement, LEFT_OVERS, Looked, REMOVAL_TRIES, STILL_THERE, Since, TO_REMOVE,
+    Disposition, Found, Judge, LEFT_OVERS, Looked, REMOVAL_TRIES, STILL_THERE, Since, TO_REMOVE,
 };
 use crate::clock::on_time_line;
 use crate::store::FolderRecord;
@@ -378,18 +378,18 @@ impl Memory {
             is_copy: false,
             report: None,
         };
-        let mut judgement = judge(&found);
-        if judgement == Judgement::ReadReport {
+        let mut disposition = judge(&found);
+        if disposition == Disposition::ReadReport {
             found.report = Report::parse(&pop3.beginning(entry.number).await?);
-            judgement = if found.report.is_some() { judge(&found) } else { Judgement::Leave };
+            disposition = if found.report.is_some() { judge(&found) } else { Disposition::Leave };
         }
-        match judgement {
-            Judgement::Remove(token) | Judgement::Inspect(token) => {
+        match disposition {
+            Disposition::Remove(token) | Disposition::Inspect(token) => {
                 self.is_to_go(entry, Some(token));
             }
-            Judgement::Discard => self.is_to_go(entry, None),
-            Judgement::LeftOver(due) => self.is_left_over(entry.id, due),
-            Judgement::ReadReport | Judgement::Leave => {}
+            Disposition::Discard => self.is_to_go(entry, None),
+            Disposition::LeftOver(due) => self.is_left_over(entry.id, due),
+            Disposition::ReadReport | Disposition::Leave => {}
         }
         Ok(server_date)
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::{Found, Inspector, Judgement, Since, reports};
+use super::{Disposition, Found, Inspector, Since, reports};
 use crate::account::Account;
 use crate::config::{ReceiveSide, Target};
 use ledger::{ServerClock, SessionKind, Sighting, Verdict};
@@ -97,12 +97,12 @@ pub(super) fn judge(
     clock: &Mutex<ServerClock>,
     inspector: &Inspector,
     attended_since: std::time::Instant,
-) -> Judgement {
+) -> Disposition {
     if let Some(report) = &found.report {
         return judge_report(subscribers, found, report);
     }
     if found.header.is_delivery_report {
-        return Judgement::ReadReport;
+        return Disposition::ReadReport;
     }
     let owner = |token| {
         let receives =
@@ -115,7 +115,7 @@ pub(super) fn judge(
         && let Some(subscriber) = owner(token)
     {
         if found.accounted.contains(&token) {
-            return Judgement::Remove(token);
+            return Disposition::Remove(token);
         }
         let now = crate::clock::now();
         let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,22 +137,22 @@ pub(super) fn judge(
         }
         let passage = Passage { transmitted, seen: now.date_of(found.shown_at) };
         return match verdict {
-            Verdict::Unknown => Judgement::Leave,
+            Verdict::Unknown => Disposition::Leave,
             Verdict::Received { .. } | Verdict::Early => {
                 inspector.judge(token, subscriber, passage, found.block.as_deref())
             }
-            Verdict::Returned | Verdict::Duplicate | Verdict::Left => Judgement::Remove(token),
+            Verdict::Returned | Verdict::Duplicate | Verdict::Left => Disposition::Remove(token),
         };
     }
-    if let Some(judgement) = judge_copy(subscribers, found) {
-        return judgement;
+    if let Some(disposition) = judge_copy(subscribers, found) {
+        return disposition;
     }
-    found.header.mark.map_or(Judgement::Leave, |mark| left_over(subscribers, found, mark))
+    found.header.mark.map_or(Disposition::Leave, |mark| left_over(subscribers, found, mark))
 }
 
 /// A copy that the sending side keeps. While its mail is under way to this very mailbox it stays:
 /// where folders are labels, the mail that arrives is the same one. `None`: it is none of ours.
-fn judge_copy(subscribers: &[Arc<Subscriber>], found: &Found) -> Option<Judgement> {
+fn judge_copy(subscribers: &[Arc<Subscriber>], found: &Found) -> Option<Disposition> {
     let sends = |subscriber: &&Arc<Subscriber>| subscriber.is(Role::Sender);
     let owner = |token| {
         subscribers.iter().filter(sends).find(|subscriber| subscriber.account.is_live(token))
@@ -163,32 +163,32 @@ fn judge_copy(subscribers: &[Arc<Subscriber>], found: &Found) -> Option<Judgemen
         subscriber.is(Role::Recipient) && Arc::ptr_eq(&subscriber.account, &owner.account)
     });
     Some(if receives_here && owner.account.is_awaited(token) {
-        Judgement::LeftOver(SystemTime::now() + owner.target.late_after)
+        Disposition::LeftOver(SystemTime::now() + owner.target.late_after)
     } else {
-        Judgement::Discard
+        Disposition::Discard
     })
 }
 
 /// What a report says of a mail of ours is told to its account, and the report is done with. One that
 /// says nothing of it stays: people may make more of it.
-fn judge_report(subscribers: &[Arc<Subscriber>], found: &Found, report: &Report) -> Judgement {
-    let Some(worst) = report.worst() else { return Judgement::Leave };
+fn judge_report(subscribers: &[Arc<Subscriber>], found: &Found, report: &Report) -> Disposition {
+    let Some(worst) = report.worst() else { return Disposition::Leave };
     let returned = Header::parse(&report.returned_header);
     let owner = |token| subscribers.iter().find(|subscriber| subscriber.account.is_live(token));
     let sender = |token| owner(token).map(|subscriber| subscriber.target.from.clone());
     for token in reports::tokens(report, &returned).chain(returned.claim(sender)) {
         let Some(subscriber) = owner(token) else { continue };
         subscriber.account.noticed(reports::notice(&subscriber.target, token, report, worst));
-        return Judgement::Discard;
+        return Disposition::Discard;
     }
-    returned.mark.map_or(Judgement::Leave, |mark| left_over(subscribers, found, mark))
+    returned.mark.map_or(Disposition::Leave, |mark| left_over(subscribers, found, mark))
 }
 
 /// A test mail, or a report about one, that nobody here waits for.
-fn left_over(subscribers: &[Arc<Subscriber>], found: &Found, mark: Mark) -> Judgement {
+fn left_over(subscribers: &[Arc<Subscriber>], found: &Found, mark: Mark) -> Disposition {
     let longest = subscribers.iter().map(|subscriber| subscriber.account.lost_after()).max();
     let until = left_over_until(mark, found.server_date, longest.unwrap_or_default());
-    Judgement::LeftOver(until)
+    Disposition::LeftOver(until)
 }
 
 /// Until when a left-over is respected: until its own time and, by the date of the server that keeps it,

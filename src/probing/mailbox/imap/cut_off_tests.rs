@@ -7,7 +7,7 @@ use super::*;
 use crate::config::Target;
 use crate::probing::mailbox::backlog::BacklogState;
 use crate::probing::mailbox::scripted::serve;
-use crate::probing::mailbox::{Found, Judgement};
+use crate::probing::mailbox::{Disposition, Found};
 use ledger::Token;
 use mail::imap::Selected;
 
@@ -90,7 +90,7 @@ impl Judged {
     }
 
     /// A judge who leaves every mail, and tells when one with this UID was judged.
-    fn judge(&self, until: u32, told: Arc<Notify>) -> impl FnMut(&Found) -> Judgement + Send {
+    fn judge(&self, until: u32, told: Arc<Notify>) -> impl FnMut(&Found) -> Disposition + Send {
         let judged = self.clone();
         move |found| {
             let token: Token = found.header.mark.unwrap().token;
@@ -99,7 +99,7 @@ impl Judged {
             if uid == until {
                 told.notify_one();
             }
-            Judgement::Leave
+            Disposition::Leave
         }
     }
 }

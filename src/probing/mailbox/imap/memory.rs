@@ -13,7 +13,7 @@ use crate::probing::mailbox::backlog::{
     Backlog, BacklogState, Confirmation, Kind, PendingReport, Removal, Unread,
 };
 use crate::probing::mailbox::{
-    Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, TO_REMOVE,
+    Disposition, Found, Inspector, Judge, LEFT_OVERS, REMOVAL_TRIES, TO_REMOVE,
 };
 use crate::store::FolderRecord;
 use ledger::Failure;
@@ -280,28 +280,28 @@ impl FolderMemory {
             is_copy: viewing.holds_copies,
             report: None,
         };
-        let mut judgement = judge(&found);
+        let mut disposition = judge(&found);
         // More of ours than can be under way are copies without end.
         let is_full = self.backlog.len(Kind::ToRemove) >= TO_REMOVE;
-        let inspects = matches!(judgement, Judgement::Inspect(_)) && !is_full;
-        if let Judgement::Inspect(token) = judgement {
-            judgement = Judgement::Remove(token);
+        let inspects = matches!(disposition, Disposition::Inspect(_)) && !is_full;
+        if let Disposition::Inspect(token) = disposition {
+            disposition = Disposition::Remove(token);
         }
-        match (judgement, gone) {
-            (Judgement::Remove(token), Some(gone)) if gone.token == Some(token) => {
+        match (disposition, gone) {
+            (Disposition::Remove(token), Some(gone)) if gone.token == Some(token) => {
                 self.remove_again(uid, Removal { inspects, ..gone });
             }
-            (Judgement::Remove(token), _) if !is_full => {
+            (Disposition::Remove(token), _) if !is_full => {
                 self.displaced.remove(&token);
                 let removal = Removal { inspects, ..Removal::of(Some(token)) };
                 self.backlog.set(uid, BacklogState::ToRemove(removal));
             }
-            (Judgement::ReadReport, _) if self.backlog.len(Kind::Report) < LEFT_OVERS => {
+            (Disposition::ReadReport, _) if self.backlog.len(Kind::Report) < LEFT_OVERS => {
                 let server_date = mail.internal_date;
                 let report = PendingReport { server_date, ..PendingReport::default() };
                 self.backlog.set(uid, BacklogState::Report(report));
             }
-            (judgement, _) => self.heed(uid, judgement),
+            (disposition, _) => self.heed(uid, disposition),
         }
     }
 
@@ -318,20 +318,20 @@ impl FolderMemory {
     }
 
     /// Notes what is to be done with a mail that is not an arrival.
-    pub(super) fn heed(&mut self, uid: u32, judgement: Judgement) {
-        match judgement {
-            Judgement::Discard if self.backlog.len(Kind::ToRemove) < TO_REMOVE => {
+    pub(super) fn heed(&mut self, uid: u32, disposition: Disposition) {
+        match disposition {
+            Disposition::Discard if self.backlog.len(Kind::ToRemove) < TO_REMOVE => {
                 self.backlog.set(uid, BacklogState::ToRemove(Removal::default()));
             }
-            Judgement::LeftOver(due) if self.backlog.len(Kind::LeftOver) < LEFT_OVERS => {
+            Disposition::LeftOver(due) if self.backlog.len(Kind::LeftOver) < LEFT_OVERS => {
                 self.backlog.set(uid, BacklogState::LeftOver(due));
             }
-            Judgement::Discard
-            | Judgement::Remove(_)
-            | Judgement::Inspect(_)
-            | Judgement::LeftOver(_)
-            | Judgement::ReadReport
-            | Judgement::Leave => {}
+            Disposition::Discard
+            | Disposition::Remove(_)
+            | Disposition::Inspect(_)
+            | Disposition::LeftOver(_)
+            | Disposition::ReadReport
+            | Disposition::Leave => {}
         }
     }
 

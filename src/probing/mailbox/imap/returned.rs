@@ -54,8 +54,8 @@ impl FolderMemory {
                 is_copy: viewing.holds_copies,
                 report: Some(report),
             };
-            let judgement = judge(&found);
-            self.heed(uid, judgement);
+            let disposition = judge(&found);
+            self.heed(uid, disposition);
         }
         Ok(())
     }

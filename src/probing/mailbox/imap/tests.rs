@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::config::{Config, Target};
 use crate::probing::mailbox::backlog::{BacklogState, Kind, PendingReport};
-use crate::probing::mailbox::{Found, Inspector, Judgement};
+use crate::probing::mailbox::{Disposition, Found, Inspector};
 use crate::store::FolderRecord;
 use ledger::Token;
 use mail::wire::Clients;
@@ -70,12 +70,12 @@ impl House {
     }
 
     /// One session: all is looked at, and what is to go is taken out, in up to three rounds.
-    async fn visit(&self, memory: &mut Memory, judgement: Judgement) -> Result<(), Failure> {
+    async fn visit(&self, memory: &mut Memory, disposition: Disposition) -> Result<(), Failure> {
         let since = Since::all(SystemTime::UNIX_EPOCH);
         let mut judge = |found: &Found| match &found.report {
-            Some(_) => Judgement::Leave,
-            None if found.header.is_delivery_report => Judgement::ReadReport,
-            None => found.header.mark.map_or(Judgement::Leave, |_| judgement),
+            Some(_) => Disposition::Leave,
+            None if found.header.is_delivery_report => Disposition::ReadReport,
+            None => found.header.mark.map_or(Disposition::Leave, |_| disposition),
         };
         let mut session = self.open().await?;
         session.look_everywhere(memory, since, &mut judge).await?;
@@ -101,7 +101,7 @@ fn marked(token: Token) -> Vec<u8> {
 /// What an earlier process has left: these are to be taken out.
 async fn restored(house: &House, words: Vec<String>) -> Memory {
     let mut memory = Memory::default();
-    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    house.visit(&mut memory, Disposition::Leave).await.unwrap();
     let now = crate::clock::now();
     let record = |(name, record)| (name, FolderRecord { to_remove: words.clone(), ..record });
     let records = memory.records(now).map(record).collect();
@@ -126,7 +126,7 @@ async fn after_a_restart_only_what_carries_its_token_is_taken_out() {
     let words =
         vec![format!("1/{second}"), format!("2/{first}"), format!("3/{second}"), "4".into()];
     let mut memory = restored(&house, words).await;
-    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    house.visit(&mut memory, Disposition::Leave).await.unwrap();
     assert_eq!(house.uids(), [1, 3, 4]);
     let kept: Vec<_> = memory.records(crate::clock::now()).collect();
     assert_eq!(kept[0].1.to_remove, Vec::<String>::new(), "they are others' mails");
@@ -138,7 +138,7 @@ async fn few_mails_are_read_again_after_one_removal() {
     let house = House::new().await;
     (0..MAILS).for_each(|_| house.insert(FOREIGN));
     let mut memory = restored(&house, (1..=MAILS).map(|uid| uid.to_string()).collect()).await;
-    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    house.visit(&mut memory, Disposition::Leave).await.unwrap();
     assert_eq!(memory.folder(b"INBOX").backlog.len(Kind::ToConfirm), MAILS - 3 * 20);
 }
 
@@ -147,7 +147,7 @@ async fn a_left_over_that_breaks_the_session_holds_up_nobody() {
     let house = House::new().await;
     house.insert(&marked(Token::random()));
     let mut memory = Memory::default();
-    let left_over = Judgement::LeftOver(SystemTime::UNIX_EPOCH);
+    let left_over = Disposition::LeftOver(SystemTime::UNIX_EPOCH);
     let asked = house.answer_of(1, "* BYE internal error\r\n");
     assert!(house.visit(&mut memory, left_over).await.is_err());
     let token = Token::random();
@@ -155,7 +155,7 @@ async fn a_left_over_that_breaks_the_session_holds_up_nobody() {
     house.insert(&marked(Token::random()));
     put_off_no_longer(&mut memory);
     // Ours goes before left-overs are read.
-    let _ = house.visit(&mut memory, Judgement::Remove(token)).await;
+    let _ = house.visit(&mut memory, Disposition::Remove(token)).await;
     assert_eq!(house.uids(), [1]);
     for _ in 0..3 {
         put_off_no_longer(&mut memory);
@@ -173,7 +173,7 @@ async fn a_left_over_that_is_gone_is_forgotten_and_one_that_is_refused_tried_aga
         house.insert(&marked(Token::random()));
         let mut memory = Memory::default();
         let asked = house.answer_of(1, answer);
-        let left_over = Judgement::LeftOver(SystemTime::UNIX_EPOCH);
+        let left_over = Disposition::LeftOver(SystemTime::UNIX_EPOCH);
         for _ in 0..3 {
             house.visit(&mut memory, left_over).await.unwrap();
         }
@@ -199,10 +199,10 @@ async fn a_report_that_cannot_be_read_blinds_nobody_and_is_tried_three_times() {
         let asked = house.answer_of(1, answer);
         let mut memory = Memory::default();
         for tries in 1..=4 {
-            let visited = house.visit(&mut memory, Judgement::Leave).await;
+            let visited = house.visit(&mut memory, Disposition::Leave).await;
             assert_eq!(visited.is_err(), breaks && tries <= 3, "{answer}");
             assert_eq!(asked.load(Ordering::Relaxed), tries.min(3), "{answer}");
-            house.visit(&mut memory, Judgement::Leave).await.unwrap();
+            house.visit(&mut memory, Disposition::Leave).await.unwrap();
             assert_eq!(asked.load(Ordering::Relaxed), tries.min(3), "not so soon");
             let backlog = &mut memory.folder(b"INBOX").backlog;
             assert_eq!(backlog.kind(1) == Some(Kind::Report), tries < 3, "{answer}");
@@ -230,7 +230,7 @@ async fn what_is_cut_is_not_searched_for_its_end() {
     };
     house.server.faults().on("UID FETCH", Fault::Alter(Alteration::new(alter)));
     let mut memory = Memory::default();
-    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    house.visit(&mut memory, Disposition::Leave).await.unwrap();
     assert!(memory.take_remarks().is_empty());
 }
 
@@ -248,7 +248,7 @@ async fn a_marked_mail_of_somebody_else_breaks_no_more_than_two_sessions() {
     let asked = house.answer_of(1, "* BYE internal error\r\n");
     let mut memory = Memory::default();
     for visit in 1..=4 {
-        let failure = house.visit(&mut memory, Judgement::Remove(token)).await.unwrap_err();
+        let failure = house.visit(&mut memory, Disposition::Remove(token)).await.unwrap_err();
         let reason = if visit < 3 { Reason::Closed } else { Reason::Marked };
         assert_eq!(failure.reason, reason, "{failure}");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::super::watch::Settings;
-use super::super::{Found, Judgement, Subscriber, imap, pop3, subscribers};
+use super::super::{Disposition, Found, Subscriber, imap, pop3, subscribers};
 use super::check::judged;
 use super::{Outcome, Patrol, only, recipients};
 use crate::clock::for_timer;
@@ -248,7 +248,7 @@ impl Patrol {
     pub(super) fn judge(
         &self,
         subscribers: &[Arc<Subscriber>],
-    ) -> impl FnMut(&Found) -> Judgement + Send + use<> {
+    ) -> impl FnMut(&Found) -> Disposition + Send + use<> {
         let subscribers = subscribers.to_vec();
         let (clock, inspector) = (Arc::clone(&self.clock), Arc::clone(&self.inspector));
         let attended_since = self.attended_since;
