@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::hearing::Hearing;
+use super::noop::NoopSupport;
 use super::progress::Progress;
 use super::reading::Viewing;
 use super::tries::Tries;
@@ -30,7 +30,7 @@ const REMOVED: usize = 50;
 #[derive(Debug, Default)]
 pub struct Memory {
     folders: BTreeMap<Vec<u8>, FolderMemory>,
-    pub(super) hearing: Hearing,
+    pub(super) noop: NoopSupport,
     /// Whether the server gives no header but a whole one.
     pub(super) asks_whole_headers: bool,
     /// The folders named by their use that the server does not have, as they are configured.
