@@ -33,7 +33,7 @@ pub(super) enum BacklogState {
     /// Ours, marked as deleted: it goes once nobody else's mail is marked as well.
     Marked(Removal),
     /// Ours, removed as the server said.
-    Removed(Removal),
+    Expunged(Removal),
     /// Somebody else's, at which a session broke: it is not asked for again.
     Broken,
 }
@@ -48,7 +48,7 @@ pub(super) enum Kind {
     PutOff,
     ToRemove,
     Marked,
-    Removed,
+    Expunged,
     Broken,
 }
 
@@ -120,7 +120,7 @@ impl BacklogState {
             Self::PutOff(..) => Kind::PutOff,
             Self::ToRemove(_) => Kind::ToRemove,
             Self::Marked(_) => Kind::Marked,
-            Self::Removed(_) => Kind::Removed,
+            Self::Expunged(_) => Kind::Expunged,
             Self::Broken => Kind::Broken,
         }
     }
@@ -139,7 +139,7 @@ impl BacklogState {
     /// What was removed under this UID, as the server said.
     pub(super) fn gone(&self) -> Option<Removal> {
         match self {
-            Self::Removed(removal) => Some(*removal),
+            Self::Expunged(removal) => Some(*removal),
             Self::ToRemove(removal) | Self::Marked(removal) if removal.times > 0 => Some(*removal),
             Self::Unread(unread) => unread.removed,
             _ => None,
@@ -148,7 +148,7 @@ impl BacklogState {
 
     /// Whether it was read and is not to be read once more.
     pub(super) fn is_read(&self) -> bool {
-        !matches!(self.kind(), Kind::Unread | Kind::Removed | Kind::Broken)
+        !matches!(self.kind(), Kind::Unread | Kind::Expunged | Kind::Broken)
     }
 
     /// Whether a session broke at it.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::memory::FolderMemory;
+use super::folder_state::FolderState;
 use super::removal::{Whose, is_test_mail, whose};
 use super::tries::READ_TRIES;
 use crate::probing::mailbox::backlog::{BacklogState, Confirmation, Kind, Removal};
@@ -16,7 +16,7 @@ const BATCH: usize = 20;
 /// The least time between two asks for one of them.
 const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 
-impl FolderMemory {
+impl FolderState {
     /// Has the headers of some of them read again. Those that still are ours are taken out next. One that
     /// is gone is forgotten, and so is one that the server did not show three times.
     ///

@@ -4,7 +4,7 @@
 use lettre::Address;
 
 use super::Session;
-use super::memory::{FolderMemory, Memory};
+use super::folder_state::{FolderState, Memory};
 use crate::probing::mailbox::LEFT_OVERS;
 use crate::probing::mailbox::backlog::{BacklogState, Kind};
 use ledger::Failure;
@@ -85,7 +85,7 @@ impl Memory {
     }
 }
 
-impl FolderMemory {
+impl FolderState {
     /// A mail that is not asked for again; whether it was before. Of those behind which the folder was read
     /// few are remembered: only a look at the newest mails would meet them.
     pub(super) fn note_broken(&mut self, uid: u32) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::memory::FolderMemory;
+use super::folder_state::FolderState;
 use super::tries::READ_TRIES;
 use crate::probing::mailbox::backlog::{BacklogState, Kind, Unread};
 use crate::probing::mailbox::{FIRST_CONTACT_HEADERS, Judge, LEFT_OVERS, Since};
@@ -40,7 +40,7 @@ pub(super) struct Viewing {
     pub(super) network: Duration,
 }
 
-impl FolderMemory {
+impl FolderState {
     /// A look begins.
     pub(super) fn begin_look(&mut self) {
         self.has_shown = false;
@@ -248,7 +248,7 @@ impl FolderMemory {
             }
             let removed = match self.backlog.get(uid) {
                 None => None,
-                Some(BacklogState::Removed(removal)) => Some(*removal),
+                Some(BacklogState::Expunged(removal)) => Some(*removal),
                 // It was read, or is not to be.
                 Some(_) => continue,
             };

@@ -123,7 +123,7 @@ impl Session {
             }
             _ => take_out(&mut self.imap, uids, &mut known.strangers).await?,
         };
-        let is_new = known.settle(uids, in_the_way.is_none());
+        let is_new = known.mark_expunged(uids, in_the_way.is_none());
         let fault = match in_the_way {
             Some(stranger) => Fault::new(Reason::Marked, waits_for(stranger, name, uids.len())),
             None if !is_new => Fault::new(Reason::Other, STILL_THERE),

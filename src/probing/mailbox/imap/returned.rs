@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::memory::FolderMemory;
+use super::folder_state::FolderState;
 use super::reading::Viewing;
 use super::tries::READ_TRIES;
 use crate::clock::on_time_line;
@@ -19,7 +19,7 @@ const REPORTS: usize = 20;
 /// The least time between two tries with one of them.
 const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 
-impl FolderMemory {
+impl FolderState {
     /// Reads some of the reports that may be about mails of ours, the oldest first, and has them
     /// judged; the rest are read at the next looks. One that the server does not show, or at which the
     /// session breaks, is given up after three tries: it stays where it is.
@@ -55,7 +55,7 @@ impl FolderMemory {
                 report: Some(report),
             };
             let disposition = judge(&found);
-            self.heed(uid, disposition);
+            self.apply(uid, disposition);
         }
         Ok(())
     }

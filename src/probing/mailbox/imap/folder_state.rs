@@ -24,12 +24,12 @@ use mail::test_mail::Header;
 
 /// How many of the mails that are gone, as the server says, are remembered: one that is not is shown again
 /// soon, and each takes memory of every target for good.
-const REMOVED: usize = 50;
+const EXPUNGED: usize = 50;
 
 /// What is known of the folders from one session to the next.
 #[derive(Debug, Default)]
 pub struct Memory {
-    folders: BTreeMap<Vec<u8>, FolderMemory>,
+    folders: BTreeMap<Vec<u8>, FolderState>,
     pub(super) noop: NoopSupport,
     /// Whether the server gives no header but a whole one.
     pub(super) asks_whole_headers: bool,
@@ -41,7 +41,7 @@ pub struct Memory {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct FolderMemory {
+pub(super) struct FolderState {
     /// `None`: the server does not tell, or the folder was never opened.
     uid_validity: Option<u32>,
     /// The first UID that was not looked at; 0 before the first contact.
@@ -90,11 +90,11 @@ impl Memory {
     /// Goes on from what an earlier process has kept.
     pub fn restore(&mut self, records: BTreeMap<String, FolderRecord>, now: Moment) {
         for (name, record) in records {
-            let mut known = FolderMemory {
+            let mut known = FolderState {
                 uid_validity: Some(record.uid_validity).filter(|validity| *validity > 0),
                 next_uid: record.next_uid,
                 looked_at: record.looked_at.and_then(|at| now.moment_of(at)),
-                ..FolderMemory::default()
+                ..FolderState::default()
             };
             for (id, due) in &record.left_overs {
                 let Ok(uid) = id.parse() else { continue };
@@ -108,7 +108,7 @@ impl Memory {
         }
     }
 
-    pub(super) fn folder(&mut self, name: &[u8]) -> &mut FolderMemory {
+    pub(super) fn folder(&mut self, name: &[u8]) -> &mut FolderState {
         self.folders.entry(name.to_vec()).or_default()
     }
 
@@ -122,7 +122,7 @@ impl Memory {
     }
 }
 
-impl FolderMemory {
+impl FolderState {
     /// Whether none of our mails lies here under a UID that has lost its meaning.
     pub(super) fn has_no_displaced(&self) -> bool {
         self.displaced.is_empty()
@@ -207,10 +207,10 @@ impl FolderMemory {
                 // A mail that comes back with a backup is known again by its token only.
                 let is_known = |gone: &Removal| went_back.is_none() || gone.token.is_some();
                 if let Some(gone) = state.gone().filter(is_known) {
-                    self.backlog.set(uid, BacklogState::Removed(gone));
+                    self.backlog.set(uid, BacklogState::Expunged(gone));
                 }
             }
-            self.backlog.keep_highest(Kind::Removed, REMOVED);
+            self.backlog.keep_highest(Kind::Expunged, EXPUNGED);
         }
         while self.displaced.len() > LEFT_OVERS {
             self.displaced.pop_first();
@@ -301,7 +301,7 @@ impl FolderMemory {
                 let report = PendingReport { server_date, ..PendingReport::default() };
                 self.backlog.set(uid, BacklogState::Report(report));
             }
-            (disposition, _) => self.heed(uid, disposition),
+            (disposition, _) => self.apply(uid, disposition),
         }
     }
 
@@ -312,13 +312,13 @@ impl FolderMemory {
             return None;
         };
         if let Some(removed) = unread.removed {
-            self.backlog.set(uid, BacklogState::Removed(removed));
+            self.backlog.set(uid, BacklogState::Expunged(removed));
         }
         Some(unread)
     }
 
     /// Notes what is to be done with a mail that is not an arrival.
-    pub(super) fn heed(&mut self, uid: u32, disposition: Disposition) {
+    pub(super) fn apply(&mut self, uid: u32, disposition: Disposition) {
         match disposition {
             Disposition::Discard if self.backlog.len(Kind::ToRemove) < TO_REMOVE => {
                 self.backlog.set(uid, BacklogState::ToRemove(Removal::default()));
@@ -344,7 +344,7 @@ impl FolderMemory {
     }
 
     /// The server has taken these out, or only marked them; `false` if it had said so before.
-    pub(super) fn settle(&mut self, uids: &[u32], are_gone: bool) -> bool {
+    pub(super) fn mark_expunged(&mut self, uids: &[u32], are_gone: bool) -> bool {
         let mut are_new = true;
         for uid in self.to_clear() {
             let Some(removal) = self.backlog.removal_mut(uid).copied() else { continue };
@@ -353,14 +353,14 @@ impl FolderMemory {
             } else if uids.binary_search(&uid).is_ok() {
                 let times = removal.times + 1;
                 let removal = Removal { times, ..Removal::of(removal.token) };
-                self.backlog.set(uid, BacklogState::Removed(removal));
+                self.backlog.set(uid, BacklogState::Expunged(removal));
                 are_new &= times == 1;
             } else {
                 self.backlog.remove(uid);
             }
         }
         self.backlog.keep_highest(Kind::Marked, LEFT_OVERS);
-        self.backlog.keep_highest(Kind::Removed, REMOVED);
+        self.backlog.keep_highest(Kind::Expunged, EXPUNGED);
         are_new
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::probing::mailbox::imap::tries::READ_TRIES;
 
-fn set(known: &mut FolderMemory, uid: u32, state: BacklogState) {
+fn set(known: &mut FolderState, uid: u32, state: BacklogState) {
     known.backlog.set(uid, state);
 }
 
@@ -10,10 +10,10 @@ fn to_remove(token: Option<Token>) -> BacklogState {
 }
 
 fn removed(token: Option<Token>) -> BacklogState {
-    BacklogState::Removed(Removal { times: 1, ..Removal::of(token) })
+    BacklogState::Expunged(Removal { times: 1, ..Removal::of(token) })
 }
 
-fn uids(known: &FolderMemory, kind: Kind) -> Vec<u32> {
+fn uids(known: &FolderState, kind: Kind) -> Vec<u32> {
     known.backlog.ids(kind).collect()
 }
 
@@ -44,7 +44,7 @@ fn selected(validity: u32, next: u32) -> Selected {
 #[test]
 fn a_next_uid_that_goes_back_is_as_good_as_another_validity() {
     let token = Token::random();
-    let mut known = FolderMemory::default();
+    let mut known = FolderState::default();
     assert_eq!(known.meet(selected(7, 1), true), None);
     known.next_uid = 500;
     set(&mut known, 498, to_remove(Some(token)));
@@ -59,21 +59,21 @@ fn a_next_uid_that_goes_back_is_as_good_as_another_validity() {
     assert_eq!(known.next_uid, 0, "read as at the first contact");
     assert!(known.to_clear().is_empty(), "these UIDs may be others' mail by now");
     assert_eq!(known.displaced, [token].into(), "ours is known by its token");
-    assert_eq!(uids(&known, Kind::Removed), [400]);
+    assert_eq!(uids(&known, Kind::Expunged), [400]);
 }
 
 #[test]
 fn mails_that_are_gone_take_no_more_room_after_any_time() {
-    let mut known = FolderMemory::default();
+    let mut known = FolderState::default();
     for uid in 1..=5_000 {
         set(&mut known, uid, to_remove(Some(Token::random())));
-        assert!(known.settle(&[uid], true), "{uid} is told for the first time");
+        assert!(known.mark_expunged(&[uid], true), "{uid} is told for the first time");
     }
-    assert_eq!(known.backlog.len(Kind::Removed), REMOVED);
-    assert!(uids(&known, Kind::Removed).contains(&5_000), "the newest may be shown again");
+    assert_eq!(known.backlog.len(Kind::Expunged), EXPUNGED);
+    assert!(uids(&known, Kind::Expunged).contains(&5_000), "the newest may be shown again");
     let gone = known.backlog.get(5_000).and_then(BacklogState::gone).unwrap();
     known.remove_again(5_000, gone);
-    assert!(!known.settle(&[5_000], true), "said before");
+    assert!(!known.mark_expunged(&[5_000], true), "said before");
 }
 
 fn broke(memory: &mut Memory, uid: u32, header: &str, is_proven: bool) {
@@ -126,7 +126,7 @@ fn a_mail_at_which_the_server_falls_silent_is_passed_over_after_some_tries() {
 
 #[test]
 fn mails_that_are_passed_over_take_no_more_room_after_any_time() {
-    let mut known = FolderMemory::default();
+    let mut known = FolderState::default();
     let most = u32::try_from(LEFT_OVERS).unwrap();
     for uid in 10..10 + most {
         assert!(known.note_broken(uid));
