@@ -14,7 +14,7 @@ use crate::account::history::Archive;
 use crate::checks::rounds::Bench;
 use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
 use crate::descriptors::Need;
-use crate::probing::mailbox::{Subscriber, Watch};
+use crate::probing::mailbox::{MailboxHandle, Subscriber};
 use crate::probing::send::{Origin, Sender};
 use crate::store::Store;
 use kept::Kept;
@@ -77,7 +77,7 @@ struct Running {
 }
 
 struct RunningWatch {
-    watch: Arc<Watch>,
+    watch: Arc<MailboxHandle>,
     task: Task,
 }
 
@@ -427,7 +427,7 @@ impl Supervisor {
         state.watches = used;
         for (id, members) in members {
             let running = state.watches.entry(id.clone()).or_insert_with(|| {
-                let watch = Arc::new(Watch::new(id.clone(), self.store.clone()));
+                let watch = Arc::new(MailboxHandle::new(id.clone(), self.store.clone()));
                 let watched = Arc::clone(&watch);
                 let visited = Arc::clone(&watch);
                 let run = move |cancel, _| Arc::clone(&watched).run(cancel);
@@ -449,7 +449,7 @@ impl Supervisor {
     }
 }
 
-fn sender_watch(state: &State, target: &Target) -> Option<Arc<Watch>> {
+fn sender_watch(state: &State, target: &Target) -> Option<Arc<MailboxHandle>> {
     let id = target.sender_mailbox.as_ref()?.mailbox_id();
     state.watches.get(&id).map(|running| Arc::clone(&running.watch))
 }

@@ -1,7 +1,7 @@
 //! One mailbox, and the watch over it: the check of each period and the looks between, on behalf of
 //! every target that receives there.
 //!
-//! [`Watch`] is what the targets see of it and `patrol` its loop; [`imap`] and [`pop3`] are what a
+//! [`MailboxHandle`] is what the targets see of it and `mailbox_task` its loop; [`imap`] and [`pop3`] are what a
 //! look is in either protocol, `subscribers` says whose a mail is,
 //! `reports` whose a delivery status notification is, and [`Inspector`] reads the headers of those that have arrived. What was seen before is remembered
 //! from session to session, so that a look reads only what is new, and nothing in the mailbox is
@@ -19,20 +19,20 @@ use mail::test_mail::Header;
 mod backlog;
 pub mod imap;
 mod inspector;
-mod patrol;
+mod mailbox_handle;
+mod mailbox_task;
 pub mod pop3;
 mod preparation;
 pub(crate) mod reports;
 #[cfg(test)]
 mod scripted;
 mod subscribers;
-mod watch;
 
 pub use inspector::Inspector;
+pub use mailbox_handle::MailboxHandle;
 pub use preparation::Preparation;
 pub(crate) use subscribers::left_over_until;
 pub use subscribers::{Role, Subscriber};
-pub use watch::Watch;
 
 /// The most headers that are read at the first contact with a folder or maildrop.
 const FIRST_CONTACT_HEADERS: usize = 500;

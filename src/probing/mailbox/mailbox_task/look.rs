@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::super::watch::Settings;
+use super::super::mailbox_handle::Settings;
 use super::super::{Disposition, Found, Subscriber, imap, pop3, subscribers};
 use super::check::judged;
-use super::{Outcome, Patrol, only, recipients};
+use super::{MailboxTask, Outcome, only, recipients};
 use crate::clock::for_timer;
 use ledger::{Failure, Step};
 use mail::outer::{MARGIN, enforced};
@@ -20,7 +20,7 @@ const REMOVAL_ROUNDS: usize = 3;
 /// next passes over.
 const OPENINGS: usize = 3;
 
-impl Patrol {
+impl MailboxTask {
     /// A fresh IMAP session, and a look into every folder, `until` then.
     pub(super) async fn open_imap(
         &mut self,

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
+use super::mailbox_handle::{MailboxHandle, SOON, Settings};
 use super::preparation::Preparation;
-use super::watch::{SOON, Settings, Watch};
 use super::{Inspector, Role, Subscriber, imap, pop3, subscribers};
 use crate::clock::{for_timer, on_time_line, suspended};
 use crate::store::FolderRecord;
@@ -35,8 +35,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const MAILDROP: &str = "";
 
 /// The state of the loop.
-pub(super) struct Patrol {
-    watch: Arc<Watch>,
+pub(super) struct MailboxTask {
+    watch: Arc<MailboxHandle>,
     /// When the watch began, on the time line of the accounts.
     started: std::time::Instant,
     /// The held IMAP session. It is taken out while it is used, so that one that is cut short by
@@ -83,9 +83,9 @@ impl Outcome {
     }
 }
 
-impl Patrol {
+impl MailboxTask {
     /// At the beginning; nothing is known yet.
-    pub(super) fn new(watch: Arc<Watch>) -> Self {
+    pub(super) fn new(watch: Arc<MailboxHandle>) -> Self {
         let started = on_time_line(Instant::now());
         Self {
             watch,

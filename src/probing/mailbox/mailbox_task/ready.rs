@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::Subscriber;
-use super::super::watch::Settings;
-use super::{Outcome, Patrol, recipients};
+use super::super::mailbox_handle::Settings;
+use super::{MailboxTask, Outcome, recipients};
 use ledger::Reason;
 use ledger::SessionKind;
 use mail::trace::Trace;
@@ -24,7 +24,7 @@ pub(super) struct Plan {
     is_awaited: bool,
 }
 
-impl Patrol {
+impl MailboxTask {
     /// When the session for the next look is to be begun; `None` if none is wanted, or is ready. The
     /// first look for a mail may come so soon that its session must be begun while the mail is sent.
     pub(super) fn plan_preparation(

@@ -1,5 +1,5 @@
 //! The watch over one mailbox as its subscribers see it: who they are, what their configurations say of
-//! the mailbox, and when it is checked. The loop itself is the patrol.
+//! the mailbox, and when it is checked. The loop itself is the mailbox_task.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::patrol::Patrol;
+use super::mailbox_task::MailboxTask;
 use super::{Role, Subscriber};
 use crate::account::Account;
 use crate::config::{Folder, Login, MailboxId, Protocol};
@@ -27,7 +27,7 @@ const MOST_PATIENCE: Duration = Duration::from_secs(15);
 pub(super) const SOON: Duration = Duration::from_secs(60);
 
 /// The watch over one mailbox, shared by the targets that receive there.
-pub struct Watch {
+pub struct MailboxHandle {
     pub(super) id: MailboxId,
     /// Where the memory of the mailbox is kept; `None`: nowhere.
     pub(super) store: Option<Arc<Store>>,
@@ -67,7 +67,7 @@ pub(super) struct Settings {
     pub(super) period: Duration,
 }
 
-impl Watch {
+impl MailboxHandle {
     /// A watch without subscribers; it does nothing yet. Its memory goes on from that in the store.
     pub fn new(id: MailboxId, store: Option<Arc<Store>>) -> Self {
         let shared = Shared {
@@ -164,7 +164,7 @@ impl Watch {
         self.changed.notify_one();
     }
 
-    /// How long sending waits for [`Watch::wait_for_check`] and [`Watch::make_ready`]: 3 s, and twice
+    /// How long sending waits for [`MailboxHandle::wait_for_check`] and [`MailboxHandle::make_ready`]: 3 s, and twice
     /// as long as both took lately where the mailbox is so far away that they take longer; never more
     /// than 15 s and half a period.
     pub fn patience(&self) -> Duration {
@@ -193,14 +193,14 @@ impl Watch {
 
     /// Runs until it is cancelled; then the session is ended.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
-        let mut patrol = Patrol::new(self);
-        patrol.restore().await;
-        cancel.run_until_cancelled(patrol.run()).await;
-        let settings = patrol.settings();
+        let mut mailbox_task = MailboxTask::new(self);
+        mailbox_task.restore().await;
+        cancel.run_until_cancelled(mailbox_task.run()).await;
+        let settings = mailbox_task.settings();
         if let Some(settings) = settings {
-            patrol.keep(&settings);
+            mailbox_task.keep(&settings);
         }
-        patrol.close_session().await;
+        mailbox_task.close_session().await;
     }
 
     pub(super) fn shared(&self) -> MutexGuard<'_, Shared> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::super::Subscriber;
-use super::super::watch::Settings;
-use super::{Patrol, recipients};
+use super::super::mailbox_handle::Settings;
+use super::{MailboxTask, recipients};
 use crate::probing::send::next_tick;
 use ledger::{Attempt, SessionKind};
 use ledger::{Failure, Side};
@@ -31,7 +31,7 @@ pub(super) async fn judged<T>(
     }
 }
 
-impl Patrol {
+impl MailboxTask {
     /// The check of a period: a fresh login, in place of the session that was held.
     pub(super) async fn check(
         &mut self,
