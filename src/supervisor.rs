@@ -12,7 +12,7 @@ use crate::account::history::Archive;
 use crate::checks::rounds::Bench;
 use crate::config::{Config, MailboxId, TargetName};
 use crate::descriptors::Need;
-use crate::probing::mailbox::{Member, Watch};
+use crate::probing::mailbox::{MailboxHandle, Subscriber};
 use crate::probing::send::Origin;
 use crate::store::Store;
 use mail::net::tls::TlsClients;
@@ -69,13 +69,13 @@ struct State {
 struct Running {
     subject: Subject,
     line: Line,
-    member: Arc<Member>,
+    member: Arc<Subscriber>,
     sending: Task,
     checking: Task,
 }
 
 struct RunningWatch {
-    watch: Arc<Watch>,
+    watch: Arc<MailboxHandle>,
     task: Task,
 }
 

@@ -1,6 +1,6 @@
 //! What the account of the mails goes by, out of the configuration.
 
-use ledger::{LookStyle, Rules, Servers};
+use ledger::{Rules, Servers, SessionKind};
 use mail::test_mail::Addressed;
 
 use super::{Protocol, Target};
@@ -32,10 +32,10 @@ impl From<&Target> for Servers {
 
 impl Protocol {
     /// What a look costs in this protocol.
-    pub fn look_style(&self) -> LookStyle {
+    pub fn session_kind(&self) -> SessionKind {
         match self {
-            Protocol::Imap { .. } => LookStyle::Command,
-            Protocol::Pop3 => LookStyle::Session,
+            Protocol::Imap { .. } => SessionKind::Held,
+            Protocol::Pop3 => SessionKind::PerPoll,
         }
     }
 }

@@ -10,7 +10,9 @@ use crate::config::{Config, Target, TargetName};
 use crate::web::server::encoding::classic_text;
 use ledger::TlsFacts;
 use ledger::Token;
-use ledger::{Attempt, FoundIn, Ledger, LookStyle, Moment, Reading, Rules, Sighting, Transmission};
+use ledger::{
+    Attempt, FoundIn, Ledger, Moment, Reading, Rules, SessionKind, Sighting, Transmission,
+};
 use ledger::{Failure, Reason, Step};
 use mail::Fault;
 use mail::inspection::{Inspection, Passage};
@@ -147,7 +149,7 @@ fn busy(rules: Rules) -> Ledger {
         attended_since: start.instant,
         previous_look: Some(later(89).instant),
         dated: None,
-        style: LookStyle::Command,
+        style: SessionKind::Held,
     };
     ledger.seen(token, sighting, later(90));
     ledger

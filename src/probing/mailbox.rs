@@ -1,8 +1,8 @@
 //! One mailbox, and the watch over it: the check of each period and the looks between, on behalf of
 //! every target that receives there.
 //!
-//! [`Watch`] is what the targets see of it and `patrol` its loop; [`imap`] and [`pop3`] are what a
-//! look is in either protocol, `members` says whose a mail is,
+//! [`MailboxHandle`] is what the targets see of it and `mailbox_task` its loop; [`imap`] and [`pop3`] are what a
+//! look is in either protocol, `subscribers` says whose a mail is,
 //! `reports` whose a delivery status notification is, and [`Inspector`] reads the headers of those that have arrived. What was seen before is remembered
 //! from session to session, so that a look reads only what is new, and nothing in the mailbox is
 //! touched that is not ours.
@@ -16,22 +16,23 @@ use ledger::Token;
 use mail::bounce::Report;
 use mail::test_mail::Header;
 
+mod backlog;
 pub mod imap;
 mod inspector;
-mod members;
-mod patrol;
+mod mailbox_handle;
+mod mailbox_task;
 pub mod pop3;
 mod preparation;
 pub(crate) mod reports;
 #[cfg(test)]
 mod scripted;
-mod watch;
+mod subscribers;
 
 pub use inspector::Inspector;
-pub(crate) use members::left_over_until;
-pub use members::{Member, Role};
+pub use mailbox_handle::MailboxHandle;
 pub use preparation::Preparation;
-pub use watch::Watch;
+pub(crate) use subscribers::left_over_until;
+pub use subscribers::{Role, Subscriber};
 
 /// The most headers that are read at the first contact with a folder or maildrop.
 const FIRST_CONTACT_HEADERS: usize = 500;
@@ -75,7 +76,7 @@ pub struct Found {
 
 /// What is to be done with a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judgement {
+pub enum Disposition {
     /// It is ours, with this token: take it out.
     Remove(Token),
     /// The same, but have the [`Inspector`] read its whole header first.
@@ -107,7 +108,7 @@ impl Since {
 }
 
 /// Decides about each mail that is read.
-pub type Judge<'a> = dyn FnMut(&Found) -> Judgement + Send + 'a;
+pub type Judge<'a> = dyn FnMut(&Found) -> Disposition + Send + 'a;
 
 /// What a session of looking came to besides what the judge was told.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use super::connections::{Connection, Connections};
 use crate::account::Account;
 use crate::clock::on_time_line;
 use crate::config::Target;
-use crate::probing::mailbox::{Member, Watch};
+use crate::probing::mailbox::{MailboxHandle, Subscriber};
 use ledger::{Attempt, Servers, Transmission};
 use ledger::{Failure, Reason, Side, Step};
 use ledger::{Instance, Token};
@@ -36,11 +36,11 @@ pub struct Sender {
     /// a send.
     pub turn: Arc<Semaphore>,
     /// The watch over its mailbox.
-    pub watch: Arc<Watch>,
+    pub watch: Arc<MailboxHandle>,
     /// Its place in that watch.
-    pub member: Arc<Member>,
+    pub member: Arc<Subscriber>,
     /// The watch over the sender's own mailbox, if there is one.
-    pub sender_watch: Option<Arc<Watch>>,
+    pub sender_watch: Option<Arc<MailboxHandle>>,
     /// The way to its SMTP server.
     pub dialer: Dialer,
     /// The connections that may be open at one time to that server and account.

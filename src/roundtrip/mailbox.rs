@@ -11,7 +11,7 @@ use crate::config::{Folder, Protocol, ReceiveSide};
 use crate::probing::mailbox::{Inspector, Judge, Looked, Preparation, Since, imap, pop3};
 use ledger::Failure;
 use ledger::LoginDelay;
-use ledger::LookStyle;
+use ledger::SessionKind;
 use mail::outer::{MARGIN, enforced};
 use mail::trace::{Event, Trace};
 use mail::wire::Dialer;
@@ -58,7 +58,7 @@ impl<'a> Mailbox<'a> {
         longest: Duration,
         lost_after: Duration,
     ) -> Self {
-        let looks_by_session = side.protocol.look_style() == LookStyle::Session;
+        let looks_by_session = side.protocol.session_kind() == SessionKind::PerPoll;
         let dialer = if looks_by_session { dialer.keeping_sessions() } else { dialer };
         Self {
             side,
@@ -76,8 +76,8 @@ impl<'a> Mailbox<'a> {
         }
     }
 
-    pub(super) fn style(&self) -> LookStyle {
-        self.side.protocol.look_style()
+    pub(super) fn session_kind(&self) -> SessionKind {
+        self.side.protocol.session_kind()
     }
 
     /// The record of the newest session.
@@ -153,7 +153,7 @@ impl<'a> Mailbox<'a> {
         is_last: bool,
         judge: &mut Judge<'_>,
     ) -> Result<Looked, Failure> {
-        if self.style() == LookStyle::Session {
+        if self.session_kind() == SessionKind::PerPoll {
             return self.look_pop3(false, judge).await;
         }
         match self.session.take() {
@@ -176,7 +176,7 @@ impl<'a> Mailbox<'a> {
     /// Makes ready what the look at `wake` needs, so that it lasts no longer than its question: where
     /// each look is a session, all of that but the login.
     pub(super) async fn prepare(&mut self, wake: Instant) {
-        if self.style() != LookStyle::Session {
+        if self.session_kind() != SessionKind::PerPoll {
             return;
         }
         let Some(begin) = self.preparation.due(wake) else { return };

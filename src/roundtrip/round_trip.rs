@@ -275,7 +275,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let sender = if self.mail.seen.is_some() { sender } else { sender.end(limit).await };
         let has_bounced = sender.notice.as_ref().is_some_and(Notice::is_bounce);
         if let Some(notice) = sender.notice {
-            self.mail.heed(notice);
+            self.mail.apply(notice);
         }
         if has_bounced {
             self.verdict.removal = sender.removal_failure.map_or(Removal::Done, Removal::Failed);
@@ -394,7 +394,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
 
     fn next_look(&self, mailbox: &Mailbox<'_>, last_look: Option<Instant>) -> Instant {
         let last = last_look.map(on_time_line);
-        let wanted = self.mail.ledger.next_look(mailbox.style(), last).map(for_timer);
+        let wanted = self.mail.ledger.next_look(mailbox.session_kind(), last).map(for_timer);
         // Of a doubtful mail the ledger expects nothing.
         let wanted = wanted.unwrap_or_else(|| Instant::now() + DOUBTFUL_WAIT);
         let wanted = last_look.map_or(wanted, |last| wanted.max(last + mailbox.least_gap()));

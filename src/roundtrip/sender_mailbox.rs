@@ -10,7 +10,7 @@ use crate::config::{ReceiveSide, Target};
 use crate::probing::mailbox::Found;
 use ledger::Token;
 use ledger::{Failure, Reason};
-use ledger::{LookStyle, Notice};
+use ledger::{Notice, SessionKind};
 use mail::wire::Dialer;
 
 /// How long after the acceptance the first look is taken, and how far apart the looks are: somebody is
@@ -53,9 +53,9 @@ impl<'a> SenderMailbox<'a> {
 
     /// Looks until a report says that the mail cannot be delivered; else it never ends.
     pub(super) async fn bounce(&mut self) {
-        let gap = match self.side.protocol.look_style() {
-            LookStyle::Command => LOOKS,
-            LookStyle::Session => SESSIONS,
+        let gap = match self.side.protocol.session_kind() {
+            SessionKind::Held => LOOKS,
+            SessionKind::PerPoll => SESSIONS,
         };
         let mut wait = gap;
         while !self.has_bounced() {
@@ -89,9 +89,9 @@ impl<'a> SenderMailbox<'a> {
     async fn look(&mut self) {
         let (target, token, notice) = (self.target, self.token, &mut self.notice);
         let mut judge = |found: &Found| match reported(target, token, found) {
-            Some((judgement, told)) => {
+            Some((disposition, told)) => {
                 *notice = told.or(notice.take());
-                judgement
+                disposition
             }
             None => left_over(target, found),
         };

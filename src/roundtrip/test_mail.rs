@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::verdict::Arrival;
 use crate::clock::on_time_line;
 use crate::config::Target;
-use crate::probing::mailbox::{Found, Judgement, left_over_until, reports};
+use crate::probing::mailbox::{Disposition, Found, left_over_until, reports};
 use ledger::Action;
 use ledger::Token;
 use ledger::{self, Ledger, Notice, Sighting};
@@ -30,12 +30,12 @@ impl TestMail {
     }
 
     /// Ours is only the mail with our token.
-    pub(super) fn judge(&mut self, target: &Target, found: &Found) -> Judgement {
-        if let Some((judgement, notice)) = reported(target, self.token, found) {
+    pub(super) fn judge(&mut self, target: &Target, found: &Found) -> Disposition {
+        if let Some((disposition, notice)) = reported(target, self.token, found) {
             if let Some(notice) = notice {
-                self.heed(notice);
+                self.apply(notice);
             }
-            return judgement;
+            return disposition;
         }
         let sender = |token| (token == self.token).then(|| target.from.clone());
         let Some(token) = found.header.claim(sender) else {
@@ -49,18 +49,18 @@ impl TestMail {
             dated: None,
             network: found.network,
             attended_since: on_time_line(self.transmitted),
-            style: target.receive.protocol.look_style(),
+            style: target.receive.protocol.session_kind(),
         };
         let roundtrip = match self.ledger.seen(token, sighting, crate::clock::now()) {
             ledger::Verdict::Received { roundtrip: Some(roundtrip), .. } => roundtrip,
             _ => found.shown_at.saturating_duration_since(on_time_line(self.transmitted)),
         };
         self.seen.get_or_insert(Arrival::Seen { roundtrip, folder: found.folder });
-        Judgement::Remove(token)
+        Disposition::Remove(token)
     }
 
     /// A bounce ends the wait; a delay is only told.
-    pub(super) fn heed(&mut self, notice: Notice) {
+    pub(super) fn apply(&mut self, notice: Notice) {
         if notice.is_bounce() {
             self.seen.get_or_insert(Arrival::Bounced(self.transmitted.elapsed()));
         }
@@ -74,9 +74,9 @@ pub(super) fn reported(
     target: &Target,
     token: Token,
     found: &Found,
-) -> Option<(Judgement, Option<Notice>)> {
+) -> Option<(Disposition, Option<Notice>)> {
     let Some(report) = &found.report else {
-        return found.header.is_delivery_report.then_some((Judgement::ReadReport, None));
+        return found.header.is_delivery_report.then_some((Disposition::ReadReport, None));
     };
     let returned = Header::parse(&report.returned_header);
     let sender = |claimed| (claimed == token).then(|| target.from.clone());
@@ -86,17 +86,17 @@ pub(super) fn reported(
     };
     let is_news = worst.action >= Action::Delayed;
     let notice = is_news.then(|| reports::notice(target, token, report, worst));
-    Some((Judgement::Discard, notice))
+    Some((Disposition::Discard, notice))
 }
 
 /// What is to be done with a test mail, or a report about one, that is none of this probe: once its time
 /// has passed it is removed, whoever has sent it, as by a running exporter.
-pub(super) fn left_over(target: &Target, found: &Found) -> Judgement {
+pub(super) fn left_over(target: &Target, found: &Found) -> Disposition {
     let mark = match &found.report {
         Some(report) => report.worst().and_then(|_| Header::parse(&report.returned_header).mark),
         None => found.header.mark,
     };
-    mark.map_or(Judgement::Leave, |mark| {
-        Judgement::LeftOver(left_over_until(mark, found.server_date, target.lost_after))
+    mark.map_or(Disposition::Leave, |mark| {
+        Disposition::LeftOver(left_over_until(mark, found.server_date, target.lost_after))
     })
 }

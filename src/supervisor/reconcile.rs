@@ -16,7 +16,7 @@ use super::view::Subject;
 use super::{ReloadError, Running, RunningWatch, SPREAD, State, Supervisor};
 use crate::account::Account;
 use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
-use crate::probing::mailbox::{Member, Watch};
+use crate::probing::mailbox::{MailboxHandle, Subscriber};
 use crate::probing::send::Sender;
 use ledger::{Rules, Servers, StoredAccount};
 use mail::wire::Dialer;
@@ -25,7 +25,7 @@ use mail::wire::Dialer;
 struct Beginning {
     target: Arc<Target>,
     line: Line,
-    member: Arc<Member>,
+    member: Arc<Subscriber>,
     /// When its first mail is due.
     first: Instant,
 }
@@ -33,7 +33,7 @@ struct Beginning {
 impl Beginning {
     fn new(target: &Arc<Target>, line: Line, first: Instant) -> Self {
         let account = Arc::clone(&line.account);
-        let member = Arc::new(Member::new(Arc::clone(target), account, first));
+        let member = Arc::new(Subscriber::new(Arc::clone(target), account, first));
         Self { target: Arc::clone(target), line, member, first }
     }
 }
@@ -175,7 +175,7 @@ impl Supervisor {
                 }
             };
             let members = parts.iter().filter_map(member).collect();
-            if let Err(problem) = running.watch.set_members(members, &self.clients) {
+            if let Err(problem) = running.watch.set_subscribers(members, &self.clients) {
                 // The same options made a client a moment ago.
                 error!(mailbox = %id, error = %problem, "the mailbox cannot be watched");
             }
@@ -184,7 +184,7 @@ impl Supervisor {
     }
 
     fn open_mailbox(&self, id: &MailboxId) -> RunningWatch {
-        let watch = Arc::new(Watch::new(id.clone(), self.store.clone()));
+        let watch = Arc::new(MailboxHandle::new(id.clone(), self.store.clone()));
         let (watched, visited) = (Arc::clone(&watch), Arc::clone(&watch));
         let run = move |cancel, _| Arc::clone(&watched).run(cancel);
         let hangs = move || visited.has_overrun();
@@ -225,7 +225,7 @@ impl Supervisor {
         state: &State,
         target: &Arc<Target>,
         line: &Line,
-        member: &Arc<Member>,
+        member: &Arc<Subscriber>,
         dialer: Dialer,
     ) -> Option<Sender> {
         let watch = |id: &MailboxId| Some(Arc::clone(&state.watches.get(id)?.watch));

@@ -1,7 +1,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::*;
-use ledger::{Ledger, LookStyle, Rules, Sighting, Transmission};
+use ledger::{Ledger, Rules, SessionKind, Sighting, Transmission};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -84,7 +84,7 @@ impl Bench {
             attended_since: self.now.instant,
             previous_look: Some(self.now.instant),
             dated: None,
-            style: LookStyle::Command,
+            style: SessionKind::Held,
         };
         let verdict = self.ledger.seen(token, sighting, self.now);
         self.history.seen(token, sighting.folder, verdict);

@@ -1,7 +1,7 @@
 //! Looking into IMAP folders over a held session.
 //!
 //! [`Session`] is the dialogue, [`Memory`] what is known of the folders from one session to the next;
-//! `hearing` decides whether the server is asked for news or its folder opened anew.
+//! `noop` decides whether the server is asked for news or its folder opened anew.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,19 +11,19 @@ use tokio::time::Instant;
 use super::{Judge, Since};
 use crate::clock::on_time_line;
 use crate::config::{Folder, Login};
+pub use folder_state::Memory;
 use ledger::FoundIn;
 use ledger::{Failure, Reason, Step};
 use mail::Fault;
 use mail::imap::{Imap, Listed, encode_folder_name};
 use mail::trace::Trace;
 use mail::wire::Dialer;
-pub use memory::Memory;
 use reading::Viewing;
 pub use removal::is_in_step;
 
-mod hearing;
+mod folder_state;
 mod left_overs;
-mod memory;
+mod noop;
 mod passing_over;
 mod progress;
 mod reading;
@@ -196,11 +196,11 @@ impl Session {
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
         let Some(index) = self.selected else { return Ok(()) };
-        let approach = memory.hearing.approach();
+        let approach = memory.noop.approach();
         let began = Instant::now();
         if approach.asks {
             if let Some(news) = self.imap.news().await? {
-                memory.hearing.told();
+                memory.noop.reported();
                 self.read_told(memory, began, news, judge).await?;
                 return if is_all_due {
                     self.every_folder(memory, since, judge).await
@@ -214,7 +214,7 @@ impl Session {
                 // What was not shown before may be now.
                 self.read_told(memory, began, Instant::now(), judge).await?;
             }
-            if memory.hearing.is_proven()
+            if memory.noop.is_reliable()
                 && let Some(folder) = self.folders.get(index)
             {
                 memory.folder(&folder.name).looked_at = Some(on_time_line(began));
@@ -230,7 +230,7 @@ impl Session {
             false
         };
         if has_more {
-            memory.hearing.missed(approach.asks);
+            memory.noop.missed(approach.asks);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Judgement, Member};
+use super::{Disposition, Subscriber};
 use ledger::Token;
 use mail::inspection::{Inspection, Passage, Rules};
 use mail::text::Scrubber;
@@ -21,7 +21,7 @@ pub struct Inspector {
 /// A mail whose header is to be read.
 struct Expected {
     token: Token,
-    member: Arc<Member>,
+    subscriber: Arc<Subscriber>,
     passage: Passage,
 }
 
@@ -31,24 +31,24 @@ impl Inspector {
     pub(super) fn judge(
         &self,
         token: Token,
-        member: &Arc<Member>,
+        subscriber: &Arc<Subscriber>,
         passage: Passage,
         block: Option<&[u8]>,
-    ) -> Judgement {
-        if !member.target.inspect {
-            return Judgement::Remove(token);
+    ) -> Disposition {
+        if !subscriber.target.inspect {
+            return Disposition::Remove(token);
         }
-        let mail = Expected { token, member: Arc::clone(member), passage };
+        let mail = Expected { token, subscriber: Arc::clone(subscriber), passage };
         if let Some(block) = block {
             mail.inspect(block);
-            return Judgement::Remove(token);
+            return Disposition::Remove(token);
         }
         let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
         if expected.len() >= MAX_EXPECTED {
             expected.pop_front();
         }
         expected.push_back(mail);
-        Judgement::Inspect(token)
+        Disposition::Inspect(token)
     }
 
     /// Reads the header block of this mail; that of a mail that nobody expects is dropped unread.
@@ -67,10 +67,10 @@ impl Inspector {
 
 impl Expected {
     fn inspect(self, block: &[u8]) {
-        let target = &self.member.target;
+        let target = &self.subscriber.target;
         let sender = target.send.login.as_ref().map(Scrubber::of).unwrap_or_default();
         let scrubber = Scrubber::of(&target.receive.login).and(sender);
         let rules = Rules { authserv_id: target.authserv_id.as_deref(), scrubber: &scrubber };
-        self.member.account.inspected(Inspection::read(block, self.passage, rules));
+        self.subscriber.account.inspected(Inspection::read(block, self.passage, rules));
     }
 }

@@ -1,12 +1,13 @@
 //! Looking into a POP3 maildrop: a session for each look, because its view is frozen at the login.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::backlog::{Backlog, BacklogState, Kind, Removal, Unread};
 use super::{
-    Found, Judge, Judgement, LEFT_OVERS, Looked, REMOVAL_TRIES, STILL_THERE, Since, TO_REMOVE,
+    Disposition, Found, Judge, LEFT_OVERS, Looked, REMOVAL_TRIES, STILL_THERE, Since, TO_REMOVE,
 };
 use crate::clock::on_time_line;
 use crate::store::FolderRecord;
@@ -20,7 +21,7 @@ use mail::pop3::{Entry, Id, Listing, Pop3, Viewed};
 use mail::test_mail::Header;
 use mail::trace::Trace;
 pub use opening::{Prepared, log_in};
-use removal::{Confirmed, Removal, from_word, is_still_ours, word};
+use removal::{Confirmed, from_word, is_still_ours, word};
 use seen::Seen;
 
 mod opening;
@@ -31,7 +32,7 @@ mod seen;
 /// The least time between two tries to read a mail that the server refuses to show.
 const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 /// How many mails may be unreadable before the maildrop is.
-const READ_TRIES: usize = 3;
+const READ_TRIES: u32 = 3;
 /// How long a check may search for left-overs of others: sending waits for the check.
 const LEFT_OVER_TIME: Duration = Duration::from_secs(2);
 
@@ -49,30 +50,18 @@ pub struct Memory {
     has_met: bool,
     /// Older mails among which left-overs may be, newest last; read bit by bit.
     put_off: Vec<Id>,
-    /// Ours, and what is known of its removal.
-    to_remove: BTreeMap<Id, Removal>,
+    /// The mails with which something is to be done.
+    backlog: Backlog<Id>,
     /// The numbers, in the session under way, of mails that were read in it and are to be removed.
     judged: BTreeSet<u32>,
     /// The mails that the server refused to show in it.
     refused: BTreeSet<Id>,
     /// The newest of these refusals.
     refusal: Option<Failure>,
-    /// Mails whose headers the server refused to show, and how often.
-    unread: BTreeMap<Id, Unread>,
-    /// Probes that nobody waits for, and from when on they may be taken out.
-    left_overs: Vec<(Id, SystemTime)>,
     /// When the view of the maildrop was last asked for.
     looked_at: Option<std::time::Instant>,
     /// The least time between two logins that the server asks for.
     pub login_delay: LoginDelay,
-}
-
-/// A mail whose header the server refused to show.
-#[derive(Debug, Clone, Copy, Default)]
-struct Unread {
-    /// How often, once a minute at most.
-    tries: usize,
-    last: Option<std::time::Instant>,
 }
 
 /// Asked once the maildrop is listed: from when on mails matter at the first contact.
@@ -158,15 +147,15 @@ impl Session {
     /// Takes out what is ours and ends the session; the removal counts only if QUIT was answered.
     pub async fn remove_and_close(mut self, memory: &mut Memory) -> Looked {
         let mut looked = Looked::default();
-        let is_to_go = |entry: &Entry| memory.to_remove.contains_key(&entry.id);
+        let is_to_go = |entry: &Entry| memory.backlog.kind(entry.id) == Some(Kind::ToRemove);
         let present: BTreeSet<Id> =
             self.listing.entries().filter(is_to_go).map(|entry| entry.id).collect();
         let to_go: Vec<Entry> = self.listing.entries().filter(is_to_go).take(REMOVALS).collect();
-        memory.to_remove.retain(|id, _| present.contains(id));
+        memory.forget_removals(|id, _| !present.contains(&id));
         let mut marked = Vec::new();
         let mut strangers = Vec::new();
         for entry in to_go {
-            let Some(removal) = memory.to_remove.get(&entry.id).copied() else { continue };
+            let Some(removal) = memory.backlog.removal_mut(entry.id).copied() else { continue };
             if !memory.judged.contains(&entry.number) {
                 // The maildrop may have been made anew, or two mails may have one id.
                 match is_still_ours(&mut self.pop3, entry.number, removal).await {
@@ -185,7 +174,7 @@ impl Session {
                     }
                 }
             }
-            if removal.tries > 0 {
+            if removal.times > 0 {
                 self.pop3.trace().enter(Step::Remove);
                 let fault = Fault::new(Reason::Other, STILL_THERE);
                 looked.removal_failure = Some(self.pop3.trace().failure(fault));
@@ -202,18 +191,18 @@ impl Session {
         }
         for id in strangers {
             if !marked.contains(&id) {
-                memory.to_remove.remove(&id);
+                memory.backlog.remove_if(id, Kind::ToRemove);
             }
         }
         match self.pop3.quit(!marked.is_empty()).await {
             Ok(()) => {
                 // Only now the server has said that they are gone (RFC 1939 section 6).
                 for id in marked {
-                    if let Some(removal) = memory.to_remove.get_mut(&id) {
-                        removal.tries += 1;
+                    if let Some(removal) = memory.backlog.removal_mut(id) {
+                        removal.times += 1;
                     }
                 }
-                memory.to_remove.retain(|_, removal| removal.tries < REMOVAL_TRIES);
+                memory.forget_removals(|_, removal| removal.times >= REMOVAL_TRIES);
             }
             Err(failure) => looked.removal_failure = Some(failure),
         }
@@ -240,11 +229,11 @@ impl Memory {
     /// What is left to do, to be kept. What was seen is not: at the first contact only mail that may
     /// be ours is read again.
     pub fn record(&self, now: Moment) -> FolderRecord {
-        let to_remove = self.to_remove.iter().map(|(id, removal)| word(*id, removal.token));
+        let to_remove = self.backlog.iter().filter_map(|(id, state)| Some((id, state.lying()?)));
         FolderRecord {
             looked_at: self.looked_at.map(|at| now.date_of(at)),
-            to_remove: to_remove.collect(),
-            left_overs: self.left_overs.iter().map(|(id, due)| (id.to_string(), *due)).collect(),
+            to_remove: to_remove.map(|(id, token)| word(id, token)).collect(),
+            left_overs: self.backlog.left_overs().map(|(id, due)| (id.to_string(), due)).collect(),
             ..FolderRecord::default()
         }
     }
@@ -256,31 +245,53 @@ impl Memory {
 
     /// Whether something of ours is to be taken out.
     pub fn has_to_remove(&self) -> bool {
-        !self.to_remove.is_empty()
+        self.backlog.has(Kind::ToRemove)
+    }
+
+    /// These are not to be removed any more.
+    fn forget_removals(&mut self, is_over: impl Fn(Id, &Removal) -> bool) {
+        let over: Vec<Id> = self
+            .backlog
+            .iter()
+            .filter(|(id, state)| match state {
+                BacklogState::ToRemove(removal) => is_over(*id, removal),
+                _ => false,
+            })
+            .map(|(id, _)| id)
+            .collect();
+        for id in over {
+            self.backlog.remove(id);
+        }
     }
 
     /// Goes on from what an earlier process has kept.
     pub fn restore(&mut self, record: FolderRecord, now: Moment) {
         self.looked_at = record.looked_at.and_then(|at| now.moment_of(at));
-        self.to_remove = record.to_remove.iter().map(|word| from_word(word)).collect();
-        self.left_overs =
-            record.left_overs.iter().map(|(id, due)| (Id::from_kept(id), *due)).collect();
+        for (id, due) in &record.left_overs {
+            self.backlog.set(Id::from_kept(id), BacklogState::LeftOver(*due));
+        }
+        for (id, token) in record.to_remove.iter().map(|word| from_word(word)) {
+            self.backlog.set(id, BacklogState::ToRemove(Removal::of(token)));
+        }
     }
 
     /// Whether it was judged already, perhaps in a session that then broke: twice would be a duplicate.
     fn is_accounted(&self, id: Id) -> bool {
-        self.seen.contains(id)
-            || self.to_remove.contains_key(&id)
-            || self.left_overs.iter().any(|(known, _)| *known == id)
+        self.seen.contains(id) || self.backlog.get(id).is_some_and(BacklogState::is_read)
     }
 
     /// All of this was looked at, but for what the server has refused to show.
     fn have_seen(&mut self, listing: &Listing) {
-        let unread = std::mem::take(&mut self.unread);
-        self.seen.replace(listing.entries().map(|entry| entry.id), |id| !unread.contains_key(id));
+        let backlog = &self.backlog;
+        let is_unread = |id: &Id| backlog.kind(*id) == Some(Kind::Unread);
+        self.seen.replace(listing.entries().map(|entry| entry.id), |id| !is_unread(id));
         let ids = listing.entries().map(|entry| entry.id);
-        let present: BTreeSet<Id> = ids.filter(|id| unread.contains_key(id)).collect();
-        self.unread = unread.into_iter().filter(|(id, _)| present.contains(id)).collect();
+        let present: BTreeSet<Id> = ids.filter(is_unread).collect();
+        let is_absent = |id: &Id| !present.contains(id);
+        let absent: Vec<Id> = backlog.ids(Kind::Unread).filter(is_absent).collect();
+        for id in absent {
+            self.backlog.remove(id);
+        }
     }
 
     /// Reads one header, and the report behind it if it may be about a mail of ours, and has it
@@ -295,34 +306,43 @@ impl Memory {
     ) -> Result<Option<Option<SystemTime>>, Failure> {
         match self.read(pop3, entry, viewing, judge).await {
             Ok(date) => {
-                self.unread.remove(&entry.id);
+                self.backlog.remove_if(entry.id, Kind::Unread);
                 Ok(Some(date))
             }
             Err(failure) if is_refused(&failure) => {
                 self.refusal = Some(failure);
-                // Of so many that are refused it does not matter which.
-                if self.unread.len() < LEFT_OVERS || self.unread.contains_key(&entry.id) {
-                    self.refused.insert(entry.id);
-                    self.unread.entry(entry.id).or_default();
-                }
+                self.note_refused(entry.id);
                 Ok(None)
             }
             Err(failure) => Err(failure),
         }
     }
 
+    /// The server refuses to show a mail. Of so many that are refused it does not matter which; one that
+    /// was read before is removed when its time has come, whether it is shown again or not.
+    fn note_refused(&mut self, id: Id) {
+        match self.backlog.kind(id) {
+            Some(Kind::Unread) => {}
+            None if self.backlog.len(Kind::Unread) < LEFT_OVERS => {
+                self.backlog.set(id, BacklogState::Unread(Box::default()));
+            }
+            _ => return,
+        }
+        self.refused.insert(id);
+    }
+
     /// Notes that these were refused while others were shown. One for which that is so again and again is
     /// passed over.
     fn note_tries(&mut self, now: std::time::Instant) {
         for id in std::mem::take(&mut self.refused) {
-            let Some(unread) = self.unread.get_mut(&id) else { continue };
+            let Some(unread) = self.backlog.unread_mut(id) else { continue };
             let is_soon = |last| now.saturating_duration_since(last) < BETWEEN_TRIES;
             if unread.last.is_some_and(is_soon) {
                 continue;
             }
-            *unread = Unread { tries: unread.tries + 1, last: Some(now) };
+            *unread = Unread { tries: unread.tries + 1, last: Some(now), ..*unread };
             if unread.tries >= READ_TRIES {
-                self.unread.remove(&id);
+                self.backlog.remove(id);
                 self.seen.insert(id);
             }
         }
@@ -330,7 +350,7 @@ impl Memory {
 
     /// Notes that a mail was looked at, unless the server has refused to show it: it is looked at again.
     fn note_seen(&mut self, id: Id) {
-        if !self.unread.contains_key(&id) {
+        if self.backlog.kind(id) != Some(Kind::Unread) {
             self.seen.insert(id);
         }
     }
@@ -358,41 +378,44 @@ impl Memory {
             is_copy: false,
             report: None,
         };
-        let mut judgement = judge(&found);
-        if judgement == Judgement::ReadReport {
+        let mut disposition = judge(&found);
+        if disposition == Disposition::ReadReport {
             found.report = Report::parse(&pop3.beginning(entry.number).await?);
-            judgement = if found.report.is_some() { judge(&found) } else { Judgement::Leave };
+            disposition = if found.report.is_some() { judge(&found) } else { Disposition::Leave };
         }
-        match judgement {
-            Judgement::Remove(token) | Judgement::Inspect(token) => {
+        match disposition {
+            Disposition::Remove(token) | Disposition::Inspect(token) => {
                 self.is_to_go(entry, Some(token));
             }
-            Judgement::Discard => self.is_to_go(entry, None),
-            Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
-                self.left_overs.push((entry.id, due));
-            }
-            Judgement::LeftOver(_) | Judgement::ReadReport | Judgement::Leave => {}
+            Disposition::Discard => self.is_to_go(entry, None),
+            Disposition::LeftOver(due) => self.is_left_over(entry.id, due),
+            Disposition::ReadReport | Disposition::Leave => {}
         }
         Ok(server_date)
     }
 
     fn is_to_go(&mut self, entry: &Entry, token: Option<Token>) {
-        if self.to_remove.len() >= TO_REMOVE {
+        if self.backlog.len(Kind::ToRemove) >= TO_REMOVE {
             return;
         }
         self.judged.insert(entry.number);
-        self.to_remove.insert(entry.id, Removal { tries: 0, token });
+        self.backlog.set(entry.id, BacklogState::ToRemove(Removal::of(token)));
+    }
+
+    /// A probe that nobody waits for. Two mails may have one id: what is ours is not forgotten for that.
+    fn is_left_over(&mut self, id: Id, due: SystemTime) {
+        let has_room = self.backlog.len(Kind::LeftOver) < LEFT_OVERS;
+        if has_room && self.backlog.kind(id) != Some(Kind::ToRemove) {
+            self.backlog.set(id, BacklogState::LeftOver(due));
+        }
     }
 
     fn sweep(&mut self, now: SystemTime) {
-        let to_remove = &mut self.to_remove;
-        self.left_overs.retain(|(id, due)| {
-            let is_due = *due <= now;
-            if is_due {
-                to_remove.insert(*id, Removal::default());
-            }
-            !is_due
-        });
+        let is_due = |(id, due): (Id, SystemTime)| (due <= now).then_some(id);
+        let due: Vec<Id> = self.backlog.left_overs().filter_map(is_due).collect();
+        for id in due {
+            self.backlog.set(id, BacklogState::ToRemove(Removal::default()));
+        }
     }
 }
 

@@ -18,7 +18,9 @@ use mail::trace::Trace;
 use mail::wire::{Clients, Dialer};
 use mailtrip_exporter::account::advice::next_step;
 use mailtrip_exporter::config::{Config, Folder, Target};
-use mailtrip_exporter::probing::mailbox::{Found, Inspector, Judge, Judgement, Since, imap, pop3};
+use mailtrip_exporter::probing::mailbox::{
+    Disposition, Found, Inspector, Judge, Since, imap, pop3,
+};
 use script::{Mail, Played, Script};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -193,18 +195,18 @@ impl Client<'_> {
         }
     }
 
-    fn judge<'s>(&self, seen: &'s mut Seen) -> impl FnMut(&Found) -> Judgement + Send + use<'s> {
+    fn judge<'s>(&self, seen: &'s mut Seen) -> impl FnMut(&Found) -> Disposition + Send + use<'s> {
         let (token, from) = (self.token, self.target.from.clone());
         move |found| {
             let sender = |claimed| (claimed == token).then(|| from.clone());
             if found.header.claim(sender).is_none() {
-                return Judgement::Leave;
+                return Disposition::Leave;
             }
             if !found.accounted.contains(&token) {
                 seen.times += 1;
             }
             seen.folder = Some(found.folder);
-            Judgement::Remove(token)
+            Disposition::Remove(token)
         }
     }
 

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::pacing::{IMAP_LONGEST, IMAP_SHORTEST};
-use super::{LookStyle, Outstanding, Sighting};
+use super::{Outstanding, SessionKind, Sighting};
 
 /// How many round trips of the network lie in the bracket of a watched mail: the command that did not
 /// show it, the one that did, and one for a connection that is slower at times.
@@ -110,8 +110,8 @@ fn likely(mail: &Outstanding, bracket: &Bracket) -> Bracket {
 fn allowance(mail: &Outstanding, sighting: &Sighting) -> Duration {
     let waited = sighting.shown_at.saturating_duration_since(mail.accepted.instant);
     let steps = match sighting.style {
-        LookStyle::Command => (waited / 10).clamp(IMAP_SHORTEST, IMAP_LONGEST) * TURNS,
-        LookStyle::Session => (waited / 4).max(POP3_CLOSE),
+        SessionKind::Held => (waited / 10).clamp(IMAP_SHORTEST, IMAP_LONGEST) * TURNS,
+        SessionKind::PerPoll => (waited / 4).max(POP3_CLOSE),
     };
     steps + sighting.network * NETWORK + THINKING
 }
@@ -132,7 +132,7 @@ mod tests {
         sighting: Sighting,
     }
 
-    fn case(previous: Option<f64>, shown: f64, style: LookStyle) -> Case {
+    fn case(previous: Option<f64>, shown: f64, style: SessionKind) -> Case {
         let zero = crate::some_instant();
         let at = |seconds: f64| zero + Duration::from_secs_f64(seconds);
         let mail = Outstanding {
@@ -183,14 +183,14 @@ mod tests {
 
     #[test]
     fn a_watched_mail_arrives_at_the_look_whatever_the_server_dates() {
-        let watched = case(Some(139.0), 140.0, LookStyle::Command).dated(120.0, 121.0);
+        let watched = case(Some(139.0), 140.0, SessionKind::Held).dated(120.0, 121.0);
         assert_eq!(watched.arrived(), Some(140.0));
-        assert_eq!(case(Some(131.0), 140.0, LookStyle::Session).arrived(), Some(140.0));
+        assert_eq!(case(Some(131.0), 140.0, SessionKind::PerPoll).arrived(), Some(140.0));
     }
 
     #[test]
     fn what_the_server_needs_to_accept_is_no_time_of_waiting() {
-        let mut slow = case(None, 101.06, LookStyle::Command);
+        let mut slow = case(None, 101.06, SessionKind::Held);
         slow.mail.handed_over = slow.zero;
         slow.mail.transmitted = slow.zero;
         assert_eq!(slow.arrived(), Some(101.06));
@@ -198,15 +198,15 @@ mod tests {
 
     #[test]
     fn a_bracket_of_the_network_is_narrow() {
-        assert_eq!(case(Some(101.0), 102.0, LookStyle::Command).over(0.25).arrived(), Some(102.0));
-        assert_eq!(case(Some(101.0), 102.0, LookStyle::Command).arrived(), Some(101.5));
-        assert_eq!(case(Some(102.0), 103.5, LookStyle::Session).over(0.4).arrived(), Some(103.5));
-        assert_eq!(case(Some(102.0), 103.5, LookStyle::Session).arrived(), Some(102.75));
+        assert_eq!(case(Some(101.0), 102.0, SessionKind::Held).over(0.25).arrived(), Some(102.0));
+        assert_eq!(case(Some(101.0), 102.0, SessionKind::Held).arrived(), Some(101.5));
+        assert_eq!(case(Some(102.0), 103.5, SessionKind::PerPoll).over(0.4).arrived(), Some(103.5));
+        assert_eq!(case(Some(102.0), 103.5, SessionKind::PerPoll).arrived(), Some(102.75));
     }
 
     #[test]
     fn where_nobody_looked_it_is_the_middle_of_what_the_date_leaves() {
-        for style in [LookStyle::Command, LookStyle::Session] {
+        for style in [SessionKind::Held, SessionKind::PerPoll] {
             let between = case(Some(110.0), 400.0, style);
             assert_eq!(between.dated(250.0, 252.0).arrived(), Some(251.0));
             let at_the_end = case(Some(110.0), 400.0, style).dated(399.0, 401.0);
@@ -219,28 +219,28 @@ mod tests {
 
     #[test]
     fn a_date_that_contradicts_the_looks_leaves_their_upper_end() {
-        let early = case(Some(110.0), 400.0, LookStyle::Command).dated(50.0, 52.0);
+        let early = case(Some(110.0), 400.0, SessionKind::Held).dated(50.0, 52.0);
         assert_eq!(early.arrived(), Some(400.0));
         let restarted =
-            case(None, 400.0, LookStyle::Command).attended_since(300.0).dated(50.0, 52.0);
+            case(None, 400.0, SessionKind::Held).attended_since(300.0).dated(50.0, 52.0);
         assert_eq!(restarted.arrived(), None, "nobody looked, and no date helps");
-        assert_eq!(case(None, 400.0, LookStyle::Session).attended_since(300.0).arrived(), None);
+        assert_eq!(case(None, 400.0, SessionKind::PerPoll).attended_since(300.0).arrived(), None);
     }
 
     #[test]
     fn once_it_looks_again_a_restart_is_over() {
-        let since = case(Some(300.5), 399.5, LookStyle::Command).attended_since(300.0);
+        let since = case(Some(300.5), 399.5, SessionKind::Held).attended_since(300.0);
         assert_eq!(since.arrived(), Some(350.0));
     }
 
     #[test]
     fn after_a_short_restart_the_first_look_tells() {
-        let quick = case(None, 101.2, LookStyle::Command).attended_since(101.1);
+        let quick = case(None, 101.2, SessionKind::Held).attended_since(101.1);
         assert_eq!(quick.arrived(), Some(101.2));
     }
 
     #[test]
     fn a_sighting_from_before_the_final_dot_is_a_mistake() {
-        assert_eq!(case(None, 99.9, LookStyle::Command).dated(99.0, 100.0).arrived(), None);
+        assert_eq!(case(None, 99.9, SessionKind::Held).dated(99.0, 100.0).arrived(), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ledger, LookStyle, Moment, Reading};
+use super::{Ledger, Moment, Reading, SessionKind};
 use crate::LoginDelay;
 use crate::{Failure, Reason, Step};
 
@@ -77,7 +77,7 @@ impl Ledger {
     }
 
     /// When the mailbox is to be looked at again; `None` if nothing is outstanding.
-    pub fn next_look(&self, style: LookStyle, last_look: Option<Instant>) -> Option<Instant> {
+    pub fn next_look(&self, style: SessionKind, last_look: Option<Instant>) -> Option<Instant> {
         let oldest = self.outstanding.front()?.accepted.instant;
         let newest = self.outstanding.back()?.accepted.instant;
         let paced = self.pacing.next_look(style, oldest, newest, last_look, self.rules.interval);
@@ -85,7 +85,7 @@ impl Ledger {
     }
 
     /// Whether a mail is being sent, will most likely be accepted, and is then looked for within `soon`.
-    pub fn looks_soon(&self, style: LookStyle, soon: Duration) -> bool {
+    pub fn looks_soon(&self, style: SessionKind, soon: Duration) -> bool {
         let fails = self.send_ability == Reading::Is(0.0);
         !self.sending.is_empty() && !fails && self.pacing.first_wait(style) <= soon
     }

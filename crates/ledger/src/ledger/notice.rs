@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ending, Ledger, LookStyle, Moment, Notice, NoticeVerdict};
+use super::{Ending, Ledger, Moment, Notice, NoticeVerdict, SessionKind};
 use crate::Action;
 use crate::Failure;
 use crate::Token;
@@ -79,12 +79,12 @@ impl Ledger {
     /// bounce hurries nobody: the looks are moderate, and get rare while the oldest mail waits.
     pub fn next_notice_look(
         &self,
-        style: LookStyle,
+        style: SessionKind,
         last_look: Option<Instant>,
     ) -> Option<Instant> {
         let (first, least, most) = match style {
-            LookStyle::Command => (FIRST_COMMAND, LEAST_COMMAND, MOST_COMMAND),
-            LookStyle::Session => (FIRST_SESSION, LEAST_SESSION, self.rules.interval),
+            SessionKind::Held => (FIRST_COMMAND, LEAST_COMMAND, MOST_COMMAND),
+            SessionKind::PerPoll => (FIRST_SESSION, LEAST_SESSION, self.rules.interval),
         };
         let oldest = self.outstanding.front()?.accepted.instant;
         let Some(last) = last_look.filter(|last| *last >= oldest + first) else {

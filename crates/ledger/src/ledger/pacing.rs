@@ -24,13 +24,13 @@ const POP3_USUAL: Duration = Duration::from_secs(1);
 /// How many delays are remembered.
 const REMEMBERED: usize = 5;
 
-/// What a look costs.
+/// What a look is made over, and so what it costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LookStyle {
+pub enum SessionKind {
     /// A command over a held session: IMAP.
-    Command,
-    /// A session of its own: POP3, whose view is frozen at the login.
-    Session,
+    Held,
+    /// A session for each: POP3, whose view is frozen at the login.
+    PerPoll,
 }
 
 /// The delays seen lately, and the looks that follow from them.
@@ -78,14 +78,14 @@ impl Pacing {
     /// `newest`.
     pub(super) fn next_look(
         &self,
-        style: LookStyle,
+        style: SessionKind,
         oldest: Instant,
         newest: Instant,
         last_look: Option<Instant>,
         interval: Duration,
     ) -> Instant {
         match style {
-            LookStyle::Command => {
+            SessionKind::Held => {
                 let Some(last) = last_look.filter(|last| *last >= newest) else {
                     return newest + IMAP_FIRST;
                 };
@@ -93,7 +93,7 @@ impl Pacing {
                 last + (waited / 10).clamp(IMAP_SHORTEST, IMAP_LONGEST)
             }
             // A session is dear: while an older mail is outstanding, a new one adds no fast looks.
-            LookStyle::Session => {
+            SessionKind::PerPoll => {
                 let first = self.first_look();
                 let Some(last) = last_look.filter(|last| *last >= oldest + first) else {
                     return oldest + first;
@@ -113,10 +113,10 @@ impl Pacing {
     }
 
     /// How long after its acceptance a mail is first looked for.
-    pub(super) fn first_wait(&self, style: LookStyle) -> Duration {
+    pub(super) fn first_wait(&self, style: SessionKind) -> Duration {
         match style {
-            LookStyle::Command => IMAP_FIRST,
-            LookStyle::Session => self.first_look(),
+            SessionKind::Held => IMAP_FIRST,
+            SessionKind::PerPoll => self.first_look(),
         }
     }
 
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     /// The waits after acceptance at which a single mail is looked for, up to `until`.
-    fn waits(pacing: &Pacing, style: LookStyle, until: Duration) -> Vec<Duration> {
+    fn waits(pacing: &Pacing, style: SessionKind, until: Duration) -> Vec<Duration> {
         let accepted = crate::some_instant();
         let mut waits = Vec::new();
         let mut last = None;
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn an_imap_delay_is_bracketed_to_a_tenth_or_50_ms() {
-        let waits = waits(&Pacing::default(), LookStyle::Command, Duration::from_secs(600));
+        let waits = waits(&Pacing::default(), SessionKind::Held, Duration::from_secs(600));
         assert!(waits.len() <= 90, "{} looks for ten minutes", waits.len());
         let mut previous = Duration::ZERO;
         for wait in waits {
@@ -164,14 +164,14 @@ mod tests {
 
     #[test]
     fn an_old_imap_mail_is_looked_for_once_a_minute() {
-        let waits = waits(&Pacing::default(), LookStyle::Command, Duration::from_secs(7200));
+        let waits = waits(&Pacing::default(), SessionKind::Held, Duration::from_secs(7200));
         let [.., before, last] = waits.as_slice() else { panic!("few looks") };
         assert_eq!(*last - *before, IMAP_LONGEST);
     }
 
     #[test]
     fn pop3_looks_get_rare_and_never_rarer_than_a_period() {
-        let waits = waits(&Pacing::default(), LookStyle::Session, Duration::from_secs(3600));
+        let waits = waits(&Pacing::default(), SessionKind::PerPoll, Duration::from_secs(3600));
         assert_eq!(waits[0], POP3_FIRST);
         assert!(waits.len() < 40, "{} logins for an hour", waits.len());
         let longest = waits.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
@@ -182,7 +182,7 @@ mod tests {
     /// from the command on; gives the looks it took and the delay at which it was asked for.
     fn find(pacing: &mut Pacing, delay: Duration, session: Duration) -> (usize, Duration) {
         let accepted = crate::some_instant();
-        let looks = waits(pacing, LookStyle::Session, Duration::from_secs(60));
+        let looks = waits(pacing, SessionKind::PerPoll, Duration::from_secs(60));
         let found = looks.iter().position(|wait| *wait >= delay).unwrap();
         let previous = found.checked_sub(1).map_or(accepted, |index| accepted + looks[index]);
         let asked = accepted + looks[found];
@@ -198,7 +198,7 @@ mod tests {
         for _ in 0..3 {
             find(&mut pacing, delay, Duration::ZERO);
         }
-        let first = waits(&pacing, LookStyle::Session, Duration::from_secs(60))[0];
+        let first = waits(&pacing, SessionKind::PerPoll, Duration::from_secs(60))[0];
         assert!(first >= delay * 9 / 10 && first < delay, "first look after {first:?}");
         let (looks, asked) = find(&mut pacing, delay, Duration::ZERO);
         assert!(looks <= 2, "{looks} logins for a mail of the usual delay");
@@ -211,7 +211,7 @@ mod tests {
         for _ in 0..10 {
             find(&mut pacing, Duration::from_millis(5), Duration::from_secs(4));
         }
-        assert_eq!(waits(&pacing, LookStyle::Session, Duration::from_secs(1))[0], POP3_EARLIEST);
+        assert_eq!(waits(&pacing, SessionKind::PerPoll, Duration::from_secs(1))[0], POP3_EARLIEST);
     }
 
     #[test]
@@ -219,11 +219,11 @@ mod tests {
         let mut pacing = Pacing::default();
         let (looks, _) = find(&mut pacing, Duration::from_millis(5), Duration::ZERO);
         assert_eq!(looks, 1);
-        assert_eq!(waits(&pacing, LookStyle::Session, Duration::from_secs(1))[0], POP3_FIRST / 2);
+        assert_eq!(waits(&pacing, SessionKind::PerPoll, Duration::from_secs(1))[0], POP3_FIRST / 2);
         for _ in 0..9 {
             find(&mut pacing, Duration::from_millis(5), Duration::ZERO);
         }
-        assert_eq!(waits(&pacing, LookStyle::Session, Duration::from_secs(1))[0], POP3_EARLIEST);
+        assert_eq!(waits(&pacing, SessionKind::PerPoll, Duration::from_secs(1))[0], POP3_EARLIEST);
     }
 
     #[test]
@@ -245,9 +245,9 @@ mod tests {
             (accepted + Duration::from_secs(600), accepted + Duration::from_secs(601));
         let pacing = Pacing::default();
         let interval = Duration::from_secs(300);
-        let next = pacing.next_look(LookStyle::Session, accepted, newest, Some(last), interval);
+        let next = pacing.next_look(SessionKind::PerPoll, accepted, newest, Some(last), interval);
         assert_eq!(next, last + interval);
-        let next = pacing.next_look(LookStyle::Command, accepted, newest, Some(last), interval);
+        let next = pacing.next_look(SessionKind::Held, accepted, newest, Some(last), interval);
         assert_eq!(next, last + Duration::from_millis(100));
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Bracket, LookStyle, Moment};
+use super::{Bracket, Moment, SessionKind};
 use crate::Action;
 use crate::LoginDelay;
 use crate::TlsFacts;
@@ -76,7 +76,7 @@ pub struct Sighting {
     /// Since when this process is there to look: since its beginning, or the end of a suspension.
     pub attended_since: Instant,
     /// How the mailbox is looked at.
-    pub style: LookStyle,
+    pub style: SessionKind,
 }
 
 /// What a sighting means; in all cases but the last the mail is to be removed.

@@ -103,7 +103,7 @@ fn sighting(now: Moment) -> Sighting {
         dated: None,
         network: Duration::ZERO,
         attended_since: now.instant,
-        style: LookStyle::Command,
+        style: SessionKind::Held,
     }
 }
 
@@ -792,8 +792,8 @@ fn a_bounce_is_looked_for_moderately_and_only_while_a_mail_is_waited_for() {
         let next = bench.ledger.next_notice_look(style, last.map(at));
         next.map(|next| next.saturating_duration_since(bench.start.instant).as_secs())
     };
-    let command = |bench: &Bench, last| looks(bench, LookStyle::Command, last);
-    let session = |bench: &Bench, last| looks(bench, LookStyle::Session, last);
+    let command = |bench: &Bench, last| looks(bench, SessionKind::Held, last);
+    let session = |bench: &Bench, last| looks(bench, SessionKind::PerPoll, last);
     assert_eq!(command(&bench, None), None, "nothing is outstanding");
     bench.wait(100);
     let token = bench.send();
@@ -998,7 +998,7 @@ proptest! {
             prop_assert_eq!(timed + snapshot.totals.roundtrips_unknown, snapshot.totals.received);
             let mut looked = ledger.clone();
             looked.looked_everywhere(now.instant, now);
-            if let Some(next) = looked.next_look(LookStyle::Command, Some(now.instant)) {
+            if let Some(next) = looked.next_look(SessionKind::Held, Some(now.instant)) {
                 prop_assert!(next > now.instant, "a look that is due at once for ever");
             }
         }

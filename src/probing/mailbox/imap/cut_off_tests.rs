@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::config::Target;
+use crate::probing::mailbox::backlog::BacklogState;
 use crate::probing::mailbox::scripted::serve;
-use crate::probing::mailbox::{Found, Judgement};
+use crate::probing::mailbox::{Disposition, Found};
 use ledger::Token;
 use mail::imap::Selected;
 
@@ -89,7 +90,7 @@ impl Judged {
     }
 
     /// A judge who leaves every mail, and tells when one with this UID was judged.
-    fn judge(&self, until: u32, told: Arc<Notify>) -> impl FnMut(&Found) -> Judgement + Send {
+    fn judge(&self, until: u32, told: Arc<Notify>) -> impl FnMut(&Found) -> Disposition + Send {
         let judged = self.clone();
         move |found| {
             let token: Token = found.header.mark.unwrap().token;
@@ -98,7 +99,7 @@ impl Judged {
             if uid == until {
                 told.notify_one();
             }
-            Judgement::Leave
+            Disposition::Leave
         }
     }
 }
@@ -226,7 +227,7 @@ async fn mail_that_is_told_of_while_others_are_searched_for_or_read_again_is_not
         let known = memory.folder(b"INBOX");
         known.meet(Selected { uid_validity: Some(1), uid_next: Some(3), exists: 2 }, true);
         known.next_uid = 3;
-        known.broken.insert(4);
+        known.backlog.set(4, BacklogState::Broken);
         known.note_unread([1, 2].into_iter());
         let session = look(&target, &dialer, &mut memory, &judged).await;
         assert_eq!(judged.take(), [1, 2, 3], "{at}");

@@ -3,8 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::memory::FolderMemory;
+use super::folder_state::FolderState;
 use super::removal::{Whose, is_test_mail, whose};
+use super::tries::READ_TRIES;
+use crate::probing::mailbox::backlog::{BacklogState, Confirmation, Kind, Removal};
 use crate::probing::mailbox::{LEFT_OVERS, TO_REMOVE};
 use ledger::Failure;
 use mail::imap::Imap;
@@ -14,7 +16,7 @@ const BATCH: usize = 20;
 /// The least time between two asks for one of them.
 const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 
-impl FolderMemory {
+impl FolderState {
     /// Has the headers of some of them read again. Those that still are ours are taken out next. One that
     /// is gone is forgotten, and so is one that the server did not show three times.
     ///
@@ -22,28 +24,27 @@ impl FolderMemory {
     /// The connection's.
     pub(super) async fn confirm(&mut self, imap: &mut Imap) -> Result<(), Failure> {
         for _ in 0..BATCH {
-            if self.to_remove.len() >= TO_REMOVE {
+            if self.backlog.len(Kind::ToRemove) >= TO_REMOVE {
                 break;
             }
-            let Some((uid, token)) = self.due.pop_first() else { break };
-            if self.broken.contains(&uid) {
-                continue;
-            }
+            let Some(uid) = self.backlog.first(Kind::ToConfirm) else { break };
+            let Some(BacklogState::ToConfirm(before)) = self.backlog.remove(uid) else { break };
             // Whatever becomes of the session now: the others are not held up by it.
-            let is_last = self.confirmations.begin(uid);
+            let Confirmation { token, tries } = before;
+            let asked = Confirmation { token, tries: tries + 1 };
+            let is_last = asked.tries >= READ_TRIES;
             if !is_last {
-                self.put_off.insert(uid, (token, SystemTime::now() + BETWEEN_TRIES));
+                let again = SystemTime::now() + BETWEEN_TRIES;
+                self.backlog.set(uid, BacklogState::PutOff(asked, again));
             }
             let whose = match token {
                 Some(token) => whose(imap, uid, |header| header.carries(token)).await?,
                 None => is_test_mail(imap, uid).await?,
             };
-            if is_last || whose != Whose::Unknown {
-                self.confirmations.end(uid);
-                self.put_off.remove(&uid);
-            }
             if whose == Whose::Ours {
-                self.to_remove.insert(uid, token);
+                self.backlog.set(uid, BacklogState::ToRemove(Removal::of(token)));
+            } else if whose != Whose::Unknown {
+                self.backlog.remove(uid);
             }
         }
         Ok(())
@@ -51,20 +52,26 @@ impl FolderMemory {
 
     /// Left-overs whose time has passed are to be removed.
     pub(super) fn sweep(&mut self, now: SystemTime) {
-        let due = &mut self.due;
-        self.left_overs.retain(|(uid, time)| {
-            let is_due = *time <= now && due.len() < LEFT_OVERS;
-            if is_due {
-                due.insert(*uid, None);
-            }
-            !is_due
-        });
-        self.put_off.retain(|uid, (token, time)| {
-            let is_due = *time <= now;
-            if is_due {
-                due.insert(*uid, *token);
-            }
-            !is_due
-        });
+        if !self.backlog.has(Kind::LeftOver) && !self.backlog.has(Kind::PutOff) {
+            return;
+        }
+        let mut room = LEFT_OVERS.saturating_sub(self.backlog.len(Kind::ToConfirm));
+        let due: Vec<(u32, Confirmation)> = self
+            .backlog
+            .iter()
+            .filter_map(|(uid, state)| match state {
+                BacklogState::LeftOver(time) if *time <= now && room > 0 => {
+                    room -= 1;
+                    Some((uid, Confirmation::default()))
+                }
+                BacklogState::PutOff(confirmation, time) if *time <= now => {
+                    Some((uid, *confirmation))
+                }
+                _ => None,
+            })
+            .collect();
+        for (uid, confirmation) in due {
+            self.backlog.set(uid, BacklogState::ToConfirm(confirmation));
+        }
     }
 }

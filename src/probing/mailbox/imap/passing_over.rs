@@ -4,8 +4,9 @@
 use lettre::Address;
 
 use super::Session;
-use super::memory::{FolderMemory, Memory};
+use super::folder_state::{FolderState, Memory};
 use crate::probing::mailbox::LEFT_OVERS;
+use crate::probing::mailbox::backlog::{BacklogState, Kind};
 use ledger::Failure;
 use ledger::Token;
 use mail::imap::Broken;
@@ -84,24 +85,30 @@ impl Memory {
     }
 }
 
-impl FolderMemory {
+impl FolderState {
     /// A mail that is not asked for again; whether it was before. Of those behind which the folder was read
     /// few are remembered: only a look at the newest mails would meet them.
     pub(super) fn note_broken(&mut self, uid: u32) -> bool {
-        self.unread.remove(&uid);
-        self.reports.remove(&uid);
         self.breaks.end(uid);
-        if self.broken.contains(&uid) {
+        if self.is_broken(uid) {
             return false;
         }
-        if self.broken.len() >= LEFT_OVERS
-            && self.broken.first().is_some_and(|first| *first < self.next_uid)
-        {
-            self.broken.pop_first();
+        if let Some(removal) = self.backlog.removal_mut(uid) {
+            removal.is_broken = true;
+            return true;
         }
-        match self.broken.len() >= LEFT_OVERS {
-            true => self.move_past(uid),
-            false => drop(self.broken.insert(uid)),
+        let first = self.backlog.first(Kind::Broken);
+        if self.backlog.len(Kind::Broken) >= LEFT_OVERS
+            && let Some(first) = first.filter(|first| *first < self.next_uid)
+        {
+            self.backlog.remove(first);
+        }
+        match self.backlog.len(Kind::Broken) >= LEFT_OVERS {
+            true => {
+                self.backlog.remove(uid);
+                self.move_past(uid);
+            }
+            false => drop(self.backlog.set(uid, BacklogState::Broken)),
         }
         true
     }

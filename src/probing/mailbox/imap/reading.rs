@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::memory::{FolderMemory, Unread};
+use super::folder_state::FolderState;
 use super::tries::READ_TRIES;
+use crate::probing::mailbox::backlog::{BacklogState, Kind, Unread};
 use crate::probing::mailbox::{FIRST_CONTACT_HEADERS, Judge, LEFT_OVERS, Since};
 use ledger::Failure;
 use ledger::FoundIn;
@@ -39,7 +40,7 @@ pub(super) struct Viewing {
     pub(super) network: Duration,
 }
 
-impl FolderMemory {
+impl FolderState {
     /// A look begins.
     pub(super) fn begin_look(&mut self) {
         self.has_shown = false;
@@ -60,7 +61,7 @@ impl FolderMemory {
             if selected.exists > 0 { imap.search_since(since).await? } else { Sorted::default() };
         // What is no UID of this folder must not move the place up to which it was read.
         let found = selected.uid_next.map_or_else(|| found.clone(), |next| found.below(next));
-        let except = self.broken.clone();
+        let except = self.broken();
         let readable = found.falling().filter(|uid| !except.contains(uid));
         let wanted: Vec<u32> = readable.take(FIRST_CONTACT_HEADERS).collect();
         let uids = self.progress.begin_to_meet(&wanted);
@@ -130,7 +131,7 @@ impl FolderMemory {
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
         let from = self.catch_up(imap, viewing, judge).await?;
-        let except = self.broken.clone();
+        let except = self.broken();
         let mut shown = Numbers::default();
         let sink = &mut |mail: Fetched, at| {
             mail.uid.filter(|_| mail.header.is_some()).into_iter().for_each(|uid| shown.note(uid));
@@ -176,7 +177,7 @@ impl FolderMemory {
             return Ok(from);
         }
         let found = imap.uids_from(from).await?;
-        let readable = found.rising().filter(|uid| !self.broken.contains(uid));
+        let readable = found.rising().filter(|uid| !self.is_broken(*uid));
         let uids: Vec<u32> = readable.take(CATCHING_UP).collect();
         for batch in uids.chunks(BATCH) {
             self.read_batch(batch, imap, viewing, judge).await?;
@@ -189,7 +190,27 @@ impl FolderMemory {
 
     /// Whether there is mail that was not shown.
     pub(super) fn has_unread(&self) -> bool {
-        !self.unread.is_empty()
+        self.backlog.has(Kind::Unread)
+    }
+
+    /// The mails at which a session broke: they are not asked for again.
+    fn broken(&self) -> BTreeSet<u32> {
+        self.backlog.iter().filter(|(_, state)| state.is_broken()).map(|(uid, _)| uid).collect()
+    }
+
+    /// Whether a session broke at this mail.
+    pub(super) fn is_broken(&self, uid: u32) -> bool {
+        self.backlog.get(uid).is_some_and(BacklogState::is_broken)
+    }
+
+    /// Of the mails at which a session broke only those that are there are remembered.
+    fn forget_broken_but(&mut self, there: &Sorted) {
+        for uid in self.broken().into_iter().filter(|uid| !there.contains(*uid)) {
+            match self.backlog.removal_mut(uid) {
+                Some(removal) => removal.is_broken = false,
+                None => drop(self.backlog.remove(uid)),
+            }
+        }
     }
 
     /// Whether the server shows the header of any mail, if there is one: what it refuses to show
@@ -205,33 +226,45 @@ impl FolderMemory {
         if self.has_shown || exists == 0 {
             return Ok(true);
         }
-        if !self.broken.is_empty() {
+        let mut except = self.broken();
+        if !except.is_empty() {
             let there = imap.uids_from(1).await?;
-            self.broken.retain(|uid| there.contains(*uid));
+            self.forget_broken_but(&there);
+            except = self.broken();
         }
         let from = self.next_uid.max(1);
-        let except = self.broken.clone();
         let sink = &mut |mail, shown| self.judge(mail, shown, from, viewing, judge);
         imap.fetch_newest(NEWEST, exists, &except, sink).await?;
-        let passed_over = u32::try_from(self.broken.len()).unwrap_or(u32::MAX);
+        let passed_over = u32::try_from(self.broken().len()).unwrap_or(u32::MAX);
         Ok(self.has_shown || (self.has_ever_shown && exists <= passed_over))
     }
 
     /// These were not shown.
     pub(super) fn note_unread(&mut self, uids: impl Iterator<Item = u32>) {
         let before = self.looked_at;
-        let room = LEFT_OVERS.saturating_sub(self.unread.len());
-        let broken = &self.broken;
-        for uid in uids.filter(|uid| !broken.contains(uid)).take(room) {
-            self.unread.entry(uid).or_insert(Unread { before, ..Unread::default() });
+        for uid in uids {
+            if self.backlog.len(Kind::Unread) >= LEFT_OVERS {
+                break;
+            }
+            let removed = match self.backlog.get(uid) {
+                None => None,
+                Some(BacklogState::Expunged(removal)) => Some(*removal),
+                // It was read, or is not to be.
+                Some(_) => continue,
+            };
+            let unread = Unread { before, removed, ..Unread::default() };
+            self.backlog.set(uid, BacklogState::Unread(Box::new(unread)));
         }
     }
 
     /// Some of the mails that were not shown, the newest first, as far as it is time to ask for them.
     fn due(&self, now: Instant) -> Vec<u32> {
         let is_soon = |at: Instant| now.saturating_duration_since(at) < BETWEEN_ASKS;
-        let due = self.unread.iter().rev().filter(|(_, unread)| !unread.asked.is_some_and(is_soon));
-        due.map(|(uid, _)| *uid).take(ONE_BY_ONE).collect()
+        let due = self.backlog.iter().rev().filter(|(_, state)| match state {
+            BacklogState::Unread(unread) => !unread.asked.is_some_and(is_soon),
+            _ => false,
+        });
+        due.map(|(uid, _)| uid).take(ONE_BY_ONE).collect()
     }
 
     /// Asks for one mail that was not shown; gives the refusal, if it is refused.
@@ -244,7 +277,7 @@ impl FolderMemory {
     ) -> Result<Option<Failure>, Failure> {
         let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
         let refusal = imap.fetch_these(&[uid], sink).await?;
-        if let Some(unread) = self.unread.get_mut(&uid) {
+        if let Some(unread) = self.backlog.unread_mut(uid) {
             unread.asked = Some(viewing.began);
         }
         Ok(refusal)
@@ -253,14 +286,14 @@ impl FolderMemory {
     /// Notes that a mail was not shown while others were. One for which that is so again and again is
     /// passed over.
     fn note_try(&mut self, uid: u32, now: Instant) {
-        let Some(unread) = self.unread.get_mut(&uid) else { return };
+        let Some(unread) = self.backlog.unread_mut(uid) else { return };
         let is_soon = |last: Instant| now.saturating_duration_since(last) < BETWEEN_TRIES;
         if unread.last.is_some_and(is_soon) {
             return;
         }
         *unread = Unread { tries: unread.tries + 1, last: Some(now), ..*unread };
         if unread.tries >= READ_TRIES {
-            self.unread.remove(&uid);
+            self.take_unread(uid);
         }
     }
 

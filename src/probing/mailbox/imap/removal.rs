@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::tries::Tries;
 use super::{Memory, Session};
+use crate::probing::mailbox::backlog::Kind;
 use crate::probing::mailbox::{Inspector, Judge, STILL_THERE, Since, reports};
 use ledger::{Failure, Reason, Step};
 use mail::imap::{Imap, Shown};
@@ -92,7 +93,7 @@ impl Session {
             self.clear(&uids, name, memory).await?;
         }
         // Last: one that cannot be read again must not hold up the others.
-        if memory.folder(name).due.is_empty() {
+        if !memory.folder(name).backlog.has(Kind::ToConfirm) {
             return Ok(());
         }
         if self.selected != Some(index) {
@@ -122,7 +123,7 @@ impl Session {
             }
             _ => take_out(&mut self.imap, uids, &mut known.strangers).await?,
         };
-        let is_new = known.settle(uids, in_the_way.is_none());
+        let is_new = known.mark_expunged(uids, in_the_way.is_none());
         let fault = match in_the_way {
             Some(stranger) => Fault::new(Reason::Marked, waits_for(stranger, name, uids.len())),
             None if !is_new => Fault::new(Reason::Other, STILL_THERE),

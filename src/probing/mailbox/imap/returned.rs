@@ -1,12 +1,13 @@
 //! Reading the reports that may be about mails of ours.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::memory::FolderMemory;
+use super::folder_state::FolderState;
 use super::reading::Viewing;
 use super::tries::READ_TRIES;
 use crate::clock::on_time_line;
+use crate::probing::mailbox::backlog::{BacklogState, Kind, PendingReport};
 use crate::probing::mailbox::{Found, Judge};
 use ledger::Failure;
 use mail::bounce::Report;
@@ -18,30 +19,7 @@ const REPORTS: usize = 20;
 /// The least time between two tries with one of them.
 const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 
-/// A report that was not read yet.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Unheard {
-    /// The server's date.
-    pub(super) server_date: Option<SystemTime>,
-    /// How often it was asked for.
-    tries: u32,
-    /// When it last was.
-    asked: Option<Instant>,
-}
-
-impl Unheard {
-    /// One that was not asked for yet.
-    pub(super) fn new(server_date: Option<SystemTime>) -> Self {
-        Self { server_date, ..Self::default() }
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_to_be_asked_for(&mut self) {
-        self.asked = None;
-    }
-}
-
-impl FolderMemory {
+impl FolderState {
     /// Reads some of the reports that may be about mails of ours, the oldest first, and has them
     /// judged; the rest are read at the next looks. One that the server does not show, or at which the
     /// session breaks, is given up after three tries: it stays where it is.
@@ -51,24 +29,21 @@ impl FolderMemory {
         viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
-        let is_soon = |at: Instant| viewing.began.saturating_duration_since(at) < BETWEEN_TRIES;
-        let due = self.reports.iter().filter(|(_, unheard)| !unheard.asked.is_some_and(is_soon));
-        let due: Vec<(u32, Unheard)> =
-            due.map(|(uid, unheard)| (*uid, *unheard)).take(REPORTS).collect();
-        for (uid, unheard) in due {
+        for (uid, pending) in self.reports_to_read(viewing.began) {
             // Counted before: the session may end with it.
-            self.reports.remove(&uid);
-            let tries = unheard.tries + 1;
+            self.backlog.remove_if(uid, Kind::Report);
+            let tries = pending.tries + 1;
             if tries < READ_TRIES {
                 let asked = Some(viewing.began);
-                self.reports.insert(uid, Unheard { tries, asked, ..unheard });
+                let pending = PendingReport { tries, asked, ..pending };
+                self.backlog.set(uid, BacklogState::Report(pending));
             }
             let Some(beginning) = imap.beginning(uid).await? else { continue };
-            self.reports.remove(&uid);
+            self.backlog.remove_if(uid, Kind::Report);
             let Some(report) = Report::parse(&beginning) else { continue };
             let found = Found {
                 header: Header::default(),
-                server_date: unheard.server_date,
+                server_date: pending.server_date,
                 folder: viewing.kind,
                 shown_at: on_time_line(viewing.shown),
                 asked_at: viewing.began,
@@ -79,9 +54,24 @@ impl FolderMemory {
                 is_copy: viewing.holds_copies,
                 report: Some(report),
             };
-            let judgement = judge(&found);
-            self.heed(uid, judgement);
+            let disposition = judge(&found);
+            self.apply(uid, disposition);
         }
         Ok(())
+    }
+
+    /// Some of the reports, the oldest first, as far as it is time to ask for them.
+    fn reports_to_read(&self, now: Instant) -> Vec<(u32, PendingReport)> {
+        if !self.backlog.has(Kind::Report) {
+            return Vec::new();
+        }
+        let is_soon = |at: Instant| now.saturating_duration_since(at) < BETWEEN_TRIES;
+        let due = self.backlog.iter().filter_map(|(uid, state)| match state {
+            BacklogState::Report(report) if !report.asked.is_some_and(is_soon) => {
+                Some((uid, *report))
+            }
+            _ => None,
+        });
+        due.take(REPORTS).collect()
     }
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::returned::Unheard;
 use super::*;
 use crate::config::{Config, Target};
-use crate::probing::mailbox::{Found, Inspector, Judgement};
+use crate::probing::mailbox::backlog::{BacklogState, Kind, PendingReport};
+use crate::probing::mailbox::{Disposition, Found, Inspector};
 use crate::store::FolderRecord;
 use ledger::Token;
 use mail::wire::Clients;
@@ -70,12 +70,12 @@ impl House {
     }
 
     /// One session: all is looked at, and what is to go is taken out, in up to three rounds.
-    async fn visit(&self, memory: &mut Memory, judgement: Judgement) -> Result<(), Failure> {
+    async fn visit(&self, memory: &mut Memory, disposition: Disposition) -> Result<(), Failure> {
         let since = Since::all(SystemTime::UNIX_EPOCH);
         let mut judge = |found: &Found| match &found.report {
-            Some(_) => Judgement::Leave,
-            None if found.header.is_delivery_report => Judgement::ReadReport,
-            None => found.header.mark.map_or(Judgement::Leave, |_| judgement),
+            Some(_) => Disposition::Leave,
+            None if found.header.is_delivery_report => Disposition::ReadReport,
+            None => found.header.mark.map_or(Disposition::Leave, |_| disposition),
         };
         let mut session = self.open().await?;
         session.look_everywhere(memory, since, &mut judge).await?;
@@ -101,13 +101,18 @@ fn marked(token: Token) -> Vec<u8> {
 /// What an earlier process has left: these are to be taken out.
 async fn restored(house: &House, words: Vec<String>) -> Memory {
     let mut memory = Memory::default();
-    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    house.visit(&mut memory, Disposition::Leave).await.unwrap();
     let now = crate::clock::now();
     let record = |(name, record)| (name, FolderRecord { to_remove: words.clone(), ..record });
     let records = memory.records(now).map(record).collect();
     let mut memory = Memory::default();
     memory.restore(records, now);
     memory
+}
+
+/// What is put off is due now.
+fn put_off_no_longer(memory: &mut Memory) {
+    memory.folder(b"INBOX").sweep(SystemTime::now() + Duration::from_secs(3600));
 }
 
 #[tokio::test]
@@ -121,7 +126,7 @@ async fn after_a_restart_only_what_carries_its_token_is_taken_out() {
     let words =
         vec![format!("1/{second}"), format!("2/{first}"), format!("3/{second}"), "4".into()];
     let mut memory = restored(&house, words).await;
-    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    house.visit(&mut memory, Disposition::Leave).await.unwrap();
     assert_eq!(house.uids(), [1, 3, 4]);
     let kept: Vec<_> = memory.records(crate::clock::now()).collect();
     assert_eq!(kept[0].1.to_remove, Vec::<String>::new(), "they are others' mails");
@@ -133,8 +138,8 @@ async fn few_mails_are_read_again_after_one_removal() {
     let house = House::new().await;
     (0..MAILS).for_each(|_| house.insert(FOREIGN));
     let mut memory = restored(&house, (1..=MAILS).map(|uid| uid.to_string()).collect()).await;
-    house.visit(&mut memory, Judgement::Leave).await.unwrap();
-    assert_eq!(memory.folder(b"INBOX").due.len(), MAILS - 3 * 20);
+    house.visit(&mut memory, Disposition::Leave).await.unwrap();
+    assert_eq!(memory.folder(b"INBOX").backlog.len(Kind::ToConfirm), MAILS - 3 * 20);
 }
 
 #[tokio::test]
@@ -142,24 +147,23 @@ async fn a_left_over_that_breaks_the_session_holds_up_nobody() {
     let house = House::new().await;
     house.insert(&marked(Token::random()));
     let mut memory = Memory::default();
-    let left_over = Judgement::LeftOver(SystemTime::UNIX_EPOCH);
+    let left_over = Disposition::LeftOver(SystemTime::UNIX_EPOCH);
     let asked = house.answer_of(1, "* BYE internal error\r\n");
     assert!(house.visit(&mut memory, left_over).await.is_err());
     let token = Token::random();
     house.insert(&marked(token));
     house.insert(&marked(Token::random()));
-    memory.folder(b"INBOX").due.insert(1, None);
+    put_off_no_longer(&mut memory);
     // Ours goes before left-overs are read.
-    let _ = house.visit(&mut memory, Judgement::Remove(token)).await;
+    let _ = house.visit(&mut memory, Disposition::Remove(token)).await;
     assert_eq!(house.uids(), [1]);
     for _ in 0..3 {
-        let put_off = std::mem::take(&mut memory.folder(b"INBOX").put_off);
-        memory.folder(b"INBOX").due.extend(put_off.keys().map(|uid| (*uid, None)));
+        put_off_no_longer(&mut memory);
         let _ = house.visit(&mut memory, left_over).await;
     }
     assert_eq!(asked.load(Ordering::Relaxed), 3, "then it is given up");
-    let known = memory.folder(b"INBOX");
-    assert!(known.due.is_empty() && known.put_off.is_empty());
+    let backlog = &memory.folder(b"INBOX").backlog;
+    assert!(!backlog.has(Kind::ToConfirm) && !backlog.has(Kind::PutOff));
 }
 
 #[tokio::test]
@@ -169,16 +173,16 @@ async fn a_left_over_that_is_gone_is_forgotten_and_one_that_is_refused_tried_aga
         house.insert(&marked(Token::random()));
         let mut memory = Memory::default();
         let asked = house.answer_of(1, answer);
-        let left_over = Judgement::LeftOver(SystemTime::UNIX_EPOCH);
+        let left_over = Disposition::LeftOver(SystemTime::UNIX_EPOCH);
         for _ in 0..3 {
             house.visit(&mut memory, left_over).await.unwrap();
         }
         assert_eq!(asked.load(Ordering::Relaxed), 1, "{answer}");
         let known = memory.folder(b"INBOX");
-        assert_eq!(known.put_off.contains_key(&1), is_kept, "{answer}");
-        assert!(known.left_overs.is_empty() && known.to_clear().is_empty());
+        assert_eq!(known.backlog.kind(1) == Some(Kind::PutOff), is_kept, "{answer}");
+        assert!(!known.backlog.has(Kind::LeftOver) && known.to_clear().is_empty());
         house.server.faults().clear();
-        known.due.extend(std::mem::take(&mut known.put_off).keys().map(|uid| (*uid, None)));
+        put_off_no_longer(&mut memory);
         house.visit(&mut memory, left_over).await.unwrap();
         assert_eq!(house.uids().is_empty(), is_kept, "{answer}");
     }
@@ -195,14 +199,17 @@ async fn a_report_that_cannot_be_read_blinds_nobody_and_is_tried_three_times() {
         let asked = house.answer_of(1, answer);
         let mut memory = Memory::default();
         for tries in 1..=4 {
-            let visited = house.visit(&mut memory, Judgement::Leave).await;
+            let visited = house.visit(&mut memory, Disposition::Leave).await;
             assert_eq!(visited.is_err(), breaks && tries <= 3, "{answer}");
             assert_eq!(asked.load(Ordering::Relaxed), tries.min(3), "{answer}");
-            house.visit(&mut memory, Judgement::Leave).await.unwrap();
+            house.visit(&mut memory, Disposition::Leave).await.unwrap();
             assert_eq!(asked.load(Ordering::Relaxed), tries.min(3), "not so soon");
-            let known = memory.folder(b"INBOX");
-            assert_eq!(known.reports.contains_key(&1), tries < 3, "{answer}");
-            known.reports.values_mut().for_each(Unheard::is_to_be_asked_for);
+            let backlog = &mut memory.folder(b"INBOX").backlog;
+            assert_eq!(backlog.kind(1) == Some(Kind::Report), tries < 3, "{answer}");
+            if let Some(BacklogState::Report(report)) = backlog.get(1).cloned() {
+                let report = PendingReport { asked: None, ..report };
+                backlog.set(1, BacklogState::Report(report));
+            }
         }
         assert_eq!(house.uids(), [1]);
     }
@@ -223,7 +230,7 @@ async fn what_is_cut_is_not_searched_for_its_end() {
     };
     house.server.faults().on("UID FETCH", Fault::Alter(Alteration::new(alter)));
     let mut memory = Memory::default();
-    house.visit(&mut memory, Judgement::Leave).await.unwrap();
+    house.visit(&mut memory, Disposition::Leave).await.unwrap();
     assert!(memory.take_remarks().is_empty());
 }
 
@@ -241,7 +248,7 @@ async fn a_marked_mail_of_somebody_else_breaks_no_more_than_two_sessions() {
     let asked = house.answer_of(1, "* BYE internal error\r\n");
     let mut memory = Memory::default();
     for visit in 1..=4 {
-        let failure = house.visit(&mut memory, Judgement::Remove(token)).await.unwrap_err();
+        let failure = house.visit(&mut memory, Disposition::Remove(token)).await.unwrap_err();
         let reason = if visit < 3 { Reason::Closed } else { Reason::Marked };
         assert_eq!(failure.reason, reason, "{failure}");
     }

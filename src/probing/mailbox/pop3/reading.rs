@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::{BATCH, LEFT_OVER_TIME, Memory, READ_TRIES, Session, Viewing, is_refused};
+use crate::probing::mailbox::backlog::Kind;
 use crate::probing::mailbox::{CLOCK_SLACK, FIRST_CONTACT_HEADERS, Judge};
 use ledger::Failure;
 use mail::pop3::{Entry, Id};
@@ -34,7 +35,7 @@ impl Session {
             }
         }
         let is_put_off = |entry: &&Entry| {
-            !memory.seen.contains(entry.id) && !memory.unread.contains_key(&entry.id)
+            !memory.seen.contains(entry.id) && memory.backlog.kind(entry.id) != Some(Kind::Unread)
         };
         let put_off = news.iter().rev().filter(is_put_off);
         memory.put_off = put_off.map(|entry| entry.id).collect();
@@ -79,7 +80,7 @@ impl Session {
     /// Proves that mail can be read: one of the newest headers, if there is mail.
     pub(super) async fn read_any(&mut self) -> Result<(), Failure> {
         let mut outcome = Ok(());
-        for entry in self.listing.entries().rev().take(READ_TRIES) {
+        for entry in self.listing.entries().rev().take(READ_TRIES as usize) {
             let shown = self.pop3.header(entry.number).await.map(drop);
             let is_refusal = shown.as_ref().is_err_and(is_refused);
             outcome = shown.map_err(|failure| self.pop3.shows_nothing(failure));

@@ -3,20 +3,12 @@
 use std::time::SystemTime;
 
 use super::is_refused;
+use crate::probing::mailbox::backlog::Removal;
 use crate::probing::mailbox::reports;
 use ledger::Failure;
 use ledger::Token;
 use mail::pop3::{Id, Pop3};
 use mail::test_mail::{Header, Mark};
-
-/// The removal of one mail.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Removal {
-    /// How often it was tried.
-    pub(super) tries: u32,
-    /// By what the mail is known again; `None`: by being a test mail, or a report about one.
-    pub(super) token: Option<Token>,
-}
 
 /// A mail that is to be removed, in the store: its id, and its token behind a slash.
 pub(super) fn word(id: Id, token: Option<Token>) -> String {
@@ -24,10 +16,10 @@ pub(super) fn word(id: Id, token: Option<Token>) -> String {
 }
 
 /// What [`word`] has written.
-pub(super) fn from_word(word: &str) -> (Id, Removal) {
+pub(super) fn from_word(word: &str) -> (Id, Option<Token>) {
     let parts = word.rsplit_once('/').and_then(|(id, token)| Some((id, token.parse().ok()?)));
     let (id, token) = parts.map_or((word, None), |(id, token)| (id, Some(token)));
-    (Id::from_kept(id), Removal { tries: 0, token })
+    (Id::from_kept(id), token)
 }
 
 /// What a mail turned out to be that was to be removed.
@@ -78,8 +70,7 @@ mod tests {
         let token = Token::random();
         for (id, token) in [("a/b", None), ("a/b", Some(token)), ("0000002a5f", Some(token))] {
             let id = Id::of(id.as_bytes());
-            let (read, removal) = from_word(&word(id, token));
-            assert_eq!((read, removal.token), (id, token));
+            assert_eq!(from_word(&word(id, token)), (id, token));
         }
     }
 }

@@ -45,19 +45,21 @@ async fn more_than_a_session_takes_out_goes_with_the_next_one() {
     let (target, dialer) = serve("pop3", "+OK hello\r\n", maildrop(MAILS)).await;
     let mut memory = Memory::default();
     let id = |number| Id::of(format!("id{number}").as_bytes());
-    memory.to_remove = (1..=MAILS).map(|number| (id(number), Removal::default())).collect();
+    for number in 1..=MAILS {
+        memory.backlog.set(id(number), BacklogState::ToRemove(Removal::default()));
+    }
     let since = Since { ours: None, left_overs: SystemTime::now() };
     for left in [MAILS - REMOVALS, 0] {
         let end = Instant::now() + Duration::from_secs(60);
         let (login, trace) = (&target.receive.login, Trace::new(None));
         let pop3 = log_in(&dialer, login, None, &trace, end, end).await.unwrap();
-        let mut judge = |_: &Found| Judgement::Leave;
+        let mut judge = |_: &Found| Disposition::Leave;
         let session = Session::look(pop3, &mut memory, &|| since, false, &mut judge).await.unwrap();
         let there = session.listing.entries().count();
         let looked = session.remove_and_close(&mut memory).await;
         assert!(looked.removal_failure.is_none(), "{:?}", looked.removal_failure);
         assert_eq!(there, if left == 0 { MAILS - REMOVALS } else { MAILS });
-        let is_to_go = |number: &usize| memory.to_remove.contains_key(&id(*number));
+        let is_to_go = |number: &usize| memory.backlog.kind(id(*number)) == Some(Kind::ToRemove);
         let still_to_go = (1..=MAILS).filter(is_to_go).filter(|number| *number > REMOVALS).count();
         assert_eq!(
             still_to_go,

@@ -8,7 +8,7 @@ use crate::checks::readings::{Checks, Round};
 use crate::config::{Config, TargetName};
 use crate::web::server::Request;
 use ledger::Token;
-use ledger::{Attempt, FoundIn, Ledger, LookStyle, Moment, Rules, Sighting, Transmission};
+use ledger::{Attempt, FoundIn, Ledger, Moment, Rules, SessionKind, Sighting, Transmission};
 use ledger::{Failure, Reason, Step};
 use mail::Fault;
 
@@ -60,7 +60,7 @@ impl Case {
                 attended_since: self.start.instant,
                 previous_look: Some(self.now.instant),
                 dated: None,
-                style: LookStyle::Command,
+                style: SessionKind::Held,
             };
             self.ledger.seen(token, sighting, self.now);
         }

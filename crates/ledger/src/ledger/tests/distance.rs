@@ -38,7 +38,7 @@ fn mail() -> impl Strategy<Value = Mail> {
 
 #[derive(Debug, Clone)]
 struct Path {
-    style: LookStyle,
+    style: SessionKind,
     /// One way.
     latency_ms: u16,
     offset_ms: i32,
@@ -47,7 +47,7 @@ struct Path {
 }
 
 fn path() -> impl Strategy<Value = Path> {
-    let style = prop_oneof![Just(LookStyle::Command), Just(LookStyle::Session)];
+    let style = prop_oneof![Just(SessionKind::Held), Just(SessionKind::PerPoll)];
     (style, 0_u16..300, -90_000_i32..90_000, -450_i16..450).prop_map(
         |(style, latency_ms, offset_ms, drift)| Path { style, latency_ms, offset_ms, drift },
     )
@@ -146,7 +146,7 @@ fn look_until_seen(world: &mut World, ledger: &mut Ledger, mail: &Underway) -> S
     loop {
         let next = ledger.next_look(style, looked).unwrap();
         world.wait_until(world.at(next));
-        if style == LookStyle::Session && looked.is_some() {
+        if style == SessionKind::PerPoll && looked.is_some() {
             // A session is begun only after the one before, and its login is the last of its steps.
             for _ in 0..6 {
                 world.ask();

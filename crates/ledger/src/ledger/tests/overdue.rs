@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn next_look(bench: &Bench, style: LookStyle, last: u64) -> Duration {
+fn next_look(bench: &Bench, style: SessionKind, last: u64) -> Duration {
     let last = bench.start.instant + Duration::from_secs(last);
     bench.ledger.next_look(style, Some(last)).unwrap() - bench.start.instant
 }
 
 #[test]
 fn a_look_is_due_when_a_mail_becomes_late_and_when_it_is_lost() {
-    for style in [LookStyle::Command, LookStyle::Session] {
+    for style in [SessionKind::Held, SessionKind::PerPoll] {
         let mut bench = Bench::new(RULES);
         bench.send();
         assert_eq!(next_look(&bench, style, 59), Duration::from_secs(60), "{style:?}");
@@ -21,7 +21,7 @@ fn a_look_is_due_when_a_mail_becomes_late_and_when_it_is_lost() {
     let hasty = Rules { late_after: Duration::from_millis(100), ..RULES };
     let mut bench = Bench::new(hasty);
     bench.send();
-    let next = bench.ledger.next_look(LookStyle::Session, None).unwrap() - bench.start.instant;
+    let next = bench.ledger.next_look(SessionKind::PerPoll, None).unwrap() - bench.start.instant;
     assert_eq!(next, Duration::from_millis(100), "sooner than the schedule would");
 }
 

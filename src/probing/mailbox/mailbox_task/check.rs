@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::super::Member;
-use super::super::watch::Settings;
-use super::{Patrol, recipients};
+use super::super::Subscriber;
+use super::super::mailbox_handle::Settings;
+use super::{MailboxTask, recipients};
 use crate::probing::send::next_tick;
-use ledger::{Attempt, LookStyle};
+use ledger::{Attempt, SessionKind};
 use ledger::{Failure, Side};
 use mail::departure;
 use mail::trace::Trace;
@@ -17,14 +17,14 @@ use mail::trace::Trace;
 /// meanwhile, as it is meant to.
 pub(super) async fn judged<T>(
     settings: &Settings,
-    members: &[Arc<Member>],
+    subscribers: &[Arc<Subscriber>],
     outcome: Result<T, Failure>,
     until: Instant,
 ) -> Result<T, Failure> {
     match outcome {
         Err(failure)
-            if recipients(members)
-                .any(|member| member.account.read(|ledger, _| ledger.is_passive())) =>
+            if recipients(subscribers)
+                .any(|subscriber| subscriber.account.read(|ledger, _| ledger.is_passive())) =>
         {
             Err(departure::judged(&settings.dialer, failure, until).await)
         }
@@ -32,43 +32,45 @@ pub(super) async fn judged<T>(
     }
 }
 
-impl Patrol {
+impl MailboxTask {
     /// The check of a period: a fresh login, in place of the session that was held.
     pub(super) async fn check(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         slot: Instant,
     ) {
         self.close_session().await;
         let began = Instant::now();
         let trace = Trace::new(Some(&settings.login));
         let until = began + settings.longest_turn();
-        for member in recipients(members) {
-            member.account.attempt_began(Side::Receive, until, &trace);
+        for subscriber in recipients(subscribers) {
+            subscriber.account.attempt_began(Side::Receive, until, &trace);
         }
-        let mut outcome = match settings.style() {
-            LookStyle::Command => self.open_imap(settings, members, trace, until).await,
-            LookStyle::Session => self.check_pop3(settings, members, trace, until, slot).await,
+        let mut outcome = match settings.session_kind() {
+            SessionKind::Held => self.open_imap(settings, subscribers, trace, until).await,
+            SessionKind::PerPoll => {
+                self.check_pop3(settings, subscribers, trace, until, slot).await
+            }
         };
-        if settings.style() == LookStyle::Command {
-            outcome.result = judged(settings, members, outcome.result, until).await;
-            self.report_check(members, &outcome.trace, outcome.result.as_ref().err(), slot);
+        if settings.session_kind() == SessionKind::Held {
+            outcome.result = judged(settings, subscribers, outcome.result, until).await;
+            self.report_check(subscribers, &outcome.trace, outcome.result.as_ref().err(), slot);
             outcome.trace.clear();
             self.keep(settings);
-            outcome.removal_failure = self.remove_imap(settings, members, true).await;
+            outcome.removal_failure = self.remove_imap(settings, subscribers, true).await;
         }
         match &outcome.result {
             Ok(()) => self.watch.shared().took = began.elapsed() + self.preparation.took(),
             Err(failure) => self.back_off(settings, failure),
         }
-        self.conclude(settings, members, began, &outcome);
-        self.plan_next(settings, members, slot);
+        self.conclude(settings, subscribers, began, &outcome);
+        self.plan_next(settings, subscribers, slot);
     }
 
     pub(super) fn report_check(
         &self,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         trace: &Trace,
         failure: Option<&Failure>,
         slot: Instant,
@@ -84,36 +86,36 @@ impl Patrol {
             transcript: trace.transcript(),
         };
         // One that has left for another mailbox meanwhile is told of that.
-        let current = self.watch.shared().members.clone();
-        let stays = |member: &&Arc<Member>| {
-            recipients(&current).any(|it| Arc::ptr_eq(&it.account, &member.account))
+        let current = self.watch.shared().subscribers.clone();
+        let stays = |subscriber: &&Arc<Subscriber>| {
+            recipients(&current).any(|it| Arc::ptr_eq(&it.account, &subscriber.account))
         };
-        for member in recipients(members).filter(stays) {
-            member.account.check_ended(&attempt);
+        for subscriber in recipients(subscribers).filter(stays) {
+            subscriber.account.check_ended(&attempt);
         }
         self.watch.checked.send_replace(Some(slot));
     }
 
     /// Tells the targets how often their mailbox is checked.
-    pub(super) fn tell_rhythm(&self, settings: &Settings, members: &[Arc<Member>]) {
-        for member in recipients(members) {
-            settings.tell_rhythm(&member.account);
-            member.account.logins_lie_apart(self.pop3.login_delay, settings.period);
+    pub(super) fn tell_rhythm(&self, settings: &Settings, subscribers: &[Arc<Subscriber>]) {
+        for subscriber in recipients(subscribers) {
+            settings.tell_rhythm(&subscriber.account);
+            subscriber.account.logins_lie_apart(self.pop3.login_delay, settings.period);
         }
     }
 
     /// The next check is for the next slot of the grid that is not over yet.
-    fn plan_next(&self, settings: &Settings, members: &[Arc<Member>], slot: Instant) {
+    fn plan_next(&self, settings: &Settings, subscribers: &[Arc<Subscriber>], slot: Instant) {
         let (next, skipped) = next_tick(slot, settings.period, Instant::now());
         let mut shared = self.watch.shared();
-        // A member that came meanwhile may have asked for an earlier one.
+        // A subscriber that came meanwhile may have asked for an earlier one.
         if shared.next_check == Some(slot) {
             shared.next_check = Some(next);
         }
         drop(shared);
         if skipped > 0 {
-            for member in recipients(members) {
-                member.account.update(|ledger, _| ledger.checks_skipped(skipped));
+            for subscriber in recipients(subscribers) {
+                subscriber.account.update(|ledger, _| ledger.checks_skipped(skipped));
             }
         }
     }

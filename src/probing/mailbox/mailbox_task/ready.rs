@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::Member;
-use super::super::watch::Settings;
-use super::{Outcome, Patrol, recipients};
-use ledger::LookStyle;
+use super::super::Subscriber;
+use super::super::mailbox_handle::Settings;
+use super::{MailboxTask, Outcome, recipients};
 use ledger::Reason;
+use ledger::SessionKind;
 use mail::trace::Trace;
 
 /// How long before the check nothing is made ready any more: the check is a look as well.
@@ -24,22 +24,25 @@ pub(super) struct Plan {
     is_awaited: bool,
 }
 
-impl Patrol {
+impl MailboxTask {
     /// When the session for the next look is to be begun; `None` if none is wanted, or is ready. The
     /// first look for a mail may come so soon that its session must be begun while the mail is sent.
     pub(super) fn plan_preparation(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         next_look: Option<Instant>,
         check_due: Instant,
     ) -> Option<Plan> {
-        if settings.style() != LookStyle::Session {
+        if settings.session_kind() != SessionKind::PerPoll {
             return None;
         }
         let lead = self.preparation.lead();
-        let looks_within =
-            |soon: Duration| members.iter().any(|member| member.looks_soon(settings.style(), soon));
+        let looks_within = |soon: Duration| {
+            subscribers
+                .iter()
+                .any(|subscriber| subscriber.looks_soon(settings.session_kind(), soon))
+        };
         let now = Instant::now();
         let look_at = match next_look {
             Some(look) => look,
@@ -63,7 +66,7 @@ impl Patrol {
     pub(super) async fn prepare(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         plan: Option<Plan>,
         check_due: Instant,
     ) -> bool {
@@ -78,10 +81,10 @@ impl Patrol {
         match made {
             // The look has failed before it began; a server that is busy is asked again by the look.
             Err(failure) if is_awaited && failure.reason != Reason::Busy => {
-                for member in recipients(members) {
-                    member.account.update(ledger::Ledger::looked);
+                for subscriber in recipients(subscribers) {
+                    subscriber.account.update(ledger::Ledger::looked);
                 }
-                self.end_look(settings, members, began, &Outcome::failed(trace, failure));
+                self.end_look(settings, subscribers, began, &Outcome::failed(trace, failure));
             }
             _ => {}
         }

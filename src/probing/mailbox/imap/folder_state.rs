@@ -2,16 +2,18 @@
 //! and which mails in it are ours and not yet gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
-use super::hearing::Hearing;
+use super::noop::NoopSupport;
 use super::progress::Progress;
 use super::reading::Viewing;
-use super::returned::Unheard;
 use super::tries::Tries;
 use crate::clock::on_time_line;
+use crate::probing::mailbox::backlog::{
+    Backlog, BacklogState, Confirmation, Kind, PendingReport, Removal, Unread,
+};
 use crate::probing::mailbox::{
-    Found, Inspector, Judge, Judgement, LEFT_OVERS, REMOVAL_TRIES, TO_REMOVE,
+    Disposition, Found, Inspector, Judge, LEFT_OVERS, REMOVAL_TRIES, TO_REMOVE,
 };
 use crate::store::FolderRecord;
 use ledger::Failure;
@@ -22,13 +24,13 @@ use mail::test_mail::Header;
 
 /// How many of the mails that are gone, as the server says, are remembered: one that is not is shown again
 /// soon, and each takes memory of every target for good.
-const GONE: usize = 50;
+const EXPUNGED: usize = 50;
 
 /// What is known of the folders from one session to the next.
 #[derive(Debug, Default)]
 pub struct Memory {
-    folders: BTreeMap<Vec<u8>, FolderMemory>,
-    pub(super) hearing: Hearing,
+    folders: BTreeMap<Vec<u8>, FolderState>,
+    pub(super) noop: NoopSupport,
     /// Whether the server gives no header but a whole one.
     pub(super) asks_whole_headers: bool,
     /// The folders named by their use that the server does not have, as they are configured.
@@ -39,7 +41,7 @@ pub struct Memory {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct FolderMemory {
+pub(super) struct FolderState {
     /// `None`: the server does not tell, or the folder was never opened.
     uid_validity: Option<u32>,
     /// The first UID that was not looked at; 0 before the first contact.
@@ -47,86 +49,38 @@ pub(super) struct FolderMemory {
     pub(super) progress: Progress,
     /// When the folder was last looked into.
     pub(super) looked_at: Option<Instant>,
-    /// Ours, not yet taken out. The token is missing where it does not matter.
-    pub(super) to_remove: BTreeMap<u32, Option<Token>>,
-    /// Ours, whose whole headers are read before they are taken out.
-    to_inspect: Vec<(u32, Token)>,
-    /// Ours, marked as deleted; they wait until nobody else's mail is marked as well.
-    marked: BTreeMap<u32, Option<Token>>,
-    /// Ours, taken out as the server says.
-    removed: BTreeMap<u32, Gone>,
+    /// The mails with which something is to be done, by UID.
+    pub(super) backlog: Backlog<u32>,
     /// Ours, not yet taken out when their UIDs lost their meaning.
     displaced: BTreeSet<Token>,
     /// The tries with others' mails that are marked as deleted.
     pub(super) strangers: Tries,
     /// How often in a row the server refused to take them out.
     pub(super) refusals: u32,
-    /// Probes that nobody waits for, and from when on they may be taken out.
-    pub(super) left_overs: Vec<(u32, SystemTime)>,
-    /// What is to be taken out once its header was read again: left-overs whose time has come, and ours of
-    /// an earlier process. The token is missing where it does not matter.
-    pub(super) due: BTreeMap<u32, Option<Token>>,
-    /// Those of them that were not shown, and from when on they are asked for again.
-    pub(super) put_off: BTreeMap<u32, (Option<Token>, SystemTime)>,
-    /// The tries with these.
-    pub(super) confirmations: Tries,
-    /// Reports that were not read yet.
-    pub(super) reports: BTreeMap<u32, Unheard>,
-    /// Mails whose headers the server did not show.
-    pub(super) unread: BTreeMap<u32, Unread>,
     /// Whether the server has shown a header in the look under way.
     pub(super) has_shown: bool,
     /// Whether it has ever shown one.
     pub(super) has_ever_shown: bool,
-    /// Mails of others at which a session broke.
-    pub(super) broken: BTreeSet<u32>,
-    /// Mails at which the server fell silent, not yet among these.
+    /// Mails at which the server fell silent, not yet passed over.
     pub(super) breaks: Tries,
     /// Since when the next UID has told of mail that is not shown.
     pub(super) hollow_since: Option<Instant>,
-}
-
-/// A mail that the server did not show, while it showed others.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Unread {
-    /// How often that was so, once a minute at most.
-    pub(super) tries: u32,
-    /// When it last was.
-    pub(super) last: Option<Instant>,
-    /// When it was last asked for.
-    pub(super) asked: Option<Instant>,
-    /// When the folder was last looked into before, without the mail.
-    pub(super) before: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Gone {
-    /// How often the server said so.
-    times: u32,
-    token: Option<Token>,
 }
 
 impl Memory {
     /// What is known of the folders, to be kept: by the names that the server writes.
     pub fn records(&self, now: Moment) -> impl Iterator<Item = (String, FolderRecord)> {
         self.folders.iter().map(move |(name, known)| {
-            let put_off = known.put_off.iter().map(|(uid, (token, _))| (uid, token));
-            let ours = known.to_remove.iter().chain(&known.marked).chain(&known.due).chain(put_off);
             let record = FolderRecord {
                 uid_validity: known.uid_validity.unwrap_or(0),
-                // What was not read yet is new to the next process.
-                next_uid: known
-                    .reports
-                    .keys()
-                    .chain(known.unread.keys())
-                    .fold(known.progress.certain(known.next_uid), |next, uid| next.min(*uid)),
+                next_uid: known.first_not_read(),
                 clock: None,
                 looked_at: known.looked_at.map(|at| now.date_of(at)),
-                to_remove: ours.map(|(uid, token)| word(*uid, *token)).collect(),
+                to_remove: known.lying().map(|(uid, token)| word(uid, token)).collect(),
                 left_overs: known
-                    .left_overs
-                    .iter()
-                    .map(|(uid, due)| (uid.to_string(), *due))
+                    .backlog
+                    .left_overs()
+                    .map(|(uid, due)| (uid.to_string(), due))
                     .collect(),
             };
             (String::from_utf8_lossy(name).into_owned(), record)
@@ -136,23 +90,25 @@ impl Memory {
     /// Goes on from what an earlier process has kept.
     pub fn restore(&mut self, records: BTreeMap<String, FolderRecord>, now: Moment) {
         for (name, record) in records {
-            let known = FolderMemory {
+            let mut known = FolderState {
                 uid_validity: Some(record.uid_validity).filter(|validity| *validity > 0),
                 next_uid: record.next_uid,
                 looked_at: record.looked_at.and_then(|at| now.moment_of(at)),
-                due: record.to_remove.iter().filter_map(|it| from_word(it)).collect(),
-                left_overs: record
-                    .left_overs
-                    .iter()
-                    .filter_map(|(id, due)| Some((id.parse().ok()?, *due)))
-                    .collect(),
-                ..FolderMemory::default()
+                ..FolderState::default()
             };
+            for (id, due) in &record.left_overs {
+                let Ok(uid) = id.parse() else { continue };
+                known.backlog.set(uid, BacklogState::LeftOver(*due));
+            }
+            for (uid, token) in record.to_remove.iter().filter_map(|word| from_word(word)) {
+                let confirmation = Confirmation { token, tries: 0 };
+                known.backlog.set(uid, BacklogState::ToConfirm(confirmation));
+            }
             self.folders.insert(name.into_bytes(), known);
         }
     }
 
-    pub(super) fn folder(&mut self, name: &[u8]) -> &mut FolderMemory {
+    pub(super) fn folder(&mut self, name: &[u8]) -> &mut FolderState {
         self.folders.entry(name.to_vec()).or_default()
     }
 
@@ -160,27 +116,39 @@ impl Memory {
     /// the check that finds nothing in its way.
     pub(super) fn is_to_be_cleared(&self, name: &[u8], is_check: bool) -> bool {
         self.folders.get(name).is_some_and(|known| match is_check {
-            true => known.has_to_clear() || !known.marked.is_empty(),
+            true => known.has_to_clear() || known.backlog.has(Kind::Marked),
             false => known.has_to_clear() && known.refusals < REMOVAL_TRIES,
         })
     }
 }
 
-impl FolderMemory {
+impl FolderState {
     /// Whether none of our mails lies here under a UID that has lost its meaning.
     pub(super) fn has_no_displaced(&self) -> bool {
         self.displaced.is_empty()
     }
 
     fn has_to_clear(&self) -> bool {
-        !self.to_remove.is_empty() || !self.due.is_empty()
+        self.backlog.has(Kind::ToRemove) || self.backlog.has(Kind::ToConfirm)
+    }
+
+    /// The first UID that is new to the next process: that of a mail that was not read yet, if there is one.
+    fn first_not_read(&self) -> u32 {
+        let certain = self.progress.certain(self.next_uid);
+        let not_read =
+            [Kind::Unread, Kind::Report].into_iter().filter_map(|kind| self.backlog.first(kind));
+        not_read.fold(certain, u32::min)
+    }
+
+    /// What of ours still lies there, as far as is known, and its token where that matters.
+    fn lying(&self) -> impl Iterator<Item = (u32, Option<Token>)> {
+        self.backlog.iter().filter_map(|(uid, state)| Some((uid, state.lying()?)))
     }
 
     /// What is to be taken out.
     pub(super) fn to_clear(&self) -> Vec<u32> {
-        let uids: BTreeSet<u32> =
-            self.to_remove.keys().chain(self.marked.keys()).copied().collect();
-        uids.into_iter().collect()
+        let is_to_go = |state: &BacklogState| matches!(state.kind(), Kind::ToRemove | Kind::Marked);
+        self.backlog.iter().filter(|(_, state)| is_to_go(state)).map(|(uid, _)| uid).collect()
     }
 
     /// Has the headers read of those that were judged so, each once: what cannot be read stays unread.
@@ -192,12 +160,23 @@ impl FolderMemory {
         imap: &mut Imap,
         inspector: &Inspector,
     ) -> Result<(), Failure> {
-        for (uid, token) in std::mem::take(&mut self.to_inspect) {
+        for (uid, token) in self.take_to_inspect() {
             if let Some(block) = imap.header(uid).await? {
                 inspector.read(token, &block);
             }
         }
         Ok(())
+    }
+
+    fn take_to_inspect(&mut self) -> Vec<(u32, Token)> {
+        let mut taken = Vec::new();
+        for uid in self.to_clear() {
+            let removal = self.backlog.removal_mut(uid).filter(|removal| removal.inspects);
+            let Some(removal) = removal else { continue };
+            removal.inspects = false;
+            taken.extend(removal.token.map(|token| (uid, token)));
+        }
+        taken
     }
 
     /// Another UIDVALIDITY, a next UID below that which is known, or a new session with a server that tells
@@ -213,26 +192,25 @@ impl FolderMemory {
         let went_back = next.map(|next| (self.next_uid, next));
         let was_unknown = !is_told && self.uid_validity.is_none();
         let before = std::mem::take(self);
-        let put_off = before.put_off.into_values().map(|(token, _)| token);
-        let confirmed = before.to_remove.into_values().chain(before.marked.into_values());
-        let lying = confirmed.chain(before.due.into_values()).chain(put_off).flatten();
+        let lying: Vec<Token> = before.lying().filter_map(|(_, token)| token).collect();
         *self = Self {
             uid_validity: selected.uid_validity,
             displaced: before.displaced.into_iter().chain(lying).collect(),
             refusals: before.refusals,
             // Where nothing is told the folder is most likely the same.
             looked_at: before.looked_at.filter(|_| was_unknown),
-            removed: if was_unknown || went_back.is_some() {
-                before.removed
-            } else {
-                BTreeMap::new()
-            },
             has_ever_shown: before.has_ever_shown,
             ..Self::default()
         };
-        if went_back.is_some() {
-            // A mail that comes back with a backup is known again by its token only.
-            self.removed.retain(|_, gone| gone.token.is_some());
+        if was_unknown || went_back.is_some() {
+            for (uid, state) in before.backlog.iter() {
+                // A mail that comes back with a backup is known again by its token only.
+                let is_known = |gone: &Removal| went_back.is_none() || gone.token.is_some();
+                if let Some(gone) = state.gone().filter(is_known) {
+                    self.backlog.set(uid, BacklogState::Expunged(gone));
+                }
+            }
+            self.backlog.keep_highest(Kind::Expunged, EXPUNGED);
         }
         while self.displaced.len() > LEFT_OVERS {
             self.displaced.pop_first();
@@ -249,7 +227,7 @@ impl FolderMemory {
         judge: &mut Judge<'_>,
     ) {
         let Some(uid) = mail.uid else { return };
-        let gone = self.removed.get(&uid).copied();
+        let gone = self.backlog.get(uid).and_then(BacklogState::gone);
         let Some(header) = mail.header else {
             // A change of flags that the server tells of meanwhile, or a mail that it cannot read: it
             // is still to be read.
@@ -267,7 +245,7 @@ impl FolderMemory {
             return;
         }
         (self.has_shown, self.has_ever_shown) = (true, true);
-        let unread = self.unread.remove(&uid);
+        let unread = self.take_unread(uid);
         if let (Some(gone), Some(_)) = (gone, self.uid_validity)
             && is_the_same(&gone, &header)
         {
@@ -279,13 +257,7 @@ impl FolderMemory {
         }
         self.move_past(uid);
         self.hollow_since = None;
-        let is_known = self.to_remove.contains_key(&uid)
-            || self.marked.contains_key(&uid)
-            || self.due.contains_key(&uid)
-            || self.put_off.contains_key(&uid)
-            || self.reports.contains_key(&uid)
-            || self.left_overs.iter().any(|(left_over, _)| *left_over == uid);
-        if is_known {
+        if self.backlog.get(uid).is_some_and(BacklogState::is_read) {
             return;
         }
         let came_later = shown_at > viewing.shown;
@@ -308,76 +280,87 @@ impl FolderMemory {
             is_copy: viewing.holds_copies,
             report: None,
         };
-        let mut judgement = judge(&found);
+        let mut disposition = judge(&found);
         // More of ours than can be under way are copies without end.
-        let is_full = self.to_remove.len() >= TO_REMOVE;
-        if let Judgement::Inspect(token) = judgement {
-            self.to_inspect.extend(Some((uid, token)).filter(|_| !is_full));
-            judgement = Judgement::Remove(token);
+        let is_full = self.backlog.len(Kind::ToRemove) >= TO_REMOVE;
+        let inspects = matches!(disposition, Disposition::Inspect(_)) && !is_full;
+        if let Disposition::Inspect(token) = disposition {
+            disposition = Disposition::Remove(token);
         }
-        match (judgement, gone) {
-            (Judgement::Remove(token), Some(gone)) if gone.token == Some(token) => {
-                self.remove_again(uid, gone);
+        match (disposition, gone) {
+            (Disposition::Remove(token), Some(gone)) if gone.token == Some(token) => {
+                self.remove_again(uid, Removal { inspects, ..gone });
             }
-            (Judgement::Remove(token), _) if !is_full => {
-                self.removed.remove(&uid);
+            (Disposition::Remove(token), _) if !is_full => {
                 self.displaced.remove(&token);
-                self.to_remove.insert(uid, Some(token));
+                let removal = Removal { inspects, ..Removal::of(Some(token)) };
+                self.backlog.set(uid, BacklogState::ToRemove(removal));
             }
-            (Judgement::ReadReport, _) if self.reports.len() < LEFT_OVERS => {
-                self.reports.insert(uid, Unheard::new(mail.internal_date));
+            (Disposition::ReadReport, _) if self.backlog.len(Kind::Report) < LEFT_OVERS => {
+                let server_date = mail.internal_date;
+                let report = PendingReport { server_date, ..PendingReport::default() };
+                self.backlog.set(uid, BacklogState::Report(report));
             }
-            (judgement, _) => self.heed(uid, judgement),
+            (disposition, _) => self.apply(uid, disposition),
         }
     }
 
+    /// What was known of a mail that was not shown before, if it was not; what was removed under its UID
+    /// stays known.
+    pub(super) fn take_unread(&mut self, uid: u32) -> Option<Box<Unread>> {
+        let Some(BacklogState::Unread(unread)) = self.backlog.remove_if(uid, Kind::Unread) else {
+            return None;
+        };
+        if let Some(removed) = unread.removed {
+            self.backlog.set(uid, BacklogState::Expunged(removed));
+        }
+        Some(unread)
+    }
+
     /// Notes what is to be done with a mail that is not an arrival.
-    pub(super) fn heed(&mut self, uid: u32, judgement: Judgement) {
-        match judgement {
-            Judgement::Discard if self.to_remove.len() < TO_REMOVE => {
-                self.to_remove.insert(uid, None);
+    pub(super) fn apply(&mut self, uid: u32, disposition: Disposition) {
+        match disposition {
+            Disposition::Discard if self.backlog.len(Kind::ToRemove) < TO_REMOVE => {
+                self.backlog.set(uid, BacklogState::ToRemove(Removal::default()));
             }
-            Judgement::LeftOver(due) if self.left_overs.len() < LEFT_OVERS => {
-                self.left_overs.push((uid, due));
+            Disposition::LeftOver(due) if self.backlog.len(Kind::LeftOver) < LEFT_OVERS => {
+                self.backlog.set(uid, BacklogState::LeftOver(due));
             }
-            Judgement::Discard
-            | Judgement::Remove(_)
-            | Judgement::Inspect(_)
-            | Judgement::LeftOver(_)
-            | Judgement::ReadReport
-            | Judgement::Leave => {}
+            Disposition::Discard
+            | Disposition::Remove(_)
+            | Disposition::Inspect(_)
+            | Disposition::LeftOver(_)
+            | Disposition::ReadReport
+            | Disposition::Leave => {}
         }
     }
 
     /// A mail is still there that the server has taken out as it said.
-    fn remove_again(&mut self, uid: u32, gone: Gone) {
+    fn remove_again(&mut self, uid: u32, gone: Removal) {
         self.move_past(uid);
         if gone.times < REMOVAL_TRIES {
-            self.to_remove.insert(uid, gone.token);
+            self.backlog.set(uid, BacklogState::ToRemove(gone));
         }
     }
 
     /// The server has taken these out, or only marked them; `false` if it had said so before.
-    pub(super) fn settle(&mut self, uids: &[u32], are_gone: bool) -> bool {
-        let mut settled = std::mem::take(&mut self.to_remove);
-        if !are_gone {
-            self.marked.extend(settled);
-            while self.marked.len() > LEFT_OVERS {
-                self.marked.pop_first();
-            }
-            return true;
-        }
-        settled.append(&mut self.marked);
+    pub(super) fn mark_expunged(&mut self, uids: &[u32], are_gone: bool) -> bool {
         let mut are_new = true;
-        for uid in uids {
-            let token = settled.get(uid).copied().flatten();
-            let gone = self.removed.entry(*uid).or_insert(Gone { times: 0, token });
-            gone.times += 1;
-            are_new &= gone.times == 1;
+        for uid in self.to_clear() {
+            let Some(removal) = self.backlog.removal_mut(uid).copied() else { continue };
+            if !are_gone {
+                self.backlog.set(uid, BacklogState::Marked(removal));
+            } else if uids.binary_search(&uid).is_ok() {
+                let times = removal.times + 1;
+                let removal = Removal { times, ..Removal::of(removal.token) };
+                self.backlog.set(uid, BacklogState::Expunged(removal));
+                are_new &= times == 1;
+            } else {
+                self.backlog.remove(uid);
+            }
         }
-        while self.removed.len() > GONE {
-            self.removed.pop_first();
-        }
+        self.backlog.keep_highest(Kind::Marked, LEFT_OVERS);
+        self.backlog.keep_highest(Kind::Expunged, EXPUNGED);
         are_new
     }
 }
@@ -396,7 +379,7 @@ fn from_word(word: &str) -> Option<(u32, Option<Token>)> {
 
 /// Whether this is the mail that was taken out: a server that gives its UID to another mail must not
 /// have that one taken out unread.
-fn is_the_same(gone: &Gone, header: &[u8]) -> bool {
+fn is_the_same(gone: &Removal, header: &[u8]) -> bool {
     let header = Header::parse(header);
     match gone.token {
         Some(token) => header.returned_tokens().any(|named| named == token),

@@ -2,12 +2,12 @@
 
 use tokio::time::Instant;
 
-use super::super::watch::Settings;
-use super::{BACK_OFF_FIRST, Patrol};
+use super::super::mailbox_handle::Settings;
+use super::{BACK_OFF_FIRST, MailboxTask};
 use crate::probing::send::next_tick;
 use ledger::{Failure, Reason};
 
-impl Patrol {
+impl MailboxTask {
     /// The session is dropped, and opened again after longer and longer. A login that was refused is made
     /// again by the next check and by no look before it: for each wrong password servers punish the
     /// address, or come nearer to locking the account.

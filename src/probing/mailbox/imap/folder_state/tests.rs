@@ -1,6 +1,22 @@
 use super::*;
 use crate::probing::mailbox::imap::tries::READ_TRIES;
 
+fn set(known: &mut FolderState, uid: u32, state: BacklogState) {
+    known.backlog.set(uid, state);
+}
+
+fn to_remove(token: Option<Token>) -> BacklogState {
+    BacklogState::ToRemove(Removal::of(token))
+}
+
+fn removed(token: Option<Token>) -> BacklogState {
+    BacklogState::Expunged(Removal { times: 1, ..Removal::of(token) })
+}
+
+fn uids(known: &FolderState, kind: Kind) -> Vec<u32> {
+    known.backlog.ids(kind).collect()
+}
+
 #[test]
 fn what_was_not_read_is_new_to_the_next_process() {
     let mut memory = Memory::default();
@@ -13,9 +29,11 @@ fn what_was_not_read_is_new_to_the_next_process() {
         next.folder(b"INBOX").next_uid
     };
     assert_eq!(from(&memory), 10);
-    memory.folder(b"INBOX").reports = [(8, Unheard::new(None)), (7, Unheard::new(None))].into();
+    for uid in [8, 7] {
+        set(memory.folder(b"INBOX"), uid, BacklogState::Report(PendingReport::default()));
+    }
     assert_eq!(from(&memory), 7);
-    memory.folder(b"INBOX").unread = [(5, Unread::default())].into();
+    set(memory.folder(b"INBOX"), 5, BacklogState::Unread(Box::default()));
     assert_eq!(from(&memory), 5);
 }
 
@@ -26,13 +44,13 @@ fn selected(validity: u32, next: u32) -> Selected {
 #[test]
 fn a_next_uid_that_goes_back_is_as_good_as_another_validity() {
     let token = Token::random();
-    let mut known = FolderMemory::default();
+    let mut known = FolderState::default();
     assert_eq!(known.meet(selected(7, 1), true), None);
     known.next_uid = 500;
-    known.to_remove = [(498, Some(token)), (497, None)].into();
-    known.removed =
-        [(400, Gone { times: 1, token: Some(token) }), (401, Gone { times: 1, token: None })]
-            .into();
+    set(&mut known, 498, to_remove(Some(token)));
+    set(&mut known, 497, to_remove(None));
+    set(&mut known, 400, removed(Some(token)));
+    set(&mut known, 401, removed(None));
     for same in [500, 501] {
         assert_eq!(known.meet(selected(7, same), true), None);
         assert_eq!(known.next_uid, 500);
@@ -41,20 +59,21 @@ fn a_next_uid_that_goes_back_is_as_good_as_another_validity() {
     assert_eq!(known.next_uid, 0, "read as at the first contact");
     assert!(known.to_clear().is_empty(), "these UIDs may be others' mail by now");
     assert_eq!(known.displaced, [token].into(), "ours is known by its token");
-    assert_eq!(known.removed.keys().collect::<Vec<_>>(), [&400]);
+    assert_eq!(uids(&known, Kind::Expunged), [400]);
 }
 
 #[test]
 fn mails_that_are_gone_take_no_more_room_after_any_time() {
-    let mut known = FolderMemory::default();
+    let mut known = FolderState::default();
     for uid in 1..=5_000 {
-        known.to_remove = [(uid, Some(Token::random()))].into();
-        assert!(known.settle(&[uid], true), "{uid} is told for the first time");
+        set(&mut known, uid, to_remove(Some(Token::random())));
+        assert!(known.mark_expunged(&[uid], true), "{uid} is told for the first time");
     }
-    assert_eq!(known.removed.len(), GONE);
-    assert!(known.removed.contains_key(&5_000), "the newest may be shown again");
-    known.to_remove = [(5_000, None)].into();
-    assert!(!known.settle(&[5_000], true), "said before");
+    assert_eq!(known.backlog.len(Kind::Expunged), EXPUNGED);
+    assert!(uids(&known, Kind::Expunged).contains(&5_000), "the newest may be shown again");
+    let gone = known.backlog.get(5_000).and_then(BacklogState::gone).unwrap();
+    known.remove_again(5_000, gone);
+    assert!(!known.mark_expunged(&[5_000], true), "said before");
 }
 
 fn broke(memory: &mut Memory, uid: u32, header: &str, is_proven: bool) {
@@ -85,7 +104,7 @@ fn a_mail_at_which_a_session_broke_is_passed_over_unless_it_is_ours() {
     assert_eq!(memory.take_remarks().len(), 4);
     broke(&mut memory, 9, &subject(live), true);
     assert!(!memory.learn_to_pass_over(sender), "that it is not shown is what there is to tell");
-    assert_eq!(memory.folder(b"INBOX").broken, [1, 2, 3, 4].into());
+    assert_eq!(uids(memory.folder(b"INBOX"), Kind::Broken), [1, 2, 3, 4]);
 }
 
 #[test]
@@ -107,15 +126,15 @@ fn a_mail_at_which_the_server_falls_silent_is_passed_over_after_some_tries() {
 
 #[test]
 fn mails_that_are_passed_over_take_no_more_room_after_any_time() {
-    let mut known = FolderMemory::default();
+    let mut known = FolderState::default();
     let most = u32::try_from(LEFT_OVERS).unwrap();
     for uid in 10..10 + most {
         assert!(known.note_broken(uid));
     }
     known.next_uid = 10;
     assert!(known.note_broken(5_000), "it is not asked for again");
-    assert_eq!((known.broken.len(), known.next_uid), (LEFT_OVERS, 5_001));
+    assert_eq!((known.backlog.len(Kind::Broken), known.next_uid), (LEFT_OVERS, 5_001));
     assert!(known.note_broken(6_000));
-    assert_eq!(known.broken.len(), LEFT_OVERS);
-    assert!(known.broken.contains(&6_000) && !known.broken.contains(&10));
+    assert_eq!(known.backlog.len(Kind::Broken), LEFT_OVERS);
+    assert!(known.is_broken(6_000) && !known.is_broken(10));
 }

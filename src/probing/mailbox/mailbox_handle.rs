@@ -1,5 +1,5 @@
-//! The watch over one mailbox as its members see it: who they are, what their configurations say of
-//! the mailbox, and when it is checked. The loop itself is the patrol.
+//! The watch over one mailbox as its subscribers see it: who they are, what their configurations say of
+//! the mailbox, and when it is checked. The loop itself is the mailbox_task.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,12 +10,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::patrol::Patrol;
-use super::{Member, Role};
+use super::mailbox_task::MailboxTask;
+use super::{Role, Subscriber};
 use crate::account::Account;
 use crate::config::{Folder, Login, MailboxId, Protocol};
 use crate::store::Store;
-use ledger::LookStyle;
+use ledger::SessionKind;
 use ledger::Side;
 use mail::wire::{Clients, Dialer};
 
@@ -23,16 +23,16 @@ use mail::wire::{Clients, Dialer};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The same where the mailbox is known to be far away.
 const MOST_PATIENCE: Duration = Duration::from_secs(15);
-/// A session is held if a member sends within this time.
+/// A session is held if a subscriber sends within this time.
 pub(super) const SOON: Duration = Duration::from_secs(60);
 
 /// The watch over one mailbox, shared by the targets that receive there.
-pub struct Watch {
+pub struct MailboxHandle {
     pub(super) id: MailboxId,
     /// Where the memory of the mailbox is kept; `None`: nowhere.
     pub(super) store: Option<Arc<Store>>,
     shared: Mutex<Shared>,
-    /// Something happened that may change the plan: a mail was accepted, a member came or went.
+    /// Something happened that may change the plan: a mail was accepted, a subscriber came or went.
     pub(super) changed: Notify,
     /// The slot of the newest check that is over.
     pub(super) checked: watch::Sender<Option<Instant>>,
@@ -43,7 +43,7 @@ pub struct Watch {
 }
 
 pub(super) struct Shared {
-    pub(super) members: Vec<Arc<Member>>,
+    pub(super) subscribers: Vec<Arc<Subscriber>>,
     pub(super) settings: Option<Arc<Settings>>,
     /// The slot of the next check.
     pub(super) next_check: Option<Instant>,
@@ -53,7 +53,7 @@ pub(super) struct Shared {
     pub(super) took: Duration,
 }
 
-/// What the members' configurations say of the mailbox.
+/// What the subscribers' configurations say of the mailbox.
 pub(super) struct Settings {
     pub(super) dialer: Dialer,
     pub(super) login: Login,
@@ -63,15 +63,15 @@ pub(super) struct Settings {
     pub(super) copy_folders: Vec<Folder>,
     pub(super) min_look_interval: Duration,
     pub(super) timeout: Duration,
-    /// The shortest period of a member.
+    /// The shortest period of a subscriber.
     pub(super) period: Duration,
 }
 
-impl Watch {
-    /// A watch without members; it does nothing yet. Its memory goes on from that in the store.
+impl MailboxHandle {
+    /// A watch without subscribers; it does nothing yet. Its memory goes on from that in the store.
     pub fn new(id: MailboxId, store: Option<Arc<Store>>) -> Self {
         let shared = Shared {
-            members: Vec::new(),
+            subscribers: Vec::new(),
             settings: None,
             next_check: None,
             check_due: None,
@@ -88,26 +88,27 @@ impl Watch {
         }
     }
 
-    /// Watches on behalf of these members from now on. Folders are the union of theirs; the rest of
+    /// Watches on behalf of these subscribers from now on. Folders are the union of theirs; the rest of
     /// what they say of the mailbox is the same, as the configuration has made sure.
     ///
     /// # Errors
     /// What OpenSSL says of the files in the TLS options.
-    pub fn set_members(
+    pub fn set_subscribers(
         &self,
-        members: Vec<Arc<Member>>,
+        subscribers: Vec<Arc<Subscriber>>,
         clients: &Clients,
     ) -> Result<(), openssl::error::ErrorStack> {
-        let settings = Settings::of(&members, clients)?;
-        for member in members.iter().filter(|member| member.role == Role::Recipient) {
-            settings.iter().for_each(|settings| settings.tell_rhythm(&member.account));
+        let settings = Settings::of(&subscribers, clients)?;
+        for subscriber in subscribers.iter().filter(|subscriber| subscriber.role == Role::Recipient)
+        {
+            settings.iter().for_each(|settings| settings.tell_rhythm(&subscriber.account));
         }
         let mut shared = self.shared();
         let settings = settings.map(|settings| match &shared.settings {
             Some(before) => Arc::new(settings.following(before)),
             None => Arc::new(settings),
         });
-        let first_send = members.iter().filter_map(|member| member.next_send()).min();
+        let first_send = subscribers.iter().filter_map(|subscriber| subscriber.next_send()).min();
         // The grid of checks goes on; before the first one it begins with the first mail.
         let has_checked = self.checked.borrow().is_some();
         shared.next_check = match (shared.next_check, &settings) {
@@ -119,7 +120,7 @@ impl Watch {
             // judged at once.
             _ => first_send.map(|at| if at > Instant::now() + SOON { Instant::now() } else { at }),
         };
-        shared.members = members;
+        shared.subscribers = subscribers;
         shared.settings = settings;
         drop(shared);
         self.changed.notify_one();
@@ -129,7 +130,8 @@ impl Watch {
     /// A mail is about to be sent that will come here. Waits until the first look for it is as ready as
     /// it can be: where each look is a session of its own, that takes time.
     pub async fn make_ready(&self) {
-        let is_by_session = |settings: &Arc<Settings>| settings.style() == LookStyle::Session;
+        let is_by_session =
+            |settings: &Arc<Settings>| settings.session_kind() == SessionKind::PerPoll;
         if !self.shared().settings.as_ref().is_some_and(is_by_session) {
             return;
         }
@@ -151,9 +153,10 @@ impl Watch {
 
     /// Whether a check is under way that was to be over long ago.
     pub fn has_overrun(&self) -> bool {
-        let members = self.shared().members.clone();
-        let mut recipients = members.iter().filter(|member| member.role == Role::Recipient);
-        recipients.any(|member| member.account.has_overrun(Side::Receive))
+        let subscribers = self.shared().subscribers.clone();
+        let mut recipients =
+            subscribers.iter().filter(|subscriber| subscriber.role == Role::Recipient);
+        recipients.any(|subscriber| subscriber.account.has_overrun(Side::Receive))
     }
 
     /// A mail was accepted that will come here.
@@ -161,7 +164,7 @@ impl Watch {
         self.changed.notify_one();
     }
 
-    /// How long sending waits for [`Watch::wait_for_check`] and [`Watch::make_ready`]: 3 s, and twice
+    /// How long sending waits for [`MailboxHandle::wait_for_check`] and [`MailboxHandle::make_ready`]: 3 s, and twice
     /// as long as both took lately where the mailbox is so far away that they take longer; never more
     /// than 15 s and half a period.
     pub fn patience(&self) -> Duration {
@@ -190,14 +193,14 @@ impl Watch {
 
     /// Runs until it is cancelled; then the session is ended.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
-        let mut patrol = Patrol::new(self);
-        patrol.restore().await;
-        cancel.run_until_cancelled(patrol.run()).await;
-        let settings = patrol.settings();
+        let mut mailbox_task = MailboxTask::new(self);
+        mailbox_task.restore().await;
+        cancel.run_until_cancelled(mailbox_task.run()).await;
+        let settings = mailbox_task.settings();
         if let Some(settings) = settings {
-            patrol.keep(&settings);
+            mailbox_task.keep(&settings);
         }
-        patrol.close_session().await;
+        mailbox_task.close_session().await;
     }
 
     pub(super) fn shared(&self) -> MutexGuard<'_, Shared> {
@@ -208,14 +211,14 @@ impl Watch {
 
 impl Settings {
     fn of(
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         clients: &Clients,
     ) -> Result<Option<Self>, openssl::error::ErrorStack> {
-        let sides = || members.iter().map(|member| member.side());
+        let sides = || subscribers.iter().map(|subscriber| subscriber.side());
         let Some(first) = sides().next() else { return Ok(None) };
         let is_imap = matches!(first.protocol, Protocol::Imap { .. });
-        let folders = union_of_folders(members, Role::Recipient);
-        let mut copy_folders = union_of_folders(members, Role::Sender);
+        let folders = union_of_folders(subscribers, Role::Recipient);
+        let mut copy_folders = union_of_folders(subscribers, Role::Sender);
         copy_folders.retain(|folder| !folders.contains(folder));
         let mut dialer = Dialer::new(&first.endpoint, Some(&first.login), clients)?;
         if !is_imap {
@@ -229,16 +232,20 @@ impl Settings {
             copy_folders,
             min_look_interval: sides().map(|side| side.min_look_interval).max().unwrap_or_default(),
             timeout: first.endpoint.timeout,
-            period: members.iter().map(|member| member.target.interval).min().unwrap_or_default(),
+            period: subscribers
+                .iter()
+                .map(|subscriber| subscriber.target.interval)
+                .min()
+                .unwrap_or_default(),
         }))
     }
 
     /// How often the mailbox is checked, as far as the configuration tells: each check over POP3 is a
     /// login, and so is a look.
     pub(super) fn period_of_checks(&self) -> Duration {
-        match self.style() {
-            LookStyle::Command => self.period,
-            LookStyle::Session => self.period.max(self.min_look_interval),
+        match self.session_kind() {
+            SessionKind::Held => self.period,
+            SessionKind::PerPoll => self.period.max(self.min_look_interval),
         }
     }
 
@@ -262,17 +269,17 @@ impl Settings {
         Self { dialer: self.dialer.learning_from(&before.dialer), ..self }
     }
 
-    pub(super) fn style(&self) -> LookStyle {
-        if self.folders.is_some() { LookStyle::Command } else { LookStyle::Session }
+    pub(super) fn session_kind(&self) -> SessionKind {
+        if self.folders.is_some() { SessionKind::Held } else { SessionKind::PerPoll }
     }
 }
 
-/// The folders of the members to whom the mailbox is this. The inbox comes first: it is the folder
+/// The folders of the subscribers to whom the mailbox is this. The inbox comes first: it is the folder
 /// that stays selected.
-fn union_of_folders(members: &[Arc<Member>], role: Role) -> Vec<Folder> {
+fn union_of_folders(subscribers: &[Arc<Subscriber>], role: Role) -> Vec<Folder> {
     let mut union: Vec<Folder> = Vec::new();
-    for member in members.iter().filter(|member| member.role == role) {
-        let Protocol::Imap { folders } = &member.side().protocol else { continue };
+    for subscriber in subscribers.iter().filter(|subscriber| subscriber.role == role) {
+        let Protocol::Imap { folders } = &subscriber.side().protocol else { continue };
         for folder in folders {
             if !union.contains(folder) {
                 union.push(folder.clone());

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::super::watch::Settings;
-use super::super::{Found, Judgement, Member, imap, members, pop3};
+use super::super::mailbox_handle::Settings;
+use super::super::{Disposition, Found, Subscriber, imap, pop3, subscribers};
 use super::check::judged;
-use super::{Outcome, Patrol, only, recipients};
+use super::{MailboxTask, Outcome, only, recipients};
 use crate::clock::for_timer;
 use ledger::{Failure, Step};
 use mail::outer::{MARGIN, enforced};
@@ -20,12 +20,12 @@ const REMOVAL_ROUNDS: usize = 3;
 /// next passes over.
 const OPENINGS: usize = 3;
 
-impl Patrol {
+impl MailboxTask {
     /// A fresh IMAP session, and a look into every folder, `until` then.
     pub(super) async fn open_imap(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         trace: Trace,
         until: Instant,
     ) -> Outcome {
@@ -33,8 +33,8 @@ impl Patrol {
         // The session is given up after a period; what is under way then still has its time.
         let end = Instant::now() + settings.period + settings.timeout;
         let folders = settings.folders.as_deref().unwrap_or_default();
-        let since = members::since(members, self.started);
-        let mut judge = self.judge(members);
+        let since = subscribers::since(subscribers, self.started);
+        let mut judge = self.judge(subscribers);
         let mut asked = None;
         let mut result = Ok(());
         for _ in 0..OPENINGS {
@@ -55,7 +55,7 @@ impl Patrol {
             let opened = enforced(until + MARGIN, opened).await;
             let opened = opened.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
             result = opened.map(|session| self.session = Some(session));
-            if result.is_ok() || !self.learn_to_pass_over(members) {
+            if result.is_ok() || !self.learn_to_pass_over(subscribers) {
                 break;
             }
         }
@@ -65,7 +65,7 @@ impl Patrol {
 
     pub(super) async fn look_imap(
         &mut self,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         told: Option<Instant>,
         until: Instant,
     ) -> Outcome {
@@ -80,12 +80,12 @@ impl Patrol {
         };
         let began = Instant::now();
         let asked = Some(told.unwrap_or(began));
-        let decides =
-            recipients(members).any(|member| member.account.read(ledger::Ledger::is_look_due));
+        let decides = recipients(subscribers)
+            .any(|subscriber| subscriber.account.read(ledger::Ledger::is_look_due));
         let trace = session.trace().clone();
         trace.clear();
-        let mut judge = self.judge(members);
-        let since = members::since(members, self.started);
+        let mut judge = self.judge(subscribers);
+        let since = subscribers::since(subscribers, self.started);
         let looked = session.look(&mut self.imap, told, decides, since, &mut judge);
         let result = enforced(until + MARGIN, looked).await;
         let result = result.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
@@ -93,7 +93,7 @@ impl Patrol {
         if result.is_ok() {
             self.session = Some(session);
         }
-        self.learn_to_pass_over(members);
+        self.learn_to_pass_over(subscribers);
         let asked_everywhere = result.as_ref().ok().copied().flatten();
         let result = result.map(drop);
         Outcome { trace, asked, asked_everywhere, result, removal_failure: None }
@@ -103,7 +103,7 @@ impl Patrol {
     pub(super) async fn remove_imap(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         is_check: bool,
     ) -> Option<Failure> {
         let mut session = self.session.take()?;
@@ -115,14 +115,14 @@ impl Patrol {
             }
             self.commit(settings).await;
             session.trace().clear();
-            let mut judge = self.judge(members);
-            let since = members::since(members, self.started);
+            let mut judge = self.judge(subscribers);
+            let since = subscribers::since(subscribers, self.started);
             let removed =
                 session.remove(&mut self.imap, &self.inspector, is_check, since, &mut judge);
             let removed = enforced(until + MARGIN, removed).await;
             let removed = removed.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
             if let Err(failure) = removed {
-                self.learn_to_pass_over(members);
+                self.learn_to_pass_over(subscribers);
                 if imap::is_in_step(&failure) {
                     self.session = Some(session);
                 } else {
@@ -132,8 +132,10 @@ impl Patrol {
             }
             session.trace().finish();
             let durations = session.trace().durations();
-            for member in recipients(members) {
-                member.account.update(|ledger, _| ledger.removed(&only(Step::Remove, &durations)));
+            for subscriber in recipients(subscribers) {
+                subscriber
+                    .account
+                    .update(|ledger, _| ledger.removed(&only(Step::Remove, &durations)));
             }
         }
         self.session = Some(session);
@@ -144,7 +146,7 @@ impl Patrol {
     pub(super) async fn look_pop3(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         until: Instant,
     ) -> Outcome {
         let prepared = self.preparation.take();
@@ -152,9 +154,9 @@ impl Patrol {
             .as_ref()
             .map_or_else(|| Trace::new(Some(&settings.login)), |prepared| prepared.trace().clone());
         let way = Way { dialer: settings.dialer.resuming(), prepared, is_check: false };
-        let opened = self.open_pop3(settings, members, way, &trace, until).await;
+        let opened = self.open_pop3(settings, subscribers, way, &trace, until).await;
         match opened {
-            Ok(session) => self.remove_pop3(settings, members, session, trace).await,
+            Ok(session) => self.remove_pop3(settings, subscribers, session, trace).await,
             Err(failure) => Outcome::failed(trace, failure),
         }
     }
@@ -163,17 +165,17 @@ impl Patrol {
     pub(super) async fn check_pop3(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         trace: Trace,
         until: Instant,
         slot: Instant,
     ) -> Outcome {
         let way = Way { dialer: settings.dialer.clone(), prepared: None, is_check: true };
-        let opened = self.open_pop3(settings, members, way, &trace, until).await;
-        let opened = judged(settings, members, opened, until).await;
-        self.report_check(members, &trace, opened.as_ref().err(), slot);
+        let opened = self.open_pop3(settings, subscribers, way, &trace, until).await;
+        let opened = judged(settings, subscribers, opened, until).await;
+        self.report_check(subscribers, &trace, opened.as_ref().err(), slot);
         match opened {
-            Ok(session) => self.remove_pop3(settings, members, session, trace).await,
+            Ok(session) => self.remove_pop3(settings, subscribers, session, trace).await,
             Err(failure) => Outcome::failed(trace, failure),
         }
     }
@@ -182,18 +184,18 @@ impl Patrol {
     async fn open_pop3(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         Way { dialer, prepared, is_check }: Way,
         trace: &Trace,
         until: Instant,
     ) -> Result<pop3::Session, Failure> {
         let (began, started) = (Instant::now(), self.started);
-        let mut judge = self.judge(members);
+        let mut judge = self.judge(subscribers);
         let busy_until = began + settings.timeout;
         let opened = async {
             let login = &settings.login;
             let pop3 = pop3::log_in(&dialer, login, prepared, trace, until, busy_until).await?;
-            let since = &|| members::since(members, started);
+            let since = &|| subscribers::since(subscribers, started);
             pop3::Session::look(pop3, &mut self.pop3, since, is_check, &mut judge).await
         };
         let opened = enforced(until + MARGIN, opened).await;
@@ -206,7 +208,7 @@ impl Patrol {
     async fn remove_pop3(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         session: pop3::Session,
         trace: Trace,
     ) -> Outcome {
@@ -222,40 +224,40 @@ impl Patrol {
         };
         trace.finish();
         let durations = trace.durations();
-        for member in recipients(members) {
-            member.account.update(|ledger, _| ledger.removed(&only(Step::Remove, &durations)));
+        for subscriber in recipients(subscribers) {
+            subscriber.account.update(|ledger, _| ledger.removed(&only(Step::Remove, &durations)));
         }
         let asked = self.pop3.looked_at().map(for_timer);
         Outcome { trace, asked, asked_everywhere: asked, result: Ok(()), removal_failure }
     }
 
     /// Whether the newest session broke at a mail that the next passes over. One of ours it does not.
-    fn learn_to_pass_over(&mut self, members: &[Arc<Member>]) -> bool {
+    fn learn_to_pass_over(&mut self, subscribers: &[Arc<Subscriber>]) -> bool {
         self.imap.learn_to_pass_over(|token| {
-            let owner = members
+            let owner = subscribers
                 .iter()
-                .find(|member| member.account.read(|ledger, _| ledger.is_live(token)));
-            owner.map(|member| member.target.from.clone())
+                .find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)));
+            owner.map(|subscriber| subscriber.target.from.clone())
         })
     }
 
     /// Tells the targets whose mails arrive here what else there is to know of the mailbox.
-    pub(super) fn tell_remarks(&mut self, members: &[Arc<Member>]) {
+    pub(super) fn tell_remarks(&mut self, subscribers: &[Arc<Subscriber>]) {
         let remarks = self.imap.take_remarks();
-        for member in recipients(members) {
-            member.account.set_lacks_junk_folder(self.imap.lacks_junk_folder());
-            remarks.iter().for_each(|remark| member.account.remark(remark));
+        for subscriber in recipients(subscribers) {
+            subscriber.account.set_lacks_junk_folder(self.imap.lacks_junk_folder());
+            remarks.iter().for_each(|remark| subscriber.account.remark(remark));
         }
     }
 
     pub(super) fn judge(
         &self,
-        members: &[Arc<Member>],
-    ) -> impl FnMut(&Found) -> Judgement + Send + use<> {
-        let members = members.to_vec();
+        subscribers: &[Arc<Subscriber>],
+    ) -> impl FnMut(&Found) -> Disposition + Send + use<> {
+        let subscribers = subscribers.to_vec();
         let (clock, inspector) = (Arc::clone(&self.clock), Arc::clone(&self.inspector));
         let attended_since = self.attended_since;
-        move |found| members::judge(&members, found, &clock, &inspector, attended_since)
+        move |found| subscribers::judge(&subscribers, found, &clock, &inspector, attended_since)
     }
 }
 

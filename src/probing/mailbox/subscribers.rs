@@ -5,16 +5,16 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::{Found, Inspector, Judgement, Since, reports};
+use super::{Disposition, Found, Inspector, Since, reports};
 use crate::account::Account;
 use crate::config::{ReceiveSide, Target};
-use ledger::{LookStyle, ServerClock, Sighting, Verdict};
+use ledger::{ServerClock, SessionKind, Sighting, Verdict};
 use mail::bounce::Report;
 use mail::inspection::Passage;
 use mail::test_mail::{Header, Mark};
 
 /// One target that has to do with the mailbox.
-pub struct Member {
+pub struct Subscriber {
     /// Its configuration.
     pub target: Arc<Target>,
     /// Its account.
@@ -34,7 +34,7 @@ pub enum Role {
     Sender,
 }
 
-impl Member {
+impl Subscriber {
     /// A target whose first mail is due at `first_send`.
     pub fn new(target: Arc<Target>, account: Arc<Account>, first_send: Instant) -> Self {
         let next_send = Mutex::new(Some(first_send));
@@ -61,7 +61,7 @@ impl Member {
     /// The next look that it wants.
     pub(super) fn next_look(
         &self,
-        style: LookStyle,
+        style: SessionKind,
         last_look: Option<std::time::Instant>,
     ) -> Option<std::time::Instant> {
         match self.role {
@@ -73,7 +73,7 @@ impl Member {
     }
 
     /// Whether a mail is being sent that will be looked for within `soon` after its acceptance.
-    pub(super) fn looks_soon(&self, style: LookStyle, soon: Duration) -> bool {
+    pub(super) fn looks_soon(&self, style: SessionKind, soon: Duration) -> bool {
         self.role == Role::Recipient
             && self.account.read(|ledger, _| ledger.looks_soon(style, soon))
     }
@@ -93,33 +93,35 @@ impl Member {
     }
 }
 
-/// Decides about a mail on behalf of all members, and tells the one whose it is.
+/// Decides about a mail on behalf of all subscribers, and tells the one whose it is.
 pub(super) fn judge(
-    members: &[Arc<Member>],
+    subscribers: &[Arc<Subscriber>],
     found: &Found,
     clock: &Mutex<ServerClock>,
     inspector: &Inspector,
     attended_since: std::time::Instant,
-) -> Judgement {
+) -> Disposition {
     if let Some(report) = &found.report {
-        return judge_report(members, found, report);
+        return judge_report(subscribers, found, report);
     }
     if found.header.is_delivery_report {
-        return Judgement::ReadReport;
+        return Disposition::ReadReport;
     }
     let owner = |token| {
-        let receives = |member: &&Arc<Member>| member.is(Role::Recipient) && !found.is_copy;
-        members
+        let receives =
+            |subscriber: &&Arc<Subscriber>| subscriber.is(Role::Recipient) && !found.is_copy;
+        subscribers
             .iter()
             .filter(receives)
-            .find(|member| member.account.read(|ledger, _| ledger.is_live(token)))
+            .find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)))
     };
-    let claim = found.header.claim(|token| owner(token).map(|member| member.target.from.clone()));
+    let claim =
+        found.header.claim(|token| owner(token).map(|subscriber| subscriber.target.from.clone()));
     if let Some(token) = claim
-        && let Some(member) = owner(token)
+        && let Some(subscriber) = owner(token)
     {
         if found.accounted.contains(&token) {
-            return Judgement::Remove(token);
+            return Disposition::Remove(token);
         }
         let now = crate::clock::now();
         let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,73 +134,77 @@ pub(super) fn judge(
             dated,
             network: found.network,
             attended_since,
-            style: member.target.receive.protocol.look_style(),
+            style: subscriber.target.receive.protocol.session_kind(),
         };
-        let transmitted = member.account.read(|ledger, _| ledger.transmitted(token));
-        let verdict = member.account.seen(token, sighting);
+        let transmitted = subscriber.account.read(|ledger, _| ledger.transmitted(token));
+        let verdict = subscriber.account.seen(token, sighting);
         if let (Verdict::Received { watched, .. }, Some(date)) = (verdict, found.server_date) {
             clock.learn(date, watched, now);
         }
         let passage = Passage { transmitted, seen: now.date_of(found.shown_at) };
         return match verdict {
-            Verdict::Unknown => Judgement::Leave,
+            Verdict::Unknown => Disposition::Leave,
             Verdict::Received { .. } | Verdict::Early => {
-                inspector.judge(token, member, passage, found.block.as_deref())
+                inspector.judge(token, subscriber, passage, found.block.as_deref())
             }
-            Verdict::Returned | Verdict::Duplicate | Verdict::Left => Judgement::Remove(token),
+            Verdict::Returned | Verdict::Duplicate | Verdict::Left => Disposition::Remove(token),
         };
     }
-    if let Some(judgement) = judge_copy(members, found) {
-        return judgement;
+    if let Some(disposition) = judge_copy(subscribers, found) {
+        return disposition;
     }
-    found.header.mark.map_or(Judgement::Leave, |mark| left_over(members, found, mark))
+    found.header.mark.map_or(Disposition::Leave, |mark| left_over(subscribers, found, mark))
 }
 
 /// A copy that the sending side keeps. While its mail is under way to this very mailbox it stays:
 /// where folders are labels, the mail that arrives is the same one. `None`: it is none of ours.
-fn judge_copy(members: &[Arc<Member>], found: &Found) -> Option<Judgement> {
-    let sends = |member: &&Arc<Member>| member.is(Role::Sender);
+fn judge_copy(subscribers: &[Arc<Subscriber>], found: &Found) -> Option<Disposition> {
+    let sends = |subscriber: &&Arc<Subscriber>| subscriber.is(Role::Sender);
     let owner = |token| {
-        members
+        subscribers
             .iter()
             .filter(sends)
-            .find(|member| member.account.read(|ledger, _| ledger.is_live(token)))
+            .find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)))
     };
     let token = found.header.claim(|token| owner(token).map(|it| it.target.from.clone()))?;
     let owner = owner(token)?;
-    let receives_here = members
-        .iter()
-        .any(|member| member.is(Role::Recipient) && Arc::ptr_eq(&member.account, &owner.account));
+    let receives_here = subscribers.iter().any(|subscriber| {
+        subscriber.is(Role::Recipient) && Arc::ptr_eq(&subscriber.account, &owner.account)
+    });
     Some(if receives_here && owner.account.read(|ledger, _| ledger.is_awaited(token)) {
-        Judgement::LeftOver(SystemTime::now() + owner.target.late_after)
+        Disposition::LeftOver(SystemTime::now() + owner.target.late_after)
     } else {
-        Judgement::Discard
+        Disposition::Discard
     })
 }
 
 /// What a report says of a mail of ours is told to its account, and the report is done with. One that
 /// says nothing of it stays: people may make more of it.
-fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judgement {
-    let Some(worst) = report.worst() else { return Judgement::Leave };
+fn judge_report(subscribers: &[Arc<Subscriber>], found: &Found, report: &Report) -> Disposition {
+    let Some(worst) = report.worst() else { return Disposition::Leave };
     let returned = Header::parse(&report.returned_header);
     let owner = |token| {
-        members.iter().find(|member| member.account.read(|ledger, _| ledger.is_live(token)))
+        subscribers
+            .iter()
+            .find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)))
     };
-    let sender = |token| owner(token).map(|member| member.target.from.clone());
+    let sender = |token| owner(token).map(|subscriber| subscriber.target.from.clone());
     for token in reports::tokens(report, &returned).chain(returned.claim(sender)) {
-        let Some(member) = owner(token) else { continue };
-        member.account.noticed(reports::notice(&member.target, token, report, worst));
-        return Judgement::Discard;
+        let Some(subscriber) = owner(token) else { continue };
+        subscriber.account.noticed(reports::notice(&subscriber.target, token, report, worst));
+        return Disposition::Discard;
     }
-    returned.mark.map_or(Judgement::Leave, |mark| left_over(members, found, mark))
+    returned.mark.map_or(Disposition::Leave, |mark| left_over(subscribers, found, mark))
 }
 
 /// A test mail, or a report about one, that nobody here waits for.
-fn left_over(members: &[Arc<Member>], found: &Found, mark: Mark) -> Judgement {
-    let longest =
-        members.iter().map(|member| member.account.read(|ledger, _| ledger.lost_after())).max();
+fn left_over(subscribers: &[Arc<Subscriber>], found: &Found, mark: Mark) -> Disposition {
+    let longest = subscribers
+        .iter()
+        .map(|subscriber| subscriber.account.read(|ledger, _| ledger.lost_after()))
+        .max();
     let until = left_over_until(mark, found.server_date, longest.unwrap_or_default());
-    Judgement::LeftOver(until)
+    Disposition::LeftOver(until)
 }
 
 /// Until when a left-over is respected: until its own time and, by the date of the server that keeps it,
@@ -211,46 +217,56 @@ pub(crate) fn left_over_until(
     mark.expires.max(server_date.unwrap_or(mark.expires) + lost_after)
 }
 
-/// Whether any member waits for a mail.
-pub(super) fn is_awaiting(members: &[Arc<Member>]) -> bool {
-    oldest_outstanding(members).is_some()
+/// Whether any subscriber waits for a mail.
+pub(super) fn is_awaiting(subscribers: &[Arc<Subscriber>]) -> bool {
+    oldest_outstanding(subscribers).is_some()
 }
 
-/// When the oldest mail that any member waits for was accepted.
-fn oldest_outstanding(members: &[Arc<Member>]) -> Option<SystemTime> {
-    members
+/// When the oldest mail that any subscriber waits for was accepted.
+fn oldest_outstanding(subscribers: &[Arc<Subscriber>]) -> Option<SystemTime> {
+    subscribers
         .iter()
-        .filter_map(|member| member.account.read(|ledger, _| ledger.oldest_outstanding()))
+        .filter_map(|subscriber| subscriber.account.read(|ledger, _| ledger.oldest_outstanding()))
         .min()
 }
 
 /// From when on mails matter: ours from the acceptance of the oldest outstanding one, or from the
 /// beginning of the watch if one is just being sent; from long ago if a doubtful or lost one may
 /// still turn up.
-pub(super) fn since(members: &[Arc<Member>], watch_began: std::time::Instant) -> Since {
+pub(super) fn since(subscribers: &[Arc<Subscriber>], watch_began: std::time::Instant) -> Since {
     let now = crate::clock::now();
-    let horizon = left_over_horizon(members, now.wall);
-    let is_missing =
-        members.iter().any(|member| member.account.read(|ledger, _| ledger.is_missing_mail()));
-    let is_sending =
-        || members.iter().any(|member| member.account.read(|ledger, _| ledger.is_sending()));
+    let horizon = left_over_horizon(subscribers, now.wall);
+    let is_missing = subscribers
+        .iter()
+        .any(|subscriber| subscriber.account.read(|ledger, _| ledger.is_missing_mail()));
+    let is_sending = || {
+        subscribers
+            .iter()
+            .any(|subscriber| subscriber.account.read(|ledger, _| ledger.is_sending()))
+    };
     let oldest =
-        oldest_outstanding(members).or_else(|| is_sending().then(|| now.date_of(watch_began)));
+        oldest_outstanding(subscribers).or_else(|| is_sending().then(|| now.date_of(watch_began)));
     let ours =
         if is_missing { oldest.map_or(Some(horizon), |at| Some(at.min(horizon))) } else { oldest };
     Since { ours, left_overs: ours.map_or(horizon, |ours| ours.min(horizon)) }
 }
 
 /// How far back left-overs are looked for at the first contact with a folder.
-fn left_over_horizon(members: &[Arc<Member>], now: SystemTime) -> SystemTime {
-    let longest =
-        members.iter().map(|member| member.account.read(|ledger, _| ledger.lost_after())).max();
+fn left_over_horizon(subscribers: &[Arc<Subscriber>], now: SystemTime) -> SystemTime {
+    let longest = subscribers
+        .iter()
+        .map(|subscriber| subscriber.account.read(|ledger, _| ledger.lost_after()))
+        .max();
     now.checked_sub(longest.unwrap_or_default() * 2).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Whether a member whose mails arrive here will send within `soon`.
-pub(super) fn sends_soon(members: &[Arc<Member>], soon: Duration) -> bool {
+/// Whether a subscriber whose mails arrive here will send within `soon`.
+pub(super) fn sends_soon(subscribers: &[Arc<Subscriber>], soon: Duration) -> bool {
     let limit = Instant::now() + soon;
-    let receives = |member: &&Arc<Member>| member.is(Role::Recipient);
-    members.iter().filter(receives).filter_map(|member| member.next_send()).any(|at| at <= limit)
+    let receives = |subscriber: &&Arc<Subscriber>| subscriber.is(Role::Recipient);
+    subscribers
+        .iter()
+        .filter(receives)
+        .filter_map(|subscriber| subscriber.next_send())
+        .any(|at| at <= limit)
 }

@@ -7,17 +7,17 @@ const CONTRADICTIONS: u32 = 2;
 
 /// What is known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hearing {
+pub(super) enum NoopSupport {
     /// Nothing: every other look opens the folder anew, so that a mail is found two steps of the
     /// schedule late at most. `true`: the next one does.
     Unknown(bool),
     /// NOOP has told of new mail: it is asked alone.
-    Proven,
+    Reliable,
     /// SELECT has shown mail that a NOOP might have told of: both are asked, until one of them is
     /// right. So often was NOOP wrong.
-    Doubted(u32),
+    Suspect(u32),
     /// NOOP tells nothing: the folder is opened anew at each look.
-    Deaf,
+    Unreliable,
 }
 
 /// How to look.
@@ -29,43 +29,47 @@ pub(super) struct Approach {
     pub(super) opens: bool,
 }
 
-impl Default for Hearing {
+impl Default for NoopSupport {
     fn default() -> Self {
-        Hearing::Unknown(false)
+        NoopSupport::Unknown(false)
     }
 }
 
-impl Hearing {
+impl NoopSupport {
     /// How to look this time.
     pub(super) fn approach(&mut self) -> Approach {
         match self {
-            Hearing::Unknown(opens) => {
+            NoopSupport::Unknown(opens) => {
                 let approach = Approach { asks: !*opens, opens: *opens };
                 *opens = !*opens;
                 approach
             }
-            Hearing::Proven => Approach { asks: true, opens: false },
-            Hearing::Doubted(_) => Approach { asks: true, opens: true },
-            Hearing::Deaf => Approach { asks: false, opens: true },
+            NoopSupport::Reliable => Approach { asks: true, opens: false },
+            NoopSupport::Suspect(_) => Approach { asks: true, opens: true },
+            NoopSupport::Unreliable => Approach { asks: false, opens: true },
         }
     }
 
     /// Whether silence upon NOOP means that nothing has come.
-    pub(super) fn is_proven(self) -> bool {
-        self == Hearing::Proven
+    pub(super) fn is_reliable(self) -> bool {
+        self == NoopSupport::Reliable
     }
 
     /// NOOP told of new mail.
-    pub(super) fn told(&mut self) {
-        *self = Hearing::Proven;
+    pub(super) fn reported(&mut self) {
+        *self = NoopSupport::Reliable;
     }
 
     /// SELECT showed new mail of which nothing was told; `was_asked` if a NOOP went right before it.
     pub(super) fn missed(&mut self, was_asked: bool) {
         *self = match (*self, was_asked) {
-            (Hearing::Unknown(_) | Hearing::Proven, _) => Hearing::Doubted(u32::from(was_asked)),
-            (Hearing::Doubted(times), true) if times + 1 >= CONTRADICTIONS => Hearing::Deaf,
-            (Hearing::Doubted(times), true) => Hearing::Doubted(times + 1),
+            (NoopSupport::Unknown(_) | NoopSupport::Reliable, _) => {
+                NoopSupport::Suspect(u32::from(was_asked))
+            }
+            (NoopSupport::Suspect(times), true) if times + 1 >= CONTRADICTIONS => {
+                NoopSupport::Unreliable
+            }
+            (NoopSupport::Suspect(times), true) => NoopSupport::Suspect(times + 1),
             (known, _) => known,
         };
     }
@@ -81,29 +85,29 @@ mod tests {
 
     #[test]
     fn a_server_that_tells_is_only_asked() {
-        let mut hearing = Hearing::default();
-        assert_eq!([hearing.approach(), hearing.approach(), hearing.approach()], [ASK, OPEN, ASK]);
-        hearing.told();
-        assert_eq!([hearing.approach(), hearing.approach()], [ASK, ASK]);
+        let mut noop = NoopSupport::default();
+        assert_eq!([noop.approach(), noop.approach(), noop.approach()], [ASK, OPEN, ASK]);
+        noop.reported();
+        assert_eq!([noop.approach(), noop.approach()], [ASK, ASK]);
     }
 
     #[test]
     fn a_server_that_never_tells_is_opened_anew_once_that_is_certain() {
-        let mut hearing = Hearing::default();
-        hearing.missed(false);
-        assert_eq!(hearing.approach(), BOTH, "the mail may have come between two looks");
-        hearing.missed(true);
-        assert_eq!(hearing.approach(), BOTH);
-        hearing.missed(true);
-        assert_eq!(hearing.approach(), OPEN);
+        let mut noop = NoopSupport::default();
+        noop.missed(false);
+        assert_eq!(noop.approach(), BOTH, "the mail may have come between two looks");
+        noop.missed(true);
+        assert_eq!(noop.approach(), BOTH);
+        noop.missed(true);
+        assert_eq!(noop.approach(), OPEN);
     }
 
     #[test]
     fn one_contradiction_proves_nothing() {
-        let mut hearing = Hearing::Proven;
-        hearing.missed(true);
-        assert_eq!(hearing.approach(), BOTH);
-        hearing.told();
-        assert_eq!(hearing.approach(), ASK);
+        let mut noop = NoopSupport::Reliable;
+        noop.missed(true);
+        assert_eq!(noop.approach(), BOTH);
+        noop.reported();
+        assert_eq!(noop.approach(), ASK);
     }
 }

@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
+use super::mailbox_handle::{MailboxHandle, SOON, Settings};
 use super::preparation::Preparation;
-use super::watch::{SOON, Settings, Watch};
-use super::{Inspector, Member, Role, imap, members, pop3};
+use super::{Inspector, Role, Subscriber, imap, pop3, subscribers};
 use crate::clock::{for_timer, on_time_line, suspended};
 use crate::store::FolderRecord;
 use ledger::{Failure, Reason, Step};
-use ledger::{LookStyle, ServerClock};
+use ledger::{ServerClock, SessionKind};
 use mail::outer::{MARGIN, enforced};
 use mail::trace::Trace;
 
@@ -35,8 +35,8 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const MAILDROP: &str = "";
 
 /// The state of the loop.
-pub(super) struct Patrol {
-    watch: Arc<Watch>,
+pub(super) struct MailboxTask {
+    watch: Arc<MailboxHandle>,
     /// When the watch began, on the time line of the accounts.
     started: std::time::Instant,
     /// The held IMAP session. It is taken out while it is used, so that one that is cut short by
@@ -45,7 +45,7 @@ pub(super) struct Patrol {
     preparation: Preparation,
     /// Whether the server has broken its own protocol in IDLE: looks alone tell of mail then.
     idles_wrongly: bool,
-    /// What the members' configurations said in the turn of the loop before.
+    /// What the subscribers' configurations said in the turn of the loop before.
     settings: Option<Arc<Settings>>,
     imap: imap::Memory,
     pop3: pop3::Memory,
@@ -83,9 +83,9 @@ impl Outcome {
     }
 }
 
-impl Patrol {
+impl MailboxTask {
     /// At the beginning; nothing is known yet.
-    pub(super) fn new(watch: Arc<Watch>) -> Self {
+    pub(super) fn new(watch: Arc<MailboxHandle>) -> Self {
         let started = on_time_line(Instant::now());
         Self {
             watch,
@@ -120,7 +120,7 @@ impl Patrol {
         self.imap.restore(records, now);
     }
 
-    /// What the members' configurations say now.
+    /// What the subscribers' configurations say now.
     pub(super) fn settings(&self) -> Option<Arc<Settings>> {
         self.watch.shared().settings.clone()
     }
@@ -133,11 +133,11 @@ impl Patrol {
         let now = crate::clock::now();
         let offset = clock.offset(now);
         drop(clock);
-        let records: Vec<(String, FolderRecord)> = match settings.style() {
-            LookStyle::Command => self.imap.records(now).collect(),
-            LookStyle::Session => vec![(MAILDROP.to_owned(), self.pop3.record(now))],
+        let records: Vec<(String, FolderRecord)> = match settings.session_kind() {
+            SessionKind::Held => self.imap.records(now).collect(),
+            SessionKind::PerPoll => vec![(MAILDROP.to_owned(), self.pop3.record(now))],
         };
-        let is_awaiting = members::is_awaiting(&self.watch.shared().members);
+        let is_awaiting = subscribers::is_awaiting(&self.watch.shared().subscribers);
         for (folder, mut record) in records {
             record.clock = offset;
             let kept = self.kept.get(&folder).and_then(|kept| kept.looked_at);
@@ -164,13 +164,13 @@ impl Patrol {
 
     pub(super) async fn run(&mut self) {
         // A loop that broke off has left its check without an end.
-        for member in recipients(&self.watch.shared().members) {
-            member.account.check_abandoned();
+        for subscriber in recipients(&self.watch.shared().subscribers) {
+            subscriber.account.check_abandoned();
         }
         loop {
-            let (settings, members, next_check) = {
+            let (settings, subscribers, next_check) = {
                 let shared = self.watch.shared();
-                (shared.settings.clone(), shared.members.clone(), shared.next_check)
+                (shared.settings.clone(), shared.subscribers.clone(), shared.next_check)
             };
             let (Some(settings), Some(next_check)) = (settings, next_check) else {
                 self.watch.changed.notified().await;
@@ -183,16 +183,16 @@ impl Patrol {
                 self.settings = Some(Arc::clone(&settings));
             }
             let announced = self.watch.announced();
-            let next_look = self.next_look(&settings, &members);
-            if next_look.is_none() && !members::sends_soon(&members, SOON) {
+            let next_look = self.next_look(&settings, &subscribers);
+            if next_look.is_none() && !subscribers::sends_soon(&subscribers, SOON) {
                 self.close_session().await;
             }
             let check_due =
                 self.earliest_login(&settings).map_or(next_check, |at| at.max(next_check));
             self.watch.shared().check_due = Some(check_due);
             let wake = next_look.map_or(check_due, |look| look.min(check_due));
-            let plan = self.plan_preparation(&settings, &members, next_look, check_due);
-            let has_prepared = self.prepare(&settings, &members, plan, check_due).await;
+            let plan = self.plan_preparation(&settings, &subscribers, next_look, check_due);
+            let has_prepared = self.prepare(&settings, &subscribers, plan, check_due).await;
             self.watch.is_ready_for(announced);
             if has_prepared {
                 continue;
@@ -204,15 +204,15 @@ impl Patrol {
                 Ok(Waited::Interrupted) => {}
                 Ok(Waited::Reached) if Instant::now() < wake => {}
                 Ok(Waited::Told(told)) => {
-                    self.look(&settings, &members, Some(told)).await;
+                    self.look(&settings, &subscribers, Some(told)).await;
                 }
                 Ok(Waited::Reached) if Instant::now() >= check_due => {
-                    self.check(&settings, &members, next_check).await;
+                    self.check(&settings, &subscribers, next_check).await;
                 }
-                Ok(Waited::Reached) => self.look(&settings, &members, None).await,
+                Ok(Waited::Reached) => self.look(&settings, &subscribers, None).await,
                 Err((failure, trace)) => {
-                    self.look_failed(&settings, &members, &failure, &trace);
-                    visited(&members, Some(&failure));
+                    self.look_failed(&settings, &subscribers, &failure, &trace);
+                    visited(&subscribers, Some(&failure));
                 }
             }
         }
@@ -227,15 +227,15 @@ impl Patrol {
         self.suspended = suspended;
     }
 
-    /// The earliest look that a member wants and that the server and the back-off allow.
-    fn next_look(&self, settings: &Settings, members: &[Arc<Member>]) -> Option<Instant> {
-        let style = settings.style();
-        let next_look = |member: &Arc<Member>| member.next_look(style, self.last_look);
-        let wanted = members.iter().filter_map(next_look).min()?;
+    /// The earliest look that a subscriber wants and that the server and the back-off allow.
+    fn next_look(&self, settings: &Settings, subscribers: &[Arc<Subscriber>]) -> Option<Instant> {
+        let style = settings.session_kind();
+        let next_look = |subscriber: &Arc<Subscriber>| subscriber.next_look(style, self.last_look);
+        let wanted = subscribers.iter().filter_map(next_look).min()?;
         let last_look = self.last_look.map(for_timer);
         let distant = match style {
-            LookStyle::Command => last_look.map(|last| last + settings.min_look_interval),
-            LookStyle::Session => self.earliest_login(settings),
+            SessionKind::Held => last_look.map(|last| last + settings.min_look_interval),
+            SessionKind::PerPoll => self.earliest_login(settings),
         };
         let allowed = distant.max(self.not_before);
         let wanted = for_timer(wanted);
@@ -246,7 +246,7 @@ impl Patrol {
     /// asks for a distance.
     fn earliest_login(&self, settings: &Settings) -> Option<Instant> {
         let gap = settings.min_look_interval.max(self.pop3.login_delay.kept());
-        let last_look = self.last_look.filter(|_| settings.style() == LookStyle::Session);
+        let last_look = self.last_look.filter(|_| settings.session_kind() == SessionKind::PerPoll);
         last_look.map(|last| for_timer(last) + gap)
     }
 
@@ -289,76 +289,81 @@ impl Patrol {
         }
     }
 
-    async fn look(&mut self, settings: &Settings, members: &[Arc<Member>], told: Option<Instant>) {
+    async fn look(
+        &mut self,
+        settings: &Settings,
+        subscribers: &[Arc<Subscriber>],
+        told: Option<Instant>,
+    ) {
         let began = Instant::now();
         let until = began + settings.longest_turn();
-        for member in recipients(members) {
-            member.account.update(ledger::Ledger::looked);
+        for subscriber in recipients(subscribers) {
+            subscriber.account.update(ledger::Ledger::looked);
         }
-        let mut outcome = match (settings.style(), self.session.is_some()) {
-            (LookStyle::Session, _) => self.look_pop3(settings, members, until).await,
-            (LookStyle::Command, true) => self.look_imap(members, told, until).await,
-            (LookStyle::Command, false) => {
+        let mut outcome = match (settings.session_kind(), self.session.is_some()) {
+            (SessionKind::PerPoll, _) => self.look_pop3(settings, subscribers, until).await,
+            (SessionKind::Held, true) => self.look_imap(subscribers, told, until).await,
+            (SessionKind::Held, false) => {
                 let trace = Trace::new(Some(&settings.login));
-                self.open_imap(settings, members, trace, until).await
+                self.open_imap(settings, subscribers, trace, until).await
             }
         };
-        if settings.style() == LookStyle::Command && outcome.result.is_ok() {
+        if settings.session_kind() == SessionKind::Held && outcome.result.is_ok() {
             self.keep(settings);
-            outcome.removal_failure = self.remove_imap(settings, members, false).await;
+            outcome.removal_failure = self.remove_imap(settings, subscribers, false).await;
         }
-        self.end_look(settings, members, began, &outcome);
+        self.end_look(settings, subscribers, began, &outcome);
     }
 
     /// A look between two checks is over.
     fn end_look(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         began: Instant,
         outcome: &Outcome,
     ) {
         if let Err(failure) = &outcome.result {
-            self.look_failed(settings, members, failure, &outcome.trace);
+            self.look_failed(settings, subscribers, failure, &outcome.trace);
         }
-        self.conclude(settings, members, began, outcome);
+        self.conclude(settings, subscribers, began, outcome);
     }
 
     /// Notes that a look was made; the back-off ends only where the removal succeeded as well.
     fn conclude(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         began: Instant,
         outcome: &Outcome,
     ) {
         self.keep(settings);
-        self.tell_remarks(members);
+        self.tell_remarks(subscribers);
         let failure = outcome.result.as_ref().err().or(outcome.removal_failure.as_ref());
-        visited(members, failure);
+        visited(subscribers, failure);
         let began = on_time_line(began);
         if outcome.result.is_ok() {
             self.last_look = Some(outcome.asked.map_or(began, on_time_line));
         }
         let gap = settings.min_look_interval.max(self.pop3.login_delay.kept());
         let everywhere = outcome.asked_everywhere.filter(|_| outcome.result.is_ok());
-        for member in recipients(members) {
-            member.account.update(|ledger, now| {
+        for subscriber in recipients(subscribers) {
+            subscriber.account.update(|ledger, now| {
                 ledger.looks_lie_apart(gap);
                 if let Some(asked) = everywhere.map(on_time_line) {
                     ledger.looked_everywhere(asked, now);
                 }
             });
         }
-        self.tell_rhythm(settings, members);
+        self.tell_rhythm(settings, subscribers);
         self.preparation.begin_anew();
         match &outcome.removal_failure {
             Some(failure) => {
                 let transcript = outcome.trace.transcript();
-                for member in recipients(members) {
-                    member.account.look_failed(failure, &transcript);
+                for subscriber in recipients(subscribers) {
+                    subscriber.account.look_failed(failure, &transcript);
                 }
-                if settings.style() == LookStyle::Session {
+                if settings.session_kind() == SessionKind::PerPoll {
                     self.back_off(settings, failure);
                 }
             }
@@ -373,13 +378,13 @@ impl Patrol {
     fn look_failed(
         &mut self,
         settings: &Settings,
-        members: &[Arc<Member>],
+        subscribers: &[Arc<Subscriber>],
         failure: &Failure,
         trace: &Trace,
     ) {
         let transcript = trace.transcript();
-        for member in recipients(members) {
-            member.account.look_failed(failure, &transcript);
+        for subscriber in recipients(subscribers) {
+            subscriber.account.look_failed(failure, &transcript);
         }
         self.back_off(settings, failure);
     }
@@ -403,14 +408,14 @@ enum Waited {
 }
 
 /// The targets whose mails arrive here: what is told of the mailbox is their receive side.
-fn recipients(members: &[Arc<Member>]) -> impl Iterator<Item = &Arc<Member>> {
-    members.iter().filter(|member| member.role == Role::Recipient)
+fn recipients(subscribers: &[Arc<Subscriber>]) -> impl Iterator<Item = &Arc<Subscriber>> {
+    subscribers.iter().filter(|subscriber| subscriber.role == Role::Recipient)
 }
 
 /// Tells the targets to whom this is the sender's mailbox how a session or a look there ended.
-fn visited(members: &[Arc<Member>], failure: Option<&Failure>) {
-    for member in members.iter().filter(|member| member.role == Role::Sender) {
-        member.account.sender_mailbox_visited(failure);
+fn visited(subscribers: &[Arc<Subscriber>], failure: Option<&Failure>) {
+    for subscriber in subscribers.iter().filter(|subscriber| subscriber.role == Role::Sender) {
+        subscriber.account.sender_mailbox_visited(failure);
     }
 }
 
