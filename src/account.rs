@@ -15,8 +15,8 @@ use history::{Archive, Evidence, History, Probe};
 use ledger::Action;
 use ledger::Token;
 use ledger::{
-    Awaited, Ledger, LookStyle, Notice, NoticeVerdict, Rules, Servers, Sighting, Snapshot,
-    StoredAccount, Transmission, Verdict,
+    Awaited, Ledger, LookStyle, Notice, NoticeVerdict, Rules, Servers, Sighting, SightingOutcome,
+    Snapshot, StoredAccount, Transmission,
 };
 use ledger::{Failure, Step};
 use mail::inspection::Inspection;
@@ -202,12 +202,12 @@ impl Account {
     }
 
     /// See [`Ledger::seen`].
-    pub fn seen(&self, token: Token, sighting: Sighting) -> Verdict {
+    pub fn seen(&self, token: Token, sighting: Sighting) -> SightingOutcome {
         let verdict = self.ledger().seen(token, sighting, crate::clock::now());
         self.history().seen(token, sighting.folder, verdict);
         self.keep();
         debug!(target = %self.name, side = "receive", %token, ?verdict, "seen");
-        if let Verdict::Received { roundtrip: None, .. } = verdict {
+        if let SightingOutcome::Received { roundtrip: None, .. } = verdict {
             info!(target = %self.name, side = "receive", %token,
                 "a mail was received, and nobody can tell when: the exporter was not there to look");
         }

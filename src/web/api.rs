@@ -349,7 +349,7 @@ impl ProbeRecord {
         Self {
             token: probe.token.to_string(),
             began: date(probe.began),
-            outcome: probe.outcome(),
+            outcome: probe.outcome().label(),
             late: probe.is_late,
             accepted_after_seconds: probe.accepted_after.map(seconds),
             delivery_seconds: probe.delivery().map(seconds),

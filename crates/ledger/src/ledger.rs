@@ -1,7 +1,7 @@
 //! The account of one target's mails. Pure: events and the time go in, a [`Snapshot`] and the next
 //! look go out; no I/O, no clock, no metric.
 //!
-//! Every mail is in exactly one place: *sending*, then *refused*, *doubtful* or *accepted*; accepted
+//! Every mail is in exactly one [`MailState`]: *sending*, then *refused*, *doubtful* or *accepted*; accepted
 //! mails are *outstanding*, then *received*, *bounced* or *lost*. Over the life of the account
 //! accepted = outstanding + received + bounced + lost + those that left with a passive outage.
 
@@ -10,24 +10,26 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::{Failure, LoginDelay, Token};
 pub use arrival::Bracket;
-use ending::{Ended, Ending};
+use ending::Ended;
+pub use mail_state::MailState;
 pub use moment::{ClockJump, Moment, WallClock};
 pub use newest::{Measured, Newest, Servers};
 pub use pacing::LookStyle;
 use pacing::Pacing;
 use record::Journal;
-pub use record::{AccountRecord, Changes, MailRecord, Place, StoredAccount};
+pub use record::{AccountRecord, Changes, MailRecord, StoredAccount};
 use schedule::Schedule;
 pub use server_clock::{ClockOffset, ServerClock};
 pub use state::{
     Attempt, Awaited, FoundIn, Histogram, Notice, NoticeVerdict, Reading, SenderMailbox,
-    SideCounters, SideState, Sighting, Snapshot, Totals, Transmission, Verdict,
+    SideCounters, SideState, Sighting, SightingOutcome, Snapshot, Totals, Transmission,
 };
 
 mod arrival;
 mod attempts;
 mod ending;
 mod looks;
+mod mail_state;
 mod moment;
 mod newest;
 mod notice;
@@ -281,7 +283,7 @@ impl Ledger {
         let Some(sending) = self.sending.remove(&token) else { return };
         let is_unmeasured = failure.shortage.is_some() && !is_doubtful && sending.seen.is_none();
         if is_unmeasured || (self.rules.passive && failure.down) {
-            self.end(token, Ending::Left, now);
+            self.end(token, MailState::Left, now);
             return;
         }
         if is_doubtful || sending.seen.is_some() {
@@ -308,7 +310,7 @@ impl Ledger {
     pub fn is_live(&self, token: Token) -> bool {
         self.sending.contains_key(&token)
             || self.outstanding.iter().any(|mail| mail.token == token)
-            || self.ending_of(token).is_some()
+            || self.ended_state(token).is_some()
     }
 
     /// When the oldest outstanding mail was accepted; `None` if nothing is outstanding.
@@ -338,7 +340,7 @@ impl Ledger {
 
     /// Whether a doubtful or lost mail is remembered, which may still turn up.
     pub fn is_missing_mail(&self) -> bool {
-        self.ended.iter().any(|ended| matches!(ended.how, Ending::Doubtful | Ending::Lost))
+        self.ended.iter().any(|ended| matches!(ended.state, MailState::Doubtful | MailState::Lost))
     }
 
     /// The age of loss, which is also how long others' left-overs are respected.

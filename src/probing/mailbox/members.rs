@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Found, Inspector, Judgement, Since, reports};
 use crate::account::Account;
 use crate::config::{ReceiveSide, Target};
-use ledger::{LookStyle, ServerClock, Sighting, Verdict};
+use ledger::{LookStyle, ServerClock, Sighting, SightingOutcome};
 use mail::bounce::Report;
 use mail::inspection::Passage;
 use mail::test_mail::{Header, Mark};
@@ -130,16 +130,20 @@ pub(super) fn judge(
         };
         let transmitted = member.account.transmitted(token);
         let verdict = member.account.seen(token, sighting);
-        if let (Verdict::Received { watched, .. }, Some(date)) = (verdict, found.server_date) {
+        if let (SightingOutcome::Received { watched, .. }, Some(date)) =
+            (verdict, found.server_date)
+        {
             clock.learn(date, watched, now);
         }
         let passage = Passage { transmitted, seen: now.date_of(found.shown_at) };
         return match verdict {
-            Verdict::Unknown => Judgement::Leave,
-            Verdict::Received { .. } | Verdict::Early => {
+            SightingOutcome::Unknown => Judgement::Leave,
+            SightingOutcome::Received { .. } | SightingOutcome::Early => {
                 inspector.judge(token, member, passage, found.block.as_deref())
             }
-            Verdict::Returned | Verdict::Duplicate | Verdict::Left => Judgement::Remove(token),
+            SightingOutcome::Returned | SightingOutcome::Duplicate | SightingOutcome::Left => {
+                Judgement::Remove(token)
+            }
         };
     }
     if let Some(judgement) = judge_copy(members, found) {

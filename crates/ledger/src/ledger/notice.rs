@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ending, Ledger, LookStyle, Moment, Notice, NoticeVerdict};
+use super::{Ledger, LookStyle, MailState, Moment, Notice, NoticeVerdict};
 use crate::Action;
 use crate::Failure;
 use crate::Token;
@@ -96,6 +96,6 @@ impl Ledger {
 
     pub(super) fn bounce(&mut self, token: Token, now: Moment) {
         self.totals.bounced += 1;
-        self.end(token, Ending::Bounced, now);
+        self.end(token, MailState::Bounced, now);
     }
 }

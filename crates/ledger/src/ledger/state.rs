@@ -1,4 +1,4 @@
-//! What goes into the account, and what comes out of it: sightings and attempts, verdicts, counters
+//! What goes into the account, and what comes out of it: sightings and attempts, their outcomes, counters
 //! and snapshots.
 
 use std::net::SocketAddr;
@@ -79,9 +79,9 @@ pub struct Sighting {
     pub style: LookStyle,
 }
 
-/// What a sighting means; in all cases but the last the mail is to be removed.
+/// What a sighting means for the mailbox; in all cases but the last the mail is to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SightingOutcome {
     /// It has arrived.
     Received {
         /// The time since its transmission began; `None` if nobody can tell when it arrived.

@@ -212,7 +212,7 @@ proptest! {
             // A clock that was set is noticed once a mail contradicts it.
             prop_assert!(was_set || arrival.bracket.holds(came), "{arrival:?}, came {came:?}");
             let verdict = ledger.seen(sent.token, sighting, world.now());
-            let Verdict::Received { roundtrip, watched } = verdict else { panic!("{verdict:?}") };
+            let SightingOutcome::Received { roundtrip, watched } = verdict else { panic!("{verdict:?}") };
             clock.learn(world.date(sent.came), watched, world.now());
             ledger.looked_everywhere(sighting.asked_at, world.now());
             // From here on it is known again, if it was learned anew.
