@@ -23,7 +23,10 @@ impl Bench {
             passive: false,
         };
         let archive = Archive::new(Archive::MOST_BYTES);
-        let now = Moment { instant: Instant::now(), wall: UNIX_EPOCH + SECOND * 1_800_000_000 };
+        let now = Moment {
+            instant: crate::clock::now().instant,
+            wall: UNIX_EPOCH + SECOND * 1_800_000_000,
+        };
         let history = History::new(Arc::clone(&archive));
         Self { ledger: Ledger::new(rules), history, archive, now }
     }
