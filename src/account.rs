@@ -427,7 +427,7 @@ impl Account {
 
 /// Whether an event that happens now is to be told, and how many before it were not.
 fn pass(gate: &Mutex<Gate>) -> Option<u64> {
-    gate.lock().unwrap_or_else(PoisonError::into_inner).pass(crate::clock::now().instant)
+    gate.lock().unwrap_or_else(PoisonError::into_inner).pass(tokio::time::Instant::now().into_std())
 }
 
 #[cfg(test)]

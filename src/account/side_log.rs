@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, trace, warn};
 
+use crate::clock::for_timer;
 use crate::config::TargetName;
 use ledger::LineInstant;
 use ledger::LoginDelay;
@@ -72,7 +73,7 @@ impl SideLog {
         if self.told == Some(state) {
             return None;
         }
-        self.gates.get_mut(state as usize)?.pass(now)?;
+        self.gates.get_mut(state as usize)?.pass(for_timer(now).into_std())?;
         self.told = Some(state);
         let suppressed = std::mem::take(&mut self.untold).saturating_sub(1);
         Some(Change { to: state, lasted: self.lasted, suppressed })
@@ -128,7 +129,7 @@ impl TargetLog {
         // Of a side that is known to be down a look tells nothing new; of what the exporter itself is
         // short of, the log tells once for all targets.
         let is_able = self.sides[1].state == Some(State::Able) && failure.shortage.is_none();
-        let told = if is_able { self.failed_looks.pass(now) } else { None };
+        let told = if is_able { self.failed_looks.pass(for_timer(now).into_std()) } else { None };
         match told {
             Some(held_back) => warn!(target = %name, side = "receive", %step, %reason,
                 error = %failure, suppressed = some(held_back), "a look failed"),
@@ -139,7 +140,7 @@ impl TargetLog {
 
     /// So many periods were skipped.
     pub(super) fn periods_skipped(&mut self, name: &TargetName, count: u64, now: LineInstant) {
-        if let Some(held_back) = self.skipped.pass(now) {
+        if let Some(held_back) = self.skipped.pass(for_timer(now).into_std()) {
             warn!(target = %name, side = "send", count, suppressed = some(held_back),
                 "a period was skipped: the one before was still sending");
         }

@@ -59,7 +59,7 @@ impl Bench {
         token
     }
 
-    fn accept(&mut self, token: Token, transmitted: Instant) {
+    fn accept(&mut self, token: Token, transmitted: ledger::LineInstant) {
         self.history.accepted(token, transmitted, self.now);
         if let Some(roundtrip) =
             self.ledger.accepted(token, &Transmission::at(transmitted), self.now)
