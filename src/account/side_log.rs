@@ -263,9 +263,9 @@ mod tests {
         let shortage = Some(ledger::Shortage::Descriptors);
         let short = Failure { step, reason, down: false, shortage, clue: None, message };
         log.look_failed(&name, &short, "", now);
-        assert!(log.failed_looks.is_open(now), "the next one of the server is told");
+        assert!(log.failed_looks.is_open(for_timer(now).into_std()), "the next one of the server is told");
         log.look_failed(&name, &Failure { shortage: None, ..short }, "", now);
-        assert!(!log.failed_looks.is_open(now));
+        assert!(!log.failed_looks.is_open(for_timer(now).into_std()));
     }
 
     #[test]

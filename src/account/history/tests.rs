@@ -277,7 +277,7 @@ fn mails_under_way_do_not_push_out_what_failed() {
     let refused = bench.refused(Reason::Rejected, false);
     for _ in 0..100 {
         bench.accepted();
-        bench.now.instant -= SECOND;
+        bench.now.instant = bench.now.instant - SECOND;
     }
     assert_eq!(bench.outcome(refused), Some("refused"));
     assert_eq!(bench.history.evidence().probes.len(), NEWEST_PROBES + OLDER_FAILURES);
