@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use crate::clock::for_timer;
 use crate::config::TargetName;
 use crate::store::Store;
 use history::{Archive, Evidence, Probe};
@@ -14,8 +15,8 @@ use ledger::Action;
 use ledger::Failure;
 use ledger::Token;
 use ledger::{
-    Ledger, Moment, Notice, NoticeVerdict, Rules, Sighting, Snapshot, StoredAccount, Transmission,
-    Verdict,
+    Ledger, Moment, Notice, NoticeVerdict, Rules, Sighting, SightingOutcome, Snapshot,
+    StoredAccount, Transmission,
 };
 use mail::inspection::Inspection;
 use reached::Reached;
@@ -140,14 +141,14 @@ impl Account {
     }
 
     /// See [`Ledger::seen`].
-    pub fn seen(&self, token: Token, sighting: Sighting) -> Verdict {
+    pub fn seen(&self, token: Token, sighting: Sighting) -> SightingOutcome {
         let verdict = self.change(|state, now| {
             let verdict = state.ledger.seen(token, sighting, now);
             state.history.seen(token, sighting.folder, verdict);
             verdict
         });
         debug!(target = %self.name, side = "receive", %token, ?verdict, "seen");
-        if let Verdict::Received { roundtrip: None, .. } = verdict {
+        if let SightingOutcome::Received { roundtrip: None, .. } = verdict {
             info!(target = %self.name, side = "receive", %token,
                 "a mail was received, and nobody can tell when: the exporter was not there to look");
         }
@@ -189,7 +190,12 @@ impl Account {
                 state.history.reported(token, &words);
             }
             let is_news = is_known && action >= Action::Delayed;
-            (verdict, is_news.then(|| state.log.notices.pass(now.instant)).flatten())
+            (
+                verdict,
+                is_news
+                    .then(|| state.log.notices.pass(for_timer(now.instant).into_std()))
+                    .flatten(),
+            )
         });
         let name = &self.name;
         match passed {
@@ -212,7 +218,7 @@ impl Account {
         let (before, passed) = self.with(|state, now| {
             let before = state.ledger.sender_mailbox_visited(failure, now);
             let gate = &mut state.log.sender_mailbox_failures;
-            (before, is_theirs.then(|| gate.pass(now.instant)).flatten())
+            (before, is_theirs.then(|| gate.pass(for_timer(now.instant).into_std())).flatten())
         });
         let name = &self.name;
         if let (Some(failure), Some(held_back)) = (failure, passed) {
@@ -225,7 +231,7 @@ impl Account {
 
     /// Logs something about the mailbox, at most once a minute above `debug`.
     pub fn remark(&self, words: &str) {
-        match self.with(|state, now| state.log.remarks.pass(now.instant)) {
+        match self.with(|state, now| state.log.remarks.pass(for_timer(now.instant).into_std())) {
             Some(held_back) => warn!(target = %self.name, side = "receive", held_back, "{words}"),
             None => debug!(target = %self.name, side = "receive", "{words}"),
         }

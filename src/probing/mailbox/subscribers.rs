@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Disposition, Found, Inspector, Since, reports};
 use crate::account::Account;
 use crate::config::{ReceiveSide, Target};
-use ledger::{ServerClock, SessionKind, Sighting, Verdict};
+use ledger::{LineInstant, ServerClock, SessionKind, Sighting, SightingOutcome};
 use mail::bounce::Report;
 use mail::inspection::Passage;
 use mail::test_mail::{Header, Mark};
@@ -62,8 +62,8 @@ impl Subscriber {
     pub(super) fn next_look(
         &self,
         style: SessionKind,
-        last_look: Option<std::time::Instant>,
-    ) -> Option<std::time::Instant> {
+        last_look: Option<LineInstant>,
+    ) -> Option<LineInstant> {
         match self.role {
             Role::Recipient => self.account.read(|ledger, _| ledger.next_look(style, last_look)),
             Role::Sender => {
@@ -99,7 +99,7 @@ pub(super) fn judge(
     found: &Found,
     clock: &Mutex<ServerClock>,
     inspector: &Inspector,
-    attended_since: std::time::Instant,
+    attended_since: LineInstant,
 ) -> Disposition {
     if let Some(report) = &found.report {
         return judge_report(subscribers, found, report);
@@ -138,16 +138,20 @@ pub(super) fn judge(
         };
         let transmitted = subscriber.account.read(|ledger, _| ledger.transmitted(token));
         let verdict = subscriber.account.seen(token, sighting);
-        if let (Verdict::Received { watched, .. }, Some(date)) = (verdict, found.server_date) {
+        if let (SightingOutcome::Received { watched, .. }, Some(date)) =
+            (verdict, found.server_date)
+        {
             clock.learn(date, watched, now);
         }
         let passage = Passage { transmitted, seen: now.date_of(found.shown_at) };
         return match verdict {
-            Verdict::Unknown => Disposition::Leave,
-            Verdict::Received { .. } | Verdict::Early => {
+            SightingOutcome::Unknown => Disposition::Leave,
+            SightingOutcome::Received { .. } | SightingOutcome::Early => {
                 inspector.judge(token, subscriber, passage, found.block.as_deref())
             }
-            Verdict::Returned | Verdict::Duplicate | Verdict::Left => Disposition::Remove(token),
+            SightingOutcome::Returned | SightingOutcome::Duplicate | SightingOutcome::Left => {
+                Disposition::Remove(token)
+            }
         };
     }
     if let Some(disposition) = judge_copy(subscribers, found) {
@@ -233,7 +237,7 @@ fn oldest_outstanding(subscribers: &[Arc<Subscriber>]) -> Option<SystemTime> {
 /// From when on mails matter: ours from the acceptance of the oldest outstanding one, or from the
 /// beginning of the watch if one is just being sent; from long ago if a doubtful or lost one may
 /// still turn up.
-pub(super) fn since(subscribers: &[Arc<Subscriber>], watch_began: std::time::Instant) -> Since {
+pub(super) fn since(subscribers: &[Arc<Subscriber>], watch_began: LineInstant) -> Since {
     let now = crate::clock::now();
     let horizon = left_over_horizon(subscribers, now.wall);
     let is_missing = subscribers

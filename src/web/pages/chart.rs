@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::words::exact;
-use crate::account::history::{Fate, Probe};
-use ledger::Step;
+use crate::account::history::Probe;
+use ledger::{MailState, Step};
 use mail::inspection::{Delay, Hop};
 
 /// The width of a chart of steps in its own units.
@@ -61,17 +61,17 @@ impl Sparkline {
         let most = trips.iter().filter_map(|trip| trip.roundtrip).max();
         let first = BARS - trips.len();
         let bars = trips.iter().enumerate().map(|(index, trip)| {
-            let height = match (trip.roundtrip, most, trip.kind) {
-                (Some(time), Some(most), _) => HEIGHT * share(time, most),
-                (.., TripKind::Bad) => HEIGHT,
-                _ => LEAST_HEIGHT,
+            let height = match trip.roundtrip.zip(most) {
+                Some((time, most)) => HEIGHT * share(time, most),
+                None if trip.state.has_failed() => HEIGHT,
+                None => LEAST_HEIGHT,
             };
             let height = height.max(LEAST_HEIGHT);
             SparkBar {
                 x: (first + index) * STEP,
                 y: format!("{:.1}", HEIGHT - height),
                 height: format!("{height:.1}"),
-                class: trip.kind.class(),
+                class: trip.class(),
             }
         });
         Self { bars: bars.collect(), words: spark_words(&trips) }
@@ -82,45 +82,32 @@ impl Sparkline {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::web) struct Trip {
     roundtrip: Option<Duration>,
-    kind: TripKind,
+    state: MailState,
+    is_late: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TripKind {
-    Good,
-    Late,
-    Open,
-    Bad,
-}
-
-impl TripKind {
+impl Trip {
     fn class(self) -> &'static str {
-        match self {
-            Self::Good => "well",
-            Self::Late => "late",
-            Self::Open => "unmeasured",
-            Self::Bad => "failing",
+        match self.state {
+            state if state.has_failed() => "failing",
+            MailState::Left => "unmeasured",
+            _ if self.is_late => "late",
+            MailState::Returned => "late",
+            MailState::Received => "well",
+            _ => "unmeasured",
         }
     }
 }
 
 impl From<&Probe> for Trip {
     fn from(probe: &Probe) -> Self {
-        let kind = match probe.fate {
-            Fate::NotAccepted | Fate::Doubtful | Fate::Bounced | Fate::Lost => TripKind::Bad,
-            Fate::NotApplicable => TripKind::Open,
-            _ if probe.is_late => TripKind::Late,
-            Fate::Sending | Fate::Outstanding => TripKind::Open,
-            Fate::Returned => TripKind::Late,
-            Fate::Received => TripKind::Good,
-        };
-        Self { roundtrip: probe.roundtrip, kind }
+        Self { roundtrip: probe.roundtrip, state: probe.state, is_late: probe.is_late }
     }
 }
 
 fn spark_words(trips: &[&Trip]) -> String {
     let times = || trips.iter().filter_map(|trip| trip.roundtrip);
-    let bad = trips.iter().filter(|trip| trip.kind == TripKind::Bad).count();
+    let bad = trips.iter().filter(|trip| trip.state.has_failed()).count();
     let mut words = match (times().min(), times().max(), times().next_back()) {
         (Some(least), Some(most), Some(newest)) => format!(
             "Newest round trip {}, of the newest {} {} to {}",
@@ -233,16 +220,16 @@ fn share(part: Duration, whole: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    fn trip(roundtrip: Option<u64>, kind: TripKind) -> Trip {
-        Trip { roundtrip: roundtrip.map(Duration::from_millis), kind }
+    fn trip(roundtrip: Option<u64>, state: MailState) -> Trip {
+        Trip { roundtrip: roundtrip.map(Duration::from_millis), state, is_late: false }
     }
 
     #[test]
     fn the_newest_round_trip_stands_right_and_the_longest_fills_the_height() {
         let newest = [
-            trip(Some(500), TripKind::Good),
-            trip(None, TripKind::Bad),
-            trip(Some(1_000), TripKind::Late),
+            trip(Some(500), MailState::Received),
+            trip(None, MailState::Lost),
+            Trip { is_late: true, ..trip(Some(1_000), MailState::Received) },
         ];
         let chart = Sparkline::new(newest.iter());
         let drawn: Vec<_> =
@@ -255,7 +242,7 @@ mod tests {
     #[test]
     fn a_chart_of_no_round_trip_says_so_and_a_long_one_is_cut() {
         assert_eq!(Sparkline::new([].iter()).words, "No round trip lately");
-        let open = [trip(None, TripKind::Open); 50];
+        let open = [trip(None, MailState::Outstanding); 50];
         assert_eq!(Sparkline::new(open.iter()).bars.len(), BARS);
     }
 

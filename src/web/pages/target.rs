@@ -9,15 +9,15 @@ use askama::Template;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::chart::{Sparkline, Trip, Waterfall};
-use super::status::{Assets, Row};
+use super::status::{Assets, Row, ShownCondition};
 use super::words::{When, exact, rough};
-use crate::account::history::{Check, FailedLook, Fate, Probe, Steps, Transcript};
+use crate::account::history::{Check, FailedLook, Outcome, Probe, Steps, Transcript};
 use crate::config::{Protocol, Target, TargetName};
 use crate::supervisor::Details;
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
 use ledger::TlsFacts;
-use ledger::{Awaited, FoundIn, Snapshot};
+use ledger::{Awaited, FoundIn, MailState, Snapshot};
 use ledger::{Failure, Side, Step};
 use mail::text;
 use notice::NoticeNote;
@@ -244,30 +244,17 @@ impl AwaitedNote {
 
 impl ProbeNote {
     fn new(probe: &Probe, now: SystemTime) -> Self {
-        let has_arrived = probe.fate == Fate::Received;
-        let was_accepted =
-            has_arrived || matches!(probe.fate, Fate::Outstanding | Fate::Bounced | Fate::Lost);
+        let has_arrived = probe.state == MailState::Received;
+        let was_accepted = has_arrived
+            || matches!(probe.state, MailState::Outstanding | MailState::Bounced | MailState::Lost);
         let time = |time: Option<Duration>, has_happened| {
             time.map_or_else(|| nothing_or_unknown(has_happened).to_owned(), exact)
-        };
-        let class = match probe.fate {
-            Fate::Received => "well",
-            Fate::Sending | Fate::Outstanding => "unmeasured",
-            Fate::NotApplicable => "not-applicable",
-            Fate::Returned => "late",
-            Fate::NotAccepted if probe.is_unmeasured() => "not-applicable",
-            Fate::NotAccepted | Fate::Doubtful | Fate::Bounced | Fate::Lost => "failing",
         };
         Self {
             token: probe.token.to_string(),
             began: When::new(probe.began, now),
-            outcome: match probe.outcome() {
-                "failed" => "not accepted",
-                "unmeasured" => "not measured",
-                "not_applicable" => "not applicable",
-                outcome => outcome,
-            },
-            class,
+            outcome: words(probe.outcome()),
+            class: class(probe.outcome()),
             is_late: probe.is_late,
             accepted_after: time(probe.accepted_after, was_accepted),
             delivery: time(probe.delivery(), has_arrived),
@@ -276,6 +263,33 @@ impl ProbeNote {
             waterfall: Waterfall::of_probe(probe),
             failure: probe.failure.as_deref().map(FailureWords::new),
             report: probe.report.as_ref().map(|words| text::shown(words.as_bytes())),
+        }
+    }
+}
+
+/// What became of a mail, for people.
+fn words(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Unmeasured => "not measured",
+        Outcome::NotAccepted => "not accepted",
+        Outcome::Is(MailState::Left) => "not applicable",
+        outcome => outcome.label(),
+    }
+}
+
+/// What the style sheet calls it.
+fn class(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Unmeasured | Outcome::Is(MailState::Left) => "not-applicable",
+        Outcome::Deferred | Outcome::NotAccepted => "failing",
+        Outcome::Is(MailState::Received) => "well",
+        Outcome::Is(MailState::Returned) => "late",
+        Outcome::Is(state) => {
+            if state.is_open() {
+                "unmeasured"
+            } else {
+                "failing"
+            }
         }
     }
 }

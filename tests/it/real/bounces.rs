@@ -72,7 +72,7 @@ async fn a_mail_to_a_full_mailbox_is_bounced_and_the_report_is_found_and_removed
         let text = notice.text.expect("what Dovecot said");
         assert!(text.contains("5.2.2") && text.contains("Quota exceeded"), "{text}");
         let probe = probe(&exporter, protocol);
-        assert_eq!(probe.outcome(), "bounced");
+        assert_eq!(probe.outcome().label(), "bounced");
         let told = probe.report.expect("what the report says");
         assert!(
             told.starts_with("failed: 5.2.2 mail.lab.test ") && told.ends_with(&text),
@@ -97,7 +97,7 @@ async fn a_delay_that_postfix_tells_of_is_shown_and_ends_nothing() {
     assert!(notice.text.expect("a reason").contains("the next server does not answer"));
     assert_eq!((delayed.outstanding, delayed.totals.bounced), (Reading::Is(1), 0));
     let probe = probe(&exporter, "imap");
-    assert_eq!(probe.outcome(), "outstanding");
+    assert_eq!(probe.outcome().label(), "outstanding");
     assert!(probe.report.expect("what the report says").starts_with("delayed: 4.4.1 "));
     lab.wait_for_mails(lab.sender(), 0).await;
     exporter.supervisor.stop().await;

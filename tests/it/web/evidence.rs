@@ -32,7 +32,7 @@ async fn a_refused_mail_is_told_with_words_steps_and_dialogue_behind_many_good_o
     let evidence = details(&exporter).evidence;
     assert_eq!(evidence.probes.len(), 21, "the newest 20, and the failure before them");
     let refused = evidence.probes.last().unwrap();
-    assert_eq!((refused.outcome(), refused.roundtrip), ("refused", None));
+    assert_eq!((refused.outcome().label(), refused.roundtrip), ("refused", None));
     let failure = refused.failure.as_ref().unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Envelope, Reason::Rejected));
     assert!(failure.message.contains("550 5.1.1 no such user / 5.1.1 sorry"), "{failure}");
@@ -41,7 +41,7 @@ async fn a_refused_mail_is_told_with_words_steps_and_dialogue_behind_many_good_o
         assert!(steps.contains(&step), "{steps:?}");
     }
     for probe in &evidence.probes[..20] {
-        assert_eq!((probe.outcome(), probe.steps.len()), ("received", refused.steps.len()));
+        assert_eq!((probe.outcome().label(), probe.steps.len()), ("received", refused.steps.len()));
         assert!(
             probe.roundtrip.unwrap() >= probe.accepted_after.unwrap() || probe.delivery().is_some()
         );
@@ -94,7 +94,7 @@ async fn each_side_is_blamed_for_itself_with_the_servers_words() {
         let details = details(&exporter);
         let probe = &details.evidence.probes[0];
         let failure = probe.failure.as_ref().unwrap();
-        assert_eq!((failure.reason, probe.outcome()), (reason, outcome), "{answer}");
+        assert_eq!((failure.reason, probe.outcome().label()), (reason, outcome), "{answer}");
         assert!(failure.message.contains(answer), "{failure}");
         assert_eq!(details.view.snapshot.receive_ability, Reading::Is(true), "{answer}");
         assert!(details.evidence.checks[0].failure.is_none(), "{answer}");
@@ -105,7 +105,7 @@ async fn each_side_is_blamed_for_itself_with_the_servers_words() {
     let exporter = Exporter::start(&[world.target("a")]).await;
     exporter.measured("a").await;
     let evidence = details(&exporter).evidence;
-    assert_eq!(evidence.probes[0].outcome(), "failed");
+    assert_eq!(evidence.probes[0].outcome().label(), "failed");
     assert_eq!(evidence.probes[0].failure.as_ref().unwrap().reason, Reason::Refused);
     let check = evidence.checks[0].failure.as_ref().unwrap();
     assert_eq!((check.step, check.reason), (Step::Select, Reason::Rejected));
