@@ -12,28 +12,23 @@ use askama::Template;
 
 use super::assets::{self, Asset};
 use super::chart::{Sparkline, Trip};
-use super::target;
 use super::words::{When, exact, minutes, rough};
 use crate::account::advice::{next_step, next_step_for_late_mail};
 use crate::config::{Endpoint, Target};
 use crate::supervisor::{Supervisor, View};
-use crate::web::api;
+use crate::web::absence::{Absence, ability_absence, outstanding_absence, roundtrip_absence};
+use crate::web::condition::{Condition, condition_of, judge_ability, judge_share};
+use crate::web::paths::{self, TARGET_PAGES, TARGET_REPORTS};
 use ledger::{Failure, Side, Step};
 use ledger::{Reading, SideState, Snapshot, Totals};
 use mail::shortage::news as shortages;
 use mail::text;
 
-pub(in crate::web) use absence::{Absence, roundtrip_absence};
-use absence::{ability_absence, outstanding_absence};
-pub(in crate::web) use condition::{Condition, condition_of};
-use condition::{judge_ability, judge_share};
 use layers::LayerLine;
 pub(in crate::web) use listing::Query;
 use listing::{Listing, Order};
 use shortage::ShortageNote;
 
-mod absence;
-mod condition;
 mod layers;
 mod listing;
 mod shortage;
@@ -240,8 +235,8 @@ impl<'a> Row<'a> {
         let View { target, snapshot, layers, lacks_junk_folder, .. } = view;
         Self {
             target,
-            page: target::path(target::PAGES, &target.name),
-            api: target::path(api::TARGETS, &target.name),
+            page: paths::of_target(TARGET_PAGES, &target.name),
+            api: paths::of_target(TARGET_REPORTS, &target.name),
             condition: condition_of(view),
             measures: [
                 send_ability(snapshot),

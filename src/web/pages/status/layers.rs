@@ -1,8 +1,9 @@
 //! The column of layers: one line each, in words for people.
 
-use super::{Absence, Condition};
 use crate::checks::readings::{PortReadings, Readings};
 use crate::checks::{Column, Layer};
+use crate::web::absence::Absence;
+use crate::web::condition::Condition;
 use ledger::{Reading, Snapshot};
 use mail::text;
 

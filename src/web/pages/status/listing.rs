@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::{Condition, condition_of};
 use crate::supervisor::View;
+use crate::web::condition::{Condition, condition_of};
 use crate::web::server::Request;
 use mail::text::is_unsafe;
 

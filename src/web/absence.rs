@@ -32,18 +32,6 @@ impl Absence {
         }
     }
 
-    /// For programs.
-    pub(in crate::web) fn label(self) -> &'static str {
-        match self {
-            Absence::NotMeasuredYet => "not_measured_yet",
-            Absence::NotMeasuredLately => "not_measured_lately",
-            Absence::NoMailYet => "no_mail_yet",
-            Absence::NoMailLately => "no_mail_lately",
-            Absence::ArrivedUnknown => "arrival_unknown",
-            Absence::StandbyDown => "not_applicable",
-        }
-    }
-
     /// Why this reading has no value; `unmeasured` where it was not measured.
     fn of<T>(reading: Reading<T>, unmeasured: Absence) -> Option<Self> {
         match reading {
