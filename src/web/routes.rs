@@ -80,7 +80,7 @@ impl App {
             {
                 Response::method_not_allowed("GET, HEAD")
             }
-            _ => Response::not_found("there is no such page; / has links to those that exist\n"),
+            _ => Response::not_found("no such page; / links to those that exist\n"),
         }
     }
 
@@ -171,21 +171,22 @@ impl App {
         if self.shows_details(request) {
             return Response::text(StatusCode::OK, self.supervisor.config().to_yaml());
         }
-        let text = "the configuration is shown to clients of this machine only; for others the \
-                    exporter needs users (--web.config.file) or --web.enable-details\n";
+        let text = "the configuration is shown only to clients on this machine; to show it to \
+                    others, set up users (--web.config.file) or start the exporter with \
+                    --web.enable-details\n";
         Response::text(StatusCode::FORBIDDEN, text)
     }
 
     async fn reload(&self) -> Response {
         if !self.enable_lifecycle {
-            let text = "reloading by HTTP is off: start the exporter with --web.enable-lifecycle, \
-                        or send it SIGHUP\n";
+            let text = "reloading over HTTP is disabled: start the exporter with \
+                        --web.enable-lifecycle, or send it SIGHUP\n";
             return Response::text(StatusCode::FORBIDDEN, text);
         }
         match self.supervisor.reload().await {
             Ok(()) => Response::text(StatusCode::OK, "the configuration was reloaded\n"),
             Err(problem) => {
-                let text = format!("{problem}\nnothing has changed\n");
+                let text = format!("{problem}\nthe previous configuration stays in force\n");
                 Response::text(StatusCode::INTERNAL_SERVER_ERROR, text)
             }
         }
@@ -226,7 +227,7 @@ fn json(status: StatusCode, answer: &impl serde::Serialize) -> Response {
 }
 
 fn internal_error(error: &dyn std::error::Error) -> Response {
-    error!(error = %error, "a page could not be made");
+    error!(error = %error, "page could not be rendered");
     Response::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error, see the log\n")
 }
 

@@ -285,9 +285,9 @@ impl<'a> SideCell<'a> {
             _ => Condition::Failing,
         });
         let shown = match state.consecutive_failures {
-            Reading::Unmeasured if state.last_attempt.is_some() => "not tried lately".to_owned(),
+            Reading::Unmeasured if state.last_attempt.is_some() => "not tried recently".to_owned(),
             Reading::Unmeasured => "not tried yet".to_owned(),
-            Reading::NotApplicable => "down, and passive".to_owned(),
+            Reading::NotApplicable => "down (passive)".to_owned(),
             Reading::Is(0) => "works".to_owned(),
             Reading::Is(1) => "fails".to_owned(),
             Reading::Is(count) => format!("fails, {count} in a row"),

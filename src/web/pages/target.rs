@@ -32,8 +32,9 @@ const REFRESH_SECONDS: u32 = 10;
 const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// What a client is told that may not see transcripts.
-const NO_DETAILS: &str = "Transcripts are shown to clients of the exporter's own machine only; for \
-    others the exporter needs users (--web.config.file) or --web.enable-details.";
+const NO_DETAILS: &str = "Transcripts are shown only to clients on the exporter's own machine. To \
+                          show them to others, set up users (--web.config.file) or start the \
+                          exporter with --web.enable-details.";
 
 /// The whole page, as it is at `now`. Transcripts are not for everybody.
 pub(in crate::web) fn page(
@@ -289,7 +290,7 @@ impl FailureWords {
 impl TranscriptNote {
     fn new(transcript: &Transcript, now: SystemTime) -> Self {
         let (how, class) =
-            if transcript.has_failed { ("failed", "failing") } else { ("went well", "well") };
+            if transcript.has_failed { ("failed", "failing") } else { ("succeeded", "well") };
         Self {
             heading: format!("A {} that {how}", transcript.kind.label()),
             class,
@@ -314,7 +315,7 @@ fn recipe(target: &Target, snapshot: &Snapshot) -> String {
     let delay = snapshot.login_delay.effect(target.interval);
     let delay = delay.map(|effect| format!(" Note: {effect}.")).unwrap_or_default();
     format!(
-        "Every {every} {count} from {} to {}, looked for by {protocol}.{delay}",
+        "Every {every} {count} from {} to {}, read by {protocol}.{delay}",
         target.from, target.to
     )
 }
