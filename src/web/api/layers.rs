@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{date, seconds};
+use super::values::{date, seconds};
 use crate::checks::readings::{PingReadings, PortReadings, Readings};
 use crate::supervisor::View;
 use ledger::{Column, Layer, Reading};

@@ -110,13 +110,13 @@ fn spark_words(trips: &[&Trip]) -> String {
     let bad = trips.iter().filter(|trip| trip.state.has_failed()).count();
     let mut words = match (times().min(), times().max(), times().next_back()) {
         (Some(least), Some(most), Some(newest)) => format!(
-            "Newest round trip {}, of the newest {} {} to {}",
+            "Latest round trip {}; the latest {} took {} to {}",
             exact(newest),
             times().count(),
             exact(least),
             exact(most)
         ),
-        _ => "No round trip lately".to_owned(),
+        _ => "No recent round trip".to_owned(),
     };
     if bad > 0 {
         words.push_str(&format!("; {bad} failed"));
@@ -146,13 +146,13 @@ impl Waterfall {
     /// The delays of hops, each at the hop where it ended.
     pub(in crate::web) fn of_hops(hops: &[Hop]) -> Self {
         let part = |hop: &Hop| Part {
-            label: hop.by.as_deref().unwrap_or("a server that gives no name").to_owned(),
+            label: hop.by.as_deref().unwrap_or("unnamed server").to_owned(),
             class: "hop",
             time: hop.delay.measured(),
             words: match hop.delay {
                 Delay::Measured(delay) => exact_seconds(delay),
-                Delay::Skewed => "the clocks do not agree".to_owned(),
-                Delay::Unknown => "not known".to_owned(),
+                Delay::Skewed => "the clocks disagree".to_owned(),
+                Delay::Unknown => "unknown".to_owned(),
             },
         };
         Self::new(hops.iter().map(part).collect())
@@ -235,13 +235,13 @@ mod tests {
         let drawn: Vec<_> =
             chart.bars.iter().map(|bar| (bar.x, bar.height.as_str(), bar.class)).collect();
         assert_eq!(drawn, [(102, "28.0", "late"), (108, "28.0", "failing"), (114, "14.0", "well")]);
-        let words = "Newest round trip 500 ms, of the newest 2 500 ms to 1.0 s; 1 failed";
+        let words = "Latest round trip 500 ms; the latest 2 took 500 ms to 1.0 s; 1 failed";
         assert_eq!(chart.words, words);
     }
 
     #[test]
     fn a_chart_of_no_round_trip_says_so_and_a_long_one_is_cut() {
-        assert_eq!(Sparkline::new([].iter()).words, "No round trip lately");
+        assert_eq!(Sparkline::new([].iter()).words, "No recent round trip");
         let open = [trip(None, MailState::Outstanding); 50];
         assert_eq!(Sparkline::new(open.iter()).bars.len(), BARS);
     }

@@ -12,27 +12,23 @@ use askama::Template;
 
 use super::assets::{self, Asset};
 use super::chart::{Sparkline, Trip};
-use super::target;
 use super::words::{When, exact, minutes, rough};
 use crate::account::advice::{next_step, next_step_for_late_mail};
 use crate::config::{Endpoint, Target};
 use crate::supervisor::{Supervisor, View};
-use crate::web::api;
+use crate::web::absence::{Absence, ability_absence, outstanding_absence, roundtrip_absence};
+use crate::web::condition::{ShownCondition, condition_of};
+use crate::web::paths::{self, TARGET_PAGES, TARGET_REPORTS};
 use ledger::{Condition, Failure, Side, Step};
 use ledger::{Reading, SideState, Snapshot, Totals};
 use mail::shortage::news as shortages;
 use mail::text;
 
-pub(in crate::web) use absence::{Absence, roundtrip_absence};
-use absence::{ability_absence, outstanding_absence};
-pub(in crate::web) use condition::{ShownCondition, condition_of};
 use layers::LayerLine;
 pub(in crate::web) use listing::Query;
 use listing::{Listing, Order};
 use shortage::ShortageNote;
 
-mod absence;
-mod condition;
 mod layers;
 mod listing;
 mod shortage;
@@ -239,8 +235,8 @@ impl<'a> Row<'a> {
         let View { target, snapshot, layers, lacks_junk_folder, .. } = view;
         Self {
             target,
-            page: target::path(target::PAGES, &target.name),
-            api: target::path(api::TARGETS, &target.name),
+            page: paths::of_target(TARGET_PAGES, &target.name),
+            api: paths::of_target(TARGET_REPORTS, &target.name),
             condition: condition_of(view),
             measures: [
                 send_ability(snapshot),
@@ -287,9 +283,9 @@ impl<'a> SideCell<'a> {
             _ => Condition::Failing,
         });
         let shown = match state.consecutive_failures {
-            Reading::Unmeasured if state.last_attempt.is_some() => "not tried lately".to_owned(),
+            Reading::Unmeasured if state.last_attempt.is_some() => "not tried recently".to_owned(),
             Reading::Unmeasured => "not tried yet".to_owned(),
-            Reading::NotApplicable => "down, and passive".to_owned(),
+            Reading::NotApplicable => "down (passive)".to_owned(),
             Reading::Is(0) => "works".to_owned(),
             Reading::Is(1) => "fails".to_owned(),
             Reading::Is(count) => format!("fails, {count} in a row"),

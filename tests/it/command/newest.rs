@@ -136,7 +136,7 @@ async fn what_is_older_than_its_schedule_is_nan_at_once_and_its_dates_stay() {
     }
     let moved = dates[2].unwrap() - of_side(&page, "send")[2].unwrap();
     assert!((moved - hours).abs() < 0.01, "{moved}");
-    assert!(exporter.get("/targets/one").await.contains("not measured lately"));
+    assert!(exporter.get("/targets/one").await.contains("not measured recently"));
 }
 
 #[tokio::test]

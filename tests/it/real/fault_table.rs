@@ -320,7 +320,7 @@ impl Row {
             return vec![advice.to_owned()];
         };
         let headline =
-            format!("Newest failure to {side}: step {}, reason {}, ", self.step, self.reason);
+            format!("Latest {side} failure: step {}, reason {}, ", self.step, self.reason);
         let parts = rest.split([ANYTHING, ';']).map(str::trim).filter(|part| !part.is_empty());
         [headline].into_iter().chain(parts.map(str::to_owned)).collect()
     }

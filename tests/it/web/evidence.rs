@@ -236,11 +236,11 @@ async fn the_page_of_a_target_shows_what_happened_step_by_step() {
         "Step <b>envelope</b>, reason <b>deferred</b>",
         "450 4.7.1 greylisted",
         "<span>greeting ",
-        "Newest checks of the mailbox",
+        "Latest mailbox checks",
         ">passed<",
         "inbox",
         "A send that failed",
-        "A check that went well",
+        "A check that succeeded",
         "&#60; 220 ",
         "SELECT",
     ] {

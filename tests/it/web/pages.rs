@@ -77,7 +77,7 @@ async fn a_reader_clicks_to_a_target_and_sees_what_happened_step_by_step() {
     assert_eq!(browser.value(bars).await, json!(true));
     for (section, words) in [
         ("#sides", "TCP ports"),
-        ("#inspection", "What the header of the newest mail tells"),
+        ("#inspection", "Header of the latest mail"),
         ("#probes", "received"),
         ("#checks", "passed"),
         ("#awaited", "Outstanding mails"),
@@ -107,7 +107,10 @@ async fn search_and_state_choose_while_a_reader_types() {
     assert_eq!(browser.text(focus).await, "search", "the reader types on");
     browser.type_text(" nowhere").await;
     browser
-        .wait_for(&format!("{NAMES} === '' && document.body.innerText.includes('No target fits')"))
+        .wait_for(&format!(
+            "{NAMES} === '' && document.body.innerText.includes('No target \
+                            matches')"
+        ))
         .await;
     browser.click(".nothing a").await;
     browser.loaded().await;

@@ -1,7 +1,7 @@
 //! The column of layers: one line each, in words for people.
 
-use super::Absence;
 use crate::checks::readings::{PortReadings, Readings};
+use crate::web::absence::Absence;
 use ledger::{Column, Condition, Layer, Reading, Snapshot};
 use mail::text;
 

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::{ShownCondition, condition_of};
 use crate::supervisor::View;
+use crate::web::condition::{ShownCondition, condition_of};
 use crate::web::server::Request;
 use ledger::Condition;
 use mail::text::is_unsafe;

@@ -24,23 +24,11 @@ impl Absence {
     pub(in crate::web) fn words(self) -> &'static str {
         match self {
             Absence::NotMeasuredYet => "not measured yet",
-            Absence::NotMeasuredLately => "not measured lately",
+            Absence::NotMeasuredLately => "not measured recently",
             Absence::NoMailYet => "no mail yet",
-            Absence::NoMailLately => "no mail lately",
+            Absence::NoMailLately => "no recent mail",
             Absence::ArrivedUnknown => "received, time unknown",
             Absence::StandbyDown => "standby is down",
-        }
-    }
-
-    /// For programs.
-    pub(in crate::web) fn label(self) -> &'static str {
-        match self {
-            Absence::NotMeasuredYet => "not_measured_yet",
-            Absence::NotMeasuredLately => "not_measured_lately",
-            Absence::NoMailYet => "no_mail_yet",
-            Absence::NoMailLately => "no_mail_lately",
-            Absence::ArrivedUnknown => "arrival_unknown",
-            Absence::StandbyDown => "not_applicable",
         }
     }
 
@@ -107,7 +95,7 @@ mod tests {
         snapshot.totals.received = 3;
         assert_eq!(words(&snapshot), Some("not measured yet"));
         snapshot.send.last_attempt = Some(now.wall);
-        assert_eq!(words(&snapshot), Some("no mail lately"));
+        assert_eq!(words(&snapshot), Some("no recent mail"));
         snapshot.is_arrival_unknown = true;
         assert_eq!(words(&snapshot), Some("received, time unknown"));
         snapshot.roundtrip = Reading::NotApplicable;
