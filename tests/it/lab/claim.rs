@@ -21,6 +21,37 @@ use std::time::SystemTime;
 const PORTS: Range<u16> = 20_000..32_000;
 const PORTS_IN_BLOCK: u16 = 10;
 
+/// A block of free ports that no other test takes until this is dropped.
+pub(crate) struct Block {
+    first_port: u16,
+    socket: UnixListener,
+}
+
+impl Block {
+    /// Claims a block.
+    ///
+    /// # Panics
+    /// If all are taken.
+    pub(crate) fn new() -> Self {
+        PORTS
+            .step_by(PORTS_IN_BLOCK.into())
+            .find_map(Self::take)
+            .unwrap_or_else(|| panic!("no free block of ports in {PORTS:?}"))
+    }
+
+    /// The block, if nobody else holds it and no port of it is in use.
+    fn take(first_port: u16) -> Option<Self> {
+        let name = SocketAddr::from_abstract_name(format!("mailtrip-lab-{first_port}")).ok()?;
+        let socket = UnixListener::bind_addr(&name).ok()?;
+        are_free(first_port).then_some(Self { first_port, socket })
+    }
+
+    /// The first of [`PORTS_IN_BLOCK`] ports.
+    pub(crate) fn first_port(&self) -> u16 {
+        self.first_port
+    }
+}
+
 /// A folder of its own and a block of free ports, until this is dropped or the process ends.
 ///
 /// Then the servers that run in the folder are ended and it is removed, by a shell that waits for
@@ -38,12 +69,9 @@ impl Claim {
     /// # Panics
     /// If the temporary folder cannot be used by the servers' users, or all blocks are taken.
     pub(crate) fn new() -> Self {
-        let (first_port, block) = PORTS
-            .step_by(PORTS_IN_BLOCK.into())
-            .find_map(|first_port| Some((first_port, take_block(first_port)?)))
-            .unwrap_or_else(|| panic!("no free block of ports in {PORTS:?}"));
+        let Block { first_port, socket } = Block::new();
         let folder = new_folder();
-        let mut keeper = keeper(&folder, block);
+        let mut keeper = keeper(&folder, socket);
         let keeper_waits_on = keeper.stdin.take();
         Self { folder, first_port, keeper, keeper_waits_on }
     }
@@ -74,13 +102,6 @@ pub(crate) fn loopback_addresses() -> Vec<IpAddr> {
         addresses.push(Ipv6Addr::LOCALHOST.into());
     }
     addresses
-}
-
-/// The socket that holds the block of ports, if nobody else does and no port is in use.
-fn take_block(first_port: u16) -> Option<UnixListener> {
-    let name = SocketAddr::from_abstract_name(format!("mailtrip-lab-{first_port}")).ok()?;
-    let block = UnixListener::bind_addr(&name).ok()?;
-    are_free(first_port).then_some(block)
 }
 
 /// Makes a folder with a name that nobody had before.
@@ -116,12 +137,12 @@ fn are_free(first_port: u16) -> bool {
 /// The shell that ends the lab in `folder` once its standard input closes.
 ///
 /// It holds the block of ports as its standard output, for as long as it lives.
-fn keeper(folder: &Path, block: UnixListener) -> Child {
+fn keeper(folder: &Path, socket: UnixListener) -> Child {
     Command::new("sh")
         .args(["-c", include_str!("end.sh"), "sh"])
         .arg(folder)
         .stdin(Stdio::piped())
-        .stdout(OwnedFd::from(block))
+        .stdout(OwnedFd::from(socket))
         .stderr(Stdio::null())
         .current_dir("/")
         // An interrupt from the keyboard reaches the whole group of the tests, and not this one.

@@ -41,7 +41,7 @@ pub(crate) fn require_root(whoever: &str) {
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     assert!(
         is_root,
-        "the lab runs {whoever} needs root: `scripts/test real` runs this test by sudo"
+        "the lab runs {whoever} needs root: `make test` and `scripts/test real` use sudo"
     );
 }
 
