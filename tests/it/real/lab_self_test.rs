@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use crate::lab::claim::Block;
 use crate::lab::{Account, DOMAIN, HOST, Imap, Lab, Service, until};
 
 /// Runs curl with `input` as its standard input and tells whether it succeeded, and what it said.
@@ -313,4 +314,10 @@ async fn the_certificate_names_the_host() {
     let options = ["--resolve", &resolve, "--user", &login(&reader)];
     let (entered, said) = curl(lab, &format!("imaps://{HOST}:{port}"), &options, "").await;
     assert!(entered, "{said}");
+}
+
+#[test]
+fn ports_are_held_while_no_server_listens_on_them() {
+    let (one, other) = (Block::new(), Block::new());
+    assert_ne!(one.first_port(), other.first_port());
 }

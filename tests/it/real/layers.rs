@@ -63,7 +63,8 @@ fn set_ping_group_range(range: &str) {
     fs::write("/proc/sys/net/ipv4/ping_group_range", range).unwrap();
 }
 
-fn run(program: &str, arguments: &[&str], input: &str) {
+/// Runs a program of the system with this input; it has to succeed.
+pub(crate) fn run(program: &str, arguments: &[&str], input: &str) {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let mut command = Command::new(program);
     command.args(arguments).env("PATH", path).stdin(Stdio::piped()).stderr(Stdio::piped());

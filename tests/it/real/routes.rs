@@ -3,7 +3,9 @@
 //!
 //! A test of MX records starts itself again in namespaces of its own, where it is its own name server.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use domain::base::iana::{Class, Rcode};
@@ -18,6 +20,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use crate::embedded::routes::failure;
 use crate::lab::namespace;
+use crate::real::layers::run;
 use crate::real::postfix_dovecot;
 use crate::support::{Exporter, TargetText, World};
 
@@ -30,24 +33,36 @@ enum Record {
 
 /// Runs the test again where it may be the name server of the machine; true in there.
 fn is_inside(test: &str) -> bool {
-    const PREPARE: &str = "ip link set lo up && echo 'nameserver 127.0.0.1' >\"$0\" && \
-                           mount --bind \"$0\" /etc/resolv.conf && rm \"$0\" && exec \"$@\"";
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let file = file.path().display().to_string();
-    let kinds = ["--net", "--mount"];
-    namespace::is_inside(&format!("real::routes::{test}"), &kinds, &["sh", "-c", PREPARE, &file])
+    namespace::is_inside(&format!("real::routes::{test}"), &["--net"], &[])
 }
 
-/// Answers questions on 127.0.0.1:53 until the test ends.
+/// Answers questions to the machine's name servers until the test ends: in here their addresses are
+/// its own. That leaves `/etc/resolv.conf` as it is.
 async fn serve_names(records: &'static [Record]) {
-    let socket = UdpSocket::bind("127.0.0.1:53").await.unwrap();
-    tokio::spawn(async move {
-        let mut question = [0; 1500];
-        while let Ok((length, asker)) = socket.recv_from(&mut question).await {
-            let answer = answer(&question[..length], records);
-            socket.send_to(&answer, asker).await.unwrap();
+    run("ip", &["link", "set", "lo", "up"], "");
+    for address in name_servers() {
+        if !address.is_loopback() {
+            let nodad: &[&str] = if address.is_ipv6() { &["nodad"] } else { &[] };
+            let address = address.to_string();
+            run("ip", &[&["address", "add", &address, "dev", "lo"], nodad].concat(), "");
         }
-    });
+        let socket = UdpSocket::bind((address, 53)).await.unwrap();
+        tokio::spawn(async move {
+            let mut question = [0; 1500];
+            while let Ok((length, asker)) = socket.recv_from(&mut question).await {
+                let answer = answer(&question[..length], records);
+                socket.send_to(&answer, asker).await.unwrap();
+            }
+        });
+    }
+}
+
+/// The addresses in `/etc/resolv.conf`, or the one that holds where there are none.
+fn name_servers() -> BTreeSet<IpAddr> {
+    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let named = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+    let servers: BTreeSet<IpAddr> = named.filter_map(|word| word.trim().parse().ok()).collect();
+    if servers.is_empty() { BTreeSet::from([Ipv4Addr::LOCALHOST.into()]) } else { servers }
 }
 
 fn answer(question: &[u8], records: &[Record]) -> Vec<u8> {

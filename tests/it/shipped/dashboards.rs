@@ -220,14 +220,10 @@ async fn start_prometheus(folder: &Path, exporter: &str) -> (Child, String) {
     )
     .unwrap();
     fs::write(folder.join("prometheus.yml"), config).unwrap();
-    // Prometheus does not tell the port that it took, so it is given one that was free just now.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
     let log = fs::File::create(folder.join("log")).unwrap();
     let mut child = Command::new("prometheus")
         .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
-        .arg(format!("--web.listen-address={address}"))
+        .arg("--web.listen-address=127.0.0.1:0")
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -236,13 +232,19 @@ async fn start_prometheus(folder: &Path, exporter: &str) -> (Child, String) {
         .spawn()
         .unwrap_or_else(|error| panic!("prometheus is needed (`make test` installs it): {error}"));
     let ready = async {
-        while get(&address, "/-/ready").await.is_none() {
-            let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
-            assert!(child.try_wait().unwrap().is_none(), "Prometheus ended: {}", log());
+        loop {
+            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+            let address = log.lines().find_map(|line| line.split_once("\"Listening on\" address="));
+            if let Some((_, address)) = address
+                && get(address, "/-/ready").await.is_some()
+            {
+                return address.to_owned();
+            }
+            assert!(child.try_wait().unwrap().is_none(), "Prometheus ended: {log}");
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(DEADLINE, ready).await.expect("Prometheus is ready");
+    let address = timeout(DEADLINE, ready).await.expect("Prometheus is ready");
     (child, address)
 }
 

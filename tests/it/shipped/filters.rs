@@ -3,7 +3,6 @@
 //! the operator's zone and addresses, and no test may ask it.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -15,6 +14,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+use crate::lab::claim::Block;
 use crate::lab::tool;
 
 /// How long rspamd may take to begin.
@@ -99,6 +99,7 @@ async fn spamassassin(mail: &str) -> Vec<(String, f64)> {
 struct Rspamd {
     process: Child,
     port: u16,
+    _ports: Block,
     _folder: TempDir,
 }
 
@@ -112,9 +113,8 @@ impl Drop for Rspamd {
 impl Rspamd {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        let ports = Block::new();
+        let port = ports.first_port();
         write_configuration(folder.path(), port);
         let mut command = Command::new("rspamd");
         command.args(["--no-fork", "--insecure", "--config=/etc/rspamd/rspamd.conf"]);
@@ -129,7 +129,7 @@ impl Rspamd {
         let process = command.spawn().unwrap_or_else(|error| {
             panic!("rspamd is needed (`scripts/install-prerequisites test` installs it): {error}")
         });
-        let mut rspamd = Self { process, port, _folder: folder };
+        let mut rspamd = Self { process, port, _ports: ports, _folder: folder };
         rspamd.wait().await;
         rspamd
     }

@@ -2,7 +2,6 @@
 //! program. It ends with its [`Browser`], and so does its profile.
 
 use std::collections::VecDeque;
-use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -18,8 +17,10 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The browser reads commands from descriptor 3 and writes answers to descriptor 4.
 const ON_PIPES: &str = "exec \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
 
-const SWITCHES: [&str; 12] = [
+const SWITCHES: [&str; 13] = [
     "--headless",
+    // It needs a namespace of its own, which root and many a container cannot give; the pages are ours.
+    "--no-sandbox",
     "--remote-debugging-pipe",
     "--no-first-run",
     "--no-default-browser-check",
@@ -52,9 +53,10 @@ impl Browser {
         let mut command = Command::new("sh");
         command.args(["-c", ON_PIPES, "sh", "chromium"]).args(SWITCHES);
         command.arg(format!("--user-data-dir={}", profile.path().display()));
-        if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
-            // The sandbox does not work for root.
-            command.arg("--no-sandbox");
+        // Reports of crashes, caches and certificates go into the home, whatever the profile.
+        command.env("HOME", profile.path());
+        for name in ["CACHE", "CONFIG", "DATA", "STATE"] {
+            command.env_remove(format!("XDG_{name}_HOME"));
         }
         command.arg("about:blank").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().unwrap();

@@ -45,7 +45,9 @@ impl Root {
         let root = Self { path: stack.join("root"), stack: stack.to_owned() };
         let [from, to] = [unpacked.join("root"), root.path.clone()];
         let [from, to] = [from, to].map(|path| path.display().to_string());
-        tool::run("cp", &["-a", "--reflink=auto", &from, &to]).await;
+        // Whoever unpacked it owns it; here everything is root's.
+        let options = ["-a", "--no-preserve=ownership", "--reflink=auto"];
+        tool::run("cp", &[&options[..], &[&from, &to]].concat()).await;
         let devices = root.folder("dev").display().to_string();
         tool::run("cp", &["-a", "/dev/null", "/dev/urandom", &devices]).await;
         root.write("etc/passwd", USERS, 0o644);
