@@ -18,7 +18,7 @@ mod command {
     mod newest;
     mod probe;
     mod probe_outputs;
-    pub(crate) mod program;
+    mod program;
     mod shortages;
 }
 
@@ -53,7 +53,7 @@ mod real {
     mod bounces;
     mod crashes;
     mod exim_courier;
-    pub(crate) mod fault_table;
+    mod fault_table;
     mod host_layers;
     mod lab_self_test;
     mod labels;

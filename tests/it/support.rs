@@ -26,7 +26,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) mod browser;
+pub(crate) mod http;
 pub(crate) mod logins;
+pub(crate) mod program;
 pub(crate) mod relay;
 
 /// The longest wait for anything.

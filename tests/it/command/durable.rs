@@ -15,9 +15,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-use crate::command::program::{Running, folder, is, log_line, post, program, run, target, value};
 use crate::lab::until;
 use crate::support;
+use crate::support::program::{Running, folder, is, log_line, post, program, run, target, value};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

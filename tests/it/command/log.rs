@@ -7,7 +7,7 @@ use testserver::faults::Fault;
 use testserver::{Options, Post, Protocol, Server};
 use tokio::time::timeout;
 
-use crate::command::program::{LIMIT, Running, folder, post, target};
+use crate::support::program::{LIMIT, Running, folder, post, target};
 
 /// A mail server and the exporter's folder with one target on it.
 struct Site {

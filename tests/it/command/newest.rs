@@ -8,8 +8,8 @@ use testserver::faults::{CREDENTIALS, Fault, GREETING, Gate};
 use testserver::{Options, Post, Protocol, Server};
 
 use crate::command::durable::sqlite;
-use crate::command::program::{Running, folder, post, target};
 use crate::lab::until;
+use crate::support::program::{Running, folder, post, target};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -9,7 +9,7 @@ use testserver::faults::{self, Fault};
 use testserver::{Delivery, Options, Post, Protocol, Server};
 use tokio::process::Command;
 
-use crate::command::program;
+use crate::support::program;
 
 const PASSWORD: &str = "secret-of-b";
 const DEADLINE: Duration = Duration::from_secs(20);

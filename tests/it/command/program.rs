@@ -1,145 +1,18 @@
 //! The program as its user runs it: flags, exit codes, signals.
 
-use std::path::Path;
-use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
 use testserver::faults::{CONNECT, Fault};
-use testserver::{Options, Post, Protocol, Server};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use testserver::{Options, Protocol, Server};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::ChildStdout;
 use tokio::time::timeout;
 
-/// The most that anything here may take.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
-
-pub(crate) fn program(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mailtrip_exporter"));
-    command.current_dir(folder).kill_on_drop(true).stdin(Stdio::null());
-    command
-}
-
-pub(crate) async fn run(folder: &Path, arguments: &[&str]) -> Output {
-    let output = program(folder).args(arguments).output();
-    timeout(LIMIT, output).await.expect("it ends").expect("it runs")
-}
+use crate::support::http;
+use crate::support::program::{LIMIT, Running, folder, is, log_line, post, program, run, target};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// A folder with a configuration.
-pub(crate) fn folder(config: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("mailtrip.yml"), config).unwrap();
-    folder
-}
-
-pub(crate) fn target(name: &str, smtp: u16, imap: u16) -> String {
-    format!(
-        "- name: {name}\n  host: 127.0.0.1\n  interval: 1s\n  from: a@demo.test\n  to: b@demo.test\n  \
-         send: {{port: {smtp}, tls: none}}\n  receive: {{protocol: imap, port: {imap}, tls: none, \
-         username: b, password: secret-of-b}}\n"
-    )
-}
-
-pub(crate) fn post() -> Post {
-    let post = Post::new();
-    post.add_account("b", "secret-of-b", &["b@demo.test"]);
-    post
-}
-
-/// A running exporter.
-pub(crate) struct Running {
-    pub(crate) child: Child,
-    pub(crate) address: String,
-    pub(crate) log: Lines<BufReader<ChildStderr>>,
-}
-
-impl Running {
-    pub(crate) async fn start(folder: &Path, arguments: &[&str]) -> Self {
-        Self::spawn(program(folder).args(arguments)).await
-    }
-
-    pub(crate) async fn spawn(command: &mut Command) -> Self {
-        let command = command.args(["--web.listen-address", "127.0.0.1:0"]);
-        Self::listening(command.stderr(Stdio::piped()).spawn().unwrap()).await
-    }
-
-    async fn listening(mut child: Child) -> Self {
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let line = log_line(&mut log, "listening").await;
-        // As logfmt or as JSON.
-        let address = line.replace("address\":\"", "address=").replace('"', " ");
-        let address = address.split("address=").nth(1).unwrap();
-        let address = address.split(' ').next().unwrap().to_owned();
-        Self { child, address, log }
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> String {
-        get(&self.address, path).await
-    }
-
-    pub(crate) async fn until(&self, path: &str, holds: impl Fn(&str) -> bool) -> String {
-        until(&self.address, path, holds).await
-    }
-
-    /// By SIGKILL: nothing is tidied up.
-    pub(crate) async fn kill(mut self) {
-        self.child.kill().await.unwrap();
-    }
-
-    pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        let sent = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
-        assert!(sent.success());
-    }
-}
-
-/// The value of a series of the target `one` on a page of metrics, or of one without labels.
-pub(crate) fn value(page: &str, name: &str) -> Option<f64> {
-    let series = [format!("{name}{{target=\"one\"}} "), format!("{name} ")];
-    page.lines().find_map(|line| series.iter().find_map(|it| line.strip_prefix(it)?.parse().ok()))
-}
-
-/// Whether the page says so.
-pub(crate) fn is(page: &str, name: &str, wanted: f64) -> bool {
-    value(page, name) == Some(wanted)
-}
-
-pub(crate) async fn log_line(log: &mut Lines<BufReader<ChildStderr>>, part: &str) -> String {
-    let found = async {
-        loop {
-            let line = log.next_line().await.unwrap().unwrap_or_else(|| panic!("no {part:?}"));
-            if line.contains(part) {
-                return line;
-            }
-        }
-    };
-    timeout(LIMIT, found).await.unwrap_or_else(|_| panic!("no {part:?} in the log"))
-}
-
-pub(crate) async fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    timeout(LIMIT, stream.read_to_end(&mut answer)).await.expect("an answer").unwrap();
-    text(&answer)
-}
-
-/// Asks until the answer is as it should be.
-pub(crate) async fn until(address: &str, path: &str, holds: impl Fn(&str) -> bool) -> String {
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        let answer = get(address, path).await;
-        if holds(&answer) {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "still:\n{answer}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test]
@@ -376,8 +249,8 @@ async fn the_demo_shows_live_values() {
             && page.contains("mailtrip_receive_ability_percent{target=\"refuses-logins\"} 0")
             && page.contains("mailtrip_send_ability_percent{target=\"standby\"} NaN")
     };
-    until(&address, "/metrics", alive).await;
-    assert!(get(&address, "/").await.contains("good-imap"));
+    http::until(&address, "/metrics", alive).await;
+    assert!(http::get(&address, "/").await.text().contains("good-imap"));
 }
 
 /// The address of the page, as the demo prints it.

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::command::program::{LIMIT, Running, folder, log_line, post, target, value};
+use crate::support::program::{LIMIT, Running, folder, log_line, post, target, value};
 use crate::support::{Trust, World, protected, yaml};
 
 /// How many descriptors the program may have open.

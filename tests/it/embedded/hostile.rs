@@ -9,7 +9,7 @@ use serde_json::Value;
 use testserver::Protocol;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::command::program::get;
+use crate::support::http::get;
 use crate::support::{Exporter, PASSWORD, Trust, USER, World, serve};
 
 use page::Page;
@@ -79,7 +79,7 @@ async fn forbidden_on_pages(address: &str, name: &str) -> Vec<String> {
         if path.starts_with("/targets") {
             forbidden.push("<script>alert");
         }
-        let held = forbidden.into_iter().filter(|text| page.contains(*text));
+        let held = forbidden.into_iter().filter(|text| page.text().contains(*text));
         found.extend(held.map(|text| format!("{path} holds {text:?}")));
     }
     found
@@ -88,8 +88,7 @@ async fn forbidden_on_pages(address: &str, name: &str) -> Vec<String> {
 /// The newest failures of both sides, as the API tells them.
 async fn last_words(address: &str, name: &str) -> String {
     let answer = get(address, &format!("/api/targets/{name}")).await;
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    let report: Value = serde_json::from_str(body).unwrap_or_default();
+    let report: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let words =
         ["send", "receive"].map(|side| format!("  {side}: {}", report[side]["last_failure"]));
     words.join("\n")
@@ -114,7 +113,7 @@ async fn play(rows: Vec<Row>) -> Vec<String> {
     // A row is done once it was as it is to be; what failed is counted for ever, and read again at the end.
     let mut open: Vec<&(String, &Row, Played)> = all.iter().collect();
     let last = loop {
-        let page = Page::read(&get(&address, "/metrics").await);
+        let page = Page::read(get(&address, "/metrics").await.text());
         neighbour.look(&page, began.elapsed());
         open.retain(|(name, row, _)| differs(row, &page, name).is_some());
         if open.is_empty() || began.elapsed() > PATIENCE {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use tempfile::TempDir;
 
-use crate::command::program::{Running, folder};
 use crate::lab::{Account, Lab, Service};
+use crate::support::program::{Running, folder};
 use stack::{Message, Stack};
 
 mod stack;

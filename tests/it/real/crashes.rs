@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 use crate::command::durable::sqlite;
-use crate::command::program::{Running, folder, value};
 use crate::lab::{Account, Lab, until};
+use crate::support::http;
+use crate::support::program::{Running, folder, value};
 use crate::support::relay::{Relay, Stop};
 
 /// How far the round trip of a mail that nobody watched may be off: a server dates in whole seconds,
@@ -386,8 +387,8 @@ async fn a_loop_of_crashes_sends_one_mail() {
     world.kill(exporter).await;
     for _ in 0..5 {
         let exporter = world.exporter().await;
-        let ready = |answer: &str| answer.starts_with("HTTP/1.1 200");
-        exporter.until("/-/ready", ready).await;
+        until("it is ready", async || http::get(&exporter.address, "/-/ready").await.status == 200)
+            .await;
         world.kill(exporter).await;
     }
     let exporter = world.exporter().await;

@@ -12,11 +12,11 @@ use ledger::{Reason, Step};
 use mailtrip_exporter::config::{self, TlsMode};
 use mailtrip_exporter::roundtrip;
 
-use crate::command::program::{self, Running, is, value};
 use crate::lab::exim_courier::{Mechanisms, SecondStack};
 use crate::lab::{Account, HOST, Ports, until};
 use crate::real::postfix_dovecot::{assert_healthy, failures};
 use crate::support::logins::{log_in_to_receive, log_in_to_send};
+use crate::support::program::{self, Running, is, value};
 use crate::support::{Exporter, TargetText, all, config, quoted, yaml};
 
 const PROTOCOLS: [&str; 2] = ["imap", "pop3"];

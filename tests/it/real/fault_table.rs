@@ -13,18 +13,15 @@ use mailtrip_exporter::config::{Config, Endpoint, Target};
 use mailtrip_exporter::roundtrip::state::Thresholds;
 use mailtrip_exporter::roundtrip::{self, Terminal, json};
 use mailtrip_exporter::supervisor::Supervisor;
-use mailtrip_exporter::web::routes::App;
-use mailtrip_exporter::web::server::{self, WebConfig};
 use testserver::faults::Fault;
 use testserver::{Certificate, Options, Protocol};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
 use crate::lab::{Account, Lab, Service};
-use crate::support::{DEADLINE, PASSWORD, Trust, USER, World, origin, quoted};
+use crate::support::{DEADLINE, PASSWORD, Trust, USER, World, http, origin, quoted, serve};
 
 /// What stands before the table in the README.
 const HEADING: &str = "### What to fix";
@@ -288,8 +285,8 @@ async fn compare_probe(row: &Row, case: &Case) -> Result<(), String> {
 /// The status page says the same, and the page of the target; gives what is missing.
 async fn compare_page(row: &Row, case: &Case) -> Result<(), String> {
     let supervisor = Supervisor::start(case.config.clone(), None, origin()).await.unwrap();
-    let shutdown = CancellationToken::new();
-    let address = serve(&supervisor, &shutdown).await;
+    let (address, shutdown) = serve(&supervisor, false).await;
+    let address = address.to_string();
     let wanted = row.words_of_page(&case.target);
     let deadline = Instant::now() + DEADLINE;
     let outcome = loop {
@@ -306,7 +303,7 @@ async fn compare_page(row: &Row, case: &Case) -> Result<(), String> {
             Some(_) => sleep(Duration::from_millis(50)).await,
         }
     };
-    shutdown.cancel();
+    drop(shutdown);
     supervisor.stop().await;
     outcome
 }
@@ -326,31 +323,11 @@ impl Row {
     }
 }
 
-pub(crate) async fn serve(supervisor: &Arc<Supervisor>, shutdown: &CancellationToken) -> String {
-    let app = Arc::new(App {
-        supervisor: Arc::clone(supervisor),
-        telemetry_path: "/metrics".to_owned(),
-        enable_lifecycle: false,
-        enable_details: false,
-    });
-    let listeners = server::bind("127.0.0.1:0").await.unwrap();
-    let address = listeners[0].local_addr().unwrap().to_string();
-    let answer = move |request| {
-        let app = Arc::clone(&app);
-        async move { app.answer(request).await }
-    };
-    tokio::spawn(server::serve(listeners, WebConfig::none(), answer, shutdown.clone()));
-    address
-}
-
 /// What a reader of a page sees.
 async fn page(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (_, main) = answer.split_once("<main").unwrap_or_else(|| panic!("{answer}"));
+    let answer = http::get(address, path).await;
+    let page = answer.text();
+    let (_, main) = page.split_once("<main").unwrap_or_else(|| panic!("{page}"));
     let mut text = String::new();
     for part in main.split('<') {
         text.push_str(part.split_once('>').map_or(part, |(_, text)| text));

@@ -9,11 +9,12 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::command::program::{self, Running};
 use crate::lab::namespace;
 use crate::lab::{Account, Lab, until};
 use crate::shipped::rules::{deploy, rule_files};
 use crate::support::DEADLINE;
+use crate::support::http;
+use crate::support::program::{self, Running};
 
 /// A program that serves HTTP on a port that the system chose.
 struct Agent {
@@ -95,10 +96,7 @@ async fn prometheus(exporter: &str, node: &str, process: &str, folder: &Path) ->
 async fn answers(prometheus: &Agent, query: &str, wanted: &[(&str, &str)]) {
     let path = format!("/api/v1/query?query={}", escaped(query));
     let ours = |answer: &str| {
-        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-        let start = body.find('{').unwrap_or_default();
-        let end = body.rfind('}').map_or(start, |end| end + 1);
-        let Ok(json) = serde_json::from_str::<serde_json::Value>(&body[start..end]) else {
+        let Ok(json) = serde_json::from_str::<serde_json::Value>(answer) else {
             return false;
         };
         let results = json["data"]["result"].as_array().cloned().unwrap_or_default();
@@ -111,7 +109,7 @@ async fn answers(prometheus: &Agent, query: &str, wanted: &[(&str, &str)]) {
         };
         results.len() == wanted.len() && wanted.iter().all(holds)
     };
-    program::until(&prometheus.address, &path, ours).await;
+    http::until(&prometheus.address, &path, ours).await;
 }
 
 fn escaped(query: &str) -> String {

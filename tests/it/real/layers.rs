@@ -16,12 +16,11 @@ use mailtrip_exporter::config::{IpFamily, PingCheck};
 use mailtrip_exporter::supervisor::Supervisor;
 use testserver::faults::{CREDENTIALS, Fault};
 use testserver::{Options, Protocol};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::DropGuard;
 
 use crate::lab::namespace;
+use crate::support::http;
 use crate::support::{TargetText, World, config, origin, serve};
 
 /// The longest wait for anything in here: a cut is noticed by silence, and the machine may be busy.
@@ -111,12 +110,7 @@ impl Exporter {
     }
 
     async fn get(&self, path: &str) -> String {
-        let mut tcp = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        tcp.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        tcp.read_to_string(&mut answer).await.unwrap();
-        answer
+        http::get(&self.address.to_string(), path).await.text().to_owned()
     }
 
     /// The value of a series, as it is written.

@@ -9,18 +9,17 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use hyper::Method;
 use mailtrip_exporter::demo::Demo;
 use mailtrip_exporter::supervisor::Supervisor;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::DropGuard;
 
 use crate::shipped::rules;
-use crate::support::{origin, serve};
+use crate::support::{http, origin, serve};
 
 /// The longest wait until every expression has an answer: the demo is at work within seconds, the
 /// machine may be busy.
@@ -248,19 +247,10 @@ async fn start_prometheus(folder: &Path, exporter: &str) -> (Child, String) {
     (child, address)
 }
 
-/// The body of an answer with status 200 or 400; HTTP 1.0 keeps it in one piece.
+/// The body of an answer with status 200 or 400.
 async fn get(address: &str, path: &str) -> Option<String> {
-    let exchange = async {
-        let mut stream = TcpStream::connect(address).await.ok()?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?;
-        ["200", "400"].contains(&status).then(|| body.to_owned())
-    };
-    timeout(DEADLINE, exchange).await.ok()?
+    let answer = timeout(DEADLINE, http::ask(address, Method::GET, path, &[])).await.ok()?.ok()?;
+    [200, 400].contains(&answer.status).then(|| answer.text().to_owned())
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use serde_json::Value;
 use testserver::faults::Fault;
 use testserver::{Delivery, Options, Protocol, Server};
 
-use crate::command::program::{LIMIT, Running, folder, log_line, post, target};
+use crate::support::http::{self, Answer};
+use crate::support::program::{LIMIT, Running, folder, log_line, post, target};
 use crate::support::{DEADLINE, Exporter, World};
 
 fn details(exporter: &Exporter) -> Details {
@@ -17,10 +18,9 @@ fn details(exporter: &Exporter) -> Details {
 }
 
 /// The body of an answer as JSON.
-fn json(answer: &str) -> Value {
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.to_ascii_lowercase().contains("content-type: application/json"), "{head}");
-    serde_json::from_str(body).unwrap()
+fn json(answer: &Answer) -> Value {
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    serde_json::from_slice(&answer.body).unwrap()
 }
 
 #[tokio::test]
@@ -144,7 +144,8 @@ async fn words_that_could_harm_are_escaped_cut_and_scrubbed_on_page_json_and_log
     let folder = folder(&with_login(&smtp, &imap));
     let mut running = Running::start(folder.path(), &["--log.level=trace"]).await;
     let told = |page: &str| page.contains("\"refused\"") && page.contains("\"passed\":false");
-    let api = running.until("/api/targets/m", told).await;
+    let answer = http::until(&running.address, "/api/targets/m", told).await;
+    let api = answer.text().to_owned();
     let page = running.get("/targets/m").await;
     let status = running.get("/").await;
     running.signal("-TERM");
@@ -172,7 +173,7 @@ async fn words_that_could_harm_are_escaped_cut_and_scrubbed_on_page_json_and_log
     for page in [&page, &status] {
         assert!(!page.contains("<script>") && page.contains("&#60;script&#62;"), "{page}");
     }
-    let report = json(&api);
+    let report = json(&answer);
     let failure = &report["probes"][0]["failure"];
     assert_eq!((&failure["step"], &failure["reason"]), (&"envelope".into(), &"rejected".into()));
     let words = failure["words"].as_str().unwrap();
@@ -194,12 +195,12 @@ async fn a_reload_keeps_the_evidence_and_a_restart_the_mails() {
     let folder = folder(&config);
     let mut running = Running::start(folder.path(), &[]).await;
     let received = |page: &str| page.contains("\"received\"") && page.contains("\"deferred\"");
-    let before = json(&running.until("/api/targets/m", received).await);
+    let before = json(&http::until(&running.address, "/api/targets/m", received).await);
     let slower = config.replace("interval: 1s", "interval: 5m");
     std::fs::write(folder.path().join("mailtrip.yml"), slower).unwrap();
     running.signal("-HUP");
     log_line(&mut running.log, "the configuration was reloaded").await;
-    let after = json(&running.get("/api/targets/m").await);
+    let after = json(&http::get(&running.address, "/api/targets/m").await);
     assert_eq!(after["interval_seconds"], 300.0);
     let with = |report: &Value, outcome: &str| {
         let probes = report["probes"].as_array().unwrap();
@@ -212,7 +213,7 @@ async fn a_reload_keeps_the_evidence_and_a_restart_the_mails() {
     running.signal("-TERM");
     tokio::time::timeout(LIMIT, running.child.wait()).await.expect("it ends").unwrap();
     let running = Running::start(folder.path(), &[]).await;
-    let report = json(&running.get("/api/targets/m").await);
+    let report = json(&http::get(&running.address, "/api/targets/m").await);
     let probes = report["probes"].as_array().unwrap();
     let known = probes.iter().find(|probe| probe["token"] == token).unwrap();
     assert_eq!((&known["outcome"], &known["steps"]), (&"received".into(), &Value::Array(vec![])));
@@ -228,10 +229,13 @@ async fn the_page_of_a_target_shows_what_happened_step_by_step() {
     smtp.faults().once("RCPT", Fault::reply("450 4.7.1 greylisted"));
     let folder = folder(&format!("targets:\n{}", target("m", smtp.port(), imap.port())));
     let running = Running::start(folder.path(), &[]).await;
-    let page = running.until("/targets/m", |page| page.contains(">received<")).await;
+    let received = |page: &str| page.contains(">received<");
+    let answer = http::until(&running.address, "/targets/m", received).await;
+    assert_eq!(answer.status, 200);
+    let policy = answer.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    let page = answer.text();
     for expected in [
-        "HTTP/1.1 200",
-        "content-security-policy: default-src 'none'",
         ">deferred<",
         "Step <b>envelope</b>, reason <b>deferred</b>",
         "450 4.7.1 greylisted",
@@ -247,6 +251,6 @@ async fn the_page_of_a_target_shows_what_happened_step_by_step() {
         assert!(page.contains(expected), "no {expected} in {page}");
     }
     assert!(!page.contains("<script>"), "{page}");
-    let gone = running.get("/targets/n").await;
-    assert!(gone.starts_with("HTTP/1.1 404") && gone.contains("did you mean `m`?"), "{gone}");
+    let gone = http::get(&running.address, "/targets/n").await;
+    assert!(gone.status == 404 && gone.text().contains("did you mean `m`?"), "{}", gone.text());
 }

@@ -2,8 +2,8 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use hyper::Method;
 use ledger::Token;
 use mailtrip_exporter::config::Config;
 use mailtrip_exporter::probing::send::Origin;
@@ -11,16 +11,14 @@ use mailtrip_exporter::supervisor::Supervisor;
 use tempfile::TempDir;
 use testserver::faults::{self, Fault};
 use testserver::{Options, Post, Protocol, Server};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
 use tokio_util::sync::DropGuard;
 
+use crate::support::http::{self, Answer};
 use crate::support::serve;
 
-const DEADLINE: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "sword-fish-7";
-const OPENMETRICS: &str = "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+const OPENMETRICS: (&str, &str) =
+    ("Accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5");
 
 /// An exporter of one target, `one`, served on a port of its own.
 struct Exporter {
@@ -56,41 +54,16 @@ impl Exporter {
     }
 
     async fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path, &[]).await
+        http::get(&self.address, path).await
     }
 
-    async fn ask(&self, method: &str, path: &str, headers: &[&str]) -> Answer {
-        let mut request =
-            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
-        for header in headers {
-            request += &format!("{header}\r\n");
-        }
-        request += "Content-Length: 0\r\n\r\n";
-        let exchange = async {
-            let mut stream = TcpStream::connect(&self.address).await.unwrap();
-            stream.write_all(request.as_bytes()).await.unwrap();
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await.unwrap();
-            answer
-        };
-        Answer::new(&timeout(DEADLINE, exchange).await.expect("an answer in time"))
+    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        http::ask(&self.address, method, path, headers).await.unwrap()
     }
 
     /// Asks until the answer holds what is wanted.
     async fn until(&self, path: &str, wanted: &str) -> Answer {
-        let asked = async {
-            loop {
-                let answer = self.get(path).await;
-                if answer.text().contains(wanted) {
-                    return answer;
-                }
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        match timeout(DEADLINE, asked).await {
-            Ok(answer) => answer,
-            Err(_) => panic!("{wanted} never came up in {}", self.get(path).await.text()),
-        }
+        http::until(&self.address, path, |text| text.contains(wanted)).await
     }
 
     /// Writes a configuration with these targets.
@@ -115,30 +88,6 @@ fn yaml(smtp: &Server, mailbox: &Server, names: &[&str]) -> String {
     yaml
 }
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn new(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head");
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_ascii_lowercase();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self { status, head, body: bytes[end + 4..].to_vec() }
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines();
-        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-    }
-
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-}
-
 #[tokio::test]
 async fn a_scraper_gets_the_format_it_prefers() {
     let exporter = Exporter::good().await;
@@ -146,7 +95,7 @@ async fn a_scraper_gets_the_format_it_prefers() {
         exporter.until("/metrics", "mailtrip_send_ability_percent{target=\"one\"} 100").await;
     assert_eq!(classic.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(!classic.text().contains("# EOF"));
-    let openmetrics = exporter.ask("GET", "/metrics", &[OPENMETRICS]).await;
+    let openmetrics = exporter.ask(Method::GET, "/metrics", &[OPENMETRICS]).await;
     let content_type = openmetrics.header("content-type").unwrap();
     assert!(content_type.starts_with("application/openmetrics-text; version=1.0.0"));
     assert!(openmetrics.text().ends_with("# EOF\n"));
@@ -160,7 +109,7 @@ async fn pages_are_compressed_for_those_who_can_read_that() {
     for path in ["/metrics", "/"] {
         let plain = exporter.get(path).await;
         assert_eq!(plain.header("content-encoding"), None);
-        let packed = exporter.ask("GET", path, &["Accept-Encoding: gzip"]).await;
+        let packed = exporter.ask(Method::GET, path, &[("Accept-Encoding", "gzip")]).await;
         assert_eq!(packed.header("content-encoding"), Some("gzip"), "{path}");
         assert!(packed.body.len() * 2 < plain.body.len(), "{path}");
         let mut text = String::new();
@@ -173,7 +122,7 @@ async fn pages_are_compressed_for_those_who_can_read_that() {
 async fn head_is_get_without_the_body() {
     let exporter = Exporter::good().await;
     for path in ["/", "/metrics", "/probe?target=one", "/config", "/-/healthy", "/-/ready"] {
-        let head = exporter.ask("HEAD", path, &[]).await;
+        let head = exporter.ask(Method::HEAD, path, &[]).await;
         assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
         assert_ne!(head.header("content-length"), Some("0"), "{path}");
     }
@@ -183,10 +132,10 @@ async fn head_is_get_without_the_body() {
 async fn unknown_pages_and_methods_are_refused() {
     let exporter = Exporter::good().await;
     assert_eq!(exporter.get("/nowhere").await.status, 404);
-    let wrong = exporter.ask("POST", "/metrics", &[]).await;
-    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("get, head")));
+    let wrong = exporter.ask(Method::POST, "/metrics", &[]).await;
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET, HEAD")));
     let wrong = exporter.get("/-/reload").await;
-    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("post, put")));
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("POST, PUT")));
 }
 
 #[tokio::test]
@@ -194,12 +143,12 @@ async fn a_reload_adds_and_removes_targets_and_a_bad_file_changes_nothing() {
     let exporter = Exporter::good().await;
     exporter.configure(&["one", "two"]);
     assert_eq!(exporter.get("/probe?target=two").await.status, 404);
-    assert_eq!(exporter.ask("POST", "/-/reload", &[]).await.status, 200);
+    assert_eq!(exporter.ask(Method::POST, "/-/reload", &[]).await.status, 200);
     assert_eq!(exporter.get("/probe?target=two").await.status, 200);
     exporter.until("/metrics", "mailtrip_send_ability_percent{target=\"two\"} 100").await;
 
     exporter.configure(&["one", "one"]);
-    let failed = exporter.ask("PUT", "/-/reload", &[]).await;
+    let failed = exporter.ask(Method::PUT, "/-/reload", &[]).await;
     assert_eq!(failed.status, 500);
     assert!(failed.text().contains("mailtrip.yml:11: targets[1].name"), "{}", failed.text());
     assert!(!failed.text().contains(PASSWORD));
@@ -207,7 +156,7 @@ async fn a_reload_adds_and_removes_targets_and_a_bad_file_changes_nothing() {
     assert!(exporter.get("/").await.text().contains("could not be reloaded"));
 
     exporter.configure(&["two"]);
-    assert_eq!(exporter.ask("POST", "/-/reload", &[]).await.status, 200);
+    assert_eq!(exporter.ask(Method::POST, "/-/reload", &[]).await.status, 200);
     assert_eq!(exporter.get("/probe?target=one").await.status, 404);
     assert!(!exporter.get("/metrics").await.text().contains("target=\"one\""));
     assert!(!exporter.get("/").await.text().contains("could not be reloaded"));
@@ -220,7 +169,7 @@ async fn the_configuration_is_shown_here_and_not_through_a_proxy() {
     assert_eq!(shown.status, 200);
     assert!(shown.text().contains("name: one") && shown.text().contains("<secret>"));
     assert!(!shown.text().contains(PASSWORD));
-    let refused = exporter.ask("GET", "/config", &["X-Forwarded-For: 192.0.2.1"]).await;
+    let refused = exporter.ask(Method::GET, "/config", &[("X-Forwarded-For", "192.0.2.1")]).await;
     assert_eq!(refused.status, 403);
     assert!(refused.text().contains("--web.enable-details"), "{}", refused.text());
 }

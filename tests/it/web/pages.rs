@@ -3,12 +3,11 @@
 use serde_json::json;
 use testserver::faults::{self, Fault};
 use testserver::{Delivery, Protocol};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
 use crate::embedded::bounces::report;
-use crate::real::fault_table::serve;
 use crate::support::browser::Browser;
-use crate::support::{Exporter, USER, World};
+use crate::support::{Exporter, USER, World, serve};
 
 /// What a server says to break the page.
 const HOSTILE: &str = "{tag} NO </q></p></table><script>document.title='broken'</script>\
@@ -34,13 +33,12 @@ impl Site {
             hostile.target("hostile").set("interval", "1s"),
         ];
         let exporter = Exporter::start(&targets).await;
-        let shutdown = CancellationToken::new();
-        let address = format!("http://{}", serve(&exporter.supervisor, &shutdown).await);
+        let (address, _shutdown) = serve(&exporter.supervisor, false).await;
+        let address = format!("http://{address}");
         exporter.received("good", 1).await;
         exporter
             .until("hostile", "a failure to receive", |now| now.receive.last_failure.is_some())
             .await;
-        let _shutdown = shutdown.drop_guard();
         Self { exporter, address, good, _hostile: hostile, _shutdown }
     }
 
@@ -215,8 +213,8 @@ async fn a_bounce_shows_itself_on_the_open_page_with_code_server_and_words() {
     world.post.set_delivery(USER, Delivery::lost());
     let exporter = Exporter::start(&[world.target("a")]).await;
     let mail = world.sent(1).await.remove(0);
-    let shutdown = CancellationToken::new();
-    let address = format!("http://{}", serve(&exporter.supervisor, &shutdown).await);
+    let (address, shutdown) = serve(&exporter.supervisor, false).await;
+    let address = format!("http://{address}");
     let mut browser = Browser::start().await;
     browser.open(&format!("{address}/targets/a")).await;
     assert_eq!(browser.value("document.getElementById('notice')").await, json!(null));
@@ -242,7 +240,7 @@ async fn a_bounce_shows_itself_on_the_open_page_with_code_server_and_words() {
     );
     assert_eq!(browser.complaints(), [""; 0]);
     browser.end().await;
-    shutdown.cancel();
+    drop(shutdown);
     exporter.supervisor.stop().await;
 }
 
@@ -395,8 +393,8 @@ async fn a_thousand_targets_are_paged_and_searched() {
         .map(|number| world.target(&format!("bulk-{number:04}")).set("interval", "1h"))
         .collect();
     let exporter = Exporter::start(&targets).await;
-    let shutdown = CancellationToken::new();
-    let address = format!("http://{}", serve(&exporter.supervisor, &shutdown).await);
+    let (address, shutdown) = serve(&exporter.supervisor, false).await;
+    let address = format!("http://{address}");
     let mut browser = Browser::start().await;
     browser.open(&format!("{address}/?sort=name")).await;
     let count = "document.getElementById('count').innerText";
@@ -410,6 +408,6 @@ async fn a_thousand_targets_are_paged_and_searched() {
     assert_eq!(browser.text(count).await, "1 of 1000 targets");
     assert_eq!(browser.complaints(), [""; 0]);
     browser.end().await;
-    shutdown.cancel();
+    drop(shutdown);
     exporter.supervisor.stop().await;
 }

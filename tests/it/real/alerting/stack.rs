@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::shipped::rules::{deploy, rule_files};
+use crate::support::http;
 
 /// The longest wait for a program to start and for a message to come.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -102,8 +103,8 @@ impl Stack {
         let deadline = Instant::now() + LIMIT;
         let path = format!("/api/v2/alerts?filter=alertname%3D{alert}&filter=target%3D{target}");
         loop {
-            let answer = get(&self.alertmanager, &path).await;
-            let alerts: Value = serde_json::from_str(&answer).unwrap_or_default();
+            let answer = http::get(&self.alertmanager, &path).await;
+            let alerts: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
             let alerts = alerts.as_array().cloned().unwrap_or_default();
             let is_held_back = |it: &Value| {
                 it["status"]["inhibitedBy"].as_array().is_some_and(|by| !by.is_empty())
@@ -111,7 +112,7 @@ impl Stack {
             if !alerts.is_empty() && alerts.iter().all(is_held_back) {
                 return;
             }
-            assert!(Instant::now() < deadline, "{alert} of {target} is not held back: {answer}");
+            assert!(Instant::now() < deadline, "{alert} of {target} is not held back: {alerts:#?}");
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -221,14 +222,4 @@ async fn take_down(stream: TcpStream, messages: &Mutex<Vec<Message>>) -> std::io
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await?;
     }
-}
-
-/// The body of the answer.
-async fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    timeout(LIMIT, stream.read_to_string(&mut answer)).await.expect("an answer").unwrap();
-    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
 }
