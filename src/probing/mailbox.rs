@@ -1,11 +1,11 @@
 //! One mailbox, and the watch over it: the check of each period and the looks between, on behalf of
 //! every target that receives there.
 //!
-//! [`MailboxHandle`] is what the targets see of it and `mailbox_task` its loop; [`imap`] and [`pop3`] are what a
-//! look is in either protocol, `subscribers` says whose a mail is,
-//! `reports` whose a delivery status notification is, and [`Inspector`] reads the headers of those that have arrived. What was seen before is remembered
-//! from session to session, so that a look reads only what is new, and nothing in the mailbox is
-//! touched that is not ours.
+//! [`MailboxHandle`] is what the targets see of it and `mailbox_task` the loop over it; both take what is in
+//! `shared`. [`imap`] and [`pop3`] are what a look is in either protocol, `backlog` what is still to be done
+//! with which mail. `subscribers` says whose a mail is, `reports` whose a delivery status notification is, and
+//! [`Inspector`] reads the headers of those that have arrived. What was seen before is remembered from session
+//! to session, so that a look reads only what is new, and nothing in the mailbox is touched that is not ours.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -27,6 +27,7 @@ mod preparation;
 pub(crate) mod reports;
 #[cfg(test)]
 mod scripted;
+mod shared;
 mod subscribers;
 
 pub use inspector::Inspector;

@@ -1,91 +1,33 @@
 //! The watch over one mailbox as its subscribers see it: who they are, what their configurations say of
-//! the mailbox, and when it is checked. The loop itself is the mailbox_task.
+//! the mailbox, and when it is checked. The loop over it is its task.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::mailbox_task::MailboxTask;
+use super::shared::{SOON, Settings, Shared};
 use super::{Role, Subscriber};
-use crate::account::Account;
-use crate::config::{Folder, Login, MailboxId, Protocol};
+use crate::config::MailboxId;
 use crate::store::Store;
-use ledger::SessionKind;
-use ledger::Side;
-use mail::wire::{Clients, Dialer};
+use ledger::{SessionKind, Side};
+use mail::wire::Clients;
 
 /// How long sending waits for the watch to be in place; a broken mailbox never stops it.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The same where the mailbox is known to be far away.
 const MOST_PATIENCE: Duration = Duration::from_secs(15);
-/// A session is held if a subscriber sends within this time.
-pub(super) const SOON: Duration = Duration::from_secs(60);
-
-/// The watch over one mailbox, shared by the targets that receive there.
+/// What others hold of one mailbox: the targets that receive there share it.
 pub struct MailboxHandle {
-    pub(super) id: MailboxId,
-    /// Where the memory of the mailbox is kept; `None`: nowhere.
-    pub(super) store: Option<Arc<Store>>,
-    shared: Mutex<Shared>,
-    /// Something happened that may change the plan: a mail was accepted, a subscriber came or went.
-    pub(super) changed: Notify,
-    /// The slot of the newest check that is over.
-    pub(super) checked: watch::Sender<Option<Instant>>,
-    /// How often somebody was about to send.
-    announced: AtomicU64,
-    /// For how many of these the loop is as ready as it can be.
-    ready_for: watch::Sender<u64>,
-}
-
-pub(super) struct Shared {
-    pub(super) subscribers: Vec<Arc<Subscriber>>,
-    pub(super) settings: Option<Arc<Settings>>,
-    /// The slot of the next check.
-    pub(super) next_check: Option<Instant>,
-    /// When it can begin: a login may not be allowed before. Of an earlier turn of the loop it may be over.
-    pub(super) check_due: Option<Instant>,
-    /// How long the newest good check took, and what is made ready after it.
-    pub(super) took: Duration,
-}
-
-/// What the subscribers' configurations say of the mailbox.
-pub(super) struct Settings {
-    pub(super) dialer: Dialer,
-    pub(super) login: Login,
-    /// Where mails arrive; `None`: POP3.
-    pub(super) folders: Option<Vec<Folder>>,
-    /// Where only senders look, for reports and for copies of what they sent.
-    pub(super) copy_folders: Vec<Folder>,
-    pub(super) min_look_interval: Duration,
-    pub(super) timeout: Duration,
-    /// The shortest period of a subscriber.
-    pub(super) period: Duration,
+    shared: Arc<Shared>,
 }
 
 impl MailboxHandle {
     /// A watch without subscribers; it does nothing yet. Its memory goes on from that in the store.
     pub fn new(id: MailboxId, store: Option<Arc<Store>>) -> Self {
-        let shared = Shared {
-            subscribers: Vec::new(),
-            settings: None,
-            next_check: None,
-            check_due: None,
-            took: Duration::ZERO,
-        };
-        Self {
-            id,
-            store,
-            shared: Mutex::new(shared),
-            changed: Notify::new(),
-            checked: watch::Sender::new(None),
-            announced: AtomicU64::new(0),
-            ready_for: watch::Sender::new(0),
-        }
+        Self { shared: Arc::new(Shared::new(id, store)) }
     }
 
     /// Watches on behalf of these subscribers from now on. Folders are the union of theirs; the rest of
@@ -103,15 +45,15 @@ impl MailboxHandle {
         {
             settings.iter().for_each(|settings| settings.tell_rhythm(&subscriber.account));
         }
-        let mut shared = self.shared();
-        let settings = settings.map(|settings| match &shared.settings {
+        let mut schedule = self.shared.schedule();
+        let settings = settings.map(|settings| match &schedule.settings {
             Some(before) => Arc::new(settings.following(before)),
             None => Arc::new(settings),
         });
         let first_send = subscribers.iter().filter_map(|subscriber| subscriber.next_send()).min();
         // The grid of checks goes on; before the first one it begins with the first mail.
-        let has_checked = self.checked.borrow().is_some();
-        shared.next_check = match (shared.next_check, &settings) {
+        let has_checked = self.shared.checked.borrow().is_some();
+        schedule.next_check = match (schedule.next_check, &settings) {
             // One that is under way is the first of the grid.
             (Some(next), Some(settings)) if has_checked || next <= Instant::now() => {
                 Some(next.min(Instant::now() + settings.period))
@@ -120,10 +62,10 @@ impl MailboxHandle {
             // judged at once.
             _ => first_send.map(|at| if at > Instant::now() + SOON { Instant::now() } else { at }),
         };
-        shared.subscribers = subscribers;
-        shared.settings = settings;
-        drop(shared);
-        self.changed.notify_one();
+        schedule.subscribers = subscribers;
+        schedule.settings = settings;
+        drop(schedule);
+        self.shared.changed.notify_one();
         Ok(())
     }
 
@@ -132,28 +74,17 @@ impl MailboxHandle {
     pub async fn make_ready(&self) {
         let is_by_session =
             |settings: &Arc<Settings>| settings.session_kind() == SessionKind::PerPoll;
-        if !self.shared().settings.as_ref().is_some_and(is_by_session) {
+        if !self.shared.schedule().settings.as_ref().is_some_and(is_by_session) {
             return;
         }
-        let announced = self.announced.fetch_add(1, Ordering::AcqRel) + 1;
-        self.changed.notify_one();
-        // The sender lives as long as this watch.
-        let _ = self.ready_for.subscribe().wait_for(|ready| *ready >= announced).await;
-    }
-
-    /// How often somebody was about to send.
-    pub(super) fn announced(&self) -> u64 {
-        self.announced.load(Ordering::Acquire)
-    }
-
-    /// The loop is as ready as it can be for so many of these.
-    pub(super) fn is_ready_for(&self, announced: u64) {
-        self.ready_for.send_if_modified(|ready| std::mem::replace(ready, announced) != announced);
+        let announced = self.shared.announce();
+        // The sender lives as long as this handle.
+        let _ = self.shared.ready_for.subscribe().wait_for(|ready| *ready >= announced).await;
     }
 
     /// Whether a check is under way that was to be over long ago.
     pub fn has_overrun(&self) -> bool {
-        let subscribers = self.shared().subscribers.clone();
+        let subscribers = self.shared.schedule().subscribers.clone();
         let mut recipients =
             subscribers.iter().filter(|subscriber| subscriber.role == Role::Recipient);
         recipients.any(|subscriber| subscriber.account.has_overrun(Side::Receive))
@@ -161,131 +92,45 @@ impl MailboxHandle {
 
     /// A mail was accepted that will come here.
     pub fn mail_accepted(&self) {
-        self.changed.notify_one();
+        self.shared.changed.notify_one();
     }
 
     /// How long sending waits for [`MailboxHandle::wait_for_check`] and [`MailboxHandle::make_ready`]: 3 s, and twice
     /// as long as both took lately where the mailbox is so far away that they take longer; never more
     /// than 15 s and half a period.
     pub fn patience(&self) -> Duration {
-        let shared = self.shared();
-        let period = shared.settings.as_ref().map_or(Duration::ZERO, |settings| settings.period);
-        (shared.took * 2).clamp(PATIENCE, MOST_PATIENCE).min(period / 2)
+        let schedule = self.shared.schedule();
+        let period = schedule.settings.as_ref().map_or(Duration::ZERO, |settings| settings.period);
+        (schedule.took * 2).clamp(PATIENCE, MOST_PATIENCE).min(period / 2)
     }
 
     /// Waits until the check that belongs to a period that began at `tick` is over; not for one whose
     /// login the server does not allow yet.
     pub async fn wait_for_check(&self, tick: Instant) {
         let period = {
-            let shared = self.shared();
-            let is_put_off = shared.check_due > shared.next_check;
-            if is_put_off && shared.check_due.is_some_and(|due| due > Instant::now()) {
+            let schedule = self.shared.schedule();
+            let is_put_off = schedule.check_due > schedule.next_check;
+            if is_put_off && schedule.check_due.is_some_and(|due| due > Instant::now()) {
                 return;
             }
-            shared.settings.as_ref().map(|settings| settings.period)
+            schedule.settings.as_ref().map(|settings| settings.period)
         };
         let Some(period) = period else { return };
-        let mut checked = self.checked.subscribe();
+        let mut checked = self.shared.checked.subscribe();
         let is_in_place = |slot: &Option<Instant>| slot.is_some_and(|slot| slot + period > tick);
-        // The sender lives as long as this watch.
+        // The sender lives as long as this handle.
         let _ = checked.wait_for(is_in_place).await;
     }
 
     /// Runs until it is cancelled; then the session is ended.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
-        let mut mailbox_task = MailboxTask::new(self);
-        mailbox_task.restore().await;
-        cancel.run_until_cancelled(mailbox_task.run()).await;
-        let settings = mailbox_task.settings();
+        let mut task = MailboxTask::new(Arc::clone(&self.shared));
+        task.restore().await;
+        cancel.run_until_cancelled(task.run()).await;
+        let settings = task.settings();
         if let Some(settings) = settings {
-            mailbox_task.keep(&settings);
+            task.keep(&settings);
         }
-        mailbox_task.close_session().await;
+        task.close_session().await;
     }
-
-    pub(super) fn shared(&self) -> MutexGuard<'_, Shared> {
-        // The guarded state is replaced whole, so it is whole even after a panic.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Settings {
-    fn of(
-        subscribers: &[Arc<Subscriber>],
-        clients: &Clients,
-    ) -> Result<Option<Self>, openssl::error::ErrorStack> {
-        let sides = || subscribers.iter().map(|subscriber| subscriber.side());
-        let Some(first) = sides().next() else { return Ok(None) };
-        let is_imap = matches!(first.protocol, Protocol::Imap { .. });
-        let folders = union_of_folders(subscribers, Role::Recipient);
-        let mut copy_folders = union_of_folders(subscribers, Role::Sender);
-        copy_folders.retain(|folder| !folders.contains(folder));
-        let mut dialer = Dialer::new(&first.endpoint, Some(&first.login), clients)?;
-        if !is_imap {
-            // Between the checks, which see the certificate, each look is a connection of its own.
-            dialer = dialer.keeping_sessions();
-        }
-        Ok(Some(Self {
-            dialer,
-            login: first.login.clone(),
-            folders: is_imap.then_some(folders),
-            copy_folders,
-            min_look_interval: sides().map(|side| side.min_look_interval).max().unwrap_or_default(),
-            timeout: first.endpoint.timeout,
-            period: subscribers
-                .iter()
-                .map(|subscriber| subscriber.target.interval)
-                .min()
-                .unwrap_or_default(),
-        }))
-    }
-
-    /// How often the mailbox is checked, as far as the configuration tells: each check over POP3 is a
-    /// login, and so is a look.
-    pub(super) fn period_of_checks(&self) -> Duration {
-        match self.session_kind() {
-            SessionKind::Held => self.period,
-            SessionKind::PerPoll => self.period.max(self.min_look_interval),
-        }
-    }
-
-    /// How long a check, a look or a removal may take, all of it: a period, and the time of one answer at
-    /// least. What is due meanwhile waits; a server that hangs is found out by the deadline of each answer.
-    pub(super) fn longest_turn(&self) -> Duration {
-        self.period.max(self.timeout)
-    }
-
-    /// Tells a target how often its mailbox is checked.
-    pub(super) fn tell_rhythm(&self, account: &Account) {
-        let (period, longest) = (self.period_of_checks(), self.longest_turn());
-        account.update(|ledger, now| ledger.checks_are_made_every(period, longest, now));
-    }
-
-    /// What was learned of the server stays known where the way to it stays the same.
-    fn following(self, before: &Self) -> Self {
-        if self.login != before.login || !self.dialer.is_like(&before.dialer) {
-            return self;
-        }
-        Self { dialer: self.dialer.learning_from(&before.dialer), ..self }
-    }
-
-    pub(super) fn session_kind(&self) -> SessionKind {
-        if self.folders.is_some() { SessionKind::Held } else { SessionKind::PerPoll }
-    }
-}
-
-/// The folders of the subscribers to whom the mailbox is this. The inbox comes first: it is the folder
-/// that stays selected.
-fn union_of_folders(subscribers: &[Arc<Subscriber>], role: Role) -> Vec<Folder> {
-    let mut union: Vec<Folder> = Vec::new();
-    for subscriber in subscribers.iter().filter(|subscriber| subscriber.role == role) {
-        let Protocol::Imap { folders } = &subscriber.side().protocol else { continue };
-        for folder in folders {
-            if !union.contains(folder) {
-                union.push(folder.clone());
-            }
-        }
-    }
-    union.sort_by_key(|folder| *folder != Folder::Name("INBOX".into()));
-    union
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::mailbox_handle::{MailboxHandle, SOON, Settings};
 use super::preparation::Preparation;
+use super::shared::{SOON, Settings, Shared};
 use super::{Inspector, Role, Subscriber, imap, pop3, subscribers};
 use crate::clock::{for_timer, on_time_line, suspended};
 use crate::store::FolderRecord;
@@ -37,7 +37,7 @@ const MAILDROP: &str = "";
 
 /// The state of the loop.
 pub(super) struct MailboxTask {
-    watch: Arc<MailboxHandle>,
+    shared: Arc<Shared>,
     /// When the watch began, on the time line of the accounts.
     started: LineInstant,
     /// The held IMAP session. It is taken out while it is used, so that one that is cut short by
@@ -86,10 +86,10 @@ impl Outcome {
 
 impl MailboxTask {
     /// At the beginning; nothing is known yet.
-    pub(super) fn new(watch: Arc<MailboxHandle>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
         let started = on_time_line(Instant::now());
         Self {
-            watch,
+            shared,
             started,
             attended_since: started,
             session: None,
@@ -110,8 +110,8 @@ impl MailboxTask {
 
     /// Goes on from what an earlier process has kept.
     pub(super) async fn restore(&mut self) {
-        let Some(store) = &self.watch.store else { return };
-        let mut records = store.load_folders(&self.watch.id).await;
+        let Some(store) = &self.shared.store else { return };
+        let mut records = store.load_folders(&self.shared.id).await;
         let now = crate::clock::now();
         let known = records.values().find_map(|record| record.clock);
         self.clock = Arc::new(Mutex::new(ServerClock::new(known)));
@@ -123,13 +123,13 @@ impl MailboxTask {
 
     /// What the subscribers' configurations say now.
     pub(super) fn settings(&self) -> Option<Arc<Settings>> {
-        self.watch.shared().settings.clone()
+        self.shared.schedule().settings.clone()
     }
 
     /// Gives the store what has changed: before a removal, so that whatever ends the process meanwhile
     /// neither counts a mail twice nor leaves it behind.
     pub(super) fn keep(&mut self, settings: &Settings) {
-        let Some(store) = &self.watch.store else { return };
+        let Some(store) = &self.shared.store else { return };
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let now = crate::clock::now();
         let offset = clock.offset(now);
@@ -138,7 +138,7 @@ impl MailboxTask {
             SessionKind::Held => self.imap.records(now).collect(),
             SessionKind::PerPoll => vec![(MAILDROP.to_owned(), self.pop3.record(now))],
         };
-        let is_awaiting = subscribers::is_awaiting(&self.watch.shared().subscribers);
+        let is_awaiting = subscribers::is_awaiting(&self.shared.schedule().subscribers);
         for (folder, mut record) in records {
             record.clock = offset;
             let kept = self.kept.get(&folder).and_then(|kept| kept.looked_at);
@@ -148,7 +148,7 @@ impl MailboxTask {
             // Each look is told to the store only as far as it narrows when a mail has come.
             record.looked_at = record.looked_at.filter(|at| is_awaiting && is_news(at)).or(kept);
             if self.kept.get(&folder) != Some(&record) {
-                store.record_folder(&self.watch.id, &folder, record.clone());
+                store.record_folder(&self.shared.id, &folder, record.clone());
                 self.kept.insert(folder, record);
             }
         }
@@ -158,23 +158,23 @@ impl MailboxTask {
     /// as arrived after whatever happens, but a store that fails does not hold up its removal.
     async fn commit(&mut self, settings: &Settings) {
         self.keep(settings);
-        if let Some(store) = &self.watch.store {
+        if let Some(store) = &self.shared.store {
             store.committed().await;
         }
     }
 
     pub(super) async fn run(&mut self) {
         // A loop that broke off has left its check without an end.
-        for subscriber in recipients(&self.watch.shared().subscribers) {
+        for subscriber in recipients(&self.shared.schedule().subscribers) {
             subscriber.account.check_abandoned();
         }
         loop {
             let (settings, subscribers, next_check) = {
-                let shared = self.watch.shared();
-                (shared.settings.clone(), shared.subscribers.clone(), shared.next_check)
+                let schedule = self.shared.schedule();
+                (schedule.settings.clone(), schedule.subscribers.clone(), schedule.next_check)
             };
             let (Some(settings), Some(next_check)) = (settings, next_check) else {
-                self.watch.changed.notified().await;
+                self.shared.changed.notified().await;
                 continue;
             };
             if !self.settings.as_ref().is_some_and(|known| Arc::ptr_eq(known, &settings)) {
@@ -183,18 +183,18 @@ impl MailboxTask {
                 self.forgive(&settings);
                 self.settings = Some(Arc::clone(&settings));
             }
-            let announced = self.watch.announced();
+            let announced = self.shared.announced();
             let next_look = self.next_look(&settings, &subscribers);
             if next_look.is_none() && !subscribers::sends_soon(&subscribers, SOON) {
                 self.close_session().await;
             }
             let check_due =
                 self.earliest_login(&settings).map_or(next_check, |at| at.max(next_check));
-            self.watch.shared().check_due = Some(check_due);
+            self.shared.schedule().check_due = Some(check_due);
             let wake = next_look.map_or(check_due, |look| look.min(check_due));
             let plan = self.plan_preparation(&settings, &subscribers, next_look, check_due);
             let has_prepared = self.prepare(&settings, &subscribers, plan, check_due).await;
-            self.watch.is_ready_for(announced);
+            self.shared.is_ready_for(announced);
             if has_prepared {
                 continue;
             }
@@ -270,7 +270,7 @@ impl MailboxTask {
             let began = Instant::now();
             // The end of IDLE is answered within this time, or not at all.
             let end = wake + settings.timeout + MARGIN;
-            let told = enforced(end, session.idle(wake, &self.watch.changed))
+            let told = enforced(end, session.idle(wake, &self.shared.changed))
                 .await
                 .unwrap_or_else(|| Err(trace.overrun(began.elapsed())))
                 .map_err(|failure| (failure, trace));
@@ -286,7 +286,7 @@ impl MailboxTask {
         }
         tokio::select! {
             () = sleep_until(wake) => Ok(Waited::Reached),
-            () = self.watch.changed.notified() => Ok(Waited::Interrupted),
+            () = self.shared.changed.notified() => Ok(Waited::Interrupted),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::super::mailbox_handle::Settings;
+use super::super::shared::Settings;
 use super::{BACK_OFF_FIRST, MailboxTask};
 use crate::probing::send::next_tick;
 use ledger::{Failure, Reason};
@@ -17,7 +17,7 @@ impl MailboxTask {
         self.not_before = Some(now + self.back_off);
         self.back_off = (self.back_off * 2).min(settings.period.max(BACK_OFF_FIRST));
         if failure.reason == Reason::Auth {
-            let check = self.watch.shared().next_check;
+            let check = self.shared.schedule().next_check;
             let next = |at| next_tick(at, settings.period, now).0;
             let check = check.map(|at| if at > now { at } else { next(at) });
             self.not_before = self.not_before.max(check);

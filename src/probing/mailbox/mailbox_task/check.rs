@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::super::Subscriber;
-use super::super::mailbox_handle::Settings;
+use super::super::shared::Settings;
 use super::{MailboxTask, recipients};
 use crate::probing::send::next_tick;
 use ledger::{Attempt, SessionKind};
@@ -61,7 +61,7 @@ impl MailboxTask {
             outcome.removal_failure = self.remove_imap(settings, subscribers, true).await;
         }
         match &outcome.result {
-            Ok(()) => self.watch.shared().took = began.elapsed() + self.preparation.took(),
+            Ok(()) => self.shared.schedule().took = began.elapsed() + self.preparation.took(),
             Err(failure) => self.back_off(settings, failure),
         }
         self.conclude(settings, subscribers, began, &outcome);
@@ -76,7 +76,7 @@ impl MailboxTask {
         slot: Instant,
     ) {
         let attempt = Attempt {
-            server: self.watch.id.to_string().into(),
+            server: self.shared.id.to_string().into(),
             failures: failure.cloned().into_iter().collect(),
             steps: trace.durations(),
             address: trace.address(),
@@ -86,14 +86,14 @@ impl MailboxTask {
             transcript: trace.transcript(),
         };
         // One that has left for another mailbox meanwhile is told of that.
-        let current = self.watch.shared().subscribers.clone();
+        let current = self.shared.schedule().subscribers.clone();
         let stays = |subscriber: &&Arc<Subscriber>| {
             recipients(&current).any(|it| Arc::ptr_eq(&it.account, &subscriber.account))
         };
         for subscriber in recipients(subscribers).filter(stays) {
             subscriber.account.check_ended(&attempt);
         }
-        self.watch.checked.send_replace(Some(slot));
+        self.shared.checked.send_replace(Some(slot));
     }
 
     /// Tells the targets how often their mailbox is checked.
@@ -107,12 +107,12 @@ impl MailboxTask {
     /// The next check is for the next slot of the grid that is not over yet.
     fn plan_next(&self, settings: &Settings, subscribers: &[Arc<Subscriber>], slot: Instant) {
         let (next, skipped) = next_tick(slot, settings.period, Instant::now());
-        let mut shared = self.watch.shared();
+        let mut schedule = self.shared.schedule();
         // A subscriber that came meanwhile may have asked for an earlier one.
-        if shared.next_check == Some(slot) {
-            shared.next_check = Some(next);
+        if schedule.next_check == Some(slot) {
+            schedule.next_check = Some(next);
         }
-        drop(shared);
+        drop(schedule);
         if skipped > 0 {
             for subscriber in recipients(subscribers) {
                 subscriber.account.update(|ledger, _| ledger.checks_skipped(skipped));

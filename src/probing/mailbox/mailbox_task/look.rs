@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::super::mailbox_handle::Settings;
+use super::super::shared::Settings;
 use super::super::{Disposition, Found, Subscriber, imap, pop3, subscribers};
 use super::check::judged;
 use super::{MailboxTask, Outcome, only, recipients};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::Subscriber;
-use super::super::mailbox_handle::Settings;
+use super::super::shared::Settings;
 use super::{MailboxTask, Outcome, recipients};
 use ledger::Reason;
 use ledger::SessionKind;

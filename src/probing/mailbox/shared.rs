@@ -1,0 +1,181 @@
+//! What the handle of a mailbox and its task share: who the subscribers are, what their configurations say
+//! of the mailbox, and when it is checked.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Role, Subscriber};
+use crate::account::Account;
+use crate::config::{Folder, Login, MailboxId, Protocol};
+use crate::store::Store;
+use ledger::SessionKind;
+use mail::wire::{Clients, Dialer};
+
+/// A session is held if a subscriber sends within this time.
+pub(super) const SOON: Duration = Duration::from_secs(60);
+
+/// What the handle and the task share.
+pub(super) struct Shared {
+    pub(super) id: MailboxId,
+    /// Where the memory of the mailbox is kept; `None`: nowhere.
+    pub(super) store: Option<Arc<Store>>,
+    schedule: Mutex<Schedule>,
+    /// Something happened that may change the plan: a mail was accepted, a subscriber came or went.
+    pub(super) changed: Notify,
+    /// The slot of the newest check that is over.
+    pub(super) checked: watch::Sender<Option<Instant>>,
+    /// How often somebody was about to send.
+    announced: AtomicU64,
+    /// For how many of these the task is as ready as it can be.
+    pub(super) ready_for: watch::Sender<u64>,
+}
+
+/// For whom the mailbox is watched, and when.
+#[derive(Default)]
+pub(super) struct Schedule {
+    pub(super) subscribers: Vec<Arc<Subscriber>>,
+    pub(super) settings: Option<Arc<Settings>>,
+    /// The slot of the next check.
+    pub(super) next_check: Option<Instant>,
+    /// When it can begin: a login may not be allowed before. Of an earlier turn of the loop it may be over.
+    pub(super) check_due: Option<Instant>,
+    /// How long the newest good check took, and what is made ready after it.
+    pub(super) took: Duration,
+}
+
+/// What the subscribers' configurations say of the mailbox.
+pub(super) struct Settings {
+    pub(super) dialer: Dialer,
+    pub(super) login: Login,
+    /// Where mails arrive; `None`: POP3.
+    pub(super) folders: Option<Vec<Folder>>,
+    /// Where only senders look, for reports and for copies of what they sent.
+    pub(super) copy_folders: Vec<Folder>,
+    pub(super) min_look_interval: Duration,
+    pub(super) timeout: Duration,
+    /// The shortest period of a subscriber.
+    pub(super) period: Duration,
+}
+
+impl Shared {
+    /// Nobody is subscribed yet.
+    pub(super) fn new(id: MailboxId, store: Option<Arc<Store>>) -> Self {
+        Self {
+            id,
+            store,
+            schedule: Mutex::default(),
+            changed: Notify::new(),
+            checked: watch::Sender::new(None),
+            announced: AtomicU64::new(0),
+            ready_for: watch::Sender::new(0),
+        }
+    }
+
+    pub(super) fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        // The guarded state is replaced whole, so it is whole even after a panic.
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody is about to send; gives how often that was so.
+    pub(super) fn announce(&self) -> u64 {
+        let announced = self.announced.fetch_add(1, Ordering::AcqRel) + 1;
+        self.changed.notify_one();
+        announced
+    }
+
+    /// How often somebody was about to send.
+    pub(super) fn announced(&self) -> u64 {
+        self.announced.load(Ordering::Acquire)
+    }
+
+    /// The task is as ready as it can be for so many of these.
+    pub(super) fn is_ready_for(&self, announced: u64) {
+        self.ready_for.send_if_modified(|ready| std::mem::replace(ready, announced) != announced);
+    }
+}
+
+impl Settings {
+    pub(super) fn of(
+        subscribers: &[Arc<Subscriber>],
+        clients: &Clients,
+    ) -> Result<Option<Self>, openssl::error::ErrorStack> {
+        let sides = || subscribers.iter().map(|subscriber| subscriber.side());
+        let Some(first) = sides().next() else { return Ok(None) };
+        let is_imap = matches!(first.protocol, Protocol::Imap { .. });
+        let folders = union_of_folders(subscribers, Role::Recipient);
+        let mut copy_folders = union_of_folders(subscribers, Role::Sender);
+        copy_folders.retain(|folder| !folders.contains(folder));
+        let mut dialer = Dialer::new(&first.endpoint, Some(&first.login), clients)?;
+        if !is_imap {
+            // Between the checks, which see the certificate, each look is a connection of its own.
+            dialer = dialer.keeping_sessions();
+        }
+        Ok(Some(Self {
+            dialer,
+            login: first.login.clone(),
+            folders: is_imap.then_some(folders),
+            copy_folders,
+            min_look_interval: sides().map(|side| side.min_look_interval).max().unwrap_or_default(),
+            timeout: first.endpoint.timeout,
+            period: subscribers
+                .iter()
+                .map(|subscriber| subscriber.target.interval)
+                .min()
+                .unwrap_or_default(),
+        }))
+    }
+
+    /// How often the mailbox is checked, as far as the configuration tells: each check over POP3 is a
+    /// login, and so is a look.
+    pub(super) fn period_of_checks(&self) -> Duration {
+        match self.session_kind() {
+            SessionKind::Held => self.period,
+            SessionKind::PerPoll => self.period.max(self.min_look_interval),
+        }
+    }
+
+    /// How long a check, a look or a removal may take, all of it: a period, and the time of one answer at
+    /// least. What is due meanwhile waits; a server that hangs is found out by the deadline of each answer.
+    pub(super) fn longest_turn(&self) -> Duration {
+        self.period.max(self.timeout)
+    }
+
+    /// Tells a target how often its mailbox is checked.
+    pub(super) fn tell_rhythm(&self, account: &Account) {
+        let (period, longest) = (self.period_of_checks(), self.longest_turn());
+        account.update(|ledger, now| ledger.checks_are_made_every(period, longest, now));
+    }
+
+    /// What was learned of the server stays known where the way to it stays the same.
+    pub(super) fn following(self, before: &Self) -> Self {
+        if self.login != before.login || !self.dialer.is_like(&before.dialer) {
+            return self;
+        }
+        Self { dialer: self.dialer.learning_from(&before.dialer), ..self }
+    }
+
+    pub(super) fn session_kind(&self) -> SessionKind {
+        if self.folders.is_some() { SessionKind::Held } else { SessionKind::PerPoll }
+    }
+}
+
+/// The folders of the subscribers to whom the mailbox is this. The inbox comes first: it is the folder
+/// that stays selected.
+fn union_of_folders(subscribers: &[Arc<Subscriber>], role: Role) -> Vec<Folder> {
+    let mut union: Vec<Folder> = Vec::new();
+    for subscriber in subscribers.iter().filter(|subscriber| subscriber.role == role) {
+        let Protocol::Imap { folders } = &subscriber.side().protocol else { continue };
+        for folder in folders {
+            if !union.contains(folder) {
+                union.push(folder.clone());
+            }
+        }
+    }
+    union.sort_by_key(|folder| *folder != Folder::Name("INBOX".into()));
+    union
+}
