@@ -192,7 +192,7 @@ async fn a_server_that_talks_on_in_idle_is_left() {
         })
     };
     let snapshot = exporter.until("a", "the flood is left", is_left).await;
-    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Fetch, Reason::Protocol), "{failure}");
     world.mailbox.faults().clear();
     world.post.release(USER);
