@@ -15,7 +15,7 @@ use ledger::Action;
 use ledger::Failure;
 use ledger::Token;
 use ledger::{
-    Ledger, Moment, Notice, NoticeVerdict, Rules, Sighting, SightingOutcome, Snapshot,
+    DeliveryReport, Ledger, Moment, ReportOutcome, Rules, Sighting, SightingOutcome, Snapshot,
     StoredAccount, Transmission,
 };
 use mail::inspection::Inspection;
@@ -174,9 +174,9 @@ impl Account {
         self.with(|state, _| state.inspection = None);
     }
 
-    /// See [`Ledger::noticed`]. Logged at most once a minute above `debug`.
-    pub fn noticed(&self, notice: Notice) -> NoticeVerdict {
-        let Notice { token, action, .. } = notice;
+    /// See [`Ledger::delivery_reported`]. Logged at most once a minute above `debug`.
+    pub fn delivery_reported(&self, notice: DeliveryReport) -> ReportOutcome {
+        let DeliveryReport { token, action, .. } = notice;
         let code = notice.code.as_deref().unwrap_or("none").to_owned();
         let server = notice.remote_server.as_deref().unwrap_or("not named").to_owned();
         let text = notice.text.as_deref().unwrap_or("none").to_owned();
@@ -184,8 +184,8 @@ impl Account {
         let words: Vec<&str> = words.into_iter().filter_map(|part| part.as_deref()).collect();
         let words = format!("{}: {}", action.label(), words.join(" "));
         let (verdict, passed) = self.change(|state, now| {
-            let verdict = state.ledger.noticed(notice, now);
-            let is_known = verdict != NoticeVerdict::Unknown;
+            let verdict = state.ledger.delivery_reported(notice, now);
+            let is_known = verdict != ReportOutcome::Unknown;
             if is_known {
                 state.history.reported(token, &words);
             }

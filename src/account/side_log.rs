@@ -10,7 +10,7 @@ use crate::config::TargetName;
 use ledger::LineInstant;
 use ledger::LoginDelay;
 use ledger::Token;
-use ledger::{Attempt, Reading};
+use ledger::{Attempt, PerSide, Reading};
 use ledger::{Failure, Reason, Side, Step};
 use mail::throttle::Gate;
 
@@ -26,7 +26,7 @@ enum State {
 /// What was logged of one target. It decides under the lock of the account; the lines are written after.
 #[derive(Debug, Default)]
 pub(super) struct TargetLog {
-    sides: [SideLog; 2],
+    sides: PerSide<SideLog>,
     failed_looks: Gate,
     skipped: Gate,
     /// Reports about mails that came back.
@@ -107,10 +107,7 @@ impl TargetLog {
             Reading::NotApplicable => State::Away,
             Reading::Unmeasured => return None,
         };
-        let log = match side {
-            Side::Send => &mut self.sides[0],
-            Side::Receive => &mut self.sides[1],
-        };
+        let log = &mut self.sides[side];
         let change = log.note(state, now);
         let ended_cause = log.cause;
         if state != State::Able {
@@ -125,7 +122,8 @@ impl TargetLog {
     pub(super) fn look_failed(&mut self, failure: &Failure, now: LineInstant) -> Option<u64> {
         // Of a side that is known to be down a look says nothing new; what the exporter itself is
         // short of is logged once for all targets.
-        let is_able = self.sides[1].state == Some(State::Able) && failure.shortage.is_none();
+        let is_able =
+            self.sides[Side::Receive].state == Some(State::Able) && failure.shortage.is_none();
         if is_able { self.failed_looks.pass(for_timer(now).into_std()) } else { None }
     }
 
@@ -288,7 +286,7 @@ mod tests {
     fn a_look_that_failed_for_want_of_our_own_is_not_told_of_the_target() {
         let now = crate::clock::now().instant;
         let mut log = TargetLog::default();
-        log.sides[1].state = Some(State::Able);
+        log.sides.receive.state = Some(State::Able);
         let (step, reason, message) = (Step::Connect, Reason::Other, String::new());
         let shortage = Some(ledger::Shortage::Descriptors);
         let short = Failure { step, reason, down: false, shortage, clue: None, message };

@@ -7,8 +7,8 @@ use crate::account::advice::{next_step, next_step_for_bounce, next_step_for_late
 use crate::config::Target;
 use ledger::LoginDelay;
 use ledger::Token;
-use ledger::{Failure, Shortage, Side};
-use ledger::{FoundIn, Notice};
+use ledger::{DeliveryReport, FoundIn};
+use ledger::{Failure, PerSide, Shortage, Side};
 use mail::test_mail::subject;
 use mail::text;
 
@@ -25,7 +25,7 @@ pub struct Verdict {
     /// The way of the mail to the mailbox.
     pub arrival: Arrival,
     /// The newest report that came back about the mail: of a bounce, or of a delay.
-    pub notice: Option<Notice>,
+    pub notice: Option<DeliveryReport>,
     /// What the mailbox's server asks for between two logins; zero if nothing.
     pub login_delay: LoginDelay,
     /// Whether nobody could look for the mail in time, as the server allows no login so soon.
@@ -46,8 +46,8 @@ pub struct Verdict {
     pub began: SystemTime,
     /// How long all of it took, so far.
     pub took: Duration,
-    /// What the dialogues showed, by side in the order of [`Side::ALL`].
-    pub sides: [SideRecord; 2],
+    /// What the dialogues showed.
+    pub sides: PerSide<SideRecord>,
     /// Where the target is configured, as `mailtrip.yml:12`.
     pub place: String,
     /// The id of the mail.
@@ -143,7 +143,7 @@ impl Verdict {
             ending: Ending::Complete,
             began: SystemTime::now(),
             took: Duration::ZERO,
-            sides: Default::default(),
+            sides: PerSide::default(),
             place: place.to_owned(),
             token,
         }
@@ -193,11 +193,7 @@ impl Verdict {
 
     /// The record of this side.
     pub fn side(&self, side: Side) -> &SideRecord {
-        let [send, receive] = &self.sides;
-        match side {
-            Side::Send => send,
-            Side::Receive => receive,
-        }
+        &self.sides[side]
     }
 
     /// The verdict, a sentence for each thing that is wrong, or one that nothing is.
@@ -382,7 +378,7 @@ fn step_and_reason(side: Side, failure: &Failure) -> String {
 }
 
 /// What a report says: `5.1.1, mx.example.com, "550 5.1.1 no such user"`, as far as it does.
-fn told(notice: &Notice) -> String {
+fn told(notice: &DeliveryReport) -> String {
     let words = notice.text.as_ref().map(|text| format!("\"{}\"", text::cut_to(text, CAUSE_CHARS)));
     let code = notice.code.clone().unwrap_or_else(|| "no code".to_owned());
     let parts: Vec<String> =

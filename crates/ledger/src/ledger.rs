@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
-use crate::{Failure, LineInstant, LoginDelay, Token};
+use crate::{Failure, LineInstant, LoginDelay, PerSide, Token};
 pub use arrival::Bracket;
-use ending::Ended;
+use lifecycle::Ended;
 pub use mail_state::MailState;
-pub use moment::{ClockJump, Moment, WallClock};
+pub use moment::Moment;
+use moment::{ClockJump, WallClock};
 pub use newest::{Measured, Newest, Servers};
 use pacing::Pacing;
 pub use pacing::SessionKind;
@@ -21,23 +22,24 @@ pub use record::{AccountRecord, Changes, MailRecord, StoredAccount};
 use schedule::Schedule;
 pub use server_clock::{ClockOffset, ServerClock};
 pub use state::{
-    Attempt, Awaited, FoundIn, Histogram, Notice, NoticeVerdict, Reading, SenderMailbox,
-    SideCounters, SideState, Sighting, SightingOutcome, Snapshot, Totals, Transmission,
+    Attempt, DeliveryReport, FoundIn, Histogram, OutstandingMail, Reading, ReportOutcome,
+    SenderMailbox, SideCounters, SideState, Sighting, SightingOutcome, Snapshot, Totals,
+    Transmission,
 };
 
 mod arrival;
+mod arrivals;
 mod attempts;
-mod ending;
+mod delivery_reports;
+mod lifecycle;
 mod looks;
 mod mail_state;
 mod moment;
 mod newest;
-mod notice;
 mod pacing;
 mod record;
 mod schedule;
 mod server_clock;
-mod sighted;
 mod state;
 
 /// What of a target's configuration the account goes by.
@@ -75,10 +77,8 @@ pub struct Ledger {
     period_began: Option<Moment>,
     send_ability: Reading<f64>,
     receive_ability: Reading<bool>,
-    send: SideState,
-    receive: SideState,
-    send_schedule: Schedule,
-    receive_schedule: Schedule,
+    sides: PerSide<SideState>,
+    schedules: PerSide<Schedule>,
     /// How often the mailbox is checked; `None`: not known yet.
     check_interval: Option<Duration>,
     /// How long a check takes at most.
@@ -88,7 +88,7 @@ pub struct Ledger {
     /// Whether the newest mail whose wait ended one way or the other has arrived.
     newest_end: Reading<bool>,
     sender_mailbox: SenderMailbox,
-    last_notice: Option<(SystemTime, Notice)>,
+    last_report: Option<(SystemTime, DeliveryReport)>,
     pacing: Pacing,
     /// When the newest look into all of the mailbox was asked for that has succeeded.
     looked: Option<LineInstant>,
@@ -158,17 +158,15 @@ impl Ledger {
             period_began: None,
             send_ability: Reading::Unmeasured,
             receive_ability: Reading::Unmeasured,
-            send: SideState::default(),
-            receive: SideState::default(),
-            send_schedule: Schedule::default(),
-            receive_schedule: Schedule::default(),
+            sides: PerSide::default(),
+            schedules: PerSide::default(),
             check_interval: None,
             longest_check: None,
             login_delay: LoginDelay::default(),
             delivery: None,
             newest_end: Reading::Unmeasured,
             sender_mailbox: SenderMailbox::default(),
-            last_notice: None,
+            last_report: None,
             pacing: Pacing::default(),
             looked: None,
             look_gap: Duration::ZERO,
@@ -182,7 +180,7 @@ impl Ledger {
     pub fn set_rules(&mut self, rules: Rules, now: Moment) {
         self.expire(now);
         if rules.interval != self.rules.interval {
-            self.send_schedule.begins_anew(now);
+            self.schedules.send.begins_anew(now);
             self.period_began = self.period_began.map(|_| now);
         }
         self.rules = rules;
@@ -193,7 +191,7 @@ impl Ledger {
 
     /// What did not apply to a passive target is not measured yet for an active one.
     fn apply_again(&mut self) {
-        for state in [&mut self.send, &mut self.receive] {
+        for (_, state) in self.sides.iter_mut() {
             if state.is_not_applicable() {
                 state.consecutive_failures = Reading::Unmeasured;
             }
@@ -211,7 +209,7 @@ impl Ledger {
         self.expire(now);
         self.previous_period = std::mem::take(&mut self.period);
         self.period_began = Some(now);
-        self.send_schedule.is_expected(now);
+        self.schedules.send.is_expected(now);
     }
 
     /// A mail is about to be sent. It is known from here on, because it may arrive before the
@@ -225,7 +223,7 @@ impl Ledger {
     /// Whoever was sending has stopped without a word: what was under way is doubtful.
     pub fn sending_abandoned(&mut self, now: Moment) {
         self.expire(now);
-        self.send_schedule.abandon();
+        self.schedules.send.abandon();
         for (token, sending) in std::mem::take(&mut self.sending) {
             self.doubt(token, sending.seen.is_some(), now);
         }
@@ -319,8 +317,8 @@ impl Ledger {
     }
 
     /// The outstanding mails, oldest first, `most` at most.
-    pub fn awaited(&self, most: usize) -> Vec<Awaited> {
-        let awaited = |mail: &Outstanding| Awaited {
+    pub fn outstanding_mails(&self, most: usize) -> Vec<OutstandingMail> {
+        let awaited = |mail: &Outstanding| OutstandingMail {
             token: mail.token,
             accepted: mail.accepted.wall,
             is_late: mail.is_late,
@@ -351,12 +349,12 @@ impl Ledger {
     /// Everything that is known now. Two snapshots of the same moment are equal.
     pub fn snapshot(&mut self, now: Moment) -> Snapshot {
         self.expire(now);
-        let not_applicable = self.send.is_not_applicable() || self.receive.is_not_applicable();
+        let not_applicable = self.is_not_applicable();
         let outstanding = match (not_applicable, self.send_ability) {
             (true, _) => Reading::NotApplicable,
             // What was accepted is known for ever, unlike whether it would be accepted now.
             (false, Reading::Unmeasured)
-                if self.outstanding.is_empty() && !self.send.is_outlived =>
+                if self.outstanding.is_empty() && !self.sides.send.is_outlived =>
             {
                 Reading::Unmeasured
             }
@@ -384,15 +382,19 @@ impl Ledger {
             oldest_outstanding: self.oldest_outstanding().filter(|_| !not_applicable),
             roundtrips: self.roundtrips,
             totals: self.totals,
-            send: self.send.clone(),
-            receive: self.receive.clone(),
+            sides: self.sides.clone(),
             sender_mailbox: self.sender_mailbox.clone(),
-            last_notice: self.last_notice.clone(),
+            last_report: self.last_report.clone(),
             interval: self.rules.interval,
             check_interval: self.check_interval(),
             login_delay: self.login_delay,
             late_after: self.rules.late_after,
         }
+    }
+
+    /// Whether a side is passive and down: then nothing is said of the mails.
+    fn is_not_applicable(&self) -> bool {
+        self.sides.iter().any(|(_, state)| state.is_not_applicable())
     }
 
     /// Whether what was accepted arrives. What is doubtful or left with an outage tells nothing.

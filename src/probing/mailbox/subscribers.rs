@@ -67,7 +67,7 @@ impl Subscriber {
         match self.role {
             Role::Recipient => self.account.read(|ledger, _| ledger.next_look(style, last_look)),
             Role::Sender => {
-                self.account.read(|ledger, _| ledger.next_notice_look(style, last_look))
+                self.account.read(|ledger, _| ledger.next_report_look(style, last_look))
             }
         }
     }
@@ -195,7 +195,12 @@ fn judge_report(subscribers: &[Arc<Subscriber>], found: &Found, report: &Report)
     let sender = |token| owner(token).map(|subscriber| subscriber.target.from.clone());
     for token in reports::tokens(report, &returned).chain(returned.claim(sender)) {
         let Some(subscriber) = owner(token) else { continue };
-        subscriber.account.noticed(reports::notice(&subscriber.target, token, report, worst));
+        subscriber.account.delivery_reported(reports::delivery_report(
+            &subscriber.target,
+            token,
+            report,
+            worst,
+        ));
         return Disposition::Discard;
     }
     returned.mark.map_or(Disposition::Leave, |mark| left_over(subscribers, found, mark))

@@ -17,8 +17,8 @@ use crate::web::condition::ShownCondition;
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
 use ledger::TlsFacts;
-use ledger::{Awaited, FoundIn, MailState, Snapshot};
 use ledger::{Failure, Side, Step};
+use ledger::{FoundIn, MailState, OutstandingMail, Snapshot};
 use mail::text;
 use notice::NoticeNote;
 
@@ -57,17 +57,22 @@ pub(in crate::web) fn page(
         sparkline: Sparkline::new(trips.iter()),
         network: readings.ping.as_ref().map(NetworkNote::new),
         ports: readings.ports.iter().map(PortNote::new).collect(),
-        notice: snapshot.last_notice.as_ref().map(|(at, one)| NoticeNote::new(*at, one, now)),
+        notice: snapshot.last_report.as_ref().map(|(at, one)| NoticeNote::new(*at, one, now)),
         inspection: details.view.inspection.as_deref().map(|one| InspectionNote::new(one, now)),
         target,
         row: Row::new(&details.view, now),
         recipe: recipe(target, snapshot),
         sides: [
-            SideNote::new(Side::Send, snapshot.send.tls.as_ref(), &snapshot.send.steps, now),
+            SideNote::new(
+                Side::Send,
+                snapshot.sides.send.tls.as_ref(),
+                &snapshot.sides.send.steps,
+                now,
+            ),
             SideNote::new(
                 Side::Receive,
-                snapshot.receive.tls.as_ref(),
-                &snapshot.receive.steps,
+                snapshot.sides.receive.tls.as_ref(),
+                &snapshot.sides.receive.steps,
                 now,
             ),
         ],
@@ -212,7 +217,7 @@ impl TlsNote {
 }
 
 impl AwaitedNote {
-    fn new(mail: &Awaited, now: SystemTime) -> Self {
+    fn new(mail: &OutstandingMail, now: SystemTime) -> Self {
         let accepted = When::new(mail.accepted, now);
         Self { token: mail.token.to_string(), accepted, is_late: mail.is_late }
     }

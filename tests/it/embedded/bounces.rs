@@ -79,15 +79,15 @@ async fn a_bounce_in_the_watched_mailbox_ends_the_wait_and_is_removed() {
             let mail = world.sent(1).await.remove(0);
             let before = insert_all(&world.post, USER, &foreign(&mail));
             world.post.insert(USER, "INBOX", report(&mail, "delayed", "4.4.1").as_bytes());
-            let delayed = exporter.until("a", "delayed", |s| s.last_notice.is_some()).await;
+            let delayed = exporter.until("a", "delayed", |s| s.last_report.is_some()).await;
             assert_eq!((delayed.outstanding, delayed.totals.bounced), (Reading::Is(1), 0));
-            assert_eq!(delayed.last_notice.unwrap().1.action, Action::Delayed);
+            assert_eq!(delayed.last_report.unwrap().1.action, Action::Delayed);
 
             world.post.insert(USER, "INBOX", report(&mail, "failed", "5.1.1").as_bytes());
             let snapshot = exporter.until("a", "bounced", |s| s.totals.bounced == 1).await;
             assert_eq!((snapshot.outstanding, snapshot.totals.late), (Reading::Is(0), 0));
             assert_balanced(&snapshot);
-            let (_, notice) = snapshot.last_notice.unwrap();
+            let (_, notice) = snapshot.last_report.unwrap();
             assert_eq!(notice.code.as_deref(), Some("5.1.1"));
             assert_eq!(notice.remote_server.as_deref(), Some("mx.example.test"));
             let text = "550 5.1.1 <b>not \\u{1b}[31mhere <secret>";
@@ -210,7 +210,7 @@ async fn a_broken_senders_mailbox_is_told_and_stops_nothing() {
         })
         .await;
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
-    assert_eq!(snapshot.receive.by_reason.iter().sum::<u64>(), 0, "no failure to receive");
+    assert_eq!(snapshot.sides.receive.by_reason.iter().sum::<u64>(), 0, "no failure to receive");
     assert!(snapshot.sender_mailbox.failures >= 1);
     assert!(snapshot.sender_mailbox.last_failure.is_some());
 }
@@ -257,7 +257,7 @@ async fn a_server_that_offers_reports_and_refuses_the_parameters_gets_plain_comm
         let exporter = Exporter::start(&[world.target("a").set("messages", "2")]).await;
         let snapshot = exporter.received("a", 2).await;
         assert_eq!((snapshot.send_ability, snapshot.totals.accepted), (Reading::Is(1.0), 2));
-        assert_eq!(snapshot.send.last_failure, None);
+        assert_eq!(snapshot.sides.send.last_failure, None);
         let said = envelopes(&world.smtp);
         let plain = if point == "MAIL" { 1 } else { 2 };
         assert_eq!(said[plain..], [&[MAIL, RCPT][plain - 1..], &[MAIL, RCPT]].concat(), "{point}");
@@ -272,7 +272,7 @@ async fn a_refusal_is_not_taken_for_one_of_the_parameters_and_is_not_tried_twice
         world.smtp.faults().offer("DSN");
         world.smtp.faults().on("RCPT", Fault::reply(refusal));
         let exporter = Exporter::start(&[world.target("a")]).await;
-        let (_, failure) = exporter.measured("a").await.send.last_failure.unwrap();
+        let (_, failure) = exporter.measured("a").await.sides.send.last_failure.unwrap();
         let told = format!("the server refused {RCPT}: {refusal}");
         assert_eq!(failure.message, told);
         let said = envelopes(&world.smtp);

@@ -183,7 +183,8 @@ async fn a_password_that_only_a_digest_is_refused_for_is_shown_to_a_server_that_
         server.faults().once(CREDENTIALS, Fault::reply(refusal));
         let exporter = Exporter::start(&[target]).await;
         let snapshot = exporter.received("a", 2).await;
-        let state = if protocol == Protocol::Smtp { &snapshot.send } else { &snapshot.receive };
+        let state =
+            if protocol == Protocol::Smtp { &snapshot.sides.send } else { &snapshot.sides.receive };
         assert_eq!(state.last_failure, None, "{protocol:?}");
         assert_eq!(server.stats().logins_refused, 1, "{protocol:?}");
         let by_digest = |session: &SessionRecord| session.received_contains(b"CRAM-MD5");
@@ -216,7 +217,7 @@ async fn where_the_refusal_is_for_the_password_the_next_period_tries_another_for
         let exporter = Exporter::start(&[target]).await;
         let failed = |snapshot: &Snapshot| {
             let failures =
-                snapshot.totals.check_failures + snapshot.send.by_reason.iter().sum::<u64>();
+                snapshot.totals.check_failures + snapshot.sides.send.by_reason.iter().sum::<u64>();
             failures > 0
         };
         exporter.until("a", "refused", failed).await;

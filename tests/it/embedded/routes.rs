@@ -9,7 +9,7 @@ use crate::support::{Exporter, PASSWORD, TargetText, World, dialogues};
 /// The failure of the first send.
 pub(crate) async fn failure(target: TargetText) -> Failure {
     let snapshot = Exporter::start(&[target]).await.measured("a").await;
-    snapshot.send.last_failure.unwrap_or_else(|| panic!("nothing failed")).1
+    snapshot.sides.send.last_failure.unwrap_or_else(|| panic!("nothing failed")).1
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_name_with_an_address_in_each_family_is_reached_by_the_one_that_answer
     let target = world.target("a").set("send.host", "localhost").set("receive.host", "localhost");
     let exporter = Exporter::start(&[target]).await;
     let snapshot = exporter.received("a", 1).await;
-    for (side, server) in [(&snapshot.send, &world.smtp), (&snapshot.receive, &world.mailbox)] {
+    for (side, server) in [(&snapshot.sides.send, &world.smtp), (&snapshot.sides.receive, &world.mailbox)] {
         assert_eq!(side.address, Some(Server::address(server)), "{snapshot:#?}");
     }
 }

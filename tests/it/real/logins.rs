@@ -48,7 +48,7 @@ async fn a_wrong_password_costs_postfix_and_dovecot_one_login_a_period_and_side(
         let refused_before = lab.smtp_log().matches("authentication failed").count();
         let exporter = postfix_dovecot::Exporter::start(&lab, &[target]).await;
         let refused = |now: &Snapshot| {
-            now.totals.check_failures >= 2 && now.send.failures_for(Reason::Auth) >= 2
+            now.totals.check_failures >= 2 && now.sides.send.failures_for(Reason::Auth) >= 2
         };
         let snapshot = exporter.until(&name, "refused", refused).await;
         exporter.supervisor.stop().await;

@@ -128,8 +128,8 @@ async fn mail_goes_to_the_hosts_of_the_domain_in_their_order() {
     greet(([127, 0, 0, 3], world.smtp.port()).into(), "421 busy").await;
     let exporter = Exporter::start(&[by_mx(&world, "to@example.test")]).await;
     let snapshot = exporter.received("a", 1).await;
-    assert_eq!(snapshot.send.last_failure, None, "a host that took the mail is no failure");
-    let address = snapshot.send.address.unwrap();
+    assert_eq!(snapshot.sides.send.last_failure, None, "a host that took the mail is no failure");
+    let address = snapshot.sides.send.address.unwrap();
     assert_eq!(address.ip(), Ipv4Addr::LOCALHOST);
     let evidence = exporter.supervisor.details("a", 0).unwrap().evidence;
     let mut transcripts = evidence.transcripts.iter().filter_map(|one| one.text.as_deref());
@@ -227,5 +227,5 @@ async fn postfix_takes_an_address_beyond_ascii() {
         postfix_dovecot::Target::new(lab, "a", &account).from("grüße@lab.test").every("5m");
     let exporter = postfix_dovecot::Exporter::start(lab, &[target]).await;
     let accepted = exporter.until("a", "accepted", |snapshot| snapshot.totals.accepted == 1);
-    assert_eq!(accepted.await.send.last_failure, None);
+    assert_eq!(accepted.await.sides.send.last_failure, None);
 }

@@ -37,7 +37,9 @@ impl Site {
         let address = format!("http://{address}");
         exporter.received("good", 1).await;
         exporter
-            .until("hostile", "a failure to receive", |now| now.receive.last_failure.is_some())
+            .until("hostile", "a failure to receive", |now| {
+                now.sides.receive.last_failure.is_some()
+            })
             .await;
         Self { exporter, address, good, _hostile: hostile, _shutdown }
     }
