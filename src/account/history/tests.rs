@@ -1,7 +1,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::*;
-use ledger::{Ledger, LookStyle, Rules, Sighting, Transmission};
+use ledger::{Ledger, LookStyle, Rules, Sighting, Step, Transmission};
 
 const SECOND: Duration = Duration::from_secs(1);
 
