@@ -5,23 +5,24 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant as Timer;
 
 use ledger::Moment;
 
 /// The time now. The monotonic clock is tokio's, so that a test may stop it.
 pub fn now() -> Moment {
-    Moment { instant: on_time_line(tokio::time::Instant::now()), wall: SystemTime::now() }
+    Moment { instant: on_time_line(Timer::now()), wall: SystemTime::now() }
 }
 
 /// The point of the time line that the monotonic clock showed as `at` a moment ago.
-pub fn on_time_line(at: tokio::time::Instant) -> Instant {
+pub fn on_time_line(at: Timer) -> Instant {
     lengthened(at.into_std(), suspended())
 }
 
 /// What the monotonic clock will show at this point of the time line, for a timer.
-pub fn for_timer(at: Instant) -> tokio::time::Instant {
+pub fn for_timer(at: Instant) -> Timer {
     let instant = at.checked_sub(suspended()).unwrap_or(at);
-    tokio::time::Instant::from_std(instant)
+    Timer::from_std(instant)
 }
 
 fn lengthened(at: Instant, suspended: Duration) -> Instant {
@@ -37,13 +38,25 @@ pub fn suspended() -> Duration {
     Duration::from_secs(u64::try_from(ahead).unwrap_or_default())
 }
 
+/// The next tick after `now` of a grid with this interval, above zero, of which `tick` is one; and how
+/// many between the two were missed.
+pub fn next_tick(tick: Timer, interval: Duration, now: Timer) -> (Timer, u64) {
+    let mut next = tick + interval;
+    let mut skipped = 0;
+    while next < now {
+        next += interval;
+        skipped += 1;
+    }
+    (next, skipped)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_time_line_goes_on_with_the_monotonic_clock() {
-        let timer = tokio::time::Instant::now();
+        let timer = Timer::now();
         let point = on_time_line(timer);
         assert_eq!(for_timer(point), timer);
         let later = on_time_line(timer + Duration::from_secs(5));
@@ -56,5 +69,14 @@ mod tests {
         let before = Instant::now();
         let hour = Duration::from_secs(3600);
         assert_eq!(lengthened(before, hour) - before, hour);
+    }
+
+    #[test]
+    fn a_start_that_finds_the_one_before_still_sending_is_skipped() {
+        let tick = Timer::now();
+        let minute = Duration::from_secs(60);
+        assert_eq!(next_tick(tick, minute, tick + minute / 2), (tick + minute, 0));
+        assert_eq!(next_tick(tick, minute, tick + minute), (tick + minute, 0));
+        assert_eq!(next_tick(tick, minute, tick + minute * 5 / 2), (tick + minute * 3, 2));
     }
 }

@@ -16,17 +16,15 @@ use super::readings::{Checks, Readings, Round};
 use super::tcp;
 use crate::account::Account;
 use crate::account::reached::Reached;
+use crate::clock::next_tick;
 use crate::config::{Owner, PingCheck, PortCheck, Target, TargetName};
-use crate::probing::send::next_tick;
+use crate::descriptors::MOST_CHECKS;
 use crate::store::Store;
 use ledger::Reading;
 use ledger::Side;
 use mail::Fault;
 use mail::trace::Trace;
 use mail::wire::Clients;
-
-/// How many pings and ports are checked at one time, over all targets.
-pub const MOST_AT_ONCE: usize = 256;
 
 /// What the rounds of all targets share.
 pub struct Bench {
@@ -43,7 +41,7 @@ const PERMITTED: u8 = 2;
 impl Default for Bench {
     fn default() -> Self {
         Self {
-            places: Places::new(MOST_AT_ONCE),
+            places: Places::new(MOST_CHECKS),
             permission: AtomicU8::new(UNKNOWN),
             clients: Clients::default(),
         }

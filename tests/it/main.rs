@@ -55,6 +55,7 @@ mod real_bounces;
 mod real_servers;
 mod real_tokens;
 mod reload;
+mod rooms;
 mod round_trip;
 mod routes;
 mod rules;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::Member;
 use super::super::watch::Settings;
 use super::{Patrol, recipients};
-use crate::probing::send::next_tick;
+use crate::clock::next_tick;
 use ledger::{Attempt, LookStyle};
 use ledger::{Failure, Side};
 use mail::departure;
