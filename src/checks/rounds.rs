@@ -26,8 +26,9 @@ use mail::Fault;
 use mail::trace::Trace;
 use mail::wire::Clients;
 
-/// What the rounds of all targets share.
-pub struct Bench {
+/// What the rounds of all targets share: how many checks are under way at one time, and whether this
+/// system permits pings.
+pub struct CheckLimiter {
     places: Places,
     permission: AtomicU8,
     /// With what a check shakes hands at a port that begins with TLS.
@@ -38,7 +39,7 @@ const UNKNOWN: u8 = 0;
 const FORBIDDEN: u8 = 1;
 const PERMITTED: u8 = 2;
 
-impl Default for Bench {
+impl Default for CheckLimiter {
     fn default() -> Self {
         Self {
             places: Places::new(MOST_CHECKS),
@@ -48,7 +49,7 @@ impl Default for Bench {
     }
 }
 
-impl Bench {
+impl CheckLimiter {
     /// Whether this system lets the exporter ping; `None` before the first.
     pub fn may_ping(&self) -> Option<bool> {
         match self.permission.load(Ordering::Relaxed) {
@@ -112,7 +113,7 @@ pub struct Checker {
     /// Where its counters are kept; `None`: they end with the process.
     pub store: Option<Arc<Store>>,
     /// What it shares with the other targets.
-    pub bench: Arc<Bench>,
+    pub limiter: Arc<CheckLimiter>,
     /// The connections of its sides.
     pub account: Arc<Account>,
 }
@@ -154,7 +155,7 @@ impl Checker {
                     let latest = reached.borrow().clone();
                     let round = self.round(tick + interval, &latest, began).await;
                     let (before, after) = self.checks.record(round, self.target.passive);
-                    self.keep();
+                    self.persist();
                     self.log_changes(&before, &after);
                     tick = next_tick(tick, interval, Instant::now()).0;
                 }
@@ -171,7 +172,7 @@ impl Checker {
             }
             let outcome = connection.outcome.clone().map(|outcome| outcome.map_err(tcp::folded));
             let (before, after) = self.checks.reached(owner, &outcome, self.target.passive);
-            self.keep();
+            self.persist();
             self.log_changes(&before, &after);
         }
     }
@@ -188,8 +189,8 @@ impl Checker {
         newest.elapsed() <= longest
     }
 
-    /// Gives the store the counters, if they have changed.
-    fn keep(&self) {
+    /// Hands the store the counters, if they have changed.
+    fn persist(&self) {
         if let Some(store) = &self.store
             && let Some(counters) = self.checks.take_counters()
         {
@@ -203,8 +204,8 @@ impl Checker {
         // A task for each ends with the set, whatever becomes of the round.
         let mut tasks = JoinSet::new();
         if let Some(check) = self.target.ping.clone() {
-            let (bench, target) = (Arc::clone(&self.bench), self.target.name.clone());
-            tasks.spawn(async move { Answer::Ping(bench.ping(&target, &check, end).await) });
+            let (limiter, target) = (Arc::clone(&self.limiter), self.target.name.clone());
+            tasks.spawn(async move { Answer::Ping(limiter.ping(&target, &check, end).await) });
         }
         let checks = self.target.port_checks();
         let is_told_of = |check: &PortCheck| self.is_told_of(check, reached, started);
@@ -214,10 +215,10 @@ impl Checker {
             if is_told_of(&check) {
                 continue;
             }
-            let (bench, target) = (Arc::clone(&self.bench), self.target.name.clone());
+            let (limiter, target) = (Arc::clone(&self.limiter), self.target.name.clone());
             let timeout = self.target.port_timeout;
             tasks.spawn(async move {
-                Answer::Port(index, bench.port(&target, &check, timeout, end).await)
+                Answer::Port(index, limiter.port(&target, &check, timeout, end).await)
             });
         }
         let mut ping = None;
@@ -248,7 +249,7 @@ impl Checker {
         let Target { name, port_timeout, .. } = &*self.target;
         for (check, port) in self.target.port_checks().iter().zip(ports) {
             if port.is_none() {
-                *port = Some(self.bench.port(name, check, *port_timeout, end).await);
+                *port = Some(self.limiter.port(name, check, *port_timeout, end).await);
             }
         }
     }
