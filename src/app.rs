@@ -12,11 +12,12 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use crate::check::{self, Findings};
-use crate::cli::{Check, Cli, Command, Probe};
+use crate::cli::{Check, Cli, Command};
 use crate::config::Config;
 use crate::demo::{self, Demo};
 use crate::descriptors::{self, Need};
 use crate::probing::send::Origin;
+use crate::roundtrip::arguments::Probe;
 use crate::roundtrip::command;
 use crate::store::Store;
 use crate::supervisor::Supervisor;

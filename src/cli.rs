@@ -1,12 +1,12 @@
 //! The command line: flags and subcommands, nothing else. The doc comments are the help texts.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::parse_duration;
+use crate::log::Log;
+use crate::roundtrip::arguments::Probe;
 use crate::roundtrip::nagios;
 use crate::roundtrip::state::State;
 use crate::web::server::ListenAddress;
@@ -104,42 +104,6 @@ impl Web {
 /// The port that the exporter listens on unless another is given.
 pub const DEFAULT_PORT: u16 = 9925;
 
-/// The flags that start with `--log.`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
-pub struct Log {
-    /// The least important messages that are logged
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true)]
-    pub level: LogLevel,
-
-    /// How messages are written
-    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt", global = true)]
-    pub format: LogFormat,
-}
-
-/// `--log.level`: messages of this level and above are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// What the exporter could not do
-    Error,
-    /// What needs a look soon
-    Warn,
-    /// Starts, reloads, and servers that go up or down
-    Info,
-    /// Each probe
-    Debug,
-    /// Each step of a probe
-    Trace,
-}
-
-/// `--log.format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// key=value pairs
-    Logfmt,
-    /// One JSON object a line
-    Json,
-}
-
 /// What can be done instead of exporting.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
@@ -169,46 +133,6 @@ pub struct Check {
     /// List each target and each warning, however many there are
     #[arg(long)]
     pub verbose: bool,
-}
-
-/// What `probe` is asked to do.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Probe {
-    /// The name of the target in the configuration
-    #[arg(value_name = "TARGET")]
-    pub target: String,
-
-    /// How long all of it may take, as 90s or 5m [default: the deadlines of the target; the mail is
-    /// waited for until its late_after]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub timeout: Option<Duration>,
-
-    /// What is written to standard output
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub output: Output,
-
-    /// Show the whole dialogue with both servers, secrets replaced
-    #[arg(long)]
-    pub show_transcript: bool,
-
-    /// A longer round trip is WARNING for nagios and in json [default: late_after of the target]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub warning: Option<Duration>,
-
-    /// A longer round trip is CRITICAL for nagios and in json [default: none is]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub critical: Option<Duration>,
-}
-
-/// `--output` of `probe`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// Each step as it happens, and a verdict
-    Text,
-    /// One document at the end
-    Json,
-    /// One line with performance data; exit code 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN)
-    Nagios,
 }
 
 impl Cli {
@@ -261,17 +185,13 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// A duration above zero.
-fn duration(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Some(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("write a duration above zero as 90s or 5m".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::log::{LogFormat, LogLevel};
+    use crate::roundtrip::arguments::Output;
 
     fn parse(words: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(["mailtrip_exporter"].into_iter().chain(words.split_whitespace()))

@@ -5,22 +5,23 @@
 use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant as Timer;
 
 use ledger::{LineInstant, Moment};
 
 /// The time now. The monotonic clock is tokio's, so that a test may stop it.
 pub fn now() -> Moment {
-    Moment { instant: on_time_line(tokio::time::Instant::now()), wall: SystemTime::now() }
+    Moment { instant: on_time_line(Timer::now()), wall: SystemTime::now() }
 }
 
 /// The point of the time line that the monotonic clock showed as `at` a moment ago.
-pub fn on_time_line(at: tokio::time::Instant) -> LineInstant {
+pub fn on_time_line(at: Timer) -> LineInstant {
     LineInstant::new(at.into_std(), suspended())
 }
 
 /// What the monotonic clock will show at this point of the time line, for a timer.
-pub fn for_timer(at: LineInstant) -> tokio::time::Instant {
-    tokio::time::Instant::from_std(at.monotonic(suspended()))
+pub fn for_timer(at: LineInstant) -> Timer {
+    Timer::from_std(at.monotonic(suspended()))
 }
 
 /// How long the machine was suspended since it was started, in whole seconds: the two clocks are not
@@ -32,17 +33,38 @@ pub fn suspended() -> Duration {
     Duration::from_secs(u64::try_from(ahead).unwrap_or_default())
 }
 
+/// The next tick after `now` of a grid with this interval, above zero, of which `tick` is one; and how
+/// many between the two were missed.
+pub fn next_tick(tick: Timer, interval: Duration, now: Timer) -> (Timer, u64) {
+    let mut next = tick + interval;
+    let mut skipped = 0;
+    while next < now {
+        next += interval;
+        skipped += 1;
+    }
+    (next, skipped)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_time_line_goes_on_with_the_monotonic_clock() {
-        let timer = tokio::time::Instant::now();
+        let timer = Timer::now();
         let point = on_time_line(timer);
         assert_eq!(for_timer(point), timer);
         let later = on_time_line(timer + Duration::from_secs(5));
         assert_eq!(later - point, Duration::from_secs(5));
         assert!(now().instant >= point);
+    }
+
+    #[test]
+    fn a_start_that_finds_the_one_before_still_sending_is_skipped() {
+        let tick = Timer::now();
+        let minute = Duration::from_secs(60);
+        assert_eq!(next_tick(tick, minute, tick + minute / 2), (tick + minute, 0));
+        assert_eq!(next_tick(tick, minute, tick + minute), (tick + minute, 0));
+        assert_eq!(next_tick(tick, minute, tick + minute * 5 / 2), (tick + minute * 3, 2));
     }
 }

@@ -18,19 +18,22 @@ use std::time::Duration;
 use lettre::Address;
 
 pub use checks::{Owner, PingCheck, PortCheck};
+pub(crate) use likeness::edit_distance;
 pub use mail::auth::{Auth, Credentials, Login, Mechanism, OAuth2, TokenUrl};
 pub use mail::options::{
     ClientIdentity, Endpoint, IpFamily, PemFile, Service, Spoken, TlsMode, TlsOptions, TlsVersion,
 };
 pub use mail::secret::Secret;
 pub use problem::{Problem, Problems};
-pub(crate) use value::{edit_distance, parse_duration};
+pub(crate) use value::parse_duration;
 
 pub mod file;
 pub mod problem;
 pub mod show;
 
 mod checks;
+mod keys;
+mod likeness;
 mod login;
 mod oauth;
 mod provider;
@@ -70,19 +73,7 @@ impl Config {
     /// The targets whose names are most like `name`, the likest first, three at most; for somebody
     /// who has mistyped it.
     pub fn targets_like(&self, name: &str) -> Vec<&TargetName> {
-        let length = name.chars().count();
-        let written = name.to_lowercase();
-        let most = 1 + length / 3;
-        let mut likes: Vec<(usize, &TargetName)> = self
-            .targets
-            .keys()
-            // What differs more in length differs more; without this a long list takes long.
-            .filter(|known| known.as_str().chars().count().abs_diff(length) <= most)
-            .map(|known| (value::edit_distance(&written, &known.as_str().to_lowercase()), known))
-            .filter(|(distance, _)| *distance <= most)
-            .collect();
-        likes.sort();
-        likes.into_iter().take(3).map(|(_, known)| known).collect()
+        likeness::likest(name, self.targets.keys())
     }
 }
 

@@ -12,11 +12,12 @@ use std::os::fd::AsFd;
 use mail::descriptors::{is_among_the_last, kept, limit};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::checks::rounds::MOST_AT_ONCE;
 use crate::config::{Config, Target};
 
 /// With fewer descriptors than this the exporter does not start: it could test next to nothing.
 pub const FEWEST: u64 = 48;
+/// How many pings and ports are checked at one time, over all targets.
+pub const MOST_CHECKS: usize = 256;
 /// How many the exporter has open of its own, at most: the log, the event loop, signals, the
 /// addresses that it listens on, the store, questions to name servers, and files that it reads.
 const OWN: u64 = 32;
@@ -84,7 +85,7 @@ impl Need {
         Self {
             sending: sending.values().map(|(count, most)| *count.min(most)).sum(),
             mailboxes: sessions.sum(),
-            checks: u64::try_from(checks.min(MOST_AT_ONCE)).unwrap_or(u64::MAX),
+            checks: u64::try_from(checks.min(MOST_CHECKS)).unwrap_or(u64::MAX),
         }
     }
 

@@ -1,32 +1,31 @@
-//! mailtrip_exporter proves that mail handed to a server arrives, and tells Prometheus.
+//! mailtrip_exporter measures that mail handed to a server arrives, and exports it to Prometheus.
 //!
-//! This page is the map of the house, in the order in which to read it.
+//! The modules, the highest first. A module uses only modules further down; those that share a level do
+//! not use each other: `cli`, `check` and `demo`; `metrics` and `roundtrip`; `probing` and `checks`; `log`
+//! and `clock`. A test reads the paths in the source and holds this order.
 //!
-//! **The way in.** [`cli`] is the flags, [`app`] turns them into a running program, [`check`] words what
-//! its subcommand prints, [`log`] sets up the log. [`descriptors`] and [`threads`] are what the system may
-//! run out of. [`config`] is what the program may rely on: a configuration that was checked whole.
+//! - `fuzz`: a target for every parser of foreign input; only in tests and with the feature `fuzzing`.
+//! - [`app`]: from the command line to a running program and its exit code.
+//! - [`cli`]: the command line.
+//! - [`check`]: what the subcommand `check` prints.
+//! - [`demo`]: the subcommand `demo`: mail servers in this process, and a configuration that tests them.
+//! - [`web`]: the HTTP server with authentication and TLS, the pages, and the JSON API.
+//! - [`metrics`]: names, units and values of all metrics, and which of them are NaN.
+//! - [`roundtrip`]: the subcommand `probe`: one round trip, with its output.
+//! - [`supervisor`]: the set of running targets: start, reload, end.
+//! - [`probing`]: the loop that sends test mails, and the loop that reads a mailbox for all targets that
+//!   receive there.
+//! - [`checks`]: ping and TCP ports, in rounds.
+//! - [`account`]: the ledger of a target under one lock, with its store, recent history, log and advice.
+//! - [`store`]: what outlives the process, in SQLite.
+//! - [`descriptors`]: the limit of open files, and how many a configuration needs.
+//! - [`config`]: a configuration that was checked as a whole.
+//! - [`log`]: the log on standard error.
+//! - [`clock`]: the clocks, with the time that the machine was suspended.
 //!
-//! **The measuring.** [`target`] is one monitored server: its account of the mails (the pure
-//! [`target::ledger`], guarded by [`target::account`]), the evidence of what happened lately
-//! ([`target::history`]), the test mail ([`target::message`]), the loop that sends it
-//! ([`target::send`]) and what its header tells when it has arrived ([`target::inspection`]).
-//! [`mailbox`] is the watch over one account, shared by the targets that receive there: a check
-//! each period, looks while a mail is under way.
-//! [`layers`] checks what lies below the mail service, the network and TCP ports, and says which
-//! layer is to blame. [`supervisor`] owns the running set: start, reload, end. [`probe`] is one round trip by hand.
-//!
-//! **The wire.** [`mail`] speaks SMTP, IMAP and POP3 over bounded, timed and recorded lines; a
-//! dialogue ends well or in a [`mail::Failure`] with step and reason. [`net`] opens connections,
-//! [`net::tls`] alone decides about certificates.
-//!
-//! **The telling.** [`metrics`] knows every metric name, unit and the NaN rule; [`http`] is the
-//! listener and the pages. [`store`] is what outlives the process.
-//!
-//! **The tests.** `fuzz` holds a target for every parser that a stranger feeds; it is there in tests and with
-//! the feature `fuzzing` only.
-//!
-//! **The demo.** [`demo`] has mail servers of its own, which misbehave on demand; the tests use
-//! them too.
+//! Below them are the crates `mail` (what is said to mail servers, and what they say), `ledger` (what is
+//! known of the mails of a target; pure, without I/O and clock) and `testserver` (mail servers for the
+//! demo and the tests). None of them uses this crate.
 
 pub mod account;
 pub mod app;

@@ -1,5 +1,6 @@
 //! The log: messages of this program to standard error, as logfmt or JSON.
 
+use clap::{Args, ValueEnum};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -7,7 +8,41 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
-use crate::cli::{Log, LogFormat, LogLevel};
+/// The flags that start with `--log.`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct Log {
+    /// The least important messages that are logged
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true)]
+    pub level: LogLevel,
+
+    /// How messages are written
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt", global = true)]
+    pub format: LogFormat,
+}
+
+/// `--log.level`: messages of this level and above are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What the exporter could not do
+    Error,
+    /// What needs a look soon
+    Warn,
+    /// Starts, reloads, and servers that go up or down
+    Info,
+    /// Each probe
+    Debug,
+    /// Each step of a probe
+    Trace,
+}
+
+/// `--log.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// key=value pairs
+    Logfmt,
+    /// One JSON object a line
+    Json,
+}
 
 /// Logs to standard error from now on, once in a process.
 ///

@@ -9,7 +9,7 @@
 //! beside it, `report` shows the steps and
 //! [`record`] keeps them, [`verdict`] says what they come to, [`state`] what that is to a monitoring
 //! system. [`terminal`] is where the text is written; [`json`] and [`nagios`] are the other outputs,
-//! and [`command`] is what the command line calls.
+//! [`command`] is what the command line calls, and [`arguments`] what it may be asked.
 
 use std::fmt;
 use std::future::Future;
@@ -26,6 +26,7 @@ use round_trip::RoundTrip;
 pub use terminal::Terminal;
 pub use verdict::Verdict;
 
+pub mod arguments;
 pub mod command;
 mod hand_over;
 pub mod json;

@@ -23,8 +23,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::checks::readings::Counters;
 use crate::config::{MailboxId, Secret, TargetName};
+pub use layers::{LayerCounters, PORT_REASONS};
 use ledger::Instance;
 use ledger::{Changes, ClockOffset, StoredAccount};
 pub use mark::Loss;
@@ -190,13 +190,16 @@ impl Store {
     }
 
     /// Takes the newest counters of the layers below a target, to be written soon.
-    pub fn record_layers(&self, target: &TargetName, counters: Counters) {
+    pub fn record_layers(&self, target: &TargetName, counters: LayerCounters) {
         self.shared.record_layers(target.clone(), counters);
     }
 
     /// The counters of the layers below these targets, with what is not written yet. A target without
     /// a record, or one whose records could not be read, begins anew.
-    pub async fn load_layers(&self, targets: Vec<TargetName>) -> BTreeMap<TargetName, Counters> {
+    pub async fn load_layers(
+        &self,
+        targets: Vec<TargetName>,
+    ) -> BTreeMap<TargetName, LayerCounters> {
         self.ask(|answer| Question::Layers { targets, answer }).await
     }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::account::history::Archive;
-use crate::checks::rounds::Bench;
+use crate::checks::rounds::CheckLimiter;
 use crate::config::{Config, MailboxId, TargetName};
 use crate::descriptors::Need;
 use crate::probing::mailbox::{MailboxHandle, Subscriber};
@@ -23,7 +23,7 @@ pub use reload::{ReloadError, ReloadState};
 use sending::{LetGo, Line};
 use slots::Slots;
 use task::{Task, end};
-use view::Subject;
+use view::TargetHandle;
 pub use view::{Details, View};
 
 mod kept;
@@ -49,7 +49,7 @@ pub struct Supervisor {
     archive: Arc<Archive>,
     started: SystemTime,
     clients: Clients,
-    bench: Arc<Bench>,
+    limiter: Arc<CheckLimiter>,
     /// Held for the whole of a change, so that two reloads do not mix.
     changing: tokio::sync::Mutex<()>,
     /// Once it is cancelled nothing starts any more.
@@ -67,7 +67,7 @@ struct State {
 }
 
 struct Running {
-    subject: Subject,
+    handle: TargetHandle,
     line: Line,
     member: Arc<Subscriber>,
     sending: Task,
@@ -123,7 +123,7 @@ impl Supervisor {
             archive: Archive::new(Archive::MOST_BYTES),
             started: now,
             clients,
-            bench: Arc::default(),
+            limiter: Arc::default(),
             changing: tokio::sync::Mutex::new(()),
             stopped: CancellationToken::new(),
             state: Mutex::new(State {
@@ -182,7 +182,7 @@ impl Supervisor {
 
     /// Whether this system lets the exporter ping; `None` before the first.
     pub fn may_ping(&self) -> Option<bool> {
-        self.bench.may_ping()
+        self.limiter.may_ping()
     }
 
     /// When the exporter started.

@@ -7,6 +7,7 @@ use crate::config::{Endpoint, Login, Protocol, Target, TlsMode};
 use ledger::{Failure, Reason, Side, Step};
 
 mod clues;
+mod connection;
 
 /// What to look at after this failure, as the end of a sentence: a command without a final stop.
 /// `place` is where the target is configured, as `mailtrip.yml:12`.
@@ -71,42 +72,18 @@ impl Advice<'_> {
         if self.step == Step::Token {
             return self.token(reason);
         }
-        let Endpoint { host, port, tls, .. } = self.endpoint();
-        let (side, place, service) = (self.side, self.place, self.service());
         match reason {
-            Reason::Dns if self.endpoint().mx => format!(
-                "check the domain of `to` in {place}, and with `host -t MX {host}` that it takes mail"
-            ),
-            Reason::Dns => format!(
-                "check the name {host} in {place}, and with `getent hosts {host}` that this \
-                 machine can resolve it"
-            ),
-            Reason::Refused => {
-                format!("check that {service} runs on {host} and listens on port {port}")
-            }
-            Reason::Unreachable => {
-                format!("check the routes and firewalls between this machine and {host}")
-            }
-            Reason::Timeout => self.timeout(),
-            Reason::Closed => self.closed(),
-            Reason::Tls => format!(
-                "check `tls: {}` under `{side}` in {place} against what port {port} of {host} \
-                 speaks",
-                tls.label()
-            ),
-            Reason::CertificateExpired => format!(
-                "renew the certificate of {service} on {host}; if it is a new one, check the clock \
-                 of this machine"
-            ),
-            Reason::CertificateUntrusted => format!(
-                "have {host} send its whole chain, or name its authority in `tls_options: \
-                 {{ca_file: ...}}` under `{side}` in {place}"
-            ),
-            Reason::CertificateName => format!(
-                "set `host` under `{side}` in {place} to a name in the certificate, or give that \
-                 name in `tls_options: {{server_name: ...}}`"
-            ),
+            Reason::Dns
+            | Reason::Refused
+            | Reason::Unreachable
+            | Reason::Timeout
+            | Reason::Closed => self.network(reason),
+            Reason::Tls
+            | Reason::CertificateExpired
+            | Reason::CertificateUntrusted
+            | Reason::CertificateName => self.handshake(reason),
             Reason::Auth => {
+                let (side, place) = (self.side, self.place);
                 format!("check `username`, the password and `auth` under `{side}` in {place}")
             }
             Reason::Rejected => self.rejected(),
@@ -121,30 +98,7 @@ impl Advice<'_> {
                  mailbox of {}, or give the probe a mailbox of its own",
                 self.target.receive.login.username
             ),
-            Reason::Protocol if self.step == Step::Auth => format!(
-                "check `tls` and `auth` under `{side}` in {place}, and look into {}",
-                self.log()
-            ),
-            Reason::Protocol
-                if self.is_pop3() && matches!(self.step, Step::Select | Step::Fetch) =>
-            {
-                format!(
-                    "read this mailbox by IMAP: set `protocol: imap` under `{side}` in {place}, with the \
-                     port of IMAP; if {host} has none, look into {}",
-                    self.log()
-                )
-            }
-            Reason::Protocol if self.side == Side::Receive && self.step == Step::Fetch => {
-                format!(
-                    "look into {} for the mail that the server does not show in order, and take it out of \
-                 the mailbox of {}",
-                    self.log(),
-                    self.target.receive.login.username
-                )
-            }
-            Reason::Protocol => {
-                format!("check that port {port} of {host} speaks {service}, and look into its log")
-            }
+            Reason::Protocol => self.protocol(),
             Reason::Other => format!("look into {}", self.log()),
         }
     }

@@ -14,12 +14,17 @@ use std::time::{Duration, SystemTime};
 use ledger::LineInstant;
 use ledger::Token;
 use ledger::{Attempt, Changes, FoundIn, MailRecord, MailState, Moment};
-use ledger::{Failure, Reason, Side, Step};
+use ledger::{Failure, Reason, Side};
 use ledger::{SightingOutcome, StoredAccount};
 use mail::text;
+pub use records::{Check, DialogueKind, FailedLook, StepTime, Steps, Transcript};
+use records::{Dialogue, steps};
 pub use transcripts::{Archive, Filed};
+use trim::{Weight, trim};
 
+mod records;
 mod transcripts;
+mod trim;
 
 /// So many probes are kept whatever became of them.
 pub const NEWEST_PROBES: usize = 20;
@@ -83,72 +88,6 @@ pub enum Outcome {
     NotAccepted,
     /// Its state says it all; [`MailState::Refused`]: the server refused it for good.
     Is(MailState),
-}
-
-/// One check of the mailbox.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Check {
-    /// When it began.
-    pub began: SystemTime,
-    /// Its steps.
-    pub steps: Steps,
-    /// Why it failed; `None`: it passed.
-    pub failure: Option<Arc<Failure>>,
-}
-
-/// A look or a removal that failed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FailedLook {
-    /// When it failed.
-    pub at: SystemTime,
-    /// Why.
-    pub failure: Arc<Failure>,
-}
-
-/// The steps of an attempt with their times, in order.
-pub type Steps = Arc<[StepTime]>;
-
-/// How long a step took, in four bytes: there are many of them.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StepTime {
-    /// The step.
-    pub step: Step,
-    seconds: f32,
-}
-
-/// What a transcript is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DialogueKind {
-    /// A transmission.
-    Send,
-    /// A check.
-    Check,
-    /// A look between two checks, or a removal.
-    Look,
-}
-
-#[derive(Debug)]
-struct Dialogue {
-    kind: DialogueKind,
-    ended: SystemTime,
-    token: Option<Token>,
-    filed: Filed,
-}
-
-/// The transcript of a dialogue.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Transcript {
-    /// Of what.
-    pub kind: DialogueKind,
-    /// When the dialogue ended.
-    pub ended: SystemTime,
-    /// Whether it failed.
-    pub has_failed: bool,
-    /// The first mail that was sent in it.
-    pub token: Option<Token>,
-    /// Its newest lines: `>` the client's, `<` the server's, `*` remarks; `None` if they had to make
-    /// room for those of other targets.
-    pub text: Option<Arc<str>>,
 }
 
 /// What a history holds, newest first.
@@ -455,63 +394,6 @@ impl Outcome {
             Outcome::Is(state) => state.label(),
         }
     }
-}
-
-impl Check {
-    fn weight(&self) -> Weight {
-        if self.failure.is_some() { Weight::Bad } else { Weight::Good }
-    }
-}
-
-impl StepTime {
-    /// How long it took, to seven digits.
-    pub fn duration(self) -> Duration {
-        Duration::try_from_secs_f32(self.seconds).unwrap_or_default()
-    }
-}
-
-impl DialogueKind {
-    /// For people and for JSON.
-    pub fn label(self) -> &'static str {
-        match self {
-            DialogueKind::Send => "send",
-            DialogueKind::Check => "check",
-            DialogueKind::Look => "look",
-        }
-    }
-}
-
-/// How much a record is worth once it is not among the newest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Weight {
-    /// It went well.
-    Good,
-    /// Nobody knows yet.
-    Open,
-    /// It went wrong.
-    Bad,
-}
-
-/// Lets go what is beyond the bounds: of the older ones first all that went well, then what is open,
-/// then the oldest.
-fn trim<T>(records: &mut VecDeque<T>, newest: usize, weight: impl Fn(&T) -> Weight) {
-    let mut older = records.len().saturating_sub(newest);
-    while older > 0 {
-        let first = |wanted| records.iter().take(older).position(|one| weight(one) == wanted);
-        let gone = match first(Weight::Good) {
-            Some(good) => good,
-            None if older > OLDER_FAILURES => first(Weight::Open).unwrap_or(0),
-            None => break,
-        };
-        records.remove(gone);
-        older -= 1;
-    }
-}
-
-fn steps(durations: &[(Step, Duration)]) -> Steps {
-    let time =
-        |&(step, duration): &(Step, Duration)| StepTime { step, seconds: duration.as_secs_f32() };
-    durations.iter().map(time).collect()
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The newest answers of the layers below, and their counters.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::ping::{Obstacle, Outcome};
 use super::tcp;
 use crate::config::{Owner, PortCheck, Target};
+use crate::store::LayerCounters;
 use ledger::Reason;
 use ledger::{NetworkEvidence, Reading};
 use mail::Fault;
@@ -22,21 +22,8 @@ pub struct Checks {
 struct State {
     readings: Readings,
     /// Also of what is not checked at present: it goes on from there.
-    counters: Counters,
+    counters: LayerCounters,
     has_counted: bool,
-}
-
-/// The counters of the layers below a target's mail service, from 0 at its beginning. They outlive the
-/// process.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// ICMP echo requests sent.
-    pub ping_sent: u64,
-    /// Replies to them that came in time.
-    pub ping_received: u64,
-    /// Connections that did not come about, by the name of the port and by reason, in the order of
-    /// [`tcp::REASONS`].
-    pub port_failures: BTreeMap<String, [u64; tcp::REASONS.len()]>,
 }
 
 /// What is known of the layers below a target's mail service.
@@ -81,7 +68,7 @@ impl PortReadings {
     }
 
     /// The same with the failures that were counted under its name before.
-    fn counted(self, counters: &Counters) -> Self {
+    fn counted(self, counters: &LayerCounters) -> Self {
         let failures = counters.port_failures.get(&self.check.name).copied().unwrap_or_default();
         Self { failures, ..self }
     }
@@ -160,7 +147,7 @@ pub struct Round {
 
 impl Checks {
     /// Those of a target that was counted before. Nothing of it is measured yet.
-    pub fn counted(counters: Counters) -> Self {
+    pub fn counted(counters: LayerCounters) -> Self {
         Self { state: Mutex::new(State { counters, ..State::default() }) }
     }
 
@@ -239,7 +226,7 @@ impl Checks {
     }
 
     /// The counters, if they have changed since they were last taken.
-    pub fn take_counters(&self) -> Option<Counters> {
+    pub fn take_counters(&self) -> Option<LayerCounters> {
         let mut state = self.lock();
         std::mem::take(&mut state.has_counted).then(|| state.counters.clone())
     }
@@ -335,7 +322,7 @@ mod tests {
 
     #[test]
     fn what_is_checked_again_goes_on_counting() {
-        let before = Counters {
+        let before = LayerCounters {
             ping_sent: 30,
             ping_received: 20,
             port_failures: [("web".to_owned(), [0, 4, 0, 0, 0])].into(),

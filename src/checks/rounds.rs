@@ -16,8 +16,9 @@ use super::readings::{Checks, Readings, Round};
 use super::tcp;
 use crate::account::Account;
 use crate::account::reached::Reached;
+use crate::clock::next_tick;
 use crate::config::{Owner, PingCheck, PortCheck, Target, TargetName};
-use crate::probing::send::next_tick;
+use crate::descriptors::MOST_CHECKS;
 use crate::store::Store;
 use ledger::Reading;
 use ledger::Side;
@@ -25,11 +26,9 @@ use mail::Fault;
 use mail::trace::Trace;
 use mail::wire::Clients;
 
-/// How many pings and ports are checked at one time, over all targets.
-pub const MOST_AT_ONCE: usize = 256;
-
-/// What the rounds of all targets share.
-pub struct Bench {
+/// What the rounds of all targets share: how many checks are under way at one time, and whether this
+/// system permits pings.
+pub struct CheckLimiter {
     places: Places,
     permission: AtomicU8,
     /// With what a check shakes hands at a port that begins with TLS.
@@ -40,17 +39,17 @@ const UNKNOWN: u8 = 0;
 const FORBIDDEN: u8 = 1;
 const PERMITTED: u8 = 2;
 
-impl Default for Bench {
+impl Default for CheckLimiter {
     fn default() -> Self {
         Self {
-            places: Places::new(MOST_AT_ONCE),
+            places: Places::new(MOST_CHECKS),
             permission: AtomicU8::new(UNKNOWN),
             clients: Clients::default(),
         }
     }
 }
 
-impl Bench {
+impl CheckLimiter {
     /// Whether this system lets the exporter ping; `None` before the first.
     pub fn may_ping(&self) -> Option<bool> {
         match self.permission.load(Ordering::Relaxed) {
@@ -114,7 +113,7 @@ pub struct Checker {
     /// Where its counters are kept; `None`: they end with the process.
     pub store: Option<Arc<Store>>,
     /// What it shares with the other targets.
-    pub bench: Arc<Bench>,
+    pub limiter: Arc<CheckLimiter>,
     /// The connections of its sides.
     pub account: Arc<Account>,
 }
@@ -156,7 +155,7 @@ impl Checker {
                     let latest = reached.borrow().clone();
                     let round = self.round(tick + interval, &latest, began).await;
                     let (before, after) = self.checks.record(round, self.target.passive);
-                    self.keep();
+                    self.persist();
                     self.log_changes(&before, &after);
                     tick = next_tick(tick, interval, Instant::now()).0;
                 }
@@ -173,7 +172,7 @@ impl Checker {
             }
             let outcome = connection.outcome.clone().map(|outcome| outcome.map_err(tcp::folded));
             let (before, after) = self.checks.reached(owner, &outcome, self.target.passive);
-            self.keep();
+            self.persist();
             self.log_changes(&before, &after);
         }
     }
@@ -190,8 +189,8 @@ impl Checker {
         newest.elapsed() <= longest
     }
 
-    /// Gives the store the counters, if they have changed.
-    fn keep(&self) {
+    /// Hands the store the counters, if they have changed.
+    fn persist(&self) {
         if let Some(store) = &self.store
             && let Some(counters) = self.checks.take_counters()
         {
@@ -205,8 +204,8 @@ impl Checker {
         // A task for each ends with the set, whatever becomes of the round.
         let mut tasks = JoinSet::new();
         if let Some(check) = self.target.ping.clone() {
-            let (bench, target) = (Arc::clone(&self.bench), self.target.name.clone());
-            tasks.spawn(async move { Answer::Ping(bench.ping(&target, &check, end).await) });
+            let (limiter, target) = (Arc::clone(&self.limiter), self.target.name.clone());
+            tasks.spawn(async move { Answer::Ping(limiter.ping(&target, &check, end).await) });
         }
         let checks = self.target.port_checks();
         let is_told_of = |check: &PortCheck| self.is_told_of(check, reached, started);
@@ -216,10 +215,10 @@ impl Checker {
             if is_told_of(&check) {
                 continue;
             }
-            let (bench, target) = (Arc::clone(&self.bench), self.target.name.clone());
+            let (limiter, target) = (Arc::clone(&self.limiter), self.target.name.clone());
             let timeout = self.target.port_timeout;
             tasks.spawn(async move {
-                Answer::Port(index, bench.port(&target, &check, timeout, end).await)
+                Answer::Port(index, limiter.port(&target, &check, timeout, end).await)
             });
         }
         let mut ping = None;
@@ -250,7 +249,7 @@ impl Checker {
         let Target { name, port_timeout, .. } = &*self.target;
         for (check, port) in self.target.port_checks().iter().zip(ports) {
             if port.is_none() {
-                *port = Some(self.bench.port(name, check, *port_timeout, end).await);
+                *port = Some(self.limiter.port(name, check, *port_timeout, end).await);
             }
         }
     }

@@ -11,9 +11,7 @@ use mail::trace::Trace;
 use mail::visit::visit;
 use mail::wire::Clients;
 
-/// Why a port does not answer, the values of the label `reason`.
-pub const REASONS: [Reason; 5] =
-    [Reason::Dns, Reason::Refused, Reason::Unreachable, Reason::Timeout, Reason::Other];
+pub use crate::store::PORT_REASONS as REASONS;
 
 /// Connects once, reads the greeting and says goodbye, where it is known or shows what is spoken there; else
 /// the connection is closed without a word. Gives the time of the TCP handshake with the address that answered

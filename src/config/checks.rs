@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mail::options::{BracketedHost, without_final_dot};
 
+use super::keys::Home;
 use super::section::{Level, Place, Report, Section};
 use super::{Endpoint, IpFamily, Protocol, Service, Spoken, Target, TlsMode, value};
 use crate::config::yaml::Node;
@@ -115,7 +116,6 @@ impl Target {
     }
 }
 
-const PING_KEYS: &[&str] = &["packets", "size", "interval", "timeout"];
 const PACKETS: u16 = 5;
 const SIZE: u16 = 56;
 const PING_INTERVAL: Duration = Duration::from_millis(200);
@@ -141,7 +141,7 @@ pub(super) fn ping(
     report: &mut Report,
 ) -> Option<PingCheck> {
     let written = section.switch("ping", report)?;
-    written.check_keys(PING_KEYS, |_| None, report);
+    written.check_keys(Home::Ping, report);
     let packets = written.read("packets", report, value::integer(1..=100));
     let size = written.read("size", report, value::integer(16..=9000));
     let second = Duration::from_secs(1);

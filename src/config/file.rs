@@ -9,16 +9,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::keys::Home;
 use super::section::{Layer, Place, Report, Section};
 use super::source::{self, Environment, Sources, Unreadable};
 use super::{Config, MailboxId, Problem, Problems, ReceiveSide, Target, TargetName, target, value};
 use crate::config::yaml::{self, Node, Value};
-
-/// The keys of the main file.
-pub(super) const MAIN_KEYS: &[&str] = &["state_dir", "include", "defaults", "targets"];
-
-/// The keys of an included file.
-const INCLUDED_KEYS: &[&str] = &["targets"];
 
 const DEFAULT_STATE_DIR: &str = "./mailtrip-state";
 
@@ -132,11 +127,7 @@ fn top_layer<'a>(root: &'a Node, file: &'a Path, report: &mut Report) -> Option<
 
 fn main_section<'a>(root: &'a Node, file: &'a Path, report: &mut Report) -> Option<Section<'a>> {
     let section = Section::over(top_layer(root, file, report)?, None);
-    let hint = |key: &str| {
-        let home = target::TARGET_KEYS.contains(&key);
-        home.then(|| "it belongs to a target under `targets`, or under `defaults`".to_owned())
-    };
-    section.check_keys(MAIN_KEYS, hint, report);
+    section.check_keys(Home::Main, report);
     Some(section)
 }
 
@@ -218,10 +209,7 @@ fn convert(
             continue;
         };
         let section = Section::over(layer, None);
-        let hint = |key: &str| {
-            MAIN_KEYS.contains(&key).then(|| "it belongs into the main file".to_owned())
-        };
-        section.check_keys(INCLUDED_KEYS, hint, report);
+        section.check_keys(Home::Included, report);
         collection.add_all(&section, defaults.as_ref(), sources, report);
     }
     (collection.targets, collection.places)

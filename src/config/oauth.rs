@@ -4,14 +4,11 @@ use std::sync::Arc;
 
 use mail::options::without_final_dot;
 
+use super::keys::Home;
 use super::section::{Report, Section};
 use super::source::Sources;
 use super::{OAuth2, Secret, TlsOptions, TokenUrl, value, written};
 use crate::config::yaml::Node;
-
-/// The keys of `oauth2`.
-const KEYS: &[&str] =
-    &["token_url", "client_id", "client_secret_file", "scope", "refresh_token_file", "ca_file"];
 
 /// The provider of a side; `None` with a problem reported. `section` is `oauth2` itself.
 pub(super) fn provider(
@@ -19,7 +16,7 @@ pub(super) fn provider(
     sources: &mut Sources<'_>,
     report: &mut Report,
 ) -> Option<Arc<OAuth2>> {
-    section.check_keys(KEYS, hint, report);
+    section.check_keys(Home::OAuth2, report);
     let token_url =
         section.require("token_url", "the provider's token endpoint", report, token_url);
     let client_id = section.require(
@@ -83,13 +80,4 @@ fn token_url(node: &Node) -> Result<TokenUrl, String> {
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     let host = value::parse_host(host)?;
     Ok(TokenUrl { host: without_final_dot(&host).to_owned(), port, path })
-}
-
-fn hint(key: &str) -> Option<String> {
-    let file = |key: &str| Some(format!("write it into a file and name that in `{key}`"));
-    match key {
-        "client_secret" => file("client_secret_file"),
-        "refresh_token" => file("refresh_token_file"),
-        _ => None,
-    }
 }

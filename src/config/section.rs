@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::keys::Home;
 use super::problem::Problem;
 use super::value;
 use crate::config::yaml::{self, Entry, Node, Value, shown_key};
@@ -143,20 +144,15 @@ impl<'a> Layer<'a> {
         self.entries.iter().find(|entry| entry.key.as_ref() == key)
     }
 
-    fn check_keys(
-        &self,
-        known: &[&str],
-        hint: impl Fn(&str) -> Option<String>,
-        report: &mut Report,
-    ) {
+    fn check_keys(&self, home: Home, report: &mut Report) {
+        let known = home.keys();
         for (place, key, node) in self.entries() {
             // At the top of a file `x-` begins a place for anchors, as in other programs' files.
             let is_own = self.place.key.is_empty() && key.starts_with("x-");
             if is_own || known.contains(&key) {
                 continue;
             }
-            let advice = hint(key)
-                .or_else(|| nearest(key, known).map(|key| format!("did you mean `{key}`?")));
+            let advice = home.hint(key);
             let place = match &advice {
                 // A word without a value may be a value, even a password, in the place of a key.
                 None if node.is_null() => Place { line: place.line, ..self.place.child("?") },
@@ -217,15 +213,10 @@ impl<'a> Section<'a> {
 
     /// Reports every unknown key of the own layer, of the defaults only where they stand alone.
     /// `hint` knows keys of other places.
-    pub(super) fn check_keys(
-        &self,
-        known: &[&str],
-        hint: impl Fn(&str) -> Option<String>,
-        report: &mut Report,
-    ) {
+    pub(super) fn check_keys(&self, home: Home, report: &mut Report) {
         let layer = if self.own.is_some() { &self.own } else { &self.defaults };
         if let Some(layer) = layer.as_ref().filter(|_| self.own.is_some() || self.partial) {
-            layer.check_keys(known, hint, report);
+            layer.check_keys(home, report);
         }
     }
 
@@ -366,14 +357,4 @@ fn unseen(node: &Node, message: String) -> String {
         }
         _ => message,
     }
-}
-
-/// The known key that differs least, if it differs little.
-fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
-    let written = key.to_ascii_lowercase().replace('-', "_");
-    let (distance, best) = known
-        .iter()
-        .map(|candidate| (value::edit_distance(&written, candidate), candidate))
-        .min()?;
-    (distance <= 1 + best.len() / 4).then_some(*best)
 }

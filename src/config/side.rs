@@ -7,51 +7,12 @@ use std::time::Duration;
 
 use lettre::Address;
 
+use super::keys::Home;
 use super::section::{Found, Level, Report, Section};
 use super::source::Sources;
 use super::{Endpoint, Folder, IpFamily, Protocol, ReceiveSide, SendSide};
 use super::{TlsMode, TlsOptions, TlsVersion, login, value};
 use crate::config::yaml::Node;
-
-/// The keys of `send`.
-pub(super) const SEND_KEYS: &[&str] = &[
-    "host",
-    "mx",
-    "port",
-    "tls",
-    "tls_options",
-    "ip_family",
-    "username",
-    "password",
-    "password_file",
-    "password_env",
-    "oauth2",
-    "auth",
-    "ehlo",
-    "max_connections",
-];
-
-/// The keys of `receive` and `sender_mailbox`.
-pub(super) const RECEIVE_KEYS: &[&str] = &[
-    "protocol",
-    "host",
-    "port",
-    "tls",
-    "tls_options",
-    "ip_family",
-    "username",
-    "password",
-    "password_file",
-    "password_env",
-    "oauth2",
-    "auth",
-    "folders",
-    "min_look_interval",
-];
-
-/// The keys of `tls_options`.
-pub(super) const TLS_KEYS: &[&str] =
-    &["ca_file", "server_name", "insecure_skip_verify", "min_version", "cert_file", "key_file"];
 
 /// The words of `ip_family`.
 pub(super) const IP_FAMILIES: [(&str, IpFamily); 3] =
@@ -112,7 +73,7 @@ pub(super) fn send(
     report: &mut Report,
 ) -> Option<SendSide> {
     let section = shared.target.child("send", report);
-    section.check_keys(SEND_KEYS, |key| hint("send", key), report);
+    section.check_keys(Home::Send, report);
     let mx = by_mx(&section, report);
     let endpoint = endpoint(&section, shared, &SMTP, mx.as_ref(), sources, report);
     let login = login::optional(&section, sources, report);
@@ -164,7 +125,8 @@ fn mailbox(
     report: &mut Report,
 ) -> Option<ReceiveSide> {
     let section = shared.target.child(key, report);
-    section.check_keys(RECEIVE_KEYS, |wrong| hint(key, wrong), report);
+    let home = if key == "receive" { Home::Receive } else { Home::SenderMailbox };
+    section.check_keys(home, report);
     let kind = section.require("protocol", "imap or pop3", report, written_protocol);
     let ports = if kind == Some(Kind::Pop3) { &POP3 } else { &IMAP };
     let endpoint = endpoint(&section, shared, ports, None, sources, report);
@@ -303,7 +265,7 @@ fn tls_options(
         return TlsOptions::default();
     }
     let section = side.child("tls_options", report);
-    section.check_keys(TLS_KEYS, |_| None, report);
+    section.check_keys(Home::TlsOptions, report);
     let ca_file = section.find("ca_file").and_then(|found| {
         let read = |path| sources.authorities(found.place.folder(), path);
         report.accept(&found.place, value::text(found.node).and_then(read))
@@ -404,20 +366,4 @@ fn folder(node: &Node) -> Result<Folder, String> {
         return Ok(Folder::Name("INBOX".to_owned()));
     }
     Ok(Folder::Name(name))
-}
-
-/// Where a key belongs that stands under a side by mistake.
-fn hint(side: &str, key: &str) -> Option<String> {
-    let other = if side == "send" { ("receive", RECEIVE_KEYS) } else { ("send", SEND_KEYS) };
-    match key.to_ascii_lowercase().as_str() {
-        "user" | "login" | "account" => Some("did you mean `username`?".to_owned()),
-        "pass" | "pwd" => Some("did you mean `password`?".to_owned()),
-        "server" | "hostname" => Some("did you mean `host`?".to_owned()),
-        "ssl" => Some("it belongs to the target; the key here is `tls`".to_owned()),
-        key if other.1.contains(&key) => Some(format!("it belongs under `{}`", other.0)),
-        key if super::target::TARGET_KEYS.contains(&key) => {
-            Some(format!("it belongs to the target, not under `{side}`"))
-        }
-        _ => None,
-    }
 }

@@ -6,39 +6,12 @@ use std::time::Duration;
 
 use lettre::Address;
 
+use super::keys::Home;
 use super::section::{Report, Section};
-use super::side::{self, IP_FAMILIES, RECEIVE_KEYS, SEND_KEYS, Shared};
+use super::side::{self, IP_FAMILIES, Shared};
 use super::source::Sources;
 use super::{Target, TargetName, checks, value, written};
 use crate::config::yaml::{Node, Value};
-
-/// The keys of a target. All but `name` may stand in `defaults`.
-pub(super) const TARGET_KEYS: &[&str] = &[
-    "name",
-    "host",
-    "interval",
-    "messages",
-    "late_after",
-    "lost_after",
-    "max_outstanding",
-    "passive",
-    "cluster",
-    "labels",
-    "from",
-    "to",
-    "timeout",
-    "ip_family",
-    "ssl",
-    "send",
-    "receive",
-    "sender_mailbox",
-    "inspect",
-    "authserv_id",
-    "ping",
-    "ports",
-    "port_checks",
-    "port_timeout",
-];
 
 /// Label names that `mailtrip_target_info` has of its own.
 const RESERVED_LABELS: [&str; 6] =
@@ -56,8 +29,8 @@ pub(super) fn convert(
     sources: &mut Sources<'_>,
     report: &mut Report,
 ) -> Option<Target> {
-    let known = if section.is_partial() { TARGET_KEYS.get(1..) } else { Some(TARGET_KEYS) };
-    section.check_keys(known.unwrap_or_default(), hint, report);
+    let home = if section.is_partial() { Home::Defaults } else { Home::Target };
+    section.check_keys(home, report);
     let name = name(section, report);
     let from = section.require("from", "the sender of the test mails", report, value::address);
     let to = section.require("to", "the recipient of the test mails", report, value::address);
@@ -207,39 +180,4 @@ fn label_value(node: &Node) -> Result<String, String> {
         Value::Scalar { text, plain: false } => written::check(node, text).map(|()| text.clone()),
         _ => value::text(node).map(str::to_owned),
     }
-}
-
-/// The key that is meant by a name of another place, or of the classic mail test.
-fn hint(key: &str) -> Option<String> {
-    if key == "name" {
-        return Some("each target has a name of its own".to_owned());
-    }
-    let written = key.to_ascii_lowercase().replace(['_', '-'], "");
-    let meant = match written.as_str() {
-        "testperiod" | "period" => "interval",
-        "sendhost" | "smtphost" => "send.host",
-        "sendport" | "smtpport" => "send.port",
-        "senduser" | "sendusername" => "send.username",
-        "sendpassword" => "send.password",
-        "fromid" | "sender" => "from",
-        "toid" | "recipient" => "to",
-        "receivehost" => "receive.host",
-        "receiveport" => "receive.port",
-        "receiveuser" | "receiveusername" => "receive.username",
-        "receivepassword" => "receive.password",
-        "ispassive" => "passive",
-        "server" | "hostname" => "host",
-        "nickname" => "name",
-        _ => "",
-    };
-    if !meant.is_empty() {
-        return Some(format!("did you mean `{meant}`?"));
-    }
-    let homes = [("send", SEND_KEYS), ("receive", RECEIVE_KEYS)];
-    let homes: Vec<String> = homes
-        .iter()
-        .filter(|(_, keys)| keys.contains(&key))
-        .map(|(side, _)| format!("`{side}`"))
-        .collect();
-    (!homes.is_empty()).then(|| format!("it belongs under {}", homes.join(" or ")))
 }

@@ -13,6 +13,7 @@ use openssl::x509::{X509Builder, X509NameBuilder};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::keys::Home;
 use super::*;
 
 mod as_written;
@@ -585,7 +586,7 @@ fn a_senders_mailbox_is_looked_into_where_bounces_and_sent_copies_lie() {
 fn the_example_shows_every_key_and_places_every_classic_parameter() {
     let text = include_str!("../../mailtrip.example.yml");
     let lists =
-        [file::MAIN_KEYS, target::TARGET_KEYS, side::SEND_KEYS, side::RECEIVE_KEYS, side::TLS_KEYS];
+        [Home::Main, Home::Target, Home::Send, Home::Receive, Home::TlsOptions].map(Home::keys);
     for key in lists.concat() {
         let written = text.lines().any(|line| {
             let code = line.split(" #").next().unwrap_or_default().trim_start();

@@ -284,19 +284,3 @@ pub(super) fn authserv_id(node: &Node) -> Result<String, String> {
                    mx.example.com";
     Err(message.to_owned())
 }
-
-/// How many insertions, deletions and replacements lie between two words (Levenshtein).
-pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, from) in a.chars().take(64).enumerate() {
-        let mut left = i + 1;
-        let mut diagonal = std::mem::replace(row.first_mut().unwrap_or(&mut 0), left);
-        for (above, to) in row.iter_mut().skip(1).zip(b.chars()) {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = *above;
-            left = replaced.min(left + 1).min(diagonal + 1);
-            *above = left;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}

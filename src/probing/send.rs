@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connections::{Connection, Connections};
 use crate::account::Account;
-use crate::clock::on_time_line;
+use crate::clock::{next_tick, on_time_line};
 use crate::config::Target;
 use crate::probing::mailbox::{MailboxHandle, Subscriber};
 use ledger::LineInstant;
@@ -285,29 +285,4 @@ struct Period<'a> {
     patience: Instant,
     _turn: SemaphorePermit<'a>,
     _slot: Connection<'a>,
-}
-
-/// The next tick of the grid after `now`, and how many were missed before it.
-pub(crate) fn next_tick(tick: Instant, interval: Duration, now: Instant) -> (Instant, u64) {
-    let mut next = tick + interval;
-    let mut skipped = 0;
-    while next < now {
-        next += interval;
-        skipped += 1;
-    }
-    (next, skipped)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_start_that_finds_the_one_before_still_sending_is_skipped() {
-        let tick = Instant::now();
-        let minute = Duration::from_secs(60);
-        assert_eq!(next_tick(tick, minute, tick + minute / 2), (tick + minute, 0));
-        assert_eq!(next_tick(tick, minute, tick + minute), (tick + minute, 0));
-        assert_eq!(next_tick(tick, minute, tick + minute * 5 / 2), (tick + minute * 3, 2));
-    }
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::arguments::{Output, Probe};
 use super::state::{State, Thresholds};
 use super::{Options, Terminal, find, json, nagios, run};
-use crate::cli::{Output, Probe};
 use crate::config::{Config, Target};
 use mail::net::host;
 

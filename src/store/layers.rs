@@ -1,10 +1,11 @@
 //! The counters of the layers below the mail service, as rows of the table `counter`.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Connection;
 
-use crate::checks::readings::Counters;
-use crate::checks::tcp;
 use crate::config::TargetName;
+use ledger::Reason;
 
 const PING_SENT: &str = "ping.sent";
 const PING_RECEIVED: &str = "ping.received";
@@ -13,11 +14,28 @@ const PING_RECEIVED: &str = "ping.received";
 const PORT: &str = "port.";
 const FAILURES: &str = ".failures.";
 
+/// Why a port does not answer, the values of the label `reason`.
+pub const PORT_REASONS: [Reason; 5] =
+    [Reason::Dns, Reason::Refused, Reason::Unreachable, Reason::Timeout, Reason::Other];
+
+/// The counters of the layers below a target's mail service, from 0 at its beginning. They outlive the
+/// process.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LayerCounters {
+    /// ICMP echo requests sent.
+    pub ping_sent: u64,
+    /// Replies to them that came in time.
+    pub ping_received: u64,
+    /// Connections that did not come about, by the name of the port and by reason, in the order of
+    /// [`PORT_REASONS`].
+    pub port_failures: BTreeMap<String, [u64; PORT_REASONS.len()]>,
+}
+
 /// Writes the newest counters of a target.
 pub(super) fn write(
     connection: &Connection,
     target: &TargetName,
-    counters: &Counters,
+    counters: &LayerCounters,
 ) -> rusqlite::Result<()> {
     let mut upsert = connection.prepare_cached(
         "INSERT INTO counter VALUES (?1, ?2, ?3)
@@ -31,12 +49,15 @@ pub(super) fn write(
 }
 
 /// Reads the counters of a target.
-pub(crate) fn read(connection: &Connection, target: &TargetName) -> rusqlite::Result<Counters> {
+pub(crate) fn read(
+    connection: &Connection,
+    target: &TargetName,
+) -> rusqlite::Result<LayerCounters> {
     let known: Vec<(String, i64)> = connection
         .prepare_cached("SELECT name, value FROM counter WHERE target = ?1")?
         .query_map([target.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut counters = Counters::default();
+    let mut counters = LayerCounters::default();
     for (name, value) in known {
         if let Some(counter) = counter(&mut counters, &name) {
             *counter = u64::try_from(value).unwrap_or(0);
@@ -46,31 +67,31 @@ pub(crate) fn read(connection: &Connection, target: &TargetName) -> rusqlite::Re
 }
 
 /// Every counter that has counted something, by its name in the table.
-fn rows(counters: &Counters) -> impl Iterator<Item = (String, u64)> {
+fn rows(counters: &LayerCounters) -> impl Iterator<Item = (String, u64)> {
     let pings = [(PING_SENT, counters.ping_sent), (PING_RECEIVED, counters.ping_received)];
     let pings = pings.into_iter().map(|(name, count)| (name.to_owned(), count));
     let ports = counters.port_failures.iter().flat_map(|(port, failures)| {
-        let reasons = tcp::REASONS.into_iter().zip(*failures);
+        let reasons = PORT_REASONS.into_iter().zip(*failures);
         reasons.map(move |(reason, count)| (format!("{PORT}{port}{FAILURES}{reason}"), count))
     });
     pings.chain(ports).filter(|(_, count)| *count > 0)
 }
 
 /// The counter of this name; `None` if it is not one of the layers, or of a reason that there no longer is.
-fn counter<'a>(counters: &'a mut Counters, name: &str) -> Option<&'a mut u64> {
+fn counter<'a>(counters: &'a mut LayerCounters, name: &str) -> Option<&'a mut u64> {
     match name {
         PING_SENT => return Some(&mut counters.ping_sent),
         PING_RECEIVED => return Some(&mut counters.ping_received),
         _ => {}
     }
     let (port, reason) = name.strip_prefix(PORT)?.rsplit_once(FAILURES)?;
-    let index = tcp::REASONS.iter().position(|known| known.label() == reason)?;
+    let index = PORT_REASONS.iter().position(|known| known.label() == reason)?;
     counters.port_failures.entry(port.to_owned()).or_default().get_mut(index)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::checks::readings::Counters;
+    use super::LayerCounters;
     use crate::config::TargetName;
     use crate::store::Store;
 
@@ -83,11 +104,14 @@ mod tests {
         let failures = |index: u64| [index, 0, index + 10, index + 20, index + 30];
         let port_failures =
             (1..).zip(ports).map(|(index, port)| (port.to_owned(), failures(index)));
-        let counters =
-            Counters { ping_sent: 7, ping_received: 5, port_failures: port_failures.collect() };
+        let counters = LayerCounters {
+            ping_sent: 7,
+            ping_received: 5,
+            port_failures: port_failures.collect(),
+        };
         let [one, two] = ["one", "two"].map(|name| TargetName::new(name).unwrap());
         let load = async |store: &Store| store.load_layers(vec![one.clone(), two.clone()]).await;
-        store.record_layers(&one, Counters { ping_sent: 6, ..Counters::default() });
+        store.record_layers(&one, LayerCounters { ping_sent: 6, ..LayerCounters::default() });
         store.record_layers(&one, counters.clone());
         assert_eq!(load(&store).await[&one], counters, "also before it is written");
         store.committed().await;
@@ -95,7 +119,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let loaded = load(&store).await;
         assert_eq!(loaded[&one], counters);
-        assert_eq!(loaded[&two], Counters::default());
+        assert_eq!(loaded[&two], LayerCounters::default());
         assert_eq!(store.errors(), 0);
     }
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{FolderKey, FolderRecord};
-use crate::checks::readings::Counters;
+use super::{FolderKey, FolderRecord, LayerCounters};
 use crate::config::{Secret, TargetName};
 use ledger::Changes;
 
@@ -20,7 +19,7 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Work {
     pub(super) accounts: BTreeMap<TargetName, Changes>,
-    pub(super) layers: BTreeMap<TargetName, Counters>,
+    pub(super) layers: BTreeMap<TargetName, LayerCounters>,
     pub(super) folders: BTreeMap<FolderKey, FolderRecord>,
     pub(super) refresh_tokens: BTreeMap<String, Secret>,
     mails: usize,

@@ -17,8 +17,7 @@ use tracing::{error, info, warn};
 use super::care::{self, Files};
 use super::mark::Mark;
 use super::work::Work;
-use super::{FolderKey, FolderRecord, beside, layers, rows, schema};
-use crate::checks::readings::Counters;
+use super::{FolderKey, FolderRecord, LayerCounters, beside, layers, rows, schema};
 use crate::config::{Secret, TargetName};
 use ledger::{Changes, StoredAccount};
 
@@ -39,7 +38,10 @@ pub(super) enum Question {
         answer: oneshot::Sender<BTreeMap<TargetName, StoredAccount>>,
     },
     /// The counters of the layers below targets.
-    Layers { targets: Vec<TargetName>, answer: oneshot::Sender<BTreeMap<TargetName, Counters>> },
+    Layers {
+        targets: Vec<TargetName>,
+        answer: oneshot::Sender<BTreeMap<TargetName, LayerCounters>>,
+    },
     /// The folders of a mailbox.
     Folders { mailbox: String, answer: oneshot::Sender<BTreeMap<String, FolderRecord>> },
     /// The newest refresh token of an origin.
@@ -96,7 +98,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    pub(super) fn record_layers(&self, target: TargetName, counters: Counters) {
+    pub(super) fn record_layers(&self, target: TargetName, counters: LayerCounters) {
         let mut queue = self.queue();
         queue.work.layers.insert(target, counters);
         queue.work.press();
@@ -355,7 +357,7 @@ impl Writer {
         account
     }
 
-    fn layers(&mut self, target: &TargetName) -> Counters {
+    fn layers(&mut self, target: &TargetName) -> LayerCounters {
         let queued = self.shared.queue().work.layers.get(target).cloned();
         queued.unwrap_or_else(|| {
             layers::read(&self.connection, target)

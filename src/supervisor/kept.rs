@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use super::Supervisor;
 use super::plan::Plan;
-use crate::checks::readings::{Checks, Counters};
+use crate::checks::readings::Checks;
 use crate::config::{Config, TargetName};
+use crate::store::LayerCounters;
 use ledger::StoredAccount;
 
 /// Of each target its account, and the counters of the layers below; nothing of one that is new.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     pub(super) accounts: BTreeMap<TargetName, StoredAccount>,
-    counters: BTreeMap<TargetName, Counters>,
+    counters: BTreeMap<TargetName, LayerCounters>,
 }
 
 impl Kept {

@@ -12,7 +12,7 @@ use super::plan::{Change, Part, Plan, Present};
 use super::sending::{self, Line, rest_of_period};
 use super::slots::{self, SlotKey};
 use super::task::{Task, end};
-use super::view::Subject;
+use super::view::TargetHandle;
 use super::{ReloadError, Running, RunningWatch, SPREAD, State, Supervisor};
 use crate::account::Account;
 use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
@@ -209,13 +209,13 @@ impl Supervisor {
                 continue;
             };
             let sending = sending::start(Arc::new(sender), first);
-            let known = state.targets.get(&name).map(|running| &running.subject.checks);
+            let known = state.targets.get(&name).map(|running| &running.handle.checks);
             let checks = known.map_or_else(|| kept.checks(&name), Arc::clone);
             let spread = target.interval.min(SPREAD);
-            let subject = Subject { target, account: Arc::clone(&line.account), checks };
-            let checking = self.start_checks(&subject, first_round + spread / 2);
+            let handle = TargetHandle { target, account: Arc::clone(&line.account), checks };
+            let checking = self.start_checks(&handle, first_round + spread / 2);
             first_round += spread / count;
-            state.targets.insert(name, Running { subject, line, member, sending, checking });
+            state.targets.insert(name, Running { handle, line, member, sending, checking });
         }
     }
 
@@ -244,9 +244,9 @@ impl Supervisor {
     }
 
     /// The rounds of checks of a target, apart from its mails.
-    fn start_checks(&self, subject: &Subject, first: Instant) -> Task {
-        subject.checks.set_target(&subject.target);
-        let checker = Arc::new(subject.checker(&self.bench, self.store.clone()));
+    fn start_checks(&self, handle: &TargetHandle, first: Instant) -> Task {
+        handle.checks.set_target(&handle.target);
+        let checker = Arc::new(handle.checker(&self.limiter, self.store.clone()));
         Task::spawn(format!("the checks of {}", checker.target.name), move |cancel, start| {
             let checker = Arc::clone(&checker);
             async move {
@@ -265,7 +265,7 @@ impl State {
         Present {
             targets: targets
                 .clone()
-                .map(|(name, running)| (name.clone(), Arc::clone(&running.subject.target)))
+                .map(|(name, running)| (name.clone(), Arc::clone(&running.handle.target)))
                 .collect(),
             idle: targets
                 .filter(|(_, running)| is_idle(running))

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::probing::send::next_tick;
+use crate::clock::next_tick;
 
 /// How long the loops may take to end their sessions.
 const FAREWELL: Duration = Duration::from_secs(3);

@@ -6,7 +6,7 @@ use super::Supervisor;
 use crate::account::Account;
 use crate::account::history::{Evidence, Probe};
 use crate::checks::readings::{Checks, Readings};
-use crate::checks::rounds::{Bench, Checker};
+use crate::checks::rounds::{CheckLimiter, Checker};
 use crate::config::{Target, TargetName};
 use crate::store::Store;
 use ledger::{OutstandingMail, Snapshot};
@@ -40,18 +40,22 @@ pub struct Details {
 
 /// Where the view of a target comes from.
 #[derive(Clone)]
-pub(super) struct Subject {
+pub(super) struct TargetHandle {
     pub(super) target: Arc<Target>,
     pub(super) account: Arc<Account>,
     pub(super) checks: Arc<Checks>,
 }
 
-impl Subject {
+impl TargetHandle {
     /// Its rounds of checks.
-    pub(super) fn checker(&self, bench: &Arc<Bench>, store: Option<Arc<Store>>) -> Checker {
+    pub(super) fn checker(
+        &self,
+        limiter: &Arc<CheckLimiter>,
+        store: Option<Arc<Store>>,
+    ) -> Checker {
         let (target, checks) = (Arc::clone(&self.target), Arc::clone(&self.checks));
-        let (bench, account) = (Arc::clone(bench), Arc::clone(&self.account));
-        Checker { target, checks, store, bench, account }
+        let (limiter, account) = (Arc::clone(limiter), Arc::clone(&self.account));
+        Checker { target, checks, store, limiter, account }
     }
 
     /// What is known of it now.
@@ -66,33 +70,33 @@ impl Subject {
 impl Supervisor {
     /// Every target, by name.
     pub fn views(&self) -> Vec<View> {
-        let subjects: Vec<Subject> =
-            self.state().targets.values().map(|running| running.subject.clone()).collect();
-        subjects.into_iter().map(Subject::view).collect()
+        let handles: Vec<TargetHandle> =
+            self.state().targets.values().map(|running| running.handle.clone()).collect();
+        handles.into_iter().map(TargetHandle::view).collect()
     }
 
     /// One target.
     pub fn view(&self, name: &str) -> Option<View> {
-        self.find(name).map(Subject::view)
+        self.find(name).map(TargetHandle::view)
     }
 
     /// One target with what happened lately, and the oldest of the mails that are waited for.
     pub fn details(&self, name: &str, most_awaited: usize) -> Option<Details> {
-        let subject = self.find(name)?;
+        let handle = self.find(name)?;
         let (awaited, evidence) = (
-            subject.account.read(|ledger, _| ledger.outstanding_mails(most_awaited)),
-            subject.account.evidence(),
+            handle.account.read(|ledger, _| ledger.outstanding_mails(most_awaited)),
+            handle.account.evidence(),
         );
-        Some(Details { view: subject.view(), awaited, evidence })
+        Some(Details { view: handle.view(), awaited, evidence })
     }
 
     /// The newest probes of a target, newest first; none of one that is not there.
     pub fn newest_probes(&self, name: &str) -> Vec<Probe> {
-        self.find(name).map(|subject| subject.account.newest_probes()).unwrap_or_default()
+        self.find(name).map(|handle| handle.account.newest_probes()).unwrap_or_default()
     }
 
-    fn find(&self, name: &str) -> Option<Subject> {
+    fn find(&self, name: &str) -> Option<TargetHandle> {
         let name = TargetName::new(name)?;
-        self.state().targets.get(&name).map(|running| running.subject.clone())
+        self.state().targets.get(&name).map(|running| running.handle.clone())
     }
 }

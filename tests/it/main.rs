@@ -70,6 +70,7 @@ mod real {
 mod shipped {
     mod dashboards;
     mod filters;
+    mod rooms;
     pub(crate) mod rules;
     mod scrape_labels;
 }

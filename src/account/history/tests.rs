@@ -1,7 +1,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::*;
-use ledger::{Ledger, Rules, SessionKind, Sighting, Transmission};
+use ledger::{Ledger, Rules, SessionKind, Sighting, Step, Transmission};
 
 const SECOND: Duration = Duration::from_secs(1);
 

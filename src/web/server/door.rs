@@ -7,7 +7,6 @@
 //! connections that leave last before they have asked: strangers press each other out meanwhile.
 //! It knows no HTTP: the listener says what a connection is at.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,8 +18,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::Limits;
 use super::recent::Recent;
 
+use crowd::{Crowd, Held, Inside, Scope};
 pub(in crate::web) use observed::Observed;
 
+mod crowd;
 mod observed;
 
 /// A client as it is counted: an IPv4 address, or the first 64 bits of an IPv6 address, of which
@@ -321,148 +322,8 @@ impl Place {
     }
 }
 
-/// Among whom the one is sought that has to leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    /// The connections of the client that knocks.
-    Own,
-    /// Those that have not asked for anything yet.
-    New,
-    All,
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// All connections that are not about to leave, at one moment.
-struct Crowd<'a> {
-    limits: &'a Limits,
-    called_out: MutexGuard<'a, Recent>,
-    now: Instant,
-    inside: Vec<Inside<'a>>,
-    /// What each client had at that moment.
-    held: HashMap<Peer, Held>,
-}
-
-/// What a client has.
-struct Held {
-    places: usize,
-    /// It was answered lately.
-    is_known: bool,
-}
-
-struct Inside<'a> {
-    place: &'a Arc<Place>,
-    state: State,
-}
-
-/// The connection to call out.
-struct Longest {
-    index: usize,
-    /// From when on it may be.
-    ripe_at: Instant,
-}
-
-impl Crowd<'_> {
-    fn new_ones(&self) -> usize {
-        self.inside.iter().filter(|inside| inside.state.phase.is_new()).count()
-    }
-
-    /// Where there is no room for one more of `peer`.
-    fn full_for(&self, peer: Peer) -> Option<Scope> {
-        let own = self.inside.iter().filter(|inside| inside.place.peer == peer).count();
-        if own >= self.limits.per_peer {
-            Some(Scope::Own)
-        } else if self.inside.len() >= self.limits.connections {
-            Some(Scope::All)
-        } else if self.new_ones() >= self.limits.new_connections {
-            Some(Scope::New)
-        } else {
-            None
-        }
-    }
-
-    /// Calls out those who have waited longer than is allowed while slots are scarce.
-    fn call_out_overdue(&mut self) {
-        let is_scarce = |taken: usize, all: usize| taken * 4 >= all * 3;
-        let all = is_scarce(self.inside.len(), self.limits.connections);
-        let new = all || is_scarce(self.new_ones(), self.limits.new_connections);
-        let is_overdue = |inside: &Inside<'_>| {
-            let is_meant = if inside.state.phase.is_new() { new } else { all };
-            is_meant
-                && !self.is_welcome(inside)
-                && inside.state.phase != Phase::Answer
-                && inside.state.since + self.limits.scarce_wait <= self.now
-        };
-        let overdue: Vec<usize> = (0..self.inside.len())
-            .rev()
-            .filter(|index| self.inside.get(*index).is_some_and(is_overdue))
-            .collect();
-        for index in overdue {
-            self.call_out(index);
-        }
-    }
-
-    /// Whether it is about to ask, as one of the few connections of a client that was answered lately.
-    fn is_welcome(&self, inside: &Inside<'_>) -> bool {
-        let held = self.held.get(&inside.place.peer);
-        inside.state.phase.is_new()
-            && held
-                .is_some_and(|held| held.is_known && held.places <= self.limits.welcome_connections)
-    }
-
-    /// The one that may be called out first: of strangers before clients that are welcome, then of
-    /// the client that holds most in `scope` and was called out most, whatever waits longest. `None` if there is nobody.
-    fn longest_waiting(&self, scope: Scope, peer: Peer) -> Option<Longest> {
-        let is_meant = |inside: &&Inside<'_>| match scope {
-            Scope::Own => inside.place.peer == peer,
-            Scope::New => inside.state.phase.is_new(),
-            Scope::All => true,
-        };
-        let mut loads: HashMap<Peer, u32> = HashMap::new();
-        for inside in self.inside.iter().filter(is_meant) {
-            let peer = inside.place.peer;
-            *loads.entry(peer).or_insert_with(|| self.called_out.of(peer, self.now)) += 1;
-        }
-        let order = |inside: &Inside<'_>| {
-            let ripe_at = self.ripe_at(inside);
-            let load = loads.get(&inside.place.peer).copied().unwrap_or_default();
-            let first = if ripe_at <= self.now { Reverse(load) } else { Reverse(0) };
-            (self.is_welcome(inside), first, ripe_at)
-        };
-        let all = self.inside.iter().enumerate().filter(|(_, inside)| is_meant(inside));
-        let (index, inside) = all.min_by_key(|(_, inside)| order(inside))?;
-        Some(Longest { index, ripe_at: self.ripe_at(inside) })
-    }
-
-    /// From when on a connection may be called out.
-    fn ripe_at(&self, inside: &Inside<'_>) -> Instant {
-        let State { phase, entered, since, .. } = inside.state;
-        match phase {
-            Phase::Answer => since + self.limits.scarce_wait,
-            // A handshake that is done is no reason to stay longer than one that needs its time.
-            _ if phase.is_new() => entered + self.limits.least_wait,
-            _ => since + self.limits.least_wait,
-        }
-    }
-
-    fn call_out(&mut self, index: usize) {
-        let inside = self.inside.swap_remove(index);
-        inside.leave();
-        self.called_out.add(inside.place.peer, self.now);
-    }
-}
-
-impl Inside<'_> {
-    fn leave(&self) {
-        let mut state = self.place.state();
-        // Meanwhile it may have got what it waited for.
-        if state.phase == self.state.phase && state.since == self.state.since {
-            state.leaves = true;
-            self.place.called.notify_one();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -43,6 +43,12 @@ fn numbered(count: usize, text: impl Fn(usize) -> String) -> String {
 }
 
 fn cases() -> Vec<Case> {
+    let mut cases = cases_of_imap();
+    cases.extend(cases_of_pop3_and_smtp());
+    cases
+}
+
+fn cases_of_imap() -> Vec<Case> {
     let literal = format!("{{65536}}\r\n{}", "x".repeat(65_536));
     let odd = |number: usize| format!(" {}", 2 * number + 1);
     vec![
@@ -112,6 +118,11 @@ fn cases() -> Vec<Case> {
             Step::Select,
             "a line of more than 8388608 bytes",
         ),
+    ]
+}
+
+fn cases_of_pop3_and_smtp() -> Vec<Case> {
+    vec![
         pop3(
             "CAPA",
             format!("+OK\r\n{}.\r\n", format!("{}\r\n", "A ".repeat(200)).repeat(4)),

@@ -168,11 +168,11 @@ async fn a_connection_that_fails_is_told_by_step_and_reason() {
     all(cases).await;
 }
 
-#[tokio::test]
-async fn a_service_says_that_it_is_not_there_in_its_own_words() {
+/// What a server answers at a point of the dialogue, and what that comes to.
+fn answers() -> Vec<(Half, &'static str, &'static str, Expected)> {
     use Half::{Imap, Pop3, Smtp};
     let greeting = Step::Greeting;
-    let answers: Vec<(Half, &'static str, &'static str, Expected)> = vec![
+    vec![
         (Smtp, GREETING, "421 4.3.2 shutting down", (greeting, Reason::Deferred, true)),
         (Smtp, GREETING, "421 busy", (greeting, Reason::Deferred, true)),
         (Smtp, GREETING, "554 no service", (greeting, Reason::Rejected, true)),
@@ -220,8 +220,12 @@ async fn a_service_says_that_it_is_not_there_in_its_own_words() {
         (Pop3, "UIDL", "+OK\r\n.", (Step::Select, Reason::Protocol, false)),
         (Imap, "UID FETCH", "{tag} NO [SERVERBUG] no", (Step::Fetch, Reason::Other, false)),
         (Pop3, "TOP", "-ERR no", (Step::Fetch, Reason::Rejected, false)),
-    ];
-    all(answers.into_iter().map(|(half, point, answer, expected)| {
+    ]
+}
+
+#[tokio::test]
+async fn a_service_says_that_it_is_not_there_in_its_own_words() {
+    all(answers().into_iter().map(|(half, point, answer, expected)| {
         let case = async move {
             let trust = Trust::new();
             let (world, target) = world(half, TlsMode::StartTls, &trust).await;

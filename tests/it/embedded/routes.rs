@@ -57,7 +57,9 @@ async fn a_name_with_an_address_in_each_family_is_reached_by_the_one_that_answer
     let target = world.target("a").set("send.host", "localhost").set("receive.host", "localhost");
     let exporter = Exporter::start(&[target]).await;
     let snapshot = exporter.received("a", 1).await;
-    for (side, server) in [(&snapshot.sides.send, &world.smtp), (&snapshot.sides.receive, &world.mailbox)] {
+    for (side, server) in
+        [(&snapshot.sides.send, &world.smtp), (&snapshot.sides.receive, &world.mailbox)]
+    {
         assert_eq!(side.address, Some(Server::address(server)), "{snapshot:#?}");
     }
 }

@@ -179,6 +179,46 @@ fn each_fault_shows_in_its_layer() {
     }
 }
 
+/// What the page says of each fault; the closed port has this number.
+async fn words_name_the_layer(exporter: &Exporter, port: u16) {
+    let lines = exporter.lines("cut").await;
+    assert_eq!(lines[4], "failing: Network no answer to blame");
+    assert!(
+        lines[3].starts_with("failing: TCP send ") && lines[3].contains(": timeout"),
+        "{lines:?}"
+    );
+    let lines = exporter.lines("closed").await;
+    assert_eq!(lines[4], "well: Network answers");
+    assert_eq!(lines[3], format!("failing: TCP send {port}: refused to blame"));
+    assert_eq!(lines[2], "failing: Send fails");
+    let lines = exporter.lines("login").await;
+    assert_eq!(lines[1], "failing: Receive fails to blame");
+    let lines = exporter.lines("silent").await;
+    assert_eq!(lines[4], "not-applicable: Network silent, but TCP answers");
+    assert!(lines.iter().all(|line| !line.starts_with("failing")), "{lines:?}");
+}
+
+async fn series_show_the_faults(exporter: &Exporter) {
+    for (series, wanted) in [
+        ("mailtrip_ping_availability_percent{target=\"silent\"}", "0.0"),
+        ("mailtrip_ping_packet_loss_percent{target=\"silent\"}", "100.0"),
+        ("mailtrip_ping_rtt_avg_seconds{target=\"silent\"}", "NaN"),
+        ("mailtrip_ping_packet_loss_percent{target=\"well\"}", "0.0"),
+        ("mailtrip_tcp_port_availability_percent{target=\"closed\",port_name=\"send\"}", "0.0"),
+        (
+            "mailtrip_tcp_port_availability_percent{target=\"closed\",port_name=\"receive\"}",
+            "100.0",
+        ),
+        ("mailtrip_tcp_port_response_seconds{target=\"closed\",port_name=\"send\"}", "NaN"),
+        ("mailtrip_ping_permitted", "1.0"),
+    ] {
+        assert_eq!(exporter.value(series).await.as_deref(), Some(wanted), "{series}");
+    }
+    let refused = "mailtrip_tcp_port_failures_total{target=\"closed\",port_name=\"send\",\
+                   reason=\"refused\"}";
+    assert_ne!(exporter.value(refused).await.as_deref(), Some("0"));
+}
+
 /// By IPv4 (0) or IPv6 (1): one target is well, one is cut at the network, the port of one is closed,
 /// the login of one fails, and one drops ICMP only.
 async fn each_fault(family: usize) {
@@ -216,41 +256,8 @@ async fn each_fault(family: usize) {
     exporter.shows("silent", "-1111").await;
     exporter.shows("well", "11111").await;
 
-    let lines = exporter.lines("cut").await;
-    assert_eq!(lines[4], "failing: Network no answer to blame");
-    assert!(
-        lines[3].starts_with("failing: TCP send ") && lines[3].contains(": timeout"),
-        "{lines:?}"
-    );
-    let lines = exporter.lines("closed").await;
-    assert_eq!(lines[4], "well: Network answers");
-    let port = closed.smtp.address().port();
-    assert_eq!(lines[3], format!("failing: TCP send {port}: refused to blame"));
-    assert_eq!(lines[2], "failing: Send fails");
-    let lines = exporter.lines("login").await;
-    assert_eq!(lines[1], "failing: Receive fails to blame");
-    let lines = exporter.lines("silent").await;
-    assert_eq!(lines[4], "not-applicable: Network silent, but TCP answers");
-    assert!(lines.iter().all(|line| !line.starts_with("failing")), "{lines:?}");
-
-    for (series, wanted) in [
-        ("mailtrip_ping_availability_percent{target=\"silent\"}", "0.0"),
-        ("mailtrip_ping_packet_loss_percent{target=\"silent\"}", "100.0"),
-        ("mailtrip_ping_rtt_avg_seconds{target=\"silent\"}", "NaN"),
-        ("mailtrip_ping_packet_loss_percent{target=\"well\"}", "0.0"),
-        ("mailtrip_tcp_port_availability_percent{target=\"closed\",port_name=\"send\"}", "0.0"),
-        (
-            "mailtrip_tcp_port_availability_percent{target=\"closed\",port_name=\"receive\"}",
-            "100.0",
-        ),
-        ("mailtrip_tcp_port_response_seconds{target=\"closed\",port_name=\"send\"}", "NaN"),
-        ("mailtrip_ping_permitted", "1.0"),
-    ] {
-        assert_eq!(exporter.value(series).await.as_deref(), Some(wanted), "{series}");
-    }
-    let refused = "mailtrip_tcp_port_failures_total{target=\"closed\",port_name=\"send\",\
-                   reason=\"refused\"}";
-    assert_ne!(exporter.value(refused).await.as_deref(), Some("0"));
+    words_name_the_layer(&exporter, closed.smtp.address().port()).await;
+    series_show_the_faults(&exporter).await;
 
     drop_nothing();
     closed.smtp.start_again().await.unwrap();

@@ -20,62 +20,64 @@ fn text(bytes: Option<&Vec<u8>>) -> Option<String> {
     bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 
+type Expected = (Action, &'static str, &'static str, Option<&'static str>, &'static str);
+/// A report of each family of servers, and what is read from it.
+const FAMILIES: [(&str, Expected); 5] = [
+    (
+        POSTFIX,
+        (
+            Action::Failed,
+            "5.1.1",
+            "mx.example.org",
+            Some("mail.example.net"),
+            "550 5.1.1 <reader@example.net>: nobody of that name lives here",
+        ),
+    ),
+    (
+        POSTFIX_DELAYED,
+        (
+            Action::Delayed,
+            "4.4.1",
+            "mx.example.org",
+            None,
+            "connect to mail.example.net[192.0.2.7]:25: Connection timed out",
+        ),
+    ),
+    (
+        EXIM,
+        (
+            Action::Failed,
+            "5.7.1",
+            "relay.example.com",
+            Some("mail.example.net"),
+            "550-5.7.1 This host may not send for example.org; 550 5.7.1 ask your postmaster",
+        ),
+    ),
+    (
+        MICROSOFT_365,
+        (
+            Action::Failed,
+            "5.1.10",
+            "EXAMPLE.prod.outlook.com",
+            None,
+            "550 5.1.10 RESOLVER.ADR.RecipientNotFound; no recipient by that address",
+        ),
+    ),
+    (
+        SENDMAIL,
+        (
+            Action::Failed,
+            "5.2.2",
+            "hub.example.edu",
+            Some("mail.example.net"),
+            "552 5.2.2 mailbox full",
+        ),
+    ),
+];
+
 #[test]
 fn reads_what_each_family_of_servers_writes() {
-    type Expected = (Action, &'static str, &'static str, Option<&'static str>, &'static str);
-    let cases: [(&str, Expected); 5] = [
-        (
-            POSTFIX,
-            (
-                Action::Failed,
-                "5.1.1",
-                "mx.example.org",
-                Some("mail.example.net"),
-                "550 5.1.1 <reader@example.net>: nobody of that name lives here",
-            ),
-        ),
-        (
-            POSTFIX_DELAYED,
-            (
-                Action::Delayed,
-                "4.4.1",
-                "mx.example.org",
-                None,
-                "connect to mail.example.net[192.0.2.7]:25: Connection timed out",
-            ),
-        ),
-        (
-            EXIM,
-            (
-                Action::Failed,
-                "5.7.1",
-                "relay.example.com",
-                Some("mail.example.net"),
-                "550-5.7.1 This host may not send for example.org; 550 5.7.1 ask your postmaster",
-            ),
-        ),
-        (
-            MICROSOFT_365,
-            (
-                Action::Failed,
-                "5.1.10",
-                "EXAMPLE.prod.outlook.com",
-                None,
-                "550 5.1.10 RESOLVER.ADR.RecipientNotFound; no recipient by that address",
-            ),
-        ),
-        (
-            SENDMAIL,
-            (
-                Action::Failed,
-                "5.2.2",
-                "hub.example.edu",
-                Some("mail.example.net"),
-                "552 5.2.2 mailbox full",
-            ),
-        ),
-    ];
-    for (mail, (action, code, reporting, remote, words)) in cases {
+    for (mail, (action, code, reporting, remote, words)) in FAMILIES {
         let report = read(mail);
         let worst = report.worst().expect("a recipient");
         assert_eq!((worst.action, worst.code.as_deref()), (action, Some(code)), "{mail}");

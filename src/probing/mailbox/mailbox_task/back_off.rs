@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::super::shared::Settings;
 use super::{BACK_OFF_FIRST, MailboxTask};
-use crate::probing::send::next_tick;
+use crate::clock::next_tick;
 use ledger::{Failure, Reason};
 
 impl MailboxTask {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::Subscriber;
 use super::super::shared::Settings;
 use super::{MailboxTask, recipients};
-use crate::probing::send::next_tick;
+use crate::clock::next_tick;
 use ledger::{Attempt, SessionKind};
 use ledger::{Failure, Side};
 use mail::departure;

@@ -199,13 +199,52 @@ impl Dovecot {
         self.folder.join("dovecot.conf").display().to_string()
     }
 
+    /// The listeners.
+    fn services(&self, lab: &Path) -> String {
+        let lab = lab.display();
+        let Ports { imap, imaps, pop3, pop3s, .. } = self.ports;
+        format!(
+            "\
+service imap-login {{
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = {imaps}
+    ssl = yes
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {pop3}
+  }}
+  inet_listener pop3s {{
+    port = {pop3s}
+    ssl = yes
+  }}
+}}
+service lmtp {{
+  unix_listener {lab}/lmtp {{
+    mode = 0666
+  }}
+}}
+service auth {{
+  unix_listener {lab}/auth {{
+    mode = 0666
+  }}
+}}
+"
+        )
+    }
+
     fn configuration(&self, lab: &Path) -> String {
         let dialect = match self.dialect {
             Dialect::Version2_3 => self.settings_of_2_3(lab),
             Dialect::Version2_4 => self.settings_of_2_4(lab),
         };
-        let (lab, folder) = (lab.display(), self.folder.display());
-        let Ports { imap, imaps, pop3, pop3s, .. } = self.ports;
+        let folder = self.folder.display();
+        let services = self.services(lab);
+        let lab = lab.display();
         let listen: Vec<_> = self.addresses.iter().map(IpAddr::to_string).collect();
         let listen = listen.join(", ");
         format!(
@@ -245,35 +284,7 @@ namespace inbox {{
   }}
 }}
 
-service imap-login {{
-  inet_listener imap {{
-    port = {imap}
-  }}
-  inet_listener imaps {{
-    port = {imaps}
-    ssl = yes
-  }}
-}}
-service pop3-login {{
-  inet_listener pop3 {{
-    port = {pop3}
-  }}
-  inet_listener pop3s {{
-    port = {pop3s}
-    ssl = yes
-  }}
-}}
-service lmtp {{
-  unix_listener {lab}/lmtp {{
-    mode = 0666
-  }}
-}}
-service auth {{
-  unix_listener {lab}/auth {{
-    mode = 0666
-  }}
-}}
-service anvil {{
+{services}service anvil {{
   # Else a wrong password slows down the logins of every client on loopback.
   unix_listener anvil-auth-penalty {{
     mode = 0

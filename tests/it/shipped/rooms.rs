@@ -1,0 +1,165 @@
+//! The order of the rooms: a module of the exporter uses only modules that stand below it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+mod code;
+
+/// The modules of the exporter, the highest first. Those of one line do not use each other.
+const ROOMS: &[&[&str]] = &[
+    &["fuzz"],
+    &["app"],
+    &["cli", "check", "demo"],
+    &["web"],
+    &["metrics", "roundtrip"],
+    &["supervisor"],
+    &["probing", "checks"],
+    &["account"],
+    &["store"],
+    &["descriptors"],
+    &["config"],
+    &["log", "clock"],
+];
+
+/// The longest file, in lines, without its tests.
+const MOST_LINES: usize = 450;
+
+fn level(room: &str) -> Option<usize> {
+    ROOMS.iter().position(|level| level.contains(&room))
+}
+
+/// Every Rust file below a folder that is no test, with its text.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut sources = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            if stem == "tests" || stem.ends_with("_tests") {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                sources.push((path, text));
+            }
+        }
+    }
+    sources.sort();
+    sources
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A path as it is written in a message, and the modules that lead to it.
+fn names(path: &Path) -> (String, Vec<String>) {
+    let inner = path.strip_prefix(root()).unwrap().with_extension("");
+    let modules = inner.iter().skip(1).map(|part| part.to_str().unwrap().to_owned());
+    (format!("{}.rs", inner.display()), modules.collect())
+}
+
+/// What a file uses that stands above it, or beside it.
+fn violations(path: &str, modules: &[String], text: &str) -> Vec<String> {
+    let room = modules[0].as_str();
+    let Some(own) = level(room) else {
+        return vec![format!("{path}: room `{room}` has no place in the order")];
+    };
+    let uses = code::uses(&code::without_tests(&code::bare(text)), modules.len());
+    let above = uses.into_iter().filter_map(|(line, used)| {
+        let theirs = level(&used)?;
+        (used != room && theirs <= own).then(|| {
+            format!("{path}:{line}: room `{room}` uses `{used}`, which does not stand below it")
+        })
+    });
+    above.collect()
+}
+
+#[test]
+fn a_room_uses_only_rooms_below_it() {
+    let mut found = Vec::new();
+    for (path, text) in sources(&root().join("src")) {
+        let (name, modules) = names(&path);
+        if !["lib", "main"].contains(&modules[0].as_str()) {
+            found.extend(violations(&name, &modules, &text));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_circle_is_found_however_it_is_written() {
+    let find = |room: &str, text: &str| {
+        let modules: Vec<String> = room.split('/').map(str::to_owned).collect();
+        violations("src/x.rs", &modules, text)
+    };
+    for (room, text) in [
+        ("store", "use crate::checks::tcp;"),
+        ("store/rows", "\nfn a() { crate::account::b(); }"),
+        ("store/rows", "use super::super::account::Account;"),
+        ("checks", "use crate::{clock, probing::send};"),
+        ("config", "use crate::{\n    clock::now,\n    store::{Store, rows},\n};"),
+        ("log", "/* \" */ use crate::cli::Log;"),
+    ] {
+        let found = find(room, text);
+        assert_eq!(found.len(), 1, "{room}: {text}: {found:?}");
+        assert!(found[0].contains("does not stand below it"), "{found:?}");
+    }
+    for (room, text) in [
+        ("checks", "use crate::{clock, store::Store, checks::ping};"),
+        (
+            "store",
+            "// crate::checks\nconst A: &str = \"crate::web\"; const B: &str = r#\"crate::\"web\"#;",
+        ),
+        ("store", "#[cfg(test)]\nmod tests {\n    use crate::web::a;\n}\n"),
+        ("store", "#[cfg(test)]\nuse crate::web::a;\n"),
+        ("store/rows", "use super::web::a;"),
+        ("web", "pub(in crate::web) fn a<'a>(b: &'a str) -> char { '\"' }"),
+    ] {
+        assert_eq!(find(room, text), [""; 0], "{room}: {text}");
+    }
+    assert_eq!(find("attic", ""), ["src/x.rs: room `attic` has no place in the order"]);
+}
+
+#[test]
+fn the_list_of_the_crate_is_this_order() {
+    let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let order: Vec<&str> = ROOMS.iter().copied().flatten().copied().collect();
+    let entry = |line: &'static str| line.strip_prefix("//! - [`").or(line.strip_prefix("//! - `"));
+    let text: &'static str = text.leak();
+    let listed = text.lines().filter_map(entry).filter_map(|rest| rest.split('`').next());
+    assert_eq!(listed.collect::<Vec<_>>(), order);
+    let mut modules: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    modules.sort_unstable();
+    let mut sorted = order;
+    sorted.sort_unstable();
+    assert_eq!(modules, sorted);
+}
+
+#[test]
+fn no_file_is_long() {
+    let files = ["src", "crates"].into_iter().flat_map(|folder| sources(&root().join(folder)));
+    let long = files.filter_map(|(path, text)| {
+        let lines = code::without_tests(&code::bare(&text)).trim_end().lines().count();
+        (lines > MOST_LINES).then(|| format!("{}: {lines} lines", names(&path).0))
+    });
+    let long: Vec<String> = long.collect();
+    assert!(long.is_empty(), "more than {MOST_LINES} lines:\n{}", long.join("\n"));
+}
+
+#[test]
+fn no_other_crate_depends_on_the_exporter() {
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let manifest = entry.unwrap().path().join("Cargo.toml");
+        let text = fs::read_to_string(&manifest).unwrap();
+        let depends = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+        let depends = depends.filter(|line| {
+            line.contains(env!("CARGO_PKG_NAME")) || line.contains("path = \"../..\"")
+        });
+        assert_eq!(depends.count(), 0, "{}", manifest.display());
+    }
+}
