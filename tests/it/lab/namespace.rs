@@ -1,9 +1,9 @@
 //! Running a test again where it is alone.
 
 use std::env;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
+
+use super::tool;
 
 /// Says to a test that it runs in a namespace of its own.
 const MARK: &str = "MAILTRIP_TEST_NAMESPACE";
@@ -12,25 +12,22 @@ const MARK: &str = "MAILTRIP_TEST_NAMESPACE";
 /// before it; true in there. `kinds` are the options of `unshare`, as `--net`.
 ///
 /// # Panics
-/// If the system gives no namespace, or the test fails in there.
+/// If the user is not root, the system gives no namespace, or the test fails in there.
 pub(crate) fn is_inside(test: &str, kinds: &[&str], wrapper: &[&str]) -> bool {
     if env::var_os(MARK).is_some() {
         return true;
     }
-    let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    tool::require_root("a namespace of its own");
     let mut command = Command::new("unshare");
     // Without this, unshare makes every mount private first, which it cannot where the root folder is
     // no mount: after chroot.
     command.args(kinds).args(["--propagation", "unchanged"]);
-    if !is_root {
-        command.args(["--user", "--map-root-user"]);
-    }
     let probe = Command::new("unshare").args(command.get_args()).arg("true").output();
     let is_allowed = probe.as_ref().is_ok_and(|output| output.status.success());
     assert!(
         is_allowed,
-        "this test needs namespaces of its own (unshare {kinds:?}), which the system grants root alone \
-         (`scripts/test real`) or, as in a container without CAP_SYS_ADMIN, nobody: {probe:?}"
+        "a namespace of its own (unshare {kinds:?}) is denied even to root, as in a container without \
+         CAP_SYS_ADMIN: {probe:?}"
     );
     command.arg("--").args(wrapper).arg(env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]);

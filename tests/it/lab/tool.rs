@@ -19,7 +19,7 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 /// # Panics
 /// If the user is not root, or a server or its program is not installed.
 pub(crate) fn require_prerequisites() {
-    require_root("Postfix, whose master");
+    require_root("Postfix's master process");
     let is_there = |program: &&str| {
         let is_in = |folder: &str| Path::new(folder).join(program).exists();
         PATH.split(':').chain(["/usr/lib/dovecot", "/usr/libexec/dovecot"]).any(is_in)
@@ -33,16 +33,13 @@ pub(crate) fn require_prerequisites() {
     );
 }
 
-/// Fails where the user is not root, which `whoever` needs.
+/// Fails where the user is not root, which `what` needs.
 ///
 /// # Panics
 /// If the user is not root.
-pub(crate) fn require_root(whoever: &str) {
+pub(crate) fn require_root(what: &str) {
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    assert!(
-        is_root,
-        "the lab runs {whoever} needs root: `make test` and `scripts/test real` use sudo"
-    );
+    assert!(is_root, "{what} needs root: `make test` and `scripts/test real` use sudo");
 }
 
 /// Runs a program to its end and returns what it wrote on standard output.

@@ -35,7 +35,7 @@ impl Root {
     /// # Panics
     /// If the user is not root or nothing is unpacked.
     pub(super) async fn new(stack: &Path) -> Self {
-        tool::require_root("Exim and Courier in a root folder of their own, which");
+        tool::require_root("a root folder for Exim and Courier");
         let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join(UNPACKED);
         assert!(
             unpacked.join("packages").exists(),
