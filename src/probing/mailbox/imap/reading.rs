@@ -94,13 +94,16 @@ impl FolderState {
         viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
-        let mut shown = BTreeSet::new();
+        // Those that were asked for: a server may show any number of others.
+        let mut missing: BTreeSet<u32> = batch.iter().copied().collect();
         let sink = &mut |mail: Fetched, at| {
-            shown.extend(mail.uid.filter(|_| mail.header.is_some()));
+            if let Some(uid) = mail.uid.filter(|_| mail.header.is_some()) {
+                missing.remove(&uid);
+            }
             self.judge(mail, at, 0, viewing, judge);
         };
         imap.fetch_these(batch, sink).await?;
-        self.note_unread(batch.iter().filter(|uid| !shown.contains(uid)).copied());
+        self.note_unread(missing.into_iter());
         Ok(())
     }
 
