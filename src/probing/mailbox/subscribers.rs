@@ -91,7 +91,7 @@ impl Subscriber {
 }
 
 /// Decides about a mail on behalf of all subscribers, and tells the one whose it is.
-pub(super) fn judge(
+pub(super) fn judge_mail(
     subscribers: &[Arc<Subscriber>],
     found: &Found,
     clock: &Mutex<ServerClock>,
@@ -139,7 +139,7 @@ pub(super) fn judge(
         return match verdict {
             Verdict::Unknown => Disposition::Leave,
             Verdict::Received { .. } | Verdict::Early => {
-                inspector.judge(token, subscriber, passage, found.block.as_deref())
+                inspector.judge_arrival(token, subscriber, passage, found.block.as_deref())
             }
             Verdict::Returned | Verdict::Duplicate | Verdict::Left => Disposition::Remove(token),
         };

@@ -15,7 +15,7 @@ use mail::trace::Trace;
 
 /// The outcome of a check. Where a passive target receives in this mailbox, the server may have gone down
 /// meanwhile, as it is meant to.
-pub(super) async fn judged<T>(
+pub(super) async fn judge_departure<T>(
     settings: &Settings,
     subscribers: &[Arc<Subscriber>],
     outcome: Result<T, Failure>,
@@ -47,7 +47,7 @@ impl MailboxTask {
             subscriber.account.attempt_began(Side::Receive, until, &trace);
         }
         let mut outcome = self.open(settings, subscribers, trace.clone(), until, true).await;
-        outcome.result = judged(settings, subscribers, outcome.result, until).await;
+        outcome.result = judge_departure(settings, subscribers, outcome.result, until).await;
         self.report_check(subscribers, &trace, outcome.result.as_ref().err(), slot);
         if settings.session_kind() == SessionKind::Held {
             // What the session does from now on is no part of the check.

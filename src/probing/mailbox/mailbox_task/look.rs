@@ -146,6 +146,8 @@ impl MailboxTask {
         let subscribers = subscribers.to_vec();
         let (clock, inspector) = (Arc::clone(&self.clock), Arc::clone(&self.inspector));
         let attended_since = self.attended_since;
-        move |found| subscribers::judge(&subscribers, found, &clock, &inspector, attended_since)
+        move |found| {
+            subscribers::judge_mail(&subscribers, found, &clock, &inspector, attended_since)
+        }
     }
 }
