@@ -16,9 +16,8 @@ build: ## build the program: target/release/mailtrip_exporter
 	@scripts/install-prerequisites build
 	$(CARGO) build --release --locked
 
-test: prerequisites lint ## check everything: style, lints, documentation, all tests
-	$(CARGO) test --locked --workspace --doc
-	$(CARGO) test --locked --workspace --lib --bins --tests
+test: ## check everything: style, lints, documentation, all tests; those that need root by sudo
+	@CARGO='$(CARGO)' scripts/test
 
 prerequisites: ## install what the tests need and is missing: Postfix, Dovecot, Exim, Courier, promtool, Chromium and more
 	@scripts/install-prerequisites test

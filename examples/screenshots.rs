@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-#[path = "../tests/it"]
+#[path = "../tests/it/support"]
 mod it {
     #[allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
     pub(crate) mod browser;

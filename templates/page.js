@@ -7,7 +7,7 @@ const words = document.getElementById("live-words");
 const period = Number(document.body.dataset.refresh) * 1000;
 let newest = 0;
 
-// Tells a screen reader only what has changed.
+// Announces to a screen reader only what has changed.
 function say(text) {
   if (words.textContent !== text) words.textContent = text;
 }
@@ -68,7 +68,7 @@ async function load(address, announce) {
     say(announce && count ? count.textContent : "");
     document.body.dataset.loaded = String(Number(document.body.dataset.loaded || 0) + 1);
   } catch {
-    if (turn === newest) say("The exporter does not answer; this is how it was.");
+    if (turn === newest) say("The exporter does not answer. This is its last known state.");
   }
 }
 

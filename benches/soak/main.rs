@@ -26,7 +26,7 @@ mod rows;
 mod run;
 mod servers;
 
-#[path = "../../tests/it/hostile"]
+#[path = "../../tests/it/embedded/hostile"]
 mod hostile {
     #[allow(dead_code, reason = "for tests")]
     pub(crate) mod page;

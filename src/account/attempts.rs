@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Account;
+use super::{Account, side_log};
 use crate::clock::{on_time_line, suspended};
 use ledger::LoginDelay;
 use ledger::Side;
@@ -24,8 +24,8 @@ impl Progress {
         Self { traces: [None, None], suspended: suspended() }
     }
 
-    /// Tells the ledger, before anything else is asked of it.
-    pub(super) fn tell(&mut self, ledger: &mut Ledger) {
+    /// Enters it into the ledger, before anything else is done with that.
+    pub(super) fn report_to(&mut self, ledger: &mut Ledger) {
         let suspended = suspended();
         let more = suspended.saturating_sub(self.suspended);
         if !more.is_zero() {
@@ -51,83 +51,86 @@ impl Account {
     /// An attempt on a side begins, with this record. At `deadline` it is a failure, whatever becomes of
     /// whoever makes it: see [`Ledger::attempt_began`].
     pub fn attempt_began(&self, side: Side, deadline: Instant, trace: &Trace) {
-        self.progress().set(side, None);
-        self.ledger().attempt_began(side, on_time_line(deadline), crate::clock::now());
-        self.progress().set(side, Some(trace.clone()));
+        let mut state = self.lock();
+        // The record of an attempt before says nothing of this one.
+        state.progress.set(side, None);
+        state.catch_up();
+        state.ledger.attempt_began(side, on_time_line(deadline), crate::clock::now());
+        state.progress.set(side, Some(trace.clone()));
     }
 
     /// See [`Ledger::send_ended`].
     pub fn send_ended(&self, accepted: u32, total: u32, attempt: &Attempt) {
-        let mut ledger = self.ledger();
-        let now = crate::clock::now();
-        ledger.send_ended(accepted, total, attempt, now);
-        let ability = ledger.snapshot(now).send_ability.map(|share| share > 0.0);
-        drop(ledger);
-        self.attempt_ended(Side::Send, ability, attempt, now);
+        self.attempt_ended(Side::Send, attempt, |ledger, now| {
+            ledger.send_ended(accepted, total, attempt, now);
+            ledger.snapshot(now).send_ability.map(|share| share > 0.0)
+        });
     }
 
     /// See [`Ledger::check_ended`].
     pub fn check_ended(&self, attempt: &Attempt) {
-        let mut ledger = self.ledger();
-        let now = crate::clock::now();
-        ledger.check_ended(attempt, now);
-        let ability = ledger.snapshot(now).receive_ability;
-        drop(ledger);
-        self.attempt_ended(Side::Receive, ability, attempt, now);
+        self.attempt_ended(Side::Receive, attempt, |ledger, now| {
+            ledger.check_ended(attempt, now);
+            ledger.snapshot(now).receive_ability
+        });
     }
 
     /// See [`Ledger::check_abandoned`].
     pub fn check_abandoned(&self) {
-        self.ledger().check_abandoned(crate::clock::now());
-        self.progress().set(Side::Receive, None);
+        self.with(|state, now| {
+            state.ledger.check_abandoned(now);
+            state.progress.set(Side::Receive, None);
+        });
     }
 
     /// See [`Ledger::sending_abandoned`].
     pub fn sending_abandoned(&self) {
-        self.ledger().sending_abandoned(crate::clock::now());
-        self.progress().set(Side::Send, None);
-        self.keep();
+        self.change(|state, now| {
+            state.ledger.sending_abandoned(now);
+            state.progress.set(Side::Send, None);
+        });
     }
 
     /// See [`Ledger::periods_skipped`].
     pub fn periods_skipped(&self, count: u64) {
-        self.ledger().periods_skipped(count);
-        self.keep();
-        self.log().periods_skipped(&self.name, count, crate::clock::now().instant);
+        let passed = self.change(|state, now| {
+            state.ledger.periods_skipped(count);
+            state.log.periods_skipped(now.instant)
+        });
+        side_log::log_skipped_periods(self.name(), count, passed);
     }
 
-    /// See [`Ledger::checks_skipped`].
-    pub fn checks_skipped(&self, count: u64) {
-        self.ledger().checks_skipped(count);
-        self.keep();
-    }
-
-    /// See [`Ledger::checks_are_made_every`].
-    pub fn checks_are_made_every(&self, interval: Duration, longest: Duration) {
-        self.ledger().checks_are_made_every(interval, longest, crate::clock::now());
-    }
-
-    /// See [`Ledger::logins_lie_apart`]; the log is told once what it means for checks that are to be
+    /// See [`Ledger::logins_lie_apart`]; it is logged once what that means for checks that are to be
     /// made once a `period`.
     pub fn logins_lie_apart(&self, delay: LoginDelay, period: Duration) {
-        let before = self.ledger().logins_lie_apart(delay);
+        let before = self.with(|state, _| state.ledger.logins_lie_apart(delay));
         if before != delay {
-            self.log().login_delay(&self.name, delay, period);
+            side_log::log_login_delay(self.name(), delay, period);
         }
     }
 
     /// Whether an attempt on this side is under way that was to be over long ago.
     pub fn has_overrun(&self, side: Side) -> bool {
-        self.snapshot();
-        self.ledger().has_overrun(side)
+        self.update(|ledger, now| {
+            ledger.snapshot(now);
+            ledger.has_overrun(side)
+        })
     }
 
-    /// The new state of a side and what led to it, for the history and the log.
-    fn attempt_ended(&self, side: Side, ability: Reading<bool>, attempt: &Attempt, now: Moment) {
-        self.progress().set(side, None);
+    /// An attempt is over: `enter` enters it and gives the new state of its side.
+    fn attempt_ended(
+        &self,
+        side: Side,
+        attempt: &Attempt,
+        enter: impl FnOnce(&mut Ledger, Moment) -> Reading<bool>,
+    ) {
+        let change = self.change(|state, now| {
+            let ability = enter(&mut state.ledger, now);
+            state.progress.set(side, None);
+            state.history.attempt_ended(side, attempt, now);
+            state.log.attempt_ended(side, ability, attempt, now.instant)
+        });
         self.reached.send_modify(|reached| reached.note(side, attempt));
-        self.history().attempt_ended(side, attempt, now);
-        self.keep();
-        self.log().attempt_ended(&self.name, side, ability, attempt, now.instant);
+        side_log::log_attempt(self.name(), side, attempt, change);
     }
 }

@@ -1,19 +1,21 @@
 //! What happened lately to one target: its newest probes with their steps and what became of them,
 //! its newest checks, failed looks, and transcripts. Evidence, no account: nothing is counted here,
-//! and where a mail is comes from the ledger's own records.
+//! and the state of a mail comes from the ledger's own records.
 //!
 //! Failures are kept longer than successes. Of the probes the newest [`NEWEST_PROBES`] are there
 //! whatever became of them, and of those before them the newest [`OLDER_FAILURES`] that went wrong;
 //! of the checks likewise, with [`NEWEST_CHECKS`]. All of it is in memory: it outlives a reload; of a
-//! restart it knows only what the store has, the mails and where they are.
+//! restart it knows only what the store has, the mails and their states.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use ledger::LineInstant;
 use ledger::Token;
-use ledger::{Attempt, Changes, FoundIn, MailRecord, Moment, Place, StoredAccount, Verdict};
+use ledger::{Attempt, Changes, FoundIn, MailRecord, MailState, Moment};
 use ledger::{Failure, Reason, Side, Step};
+use ledger::{SightingOutcome, StoredAccount};
 use mail::text;
 pub use transcripts::{Archive, Filed};
 
@@ -61,7 +63,7 @@ pub struct Probe {
     /// Where it was found.
     pub folder: Option<FoundIn>,
     /// What became of it.
-    pub fate: Fate,
+    pub state: MailState,
     /// Whether it was not seen within `late_after`.
     pub is_late: bool,
     /// When the wait for it ended.
@@ -70,27 +72,17 @@ pub struct Probe {
     pub report: Option<Arc<str>>,
 }
 
-/// What became of a mail.
+/// What became of a mail, with the reason why one was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It is being sent.
-    Sending,
-    /// It was not accepted.
+pub enum Outcome {
+    /// It was not sent for want of something of the exporter's own.
+    Unmeasured,
+    /// The server asked to have it sent later.
+    Deferred,
+    /// It was not accepted for another reason than that the server refused or deferred it.
     NotAccepted,
-    /// It was handed over, and no reply came.
-    Doubtful,
-    /// It was accepted and has not been seen.
-    Outstanding,
-    /// It was accepted and seen.
-    Received,
-    /// A report said that it cannot be delivered.
-    Bounced,
-    /// It was not seen for `lost_after`.
-    Lost,
-    /// Doubtful, lost or bounced, it was seen after all.
-    Returned,
-    /// It left with the outage of a passive node.
-    NotApplicable,
+    /// Its state says it all; [`MailState::Refused`]: the server refused it for good.
+    Is(MailState),
 }
 
 /// One check of the mailbox.
@@ -202,8 +194,14 @@ impl History {
             let mut probe = Probe::new(token, began);
             let waited = mail.accepted.and_then(|accepted| accepted.duration_since(began).ok());
             probe.accepted_after = waited;
-            probe.fate = if waited.is_some() { Fate::Outstanding } else { Fate::Doubtful };
             probe.note(mail);
+            probe.state = match (mail.state, waited) {
+                // An earlier process was sending it, or had sent it without a reply.
+                (MailState::Sending, None) => MailState::Doubtful,
+                (MailState::Received, None) => MailState::Returned,
+                (MailState::Sending, Some(_)) => MailState::Outstanding,
+                (state, _) => state,
+            };
             self.push_probe(probe);
         }
     }
@@ -214,13 +212,13 @@ impl History {
     }
 
     /// A mail whose transmission began at `transmitted` is accepted.
-    pub fn accepted(&mut self, token: Token, transmitted: Instant, now: Moment) {
+    pub fn accepted(&mut self, token: Token, transmitted: LineInstant, now: Moment) {
         let Some(probe) = self.probe(token) else { return };
         let waited = now.instant.saturating_duration_since(transmitted);
         probe.began = now.wall.checked_sub(waited).unwrap_or(probe.began);
         probe.accepted_after = Some(waited);
-        if probe.fate == Fate::Sending {
-            probe.fate = Fate::Outstanding;
+        if probe.state == MailState::Sending {
+            probe.state = MailState::Outstanding;
         }
     }
 
@@ -229,23 +227,21 @@ impl History {
         let failure = self.share(failure);
         let Some(probe) = self.probe(token) else { return };
         probe.failure = Some(failure);
-        if probe.fate == Fate::Sending {
-            probe.fate = Fate::NotAccepted;
+        if probe.state == MailState::Sending {
+            probe.state = MailState::Refused;
         }
     }
 
     /// A mail was seen in this folder, and that is what it means.
-    pub fn seen(&mut self, token: Token, folder: FoundIn, verdict: Verdict) {
+    pub fn seen(&mut self, token: Token, folder: FoundIn, outcome: SightingOutcome) {
         let Some(probe) = self.probe(token) else { return };
-        match verdict {
-            Verdict::Received { roundtrip, .. } => {
+        match outcome {
+            SightingOutcome::Received { roundtrip, .. } => {
                 probe.folder = Some(folder);
                 probe.roundtrip = roundtrip;
             }
-            Verdict::Early => probe.folder = Some(folder),
-            // By its date it may have been lost before anybody could say so.
-            Verdict::Returned => (probe.folder, probe.fate) = (Some(folder), Fate::Returned),
-            Verdict::Duplicate | Verdict::Left | Verdict::Unknown => {}
+            SightingOutcome::Early | SightingOutcome::Returned => probe.folder = Some(folder),
+            SightingOutcome::Duplicate | SightingOutcome::Left | SightingOutcome::Unknown => {}
         }
     }
 
@@ -298,7 +294,7 @@ impl History {
         self.file(DialogueKind::Look, None, true, transcript, now);
     }
 
-    /// Takes over where the ledger says that the mails are.
+    /// Takes over the states of the mails from the ledger.
     pub fn apply(&mut self, changes: &Changes) {
         for (token, record) in &changes.mails {
             if let Some(record) = record
@@ -396,7 +392,7 @@ impl Probe {
             accepted_after: None,
             roundtrip: None,
             folder: None,
-            fate: Fate::Sending,
+            state: MailState::Sending,
             is_late: false,
             ended: None,
             report: None,
@@ -411,55 +407,52 @@ impl Probe {
     /// Whether it was not sent for want of something of the exporter's own.
     pub fn is_unmeasured(&self) -> bool {
         let failure = self.failure.as_ref();
-        matches!(self.fate, Fate::NotAccepted | Fate::NotApplicable)
+        matches!(self.state, MailState::Refused | MailState::Left)
             && failure.is_some_and(|it| it.shortage.is_some())
     }
 
-    /// What became of it in one word: `sending`, `refused`, `deferred`, `failed` (it was not
-    /// accepted for another reason), `doubtful`, `outstanding`, `received`, `bounced`, `lost`,
-    /// `returned` or `not_applicable`.
-    pub fn outcome(&self) -> &'static str {
-        match self.fate {
-            Fate::Sending => "sending",
-            _ if self.is_unmeasured() => "unmeasured",
-            Fate::NotAccepted => match self.failure.as_ref().map(|failure| failure.reason) {
-                Some(Reason::Rejected | Reason::Quota) => "refused",
-                Some(Reason::Deferred) => "deferred",
-                _ => "failed",
-            },
-            Fate::Doubtful => "doubtful",
-            Fate::Outstanding => "outstanding",
-            Fate::Received => "received",
-            Fate::Bounced => "bounced",
-            Fate::Lost => "lost",
-            Fate::Returned => "returned",
-            Fate::NotApplicable => "not_applicable",
+    /// What became of it.
+    pub fn outcome(&self) -> Outcome {
+        if self.is_unmeasured() {
+            return Outcome::Unmeasured;
+        }
+        match (self.state, self.failure.as_ref().map(|failure| failure.reason)) {
+            (MailState::Refused, Some(Reason::Deferred)) => Outcome::Deferred,
+            (MailState::Refused, Some(Reason::Rejected | Reason::Quota)) => {
+                Outcome::Is(MailState::Refused)
+            }
+            (MailState::Refused, _) => Outcome::NotAccepted,
+            (state, _) => Outcome::Is(state),
         }
     }
 
     fn note(&mut self, record: &MailRecord) {
         self.is_late |= record.is_late;
         self.ended = record.ended.or(self.ended);
-        self.fate = match (record.place, self.fate) {
-            (Place::Sending, fate) => fate,
-            (Place::Outstanding, _) => Fate::Outstanding,
-            (Place::Doubtful, _) => Fate::Doubtful,
-            (Place::Lost, _) => Fate::Lost,
-            (Place::Bounced, _) => Fate::Bounced,
-            (Place::Left, _) => Fate::NotApplicable,
-            (
-                Place::Received,
-                Fate::NotAccepted | Fate::Doubtful | Fate::Lost | Fate::Bounced | Fate::Returned,
-            ) => Fate::Returned,
-            (Place::Received, _) => Fate::Received,
-        };
+        // Of a mail that is being sent, the history may know the reply already.
+        if record.state != MailState::Sending {
+            self.state = record.state;
+        }
     }
 
     fn weight(&self) -> Weight {
-        match self.fate {
-            Fate::Received | Fate::NotApplicable if !self.is_late => Weight::Good,
-            Fate::Sending | Fate::Outstanding if !self.is_late => Weight::Open,
+        match self.state {
+            MailState::Received | MailState::Left if !self.is_late => Weight::Good,
+            state if state.is_open() && !self.is_late => Weight::Open,
             _ => Weight::Bad,
+        }
+    }
+}
+
+impl Outcome {
+    /// In one word, for JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            Outcome::Unmeasured => "unmeasured",
+            Outcome::Deferred => "deferred",
+            Outcome::NotAccepted => "failed",
+            Outcome::Is(MailState::Left) => "not_applicable",
+            Outcome::Is(state) => state.label(),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What the log tells of a target: one line when a side changes its state, and no event twice a
 //! minute. Every single probe and check is told at level debug, every dialogue at level trace.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{debug, info, trace, warn};
 
+use crate::clock::for_timer;
 use crate::config::TargetName;
+use ledger::LineInstant;
 use ledger::LoginDelay;
 use ledger::Token;
 use ledger::{Attempt, Reading};
@@ -21,18 +23,22 @@ enum State {
     Away,
 }
 
-/// What the log has told of one target.
+/// What was logged of one target. It decides under the lock of the account; the lines are written after.
 #[derive(Debug, Default)]
 pub(super) struct TargetLog {
     sides: [SideLog; 2],
     failed_looks: Gate,
     skipped: Gate,
+    /// Reports about mails that came back.
+    pub(super) notices: Gate,
+    pub(super) sender_mailbox_failures: Gate,
+    pub(super) remarks: Gate,
 }
 
 #[derive(Debug, Default)]
 struct SideLog {
     state: Option<State>,
-    since: Option<Instant>,
+    since: Option<LineInstant>,
     /// How long the state before lasted.
     lasted: Option<Duration>,
     told: Option<State>,
@@ -52,11 +58,19 @@ struct Change {
     suppressed: u64,
 }
 
+/// A change of a side that is to be logged.
+#[derive(Debug)]
+pub(super) struct SideChange {
+    change: Change,
+    /// Why the side was last unable, before this.
+    ended_cause: Option<(Step, Reason)>,
+}
+
 impl SideLog {
     /// The newest attempt has shown this state. A change that was held back is told later, unless
     /// it was taken back meanwhile: the newest line always tells how the side is, at most a minute
     /// and an attempt late.
-    fn note(&mut self, state: State, now: Instant) -> Option<Change> {
+    fn note(&mut self, state: State, now: LineInstant) -> Option<Change> {
         if self.state != Some(state) {
             self.lasted = self.since.map(|since| now.saturating_duration_since(since));
             self.since = Some(now);
@@ -71,7 +85,7 @@ impl SideLog {
         if self.told == Some(state) {
             return None;
         }
-        self.gates.get_mut(state as usize)?.pass(now)?;
+        self.gates.get_mut(state as usize)?.pass(for_timer(now).into_std())?;
         self.told = Some(state);
         let suppressed = std::mem::take(&mut self.untold).saturating_sub(1);
         Some(Change { to: state, lasted: self.lasted, suppressed })
@@ -79,85 +93,103 @@ impl SideLog {
 }
 
 impl TargetLog {
-    /// An attempt on a side is over, with this ability; `token` is of the probe it belongs to.
+    /// An attempt on a side is over, with this ability. Gives what is to be logged of it.
     pub(super) fn attempt_ended(
         &mut self,
-        name: &TargetName,
         side: Side,
         ability: Reading<bool>,
         attempt: &Attempt,
-        now: Instant,
-    ) {
-        let token = attempt.tokens.first().copied();
-        tell_dialogue(name, side, token, &attempt.transcript);
-        if side == Side::Receive {
-            tell_check(name, attempt);
-        }
+        now: LineInstant,
+    ) -> Option<SideChange> {
         let state = match ability {
             Reading::Is(true) => State::Able,
             Reading::Is(false) => State::Unable,
             Reading::NotApplicable => State::Away,
-            Reading::Unmeasured => return,
+            Reading::Unmeasured => return None,
         };
         let log = match side {
             Side::Send => &mut self.sides[0],
             Side::Receive => &mut self.sides[1],
         };
-        let failure = attempt.failures.first();
         let change = log.note(state, now);
         let ended_cause = log.cause;
         if state != State::Able {
+            let failure = attempt.failures.first();
             log.cause = failure.map(|failure| (failure.step, failure.reason)).or(log.cause);
         }
-        if let Some(change) = change {
-            tell(name, side, token, &change, failure, ended_cause);
-        }
+        change.map(|change| SideChange { change, ended_cause })
     }
 
-    /// A look or a removal has failed.
-    pub(super) fn look_failed(
-        &mut self,
-        name: &TargetName,
-        failure: &Failure,
-        transcript: &str,
-        now: Instant,
-    ) {
-        tell_dialogue(name, Side::Receive, None, transcript);
-        let Failure { step, reason, .. } = failure;
-        // Of a side that is known to be down a look tells nothing new; of what the exporter itself is
-        // short of, the log tells once for all targets.
+    /// A look or a removal has failed. Gives how many before it were not logged, `None` if it is not to
+    /// be logged itself.
+    pub(super) fn look_failed(&mut self, failure: &Failure, now: LineInstant) -> Option<u64> {
+        // Of a side that is known to be down a look says nothing new; what the exporter itself is
+        // short of is logged once for all targets.
         let is_able = self.sides[1].state == Some(State::Able) && failure.shortage.is_none();
-        let told = if is_able { self.failed_looks.pass(now) } else { None };
-        match told {
-            Some(held_back) => warn!(target = %name, side = "receive", %step, %reason,
-                error = %failure, suppressed = some(held_back), "a look failed"),
-            None => debug!(target = %name, side = "receive", %step, %reason, error = %failure,
-                "a look failed"),
-        }
+        if is_able { self.failed_looks.pass(for_timer(now).into_std()) } else { None }
     }
 
-    /// So many periods were skipped.
-    pub(super) fn periods_skipped(&mut self, name: &TargetName, count: u64, now: Instant) {
-        if let Some(held_back) = self.skipped.pass(now) {
-            warn!(target = %name, side = "send", count, suppressed = some(held_back),
-                "a period was skipped: the one before was still sending");
-        }
+    /// Periods were skipped. Gives what [`TargetLog::look_failed`] gives.
+    pub(super) fn periods_skipped(&mut self, now: LineInstant) -> Option<u64> {
+        self.skipped.pass(for_timer(now).into_std())
     }
+}
 
-    /// The mailbox's server asks for another time between two logins than before, where the mailbox is
-    /// to be checked once a `period`.
-    pub(super) fn login_delay(&mut self, name: &TargetName, delay: LoginDelay, period: Duration) {
-        let asked_seconds = delay.asked().as_secs();
-        match delay.effect(period) {
-            Some(effect) => warn!(target = %name, side = "receive", asked_seconds, "{effect}"),
-            None => debug!(target = %name, side = "receive", asked_seconds,
-                "the server asks for a time between two logins (LOGIN-DELAY)"),
-        }
+/// Logs an attempt that is over: its dialogue, and the change of its side if there is one.
+pub(super) fn log_attempt(
+    name: &TargetName,
+    side: Side,
+    attempt: &Attempt,
+    change: Option<SideChange>,
+) {
+    let token = attempt.tokens.first().copied();
+    log_dialogue(name, side, token, &attempt.transcript);
+    if side == Side::Receive {
+        log_check(name, attempt);
+    }
+    if let Some(SideChange { change, ended_cause }) = change {
+        log_change(name, side, token, &change, attempt.failures.first(), ended_cause);
+    }
+}
+
+/// Logs a look or a removal that failed; `passed` is what [`TargetLog::look_failed`] has given.
+pub(super) fn log_failed_look(
+    name: &TargetName,
+    failure: &Failure,
+    transcript: &str,
+    passed: Option<u64>,
+) {
+    log_dialogue(name, Side::Receive, None, transcript);
+    let Failure { step, reason, .. } = failure;
+    match passed {
+        Some(held_back) => warn!(target = %name, side = "receive", %step, %reason,
+            error = %failure, suppressed = some(held_back), "a look failed"),
+        None => debug!(target = %name, side = "receive", %step, %reason, error = %failure,
+            "a look failed"),
+    }
+}
+
+/// Logs that so many periods were skipped, if [`TargetLog::periods_skipped`] has let it pass.
+pub(super) fn log_skipped_periods(name: &TargetName, count: u64, passed: Option<u64>) {
+    if let Some(held_back) = passed {
+        warn!(target = %name, side = "send", count, suppressed = some(held_back),
+            "a period was skipped: the one before was still sending");
+    }
+}
+
+/// Logs that the mailbox's server asks for another time between two logins than before, where the mailbox
+/// is to be checked once a `period`.
+pub(super) fn log_login_delay(name: &TargetName, delay: LoginDelay, period: Duration) {
+    let asked_seconds = delay.asked().as_secs();
+    match delay.effect(period) {
+        Some(effect) => warn!(target = %name, side = "receive", asked_seconds, "{effect}"),
+        None => debug!(target = %name, side = "receive", asked_seconds,
+            "the server asks for a time between two logins (LOGIN-DELAY)"),
     }
 }
 
 /// The line of a change.
-fn tell(
+fn log_change(
     target: &TargetName,
     side: Side,
     token: Option<Token>,
@@ -189,7 +221,7 @@ fn tell(
         "{words}");
 }
 
-fn tell_check(target: &TargetName, attempt: &Attempt) {
+fn log_check(target: &TargetName, attempt: &Attempt) {
     match attempt.failures.first() {
         Some(failure) => debug!(%target, side = "receive", step = %failure.step,
             reason = %failure.reason, error = %failure, "the check failed"),
@@ -197,7 +229,7 @@ fn tell_check(target: &TargetName, attempt: &Attempt) {
     }
 }
 
-fn tell_dialogue(target: &TargetName, side: Side, token: Option<Token>, transcript: &str) {
+fn log_dialogue(target: &TargetName, side: Side, token: Option<Token>, transcript: &str) {
     if !transcript.is_empty() {
         trace!(%target, %side, token = token.map(tracing::field::display), transcript,
             "the dialogue");
@@ -228,12 +260,12 @@ mod tests {
     /// A side and the time.
     struct Bench {
         log: SideLog,
-        start: Instant,
+        start: LineInstant,
     }
 
     impl Bench {
         fn new() -> Self {
-            Self { log: SideLog::default(), start: Instant::now() }
+            Self { log: SideLog::default(), start: crate::clock::now().instant }
         }
 
         fn note(&mut self, seconds: u64, state: State) -> Option<Change> {
@@ -254,16 +286,19 @@ mod tests {
 
     #[test]
     fn a_look_that_failed_for_want_of_our_own_is_not_told_of_the_target() {
-        let (name, now) = (TargetName::new("a").unwrap(), Instant::now());
+        let now = crate::clock::now().instant;
         let mut log = TargetLog::default();
         log.sides[1].state = Some(State::Able);
         let (step, reason, message) = (Step::Connect, Reason::Other, String::new());
         let shortage = Some(ledger::Shortage::Descriptors);
         let short = Failure { step, reason, down: false, shortage, clue: None, message };
-        log.look_failed(&name, &short, "", now);
-        assert!(log.failed_looks.is_open(now), "the next one of the server is told");
-        log.look_failed(&name, &Failure { shortage: None, ..short }, "", now);
-        assert!(!log.failed_looks.is_open(now));
+        log.look_failed(&short, now);
+        assert!(
+            log.failed_looks.is_open(for_timer(now).into_std()),
+            "the next one of the server is told"
+        );
+        log.look_failed(&Failure { shortage: None, ..short }, now);
+        assert!(!log.failed_looks.is_open(for_timer(now).into_std()));
     }
 
     #[test]

@@ -12,23 +12,23 @@ use ledger::Shortage;
 
 impl Page {
     pub(super) fn encode_exporter(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        Family::gauge(encoder, "mailtrip_build_info", "1; the version of the exporter")?
+        Family::gauge(encoder, "mailtrip_build_info", "Version of the exporter. Always 1")?
             .gauge_sample([("version", env!("CARGO_PKG_VERSION"))], 1.0)?;
         let ReloadState { is_successful, last_success } = self.exporter.reload;
         let plain = [
             (
                 "mailtrip_config_last_reload_successful",
-                "1 if the newest load of the configuration succeeded, else 0",
+                "1 if the latest load of the configuration succeeded, else 0",
                 if is_successful { 1.0 } else { 0.0 },
             ),
             (
                 "mailtrip_config_last_reload_success_timestamp_seconds",
-                "When the configuration was last loaded with success, in seconds since 1970",
+                "Unix time at which the configuration was last loaded successfully",
                 timestamp(last_success),
             ),
             (
                 "process_start_time_seconds",
-                "When the process started, in seconds since 1970",
+                "Unix time at which the process started",
                 timestamp(self.exporter.started),
             ),
         ];
@@ -38,14 +38,14 @@ impl Page {
         let family = Family::counter(
             encoder,
             "mailtrip_store_errors_total",
-            "How often the state directory could not be written or read; meanwhile all goes on from \
-             memory",
+            "Failed writes and reads of the state directory. The exporter continues from memory \
+             meanwhile",
         )?;
         ConstCounter::new(self.exporter.store_errors).encode(family.0)?;
         let mut family = Family::counter(
             encoder,
             "mailtrip_exporter_shortages_total",
-            "How often something was not measured because the exporter itself was short of a resource",
+            "Measurements that were not made because the exporter itself was short of a resource",
         )?;
         for (shortage, count) in Shortage::ALL.into_iter().zip(self.exporter.shortages) {
             family.counter_sample([("resource", shortage.label())], count)?;
@@ -69,7 +69,7 @@ fn encode_process(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let family = Family::counter(
             encoder,
             "process_cpu_seconds_total",
-            "User and system CPU time spent",
+            "Total user and system CPU time spent, in seconds",
         )?;
         ConstCounter::new(cpu).encode(family.0)?;
         for (name, help, value) in [
@@ -86,7 +86,7 @@ fn encode_process(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         && let procfs::process::LimitValue::Value(most) = limits.max_open_files.soft_limit
     {
         #[expect(clippy::cast_precision_loss, reason = "a limit of files stays below 2^53")]
-        Family::gauge(encoder, "process_max_fds", "The most file descriptors that may be open")?
+        Family::gauge(encoder, "process_max_fds", "Maximum number of open file descriptors")?
             .single(most as f64)?;
     }
     Ok(())

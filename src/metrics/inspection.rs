@@ -17,7 +17,7 @@ impl Page {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_last_hop_tls",
-            "1 if the receiver was given the newest mail over TLS, as its header records, else 0",
+            "1 if the last hop of the latest mail used TLS according to its header, else 0",
         )?;
         for (view, inspection) in self.inspections() {
             if let Some(hop) = &inspection.last_hop {
@@ -32,8 +32,8 @@ impl Page {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_hop_delay_seconds",
-            "Time of the newest mail from the hop before (hop 1: from the transmission) to this one, \
-             by the stamps in its header; absent where the clocks on the way do not agree",
+            "Time of the latest mail from the previous hop (hop 1: from transmission) to this one, \
+             by the Received stamps of its header. Absent where the clocks of the hops disagree",
         )?;
         for (view, inspection) in self.inspections() {
             for (hop, position) in inspection.hops.iter().zip(POSITIONS) {
@@ -50,7 +50,7 @@ impl Page {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_authentication_result",
-            "1; the receiver's verdict on the newest mail by this method",
+            "Verdict of the receiving server on the latest mail by this method. Always 1",
         )?;
         for (view, inspection) in self.inspections() {
             for verdict in &inspection.authentication {
@@ -69,7 +69,7 @@ impl Page {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_spam_score",
-            "Score of the newest mail, in the scale of the spam filter that gave it",
+            "Score of the latest mail, on the scale of the spam filter that gave it",
         )?;
         for (view, inspection) in self.inspections() {
             for spam in &inspection.spam {
@@ -82,7 +82,7 @@ impl Page {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_spam_flag",
-            "1 if the spam filter takes the newest mail for spam, else 0",
+            "1 if the spam filter classified the latest mail as spam, else 0",
         )?;
         for (view, inspection) in self.inspections() {
             for spam in &inspection.spam {

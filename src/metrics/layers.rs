@@ -8,11 +8,10 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
 use super::name;
-use crate::checks::Column;
 use crate::checks::ping::{Outcome, RoundTrips};
 use crate::checks::readings::{PingReadings, PortReadings};
 use crate::supervisor::View;
-use ledger::Reason;
+use ledger::{Column, Reason};
 
 /// A gauge of a ping; NaN where there is no value.
 struct PingGauge {
@@ -24,31 +23,32 @@ struct PingGauge {
 const PING_GAUGES: [PingGauge; 5] = [
     PingGauge {
         name: "mailtrip_ping_availability_percent",
-        help: "100 if the host replied to any ICMP echo request of the newest period, else 0; NaN \
-               before the first, while passive and down, and where nothing could be sent",
+        help: "100 if the host replied to at least one ICMP echo request of the latest period, \
+               else 0. NaN before the first, while a passive target is down, and if no request \
+               could be sent",
         value: |it| Some(if it.received > 0 { 100.0 } else { 0.0 }),
     },
     PingGauge {
         name: "mailtrip_ping_packet_loss_percent",
-        help: "Share of the newest period's ICMP echo requests without a reply in time; NaN as the \
-               availability",
+        help: "Share of the latest period's ICMP echo requests without a timely reply, in percent. \
+               NaN whenever the availability is",
         value: |it| {
             Some(f64::from(it.sent - it.received.min(it.sent)) * 100.0 / f64::from(it.sent))
         },
     },
     PingGauge {
         name: "mailtrip_ping_rtt_min_seconds",
-        help: "Shortest round trip of the newest period's ICMP echo requests; NaN without a reply",
+        help: "Shortest round trip of the latest period's ICMP echo requests. NaN without a reply",
         value: |it| seconds(it.round_trips, |trips| trips.min),
     },
     PingGauge {
         name: "mailtrip_ping_rtt_avg_seconds",
-        help: "Mean round trip of the newest period's ICMP echo requests; NaN without a reply",
+        help: "Mean round trip of the latest period's ICMP echo requests. NaN without a reply",
         value: |it| seconds(it.round_trips, |trips| trips.mean),
     },
     PingGauge {
         name: "mailtrip_ping_rtt_max_seconds",
-        help: "Longest round trip of the newest period's ICMP echo requests; NaN without a reply",
+        help: "Longest round trip of the latest period's ICMP echo requests. NaN without a reply",
         value: |it| seconds(it.round_trips, |trips| trips.max),
     },
 ];
@@ -60,11 +60,11 @@ pub(super) fn encode(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt
     let mut family = Family::gauge(
         encoder,
         "mailtrip_layer_state",
-        "1 if the layer is good, 0 if it is bad, NaN if it is not applicable or not measured; the \
-         lowest bad one is to blame",
+        "1 if the layer is good, 0 if it is bad, NaN if it is not applicable or not measured. The \
+         lowest bad layer is to blame",
     )?;
     for view in views {
-        for (layer, state) in Column::of(&view.snapshot, &view.layers).states() {
+        for (layer, state) in Column::of(&view.snapshot, &view.layers.evidence()).states() {
             let value = state.map(|is_good| if is_good { 1.0 } else { 0.0 });
             let value = value.value().unwrap_or(f64::NAN);
             family.gauge_sample([("target", name(view)), ("layer", layer.label())], value)?;
@@ -82,8 +82,8 @@ pub(super) fn encode_permission(
     Family::gauge(
         encoder,
         "mailtrip_ping_permitted",
-        "1 if the system lets the exporter send ICMP echo requests, 0 if it forbids both kinds of \
-         socket; absent before the first",
+        "1 if the system permits the exporter to send ICMP echo requests, 0 if it forbids both \
+         kinds of socket. Absent before the first ping",
     )?
     .single(if may_ping { 1.0 } else { 0.0 })
 }
@@ -104,7 +104,7 @@ fn encode_ping(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
     let mut family = Family::counter(
         encoder,
         "mailtrip_ping_packets_received_total",
-        "Replies to ICMP echo requests that came in time",
+        "Timely replies to ICMP echo requests",
     )?;
     for (view, ping) in pings(views) {
         family.counter_sample([("target", name(view))], ping.received)?;
@@ -116,8 +116,8 @@ fn encode_ports(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_availability_percent",
-        "100 if the TCP port accepted the newest connection, else 0; NaN before the first and while \
-         passive and down",
+        "100 if the TCP port accepted the latest connection, else 0. NaN before the first and \
+         while a passive target is down",
     )?;
     for (labels, port) in ports(views) {
         let answers = port.answers().map(|answers| if answers { 100.0 } else { 0.0 });
@@ -126,7 +126,7 @@ fn encode_ports(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_response_seconds",
-        "Duration of the newest TCP handshake with the port; NaN if it did not come about",
+        "Duration of the latest TCP handshake with the port. NaN if it failed",
     )?;
     for (labels, port) in ports(views) {
         let duration = port.newest.value().flatten().map(|it| it.as_secs_f64());
@@ -135,8 +135,8 @@ fn encode_ports(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
     let mut family = Family::counter(
         encoder,
         "mailtrip_tcp_port_failures_total",
-        "Connections to the TCP port that did not come about, by reason; dns only where there is a \
-         name to resolve, other once it has happened",
+        "Failed connections to the TCP port by reason. dns exists only if there is a name to \
+         resolve, other only after it has occurred",
     )?;
     for ([target, port_name], port) in ports(views) {
         let is_address = port.check.host.parse::<IpAddr>().is_ok();

@@ -22,43 +22,44 @@ struct TargetGauge {
 const TARGET_GAUGES: [TargetGauge; 7] = [
     TargetGauge {
         name: "mailtrip_send_ability_percent",
-        help: "Ability to send mail: share of the newest period's test mails that the SMTP server \
-               accepted; NaN before the first, while passive and down, and once it is too old",
+        help: "Share of the latest period's test mails that the SMTP server accepted, in percent. \
+               NaN before the first send, while a passive target is down, and once the result is \
+               outdated",
         value: |it| nan(it.send_ability, |share| share * 100.0),
     },
     TargetGauge {
         name: "mailtrip_receive_ability_percent",
-        help: "Ability to receive mail: 100 if at the newest check a fresh login worked and the \
-               mailbox could be read, else 0; NaN before the first, while passive and down, and once \
-               it is too old",
+        help: "100 if the latest check logged in afresh and read the mailbox, else 0. NaN before \
+               the first check, while a passive target is down, and once the result is outdated",
         value: |it| nan(it.receive_ability, |able| if able { 100.0 } else { 0.0 }),
     },
     TargetGauge {
         name: "mailtrip_outstanding_messages",
-        help: "Test mails accepted by the SMTP server and not yet seen in the mailbox; NaN before \
-               the first and while passive and down",
+        help: "Test mails that the SMTP server accepted and that are not in the mailbox yet. NaN \
+               before the first and while a passive target is down",
         value: |it| nan(it.outstanding, count),
     },
     TargetGauge {
         name: "mailtrip_roundtrip_minutes",
-        help: "Mean delay in minutes between transmission and reception of the test mails received \
-               since the newest period began, else in the one before; NaN if there were none",
+        help: "Mean delay in minutes from transmission to reception, over the test mails received \
+               in the current period or, if there are none, in the previous one. NaN if neither \
+               has any",
         value: |it| nan(it.roundtrip, |mean| mean.as_secs_f64() / 60.0),
     },
     TargetGauge {
         name: "mailtrip_oldest_outstanding_timestamp_seconds",
-        help: "When the oldest outstanding test mail was accepted, in seconds since 1970; NaN if \
-               none is outstanding",
+        help: "Unix time at which the oldest outstanding test mail was accepted. NaN if none is \
+               outstanding",
         value: |it| Some(it.oldest_outstanding.map_or(f64::NAN, timestamp)),
     },
     TargetGauge {
         name: "mailtrip_interval_seconds",
-        help: "The configured test period",
+        help: "Configured test period",
         value: |it| Some(it.interval.as_secs_f64()),
     },
     TargetGauge {
         name: "mailtrip_late_after_seconds",
-        help: "The configured age at which an accepted test mail is late",
+        help: "Configured age at which an accepted test mail counts as late",
         value: |it| Some(it.late_after.as_secs_f64()),
     },
 ];
@@ -73,7 +74,8 @@ struct SideGauge {
 const SIDE_GAUGES: [SideGauge; 6] = [
     SideGauge {
         name: "mailtrip_consecutive_failures",
-        help: "Periods (send) or checks (receive) in a row that failed; NaN while passive and down",
+        help: "Consecutive periods (send) or checks (receive) that failed. NaN while a passive \
+               target is down",
         value: |it| match it.consecutive_failures {
             Reading::Unmeasured => None,
             reading => nan(reading, f64::from),
@@ -81,30 +83,29 @@ const SIDE_GAUGES: [SideGauge; 6] = [
     },
     SideGauge {
         name: "mailtrip_server_up",
-        help: "1 if the server answered at the newest attempt, 0 if it was not there: no address, \
-               no connection, silence before its greeting, or its own word",
+        help: "1 if the server answered the latest attempt, 0 if it is down: no address, no \
+               connection, no greeting, or a reply that it is not available",
         value: |it| it.up.map(|up| if up { 1.0 } else { 0.0 }),
     },
     SideGauge {
         name: "mailtrip_last_attempt_timestamp_seconds",
-        help: "When the newest attempt ended, in seconds since 1970",
+        help: "Unix time at which the latest attempt ended",
         value: |it| it.last_attempt.map(timestamp),
     },
     SideGauge {
         name: "mailtrip_last_success_timestamp_seconds",
-        help: "When the newest attempt that succeeded ended, in seconds since 1970",
+        help: "Unix time at which the latest successful attempt ended",
         value: |it| it.last_success.map(timestamp),
     },
     SideGauge {
         name: "mailtrip_tls_certificate_not_after_timestamp_seconds",
-        help: "When the server's certificate ends, in seconds since 1970; also of one that was \
-               refused",
+        help: "Unix time at which the server's certificate expires, even if it was rejected",
         value: |it| it.tls.as_ref().map(|tls| seconds(tls.leaf_not_after)),
     },
     SideGauge {
         name: "mailtrip_tls_chain_not_after_timestamp_seconds",
-        help: "The earliest end of a certificate in the chain that was found good, or was sent and \
-               refused, in seconds since 1970",
+        help: "Unix time at which the first certificate of the verified chain expires, or of the \
+               chain that was sent if it was rejected",
         value: |it| it.tls.as_ref().map(|tls| seconds(tls.chain_not_after)),
     },
 ];
@@ -119,7 +120,7 @@ struct TargetCounter {
 const TARGET_COUNTERS: [TargetCounter; 15] = [
     TargetCounter {
         name: "mailtrip_probes_total",
-        help: "Test mails that were tried to send",
+        help: "Test mails attempted",
         value: |it| it.probes,
     },
     TargetCounter {
@@ -129,73 +130,73 @@ const TARGET_COUNTERS: [TargetCounter; 15] = [
     },
     TargetCounter {
         name: "mailtrip_probes_doubtful_total",
-        help: "Test mails that were handed over without a reply: nobody knows whether they were \
+        help: "Test mails handed over without a reply, so that it is unknown whether they were \
                accepted",
         value: |it| it.doubtful,
     },
     TargetCounter {
         name: "mailtrip_probes_received_total",
-        help: "Accepted test mails that were seen in the mailbox, late ones included",
+        help: "Accepted test mails found in the mailbox, including late ones",
         value: |it| it.received,
     },
     TargetCounter {
         name: "mailtrip_probes_late_total",
-        help: "Accepted test mails that the look which is due late_after later did not show, or \
-               that the server dates later",
+        help: "Accepted test mails not found by the look that is due after late_after, or with a \
+               later date of the server",
         value: |it| it.late,
     },
     TargetCounter {
         name: "mailtrip_probes_lost_total",
-        help: "Accepted test mails that the look which is due lost_after later did not show",
+        help: "Accepted test mails not found by the look that is due after lost_after",
         value: |it| it.lost,
     },
     TargetCounter {
         name: "mailtrip_probes_bounced_total",
-        help: "Accepted test mails that a delivery status notification said cannot be delivered",
+        help: "Accepted test mails that a delivery status notification reported as undeliverable",
         value: |it| it.bounced,
     },
     TargetCounter {
         name: "mailtrip_probes_returned_total",
-        help: "Doubtful, lost or bounced test mails that turned up after all",
+        help: "Doubtful, lost or bounced test mails that arrived after all",
         value: |it| it.returned,
     },
     TargetCounter {
         name: "mailtrip_probes_duplicate_total",
-        help: "Further copies of test mails that had been received",
+        help: "Additional copies of test mails that were already received",
         value: |it| it.duplicate,
     },
     TargetCounter {
         name: "mailtrip_roundtrips_unknown_total",
-        help: "Received test mails of which nobody can tell when they arrived: the exporter was not \
-               there to look, and no date of the server helps",
+        help: "Received test mails whose time of arrival is unknown, because the exporter was not \
+               running and the server gives no usable date",
         value: |it| it.roundtrips_unknown,
     },
     TargetCounter {
         name: "mailtrip_checks_total",
-        help: "Checks of the mailbox: fresh logins, one a period",
+        help: "Mailbox checks: a fresh login, once a period",
         value: |it| it.checks,
     },
     TargetCounter {
         name: "mailtrip_check_failures_total",
-        help: "Checks of the mailbox that failed",
+        help: "Mailbox checks that failed",
         value: |it| it.check_failures,
     },
     TargetCounter {
         name: "mailtrip_looks_total",
-        help: "Looks into the mailbox between the checks on behalf of outstanding test mails, failed \
-               ones included; over POP3 each is a login",
+        help: "Looks into the mailbox between checks while test mails are outstanding, including \
+               failed ones. Each POP3 look is a login",
         value: |it| it.looks,
     },
     TargetCounter {
         name: "mailtrip_periods_skipped_total",
-        help: "Test periods that did not begin: the one before was still sending, no connection was \
-               free, or the exporter stood still",
+        help: "Test periods skipped because the previous one was still sending, no connection was \
+               free, or the exporter was suspended",
         value: |it| it.periods_skipped,
     },
     TargetCounter {
         name: "mailtrip_checks_skipped_total",
-        help: "Periods of the mailbox in which it was not checked: the check before was still under \
-               way, the server allowed no login yet, or the exporter stood still",
+        help: "Mailbox checks skipped because the previous one was still running, the server did \
+               not allow another login yet, or the exporter was suspended",
         value: |it| it.checks_skipped,
     },
 ];
@@ -221,8 +222,8 @@ impl Page {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_sender_mailbox_up",
-            "1 if the newest look into the sender's own mailbox, for bounces and sent copies, \
-             succeeded, else 0; absent without sender_mailbox",
+            "1 if the latest look into the sender's own mailbox (for bounces and sent copies) \
+             succeeded, else 0. Absent without sender_mailbox",
         )?;
         for view in views() {
             if let Some(up) = view.snapshot.sender_mailbox.up {
@@ -232,7 +233,7 @@ impl Page {
         let mut family = Family::counter(
             encoder,
             "mailtrip_sender_mailbox_failures_total",
-            "Looks into the sender's own mailbox that failed; counted here and nowhere else",
+            "Looks into the sender's own mailbox that failed. Not included in any other counter",
         )?;
         for view in views() {
             let failures = view.snapshot.sender_mailbox.failures;
@@ -267,7 +268,7 @@ impl Page {
         let mut family = Family::counter(
             encoder,
             "mailtrip_attempts_not_applicable_total",
-            "Attempts while the target was passive and down; in no other counter",
+            "Attempts while a passive target was down. Not included in any other counter",
         )?;
         for (view, side, state) in self.sides() {
             let labels = [("target", name(view)), ("side", side.label())];
@@ -280,7 +281,7 @@ impl Page {
         let mut family = Family::counter(
             encoder,
             "mailtrip_failures_total",
-            "Failures of a side by reason, failed looks and removals included",
+            "Failures of a side by reason, including failed looks and removals",
         )?;
         for (view, side, state) in self.sides() {
             for reason in Reason::of(side) {
@@ -292,7 +293,7 @@ impl Page {
         let mut family = Family::counter(
             encoder,
             "mailtrip_step_failures_total",
-            "Failures of a side by the step that failed, failed looks and removals included",
+            "Failures of a side by failed step, including failed looks and removals",
         )?;
         for (view, side, state) in self.sides() {
             for step in Step::of(side) {
@@ -308,7 +309,7 @@ impl Page {
         let mut family = Family::counter(
             encoder,
             "mailtrip_probes_found_total",
-            "Received test mails by the folder they were found in",
+            "Received test mails by folder",
         )?;
         for view in &self.views {
             for (folder, count) in FoundIn::ALL.iter().zip(view.snapshot.totals.found) {
@@ -322,7 +323,7 @@ impl Page {
     pub(super) fn encode_roundtrips(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = encoder.encode_descriptor(
             "mailtrip_roundtrip_seconds",
-            "Delays between transmission and reception of the test mails",
+            "Delay from transmission to reception of the test mails",
             None,
             MetricType::Histogram,
         )?;
@@ -342,8 +343,8 @@ impl Page {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_step_duration_seconds",
-            "Duration of each step of the newest attempt; step delivery is the time from \
-             acceptance to arrival of the newest mail that arrived",
+            "Duration of each step of the latest attempt. The step delivery is the time from \
+             acceptance to arrival of the latest mail that arrived",
         )?;
         for (view, side, state) in self.sides() {
             for (step, duration) in &state.steps {
@@ -363,7 +364,7 @@ impl Page {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_tls_info",
-            "1; the version and cipher suite of the newest TLS connection",
+            "TLS version and cipher suite of the latest connection. Always 1",
         )?;
         for (view, side, state) in self.sides() {
             if let Some(tls) = &state.tls {
@@ -376,8 +377,11 @@ impl Page {
                 family.gauge_sample(labels, 1.0)?;
             }
         }
-        let mut family =
-            Family::gauge(encoder, "mailtrip_target_info", "1; what is configured for the target")?;
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_target_info",
+            "Configuration of the target. Always 1",
+        )?;
         for view in &self.views {
             family.gauge_sample(target_info(&view.target), 1.0)?;
         }

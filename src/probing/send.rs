@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::clock::on_time_line;
 use crate::config::Target;
 use crate::probing::mailbox::{MailboxHandle, Subscriber};
+use ledger::LineInstant;
 use ledger::{Attempt, Servers, Transmission};
 use ledger::{Failure, Reason, Side, Step};
 use ledger::{Instance, Token};
@@ -115,7 +116,7 @@ impl Sender {
         sleep_until(tick).await;
         // Never closed, and nobody else waits for it now.
         let turn = self.turn.acquire().await.ok()?;
-        self.account.period_began();
+        self.account.update(ledger::Ledger::period_began);
         // A broken mailbox never stops sending.
         let patience = Instant::now() + self.watch.patience();
         let _ = timeout_at(patience, self.watch.wait_for_check(tick)).await;
@@ -174,7 +175,7 @@ impl Sender {
     async fn send_all(
         &self,
         mut smtp: Smtp,
-        transmitted: std::time::Instant,
+        transmitted: LineInstant,
         trace: &Trace,
         attempt: &mut Attempt,
         accepted: &mut u32,
@@ -260,7 +261,10 @@ impl Sender {
     /// The sending was ended from outside. What was being handed over may have been taken: nobody knows.
     fn cut_short(&self, failure: Failure, attempt: &mut Attempt) {
         let is_doubtful = failure.step == Step::Data;
-        let mut under_way = attempt.tokens.iter().filter(|token| self.account.is_sent(**token));
+        let mut under_way = attempt
+            .tokens
+            .iter()
+            .filter(|token| self.account.read(|ledger, _| ledger.is_sent(**token)));
         if let Some(token) = under_way.next() {
             self.account.not_accepted(*token, &failure, is_doubtful);
         }

@@ -52,7 +52,7 @@ impl TestMail {
             style: target.receive.protocol.session_kind(),
         };
         let roundtrip = match self.ledger.seen(token, sighting, crate::clock::now()) {
-            ledger::Verdict::Received { roundtrip: Some(roundtrip), .. } => roundtrip,
+            ledger::SightingOutcome::Received { roundtrip: Some(roundtrip), .. } => roundtrip,
             _ => found.shown_at.saturating_duration_since(on_time_line(self.transmitted)),
         };
         self.seen.get_or_insert(Arrival::Seen { roundtrip, folder: found.folder });

@@ -10,19 +10,9 @@ use super::{FolderKey, FolderRecord, newest};
 use crate::config::{Secret, TargetName};
 use ledger::Token;
 use ledger::{
-    AccountRecord, Changes, ClockOffset, Histogram, MailRecord, Place, StoredAccount, Totals,
+    AccountRecord, Changes, ClockOffset, Histogram, MailRecord, MailState, StoredAccount, Totals,
 };
 use ledger::{Reason, Side, Step};
-
-const PLACES: [(Place, &str); 7] = [
-    (Place::Sending, "sending"),
-    (Place::Outstanding, "outstanding"),
-    (Place::Doubtful, "doubtful"),
-    (Place::Lost, "lost"),
-    (Place::Bounced, "bounced"),
-    (Place::Received, "received"),
-    (Place::Left, "left"),
-];
 
 /// The most that a counter can have counted, and the longest sum of round trips: what is more is no record
 /// of ours, and would leave no room for what is still to be counted.
@@ -59,7 +49,7 @@ pub(super) fn write_changes(
             Some(mail) => upsert.execute((
                 target.as_str(),
                 token,
-                state(mail.place),
+                word(mail.state),
                 mail.is_late,
                 mail.transmitted.map(to_seconds),
                 mail.handed_over.map(to_seconds),
@@ -324,12 +314,12 @@ fn account(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
 
 fn mail(row: &Row<'_>) -> rusqlite::Result<(Token, MailRecord)> {
     let token: String = row.get(0)?;
-    let state: String = row.get(1)?;
+    let written: String = row.get(1)?;
     let time = |column: usize| {
         row.get::<_, Option<f64>>(column).map(|seconds| seconds.and_then(from_seconds))
     };
     let record = MailRecord {
-        place: place(&state).ok_or_else(|| invalid(1, "the state of a mail"))?,
+        state: state(&written).ok_or_else(|| invalid(1, "the state of a mail"))?,
         is_late: row.get(2)?,
         transmitted: time(3)?,
         handed_over: time(4)?,
@@ -366,12 +356,18 @@ fn clock(row: &Row<'_>) -> rusqlite::Result<Option<ClockOffset>> {
         .map(|((least, most), known_at)| ClockOffset { least, most, known_at }))
 }
 
-fn state(place: Place) -> &'static str {
-    PLACES.iter().find(|(known, _)| *known == place).map_or("", |(_, state)| state)
+/// How the state of a mail stands in its row. That one has returned is known to the counters only.
+fn word(state: MailState) -> &'static str {
+    match state {
+        MailState::Returned => MailState::Received.label(),
+        state => state.label(),
+    }
 }
 
-fn place(state: &str) -> Option<Place> {
-    PLACES.iter().find(|(_, known)| *known == state).map(|(place, _)| *place)
+/// The state of a mail by the word in its row. One that was refused has no row.
+fn state(written: &str) -> Option<MailState> {
+    let is_written = |state: &MailState| *state != MailState::Refused && word(*state) == written;
+    MailState::ALL.into_iter().find(is_written)
 }
 
 fn invalid(column: usize, what: &str) -> rusqlite::Error {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use ledger::Token;
-use ledger::{AccountRecord, ClockOffset, Histogram, MailRecord, Place, SideCounters, Totals};
+use ledger::{AccountRecord, ClockOffset, Histogram, MailRecord, MailState, SideCounters, Totals};
 use ledger::{Reason, Step};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -27,9 +27,9 @@ fn time(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(now - 1000 + seconds) + Duration::from_millis(250)
 }
 
-fn mail(place: Place) -> MailRecord {
+fn mail(state: MailState) -> MailRecord {
     MailRecord {
-        place,
+        state,
         is_late: false,
         transmitted: None,
         handed_over: None,
@@ -40,7 +40,7 @@ fn mail(place: Place) -> MailRecord {
 
 fn sending() -> (Token, Changes) {
     let token = Token::random();
-    let record = MailRecord { transmitted: Some(time(0)), ..mail(Place::Sending) };
+    let record = MailRecord { transmitted: Some(time(0)), ..mail(MailState::Sending) };
     (token, one(token, Some(record)))
 }
 
@@ -181,16 +181,16 @@ async fn an_account_of_the_first_version_is_taken_over_and_can_hold_bounced_mail
     assert_eq!((totals.accepted, totals.received, totals.lost, totals.bounced), (8, 5, 1, 0));
     assert_eq!(kept.account.roundtrips.counts[1], 5);
     let token = "ffffffffffffffffffffffffffffffff".parse().unwrap();
-    assert_eq!(kept.mails[&token].place, Place::Outstanding);
+    assert_eq!(kept.mails[&token].state, MailState::Outstanding);
     assert!(kept.mails[&token].is_late);
     assert_eq!(store.load_folders(&mailbox()).await["INBOX"].next_uid, 42);
 
-    store.record(&name("a"), one(token, Some(mail(Place::Bounced))));
+    store.record(&name("a"), one(token, Some(mail(MailState::Bounced))));
     store.committed().await;
     assert_eq!(store.errors(), 0);
     drop(store);
     let store = Store::open(folder.path()).unwrap();
-    assert_eq!(account(&store, &name("a")).await.mails[&token].place, Place::Bounced);
+    assert_eq!(account(&store, &name("a")).await.mails[&token].state, MailState::Bounced);
 }
 
 #[tokio::test]
@@ -283,22 +283,22 @@ async fn an_account_comes_back_as_it_was() {
     let record =
         AccountRecord { totals, send, receive, sender_mailbox_failures, roundtrips, last_sent };
     let mut stored = StoredAccount { account: record, ..StoredAccount::default() };
-    for place in [
-        Place::Outstanding,
-        Place::Doubtful,
-        Place::Lost,
-        Place::Bounced,
-        Place::Received,
-        Place::Left,
+    for state in [
+        MailState::Outstanding,
+        MailState::Doubtful,
+        MailState::Lost,
+        MailState::Bounced,
+        MailState::Received,
+        MailState::Left,
     ] {
         let (token, changes) = sending();
         store.record(&name("a"), changes);
         store.committed().await;
         let record = MailRecord {
-            is_late: place == Place::Lost,
+            is_late: state == MailState::Lost,
             accepted: Some(time(3)),
-            ended: (place != Place::Outstanding).then(|| time(9)),
-            ..mail(place)
+            ended: (state != MailState::Outstanding).then(|| time(9)),
+            ..mail(state)
         };
         store.record(&name("a"), one(token, Some(record)));
         let whole = MailRecord { transmitted: Some(time(0)), ..record };
@@ -323,7 +323,7 @@ async fn mails_that_ended_long_ago_are_forgotten_when_the_account_is_loaded() {
     let store = Store::open(folder.path()).unwrap();
     let now = SystemTime::now();
     let ended =
-        |ago: u32| Some(MailRecord { ended: Some(now - DAY * ago), ..mail(Place::Received) });
+        |ago: u32| Some(MailRecord { ended: Some(now - DAY * ago), ..mail(MailState::Received) });
     let (old, new, waiting) = (Token::random(), Token::random(), sending());
     store.record(&name("a"), one(old, ended(2)));
     store.record(&name("a"), one(new, ended(0)));
@@ -431,10 +431,10 @@ async fn a_store_that_fails_is_counted_and_written_when_it_can_be() {
     let (second, changes) = sending();
     store.record(&name("a"), changes);
     store.committed().await;
-    let accepted = MailRecord { accepted: Some(time(1)), ..mail(Place::Outstanding) };
+    let accepted = MailRecord { accepted: Some(time(1)), ..mail(MailState::Outstanding) };
     store.record(&name("a"), one(first, Some(accepted)));
     let seen = account(&store, &name("a")).await;
-    assert_eq!(seen.mails[&first].place, Place::Outstanding, "from memory");
+    assert_eq!(seen.mails[&first].state, MailState::Outstanding, "from memory");
     saboteur.execute_batch("DROP TRIGGER broken").unwrap();
     eventually("the rows are written", async || {
         let count = "SELECT count(*) FROM mail WHERE token IN (?1, ?2) AND transmitted NOT NULL";
@@ -479,14 +479,14 @@ fn what_waits_for_a_broken_store_is_bounded_and_newest() {
     let shared = Shared::default();
     let (token, changes) = sending();
     shared.record(&name("a"), changes);
-    shared.record(&name("a"), one(token, Some(mail(Place::Outstanding))));
+    shared.record(&name("a"), one(token, Some(mail(MailState::Outstanding))));
     let many = (0..work::MOST_MAILS).map(|_| (Token::random(), None)).collect();
     shared.record(
         &name("b"),
         Changes { account: Some(AccountRecord::default()), mails: many, newest: None },
     );
     assert_eq!(shared.errors(), 1, "the one mail too many is dropped, and that is counted");
-    shared.record(&name("a"), one(token, Some(mail(Place::Received))));
+    shared.record(&name("a"), one(token, Some(mail(MailState::Received))));
     assert_eq!(shared.errors(), 1, "a mail that waits already is brought up to date");
 }
 
@@ -537,7 +537,7 @@ async fn nothing_that_was_committed_is_lost_by_kill_9() {
     let store = Store::open(folder.path()).unwrap();
     let kept = account(&store, &name("a")).await.mails;
     for token in &committed {
-        assert_eq!(kept[token].place, Place::Sending);
+        assert_eq!(kept[token].state, MailState::Sending);
     }
     assert!(kept.len() <= committed.len() + 3, "one in each round was not told of yet");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Supervisor;
+use super::plan::Plan;
 use crate::checks::readings::{Checks, Counters};
 use crate::config::{Config, TargetName};
 use ledger::StoredAccount;
@@ -24,12 +25,11 @@ impl Kept {
 
 impl Supervisor {
     /// What the store has of the targets that begin, or come back.
-    pub(super) async fn load_new(&self, config: &Config) -> Kept {
+    pub(super) async fn load_new(&self, config: &Config, plan: &Plan) -> Kept {
         let Some(store) = &self.store else { return Kept::default() };
-        let mut news = config.targets.clone();
-        news.retain(|name, _| !self.state().targets.contains_key(name));
-        let counters = store.load_layers(news.keys().cloned().collect()).await;
-        let news = news.into_iter().map(|(name, target)| (name, target.lost_after));
+        let counters = store.load_layers(plan.starts.iter().cloned().collect()).await;
+        let targets = plan.starts.iter().filter_map(|name| config.targets.get_key_value(name));
+        let news = targets.map(|(name, target)| (name.clone(), target.lost_after));
         Kept { accounts: store.load(news.collect()).await, counters }
     }
 }

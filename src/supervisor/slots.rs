@@ -28,7 +28,7 @@ impl SlotKey {
 
 /// The connections to each server and account, with the lowest limit that a target sets; those in use
 /// go on, with the limit that holds now for untouched targets as well.
-pub(super) fn arrange(config: &Config, in_use: &Slots) -> Slots {
+pub(super) fn reconcile(config: &Config, in_use: &Slots) -> Slots {
     let mut limits: HashMap<SlotKey, u32> = HashMap::new();
     for target in config.targets.values() {
         let limit = target.send.max_connections.get();

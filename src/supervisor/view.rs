@@ -79,8 +79,10 @@ impl Supervisor {
     /// One target with what happened lately, and the oldest of the mails that are waited for.
     pub fn details(&self, name: &str, most_awaited: usize) -> Option<Details> {
         let subject = self.find(name)?;
-        let (awaited, evidence) =
-            (subject.account.awaited(most_awaited), subject.account.evidence());
+        let (awaited, evidence) = (
+            subject.account.read(|ledger, _| ledger.awaited(most_awaited)),
+            subject.account.evidence(),
+        );
         Some(Details { view: subject.view(), awaited, evidence })
     }
 

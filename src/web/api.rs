@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::pages::status::{self, Absence, Condition};
-use super::pages::target;
+use super::absence::roundtrip_absence;
+use super::condition::condition_of;
+use super::paths::{self, TARGET_REPORTS};
 use crate::account::history::{Check, Evidence, FailedLook, Probe, Steps, Transcript};
 use crate::config::Endpoint;
 use crate::supervisor::{Details, View};
@@ -18,12 +19,11 @@ use ledger::{Awaited, FoundIn, Notice, SideState};
 use ledger::{Failure, Shortage, Step};
 use mail::shortage::news as shortages;
 use mail::text;
+use values::{absence_name, condition_name, date, seconds};
 
 mod inspection;
 mod layers;
-
-/// Where one target is, below it.
-pub(in crate::web) const TARGETS: &str = "/api/targets/";
+mod values;
 
 /// All targets, without what happened lately.
 #[derive(Serialize)]
@@ -248,21 +248,18 @@ impl<'a> Overview<'a> {
         let protocol = target.receive.protocol.label();
         Self {
             name: target.name.as_str(),
-            path: target::path(TARGETS, &target.name),
+            path: paths::of_target(TARGET_REPORTS, &target.name),
             passive: target.passive,
             cluster: target.cluster.as_deref(),
             interval_seconds: snapshot.interval.as_secs_f64(),
-            condition: match status::condition_of(view) {
-                Condition::NotApplicable => "not_applicable",
-                condition => condition.class(),
-            },
+            condition: condition_name(condition_of(view)),
             send_ability_percent: snapshot.send_ability.value().map(percent),
             receive_ability_percent: snapshot.receive_ability.value().map(able),
             outstanding_messages: snapshot.outstanding.value(),
             oldest_outstanding: snapshot.oldest_outstanding.map(date),
             late_messages: snapshot.late_outstanding,
             roundtrip_seconds: snapshot.roundtrip.value().map(seconds),
-            roundtrip_absence: status::roundtrip_absence(snapshot).map(Absence::label),
+            roundtrip_absence: roundtrip_absence(snapshot).map(absence_name),
             delivery_seconds: snapshot.delivery.map(seconds),
             layers: ColumnRecord::new(view),
             send: SideRecord::new("smtp", &target.send.endpoint, &snapshot.send),
@@ -349,7 +346,7 @@ impl ProbeRecord {
         Self {
             token: probe.token.to_string(),
             began: date(probe.began),
-            outcome: probe.outcome(),
+            outcome: probe.outcome().label(),
             late: probe.is_late,
             accepted_after_seconds: probe.accepted_after.map(seconds),
             delivery_seconds: probe.delivery().map(seconds),
@@ -403,14 +400,4 @@ impl<'a> TranscriptRecord<'a> {
             text: transcript.text.as_deref(),
         }
     }
-}
-
-/// As RFC 3339 has it, in UTC, to the millisecond.
-fn date(at: SystemTime) -> String {
-    humantime::format_rfc3339_millis(at).to_string()
-}
-
-/// To the microsecond, so that no digits are shown that were not measured.
-fn seconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e6
 }

@@ -23,6 +23,7 @@ use tracing::error;
 
 use super::api;
 use super::pages::{assets, status, target};
+use super::paths::{self, TARGET_PAGES, TARGET_REPORTS};
 use super::server::encoding::metrics_response;
 use super::server::{Request, Response};
 use crate::metrics::{self, ExporterFacts};
@@ -35,6 +36,9 @@ const MANY_TARGETS: usize = 500;
 
 /// The paths that are read with GET, beside the metrics and the targets.
 const PAGES: [&str; 6] = ["/", "/probe", "/config", "/-/healthy", "/-/ready", ALL_TARGETS];
+
+/// The most outstanding mails of a target that are listed one by one.
+const OUTSTANDING: usize = 20;
 
 /// All targets as JSON.
 const ALL_TARGETS: &str = "/api/targets";
@@ -63,20 +67,20 @@ impl App {
             (&Method::GET, ALL_TARGETS) => self.listing().await,
             (&Method::GET, path) if path == self.telemetry_path => self.metrics(&request).await,
             (&Method::GET, path) if path.starts_with(assets::ASSETS) => assets::answer(path),
-            (&Method::GET, path) if path.starts_with(target::PAGES) => self.target(&request),
-            (&Method::GET, path) if path.starts_with(api::TARGETS) => self.report(&request),
+            (&Method::GET, path) if path.starts_with(TARGET_PAGES) => self.target(&request),
+            (&Method::GET, path) if path.starts_with(TARGET_REPORTS) => self.report(&request),
             (&Method::POST | &Method::PUT, "/-/reload") => self.reload().await,
             (_, "/-/reload") => Response::method_not_allowed("POST, PUT"),
             (_, path)
                 if PAGES.contains(&path)
                     || path == self.telemetry_path
                     || path.starts_with(assets::ASSETS)
-                    || path.starts_with(target::PAGES)
-                    || path.starts_with(api::TARGETS) =>
+                    || path.starts_with(TARGET_PAGES)
+                    || path.starts_with(TARGET_REPORTS) =>
             {
                 Response::method_not_allowed("GET, HEAD")
             }
-            _ => Response::not_found("there is no such page; / has links to those that exist\n"),
+            _ => Response::not_found("no such page; / links to those that exist\n"),
         }
     }
 
@@ -117,10 +121,10 @@ impl App {
 
     /// The page of one target.
     fn target(&self, request: &Request) -> Response {
-        let Some(name) = target_name(request, target::PAGES) else {
+        let Some(name) = target_name(request, TARGET_PAGES) else {
             return Response::not_found("name a target, as /targets/NAME; / lists them\n");
         };
-        let Some(details) = self.supervisor.details(&name, target::AWAITED) else {
+        let Some(details) = self.supervisor.details(&name, OUTSTANDING) else {
             return Response::not_found(format!("{}\n", self.no_target(&name)));
         };
         match target::page(&details, self.shows_details(request), SystemTime::now()) {
@@ -131,11 +135,11 @@ impl App {
 
     /// One target as JSON.
     fn report(&self, request: &Request) -> Response {
-        let Some(name) = target_name(request, api::TARGETS) else {
+        let Some(name) = target_name(request, TARGET_REPORTS) else {
             let problem = api::Problem::new("name a target, as /api/targets/NAME");
             return json(StatusCode::NOT_FOUND, &problem);
         };
-        let Some(details) = self.supervisor.details(&name, target::AWAITED) else {
+        let Some(details) = self.supervisor.details(&name, OUTSTANDING) else {
             return json(StatusCode::NOT_FOUND, &api::Problem::new(self.no_target(&name)));
         };
         let shows_transcripts = self.shows_details(request);
@@ -167,21 +171,22 @@ impl App {
         if self.shows_details(request) {
             return Response::text(StatusCode::OK, self.supervisor.config().to_yaml());
         }
-        let text = "the configuration is shown to clients of this machine only; for others the \
-                    exporter needs users (--web.config.file) or --web.enable-details\n";
+        let text = "the configuration is shown only to clients on this machine; to show it to \
+                    others, set up users (--web.config.file) or start the exporter with \
+                    --web.enable-details\n";
         Response::text(StatusCode::FORBIDDEN, text)
     }
 
     async fn reload(&self) -> Response {
         if !self.enable_lifecycle {
-            let text = "reloading by HTTP is off: start the exporter with --web.enable-lifecycle, \
-                        or send it SIGHUP\n";
+            let text = "reloading over HTTP is disabled: start the exporter with \
+                        --web.enable-lifecycle, or send it SIGHUP\n";
             return Response::text(StatusCode::FORBIDDEN, text);
         }
         match self.supervisor.reload().await {
             Ok(()) => Response::text(StatusCode::OK, "the configuration was reloaded\n"),
             Err(problem) => {
-                let text = format!("{problem}\nnothing has changed\n");
+                let text = format!("{problem}\nthe previous configuration stays in force\n");
                 Response::text(StatusCode::INTERNAL_SERVER_ERROR, text)
             }
         }
@@ -207,11 +212,11 @@ impl App {
 }
 
 /// The name of a target in the path, or, for those that no path can hold, in the query.
-fn target_name(request: &Request, pages: &str) -> Option<String> {
-    if request.path == pages {
+fn target_name(request: &Request, parent: &str) -> Option<String> {
+    if request.path == parent {
         return request.parameter("name").map(str::to_owned);
     }
-    target::name_in(&request.path, pages)
+    paths::target_name(&request.path, parent)
 }
 
 fn json(status: StatusCode, answer: &impl serde::Serialize) -> Response {
@@ -222,7 +227,7 @@ fn json(status: StatusCode, answer: &impl serde::Serialize) -> Response {
 }
 
 fn internal_error(error: &dyn std::error::Error) -> Response {
-    error!(error = %error, "a page could not be made");
+    error!(error = %error, "page could not be rendered");
     Response::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error, see the log\n")
 }
 

@@ -133,7 +133,7 @@ where
             biased;
             outcome = handshake => outcome,
             () = seat.over() => {
-                tracing::debug!(%peer, "TLS handshake not waited for any longer");
+                tracing::debug!(%peer, "TLS handshake timed out");
                 return;
             }
             () = self.shutdown.cancelled() => return,
@@ -170,7 +170,7 @@ where
             biased;
             outcome = connection.as_mut() => outcome,
             () = client.seat.over() => {
-                tracing::debug!(%peer, "HTTP connection not waited for any longer");
+                tracing::debug!(%peer, "HTTP connection timed out");
                 return;
             }
             () = self.shutdown.cancelled() => {
@@ -224,12 +224,12 @@ where
             return Err(closing(Response::text(StatusCode::BAD_REQUEST, format!("{problem}\n"))));
         }
         if authority::is_foreign(&head.method, &head.uri, &head.headers) {
-            let text = "a page of another site cannot do this: use a page of this exporter, or a \
-                        program that is no browser\n";
+            let text = "this request comes from a page of another site: use a page of this \
+                        exporter, or a program other than a browser\n";
             return Err(closing(Response::text(StatusCode::FORBIDDEN, text)));
         }
         if !web.allows_request() {
-            let text = "more requests than rate_limit allows, try again later\n";
+            let text = "rate_limit exceeded; try again later\n";
             return Err(Response::text(StatusCode::TOO_MANY_REQUESTS, text));
         }
         let has_users = web.has_users();
@@ -263,7 +263,7 @@ where
 }
 
 fn unavailable() -> Response {
-    Response::text(StatusCode::SERVICE_UNAVAILABLE, "this takes too long, try again later\n")
+    Response::text(StatusCode::SERVICE_UNAVAILABLE, "this takes too long; try again later\n")
 }
 
 /// Reads the body of a request and forgets it: no route takes one, but a connection can go on only
@@ -289,7 +289,7 @@ async fn drop_body(body: Incoming, limits: &Limits) -> Result<(), Response> {
     match timeout(limits.body_read, read).await {
         Ok(outcome) => outcome.map_err(closing),
         Err(_) => {
-            let text = "the request does not come to its end\n";
+            let text = "the request is incomplete\n";
             Err(closing(Response::text(StatusCode::REQUEST_TIMEOUT, text)))
         }
     }

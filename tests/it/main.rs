@@ -1,63 +1,82 @@
-//! The integration tests: one binary, one module a subject.
+//! The integration tests: one binary. The folder of a test says what it needs and what it shows.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod browser;
 /// A relay over a distance, as the measurement of the round trip has it.
 #[allow(dead_code)]
 #[path = "../../benches/accuracy/relay.rs"]
 mod far;
 mod lab;
-mod namespace;
-mod newest;
-mod relay;
-mod scrape_labels;
-mod second_stack;
 mod support;
 
-mod alerting;
-mod bounces;
-mod budgets;
-mod clues;
-mod crashes;
-mod dashboards;
+/// The words of the account and the tests of each.
 mod definitions;
-mod demo;
-mod demo_servers;
-mod dialogues;
-mod distance;
-mod durable;
-mod evidence;
-mod exim_and_courier;
-mod fault_table;
-mod faults;
-mod filters;
-mod foreign_clients;
-mod host_layers;
-mod hostile;
-mod http;
-mod inspection;
-mod lab_self_test;
-mod labels;
-mod layers;
-mod log;
-mod logins;
-mod looks;
-mod mailbox;
-mod oauth;
-mod outer_watch;
-mod pages;
-mod passive;
-mod port_checks;
-mod probe;
-mod probe_outputs;
-mod program;
-mod real_bounces;
-mod real_servers;
-mod real_tokens;
-mod reload;
-mod round_trip;
-mod routes;
-mod rules;
-mod shared_mailbox;
-mod shortages;
-mod tls;
+
+/// The program as a process: its command line, its output, its log, its end and its restart.
+mod command {
+    pub(crate) mod durable;
+    mod log;
+    mod newest;
+    mod probe;
+    mod probe_outputs;
+    mod program;
+    mod shortages;
+}
+
+/// Against the embedded servers, in this process.
+mod embedded {
+    pub(crate) mod bounces;
+    mod budgets;
+    mod clues;
+    mod demo;
+    mod demo_servers;
+    mod dialogues;
+    mod distance;
+    mod faults;
+    mod foreign_clients;
+    mod hostile;
+    mod inspection;
+    mod logins;
+    pub(crate) mod looks;
+    mod mailbox;
+    pub(crate) mod oauth;
+    mod outer_watch;
+    mod passive;
+    mod reload;
+    mod round_trip;
+    pub(crate) mod routes;
+    mod tls;
+}
+
+/// What needs root: the real servers of the lab, and namespaces.
+mod real {
+    mod alerting;
+    mod bounces;
+    mod crashes;
+    mod exim_courier;
+    mod fault_table;
+    mod host_layers;
+    mod lab_self_test;
+    mod labels;
+    mod layers;
+    mod logins;
+    mod port_checks;
+    pub(crate) mod postfix_dovecot;
+    mod routes;
+    mod shared_mailbox;
+    mod tokens;
+}
+
+/// What is shipped beside the program, and the test mail before spam filters: rules, dashboards.
+mod shipped {
+    mod dashboards;
+    mod filters;
+    pub(crate) mod rules;
+    mod scrape_labels;
+}
+
+/// Pages and JSON over HTTP, and in a browser.
+mod web {
+    mod evidence;
+    mod http;
+    mod pages;
+}

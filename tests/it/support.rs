@@ -25,6 +25,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub(crate) mod browser;
+pub(crate) mod http;
+pub(crate) mod logins;
+pub(crate) mod program;
+pub(crate) mod relay;
+
 /// The longest wait for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
 /// The account of the recipient.

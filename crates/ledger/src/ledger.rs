@@ -1,33 +1,35 @@
 //! The account of one target's mails. Pure: events and the time go in, a [`Snapshot`] and the next
 //! look go out; no I/O, no clock, no metric.
 //!
-//! Every mail is in exactly one place: *sending*, then *refused*, *doubtful* or *accepted*; accepted
+//! Every mail is in exactly one [`MailState`]: *sending*, then *refused*, *doubtful* or *accepted*; accepted
 //! mails are *outstanding*, then *received*, *bounced* or *lost*. Over the life of the account
 //! accepted = outstanding + received + bounced + lost + those that left with a passive outage.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use crate::{Failure, LoginDelay, Token};
+use crate::{Failure, LineInstant, LoginDelay, Token};
 pub use arrival::Bracket;
-use ending::{Ended, Ending};
+use ending::Ended;
+pub use mail_state::MailState;
 pub use moment::{ClockJump, Moment, WallClock};
 pub use newest::{Measured, Newest, Servers};
 use pacing::Pacing;
 pub use pacing::SessionKind;
 use record::Journal;
-pub use record::{AccountRecord, Changes, MailRecord, Place, StoredAccount};
+pub use record::{AccountRecord, Changes, MailRecord, StoredAccount};
 use schedule::Schedule;
 pub use server_clock::{ClockOffset, ServerClock};
 pub use state::{
     Attempt, Awaited, FoundIn, Histogram, Notice, NoticeVerdict, Reading, SenderMailbox,
-    SideCounters, SideState, Sighting, Snapshot, Totals, Transmission, Verdict,
+    SideCounters, SideState, Sighting, SightingOutcome, Snapshot, Totals, Transmission,
 };
 
 mod arrival;
 mod attempts;
 mod ending;
 mod looks;
+mod mail_state;
 mod moment;
 mod newest;
 mod notice;
@@ -59,7 +61,7 @@ pub struct Ledger {
     rules: Rules,
     servers: Servers,
     /// Since when these are the servers; `None`: all that is known is of them.
-    measured_since: Option<Instant>,
+    measured_since: Option<LineInstant>,
     sending: BTreeMap<Token, Sending>,
     /// In the order of acceptance.
     outstanding: VecDeque<Outstanding>,
@@ -89,7 +91,7 @@ pub struct Ledger {
     last_notice: Option<(SystemTime, Notice)>,
     pacing: Pacing,
     /// When the newest look into all of the mailbox was asked for that has succeeded.
-    looked: Option<Instant>,
+    looked: Option<LineInstant>,
     /// The least time between two looks.
     look_gap: Duration,
     /// A session of a passive target broke off, and it is not known yet what that was.
@@ -111,15 +113,15 @@ struct Sending {
 #[derive(Debug, Clone, Copy)]
 struct Outstanding {
     token: Token,
-    transmitted: Instant,
+    transmitted: LineInstant,
     /// Nothing arrives before this.
-    handed_over: Instant,
+    handed_over: LineInstant,
     /// The earliest moment at which the server can have sent its reply.
-    taken: Instant,
+    taken: LineInstant,
     accepted: Moment,
     is_late: bool,
     /// Since when a look at it is due that would make it late or lost.
-    overdue: Option<Instant>,
+    overdue: Option<LineInstant>,
 }
 
 /// The round trips of the mails received during one period.
@@ -281,7 +283,7 @@ impl Ledger {
         let Some(sending) = self.sending.remove(&token) else { return };
         let is_unmeasured = failure.shortage.is_some() && !is_doubtful && sending.seen.is_none();
         if is_unmeasured || (self.rules.passive && failure.down) {
-            self.end(token, Ending::Left, now);
+            self.end(token, MailState::Left, now);
             return;
         }
         if is_doubtful || sending.seen.is_some() {
@@ -308,7 +310,7 @@ impl Ledger {
     pub fn is_live(&self, token: Token) -> bool {
         self.sending.contains_key(&token)
             || self.outstanding.iter().any(|mail| mail.token == token)
-            || self.ending_of(token).is_some()
+            || self.ended_state(token).is_some()
     }
 
     /// When the oldest outstanding mail was accepted; `None` if nothing is outstanding.
@@ -338,7 +340,7 @@ impl Ledger {
 
     /// Whether a doubtful or lost mail is remembered, which may still turn up.
     pub fn is_missing_mail(&self) -> bool {
-        self.ended.iter().any(|ended| matches!(ended.how, Ending::Doubtful | Ending::Lost))
+        self.ended.iter().any(|ended| matches!(ended.state, MailState::Doubtful | MailState::Lost))
     }
 
     /// The age of loss, which is also how long others' left-overs are respected.

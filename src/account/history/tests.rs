@@ -23,7 +23,10 @@ impl Bench {
             passive: false,
         };
         let archive = Archive::new(Archive::MOST_BYTES);
-        let now = Moment { instant: Instant::now(), wall: UNIX_EPOCH + SECOND * 1_800_000_000 };
+        let now = Moment {
+            instant: crate::clock::now().instant,
+            wall: UNIX_EPOCH + SECOND * 1_800_000_000,
+        };
         let history = History::new(Arc::clone(&archive));
         Self { ledger: Ledger::new(rules), history, archive, now }
     }
@@ -56,7 +59,7 @@ impl Bench {
         token
     }
 
-    fn accept(&mut self, token: Token, transmitted: Instant) {
+    fn accept(&mut self, token: Token, transmitted: ledger::LineInstant) {
         self.history.accepted(token, transmitted, self.now);
         if let Some(roundtrip) =
             self.ledger.accepted(token, &Transmission::at(transmitted), self.now)
@@ -110,7 +113,11 @@ impl Bench {
 
     fn outcome(&self, token: Token) -> Option<&'static str> {
         let evidence = self.history.evidence();
-        evidence.probes.iter().find(|probe| probe.token == token).map(Probe::outcome)
+        evidence
+            .probes
+            .iter()
+            .find(|probe| probe.token == token)
+            .map(|probe| probe.outcome().label())
     }
 
     fn probe(&self, token: Token) -> Probe {
@@ -151,7 +158,7 @@ fn a_probe_tells_its_way_from_the_transmission_to_the_mailbox() {
     bench.pass(SECOND * 2);
     bench.seen(token);
     let probe = bench.probe(token);
-    assert_eq!((probe.outcome(), probe.began, probe.is_late), ("received", began, false));
+    assert_eq!((probe.outcome().label(), probe.began, probe.is_late), ("received", began, false));
     assert_eq!((probe.accepted_after, probe.roundtrip), (Some(SECOND), Some(SECOND * 3)));
     assert_eq!((probe.delivery(), probe.folder), (Some(SECOND * 2), Some(FoundIn::Junk)));
     assert_eq!(probe.ended, Some(bench.now.wall));
@@ -169,7 +176,7 @@ fn a_mail_that_is_seen_before_its_acceptance_has_its_round_trip_too() {
     bench.pass(SECOND);
     bench.accept(token, transmitted);
     let probe = bench.probe(token);
-    assert_eq!((probe.outcome(), probe.roundtrip), ("received", Some(SECOND)));
+    assert_eq!((probe.outcome().label(), probe.roundtrip), ("received", Some(SECOND)));
     assert_eq!((probe.delivery(), probe.folder), (Some(Duration::ZERO), Some(FoundIn::Junk)));
 }
 
@@ -185,7 +192,7 @@ fn what_was_not_accepted_is_told_apart_by_its_reason() {
     ] {
         let token = bench.refused(reason, false);
         let probe = bench.probe(token);
-        assert_eq!(probe.outcome(), outcome, "{reason}");
+        assert_eq!(probe.outcome().label(), outcome, "{reason}");
         assert_eq!(probe.failure.unwrap().message, "550 5.1.1 no such user");
     }
     let unsent = bench.sending();
@@ -196,7 +203,7 @@ fn what_was_not_accepted_is_told_apart_by_its_reason() {
     let (ledger, now) = (&mut bench.ledger, bench.now);
     ledger.not_accepted(unsent, &Failure { shortage, ..failure(Reason::Other, "") }, false, now);
     bench.keep();
-    assert_eq!(bench.probe(unsent).outcome(), "unmeasured");
+    assert_eq!(bench.probe(unsent).outcome().label(), "unmeasured");
     let doubtful = bench.refused(Reason::Closed, true);
     assert_eq!(bench.outcome(doubtful), Some("doubtful"));
     bench.seen(doubtful);
@@ -225,7 +232,7 @@ fn a_report_tells_what_the_server_said_and_stays() {
     assert_eq!(bench.outcome(token), Some("outstanding"));
     bench.history.reported(token, "5.1.1 unknown");
     let record = MailRecord {
-        place: Place::Bounced,
+        state: MailState::Bounced,
         is_late: false,
         transmitted: None,
         handed_over: None,
@@ -235,7 +242,10 @@ fn a_report_tells_what_the_server_said_and_stays() {
     let mails = [(token, Some(record))].into();
     bench.history.apply(&Changes { mails, ..Changes::default() });
     let probe = bench.probe(token);
-    assert_eq!((probe.outcome(), probe.report.as_deref()), ("bounced", Some("5.1.1 unknown")));
+    assert_eq!(
+        (probe.outcome().label(), probe.report.as_deref()),
+        ("bounced", Some("5.1.1 unknown"))
+    );
 }
 
 #[test]
@@ -267,7 +277,7 @@ fn mails_under_way_do_not_push_out_what_failed() {
     let refused = bench.refused(Reason::Rejected, false);
     for _ in 0..100 {
         bench.accepted();
-        bench.now.instant -= SECOND;
+        bench.now.instant = bench.now.instant - SECOND;
     }
     assert_eq!(bench.outcome(refused), Some("refused"));
     assert_eq!(bench.history.evidence().probes.len(), NEWEST_PROBES + OLDER_FAILURES);
@@ -365,7 +375,7 @@ fn after_a_restart_the_mails_are_known_from_the_store() {
     next.history.restore(&stored);
     next.keep();
     let probe = next.probe(token);
-    assert_eq!((probe.outcome(), probe.began), ("outstanding", began));
+    assert_eq!((probe.outcome().label(), probe.began), ("outstanding", began));
     assert_eq!(probe.accepted_after, Some(SECOND));
     next.pass(SECOND * 9);
     next.seen(token);

@@ -2,8 +2,9 @@
 //! in exactly one state. How many there may be of a kind is up to those who set it.
 
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
+use ledger::LineInstant;
 use ledger::Token;
 
 /// The mails by what names them to the server: an IMAP UID, or a POP3 unique id.
@@ -61,11 +62,11 @@ pub(super) struct Unread {
     /// How often that was so while it showed others, once a minute at most.
     pub(super) tries: u32,
     /// When it last was.
-    pub(super) last: Option<Instant>,
+    pub(super) last: Option<LineInstant>,
     /// When it was last asked for.
-    pub(super) asked: Option<Instant>,
+    pub(super) asked: Option<LineInstant>,
     /// When the newest look was asked for that did not have the mail.
-    pub(super) before: Option<Instant>,
+    pub(super) before: Option<LineInstant>,
     /// What had been removed under its UID before, as the server said.
     pub(super) removed: Option<Removal>,
 }
@@ -78,7 +79,7 @@ pub(super) struct PendingReport {
     /// How often it was asked for.
     pub(super) tries: u32,
     /// When it last was.
-    pub(super) asked: Option<Instant>,
+    pub(super) asked: Option<LineInstant>,
 }
 
 /// A mail whose header is to be read again.

@@ -11,6 +11,7 @@ use super::shared::{SOON, Settings, Shared};
 use super::{Inspector, Role, Subscriber, subscribers};
 use crate::clock::{for_timer, on_time_line, suspended};
 use crate::store::FolderRecord;
+use ledger::LineInstant;
 use ledger::{Failure, Step};
 use ledger::{ServerClock, SessionKind};
 use mail::trace::Trace;
@@ -31,7 +32,7 @@ const LOOK_NEWS: Duration = Duration::from_secs(1);
 pub(super) struct MailboxTask {
     shared: Arc<Shared>,
     /// When the watch began, on the time line of the accounts.
-    started: std::time::Instant,
+    started: LineInstant,
     reader: MailboxReader,
     /// What the subscribers' configurations said in the turn of the loop before.
     settings: Option<Arc<Settings>>,
@@ -40,9 +41,9 @@ pub(super) struct MailboxTask {
     /// What was last given to the store of each folder.
     kept: BTreeMap<String, FolderRecord>,
     /// When the newest look that succeeded was asked for, on the time line of the accounts.
-    last_look: Option<std::time::Instant>,
+    last_look: Option<LineInstant>,
     /// Since when the watch is there to look: since its beginning, or the end of a suspension.
-    attended_since: std::time::Instant,
+    attended_since: LineInstant,
     /// How long this machine had been suspended by then.
     suspended: Duration,
     /// No look before this time: back-off, or the server's own limit.
@@ -256,7 +257,7 @@ impl MailboxTask {
         let began = Instant::now();
         let until = began + settings.longest_turn();
         for subscriber in recipients(subscribers) {
-            subscriber.account.looked();
+            subscriber.account.update(ledger::Ledger::looked);
         }
         let trace = self.reader.trace(|| Trace::new(Some(&settings.access.login)));
         let mut outcome = match self.reader.holds_session() {
@@ -304,7 +305,12 @@ impl MailboxTask {
         let gap = settings.min_look_interval.max(self.reader.login_delay().kept());
         let everywhere = outcome.asked.everywhere.filter(|_| outcome.result.is_ok());
         for subscriber in recipients(subscribers) {
-            subscriber.account.looked_everywhere(everywhere.map(on_time_line), gap);
+            subscriber.account.update(|ledger, now| {
+                ledger.looks_lie_apart(gap);
+                if let Some(asked) = everywhere.map(on_time_line) {
+                    ledger.looked_everywhere(asked, now);
+                }
+            });
         }
         self.tell_rhythm(settings, subscribers);
         self.reader.preparation().begin_anew();

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::clock::on_time_line;
 use crate::store::FolderRecord;
+use ledger::LineInstant;
 use ledger::LoginDelay;
 use ledger::Token;
 use ledger::{Failure, Reason, Step};
@@ -59,7 +60,7 @@ pub struct Memory {
     /// The newest of these refusals.
     refusal: Option<Failure>,
     /// When the view of the maildrop was last asked for.
-    looked_at: Option<std::time::Instant>,
+    looked_at: Option<LineInstant>,
     /// The least time between two logins that the server asks for.
     pub login_delay: LoginDelay,
 }
@@ -213,9 +214,9 @@ impl Session {
 /// When a login fixed what is there, and when it was not there before.
 #[derive(Clone, Copy)]
 struct Viewing {
-    shown_at: std::time::Instant,
-    asked_at: std::time::Instant,
-    previous_look: Option<std::time::Instant>,
+    shown_at: LineInstant,
+    asked_at: LineInstant,
+    previous_look: Option<LineInstant>,
     network: Duration,
 }
 
@@ -239,7 +240,7 @@ impl Memory {
     }
 
     /// When the view of the maildrop was last asked for.
-    pub fn looked_at(&self) -> Option<std::time::Instant> {
+    pub fn looked_at(&self) -> Option<LineInstant> {
         self.looked_at
     }
 
@@ -333,7 +334,7 @@ impl Memory {
 
     /// Notes that these were refused while others were shown. One for which that is so again and again is
     /// passed over.
-    fn note_tries(&mut self, now: std::time::Instant) {
+    fn note_tries(&mut self, now: LineInstant) {
         for id in std::mem::take(&mut self.refused) {
             let Some(unread) = self.backlog.unread_mut(id) else { continue };
             let is_soon = |last| now.saturating_duration_since(last) < BETWEEN_TRIES;

@@ -146,7 +146,8 @@ impl Settings {
 
     /// Tells a target how often its mailbox is checked.
     pub(super) fn tell_rhythm(&self, account: &Account) {
-        account.checks_are_made_every(self.period_of_checks(), self.longest_turn());
+        let (period, longest) = (self.period_of_checks(), self.longest_turn());
+        account.update(|ledger, now| ledger.checks_are_made_every(period, longest, now));
     }
 
     /// What was learned of the server stays known where the way to it stays the same.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Disposition, Found, Inspector, Since, reports};
 use crate::account::Account;
 use crate::config::{ReceiveSide, Target};
-use ledger::{ServerClock, SessionKind, Sighting, Verdict};
+use ledger::{LineInstant, ServerClock, SessionKind, Sighting, SightingOutcome};
 use mail::bounce::Report;
 use mail::inspection::Passage;
 use mail::test_mail::{Header, Mark};
@@ -62,17 +62,20 @@ impl Subscriber {
     pub(super) fn next_look(
         &self,
         style: SessionKind,
-        last_look: Option<std::time::Instant>,
-    ) -> Option<std::time::Instant> {
+        last_look: Option<LineInstant>,
+    ) -> Option<LineInstant> {
         match self.role {
-            Role::Recipient => self.account.next_look(style, last_look),
-            Role::Sender => self.account.next_notice_look(style, last_look),
+            Role::Recipient => self.account.read(|ledger, _| ledger.next_look(style, last_look)),
+            Role::Sender => {
+                self.account.read(|ledger, _| ledger.next_notice_look(style, last_look))
+            }
         }
     }
 
     /// Whether a mail is being sent that will be looked for within `soon` after its acceptance.
     pub(super) fn looks_soon(&self, style: SessionKind, soon: Duration) -> bool {
-        self.role == Role::Recipient && self.account.looks_soon(style, soon)
+        self.role == Role::Recipient
+            && self.account.read(|ledger, _| ledger.looks_soon(style, soon))
     }
 
     fn is(&self, role: Role) -> bool {
@@ -96,7 +99,7 @@ pub(super) fn judge_mail(
     found: &Found,
     clock: &Mutex<ServerClock>,
     inspector: &Inspector,
-    attended_since: std::time::Instant,
+    attended_since: LineInstant,
 ) -> Disposition {
     if let Some(report) = &found.report {
         return judge_report(subscribers, found, report);
@@ -107,7 +110,10 @@ pub(super) fn judge_mail(
     let owner = |token| {
         let receives =
             |subscriber: &&Arc<Subscriber>| subscriber.is(Role::Recipient) && !found.is_copy;
-        subscribers.iter().filter(receives).find(|subscriber| subscriber.account.is_live(token))
+        subscribers
+            .iter()
+            .filter(receives)
+            .find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)))
     };
     let claim =
         found.header.claim(|token| owner(token).map(|subscriber| subscriber.target.from.clone()));
@@ -130,18 +136,22 @@ pub(super) fn judge_mail(
             attended_since,
             style: subscriber.target.receive.protocol.session_kind(),
         };
-        let transmitted = subscriber.account.transmitted(token);
+        let transmitted = subscriber.account.read(|ledger, _| ledger.transmitted(token));
         let verdict = subscriber.account.seen(token, sighting);
-        if let (Verdict::Received { watched, .. }, Some(date)) = (verdict, found.server_date) {
+        if let (SightingOutcome::Received { watched, .. }, Some(date)) =
+            (verdict, found.server_date)
+        {
             clock.learn(date, watched, now);
         }
         let passage = Passage { transmitted, seen: now.date_of(found.shown_at) };
         return match verdict {
-            Verdict::Unknown => Disposition::Leave,
-            Verdict::Received { .. } | Verdict::Early => {
+            SightingOutcome::Unknown => Disposition::Leave,
+            SightingOutcome::Received { .. } | SightingOutcome::Early => {
                 inspector.judge_arrival(token, subscriber, passage, found.block.as_deref())
             }
-            Verdict::Returned | Verdict::Duplicate | Verdict::Left => Disposition::Remove(token),
+            SightingOutcome::Returned | SightingOutcome::Duplicate | SightingOutcome::Left => {
+                Disposition::Remove(token)
+            }
         };
     }
     if let Some(disposition) = judge_copy(subscribers, found) {
@@ -155,14 +165,17 @@ pub(super) fn judge_mail(
 fn judge_copy(subscribers: &[Arc<Subscriber>], found: &Found) -> Option<Disposition> {
     let sends = |subscriber: &&Arc<Subscriber>| subscriber.is(Role::Sender);
     let owner = |token| {
-        subscribers.iter().filter(sends).find(|subscriber| subscriber.account.is_live(token))
+        subscribers
+            .iter()
+            .filter(sends)
+            .find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)))
     };
     let token = found.header.claim(|token| owner(token).map(|it| it.target.from.clone()))?;
     let owner = owner(token)?;
     let receives_here = subscribers.iter().any(|subscriber| {
         subscriber.is(Role::Recipient) && Arc::ptr_eq(&subscriber.account, &owner.account)
     });
-    Some(if receives_here && owner.account.is_awaited(token) {
+    Some(if receives_here && owner.account.read(|ledger, _| ledger.is_awaited(token)) {
         Disposition::LeftOver(SystemTime::now() + owner.target.late_after)
     } else {
         Disposition::Discard
@@ -174,7 +187,11 @@ fn judge_copy(subscribers: &[Arc<Subscriber>], found: &Found) -> Option<Disposit
 fn judge_report(subscribers: &[Arc<Subscriber>], found: &Found, report: &Report) -> Disposition {
     let Some(worst) = report.worst() else { return Disposition::Leave };
     let returned = Header::parse(&report.returned_header);
-    let owner = |token| subscribers.iter().find(|subscriber| subscriber.account.is_live(token));
+    let owner = |token| {
+        subscribers
+            .iter()
+            .find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)))
+    };
     let sender = |token| owner(token).map(|subscriber| subscriber.target.from.clone());
     for token in reports::tokens(report, &returned).chain(returned.claim(sender)) {
         let Some(subscriber) = owner(token) else { continue };
@@ -186,7 +203,10 @@ fn judge_report(subscribers: &[Arc<Subscriber>], found: &Found, report: &Report)
 
 /// A test mail, or a report about one, that nobody here waits for.
 fn left_over(subscribers: &[Arc<Subscriber>], found: &Found, mark: Mark) -> Disposition {
-    let longest = subscribers.iter().map(|subscriber| subscriber.account.lost_after()).max();
+    let longest = subscribers
+        .iter()
+        .map(|subscriber| subscriber.account.read(|ledger, _| ledger.lost_after()))
+        .max();
     let until = left_over_until(mark, found.server_date, longest.unwrap_or_default());
     Disposition::LeftOver(until)
 }
@@ -208,17 +228,26 @@ pub(super) fn is_awaiting(subscribers: &[Arc<Subscriber>]) -> bool {
 
 /// When the oldest mail that any subscriber waits for was accepted.
 fn oldest_outstanding(subscribers: &[Arc<Subscriber>]) -> Option<SystemTime> {
-    subscribers.iter().filter_map(|subscriber| subscriber.account.oldest_outstanding()).min()
+    subscribers
+        .iter()
+        .filter_map(|subscriber| subscriber.account.read(|ledger, _| ledger.oldest_outstanding()))
+        .min()
 }
 
 /// From when on mails matter: ours from the acceptance of the oldest outstanding one, or from the
 /// beginning of the watch if one is just being sent; from long ago if a doubtful or lost one may
 /// still turn up.
-pub(super) fn since(subscribers: &[Arc<Subscriber>], watch_began: std::time::Instant) -> Since {
+pub(super) fn since(subscribers: &[Arc<Subscriber>], watch_began: LineInstant) -> Since {
     let now = crate::clock::now();
     let horizon = left_over_horizon(subscribers, now.wall);
-    let is_missing = subscribers.iter().any(|subscriber| subscriber.account.is_missing_mail());
-    let is_sending = || subscribers.iter().any(|subscriber| subscriber.account.is_sending());
+    let is_missing = subscribers
+        .iter()
+        .any(|subscriber| subscriber.account.read(|ledger, _| ledger.is_missing_mail()));
+    let is_sending = || {
+        subscribers
+            .iter()
+            .any(|subscriber| subscriber.account.read(|ledger, _| ledger.is_sending()))
+    };
     let oldest =
         oldest_outstanding(subscribers).or_else(|| is_sending().then(|| now.date_of(watch_began)));
     let ours =
@@ -228,7 +257,10 @@ pub(super) fn since(subscribers: &[Arc<Subscriber>], watch_began: std::time::Ins
 
 /// How far back left-overs are looked for at the first contact with a folder.
 fn left_over_horizon(subscribers: &[Arc<Subscriber>], now: SystemTime) -> SystemTime {
-    let longest = subscribers.iter().map(|subscriber| subscriber.account.lost_after()).max();
+    let longest = subscribers
+        .iter()
+        .map(|subscriber| subscriber.account.read(|ledger, _| ledger.lost_after()))
+        .max();
     now.checked_sub(longest.unwrap_or_default() * 2).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 

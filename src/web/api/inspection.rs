@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{date, seconds};
+use super::values::{date, seconds};
 use mail::inspection::{Authentication, Hop, Inspection, LastHop, Spam};
 
 /// See [`Inspection`].

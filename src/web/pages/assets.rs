@@ -48,7 +48,7 @@ impl fmt::Display for Asset {
 pub(in crate::web) fn answer(path: &str) -> Response {
     let name = path.strip_prefix(ASSETS).unwrap_or_default();
     let Some(asset) = [STYLE, SCRIPT, ICON].into_iter().find(|asset| asset.name == name) else {
-        return Response::not_found("there is no such file\n");
+        return Response::not_found("no such file\n");
     };
     Response::new(StatusCode::OK, asset.media_type, asset.text).with_header(
         header::CACHE_CONTROL,

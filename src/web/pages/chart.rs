@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::words::exact;
-use crate::account::history::{Fate, Probe};
-use ledger::Step;
+use crate::account::history::Probe;
+use ledger::{MailState, Step};
 use mail::inspection::{Delay, Hop};
 
 /// The width of a chart of steps in its own units.
@@ -61,17 +61,17 @@ impl Sparkline {
         let most = trips.iter().filter_map(|trip| trip.roundtrip).max();
         let first = BARS - trips.len();
         let bars = trips.iter().enumerate().map(|(index, trip)| {
-            let height = match (trip.roundtrip, most, trip.kind) {
-                (Some(time), Some(most), _) => HEIGHT * share(time, most),
-                (.., TripKind::Bad) => HEIGHT,
-                _ => LEAST_HEIGHT,
+            let height = match trip.roundtrip.zip(most) {
+                Some((time, most)) => HEIGHT * share(time, most),
+                None if trip.state.has_failed() => HEIGHT,
+                None => LEAST_HEIGHT,
             };
             let height = height.max(LEAST_HEIGHT);
             SparkBar {
                 x: (first + index) * STEP,
                 y: format!("{:.1}", HEIGHT - height),
                 height: format!("{height:.1}"),
-                class: trip.kind.class(),
+                class: trip.class(),
             }
         });
         Self { bars: bars.collect(), words: spark_words(&trips) }
@@ -82,54 +82,41 @@ impl Sparkline {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::web) struct Trip {
     roundtrip: Option<Duration>,
-    kind: TripKind,
+    state: MailState,
+    is_late: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TripKind {
-    Good,
-    Late,
-    Open,
-    Bad,
-}
-
-impl TripKind {
+impl Trip {
     fn class(self) -> &'static str {
-        match self {
-            Self::Good => "well",
-            Self::Late => "late",
-            Self::Open => "unmeasured",
-            Self::Bad => "failing",
+        match self.state {
+            state if state.has_failed() => "failing",
+            MailState::Left => "unmeasured",
+            _ if self.is_late => "late",
+            MailState::Returned => "late",
+            MailState::Received => "well",
+            _ => "unmeasured",
         }
     }
 }
 
 impl From<&Probe> for Trip {
     fn from(probe: &Probe) -> Self {
-        let kind = match probe.fate {
-            Fate::NotAccepted | Fate::Doubtful | Fate::Bounced | Fate::Lost => TripKind::Bad,
-            Fate::NotApplicable => TripKind::Open,
-            _ if probe.is_late => TripKind::Late,
-            Fate::Sending | Fate::Outstanding => TripKind::Open,
-            Fate::Returned => TripKind::Late,
-            Fate::Received => TripKind::Good,
-        };
-        Self { roundtrip: probe.roundtrip, kind }
+        Self { roundtrip: probe.roundtrip, state: probe.state, is_late: probe.is_late }
     }
 }
 
 fn spark_words(trips: &[&Trip]) -> String {
     let times = || trips.iter().filter_map(|trip| trip.roundtrip);
-    let bad = trips.iter().filter(|trip| trip.kind == TripKind::Bad).count();
+    let bad = trips.iter().filter(|trip| trip.state.has_failed()).count();
     let mut words = match (times().min(), times().max(), times().next_back()) {
         (Some(least), Some(most), Some(newest)) => format!(
-            "Newest round trip {}, of the newest {} {} to {}",
+            "Latest round trip {}; the latest {} took {} to {}",
             exact(newest),
             times().count(),
             exact(least),
             exact(most)
         ),
-        _ => "No round trip lately".to_owned(),
+        _ => "No recent round trip".to_owned(),
     };
     if bad > 0 {
         words.push_str(&format!("; {bad} failed"));
@@ -159,13 +146,13 @@ impl Waterfall {
     /// The delays of hops, each at the hop where it ended.
     pub(in crate::web) fn of_hops(hops: &[Hop]) -> Self {
         let part = |hop: &Hop| Part {
-            label: hop.by.as_deref().unwrap_or("a server that gives no name").to_owned(),
+            label: hop.by.as_deref().unwrap_or("unnamed server").to_owned(),
             class: "hop",
             time: hop.delay.measured(),
             words: match hop.delay {
                 Delay::Measured(delay) => exact_seconds(delay),
-                Delay::Skewed => "the clocks do not agree".to_owned(),
-                Delay::Unknown => "not known".to_owned(),
+                Delay::Skewed => "the clocks disagree".to_owned(),
+                Delay::Unknown => "unknown".to_owned(),
             },
         };
         Self::new(hops.iter().map(part).collect())
@@ -233,29 +220,29 @@ fn share(part: Duration, whole: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    fn trip(roundtrip: Option<u64>, kind: TripKind) -> Trip {
-        Trip { roundtrip: roundtrip.map(Duration::from_millis), kind }
+    fn trip(roundtrip: Option<u64>, state: MailState) -> Trip {
+        Trip { roundtrip: roundtrip.map(Duration::from_millis), state, is_late: false }
     }
 
     #[test]
     fn the_newest_round_trip_stands_right_and_the_longest_fills_the_height() {
         let newest = [
-            trip(Some(500), TripKind::Good),
-            trip(None, TripKind::Bad),
-            trip(Some(1_000), TripKind::Late),
+            trip(Some(500), MailState::Received),
+            trip(None, MailState::Lost),
+            Trip { is_late: true, ..trip(Some(1_000), MailState::Received) },
         ];
         let chart = Sparkline::new(newest.iter());
         let drawn: Vec<_> =
             chart.bars.iter().map(|bar| (bar.x, bar.height.as_str(), bar.class)).collect();
         assert_eq!(drawn, [(102, "28.0", "late"), (108, "28.0", "failing"), (114, "14.0", "well")]);
-        let words = "Newest round trip 500 ms, of the newest 2 500 ms to 1.0 s; 1 failed";
+        let words = "Latest round trip 500 ms; the latest 2 took 500 ms to 1.0 s; 1 failed";
         assert_eq!(chart.words, words);
     }
 
     #[test]
     fn a_chart_of_no_round_trip_says_so_and_a_long_one_is_cut() {
-        assert_eq!(Sparkline::new([].iter()).words, "No round trip lately");
-        let open = [trip(None, TripKind::Open); 50];
+        assert_eq!(Sparkline::new([].iter()).words, "No recent round trip");
+        let open = [trip(None, MailState::Outstanding); 50];
         assert_eq!(Sparkline::new(open.iter()).bars.len(), BARS);
     }
 

@@ -12,28 +12,23 @@ use askama::Template;
 
 use super::assets::{self, Asset};
 use super::chart::{Sparkline, Trip};
-use super::target;
 use super::words::{When, exact, minutes, rough};
 use crate::account::advice::{next_step, next_step_for_late_mail};
 use crate::config::{Endpoint, Target};
 use crate::supervisor::{Supervisor, View};
-use crate::web::api;
-use ledger::{Failure, Side, Step};
+use crate::web::absence::{Absence, ability_absence, outstanding_absence, roundtrip_absence};
+use crate::web::condition::{ShownCondition, condition_of};
+use crate::web::paths::{self, TARGET_PAGES, TARGET_REPORTS};
+use ledger::{Condition, Failure, Side, Step};
 use ledger::{Reading, SideState, Snapshot, Totals};
 use mail::shortage::news as shortages;
 use mail::text;
 
-pub(in crate::web) use absence::{Absence, roundtrip_absence};
-use absence::{ability_absence, outstanding_absence};
-pub(in crate::web) use condition::{Condition, condition_of};
-use condition::{judge_ability, judge_share};
 use layers::LayerLine;
 pub(in crate::web) use listing::Query;
 use listing::{Listing, Order};
 use shortage::ShortageNote;
 
-mod absence;
-mod condition;
 mod layers;
 mod listing;
 mod shortage;
@@ -240,8 +235,8 @@ impl<'a> Row<'a> {
         let View { target, snapshot, layers, lacks_junk_folder, .. } = view;
         Self {
             target,
-            page: target::path(target::PAGES, &target.name),
-            api: target::path(api::TARGETS, &target.name),
+            page: paths::of_target(TARGET_PAGES, &target.name),
+            api: paths::of_target(TARGET_REPORTS, &target.name),
             condition: condition_of(view),
             measures: [
                 send_ability(snapshot),
@@ -256,9 +251,8 @@ impl<'a> Row<'a> {
                 SideCell::new(target, Side::Receive, &snapshot.receive, now),
             ],
             // What cannot be read cannot be seen: then the failure says what to do.
-            late_advice: (snapshot.late_outstanding > 0
-                && snapshot.receive_ability != Reading::Is(false))
-            .then(|| next_step_for_late_mail(target, *lacks_junk_folder)),
+            late_advice: (snapshot.is_late() && snapshot.receive_ability != Reading::Is(false))
+                .then(|| next_step_for_late_mail(target, *lacks_junk_folder)),
             last_probe: snapshot.send.last_attempt.map(|at| When::new(at, now)),
         }
     }
@@ -270,11 +264,10 @@ impl Measure {
         reading: Reading<T>,
         absence: Option<Absence>,
         value: impl FnOnce(T) -> String,
-        judge: impl FnOnce(T) -> Condition,
+        condition: Condition,
     ) -> Self {
         let absent = absence.map_or("", Absence::words);
         let shown = reading.value().map_or_else(|| absent.to_owned(), value);
-        let condition = Condition::of(reading, judge);
         Self { heading, value: shown, note: String::new(), condition }
     }
 }
@@ -290,9 +283,9 @@ impl<'a> SideCell<'a> {
             _ => Condition::Failing,
         });
         let shown = match state.consecutive_failures {
-            Reading::Unmeasured if state.last_attempt.is_some() => "not tried lately".to_owned(),
+            Reading::Unmeasured if state.last_attempt.is_some() => "not tried recently".to_owned(),
             Reading::Unmeasured => "not tried yet".to_owned(),
-            Reading::NotApplicable => "down, and passive".to_owned(),
+            Reading::NotApplicable => "down (passive)".to_owned(),
             Reading::Is(0) => "works".to_owned(),
             Reading::Is(1) => "fails".to_owned(),
             Reading::Is(count) => format!("fails, {count} in a row"),
@@ -340,22 +333,23 @@ fn send_ability(snapshot: &Snapshot) -> Measure {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let ability = snapshot.send_ability;
     let absence = ability_absence(ability, &snapshot.send);
-    Measure::new("Ability to send", ability, absence, percent, judge_share)
+    Measure::new("Ability to send", ability, absence, percent, Condition::of_share(ability))
 }
 
 fn receive_ability(snapshot: &Snapshot) -> Measure {
     let percent = |is_able| if is_able { "100 %" } else { "0 %" }.to_owned();
     let ability = snapshot.receive_ability;
     let absence = ability_absence(ability, &snapshot.receive);
-    Measure::new("Ability to receive", ability, absence, percent, judge_ability)
+    let condition = Condition::of_ability(ability);
+    Measure::new("Ability to receive", ability, absence, percent, condition)
 }
 
 fn outstanding(snapshot: &Snapshot, now: SystemTime) -> Measure {
     let late = snapshot.late_outstanding;
-    let condition = if late > 0 { Condition::Late } else { Condition::Well };
+    let condition = Condition::of_outstanding(snapshot);
     let (reading, absence) = (snapshot.outstanding, outstanding_absence(snapshot));
     let count = |count: usize| count.to_string();
-    let mut measure = Measure::new("Outstanding", reading, absence, count, |_| condition);
+    let mut measure = Measure::new("Outstanding", reading, absence, count, condition);
     if let Some(oldest) = snapshot.oldest_outstanding {
         let age = rough(now.duration_since(oldest).unwrap_or_default());
         let late = if late > 0 { format!("{late} late, ") } else { String::new() };
@@ -366,7 +360,8 @@ fn outstanding(snapshot: &Snapshot, now: SystemTime) -> Measure {
 
 fn roundtrip(snapshot: &Snapshot) -> Measure {
     let (reading, absence) = (snapshot.roundtrip, roundtrip_absence(snapshot));
-    let mut measure = Measure::new("Round trip", reading, absence, minutes, |_| Condition::Well);
+    let condition = Condition::of(reading, |_| Condition::Well);
+    let mut measure = Measure::new("Round trip", reading, absence, minutes, condition);
     if let Reading::Is(mean) = reading {
         measure.note = exact(mean);
     }

@@ -6,18 +6,18 @@
 use std::time::{Duration, SystemTime};
 
 use askama::Template;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::chart::{Sparkline, Trip, Waterfall};
 use super::status::{Assets, Row};
 use super::words::{When, exact, rough};
-use crate::account::history::{Check, FailedLook, Fate, Probe, Steps, Transcript};
-use crate::config::{Protocol, Target, TargetName};
+use crate::account::history::{Check, FailedLook, Outcome, Probe, Steps, Transcript};
+use crate::config::{Protocol, Target};
 use crate::supervisor::Details;
+use crate::web::condition::ShownCondition;
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
 use ledger::TlsFacts;
-use ledger::{Awaited, FoundIn, Snapshot};
+use ledger::{Awaited, FoundIn, MailState, Snapshot};
 use ledger::{Failure, Side, Step};
 use mail::text;
 use notice::NoticeNote;
@@ -26,12 +26,6 @@ mod inspection;
 mod layers;
 mod notice;
 
-/// Where the pages of the targets are.
-pub(in crate::web) const PAGES: &str = "/targets/";
-
-/// What a name may hold unescaped in a path (RFC 3986 section 2.3).
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 /// How often a page asks for news.
 const REFRESH_SECONDS: u32 = 10;
 
@@ -39,27 +33,9 @@ const REFRESH_SECONDS: u32 = 10;
 const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// What a client is told that may not see transcripts.
-const NO_DETAILS: &str = "Transcripts are shown to clients of the exporter's own machine only; for \
-    others the exporter needs users (--web.config.file) or --web.enable-details.";
-
-/// The most mails that are waited for which are shown one by one.
-pub(in crate::web) const AWAITED: usize = 20;
-
-/// The path of what is about a target below `pages`, as [`PAGES`].
-pub(in crate::web) fn path(pages: &str, name: &TargetName) -> String {
-    let escaped = utf8_percent_encode(name.as_str(), ESCAPED);
-    match name.as_str() {
-        // A browser takes these for steps up, escaped or not.
-        "." | ".." => format!("{pages}?name={escaped}"),
-        _ => format!("{pages}{escaped}"),
-    }
-}
-
-/// The name in a path below `pages`, decoded; `None` if there is none.
-pub(in crate::web) fn name_in(path: &str, pages: &str) -> Option<String> {
-    let name = path.strip_prefix(pages).filter(|name| !name.is_empty())?;
-    percent_decode_str(name).decode_utf8().ok().map(std::borrow::Cow::into_owned)
-}
+const NO_DETAILS: &str = "Transcripts are shown only to clients on the exporter's own machine. To \
+                          show them to others, set up users (--web.config.file) or start the \
+                          exporter with --web.enable-details.";
 
 /// The whole page, as it is at `now`. Transcripts are not for everybody.
 pub(in crate::web) fn page(
@@ -244,30 +220,17 @@ impl AwaitedNote {
 
 impl ProbeNote {
     fn new(probe: &Probe, now: SystemTime) -> Self {
-        let has_arrived = probe.fate == Fate::Received;
-        let was_accepted =
-            has_arrived || matches!(probe.fate, Fate::Outstanding | Fate::Bounced | Fate::Lost);
+        let has_arrived = probe.state == MailState::Received;
+        let was_accepted = has_arrived
+            || matches!(probe.state, MailState::Outstanding | MailState::Bounced | MailState::Lost);
         let time = |time: Option<Duration>, has_happened| {
             time.map_or_else(|| nothing_or_unknown(has_happened).to_owned(), exact)
-        };
-        let class = match probe.fate {
-            Fate::Received => "well",
-            Fate::Sending | Fate::Outstanding => "unmeasured",
-            Fate::NotApplicable => "not-applicable",
-            Fate::Returned => "late",
-            Fate::NotAccepted if probe.is_unmeasured() => "not-applicable",
-            Fate::NotAccepted | Fate::Doubtful | Fate::Bounced | Fate::Lost => "failing",
         };
         Self {
             token: probe.token.to_string(),
             began: When::new(probe.began, now),
-            outcome: match probe.outcome() {
-                "failed" => "not accepted",
-                "unmeasured" => "not measured",
-                "not_applicable" => "not applicable",
-                outcome => outcome,
-            },
-            class,
+            outcome: words(probe.outcome()),
+            class: class(probe.outcome()),
             is_late: probe.is_late,
             accepted_after: time(probe.accepted_after, was_accepted),
             delivery: time(probe.delivery(), has_arrived),
@@ -276,6 +239,33 @@ impl ProbeNote {
             waterfall: Waterfall::of_probe(probe),
             failure: probe.failure.as_deref().map(FailureWords::new),
             report: probe.report.as_ref().map(|words| text::shown(words.as_bytes())),
+        }
+    }
+}
+
+/// What became of a mail, for people.
+fn words(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Unmeasured => "not measured",
+        Outcome::NotAccepted => "not accepted",
+        Outcome::Is(MailState::Left) => "not applicable",
+        outcome => outcome.label(),
+    }
+}
+
+/// What the style sheet calls it.
+fn class(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Unmeasured | Outcome::Is(MailState::Left) => "not-applicable",
+        Outcome::Deferred | Outcome::NotAccepted => "failing",
+        Outcome::Is(MailState::Received) => "well",
+        Outcome::Is(MailState::Returned) => "late",
+        Outcome::Is(state) => {
+            if state.is_open() {
+                "unmeasured"
+            } else {
+                "failing"
+            }
         }
     }
 }
@@ -315,7 +305,7 @@ impl FailureWords {
 impl TranscriptNote {
     fn new(transcript: &Transcript, now: SystemTime) -> Self {
         let (how, class) =
-            if transcript.has_failed { ("failed", "failing") } else { ("went well", "well") };
+            if transcript.has_failed { ("failed", "failing") } else { ("succeeded", "well") };
         Self {
             heading: format!("A {} that {how}", transcript.kind.label()),
             class,
@@ -340,7 +330,7 @@ fn recipe(target: &Target, snapshot: &Snapshot) -> String {
     let delay = snapshot.login_delay.effect(target.interval);
     let delay = delay.map(|effect| format!(" Note: {effect}.")).unwrap_or_default();
     format!(
-        "Every {every} {count} from {} to {}, looked for by {protocol}.{delay}",
+        "Every {every} {count} from {} to {}, read by {protocol}.{delay}",
         target.from, target.to
     )
 }

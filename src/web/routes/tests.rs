@@ -216,7 +216,7 @@ async fn every_name_that_a_target_may_have_leads_to_its_page() {
     let status = get(&app, "/").await;
     for name in names {
         let name = TargetName::new(name).unwrap();
-        let link = target::path(target::PAGES, &name);
+        let link = paths::of_target(TARGET_PAGES, &name);
         assert!(body(&status).contains(&format!("<a href=\"{link}\">")), "no link to {name}");
         assert_eq!(get(&app, &link).await.status(), StatusCode::OK, "{link}");
         let of_name = |one: &&serde_json::Value| one["name"] == name.as_str();

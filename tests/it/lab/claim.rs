@@ -1,12 +1,17 @@
 //! A lab's own folder and ports, and their end.
 //!
-//! The folder is named after its first port, so that to make it is to claim the block of ports.
-//! A lock on a file in it tells whether somebody still looks after it.
+//! A block of ports belongs to whoever has bound the abstract Unix socket named after it. The kernel
+//! gives that name to one process at a time, whoever its user is and wherever its files lie, and frees
+//! it with the process: nothing on disk that another user owns or a crash left behind can be in the
+//! way. Such names, like ports, are those of one network namespace.
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -15,6 +20,37 @@ use std::time::SystemTime;
 /// Below the ports that Linux gives to clients, which could take one while a server is stopped.
 const PORTS: Range<u16> = 20_000..32_000;
 const PORTS_IN_BLOCK: u16 = 10;
+
+/// A block of free ports that no other test takes until this is dropped.
+pub(crate) struct Block {
+    first_port: u16,
+    socket: UnixListener,
+}
+
+impl Block {
+    /// Claims a block.
+    ///
+    /// # Panics
+    /// If all are taken.
+    pub(crate) fn new() -> Self {
+        PORTS
+            .step_by(PORTS_IN_BLOCK.into())
+            .find_map(Self::take)
+            .unwrap_or_else(|| panic!("no free block of ports in {PORTS:?}"))
+    }
+
+    /// The block, if nobody else holds it and no port of it is in use.
+    fn take(first_port: u16) -> Option<Self> {
+        let name = SocketAddr::from_abstract_name(format!("mailtrip-lab-{first_port}")).ok()?;
+        let socket = UnixListener::bind_addr(&name).ok()?;
+        are_free(first_port).then_some(Self { first_port, socket })
+    }
+
+    /// The first of [`PORTS_IN_BLOCK`] ports.
+    pub(crate) fn first_port(&self) -> u16 {
+        self.first_port
+    }
+}
 
 /// A folder of its own and a block of free ports, until this is dropped or the process ends.
 ///
@@ -28,31 +64,16 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Claims a folder and ports, and clears away what a killed process left.
+    /// Claims a folder and ports.
     ///
     /// # Panics
     /// If the temporary folder cannot be used by the servers' users, or all blocks are taken.
     pub(crate) fn new() -> Self {
-        let root = root();
-        let root_lock = open_lock(&root.join("lock"));
-        root_lock.lock().unwrap_or_else(|error| panic!("cannot lock {}: {error}", root.display()));
-        remove_stale(&root);
-        PORTS
-            .step_by(PORTS_IN_BLOCK.into())
-            .find_map(|first_port| Self::take(&root, first_port))
-            .unwrap_or_else(|| panic!("no free block of ports: end labs in {}", root.display()))
-    }
-
-    fn take(root: &Path, first_port: u16) -> Option<Self> {
-        let folder = root.join(first_port.to_string());
-        if !are_free(first_port) || fs::create_dir(&folder).is_err() {
-            return None;
-        }
-        let lock = open_lock(&folder.join("keeper"));
-        lock.try_lock().unwrap_or_else(|error| panic!("{} is locked: {error}", folder.display()));
-        let mut keeper = keeper(&folder, lock, Stdio::piped());
+        let Block { first_port, socket } = Block::new();
+        let folder = new_folder();
+        let mut keeper = keeper(&folder, socket);
         let keeper_waits_on = keeper.stdin.take();
-        Some(Self { folder, first_port, keeper, keeper_waits_on })
+        Self { folder, first_port, keeper, keeper_waits_on }
     }
 
     /// The folder. It and those above it can be searched by every user.
@@ -83,14 +104,13 @@ pub(crate) fn loopback_addresses() -> Vec<IpAddr> {
     addresses
 }
 
-fn root() -> PathBuf {
-    let root = std::env::temp_dir().join("mailtrip-lab");
-    // Another test process may be making it at the same time.
-    let _ = fs::create_dir(&root);
-    let root = root
+/// Makes a folder with a name that nobody had before.
+fn new_folder() -> PathBuf {
+    let parent = std::env::temp_dir();
+    let parent = parent
         .canonicalize()
-        .unwrap_or_else(|error| panic!("{} cannot be made: {error}", root.display()));
-    for folder in root.ancestors() {
+        .unwrap_or_else(|error| panic!("{} cannot be used: {error}", parent.display()));
+    for folder in parent.ancestors() {
         let mode = fs::metadata(folder).map_or(0, |metadata| metadata.mode());
         assert!(
             mode & 0o001 != 0,
@@ -98,17 +118,13 @@ fn root() -> PathBuf {
             folder.display()
         );
     }
-    let owner = fs::metadata(&root).map(|metadata| metadata.uid()).ok();
-    assert_eq!(owner, Some(0), "{} is not root's: remove it", root.display());
-    root
-}
-
-fn open_lock(path: &Path) -> File {
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true);
-    options
-        .open(path)
-        .unwrap_or_else(|error| panic!("{} cannot be opened: {error}", path.display()))
+    let folder = tempfile::Builder::new()
+        .prefix("mailtrip-lab-")
+        .tempdir_in(&parent)
+        .unwrap_or_else(|error| panic!("no folder in {}: {error}", parent.display()))
+        .keep();
+    make_folder(&folder);
+    folder
 }
 
 fn are_free(first_port: u16) -> bool {
@@ -118,31 +134,15 @@ fn are_free(first_port: u16) -> bool {
     (first_port..first_port + PORTS_IN_BLOCK).all(is_free)
 }
 
-fn remove_stale(root: &Path) {
-    let Ok(entries) = fs::read_dir(root) else { return };
-    for folder in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
-        // A lab that ends right now may take its files away at any moment.
-        match File::options().write(true).open(folder.join("keeper")) {
-            Ok(lock) if lock.try_lock().is_ok() => {
-                let _ = keeper(&folder, lock, Stdio::null()).wait();
-            }
-            Ok(_) => {}
-            Err(_) => {
-                let _ = fs::remove_dir(&folder);
-            }
-        }
-    }
-}
-
-/// The shell that ends the lab in `folder` once `stdin` closes.
+/// The shell that ends the lab in `folder` once its standard input closes.
 ///
-/// It holds the lock as its standard output, for as long as it lives.
-fn keeper(folder: &Path, lock: File, stdin: Stdio) -> Child {
+/// It holds the block of ports as its standard output, for as long as it lives.
+fn keeper(folder: &Path, socket: UnixListener) -> Child {
     Command::new("sh")
         .args(["-c", include_str!("end.sh"), "sh"])
         .arg(folder)
-        .stdin(stdin)
-        .stdout(lock)
+        .stdin(Stdio::piped())
+        .stdout(OwnedFd::from(socket))
         .stderr(Stdio::null())
         .current_dir("/")
         // An interrupt from the keyboard reaches the whole group of the tests, and not this one.

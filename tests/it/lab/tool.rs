@@ -39,7 +39,10 @@ pub(crate) fn require_prerequisites() {
 /// If the user is not root.
 pub(crate) fn require_root(whoever: &str) {
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    assert!(is_root, "the lab runs {whoever} needs root: run the tests as root");
+    assert!(
+        is_root,
+        "the lab runs {whoever} needs root: `make test` and `scripts/test real` use sudo"
+    );
 }
 
 /// Runs a program to its end and returns what it wrote on standard output.

@@ -1,9 +1,10 @@
 //! How the wait for a mail ends: it has become late and lost, it is doubtful, it has left; and how
 //! long the ended ones are remembered.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Ledger, Moment, Outstanding, Reading, Rules};
+use super::{Ledger, MailState, Moment, Outstanding, Reading, Rules};
+use crate::LineInstant;
 use crate::Token;
 
 /// How many ended mails are remembered at most, so that one that turns up again is known.
@@ -16,30 +17,10 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ended {
     pub(super) token: Token,
-    pub(super) how: Ending,
-    pub(super) at: Instant,
+    pub(super) state: MailState,
+    pub(super) at: LineInstant,
     /// Whether it came late, as only its date tells.
     pub(super) is_late: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    Received,
-    Doubtful,
-    Lost,
-    Bounced,
-    Left,
-}
-
-impl Ending {
-    /// Whether the mail has arrived; `None` if that tells nothing of the delivery.
-    pub(super) fn arrived(self) -> Option<bool> {
-        match self {
-            Ending::Received => Some(true),
-            Ending::Lost | Ending::Bounced => Some(false),
-            Ending::Doubtful | Ending::Left => None,
-        }
-    }
 }
 
 impl Outstanding {
@@ -52,7 +33,7 @@ impl Outstanding {
     fn was_looked_for(
         &mut self,
         after: Duration,
-        looked: Option<Instant>,
+        looked: Option<LineInstant>,
         patience: Duration,
         now: Moment,
     ) -> bool {
@@ -68,17 +49,17 @@ impl Ledger {
     pub(super) fn doubt(&mut self, token: Token, was_seen: bool, now: Moment) {
         self.totals.probes += 1;
         self.totals.doubtful += 1;
-        self.end(token, Ending::Doubtful, now);
+        self.end(token, MailState::Doubtful, now);
         if was_seen {
             self.totals.returned += 1;
-            self.end(token, Ending::Received, now);
+            self.end(token, MailState::Returned, now);
         }
     }
 
     pub(super) fn leave(&mut self, now: Moment) {
         while let Some(mail) = self.outstanding.pop_front() {
             self.totals.left += 1;
-            self.end(mail.token, Ending::Left, now);
+            self.end(mail.token, MailState::Left, now);
         }
     }
 
@@ -91,7 +72,7 @@ impl Ledger {
         if !self.send.is_not_applicable() && !self.receive.is_not_applicable() {
             self.expire_outstanding(now);
         }
-        let age = |since: Instant| now.instant.saturating_duration_since(since);
+        let age = |since: LineInstant| now.instant.saturating_duration_since(since);
         while let Some(oldest) = self.ended.front()
             && age(oldest.at) >= self.rules.lost_after
         {
@@ -148,18 +129,18 @@ impl Ledger {
     pub(super) fn lose_oldest(&mut self, now: Moment) {
         if let Some(mail) = self.outstanding.pop_front() {
             self.totals.lost += 1;
-            self.end(mail.token, Ending::Lost, now);
+            self.end(mail.token, MailState::Lost, now);
         }
     }
 
-    pub(super) fn ending_of(&self, token: Token) -> Option<Ending> {
-        self.ended.iter().find(|ended| ended.token == token).map(|ended| ended.how)
+    pub(super) fn ended_state(&self, token: Token) -> Option<MailState> {
+        self.ended.iter().find(|ended| ended.token == token).map(|ended| ended.state)
     }
 
-    pub(super) fn end(&mut self, token: Token, how: Ending, now: Moment) {
+    pub(super) fn end(&mut self, token: Token, state: MailState, now: Moment) {
         self.ended.retain(|ended| ended.token != token);
-        self.ended.push_back(Ended { token, how, at: now.instant, is_late: false });
-        self.newest_end = how.arrived().map_or(self.newest_end, Reading::Is);
+        self.ended.push_back(Ended { token, state, at: now.instant, is_late: false });
+        self.newest_end = state.arrived().map_or(self.newest_end, Reading::Is);
         self.journal.touch(token);
         if self.ended.len() > REMEMBERED {
             self.forget_oldest();

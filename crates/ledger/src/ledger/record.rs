@@ -2,40 +2,22 @@
 //! begins again from them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::ending::REMEMBERED;
 use super::{
-    ClockJump, Ended, Ending, Histogram, Ledger, Moment, Newest, Outstanding, Reading, Rules,
+    ClockJump, Ended, Histogram, Ledger, MailState, Moment, Newest, Outstanding, Reading, Rules,
     SideCounters, SideState, Totals,
 };
+use crate::LineInstant;
 use crate::Token;
-
-/// The place that a mail is in, as it is kept. Refused mails are not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// About to be handed over; without a later word it is doubtful. With a time at which the wait for
-    /// it ended it was seen in the mailbox before that word: without one it has returned.
-    Sending,
-    /// Accepted and not yet seen.
-    Outstanding,
-    /// Handed over without a reply.
-    Doubtful,
-    /// Not seen for `lost_after`.
-    Lost,
-    /// Reported as undeliverable.
-    Bounced,
-    /// Seen in the mailbox, or returned.
-    Received,
-    /// Left with a passive outage.
-    Left,
-}
 
 /// What is kept of a mail. A time that a record does not tell is that of the record before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MailRecord {
-    /// Where it is.
-    pub place: Place,
+    /// What became of it. One that is being sent and has a time in `ended` was seen in the mailbox
+    /// before the server's reply: should no reply follow, it has returned.
+    pub state: MailState,
     /// Whether it was counted as late.
     pub is_late: bool,
     /// When its transmission began.
@@ -192,17 +174,23 @@ impl Ledger {
         ledger.restore_newest(&stored.newest, now);
         let mut unanswered = Vec::new();
         for (token, mail) in &stored.mails {
-            match ending(mail.place) {
-                Some(how) => ledger.ended.push_back(restored_end(*token, how, mail, now)),
-                None if mail.place == Place::Sending => {
-                    unanswered.push((*token, mail.ended.is_some()));
+            match mail.state {
+                MailState::Sending => unanswered.push((*token, mail.ended.is_some())),
+                MailState::Outstanding => {
+                    ledger.outstanding.push_back(restored_outstanding(*token, mail, now));
                 }
-                None => ledger.outstanding.push_back(restored_outstanding(*token, mail, now)),
+                MailState::Refused => {}
+                MailState::Doubtful
+                | MailState::Received
+                | MailState::Returned
+                | MailState::Bounced
+                | MailState::Lost
+                | MailState::Left => ledger.ended.push_back(restored_end(*token, mail, now)),
             }
         }
         ledger.outstanding.make_contiguous().sort_by_key(|mail| mail.accepted.instant);
         ledger.ended.make_contiguous().sort_by_key(|mail| mail.at);
-        let newest_end = ledger.ended.iter().rev().find_map(|mail| mail.how.arrived());
+        let newest_end = ledger.ended.iter().rev().find_map(|mail| mail.state.arrived());
         ledger.newest_end = newest_end.map_or(Reading::Unmeasured, Reading::Is);
         ledger.balance();
         while ledger.ended.len() > REMEMBERED {
@@ -246,7 +234,7 @@ impl Ledger {
 
     pub(super) fn record_of(&self, token: Token, now: Moment) -> Option<MailRecord> {
         let blank = MailRecord {
-            place: Place::Sending,
+            state: MailState::Sending,
             is_late: false,
             transmitted: None,
             handed_over: None,
@@ -264,7 +252,7 @@ impl Ledger {
         if let Some(mail) = self.outstanding.iter().rev().find(|mail| mail.token == token) {
             let Outstanding { is_late, transmitted, handed_over, accepted, .. } = *mail;
             return Some(MailRecord {
-                place: Place::Outstanding,
+                state: MailState::Outstanding,
                 is_late,
                 transmitted: Some(accepted.date_of(transmitted)),
                 handed_over: Some(accepted.date_of(handed_over)),
@@ -273,8 +261,8 @@ impl Ledger {
             });
         }
         let mail = self.ended.iter().rev().find(|mail| mail.token == token)?;
-        let (place, ended) = (place(mail.how), Some(now.date_of(mail.at)));
-        Some(MailRecord { place, is_late: mail.is_late, ended, ..blank })
+        let ended = Some(now.date_of(mail.at));
+        Some(MailRecord { state: mail.state, is_late: mail.is_late, ended, ..blank })
     }
 
     /// Makes accepted = outstanding + received + bounced + lost + left. A mail whose record is missing has
@@ -312,36 +300,15 @@ fn restored_outstanding(token: Token, mail: &MailRecord, now: Moment) -> Outstan
     }
 }
 
-fn restored_end(token: Token, how: Ending, mail: &MailRecord, now: Moment) -> Ended {
+fn restored_end(token: Token, mail: &MailRecord, now: Moment) -> Ended {
     let at = before(now, mail.ended.map_or(Duration::ZERO, |at| age(at, now)));
-    Ended { token, how, at, is_late: mail.is_late }
+    Ended { token, state: mail.state, at, is_late: mail.is_late }
 }
 
 fn age(wall: SystemTime, now: Moment) -> Duration {
     now.wall.duration_since(wall).unwrap_or_default()
 }
 
-fn before(now: Moment, age: Duration) -> Instant {
+fn before(now: Moment, age: Duration) -> LineInstant {
     now.instant.checked_sub(age).unwrap_or(now.instant)
-}
-
-fn place(how: Ending) -> Place {
-    match how {
-        Ending::Received => Place::Received,
-        Ending::Doubtful => Place::Doubtful,
-        Ending::Lost => Place::Lost,
-        Ending::Bounced => Place::Bounced,
-        Ending::Left => Place::Left,
-    }
-}
-
-fn ending(place: Place) -> Option<Ending> {
-    match place {
-        Place::Received => Some(Ending::Received),
-        Place::Doubtful => Some(Ending::Doubtful),
-        Place::Lost => Some(Ending::Lost),
-        Place::Bounced => Some(Ending::Bounced),
-        Place::Left => Some(Ending::Left),
-        Place::Sending | Place::Outstanding => None,
-    }
 }

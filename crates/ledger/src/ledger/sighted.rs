@@ -1,23 +1,24 @@
 //! What a mail that was seen in the mailbox does to the account.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::arrival::{Arrival, Bracket, arrival, was_unattended};
-use super::{Ending, FoundIn, Ledger, Moment, Outstanding, Sighting, Verdict};
+use super::{FoundIn, Ledger, MailState, Moment, Outstanding, Sighting, SightingOutcome};
+use crate::LineInstant;
 use crate::Token;
 
 impl Ledger {
     /// A mail with this token was seen in the mailbox, at a place where it was not seen before.
-    pub fn seen(&mut self, token: Token, sighting: Sighting, now: Moment) -> Verdict {
+    pub fn seen(&mut self, token: Token, sighting: Sighting, now: Moment) -> SightingOutcome {
         self.expire(now);
         if let Some(sending) = self.sending.get_mut(&token) {
             if sending.seen.is_some() {
                 self.totals.duplicate += 1;
-                return Verdict::Duplicate;
+                return SightingOutcome::Duplicate;
             }
             sending.seen = Some(sighting);
             self.journal.touch(token);
-            return Verdict::Early;
+            return SightingOutcome::Early;
         }
         if let Some(index) = self.outstanding.iter().position(|mail| mail.token == token)
             && let Some(mail) = self.outstanding.remove(index)
@@ -26,25 +27,28 @@ impl Ledger {
             if self.was_lost(&mail, &arrival.bracket) {
                 self.totals.lost += 1;
                 self.totals.returned += 1;
-                self.end(token, Ending::Received, now);
+                self.end(token, MailState::Returned, now);
                 self.note_late(&mail);
-                return Verdict::Returned;
+                return SightingOutcome::Returned;
             }
             let roundtrip = self.arrive(mail, &sighting, arrival, now);
-            return Verdict::Received { roundtrip, watched: arrival.watched };
+            return SightingOutcome::Received { roundtrip, watched: arrival.watched };
         }
-        match self.ending_of(token) {
-            Some(Ending::Received) => {
+        match self.ended_state(token) {
+            Some(MailState::Received | MailState::Returned) => {
                 self.totals.duplicate += 1;
-                Verdict::Duplicate
+                SightingOutcome::Duplicate
             }
-            Some(Ending::Doubtful | Ending::Lost | Ending::Bounced) => {
+            Some(MailState::Doubtful | MailState::Lost | MailState::Bounced) => {
                 self.totals.returned += 1;
-                self.end(token, Ending::Received, now);
-                Verdict::Returned
+                self.end(token, MailState::Returned, now);
+                SightingOutcome::Returned
             }
-            Some(Ending::Left) => Verdict::Left,
-            None => Verdict::Unknown,
+            Some(MailState::Left) => SightingOutcome::Left,
+            // No mail that has ended is in one of these states.
+            Some(MailState::Sending | MailState::Outstanding | MailState::Refused) | None => {
+                SightingOutcome::Unknown
+            }
         }
     }
 
@@ -101,7 +105,7 @@ impl Ledger {
     fn receive_mail(
         &mut self,
         mail: Outstanding,
-        arrived: Option<Instant>,
+        arrived: Option<LineInstant>,
         folder: FoundIn,
         now: Moment,
     ) -> Option<Duration> {
@@ -109,7 +113,7 @@ impl Ledger {
         if let Some(count) = self.totals.found.get_mut(folder as usize) {
             *count += 1;
         }
-        self.end(mail.token, Ending::Received, now);
+        self.end(mail.token, MailState::Received, now);
         // The way of a mail by another server counts, and is not the way of the newest ones.
         let is_newest = self.measured_since.is_none_or(|since| mail.transmitted > since);
         let roundtrip = arrived.and_then(|at| at.checked_duration_since(mail.transmitted));

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::ending::REMEMBERED;
 use super::*;
 use crate::Action;
-use crate::{Reason, Step};
+use crate::{LineInstant, Reason, Step};
 use proptest::prelude::*;
 
 mod distance;
@@ -84,7 +84,7 @@ impl Bench {
         self.ledger.check_ended(&attempt, self.now());
     }
 
-    fn see(&mut self, token: Token) -> Verdict {
+    fn see(&mut self, token: Token) -> SightingOutcome {
         self.ledger.seen(token, sighting(self.now()), self.now())
     }
 
@@ -108,8 +108,8 @@ fn sighting(now: Moment) -> Sighting {
 }
 
 /// The round trip of a mail that was received now.
-fn roundtrip(verdict: Verdict) -> Option<Duration> {
-    let Verdict::Received { roundtrip, .. } = verdict else { panic!("{verdict:?}") };
+fn roundtrip(verdict: SightingOutcome) -> Option<Duration> {
+    let SightingOutcome::Received { roundtrip, .. } = verdict else { panic!("{verdict:?}") };
     roundtrip
 }
 
@@ -211,13 +211,13 @@ fn a_mail_may_arrive_before_the_server_says_that_it_took_it() {
     let token = bench.begin();
     let transmitted = bench.now().instant;
     bench.wait(1);
-    assert_eq!(bench.see(token), Verdict::Early);
+    assert_eq!(bench.see(token), SightingOutcome::Early);
     bench.wait(5);
     bench.ledger.accepted(token, &Transmission::at(transmitted), bench.now());
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.roundtrip, Reading::Is(Duration::from_secs(1)));
     assert_eq!((snapshot.totals.received, snapshot.totals.accepted), (1, 1));
-    assert_eq!(bench.see(token), Verdict::Duplicate);
+    assert_eq!(bench.see(token), SightingOutcome::Duplicate);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_mail_seen_before_the_reply_arrives_by_the_same_rule() {
         let transmitted = bench.now().instant;
         bench.wait(40);
         let sighting = bracket(&bench, dated);
-        assert_eq!(bench.ledger.seen(token, sighting, bench.now()), Verdict::Early);
+        assert_eq!(bench.ledger.seen(token, sighting, bench.now()), SightingOutcome::Early);
         bench.wait(5);
         let roundtrip = Some(Duration::from_secs(roundtrip));
         assert_eq!(
@@ -259,15 +259,15 @@ fn a_mail_seen_before_the_reply_has_returned_if_the_reply_is_never_recorded() {
     let token = bench.begin();
     stored.apply(&bench.ledger.take_changes(bench.now()));
     bench.wait(1);
-    assert_eq!(bench.see(token), Verdict::Early);
+    assert_eq!(bench.see(token), SightingOutcome::Early);
     // The mail is removed, and then the process is killed.
     restart(&mut bench, &mut stored, 5);
     let totals = bench.snapshot().totals;
     assert_eq!((totals.probes, totals.doubtful, totals.returned), (1, 1, 1));
     assert!(!bench.ledger.is_missing_mail(), "it is not searched for any more");
-    assert_eq!(bench.see(token), Verdict::Duplicate);
+    assert_eq!(bench.see(token), SightingOutcome::Duplicate);
     stored.apply(&bench.ledger.take_changes(bench.now()));
-    assert_eq!(places(&stored, Place::Received), BTreeSet::from([token]));
+    assert_eq!(in_state(&stored, MailState::Returned), BTreeSet::from([token]));
 }
 
 #[test]
@@ -323,8 +323,8 @@ fn a_lost_mail_leaves_outstanding_and_may_return() {
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.outstanding, snapshot.totals.lost), (Reading::Is(0), 1));
     bench.wait(10);
-    assert_eq!(bench.see(token), Verdict::Returned);
-    assert_eq!(bench.see(token), Verdict::Duplicate);
+    assert_eq!(bench.see(token), SightingOutcome::Returned);
+    assert_eq!(bench.see(token), SightingOutcome::Duplicate);
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.totals.returned, snapshot.totals.received), (1, 0));
     assert_eq!(snapshot.roundtrip, Reading::Unmeasured, "a returned mail has no round trip");
@@ -336,8 +336,8 @@ fn beyond_max_outstanding_the_oldest_are_lost() {
     let tokens: Vec<Token> = (0..22).map(|_| bench.send()).collect();
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.outstanding, snapshot.totals.lost), (Reading::Is(20), 2));
-    assert_eq!(bench.see(tokens[0]), Verdict::Returned);
-    assert!(matches!(bench.see(tokens[2]), Verdict::Received { .. }));
+    assert_eq!(bench.see(tokens[0]), SightingOutcome::Returned);
+    assert!(matches!(bench.see(tokens[2]), SightingOutcome::Received { .. }));
 }
 
 #[test]
@@ -347,7 +347,7 @@ fn a_doubtful_mail_is_never_outstanding_and_may_return() {
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.outstanding, snapshot.totals.doubtful), (Reading::Is(0), 1));
     assert_eq!(snapshot.send_ability, Reading::Is(0.0));
-    assert_eq!(bench.see(token), Verdict::Returned);
+    assert_eq!(bench.see(token), SightingOutcome::Returned);
     assert_eq!(bench.snapshot().totals.returned, 1);
 }
 
@@ -479,8 +479,8 @@ fn mails_outstanding_when_a_passive_node_goes_down_leave_uncounted() {
     assert!(adds_up(&snapshot, 0));
     let token_again = bench.send();
     bench.check(Some(down()));
-    assert_eq!(bench.see(token_again), Verdict::Left);
-    assert_eq!(bench.see(token), Verdict::Unknown, "forgotten after lost_after");
+    assert_eq!(bench.see(token_again), SightingOutcome::Left);
+    assert_eq!(bench.see(token), SightingOutcome::Unknown, "forgotten after lost_after");
 }
 
 #[test]
@@ -543,8 +543,8 @@ fn restart(bench: &mut Bench, stored: &mut StoredAccount, seconds: u64) {
     bench.ledger = Ledger::restore(bench.ledger.rules, stored, bench.now());
 }
 
-fn places(stored: &StoredAccount, place: Place) -> BTreeSet<Token> {
-    let there = stored.mails.iter().filter(|(_, mail)| mail.place == place);
+fn in_state(stored: &StoredAccount, state: MailState) -> BTreeSet<Token> {
+    let there = stored.mails.iter().filter(|(_, mail)| mail.state == state);
     there.map(|(token, _)| *token).collect()
 }
 
@@ -561,7 +561,7 @@ fn an_outstanding_mail_is_outstanding_again_and_received_with_its_whole_delay() 
     assert_eq!(snapshot.send_ability, Reading::Unmeasured, "the attempt had not ended");
     assert_eq!(roundtrip(bench.see(token)), Some(Duration::from_secs(42)));
     restart(&mut bench, &mut stored, 1);
-    assert_eq!(bench.see(token), Verdict::Duplicate);
+    assert_eq!(bench.see(token), SightingOutcome::Duplicate);
     let totals = bench.snapshot().totals;
     assert_eq!((totals.accepted, totals.received, totals.duplicate), (1, 1, 1));
 }
@@ -575,7 +575,7 @@ fn a_mail_without_a_recorded_reply_is_doubtful_after_a_restart() {
     assert_eq!((totals.probes, totals.doubtful, totals.accepted), (1, 1, 0));
     restart(&mut bench, &mut stored, 10);
     assert_eq!(bench.snapshot().totals.doubtful, 1, "counted once");
-    assert_eq!(bench.see(token), Verdict::Returned);
+    assert_eq!(bench.see(token), SightingOutcome::Returned);
 }
 
 #[test]
@@ -590,9 +590,9 @@ fn late_and_lost_go_on_over_a_restart_and_are_counted_once() {
     bench.wait(1);
     assert_eq!(bench.snapshot().totals.lost, 1, "the age at the restart counts");
     restart(&mut bench, &mut stored, 599);
-    assert_eq!(bench.see(token), Verdict::Returned);
+    assert_eq!(bench.see(token), SightingOutcome::Returned);
     restart(&mut bench, &mut stored, 600);
-    assert_eq!(bench.see(token), Verdict::Unknown);
+    assert_eq!(bench.see(token), SightingOutcome::Unknown);
     bench.snapshot();
     stored.apply(&bench.ledger.take_changes(bench.now()));
     assert!(stored.mails.is_empty(), "what is forgotten leaves no record");
@@ -603,7 +603,7 @@ fn a_refused_mail_leaves_no_record() {
     let (mut bench, mut stored) = (Bench::new(RULES), StoredAccount::default());
     let token = bench.begin();
     stored.apply(&bench.ledger.take_changes(bench.now()));
-    assert_eq!(places(&stored, Place::Sending), BTreeSet::from([token]));
+    assert_eq!(in_state(&stored, MailState::Sending), BTreeSet::from([token]));
     bench.ledger.not_accepted(token, &refused(), false, bench.now());
     stored.apply(&bench.ledger.take_changes(bench.now()));
     assert!(stored.mails.is_empty());
@@ -740,8 +740,8 @@ fn a_bounced_mail_that_comes_after_all_is_returned() {
     let mut bench = Bench::new(RULES);
     let token = bench.send();
     bench.ledger.noticed(notice(token, Action::Failed), bench.now());
-    assert_eq!(bench.see(token), Verdict::Returned);
-    assert_eq!(bench.see(token), Verdict::Duplicate);
+    assert_eq!(bench.see(token), SightingOutcome::Returned);
+    assert_eq!(bench.see(token), SightingOutcome::Duplicate);
     let totals = bench.snapshot().totals;
     assert_eq!((totals.bounced, totals.returned, totals.received), (1, 1, 0));
 }
@@ -779,7 +779,7 @@ fn a_bounce_changes_nothing_about_a_mail_whose_wait_is_over() {
     assert_eq!(bench.ledger.noticed(stranger, bench.now()), NoticeVerdict::Unknown);
     assert_eq!(bench.snapshot().last_notice, newest, "it is about nobody");
     for token in [doubtful, lost] {
-        assert_eq!(bench.see(token), Verdict::Returned, "still a doubtful or lost one");
+        assert_eq!(bench.see(token), SightingOutcome::Returned, "still a doubtful or lost one");
     }
 }
 
@@ -887,7 +887,7 @@ proptest! {
         let mut ledger = Ledger::new(rules);
         let mut now = Bench::new(rules).now();
         // With the moment at which its transmission began.
-        let mut tokens: Vec<(Token, Instant)> = Vec::new();
+        let mut tokens: Vec<(Token, LineInstant)> = Vec::new();
         let mut stored = StoredAccount::default();
         let mut queued = Changes::default();
         let failure = |is_down| if is_down { down() } else { refused() };
@@ -920,7 +920,7 @@ proptest! {
                 Event::See(n) => if let Some((token, _)) = pick(n) {
                     let was_live = ledger.is_live(token);
                     let verdict = ledger.seen(token, sighting(now), now);
-                    prop_assert!(was_live || verdict == Verdict::Unknown);
+                    prop_assert!(was_live || verdict == SightingOutcome::Unknown);
                 },
                 Event::Notice(n, is_failed) => if let Some((token, _)) = pick(n) {
                     let was_awaited = ledger.outstanding.iter().any(|mail| mail.token == token);
@@ -952,14 +952,14 @@ proptest! {
                     now.wall += Duration::from_secs(seconds.into());
                     ledger = Ledger::restore(rules, &stored, now);
                     prop_assert_eq!(ledger.totals.late, stored.account.totals.late);
-                    let kept = places(&stored, Place::Outstanding);
+                    let kept = in_state(&stored, MailState::Outstanding);
                     let restored: BTreeSet<Token> =
                         ledger.outstanding.iter().map(|mail| mail.token).collect();
                     prop_assert_eq!(restored, kept, "outstanding again, all of them");
-                    for token in places(&stored, Place::Sending) {
+                    for token in in_state(&stored, MailState::Sending) {
                         let was_seen = stored.mails[&token].ended.is_some();
-                        let how = if was_seen { Ending::Received } else { Ending::Doubtful };
-                        prop_assert_eq!(ledger.ending_of(token), Some(how));
+                        let how = if was_seen { MailState::Returned } else { MailState::Doubtful };
+                        prop_assert_eq!(ledger.ended_state(token), Some(how));
                     }
                     for mail in &ledger.outstanding {
                         prop_assert!(mail.transmitted <= mail.handed_over);
@@ -984,8 +984,8 @@ proptest! {
             prop_assert_eq!(written.account.totals, snapshot.totals);
             prop_assert_eq!(written.account.roundtrips.counts, snapshot.roundtrips.counts);
             for (token, mail) in &written.mails {
-                let known = ledger.record_of(*token, now).map(|known| known.place);
-                prop_assert_eq!(Some(mail.place), known);
+                let known = ledger.record_of(*token, now).map(|known| known.state);
+                prop_assert_eq!(Some(mail.state), known);
             }
             let live = ledger.sending.len() + ledger.outstanding.len() + ledger.ended.len();
             prop_assert_eq!(written.mails.len(), live, "a record for each mail, and no other");

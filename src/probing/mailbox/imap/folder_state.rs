@@ -2,7 +2,7 @@
 //! and which mails in it are ours and not yet gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use super::noop::NoopSupport;
 use super::progress::Progress;
@@ -17,6 +17,7 @@ use crate::probing::mailbox::{
 };
 use crate::store::FolderRecord;
 use ledger::Failure;
+use ledger::LineInstant;
 use ledger::Moment;
 use ledger::Token;
 use mail::imap::{Broken, Fetched, Imap, Selected};
@@ -48,7 +49,7 @@ pub(super) struct FolderState {
     pub(super) next_uid: u32,
     pub(super) progress: Progress,
     /// When the folder was last looked into.
-    pub(super) looked_at: Option<Instant>,
+    pub(super) looked_at: Option<LineInstant>,
     /// The mails with which something is to be done, by UID.
     pub(super) backlog: Backlog<u32>,
     /// Ours, not yet taken out when their UIDs lost their meaning.
@@ -64,7 +65,7 @@ pub(super) struct FolderState {
     /// Mails at which the server fell silent, not yet passed over.
     pub(super) breaks: Tries,
     /// Since when the next UID has told of mail that is not shown.
-    pub(super) hollow_since: Option<Instant>,
+    pub(super) hollow_since: Option<LineInstant>,
 }
 
 impl Memory {

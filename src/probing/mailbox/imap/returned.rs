@@ -1,7 +1,7 @@
 //! Reading the reports that may be about mails of ours.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::folder_state::FolderState;
 use super::reading::Viewing;
@@ -10,6 +10,7 @@ use crate::clock::on_time_line;
 use crate::probing::mailbox::backlog::{BacklogState, Kind, PendingReport};
 use crate::probing::mailbox::{Found, Judge};
 use ledger::Failure;
+use ledger::LineInstant;
 use mail::bounce::Report;
 use mail::imap::Imap;
 use mail::test_mail::Header;
@@ -61,11 +62,11 @@ impl FolderState {
     }
 
     /// Some of the reports, the oldest first, as far as it is time to ask for them.
-    fn reports_to_read(&self, now: Instant) -> Vec<(u32, PendingReport)> {
+    fn reports_to_read(&self, now: LineInstant) -> Vec<(u32, PendingReport)> {
         if !self.backlog.has(Kind::Report) {
             return Vec::new();
         }
-        let is_soon = |at: Instant| now.saturating_duration_since(at) < BETWEEN_TRIES;
+        let is_soon = |at: LineInstant| now.saturating_duration_since(at) < BETWEEN_TRIES;
         let due = self.backlog.iter().filter_map(|(uid, state)| match state {
             BacklogState::Report(report) if !report.asked.is_some_and(is_soon) => {
                 Some((uid, *report))

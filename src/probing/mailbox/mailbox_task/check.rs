@@ -23,7 +23,8 @@ pub(super) async fn judge_departure<T>(
 ) -> Result<T, Failure> {
     match outcome {
         Err(failure)
-            if recipients(subscribers).any(|subscriber| subscriber.account.is_passive()) =>
+            if recipients(subscribers)
+                .any(|subscriber| subscriber.account.read(|ledger, _| ledger.is_passive())) =>
         {
             Err(departure::judged(&settings.access.dialer, failure, until).await)
         }
@@ -114,7 +115,7 @@ impl MailboxTask {
         drop(schedule);
         if skipped > 0 {
             for subscriber in recipients(subscribers) {
-                subscriber.account.checks_skipped(skipped);
+                subscriber.account.update(|ledger, _| ledger.checks_skipped(skipped));
             }
         }
     }

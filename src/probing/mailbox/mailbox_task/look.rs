@@ -60,7 +60,8 @@ impl MailboxTask {
         until: Instant,
     ) -> Outcome {
         let began = Instant::now();
-        let decides = recipients(subscribers).any(|subscriber| subscriber.account.is_look_due());
+        let decides = recipients(subscribers)
+            .any(|subscriber| subscriber.account.read(ledger::Ledger::is_look_due));
         let scope = if decides { Scope::Deciding } else { Scope::Newest };
         trace.clear();
         let mut judge = self.mail_judge(subscribers);
@@ -107,7 +108,9 @@ impl MailboxTask {
                 trace.finish();
                 let durations = trace.durations();
                 for subscriber in recipients(subscribers) {
-                    subscriber.account.removed(&only(Step::Remove, &durations));
+                    subscriber
+                        .account
+                        .update(|ledger, _| ledger.removed(&only(Step::Remove, &durations)));
                 }
             }
             if let Err(failure) = removed {
@@ -124,7 +127,9 @@ impl MailboxTask {
     /// Whether the newest session broke at a mail that the next passes over. One of ours it does not.
     fn learn_to_pass_over(&mut self, subscribers: &[Arc<Subscriber>]) -> bool {
         self.reader.learn_to_pass_over(|token| {
-            let owner = subscribers.iter().find(|subscriber| subscriber.account.is_live(token));
+            let owner = subscribers
+                .iter()
+                .find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)));
             owner.map(|subscriber| subscriber.target.from.clone())
         })
     }

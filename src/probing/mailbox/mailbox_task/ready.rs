@@ -86,7 +86,7 @@ impl MailboxTask {
             // The look has failed before it began; a server that is busy is asked again by the look.
             Err(failure) if is_awaited && failure.reason != Reason::Busy => {
                 for subscriber in recipients(subscribers) {
-                    subscriber.account.looked();
+                    subscriber.account.update(ledger::Ledger::looked);
                 }
                 self.end_look(settings, subscribers, began, &Outcome::of(trace, Err(failure)));
             }

@@ -16,8 +16,9 @@ impl From<Current> for ShortageNote {
         let plural = if times == 1 { "" } else { "s" };
         let seconds = ago.as_secs();
         let words = format!(
-            "The exporter itself is short of {}: {times} time{plural} so far, the last {seconds} s ago. \
-             What it could not test for that is not measured, and is no failure of a server.",
+            "The exporter itself is short of {}: {times} time{plural} so far, most recently \
+             {seconds} s ago. What it could not test because of that is not measured and does not \
+             count as a failure of a server.",
             shortage.things()
         );
         Self { words, advice: mail::shortage::advice(shortage) }
@@ -35,8 +36,8 @@ mod tests {
     fn the_notice_says_what_is_short_and_what_to_do() {
         let (shortage, ago) = (Shortage::Descriptors, Duration::from_secs(3));
         let note = ShortageNote::from(Current { shortage, times: 2, ago });
-        let begins =
-            "The exporter itself is short of file descriptors: 2 times so far, the last 3 s ago.";
+        let begins = "The exporter itself is short of file descriptors: 2 times so far, most recently 3 s \
+             ago.";
         assert!(note.words.starts_with(begins), "{}", note.words);
         assert!(note.advice.contains("`LimitNOFILE=`"), "{}", note.advice);
         assert!(!note.advice.ends_with('.'), "{}", note.advice);

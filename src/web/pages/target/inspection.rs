@@ -65,7 +65,7 @@ impl HopNote {
     fn new(hop: &Hop) -> Self {
         let clock = match hop.clock {
             Clock::Believed => None,
-            Clock::Unknown => Some("no date that makes sense".to_owned()),
+            Clock::Unknown => Some("no plausible date".to_owned()),
             Clock::Ahead(by) => Some(format!("its clock is at least {} ahead", rough(by))),
             Clock::Behind(by) => Some(format!("its clock is at least {} behind", rough(by))),
             Clock::Contradicted => Some("its clock contradicts a neighbour's".to_owned()),

@@ -1,7 +1,7 @@
 //! What the checks of the network and the TCP ports came to, in words for people.
 
 use crate::checks::readings::{PingReadings, PortReadings};
-use crate::web::pages::status::Absence;
+use crate::web::absence::Absence;
 use crate::web::pages::words::exact;
 use ledger::Reading;
 use mail::text;

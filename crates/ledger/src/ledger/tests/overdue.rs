@@ -80,7 +80,10 @@ fn what_the_look_that_was_due_shows_came_in_time() {
         attended_since: at(0),
         ..sighting(bench.now())
     };
-    assert!(matches!(bench.ledger.seen(token, shown, bench.now()), Verdict::Received { .. }));
+    assert!(matches!(
+        bench.ledger.seen(token, shown, bench.now()),
+        SightingOutcome::Received { .. }
+    ));
     bench.ledger.looked_everywhere(at(60), bench.now());
     let totals = bench.snapshot().totals;
     assert_eq!((totals.received, totals.late, totals.lost), (1, 0, 0));
@@ -105,7 +108,7 @@ fn after_a_restart_the_date_tells_what_came_in_time() {
             let expected = Duration::from_secs(dated) + Duration::from_millis(500);
             assert_eq!(roundtrip(verdict), Some(expected));
         } else {
-            assert_eq!((verdict, snapshot.totals.returned), (Verdict::Returned, 1));
+            assert_eq!((verdict, snapshot.totals.returned), (SightingOutcome::Returned, 1));
         }
     }
 }

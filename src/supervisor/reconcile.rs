@@ -1,0 +1,315 @@
+//! A plan is carried out: what is gone ends, what is new begins, and each mailbox gets its subscribers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use openssl::error::ErrorStack;
+use tokio::time::Instant;
+use tracing::error;
+
+use super::kept::Kept;
+use super::plan::{Change, Part, Plan, Present};
+use super::sending::{self, Line, rest_of_period};
+use super::slots::{self, SlotKey};
+use super::task::{Task, end};
+use super::view::Subject;
+use super::{ReloadError, Running, RunningWatch, SPREAD, State, Supervisor};
+use crate::account::Account;
+use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
+use crate::probing::mailbox::{MailboxHandle, Subscriber};
+use crate::probing::send::Sender;
+use ledger::{Rules, Servers, StoredAccount};
+use mail::wire::Dialer;
+
+/// A target whose loops are about to begin.
+struct Beginning {
+    target: Arc<Target>,
+    line: Line,
+    member: Arc<Subscriber>,
+    /// When its first mail is due.
+    first: Instant,
+}
+
+impl Beginning {
+    fn new(target: &Arc<Target>, line: Line, first: Instant) -> Self {
+        let account = Arc::clone(&line.account);
+        let member = Arc::new(Subscriber::new(Arc::clone(target), account, first));
+        Self { target: Arc::clone(target), line, member, first }
+    }
+}
+
+type Beginnings = BTreeMap<TargetName, Beginning>;
+
+impl Supervisor {
+    /// Puts a configuration to work. Everything that can fail comes before the first change.
+    ///
+    /// # Errors
+    /// [`ReloadError::Tls`].
+    pub(super) async fn apply(&self, config: Config) -> Result<(), ReloadError> {
+        let dialers = self.dialers(&config)?;
+        let plan = Plan::of(&self.state().present(), &config.targets);
+        end(self.stop_loops(&plan)).await;
+        // Before the store is read, which does not know yet what becomes of their last send.
+        let returning = self.returning(&plan);
+        let kept = self.load_new(&config, &plan).await;
+        let config = Arc::new(config);
+        end(self.reconcile(&plan, &config, dialers, kept, returning)).await;
+        self.clients.tls.keep_only(config.targets.values().flat_map(|target| options(target)));
+        Ok(())
+    }
+
+    /// The connections that the targets will send by; those of the mailboxes are tried.
+    fn dialers(&self, config: &Config) -> Result<BTreeMap<TargetName, Dialer>, ReloadError> {
+        let dialer = |target: &Target| -> Result<Dialer, ErrorStack> {
+            let mailboxes = [Some(&target.receive), target.sender_mailbox.as_ref()];
+            for side in mailboxes.into_iter().flatten() {
+                Dialer::new(&side.endpoint, Some(&side.login), &self.clients)?;
+            }
+            let login = target.send.login.as_ref();
+            Dialer::new(&target.send.endpoint, login, &self.clients)
+        };
+        let dialers = config.targets.iter().map(|(name, target)| {
+            let failed = |source| ReloadError::Tls { target: name.clone(), source };
+            Ok((name.clone(), dialer(target).map_err(failed)?))
+        });
+        dialers.collect()
+    }
+
+    /// Takes out the loops of targets that stop or change, and lets their sending go.
+    fn stop_loops(&self, plan: &Plan) -> Vec<Task> {
+        let mut state = self.state();
+        let state = &mut *state;
+        state.let_go.forget_ended();
+        let mut ended = Vec::new();
+        for name in &plan.stops {
+            let Some(running) = state.targets.remove(name) else { continue };
+            state.let_go.take(name, &running.line, running.sending);
+            ended.push(running.checking);
+        }
+        for name in plan.changes.keys() {
+            let Some(running) = state.targets.get_mut(name) else { continue };
+            let sending = std::mem::replace(&mut running.sending, Task::ended());
+            state.let_go.take(name, &running.line, sending);
+            ended.push(std::mem::replace(&mut running.checking, Task::ended()));
+        }
+        ended
+    }
+
+    /// The accounts of targets that come back while their last send is still under way.
+    fn returning(&self, plan: &Plan) -> BTreeMap<TargetName, Line> {
+        let mut state = self.state();
+        let line = |name: &TargetName| Some((name.clone(), state.let_go.line(name)?));
+        plan.starts.iter().filter_map(line).collect()
+    }
+
+    /// Starts what is new, and gives each mailbox its subscribers; gives the loops of the mailboxes that
+    /// nobody needs any more.
+    fn reconcile(
+        &self,
+        plan: &Plan,
+        config: &Arc<Config>,
+        dialers: BTreeMap<TargetName, Dialer>,
+        mut kept: Kept,
+        returning: BTreeMap<TargetName, Line>,
+    ) -> Vec<Task> {
+        let mut state = self.state();
+        let state = &mut *state;
+        state.config = Arc::clone(config);
+        state.slots = slots::reconcile(config, &state.slots);
+        let mut beginnings = changed(plan, config, state);
+        beginnings.extend(self.starting(plan, config, &mut kept, returning));
+        let ended = self.set_mailboxes(plan, state, &beginnings);
+        self.start_loops(state, beginnings, dialers, &mut kept);
+        ended
+    }
+
+    /// The targets that start, with the accounts that were kept; their first mails are spread.
+    fn starting(
+        &self,
+        plan: &Plan,
+        config: &Config,
+        kept: &mut Kept,
+        mut returning: BTreeMap<TargetName, Line>,
+    ) -> Beginnings {
+        let now = Instant::now();
+        let count = u32::try_from(plan.starts.len()).unwrap_or(u32::MAX);
+        let targets = plan.starts.iter().filter_map(|name| config.targets.get_key_value(name));
+        let starting = (0_u32..).zip(targets).map(|(place, (name, target))| {
+            let line = returning.remove(name).unwrap_or_else(|| {
+                let stored = kept.accounts.remove(name).unwrap_or_default();
+                Line::new(self.open_account(target, &stored))
+            });
+            follow(&line.account, target, Change::default());
+            let last_sent = line.account.read(|ledger, _| ledger.last_sent());
+            let share = target.interval.min(SPREAD) / count;
+            let wait = rest_of_period(target, last_sent).unwrap_or(share * place);
+            (name.clone(), Beginning::new(target, line, now + wait))
+        });
+        starting.collect()
+    }
+
+    fn open_account(&self, target: &Target, stored: &StoredAccount) -> Account {
+        let (name, rules) = (target.name.clone(), Rules::from(target));
+        let account = match &self.store {
+            Some(store) => Account::restore(name, rules, stored, Arc::clone(store)),
+            None => Account::new(name, rules),
+        };
+        account.with_archive(Arc::clone(&self.archive))
+    }
+
+    /// Opens mailboxes and tells all of them whom they work for; gives the loops of those that close.
+    fn set_mailboxes(&self, plan: &Plan, state: &mut State, beginnings: &Beginnings) -> Vec<Task> {
+        let closed = plan.closes.iter().filter_map(|id| state.watches.remove(id));
+        let ended = closed.map(|running| running.task).collect();
+        for id in &plan.opens {
+            state.watches.insert(id.clone(), self.open_mailbox(id));
+        }
+        for (id, parts) in &plan.mailboxes {
+            let Some(running) = state.watches.get(id) else { continue };
+            let member = |(name, part): &(TargetName, Part)| {
+                let begun = beginnings.get(name).map(|beginning| &beginning.member);
+                let member = begun.or_else(|| state.targets.get(name).map(|it| &it.member))?;
+                match part {
+                    Part::Recipient => Some(Arc::clone(member)),
+                    Part::Sender => member.in_sender_mailbox().map(Arc::new),
+                }
+            };
+            let members = parts.iter().filter_map(member).collect();
+            if let Err(problem) = running.watch.set_subscribers(members, &self.clients) {
+                // The same options made a client a moment ago.
+                error!(mailbox = %id, error = %problem, "the mailbox cannot be watched");
+            }
+        }
+        ended
+    }
+
+    fn open_mailbox(&self, id: &MailboxId) -> RunningWatch {
+        let watch = Arc::new(MailboxHandle::new(id.clone(), self.store.clone()));
+        let (watched, visited) = (Arc::clone(&watch), Arc::clone(&watch));
+        let run = move |cancel, _| Arc::clone(&watched).run(cancel);
+        let hangs = move || visited.has_overrun();
+        let task = Task::spawn_watched(format!("the watch over {id}"), hangs, run);
+        RunningWatch { watch, task }
+    }
+
+    /// Starts the loops of these targets. Their rounds of checks are spread over the same time as their
+    /// mails, and lie between two of them: a server may count the connections of one client.
+    fn start_loops(
+        &self,
+        state: &mut State,
+        beginnings: Beginnings,
+        mut dialers: BTreeMap<TargetName, Dialer>,
+        kept: &mut Kept,
+    ) {
+        let count = u32::try_from(beginnings.len()).unwrap_or(u32::MAX);
+        let mut first_round = Instant::now();
+        for (name, Beginning { target, line, member, first }) in beginnings {
+            let Some(dialer) = dialers.remove(&name) else { continue };
+            let Some(sender) = self.sender(state, &target, &line, &member, dialer) else {
+                continue;
+            };
+            let sending = sending::start(Arc::new(sender), first);
+            let known = state.targets.get(&name).map(|running| &running.subject.checks);
+            let checks = known.map_or_else(|| kept.checks(&name), Arc::clone);
+            let spread = target.interval.min(SPREAD);
+            let subject = Subject { target, account: Arc::clone(&line.account), checks };
+            let checking = self.start_checks(&subject, first_round + spread / 2);
+            first_round += spread / count;
+            state.targets.insert(name, Running { subject, line, member, sending, checking });
+        }
+    }
+
+    /// What sends the mails of a target; `None` if its mailbox or its server is in no plan, which is a bug.
+    fn sender(
+        &self,
+        state: &State,
+        target: &Arc<Target>,
+        line: &Line,
+        member: &Arc<Subscriber>,
+        dialer: Dialer,
+    ) -> Option<Sender> {
+        let watch = |id: &MailboxId| Some(Arc::clone(&state.watches.get(id)?.watch));
+        let sender_mailbox = target.sender_mailbox.as_ref().map(|side| side.mailbox_id());
+        Some(Sender {
+            target: Arc::clone(target),
+            account: Arc::clone(&line.account),
+            turn: Arc::clone(&line.turn),
+            watch: watch(&target.receive.mailbox_id())?,
+            member: Arc::clone(member),
+            sender_watch: sender_mailbox.as_ref().and_then(watch),
+            dialer,
+            slots: Arc::clone(state.slots.get(&SlotKey::of(target))?),
+            origin: Arc::clone(&self.origin),
+        })
+    }
+
+    /// The rounds of checks of a target, apart from its mails.
+    fn start_checks(&self, subject: &Subject, first: Instant) -> Task {
+        subject.checks.set_target(&subject.target);
+        let checker = Arc::new(subject.checker(&self.bench, self.store.clone()));
+        Task::spawn(format!("the checks of {}", checker.target.name), move |cancel, start| {
+            let checker = Arc::clone(&checker);
+            async move {
+                let first = start.tick(first, checker.target.interval);
+                cancel.run_until_cancelled(checker.run(first)).await;
+            }
+        })
+    }
+}
+
+impl State {
+    /// What runs now, for a plan.
+    fn present(&self) -> Present {
+        let targets = self.targets.iter();
+        let is_idle = |running: &Running| running.sending.is_over();
+        Present {
+            targets: targets
+                .clone()
+                .map(|(name, running)| (name.clone(), Arc::clone(&running.subject.target)))
+                .collect(),
+            idle: targets
+                .filter(|(_, running)| is_idle(running))
+                .map(|(name, _)| name.clone())
+                .collect(),
+            mailboxes: self.watches.keys().cloned().collect(),
+        }
+    }
+}
+
+/// The targets that change: each keeps its account, and its phase as far as it can.
+fn changed(plan: &Plan, config: &Config, state: &State) -> Beginnings {
+    let now = Instant::now();
+    let changed = plan.changes.iter().filter_map(|(name, change)| {
+        let (target, running) = (config.targets.get(name)?, state.targets.get(name)?);
+        let line = running.line.clone();
+        follow(&line.account, target, *change);
+        let due = running.member.next_send().unwrap_or(now);
+        let first = line.first(due, target.interval);
+        Some((name.clone(), Beginning::new(target, line, first)))
+    });
+    changed.collect()
+}
+
+/// Has an account follow the configuration of its target.
+fn follow(account: &Account, target: &Target, change: Change) {
+    account.update(|ledger, now| ledger.set_rules(Rules::from(target), now));
+    if change.moves {
+        account.check_abandoned();
+    }
+    account.update(|ledger, now| ledger.measures(Servers::from(target), now));
+    if change.ends_inspection {
+        account.forget_inspection();
+    }
+}
+
+fn options(target: &Target) -> impl Iterator<Item = &TlsOptions> {
+    let mailboxes = [Some(&target.receive), target.sender_mailbox.as_ref()].into_iter().flatten();
+    let sides = mailboxes.map(|side| (&side.endpoint, Some(&side.login)));
+    sides.chain([(&target.send.endpoint, target.send.login.as_ref())]).flat_map(
+        |(endpoint, login)| {
+            let own = (endpoint.tls != TlsMode::None).then_some(&endpoint.tls_options);
+            let provider = login.and_then(Login::oauth2).map(|provider| &provider.tls_options);
+            own.into_iter().chain(provider)
+        },
+    )
+}

@@ -1,0 +1,40 @@
+//! The values of the JSON: names, times and durations.
+
+use std::time::{Duration, SystemTime};
+
+use crate::web::absence::Absence;
+use ledger::Condition;
+
+/// The value of `condition`.
+pub(super) fn condition_name(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Failing => "failing",
+        Condition::Late => "late",
+        Condition::Impaired => "impaired",
+        Condition::Unmeasured => "unmeasured",
+        Condition::NotApplicable => "not_applicable",
+        Condition::Well => "well",
+    }
+}
+
+/// The value of `roundtrip_absence`.
+pub(super) fn absence_name(absence: Absence) -> &'static str {
+    match absence {
+        Absence::NotMeasuredYet => "not_measured_yet",
+        Absence::NotMeasuredLately => "not_measured_lately",
+        Absence::NoMailYet => "no_mail_yet",
+        Absence::NoMailLately => "no_mail_lately",
+        Absence::ArrivedUnknown => "arrival_unknown",
+        Absence::StandbyDown => "not_applicable",
+    }
+}
+
+/// As RFC 3339 has it, in UTC, to the millisecond.
+pub(super) fn date(at: SystemTime) -> String {
+    humantime::format_rfc3339_millis(at).to_string()
+}
+
+/// To the microsecond, so that no digits are shown that were not measured.
+pub(super) fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e6
+}

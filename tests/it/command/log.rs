@@ -1,0 +1,161 @@
+//! The log of the program: what is told, how often, and in which form.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+use testserver::faults::Fault;
+use testserver::{Options, Post, Protocol, Server};
+use tokio::time::timeout;
+
+use crate::support::program::{LIMIT, Running, folder, post, target};
+
+/// A mail server and the exporter's folder with one target on it.
+struct Site {
+    _post: Post,
+    smtp: Server,
+    imap: Server,
+    folder: TempDir,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let post = post();
+        let smtp = Server::start(Protocol::Smtp, &post, Options::new()).await.unwrap();
+        let imap = Options::new().clear_text_login();
+        let imap = Server::start(Protocol::Imap, &post, imap).await.unwrap();
+        let folder = folder(&format!("targets:\n{}", target("m", smtp.port(), imap.port())));
+        Self { _post: post, smtp, imap, folder }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Waits until the SMTP server has seen so many mails begin.
+async fn mails(smtp: &Server, count: u64) {
+    let enough = smtp.wait_until(LIMIT, |stats| stats.count("MAIL") >= count).await;
+    assert!(enough, "{:?}", smtp.stats());
+}
+
+/// Ends the program and gives everything that it has logged.
+async fn ended(mut running: Running) -> Vec<String> {
+    running.signal("-TERM");
+    let mut lines = Vec::new();
+    let read = async {
+        while let Some(line) = running.log.next_line().await.unwrap() {
+            lines.push(line);
+        }
+    };
+    timeout(LIMIT, read).await.expect("it ends");
+    lines
+}
+
+/// The lines of a side at level info or above.
+fn told<'a>(lines: &'a [String], side: &str) -> Vec<&'a String> {
+    let side = format!("side={side}");
+    let is_told = |line: &&String| line.contains(&side) && !line.contains("level=debug");
+    lines.iter().filter(is_told).collect()
+}
+
+#[tokio::test]
+async fn a_change_of_a_side_is_one_line_with_reason_duration_and_the_servers_words() {
+    let site = Site::new().await;
+    let running = Running::start(site.path(), &[]).await;
+    mails(&site.smtp, 2).await;
+    site.smtp.faults().times(3, "RCPT", Fault::reply("450 4.7.1 greylisted, try later"));
+    let refused = |running: &str| running.contains("probes_accepted_total{target=\"m\"} 4");
+    running.until("/metrics", refused).await;
+    let lines = ended(running).await;
+    let send = told(&lines, "send");
+    assert_eq!(send.len(), 2, "{lines:#?}");
+    for expected in [
+        "level=info",
+        "target=m",
+        "token=",
+        "step=envelope",
+        "reason=deferred",
+        "450 4.7.1 greylisted, try later",
+        "not able to send, after ",
+    ] {
+        assert!(send[0].contains(expected), "no {expected} in {}", send[0]);
+    }
+    for expected in [
+        "level=info",
+        "target=m",
+        "token=",
+        "reason=deferred",
+        "able to send again after ",
+        "lasted_seconds=",
+    ] {
+        assert!(send[1].contains(expected), "no {expected} in {}", send[1]);
+    }
+    assert!(told(&lines, "receive").is_empty(), "the mailbox is well: {lines:#?}");
+}
+
+#[tokio::test]
+async fn the_mailbox_is_told_for_itself_and_json_has_the_same_fields() {
+    let site = Site::new().await;
+    site.imap.faults().times(2, "SELECT", Fault::reply("{tag} NO [SERVERBUG] \"disk\" on fire"));
+    let running = Running::start(site.path(), &["--log.format=json"]).await;
+    running
+        .until("/metrics", |page| page.contains("receive_ability_percent{target=\"m\"} 100"))
+        .await;
+    let lines = ended(running).await;
+    let lines: Vec<serde_json::Value> =
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let receive: Vec<_> = lines.iter().filter(|line| line["side"] == "receive").collect();
+    assert_eq!(receive.len(), 2, "{lines:#?}");
+    let down = receive[0];
+    assert_eq!((&down["level"], &down["target"]), (&"INFO".into(), &"m".into()));
+    assert_eq!((&down["step"], &down["reason"]), (&"select".into(), &"other".into()));
+    assert_eq!(down["message"], "not able to receive");
+    let words = down["error"].as_str().unwrap();
+    assert!(words.contains("NO [SERVERBUG] \"disk\" on fire"), "{words}");
+    let up = receive[1];
+    let message = up["message"].as_str().unwrap();
+    assert!(message.starts_with("able to receive again after "), "{message}");
+    assert!(up["lasted_seconds"].as_f64().unwrap() > 0.5, "{up}");
+    assert_eq!(up["reason"], "other");
+    assert!(lines.iter().all(|line| line["side"] != "send"), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_server_that_flaps_does_not_flood_the_log() {
+    let site = Site::new().await;
+    for _ in 0..4 {
+        site.smtp.faults().once("RCPT", Fault::None);
+        site.smtp.faults().once("RCPT", Fault::reply("550 5.7.1 not today"));
+    }
+    let running = Running::start(site.path(), &[]).await;
+    mails(&site.smtp, 8).await;
+    let lines = ended(running).await;
+    let send = told(&lines, "send");
+    assert_eq!(send.len(), 2, "one line down, one line up: {lines:#?}");
+}
+
+#[tokio::test]
+async fn at_level_debug_each_probe_is_told_with_its_token_and_at_trace_its_dialogue() {
+    let site = Site::new().await;
+    site.smtp.faults().once("RCPT", Fault::reply("550 5.1.1 no such user"));
+    let running = Running::start(site.path(), &["--log.level=trace"]).await;
+    let received = |page: &str| page.contains("probes_received_total{target=\"m\"} 1");
+    running.until("/metrics", received).await;
+    let lines = ended(running).await;
+    let with = |parts: &[&str]| {
+        let has = |line: &&String| parts.iter().all(|part| line.contains(part));
+        lines.iter().filter(has).cloned().collect::<Vec<_>>()
+    };
+    let refused = with(&["level=debug", "\"not accepted\"", "target=m", "side=send", "token="]);
+    assert_eq!(refused.len(), 1, "{lines:#?}");
+    assert!(refused[0].contains("550 5.1.1 no such user"), "{}", refused[0]);
+    let accepted = with(&["level=debug", "message=accepted", "target=m", "side=send"]);
+    let token = accepted[0].split("token=").nth(1).unwrap().split(' ').next().unwrap();
+    assert_eq!(token.len(), 32, "{token}");
+    let seen = with(&["level=debug", "message=seen", "side=receive", &format!("token={token}")]);
+    assert_eq!(seen.len(), 1, "{lines:#?}");
+    let dialogue =
+        with(&["level=trace", "\"the dialogue\"", "side=send", &format!("token={token}")]);
+    assert!(dialogue[0].contains("< 220 ") && dialogue[0].contains("> RCPT TO"), "{dialogue:?}");
+    assert!(!lines.iter().any(|line| line.contains("secret-of-b")), "{lines:#?}");
+}

@@ -1,0 +1,174 @@
+//! From a fault in a real mail server to the alert that somebody gets: the program, Prometheus,
+//! Alertmanager and a webhook, all of them real, with the rules and routes that are shipped.
+
+use std::collections::BTreeSet;
+
+use tempfile::TempDir;
+
+use crate::lab::{Account, Lab, Service};
+use crate::support::program::{Running, folder};
+use stack::{Message, Stack};
+
+mod stack;
+
+/// The exporter on three targets, and who watches it.
+///
+/// `active` has a mailbox that always works, `login` one whose password changes; `standby` is the
+/// passive node on servers of its own.
+struct World {
+    lab: Lab,
+    standby_lab: Lab,
+    active: Account,
+    login: Account,
+
+    folder: TempDir,
+    exporter: Running,
+    stack: Stack,
+}
+
+/// A target with a period of a second; what it sends is late after `late_after`.
+fn target(lab: &Lab, name: &str, reader: &Account, late_after: &str, more: &str) -> String {
+    let ports = lab.ports();
+    format!(
+        "- {{name: {name}, host: 127.0.0.1, interval: 1s, late_after: {late_after}, from: {}, \
+         to: {to}, {more}send: {{port: {}, tls: none}}, receive: {{protocol: imap, port: {}, \
+         tls: none, username: {to}, password: {}}}}}\n",
+        lab.sender().address,
+        ports.smtp,
+        ports.imap,
+        reader.password,
+        to = reader.address,
+    )
+}
+
+impl World {
+    /// The standby's servers are down.
+    async fn start() -> Self {
+        let (lab, standby_lab, stack) = tokio::join!(Lab::start(), Lab::start(), Stack::start());
+        let (active, login, standby) = tokio::join!(
+            lab.user("active", "secret"),
+            lab.user("login", "secret"),
+            standby_lab.user("standby", "secret"),
+        );
+        standby_lab.stop_smtp().await;
+        standby_lab.stop_service(Service::Imap).await;
+        let config = format!(
+            "state_dir: state\ntargets:\n{}{}{}",
+            target(&lab, "active", &active, "3s", ""),
+            target(&lab, "login", &login, "1m", ""),
+            target(&standby_lab, "standby", &standby, "1m", "passive: true, "),
+        );
+        let folder = folder(&config);
+        let exporter = Running::start(folder.path(), &[]).await;
+        stack.scrape(&exporter.address);
+        Self { lab, standby_lab, active, login, folder, exporter, stack }
+    }
+
+    /// Waits until the exporter shows these values of a target.
+    async fn shows(&self, target: &str, values: &[(&str, &str)]) {
+        let holds = |page: &str| {
+            values.iter().all(|(name, value)| {
+                page.contains(&format!("\nmailtrip_{name}{{target=\"{target}\"}} {value}"))
+            })
+        };
+        self.exporter.until("/metrics", holds).await;
+    }
+
+    async fn is_able(&self, target: &str) {
+        let able = [("send_ability_percent", "100"), ("receive_ability_percent", "100")];
+        self.shows(target, &able).await;
+    }
+
+    /// Ends the exporter without a word and starts it again.
+    async fn restart_exporter(&mut self) {
+        let new = Running::start(self.folder.path(), &[]);
+        self.exporter.child.kill().await.unwrap();
+        self.exporter = new.await;
+        self.stack.scrape(&self.exporter.address);
+    }
+
+    /// Every alert of a target that was told to fire, apart from those of the error budget, which a
+    /// test of a minute with so many faults exhausts.
+    ///
+    /// Alertmanager names an alert that it held back once more, as one that has ended, in the
+    /// message on the end of the one that was told.
+    fn told(&self, target: &str) -> BTreeSet<String> {
+        let is_told =
+            |it: &Message| it.is_firing && it.target == target && !it.alert.contains("ErrorBudget");
+        self.stack.messages().into_iter().filter(is_told).map(|it| it.alert).collect()
+    }
+}
+
+fn names(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+#[tokio::test]
+async fn each_fault_is_told_by_its_alert_and_by_no_other() {
+    let mut world = World::start().await;
+    for target in ["active", "login"] {
+        world.is_able(target).await;
+    }
+    let down = [("send_ability_percent", "NaN"), ("receive_ability_percent", "NaN")];
+    world.shows("standby", &down).await;
+
+    // The queue is held: the mail was accepted and does not come.
+    world.lab.hold(&world.active);
+    let message = world.stack.tells("MailtripMailOverdue", "active", true).await;
+    assert_eq!(message.receiver, "pager");
+    assert!(message.description.contains("of active accepted has not arrived"), "{message:?}");
+    world.lab.release(&world.active).await;
+    world.stack.tells("MailtripMailOverdue", "active", false).await;
+    assert_eq!(world.told("active"), names(&["MailtripMailOverdue"]));
+
+    // A login is broken; the exporter is restarted meanwhile, which ends nothing.
+    world.lab.user("login", "another").await;
+    let message = world.stack.tells("MailtripCannotReceive", "login", true).await;
+    assert_eq!(message.receiver, "pager");
+    assert!(message.description.ends_with("in a row, reason: auth."), "{message:?}");
+    world.restart_exporter().await;
+    let failing = "mailtrip_consecutive_failures{target=\"login\",side=\"receive\"} ";
+    let failed_again = |page: &str| {
+        let count = page.lines().find_map(|line| line.strip_prefix(failing)?.parse().ok());
+        count.is_some_and(|count: f64| count >= 3.0)
+    };
+    world.exporter.until("/metrics", failed_again).await;
+    let ends = |it: &Message| it.target == "login" && !it.is_firing;
+    assert!(!world.stack.messages().iter().any(ends), "{:#?}", world.stack.messages());
+    world.lab.user("login", &world.login.password).await;
+    world.stack.tells("MailtripCannotReceive", "login", false).await;
+    assert_eq!(world.told("login"), names(&["MailtripCannotReceive"]));
+
+    // SMTP is stopped: the port is to blame, and what stands on it is held back.
+    world.lab.stop_smtp().await;
+    for target in ["active", "login"] {
+        let message = world.stack.tells("MailtripPortUnreachable", target, true).await;
+        assert_eq!(message.receiver, "pager");
+        let ending = format!("The port send of {target} accepts no connection, reason: refused.");
+        assert_eq!(message.description, ending);
+        world.stack.holds_back("MailtripCannotSend", target).await;
+    }
+    world.lab.start_smtp().await;
+    for target in ["active", "login"] {
+        world.stack.tells("MailtripPortUnreachable", target, false).await;
+        world.is_able(target).await;
+    }
+
+    // The passive node, down all the while, takes over, and then is watched like any other.
+    assert_eq!(world.told("standby"), names(&[]));
+    world.standby_lab.start_smtp().await;
+    world.standby_lab.start_dovecot().await;
+    world.is_able("standby").await;
+    world.standby_lab.user("standby", "another").await;
+    let message = world.stack.tells("MailtripCannotReceive", "standby", true).await;
+    assert!(message.description.ends_with("in a row, reason: auth."), "{message:?}");
+    world.standby_lab.stop_service(Service::Imap).await;
+    world.standby_lab.stop_smtp().await;
+    world.stack.tells("MailtripCannotReceive", "standby", false).await;
+    world.shows("standby", &down).await;
+
+    assert_eq!(world.told("active"), names(&["MailtripMailOverdue", "MailtripPortUnreachable"]));
+    assert_eq!(world.told("login"), names(&["MailtripCannotReceive", "MailtripPortUnreachable"]));
+    assert_eq!(world.told("standby"), names(&["MailtripCannotReceive"]));
+    assert_eq!(world.told(""), names(&[]), "nothing about the exporter itself");
+}

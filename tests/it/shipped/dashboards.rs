@@ -1,0 +1,425 @@
+//! The dashboards for Grafana that are shipped: every expression of theirs is answered by a real
+//! Prometheus that scrapes the exporter on the servers of the demo, and they are whole: every panel
+//! explained, with its unit, nothing that was not measured shown as 0, thresholds as in the alerts.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use hyper::Method;
+use mailtrip_exporter::demo::Demo;
+use mailtrip_exporter::supervisor::Supervisor;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::DropGuard;
+
+use crate::shipped::rules;
+use crate::support::{http, origin, serve};
+
+/// The longest wait until every expression has an answer: the demo is at work within seconds, the
+/// machine may be busy.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// What stands for the variables of the dashboards and of Grafana, with a test period of a second.
+/// A longer name comes before its beginning.
+const VARIABLES: [(&str, &str); 6] = [
+    ("$__rate_interval", "10s"),
+    ("$__interval", "1s"),
+    ("$__range", "30s"),
+    ("$window", "20s"),
+    ("$target", ".*"),
+    ("$job", ".*"),
+];
+
+/// The host's layers, as the shipped rules make them where other exporters run beside the mail server.
+const HOST_RULES: &str = "groups:
+- name: host
+  rules:
+  - record: target:mailtrip_host_layer_state
+    expr: 1 + 0 * mailtrip_interval_seconds
+    labels: {layer: host}
+  - record: target:mailtrip_host_layer_state
+    expr: 0 * mailtrip_interval_seconds
+    labels: {layer: processes}
+";
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+struct Dashboard {
+    name: &'static str,
+    json: Value,
+}
+
+impl Dashboard {
+    fn all() -> [Self; 2] {
+        ["mail-servers", "mail-server"].map(|name| {
+            let file = repository().join("grafana").join(format!("{name}.json"));
+            let text = fs::read_to_string(&file).unwrap();
+            Self { name, json: serde_json::from_str(&text).unwrap() }
+        })
+    }
+
+    fn panels(&self) -> &[Value] {
+        self.json["panels"].as_array().unwrap()
+    }
+
+    fn place(&self, panel: &Value) -> String {
+        format!("{}: {}", self.name, text(&panel["title"]))
+    }
+
+    /// Every expression with its place: panels, annotations and variables.
+    fn expressions(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for panel in self.panels() {
+            for target in panel["targets"].as_array().unwrap() {
+                found.push((self.place(panel), text(&target["expr"]).to_owned()));
+            }
+        }
+        for annotation in self.json["annotations"]["list"].as_array().unwrap() {
+            let place = format!("{}: annotation {}", self.name, annotation["name"]);
+            found.push((place, text(&annotation["expr"]).to_owned()));
+        }
+        for variable in self.json["templating"]["list"].as_array().unwrap() {
+            if variable["type"] != "query" {
+                continue;
+            }
+            let query = text(&variable["query"]["query"]);
+            let inner = query.strip_prefix("label_values(").and_then(|it| it.strip_suffix(')'));
+            let (selector, label) = inner.unwrap().rsplit_once(", ").unwrap();
+            let place = format!("{}: variable {}", self.name, variable["name"]);
+            found.push((place, format!("group by ({label}) ({selector})")));
+        }
+        found
+    }
+
+    /// Every place to which it links.
+    fn links(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        collect(&self.json, "url", &mut |url| found.extend(url.as_str().map(str::to_owned)));
+        found
+    }
+
+    /// The steps of the thresholds of a panel, or of a column of it, without the lowest.
+    fn thresholds(&self, panel: &str, column: Option<&str>) -> Vec<f64> {
+        let all = self.panels().iter();
+        let panel =
+            all.clone().find(|it| it["title"] == panel).unwrap_or_else(|| panic!("{panel}"));
+        let config = &panel["fieldConfig"];
+        let thresholds = match column {
+            None => &config["defaults"]["thresholds"],
+            Some(column) => {
+                let overrides = config["overrides"].as_array().unwrap();
+                let of_column = overrides
+                    .iter()
+                    .find(|it| text(&it["matcher"]["options"]).contains(column))
+                    .unwrap_or_else(|| panic!("{column}"));
+                let properties = of_column["properties"].as_array().unwrap();
+                &properties.iter().find(|it| it["id"] == "thresholds").unwrap()["value"]
+            }
+        };
+        thresholds["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|it| it["value"].as_f64())
+            .collect()
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
+
+/// Calls `take` with the value of every member of this name.
+fn collect<'a>(value: &'a Value, name: &str, take: &mut impl FnMut(&'a Value)) {
+    match value {
+        Value::Object(members) => {
+            for (member, value) in members {
+                if member == name {
+                    take(value);
+                }
+                collect(value, name, take);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, name, take)),
+        _ => {}
+    }
+}
+
+fn with_variables(expression: &str) -> String {
+    let put = |text: String, (name, value): &(&str, &str)| text.replace(name, value);
+    let expression = VARIABLES.iter().fold(expression.to_owned(), put);
+    assert!(!expression.contains('$'), "an unknown variable in {expression}");
+    expression
+}
+
+/// The demo, the exporter at work on it, and a Prometheus that scrapes it.
+struct World {
+    prometheus: String,
+    exporter: String,
+    _prometheus: Child,
+    _demo: Demo,
+    _folder: TempDir,
+    _shutdown: DropGuard,
+}
+
+impl World {
+    async fn start() -> Self {
+        let demo = Demo::start_with(Duration::from_secs(1)).await.unwrap();
+        let supervisor = Supervisor::start(demo.config(), None, origin()).await.unwrap();
+        let (exporter, shutdown) = serve(&supervisor, false).await;
+        let exporter = exporter.to_string();
+        let folder = tempfile::tempdir().unwrap();
+        let (child, prometheus) = start_prometheus(folder.path(), &exporter).await;
+        Self {
+            exporter,
+            prometheus,
+            _prometheus: child,
+            _demo: demo,
+            _folder: folder,
+            _shutdown: shutdown,
+        }
+    }
+
+    /// What Prometheus answers: how many series, or why it cannot tell.
+    async fn answer(&self, expression: &str) -> Result<usize, String> {
+        let query: String = form_urlencoded::Serializer::new(String::new())
+            .append_pair("query", expression)
+            .finish();
+        let Some(body) = get(&self.prometheus, &format!("/api/v1/query?{query}")).await else {
+            return Ok(0);
+        };
+        let body: Value = serde_json::from_str(&body).unwrap_or(Value::Null);
+        match body["status"].as_str() {
+            Some("success") => Ok(body["data"]["result"].as_array().map_or(0, Vec::len)),
+            Some(_) => Err(body["error"].to_string()),
+            None => Ok(0),
+        }
+    }
+}
+
+/// Starts a Prometheus on a free port; with the shipped rules, each evaluated every second.
+async fn start_prometheus(folder: &Path, exporter: &str) -> (Child, String) {
+    let mut config = "global: {scrape_interval: 1s, evaluation_interval: 1s}\n".to_owned();
+    fs::write(folder.join("host.rules.yml"), HOST_RULES).unwrap();
+    config += "rule_files:\n- host.rules.yml\n";
+    for file in rules::rule_files() {
+        writeln!(config, "- '{}'", file.display()).unwrap();
+    }
+    write!(
+        config,
+        "scrape_configs:\n- job_name: mailtrip\n  static_configs: [{{targets: ['{exporter}']}}]\n"
+    )
+    .unwrap();
+    fs::write(folder.join("prometheus.yml"), config).unwrap();
+    let log = fs::File::create(folder.join("log")).unwrap();
+    let mut child = Command::new("prometheus")
+        .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
+        .arg("--web.listen-address=127.0.0.1:0")
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("prometheus is needed (`make test` installs it): {error}"));
+    let ready = async {
+        loop {
+            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+            let address = log.lines().find_map(|line| line.split_once("\"Listening on\" address="));
+            if let Some((_, address)) = address
+                && get(address, "/-/ready").await.is_some()
+            {
+                return address.to_owned();
+            }
+            assert!(child.try_wait().unwrap().is_none(), "Prometheus ended: {log}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let address = timeout(DEADLINE, ready).await.expect("Prometheus is ready");
+    (child, address)
+}
+
+/// The body of an answer with status 200 or 400.
+async fn get(address: &str, path: &str) -> Option<String> {
+    let answer = timeout(DEADLINE, http::ask(address, Method::GET, path, &[])).await.ok()?.ok()?;
+    [200, 400].contains(&answer.status).then(|| answer.text().to_owned())
+}
+
+#[tokio::test]
+async fn every_expression_is_answered_by_a_prometheus_that_scrapes_the_exporter() {
+    let world = World::start().await;
+    let mut open: Vec<(String, String)> = Vec::new();
+    for dashboard in Dashboard::all() {
+        let all = dashboard.expressions().into_iter();
+        open.extend(all.map(|(place, expression)| (place, with_variables(&expression))));
+    }
+    assert!(open.len() > 60, "only {} expressions", open.len());
+    let deadline = Instant::now() + DEADLINE;
+    while !open.is_empty() {
+        let mut unanswered = Vec::new();
+        for (place, expression) in open {
+            match world.answer(&expression).await {
+                Err(error) => panic!("{place}: {error}: {expression}"),
+                Ok(0) => unanswered.push((place, expression)),
+                Ok(_) => {}
+            }
+        }
+        assert!(unanswered.is_empty() || Instant::now() < deadline, "no data: {unanswered:#?}");
+        open = unanswered;
+        sleep(Duration::from_millis(250)).await;
+    }
+
+    // `or` answers for a metric that does not exist: each has to be there by its name.
+    let page = get(&world.exporter, "/metrics").await.unwrap();
+    let families: BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let used = Dashboard::all().map(|it| it.json.to_string()).concat();
+    for name in rules::metrics_in(&used) {
+        let ends = ["_total", "_bucket"].iter().find_map(|end| name.strip_suffix(end));
+        let known =
+            families.contains(name.as_str()) || ends.is_some_and(|it| families.contains(it));
+        assert!(known, "there is no metric {name} on /metrics");
+    }
+}
+
+#[test]
+fn every_panel_is_explained_and_shows_what_is_not_measured_as_such() {
+    for dashboard in Dashboard::all() {
+        assert_eq!(dashboard.json["schemaVersion"], 41);
+        for panel in dashboard.panels() {
+            let place = dashboard.place(panel);
+            let defaults = &panel["fieldConfig"]["defaults"];
+            assert!(text(&panel["description"]).len() > 40, "{place}: no description");
+            assert!(!text(&defaults["unit"]).is_empty(), "{place}: no unit");
+            let mut mappings = vec![&defaults["mappings"]];
+            collect(&panel["fieldConfig"]["overrides"], "properties", &mut |properties| {
+                let properties = properties.as_array().unwrap().iter();
+                mappings
+                    .extend(properties.filter(|it| it["id"] == "mappings").map(|it| &it["value"]));
+            });
+            for mapping in mappings {
+                let special = &mapping[0]["options"];
+                assert_eq!(special["match"], "null+nan", "{place}");
+                assert_eq!(special["result"]["text"], "n/a", "{place}");
+                assert_eq!(special["result"]["color"], "#808080", "{place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_panel_lies_upon_another_and_every_id_is_its_own() {
+    for dashboard in Dashboard::all() {
+        let (mut cells, mut ids) = (BTreeSet::new(), BTreeSet::new());
+        for panel in dashboard.panels() {
+            let place = dashboard.place(panel);
+            assert!(ids.insert(panel["id"].as_u64()), "{place}: its id is another's");
+            let [x, y, w, h] =
+                ["x", "y", "w", "h"].map(|it| panel["gridPos"][it].as_u64().unwrap());
+            assert!(x + w <= 24, "{place}: beyond the grid");
+            for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
+                assert!(cells.insert(cell), "{place}: lies upon another");
+            }
+            let mut refs = BTreeSet::new();
+            for target in panel["targets"].as_array().unwrap() {
+                assert!(refs.insert(text(&target["refId"])), "{place}: {}", target["refId"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_source_is_the_variable_and_never_a_fixed_one() {
+    for dashboard in Dashboard::all() {
+        collect(&dashboard.json, "datasource", &mut |source| {
+            assert_eq!(source["uid"], "${datasource}", "{}", dashboard.name);
+        });
+        let variables = dashboard.json["templating"]["list"].as_array().unwrap();
+        for name in ["datasource", "job", "target", "runbook"] {
+            assert!(variables.iter().any(|it| it["name"] == name), "{}: {name}", dashboard.name);
+        }
+    }
+}
+
+#[test]
+fn every_link_leads_to_a_dashboard_or_a_heading_of_the_runbook() {
+    // Each alert has its heading in the runbook, and no other is there.
+    let headings: BTreeSet<String> = rules::alerts().iter().map(|it| it.to_lowercase()).collect();
+    let dashboards = Dashboard::all();
+    let paths: Vec<String> =
+        dashboards.iter().map(|it| format!("/d/{}/{}?", text(&it.json["uid"]), it.name)).collect();
+    let mut linked = BTreeSet::new();
+    for dashboard in &dashboards {
+        for link in dashboard.links() {
+            if let Some(place) = link.strip_prefix("${runbook}") {
+                let heading = place.strip_prefix('#');
+                assert!(
+                    place.is_empty() || heading.is_some_and(|it| headings.contains(it)),
+                    "{link}"
+                );
+                linked.extend(heading.map(str::to_owned));
+            } else {
+                assert!(paths.iter().any(|path| link.starts_with(path)), "{link}");
+            }
+        }
+        let other = paths.iter().find(|path| !path.contains(&format!("/{}?", dashboard.name)));
+        let links = dashboard.links();
+        assert!(links.iter().any(|link| link.starts_with(other.unwrap())), "{}", dashboard.name);
+        assert!(links.iter().any(|link| link == "${runbook}"), "{}", dashboard.name);
+    }
+    for alert in ["mailtripcannotsend", "mailtripcannotreceive", "mailtripmailoverdue"] {
+        assert!(linked.contains(alert), "nothing links to {alert}");
+    }
+}
+
+#[test]
+fn thresholds_are_those_of_the_alerts() {
+    let rules = rules::text(&rules::rule_files());
+    let limit = |name: &str| {
+        let rest =
+            rules.split(&format!("- record: {name}\n")).nth(1).unwrap_or_else(|| panic!("{name}"));
+        let product = rest.split("vector(").nth(1).unwrap().split(')').next().unwrap();
+        product.split(" * ").map(|factor| factor.parse::<f64>().unwrap()).product::<f64>()
+    };
+    let in_a_row = rules.split("mailtrip_consecutive_failures{side=\"send\"}) >= ").nth(1).unwrap();
+    let in_a_row: f64 = in_a_row.lines().next().unwrap().trim().parse().unwrap();
+    let (roundtrip, certificate, objective) = (
+        limit("mailtrip:roundtrip_limit:seconds"),
+        limit("mailtrip:certificate_warning:seconds"),
+        limit("mailtrip:slo_objective:ratio"),
+    );
+    let [fleet, one] = Dashboard::all();
+    for (thresholds, expected) in [
+        (fleet.thresholds("State", Some("Failed in a row")), vec![1.0, in_a_row]),
+        (fleet.thresholds("State", Some("Round trip")), vec![roundtrip]),
+        (fleet.thresholds("State", Some("Certificate ends in")), vec![0.0, certificate]),
+        (fleet.thresholds("State", Some("Oldest waits")), vec![1.0]),
+        (fleet.thresholds("Worst round trips", None), vec![roundtrip]),
+        (fleet.thresholds("Certificates that end first", None), vec![0.0, certificate]),
+        (fleet.thresholds("Error budget", Some("Accepted")), vec![objective]),
+        (one.thresholds("Round trip", None), vec![roundtrip]),
+        (one.thresholds("Round trip: quantiles", None), vec![roundtrip]),
+        (one.thresholds("Certificates end in", None), vec![0.0, certificate]),
+        (one.thresholds("Oldest mail under way", None), vec![1.0]),
+        (one.thresholds("Error budget", Some("Accepted")), vec![objective]),
+    ] {
+        assert_eq!(thresholds, expected);
+    }
+    for (title, part) in [
+        ("Cannot send", format!(">= bool {in_a_row}")),
+        ("Cannot receive", format!(">= bool {in_a_row}")),
+        ("Certificates running out", format!("< bool {certificate}")),
+        ("Error budget", format!("(1 - {objective})")),
+    ] {
+        let panel = fleet.panels().iter().find(|it| it["title"] == title).unwrap();
+        assert!(panel["targets"].to_string().contains(&part), "{title}: no {part}");
+    }
+}

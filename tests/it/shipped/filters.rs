@@ -1,0 +1,216 @@
+//! The test mail before the spam filters that many servers run, SpamAssassin and rspamd of Debian: nothing
+//! that is the program's to mend scores. Their network checks are off: what they find by DNS is a matter of
+//! the operator's zone and addresses, and no test may ask it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use ledger::Token;
+use mail::test_mail::compose;
+use mailtrip_exporter::config::Config;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+use crate::lab::claim::Block;
+use crate::lab::tool;
+
+/// How long rspamd may take to begin.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// What rspamd holds against a mail that is not in the mail, with the reason why it stays.
+const NOT_OURS: [(&str, &str); 7] = [
+    ("ONCE_RECEIVED", "a mail that is handed over by its sender has made one hop"),
+    ("HFILTER_FROMHOST_NORES_A_OR_MX", "the domain of `from` has no address where DNS is off"),
+    ("HFILTER_HELO_IP_A", "the name in EHLO has no address where DNS is off"),
+    ("HFILTER_HELO_NORES_A_OR_MX", "the name in EHLO has no address where DNS is off"),
+    ("HFILTER_HOSTNAME_UNKNOWN", "the address of the client has no name where DNS is off"),
+    ("RDNS_NONE", "the address of the client has no name where DNS is off"),
+    ("RCVD_NO_TLS_LAST", "whether TLS is used is for `tls` of the target to say"),
+];
+/// The parts of rspamd that ask the network, or a store that is not there.
+const OFF: [&str; 22] = [
+    "antivirus",
+    "arc",
+    "asn",
+    "clickhouse",
+    "dkim",
+    "dkim_signing",
+    "dmarc",
+    "elastic",
+    "external_services",
+    "fuzzy_check",
+    "greylist",
+    "history_redis",
+    "mx_check",
+    "neural",
+    "p0f",
+    "ratelimit",
+    "rbl",
+    "replies",
+    "reputation",
+    "spf",
+    "surbl",
+    "url_redirector",
+];
+
+/// The test mail as a filter gets it: what the program writes.
+fn mail() -> String {
+    let text = "targets: [{name: corp, host: mail.example.test, from: sendtest@example.test, to: \
+                receivetest@example.test, receive: {protocol: imap, username: rita, password: x}}]";
+    let config = Config::parse(text, Path::new("mailtrip.yml")).unwrap();
+    let target = config.targets.into_values().next().unwrap();
+    let (token, now) = (Token::random(), SystemTime::now());
+    let mail =
+        compose(target.addressed(), token, Token::random(), now, "monitor.example.test").unwrap();
+    String::from_utf8(mail).unwrap()
+}
+
+/// The mail as it would be without this field.
+fn without(mail: &str, field: &str) -> String {
+    mail.split_inclusive("\r\n").filter(|line| !line.starts_with(field)).collect()
+}
+
+/// The rules that SpamAssassin counts against a mail, with their points.
+async fn spamassassin(mail: &str) -> Vec<(String, f64)> {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().to_string_lossy().into_owned();
+    let home = format!("HOME={folder}");
+    let date = mail.lines().find_map(|line| line.strip_prefix("Date: "));
+    let date = date.unwrap_or("Sat, 28 Nov 2026 10:00:00 +0000");
+    let received = format!(
+        "Received: from monitor.example.test (monitor.example.test [10.1.2.3])\r\n\tby mx.example.test \
+         with ESMTPS id 1; {date}\r\n"
+    );
+    let arguments = [&home, "spamassassin", "--local", "--test-mode", "--nocreate-prefs"];
+    let said = tool::feed("env", &arguments, &format!("{received}{mail}")).await;
+    let (_, table) = said.rsplit_once("---- ----").expect("the table of the rules");
+    let rule = |line: &str| {
+        let mut words = line.split_whitespace();
+        let points: f64 = words.next()?.parse().ok()?;
+        Some((words.next()?.to_owned(), points))
+    };
+    table.lines().filter_map(rule).filter(|(_, points)| *points > 0.0).collect()
+}
+
+/// A rspamd on loopback that ends with this.
+struct Rspamd {
+    process: Child,
+    port: u16,
+    _ports: Block,
+    _folder: TempDir,
+}
+
+impl Drop for Rspamd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Rspamd {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ports = Block::new();
+        let port = ports.first_port();
+        write_configuration(folder.path(), port);
+        let mut command = Command::new("rspamd");
+        command.args(["--no-fork", "--insecure", "--config=/etc/rspamd/rspamd.conf"]);
+        for (name, part) in
+            [("LOCAL_CONFDIR", ""), ("DBDIR", "db"), ("RUNDIR", "run"), ("LOGDIR", "log")]
+        {
+            command.arg(format!("--var={name}={}", folder.path().join(part).display()));
+        }
+        let log = fs::File::create(folder.path().join("output")).unwrap();
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
+        command.stderr(log.try_clone().unwrap()).stdout(log);
+        let process = command.spawn().unwrap_or_else(|error| {
+            panic!("rspamd is needed (`scripts/install-prerequisites test` installs it): {error}")
+        });
+        let mut rspamd = Self { process, port, _ports: ports, _folder: folder };
+        rspamd.wait().await;
+        rspamd
+    }
+
+    async fn wait(&mut self) {
+        let deadline = Instant::now() + DEADLINE;
+        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+            let ended = self.process.try_wait().unwrap();
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "rspamd does not begin: {ended:?}"
+            );
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The symbols that count against a mail, with their points.
+    async fn symbols(&self, mail: &str) -> Vec<(String, f64)> {
+        let server = format!("127.0.0.1:{}", self.port);
+        let client = ["--ip=192.0.2.7", "--helo=monitor.example.test"];
+        let envelope = ["--from=sendtest@example.test", "--rcpt=receivetest@example.test"];
+        let arguments =
+            [&["--connect", &server], &client[..], &envelope[..], &["symbols"]].concat();
+        let said = tool::feed("rspamc", &arguments, mail).await;
+        assert!(said.contains("Action: "), "{said}");
+        let symbol = |line: &str| {
+            let (name, rest) = line.strip_prefix("Symbol: ")?.split_once(" (")?;
+            Some((name.to_owned(), rest.split_once(')')?.0.parse().ok()?))
+        };
+        said.lines().filter_map(symbol).filter(|(_, points)| *points > 0.0).collect()
+    }
+}
+
+fn write_configuration(folder: &Path, port: u16) {
+    for part in ["local.d", "db", "run", "log"] {
+        fs::create_dir(folder.join(part)).unwrap();
+    }
+    let write = |name: &str, text: String| {
+        fs::write(folder.join("local.d").join(name), text).unwrap();
+    };
+    for part in OFF {
+        write(&format!("{part}.conf"), "enabled = false;\n".to_owned());
+    }
+    for worker in ["controller", "proxy", "fuzzy"] {
+        write(&format!("worker-{worker}.inc"), "enabled = false;\n".to_owned());
+    }
+    let socket = format!("bind_socket = \"127.0.0.1:{port}\";\ncount = 1;\n");
+    write("worker-normal.inc", socket);
+    write("logging.inc", "type = \"console\";\nlevel = \"error\";\n".to_owned());
+    // A short list of domains, and no compiled expressions: it begins in seconds. No name server answers.
+    let domains = folder.join("domains");
+    fs::write(&domains, "com\ntest\n").unwrap();
+    let (domains, run) = (domains.display(), folder.join("run").display().to_string());
+    write(
+        "options.inc",
+        format!(
+            "disable_hyperscan = true;\nurl_tld = \"{domains}\";\nlocal_addrs = [];\ncontrol_socket = \
+             \"{run}/control mode=0600\";\ndns {{ nameserver = [\"127.0.0.1:1\"]; timeout = 0.05s; \
+             retransmits = 1; }}\n"
+        ),
+    );
+}
+
+#[tokio::test]
+async fn spamassassin_holds_nothing_against_the_test_mail() {
+    assert_eq!(spamassassin(&mail()).await, []);
+    let bad = spamassassin(&without(&mail(), "From: ")).await;
+    assert!(!bad.is_empty(), "it counts what is wrong");
+}
+
+#[tokio::test]
+async fn rspamd_holds_nothing_against_the_test_mail_that_is_in_it() {
+    let rspamd = Rspamd::start().await;
+    let is_not_ours = |name: &str| NOT_OURS.iter().any(|(known, _)| *known == name);
+    let found = rspamd.symbols(&mail()).await;
+    let ours: Vec<_> = found.iter().filter(|(name, _)| !is_not_ours(name)).collect();
+    assert!(ours.is_empty(), "{ours:?} of {found:?}");
+    let worse = rspamd.symbols(&without(&mail(), "MIME-Version: ")).await;
+    let missing = worse.iter().find(|(name, _)| name == "MISSING_MIME_VERSION");
+    assert!(
+        missing.is_some_and(|(_, points)| *points >= 1.0),
+        "it counts what is wrong: {worse:?}"
+    );
+}
