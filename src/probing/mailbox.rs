@@ -24,6 +24,7 @@ mod mailbox_handle;
 mod mailbox_task;
 pub mod pop3;
 mod preparation;
+pub(crate) mod reader;
 pub(crate) mod reports;
 #[cfg(test)]
 mod scripted;

@@ -1,4 +1,4 @@
-//! Looking into the mailbox for one mail, by either protocol.
+//! Looking into the mailbox for one mail.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,9 +6,9 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep_until};
 
-use crate::clock::for_timer;
-use crate::config::{Folder, Protocol, ReceiveSide};
-use crate::probing::mailbox::{Inspector, Judge, Looked, Preparation, Since, imap, pop3};
+use crate::config::{Protocol, ReceiveSide};
+use crate::probing::mailbox::reader::{MailboxAccess, MailboxReader, Scope, Visit, inbox_first};
+use crate::probing::mailbox::{Inspector, Judge, Looked, Since};
 use ledger::Failure;
 use ledger::LoginDelay;
 use ledger::SessionKind;
@@ -16,20 +16,16 @@ use mail::outer::{MARGIN, enforced};
 use mail::trace::{Event, Trace};
 use mail::wire::Dialer;
 
-/// Looks further apart than this are bridged by IDLE.
-const IDLE_GAP: Duration = Duration::from_millis(500);
-
 /// How often the folders beside the first are looked into: somebody is waiting.
 const OTHER_FOLDERS: Duration = Duration::from_secs(2);
 /// How often in a row a removal may bring up more that is to be taken out.
 const REMOVAL_ROUNDS: usize = 3;
-/// How long the farewell to a session may take.
-const FAREWELL: Duration = Duration::from_secs(3);
 
 /// The mailbox of the target, or that of its sender.
 pub(super) struct Mailbox<'a> {
     side: &'a ReceiveSide,
-    dialer: Dialer,
+    access: MailboxAccess,
+    reader: MailboxReader,
     observer: Option<UnboundedSender<Event>>,
     /// How long one check or look may take.
     longest: Duration,
@@ -37,13 +33,7 @@ pub(super) struct Mailbox<'a> {
     end: Instant,
     /// How long a mail of the target is waited for, and a left-over stays.
     lost_after: Duration,
-    /// The held IMAP session. It is taken out while it is used, so that one that fails is gone.
-    session: Option<imap::Session>,
-    /// The POP3 session of the next look.
-    preparation: Preparation,
     everywhere_looked_at: Instant,
-    imap: imap::Memory,
-    pop3: pop3::Memory,
     /// The record of the newest session.
     trace: Trace,
 }
@@ -58,26 +48,32 @@ impl<'a> Mailbox<'a> {
         longest: Duration,
         lost_after: Duration,
     ) -> Self {
-        let looks_by_session = side.protocol.session_kind() == SessionKind::PerPoll;
-        let dialer = if looks_by_session { dialer.keeping_sessions() } else { dialer };
+        let folders = match &side.protocol {
+            Protocol::Imap { folders } => {
+                let mut folders = folders.clone();
+                inbox_first(&mut folders);
+                Some(folders)
+            }
+            Protocol::Pop3 => None,
+        };
+        let dialer = if folders.is_none() { dialer.keeping_sessions() } else { dialer };
+        let (login, timeout) = (side.login.clone(), side.endpoint.timeout);
+        let copy_folders = Vec::new();
         Self {
             side,
-            dialer,
+            access: MailboxAccess { dialer, login, folders, copy_folders, timeout },
+            reader: MailboxReader::default(),
             observer,
             end,
             longest,
             lost_after,
-            session: None,
-            preparation: Preparation::default(),
             everywhere_looked_at: Instant::now(),
-            imap: imap::Memory::default(),
-            pop3: pop3::Memory::default(),
             trace: Trace::new(None),
         }
     }
 
     pub(super) fn session_kind(&self) -> SessionKind {
-        self.side.protocol.session_kind()
+        self.access.session_kind()
     }
 
     /// The record of the newest session.
@@ -87,27 +83,27 @@ impl<'a> Mailbox<'a> {
 
     /// What else there is to know of the mailbox, in sentences; each is given once.
     pub(super) fn take_remarks(&mut self) -> Vec<String> {
-        self.imap.take_remarks()
+        self.reader.take_remarks()
     }
 
     /// Whether a junk folder that is configured by its use is not there.
     pub(super) fn lacks_junk_folder(&self) -> bool {
-        self.imap.lacks_junk_folder()
+        self.reader.lacks_junk_folder()
     }
 
     /// The least time between the beginnings of two looks.
     pub(super) fn least_gap(&self) -> Duration {
-        self.side.min_look_interval.max(self.pop3.login_delay.kept())
+        self.side.min_look_interval.max(self.reader.login_delay().kept())
     }
 
     /// What the server asks for between two logins.
     pub(super) fn login_delay(&self) -> LoginDelay {
-        self.pop3.login_delay
+        self.reader.login_delay()
     }
 
     /// Where each look is a login: no look before this time.
     pub(super) fn earliest_login(&self) -> Option<Instant> {
-        self.pop3.looked_at().map(|at| for_timer(at) + self.least_gap())
+        self.reader.last_login().map(|at| at + self.least_gap())
     }
 
     /// A fresh login and a look everywhere.
@@ -121,16 +117,12 @@ impl<'a> Mailbox<'a> {
     }
 
     async fn check_once(&mut self, judge: &mut Judge<'_>) -> Result<Looked, Failure> {
-        match &self.side.protocol {
-            Protocol::Imap { .. } => {
-                self.open_imap(judge).await?;
-                Ok(self.remove(judge).await)
-            }
-            Protocol::Pop3 => self.look_pop3(true, judge).await,
-        }
+        self.trace = self.fresh_trace();
+        self.open(true, judge).await?;
+        Ok(self.remove(judge).await)
     }
 
-    /// Looks for what is new, over a fresh session where there is none, and takes out what is ours.
+    /// Looks for what is new, over a fresh session where none is held, and takes out what is ours.
     /// `told` is when the server said that something is new, if it did; the `is_last` look leaves out
     /// no folder.
     ///
@@ -153,22 +145,19 @@ impl<'a> Mailbox<'a> {
         is_last: bool,
         judge: &mut Judge<'_>,
     ) -> Result<Looked, Failure> {
-        if self.session_kind() == SessionKind::PerPoll {
-            return self.look_pop3(false, judge).await;
-        }
-        match self.session.take() {
-            Some(mut session) => {
-                let since = Since::all(SystemTime::now());
-                if is_last || self.everywhere_looked_at.elapsed() >= OTHER_FOLDERS {
-                    session.look_everywhere(&mut self.imap, since, judge).await?;
-                    self.everywhere_looked_at = Instant::now();
-                } else {
-                    session.look(&mut self.imap, told, false, since, judge).await?;
-                }
-                session.trace().finish();
-                self.session = Some(session);
+        let fresh = || Trace::with_observer(Some(&self.access.login), self.observer.clone());
+        self.trace = self.reader.trace(fresh);
+        if self.reader.holds_session() {
+            let is_all_due = is_last || self.everywhere_looked_at.elapsed() >= OTHER_FOLDERS;
+            let scope = if is_all_due { Scope::Everywhere } else { Scope::Newest };
+            let since = Since::all(SystemTime::now());
+            self.reader.look(told, scope, since, judge).await?;
+            if is_all_due {
+                self.everywhere_looked_at = Instant::now();
             }
-            None => self.open_imap(judge).await?,
+            self.trace.finish();
+        } else {
+            self.open(false, judge).await?;
         }
         Ok(self.remove(judge).await)
     }
@@ -179,63 +168,42 @@ impl<'a> Mailbox<'a> {
         if self.session_kind() != SessionKind::PerPoll {
             return;
         }
-        let Some(begin) = self.preparation.due(wake) else { return };
+        let Some(begin) = self.reader.preparation().due(wake) else { return };
         sleep_until(begin).await;
-        let trace = Trace::with_observer(Some(&self.side.login), self.observer.clone());
-        let login = &self.side.login;
-        // What fails here fails in the look as well, which tells it.
-        let _ = self.preparation.make(&self.dialer, login, trace, self.end, wake).await;
+        let trace = self.fresh_trace();
+        let MailboxAccess { dialer, login, .. } = &self.access;
+        // What fails here fails in the look as well, which reports it.
+        let _ = self.reader.preparation().make(dialer, login, trace, self.end, wake).await;
     }
 
     /// Waits until `wake`, in IDLE where the wait is long and the server able; the time at which the
-    /// server told of new mail, if it did.
+    /// server reported new mail, if it did.
     ///
     /// # Errors
     /// The connection's.
     pub(super) async fn wait(&mut self, wake: Instant) -> Result<Option<Instant>, Failure> {
-        let is_long = wake.saturating_duration_since(Instant::now()) >= IDLE_GAP;
-        match self.session.take() {
-            Some(mut session) if is_long && session.can_idle() => {
-                let (began, interrupt) = (Instant::now(), Notify::new());
-                // The end of IDLE is answered within this time, or not at all.
-                let end = wake + self.side.endpoint.timeout + MARGIN;
-                let told = enforced(end, session.idle(wake, &interrupt)).await;
-                let told = told.unwrap_or_else(|| Err(self.trace.overrun(began.elapsed())))?;
-                self.session = Some(session);
-                Ok(told)
-            }
-            session => {
-                self.session = session;
-                self.prepare(wake).await;
-                sleep_until(wake).await;
-                Ok(None)
-            }
+        let interrupt = Notify::new();
+        if let Some(told) = self.reader.idle(&self.access, wake, &interrupt).await {
+            return told.map_err(|(failure, _)| failure);
         }
+        self.prepare(wake).await;
+        sleep_until(wake).await;
+        Ok(None)
     }
 
     /// Ends the session.
     pub(super) async fn close(&mut self) {
-        self.preparation.discard();
-        if let Some(session) = self.session.take() {
-            let _ = enforced(Instant::now() + FAREWELL, session.close()).await;
-        }
+        self.reader.close().await;
     }
 
-    async fn open_imap(&mut self, judge: &mut Judge<'_>) -> Result<(), Failure> {
-        let Protocol::Imap { folders } = &self.side.protocol else { return Ok(()) };
-        // The inbox, as the first, is the folder that stays selected.
-        let mut folders = folders.clone();
-        folders.sort_by_key(|folder| *folder != Folder::Name("INBOX".into()));
-        let trace = self.fresh_trace();
-        let login = &self.side.login;
-        let mut session =
-            imap::Session::open(&self.dialer, login, &folders, &[], trace.clone(), self.end)
-                .await?;
+    /// Opens a session and looks everywhere.
+    async fn open(&mut self, is_check: bool, judge: &mut Judge<'_>) -> Result<(), Failure> {
         let since = self.since();
-        session.look_everywhere(&mut self.imap, since, judge).await?;
+        let since = &|| since;
+        let visit = Visit { trace: &self.trace, end: self.end, since, is_check };
+        self.reader.open(&self.access, &visit, judge).await?;
         self.everywhere_looked_at = Instant::now();
-        trace.finish();
-        self.session = Some(session);
+        self.trace.finish();
         Ok(())
     }
 
@@ -247,53 +215,21 @@ impl<'a> Mailbox<'a> {
     }
 
     async fn remove(&mut self, judge: &mut Judge<'_>) -> Looked {
-        let mut looked = Looked::default();
-        let Some(mut session) = self.session.take() else { return looked };
+        let inspector = Inspector::default();
         for _ in 0..REMOVAL_ROUNDS {
-            if !session.has_to_remove(&self.imap, true) {
+            if !self.reader.has_to_go_on(true) {
                 break;
             }
             let since = Since::all(SystemTime::now());
-            let removed =
-                session.remove(&mut self.imap, &Inspector::default(), true, since, judge).await;
+            let removed = self.reader.remove(&inspector, true, since, judge).await;
+            if removed.is_ok() || self.session_kind() == SessionKind::PerPoll {
+                self.trace.finish();
+            }
             if let Err(failure) = removed {
-                if imap::is_in_step(&failure) {
-                    self.session = Some(session);
-                }
-                looked.removal_failure = Some(failure);
-                return looked;
+                return Looked { removal_failure: Some(failure) };
             }
-            session.trace().finish();
         }
-        self.session = Some(session);
-        looked
-    }
-
-    async fn look_pop3(
-        &mut self,
-        is_check: bool,
-        judge: &mut Judge<'_>,
-    ) -> Result<Looked, Failure> {
-        let prepared = if is_check { None } else { self.preparation.take() };
-        let trace = match &prepared {
-            Some(prepared) => {
-                self.trace = prepared.trace().clone();
-                self.trace.clone()
-            }
-            None => self.fresh_trace(),
-        };
-        self.preparation.begin_anew();
-        let began = self.since();
-        // The check sees the certificate.
-        let dialer = if is_check { self.dialer.clone() } else { self.dialer.resuming() };
-        let busy_until = Instant::now() + self.side.endpoint.timeout;
-        let login = &self.side.login;
-        let pop3 = pop3::log_in(&dialer, login, prepared, &trace, self.end, busy_until).await?;
-        let since = &|| began;
-        let session = pop3::Session::look(pop3, &mut self.pop3, since, is_check, judge).await?;
-        let looked = session.remove_and_close(&mut self.pop3).await;
-        trace.finish();
-        Ok(looked)
+        Looked::default()
     }
 
     /// Now, and until when a check or a look may take.
@@ -302,8 +238,7 @@ impl<'a> Mailbox<'a> {
         (now, self.end.min(now + self.longest) + MARGIN)
     }
 
-    fn fresh_trace(&mut self) -> Trace {
-        self.trace = Trace::with_observer(Some(&self.side.login), self.observer.clone());
-        self.trace.clone()
+    fn fresh_trace(&self) -> Trace {
+        Trace::with_observer(Some(&self.access.login), self.observer.clone())
     }
 }

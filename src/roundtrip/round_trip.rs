@@ -388,7 +388,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
     ) -> Result<Looked, Failure> {
         let told = self.report.follow(Side::Receive, mailbox.wait(wake)).await?;
         let (target, mail) = (self.target, &mut self.mail);
-        let mut judge = |found: &Found| mail.judge(target, found);
+        let mut judge = |found: &Found| mail.judge_mail(target, found);
         self.report.follow(Side::Receive, Box::pin(mailbox.look(told, is_last, &mut judge))).await
     }
 

@@ -30,7 +30,7 @@ impl TestMail {
     }
 
     /// Ours is only the mail with our token.
-    pub(super) fn judge(&mut self, target: &Target, found: &Found) -> Disposition {
+    pub(super) fn judge_mail(&mut self, target: &Target, found: &Found) -> Disposition {
         if let Some((disposition, notice)) = reported(target, self.token, found) {
             if let Some(notice) = notice {
                 self.apply(notice);

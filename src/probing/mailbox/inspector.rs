@@ -28,7 +28,7 @@ struct Expected {
 impl Inspector {
     /// A mail has arrived: says whether its header is to be read before it is removed. One that is at
     /// hand is read at once.
-    pub(super) fn judge(
+    pub(super) fn judge_arrival(
         &self,
         token: Token,
         subscriber: &Arc<Subscriber>,

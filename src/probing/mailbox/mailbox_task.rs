@@ -6,15 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::preparation::Preparation;
+use super::reader::{Asked, MailboxReader};
 use super::shared::{SOON, Settings, Shared};
-use super::{Inspector, Role, Subscriber, imap, pop3, subscribers};
+use super::{Inspector, Role, Subscriber, subscribers};
 use crate::clock::{for_timer, on_time_line, suspended};
 use crate::store::FolderRecord;
 use ledger::LineInstant;
-use ledger::{Failure, Reason, Step};
+use ledger::{Failure, Step};
 use ledger::{ServerClock, SessionKind};
-use mail::outer::{MARGIN, enforced};
 use mail::trace::Trace;
 
 mod back_off;
@@ -22,34 +21,21 @@ mod check;
 mod look;
 mod ready;
 
-/// Looks further apart than this are bridged by IDLE: they begin 5 s after the acceptance.
-const IDLE_GAP: Duration = Duration::from_millis(500);
 /// The first wait before a session that broke is opened again; it doubles up to a period.
 const BACK_OFF_FIRST: Duration = Duration::from_secs(1);
 /// A suspension up to this is none: it is known in whole seconds.
 const SUSPENSION: Duration = Duration::from_secs(1);
 /// A look so much newer than the one that the store knows is given to it.
 const LOOK_NEWS: Duration = Duration::from_secs(1);
-/// How long the farewell to a session may take.
-const FAREWELL: Duration = Duration::from_secs(3);
-/// The name under which the store keeps a POP3 maildrop.
-const MAILDROP: &str = "";
 
 /// The state of the loop.
 pub(super) struct MailboxTask {
     shared: Arc<Shared>,
     /// When the watch began, on the time line of the accounts.
     started: LineInstant,
-    /// The held IMAP session. It is taken out while it is used, so that one that is cut short by
-    /// an error or by cancellation is gone.
-    session: Option<imap::Session>,
-    preparation: Preparation,
-    /// Whether the server has broken its own protocol in IDLE: looks alone tell of mail then.
-    idles_wrongly: bool,
+    reader: MailboxReader,
     /// What the subscribers' configurations said in the turn of the loop before.
     settings: Option<Arc<Settings>>,
-    imap: imap::Memory,
-    pop3: pop3::Memory,
     clock: Arc<Mutex<ServerClock>>,
     inspector: Arc<Inspector>,
     /// What was last given to the store of each folder.
@@ -68,19 +54,19 @@ pub(super) struct MailboxTask {
 /// What a look or a check came to.
 struct Outcome {
     trace: Trace,
-    /// When it was asked what is there, if it came so far.
-    asked: Option<Instant>,
-    /// The same, if it was asked of all of the mailbox.
-    asked_everywhere: Option<Instant>,
+    asked: Asked,
     result: Result<(), Failure>,
     removal_failure: Option<Failure>,
 }
 
 impl Outcome {
-    /// Nothing was seen.
-    fn failed(trace: Trace, failure: Failure) -> Self {
-        let (asked, asked_everywhere) = (None, None);
-        Self { trace, asked, asked_everywhere, result: Err(failure), removal_failure: None }
+    /// Nothing was removed yet.
+    fn of(trace: Trace, looked: Result<Asked, Failure>) -> Self {
+        let (asked, result) = match looked {
+            Ok(asked) => (asked, Ok(())),
+            Err(failure) => (Asked::default(), Err(failure)),
+        };
+        Self { trace, asked, result, removal_failure: None }
     }
 }
 
@@ -92,12 +78,8 @@ impl MailboxTask {
             shared,
             started,
             attended_since: started,
-            session: None,
-            preparation: Preparation::default(),
-            idles_wrongly: false,
+            reader: MailboxReader::default(),
             settings: None,
-            imap: imap::Memory::default(),
-            pop3: pop3::Memory::default(),
             clock: Arc::default(),
             inspector: Arc::default(),
             kept: BTreeMap::new(),
@@ -111,14 +93,11 @@ impl MailboxTask {
     /// Goes on from what an earlier process has kept.
     pub(super) async fn restore(&mut self) {
         let Some(store) = &self.shared.store else { return };
-        let mut records = store.load_folders(&self.shared.id).await;
+        let records = store.load_folders(&self.shared.id).await;
         let now = crate::clock::now();
         let known = records.values().find_map(|record| record.clock);
         self.clock = Arc::new(Mutex::new(ServerClock::new(known)));
-        if let Some(record) = records.remove(MAILDROP) {
-            self.pop3.restore(record, now);
-        }
-        self.imap.restore(records, now);
+        self.reader.restore(records, now);
     }
 
     /// What the subscribers' configurations say now.
@@ -134,12 +113,8 @@ impl MailboxTask {
         let now = crate::clock::now();
         let offset = clock.offset(now);
         drop(clock);
-        let records: Vec<(String, FolderRecord)> = match settings.session_kind() {
-            SessionKind::Held => self.imap.records(now).collect(),
-            SessionKind::PerPoll => vec![(MAILDROP.to_owned(), self.pop3.record(now))],
-        };
         let is_awaiting = subscribers::is_awaiting(&self.shared.schedule().subscribers);
-        for (folder, mut record) in records {
+        for (folder, mut record) in self.reader.records(settings.session_kind(), now) {
             record.clock = offset;
             let kept = self.kept.get(&folder).and_then(|kept| kept.looked_at);
             let is_news = |at: &SystemTime| {
@@ -179,7 +154,7 @@ impl MailboxTask {
             };
             if !self.settings.as_ref().is_some_and(|known| Arc::ptr_eq(known, &settings)) {
                 // What was made ready was made so by another configuration.
-                self.preparation.discard();
+                self.reader.preparation().discard();
                 self.forgive(&settings);
                 self.settings = Some(Arc::clone(&settings));
             }
@@ -246,7 +221,7 @@ impl MailboxTask {
     /// POP3: no login before this time, that of a check included; the server or the configuration
     /// asks for a distance.
     fn earliest_login(&self, settings: &Settings) -> Option<Instant> {
-        let gap = settings.min_look_interval.max(self.pop3.login_delay.kept());
+        let gap = settings.min_look_interval.max(self.reader.login_delay().kept());
         let last_look = self.last_look.filter(|_| settings.session_kind() == SessionKind::PerPoll);
         last_look.map(|last| for_timer(last) + gap)
     }
@@ -258,27 +233,10 @@ impl MailboxTask {
         wake: Instant,
         is_awaiting_mail: bool,
     ) -> Result<Waited, (Failure, Trace)> {
-        let can_idle =
-            !self.idles_wrongly && self.session.as_ref().is_some_and(imap::Session::can_idle);
-        let is_long = wake.saturating_duration_since(Instant::now()) >= IDLE_GAP;
         if is_awaiting_mail
-            && can_idle
-            && is_long
-            && let Some(mut session) = self.session.take()
+            && let Some(told) = self.reader.idle(&settings.access, wake, &self.shared.changed).await
         {
-            let trace = session.trace().clone();
-            let began = Instant::now();
-            // The end of IDLE is answered within this time, or not at all.
-            let end = wake + settings.timeout + MARGIN;
-            let told = enforced(end, session.idle(wake, &self.shared.changed))
-                .await
-                .unwrap_or_else(|| Err(trace.overrun(began.elapsed())))
-                .map_err(|failure| (failure, trace));
-            self.idles_wrongly |=
-                matches!(&told, Err((failure, _)) if failure.reason == Reason::Protocol);
-            let told = told?;
-            self.session = Some(session);
-            return Ok(match told {
+            return Ok(match told? {
                 Some(told) => Waited::Told(told),
                 None if Instant::now() >= wake => Waited::Reached,
                 None => Waited::Interrupted,
@@ -301,17 +259,15 @@ impl MailboxTask {
         for subscriber in recipients(subscribers) {
             subscriber.account.update(ledger::Ledger::looked);
         }
-        let mut outcome = match (settings.session_kind(), self.session.is_some()) {
-            (SessionKind::PerPoll, _) => self.look_pop3(settings, subscribers, until).await,
-            (SessionKind::Held, true) => self.look_imap(subscribers, told, until).await,
-            (SessionKind::Held, false) => {
-                let trace = Trace::new(Some(&settings.login));
-                self.open_imap(settings, subscribers, trace, until).await
-            }
+        let trace = self.reader.trace(|| Trace::new(Some(&settings.access.login)));
+        let mut outcome = match self.reader.holds_session() {
+            true => self.look_over_held(subscribers, trace, told, until).await,
+            false => self.open(settings, subscribers, trace, until, false).await,
         };
-        if settings.session_kind() == SessionKind::Held && outcome.result.is_ok() {
+        if outcome.result.is_ok() {
             self.keep(settings);
-            outcome.removal_failure = self.remove_imap(settings, subscribers, false).await;
+            let trace = outcome.trace.clone();
+            outcome.removal_failure = self.remove(settings, subscribers, &trace, false).await;
         }
         self.end_look(settings, subscribers, began, &outcome);
     }
@@ -344,10 +300,10 @@ impl MailboxTask {
         visited(subscribers, failure);
         let began = on_time_line(began);
         if outcome.result.is_ok() {
-            self.last_look = Some(outcome.asked.map_or(began, on_time_line));
+            self.last_look = Some(outcome.asked.first.map_or(began, on_time_line));
         }
-        let gap = settings.min_look_interval.max(self.pop3.login_delay.kept());
-        let everywhere = outcome.asked_everywhere.filter(|_| outcome.result.is_ok());
+        let gap = settings.min_look_interval.max(self.reader.login_delay().kept());
+        let everywhere = outcome.asked.everywhere.filter(|_| outcome.result.is_ok());
         for subscriber in recipients(subscribers) {
             subscriber.account.update(|ledger, now| {
                 ledger.looks_lie_apart(gap);
@@ -357,7 +313,7 @@ impl MailboxTask {
             });
         }
         self.tell_rhythm(settings, subscribers);
-        self.preparation.begin_anew();
+        self.reader.preparation().begin_anew();
         match &outcome.removal_failure {
             Some(failure) => {
                 let transcript = outcome.trace.transcript();
@@ -391,10 +347,7 @@ impl MailboxTask {
     }
 
     pub(super) async fn close_session(&mut self) {
-        self.preparation.discard();
-        if let Some(session) = self.session.take() {
-            let _ = enforced(Instant::now() + FAREWELL, session.close()).await;
-        }
+        self.reader.close().await;
     }
 }
 

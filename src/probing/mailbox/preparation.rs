@@ -74,6 +74,11 @@ impl Preparation {
         Ok(())
     }
 
+    /// The record of the session, if there is one that the server has not given up by now.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.ready.as_ref().filter(|prepared| !prepared.is_stale()).map(Prepared::trace)
+    }
+
     /// Whether there is one.
     pub fn is_ready(&self) -> bool {
         self.ready.is_some()

@@ -9,9 +9,10 @@ use tokio::sync::Notify;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::reader::{MailboxAccess, inbox_first};
 use super::{Role, Subscriber};
 use crate::account::Account;
-use crate::config::{Folder, Login, MailboxId, Protocol};
+use crate::config::{Folder, MailboxId, Protocol};
 use crate::store::Store;
 use ledger::SessionKind;
 use mail::wire::{Clients, Dialer};
@@ -50,14 +51,9 @@ pub(super) struct Schedule {
 
 /// What the subscribers' configurations say of the mailbox.
 pub(super) struct Settings {
-    pub(super) dialer: Dialer,
-    pub(super) login: Login,
-    /// Where mails arrive; `None`: POP3.
-    pub(super) folders: Option<Vec<Folder>>,
-    /// Where only senders look, for reports and for copies of what they sent.
-    pub(super) copy_folders: Vec<Folder>,
+    /// The way to it. In its copy folders only senders look.
+    pub(super) access: MailboxAccess,
     pub(super) min_look_interval: Duration,
-    pub(super) timeout: Duration,
     /// The shortest period of a subscriber.
     pub(super) period: Duration,
 }
@@ -115,13 +111,16 @@ impl Settings {
             // Between the checks, which see the certificate, each look is a connection of its own.
             dialer = dialer.keeping_sessions();
         }
-        Ok(Some(Self {
+        let access = MailboxAccess {
             dialer,
             login: first.login.clone(),
             folders: is_imap.then_some(folders),
             copy_folders,
-            min_look_interval: sides().map(|side| side.min_look_interval).max().unwrap_or_default(),
             timeout: first.endpoint.timeout,
+        };
+        Ok(Some(Self {
+            access,
+            min_look_interval: sides().map(|side| side.min_look_interval).max().unwrap_or_default(),
             period: subscribers
                 .iter()
                 .map(|subscriber| subscriber.target.interval)
@@ -142,7 +141,7 @@ impl Settings {
     /// How long a check, a look or a removal may take, all of it: a period, and the time of one answer at
     /// least. What is due meanwhile waits; a server that hangs is found out by the deadline of each answer.
     pub(super) fn longest_turn(&self) -> Duration {
-        self.period.max(self.timeout)
+        self.period.max(self.access.timeout)
     }
 
     /// Tells a target how often its mailbox is checked.
@@ -153,19 +152,21 @@ impl Settings {
 
     /// What was learned of the server stays known where the way to it stays the same.
     pub(super) fn following(self, before: &Self) -> Self {
-        if self.login != before.login || !self.dialer.is_like(&before.dialer) {
-            return self;
-        }
-        Self { dialer: self.dialer.learning_from(&before.dialer), ..self }
+        let (access, known) = (self.access, &before.access);
+        let is_same_way = access.login == known.login && access.dialer.is_like(&known.dialer);
+        let access = match is_same_way {
+            true => MailboxAccess { dialer: access.dialer.learning_from(&known.dialer), ..access },
+            false => access,
+        };
+        Self { access, ..self }
     }
 
     pub(super) fn session_kind(&self) -> SessionKind {
-        if self.folders.is_some() { SessionKind::Held } else { SessionKind::PerPoll }
+        self.access.session_kind()
     }
 }
 
-/// The folders of the subscribers to whom the mailbox is this. The inbox comes first: it is the folder
-/// that stays selected.
+/// The folders of the subscribers to whom the mailbox is this, in the order in which they are opened.
 fn union_of_folders(subscribers: &[Arc<Subscriber>], role: Role) -> Vec<Folder> {
     let mut union: Vec<Folder> = Vec::new();
     for subscriber in subscribers.iter().filter(|subscriber| subscriber.role == role) {
@@ -176,6 +177,6 @@ fn union_of_folders(subscribers: &[Arc<Subscriber>], role: Role) -> Vec<Folder> 
             }
         }
     }
-    union.sort_by_key(|folder| *folder != Folder::Name("INBOX".into()));
+    inbox_first(&mut union);
     union
 }

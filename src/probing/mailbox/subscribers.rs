@@ -94,7 +94,7 @@ impl Subscriber {
 }
 
 /// Decides about a mail on behalf of all subscribers, and tells the one whose it is.
-pub(super) fn judge(
+pub(super) fn judge_mail(
     subscribers: &[Arc<Subscriber>],
     found: &Found,
     clock: &Mutex<ServerClock>,
@@ -147,7 +147,7 @@ pub(super) fn judge(
         return match verdict {
             SightingOutcome::Unknown => Disposition::Leave,
             SightingOutcome::Received { .. } | SightingOutcome::Early => {
-                inspector.judge(token, subscriber, passage, found.block.as_deref())
+                inspector.judge_arrival(token, subscriber, passage, found.block.as_deref())
             }
             SightingOutcome::Returned | SightingOutcome::Duplicate | SightingOutcome::Left => {
                 Disposition::Remove(token)

@@ -2,6 +2,7 @@
 //! and which mails in it are ours and not yet gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use super::noop::NoopSupport;
 use super::progress::Progress;
@@ -218,7 +219,9 @@ impl FolderState {
         went_back
     }
 
-    pub(super) fn judge(
+    /// Takes in what a FETCH shows of a mail: one that is new, that was not shown before or that comes again
+    /// is judged. `from` is the first UID that is new; 0: all are.
+    pub(super) fn judge_fetched(
         &mut self,
         mail: Fetched,
         shown_at: tokio::time::Instant,
@@ -227,30 +230,17 @@ impl FolderState {
         judge: &mut Judge<'_>,
     ) {
         let Some(uid) = mail.uid else { return };
-        let gone = self.backlog.get(uid).and_then(BacklogState::gone);
-        let Some(header) = mail.header else {
-            // A change of flags that the server tells of meanwhile, or a mail that it cannot read: it
-            // is still to be read.
-            if uid >= from && from > 0 {
-                self.note_unread(std::iter::once(uid));
-            }
-            return;
+        let header = match mail.header {
+            Some(header) if !header.is_empty() => header,
+            header => return self.note_without_header(uid, header.is_some(), from),
         };
-        if header.is_empty() {
-            // No header at all is a matter of this mail where the server has shown others.
-            match self.has_ever_shown {
-                true => drop(self.note_broken(uid)),
-                false => self.note_unread(std::iter::once(uid)),
-            }
-            return;
-        }
         (self.has_shown, self.has_ever_shown) = (true, true);
+        let gone = self.backlog.get(uid).and_then(BacklogState::gone);
         let unread = self.take_unread(uid);
         if let (Some(gone), Some(_)) = (gone, self.uid_validity)
             && is_the_same(&gone, &header)
         {
-            self.remove_again(uid, gone);
-            return;
+            return self.remove_again(uid, gone);
         }
         if uid < from && unread.is_none() {
             return;
@@ -280,28 +270,53 @@ impl FolderState {
             is_copy: viewing.holds_copies,
             report: None,
         };
-        let mut disposition = judge(&found);
+        let disposition = judge(&found);
+        self.apply_to_header(uid, disposition, gone, mail.internal_date);
+    }
+
+    /// A FETCH without a header, or with one that is empty.
+    fn note_without_header(&mut self, uid: u32, is_empty: bool, from: u32) {
+        let is_unread = match is_empty {
+            // A change of flags that the server reports meanwhile, or a mail that it cannot read: it is still
+            // to be read.
+            false => from > 0 && uid >= from,
+            // No header at all is a matter of this mail where the server has shown others.
+            true => !self.has_ever_shown,
+        };
+        if is_unread {
+            self.note_unread(std::iter::once(uid));
+        } else if is_empty {
+            self.note_broken(uid);
+        }
+    }
+
+    /// Notes what is to be done with a mail whose header was read. Under its UID one may have been expunged
+    /// before.
+    fn apply_to_header(
+        &mut self,
+        uid: u32,
+        disposition: Disposition,
+        gone: Option<Removal>,
+        server_date: Option<SystemTime>,
+    ) {
         // More of ours than can be under way are copies without end.
         let is_full = self.backlog.len(Kind::ToRemove) >= TO_REMOVE;
-        let inspects = matches!(disposition, Disposition::Inspect(_)) && !is_full;
-        if let Disposition::Inspect(token) = disposition {
-            disposition = Disposition::Remove(token);
-        }
-        match (disposition, gone) {
-            (Disposition::Remove(token), Some(gone)) if gone.token == Some(token) => {
-                self.remove_again(uid, Removal { inspects, ..gone });
+        match disposition {
+            Disposition::Remove(token) | Disposition::Inspect(token) => {
+                let inspects = matches!(disposition, Disposition::Inspect(_)) && !is_full;
+                if let Some(gone) = gone.filter(|gone| gone.token == Some(token)) {
+                    self.remove_again(uid, Removal { inspects, ..gone });
+                } else if !is_full {
+                    self.displaced.remove(&token);
+                    let removal = Removal { inspects, ..Removal::of(Some(token)) };
+                    self.backlog.set(uid, BacklogState::ToRemove(removal));
+                }
             }
-            (Disposition::Remove(token), _) if !is_full => {
-                self.displaced.remove(&token);
-                let removal = Removal { inspects, ..Removal::of(Some(token)) };
-                self.backlog.set(uid, BacklogState::ToRemove(removal));
-            }
-            (Disposition::ReadReport, _) if self.backlog.len(Kind::Report) < LEFT_OVERS => {
-                let server_date = mail.internal_date;
+            Disposition::ReadReport if self.backlog.len(Kind::Report) < LEFT_OVERS => {
                 let report = PendingReport { server_date, ..PendingReport::default() };
                 self.backlog.set(uid, BacklogState::Report(report));
             }
-            (disposition, _) => self.apply(uid, disposition),
+            _ => self.apply(uid, disposition),
         }
     }
 

@@ -70,7 +70,7 @@ impl FolderState {
         let exists = imap.exists();
         if wanted.is_empty() && exists > 0 {
             // Some servers find nothing by date, and some do not tell their next UID.
-            let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
+            let sink = &mut |mail, shown| self.judge_fetched(mail, shown, 0, viewing, judge);
             let refusal = imap.fetch_newest(NEWEST, exists, &except, sink).await?;
             if let Some(refusal) = refusal.filter(|_| !self.has_shown) {
                 return Err(refusal);
@@ -95,13 +95,16 @@ impl FolderState {
         viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
-        let mut shown = BTreeSet::new();
+        // Those that were asked for: a server may show any number of others.
+        let mut missing: BTreeSet<u32> = batch.iter().copied().collect();
         let sink = &mut |mail: Fetched, at| {
-            shown.extend(mail.uid.filter(|_| mail.header.is_some()));
-            self.judge(mail, at, 0, viewing, judge);
+            if let Some(uid) = mail.uid.filter(|_| mail.header.is_some()) {
+                missing.remove(&uid);
+            }
+            self.judge_fetched(mail, at, 0, viewing, judge);
         };
         imap.fetch_these(batch, sink).await?;
-        self.note_unread(batch.iter().filter(|uid| !shown.contains(uid)).copied());
+        self.note_unread(missing.into_iter());
         Ok(())
     }
 
@@ -136,7 +139,7 @@ impl FolderState {
         let mut shown = Numbers::default();
         let sink = &mut |mail: Fetched, at| {
             mail.uid.filter(|_| mail.header.is_some()).into_iter().for_each(|uid| shown.note(uid));
-            self.judge(mail, at, from, viewing, judge);
+            self.judge_fetched(mail, at, from, viewing, judge);
         };
         let mut refusal = imap.fetch_from(from, &except, sink).await?;
         if refusal.is_some() {
@@ -234,7 +237,7 @@ impl FolderState {
             except = self.broken();
         }
         let from = self.next_uid.max(1);
-        let sink = &mut |mail, shown| self.judge(mail, shown, from, viewing, judge);
+        let sink = &mut |mail, shown| self.judge_fetched(mail, shown, from, viewing, judge);
         imap.fetch_newest(NEWEST, exists, &except, sink).await?;
         let passed_over = u32::try_from(self.broken().len()).unwrap_or(u32::MAX);
         Ok(self.has_shown || (self.has_ever_shown && exists <= passed_over))
@@ -276,7 +279,7 @@ impl FolderState {
         viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<Option<Failure>, Failure> {
-        let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
+        let sink = &mut |mail, shown| self.judge_fetched(mail, shown, 0, viewing, judge);
         let refusal = imap.fetch_these(&[uid], sink).await?;
         if let Some(unread) = self.backlog.unread_mut(uid) {
             unread.asked = Some(viewing.began);

@@ -13,7 +13,7 @@ impl MailboxTask {
     /// address, or come nearer to locking the account.
     pub(super) fn back_off(&mut self, settings: &Settings, failure: &Failure) {
         let now = Instant::now();
-        self.session = None;
+        self.reader.drop_session();
         self.not_before = Some(now + self.back_off);
         self.back_off = (self.back_off * 2).min(settings.period.max(BACK_OFF_FIRST));
         if failure.reason == Reason::Auth {
@@ -26,7 +26,7 @@ impl MailboxTask {
 
     /// Another login is not held up by what the one before came to.
     pub(super) fn forgive(&mut self, settings: &Settings) {
-        if self.settings.as_ref().is_some_and(|known| known.login != settings.login) {
+        if self.settings.as_ref().is_some_and(|known| known.access.login != settings.access.login) {
             self.not_before = None;
         }
     }

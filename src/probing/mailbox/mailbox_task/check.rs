@@ -15,7 +15,7 @@ use mail::trace::Trace;
 
 /// The outcome of a check. Where a passive target receives in this mailbox, the server may have gone down
 /// meanwhile, as it is meant to.
-pub(super) async fn judged<T>(
+pub(super) async fn judge_departure<T>(
     settings: &Settings,
     subscribers: &[Arc<Subscriber>],
     outcome: Result<T, Failure>,
@@ -26,7 +26,7 @@ pub(super) async fn judged<T>(
             if recipients(subscribers)
                 .any(|subscriber| subscriber.account.read(|ledger, _| ledger.is_passive())) =>
         {
-            Err(departure::judged(&settings.dialer, failure, until).await)
+            Err(departure::judged(&settings.access.dialer, failure, until).await)
         }
         outcome => outcome,
     }
@@ -42,26 +42,26 @@ impl MailboxTask {
     ) {
         self.close_session().await;
         let began = Instant::now();
-        let trace = Trace::new(Some(&settings.login));
+        let trace = Trace::new(Some(&settings.access.login));
         let until = began + settings.longest_turn();
         for subscriber in recipients(subscribers) {
             subscriber.account.attempt_began(Side::Receive, until, &trace);
         }
-        let mut outcome = match settings.session_kind() {
-            SessionKind::Held => self.open_imap(settings, subscribers, trace, until).await,
-            SessionKind::PerPoll => {
-                self.check_pop3(settings, subscribers, trace, until, slot).await
-            }
-        };
+        let mut outcome = self.open(settings, subscribers, trace.clone(), until, true).await;
+        outcome.result = judge_departure(settings, subscribers, outcome.result, until).await;
+        self.report_check(subscribers, &trace, outcome.result.as_ref().err(), slot);
         if settings.session_kind() == SessionKind::Held {
-            outcome.result = judged(settings, subscribers, outcome.result, until).await;
-            self.report_check(subscribers, &outcome.trace, outcome.result.as_ref().err(), slot);
-            outcome.trace.clear();
+            // What the session does from now on is no part of the check.
+            trace.clear();
+        }
+        if outcome.result.is_ok() {
             self.keep(settings);
-            outcome.removal_failure = self.remove_imap(settings, subscribers, true).await;
+            outcome.removal_failure = self.remove(settings, subscribers, &trace, true).await;
         }
         match &outcome.result {
-            Ok(()) => self.shared.schedule().took = began.elapsed() + self.preparation.took(),
+            Ok(()) => {
+                self.shared.schedule().took = began.elapsed() + self.reader.preparation_took()
+            }
             Err(failure) => self.back_off(settings, failure),
         }
         self.conclude(settings, subscribers, began, &outcome);
@@ -100,7 +100,7 @@ impl MailboxTask {
     pub(super) fn tell_rhythm(&self, settings: &Settings, subscribers: &[Arc<Subscriber>]) {
         for subscriber in recipients(subscribers) {
             settings.tell_rhythm(&subscriber.account);
-            subscriber.account.logins_lie_apart(self.pop3.login_delay, settings.period);
+            subscriber.account.logins_lie_apart(self.reader.login_delay(), settings.period);
         }
     }
 

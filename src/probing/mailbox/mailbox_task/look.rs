@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::super::reader::{Scope, Visit};
 use super::super::shared::Settings;
-use super::super::{Disposition, Found, Subscriber, imap, pop3, subscribers};
-use super::check::judged;
+use super::super::{Disposition, Found, Subscriber, subscribers};
 use super::{MailboxTask, Outcome, only, recipients};
-use crate::clock::for_timer;
-use ledger::{Failure, Step};
+use ledger::{Failure, SessionKind, Step};
 use mail::outer::{MARGIN, enforced};
 use mail::trace::Trace;
-use mail::wire::Dialer;
 
 /// How often in a row a removal may bring up more of ours before it waits for the next look.
 const REMOVAL_ROUNDS: usize = 3;
@@ -21,219 +19,114 @@ const REMOVAL_ROUNDS: usize = 3;
 const OPENINGS: usize = 3;
 
 impl MailboxTask {
-    /// A fresh IMAP session, and a look into every folder, `until` then.
-    pub(super) async fn open_imap(
+    /// A fresh session, and a look everywhere, `until` then.
+    pub(super) async fn open(
         &mut self,
         settings: &Settings,
         subscribers: &[Arc<Subscriber>],
         trace: Trace,
         until: Instant,
+        is_check: bool,
     ) -> Outcome {
-        let began = Instant::now();
-        // The session is given up after a period; what is under way then still has its time.
-        let end = Instant::now() + settings.period + settings.timeout;
-        let folders = settings.folders.as_deref().unwrap_or_default();
-        let since = subscribers::since(subscribers, self.started);
-        let mut judge = self.judge(subscribers);
-        let mut asked = None;
-        let mut result = Ok(());
-        for _ in 0..OPENINGS {
-            let opened = async {
-                let mut session = imap::Session::open(
-                    &settings.dialer,
-                    &settings.login,
-                    folders,
-                    &settings.copy_folders,
-                    trace.clone(),
-                    end,
-                )
-                .await?;
-                asked = Some(Instant::now());
-                session.look_everywhere(&mut self.imap, since, &mut judge).await?;
-                Ok(session)
-            };
+        let (began, started) = (Instant::now(), self.started);
+        let end = match settings.session_kind() {
+            // It is given up after a period; what is under way then still has its time.
+            SessionKind::Held => began + settings.period + settings.access.timeout,
+            SessionKind::PerPoll => until,
+        };
+        let since = || subscribers::since(subscribers, started);
+        let visit = Visit { trace: &trace, end, since: &since, is_check };
+        let mut judge = self.mail_judge(subscribers);
+        let mut openings = 0;
+        let looked = loop {
+            openings += 1;
+            let opened = self.reader.open(&settings.access, &visit, &mut judge);
             let opened = enforced(until + MARGIN, opened).await;
             let opened = opened.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
-            result = opened.map(|session| self.session = Some(session));
-            if result.is_ok() || !self.learn_to_pass_over(subscribers) {
-                break;
+            if opened.is_ok() || !self.learn_to_pass_over(subscribers) || openings >= OPENINGS {
+                break opened;
             }
-        }
+        };
         trace.finish();
-        Outcome { trace, asked, asked_everywhere: asked, result, removal_failure: None }
+        Outcome::of(trace, looked)
     }
 
-    pub(super) async fn look_imap(
+    /// A look over the session that is held.
+    pub(super) async fn look_over_held(
         &mut self,
         subscribers: &[Arc<Subscriber>],
+        trace: Trace,
         told: Option<Instant>,
         until: Instant,
     ) -> Outcome {
-        let Some(mut session) = self.session.take() else {
-            return Outcome {
-                trace: Trace::new(None),
-                asked: None,
-                asked_everywhere: None,
-                result: Ok(()),
-                removal_failure: None,
-            };
-        };
         let began = Instant::now();
-        let asked = Some(told.unwrap_or(began));
         let decides = recipients(subscribers)
             .any(|subscriber| subscriber.account.read(ledger::Ledger::is_look_due));
-        let trace = session.trace().clone();
+        let scope = if decides { Scope::Deciding } else { Scope::Newest };
         trace.clear();
-        let mut judge = self.judge(subscribers);
+        let mut judge = self.mail_judge(subscribers);
         let since = subscribers::since(subscribers, self.started);
-        let looked = session.look(&mut self.imap, told, decides, since, &mut judge);
-        let result = enforced(until + MARGIN, looked).await;
-        let result = result.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
+        let looked = self.reader.look(told, scope, since, &mut judge);
+        let looked = enforced(until + MARGIN, looked).await;
+        let looked = looked.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
         trace.finish();
-        if result.is_ok() {
-            self.session = Some(session);
-        }
         self.learn_to_pass_over(subscribers);
-        let asked_everywhere = result.as_ref().ok().copied().flatten();
-        let result = result.map(drop);
-        Outcome { trace, asked, asked_everywhere, result, removal_failure: None }
+        Outcome::of(trace, looked)
     }
 
-    /// Takes out what the look has found. A session whose server only refused is still good.
-    pub(super) async fn remove_imap(
+    /// Removes what the look has found. A held session whose server only refused is still good; one that is
+    /// not held ends.
+    pub(super) async fn remove(
         &mut self,
         settings: &Settings,
         subscribers: &[Arc<Subscriber>],
+        trace: &Trace,
         is_check: bool,
     ) -> Option<Failure> {
-        let mut session = self.session.take()?;
-        let (began, trace) = (Instant::now(), session.trace().clone());
+        let began = Instant::now();
         let until = began + settings.longest_turn();
+        let is_held = settings.session_kind() == SessionKind::Held;
         for _ in 0..REMOVAL_ROUNDS {
-            if !session.has_to_remove(&self.imap, is_check) {
+            if !self.reader.has_to_go_on(is_check) {
                 break;
             }
-            self.commit(settings).await;
-            session.trace().clear();
-            let mut judge = self.judge(subscribers);
+            if self.reader.has_to_remove(is_check) {
+                self.commit(settings).await;
+            }
+            if is_held {
+                trace.clear();
+            }
+            let mut judge = self.mail_judge(subscribers);
             let since = subscribers::since(subscribers, self.started);
-            let removed =
-                session.remove(&mut self.imap, &self.inspector, is_check, since, &mut judge);
+            let removed = self.reader.remove(&self.inspector, is_check, since, &mut judge);
             let removed = enforced(until + MARGIN, removed).await;
-            let removed = removed.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
+            let removed = removed.unwrap_or_else(|| {
+                let failure = trace.overrun(began.elapsed());
+                Err(if is_held { failure } else { Failure { step: Step::Remove, ..failure } })
+            });
+            if removed.is_ok() || !is_held {
+                trace.finish();
+                let durations = trace.durations();
+                for subscriber in recipients(subscribers) {
+                    subscriber
+                        .account
+                        .update(|ledger, _| ledger.removed(&only(Step::Remove, &durations)));
+                }
+            }
             if let Err(failure) = removed {
                 self.learn_to_pass_over(subscribers);
-                if imap::is_in_step(&failure) {
-                    self.session = Some(session);
-                } else {
+                if !self.reader.holds_session() && is_held {
                     self.back_off(settings, &failure);
                 }
                 return Some(failure);
             }
-            session.trace().finish();
-            let durations = session.trace().durations();
-            for subscriber in recipients(subscribers) {
-                subscriber
-                    .account
-                    .update(|ledger, _| ledger.removed(&only(Step::Remove, &durations)));
-            }
         }
-        self.session = Some(session);
         None
-    }
-
-    /// One POP3 session for a look.
-    pub(super) async fn look_pop3(
-        &mut self,
-        settings: &Settings,
-        subscribers: &[Arc<Subscriber>],
-        until: Instant,
-    ) -> Outcome {
-        let prepared = self.preparation.take();
-        let trace = prepared
-            .as_ref()
-            .map_or_else(|| Trace::new(Some(&settings.login)), |prepared| prepared.trace().clone());
-        let way = Way { dialer: settings.dialer.resuming(), prepared, is_check: false };
-        let opened = self.open_pop3(settings, subscribers, way, &trace, until).await;
-        match opened {
-            Ok(session) => self.remove_pop3(settings, subscribers, session, trace).await,
-            Err(failure) => Outcome::failed(trace, failure),
-        }
-    }
-
-    /// The same for a check, which is reported before anything is taken out.
-    pub(super) async fn check_pop3(
-        &mut self,
-        settings: &Settings,
-        subscribers: &[Arc<Subscriber>],
-        trace: Trace,
-        until: Instant,
-        slot: Instant,
-    ) -> Outcome {
-        let way = Way { dialer: settings.dialer.clone(), prepared: None, is_check: true };
-        let opened = self.open_pop3(settings, subscribers, way, &trace, until).await;
-        let opened = judged(settings, subscribers, opened, until).await;
-        self.report_check(subscribers, &trace, opened.as_ref().err(), slot);
-        match opened {
-            Ok(session) => self.remove_pop3(settings, subscribers, session, trace).await,
-            Err(failure) => Outcome::failed(trace, failure),
-        }
-    }
-
-    /// Logs in and reads what is new.
-    async fn open_pop3(
-        &mut self,
-        settings: &Settings,
-        subscribers: &[Arc<Subscriber>],
-        Way { dialer, prepared, is_check }: Way,
-        trace: &Trace,
-        until: Instant,
-    ) -> Result<pop3::Session, Failure> {
-        let (began, started) = (Instant::now(), self.started);
-        let mut judge = self.judge(subscribers);
-        let busy_until = began + settings.timeout;
-        let opened = async {
-            let login = &settings.login;
-            let pop3 = pop3::log_in(&dialer, login, prepared, trace, until, busy_until).await?;
-            let since = &|| subscribers::since(subscribers, started);
-            pop3::Session::look(pop3, &mut self.pop3, since, is_check, &mut judge).await
-        };
-        let opened = enforced(until + MARGIN, opened).await;
-        let opened = opened.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
-        trace.finish();
-        opened
-    }
-
-    /// Takes out what the session has found, and ends it.
-    async fn remove_pop3(
-        &mut self,
-        settings: &Settings,
-        subscribers: &[Arc<Subscriber>],
-        session: pop3::Session,
-        trace: Trace,
-    ) -> Outcome {
-        if self.pop3.has_to_remove() {
-            self.commit(settings).await;
-        }
-        let began = Instant::now();
-        let until = began + settings.longest_turn();
-        let closed = enforced(until + MARGIN, session.remove_and_close(&mut self.pop3)).await;
-        let removal_failure = match closed {
-            Some(looked) => looked.removal_failure,
-            None => Some(Failure { step: Step::Remove, ..trace.overrun(began.elapsed()) }),
-        };
-        trace.finish();
-        let durations = trace.durations();
-        for subscriber in recipients(subscribers) {
-            subscriber.account.update(|ledger, _| ledger.removed(&only(Step::Remove, &durations)));
-        }
-        let asked = self.pop3.looked_at().map(for_timer);
-        Outcome { trace, asked, asked_everywhere: asked, result: Ok(()), removal_failure }
     }
 
     /// Whether the newest session broke at a mail that the next passes over. One of ours it does not.
     fn learn_to_pass_over(&mut self, subscribers: &[Arc<Subscriber>]) -> bool {
-        self.imap.learn_to_pass_over(|token| {
+        self.reader.learn_to_pass_over(|token| {
             let owner = subscribers
                 .iter()
                 .find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)));
@@ -243,28 +136,23 @@ impl MailboxTask {
 
     /// Tells the targets whose mails arrive here what else there is to know of the mailbox.
     pub(super) fn tell_remarks(&mut self, subscribers: &[Arc<Subscriber>]) {
-        let remarks = self.imap.take_remarks();
+        let remarks = self.reader.take_remarks();
         for subscriber in recipients(subscribers) {
-            subscriber.account.set_lacks_junk_folder(self.imap.lacks_junk_folder());
+            subscriber.account.set_lacks_junk_folder(self.reader.lacks_junk_folder());
             remarks.iter().for_each(|remark| subscriber.account.remark(remark));
         }
     }
 
-    pub(super) fn judge(
+    /// Decides about each mail on behalf of these subscribers.
+    fn mail_judge(
         &self,
         subscribers: &[Arc<Subscriber>],
     ) -> impl FnMut(&Found) -> Disposition + Send + use<> {
         let subscribers = subscribers.to_vec();
         let (clock, inspector) = (Arc::clone(&self.clock), Arc::clone(&self.inspector));
         let attended_since = self.attended_since;
-        move |found| subscribers::judge(&subscribers, found, &clock, &inspector, attended_since)
+        move |found| {
+            subscribers::judge_mail(&subscribers, found, &clock, &inspector, attended_since)
+        }
     }
-}
-
-/// How a POP3 session is opened.
-struct Way {
-    dialer: Dialer,
-    /// What was made ready for it.
-    prepared: Option<pop3::Prepared>,
-    is_check: bool,
 }

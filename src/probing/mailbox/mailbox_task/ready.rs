@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::Subscriber;
+use super::super::reader::MailboxAccess;
 use super::super::shared::Settings;
 use super::{MailboxTask, Outcome, recipients};
 use ledger::Reason;
@@ -37,7 +38,7 @@ impl MailboxTask {
         if settings.session_kind() != SessionKind::PerPoll {
             return None;
         }
-        let lead = self.preparation.lead();
+        let lead = self.reader.preparation().lead();
         let looks_within = |soon: Duration| {
             subscribers
                 .iter()
@@ -47,17 +48,19 @@ impl MailboxTask {
         let look_at = match next_look {
             Some(look) => look,
             // Its mail is still on the way.
-            None if self.preparation.is_ready() && looks_within(Duration::MAX) => return None,
+            None if self.reader.preparation().is_ready() && looks_within(Duration::MAX) => {
+                return None;
+            }
             None if looks_within(lead) => {
                 let allowed = self.earliest_login(settings).max(self.not_before);
                 now.max(allowed.unwrap_or(now))
             }
             None => {
-                self.preparation.discard();
+                self.reader.preparation().discard();
                 return None;
             }
         };
-        let begin = self.preparation.due(look_at)?.max(now);
+        let begin = self.reader.preparation().due(look_at)?.max(now);
         let is_in_time = look_at < check_due && begin + BEFORE_CHECK < check_due;
         is_in_time.then_some(Plan { look_at, begin, is_awaited: next_look.is_some() })
     }
@@ -75,16 +78,17 @@ impl MailboxTask {
         if begin > began {
             return false;
         }
-        let Settings { dialer, login, .. } = settings;
+        let MailboxAccess { dialer, login, .. } = &settings.access;
         let trace = Trace::new(Some(login));
-        let made = self.preparation.make(dialer, login, trace.clone(), check_due, look_at).await;
+        let preparation = self.reader.preparation();
+        let made = preparation.make(dialer, login, trace.clone(), check_due, look_at).await;
         match made {
             // The look has failed before it began; a server that is busy is asked again by the look.
             Err(failure) if is_awaited && failure.reason != Reason::Busy => {
                 for subscriber in recipients(subscribers) {
                     subscriber.account.update(ledger::Ledger::looked);
                 }
-                self.end_look(settings, subscribers, began, &Outcome::failed(trace, failure));
+                self.end_look(settings, subscribers, began, &Outcome::of(trace, Err(failure)));
             }
             _ => {}
         }

@@ -1,0 +1,358 @@
+//! Reads one mailbox, over either protocol, session after session: opens it, looks, waits, and removes what
+//! is to go. Who decides about the mails, when is looked, and how long a session may take is up to the
+//! caller, and so is what becomes of a failure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::pop3::AskSince;
+use super::preparation::Preparation;
+use super::{Inspector, Judge, Since, imap, pop3};
+use crate::clock::for_timer;
+use crate::config::{Folder, Login};
+use crate::store::FolderRecord;
+use ledger::{Failure, LoginDelay, Moment, Reason, SessionKind, Token};
+use mail::outer::{MARGIN, enforced};
+use mail::trace::Trace;
+use mail::wire::Dialer;
+
+/// Waits shorter than this are not spent in IDLE.
+const IDLE_GAP: Duration = Duration::from_millis(500);
+/// How long the farewell to a session may take.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// The name under which the store keeps a POP3 maildrop.
+const MAILDROP: &str = "";
+
+/// The way to a mailbox, and what is read there.
+pub(crate) struct MailboxAccess {
+    pub(crate) dialer: Dialer,
+    pub(crate) login: Login,
+    /// Where mails arrive, see [`inbox_first`]; `None`: a POP3 maildrop.
+    pub(crate) folders: Option<Vec<Folder>>,
+    /// Where nobody receives, but reports and copies of what was sent may lie.
+    pub(crate) copy_folders: Vec<Folder>,
+    /// How long the server may take to answer.
+    pub(crate) timeout: Duration,
+}
+
+impl MailboxAccess {
+    /// What a look is made over.
+    pub(crate) fn session_kind(&self) -> SessionKind {
+        if self.folders.is_some() { SessionKind::Held } else { SessionKind::PerPoll }
+    }
+}
+
+/// The folders in the order in which they are opened: the first one stays selected.
+pub(crate) fn inbox_first(folders: &mut [Folder]) {
+    folders.sort_by_key(|folder| *folder != Folder::Name("INBOX".into()));
+}
+
+/// A session to be opened.
+pub(crate) struct Visit<'a> {
+    /// Where it is recorded, see [`MailboxReader::trace`].
+    pub(crate) trace: &'a Trace,
+    /// When it ends at the latest.
+    pub(crate) end: Instant,
+    /// From when on mails matter where nothing is known of the folder.
+    pub(crate) since: AskSince<'a>,
+    /// Whether it is a check, which begins with a connection of its own.
+    pub(crate) is_check: bool,
+}
+
+/// How much a look over a held session takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// The selected folder, and once a minute all of them.
+    Newest,
+    /// The same, and all folders: it decides about a mail that is not there.
+    Deciding,
+    /// All folders, each opened anew.
+    Everywhere,
+}
+
+/// When it was asked what is there.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asked {
+    /// In any folder; `None`: it did not come so far.
+    pub(crate) first: Option<Instant>,
+    /// In all of the mailbox, if it was.
+    pub(crate) everywhere: Option<Instant>,
+}
+
+impl Asked {
+    fn everywhere(at: Option<Instant>) -> Self {
+        Self { first: at, everywhere: at }
+    }
+}
+
+/// What is known of the mailbox, and the session with it.
+#[derive(Default)]
+pub(crate) struct MailboxReader {
+    /// It is taken out while it is used, so that one that is cut short by an error or by cancellation is
+    /// gone.
+    session: Option<Session>,
+    /// The POP3 session of the next look.
+    preparation: Preparation,
+    /// Whether the server has broken its own protocol in IDLE: looks alone bring up mail then.
+    idles_wrongly: bool,
+    imap: imap::Memory,
+    pop3: pop3::Memory,
+}
+
+enum Session {
+    Imap(imap::Session),
+    Pop3(pop3::Session),
+}
+
+impl MailboxReader {
+    /// Goes on from what an earlier process has kept, by folder.
+    pub(crate) fn restore(&mut self, mut records: BTreeMap<String, FolderRecord>, now: Moment) {
+        if let Some(record) = records.remove(MAILDROP) {
+            self.pop3.restore(record, now);
+        }
+        self.imap.restore(records, now);
+    }
+
+    /// What is known of the mailbox, to be kept, by folder.
+    pub(crate) fn records(&self, kind: SessionKind, now: Moment) -> Vec<(String, FolderRecord)> {
+        match kind {
+            SessionKind::Held => self.imap.records(now).collect(),
+            SessionKind::PerPoll => vec![(MAILDROP.to_owned(), self.pop3.record(now))],
+        }
+    }
+
+    /// The record of the session of the next look: of that which is held or was made ready, or a `fresh` one.
+    pub(crate) fn trace(&mut self, fresh: impl FnOnce() -> Trace) -> Trace {
+        match &self.session {
+            Some(Session::Imap(session)) => session.trace().clone(),
+            Some(Session::Pop3(session)) => session.trace().clone(),
+            None => self.preparation.trace().cloned().unwrap_or_else(fresh),
+        }
+    }
+
+    /// Whether a look needs no session of its own.
+    pub(crate) fn holds_session(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Opens a session and looks everywhere; over POP3 in that which was made ready, if it is no check.
+    ///
+    /// # Errors
+    /// The first step that fails; what was seen by then stays seen.
+    pub(crate) async fn open(
+        &mut self,
+        access: &MailboxAccess,
+        visit: &Visit<'_>,
+        judge: &mut Judge<'_>,
+    ) -> Result<Asked, Failure> {
+        self.session = None;
+        match &access.folders {
+            Some(folders) => self.open_folders(access, folders, visit, judge).await,
+            None => self.open_maildrop(access, visit, judge).await,
+        }
+    }
+
+    async fn open_folders(
+        &mut self,
+        access: &MailboxAccess,
+        folders: &[Folder],
+        visit: &Visit<'_>,
+        judge: &mut Judge<'_>,
+    ) -> Result<Asked, Failure> {
+        let since = (visit.since)();
+        let MailboxAccess { dialer, login, copy_folders, .. } = access;
+        let trace = visit.trace.clone();
+        let opened =
+            imap::Session::open(dialer, login, folders, copy_folders, trace, visit.end).await;
+        let mut session = opened?;
+        let asked = Instant::now();
+        session.look_everywhere(&mut self.imap, since, judge).await?;
+        self.session = Some(Session::Imap(session));
+        Ok(Asked::everywhere(Some(asked)))
+    }
+
+    async fn open_maildrop(
+        &mut self,
+        access: &MailboxAccess,
+        visit: &Visit<'_>,
+        judge: &mut Judge<'_>,
+    ) -> Result<Asked, Failure> {
+        // The check sees the certificate.
+        let (dialer, prepared) = match visit.is_check {
+            true => (access.dialer.clone(), None),
+            false => (access.dialer.resuming(), self.preparation.take()),
+        };
+        self.preparation.begin_anew();
+        let busy_until = Instant::now() + access.timeout;
+        let login = &access.login;
+        let pop3 =
+            pop3::log_in(&dialer, login, prepared, visit.trace, visit.end, busy_until).await?;
+        let looked =
+            pop3::Session::look(pop3, &mut self.pop3, visit.since, visit.is_check, judge).await;
+        self.session = Some(Session::Pop3(looked?));
+        Ok(Asked::everywhere(self.pop3.looked_at().map(for_timer)))
+    }
+
+    /// Looks over the held session for what is new. `told` is when the server said by itself that
+    /// something is.
+    ///
+    /// # Errors
+    /// The first step that fails; what was seen by then stays seen, and the session is gone.
+    pub(crate) async fn look(
+        &mut self,
+        told: Option<Instant>,
+        scope: Scope,
+        since: Since,
+        judge: &mut Judge<'_>,
+    ) -> Result<Asked, Failure> {
+        let Some(Session::Imap(mut session)) = self.session.take() else {
+            return Ok(Asked::default());
+        };
+        let first = Some(told.unwrap_or_else(Instant::now));
+        let everywhere = match scope {
+            Scope::Everywhere => {
+                session.look_everywhere(&mut self.imap, since, judge).await?;
+                first
+            }
+            Scope::Newest | Scope::Deciding => {
+                let decides = scope == Scope::Deciding;
+                session.look(&mut self.imap, told, decides, since, judge).await?
+            }
+        };
+        self.session = Some(Session::Imap(session));
+        Ok(Asked { first, everywhere })
+    }
+
+    /// Waits in IDLE until `wake`, the interrupt, or new mail, and gives when the server reported that;
+    /// `None`, at once, where the wait is short or the server not able.
+    ///
+    /// # Errors
+    /// The connection's, with the record of the session, which is gone.
+    pub(crate) async fn idle(
+        &mut self,
+        access: &MailboxAccess,
+        wake: Instant,
+        interrupt: &Notify,
+    ) -> Option<Result<Option<Instant>, (Failure, Trace)>> {
+        let began = Instant::now();
+        if self.idles_wrongly || wake.saturating_duration_since(began) < IDLE_GAP {
+            return None;
+        }
+        let can_idle =
+            |held: &mut Session| matches!(held, Session::Imap(session) if session.can_idle());
+        let Some(Session::Imap(mut session)) = self.session.take_if(can_idle) else { return None };
+        let trace = session.trace().clone();
+        // The end of IDLE is answered within this time, or not at all.
+        let end = wake + access.timeout + MARGIN;
+        let told = enforced(end, session.idle(wake, interrupt)).await;
+        match told.unwrap_or_else(|| Err(trace.overrun(began.elapsed()))) {
+            Ok(told) => {
+                self.session = Some(Session::Imap(session));
+                Some(Ok(told))
+            }
+            Err(failure) => {
+                self.idles_wrongly |= failure.reason == Reason::Protocol;
+                Some(Err((failure, trace)))
+            }
+        }
+    }
+
+    /// Whether something is to be removed, and the server may be asked to.
+    pub(crate) fn has_to_remove(&self, is_check: bool) -> bool {
+        match &self.session {
+            Some(Session::Imap(session)) => session.has_to_remove(&self.imap, is_check),
+            Some(Session::Pop3(_)) => self.pop3.has_to_remove(),
+            None => false,
+        }
+    }
+
+    /// Whether [`MailboxReader::remove`] has something to do: a POP3 session ends with it in any case.
+    pub(crate) fn has_to_go_on(&self, is_check: bool) -> bool {
+        matches!(self.session, Some(Session::Pop3(_))) || self.has_to_remove(is_check)
+    }
+
+    /// Removes what is ours and what is left over, which over IMAP may bring up more of it. The session is
+    /// kept if it is held and as good as before.
+    ///
+    /// # Errors
+    /// Why something is still there; it is tried again next time.
+    pub(crate) async fn remove(
+        &mut self,
+        inspector: &Inspector,
+        is_check: bool,
+        since: Since,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Failure> {
+        match self.session.take() {
+            Some(Session::Imap(mut session)) => {
+                let memory = &mut self.imap;
+                let removed = session.remove(memory, inspector, is_check, since, judge).await;
+                if removed.as_ref().err().is_none_or(imap::is_in_step) {
+                    self.session = Some(Session::Imap(session));
+                }
+                removed
+            }
+            Some(Session::Pop3(session)) => {
+                let looked = session.remove_and_close(&mut self.pop3).await;
+                looked.removal_failure.map_or(Ok(()), Err)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The POP3 session of the next look.
+    pub(crate) fn preparation(&mut self) -> &mut Preparation {
+        &mut self.preparation
+    }
+
+    /// How long that took to make ready last.
+    pub(crate) fn preparation_took(&self) -> Duration {
+        self.preparation.took()
+    }
+
+    /// What the server asks for between two logins.
+    pub(crate) fn login_delay(&self) -> LoginDelay {
+        self.pop3.login_delay
+    }
+
+    /// When the view of a POP3 maildrop was last asked for, on the time line of the timers.
+    pub(crate) fn last_login(&self) -> Option<Instant> {
+        self.pop3.looked_at().map(for_timer)
+    }
+
+    /// Whether the newest session broke at a mail that the next passes over, see
+    /// [`imap::Memory::learn_to_pass_over`].
+    pub(crate) fn learn_to_pass_over(
+        &mut self,
+        sender_of: impl Fn(Token) -> Option<lettre::Address>,
+    ) -> bool {
+        self.imap.learn_to_pass_over(sender_of)
+    }
+
+    /// What else there is to know of the mailbox, in sentences; each is given once.
+    pub(crate) fn take_remarks(&mut self) -> Vec<String> {
+        self.imap.take_remarks()
+    }
+
+    /// Whether a junk folder that is configured by its use is not there.
+    pub(crate) fn lacks_junk_folder(&self) -> bool {
+        self.imap.lacks_junk_folder()
+    }
+
+    /// Drops the session as it is, after a failure.
+    pub(crate) fn drop_session(&mut self) {
+        self.session = None;
+    }
+
+    /// Ends the session, and what was made ready for the next.
+    pub(crate) async fn close(&mut self) {
+        self.preparation.discard();
+        // Without an answer to QUIT a POP3 server removes nothing.
+        if let Some(Session::Imap(session)) = self.session.take() {
+            let _ = enforced(Instant::now() + FAREWELL, session.close()).await;
+        }
+    }
+}
