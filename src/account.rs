@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
@@ -13,6 +13,7 @@ use crate::store::Store;
 use attempts::Progress;
 use history::{Archive, Evidence, History, Probe};
 use ledger::Action;
+use ledger::LineInstant;
 use ledger::Token;
 use ledger::{
     Awaited, Ledger, LookStyle, Notice, NoticeVerdict, Rules, Servers, Sighting, SightingOutcome,
@@ -167,7 +168,7 @@ impl Account {
     }
 
     /// See [`Ledger::looked_everywhere`] and [`Ledger::looks_lie_apart`].
-    pub fn looked_everywhere(&self, asked: Option<Instant>, gap: Duration) {
+    pub fn looked_everywhere(&self, asked: Option<LineInstant>, gap: Duration) {
         let mut ledger = self.ledger();
         ledger.looks_lie_apart(gap);
         if let Some(asked) = asked {
@@ -313,8 +314,8 @@ impl Account {
     pub fn next_notice_look(
         &self,
         style: LookStyle,
-        last_look: Option<Instant>,
-    ) -> Option<Instant> {
+        last_look: Option<LineInstant>,
+    ) -> Option<LineInstant> {
         self.ledger().next_notice_look(style, last_look)
     }
 
@@ -324,7 +325,11 @@ impl Account {
     }
 
     /// See [`Ledger::next_look`].
-    pub fn next_look(&self, style: LookStyle, last_look: Option<Instant>) -> Option<Instant> {
+    pub fn next_look(
+        &self,
+        style: LookStyle,
+        last_look: Option<LineInstant>,
+    ) -> Option<LineInstant> {
         self.ledger().next_look(style, last_look)
     }
 
@@ -422,7 +427,7 @@ impl Account {
 
 /// Whether an event that happens now is to be told, and how many before it were not.
 fn pass(gate: &Mutex<Gate>) -> Option<u64> {
-    gate.lock().unwrap_or_else(PoisonError::into_inner).pass(crate::clock::now().instant)
+    gate.lock().unwrap_or_else(PoisonError::into_inner).pass(tokio::time::Instant::now().into_std())
 }
 
 #[cfg(test)]

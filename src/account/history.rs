@@ -9,8 +9,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use ledger::LineInstant;
 use ledger::Token;
 use ledger::{Attempt, Changes, FoundIn, MailRecord, MailState, Moment};
 use ledger::{Failure, Reason, Side, Step};
@@ -211,7 +212,7 @@ impl History {
     }
 
     /// A mail whose transmission began at `transmitted` is accepted.
-    pub fn accepted(&mut self, token: Token, transmitted: Instant, now: Moment) {
+    pub fn accepted(&mut self, token: Token, transmitted: LineInstant, now: Moment) {
         let Some(probe) = self.probe(token) else { return };
         let waited = now.instant.saturating_duration_since(transmitted);
         probe.began = now.wall.checked_sub(waited).unwrap_or(probe.began);

@@ -1,11 +1,13 @@
 //! What the log tells of a target: one line when a side changes its state, and no event twice a
 //! minute. Every single probe and check is told at level debug, every dialogue at level trace.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{debug, info, trace, warn};
 
+use crate::clock::for_timer;
 use crate::config::TargetName;
+use ledger::LineInstant;
 use ledger::LoginDelay;
 use ledger::Token;
 use ledger::{Attempt, Reading};
@@ -32,7 +34,7 @@ pub(super) struct TargetLog {
 #[derive(Debug, Default)]
 struct SideLog {
     state: Option<State>,
-    since: Option<Instant>,
+    since: Option<LineInstant>,
     /// How long the state before lasted.
     lasted: Option<Duration>,
     told: Option<State>,
@@ -56,7 +58,7 @@ impl SideLog {
     /// The newest attempt has shown this state. A change that was held back is told later, unless
     /// it was taken back meanwhile: the newest line always tells how the side is, at most a minute
     /// and an attempt late.
-    fn note(&mut self, state: State, now: Instant) -> Option<Change> {
+    fn note(&mut self, state: State, now: LineInstant) -> Option<Change> {
         if self.state != Some(state) {
             self.lasted = self.since.map(|since| now.saturating_duration_since(since));
             self.since = Some(now);
@@ -71,7 +73,7 @@ impl SideLog {
         if self.told == Some(state) {
             return None;
         }
-        self.gates.get_mut(state as usize)?.pass(now)?;
+        self.gates.get_mut(state as usize)?.pass(for_timer(now).into_std())?;
         self.told = Some(state);
         let suppressed = std::mem::take(&mut self.untold).saturating_sub(1);
         Some(Change { to: state, lasted: self.lasted, suppressed })
@@ -86,7 +88,7 @@ impl TargetLog {
         side: Side,
         ability: Reading<bool>,
         attempt: &Attempt,
-        now: Instant,
+        now: LineInstant,
     ) {
         let token = attempt.tokens.first().copied();
         tell_dialogue(name, side, token, &attempt.transcript);
@@ -120,14 +122,14 @@ impl TargetLog {
         name: &TargetName,
         failure: &Failure,
         transcript: &str,
-        now: Instant,
+        now: LineInstant,
     ) {
         tell_dialogue(name, Side::Receive, None, transcript);
         let Failure { step, reason, .. } = failure;
         // Of a side that is known to be down a look tells nothing new; of what the exporter itself is
         // short of, the log tells once for all targets.
         let is_able = self.sides[1].state == Some(State::Able) && failure.shortage.is_none();
-        let told = if is_able { self.failed_looks.pass(now) } else { None };
+        let told = if is_able { self.failed_looks.pass(for_timer(now).into_std()) } else { None };
         match told {
             Some(held_back) => warn!(target = %name, side = "receive", %step, %reason,
                 error = %failure, suppressed = some(held_back), "a look failed"),
@@ -137,8 +139,8 @@ impl TargetLog {
     }
 
     /// So many periods were skipped.
-    pub(super) fn periods_skipped(&mut self, name: &TargetName, count: u64, now: Instant) {
-        if let Some(held_back) = self.skipped.pass(now) {
+    pub(super) fn periods_skipped(&mut self, name: &TargetName, count: u64, now: LineInstant) {
+        if let Some(held_back) = self.skipped.pass(for_timer(now).into_std()) {
             warn!(target = %name, side = "send", count, suppressed = some(held_back),
                 "a period was skipped: the one before was still sending");
         }
@@ -228,12 +230,12 @@ mod tests {
     /// A side and the time.
     struct Bench {
         log: SideLog,
-        start: Instant,
+        start: LineInstant,
     }
 
     impl Bench {
         fn new() -> Self {
-            Self { log: SideLog::default(), start: Instant::now() }
+            Self { log: SideLog::default(), start: crate::clock::now().instant }
         }
 
         fn note(&mut self, seconds: u64, state: State) -> Option<Change> {
@@ -254,16 +256,16 @@ mod tests {
 
     #[test]
     fn a_look_that_failed_for_want_of_our_own_is_not_told_of_the_target() {
-        let (name, now) = (TargetName::new("a").unwrap(), Instant::now());
+        let (name, now) = (TargetName::new("a").unwrap(), crate::clock::now().instant);
         let mut log = TargetLog::default();
         log.sides[1].state = Some(State::Able);
         let (step, reason, message) = (Step::Connect, Reason::Other, String::new());
         let shortage = Some(ledger::Shortage::Descriptors);
         let short = Failure { step, reason, down: false, shortage, clue: None, message };
         log.look_failed(&name, &short, "", now);
-        assert!(log.failed_looks.is_open(now), "the next one of the server is told");
+        assert!(log.failed_looks.is_open(for_timer(now).into_std()), "the next one of the server is told");
         log.look_failed(&name, &Failure { shortage: None, ..short }, "", now);
-        assert!(!log.failed_looks.is_open(now));
+        assert!(!log.failed_looks.is_open(for_timer(now).into_std()));
     }
 
     #[test]

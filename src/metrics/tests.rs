@@ -1,7 +1,6 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::*;
 use crate::checks::ping::{Obstacle, Outcome, RoundTrips};
@@ -33,7 +32,10 @@ fn target(passive: bool) -> Arc<Target> {
 }
 
 fn now() -> Moment {
-    Moment { instant: Instant::now(), wall: UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
+    Moment {
+        instant: crate::clock::now().instant,
+        wall: UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+    }
 }
 
 fn facts() -> ExporterFacts {

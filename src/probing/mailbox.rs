@@ -8,10 +8,11 @@
 //! touched that is not ours.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use ledger::Failure;
 use ledger::FoundIn;
+use ledger::LineInstant;
 use ledger::Token;
 use mail::bounce::Report;
 use mail::test_mail::Header;
@@ -56,11 +57,11 @@ pub struct Found {
     /// Where it lies.
     pub folder: FoundIn,
     /// When the reply that first could show it was read, on the time line of the accounts.
-    pub shown_at: Instant,
+    pub shown_at: LineInstant,
     /// When that reply was asked for.
-    pub asked_at: Instant,
+    pub asked_at: LineInstant,
     /// When the newest look before was asked for that did not show it.
-    pub previous_look: Option<Instant>,
+    pub previous_look: Option<LineInstant>,
     /// How long the network takes there and back.
     pub network: Duration,
     /// Tokens of mails that are known to lie here, under whatever name: they are not told again.

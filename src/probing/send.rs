@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::clock::on_time_line;
 use crate::config::Target;
 use crate::probing::mailbox::{Member, Watch};
+use ledger::LineInstant;
 use ledger::{Attempt, Servers, Transmission};
 use ledger::{Failure, Reason, Side, Step};
 use ledger::{Instance, Token};
@@ -174,7 +175,7 @@ impl Sender {
     async fn send_all(
         &self,
         mut smtp: Smtp,
-        transmitted: std::time::Instant,
+        transmitted: LineInstant,
         trace: &Trace,
         attempt: &mut Attempt,
         accepted: &mut u32,

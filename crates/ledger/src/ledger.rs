@@ -6,9 +6,9 @@
 //! accepted = outstanding + received + bounced + lost + those that left with a passive outage.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use crate::{Failure, LoginDelay, Token};
+use crate::{Failure, LineInstant, LoginDelay, Token};
 pub use arrival::Bracket;
 use ending::Ended;
 pub use mail_state::MailState;
@@ -61,7 +61,7 @@ pub struct Ledger {
     rules: Rules,
     servers: Servers,
     /// Since when these are the servers; `None`: all that is known is of them.
-    measured_since: Option<Instant>,
+    measured_since: Option<LineInstant>,
     sending: BTreeMap<Token, Sending>,
     /// In the order of acceptance.
     outstanding: VecDeque<Outstanding>,
@@ -91,7 +91,7 @@ pub struct Ledger {
     last_notice: Option<(SystemTime, Notice)>,
     pacing: Pacing,
     /// When the newest look into all of the mailbox was asked for that has succeeded.
-    looked: Option<Instant>,
+    looked: Option<LineInstant>,
     /// The least time between two looks.
     look_gap: Duration,
     /// A session of a passive target broke off, and it is not known yet what that was.
@@ -113,15 +113,15 @@ struct Sending {
 #[derive(Debug, Clone, Copy)]
 struct Outstanding {
     token: Token,
-    transmitted: Instant,
+    transmitted: LineInstant,
     /// Nothing arrives before this.
-    handed_over: Instant,
+    handed_over: LineInstant,
     /// The earliest moment at which the server can have sent its reply.
-    taken: Instant,
+    taken: LineInstant,
     accepted: Moment,
     is_late: bool,
     /// Since when a look at it is due that would make it late or lost.
-    overdue: Option<Instant>,
+    overdue: Option<LineInstant>,
 }
 
 /// The round trips of the mails received during one period.

@@ -16,6 +16,7 @@ pub use ledger::*;
 pub use login_delay::LoginDelay;
 pub use shortage::Shortage;
 pub use step::{Side, Step};
+pub use time_line::LineInstant;
 pub use tls_facts::TlsFacts;
 pub use token::{Instance, NotAToken, Token};
 
@@ -26,12 +27,19 @@ mod ledger;
 mod login_delay;
 mod shortage;
 mod step;
+mod time_line;
 mod tls_facts;
 mod token;
 
-/// Where a test's time begins: only the system can make an [`std::time::Instant`].
+/// Where a test's time begins.
+#[cfg(test)]
+fn some_instant() -> LineInstant {
+    LineInstant::new(some_clock(), std::time::Duration::ZERO)
+}
+
+/// What the monotonic clock shows in a test: only the system can make an [`std::time::Instant`].
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
-fn some_instant() -> std::time::Instant {
+fn some_clock() -> std::time::Instant {
     std::time::Instant::now()
 }

@@ -23,7 +23,10 @@ impl Bench {
             passive: false,
         };
         let archive = Archive::new(Archive::MOST_BYTES);
-        let now = Moment { instant: Instant::now(), wall: UNIX_EPOCH + SECOND * 1_800_000_000 };
+        let now = Moment {
+            instant: crate::clock::now().instant,
+            wall: UNIX_EPOCH + SECOND * 1_800_000_000,
+        };
         let history = History::new(Arc::clone(&archive));
         Self { ledger: Ledger::new(rules), history, archive, now }
     }
@@ -56,7 +59,7 @@ impl Bench {
         token
     }
 
-    fn accept(&mut self, token: Token, transmitted: Instant) {
+    fn accept(&mut self, token: Token, transmitted: ledger::LineInstant) {
         self.history.accepted(token, transmitted, self.now);
         if let Some(roundtrip) =
             self.ledger.accepted(token, &Transmission::at(transmitted), self.now)
@@ -274,7 +277,7 @@ fn mails_under_way_do_not_push_out_what_failed() {
     let refused = bench.refused(Reason::Rejected, false);
     for _ in 0..100 {
         bench.accepted();
-        bench.now.instant -= SECOND;
+        bench.now.instant = bench.now.instant - SECOND;
     }
     assert_eq!(bench.outcome(refused), Some("refused"));
     assert_eq!(bench.history.evidence().probes.len(), NEWEST_PROBES + OLDER_FAILURES);

@@ -12,6 +12,7 @@ use super::{Judge, Since};
 use crate::clock::on_time_line;
 use crate::config::{Folder, Login};
 use ledger::FoundIn;
+use ledger::LineInstant;
 use ledger::{Failure, Reason, Step};
 use mail::Fault;
 use mail::imap::{Imap, Listed, encode_folder_name};
@@ -58,7 +59,7 @@ struct OpenFolder {
 }
 
 impl OpenFolder {
-    fn viewing(&self, began: std::time::Instant, shown: Instant, network: Duration) -> Viewing {
+    fn viewing(&self, began: LineInstant, shown: Instant, network: Duration) -> Viewing {
         let Self { kind, holds_copies, .. } = *self;
         Viewing { kind, holds_copies, began, shown, network }
     }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{Found, Inspector, Judgement, Since, reports};
 use crate::account::Account;
 use crate::config::{ReceiveSide, Target};
+use ledger::LineInstant;
 use ledger::{LookStyle, ServerClock, Sighting, SightingOutcome};
 use mail::bounce::Report;
 use mail::inspection::Passage;
@@ -62,8 +63,8 @@ impl Member {
     pub(super) fn next_look(
         &self,
         style: LookStyle,
-        last_look: Option<std::time::Instant>,
-    ) -> Option<std::time::Instant> {
+        last_look: Option<LineInstant>,
+    ) -> Option<LineInstant> {
         match self.role {
             Role::Recipient => self.account.next_look(style, last_look),
             Role::Sender => self.account.next_notice_look(style, last_look),
@@ -96,7 +97,7 @@ pub(super) fn judge(
     found: &Found,
     clock: &Mutex<ServerClock>,
     inspector: &Inspector,
-    attended_since: std::time::Instant,
+    attended_since: LineInstant,
 ) -> Judgement {
     if let Some(report) = &found.report {
         return judge_report(members, found, report);
@@ -214,7 +215,7 @@ fn oldest_outstanding(members: &[Arc<Member>]) -> Option<SystemTime> {
 /// From when on mails matter: ours from the acceptance of the oldest outstanding one, or from the
 /// beginning of the watch if one is just being sent; from long ago if a doubtful or lost one may
 /// still turn up.
-pub(super) fn since(members: &[Arc<Member>], watch_began: std::time::Instant) -> Since {
+pub(super) fn since(members: &[Arc<Member>], watch_began: LineInstant) -> Since {
     let now = crate::clock::now();
     let horizon = left_over_horizon(members, now.wall);
     let is_missing = members.iter().any(|member| member.account.is_missing_mail());

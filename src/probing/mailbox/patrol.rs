@@ -11,6 +11,7 @@ use super::watch::{SOON, Settings, Watch};
 use super::{Inspector, Member, Role, imap, members, pop3};
 use crate::clock::{for_timer, on_time_line, suspended};
 use crate::store::FolderRecord;
+use ledger::LineInstant;
 use ledger::{Failure, Reason, Step};
 use ledger::{LookStyle, ServerClock};
 use mail::outer::{MARGIN, enforced};
@@ -38,7 +39,7 @@ const MAILDROP: &str = "";
 pub(super) struct Patrol {
     watch: Arc<Watch>,
     /// When the watch began, on the time line of the accounts.
-    started: std::time::Instant,
+    started: LineInstant,
     /// The held IMAP session. It is taken out while it is used, so that one that is cut short by
     /// an error or by cancellation is gone.
     session: Option<imap::Session>,
@@ -54,9 +55,9 @@ pub(super) struct Patrol {
     /// What was last given to the store of each folder.
     kept: BTreeMap<String, FolderRecord>,
     /// When the newest look that succeeded was asked for, on the time line of the accounts.
-    last_look: Option<std::time::Instant>,
+    last_look: Option<LineInstant>,
     /// Since when the watch is there to look: since its beginning, or the end of a suspension.
-    attended_since: std::time::Instant,
+    attended_since: LineInstant,
     /// How long this machine had been suspended by then.
     suspended: Duration,
     /// No look before this time: back-off, or the server's own limit.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::clock::on_time_line;
 use crate::store::FolderRecord;
+use ledger::LineInstant;
 use ledger::LoginDelay;
 use ledger::Token;
 use ledger::{Failure, Reason, Step};
@@ -62,7 +63,7 @@ pub struct Memory {
     /// Probes that nobody waits for, and from when on they may be taken out.
     left_overs: Vec<(Id, SystemTime)>,
     /// When the view of the maildrop was last asked for.
-    looked_at: Option<std::time::Instant>,
+    looked_at: Option<LineInstant>,
     /// The least time between two logins that the server asks for.
     pub login_delay: LoginDelay,
 }
@@ -72,7 +73,7 @@ pub struct Memory {
 struct Unread {
     /// How often, once a minute at most.
     tries: usize,
-    last: Option<std::time::Instant>,
+    last: Option<LineInstant>,
 }
 
 /// Asked once the maildrop is listed: from when on mails matter at the first contact.
@@ -224,9 +225,9 @@ impl Session {
 /// When a login fixed what is there, and when it was not there before.
 #[derive(Clone, Copy)]
 struct Viewing {
-    shown_at: std::time::Instant,
-    asked_at: std::time::Instant,
-    previous_look: Option<std::time::Instant>,
+    shown_at: LineInstant,
+    asked_at: LineInstant,
+    previous_look: Option<LineInstant>,
     network: Duration,
 }
 
@@ -250,7 +251,7 @@ impl Memory {
     }
 
     /// When the view of the maildrop was last asked for.
-    pub fn looked_at(&self) -> Option<std::time::Instant> {
+    pub fn looked_at(&self) -> Option<LineInstant> {
         self.looked_at
     }
 
@@ -313,7 +314,7 @@ impl Memory {
 
     /// Notes that these were refused while others were shown. One for which that is so again and again is
     /// passed over.
-    fn note_tries(&mut self, now: std::time::Instant) {
+    fn note_tries(&mut self, now: LineInstant) {
         for id in std::mem::take(&mut self.refused) {
             let Some(unread) = self.unread.get_mut(&id) else { continue };
             let is_soon = |last| now.saturating_duration_since(last) < BETWEEN_TRIES;

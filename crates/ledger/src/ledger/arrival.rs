@@ -3,10 +3,11 @@
 //! as the schedule and the network allow, the mail was watched and arrived at its upper end. Else the
 //! server's own date narrows it, and the arrival is the middle of what is left.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::pacing::{IMAP_LONGEST, IMAP_SHORTEST};
 use super::{LookStyle, Outstanding, Sighting};
+use crate::LineInstant;
 
 /// How many round trips of the network lie in the bracket of a watched mail: the command that did not
 /// show it, the one that did, and one for a connection that is slower at times.
@@ -24,9 +25,9 @@ const POP3_CLOSE: Duration = Duration::from_millis(300);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bracket {
     /// The moment is not before this.
-    pub earliest: Instant,
+    pub earliest: LineInstant,
     /// Nor after this.
-    pub latest: Instant,
+    pub latest: LineInstant,
 }
 
 impl Bracket {
@@ -36,7 +37,7 @@ impl Bracket {
     }
 
     /// Whether the moment may be this one.
-    pub fn holds(&self, moment: Instant) -> bool {
+    pub fn holds(&self, moment: LineInstant) -> bool {
         self.earliest <= moment && moment <= self.latest
     }
 
@@ -49,7 +50,7 @@ impl Bracket {
         (both.earliest <= both.latest).then_some(both)
     }
 
-    pub(super) fn middle(&self) -> Instant {
+    pub(super) fn middle(&self) -> LineInstant {
         self.earliest + self.width() / 2
     }
 }
@@ -62,7 +63,7 @@ pub(super) struct Arrival {
     /// What the server's date leaves of that.
     pub(super) bracket: Bracket,
     /// The moment that is reported; `None` if nobody can tell.
-    pub(super) at: Option<Instant>,
+    pub(super) at: Option<LineInstant>,
 }
 
 /// The arrival of a mail that was seen.
@@ -127,7 +128,7 @@ mod tests {
     /// A mail whose final dot was handed over at 100 s and that was accepted at 101 s, on a network
     /// without delay; all times in seconds on one clock.
     struct Case {
-        zero: Instant,
+        zero: LineInstant,
         mail: Outstanding,
         sighting: Sighting,
     }

@@ -1,9 +1,10 @@
 //! How the wait for a mail ends: it has become late and lost, it is doubtful, it has left; and how
 //! long the ended ones are remembered.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Ledger, MailState, Moment, Outstanding, Reading, Rules};
+use crate::LineInstant;
 use crate::Token;
 
 /// How many ended mails are remembered at most, so that one that turns up again is known.
@@ -17,7 +18,7 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Ended {
     pub(super) token: Token,
     pub(super) state: MailState,
-    pub(super) at: Instant,
+    pub(super) at: LineInstant,
     /// Whether it came late, as only its date tells.
     pub(super) is_late: bool,
 }
@@ -32,7 +33,7 @@ impl Outstanding {
     fn was_looked_for(
         &mut self,
         after: Duration,
-        looked: Option<Instant>,
+        looked: Option<LineInstant>,
         patience: Duration,
         now: Moment,
     ) -> bool {
@@ -71,7 +72,7 @@ impl Ledger {
         if !self.send.is_not_applicable() && !self.receive.is_not_applicable() {
             self.expire_outstanding(now);
         }
-        let age = |since: Instant| now.instant.saturating_duration_since(since);
+        let age = |since: LineInstant| now.instant.saturating_duration_since(since);
         while let Some(oldest) = self.ended.front()
             && age(oldest.at) >= self.rules.lost_after
         {

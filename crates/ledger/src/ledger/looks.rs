@@ -1,10 +1,10 @@
 //! The looks into the mailbox on behalf of the account: when the next is due, and what they came to.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Ledger, LookStyle, Moment, Reading};
 use crate::LoginDelay;
-use crate::{Failure, Reason, Step};
+use crate::{Failure, LineInstant, Reason, Step};
 
 impl Ledger {
     /// A look into the mailbox is made between two checks; it counts on behalf of the mails that are
@@ -56,7 +56,7 @@ impl Ledger {
 
     /// A look into all of the mailbox that was asked for at `asked` has succeeded: what it was due for is
     /// late or lost if it was not shown.
-    pub fn looked_everywhere(&mut self, asked: Instant, now: Moment) {
+    pub fn looked_everywhere(&mut self, asked: LineInstant, now: Moment) {
         self.looked = self.looked.max(Some(asked));
         self.expire(now);
     }
@@ -77,7 +77,11 @@ impl Ledger {
     }
 
     /// When the mailbox is to be looked at again; `None` if nothing is outstanding.
-    pub fn next_look(&self, style: LookStyle, last_look: Option<Instant>) -> Option<Instant> {
+    pub fn next_look(
+        &self,
+        style: LookStyle,
+        last_look: Option<LineInstant>,
+    ) -> Option<LineInstant> {
         let oldest = self.outstanding.front()?.accepted.instant;
         let newest = self.outstanding.back()?.accepted.instant;
         let paced = self.pacing.next_look(style, oldest, newest, last_look, self.rules.interval);
@@ -91,8 +95,8 @@ impl Ledger {
     }
 
     /// The next moment that decides whether a mail is late or lost, if it was not looked for since.
-    fn next_due(&self) -> Option<Instant> {
-        let is_ahead = |due: &Instant| self.looked.is_none_or(|looked| looked < *due);
+    fn next_due(&self) -> Option<LineInstant> {
+        let is_ahead = |due: &LineInstant| self.looked.is_none_or(|looked| looked < *due);
         let late = self.outstanding.iter().find(|mail| !mail.is_late);
         let late = late.and_then(|mail| mail.accepted.instant.checked_add(self.rules.late_after));
         let lost = self.outstanding.front();

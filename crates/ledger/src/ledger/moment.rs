@@ -1,6 +1,7 @@
 //! A point in time on both clocks, and how the wall clock is set in between.
 
-use std::time::{Duration, Instant, SystemTime};
+use crate::LineInstant;
+use std::time::{Duration, SystemTime};
 
 /// What the wall clock goes ahead or behind by less than this is no jump: it may be slewed, and the
 /// time of a suspension is known in whole seconds.
@@ -11,19 +12,19 @@ const STEADY: Duration = Duration::from_secs(2);
 pub struct Moment {
     /// The time line of the accounts: the monotonic clock, with the time added for which the machine
     /// was suspended.
-    pub instant: Instant,
+    pub instant: LineInstant,
     /// The wall clock, which may be set.
     pub wall: SystemTime,
 }
 
 impl Moment {
     /// The moment of a date that is over, by the wall clock as it is set now; `None` for one to come.
-    pub fn moment_of(self, date: SystemTime) -> Option<Instant> {
+    pub fn moment_of(self, date: SystemTime) -> Option<LineInstant> {
         self.instant.checked_sub(self.wall.duration_since(date).ok()?)
     }
 
     /// The date of a moment that is over, by the wall clock as it is set now.
-    pub fn date_of(self, past: Instant) -> SystemTime {
+    pub fn date_of(self, past: LineInstant) -> SystemTime {
         let ago = self.instant.saturating_duration_since(past);
         self.wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
     }

@@ -2,9 +2,10 @@
 //! one server, and void where the target has another; an age that nobody can tell is too old.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::{Ledger, Moment, Period, Reading, SideState};
+use crate::LineInstant;
 use crate::Side;
 
 /// How far a date may lie ahead of a clock that was slewed and not set.
@@ -216,7 +217,7 @@ fn outlived<T: Copy>(reading: &mut Reading<T>) -> bool {
 }
 
 /// The moment of a date, which is over; `None` for one to come.
-fn then(date: SystemTime, now: Moment) -> Option<Instant> {
+fn then(date: SystemTime, now: Moment) -> Option<LineInstant> {
     match now.wall.duration_since(date) {
         Ok(age) => now.instant.checked_sub(age),
         Err(ahead) => (ahead.duration() < AHEAD).then_some(now.instant),

@@ -1,11 +1,12 @@
 //! What a delivery status notification does to the account, and how the mailbox fares in which they
 //! are looked for beside the target's own.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Ledger, LookStyle, MailState, Moment, Notice, NoticeVerdict};
 use crate::Action;
 use crate::Failure;
+use crate::LineInstant;
 use crate::Token;
 
 /// How long after its acceptance a mail's bounce is first looked for over a held session, and the
@@ -80,8 +81,8 @@ impl Ledger {
     pub fn next_notice_look(
         &self,
         style: LookStyle,
-        last_look: Option<Instant>,
-    ) -> Option<Instant> {
+        last_look: Option<LineInstant>,
+    ) -> Option<LineInstant> {
         let (first, least, most) = match style {
             LookStyle::Command => (FIRST_COMMAND, LEAST_COMMAND, MOST_COMMAND),
             LookStyle::Session => (FIRST_SESSION, LEAST_SESSION, self.rules.interval),

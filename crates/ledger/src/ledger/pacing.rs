@@ -2,9 +2,10 @@
 //! to a fraction of itself and not to the length of the period.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Bracket;
+use crate::LineInstant;
 
 /// The first IMAP look after an acceptance: most mails are there by then.
 const IMAP_FIRST: Duration = Duration::from_millis(30);
@@ -46,8 +47,8 @@ pub(super) struct Pacing {
 impl Pacing {
     /// A mail accepted at `accepted` arrived within `arrived`, and the look that showed it was asked for
     /// at `asked`. How long that look took is no part of the delay.
-    pub(super) fn learn(&mut self, accepted: Instant, arrived: &Bracket, asked: Instant) {
-        let waited = |at: Instant| at.saturating_duration_since(accepted);
+    pub(super) fn learn(&mut self, accepted: LineInstant, arrived: &Bracket, asked: LineInstant) {
+        let waited = |at: LineInstant| at.saturating_duration_since(accepted);
         let (not_yet, there) = (waited(arrived.earliest), waited(arrived.latest.min(asked)));
         let first = self.first_look();
         if not_yet.is_zero() {
@@ -79,11 +80,11 @@ impl Pacing {
     pub(super) fn next_look(
         &self,
         style: LookStyle,
-        oldest: Instant,
-        newest: Instant,
-        last_look: Option<Instant>,
+        oldest: LineInstant,
+        newest: LineInstant,
+        last_look: Option<LineInstant>,
         interval: Duration,
-    ) -> Instant {
+    ) -> LineInstant {
         match style {
             LookStyle::Command => {
                 let Some(last) = last_look.filter(|last| *last >= newest) else {

@@ -2,13 +2,14 @@
 //! begins again from them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::ending::REMEMBERED;
 use super::{
     ClockJump, Ended, Histogram, Ledger, MailState, Moment, Newest, Outstanding, Reading, Rules,
     SideCounters, SideState, Totals,
 };
+use crate::LineInstant;
 use crate::Token;
 
 /// What is kept of a mail. A time that a record does not tell is that of the record before it.
@@ -308,6 +309,6 @@ fn age(wall: SystemTime, now: Moment) -> Duration {
     now.wall.duration_since(wall).unwrap_or_default()
 }
 
-fn before(now: Moment, age: Duration) -> Instant {
+fn before(now: Moment, age: Duration) -> LineInstant {
     now.instant.checked_sub(age).unwrap_or(now.instant)
 }

@@ -1,10 +1,10 @@
 //! How long what was measured stands: until the next measurement, and no longer than a period and the
 //! deadline of that. It holds however the loops fare, for it goes by the time alone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Ledger, Moment, Period};
-use crate::{Failure, Reason, Side, Step};
+use crate::{Failure, LineInstant, Reason, Side, Step};
 
 /// How much later than its deadline an attempt may tell that it was over by then.
 const GRACE: Duration = Duration::from_secs(1);
@@ -17,9 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Schedule {
     /// When the newest attempt ended; before the first, since when it is expected.
-    since: Option<Instant>,
+    since: Option<LineInstant>,
     /// When the newest attempt of an earlier process ended, while none of this one has.
-    kept: Option<Instant>,
+    kept: Option<LineInstant>,
     under_way: Option<UnderWay>,
     /// Whether the attempt under way was judged by its deadline and has not ended yet.
     has_overrun: bool,
@@ -32,8 +32,8 @@ pub(super) struct Schedule {
 /// An attempt that has not ended.
 #[derive(Debug, Clone, Copy)]
 struct UnderWay {
-    began: Instant,
-    deadline: Instant,
+    began: LineInstant,
+    deadline: LineInstant,
     step: Step,
     is_down: bool,
 }
@@ -52,7 +52,7 @@ impl Schedule {
     }
 
     /// What an earlier process has measured then stands, as long as it would have.
-    pub(super) fn goes_on_from(&mut self, at: Option<Instant>) {
+    pub(super) fn goes_on_from(&mut self, at: Option<LineInstant>) {
         self.kept = at;
     }
 
@@ -126,7 +126,7 @@ impl Schedule {
 
 impl Ledger {
     /// An attempt on a side begins. At `deadline` it is a failure, whether somebody tells its end or not.
-    pub fn attempt_began(&mut self, side: Side, deadline: Instant, now: Moment) {
+    pub fn attempt_began(&mut self, side: Side, deadline: LineInstant, now: Moment) {
         self.expire(now);
         let schedule = self.schedule(side);
         // A server that was not reached yet is not there.

@@ -2,9 +2,10 @@
 //! clocks drift apart, and that is thrown away when a mail contradicts it, for then a clock was set.
 //! Pure, as the rest of the ledger.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::{Bracket, Moment, WallClock};
+use crate::LineInstant;
 
 /// A server writes whole seconds and drops the rest.
 const RESOLUTION: f64 = 1.0;
@@ -95,7 +96,7 @@ impl ServerClock {
 }
 
 /// The moment so many seconds after `instant`, or before it; `None` where the time line does not reach.
-fn shifted(instant: Instant, seconds: f64) -> Option<Instant> {
+fn shifted(instant: LineInstant, seconds: f64) -> Option<LineInstant> {
     let distance = Duration::try_from_secs_f64(seconds.abs()).ok()?;
     if seconds < 0.0 { instant.checked_sub(distance) } else { instant.checked_add(distance) }
 }
@@ -117,21 +118,26 @@ mod tests {
     }
 
     /// A moment at which both clocks go together, so many seconds after a beginning.
-    fn moment(zero: Instant, seconds: f64) -> Moment {
+    fn moment(zero: LineInstant, seconds: f64) -> Moment {
         Moment { instant: zero + Duration::from_secs_f64(seconds), wall: at(seconds) }
     }
 
     /// A mail that came at `seconds` and was watched to a tenth, dated by a clock that is `ahead`.
-    fn came(clock: &mut ServerClock, zero: Instant, seconds: f64, ahead: f64) {
+    fn came(clock: &mut ServerClock, zero: LineInstant, seconds: f64, ahead: f64) {
         let now = moment(zero, seconds + 0.05);
         let arrived =
             Bracket { earliest: moment(zero, seconds - 0.05).instant, latest: now.instant };
         clock.learn(at((seconds + ahead).floor()), arrived, now);
     }
 
-    fn span(clock: &mut ServerClock, zero: Instant, date: f64, now: Moment) -> Option<(f64, f64)> {
+    fn span(
+        clock: &mut ServerClock,
+        zero: LineInstant,
+        date: f64,
+        now: Moment,
+    ) -> Option<(f64, f64)> {
         let span = clock.span(at(date), now)?;
-        let seconds = |instant: Instant| (instant - zero).as_secs_f64();
+        let seconds = |instant: LineInstant| (instant - zero).as_secs_f64();
         Some((seconds(span.earliest), seconds(span.latest)))
     }
 

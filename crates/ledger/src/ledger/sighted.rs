@@ -1,9 +1,10 @@
 //! What a mail that was seen in the mailbox does to the account.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::arrival::{Arrival, Bracket, arrival, was_unattended};
 use super::{FoundIn, Ledger, MailState, Moment, Outstanding, Sighting, SightingOutcome};
+use crate::LineInstant;
 use crate::Token;
 
 impl Ledger {
@@ -104,7 +105,7 @@ impl Ledger {
     fn receive_mail(
         &mut self,
         mail: Outstanding,
-        arrived: Option<Instant>,
+        arrived: Option<LineInstant>,
         folder: FoundIn,
         now: Moment,
     ) -> Option<Duration> {

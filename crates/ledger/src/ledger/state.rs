@@ -3,14 +3,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::{Bracket, LookStyle, Moment};
 use crate::Action;
 use crate::LoginDelay;
 use crate::TlsFacts;
 use crate::Token;
-use crate::{Failure, Reason, Step};
+use crate::{Failure, LineInstant, Reason, Step};
 
 /// Where a mail was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,16 +42,16 @@ impl FoundIn {
 pub struct Transmission {
     /// When it began: with the look-up of the name for its connection, for a further mail on the same
     /// connection with its MAIL FROM. The round trip begins here.
-    pub began: Instant,
+    pub began: LineInstant,
     /// When all of it but the final dot was written: it cannot arrive before.
-    pub handed_over: Instant,
+    pub handed_over: LineInstant,
     /// How long the network took there and back on that connection.
     pub network: Duration,
 }
 
 impl Transmission {
     /// All of it in one moment.
-    pub fn at(moment: Instant) -> Self {
+    pub fn at(moment: LineInstant) -> Self {
         Self { began: moment, handed_over: moment, network: Duration::ZERO }
     }
 }
@@ -62,19 +62,19 @@ pub struct Sighting {
     /// Where.
     pub folder: FoundIn,
     /// When the server's reply that first could show it was read.
-    pub shown_at: Instant,
+    pub shown_at: LineInstant,
     /// When that reply was asked for.
-    pub asked_at: Instant,
+    pub asked_at: LineInstant,
     /// When the newest look into the same folder that did not show it was asked for; `None` if there
     /// was none.
-    pub previous_look: Option<Instant>,
+    pub previous_look: Option<LineInstant>,
     /// What the server's own date of the mail means on our time line; `None` if it has none, or the
     /// server's clock is not known.
     pub dated: Option<Bracket>,
     /// How long the network took there and back on the connection to the mailbox.
     pub network: Duration,
     /// Since when this process is there to look: since its beginning, or the end of a suspension.
-    pub attended_since: Instant,
+    pub attended_since: LineInstant,
     /// How the mailbox is looked at.
     pub style: LookStyle,
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::ending::REMEMBERED;
 use super::*;
 use crate::Action;
-use crate::{Reason, Step};
+use crate::{LineInstant, Reason, Step};
 use proptest::prelude::*;
 
 mod distance;
@@ -887,7 +887,7 @@ proptest! {
         let mut ledger = Ledger::new(rules);
         let mut now = Bench::new(rules).now();
         // With the moment at which its transmission began.
-        let mut tokens: Vec<(Token, Instant)> = Vec::new();
+        let mut tokens: Vec<(Token, LineInstant)> = Vec::new();
         let mut stored = StoredAccount::default();
         let mut queued = Changes::default();
         let failure = |is_down| if is_down { down() } else { refused() };

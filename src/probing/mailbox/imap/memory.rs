@@ -2,7 +2,7 @@
 //! and which mails in it are ours and not yet gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use super::hearing::Hearing;
 use super::progress::Progress;
@@ -15,6 +15,7 @@ use crate::probing::mailbox::{
 };
 use crate::store::FolderRecord;
 use ledger::Failure;
+use ledger::LineInstant;
 use ledger::Moment;
 use ledger::Token;
 use mail::imap::{Broken, Fetched, Imap, Selected};
@@ -46,7 +47,7 @@ pub(super) struct FolderMemory {
     pub(super) next_uid: u32,
     pub(super) progress: Progress,
     /// When the folder was last looked into.
-    pub(super) looked_at: Option<Instant>,
+    pub(super) looked_at: Option<LineInstant>,
     /// Ours, not yet taken out. The token is missing where it does not matter.
     pub(super) to_remove: BTreeMap<u32, Option<Token>>,
     /// Ours, whose whole headers are read before they are taken out.
@@ -83,7 +84,7 @@ pub(super) struct FolderMemory {
     /// Mails at which the server fell silent, not yet among these.
     pub(super) breaks: Tries,
     /// Since when the next UID has told of mail that is not shown.
-    pub(super) hollow_since: Option<Instant>,
+    pub(super) hollow_since: Option<LineInstant>,
 }
 
 /// A mail that the server did not show, while it showed others.
@@ -92,11 +93,11 @@ pub(super) struct Unread {
     /// How often that was so, once a minute at most.
     pub(super) tries: u32,
     /// When it last was.
-    pub(super) last: Option<Instant>,
+    pub(super) last: Option<LineInstant>,
     /// When it was last asked for.
-    pub(super) asked: Option<Instant>,
+    pub(super) asked: Option<LineInstant>,
     /// When the folder was last looked into before, without the mail.
-    pub(super) before: Option<Instant>,
+    pub(super) before: Option<LineInstant>,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -1,13 +1,14 @@
 //! Reading a folder: what is new in it, and what a server showed late or not at all.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::memory::{FolderMemory, Unread};
 use super::tries::READ_TRIES;
 use crate::probing::mailbox::{FIRST_CONTACT_HEADERS, Judge, LEFT_OVERS, Since};
 use ledger::Failure;
 use ledger::FoundIn;
+use ledger::LineInstant;
 use mail::imap::{Fetched, Imap, Numbers, Selected, Sorted, is_at_the_end};
 
 /// How many headers are asked for at once.
@@ -32,7 +33,7 @@ pub(super) struct Viewing {
     /// Whether nobody receives there.
     pub(super) holds_copies: bool,
     /// When it was asked for.
-    pub(super) began: Instant,
+    pub(super) began: LineInstant,
     /// When the server had told what there is; what is shown after this came later.
     pub(super) shown: tokio::time::Instant,
     /// How long the network takes there and back.
@@ -228,8 +229,8 @@ impl FolderMemory {
     }
 
     /// Some of the mails that were not shown, the newest first, as far as it is time to ask for them.
-    fn due(&self, now: Instant) -> Vec<u32> {
-        let is_soon = |at: Instant| now.saturating_duration_since(at) < BETWEEN_ASKS;
+    fn due(&self, now: LineInstant) -> Vec<u32> {
+        let is_soon = |at: LineInstant| now.saturating_duration_since(at) < BETWEEN_ASKS;
         let due = self.unread.iter().rev().filter(|(_, unread)| !unread.asked.is_some_and(is_soon));
         due.map(|(uid, _)| *uid).take(ONE_BY_ONE).collect()
     }
@@ -252,9 +253,9 @@ impl FolderMemory {
 
     /// Notes that a mail was not shown while others were. One for which that is so again and again is
     /// passed over.
-    fn note_try(&mut self, uid: u32, now: Instant) {
+    fn note_try(&mut self, uid: u32, now: LineInstant) {
         let Some(unread) = self.unread.get_mut(&uid) else { return };
-        let is_soon = |last: Instant| now.saturating_duration_since(last) < BETWEEN_TRIES;
+        let is_soon = |last: LineInstant| now.saturating_duration_since(last) < BETWEEN_TRIES;
         if unread.last.is_some_and(is_soon) {
             return;
         }
@@ -271,7 +272,7 @@ impl FolderMemory {
         &mut self,
         imap: &mut Imap,
         selected: Selected,
-        began: Instant,
+        began: LineInstant,
     ) -> Result<(), Failure> {
         let next_uid = selected.uid_next.unwrap_or(1);
         if next_uid > self.next_uid && selected.exists > 0 && self.next_uid > 0 {

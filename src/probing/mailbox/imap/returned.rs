@@ -1,7 +1,7 @@
 //! Reading the reports that may be about mails of ours.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::memory::FolderMemory;
 use super::reading::Viewing;
@@ -9,6 +9,7 @@ use super::tries::READ_TRIES;
 use crate::clock::on_time_line;
 use crate::probing::mailbox::{Found, Judge};
 use ledger::Failure;
+use ledger::LineInstant;
 use mail::bounce::Report;
 use mail::imap::Imap;
 use mail::test_mail::Header;
@@ -26,7 +27,7 @@ pub(super) struct Unheard {
     /// How often it was asked for.
     tries: u32,
     /// When it last was.
-    asked: Option<Instant>,
+    asked: Option<LineInstant>,
 }
 
 impl Unheard {
@@ -51,7 +52,7 @@ impl FolderMemory {
         viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<(), Failure> {
-        let is_soon = |at: Instant| viewing.began.saturating_duration_since(at) < BETWEEN_TRIES;
+        let is_soon = |at: LineInstant| viewing.began.saturating_duration_since(at) < BETWEEN_TRIES;
         let due = self.reports.iter().filter(|(_, unheard)| !unheard.asked.is_some_and(is_soon));
         let due: Vec<(u32, Unheard)> =
             due.map(|(uid, unheard)| (*uid, *unheard)).take(REPORTS).collect();

@@ -86,7 +86,7 @@ pub(in crate::web) fn roundtrip_absence(snapshot: &Snapshot) -> Option<Absence> 
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant, SystemTime};
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use ledger::{Ledger, Moment, Rules};
@@ -100,7 +100,7 @@ mod tests {
             max_outstanding: 10,
             passive: false,
         };
-        let now = Moment { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH };
+        let now = Moment { instant: crate::clock::now().instant, wall: SystemTime::UNIX_EPOCH };
         let mut snapshot = Ledger::new(rules).snapshot(now);
         let words = |snapshot: &Snapshot| roundtrip_absence(snapshot).map(Absence::words);
         assert_eq!(words(&snapshot), Some("no mail yet"));

@@ -1,6 +1,6 @@
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 use crate::checks::ping::{Obstacle, Outcome};
@@ -33,7 +33,7 @@ impl Case {
         let checks = Checks::default();
         checks.set_target(&target);
         let wall = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let start = Moment { instant: Instant::now(), wall };
+        let start = Moment { instant: crate::clock::now().instant, wall };
         Self { target, ledger, checks, start, now: start }
     }
 

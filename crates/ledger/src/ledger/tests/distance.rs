@@ -69,7 +69,7 @@ impl World {
         Moment { instant: instant + self.elapsed, wall: wall + self.elapsed }
     }
 
-    fn at(&self, instant: Instant) -> Duration {
+    fn at(&self, instant: LineInstant) -> Duration {
         instant - self.start.instant
     }
 
@@ -142,7 +142,7 @@ fn send(world: &mut World, ledger: &mut Ledger, mail: &Mail) -> Underway {
 /// Looks until the mail is shown; gives the sighting.
 fn look_until_seen(world: &mut World, ledger: &mut Ledger, mail: &Underway) -> Sighting {
     let style = world.path.style;
-    let mut looked: Option<Instant> = None;
+    let mut looked: Option<LineInstant> = None;
     loop {
         let next = ledger.next_look(style, looked).unwrap();
         world.wait_until(world.at(next));
