@@ -1,114 +1,11 @@
-//! The layers below the mail service, and which of them is to blame.
+//! The checks of the layers below the mail service.
 //!
 //! [`ping`] asks the network, [`tcp`] a port; [`rounds`] has both asked in each period and keeps the
 //! newest answers in [`readings`]. What they and the account of the mails say together makes a
-//! [`Column`]: pure, for the metrics and the page.
-
-use ledger::{Reading, Snapshot};
-use readings::Readings;
+//! [`Column`](ledger::Column).
 
 pub mod ping;
 mod places;
 pub mod readings;
 pub mod rounds;
 pub mod tcp;
-
-/// What a mail needs, the lowest first: each layer stands on the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Layer {
-    /// The host answers ICMP echo requests.
-    Network,
-    /// Every checked TCP port answers.
-    Tcp,
-    /// The SMTP server accepts mail.
-    Send,
-    /// The mailbox can be read.
-    Receive,
-    /// What was accepted arrives, in time.
-    Delivery,
-}
-
-impl Layer {
-    /// All layers, the lowest first.
-    pub const ALL: [Layer; 5] =
-        [Layer::Network, Layer::Tcp, Layer::Send, Layer::Receive, Layer::Delivery];
-
-    /// The value of the label `layer`.
-    pub fn label(self) -> &'static str {
-        match self {
-            Layer::Network => "network",
-            Layer::Tcp => "tcp",
-            Layer::Send => "send",
-            Layer::Receive => "receive",
-            Layer::Delivery => "delivery",
-        }
-    }
-}
-
-/// The state of every layer of a target: good, bad, not applicable or not measured.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Column {
-    states: [Reading<bool>; 5],
-}
-
-impl Column {
-    /// What the newest answers of the layers and the account of the mails say together.
-    pub fn of(snapshot: &Snapshot, readings: &Readings) -> Self {
-        Self::judge(&Evidence {
-            ping: readings.network(),
-            tcp: readings.tcp(),
-            connects: readings.any_port_answers() || has_connected_since(snapshot, readings),
-            send: snapshot.send_ability.map(|share| share >= 1.0),
-            receive: snapshot.receive_ability,
-            delivery: snapshot.delivers,
-        })
-    }
-
-    /// A layer that answers clears the one below it: many networks drop ICMP, and silence there
-    /// says something only if TCP fails as well.
-    fn judge(evidence: &Evidence) -> Self {
-        let network = match evidence.ping {
-            Reading::Is(false) if evidence.connects => Reading::NotApplicable,
-            Reading::Is(false) if evidence.tcp != Reading::Is(false) => Reading::Unmeasured,
-            ping => ping,
-        };
-        let Evidence { tcp, send, receive, delivery, .. } = *evidence;
-        Self { states: [network, tcp, send, receive, delivery] }
-    }
-
-    /// The layers with their states, the lowest first.
-    pub fn states(&self) -> impl Iterator<Item = (Layer, Reading<bool>)> {
-        Layer::ALL.into_iter().zip(self.states)
-    }
-
-    /// The lowest bad layer, which is to blame for those above it.
-    pub fn to_blame(&self) -> Option<Layer> {
-        self.states().find(|(_, state)| *state == Reading::Is(false)).map(|(layer, _)| layer)
-    }
-}
-
-/// What is known of the layers, each for itself.
-#[derive(Debug, Clone, Copy)]
-struct Evidence {
-    /// Whether the host replied to a ping.
-    ping: Reading<bool>,
-    /// Whether every checked port answers.
-    tcp: Reading<bool>,
-    /// Whether any TCP connection came about, of a port check or of a mail test.
-    connects: bool,
-    send: Reading<bool>,
-    receive: Reading<bool>,
-    delivery: Reading<bool>,
-}
-
-/// Whether a mail test that ended after the newest round of checks began has found its server. An
-/// older one says nothing about a network that was cut since.
-fn has_connected_since(snapshot: &Snapshot, readings: &Readings) -> bool {
-    let Some(began) = readings.began else { return false };
-    [&snapshot.send, &snapshot.receive]
-        .iter()
-        .any(|side| side.up == Some(true) && side.last_attempt.is_some_and(|at| at >= began))
-}
-
-#[cfg(test)]
-mod tests;

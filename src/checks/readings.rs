@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use super::ping::{Obstacle, Outcome};
 use super::tcp;
 use crate::config::{Owner, PortCheck, Target};
-use ledger::Reading;
 use ledger::Reason;
+use ledger::{NetworkEvidence, Reading};
 use mail::Fault;
 
 /// The readings of one target: its rounds of checks write them, the metrics and the page read them.
@@ -264,13 +264,23 @@ impl State {
 }
 
 impl Readings {
+    /// What it says of the layers below the mail service.
+    pub fn evidence(&self) -> NetworkEvidence {
+        NetworkEvidence {
+            ping: self.network(),
+            tcp: self.tcp(),
+            any_port_answers: self.any_port_answers(),
+            round_began: self.began,
+        }
+    }
+
     /// Whether the host replies to a ping.
     pub fn network(&self) -> Reading<bool> {
         self.ping.as_ref().map_or(Reading::Unmeasured, PingReadings::answers)
     }
 
     /// Whether any port accepted its newest connection.
-    pub fn any_port_answers(&self) -> bool {
+    fn any_port_answers(&self) -> bool {
         self.ports.iter().any(|port| port.answers() == Reading::Is(true))
     }
 

@@ -8,11 +8,10 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
 use super::name;
-use crate::checks::Column;
 use crate::checks::ping::{Outcome, RoundTrips};
 use crate::checks::readings::{PingReadings, PortReadings};
 use crate::supervisor::View;
-use ledger::Reason;
+use ledger::{Column, Reason};
 
 /// A gauge of a ping; NaN where there is no value.
 struct PingGauge {
@@ -64,7 +63,7 @@ pub(super) fn encode(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt
          lowest bad one is to blame",
     )?;
     for view in views {
-        for (layer, state) in Column::of(&view.snapshot, &view.layers).states() {
+        for (layer, state) in Column::of(&view.snapshot, &view.layers.evidence()).states() {
             let value = state.map(|is_good| if is_good { 1.0 } else { 0.0 });
             let value = value.value().unwrap_or(f64::NAN);
             family.gauge_sample([("target", name(view)), ("layer", layer.label())], value)?;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::pages::status::{self, Absence, Condition};
+use super::pages::status::{self, Absence};
 use super::pages::target;
 use crate::account::history::{Check, Evidence, FailedLook, Probe, Steps, Transcript};
 use crate::config::Endpoint;
@@ -252,10 +252,7 @@ impl<'a> Overview<'a> {
             passive: target.passive,
             cluster: target.cluster.as_deref(),
             interval_seconds: snapshot.interval.as_secs_f64(),
-            condition: match status::condition_of(view) {
-                Condition::NotApplicable => "not_applicable",
-                condition => condition.class(),
-            },
+            condition: status::condition_of(view).label(),
             send_ability_percent: snapshot.send_ability.value().map(percent),
             receive_ability_percent: snapshot.receive_ability.value().map(able),
             outstanding_messages: snapshot.outstanding.value(),

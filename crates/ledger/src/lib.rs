@@ -11,7 +11,9 @@
 
 pub use action::Action;
 pub use clue::Clue;
+pub use condition::Condition;
 pub use failure::{Failure, Reason};
+pub use layers::{Column, Layer, NetworkEvidence};
 pub use ledger::*;
 pub use login_delay::LoginDelay;
 pub use shortage::Shortage;
@@ -22,7 +24,9 @@ pub use token::{Instance, NotAToken, Token};
 
 mod action;
 mod clue;
+mod condition;
 mod failure;
+mod layers;
 mod ledger;
 mod login_delay;
 mod shortage;

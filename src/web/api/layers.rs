@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use super::{date, seconds};
 use crate::checks::readings::{PingReadings, PortReadings, Readings};
-use crate::checks::{Column, Layer};
 use crate::supervisor::View;
-use ledger::Reading;
+use ledger::{Column, Layer, Reading};
 use mail::text;
 
 /// The column of layers, the lowest first.
@@ -51,7 +50,7 @@ struct PortRecord<'a> {
 
 impl ColumnRecord {
     pub(in crate::web) fn new(view: &View) -> Self {
-        let column = Column::of(&view.snapshot, &view.layers);
+        let column = Column::of(&view.snapshot, &view.layers.evidence());
         let states = column.states();
         Self {
             to_blame: column.to_blame().map(Layer::label),

@@ -18,15 +18,14 @@ use crate::account::advice::{next_step, next_step_for_late_mail};
 use crate::config::{Endpoint, Target};
 use crate::supervisor::{Supervisor, View};
 use crate::web::api;
-use ledger::{Failure, Side, Step};
+use ledger::{Condition, Failure, Side, Step};
 use ledger::{Reading, SideState, Snapshot, Totals};
 use mail::shortage::news as shortages;
 use mail::text;
 
 pub(in crate::web) use absence::{Absence, roundtrip_absence};
 use absence::{ability_absence, outstanding_absence};
-pub(in crate::web) use condition::{Condition, condition_of};
-use condition::{judge_ability, judge_share};
+pub(in crate::web) use condition::{ShownCondition, condition_of};
 use layers::LayerLine;
 pub(in crate::web) use listing::Query;
 use listing::{Listing, Order};
@@ -256,9 +255,8 @@ impl<'a> Row<'a> {
                 SideCell::new(target, Side::Receive, &snapshot.receive, now),
             ],
             // What cannot be read cannot be seen: then the failure says what to do.
-            late_advice: (snapshot.late_outstanding > 0
-                && snapshot.receive_ability != Reading::Is(false))
-            .then(|| next_step_for_late_mail(target, *lacks_junk_folder)),
+            late_advice: (snapshot.is_late() && snapshot.receive_ability != Reading::Is(false))
+                .then(|| next_step_for_late_mail(target, *lacks_junk_folder)),
             last_probe: snapshot.send.last_attempt.map(|at| When::new(at, now)),
         }
     }
@@ -270,11 +268,10 @@ impl Measure {
         reading: Reading<T>,
         absence: Option<Absence>,
         value: impl FnOnce(T) -> String,
-        judge: impl FnOnce(T) -> Condition,
+        condition: Condition,
     ) -> Self {
         let absent = absence.map_or("", Absence::words);
         let shown = reading.value().map_or_else(|| absent.to_owned(), value);
-        let condition = Condition::of(reading, judge);
         Self { heading, value: shown, note: String::new(), condition }
     }
 }
@@ -340,22 +337,23 @@ fn send_ability(snapshot: &Snapshot) -> Measure {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let ability = snapshot.send_ability;
     let absence = ability_absence(ability, &snapshot.send);
-    Measure::new("Ability to send", ability, absence, percent, judge_share)
+    Measure::new("Ability to send", ability, absence, percent, Condition::of_share(ability))
 }
 
 fn receive_ability(snapshot: &Snapshot) -> Measure {
     let percent = |is_able| if is_able { "100 %" } else { "0 %" }.to_owned();
     let ability = snapshot.receive_ability;
     let absence = ability_absence(ability, &snapshot.receive);
-    Measure::new("Ability to receive", ability, absence, percent, judge_ability)
+    let condition = Condition::of_ability(ability);
+    Measure::new("Ability to receive", ability, absence, percent, condition)
 }
 
 fn outstanding(snapshot: &Snapshot, now: SystemTime) -> Measure {
     let late = snapshot.late_outstanding;
-    let condition = if late > 0 { Condition::Late } else { Condition::Well };
+    let condition = Condition::of_outstanding(snapshot);
     let (reading, absence) = (snapshot.outstanding, outstanding_absence(snapshot));
     let count = |count: usize| count.to_string();
-    let mut measure = Measure::new("Outstanding", reading, absence, count, |_| condition);
+    let mut measure = Measure::new("Outstanding", reading, absence, count, condition);
     if let Some(oldest) = snapshot.oldest_outstanding {
         let age = rough(now.duration_since(oldest).unwrap_or_default());
         let late = if late > 0 { format!("{late} late, ") } else { String::new() };
@@ -366,7 +364,8 @@ fn outstanding(snapshot: &Snapshot, now: SystemTime) -> Measure {
 
 fn roundtrip(snapshot: &Snapshot) -> Measure {
     let (reading, absence) = (snapshot.roundtrip, roundtrip_absence(snapshot));
-    let mut measure = Measure::new("Round trip", reading, absence, minutes, |_| Condition::Well);
+    let condition = Condition::of(reading, |_| Condition::Well);
+    let mut measure = Measure::new("Round trip", reading, absence, minutes, condition);
     if let Reading::Is(mean) = reading {
         measure.note = exact(mean);
     }

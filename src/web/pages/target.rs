@@ -9,7 +9,7 @@ use askama::Template;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::chart::{Sparkline, Trip, Waterfall};
-use super::status::{Assets, Row};
+use super::status::{Assets, Row, ShownCondition};
 use super::words::{When, exact, rough};
 use crate::account::history::{Check, FailedLook, Outcome, Probe, Steps, Transcript};
 use crate::config::{Protocol, Target, TargetName};

@@ -411,3 +411,10 @@ pub struct Snapshot {
     /// The age at which an accepted mail is late.
     pub late_after: Duration,
 }
+
+impl Snapshot {
+    /// Whether a mail is late and not there yet.
+    pub fn is_late(&self) -> bool {
+        self.late_outstanding > 0
+    }
+}

@@ -1,9 +1,8 @@
 //! The column of layers: one line each, in words for people.
 
-use super::{Absence, Condition};
+use super::Absence;
 use crate::checks::readings::{PortReadings, Readings};
-use crate::checks::{Column, Layer};
-use ledger::{Reading, Snapshot};
+use ledger::{Column, Condition, Layer, Reading, Snapshot};
 use mail::text;
 
 /// One layer of a target.
@@ -21,16 +20,13 @@ pub(in crate::web) struct LayerLine {
 
 /// The layers, the lowest first.
 pub(in crate::web) fn lines(snapshot: &Snapshot, readings: &Readings) -> Vec<LayerLine> {
-    let column = Column::of(snapshot, readings);
+    let column = Column::of(snapshot, &readings.evidence());
     let to_blame = column.to_blame();
     let line = |(layer, state)| LayerLine {
         heading: heading(layer),
         letter: heading(layer).chars().next().unwrap_or_default(),
         words: words(layer, state, readings),
-        condition: Condition::of(state, |is_good| match is_good {
-            true => Condition::Well,
-            false => Condition::Failing,
-        }),
+        condition: Condition::of_ability(state),
         is_to_blame: to_blame == Some(layer),
         note: note(layer, readings),
     };

@@ -3,9 +3,10 @@
 
 use std::fmt;
 
-use super::{Condition, condition_of};
+use super::{ShownCondition, condition_of};
 use crate::supervisor::View;
 use crate::web::server::Request;
+use ledger::Condition;
 use mail::text::is_unsafe;
 
 /// The most targets on one page.

@@ -6,7 +6,7 @@ const STATES: [Reading<bool>; 4] =
 fn column(states: [Reading<bool>; 3], connects: bool, above: [Reading<bool>; 2]) -> Column {
     let [ping, tcp, send] = states;
     let [receive, delivery] = above;
-    Column::judge(&Evidence { ping, tcp, connects, send, receive, delivery })
+    Column::from_evidence(&Evidence { ping, tcp, connects, send, receive, delivery })
 }
 
 /// Every combination of the five layers, with and without a connection.
