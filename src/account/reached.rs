@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use ledger::{Attempt, Reading};
+use ledger::{Attempt, PerSide, Reading};
 use ledger::{Side, Step};
 use mail::Fault;
 
 /// The newest connection of each side.
 #[derive(Debug, Clone, Default)]
 pub struct Reached {
-    sides: [Option<Connection>; 2],
+    sides: PerSide<Option<Connection>>,
 }
 
 /// A connection to the port of a side, or why it did not come about.
@@ -43,14 +43,11 @@ impl Connection {
 impl Reached {
     /// An attempt of this side has ended.
     pub(super) fn note(&mut self, side: Side, attempt: &Attempt) {
-        let [send, receive] = &mut self.sides;
-        let place = if side == Side::Send { send } else { receive };
-        *place = Some(Connection::of(attempt));
+        self.sides[side] = Some(Connection::of(attempt));
     }
 
     /// The newest connection of this side; `None` before the first.
     pub fn of(&self, side: Side) -> Option<&Connection> {
-        let [send, receive] = &self.sides;
-        if side == Side::Send { send.as_ref() } else { receive.as_ref() }
+        self.sides[side].as_ref()
     }
 }

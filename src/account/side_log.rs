@@ -10,7 +10,7 @@ use crate::config::TargetName;
 use ledger::LineInstant;
 use ledger::LoginDelay;
 use ledger::Token;
-use ledger::{Attempt, Reading};
+use ledger::{Attempt, PerSide, Reading};
 use ledger::{Failure, Reason, Side, Step};
 use mail::throttle::Gate;
 
@@ -26,7 +26,7 @@ enum State {
 /// What the log has told of one target.
 #[derive(Debug, Default)]
 pub(super) struct TargetLog {
-    sides: [SideLog; 2],
+    sides: PerSide<SideLog>,
     failed_looks: Gate,
     skipped: Gate,
 }
@@ -101,10 +101,7 @@ impl TargetLog {
             Reading::NotApplicable => State::Away,
             Reading::Unmeasured => return,
         };
-        let log = match side {
-            Side::Send => &mut self.sides[0],
-            Side::Receive => &mut self.sides[1],
-        };
+        let log = &mut self.sides[side];
         let failure = attempt.failures.first();
         let change = log.note(state, now);
         let ended_cause = log.cause;
@@ -128,7 +125,7 @@ impl TargetLog {
         let Failure { step, reason, .. } = failure;
         // Of a side that is known to be down a look tells nothing new; of what the exporter itself is
         // short of, the log tells once for all targets.
-        let is_able = self.sides[1].state == Some(State::Able) && failure.shortage.is_none();
+        let is_able = self.sides.receive.state == Some(State::Able) && failure.shortage.is_none();
         let told = if is_able { self.failed_looks.pass(for_timer(now).into_std()) } else { None };
         match told {
             Some(held_back) => warn!(target = %name, side = "receive", %step, %reason,
@@ -258,12 +255,15 @@ mod tests {
     fn a_look_that_failed_for_want_of_our_own_is_not_told_of_the_target() {
         let (name, now) = (TargetName::new("a").unwrap(), crate::clock::now().instant);
         let mut log = TargetLog::default();
-        log.sides[1].state = Some(State::Able);
+        log.sides.receive.state = Some(State::Able);
         let (step, reason, message) = (Step::Connect, Reason::Other, String::new());
         let shortage = Some(ledger::Shortage::Descriptors);
         let short = Failure { step, reason, down: false, shortage, clue: None, message };
         log.look_failed(&name, &short, "", now);
-        assert!(log.failed_looks.is_open(for_timer(now).into_std()), "the next one of the server is told");
+        assert!(
+            log.failed_looks.is_open(for_timer(now).into_std()),
+            "the next one of the server is told"
+        );
         log.look_failed(&name, &Failure { shortage: None, ..short }, "", now);
         assert!(!log.failed_looks.is_open(for_timer(now).into_std()));
     }

@@ -386,7 +386,7 @@ impl Page {
 
     fn sides(&self) -> impl Iterator<Item = (&View, Side, &SideState)> {
         self.views.iter().flat_map(|view| {
-            [(view, Side::Send, &view.snapshot.send), (view, Side::Receive, &view.snapshot.receive)]
+            view.snapshot.sides.iter().map(move |(side, state)| (view, side, state))
         })
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::record::{SideRecord, transcript_line};
 use super::terminal::{Look, Terminal};
-use ledger::{Failure, Side, Step};
+use ledger::{Failure, PerSide, Side, Step};
 use mail::net::Seconds;
 use mail::trace::{Event, Trace};
 
@@ -20,13 +20,11 @@ const TICK: Duration = Duration::from_millis(200);
 pub(super) struct Report<'a, W> {
     terminal: &'a mut Terminal<W>,
     /// One for each side: the farewell to one server is not mixed up with the words of the other.
-    send: Channel,
-    receive: Channel,
+    channels: PerSide<Channel>,
     view: View,
     /// Whether every line of the dialogues is shown.
     shows_transcript: bool,
-    /// In the order of [`Side::ALL`].
-    records: [SideRecord; 2],
+    records: PerSide<SideRecord>,
     step: Option<UnderWay>,
     /// When the live line is rewritten.
     next_tick: Instant,
@@ -59,11 +57,10 @@ impl<'a, W: Write> Report<'a, W> {
     pub(super) fn new(terminal: &'a mut Terminal<W>, shows_transcript: bool) -> Self {
         Self {
             terminal,
-            send: unbounded_channel(),
-            receive: unbounded_channel(),
+            channels: PerSide { send: unbounded_channel(), receive: unbounded_channel() },
             view: View::Steps,
             shows_transcript,
-            records: Default::default(),
+            records: PerSide::default(),
             step: None,
             next_tick: Instant::now() + TICK,
         }
@@ -114,15 +111,11 @@ impl<'a, W: Write> Report<'a, W> {
 
     /// What is kept of the dialogue with this side.
     pub(super) fn record(&mut self, side: Side) -> &mut SideRecord {
-        let [send, receive] = &mut self.records;
-        match side {
-            Side::Send => send,
-            Side::Receive => receive,
-        }
+        &mut self.records[side]
     }
 
     /// The records of both sides, which are not kept any longer.
-    pub(super) fn take_records(&mut self) -> [SideRecord; 2] {
+    pub(super) fn take_records(&mut self) -> PerSide<SideRecord> {
         std::mem::take(&mut self.records)
     }
 
@@ -191,10 +184,7 @@ impl<'a, W: Write> Report<'a, W> {
     }
 
     fn channel(&mut self, side: Side) -> &mut Channel {
-        match side {
-            Side::Send => &mut self.send,
-            Side::Receive => &mut self.receive,
-        }
+        &mut self.channels[side]
     }
 
     fn take(&mut self, side: Side, event: Event) {

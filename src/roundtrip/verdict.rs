@@ -7,7 +7,7 @@ use crate::account::advice::{next_step, next_step_for_bounce, next_step_for_late
 use crate::config::Target;
 use ledger::LoginDelay;
 use ledger::Token;
-use ledger::{Failure, Shortage, Side};
+use ledger::{Failure, PerSide, Shortage, Side};
 use ledger::{FoundIn, Notice};
 use mail::test_mail::subject;
 use mail::text;
@@ -46,8 +46,8 @@ pub struct Verdict {
     pub began: SystemTime,
     /// How long all of it took, so far.
     pub took: Duration,
-    /// What the dialogues showed, by side in the order of [`Side::ALL`].
-    pub sides: [SideRecord; 2],
+    /// What the dialogues showed.
+    pub sides: PerSide<SideRecord>,
     /// Where the target is configured, as `mailtrip.yml:12`.
     pub place: String,
     /// The id of the mail.
@@ -143,7 +143,7 @@ impl Verdict {
             ending: Ending::Complete,
             began: SystemTime::now(),
             took: Duration::ZERO,
-            sides: Default::default(),
+            sides: PerSide::default(),
             place: place.to_owned(),
             token,
         }
@@ -193,11 +193,7 @@ impl Verdict {
 
     /// The record of this side.
     pub fn side(&self, side: Side) -> &SideRecord {
-        let [send, receive] = &self.sides;
-        match side {
-            Side::Send => send,
-            Side::Receive => receive,
-        }
+        &self.sides[side]
     }
 
     /// The verdict, a sentence for each thing that is wrong, or one that nothing is.

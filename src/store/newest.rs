@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::rows::{from_seconds, to_seconds};
 use crate::config::TargetName;
-use ledger::{Measured, Newest, Period, Reading};
+use ledger::{Measured, Newest, PerSide, Period, Reading};
 
 /// The columns, in the order in which they are bound.
 const COLUMNS: [&str; 22] = [
@@ -57,7 +57,7 @@ pub(super) fn write(
         .prepare_cached(&format!("INSERT OR REPLACE INTO newest ({columns}) VALUES ({places})"))?;
     upsert.raw_bind_parameter(1, target.as_str())?;
     upsert.raw_bind_parameter(2, newest.interval.as_secs_f64())?;
-    for (first, measured) in [(3, &newest.send), (10, &newest.receive)] {
+    for (first, measured) in [(3, &newest.sides.send), (10, &newest.sides.receive)] {
         upsert.raw_bind_parameter(first, &*measured.server)?;
         upsert.raw_bind_parameter(first + 1, state(measured))?;
         upsert.raw_bind_parameter(first + 2, measured.ability.value())?;
@@ -92,8 +92,7 @@ fn newest(row: &Row<'_>) -> rusqlite::Result<Newest> {
     (period.has_unknown, previous_period.has_unknown) = (unknown & 1 != 0, unknown & 2 != 0);
     Ok(Newest {
         interval: Duration::try_from_secs_f64(row.get("interval")?).unwrap_or_default(),
-        send: measured(row, "send")?,
-        receive: measured(row, "receive")?,
+        sides: PerSide { send: measured(row, "send")?, receive: measured(row, "receive")? },
         period_began: date(row, "period_began")?,
         period,
         previous_period,
@@ -177,23 +176,25 @@ mod tests {
         let at = |seconds: u64| Some(UNIX_EPOCH + Duration::from_secs(1_790_000_000 + seconds));
         Newest {
             interval: Duration::from_millis(1500),
-            send: Measured {
-                server: "smtp://u@mail.example:25".into(),
-                ability: Reading::Is(0.25),
-                is_outlived: false,
-                up: Some(true),
-                consecutive_failures: Reading::Is(3),
-                last_attempt: at(1),
-                last_success: at(2),
-            },
-            receive: Measured {
-                server: "imap://v@mail.example:143".into(),
-                ability: Reading::NotApplicable,
-                is_outlived: false,
-                up: Some(false),
-                consecutive_failures: Reading::NotApplicable,
-                last_attempt: at(3),
-                last_success: None,
+            sides: PerSide {
+                send: Measured {
+                    server: "smtp://u@mail.example:25".into(),
+                    ability: Reading::Is(0.25),
+                    is_outlived: false,
+                    up: Some(true),
+                    consecutive_failures: Reading::Is(3),
+                    last_attempt: at(1),
+                    last_success: at(2),
+                },
+                receive: Measured {
+                    server: "imap://v@mail.example:143".into(),
+                    ability: Reading::NotApplicable,
+                    is_outlived: false,
+                    up: Some(false),
+                    consecutive_failures: Reading::NotApplicable,
+                    last_attempt: at(3),
+                    last_success: None,
+                },
             },
             period_began: at(4),
             period: Period { received: 2, sum: Duration::from_millis(2500), has_unknown: true },
@@ -212,8 +213,9 @@ mod tests {
     #[tokio::test]
     async fn the_newest_measurements_come_back_as_they_were() {
         let mut outlived = all();
-        (outlived.send.ability, outlived.send.is_outlived) = (Reading::Unmeasured, true);
-        outlived.receive = Measured::default();
+        (outlived.sides.send.ability, outlived.sides.send.is_outlived) =
+            (Reading::Unmeasured, true);
+        outlived.sides.receive = Measured::default();
         (outlived.period.has_unknown, outlived.previous_period.has_unknown) = (false, true);
         for newest in [Newest::default(), all(), outlived] {
             let folder = tempfile::tempdir().unwrap();
@@ -247,7 +249,7 @@ mod tests {
             file.execute(&format!("UPDATE newest SET {nonsense}"), []).unwrap();
             let newest = loaded(&store).await;
             assert_ne!(newest, all(), "{nonsense}");
-            let has_ability = newest.send.ability.value().is_some();
+            let has_ability = newest.sides.send.ability.value().is_some();
             assert_eq!(
                 has_ability,
                 !nonsense.contains("_state")

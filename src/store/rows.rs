@@ -12,7 +12,7 @@ use ledger::Token;
 use ledger::{
     AccountRecord, Changes, ClockOffset, Histogram, MailRecord, MailState, StoredAccount, Totals,
 };
-use ledger::{Reason, Side, Step};
+use ledger::{Reason, Step};
 
 /// The most that a counter can have counted, and the longest sum of round trips: what is more is no record
 /// of ours, and would leave no room for what is still to be counted.
@@ -260,8 +260,7 @@ fn each_counter(
     visit("roundtrips_unknown".into(), &mut account.totals.roundtrips_unknown)?;
     visit("checks_skipped".into(), &mut account.totals.checks_skipped)?;
     visit("sender_mailbox_failures".into(), &mut account.sender_mailbox_failures)?;
-    for (side, counters) in [(Side::Send, &mut account.send), (Side::Receive, &mut account.receive)]
-    {
+    for (side, counters) in account.sides.iter_mut() {
         visit(format!("{side}.not_applicable"), &mut counters.not_applicable)?;
         for reason in Reason::of(side) {
             if let Some(count) = counters.by_reason.get_mut(*reason as usize) {

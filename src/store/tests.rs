@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
+use ledger::PerSide;
 use ledger::Token;
 use ledger::{AccountRecord, ClockOffset, Histogram, MailRecord, MailState, SideCounters, Totals};
 use ledger::{Reason, Step};
@@ -280,8 +281,13 @@ async fn an_account_comes_back_as_it_was() {
     (send.not_applicable, receive.not_applicable) = (22, 23);
     let sender_mailbox_failures = 24;
     let last_sent = Some(time(7));
-    let record =
-        AccountRecord { totals, send, receive, sender_mailbox_failures, roundtrips, last_sent };
+    let record = AccountRecord {
+        totals,
+        sides: PerSide { send, receive },
+        sender_mailbox_failures,
+        roundtrips,
+        last_sent,
+    };
     let mut stored = StoredAccount { account: record, ..StoredAccount::default() };
     for state in [
         MailState::Outstanding,

@@ -262,8 +262,8 @@ impl<'a> Overview<'a> {
             roundtrip_absence: status::roundtrip_absence(snapshot).map(Absence::label),
             delivery_seconds: snapshot.delivery.map(seconds),
             layers: ColumnRecord::new(view),
-            send: SideRecord::new("smtp", &target.send.endpoint, &snapshot.send),
-            receive: SideRecord::new(protocol, &target.receive.endpoint, &snapshot.receive),
+            send: SideRecord::new("smtp", &target.send.endpoint, &snapshot.sides.send),
+            receive: SideRecord::new(protocol, &target.receive.endpoint, &snapshot.sides.receive),
         }
     }
 }

@@ -210,7 +210,7 @@ async fn a_broken_senders_mailbox_is_told_and_stops_nothing() {
         })
         .await;
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
-    assert_eq!(snapshot.receive.by_reason.iter().sum::<u64>(), 0, "no failure to receive");
+    assert_eq!(snapshot.sides.receive.by_reason.iter().sum::<u64>(), 0, "no failure to receive");
     assert!(snapshot.sender_mailbox.failures >= 1);
     assert!(snapshot.sender_mailbox.last_failure.is_some());
 }
@@ -257,7 +257,7 @@ async fn a_server_that_offers_reports_and_refuses_the_parameters_gets_plain_comm
         let exporter = Exporter::start(&[world.target("a").set("messages", "2")]).await;
         let snapshot = exporter.received("a", 2).await;
         assert_eq!((snapshot.send_ability, snapshot.totals.accepted), (Reading::Is(1.0), 2));
-        assert_eq!(snapshot.send.last_failure, None);
+        assert_eq!(snapshot.sides.send.last_failure, None);
         let said = envelopes(&world.smtp);
         let plain = if point == "MAIL" { 1 } else { 2 };
         assert_eq!(said[plain..], [&[MAIL, RCPT][plain - 1..], &[MAIL, RCPT]].concat(), "{point}");
@@ -272,7 +272,7 @@ async fn a_refusal_is_not_taken_for_one_of_the_parameters_and_is_not_tried_twice
         world.smtp.faults().offer("DSN");
         world.smtp.faults().on("RCPT", Fault::reply(refusal));
         let exporter = Exporter::start(&[world.target("a")]).await;
-        let (_, failure) = exporter.measured("a").await.send.last_failure.unwrap();
+        let (_, failure) = exporter.measured("a").await.sides.send.last_failure.unwrap();
         let told = format!("the server refused {RCPT}: {refusal}");
         assert_eq!(failure.message, told);
         let said = envelopes(&world.smtp);

@@ -161,13 +161,17 @@ async fn an_answer_beyond_its_budget_is_a_failure_that_names_what_was_too_much()
             server.faults().on(case.point, Fault::Raw(case.answer.into_bytes()));
             let exporter = Exporter::start(&[world.target("a"), well.target("b")]).await;
             let snapshot = exporter.measured("a").await;
-            let side = if case.side == Side::Send { &snapshot.send } else { &snapshot.receive };
+            let side = if case.side == Side::Send {
+                &snapshot.sides.send
+            } else {
+                &snapshot.sides.receive
+            };
             let (_, failure) = side.last_failure.clone().unwrap();
             assert_eq!((failure.step, failure.reason), (case.step, Reason::Protocol), "{failure}");
             assert!(failure.message.contains(case.words), "{failure}");
             assert!(!failure.down, "{failure}");
             let well = exporter.received("b", 1).await;
-            assert_eq!(well.receive.last_failure, None);
+            assert_eq!(well.sides.receive.last_failure, None);
         })
     }))
     .await;
@@ -183,12 +187,12 @@ async fn a_server_that_talks_on_in_idle_is_left() {
     let exporter = Exporter::start(&[target]).await;
     // The end of the sending may interrupt the first of them before it is so long.
     let is_left = |now: &Snapshot| {
-        now.receive.last_failure.as_ref().is_some_and(|(_, failure)| {
+        now.sides.receive.last_failure.as_ref().is_some_and(|(_, failure)| {
             failure.message.contains("more than 100000 untagged responses")
         })
     };
     let snapshot = exporter.until("a", "the flood is left", is_left).await;
-    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Fetch, Reason::Protocol), "{failure}");
     world.mailbox.faults().clear();
     world.post.release(USER);
@@ -216,7 +220,7 @@ async fn what_is_merely_large_is_read() {
             world.mailbox.faults().on(point, Fault::Before(answer));
             let exporter = Exporter::start(&[world.target("a")]).await;
             let snapshot = exporter.received("a", 1).await;
-            assert_eq!(snapshot.receive.last_failure, None);
+            assert_eq!(snapshot.sides.receive.last_failure, None);
             assert_eq!(snapshot.receive_ability, Reading::Is(true));
         })
     }))
@@ -240,7 +244,7 @@ async fn what_stands_before_the_final_dot_is_no_answer_to_it() {
         world.smtp.faults().once("DATA", Fault::Append(early.to_owned()));
         let exporter = Exporter::start(&[world.target("a")]).await;
         let snapshot = exporter.measured("a").await;
-        let (_, failure) = snapshot.send.last_failure.clone().unwrap();
+        let (_, failure) = snapshot.sides.send.last_failure.clone().unwrap();
         assert_eq!((failure.step, failure.reason), (Step::Data, reason), "{failure}");
         let totals = snapshot.totals;
         assert_eq!((totals.probes, totals.accepted, totals.doubtful), (1, 0, 0), "{early}");

@@ -70,7 +70,10 @@ async fn every_target_shows_what_it_promises() {
             })
             .await;
         let snapshot = running.snapshot(good);
-        assert!(snapshot.send.tls.is_some() && snapshot.receive.tls.is_some(), "{good}: no TLS");
+        assert!(
+            snapshot.sides.send.tls.is_some() && snapshot.sides.receive.tls.is_some(),
+            "{good}: no TLS"
+        );
     }
     running
         .wait_for("slow", "a round trip beyond the period and no late mail", |now| {
@@ -81,7 +84,7 @@ async fn every_target_shows_what_it_promises() {
         .await;
     running
         .wait_for("refuses-logins", "a mailbox that cannot be read", |now| {
-            let failure = now.receive.last_failure.as_ref().map(|(_, failure)| failure);
+            let failure = now.sides.receive.last_failure.as_ref().map(|(_, failure)| failure);
             now.send_ability == Reading::Is(1.0)
                 && now.receive_ability == Reading::Is(false)
                 && now.outstanding.value().is_some_and(|outstanding| outstanding >= 2)
@@ -114,9 +117,9 @@ async fn the_standby_node_comes_up_and_goes_down_without_a_failure() {
         .await;
     running.wait_for("standby", "a passive node that went down again", is_not_applicable).await;
     let snapshot = running.snapshot("standby");
-    assert!(snapshot.send.not_applicable >= 2);
-    assert_eq!(snapshot.send.last_failure, None);
-    assert_eq!(snapshot.receive.last_failure, None);
+    assert!(snapshot.sides.send.not_applicable >= 2);
+    assert_eq!(snapshot.sides.send.last_failure, None);
+    assert_eq!(snapshot.sides.receive.last_failure, None);
     running.supervisor.stop().await;
 }
 

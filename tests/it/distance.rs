@@ -135,7 +135,7 @@ async fn a_look_that_fails_decides_nothing_about_a_mail() {
             world.mailbox.close_sessions();
             let began = Instant::now();
             let is_over = |s: &Snapshot| {
-                began.elapsed() > Duration::from_secs(4) && s.receive.last_failure.is_some()
+                began.elapsed() > Duration::from_secs(4) && s.sides.receive.last_failure.is_some()
             };
             let snapshot = exporter.until("a", "failing beyond the time", is_over).await;
             assert_eq!((snapshot.totals.late, snapshot.totals.lost), (0, 0), "{mailbox:?}");
@@ -185,7 +185,12 @@ async fn a_folder_that_is_emptied_before_it_is_searched_is_an_empty_folder() {
     let exporter = Exporter::start(&[world.target("a")]).await;
     let checked = |now: &Snapshot| now.totals.checks == 1;
     let snapshot = exporter.until("a", "checked", checked).await;
-    assert_eq!(snapshot.receive_ability, Reading::Is(true), "{:?}", snapshot.receive.last_failure);
+    assert_eq!(
+        snapshot.receive_ability,
+        Reading::Is(true),
+        "{:?}",
+        snapshot.sides.receive.last_failure
+    );
     let asked = world.mailbox.stats().count("FETCH");
     assert_eq!(asked, 0, "a message was asked for by a number that there is not");
     assert!(world.mailbox.wait_until(DEADLINE, |stats| stats.logins >= 1).await);

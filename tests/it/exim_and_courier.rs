@@ -168,7 +168,7 @@ async fn mail_arrives_over_exim_and_courier_whatever_protects_the_connections() 
     for (name, _, tls, _) in &targets {
         let snapshot = received(&exporter, name, 1).await;
         assert_healthy(name, &snapshot);
-        for side in [&snapshot.send, &snapshot.receive] {
+        for side in [&snapshot.sides.send, &snapshot.sides.receive] {
             assert_eq!(side.tls.is_some(), *tls != TlsMode::None, "{name}");
         }
     }
@@ -185,7 +185,12 @@ async fn mail_of_others_stays_in_courier_as_it_is_flags_included() {
         let target = target(stack, protocol, protocol, TlsMode::None, &reader);
         let exporter = Exporter::start(&[target]).await;
         let snapshot = received(&exporter, protocol, 1).await;
-        assert_eq!(failures(&snapshot.receive), 0, "{:?}", snapshot.receive.last_failure);
+        assert_eq!(
+            failures(&snapshot.sides.receive),
+            0,
+            "{:?}",
+            snapshot.sides.receive.last_failure
+        );
         stack.wait_for_mails(&reader, before.len()).await;
         exporter.supervisor.stop().await;
         assert_eq!(mails(stack, &reader), before, "{protocol}");
@@ -207,14 +212,22 @@ async fn a_refusal_of_exim_has_the_reason_of_its_reply_code() {
     };
     let exporter = Exporter::start(&cases.each_ref().map(target)).await;
     for (reader, name, reason, words) in cases {
-        let refused = |now: &Snapshot| now.send.failures_for(reason) >= 2;
+        let refused = |now: &Snapshot| now.sides.send.failures_for(reason) >= 2;
         let snapshot = exporter.until(name, "two refusals", refused).await;
         assert_eq!(snapshot.send_ability, Reading::Is(0.0), "{name}");
         assert_eq!(snapshot.receive_ability, Reading::Is(true), "{name}");
         assert_eq!(snapshot.outstanding, Reading::Is(0), "{name}");
-        assert_eq!(failures(&snapshot.send), snapshot.send.failures_for(reason), "{name}");
-        assert_eq!(failures(&snapshot.send), snapshot.send.failures_in(Step::Envelope), "{name}");
-        let (_, failure) = snapshot.send.last_failure.unwrap();
+        assert_eq!(
+            failures(&snapshot.sides.send),
+            snapshot.sides.send.failures_for(reason),
+            "{name}"
+        );
+        assert_eq!(
+            failures(&snapshot.sides.send),
+            snapshot.sides.send.failures_in(Step::Envelope),
+            "{name}"
+        );
+        let (_, failure) = snapshot.sides.send.last_failure.unwrap();
         assert!(failure.message.contains(words), "{failure}");
         stack.deliver(reader);
         let snapshot = exporter.received(name, 1).await;
@@ -234,12 +247,12 @@ async fn a_courier_that_is_stopped_refuses_connections_and_what_waited_comes_lat
 
     stack.stop_courier().await;
     let refused = |now: &Snapshot| {
-        now.receive.failures_for(Reason::Refused) >= 2 && now.outstanding.value() >= Some(2)
+        now.sides.receive.failures_for(Reason::Refused) >= 2 && now.outstanding.value() >= Some(2)
     };
     let snapshot = exporter.until("imap", "two refused connections", refused).await;
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
-    assert_eq!(snapshot.receive.up, Some(false));
-    assert!(snapshot.receive.failures_in(Step::Connect) >= 2);
+    assert_eq!(snapshot.sides.receive.up, Some(false));
+    assert!(snapshot.sides.receive.failures_in(Step::Connect) >= 2);
     assert_eq!(snapshot.send_ability, Reading::Is(1.0));
     let (outcome, transcript) = log_in_to_receive(&checked(by_pop3).receive).await;
     let failure = outcome.expect_err(&transcript);

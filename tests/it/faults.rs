@@ -41,7 +41,7 @@ impl Half {
     }
 
     fn state(self, snapshot: &Snapshot) -> &SideState {
-        if self == Half::Smtp { &snapshot.send } else { &snapshot.receive }
+        if self == Half::Smtp { &snapshot.sides.send } else { &snapshot.sides.receive }
     }
 }
 
@@ -251,7 +251,7 @@ async fn a_server_that_hangs_up_on_capa_is_read_without_it() {
         let (world, target) = world(Half::Pop3, TlsMode::StartTls, &trust).await;
         world.mailbox.faults().on("CAPA", fault);
         let snapshot = Exporter::start(&[target]).await.received("a", 1).await;
-        assert_eq!(snapshot.receive.last_failure, None);
+        assert_eq!(snapshot.sides.receive.last_failure, None);
     }
 }
 
@@ -380,7 +380,7 @@ async fn a_busy_maildrop_is_tried_again_and_then_busy() {
             world.mailbox.faults().times(2, CREDENTIALS, Fault::reply(answer));
             let exporter = Exporter::start(&[world.target("a")]).await;
             let snapshot = exporter.received("a", 1).await;
-            assert_eq!(snapshot.receive.last_failure, None);
+            assert_eq!(snapshot.sides.receive.last_failure, None);
             assert_eq!(world.mailbox.stats().logins_refused, 2);
             assert!(world.mailbox.stats().sessions_most == 1);
         };
@@ -434,8 +434,8 @@ async fn a_removal_that_fails_is_counted_at_its_step_and_tried_again() {
             world.mailbox.faults().once(point, fault);
             let exporter = Exporter::start(&[world.target("a").set("interval", "2s")]).await;
             let snapshot =
-                exporter.until("a", "a failure", |s| s.receive.last_failure.is_some()).await;
-            let (_, failure) = snapshot.receive.last_failure.clone().unwrap();
+                exporter.until("a", "a failure", |s| s.sides.receive.last_failure.is_some()).await;
+            let (_, failure) = snapshot.sides.receive.last_failure.clone().unwrap();
             assert_eq!((failure.step, failure.reason), (Step::Remove, reason), "{failure}");
             assert_eq!(snapshot.receive_ability, Reading::Is(true));
             assert_eq!(snapshot.totals.received, 1);
@@ -461,7 +461,10 @@ async fn a_slow_answer_is_an_answer() {
     }
     let exporter = Exporter::start(&[world.target("a")]).await;
     let snapshot = exporter.received("a", 1).await;
-    assert_eq!((snapshot.send.last_failure, snapshot.receive.last_failure), (None, None));
+    assert_eq!(
+        (snapshot.sides.send.last_failure, snapshot.sides.receive.last_failure),
+        (None, None)
+    );
 }
 
 #[tokio::test]
@@ -474,7 +477,7 @@ async fn untagged_lines_that_nobody_asked_for_are_passed_over() {
     let exporter = Exporter::start(&[world.target("a")]).await;
     let snapshot = exporter.received("a", 1).await;
     world.inbox_holds(0).await;
-    assert_eq!(snapshot.receive.last_failure, None);
+    assert_eq!(snapshot.sides.receive.last_failure, None);
 }
 
 #[tokio::test]
@@ -498,10 +501,10 @@ async fn a_server_that_refuses_every_removal_keeps_its_session() {
     let snapshot = exporter.until("a", "six checks", |s| s.totals.checks >= 6).await;
     let stats = world.mailbox.stats();
     assert!(stats.logins <= snapshot.totals.checks + 1, "{stats:?}");
-    let failures = snapshot.receive.failures_in(Step::Remove);
+    let failures = snapshot.sides.receive.failures_in(Step::Remove);
     assert!((1..=3 + snapshot.totals.checks).contains(&failures), "{failures} failures");
-    assert_eq!(snapshot.receive.failures_for(Reason::Rejected), failures);
-    assert_eq!(snapshot.receive.by_reason.iter().sum::<u64>(), failures);
+    assert_eq!(snapshot.sides.receive.failures_for(Reason::Rejected), failures);
+    assert_eq!(snapshot.sides.receive.by_reason.iter().sum::<u64>(), failures);
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
     let totals = snapshot.totals;
     assert!(totals.received >= 4, "{totals:?}");
@@ -534,7 +537,7 @@ async fn a_reply_after_the_dot_that_is_none_leaves_the_mail_doubtful() {
         let snapshot = exporter.measured("a").await;
         let totals = snapshot.totals;
         assert_eq!((totals.probes, totals.accepted, totals.doubtful), (1, 0, 1), "{answer}");
-        let (_, failure) = snapshot.send.last_failure.unwrap();
+        let (_, failure) = snapshot.sides.send.last_failure.unwrap();
         assert_eq!(failure.step, Step::Data);
         assert!(failure.message.contains(answer), "{failure}");
     }
@@ -554,7 +557,7 @@ async fn a_server_that_always_answers_idle_with_nonsense_is_left_alone_with_it()
     exporter.until("a", "looks without IDLE", |s| s.totals.looks >= looks + 3).await;
     world.post.release(USER);
     let snapshot = exporter.received("a", 1).await;
-    assert_eq!(snapshot.receive.by_reason[Reason::Protocol as usize], 1, "{snapshot:#?}");
+    assert_eq!(snapshot.sides.receive.by_reason[Reason::Protocol as usize], 1, "{snapshot:#?}");
     assert_eq!(world.mailbox.stats().count("IDLE"), 1);
 }
 
@@ -570,7 +573,7 @@ async fn a_session_that_answers_idle_with_nonsense_is_dropped() {
     world.post.release(USER);
     let snapshot = exporter.received("a", 1).await;
     assert_eq!(snapshot.totals.checks, 1, "the second login was a look's");
-    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Fetch, Reason::Protocol), "{failure}");
-    assert_eq!(snapshot.receive.by_reason[Reason::Protocol as usize], 1);
+    assert_eq!(snapshot.sides.receive.by_reason[Reason::Protocol as usize], 1);
 }

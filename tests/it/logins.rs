@@ -227,7 +227,8 @@ async fn a_password_that_only_a_digest_is_refused_for_is_shown_to_a_server_that_
         server.faults().once(CREDENTIALS, Fault::reply(refusal));
         let exporter = Exporter::start(&[target]).await;
         let snapshot = exporter.received("a", 2).await;
-        let state = if protocol == Protocol::Smtp { &snapshot.send } else { &snapshot.receive };
+        let state =
+            if protocol == Protocol::Smtp { &snapshot.sides.send } else { &snapshot.sides.receive };
         assert_eq!(state.last_failure, None, "{protocol:?}");
         assert_eq!(server.stats().logins_refused, 1, "{protocol:?}");
         let by_digest = |session: &SessionRecord| session.received_contains(b"CRAM-MD5");
@@ -260,7 +261,7 @@ async fn where_the_refusal_is_for_the_password_the_next_period_tries_another_for
         let exporter = Exporter::start(&[target]).await;
         let failed = |snapshot: &Snapshot| {
             let failures =
-                snapshot.totals.check_failures + snapshot.send.by_reason.iter().sum::<u64>();
+                snapshot.totals.check_failures + snapshot.sides.send.by_reason.iter().sum::<u64>();
             failures > 0
         };
         exporter.until("a", "refused", failed).await;
@@ -487,7 +488,7 @@ async fn a_wrong_password_costs_postfix_and_dovecot_one_login_a_period_and_side(
         let refused_before = lab.smtp_log().matches("authentication failed").count();
         let exporter = real_servers::Exporter::start(&lab, &[target]).await;
         let refused = |now: &Snapshot| {
-            now.totals.check_failures >= 2 && now.send.failures_for(Reason::Auth) >= 2
+            now.totals.check_failures >= 2 && now.sides.send.failures_for(Reason::Auth) >= 2
         };
         let snapshot = exporter.until(&name, "refused", refused).await;
         exporter.supervisor.stop().await;

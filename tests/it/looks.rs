@@ -57,7 +57,7 @@ async fn a_server_that_shows_new_mail_only_to_a_fresh_select_is_measured_all_the
     let target = world.target("a").set("interval", "2s").set("late_after", "1h");
     let exporter = Exporter::start(&[target]).await;
     let snapshot = exporter.received("a", 5).await;
-    assert_eq!(snapshot.receive.last_failure, None);
+    assert_eq!(snapshot.sides.receive.last_failure, None);
     // The first of them is two steps late at most, and the check of the next period finds none.
     assert_eq!(snapshot.roundtrips.counts[2], snapshot.totals.received, "{snapshot:#?}");
     let mean = snapshot.roundtrips.sum / u32::try_from(snapshot.totals.received).unwrap();
@@ -118,7 +118,7 @@ async fn without_uidvalidity_nothing_is_missed_counted_twice_or_read_over_and_ov
     let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
     let snapshot = exporter.received("a", 4).await;
     assert_eq!((snapshot.totals.duplicate, snapshot.totals.lost), (0, 0), "{snapshot:#?}");
-    let failures = snapshot.receive;
+    let failures = snapshot.sides.receive;
     let marked = failures.failures_for(ledger::Reason::Marked);
     assert_eq!(failures.failures_in(ledger::Step::Remove), marked);
     // The foreign mail is read once by each session.
@@ -144,7 +144,7 @@ async fn a_mail_not_yet_taken_out_is_no_duplicate_under_another_uid() {
     world.post.deliver_next(USER, Delivery::at_once());
     world.post.set_delivery(USER, Delivery::lost());
     exporter.received("a", 1).await;
-    exporter.until("a", "a refusal", |s| s.receive.failures_for(Reason::Rejected) >= 1).await;
+    exporter.until("a", "a refusal", |s| s.sides.receive.failures_for(Reason::Rejected) >= 1).await;
     world.mailbox.close_sessions();
     world.post.renumber(USER, "INBOX");
     world.mailbox.faults().clear();
@@ -234,7 +234,7 @@ async fn each_look_is_counted_the_failed_ones_as_well() {
     // A login that was refused for its password would not be tried again before the next check.
     world.mailbox.faults().on(CREDENTIALS, Fault::reply("-ERR [SYS/TEMP] no"));
     let failed = |s: &Snapshot| {
-        s.receive.failures_for(Reason::Deferred) >= 1 && s.totals.looks > after.looks
+        s.sides.receive.failures_for(Reason::Deferred) >= 1 && s.totals.looks > after.looks
     };
     exporter.until("a", "a failed look", failed).await;
 }
@@ -291,9 +291,9 @@ async fn a_login_that_a_look_is_refused_fails_in_its_own_step() {
     world.mailbox.faults().once(CREDENTIALS, Fault::None);
     world.mailbox.faults().on(CREDENTIALS, Fault::reply("-ERR [AUTH] no"));
     let exporter = Exporter::start(&[world.target("a")]).await;
-    let has_failed = |now: &Snapshot| now.receive.last_failure.is_some();
+    let has_failed = |now: &Snapshot| now.sides.receive.last_failure.is_some();
     let snapshot = exporter.until("a", "a look that failed", has_failed).await;
-    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Auth, Reason::Auth), "{failure}");
     assert_eq!(snapshot.totals.check_failures, 0);
 }

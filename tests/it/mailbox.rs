@@ -275,7 +275,7 @@ async fn a_folder_that_is_not_there_is_a_failure() {
     let exporter = Exporter::start(&[target]).await;
     let snapshot = exporter.measured("a").await;
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
-    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Select, Reason::Rejected));
     assert!(failure.message.contains("Missing"), "{failure}");
 }
@@ -297,9 +297,9 @@ async fn without_uidplus_nobody_elses_deleted_mail_is_expunged() {
     };
     assert!(world.post.wait_until(DEADLINE, ours_are_marked).await);
     assert_eq!(world.mailbox.stats().count("EXPUNGE"), 0);
-    let is_told = |s: &Snapshot| s.receive.failures_for(Reason::Marked) >= 1;
+    let is_told = |s: &Snapshot| s.sides.receive.failures_for(Reason::Marked) >= 1;
     let snapshot = exporter.until("a", "told", is_told).await;
-    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Remove, Reason::Marked), "{failure}");
     assert!(failure.message.contains("UIDPLUS"), "{failure}");
     assert_eq!(snapshot.receive_ability, Reading::Is(true), "mail can be read");
@@ -326,7 +326,7 @@ async fn without_uidplus_the_marks_of_another_instance_do_not_block() {
     let exporter = Exporter::start(&[world.target("a")]).await;
     exporter.received("a", 1).await;
     world.inbox_holds(0).await;
-    assert_eq!(exporter.snapshot("a").receive.last_failure, None);
+    assert_eq!(exporter.snapshot("a").sides.receive.last_failure, None);
 }
 
 #[tokio::test]
@@ -340,7 +340,7 @@ async fn a_removal_that_the_server_only_pretends_is_a_failure() {
         world.mailbox.faults().times(2, point, Fault::reply(answer));
         world.post.insert(USER, "INBOX", b"Subject: not ours\r\n\r\nhello\r\n");
         let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
-        let failed = |s: &Snapshot| s.receive.failures_in(Step::Remove) >= 1;
+        let failed = |s: &Snapshot| s.sides.receive.failures_in(Step::Remove) >= 1;
         let snapshot = exporter.until("a", "a failed removal", failed).await;
         assert_eq!(snapshot.totals.duplicate, 0, "{mailbox:?}");
         assert_eq!(snapshot.receive_ability, Reading::Is(true), "{mailbox:?}");
@@ -367,7 +367,7 @@ async fn a_first_contact_that_breaks_makes_no_duplicate() {
     exporter.received("a", 1).await;
     world.inbox_holds(1).await;
     let snapshot = exporter.snapshot("a");
-    assert_eq!(snapshot.receive.failures_for(Reason::Closed), 2);
+    assert_eq!(snapshot.sides.receive.failures_for(Reason::Closed), 2);
     assert_eq!(snapshot.totals.duplicate, 0);
 }
 
@@ -417,7 +417,7 @@ async fn many_targets_share_one_mailbox_and_one_login() {
     for number in 0..TARGETS {
         let name = format!("t{number}");
         let snapshot = exporter.received(&name, 1).await;
-        assert_eq!(snapshot.receive.last_failure, None);
+        assert_eq!(snapshot.sides.receive.last_failure, None);
         assert_eq!((snapshot.totals.duplicate, snapshot.totals.lost), (0, 0), "{name}");
         assert!(snapshot.totals.received <= snapshot.totals.accepted);
     }
@@ -492,7 +492,7 @@ async fn a_foreign_mail_with_a_monstrous_header_does_not_blind_the_watch() {
         let exporter = Exporter::start(&[world.target("a")]).await;
         let snapshot = exporter.received("a", 1).await;
         assert_eq!(snapshot.receive_ability, Reading::Is(true));
-        assert_eq!(snapshot.receive.last_failure, None);
+        assert_eq!(snapshot.sides.receive.last_failure, None);
         world.inbox_holds(1).await;
     }
 }
@@ -506,7 +506,7 @@ async fn a_mail_that_arrives_during_a_slow_first_login_is_received() {
     world.inbox_holds(1).await;
     assert_eq!(world.mailbox.stats().logins, 0, "it arrived before the login was answered");
     let snapshot = exporter.received("a", 1).await;
-    assert_eq!(snapshot.receive.last_failure, None);
+    assert_eq!(snapshot.sides.receive.last_failure, None);
     world.inbox_holds(0).await;
 }
 
@@ -518,7 +518,7 @@ async fn a_mailbox_without_any_of_the_folders_is_a_failure() {
     let exporter = Exporter::start(&[target]).await;
     let snapshot = exporter.measured("a").await;
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
-    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Select, Reason::Other));
     assert!(failure.message.contains(r"\Junk"), "{failure}");
 }
@@ -537,7 +537,7 @@ async fn a_stranger_cannot_write_what_looks_like_the_end_of_a_literal() {
         let exporter = Exporter::start(&[world.target("a")]).await;
         let snapshot = exporter.received("a", 1).await;
         assert_eq!(snapshot.receive_ability, Reading::Is(true), "{mark}");
-        assert_eq!(snapshot.receive.last_failure, None, "{mark}");
+        assert_eq!(snapshot.sides.receive.last_failure, None, "{mark}");
         world.inbox_holds(1).await;
     }
 }
@@ -555,7 +555,7 @@ async fn a_header_line_without_an_end_does_not_blind_the_watch() {
     world.post.release(USER);
     let snapshot = exporter.received("a", 1).await;
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
-    assert_eq!(snapshot.receive.last_failure, None);
+    assert_eq!(snapshot.sides.receive.last_failure, None);
     world.inbox_holds(2).await;
 }
 
@@ -577,7 +577,7 @@ async fn a_mail_that_the_server_cannot_show_is_passed_over() {
     world.mailbox.faults().once("TOP", refusal());
     world.post.release(USER);
     let snapshot = exporter.received("a", 1).await;
-    assert_eq!(snapshot.receive.last_failure, None);
+    assert_eq!(snapshot.sides.receive.last_failure, None);
     world.inbox_holds(3).await;
 }
 
@@ -596,7 +596,7 @@ async fn a_flood_of_mail_between_two_looks_does_not_blind_the_watch() {
     }
     world.post.release(USER);
     let snapshot = exporter.received("a", 1).await;
-    assert_eq!(snapshot.receive.last_failure, None);
+    assert_eq!(snapshot.sides.receive.last_failure, None);
     assert_eq!(world.mailbox.stats().logins, 1, "the session is held");
     world.inbox_holds(FLOOD).await;
 }
@@ -611,9 +611,10 @@ async fn one_refused_removal_does_not_stop_the_others() {
     world.post.set_delivery(USER, Delivery::lost());
     // The one that was refused goes with the next session, and nothing is counted twice.
     world.inbox_holds(0).await;
-    let snapshot = exporter.until("a", "a failure", |s| s.receive.last_failure.is_some()).await;
+    let snapshot =
+        exporter.until("a", "a failure", |s| s.sides.receive.last_failure.is_some()).await;
     assert_eq!(snapshot.totals.duplicate, 0);
-    assert_eq!(snapshot.receive.failures_for(Reason::Rejected), 1);
+    assert_eq!(snapshot.sides.receive.failures_for(Reason::Rejected), 1);
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
 }
 
@@ -661,7 +662,7 @@ async fn another_user_or_another_port_is_another_mailbox() {
         let exporter = Exporter::start(&targets.map(|it| it.set("interval", "1s"))).await;
         for name in ["rita", "otto", "elsewhere"] {
             let snapshot = exporter.received(name, 1).await;
-            assert_eq!(snapshot.receive.last_failure, None, "{name}");
+            assert_eq!(snapshot.sides.receive.last_failure, None, "{name}");
         }
     }
 }
@@ -678,7 +679,7 @@ async fn a_check_reads_a_header_if_there_is_mail() {
     let exporter = Exporter::start(&[world.target("a")]).await;
     let snapshot = exporter.until("a", "checked", |s| s.totals.checks == 1).await;
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
-    let (_, failure) = snapshot.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Fetch, Reason::Rejected));
 }
 
@@ -716,7 +717,7 @@ async fn a_watch_that_breaks_is_opened_again_with_back_off() {
         exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
         world.mailbox.faults().on(GREETING, Fault::Close);
         world.mailbox.close_sessions();
-        let failed = |s: &Snapshot| s.receive.failures_in(Step::Greeting) >= 3;
+        let failed = |s: &Snapshot| s.sides.receive.failures_in(Step::Greeting) >= 3;
         let snapshot = exporter.until("a", "failed three times", failed).await;
         assert_eq!(snapshot.receive_ability, Reading::Is(true), "the check alone tells");
         let opened: Vec<Instant> =
@@ -755,5 +756,5 @@ async fn folders_beside_the_inbox_are_looked_into_once_a_minute() {
     pass(Duration::from_secs(61)).await;
     let snapshot = exporter.received("a", 1).await;
     assert_eq!((snapshot.totals.found, snapshot.totals.checks), ([0, 1, 0], 1));
-    assert_eq!(snapshot.receive.last_failure, None);
+    assert_eq!(snapshot.sides.receive.last_failure, None);
 }

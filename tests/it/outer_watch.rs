@@ -91,7 +91,7 @@ async fn a_server_that_never_stops_talking_fails_by_the_deadline_and_delays_nobo
         assert_eq!(snapshot.receive_ability, Reading::Is(false));
         assert_eq!(snapshot.totals.check_failures, snapshot.totals.checks);
         let good = exporter.received("good", 3).await;
-        assert_eq!(good.receive.last_failure, None);
+        assert_eq!(good.sides.receive.last_failure, None);
         let began = Instant::now();
         exporter.supervisor.stop().await;
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
@@ -113,7 +113,10 @@ async fn a_check_ends_by_its_deadline_however_many_answers_it_takes() {
                 let fails = |now: &Snapshot| now.totals.check_failures >= 2;
                 let snapshot = exporter.until("a", "two checks have failed", fails).await;
                 assert_eq!(snapshot.receive_ability, Reading::Is(false));
-                assert_eq!(snapshot.receive.failures_for(Reason::Timeout), snapshot.totals.checks);
+                assert_eq!(
+                    snapshot.sides.receive.failures_for(Reason::Timeout),
+                    snapshot.totals.checks
+                );
                 assert!(snapshot.totals.probes >= 2, "sending goes on");
                 // The server is well again, and so is what is said of it.
                 world.mailbox.faults().clear();

@@ -38,7 +38,9 @@ impl Site {
         let address = format!("http://{}", serve(&exporter.supervisor, &shutdown).await);
         exporter.received("good", 1).await;
         exporter
-            .until("hostile", "a failure to receive", |now| now.receive.last_failure.is_some())
+            .until("hostile", "a failure to receive", |now| {
+                now.sides.receive.last_failure.is_some()
+            })
             .await;
         let _shutdown = shutdown.drop_guard();
         Self { exporter, address, good, _hostile: hostile, _shutdown }

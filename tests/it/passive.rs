@@ -42,13 +42,13 @@ async fn both_sides_down_measure_nothing_and_then_like_any_other() {
         let exporter = Exporter::start(&[passive(&world)]).await;
         let snapshot = exporter
             .until("a", "tried twice", |s| {
-                s.send.not_applicable >= 2 && s.receive.not_applicable >= 2
+                s.sides.send.not_applicable >= 2 && s.sides.receive.not_applicable >= 2
             })
             .await;
         assert_eq!(snapshot.send_ability, Reading::NotApplicable);
         assert_eq!(snapshot.receive_ability, Reading::NotApplicable);
-        assert_not_applicable(Side::Send, &snapshot.send);
-        assert_not_applicable(Side::Receive, &snapshot.receive);
+        assert_not_applicable(Side::Send, &snapshot.sides.send);
+        assert_not_applicable(Side::Receive, &snapshot.sides.receive);
         assert_nothing_counted(&snapshot);
         assert_eq!((snapshot.totals.probes, snapshot.totals.checks), (0, 0));
 
@@ -59,7 +59,7 @@ async fn both_sides_down_measure_nothing_and_then_like_any_other() {
         let is_measured = |s: &Snapshot| {
             s.send_ability == Reading::Is(1.0)
                 && s.receive_ability == Reading::Is(true)
-                && (s.send.up, s.receive.up) == (Some(true), Some(true))
+                && (s.sides.send.up, s.sides.receive.up) == (Some(true), Some(true))
                 && s.outstanding.value().is_some()
                 && s.roundtrip.value().is_some()
         };
@@ -73,9 +73,9 @@ async fn each_side_is_down_for_itself() {
     world.smtp.stop().await;
     let exporter = Exporter::start(&[passive(&world)]).await;
     let snapshot = exporter
-        .until("a", "measured", |s| s.send.not_applicable >= 1 && s.totals.checks >= 1)
+        .until("a", "measured", |s| s.sides.send.not_applicable >= 1 && s.totals.checks >= 1)
         .await;
-    assert_not_applicable(Side::Send, &snapshot.send);
+    assert_not_applicable(Side::Send, &snapshot.sides.send);
     assert_eq!(snapshot.send_ability, Reading::NotApplicable);
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
     assert_nothing_counted(&snapshot);
@@ -84,9 +84,9 @@ async fn each_side_is_down_for_itself() {
     world.mailbox.stop().await;
     let exporter = Exporter::start(&[passive(&world)]).await;
     let snapshot = exporter
-        .until("a", "measured", |s| s.receive.not_applicable >= 2 && s.totals.left >= 1)
+        .until("a", "measured", |s| s.sides.receive.not_applicable >= 2 && s.totals.left >= 1)
         .await;
-    assert_not_applicable(Side::Receive, &snapshot.receive);
+    assert_not_applicable(Side::Receive, &snapshot.sides.receive);
     assert_eq!(snapshot.receive_ability, Reading::NotApplicable);
     assert_eq!(snapshot.send_ability, Reading::Is(1.0));
     assert_nothing_counted(&snapshot);
@@ -109,11 +109,11 @@ async fn a_node_that_goes_down_in_the_middle_of_an_attempt_is_down() {
         assert!(server.wait_until(DEADLINE, |stats| stats.count(command) >= 1).await);
         server.stop().await;
         let is_down = |s: &Snapshot| {
-            let state = if side == Side::Send { &s.send } else { &s.receive };
+            let state = if side == Side::Send { &s.sides.send } else { &s.sides.receive };
             state.not_applicable >= 1
         };
         let snapshot = exporter.until("a", "down", is_down).await;
-        let state = if side == Side::Send { &snapshot.send } else { &snapshot.receive };
+        let state = if side == Side::Send { &snapshot.sides.send } else { &snapshot.sides.receive };
         assert_not_applicable(side, state);
         // One that is still there has failed.
         let server = if side == Side::Send { &mut world.smtp } else { &mut world.mailbox };
@@ -121,7 +121,7 @@ async fn a_node_that_goes_down_in_the_middle_of_an_attempt_is_down() {
         server.faults().on(command, Fault::Close);
         server.start_again().await.unwrap();
         let has_failed = |s: &Snapshot| {
-            let state = if side == Side::Send { &s.send } else { &s.receive };
+            let state = if side == Side::Send { &s.sides.send } else { &s.sides.receive };
             state.failures_for(Reason::Closed) >= 1
         };
         exporter.until("a", "a failure", has_failed).await;
@@ -246,7 +246,8 @@ async fn check_outage(outage: Outage) {
     let exporter =
         Exporter::start(&[target.protect(outage.side.label(), outage.tls, &trust)]).await;
     let snapshot = exporter.measured("a").await;
-    let state = if outage.side == Side::Send { &snapshot.send } else { &snapshot.receive };
+    let state =
+        if outage.side == Side::Send { &snapshot.sides.send } else { &snapshot.sides.receive };
     match outage.reason {
         None => {
             assert_not_applicable(outage.side, state);
@@ -280,16 +281,16 @@ async fn a_target_that_is_not_passive_shows_zero_for_the_same_outage() {
     let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
     let snapshot = exporter
         .until("a", "failed twice", |s| {
-            s.send.failures_for(Reason::Refused) >= 2
-                && s.receive.failures_for(Reason::Refused) >= 2
+            s.sides.send.failures_for(Reason::Refused) >= 2
+                && s.sides.receive.failures_for(Reason::Refused) >= 2
         })
         .await;
     assert_eq!(snapshot.send_ability, Reading::Is(0.0));
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
     assert_eq!(snapshot.outstanding, Reading::Is(0));
     assert_eq!(snapshot.roundtrip, Reading::Unmeasured, "no figure is invented");
-    assert_eq!((snapshot.send.not_applicable, snapshot.receive.not_applicable), (0, 0));
-    assert!(snapshot.send.consecutive_failures.value() >= Some(2));
+    assert_eq!((snapshot.sides.send.not_applicable, snapshot.sides.receive.not_applicable), (0, 0));
+    assert!(snapshot.sides.send.consecutive_failures.value() >= Some(2));
     assert!(snapshot.totals.check_failures >= 2);
     assert!(snapshot.interval == Duration::from_secs(1));
 }

@@ -154,7 +154,7 @@ pub(crate) fn assert_healthy(name: &str, snapshot: &Snapshot) {
     assert_eq!(snapshot.send_ability, Reading::Is(1.0), "{name}: {snapshot:?}");
     assert_eq!(snapshot.receive_ability, Reading::Is(true), "{name}: {snapshot:?}");
     assert!(snapshot.roundtrip.value().is_some(), "{name}: {snapshot:?}");
-    for side in [&snapshot.send, &snapshot.receive] {
+    for side in [&snapshot.sides.send, &snapshot.sides.receive] {
         assert_eq!((failures(side), side.not_applicable), (0, 0), "{name}: {side:?}");
         assert_eq!((side.up, side.consecutive_failures), (Some(true), Reading::Is(0)), "{name}");
     }
@@ -212,8 +212,8 @@ async fn mail_arrives_whatever_protects_the_connections() {
         assert_healthy(name, &snapshot);
         let has_tls = |side: &SideState| side.tls.as_ref().map(|tls| tls.version);
         let sends_by_tls = !name.starts_with("open") && !name.starts_with("login");
-        assert_eq!(has_tls(&snapshot.send).is_some(), sends_by_tls, "{name}");
-        assert_eq!(has_tls(&snapshot.receive).is_some(), !name.ends_with("plain"), "{name}");
+        assert_eq!(has_tls(&snapshot.sides.send).is_some(), sends_by_tls, "{name}");
+        assert_eq!(has_tls(&snapshot.sides.receive).is_some(), !name.ends_with("plain"), "{name}");
         assert!(snapshot.roundtrip.value().unwrap() < Duration::from_secs(3), "{name}");
     }
     exporter.supervisor.stop().await;
@@ -248,8 +248,11 @@ async fn of_several_mails_a_period_one_that_is_refused_does_not_stop_the_next() 
     let sent = |now: &Snapshot| now.send_ability == Reading::Is(2.0 / 3.0);
     exporter.until("several", "two of three are accepted", sent).await;
     assert_eq!((snapshot.totals.probes, snapshot.totals.accepted), (3, 2));
-    assert_eq!((failures(&snapshot.send), snapshot.send.failures_for(Reason::Rejected)), (1, 1));
-    assert_eq!(snapshot.send.failures_in(Step::Envelope), 1);
+    assert_eq!(
+        (failures(&snapshot.sides.send), snapshot.sides.send.failures_for(Reason::Rejected)),
+        (1, 1)
+    );
+    assert_eq!(snapshot.sides.send.failures_in(Step::Envelope), 1);
     until("the mailbox is empty", async || lab.mails(&reader).is_empty()).await;
     exporter.supervisor.stop().await;
 }
@@ -278,26 +281,29 @@ async fn a_wrong_password_is_a_failure_of_its_own_side_only() {
         ],
     )
     .await;
-    let sends = |now: &Snapshot| now.send.failures_for(Reason::Auth) >= 2;
+    let sends = |now: &Snapshot| now.sides.send.failures_for(Reason::Auth) >= 2;
     let snapshot = exporter.until("wrong-send", "two logins refused", sends).await;
     assert_eq!(snapshot.send_ability, Reading::Is(0.0));
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
     assert_eq!(snapshot.outstanding, Reading::Is(0));
-    assert_eq!(snapshot.send.failures_in(Step::Auth), failures(&snapshot.send));
-    assert_eq!(failures(&snapshot.receive), 0);
+    assert_eq!(snapshot.sides.send.failures_in(Step::Auth), failures(&snapshot.sides.send));
+    assert_eq!(failures(&snapshot.sides.receive), 0);
     assert_eq!(snapshot.totals.accepted, 0);
 
     for name in ["wrong-imap", "wrong-pop3"] {
         let receives = |now: &Snapshot| {
-            now.receive.failures_for(Reason::Auth) >= 2 && now.totals.accepted >= 2
+            now.sides.receive.failures_for(Reason::Auth) >= 2 && now.totals.accepted >= 2
         };
         let snapshot = exporter.until(name, "two logins refused, two mails sent", receives).await;
         assert_eq!(snapshot.receive_ability, Reading::Is(false), "{name}");
         assert_eq!(snapshot.send_ability, Reading::Is(1.0), "{name}");
         assert_eq!(snapshot.outstanding, Reading::Is(snapshot.totals.accepted as usize), "{name}");
-        assert_eq!(snapshot.receive.failures_in(Step::Auth), failures(&snapshot.receive));
-        assert_eq!(failures(&snapshot.send), 0, "{name}");
-        assert_eq!(snapshot.receive.up, Some(true), "a refused login is no outage");
+        assert_eq!(
+            snapshot.sides.receive.failures_in(Step::Auth),
+            failures(&snapshot.sides.receive)
+        );
+        assert_eq!(failures(&snapshot.sides.send), 0, "{name}");
+        assert_eq!(snapshot.sides.receive.up, Some(true), "a refused login is no outage");
     }
     exporter.supervisor.stop().await;
 }
@@ -319,19 +325,19 @@ async fn an_outage_is_a_failure_of_an_active_node_and_not_applicable_to_a_passiv
     }
 
     lab.stop_smtp().await;
-    let refused = |now: &Snapshot| now.send.failures_for(Reason::Refused) >= 2;
+    let refused = |now: &Snapshot| now.sides.send.failures_for(Reason::Refused) >= 2;
     let snapshot = exporter.until("active", "two refused connections", refused).await;
     assert_eq!(snapshot.send_ability, Reading::Is(0.0));
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
-    assert_eq!(snapshot.send.up, Some(false));
+    assert_eq!(snapshot.sides.send.up, Some(false));
     assert_eq!(snapshot.outstanding, Reading::Is(0));
-    let down = |now: &Snapshot| now.send.not_applicable >= 2;
+    let down = |now: &Snapshot| now.sides.send.not_applicable >= 2;
     let snapshot = exporter.until("passive", "two attempts not applicable", down).await;
     assert_eq!(snapshot.send_ability, Reading::NotApplicable);
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
     assert_eq!(snapshot.outstanding, Reading::NotApplicable);
     assert_eq!(snapshot.roundtrip, Reading::NotApplicable);
-    assert_eq!(failures(&snapshot.send), 0);
+    assert_eq!(failures(&snapshot.sides.send), 0);
 
     lab.start_smtp().await;
     for name in ["active", "passive"] {
@@ -344,12 +350,12 @@ async fn an_outage_is_a_failure_of_an_active_node_and_not_applicable_to_a_passiv
     let down = |now: &Snapshot| now.receive_ability == Reading::Is(false);
     let snapshot = exporter.until("active", "receiving fails", down).await;
     assert_eq!(snapshot.send_ability, Reading::Is(1.0));
-    assert!(failures(&snapshot.receive) >= 1);
+    assert!(failures(&snapshot.sides.receive) >= 1);
     let down = |now: &Snapshot| now.receive_ability == Reading::NotApplicable;
     let snapshot = exporter.until("passive", "receiving is not applicable", down).await;
     assert_eq!(snapshot.send_ability, Reading::Is(1.0));
     assert_eq!(snapshot.outstanding, Reading::NotApplicable);
-    assert_eq!(failures(&snapshot.receive), 0, "{:?}", snapshot.receive);
+    assert_eq!(failures(&snapshot.sides.receive), 0, "{:?}", snapshot.sides.receive);
     exporter.until("active", "mail is waiting", |now| now.outstanding.value() > Some(1)).await;
 
     lab.start_dovecot().await;
@@ -373,13 +379,15 @@ async fn a_passive_node_that_comes_up_is_measured() {
     lab.stop_service(Service::Imap).await;
     let target = Target::new(&lab, "standby", &reader).more("passive: true");
     let exporter = Exporter::start(&lab, &[target]).await;
-    let down = |now: &Snapshot| now.send.not_applicable >= 2 && now.receive.not_applicable >= 2;
+    let down = |now: &Snapshot| {
+        now.sides.send.not_applicable >= 2 && now.sides.receive.not_applicable >= 2
+    };
     let snapshot = exporter.until("standby", "both sides are not applicable", down).await;
     assert_eq!(snapshot.send_ability, Reading::NotApplicable);
     assert_eq!(snapshot.receive_ability, Reading::NotApplicable);
     assert_eq!(snapshot.outstanding, Reading::NotApplicable);
     assert_eq!(snapshot.roundtrip, Reading::NotApplicable);
-    assert_eq!(failures(&snapshot.send) + failures(&snapshot.receive), 0);
+    assert_eq!(failures(&snapshot.sides.send) + failures(&snapshot.sides.receive), 0);
     assert_eq!((snapshot.totals.checks, snapshot.totals.accepted), (0, 0));
 
     lab.start_smtp().await;
@@ -503,7 +511,12 @@ async fn mail_of_others_stays_as_it_is_flags_included() {
     .await;
     for name in ["by-imap", "by-pop3"] {
         let snapshot = exporter.receives(name, 3).await;
-        assert_eq!(failures(&snapshot.receive), 0, "{name}: {:?}", snapshot.receive.last_failure);
+        assert_eq!(
+            failures(&snapshot.sides.receive),
+            0,
+            "{name}: {:?}",
+            snapshot.sides.receive.last_failure
+        );
     }
     exporter.supervisor.stop().await;
     assert_eq!(foreign_mails(lab, &reader, Some(exporter.instance)), before);
@@ -529,14 +542,22 @@ async fn a_refusal_has_the_reason_of_its_reply_code() {
         expected.iter().map(|(name, (reader, _))| Target::new(lab, name, reader)).collect();
     let exporter = Exporter::start(lab, &targets).await;
     for (name, (reader, reason)) in expected {
-        let refused = |now: &Snapshot| now.send.failures_for(reason) >= 2;
+        let refused = |now: &Snapshot| now.sides.send.failures_for(reason) >= 2;
         let snapshot = exporter.until(name, "two refusals", refused).await;
         assert_eq!(snapshot.send_ability, Reading::Is(0.0), "{name}");
         assert_eq!(snapshot.receive_ability, Reading::Is(true), "{name}");
         assert_eq!(snapshot.outstanding, Reading::Is(0), "{name}");
-        assert_eq!(failures(&snapshot.send), snapshot.send.failures_for(reason), "{name}");
-        assert_eq!(failures(&snapshot.send), snapshot.send.failures_in(Step::Envelope), "{name}");
-        assert_eq!(snapshot.send.up, Some(true), "{name}");
+        assert_eq!(
+            failures(&snapshot.sides.send),
+            snapshot.sides.send.failures_for(reason),
+            "{name}"
+        );
+        assert_eq!(
+            failures(&snapshot.sides.send),
+            snapshot.sides.send.failures_in(Step::Envelope),
+            "{name}"
+        );
+        assert_eq!(snapshot.sides.send.up, Some(true), "{name}");
         lab.deliver(reader);
         let snapshot = exporter.receives(name, 1).await;
         assert_eq!(snapshot.send_ability, Reading::Is(1.0), "{name}");

@@ -143,7 +143,7 @@ async fn a_send_under_way_outlives_reloads_and_its_result_counts() {
     gate.open();
     let snapshot = exporter.received("a", 3).await;
     assert_eq!(snapshot.totals.doubtful, 0, "{snapshot:#?}");
-    assert_eq!(snapshot.send.last_failure, None);
+    assert_eq!(snapshot.sides.send.last_failure, None);
     assert!(snapshot.totals.periods_skipped >= 1, "{snapshot:#?}");
     assert_eq!(world.smtp.stats().sessions_most, 1, "never two at once");
 }
@@ -183,7 +183,10 @@ async fn a_check_under_way_outlives_a_reload_and_its_result_counts() {
         gate.open();
         let snapshot = exporter.until("a", "a check", |s| s.totals.checks == 1).await;
         assert_eq!(snapshot.receive_ability, Reading::Is(true));
-        assert_eq!((snapshot.totals.check_failures, &snapshot.receive.last_failure), (0, &None));
+        assert_eq!(
+            (snapshot.totals.check_failures, &snapshot.sides.receive.last_failure),
+            (0, &None)
+        );
         assert_eq!(world.mailbox.stats().sessions_most, 1);
         exporter.received("a", 1).await;
     }

@@ -23,8 +23,8 @@ fn assert_one_round_trip(snapshot: &Snapshot) {
     assert!(snapshot.roundtrip.value().is_some(), "{snapshot:#?}");
     let totals = snapshot.totals;
     assert_eq!((totals.probes, totals.accepted, totals.received), (1, 1, 1), "{snapshot:#?}");
-    assert_eq!(snapshot.send.last_failure, None);
-    assert_eq!(snapshot.receive.last_failure, None);
+    assert_eq!(snapshot.sides.send.last_failure, None);
+    assert_eq!(snapshot.sides.receive.last_failure, None);
 }
 
 #[tokio::test]
@@ -60,8 +60,8 @@ async fn go_round(mailbox: Protocol, auth: &'static str, tls: TlsMode, password:
     let exporter = Exporter::start(&[target]).await;
     let snapshot = exporter.received("a", 1).await;
     assert_one_round_trip(&snapshot);
-    assert_eq!(snapshot.send.tls.is_some(), tls != TlsMode::None);
-    assert_eq!(snapshot.receive.tls.is_some(), tls != TlsMode::None);
+    assert_eq!(snapshot.sides.send.tls.is_some(), tls != TlsMode::None);
+    assert_eq!(snapshot.sides.receive.tls.is_some(), tls != TlsMode::None);
     world.inbox_holds(0).await;
 }
 
@@ -130,7 +130,7 @@ async fn one_login_a_period_and_never_two_sessions_at_once() {
     let snapshot = exporter
         .until("a", "four checks", |s| s.totals.checks >= 4 && s.totals.received >= 3)
         .await;
-    assert_eq!(snapshot.receive.last_failure, None);
+    assert_eq!(snapshot.sides.receive.last_failure, None);
     exporter.supervisor.stop().await;
     let stats = world.mailbox.stats();
     let checks = snapshot.totals.checks;
@@ -184,9 +184,10 @@ async fn a_session_that_breaks_while_a_mail_is_under_way_is_opened_again() {
         world.mailbox.faults().once(point, Fault::None);
         world.mailbox.faults().once(point, Fault::Close);
         let exporter = Exporter::start(&[world.target("a")]).await;
-        let snapshot = exporter.until("a", "a failure", |s| s.receive.last_failure.is_some()).await;
+        let snapshot =
+            exporter.until("a", "a failure", |s| s.sides.receive.last_failure.is_some()).await;
         assert_eq!(snapshot.receive_ability, Reading::Is(true), "the check alone tells");
-        assert_eq!(snapshot.receive.failures_for(Reason::Closed), 1);
+        assert_eq!(snapshot.sides.receive.failures_for(Reason::Closed), 1);
         world.post.release(USER);
         let snapshot = exporter.received("a", 1).await;
         assert_eq!(snapshot.totals.check_failures, 0);
@@ -242,8 +243,8 @@ async fn a_mail_without_a_reply_is_doubtful_and_returns() {
         let snapshot = exporter.until("a", "doubtful", |s| s.totals.doubtful == 1).await;
         assert_eq!((snapshot.totals.accepted, snapshot.totals.probes), (0, 1));
         let snapshot = exporter.until("a", "returned", |s| s.totals.returned == 1).await;
-        assert_eq!(snapshot.send.failures_for(Reason::Closed), 1);
-        assert_eq!(snapshot.send.failures_in(Step::Data), 1);
+        assert_eq!(snapshot.sides.send.failures_for(Reason::Closed), 1);
+        assert_eq!(snapshot.sides.send.failures_in(Step::Data), 1);
         assert_eq!(snapshot.totals.duplicate, 0);
         world.post.set_delivery(USER, Delivery::lost());
         world.inbox_holds(0).await;
@@ -289,8 +290,8 @@ async fn a_refused_mail_is_passed_over_and_the_next_goes_on() {
     let snapshot = exporter.received("a", 2).await;
     assert_eq!(snapshot.send_ability, Reading::Is(2.0 / 3.0));
     assert_eq!((snapshot.totals.probes, snapshot.totals.accepted), (3, 2));
-    assert_eq!(snapshot.send.failures_for(Reason::Rejected), 1);
-    assert_eq!(snapshot.send.consecutive_failures, Reading::Is(0));
+    assert_eq!(snapshot.sides.send.failures_for(Reason::Rejected), 1);
+    assert_eq!(snapshot.sides.send.consecutive_failures, Reading::Is(0));
     let stats = world.smtp.stats();
     assert_eq!((stats.connections, stats.count("RSET"), stats.count("MAIL")), (1, 1, 3));
 }
@@ -302,12 +303,12 @@ async fn a_lost_connection_leaves_the_rest_not_accepted() {
     world.smtp.faults().once("MAIL", Fault::Close);
     let exporter = Exporter::start(&[world.target("a").set("messages", "3")]).await;
     let snapshot = exporter.received("a", 1).await;
-    let snapshot2 = exporter.until("a", "sent", |s| s.send.last_attempt.is_some()).await;
+    let snapshot2 = exporter.until("a", "sent", |s| s.sides.send.last_attempt.is_some()).await;
     assert_eq!(snapshot2.send_ability, Reading::Is(1.0 / 3.0), "{snapshot:#?}");
     assert_eq!((snapshot2.totals.probes, snapshot2.totals.accepted), (3, 1));
     assert_eq!(snapshot2.totals.doubtful, 0);
-    assert_eq!(snapshot2.send.failures_for(Reason::Closed), 1);
-    assert_eq!(snapshot2.send.failures_in(Step::Envelope), 1);
+    assert_eq!(snapshot2.sides.send.failures_for(Reason::Closed), 1);
+    assert_eq!(snapshot2.sides.send.failures_in(Step::Envelope), 1);
     assert_eq!(world.smtp.stats().connections, 1, "no second try");
 }
 
@@ -330,11 +331,11 @@ async fn greylisting_is_not_tried_again_and_a_full_mailbox_is_told_apart() {
             world.smtp.faults().once(point, Fault::reply(answer));
             let exporter = Exporter::start(&[world.target("a")]).await;
             let snapshot = exporter.measured("a").await;
-            let (_, failure) = snapshot.send.last_failure.clone().unwrap();
+            let (_, failure) = snapshot.sides.send.last_failure.clone().unwrap();
             assert_eq!((failure.step, failure.reason, failure.down), (step, reason, false));
             assert!(failure.message.contains(answer), "{failure}");
             assert_eq!(snapshot.send_ability, Reading::Is(0.0));
-            assert_eq!(snapshot.send.consecutive_failures, Reading::Is(1));
+            assert_eq!(snapshot.sides.send.consecutive_failures, Reading::Is(1));
             assert_eq!((snapshot.totals.probes, snapshot.totals.accepted), (1, 0));
             assert_eq!(snapshot.totals.doubtful, 0);
             assert_eq!(snapshot.outstanding, Reading::Is(0));
@@ -362,7 +363,7 @@ async fn no_more_connections_than_allowed_are_open_to_one_server() {
     for number in 0..12 {
         let snapshot = exporter.received(&format!("t{number}"), 2).await;
         assert_balanced(&snapshot);
-        assert_eq!(snapshot.send.last_failure, None);
+        assert_eq!(snapshot.sides.send.last_failure, None);
     }
     let stats = world.smtp.stats();
     assert!(stats.sessions_most <= 2, "{stats:?}");
@@ -390,8 +391,8 @@ async fn a_period_that_finds_the_one_before_still_sending_is_skipped_and_counted
     world.smtp.faults().on("MAIL", Fault::Hang);
     let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
     let snapshot =
-        exporter.until("a", "two sends", |s| s.send.by_step.iter().sum::<u64>() >= 2).await;
-    assert_eq!(snapshot.send.failures_for(Reason::Timeout), 2);
+        exporter.until("a", "two sends", |s| s.sides.send.by_step.iter().sum::<u64>() >= 2).await;
+    assert_eq!(snapshot.sides.send.failures_for(Reason::Timeout), 2);
     assert!(snapshot.totals.periods_skipped >= 1, "{snapshot:#?}");
     assert_eq!(snapshot.totals.check_failures, 0, "the checks go on");
     assert!(world.smtp.stats().connections_open <= 1);
@@ -448,8 +449,8 @@ async fn a_session_that_ends_with_its_period_is_no_failure() {
     let exporter = Exporter::start(&[target.set("receive.min_look_interval", "900ms")]).await;
     let snapshot = exporter.until("a", "checked", |s| s.totals.checks >= 5).await;
     assert!(world.mailbox.stats().count("IDLE") >= 5, "{:?}", world.mailbox.stats());
-    assert_eq!(snapshot.receive.last_failure, None);
-    assert_eq!(snapshot.receive.by_reason.iter().sum::<u64>(), 0);
-    assert_eq!(snapshot.receive.by_step.iter().sum::<u64>(), 0);
-    assert_eq!(snapshot.send.last_failure, None);
+    assert_eq!(snapshot.sides.receive.last_failure, None);
+    assert_eq!(snapshot.sides.receive.by_reason.iter().sum::<u64>(), 0);
+    assert_eq!(snapshot.sides.receive.by_step.iter().sum::<u64>(), 0);
+    assert_eq!(snapshot.sides.send.last_failure, None);
 }

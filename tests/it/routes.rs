@@ -95,7 +95,7 @@ fn by_mx(world: &World, to: &str) -> TargetText {
 /// The failure of the first send.
 async fn failure(target: TargetText) -> Failure {
     let snapshot = Exporter::start(&[target]).await.measured("a").await;
-    snapshot.send.last_failure.unwrap_or_else(|| panic!("nothing failed")).1
+    snapshot.sides.send.last_failure.unwrap_or_else(|| panic!("nothing failed")).1
 }
 
 #[tokio::test]
@@ -118,8 +118,8 @@ async fn mail_goes_to_the_hosts_of_the_domain_in_their_order() {
     greet(([127, 0, 0, 3], world.smtp.port()).into(), "421 busy").await;
     let exporter = Exporter::start(&[by_mx(&world, "to@example.test")]).await;
     let snapshot = exporter.received("a", 1).await;
-    assert_eq!(snapshot.send.last_failure, None, "a host that took the mail is no failure");
-    let address = snapshot.send.address.unwrap();
+    assert_eq!(snapshot.sides.send.last_failure, None, "a host that took the mail is no failure");
+    let address = snapshot.sides.send.address.unwrap();
     assert_eq!(address.ip(), Ipv4Addr::LOCALHOST);
     let evidence = exporter.supervisor.details("a", 0).unwrap().evidence;
     let mut transcripts = evidence.transcripts.iter().filter_map(|one| one.text.as_deref());
@@ -254,7 +254,7 @@ async fn postfix_takes_an_address_beyond_ascii() {
     let target = real_servers::Target::new(lab, "a", &account).from("grüße@lab.test").every("5m");
     let exporter = real_servers::Exporter::start(lab, &[target]).await;
     let accepted = exporter.until("a", "accepted", |snapshot| snapshot.totals.accepted == 1);
-    assert_eq!(accepted.await.send.last_failure, None);
+    assert_eq!(accepted.await.sides.send.last_failure, None);
 }
 
 #[tokio::test]
@@ -264,7 +264,9 @@ async fn a_name_with_an_address_in_each_family_is_reached_by_the_one_that_answer
     let target = world.target("a").set("send.host", "localhost").set("receive.host", "localhost");
     let exporter = Exporter::start(&[target]).await;
     let snapshot = exporter.received("a", 1).await;
-    for (side, server) in [(&snapshot.send, &world.smtp), (&snapshot.receive, &world.mailbox)] {
+    for (side, server) in
+        [(&snapshot.sides.send, &world.smtp), (&snapshot.sides.receive, &world.mailbox)]
+    {
         assert_eq!(side.address, Some(Server::address(server)), "{snapshot:#?}");
     }
 }

@@ -26,7 +26,12 @@ fn assert_own_mails(names: &[String], snapshots: &[Snapshot]) {
         let outstanding = snapshot.outstanding.value().unwrap() as u64;
         assert_eq!(totals.accepted, totals.received + outstanding, "{name}: {snapshot:#?}");
         assert_eq!((totals.duplicate, totals.returned, totals.lost), (0, 0, 0), "{name}");
-        assert_eq!(failures(&snapshot.receive), 0, "{name}: {:?}", snapshot.receive.last_failure);
+        assert_eq!(
+            failures(&snapshot.sides.receive),
+            0,
+            "{name}: {:?}",
+            snapshot.sides.receive.last_failure
+        );
     }
 }
 
@@ -99,11 +104,11 @@ async fn an_active_and_a_passive_target_on_one_mailbox_go_each_by_its_own_rule()
     for name in ["imap-active", "imap-passive", "pop3-active", "pop3-passive"] {
         exporter.until(name, "measured", measured).await;
     }
-    let down = |now: &Snapshot| now.send.not_applicable >= 2;
+    let down = |now: &Snapshot| now.sides.send.not_applicable >= 2;
     let snapshot = exporter.until("imap-standby", "sending does not apply", down).await;
     assert_eq!(snapshot.send_ability, Reading::NotApplicable);
     assert_eq!(snapshot.receive_ability, Reading::Is(true), "the mailbox is there");
-    assert_eq!((snapshot.outstanding, failures(&snapshot.send)), (Reading::NotApplicable, 0));
+    assert_eq!((snapshot.outstanding, failures(&snapshot.sides.send)), (Reading::NotApplicable, 0));
 
     lab.stop_service(Service::Imap).await;
     lab.stop_service(Service::Pop3).await;
@@ -112,8 +117,8 @@ async fn an_active_and_a_passive_target_on_one_mailbox_go_each_by_its_own_rule()
             now.receive_ability == Reading::Is(false) && now.outstanding.value() >= Some(2)
         };
         let snapshot = exporter.until(name, "receiving fails and mail waits", fails).await;
-        assert!(failures(&snapshot.receive) >= 1, "{name}: {snapshot:#?}");
-        assert_eq!((snapshot.receive.not_applicable, snapshot.totals.left), (0, 0), "{name}");
+        assert!(failures(&snapshot.sides.receive) >= 1, "{name}: {snapshot:#?}");
+        assert_eq!((snapshot.sides.receive.not_applicable, snapshot.totals.left), (0, 0), "{name}");
     }
     for name in ["imap-passive", "pop3-passive"] {
         let left = |now: &Snapshot| now.totals.left >= 2;
@@ -121,7 +126,7 @@ async fn an_active_and_a_passive_target_on_one_mailbox_go_each_by_its_own_rule()
         assert_eq!(snapshot.receive_ability, Reading::NotApplicable, "{name}");
         assert_eq!(snapshot.outstanding, Reading::NotApplicable, "{name}");
         assert_eq!(snapshot.send_ability, Reading::Is(1.0), "{name}");
-        assert_eq!(failures(&snapshot.receive), 0, "{name}: {snapshot:#?}");
+        assert_eq!(failures(&snapshot.sides.receive), 0, "{name}: {snapshot:#?}");
     }
 
     lab.start_dovecot().await;

@@ -238,7 +238,8 @@ impl Exporter {
     /// Waits until a target has had a check and a send.
     pub(crate) async fn measured(&self, name: &str) -> Snapshot {
         self.until(name, "measured", |snapshot| {
-            snapshot.send.last_attempt.is_some() && snapshot.receive.last_attempt.is_some()
+            snapshot.sides.send.last_attempt.is_some()
+                && snapshot.sides.receive.last_attempt.is_some()
         })
         .await
     }

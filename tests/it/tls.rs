@@ -72,7 +72,7 @@ impl Half {
     /// The failure of the first attempt.
     async fn failure(self, target: TargetText) -> Failure {
         let snapshot = Exporter::start(&[target]).await.measured("a").await;
-        let state = if self == Half::Smtp { &snapshot.send } else { &snapshot.receive };
+        let state = if self == Half::Smtp { &snapshot.sides.send } else { &snapshot.sides.receive };
         assert_eq!(state.by_reason.iter().sum::<u64>(), 1, "{snapshot:#?}");
         assert_eq!(state.up, Some(true));
         state.last_failure.clone().unwrap().1
@@ -202,7 +202,8 @@ async fn credentials_go_under_tls_only() {
         assert!(clear.ends_with("STARTTLS\r\n") || clear.ends_with("STLS\r\n"), "{clear}");
         assert!(!clear.contains("AUTH") && !clear.contains("PASS"), "{clear}");
         let snapshot = exporter.snapshot("a");
-        let facts = if half == Half::Smtp { snapshot.send.tls } else { snapshot.receive.tls };
+        let facts =
+            if half == Half::Smtp { snapshot.sides.send.tls } else { snapshot.sides.receive.tls };
         let facts = facts.unwrap();
         assert_eq!(facts.version, "TLSv1.3");
         assert!(facts.chain_not_after < facts.leaf_not_after, "the issuer ends first: {facts:?}");

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::{Reading, Snapshot};
+use crate::{Reading, SideState, Snapshot};
 
 /// What a mail needs, the lowest first: each layer stands on the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,9 +109,10 @@ struct Evidence {
 /// older one says nothing about a network that was cut since.
 fn has_connected_since(snapshot: &Snapshot, network: &NetworkEvidence) -> bool {
     let Some(began) = network.round_began else { return false };
-    [&snapshot.send, &snapshot.receive]
-        .iter()
-        .any(|side| side.up == Some(true) && side.last_attempt.is_some_and(|at| at >= began))
+    let has_connected = |state: &SideState| {
+        state.up == Some(true) && state.last_attempt.is_some_and(|at| at >= began)
+    };
+    snapshot.sides.iter().any(|(_, state)| has_connected(state))
 }
 
 #[cfg(test)]

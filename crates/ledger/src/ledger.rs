@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
-use crate::{Failure, LineInstant, LoginDelay, Token};
+use crate::{Failure, LineInstant, LoginDelay, PerSide, Token};
 pub use arrival::Bracket;
 use ending::Ended;
 pub use mail_state::MailState;
@@ -75,10 +75,8 @@ pub struct Ledger {
     period_began: Option<Moment>,
     send_ability: Reading<f64>,
     receive_ability: Reading<bool>,
-    send: SideState,
-    receive: SideState,
-    send_schedule: Schedule,
-    receive_schedule: Schedule,
+    sides: PerSide<SideState>,
+    schedules: PerSide<Schedule>,
     /// How often the mailbox is checked; `None`: not known yet.
     check_interval: Option<Duration>,
     /// How long a check takes at most.
@@ -158,10 +156,8 @@ impl Ledger {
             period_began: None,
             send_ability: Reading::Unmeasured,
             receive_ability: Reading::Unmeasured,
-            send: SideState::default(),
-            receive: SideState::default(),
-            send_schedule: Schedule::default(),
-            receive_schedule: Schedule::default(),
+            sides: PerSide::default(),
+            schedules: PerSide::default(),
             check_interval: None,
             longest_check: None,
             login_delay: LoginDelay::default(),
@@ -182,7 +178,7 @@ impl Ledger {
     pub fn set_rules(&mut self, rules: Rules, now: Moment) {
         self.expire(now);
         if rules.interval != self.rules.interval {
-            self.send_schedule.begins_anew(now);
+            self.schedules.send.begins_anew(now);
             self.period_began = self.period_began.map(|_| now);
         }
         self.rules = rules;
@@ -193,7 +189,7 @@ impl Ledger {
 
     /// What did not apply to a passive target is not measured yet for an active one.
     fn apply_again(&mut self) {
-        for state in [&mut self.send, &mut self.receive] {
+        for (_, state) in self.sides.iter_mut() {
             if state.is_not_applicable() {
                 state.consecutive_failures = Reading::Unmeasured;
             }
@@ -211,7 +207,7 @@ impl Ledger {
         self.expire(now);
         self.previous_period = std::mem::take(&mut self.period);
         self.period_began = Some(now);
-        self.send_schedule.is_expected(now);
+        self.schedules.send.is_expected(now);
     }
 
     /// A mail is about to be sent. It is known from here on, because it may arrive before the
@@ -225,7 +221,7 @@ impl Ledger {
     /// Whoever was sending has stopped without a word: what was under way is doubtful.
     pub fn sending_abandoned(&mut self, now: Moment) {
         self.expire(now);
-        self.send_schedule.abandon();
+        self.schedules.send.abandon();
         for (token, sending) in std::mem::take(&mut self.sending) {
             self.doubt(token, sending.seen.is_some(), now);
         }
@@ -351,12 +347,12 @@ impl Ledger {
     /// Everything that is known now. Two snapshots of the same moment are equal.
     pub fn snapshot(&mut self, now: Moment) -> Snapshot {
         self.expire(now);
-        let not_applicable = self.send.is_not_applicable() || self.receive.is_not_applicable();
+        let not_applicable = self.is_not_applicable();
         let outstanding = match (not_applicable, self.send_ability) {
             (true, _) => Reading::NotApplicable,
             // What was accepted is known for ever, unlike whether it would be accepted now.
             (false, Reading::Unmeasured)
-                if self.outstanding.is_empty() && !self.send.is_outlived =>
+                if self.outstanding.is_empty() && !self.sides.send.is_outlived =>
             {
                 Reading::Unmeasured
             }
@@ -384,8 +380,7 @@ impl Ledger {
             oldest_outstanding: self.oldest_outstanding().filter(|_| !not_applicable),
             roundtrips: self.roundtrips,
             totals: self.totals,
-            send: self.send.clone(),
-            receive: self.receive.clone(),
+            sides: self.sides.clone(),
             sender_mailbox: self.sender_mailbox.clone(),
             last_notice: self.last_notice.clone(),
             interval: self.rules.interval,
@@ -393,6 +388,11 @@ impl Ledger {
             login_delay: self.login_delay,
             late_after: self.rules.late_after,
         }
+    }
+
+    /// Whether a side is passive and down: then nothing is said of the mails.
+    fn is_not_applicable(&self) -> bool {
+        self.sides.iter().any(|(_, state)| state.is_not_applicable())
     }
 
     /// Whether what was accepted arrives. What is doubtful or left with an outage tells nothing.

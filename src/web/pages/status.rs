@@ -251,13 +251,13 @@ impl<'a> Row<'a> {
             layers: layers::lines(snapshot, layers),
             mails: mails(&snapshot.totals),
             sides: [
-                SideCell::new(target, Side::Send, &snapshot.send, now),
-                SideCell::new(target, Side::Receive, &snapshot.receive, now),
+                SideCell::new(target, Side::Send, &snapshot.sides.send, now),
+                SideCell::new(target, Side::Receive, &snapshot.sides.receive, now),
             ],
             // What cannot be read cannot be seen: then the failure says what to do.
             late_advice: (snapshot.is_late() && snapshot.receive_ability != Reading::Is(false))
                 .then(|| next_step_for_late_mail(target, *lacks_junk_folder)),
-            last_probe: snapshot.send.last_attempt.map(|at| When::new(at, now)),
+            last_probe: snapshot.sides.send.last_attempt.map(|at| When::new(at, now)),
         }
     }
 }
@@ -336,14 +336,14 @@ impl fmt::Display for Shown<'_> {
 fn send_ability(snapshot: &Snapshot) -> Measure {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     let ability = snapshot.send_ability;
-    let absence = ability_absence(ability, &snapshot.send);
+    let absence = ability_absence(ability, &snapshot.sides.send);
     Measure::new("Ability to send", ability, absence, percent, Condition::of_share(ability))
 }
 
 fn receive_ability(snapshot: &Snapshot) -> Measure {
     let percent = |is_able| if is_able { "100 %" } else { "0 %" }.to_owned();
     let ability = snapshot.receive_ability;
-    let absence = ability_absence(ability, &snapshot.receive);
+    let absence = ability_absence(ability, &snapshot.sides.receive);
     let condition = Condition::of_ability(ability);
     Measure::new("Ability to receive", ability, absence, percent, condition)
 }

@@ -87,11 +87,16 @@ pub(in crate::web) fn page(
         row: Row::new(&details.view, now),
         recipe: recipe(target, snapshot),
         sides: [
-            SideNote::new(Side::Send, snapshot.send.tls.as_ref(), &snapshot.send.steps, now),
+            SideNote::new(
+                Side::Send,
+                snapshot.sides.send.tls.as_ref(),
+                &snapshot.sides.send.steps,
+                now,
+            ),
             SideNote::new(
                 Side::Receive,
-                snapshot.receive.tls.as_ref(),
-                &snapshot.receive.steps,
+                snapshot.sides.receive.tls.as_ref(),
+                &snapshot.sides.receive.steps,
                 now,
             ),
         ],

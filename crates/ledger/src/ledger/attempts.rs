@@ -43,16 +43,13 @@ impl Ledger {
     /// measurement of the one it has.
     fn ended_elsewhere(&mut self, side: Side, attempt: &Attempt, now: Moment) {
         self.expire(now);
-        self.schedule(side).abandon();
+        self.schedules[side].abandon();
         if attempt.is_unmeasured() {
             return;
         }
         let is_down = attempt.failures.iter().any(|failure| failure.down);
         let passive = self.rules.passive;
-        let state = match side {
-            Side::Send => &mut self.send,
-            Side::Receive => &mut self.receive,
-        };
+        let state = &mut self.sides[side];
         if passive && is_down {
             state.not_applicable += 1;
             return;
@@ -72,24 +69,24 @@ impl Ledger {
     /// what came after the deadline is no success.
     fn was_judged(&mut self, side: Side, attempt: &Attempt, now: Moment) -> bool {
         if !attempt.failures.is_empty() {
-            self.schedule(side).is_told();
+            self.schedules[side].is_told();
         }
         self.expire(now);
-        self.schedule(side).end(now)
+        self.schedules[side].end(now)
     }
 
     fn settle_send(&mut self, accepted: u32, total: u32, attempt: &Attempt, now: Moment) {
-        self.send.is_outlived = false;
+        self.sides.send.is_outlived = false;
         if attempt.is_unmeasured() && accepted == 0 {
             self.send_ability = Reading::Unmeasured;
-            self.send.steps.clear();
+            self.sides.send.steps.clear();
             return;
         }
         // What was not measured is no part of the share.
         let total = if attempt.is_unmeasured() { accepted } else { total };
         let is_down = attempt.failures.iter().any(|failure| failure.down);
         self.record(Side::Send, is_down, accepted > 0, attempt, now);
-        self.send_ability = if self.send.is_not_applicable() {
+        self.send_ability = if self.sides.send.is_not_applicable() {
             Reading::NotApplicable
         } else {
             Reading::Is(f64::from(accepted) / f64::from(total.max(1)))
@@ -97,17 +94,17 @@ impl Ledger {
     }
 
     fn settle_check(&mut self, attempt: &Attempt, now: Moment) {
-        self.receive.is_outlived = false;
+        self.sides.receive.is_outlived = false;
         if attempt.is_unmeasured() {
             self.receive_ability = Reading::Unmeasured;
-            self.receive.steps.clear();
+            self.sides.receive.steps.clear();
             return;
         }
         let has_passed = attempt.failures.is_empty();
         let is_down = attempt.failures.iter().any(|failure| failure.down);
         self.judge_break(is_down, now);
         self.record(Side::Receive, is_down, has_passed, attempt, now);
-        if self.receive.is_not_applicable() {
+        if self.sides.receive.is_not_applicable() {
             self.receive_ability = Reading::NotApplicable;
             return;
         }
@@ -127,10 +124,7 @@ impl Ledger {
         now: Moment,
     ) {
         let passive = self.rules.passive;
-        let state = match side {
-            Side::Send => &mut self.send,
-            Side::Receive => &mut self.receive,
-        };
+        let state = &mut self.sides[side];
         state.up = Some(!is_down);
         state.last_attempt = Some(now.wall);
         state.steps.clone_from(&attempt.steps);

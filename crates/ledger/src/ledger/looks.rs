@@ -27,19 +27,19 @@ impl Ledger {
         let passive = self.rules.passive;
         self.judge_break(failure.down, now);
         if passive && failure.down {
-            self.receive.not_applicable += 1;
+            self.sides.receive.not_applicable += 1;
         } else if passive && matches!(failure.reason, Reason::Closed | Reason::Timeout) {
             self.broken_off = Some(failure.clone());
         } else {
-            self.receive.count(failure, now);
+            self.sides.receive.count(failure, now);
         }
     }
 
     /// What the next contact makes of a session that broke off before it.
     pub(super) fn judge_break(&mut self, is_down: bool, now: Moment) {
         match self.broken_off.take() {
-            Some(_) if self.rules.passive && is_down => self.receive.not_applicable += 1,
-            Some(failure) => self.receive.count(&failure, now),
+            Some(_) if self.rules.passive && is_down => self.sides.receive.not_applicable += 1,
+            Some(failure) => self.sides.receive.count(&failure, now),
             None => {}
         }
     }
@@ -47,9 +47,9 @@ impl Ledger {
     /// How long the removal of arrived mails took; part of the newest attempt.
     pub fn removed(&mut self, steps: &[(Step, Duration)]) {
         for (step, duration) in steps {
-            match self.receive.steps.iter_mut().find(|(known, _)| known == step) {
+            match self.sides.receive.steps.iter_mut().find(|(known, _)| known == step) {
                 Some((_, known)) => *known = *duration,
-                None => self.receive.steps.push((*step, *duration)),
+                None => self.sides.receive.steps.push((*step, *duration)),
             }
         }
     }

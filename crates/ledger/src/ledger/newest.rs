@@ -5,30 +5,23 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Ledger, Moment, Period, Reading, SideState};
-use crate::LineInstant;
 use crate::Side;
+use crate::{LineInstant, PerSide};
 
 /// How far a date may lie ahead of a clock that was slewed and not set.
 const AHEAD: Duration = Duration::from_secs(2);
 
-/// Which servers a target measures.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Servers {
-    /// Where it sends to, as `smtp://user@host:port`; empty: nobody has told.
-    pub send: Arc<str>,
-    /// Its mailbox, as `imap://user@host:port`; empty: nobody has told.
-    pub receive: Arc<str>,
-}
+/// Which servers a target measures: where it sends to, as `smtp://user@host:port`, and its mailbox, as
+/// `imap://user@host:port`; empty: nobody has told.
+pub type Servers = PerSide<Arc<str>>;
 
 /// What is kept of the newest measurements, with their times.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Newest {
     /// The test period by which it was measured.
     pub interval: Duration,
-    /// The send side.
-    pub send: Measured,
-    /// The receive side.
-    pub receive: Measured,
+    /// The two sides.
+    pub sides: PerSide<Measured>,
     /// When the newer of the two periods below began; `None` if neither tells anything.
     pub period_began: Option<SystemTime>,
     /// The mails of the newest period.
@@ -56,15 +49,6 @@ pub struct Measured {
     pub last_success: Option<SystemTime>,
 }
 
-impl Servers {
-    pub(super) fn of(&mut self, side: Side) -> &mut Arc<str> {
-        match side {
-            Side::Send => &mut self.send,
-            Side::Receive => &mut self.receive,
-        }
-    }
-}
-
 impl Measured {
     fn of(server: &Arc<str>, ability: Reading<f64>, state: &SideState) -> Self {
         Self {
@@ -82,20 +66,19 @@ impl Measured {
 impl Ledger {
     /// These are the servers of the target. What was measured of another one, by this process or the one
     /// before, says nothing of them.
-    pub fn measures(&mut self, mut servers: Servers, now: Moment) {
+    pub fn measures(&mut self, servers: Servers, now: Moment) {
         self.expire(now);
-        for side in Side::ALL {
-            let server = Arc::clone(servers.of(side));
-            let before = std::mem::replace(self.servers.of(side), Arc::clone(&server));
-            if !before.is_empty() && before != server {
+        let before = std::mem::replace(&mut self.servers, servers);
+        for (side, before) in before.iter() {
+            if !before.is_empty() && *before != self.servers[side] {
                 self.forget_measurement(side, now);
             }
         }
     }
 
     /// Whether the attempt was made on a server that the target has no longer.
-    pub(super) fn is_of_another(&mut self, side: Side, server: &str) -> bool {
-        let own = self.servers.of(side);
+    pub(super) fn is_of_another(&self, side: Side, server: &str) -> bool {
+        let own = &self.servers[side];
         !server.is_empty() && !own.is_empty() && **own != *server
     }
 
@@ -105,8 +88,10 @@ impl Ledger {
         let has_periods = [self.period, self.previous_period] != [Period::default(); 2];
         Newest {
             interval: self.rules.interval,
-            send: Measured::of(&self.servers.send, self.send_ability, &self.send),
-            receive: Measured::of(&self.servers.receive, receive, &self.receive),
+            sides: PerSide {
+                send: Measured::of(&self.servers.send, self.send_ability, &self.sides.send),
+                receive: Measured::of(&self.servers.receive, receive, &self.sides.receive),
+            },
             period_began: self.period_began.filter(|_| has_periods).map(|began| began.wall),
             period: self.period,
             previous_period: self.previous_period,
@@ -124,7 +109,7 @@ impl Ledger {
                 Side::Send => Self::sending_stands(interval),
                 Side::Receive => self.checks_stand(interval),
             };
-            if self.schedule(side).is_outlived(stands, now) {
+            if self.schedules[side].is_outlived(stands, now) {
                 self.outlive(side);
             }
         }
@@ -139,10 +124,7 @@ impl Ledger {
     }
 
     fn restore_side(&mut self, side: Side, kept: &Newest, now: Moment) {
-        let (measured, state) = match side {
-            Side::Send => (&kept.send, &mut self.send),
-            Side::Receive => (&kept.receive, &mut self.receive),
-        };
+        let (measured, state) = (&kept.sides[side], &mut self.sides[side]);
         let date = |date: Option<SystemTime>| date.filter(|date| then(*date, now).is_some());
         let at = measured.last_attempt.and_then(|date| then(date, now));
         state.up = measured.up;
@@ -150,12 +132,12 @@ impl Ledger {
         state.last_attempt = date(measured.last_attempt);
         state.last_success = date(measured.last_success);
         state.is_outlived = measured.is_outlived;
-        *self.servers.of(side) = Arc::clone(&measured.server);
+        self.servers[side] = Arc::clone(&measured.server);
         match side {
             Side::Send => self.send_ability = measured.ability,
             Side::Receive => self.receive_ability = measured.ability.map(|able| able > 0.0),
         }
-        self.schedule(side).goes_on_from(at);
+        self.schedules[side].goes_on_from(at);
         if at.is_none() {
             self.take_away(side, true);
         }
@@ -167,14 +149,15 @@ impl Ledger {
     /// What was measured on a side is too old to hold. What an earlier process has told of the server is
     /// over with it: failures with a gap between them are none in a row.
     pub(super) fn outlive(&mut self, side: Side) {
-        let was_kept = self.schedule(side).forget_kept();
+        let was_kept = self.schedules[side].forget_kept();
         self.take_away(side, was_kept);
     }
 
     fn take_away(&mut self, side: Side, was_kept: bool) {
-        let (state, had_value) = match side {
-            Side::Send => (&mut self.send, outlived(&mut self.send_ability)),
-            Side::Receive => (&mut self.receive, outlived(&mut self.receive_ability)),
+        let state = &mut self.sides[side];
+        let had_value = match side {
+            Side::Send => outlived(&mut self.send_ability),
+            Side::Receive => outlived(&mut self.receive_ability),
         };
         if was_kept {
             state.up = None;
@@ -188,16 +171,13 @@ impl Ledger {
 
     /// The server of a side is another from now on.
     fn forget_measurement(&mut self, side: Side, now: Moment) {
-        let state = match side {
-            Side::Send => &mut self.send,
-            Side::Receive => &mut self.receive,
-        };
+        let state = &mut self.sides[side];
         *state = SideState::counted(state.counters());
         match side {
             Side::Send => self.send_ability = Reading::Unmeasured,
             Side::Receive => self.receive_ability = Reading::Unmeasured,
         }
-        let schedule = self.schedule(side);
+        let schedule = &mut self.schedules[side];
         schedule.abandon();
         schedule.forget_kept();
         schedule.begins_anew(now);

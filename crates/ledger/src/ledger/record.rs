@@ -10,7 +10,7 @@ use super::{
     SideCounters, SideState, Totals,
 };
 use crate::LineInstant;
-use crate::Token;
+use crate::{PerSide, Token};
 
 /// What is kept of a mail. A time that a record does not tell is that of the record before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,10 +50,8 @@ impl MailRecord {
 pub struct AccountRecord {
     /// The counters.
     pub totals: Totals,
-    /// The counters of the send side.
-    pub send: SideCounters,
-    /// The counters of the receive side.
-    pub receive: SideCounters,
+    /// The counters of the two sides.
+    pub sides: PerSide<SideCounters>,
     /// Sessions and looks in the sender's own mailbox that failed.
     pub sender_mailbox_failures: u64,
     /// The round trips.
@@ -164,8 +162,7 @@ impl Ledger {
         let mut ledger = Self::new(rules);
         ledger.wall_clock.jump(now);
         ledger.totals = stored.account.totals;
-        ledger.send = SideState::counted(stored.account.send);
-        ledger.receive = SideState::counted(stored.account.receive);
+        ledger.sides = stored.account.sides.map(SideState::counted);
         ledger.sender_mailbox.failures = stored.account.sender_mailbox_failures;
         ledger.roundtrips = stored.account.roundtrips;
         ledger.journal.kept = stored.account;
@@ -212,8 +209,7 @@ impl Ledger {
             touched.into_iter().map(|token| (token, self.record_of(token, now))).collect();
         let account = AccountRecord {
             totals: self.totals,
-            send: self.send.counters(),
-            receive: self.receive.counters(),
+            sides: self.sides.as_ref().map(SideState::counters),
             sender_mailbox_failures: self.sender_mailbox.failures,
             roundtrips: self.roundtrips,
             last_sent: self.journal.last_sent,

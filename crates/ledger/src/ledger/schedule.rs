@@ -128,7 +128,7 @@ impl Ledger {
     /// An attempt on a side begins. At `deadline` it is a failure, whether somebody tells its end or not.
     pub fn attempt_began(&mut self, side: Side, deadline: LineInstant, now: Moment) {
         self.expire(now);
-        let schedule = self.schedule(side);
+        let schedule = &mut self.schedules[side];
         // A server that was not reached yet is not there.
         let under_way = UnderWay { began: now.instant, deadline, step: Step::Dns, is_down: true };
         schedule.under_way = Some(under_way);
@@ -137,29 +137,26 @@ impl Ledger {
 
     /// The attempt under way has come so far; `is_down` as long as the server has not said anything.
     pub fn attempt_reached(&mut self, side: Side, step: Step, is_down: bool) {
-        if let Some(under_way) = &mut self.schedule(side).under_way {
+        if let Some(under_way) = &mut self.schedules[side].under_way {
             (under_way.step, under_way.is_down) = (step, is_down);
         }
     }
 
     /// Whether an attempt is under way whose end nobody has told though its deadline is over.
     pub fn has_overrun(&self, side: Side) -> bool {
-        match side {
-            Side::Send => self.send_schedule.has_overrun,
-            Side::Receive => self.receive_schedule.has_overrun,
-        }
+        self.schedules[side].has_overrun
     }
 
     /// Nobody makes the check any more that was under way.
     pub fn check_abandoned(&mut self, now: Moment) {
         self.expire(now);
-        self.receive_schedule.abandon();
+        self.schedules.receive.abandon();
     }
 
     /// The exporter itself stood still for so long: no fault of who was asked for something before.
     pub fn stood_still(&mut self, so_long: Duration) {
-        for side in Side::ALL {
-            if let Some(under_way) = &mut self.schedule(side).under_way {
+        for (_, schedule) in self.schedules.iter_mut() {
+            if let Some(under_way) = &mut schedule.under_way {
                 under_way.deadline += so_long;
             }
         }
@@ -168,21 +165,21 @@ impl Ledger {
     /// From now on the mailbox is checked so often, and a check is over after its `longest`.
     pub fn checks_are_made_every(&mut self, interval: Duration, longest: Duration, now: Moment) {
         self.expire(now);
-        self.receive_schedule.is_expected(now);
+        self.schedules.receive.is_expected(now);
         if self.check_interval.is_some_and(|known| known != interval) {
-            self.receive_schedule.begins_anew(now);
+            self.schedules.receive.begins_anew(now);
         }
         (self.check_interval, self.longest_check) = (Some(interval), Some(longest));
     }
 
     /// So many periods did not begin.
     pub fn periods_skipped(&mut self, count: u64) {
-        self.totals.periods_skipped += self.send_schedule.newly_skipped(count, 0);
+        self.totals.periods_skipped += self.schedules.send.newly_skipped(count, 0);
     }
 
     /// In so many periods of the mailbox it was not checked.
     pub fn checks_skipped(&mut self, count: u64) {
-        self.totals.checks_skipped += self.receive_schedule.newly_skipped(count, 0);
+        self.totals.checks_skipped += self.schedules.receive.newly_skipped(count, 0);
     }
 
     /// How often the mailbox is checked.
@@ -194,7 +191,7 @@ impl Ledger {
     /// What has not been over by its deadline has failed, and what is too old to hold does not hold.
     pub(super) fn judge_by_the_time(&mut self, now: Moment) {
         for side in Side::ALL {
-            if let Some(failure) = self.schedule(side).overrun(side, now) {
+            if let Some(failure) = self.schedules[side].overrun(side, now) {
                 self.overran(side, failure, now);
             }
         }
@@ -205,12 +202,12 @@ impl Ledger {
     fn outlive_sending(&mut self, now: Moment) {
         let interval = self.rules.interval;
         let stands = Self::sending_stands(interval);
-        if let Some(missed) = self.send_schedule.missed(stands, interval, now)
-            && self.send_schedule.under_way.is_none()
+        if let Some(missed) = self.schedules.send.missed(stands, interval, now)
+            && self.schedules.send.under_way.is_none()
         {
-            self.totals.periods_skipped += self.send_schedule.newly_skipped(0, missed);
+            self.totals.periods_skipped += self.schedules.send.newly_skipped(0, missed);
         }
-        if self.send_schedule.is_outlived(stands, now) {
+        if self.schedules.send.is_outlived(stands, now) {
             self.outlive(Side::Send);
         }
         let began = self.period_began;
@@ -236,29 +233,22 @@ impl Ledger {
     fn outlive_checks(&mut self, now: Moment) {
         let configured = self.check_interval.unwrap_or(self.rules.interval);
         let stands = self.checks_stand(self.rules.interval);
-        if let Some(missed) = self.receive_schedule.missed(stands, configured, now)
-            && self.receive_schedule.under_way.is_none()
+        if let Some(missed) = self.schedules.receive.missed(stands, configured, now)
+            && self.schedules.receive.under_way.is_none()
         {
-            self.totals.checks_skipped += self.receive_schedule.newly_skipped(0, missed);
+            self.totals.checks_skipped += self.schedules.receive.newly_skipped(0, missed);
         }
-        if self.receive_schedule.is_outlived(stands, now) {
+        if self.schedules.receive.is_outlived(stands, now) {
             self.outlive(Side::Receive);
         }
     }
 
     /// The deadline of an attempt is over, and nobody has told of its end.
     fn overran(&mut self, side: Side, failure: Failure, now: Moment) {
-        let schedule = self.schedule(side);
+        let schedule = &mut self.schedules[side];
         // Whenever that is noticed.
         schedule.since = schedule.under_way.take().map(|it| it.deadline + GRACE);
         (schedule.has_overrun, schedule.kept) = (true, None);
         self.settle_overrun(side, failure, now);
-    }
-
-    pub(super) fn schedule(&mut self, side: Side) -> &mut Schedule {
-        match side {
-            Side::Send => &mut self.send_schedule,
-            Side::Receive => &mut self.receive_schedule,
-        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::{Bracket, LookStyle, Moment};
 use crate::Action;
 use crate::LoginDelay;
+use crate::PerSide;
 use crate::TlsFacts;
 use crate::Token;
 use crate::{Failure, LineInstant, Reason, Step};
@@ -393,10 +394,8 @@ pub struct Snapshot {
     pub roundtrips: Histogram,
     /// The counters.
     pub totals: Totals,
-    /// The send side.
-    pub send: SideState,
-    /// The receive side.
-    pub receive: SideState,
+    /// The two sides.
+    pub sides: PerSide<SideState>,
     /// The sender's own mailbox.
     pub sender_mailbox: SenderMailbox,
     /// The newest notice that a mail of ours cannot be delivered or has to wait, and when it was read.

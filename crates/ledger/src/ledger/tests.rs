@@ -152,7 +152,7 @@ fn before_the_first_attempt_nothing_is_measured() {
     assert_eq!(snapshot.receive_ability, Reading::Unmeasured);
     assert_eq!(snapshot.outstanding, Reading::Unmeasured);
     assert_eq!(snapshot.roundtrip, Reading::Unmeasured);
-    assert_eq!((snapshot.send.up, snapshot.receive.up), (None, None));
+    assert_eq!((snapshot.sides.send.up, snapshot.sides.receive.up), (None, None));
 }
 
 #[test]
@@ -372,8 +372,8 @@ fn a_refused_mail_is_forgotten() {
     assert!(!bench.ledger.is_live(token));
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.totals.probes, snapshot.totals.accepted), (1, 0));
-    assert_eq!(snapshot.send.failures_for(Reason::Rejected), 1);
-    assert_eq!(snapshot.send.failures_in(Step::Envelope), 1);
+    assert_eq!(snapshot.sides.send.failures_for(Reason::Rejected), 1);
+    assert_eq!(snapshot.sides.send.failures_in(Step::Envelope), 1);
 }
 
 #[test]
@@ -383,7 +383,7 @@ fn the_share_of_accepted_mails_is_the_ability() {
     bench.ledger.send_ended(3, 4, &attempt, bench.now());
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.send_ability, Reading::Is(0.75));
-    assert_eq!(snapshot.send.consecutive_failures, Reading::Is(0), "it can send");
+    assert_eq!(snapshot.sides.send.consecutive_failures, Reading::Is(0), "it can send");
 }
 
 #[test]
@@ -396,10 +396,10 @@ fn an_active_target_that_is_down_reads_0_and_counts() {
     assert_eq!(snapshot.send_ability, Reading::Is(0.0));
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
     assert_eq!(snapshot.outstanding, Reading::Is(0));
-    assert_eq!(snapshot.send.consecutive_failures, Reading::Is(2));
+    assert_eq!(snapshot.sides.send.consecutive_failures, Reading::Is(2));
     assert_eq!((snapshot.totals.checks, snapshot.totals.check_failures), (1, 1));
-    assert_eq!((snapshot.send.up, snapshot.receive.up), (Some(false), Some(false)));
-    assert_eq!(snapshot.send.not_applicable, 0);
+    assert_eq!((snapshot.sides.send.up, snapshot.sides.receive.up), (Some(false), Some(false)));
+    assert_eq!(snapshot.sides.send.not_applicable, 0);
 }
 
 #[test]
@@ -416,12 +416,12 @@ fn a_passive_target_that_is_down_reads_nothing_and_counts_no_failure() {
     }
     assert_eq!(snapshot.outstanding, Reading::NotApplicable);
     assert_eq!(snapshot.roundtrip, Reading::NotApplicable);
-    assert_eq!(snapshot.send.consecutive_failures, Reading::NotApplicable);
-    assert_eq!((snapshot.send.not_applicable, snapshot.receive.not_applicable), (1, 2));
+    assert_eq!(snapshot.sides.send.consecutive_failures, Reading::NotApplicable);
+    assert_eq!((snapshot.sides.send.not_applicable, snapshot.sides.receive.not_applicable), (1, 2));
     assert_eq!((snapshot.totals.probes, snapshot.totals.checks), (0, 0));
-    assert_eq!(snapshot.send.by_reason, [0; 17]);
-    assert_eq!(snapshot.receive.by_reason, [0; 17]);
-    assert_eq!(snapshot.send.up, Some(false), "server_up is never NaN once measured");
+    assert_eq!(snapshot.sides.send.by_reason, [0; 17]);
+    assert_eq!(snapshot.sides.receive.by_reason, [0; 17]);
+    assert_eq!(snapshot.sides.send.up, Some(false), "server_up is never NaN once measured");
 }
 
 #[test]
@@ -435,7 +435,7 @@ fn a_session_that_breaks_off_is_a_failure_of_a_passive_target_only_if_it_is_not_
         message: "the server closed the connection".into(),
     };
     let counts = |bench: &mut Bench| {
-        let receive = bench.snapshot().receive;
+        let receive = bench.snapshot().sides.receive;
         (receive.failures_for(Reason::Closed), receive.not_applicable)
     };
     let mut bench = Bench::new(PASSIVE);
@@ -508,7 +508,7 @@ fn a_passive_target_that_answers_is_measured_like_any_other() {
     bench.fail(refused(), false);
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.send_ability, Reading::Is(0.0));
-    assert_eq!(snapshot.send.consecutive_failures, Reading::Is(1));
+    assert_eq!(snapshot.sides.send.consecutive_failures, Reading::Is(1));
     bench.send();
     assert_eq!(bench.snapshot().send_ability, Reading::Is(1.0));
 }
@@ -520,7 +520,7 @@ fn a_look_that_fails_does_not_touch_the_receive_ability() {
     bench.ledger.look_failed(&down(), bench.now());
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
-    assert_eq!(snapshot.receive.failures_for(Reason::Refused), 1);
+    assert_eq!(snapshot.sides.receive.failures_for(Reason::Refused), 1);
     assert_eq!(snapshot.totals.check_failures, 0);
 }
 
@@ -652,13 +652,15 @@ fn failures_and_looks_are_counted_on_over_a_restart() {
     restart(&mut bench, &mut stored, 1);
     let after = bench.snapshot();
     assert_eq!(after.totals, before.totals);
-    for (after, before) in [(&after.send, &before.send), (&after.receive, &before.receive)] {
+    for (after, before) in
+        [(&after.sides.send, &before.sides.send), (&after.sides.receive, &before.sides.receive)]
+    {
         assert_eq!(after.failures_for(Reason::Rejected), 1);
         assert_eq!(after.failures_in(Step::Envelope), 1);
         assert_eq!(after.counters(), before.counters());
         assert_eq!(after.last_attempt, before.last_attempt);
     }
-    assert_eq!(after.receive.not_applicable, 1);
+    assert_eq!(after.sides.receive.not_applicable, 1);
     assert_eq!((after.sender_mailbox.failures, after.sender_mailbox.up), (1, None));
 }
 
@@ -677,7 +679,7 @@ fn the_dates_of_what_happened_go_with_a_wall_clock_that_is_set() {
         let happened = Some(bench.start.wall);
         let snapshot = bench.snapshot();
         assert_eq!(snapshot.oldest_outstanding, happened, "30 s ago");
-        for side in [&snapshot.send, &snapshot.receive] {
+        for side in [&snapshot.sides.send, &snapshot.sides.receive] {
             assert_eq!((side.last_attempt, side.last_success), (happened, happened));
         }
         assert_eq!(bench.ledger.last_sent(), happened);
@@ -832,7 +834,7 @@ fn a_failure_in_the_senders_mailbox_says_nothing_about_receiving() {
     bench.ledger.sender_mailbox_visited(Some(&down()), bench.now());
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
-    assert_eq!(snapshot.receive.failures_for(Reason::Refused), 0);
+    assert_eq!(snapshot.sides.receive.failures_for(Reason::Refused), 0);
     assert_eq!((snapshot.sender_mailbox.up, snapshot.sender_mailbox.failures), (Some(false), 1));
     bench.ledger.sender_mailbox_visited(None, bench.now());
     assert_eq!(bench.snapshot().sender_mailbox.up, Some(true));

@@ -74,7 +74,7 @@ pub(in crate::web) fn outstanding_absence(snapshot: &Snapshot) -> Option<Absence
 
 /// Why there is no round trip, if there is none.
 pub(in crate::web) fn roundtrip_absence(snapshot: &Snapshot) -> Option<Absence> {
-    let unmeasured = match (snapshot.totals.received, snapshot.send.last_attempt) {
+    let unmeasured = match (snapshot.totals.received, snapshot.sides.send.last_attempt) {
         _ if snapshot.is_arrival_unknown => Absence::ArrivedUnknown,
         (0, _) => Absence::NoMailYet,
         // Of another server, or kept by no process before.
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(words(&snapshot), Some("no mail yet"));
         snapshot.totals.received = 3;
         assert_eq!(words(&snapshot), Some("not measured yet"));
-        snapshot.send.last_attempt = Some(now.wall);
+        snapshot.sides.send.last_attempt = Some(now.wall);
         assert_eq!(words(&snapshot), Some("no mail lately"));
         snapshot.is_arrival_unknown = true;
         assert_eq!(words(&snapshot), Some("received, time unknown"));

@@ -25,7 +25,7 @@ fn measured(rules: Rules) -> (Bench, StoredAccount) {
 /// Everything that this is about.
 fn shown(bench: &mut Bench) -> impl PartialEq + std::fmt::Debug + use<> {
     let it = bench.snapshot();
-    let sides = [it.send, it.receive]
+    let sides = [it.sides.send, it.sides.receive]
         .map(|side| (side.up, side.consecutive_failures, side.last_attempt, side.last_success));
     (
         it.send_ability,
@@ -50,7 +50,7 @@ fn what_was_measured_is_shown_again_after_a_restart() {
     restart(&mut bench, &mut stored, 20);
     assert_eq!(shown(&mut bench), before, "a second one as well");
     bench.check(Some(refused()));
-    assert_eq!(bench.snapshot().receive.consecutive_failures, Reading::Is(3), "in a row");
+    assert_eq!(bench.snapshot().sides.receive.consecutive_failures, Reading::Is(3), "in a row");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn it_is_outlived_as_if_there_had_been_no_restart() {
         bench.be_away(1);
         let snapshot = bench.snapshot();
         assert_eq!(snapshot.receive_ability, Reading::Unmeasured, "{away} s away");
-        assert!(snapshot.receive.is_outlived);
+        assert!(snapshot.sides.receive.is_outlived);
         // The mail went out two seconds before.
         bench.be_away(SEND_OUTLIVED - CHECK_OUTLIVED - 3);
         let snapshot = bench.snapshot();
@@ -89,18 +89,18 @@ fn what_is_too_old_at_the_start_is_nothing_at_once_and_its_failures_are_none_in_
     assert_eq!(snapshot.send_ability, Reading::Unmeasured);
     assert_eq!(snapshot.receive_ability, Reading::Unmeasured);
     assert_eq!(snapshot.roundtrip, Reading::Unmeasured);
-    for side in [&snapshot.send, &snapshot.receive] {
+    for side in [&snapshot.sides.send, &snapshot.sides.receive] {
         assert_eq!((side.up, side.consecutive_failures), (None, Reading::Unmeasured));
         assert!(side.last_attempt.is_some(), "what happened has happened then");
     }
-    assert_eq!(snapshot.receive.last_attempt, Some(checked));
+    assert_eq!(snapshot.sides.receive.last_attempt, Some(checked));
     let totals = snapshot.totals;
     assert_eq!((totals.periods_skipped, totals.checks_skipped), (0, 0), "nobody was there to skip");
     bench.check(Some(refused()));
-    assert_eq!(bench.snapshot().receive.consecutive_failures, Reading::Is(1));
+    assert_eq!(bench.snapshot().sides.receive.consecutive_failures, Reading::Is(1));
     // And so it is after one more restart.
     restart(&mut bench, &mut stored, 3600);
-    assert_eq!(bench.snapshot().receive.consecutive_failures, Reading::Unmeasured);
+    assert_eq!(bench.snapshot().sides.receive.consecutive_failures, Reading::Unmeasured);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn what_gets_too_old_before_the_first_attempt_is_over_takes_its_failures_with_it
     let (mut bench, mut stored) = measured(RULES);
     restart(&mut bench, &mut stored, 60);
     bench.be_away(CHECK_OUTLIVED - 60);
-    let receive = bench.snapshot().receive;
+    let receive = bench.snapshot().sides.receive;
     assert_eq!((receive.up, receive.consecutive_failures), (None, Reading::Unmeasured));
 }
 
@@ -126,7 +126,9 @@ fn an_attempt_that_was_under_way_is_no_measurement() {
     let after = bench.snapshot();
     assert_eq!(after.send_ability, Reading::Is(1.0));
     assert_eq!(after.receive_ability, Reading::Is(false));
-    for (after, before) in [(after.send, before.send), (after.receive, before.receive)] {
+    for (after, before) in
+        [(after.sides.send, before.sides.send), (after.sides.receive, before.sides.receive)]
+    {
         assert_eq!(after.counters(), before.counters(), "no failure by its deadline either");
         assert_eq!(after.consecutive_failures, before.consecutive_failures);
     }
@@ -138,7 +140,7 @@ fn what_overran_its_deadline_stands_no_longer_than_another() {
     let deadline = bench.now().instant + Duration::from_secs(30);
     bench.ledger.attempt_began(Side::Receive, deadline, bench.now());
     bench.be_away(31);
-    assert_eq!(bench.snapshot().receive.consecutive_failures, Reading::Is(3));
+    assert_eq!(bench.snapshot().sides.receive.consecutive_failures, Reading::Is(3));
     restart(&mut bench, &mut stored, CHECK_OUTLIVED - 1);
     assert_eq!(bench.snapshot().receive_ability, Reading::Is(false));
     bench.be_away(1);
@@ -156,15 +158,15 @@ fn what_does_not_apply_stays_so_however_long_the_exporter_was_away() {
         assert_eq!(snapshot.send_ability, Reading::NotApplicable, "{away}");
         assert_eq!(snapshot.outstanding, Reading::NotApplicable);
         assert_eq!(snapshot.roundtrip, Reading::NotApplicable);
-        assert_eq!(snapshot.send.consecutive_failures, Reading::NotApplicable);
-        assert_eq!(snapshot.send.up, (away == 20).then_some(false), "not known any more");
+        assert_eq!(snapshot.sides.send.consecutive_failures, Reading::NotApplicable);
+        assert_eq!(snapshot.sides.send.up, (away == 20).then_some(false), "not known any more");
     }
     // A target that is not passive any more is not excused by what it was.
     bench.ledger.rules = RULES;
     restart(&mut bench, &mut stored, 1);
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.send_ability, Reading::Unmeasured);
-    assert_eq!(snapshot.send.consecutive_failures, Reading::Unmeasured);
+    assert_eq!(snapshot.sides.send.consecutive_failures, Reading::Unmeasured);
 }
 
 #[test]
@@ -180,7 +182,7 @@ fn a_wall_clock_that_was_set_back_makes_no_value_young() {
     assert_eq!(snapshot.send_ability, Reading::Unmeasured, "nobody knows how old it is");
     assert_eq!(snapshot.receive_ability, Reading::Unmeasured);
     assert_eq!(snapshot.roundtrip, Reading::Unmeasured);
-    for side in [snapshot.send, snapshot.receive] {
+    for side in [snapshot.sides.send, snapshot.sides.receive] {
         assert_eq!((side.up, side.consecutive_failures), (None, Reading::Unmeasured));
         assert_eq!((side.last_attempt, side.last_success), (None, None), "no date is to come");
     }
@@ -215,7 +217,9 @@ fn another_server_takes_its_value_away_over_a_reload_and_a_restart_alike() {
             assert_eq!(snapshot.send_ability.value().is_none(), lost[0], "{is_restarted}");
             assert_eq!(snapshot.receive_ability.value().is_none(), lost[1], "{is_restarted}");
             assert_eq!(snapshot.roundtrip.value().is_none(), lost[0] || lost[1]);
-            for (side, lost) in [&snapshot.send, &snapshot.receive].into_iter().zip(lost) {
+            for (side, lost) in
+                [&snapshot.sides.send, &snapshot.sides.receive].into_iter().zip(lost)
+            {
                 assert_eq!(side.up.is_none(), lost);
                 assert_eq!(side.consecutive_failures == Reading::Unmeasured, lost);
                 assert_eq!(side.last_attempt.is_none(), lost);
@@ -244,8 +248,8 @@ fn what_the_server_before_still_does_counts_and_measures_nothing() {
         (Reading::Unmeasured, Reading::Unmeasured)
     );
     assert_eq!(after.roundtrip, Reading::Unmeasured);
-    assert_eq!(after.send.consecutive_failures, Reading::Unmeasured);
-    assert_eq!(after.send.failures_for(Reason::Rejected), 1);
+    assert_eq!(after.sides.send.consecutive_failures, Reading::Unmeasured);
+    assert_eq!(after.sides.send.failures_for(Reason::Rejected), 1);
     assert_eq!(after.totals.check_failures, before.totals.check_failures + 1);
     assert_eq!(after.totals.received, before.totals.received + 1);
     bench.ledger.send_ended(1, 1, &attempt("smtp://b", Vec::new()), bench.now());
@@ -315,7 +319,7 @@ fn the_first_attempt_after_a_restart_stands_as_long_as_any() {
         bench.be_away(CHECK_OUTLIVED - 1);
         let ability = bench.snapshot().receive_ability;
         bench.be_away(1);
-        (ability, bench.snapshot().receive.consecutive_failures)
+        (ability, bench.snapshot().sides.receive.consecutive_failures)
     };
     assert_eq!(stands(|bench| bench.check(None)), (Reading::Is(true), Reading::Is(0)));
     let overrun = |bench: &mut Bench| {

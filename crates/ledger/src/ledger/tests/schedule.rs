@@ -42,14 +42,14 @@ fn a_check_that_nobody_makes_any_more_holds_a_period_and_its_deadline() {
     bench.be_away(1);
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.receive_ability, Reading::Unmeasured);
-    assert!(snapshot.receive.is_outlived);
+    assert!(snapshot.sides.receive.is_outlived);
     assert_eq!((snapshot.totals.checks_skipped, snapshot.totals.checks), (1, 1));
     bench.be_away(10 * MINUTE);
     assert_eq!(bench.snapshot().totals.checks_skipped, 11);
     bench.check(None);
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
-    assert!(!snapshot.receive.is_outlived);
+    assert!(!snapshot.sides.receive.is_outlived);
 }
 
 #[test]
@@ -92,14 +92,14 @@ fn a_check_whose_end_nobody_tells_has_failed_at_its_deadline() {
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
     assert_eq!((snapshot.totals.checks, snapshot.totals.check_failures), (2, 1));
-    assert_eq!(snapshot.receive.failures_for(Reason::Timeout), 1);
-    assert_eq!(snapshot.receive.failures_in(Step::Select), 1);
+    assert_eq!(snapshot.sides.receive.failures_for(Reason::Timeout), 1);
+    assert_eq!(snapshot.sides.receive.failures_in(Step::Select), 1);
     assert!(bench.ledger.has_overrun(Side::Receive));
     // Whoever hangs there goes on hanging: that is a failure, not nothing.
     bench.be_away(100 * MINUTE);
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
-    assert_eq!(snapshot.receive.failures_for(Reason::Timeout), 1, "one attempt, one failure");
+    assert_eq!(snapshot.sides.receive.failures_for(Reason::Timeout), 1, "one attempt, one failure");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn what_comes_after_the_deadline_is_no_success_and_counted_once() {
         assert_eq!(snapshot.send_ability, Reading::Is(0.0));
         assert_eq!((snapshot.totals.checks, snapshot.totals.check_failures), (1, 1));
         assert_eq!(snapshot.totals.accepted, 1, "where the mail is does not depend on it");
-        for state in [&snapshot.receive, &snapshot.send] {
+        for state in [&snapshot.sides.receive, &snapshot.sides.send] {
             assert_eq!(state.failures_for(Reason::Timeout), 1);
             assert_eq!(state.consecutive_failures, Reading::Is(1));
         }
@@ -135,8 +135,8 @@ fn an_attempt_that_tells_its_own_failure_is_not_judged_by_its_deadline() {
     bench.be_away(40);
     bench.check(Some(refused()));
     let snapshot = bench.snapshot();
-    assert_eq!(snapshot.receive.failures_for(Reason::Rejected), 1);
-    assert_eq!(snapshot.receive.failures_for(Reason::Timeout), 0);
+    assert_eq!(snapshot.sides.receive.failures_for(Reason::Rejected), 1);
+    assert_eq!(snapshot.sides.receive.failures_for(Reason::Timeout), 0);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_passive_node_that_has_said_nothing_by_the_deadline_is_down() {
     bench.be_away(40);
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.receive_ability, Reading::NotApplicable);
-    assert_eq!((snapshot.receive.not_applicable, snapshot.totals.checks), (1, 0));
+    assert_eq!((snapshot.sides.receive.not_applicable, snapshot.totals.checks), (1, 0));
     bench.check(None);
     bench.begin_check(30);
     bench.ledger.attempt_reached(Side::Receive, Step::Greeting, false);
@@ -172,7 +172,7 @@ fn a_machine_that_slept_is_no_failure_of_the_server_and_its_value_is_too_old() {
     bench.ledger.stood_still(Duration::from_secs(3600));
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.receive_ability, Reading::Unmeasured);
-    assert_eq!(snapshot.receive.failures_for(Reason::Timeout), 0);
+    assert_eq!(snapshot.sides.receive.failures_for(Reason::Timeout), 0);
     bench.be_away(31);
     assert_eq!(
         bench.receive_ability(),
@@ -211,7 +211,7 @@ fn a_send_that_waits_for_a_free_connection_is_nothing_measured() {
     bench.be_away(17);
     assert_eq!(bench.send_ability(), Reading::Unmeasured);
     assert_eq!(bench.snapshot().totals.periods_skipped, 1);
-    assert_eq!(bench.snapshot().send.failures_for(Reason::Timeout), 0);
+    assert_eq!(bench.snapshot().sides.send.failures_for(Reason::Timeout), 0);
 }
 
 #[test]
@@ -307,8 +307,8 @@ fn a_loop_that_was_ended_leaves_no_attempt_behind() {
     bench.ledger.sending_abandoned(bench.now());
     bench.be_away(40);
     let snapshot = bench.snapshot();
-    assert_eq!(snapshot.receive.failures_for(Reason::Timeout), 0);
-    assert_eq!(snapshot.send.failures_for(Reason::Timeout), 0);
+    assert_eq!(snapshot.sides.receive.failures_for(Reason::Timeout), 0);
+    assert_eq!(snapshot.sides.send.failures_for(Reason::Timeout), 0);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn checks_that_never_come_are_counted() {
     bench.be_away(CHECK_OUTLIVED);
     let snapshot = bench.snapshot();
     assert_eq!(snapshot.receive_ability, Reading::Unmeasured);
-    assert!(!snapshot.receive.is_outlived, "nothing was measured that could be too old");
+    assert!(!snapshot.sides.receive.is_outlived, "nothing was measured that could be too old");
     assert_eq!(snapshot.totals.checks_skipped, 1);
 }
 

@@ -16,7 +16,7 @@ fn short() -> Failure {
 
 /// Everything that counts or judges a side.
 fn counts(snapshot: &Snapshot) -> (Totals, SideCounters, SideCounters) {
-    (snapshot.totals, snapshot.send.counters(), snapshot.receive.counters())
+    (snapshot.totals, snapshot.sides.send.counters(), snapshot.sides.receive.counters())
 }
 
 #[test]
@@ -35,7 +35,9 @@ fn a_shortage_of_our_own_is_no_measure_and_no_failure() {
         assert_eq!(after.send_ability, Reading::Unmeasured);
         assert_eq!(after.receive_ability, Reading::Unmeasured);
         assert_eq!(counts(&after), counts(&before));
-        for (after, before) in [(&after.send, &before.send), (&after.receive, &before.receive)] {
+        for (after, before) in
+            [(&after.sides.send, &before.sides.send), (&after.sides.receive, &before.sides.receive)]
+        {
             assert_eq!(after.up, Some(true));
             assert_eq!(after.consecutive_failures, Reading::Is(0));
             // Nobody has asked the server: a target that is not probed is told by this.
@@ -64,8 +66,8 @@ fn a_shortage_ends_no_row_of_failures_and_begins_none() {
     bench.fail(refused(), false);
     bench.check(Some(down()));
     let snapshot = bench.snapshot();
-    assert_eq!(snapshot.send.consecutive_failures, Reading::Is(2));
-    assert_eq!(snapshot.receive.consecutive_failures, Reading::Is(2));
+    assert_eq!(snapshot.sides.send.consecutive_failures, Reading::Is(2));
+    assert_eq!(snapshot.sides.receive.consecutive_failures, Reading::Is(2));
     assert_eq!(snapshot.totals.probes, 2);
     assert_eq!((snapshot.totals.checks, snapshot.totals.check_failures), (2, 2));
 }

@@ -69,7 +69,7 @@ impl Ledger {
         self.follow_wall_clock(now);
         self.judge_by_the_time(now);
         // What nobody can look for is not late: it leaves with the outage, or is seen after it.
-        if !self.send.is_not_applicable() && !self.receive.is_not_applicable() {
+        if !self.is_not_applicable() {
             self.expire_outstanding(now);
         }
         let age = |since: LineInstant| now.instant.saturating_duration_since(since);
@@ -92,7 +92,7 @@ impl Ledger {
             sending.began.wall = jump.correct(sending.began.wall);
             self.journal.touch(*token);
         }
-        for state in [&mut self.send, &mut self.receive] {
+        for (_, state) in self.sides.iter_mut() {
             state.last_attempt = state.last_attempt.map(|date| jump.correct(date));
             state.last_success = state.last_success.map(|date| jump.correct(date));
         }
