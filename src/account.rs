@@ -16,8 +16,8 @@ use ledger::Action;
 use ledger::LineInstant;
 use ledger::Token;
 use ledger::{
-    Awaited, Ledger, LookStyle, Notice, NoticeVerdict, Rules, Servers, Sighting, SightingOutcome,
-    Snapshot, StoredAccount, Transmission,
+    DeliveryReport, Ledger, LookStyle, OutstandingMail, ReportOutcome, Rules, Servers, Sighting,
+    SightingOutcome, Snapshot, StoredAccount, Transmission,
 };
 use ledger::{Failure, Step};
 use mail::inspection::Inspection;
@@ -238,22 +238,22 @@ impl Account {
         self.ledger().transmitted(token)
     }
 
-    /// See [`Ledger::noticed`]. Told of in the log, at most once a minute above `debug`.
-    pub fn noticed(&self, notice: Notice) -> NoticeVerdict {
-        let Notice { token, action, .. } = notice;
+    /// See [`Ledger::delivery_reported`]. Told of in the log, at most once a minute above `debug`.
+    pub fn delivery_reported(&self, notice: DeliveryReport) -> ReportOutcome {
+        let DeliveryReport { token, action, .. } = notice;
         let code = notice.code.as_deref().unwrap_or("none").to_owned();
         let server = notice.remote_server.as_deref().unwrap_or("not named").to_owned();
         let text = notice.text.as_deref().unwrap_or("none").to_owned();
         let words = [&notice.code, &notice.remote_server, &notice.text];
         let words: Vec<&str> = words.into_iter().filter_map(|part| part.as_deref()).collect();
         let words = format!("{}: {}", action.label(), words.join(" "));
-        let verdict = self.ledger().noticed(notice, crate::clock::now());
+        let verdict = self.ledger().delivery_reported(notice, crate::clock::now());
         self.keep();
-        if verdict != NoticeVerdict::Unknown {
+        if verdict != ReportOutcome::Unknown {
             self.history().reported(token, &words);
         }
         let name = &self.name;
-        let is_telling = verdict != NoticeVerdict::Unknown && action >= Action::Delayed;
+        let is_telling = verdict != ReportOutcome::Unknown && action >= Action::Delayed;
         match is_telling.then(|| pass(&self.notices)).flatten() {
             Some(held_back) => {
                 info!(target = %name, %token, action = action.label(), code, server, text, ?verdict,
@@ -310,13 +310,13 @@ impl Account {
         self.ledger().is_awaited(token)
     }
 
-    /// See [`Ledger::next_notice_look`].
-    pub fn next_notice_look(
+    /// See [`Ledger::next_report_look`].
+    pub fn next_report_look(
         &self,
         style: LookStyle,
         last_look: Option<LineInstant>,
     ) -> Option<LineInstant> {
-        self.ledger().next_notice_look(style, last_look)
+        self.ledger().next_report_look(style, last_look)
     }
 
     /// See [`Ledger::is_live`].
@@ -382,9 +382,9 @@ impl Account {
         self.history().newest_probes()
     }
 
-    /// See [`Ledger::awaited`].
-    pub fn awaited(&self, most: usize) -> Vec<Awaited> {
-        self.ledger().awaited(most)
+    /// See [`Ledger::outstanding_mails`].
+    pub fn outstanding_mails(&self, most: usize) -> Vec<OutstandingMail> {
+        self.ledger().outstanding_mails(most)
     }
 
     /// See [`Ledger::last_sent`].

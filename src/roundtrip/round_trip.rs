@@ -18,8 +18,8 @@ use crate::clock::{for_timer, on_time_line};
 use crate::config::{Endpoint, Login, ReceiveSide, Target};
 use crate::probing::mailbox::{Found, Looked};
 use ledger::Token;
+use ledger::{DeliveryReport, Ledger, Rules, Transmission};
 use ledger::{Failure, Reason, Side, Step};
-use ledger::{Ledger, Notice, Rules, Transmission};
 use mail::Fault;
 use mail::net::tls;
 use mail::smtp::{NotAccepted, Smtp};
@@ -273,9 +273,9 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             (end.saturating_duration_since(Instant::now()) / 2).min(FAREWELL_LOOK)
         });
         let sender = if self.mail.seen.is_some() { sender } else { sender.end(limit).await };
-        let has_bounced = sender.notice.as_ref().is_some_and(Notice::is_bounce);
+        let has_bounced = sender.notice.as_ref().is_some_and(DeliveryReport::is_bounce);
         if let Some(notice) = sender.notice {
-            self.mail.heed(notice);
+            self.mail.apply_report(notice);
         }
         if has_bounced {
             self.verdict.removal = sender.removal_failure.map_or(Removal::Done, Removal::Failed);

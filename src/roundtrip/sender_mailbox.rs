@@ -9,8 +9,8 @@ use super::test_mail::{left_over, reported};
 use crate::config::{ReceiveSide, Target};
 use crate::probing::mailbox::Found;
 use ledger::Token;
+use ledger::{DeliveryReport, LookStyle};
 use ledger::{Failure, Reason};
-use ledger::{LookStyle, Notice};
 use mail::wire::Dialer;
 
 /// How long after the acceptance the first look is taken, and how far apart the looks are: somebody is
@@ -29,7 +29,7 @@ pub(super) struct SenderMailbox<'a> {
     token: Token,
     mailbox: Mailbox<'a>,
     /// What came back about the mail.
-    pub(super) notice: Option<Notice>,
+    pub(super) notice: Option<DeliveryReport>,
     /// Why the newest look failed.
     pub(super) failure: Option<Failure>,
     /// Why the report is still there.
@@ -83,7 +83,7 @@ impl<'a> SenderMailbox<'a> {
     }
 
     fn has_bounced(&self) -> bool {
-        self.notice.as_ref().is_some_and(Notice::is_bounce)
+        self.notice.as_ref().is_some_and(DeliveryReport::is_bounce)
     }
 
     async fn look(&mut self) {

@@ -8,7 +8,7 @@ use crate::config::Target;
 use crate::probing::mailbox::{Found, Judgement, left_over_until, reports};
 use ledger::Action;
 use ledger::Token;
-use ledger::{self, Ledger, Notice, Sighting};
+use ledger::{self, DeliveryReport, Ledger, Sighting};
 use mail::test_mail::Header;
 
 /// The mail, and the account of it.
@@ -20,7 +20,7 @@ pub(super) struct TestMail {
     /// That it was seen, or that it bounced.
     pub(super) seen: Option<Arrival>,
     /// The newest report about it.
-    pub(super) notice: Option<Notice>,
+    pub(super) notice: Option<DeliveryReport>,
 }
 
 impl TestMail {
@@ -33,7 +33,7 @@ impl TestMail {
     pub(super) fn judge(&mut self, target: &Target, found: &Found) -> Judgement {
         if let Some((judgement, notice)) = reported(target, self.token, found) {
             if let Some(notice) = notice {
-                self.heed(notice);
+                self.apply_report(notice);
             }
             return judgement;
         }
@@ -60,7 +60,7 @@ impl TestMail {
     }
 
     /// A bounce ends the wait; a delay is only told.
-    pub(super) fn heed(&mut self, notice: Notice) {
+    pub(super) fn apply_report(&mut self, notice: DeliveryReport) {
         if notice.is_bounce() {
             self.seen.get_or_insert(Arrival::Bounced(self.transmitted.elapsed()));
         }
@@ -74,7 +74,7 @@ pub(super) fn reported(
     target: &Target,
     token: Token,
     found: &Found,
-) -> Option<(Judgement, Option<Notice>)> {
+) -> Option<(Judgement, Option<DeliveryReport>)> {
     let Some(report) = &found.report else {
         return found.header.is_delivery_report.then_some((Judgement::ReadReport, None));
     };
@@ -85,7 +85,7 @@ pub(super) fn reported(
         return Some((left_over(target, found), None));
     };
     let is_news = worst.action >= Action::Delayed;
-    let notice = is_news.then(|| reports::notice(target, token, report, worst));
+    let notice = is_news.then(|| reports::delivery_report(target, token, report, worst));
     Some((Judgement::Discard, notice))
 }
 

@@ -7,8 +7,8 @@ use crate::account::advice::{next_step, next_step_for_bounce, next_step_for_late
 use crate::config::Target;
 use ledger::LoginDelay;
 use ledger::Token;
+use ledger::{DeliveryReport, FoundIn};
 use ledger::{Failure, PerSide, Shortage, Side};
-use ledger::{FoundIn, Notice};
 use mail::test_mail::subject;
 use mail::text;
 
@@ -25,7 +25,7 @@ pub struct Verdict {
     /// The way of the mail to the mailbox.
     pub arrival: Arrival,
     /// The newest report that came back about the mail: of a bounce, or of a delay.
-    pub notice: Option<Notice>,
+    pub notice: Option<DeliveryReport>,
     /// What the mailbox's server asks for between two logins; zero if nothing.
     pub login_delay: LoginDelay,
     /// Whether nobody could look for the mail in time, as the server allows no login so soon.
@@ -378,7 +378,7 @@ fn step_and_reason(side: Side, failure: &Failure) -> String {
 }
 
 /// What a report says: `5.1.1, mx.example.com, "550 5.1.1 no such user"`, as far as it does.
-fn told(notice: &Notice) -> String {
+fn told(notice: &DeliveryReport) -> String {
     let words = notice.text.as_ref().map(|text| format!("\"{}\"", text::cut_to(text, CAUSE_CHARS)));
     let code = notice.code.clone().unwrap_or_else(|| "no code".to_owned());
     let parts: Vec<String> =

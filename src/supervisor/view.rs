@@ -9,7 +9,7 @@ use crate::checks::readings::{Checks, Readings};
 use crate::checks::rounds::{Bench, Checker};
 use crate::config::{Target, TargetName};
 use crate::store::Store;
-use ledger::{Awaited, Snapshot};
+use ledger::{OutstandingMail, Snapshot};
 use mail::inspection::Inspection;
 
 /// A target with everything that is known of it.
@@ -33,7 +33,7 @@ pub struct Details {
     /// The target and its account.
     pub view: View,
     /// The mails that are waited for, oldest first, as many as were asked for at most.
-    pub awaited: Vec<Awaited>,
+    pub awaited: Vec<OutstandingMail>,
     /// What happened lately.
     pub evidence: Evidence,
 }
@@ -80,7 +80,7 @@ impl Supervisor {
     pub fn details(&self, name: &str, most_awaited: usize) -> Option<Details> {
         let subject = self.find(name)?;
         let (awaited, evidence) =
-            (subject.account.awaited(most_awaited), subject.account.evidence());
+            (subject.account.outstanding_mails(most_awaited), subject.account.evidence());
         Some(Details { view: subject.view(), awaited, evidence })
     }
 

@@ -14,7 +14,7 @@ use crate::supervisor::{Details, View};
 use inspection::InspectionRecord;
 use layers::{ChecksRecord, ColumnRecord};
 use ledger::TlsFacts;
-use ledger::{Awaited, FoundIn, Notice, SideState};
+use ledger::{DeliveryReport, FoundIn, OutstandingMail, SideState};
 use ledger::{Failure, Shortage, Step};
 use mail::shortage::news as shortages;
 use mail::text;
@@ -218,7 +218,7 @@ impl<'a> Report<'a> {
         now: SystemTime,
     ) -> Self {
         let Evidence { probes, checks, failed_looks, transcripts } = &details.evidence;
-        let notice = details.view.snapshot.last_notice.as_ref();
+        let notice = details.view.snapshot.last_report.as_ref();
         Self {
             overview: Overview::new(&details.view),
             outstanding: details.awaited.iter().map(|mail| Outstanding::new(mail, now)).collect(),
@@ -330,7 +330,7 @@ impl<'a> TlsRecord<'a> {
 }
 
 impl Outstanding {
-    fn new(mail: &Awaited, now: SystemTime) -> Self {
+    fn new(mail: &OutstandingMail, now: SystemTime) -> Self {
         Self {
             token: mail.token.to_string(),
             accepted: date(mail.accepted),
@@ -378,7 +378,7 @@ impl LookRecord {
 }
 
 impl<'a> NoticeRecord<'a> {
-    fn new(at: SystemTime, notice: &'a Notice) -> Self {
+    fn new(at: SystemTime, notice: &'a DeliveryReport) -> Self {
         Self {
             at: date(at),
             token: notice.token.to_string(),

@@ -79,15 +79,15 @@ async fn a_bounce_in_the_watched_mailbox_ends_the_wait_and_is_removed() {
             let mail = world.sent(1).await.remove(0);
             let before = insert_all(&world.post, USER, &foreign(&mail));
             world.post.insert(USER, "INBOX", report(&mail, "delayed", "4.4.1").as_bytes());
-            let delayed = exporter.until("a", "delayed", |s| s.last_notice.is_some()).await;
+            let delayed = exporter.until("a", "delayed", |s| s.last_report.is_some()).await;
             assert_eq!((delayed.outstanding, delayed.totals.bounced), (Reading::Is(1), 0));
-            assert_eq!(delayed.last_notice.unwrap().1.action, Action::Delayed);
+            assert_eq!(delayed.last_report.unwrap().1.action, Action::Delayed);
 
             world.post.insert(USER, "INBOX", report(&mail, "failed", "5.1.1").as_bytes());
             let snapshot = exporter.until("a", "bounced", |s| s.totals.bounced == 1).await;
             assert_eq!((snapshot.outstanding, snapshot.totals.late), (Reading::Is(0), 0));
             assert_balanced(&snapshot);
-            let (_, notice) = snapshot.last_notice.unwrap();
+            let (_, notice) = snapshot.last_report.unwrap();
             assert_eq!(notice.code.as_deref(), Some("5.1.1"));
             assert_eq!(notice.remote_server.as_deref(), Some("mx.example.test"));
             let text = "550 5.1.1 <b>not \\u{1b}[31mhere <secret>";

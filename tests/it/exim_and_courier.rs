@@ -288,7 +288,7 @@ async fn a_bounce_of_exim_is_found_in_courier_and_removed() {
         until(&what, async || exporter.snapshot(protocol).totals.bounced == 1).await;
         let bounced = exporter.snapshot(protocol);
         assert_eq!((bounced.outstanding, bounced.delivers), (Reading::Is(0), Reading::Is(false)));
-        let (_, notice) = bounced.last_notice.expect("a notice");
+        let (_, notice) = bounced.last_report.expect("a notice");
         assert_eq!(notice.action, Action::Failed, "{notice:?}");
         // Exim gives no Diagnostic-Code for a failure of its own.
         let code = Some("5.0.0");

@@ -66,7 +66,7 @@ async fn a_mail_to_a_full_mailbox_is_bounced_and_the_report_is_found_and_removed
         let bounced = exporter.until(protocol, "bounced", |s| s.totals.bounced == 1).await;
         assert_eq!((bounced.outstanding, bounced.delivers), (Reading::Is(0), Reading::Is(false)));
         assert_eq!(bounced.sender_mailbox.up, Some(true));
-        let (_, notice) = bounced.last_notice.expect("a notice");
+        let (_, notice) = bounced.last_report.expect("a notice");
         assert_eq!((notice.action, notice.code.as_deref()), (Action::Failed, Some("5.2.2")));
         assert_eq!(notice.remote_server.as_deref(), Some("mail.lab.test"));
         let text = notice.text.expect("what Dovecot said");
@@ -91,8 +91,8 @@ async fn a_delay_that_postfix_tells_of_is_shown_and_ends_nothing() {
     let reader = lab.user("delayed", "secret").await;
     lab.defer(&reader, "4.4.1 the next server does not answer");
     let exporter = Exporter::start(&lab, &[target(&lab, "imap", &reader)]).await;
-    let delayed = exporter.until("imap", "delayed", |s| s.last_notice.is_some()).await;
-    let (_, notice) = delayed.last_notice.expect("a notice");
+    let delayed = exporter.until("imap", "delayed", |s| s.last_report.is_some()).await;
+    let (_, notice) = delayed.last_report.expect("a notice");
     assert_eq!((notice.action, notice.code.as_deref()), (Action::Delayed, Some("4.4.1")));
     assert!(notice.text.expect("a reason").contains("the next server does not answer"));
     assert_eq!((delayed.outstanding, delayed.totals.bounced), (Reading::Is(1), 0));

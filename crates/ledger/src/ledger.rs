@@ -10,9 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::{Failure, LineInstant, LoginDelay, PerSide, Token};
 pub use arrival::Bracket;
-use ending::Ended;
+use lifecycle::Ended;
 pub use mail_state::MailState;
-pub use moment::{ClockJump, Moment, WallClock};
+pub use moment::Moment;
+use moment::{ClockJump, WallClock};
 pub use newest::{Measured, Newest, Servers};
 pub use pacing::LookStyle;
 use pacing::Pacing;
@@ -21,23 +22,24 @@ pub use record::{AccountRecord, Changes, MailRecord, StoredAccount};
 use schedule::Schedule;
 pub use server_clock::{ClockOffset, ServerClock};
 pub use state::{
-    Attempt, Awaited, FoundIn, Histogram, Notice, NoticeVerdict, Reading, SenderMailbox,
-    SideCounters, SideState, Sighting, SightingOutcome, Snapshot, Totals, Transmission,
+    Attempt, DeliveryReport, FoundIn, Histogram, OutstandingMail, Reading, ReportOutcome,
+    SenderMailbox, SideCounters, SideState, Sighting, SightingOutcome, Snapshot, Totals,
+    Transmission,
 };
 
 mod arrival;
+mod arrivals;
 mod attempts;
-mod ending;
+mod delivery_reports;
+mod lifecycle;
 mod looks;
 mod mail_state;
 mod moment;
 mod newest;
-mod notice;
 mod pacing;
 mod record;
 mod schedule;
 mod server_clock;
-mod sighted;
 mod state;
 
 /// What of a target's configuration the account goes by.
@@ -86,7 +88,7 @@ pub struct Ledger {
     /// Whether the newest mail whose wait ended one way or the other has arrived.
     newest_end: Reading<bool>,
     sender_mailbox: SenderMailbox,
-    last_notice: Option<(SystemTime, Notice)>,
+    last_report: Option<(SystemTime, DeliveryReport)>,
     pacing: Pacing,
     /// When the newest look into all of the mailbox was asked for that has succeeded.
     looked: Option<LineInstant>,
@@ -164,7 +166,7 @@ impl Ledger {
             delivery: None,
             newest_end: Reading::Unmeasured,
             sender_mailbox: SenderMailbox::default(),
-            last_notice: None,
+            last_report: None,
             pacing: Pacing::default(),
             looked: None,
             look_gap: Duration::ZERO,
@@ -315,8 +317,8 @@ impl Ledger {
     }
 
     /// The outstanding mails, oldest first, `most` at most.
-    pub fn awaited(&self, most: usize) -> Vec<Awaited> {
-        let awaited = |mail: &Outstanding| Awaited {
+    pub fn outstanding_mails(&self, most: usize) -> Vec<OutstandingMail> {
+        let awaited = |mail: &Outstanding| OutstandingMail {
             token: mail.token,
             accepted: mail.accepted.wall,
             is_late: mail.is_late,
@@ -382,7 +384,7 @@ impl Ledger {
             totals: self.totals,
             sides: self.sides.clone(),
             sender_mailbox: self.sender_mailbox.clone(),
-            last_notice: self.last_notice.clone(),
+            last_report: self.last_report.clone(),
             interval: self.rules.interval,
             check_interval: self.check_interval(),
             login_delay: self.login_delay,

@@ -67,7 +67,7 @@ impl Member {
     ) -> Option<LineInstant> {
         match self.role {
             Role::Recipient => self.account.next_look(style, last_look),
-            Role::Sender => self.account.next_notice_look(style, last_look),
+            Role::Sender => self.account.next_report_look(style, last_look),
         }
     }
 
@@ -179,7 +179,12 @@ fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judg
     let sender = |token| owner(token).map(|member| member.target.from.clone());
     for token in reports::tokens(report, &returned).chain(returned.claim(sender)) {
         let Some(member) = owner(token) else { continue };
-        member.account.noticed(reports::notice(&member.target, token, report, worst));
+        member.account.delivery_reported(reports::delivery_report(
+            &member.target,
+            token,
+            report,
+            worst,
+        ));
         return Judgement::Discard;
     }
     returned.mark.map_or(Judgement::Leave, |mark| left_over(members, found, mark))

@@ -1,7 +1,7 @@
 //! Whose mail a delivery status notification is about, and what it says of it.
 
 use crate::config::Target;
-use ledger::Notice;
+use ledger::DeliveryReport;
 use ledger::Token;
 use mail::bounce::{Recipient, Report};
 use mail::test_mail::Header;
@@ -24,13 +24,18 @@ pub(super) fn is_about_a_test_mail(beginning: &[u8]) -> bool {
 }
 
 /// What a report says, fit to be shown.
-pub(crate) fn notice(target: &Target, token: Token, report: &Report, worst: &Recipient) -> Notice {
+pub(crate) fn delivery_report(
+    target: &Target,
+    token: Token,
+    report: &Report,
+    worst: &Recipient,
+) -> DeliveryReport {
     let sender_mailbox = target.sender_mailbox.as_ref().map(|side| &side.login);
     let logins = target.send.login.iter().chain([&target.receive.login]).chain(sender_mailbox);
     let scrubber =
         logins.fold(Scrubber::default(), |scrubber, login| scrubber.and(Scrubber::of(login)));
     let show = |bytes: &Vec<u8>| scrubber.show(bytes);
-    Notice {
+    DeliveryReport {
         token,
         action: worst.action,
         code: worst.code.clone(),

@@ -17,8 +17,8 @@ use crate::supervisor::Details;
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
 use ledger::TlsFacts;
-use ledger::{Awaited, FoundIn, MailState, Snapshot};
 use ledger::{Failure, Side, Step};
+use ledger::{FoundIn, MailState, OutstandingMail, Snapshot};
 use mail::text;
 use notice::NoticeNote;
 
@@ -81,7 +81,7 @@ pub(in crate::web) fn page(
         sparkline: Sparkline::new(trips.iter()),
         network: readings.ping.as_ref().map(NetworkNote::new),
         ports: readings.ports.iter().map(PortNote::new).collect(),
-        notice: snapshot.last_notice.as_ref().map(|(at, one)| NoticeNote::new(*at, one, now)),
+        notice: snapshot.last_report.as_ref().map(|(at, one)| NoticeNote::new(*at, one, now)),
         inspection: details.view.inspection.as_deref().map(|one| InspectionNote::new(one, now)),
         target,
         row: Row::new(&details.view, now),
@@ -241,7 +241,7 @@ impl TlsNote {
 }
 
 impl AwaitedNote {
-    fn new(mail: &Awaited, now: SystemTime) -> Self {
+    fn new(mail: &OutstandingMail, now: SystemTime) -> Self {
         let accepted = When::new(mail.accepted, now);
         Self { token: mail.token.to_string(), accepted, is_late: mail.is_late }
     }

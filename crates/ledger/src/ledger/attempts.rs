@@ -11,7 +11,7 @@ impl Ledger {
             self.ended_elsewhere(Side::Send, attempt, now);
             return;
         }
-        if self.was_judged(Side::Send, attempt, now) {
+        if self.was_overrun(Side::Send, attempt, now) {
             return;
         }
         self.settle_send(accepted, total, attempt, now);
@@ -24,7 +24,7 @@ impl Ledger {
             self.ended_elsewhere(Side::Receive, attempt, now);
             return;
         }
-        if self.was_judged(Side::Receive, attempt, now) {
+        if self.was_overrun(Side::Receive, attempt, now) {
             return;
         }
         self.settle_check(attempt, now);
@@ -67,7 +67,7 @@ impl Ledger {
 
     /// Whether the attempt that ends was a failure by its deadline already: it is not judged twice, and
     /// what came after the deadline is no success.
-    fn was_judged(&mut self, side: Side, attempt: &Attempt, now: Moment) -> bool {
+    fn was_overrun(&mut self, side: Side, attempt: &Attempt, now: Moment) -> bool {
         if !attempt.failures.is_empty() {
             self.schedules[side].is_told();
         }
@@ -102,7 +102,7 @@ impl Ledger {
         }
         let has_passed = attempt.failures.is_empty();
         let is_down = attempt.failures.iter().any(|failure| failure.down);
-        self.judge_break(is_down, now);
+        self.settle_broken_off(is_down, now);
         self.record(Side::Receive, is_down, has_passed, attempt, now);
         if self.sides.receive.is_not_applicable() {
             self.receive_ability = Reading::NotApplicable;

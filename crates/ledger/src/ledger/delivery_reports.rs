@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Ledger, LookStyle, MailState, Moment, Notice, NoticeVerdict};
+use super::{DeliveryReport, Ledger, LookStyle, MailState, Moment, ReportOutcome};
 use crate::Action;
 use crate::Failure;
 use crate::LineInstant;
@@ -24,31 +24,31 @@ impl Ledger {
     /// Only a mail that is waited for can bounce. One that was received has bounced as another copy
     /// only (a forward, a second recipient of an alias); one that is lost stays lost, as it was
     /// counted, and one that is doubtful stays doubtful: what was never accepted cannot add to the
-    /// accepted ones. The notice is kept in all these cases, because it may be the explanation. A mail
+    /// accepted ones. The report is kept in all these cases, because it may be the explanation. A mail
     /// that comes after it has bounced is returned.
-    pub fn noticed(&mut self, notice: Notice, now: Moment) -> NoticeVerdict {
+    pub fn delivery_reported(&mut self, report: DeliveryReport, now: Moment) -> ReportOutcome {
         self.expire(now);
-        let token = notice.token;
+        let token = report.token;
         if !self.is_live(token) {
-            return NoticeVerdict::Unknown;
+            return ReportOutcome::Unknown;
         }
-        let is_bounce = notice.is_bounce();
-        if is_bounce || notice.action == Action::Delayed {
-            self.last_notice = Some((now.wall, notice));
+        let is_bounce = report.is_bounce();
+        if is_bounce || report.action == Action::Delayed {
+            self.last_report = Some((now.wall, report));
         }
         if let Some(sending) = self.sending.get_mut(&token) {
             sending.has_bounced |= is_bounce;
-            return NoticeVerdict::Waiting;
+            return ReportOutcome::Waiting;
         }
         let Some(index) = self.outstanding.iter().position(|mail| mail.token == token) else {
-            return NoticeVerdict::Over;
+            return ReportOutcome::Over;
         };
         if !is_bounce {
-            return NoticeVerdict::Waiting;
+            return ReportOutcome::Waiting;
         }
         self.outstanding.remove(index);
         self.bounce(token, now);
-        NoticeVerdict::Bounced
+        ReportOutcome::Bounced
     }
 
     /// A session or a look in the sender's own mailbox is over. It says nothing about the server's
@@ -78,7 +78,7 @@ impl Ledger {
 
     /// When the sender's own mailbox is to be looked into again; `None` if nothing is outstanding. A
     /// bounce hurries nobody: the looks are moderate, and get rare while the oldest mail waits.
-    pub fn next_notice_look(
+    pub fn next_report_look(
         &self,
         style: LookStyle,
         last_look: Option<LineInstant>,

@@ -67,7 +67,7 @@ impl Ledger {
     /// timer: it runs before every event and every snapshot.
     pub(super) fn expire(&mut self, now: Moment) {
         self.follow_wall_clock(now);
-        self.judge_by_the_time(now);
+        self.expire_attempts(now);
         // What nobody can look for is not late: it leaves with the outage, or is seen after it.
         if !self.is_not_applicable() {
             self.expire_outstanding(now);

@@ -25,7 +25,7 @@ impl Ledger {
             return;
         }
         let passive = self.rules.passive;
-        self.judge_break(failure.down, now);
+        self.settle_broken_off(failure.down, now);
         if passive && failure.down {
             self.sides.receive.not_applicable += 1;
         } else if passive && matches!(failure.reason, Reason::Closed | Reason::Timeout) {
@@ -36,7 +36,7 @@ impl Ledger {
     }
 
     /// What the next contact makes of a session that broke off before it.
-    pub(super) fn judge_break(&mut self, is_down: bool, now: Moment) {
+    pub(super) fn settle_broken_off(&mut self, is_down: bool, now: Moment) {
         match self.broken_off.take() {
             Some(_) if self.rules.passive && is_down => self.sides.receive.not_applicable += 1,
             Some(failure) => self.sides.receive.count(&failure, now),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use super::ending::REMEMBERED;
+use super::lifecycle::REMEMBERED;
 use super::{
     ClockJump, Ended, Histogram, Ledger, MailState, Moment, Newest, Outstanding, Reading, Rules,
     SideCounters, SideState, Totals,

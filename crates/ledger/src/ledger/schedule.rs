@@ -189,7 +189,7 @@ impl Ledger {
     }
 
     /// What has not been over by its deadline has failed, and what is too old to hold does not hold.
-    pub(super) fn judge_by_the_time(&mut self, now: Moment) {
+    pub(super) fn expire_attempts(&mut self, now: Moment) {
         for side in Side::ALL {
             if let Some(failure) = self.schedules[side].overrun(side, now) {
                 self.overran(side, failure, now);

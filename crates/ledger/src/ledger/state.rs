@@ -104,7 +104,7 @@ pub enum SightingOutcome {
 
 /// What a delivery status notification about a mail of ours says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub struct DeliveryReport {
     /// The mail.
     pub token: Token,
     /// What became of it.
@@ -117,16 +117,16 @@ pub struct Notice {
     pub text: Option<String>,
 }
 
-impl Notice {
+impl DeliveryReport {
     /// Whether the mail cannot be delivered.
     pub fn is_bounce(&self) -> bool {
         self.action == Action::Failed
     }
 }
 
-/// What a notice means for the account; in all cases but the last it is to be removed.
+/// What a delivery report means for the account; in all cases but the last it is to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoticeVerdict {
+pub enum ReportOutcome {
     /// The wait for the mail has ended: it is bounced.
     Bounced,
     /// The mail is waited for as before.
@@ -180,7 +180,7 @@ impl Attempt {
 
 /// A mail that is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Awaited {
+pub struct OutstandingMail {
     /// Its token.
     pub token: Token,
     /// When the SMTP server accepted it.
@@ -398,8 +398,8 @@ pub struct Snapshot {
     pub sides: PerSide<SideState>,
     /// The sender's own mailbox.
     pub sender_mailbox: SenderMailbox,
-    /// The newest notice that a mail of ours cannot be delivered or has to wait, and when it was read.
-    pub last_notice: Option<(SystemTime, Notice)>,
+    /// The newest report that a mail of ours cannot be delivered or has to wait, and when it was read.
+    pub last_report: Option<(SystemTime, DeliveryReport)>,
     /// The test period.
     pub interval: Duration,
     /// How often the mailbox is checked: the shortest period of those who share it, or what the server

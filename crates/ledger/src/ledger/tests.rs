@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::ending::REMEMBERED;
+use super::lifecycle::REMEMBERED;
 use super::*;
 use crate::Action;
 use crate::{LineInstant, Reason, Step};
@@ -113,8 +113,8 @@ fn roundtrip(verdict: SightingOutcome) -> Option<Duration> {
     roundtrip
 }
 
-fn notice(token: Token, action: Action) -> Notice {
-    Notice { token, action, code: Some("5.1.1".into()), remote_server: None, text: None }
+fn notice(token: Token, action: Action) -> DeliveryReport {
+    DeliveryReport { token, action, code: Some("5.1.1".into()), remote_server: None, text: None }
 }
 
 fn refused() -> Failure {
@@ -720,20 +720,23 @@ fn a_bounce_ends_the_wait_and_is_counted_once() {
     let token = bench.send();
     bench.wait(5);
     let delayed = notice(token, Action::Delayed);
-    assert_eq!(bench.ledger.noticed(delayed.clone(), bench.now()), NoticeVerdict::Waiting);
+    assert_eq!(
+        bench.ledger.delivery_reported(delayed.clone(), bench.now()),
+        ReportOutcome::Waiting
+    );
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.outstanding, snapshot.totals.bounced), (Reading::Is(1), 0));
-    assert_eq!(snapshot.last_notice, Some((bench.now().wall, delayed)));
+    assert_eq!(snapshot.last_report, Some((bench.now().wall, delayed)));
 
     let failed = notice(token, Action::Failed);
-    assert_eq!(bench.ledger.noticed(failed.clone(), bench.now()), NoticeVerdict::Bounced);
-    assert_eq!(bench.ledger.noticed(failed.clone(), bench.now()), NoticeVerdict::Over);
+    assert_eq!(bench.ledger.delivery_reported(failed.clone(), bench.now()), ReportOutcome::Bounced);
+    assert_eq!(bench.ledger.delivery_reported(failed.clone(), bench.now()), ReportOutcome::Over);
     bench.wait(900);
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.outstanding, snapshot.totals.bounced), (Reading::Is(0), 1));
     assert_eq!(snapshot.delivers, Reading::Is(false));
     assert_eq!((snapshot.totals.late, snapshot.totals.lost), (0, 0));
-    assert_eq!(snapshot.last_notice.map(|(_, notice)| notice), Some(failed));
+    assert_eq!(snapshot.last_report.map(|(_, notice)| notice), Some(failed));
     assert!(adds_up(&bench.snapshot(), 0));
 }
 
@@ -741,7 +744,7 @@ fn a_bounce_ends_the_wait_and_is_counted_once() {
 fn a_bounced_mail_that_comes_after_all_is_returned() {
     let mut bench = Bench::new(RULES);
     let token = bench.send();
-    bench.ledger.noticed(notice(token, Action::Failed), bench.now());
+    bench.ledger.delivery_reported(notice(token, Action::Failed), bench.now());
     assert_eq!(bench.see(token), SightingOutcome::Returned);
     assert_eq!(bench.see(token), SightingOutcome::Duplicate);
     let totals = bench.snapshot().totals;
@@ -753,7 +756,7 @@ fn a_bounce_before_the_server_has_answered_waits_for_the_answer() {
     let mut bench = Bench::new(RULES);
     let token = bench.begin();
     let failed = notice(token, Action::Failed);
-    assert_eq!(bench.ledger.noticed(failed, bench.now()), NoticeVerdict::Waiting);
+    assert_eq!(bench.ledger.delivery_reported(failed, bench.now()), ReportOutcome::Waiting);
     assert_eq!(bench.snapshot().totals.bounced, 0, "not accepted yet");
     bench.ledger.accepted(token, &Transmission::at(bench.now().instant), bench.now());
     assert_eq!(bench.snapshot().totals.bounced, 1);
@@ -771,15 +774,18 @@ fn a_bounce_changes_nothing_about_a_mail_whose_wait_is_over() {
     assert_eq!((totals.lost, totals.doubtful), (1, 1));
     for token in [doubtful, lost] {
         let failed = notice(token, Action::Failed);
-        assert_eq!(bench.ledger.noticed(failed.clone(), bench.now()), NoticeVerdict::Over);
+        assert_eq!(
+            bench.ledger.delivery_reported(failed.clone(), bench.now()),
+            ReportOutcome::Over
+        );
         let snapshot = bench.snapshot();
         assert_eq!(snapshot.totals, totals);
-        assert_eq!(snapshot.last_notice, Some((bench.now().wall, failed)), "it may explain it");
+        assert_eq!(snapshot.last_report, Some((bench.now().wall, failed)), "it may explain it");
     }
-    let newest = bench.snapshot().last_notice;
+    let newest = bench.snapshot().last_report;
     let stranger = notice(Token::random(), Action::Failed);
-    assert_eq!(bench.ledger.noticed(stranger, bench.now()), NoticeVerdict::Unknown);
-    assert_eq!(bench.snapshot().last_notice, newest, "it is about nobody");
+    assert_eq!(bench.ledger.delivery_reported(stranger, bench.now()), ReportOutcome::Unknown);
+    assert_eq!(bench.snapshot().last_report, newest, "it is about nobody");
     for token in [doubtful, lost] {
         assert_eq!(bench.see(token), SightingOutcome::Returned, "still a doubtful or lost one");
     }
@@ -791,7 +797,7 @@ fn a_bounce_is_looked_for_moderately_and_only_while_a_mail_is_waited_for() {
     let mut bench = Bench::new(RULES);
     let looks = |bench: &Bench, style, last: Option<u64>| {
         let at = |elapsed| bench.start.instant + seconds(elapsed);
-        let next = bench.ledger.next_notice_look(style, last.map(at));
+        let next = bench.ledger.next_report_look(style, last.map(at));
         next.map(|next| next.saturating_duration_since(bench.start.instant).as_secs())
     };
     let command = |bench: &Bench, last| looks(bench, LookStyle::Command, last);
@@ -809,7 +815,7 @@ fn a_bounce_is_looked_for_moderately_and_only_while_a_mail_is_waited_for() {
     assert_eq!(command(&bench, Some(400)), Some(460));
     assert_eq!(session(&bench, Some(110)), Some(125));
     assert_eq!(session(&bench, Some(400)), Some(460), "a period");
-    bench.ledger.noticed(notice(token, Action::Failed), bench.now());
+    bench.ledger.delivery_reported(notice(token, Action::Failed), bench.now());
     assert_eq!(command(&bench, None), None);
     let mut short = Bench::new(Rules { interval: seconds(5), ..RULES });
     short.send();
@@ -822,7 +828,7 @@ fn a_mail_that_was_sent_again_by_a_forward_is_still_received() {
     let token = bench.send();
     bench.see(token);
     let failed = notice(token, Action::Failed);
-    assert_eq!(bench.ledger.noticed(failed, bench.now()), NoticeVerdict::Over);
+    assert_eq!(bench.ledger.delivery_reported(failed, bench.now()), ReportOutcome::Over);
     let totals = bench.snapshot().totals;
     assert_eq!((totals.received, totals.bounced), (1, 0));
 }
@@ -850,7 +856,7 @@ enum Event {
     LookFailed(bool),
     LookOver,
     See(u8),
-    Notice(u8, bool),
+    DeliveryReport(u8, bool),
     Wait(u16),
     /// The monotonic clock never goes back, but the wall clock does.
     WallJump(i16),
@@ -871,7 +877,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Event::LookFailed),
         2 => Just(Event::LookOver),
         4 => any::<u8>().prop_map(Event::See),
-        2 => any::<(u8, bool)>().prop_map(|(n, is_failed)| Event::Notice(n, is_failed)),
+        2 => any::<(u8, bool)>().prop_map(|(n, is_failed)| Event::DeliveryReport(n, is_failed)),
         3 => any::<u16>().prop_map(|seconds| Event::Wait(seconds % 400)),
         1 => any::<i16>().prop_map(Event::WallJump),
         1 => any::<bool>().prop_map(Event::SetPassive),
@@ -924,13 +930,13 @@ proptest! {
                     let verdict = ledger.seen(token, sighting(now), now);
                     prop_assert!(was_live || verdict == SightingOutcome::Unknown);
                 },
-                Event::Notice(n, is_failed) => if let Some((token, _)) = pick(n) {
+                Event::DeliveryReport(n, is_failed) => if let Some((token, _)) = pick(n) {
                     let was_awaited = ledger.outstanding.iter().any(|mail| mail.token == token);
                     let bounced = ledger.snapshot(now).totals.bounced;
                     let is_awaited = ledger.outstanding.iter().any(|mail| mail.token == token);
                     let action = if is_failed { Action::Failed } else { Action::Delayed };
-                    let verdict = ledger.noticed(notice(token, action), now);
-                    let has_bounced = verdict == NoticeVerdict::Bounced;
+                    let verdict = ledger.delivery_reported(notice(token, action), now);
+                    let has_bounced = verdict == ReportOutcome::Bounced;
                     prop_assert!(was_awaited || !has_bounced);
                     prop_assert_eq!(has_bounced, is_awaited && is_failed);
                     prop_assert_eq!(ledger.totals.bounced, bounced + u64::from(has_bounced));

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use crate::web::pages::words::When;
 use ledger::Action;
-use ledger::Notice;
+use ledger::DeliveryReport;
 
 /// What it says.
 pub(in crate::web) struct NoticeNote {
@@ -18,7 +18,7 @@ pub(in crate::web) struct NoticeNote {
 }
 
 impl NoticeNote {
-    pub(in crate::web) fn new(at: SystemTime, notice: &Notice, now: SystemTime) -> Self {
+    pub(in crate::web) fn new(at: SystemTime, notice: &DeliveryReport, now: SystemTime) -> Self {
         Self {
             when: When::new(at, now),
             token: notice.token.to_string(),
