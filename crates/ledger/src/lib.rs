@@ -4,10 +4,68 @@
 //! opens a file or a socket, or knows a runtime; the manifest has no crate that could, and clippy refuses
 //! a clock.
 //!
-//! - the vocabulary: [`Side`], [`Step`], [`Reason`], [`Failure`], [`Clue`], [`Shortage`], [`Token`],
-//!   [`Action`], [`TlsFacts`], [`LoginDelay`];
-//! - [`Ledger`], the account: in which state each mail is, when it is late or lost, when to look for it, and
-//!   how long a measurement stands.
+//! The modules, in the order in which to read them; what is public stands in the root:
+//!
+//! - `step`, `per_side`, `failure`, `clue`, `shortage`: where in a dialogue something happens ([`Side`],
+//!   [`Step`], [`PerSide`]) and what goes wrong there ([`Failure`], [`Reason`], [`Clue`], [`Shortage`]);
+//! - `token`, `action`, `tls_facts`, `login_delay`: what mails, delivery reports and servers say ([`Token`],
+//!   [`Action`], [`TlsFacts`], [`LoginDelay`]);
+//! - `time_line`: the clock that goes on while the machine is suspended ([`LineInstant`]);
+//! - `ledger`: the account ([`Ledger`]): in which [`MailState`] each mail is, when it is late or lost, when to
+//!   look for it, and how long a measurement stands;
+//! - `layers`: which layer is to blame ([`Column`], [`Layer`]);
+//! - `condition`: how a target is, in one word ([`Condition`]).
+//!
+//! A mail that is sent, accepted and seen:
+//!
+//! ```
+//! use std::time::{Duration, Instant, SystemTime};
+//!
+//! use ledger::{Attempt, FoundIn, Ledger, LineInstant, LookStyle, Moment, Reading, Rules, Sighting};
+//! use ledger::{Token, Transmission};
+//!
+//! let rules = Rules {
+//!     interval: Duration::from_secs(300),
+//!     late_after: Duration::from_secs(300),
+//!     lost_after: Duration::from_secs(3600),
+//!     max_outstanding: 20,
+//!     passive: false,
+//! };
+//! // The ledger reads no clock: the time is an argument of each event.
+//! let start = Moment {
+//!     instant: LineInstant::new(Instant::now(), Duration::ZERO),
+//!     wall: SystemTime::now(),
+//! };
+//! let after = |seconds| {
+//!     let elapsed = Duration::from_secs(seconds);
+//!     Moment { instant: start.instant + elapsed, wall: start.wall + elapsed }
+//! };
+//!
+//! let mut ledger = Ledger::new(rules);
+//! let token = Token::random();
+//! ledger.period_began(start);
+//! ledger.sending(token, start);
+//! ledger.accepted(token, &Transmission::at(start.instant), after(1));
+//! ledger.send_ended(1, 1, &Attempt::default(), after(1));
+//! assert_eq!(ledger.snapshot(after(1)).outstanding, Reading::Is(1));
+//! assert!(ledger.next_look(LookStyle::Command, None).is_some());
+//!
+//! let sighting = Sighting {
+//!     folder: FoundIn::Inbox,
+//!     shown_at: after(3).instant,
+//!     asked_at: after(3).instant,
+//!     previous_look: Some(after(3).instant),
+//!     dated: None,
+//!     network: Duration::ZERO,
+//!     attended_since: start.instant,
+//!     style: LookStyle::Command,
+//! };
+//! ledger.seen(token, sighting, after(3));
+//! let snapshot = ledger.snapshot(after(3));
+//! assert_eq!(snapshot.outstanding, Reading::Is(0));
+//! assert_eq!(snapshot.roundtrip, Reading::Is(Duration::from_secs(3)));
+//! assert_eq!(snapshot.totals.received, 1);
+//! ```
 
 pub use action::Action;
 pub use clue::Clue;

@@ -33,13 +33,13 @@ impl Moment {
 /// How the wall clock goes beside the monotonic one. It is followed where it is slewed, and tells when
 /// it was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct WallClock {
+pub(super) struct WallClock {
     last: Option<Moment>,
 }
 
 /// The wall clock was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClockJump {
+pub(super) enum ClockJump {
     /// Forward by so much.
     Forward(Duration),
     /// Back by so much.
@@ -48,7 +48,7 @@ pub enum ClockJump {
 
 impl WallClock {
     /// By how much the clock was set since this was last asked, if it was.
-    pub fn jump(&mut self, now: Moment) -> Option<ClockJump> {
+    pub(super) fn jump(&mut self, now: Moment) -> Option<ClockJump> {
         let last = self.last.replace(now)?;
         // Two loops may tell of their moments in the other order.
         let expected = match now.instant.checked_duration_since(last.instant) {
@@ -66,7 +66,7 @@ impl WallClock {
 
 impl ClockJump {
     /// An older date, by the clock as it is set now.
-    pub fn correct(self, date: SystemTime) -> SystemTime {
+    pub(super) fn correct(self, date: SystemTime) -> SystemTime {
         let corrected = match self {
             ClockJump::Forward(by) => date.checked_add(by),
             ClockJump::Back(by) => date.checked_sub(by),
@@ -75,7 +75,7 @@ impl ClockJump {
     }
 
     /// The seconds by which the clock was set forward; negative if it was set back.
-    pub fn seconds(self) -> f64 {
+    pub(super) fn seconds(self) -> f64 {
         match self {
             ClockJump::Forward(by) => by.as_secs_f64(),
             ClockJump::Back(by) => -by.as_secs_f64(),
