@@ -275,7 +275,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let sender = if self.mail.seen.is_some() { sender } else { sender.end(limit).await };
         let has_bounced = sender.notice.as_ref().is_some_and(DeliveryReport::is_bounce);
         if let Some(notice) = sender.notice {
-            self.mail.apply(notice);
+            self.mail.apply_report(notice);
         }
         if has_bounced {
             self.verdict.removal = sender.removal_failure.map_or(Removal::Done, Removal::Failed);

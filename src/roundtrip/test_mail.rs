@@ -33,7 +33,7 @@ impl TestMail {
     pub(super) fn judge_mail(&mut self, target: &Target, found: &Found) -> Disposition {
         if let Some((disposition, notice)) = reported(target, self.token, found) {
             if let Some(notice) = notice {
-                self.apply(notice);
+                self.apply_report(notice);
             }
             return disposition;
         }
@@ -60,7 +60,7 @@ impl TestMail {
     }
 
     /// A bounce ends the wait; a delay is only told.
-    pub(super) fn apply(&mut self, notice: DeliveryReport) {
+    pub(super) fn apply_report(&mut self, notice: DeliveryReport) {
         if notice.is_bounce() {
             self.seen.get_or_insert(Arrival::Bounced(self.transmitted.elapsed()));
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use askama::Template;
 
 use super::chart::{Sparkline, Trip, Waterfall};
-use super::status::{Assets, Row};
+use super::status::{Assets, Row, ShownCondition};
 use super::words::{When, exact, rough};
 use crate::account::history::{Check, FailedLook, Outcome, Probe, Steps, Transcript};
 use crate::config::{Protocol, Target};
