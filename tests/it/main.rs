@@ -13,7 +13,7 @@ mod definitions;
 
 /// The program as a process: its command line, its output, its log, its end and its restart.
 mod command {
-    pub(crate) mod durable;
+    mod durable;
     mod log;
     mod newest;
     mod probe;
@@ -24,7 +24,7 @@ mod command {
 
 /// Against the embedded servers, in this process.
 mod embedded {
-    pub(crate) mod bounces;
+    mod bounces;
     mod budgets;
     mod clues;
     mod demo;
@@ -36,7 +36,7 @@ mod embedded {
     mod hostile;
     mod inspection;
     mod logins;
-    pub(crate) mod looks;
+    mod looks;
     mod mailbox;
     pub(crate) mod oauth;
     mod outer_watch;
@@ -60,9 +60,11 @@ mod real {
     mod layers;
     mod logins;
     mod port_checks;
-    pub(crate) mod postfix_dovecot;
+    mod postfix_dovecot;
     mod routes;
+    pub(crate) mod scenarios;
     mod shared_mailbox;
+    pub(crate) mod stack;
     mod tokens;
 }
 

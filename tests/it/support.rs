@@ -28,6 +28,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub(crate) mod browser;
 pub(crate) mod http;
 pub(crate) mod logins;
+pub(crate) mod mails;
 pub(crate) mod program;
 pub(crate) mod relay;
 
@@ -205,6 +206,9 @@ pub(crate) struct Exporter {
     pub(crate) supervisor: Arc<Supervisor>,
 }
 
+/// The longest wait for a measurement: real servers may ask for ten seconds between two logins.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Who sends in these tests.
 pub(crate) fn origin() -> Origin {
     Origin { instance: Token::random(), host: Some("monitor.example.test".into()) }
@@ -229,7 +233,7 @@ impl Exporter {
         what: &str,
         wanted: impl Fn(&Snapshot) -> bool,
     ) -> Snapshot {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let snapshot = self.snapshot(name);
             assert_balanced(&snapshot);
@@ -254,6 +258,11 @@ impl Exporter {
     pub(crate) async fn received(&self, name: &str, count: u64) -> Snapshot {
         let what = format!("{count} received");
         self.until(name, &what, |snapshot| snapshot.totals.received >= count).await
+    }
+
+    /// Waits until a target has received so many mails more than now.
+    pub(crate) async fn receives(&self, name: &str, count: u64) -> Snapshot {
+        self.received(name, self.snapshot(name).totals.received + count).await
     }
 }
 

@@ -17,7 +17,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::lab::until;
 use crate::support;
-use crate::support::program::{Running, folder, is, log_line, post, program, run, target, value};
+use crate::support::program::{
+    Running, folder, is, log_line, post, program, run, sqlite, target, value,
+};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -48,17 +50,6 @@ impl World {
         let accepted = self.smtp.wait_until(LIMIT, |stats| stats.mails_accepted >= mails).await;
         assert!(accepted, "{:?}", self.smtp.stats());
     }
-}
-
-/// What `sqlite3` answers to a statement about the state in this folder.
-pub(crate) fn sqlite(folder: &Path, statement: &str) -> String {
-    let output = std::process::Command::new("sqlite3")
-        .arg(folder.join("state/mailtrip.db"))
-        .arg(statement)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 #[tokio::test]

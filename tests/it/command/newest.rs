@@ -7,9 +7,8 @@ use tempfile::TempDir;
 use testserver::faults::{CREDENTIALS, Fault, GREETING, Gate};
 use testserver::{Options, Post, Protocol, Server};
 
-use crate::command::durable::sqlite;
 use crate::lab::until;
-use crate::support::program::{Running, folder, post, target};
+use crate::support::program::{Running, folder, post, sqlite, target};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -14,8 +14,8 @@ use testserver::{
     Authority, Certificate, Delivery, Options as ServerOptions, Post, Protocol, Server,
 };
 
-use crate::embedded::bounces::report;
-use crate::embedded::looks::mail_date;
+use crate::support::mails::mail_date;
+use crate::support::mails::report;
 use crate::support::say;
 
 const USER: &str = "rita";

@@ -9,30 +9,13 @@ use ledger::Token;
 use testserver::faults::{CREDENTIALS, Fault};
 use testserver::{Delivery, Message, Options, Post, Protocol, Server};
 
-use crate::embedded::looks::mail_date;
+use crate::support::mails::{mail_date, report};
 use crate::support::{
     DEADLINE, Exporter, MAILBOXES, PASSWORD, TargetText, USER, World, all, assert_balanced, quoted,
 };
 
 /// The account that the test mails come from.
 const SENDER: &str = "sam";
-
-/// A report about a mail, as servers write them.
-pub(crate) fn report(mail: &str, action: &str, status: &str) -> String {
-    let header = mail.split("\r\n\r\n").next().unwrap_or_default();
-    format!(
-        "Return-Path: <>\r\nFrom: MAILER-DAEMON@relay.example.test\r\nSubject: Returned\r\n\
-         Auto-Submitted: auto-replied\r\n\
-         Content-Type: multipart/report; report-type=delivery-status; boundary=cut\r\n\r\n\
-         --cut\r\nContent-Type: text/plain\r\n\r\nThe mail came back.\r\n\
-         --cut\r\nContent-Type: message/delivery-status\r\n\r\n\
-         Reporting-MTA: dns; relay.example.test\r\n\r\n\
-         Final-Recipient: rfc822; to@example.test\r\nAction: {action}\r\nStatus: {status}\r\n\
-         Remote-MTA: dns; mx.example.test\r\n\
-         Diagnostic-Code: smtp; 550 {status} <b>not\r\n  \x1b[31mhere {PASSWORD}\r\n\r\n\
-         --cut\r\nContent-Type: text/rfc822-headers\r\n\r\n{header}\r\n\r\n--cut--\r\n"
-    )
-}
 
 /// Somebody else's mails that look like it.
 fn foreign(mail: &str) -> Vec<String> {

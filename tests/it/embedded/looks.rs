@@ -10,6 +10,7 @@ use testserver::faults::{Announce, CREDENTIALS, Fault};
 use testserver::{Delivery, Protocol};
 use tokio::time::{Instant, sleep};
 
+use crate::support::mails::mail_date;
 use crate::support::{DEADLINE, Exporter, USER, World, all};
 
 const FOREIGN: &[u8] = b"Subject: not ours\r\n\r\nhello\r\n";
@@ -167,12 +168,6 @@ fn expired() -> Vec<u8> {
         time(now - HOUR),
     )
     .into_bytes()
-}
-
-/// As a mail has it.
-pub(crate) fn mail_date(date: SystemTime) -> String {
-    let seconds = date.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    mail_parser::DateTime::from_timestamp(i64::try_from(seconds).unwrap()).to_rfc822()
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use tempfile::TempDir;
 
 use crate::lab::{Account, Lab, Service};
+use crate::real;
 use crate::support::program::{Running, folder};
+use crate::support::{TargetText, yaml};
 use stack::{Message, Stack};
 
 mod stack;
@@ -26,19 +28,9 @@ struct World {
     stack: Stack,
 }
 
-/// A target with a period of a second; what it sends is late after `late_after`.
-fn target(lab: &Lab, name: &str, reader: &Account, late_after: &str, more: &str) -> String {
-    let ports = lab.ports();
-    format!(
-        "- {{name: {name}, host: 127.0.0.1, interval: 1s, late_after: {late_after}, from: {}, \
-         to: {to}, {more}send: {{port: {}, tls: none}}, receive: {{protocol: imap, port: {}, \
-         tls: none, username: {to}, password: {}}}}}\n",
-        lab.sender().address,
-        ports.smtp,
-        ports.imap,
-        reader.password,
-        to = reader.address,
-    )
+/// A target whose mails are late after `late_after`.
+fn target(lab: &Lab, name: &str, reader: &Account, late_after: &str) -> TargetText {
+    real::stack::target(lab, name, reader).set("host", "127.0.0.1").set("late_after", late_after)
 }
 
 impl World {
@@ -52,13 +44,12 @@ impl World {
         );
         standby_lab.stop_smtp().await;
         standby_lab.stop_service(Service::Imap).await;
-        let config = format!(
-            "state_dir: state\ntargets:\n{}{}{}",
-            target(&lab, "active", &active, "3s", ""),
-            target(&lab, "login", &login, "1m", ""),
-            target(&standby_lab, "standby", &standby, "1m", "passive: true, "),
-        );
-        let folder = folder(&config);
+        let targets = [
+            target(&lab, "active", &active, "3s"),
+            target(&lab, "login", &login, "1m"),
+            target(&standby_lab, "standby", &standby, "1m").set("passive", "true"),
+        ];
+        let folder = folder(&format!("state_dir: state\n{}", yaml(&targets)));
         let exporter = Running::start(folder.path(), &[]).await;
         stack.scrape(&exporter.address);
         Self { lab, standby_lab, active, login, folder, exporter, stack }

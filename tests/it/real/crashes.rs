@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
-use crate::command::durable::sqlite;
 use crate::lab::{Account, Lab, until};
-use crate::support::http;
-use crate::support::program::{Running, folder, value};
+use crate::real::stack::{plain, target};
+use crate::support::program::{Running, folder, sqlite, value};
 use crate::support::relay::{Relay, Stop};
+use crate::support::{http, yaml};
 
 /// How far the round trip of a mail that nobody watched may be off: a server dates in whole seconds,
 /// and the machine may be busy.
@@ -45,25 +45,16 @@ impl World {
         let ports = lab.ports();
         let smtp = Relay::new(ports.smtp).await;
         let mailbox = Relay::new(if protocol == "imap" { ports.imap } else { ports.pop3 }).await;
-        let account = |account: &Account| {
-            format!(
-                "{{protocol: {protocol}, port: {}, tls: none, username: {}, password: {}}}",
-                mailbox.port(),
-                account.address,
-                account.password
-            )
-        };
-        let mut config = format!(
-            "state_dir: state\ntargets:\n- name: one\n  host: 127.0.0.1\n  interval: 1h\n  \
-             from: {}\n  to: {}\n  send: {{port: {}, tls: none}}\n  receive: {}\n",
-            sender.address,
-            reader.address,
-            smtp.port(),
-            account(&reader),
-        );
+        let mut target = target(lab, "one", &reader)
+            .set("host", "127.0.0.1")
+            .set("from", &sender.address)
+            .every("1h")
+            .send(&plain(smtp.port()), None)
+            .receive(protocol, &plain(mailbox.port()), &reader);
         if watches_sender {
-            config += &format!("  sender_mailbox: {}\n", account(&sender));
+            target = target.sender_mailbox(protocol, mailbox.port(), &sender);
         }
+        let config = format!("state_dir: state\n{}", yaml(&[target]));
         Self { lab, protocol, sender, reader, smtp, mailbox, folder: folder(&config) }
     }
 

@@ -1,28 +1,20 @@
 //! The exporter's main job against a real Exim and Courier, as its measures tell it.
 
-use std::fs;
-use std::future::pending;
-use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::Action;
-use ledger::Instance;
-use ledger::{Reading, Snapshot};
-use ledger::{Reason, Step};
-use mailtrip_exporter::config::{self, TlsMode};
-use mailtrip_exporter::roundtrip;
+use ledger::{Reading, Reason, Snapshot, Step};
+use mailtrip_exporter::config::TlsMode;
 
 use crate::lab::exim_courier::{Mechanisms, SecondStack};
-use crate::lab::{Account, HOST, Ports, until};
-use crate::real::postfix_dovecot::{assert_healthy, failures};
+use crate::lab::{Account, Ports};
+use crate::real::scenarios::{self, Refusal, assert_logs_in, checked};
+use crate::real::stack::{PROTOCOLS, assert_healthy, inject_foreign, protected, target};
 use crate::support::logins::{log_in_to_receive, log_in_to_send};
 use crate::support::program::{self, Running, is, value};
-use crate::support::{Exporter, TargetText, all, config, quoted, yaml};
-
-const PROTOCOLS: [&str; 2] = ["imap", "pop3"];
+use crate::support::{Exporter, TargetText, all, yaml};
 
 /// A target from the stack's sender, who logs in, to `reader`, both sides protected in this way.
-fn target(
+fn logged_in(
     stack: &SecondStack,
     name: &str,
     protocol: &str,
@@ -30,106 +22,29 @@ fn target(
     reader: &Account,
 ) -> TargetText {
     let ports = stack.ports();
-    let (send, receive) = match (tls, protocol) {
-        (TlsMode::None, "imap") => (ports.smtp_login, ports.imap),
-        (TlsMode::None, _) => (ports.smtp_login, ports.pop3),
-        (TlsMode::StartTls, "imap") => (ports.submission, ports.imap),
-        (TlsMode::StartTls, _) => (ports.submission, ports.pop3),
-        (TlsMode::Implicit, "imap") => (ports.smtps, ports.imaps),
-        (TlsMode::Implicit, _) => (ports.smtps, ports.pop3s),
+    let (send, imap, pop3) = match tls {
+        TlsMode::None => (ports.smtp_login, ports.imap, ports.pop3),
+        TlsMode::StartTls => (ports.submission, ports.imap, ports.pop3),
+        TlsMode::Implicit => (ports.smtps, ports.imaps, ports.pop3s),
     };
-    let sender = stack.sender();
-    let target = TargetText::named(name)
-        .set("from", &sender.address)
-        .set("to", &reader.address)
-        .set("receive.protocol", protocol);
-    let sides = [("send", send, sender), ("receive", receive, reader)];
-    sides.into_iter().fold(target, |target, (side, port, account)| {
-        let target = target
-            .set(&format!("{side}.host"), "127.0.0.1")
-            .set(&format!("{side}.port"), &port.to_string())
-            .set(&format!("{side}.tls"), tls.label())
-            .set(&format!("{side}.username"), &account.address)
-            .set(&format!("{side}.password"), &quoted(&account.password));
-        if tls == TlsMode::None {
-            return target;
-        }
-        let ca_file = quoted(&stack.ca_file().display().to_string());
-        target.set(&format!("{side}.tls_options"), &format!("{{ca_file: {ca_file}}}"))
-    })
-}
-
-/// Waits until a target has received so many mails. Courier asks of POP3 for ten seconds between two
-/// logins (RFC 2449 section 6.5), so that a mail may be seen no earlier.
-async fn received(exporter: &Exporter, name: &str, count: u64) -> Snapshot {
-    let what = format!("{name} has received {count}");
-    until(&what, async || exporter.snapshot(name).totals.received >= count).await;
-    exporter.snapshot(name)
-}
-
-/// The mailbox as its owner sees it: folder, flags and text of each mail.
-fn mails(stack: &SecondStack, account: &Account) -> Vec<String> {
-    let mails = stack.mails(account).into_iter();
-    let mut mails: Vec<String> =
-        mails.map(|mail| format!("{} {} {}", mail.folder, mail.flags, mail.text())).collect();
-    mails.sort();
-    mails
-}
-
-/// Puts mails of others into the mailbox, one of them read, flagged, and marked as deleted but not
-/// expunged, and returns all.
-fn inject_foreign(stack: &SecondStack, account: &Account) -> Vec<String> {
-    let token = Instance::random();
-    let ours_to_others = format!(
-        "X-Mailtrip: v=1; token={token}; target=other; instance={token}; \
-         sent=2026-01-01T00:00:00Z; expires=2999-01-01T00:00:00Z\nSubject: test\n\nof others\n"
-    );
-    for (folder, text) in [
-        ("INBOX", "Subject: hello\n\nfrom a friend\n"),
-        ("INBOX", &ours_to_others),
-        ("Junk", "Subject: buy\n\nspam\n"),
-        ("Trash", "Subject: old\n\nthrown away\n"),
-    ] {
-        stack.inject(account, folder, text);
-    }
-    let injected = stack.mails(account);
-    let mail = injected.iter().find(|mail| mail.text().contains("friend")).unwrap();
-    let name = mail.path.file_name().unwrap().to_string_lossy().into_owned();
-    let cur = mail.path.parent().unwrap().parent().unwrap().join("cur");
-    fs::rename(&mail.path, cur.join(format!("{name}:2,FST"))).unwrap();
-    mails(stack, account)
+    let receive = if protocol == "imap" { imap } else { pop3 };
+    target(stack, name, reader).send(&protected(stack, tls, send), Some(stack.sender())).receive(
+        protocol,
+        &protected(stack, tls, receive),
+        reader,
+    )
 }
 
 #[tokio::test]
 async fn the_probe_command_makes_a_round_trip_over_exim_and_courier() {
-    let stack = SecondStack::shared().await;
-    let reader = stack.user("probed", "secret").await;
-    let before = inject_foreign(stack, &reader);
-    let options =
-        roundtrip::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
-    for protocol in PROTOCOLS {
-        let text = target(stack, protocol, protocol, TlsMode::StartTls, &reader);
-        let target = checked(text);
-        let mut out = Vec::new();
-        let mut terminal = roundtrip::Terminal::plain(&mut out);
-        let verdict = roundtrip::run(&target, &options, &mut terminal, pending()).await;
-        let text = String::from_utf8(out).unwrap();
-        assert!(verdict.is_good(), "{text}{}", stack.smtp_log());
-        for words in ["\nsend     smtp", "250 OK id=", "235 Authentication succeeded"] {
-            assert!(text.contains(words), "{text}");
-        }
-        assert!(text.contains(&format!("\nreceive  {protocol}")), "{text}");
-        assert!(text.contains(&format!("Verdict: {protocol} works: sent in ")), "{text}");
-        stack.wait_for_mails(&reader, before.len()).await;
-        assert_eq!(mails(stack, &reader), before, "{protocol}");
-    }
+    scenarios::the_probe_command_makes_a_round_trip(SecondStack::shared().await).await;
 }
 
 #[tokio::test]
 async fn the_program_tells_100_percent_and_counts_the_mails_over_exim_and_courier() {
     let stack = SecondStack::shared().await;
     let reader = stack.user("scraped", "secret").await;
-    let text = target(stack, "one", "imap", TlsMode::StartTls, &reader).set("interval", "1s");
+    let text = logged_in(stack, "one", "imap", TlsMode::StartTls, &reader).set("interval", "1s");
     let folder = program::folder(&yaml(&[text]));
     let running = Running::start(folder.path(), &[]).await;
     let is_measured = |page: &str| {
@@ -149,91 +64,35 @@ async fn the_program_tells_100_percent_and_counts_the_mails_over_exim_and_courie
 
 #[tokio::test]
 async fn mail_arrives_over_exim_and_courier_whatever_protects_the_connections() {
+    // Courier asks of POP3 for ten seconds between two logins (RFC 2449 section 6.5).
+    let longest = Duration::from_secs(30);
     let stack = SecondStack::shared().await;
-    let mut targets = Vec::new();
-    for protocol in PROTOCOLS {
-        for tls in [TlsMode::None, TlsMode::StartTls, TlsMode::Implicit] {
-            let name = format!("{protocol}-{}", tls.label());
-            let reader = stack.user(&name, "odd: p\"a\\ss{}%u").await;
-            targets.push((name, protocol, tls, reader));
-        }
-    }
-    let texts: Vec<TargetText> = targets
-        .iter()
-        .map(|(name, protocol, tls, reader)| {
-            target(stack, name, protocol, *tls, reader).set("interval", "3s")
-        })
-        .collect();
-    let exporter = Exporter::start(&texts).await;
-    for (name, _, tls, _) in &targets {
-        let snapshot = received(&exporter, name, 1).await;
-        assert_healthy(name, &snapshot);
-        for side in [&snapshot.sides.send, &snapshot.sides.receive] {
-            assert_eq!(side.tls.is_some(), *tls != TlsMode::None, "{name}");
-        }
-    }
-    exporter.supervisor.stop().await;
+    scenarios::mail_arrives_whatever_protects_the_connections(stack, 1, longest).await;
 }
 
 #[tokio::test]
 async fn mail_of_others_stays_in_courier_as_it_is_flags_included() {
-    let stack = SecondStack::shared().await;
-    let reader = stack.user("neighbours", "secret").await;
-    let before = inject_foreign(stack, &reader);
-    assert_eq!(before.len(), 4);
-    for protocol in PROTOCOLS {
-        let target = target(stack, protocol, protocol, TlsMode::None, &reader);
-        let exporter = Exporter::start(&[target]).await;
-        let snapshot = received(&exporter, protocol, 1).await;
-        assert_eq!(
-            failures(&snapshot.sides.receive),
-            0,
-            "{:?}",
-            snapshot.sides.receive.last_failure
-        );
-        stack.wait_for_mails(&reader, before.len()).await;
-        exporter.supervisor.stop().await;
-        assert_eq!(mails(stack, &reader), before, "{protocol}");
-    }
+    scenarios::mail_of_others_stays_as_it_is_flags_included(SecondStack::shared().await, 1).await;
 }
 
 #[tokio::test]
 async fn a_refusal_of_exim_has_the_reason_of_its_reply_code() {
-    let stack = SecondStack::shared().await;
-    let (one, two) = tokio::join!(stack.user("bad", "secret"), stack.user("grey", "secret"));
-    stack.reject(&one);
-    stack.greylist(&two);
-    let cases = [
-        (&one, "rejected", Reason::Rejected, "550 not wanted here"),
-        (&two, "deferred", Reason::Deferred, "451 greylisted, try again later"),
+    let refusals = [
+        Refusal {
+            name: "rejected",
+            refuse: SecondStack::reject,
+            reason: Reason::Rejected,
+            words: "550 not wanted here",
+        },
+        Refusal {
+            name: "deferred",
+            refuse: SecondStack::greylist,
+            reason: Reason::Deferred,
+            words: "451 greylisted, try again later",
+        },
     ];
-    let target = |(reader, name, ..): &(&Account, &str, Reason, &str)| {
-        target(stack, name, "imap", TlsMode::StartTls, reader).set("interval", "2s")
-    };
-    let exporter = Exporter::start(&cases.each_ref().map(target)).await;
-    for (reader, name, reason, words) in cases {
-        let refused = |now: &Snapshot| now.sides.send.failures_for(reason) >= 2;
-        let snapshot = exporter.until(name, "two refusals", refused).await;
-        assert_eq!(snapshot.send_ability, Reading::Is(0.0), "{name}");
-        assert_eq!(snapshot.receive_ability, Reading::Is(true), "{name}");
-        assert_eq!(snapshot.outstanding, Reading::Is(0), "{name}");
-        assert_eq!(
-            failures(&snapshot.sides.send),
-            snapshot.sides.send.failures_for(reason),
-            "{name}"
-        );
-        assert_eq!(
-            failures(&snapshot.sides.send),
-            snapshot.sides.send.failures_in(Step::Envelope),
-            "{name}"
-        );
-        let (_, failure) = snapshot.sides.send.last_failure.unwrap();
-        assert!(failure.message.contains(words), "{failure}");
-        stack.deliver(reader);
-        let snapshot = exporter.received(name, 1).await;
-        assert_eq!(snapshot.send_ability, Reading::Is(1.0), "{name}");
-    }
-    exporter.supervisor.stop().await;
+    let stack = SecondStack::shared().await;
+    scenarios::a_refusal_has_the_reason_of_its_reply_code(stack, &refusals).await;
 }
 
 #[tokio::test]
@@ -241,9 +100,9 @@ async fn a_courier_that_is_stopped_refuses_connections_and_what_waited_comes_lat
     let stack = SecondStack::start().await;
     let reader = stack.user("patient", "secret").await;
     let [by_imap, by_pop3] =
-        PROTOCOLS.map(|protocol| target(&stack, protocol, protocol, TlsMode::None, &reader));
+        PROTOCOLS.map(|protocol| logged_in(&stack, protocol, protocol, TlsMode::None, &reader));
     let exporter = Exporter::start(&[by_imap.set("interval", "2s")]).await;
-    assert_healthy("imap", &received(&exporter, "imap", 1).await);
+    assert_healthy("imap", &exporter.received("imap", 1).await);
 
     stack.stop_courier().await;
     let refused = |now: &Snapshot| {
@@ -270,47 +129,15 @@ async fn a_courier_that_is_stopped_refuses_connections_and_what_waited_comes_lat
 #[tokio::test]
 async fn a_bounce_of_exim_is_found_in_courier_and_removed() {
     let stack = SecondStack::start().await;
-    let sender = stack.sender();
-    let before = inject_foreign(&stack, sender);
+    assert_eq!(inject_foreign(&stack, stack.sender()).len(), 5);
     let reader = stack.user("closed", "secret").await;
     stack.bounce(&reader);
     for protocol in PROTOCOLS {
-        let port = if protocol == "imap" { stack.ports().imap } else { stack.ports().pop3 };
-        let sender_mailbox = format!(
-            "{{protocol: {protocol}, host: 127.0.0.1, port: {port}, tls: none, username: {}, \
-             password: '{}'}}",
-            sender.address, sender.password
-        );
-        let target = target(&stack, protocol, protocol, TlsMode::None, &reader)
-            .set("sender_mailbox", &sender_mailbox);
-        let exporter = Exporter::start(&[target]).await;
-        let what = format!("{protocol} is told of the bounce");
-        until(&what, async || exporter.snapshot(protocol).totals.bounced == 1).await;
-        let bounced = exporter.snapshot(protocol);
-        assert_eq!((bounced.outstanding, bounced.delivers), (Reading::Is(0), Reading::Is(false)));
-        let (_, notice) = bounced.last_report.expect("a notice");
-        assert_eq!(notice.action, Action::Failed, "{notice:?}");
         // Exim gives no Diagnostic-Code for a failure of its own.
-        let code = Some("5.0.0");
-        assert_eq!((notice.code.as_deref(), notice.remote_server.as_deref()), (code, Some(HOST)));
-        stack.wait_for_mails(sender, before.len()).await;
+        let code = "5.0.0";
+        let (exporter, _) =
+            scenarios::a_bounce_is_found_and_removed(&stack, protocol, &reader, code).await;
         exporter.supervisor.stop().await;
-        assert_eq!(mails(&stack, sender), before, "{protocol}: the rest as it was");
-    }
-}
-
-/// The first target of a configuration.
-fn checked(text: TargetText) -> Arc<config::Target> {
-    config(&[text]).targets.into_values().next().unwrap()
-}
-
-/// Logs in to send and to receive by `auth`, and asserts that both succeed by these commands.
-async fn assert_logs_in(text: TargetText, auth: &str, commands: [&str; 2]) {
-    let target = checked(text.set("send.auth", auth).set("receive.auth", auth));
-    let outcomes = [log_in_to_send(&target.send).await, log_in_to_receive(&target.receive).await];
-    for ((outcome, transcript), command) in outcomes.into_iter().zip(commands) {
-        assert_eq!(outcome, Ok(()), "{auth}: {transcript}");
-        assert!(transcript.contains(command), "{auth}, not by {command}: {transcript}");
     }
 }
 
@@ -321,18 +148,16 @@ const HARD: &str = " p\u{e4}ss \"w\\ ord' \u{20ac} ";
 async fn exim_and_courier_are_entered_by_every_mechanism_that_they_offer() {
     let stack = SecondStack::shared().await;
     let reader = stack.user("mechanisms", HARD).await;
-    for (auth, smtp, imap, pop3) in [
-        ("auto", "AUTH CRAM-MD5", "AUTHENTICATE CRAM-MD5", "AUTH CRAM-MD5"),
-        ("cram-md5", "AUTH CRAM-MD5", "AUTHENTICATE CRAM-MD5", "AUTH CRAM-MD5"),
-        ("plain", "AUTH PLAIN", "AUTHENTICATE PLAIN", "AUTH PLAIN"),
-        ("login", "AUTH LOGIN", " LOGIN ", "AUTH LOGIN"),
+    let ports = stack.ports();
+    let ways = [ports.submission, ports.imap, ports.pop3]
+        .map(|port| protected(stack, TlsMode::StartTls, port));
+    for (auth, commands) in [
+        ("auto", ["AUTH CRAM-MD5", "AUTHENTICATE CRAM-MD5", "AUTH CRAM-MD5"]),
+        ("cram-md5", ["AUTH CRAM-MD5", "AUTHENTICATE CRAM-MD5", "AUTH CRAM-MD5"]),
+        ("plain", ["AUTH PLAIN", "AUTHENTICATE PLAIN", "AUTH PLAIN"]),
+        ("login", ["AUTH LOGIN", " LOGIN ", "AUTH LOGIN"]),
     ] {
-        for (protocol, command) in [("imap", imap), ("pop3", pop3)] {
-            let text = target(stack, auth, protocol, TlsMode::StartTls, &reader)
-                .set("send.username", &reader.address)
-                .set("send.password", &quoted(HARD));
-            assert_logs_in(text, auth, [smtp, command]).await;
-        }
+        scenarios::are_entered_by(stack, &ways, &reader, auth, commands).await;
     }
 }
 
@@ -347,7 +172,7 @@ async fn courier_as_installed_is_entered_by_its_commands() {
         ("pop3", TlsMode::None, "PASS "),
         ("pop3", TlsMode::StartTls, "PASS "),
     ] {
-        let text = target(&stack, protocol, protocol, tls, &reader);
+        let text = logged_in(&stack, protocol, protocol, tls, &reader);
         assert_logs_in(text, "auto", ["AUTH CRAM-MD5", command]).await;
     }
 }
@@ -359,7 +184,7 @@ async fn a_wrong_password_is_refused_by_exim_and_courier_as_what_it_is() {
     let mut cases = Vec::new();
     for auth in ["auto", "plain", "login"] {
         for protocol in PROTOCOLS {
-            let text = target(stack, "wrong", protocol, TlsMode::StartTls, &reader)
+            let text = logged_in(stack, "wrong", protocol, TlsMode::StartTls, &reader)
                 .set("send.password", "not-it")
                 .set("send.auth", auth)
                 .set("receive.password", "not-it")

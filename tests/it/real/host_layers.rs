@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use crate::lab::namespace;
 use crate::lab::{Account, Lab, until};
+use crate::real::stack::target;
 use crate::shipped::rules::{deploy, rule_files};
-use crate::support::DEADLINE;
-use crate::support::http;
 use crate::support::program::{self, Running};
+use crate::support::{DEADLINE, http, yaml};
 
 /// A program that serves HTTP on a port that the system chose.
 struct Agent {
@@ -118,17 +118,10 @@ fn escaped(query: &str) -> String {
 
 /// The configuration of two targets on this host, and one on a host of which nothing is known.
 fn configuration(lab: &Lab, reader: &Account) -> String {
-    let (ports, from, to) = (lab.ports(), &lab.sender().address, &reader.address);
     let targets = [("first", "127.0.0.1"), ("second", "127.0.0.1"), ("elsewhere", "192.0.2.1")];
-    let target = |(name, host): (&str, &str)| {
-        format!(
-            "- {{name: {name}, host: localhost, interval: 1s, from: {from}, to: {to}, \
-             labels: {{host_instance: {host}}}, send: {{port: {}, tls: none}}, receive: \
-             {{protocol: imap, port: {}, tls: none, username: {to}, password: reader}}}}\n",
-            ports.smtp, ports.imap
-        )
-    };
-    format!("targets:\n{}", targets.map(target).concat())
+    yaml(&targets.map(|(name, host)| {
+        target(lab, name, reader).set("labels", &format!("{{host_instance: {host}}}"))
+    }))
 }
 
 /// The number of the process of this name; there is one, in a namespace of its own.

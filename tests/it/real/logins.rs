@@ -1,33 +1,24 @@
 //! Logging in by every mechanism, to Postfix and Dovecot.
 
 use ledger::{Reason, Snapshot};
+use mailtrip_exporter::config::TlsMode;
 
 use crate::lab::{Account, Lab};
-use crate::real::postfix_dovecot;
-use crate::support::logins::{log_in_to_receive, log_in_to_send};
+use crate::real::scenarios;
+use crate::real::stack::{plain, protected, target};
+use crate::support::Exporter;
 
 #[tokio::test]
 async fn postfix_and_dovecot_are_entered_by_every_mechanism_that_they_offer() {
     let lab = Lab::shared().await;
     let ports = lab.ports();
-    let password = r#"päss "w\ ord" 1"#;
-    let reader = lab.user("mechanisms", password).await;
+    let ways = [ports.smtp_login, ports.imap, ports.pop3].map(plain);
+    let reader = lab.user("mechanisms", r#"päss "w\ ord" 1"#).await;
     for auth in ["auto", "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256"] {
-        for (protocol, port) in [("imap", ports.imap), ("pop3", ports.pop3)] {
-            let side = |port| format!("{}, auth: {auth}", postfix_dovecot::plain(port));
-            let target = postfix_dovecot::Target::new(lab, "mechanisms", &reader)
-                .send(&side(ports.smtp_login), Some(&reader))
-                .receive(protocol, &side(port), &reader);
-            let config = postfix_dovecot::config(lab, &[target]);
-            let target = config.targets.into_values().next().unwrap();
-            let expected = if auth == "auto" { "SCRAM-SHA-256" } else { auth };
-            for (outcome, transcript) in
-                [log_in_to_send(&target.send).await, log_in_to_receive(&target.receive).await]
-            {
-                assert_eq!(outcome, Ok(()), "{protocol} {auth}: {transcript}");
-                assert!(transcript.contains(&expected.to_ascii_uppercase()), "{transcript}");
-            }
-        }
+        let mechanism = if auth == "auto" { "SCRAM-SHA-256" } else { auth }.to_ascii_uppercase();
+        let commands = ["AUTH", "AUTHENTICATE", "AUTH"].map(|verb| format!("{verb} {mechanism}"));
+        let commands = commands.each_ref().map(String::as_str);
+        scenarios::are_entered_by(lab, &ways, &reader, auth, commands).await;
     }
 }
 
@@ -40,13 +31,13 @@ async fn a_wrong_password_costs_postfix_and_dovecot_one_login_a_period_and_side(
         let name = format!("wrong-{protocol}");
         let reader = lab.user(&name, "right").await;
         let wrong = Account { password: "wrong".into(), ..reader.clone() };
-        let side = |port| postfix_dovecot::protected(&lab, "starttls", port);
-        let target = postfix_dovecot::Target::new(&lab, &name, &reader)
+        let side = |port| protected(&lab, TlsMode::StartTls, port);
+        let target = target(&lab, &name, &reader)
             .every("2s")
             .send(&side(ports.submission), Some(&wrong))
             .receive(protocol, &side(port), &wrong);
         let refused_before = lab.smtp_log().matches("authentication failed").count();
-        let exporter = postfix_dovecot::Exporter::start(&lab, &[target]).await;
+        let exporter = Exporter::start(&[target]).await;
         let refused = |now: &Snapshot| {
             now.totals.check_failures >= 2 && now.sides.send.failures_for(Reason::Auth) >= 2
         };

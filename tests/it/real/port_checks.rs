@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
+use mailtrip_exporter::config::TlsMode;
+
 use crate::lab::Lab;
-use crate::real::postfix_dovecot::{Exporter, Target, plain, protected};
+use crate::real::stack::{plain, protected, target};
+use crate::support::Exporter;
 
 /// What fail2ban's stricter modes punish: in the log of Postfix, and in that of Dovecot.
 const SMTP_WORDS: [&str; 2] = ["lost connection after", "improper command"];
@@ -19,22 +22,20 @@ async fn no_check_of_a_port_leaves_what_is_taken_for_an_attack() {
     for name in ["a", "b", "c", "d"] {
         readers.push(lab.user(name, "secret").await);
     }
-    let listed = format!(
-        "ports: ['other:127.0.0.1:{}', 'pip:127.0.0.1:{}']",
-        ports.submission, ports.smtp_login
-    );
+    let listed =
+        format!("['other:127.0.0.1:{}', 'pip:127.0.0.1:{}']", ports.submission, ports.smtp_login);
     let targets = [
-        Target::new(lab, "a", &readers[0])
+        target(lab, "a", &readers[0])
             .send(&plain(ports.smtp), None)
             .receive("imap", &plain(ports.imap), &readers[0])
-            .more(&listed),
-        Target::new(lab, "b", &readers[1])
-            .send(&protected(lab, "implicit", ports.smtps), sender)
-            .receive("imap", &protected(lab, "implicit", ports.imaps), &readers[1]),
-        Target::new(lab, "c", &readers[2])
-            .send(&protected(lab, "starttls", ports.submission), sender)
-            .receive("pop3", &protected(lab, "implicit", ports.pop3s), &readers[2]),
-        Target::new(lab, "d", &readers[3]).send(&plain(ports.smtp), None).receive(
+            .set("ports", &listed),
+        target(lab, "b", &readers[1])
+            .send(&protected(lab, TlsMode::Implicit, ports.smtps), sender)
+            .receive("imap", &protected(lab, TlsMode::Implicit, ports.imaps), &readers[1]),
+        target(lab, "c", &readers[2])
+            .send(&protected(lab, TlsMode::StartTls, ports.submission), sender)
+            .receive("pop3", &protected(lab, TlsMode::Implicit, ports.pop3s), &readers[2]),
+        target(lab, "d", &readers[3]).send(&plain(ports.smtp), None).receive(
             "pop3",
             &plain(ports.pop3),
             &readers[3],
@@ -43,7 +44,7 @@ async fn no_check_of_a_port_leaves_what_is_taken_for_an_attack() {
     let targets: Vec<_> = targets.into_iter().map(|target| target.every("2s")).collect();
     // The lab itself has knocked at each port until it answered.
     let (smtp_before, dovecot_before) = (lab.smtp_log().len(), lab.dovecot_log().len());
-    let exporter = Exporter::start(lab, &targets).await;
+    let exporter = Exporter::start(&targets).await;
     for name in ["a", "b", "c", "d"] {
         exporter.until(name, "four checks", |now| now.totals.checks >= 4).await;
         exporter.until(name, "four mails", |now| now.totals.received >= 4).await;

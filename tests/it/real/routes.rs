@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use crate::embedded::routes::failure;
 use crate::lab::namespace;
 use crate::real::layers::run;
-use crate::real::postfix_dovecot;
+use crate::real::stack::target;
 use crate::support::{Exporter, TargetText, World};
 
 /// What the name server of a test knows.
@@ -30,6 +30,14 @@ enum Record {
     Mx(&'static str, u16, &'static str),
     A(&'static str, [u8; 4]),
 }
+
+/// A domain with two hosts, of which the first is preferred.
+const TWO_HOSTS: &[Record] = &[
+    Record::Mx("example.test", 10, "first.example.test"),
+    Record::Mx("example.test", 20, "second.example.test"),
+    Record::A("first.example.test", [127, 0, 0, 1]),
+    Record::A("second.example.test", [127, 0, 0, 2]),
+];
 
 /// Runs the test again where it may be the name server of the machine; true in there.
 fn is_inside(test: &str) -> bool {
@@ -145,13 +153,7 @@ async fn the_word_of_a_host_that_is_ready_counts() {
     if !is_inside("the_word_of_a_host_that_is_ready_counts") {
         return;
     }
-    serve_names(&[
-        Record::Mx("example.test", 10, "first.example.test"),
-        Record::Mx("example.test", 20, "second.example.test"),
-        Record::A("first.example.test", [127, 0, 0, 1]),
-        Record::A("second.example.test", [127, 0, 0, 2]),
-    ])
-    .await;
+    serve_names(TWO_HOSTS).await;
     let world = World::new(Protocol::Imap).await;
     world.smtp.faults().on("RCPT", Fault::reply("550 5.7.1 not wanted"));
     let listener = TcpListener::bind(("127.0.0.2", world.smtp.port())).await.unwrap();
@@ -166,13 +168,7 @@ async fn the_host_that_came_furthest_tells_the_reason() {
     if !is_inside("the_host_that_came_furthest_tells_the_reason") {
         return;
     }
-    serve_names(&[
-        Record::Mx("example.test", 10, "first.example.test"),
-        Record::Mx("example.test", 20, "second.example.test"),
-        Record::A("first.example.test", [127, 0, 0, 1]),
-        Record::A("second.example.test", [127, 0, 0, 2]),
-    ])
-    .await;
+    serve_names(TWO_HOSTS).await;
     let world = World::new(Protocol::Imap).await;
     // The first offers no TLS, and nobody listens at the second.
     let target = by_mx(&world, "to@example.test").set("send.tls", "starttls");
@@ -223,9 +219,8 @@ async fn a_domain_that_cannot_be_reached_says_why() {
 async fn postfix_takes_an_address_beyond_ascii() {
     let lab = crate::lab::Lab::shared().await;
     let account = lab.user("routes-utf8", "secret").await;
-    let target =
-        postfix_dovecot::Target::new(lab, "a", &account).from("grüße@lab.test").every("5m");
-    let exporter = postfix_dovecot::Exporter::start(lab, &[target]).await;
+    let target = target(lab, "a", &account).set("from", "grüße@lab.test").every("5m");
+    let exporter = Exporter::start(&[target]).await;
     let accepted = exporter.until("a", "accepted", |snapshot| snapshot.totals.accepted == 1);
     assert_eq!(accepted.await.sides.send.last_failure, None);
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use ledger::{Reading, Snapshot};
 
 use crate::lab::{Account, Lab, Service, until};
-use crate::real::postfix_dovecot::{Exporter, Target, failures, plain};
+use crate::real::stack::{failures, plain, target};
+use crate::support::{Exporter, TargetText};
 
 /// Waits until each target has received as many mails, and returns the accounts.
 async fn all_receive(exporter: &Exporter, names: &[String], count: u64) -> Vec<Snapshot> {
@@ -43,9 +44,9 @@ async fn two_hundred_targets_share_one_login_a_period() {
     // They come in another order than they were sent.
     lab.delay(&reader, Duration::from_millis(100));
     let names: Vec<String> = (0..TARGETS).map(|number| format!("shared-{number:03}")).collect();
-    let target = |name| Target::new(lab, name, &reader).every("8s");
-    let targets: Vec<Target<'_>> = names.iter().map(|name| target(name)).collect();
-    let exporter = Exporter::start(lab, &targets).await;
+    let shared = |name| target(lab, name, &reader).every("8s");
+    let targets: Vec<TargetText> = names.iter().map(|name| shared(name)).collect();
+    let exporter = Exporter::start(&targets).await;
     let snapshots = all_receive(&exporter, &names, 1).await;
     let checks = exporter.snapshot(&names[0]).totals.checks;
     exporter.supervisor.stop().await;
@@ -65,10 +66,10 @@ async fn targets_share_the_sessions_of_a_maildrop() {
     let reader = lab.user("shared-pop3", "secret").await;
     let names: Vec<String> = (0..5).map(|number| format!("drop-{number}")).collect();
     let pop3 = plain(lab.ports().pop3);
-    let target = |name| Target::new(lab, name, &reader).every("2s");
-    let targets: Vec<Target<'_>> =
-        names.iter().map(|name| target(name).receive("pop3", &pop3, &reader)).collect();
-    let exporter = Exporter::start(lab, &targets).await;
+    let shared = |name| target(lab, name, &reader).every("2s");
+    let targets: Vec<TargetText> =
+        names.iter().map(|name| shared(name).receive("pop3", &pop3, &reader)).collect();
+    let exporter = Exporter::start(&targets).await;
     let snapshots = all_receive(&exporter, &names, 2).await;
     exporter.supervisor.stop().await;
     assert_own_mails(&names, &snapshots);
@@ -77,12 +78,12 @@ async fn targets_share_the_sessions_of_a_maildrop() {
 }
 
 /// A target whose name tells the protocol and whether it is passive.
-fn node<'a>(lab: &Lab, name: &'a str, reader: &Account) -> Target<'a> {
+fn node(lab: &Lab, name: &str, reader: &Account) -> TargetText {
     let (protocol, role) = name.split_once('-').unwrap();
     let port = if protocol == "imap" { lab.ports().imap } else { lab.ports().pop3 };
-    let target = Target::new(lab, name, reader).every("1s").more("late_after: 1h");
+    let target = target(lab, name, reader).every("1s").set("late_after", "1h");
     let target = target.receive(protocol, &plain(port), reader);
-    if role == "active" { target } else { target.more("passive: true") }
+    if role == "active" { target } else { target.set("passive", "true") }
 }
 
 #[tokio::test]
@@ -99,7 +100,7 @@ async fn an_active_and_a_passive_target_on_one_mailbox_go_each_by_its_own_rule()
         node(&lab, "pop3-active", &pop3),
         node(&lab, "pop3-passive", &pop3),
     ];
-    let exporter = Exporter::start(&lab, &targets).await;
+    let exporter = Exporter::start(&targets).await;
     let measured = |now: &Snapshot| now.totals.received >= 1 && now.roundtrip.value().is_some();
     for name in ["imap-active", "imap-passive", "pop3-active", "pop3-passive"] {
         exporter.until(name, "measured", measured).await;

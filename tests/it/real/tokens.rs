@@ -2,7 +2,6 @@
 //! the digest of APOP.
 
 use std::future::pending;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +10,16 @@ use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
 use ledger::{Failure, Reason, Side, Step};
 use mail::wire::Clients;
-use mailtrip_exporter::config::{Config, Target};
+use mailtrip_exporter::config::{Target, TlsMode};
 use mailtrip_exporter::roundtrip;
 use testserver::Certificate;
 
 use crate::embedded::oauth::Provider;
 use crate::lab::{Account, Lab};
-use crate::real::postfix_dovecot;
-use crate::support::Trust;
+use crate::real::scenarios::checked;
+use crate::real::stack::{plain, protected, target};
 use crate::support::logins::{receive_with, send_with};
+use crate::support::{TargetText, Trust, quoted};
 
 const MECHANISMS: [&str; 2] = ["xoauth2", "oauthbearer"];
 /// Postfix, then Dovecot twice.
@@ -50,24 +50,21 @@ impl<'a> Member<'a> {
     /// A target of this user alone, over TLS all the way.
     fn target(&self, protocol: &str, auth: &str) -> Arc<Target> {
         let ports = self.lab.ports();
-        let (address, oauth2) = (&self.account.address, self.provider.yaml(false));
         let port = if protocol == "pop3" { ports.pop3s } else { ports.imaps };
-        let side = |port: u16, tls: &str| {
-            format!(
-                "port: {port}, tls: {tls}, tls_options: {{ca_file: '{}'}}, username: '{address}', \
-                 auth: {auth}, oauth2: {oauth2}",
-                self.lab.ca_file().display()
-            )
+        let submission = protected(self.lab, TlsMode::StartTls, ports.submission);
+        let mailbox = protected(self.lab, TlsMode::Implicit, port);
+        let text = target(self.lab, &format!("by-{protocol}"), &self.account)
+            .every("5m")
+            .set("from", &quoted(&self.account.address))
+            .set("to", &quoted(&self.account.address))
+            .send(&submission, Some(&self.account))
+            .receive(protocol, &mailbox, &self.account);
+        let by_token = |text: TargetText, side: &str| {
+            text.unset(&format!("{side}.password"))
+                .set(&format!("{side}.auth"), auth)
+                .set(&format!("{side}.oauth2"), &self.provider.yaml(false))
         };
-        let text = format!(
-            "targets:\n- {{name: by-{protocol}, host: localhost, from: '{address}', to: \
-             '{address}', send: {{{}}}, receive: {{protocol: {protocol}, {}}}}}\n",
-            side(ports.submission, "starttls"),
-            side(port, "implicit"),
-        );
-        let config = Config::parse(&text, Path::new("mailtrip.yml"));
-        let config = config.unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-        config.targets.into_values().next().unwrap()
+        checked(by_token(by_token(text, "send"), "receive"))
     }
 
     /// Logs in, and gives the transcript as well. Neither it nor a failure shows the token.
@@ -241,11 +238,9 @@ async fn apop_lets_in_to_dovecot_where_nothing_else_takes_a_password() {
     let reader = lab.user("reader", "pass word-0123456789").await;
     let wrong = Account { password: "not the one".into(), ..reader.clone() };
     let log_in = async |account: &Account| {
-        let pop3 = postfix_dovecot::plain(lab.ports().pop3);
-        let target = postfix_dovecot::Target::new(&lab, "apop", account);
-        let target = target.receive("pop3", &pop3, account);
-        let config = postfix_dovecot::config(&lab, &[target]);
-        let target = config.targets.into_values().next().unwrap();
+        let pop3 = plain(lab.ports().pop3);
+        let target = target(&lab, "apop", account).receive("pop3", &pop3, account);
+        let target = checked(target);
         let (outcome, transcript) = receive_with(&target.receive, &Clients::default()).await;
         let shown = format!("> APOP {} <secret>\n", reader.address);
         assert!(transcript.contains(&shown), "{transcript}");

@@ -120,3 +120,14 @@ pub(crate) async fn log_line(log: &mut Lines<BufReader<ChildStderr>>, part: &str
     };
     timeout(LIMIT, found).await.unwrap_or_else(|_| panic!("no {part:?} in the log"))
 }
+
+/// What `sqlite3` answers to a statement about the state in this folder.
+pub(crate) fn sqlite(folder: &Path, statement: &str) -> String {
+    let output = std::process::Command::new("sqlite3")
+        .arg(folder.join("state/mailtrip.db"))
+        .arg(statement)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -5,8 +5,8 @@ use testserver::faults::{self, Fault};
 use testserver::{Delivery, Protocol};
 use tokio_util::sync::DropGuard;
 
-use crate::embedded::bounces::report;
 use crate::support::browser::Browser;
+use crate::support::mails::report;
 use crate::support::{Exporter, USER, World, serve};
 
 /// What a server says to break the page.
