@@ -6,6 +6,7 @@
 //!
 //! - the vocabulary: [`Side`], [`Step`], [`Reason`], [`Failure`], [`Clue`], [`Shortage`], [`Token`],
 //!   [`Action`], [`TlsFacts`], [`LoginDelay`];
+//! - [`durations`]: how a duration is written for people;
 //! - [`Ledger`], the account: in which state each mail is, when it is late or lost, when to look for it, and
 //!   how long a measurement stands.
 
@@ -21,6 +22,7 @@ pub use token::{Instance, NotAToken, Token};
 
 mod action;
 mod clue;
+pub mod durations;
 mod failure;
 mod ledger;
 mod login_delay;
