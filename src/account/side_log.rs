@@ -10,6 +10,7 @@ use crate::config::TargetName;
 use ledger::LineInstant;
 use ledger::LoginDelay;
 use ledger::Token;
+use ledger::durations;
 use ledger::{Attempt, PerSide, Reading};
 use ledger::{Failure, Reason, Side, Step};
 use mail::throttle::Gate;
@@ -197,7 +198,7 @@ fn log_change(
 ) {
     let token = token.map(tracing::field::display);
     let suppressed = some(change.suppressed);
-    let lasted = change.lasted.map(shown);
+    let lasted = change.lasted.map(durations::whole);
     let seconds = change.lasted.map(|lasted| lasted.as_secs_f64());
     let (step, reason) = match (change.to, failure) {
         (State::Able, _) | (_, None) => ended_cause,
@@ -236,15 +237,6 @@ fn log_dialogue(target: &TargetName, side: Side, token: Option<Token>, transcrip
 
 fn some(count: u64) -> Option<u64> {
     (count > 0).then_some(count)
-}
-
-/// A duration for people, as `2h 12m 3s`.
-fn shown(duration: Duration) -> String {
-    let whole = match duration.as_secs() {
-        0 => Duration::from_millis(u64::from(duration.subsec_millis())),
-        seconds => Duration::from_secs(seconds),
-    };
-    humantime::format_duration(whole).to_string()
 }
 
 #[cfg(test)]

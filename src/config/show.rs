@@ -6,12 +6,12 @@ use std::fmt::{self, Write};
 use std::net::IpAddr;
 
 use super::side::PORTS_WITH_TLS;
-use super::value::Written;
 use super::{
     Config, Credentials, Endpoint, Login, OAuth2, PingCheck, Protocol, ReceiveSide, Secret,
     SendSide, Target,
 };
 use super::{TlsMode, TlsVersion};
+use ledger::durations::Written;
 
 impl Config {
     /// The configuration in force, with every default written out and each password as

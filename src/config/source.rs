@@ -12,9 +12,9 @@ use std::time::Duration;
 use openssl::pkey::PKey;
 use openssl::x509::X509;
 
-use super::value::Written;
 use super::{ClientIdentity, PemFile, Secret};
 use ledger::Shortage;
+use ledger::durations::Written;
 
 /// The environment, as a lookup.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;

@@ -101,7 +101,10 @@ fn times(section: &Section<'_>, report: &mut Report) -> Times {
     };
     if times.lost_after < times.late_after && !section.is_partial() {
         let written = section.find("lost_after").map(|found| found.place);
-        let message = format!("must be at least `late_after`, here {}", value::Written(late_after));
+        let message = format!(
+            "must be at least `late_after`, here {}",
+            ledger::durations::Written(late_after)
+        );
         report.add(written.as_ref().unwrap_or(section.place()).problem(message));
     }
     times

@@ -742,7 +742,9 @@ fn the_number_of_values_is_bounded() {
 
 #[test]
 fn durations_are_written_as_they_are_read() {
-    let written = |text: &str| value::Written(humantime::parse_duration(text).unwrap()).to_string();
+    let written = |text: &str| {
+        ledger::durations::Written(humantime::parse_duration(text).unwrap()).to_string()
+    };
     for text in ["0s", "500ms", "30s", "5m", "1h30m", "24h", "7d", "1m500ms"] {
         assert_eq!(written(text), text);
     }
@@ -773,7 +775,7 @@ proptest! {
     #[test]
     fn any_duration_comes_back(nanoseconds in 1_u64..10_000_000_000_000_000) {
         let duration = Duration::from_nanos(nanoseconds);
-        let text = value::Written(duration).to_string();
+        let text = ledger::durations::Written(duration).to_string();
         prop_assert_eq!(humantime::parse_duration(&text).unwrap(), duration);
     }
 }

@@ -11,6 +11,7 @@ use mail::options::without_final_dot;
 
 use super::written;
 use crate::config::yaml::{Node, Value};
+use ledger::durations::Written;
 
 /// What is said of a key with nothing behind it.
 pub(super) const NO_VALUE: &str = "has no value; write one, or leave the key out";
@@ -131,38 +132,6 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let is_too_long =
         |unit: &str| unit == "M" || unit.starts_with("month") || unit.starts_with('y');
     if units.any(is_too_long) { None } else { humantime::parse_duration(text).ok() }
-}
-
-/// A duration as the configuration writes it: `1h30m`, `24h`, `7d`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Written(pub(super) Duration);
-
-impl fmt::Display for Written {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(u128, &str); 6] = [
-            (3_600_000_000_000, "h"),
-            (60_000_000_000, "m"),
-            (1_000_000_000, "s"),
-            (1_000_000, "ms"),
-            (1_000, "us"),
-            (1, "ns"),
-        ];
-        const DAY: u128 = 24 * 3_600_000_000_000;
-        let mut rest = self.0.as_nanos();
-        match rest {
-            0 => return f.write_str("0s"),
-            days if days > DAY && days.is_multiple_of(DAY) => return write!(f, "{}d", days / DAY),
-            _ => {}
-        }
-        for (nanoseconds, unit) in UNITS {
-            let count = rest / nanoseconds;
-            if count > 0 {
-                write!(f, "{count}{unit}")?;
-            }
-            rest %= nanoseconds;
-        }
-        Ok(())
-    }
 }
 
 /// A mail address; its domain in ASCII.

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::record::{SideRecord, transcript_line};
 use super::terminal::{Look, Terminal};
+use ledger::durations::{Seconds, step_time};
 use ledger::{Failure, PerSide, Side, Step};
-use mail::net::Seconds;
 use mail::trace::{Event, Trace};
 
 /// How often the live line is rewritten.
@@ -294,15 +294,6 @@ impl UnderWay {
 /// Step and time, in columns.
 fn row_start(step: Step, took: Duration) -> String {
     format!("  {:<8} {:>10}   ", step.label(), step_time(took))
-}
-
-/// `0.4 ms`, `2.35 s`.
-fn step_time(took: Duration) -> String {
-    if took < Duration::from_secs(1) {
-        format!("{:.1} ms", took.as_secs_f64() * 1e3)
-    } else {
-        format!("{:.2} s", took.as_secs_f64())
-    }
 }
 
 /// The list of capabilities in a greeting or an answer hides the words behind it.

@@ -7,6 +7,7 @@ use crate::account::advice::{next_step, next_step_for_bounce, next_step_for_late
 use crate::config::Target;
 use ledger::LoginDelay;
 use ledger::Token;
+pub(super) use ledger::durations::precise as seconds;
 use ledger::{DeliveryReport, FoundIn};
 use ledger::{Failure, PerSide, Shortage, Side};
 use mail::test_mail::subject;
@@ -357,18 +358,6 @@ impl Verdict {
         }
         let advice = next_step(target, side, failure, &self.place);
         format!("{name} cannot {side} ({place}): {cause}; {advice}")
-    }
-}
-
-/// A duration of a verdict: `0.061 s`, `12.35 s`.
-pub(super) fn seconds(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    if seconds.fract() == 0.0 {
-        format!("{seconds} s")
-    } else if seconds < 1.0 {
-        format!("{seconds:.3} s")
-    } else {
-        format!("{seconds:.2} s")
     }
 }
 

@@ -10,6 +10,7 @@
 //!   [`Step`], [`PerSide`]) and what goes wrong there ([`Failure`], [`Reason`], [`Clue`], [`Shortage`]);
 //! - `token`, `action`, `tls_facts`, `login_delay`: what mails, delivery reports and servers say ([`Token`],
 //!   [`Action`], [`TlsFacts`], [`LoginDelay`]);
+//! - [`durations`]: how a duration is written for people;
 //! - `time_line`: the clock that goes on while the machine is suspended ([`LineInstant`]);
 //! - `ledger`: the account ([`Ledger`]): in which [`MailState`] each mail is, when it is late or lost, when to
 //!   look for it, and how long a measurement stands;
@@ -21,8 +22,8 @@
 //! ```
 //! use std::time::{Duration, Instant, SystemTime};
 //!
-//! use ledger::{Attempt, FoundIn, Ledger, LineInstant, SessionKind, Moment, Reading, Rules, Sighting};
-//! use ledger::{Token, Transmission};
+//! use ledger::{Attempt, FoundIn, Ledger, LineInstant, Moment, Reading, Rules, SessionKind};
+//! use ledger::{Sighting, Token, Transmission};
 //!
 //! let rules = Rules {
 //!     interval: Duration::from_secs(300),
@@ -84,6 +85,7 @@ pub use token::{Instance, NotAToken, Token};
 mod action;
 mod clue;
 mod condition;
+pub mod durations;
 mod failure;
 mod layers;
 mod ledger;

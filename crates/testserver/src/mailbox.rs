@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 pub use delivery::Delivery;
 
 mod delivery;
+mod folder;
 
 /// The most messages that an account holds, those on their way included.
 pub const MAX_MESSAGES: usize = 50_000;
@@ -413,38 +414,6 @@ impl Account {
         let all = stored.chain(held).chain(self.under_way.iter().copied());
         let (count, total) = all.fold((0, 0), |(count, total), size| (count + 1, total + size));
         count < MAX_MESSAGES && total + bytes <= MAX_BYTES
-    }
-}
-
-impl Folder {
-    /// Appends a message under the next UID and returns that.
-    pub(crate) fn add(
-        &mut self,
-        bytes: Arc<[u8]>,
-        internal_date: SystemTime,
-        flags: impl IntoIterator<Item = String>,
-    ) -> u32 {
-        let uid = self.uid_next;
-        self.uid_next += 1;
-        let flags = flags.into_iter().collect();
-        self.messages.push(Message { uid, flags, internal_date, bytes });
-        uid
-    }
-
-    /// The message with this UID.
-    pub(crate) fn message(&self, uid: u32) -> Option<&Message> {
-        self.messages.get(self.index(uid)?)
-    }
-
-    /// The same, to be changed.
-    pub(crate) fn message_mut(&mut self, uid: u32) -> Option<&mut Message> {
-        let index = self.index(uid)?;
-        self.messages.get_mut(index)
-    }
-
-    /// UIDs only ever grow, so the messages are in their order.
-    fn index(&self, uid: u32) -> Option<usize> {
-        self.messages.binary_search_by_key(&uid, |message| message.uid).ok()
     }
 }
 

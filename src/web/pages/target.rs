@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 use askama::Template;
 
 use super::chart::{Sparkline, Trip, Waterfall};
-use super::status::{Assets, Row, ShownCondition};
+use super::status::{Assets, Row};
 use super::words::{When, exact, rough};
 use crate::account::history::{Check, FailedLook, Outcome, Probe, Steps, Transcript};
 use crate::config::{Protocol, Target};
 use crate::supervisor::Details;
+use crate::web::condition::ShownCondition;
 use crate::web::condition::ShownCondition;
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};

@@ -167,7 +167,9 @@ async fn a_passive_node_that_comes_up_is_measured() {
     lab.stop_service(Service::Imap).await;
     let target = target(&lab, "standby", &reader).set("passive", "true");
     let exporter = Exporter::start(&[target]).await;
-    let down = |now: &Snapshot| now.sides.send.not_applicable >= 2 && now.sides.receive.not_applicable >= 2;
+    let down = |now: &Snapshot| {
+        now.sides.send.not_applicable >= 2 && now.sides.receive.not_applicable >= 2
+    };
     let snapshot = exporter.until("standby", "both sides are not applicable", down).await;
     assert_eq!(snapshot.send_ability, Reading::NotApplicable);
     assert_eq!(snapshot.receive_ability, Reading::NotApplicable);

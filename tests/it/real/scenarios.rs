@@ -125,7 +125,12 @@ pub(crate) async fn mail_of_others_stays_as_it_is_flags_included(stack: &impl St
         let exporter = Exporter::start(&[text]).await;
         let snapshot = exporter.received(protocol, count).await;
         exporter.supervisor.stop().await;
-        assert_eq!(failures(&snapshot.sides.receive), 0, "{:?}", snapshot.sides.receive.last_failure);
+        assert_eq!(
+            failures(&snapshot.sides.receive),
+            0,
+            "{:?}",
+            snapshot.sides.receive.last_failure
+        );
         // What was under way at the end is there as well.
         let mut others = mails(stack, &reader);
         others.retain(|mail| !PROTOCOLS.iter().any(|it| mail.contains(&format!("; target={it};"))));

@@ -151,15 +151,25 @@ fn no_file_is_long() {
     assert!(long.is_empty(), "more than {MOST_LINES} lines:\n{}", long.join("\n"));
 }
 
+/// Whether a line of a manifest names the exporter as a dependency, by name, by package or by path.
+fn depends_on_exporter(line: &str) -> bool {
+    let name = env!("CARGO_PKG_NAME");
+    let key = line.split(['=', '.']).next().unwrap_or_default().trim();
+    let is_package = line.contains("package") && line.contains(&format!("\"{name}\""));
+    key == name || is_package || line.contains("path = \"../..\"")
+}
+
 #[test]
 fn no_other_crate_depends_on_the_exporter() {
     for entry in fs::read_dir(root().join("crates")).unwrap() {
         let manifest = entry.unwrap().path().join("Cargo.toml");
         let text = fs::read_to_string(&manifest).unwrap();
-        let depends = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-        let depends = depends.filter(|line| {
-            line.contains(env!("CARGO_PKG_NAME")) || line.contains("path = \"../..\"")
-        });
+        let depends = text.lines().filter(|line| depends_on_exporter(line));
         assert_eq!(depends.count(), 0, "{}", manifest.display());
     }
+    assert!(depends_on_exporter("mailtrip_exporter = { workspace = true }"));
+    assert!(depends_on_exporter("mailtrip_exporter.workspace = true"));
+    assert!(depends_on_exporter("ours = { package = \"mailtrip_exporter\", version = \"1\" }"));
+    assert!(depends_on_exporter("ours = { path = \"../..\" }"));
+    assert!(!depends_on_exporter("description = \"SMTP, of mailtrip_exporter\""));
 }

@@ -29,8 +29,8 @@ fn literal(text: &str, before: Option<char>) -> usize {
     if text.starts_with("/*") {
         return text.find("*/").map_or(text.len(), |end| end + 2);
     }
-    if text.starts_with('"') {
-        return 1 + escaped(&text[1..], '"');
+    if let Some(inside) = text.strip_prefix('"') {
+        return 1 + escaped(inside, '"');
     }
     if text.starts_with('r') && before.is_none_or(|char| !is_word(char) || char == 'b') {
         let hashes = text[1..].chars().take_while(|char| *char == '#').count();

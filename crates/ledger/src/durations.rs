@@ -1,0 +1,152 @@
+//! Every form in which a duration is written for people: in messages, in the log, on the pages and in the
+//! configuration that is shown.
+
+use std::fmt;
+use std::time::Duration;
+
+/// As messages about deadlines write it: `30 s`, `0.25 s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seconds(pub Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        if seconds >= 10.0 || seconds.fract() == 0.0 {
+            write!(f, "{seconds:.0} s")
+        } else {
+            write!(f, "{seconds:.2} s")
+        }
+    }
+}
+
+/// As the configuration writes it: `1h30m`, `24h`, `7d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written(pub Duration);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u128, &str); 6] = [
+            (3_600_000_000_000, "h"),
+            (60_000_000_000, "m"),
+            (1_000_000_000, "s"),
+            (1_000_000, "ms"),
+            (1_000, "us"),
+            (1, "ns"),
+        ];
+        const DAY: u128 = 24 * 3_600_000_000_000;
+        let mut rest = self.0.as_nanos();
+        match rest {
+            0 => return f.write_str("0s"),
+            days if days > DAY && days.is_multiple_of(DAY) => return write!(f, "{}d", days / DAY),
+            _ => {}
+        }
+        for (nanoseconds, unit) in UNITS {
+            let count = rest / nanoseconds;
+            if count > 0 {
+                write!(f, "{count}{unit}")?;
+            }
+            rest %= nanoseconds;
+        }
+        Ok(())
+    }
+}
+
+/// In whole seconds, below one in whole milliseconds: `2h 12m 3s`, `250ms`.
+pub fn whole(duration: Duration) -> String {
+    let whole = match duration.as_secs() {
+        0 => Duration::from_millis(u64::from(duration.subsec_millis())),
+        seconds => Duration::from_secs(seconds),
+    };
+    humantime::format_duration(whole).to_string()
+}
+
+/// In seconds with digits enough to compare two: `0.061 s`, `12.35 s`.
+pub fn precise(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds.fract() == 0.0 {
+        format!("{seconds} s")
+    } else if seconds < 1.0 {
+        format!("{seconds:.3} s")
+    } else {
+        format!("{seconds:.2} s")
+    }
+}
+
+/// How long a step took: `0.4 ms`, `2.35 s`.
+pub fn step_time(took: Duration) -> String {
+    if took < Duration::from_secs(1) {
+        format!("{:.1} ms", took.as_secs_f64() * 1e3)
+    } else {
+        format!("{:.2} s", took.as_secs_f64())
+    }
+}
+
+/// In minutes with two or three digits that mean something: `0.10 min`, `180 min`.
+pub fn minutes(duration: Duration) -> String {
+    let minutes = duration.as_secs_f64() / 60.0;
+    let digits = match minutes {
+        m if m >= 100.0 => 0,
+        m if m >= 10.0 => 1,
+        m if m >= 0.1 => 2,
+        _ => 4,
+    };
+    format!("{minutes:.digits$} min")
+}
+
+/// A measured time in the unit that suits it: `480 µs`, `4.8 ms`, `6.0 s`, `12 min`.
+pub fn exact(duration: Duration) -> String {
+    match duration.as_secs_f64() {
+        seconds if seconds < 0.001 => format!("{:.0} µs", seconds * 1e6),
+        seconds if seconds < 0.01 => format!("{:.1} ms", seconds * 1000.0),
+        seconds if seconds < 1.0 => format!("{:.0} ms", seconds * 1000.0),
+        seconds if seconds < 120.0 => format!("{seconds:.1} s"),
+        _ => rough(duration),
+    }
+}
+
+/// An age in its largest unit, rounded down: `119 s`, `2 h`.
+pub fn rough(age: Duration) -> String {
+    match age.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_in_a_unit_that_suits_them() {
+        let milliseconds = Duration::from_millis;
+        let shown = |duration| format!("{} = {}", minutes(duration), exact(duration));
+        assert_eq!(shown(milliseconds(110)), "0.0018 min = 110 ms");
+        assert_eq!(shown(milliseconds(6_000)), "0.10 min = 6.0 s");
+        assert_eq!(shown(milliseconds(754_000)), "12.6 min = 12 min");
+        assert_eq!(shown(milliseconds(10_800_000)), "180 min = 3 h");
+        assert_eq!(exact(Duration::from_micros(480)), "480 µs");
+        assert_eq!(exact(Duration::from_micros(4_800)), "4.8 ms");
+        let ages = [0, 119, 120, 7_199, 7_200, 172_800].map(|age| rough(Duration::from_secs(age)));
+        assert_eq!(ages, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 days"]);
+    }
+
+    #[test]
+    fn each_form_has_the_digits_that_it_needs() {
+        let milliseconds = Duration::from_millis;
+        assert_eq!(
+            [250, 5_000, 12_345].map(|it| Seconds(milliseconds(it)).to_string()),
+            ["0.25 s", "5 s", "12 s"]
+        );
+        assert_eq!([250, 7_923_400].map(|it| whole(milliseconds(it))), ["250ms", "2h 12m 3s"]);
+        assert_eq!(
+            [61, 12_346, 5_000].map(|it| precise(milliseconds(it))),
+            ["0.061 s", "12.35 s", "5 s"]
+        );
+        assert_eq!(
+            [0, 999, 2_350].map(|it| step_time(milliseconds(it))),
+            ["0.0 ms", "999.0 ms", "2.35 s"]
+        );
+    }
+}
