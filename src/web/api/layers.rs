@@ -11,7 +11,7 @@ use mail::text;
 
 /// The column of layers, the lowest first.
 #[derive(Serialize)]
-pub(in crate::web) struct ColumnRecord {
+pub(super) struct ColumnRecord {
     /// The lowest bad layer.
     to_blame: Option<&'static str>,
     states: Vec<LayerRecord>,
@@ -23,9 +23,9 @@ struct LayerRecord {
     state: &'static str,
 }
 
-/// What the checks of the layers below came to.
+/// The results of ping and the TCP port checks.
 #[derive(Serialize)]
-pub(in crate::web) struct ChecksRecord<'a> {
+pub(super) struct ChecksRecord<'a> {
     began: Option<String>,
     ping: Option<PingRecord>,
     ports: Vec<PortRecord<'a>>,
@@ -50,7 +50,7 @@ struct PortRecord<'a> {
 }
 
 impl ColumnRecord {
-    pub(in crate::web) fn new(view: &View) -> Self {
+    pub(super) fn new(view: &View) -> Self {
         let column = Column::of(&view.snapshot, &view.layers);
         let states = column.states();
         Self {
@@ -63,7 +63,7 @@ impl ColumnRecord {
 }
 
 impl<'a> ChecksRecord<'a> {
-    pub(in crate::web) fn new(readings: &'a Readings) -> Self {
+    pub(super) fn new(readings: &'a Readings) -> Self {
         Self {
             began: readings.began.map(date),
             ping: readings.ping.as_ref().map(PingRecord::new),

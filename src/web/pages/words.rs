@@ -3,23 +3,23 @@
 use std::time::{Duration, SystemTime};
 
 /// A point in the past.
-pub(in crate::web) struct When {
+pub(super) struct When {
     /// As RFC 3339 has it, in UTC.
-    pub(in crate::web) date: String,
-    pub(in crate::web) age: String,
+    pub(super) date: String,
+    pub(super) age: String,
 }
 
 impl When {
-    pub(in crate::web) fn new(at: SystemTime, now: SystemTime) -> Self {
+    pub(super) fn new(at: SystemTime, now: SystemTime) -> Self {
         let date = humantime::format_rfc3339_seconds(at).to_string();
-        // A clock that was set back makes no age below zero.
+        // A clock that was set back gives no negative age.
         let age = now.duration_since(at).unwrap_or_default();
         Self { date, age: format!("{} ago", rough(age)) }
     }
 }
 
 /// Minutes with two or three digits that mean something.
-pub(in crate::web) fn minutes(duration: Duration) -> String {
+pub(super) fn minutes(duration: Duration) -> String {
     let minutes = duration.as_secs_f64() / 60.0;
     let digits = match minutes {
         m if m >= 100.0 => 0,
@@ -31,7 +31,7 @@ pub(in crate::web) fn minutes(duration: Duration) -> String {
 }
 
 /// A measured time in the unit that suits it.
-pub(in crate::web) fn exact(duration: Duration) -> String {
+pub(super) fn exact(duration: Duration) -> String {
     match duration.as_secs_f64() {
         seconds if seconds < 0.001 => format!("{:.0} µs", seconds * 1e6),
         seconds if seconds < 0.01 => format!("{:.1} ms", seconds * 1000.0),
@@ -42,7 +42,7 @@ pub(in crate::web) fn exact(duration: Duration) -> String {
 }
 
 /// An age in its largest unit.
-pub(in crate::web) fn rough(age: Duration) -> String {
+pub(super) fn rough(age: Duration) -> String {
     match age.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7_200 => format!("{} min", seconds / 60),

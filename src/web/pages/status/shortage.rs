@@ -3,11 +3,11 @@
 use mail::shortage::news::Current;
 
 /// A notice for the reader of the page.
-pub(in crate::web) struct ShortageNote {
+pub(super) struct ShortageNote {
     /// Sentences.
-    pub(in crate::web) words: String,
+    pub(super) words: String,
     /// What to do, without a final stop.
-    pub(in crate::web) advice: String,
+    pub(super) advice: String,
 }
 
 impl From<Current> for ShortageNote {
@@ -36,8 +36,7 @@ mod tests {
     fn the_notice_says_what_is_short_and_what_to_do() {
         let (shortage, ago) = (Shortage::Descriptors, Duration::from_secs(3));
         let note = ShortageNote::from(Current { shortage, times: 2, ago });
-        let begins =
-            "The exporter itself is short of file descriptors: 2 times so far, most recently 3 s \
+        let begins = "The exporter itself is short of file descriptors: 2 times so far, most recently 3 s \
              ago.";
         assert!(note.words.starts_with(begins), "{}", note.words);
         assert!(note.advice.contains("`LimitNOFILE=`"), "{}", note.advice);
