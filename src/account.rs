@@ -209,7 +209,8 @@ impl Account {
         debug!(target = %self.name, side = "receive", %token, ?verdict, "seen");
         if let Verdict::Received { roundtrip: None, .. } = verdict {
             info!(target = %self.name, side = "receive", %token,
-                "a mail was received, and nobody can tell when: the exporter was not there to look");
+                "a mail was received, but its time of arrival is unknown: the exporter was not \
+                 running");
         }
         verdict
     }
@@ -256,11 +257,11 @@ impl Account {
         match is_telling.then(|| pass(&self.notices)).flatten() {
             Some(held_back) => {
                 info!(target = %name, %token, action = action.label(), code, server, text, ?verdict,
-                    held_back, "a delivery status notification came back");
+                    held_back, "delivery status notification received");
             }
             None => {
                 debug!(target = %name, %token, action = action.label(), code, server, text,
-                    ?verdict, "a delivery status notification came back");
+                    ?verdict, "delivery status notification received");
             }
         }
         verdict
@@ -276,11 +277,11 @@ impl Account {
             Some(failure) => {
                 if let Some(held_back) = pass(&self.sender_mailbox_failures) {
                     warn!(target = %name, step = %failure.step, reason = %failure.reason,
-                        error = %failure, held_back, "the sender's mailbox cannot be looked into");
+                        error = %failure, held_back, "the sender's mailbox cannot be read");
                 }
             }
             None if before == Some(false) => {
-                info!(target = %name, "the sender's mailbox can be looked into again");
+                info!(target = %name, "the sender's mailbox can be read again");
             }
             None => {}
         }

@@ -161,7 +161,7 @@ impl Supervisor {
             }
             Err(problem) => {
                 state.reload.is_successful = false;
-                error!(error = %problem, "the configuration was not reloaded, the old one stays");
+                error!(error = %problem, "cannot reload the configuration; the previous one stays in force");
             }
         }
         outcome
@@ -221,7 +221,10 @@ impl Supervisor {
             warn!("{warning}");
         }
         if config.state_dir != self.config().state_dir {
-            warn!("another state_dir takes a restart; the exporter goes on with the one it has");
+            warn!(
+                "a changed state_dir takes effect after a restart; the exporter continues with \
+                   the present one"
+            );
         }
         self.apply(config).await
     }
@@ -437,7 +440,7 @@ impl Supervisor {
             });
             if let Err(problem) = running.watch.set_members(members, &self.clients) {
                 // The same options made a client a moment ago.
-                error!(mailbox = %id, error = %problem, "the mailbox cannot be watched");
+                error!(mailbox = %id, error = %problem, "cannot watch the mailbox");
             }
         }
         unused.into_values().map(|watch| watch.task).collect()

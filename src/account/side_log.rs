@@ -140,7 +140,7 @@ impl TargetLog {
     pub(super) fn periods_skipped(&mut self, name: &TargetName, count: u64, now: Instant) {
         if let Some(held_back) = self.skipped.pass(now) {
             warn!(target = %name, side = "send", count, suppressed = some(held_back),
-                "a period was skipped: the one before was still sending");
+                "period skipped: the previous one was still sending");
         }
     }
 
@@ -151,7 +151,7 @@ impl TargetLog {
         match delay.effect(period) {
             Some(effect) => warn!(target = %name, side = "receive", asked_seconds, "{effect}"),
             None => debug!(target = %name, side = "receive", asked_seconds,
-                "the server asks for a time between two logins (LOGIN-DELAY)"),
+                "the server requires a minimum time between logins (LOGIN-DELAY)"),
         }
     }
 }

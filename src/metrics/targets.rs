@@ -377,8 +377,11 @@ impl Page {
                 family.gauge_sample(labels, 1.0)?;
             }
         }
-        let mut family =
-            Family::gauge(encoder, "mailtrip_target_info", "Configuration of the target. Always 1")?;
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_target_info",
+            "Configuration of the target. Always 1",
+        )?;
         for view in &self.views {
             family.gauge_sample(target_info(&view.target), 1.0)?;
         }

@@ -424,8 +424,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         Dialer::new(endpoint, login, &self.clients).map_err(|error| {
             let trace = Trace::new(None);
             trace.enter(Step::Tls);
-            let message =
-                format!("the files of tls_options cannot be used: {}", tls::words(&error));
+            let message = format!("cannot use the files of tls_options: {}", tls::words(&error));
             let failure = trace.failure(Fault::new(Reason::Tls, message));
             self.report.failed(side, &trace, &failure);
             failure

@@ -59,7 +59,7 @@ impl TestMail {
         Judgement::Remove(token)
     }
 
-    /// A bounce ends the wait; a delay is only told.
+    /// A bounce ends the wait; a delay is only reported.
     pub(super) fn heed(&mut self, notice: Notice) {
         if notice.is_bounce() {
             self.seen.get_or_insert(Arrival::Bounced(self.transmitted.elapsed()));

@@ -107,8 +107,10 @@ async fn search_and_state_choose_while_a_reader_types() {
     assert_eq!(browser.text(focus).await, "search", "the reader types on");
     browser.type_text(" nowhere").await;
     browser
-        .wait_for(&format!("{NAMES} === '' && document.body.innerText.includes('No target \
-                            matches')"))
+        .wait_for(&format!(
+            "{NAMES} === '' && document.body.innerText.includes('No target \
+                            matches')"
+        ))
         .await;
     browser.click(".nothing a").await;
     browser.loaded().await;

@@ -161,17 +161,17 @@ impl WebConfig {
                 let file = path.display();
                 tracing::error!(
                     %file,
-                    "the web configuration protects nothing any more, the one before stays: \
-                     restart the exporter if that is meant"
+                    "the web configuration has neither TLS nor users any more; the previous one \
+                     stays in force: restart the exporter if that is meant"
                 );
             }
             Ok(protection) => {
                 state.protection = Arc::new(protection);
-                tracing::info!(file = %path.display(), "web configuration read again");
+                tracing::info!(file = %path.display(), "web configuration reloaded");
             }
             Err(error) => {
                 let file = path.display();
-                tracing::error!(%file, %error, "bad web configuration, the one before stays");
+                tracing::error!(%file, %error, "bad web configuration; the previous one stays in force");
             }
         }
     }
