@@ -131,8 +131,8 @@ impl<'a> Mailbox<'a> {
     }
 
     /// Looks for what is new, over a fresh session where there is none, and takes out what is ours.
-    /// `told` is when the server said that something is new, if it did; the `is_last` look leaves out
-    /// no folder.
+    /// `told` is when the server announced new mail, if it did; the `is_last` look leaves out no
+    /// folder.
     ///
     /// # Errors
     /// The first step that fails; the removal apart, see [`Looked`].
@@ -187,8 +187,8 @@ impl<'a> Mailbox<'a> {
         let _ = self.preparation.make(&self.dialer, login, trace, self.end, wake).await;
     }
 
-    /// Waits until `wake`, in IDLE where the wait is long and the server able; the time at which the
-    /// server told of new mail, if it did.
+    /// Waits until `wake`, in IDLE where the wait is long and the server able; the time at which
+    /// the server announced new mail, if it did.
     ///
     /// # Errors
     /// The connection's.
