@@ -311,7 +311,7 @@ async fn it_measures_reloads_and_ends_in_order() {
     running
         .until("/metrics", |page| page.contains("mailtrip_config_last_reload_successful 0.0"))
         .await;
-    let line = log_line(&mut running.log, "was not reloaded").await;
+    let line = log_line(&mut running.log, "cannot reload the configuration").await;
     assert!(line.contains("mailtrip.yml"), "{line}");
 
     running.signal("-TERM");
