@@ -378,7 +378,7 @@ async fn a_mail_without_a_reply_is_looked_for_and_told_as_doubtful() {
         &[
             "(side send, step data, reason closed): the server closed the connection in answer \
              to the final dot; ",
-            "; the mail arrived all the same, after ",
+            "; the mail arrived nevertheless, after ",
         ],
     );
     house.assert_untouched();
@@ -524,7 +524,7 @@ fn an_unknown_name_is_answered_with_the_nearest() {
     assert_eq!(
         roundtrip::find(&config, "Mailsrver").unwrap_err().to_string(),
         "the configuration has no target `Mailsrver`; the nearest are `mailserver`, \
-         `mailserver-b`, `backup`, and there are 2 more"
+         `mailserver-b`, `backup`, and 2 more"
     );
 }
 
@@ -603,7 +603,7 @@ async fn a_delay_is_told_with_the_verdict_and_a_blind_eye_as_well() {
     assert_has(
         &text,
         &[
-            ", and a report says that it is delayed: 4.4.1, mx.example.test, \"550 4.4.1 ",
+            ", and a delivery report says that it is delayed: 4.4.1, mx.example.test, \"550 4.4.1 ",
             "The sender's own mailbox could not be searched for a bounce (step auth, reason auth)",
             "The mail may still arrive",
         ],

@@ -261,7 +261,7 @@ async fn the_timeout_bounds_all_of_it() {
         let Outcome { text, code } = house.nagios(&["--timeout=2s"]).await;
         assert_eq!(code, 2, "{point}: {text}");
         assert!(text.contains(words), "{point}: {text}");
-        assert!(text.contains("`--timeout` (2s) was over; give it more"), "{point}: {text}");
+        assert!(text.contains("`--timeout` (2s) expired; raise it"), "{point}: {text}");
         assert!(began.elapsed() < Duration::from_secs(8), "{point} took {:?}", began.elapsed());
         server.faults().clear();
     }
