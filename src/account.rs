@@ -150,7 +150,8 @@ impl Account {
         debug!(target = %self.name, side = "receive", %token, ?verdict, "seen");
         if let SightingOutcome::Received { roundtrip: None, .. } = verdict {
             info!(target = %self.name, side = "receive", %token,
-                "a mail was received, and nobody can tell when: the exporter was not there to look");
+                "a mail was received, but its time of arrival is unknown: the exporter was not \
+                 running");
         }
         verdict
     }
@@ -201,11 +202,11 @@ impl Account {
         match passed {
             Some(held_back) => {
                 info!(target = %name, %token, action = action.label(), code, server, text, ?verdict,
-                    held_back, "a delivery status notification came back");
+                    held_back, "delivery status notification received");
             }
             None => {
                 debug!(target = %name, %token, action = action.label(), code, server, text,
-                    ?verdict, "a delivery status notification came back");
+                    ?verdict, "delivery status notification received");
             }
         }
         verdict
@@ -223,9 +224,9 @@ impl Account {
         let name = &self.name;
         if let (Some(failure), Some(held_back)) = (failure, passed) {
             warn!(target = %name, step = %failure.step, reason = %failure.reason,
-                error = %failure, held_back, "the sender's mailbox cannot be looked into");
+                error = %failure, held_back, "the sender's mailbox cannot be read");
         } else if failure.is_none() && before == Some(false) {
-            info!(target = %name, "the sender's mailbox can be looked into again");
+            info!(target = %name, "the sender's mailbox can be read again");
         }
     }
 

@@ -109,7 +109,7 @@ fn can_run(workers: usize) -> Result<(), Fatal> {
         let least = descriptors::FEWEST;
         let advice = mail::shortage::advice(Shortage::Descriptors);
         let message = format!(
-            "cannot run with {limit} file descriptors, it takes {least} at the very least: {advice}"
+            "cannot run with {limit} file descriptors; at least {least} are needed: {advice}"
         );
         return Err(message.into());
     }
@@ -232,7 +232,7 @@ async fn serve_until_stopped(
     let (served, stopped) =
         tokio::join!(timeout(LONGEST_END, server), timeout(LONGEST_END, supervisor.stop()));
     if served.is_err() || stopped.is_err() {
-        warn!("requests or sessions were cut off");
+        warn!("requests or sessions were interrupted by the shutdown");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -35,7 +35,7 @@ impl Findings {
             counted(config.targets.len(), "target"),
             counted(warnings.len(), "warning")
         );
-        let way = if is_short { "; `check --verbose` lists them one by one" } else { "" };
+        let way = if is_short { "; `check --verbose` lists all of them" } else { "" };
         Self {
             targets: if is_short { Vec::new() } else { config.describe() },
             warnings: if is_short { in_short(warnings) } else { warnings },
@@ -46,7 +46,10 @@ impl Findings {
 
 /// The last line where something is wrong: `problems` has one a line.
 pub fn summary_of_problems(problems: &str) -> String {
-    format!("{}; nothing starts with this", counted(problems.lines().count(), "problem"))
+    format!(
+        "{}; the exporter does not start with this configuration",
+        counted(problems.lines().count(), "problem")
+    )
 }
 
 /// Each warning once, with the targets that it is for.
@@ -129,7 +132,7 @@ mod tests {
         let said = findings(&config, false);
         assert_eq!(said.targets, [""; 0]);
         assert_eq!(said.warnings, [format!("500 targets, among them `t0`, `t1`, `t10`: {early}")]);
-        let way = "; `check --verbose` lists them one by one";
+        let way = "; `check --verbose` lists all of them";
         assert_eq!(said.summary, format!("mailtrip.yml is good: 500 targets, 500 warnings{way}"));
         let all = findings(&config, true);
         assert_eq!((all.targets.len(), all.warnings.len()), (500, 500));
@@ -149,6 +152,6 @@ mod tests {
     #[test]
     fn problems_are_counted() {
         let said = summary_of_problems("a.yml:1: b\na.yml:2: c");
-        assert_eq!(said, "2 problems; nothing starts with this");
+        assert_eq!(said, "2 problems; the exporter does not start with this configuration");
     }
 }

@@ -11,10 +11,10 @@ use crate::roundtrip::nagios;
 use crate::roundtrip::state::State;
 use crate::web::server::ListenAddress;
 
-/// Proves that mail handed to a server arrives, and tells Prometheus.
+/// Prometheus exporter that proves that mail handed to a server arrives.
 ///
-/// Without a subcommand it is the exporter: at each test period it sends a small test mail through
-/// every configured server, finds it in the mailbox, and answers on /metrics.
+/// Without a subcommand it runs the exporter: in each test period it sends a small test mail
+/// through every configured server, finds it in the mailbox, and reports the results on /metrics.
 #[derive(Debug, Clone, PartialEq, Parser)]
 #[command(name = "mailtrip_exporter", version, after_help = EXAMPLES)]
 pub struct Cli {
@@ -27,8 +27,8 @@ pub struct Cli {
     )]
     pub config_file: PathBuf,
 
-    /// Read the configuration, and that of --web.config.file, say what is wrong with it, and exit
-    /// with 0 or 1
+    /// Check the configuration and that of --web.config.file, list all problems, and exit with 0 or
+    /// 1
     #[arg(long = "config.check")]
     pub config_check: bool,
 
@@ -47,8 +47,8 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  mailtrip_exporter demo                       see it work, without any set-up
-  mailtrip_exporter check                      what would be probed, or what is wrong
+  mailtrip_exporter demo                       see it work without any set-up
+  mailtrip_exporter check                      what would be probed, or every problem
   mailtrip_exporter probe mailserver           one round trip now, step by step
   mailtrip_exporter --config.file=/etc/mailtrip_exporter/mailtrip.yml
   mailtrip_exporter --web.listen-address=127.0.0.1:9925 --web.listen-address=[::1]:9925";
@@ -58,8 +58,8 @@ Examples:
 pub struct Web {
     /// Where to serve, as it was given; empty if it was not.
     #[arg(
-        help = "Where to serve: :9925 for all addresses, 127.0.0.1:9925, [::1]:9925 or \
-                localhost:9925; can be given several times [default: :9925; demo: loopback only]",
+        help = "Address to listen on: :9925 for all addresses, 127.0.0.1:9925, [::1]:9925 or \
+                localhost:9925; can be repeated [default: :9925; demo: loopback only]",
         long = "web.listen-address",
         value_name = "ADDRESS",
         global = true
@@ -81,12 +81,12 @@ pub struct Web {
     )]
     pub telemetry_path: String,
 
-    /// Let POST /-/reload read the configuration again; SIGHUP always does
+    /// Let POST /-/reload reload the configuration; SIGHUP always does
     #[arg(long = "web.enable-lifecycle", global = true)]
     pub enable_lifecycle: bool,
 
-    /// Show the dialogues with the servers and the running configuration to every client, not to
-    /// those of this machine only
+    /// Show transcripts and the running configuration to every client, not only to clients on this
+    /// machine
     #[arg(long = "web.enable-details", global = true)]
     pub enable_details: bool,
 }
@@ -107,14 +107,13 @@ pub const DEFAULT_PORT: u16 = 9925;
 /// What can be done instead of exporting.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// List everything that is missing or wrong in the configuration, or what will be probed; exit
-    /// with 0 or 1
+    /// List every problem of the configuration, or what will be probed; exit with 0 or 1
     Check(Check),
 
     /// Make one round trip now and show each step as it happens; exit with 0 if the mail was sent,
     /// received and removed, else 1
     ///
-    /// It opens no store and uses an instance id of its own, so that it works beside the running
+    /// It opens no store and uses its own instance id, so that it works alongside the running
     /// exporter.
     #[command(after_help = "Examples:\n  \
         mailtrip_exporter probe mailserver\n  \
@@ -123,14 +122,14 @@ pub enum Command {
         mailtrip_exporter probe mailserver --output=nagios --timeout=50s --warning=20s")]
     Probe(Probe),
 
-    /// Run the exporter against mail servers of its own, on this machine only: no set-up needed
+    /// Run the exporter against built-in mail servers on loopback, without any set-up
     Demo,
 }
 
 /// What `check` is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 pub struct Check {
-    /// List each target and each warning, however many there are
+    /// List every target and every warning
     #[arg(long)]
     pub verbose: bool,
 }
@@ -139,8 +138,8 @@ impl Cli {
     /// The command line of this process.
     ///
     /// # Errors
-    /// What is wrong with it, or the help that was asked for: written already, with the exit code. A
-    /// monitoring system that asked for its own output is told in that.
+    /// The exit code, after the problem or the requested help was printed. With `--output=nagios`
+    /// the problem is printed in that format.
     pub fn from_arguments() -> Result<Self, u8> {
         Self::try_parse().and_then(Self::checked).map_err(|error| {
             let wants_nagios = std::env::args().any(|word| word == "--output=nagios")
@@ -175,12 +174,12 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     let is_path = text.starts_with('/')
         && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%".contains(&byte));
     if !is_path {
-        return Err("write a path as /metrics".to_owned());
+        return Err("write a path such as /metrics".to_owned());
     }
     let is_taken = ["/", "/probe", "/config", "/targets"].contains(&text)
         || ["/-/", "/targets/", "/api/", "/assets/"].iter().any(|pages| text.starts_with(pages));
     if is_taken {
-        return Err("another page has this path; choose one as /metrics".to_owned());
+        return Err("another page has this path; choose one such as /metrics".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -262,14 +261,14 @@ mod tests {
     #[test]
     fn what_is_wrong_is_refused_with_what_to_write() {
         for (words, expected) in [
-            ("--web.telemetry-path=metrics", "write a path as /metrics"),
+            ("--web.telemetry-path=metrics", "write a path such as /metrics"),
             ("--web.telemetry-path=/", "another page has this path"),
             ("--web.telemetry-path=/-/ready", "another page has this path"),
             ("--web.telemetry-path=/targets/a", "another page has this path"),
             ("--web.telemetry-path=/api/targets", "another page has this path"),
-            ("--web.telemetry-path=/a?b", "write a path as /metrics"),
-            ("probe corp --timeout=0s", "write a duration above zero as 90s or 5m"),
-            ("probe corp --timeout=fast", "write a duration above zero as 90s or 5m"),
+            ("--web.telemetry-path=/a?b", "write a path such as /metrics"),
+            ("probe corp --timeout=0s", "write a duration above zero, such as 90s or 5m"),
+            ("probe corp --timeout=fast", "write a duration above zero, such as 90s or 5m"),
             ("probe", "<TARGET>"),
             ("probe a --output=xml", "[possible values: text, json, nagios]"),
             ("probe a --warning=2m --critical=1m", "--warning must not be longer than --critical"),

@@ -117,10 +117,11 @@ impl Need {
         // A round number, as people write it.
         let advised = self.least_limit().next_multiple_of(1024);
         Some(format!(
-            "the configuration may need {} file descriptors at one time ({self}), and the limit of \
-             {limit} leaves {room} beside those kept for the pages and the store: raise it to \
-             {advised}, by `LimitNOFILE={advised}` in the unit of the service or `ulimit -n \
-             {advised}` before the start; until then a target for which none is left is not measured",
+            "the configuration may need {} file descriptors at the same time ({self}), but the \
+             limit of {limit} leaves {room} besides those reserved for the pages and the store: \
+             raise it to {advised}, by `LimitNOFILE={advised}` in the unit of the service or \
+             `ulimit -n {advised}` before the start; until then a target for which none is left is \
+             not measured",
             self.total(),
         ))
     }

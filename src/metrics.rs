@@ -1,5 +1,5 @@
-//! Every metric: its name, its help text, its unit, and when it is NaN. Nowhere else does anything
-//! know of metric names, percent, minutes or NaN.
+//! Every metric: its name, its help text, its unit, and when it is NaN. No other room knows metric
+//! names, percent, minutes or NaN.
 //!
 //! The names, labels and meanings are public; README.md lists them for users. One rule holds for
 //! all: a value is measured or it is NaN, and a gauge whose fact was never measured is absent
@@ -20,7 +20,7 @@ mod inspection;
 mod layers;
 mod targets;
 
-/// What the exporter knows of itself.
+/// The state of the exporter itself.
 #[derive(Debug, Clone, Copy)]
 pub struct ExporterFacts {
     reload: ReloadState,

@@ -127,13 +127,13 @@ impl fmt::Display for UnknownTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the configuration has no target `{}`", self.name.escape_debug())?;
         if self.suggestions.is_empty() {
-            return f.write_str("; it has none at all");
+            return f.write_str("; it has no targets");
         }
         let names: Vec<String> = self.suggestions.iter().map(|name| format!("`{name}`")).collect();
         let names = names.join(", ");
         match self.total.saturating_sub(self.suggestions.len()) {
             0 => write!(f, "; it has {names}"),
-            more => write!(f, "; the nearest are {names}, and there are {more} more"),
+            more => write!(f, "; the nearest are {names}, and {more} more"),
         }
     }
 }

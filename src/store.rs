@@ -67,7 +67,8 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The file `instance` of an earlier version does not hold its id.
-    #[error("{path} does not hold an instance id (32 hex digits); remove the file to begin a new instance", path = path.display())]
+    #[error("{path} does not hold an instance id (32 hex digits); remove the file to start a new \
+             instance", path = path.display())]
     NoInstance {
         /// The file.
         path: PathBuf,
@@ -81,7 +82,8 @@ pub enum StoreError {
         process: Option<u32>,
     },
     /// The database could not be used, for a reason that may pass.
-    #[error("cannot use {path}: {source}; see that the disk has room, that this user may write the file and its folder, and that no other program holds it", path = path.display())]
+    #[error("cannot use {path}: {source}; check that the disk has room, that this user may write \
+             the file and its folder, and that no other program uses it", path = path.display())]
     Database {
         /// The database.
         path: PathBuf,
@@ -89,7 +91,9 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// The file is not the database that it should be.
-    #[error("{path} is damaged ({detail}); move it away, with `-wal` and `-shm` beside it, to begin a new account, or put a good copy in its place; the mails under way and the counters that it held are lost with it", path = path.display())]
+    #[error("{path} is damaged ({detail}); to start afresh, move it away together with its `-wal` \
+             and `-shm`, or put a good copy in its place; the mails under way and the counters \
+             that it held are lost", path = path.display())]
     Damaged {
         /// The database.
         path: PathBuf,
@@ -97,7 +101,8 @@ pub enum StoreError {
         detail: String,
     },
     /// A newer program has made the database.
-    #[error("{path} was written by a newer version of mailtrip_exporter (schema {version}, this one knows up to {known}); run that version, or move the file away to begin a new account", path = path.display(), known = schema::VERSION)]
+    #[error("{path} was written by a newer version of mailtrip_exporter (schema {version}, this \
+             one knows up to {known}); run that version, or move the file away to start afresh", path = path.display(), known = schema::VERSION)]
     Newer {
         /// The database.
         path: PathBuf,

@@ -159,7 +159,7 @@ impl Supervisor {
             }
             Err(problem) => {
                 state.reload.is_successful = false;
-                error!(error = %problem, "the configuration was not reloaded, the old one stays");
+                error!(error = %problem, "cannot reload the configuration; the previous one stays in force");
             }
         }
         outcome
@@ -219,7 +219,10 @@ impl Supervisor {
             warn!("{warning}");
         }
         if config.state_dir != self.config().state_dir {
-            warn!("another state_dir takes a restart; the exporter goes on with the one it has");
+            warn!(
+                "a changed state_dir takes effect after a restart; the exporter continues with \
+                   the present one"
+            );
         }
         self.apply(config).await
     }

@@ -26,8 +26,8 @@ pub fn next_step(target: &Target, side: Side, failure: &Failure, place: &str) ->
 /// be looked into.
 pub fn next_step_for_late_mail(target: &Target, lacks_junk_folder: bool) -> String {
     let junk = if lacks_junk_folder {
-        "; no junk folder was looked into, for the server tells of none by its use (SPECIAL-USE): if \
-         there is one, name it under `folders` of `receive`"
+        "; no junk folder was searched, because the server announces none (SPECIAL-USE): if there \
+         is one, name it under `folders` of `receive`"
     } else {
         ""
     };

@@ -172,7 +172,7 @@ pub(super) fn log_failed_look(
 pub(super) fn log_skipped_periods(name: &TargetName, count: u64, passed: Option<u64>) {
     if let Some(held_back) = passed {
         warn!(target = %name, side = "send", count, suppressed = some(held_back),
-            "a period was skipped: the one before was still sending");
+            "period skipped: the previous one was still sending");
     }
 }
 
@@ -183,7 +183,7 @@ pub(super) fn log_login_delay(name: &TargetName, delay: LoginDelay, period: Dura
     match delay.effect(period) {
         Some(effect) => warn!(target = %name, side = "receive", asked_seconds, "{effect}"),
         None => debug!(target = %name, side = "receive", asked_seconds,
-            "the server asks for a time between two logins (LOGIN-DELAY)"),
+            "the server requires a minimum time between logins (LOGIN-DELAY)"),
     }
 }
 

@@ -48,8 +48,9 @@ pub struct RoundTrips {
 pub enum Obstacle {
     /// The system allows neither kind of socket.
     #[error(
-        "this system forbids ping to the exporter: let its group use ICMP sockets (sysctl \
-         net.ipv4.ping_group_range, for IPv6 as well), or give it the capability CAP_NET_RAW"
+        "this system does not permit the exporter to ping: allow its group to use ICMP sockets \
+         (sysctl net.ipv4.ping_group_range, for IPv6 as well), or give it the capability \
+         CAP_NET_RAW"
     )]
     Forbidden,
     /// The socket could not be opened for another reason.
@@ -186,7 +187,7 @@ impl<'a> Exchange<'a> {
             if let Some(shortage) = Shortage::of(&error) {
                 return Err(Obstacle::short(shortage, &error));
             }
-            debug!(host = %self.check.host, %error, "an ICMP echo request could not be sent");
+            debug!(host = %self.check.host, %error, "cannot send an ICMP echo request");
         }
         Ok(())
     }
@@ -198,7 +199,7 @@ impl<'a> Exchange<'a> {
         let (length, from) = match read {
             Ok(read) => read,
             Err(error) => {
-                debug!(host = %self.check.host, %error, "no ICMP packet could be read");
+                debug!(host = %self.check.host, %error, "cannot read ICMP packets");
                 return sleep_until(wake).await;
             }
         };

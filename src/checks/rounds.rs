@@ -64,7 +64,7 @@ impl CheckLimiter {
             Ok(_) => self.permission.store(PERMITTED, Ordering::Relaxed),
             Err(obstacle @ Obstacle::Forbidden) => {
                 if self.permission.swap(FORBIDDEN, Ordering::Relaxed) != FORBIDDEN {
-                    warn!("{obstacle}; until then the network is not measured");
+                    warn!("{obstacle}; the network is not measured until then");
                 }
             }
             Err(Obstacle::Socket(_) | Obstacle::Short { .. } | Obstacle::Unresolved(_)) => {}
@@ -230,7 +230,7 @@ impl Checker {
                         *port = Some(outcome);
                     }
                 }
-                Err(error) => warn!(target = %self.target.name, %error, "a check broke off"),
+                Err(error) => warn!(target = %self.target.name, %error, "a check panicked"),
             }
         }
         if self.target.passive && ping.as_ref().is_some_and(is_silent) {

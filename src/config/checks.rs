@@ -186,11 +186,14 @@ pub(super) fn ports(section: &Section<'_>, host: Host<'_>, report: &mut Report) 
     for (place, node) in items.unwrap_or_default() {
         let Some(entry) = report.accept(&place, PortEntry::read(node)) else { continue };
         if !names.insert(entry.name.clone()) {
-            report.add(place.problem("has the name of another entry; give it its own, as web:80"));
+            report.add(place.problem(
+                "has the same name as another entry; give it a name of its \
+                                      own, as web:80",
+            ));
         }
         if NAMES_OF_SIDES.contains(&entry.name.as_str()) {
-            let message = "`send` and `receive` are the names of the ports of both sides, which are \
-                           checked without being listed; choose another name";
+            let message = "`send` and `receive` are reserved for the ports of both sides, which \
+                           are checked without being listed; choose another name";
             report.add(place.problem(message));
         }
         let PortEntry { name, host: own_host, port } = entry;

@@ -176,7 +176,7 @@ fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
             _ => Err(format!("does not exist below {}", folder.display())),
         };
     }
-    let folder = folder.to_str().ok_or("cannot be looked for: the folder's name is not UTF-8")?;
+    let folder = folder.to_str().ok_or("cannot be searched: the folder's name is not UTF-8")?;
     let absolute = Path::new(pattern).is_absolute() || folder.is_empty();
     let whole = match absolute {
         true => pattern.to_owned(),
@@ -186,7 +186,7 @@ fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let options = glob::MatchOptions { require_literal_leading_dot: true, ..Default::default() };
     let paths = glob::glob_with(&whole, options)
         .map_err(|error| format!("is not a file pattern: {}", error.msg))?;
-    paths.map(|path| path.map_err(|error| format!("cannot be looked for: {error}"))).collect()
+    paths.map(|path| path.map_err(|error| format!("cannot be searched: {error}"))).collect()
 }
 
 /// The targets of all files, and where each is written.

@@ -125,9 +125,7 @@ impl Home {
                 let home = "it belongs to a target under `targets`, or under `defaults`";
                 is_of_target.then(|| home.to_owned())
             }
-            Home::Included => {
-                MAIN.contains(&key).then(|| "it belongs into the main file".to_owned())
-            }
+            Home::Included => MAIN.contains(&key).then(|| "it belongs in the main file".to_owned()),
             Home::Target | Home::Defaults => in_target(key),
             Home::Send => in_side("send", ("receive", RECEIVE), key),
             Home::Receive => in_side("receive", ("send", SEND), key),

@@ -52,8 +52,8 @@ const PROVIDERS: [Provider; 8] = [
         mails_a_day: Some(500.0),
         keeps_copies: true,
         pop3: Some(
-            "shows only some hundred of the oldest mails there, hides those that the account has sent \
-             itself, and takes out none unless its settings say so; read it by IMAP",
+            "shows only a few hundred of the oldest mails there, hides mails sent by the account \
+             itself, and deletes none unless enabled in its settings; read it by IMAP",
         ),
         ..named("Gmail", &["gmail.com", "googlemail.com"])
     },
@@ -63,13 +63,13 @@ const PROVIDERS: [Provider; 8] = [
         connections: Some(3),
         keeps_copies: true,
         takes_passwords: false,
-        pop3: Some("refuses logins that come too often there; read it by IMAP"),
+        pop3: Some("refuses frequent logins there; read it by IMAP"),
         ..named("Microsoft 365", &["office365.com"])
     },
     Provider {
         keeps_copies: true,
         takes_passwords: false,
-        pop3: Some("refuses logins that come within 15 minutes there; read it by IMAP"),
+        pop3: Some("refuses more than one login in 15 minutes there; read it by IMAP"),
         ..named(
             "Outlook.com",
             &["smtp-mail.outlook.com", "imap-mail.outlook.com", "pop-mail.outlook.com"],
@@ -87,7 +87,7 @@ const PROVIDERS: [Provider; 8] = [
     },
     Provider {
         mails_a_day: Some(500.0),
-        pop3: Some("takes out no mail there; read it by IMAP"),
+        pop3: Some("deletes no mail there; read it by IMAP"),
         ..named("Yandex", &["yandex.com", "yandex.ru"])
     },
     Provider {
@@ -145,22 +145,23 @@ fn limits(provider: &Provider, account: &str, targets: &[&Arc<Target>]) -> Vec<S
     let day: f64 = targets.iter().map(|it| mails(it) * DAY / seconds(it.interval)).sum();
     if let Some(most) = provider.mails_a_day.filter(|most| day > *most) {
         warnings.push(format!(
-            "{account} sends {day:.0} mails a day, and {name} may take {most} only: make `interval` longer"
+            "{account} sends {day:.0} mails a day, but {name} may accept only {most}: make \
+             `interval` longer"
         ));
     }
     let minute = mails_in(60.0);
     if let Some(most) = provider.mails_a_minute.filter(|most| minute > *most) {
         warnings.push(format!(
-            "{account} may send {minute:.0} mails a minute, and {name} takes {most}: lower `messages`, \
-             or make `interval` longer"
+            "{account} may send {minute:.0} mails a minute, but {name} accepts {most}: lower \
+             `messages`, or make `interval` longer"
         ));
     }
     let allowed = targets.iter().map(|target| target.send.max_connections.get()).max();
     let open = targets.len().min(usize::try_from(allowed.unwrap_or(1)).unwrap_or(usize::MAX));
     if let Some(most) = provider.connections.filter(|most| open > *most) {
         warnings.push(format!(
-            "{account} may have {open} connections at one time, and {name} takes {most}: set \
-             `send.max_connections: {most}`"
+            "{account} may open {open} connections at the same time, but {name} accepts {most}: \
+             set `send.max_connections: {most}`"
         ));
     }
     warnings
@@ -175,7 +176,7 @@ fn sending(target: &Target) -> Vec<String> {
     let messages = target.messages.get();
     if let Some(most) = provider.mails_a_connection.filter(|most| messages > *most) {
         warnings.push(format!(
-            "`messages` is {messages}, and {name} takes {most} mails over one connection"
+            "`messages` is {messages}, but {name} accepts {most} mails over one connection"
         ));
     }
     if provider.keeps_copies && target.sender_mailbox.is_none() {
@@ -187,7 +188,8 @@ fn sending(target: &Target) -> Vec<String> {
     }
     if login.has_password() && !provider.takes_passwords {
         warnings.push(format!(
-            "{name} takes passwords by SMTP no more, or not for long: set `oauth2` under `send`"
+            "{name} no longer accepts passwords for SMTP, or will stop soon: set `oauth2` under \
+             `send`"
         ));
     }
     warnings
@@ -208,7 +210,7 @@ fn reading(key: &str, side: &ReceiveSide) -> Vec<String> {
         warnings.push(format!("`{key}`: POP3 of {name} {words}"));
     }
     if side.login.has_password() && !provider.takes_passwords {
-        warnings.push(format!("{name} takes passwords no more: set `oauth2` under `{key}`"));
+        warnings.push(format!("{name} no longer accepts passwords: set `oauth2` under `{key}`"));
     }
     warnings
 }
@@ -276,7 +278,7 @@ mod tests {
         let often = format!("interval: 1m, {COPIES}");
         assert_says(
             &warned(1, &often, gmail, IMAP),
-            &["sends 1440 mails a day, and Gmail may take 500"],
+            &["sends 1440 mails a day, but Gmail may accept only 500"],
         );
         let submissions = format!("port: 465, {gmail}");
         assert_says(
@@ -287,18 +289,18 @@ mod tests {
         let many = format!("messages: 31, {COPIES}");
         assert_says(
             &warned(1, &many, &office, IMAP),
-            &["31 mails a minute, and Microsoft 365 takes 30"],
+            &["31 mails a minute, but Microsoft 365 accepts 30"],
         );
         let yahoo = "host: smtp.mail.yahoo.com, password: x";
         let burst = "messages: 21, interval: 1d,";
-        assert_says(&warned(1, burst, yahoo, IMAP), &["takes 20 mails over one connection"]);
+        assert_says(&warned(1, burst, yahoo, IMAP), &["accepts 20 mails over one connection"]);
     }
 
     #[test]
     fn more_connections_than_a_provider_takes_are_told() {
         let office = |more: &str| format!("host: smtp.office365.com, {TOKENS}{more}");
         assert_says(&warned(3, COPIES, &office(""), IMAP), &[]);
-        let words = "may have 4 connections at one time, and Microsoft 365 takes 3";
+        let words = "may open 4 connections at the same time, but Microsoft 365 accepts 3";
         assert_says(&warned(4, COPIES, &office(""), IMAP), &[words]);
         assert_says(&warned(4, COPIES, &office(", max_connections: 3"), IMAP), &[]);
     }
@@ -312,10 +314,10 @@ mod tests {
         let both = ["set `oauth2` under `send`", "set `oauth2` under `receive`"];
         assert_says(&warned(1, COPIES, office, receive), &both);
         for (host, words) in [
-            ("pop.gmail.com", "POP3 of Gmail shows only some hundred"),
-            ("outlook.office365.com", "POP3 of Microsoft 365 refuses logins"),
+            ("pop.gmail.com", "POP3 of Gmail shows only a few hundred"),
+            ("outlook.office365.com", "POP3 of Microsoft 365 refuses frequent logins"),
             ("mail.me.com", "is not offered"),
-            ("pop.yandex.com", "takes out no mail"),
+            ("pop.yandex.com", "deletes no mail"),
         ] {
             let receive = format!("protocol: pop3, host: {host}, {TOKENS}");
             assert_says(&warned(1, "", "password: x", &receive), &[words]);

@@ -130,7 +130,7 @@ pub async fn bind(given: &[ListenAddress]) -> io::Result<Vec<TcpListener>> {
 async fn bind_or_free_port(address: &str) -> io::Result<Vec<TcpListener>> {
     match server::bind(address).await {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            warn!("{address} is in use, the demo takes a free port");
+            warn!("{address} is in use; the demo uses a free port");
             server::bind("127.0.0.1:0").await
         }
         outcome => outcome,

@@ -55,7 +55,8 @@ impl Page {
     }
 }
 
-/// The usual `process_` metrics, where the system tells (Linux). What it hides is left out.
+/// The usual `process_` metrics, where the system provides them (Linux). Unavailable ones are left
+/// out.
 fn encode_process(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     use procfs::WithCurrentSystemInfo as _;
     let Ok(process) = procfs::process::Process::myself() else { return Ok(()) };

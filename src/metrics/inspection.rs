@@ -1,4 +1,4 @@
-//! The metrics of what the header of the newest arrived mail tells. Only what was found is there.
+//! The metrics of the header of the latest arrived mail. What was not found is absent.
 
 use std::fmt;
 

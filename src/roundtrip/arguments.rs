@@ -50,6 +50,6 @@ pub enum Output {
 fn duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Some(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("write a duration above zero as 90s or 5m".to_owned()),
+        _ => Err("write a duration above zero, such as 90s or 5m".to_owned()),
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Mailbox<'a> {
 }
 
 impl<'a> Mailbox<'a> {
-    /// What happens there is told to the `observer`, if there is one.
+    /// The `observer`, if any, receives the events.
     pub(super) fn new(
         side: &'a ReceiveSide,
         dialer: Dialer,

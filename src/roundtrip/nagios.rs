@@ -13,7 +13,7 @@ use mail::text;
 /// take.
 const TEXT_CHARS: usize = 2000;
 
-/// The line of a verdict without its end, and the state that the exit code tells.
+/// The line of a verdict without its line end, and the state for the exit code.
 pub fn line(verdict: &Verdict, target: &Target, thresholds: &Thresholds) -> (State, String) {
     let (state, remark) = judge(verdict, target, thresholds);
     let mut sentences = verdict.sentences(target);

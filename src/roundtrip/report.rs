@@ -102,7 +102,7 @@ impl<'a, W: Write> Report<'a, W> {
         }
     }
 
-    /// Takes what the dialogue with this side has told and nobody followed, as a farewell.
+    /// Processes the events of this side's dialogue that are still queued, such as its QUIT.
     pub(super) fn catch_up(&mut self, side: Side) {
         while let Ok(event) = self.channel(side).1.try_recv() {
             self.take(side, event);
@@ -172,7 +172,7 @@ impl<'a, W: Write> Report<'a, W> {
         }
     }
 
-    /// The last word.
+    /// Prints the verdict.
     pub(super) fn verdict(&mut self, is_good: bool, sentence: &str) {
         let look = if is_good { Look::Good } else { Look::Bad };
         self.terminal.paragraph(&[(look, "Verdict: "), (Look::Plain, sentence)]);
@@ -267,7 +267,7 @@ impl UnderWay {
         }
     }
 
-    /// What of the step tells most: the banner, the cipher, the reply that ended it.
+    /// The most informative text of the step: the banner, the cipher, or the final reply.
     fn summary(self) -> String {
         let words = match self.step {
             Step::Dns | Step::Connect | Step::Tls => self.fact.unwrap_or_default(),
@@ -311,7 +311,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_greeting_is_told_without_its_capabilities() {
+    fn a_greeting_is_shown_without_its_capabilities() {
         for (words, shown) in [
             ("* OK [CAPABILITY IMAP4rev1 IDLE] ready", "* OK [CAPABILITY …] ready"),
             ("220 mail ESMTP", "220 mail ESMTP"),
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_in_the_unit_that_fits() {
+    fn times_are_shown_in_the_unit_that_fits() {
         assert_eq!(step_time(Duration::from_micros(420)), "0.4 ms");
         assert_eq!(step_time(Duration::from_millis(2350)), "2.35 s");
     }

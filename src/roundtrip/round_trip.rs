@@ -86,7 +86,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         self.end().is_some_and(|end| Instant::now() >= end)
     }
 
-    /// The whole sequence; [`RoundTrip::conclude`] tells what it came to, also if this was dropped
+    /// The whole sequence; [`RoundTrip::conclude`] returns the result, even if this was dropped
     /// before its end.
     pub(super) async fn run(&mut self) {
         let target = self.target;
@@ -379,7 +379,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         self.report.record(Side::Receive).note_step(Step::Remove, mailbox.trace());
     }
 
-    /// Waits until `wake`, or until the server tells of new mail, and looks.
+    /// Waits until `wake`, or until the server announces new mail, and looks.
     async fn look_at(
         &mut self,
         mailbox: &mut Mailbox<'a>,
@@ -424,8 +424,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         Dialer::new(endpoint, login, &self.clients).map_err(|error| {
             let trace = Trace::new(None);
             trace.enter(Step::Tls);
-            let message =
-                format!("the files of tls_options cannot be used: {}", tls::words(&error));
+            let message = format!("cannot use the files of tls_options: {}", tls::words(&error));
             let failure = trace.failure(Fault::new(Reason::Tls, message));
             self.report.failed(side, &trace, &failure);
             failure

@@ -1,4 +1,4 @@
-//! What a round trip comes to, in sentences that say where to look next.
+//! The result of a round trip, in sentences that say what to check next.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,7 @@ use mail::text;
 /// The most characters of a cause that a sentence holds: what to look at comes after it.
 const CAUSE_CHARS: usize = 300;
 
-/// What one round trip came to.
+/// The result of one round trip.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     /// The check of the mailbox.
@@ -208,10 +208,10 @@ impl Verdict {
             Sent::Doubtful(failure) => {
                 let fate = match self.arrival {
                     Arrival::Seen { roundtrip, .. } => {
-                        format!("the mail arrived all the same, after {}", seconds(roundtrip))
+                        format!("the mail arrived nevertheless, after {}", seconds(roundtrip))
                     }
-                    Arrival::Bounced(_) => "the server has it, and it came back".to_owned(),
-                    _ => "nobody knows whether the server has the mail".to_owned(),
+                    Arrival::Bounced(_) => "the server accepted it, and it bounced".to_owned(),
+                    _ => "it is unknown whether the server has the mail".to_owned(),
                 };
                 sentences.push(format!("{}; {fate}", self.cannot(target, Side::Send, failure)));
             }
@@ -253,8 +253,8 @@ impl Verdict {
             _ => "The mail may still arrive",
         };
         Some(format!(
-            "{what}: an exporter that watches this mailbox, or a later `probe`, removes it after {}; \
-             without either, delete the mail with the subject \"{}\" by hand",
+            "{what}: an exporter that watches this mailbox, or a later `probe`, removes it after \
+             {}; if you run neither, delete the mail with the subject \"{}\" by hand",
             humantime::format_duration(target.lost_after),
             subject(self.token)
         ))
@@ -266,7 +266,7 @@ impl Verdict {
         let (step, reason) = (failure.step, failure.reason);
         let cause = cause(failure);
         Some(format!(
-            "The sender's own mailbox could not be looked into for a bounce (step {step}, reason \
+            "The sender's own mailbox could not be searched for a bounce (step {step}, reason \
              {reason}): {cause}"
         ))
     }
@@ -297,18 +297,16 @@ impl Verdict {
     fn cut_short(&self, target: &Target) -> Option<String> {
         let name = &target.name;
         match (self.ending, &self.sent, self.arrival) {
-            (Ending::Interrupted, ..) => {
-                Some(format!("{name} was not tested to the end: interrupted"))
-            }
+            (Ending::Interrupted, ..) => Some(format!("{name} was not fully tested: interrupted")),
             (Ending::OutOfTime(limit), ..) if self.is_held_back => Some(format!(
-                "{name} was not tested to the end: after the check the server allows the next login \
-                 only {} s later (LOGIN-DELAY), and `--timeout` is {}; give it more than that",
+                "{name} was not fully tested: the server allows the next login only {} s after the \
+                 check (LOGIN-DELAY), and `--timeout` is {}; raise it above that",
                 self.login_delay.kept().as_secs(),
                 humantime::format_duration(limit),
             )),
             (Ending::OutOfTime(limit), ..) => Some(format!(
-                "{name} was not tested to the end: the time of `--timeout` ({}) was over; give it \
-                 more, at least twice the `timeout` of the target ({})",
+                "{name} was not fully tested: `--timeout` ({}) expired; raise it to at least twice \
+                 the `timeout` of the target ({})",
                 humantime::format_duration(limit),
                 humantime::format_duration(target.send.endpoint.timeout)
             )),
@@ -323,7 +321,7 @@ impl Verdict {
         let name = &target.name;
         match &self.look_failure {
             Some(failure) => format!(
-                "{name} accepted the mail, but the mailbox could not be read to the end ({}): {}; \
+                "{name} accepted the mail, but the mailbox could not be read completely ({}): {}; \
                  {}",
                 step_and_reason(Side::Receive, failure),
                 cause(failure),
@@ -332,7 +330,7 @@ impl Verdict {
             None => {
                 let delay = self.notice.as_ref();
                 let delay = delay.map(|notice| {
-                    format!(", and a report says that it is delayed: {}", told(notice))
+                    format!(", and a delivery report says that it is delayed: {}", told(notice))
                 });
                 format!(
                     "{name} accepted the mail (\"{}\"), but it was not seen in the mailbox within {}{}; \

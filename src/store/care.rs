@@ -72,29 +72,29 @@ pub(super) fn look_after(
         Fate::Sound => Ok(None),
         Fate::Deleted => match write_anew(connection, path) {
             Ok(()) => Ok(Some(
-                "the database was deleted while in use; it is written anew, and holds all it held",
+                "the database was deleted while in use; it was recreated and nothing is lost",
             )),
             Err(problem) => Err((
                 problem,
-                "the database was deleted while in use and cannot be written anew; the mails under way \
-                 and the counters are lost at the next restart",
+                "the database was deleted while in use and cannot be recreated; the mails under \
+                 way and the counters are lost at the next restart",
             )),
         },
         Fate::LogDeleted => match renew_log(connection) {
-            Ok(()) => Ok(Some(
-                "the file with `-wal` was deleted while in use; what was in it is in the database",
-            )),
+            Ok(()) => {
+                Ok(Some("the `-wal` file was deleted while in use; its content is in the database"))
+            }
             Err(problem) => Err((
                 problem,
-                "the file with `-wal` was deleted while in use; what is kept since is lost if the \
+                "the `-wal` file was deleted while in use; changes since then are lost if the \
                  process is killed",
             )),
         },
         Fate::Replaced => Err((
             "another file has its name".into(),
-            "the database was replaced while in use; what is kept goes to the old file, which is gone \
-             at the next restart: restart now to use the new one, or move that away to have the old \
-             one written anew",
+            "the database was replaced while in use; changes go to the old file, which is gone at \
+             the next restart: restart now to use the new one, or move the new one away to have \
+             the old one recreated",
         )),
         Fate::Emptied => Err((
             "it holds 0 bytes".into(),

@@ -16,8 +16,9 @@ use ledger::Instance;
 /// The mark in the state directory.
 const MARK_FILE: &str = "mailtrip.commits";
 /// What is lost with a database.
-const ALL: &str = "the mails under way, the counters and how far each folder was read, all that it held, \
-                   are lost; the counters begin at 0, and a test mail of before that still arrives counts nowhere";
+const ALL: &str = "the mails under way, the counters and the positions in the folders are lost; \
+                   the counters start at 0, and earlier test mails that still arrive are not \
+                   counted";
 
 /// The mark of a database in use.
 #[derive(Debug)]
@@ -115,13 +116,13 @@ impl Found {
             }
             (Some(_), Some(kept)) if kept.commits > commits => {
                 let cause = match (kept.is_closed, self.has_log) {
-                    (true, _) => "an older copy stands in its place",
+                    (true, _) => "an older copy took its place",
                     (false, false) => {
-                        "the process before did not end cleanly, and the file with `-wal` beside it is missing"
+                        "the previous process did not exit cleanly, and the `-wal` file is missing"
                     }
                     (false, true) => {
-                        "the process or the host before did not end cleanly, and the file with `-wal` \
-                         beside it was cut off or is an older one"
+                        "the previous process or the host did not shut down cleanly, and the \
+                         `-wal` file was truncated or is an older one"
                     }
                 };
                 Some(What::Behind { has: commits, of: kept.commits, cause })
@@ -152,20 +153,22 @@ impl fmt::Display for Loss {
                 let others = others.join(", ");
                 write!(
                     f,
-                    "{path} is missing, and what an earlier process left beside it ({others}) is still there: {ALL}"
+                    "{path} is missing, but files of an earlier process ({others}) are still \
+                     there: {ALL}"
                 )
             }
-            What::Empty => write!(f, "{path} was empty: if it ever held anything, {ALL}"),
+            What::Empty => write!(f, "{path} was empty: if it ever held data, {ALL}"),
             What::Another { before, now } => write!(
                 f,
-                "{path} is another database than the one that was here last (of instance {now}, \
-                 not {before}): the mails under way and the counters of that one are lost, and those \
-                 of this one are as old as it is"
+                "{path} is not the database that was here last (it belongs to instance {now}, not \
+                 {before}): the mails under way and the counters of that one are lost, and those \
+                 of this one are as old as the file"
             ),
             What::Behind { has, of, cause } => write!(
                 f,
-                "{path} lacks the newest {} of {of} commits ({cause}): the counters and the mails \
-                 under way are those of then, and a test mail sent since counts nowhere when it arrives",
+                "{path} lacks the latest {} of {of} commits ({cause}): the counters and the mails \
+                 under way are from that time, and test mails sent since are not counted when they \
+                 arrive",
                 of - has
             ),
         }

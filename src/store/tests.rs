@@ -103,7 +103,7 @@ fn the_instance_of_a_directory_without_a_database_is_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("instance"), "nonsense").unwrap();
     let error = open_error(&folder);
-    assert!(error.ends_with("remove the file to begin a new instance"), "{error}");
+    assert!(error.ends_with("remove the file to start a new instance"), "{error}");
 }
 
 #[test]

@@ -274,7 +274,7 @@ impl Writer {
         if self.retry.take().is_some() {
             self.last_logged = None;
             self.shared.queue().is_failing = false;
-            info!(path = %self.path.display(), "the state is written again");
+            info!(path = %self.path.display(), "the state directory is writable again");
         }
     }
 
@@ -288,7 +288,7 @@ impl Writer {
         queue.is_failing = true;
         drop(queue);
         self.shared.errors.fetch_add(dropped, Ordering::Relaxed);
-        self.complain(problem, "the state cannot be written; all goes on from memory");
+        self.complain(problem, "the state cannot be written; the exporter continues from memory");
     }
 
     /// Counts a failure, and logs it if none was logged lately.
@@ -306,7 +306,7 @@ impl Writer {
         self.look_after_files();
         let wal = beside(&self.path, "-wal");
         if let Err(problem) = File::open(wal).and_then(|wal| wal.sync_data()) {
-            self.complain(&problem, "the state cannot be forced to the disk");
+            self.complain(&problem, "the state cannot be synced to disk");
         }
     }
 
@@ -385,7 +385,7 @@ impl Writer {
     }
 
     fn read_failed<T: Default>(&mut self, problem: &rusqlite::Error) -> T {
-        self.complain(problem, "the state cannot be read; what was in it begins anew");
+        self.complain(problem, "the state cannot be read; the exporter starts without it");
         T::default()
     }
 

@@ -177,7 +177,7 @@ impl Supervisor {
             let members = parts.iter().filter_map(member).collect();
             if let Err(problem) = running.watch.set_subscribers(members, &self.clients) {
                 // The same options made a client a moment ago.
-                error!(mailbox = %id, error = %problem, "the mailbox cannot be watched");
+                error!(mailbox = %id, error = %problem, "cannot watch the mailbox");
             }
         }
         ended

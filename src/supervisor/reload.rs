@@ -24,7 +24,7 @@ pub enum ReloadError {
     #[error("{0}")]
     Config(#[from] Problems),
     /// It was read, but a file it names is not fit for TLS.
-    #[error("target `{target}`: the files of tls_options cannot be used: {}", tls::words(.source))]
+    #[error("target `{target}`: cannot use the files of tls_options: {}", tls::words(.source))]
     Tls {
         /// The target.
         target: TargetName,
@@ -38,6 +38,6 @@ pub enum ReloadError {
     #[error("the configuration could not be read: {0}")]
     Reader(#[from] NoOutcome),
     /// The configuration was made in memory.
-    #[error("there is no configuration file to read again")]
+    #[error("there is no configuration file to reload")]
     NoFile,
 }

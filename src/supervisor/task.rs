@@ -106,14 +106,14 @@ async fn keep_running<F>(
                 Some(Err(panic)) => panic.to_string(),
                 _ => return,
             },
-            () = hangs_on(&hangs) => "it hangs in what was to be over long ago".to_owned(),
+            () = hangs_on(&hangs) => "it hangs past its deadline".to_owned(),
         };
         // What hangs need not come to its end: it is left to itself, and goes when it next waits.
         drop(running);
         if began.elapsed() >= RESTART_LONGEST {
             wait = RESTART_FIRST;
         }
-        error!(name, error = why, again_in = ?wait, "a loop broke off, which is a bug in the exporter");
+        error!(name, error = why, again_in = ?wait, "a task failed; this is a bug in the exporter");
         if cancel.run_until_cancelled(sleep(wait)).await.is_none() {
             return;
         }

@@ -1,5 +1,5 @@
-//! The targets as JSON. Times are RFC 3339 in UTC, durations are seconds as numbers, and what is not
-//! known or not applicable is null. The names of the fields are public: they stay, others may come.
+//! The targets as JSON. Times are RFC 3339 in UTC, durations are seconds as numbers, and what is
+//! unknown or not applicable is null. The names of the fields are public and stable.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -211,7 +211,7 @@ impl<'a> Listing<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Transcripts are not for everybody.
+    /// Transcripts are included only if `shows_transcripts`.
     pub(in crate::web) fn new(
         details: &'a Details,
         shows_transcripts: bool,
@@ -334,7 +334,7 @@ impl Outstanding {
         Self {
             token: mail.token.to_string(),
             accepted: date(mail.accepted),
-            // A clock that was set back makes no age below zero.
+            // A clock that was set back gives no negative age.
             age_seconds: seconds(now.duration_since(mail.accepted).unwrap_or_default()),
             late: mail.is_late,
         }

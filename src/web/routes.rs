@@ -155,7 +155,7 @@ impl App {
         .await
     }
 
-    /// What somebody is told who asks for a target that is not there.
+    /// The answer to a request for an unknown target.
     fn no_target(&self, name: &str) -> String {
         let config = self.supervisor.config();
         let likes: Vec<String> =
@@ -192,7 +192,7 @@ impl App {
         }
     }
 
-    /// Whether this client may see what is not for everybody.
+    /// Whether this client may see transcripts and the configuration.
     fn shows_details(&self, request: &Request) -> bool {
         self.enable_details || request.is_loopback || request.is_authenticated
     }

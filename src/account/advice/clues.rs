@@ -167,7 +167,7 @@ impl Advice<'_> {
             ),
             Clue::ServerName => format!(
                 "set `server_name` in {options} to the name by which {host} wants to be called: it \
-                 knows no service of the name that it was told"
+                 knows no service by the name that was sent"
             ),
             Clue::NoServerName => format!(
                 "{}; if {host} wants to be called by a name, set `server_name` in {options}",

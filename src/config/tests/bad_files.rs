@@ -178,8 +178,8 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-include-with-more-keys.yml",
         &[
-            "targets.d/more-keys.yml:1: state_dir: is not a key; it belongs into the main file",
-            "targets.d/more-keys.yml:2: include: is not a key; it belongs into the main file",
+            "targets.d/more-keys.yml:1: state_dir: is not a key; it belongs in the main file",
+            "targets.d/more-keys.yml:2: include: is not a key; it belongs in the main file",
         ],
     ),
     (
@@ -403,9 +403,11 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-ports.yml:6: targets[0].ports[3]: must be port, name:port or name:host:port, as 25, imap:143, web:host:80, web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, digits, - and _",
             "bad-ports.yml:6: targets[0].ports[4]: must be port, name:port or name:host:port, as 25, imap:143, web:host:80, web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, digits, - and _",
             "bad-ports.yml:6: targets[0].ports[5]: is not a host name such as mail.example.com, nor an address",
-            "bad-ports.yml:6: targets[0].ports[7]: has the name of another entry; give it its own, as web:80",
+            "bad-ports.yml:6: targets[0].ports[7]: has the same name as another entry; give it a \
+             name of its own, as web:80",
             "bad-ports.yml:6: targets[0].ports[8]: must be a text, not a map",
-            "bad-ports.yml:6: targets[0].ports[9]: `send` and `receive` are the names of the ports of both sides, which are checked without being listed; choose another name",
+            "bad-ports.yml:6: targets[0].ports[9]: `send` and `receive` are reserved for the ports \
+             of both sides, which are checked without being listed; choose another name",
             "bad-ports.yml:7: targets[0].port_timeout: must be from 100ms to 1m",
         ],
     ),
@@ -449,8 +451,8 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-several.yml:8: targets[0].interval: has no unit; write one, as in 500ms, 30s, 5m, 24h, 1h30m or 7d",
             "bad-several.yml:9: targets[0].intervall: is not a key; did you mean `interval`?",
             "bad-several.yml:10: targets[0].send.port: must be a whole number from 1 to 65535",
-            "targets.d/more-keys.yml:1: state_dir: is not a key; it belongs into the main file",
-            "targets.d/more-keys.yml:2: include: is not a key; it belongs into the main file",
+            "targets.d/more-keys.yml:1: state_dir: is not a key; it belongs in the main file",
+            "targets.d/more-keys.yml:2: include: is not a key; it belongs in the main file",
         ],
     ),
     (

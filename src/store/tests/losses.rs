@@ -81,7 +81,7 @@ async fn a_deleted_database_is_told_of_by_any_file_beside_it() {
         let words = loss(&folder);
         assert!(
             words.contains(&format!(
-                "mailtrip.db is missing, and what an earlier process left beside it ({left})"
+                "mailtrip.db is missing, but files of an earlier process ({left})"
             )),
             "{words}"
         );
@@ -93,15 +93,15 @@ async fn a_lost_or_cut_off_log_is_told_of_with_what_it_held() {
     let (folder, token) = used(true).await;
     fs::remove_file(file(&folder, "-wal")).unwrap();
     let words = loss(&folder);
-    assert!(words.contains("lacks the newest 1 of 1 commits"), "{words}");
-    assert!(words.contains("`-wal` beside it is missing"), "{words}");
+    assert!(words.contains("lacks the latest 1 of 1 commits"), "{words}");
+    assert!(words.contains("`-wal` file is missing"), "{words}");
     assert!(!has(&folder, token).await);
 
     let (folder, _) = used(true).await;
     let log = fs::OpenOptions::new().write(true).open(file(&folder, "-wal")).unwrap();
     log.set_len(log.metadata().unwrap().len() / 2).unwrap();
     let words = loss(&folder);
-    assert!(words.contains("was cut off or is an older one"), "{words}");
+    assert!(words.contains("was truncated or is an older one"), "{words}");
 }
 
 #[tokio::test]
@@ -117,12 +117,12 @@ async fn an_older_copy_and_another_database_are_told_of() {
     drop(store);
     fs::write(file(&folder, ""), copy).unwrap();
     let words = loss(&folder);
-    assert!(words.contains("lacks the newest 3 of 4 commits (an older copy"), "{words}");
+    assert!(words.contains("lacks the latest 3 of 4 commits (an older copy"), "{words}");
 
     let (other, _) = used(false).await;
     fs::copy(file(&other, ""), file(&folder, "")).unwrap();
     let words = loss(&folder);
-    assert!(words.contains("another database than the one that was here last"), "{words}");
+    assert!(words.contains("not the database that was here last"), "{words}");
     assert_eq!(loss(&folder), "");
 }
 

@@ -1,4 +1,4 @@
-//! What the header of the newest mail told, as JSON.
+//! The header of the latest mail, as JSON.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use mail::inspection::{Authentication, Hop, Inspection, LastHop, Spam};
 
 /// See [`Inspection`].
 #[derive(Serialize)]
-pub(in crate::web) struct InspectionRecord<'a> {
+pub(super) struct InspectionRecord<'a> {
     seen: String,
     header_cut: bool,
     hop_count: usize,
@@ -49,7 +49,7 @@ struct LastHopRecord<'a> {
 }
 
 impl<'a> InspectionRecord<'a> {
-    pub(in crate::web) fn new(inspection: &'a Inspection) -> Self {
+    pub(super) fn new(inspection: &'a Inspection) -> Self {
         Self {
             seen: date(inspection.seen),
             header_cut: inspection.is_cut,

@@ -10,7 +10,7 @@ use mail::text;
 
 /// The column of layers, the lowest first.
 #[derive(Serialize)]
-pub(in crate::web) struct ColumnRecord {
+pub(super) struct ColumnRecord {
     /// The lowest bad layer.
     to_blame: Option<&'static str>,
     states: Vec<LayerRecord>,
@@ -22,9 +22,9 @@ struct LayerRecord {
     state: &'static str,
 }
 
-/// What the checks of the layers below came to.
+/// The results of ping and the TCP port checks.
 #[derive(Serialize)]
-pub(in crate::web) struct ChecksRecord<'a> {
+pub(super) struct ChecksRecord<'a> {
     began: Option<String>,
     ping: Option<PingRecord>,
     ports: Vec<PortRecord<'a>>,
@@ -62,7 +62,7 @@ impl ColumnRecord {
 }
 
 impl<'a> ChecksRecord<'a> {
-    pub(in crate::web) fn new(readings: &'a Readings) -> Self {
+    pub(super) fn new(readings: &'a Readings) -> Self {
         Self {
             began: readings.began.map(date),
             ping: readings.ping.as_ref().map(PingRecord::new),

@@ -1,7 +1,7 @@
-//! What the pages load beside themselves: a style sheet, a script and an icon, all of this program.
+//! What the pages load: a style sheet, a script and an icon, all part of this program.
 //!
-//! Each address holds the fingerprint of what is there, so a browser keeps it for good and asks anew
-//! after an upgrade.
+//! Each address contains a fingerprint of the content, so that a browser caches it until the next
+//! upgrade.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,5 +1,5 @@
-//! Pictures of times, drawn as SVG by the templates: round trips beside each other, steps after
-//! each other. Each comes with the same in words.
+//! Charts of times, which the templates draw as SVG: a sparkline of round trips, a waterfall of
+//! steps. Each has a text alternative.
 
 use std::time::Duration;
 
@@ -21,41 +21,41 @@ const STEP: usize = 6;
 const BARS: usize = 20;
 
 /// The round trips of the newest mails, oldest first.
-pub(in crate::web) struct Sparkline {
-    pub(in crate::web) bars: Vec<SparkBar>,
+pub(super) struct Sparkline {
+    pub(super) bars: Vec<SparkBar>,
     /// What it shows, in words.
-    pub(in crate::web) words: String,
+    pub(super) words: String,
 }
 
 /// One mail.
-pub(in crate::web) struct SparkBar {
-    pub(in crate::web) x: usize,
-    pub(in crate::web) y: String,
-    pub(in crate::web) height: String,
-    pub(in crate::web) class: &'static str,
+pub(super) struct SparkBar {
+    pub(super) x: usize,
+    pub(super) y: String,
+    pub(super) height: String,
+    pub(super) class: &'static str,
 }
 
-/// What happened after each other.
-pub(in crate::web) struct Waterfall {
-    pub(in crate::web) bars: Vec<Bar>,
+/// Consecutive times.
+pub(super) struct Waterfall {
+    pub(super) bars: Vec<Bar>,
     /// The sum of all times.
-    pub(in crate::web) total: String,
+    pub(super) total: String,
 }
 
 /// One part.
-pub(in crate::web) struct Bar {
-    pub(in crate::web) label: String,
+pub(super) struct Bar {
+    pub(super) label: String,
     /// What it is drawn as.
-    pub(in crate::web) class: &'static str,
-    pub(in crate::web) x: String,
-    pub(in crate::web) width: String,
+    pub(super) class: &'static str,
+    pub(super) x: String,
+    pub(super) width: String,
     /// How long it took, in words.
-    pub(in crate::web) time: String,
+    pub(super) time: String,
 }
 
 impl Sparkline {
     /// Of what is known of the newest mails, newest first.
-    pub(in crate::web) fn new<'a>(newest: impl Iterator<Item = &'a Trip>) -> Self {
+    pub(super) fn new<'a>(newest: impl Iterator<Item = &'a Trip>) -> Self {
         let mut trips: Vec<&Trip> = newest.take(BARS).collect();
         trips.reverse();
         let most = trips.iter().filter_map(|trip| trip.roundtrip).max();
@@ -80,7 +80,7 @@ impl Sparkline {
 
 /// What a sparkline needs to know of a mail.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::web) struct Trip {
+pub(super) struct Trip {
     roundtrip: Option<Duration>,
     state: MailState,
     is_late: bool,
@@ -126,12 +126,12 @@ fn spark_words(trips: &[&Trip]) -> String {
 
 impl Waterfall {
     /// The steps of an attempt.
-    pub(in crate::web) fn of_steps(steps: impl Iterator<Item = (Step, Duration)>) -> Self {
+    pub(super) fn of_steps(steps: impl Iterator<Item = (Step, Duration)>) -> Self {
         Self::new(steps.map(|(step, time)| Part::new(step.label(), class(step), time)).collect())
     }
 
     /// The steps of the transmission of a mail, and its delivery.
-    pub(in crate::web) fn of_probe(probe: &Probe) -> Self {
+    pub(super) fn of_probe(probe: &Probe) -> Self {
         let mut parts: Vec<Part> = probe
             .steps
             .iter()
@@ -144,7 +144,7 @@ impl Waterfall {
     }
 
     /// The delays of hops, each at the hop where it ended.
-    pub(in crate::web) fn of_hops(hops: &[Hop]) -> Self {
+    pub(super) fn of_hops(hops: &[Hop]) -> Self {
         let part = |hop: &Hop| Part {
             label: hop.by.as_deref().unwrap_or("unnamed server").to_owned(),
             class: "hop",

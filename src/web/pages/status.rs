@@ -1,7 +1,7 @@
 //! The status page: every target with its four measures, and what went wrong last on each side.
 //!
-//! It is made whole on the server and needs no script; what it loads comes from [`super::assets`]. The
-//! template escapes what it shows; this module decides what is shown and in which words.
+//! It is rendered on the server and needs no script. What it loads comes from [`super::assets`].
+//! The template escapes what it shows; this module decides what is shown and in which words.
 
 use mail::options::BracketedHost;
 use std::fmt;
@@ -70,7 +70,7 @@ pub(in crate::web) fn page(
     page.render()
 }
 
-/// A page over more targets than this is asked for less often.
+/// A page with more targets than this refreshes less often.
 const MANY_ROWS: usize = 500;
 
 /// Where a target is written; the page is for readers who need not know the files of this machine.
@@ -93,14 +93,14 @@ struct StatusPage<'a> {
 }
 
 /// What every page loads.
-pub(in crate::web) struct Assets {
-    pub(in crate::web) style: Asset,
-    pub(in crate::web) script: Asset,
-    pub(in crate::web) icon: Asset,
+pub(super) struct Assets {
+    pub(super) style: Asset,
+    pub(super) script: Asset,
+    pub(super) icon: Asset,
 }
 
 impl Assets {
-    pub(in crate::web) const ALL: Self =
+    pub(super) const ALL: Self =
         Self { style: assets::STYLE, script: assets::SCRIPT, icon: assets::ICON };
 }
 
@@ -163,20 +163,20 @@ impl StatusPage<'_> {
 }
 
 /// One target.
-pub(in crate::web) struct Row<'a> {
-    pub(in crate::web) target: &'a Target,
+pub(super) struct Row<'a> {
+    pub(super) target: &'a Target,
     /// The path of its page.
-    pub(in crate::web) page: String,
+    pub(super) page: String,
     /// The path of the same as JSON.
-    pub(in crate::web) api: String,
-    pub(in crate::web) condition: Condition,
-    pub(in crate::web) measures: [Measure; 4],
-    pub(in crate::web) layers: Vec<LayerLine>,
-    pub(in crate::web) mails: Vec<(&'static str, u64)>,
-    pub(in crate::web) sides: [SideCell<'a>; 2],
+    pub(super) api: String,
+    pub(super) condition: Condition,
+    pub(super) measures: [Measure; 4],
+    pub(super) layers: Vec<LayerLine>,
+    pub(super) mails: Vec<(&'static str, u64)>,
+    pub(super) sides: [SideCell<'a>; 2],
     /// What to look at, if mail is late.
-    pub(in crate::web) late_advice: Option<String>,
-    pub(in crate::web) last_probe: Option<When>,
+    pub(super) late_advice: Option<String>,
+    pub(super) last_probe: Option<When>,
 }
 
 impl Row<'_> {
@@ -186,52 +186,52 @@ impl Row<'_> {
     }
 
     /// The lowest bad layer.
-    pub(in crate::web) fn to_blame(&self) -> Option<&LayerLine> {
+    pub(super) fn to_blame(&self) -> Option<&LayerLine> {
         self.layers.iter().find(|layer| layer.is_to_blame)
     }
 }
 
 /// One of the four measures.
-pub(in crate::web) struct Measure {
+pub(super) struct Measure {
     /// The heading of its column.
-    pub(in crate::web) heading: &'static str,
-    pub(in crate::web) value: String,
+    pub(super) heading: &'static str,
+    pub(super) value: String,
     /// What else there is to say, in small letters; may be empty.
-    pub(in crate::web) note: String,
-    pub(in crate::web) condition: Condition,
+    pub(super) note: String,
+    pub(super) condition: Condition,
 }
 
-/// What is known of one side.
-pub(in crate::web) struct SideCell<'a> {
-    pub(in crate::web) side: Side,
-    pub(in crate::web) endpoint: Shown<'a>,
-    pub(in crate::web) state: String,
-    pub(in crate::web) condition: Condition,
-    pub(in crate::web) failure: Option<FailureNote<'a>>,
+/// The state of one side.
+pub(super) struct SideCell<'a> {
+    pub(super) side: Side,
+    pub(super) endpoint: Shown<'a>,
+    pub(super) state: String,
+    pub(super) condition: Condition,
+    pub(super) failure: Option<FailureNote<'a>>,
 }
 
 /// The newest failure of a side.
-pub(in crate::web) struct FailureNote<'a> {
-    pub(in crate::web) step: &'a str,
-    pub(in crate::web) reason: &'a str,
-    pub(in crate::web) words: String,
+pub(super) struct FailureNote<'a> {
+    pub(super) step: &'a str,
+    pub(super) reason: &'a str,
+    pub(super) words: String,
     /// What to look at; `None` for a passive node that is down, as it may be.
-    pub(in crate::web) advice: Option<String>,
-    pub(in crate::web) when: When,
+    pub(super) advice: Option<String>,
+    pub(super) when: When,
     /// Whether the side still fails, or its mails still cannot be taken out.
-    pub(in crate::web) is_current: bool,
+    pub(super) is_current: bool,
     /// What the style sheet calls it.
-    pub(in crate::web) class: &'static str,
+    pub(super) class: &'static str,
 }
 
-/// Where a server is: as it is configured, and for a name the address that answered the newest attempt.
-pub(in crate::web) struct Shown<'a> {
+/// The endpoint as configured, and for a name the address that answered the latest attempt.
+pub(super) struct Shown<'a> {
     endpoint: &'a Endpoint,
     address: Option<IpAddr>,
 }
 
 impl<'a> Row<'a> {
-    pub(in crate::web) fn new(view: &'a View, now: SystemTime) -> Self {
+    pub(super) fn new(view: &'a View, now: SystemTime) -> Self {
         let View { target, snapshot, layers, lacks_junk_folder, .. } = view;
         Self {
             target,

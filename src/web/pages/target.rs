@@ -1,7 +1,7 @@
 //! The page of one target: how each side is, in the server's own words, its newest probes step by
-//! step, checks, the mails that are waited for, certificates and transcripts.
+//! step, checks, the outstanding mails, certificates and transcripts.
 //!
-//! Made whole on the server, as the status page: the template escapes what it shows.
+//! Rendered on the server, like the status page. The template escapes what it shows.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,6 @@ use super::words::{When, exact, rough};
 use crate::account::history::{Check, FailedLook, Outcome, Probe, Steps, Transcript};
 use crate::config::{Protocol, Target};
 use crate::supervisor::Details;
-use crate::web::condition::ShownCondition;
 use crate::web::condition::ShownCondition;
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
@@ -27,18 +26,18 @@ mod inspection;
 mod layers;
 mod notice;
 
-/// How often a page asks for news.
+/// How often a page refreshes.
 const REFRESH_SECONDS: u32 = 10;
 
 /// A certificate that ends within this is shown as such.
 const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
 
-/// What a client is told that may not see transcripts.
+/// The text in place of transcripts for a client that may not see them.
 const NO_DETAILS: &str = "Transcripts are shown only to clients on the exporter's own machine. To \
                           show them to others, set up users (--web.config.file) or start the \
                           exporter with --web.enable-details.";
 
-/// The whole page, as it is at `now`. Transcripts are not for everybody.
+/// The whole page, as it is at `now`. Transcripts are included only if `shows_transcripts`.
 pub(in crate::web) fn page(
     details: &Details,
     shows_transcripts: bool,

@@ -5,16 +5,16 @@ use std::time::SystemTime;
 pub(in crate::web) use ledger::durations::{exact, minutes, rough};
 
 /// A point in the past.
-pub(in crate::web) struct When {
+pub(super) struct When {
     /// As RFC 3339 has it, in UTC.
-    pub(in crate::web) date: String,
-    pub(in crate::web) age: String,
+    pub(super) date: String,
+    pub(super) age: String,
 }
 
 impl When {
-    pub(in crate::web) fn new(at: SystemTime, now: SystemTime) -> Self {
+    pub(super) fn new(at: SystemTime, now: SystemTime) -> Self {
         let date = humantime::format_rfc3339_seconds(at).to_string();
-        // A clock that was set back makes no age below zero.
+        // A clock that was set back gives no negative age.
         let age = now.duration_since(at).unwrap_or_default();
         Self { date, age: format!("{} ago", rough(age)) }
     }

@@ -155,7 +155,7 @@ async fn a_reload_that_fails_says_why() {
     let app = App { enable_lifecycle: true, ..app().await };
     let failed = app.answer(request(Method::POST, "/-/reload")).await;
     assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(body(&failed).contains("there is no configuration file to read again"));
+    assert!(body(&failed).contains("there is no configuration file to reload"));
     assert!(body(&get(&app, "/").await).contains("The configuration could not be reloaded"));
 }
 
@@ -254,7 +254,7 @@ async fn a_target_that_is_not_there_is_answered_with_the_nearest_names() {
 #[tokio::test]
 async fn transcripts_are_not_for_everybody() {
     let app = app().await;
-    let refused = "Transcripts are shown to clients of the exporter&#39;s own machine only";
+    let refused = "Transcripts are shown only to clients on the exporter&#39;s own machine";
     let is_shown = |page: &Response| !body(page).contains(refused);
     let own = get(&app, "/targets/one").await;
     assert!(is_shown(&own) && json(&get(&app, "/api/targets/one").await)["transcripts"].is_array());

@@ -48,7 +48,7 @@ pub(in crate::web) async fn accept_loop(
             Err(error) => {
                 if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
                     logged = Some(Instant::now());
-                    tracing::warn!(%error, "cannot accept HTTP connections, trying again");
+                    tracing::warn!(%error, "cannot accept HTTP connections; retrying");
                 }
                 if !makes_room(&error, door, &mut spare).await {
                     tokio::time::sleep(PAUSE).await;

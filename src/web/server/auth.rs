@@ -161,17 +161,17 @@ impl WebConfig {
                 let file = path.display();
                 tracing::error!(
                     %file,
-                    "the web configuration protects nothing any more, the one before stays: \
-                     restart the exporter if that is meant"
+                    "the web configuration has neither TLS nor users any more; the previous one \
+                     stays in force: restart the exporter if that is meant"
                 );
             }
             Ok(protection) => {
                 state.protection = Arc::new(protection);
-                tracing::info!(file = %path.display(), "web configuration read again");
+                tracing::info!(file = %path.display(), "web configuration reloaded");
             }
             Err(error) => {
                 let file = path.display();
-                tracing::error!(%file, %error, "bad web configuration, the one before stays");
+                tracing::error!(%file, %error, "bad web configuration; the previous one stays in force");
             }
         }
     }
@@ -193,7 +193,7 @@ impl Protection {
         self.tls.as_ref()
     }
 
-    /// Whether the handshake succeeds only with a client certificate that tells who it is.
+    /// Whether the handshake succeeds only with a client certificate that identifies the client.
     pub(in crate::web) fn knows_clients(&self) -> bool {
         self.knows_clients
     }
@@ -208,7 +208,7 @@ impl Protection {
         self.tls.is_some() || self.has_users()
     }
 
-    /// Counts a request, and tells whether it is within `rate_limit`.
+    /// Counts a request; returns whether it is within `rate_limit`.
     pub(in crate::web) fn allows_request(&self) -> bool {
         self.rate_limit.as_ref().is_none_or(|limit| limit.allows(Instant::now()))
     }
@@ -249,7 +249,7 @@ struct State {
     next_look: Option<Instant>,
 }
 
-/// Reads everything, and tells which files that were.
+/// Reads everything; returns which files that were.
 fn read(path: &Path) -> (Result<Protection, WebConfigError>, Watched) {
     let mut watched = Watched::default();
     let mut problems = Problems::new(path);

@@ -20,14 +20,14 @@ pub(in crate::web) fn check(
     let mut hosts = headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
     if second.is_some() {
-        return Err("a request has one header Host, not several");
+        return Err("a request must have only one Host header");
     }
     let is_valid = first.is_none_or(|host| host.to_str().is_ok_and(is_host));
     if !is_valid || uri.authority().is_some_and(|authority| !is_host(authority.as_str())) {
-        return Err("the name of the host is malformed");
+        return Err("the host name is malformed");
     }
     if first.is_none() && version == Version::HTTP_11 {
-        return Err("a request of HTTP/1.1 needs the header Host");
+        return Err("an HTTP/1.1 request needs a Host header");
     }
     Ok(())
 }

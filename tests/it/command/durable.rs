@@ -277,11 +277,12 @@ async fn a_full_disk_does_not_stop_the_measuring_and_is_made_up_for() {
     let more = |page: &str| value(page, "mailtrip_probes_received_total") >= Some(received + 2.0);
     let page = exporter.until("/metrics", more).await;
     assert!(is(&page, "mailtrip_send_ability_percent", 100.0), "{page}");
-    log_line(&mut exporter.log, "the state cannot be written; all goes on from memory").await;
+    log_line(&mut exporter.log, "the state cannot be written; the exporter continues from memory")
+        .await;
     let process = exporter.child.id().unwrap().to_string();
     let raised = Command::new("prlimit").args(["--pid", &process, "--fsize=unlimited"]).status();
     assert!(raised.await.unwrap().success());
-    log_line(&mut exporter.log, "the state is written again").await;
+    log_line(&mut exporter.log, "the state directory is writable again").await;
     let kept = sqlite(world.folder.path(), "SELECT received FROM target");
     assert!(kept.trim().parse::<f64>().unwrap() >= received + 2.0, "{kept}");
 }

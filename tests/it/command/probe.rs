@@ -378,7 +378,7 @@ async fn a_mail_without_a_reply_is_looked_for_and_told_as_doubtful() {
         &[
             "(side send, step data, reason closed): the server closed the connection in answer \
              to the final dot; ",
-            "; the mail arrived all the same, after ",
+            "; the mail arrived nevertheless, after ",
         ],
     );
     house.assert_untouched();
@@ -388,7 +388,7 @@ async fn a_mail_without_a_reply_is_looked_for_and_told_as_doubtful() {
     let (_, text) = probe(&target, DEADLINE).await;
     assert_has(
         &text,
-        &["; nobody knows whether the server has the mail\n", "The mail may still arrive"],
+        &["; it is unknown whether the server has the mail\n", "The mail may still arrive"],
     );
 }
 
@@ -472,7 +472,7 @@ async fn left_overs_whose_time_has_passed_are_removed_whoever_sent_them() {
 async fn a_mail_that_is_not_seen_may_be_junk_where_no_folder_is_known_for_it() {
     let house = House::new(Protocol::Imap).await;
     house.post.set_delivery(USER, Delivery::lost());
-    let words = "no junk folder was looked into";
+    let words = "no junk folder was searched";
     let (_, text) = probe(&house.target("late_after: 1s", "", ""), DEADLINE).await;
     assert!(!text.contains(words), "there is one: {text}");
     house.mailbox.faults().on("LIST", Fault::reply("{tag} OK done"));
@@ -497,7 +497,7 @@ async fn ctrl_c_ends_the_waiting_and_says_that_the_mail_may_still_arrive() {
         &text,
         &[
             "\r\x1b[Kwaiting  0 s of 19 s, ",
-            "\x1b[1;31mVerdict: \x1b[0mcorp was not tested to the end: interrupted\n",
+            "\x1b[1;31mVerdict: \x1b[0mcorp was not fully tested: interrupted\n",
             "The mail may still arrive: ",
         ],
     );
@@ -507,7 +507,7 @@ async fn ctrl_c_ends_the_waiting_and_says_that_the_mail_may_still_arrive() {
         roundtrip::run(&target, &within(DEADLINE), &mut Terminal::plain(&mut out), ready(())).await;
     assert!(!verdict.is_good());
     let text = String::from_utf8(out).unwrap();
-    assert_eq!(text, "Verdict: corp was not tested to the end: interrupted\n");
+    assert_eq!(text, "Verdict: corp was not fully tested: interrupted\n");
 }
 
 #[test]
@@ -524,7 +524,7 @@ fn an_unknown_name_is_answered_with_the_nearest() {
     assert_eq!(
         roundtrip::find(&config, "Mailsrver").unwrap_err().to_string(),
         "the configuration has no target `Mailsrver`; the nearest are `mailserver`, \
-         `mailserver-b`, `backup`, and there are 2 more"
+         `mailserver-b`, `backup`, and 2 more"
     );
 }
 
@@ -603,8 +603,8 @@ async fn a_delay_is_told_with_the_verdict_and_a_blind_eye_as_well() {
     assert_has(
         &text,
         &[
-            ", and a report says that it is delayed: 4.4.1, mx.example.test, \"550 4.4.1 ",
-            "The sender's own mailbox could not be looked into for a bounce (step auth, reason auth)",
+            ", and a delivery report says that it is delayed: 4.4.1, mx.example.test, \"550 4.4.1 ",
+            "The sender's own mailbox could not be searched for a bounce (step auth, reason auth)",
             "The mail may still arrive",
         ],
     );
@@ -637,7 +637,7 @@ async fn the_time_between_two_logins_is_kept_and_told() {
     assert!(!verdict.is_good());
     assert_has(
         &text,
-        &["allows the next login only 60 s later (LOGIN-DELAY)", "`--timeout` is 5s"],
+        &["allows the next login only 60 s after the check (LOGIN-DELAY)", "`--timeout` is 5s"],
     );
     assert!(verdict.took < Duration::from_secs(5), "{:?}", verdict.took);
     let logins = house

@@ -244,7 +244,7 @@ async fn a_monitoring_system_that_loses_its_patience_is_told_so() {
     let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(3), "{text}");
-    assert!(text.starts_with("MAILTRIP UNKNOWN - one was not tested to the end: interrupted | "));
+    assert!(text.starts_with("MAILTRIP UNKNOWN - one was not fully tested: interrupted | "));
 }
 
 #[tokio::test]
@@ -253,11 +253,7 @@ async fn the_timeout_bounds_all_of_it() {
     for (server, point, words) in [
         (&house.imap, "SELECT", "one cannot receive (side receive, step select, reason timeout): "),
         (&house.smtp, "RCPT", "one cannot send (side send, step envelope, reason timeout): "),
-        (
-            &house.imap,
-            "NOOP",
-            "one was not tested to the end: the time of `--timeout` (2s) was over",
-        ),
+        (&house.imap, "NOOP", "one was not fully tested: `--timeout` (2s) expired"),
     ] {
         server.faults().on(point, Fault::Hang);
         house.post.deliver_next("b", Delivery::held());
@@ -265,7 +261,7 @@ async fn the_timeout_bounds_all_of_it() {
         let Outcome { text, code } = house.nagios(&["--timeout=2s"]).await;
         assert_eq!(code, 2, "{point}: {text}");
         assert!(text.contains(words), "{point}: {text}");
-        assert!(text.contains("`--timeout` (2s) was over; give it more"), "{point}: {text}");
+        assert!(text.contains("`--timeout` (2s) expired; raise it"), "{point}: {text}");
         assert!(began.elapsed() < Duration::from_secs(8), "{point} took {:?}", began.elapsed());
         server.faults().clear();
     }

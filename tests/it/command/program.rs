@@ -31,7 +31,7 @@ async fn check_says_what_will_be_probed() {
     std::fs::write(folder.path().join("mailtrip.yml"), format!("targets:\n{many}")).unwrap();
     let summary = "mailtrip.yml is good: 30 targets, no warnings";
     let short = run(folder.path(), &["check"]).await;
-    let way = "; `check --verbose` lists them one by one";
+    let way = "; `check --verbose` lists all of them";
     assert_eq!(text(&short.stdout), format!("{summary}{way}\n"));
     let all = run(folder.path(), &["check", "--verbose"]).await;
     assert_eq!(text(&all.stdout).lines().count(), 31);
@@ -47,8 +47,12 @@ async fn a_bad_configuration_is_told_whole_and_nothing_starts() {
         for place in ["mailtrip.yml:3: targets[0].intervall:", "mailtrip.yml:4: targets[0].from:"] {
             assert!(problems.contains(place), "no {place} in\n{problems}");
         }
-        let count =
-            problems.lines().last().filter(|line| line.contains("problems; nothing starts"));
+        let count = problems.lines().last().filter(|line| {
+            line.contains(
+                "problems; the exporter does not \
+                                                                 start",
+            )
+        });
         assert_eq!(
             count.is_some(),
             arguments.iter().any(|word| word.contains("check")),
@@ -180,7 +184,7 @@ async fn it_measures_reloads_and_ends_in_order() {
     running
         .until("/metrics", |page| page.contains("mailtrip_config_last_reload_successful 0.0"))
         .await;
-    let line = log_line(&mut running.log, "was not reloaded").await;
+    let line = log_line(&mut running.log, "cannot reload the configuration").await;
     assert!(line.contains("mailtrip.yml"), "{line}");
 
     running.signal("-TERM");

@@ -159,8 +159,8 @@ async fn the_raised_limit_and_a_need_above_it_are_in_the_log_and_in_check() {
             String::from_utf8(output.stderr).unwrap()
         }
     };
-    let words = "the configuration may need 104 file descriptors at one time (32 of its own, 11 to \
-                 send, 61 for mailboxes, 0 for pings and ports), and the limit of 120 leaves 78";
+    let words = "the configuration may need 104 file descriptors at the same time (32 of its own, 11 \
+                 to send, 61 for mailboxes, 0 for pings and ports), but the limit of 120 leaves 78";
     let told = check("64:120").await;
     assert!(told.contains(words) && told.contains("`LimitNOFILE=1024`"), "{told}");
     assert_eq!(check("64:1024").await, "");
@@ -185,7 +185,7 @@ async fn a_limit_too_low_to_run_at_all_is_told_at_the_start() {
     let output = timeout(LIMIT, program(folder.path(), "40:40").output()).await.unwrap().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stderr).unwrap();
-    let words = "cannot run with 40 file descriptors, it takes 48 at the very least";
+    let words = "cannot run with 40 file descriptors; at least 48 are needed";
     assert!(told.starts_with(words) && told.contains("LimitNOFILE="), "{told}");
 }
 

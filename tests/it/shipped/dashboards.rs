@@ -403,11 +403,11 @@ fn thresholds_are_those_of_the_alerts() {
         (fleet.thresholds("State", Some("Certificate ends in")), vec![0.0, certificate]),
         (fleet.thresholds("State", Some("Oldest waits")), vec![1.0]),
         (fleet.thresholds("Worst round trips", None), vec![roundtrip]),
-        (fleet.thresholds("Certificates that end first", None), vec![0.0, certificate]),
+        (fleet.thresholds("Certificates expiring first", None), vec![0.0, certificate]),
         (fleet.thresholds("Error budget", Some("Accepted")), vec![objective]),
         (one.thresholds("Round trip", None), vec![roundtrip]),
         (one.thresholds("Round trip: quantiles", None), vec![roundtrip]),
-        (one.thresholds("Certificates end in", None), vec![0.0, certificate]),
+        (one.thresholds("Certificates expire in", None), vec![0.0, certificate]),
         (one.thresholds("Oldest mail under way", None), vec![1.0]),
         (one.thresholds("Error budget", Some("Accepted")), vec![objective]),
     ] {
@@ -416,7 +416,7 @@ fn thresholds_are_those_of_the_alerts() {
     for (title, part) in [
         ("Cannot send", format!(">= bool {in_a_row}")),
         ("Cannot receive", format!(">= bool {in_a_row}")),
-        ("Certificates running out", format!("< bool {certificate}")),
+        ("Certificates expiring soon", format!("< bool {certificate}")),
         ("Error budget", format!("(1 - {objective})")),
     ] {
         let panel = fleet.panels().iter().find(|it| it["title"] == title).unwrap();

@@ -60,7 +60,7 @@ pub fn tell_ended() {
     for (shortage, spell) in ended {
         let lasted = (spell.newest - spell.began).as_secs();
         info!(resource = %shortage, times = spell.times, lasted_seconds = lasted,
-            "the exporter has enough {} again: all is measured", shortage.things());
+            "the exporter has enough {} again", shortage.things());
     }
 }
 

@@ -71,8 +71,7 @@ fn unanswered(readings: &Readings) -> String {
     readings.ports.iter().filter_map(closed).collect::<Vec<_>>().join(", ")
 }
 
-/// What the words leave out: why the network could not be asked, and which share of the requests was
-/// lost.
+/// What the words omit: why ping is impossible, and how many requests were answered.
 fn note(layer: Layer, readings: &Readings) -> String {
     let Some(ping) = readings.ping.as_ref().filter(|_| layer == Layer::Network) else {
         return String::new();

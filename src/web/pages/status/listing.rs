@@ -10,7 +10,7 @@ use ledger::Condition;
 use mail::text::is_unsafe;
 
 /// The most targets on one page.
-pub(in crate::web) const PAGE_ROWS: usize = 200;
+pub(super) const PAGE_ROWS: usize = 200;
 
 /// The longest search, in characters; nothing longer can be in a name.
 const SEARCH_CHARS: usize = 255;
@@ -19,18 +19,18 @@ const SEARCH_CHARS: usize = 255;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::web) struct Query {
     /// Words that must all be found in a target; empty: no search.
-    pub(in crate::web) search: String,
+    pub(super) search: String,
     /// Only targets in this condition.
-    pub(in crate::web) state: Option<Condition>,
+    pub(super) state: Option<Condition>,
     /// The order.
-    pub(in crate::web) order: Order,
+    pub(super) order: Order,
     /// Which page, from 0.
-    pub(in crate::web) page: usize,
+    pub(super) page: usize,
 }
 
 /// The order of the targets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::web) enum Order {
+pub(super) enum Order {
     /// The worst first, then by name.
     #[default]
     Worst,
@@ -40,28 +40,28 @@ pub(in crate::web) enum Order {
 
 /// The targets of one page.
 #[derive(Debug)]
-pub(in crate::web) struct Listing<'a> {
+pub(super) struct Listing<'a> {
     /// Those shown.
-    pub(in crate::web) shown: Vec<&'a View>,
+    pub(super) shown: Vec<&'a View>,
     /// How many match.
-    pub(in crate::web) matching: usize,
+    pub(super) matching: usize,
     /// How many there are.
-    pub(in crate::web) all: usize,
+    pub(super) all: usize,
     /// Which page this is, from 0.
-    pub(in crate::web) page: usize,
+    pub(super) page: usize,
     /// How many pages those that match fill; at least 1.
-    pub(in crate::web) pages: usize,
+    pub(super) pages: usize,
     /// How many of all are in which condition, the worst first; none with nothing in it.
-    pub(in crate::web) counts: Vec<(Condition, usize)>,
+    pub(super) counts: Vec<(Condition, usize)>,
 }
 
 impl Query {
-    /// What the parameters of a request ask for; what nobody can make sense of is left out.
+    /// The parameters of a request; invalid ones are ignored.
     pub(in crate::web) fn of(request: &Request) -> Self {
-        // What cannot be seen was pasted with a name and is in none.
+        // Invisible characters come from pasting; no name contains them.
         let words: Vec<&str> =
             request.parameter("search").unwrap_or_default().split_whitespace().collect();
-        // What cannot be seen was pasted with a name and is in none.
+        // Invisible characters come from pasting; no name contains them.
         let search =
             words.join(" ").chars().filter(|it| !is_unsafe(*it)).take(SEARCH_CHARS).collect();
         let state = request.parameter("state").unwrap_or_default();
@@ -78,16 +78,16 @@ impl Query {
     }
 
     /// The same for one condition, or for all, from the first page on.
-    pub(in crate::web) fn with_state(&self, state: Option<Condition>) -> Self {
+    pub(super) fn with_state(&self, state: Option<Condition>) -> Self {
         Self { state, page: 0, ..self.clone() }
     }
 
     /// The same, another page.
-    pub(in crate::web) fn with_page(&self, page: usize) -> Self {
+    pub(super) fn with_page(&self, page: usize) -> Self {
         Self { page, ..self.clone() }
     }
 
-    /// Whether a target is asked for.
+    /// Whether a target matches.
     fn admits(&self, view: &View, condition: Condition, words: &[String]) -> bool {
         if self.state.is_some_and(|state| state != condition) {
             return false;
@@ -134,7 +134,7 @@ impl fmt::Display for Query {
 
 impl<'a> Listing<'a> {
     /// What `query` asks for of `views`, which are sorted by name.
-    pub(in crate::web) fn new(views: &'a [View], query: &Query) -> Self {
+    pub(super) fn new(views: &'a [View], query: &Query) -> Self {
         let judged: Vec<(Condition, &View)> =
             views.iter().map(|view| (condition_of(view), view)).collect();
         let count = |wanted| judged.iter().filter(|(condition, _)| *condition == wanted).count();

@@ -3,11 +3,11 @@
 use mail::shortage::news::Current;
 
 /// A notice for the reader of the page.
-pub(in crate::web) struct ShortageNote {
+pub(super) struct ShortageNote {
     /// Sentences.
-    pub(in crate::web) words: String,
+    pub(super) words: String,
     /// What to do, without a final stop.
-    pub(in crate::web) advice: String,
+    pub(super) advice: String,
 }
 
 impl From<Current> for ShortageNote {

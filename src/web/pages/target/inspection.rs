@@ -1,4 +1,4 @@
-//! What the header of the newest mail told, in words for people.
+//! The header of the latest mail, in words for people.
 
 use std::time::SystemTime;
 
@@ -7,43 +7,43 @@ use crate::web::pages::words::{When, rough};
 use mail::inspection::{Clock, Hop, Inspection, LastHop, Outcome, Spam};
 
 /// The section of the page.
-pub(in crate::web) struct InspectionNote {
-    pub(in crate::web) seen: When,
-    pub(in crate::web) is_cut: bool,
-    pub(in crate::web) hops: Vec<HopNote>,
-    pub(in crate::web) waterfall: Waterfall,
+pub(super) struct InspectionNote {
+    pub(super) seen: When,
+    pub(super) is_cut: bool,
+    pub(super) hops: Vec<HopNote>,
+    pub(super) waterfall: Waterfall,
     /// How many hops are not shown.
-    pub(in crate::web) more_hops: usize,
+    pub(super) more_hops: usize,
     /// Method, outcome, class.
-    pub(in crate::web) authentication: Vec<(&'static str, &'static str, &'static str)>,
-    pub(in crate::web) authserv_id: Option<String>,
-    pub(in crate::web) spam: Vec<SpamNote>,
-    pub(in crate::web) last_hop: Option<LastHopNote>,
+    pub(super) authentication: Vec<(&'static str, &'static str, &'static str)>,
+    pub(super) authserv_id: Option<String>,
+    pub(super) spam: Vec<SpamNote>,
+    pub(super) last_hop: Option<LastHopNote>,
 }
 
 /// One server that took the mail in.
-pub(in crate::web) struct HopNote {
-    pub(in crate::web) kind: &'static str,
-    pub(in crate::web) from: Option<String>,
+pub(super) struct HopNote {
+    pub(super) kind: &'static str,
+    pub(super) from: Option<String>,
     /// What is wrong with its clock, if anything is.
-    pub(in crate::web) clock: Option<String>,
+    pub(super) clock: Option<String>,
 }
 
 /// The verdict of a spam filter.
-pub(in crate::web) struct SpamNote {
-    pub(in crate::web) filter: &'static str,
-    pub(in crate::web) words: String,
-    pub(in crate::web) class: &'static str,
+pub(super) struct SpamNote {
+    pub(super) filter: &'static str,
+    pub(super) words: String,
+    pub(super) class: &'static str,
 }
 
-/// How the receiver was given the mail.
-pub(in crate::web) struct LastHopNote {
-    pub(in crate::web) words: String,
-    pub(in crate::web) class: &'static str,
+/// How the receiving server got the mail.
+pub(super) struct LastHopNote {
+    pub(super) words: String,
+    pub(super) class: &'static str,
 }
 
 impl InspectionNote {
-    pub(in crate::web) fn new(inspection: &Inspection, now: SystemTime) -> Self {
+    pub(super) fn new(inspection: &Inspection, now: SystemTime) -> Self {
         let verdicts = inspection.authentication.iter();
         Self {
             seen: When::new(inspection.seen, now),

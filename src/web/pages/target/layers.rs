@@ -1,4 +1,4 @@
-//! What the checks of the network and the TCP ports came to, in words for people.
+//! The results of ping and the TCP port checks, in words for people.
 
 use crate::checks::readings::{PingReadings, PortReadings};
 use crate::web::absence::Absence;
@@ -7,23 +7,23 @@ use ledger::Reading;
 use mail::text;
 
 /// The network.
-pub(in crate::web) struct NetworkNote {
-    pub(in crate::web) words: String,
-    pub(in crate::web) class: &'static str,
+pub(super) struct NetworkNote {
+    pub(super) words: String,
+    pub(super) class: &'static str,
 }
 
 /// One TCP port.
-pub(in crate::web) struct PortNote {
-    pub(in crate::web) name: String,
-    pub(in crate::web) endpoint: String,
-    pub(in crate::web) state: &'static str,
-    pub(in crate::web) class: &'static str,
+pub(super) struct PortNote {
+    pub(super) name: String,
+    pub(super) endpoint: String,
+    pub(super) state: &'static str,
+    pub(super) class: &'static str,
     /// How long the connection took, or why it did not come about.
-    pub(in crate::web) words: String,
+    pub(super) words: String,
 }
 
 impl NetworkNote {
-    pub(in crate::web) fn new(ping: &PingReadings) -> Self {
+    pub(super) fn new(ping: &PingReadings) -> Self {
         if let Some(obstacle) = &ping.obstacle {
             let words = text::shown(obstacle.to_string().as_bytes());
             return Self { words, class: "unmeasured" };
@@ -50,7 +50,7 @@ impl NetworkNote {
 }
 
 impl PortNote {
-    pub(in crate::web) fn new(port: &PortReadings) -> Self {
+    pub(super) fn new(port: &PortReadings) -> Self {
         let check = &port.check;
         let host =
             if check.host.contains(':') { format!("[{}]", check.host) } else { check.host.clone() };

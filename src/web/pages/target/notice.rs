@@ -1,4 +1,4 @@
-//! The newest report that a mail cannot be delivered or has to wait.
+//! The latest delivery report: a mail was returned or is delayed.
 
 use std::time::SystemTime;
 
@@ -7,14 +7,14 @@ use ledger::Action;
 use ledger::DeliveryReport;
 
 /// What it says.
-pub(in crate::web) struct NoticeNote {
-    pub(in crate::web) when: When,
-    pub(in crate::web) token: String,
-    pub(in crate::web) action: &'static str,
-    pub(in crate::web) class: &'static str,
-    pub(in crate::web) code: Option<String>,
-    pub(in crate::web) remote_server: Option<String>,
-    pub(in crate::web) text: Option<String>,
+pub(super) struct NoticeNote {
+    pub(super) when: When,
+    pub(super) token: String,
+    pub(super) action: &'static str,
+    pub(super) class: &'static str,
+    pub(super) code: Option<String>,
+    pub(super) remote_server: Option<String>,
+    pub(super) text: Option<String>,
 }
 
 impl NoticeNote {

@@ -20,7 +20,7 @@ use mail::threads;
 
 /// The answer to a request without a right password.
 pub(in crate::web) fn unauthorized() -> Response {
-    Response::text(StatusCode::UNAUTHORIZED, "a user name and password are needed\n").with_header(
+    Response::text(StatusCode::UNAUTHORIZED, "user name and password required\n").with_header(
         header::WWW_AUTHENTICATE,
         HeaderValue::from_static("Basic realm=\"mailtrip_exporter\""),
     )
@@ -28,7 +28,7 @@ pub(in crate::web) fn unauthorized() -> Response {
 
 /// The answer to one whose password cannot be checked now.
 pub(in crate::web) fn too_many_checks() -> Response {
-    let text = "too many passwords are being checked, try again later\n";
+    let text = "too many passwords are being checked; try again later\n";
     Response::text(StatusCode::SERVICE_UNAVAILABLE, text)
         .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
 }
@@ -172,8 +172,8 @@ impl PasswordChecks {
         threads::run(check).await.unwrap_or(Admission::Postponed)
     }
 
-    /// A turn in the line. Where there is no place in it, that is told after a pause, so that who
-    /// guesses passwords cannot ask a thousand times a second.
+    /// A turn in the line. Without a place in it, the refusal is returned after a pause, so that
+    /// who guesses passwords cannot ask a thousand times a second.
     async fn turn(&self, peer: Peer, digest: Digest) -> Option<Turn> {
         let turn = self.line.turn(peer, digest).await;
         if turn.is_none() {

@@ -32,7 +32,7 @@ struct State {
     postponed: [HashSet<Digest>; 2],
 }
 
-/// What tells a user with a password from another.
+/// The identity of a user with a password.
 pub(super) type Digest = [u8; 32];
 
 struct Waiting {
@@ -171,7 +171,7 @@ mod tests {
 
     type Asked = Pin<Box<dyn Future<Output = Option<Turn>>>>;
 
-    /// Joins the line, and tells at once whether there is a turn.
+    /// Joins the line; returns at once whether there is a turn.
     async fn ask(line: &Arc<Line>, peer: Peer) -> (Asked, Option<Option<Turn>>) {
         ask_for(line, peer, [0; 32]).await
     }

@@ -192,7 +192,12 @@ async fn a_file_that_protects_nothing_any_more_changes_nothing() {
         web.look();
         assert!(web.has_authentication(), "{text:?}");
     }
-    assert_eq!(log.text().matches("protects nothing any more").count(), 3, "{}", log.text());
+    assert_eq!(
+        log.text().matches("has neither TLS nor users any more").count(),
+        3,
+        "{}",
+        log.text()
+    );
 }
 
 #[tokio::test]

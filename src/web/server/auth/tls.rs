@@ -68,7 +68,7 @@ impl Tls {
         }
     }
 
-    /// The TLS handshake with a client. One that speaks plain HTTP is told so.
+    /// The TLS handshake with a client. One that speaks plain HTTP gets an answer that says so.
     ///
     /// # Errors
     ///
