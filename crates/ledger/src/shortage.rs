@@ -22,7 +22,7 @@ pub enum Shortage {
 }
 
 impl Shortage {
-    /// All of them, in the order of [`Shortage::counts`].
+    /// All of them, in the order in which they are shown.
     pub const ALL: [Shortage; 5] = [
         Shortage::Descriptors,
         Shortage::Memory,
