@@ -1,12 +1,13 @@
 //! What the program may rely on: a checked configuration whose values cannot be wrong.
 //!
 //! [`mod@file`] reads the YAML as written and converts it, [`problem`] says what is wrong with it,
-//! [`show`] writes a configuration down again; [`secret`] holds what must never be shown. The rest
+//! [`show`] writes a configuration down again; [`Secret`] holds what must never be shown. The rest
 //! of the program reads these types only and never checks them again.
 //!
 //! In reading order: `node` makes a tree with line numbers from the text, `section` looks keys up in
 //! a target and in the defaults below it, `target`, `side`, `login` and `checks` convert them, `value`
-//! reads one scalar, `source` reads the files and variables that a key names.
+//! reads one scalar, `source` reads the files and variables that a key names, `keys` has every key,
+//! and `likeness` finds which one is meant.
 
 use std::collections::BTreeMap;
 use std::fmt;
