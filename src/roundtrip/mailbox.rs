@@ -256,11 +256,11 @@ impl<'a> Mailbox<'a> {
             let since = Since::all(SystemTime::now());
             let removed =
                 session.remove(&mut self.imap, &Inspector::default(), true, since, judge).await;
-            if let Err(failure) = removed {
-                if imap::is_in_step(&failure) {
+            if let Err(not_removed) = removed {
+                if matches!(not_removed, imap::NotRemoved::Refused(_)) {
                     self.session = Some(session);
                 }
-                looked.removal_failure = Some(failure);
+                looked.removal_failure = Some(not_removed.into());
                 return looked;
             }
             session.trace().finish();

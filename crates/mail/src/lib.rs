@@ -6,6 +6,7 @@
 //! transcript, the facts about TLS. None keeps state between two dialogues.
 
 pub use fault::Fault;
+pub use interrupted::{Interrupted, Refusal, RefusalScope};
 pub use ledger::{Action, Clue, Failure, LoginDelay, Reason, Shortage, Side, Step};
 
 pub mod auth;
@@ -19,6 +20,7 @@ pub mod fuzz;
 pub mod header;
 pub mod imap;
 pub mod inspection;
+mod interrupted;
 pub mod net;
 pub mod oauth;
 pub mod options;

@@ -14,7 +14,7 @@ use rsasl::mechname::Mechname;
 use rsasl::prelude::{SASLClient, Session, SessionError, State};
 use rsasl::property::{AuthId, AuthzId, OAuthBearerToken, Password};
 
-pub(super) use door::{Door, Refusal, enter};
+pub(super) use door::{Door, LoginFailure, LoginFailureKind, enter};
 
 use super::trace::Trace;
 use super::{Failure, Fault, Reason};

@@ -14,11 +14,11 @@ use ledger::LoginDelay;
 use ledger::Token;
 use ledger::{Failure, Reason, Step};
 use ledger::{FoundIn, Moment};
-use mail::Fault;
 use mail::bounce::Report;
 use mail::pop3::{Entry, Id, Listing, Pop3, Viewed};
 use mail::test_mail::Header;
 use mail::trace::Trace;
+use mail::{Fault, Interrupted};
 pub use opening::{Prepared, log_in};
 use removal::{Confirmed, Removal, from_word, is_still_ours, word};
 use seen::Seen;
@@ -56,7 +56,7 @@ pub struct Memory {
     /// The mails that the server refused to show in it.
     refused: BTreeSet<Id>,
     /// The newest of these refusals.
-    refusal: Option<Failure>,
+    refusal: Option<Interrupted>,
     /// Mails whose headers the server refused to show, and how often.
     unread: BTreeMap<Id, Unread>,
     /// Probes that nobody waits for, and from when on they may be taken out.
@@ -135,8 +135,7 @@ impl Session {
             session.read_any().await?;
         } else if read == 0
             && let Some(refusal) = memory.refusal.take()
-            && let failure = session.pop3.shows_nothing(refusal)
-            && !is_refused(&failure)
+            && let Interrupted::Broken(failure) = session.pop3.shows_nothing(refusal)
         {
             // It is no matter of these mails.
             return Err(failure);
@@ -193,8 +192,10 @@ impl Session {
             match self.pop3.delete(entry.number).await {
                 Ok(()) => marked.push(entry.id),
                 // The others still go, if the session is ended in order.
-                Err(failure) if is_refused(&failure) => looked.removal_failure = Some(failure),
-                Err(failure) => {
+                Err(Interrupted::Refused(refusal)) => {
+                    looked.removal_failure = Some(refusal.failure);
+                }
+                Err(Interrupted::Broken(failure)) => {
                     looked.removal_failure = Some(failure);
                     return looked;
                 }
@@ -228,12 +229,6 @@ struct Viewing {
     asked_at: std::time::Instant,
     previous_look: Option<std::time::Instant>,
     network: Duration,
-}
-
-/// A single mail that the server refuses to show or to take out, broken or gone, is passed over: it
-/// must not stop the others.
-fn is_refused(failure: &Failure) -> bool {
-    failure.reason == Reason::Rejected
 }
 
 impl Memory {
@@ -298,8 +293,9 @@ impl Memory {
                 self.unread.remove(&entry.id);
                 Ok(Some(date))
             }
-            Err(failure) if is_refused(&failure) => {
-                self.refusal = Some(failure);
+            // A single mail that the server refuses to show, broken or gone, must not stop the others.
+            Err(refusal) if refusal.is_of_the_request() => {
+                self.refusal = Some(refusal);
                 // Of so many that are refused it does not matter which.
                 if self.unread.len() < LEFT_OVERS || self.unread.contains_key(&entry.id) {
                     self.refused.insert(entry.id);
@@ -307,7 +303,7 @@ impl Memory {
                 }
                 Ok(None)
             }
-            Err(failure) => Err(failure),
+            Err(interrupted) => Err(interrupted.into()),
         }
     }
 
@@ -341,7 +337,7 @@ impl Memory {
         entry: &Entry,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<Option<SystemTime>, Failure> {
+    ) -> Result<Option<SystemTime>, Interrupted> {
         let block = pop3.header(entry.number).await?;
         let header = Header::parse(&block);
         let server_date = header.received;

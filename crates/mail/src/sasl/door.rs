@@ -7,6 +7,7 @@ use crate::auth::{Auth, Login, Mechanism};
 use crate::secret::Secret;
 use crate::trace::Trace;
 use crate::wire::Dialer;
+use crate::{Interrupted, Refusal, RefusalScope};
 use ledger::{Clue, Failure, Reason, Step};
 
 /// The mechanisms that show a digest of the password.
@@ -20,7 +21,7 @@ pub(crate) trait Door: Send {
         &mut self,
         login: &Login,
         key: &Secret,
-    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+    ) -> impl Future<Output = Result<(), LoginFailure>> + Send;
 
     /// Whether the server offers this mechanism on this connection.
     fn offers(&self, mechanism: &str) -> bool;
@@ -36,17 +37,76 @@ pub(crate) trait Door: Send {
 
 /// Why a login did not succeed.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct LoginFailure {
     /// What happened.
     pub(crate) failure: Failure,
-    /// Whether the server has told that it is for the password: another mechanism would carry the same
-    /// one, and servers punish an address for each wrong one.
-    pub(crate) is_of_the_password: bool,
+    /// What that means for another attempt.
+    pub(crate) kind: LoginFailureKind,
 }
 
-impl From<Failure> for Refusal {
+/// What a failed login means for another attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LoginFailureKind {
+    /// The login was refused; the cause may be the mechanism or the credentials.
+    Refused,
+    /// The server has said that the credentials are wrong: another mechanism would carry the same ones,
+    /// and servers punish an address for each wrong password.
+    WrongCredentials,
+    /// The session is over, or the server refused for a cause of its own.
+    Other,
+}
+
+impl LoginFailure {
+    /// A login that was refused, or for which there is no mechanism.
+    pub(crate) fn refused(failure: Failure) -> Self {
+        Self { failure, kind: LoginFailureKind::Refused }
+    }
+
+    /// Whether it is the login that was refused.
+    fn is_refusal(&self) -> bool {
+        self.kind != LoginFailureKind::Other
+    }
+
+    /// The same after a mechanism whose refusal, if `is_of_a_proof`, means that the credentials are wrong.
+    pub(crate) fn after(refusal: Refusal, is_of_a_proof: bool) -> Self {
+        let failed = Self::from(Interrupted::Refused(refusal));
+        match failed.kind {
+            LoginFailureKind::Refused if is_of_a_proof => {
+                Self { kind: LoginFailureKind::WrongCredentials, ..failed }
+            }
+            _ => failed,
+        }
+    }
+
+    /// The same, where it is a refusal, with the label and the words of a refused login.
+    pub(crate) fn of_user(self, username: &str) -> Self {
+        if !self.is_refusal() {
+            return self;
+        }
+        let message = format!("the login as {username} was refused: {}", self.failure.message);
+        Self { failure: Failure { reason: Reason::Auth, message, ..self.failure }, ..self }
+    }
+}
+
+impl From<Failure> for LoginFailure {
     fn from(failure: Failure) -> Self {
-        Self { failure, is_of_the_password: false }
+        Self { failure, kind: LoginFailureKind::Other }
+    }
+}
+
+impl From<Interrupted> for LoginFailure {
+    fn from(interrupted: Interrupted) -> Self {
+        let kind = match &interrupted {
+            Interrupted::Refused(refusal) => match refusal.scope {
+                RefusalScope::Request => LoginFailureKind::Refused,
+                RefusalScope::Credentials => LoginFailureKind::WrongCredentials,
+                RefusalScope::Syntax | RefusalScope::Passing | RefusalScope::Server => {
+                    LoginFailureKind::Other
+                }
+            },
+            Interrupted::Broken(_) => LoginFailureKind::Other,
+        };
+        Self { failure: interrupted.into(), kind }
     }
 }
 
@@ -68,7 +128,7 @@ pub(crate) async fn enter<D: Door>(
     trace.enter(Step::Auth);
     let Some(beside) = beside_the_digest(door, dialer, login) else {
         let refusal = match door.enter(login, &key.secret).await {
-            Err(refusal) if refusal.failure.reason == Reason::Auth => refusal.failure,
+            Err(refusal) if refusal.is_refusal() => refusal.failure,
             outcome => return outcome.map_err(|refusal| refusal.failure),
         };
         let refusal = Failure { clue: refusal.clue.or(other_auth(door, login)), ..refusal };
@@ -84,7 +144,7 @@ pub(crate) async fn enter<D: Door>(
         let outcome = door.enter(&beside, &key.secret).await;
         match &outcome {
             Ok(()) => learned.note_no_digest(),
-            Err(refusal) if refusal.failure.reason == Reason::Auth => drop(learned.note_refusal()),
+            Err(refusal) if refusal.is_refusal() => drop(learned.note_refusal()),
             Err(_) => {}
         }
         return outcome.map_err(|refusal| refusal.failure);
@@ -96,9 +156,9 @@ pub(crate) async fn enter<D: Door>(
         }
         Err(refusal) => refusal,
     };
-    if refusal.failure.reason != Reason::Auth
+    if !refusal.is_refusal()
         || !learned.note_refusal()
-        || refusal.is_of_the_password
+        || refusal.kind == LoginFailureKind::WrongCredentials
     {
         return Err(refusal.failure);
     }

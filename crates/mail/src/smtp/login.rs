@@ -3,7 +3,7 @@
 use super::{Reply, Smtp};
 use crate::Fault;
 use crate::auth::{Login, Mechanism};
-use crate::sasl::{self, Carrier, Door, Heard, Refusal};
+use crate::sasl::{self, Carrier, Door, Heard, LoginFailure, LoginFailureKind};
 use crate::secret::Secret;
 use crate::trace::Trace;
 use ledger::{Failure, Reason};
@@ -12,8 +12,8 @@ use ledger::{Failure, Reason};
 const COMMAND_BYTES: usize = 512;
 
 impl Smtp {
-    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
-        let mechanism = self.mechanism(login)?;
+    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
+        let mechanism = self.mechanism(login).map_err(LoginFailure::refused)?;
         let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
         let reply = verdict.answer;
         if Self::is_success(&reply) {
@@ -35,7 +35,12 @@ impl Smtp {
         // A mechanism that is too weak, and a disabled account (RFC 5248). 5.7.8 says less than it
         // seems to: it is the answer of Postfix as well where Cyrus SASL has no secret for a digest.
         let is_told = matches!(reply.enhanced(), Some((5, 7, 9 | 13)));
-        Err(Refusal { failure, is_of_the_password: verdict.is_of_a_proof || is_told })
+        let kind = match reply.code {
+            500..=599 if verdict.is_of_a_proof || is_told => LoginFailureKind::WrongCredentials,
+            500..=599 => LoginFailureKind::Refused,
+            _ => LoginFailureKind::Other,
+        };
+        Err(LoginFailure { failure, kind })
     }
 
     fn mechanism(&self, login: &Login) -> Result<Mechanism, Failure> {
@@ -55,7 +60,7 @@ impl Smtp {
 }
 
 impl Door for Smtp {
-    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
         self.log_in(login, key).await
     }
 

@@ -8,6 +8,7 @@ use super::tries::READ_TRIES;
 use crate::probing::mailbox::{FIRST_CONTACT_HEADERS, Judge, LEFT_OVERS, Since};
 use ledger::Failure;
 use ledger::FoundIn;
+use mail::Interrupted;
 use mail::imap::{Fetched, Imap, Numbers, Selected, Sorted, is_at_the_end};
 
 /// How many headers are asked for at once.
@@ -54,7 +55,7 @@ impl FolderMemory {
         since: Since,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Interrupted> {
         let since = self.since(since, viewing);
         let found =
             if selected.exists > 0 { imap.search_since(since).await? } else { Sorted::default() };
@@ -71,7 +72,7 @@ impl FolderMemory {
             let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
             let refusal = imap.fetch_newest(NEWEST, exists, &except, sink).await?;
             if let Some(refusal) = refusal.filter(|_| !self.has_shown) {
-                return Err(refusal);
+                return Err(Interrupted::refused(refusal));
             }
         }
         let newest = wanted.first().copied().unwrap_or(0);
@@ -92,7 +93,7 @@ impl FolderMemory {
         imap: &mut Imap,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Interrupted> {
         let mut shown = BTreeSet::new();
         let sink = &mut |mail: Fetched, at| {
             shown.extend(mail.uid.filter(|_| mail.header.is_some()));
@@ -128,7 +129,7 @@ impl FolderMemory {
         imap: &mut Imap,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Interrupted> {
         let from = self.catch_up(imap, viewing, judge).await?;
         let except = self.broken.clone();
         let mut shown = Numbers::default();
@@ -155,7 +156,7 @@ impl FolderMemory {
         if let Some(refusal) = refusal
             && !self.can_show(imap, viewing, judge).await?
         {
-            return Err(refusal);
+            return Err(Interrupted::refused(refusal));
         }
         if self.has_shown {
             due.into_iter().for_each(|uid| self.note_try(uid, viewing.began));
@@ -170,7 +171,7 @@ impl FolderMemory {
         imap: &mut Imap,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<u32, Failure> {
+    ) -> Result<u32, Interrupted> {
         let (from, was_cut_off) = self.progress.begin_to_read(self.next_uid);
         if !was_cut_off {
             return Ok(from);
@@ -200,7 +201,7 @@ impl FolderMemory {
         imap: &mut Imap,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, Interrupted> {
         let exists = imap.exists();
         if self.has_shown || exists == 0 {
             return Ok(true);
@@ -241,7 +242,7 @@ impl FolderMemory {
         imap: &mut Imap,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<Option<Failure>, Failure> {
+    ) -> Result<Option<Failure>, Interrupted> {
         let sink = &mut |mail, shown| self.judge(mail, shown, 0, viewing, judge);
         let refusal = imap.fetch_these(&[uid], sink).await?;
         if let Some(unread) = self.unread.get_mut(&uid) {
@@ -272,7 +273,7 @@ impl FolderMemory {
         imap: &mut Imap,
         selected: Selected,
         began: Instant,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Interrupted> {
         let next_uid = selected.uid_next.unwrap_or(1);
         if next_uid > self.next_uid && selected.exists > 0 && self.next_uid > 0 {
             let since = *self.hollow_since.get_or_insert(began);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::super::imap::NotRemoved;
 use super::super::watch::Settings;
 use super::super::{Found, Judgement, Member, imap, members, pop3};
 use super::check::judged;
@@ -119,15 +120,14 @@ impl Patrol {
             let removed =
                 session.remove(&mut self.imap, &self.inspector, is_check, since, &mut judge);
             let removed = enforced(until + MARGIN, removed).await;
-            let removed = removed.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
-            if let Err(failure) = removed {
+            let removed = removed.unwrap_or_else(|| Err(trace.overrun(began.elapsed()).into()));
+            if let Err(not_removed) = removed {
                 self.learn_to_pass_over(members);
-                if imap::is_in_step(&failure) {
-                    self.session = Some(session);
-                } else {
-                    self.back_off(settings, &failure);
+                match &not_removed {
+                    NotRemoved::Refused(_) => self.session = Some(session),
+                    NotRemoved::Broken(failure) => self.back_off(settings, failure),
                 }
-                return Some(failure);
+                return Some(not_removed.into());
             }
             session.trace().finish();
             let durations = session.trace().durations();
