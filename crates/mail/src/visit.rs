@@ -68,7 +68,7 @@ fn endpoint(
         min_version: TlsVersion::Tls10,
         ..TlsOptions::default()
     };
-    Endpoint { host: host.to_owned(), mx: false, port, tls, tls_options, ip_family, timeout }
+    Endpoint { tls_options, ip_family, ..Endpoint::new(host, port, tls).with_timeout(timeout) }
 }
 
 async fn leave(wire: &mut Wire, protocol: Option<Spoken>) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::shown::{self, PASSWORD, USER};
 use crate::auth::{Auth, Credentials, Login};
 use crate::fuzz::script::Script;
-use crate::options::{Endpoint, IpFamily, TlsMode, TlsOptions};
+use crate::options::{Endpoint, TlsMode};
 use crate::secret::Secret;
 use crate::trace::Trace;
 use crate::wire::{Clients, Dialer};
@@ -45,15 +45,7 @@ static CLIENTS: LazyLock<Clients> = LazyLock::new(Clients::default);
 
 /// The server that the clients are made for.
 fn endpoint(tls: TlsMode) -> Endpoint {
-    Endpoint {
-        host: "127.0.0.1".to_owned(),
-        mx: false,
-        port: 143,
-        tls,
-        tls_options: TlsOptions::default(),
-        ip_family: IpFamily::Any,
-        timeout: Duration::from_secs(30),
-    }
+    Endpoint::new("127.0.0.1", 143, tls)
 }
 
 /// The account that they log in to.
