@@ -320,13 +320,12 @@ async fn facts(server: &ServerTls, authority: &X509) -> (Option<Reason>, TlsFact
     let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
     let mut serving = SslStream::new(server.session().unwrap(), accepted).unwrap();
-    let trace = Trace::new(None);
     let (endpoint, deadline) = (&target.send.endpoint, Instant::now() + LONGEST);
-    let (outcome, _) = tokio::join!(
-        client.handshake(endpoint, socket, deadline, Resumption::Never, &trace),
+    let (handshake, _) = tokio::join!(
+        client.handshake(endpoint, socket, deadline, Resumption::Never),
         Pin::new(&mut serving).accept()
     );
-    (outcome.err().map(|fault| fault.reason), trace.tls_facts().unwrap())
+    (handshake.outcome.err().map(|fault| fault.reason), handshake.facts.unwrap())
 }
 
 #[tokio::test]

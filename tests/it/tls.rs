@@ -347,13 +347,12 @@ async fn shake_hands(
             let _ = serving.write_all(b"!").await;
         }
     };
-    let trace = Trace::new(None);
     let deadline = Instant::now() + Duration::from_secs(20);
     let client = async {
-        let stream = client.handshake(endpoint, socket, deadline, resumption, &trace).await;
-        let mut stream = stream.map_err(|fault| fault.reason)?;
+        let handshake = client.handshake(endpoint, socket, deadline, resumption).await;
+        let mut stream = handshake.outcome.map_err(|fault| fault.reason)?;
         stream.read_exact(&mut [0; 1]).await.unwrap();
-        Ok(trace.tls_facts().unwrap().is_resumed)
+        Ok(handshake.facts.unwrap().is_resumed)
     };
     tokio::join!(client, server).0
 }
