@@ -20,7 +20,7 @@ use ledger::{
 };
 use ledger::{Failure, Step};
 use mail::inspection::Inspection;
-use mail::throttle::Gate;
+use mail::throttle::LogThrottle;
 use reached::Reached;
 use side_log::TargetLog;
 
@@ -47,9 +47,9 @@ pub struct Account {
     /// Held from taking the changes to handing them over, so that the store sees them in order.
     handing_over: Mutex<()>,
     /// When notices and failures in the sender's mailbox were last told of in the log.
-    notices: Mutex<Gate>,
-    sender_mailbox_failures: Mutex<Gate>,
-    remarks: Mutex<Gate>,
+    notices: Mutex<LogThrottle>,
+    sender_mailbox_failures: Mutex<LogThrottle>,
+    remarks: Mutex<LogThrottle>,
     /// Whether nobody looks for its mails among the junk.
     lacks_junk_folder: AtomicBool,
 }
@@ -421,7 +421,7 @@ impl Account {
 }
 
 /// Whether an event that happens now is to be told, and how many before it were not.
-fn pass(gate: &Mutex<Gate>) -> Option<u64> {
+fn pass(gate: &Mutex<LogThrottle>) -> Option<u64> {
     gate.lock().unwrap_or_else(PoisonError::into_inner).pass(crate::clock::now().instant)
 }
 

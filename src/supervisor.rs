@@ -22,7 +22,7 @@ use ledger::{Rules, Servers, StoredAccount};
 use mail::net::tls::TlsClients;
 use mail::oauth::{TokenStore, Tokens};
 use mail::threads;
-use mail::wire::{Clients, Dialer};
+use mail::wire::{ConnectionContext, Dialer};
 pub use reload::{ReloadError, ReloadState};
 use sending::{LetGo, Line, rest_of_period};
 use slots::{SlotKey, Slots};
@@ -50,7 +50,7 @@ pub struct Supervisor {
     /// The transcripts of all targets.
     archive: Arc<Archive>,
     started: SystemTime,
-    clients: Clients,
+    clients: ConnectionContext,
     bench: Arc<Bench>,
     /// Held for the whole of a change, so that two reloads do not mix.
     changing: tokio::sync::Mutex<()>,
@@ -117,7 +117,7 @@ impl Supervisor {
         let now = SystemTime::now();
         let empty = Config { targets: BTreeMap::new(), ..config.clone() };
         let tokens = Tokens::new(store.clone().map(|store| store as Arc<dyn TokenStore>));
-        let clients = Clients { tls: TlsClients::default(), tokens };
+        let clients = ConnectionContext { tls: TlsClients::default(), tokens };
         let supervisor = Self {
             config_file,
             origin: Arc::new(origin),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ledger::Failure;
 use ledger::FoundIn;
 use ledger::Token;
-use mail::bounce::Report;
+use mail::bounce::DsnReport;
 use mail::test_mail::Header;
 
 pub mod imap;
@@ -70,7 +70,7 @@ pub struct Found {
     /// Whether it lies where nobody receives: a mail of ours is a copy there, and not its arrival.
     pub is_copy: bool,
     /// What it reports, once that was read.
-    pub report: Option<Report>,
+    pub report: Option<DsnReport>,
 }
 
 /// What is to be done with a mail.

@@ -15,7 +15,7 @@
 //! use mail::imap::Imap;
 //! use mail::options::{Endpoint, TlsMode};
 //! use mail::trace::Trace;
-//! use mail::wire::{Clients, Dialer};
+//! use mail::wire::{ConnectionContext, Dialer};
 //! use tokio::time::Instant;
 //!
 //! # use testserver::{Options, Post, Protocol, Server};
@@ -28,7 +28,7 @@
 //! # let (host, port) = ("127.0.0.1", server.port());
 //! let endpoint = Endpoint::new(host, port, TlsMode::None).with_timeout(Duration::from_secs(5));
 //! let login = Login::with_password("rita", "secret");
-//! let dialer = Dialer::new(&endpoint, Some(&login), &Clients::default())?;
+//! let dialer = Dialer::new(&endpoint, Some(&login), &ConnectionContext::default())?;
 //! let trace = Trace::new(Some(&login));
 //!
 //! let end = Instant::now() + Duration::from_secs(20);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::trace::Trace;
-use super::wire::{Clients, Dialer, Wire};
+use super::wire::{ConnectionContext, Dialer, Wire};
 use super::{Failure, Fault, Reason};
 use crate::options::{Endpoint, IpFamily, Service, Spoken, TlsMode, TlsOptions, TlsVersion};
 
@@ -29,7 +29,7 @@ const FIRST_WORDS: Duration = Duration::from_secs(1);
 pub async fn visit(
     (host, port, ip_family): (&str, u16, IpFamily),
     service: Option<Service>,
-    clients: &Clients,
+    clients: &ConnectionContext,
     trace: Trace,
     end: Instant,
 ) -> Result<Duration, Fault> {

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use command::beginning;
-pub use dialer::{Clients, Dialer};
+pub use dialer::{ConnectionContext, Dialer};
 use ending::too_late;
 use network::Answers;
 

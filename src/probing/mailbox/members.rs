@@ -9,8 +9,8 @@ use super::{Found, Inspector, Judgement, Since, reports};
 use crate::account::Account;
 use crate::config::{ReceiveSide, Target};
 use ledger::{LookStyle, ServerClock, Sighting, Verdict};
-use mail::bounce::Report;
-use mail::inspection::Passage;
+use mail::bounce::DsnReport;
+use mail::inspection::TransitTimes;
 use mail::test_mail::{Header, Mark};
 
 /// One target that has to do with the mailbox.
@@ -133,11 +133,11 @@ pub(super) fn judge(
         if let (Verdict::Received { watched, .. }, Some(date)) = (verdict, found.server_date) {
             clock.learn(date, watched, now);
         }
-        let passage = Passage { transmitted, seen: now.date_of(found.shown_at) };
+        let transit = TransitTimes { transmitted, seen: now.date_of(found.shown_at) };
         return match verdict {
             Verdict::Unknown => Judgement::Leave,
             Verdict::Received { .. } | Verdict::Early => {
-                inspector.judge(token, member, passage, found.block.as_deref())
+                inspector.judge(token, member, transit, found.block.as_deref())
             }
             Verdict::Returned | Verdict::Duplicate | Verdict::Left => Judgement::Remove(token),
         };
@@ -167,7 +167,7 @@ fn judge_copy(members: &[Arc<Member>], found: &Found) -> Option<Judgement> {
 
 /// What a report says of a mail of ours is told to its account, and the report is done with. One that
 /// says nothing of it stays: people may make more of it.
-fn judge_report(members: &[Arc<Member>], found: &Found, report: &Report) -> Judgement {
+fn judge_report(members: &[Arc<Member>], found: &Found, report: &DsnReport) -> Judgement {
     let Some(worst) = report.worst() else { return Judgement::Leave };
     let returned = Header::parse(&report.returned_header);
     let owner = |token| members.iter().find(|member| member.account.is_live(token));

@@ -14,7 +14,7 @@ use ledger::LoginDelay;
 use ledger::Token;
 use ledger::{Failure, Reason, Step};
 use ledger::{FoundIn, Moment};
-use mail::bounce::Report;
+use mail::bounce::DsnReport;
 use mail::pop3::{Entry, Id, Listing, Pop3, Viewed};
 use mail::test_mail::Header;
 use mail::trace::Trace;
@@ -356,7 +356,7 @@ impl Memory {
         };
         let mut judgement = judge(&found);
         if judgement == Judgement::ReadReport {
-            found.report = Report::parse(&pop3.beginning(entry.number).await?);
+            found.report = DsnReport::parse(&pop3.beginning(entry.number).await?);
             judgement = if found.report.is_some() { judge(&found) } else { Judgement::Leave };
         }
         match judgement {

@@ -17,7 +17,7 @@ use crate::config::{Folder, Login, MailboxId, Protocol};
 use crate::store::Store;
 use ledger::LookStyle;
 use ledger::Side;
-use mail::wire::{Clients, Dialer};
+use mail::wire::{ConnectionContext, Dialer};
 
 /// How long sending waits for the watch to be in place; a broken mailbox never stops it.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -96,7 +96,7 @@ impl Watch {
     pub fn set_members(
         &self,
         members: Vec<Arc<Member>>,
-        clients: &Clients,
+        clients: &ConnectionContext,
     ) -> Result<(), openssl::error::ErrorStack> {
         let settings = Settings::of(&members, clients)?;
         for member in members.iter().filter(|member| member.role == Role::Recipient) {
@@ -209,7 +209,7 @@ impl Watch {
 impl Settings {
     fn of(
         members: &[Arc<Member>],
-        clients: &Clients,
+        clients: &ConnectionContext,
     ) -> Result<Option<Self>, openssl::error::ErrorStack> {
         let sides = || members.iter().map(|member| member.side());
         let Some(first) = sides().next() else { return Ok(None) };

@@ -15,7 +15,7 @@ use crate::fuzz::script::Script;
 use crate::options::{Endpoint, TlsMode};
 use crate::secret::Secret;
 use crate::trace::Trace;
-use crate::wire::{Clients, Dialer};
+use crate::wire::{ConnectionContext, Dialer};
 use ledger::Failure;
 
 pub(super) mod bounce;
@@ -41,7 +41,7 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Client sides of TLS are dear.
-static CLIENTS: LazyLock<Clients> = LazyLock::new(Clients::default);
+static CLIENTS: LazyLock<ConnectionContext> = LazyLock::new(ConnectionContext::default);
 
 /// The server that the clients are made for.
 fn endpoint(tls: TlsMode) -> Endpoint {

@@ -5,7 +5,7 @@ use super::Imap;
 use super::answer::{Answer, NotOk};
 use super::encode::quote;
 use crate::auth::{Auth, Login, Mechanism};
-use crate::sasl::{self, Carrier, Door, Heard, LoginFailure};
+use crate::sasl::{self, Authenticate, LoginFailure, SaslTransport, ServerReply};
 use crate::secret::Secret;
 use crate::trace::Trace;
 use crate::{Fault, Interrupted, Refusal, text};
@@ -46,12 +46,12 @@ impl Imap {
         login: &Login,
         key: &Secret,
     ) -> Result<Answer, LoginFailure> {
-        let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
-        verdict.answer.map_err(|Refusal { mut failure, scope }| {
-            if let Some(objection) = verdict.objection {
+        let outcome = sasl::log_in(self, mechanism, &login.username, key).await?;
+        outcome.answer.map_err(|Refusal { mut failure, scope }| {
+            if let Some(objection) = outcome.objection {
                 failure.message += &format!(", {objection}");
             }
-            LoginFailure::after(Refusal { failure, scope }, verdict.is_of_a_proof)
+            LoginFailure::after(Refusal { failure, scope }, outcome.is_of_a_proof)
         })
     }
 
@@ -101,7 +101,7 @@ impl Imap {
     }
 }
 
-impl Door for Imap {
+impl Authenticate for Imap {
     async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
         self.log_in(login, key).await
     }
@@ -119,7 +119,7 @@ impl Door for Imap {
     }
 }
 
-impl Carrier for Imap {
+impl SaslTransport for Imap {
     type Answer = Result<Answer, Refusal>;
 
     async fn begin(&mut self, mechanism: Mechanism, initial: Option<&str>) -> Result<(), Failure> {
@@ -142,13 +142,13 @@ impl Carrier for Imap {
         self.wire.send_secret(line, shown).await
     }
 
-    async fn hear(&mut self) -> Result<Heard<Self::Answer>, Failure> {
+    async fn hear(&mut self) -> Result<ServerReply<Self::Answer>, Failure> {
         let tag = self.newest_tag();
         match self.read_answer(&tag, &mut |_, _| {}).await {
-            Ok(answer) => Ok(Heard::Answer(Ok(answer))),
-            Err(NotOk::Continuation(challenge)) => Ok(Heard::Challenge(challenge)),
+            Ok(answer) => Ok(ServerReply::Answer(Ok(answer))),
+            Err(NotOk::Continuation(challenge)) => Ok(ServerReply::Challenge(challenge)),
             Err(NotOk::Interrupted(Interrupted::Refused(refusal))) => {
-                Ok(Heard::Answer(Err(refusal)))
+                Ok(ServerReply::Answer(Err(refusal)))
             }
             Err(NotOk::Interrupted(Interrupted::Broken(failure))) => Err(failure),
         }

@@ -19,16 +19,16 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_openssl::SslStream;
 
+use format::{WAY_OUT, handshake_fault};
+pub use format::{io_clue, io_words, words};
 pub use session::{Resumption, SessionMemory};
-use words::{WAY_OUT, handshake_fault};
-pub use words::{io_clue, io_words, words};
 
 use crate::Fault;
 use crate::options::{Endpoint, TlsOptions, TlsVersion};
 use ledger::{Reason, Shortage};
 
+mod format;
 mod session;
-mod words;
 
 /// A client side of TLS, ready to shake hands; a clone shares the trusted authorities.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use openssl::hash::{MessageDigest, hash};
 use super::{LINE_BYTES, Pop3};
 use crate::auth::{Auth, Login, Mechanism};
 use crate::net::tls;
-use crate::sasl::{self, Carrier, Door, Heard, LoginFailure};
+use crate::sasl::{self, Authenticate, LoginFailure, SaslTransport, ServerReply};
 use crate::secret::Secret;
 use crate::trace::Trace;
 use crate::{Fault, Interrupted, Refusal, RefusalScope};
@@ -44,14 +44,14 @@ impl Pop3 {
         login: &Login,
         key: &Secret,
     ) -> Result<(), LoginFailure> {
-        let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
+        let outcome = sasl::log_in(self, mechanism, &login.username, key).await?;
         let has_codes = self.capability("AUTH-RESP-CODE").is_some();
-        self.settle(&verdict.answer).map_err(|interrupted| match by_code(interrupted, has_codes) {
+        self.settle(&outcome.answer).map_err(|interrupted| match by_code(interrupted, has_codes) {
             Interrupted::Refused(Refusal { mut failure, scope }) => {
-                if let Some(objection) = verdict.objection {
+                if let Some(objection) = outcome.objection {
                     failure.message += &format!(", {objection}");
                 }
-                LoginFailure::after(Refusal { failure, scope }, verdict.is_of_a_proof)
+                LoginFailure::after(Refusal { failure, scope }, outcome.is_of_a_proof)
             }
             broken @ Interrupted::Broken(_) => broken.into(),
         })
@@ -117,7 +117,7 @@ impl Pop3 {
     }
 }
 
-impl Door for Pop3 {
+impl Authenticate for Pop3 {
     async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
         self.log_in(login, key).await
     }
@@ -136,7 +136,7 @@ impl Door for Pop3 {
     }
 }
 
-impl Carrier for Pop3 {
+impl SaslTransport for Pop3 {
     type Answer = Vec<u8>;
 
     async fn begin(&mut self, mechanism: Mechanism, _: Option<&str>) -> Result<(), Failure> {
@@ -156,13 +156,13 @@ impl Carrier for Pop3 {
         self.wait_with_the_last().await;
     }
 
-    async fn hear(&mut self) -> Result<Heard<Vec<u8>>, Failure> {
+    async fn hear(&mut self) -> Result<ServerReply<Vec<u8>>, Failure> {
         let line = self.wire.read_line(LINE_BYTES).await?;
         match line.strip_prefix(b"+") {
             Some(challenge) if super::split_status(&line).is_none() => {
-                Ok(Heard::Challenge(challenge.trim_ascii().to_vec()))
+                Ok(ServerReply::Challenge(challenge.trim_ascii().to_vec()))
             }
-            _ => Ok(Heard::Answer(line)),
+            _ => Ok(ServerReply::Answer(line)),
         }
     }
 

@@ -9,7 +9,7 @@ async fn pair() -> (Wire, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let endpoint = Endpoint::new("127.0.0.1", port, TlsMode::None);
-    let dialer = Dialer::new(&endpoint, None, &Clients::default());
+    let dialer = Dialer::new(&endpoint, None, &ConnectionContext::default());
     let end = Instant::now() + Duration::from_secs(30);
     let dialer = dialer.unwrap();
     let (wire, accepted) = tokio::join!(dialer.dial(Trace::new(None), end), listener.accept());

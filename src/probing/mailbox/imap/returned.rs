@@ -9,7 +9,7 @@ use super::tries::READ_TRIES;
 use crate::clock::on_time_line;
 use crate::probing::mailbox::{Found, Judge};
 use ledger::Failure;
-use mail::bounce::Report;
+use mail::bounce::DsnReport;
 use mail::imap::Imap;
 use mail::test_mail::Header;
 
@@ -65,7 +65,7 @@ impl FolderMemory {
             }
             let Some(beginning) = imap.beginning(uid).await? else { continue };
             self.reports.remove(&uid);
-            let Some(report) = Report::parse(&beginning) else { continue };
+            let Some(report) = DsnReport::parse(&beginning) else { continue };
             let found = Found {
                 header: Header::default(),
                 server_date: unheard.server_date,

@@ -1,4 +1,4 @@
-//! Entering: one login or two, with a password or an access token.
+//! Authentication: one login attempt or two, with a password or an access token.
 
 use tokio::time::Instant;
 
@@ -14,8 +14,8 @@ use ledger::{Clue, Failure, Reason, Step};
 const BY_DIGEST: [Mechanism; 3] =
     [Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::CramMd5];
 
-/// A protocol that can log in, as often as it must.
-pub(crate) trait Door: Send {
+/// A session of one protocol that can log in, more than once where needed.
+pub(crate) trait Authenticate: Send {
     /// Logs in once with this password or access token.
     fn enter(
         &mut self,
@@ -117,31 +117,31 @@ impl From<Interrupted> for LoginFailure {
 ///
 /// # Errors
 /// Why there is no token, in step [`Step::Token`]; else those of the login.
-pub(crate) async fn enter<D: Door>(
-    door: &mut D,
+pub(crate) async fn enter<S: Authenticate>(
+    session: &mut S,
     dialer: &Dialer,
     login: &Login,
     end: Instant,
 ) -> Result<(), Failure> {
-    let trace = door.record().clone();
+    let trace = session.record().clone();
     let key = dialer.key(login, None, &trace, end).await?;
     trace.enter(Step::Auth);
-    let Some(beside) = beside_the_digest(door, dialer, login) else {
-        let refusal = match door.enter(login, &key.secret).await {
+    let Some(beside) = beside_the_digest(session, dialer, login) else {
+        let refusal = match session.enter(login, &key.secret).await {
             Err(refusal) if refusal.is_refusal() => refusal.failure,
             outcome => return outcome.map_err(|refusal| refusal.failure),
         };
-        let refusal = Failure { clue: refusal.clue.or(other_auth(door, login)), ..refusal };
+        let refusal = Failure { clue: refusal.clue.or(other_auth(session, login)), ..refusal };
         if key.is_new {
             return Err(refusal);
         }
         let key = dialer.key(login, Some(&key.secret), &trace, end).await?;
         trace.enter(Step::Auth);
-        return again(door, login, &key.secret, refusal).await;
+        return again(session, login, &key.secret, refusal).await;
     };
     let learned = dialer.learned();
     if learned.knows_no_digest() || learned.is_turn_of_password() {
-        let outcome = door.enter(&beside, &key.secret).await;
+        let outcome = session.enter(&beside, &key.secret).await;
         match &outcome {
             Ok(()) => learned.note_no_digest(),
             Err(refusal) if refusal.is_refusal() => drop(learned.note_refusal()),
@@ -149,7 +149,7 @@ pub(crate) async fn enter<D: Door>(
         }
         return outcome.map_err(|refusal| refusal.failure);
     }
-    let refusal = match door.enter(login, &key.secret).await {
+    let refusal = match session.enter(login, &key.secret).await {
         Ok(()) => {
             learned.note_digest();
             return Ok(());
@@ -164,7 +164,7 @@ pub(crate) async fn enter<D: Door>(
     }
     let name = beside.auth.label();
     trace.fact(format!("the server may know the password in another form: trying `{name}`"));
-    match door.enter(&beside, &key.secret).await {
+    match session.enter(&beside, &key.secret).await {
         Ok(()) => {
             learned.note_no_digest();
             Ok(())
@@ -175,13 +175,13 @@ pub(crate) async fn enter<D: Door>(
 }
 
 /// A second login. Some servers leave after a refusal; what they said then is what counts.
-async fn again<D: Door>(
-    door: &mut D,
+async fn again<S: Authenticate>(
+    session: &mut S,
     login: &Login,
     key: &Secret,
     refusal: Failure,
 ) -> Result<(), Failure> {
-    match door.enter(login, key).await {
+    match session.enter(login, key).await {
         Err(second) if second.failure.reason == Reason::Closed => Err(refusal),
         outcome => outcome.map_err(|second| second.failure),
     }
@@ -189,14 +189,14 @@ async fn again<D: Door>(
 
 /// The `auth` that may work where a digest of the password is refused and the password itself is not shown
 /// unasked. `None` where there is none, or no digest was used.
-fn other_auth<D: Door>(door: &D, login: &Login) -> Option<Clue> {
-    let chosen = choose(login, |mechanism| door.offers(mechanism))?;
+fn other_auth<S: Authenticate>(session: &S, login: &Login) -> Option<Clue> {
+    let chosen = choose(login, |mechanism| session.offers(mechanism))?;
     if !BY_DIGEST.contains(&chosen) {
         return None;
     }
     let mut plain = [Mechanism::Plain, Mechanism::Login].into_iter();
-    let offered = plain.find(|mechanism| door.offers(mechanism.name()));
-    let command = door.takes_password_command().then_some(Mechanism::Login);
+    let offered = plain.find(|mechanism| session.offers(mechanism.name()));
+    let command = session.takes_password_command().then_some(Mechanism::Login);
     offered.or(command).map(|mechanism| Clue::OtherAuth(Auth::Only(mechanism).label()))
 }
 
@@ -204,13 +204,17 @@ fn other_auth<D: Door>(door: &D, login: &Login) -> Option<Clue> {
 /// keep the password in a form from which they cannot make that digest, so that they refuse a right
 /// one. The password itself is shown only to a server that has proved who it is, and that could have
 /// asked for it by offering no digest. `None` where no digest is used, or a mechanism is named.
-fn beside_the_digest<D: Door>(door: &D, dialer: &Dialer, login: &Login) -> Option<Login> {
-    let chosen = choose(login, |mechanism| door.offers(mechanism))?;
+fn beside_the_digest<S: Authenticate>(
+    session: &S,
+    dialer: &Dialer,
+    login: &Login,
+) -> Option<Login> {
+    let chosen = choose(login, |mechanism| session.offers(mechanism))?;
     if login.auth != Auth::Auto || !BY_DIGEST.contains(&chosen) || !dialer.proves_the_server() {
         return None;
     }
     let mechanisms = [Mechanism::Plain, Mechanism::Login];
-    let plain = mechanisms.into_iter().find(|mechanism| door.offers(mechanism.name()));
+    let plain = mechanisms.into_iter().find(|mechanism| session.offers(mechanism.name()));
     let auth = Auth::Only(plain.unwrap_or(Mechanism::Login));
     Some(Login { auth, ..login.clone() })
 }
