@@ -12,7 +12,7 @@ use ledger::LoginDelay;
 use ledger::Token;
 use ledger::{Attempt, Reading};
 use ledger::{Failure, Reason, Side, Step};
-use mail::throttle::Gate;
+use mail::throttle::LogThrottle;
 
 /// The state of a side, as the log tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +27,12 @@ enum State {
 #[derive(Debug, Default)]
 pub(super) struct TargetLog {
     sides: [SideLog; 2],
-    failed_looks: Gate,
-    skipped: Gate,
+    failed_looks: LogThrottle,
+    skipped: LogThrottle,
     /// Reports about mails that came back.
-    pub(super) notices: Gate,
-    pub(super) sender_mailbox_failures: Gate,
-    pub(super) remarks: Gate,
+    pub(super) notices: LogThrottle,
+    pub(super) sender_mailbox_failures: LogThrottle,
+    pub(super) remarks: LogThrottle,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ struct SideLog {
     lasted: Option<Duration>,
     told: Option<State>,
     untold: u64,
-    gates: [Gate; 3],
+    gates: [LogThrottle; 3],
     /// Why the side was last unable.
     cause: Option<(Step, Reason)>,
 }

@@ -23,7 +23,7 @@ use ledger::Reading;
 use ledger::Side;
 use mail::Fault;
 use mail::trace::Trace;
-use mail::wire::Clients;
+use mail::wire::ConnectionContext;
 
 /// How many pings and ports are checked at one time, over all targets.
 pub const MOST_AT_ONCE: usize = 256;
@@ -33,7 +33,7 @@ pub struct Bench {
     places: Places,
     permission: AtomicU8,
     /// With what a check shakes hands at a port that begins with TLS.
-    clients: Clients,
+    clients: ConnectionContext,
 }
 
 const UNKNOWN: u8 = 0;
@@ -45,7 +45,7 @@ impl Default for Bench {
         Self {
             places: Places::new(MOST_AT_ONCE),
             permission: AtomicU8::new(UNKNOWN),
-            clients: Clients::default(),
+            clients: ConnectionContext::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use ledger::Reason;
 use mail::Fault;
 use mail::trace::Trace;
 use mail::visit::visit;
-use mail::wire::Clients;
+use mail::wire::ConnectionContext;
 
 /// Why a port does not answer, the values of the label `reason`.
 pub const REASONS: [Reason; 5] =
@@ -24,7 +24,7 @@ pub const REASONS: [Reason; 5] =
 /// Why no connection came about, with one of [`REASONS`].
 pub async fn check(
     port: &PortCheck,
-    clients: &Clients,
+    clients: &ConnectionContext,
     trace: Trace,
     deadline: Instant,
 ) -> Result<Duration, Fault> {
@@ -54,7 +54,7 @@ mod tests {
         let port = PortCheck { name, host, port, ip_family, owner: None, service: None };
         check(
             &port,
-            &Clients::default(),
+            &ConnectionContext::default(),
             Trace::new(None),
             Instant::now() + Duration::from_secs(10),
         )
@@ -103,7 +103,7 @@ mod tests {
         let (name, host, ip_family) = ("a".to_owned(), "127.0.0.1".to_owned(), IpFamily::Any);
         let check_of = PortCheck { name, host, port, ip_family, owner: None, service };
         let deadline = Instant::now() + Duration::from_secs(10);
-        check(&check_of, &Clients::default(), Trace::new(None), deadline).await.unwrap();
+        check(&check_of, &ConnectionContext::default(), Trace::new(None), deadline).await.unwrap();
         tokio::task::spawn_blocking(|| server.join().unwrap()).await.unwrap()
     }
 

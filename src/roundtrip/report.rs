@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::record::{SideRecord, transcript_line};
 use super::terminal::{Look, Terminal};
 use ledger::{Failure, Side, Step};
-use mail::net::Seconds;
+use mail::text::Seconds;
 use mail::trace::{Event, Trace};
 
 /// How often the live line is rewritten.

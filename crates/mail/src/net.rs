@@ -1,12 +1,10 @@
 //! Opening connections: resolve, TCP, TLS, each under a deadline. The only place that connects.
 
-use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,13 +15,13 @@ use tokio_openssl::SslStream;
 use crate::options::{Endpoint, IpFamily};
 use crate::{Fault, Reason};
 
+pub use happy_eyeballs::{Connected, connect};
 use names::Names;
-pub use race::{Connected, connect};
 
+mod happy_eyeballs;
 pub mod host;
 pub mod mx;
 pub(crate) mod names;
-mod race;
 pub mod tls;
 
 /// The addresses of an endpoint, in the order in which they are tried; never empty.
@@ -151,20 +149,6 @@ impl AsyncWrite for Stream {
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
             #[cfg(any(test, feature = "fuzzing"))]
             Stream::Played(stream) => Pin::new(stream).poll_shutdown(context),
-        }
-    }
-}
-
-/// A duration as people write it: `30 s`, `0.25 s`.
-pub struct Seconds(pub Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs_f64();
-        if seconds >= 10.0 || seconds.fract() == 0.0 {
-            write!(f, "{seconds:.0} s")
-        } else {
-            write!(f, "{seconds:.2} s")
         }
     }
 }

@@ -1,5 +1,8 @@
 //! What a server says is data: made harmless before anybody looks at it.
 
+use std::fmt;
+use std::time::Duration;
+
 use crate::auth::{Credentials, Login};
 use crate::secret::Secret;
 
@@ -209,6 +212,20 @@ impl Scrubber {
 impl std::fmt::Debug for Scrubber {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Scrubber({} needles)", self.needles.len())
+    }
+}
+
+/// A duration as people write it: `30 s`, `0.25 s`.
+pub struct Seconds(pub Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        if seconds >= 10.0 || seconds.fract() == 0.0 {
+            write!(f, "{seconds:.0} s")
+        } else {
+            write!(f, "{seconds:.2} s")
+        }
     }
 }
 

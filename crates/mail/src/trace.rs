@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::text::Scrubber;
 use super::{Failure, Fault, Reason, Step};
 use crate::auth::Login;
-use crate::net::Seconds;
+use crate::text::Seconds;
 use ledger::TlsFacts;
 
 /// The most bytes of transcript that one dialogue keeps; beyond it the oldest lines go.

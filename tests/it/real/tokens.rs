@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
 use ledger::{Failure, Reason, Side, Step};
-use mail::wire::Clients;
+use mail::wire::ConnectionContext;
 use mailtrip_exporter::config::{Config, Target};
 use mailtrip_exporter::roundtrip;
 use testserver::Certificate;
@@ -73,7 +73,7 @@ impl<'a> Member<'a> {
     /// Logs in, and gives the transcript as well. Neither it nor a failure shows the token.
     async fn log_in(
         &self,
-        clients: &Clients,
+        clients: &ConnectionContext,
         service: &str,
         auth: &str,
         token: &str,
@@ -124,7 +124,7 @@ async fn an_access_token_lets_in_to_postfix_and_dovecot_by_either_mechanism() {
     let member = Member::new(Lab::shared().await, "tokens").await;
     let token = "good-token-0123456789";
     member.has(token);
-    let clients = Clients::default();
+    let clients = ConnectionContext::default();
     for (service, mechanism) in every_way() {
         let (outcome, transcript) = member.log_in(&clients, service, mechanism, token).await;
         assert_eq!(outcome, Ok(()), "{service} {mechanism}: {transcript}");
@@ -145,7 +145,7 @@ async fn an_access_token_as_long_as_providers_give_them_lets_in() {
     for length in [400, 1500, 3000] {
         let token = "0123456789".repeat(length / 10);
         member.has(&token);
-        let clients = Clients::default();
+        let clients = ConnectionContext::default();
         for (service, mechanism) in every_way() {
             let (outcome, transcript) = member.log_in(&clients, service, mechanism, &token).await;
             assert_eq!(outcome, Ok(()), "{service} {mechanism} {length}: {transcript}");
@@ -156,7 +156,7 @@ async fn an_access_token_as_long_as_providers_give_them_lets_in() {
 #[tokio::test]
 async fn a_kept_token_that_was_revoked_is_renewed_once_and_lets_in() {
     let member = Member::new(Lab::shared().await, "revoked").await;
-    let clients = Clients::default();
+    let clients = ConnectionContext::default();
     let mut kept = "token-0-0123456789".to_owned();
     member.has(&kept);
     assert_eq!(member.log_in(&clients, "imap", "auto", &kept).await.0, Ok(()));
@@ -187,7 +187,7 @@ async fn a_token_that_stays_refused_is_a_refused_login() {
         let logins = every_way().map(|(service, mechanism)| {
             let member = &member;
             async move {
-                let clients = Clients::default();
+                let clients = ConnectionContext::default();
                 // The second time it is a kept one, and a new one is tried once.
                 for count in [1, 2] {
                     let (outcome, transcript) =
@@ -246,7 +246,8 @@ async fn apop_lets_in_to_dovecot_where_nothing_else_takes_a_password() {
         let target = target.receive("pop3", &pop3, account);
         let config = postfix_dovecot::config(&lab, &[target]);
         let target = config.targets.into_values().next().unwrap();
-        let (outcome, transcript) = receive_with(&target.receive, &Clients::default()).await;
+        let (outcome, transcript) =
+            receive_with(&target.receive, &ConnectionContext::default()).await;
         let shown = format!("> APOP {} <secret>\n", reader.address);
         assert!(transcript.contains(&shown), "{transcript}");
         (outcome, transcript)

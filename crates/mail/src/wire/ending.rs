@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::Wire;
 use crate::Fault;
-use crate::net::{self, Seconds, tls};
+use crate::net::{self, tls};
+use crate::text::Seconds;
 use crate::trace::Trace;
 use ledger::{Clue, Failure, Reason, Shortage};
 
