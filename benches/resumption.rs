@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mail::net::tls::{Resumption, SessionMemory, TlsClient};
-use mail::trace::Trace;
 use mailtrip_exporter::config::{Endpoint, IpFamily, TlsMode, TlsOptions};
 use openssl::asn1::Asn1Time;
 use openssl::hash::MessageDigest;
@@ -64,12 +63,11 @@ async fn connect(
     let before = cpu_time();
     let socket = TcpStream::connect(address).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
-    let trace = Trace::new(None);
-    let stream = client.handshake(endpoint, socket, deadline, how, &trace).await;
-    let mut stream = stream.map_err(|fault| fault.message).unwrap();
+    let handshake = client.handshake(endpoint, socket, deadline, how).await;
+    let mut stream = handshake.outcome.map_err(|fault| fault.message).unwrap();
     // The tickets of TLS 1.3 come with the first answer.
     stream.read_exact(&mut [0; 1]).await.unwrap();
-    (cpu_time() - before, trace.tls_facts().unwrap().is_resumed)
+    (cpu_time() - before, handshake.facts.unwrap().is_resumed)
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

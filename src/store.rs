@@ -299,7 +299,7 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
 }
 
 impl TokenStore for Store {
-    fn keep<'a>(&'a self, origin: &'a str, token: &'a Secret) -> Stored<'a, ()> {
+    fn persist<'a>(&'a self, origin: &'a str, token: &'a Secret) -> Stored<'a, ()> {
         self.shared.record_refresh_token(origin.to_owned(), token.clone());
         Box::pin(self.committed())
     }

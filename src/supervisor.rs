@@ -18,7 +18,7 @@ use crate::store::Store;
 use mail::net::tls::TlsClients;
 use mail::oauth::{TokenStore, Tokens};
 use mail::threads;
-use mail::wire::Clients;
+use mail::wire::ConnectionContext;
 pub use reload::{ReloadError, ReloadState};
 use sending::{LetGo, Line};
 use slots::Slots;
@@ -48,7 +48,7 @@ pub struct Supervisor {
     /// The transcripts of all targets.
     archive: Arc<Archive>,
     started: SystemTime,
-    clients: Clients,
+    clients: ConnectionContext,
     limiter: Arc<CheckLimiter>,
     /// Held for the whole of a change, so that two reloads do not mix.
     changing: tokio::sync::Mutex<()>,
@@ -115,7 +115,7 @@ impl Supervisor {
         let now = SystemTime::now();
         let empty = Config { targets: BTreeMap::new(), ..config.clone() };
         let tokens = Tokens::new(store.clone().map(|store| store as Arc<dyn TokenStore>));
-        let clients = Clients { tls: TlsClients::default(), tokens };
+        let clients = ConnectionContext { tls: TlsClients::default(), tokens };
         let supervisor = Self {
             config_file,
             origin: Arc::new(origin),

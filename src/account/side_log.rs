@@ -13,7 +13,7 @@ use ledger::Token;
 use ledger::durations;
 use ledger::{Attempt, PerSide, Reading};
 use ledger::{Failure, Reason, Side, Step};
-use mail::throttle::Gate;
+use mail::throttle::LogThrottle;
 
 /// The state of a side, as the log tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +28,12 @@ enum State {
 #[derive(Debug, Default)]
 pub(super) struct TargetLog {
     sides: PerSide<SideLog>,
-    failed_looks: Gate,
-    skipped: Gate,
+    failed_looks: LogThrottle,
+    skipped: LogThrottle,
     /// Reports about mails that came back.
-    pub(super) notices: Gate,
-    pub(super) sender_mailbox_failures: Gate,
-    pub(super) remarks: Gate,
+    pub(super) notices: LogThrottle,
+    pub(super) sender_mailbox_failures: LogThrottle,
+    pub(super) remarks: LogThrottle,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ struct SideLog {
     lasted: Option<Duration>,
     told: Option<State>,
     untold: u64,
-    gates: [Gate; 3],
+    gates: [LogThrottle; 3],
     /// Why the side was last unable.
     cause: Option<(Step, Reason)>,
 }

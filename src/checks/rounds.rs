@@ -24,7 +24,7 @@ use ledger::Reading;
 use ledger::Side;
 use mail::Fault;
 use mail::trace::Trace;
-use mail::wire::Clients;
+use mail::wire::ConnectionContext;
 
 /// What the rounds of all targets share: how many checks are under way at one time, and whether this
 /// system permits pings.
@@ -32,7 +32,7 @@ pub struct CheckLimiter {
     places: Places,
     permission: AtomicU8,
     /// With what a check shakes hands at a port that begins with TLS.
-    clients: Clients,
+    clients: ConnectionContext,
 }
 
 const UNKNOWN: u8 = 0;
@@ -44,7 +44,7 @@ impl Default for CheckLimiter {
         Self {
             places: Places::new(MOST_CHECKS),
             permission: AtomicU8::new(UNKNOWN),
-            clients: Clients::default(),
+            clients: ConnectionContext::default(),
         }
     }
 }

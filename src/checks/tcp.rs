@@ -9,7 +9,7 @@ use ledger::Reason;
 use mail::Fault;
 use mail::trace::Trace;
 use mail::visit::visit;
-use mail::wire::Clients;
+use mail::wire::ConnectionContext;
 
 pub use crate::store::PORT_REASONS as REASONS;
 
@@ -22,7 +22,7 @@ pub use crate::store::PORT_REASONS as REASONS;
 /// Why no connection came about, with one of [`REASONS`].
 pub async fn check(
     port: &PortCheck,
-    clients: &Clients,
+    clients: &ConnectionContext,
     trace: Trace,
     deadline: Instant,
 ) -> Result<Duration, Fault> {
@@ -52,7 +52,7 @@ mod tests {
         let port = PortCheck { name, host, port, ip_family, owner: None, service: None };
         check(
             &port,
-            &Clients::default(),
+            &ConnectionContext::default(),
             Trace::new(None),
             Instant::now() + Duration::from_secs(10),
         )
@@ -101,7 +101,7 @@ mod tests {
         let (name, host, ip_family) = ("a".to_owned(), "127.0.0.1".to_owned(), IpFamily::Any);
         let check_of = PortCheck { name, host, port, ip_family, owner: None, service };
         let deadline = Instant::now() + Duration::from_secs(10);
-        check(&check_of, &Clients::default(), Trace::new(None), deadline).await.unwrap();
+        check(&check_of, &ConnectionContext::default(), Trace::new(None), deadline).await.unwrap();
         tokio::task::spawn_blocking(|| server.join().unwrap()).await.unwrap()
     }
 

@@ -14,7 +14,7 @@ use ledger::{
 };
 use ledger::{Failure, Reason, Step};
 use mail::Fault;
-use mail::inspection::{Inspection, Passage};
+use mail::inspection::{Inspection, TransitTimes};
 use mail::text::Scrubber;
 
 /// A target whose name and labels need escaping.
@@ -66,10 +66,10 @@ fn page_with(
     header: Option<&str>,
     checks: &Checks,
 ) -> String {
-    let passage = Passage { transmitted: Some(now().wall), seen: now().wall };
+    let transit = TransitTimes { transmitted: Some(now().wall), seen: now().wall };
     let rules = mail::inspection::Rules { authserv_id: None, scrubber: &Scrubber::default() };
     let inspection =
-        header.map(|header| Arc::new(Inspection::read(header.as_bytes(), passage, rules)));
+        header.map(|header| Arc::new(Inspection::read(header.as_bytes(), transit, rules)));
     let (snapshot, layers) = (ledger.snapshot(now()), checks.readings());
     let view =
         View { target: Arc::clone(target), snapshot, inspection, layers, lacks_junk_folder: false };

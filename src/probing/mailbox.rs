@@ -14,7 +14,7 @@ use ledger::Failure;
 use ledger::FoundIn;
 use ledger::LineInstant;
 use ledger::Token;
-use mail::bounce::Report;
+use mail::bounce::DsnReport;
 use mail::test_mail::Header;
 
 mod backlog;
@@ -74,7 +74,7 @@ pub struct Found {
     /// Whether it lies where nobody receives: a mail of ours is a copy there, and not its arrival.
     pub is_copy: bool,
     /// What it reports, once that was read.
-    pub report: Option<Report>,
+    pub report: Option<DsnReport>,
 }
 
 /// What is to be done with a mail.

@@ -225,8 +225,8 @@ impl<'a> Mailbox<'a> {
             if removed.is_ok() || self.session_kind() == SessionKind::PerPoll {
                 self.trace.finish();
             }
-            if let Err(failure) = removed {
-                return Looked { removal_failure: Some(failure) };
+            if let Err(not_removed) = removed {
+                return Looked { removal_failure: Some(not_removed.into()) };
             }
         }
         Looked::default()

@@ -24,7 +24,7 @@ use mail::Fault;
 use mail::net::tls;
 use mail::smtp::{NotAccepted, Smtp};
 use mail::trace::Trace;
-use mail::wire::{Clients, Dialer};
+use mail::wire::{ConnectionContext, Dialer};
 
 /// The first wait before a session that broke is opened again; it doubles up to
 /// [`BACK_OFF_LONGEST`].
@@ -45,7 +45,7 @@ pub(super) struct RoundTrip<'a, W> {
     target: &'a Target,
     options: &'a Options,
     report: Report<'a, W>,
-    clients: Clients,
+    clients: ConnectionContext,
     mail: TestMail,
     verdict: Verdict,
     began: Instant,
@@ -69,7 +69,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             target,
             options,
             report: Report::new(terminal, options.shows_transcript),
-            clients: Clients::default(),
+            clients: ConnectionContext::default(),
             mail: TestMail::new(token, ledger),
             verdict: Verdict::new(token, &options.place),
             began: Instant::now(),

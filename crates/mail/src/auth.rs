@@ -18,6 +18,12 @@ pub struct Login {
 }
 
 impl Login {
+    /// A user name and a password, used by the strongest mechanism that the server offers.
+    pub fn with_password(username: impl Into<String>, password: impl Into<String>) -> Self {
+        let credentials = Credentials::Password(Secret::new(password.into()));
+        Self { username: username.into(), credentials, auth: Auth::Auto }
+    }
+
     /// The mechanisms that these credentials are for, the strongest first.
     pub fn mechanisms(&self) -> &'static [Mechanism] {
         match self.credentials {

@@ -38,7 +38,7 @@ fn action(value: &[u8]) -> Option<Action> {
 /// A delivery status notification. Its bytes are the sending servers' words: as they came, to be
 /// made harmless before they are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct DsnReport {
     /// `Original-Envelope-Id`: what the sender's ENVID said (RFC 3461 section 4.4), decoded.
     pub envelope_id: Option<Vec<u8>>,
     /// The server that wrote the report.
@@ -62,7 +62,7 @@ pub struct Recipient {
     pub text: Option<Vec<u8>>,
 }
 
-impl Report {
+impl DsnReport {
     /// Reads a mail, or its beginning; `None` if it is no delivery status notification. Of more than
     /// [`REPORT_BYTES`] the rest is passed over.
     pub fn parse(mail: &[u8]) -> Option<Self> {

@@ -57,22 +57,14 @@ mod tests {
 
     use super::*;
     use crate::Fault;
-    use crate::options::{Endpoint, IpFamily, TlsMode, TlsOptions};
-    use crate::wire::Clients;
+    use crate::options::{Endpoint, TlsMode};
+    use crate::wire::ConnectionContext;
     use ledger::Step;
 
     /// Whether a server that closed at this port is down, by a second contact of so long.
     async fn is_down(port: u16, so_long: Duration) -> bool {
-        let endpoint = Endpoint {
-            host: "127.0.0.1".to_owned(),
-            mx: false,
-            port,
-            tls: TlsMode::None,
-            tls_options: TlsOptions::default(),
-            ip_family: IpFamily::Any,
-            timeout: Duration::from_secs(30),
-        };
-        let dialer = Dialer::new(&endpoint, None, &Clients::default()).unwrap();
+        let endpoint = Endpoint::new("127.0.0.1", port, TlsMode::None);
+        let dialer = Dialer::new(&endpoint, None, &ConnectionContext::default()).unwrap();
         let trace = Trace::new(None);
         trace.enter(Step::Data);
         let failure = trace.failure(Fault::new(Reason::Closed, "closed"));

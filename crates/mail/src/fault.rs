@@ -4,7 +4,7 @@ use std::io;
 
 use crate::{Clue, Reason, Shortage, shortage};
 
-/// How a dialogue failed, before it is known in which step: what the layers below [`trace::Trace`]
+/// How a dialogue failed, before it is known in which step: what the layers below [`crate::trace::Trace`]
 /// report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use answer::{Answer, Interrupted, LINE_BYTES};
+use answer::{Answer, LINE_BYTES, NotOk};
 use tokio::time::Instant;
 
 pub use encode::encode_folder_name;
@@ -22,7 +22,7 @@ use view::View;
 use super::sasl;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
-use super::{Failure, Fault, Reason, Step};
+use super::{Failure, Fault, Interrupted, Reason, RefusalScope, Step};
 use crate::auth::Login;
 use crate::options::TlsMode;
 
@@ -155,7 +155,7 @@ impl Imap {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn news(&mut self) -> Result<Option<Instant>, Failure> {
+    pub async fn news(&mut self) -> Result<Option<Instant>, Interrupted> {
         self.trace().enter(Step::Fetch);
         self.command("NOOP").await?;
         Ok(self.view.news())
@@ -175,7 +175,7 @@ impl Imap {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn search_since(&mut self, day: SystemTime) -> Result<Sorted, Failure> {
+    pub async fn search_since(&mut self, day: SystemTime) -> Result<Sorted, Interrupted> {
         Ok(self.search(&format!("SINCE {}", imap_date(day))).await?.sorted())
     }
 
@@ -218,7 +218,9 @@ impl Imap {
                 Err(self.wire.fail(Fault::down(Reason::Closed, message)))
             }
             // No greeting of RFC 3501, but a server that is there and says why it does not serve.
-            Untagged::Condition { status, code, text } => Err(self.refusal(status, code, &text)),
+            Untagged::Condition { status, code, text } => {
+                Err(self.refusal(status, code, &text).failure)
+            }
             _ => Err(self.wire.fail_protocol(response.first_line())),
         }
     }
@@ -248,9 +250,11 @@ impl Imap {
                            TLS from the start, or `tls: none` to go without";
             return Err(self.wire.fail(Fault::new(Reason::Tls, message)));
         }
-        self.command("STARTTLS").await.map_err(|failure| match failure.reason {
-            Reason::Rejected => failure.of_offered_tls(),
-            _ => failure,
+        self.command("STARTTLS").await.map_err(|interrupted| match interrupted {
+            Interrupted::Refused(refusal) if refusal.scope == RefusalScope::Request => {
+                refusal.failure.of_offered_tls()
+            }
+            interrupted => Failure::from(interrupted),
         })?;
         let mut imap = Self {
             wire: self.wire.start_tls(dialer).await?,
@@ -266,23 +270,22 @@ impl Imap {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn uids_from(&mut self, uid: u32) -> Result<Sorted, Failure> {
+    pub async fn uids_from(&mut self, uid: u32) -> Result<Sorted, Interrupted> {
         self.trace().enter(Step::Fetch);
         let found = self.search(&format!("UID {uid}:*")).await?;
         // As in a FETCH, `n:*` is also the last mail if its UID is below n.
         Ok(found.sorted().not_below(uid))
     }
 
-    async fn search(&mut self, what: &str) -> Result<Numbers, Failure> {
+    async fn search(&mut self, what: &str) -> Result<Numbers, Interrupted> {
         Ok(self.command(&format!("UID SEARCH {what}")).await?.found)
     }
 
-    async fn command(&mut self, command: &str) -> Result<Answer, Failure> {
-        let answer = self.ask(command).await;
-        answer.map_err(|interrupted| self.no_continuation(interrupted))
+    async fn command(&mut self, command: &str) -> Result<Answer, Interrupted> {
+        self.ask(command).await.map_err(|not_ok| self.no_continuation(not_ok))
     }
 
-    async fn ask(&mut self, command: &str) -> Result<Answer, Interrupted> {
+    async fn ask(&mut self, command: &str) -> Result<Answer, NotOk> {
         let tag = self.next_tag();
         self.wire.send(&format!("{tag} {command}")).await?;
         self.read_answer(&tag, &mut |_, _| {}).await
@@ -297,10 +300,10 @@ impl Imap {
         format!("M{}", self.commands)
     }
 
-    fn no_continuation(&self, interrupted: Interrupted) -> Failure {
-        match interrupted {
-            Interrupted::Failure(failure) | Interrupted::Refused(failure) => failure,
-            Interrupted::Continuation(_) => self.wire.fail_protocol(b"+"),
+    fn no_continuation(&self, not_ok: NotOk) -> Interrupted {
+        match not_ok {
+            NotOk::Interrupted(interrupted) => interrupted,
+            NotOk::Continuation(_) => self.wire.fail_protocol(b"+").into(),
         }
     }
 }

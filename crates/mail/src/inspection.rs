@@ -51,7 +51,7 @@ pub struct Inspection {
 
 /// The times of a mail by the clock of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Passage {
+pub struct TransitTimes {
     /// When its transmission began; `None` if that was another process. No `Received` header is
     /// older.
     pub transmitted: Option<SystemTime>,
@@ -71,7 +71,7 @@ pub struct Rules<'a> {
 impl Inspection {
     /// Reads a header block of at most [`HEADER_BYTES`]; what is longer is cut. Hostile input gives at
     /// worst nothing.
-    pub fn read(block: &[u8], passage: Passage, rules: Rules<'_>) -> Self {
+    pub fn read(block: &[u8], transit: TransitTimes, rules: Rules<'_>) -> Self {
         let read = block.get(..HEADER_BYTES).unwrap_or(block);
         let is_cut = !field::is_whole(read);
         let fields = Field::split(read);
@@ -79,10 +79,10 @@ impl Inspection {
         let verdicts = authentication::read(&fields, &received, rules);
         let hop_count = if is_cut { 0 } else { received.len() };
         Self {
-            seen: passage.seen,
+            seen: transit.seen,
             is_cut,
             last_hop: tls::read(&received, rules.scrubber),
-            hops: if is_cut { Vec::new() } else { hop::read(&received, passage, rules.scrubber) },
+            hops: if is_cut { Vec::new() } else { hop::read(&received, transit, rules.scrubber) },
             hop_count,
             authentication: verdicts.results,
             authserv_id: verdicts.authserv_id,

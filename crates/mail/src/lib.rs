@@ -1,11 +1,69 @@
-//! What a mail server is told, and what it says: SMTP, IMAP and POP3 as a client speaks them that measures.
+//! Mail protocols for a client that measures: SMTP, IMAP and POP3, bounded, timed and recorded.
 //!
-//! Knows no target, no configuration file and no metric. A dialogue ends well or in a [`Failure`] with step and
-//! reason; [`wire`] reads and writes bounded lines under a deadline; [`smtp`], [`imap`] and [`pop3`] speak
-//! over it; [`outer`] ends a dialogue whatever goes on in it; [`trace`] keeps what happened: the steps, the
-//! transcript, the facts about TLS. None keeps state between two dialogues.
+//! Every line and every answer has a largest size, every step a deadline, and a [`trace::Trace`] records the
+//! steps with their times, the transcript without its secrets, and the facts about TLS. A dialogue ends well,
+//! or in a [`Failure`] with step and reason; an [`Interrupted`] command was refused in a session that goes on,
+//! or the session is broken. The crate knows no monitored target, no configuration file and no metric.
+//!
+//! # A look into an inbox
+//!
+//! ```
+//! use std::collections::BTreeSet;
+//! use std::time::Duration;
+//!
+//! use mail::auth::Login;
+//! use mail::imap::Imap;
+//! use mail::options::{Endpoint, TlsMode};
+//! use mail::trace::Trace;
+//! use mail::wire::{ConnectionContext, Dialer};
+//! use tokio::time::Instant;
+//!
+//! # use testserver::{Options, Post, Protocol, Server};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let post = Post::new();
+//! # post.add_account("rita", "secret", &["rita@example.test"]);
+//! # post.insert("rita", "INBOX", b"Subject: hello\r\n\r\nhello\r\n");
+//! # let server = Server::start(Protocol::Imap, &post, Options::new()).await?;
+//! # let (host, port) = ("127.0.0.1", server.port());
+//! let endpoint = Endpoint::new(host, port, TlsMode::None).with_timeout(Duration::from_secs(5));
+//! let login = Login::with_password("rita", "secret");
+//! let dialer = Dialer::new(&endpoint, Some(&login), &ConnectionContext::default())?;
+//! let trace = Trace::new(Some(&login));
+//!
+//! let end = Instant::now() + Duration::from_secs(20);
+//! let mut imap = Imap::open(&dialer, &login, trace.clone(), end).await?;
+//! let inbox = imap.select(b"INBOX").await?;
+//! let mut headers = Vec::new();
+//! imap.fetch_from(1, &BTreeSet::new(), &mut |mail, _| headers.extend(mail.header)).await?;
+//! imap.log_out().await;
+//!
+//! assert_eq!((inbox.exists, headers.len()), (1, 1));
+//! assert!(headers[0].starts_with(b"Subject: hello"));
+//! assert!(trace.durations().iter().any(|(step, _)| *step == mail::Step::Fetch));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The modules
+//!
+//! A module uses those above it in this list.
+//!
+//! - [`secret`]: a value that is never shown; [`options`]: an endpoint and its TLS options; [`auth`]: a login.
+//! - [`text`]: scrubbing of secrets, and shortening and escaping of what a server wrote.
+//! - [`throttle`]: log lines once a minute; [`descriptors`] and [`shortage`]: what the system runs out of;
+//!   [`threads`]: blocking calls under a limit; [`Fault`]: a failure before its step is known.
+//! - [`net`]: names, MX records, connections, TLS.
+//! - [`trace`]: the record of a dialogue.
+//! - [`oauth`]: access tokens.
+//! - [`wire`]: bounded lines over one connection, and the way to a server. `sasl`: logging in over it.
+//! - [`smtp`], [`imap`], [`pop3`]: the protocols; [`visit`]: a greeting and a farewell.
+//! - [`departure`]: a hand-over that may have succeeded; [`outer`]: the limit around a whole dialogue.
+//! - [`header`], [`test_mail`], [`bounce`], [`inspection`]: the test mail, delivery reports, and what a header
+//!   tells.
 
 pub use fault::Fault;
+pub use interrupted::{Interrupted, Refusal, RefusalScope};
 pub use ledger::{Action, Clue, Failure, LoginDelay, Reason, Shortage, Side, Step};
 
 pub mod auth;
@@ -19,12 +77,13 @@ pub mod fuzz;
 pub mod header;
 pub mod imap;
 pub mod inspection;
+mod interrupted;
 pub mod net;
 pub mod oauth;
 pub mod options;
 pub mod outer;
 pub mod pop3;
-pub mod sasl;
+mod sasl;
 pub mod secret;
 pub mod shortage;
 pub mod smtp;

@@ -15,14 +15,13 @@ use tokio_openssl::SslStream;
 use crate::options::{Endpoint, IpFamily};
 use crate::{Fault, Reason};
 
-pub use ledger::durations::Seconds;
+pub use happy_eyeballs::{Connected, connect};
 use names::Names;
-pub use race::{Connected, connect};
 
+mod happy_eyeballs;
 pub mod host;
 pub mod mx;
 pub(crate) mod names;
-mod race;
 pub mod tls;
 
 /// The addresses of an endpoint, in the order in which they are tried; never empty.

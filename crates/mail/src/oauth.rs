@@ -36,7 +36,7 @@ pub type Stored<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Where renewed refresh tokens outlive the process. `origin` names the client of a provider.
 pub trait TokenStore: Send + Sync {
     /// Keeps a token in place of the one before; ready once it is durable, or cannot be.
-    fn keep<'a>(&'a self, origin: &'a str, token: &'a Secret) -> Stored<'a, ()>;
+    fn persist<'a>(&'a self, origin: &'a str, token: &'a Secret) -> Stored<'a, ()>;
 
     /// The newest token of `origin`, if one is kept.
     fn load<'a>(&'a self, origin: &'a str) -> Stored<'a, Option<Secret>>;
@@ -195,7 +195,7 @@ impl TokenSource {
         {
             self.state().refresh_token = Some(renewed.clone());
             if let Some(store) = &self.store {
-                store.keep(&self.origin, &renewed).await;
+                store.persist(&self.origin, &renewed).await;
             }
         }
         let life = given.expires_in.unwrap_or(UNTOLD_LIFE).min(LONGEST_LIFE);

@@ -35,6 +35,29 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// How long one reply is waited for where nothing else is said.
+    pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// A host with a port: addresses of both families, the system's authorities, and
+    /// [`Endpoint::TIMEOUT`] for each reply.
+    pub fn new(host: impl Into<String>, port: u16, tls: TlsMode) -> Self {
+        Self {
+            host: host.into(),
+            mx: false,
+            port,
+            tls,
+            tls_options: TlsOptions::default(),
+            ip_family: IpFamily::Any,
+            timeout: Self::TIMEOUT,
+        }
+    }
+
+    /// The same with another limit for one reply.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
     /// The host without the dot that may end it: what a certificate and SNI have, and by which it is
     /// the same host.
     pub fn name(&self) -> &str {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::sasl;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
-use super::{Failure, Fault, Reason, Step};
+use super::{Failure, Fault, Interrupted, Reason, Refusal, RefusalScope, Step};
 use crate::auth::{Auth, Login, Mechanism};
 use crate::options::TlsMode;
 
@@ -18,8 +18,10 @@ pub use listing::{Entry, Id, Listing};
 mod digest;
 mod listing;
 mod login;
+mod status;
 mod waiting;
 
+use status::{Code, code, split_status};
 use waiting::Hold;
 pub use waiting::Waiting;
 
@@ -60,21 +62,6 @@ pub struct Viewed {
     pub asked: Instant,
     /// When its +OK was read: what is in the view was there.
     pub shown: Instant,
-}
-
-/// Why a session could not be opened or used for now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Code {
-    /// `[IN-USE]`, `[LOGIN-DELAY]` (RFC 2449): another try may succeed.
-    TryAgain,
-    /// `[SYS/TEMP]` (RFC 3206): a trouble of the server that passes.
-    Temporary,
-    /// `[AUTH]`: the credentials are wrong.
-    Auth,
-    /// `[SYS/PERM]`: something is broken at the server.
-    Permanent,
-    /// None, or one not known.
-    None,
 }
 
 impl Pop3 {
@@ -191,7 +178,7 @@ impl Pop3 {
         if count == Some(0) {
             return Ok(Listing::default());
         }
-        self.command("UIDL").await.map_err(|failure| self.without("UIDL", failure))?;
+        self.command("UIDL").await.map_err(|interrupted| self.without("UIDL", interrupted))?;
         let count_told = count.and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
         let mut listing = Listing::for_mails(count_told);
         for _ in 0..LISTING_LINES {
@@ -211,21 +198,22 @@ impl Pop3 {
 
     /// What it means that a command is refused without which no maildrop can be watched: of one that the
     /// server never said it has, that it has none.
-    fn without(&self, command: &str, failure: Failure) -> Failure {
-        if failure.reason != Reason::Rejected || self.capability(command).is_some() {
-            return failure;
+    fn without(&self, command: &str, interrupted: Interrupted) -> Interrupted {
+        if !interrupted.is_of_the_request() || self.capability(command).is_some() {
+            return interrupted;
         }
+        let failure = Failure::from(interrupted);
         let what = match command {
             "UIDL" => "its mails cannot be told apart (UIDL)",
             _ => "it cannot give a header alone (TOP), and others' mail is not read whole",
         };
         let message = format!("this server cannot be watched by POP3, for {what}: {failure}");
-        Failure { reason: Reason::Protocol, message, ..failure }
+        Interrupted::Broken(Failure { reason: Reason::Protocol, message, ..failure })
     }
 
-    /// The failure of a server that has refused to show every header it was asked for, most likely
-    /// because it has no TOP.
-    pub fn shows_nothing(&self, refusal: Failure) -> Failure {
+    /// What it means that a server has refused to show every header it was asked for: where it has not
+    /// announced TOP, that the session is of no use.
+    pub fn shows_nothing(&self, refusal: Interrupted) -> Interrupted {
         self.without("TOP", refusal)
     }
 
@@ -260,7 +248,7 @@ impl Pop3 {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn header(&mut self, number: u32) -> Result<Vec<u8>, Failure> {
+    pub async fn header(&mut self, number: u32) -> Result<Vec<u8>, Interrupted> {
         self.top(number, 0).await
     }
 
@@ -268,11 +256,11 @@ impl Pop3 {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn beginning(&mut self, number: u32) -> Result<Vec<u8>, Failure> {
+    pub async fn beginning(&mut self, number: u32) -> Result<Vec<u8>, Interrupted> {
         self.top(number, BEGINNING_LINES).await
     }
 
-    async fn top(&mut self, number: u32, lines: usize) -> Result<Vec<u8>, Failure> {
+    async fn top(&mut self, number: u32, lines: usize) -> Result<Vec<u8>, Interrupted> {
         self.trace().enter(Step::Fetch);
         self.command(&format!("TOP {number} {lines}")).await?;
         let mut header = Vec::new();
@@ -291,14 +279,14 @@ impl Pop3 {
             }
         }
         let message = "a header that does not end";
-        Err(self.wire.fail(Fault::new(Reason::Protocol, message)))
+        Err(self.wire.fail(Fault::new(Reason::Protocol, message)).into())
     }
 
     /// Marks one mail for removal; [`Pop3::quit`] removes it.
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn delete(&mut self, number: u32) -> Result<(), Failure> {
+    pub async fn delete(&mut self, number: u32) -> Result<(), Interrupted> {
         self.trace().enter(Step::Remove);
         self.command(&format!("DELE {number}")).await
     }
@@ -312,7 +300,7 @@ impl Pop3 {
             self.trace().enter(Step::Remove);
             let outcome = self.command("QUIT").await;
             self.trace().finish();
-            return outcome;
+            return outcome.map_err(Failure::from);
         }
         self.trace().finish();
         if self.wire.send("QUIT").await.is_ok() {
@@ -381,9 +369,12 @@ impl Pop3 {
                            from the start, or `tls: none` to go without";
             return Err(self.wire.fail(Fault::new(Reason::Tls, message)));
         }
-        self.command("STLS").await.map_err(|failure| match failure.reason {
-            Reason::Rejected | Reason::Other => failure.of_offered_tls(),
-            _ => failure,
+        self.command("STLS").await.map_err(|interrupted| match interrupted {
+            Interrupted::Refused(Refusal {
+                failure,
+                scope: RefusalScope::Request | RefusalScope::Server,
+            }) => failure.of_offered_tls(),
+            interrupted => interrupted.into(),
         })?;
         let mut pop3 = Self { wire: self.wire.start_tls(dialer).await?, ..self };
         // What the server said before TLS could be anybody's word (RFC 2595 section 4).
@@ -391,28 +382,29 @@ impl Pop3 {
         Ok(pop3)
     }
 
-    async fn command(&mut self, command: &str) -> Result<(), Failure> {
+    async fn command(&mut self, command: &str) -> Result<(), Interrupted> {
         self.wire.send(command).await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
         self.settle(&line)
     }
 
-    fn settle(&self, line: &[u8]) -> Result<(), Failure> {
+    fn settle(&self, line: &[u8]) -> Result<(), Interrupted> {
         match split_status(line) {
             Some((true, _)) => Ok(()),
             Some((false, text)) => {
-                let reason = match code(text) {
-                    Code::TryAgain => Reason::Busy,
-                    Code::Temporary => Reason::Deferred,
-                    Code::Auth => Reason::Auth,
-                    Code::Permanent => Reason::Other,
-                    Code::None => Reason::Rejected,
+                let (reason, scope) = match code(text) {
+                    Code::TryAgain => (Reason::Busy, RefusalScope::Passing),
+                    Code::Temporary => (Reason::Deferred, RefusalScope::Passing),
+                    Code::Auth => (Reason::Auth, RefusalScope::Credentials),
+                    Code::Permanent => (Reason::Other, RefusalScope::Server),
+                    Code::None => (Reason::Rejected, RefusalScope::Request),
                 };
                 let words = self.trace().words(line);
                 let message = format!("the server refused {}: {words}", self.wire.asked_for());
-                Err(self.wire.fail(Fault::new(reason, message)))
+                let failure = self.wire.fail(Fault::new(reason, message));
+                Err(Interrupted::Refused(Refusal { failure, scope }))
             }
-            None => Err(self.wire.fail_protocol(line)),
+            None => Err(self.wire.fail_protocol(line).into()),
         }
     }
 }
@@ -420,33 +412,6 @@ impl Pop3 {
 /// Whether the login can be made without knowing what the server offers.
 fn takes_commands(login: &Login) -> bool {
     login.has_password() && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login))
-}
-
-/// `+OK` or `-ERR`, which one server writes `+ERR`, and the text behind it.
-fn split_status(line: &[u8]) -> Option<(bool, &[u8])> {
-    let starts = |word: &[u8]| {
-        line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
-            && line.get(word.len()).is_none_or(|next| *next == b' ' || *next == b'\t')
-    };
-    if starts(b"+OK") {
-        Some((true, line.get(3..).unwrap_or_default().trim_ascii()))
-    } else if starts(b"-ERR") || starts(b"+ERR") {
-        Some((false, line.get(4..).unwrap_or_default().trim_ascii()))
-    } else {
-        None
-    }
-}
-
-fn code(text: &[u8]) -> Code {
-    let Some(inner) = text.strip_prefix(b"[") else { return Code::None };
-    let word = inner.split(|byte| *byte == b']').next().unwrap_or_default().to_ascii_uppercase();
-    match word.as_slice() {
-        b"IN-USE" | b"LOGIN-DELAY" => Code::TryAgain,
-        b"SYS/TEMP" => Code::Temporary,
-        b"AUTH" => Code::Auth,
-        b"SYS/PERM" => Code::Permanent,
-        _ => Code::None,
-    }
 }
 
 #[cfg(test)]

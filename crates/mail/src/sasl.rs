@@ -2,7 +2,7 @@
 //! that the server has proved what it must.
 //!
 //! The mechanisms are rsasl's, CRAM-MD5 apart: it has none, and the digest is OpenSSL's. The dialogue
-//! is a [`Carrier`]'s, one for each protocol.
+//! is a [`SaslTransport`]'s, one for each protocol.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use openssl::hash::MessageDigest;
@@ -14,7 +14,7 @@ use rsasl::mechname::Mechname;
 use rsasl::prelude::{SASLClient, Session, SessionError, State};
 use rsasl::property::{AuthId, AuthzId, OAuthBearerToken, Password};
 
-pub(super) use door::{Door, Refusal, enter};
+pub(super) use authenticate::{Authenticate, LoginFailure, LoginFailureKind, enter};
 
 use super::trace::Trace;
 use super::{Failure, Fault, Reason};
@@ -23,7 +23,7 @@ use crate::net::tls;
 use crate::secret::Secret;
 use crate::threads;
 
-mod door;
+mod authenticate;
 
 /// The longest challenge that is read, in bytes of base64; RFC 4954 section 4 allows a line of
 /// 12,288.
@@ -34,8 +34,8 @@ const CHALLENGES: u32 = 4;
 /// long as it likes. Servers ask for 4,096 to 600,000.
 const MOST_ITERATIONS: u32 = 2_000_000;
 
-/// What carries the words of a mechanism: the dialogue of one protocol.
-pub(super) trait Carrier: Send {
+/// Exchanges the messages of a SASL mechanism over one protocol.
+pub(super) trait SaslTransport: Send {
     /// The answer that ends the login.
     type Answer: Send;
 
@@ -60,7 +60,7 @@ pub(super) trait Carrier: Send {
     }
 
     /// What the server says next.
-    fn hear(&mut self) -> impl Future<Output = Result<Heard<Self::Answer>, Failure>> + Send;
+    fn hear(&mut self) -> impl Future<Output = Result<ServerReply<Self::Answer>, Failure>> + Send;
 
     /// Whether this answer lets the user in.
     fn is_success(answer: &Self::Answer) -> bool;
@@ -70,15 +70,15 @@ pub(super) trait Carrier: Send {
 }
 
 /// What a server says during a login.
-pub(super) enum Heard<A> {
+pub(super) enum ServerReply<A> {
     /// It asks for a response; the text is base64.
     Challenge(Vec<u8>),
     /// The login is over.
     Answer(A),
 }
 
-/// How a login ended that was carried through.
-pub(super) struct Verdict<A> {
+/// The outcome of a SASL exchange that came to its end.
+pub(super) struct SaslOutcome<A> {
     /// The server's answer.
     pub(super) answer: A,
     /// What the server said of a token that it refuses, made fit to be shown.
@@ -101,27 +101,27 @@ pub(super) fn choose(login: &Login, offers: impl Fn(&str) -> bool) -> Option<Mec
 /// # Errors
 /// The connection's; [`Reason::Protocol`] for a server that does not keep to the mechanism, or lets
 /// the user in without having proved that it knows the password where it must.
-pub(super) async fn log_in<C: Carrier>(
-    carrier: &mut C,
+pub(super) async fn log_in<T: SaslTransport>(
+    transport: &mut T,
     mechanism: Mechanism,
     username: &str,
     secret: &Secret,
-) -> Result<Verdict<C::Answer>, Failure> {
+) -> Result<SaslOutcome<T::Answer>, Failure> {
     let begun = Exchange::begin(mechanism, username, secret);
-    let mut exchange = begun.map_err(|fault| carrier.trace().failure(fault))?;
+    let mut exchange = begun.map_err(|fault| transport.trace().failure(fault))?;
     let mut initial = exchange.initial.take();
-    let sent = initial.clone().filter(|text| carrier.takes_initial_response(mechanism, text));
+    let sent = initial.clone().filter(|text| transport.takes_initial_response(mechanism, text));
     if let Some(response) = &sent {
-        exchange.hide(carrier, response);
+        exchange.hide(transport, response);
     }
     let written = sent.as_deref().map(|response| if response.is_empty() { "=" } else { response });
-    carrier.begin(mechanism, written).await?;
+    transport.begin(mechanism, written).await?;
     // A server that passes over the initial response asks for it with an empty challenge.
     let mut is_first = true;
     loop {
-        let challenge = match carrier.hear().await? {
-            Heard::Challenge(challenge) => challenge,
-            Heard::Answer(answer) => return settle(carrier, exchange, answer),
+        let challenge = match transport.hear().await? {
+            ServerReply::Challenge(challenge) => challenge,
+            ServerReply::Answer(answer) => return settle(transport, exchange, answer),
         };
         let was_sent = sent.is_some() && !(is_first && challenge.trim_ascii().is_empty());
         is_first = false;
@@ -132,13 +132,13 @@ pub(super) async fn log_in<C: Carrier>(
         exchange = next;
         match response {
             Ok(response) => {
-                exchange.hide(carrier, &response);
+                exchange.hide(transport, &response);
                 if exchange.is_at_its_last() {
-                    carrier.before_the_last().await;
+                    transport.before_the_last().await;
                 }
-                carrier.say(&response, Secret::SHOWN).await?;
+                transport.say(&response, Secret::SHOWN).await?;
             }
-            Err(fault) => return Err(cancel(carrier, fault).await),
+            Err(fault) => return Err(cancel(transport, fault).await),
         }
     }
 }
@@ -160,31 +160,31 @@ async fn answer_challenge(
     work.await.unwrap_or_else(|none| (spare, Err(none.fault("the digest of the password failed"))))
 }
 
-fn settle<C: Carrier>(
-    carrier: &C,
+fn settle<T: SaslTransport>(
+    transport: &T,
     exchange: Exchange,
-    answer: C::Answer,
-) -> Result<Verdict<C::Answer>, Failure> {
-    if C::is_success(&answer) && exchange.is_scram() && !exchange.is_finished {
+    answer: T::Answer,
+) -> Result<SaslOutcome<T::Answer>, Failure> {
+    if T::is_success(&answer) && exchange.is_scram() && !exchange.is_finished {
         let name = exchange.mechanism.name();
         let message = format!(
             "the server let the user in without the proof of {name} that it knows the password; \
              somebody may stand between"
         );
-        return Err(carrier.trace().failure(Fault::new(Reason::Protocol, message)));
+        return Err(transport.trace().failure(Fault::new(Reason::Protocol, message)));
     }
-    let words = |objection: Vec<u8>| carrier.trace().words(&objection);
+    let words = |objection: Vec<u8>| transport.trace().words(&objection);
     let is_of_a_proof = exchange.is_scram() && exchange.challenges > 0;
-    Ok(Verdict { answer, objection: exchange.objection.map(words), is_of_a_proof })
+    Ok(SaslOutcome { answer, objection: exchange.objection.map(words), is_of_a_proof })
 }
 
 /// Gives the login up (RFC 4954 section 4, RFC 3501 section 6.2.2, RFC 5034 section 4), so that the
 /// server is not left waiting. What comes of it does not matter.
-async fn cancel<C: Carrier>(carrier: &mut C, fault: Fault) -> Failure {
-    if carrier.say("*", "*").await.is_ok() {
-        let _ = carrier.hear().await;
+async fn cancel<T: SaslTransport>(transport: &mut T, fault: Fault) -> Failure {
+    if transport.say("*", "*").await.is_ok() {
+        let _ = transport.hear().await;
     }
-    carrier.trace().failure(fault)
+    transport.trace().failure(fault)
 }
 
 /// The client's side of one login.
@@ -388,11 +388,11 @@ impl Exchange {
 
     /// Keeps a response from being shown, should the server echo it. That of LOGIN holds nothing but
     /// what is kept from that already.
-    fn hide<C: Carrier>(&self, carrier: &C, response: &str) {
+    fn hide<T: SaslTransport>(&self, transport: &T, response: &str) {
         if self.mechanism == Mechanism::Login || response.len() < 8 {
             return;
         }
-        carrier.trace().hide(response);
+        transport.trace().hide(response);
         let decoded = BASE64_STANDARD.decode(response).unwrap_or_default();
         let text = String::from_utf8_lossy(&decoded);
         let proof = match self.mechanism {
@@ -400,7 +400,7 @@ impl Exchange {
             _ => text.split(',').find_map(|attribute| attribute.strip_prefix("p=")),
         };
         if let Some(proof) = proof {
-            carrier.trace().hide(proof);
+            transport.trace().hide(proof);
         }
     }
 

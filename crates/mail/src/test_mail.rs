@@ -17,7 +17,7 @@ use mail_parser::{DateTime, MessageParser, MimeHeaders};
 use ledger::{Instance, Token};
 
 use crate::header::bounded;
-use crate::net::Seconds;
+use ledger::durations::Seconds;
 
 /// For whom a test mail is made.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,6 @@
 //! What a server says is data: made harmless before anybody looks at it.
 
+
 use crate::auth::{Credentials, Login};
 use crate::secret::Secret;
 

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::text::Scrubber;
 use super::{Failure, Fault, Reason, Step};
 use crate::auth::Login;
-use crate::net::Seconds;
 use ledger::TlsFacts;
+use ledger::durations::Seconds;
 
 /// The most bytes of transcript that one dialogue keeps; beyond it the oldest lines go.
 pub const TRANSCRIPT_BYTES: usize = 4096;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::trace::Trace;
-use super::wire::{Clients, Dialer, Wire};
+use super::wire::{ConnectionContext, Dialer, Wire};
 use super::{Failure, Fault, Reason};
 use crate::options::{Endpoint, IpFamily, Service, Spoken, TlsMode, TlsOptions, TlsVersion};
 
@@ -29,7 +29,7 @@ const FIRST_WORDS: Duration = Duration::from_secs(1);
 pub async fn visit(
     (host, port, ip_family): (&str, u16, IpFamily),
     service: Option<Service>,
-    clients: &Clients,
+    clients: &ConnectionContext,
     trace: Trace,
     end: Instant,
 ) -> Result<Duration, Fault> {
@@ -68,7 +68,7 @@ fn endpoint(
         min_version: TlsVersion::Tls10,
         ..TlsOptions::default()
     };
-    Endpoint { host: host.to_owned(), mx: false, port, tls, tls_options, ip_family, timeout }
+    Endpoint { tls_options, ip_family, ..Endpoint::new(host, port, tls).with_timeout(timeout) }
 }
 
 async fn leave(wire: &mut Wire, protocol: Option<Spoken>) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use command::beginning;
-pub use dialer::{Clients, Dialer};
+pub use dialer::{ConnectionContext, Dialer};
 use ending::too_late;
 use network::Answers;
 
@@ -318,12 +318,14 @@ impl Wire {
             return Err(self.trace.failure(Fault::new(Reason::Tls, message)));
         };
         let deadline = self.end.min(Instant::now() + self.timeout);
-        let stream = tls
-            .handshake(&dialer.endpoint, socket, deadline, dialer.resumption(), &self.trace)
-            .await
-            .map_err(|fault| {
-                self.trace.failure(too_late(fault, "no TLS", &self.trace, self.end, deadline))
-            })?;
+        let handshake =
+            tls.handshake(&dialer.endpoint, socket, deadline, dialer.resumption()).await;
+        if let Some(facts) = handshake.facts {
+            self.trace.tls(facts);
+        }
+        let stream = handshake.outcome.map_err(|fault| {
+            self.trace.failure(too_late(fault, "no TLS", &self.trace, self.end, deadline))
+        })?;
         Ok(Wire { stream: Stream::Tls(Box::new(stream)), is_new_to_tls: true, ..self })
     }
 

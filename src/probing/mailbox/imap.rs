@@ -15,12 +15,12 @@ pub use folder_state::Memory;
 use ledger::FoundIn;
 use ledger::LineInstant;
 use ledger::{Failure, Reason, Step};
-use mail::Fault;
 use mail::imap::{Imap, Listed, encode_folder_name};
 use mail::trace::Trace;
 use mail::wire::Dialer;
+use mail::{Fault, Interrupted};
 use reading::Viewing;
-pub use removal::is_in_step;
+pub use removal::NotRemoved;
 
 mod folder_state;
 mod left_overs;
@@ -132,7 +132,7 @@ impl Session {
     ) -> Result<(), Failure> {
         self.begin(memory);
         let outcome = self.every_folder(memory, since, judge).await;
-        self.end(memory, outcome)
+        Ok(self.end(memory, outcome)?)
     }
 
     async fn every_folder(
@@ -140,7 +140,7 @@ impl Session {
         memory: &mut Memory,
         since: Since,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Interrupted> {
         for index in (0..self.folders.len()).rev() {
             self.select_and_look(index, memory, since, judge).await?;
         }
@@ -163,7 +163,7 @@ impl Session {
         judge: &mut Judge<'_>,
     ) -> Result<Option<Instant>, Failure> {
         let outcome = self.look_now(memory, told, decides, since, judge).await;
-        self.end(memory, outcome)
+        Ok(self.end(memory, outcome)?)
     }
 
     async fn look_now(
@@ -173,7 +173,7 @@ impl Session {
         decides: bool,
         since: Since,
         judge: &mut Judge<'_>,
-    ) -> Result<Option<Instant>, Failure> {
+    ) -> Result<Option<Instant>, Interrupted> {
         if let Some(told) = told {
             // What it said was true when it said it.
             let said = told.checked_sub(self.imap.network()).unwrap_or(told);
@@ -195,7 +195,7 @@ impl Session {
         is_all_due: bool,
         since: Since,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Interrupted> {
         let Some(index) = self.selected else { return Ok(()) };
         let approach = memory.noop.approach();
         let began = Instant::now();
@@ -247,7 +247,7 @@ impl Session {
         began: Instant,
         shown: Instant,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Interrupted> {
         let Some(folder) = self.selected.and_then(|index| self.folders.get(index)) else {
             return Ok(());
         };
@@ -285,7 +285,7 @@ impl Session {
         memory: &mut Memory,
         since: Since,
         judge: &mut Judge<'_>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, Interrupted> {
         let Some(folder) = self.folders.get_mut(index) else { return Ok(false) };
         let began = on_time_line(Instant::now());
         self.selected = None;
@@ -309,7 +309,7 @@ impl Session {
         }
         if is_first && !known.can_show(&mut self.imap, viewing, judge).await? {
             let message = format!("the server shows no header of its {} mails", selected.exists);
-            return Err(self.imap.trace().failure(Fault::new(Reason::Protocol, message)));
+            return Err(self.imap.trace().failure(Fault::new(Reason::Protocol, message)).into());
         }
         known.read_reports(&mut self.imap, viewing, judge).await?;
         known.move_on(&mut self.imap, selected, began).await?;

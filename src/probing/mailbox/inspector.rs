@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Disposition, Subscriber};
 use ledger::Token;
-use mail::inspection::{Inspection, Passage, Rules};
+use mail::inspection::{Inspection, Rules, TransitTimes};
 use mail::text::Scrubber;
 
 /// The most mails that wait at a time; the oldest are not inspected.
@@ -22,7 +22,7 @@ pub struct Inspector {
 struct Expected {
     token: Token,
     subscriber: Arc<Subscriber>,
-    passage: Passage,
+    transit: TransitTimes,
 }
 
 impl Inspector {
@@ -32,13 +32,13 @@ impl Inspector {
         &self,
         token: Token,
         subscriber: &Arc<Subscriber>,
-        passage: Passage,
+        transit: TransitTimes,
         block: Option<&[u8]>,
     ) -> Disposition {
         if !subscriber.target.inspect {
             return Disposition::Remove(token);
         }
-        let mail = Expected { token, subscriber: Arc::clone(subscriber), passage };
+        let mail = Expected { token, subscriber: Arc::clone(subscriber), transit };
         if let Some(block) = block {
             mail.inspect(block);
             return Disposition::Remove(token);
@@ -71,6 +71,6 @@ impl Expected {
         let sender = target.send.login.as_ref().map(Scrubber::of).unwrap_or_default();
         let scrubber = Scrubber::of(&target.receive.login).and(sender);
         let rules = Rules { authserv_id: target.authserv_id.as_deref(), scrubber: &scrubber };
-        self.subscriber.account.inspected(Inspection::read(block, self.passage, rules));
+        self.subscriber.account.inspected(Inspection::read(block, self.transit, rules));
     }
 }

@@ -13,7 +13,7 @@ use super::{Role, Subscriber};
 use crate::config::MailboxId;
 use crate::store::Store;
 use ledger::{SessionKind, Side};
-use mail::wire::Clients;
+use mail::wire::ConnectionContext;
 
 /// How long sending waits for the watch to be in place; a broken mailbox never stops it.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -38,7 +38,7 @@ impl MailboxHandle {
     pub fn set_subscribers(
         &self,
         subscribers: Vec<Arc<Subscriber>>,
-        clients: &Clients,
+        clients: &ConnectionContext,
     ) -> Result<(), openssl::error::ErrorStack> {
         let settings = Settings::of(&subscribers, clients)?;
         for subscriber in subscribers.iter().filter(|subscriber| subscriber.role == Role::Recipient)

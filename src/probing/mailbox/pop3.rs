@@ -16,11 +16,11 @@ use ledger::LoginDelay;
 use ledger::Token;
 use ledger::{Failure, Reason, Step};
 use ledger::{FoundIn, Moment};
-use mail::Fault;
-use mail::bounce::Report;
+use mail::bounce::DsnReport;
 use mail::pop3::{Entry, Id, Listing, Pop3, Viewed};
 use mail::test_mail::Header;
 use mail::trace::Trace;
+use mail::{Fault, Interrupted};
 pub use opening::{Prepared, log_in};
 use removal::{Confirmed, from_word, is_still_ours, word};
 use seen::Seen;
@@ -58,7 +58,7 @@ pub struct Memory {
     /// The mails that the server refused to show in it.
     refused: BTreeSet<Id>,
     /// The newest of these refusals.
-    refusal: Option<Failure>,
+    refusal: Option<Interrupted>,
     /// When the view of the maildrop was last asked for.
     looked_at: Option<LineInstant>,
     /// The least time between two logins that the server asks for.
@@ -125,8 +125,7 @@ impl Session {
             session.read_any().await?;
         } else if read == 0
             && let Some(refusal) = memory.refusal.take()
-            && let failure = session.pop3.shows_nothing(refusal)
-            && !is_refused(&failure)
+            && let Interrupted::Broken(failure) = session.pop3.shows_nothing(refusal)
         {
             // It is no matter of these mails.
             return Err(failure);
@@ -183,8 +182,10 @@ impl Session {
             match self.pop3.delete(entry.number).await {
                 Ok(()) => marked.push(entry.id),
                 // The others still go, if the session is ended in order.
-                Err(failure) if is_refused(&failure) => looked.removal_failure = Some(failure),
-                Err(failure) => {
+                Err(Interrupted::Refused(refusal)) => {
+                    looked.removal_failure = Some(refusal.failure);
+                }
+                Err(Interrupted::Broken(failure)) => {
                     looked.removal_failure = Some(failure);
                     return looked;
                 }
@@ -218,12 +219,6 @@ struct Viewing {
     asked_at: LineInstant,
     previous_look: Option<LineInstant>,
     network: Duration,
-}
-
-/// A single mail that the server refuses to show or to take out, broken or gone, is passed over: it
-/// must not stop the others.
-fn is_refused(failure: &Failure) -> bool {
-    failure.reason == Reason::Rejected
 }
 
 impl Memory {
@@ -310,12 +305,13 @@ impl Memory {
                 self.backlog.remove_if(entry.id, Kind::Unread);
                 Ok(Some(date))
             }
-            Err(failure) if is_refused(&failure) => {
-                self.refusal = Some(failure);
+            // A single mail that the server refuses to show, broken or gone, must not stop the others.
+            Err(refusal) if refusal.is_of_the_request() => {
+                self.refusal = Some(refusal);
                 self.note_refused(entry.id);
                 Ok(None)
             }
-            Err(failure) => Err(failure),
+            Err(interrupted) => Err(interrupted.into()),
         }
     }
 
@@ -362,7 +358,7 @@ impl Memory {
         entry: &Entry,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<Option<SystemTime>, Failure> {
+    ) -> Result<Option<SystemTime>, Interrupted> {
         let block = pop3.header(entry.number).await?;
         let header = Header::parse(&block);
         let server_date = header.received;
@@ -381,7 +377,7 @@ impl Memory {
         };
         let mut disposition = judge(&found);
         if disposition == Disposition::ReadReport {
-            found.report = Report::parse(&pop3.beginning(entry.number).await?);
+            found.report = DsnReport::parse(&pop3.beginning(entry.number).await?);
             disposition = if found.report.is_some() { judge(&found) } else { Disposition::Leave };
         }
         match disposition {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::imap::NotRemoved;
 use super::pop3::AskSince;
 use super::preparation::Preparation;
 use super::{Inspector, Judge, Since, imap, pop3};
@@ -285,19 +286,19 @@ impl MailboxReader {
         is_check: bool,
         since: Since,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), NotRemoved> {
         match self.session.take() {
             Some(Session::Imap(mut session)) => {
                 let memory = &mut self.imap;
                 let removed = session.remove(memory, inspector, is_check, since, judge).await;
-                if removed.as_ref().err().is_none_or(imap::is_in_step) {
+                if !matches!(removed, Err(NotRemoved::Broken(_))) {
                     self.session = Some(Session::Imap(session));
                 }
                 removed
             }
             Some(Session::Pop3(session)) => {
                 let looked = session.remove_and_close(&mut self.pop3).await;
-                looked.removal_failure.map_or(Ok(()), Err)
+                looked.removal_failure.map_or(Ok(()), |failure| Err(NotRemoved::Broken(failure)))
             }
             None => Ok(()),
         }

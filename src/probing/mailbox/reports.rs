@@ -3,13 +3,13 @@
 use crate::config::Target;
 use ledger::DeliveryReport;
 use ledger::Token;
-use mail::bounce::{Recipient, Report};
+use mail::bounce::{DsnReport, Recipient};
 use mail::test_mail::Header;
 use mail::text::Scrubber;
 
 /// The tokens that a report names: in the header of the mail that came back, which is `returned`, and
 /// as the envelope id.
-pub(crate) fn tokens(report: &Report, returned: &Header) -> impl Iterator<Item = Token> + use<> {
+pub(crate) fn tokens(report: &DsnReport, returned: &Header) -> impl Iterator<Item = Token> + use<> {
     let envelope_id = report.envelope_id.as_deref();
     let envelope_id = envelope_id.and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
     returned.returned_tokens().chain(envelope_id)
@@ -17,7 +17,7 @@ pub(crate) fn tokens(report: &Report, returned: &Header) -> impl Iterator<Item =
 
 /// Whether a mail that begins so is a report about a test mail of anybody, and says what became of it.
 pub(super) fn is_about_a_test_mail(beginning: &[u8]) -> bool {
-    Report::parse(beginning).filter(|report| report.worst().is_some()).is_some_and(|report| {
+    DsnReport::parse(beginning).filter(|report| report.worst().is_some()).is_some_and(|report| {
         let returned = Header::parse(&report.returned_header);
         returned.mark.is_some() || tokens(&report, &returned).next().is_some()
     })
@@ -27,7 +27,7 @@ pub(super) fn is_about_a_test_mail(beginning: &[u8]) -> bool {
 pub(crate) fn delivery_report(
     target: &Target,
     token: Token,
-    report: &Report,
+    report: &DsnReport,
     worst: &Recipient,
 ) -> DeliveryReport {
     let sender_mailbox = target.sender_mailbox.as_ref().map(|side| &side.login);

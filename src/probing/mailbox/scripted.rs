@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
 use crate::config::{Config, Target};
-use mail::wire::{Clients, Dialer};
+use mail::wire::{ConnectionContext, Dialer};
 
 /// The target whose mailbox it is, and the way to it. `script` gives what is said to each line.
 pub(super) async fn serve(
@@ -25,7 +25,8 @@ pub(super) async fn serve(
     let config = Config::parse(&text, Path::new("mailtrip.yml")).unwrap();
     let target = Arc::clone(config.targets.values().next().unwrap());
     let side = &target.receive;
-    let dialer = Dialer::new(&side.endpoint, Some(&side.login), &Clients::default()).unwrap();
+    let dialer =
+        Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let mut stream = BufReader::new(stream);

@@ -15,7 +15,7 @@ use crate::account::Account;
 use crate::config::{Folder, MailboxId, Protocol};
 use crate::store::Store;
 use ledger::SessionKind;
-use mail::wire::{Clients, Dialer};
+use mail::wire::{ConnectionContext, Dialer};
 
 /// A session is held if a subscriber sends within this time.
 pub(super) const SOON: Duration = Duration::from_secs(60);
@@ -98,7 +98,7 @@ impl Shared {
 impl Settings {
     pub(super) fn of(
         subscribers: &[Arc<Subscriber>],
-        clients: &Clients,
+        clients: &ConnectionContext,
     ) -> Result<Option<Self>, openssl::error::ErrorStack> {
         let sides = || subscribers.iter().map(|subscriber| subscriber.side());
         let Some(first) = sides().next() else { return Ok(None) };

@@ -9,8 +9,8 @@ use super::{Disposition, Found, Inspector, Since, reports};
 use crate::account::Account;
 use crate::config::{ReceiveSide, Target};
 use ledger::{LineInstant, ServerClock, SessionKind, Sighting, SightingOutcome};
-use mail::bounce::Report;
-use mail::inspection::Passage;
+use mail::bounce::DsnReport;
+use mail::inspection::TransitTimes;
 use mail::test_mail::{Header, Mark};
 
 /// One target that has to do with the mailbox.
@@ -143,11 +143,11 @@ pub(super) fn judge_mail(
         {
             clock.learn(date, watched, now);
         }
-        let passage = Passage { transmitted, seen: now.date_of(found.shown_at) };
+        let transit = TransitTimes { transmitted, seen: now.date_of(found.shown_at) };
         return match verdict {
             SightingOutcome::Unknown => Disposition::Leave,
             SightingOutcome::Received { .. } | SightingOutcome::Early => {
-                inspector.judge_arrival(token, subscriber, passage, found.block.as_deref())
+                inspector.judge_arrival(token, subscriber, transit, found.block.as_deref())
             }
             SightingOutcome::Returned | SightingOutcome::Duplicate | SightingOutcome::Left => {
                 Disposition::Remove(token)
@@ -184,7 +184,7 @@ fn judge_copy(subscribers: &[Arc<Subscriber>], found: &Found) -> Option<Disposit
 
 /// What a report says of a mail of ours is told to its account, and the report is done with. One that
 /// says nothing of it stays: people may make more of it.
-fn judge_report(subscribers: &[Arc<Subscriber>], found: &Found, report: &Report) -> Disposition {
+fn judge_report(subscribers: &[Arc<Subscriber>], found: &Found, report: &DsnReport) -> Disposition {
     let Some(worst) = report.worst() else { return Disposition::Leave };
     let returned = Header::parse(&report.returned_header);
     let owner = |token| {

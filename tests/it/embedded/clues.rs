@@ -12,7 +12,7 @@ use lettre::Address;
 use mail::net::tls::{Resumption, TlsClient};
 use mail::smtp::{NotAccepted, Smtp};
 use mail::trace::Trace;
-use mail::wire::{Clients, Dialer};
+use mail::wire::{ConnectionContext, Dialer};
 use mailtrip_exporter::account::advice::next_step;
 use mailtrip_exporter::config::{Config, Target};
 use openssl::asn1::Asn1Time;
@@ -46,7 +46,8 @@ fn target(port: u16, send: &str) -> Arc<Target> {
 /// Hands a mail over as far as it goes, in `time` at most.
 async fn send(target: &Target, time: Duration) -> Result<(), Failure> {
     let side = &target.send;
-    let dialer = Dialer::new(&side.endpoint, side.login.as_ref(), &Clients::default()).unwrap();
+    let dialer =
+        Dialer::new(&side.endpoint, side.login.as_ref(), &ConnectionContext::default()).unwrap();
     let (login, trace) = (side.login.as_ref(), Trace::new(side.login.as_ref()));
     let name = Some("monitor.example.test");
     let mut smtp = Smtp::open(&dialer, login, name, trace, Instant::now() + time).await?;
@@ -320,13 +321,12 @@ async fn facts(server: &ServerTls, authority: &X509) -> (Option<Reason>, TlsFact
     let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
     let mut serving = SslStream::new(server.session().unwrap(), accepted).unwrap();
-    let trace = Trace::new(None);
     let (endpoint, deadline) = (&target.send.endpoint, Instant::now() + LONGEST);
-    let (outcome, _) = tokio::join!(
-        client.handshake(endpoint, socket, deadline, Resumption::Never, &trace),
+    let (handshake, _) = tokio::join!(
+        client.handshake(endpoint, socket, deadline, Resumption::Never),
         Pin::new(&mut serving).accept()
     );
-    (outcome.err().map(|fault| fault.reason), trace.tls_facts().unwrap())
+    (handshake.outcome.err().map(|fault| fault.reason), handshake.facts.unwrap())
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use lettre::Address;
 use mail::smtp::{NotAccepted, Smtp};
 use mail::test_mail::compose;
 use mail::trace::Trace;
-use mail::wire::{Clients, Dialer};
+use mail::wire::{ConnectionContext, Dialer};
 use mailtrip_exporter::account::advice::next_step;
 use mailtrip_exporter::config::{Config, Folder, Target};
 use mailtrip_exporter::probing::mailbox::{
@@ -179,7 +179,9 @@ impl Seen {
 impl Client<'_> {
     async fn send(&self, mail: &Mail) -> Result<String, Failure> {
         let side = &self.target.send;
-        let dialer = Dialer::new(&side.endpoint, side.login.as_ref(), &Clients::default()).unwrap();
+        let dialer =
+            Dialer::new(&side.endpoint, side.login.as_ref(), &ConnectionContext::default())
+                .unwrap();
         let (login, end) = (side.login.as_ref(), Instant::now() + LONGEST);
         let name = Some("monitor.example.test");
         let mut smtp = Smtp::open(&dialer, login, name, self.trace.clone(), end).await?;
@@ -212,7 +214,8 @@ impl Client<'_> {
 
     async fn read_imap(&self) -> Result<String, Failure> {
         let side = &self.target.receive;
-        let dialer = Dialer::new(&side.endpoint, Some(&side.login), &Clients::default()).unwrap();
+        let dialer =
+            Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
         let folders = [Folder::Name("INBOX".to_owned()), Folder::SpecialUse(r"\Junk".to_owned())];
         let end = Instant::now() + LONGEST;
         let trace = self.trace.clone();
@@ -248,7 +251,8 @@ impl Client<'_> {
 
     async fn read_pop3(&self) -> Result<String, Failure> {
         let side = &self.target.receive;
-        let dialer = Dialer::new(&side.endpoint, Some(&side.login), &Clients::default()).unwrap();
+        let dialer =
+            Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
         let mut memory = pop3::Memory::default();
         let mut seen = Seen::default();
         let since = Since::all(SystemTime::now() - Duration::from_secs(60));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ledger::{Reading, Snapshot};
 use mail::trace::Trace;
-use mail::wire::{Clients, Dialer};
+use mail::wire::{ConnectionContext, Dialer};
 use mailtrip_exporter::probing::mailbox::Preparation;
 use testserver::faults::{Announce, CREDENTIALS, Fault, GREETING};
 use testserver::{Delivery, Protocol, Server};
@@ -88,7 +88,8 @@ async fn a_session_that_is_not_ready_before_the_check_is_no_failure_of_the_serve
     world.mailbox.faults().once(GREETING, Fault::delay(Duration::from_secs(2)));
     let config = config(&[world.target("a")]);
     let side = &config.targets.values().next().unwrap().receive;
-    let dialer = Dialer::new(&side.endpoint, Some(&side.login), &Clients::default()).unwrap();
+    let dialer =
+        Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
     let mut preparation = Preparation::default();
     let now = tokio::time::Instant::now();
     let until = now + Duration::from_millis(100);

@@ -520,6 +520,36 @@ async fn a_server_that_refuses_every_removal_keeps_its_session() {
 }
 
 #[tokio::test]
+async fn whatever_the_refusal_of_a_removal_says_the_session_is_kept() {
+    let refusals = [
+        ("{tag} NO [LIMIT] not so often", Reason::Deferred),
+        ("{tag} NO [SERVERBUG] out of order", Reason::Other),
+        ("{tag} BAD no", Reason::Protocol),
+    ];
+    all(refusals.map(|(answer, reason)| {
+        let case = async move {
+            let world = World::new(Protocol::Imap).await;
+            // Each mail is looked for after the removal of the one before was refused.
+            for delay in [300, 1800, 3800, 6000].map(Duration::from_millis) {
+                world.post.deliver_next(USER, Delivery::at_once().after(delay));
+            }
+            world.mailbox.faults().on("UID STORE", Fault::reply(answer));
+            let target = world.target("a").set("messages", "4").set("interval", "20s");
+            let exporter = Exporter::start(&[target]).await;
+            let snapshot = exporter.received("a", 4).await;
+            let stats = world.mailbox.stats();
+            assert!(stats.logins <= snapshot.totals.checks, "{stats:?}");
+            let refused = snapshot.sides.receive.failures_for(reason);
+            assert!(refused >= 1, "{snapshot:#?}");
+            assert_eq!(snapshot.sides.receive.failures_in(Step::Remove), refused);
+            exporter.supervisor.stop().await;
+        };
+        (answer.to_owned(), case)
+    }))
+    .await;
+}
+
+#[tokio::test]
 async fn a_server_that_closes_after_the_dot_is_one_failure() {
     let world = World::new(Protocol::Imap).await;
     world.smtp.faults().once(AFTER_DATA, Fault::last_words("421 4.3.2 going"));

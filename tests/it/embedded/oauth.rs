@@ -9,7 +9,7 @@ use std::time::Duration;
 use ledger::{Reason, Step};
 use mail::net::tls::TlsClients;
 use mail::oauth::Tokens;
-use mail::wire::Clients;
+use mail::wire::ConnectionContext;
 use mailtrip_exporter::config::{Config, Target};
 use mailtrip_exporter::store::Store;
 use tempfile::TempDir;
@@ -182,7 +182,7 @@ async fn one_token_lets_in_to_every_server_and_is_asked_for_once() {
         provider.gives("first-token-0123456789");
         let worlds = worlds("first-token-0123456789", std::slice::from_ref(mechanism)).await;
         let [imap, pop3] = worlds.each_ref().map(|world| provider.target(world, false));
-        let clients = Clients::default();
+        let clients = ConnectionContext::default();
         // At the same time: whoever comes second waits for the answer to the first.
         let (send, imap, pop3) = tokio::join!(
             send_with(&imap.send, &clients),
@@ -214,7 +214,7 @@ async fn a_token_too_long_for_a_command_goes_in_a_line_of_its_own() {
         let worlds = worlds(&token, &["XOAUTH2"]).await;
         provider.gives(&token);
         let target = provider.target(&worlds[0], false);
-        let (outcome, transcript) = send_with(&target.send, &Clients::default()).await;
+        let (outcome, transcript) = send_with(&target.send, &ConnectionContext::default()).await;
         assert_eq!(outcome, Ok(()), "{length}: {transcript}");
         assert_eq!(transcript.contains("> AUTH XOAUTH2 <secret>\n"), is_within, "{transcript}");
         let said = worlds[0].smtp.sessions().remove(0).received;
@@ -230,7 +230,7 @@ async fn a_kept_token_that_is_refused_is_renewed_once() {
     let provider = Provider::start(&trust, Certificate::Good).await;
     provider.gives("old-token-0123456789");
     let worlds = worlds("old-token-0123456789", BEARER).await;
-    let clients = Clients::default();
+    let clients = ConnectionContext::default();
     let [imap, pop3] = worlds.each_ref().map(|world| provider.target(world, false));
     assert_eq!(receive_with(&imap.receive, &clients).await.0, Ok(()));
     for side in [&imap, &pop3] {
@@ -261,7 +261,7 @@ async fn a_token_is_kept_until_shortly_before_it_expires() {
     let worlds = worlds("token-0123456789", BEARER).await;
     let target = provider.target(&worlds[0], false);
     for (expires_in, asked) in [(r#""3600""#, 1), ("3600", 1), ("0", 2), ("-5", 1)] {
-        let clients = Clients::default();
+        let clients = ConnectionContext::default();
         let body = format!(r#"{{"access_token":"token-0123456789","expires_in":{expires_in}}}"#);
         provider.replies(&[json(200, &body)]);
         let before = provider.forms().len();
@@ -303,7 +303,7 @@ async fn what_the_endpoint_answers_decides_the_reason() {
     ] {
         provider.replies(&[reply]);
         let before = provider.forms().len();
-        let (outcome, transcript) = send_with(&target.send, &Clients::default()).await;
+        let (outcome, transcript) = send_with(&target.send, &ConnectionContext::default()).await;
         let failure = outcome.unwrap_err();
         let what = (failure.step, failure.reason, failure.down);
         assert_eq!(what, (Step::Token, reason, false), "{failure}");
@@ -329,7 +329,7 @@ async fn a_secret_is_sent_to_no_endpoint_whose_certificate_does_not_hold() {
         let provider = Provider::start(&trust, certificate).await;
         provider.gives("token-0123456789");
         let target = provider.target(&worlds[0], false);
-        let (outcome, _) = send_with(&target.send, &Clients::default()).await;
+        let (outcome, _) = send_with(&target.send, &ConnectionContext::default()).await;
         let failure = outcome.unwrap_err();
         assert_eq!((failure.step, failure.reason), (Step::Token, reason), "{failure}");
         assert!(provider.forms().is_empty());
@@ -345,7 +345,7 @@ async fn an_endpoint_that_is_not_there_does_not_mean_that_the_mail_server_is_dow
     provider.port = free.local_addr().unwrap().port();
     drop(free);
     let target = provider.target(&worlds[0], false);
-    let failure = send_with(&target.send, &Clients::default()).await.0.unwrap_err();
+    let failure = send_with(&target.send, &ConnectionContext::default()).await.0.unwrap_err();
     let what = (failure.step, failure.reason, failure.down);
     assert_eq!(what, (Step::Token, Reason::Refused, false), "{failure}");
 }
@@ -372,7 +372,7 @@ async fn a_rotated_refresh_token_outlives_the_process_and_a_changed_file_wins() 
     let state = folder.path().join("state");
     let clients = |store: Store| {
         let tokens = Tokens::new(Some(Arc::new(store)));
-        Clients { tls: TlsClients::default(), tokens }
+        ConnectionContext { tls: TlsClients::default(), tokens }
     };
     let first = clients(Store::open(&state).unwrap());
     for _ in 0..2 {
@@ -424,7 +424,7 @@ async fn a_token_of_an_hour_is_renewed_five_minutes_before_its_end() {
     let worlds = worlds("token-0123456789", BEARER).await;
     let target = provider.target(&worlds[0], false);
     provider.gives("token-0123456789");
-    let clients = Clients::default();
+    let clients = ConnectionContext::default();
     let mut asked = Vec::new();
     for minutes in [0, 54, 2] {
         tokio::time::pause();

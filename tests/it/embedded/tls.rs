@@ -11,7 +11,7 @@ use ledger::{Failure, Reason, Side, Step};
 use mail::net::tls::{Resumption, SessionMemory, TlsClient};
 use mail::pop3::Pop3;
 use mail::trace::Trace;
-use mail::wire::{Clients, Dialer};
+use mail::wire::{ConnectionContext, Dialer};
 use mailtrip_exporter::config::{Endpoint, Login, TlsMode};
 use openssl::asn1::Asn1Time;
 use openssl::hash::MessageDigest;
@@ -268,7 +268,8 @@ async fn visit(dialer: &Dialer, login: &Login) -> Result<TlsFacts, Failure> {
 fn way(target: &TargetText) -> (Dialer, Login) {
     let target = config(std::slice::from_ref(target)).targets.into_values().next().unwrap();
     let side = &target.receive;
-    let dialer = Dialer::new(&side.endpoint, Some(&side.login), &Clients::default()).unwrap();
+    let dialer =
+        Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
     (dialer.keeping_sessions(), side.login.clone())
 }
 
@@ -348,13 +349,12 @@ async fn shake_hands(
             let _ = serving.write_all(b"!").await;
         }
     };
-    let trace = Trace::new(None);
     let deadline = Instant::now() + Duration::from_secs(20);
     let client = async {
-        let stream = client.handshake(endpoint, socket, deadline, resumption, &trace).await;
-        let mut stream = stream.map_err(|fault| fault.reason)?;
+        let handshake = client.handshake(endpoint, socket, deadline, resumption).await;
+        let mut stream = handshake.outcome.map_err(|fault| fault.reason)?;
         stream.read_exact(&mut [0; 1]).await.unwrap();
-        Ok(trace.tls_facts().unwrap().is_resumed)
+        Ok(handshake.facts.unwrap().is_resumed)
     };
     tokio::join!(client, server).0
 }

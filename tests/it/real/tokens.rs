@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
 use ledger::{Failure, Reason, Side, Step};
-use mail::wire::Clients;
+use mail::wire::ConnectionContext;
 use mailtrip_exporter::config::{Target, TlsMode};
 use mailtrip_exporter::roundtrip;
 use testserver::Certificate;
@@ -70,7 +70,7 @@ impl<'a> Member<'a> {
     /// Logs in, and gives the transcript as well. Neither it nor a failure shows the token.
     async fn log_in(
         &self,
-        clients: &Clients,
+        clients: &ConnectionContext,
         service: &str,
         auth: &str,
         token: &str,
@@ -121,7 +121,7 @@ async fn an_access_token_lets_in_to_postfix_and_dovecot_by_either_mechanism() {
     let member = Member::new(Lab::shared().await, "tokens").await;
     let token = "good-token-0123456789";
     member.has(token);
-    let clients = Clients::default();
+    let clients = ConnectionContext::default();
     for (service, mechanism) in every_way() {
         let (outcome, transcript) = member.log_in(&clients, service, mechanism, token).await;
         assert_eq!(outcome, Ok(()), "{service} {mechanism}: {transcript}");
@@ -142,7 +142,7 @@ async fn an_access_token_as_long_as_providers_give_them_lets_in() {
     for length in [400, 1500, 3000] {
         let token = "0123456789".repeat(length / 10);
         member.has(&token);
-        let clients = Clients::default();
+        let clients = ConnectionContext::default();
         for (service, mechanism) in every_way() {
             let (outcome, transcript) = member.log_in(&clients, service, mechanism, &token).await;
             assert_eq!(outcome, Ok(()), "{service} {mechanism} {length}: {transcript}");
@@ -153,7 +153,7 @@ async fn an_access_token_as_long_as_providers_give_them_lets_in() {
 #[tokio::test]
 async fn a_kept_token_that_was_revoked_is_renewed_once_and_lets_in() {
     let member = Member::new(Lab::shared().await, "revoked").await;
-    let clients = Clients::default();
+    let clients = ConnectionContext::default();
     let mut kept = "token-0-0123456789".to_owned();
     member.has(&kept);
     assert_eq!(member.log_in(&clients, "imap", "auto", &kept).await.0, Ok(()));
@@ -184,7 +184,7 @@ async fn a_token_that_stays_refused_is_a_refused_login() {
         let logins = every_way().map(|(service, mechanism)| {
             let member = &member;
             async move {
-                let clients = Clients::default();
+                let clients = ConnectionContext::default();
                 // The second time it is a kept one, and a new one is tried once.
                 for count in [1, 2] {
                     let (outcome, transcript) =
@@ -241,7 +241,8 @@ async fn apop_lets_in_to_dovecot_where_nothing_else_takes_a_password() {
         let pop3 = plain(lab.ports().pop3);
         let target = target(&lab, "apop", account).receive("pop3", &pop3, account);
         let target = checked(target);
-        let (outcome, transcript) = receive_with(&target.receive, &Clients::default()).await;
+        let (outcome, transcript) =
+            receive_with(&target.receive, &ConnectionContext::default()).await;
         let shown = format!("> APOP {} <secret>\n", reader.address);
         assert!(transcript.contains(&shown), "{transcript}");
         (outcome, transcript)

@@ -7,17 +7,20 @@ use mail::imap::Imap;
 use mail::pop3::Pop3;
 use mail::smtp::Smtp;
 use mail::trace::Trace;
-use mail::wire::{Clients, Dialer};
+use mail::wire::{ConnectionContext, Dialer};
 use mailtrip_exporter::config::{ReceiveSide, SendSide};
 use tokio::time::Instant;
 
 /// Logs in to the sending server, and gives the transcript as well.
 pub(crate) async fn log_in_to_send(side: &SendSide) -> (Result<(), Failure>, String) {
-    send_with(side, &Clients::default()).await
+    send_with(side, &ConnectionContext::default()).await
 }
 
 /// The same with these clients.
-pub(crate) async fn send_with(side: &SendSide, clients: &Clients) -> (Result<(), Failure>, String) {
+pub(crate) async fn send_with(
+    side: &SendSide,
+    clients: &ConnectionContext,
+) -> (Result<(), Failure>, String) {
     let trace = Trace::new(side.login.as_ref());
     let dialer = Dialer::new(&side.endpoint, side.login.as_ref(), clients).unwrap();
     let end = Instant::now() + Duration::from_secs(20);
@@ -27,13 +30,13 @@ pub(crate) async fn send_with(side: &SendSide, clients: &Clients) -> (Result<(),
 
 /// Logs in to the mailbox, and gives the transcript as well.
 pub(crate) async fn log_in_to_receive(side: &ReceiveSide) -> (Result<(), Failure>, String) {
-    receive_with(side, &Clients::default()).await
+    receive_with(side, &ConnectionContext::default()).await
 }
 
 /// The same with these clients.
 pub(crate) async fn receive_with(
     side: &ReceiveSide,
-    clients: &Clients,
+    clients: &ConnectionContext,
 ) -> (Result<(), Failure>, String) {
     let trace = Trace::new(Some(&side.login));
     let dialer = Dialer::new(&side.endpoint, Some(&side.login), clients).unwrap();

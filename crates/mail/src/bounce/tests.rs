@@ -11,9 +11,9 @@ const MICROSOFT_365: &str = include_str!("../../testdata/bounces/microsoft365.em
 const SENDMAIL: &str = include_str!("../../testdata/bounces/sendmail.eml");
 const QMAIL: &str = include_str!("../../testdata/bounces/qmail.eml");
 
-fn read(mail: &str) -> Report {
+fn read(mail: &str) -> DsnReport {
     // As it comes from a server.
-    Report::parse(mail.replace('\n', "\r\n").as_bytes()).expect("a report")
+    DsnReport::parse(mail.replace('\n', "\r\n").as_bytes()).expect("a report")
 }
 
 fn text(bytes: Option<&Vec<u8>>) -> Option<String> {
@@ -93,24 +93,24 @@ fn reads_what_each_family_of_servers_writes() {
 
 #[test]
 fn prose_that_only_people_understand_is_not_guessed_at() {
-    assert_eq!(Report::parse(QMAIL.as_bytes()), None);
+    assert_eq!(DsnReport::parse(QMAIL.as_bytes()), None);
 }
 
 #[test]
 fn a_report_is_known_by_its_structure_alone() {
     let receipt =
         POSTFIX.replace("report-type=delivery-status", "report-type=disposition-notification");
-    assert_eq!(Report::parse(receipt.as_bytes()), None, "a read receipt");
+    assert_eq!(DsnReport::parse(receipt.as_bytes()), None, "a read receipt");
     let mixed = POSTFIX.replace("multipart/report; report-type=delivery-status", "multipart/mixed");
     assert_eq!(read(&mixed), read(POSTFIX), "its part says what it is");
     let attachment = mixed.replace("message/delivery-status", "text/plain");
-    assert_eq!(Report::parse(attachment.as_bytes()), None, "a mail with attachments");
+    assert_eq!(DsnReport::parse(attachment.as_bytes()), None, "a mail with attachments");
     let nested = format!("Content-Type: message/rfc822\n\n{POSTFIX}");
-    assert_eq!(Report::parse(nested.as_bytes()), None, "a report as an attachment");
+    assert_eq!(DsnReport::parse(nested.as_bytes()), None, "a report as an attachment");
     let without_type = POSTFIX.replace(" report-type=delivery-status;", "");
-    assert!(Report::parse(without_type.as_bytes()).is_some(), "its part says what it is");
+    assert!(DsnReport::parse(without_type.as_bytes()).is_some(), "its part says what it is");
     let other_words = POSTFIX.replace("Undelivered Mail Returned to Sender", "Hello");
-    assert!(Report::parse(other_words.as_bytes()).is_some(), "whatever its subject");
+    assert!(DsnReport::parse(other_words.as_bytes()).is_some(), "whatever its subject");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn the_worst_that_became_of_a_mail_counts() {
             "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\
              Content-Type: message/delivery-status\n\nReporting-MTA: dns; a\n{groups}\n--b--\n"
         );
-        let report = Report::parse(mail.as_bytes()).expect("a report");
+        let report = DsnReport::parse(mail.as_bytes()).expect("a report");
         assert_eq!(report.worst().map(|it| it.action), worst, "{actions:?}");
     }
 }
@@ -137,14 +137,14 @@ fn the_worst_that_became_of_a_mail_counts() {
 #[test]
 fn a_report_that_is_cut_off_tells_what_stands_before_the_cut() {
     let end = POSTFIX.find("Content-Description: Undelivered").unwrap();
-    let report = Report::parse(&POSTFIX.as_bytes()[..end]).expect("a report");
+    let report = DsnReport::parse(&POSTFIX.as_bytes()[..end]).expect("a report");
     assert_eq!(report.worst().map(|it| it.action), Some(Action::Failed));
     assert_eq!(text(report.envelope_id.as_ref()).as_deref(), Some(TOKEN), "still known as ours");
     assert!(report.returned_header.is_empty());
     let filler = "x".repeat(REPORT_BYTES);
     let long =
         POSTFIX.replace("Subject: Mail round", &format!("X-Filler: {filler}\nSubject: Mail round"));
-    assert_eq!(Report::parse(long.as_bytes()).unwrap().worst().unwrap().action, Action::Failed);
+    assert_eq!(DsnReport::parse(long.as_bytes()).unwrap().worst().unwrap().action, Action::Failed);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn an_envelope_id_is_decoded() {
 proptest! {
     #[test]
     fn whatever_comes_is_read_or_not(bytes in prop::collection::vec(any::<u8>(), 0..4000)) {
-        let _ = Report::parse(&bytes);
+        let _ = DsnReport::parse(&bytes);
     }
 
     #[test]
@@ -188,7 +188,7 @@ proptest! {
             bytes[at] = byte;
         }
         bytes.truncate(cut.index(bytes.len()) + 1);
-        if let Some(report) = Report::parse(&bytes) {
+        if let Some(report) = DsnReport::parse(&bytes) {
             prop_assert!(report.recipients.len() <= RECIPIENTS);
             prop_assert!(report.returned_header.len() <= 2 * REPORT_BYTES);
         }

@@ -12,10 +12,10 @@ use tokio::time::Instant;
 use super::shown::{self, PASSWORD, USER};
 use crate::auth::{Auth, Credentials, Login};
 use crate::fuzz::script::Script;
-use crate::options::{Endpoint, IpFamily, TlsMode, TlsOptions};
+use crate::options::{Endpoint, TlsMode};
 use crate::secret::Secret;
 use crate::trace::Trace;
-use crate::wire::{Clients, Dialer};
+use crate::wire::{ConnectionContext, Dialer};
 use ledger::Failure;
 
 pub(super) mod bounce;
@@ -41,19 +41,11 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Client sides of TLS are dear.
-static CLIENTS: LazyLock<Clients> = LazyLock::new(Clients::default);
+static CLIENTS: LazyLock<ConnectionContext> = LazyLock::new(ConnectionContext::default);
 
 /// The server that the clients are made for.
 fn endpoint(tls: TlsMode) -> Endpoint {
-    Endpoint {
-        host: "127.0.0.1".to_owned(),
-        mx: false,
-        port: 143,
-        tls,
-        tls_options: TlsOptions::default(),
-        ip_family: IpFamily::Any,
-        timeout: Duration::from_secs(30),
-    }
+    Endpoint::new("127.0.0.1", 143, tls)
 }
 
 /// The account that they log in to.

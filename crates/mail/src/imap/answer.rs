@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::numbers::Numbers;
 use super::parse::{self, Fetched, Listed, Response, Status, TooMuch, Untagged};
 use super::{Imap, Sink};
-use crate::Fault;
+use crate::{Fault, Interrupted, Refusal, RefusalScope};
 use ledger::{Clue, Failure, Reason, Step};
 
 /// The longest line that is held; that of a SEARCH may be longer, its numbers are read bit by bit.
@@ -87,18 +87,16 @@ impl Answer {
 }
 
 /// Why there is no tagged OK.
-pub(super) enum Interrupted {
+pub(super) enum NotOk {
     /// The server waits for more of the command, and says this.
     Continuation(Vec<u8>),
-    /// It said NO or BAD; the session goes on.
-    Refused(Failure),
-    /// The session is of no more use.
-    Failure(Failure),
+    /// It said NO or BAD, or the session is over.
+    Interrupted(Interrupted),
 }
 
-impl From<Failure> for Interrupted {
+impl From<Failure> for NotOk {
     fn from(failure: Failure) -> Self {
-        Interrupted::Failure(failure)
+        NotOk::Interrupted(Interrupted::Broken(failure))
     }
 }
 
@@ -147,7 +145,7 @@ impl Imap {
         &mut self,
         tag: &str,
         sink: &mut Sink<'_>,
-    ) -> Result<Answer, Interrupted> {
+    ) -> Result<Answer, NotOk> {
         let mut answer = Answer::default();
         let mut responses = 0;
         let mut odd = OddLines::default();
@@ -172,7 +170,7 @@ impl Imap {
                     }
                 },
                 Kind::Continuation(challenge) => {
-                    return Err(Interrupted::Continuation(challenge.to_vec()));
+                    return Err(NotOk::Continuation(challenge.to_vec()));
                 }
                 Kind::Tagged(rest) => return self.end(rest, line, answer),
                 Kind::Odd => self.pass_over(line, &mut odd)?,
@@ -183,7 +181,7 @@ impl Imap {
     }
 
     /// What the tagged response, `rest` behind its tag, makes of the answer.
-    fn end(&mut self, rest: &[u8], line: &[u8], answer: Answer) -> Result<Answer, Interrupted> {
+    fn end(&mut self, rest: &[u8], line: &[u8], answer: Answer) -> Result<Answer, NotOk> {
         let Some((status, code, text)) = parse::tagged(rest) else {
             return Err(self.wire.fail_protocol(line).into());
         };
@@ -194,16 +192,17 @@ impl Imap {
             }
             (Status::Ok | Status::PreAuth, true) => Err(self.ended().into()),
             (Status::No | Status::Bad, false) => {
-                Err(Interrupted::Refused(self.refusal(status, code, &text)))
+                let refusal = self.refusal(status, code, &text);
+                Err(NotOk::Interrupted(Interrupted::Refused(refusal)))
             }
             (Status::No | Status::Bad, true) => {
-                let refusal = self.refusal(status, code, &text);
+                let Refusal { failure, scope } = self.refusal(status, code, &text);
                 // A plain refusal leaves a session that goes on; this one is over.
-                Err(Interrupted::Failure(match refusal.reason {
-                    Reason::Rejected | Reason::Protocol => {
-                        Failure { reason: Reason::Closed, ..refusal }
+                Err(NotOk::from(match scope {
+                    RefusalScope::Request | RefusalScope::Syntax => {
+                        Failure { reason: Reason::Closed, ..failure }
                     }
-                    _ => refusal,
+                    _ => failure,
                 }))
             }
         }
@@ -355,18 +354,18 @@ impl Imap {
     }
 
     /// The response codes are those of RFC 5530.
-    pub(super) fn refusal(&self, status: Status, code: Option<String>, text: &str) -> Failure {
+    pub(super) fn refusal(&self, status: Status, code: Option<String>, text: &str) -> Refusal {
         let word = code.as_deref().and_then(|code| code.split(' ').next()).unwrap_or_default();
-        let reason = match (word.to_ascii_uppercase().as_str(), status) {
-            ("INUSE", _) => Reason::Busy,
+        let (reason, scope) = match (word.to_ascii_uppercase().as_str(), status) {
+            ("INUSE", _) => (Reason::Busy, RefusalScope::Passing),
             // A limit of logins or commands, as Yahoo has it, or a trouble that passes.
-            ("LIMIT" | "UNAVAILABLE", _) => Reason::Deferred,
-            ("SERVERBUG" | "CONTACTADMIN", _) => Reason::Other,
+            ("LIMIT" | "UNAVAILABLE", _) => (Reason::Deferred, RefusalScope::Passing),
+            ("SERVERBUG" | "CONTACTADMIN", _) => (Reason::Other, RefusalScope::Server),
             ("AUTHENTICATIONFAILED" | "AUTHORIZATIONFAILED" | "EXPIRED" | "PRIVACYREQUIRED", _) => {
-                Reason::Auth
+                (Reason::Auth, RefusalScope::Credentials)
             }
-            (_, Status::Bad) => Reason::Protocol,
-            _ => Reason::Rejected,
+            (_, Status::Bad) => (Reason::Protocol, RefusalScope::Syntax),
+            _ => (Reason::Rejected, RefusalScope::Request),
         };
         let answer = if status == Status::Bad { "BAD" } else { "NO" };
         let code = code.as_deref().map(|code| format!("[{code}] ")).unwrap_or_default();
@@ -380,7 +379,7 @@ impl Imap {
         if let Some(error) = self.login_error.as_ref().filter(|_| clue == Some(Clue::NoMailbox)) {
             message += &format!(" (the login was taken with {error})");
         }
-        self.wire.fail(Fault::new(reason, message).with(clue))
+        Refusal { failure: self.wire.fail(Fault::new(reason, message).with(clue)), scope }
     }
 }
 

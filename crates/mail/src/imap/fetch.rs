@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use super::answer::{Interrupted, LITERAL_BYTES};
+use super::answer::LITERAL_BYTES;
 use super::encode::sequence_sets;
 use super::parse::Fetched;
 use super::{Imap, Sink};
-use crate::Fault;
+use crate::{Fault, Interrupted};
 use ledger::{Failure, Reason, Step};
 
 /// The header fields that tell whether a mail is ours, or a report about one.
@@ -55,7 +55,7 @@ impl Imap {
         uid: u32,
         except: &BTreeSet<u32>,
         sink: &mut Sink<'_>,
-    ) -> Result<Option<Failure>, Failure> {
+    ) -> Result<Option<Failure>, Interrupted> {
         let began = Instant::now();
         // What was told so far is about to be fetched. What is told while the server searches may not be.
         self.view.take_news();
@@ -79,7 +79,7 @@ impl Imap {
         &mut self,
         uids: &[u32],
         sink: &mut Sink<'_>,
-    ) -> Result<Option<Failure>, Failure> {
+    ) -> Result<Option<Failure>, Interrupted> {
         let mut refusal = None;
         for set in sequence_sets(uids) {
             refusal = self.fetch(&format!("UID FETCH {set}"), sink).await?.or(refusal);
@@ -98,7 +98,7 @@ impl Imap {
         exists: u32,
         except: &BTreeSet<u32>,
         sink: &mut Sink<'_>,
-    ) -> Result<Option<Failure>, Failure> {
+    ) -> Result<Option<Failure>, Interrupted> {
         if except.is_empty() {
             let first = exists.saturating_sub(count).saturating_add(1);
             return self.fetch(&format!("FETCH {first}:*"), sink).await;
@@ -123,7 +123,7 @@ impl Imap {
         &mut self,
         command: &str,
         sink: &mut Sink<'_>,
-    ) -> Result<Option<Failure>, Failure> {
+    ) -> Result<Option<Failure>, Interrupted> {
         let mut rest = Vec::new();
         let mut refusal = self.fetch_once(command, &mut rest, sink).await?;
         if self.asks_whole_headers {
@@ -146,7 +146,7 @@ impl Imap {
         command: &str,
         rest: &mut Vec<Fetched>,
         sink: &mut Sink<'_>,
-    ) -> Result<Option<Failure>, Failure> {
+    ) -> Result<Option<Failure>, Interrupted> {
         self.trace().enter(Step::Fetch);
         let asks_whole_headers = self.asks_whole_headers;
         let tag = self.next_tag();
@@ -169,13 +169,11 @@ impl Imap {
             }
         };
         let answer = self.read_answer(&tag, &mut take).await;
-        let refusal = match answer {
+        let refusal = match answer.map_err(|not_ok| self.no_continuation(not_ok)) {
             Ok(_) => None,
-            // BAD, and codes that tell of the server, are no word about the mails.
-            Err(Interrupted::Refused(refusal)) if refusal.reason == Reason::Rejected => {
-                Some(refusal)
-            }
-            Err(interrupted) => return Err(self.no_continuation(interrupted)),
+            // BAD, and response codes about the server, do not concern the mails.
+            Err(interrupted) if interrupted.is_of_the_request() => Some(interrupted.into()),
+            Err(interrupted) => return Err(interrupted),
         };
         Ok(refusal.or(self.ask_for_whole(hollow, sink).await?))
     }
@@ -242,10 +240,11 @@ impl Imap {
                 shown = mail.header.map_or(Shown::Refused, Shown::Bytes);
             }
         };
-        match self.read_answer(&tag, &mut keep).await {
+        let answer = self.read_answer(&tag, &mut keep).await;
+        match answer.map_err(|not_ok| self.no_continuation(not_ok)) {
             Ok(_) => Ok(shown),
             Err(Interrupted::Refused(_)) => Ok(Shown::Refused),
-            Err(interrupted) => Err(self.no_continuation(interrupted)),
+            Err(Interrupted::Broken(failure)) => Err(failure),
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::encode::{quote, sequence_sets};
 use super::numbers::{Numbers, Sorted};
 use super::parse::{self, Listed};
-use super::{Imap, Interrupted, Selected, View, is_at_the_end};
+use super::{Imap, Selected, View, is_at_the_end};
+use crate::Interrupted;
 use ledger::{Failure, Step};
 
 /// What ID tells (RFC 2971): strings, because some servers take offence at anything else.
@@ -16,7 +17,7 @@ impl Imap {
     ///
     /// # Errors
     /// The connection's, or the refusal of a plain LIST.
-    pub async fn list(&mut self) -> Result<Vec<Listed>, Failure> {
+    pub async fn list(&mut self) -> Result<Vec<Listed>, Interrupted> {
         self.trace().enter(Step::Select);
         let has = |name: &str| self.capabilities.contains(name);
         let mut ways = Vec::new();
@@ -31,19 +32,18 @@ impl Imap {
             let listed = match self.ask_for_list(way).await {
                 Ok(listed) => listed,
                 Err(Interrupted::Refused(_)) => continue,
-                Err(interrupted) => return Err(self.no_continuation(interrupted)),
+                Err(broken) => return Err(broken),
             };
             if listed.iter().any(|folder| folder.tells_use()) {
                 return Ok(listed);
             }
         }
         // Below the first level a server without any of this may keep a whole file system.
-        let plain = self.ask_for_list(r#"LIST "" "%""#).await;
-        plain.map_err(|interrupted| self.no_continuation(interrupted))
+        self.ask_for_list(r#"LIST "" "%""#).await
     }
 
     async fn ask_for_list(&mut self, command: &str) -> Result<Vec<Listed>, Interrupted> {
-        Ok(self.ask(command).await?.folders)
+        Ok(self.command(command).await?.folders)
     }
 
     /// Opens a folder, named as the server writes it. A server that refuses and knows ID is told who
@@ -51,17 +51,17 @@ impl Imap {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn select(&mut self, name: &[u8]) -> Result<Selected, Failure> {
+    pub async fn select(&mut self, name: &[u8]) -> Result<Selected, Interrupted> {
         self.trace().enter(Step::Select);
         let command = format!("SELECT {}", quote(name));
         self.view = View::default();
-        let answer = match self.ask(&command).await {
+        let answer = match self.command(&command).await {
             Err(Interrupted::Refused(_)) if self.may_identify() => {
                 self.identify().await?;
                 self.view = View::default();
                 self.command(&command).await?
             }
-            answer => answer.map_err(|interrupted| self.no_continuation(interrupted))?,
+            answer => answer?,
         };
         let exists = self.view.exists();
         let mut selected = Selected { uid_validity: None, uid_next: None, exists };
@@ -83,9 +83,9 @@ impl Imap {
 
     async fn identify(&mut self) -> Result<(), Failure> {
         self.has_identified = true;
-        match self.ask(&format!("ID {IDENTITY}")).await {
+        match self.command(&format!("ID {IDENTITY}")).await {
             Ok(_) | Err(Interrupted::Refused(_)) => Ok(()),
-            Err(interrupted) => Err(self.no_continuation(interrupted)),
+            Err(Interrupted::Broken(failure)) => Err(failure),
         }
     }
 
@@ -100,7 +100,7 @@ impl Imap {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn move_to(&mut self, uids: &[u32], folder: &[u8]) -> Result<Vec<u32>, Failure> {
+    pub async fn move_to(&mut self, uids: &[u32], folder: &[u8]) -> Result<Vec<u32>, Interrupted> {
         self.trace().enter(Step::Remove);
         let mut there = Vec::new();
         for set in sequence_sets(uids) {
@@ -116,7 +116,7 @@ impl Imap {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn mark_deleted(&mut self, uids: &[u32]) -> Result<(), Failure> {
+    pub async fn mark_deleted(&mut self, uids: &[u32]) -> Result<(), Interrupted> {
         self.trace().enter(Step::Remove);
         for set in sequence_sets(uids) {
             self.command(&format!("UID STORE {set} +FLAGS.SILENT (\\Deleted)")).await?;
@@ -128,7 +128,7 @@ impl Imap {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn marked_deleted(&mut self) -> Result<Sorted, Failure> {
+    pub async fn marked_deleted(&mut self) -> Result<Sorted, Interrupted> {
         self.trace().enter(Step::Remove);
         Ok(self.search("DELETED").await?.sorted())
     }
@@ -142,7 +142,7 @@ impl Imap {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn expunge_these(&mut self, uids: &[u32]) -> Result<(), Failure> {
+    pub async fn expunge_these(&mut self, uids: &[u32]) -> Result<(), Interrupted> {
         self.trace().enter(Step::Remove);
         for set in sequence_sets(uids) {
             self.command(&format!("UID EXPUNGE {set}")).await?;
@@ -154,7 +154,7 @@ impl Imap {
     ///
     /// # Errors
     /// The connection's, or a refusal.
-    pub async fn expunge(&mut self) -> Result<(), Failure> {
+    pub async fn expunge(&mut self) -> Result<(), Interrupted> {
         self.trace().enter(Step::Remove);
         self.command("EXPUNGE").await.map(drop)
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{FAREWELL, Imap, Interrupted};
+use super::answer::NotOk;
+use super::{FAREWELL, Imap};
+use crate::Interrupted;
 use ledger::{Failure, Step};
 
 /// An IDLE that the server ends sooner is of no use.
@@ -65,21 +67,20 @@ impl Imap {
         let tag = self.next_tag();
         self.wire.send(&format!("{tag} IDLE")).await?;
         match self.read_answer(&tag, &mut |_, _| {}).await {
-            Err(Interrupted::Continuation(_)) => {
+            Err(NotOk::Continuation(_)) => {
                 self.idle = Some(tag);
                 Ok(true)
             }
-            Ok(_) | Err(Interrupted::Refused(_)) => Ok(false),
-            Err(Interrupted::Failure(failure)) => Err(failure),
+            Ok(_) | Err(NotOk::Interrupted(Interrupted::Refused(_))) => Ok(false),
+            Err(NotOk::Interrupted(Interrupted::Broken(failure))) => Err(failure),
         }
     }
 
     async fn end_idle(&mut self) -> Result<(), Failure> {
         let Some(tag) = self.idle.take() else { return Ok(()) };
         self.wire.send("DONE").await?;
-        self.read_answer(&tag, &mut |_, _| {})
-            .await
-            .map(drop)
-            .map_err(|interrupted| self.no_continuation(interrupted))
+        let answer = self.read_answer(&tag, &mut |_, _| {}).await;
+        answer.map_err(|not_ok| self.no_continuation(not_ok))?;
+        Ok(())
     }
 }

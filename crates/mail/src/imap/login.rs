@@ -2,29 +2,31 @@
 //! offers no mechanism that fits.
 
 use super::Imap;
-use super::answer::{Answer, Interrupted};
+use super::answer::{Answer, NotOk};
 use super::encode::quote;
 use crate::auth::{Auth, Login, Mechanism};
-use crate::sasl::{self, Carrier, Door, Heard, Refusal};
+use crate::sasl::{self, Authenticate, LoginFailure, SaslTransport, ServerReply};
 use crate::secret::Secret;
 use crate::trace::Trace;
-use crate::{Fault, text};
+use crate::{Fault, Interrupted, Refusal, text};
 use ledger::{Clue, Failure, Reason};
 
 /// How many characters of a response code to a login are told.
 const CODE: usize = 200;
 
 impl Imap {
-    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
+    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
         let takes_command = login.has_password()
             && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login))
             && !self.capabilities.contains("LOGINDISABLED");
         let answer = match sasl::choose(login, |mechanism| self.offers(mechanism)) {
             Some(mechanism) => self.authenticate(mechanism, login, key).await,
-            None if takes_command => self.login(login, key).await.map_err(Refusal::from),
-            None => return Err(self.wire.fail(self.no_mechanism()).into()),
+            None if takes_command => self.login(login, key).await.map_err(LoginFailure::from),
+            None => {
+                return Err(LoginFailure::refused(self.wire.fail(self.no_mechanism())));
+            }
         };
-        let answer = answer.map_err(|refusal| login_refusal(refusal, &login.username))?;
+        let answer = answer.map_err(|failed| failed.of_user(&login.username))?;
         self.login_error = answer.code.as_deref().and_then(|code| self.error_in(code));
         // A login may change what the server can do.
         self.capabilities.clear();
@@ -43,16 +45,13 @@ impl Imap {
         mechanism: Mechanism,
         login: &Login,
         key: &Secret,
-    ) -> Result<Answer, Refusal> {
-        let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
-        verdict.answer.map_err(|failure| {
-            let failure = match verdict.objection {
-                Some(objection) => {
-                    Failure { message: format!("{}, {objection}", failure.message), ..failure }
-                }
-                None => failure,
-            };
-            Refusal { failure, is_of_the_password: verdict.is_of_a_proof }
+    ) -> Result<Answer, LoginFailure> {
+        let outcome = sasl::log_in(self, mechanism, &login.username, key).await?;
+        outcome.answer.map_err(|Refusal { mut failure, scope }| {
+            if let Some(objection) = outcome.objection {
+                failure.message += &format!(", {objection}");
+            }
+            LoginFailure::after(Refusal { failure, scope }, outcome.is_of_a_proof)
         })
     }
 
@@ -74,7 +73,7 @@ impl Imap {
     }
 
     /// The LOGIN command; what cannot stand in quotes goes as a literal.
-    async fn login(&mut self, login: &Login, key: &Secret) -> Result<Answer, Failure> {
+    async fn login(&mut self, login: &Login, key: &Secret) -> Result<Answer, Interrupted> {
         let tag = self.next_tag();
         let mut line = format!("{tag} LOGIN");
         let mut shown = line.clone();
@@ -90,22 +89,20 @@ impl Imap {
             shown.push_str(" {literal}");
             self.wire.send_secret(&line, &shown).await?;
             match self.read_answer(&tag, &mut |_, _| {}).await {
-                Err(Interrupted::Continuation(_)) => {}
-                Err(interrupted) => return Err(self.no_continuation(interrupted)),
-                Ok(_) => return Err(self.wire.fail_protocol(b"OK to half a LOGIN")),
+                Err(NotOk::Continuation(_)) => {}
+                Err(not_ok) => return Err(self.no_continuation(not_ok)),
+                Ok(_) => return Err(self.wire.fail_protocol(b"OK to half a LOGIN").into()),
             }
             line = value.to_owned();
             shown = Secret::SHOWN.to_owned();
         }
         self.wire.send_secret(&line, &shown).await?;
-        self.read_answer(&tag, &mut |_, _| {})
-            .await
-            .map_err(|interrupted| self.no_continuation(interrupted))
+        self.read_answer(&tag, &mut |_, _| {}).await.map_err(|not_ok| self.no_continuation(not_ok))
     }
 }
 
-impl Door for Imap {
-    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
+impl Authenticate for Imap {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
         self.log_in(login, key).await
     }
 
@@ -122,8 +119,8 @@ impl Door for Imap {
     }
 }
 
-impl Carrier for Imap {
-    type Answer = Result<Answer, Failure>;
+impl SaslTransport for Imap {
+    type Answer = Result<Answer, Refusal>;
 
     async fn begin(&mut self, mechanism: Mechanism, initial: Option<&str>) -> Result<(), Failure> {
         let tag = self.next_tag();
@@ -145,13 +142,15 @@ impl Carrier for Imap {
         self.wire.send_secret(line, shown).await
     }
 
-    async fn hear(&mut self) -> Result<Heard<Self::Answer>, Failure> {
+    async fn hear(&mut self) -> Result<ServerReply<Self::Answer>, Failure> {
         let tag = self.newest_tag();
         match self.read_answer(&tag, &mut |_, _| {}).await {
-            Ok(answer) => Ok(Heard::Answer(Ok(answer))),
-            Err(Interrupted::Refused(refusal)) => Ok(Heard::Answer(Err(refusal))),
-            Err(Interrupted::Continuation(challenge)) => Ok(Heard::Challenge(challenge)),
-            Err(Interrupted::Failure(failure)) => Err(failure),
+            Ok(answer) => Ok(ServerReply::Answer(Ok(answer))),
+            Err(NotOk::Continuation(challenge)) => Ok(ServerReply::Challenge(challenge)),
+            Err(NotOk::Interrupted(Interrupted::Refused(refusal))) => {
+                Ok(ServerReply::Answer(Err(refusal)))
+            }
+            Err(NotOk::Interrupted(Interrupted::Broken(failure))) => Err(failure),
         }
     }
 
@@ -162,20 +161,4 @@ impl Carrier for Imap {
     fn trace(&self) -> &Trace {
         self.wire.trace()
     }
-}
-
-/// A refused login is a matter of the login, whatever the server calls it, unless it says that
-/// something else is wrong. A response code (RFC 5530) tells that it is for the password.
-fn login_refusal(refusal: Refusal, username: &str) -> Refusal {
-    let Refusal { failure, is_of_the_password } = refusal;
-    let is_of_the_password = is_of_the_password || failure.reason == Reason::Auth;
-    let failure = match failure.reason {
-        Reason::Rejected | Reason::Auth => Failure {
-            reason: Reason::Auth,
-            message: format!("the login as {username} was refused: {}", failure.message),
-            ..failure
-        },
-        _ => failure,
-    };
-    Refusal { failure, is_of_the_password }
 }

@@ -124,26 +124,26 @@ pub(super) fn read(fields: &[Field<'_>], received: &[Received<'_>], rules: Rules
         None => end_of_last_receiver(fields, received),
     };
     let trusted = fields.iter().take(end).filter(|field| field.is("Authentication-Results"));
-    let mut written = trusted.map(|field| Statement::parse(&field.value));
-    let believed: Vec<Statement> = match rules.authserv_id {
-        Some(id) => written.filter(|statement| statement.is_of(id)).collect(),
+    let mut written = trusted.map(|field| AuthResults::parse(&field.value));
+    let believed: Vec<AuthResults> = match rules.authserv_id {
+        Some(id) => written.filter(|results| results.is_of(id)).collect(),
         None => match written.next() {
-            Some(Statement { id: Some(id), results }) => {
-                let others: Vec<Statement> =
-                    written.filter(|statement| statement.is_of(&id)).collect();
-                std::iter::once(Statement { id: Some(id), results }).chain(others).collect()
+            Some(AuthResults { id: Some(id), results }) => {
+                let others: Vec<AuthResults> =
+                    written.filter(|results| results.is_of(&id)).collect();
+                std::iter::once(AuthResults { id: Some(id), results }).chain(others).collect()
             }
             // Without an id nothing shows that another field is by the same server.
             topmost => topmost.into_iter().collect(),
         },
     };
     let result_of = |method| {
-        let mut outcomes = believed.iter().map(|statement| statement.outcome(method));
+        let mut outcomes = believed.iter().map(|results| results.outcome(method));
         let outcome = outcomes.find_map(|outcome| outcome)?;
         Some(Authentication { method, outcome })
     };
     let results: Vec<Authentication> = Method::ALL.into_iter().filter_map(result_of).collect();
-    let id = believed.into_iter().next().and_then(|statement| statement.id);
+    let id = believed.into_iter().next().and_then(|results| results.id);
     let authserv_id = id.filter(|_| !results.is_empty()).map(|id| shown(&id, rules.scrubber));
     Verdicts { results, authserv_id }
 }
@@ -217,13 +217,13 @@ fn organisation(name: &str) -> String {
 }
 
 /// One `Authentication-Results` field.
-struct Statement {
+struct AuthResults {
     /// Who says it; Exchange does not tell.
     id: Option<String>,
     results: Vec<(Method, Outcome)>,
 }
 
-impl Statement {
+impl AuthResults {
     fn parse(value: &str) -> Self {
         let value = without_comments(value);
         let mut parts = split_unquoted(&value);

@@ -10,7 +10,7 @@ use mail_parser::parsers::MessageStream;
 use mail_parser::{HeaderValue, Host, Protocol};
 
 use super::field::Field;
-use super::{MAX_HOPS, Passage, shown};
+use super::{MAX_HOPS, TransitTimes, shown};
 use crate::test_mail::received_date;
 use crate::text::Scrubber;
 
@@ -219,9 +219,13 @@ fn host(host: &Host<'_>) -> String {
 }
 
 /// The hops, nearest to the sender first, at most [`MAX_HOPS`].
-pub(super) fn read(received: &[Received<'_>], passage: Passage, scrubber: &Scrubber) -> Vec<Hop> {
+pub(super) fn read(
+    received: &[Received<'_>],
+    transit: TransitTimes,
+    scrubber: &Scrubber,
+) -> Vec<Hop> {
     let way: Vec<&Received<'_>> = received.iter().rev().collect();
-    let clocks = clocks(&way, passage);
+    let clocks = clocks(&way, transit);
     let show = |name: Option<String>| name.map(|name| shown(&name, scrubber));
     let mut before = None;
     let mut hops = Vec::new();
@@ -232,8 +236,8 @@ pub(super) fn read(received: &[Received<'_>], passage: Passage, scrubber: &Scrub
             kind: hop.kind(before.is_none()),
             clock,
             delay: match before {
-                None => first_delay(hop, clock, passage),
-                Some(before) => delay(before, (hop, clock), passage),
+                None => first_delay(hop, clock, transit),
+                Some(before) => delay(before, (hop, clock), transit),
             },
         });
         before = Some((hop, clock));
@@ -241,8 +245,8 @@ pub(super) fn read(received: &[Received<'_>], passage: Passage, scrubber: &Scrub
     hops
 }
 
-fn clocks(way: &[&Received<'_>], passage: Passage) -> Vec<Clock> {
-    let mut clocks: Vec<Clock> = way.iter().map(|hop| clock(hop.date, passage)).collect();
+fn clocks(way: &[&Received<'_>], transit: TransitTimes) -> Vec<Clock> {
+    let mut clocks: Vec<Clock> = way.iter().map(|hop| clock(hop.date, transit)).collect();
     let believed =
         way.iter().enumerate().filter(|(at, _)| clocks.get(*at) == Some(&Clock::Believed));
     let dated: Vec<(usize, SystemTime)> =
@@ -261,10 +265,10 @@ fn clocks(way: &[&Received<'_>], passage: Passage) -> Vec<Clock> {
 }
 
 /// What the stamp alone says of the clock, against the two times that are known here.
-fn clock(date: Option<SystemTime>, passage: Passage) -> Clock {
+fn clock(date: Option<SystemTime>, transit: TransitTimes) -> Clock {
     let Some(date) = date else { return Clock::Unknown };
-    let ahead = date.duration_since(passage.seen).unwrap_or_default();
-    let behind = passage
+    let ahead = date.duration_since(transit.seen).unwrap_or_default();
+    let behind = transit
         .transmitted
         .and_then(|transmitted| transmitted.duration_since(date + RESOLUTION).ok())
         .unwrap_or_default();
@@ -278,8 +282,8 @@ fn clock(date: Option<SystemTime>, passage: Passage) -> Clock {
 }
 
 /// From the transmission, by our own clock, to the first hop.
-fn first_delay(hop: &Received<'_>, clock: Clock, passage: Passage) -> Delay {
-    let (Some(transmitted), Some(date)) = (passage.transmitted, hop.date) else {
+fn first_delay(hop: &Received<'_>, clock: Clock, transit: TransitTimes) -> Delay {
+    let (Some(transmitted), Some(date)) = (transit.transmitted, hop.date) else {
         return Delay::Unknown;
     };
     match date.duration_since(transmitted) {
@@ -295,15 +299,15 @@ fn first_delay(hop: &Received<'_>, clock: Clock, passage: Passage) -> Delay {
 fn delay(
     (before, clock_before): (&Received<'_>, Clock),
     (hop, clock): (&Received<'_>, Clock),
-    passage: Passage,
+    transit: TransitTimes,
 ) -> Delay {
     let (Some(from), Some(to)) = (before.date, hop.date) else { return Delay::Unknown };
     let are_believed = clock_before == Clock::Believed && clock == Clock::Believed;
     if !are_believed && !before.is_same_host(hop) {
         return Delay::Skewed;
     }
-    let begin = passage.transmitted.unwrap_or(UNIX_EPOCH);
-    let whole = passage.seen.duration_since(begin).unwrap_or_default() + RESOLUTION + TOLERANCE;
+    let begin = transit.transmitted.unwrap_or(UNIX_EPOCH);
+    let whole = transit.seen.duration_since(begin).unwrap_or_default() + RESOLUTION + TOLERANCE;
     match to.duration_since(from) {
         Ok(delay) if delay <= whole => Delay::Measured(delay),
         _ => Delay::Skewed,

@@ -15,8 +15,8 @@ fn at(seconds: f64) -> SystemTime {
 }
 
 /// A mail that was sent at 10:00:00.5 and seen a minute later.
-fn minute() -> Passage {
-    Passage { transmitted: Some(at(0.5)), seen: at(60.0) }
+fn minute() -> TransitTimes {
+    TransitTimes { transmitted: Some(at(0.5)), seen: at(60.0) }
 }
 
 /// The fields above those of the sender, with bare line feeds; then the mail as it was sent.
@@ -292,9 +292,9 @@ fn dates_that_are_none_give_no_delay() {
 #[test]
 fn a_mail_of_an_earlier_process_has_no_first_delay() {
     let block = hop("b.example", &time(9)) + &hop("a.example", &time(5)) + "\n";
-    let passage = Passage { transmitted: None, ..minute() };
+    let transit = TransitTimes { transmitted: None, ..minute() };
     let rules = Rules { authserv_id: None, scrubber: &Scrubber::default() };
-    let inspection = Inspection::read(block.as_bytes(), passage, rules);
+    let inspection = Inspection::read(block.as_bytes(), transit, rules);
     assert_eq!(delays(&inspection), [Delay::Unknown, measured(4.0)]);
 }
 

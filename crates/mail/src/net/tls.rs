@@ -19,17 +19,16 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_openssl::SslStream;
 
+use format::{WAY_OUT, handshake_fault};
+pub use format::{io_clue, io_words, words};
 pub use session::{Resumption, SessionMemory};
-use words::{WAY_OUT, handshake_fault};
-pub use words::{io_clue, io_words, words};
 
 use crate::Fault;
 use crate::options::{Endpoint, TlsOptions, TlsVersion};
-use crate::trace::Trace;
 use ledger::{Reason, Shortage};
 
+mod format;
 mod session;
-mod words;
 
 /// A client side of TLS, ready to shake hands; a clone shares the trusted authorities.
 #[derive(Clone)]
@@ -37,6 +36,14 @@ pub struct TlsClient {
     connector: SslConnector,
     server_name: Option<String>,
     verify: bool,
+}
+
+/// How a handshake ended.
+pub struct Handshake {
+    /// What the server has shown, also with a certificate that is refused; `None` if it came to nothing.
+    pub facts: Option<TlsFacts>,
+    /// The protected connection.
+    pub outcome: Result<SslStream<TcpStream>, Fault>,
 }
 
 /// The clients in use, one for each set of options: the system's authorities are read once, not at
@@ -118,9 +125,7 @@ impl TlsClient {
         })
     }
 
-    /// Shakes hands over `socket` with the server of `endpoint`.
-    ///
-    /// # Errors
+    /// Shakes hands over `socket` with the server of `endpoint`. The outcome is
     /// [`Reason::Timeout`] and [`Reason::Closed`] where the server is silent or leaves; one of the
     /// three `Certificate…` reasons where its certificate does not hold; [`Reason::Tls`] for
     /// everything else. `down` is the caller's to decide.
@@ -130,13 +135,13 @@ impl TlsClient {
         socket: TcpStream,
         deadline: Instant,
         resumption: Resumption<'_>,
-        trace: &Trace,
-    ) -> Result<SslStream<TcpStream>, Fault> {
-        let outcome = self.shake_hands(endpoint, socket, deadline, resumption, trace).await;
+    ) -> Handshake {
+        let mut facts = None;
+        let outcome = self.shake_hands(endpoint, socket, deadline, resumption, &mut facts).await;
         if outcome.is_err() {
             resumption.refused();
         }
-        outcome
+        Handshake { facts, outcome }
     }
 
     async fn shake_hands(
@@ -145,7 +150,7 @@ impl TlsClient {
         socket: TcpStream,
         deadline: Instant,
         resumption: Resumption<'_>,
-        trace: &Trace,
+        shown: &mut Option<TlsFacts>,
     ) -> Result<SslStream<TcpStream>, Fault> {
         let name = self.server_name.as_deref().unwrap_or(endpoint.name());
         let problems: Arc<Mutex<Problems>> = Arc::default();
@@ -163,9 +168,7 @@ impl TlsClient {
         // What was resumed tells nothing new of the certificate.
         let seen = facts.as_ref().filter(|facts| !facts.is_resumed);
         let holds_until = seen.map(|facts| facts.chain_not_after.min(facts.leaf_not_after));
-        if let Some(facts) = facts {
-            trace.tls(facts);
-        }
+        *shown = facts;
         match worst(&problems.found) {
             Some((Reason::CertificateUntrusted, words))
                 if self.verify && problems.shortage.is_some() =>

@@ -16,10 +16,9 @@ use crate::Fault;
 use crate::auth::OAuth2;
 use crate::net;
 use crate::net::tls::{Resumption, TlsClient};
-use crate::options::{IpFamily, TlsMode};
+use crate::options::TlsMode;
 use crate::secret::Secret;
 use crate::text::Scrubber;
-use crate::trace::Trace;
 use ledger::Reason;
 
 /// The longest answer that is read.
@@ -114,20 +113,15 @@ impl Endpoint {
     ) -> Result<(StatusCode, Bytes), Fault> {
         let url = &self.client.token_url;
         let endpoint = crate::options::Endpoint {
-            host: url.host.clone(),
-            mx: false,
-            port: url.port,
-            tls: TlsMode::Implicit,
             tls_options: self.client.tls_options.clone(),
-            ip_family: IpFamily::Any,
             timeout: deadline.saturating_duration_since(Instant::now()),
+            ..crate::options::Endpoint::new(&url.host, url.port, TlsMode::Implicit)
         };
         let addresses = net::resolve(&endpoint, deadline).await?;
         let socket = net::connect(&addresses, deadline).await?.socket;
         // What this certificate is like is no fact about the mail server.
-        let trace = Trace::new(None);
-        let resumption = Resumption::Never;
-        let stream = self.tls.handshake(&endpoint, socket, deadline, resumption, &trace).await?;
+        let handshake = self.tls.handshake(&endpoint, socket, deadline, Resumption::Never).await;
+        let stream = handshake.outcome?;
         let shake = http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream));
         let (mut sender, connection) = shake.await.map_err(|error| http_fault(&error))?;
         let request = self.request(form)?;

@@ -4,56 +4,38 @@
 use openssl::hash::{MessageDigest, hash};
 
 use super::{LINE_BYTES, Pop3};
-use crate::Fault;
 use crate::auth::{Auth, Login, Mechanism};
 use crate::net::tls;
-use crate::sasl::{self, Carrier, Door, Heard, Refusal};
+use crate::sasl::{self, Authenticate, LoginFailure, SaslTransport, ServerReply};
 use crate::secret::Secret;
 use crate::trace::Trace;
+use crate::{Fault, Interrupted, Refusal, RefusalScope};
 use ledger::{Clue, Failure, Reason};
 
 impl Pop3 {
-    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
+    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
         let takes_command =
             login.has_password() && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login));
         // `auth: login` is the way around a timestamp that stands for no APOP.
         let is_named = login.auth != Auth::Auto;
         let offers_user = self.takes_password_command();
+        let has_codes = self.capability("AUTH-RESP-CODE").is_some();
+        let failed = |interrupted| LoginFailure::from(by_code(interrupted, has_codes));
         let outcome = match sasl::choose(login, |mechanism| self.offers(mechanism)) {
             Some(mechanism) => self.authenticate(mechanism, login, key).await,
             // A digest of the password shows less of it, but many servers greet with a timestamp
             // and know no password to make the digest of.
             None if takes_command && offers_user && (self.wire.is_protected() || is_named) => {
-                self.user_pass(login, key).await.map_err(Refusal::from)
+                self.user_pass(login, key).await.map_err(failed)
             }
             None if takes_command => match self.timestamp.clone() {
-                Some(timestamp) => self.apop(login, key, &timestamp).await.map_err(Refusal::from),
-                None if offers_user => self.user_pass(login, key).await.map_err(Refusal::from),
-                None => return Err(self.wire.fail(self.no_mechanism()).into()),
+                Some(timestamp) => self.apop(login, key, &timestamp).await.map_err(failed),
+                None if offers_user => self.user_pass(login, key).await.map_err(failed),
+                None => return Err(self.without_mechanism()),
             },
-            None => return Err(self.wire.fail(self.no_mechanism()).into()),
+            None => return Err(self.without_mechanism()),
         };
-        outcome.map_err(|refusal| self.explained(refusal, login))
-    }
-
-    /// A response code (RFC 3206) tells that a refusal is for the password.
-    fn explained(&self, refusal: Refusal, login: &Login) -> Refusal {
-        let Refusal { failure, is_of_the_password } = refusal;
-        let is_of_the_password = is_of_the_password || failure.reason == Reason::Auth;
-        let failure = match failure.reason {
-            // A server that marks wrong credentials as such means something else if it does not.
-            Reason::Rejected if self.capability("AUTH-RESP-CODE").is_some() => failure,
-            Reason::Rejected | Reason::Auth => Failure {
-                reason: Reason::Auth,
-                message: format!(
-                    "the login as {} was refused: {}",
-                    login.username, failure.message
-                ),
-                ..failure
-            },
-            _ => failure,
-        };
-        Refusal { failure, is_of_the_password }
+        outcome.map_err(|failed| failed.of_user(&login.username))
     }
 
     async fn authenticate(
@@ -61,17 +43,22 @@ impl Pop3 {
         mechanism: Mechanism,
         login: &Login,
         key: &Secret,
-    ) -> Result<(), Refusal> {
-        let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
-        self.settle(&verdict.answer).map_err(|failure| {
-            let failure = match verdict.objection {
-                Some(objection) => {
-                    Failure { message: format!("{}, {objection}", failure.message), ..failure }
+    ) -> Result<(), LoginFailure> {
+        let outcome = sasl::log_in(self, mechanism, &login.username, key).await?;
+        let has_codes = self.capability("AUTH-RESP-CODE").is_some();
+        self.settle(&outcome.answer).map_err(|interrupted| match by_code(interrupted, has_codes) {
+            Interrupted::Refused(Refusal { mut failure, scope }) => {
+                if let Some(objection) = outcome.objection {
+                    failure.message += &format!(", {objection}");
                 }
-                None => failure,
-            };
-            Refusal { failure, is_of_the_password: verdict.is_of_a_proof }
+                LoginFailure::after(Refusal { failure, scope }, outcome.is_of_a_proof)
+            }
+            broken @ Interrupted::Broken(_) => broken.into(),
         })
+    }
+
+    fn without_mechanism(&self) -> LoginFailure {
+        LoginFailure::refused(self.wire.fail(self.no_mechanism()))
     }
 
     fn no_mechanism(&self) -> Fault {
@@ -85,7 +72,7 @@ impl Pop3 {
         Fault::new(Reason::Auth, format!("the server offers no login that fits, only {offered}"))
     }
 
-    async fn user_pass(&mut self, login: &Login, key: &Secret) -> Result<(), Failure> {
+    async fn user_pass(&mut self, login: &Login, key: &Secret) -> Result<(), Interrupted> {
         self.command(&format!("USER {}", login.username)).await?;
         self.wait_with_the_last().await;
         let line = format!("PASS {}", key.expose());
@@ -94,7 +81,12 @@ impl Pop3 {
         self.settle(&line)
     }
 
-    async fn apop(&mut self, login: &Login, key: &Secret, timestamp: &str) -> Result<(), Failure> {
+    async fn apop(
+        &mut self,
+        login: &Login,
+        key: &Secret,
+        timestamp: &str,
+    ) -> Result<(), Interrupted> {
         let text = format!("{timestamp}{}", key.expose());
         let digest = hash(MessageDigest::md5(), text.as_bytes()).map_err(|error| {
             let message = format!(
@@ -111,18 +103,22 @@ impl Pop3 {
         self.wait_with_the_last().await;
         self.wire.send_secret(&format!("{command} {digest}"), &shown).await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line).map_err(|failure| match failure.reason {
+        self.settle(&line).map_err(|interrupted| match interrupted {
             // Many greet with a timestamp and know no password to make the digest of.
-            Reason::Rejected | Reason::Auth if self.takes_password_command() => {
-                Failure { clue: Some(Clue::OtherAuth(Mechanism::Login.label())), ..failure }
+            Interrupted::Refused(Refusal {
+                failure,
+                scope: scope @ (RefusalScope::Request | RefusalScope::Credentials),
+            }) if self.takes_password_command() => {
+                let clue = Some(Clue::OtherAuth(Mechanism::Login.label()));
+                Interrupted::Refused(Refusal { failure: Failure { clue, ..failure }, scope })
             }
-            _ => failure,
+            interrupted => interrupted,
         })
     }
 }
 
-impl Door for Pop3 {
-    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
+impl Authenticate for Pop3 {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
         self.log_in(login, key).await
     }
 
@@ -140,7 +136,7 @@ impl Door for Pop3 {
     }
 }
 
-impl Carrier for Pop3 {
+impl SaslTransport for Pop3 {
     type Answer = Vec<u8>;
 
     async fn begin(&mut self, mechanism: Mechanism, _: Option<&str>) -> Result<(), Failure> {
@@ -160,13 +156,13 @@ impl Carrier for Pop3 {
         self.wait_with_the_last().await;
     }
 
-    async fn hear(&mut self) -> Result<Heard<Vec<u8>>, Failure> {
+    async fn hear(&mut self) -> Result<ServerReply<Vec<u8>>, Failure> {
         let line = self.wire.read_line(LINE_BYTES).await?;
         match line.strip_prefix(b"+") {
             Some(challenge) if super::split_status(&line).is_none() => {
-                Ok(Heard::Challenge(challenge.trim_ascii().to_vec()))
+                Ok(ServerReply::Challenge(challenge.trim_ascii().to_vec()))
             }
-            _ => Ok(Heard::Answer(line)),
+            _ => Ok(ServerReply::Answer(line)),
         }
     }
 
@@ -176,6 +172,17 @@ impl Carrier for Pop3 {
 
     fn trace(&self) -> &Trace {
         self.wire.trace()
+    }
+}
+
+/// What a refused login concerns. A server that `has_codes` (RFC 3206) marks wrong credentials: where it gives
+/// no code, it refused for another cause.
+fn by_code(interrupted: Interrupted, has_codes: bool) -> Interrupted {
+    match interrupted {
+        Interrupted::Refused(Refusal { failure, scope: RefusalScope::Request }) if has_codes => {
+            Interrupted::Refused(Refusal { failure, scope: RefusalScope::Server })
+        }
+        interrupted => interrupted,
     }
 }
 

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use ledger::Shortage;
 
 use super::advice;
-use crate::throttle::Gate;
+use crate::throttle::LogThrottle;
 
 /// A shortage is over when it was not met for so long.
 const OVER_AFTER: Duration = Duration::from_secs(120);
@@ -33,7 +33,7 @@ struct News([Item; Shortage::ALL.len()]);
 struct Item {
     /// `None`: it is over, or never was.
     spell: Option<Spell>,
-    gate: Gate,
+    gate: LogThrottle,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,7 @@ fn news() -> MutexGuard<'static, News> {
 
 impl News {
     const fn new() -> Self {
-        Self([const { Item { spell: None, gate: Gate::new() } }; Shortage::ALL.len()])
+        Self([const { Item { spell: None, gate: LogThrottle::new() } }; Shortage::ALL.len()])
     }
 
     /// How many were held back before this one if it is to be told.

@@ -3,7 +3,7 @@
 use super::{Reply, Smtp};
 use crate::Fault;
 use crate::auth::{Login, Mechanism};
-use crate::sasl::{self, Carrier, Door, Heard, Refusal};
+use crate::sasl::{self, Authenticate, LoginFailure, LoginFailureKind, SaslTransport, ServerReply};
 use crate::secret::Secret;
 use crate::trace::Trace;
 use ledger::{Failure, Reason};
@@ -12,16 +12,16 @@ use ledger::{Failure, Reason};
 const COMMAND_BYTES: usize = 512;
 
 impl Smtp {
-    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
-        let mechanism = self.mechanism(login)?;
-        let verdict = sasl::log_in(self, mechanism, &login.username, key).await?;
-        let reply = verdict.answer;
+    async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
+        let mechanism = self.mechanism(login).map_err(LoginFailure::refused)?;
+        let outcome = sasl::log_in(self, mechanism, &login.username, key).await?;
+        let reply = outcome.answer;
         if Self::is_success(&reply) {
             return Ok(());
         }
         let mut message =
             format!("the login as {} was refused: {}", login.username, self.words(&reply));
-        if let Some(objection) = verdict.objection {
+        if let Some(objection) = outcome.objection {
             message += &format!(", {objection}");
         }
         let reason = match reply.code {
@@ -35,7 +35,12 @@ impl Smtp {
         // A mechanism that is too weak, and a disabled account (RFC 5248). 5.7.8 says less than it
         // seems to: it is the answer of Postfix as well where Cyrus SASL has no secret for a digest.
         let is_told = matches!(reply.enhanced(), Some((5, 7, 9 | 13)));
-        Err(Refusal { failure, is_of_the_password: verdict.is_of_a_proof || is_told })
+        let kind = match reply.code {
+            500..=599 if outcome.is_of_a_proof || is_told => LoginFailureKind::WrongCredentials,
+            500..=599 => LoginFailureKind::Refused,
+            _ => LoginFailureKind::Other,
+        };
+        Err(LoginFailure { failure, kind })
     }
 
     fn mechanism(&self, login: &Login) -> Result<Mechanism, Failure> {
@@ -54,8 +59,8 @@ impl Smtp {
     }
 }
 
-impl Door for Smtp {
-    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), Refusal> {
+impl Authenticate for Smtp {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
         self.log_in(login, key).await
     }
 
@@ -68,7 +73,7 @@ impl Door for Smtp {
     }
 }
 
-impl Carrier for Smtp {
+impl SaslTransport for Smtp {
     type Answer = Reply;
 
     async fn begin(&mut self, mechanism: Mechanism, initial: Option<&str>) -> Result<(), Failure> {
@@ -92,12 +97,12 @@ impl Carrier for Smtp {
         self.wire.send_secret(line, shown).await
     }
 
-    async fn hear(&mut self) -> Result<Heard<Reply>, Failure> {
+    async fn hear(&mut self) -> Result<ServerReply<Reply>, Failure> {
         let reply = self.read_reply().await?;
         if reply.code == 334 {
-            return Ok(Heard::Challenge(reply.lines.concat().into_bytes()));
+            return Ok(ServerReply::Challenge(reply.lines.concat().into_bytes()));
         }
-        Ok(Heard::Answer(reply))
+        Ok(ServerReply::Answer(reply))
     }
 
     fn is_success(reply: &Reply) -> bool {

@@ -79,9 +79,9 @@ impl Learned {
     }
 }
 
-/// What the ways to all servers share.
+/// What all connections share: TLS clients and sources of access tokens.
 #[derive(Default)]
-pub struct Clients {
+pub struct ConnectionContext {
     /// The client sides of TLS.
     pub tls: TlsClients,
     /// The sources of access tokens.
@@ -96,7 +96,7 @@ impl Dialer {
     pub fn new(
         endpoint: &Endpoint,
         login: Option<&Login>,
-        clients: &Clients,
+        clients: &ConnectionContext,
     ) -> Result<Self, openssl::error::ErrorStack> {
         let tls = match endpoint.tls {
             TlsMode::None => None,

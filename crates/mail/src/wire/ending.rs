@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use super::Wire;
 use crate::Fault;
-use crate::net::{self, Seconds, tls};
+use crate::net::{self, tls};
 use crate::trace::Trace;
+use ledger::durations::Seconds;
 use ledger::{Clue, Failure, Reason, Shortage};
 
 impl Wire {

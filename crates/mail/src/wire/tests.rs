@@ -2,22 +2,14 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::options::{Endpoint, IpFamily, TlsMode, TlsOptions};
+use crate::options::{Endpoint, TlsMode};
 
 /// A connection, and the server's end of it.
 async fn pair() -> (Wire, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let endpoint = Endpoint {
-        host: "127.0.0.1".to_owned(),
-        mx: false,
-        port,
-        tls: TlsMode::None,
-        tls_options: TlsOptions::default(),
-        ip_family: IpFamily::Any,
-        timeout: Duration::from_secs(30),
-    };
-    let dialer = Dialer::new(&endpoint, None, &Clients::default());
+    let endpoint = Endpoint::new("127.0.0.1", port, TlsMode::None);
+    let dialer = Dialer::new(&endpoint, None, &ConnectionContext::default());
     let end = Instant::now() + Duration::from_secs(30);
     let dialer = dialer.unwrap();
     let (wire, accepted) = tokio::join!(dialer.dial(Trace::new(None), end), listener.accept());

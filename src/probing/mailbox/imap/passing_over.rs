@@ -7,7 +7,6 @@ use super::Session;
 use super::folder_state::{FolderState, Memory};
 use crate::probing::mailbox::LEFT_OVERS;
 use crate::probing::mailbox::backlog::{BacklogState, Kind};
-use ledger::Failure;
 use ledger::Token;
 use mail::imap::Broken;
 use mail::test_mail::Header;
@@ -122,11 +121,7 @@ impl Session {
     }
 
     /// What this session has learned holds for the next, which does not break where this one did.
-    pub(super) fn end<T>(
-        &mut self,
-        memory: &mut Memory,
-        outcome: Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    pub(super) fn end<T, E>(&mut self, memory: &mut Memory, outcome: Result<T, E>) -> Result<T, E> {
         memory.asks_whole_headers |= self.imap.asks_whole_headers();
         let folder = self.selected.and_then(|index| self.folders.get(index));
         if outcome.is_err()

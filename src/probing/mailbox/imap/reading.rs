@@ -10,6 +10,7 @@ use crate::probing::mailbox::{FIRST_CONTACT_HEADERS, Judge, LEFT_OVERS, Since};
 use ledger::Failure;
 use ledger::FoundIn;
 use ledger::LineInstant;
+use mail::Interrupted;
 use mail::imap::{Fetched, Imap, Numbers, Selected, Sorted, is_at_the_end};
 
 /// How many headers are asked for at once.
@@ -56,7 +57,7 @@ impl FolderState {
         since: Since,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Interrupted> {
         let since = self.since(since, viewing);
         let found =
             if selected.exists > 0 { imap.search_since(since).await? } else { Sorted::default() };
@@ -73,7 +74,7 @@ impl FolderState {
             let sink = &mut |mail, shown| self.judge_fetched(mail, shown, 0, viewing, judge);
             let refusal = imap.fetch_newest(NEWEST, exists, &except, sink).await?;
             if let Some(refusal) = refusal.filter(|_| !self.has_shown) {
-                return Err(refusal);
+                return Err(Interrupted::refused(refusal));
             }
         }
         let newest = wanted.first().copied().unwrap_or(0);
@@ -94,7 +95,7 @@ impl FolderState {
         imap: &mut Imap,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Interrupted> {
         // Those that were asked for: a server may show any number of others.
         let mut missing: BTreeSet<u32> = batch.iter().copied().collect();
         let sink = &mut |mail: Fetched, at| {
@@ -133,7 +134,7 @@ impl FolderState {
         imap: &mut Imap,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Interrupted> {
         let from = self.catch_up(imap, viewing, judge).await?;
         let except = self.broken();
         let mut shown = Numbers::default();
@@ -160,7 +161,7 @@ impl FolderState {
         if let Some(refusal) = refusal
             && !self.can_show(imap, viewing, judge).await?
         {
-            return Err(refusal);
+            return Err(Interrupted::refused(refusal));
         }
         if self.has_shown {
             due.into_iter().for_each(|uid| self.note_try(uid, viewing.began));
@@ -175,7 +176,7 @@ impl FolderState {
         imap: &mut Imap,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<u32, Failure> {
+    ) -> Result<u32, Interrupted> {
         let (from, was_cut_off) = self.progress.begin_to_read(self.next_uid);
         if !was_cut_off {
             return Ok(from);
@@ -225,7 +226,7 @@ impl FolderState {
         imap: &mut Imap,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, Interrupted> {
         let exists = imap.exists();
         if self.has_shown || exists == 0 {
             return Ok(true);
@@ -278,7 +279,7 @@ impl FolderState {
         imap: &mut Imap,
         viewing: Viewing,
         judge: &mut Judge<'_>,
-    ) -> Result<Option<Failure>, Failure> {
+    ) -> Result<Option<Failure>, Interrupted> {
         let sink = &mut |mail, shown| self.judge_fetched(mail, shown, 0, viewing, judge);
         let refusal = imap.fetch_these(&[uid], sink).await?;
         if let Some(unread) = self.backlog.unread_mut(uid) {
@@ -309,7 +310,7 @@ impl FolderState {
         imap: &mut Imap,
         selected: Selected,
         began: LineInstant,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Interrupted> {
         let next_uid = selected.uid_next.unwrap_or(1);
         if next_uid > self.next_uid && selected.exists > 0 && self.next_uid > 0 {
             let since = *self.hollow_since.get_or_insert(began);

@@ -10,7 +10,7 @@ use crate::probing::mailbox::{Inspector, Judge, STILL_THERE, Since, reports};
 use ledger::{Failure, Reason, Step};
 use mail::imap::{Imap, Shown};
 use mail::test_mail::Header;
-use mail::{Fault, text};
+use mail::{Fault, Interrupted, text};
 
 /// How many mails that others have marked are read, to see whether they are test mails.
 const MARKED: usize = 20;
@@ -27,8 +27,8 @@ impl Session {
     /// selected again, and what came meanwhile is judged.
     ///
     /// # Errors
-    /// What leaves the session as good as before, see [`is_in_step`], or what broke the session; what was
-    /// not taken out is tried again next time.
+    /// What was not taken out is tried again next time; whether the session can be used for that, the kind
+    /// of the error says.
     pub async fn remove(
         &mut self,
         memory: &mut Memory,
@@ -36,7 +36,7 @@ impl Session {
         is_check: bool,
         since: Since,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), NotRemoved> {
         let outcome = self.remove_everywhere(memory, inspector, is_check, since, judge).await;
         self.end(memory, outcome)
     }
@@ -48,7 +48,7 @@ impl Session {
         is_check: bool,
         since: Since,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), NotRemoved> {
         let mut outcome = Ok(());
         for index in (0..self.folders.len()).rev() {
             let Some(folder) = self.folders.get(index) else { continue };
@@ -58,18 +58,22 @@ impl Session {
             }
             match self.remove_from(index, &name, memory, inspector, since, judge).await {
                 Ok(()) => memory.folder(&name).refusals = 0,
-                Err(failure) if is_in_step(&failure) => {
+                Err(NotRemoved::Refused(failure)) => {
                     memory.folder(&name).refusals += 1;
-                    outcome = Err(Failure { step: Step::Remove, ..failure });
+                    let failure = Failure { step: Step::Remove, ..failure };
+                    outcome = Err(NotRemoved::Refused(failure));
                 }
-                Err(failure) => return Err(Failure { step: Step::Remove, ..failure }),
+                Err(NotRemoved::Broken(failure)) => {
+                    let failure = Failure { step: Step::Remove, ..failure };
+                    return Err(NotRemoved::Broken(failure));
+                }
             }
         }
         if self.selected != Some(0) {
             self.select_and_look(0, memory, since, judge).await?;
         } else if let Some(told) = self.imap.pending_news() {
             // What the server told of meanwhile came now, not when somebody looks next.
-            self.look(memory, Some(told), false, since, judge).await?;
+            self.look_now(memory, Some(told), false, since, judge).await?;
         }
         outcome
     }
@@ -82,7 +86,7 @@ impl Session {
         inspector: &Inspector,
         since: Since,
         judge: &mut Judge<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), NotRemoved> {
         if self.selected != Some(index) {
             self.select_and_look(index, memory, since, judge).await?;
         }
@@ -99,7 +103,7 @@ impl Session {
         if self.selected != Some(index) {
             self.select_and_look(index, memory, since, judge).await?;
         }
-        memory.folder(name).confirm(&mut self.imap).await
+        Ok(memory.folder(name).confirm(&mut self.imap).await?)
     }
 
     /// Takes out these mails, which are ours, of the selected folder.
@@ -108,7 +112,7 @@ impl Session {
         uids: &[u32],
         name: &[u8],
         memory: &mut Memory,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), NotRemoved> {
         let known = memory.folder(name);
         let in_the_way = match &self.trash {
             Some(trash) if trash != name => {
@@ -124,18 +128,51 @@ impl Session {
             _ => take_out(&mut self.imap, uids, &mut known.strangers).await?,
         };
         let is_new = known.mark_expunged(uids, in_the_way.is_none());
-        let fault = match in_the_way {
-            Some(stranger) => Fault::new(Reason::Marked, waits_for(stranger, name, uids.len())),
-            None if !is_new => Fault::new(Reason::Other, STILL_THERE),
-            None => return Ok(()),
-        };
-        Err(self.imap.trace().failure(fault))
+        let failure = |fault| self.imap.trace().failure(fault);
+        match in_the_way {
+            Some(stranger) => {
+                let fault = Fault::new(Reason::Marked, waits_for(stranger, name, uids.len()));
+                Err(NotRemoved::Refused(failure(fault)))
+            }
+            // Another session may show what this one does not.
+            None if !is_new => {
+                Err(NotRemoved::Broken(failure(Fault::new(Reason::Other, STILL_THERE))))
+            }
+            None => Ok(()),
+        }
     }
 }
 
-/// Whether a session is as good after this failure to remove as it was before.
-pub fn is_in_step(failure: &Failure) -> bool {
-    matches!(failure.reason, Reason::Rejected | Reason::Marked)
+/// Why mails of ours were not taken out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotRemoved {
+    /// The server refused, or somebody else's mail is in the way; the session goes on.
+    Refused(Failure),
+    /// The session is of no more use.
+    Broken(Failure),
+}
+
+impl From<Interrupted> for NotRemoved {
+    fn from(interrupted: Interrupted) -> Self {
+        match interrupted {
+            Interrupted::Refused(refusal) => NotRemoved::Refused(refusal.failure),
+            Interrupted::Broken(failure) => NotRemoved::Broken(failure),
+        }
+    }
+}
+
+impl From<Failure> for NotRemoved {
+    fn from(failure: Failure) -> Self {
+        NotRemoved::Broken(failure)
+    }
+}
+
+impl From<NotRemoved> for Failure {
+    fn from(not_removed: NotRemoved) -> Self {
+        match not_removed {
+            NotRemoved::Refused(failure) | NotRemoved::Broken(failure) => failure,
+        }
+    }
 }
 
 /// Takes mails out of the selected folder. Gives a mail of somebody else that stands in the way: it is
@@ -144,7 +181,7 @@ async fn take_out(
     imap: &mut Imap,
     uids: &[u32],
     tries: &mut Tries,
-) -> Result<Option<u32>, Failure> {
+) -> Result<Option<u32>, Interrupted> {
     imap.mark_deleted(uids).await?;
     if imap.expunges_by_uid() {
         imap.expunge_these(uids).await?;

@@ -11,7 +11,7 @@ use crate::probing::mailbox::backlog::{BacklogState, Kind, PendingReport};
 use crate::probing::mailbox::{Found, Judge};
 use ledger::Failure;
 use ledger::LineInstant;
-use mail::bounce::Report;
+use mail::bounce::DsnReport;
 use mail::imap::Imap;
 use mail::test_mail::Header;
 
@@ -41,7 +41,7 @@ impl FolderState {
             }
             let Some(beginning) = imap.beginning(uid).await? else { continue };
             self.backlog.remove_if(uid, Kind::Report);
-            let Some(report) = Report::parse(&beginning) else { continue };
+            let Some(report) = DsnReport::parse(&beginning) else { continue };
             let found = Found {
                 header: Header::default(),
                 server_date: pending.server_date,

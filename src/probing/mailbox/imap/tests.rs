@@ -10,7 +10,7 @@ use crate::probing::mailbox::backlog::{BacklogState, Kind, PendingReport};
 use crate::probing::mailbox::{Disposition, Found, Inspector};
 use crate::store::FolderRecord;
 use ledger::Token;
-use mail::wire::Clients;
+use mail::wire::ConnectionContext;
 use testserver::faults::{Alteration, Fault};
 use testserver::{Options, Post, Protocol, Server};
 
@@ -63,7 +63,8 @@ impl House {
 
     async fn open(&self) -> Result<Session, Failure> {
         let side = &self.target.receive;
-        let dialer = Dialer::new(&side.endpoint, Some(&side.login), &Clients::default()).unwrap();
+        let dialer =
+            Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
         let folders = [Folder::Name("INBOX".to_owned())];
         let end = Instant::now() + Duration::from_secs(20);
         Session::open(&dialer, &side.login, &folders, &[], Trace::new(None), end).await

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::super::imap::NotRemoved;
 use super::super::reader::{Scope, Visit};
 use super::super::shared::Settings;
 use super::super::{Disposition, Found, Subscriber, subscribers};
@@ -102,7 +103,8 @@ impl MailboxTask {
             let removed = enforced(until + MARGIN, removed).await;
             let removed = removed.unwrap_or_else(|| {
                 let failure = trace.overrun(began.elapsed());
-                Err(if is_held { failure } else { Failure { step: Step::Remove, ..failure } })
+                let step = if is_held { failure.step } else { Step::Remove };
+                Err(NotRemoved::Broken(Failure { step, ..failure }))
             });
             if removed.is_ok() || !is_held {
                 trace.finish();
@@ -113,12 +115,14 @@ impl MailboxTask {
                         .update(|ledger, _| ledger.removed(&only(Step::Remove, &durations)));
                 }
             }
-            if let Err(failure) = removed {
+            if let Err(not_removed) = removed {
                 self.learn_to_pass_over(subscribers);
-                if !self.reader.holds_session() && is_held {
-                    self.back_off(settings, &failure);
+                if let NotRemoved::Broken(failure) = &not_removed
+                    && is_held
+                {
+                    self.back_off(settings, failure);
                 }
-                return Some(failure);
+                return Some(not_removed.into());
             }
         }
         None

@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::{BATCH, LEFT_OVER_TIME, Memory, READ_TRIES, Session, Viewing, is_refused};
+use super::{BATCH, LEFT_OVER_TIME, Memory, READ_TRIES, Session, Viewing};
 use crate::probing::mailbox::backlog::Kind;
 use crate::probing::mailbox::{CLOCK_SLACK, FIRST_CONTACT_HEADERS, Judge};
 use ledger::Failure;
+use mail::Interrupted;
 use mail::pop3::{Entry, Id};
 
 impl Session {
@@ -82,13 +83,13 @@ impl Session {
         let mut outcome = Ok(());
         for entry in self.listing.entries().rev().take(READ_TRIES as usize) {
             let shown = self.pop3.header(entry.number).await.map(drop);
-            let is_refusal = shown.as_ref().is_err_and(is_refused);
-            outcome = shown.map_err(|failure| self.pop3.shows_nothing(failure));
+            let is_refusal = shown.as_ref().is_err_and(Interrupted::is_of_the_request);
+            outcome = shown.map_err(|interrupted| self.pop3.shows_nothing(interrupted));
             if !is_refusal {
                 break;
             }
         }
-        outcome
+        outcome.map_err(Failure::from)
     }
 
     /// What came since the last session.

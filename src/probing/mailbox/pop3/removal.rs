@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use super::is_refused;
 use crate::probing::mailbox::backlog::Removal;
 use crate::probing::mailbox::reports;
 use ledger::Failure;
 use ledger::Token;
+use mail::Interrupted;
 use mail::pop3::{Id, Pop3};
 use mail::test_mail::{Header, Mark};
 
@@ -44,8 +44,8 @@ pub(super) async fn is_still_ours(
 ) -> Result<Confirmed, Failure> {
     let block = match pop3.header(number).await {
         Ok(block) => block,
-        Err(failure) if is_refused(&failure) => return Ok(Confirmed::Refused(failure)),
-        Err(failure) => return Err(failure),
+        Err(Interrupted::Refused(refusal)) => return Ok(Confirmed::Refused(refusal.failure)),
+        Err(Interrupted::Broken(failure)) => return Err(failure),
     };
     let header = Header::parse(&block);
     let is_over = |mark: Mark| mark.expires <= SystemTime::now();
@@ -54,8 +54,8 @@ pub(super) async fn is_still_ours(
         (None, false) => header.mark.is_some_and(is_over),
         (None, true) => match pop3.beginning(number).await {
             Ok(beginning) => reports::is_about_a_test_mail(&beginning),
-            Err(failure) if is_refused(&failure) => return Ok(Confirmed::Refused(failure)),
-            Err(failure) => return Err(failure),
+            Err(Interrupted::Refused(refusal)) => return Ok(Confirmed::Refused(refusal.failure)),
+            Err(Interrupted::Broken(failure)) => return Err(failure),
         },
     };
     Ok(if is_ours { Confirmed::Ours } else { Confirmed::Stranger })

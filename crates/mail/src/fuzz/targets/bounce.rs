@@ -2,16 +2,16 @@
 //!
 //! Input: a mail.
 
-use crate::bounce::{REPORT_BYTES, Report};
+use crate::bounce::{DsnReport, REPORT_BYTES};
 use crate::fuzz::shown::{self, PASSWORD, USER};
 use crate::test_mail::Header;
 use crate::text::Scrubber;
 
 pub(in crate::fuzz) fn check(input: &[u8]) {
-    let report = Report::parse(input);
+    let report = DsnReport::parse(input);
     let more = [input, &vec![b'x'; REPORT_BYTES]].concat();
     let beginning = more.get(..REPORT_BYTES).unwrap_or_default();
-    assert_eq!(Report::parse(beginning), Report::parse(&more), "only the beginning is read");
+    assert_eq!(DsnReport::parse(beginning), DsnReport::parse(&more), "only the beginning is read");
     let Some(report) = report else { return };
     assert!(report.recipients.len() <= 100, "{} recipients", report.recipients.len());
     assert_eq!(report.worst().is_some(), !report.recipients.is_empty());

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::fuzz::shown::{self, PASSWORD, USER};
 use crate::header::{FIELD_BYTES, FIELDS, bounded};
-use crate::inspection::{Inspection, MAX_HOPS, Passage, Rules};
+use crate::inspection::{Inspection, MAX_HOPS, Rules, TransitTimes};
 use crate::test_mail::Header;
 use crate::text::Scrubber;
 
@@ -39,7 +39,7 @@ fn inspect(input: &[u8]) {
     for authserv_id in [None, Some("mx.example.test")] {
         let transmitted = Some(seen - Duration::from_secs(30));
         let rules = Rules { authserv_id, scrubber: &scrubber };
-        let inspection = Inspection::read(input, Passage { transmitted, seen }, rules);
+        let inspection = Inspection::read(input, TransitTimes { transmitted, seen }, rules);
         assert!(inspection.hops.len() <= MAX_HOPS && inspection.authentication.len() <= 3);
         assert!(inspection.hops.len() <= inspection.hop_count);
         let hops = inspection.hops.iter().flat_map(|hop| [&hop.by, &hop.from]);

@@ -10,7 +10,7 @@ use super::{block_on, endpoint, piece};
 use crate::fuzz::script::{HANG_UP, Script, TURN};
 use crate::options::TlsMode;
 use crate::trace::Trace;
-use crate::wire::{Clients, Dialer, Wire};
+use crate::wire::{ConnectionContext, Dialer, Wire};
 use ledger::Reason;
 
 const MOST_READS: usize = 16;
@@ -24,7 +24,7 @@ pub(in crate::fuzz) fn check(input: &[u8]) {
     for piece in [usize::MAX, piece(input)] {
         block_on(async {
             let endpoint = &endpoint(TlsMode::None);
-            let dialer = Dialer::new(endpoint, None, &Clients::default()).unwrap();
+            let dialer = Dialer::new(endpoint, None, &ConnectionContext::default()).unwrap();
             let dialer = dialer.playing(Script::new(words, piece));
             let end = Instant::now() + Duration::from_secs(600);
             let mut wire = dialer.dial(Trace::new(None), end).await.unwrap();

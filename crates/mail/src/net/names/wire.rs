@@ -23,7 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::settings::Settings;
 use crate::descriptors;
-use crate::net::race;
+use crate::net::happy_eyeballs;
 use ledger::Shortage;
 
 /// So many questions share a socket at most, if they begin within [`SHARED_FOR`]: the next ones come
@@ -204,7 +204,7 @@ impl Wire {
             return Err(Trouble::Short(Shortage::LookUps, message));
         };
         let query = query(question, edns, random_number().map_err(failed)?).map_err(failed)?;
-        let mut stream = race::open(server).await.map_err(failed)?;
+        let mut stream = happy_eyeballs::open(server).await.map_err(failed)?;
         let length = u16::try_from(query.len()).map_err(|error| failed(io::Error::other(error)))?;
         let sent = [&length.to_be_bytes(), query.as_slice()].concat();
         stream.write_all(&sent).await.map_err(failed)?;

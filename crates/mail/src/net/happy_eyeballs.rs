@@ -11,9 +11,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::Seconds;
 use crate::Fault;
 use crate::descriptors;
+use ledger::durations::Seconds;
 use ledger::{Reason, Shortage};
 
 /// The head start of an address before the next one is tried as well (RFC 8305 section 5).
