@@ -67,7 +67,7 @@ async fn mail_arrives_over_exim_and_courier_whatever_protects_the_connections() 
     // Courier asks of POP3 for ten seconds between two logins (RFC 2449 section 6.5).
     let longest = Duration::from_secs(30);
     let stack = SecondStack::shared().await;
-    scenarios::mail_arrives_whatever_protects_the_connections(stack, 1, longest).await;
+    scenarios::mail_arrives_whatever_protects_the_connections(stack, "15s", 1, longest).await;
 }
 
 #[tokio::test]

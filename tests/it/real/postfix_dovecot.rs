@@ -14,8 +14,13 @@ use crate::support::Exporter;
 #[tokio::test]
 async fn mail_arrives_whatever_protects_the_connections() {
     let longest = Duration::from_secs(3);
-    scenarios::mail_arrives_whatever_protects_the_connections(Lab::shared().await, 2, longest)
-        .await;
+    scenarios::mail_arrives_whatever_protects_the_connections(
+        Lab::shared().await,
+        "3s",
+        2,
+        longest,
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ fn ways_to_receive(stack: &impl Stack) -> [(&'static str, Way); 6] {
 /// Mails arrive by each way to send with each way to receive: so many each, within `longest`.
 pub(crate) async fn mail_arrives_whatever_protects_the_connections(
     stack: &impl Stack,
+    interval: &str,
     count: u64,
     longest: Duration,
 ) {
@@ -62,7 +63,7 @@ pub(crate) async fn mail_arrives_whatever_protects_the_connections(
         for (way, send, with_login) in ways_to_send(stack) {
             let name = format!("{way}-{kind}");
             let login = with_login.then(|| stack.sender());
-            let text = target(stack, &name, &reader).every("3s");
+            let text = target(stack, &name, &reader).every(interval);
             let text = text.send(&send, login).receive(protocol, &receive, &reader);
             targets.push((name, text, send.tls, receive.tls));
         }
