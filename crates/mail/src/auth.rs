@@ -157,7 +157,7 @@ pub struct OAuth2 {
 /// The address of a token endpoint: https, without credentials or fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenUrl {
-    /// The host as in [`super::Endpoint`].
+    /// The host as in [`crate::options::Endpoint`].
     pub host: String,
     /// The port; 443 if none is written.
     pub port: u16,

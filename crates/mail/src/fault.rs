@@ -10,11 +10,11 @@ use crate::{Clue, Reason, Shortage, shortage};
 pub struct Fault {
     /// Why.
     pub reason: Reason,
-    /// See [`Failure::down`].
+    /// See [`crate::Failure::down`].
     pub down: bool,
-    /// See [`Failure::shortage`].
+    /// See [`crate::Failure::shortage`].
     pub shortage: Option<Shortage>,
-    /// See [`Failure::clue`].
+    /// See [`crate::Failure::clue`].
     pub clue: Option<Clue>,
     /// One sentence, not yet scrubbed.
     pub message: String,
