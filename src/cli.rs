@@ -283,6 +283,7 @@ mod tests {
     #[test]
     fn help_and_version_are_there() {
         let help = parse("--help").unwrap_err().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(help.contains("[::1]:9925 or localhost:9925"), "{help}");
         for words in ["-h", "--help", "probe --help"] {
             let error = parse(words).unwrap_err();
