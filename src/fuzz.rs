@@ -1,7 +1,8 @@
 //! The targets for fuzzing of the exporter's own parsers; those of the mail protocols are in [`mail::fuzz`],
 //! with what a target is.
 //!
-//! Compiled into tests and, with the feature `fuzzing`, into the package `fuzz`; never into the program.
+//! Compiled into tests and, with the feature `fuzzing`, into the package `fuzz`; never into the program that is
+//! released.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,11 +10,15 @@
     reason = "what does not hold ends the test"
 )]
 
-pub use mail::fuzz::{Target, corpus};
+pub use mail::fuzz::{Counting, Target, corpus};
 
 mod targets;
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 mail::fuzz_targets! {
     "../fuzz/corpus/":

@@ -81,7 +81,8 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let ours = [env!("CARGO_PKG_NAME"), "mail", "ledger", "testserver"].map(|name| (name, level));
+    let ours =
+        [env!("CARGO_PKG_NAME"), "mail::", "ledger::", "testserver::"].map(|name| (name, level));
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(ours)
 }
 
@@ -142,9 +143,10 @@ mod tests {
         let events = || {
             tracing::warn!(target: "hyper", "library warning");
             tracing::info!(target: "hyper::proto", "library info");
+            tracing::info!(target: "mail_parser", "library with a name that begins as one of ours");
             tracing::error!(target: "mailtrip_exporter::web::server", "our error");
             tracing::debug!(target: "mailtrip_exporter::web::server", "our debug");
-            tracing::trace!(target: "mailtrip_exporter", "our trace");
+            tracing::trace!(target: "mail::shortage::news", "our trace");
         };
         for (level, expected) in [
             (LogLevel::Error, vec!["our error"]),

@@ -27,7 +27,7 @@ pub struct ExporterFacts {
     started: SystemTime,
     store_errors: u64,
     may_ping: Option<bool>,
-    /// In the order of [`Shortage::ALL`].
+    /// In the order of [`ledger::Shortage::ALL`].
     shortages: [u64; 5],
 }
 

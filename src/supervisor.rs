@@ -61,7 +61,7 @@ struct State {
     config: Arc<Config>,
     reload: ReloadState,
     targets: BTreeMap<TargetName, Running>,
-    watches: BTreeMap<MailboxId, RunningWatch>,
+    mailboxes: BTreeMap<MailboxId, RunningMailbox>,
     slots: Slots,
     let_go: LetGo,
 }
@@ -74,7 +74,7 @@ struct Running {
     checking: Task,
 }
 
-struct RunningWatch {
+struct RunningMailbox {
     watch: Arc<MailboxHandle>,
     task: Task,
 }
@@ -130,7 +130,7 @@ impl Supervisor {
                 config: Arc::new(empty),
                 reload: ReloadState { is_successful: true, last_success: now },
                 targets: BTreeMap::new(),
-                watches: BTreeMap::new(),
+                mailboxes: BTreeMap::new(),
                 slots: Slots::new(),
                 let_go: LetGo::default(),
             }),
@@ -199,10 +199,10 @@ impl Supervisor {
         let tasks: Vec<Task> = {
             let mut state = self.state();
             let targets = std::mem::take(&mut state.targets).into_values();
-            let watches = std::mem::take(&mut state.watches).into_values();
+            let mailboxes = std::mem::take(&mut state.mailboxes).into_values();
             let let_go = std::mem::take(&mut state.let_go).into_tasks();
             let loops = targets.flat_map(|running| [running.sending, running.checking]);
-            loops.chain(watches.map(|watch| watch.task)).chain(let_go).collect()
+            loops.chain(mailboxes.map(|watch| watch.task)).chain(let_go).collect()
         };
         end(tasks).await;
         if let Some(store) = &self.store {

@@ -7,9 +7,12 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use mailtrip_exporter::fuzz::{self, Target};
+use mailtrip_exporter::fuzz::{self, Counting, Target};
 
 mod corpus;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 static TARGET: OnceLock<&'static Target> = OnceLock::new();
 

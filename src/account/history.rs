@@ -291,8 +291,8 @@ impl History {
         known.cloned().unwrap_or_else(|| Arc::new(failure.clone()))
     }
 
-    /// Keeps a transcript. A side that fails all the time does not push out what the other said: of
-    /// four failures the older one of that kind goes which has most.
+    /// Keeps a transcript. A side that fails all the time does not displace the other's transcripts:
+    /// beyond four failures the oldest of the most frequent kind is evicted.
     fn file(
         &mut self,
         kind: DialogueKind,

@@ -24,7 +24,7 @@ pub(crate) mod packet;
 /// What the requests of one period came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Outcome {
-    /// Requests sent, or tried to send: a host without a route is a host that does not answer.
+    /// Requests attempted: a host without a route is a host that does not answer.
     pub sent: u32,
     /// Those that were answered in time.
     pub received: u32,

@@ -48,7 +48,7 @@ struct State {
     held: HashMap<u64, Held>,
     waiting: HashMap<u64, Waiting>,
     spent: HashMap<TargetName, Spent>,
-    dearest: Option<(u64, Duration, Instant)>,
+    costliest: Option<(u64, Duration, Instant)>,
     /// At so many of them it is looked for some to forget.
     many: usize,
 }
@@ -89,7 +89,7 @@ impl Places {
             held: HashMap::new(),
             waiting: HashMap::new(),
             spent: HashMap::new(),
-            dearest: None,
+            costliest: None,
             many: MANY,
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -229,7 +229,7 @@ impl State {
         if self.free > 0 {
             return;
         }
-        let Some((number, most)) = self.dearest(now) else { return };
+        let Some((number, most)) = self.costliest(now) else { return };
         let spent = self.spent.get(target).map_or(Duration::ZERO, |spent| spent.by(now));
         // The first alone tells of most of those who wait.
         if most >= LITTLE
@@ -242,8 +242,8 @@ impl State {
     }
 
     /// The place whose target has cost most, and how much; as it was a moment ago, for many ask.
-    fn dearest(&mut self, now: Instant) -> Option<(u64, Duration)> {
-        if let Some((number, most, at)) = self.dearest
+    fn costliest(&mut self, now: Instant) -> Option<(u64, Duration)> {
+        if let Some((number, most, at)) = self.costliest
             && now.saturating_duration_since(at) < LITTLE / 10
             && let Some(held) = self.held.get(&number)
         {
@@ -257,7 +257,7 @@ impl State {
         };
         let ((most, _), number) =
             self.held.iter().map(|(number, held)| (rank(held), *number)).max()?;
-        self.dearest = Some((number, most, now));
+        self.costliest = Some((number, most, now));
         Some((number, most))
     }
 

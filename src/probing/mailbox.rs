@@ -1,4 +1,4 @@
-//! One mailbox, and the watch over it: the check of each period and the looks between, on behalf of
+//! One mailbox, and the task that reads it: the check of each period and the looks between, on behalf of
 //! every target that receives there.
 //!
 //! [`MailboxHandle`] is what the targets see of it and `mailbox_task` the loop over it; both take what is in
@@ -84,7 +84,7 @@ pub enum Disposition {
     Remove(Token),
     /// The same, but have the [`Inspector`] read its whole header first.
     Inspect(Token),
-    /// It is ours and tells nothing more, as a report that was heeded or a sent copy: take it out.
+    /// It is ours and tells nothing more, as a report that was applied or a sent copy: take it out.
     Discard,
     /// It may be about a mail of ours: read what it reports and ask again.
     ReadReport,

@@ -36,12 +36,12 @@ pub struct Sender {
     /// The one turn to send that its loops share: a loop that was let go may still be in the middle of
     /// a send.
     pub turn: Arc<Semaphore>,
-    /// The watch over its mailbox.
+    /// Its mailbox.
     pub watch: Arc<MailboxHandle>,
     /// Its place in that watch.
     pub member: Arc<Subscriber>,
-    /// The watch over the sender's own mailbox, if there is one.
-    pub sender_watch: Option<Arc<MailboxHandle>>,
+    /// The sender's own mailbox, if there is one.
+    pub sender_mailbox: Option<Arc<MailboxHandle>>,
     /// The way to its SMTP server.
     pub dialer: Dialer,
     /// The connections that may be open at one time to that server and account.
@@ -82,7 +82,7 @@ impl Sender {
             }
             tick = next;
             self.member.announce_send(tick);
-            self.wake_watches();
+            self.wake_mailboxes();
             if let Some(smtp) = farewell {
                 let _ = enforced(Instant::now() + FAREWELL, smtp.quit()).await;
             }
@@ -101,7 +101,7 @@ impl Sender {
             return first;
         }
         // What was sent meanwhile woke the watch that it knew.
-        self.wake_watches();
+        self.wake_mailboxes();
         if first >= now {
             return first;
         }
@@ -196,7 +196,7 @@ impl Sender {
                         network,
                     };
                     self.account.accepted(*token, &transmission);
-                    self.wake_watches();
+                    self.wake_mailboxes();
                 }
                 Err(NotAccepted::Refused(failure)) => {
                     self.account.not_accepted(*token, &failure, false);
@@ -251,9 +251,9 @@ impl Sender {
         }
     }
 
-    fn wake_watches(&self) {
+    fn wake_mailboxes(&self) {
         self.watch.mail_accepted();
-        if let Some(watch) = &self.sender_watch {
+        if let Some(watch) = &self.sender_mailbox {
             watch.mail_accepted();
         }
     }

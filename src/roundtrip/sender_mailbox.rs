@@ -22,7 +22,7 @@ const SESSIONS: Duration = Duration::from_secs(5);
 /// The most time between looks where they fail.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
-/// The watch over it.
+/// The task that reads it.
 pub(super) struct SenderMailbox<'a> {
     target: &'a Target,
     side: &'a ReceiveSide,

@@ -91,7 +91,7 @@ impl Change {
     fn of(old: &Target, new: &Target) -> Self {
         Self {
             moves: old.receive.mailbox_id() != new.receive.mailbox_id(),
-            ends_inspection: old.inspect && !new.inspect,
+            ends_inspection: !new.inspect,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::sending::{self, Line, rest_of_period};
 use super::slots::{self, SlotKey};
 use super::task::{Task, end};
 use super::view::TargetHandle;
-use super::{ReloadError, Running, RunningWatch, SPREAD, State, Supervisor};
+use super::{ReloadError, Running, RunningMailbox, SPREAD, State, Supervisor};
 use crate::account::Account;
 use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
 use crate::probing::mailbox::{MailboxHandle, Subscriber};
@@ -159,13 +159,13 @@ impl Supervisor {
 
     /// Opens mailboxes and tells all of them whom they work for; gives the loops of those that close.
     fn set_mailboxes(&self, plan: &Plan, state: &mut State, beginnings: &Beginnings) -> Vec<Task> {
-        let closed = plan.closes.iter().filter_map(|id| state.watches.remove(id));
+        let closed = plan.closes.iter().filter_map(|id| state.mailboxes.remove(id));
         let ended = closed.map(|running| running.task).collect();
         for id in &plan.opens {
-            state.watches.insert(id.clone(), self.open_mailbox(id));
+            state.mailboxes.insert(id.clone(), self.open_mailbox(id));
         }
         for (id, parts) in &plan.mailboxes {
-            let Some(running) = state.watches.get(id) else { continue };
+            let Some(running) = state.mailboxes.get(id) else { continue };
             let member = |(name, part): &(TargetName, Part)| {
                 let begun = beginnings.get(name).map(|beginning| &beginning.member);
                 let member = begun.or_else(|| state.targets.get(name).map(|it| &it.member))?;
@@ -183,13 +183,13 @@ impl Supervisor {
         ended
     }
 
-    fn open_mailbox(&self, id: &MailboxId) -> RunningWatch {
+    fn open_mailbox(&self, id: &MailboxId) -> RunningMailbox {
         let watch = Arc::new(MailboxHandle::new(id.clone(), self.store.clone()));
         let (watched, visited) = (Arc::clone(&watch), Arc::clone(&watch));
         let run = move |cancel, _| Arc::clone(&watched).run(cancel);
         let hangs = move || visited.has_overrun();
-        let task = Task::spawn_watched(format!("the watch over {id}"), hangs, run);
-        RunningWatch { watch, task }
+        let task = Task::spawn_watched(format!("the task of the mailbox {id}"), hangs, run);
+        RunningMailbox { watch, task }
     }
 
     /// Starts the loops of these targets. Their rounds of checks are spread over the same time as their
@@ -228,7 +228,7 @@ impl Supervisor {
         member: &Arc<Subscriber>,
         dialer: Dialer,
     ) -> Option<Sender> {
-        let watch = |id: &MailboxId| Some(Arc::clone(&state.watches.get(id)?.watch));
+        let watch = |id: &MailboxId| Some(Arc::clone(&state.mailboxes.get(id)?.watch));
         let sender_mailbox = target.sender_mailbox.as_ref().map(|side| side.mailbox_id());
         Some(Sender {
             target: Arc::clone(target),
@@ -236,7 +236,7 @@ impl Supervisor {
             turn: Arc::clone(&line.turn),
             watch: watch(&target.receive.mailbox_id())?,
             member: Arc::clone(member),
-            sender_watch: sender_mailbox.as_ref().and_then(watch),
+            sender_mailbox: sender_mailbox.as_ref().and_then(watch),
             dialer,
             slots: Arc::clone(state.slots.get(&SlotKey::of(target))?),
             origin: Arc::clone(&self.origin),
@@ -271,7 +271,7 @@ impl State {
                 .filter(|(_, running)| is_idle(running))
                 .map(|(name, _)| name.clone())
                 .collect(),
-            mailboxes: self.watches.keys().cloned().collect(),
+            mailboxes: self.mailboxes.keys().cloned().collect(),
         }
     }
 }

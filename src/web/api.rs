@@ -43,7 +43,7 @@ pub(in crate::web) struct Report<'a> {
     checks: Vec<CheckRecord>,
     failed_looks: Vec<LookRecord>,
     layer_checks: ChecksRecord<'a>,
-    newest_report: Option<NoticeRecord<'a>>,
+    newest_report: Option<DsnRecord<'a>>,
     inspection: Option<InspectionRecord<'a>>,
     /// `None`: not for this client.
     transcripts: Option<Vec<TranscriptRecord<'a>>>,
@@ -174,7 +174,7 @@ struct LookRecord {
 }
 
 #[derive(Serialize)]
-struct NoticeRecord<'a> {
+struct DsnRecord<'a> {
     at: String,
     token: String,
     action: &'static str,
@@ -226,7 +226,7 @@ impl<'a> Report<'a> {
             checks: checks.iter().map(CheckRecord::new).collect(),
             failed_looks: failed_looks.iter().map(LookRecord::new).collect(),
             layer_checks: ChecksRecord::new(&details.view.layers),
-            newest_report: notice.map(|(at, notice)| NoticeRecord::new(*at, notice)),
+            newest_report: notice.map(|(at, notice)| DsnRecord::new(*at, notice)),
             inspection: details.view.inspection.as_deref().map(InspectionRecord::new),
             transcripts: shows_transcripts
                 .then(|| transcripts.iter().map(TranscriptRecord::new).collect()),
@@ -377,7 +377,7 @@ impl LookRecord {
     }
 }
 
-impl<'a> NoticeRecord<'a> {
+impl<'a> DsnRecord<'a> {
     fn new(at: SystemTime, notice: &'a DeliveryReport) -> Self {
         Self {
             at: date(at),

@@ -1,8 +1,8 @@
 //! The account of the test mails of one mail server, and the words in which everything else speaks of them.
 //!
-//! Pure: events and times go in, a [`Snapshot`] and the next look come out. Nothing here reads a clock,
-//! opens a file or a socket, or knows a runtime; the manifest has no crate that could, and clippy refuses
-//! a clock.
+//! Pure: events and times go in, a [`Snapshot`] and the time of the next look come out. The manifest has no
+//! runtime, no TLS and no database, and clippy refuses clocks, files and sockets. The one thing that it asks
+//! the system for is the randomness of a [`Token`].
 //!
 //! The modules, in the order in which to read them; what is public stands in the root:
 //!

@@ -8,7 +8,7 @@ pub struct LoginDelay(Duration);
 
 impl LoginDelay {
     /// The longest that is kept to. A mailbox that is looked into more rarely tells nothing of now, so a
-    /// longer one is not heeded; a server that insists refuses the login, which is a failure.
+    /// longer one is ignored; a server that insists refuses the login, which is a failure.
     pub const LONGEST: Duration = Duration::from_secs(3600);
 
     /// A server that asks for this.
@@ -42,7 +42,7 @@ impl LoginDelay {
             let longest = Self::LONGEST.as_secs();
             return Some(format!(
                 "the server asks for {asked} s between two logins (LOGIN-DELAY), more than the \
-                 {longest} s that are kept to at most: it is not heeded"
+                 {longest} s that are kept to at most: it is ignored"
             ));
         }
         let period = period.as_secs_f64();
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_is_kept_up_to_an_hour_and_not_heeded_beyond() {
+    fn a_delay_is_kept_up_to_an_hour_and_ignored_beyond() {
         let kept = |seconds: &str| delay(&format!("LOGIN-DELAY {seconds}")).kept().as_secs();
         assert_eq!(kept("900"), 900);
         assert_eq!(kept("900 USER"), 900);
@@ -84,6 +84,6 @@ mod tests {
         let slower = effect("LOGIN-DELAY 10", 3).unwrap();
         assert!(slower.ends_with("checked every 10 s and not every 3 s"), "{slower}");
         let absurd = effect("LOGIN-DELAY 999999999999", 300).unwrap();
-        assert!(absurd.contains("999999999999 s") && absurd.ends_with("not heeded"), "{absurd}");
+        assert!(absurd.contains("999999999999 s") && absurd.ends_with("ignored"), "{absurd}");
     }
 }

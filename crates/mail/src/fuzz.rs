@@ -12,7 +12,7 @@
     reason = "what does not hold ends the test"
 )]
 
-pub use measure::Budget;
+pub use measure::{Budget, Counting};
 pub use search::{inputs, search};
 
 pub mod corpus;
@@ -25,13 +25,17 @@ pub mod targets;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
 /// A parser, and what must hold of it.
 pub struct Target {
     /// Its name: that of its corpus, and for `make fuzz TARGET=`.
     pub name: &'static str,
     /// The inputs that began the search, and those that found something.
     pub corpus: &'static str,
-    /// How many inputs `make test` makes of the corpus; a dear target has fewer.
+    /// How many inputs `make test` makes of the corpus; an expensive target has fewer.
     pub tries: u32,
     /// What it may take.
     pub budget: Budget,

@@ -1,6 +1,5 @@
 //! What a server says is data: made harmless before anybody looks at it.
 
-
 use crate::auth::{Credentials, Login};
 use crate::secret::Secret;
 

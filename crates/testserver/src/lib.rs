@@ -2,12 +2,12 @@
 //!
 //! Three servers share one [`Post`]: what SMTP accepts, IMAP and POP3 show. Each listens on
 //! `127.0.0.1:0` unless told otherwise, with no TLS, TLS by command or TLS from the first byte,
-//! and ends when its [`Server`] is dropped. This module speaks to clients only; it knows nothing
+//! and ends when its [`Server`] is dropped. This crate speaks to clients only; it knows nothing
 //! of targets, probes or metrics.
 //!
 //! ```
-//! use crate::faults::{self, Fault};
-//! use crate::{
+//! use testserver::faults::{self, Fault};
+//! use testserver::{
 //!     Authority, Certificate, Delivery, Options, Post, Protocol, Server,
 //! };
 //! use std::time::Duration;

@@ -314,7 +314,7 @@ impl Session {
         known.read_reports(&mut self.imap, viewing, judge).await?;
         known.move_on(&mut self.imap, selected, began).await?;
         known.looked_at = Some(began);
-        known.sweep(SystemTime::now());
+        known.promote_expired(SystemTime::now());
         Ok(before > 0 && known.next_uid > before)
     }
 }

@@ -1,4 +1,4 @@
-//! The watch over one mailbox as its subscribers see it: who they are, what their configurations say of
+//! A mailbox as its subscribers see it: who they are, what their configurations say of
 //! the mailbox, and when it is checked. The loop over it is its task.
 
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl MailboxHandle {
             // judged at once.
             _ => first_send.map(|at| if at > Instant::now() + SOON { Instant::now() } else { at }),
         };
-        schedule.subscribers = subscribers;
+        schedule.subscribers = subscribers.into();
         schedule.settings = settings;
         drop(schedule);
         self.shared.changed.notify_one();
@@ -129,7 +129,7 @@ impl MailboxHandle {
         cancel.run_until_cancelled(task.run()).await;
         let settings = task.settings();
         if let Some(settings) = settings {
-            task.keep(&settings);
+            task.persist(&settings);
         }
         task.close_session().await;
     }

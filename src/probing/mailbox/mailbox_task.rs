@@ -107,7 +107,7 @@ impl MailboxTask {
 
     /// Gives the store what has changed: before a removal, so that whatever ends the process meanwhile
     /// neither counts a mail twice nor leaves it behind.
-    pub(super) fn keep(&mut self, settings: &Settings) {
+    pub(super) fn persist(&mut self, settings: &Settings) {
         let Some(store) = &self.shared.store else { return };
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let now = crate::clock::now();
@@ -132,7 +132,7 @@ impl MailboxTask {
     /// The same, and waits until it is written, a second at most: a mail that is taken out is known
     /// as arrived after whatever happens, but a store that fails does not hold up its removal.
     async fn commit(&mut self, settings: &Settings) {
-        self.keep(settings);
+        self.persist(settings);
         if let Some(store) = &self.shared.store {
             store.committed().await;
         }
@@ -179,7 +179,7 @@ impl MailboxTask {
             match waited {
                 Ok(Waited::Interrupted) => {}
                 Ok(Waited::Reached) if Instant::now() < wake => {}
-                Ok(Waited::Told(told)) => {
+                Ok(Waited::Announced(told)) => {
                     self.look(&settings, &subscribers, Some(told)).await;
                 }
                 Ok(Waited::Reached) if Instant::now() >= check_due => {
@@ -237,7 +237,7 @@ impl MailboxTask {
             && let Some(told) = self.reader.idle(&settings.access, wake, &self.shared.changed).await
         {
             return Ok(match told? {
-                Some(told) => Waited::Told(told),
+                Some(told) => Waited::Announced(told),
                 None if Instant::now() >= wake => Waited::Reached,
                 None => Waited::Interrupted,
             });
@@ -262,10 +262,10 @@ impl MailboxTask {
         let trace = self.reader.trace(|| Trace::new(Some(&settings.access.login)));
         let mut outcome = match self.reader.holds_session() {
             true => self.look_over_held(subscribers, trace, told, until).await,
-            false => self.open(settings, subscribers, trace, until, false).await,
+            false => self.open(settings, trace, until, false).await,
         };
         if outcome.result.is_ok() {
-            self.keep(settings);
+            self.persist(settings);
             let trace = outcome.trace.clone();
             outcome.removal_failure = self.remove(settings, subscribers, &trace, false).await;
         }
@@ -294,7 +294,7 @@ impl MailboxTask {
         began: Instant,
         outcome: &Outcome,
     ) {
-        self.keep(settings);
+        self.persist(settings);
         self.tell_remarks(subscribers);
         let failure = outcome.result.as_ref().err().or(outcome.removal_failure.as_ref());
         visited(subscribers, failure);
@@ -358,7 +358,7 @@ enum Waited {
     /// The plan may have changed.
     Interrupted,
     /// The server told of new mail, at this time.
-    Told(Instant),
+    Announced(Instant),
 }
 
 /// The targets whose mails arrive here: what is told of the mailbox is their receive side.

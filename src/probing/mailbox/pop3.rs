@@ -135,7 +135,7 @@ impl Session {
             memory.note_tries(viewing.shown_at);
         }
         memory.looked_at = Some(asked_at);
-        memory.sweep(SystemTime::now());
+        memory.promote_expired(SystemTime::now());
         Ok(session)
     }
 
@@ -196,19 +196,23 @@ impl Session {
                 memory.backlog.remove_if(id, Kind::ToRemove);
             }
         }
-        match self.pop3.quit(!marked.is_empty()).await {
-            Ok(()) => {
-                // Only now the server has said that they are gone (RFC 1939 section 6).
-                for id in marked {
-                    if let Some(removal) = memory.backlog.removal_mut(id) {
-                        removal.times += 1;
-                    }
-                }
-                memory.forget_removals(|_, removal| removal.times >= REMOVAL_TRIES);
-            }
-            Err(failure) => looked.removal_failure = Some(failure),
+        if let Err(failure) = self.quit(&marked, memory).await {
+            looked.removal_failure = Some(failure);
         }
         looked
+    }
+
+    /// Ends the session. Only with the answer has the server said that what is marked is gone (RFC 1939
+    /// section 6).
+    async fn quit(self, marked: &[Id], memory: &mut Memory) -> Result<(), Failure> {
+        self.pop3.quit(!marked.is_empty()).await?;
+        for id in marked {
+            if let Some(removal) = memory.backlog.removal_mut(*id) {
+                removal.times += 1;
+            }
+        }
+        memory.forget_removals(|_, removal| removal.times >= REMOVAL_TRIES);
+        Ok(())
     }
 }
 
@@ -407,7 +411,7 @@ impl Memory {
         }
     }
 
-    fn sweep(&mut self, now: SystemTime) {
+    fn promote_expired(&mut self, now: SystemTime) {
         let is_due = |(id, due): (Id, SystemTime)| (due <= now).then_some(id);
         let due: Vec<Id> = self.backlog.left_overs().filter_map(is_due).collect();
         for id in due {

@@ -39,7 +39,7 @@ pub(super) struct Shared {
 /// For whom the mailbox is watched, and when.
 #[derive(Default)]
 pub(super) struct Schedule {
-    pub(super) subscribers: Vec<Arc<Subscriber>>,
+    pub(super) subscribers: Arc<[Arc<Subscriber>]>,
     pub(super) settings: Option<Arc<Settings>>,
     /// The slot of the next check.
     pub(super) next_check: Option<Instant>,

@@ -20,7 +20,7 @@ use ledger::TlsFacts;
 use ledger::{Failure, Side, Step};
 use ledger::{FoundIn, MailState, OutstandingMail, Snapshot};
 use mail::text;
-use notice::NoticeNote;
+use notice::DsnNote;
 
 mod inspection;
 mod layers;
@@ -57,7 +57,7 @@ pub(in crate::web) fn page(
         sparkline: Sparkline::new(trips.iter()),
         network: readings.ping.as_ref().map(NetworkNote::new),
         ports: readings.ports.iter().map(PortNote::new).collect(),
-        notice: snapshot.last_report.as_ref().map(|(at, one)| NoticeNote::new(*at, one, now)),
+        notice: snapshot.last_report.as_ref().map(|(at, one)| DsnNote::new(*at, one, now)),
         inspection: details.view.inspection.as_deref().map(|one| InspectionNote::new(one, now)),
         target,
         row: Row::new(&details.view, now),
@@ -76,7 +76,7 @@ pub(in crate::web) fn page(
                 now,
             ),
         ],
-        awaited: details.awaited.iter().map(|mail| AwaitedNote::new(mail, now)).collect(),
+        awaited: details.awaited.iter().map(|mail| OutstandingNote::new(mail, now)).collect(),
         more_awaited: count.saturating_sub(details.awaited.len()),
         probes: evidence.probes.iter().map(|probe| ProbeNote::new(probe, now)).collect(),
         checks: evidence.checks.iter().map(|check| CheckNote::new(check, now)).collect(),
@@ -97,13 +97,13 @@ struct TargetPage<'a> {
     /// `None`: it is not checked.
     network: Option<NetworkNote>,
     ports: Vec<PortNote>,
-    notice: Option<NoticeNote>,
+    notice: Option<DsnNote>,
     inspection: Option<InspectionNote>,
     target: &'a Target,
     row: Row<'a>,
     recipe: String,
     sides: [SideNote; 2],
-    awaited: Vec<AwaitedNote>,
+    awaited: Vec<OutstandingNote>,
     more_awaited: usize,
     probes: Vec<ProbeNote>,
     checks: Vec<CheckNote>,
@@ -135,7 +135,7 @@ struct CertificateEnd {
     class: &'static str,
 }
 
-struct AwaitedNote {
+struct OutstandingNote {
     token: String,
     accepted: When,
     is_late: bool,
@@ -216,7 +216,7 @@ impl TlsNote {
     }
 }
 
-impl AwaitedNote {
+impl OutstandingNote {
     fn new(mail: &OutstandingMail, now: SystemTime) -> Self {
         let accepted = When::new(mail.accepted, now);
         Self { token: mail.token.to_string(), accepted, is_late: mail.is_late }

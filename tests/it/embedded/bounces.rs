@@ -91,7 +91,7 @@ async fn a_bounce_in_the_watched_mailbox_ends_the_wait_and_is_removed() {
 }
 
 #[tokio::test]
-async fn reports_in_forms_of_their_own_are_heeded_and_one_that_tells_nothing_stays() {
+async fn reports_in_forms_of_their_own_are_recognised_and_one_that_tells_nothing_stays() {
     // As OpenSMTPD and McAfee send them, and with what became of the mail in the first group (SurfControl).
     let mixed = |mail: &str| {
         let report = report(mail, "failed", "5.1.1");

@@ -44,12 +44,12 @@ fn numbered(count: usize, text: impl Fn(usize) -> String) -> String {
 
 fn cases() -> Vec<Case> {
     let mut cases = cases_of_imap();
+    cases.extend(cases_of_an_opened_folder());
     cases.extend(cases_of_pop3_and_smtp());
     cases
 }
 
 fn cases_of_imap() -> Vec<Case> {
-    let literal = format!("{{65536}}\r\n{}", "x".repeat(65_536));
     let odd = |number: usize| format!(" {}", 2 * number + 1);
     vec![
         imap(
@@ -70,6 +70,24 @@ fn cases_of_imap() -> Vec<Case> {
             Step::Select,
             "more than 100 folders with a use",
         ),
+        imap(
+            "UID SEARCH",
+            format!("* SEARCH{}\r\n", numbered(16_385, odd)),
+            Step::Select,
+            "more than 16384 ranges of numbers",
+        ),
+        imap(
+            "UID SEARCH",
+            format!("* SEARCH{}\r\n", " 1".repeat(5 << 20)),
+            Step::Select,
+            "a line of more than 8388608 bytes",
+        ),
+    ]
+}
+
+fn cases_of_an_opened_folder() -> Vec<Case> {
+    let literal = format!("{{65536}}\r\n{}", "x".repeat(65_536));
+    vec![
         imap(
             "SELECT",
             format!("* 1 FETCH ({{0}}\r\n{}", " {0}\r\n".repeat(100)),
@@ -105,18 +123,6 @@ fn cases_of_imap() -> Vec<Case> {
             "* OK x\r\n".repeat(100_001),
             Step::Select,
             "more than 100000 untagged responses in answer to",
-        ),
-        imap(
-            "UID SEARCH",
-            format!("* SEARCH{}\r\n", numbered(16_385, odd)),
-            Step::Select,
-            "more than 16384 ranges of numbers",
-        ),
-        imap(
-            "UID SEARCH",
-            format!("* SEARCH{}\r\n", " 1".repeat(5 << 20)),
-            Step::Select,
-            "a line of more than 8388608 bytes",
         ),
     ]
 }

@@ -169,7 +169,7 @@ async fn a_login_delay_that_nobody_can_keep_to_keeps_no_old_value() {
     let snapshot = exporter.received("a", 2).await;
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
     let effect = snapshot.login_delay.effect(snapshot.interval).unwrap();
-    assert!(effect.contains("999999999999 s") && effect.ends_with("not heeded"), "{effect}");
+    assert!(effect.contains("999999999999 s") && effect.ends_with("ignored"), "{effect}");
     world.mailbox.faults().on(CREDENTIALS, Fault::reply("-ERR [SYS/PERM] broken"));
     let fails = |now: &Snapshot| now.receive_ability == Reading::Is(false);
     exporter.until("a", "the mailbox is broken", fails).await;

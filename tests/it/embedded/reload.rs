@@ -167,6 +167,23 @@ async fn a_removed_target_ends_its_send_and_finds_it_when_it_comes_back() {
 }
 
 #[tokio::test]
+async fn mail_of_a_target_that_joins_while_a_check_is_under_way_is_found() {
+    for mailbox in MAILBOXES {
+        let world = World::new(mailbox).await;
+        let gate = Gate::default();
+        world.mailbox.faults().once(CREDENTIALS, Fault::Held(gate.clone()));
+        let target = |name| world.target(name).set("interval", "1h");
+        let configured = Configured::start(&[target("a")]).await;
+        world.inbox_holds(1).await;
+        configured.reload(&[target("a"), target("b")]).await;
+        world.inbox_holds(2).await;
+        gate.open();
+        configured.exporter.received("b", 1).await;
+        configured.exporter.received("a", 1).await;
+    }
+}
+
+#[tokio::test]
 async fn a_check_under_way_outlives_a_reload_and_its_result_counts() {
     for mailbox in MAILBOXES {
         let world = World::new(mailbox).await;

@@ -93,7 +93,7 @@ impl Pacing {
                 let waited = last.saturating_duration_since(newest);
                 last + (waited / 10).clamp(IMAP_SHORTEST, IMAP_LONGEST)
             }
-            // A session is dear: while an older mail is outstanding, a new one adds no fast looks.
+            // Each POP3 poll is a login: while an older mail is outstanding, a new one adds no fast looks.
             SessionKind::PerPoll => {
                 let first = self.first_look();
                 let Some(last) = last_look.filter(|last| *last >= oldest + first) else {

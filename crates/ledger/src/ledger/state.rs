@@ -137,7 +137,7 @@ pub enum ReportOutcome {
     Unknown,
 }
 
-/// The watch over the sender's own mailbox, where a target has one.
+/// The state of the sender's own mailbox, where a target has one.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SenderMailbox {
     /// Whether the newest session there succeeded; `None` before the first, and where the newest was

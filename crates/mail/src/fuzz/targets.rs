@@ -40,7 +40,7 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     RUNTIME.with(|runtime| runtime.block_on(work))
 }
 
-/// Client sides of TLS are dear.
+/// Client sides of TLS are expensive.
 static CLIENTS: LazyLock<ConnectionContext> = LazyLock::new(ConnectionContext::default);
 
 /// The server that the clients are made for.

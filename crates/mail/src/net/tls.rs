@@ -98,7 +98,7 @@ impl TlsClient {
             // Servers of that time do not know secure renegotiation (RFC 5746).
             builder.set_options(SslOptions::from_bits_retain(LEGACY_SERVER_CONNECT));
         }
-        session::keep_sessions(&mut builder);
+        session::store_sessions(&mut builder);
         // Many mail servers end the connection without a TLS close; that is an end of file.
         builder.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
         if let Some(ca_file) = &options.ca_file {

@@ -90,23 +90,29 @@ impl LoginFailure {
 
 impl From<Failure> for LoginFailure {
     fn from(failure: Failure) -> Self {
-        Self { failure, kind: LoginFailureKind::Other }
+        // A server may close the connection with its refusal: BYE before NO [AUTHENTICATIONFAILED].
+        let kind = match failure.reason {
+            Reason::Auth => LoginFailureKind::WrongCredentials,
+            _ => LoginFailureKind::Other,
+        };
+        Self { failure, kind }
     }
 }
 
 impl From<Interrupted> for LoginFailure {
     fn from(interrupted: Interrupted) -> Self {
-        let kind = match &interrupted {
-            Interrupted::Refused(refusal) => match refusal.scope {
-                RefusalScope::Request => LoginFailureKind::Refused,
-                RefusalScope::Credentials => LoginFailureKind::WrongCredentials,
-                RefusalScope::Syntax | RefusalScope::Passing | RefusalScope::Server => {
-                    LoginFailureKind::Other
-                }
-            },
-            Interrupted::Broken(_) => LoginFailureKind::Other,
+        let refusal = match interrupted {
+            Interrupted::Refused(refusal) => refusal,
+            Interrupted::Broken(failure) => return Self::from(failure),
         };
-        Self { failure: interrupted.into(), kind }
+        let kind = match refusal.scope {
+            RefusalScope::Request => LoginFailureKind::Refused,
+            RefusalScope::Credentials => LoginFailureKind::WrongCredentials,
+            RefusalScope::Syntax | RefusalScope::Passing | RefusalScope::Server => {
+                LoginFailureKind::Other
+            }
+        };
+        Self { failure: refusal.failure, kind }
     }
 }
 
@@ -217,4 +223,26 @@ fn beside_the_digest<S: Authenticate>(
     let plain = mechanisms.into_iter().find(|mechanism| session.offers(mechanism.name()));
     let auth = Auth::Only(plain.unwrap_or(Mechanism::Login));
     Some(Login { auth, ..login.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_with_which_the_server_hangs_up_is_one_of_the_credentials() {
+        let broken = |reason| {
+            let failure = Failure {
+                step: Step::Auth,
+                reason,
+                down: false,
+                shortage: None,
+                clue: None,
+                message: "BYE".to_owned(),
+            };
+            LoginFailure::from(Interrupted::Broken(failure)).kind
+        };
+        assert_eq!(broken(Reason::Auth), LoginFailureKind::WrongCredentials);
+        assert_eq!(broken(Reason::Closed), LoginFailureKind::Other);
+    }
 }

@@ -64,7 +64,7 @@ pub(super) struct FolderState {
     pub(super) has_ever_shown: bool,
     /// Mails at which the server fell silent, not yet passed over.
     pub(super) breaks: Tries,
-    /// Since when the next UID has told of mail that is not shown.
+    /// Since when UIDNEXT promises mail that FETCH does not return.
     pub(super) hollow_since: Option<LineInstant>,
 }
 

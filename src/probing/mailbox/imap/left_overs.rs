@@ -51,7 +51,7 @@ impl FolderState {
     }
 
     /// Left-overs whose time has passed are to be removed.
-    pub(super) fn sweep(&mut self, now: SystemTime) {
+    pub(super) fn promote_expired(&mut self, now: SystemTime) {
         if !self.backlog.has(Kind::LeftOver) && !self.backlog.has(Kind::PutOff) {
             return;
         }

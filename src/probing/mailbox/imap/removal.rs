@@ -70,7 +70,9 @@ impl Session {
             }
         }
         if self.selected != Some(0) {
-            self.select_and_look(0, memory, since, judge).await?;
+            // A session that has no folder selected would look into nothing and report nothing.
+            let opened = self.select_and_look(0, memory, since, judge).await;
+            opened.map_err(|error| NotRemoved::Broken(error.into()))?;
         } else if let Some(told) = self.imap.pending_news() {
             // What the server told of meanwhile came now, not when somebody looks next.
             self.look_now(memory, Some(told), false, since, judge).await?;

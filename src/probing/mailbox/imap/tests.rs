@@ -113,7 +113,7 @@ async fn restored(house: &House, words: Vec<String>) -> Memory {
 
 /// What is put off is due now.
 fn put_off_no_longer(memory: &mut Memory) {
-    memory.folder(b"INBOX").sweep(SystemTime::now() + Duration::from_secs(3600));
+    memory.folder(b"INBOX").promote_expired(SystemTime::now() + Duration::from_secs(3600));
 }
 
 #[tokio::test]

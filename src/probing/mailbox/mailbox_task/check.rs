@@ -47,7 +47,7 @@ impl MailboxTask {
         for subscriber in recipients(subscribers) {
             subscriber.account.attempt_began(Side::Receive, until, &trace);
         }
-        let mut outcome = self.open(settings, subscribers, trace.clone(), until, true).await;
+        let mut outcome = self.open(settings, trace.clone(), until, true).await;
         outcome.result = judge_departure(settings, subscribers, outcome.result, until).await;
         self.report_check(subscribers, &trace, outcome.result.as_ref().err(), slot);
         if settings.session_kind() == SessionKind::Held {
@@ -55,7 +55,7 @@ impl MailboxTask {
             trace.clear();
         }
         if outcome.result.is_ok() {
-            self.keep(settings);
+            self.persist(settings);
             outcome.removal_failure = self.remove(settings, subscribers, &trace, true).await;
         }
         match &outcome.result {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::imap::NotRemoved;
 use super::super::reader::{Scope, Visit};
 use super::super::shared::Settings;
-use super::super::{Disposition, Found, Subscriber, subscribers};
+use super::super::{Disposition, Found, Since, Subscriber, subscribers};
 use super::{MailboxTask, Outcome, only, recipients};
 use ledger::{Failure, SessionKind, Step};
 use mail::outer::{MARGIN, enforced};
@@ -24,7 +24,6 @@ impl MailboxTask {
     pub(super) async fn open(
         &mut self,
         settings: &Settings,
-        subscribers: &[Arc<Subscriber>],
         trace: Trace,
         until: Instant,
         is_check: bool,
@@ -35,16 +34,17 @@ impl MailboxTask {
             SessionKind::Held => began + settings.period + settings.access.timeout,
             SessionKind::PerPoll => until,
         };
-        let since = || subscribers::since(subscribers, started);
+        let shared = Arc::clone(&self.shared);
+        let since = || subscribers::since(&shared.schedule().subscribers, started);
         let visit = Visit { trace: &trace, end, since: &since, is_check };
-        let mut judge = self.mail_judge(subscribers);
+        let mut judge = self.mail_judge();
         let mut openings = 0;
         let looked = loop {
             openings += 1;
             let opened = self.reader.open(&settings.access, &visit, &mut judge);
             let opened = enforced(until + MARGIN, opened).await;
             let opened = opened.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
-            if opened.is_ok() || !self.learn_to_pass_over(subscribers) || openings >= OPENINGS {
+            if opened.is_ok() || !self.learn_to_pass_over() || openings >= OPENINGS {
                 break opened;
             }
         };
@@ -65,13 +65,13 @@ impl MailboxTask {
             .any(|subscriber| subscriber.account.read(ledger::Ledger::is_look_due));
         let scope = if decides { Scope::Deciding } else { Scope::Newest };
         trace.clear();
-        let mut judge = self.mail_judge(subscribers);
-        let since = subscribers::since(subscribers, self.started);
+        let mut judge = self.mail_judge();
+        let since = self.since();
         let looked = self.reader.look(told, scope, since, &mut judge);
         let looked = enforced(until + MARGIN, looked).await;
         let looked = looked.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
         trace.finish();
-        self.learn_to_pass_over(subscribers);
+        self.learn_to_pass_over();
         Outcome::of(trace, looked)
     }
 
@@ -97,8 +97,8 @@ impl MailboxTask {
             if is_held {
                 trace.clear();
             }
-            let mut judge = self.mail_judge(subscribers);
-            let since = subscribers::since(subscribers, self.started);
+            let mut judge = self.mail_judge();
+            let since = self.since();
             let removed = self.reader.remove(&self.inspector, is_check, since, &mut judge);
             let removed = enforced(until + MARGIN, removed).await;
             let removed = removed.unwrap_or_else(|| {
@@ -116,7 +116,7 @@ impl MailboxTask {
                 }
             }
             if let Err(not_removed) = removed {
-                self.learn_to_pass_over(subscribers);
+                self.learn_to_pass_over();
                 if let NotRemoved::Broken(failure) = &not_removed
                     && is_held
                 {
@@ -129,7 +129,8 @@ impl MailboxTask {
     }
 
     /// Whether the newest session broke at a mail that the next passes over. One of ours it does not.
-    fn learn_to_pass_over(&mut self, subscribers: &[Arc<Subscriber>]) -> bool {
+    fn learn_to_pass_over(&mut self) -> bool {
+        let subscribers = Arc::clone(&self.shared.schedule().subscribers);
         self.reader.learn_to_pass_over(|token| {
             let owner = subscribers
                 .iter()
@@ -147,15 +148,19 @@ impl MailboxTask {
         }
     }
 
-    /// Decides about each mail on behalf of these subscribers.
-    fn mail_judge(
-        &self,
-        subscribers: &[Arc<Subscriber>],
-    ) -> impl FnMut(&Found) -> Disposition + Send + use<> {
-        let subscribers = subscribers.to_vec();
+    /// From when on mails matter to whoever subscribes now.
+    fn since(&self) -> Since {
+        subscribers::since(&self.shared.schedule().subscribers, self.started)
+    }
+
+    /// Decides about each mail on behalf of whoever subscribes to the mailbox when it is read: a target may
+    /// have joined since the look began, and a mail is read once.
+    fn mail_judge(&self) -> impl FnMut(&Found) -> Disposition + Send + use<> {
+        let shared = Arc::clone(&self.shared);
         let (clock, inspector) = (Arc::clone(&self.clock), Arc::clone(&self.inspector));
         let attended_since = self.attended_since;
         move |found| {
+            let subscribers = Arc::clone(&shared.schedule().subscribers);
             subscribers::judge_mail(&subscribers, found, &clock, &inspector, attended_since)
         }
     }

@@ -7,7 +7,7 @@ use ledger::Action;
 use ledger::DeliveryReport;
 
 /// What it says.
-pub(super) struct NoticeNote {
+pub(super) struct DsnNote {
     pub(super) when: When,
     pub(super) token: String,
     pub(super) action: &'static str,
@@ -17,7 +17,7 @@ pub(super) struct NoticeNote {
     pub(super) text: Option<String>,
 }
 
-impl NoticeNote {
+impl DsnNote {
     pub(in crate::web) fn new(at: SystemTime, notice: &DeliveryReport, now: SystemTime) -> Self {
         Self {
             when: When::new(at, now),

@@ -80,7 +80,7 @@ impl SessionMemory {
 }
 
 /// Has the sessions of every connection kept where that connection says.
-pub(super) fn keep_sessions(builder: &mut SslConnectorBuilder) {
+pub(super) fn store_sessions(builder: &mut SslConnectorBuilder) {
     let Some(index) = index() else { return };
     // OpenSSL's own store is the server's.
     builder.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
