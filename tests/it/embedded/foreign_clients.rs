@@ -443,7 +443,8 @@ async fn async_imap_ends_at_an_untagged_line_that_it_cannot_read() {
 /// The overflow aborts the process, so the test runs itself as a child and looks at its end.
 #[tokio::test]
 async fn async_imap_dies_of_a_short_line_with_many_parentheses() {
-    const NAME: &str = "foreign_clients::async_imap_dies_of_a_short_line_with_many_parentheses";
+    const NAME: &str =
+        "embedded::foreign_clients::async_imap_dies_of_a_short_line_with_many_parentheses";
     const ADDRESS: &str = "MAILTRIP_TEST_ABORTS_AT";
     if let Ok(address) = std::env::var(ADDRESS) {
         let tcp = TcpStream::connect(address).await.expect("the server listens");
