@@ -85,7 +85,7 @@ macro_rules! fuzz_targets {
 
 crate::fuzz_targets! {
     "../../../fuzz/corpus/":
-    wire(800, 256 KiB + 12),
+    wire(800, 320 KiB + 12),
     smtp(400, 1024 KiB + 40),
     imap(400, 1024 KiB + 40),
     pop3(400, 1024 KiB + 40),

@@ -15,6 +15,7 @@ use super::trace::Trace;
 use super::{Failure, Fault, Reason};
 use crate::net::Stream;
 use crate::secret::Secret;
+use crate::text::harmless;
 
 mod command;
 mod dialer;
@@ -119,7 +120,8 @@ impl Wire {
         self.trace.sent(shown);
         // A secret goes on with the command before it.
         if shown != Secret::SHOWN {
-            self.asked_for = Some(beginning(shown).into());
+            // A name of a folder in it is a word of the server.
+            self.asked_for = Some(harmless(beginning(shown).as_bytes()).into());
         }
         self.expect_reply_within(self.timeout);
         self.answers.asked(self.asked);
