@@ -58,7 +58,6 @@ pub(super) struct Listing<'a> {
 impl Query {
     /// The parameters of a request; invalid ones are ignored.
     pub(in crate::web) fn of(request: &Request) -> Self {
-        // Invisible characters come from pasting; no name contains them.
         let words: Vec<&str> =
             request.parameter("search").unwrap_or_default().split_whitespace().collect();
         // Invisible characters come from pasting; no name contains them.
