@@ -6,8 +6,8 @@ use super::choose;
 use crate::auth::{Auth, Login, Mechanism};
 use crate::secret::Secret;
 use crate::trace::Trace;
-use crate::wire::Dialer;
-use crate::{Interrupted, Refusal, RefusalScope};
+use crate::wire::{Dialer, Wire};
+use crate::{Fault, Interrupted, Refusal, RefusalScope};
 use ledger::{Clue, Failure, Reason, Step};
 
 /// The mechanisms that show a digest of the password.
@@ -60,6 +60,20 @@ impl LoginFailure {
     /// A login that was refused, or for which there is no mechanism.
     pub(crate) fn refused(failure: Failure) -> Self {
         Self { failure, kind: LoginFailureKind::Refused }
+    }
+
+    /// The server offers no mechanism that fits; it `offers` these. Whether it `wants_tls` first is said where
+    /// it offers none.
+    pub(crate) fn without_mechanism(wire: &Wire, offered: &[&str], wants_tls: bool) -> Self {
+        let fault = if offered.is_empty() {
+            let message = "the server offers no login on this connection";
+            Fault::new(Reason::Auth, message).with(Some(Clue::no_login(wants_tls)))
+        } else {
+            let offered = wire.trace().words(offered.join(" ").as_bytes());
+            let message = format!("the server offers no login that fits, only {offered}");
+            Fault::new(Reason::Auth, message)
+        };
+        Self::refused(wire.fail(fault))
     }
 
     /// Whether it is the login that was refused.
