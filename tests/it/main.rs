@@ -72,6 +72,7 @@ mod real {
 mod shipped {
     mod code;
     mod dashboards;
+    mod duplicates;
     mod filters;
     mod rooms;
     pub(crate) mod rules;
