@@ -75,7 +75,7 @@ impl Pop3 {
     ) -> Result<Self, Failure> {
         let mut pop3 = Self::greeted(dialer, trace.clone(), end).await?;
         match pop3.ask_capabilities().await {
-            Err(failure) if failure.reason == Reason::Closed && login.may_use_command() => {
+            Err(failure) if failure.is_closed() && login.may_use_command() => {
                 // Some old servers hang up on a command that they do not know.
                 trace.fact("connecting again, without CAPA".to_owned());
                 pop3 = Self::greeted(dialer, trace, end).await?;

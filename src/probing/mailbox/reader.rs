@@ -15,7 +15,7 @@ use super::{Inspector, Judge, Since, imap, pop3};
 use crate::clock::for_timer;
 use crate::config::{Folder, Login};
 use crate::store::FolderRecord;
-use ledger::{Failure, LoginDelay, Moment, Reason, SessionKind, Token};
+use ledger::{Failure, LoginDelay, Moment, SessionKind, Token};
 use mail::outer::{MARGIN, enforced};
 use mail::trace::Trace;
 use mail::wire::Dialer;
@@ -255,7 +255,7 @@ impl MailboxReader {
                 Some(Ok(told))
             }
             Err(failure) => {
-                self.idles_wrongly |= failure.reason == Reason::Protocol;
+                self.idles_wrongly |= failure.is_breach_of_protocol();
                 Some(Err((failure, trace)))
             }
         }

@@ -239,11 +239,9 @@ impl Imap {
     /// A session that ended in the middle of an answer: after BYE that is what was announced, and
     /// after lines that are no IMAP there was no answer.
     fn explain(&self, failure: Failure, odd: &OddLines) -> Failure {
-        match failure.reason {
-            Reason::Closed | Reason::Timeout if self.farewell.is_some() => self.ended(),
-            Reason::Closed | Reason::Timeout if !odd.first.is_empty() => {
-                self.wire.fail_protocol(&odd.first)
-            }
+        match failure.is_without_answer() {
+            true if self.farewell.is_some() => self.ended(),
+            true if !odd.first.is_empty() => self.wire.fail_protocol(&odd.first),
             _ => failure,
         }
     }

@@ -105,9 +105,9 @@ impl LoginFailure {
 impl From<Failure> for LoginFailure {
     fn from(failure: Failure) -> Self {
         // A server may close the connection with its refusal: BYE before NO [AUTHENTICATIONFAILED].
-        let kind = match failure.reason {
-            Reason::Auth => LoginFailureKind::WrongCredentials,
-            _ => LoginFailureKind::Other,
+        let kind = match failure.is_refused_login() {
+            true => LoginFailureKind::WrongCredentials,
+            false => LoginFailureKind::Other,
         };
         Self { failure, kind }
     }
@@ -202,7 +202,7 @@ async fn again<S: Authenticate>(
     refusal: Failure,
 ) -> Result<(), Failure> {
     match session.enter(login, key).await {
-        Err(second) if second.failure.reason == Reason::Closed => Err(refusal),
+        Err(second) if second.failure.is_closed() => Err(refusal),
         outcome => outcome.map_err(|second| second.failure),
     }
 }

@@ -9,7 +9,6 @@ use super::super::Subscriber;
 use super::super::reader::MailboxAccess;
 use super::super::shared::Settings;
 use super::{MailboxTask, Outcome, recipients};
-use ledger::Reason;
 use ledger::SessionKind;
 use mail::trace::Trace;
 
@@ -84,7 +83,7 @@ impl MailboxTask {
         let made = preparation.make(dialer, login, trace.clone(), check_due, look_at).await;
         match made {
             // The look has failed before it began; a server that is busy is asked again by the look.
-            Err(failure) if is_awaited && failure.reason != Reason::Busy => {
+            Err(failure) if is_awaited && !failure.is_busy() => {
                 for subscriber in recipients(subscribers) {
                     subscriber.account.update(ledger::Ledger::looked);
                 }
