@@ -120,9 +120,9 @@ fn tls() -> TlsFacts {
     TlsFacts {
         version: "TLSv1.3",
         cipher: "TLS_AES_256_GCM_SHA384".into(),
-        leaf_not_after: 1_900_000_000,
+        leaf_not_after: UNIX_EPOCH + Duration::from_secs(1_900_000_000),
         is_resumed: false,
-        chain_not_after: 1_850_000_000,
+        chain_not_after: UNIX_EPOCH + Duration::from_secs(1_850_000_000),
     }
 }
 
