@@ -6,8 +6,9 @@
 //! | `GET /targets/NAME` | the page of one target; 404 with the nearest names for an unknown one |
 //! | `GET /assets/NAME` | what the pages load: style, script and icon |
 //! | `GET /api/targets`, `GET /api/targets/NAME` | the same as JSON |
-//! | `GET /metrics` | the metrics of all targets; `--web.telemetry-path` moves it |
-//! | `GET /probe?target=NAME` | the metrics of one target, from memory; 404 for an unknown one |
+//! | `GET /metrics` | the metrics of all targets and of the exporter; `--web.telemetry-path` moves it |
+//! | `GET /metrics?targets=none` | those of the exporter alone |
+//! | `GET /probe?target=NAME` | those of one target alone, from memory; 404 for an unknown one |
 //! | `GET /config` | the running configuration without its secrets, not for everybody |
 //! | `GET /-/healthy` | 200: the process answers |
 //! | `GET /-/ready` | 200: the targets are being tested |
@@ -99,9 +100,18 @@ impl App {
     }
 
     async fn metrics(&self, request: &Request) -> Response {
+        let has_targets = match request.parameter("targets") {
+            None | Some("all") => true,
+            Some("none") => false,
+            Some(_) => {
+                let text = "the parameter `targets` is `all` or `none`\n";
+                return Response::text(StatusCode::BAD_REQUEST, text);
+            }
+        };
         let accept = request.accept.clone();
         self.compute(move |supervisor| {
-            let page = metrics::encode(&supervisor.views(), &ExporterFacts::of(supervisor));
+            let views = if has_targets { supervisor.views() } else { Vec::new() };
+            let page = metrics::encode(&views, Some(&ExporterFacts::of(supervisor)));
             metrics_response(accept.as_deref(), page)
         })
         .await
@@ -115,7 +125,7 @@ impl App {
         let Some(view) = self.supervisor.view(name) else {
             return Response::not_found(format!("{}\n", self.no_target(name)));
         };
-        let page = metrics::encode(&[view], &ExporterFacts::of(&self.supervisor));
+        let page = metrics::encode(&[view], None);
         metrics_response(request.accept.as_deref(), page)
     }
 

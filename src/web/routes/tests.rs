@@ -85,13 +85,33 @@ async fn the_telemetry_path_moves_the_metrics() {
     assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
+/// The series of a page.
+fn series(page: &Response) -> impl Iterator<Item = &str> {
+    body(page).lines().filter(|line| !line.starts_with('#'))
+}
+
 #[tokio::test]
-async fn probe_has_one_target_only() {
+async fn probe_has_one_target_and_nothing_else() {
     let app = app().await;
     let page = get(&app, "/probe?target=b+%26+c").await;
     assert_eq!(page.status(), StatusCode::OK);
-    assert!(body(&page).contains("target=\"b & c\""));
-    assert!(!body(&page).contains("target=\"one\""));
+    let count = series(&page).count();
+    let of_target = series(&page).filter(|line| line.contains("target=\"b & c\"")).count();
+    assert!(count > 10 && of_target == count, "{}", body(&page));
+}
+
+#[tokio::test]
+async fn metrics_without_targets_are_those_of_the_exporter() {
+    let app = app().await;
+    let page = get(&app, "/metrics?targets=none").await;
+    for name in ["mailtrip_build_info", "process_start_time_seconds"] {
+        assert!(series(&page).any(|line| line.starts_with(name)), "no {name}: {}", body(&page));
+    }
+    assert!(!body(&page).contains("target=\"") && !body(&page).contains("ability"));
+    assert!(body(&get(&app, "/metrics?targets=all").await).contains("target=\"one\""));
+    let wrong = get(&app, "/metrics?targets=one").await;
+    assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+    assert!(body(&wrong).contains("`all` or `none`"), "{}", body(&wrong));
 }
 
 #[tokio::test]
