@@ -115,6 +115,40 @@ async fn metrics_without_targets_are_those_of_the_exporter() {
 }
 
 #[tokio::test]
+async fn discovery_has_every_target_with_what_its_configuration_says() {
+    let yaml = "defaults: {from: a@b.example, to: a@b.example, receive: {protocol: pop3, username: \
+                u, password: swordfish}}\ntargets:\n- {name: 'b & \"c\"/%', host: mx.example, \
+                interval: 90s, passive: true, cluster: corp, labels: {site: \"f\\\"r\\\\a\", \
+                empty: ''}}\n- {name: a, host: mx.example, receive: {host: '::1'}}\n";
+    let config = Config::parse(yaml, Path::new("test.yml")).unwrap();
+    let origin = Origin { instance: Token::random(), host: None };
+    let supervisor = Supervisor::start(config, None, origin).await.unwrap();
+    let app = App { supervisor, ..app().await };
+    let found = get(&app, "/sd").await;
+    assert_eq!(found.status(), StatusCode::OK);
+    let expected = serde_json::json!([
+        {"targets": ["a"], "labels": {
+            "__meta_mailtrip_interval": "5m",
+            "__meta_mailtrip_passive": "false",
+            "__meta_mailtrip_protocol": "pop3",
+            "__meta_mailtrip_receive_host": "::1",
+            "__meta_mailtrip_send_host": "mx.example",
+        }},
+        {"targets": ["b & \"c\"/%"], "labels": {
+            "__meta_mailtrip_interval": "1m30s",
+            "__meta_mailtrip_label_site": "f\"r\\a",
+            "__meta_mailtrip_mail_cluster": "corp",
+            "__meta_mailtrip_passive": "true",
+            "__meta_mailtrip_protocol": "pop3",
+            "__meta_mailtrip_receive_host": "mx.example",
+            "__meta_mailtrip_send_host": "mx.example",
+        }},
+    ]);
+    assert_eq!(json(&found), expected);
+    assert_eq!(body(&found), body(&get(&app, "/sd").await), "always in the same order");
+}
+
+#[tokio::test]
 async fn probe_of_no_target_says_what_to_do() {
     let app = app().await;
     let unknown = get(&app, "/probe?target=two%0a%1b[31m").await;
@@ -182,7 +216,7 @@ async fn a_reload_that_fails_says_why() {
 #[tokio::test]
 async fn other_methods_and_paths_are_told_so() {
     let app = app().await;
-    for uri in ["/", "/metrics", "/probe", "/config", "/-/healthy", "/-/ready"] {
+    for uri in ["/", "/metrics", "/probe", "/sd", "/config", "/-/healthy", "/-/ready"] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
             let wrong = app.answer(request(method, uri)).await;
             assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED, "{uri}");
