@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Ledger, Moment, Reading, SessionKind};
 use crate::LoginDelay;
-use crate::{Failure, LineInstant, Reason, Step};
+use crate::{Failure, LineInstant, Step};
 
 impl Ledger {
     /// A look into the mailbox is made between two checks; it counts on behalf of the mails that are

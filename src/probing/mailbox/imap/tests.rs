@@ -160,7 +160,8 @@ async fn a_session_that_cannot_go_back_to_the_inbox_after_a_removal_is_over() {
     reader.open(&access, &visit, &mut judge).await.unwrap();
     // Junk is opened for the removal, the inbox for the looks that follow.
     house.server.faults().once("SELECT", Fault::None);
-    house.server.faults().once("SELECT", Fault::reply("{tag} NO not now"));
+    // A refusal is followed by another try with the name of the client.
+    house.server.faults().times(2, "SELECT", Fault::reply("{tag} NO not now"));
     let removed = reader.remove(&Inspector::default(), true, since, &mut judge).await;
     assert!(matches!(removed, Err(NotRemoved::Broken(_))), "{removed:?}");
     assert!(house.post.messages(USER, "Junk").is_empty());
