@@ -88,8 +88,8 @@ impl<'a> SenderMailbox<'a> {
     async fn look(&mut self) {
         let (target, token, notice) = (self.target, self.token, &mut self.notice);
         let mut judge = |found: &Found| match reported(target, token, found) {
-            Some((disposition, told)) => {
-                *notice = told.or(notice.take());
+            Some((disposition, report)) => {
+                *notice = report.or(notice.take());
                 disposition
             }
             None => left_over(target, found),

@@ -1,5 +1,5 @@
 //! Whether a server that broke off in the middle of a dialogue has gone down: a standby node that is being
-//! stopped closes what is open, and nobody listens any more. One more connection tells.
+//! stopped closes what is open, and nobody listens any more. One more connection shows which.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ const REFUSALS: [&[u8]; 4] = [b"421", b"554", b"* BYE", b"-ERR"];
 
 /// The failure of a dialogue with a server that may be meant to be down. Where the connection ended, or
 /// nothing came any more, the server is asked for its greeting once more, until `end` at the latest: if it
-/// is not there, [`Failure::down`] holds. Of several hosts of a domain nobody can tell which would be asked,
+/// is not there, [`Failure::down`] holds. Of several hosts of a domain it is not known which would be asked,
 /// and where the time is over nobody is. Where this host is short of something, nothing is known.
 pub async fn judged(dialer: &Dialer, failure: Failure, end: Instant) -> Failure {
     let may_have_gone = failure.is_without_answer();
     let patience = Instant::now() + PATIENCE;
-    // Silence for a moment, because the attempt has no more time, tells nothing.
+    // Silence for a moment, because the attempt has no more time, means nothing.
     let is_hasty = end < patience;
     let end = end.min(patience);
     let is_over = failure.clue == Some(Clue::PeriodOver) || end <= Instant::now();

@@ -162,7 +162,7 @@ impl Pop3 {
         self.capability("LOGIN-DELAY").map(LoginDelay::told).unwrap_or_default()
     }
 
-    /// Whether this server has told that it can give a header alone.
+    /// Whether this server has said that it can give a header alone.
     pub fn has_top(&self) -> bool {
         self.capabilities.is_empty() || self.capability("TOP").is_some()
     }

@@ -71,7 +71,7 @@ impl Wire {
         self.stream.socket().local_addr().ok().map(|address| address.ip())
     }
 
-    /// How long the network takes there and back, as the answers on this connection tell; zero before
+    /// How long the network takes there and back, as measured by the answers on this connection; zero before
     /// the first.
     pub fn network(&self) -> Duration {
         self.answers.typical()

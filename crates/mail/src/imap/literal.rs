@@ -64,7 +64,7 @@ impl Imap {
     }
 
     /// Whether what stands behind the newest literal can be believed: the server announced as much as it
-    /// sent. Of one that `is_cut` only what stands behind it tells: its own end was not kept.
+    /// sent. Of one that `is_cut` only what stands behind it counts: its own end was not kept.
     ///
     /// # Errors
     /// It did not. What follows may have been written by the sender of a mail: it is not read as the

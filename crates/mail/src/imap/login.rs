@@ -11,7 +11,7 @@ use crate::trace::Trace;
 use crate::{Interrupted, Refusal, text};
 use ledger::Failure;
 
-/// How many characters of a response code to a login are told.
+/// How many characters of a response code to a login are shown.
 const CODE: usize = 200;
 
 impl Imap {
@@ -51,7 +51,7 @@ impl Imap {
         })
     }
 
-    /// Exchange says OK to a login and tells in the response code why the mailbox cannot be had.
+    /// Exchange says OK to a login and gives in the response code why the mailbox is not available.
     fn error_in(&self, code: &str) -> Option<String> {
         code.starts_with("Error=").then(|| text::cut_to(&self.trace().words(code.as_bytes()), CODE))
     }

@@ -133,7 +133,7 @@ impl From<Interrupted> for LoginFailure {
 /// Logs in, with an access token where the login wants one. A token that was kept and is refused may
 /// have been revoked: a new one is tried once. A password that is refused by a digest may be right: see
 /// [`beside_the_digest`]. It is shown in the same connection the first time only, and only where the
-/// refusal does not tell that it is wrong.
+/// refusal does not mean that it is wrong.
 ///
 /// # Errors
 /// Why there is no token, in step [`Step::Token`]; else those of the login.
@@ -189,7 +189,7 @@ pub(crate) async fn enter<S: Authenticate>(
             learned.note_no_digest();
             Ok(())
         }
-        // What the strongest mechanism came to is told, if neither lets in.
+        // If neither succeeds, the outcome of the strongest mechanism is reported.
         Err(_) => Err(refusal.failure),
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::Subscriber;
 use super::super::reader::MailboxAccess;
 use super::super::shared::Settings;
-use super::{MailboxTask, Outcome, recipients};
+use super::{LookOutcome, MailboxTask, recipients};
 use ledger::SessionKind;
 use mail::trace::Trace;
 
@@ -17,7 +17,7 @@ const BEFORE_CHECK: Duration = Duration::from_millis(10);
 
 /// For which look a session is made ready, and when it is begun.
 #[derive(Clone, Copy)]
-pub(super) struct Plan {
+pub(super) struct PreparationPlan {
     look_at: Instant,
     pub(super) begin: Instant,
     /// Whether the mail to look for is accepted.
@@ -33,7 +33,7 @@ impl MailboxTask {
         subscribers: &[Arc<Subscriber>],
         next_look: Option<Instant>,
         check_due: Instant,
-    ) -> Option<Plan> {
+    ) -> Option<PreparationPlan> {
         if settings.session_kind() != SessionKind::PerPoll {
             return None;
         }
@@ -61,7 +61,7 @@ impl MailboxTask {
         };
         let begin = self.reader.preparation().due(look_at)?.max(now);
         let is_in_time = look_at < check_due && begin + BEFORE_CHECK < check_due;
-        is_in_time.then_some(Plan { look_at, begin, is_awaited: next_look.is_some() })
+        is_in_time.then_some(PreparationPlan { look_at, begin, is_awaited: next_look.is_some() })
     }
 
     /// Makes the session for the next look ready if it is time to; `false` if it is not.
@@ -69,10 +69,10 @@ impl MailboxTask {
         &mut self,
         settings: &Settings,
         subscribers: &[Arc<Subscriber>],
-        plan: Option<Plan>,
+        plan: Option<PreparationPlan>,
         check_due: Instant,
     ) -> bool {
-        let Some(Plan { look_at, begin, is_awaited }) = plan else { return false };
+        let Some(PreparationPlan { look_at, begin, is_awaited }) = plan else { return false };
         let began = Instant::now();
         if begin > began {
             return false;
@@ -87,7 +87,7 @@ impl MailboxTask {
                 for subscriber in recipients(subscribers) {
                     subscriber.account.update(ledger::Ledger::looked);
                 }
-                self.end_look(settings, subscribers, began, &Outcome::of(trace, Err(failure)));
+                self.end_look(settings, subscribers, began, &LookOutcome::of(trace, Err(failure)));
             }
             _ => {}
         }
