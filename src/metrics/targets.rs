@@ -99,13 +99,13 @@ const SIDE_GAUGES: [SideGauge; 6] = [
     SideGauge {
         name: "mailtrip_tls_certificate_not_after_timestamp_seconds",
         help: "Unix time at which the server's certificate expires, even if it was rejected",
-        value: |it| it.tls.as_ref().map(|tls| seconds(tls.leaf_not_after)),
+        value: |it| it.tls.as_ref().map(|tls| timestamp(tls.leaf_not_after)),
     },
     SideGauge {
         name: "mailtrip_tls_chain_not_after_timestamp_seconds",
         help: "Unix time at which the first certificate of the verified chain expires, or of the \
                chain that was sent if it was rejected",
-        value: |it| it.tls.as_ref().map(|tls| seconds(tls.chain_not_after)),
+        value: |it| it.tls.as_ref().map(|tls| timestamp(tls.chain_not_after)),
     },
 ];
 
@@ -428,9 +428,4 @@ fn target_info(target: &Target) -> Vec<(&str, &str)> {
 /// The value, or NaN where there is none.
 fn nan<T>(reading: Reading<T>, value: impl FnOnce(T) -> f64) -> Option<f64> {
     Some(reading.value().map_or(f64::NAN, value))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "dates stay below 2^53 seconds")]
-fn seconds(since_1970: i64) -> f64 {
-    since_1970 as f64
 }

@@ -49,7 +49,7 @@ mod embedded {
 
 /// What needs root: the real servers of the lab, and namespaces.
 mod real {
-    mod alerting;
+    pub(crate) mod alerting;
     mod bounces;
     mod crashes;
     mod exim_courier;
@@ -74,6 +74,7 @@ mod shipped {
     mod filters;
     mod rooms;
     pub(crate) mod rules;
+    mod scrape_example;
     mod scrape_labels;
 }
 

@@ -81,7 +81,7 @@ pub use per_side::PerSide;
 pub use shortage::Shortage;
 pub use step::{Side, Step};
 pub use time_line::LineInstant;
-pub use tls_facts::TlsFacts;
+pub use tls_facts::{TlsFacts, certificate_date};
 pub use token::{Instance, NotAToken, Token};
 
 mod action;

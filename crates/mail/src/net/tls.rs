@@ -8,6 +8,7 @@ use ledger::TlsFacts;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::error::ErrorStack;
@@ -198,8 +199,7 @@ impl TlsClient {
         problems: Arc<Mutex<Problems>>,
     ) -> Result<SslStream<TcpStream>, ErrorStack> {
         let mut ssl = self.connector.configure()?.into_ssl(name)?;
-        let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-        resumption.prepare(&mut ssl, i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX))?;
+        resumption.prepare(&mut ssl, SystemTime::now())?;
         ssl.set_verify_callback(SslVerifyMode::PEER, move |holds, context| {
             if !holds {
                 // OpenSSL opens the file of an authority only here.
@@ -259,13 +259,13 @@ fn worst(problems: &[X509VerifyResult]) -> Option<(Reason, String)> {
 /// A server may send more than its certificate needs, as a root that has ended, around which there is a way
 /// to another one. What was sent tells of the end only where no way was found.
 fn facts(ssl: &SslRef, is_verified: bool) -> Option<TlsFacts> {
-    let leaf_not_after = seconds(ssl.peer_certificate()?.not_after())?;
+    let leaf_not_after = date(ssl.peer_certificate()?.not_after())?;
     let verified = ssl.verified_chain().filter(|_| is_verified);
     let chain_not_after = verified
         .or(ssl.peer_cert_chain())
         .into_iter()
         .flatten()
-        .filter_map(|certificate| seconds(certificate.not_after()))
+        .filter_map(|certificate| date(certificate.not_after()))
         .min()
         .unwrap_or(leaf_not_after);
     Some(TlsFacts {
@@ -277,9 +277,14 @@ fn facts(ssl: &SslRef, is_verified: bool) -> Option<TlsFacts> {
     })
 }
 
-/// Seconds since 1970.
-fn seconds(time: &Asn1TimeRef) -> Option<i64> {
+/// OpenSSL tells a time only by its distance to another one.
+fn date(time: &Asn1TimeRef) -> Option<SystemTime> {
+    const DAY: Duration = Duration::from_secs(86_400);
     let epoch = Asn1Time::from_unix(0).ok()?;
-    let difference = epoch.diff(time).ok()?;
-    Some(i64::from(difference.days) * 86_400 + i64::from(difference.secs))
+    let distance = epoch.diff(time).ok()?;
+    // Both have the same sign.
+    let days = DAY.checked_mul(distance.days.unsigned_abs())?;
+    let since = days + Duration::from_secs(distance.secs.unsigned_abs().into());
+    let is_before = distance.days < 0 || distance.secs < 0;
+    if is_before { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) }
 }
