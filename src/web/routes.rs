@@ -24,10 +24,10 @@ use tracing::error;
 use super::api;
 use super::pages::{assets, status, target};
 use super::paths::{self, TARGET_PAGES, TARGET_REPORTS};
-use super::server::encoding::metrics_response;
+use super::server::negotiation::Format;
 use super::server::{Request, Response};
 use crate::metrics::{self, ExporterFacts};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Supervisor, View};
 use mail::text;
 use mail::threads;
 
@@ -101,8 +101,7 @@ impl App {
     async fn metrics(&self, request: &Request) -> Response {
         let accept = request.accept.clone();
         self.compute(move |supervisor| {
-            let page = metrics::encode(&supervisor.views(), &ExporterFacts::of(supervisor));
-            metrics_response(accept.as_deref(), page)
+            metrics_response(accept.as_deref(), supervisor.views(), ExporterFacts::of(supervisor))
         })
         .await
     }
@@ -115,8 +114,8 @@ impl App {
         let Some(view) = self.supervisor.view(name) else {
             return Response::not_found(format!("{}\n", self.no_target(name)));
         };
-        let page = metrics::encode(&[view], &ExporterFacts::of(&self.supervisor));
-        metrics_response(request.accept.as_deref(), page)
+        let exporter = ExporterFacts::of(&self.supervisor);
+        metrics_response(request.accept.as_deref(), vec![view], exporter)
     }
 
     /// The page of one target.
@@ -209,6 +208,13 @@ impl App {
         let answer = threads::run_or_here(move || work(&supervisor)).await;
         answer.unwrap_or_else(|error| internal_error(&error))
     }
+}
+
+/// The metrics of these targets and of the exporter, in the format that `accept` prefers.
+fn metrics_response(accept: Option<&str>, views: Vec<View>, exporter: ExporterFacts) -> Response {
+    let format = Format::negotiate(accept);
+    let pieces = metrics::pieces(views, Some(exporter), format.syntax());
+    Response::in_pieces(format.content_type(), pieces)
 }
 
 /// The name of a target in the path, or, for those that no path can hold, in the query.
