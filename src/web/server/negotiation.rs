@@ -2,41 +2,104 @@
 
 use crate::metrics::Syntax;
 
-/// How metrics are written.
+/// The format of an answer to a scrape: one that a client may ask for, and that is written here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// OpenMetrics 1.0.0.
-    OpenMetrics,
+    OpenMetrics1(Escaping),
+    /// OpenMetrics 0.0.1: the same text under the name that older clients ask for.
+    OpenMetrics0,
+    /// The text format of Prometheus, version 1.0.0: the same text as version 0.0.4 where no name
+    /// has to be quoted, and none has.
+    Text1(Escaping),
     /// The text format of Prometheus, version 0.0.4.
-    Text,
+    Text0,
+}
+
+/// What has become of the names that are not made of letters, digits, underscores and colons only.
+/// There is none, so that each is true of the same text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Escaping {
+    /// They are quoted.
+    AllowUtf8,
+    /// The other characters have become underscores.
+    Underscores,
+    /// The other characters have become their code points.
+    Values,
+}
+
+impl Escaping {
+    /// The scheme that a client asks for; `underscores` if none, as the rules say, or one that would
+    /// change the names: `dots` doubles each underscore.
+    fn asked(value: Option<&str>) -> Self {
+        match value {
+            // The second is how the negotiation page spells it.
+            Some("allow-utf-8" | "allow-utf8") => Escaping::AllowUtf8,
+            Some("values") => Escaping::Values,
+            _ => Escaping::Underscores,
+        }
+    }
 }
 
 impl Format {
-    /// Chooses by the header Accept (RFC 9110, section 12.5.1): OpenMetrics where the client asks
-    /// for version 1.0.0 or 0.0.1, or for any, and prefers it to the text format; else text. A
-    /// wildcard stands for the text format where that is not named, and loses a tie.
+    /// Chooses by the header Accept, as the page of Prometheus on content negotiation says: the
+    /// format with the highest weight, of equal ones the first; where there is none, text 0.0.4. A
+    /// wildcard stands for text 0.0.4 where that is not named, and loses a tie.
     pub fn negotiate(accept: Option<&str>) -> Self {
-        let openmetrics = best_quality(accept, |range| range.is_openmetrics()).unwrap_or(0);
-        let preferred = match best_quality(accept, |range| range.is_text()) {
-            Some(text) => openmetrics > text,
-            None => openmetrics >= best_quality(accept, |range| range.is_wildcard()).unwrap_or(0),
-        };
-        if preferred && openmetrics > 0 { Format::OpenMetrics } else { Format::Text }
+        let mut best = None;
+        for range in ranges(accept) {
+            let quality = best.map_or(0, |(quality, _)| quality);
+            if let Some(format) = Self::asked_by(&range).filter(|_| range.quality > quality) {
+                best = Some((range.quality, format));
+            }
+        }
+        let names_text = ranges(accept).any(|range| Self::asked_by(&range) == Some(Self::Text0));
+        let any = best_quality(accept, |range| !names_text && range.is_wildcard()).unwrap_or(0);
+        best.filter(|(quality, _)| *quality >= any).map_or(Self::Text0, |(_, format)| format)
+    }
+
+    /// The one format that a member of Accept means; none if it is not written here.
+    fn asked_by(range: &MediaRange<'_>) -> Option<Self> {
+        let is = |name: &str| range.name.eq_ignore_ascii_case(name);
+        let escaping = Escaping::asked(range.escaping);
+        if is("application/openmetrics-text") {
+            match range.version {
+                None | Some("1.0.0") => Some(Self::OpenMetrics1(escaping)),
+                Some("0.0.1") => Some(Self::OpenMetrics0),
+                Some(_) => None,
+            }
+        } else if is("text/plain") {
+            match range.version {
+                None | Some("0.0.4") => Some(Self::Text0),
+                Some("1.0.0") => Some(Self::Text1(escaping)),
+                Some(_) => None,
+            }
+        } else {
+            None
+        }
     }
 
     /// How it is written.
     pub fn syntax(self) -> Syntax {
         match self {
-            Format::OpenMetrics => Syntax::OpenMetrics,
-            Format::Text => Syntax::Classic,
+            Format::OpenMetrics1(_) | Format::OpenMetrics0 => Syntax::OpenMetrics,
+            Format::Text1(_) | Format::Text0 => Syntax::Classic,
         }
     }
 
     /// The value of Content-Type.
+    #[rustfmt::skip]
     pub fn content_type(self) -> &'static str {
+        use Escaping::{AllowUtf8, Underscores, Values};
         match self {
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics1(AllowUtf8) => "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+            Format::OpenMetrics1(Underscores) => "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores",
+            Format::OpenMetrics1(Values) => "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=values",
+            Format::OpenMetrics0 => "application/openmetrics-text; version=0.0.1; charset=utf-8",
+            Format::Text1(AllowUtf8) => "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+            Format::Text1(Underscores) => "text/plain; version=1.0.0; charset=utf-8; escaping=underscores",
+            Format::Text1(Values) => "text/plain; version=1.0.0; charset=utf-8; escaping=values",
+            Format::Text0 => "text/plain; version=0.0.4; charset=utf-8",
         }
     }
 }
@@ -46,14 +109,19 @@ pub(super) fn best_quality(
     header: Option<&str>,
     wanted: impl Fn(&MediaRange<'_>) -> bool,
 ) -> Option<u32> {
-    let ranges = header?.split(',').map(MediaRange::parse);
-    ranges.filter(wanted).map(|range| range.quality).max()
+    ranges(header).filter(wanted).map(|range| range.quality).max()
+}
+
+/// The members of a header.
+fn ranges(header: Option<&str>) -> impl Iterator<Item = MediaRange<'_>> {
+    header.into_iter().flat_map(|header| header.split(',')).map(MediaRange::parse)
 }
 
 /// One member of Accept or Accept-Encoding.
 pub(super) struct MediaRange<'a> {
     pub(super) name: &'a str,
     version: Option<&'a str>,
+    escaping: Option<&'a str>,
     /// The weight in thousandths, 0 to 1000.
     quality: u32,
 }
@@ -62,25 +130,18 @@ impl<'a> MediaRange<'a> {
     fn parse(text: &'a str) -> Self {
         let mut parts = text.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default();
-        let mut range = Self { name, version: None, quality: 1000 };
+        let mut range = Self { name, version: None, escaping: None, quality: 1000 };
         for (key, value) in parts.filter_map(|part| part.split_once('=')) {
-            let value = value.trim().trim_matches('"');
-            if key.trim().eq_ignore_ascii_case("version") {
+            let (key, value) = (key.trim(), value.trim().trim_matches('"'));
+            if key.eq_ignore_ascii_case("version") {
                 range.version = Some(value);
-            } else if key.trim().eq_ignore_ascii_case("q") {
+            } else if key.eq_ignore_ascii_case("escaping") {
+                range.escaping = Some(value);
+            } else if key.eq_ignore_ascii_case("q") {
                 range.quality = parse_quality(value);
             }
         }
         range
-    }
-
-    fn is_openmetrics(&self) -> bool {
-        self.name.eq_ignore_ascii_case("application/openmetrics-text")
-            && matches!(self.version, None | Some("1.0.0" | "0.0.1"))
-    }
-
-    fn is_text(&self) -> bool {
-        self.name.eq_ignore_ascii_case("text/plain") && matches!(self.version, None | Some("0.0.4"))
     }
 
     fn is_wildcard(&self) -> bool {
