@@ -3,7 +3,6 @@
 use std::fmt;
 
 use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::metrics::MetricType;
 
 use super::family::Family;
 use super::{Page, Part, count, name, timestamp};
@@ -366,11 +365,10 @@ impl Page {
     }
 
     fn encode_roundtrips(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = encoder.encode_descriptor(
+        let mut family = Family::histogram(
+            encoder,
             "mailtrip_roundtrip_seconds",
             "Delay from transmission to reception of the test mails",
-            None,
-            MetricType::Histogram,
         )?;
         for view in self.views() {
             let labels = [("target", name(view))];
@@ -378,7 +376,7 @@ impl Page {
             let bounds = Histogram::BOUNDS_SECONDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
             let count = counts.iter().sum();
-            let mut encoder = family.encode_family(&labels)?;
+            let mut encoder = family.0.encode_family(&labels)?;
             encoder.encode_histogram::<NoExemplar>(sum.as_secs_f64(), count, &buckets, None)?;
         }
         Ok(())

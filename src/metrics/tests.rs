@@ -16,6 +16,8 @@ use mail::Fault;
 use mail::inspection::{Inspection, TransitTimes};
 use mail::text::Scrubber;
 
+mod strict;
+
 /// A target whose name and labels need escaping.
 const ODD_NAME: &str = r#"a "b" \ ü"#;
 
@@ -414,6 +416,30 @@ fn a_page_of_many_targets_has_each_family_once_and_whole() {
         assert_eq!(many.contains("# EOF\n"), syntax == Syntax::OpenMetrics);
         assert_eq!(many.matches("# TYPE ").count(), one.matches("# TYPE ").count());
     }
+}
+
+#[test]
+fn a_strict_reader_finds_the_unit_of_each_family_that_has_one() {
+    let page = encode(views(2), facts());
+    let families = strict::read(&page);
+    let of = |name: &str| families[name].unit.as_deref();
+    assert_eq!(of("mailtrip_roundtrip_seconds"), Some("seconds"));
+    assert_eq!(of("mailtrip_roundtrip_minutes"), Some("minutes"));
+    assert_eq!(of("mailtrip_send_ability_percent"), Some("percent"));
+    assert_eq!(of("mailtrip_outstanding_messages"), Some("messages"));
+    assert_eq!(of("process_resident_memory_bytes"), Some("bytes"));
+    assert_eq!(of("process_cpu_seconds"), Some("seconds"));
+    assert_eq!(of("mailtrip_probes"), None);
+    for (name, family) in &families {
+        let last = name.rsplit('_').next();
+        let is_unit =
+            ["seconds", "bytes", "percent", "minutes", "messages"].contains(&last.unwrap());
+        assert_eq!(family.unit.as_deref(), last.filter(|_| is_unit), "{name}");
+    }
+    assert!(families["mailtrip_probes"].samples.iter().all(|sample| sample.value == "1"));
+    let site = ("site".to_owned(), "x\n\"y".to_owned());
+    let infos = &families["mailtrip_target_info"].samples;
+    assert!(infos.iter().all(|info| info.labels.contains(&site)));
 }
 
 #[test]
