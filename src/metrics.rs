@@ -21,7 +21,7 @@ mod layers;
 mod targets;
 
 /// The state of the exporter itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ExporterFacts {
     reload: ReloadState,
     started: SystemTime,
@@ -29,17 +29,19 @@ pub struct ExporterFacts {
     may_ping: Option<bool>,
     /// In the order of [`ledger::Shortage::ALL`].
     shortages: [u64; 5],
+    external_url: Option<String>,
 }
 
 impl ExporterFacts {
-    /// The facts of a running exporter, now.
-    pub fn of(supervisor: &Supervisor) -> Self {
+    /// The facts of a running exporter, now; `external_url` is the absolute address of its pages.
+    pub fn of(supervisor: &Supervisor, external_url: Option<&str>) -> Self {
         Self {
             reload: supervisor.reload_state(),
             started: supervisor.started(),
             store_errors: supervisor.store_errors(),
             may_ping: supervisor.may_ping(),
             shortages: mail::shortage::counts(),
+            external_url: external_url.map(str::to_owned),
         }
     }
 }
@@ -48,7 +50,7 @@ impl ExporterFacts {
 /// text 1.0.0.
 pub fn encode(views: &[View], exporter: Option<&ExporterFacts>) -> String {
     let mut registry = Registry::default();
-    let page = Page { views: views.to_vec(), exporter: exporter.copied() };
+    let page = Page { views: views.to_vec(), exporter: exporter.cloned() };
     registry.register_collector(Box::new(page));
     let mut text = String::with_capacity(8192 + views.len() * 9000);
     // Writing to a string does not fail, and the page holds no histogram without buckets.

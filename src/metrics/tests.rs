@@ -48,6 +48,7 @@ fn facts() -> ExporterFacts {
         store_errors: 7,
         may_ping: Some(true),
         shortages: [1, 2, 3, 4, 5],
+        external_url: Some("https://h.test/mail".to_owned()),
     }
 }
 

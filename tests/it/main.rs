@@ -83,4 +83,5 @@ mod web {
     mod evidence;
     mod http;
     mod pages;
+    mod prefix;
 }
