@@ -192,7 +192,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if !is_path {
         return Err("write a path such as /metrics".to_owned());
     }
-    let is_taken = ["/", "/probe", "/sd", "/config", "/targets"].contains(&text)
+    let is_taken = ["/", "/probe", "/sd", "/runbook", "/config", "/targets"].contains(&text)
         || ["/-/", "/targets/", "/api/", "/assets/"].iter().any(|pages| text.starts_with(pages));
     if is_taken {
         return Err("another page has this path; choose one such as /metrics".to_owned());
@@ -284,6 +284,7 @@ mod tests {
             ("--web.telemetry-path=/", "another page has this path"),
             ("--web.telemetry-path=/sd", "another page has this path"),
             ("--web.telemetry-path=/-/ready", "another page has this path"),
+            ("--web.telemetry-path=/runbook", "another page has this path"),
             ("--web.external-url=h.test/a", "https://monitor.example.com/mailtrip, or its path"),
             ("--web.external-url=http://h.test/?a", "has a wrong path: write a path such as"),
             ("--web.route-prefix=/a/../b", "write a path such as /mailtrip"),

@@ -9,6 +9,7 @@
 //! | `GET /metrics` | the metrics of all targets and of the exporter; `--web.telemetry-path` moves it |
 //! | `GET /metrics?targets=none` | those of the exporter alone |
 //! | `GET /probe?target=NAME` | those of one target alone, from memory; 404 for an unknown one |
+//! | `GET /runbook` | what to do about each alert |
 //! | `GET /sd` | the targets for `http_sd_configs` of Prometheus |
 //! | `GET /config` | the running configuration without its secrets, not for everybody |
 //! | `GET /-/healthy` | 200: the process answers |
@@ -28,7 +29,7 @@ use tracing::error;
 
 use super::api::{self, discovery::TargetGroup};
 use super::mount::Mount;
-use super::pages::{assets, status, target};
+use super::pages::{assets, runbook, status, target};
 use super::paths::{self, TARGET_PAGES, TARGET_REPORTS};
 use super::server::encoding::metrics_response;
 use super::server::{Request, Response};
@@ -41,7 +42,8 @@ use mail::threads;
 const MANY_TARGETS: usize = 500;
 
 /// The paths that are read with GET, beside the metrics and the targets.
-const PAGES: [&str; 7] = ["/", "/probe", "/sd", "/config", "/-/healthy", "/-/ready", ALL_TARGETS];
+const PAGES: [&str; 8] =
+    ["/", "/probe", "/sd", "/runbook", "/config", "/-/healthy", "/-/ready", ALL_TARGETS];
 
 /// The most outstanding mails of a target that are listed one by one.
 const OUTSTANDING: usize = 20;
@@ -91,6 +93,7 @@ impl App {
             (&Method::GET, "/") => self.status(&request).await,
             (&Method::GET, "/probe") => self.probe(&request),
             (&Method::GET, "/sd") => self.discovery().await,
+            (&Method::GET, "/runbook") => self.runbook(),
             (&Method::GET, "/config") => self.config(&request),
             (&Method::GET, "/-/healthy") => Response::text(StatusCode::OK, "healthy\n"),
             (&Method::GET, "/-/ready") => Response::text(StatusCode::OK, "ready\n"),
@@ -189,6 +192,13 @@ impl App {
         };
         let (base, shows_transcripts) = (self.mount.links(), self.shows_details(request));
         match target::page(&details, base, shows_transcripts, SystemTime::now()) {
+            Ok(page) => Response::html(StatusCode::OK, page),
+            Err(error) => internal_error(&error),
+        }
+    }
+
+    fn runbook(&self) -> Response {
+        match runbook::page(self.mount.links()) {
             Ok(page) => Response::html(StatusCode::OK, page),
             Err(error) => internal_error(&error),
         }

@@ -47,6 +47,7 @@ async fn explore(browser: &mut Browser, start: &str) {
     for path in [
         "",
         "targets/a%20b%2Fc",
+        "runbook",
         "metrics",
         "config",
         "api/targets",
