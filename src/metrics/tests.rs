@@ -49,6 +49,7 @@ fn facts() -> ExporterFacts {
         store_errors: 7,
         may_ping: Some(true),
         shortages: [1, 2, 3, 4, 5],
+        external_url: Some("https://h.test/mail".to_owned()),
     }
 }
 
@@ -347,10 +348,10 @@ fn what_the_system_forbids_to_ping_is_nan_and_never_0() {
     }
     assert!(value(&page, "mailtrip_layer_state{layer=\"network\"}").unwrap().is_nan());
     assert_eq!(value(&page, "mailtrip_ping_packets_sent_total"), Some(0.0));
-    let facts = ExporterFacts { may_ping: Some(false), ..facts() };
-    assert!(encode(None, facts).contains("\nmailtrip_ping_permitted 0.0\n"));
-    let facts = ExporterFacts { may_ping: None, ..facts };
-    assert!(!encode(None, facts).contains("mailtrip_ping_permitted"));
+    let permitted = ExporterFacts { may_ping: Some(false), ..facts() };
+    assert!(encode(None, permitted).contains("\nmailtrip_ping_permitted 0.0\n"));
+    let unknown = ExporterFacts { may_ping: None, ..facts() };
+    assert!(!encode(None, unknown).contains("mailtrip_ping_permitted"));
 }
 
 fn failure(step: Step, reason: Reason) -> Failure {
