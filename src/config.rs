@@ -25,6 +25,7 @@ pub use mail::options::{
     ClientIdentity, Endpoint, IpFamily, PemFile, Service, Spoken, TlsMode, TlsOptions, TlsVersion,
 };
 pub use mail::secret::Secret;
+pub use mail::secret_source::SecretSource;
 pub use problem::{Problem, Problems};
 pub(crate) use value::parse_duration;
 

@@ -307,7 +307,7 @@ fn first_difference(a: &ReceiveSide, b: &ReceiveSide) -> Option<&'static str> {
         ("tls_options", a.endpoint.tls_options == b.endpoint.tls_options),
         ("ip_family", a.endpoint.ip_family == b.endpoint.ip_family),
         ("auth", a.login.auth == b.login.auth),
-        (credentials, a.login.credentials == b.login.credentials),
+        (credentials, a.login.credentials.prove_the_same(&b.login.credentials)),
     ];
     pairs.iter().find(|(_, same)| !same).map(|(key, _)| *key)
 }

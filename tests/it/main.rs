@@ -42,6 +42,7 @@ mod embedded {
     mod outer_watch;
     mod passive;
     mod reload;
+    mod rotation;
     mod round_trip;
     pub(crate) mod routes;
     mod tls;
