@@ -14,7 +14,7 @@ use openssl::pkey::PKey;
 use openssl::x509::X509;
 
 use super::section::Place;
-use super::{ClientIdentity, PemFile, Secret, SecretSource};
+use super::{ClientIdentity, Inputs, PemFile, Secret, SecretSource};
 use ledger::Shortage;
 use ledger::durations::Written;
 use mail::secret_source::SecretFile;
@@ -40,6 +40,8 @@ pub(super) const CREDENTIALS: &str = "${CREDENTIALS_DIRECTORY}";
 /// Reads what keys name, and keeps it for the next key that names the same.
 pub(super) struct Sources<'e> {
     environment: Environment<'e>,
+    /// Everything that was read so far.
+    pub(super) inputs: Inputs,
     pems: HashMap<PathBuf, Result<PemFile, String>>,
     authorities: HashMap<PathBuf, Result<(), String>>,
     identities: HashMap<(PathBuf, PathBuf), Result<(), String>>,
@@ -47,10 +49,11 @@ pub(super) struct Sources<'e> {
 }
 
 impl<'e> Sources<'e> {
-    /// Nothing was read yet.
-    pub(super) fn new(environment: Environment<'e>) -> Self {
+    /// Nothing was read yet but `inputs`.
+    pub(super) fn new(environment: Environment<'e>, inputs: Inputs) -> Self {
         Self {
             environment,
+            inputs,
             pems: HashMap::new(),
             authorities: HashMap::new(),
             identities: HashMap::new(),
@@ -69,6 +72,7 @@ impl<'e> Sources<'e> {
             None => absolute(place.folder(), path),
         };
         let open = |path: &PathBuf| {
+            self.inputs.note_file(path);
             let place = format!("{}: {}", place.file_and_line(), place.key);
             SecretFile::open(path, place, read_secret).map(Arc::new)
         };
@@ -108,6 +112,7 @@ impl<'e> Sources<'e> {
     /// A PEM file, unparsed.
     pub(super) fn pem(&mut self, folder: &Path, path: &str) -> Result<PemFile, String> {
         let read = |path: &PathBuf| {
+            self.inputs.note_file(path);
             let pem = read_bytes(path, MAX_PEM_BYTES).map_err(unreadable)?;
             Ok(PemFile { path: path.clone(), pem: pem.into() })
         };
@@ -271,7 +276,7 @@ fn read_text(path: &Path, limit: u64) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 
-fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+pub(super) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     match open(path).and_then(|file| contents(file, limit)) {
         Ok(bytes) => within(bytes, limit),
         Err(error) => Err(reason(&error)),

@@ -39,7 +39,7 @@ fn parse(text: &str) -> Result<Config, Problems> {
 fn parse_in(folder: &TempDir, text: &str, env: &[(&str, &str)]) -> Result<Config, Problems> {
     let env: HashMap<&str, OsString> =
         env.iter().map(|(name, value)| (*name, OsString::from(value))).collect();
-    file::read(text, &folder.path().join(NAME), &|name| env.get(name).cloned())
+    file::read(text, &folder.path().join(NAME), &|name| env.get(name).cloned(), Inputs::default())
 }
 
 /// The only target of a configuration that holds one.
