@@ -50,7 +50,7 @@ fn one(token: Token, record: Option<MailRecord>) -> Changes {
 }
 
 async fn account(store: &Store, target: &TargetName) -> StoredAccount {
-    store.load(vec![(target.clone(), DAY)]).await.remove(target).unwrap()
+    store.load(vec![(target.clone(), DAY)]).await.remove(target).unwrap().account
 }
 
 /// A connection beside the store's own, as `sqlite3` makes one.
@@ -139,7 +139,7 @@ fn a_newer_schema_is_refused() {
     look_into(&folder).execute("UPDATE meta SET schema_version = 7", []).unwrap();
     let error = open_error(&folder);
     assert!(
-        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 4)")
+        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 5)")
     );
     let version: i64 = look_into(&folder)
         .query_row("SELECT schema_version FROM meta", [], |row| row.get(0))
@@ -393,6 +393,8 @@ async fn the_file_explains_itself() {
         "TABLE folder",
         "TABLE counter",
         "TABLE newest",
+        "TABLE layer",
+        "TABLE inspection",
     ];
     for object in tables.into_iter().chain(["VIEW mails"]) {
         let begin = schema.find(&format!("CREATE {object} ")).unwrap();
