@@ -176,7 +176,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if !is_path {
         return Err("write a path such as /metrics".to_owned());
     }
-    let is_taken = ["/", "/probe", "/config", "/targets"].contains(&text)
+    let is_taken = ["/", "/probe", "/sd", "/config", "/targets"].contains(&text)
         || ["/-/", "/targets/", "/api/", "/assets/"].iter().any(|pages| text.starts_with(pages));
     if is_taken {
         return Err("another page has this path; choose one such as /metrics".to_owned());
@@ -263,6 +263,7 @@ mod tests {
         for (words, expected) in [
             ("--web.telemetry-path=metrics", "write a path such as /metrics"),
             ("--web.telemetry-path=/", "another page has this path"),
+            ("--web.telemetry-path=/sd", "another page has this path"),
             ("--web.telemetry-path=/-/ready", "another page has this path"),
             ("--web.telemetry-path=/targets/a", "another page has this path"),
             ("--web.telemetry-path=/api/targets", "another page has this path"),

@@ -44,10 +44,12 @@ impl ExporterFacts {
     }
 }
 
-/// The metrics of these targets and of the exporter, as OpenMetrics text 1.0.0.
-pub fn encode(views: &[View], exporter: &ExporterFacts) -> String {
+/// The metrics of these targets, and of the exporter where its facts are given, as OpenMetrics
+/// text 1.0.0.
+pub fn encode(views: &[View], exporter: Option<&ExporterFacts>) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Page { views: views.to_vec(), exporter: *exporter }));
+    let page = Page { views: views.to_vec(), exporter: exporter.copied() };
+    registry.register_collector(Box::new(page));
     let mut text = String::with_capacity(8192 + views.len() * 9000);
     // Writing to a string does not fail, and the page holds no histogram without buckets.
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
@@ -57,23 +59,35 @@ pub fn encode(views: &[View], exporter: &ExporterFacts) -> String {
 #[derive(Debug)]
 struct Page {
     views: Vec<View>,
-    exporter: ExporterFacts,
+    /// `None`: only the targets are asked for.
+    exporter: Option<ExporterFacts>,
 }
 
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.encode_target_gauges(&mut encoder)?;
-        self.encode_side_gauges(&mut encoder)?;
-        self.encode_target_counters(&mut encoder)?;
-        self.encode_sender_mailboxes(&mut encoder)?;
-        self.encode_failures(&mut encoder)?;
-        self.encode_found(&mut encoder)?;
-        self.encode_roundtrips(&mut encoder)?;
-        self.encode_steps(&mut encoder)?;
-        self.encode_inspections(&mut encoder)?;
-        layers::encode(&self.views, &mut encoder)?;
-        self.encode_infos(&mut encoder)?;
-        self.encode_exporter(&mut encoder)
+        if !self.views.is_empty() {
+            self.encode_targets(&mut encoder)?;
+        }
+        match &self.exporter {
+            Some(facts) => facts.encode(&mut encoder),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Page {
+    fn encode_targets(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_target_gauges(encoder)?;
+        self.encode_side_gauges(encoder)?;
+        self.encode_target_counters(encoder)?;
+        self.encode_sender_mailboxes(encoder)?;
+        self.encode_failures(encoder)?;
+        self.encode_found(encoder)?;
+        self.encode_roundtrips(encoder)?;
+        self.encode_steps(encoder)?;
+        self.encode_inspections(encoder)?;
+        layers::encode(&self.views, encoder)?;
+        self.encode_infos(encoder)
     }
 }
 

@@ -6,15 +6,15 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 
 use super::family::Family;
-use super::{Page, count, layers, timestamp};
+use super::{ExporterFacts, count, layers, timestamp};
 use crate::supervisor::ReloadState;
 use ledger::Shortage;
 
-impl Page {
-    pub(super) fn encode_exporter(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+impl ExporterFacts {
+    pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         Family::gauge(encoder, "mailtrip_build_info", "Version of the exporter. Always 1")?
             .gauge_sample([("version", env!("CARGO_PKG_VERSION"))], 1.0)?;
-        let ReloadState { is_successful, last_success } = self.exporter.reload;
+        let ReloadState { is_successful, last_success } = self.reload;
         let plain = [
             (
                 "mailtrip_config_last_reload_successful",
@@ -29,7 +29,7 @@ impl Page {
             (
                 "process_start_time_seconds",
                 "Unix time at which the process started",
-                timestamp(self.exporter.started),
+                timestamp(self.started),
             ),
         ];
         for (name, help, value) in plain {
@@ -41,16 +41,16 @@ impl Page {
             "Failed writes and reads of the state directory. The exporter continues from memory \
              meanwhile",
         )?;
-        ConstCounter::new(self.exporter.store_errors).encode(family.0)?;
+        ConstCounter::new(self.store_errors).encode(family.0)?;
         let mut family = Family::counter(
             encoder,
             "mailtrip_exporter_shortages_total",
             "Measurements that were not made because the exporter itself was short of a resource",
         )?;
-        for (shortage, count) in Shortage::ALL.into_iter().zip(self.exporter.shortages) {
+        for (shortage, count) in Shortage::ALL.into_iter().zip(self.shortages) {
             family.counter_sample([("resource", shortage.label())], count)?;
         }
-        layers::encode_permission(self.exporter.may_ping, encoder)?;
+        layers::encode_permission(self.may_ping, encoder)?;
         encode_process(encoder)
     }
 }

@@ -285,12 +285,8 @@ fn duration(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Duration>> {
 }
 
 fn read_counters(connection: &Connection, target: &TargetName) -> rusqlite::Result<LayerCounters> {
-    let known: Vec<(String, i64)> = connection
-        .prepare_cached("SELECT name, value FROM counter WHERE target = ?1")?
-        .query_map([target.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
     let mut counters = LayerCounters::default();
-    for (name, value) in known {
+    for (name, value) in super::rows::counters(connection, target)? {
         if let Some(counter) = counter(&mut counters, &name) {
             *counter = u64::try_from(value).unwrap_or(0);
         }

@@ -22,6 +22,7 @@ use mail::shortage::news as shortages;
 use mail::text;
 use values::{absence_name, condition_name, date, seconds};
 
+pub(in crate::web) mod discovery;
 mod inspection;
 mod layers;
 mod values;

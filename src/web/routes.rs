@@ -6,8 +6,10 @@
 //! | `GET /targets/NAME` | the page of one target; 404 with the nearest names for an unknown one |
 //! | `GET /assets/NAME` | what the pages load: style, script and icon |
 //! | `GET /api/targets`, `GET /api/targets/NAME` | the same as JSON |
-//! | `GET /metrics` | the metrics of all targets; `--web.telemetry-path` moves it |
-//! | `GET /probe?target=NAME` | the metrics of one target, from memory; 404 for an unknown one |
+//! | `GET /metrics` | the metrics of all targets and of the exporter; `--web.telemetry-path` moves it |
+//! | `GET /metrics?targets=none` | those of the exporter alone |
+//! | `GET /probe?target=NAME` | those of one target alone, from memory; 404 for an unknown one |
+//! | `GET /sd` | the targets for `http_sd_configs` of Prometheus |
 //! | `GET /config` | the running configuration without its secrets, not for everybody |
 //! | `GET /-/healthy` | 200: the process answers |
 //! | `GET /-/ready` | 200: the targets are being tested |
@@ -21,7 +23,7 @@ use std::time::SystemTime;
 use hyper::{Method, StatusCode};
 use tracing::error;
 
-use super::api;
+use super::api::{self, discovery::TargetGroup};
 use super::pages::{assets, status, target};
 use super::paths::{self, TARGET_PAGES, TARGET_REPORTS};
 use super::server::encoding::metrics_response;
@@ -35,7 +37,7 @@ use mail::threads;
 const MANY_TARGETS: usize = 500;
 
 /// The paths that are read with GET, beside the metrics and the targets.
-const PAGES: [&str; 6] = ["/", "/probe", "/config", "/-/healthy", "/-/ready", ALL_TARGETS];
+const PAGES: [&str; 7] = ["/", "/probe", "/sd", "/config", "/-/healthy", "/-/ready", ALL_TARGETS];
 
 /// The most outstanding mails of a target that are listed one by one.
 const OUTSTANDING: usize = 20;
@@ -61,6 +63,7 @@ impl App {
         match (&request.method, request.path.as_str()) {
             (&Method::GET, "/") => self.status(&request).await,
             (&Method::GET, "/probe") => self.probe(&request),
+            (&Method::GET, "/sd") => self.discovery().await,
             (&Method::GET, "/config") => self.config(&request),
             (&Method::GET, "/-/healthy") => Response::text(StatusCode::OK, "healthy\n"),
             (&Method::GET, "/-/ready") => Response::text(StatusCode::OK, "ready\n"),
@@ -99,9 +102,18 @@ impl App {
     }
 
     async fn metrics(&self, request: &Request) -> Response {
+        let has_targets = match request.parameter("targets") {
+            None | Some("all") => true,
+            Some("none") => false,
+            Some(_) => {
+                let text = "the parameter `targets` is `all` or `none`\n";
+                return Response::text(StatusCode::BAD_REQUEST, text);
+            }
+        };
         let accept = request.accept.clone();
         self.compute(move |supervisor| {
-            let page = metrics::encode(&supervisor.views(), &ExporterFacts::of(supervisor));
+            let views = if has_targets { supervisor.views() } else { Vec::new() };
+            let page = metrics::encode(&views, Some(&ExporterFacts::of(supervisor)));
             metrics_response(accept.as_deref(), page)
         })
         .await
@@ -115,8 +127,19 @@ impl App {
         let Some(view) = self.supervisor.view(name) else {
             return Response::not_found(format!("{}\n", self.no_target(name)));
         };
-        let page = metrics::encode(&[view], &ExporterFacts::of(&self.supervisor));
+        let page = metrics::encode(&[view], None);
         metrics_response(request.accept.as_deref(), page)
+    }
+
+    /// The targets for Prometheus to find.
+    async fn discovery(&self) -> Response {
+        self.compute(|supervisor| {
+            let config = supervisor.config();
+            let groups: Vec<_> =
+                config.targets.values().map(|target| TargetGroup::new(target)).collect();
+            json(StatusCode::OK, &groups)
+        })
+        .await
     }
 
     /// The page of one target.

@@ -50,7 +50,7 @@ mod embedded {
 
 /// What needs root: the real servers of the lab, and namespaces.
 mod real {
-    mod alerting;
+    pub(crate) mod alerting;
     mod bounces;
     mod crashes;
     mod exim_courier;
@@ -69,12 +69,15 @@ mod real {
     mod tokens;
 }
 
-/// What is shipped beside the program, and the test mail before spam filters: rules, dashboards.
+/// What is shipped: the sources, rules and dashboards, and the test mail before spam filters.
 mod shipped {
+    mod code;
     mod dashboards;
+    mod duplicates;
     mod filters;
     mod rooms;
     pub(crate) mod rules;
+    mod scrape_example;
     mod scrape_labels;
 }
 

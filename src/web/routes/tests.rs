@@ -85,13 +85,67 @@ async fn the_telemetry_path_moves_the_metrics() {
     assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
+/// The series of a page.
+fn series(page: &Response) -> impl Iterator<Item = &str> {
+    body(page).lines().filter(|line| !line.starts_with('#'))
+}
+
 #[tokio::test]
-async fn probe_has_one_target_only() {
+async fn probe_has_one_target_and_nothing_else() {
     let app = app().await;
     let page = get(&app, "/probe?target=b+%26+c").await;
     assert_eq!(page.status(), StatusCode::OK);
-    assert!(body(&page).contains("target=\"b & c\""));
-    assert!(!body(&page).contains("target=\"one\""));
+    let count = series(&page).count();
+    let of_target = series(&page).filter(|line| line.contains("target=\"b & c\"")).count();
+    assert!(count > 10 && of_target == count, "{}", body(&page));
+}
+
+#[tokio::test]
+async fn metrics_without_targets_are_those_of_the_exporter() {
+    let app = app().await;
+    let page = get(&app, "/metrics?targets=none").await;
+    for name in ["mailtrip_build_info", "process_start_time_seconds"] {
+        assert!(series(&page).any(|line| line.starts_with(name)), "no {name}: {}", body(&page));
+    }
+    assert!(!body(&page).contains("target=\"") && !body(&page).contains("ability"));
+    assert!(body(&get(&app, "/metrics?targets=all").await).contains("target=\"one\""));
+    let wrong = get(&app, "/metrics?targets=one").await;
+    assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+    assert!(body(&wrong).contains("`all` or `none`"), "{}", body(&wrong));
+}
+
+#[tokio::test]
+async fn discovery_has_every_target_with_what_its_configuration_says() {
+    let yaml = "defaults: {from: a@b.example, to: a@b.example, receive: {protocol: pop3, username: \
+                u, password: swordfish}}\ntargets:\n- {name: 'b & \"c\"/%', host: mx.example, \
+                interval: 90s, passive: true, cluster: corp, labels: {site: \"f\\\"r\\\\a\", \
+                empty: ''}}\n- {name: a, host: mx.example, receive: {host: '::1'}}\n";
+    let config = Config::parse(yaml, Path::new("test.yml")).unwrap();
+    let origin = Origin { instance: Token::random(), host: None };
+    let supervisor = Supervisor::start(config, None, origin).await.unwrap();
+    let app = App { supervisor, ..app().await };
+    let found = get(&app, "/sd").await;
+    assert_eq!(found.status(), StatusCode::OK);
+    let expected = serde_json::json!([
+        {"targets": ["a"], "labels": {
+            "__meta_mailtrip_interval": "5m",
+            "__meta_mailtrip_passive": "false",
+            "__meta_mailtrip_protocol": "pop3",
+            "__meta_mailtrip_receive_host": "::1",
+            "__meta_mailtrip_send_host": "mx.example",
+        }},
+        {"targets": ["b & \"c\"/%"], "labels": {
+            "__meta_mailtrip_interval": "1m30s",
+            "__meta_mailtrip_label_site": "f\"r\\a",
+            "__meta_mailtrip_mail_cluster": "corp",
+            "__meta_mailtrip_passive": "true",
+            "__meta_mailtrip_protocol": "pop3",
+            "__meta_mailtrip_receive_host": "mx.example",
+            "__meta_mailtrip_send_host": "mx.example",
+        }},
+    ]);
+    assert_eq!(json(&found), expected);
+    assert_eq!(body(&found), body(&get(&app, "/sd").await), "always in the same order");
 }
 
 #[tokio::test]
@@ -162,7 +216,7 @@ async fn a_reload_that_fails_says_why() {
 #[tokio::test]
 async fn other_methods_and_paths_are_told_so() {
     let app = app().await;
-    for uri in ["/", "/metrics", "/probe", "/config", "/-/healthy", "/-/ready"] {
+    for uri in ["/", "/metrics", "/probe", "/sd", "/config", "/-/healthy", "/-/ready"] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
             let wrong = app.answer(request(method, uri)).await;
             assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED, "{uri}");

@@ -86,7 +86,7 @@ async fn the_header_of_an_arrived_mail_tells_what_it_can_and_no_lies() {
             assert!(!format!("{inspection:?}").contains('\x1b'));
 
             let supervisor = &exporter.supervisor;
-            let page = metrics::encode(&supervisor.views(), &ExporterFacts::of(supervisor));
+            let page = metrics::encode(&supervisor.views(), Some(&ExporterFacts::of(supervisor)));
             for sample in [
                 "mailtrip_authentication_result{target=\"a\",method=\"spf\",result=\"fail\"} 1.0",
                 "mailtrip_spam_score{target=\"a\",filter=\"spamassassin\"} 7.5",
