@@ -1,12 +1,14 @@
 //! What outlives the process: the accounts of the targets, what they measured last, their mails under
-//! way, the layers below, what the header of the newest mail says, how far each folder has been read, the refresh tokens that were renewed, and the
-//! id of this instance. All of it is in one SQLite file, and what was committed survives `kill -9`; a
-//! power loss may lose the last second. A database that does not hold what it should is told of.
+//! way, the layers below, what the header of the newest mail says, how far each folder has been read, the
+//! refresh tokens that were renewed, and the id of this instance. All of it is in one SQLite file, and
+//! what was committed survives `kill -9`; a power loss may lose the last second. A database that does not
+//! hold what it should is told of.
 //!
 //! `writer` is the thread that writes, `work` what it has to write, `schema` the file, `rows`,
-//! `layers`, `newest` and `inspection` what is in it, `mark` what it has to hold, `care` what becomes of it while it is in use.
-//! Nobody waits for the disk but a mail about to be sent, and that for a second at most. A store that
-//! fails is logged and counted while everything goes on from memory, and is tried again.
+//! `failures`, `layers`, `readings`, `newest` and `inspection` what is in it, `mark` what it has to hold,
+//! `care` what becomes of it while it is in use. Nobody waits for the disk but a mail about to be sent,
+//! and that for a second at most. A store that fails is logged and counted while everything goes on from
+//! memory, and is tried again.
 
 use mail::oauth::{Stored, TokenStore};
 
@@ -24,19 +26,23 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::config::{MailboxId, Secret, TargetName};
+pub use failures::PORT_REASONS;
 pub use inspection::KeptInspection;
-pub use layers::{KeptReading, LayerCounters, LayerRecord, PORT_REASONS, PingOutcome, RoundTrips};
+pub use layers::LayerCounters;
 use ledger::Instance;
 use ledger::{Changes, ClockOffset, StoredAccount};
 pub use mark::Loss;
 use mark::{Found, Mark};
+pub use readings::{KeptReading, LayerRecord, PingOutcome, RoundTrips};
 use writer::{Question, Shared, Writer};
 
 mod care;
+mod failures;
 pub(crate) mod inspection;
-pub(crate) mod layers;
+mod layers;
 mod mark;
 pub(crate) mod newest;
+pub(crate) mod readings;
 pub(crate) mod rows;
 pub(crate) mod schema;
 mod work;

@@ -18,8 +18,8 @@ use super::care::{self, Files};
 use super::mark::Mark;
 use super::work::Work;
 use super::{
-    FolderKey, FolderRecord, KeptInspection, LayerRecord, StoredTarget, beside, inspection, layers,
-    rows, schema,
+    FolderKey, FolderRecord, KeptInspection, LayerRecord, StoredTarget, beside, inspection,
+    readings, rows, schema,
 };
 use crate::config::{Secret, TargetName};
 use ledger::{Changes, StoredAccount};
@@ -260,7 +260,7 @@ impl Writer {
             rows::write_changes(&change, target, changes)?;
         }
         for (target, record) in &work.layers {
-            layers::write(&change, target, record)?;
+            readings::write(&change, target, record)?;
         }
         for (target, kept) in &work.inspections {
             inspection::write(&change, target, kept.as_ref())?;
@@ -370,7 +370,7 @@ impl Writer {
     fn layers(&mut self, target: &TargetName) -> LayerRecord {
         let queued = self.shared.queue().work.layers.get(target).cloned();
         queued.unwrap_or_else(|| {
-            layers::read(&self.connection, target)
+            readings::read(&self.connection, target)
                 .unwrap_or_else(|problem| self.read_failed(&problem))
         })
     }

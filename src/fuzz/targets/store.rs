@@ -12,7 +12,7 @@ use rusqlite::types::Value;
 
 use crate::checks::readings::Checks;
 use crate::config::{Config, Target, TargetName};
-use crate::store::{StoreError, inspection, layers, rows, schema};
+use crate::store::{StoreError, inspection, readings, rows, schema};
 use ledger::{ClockOffset, Ledger, Moment, Rules, ServerClock, StoredAccount};
 use mail::text::is_unsafe;
 
@@ -44,7 +44,7 @@ pub(in crate::fuzz) fn check(input: &[u8]) {
 fn read(connection: &Connection) {
     let name = TargetName::new("one").unwrap();
     let now = SystemTime::now();
-    let kept = layers::read(connection, &name).unwrap_or_default();
+    let kept = readings::read(connection, &name).unwrap_or_default();
     let checks = Checks::restored(kept);
     checks.set_target(&target());
     checks.readings();
@@ -105,8 +105,9 @@ INSERT INTO mail (target, token, state, late, transmitted, accepted)
 INSERT INTO folder VALUES ('imap://u@h:993', 'INBOX', 3, 120, -0.5, 0.5, 1.79e9, 1.79e9, '117 118',
   '119=1790000000');
 INSERT INTO refresh_token VALUES ('origin', 'token', 1.79e9);
-INSERT INTO counter VALUES ('one', 'looks', 5), ('one', 'port.send.failures.refused', 2),
-  ('one', 'ping.sent', 7), ('one', 'send.failures.timeout', 1);
+INSERT INTO counter VALUES ('one', 'looks', 5), ('one', 'ping.sent', 7);
+INSERT INTO failure VALUES ('one', 'send', 'dns', 'timeout', 1, 1.79e9),
+  ('one', 'port.send', '', 'refused', 2, 1.79e9);
 INSERT INTO newest VALUES ('one', 60, 'smtp://u@h:25', 'measured', 0.5, 1, 2, 1.79e9, 1.79e9,
   'dns=0.001 tls=0.02', '127.0.0.1:25', 'TLSv1.3', 'TLS_AES_256_GCM_SHA384', 0, 1.8e9, 1.79e9,
   1.78e9, 'auth', 'auth', 0, 'no', 'imap://u@h:143', 'not_applicable', NULL, 0, -1, 1.79e9, NULL,

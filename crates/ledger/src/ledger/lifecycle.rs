@@ -98,6 +98,7 @@ impl Ledger {
             if let Some((at, _)) = &mut state.last_failure {
                 *at = jump.correct(*at);
             }
+            state.failures.redate(|date| jump.correct(date));
         }
         let visit = &mut self.sender_mailbox.last_visit;
         *visit = visit.map(|date| jump.correct(date));
