@@ -86,4 +86,5 @@ mod web {
     mod evidence;
     mod http;
     mod pages;
+    mod prefix;
 }
