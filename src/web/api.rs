@@ -2,6 +2,7 @@
 //! unknown or not applicable is null. The names of the fields are public and stable.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -274,7 +275,7 @@ impl<'a> Overview<'a> {
 
 impl<'a> SideRecord<'a> {
     fn new(protocol: &'static str, endpoint: &'a Endpoint, state: &'a SideState) -> Self {
-        let failure = |(at, failure): &(SystemTime, Failure)| DatedFailure {
+        let failure = |(at, failure): &(SystemTime, Arc<Failure>)| DatedFailure {
             at: date(*at),
             failure: FailureRecord::new(failure),
         };
@@ -290,7 +291,7 @@ impl<'a> SideRecord<'a> {
             last_success: state.last_success.map(date),
             steps: steps.collect(),
             last_failure: state.last_failure.as_ref().map(failure),
-            tls: state.tls.as_ref().map(TlsRecord::new),
+            tls: state.tls.as_deref().map(TlsRecord::new),
         }
     }
 }

@@ -20,6 +20,7 @@ mod command {
     mod probe;
     mod probe_outputs;
     mod program;
+    mod restart;
     mod shortages;
 }
 

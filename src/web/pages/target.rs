@@ -69,13 +69,13 @@ pub(in crate::web) fn page(
         sides: [
             SideNote::new(
                 Side::Send,
-                snapshot.sides.send.tls.as_ref(),
+                snapshot.sides.send.tls.as_deref(),
                 &snapshot.sides.send.steps,
                 now,
             ),
             SideNote::new(
                 Side::Receive,
-                snapshot.sides.receive.tls.as_ref(),
+                snapshot.sides.receive.tls.as_deref(),
                 &snapshot.sides.receive.steps,
                 now,
             ),

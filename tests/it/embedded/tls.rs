@@ -75,7 +75,7 @@ impl Half {
         let state = if self == Half::Smtp { &snapshot.sides.send } else { &snapshot.sides.receive };
         assert_eq!(state.failures.total(), 1, "{snapshot:#?}");
         assert_eq!(state.up, Some(true));
-        state.last_failure.clone().unwrap().1
+        Arc::unwrap_or_clone(state.last_failure.clone().unwrap().1)
     }
 
     /// Whether a mail goes round.
