@@ -18,7 +18,7 @@ struct TargetGauge {
     value: fn(&Snapshot) -> Option<f64>,
 }
 
-const TARGET_GAUGES: [TargetGauge; 7] = [
+const TARGET_GAUGES: [TargetGauge; 8] = [
     TargetGauge {
         name: "mailtrip_send_ability_percent",
         help: "Share of the latest period's test mails that the SMTP server accepted, in percent. \
@@ -44,6 +44,12 @@ const TARGET_GAUGES: [TargetGauge; 7] = [
                in the current period or, if there are none, in the previous one. NaN if neither \
                has any",
         value: |it| nan(it.roundtrip, |mean| mean.as_secs_f64() / 60.0),
+    },
+    TargetGauge {
+        name: "mailtrip_roundtrip_last_seconds",
+        help: "Delay from transmission to reception of the latest test mail that arrived. Absent \
+               before the first",
+        value: |it| it.last_roundtrip.map(|delay| delay.as_secs_f64()),
     },
     TargetGauge {
         name: "mailtrip_oldest_outstanding_timestamp_seconds",

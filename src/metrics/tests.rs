@@ -187,6 +187,7 @@ fn measured_values_have_their_units() {
         ("mailtrip_receive_ability_percent", 100.0),
         ("mailtrip_outstanding_messages", 0.0),
         ("mailtrip_roundtrip_minutes", 1.5),
+        ("mailtrip_roundtrip_last_seconds", 90.0),
         ("mailtrip_roundtrip_seconds_sum", 90.0),
         ("mailtrip_roundtrip_seconds_count", 1.0),
         ("mailtrip_roundtrip_seconds_bucket{le=\"60.0\"}", 0.0),
