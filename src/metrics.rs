@@ -17,6 +17,7 @@ use crate::supervisor::{ReloadState, Supervisor, View};
 mod exporter;
 mod family;
 mod inspection;
+mod labels;
 mod layers;
 mod targets;
 
@@ -89,10 +90,6 @@ impl Page {
         layers::encode(&self.views, encoder)?;
         self.encode_infos(encoder)
     }
-}
-
-fn name(view: &View) -> &str {
-    view.target.name.as_str()
 }
 
 fn timestamp(time: SystemTime) -> f64 {

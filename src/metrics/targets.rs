@@ -6,8 +6,8 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
 use super::family::Family;
-use super::{Page, count, name, timestamp};
-use crate::config::Target;
+use super::labels::{Labels, labels};
+use super::{Page, count, timestamp};
 use crate::supervisor::View;
 use ledger::{Cause, FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
 
@@ -122,7 +122,7 @@ struct TargetCounter {
     value: fn(&Totals) -> u64,
 }
 
-const TARGET_COUNTERS: [TargetCounter; 15] = [
+const TARGET_COUNTERS: [TargetCounter; 14] = [
     TargetCounter {
         name: "mailtrip_probes_total",
         help: "Test mails attempted",
@@ -194,15 +194,10 @@ const TARGET_COUNTERS: [TargetCounter; 15] = [
     },
     TargetCounter {
         name: "mailtrip_periods_skipped_total",
-        help: "Test periods skipped because the previous one was still sending, no connection was \
-               free, or the exporter was suspended",
-        value: |it| it.periods_skipped,
-    },
-    TargetCounter {
-        name: "mailtrip_checks_skipped_total",
-        help: "Mailbox checks skipped because the previous one was still running, the server did \
-               not allow another login yet, or the exporter was suspended",
-        value: |it| it.checks_skipped,
+        help: "Sends and mailbox checks skipped because the previous one was still running, no \
+               connection was free, the server did not allow another login yet, or the exporter was \
+               suspended",
+        value: |it| it.periods_skipped.saturating_add(it.checks_skipped),
     },
 ];
 
@@ -212,7 +207,7 @@ impl Page {
             let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
             for view in &self.views {
                 if let Some(value) = (gauge.value)(&view.snapshot) {
-                    family.gauge_sample([("target", name(view))], value)?;
+                    family.gauge_sample(labels(view, []), value)?;
                 }
             }
         }
@@ -223,26 +218,17 @@ impl Page {
         &self,
         encoder: &mut DescriptorEncoder<'_>,
     ) -> fmt::Result {
-        let views = || self.views.iter().filter(|view| view.target.sender_mailbox.is_some());
+        let views = self.views.iter().filter(|view| view.target.sender_mailbox.is_some());
         let mut family = Family::gauge(
             encoder,
             "mailtrip_sender_mailbox_up",
             "1 if the latest look into the sender's own mailbox (for bounces and sent copies) \
              succeeded, else 0. Absent without sender_mailbox",
         )?;
-        for view in views() {
+        for view in views {
             if let Some(up) = view.snapshot.sender_mailbox.up {
-                family.gauge_sample([("target", name(view))], if up { 1.0 } else { 0.0 })?;
+                family.gauge_sample(labels(view, []), if up { 1.0 } else { 0.0 })?;
             }
-        }
-        let mut family = Family::counter(
-            encoder,
-            "mailtrip_sender_mailbox_failures_total",
-            "Looks into the sender's own mailbox that failed. Not included in any other counter",
-        )?;
-        for view in views() {
-            let failures = view.snapshot.sender_mailbox.failures;
-            family.counter_sample([("target", name(view))], failures)?;
         }
         Ok(())
     }
@@ -252,7 +238,7 @@ impl Page {
             let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
             for (view, side, state) in self.sides() {
                 if let Some(value) = (gauge.value)(state) {
-                    family.gauge_sample([("target", name(view)), ("side", side.label())], value)?;
+                    family.gauge_sample(labels(view, [("side", side.label())]), value)?;
                 }
             }
         }
@@ -267,17 +253,20 @@ impl Page {
             let mut family = Family::counter(encoder, counter.name, counter.help)?;
             for view in &self.views {
                 let value = (counter.value)(&view.snapshot.totals);
-                family.counter_sample([("target", name(view))], value)?;
+                family.counter_sample(labels(view, []), value)?;
             }
         }
         let mut family = Family::counter(
             encoder,
             "mailtrip_attempts_not_applicable_total",
-            "Attempts while a passive target was down. Not included in any other counter",
+            "Attempts while a passive target was down. Not included in any other counter. Absent for \
+             a target that is not passive",
         )?;
         for (view, side, state) in self.sides() {
-            let labels = [("target", name(view)), ("side", side.label())];
-            family.counter_sample(labels, state.not_applicable)?;
+            if view.target.passive || state.not_applicable > 0 {
+                let labels = labels(view, [("side", side.label())]);
+                family.counter_sample(labels, state.not_applicable)?;
+            }
         }
         Ok(())
     }
@@ -289,7 +278,7 @@ impl Page {
             "Failures of a side, including failed looks and removals",
         )?;
         for (view, side, state) in self.sides() {
-            let labels = [("target", name(view)), ("side", side.label())];
+            let labels = labels(view, [("side", side.label())]);
             family.counter_sample(labels, state.failures.total())?;
         }
         let mut family = Family::counter(
@@ -321,12 +310,15 @@ impl Page {
         let mut family = Family::counter(
             encoder,
             "mailtrip_probes_found_total",
-            "Received test mails by folder",
+            "Received test mails by folder. Absent for a kind of folder that is not looked into",
         )?;
         for view in &self.views {
-            for (folder, count) in FoundIn::ALL.iter().zip(view.snapshot.totals.found) {
-                let labels = [("target", name(view)), ("folder", folder.label())];
-                family.counter_sample(labels, count)?;
+            let protocol = &view.target.receive.protocol;
+            for (folder, count) in FoundIn::ALL.into_iter().zip(view.snapshot.totals.found) {
+                if protocol.looks_into(folder) || count > 0 {
+                    let labels = labels(view, [("folder", folder.label())]);
+                    family.counter_sample(labels, count)?;
+                }
             }
         }
         Ok(())
@@ -340,7 +332,7 @@ impl Page {
             MetricType::Histogram,
         )?;
         for view in &self.views {
-            let labels = [("target", name(view))];
+            let labels = labels(view, []);
             let Histogram { counts, sum } = view.snapshot.roundtrips;
             let bounds = Histogram::BOUNDS_SECONDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
@@ -360,12 +352,11 @@ impl Page {
         )?;
         for (view, side, state) in self.sides() {
             for (step, duration) in &state.steps {
-                let labels =
-                    [("target", name(view)), ("side", side.label()), ("step", step.label())];
+                let labels = labels(view, [("side", side.label()), ("step", step.label())]);
                 family.gauge_sample(labels, duration.as_secs_f64())?;
             }
             if let (Side::Receive, Some(delivery)) = (side, view.snapshot.delivery) {
-                let labels = [("target", name(view)), ("side", side.label()), ("step", "delivery")];
+                let labels = labels(view, [("side", side.label()), ("step", "delivery")]);
                 family.gauge_sample(labels, delivery.as_secs_f64())?;
             }
         }
@@ -380,12 +371,14 @@ impl Page {
         )?;
         for (view, side, state) in self.sides() {
             if let Some(tls) = &state.tls {
-                let labels = [
-                    ("target", name(view)),
-                    ("side", side.label()),
-                    ("version", tls.version),
-                    ("cipher", tls.cipher.as_str()),
-                ];
+                let labels = labels(
+                    view,
+                    [
+                        ("side", side.label()),
+                        ("version", tls.version),
+                        ("cipher", tls.cipher.as_str()),
+                    ],
+                );
                 family.gauge_sample(labels, 1.0)?;
             }
         }
@@ -395,7 +388,7 @@ impl Page {
             "Configuration of the target. Always 1",
         )?;
         for view in &self.views {
-            family.gauge_sample(target_info(&view.target), 1.0)?;
+            family.gauge_sample(target_info(view), 1.0)?;
         }
         Ok(())
     }
@@ -407,28 +400,24 @@ impl Page {
     }
 }
 
-fn cause_labels(view: &View, side: Side, (step, reason): Cause) -> [(&'static str, &str); 4] {
-    [
-        ("target", name(view)),
-        ("side", side.label()),
-        ("step", step.label()),
-        ("reason", reason.label()),
-    ]
+fn cause_labels(view: &View, side: Side, (step, reason): Cause) -> Labels<'_, 3> {
+    labels(view, [("side", side.label()), ("step", step.label()), ("reason", reason.label())])
 }
 
 type NoExemplar = [(&'static str, &'static str); 0];
 
-fn target_info(target: &Target) -> Vec<(&str, &str)> {
-    let mut labels = vec![
-        ("target", target.name.as_str()),
-        ("passive", if target.passive { "true" } else { "false" }),
-        ("mail_cluster", target.cluster.as_deref().unwrap_or_default()),
-        ("protocol", target.receive.protocol.label()),
-        ("send_host", target.send.endpoint.name()),
-        ("receive_host", target.receive.endpoint.name()),
-    ];
-    labels.extend(target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    labels
+fn target_info(view: &View) -> Labels<'_, 5> {
+    let target = &view.target;
+    labels(
+        view,
+        [
+            ("passive", if target.passive { "true" } else { "false" }),
+            ("mail_cluster", target.cluster.as_deref().unwrap_or_default()),
+            ("protocol", target.receive.protocol.label()),
+            ("send_host", target.send.endpoint.name()),
+            ("receive_host", target.receive.endpoint.name()),
+        ],
+    )
 }
 
 /// The value, or NaN where there is none.

@@ -44,6 +44,7 @@ mod embedded {
     mod reload;
     mod round_trip;
     pub(crate) mod routes;
+    mod series;
     mod tls;
 }
 
