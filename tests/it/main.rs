@@ -47,6 +47,7 @@ mod embedded {
     mod rotation;
     mod round_trip;
     pub(crate) mod routes;
+    mod series;
     mod tls;
 }
 
