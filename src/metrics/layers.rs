@@ -1,17 +1,16 @@
 //! The metrics of the layers: ping, TCP ports, and the state of each layer.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
-use super::name;
+use super::{name, timestamp};
 use crate::checks::ping::{Outcome, RoundTrips};
 use crate::checks::readings::{PingReadings, PortReadings};
 use crate::supervisor::View;
-use ledger::{Column, Reason};
+use ledger::{CauseCount, Column};
 
 /// A gauge of a ping; NaN where there is no value.
 struct PingGauge {
@@ -132,23 +131,38 @@ fn encode_ports(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
         let duration = port.newest.value().flatten().map(|it| it.as_secs_f64());
         family.gauge_sample(labels, duration.unwrap_or(f64::NAN))?;
     }
+    encode_port_failures(views, encoder)
+}
+
+fn encode_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::counter(
         encoder,
         "mailtrip_tcp_port_failures_total",
-        "Failed connections to the TCP port by reason. dns exists only if there is a name to \
-         resolve, other only after it has occurred",
+        "Failed connections to the TCP port",
+    )?;
+    for (labels, port) in ports(views) {
+        family.counter_sample(labels, port.failures.total())?;
+    }
+    let mut family = Family::counter(
+        encoder,
+        "mailtrip_tcp_port_failure_reasons_total",
+        "Failed connections to the TCP port by reason. Reasons that never occurred are absent",
     )?;
     for ([target, port_name], port) in ports(views) {
-        let is_address = port.check.host.parse::<IpAddr>().is_ok();
-        for (reason, count) in port.failures() {
-            let can_happen = match reason {
-                Reason::Dns => !is_address,
-                Reason::Other => false,
-                _ => true,
-            };
-            if can_happen || count > 0 {
-                family.counter_sample([target, port_name, ("reason", reason.label())], count)?;
-            }
+        for CauseCount { cause, count, .. } in port.failures.iter() {
+            family.counter_sample([target, port_name, ("reason", cause.label())], *count)?;
+        }
+    }
+    let mut family = Family::gauge(
+        encoder,
+        "mailtrip_tcp_port_last_failure_timestamp_seconds",
+        "Unix time of the latest failed connection to the TCP port, with its reason. Absent before \
+         the first",
+    )?;
+    for ([target, port_name], port) in ports(views) {
+        if let Some(newest) = port.failures.newest() {
+            let labels = [target, port_name, ("reason", newest.cause.label())];
+            family.gauge_sample(labels, timestamp(newest.last))?;
         }
     }
     Ok(())

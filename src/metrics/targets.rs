@@ -9,8 +9,7 @@ use super::family::Family;
 use super::{Page, count, name, timestamp};
 use crate::config::Target;
 use crate::supervisor::View;
-use ledger::{FoundIn, Histogram, Reading, SideState, Snapshot, Totals};
-use ledger::{Reason, Side, Step};
+use ledger::{Cause, FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
 
 /// A gauge of a target; `None` leaves the series out.
 struct TargetGauge {
@@ -100,13 +99,13 @@ const SIDE_GAUGES: [SideGauge; 6] = [
     SideGauge {
         name: "mailtrip_tls_certificate_not_after_timestamp_seconds",
         help: "Unix time at which the server's certificate expires, even if it was rejected",
-        value: |it| it.tls.as_ref().map(|tls| seconds(tls.leaf_not_after)),
+        value: |it| it.tls.as_ref().map(|tls| timestamp(tls.leaf_not_after)),
     },
     SideGauge {
         name: "mailtrip_tls_chain_not_after_timestamp_seconds",
         help: "Unix time at which the first certificate of the verified chain expires, or of the \
                chain that was sent if it was rejected",
-        value: |it| it.tls.as_ref().map(|tls| seconds(tls.chain_not_after)),
+        value: |it| it.tls.as_ref().map(|tls| timestamp(tls.chain_not_after)),
     },
 ];
 
@@ -281,25 +280,32 @@ impl Page {
         let mut family = Family::counter(
             encoder,
             "mailtrip_failures_total",
-            "Failures of a side by reason, including failed looks and removals",
+            "Failures of a side, including failed looks and removals",
         )?;
         for (view, side, state) in self.sides() {
-            for reason in Reason::of(side) {
-                let labels =
-                    [("target", name(view)), ("side", side.label()), ("reason", reason.label())];
-                family.counter_sample(labels, state.failures_for(*reason))?;
-            }
+            let labels = [("target", name(view)), ("side", side.label())];
+            family.counter_sample(labels, state.failures.total())?;
         }
         let mut family = Family::counter(
             encoder,
-            "mailtrip_step_failures_total",
-            "Failures of a side by failed step, including failed looks and removals",
+            "mailtrip_failure_reasons_total",
+            "Failures of a side by step and reason. Combinations that never occurred are absent",
         )?;
         for (view, side, state) in self.sides() {
-            for step in Step::of(side) {
-                let labels =
-                    [("target", name(view)), ("side", side.label()), ("step", step.label())];
-                family.counter_sample(labels, state.failures_in(*step))?;
+            for failures in state.failures.iter() {
+                family.counter_sample(cause_labels(view, side, failures.cause), failures.count)?;
+            }
+        }
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_last_failure_timestamp_seconds",
+            "Unix time of the latest failure of a side, with its step and reason. Absent before the \
+             first; a success does not remove it",
+        )?;
+        for (view, side, state) in self.sides() {
+            if let Some(newest) = state.failures.newest() {
+                let labels = cause_labels(view, side, newest.cause);
+                family.gauge_sample(labels, timestamp(newest.last))?;
             }
         }
         Ok(())
@@ -395,6 +401,15 @@ impl Page {
     }
 }
 
+fn cause_labels(view: &View, side: Side, (step, reason): Cause) -> [(&'static str, &str); 4] {
+    [
+        ("target", name(view)),
+        ("side", side.label()),
+        ("step", step.label()),
+        ("reason", reason.label()),
+    ]
+}
+
 type NoExemplar = [(&'static str, &'static str); 0];
 
 fn target_info(target: &Target) -> Vec<(&str, &str)> {
@@ -413,9 +428,4 @@ fn target_info(target: &Target) -> Vec<(&str, &str)> {
 /// The value, or NaN where there is none.
 fn nan<T>(reading: Reading<T>, value: impl FnOnce(T) -> f64) -> Option<f64> {
     Some(reading.value().map_or(f64::NAN, value))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "dates stay below 2^53 seconds")]
-fn seconds(since_1970: i64) -> f64 {
-    since_1970 as f64
 }

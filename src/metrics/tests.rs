@@ -121,9 +121,9 @@ fn tls() -> TlsFacts {
     TlsFacts {
         version: "TLSv1.3",
         cipher: "TLS_AES_256_GCM_SHA384".into(),
-        leaf_not_after: 1_900_000_000,
+        leaf_not_after: UNIX_EPOCH + Duration::from_secs(1_900_000_000),
         is_resumed: false,
-        chain_not_after: 1_850_000_000,
+        chain_not_after: UNIX_EPOCH + Duration::from_secs(1_850_000_000),
     }
 }
 
@@ -172,7 +172,10 @@ fn the_four_are_nan_before_they_are_measured() {
     }
     assert_eq!(value(&page, "mailtrip_server_up{side=\"send\"}"), None);
     assert_eq!(value(&page, "mailtrip_consecutive_failures{side=\"send\"}"), None);
-    assert_eq!(value(&page, "mailtrip_failures_total{side=\"send\",reason=\"dns\"}"), Some(0.0));
+    for never in ["failures_total{side=\"send\"}", "tcp_port_failures_total{port_name=\"web\"}"] {
+        assert_eq!(value(&page, &format!("mailtrip_{never}")), Some(0.0), "{never}");
+    }
+    assert!(!page.contains("\nmailtrip_failure_reasons_total"));
     assert_eq!(value(&page, "mailtrip_probes_found_total{folder=\"junk\"}"), Some(0.0));
 }
 
@@ -266,14 +269,7 @@ fn what_the_header_tells_is_there_once_it_was_read() {
 fn a_passive_target_that_is_down_is_nan() {
     let target = target(true);
     let mut ledger = busy(Rules::from(target.as_ref()));
-    let down = Failure {
-        step: Step::Connect,
-        reason: Reason::Refused,
-        down: true,
-        shortage: None,
-        clue: None,
-        message: "refused".into(),
-    };
+    let down = Failure { down: true, ..failure(Step::Connect, Reason::Refused) };
     let attempt = Attempt { failures: vec![down], ..Attempt::default() };
     ledger.check_ended(&attempt, now());
     let page = page(&target, &mut ledger);
@@ -306,8 +302,9 @@ fn layers_ping_and_ports_have_their_values() {
         ("mailtrip_tcp_port_availability_percent{port_name=\"send\"}", 100.0),
         ("mailtrip_tcp_port_availability_percent{port_name=\"receive\"}", 0.0),
         ("mailtrip_tcp_port_response_seconds{port_name=\"send\"}", 0.005),
-        ("mailtrip_tcp_port_failures_total{port_name=\"receive\",reason=\"refused\"}", 1.0),
-        ("mailtrip_tcp_port_failures_total{port_name=\"web\",reason=\"dns\"}", 0.0),
+        ("mailtrip_tcp_port_failures_total{port_name=\"receive\"}", 1.0),
+        ("mailtrip_tcp_port_failures_total{port_name=\"web\"}", 0.0),
+        ("mailtrip_tcp_port_failure_reasons_total{port_name=\"receive\",reason=\"refused\"}", 1.0),
         ("mailtrip_layer_state{layer=\"network\"}", 1.0),
         ("mailtrip_layer_state{layer=\"tcp\"}", 0.0),
         ("mailtrip_layer_state{layer=\"send\"}", 1.0),
@@ -321,8 +318,10 @@ fn layers_ping_and_ports_have_their_values() {
     ] {
         assert!(value(&page, series).unwrap().is_nan(), "{series}");
     }
-    let other = "mailtrip_tcp_port_failures_total{port_name=\"web\",reason=\"other\"}";
-    assert_eq!(value(&page, other), None);
+    let newest = "mailtrip_tcp_port_last_failure_timestamp_seconds";
+    let date = value(&page, &format!("{newest}{{port_name=\"receive\",reason=\"refused\"}}"));
+    assert!(date.is_some_and(|date| date > 1_700_000_000.0), "{date:?}");
+    assert_eq!(page.matches(&format!("\n{newest}{{")).count(), 1, "web has not failed");
     assert!(page.contains("\nmailtrip_ping_permitted 1.0\n"));
 }
 
@@ -342,12 +341,53 @@ fn what_the_system_forbids_to_ping_is_nan_and_never_0() {
     assert!(!encode(&[], Some(&facts)).contains("mailtrip_ping_permitted"));
 }
 
+fn failure(step: Step, reason: Reason) -> Failure {
+    Failure { step, reason, down: false, shortage: None, clue: None, message: "no".into() }
+}
+
 #[test]
-fn a_port_takes_six_series_and_ping_with_the_layers_twelve() {
+fn what_failed_is_there_by_cause_and_the_newest_with_its_date_also_after_a_success() {
+    let target = target(false);
+    let mut ledger = Ledger::new(Rules::from(target.as_ref()));
+    let later = |seconds| {
+        let Moment { instant, wall } = now();
+        let elapsed = Duration::from_secs(seconds);
+        Moment { instant: instant + elapsed, wall: wall + elapsed }
+    };
+    let failures = [
+        failure(Step::Envelope, Reason::Deferred),
+        failure(Step::Envelope, Reason::Deferred),
+        failure(Step::Data, Reason::Closed),
+    ];
+    for (seconds, failure) in (1..).zip(failures) {
+        let attempt = Attempt { failures: vec![failure], ..Attempt::default() };
+        ledger.send_ended(0, 1, &attempt, later(seconds));
+    }
+    ledger.send_ended(1, 1, &Attempt::default(), later(9));
+    let page = page(&target, &mut ledger);
+    for (series, expected) in [
+        ("failures_total{side=\"send\"}", Some(3.0)),
+        ("failures_total{side=\"receive\"}", Some(0.0)),
+        ("failure_reasons_total{side=\"send\",step=\"envelope\",reason=\"deferred\"}", Some(2.0)),
+        ("failure_reasons_total{side=\"send\",step=\"data\",reason=\"closed\"}", Some(1.0)),
+        ("failure_reasons_total{side=\"send\",step=\"data\",reason=\"deferred\"}", None),
+        (
+            "last_failure_timestamp_seconds{side=\"send\",step=\"data\",reason=\"closed\"}",
+            Some(1_800_000_003.0),
+        ),
+    ] {
+        assert_eq!(value(&page, &format!("mailtrip_{series}")), expected, "{series}");
+    }
+    let newest = "\nmailtrip_last_failure_timestamp_seconds{";
+    assert_eq!(page.matches(newest).count(), 1, "one for each side that has failed");
+}
+
+#[test]
+fn a_port_takes_three_series_and_two_for_a_failure_and_ping_with_the_layers_twelve() {
     let target = target(false);
     let page = page(&target, &mut busy(Rules::from(target.as_ref())));
     let of = |prefix: &str| page.lines().filter(|line| line.starts_with(prefix)).count();
-    assert_eq!(of("mailtrip_tcp_port_"), 3 * 6);
+    assert_eq!(of("mailtrip_tcp_port_"), 3 * 3 + 2);
     assert_eq!(of("mailtrip_ping_") - of("mailtrip_ping_permitted") + of("mailtrip_layer_"), 12);
 }
 

@@ -15,9 +15,9 @@ use crate::config::Endpoint;
 use crate::supervisor::{Details, View};
 use inspection::InspectionRecord;
 use layers::{ChecksRecord, ColumnRecord};
-use ledger::TlsFacts;
 use ledger::{DeliveryReport, FoundIn, OutstandingMail, SideState};
 use ledger::{Failure, Shortage, Step};
+use ledger::{TlsFacts, certificate_date};
 use mail::shortage::news as shortages;
 use mail::text;
 use values::{absence_name, condition_name, date, seconds};
@@ -320,15 +320,11 @@ impl FailureRecord {
 
 impl<'a> TlsRecord<'a> {
     fn new(facts: &'a TlsFacts) -> Self {
-        let end = |end: i64| {
-            let since_1970 = Duration::from_secs(u64::try_from(end).ok()?);
-            SystemTime::UNIX_EPOCH.checked_add(since_1970).map(date)
-        };
         Self {
             version: facts.version,
             cipher: &facts.cipher,
-            certificate_not_after: end(facts.leaf_not_after),
-            chain_not_after: end(facts.chain_not_after),
+            certificate_not_after: certificate_date(facts.leaf_not_after),
+            chain_not_after: certificate_date(facts.chain_not_after),
         }
     }
 }

@@ -17,9 +17,9 @@ use crate::web::condition::ShownCondition;
 use crate::web::mount::PathPrefix;
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
-use ledger::TlsFacts;
 use ledger::{Failure, Side, Step};
 use ledger::{FoundIn, MailState, OutstandingMail, Snapshot};
+use ledger::{TlsFacts, certificate_date};
 use mail::text;
 use notice::DsnNote;
 
@@ -207,9 +207,7 @@ impl TlsNote {
     fn new(facts: &TlsFacts, now: SystemTime) -> Self {
         let ends = [("Certificate", facts.leaf_not_after), ("Its chain", facts.chain_not_after)];
         let ends = ends.into_iter().filter_map(|(what, end)| {
-            let since_1970 = Duration::from_secs(u64::try_from(end).ok()?);
-            let end = SystemTime::UNIX_EPOCH.checked_add(since_1970)?;
-            let date = humantime::format_rfc3339_seconds(end).to_string();
+            let date = certificate_date(end)?;
             let (distance, class) = match end.duration_since(now) {
                 Ok(left) if left < ENDS_SOON => (format!("ends in {}", rough(left)), "late"),
                 Ok(left) => (format!("ends in {}", rough(left)), "well"),

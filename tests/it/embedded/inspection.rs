@@ -146,7 +146,7 @@ async fn a_header_that_is_not_shown_costs_no_measure() {
             assert_eq!(exporter.supervisor.view("a").unwrap().inspection, None);
             assert!(snapshot.roundtrip.value().is_some());
             let snapshot = exporter.snapshot("a");
-            assert_eq!(snapshot.sides.receive.by_reason.iter().sum::<u64>(), 0, "{snapshot:#?}");
+            assert_eq!(snapshot.sides.receive.failures.total(), 0, "{snapshot:#?}");
             exporter.supervisor.stop().await;
         };
         (refusal.to_owned(), case)
