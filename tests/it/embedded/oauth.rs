@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_openssl::SslStream;
 
 use crate::support::logins::{receive_with, send_with};
-use crate::support::{MAILBOXES, TargetText, Trust, USER, World, config, quoted};
+use crate::support::{MAILBOXES, TargetText, Trust, USER, World, only, quoted};
 
 const BEARER: &[&str] = &["XOAUTH2", "OAUTHBEARER"];
 const SECRET: &str = "s3cret of the client+/=";
@@ -106,7 +106,7 @@ impl Provider {
             .set("send.oauth2", &oauth2)
             .set("receive.oauth2", &oauth2)
             .unset("receive.password");
-        config(&[text]).targets.into_values().next().unwrap()
+        only(text)
     }
 }
 
