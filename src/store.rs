@@ -4,8 +4,8 @@
 //! power loss may lose the last second. A database that does not hold what it should is told of.
 //!
 //! `writer` is the thread that writes, `work` what it has to write, `schema` the file, `rows`,
-//! `layers` and `newest` what is in it, `mark` what it has to hold, `care` what becomes of it while it is in use.
-//! Nobody waits for the disk but a mail about to be sent, and that for a second at most. A store that
+//! `failures`, `layers` and `newest` what is in it, `mark` what it has to hold, `care` what becomes of it
+//! while it is in use. Nobody waits for the disk but a mail about to be sent, and that for a second at most. A store that
 //! fails is logged and counted while everything goes on from memory, and is tried again.
 
 use mail::oauth::{Stored, TokenStore};
@@ -24,7 +24,8 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::config::{MailboxId, Secret, TargetName};
-pub use layers::{LayerCounters, PORT_REASONS};
+pub use failures::PORT_REASONS;
+pub use layers::LayerCounters;
 use ledger::Instance;
 use ledger::{Changes, ClockOffset, StoredAccount};
 pub use mark::Loss;
@@ -32,6 +33,7 @@ use mark::{Found, Mark};
 use writer::{Question, Shared, Writer};
 
 mod care;
+mod failures;
 pub(crate) mod layers;
 mod mark;
 pub(crate) mod newest;

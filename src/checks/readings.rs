@@ -4,11 +4,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::ping::{Obstacle, Outcome};
-use super::tcp;
+use crate::clock;
 use crate::config::{Owner, PortCheck, Target};
 use crate::store::LayerCounters;
-use ledger::Reason;
-use ledger::{NetworkEvidence, Reading};
+use ledger::{Failures, NetworkEvidence, Reading, Reason};
 use mail::Fault;
 
 /// The readings of one target: its rounds of checks write them, the metrics and the page read them.
@@ -59,28 +58,24 @@ pub struct PortReadings {
     pub newest: Reading<Option<Duration>>,
     /// Why the newest connection did not come about.
     pub fault: Option<Fault>,
-    failures: [u64; tcp::REASONS.len()],
+    /// How often it did not, also of earlier processes; each with one of [`super::tcp::REASONS`].
+    pub failures: Failures<Reason>,
 }
 
 impl PortReadings {
     fn new(check: PortCheck) -> Self {
-        Self { check, newest: Reading::Unmeasured, fault: None, failures: Default::default() }
+        Self { check, newest: Reading::Unmeasured, fault: None, failures: Failures::default() }
     }
 
     /// The same with the failures that were counted under its name before.
     fn counted(self, counters: &LayerCounters) -> Self {
-        let failures = counters.port_failures.get(&self.check.name).copied().unwrap_or_default();
+        let failures = counters.port_failures.get(&self.check.name).cloned().unwrap_or_default();
         Self { failures, ..self }
     }
 
     /// Whether the port accepted the newest connection.
     pub fn answers(&self) -> Reading<bool> {
         self.newest.map(|duration| duration.is_some())
-    }
-
-    /// How often it did not, by reason, in the order of [`tcp::REASONS`].
-    pub fn failures(&self) -> impl Iterator<Item = (Reason, u64)> {
-        tcp::REASONS.into_iter().zip(self.failures)
     }
 
     fn record(&mut self, outcome: Reading<Result<Duration, Fault>>, is_passive: bool) {
@@ -91,10 +86,7 @@ impl PortReadings {
             Reading::Is(Ok(duration)) => Reading::Is(Some(duration)),
             Reading::Is(Err(fault)) if is_passive && fault.down => Reading::NotApplicable,
             Reading::Is(Err(fault)) => {
-                let index = tcp::REASONS.iter().position(|reason| *reason == fault.reason);
-                if let Some(count) = index.and_then(|index| self.failures.get_mut(index)) {
-                    *count += 1;
-                }
+                self.failures.count(fault.reason, clock::now().wall);
                 self.fault = Some(fault);
                 Reading::Is(None)
             }
@@ -243,8 +235,8 @@ impl State {
         if let Some(ping) = &readings.ping {
             (counters.ping_sent, counters.ping_received) = (ping.sent, ping.received);
         }
-        for port in readings.ports.iter().filter(|port| port.failures.iter().any(|it| *it > 0)) {
-            counters.port_failures.insert(port.check.name.clone(), port.failures);
+        for port in readings.ports.iter().filter(|port| port.failures.total() > 0) {
+            counters.port_failures.insert(port.check.name.clone(), port.failures.clone());
         }
         self.has_counted |= *counters != before;
     }
@@ -303,6 +295,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use ledger::CauseCount;
 
     fn target(checks: &str) -> Arc<Target> {
         let yaml = format!(
@@ -317,15 +310,17 @@ mod tests {
     fn failures(checks: &Checks, port: &str) -> Option<u64> {
         let readings = checks.readings();
         let port = readings.ports.iter().find(|it| it.check.name == port)?;
-        Some(port.failures().map(|(_, count)| count).sum())
+        Some(port.failures.total())
     }
 
     #[test]
     fn what_is_checked_again_goes_on_counting() {
+        let began = SystemTime::UNIX_EPOCH;
+        let refused = CauseCount { cause: Reason::Refused, count: 4, last: began };
         let before = LayerCounters {
             ping_sent: 30,
             ping_received: 20,
-            port_failures: [("web".to_owned(), [0, 4, 0, 0, 0])].into(),
+            port_failures: [("web".to_owned(), Failures::counted([refused]))].into(),
         };
         let checks = Checks::counted(before);
         checks.set_target(&target("ping: true, ports: ['web:80']"));
@@ -333,11 +328,12 @@ mod tests {
         let refused = Reading::Is(Err(Fault::down(Reason::Refused, "refused")));
         let outcome = Outcome { sent: 3, received: 1, round_trips: None };
         let ports = vec![None, None, Some(refused)];
-        let began = SystemTime::UNIX_EPOCH;
         checks.record(Round { began, ping: Some(Ok(outcome)), ports }, false);
         let counters = checks.take_counters().unwrap();
         assert_eq!((counters.ping_sent, counters.ping_received), (33, 21));
-        assert_eq!(counters.port_failures["web"], [0, 5, 0, 0, 0]);
+        let newest = counters.port_failures["web"].newest().unwrap();
+        assert_eq!((newest.cause, newest.count), (Reason::Refused, 5));
+        assert!(newest.last > began, "it was just now");
         assert_eq!(checks.take_counters(), None);
         checks.set_target(&target("ports: ['web:81']"));
         assert_eq!(failures(&checks, "web"), Some(5), "at another port");

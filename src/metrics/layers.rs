@@ -1,17 +1,16 @@
 //! The metrics of the layers: ping, TCP ports, and the state of each layer.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
-use super::name;
+use super::{Page, Part, name, timestamp};
 use crate::checks::ping::{Outcome, RoundTrips};
 use crate::checks::readings::{PingReadings, PortReadings};
 use crate::supervisor::View;
-use ledger::{Column, Reason};
+use ledger::{CauseCount, Column};
 
 /// A gauge of a ping; NaN where there is no value.
 struct PingGauge {
@@ -53,10 +52,32 @@ const PING_GAUGES: [PingGauge; 5] = [
     },
 ];
 
+/// Writes one family for these targets.
+type Encode = fn(&[View], &mut DescriptorEncoder<'_>) -> fmt::Result;
+
+/// All but the gauges of a ping.
+const FAMILIES: [Encode; 8] = [
+    encode_pings_sent,
+    encode_pings_received,
+    encode_port_availability,
+    encode_port_responses,
+    encode_port_failures,
+    encode_port_failure_reasons,
+    encode_last_port_failures,
+    encode_states,
+];
+
 /// All of them.
-pub(super) fn encode(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    encode_ping(views, encoder)?;
-    encode_ports(views, encoder)?;
+pub(super) fn parts() -> Vec<Part> {
+    let gauges = PING_GAUGES
+        .iter()
+        .map(|gauge| Part::family(|page, encoder| encode_ping(page.views(), gauge, encoder)));
+    let others = FAMILIES
+        .map(|encode| Part::family(move |page: &Page, encoder| encode(page.views(), encoder)));
+    gauges.chain(others).collect()
+}
+
+fn encode_states(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_layer_state",
@@ -88,19 +109,29 @@ pub(super) fn encode_permission(
     .single(if may_ping { 1.0 } else { 0.0 })
 }
 
-fn encode_ping(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    for gauge in &PING_GAUGES {
-        let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
-        for (view, ping) in pings(views) {
-            let value = ping.newest.value().and_then(|outcome| (gauge.value)(&outcome));
-            family.gauge_sample([("target", name(view))], value.unwrap_or(f64::NAN))?;
-        }
+fn encode_ping(
+    views: &[View],
+    gauge: &PingGauge,
+    encoder: &mut DescriptorEncoder<'_>,
+) -> fmt::Result {
+    let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+    for (view, ping) in pings(views) {
+        let value = ping.newest.value().and_then(|outcome| (gauge.value)(&outcome));
+        family.gauge_sample([("target", name(view))], value.unwrap_or(f64::NAN))?;
     }
+    Ok(())
+}
+
+fn encode_pings_sent(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family =
         Family::counter(encoder, "mailtrip_ping_packets_sent_total", "ICMP echo requests sent")?;
     for (view, ping) in pings(views) {
         family.counter_sample([("target", name(view))], ping.sent)?;
     }
+    Ok(())
+}
+
+fn encode_pings_received(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::counter(
         encoder,
         "mailtrip_ping_packets_received_total",
@@ -112,7 +143,7 @@ fn encode_ping(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
     Ok(())
 }
 
-fn encode_ports(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_port_availability(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_availability_percent",
@@ -123,6 +154,10 @@ fn encode_ports(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
         let answers = port.answers().map(|answers| if answers { 100.0 } else { 0.0 });
         family.gauge_sample(labels, answers.value().unwrap_or(f64::NAN))?;
     }
+    Ok(())
+}
+
+fn encode_port_responses(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_response_seconds",
@@ -132,23 +167,46 @@ fn encode_ports(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
         let duration = port.newest.value().flatten().map(|it| it.as_secs_f64());
         family.gauge_sample(labels, duration.unwrap_or(f64::NAN))?;
     }
+    Ok(())
+}
+
+fn encode_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::counter(
         encoder,
         "mailtrip_tcp_port_failures_total",
-        "Failed connections to the TCP port by reason. dns exists only if there is a name to \
-         resolve, other only after it has occurred",
+        "Failed connections to the TCP port",
+    )?;
+    for (labels, port) in ports(views) {
+        family.counter_sample(labels, port.failures.total())?;
+    }
+    Ok(())
+}
+
+fn encode_port_failure_reasons(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut family = Family::counter(
+        encoder,
+        "mailtrip_tcp_port_failure_reasons_total",
+        "Failed connections to the TCP port by reason. Reasons that never occurred are absent",
     )?;
     for ([target, port_name], port) in ports(views) {
-        let is_address = port.check.host.parse::<IpAddr>().is_ok();
-        for (reason, count) in port.failures() {
-            let can_happen = match reason {
-                Reason::Dns => !is_address,
-                Reason::Other => false,
-                _ => true,
-            };
-            if can_happen || count > 0 {
-                family.counter_sample([target, port_name, ("reason", reason.label())], count)?;
-            }
+        for CauseCount { cause, count, .. } in port.failures.iter() {
+            family.counter_sample([target, port_name, ("reason", cause.label())], *count)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_last_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut family = Family::gauge(
+        encoder,
+        "mailtrip_tcp_port_last_failure_timestamp_seconds",
+        "Unix time of the latest failed connection to the TCP port, with its reason. Absent before \
+         the first",
+    )?;
+    for ([target, port_name], port) in ports(views) {
+        if let Some(newest) = port.failures.newest() {
+            let labels = [target, port_name, ("reason", newest.cause.label())];
+            family.gauge_sample(labels, timestamp(newest.last))?;
         }
     }
     Ok(())

@@ -3,14 +3,12 @@
 use std::fmt;
 
 use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::metrics::MetricType;
 
 use super::family::Family;
-use super::{Page, count, name, timestamp};
+use super::{Page, Part, count, name, timestamp};
 use crate::config::Target;
 use crate::supervisor::View;
-use ledger::{FoundIn, Histogram, Reading, SideState, Snapshot, Totals};
-use ledger::{Reason, Side, Step};
+use ledger::{Cause, FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
 
 /// A gauge of a target; `None` leaves the series out.
 struct TargetGauge {
@@ -201,70 +199,112 @@ const TARGET_COUNTERS: [TargetCounter; 15] = [
     },
 ];
 
+/// The families of the targets, but for [`infos`].
+pub(super) fn parts() -> Vec<Part> {
+    let mut parts: Vec<Part> = TARGET_GAUGES
+        .iter()
+        .map(|gauge| Part::family(|page, encoder| page.encode_target_gauge(gauge, encoder)))
+        .collect();
+    parts.extend(
+        SIDE_GAUGES
+            .iter()
+            .map(|gauge| Part::family(|page, encoder| page.encode_side_gauge(gauge, encoder))),
+    );
+    parts.extend(
+        TARGET_COUNTERS.iter().map(|counter| {
+            Part::family(|page, encoder| page.encode_target_counter(counter, encoder))
+        }),
+    );
+    parts.extend([
+        Part::family(Page::encode_not_applicable),
+        Part::family(Page::encode_sender_mailbox_up),
+        Part::family(Page::encode_sender_mailbox_failures),
+        Part::family(Page::encode_failures),
+        Part::family(Page::encode_failure_reasons),
+        Part::family(Page::encode_last_failures),
+        Part::family(Page::encode_found),
+        Part::family(Page::encode_roundtrips),
+        Part::family(Page::encode_steps),
+    ]);
+    parts
+}
+
+/// The families whose labels tell of the targets.
+pub(super) fn infos() -> [Part; 2] {
+    [Part::family(Page::encode_tls_infos), Part::family(Page::encode_target_infos)]
+}
+
 impl Page {
-    pub(super) fn encode_target_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        for gauge in &TARGET_GAUGES {
-            let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
-            for view in &self.views {
-                if let Some(value) = (gauge.value)(&view.snapshot) {
-                    family.gauge_sample([("target", name(view))], value)?;
-                }
+    fn encode_target_gauge(
+        &self,
+        gauge: &TargetGauge,
+        encoder: &mut DescriptorEncoder<'_>,
+    ) -> fmt::Result {
+        let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+        for view in self.views() {
+            if let Some(value) = (gauge.value)(&view.snapshot) {
+                family.gauge_sample([("target", name(view))], value)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn encode_sender_mailboxes(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-    ) -> fmt::Result {
-        let views = || self.views.iter().filter(|view| view.target.sender_mailbox.is_some());
+    fn encode_sender_mailbox_up(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_sender_mailbox_up",
             "1 if the latest look into the sender's own mailbox (for bounces and sent copies) \
              succeeded, else 0. Absent without sender_mailbox",
         )?;
-        for view in views() {
+        for view in self.sender_mailboxes() {
             if let Some(up) = view.snapshot.sender_mailbox.up {
                 family.gauge_sample([("target", name(view))], if up { 1.0 } else { 0.0 })?;
             }
         }
+        Ok(())
+    }
+
+    fn encode_sender_mailbox_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
             "mailtrip_sender_mailbox_failures_total",
             "Looks into the sender's own mailbox that failed. Not included in any other counter",
         )?;
-        for view in views() {
+        for view in self.sender_mailboxes() {
             let failures = view.snapshot.sender_mailbox.failures;
             family.counter_sample([("target", name(view))], failures)?;
         }
         Ok(())
     }
 
-    pub(super) fn encode_side_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        for gauge in &SIDE_GAUGES {
-            let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
-            for (view, side, state) in self.sides() {
-                if let Some(value) = (gauge.value)(state) {
-                    family.gauge_sample([("target", name(view)), ("side", side.label())], value)?;
-                }
+    fn encode_side_gauge(
+        &self,
+        gauge: &SideGauge,
+        encoder: &mut DescriptorEncoder<'_>,
+    ) -> fmt::Result {
+        let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+        for (view, side, state) in self.sides() {
+            if let Some(value) = (gauge.value)(state) {
+                family.gauge_sample([("target", name(view)), ("side", side.label())], value)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn encode_target_counters(
+    fn encode_target_counter(
         &self,
+        counter: &TargetCounter,
         encoder: &mut DescriptorEncoder<'_>,
     ) -> fmt::Result {
-        for counter in &TARGET_COUNTERS {
-            let mut family = Family::counter(encoder, counter.name, counter.help)?;
-            for view in &self.views {
-                let value = (counter.value)(&view.snapshot.totals);
-                family.counter_sample([("target", name(view))], value)?;
-            }
+        let mut family = Family::counter(encoder, counter.name, counter.help)?;
+        for view in self.views() {
+            let value = (counter.value)(&view.snapshot.totals);
+            family.counter_sample([("target", name(view))], value)?;
         }
+        Ok(())
+    }
+
+    fn encode_not_applicable(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
             "mailtrip_attempts_not_applicable_total",
@@ -277,41 +317,56 @@ impl Page {
         Ok(())
     }
 
-    pub(super) fn encode_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
             "mailtrip_failures_total",
-            "Failures of a side by reason, including failed looks and removals",
+            "Failures of a side, including failed looks and removals",
         )?;
         for (view, side, state) in self.sides() {
-            for reason in Reason::of(side) {
-                let labels =
-                    [("target", name(view)), ("side", side.label()), ("reason", reason.label())];
-                family.counter_sample(labels, state.failures_for(*reason))?;
-            }
+            let labels = [("target", name(view)), ("side", side.label())];
+            family.counter_sample(labels, state.failures.total())?;
         }
+        Ok(())
+    }
+
+    fn encode_failure_reasons(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
-            "mailtrip_step_failures_total",
-            "Failures of a side by failed step, including failed looks and removals",
+            "mailtrip_failure_reasons_total",
+            "Failures of a side by step and reason. Combinations that never occurred are absent",
         )?;
         for (view, side, state) in self.sides() {
-            for step in Step::of(side) {
-                let labels =
-                    [("target", name(view)), ("side", side.label()), ("step", step.label())];
-                family.counter_sample(labels, state.failures_in(*step))?;
+            for failures in state.failures.iter() {
+                family.counter_sample(cause_labels(view, side, failures.cause), failures.count)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn encode_found(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_last_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_last_failure_timestamp_seconds",
+            "Unix time of the latest failure of a side, with its step and reason. Absent before the \
+             first; a success does not remove it",
+        )?;
+        for (view, side, state) in self.sides() {
+            if let Some(newest) = state.failures.newest() {
+                let labels = cause_labels(view, side, newest.cause);
+                family.gauge_sample(labels, timestamp(newest.last))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_found(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
             "mailtrip_probes_found_total",
             "Received test mails by folder",
         )?;
-        for view in &self.views {
+        for view in self.views() {
             for (folder, count) in FoundIn::ALL.iter().zip(view.snapshot.totals.found) {
                 let labels = [("target", name(view)), ("folder", folder.label())];
                 family.counter_sample(labels, count)?;
@@ -320,26 +375,25 @@ impl Page {
         Ok(())
     }
 
-    pub(super) fn encode_roundtrips(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = encoder.encode_descriptor(
+    fn encode_roundtrips(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::histogram(
+            encoder,
             "mailtrip_roundtrip_seconds",
             "Delay from transmission to reception of the test mails",
-            None,
-            MetricType::Histogram,
         )?;
-        for view in &self.views {
+        for view in self.views() {
             let labels = [("target", name(view))];
             let Histogram { counts, sum } = view.snapshot.roundtrips;
             let bounds = Histogram::BOUNDS_SECONDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
             let count = counts.iter().sum();
-            let mut encoder = family.encode_family(&labels)?;
+            let mut encoder = family.0.encode_family(&labels)?;
             encoder.encode_histogram::<NoExemplar>(sum.as_secs_f64(), count, &buckets, None)?;
         }
         Ok(())
     }
 
-    pub(super) fn encode_steps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_steps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_step_duration_seconds",
@@ -360,7 +414,7 @@ impl Page {
         Ok(())
     }
 
-    pub(super) fn encode_infos(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_tls_infos(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_tls_info",
@@ -377,22 +431,39 @@ impl Page {
                 family.gauge_sample(labels, 1.0)?;
             }
         }
+        Ok(())
+    }
+
+    fn encode_target_infos(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_target_info",
             "Configuration of the target. Always 1",
         )?;
-        for view in &self.views {
+        for view in self.views() {
             family.gauge_sample(target_info(&view.target), 1.0)?;
         }
         Ok(())
     }
 
+    fn sender_mailboxes(&self) -> impl Iterator<Item = &View> {
+        self.views().iter().filter(|view| view.target.sender_mailbox.is_some())
+    }
+
     fn sides(&self) -> impl Iterator<Item = (&View, Side, &SideState)> {
-        self.views.iter().flat_map(|view| {
+        self.views().iter().flat_map(|view| {
             view.snapshot.sides.iter().map(move |(side, state)| (view, side, state))
         })
     }
+}
+
+fn cause_labels(view: &View, side: Side, (step, reason): Cause) -> [(&'static str, &str); 4] {
+    [
+        ("target", name(view)),
+        ("side", side.label()),
+        ("step", step.label()),
+        ("reason", reason.label()),
+    ]
 }
 
 type NoExemplar = [(&'static str, &'static str); 0];

@@ -6,7 +6,6 @@ use super::*;
 use crate::checks::ping::{Obstacle, Outcome, RoundTrips};
 use crate::checks::readings::{Checks, Round};
 use crate::config::{Config, Target, TargetName};
-use crate::web::server::encoding::classic_text;
 use ledger::TlsFacts;
 use ledger::Token;
 use ledger::{
@@ -16,6 +15,8 @@ use ledger::{Failure, Reason, Step};
 use mail::Fault;
 use mail::inspection::{Inspection, TransitTimes};
 use mail::text::Scrubber;
+
+mod strict;
 
 /// A target whose name and labels need escaping.
 const ODD_NAME: &str = r#"a "b" \ ü"#;
@@ -48,7 +49,13 @@ fn facts() -> ExporterFacts {
         store_errors: 7,
         may_ping: Some(true),
         shortages: [1, 2, 3, 4, 5],
+        external_url: Some("https://h.test/mail".to_owned()),
     }
+}
+
+/// All of it, as OpenMetrics.
+fn encode(views: impl IntoIterator<Item = View>, facts: ExporterFacts) -> String {
+    pieces(views.into_iter().collect(), Some(facts), Syntax::OpenMetrics).collect()
 }
 
 fn page(target: &Arc<Target>, ledger: &mut Ledger) -> String {
@@ -66,14 +73,21 @@ fn page_with(
     header: Option<&str>,
     checks: &Checks,
 ) -> String {
+    encode([view_with(target, ledger, header, checks)], facts())
+}
+
+fn view_with(
+    target: &Arc<Target>,
+    ledger: &mut Ledger,
+    header: Option<&str>,
+    checks: &Checks,
+) -> View {
     let transit = TransitTimes { transmitted: Some(now().wall), seen: now().wall };
     let rules = mail::inspection::Rules { authserv_id: None, scrubber: &Scrubber::default() };
     let inspection =
         header.map(|header| Arc::new(Inspection::read(header.as_bytes(), transit, rules)));
     let (snapshot, layers) = (ledger.snapshot(now()), checks.readings());
-    let view =
-        View { target: Arc::clone(target), snapshot, inspection, layers, lacks_junk_folder: false };
-    encode(&[view], Some(&facts()))
+    View { target: Arc::clone(target), snapshot, inspection, layers, lacks_junk_folder: false }
 }
 
 /// A ping with one reply of two.
@@ -171,7 +185,10 @@ fn the_four_are_nan_before_they_are_measured() {
     }
     assert_eq!(value(&page, "mailtrip_server_up{side=\"send\"}"), None);
     assert_eq!(value(&page, "mailtrip_consecutive_failures{side=\"send\"}"), None);
-    assert_eq!(value(&page, "mailtrip_failures_total{side=\"send\",reason=\"dns\"}"), Some(0.0));
+    for never in ["failures_total{side=\"send\"}", "tcp_port_failures_total{port_name=\"web\"}"] {
+        assert_eq!(value(&page, &format!("mailtrip_{never}")), Some(0.0), "{never}");
+    }
+    assert!(!page.contains("\nmailtrip_failure_reasons_total"));
     assert_eq!(value(&page, "mailtrip_probes_found_total{folder=\"junk\"}"), Some(0.0));
 }
 
@@ -265,14 +282,7 @@ fn what_the_header_tells_is_there_once_it_was_read() {
 fn a_passive_target_that_is_down_is_nan() {
     let target = target(true);
     let mut ledger = busy(Rules::from(target.as_ref()));
-    let down = Failure {
-        step: Step::Connect,
-        reason: Reason::Refused,
-        down: true,
-        shortage: None,
-        clue: None,
-        message: "refused".into(),
-    };
+    let down = Failure { down: true, ..failure(Step::Connect, Reason::Refused) };
     let attempt = Attempt { failures: vec![down], ..Attempt::default() };
     ledger.check_ended(&attempt, now());
     let page = page(&target, &mut ledger);
@@ -305,8 +315,9 @@ fn layers_ping_and_ports_have_their_values() {
         ("mailtrip_tcp_port_availability_percent{port_name=\"send\"}", 100.0),
         ("mailtrip_tcp_port_availability_percent{port_name=\"receive\"}", 0.0),
         ("mailtrip_tcp_port_response_seconds{port_name=\"send\"}", 0.005),
-        ("mailtrip_tcp_port_failures_total{port_name=\"receive\",reason=\"refused\"}", 1.0),
-        ("mailtrip_tcp_port_failures_total{port_name=\"web\",reason=\"dns\"}", 0.0),
+        ("mailtrip_tcp_port_failures_total{port_name=\"receive\"}", 1.0),
+        ("mailtrip_tcp_port_failures_total{port_name=\"web\"}", 0.0),
+        ("mailtrip_tcp_port_failure_reasons_total{port_name=\"receive\",reason=\"refused\"}", 1.0),
         ("mailtrip_layer_state{layer=\"network\"}", 1.0),
         ("mailtrip_layer_state{layer=\"tcp\"}", 0.0),
         ("mailtrip_layer_state{layer=\"send\"}", 1.0),
@@ -320,8 +331,10 @@ fn layers_ping_and_ports_have_their_values() {
     ] {
         assert!(value(&page, series).unwrap().is_nan(), "{series}");
     }
-    let other = "mailtrip_tcp_port_failures_total{port_name=\"web\",reason=\"other\"}";
-    assert_eq!(value(&page, other), None);
+    let newest = "mailtrip_tcp_port_last_failure_timestamp_seconds";
+    let date = value(&page, &format!("{newest}{{port_name=\"receive\",reason=\"refused\"}}"));
+    assert!(date.is_some_and(|date| date > 1_700_000_000.0), "{date:?}");
+    assert_eq!(page.matches(&format!("\n{newest}{{")).count(), 1, "web has not failed");
     assert!(page.contains("\nmailtrip_ping_permitted 1.0\n"));
 }
 
@@ -335,18 +348,59 @@ fn what_the_system_forbids_to_ping_is_nan_and_never_0() {
     }
     assert!(value(&page, "mailtrip_layer_state{layer=\"network\"}").unwrap().is_nan());
     assert_eq!(value(&page, "mailtrip_ping_packets_sent_total"), Some(0.0));
-    let facts = ExporterFacts { may_ping: Some(false), ..facts() };
-    assert!(encode(&[], Some(&facts)).contains("\nmailtrip_ping_permitted 0.0\n"));
-    let facts = ExporterFacts { may_ping: None, ..facts };
-    assert!(!encode(&[], Some(&facts)).contains("mailtrip_ping_permitted"));
+    let permitted = ExporterFacts { may_ping: Some(false), ..facts() };
+    assert!(encode(None, permitted).contains("\nmailtrip_ping_permitted 0.0\n"));
+    let unknown = ExporterFacts { may_ping: None, ..facts() };
+    assert!(!encode(None, unknown).contains("mailtrip_ping_permitted"));
+}
+
+fn failure(step: Step, reason: Reason) -> Failure {
+    Failure { step, reason, down: false, shortage: None, clue: None, message: "no".into() }
 }
 
 #[test]
-fn a_port_takes_six_series_and_ping_with_the_layers_twelve() {
+fn what_failed_is_there_by_cause_and_the_newest_with_its_date_also_after_a_success() {
+    let target = target(false);
+    let mut ledger = Ledger::new(Rules::from(target.as_ref()));
+    let later = |seconds| {
+        let Moment { instant, wall } = now();
+        let elapsed = Duration::from_secs(seconds);
+        Moment { instant: instant + elapsed, wall: wall + elapsed }
+    };
+    let failures = [
+        failure(Step::Envelope, Reason::Deferred),
+        failure(Step::Envelope, Reason::Deferred),
+        failure(Step::Data, Reason::Closed),
+    ];
+    for (seconds, failure) in (1..).zip(failures) {
+        let attempt = Attempt { failures: vec![failure], ..Attempt::default() };
+        ledger.send_ended(0, 1, &attempt, later(seconds));
+    }
+    ledger.send_ended(1, 1, &Attempt::default(), later(9));
+    let page = page(&target, &mut ledger);
+    for (series, expected) in [
+        ("failures_total{side=\"send\"}", Some(3.0)),
+        ("failures_total{side=\"receive\"}", Some(0.0)),
+        ("failure_reasons_total{side=\"send\",step=\"envelope\",reason=\"deferred\"}", Some(2.0)),
+        ("failure_reasons_total{side=\"send\",step=\"data\",reason=\"closed\"}", Some(1.0)),
+        ("failure_reasons_total{side=\"send\",step=\"data\",reason=\"deferred\"}", None),
+        (
+            "last_failure_timestamp_seconds{side=\"send\",step=\"data\",reason=\"closed\"}",
+            Some(1_800_000_003.0),
+        ),
+    ] {
+        assert_eq!(value(&page, &format!("mailtrip_{series}")), expected, "{series}");
+    }
+    let newest = "\nmailtrip_last_failure_timestamp_seconds{";
+    assert_eq!(page.matches(newest).count(), 1, "one for each side that has failed");
+}
+
+#[test]
+fn a_port_takes_three_series_and_two_for_a_failure_and_ping_with_the_layers_twelve() {
     let target = target(false);
     let page = page(&target, &mut busy(Rules::from(target.as_ref())));
     let of = |prefix: &str| page.lines().filter(|line| line.starts_with(prefix)).count();
-    assert_eq!(of("mailtrip_tcp_port_"), 3 * 6);
+    assert_eq!(of("mailtrip_tcp_port_"), 3 * 3 + 2);
     assert_eq!(of("mailtrip_ping_") - of("mailtrip_ping_permitted") + of("mailtrip_layer_"), 12);
 }
 
@@ -360,6 +414,81 @@ fn the_page_ends_as_open_metrics_ends_and_every_help_is_one_line() {
         assert!(is_sample || line.starts_with("# "), "{line}");
         assert!(!line.contains("{}"), "{line}");
     }
+}
+
+/// Pages of targets that are all alike but for their names.
+fn views(count: usize) -> Vec<View> {
+    let target = target(false);
+    let mut ledger = busy(Rules::from(target.as_ref()));
+    let view =
+        view_with(&target, &mut ledger, Some(&telling_header()), &checked(&target, Ok(ECHO)));
+    let named = |number| {
+        let mut target = target.as_ref().clone();
+        target.name = TargetName::new(&format!("t{number}")).unwrap();
+        View { target: Arc::new(target), ..view.clone() }
+    };
+    (0..count).map(named).collect()
+}
+
+/// The name of the family of each line, one for all lines that follow each other.
+fn families(page: &str) -> Vec<(String, usize)> {
+    let mut families: Vec<(String, usize)> = Vec::new();
+    for line in page.lines() {
+        if let Some(metadata) = line.strip_prefix("# HELP ") {
+            families.push((metadata.split(' ').next().unwrap().to_owned(), 0));
+        } else if !line.starts_with('#') {
+            let (name, samples) = families.last_mut().unwrap();
+            assert!(line.starts_with(name.as_str()), "{line} is in the family {name}");
+            *samples += 1;
+        }
+    }
+    families
+}
+
+#[test]
+fn a_page_of_many_targets_has_each_family_once_and_whole() {
+    const TARGETS: usize = 150;
+    for syntax in [Syntax::OpenMetrics, Syntax::Classic] {
+        let page = |views| pieces(views, None, syntax).collect::<String>();
+        let (one, many) = (page(views(1)), page(views(TARGETS)));
+        let expected: Vec<_> =
+            families(&one).into_iter().map(|(name, samples)| (name, samples * TARGETS)).collect();
+        assert_eq!(families(&many), expected);
+        assert_eq!(many.contains("# EOF\n"), syntax == Syntax::OpenMetrics);
+        assert_eq!(many.matches("# TYPE ").count(), one.matches("# TYPE ").count());
+    }
+}
+
+#[test]
+fn a_strict_reader_finds_the_unit_of_each_family_that_has_one() {
+    let page = encode(views(2), facts());
+    let families = strict::read(&page);
+    let of = |name: &str| families[name].unit.as_deref();
+    assert_eq!(of("mailtrip_roundtrip_seconds"), Some("seconds"));
+    assert_eq!(of("mailtrip_roundtrip_minutes"), Some("minutes"));
+    assert_eq!(of("mailtrip_send_ability_percent"), Some("percent"));
+    assert_eq!(of("mailtrip_outstanding_messages"), Some("messages"));
+    assert_eq!(of("process_resident_memory_bytes"), Some("bytes"));
+    assert_eq!(of("process_cpu_seconds"), Some("seconds"));
+    assert_eq!(of("mailtrip_probes"), None);
+    for (name, family) in &families {
+        let last = name.rsplit('_').next();
+        let is_unit =
+            ["seconds", "bytes", "percent", "minutes", "messages"].contains(&last.unwrap());
+        assert_eq!(family.unit.as_deref(), last.filter(|_| is_unit), "{name}");
+    }
+    assert!(families["mailtrip_probes"].samples.iter().all(|sample| sample.value == "1"));
+    let site = ("site".to_owned(), "x\n\"y".to_owned());
+    let infos = &families["mailtrip_target_info"].samples;
+    assert!(infos.iter().all(|info| info.labels.contains(&site)));
+}
+
+#[test]
+fn no_piece_of_a_page_is_large() {
+    let lengths: Vec<usize> =
+        pieces(views(500), Some(facts()), Syntax::OpenMetrics).map(|piece| piece.len()).collect();
+    assert!(lengths.len() > 40, "{lengths:?}");
+    assert!(lengths.iter().all(|length| *length < 200_000), "{lengths:?}");
 }
 
 #[test]

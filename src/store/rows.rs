@@ -6,17 +6,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{FolderKey, FolderRecord, newest};
+use super::{FolderKey, FolderRecord, failures, newest};
 use crate::config::{Secret, TargetName};
 use ledger::Token;
 use ledger::{
     AccountRecord, Changes, ClockOffset, Histogram, MailRecord, MailState, StoredAccount, Totals,
 };
-use ledger::{Reason, Step};
 
 /// The most that a counter can have counted, and the longest sum of round trips: what is more is no record
 /// of ours, and would leave no room for what is still to be counted.
-const MOST: u64 = 1 << 62;
+pub(super) const MOST: u64 = 1 << 62;
 const LONGEST_SUM: Duration = Duration::from_secs(1 << 50);
 
 /// Writes what has changed of a target.
@@ -27,7 +26,10 @@ pub(super) fn write_changes(
 ) -> rusqlite::Result<()> {
     if let Some(account) = &changes.account {
         write_account(connection, target, account)?;
-        write_counters(connection, target, *account)?;
+        write_counters(connection, target, account.clone())?;
+        for (side, counters) in account.sides.iter() {
+            failures::write_side(connection, target, side, &counters.failures)?;
+        }
     }
     if let Some(measured) = &changes.newest {
         newest::write(connection, target, measured)?;
@@ -112,6 +114,9 @@ pub(crate) fn read_account(
         .optional()?
         .unwrap_or_default();
     read_counters(connection, target, &mut account)?;
+    let failures = failures::read_sides(connection, target)?;
+    (account.sides.send.failures, account.sides.receive.failures) =
+        (failures.send, failures.receive);
     let mails = connection
         .prepare_cached(
             "SELECT token, state, late, transmitted, handed_over, accepted, ended FROM mail
@@ -270,16 +275,6 @@ fn each_counter(
     visit("sender_mailbox_failures".into(), &mut account.sender_mailbox_failures)?;
     for (side, counters) in account.sides.iter_mut() {
         visit(format!("{side}.not_applicable"), &mut counters.not_applicable)?;
-        for reason in Reason::of(side) {
-            if let Some(count) = counters.by_reason.get_mut(*reason as usize) {
-                visit(format!("{side}.failures.{reason}"), count)?;
-            }
-        }
-        for step in Step::of(side) {
-            if let Some(count) = counters.by_step.get_mut(*step as usize) {
-                visit(format!("{side}.step_failures.{step}"), count)?;
-            }
-        }
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use ledger::{Instance, Token};
 use mail::text::harmless;
 
 /// The version of the schema below. A newer one is refused, an older one brought up.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 /// How long somebody who writes with `sqlite3` is waited for.
 const BUSY: Duration = Duration::from_millis(500);
 /// Records of ended mails that are older than this belong to targets that are gone.
@@ -23,7 +23,10 @@ const FORGOTTEN_AFTER_DAYS: u32 = 100;
 /// What is not taken over: a clock is learned anew.
 const CLOCK_OF_VERSION_3: &str = "clock_offset_seconds";
 
-const TABLES: [&str; 5] = ["meta", "target", "mail", "folder", "refresh_token"];
+/// What was counted until version 4 and is not any more: failures by reason, and again by step.
+const COUNTERS_OF_VERSION_4: &str = "*failures.*";
+
+const TABLES: [&str; 6] = ["meta", "target", "failure", "mail", "folder", "refresh_token"];
 
 /// SQLite keeps the comments inside the parentheses. A column that an older version has not has a
 /// default, so that its rows can be taken over.
@@ -56,6 +59,16 @@ CREATE TABLE target ( -- the account of each target, also of one that is not con
   roundtrip_seconds_sum REAL NOT NULL,
   roundtrip_buckets     TEXT NOT NULL,    -- how many took up to 0.1 0.5 2 5 15 60 300 900 3600 21600 s, and more
   last_sent             REAL              -- newest test mail; seconds since 1970
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE failure ( -- what has failed, by cause; absent: it never did
+  target TEXT NOT NULL,    -- target.name
+  place  TEXT NOT NULL,    -- send; receive; port.NAME: a TCP port
+  step   TEXT NOT NULL,    -- of the dialogue; empty for a port
+  reason TEXT NOT NULL,
+  count  INTEGER NOT NULL,
+  newest REAL NOT NULL,    -- when it happened last; seconds since 1970
+  PRIMARY KEY (target, place, step, reason)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE mail ( -- the test mails under way, and those whose wait ended within lost_after
@@ -104,9 +117,8 @@ CREATE VIEW mails AS -- the mails with readable times
 const COUNTERS: &str = "
 CREATE TABLE IF NOT EXISTS counter ( -- of a target, beside those in the table target; absent: 0
   target TEXT NOT NULL,    -- target.name; empty: of this file, whose one counter is commits
-  name   TEXT NOT NULL,    -- looks; roundtrips_unknown; checks_skipped; sender_mailbox_failures; and of each side, send and receive:
-                           -- SIDE.failures.REASON, SIDE.step_failures.STEP, SIDE.not_applicable;
-                           -- of the layers below: ping.sent, ping.received, port.NAME.failures.REASON
+  name   TEXT NOT NULL,    -- looks; roundtrips_unknown; checks_skipped; sender_mailbox_failures;
+                           -- SIDE.not_applicable of each side, send and receive; ping.sent, ping.received
   value  INTEGER NOT NULL,
   PRIMARY KEY (target, name)
 ) STRICT, WITHOUT ROWID;
@@ -245,6 +257,8 @@ fn bring_up(connection: &mut Connection) -> rusqlite::Result<()> {
              DROP TABLE older_{table};"
         ))?;
     }
+    change.execute_batch(COUNTERS)?;
+    change.execute("DELETE FROM counter WHERE name GLOB ?1", [COUNTERS_OF_VERSION_4])?;
     change.execute("UPDATE meta SET schema_version = ?1", [VERSION])?;
     change.commit()
 }

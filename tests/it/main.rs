@@ -85,4 +85,5 @@ mod web {
     mod evidence;
     mod http;
     mod pages;
+    mod prefix;
 }

@@ -216,8 +216,7 @@ async fn where_the_refusal_is_for_the_password_the_next_period_tries_another_for
         server.faults().once(CREDENTIALS, Fault::reply(refusal));
         let exporter = Exporter::start(&[target]).await;
         let failed = |snapshot: &Snapshot| {
-            let failures =
-                snapshot.totals.check_failures + snapshot.sides.send.by_reason.iter().sum::<u64>();
+            let failures = snapshot.totals.check_failures + snapshot.sides.send.failures.total();
             failures > 0
         };
         exporter.until("a", "refused", failed).await;

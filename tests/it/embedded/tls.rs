@@ -73,7 +73,7 @@ impl Half {
     async fn failure(self, target: TargetText) -> Failure {
         let snapshot = Exporter::start(&[target]).await.measured("a").await;
         let state = if self == Half::Smtp { &snapshot.sides.send } else { &snapshot.sides.receive };
-        assert_eq!(state.by_reason.iter().sum::<u64>(), 1, "{snapshot:#?}");
+        assert_eq!(state.failures.total(), 1, "{snapshot:#?}");
         assert_eq!(state.up, Some(true));
         state.last_failure.clone().unwrap().1
     }

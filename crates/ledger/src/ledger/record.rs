@@ -46,7 +46,7 @@ impl MailRecord {
 }
 
 /// What is kept of an account beside its mails.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct AccountRecord {
     /// The counters.
     pub totals: Totals,
@@ -85,7 +85,7 @@ impl Changes {
 
     /// Adds what has changed after these.
     pub fn then(&mut self, newer: Self) {
-        self.account = newer.account.or(self.account);
+        self.account = newer.account.or(self.account.take());
         self.newest = newer.newest.or(self.newest.take());
         for (token, record) in newer.mails {
             let before = self.mails.get(&token).copied().flatten();
@@ -109,7 +109,9 @@ pub struct StoredAccount {
 impl StoredAccount {
     /// Brings it up to date.
     pub fn apply(&mut self, changes: &Changes) {
-        self.account = changes.account.unwrap_or(self.account);
+        if let Some(account) = &changes.account {
+            self.account = account.clone();
+        }
         if let Some(newest) = &changes.newest {
             self.newest = newest.clone();
         }
@@ -162,10 +164,10 @@ impl Ledger {
         let mut ledger = Self::new(rules);
         ledger.wall_clock.jump(now);
         ledger.totals = stored.account.totals;
-        ledger.sides = stored.account.sides.map(SideState::counted);
+        ledger.sides = stored.account.sides.clone().map(SideState::counted);
         ledger.sender_mailbox.failures = stored.account.sender_mailbox_failures;
         ledger.roundtrips = stored.account.roundtrips;
-        ledger.journal.kept = stored.account;
+        ledger.journal.kept = stored.account.clone();
         ledger.journal.last_sent = stored.account.last_sent;
         ledger.journal.newest = stored.newest.clone();
         ledger.restore_newest(&stored.newest, now);
@@ -214,13 +216,15 @@ impl Ledger {
             roundtrips: self.roundtrips,
             last_sent: self.journal.last_sent,
         };
-        let is_new = account != self.journal.kept;
-        self.journal.kept = account;
+        let account = Some(account).filter(|account| *account != self.journal.kept);
+        if let Some(account) = &account {
+            self.journal.kept = account.clone();
+        }
         let newest = Some(self.newest()).filter(|newest| *newest != self.journal.newest);
         if let Some(newest) = &newest {
             self.journal.newest = newest.clone();
         }
-        Changes { account: is_new.then_some(account), newest, mails }
+        Changes { account, newest, mails }
     }
 
     /// When a mail was last sent, in this process or an earlier one.
