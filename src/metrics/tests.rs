@@ -7,6 +7,7 @@ use super::*;
 use crate::checks::ping::{Obstacle, Outcome, RoundTrips};
 use crate::checks::readings::{Checks, Round};
 use crate::config::{Config, Target, TargetName};
+use crate::supervisor::View;
 use ledger::TlsFacts;
 use ledger::Token;
 use ledger::{
