@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
@@ -172,6 +172,14 @@ async fn watch_shortages() {
     }
 }
 
+/// Reloads when a file of the configuration has changed, and looks so often.
+async fn reload_on_change(supervisor: Arc<Supervisor>, interval: Duration) {
+    loop {
+        sleep(interval).await;
+        supervisor.reload_if_changed().await;
+    }
+}
+
 async fn show_demo(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     let signals = Signals::listen()?;
     crate::log::init(cli.log)?;
@@ -227,8 +235,11 @@ async fn serve_until_stopped(
     };
     let server = tokio::spawn(server::serve(listeners, web, answer, shutdown.clone()));
     let watching = AbortOnDropHandle::new(tokio::spawn(watch_shortages()));
+    let reloading = cli.reload.interval().map(|interval| {
+        AbortOnDropHandle::new(tokio::spawn(reload_on_change(Arc::clone(&supervisor), interval)))
+    });
     signals.wait_for_the_end(&supervisor).await;
-    drop(watching);
+    drop((watching, reloading));
     info!("stopping");
     shutdown.cancel();
     let (served, stopped) =

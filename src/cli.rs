@@ -1,12 +1,13 @@
 //! The command line: flags and subcommands, nothing else. The doc comments are the help texts.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::log::Log;
-use crate::roundtrip::arguments::Probe;
+use crate::roundtrip::arguments::{Probe, duration};
 use crate::roundtrip::nagios;
 use crate::roundtrip::state::State;
 use crate::web::mount::{ExternalUrl, Mount, PathPrefix};
@@ -33,6 +34,10 @@ pub struct Cli {
     #[arg(long = "config.check")]
     pub config_check: bool,
 
+    /// When the configuration is read again.
+    #[command(flatten)]
+    pub reload: AutoReload,
+
     /// How metrics and pages are served.
     #[command(flatten)]
     pub web: Web,
@@ -53,6 +58,31 @@ Examples:
   mailtrip_exporter probe mailserver           one round trip now, step by step
   mailtrip_exporter --config.file=/etc/mailtrip_exporter/mailtrip.yml
   mailtrip_exporter --web.listen-address=127.0.0.1:9925 --web.listen-address=[::1]:9925";
+
+/// The flags about reading the configuration again by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct AutoReload {
+    /// Reload the configuration when one of its files has changed: itself, what it includes, secrets and
+    /// certificates
+    #[arg(long = "config.enable-auto-reload")]
+    pub enable_auto_reload: bool,
+
+    /// How often the files are looked at
+    #[arg(
+        long = "config.auto-reload-interval",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = duration
+    )]
+    pub auto_reload_interval: Duration,
+}
+
+impl AutoReload {
+    /// How often the files are looked at; `None`: never.
+    pub fn interval(&self) -> Option<Duration> {
+        self.enable_auto_reload.then_some(self.auto_reload_interval)
+    }
+}
 
 /// The flags that start with `--web.`.
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -202,8 +232,6 @@ fn telemetry_path(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::log::{LogFormat, LogLevel};
     use crate::roundtrip::arguments::Output;
@@ -231,6 +259,7 @@ mod tests {
         assert_eq!(cli.log, Log { level: LogLevel::Info, format: LogFormat::Logfmt });
         assert!(!cli.config_check && !cli.web.enable_lifecycle && !cli.web.enable_details);
         assert_eq!((cli.web.config_file, cli.command), (None, None));
+        assert_eq!(cli.reload.interval(), None);
     }
 
     #[test]
@@ -239,7 +268,8 @@ mod tests {
             "--config.file a.yml --config.check --web.config.file=web.yml \
              --web.telemetry-path=/mail --web.enable-lifecycle --web.enable-details \
              --web.external-url=https://h.test/a --web.route-prefix=/ --log.level=trace \
-             --log.format=json",
+             --log.format=json --config.enable-auto-reload \
+              --config.auto-reload-interval=1m",
         )
         .unwrap();
         assert_eq!(cli.config_file, PathBuf::from("a.yml"));
@@ -249,6 +279,9 @@ mod tests {
         assert_eq!(cli.web.mount().routes(), &PathPrefix::default());
         assert_eq!(cli.log, Log { level: LogLevel::Trace, format: LogFormat::Json });
         assert!(cli.config_check && cli.web.enable_lifecycle && cli.web.enable_details);
+        assert_eq!(cli.reload.interval(), Some(Duration::from_secs(60)));
+        let default = parse("--config.enable-auto-reload").unwrap().reload.interval();
+        assert_eq!(default, Some(Duration::from_secs(30)));
     }
 
     #[test]

@@ -10,13 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use classic::classic_text;
 pub use pieces::{Pieces, Syntax, pieces};
 
-use crate::supervisor::{ReloadState, Supervisor, View};
+use crate::supervisor::{ReloadState, Supervisor};
 use page::{Page, Part};
 
 mod classic;
 mod exporter;
 mod family;
 mod inspection;
+mod labels;
 mod layers;
 mod page;
 mod pieces;
@@ -46,10 +47,6 @@ impl ExporterFacts {
             external_url: external_url.map(str::to_owned),
         }
     }
-}
-
-fn name(view: &View) -> &str {
-    view.target.name.as_str()
 }
 
 fn timestamp(time: SystemTime) -> f64 {

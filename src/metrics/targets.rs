@@ -5,8 +5,8 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
-use super::{Page, Part, count, name, timestamp};
-use crate::config::Target;
+use super::labels::{Labels, labels};
+use super::{Page, Part, count, timestamp};
 use crate::supervisor::View;
 use ledger::{Cause, FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
 
@@ -17,7 +17,7 @@ struct TargetGauge {
     value: fn(&Snapshot) -> Option<f64>,
 }
 
-const TARGET_GAUGES: [TargetGauge; 7] = [
+const TARGET_GAUGES: [TargetGauge; 8] = [
     TargetGauge {
         name: "mailtrip_send_ability_percent",
         help: "Share of the latest period's test mails that the SMTP server accepted, in percent. \
@@ -43,6 +43,12 @@ const TARGET_GAUGES: [TargetGauge; 7] = [
                in the current period or, if there are none, in the previous one. NaN if neither \
                has any",
         value: |it| nan(it.roundtrip, |mean| mean.as_secs_f64() / 60.0),
+    },
+    TargetGauge {
+        name: "mailtrip_roundtrip_last_seconds",
+        help: "Delay from transmission to reception of the latest test mail that arrived. Absent \
+               before the first",
+        value: |it| it.last_roundtrip.map(|delay| delay.as_secs_f64()),
     },
     TargetGauge {
         name: "mailtrip_oldest_outstanding_timestamp_seconds",
@@ -115,7 +121,7 @@ struct TargetCounter {
     value: fn(&Totals) -> u64,
 }
 
-const TARGET_COUNTERS: [TargetCounter; 15] = [
+const TARGET_COUNTERS: [TargetCounter; 14] = [
     TargetCounter {
         name: "mailtrip_probes_total",
         help: "Test mails attempted",
@@ -187,15 +193,10 @@ const TARGET_COUNTERS: [TargetCounter; 15] = [
     },
     TargetCounter {
         name: "mailtrip_periods_skipped_total",
-        help: "Test periods skipped because the previous one was still sending, no connection was \
-               free, or the exporter was suspended",
-        value: |it| it.periods_skipped,
-    },
-    TargetCounter {
-        name: "mailtrip_checks_skipped_total",
-        help: "Mailbox checks skipped because the previous one was still running, the server did \
-               not allow another login yet, or the exporter was suspended",
-        value: |it| it.checks_skipped,
+        help: "Sends and mailbox checks skipped because the previous one was still running, no \
+               connection was free, the server did not allow another login yet, or the exporter was \
+               suspended",
+        value: |it| it.periods_skipped.saturating_add(it.checks_skipped),
     },
 ];
 
@@ -218,7 +219,6 @@ pub(super) fn parts() -> Vec<Part> {
     parts.extend([
         Part::family(Page::encode_not_applicable),
         Part::family(Page::encode_sender_mailbox_up),
-        Part::family(Page::encode_sender_mailbox_failures),
         Part::family(Page::encode_failures),
         Part::family(Page::encode_failure_reasons),
         Part::family(Page::encode_last_failures),
@@ -243,7 +243,7 @@ impl Page {
         let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
         for view in self.views() {
             if let Some(value) = (gauge.value)(&view.snapshot) {
-                family.gauge_sample([("target", name(view))], value)?;
+                family.gauge_sample(labels(view, []), value)?;
             }
         }
         Ok(())
@@ -256,23 +256,11 @@ impl Page {
             "1 if the latest look into the sender's own mailbox (for bounces and sent copies) \
              succeeded, else 0. Absent without sender_mailbox",
         )?;
-        for view in self.sender_mailboxes() {
+        let views = self.views().iter().filter(|view| view.target.sender_mailbox.is_some());
+        for view in views {
             if let Some(up) = view.snapshot.sender_mailbox.up {
-                family.gauge_sample([("target", name(view))], if up { 1.0 } else { 0.0 })?;
+                family.gauge_sample(labels(view, []), if up { 1.0 } else { 0.0 })?;
             }
-        }
-        Ok(())
-    }
-
-    fn encode_sender_mailbox_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = Family::counter(
-            encoder,
-            "mailtrip_sender_mailbox_failures_total",
-            "Looks into the sender's own mailbox that failed. Not included in any other counter",
-        )?;
-        for view in self.sender_mailboxes() {
-            let failures = view.snapshot.sender_mailbox.failures;
-            family.counter_sample([("target", name(view))], failures)?;
         }
         Ok(())
     }
@@ -285,7 +273,7 @@ impl Page {
         let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
         for (view, side, state) in self.sides() {
             if let Some(value) = (gauge.value)(state) {
-                family.gauge_sample([("target", name(view)), ("side", side.label())], value)?;
+                family.gauge_sample(labels(view, [("side", side.label())]), value)?;
             }
         }
         Ok(())
@@ -299,7 +287,7 @@ impl Page {
         let mut family = Family::counter(encoder, counter.name, counter.help)?;
         for view in self.views() {
             let value = (counter.value)(&view.snapshot.totals);
-            family.counter_sample([("target", name(view))], value)?;
+            family.counter_sample(labels(view, []), value)?;
         }
         Ok(())
     }
@@ -308,11 +296,14 @@ impl Page {
         let mut family = Family::counter(
             encoder,
             "mailtrip_attempts_not_applicable_total",
-            "Attempts while a passive target was down. Not included in any other counter",
+            "Attempts while a passive target was down. Not included in any other counter. Absent for \
+             a target that is not passive",
         )?;
         for (view, side, state) in self.sides() {
-            let labels = [("target", name(view)), ("side", side.label())];
-            family.counter_sample(labels, state.not_applicable)?;
+            if view.target.passive || state.not_applicable > 0 {
+                let labels = labels(view, [("side", side.label())]);
+                family.counter_sample(labels, state.not_applicable)?;
+            }
         }
         Ok(())
     }
@@ -324,7 +315,7 @@ impl Page {
             "Failures of a side, including failed looks and removals",
         )?;
         for (view, side, state) in self.sides() {
-            let labels = [("target", name(view)), ("side", side.label())];
+            let labels = labels(view, [("side", side.label())]);
             family.counter_sample(labels, state.failures.total())?;
         }
         Ok(())
@@ -364,11 +355,11 @@ impl Page {
         let mut family = Family::counter(
             encoder,
             "mailtrip_probes_found_total",
-            "Received test mails by folder",
+            "Received test mails by folder. Absent for a kind of folder that is not looked into",
         )?;
         for view in self.views() {
             for (folder, count) in FoundIn::ALL.iter().zip(view.snapshot.totals.found) {
-                let labels = [("target", name(view)), ("folder", folder.label())];
+                let labels = labels(view, [("folder", folder.label())]);
                 family.counter_sample(labels, count)?;
             }
         }
@@ -382,7 +373,7 @@ impl Page {
             "Delay from transmission to reception of the test mails",
         )?;
         for view in self.views() {
-            let labels = [("target", name(view))];
+            let labels = labels(view, []);
             let Histogram { counts, sum } = view.snapshot.roundtrips;
             let bounds = Histogram::BOUNDS_SECONDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
@@ -402,12 +393,11 @@ impl Page {
         )?;
         for (view, side, state) in self.sides() {
             for (step, duration) in state.steps.iter() {
-                let labels =
-                    [("target", name(view)), ("side", side.label()), ("step", step.label())];
+                let labels = labels(view, [("side", side.label()), ("step", step.label())]);
                 family.gauge_sample(labels, duration.as_secs_f64())?;
             }
             if let (Side::Receive, Some(delivery)) = (side, view.snapshot.delivery) {
-                let labels = [("target", name(view)), ("side", side.label()), ("step", "delivery")];
+                let labels = labels(view, [("side", side.label()), ("step", "delivery")]);
                 family.gauge_sample(labels, delivery.as_secs_f64())?;
             }
         }
@@ -422,12 +412,14 @@ impl Page {
         )?;
         for (view, side, state) in self.sides() {
             if let Some(tls) = &state.tls {
-                let labels = [
-                    ("target", name(view)),
-                    ("side", side.label()),
-                    ("version", tls.version),
-                    ("cipher", tls.cipher.as_str()),
-                ];
+                let labels = labels(
+                    view,
+                    [
+                        ("side", side.label()),
+                        ("version", tls.version),
+                        ("cipher", tls.cipher.as_str()),
+                    ],
+                );
                 family.gauge_sample(labels, 1.0)?;
             }
         }
@@ -441,13 +433,9 @@ impl Page {
             "Configuration of the target. Always 1",
         )?;
         for view in self.views() {
-            family.gauge_sample(target_info(&view.target), 1.0)?;
+            family.gauge_sample(target_info(view), 1.0)?;
         }
         Ok(())
-    }
-
-    fn sender_mailboxes(&self) -> impl Iterator<Item = &View> {
-        self.views().iter().filter(|view| view.target.sender_mailbox.is_some())
     }
 
     fn sides(&self) -> impl Iterator<Item = (&View, Side, &SideState)> {
@@ -457,28 +445,24 @@ impl Page {
     }
 }
 
-fn cause_labels(view: &View, side: Side, (step, reason): Cause) -> [(&'static str, &str); 4] {
-    [
-        ("target", name(view)),
-        ("side", side.label()),
-        ("step", step.label()),
-        ("reason", reason.label()),
-    ]
+fn cause_labels(view: &View, side: Side, (step, reason): Cause) -> Labels<'_, 3> {
+    labels(view, [("side", side.label()), ("step", step.label()), ("reason", reason.label())])
 }
 
 type NoExemplar = [(&'static str, &'static str); 0];
 
-fn target_info(target: &Target) -> Vec<(&str, &str)> {
-    let mut labels = vec![
-        ("target", target.name.as_str()),
-        ("passive", if target.passive { "true" } else { "false" }),
-        ("mail_cluster", target.cluster.as_deref().unwrap_or_default()),
-        ("protocol", target.receive.protocol.label()),
-        ("send_host", target.send.endpoint.name()),
-        ("receive_host", target.receive.endpoint.name()),
-    ];
-    labels.extend(target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    labels
+fn target_info(view: &View) -> Labels<'_, 5> {
+    let target = &view.target;
+    labels(
+        view,
+        [
+            ("passive", if target.passive { "true" } else { "false" }),
+            ("mail_cluster", target.cluster.as_deref().unwrap_or_default()),
+            ("protocol", target.receive.protocol.label()),
+            ("send_host", target.send.endpoint.name()),
+            ("receive_host", target.receive.endpoint.name()),
+        ],
+    )
 }
 
 /// The value, or NaN where there is none.

@@ -68,7 +68,8 @@ CREATE TABLE target ( -- the account of each target, also of one that is not con
   periods_skipped       INTEGER NOT NULL,
   roundtrip_seconds_sum REAL NOT NULL,
   roundtrip_buckets     TEXT NOT NULL,    -- how many took up to 0.1 0.5 2 5 15 60 300 900 3600 21600 s, and more
-  last_sent             REAL              -- newest test mail; seconds since 1970
+  last_sent             REAL,             -- newest test mail; seconds since 1970
+  last_roundtrip        REAL              -- of the newest mail that arrived; seconds
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE failure ( -- what has failed, by cause; absent: it never did

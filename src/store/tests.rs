@@ -329,7 +329,8 @@ fn counted() -> AccountRecord {
     let sender_mailbox_failures = 24;
     let last_sent = Some(time(7));
     let sides = PerSide { send, receive };
-    AccountRecord { totals, sides, sender_mailbox_failures, roundtrips, last_sent }
+    let last_roundtrip = Some(Duration::from_millis(1_250));
+    AccountRecord { totals, sides, sender_mailbox_failures, roundtrips, last_roundtrip, last_sent }
 }
 
 #[tokio::test]

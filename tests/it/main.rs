@@ -13,6 +13,7 @@ mod definitions;
 
 /// The program as a process: its command line, its output, its log, its end and its restart.
 mod command {
+    mod auto_reload;
     mod durable;
     mod log;
     mod newest;
@@ -43,8 +44,10 @@ mod embedded {
     mod outer_watch;
     mod passive;
     mod reload;
+    mod rotation;
     mod round_trip;
     pub(crate) mod routes;
+    mod series;
     mod tls;
 }
 

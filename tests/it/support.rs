@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ledger::Token;
 use ledger::{Reading, Snapshot};
-use mailtrip_exporter::config::{Config, TlsMode};
+use mailtrip_exporter::config::{Config, Target, TlsMode};
 use mailtrip_exporter::probing::send::Origin;
 use mailtrip_exporter::supervisor::Supervisor;
 use mailtrip_exporter::web::mount::Mount;
@@ -201,6 +201,11 @@ pub(crate) fn config(targets: &[TargetText]) -> Config {
     let text = yaml(targets);
     Config::parse(&text, Path::new("mailtrip.yml"))
         .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+}
+
+/// The checked configuration of one target.
+pub(crate) fn only(target: TargetText) -> Arc<Target> {
+    config(&[target]).targets.into_values().next().unwrap()
 }
 
 /// The exporter at work.

@@ -88,6 +88,7 @@ pub struct Ledger {
     longest_check: Option<Duration>,
     login_delay: LoginDelay,
     delivery: Option<Duration>,
+    last_roundtrip: Option<Duration>,
     /// Whether the newest mail whose wait ended one way or the other has arrived.
     newest_end: Reading<bool>,
     sender_mailbox: SenderMailbox,
@@ -168,6 +169,7 @@ impl Ledger {
             longest_check: None,
             login_delay: LoginDelay::default(),
             delivery: None,
+            last_roundtrip: None,
             newest_end: Reading::Unmeasured,
             sender_mailbox: SenderMailbox::default(),
             last_report: None,
@@ -383,6 +385,7 @@ impl Ledger {
             is_arrival_unknown: self.period.has_unknown || self.previous_period.has_unknown,
             delivers: if not_applicable { Reading::NotApplicable } else { self.delivers() },
             delivery: self.delivery,
+            last_roundtrip: self.last_roundtrip,
             oldest_outstanding: self.oldest_outstanding().filter(|_| !not_applicable),
             roundtrips: self.roundtrips,
             totals: self.totals,

@@ -276,7 +276,7 @@ async fn everything_is_below_the_prefix_and_links_begin_with_the_external_path()
 }
 
 #[tokio::test]
-async fn without_an_absolute_address_none_is_told() {
+async fn without_an_absolute_address_none_is_reported() {
     let url = "/out".parse().unwrap();
     for mount in [Mount::default(), Mount::new(Some(&url), None)] {
         let path = format!("{}/metrics", mount.routes());

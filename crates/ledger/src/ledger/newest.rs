@@ -250,6 +250,7 @@ impl Ledger {
         schedule.begins_anew(now);
         (self.period, self.previous_period) = (Period::default(), Period::default());
         (self.delivery, self.newest_end) = (None, Reading::Unmeasured);
+        self.last_roundtrip = None;
         self.measured_since = Some(now.instant);
     }
 }

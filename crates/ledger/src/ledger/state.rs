@@ -385,6 +385,8 @@ pub struct Snapshot {
     pub delivers: Reading<bool>,
     /// The time from acceptance to arrival of the newest mail that arrived.
     pub delivery: Option<Duration>,
+    /// The round trip of the newest mail that arrived.
+    pub last_roundtrip: Option<Duration>,
     /// When the oldest outstanding mail was accepted.
     pub oldest_outstanding: Option<SystemTime>,
     /// The round trips.
