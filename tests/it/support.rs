@@ -30,6 +30,7 @@ pub(crate) mod http;
 pub(crate) mod logins;
 pub(crate) mod mails;
 pub(crate) mod program;
+pub(crate) mod prometheus;
 pub(crate) mod relay;
 
 /// The longest wait for anything.
