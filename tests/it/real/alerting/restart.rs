@@ -40,7 +40,7 @@ async fn no_second_of_a_restart_changes_what_is_known_or_what_fires() {
     const FAILURES: &str = "mailtrip_consecutive_failures{target=\"login\",side=\"receive\"}";
     const CHECKED: &str =
         "mailtrip_last_success_timestamp_seconds{target=\"well\",side=\"receive\"}";
-    let (lab, stack) = tokio::join!(Lab::start(), Stack::whose_alerts_go_on("1m"));
+    let (lab, stack) = tokio::join!(Lab::start(), Stack::with_rules_as_shipped());
     let (well, login) = tokio::join!(lab.user("well", "secret"), lab.user("login", "secret"));
     let targets = [("well", &well), ("login", &login)]
         .map(|(name, reader)| target(&lab, name, reader, "1m").every("5s"));

@@ -51,11 +51,15 @@ impl Drop for Stack {
 impl Stack {
     /// Starts them; they scrape what [`Stack::scrape`] names.
     pub(crate) async fn start() -> Self {
-        Self::whose_alerts_go_on("5s").await
+        Self::with_rules(&HURRIED).await
     }
 
-    /// The same, with alerts that go on for so long, which is 1m in the rules as shipped.
-    pub(crate) async fn whose_alerts_go_on(keep_firing_for: &str) -> Self {
+    /// The same, with alerts that go on for as long as in the rules as shipped.
+    pub(crate) async fn with_rules_as_shipped() -> Self {
+        Self::with_rules(&[]).await
+    }
+
+    async fn with_rules(changes: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hook = listener.local_addr().unwrap().to_string();
@@ -63,7 +67,7 @@ impl Stack {
         let webhook = tokio::spawn(listen(listener, Arc::clone(&messages))).abort_handle();
         let (alertmanager_child, alertmanager) = start_alertmanager(folder.path(), &hook).await;
         let (prometheus_child, prometheus) =
-            start_prometheus(folder.path(), &alertmanager, keep_firing_for).await;
+            start_prometheus(folder.path(), &alertmanager, changes).await;
         Self {
             folder,
             prometheus,
@@ -175,9 +179,9 @@ async fn start_alertmanager(folder: &Path, hook: &str) -> (Child, String) {
 async fn start_prometheus(
     folder: &Path,
     alertmanager: &str,
-    keep_firing_for: &str,
+    changes: &[(&str, &str)],
 ) -> (Child, String) {
-    let rules = hurried_rules(folder, keep_firing_for);
+    let rules = copied_rules(folder, changes);
     let text = format!(
         "global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}}\n\
          alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n\
@@ -195,19 +199,25 @@ async fn start_prometheus(
     start(command).await
 }
 
-/// Copies the rules, whose alerts go on for so long here, and lists them for the configuration.
-fn hurried_rules(folder: &Path, keep_firing_for: &str) -> String {
-    let (from, to) = ("keep_firing_for: 1m", format!("keep_firing_for: {keep_firing_for}"));
+/// By what an alert goes on for less long than in the rules as shipped.
+const HURRIED: [(&str, &str); 2] = [
+    ("keep_firing_for: 3m", "keep_firing_for: 8s"),
+    ("keep_firing_for: 4m", "keep_firing_for: 12s"),
+];
+
+/// Copies the rules with these changes, and lists them for the configuration.
+fn copied_rules(folder: &Path, changes: &[(&str, &str)]) -> String {
     let mut list = String::new();
-    let mut found = 0;
     for file in rule_files() {
         let text = fs::read_to_string(&file).unwrap();
-        found += text.matches(from).count();
+        let changed = changes.iter().fold(text, |text, (from, to)| text.replace(from, to));
+        let waits = |line: &str| line.contains("keep_firing_for: ") && !line.ends_with('s');
+        let is_left = !changes.is_empty() && changed.lines().any(waits);
+        assert!(!is_left, "another keep_firing_for in {file:?}");
         let copy = folder.join(file.file_name().unwrap());
-        fs::write(&copy, text.replace(from, &to)).unwrap();
+        fs::write(&copy, changed).unwrap();
         list += &format!("  - '{}'\n", copy.display());
     }
-    assert!(found > 0, "no {from} in the rules");
     list
 }
 
