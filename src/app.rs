@@ -193,7 +193,8 @@ async fn show_demo(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     let origin = Origin { instance: store.instance, host: net::host::full_name().await };
     let config_file = Some(demo.config_file().to_owned());
     if let Some(listener) = listeners.first() {
-        println!("{}", demo.introduction(listener.local_addr()?, &cli.web.telemetry_path));
+        let (mount, address) = (cli.web.mount(), listener.local_addr()?);
+        println!("{}", demo.introduction(address, mount.routes(), &cli.web.telemetry_path));
     }
     let supervisor = Supervisor::start_with_store(config, config_file, origin, store).await?;
     serve_until_stopped(cli, web, listeners, supervisor, signals).await
@@ -223,6 +224,7 @@ async fn serve_until_stopped(
     }
     let app = Arc::new(App {
         supervisor: Arc::clone(&supervisor),
+        mount: cli.web.mount(),
         telemetry_path: cli.web.telemetry_path.clone(),
         enable_lifecycle: cli.web.enable_lifecycle,
         enable_details: cli.web.enable_details,

@@ -11,6 +11,7 @@ use crate::log::Log;
 use crate::roundtrip::arguments::{Probe, duration};
 use crate::roundtrip::nagios;
 use crate::roundtrip::state::State;
+use crate::web::mount::{ExternalUrl, Mount, PathPrefix};
 use crate::web::server::ListenAddress;
 
 /// Prometheus exporter that proves that mail handed to a server arrives.
@@ -102,7 +103,7 @@ pub struct Web {
     #[arg(id = "web.config.file", long = "web.config.file", value_name = "FILE", global = true)]
     pub config_file: Option<PathBuf>,
 
-    /// The path of the metrics
+    /// The path of the metrics, below --web.route-prefix
     #[arg(
         long = "web.telemetry-path",
         value_name = "PATH",
@@ -111,6 +112,16 @@ pub struct Web {
         global = true
     )]
     pub telemetry_path: String,
+
+    /// The address at which readers find the pages where it is not that of the exporter, as behind
+    /// a proxy: https://monitor.example.com/mailtrip, or its path /mailtrip; links begin with it
+    #[arg(long = "web.external-url", value_name = "URL", global = true)]
+    pub external_url: Option<ExternalUrl>,
+
+    /// What the path of every page and of the metrics begins with [default: the path of
+    /// --web.external-url]; / for a proxy that removes that path
+    #[arg(long = "web.route-prefix", value_name = "PATH", global = true)]
+    pub route_prefix: Option<PathPrefix>,
 
     /// Let POST /-/reload reload the configuration; SIGHUP always does
     #[arg(long = "web.enable-lifecycle", global = true)]
@@ -129,6 +140,11 @@ impl Web {
             [] => vec![ListenAddress::All(DEFAULT_PORT)],
             given => given.to_vec(),
         }
+    }
+
+    /// Where the pages are.
+    pub fn mount(&self) -> Mount {
+        Mount::new(self.external_url.as_ref(), self.route_prefix.as_ref())
     }
 }
 
@@ -211,7 +227,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if !is_path {
         return Err("write a path such as /metrics".to_owned());
     }
-    let is_taken = ["/", "/probe", "/sd", "/config", "/targets"].contains(&text)
+    let is_taken = ["/", "/probe", "/sd", "/runbook", "/config", "/targets"].contains(&text)
         || ["/-/", "/targets/", "/api/", "/assets/"].iter().any(|pages| text.starts_with(pages));
     if is_taken {
         return Err("another page has this path; choose one such as /metrics".to_owned());
@@ -256,13 +272,16 @@ mod tests {
         let cli = parse(
             "--config.file a.yml --config.check --web.config.file=web.yml \
              --web.telemetry-path=/mail --web.enable-lifecycle --web.enable-details \
-             --log.level=trace --log.format=json --config.enable-auto-reload \
-             --config.auto-reload-interval=1m",
+             --web.external-url=https://h.test/a --web.route-prefix=/ --log.level=trace \
+             --log.format=json --config.enable-auto-reload \
+              --config.auto-reload-interval=1m",
         )
         .unwrap();
         assert_eq!(cli.config_file, PathBuf::from("a.yml"));
         assert_eq!(cli.web.config_file, Some(PathBuf::from("web.yml")));
         assert_eq!(cli.web.telemetry_path, "/mail");
+        assert_eq!(cli.web.mount().external_url(), Some("https://h.test/a"));
+        assert_eq!(cli.web.mount().routes(), &PathPrefix::default());
         assert_eq!(cli.log, Log { level: LogLevel::Trace, format: LogFormat::Json });
         assert!(cli.config_check && cli.web.enable_lifecycle && cli.web.enable_details);
         assert_eq!(cli.reload.interval(), Some(Duration::from_secs(60)));
@@ -303,6 +322,10 @@ mod tests {
             ("--web.telemetry-path=/", "another page has this path"),
             ("--web.telemetry-path=/sd", "another page has this path"),
             ("--web.telemetry-path=/-/ready", "another page has this path"),
+            ("--web.telemetry-path=/runbook", "another page has this path"),
+            ("--web.external-url=h.test/a", "https://monitor.example.com/mailtrip, or its path"),
+            ("--web.external-url=http://h.test/?a", "has a wrong path: write a path such as"),
+            ("--web.route-prefix=/a/../b", "write a path such as /mailtrip"),
             ("--web.telemetry-path=/targets/a", "another page has this path"),
             ("--web.telemetry-path=/api/targets", "another page has this path"),
             ("--web.telemetry-path=/a?b", "write a path such as /metrics"),

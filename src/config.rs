@@ -5,7 +5,7 @@
 //! of the program reads these types only and never checks them again.
 //!
 //! In reading order: `node` makes a tree with line numbers from the text, `section` looks keys up in
-//! a target and in the defaults below it, `target`, `side`, `login` and `checks` convert them, `value`
+//! a target and in the defaults below it, `target`, `labels`, `side`, `login` and `checks` convert them, `value`
 //! reads one scalar, `source` reads the files and variables that a key names, `keys` has every key,
 //! and `likeness` finds which one is meant.
 
@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ledger::FoundIn;
 use lettre::Address;
 
 pub use checks::{Owner, PingCheck, PortCheck};
@@ -37,6 +38,7 @@ pub mod show;
 mod checks;
 mod inputs;
 mod keys;
+pub(crate) mod labels;
 mod likeness;
 mod login;
 mod oauth;
@@ -127,7 +129,7 @@ pub struct Target {
     pub passive: bool,
     /// The cluster that the node belongs to.
     pub cluster: Option<String>,
-    /// Extra labels of `mailtrip_target_info`.
+    /// Labels of each of its series, beside those of the exporter.
     pub labels: BTreeMap<String, String>,
     /// The sender of the test mails.
     pub from: Address,
@@ -213,6 +215,14 @@ impl Protocol {
             Protocol::Pop3 => "pop3",
         }
     }
+
+    /// Whether a folder of this kind is looked into.
+    pub fn looks_into(&self, kind: FoundIn) -> bool {
+        match self {
+            Protocol::Imap { folders } => folders.iter().any(|folder| folder.kind() == kind),
+            Protocol::Pop3 => kind == FoundIn::Inbox,
+        }
+    }
 }
 
 /// An IMAP folder as the configuration names it.
@@ -223,6 +233,17 @@ pub enum Folder {
     /// A folder by its SPECIAL-USE attribute (RFC 6154), as `\Junk`; passed over where the
     /// server has none.
     SpecialUse(String),
+}
+
+impl Folder {
+    /// The value of the label `folder` for mails that are found there.
+    pub fn kind(&self) -> FoundIn {
+        match self {
+            Folder::Name(name) if name.eq_ignore_ascii_case("INBOX") => FoundIn::Inbox,
+            Folder::SpecialUse(usage) if usage.eq_ignore_ascii_case(r"\junk") => FoundIn::Junk,
+            Folder::Name(_) | Folder::SpecialUse(_) => FoundIn::Other,
+        }
+    }
 }
 
 impl fmt::Display for Folder {

@@ -12,6 +12,7 @@ use crate::supervisor::ReloadState;
 use ledger::Shortage;
 
 impl ExporterFacts {
+    /// All of them.
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let labels = [
             ("version", build::VERSION),
@@ -25,6 +26,14 @@ impl ExporterFacts {
             "What the exporter was built from. Always 1",
         )?
         .gauge_sample(labels, 1.0)?;
+        if let Some(url) = &self.external_url {
+            Family::gauge(
+                encoder,
+                "mailtrip_web_info",
+                "Absolute address of the pages, if --web.external-url gives it. Always 1",
+            )?
+            .gauge_sample([("external_url", url.as_str())], 1.0)?;
+        }
         let ReloadState { is_successful, last_success } = self.reload;
         let plain = [
             (

@@ -5,15 +5,24 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
-use super::{Page, name};
+use super::labels::labels;
+use super::{Page, Part};
 use crate::supervisor::View;
 use mail::inspection::Inspection;
 
+/// All of them.
+pub(super) fn parts() -> [Part; 5] {
+    [
+        Part::family(Page::encode_hops),
+        Part::family(Page::encode_authentication),
+        Part::family(Page::encode_spam_score),
+        Part::family(Page::encode_spam_flag),
+        Part::family(Page::encode_last_hop),
+    ]
+}
+
 impl Page {
-    pub(super) fn encode_inspections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        self.encode_hops(encoder)?;
-        self.encode_authentication(encoder)?;
-        self.encode_spam(encoder)?;
+    fn encode_last_hop(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_last_hop_tls",
@@ -21,7 +30,7 @@ impl Page {
         )?;
         for (view, inspection) in self.inspections() {
             if let Some(hop) = &inspection.last_hop {
-                let labels = [("target", name(view))];
+                let labels = labels(view, []);
                 family.gauge_sample(labels, flag(hop.is_protected))?;
             }
         }
@@ -38,7 +47,7 @@ impl Page {
         for (view, inspection) in self.inspections() {
             for (hop, position) in inspection.hops.iter().zip(POSITIONS) {
                 if let Some(delay) = hop.delay.measured() {
-                    let labels = [("target", name(view)), ("hop", position)];
+                    let labels = labels(view, [("hop", position)]);
                     family.gauge_sample(labels, delay.as_secs_f64())?;
                 }
             }
@@ -54,18 +63,17 @@ impl Page {
         )?;
         for (view, inspection) in self.inspections() {
             for verdict in &inspection.authentication {
-                let labels = [
-                    ("target", name(view)),
-                    ("method", verdict.method.label()),
-                    ("result", verdict.outcome.label()),
-                ];
+                let labels = labels(
+                    view,
+                    [("method", verdict.method.label()), ("result", verdict.outcome.label())],
+                );
                 family.gauge_sample(labels, 1.0)?;
             }
         }
         Ok(())
     }
 
-    fn encode_spam(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_spam_score(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_spam_score",
@@ -74,11 +82,15 @@ impl Page {
         for (view, inspection) in self.inspections() {
             for spam in &inspection.spam {
                 if let Some(score) = spam.score {
-                    let labels = [("target", name(view)), ("filter", spam.filter.label())];
+                    let labels = labels(view, [("filter", spam.filter.label())]);
                     family.gauge_sample(labels, score)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    fn encode_spam_flag(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_spam_flag",
@@ -87,7 +99,7 @@ impl Page {
         for (view, inspection) in self.inspections() {
             for spam in &inspection.spam {
                 if let Some(is_spam) = spam.is_spam {
-                    let labels = [("target", name(view)), ("filter", spam.filter.label())];
+                    let labels = labels(view, [("filter", spam.filter.label())]);
                     family.gauge_sample(labels, flag(is_spam))?;
                 }
             }
@@ -96,7 +108,7 @@ impl Page {
     }
 
     fn inspections(&self) -> impl Iterator<Item = (&View, &Inspection)> {
-        self.views.iter().filter_map(|view| Some((view, view.inspection.as_deref()?)))
+        self.views().iter().filter_map(|view| Some((view, view.inspection.as_deref()?)))
     }
 }
 

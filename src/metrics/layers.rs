@@ -6,7 +6,8 @@ use std::time::Duration;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
-use super::{name, timestamp};
+use super::labels::labels;
+use super::{Page, Part, timestamp};
 use crate::checks::ping::{Outcome, RoundTrips};
 use crate::checks::readings::{PingReadings, PortReadings};
 use crate::supervisor::View;
@@ -52,10 +53,30 @@ const PING_GAUGES: [PingGauge; 5] = [
     },
 ];
 
+/// Writes one family for these targets.
+type Encode = fn(&[View], &mut DescriptorEncoder<'_>) -> fmt::Result;
+
+/// All but the gauges of a ping.
+const FAMILIES: [Encode; 6] = [
+    encode_port_availability,
+    encode_port_responses,
+    encode_port_failures,
+    encode_port_failure_reasons,
+    encode_last_port_failures,
+    encode_states,
+];
+
 /// All of them.
-pub(super) fn encode(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    encode_ping(views, encoder)?;
-    encode_ports(views, encoder)?;
+pub(super) fn parts() -> Vec<Part> {
+    let gauges = PING_GAUGES
+        .iter()
+        .map(|gauge| Part::family(|page, encoder| encode_ping(page.views(), gauge, encoder)));
+    let others = FAMILIES
+        .map(|encode| Part::family(move |page: &Page, encoder| encode(page.views(), encoder)));
+    gauges.chain(others).collect()
+}
+
+fn encode_states(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_layer_state",
@@ -66,7 +87,7 @@ pub(super) fn encode(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt
         for (layer, state) in Column::of(&view.snapshot, &view.layers.evidence()).states() {
             let value = state.map(|is_good| if is_good { 1.0 } else { 0.0 });
             let value = value.value().unwrap_or(f64::NAN);
-            family.gauge_sample([("target", name(view)), ("layer", layer.label())], value)?;
+            family.gauge_sample(labels(view, [("layer", layer.label())]), value)?;
         }
     }
     Ok(())
@@ -87,81 +108,85 @@ pub(super) fn encode_permission(
     .single(if may_ping { 1.0 } else { 0.0 })
 }
 
-fn encode_ping(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    for gauge in &PING_GAUGES {
-        let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
-        for (view, ping) in pings(views) {
-            let value = ping.newest.value().and_then(|outcome| (gauge.value)(&outcome));
-            family.gauge_sample([("target", name(view))], value.unwrap_or(f64::NAN))?;
-        }
-    }
-    let mut family =
-        Family::counter(encoder, "mailtrip_ping_packets_sent_total", "ICMP echo requests sent")?;
+fn encode_ping(
+    views: &[View],
+    gauge: &PingGauge,
+    encoder: &mut DescriptorEncoder<'_>,
+) -> fmt::Result {
+    let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
     for (view, ping) in pings(views) {
-        family.counter_sample([("target", name(view))], ping.sent)?;
-    }
-    let mut family = Family::counter(
-        encoder,
-        "mailtrip_ping_packets_received_total",
-        "Timely replies to ICMP echo requests",
-    )?;
-    for (view, ping) in pings(views) {
-        family.counter_sample([("target", name(view))], ping.received)?;
+        let value = ping.newest.value().and_then(|outcome| (gauge.value)(&outcome));
+        family.gauge_sample(labels(view, []), value.unwrap_or(f64::NAN))?;
     }
     Ok(())
 }
 
-fn encode_ports(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_port_availability(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_availability_percent",
         "100 if the TCP port accepted the latest connection, else 0. NaN before the first and \
          while a passive target is down",
     )?;
-    for (labels, port) in ports(views) {
+    for (view, port_name, port) in ports(views) {
         let answers = port.answers().map(|answers| if answers { 100.0 } else { 0.0 });
-        family.gauge_sample(labels, answers.value().unwrap_or(f64::NAN))?;
+        family.gauge_sample(labels(view, [port_name]), answers.value().unwrap_or(f64::NAN))?;
     }
+    Ok(())
+}
+
+fn encode_port_responses(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_response_seconds",
-        "Duration of the latest TCP handshake with the port. NaN if it failed",
+        "Duration of the latest TCP handshake with the port. NaN if it failed. For the ports of the \
+         two sides see mailtrip_step_duration_seconds",
     )?;
-    for (labels, port) in ports(views) {
+    for (view, port_name, port) in further_ports(views) {
         let duration = port.newest.value().flatten().map(|it| it.as_secs_f64());
-        family.gauge_sample(labels, duration.unwrap_or(f64::NAN))?;
+        family.gauge_sample(labels(view, [port_name]), duration.unwrap_or(f64::NAN))?;
     }
-    encode_port_failures(views, encoder)
+    Ok(())
 }
 
 fn encode_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::counter(
         encoder,
         "mailtrip_tcp_port_failures_total",
-        "Failed connections to the TCP port",
+        "Failed connections to the TCP port. For the ports of the two sides see \
+         mailtrip_failure_reasons_total",
     )?;
-    for (labels, port) in ports(views) {
-        family.counter_sample(labels, port.failures.total())?;
+    for (view, port_name, port) in further_ports(views) {
+        family.counter_sample(labels(view, [port_name]), port.failures.total())?;
     }
+    Ok(())
+}
+
+fn encode_port_failure_reasons(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::counter(
         encoder,
         "mailtrip_tcp_port_failure_reasons_total",
         "Failed connections to the TCP port by reason. Reasons that never occurred are absent",
     )?;
-    for ([target, port_name], port) in ports(views) {
+    for (view, port_name, port) in further_ports(views) {
         for CauseCount { cause, count, .. } in port.failures.iter() {
-            family.counter_sample([target, port_name, ("reason", cause.label())], *count)?;
+            let labels = labels(view, [port_name, ("reason", cause.label())]);
+            family.counter_sample(labels, *count)?;
         }
     }
+    Ok(())
+}
+
+fn encode_last_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_last_failure_timestamp_seconds",
         "Unix time of the latest failed connection to the TCP port, with its reason. Absent before \
          the first",
     )?;
-    for ([target, port_name], port) in ports(views) {
+    for (view, port_name, port) in ports(views) {
         if let Some(newest) = port.failures.newest() {
-            let labels = [target, port_name, ("reason", newest.cause.label())];
+            let labels = labels(view, [port_name, ("reason", newest.cause.label())]);
             family.gauge_sample(labels, timestamp(newest.last))?;
         }
     }
@@ -172,13 +197,20 @@ fn pings(views: &[View]) -> impl Iterator<Item = (&View, &PingReadings)> {
     views.iter().filter_map(|view| Some((view, view.layers.ping.as_ref()?)))
 }
 
-/// Every port with its labels.
-fn ports(views: &[View]) -> impl Iterator<Item = ([(&'static str, &str); 2], &PortReadings)> {
+/// Every port with the label that names it.
+fn ports(views: &[View]) -> impl Iterator<Item = (&View, (&'static str, &str), &PortReadings)> {
     views.iter().flat_map(|view| {
-        view.layers.ports.iter().map(move |port| {
-            ([("target", name(view)), ("port_name", port.check.name.as_str())], port)
-        })
+        let ports = view.layers.ports.iter();
+        ports.map(move |port| (view, ("port_name", port.check.name.as_str()), port))
     })
+}
+
+/// The ports but those of the sides: their time and their failures are those of the sides, in the steps dns
+/// and connect.
+fn further_ports(
+    views: &[View],
+) -> impl Iterator<Item = (&View, (&'static str, &str), &PortReadings)> {
+    ports(views).filter(|(_, _, port)| !port.check.is_of_side())
 }
 
 fn seconds(

@@ -3,11 +3,10 @@
 use std::fmt;
 
 use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::metrics::MetricType;
 
 use super::family::Family;
-use super::{Page, count, name, timestamp};
-use crate::config::Target;
+use super::labels::{Labels, labels};
+use super::{Page, Part, count, timestamp};
 use crate::supervisor::View;
 use ledger::{Cause, FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
 
@@ -18,7 +17,7 @@ struct TargetGauge {
     value: fn(&Snapshot) -> Option<f64>,
 }
 
-const TARGET_GAUGES: [TargetGauge; 7] = [
+const TARGET_GAUGES: [TargetGauge; 8] = [
     TargetGauge {
         name: "mailtrip_send_ability_percent",
         help: "Share of the latest period's test mails that the SMTP server accepted, in percent. \
@@ -44,6 +43,12 @@ const TARGET_GAUGES: [TargetGauge; 7] = [
                in the current period or, if there are none, in the previous one. NaN if neither \
                has any",
         value: |it| nan(it.roundtrip, |mean| mean.as_secs_f64() / 60.0),
+    },
+    TargetGauge {
+        name: "mailtrip_roundtrip_last_seconds",
+        help: "Delay from transmission to reception of the latest test mail that arrived. Absent \
+               before the first",
+        value: |it| it.last_roundtrip.map(|delay| delay.as_secs_f64()),
     },
     TargetGauge {
         name: "mailtrip_oldest_outstanding_timestamp_seconds",
@@ -116,7 +121,7 @@ struct TargetCounter {
     value: fn(&Totals) -> u64,
 }
 
-const TARGET_COUNTERS: [TargetCounter; 15] = [
+const TARGET_COUNTERS: [TargetCounter; 14] = [
     TargetCounter {
         name: "mailtrip_probes_total",
         help: "Test mails attempted",
@@ -188,104 +193,135 @@ const TARGET_COUNTERS: [TargetCounter; 15] = [
     },
     TargetCounter {
         name: "mailtrip_periods_skipped_total",
-        help: "Test periods skipped because the previous one was still sending, no connection was \
-               free, or the exporter was suspended",
-        value: |it| it.periods_skipped,
-    },
-    TargetCounter {
-        name: "mailtrip_checks_skipped_total",
-        help: "Mailbox checks skipped because the previous one was still running, the server did \
-               not allow another login yet, or the exporter was suspended",
-        value: |it| it.checks_skipped,
+        help: "Sends and mailbox checks skipped because the previous one was still running, no \
+               connection was free, the server did not allow another login yet, or the exporter was \
+               suspended",
+        value: |it| it.periods_skipped.saturating_add(it.checks_skipped),
     },
 ];
 
+/// The families of the targets, but for [`infos`].
+pub(super) fn parts() -> Vec<Part> {
+    let mut parts: Vec<Part> = TARGET_GAUGES
+        .iter()
+        .map(|gauge| Part::family(|page, encoder| page.encode_target_gauge(gauge, encoder)))
+        .collect();
+    parts.extend(
+        SIDE_GAUGES
+            .iter()
+            .map(|gauge| Part::family(|page, encoder| page.encode_side_gauge(gauge, encoder))),
+    );
+    parts.extend(
+        TARGET_COUNTERS.iter().map(|counter| {
+            Part::family(|page, encoder| page.encode_target_counter(counter, encoder))
+        }),
+    );
+    parts.extend([
+        Part::family(Page::encode_not_applicable),
+        Part::family(Page::encode_sender_mailbox_up),
+        Part::family(Page::encode_failures),
+        Part::family(Page::encode_failure_reasons),
+        Part::family(Page::encode_last_failures),
+        Part::family(Page::encode_found),
+        Part::family(Page::encode_roundtrips),
+        Part::family(Page::encode_steps),
+    ]);
+    parts
+}
+
+/// The families whose labels tell of the targets.
+pub(super) fn infos() -> [Part; 2] {
+    [Part::family(Page::encode_tls_infos), Part::family(Page::encode_target_infos)]
+}
+
 impl Page {
-    pub(super) fn encode_target_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        for gauge in &TARGET_GAUGES {
-            let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
-            for view in &self.views {
-                if let Some(value) = (gauge.value)(&view.snapshot) {
-                    family.gauge_sample([("target", name(view))], value)?;
-                }
+    fn encode_target_gauge(
+        &self,
+        gauge: &TargetGauge,
+        encoder: &mut DescriptorEncoder<'_>,
+    ) -> fmt::Result {
+        let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+        for view in self.views() {
+            if let Some(value) = (gauge.value)(&view.snapshot) {
+                family.gauge_sample(labels(view, []), value)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn encode_sender_mailboxes(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-    ) -> fmt::Result {
-        let views = || self.views.iter().filter(|view| view.target.sender_mailbox.is_some());
+    fn encode_sender_mailbox_up(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_sender_mailbox_up",
             "1 if the latest look into the sender's own mailbox (for bounces and sent copies) \
              succeeded, else 0. Absent without sender_mailbox",
         )?;
-        for view in views() {
+        let views = self.views().iter().filter(|view| view.target.sender_mailbox.is_some());
+        for view in views {
             if let Some(up) = view.snapshot.sender_mailbox.up {
-                family.gauge_sample([("target", name(view))], if up { 1.0 } else { 0.0 })?;
-            }
-        }
-        let mut family = Family::counter(
-            encoder,
-            "mailtrip_sender_mailbox_failures_total",
-            "Looks into the sender's own mailbox that failed. Not included in any other counter",
-        )?;
-        for view in views() {
-            let failures = view.snapshot.sender_mailbox.failures;
-            family.counter_sample([("target", name(view))], failures)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn encode_side_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        for gauge in &SIDE_GAUGES {
-            let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
-            for (view, side, state) in self.sides() {
-                if let Some(value) = (gauge.value)(state) {
-                    family.gauge_sample([("target", name(view)), ("side", side.label())], value)?;
-                }
+                family.gauge_sample(labels(view, []), if up { 1.0 } else { 0.0 })?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn encode_target_counters(
+    fn encode_side_gauge(
         &self,
+        gauge: &SideGauge,
         encoder: &mut DescriptorEncoder<'_>,
     ) -> fmt::Result {
-        for counter in &TARGET_COUNTERS {
-            let mut family = Family::counter(encoder, counter.name, counter.help)?;
-            for view in &self.views {
-                let value = (counter.value)(&view.snapshot.totals);
-                family.counter_sample([("target", name(view))], value)?;
+        let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+        for (view, side, state) in self.sides() {
+            if let Some(value) = (gauge.value)(state) {
+                family.gauge_sample(labels(view, [("side", side.label())]), value)?;
             }
         }
+        Ok(())
+    }
+
+    fn encode_target_counter(
+        &self,
+        counter: &TargetCounter,
+        encoder: &mut DescriptorEncoder<'_>,
+    ) -> fmt::Result {
+        let mut family = Family::counter(encoder, counter.name, counter.help)?;
+        for view in self.views() {
+            let value = (counter.value)(&view.snapshot.totals);
+            family.counter_sample(labels(view, []), value)?;
+        }
+        Ok(())
+    }
+
+    fn encode_not_applicable(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
             "mailtrip_attempts_not_applicable_total",
-            "Attempts while a passive target was down. Not included in any other counter",
+            "Attempts while a passive target was down. Not included in any other counter. Absent for \
+             a target that is not passive",
         )?;
         for (view, side, state) in self.sides() {
-            let labels = [("target", name(view)), ("side", side.label())];
-            family.counter_sample(labels, state.not_applicable)?;
+            if view.target.passive || state.not_applicable > 0 {
+                let labels = labels(view, [("side", side.label())]);
+                family.counter_sample(labels, state.not_applicable)?;
+            }
         }
         Ok(())
     }
 
-    pub(super) fn encode_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
             "mailtrip_failures_total",
             "Failures of a side, including failed looks and removals",
         )?;
         for (view, side, state) in self.sides() {
-            let labels = [("target", name(view)), ("side", side.label())];
+            let labels = labels(view, [("side", side.label())]);
             family.counter_sample(labels, state.failures.total())?;
         }
+        Ok(())
+    }
+
+    fn encode_failure_reasons(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
             "mailtrip_failure_reasons_total",
@@ -296,6 +332,10 @@ impl Page {
                 family.counter_sample(cause_labels(view, side, failures.cause), failures.count)?;
             }
         }
+        Ok(())
+    }
+
+    fn encode_last_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_last_failure_timestamp_seconds",
@@ -311,41 +351,40 @@ impl Page {
         Ok(())
     }
 
-    pub(super) fn encode_found(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_found(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
             "mailtrip_probes_found_total",
-            "Received test mails by folder",
+            "Received test mails by folder. Absent for a kind of folder that is not looked into",
         )?;
-        for view in &self.views {
+        for view in self.views() {
             for (folder, count) in FoundIn::ALL.iter().zip(view.snapshot.totals.found) {
-                let labels = [("target", name(view)), ("folder", folder.label())];
+                let labels = labels(view, [("folder", folder.label())]);
                 family.counter_sample(labels, count)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn encode_roundtrips(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = encoder.encode_descriptor(
+    fn encode_roundtrips(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::histogram(
+            encoder,
             "mailtrip_roundtrip_seconds",
             "Delay from transmission to reception of the test mails",
-            None,
-            MetricType::Histogram,
         )?;
-        for view in &self.views {
-            let labels = [("target", name(view))];
+        for view in self.views() {
+            let labels = labels(view, []);
             let Histogram { counts, sum } = view.snapshot.roundtrips;
             let bounds = Histogram::BOUNDS_SECONDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
             let count = counts.iter().sum();
-            let mut encoder = family.encode_family(&labels)?;
+            let mut encoder = family.0.encode_family(&labels)?;
             encoder.encode_histogram::<NoExemplar>(sum.as_secs_f64(), count, &buckets, None)?;
         }
         Ok(())
     }
 
-    pub(super) fn encode_steps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_steps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_step_duration_seconds",
@@ -353,20 +392,19 @@ impl Page {
              acceptance to arrival of the latest mail that arrived",
         )?;
         for (view, side, state) in self.sides() {
-            for (step, duration) in &state.steps {
-                let labels =
-                    [("target", name(view)), ("side", side.label()), ("step", step.label())];
+            for (step, duration) in state.steps.iter() {
+                let labels = labels(view, [("side", side.label()), ("step", step.label())]);
                 family.gauge_sample(labels, duration.as_secs_f64())?;
             }
             if let (Side::Receive, Some(delivery)) = (side, view.snapshot.delivery) {
-                let labels = [("target", name(view)), ("side", side.label()), ("step", "delivery")];
+                let labels = labels(view, [("side", side.label()), ("step", "delivery")]);
                 family.gauge_sample(labels, delivery.as_secs_f64())?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn encode_infos(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_tls_infos(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_tls_info",
@@ -374,55 +412,57 @@ impl Page {
         )?;
         for (view, side, state) in self.sides() {
             if let Some(tls) = &state.tls {
-                let labels = [
-                    ("target", name(view)),
-                    ("side", side.label()),
-                    ("version", tls.version),
-                    ("cipher", tls.cipher.as_str()),
-                ];
+                let labels = labels(
+                    view,
+                    [
+                        ("side", side.label()),
+                        ("version", tls.version),
+                        ("cipher", tls.cipher.as_str()),
+                    ],
+                );
                 family.gauge_sample(labels, 1.0)?;
             }
         }
+        Ok(())
+    }
+
+    fn encode_target_infos(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_target_info",
             "Configuration of the target. Always 1",
         )?;
-        for view in &self.views {
-            family.gauge_sample(target_info(&view.target), 1.0)?;
+        for view in self.views() {
+            family.gauge_sample(target_info(view), 1.0)?;
         }
         Ok(())
     }
 
     fn sides(&self) -> impl Iterator<Item = (&View, Side, &SideState)> {
-        self.views.iter().flat_map(|view| {
+        self.views().iter().flat_map(|view| {
             view.snapshot.sides.iter().map(move |(side, state)| (view, side, state))
         })
     }
 }
 
-fn cause_labels(view: &View, side: Side, (step, reason): Cause) -> [(&'static str, &str); 4] {
-    [
-        ("target", name(view)),
-        ("side", side.label()),
-        ("step", step.label()),
-        ("reason", reason.label()),
-    ]
+fn cause_labels(view: &View, side: Side, (step, reason): Cause) -> Labels<'_, 3> {
+    labels(view, [("side", side.label()), ("step", step.label()), ("reason", reason.label())])
 }
 
 type NoExemplar = [(&'static str, &'static str); 0];
 
-fn target_info(target: &Target) -> Vec<(&str, &str)> {
-    let mut labels = vec![
-        ("target", target.name.as_str()),
-        ("passive", if target.passive { "true" } else { "false" }),
-        ("mail_cluster", target.cluster.as_deref().unwrap_or_default()),
-        ("protocol", target.receive.protocol.label()),
-        ("send_host", target.send.endpoint.name()),
-        ("receive_host", target.receive.endpoint.name()),
-    ];
-    labels.extend(target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    labels
+fn target_info(view: &View) -> Labels<'_, 5> {
+    let target = &view.target;
+    labels(
+        view,
+        [
+            ("passive", if target.passive { "true" } else { "false" }),
+            ("mail_cluster", target.cluster.as_deref().unwrap_or_default()),
+            ("protocol", target.receive.protocol.label()),
+            ("send_host", target.send.endpoint.name()),
+            ("receive_host", target.receive.endpoint.name()),
+        ],
+    )
 }
 
 /// The value, or NaN where there is none.

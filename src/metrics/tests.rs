@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -6,7 +7,6 @@ use super::*;
 use crate::checks::ping::{Obstacle, Outcome, RoundTrips};
 use crate::checks::readings::{Checks, Round};
 use crate::config::{Config, Target, TargetName};
-use crate::web::server::encoding::classic_text;
 use ledger::TlsFacts;
 use ledger::Token;
 use ledger::{
@@ -17,6 +17,8 @@ use mail::Fault;
 use mail::inspection::{Inspection, TransitTimes};
 use mail::text::Scrubber;
 
+mod strict;
+
 /// A target whose name and labels need escaping.
 const ODD_NAME: &str = r#"a "b" \ ü"#;
 
@@ -24,7 +26,7 @@ fn target(passive: bool) -> Arc<Target> {
     let text = format!(
         "targets:\n- name: m\n  host: mail.example\n  passive: {passive}\n  cluster: corp\n  \
          labels: {{site: \"x\\n\\\"y\"}}\n  from: a@b.example\n  to: c@d.example\n  \
-         ping: true\n  ports: ['web:80']\n  \
+         ping: true\n  ports: ['web:80', 'closed:81', 'new:82']\n  \
          receive: {{protocol: imap, username: u, password: p}}\n"
     );
     let config = Config::parse(&text, Path::new("test.yml")).unwrap();
@@ -48,7 +50,13 @@ fn facts() -> ExporterFacts {
         store_errors: 7,
         may_ping: Some(true),
         shortages: [1, 2, 3, 4, 5],
+        external_url: Some("https://h.test/mail".to_owned()),
     }
+}
+
+/// All of it, as OpenMetrics.
+fn encode(views: impl IntoIterator<Item = View>, facts: ExporterFacts) -> String {
+    pieces(views.into_iter().collect(), Some(facts), Syntax::OpenMetrics).collect()
 }
 
 fn page(target: &Arc<Target>, ledger: &mut Ledger) -> String {
@@ -66,14 +74,21 @@ fn page_with(
     header: Option<&str>,
     checks: &Checks,
 ) -> String {
+    encode([view_with(target, ledger, header, checks)], facts())
+}
+
+fn view_with(
+    target: &Arc<Target>,
+    ledger: &mut Ledger,
+    header: Option<&str>,
+    checks: &Checks,
+) -> View {
     let transit = TransitTimes { transmitted: Some(now().wall), seen: now().wall };
     let rules = mail::inspection::Rules { authserv_id: None, scrubber: &Scrubber::default() };
     let inspection =
         header.map(|header| Arc::new(Inspection::read(header.as_bytes(), transit, rules)));
     let (snapshot, layers) = (ledger.snapshot(now()), checks.readings());
-    let view =
-        View { target: Arc::clone(target), snapshot, inspection, layers, lacks_junk_folder: false };
-    encode(&[view], Some(&facts()))
+    View { target: Arc::clone(target), snapshot, inspection, layers, lacks_junk_folder: false }
 }
 
 /// A ping with one reply of two.
@@ -87,13 +102,15 @@ const ECHO: Outcome = Outcome {
     }),
 };
 
-/// Checks with a round in which the ping came to this, the port of the send side answered in 5 ms
-/// and that of the receive side refused.
+/// Checks with a round in which the ping came to this, the ports `send` and `web` answered in 5 ms,
+/// `receive` and `closed` refused, and the turn of `new` did not come.
 fn checked(target: &Target, ping: Result<Outcome, Obstacle>) -> Checks {
     let checks = Checks::default();
     checks.set_target(target);
     let refused = Fault::down(Reason::Refused, "refused");
     let ports = vec![
+        Some(Reading::Is(Ok(Duration::from_millis(5)))),
+        Some(Reading::Is(Err(refused.clone()))),
         Some(Reading::Is(Ok(Duration::from_millis(5)))),
         Some(Reading::Is(Err(refused))),
         Some(Reading::Unmeasured),
@@ -102,16 +119,17 @@ fn checked(target: &Target, ping: Result<Outcome, Obstacle>) -> Checks {
     checks
 }
 
-/// The value of a series without the label `target`.
+/// The value of a series without the label `target` and the configured one.
 fn value(page: &str, series: &str) -> Option<f64> {
     let escaped = r#"target="a \"b\" \\ ü""#;
-    let series = match series.split_once('{') {
+    let configured = r#"site="x\n\"y""#;
+    let series = match series.trim_end_matches('}').split_once('{') {
         // The encoder puts the bound of a bucket first.
         Some((name, bound)) if bound.starts_with("le=") => {
-            format!("{name}{{{},{escaped}}} ", bound.trim_end_matches('}'))
+            format!("{name}{{{bound},{escaped},{configured}}} ")
         }
-        Some((name, labels)) => format!("{name}{{{escaped},{labels} "),
-        None => format!("{series}{{{escaped}}} "),
+        Some((name, labels)) => format!("{name}{{{escaped},{labels},{configured}}} "),
+        None => format!("{series}{{{escaped},{configured}}} "),
     };
     page.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok())
 }
@@ -187,6 +205,7 @@ fn measured_values_have_their_units() {
         ("mailtrip_receive_ability_percent", 100.0),
         ("mailtrip_outstanding_messages", 0.0),
         ("mailtrip_roundtrip_minutes", 1.5),
+        ("mailtrip_roundtrip_last_seconds", 90.0),
         ("mailtrip_roundtrip_seconds_sum", 90.0),
         ("mailtrip_roundtrip_seconds_count", 1.0),
         ("mailtrip_roundtrip_seconds_bucket{le=\"60.0\"}", 0.0),
@@ -210,7 +229,7 @@ fn measured_values_have_their_units() {
         let line = format!("mailtrip_exporter_shortages_total{{resource=\"{resource}\"}} {count}");
         assert!(page.contains(&line), "{line}");
     }
-    assert!(page.contains("version=\"TLSv1.3\",cipher=\"TLS_AES_256_GCM_SHA384\"} 1.0"));
+    assert!(page.contains("version=\"TLSv1.3\",cipher=\"TLS_AES_256_GCM_SHA384\",site="));
     assert!(page.contains(
         "passive=\"false\",mail_cluster=\"corp\",protocol=\"imap\",\
         send_host=\"mail.example\",receive_host=\"mail.example\",site=\"x\\n\\\"y\"} 1.0"
@@ -296,14 +315,12 @@ fn layers_ping_and_ports_have_their_values() {
         ("mailtrip_ping_rtt_min_seconds", 0.001),
         ("mailtrip_ping_rtt_avg_seconds", 0.002),
         ("mailtrip_ping_rtt_max_seconds", 0.004),
-        ("mailtrip_ping_packets_sent_total", 2.0),
-        ("mailtrip_ping_packets_received_total", 1.0),
         ("mailtrip_tcp_port_availability_percent{port_name=\"send\"}", 100.0),
         ("mailtrip_tcp_port_availability_percent{port_name=\"receive\"}", 0.0),
-        ("mailtrip_tcp_port_response_seconds{port_name=\"send\"}", 0.005),
-        ("mailtrip_tcp_port_failures_total{port_name=\"receive\"}", 1.0),
+        ("mailtrip_tcp_port_response_seconds{port_name=\"web\"}", 0.005),
         ("mailtrip_tcp_port_failures_total{port_name=\"web\"}", 0.0),
-        ("mailtrip_tcp_port_failure_reasons_total{port_name=\"receive\",reason=\"refused\"}", 1.0),
+        ("mailtrip_tcp_port_failures_total{port_name=\"closed\"}", 1.0),
+        ("mailtrip_tcp_port_failure_reasons_total{port_name=\"closed\",reason=\"refused\"}", 1.0),
         ("mailtrip_layer_state{layer=\"network\"}", 1.0),
         ("mailtrip_layer_state{layer=\"tcp\"}", 0.0),
         ("mailtrip_layer_state{layer=\"send\"}", 1.0),
@@ -312,15 +329,17 @@ fn layers_ping_and_ports_have_their_values() {
         assert_eq!(value(&page, series), Some(expected), "{series}");
     }
     for series in [
-        "mailtrip_tcp_port_availability_percent{port_name=\"web\"}",
-        "mailtrip_tcp_port_response_seconds{port_name=\"receive\"}",
+        "mailtrip_tcp_port_availability_percent{port_name=\"new\"}",
+        "mailtrip_tcp_port_response_seconds{port_name=\"closed\"}",
     ] {
         assert!(value(&page, series).unwrap().is_nan(), "{series}");
     }
     let newest = "mailtrip_tcp_port_last_failure_timestamp_seconds";
-    let date = value(&page, &format!("{newest}{{port_name=\"receive\",reason=\"refused\"}}"));
-    assert!(date.is_some_and(|date| date > 1_700_000_000.0), "{date:?}");
-    assert_eq!(page.matches(&format!("\n{newest}{{")).count(), 1, "web has not failed");
+    for port in ["receive", "closed"] {
+        let date = value(&page, &format!("{newest}{{port_name=\"{port}\",reason=\"refused\"}}"));
+        assert!(date.is_some_and(|date| date > 1_700_000_000.0), "{port}: {date:?}");
+    }
+    assert_eq!(page.matches(&format!("\n{newest}{{")).count(), 2, "the others have not failed");
     assert!(page.contains("\nmailtrip_ping_permitted 1.0\n"));
 }
 
@@ -333,11 +352,10 @@ fn what_the_system_forbids_to_ping_is_nan_and_never_0() {
         assert!(value(&page, &format!("mailtrip_ping_{gauge}")).unwrap().is_nan(), "{gauge}");
     }
     assert!(value(&page, "mailtrip_layer_state{layer=\"network\"}").unwrap().is_nan());
-    assert_eq!(value(&page, "mailtrip_ping_packets_sent_total"), Some(0.0));
-    let facts = ExporterFacts { may_ping: Some(false), ..facts() };
-    assert!(encode(&[], Some(&facts)).contains("\nmailtrip_ping_permitted 0.0\n"));
-    let facts = ExporterFacts { may_ping: None, ..facts };
-    assert!(!encode(&[], Some(&facts)).contains("mailtrip_ping_permitted"));
+    let permitted = ExporterFacts { may_ping: Some(false), ..facts() };
+    assert!(encode(None, permitted).contains("\nmailtrip_ping_permitted 0.0\n"));
+    let unknown = ExporterFacts { may_ping: None, ..facts() };
+    assert!(!encode(None, unknown).contains("mailtrip_ping_permitted"));
 }
 
 fn failure(step: Step, reason: Reason) -> Failure {
@@ -382,12 +400,13 @@ fn what_failed_is_there_by_cause_and_the_newest_with_its_date_also_after_a_succe
 }
 
 #[test]
-fn a_port_takes_three_series_and_two_for_a_failure_and_ping_with_the_layers_twelve() {
+fn a_port_takes_three_series_that_of_a_side_one_and_ping_with_the_layers_ten() {
     let target = target(false);
     let page = page(&target, &mut busy(Rules::from(target.as_ref())));
     let of = |prefix: &str| page.lines().filter(|line| line.starts_with(prefix)).count();
-    assert_eq!(of("mailtrip_tcp_port_"), 3 * 3 + 2);
-    assert_eq!(of("mailtrip_ping_") - of("mailtrip_ping_permitted") + of("mailtrip_layer_"), 12);
+    let of_failures = 2 + 1;
+    assert_eq!(of("mailtrip_tcp_port_"), 2 + 3 * 3 + of_failures);
+    assert_eq!(of("mailtrip_ping_") - of("mailtrip_ping_permitted") + of("mailtrip_layer_"), 10);
 }
 
 #[test]
@@ -400,6 +419,81 @@ fn the_page_ends_as_open_metrics_ends_and_every_help_is_one_line() {
         assert!(is_sample || line.starts_with("# "), "{line}");
         assert!(!line.contains("{}"), "{line}");
     }
+}
+
+/// Pages of targets that are all alike but for their names.
+fn views(count: usize) -> Vec<View> {
+    let target = target(false);
+    let mut ledger = busy(Rules::from(target.as_ref()));
+    let view =
+        view_with(&target, &mut ledger, Some(&telling_header()), &checked(&target, Ok(ECHO)));
+    let named = |number| {
+        let mut target = target.as_ref().clone();
+        target.name = TargetName::new(&format!("t{number}")).unwrap();
+        View { target: Arc::new(target), ..view.clone() }
+    };
+    (0..count).map(named).collect()
+}
+
+/// The name of the family of each line, one for all lines that follow each other.
+fn families(page: &str) -> Vec<(String, usize)> {
+    let mut families: Vec<(String, usize)> = Vec::new();
+    for line in page.lines() {
+        if let Some(metadata) = line.strip_prefix("# HELP ") {
+            families.push((metadata.split(' ').next().unwrap().to_owned(), 0));
+        } else if !line.starts_with('#') {
+            let (name, samples) = families.last_mut().unwrap();
+            assert!(line.starts_with(name.as_str()), "{line} is in the family {name}");
+            *samples += 1;
+        }
+    }
+    families
+}
+
+#[test]
+fn a_page_of_many_targets_has_each_family_once_and_whole() {
+    const TARGETS: usize = 150;
+    for syntax in [Syntax::OpenMetrics, Syntax::Classic] {
+        let page = |views| pieces(views, None, syntax).collect::<String>();
+        let (one, many) = (page(views(1)), page(views(TARGETS)));
+        let expected: Vec<_> =
+            families(&one).into_iter().map(|(name, samples)| (name, samples * TARGETS)).collect();
+        assert_eq!(families(&many), expected);
+        assert_eq!(many.contains("# EOF\n"), syntax == Syntax::OpenMetrics);
+        assert_eq!(many.matches("# TYPE ").count(), one.matches("# TYPE ").count());
+    }
+}
+
+#[test]
+fn a_strict_reader_finds_the_unit_of_each_family_that_has_one() {
+    let page = encode(views(2), facts());
+    let families = strict::read(&page);
+    let of = |name: &str| families[name].unit.as_deref();
+    assert_eq!(of("mailtrip_roundtrip_seconds"), Some("seconds"));
+    assert_eq!(of("mailtrip_roundtrip_minutes"), Some("minutes"));
+    assert_eq!(of("mailtrip_send_ability_percent"), Some("percent"));
+    assert_eq!(of("mailtrip_outstanding_messages"), Some("messages"));
+    assert_eq!(of("process_resident_memory_bytes"), Some("bytes"));
+    assert_eq!(of("process_cpu_seconds"), Some("seconds"));
+    assert_eq!(of("mailtrip_probes"), None);
+    for (name, family) in &families {
+        let last = name.rsplit('_').next();
+        let is_unit =
+            ["seconds", "bytes", "percent", "minutes", "messages"].contains(&last.unwrap());
+        assert_eq!(family.unit.as_deref(), last.filter(|_| is_unit), "{name}");
+    }
+    assert!(families["mailtrip_probes"].samples.iter().all(|sample| sample.value == "1"));
+    let site = ("site".to_owned(), "x\n\"y".to_owned());
+    let infos = &families["mailtrip_target_info"].samples;
+    assert!(infos.iter().all(|info| info.labels.contains(&site)));
+}
+
+#[test]
+fn no_piece_of_a_page_is_large() {
+    let lengths: Vec<usize> =
+        pieces(views(500), Some(facts()), Syntax::OpenMetrics).map(|piece| piece.len()).collect();
+    assert!(lengths.len() > 40, "{lengths:?}");
+    assert!(lengths.iter().all(|length| *length < 200_000), "{lengths:?}");
 }
 
 #[test]
@@ -437,4 +531,25 @@ fn promtool_finds_nothing_but_the_minutes() {
     // The unit is given by the generic mail-server model; the histogram has the base unit.
     let minutes = "mailtrip_roundtrip_minutes use base unit \"seconds\" instead of \"minutes\"";
     assert_eq!(complaints, [minutes]);
+}
+
+#[test]
+fn no_label_of_the_exporter_can_be_configured() {
+    let target = target(true);
+    let mut ledger = busy(Rules::from(target.as_ref()));
+    ledger.look_failed(&failure(Step::Fetch, Reason::Closed), now());
+    let page = page_of(&target, &mut ledger, Some(&telling_header()));
+    let samples = page.lines().filter(|line| !line.starts_with('#'));
+    let labels = samples.filter_map(|line| line.split_once('{')?.1.rsplit_once('}'));
+    let mut names = BTreeSet::new();
+    for (labels, _) in labels {
+        let mut rest = labels.replace(r"\\", "").replace(r#"\""#, "");
+        while let Some((name, value)) = rest.clone().split_once("=\"") {
+            names.insert(name.trim_start_matches(',').to_owned());
+            rest = value.split_once('"').unwrap().1.to_owned();
+        }
+    }
+    assert!(names.remove("site"), "the one that is configured");
+    let known: BTreeSet<String> = crate::config::labels::OF_THE_EXPORTER.map(str::to_owned).into();
+    assert_eq!(names, known);
 }

@@ -210,7 +210,7 @@ fn write_account(
     let mut upsert = connection.prepare_cached(
         "INSERT OR REPLACE INTO target VALUES
          (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-          ?20)",
+          ?20, ?21)",
     )?;
     upsert.raw_bind_parameter(1, target.as_str())?;
     for (column, counter) in (2..).zip(counters) {
@@ -219,6 +219,7 @@ fn write_account(
     upsert.raw_bind_parameter(18, account.roundtrips.sum.as_secs_f64())?;
     upsert.raw_bind_parameter(19, buckets.join(" "))?;
     upsert.raw_bind_parameter(20, account.last_sent.map(to_seconds))?;
+    upsert.raw_bind_parameter(21, account.last_roundtrip.map(|it| it.as_secs_f64()))?;
     upsert.raw_execute()?;
     Ok(())
 }
@@ -311,7 +312,9 @@ fn account(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
         *count = text.parse().ok().filter(|count| *count <= MOST).unwrap_or_default();
     }
     let last_sent = row.get::<_, Option<f64>>("last_sent")?.and_then(from_seconds);
-    Ok(AccountRecord { totals, roundtrips, last_sent, ..AccountRecord::default() })
+    let last_roundtrip = row.get::<_, Option<f64>>("last_roundtrip")?;
+    let last_roundtrip = last_roundtrip.and_then(|it| Duration::try_from_secs_f64(it).ok());
+    Ok(AccountRecord { totals, roundtrips, last_roundtrip, last_sent, ..AccountRecord::default() })
 }
 
 fn mail(row: &Row<'_>) -> rusqlite::Result<(Token, MailRecord)> {

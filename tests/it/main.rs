@@ -20,6 +20,7 @@ mod command {
     mod probe;
     mod probe_outputs;
     mod program;
+    mod restart;
     mod shortages;
 }
 
@@ -46,6 +47,7 @@ mod embedded {
     mod rotation;
     mod round_trip;
     pub(crate) mod routes;
+    mod series;
     mod tls;
 }
 
@@ -87,4 +89,5 @@ mod web {
     mod evidence;
     mod http;
     mod pages;
+    mod prefix;
 }

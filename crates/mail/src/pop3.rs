@@ -255,7 +255,7 @@ impl Pop3 {
     async fn count(&mut self) -> Result<Option<u64>, Failure> {
         self.wire.send("STAT").await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line)?;
+        self.check_status(&line)?;
         Ok(split_status(&line).and_then(|(_, text)| {
             std::str::from_utf8(text.split(u8::is_ascii_whitespace).next()?).ok()?.parse().ok()
         }))
@@ -402,10 +402,10 @@ impl Pop3 {
     async fn command(&mut self, command: &str) -> Result<(), Interrupted> {
         self.wire.send(command).await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line)
+        self.check_status(&line)
     }
 
-    fn settle(&self, line: &[u8]) -> Result<(), Interrupted> {
+    fn check_status(&self, line: &[u8]) -> Result<(), Interrupted> {
         match split_status(line) {
             Some((true, _)) => Ok(()),
             Some((false, text)) => {

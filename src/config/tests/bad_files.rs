@@ -207,6 +207,13 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-labels.yml:6: targets[0].labels.receive_host: is a label that the exporter sets itself; choose another name",
             "bad-labels.yml:6: targets[0].labels.send_host: is a label that the exporter sets itself; choose another name",
             "bad-labels.yml:6: targets[0].labels.target: is a label that the exporter sets itself; choose another name",
+            "bad-labels.yml:7: targets[0].labels.instance: is a label that Prometheus sets itself; choose another name",
+            "bad-labels.yml:7: targets[0].labels.job: is a label that Prometheus sets itself; choose another name",
+            "bad-labels.yml:7: targets[0].labels.le: is a label that the exporter sets itself; choose another name",
+            "bad-labels.yml:7: targets[0].labels.long: must be at most 200 characters",
+            "bad-labels.yml:7: targets[0].labels.quantile: is a label that Prometheus sets itself; choose another name",
+            "bad-labels.yml:7: targets[0].labels.side: is a label that the exporter sets itself; choose another name",
+            "bad-labels.yml:7: targets[0].labels.version: is a label that the exporter sets itself; choose another name",
         ],
     ),
     (

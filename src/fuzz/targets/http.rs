@@ -12,11 +12,13 @@ use secrecy::ExposeSecret;
 use tokio::runtime::Builder;
 
 use crate::config::Config;
+use crate::metrics::classic_text;
 use crate::probing::send::Origin;
 use crate::supervisor::Supervisor;
+use crate::web::mount::Mount;
 use crate::web::routes::App;
 use crate::web::server::auth::basic::credentials;
-use crate::web::server::encoding::{Format, classic_text};
+use crate::web::server::negotiation::Format;
 use crate::web::server::{Request, Response, serve_played};
 use ledger::Token;
 use mail::fuzz::script::Script;
@@ -80,7 +82,8 @@ fn app() -> App {
     });
     std::mem::forget(runtime);
     let telemetry_path = "/metrics".to_owned();
-    App { supervisor, telemetry_path, enable_lifecycle: false, enable_details: true }
+    let mount = Mount::default();
+    App { supervisor, mount, telemetry_path, enable_lifecycle: false, enable_details: true }
 }
 
 fn authorization(input: &[u8]) {

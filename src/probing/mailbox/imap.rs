@@ -321,20 +321,14 @@ impl Session {
 
 /// The folder as the server writes it.
 fn find(folder: &Folder, listed: &[Listed], holds_copies: bool) -> Option<OpenFolder> {
-    let (name, kind) = match folder {
-        Folder::Name(name) => {
-            let kind =
-                if name.eq_ignore_ascii_case("INBOX") { FoundIn::Inbox } else { FoundIn::Other };
-            (encode_folder_name(name), kind)
-        }
+    let name = match folder {
+        Folder::Name(name) => encode_folder_name(name),
         Folder::SpecialUse(usage) => {
             let usage = usage.to_ascii_lowercase();
-            let listed = listed.iter().find(|listed| listed.is_for(&usage))?;
-            let kind = if usage == r"\junk" { FoundIn::Junk } else { FoundIn::Other };
-            (listed.name.clone(), kind)
+            listed.iter().find(|listed| listed.is_for(&usage))?.name.clone()
         }
     };
-    Some(OpenFolder { name, kind, holds_copies, is_met: false })
+    Some(OpenFolder { name, kind: folder.kind(), holds_copies, is_met: false })
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ fn insert_all(post: &Post, user: &str, mails: &[String]) -> Vec<Message> {
     post.messages(user, "INBOX")
 }
 
-fn with_sender_mailbox(target: TargetText, server: &Server, user: &str) -> TargetText {
+pub(super) fn with_sender_mailbox(target: TargetText, server: &Server, user: &str) -> TargetText {
     let protocol = if server.protocol() == Protocol::Pop3 { "pop3" } else { "imap" };
     let mailbox = format!(
         "{{protocol: {protocol}, host: '{}', port: {}, tls: none, username: {user}, password: {}}}",

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_openssl::SslStream;
 
 use crate::support::logins::{receive_with, send_with};
-use crate::support::{MAILBOXES, TargetText, Trust, USER, World, config, quoted};
+use crate::support::{MAILBOXES, TargetText, Trust, USER, World, only, quoted};
 
 const BEARER: &[&str] = &["XOAUTH2", "OAUTHBEARER"];
 const SECRET: &str = "s3cret of the client+/=";
@@ -114,7 +114,7 @@ impl Provider {
             .set("send.oauth2", &oauth2)
             .set("receive.oauth2", &oauth2)
             .unset("receive.password");
-        config(&[text]).targets.into_values().next().unwrap()
+        only(text)
     }
 }
 

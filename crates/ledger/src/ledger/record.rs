@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::lifecycle::REMEMBERED;
 use super::{
-    ClockJump, Ended, Histogram, Ledger, MailState, Moment, Newest, Outstanding, Reading, Rules,
+    ClockJump, Ended, Histogram, Ledger, MailState, Moment, Newest, Outstanding, Rules,
     SideCounters, SideState, Totals,
 };
 use crate::LineInstant;
@@ -56,6 +56,8 @@ pub struct AccountRecord {
     pub sender_mailbox_failures: u64,
     /// The round trips.
     pub roundtrips: Histogram,
+    /// That of the newest mail that arrived.
+    pub last_roundtrip: Option<Duration>,
     /// When a mail was last sent, accepted or not.
     pub last_sent: Option<SystemTime>,
 }
@@ -167,6 +169,7 @@ impl Ledger {
         ledger.sides = stored.account.sides.clone().map(SideState::counted);
         ledger.sender_mailbox.failures = stored.account.sender_mailbox_failures;
         ledger.roundtrips = stored.account.roundtrips;
+        ledger.last_roundtrip = stored.account.last_roundtrip;
         ledger.journal.kept = stored.account.clone();
         ledger.journal.last_sent = stored.account.last_sent;
         ledger.journal.newest = stored.newest.clone();
@@ -189,8 +192,6 @@ impl Ledger {
         }
         ledger.outstanding.make_contiguous().sort_by_key(|mail| mail.accepted.instant);
         ledger.ended.make_contiguous().sort_by_key(|mail| mail.at);
-        let newest_end = ledger.ended.iter().rev().find_map(|mail| mail.state.arrived());
-        ledger.newest_end = newest_end.map_or(Reading::Unmeasured, Reading::Is);
         ledger.balance();
         while ledger.ended.len() > REMEMBERED {
             ledger.forget_oldest();
@@ -214,6 +215,7 @@ impl Ledger {
             sides: self.sides.as_ref().map(SideState::counters),
             sender_mailbox_failures: self.sender_mailbox.failures,
             roundtrips: self.roundtrips,
+            last_roundtrip: self.last_roundtrip,
             last_sent: self.journal.last_sent,
         };
         let account = Some(account).filter(|account| *account != self.journal.kept);
