@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
-use super::{Page, Part, count, name, timestamp};
+use super::{Page, Part, count, exemplars, name, timestamp};
 use crate::config::Target;
 use crate::supervisor::View;
 use ledger::{FoundIn, Histogram, Reading, SideState, Snapshot, Totals};
@@ -223,7 +223,7 @@ pub(super) fn parts() -> Vec<Part> {
         Part::family(Page::encode_failures),
         Part::family(Page::encode_step_failures),
         Part::family(Page::encode_found),
-        Part::family(Page::encode_roundtrips),
+        Part::family(Page::encode_roundtrips).completed(exemplars::added),
         Part::family(Page::encode_steps),
     ]);
     parts

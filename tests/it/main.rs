@@ -52,6 +52,7 @@ mod real {
     mod alerting;
     mod bounces;
     mod crashes;
+    mod exemplars;
     mod exim_courier;
     mod fault_table;
     mod host_layers;

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::{Failure, LineInstant, LoginDelay, PerSide, Token};
 pub use arrival::Bracket;
+pub use exemplars::{Exemplar, Exemplars};
 use lifecycle::Ended;
 pub use mail_state::MailState;
 pub use moment::Moment;
@@ -31,6 +32,7 @@ mod arrival;
 mod arrivals;
 mod attempts;
 mod delivery_reports;
+mod exemplars;
 mod lifecycle;
 mod looks;
 mod mail_state;
@@ -71,6 +73,7 @@ pub struct Ledger {
     ended: VecDeque<Ended>,
     totals: Totals,
     roundtrips: Histogram,
+    exemplars: Exemplars,
     period: Period,
     previous_period: Period,
     /// When the newest period began.
@@ -153,6 +156,7 @@ impl Ledger {
             ended: VecDeque::new(),
             totals: Totals::default(),
             roundtrips: Histogram::default(),
+            exemplars: Exemplars::default(),
             period: Period::default(),
             previous_period: Period::default(),
             period_began: None,
@@ -381,6 +385,7 @@ impl Ledger {
             delivery: self.delivery,
             oldest_outstanding: self.oldest_outstanding().filter(|_| !not_applicable),
             roundtrips: self.roundtrips,
+            exemplars: self.exemplars.clone(),
             totals: self.totals,
             sides: self.sides.clone(),
             sender_mailbox: self.sender_mailbox.clone(),

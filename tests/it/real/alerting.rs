@@ -11,7 +11,7 @@ use crate::support::program::{Running, folder};
 use crate::support::{TargetText, yaml};
 use stack::{Message, Stack};
 
-mod stack;
+pub(super) mod stack;
 
 /// The exporter on three targets, and who watches it.
 ///

@@ -162,7 +162,7 @@ async fn start_prometheus(folder: &Path, alertmanager: &str) -> Child {
 }
 
 /// Starts a program and returns it with the address on which it says that it listens.
-async fn start(mut command: Command) -> (Child, String) {
+pub(crate) async fn start(mut command: Command) -> (Child, String) {
     let what = format!("{command:?}");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command
