@@ -5,7 +5,7 @@
 //! of the program reads these types only and never checks them again.
 //!
 //! In reading order: `node` makes a tree with line numbers from the text, `section` looks keys up in
-//! a target and in the defaults below it, `target`, `side`, `login` and `checks` convert them, `value`
+//! a target and in the defaults below it, `target`, `labels`, `side`, `login` and `checks` convert them, `value`
 //! reads one scalar, `source` reads the files and variables that a key names, `keys` has every key,
 //! and `likeness` finds which one is meant.
 
@@ -16,15 +16,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ledger::FoundIn;
 use lettre::Address;
 
 pub use checks::{Owner, PingCheck, PortCheck};
+pub use inputs::Inputs;
 pub(crate) use likeness::edit_distance;
 pub use mail::auth::{Auth, Credentials, Login, Mechanism, OAuth2, TokenUrl};
 pub use mail::options::{
     ClientIdentity, Endpoint, IpFamily, PemFile, Service, Spoken, TlsMode, TlsOptions, TlsVersion,
 };
 pub use mail::secret::Secret;
+pub use mail::secret_source::SecretSource;
 pub use problem::{Problem, Problems};
 pub(crate) use value::parse_duration;
 
@@ -33,7 +36,9 @@ pub mod problem;
 pub mod show;
 
 mod checks;
+mod inputs;
 mod keys;
+pub(crate) mod labels;
 mod likeness;
 mod login;
 mod oauth;
@@ -63,6 +68,8 @@ pub struct Config {
     pub remarks: Vec<Problem>,
     /// The patterns under `include` that no file matched, as written.
     pub unmatched_includes: Vec<String>,
+    /// What all of it was read from.
+    pub inputs: Inputs,
 }
 
 /// The nick name of a target: unique, not empty, at most 100 characters, no control characters.
@@ -122,7 +129,7 @@ pub struct Target {
     pub passive: bool,
     /// The cluster that the node belongs to.
     pub cluster: Option<String>,
-    /// Extra labels of `mailtrip_target_info`.
+    /// Labels of each of its series, beside those of the exporter.
     pub labels: BTreeMap<String, String>,
     /// The sender of the test mails.
     pub from: Address,
@@ -208,6 +215,14 @@ impl Protocol {
             Protocol::Pop3 => "pop3",
         }
     }
+
+    /// Whether a folder of this kind is looked into.
+    pub fn looks_into(&self, kind: FoundIn) -> bool {
+        match self {
+            Protocol::Imap { folders } => folders.iter().any(|folder| folder.kind() == kind),
+            Protocol::Pop3 => kind == FoundIn::Inbox,
+        }
+    }
 }
 
 /// An IMAP folder as the configuration names it.
@@ -218,6 +233,17 @@ pub enum Folder {
     /// A folder by its SPECIAL-USE attribute (RFC 6154), as `\Junk`; passed over where the
     /// server has none.
     SpecialUse(String),
+}
+
+impl Folder {
+    /// The value of the label `folder` for mails that are found there.
+    pub fn kind(&self) -> FoundIn {
+        match self {
+            Folder::Name(name) if name.eq_ignore_ascii_case("INBOX") => FoundIn::Inbox,
+            Folder::SpecialUse(usage) if usage.eq_ignore_ascii_case(r"\junk") => FoundIn::Junk,
+            Folder::Name(_) | Folder::SpecialUse(_) => FoundIn::Other,
+        }
+    }
 }
 
 impl fmt::Display for Folder {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use classic::classic_text;
 pub use pieces::{Pieces, Syntax, pieces};
 
-use crate::supervisor::{ReloadState, Supervisor, View};
+use crate::supervisor::{ReloadState, Supervisor};
 use page::{Page, Part};
 
 mod classic;
@@ -18,13 +18,14 @@ mod exemplars;
 mod exporter;
 mod family;
 mod inspection;
+mod labels;
 mod layers;
 mod page;
 mod pieces;
 mod targets;
 
 /// The state of the exporter itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ExporterFacts {
     reload: ReloadState,
     started: SystemTime,
@@ -32,23 +33,21 @@ pub struct ExporterFacts {
     may_ping: Option<bool>,
     /// In the order of [`ledger::Shortage::ALL`].
     shortages: [u64; 5],
+    external_url: Option<String>,
 }
 
 impl ExporterFacts {
-    /// The facts of a running exporter, now.
-    pub fn of(supervisor: &Supervisor) -> Self {
+    /// The facts of a running exporter, now; `external_url` is the absolute address of its pages.
+    pub fn of(supervisor: &Supervisor, external_url: Option<&str>) -> Self {
         Self {
             reload: supervisor.reload_state(),
             started: supervisor.started(),
             store_errors: supervisor.store_errors(),
             may_ping: supervisor.may_ping(),
             shortages: mail::shortage::counts(),
+            external_url: external_url.map(str::to_owned),
         }
     }
-}
-
-fn name(view: &View) -> &str {
-    view.target.name.as_str()
 }
 
 fn timestamp(time: SystemTime) -> f64 {

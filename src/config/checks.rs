@@ -37,6 +37,13 @@ pub enum Owner {
     Receive,
 }
 
+impl PortCheck {
+    /// Whether it is the port of a side, and not listed under `ports`.
+    pub fn is_of_side(&self) -> bool {
+        NAMES_OF_SIDES.contains(&self.name.as_str())
+    }
+}
+
 impl fmt::Display for PortCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", BracketedHost(&self.host), self.port)

@@ -1,6 +1,5 @@
 //! One target: its own keys over the defaults.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -10,12 +9,7 @@ use super::keys::Home;
 use super::section::{Report, Section};
 use super::side::{self, IP_FAMILIES, Shared};
 use super::source::Sources;
-use super::{Target, TargetName, checks, value, written};
-use crate::config::yaml::{Node, Value};
-
-/// Label names that `mailtrip_target_info` has of its own.
-const RESERVED_LABELS: [&str; 6] =
-    ["target", "passive", "mail_cluster", "protocol", "send_host", "receive_host"];
+use super::{Target, TargetName, checks, labels, value};
 
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
 const LOST_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -54,7 +48,7 @@ pub(super) fn convert(
         max_outstanding: max_outstanding.unwrap_or(MAX_OUTSTANDING),
         passive: section.read("passive", report, value::boolean).unwrap_or(false),
         cluster: section.read("cluster", report, value::line),
-        labels: labels(section, report),
+        labels: labels::labels(section, report),
         inspect: section.read("inspect", report, value::boolean).unwrap_or(true),
         authserv_id: section.read("authserv_id", report, value::authserv_id),
         ping,
@@ -144,43 +138,5 @@ fn shared<'s, 'a>(
         to,
         ip_family: ip_family.unwrap_or_default(),
         timeout,
-    }
-}
-
-/// `labels`: those of the defaults and those of the target, which win.
-fn labels(section: &Section<'_>, report: &mut Report) -> BTreeMap<String, String> {
-    let written = section.child("labels", report);
-    let mut labels = BTreeMap::new();
-    for (place, name, node) in written.entries() {
-        let label = label_name(name).and_then(|()| label_value(node));
-        if let Some(value) = report.accept(&place, label) {
-            labels.insert(name.to_owned(), value);
-        }
-    }
-    labels
-}
-
-fn label_name(name: &str) -> Result<(), String> {
-    let mut bytes = name.bytes();
-    let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    if !first || !bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        return Err(
-            "is not a label name: letters, digits and underscores only, no digit first".to_owned()
-        );
-    }
-    if name.starts_with("__") {
-        return Err("is not a label name: Prometheus keeps those that begin with __".to_owned());
-    }
-    if RESERVED_LABELS.contains(&name) {
-        return Err("is a label that the exporter sets itself; choose another name".to_owned());
-    }
-    Ok(())
-}
-
-fn label_value(node: &Node) -> Result<String, String> {
-    match &node.value {
-        // It may be empty.
-        Value::Scalar { text, plain: false } => written::check(node, text).map(|()| text.clone()),
-        _ => value::text(node).map(str::to_owned),
     }
 }

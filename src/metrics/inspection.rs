@@ -5,7 +5,8 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
-use super::{Page, Part, name};
+use super::labels::labels;
+use super::{Page, Part};
 use crate::supervisor::View;
 use mail::inspection::Inspection;
 
@@ -29,7 +30,7 @@ impl Page {
         )?;
         for (view, inspection) in self.inspections() {
             if let Some(hop) = &inspection.last_hop {
-                let labels = [("target", name(view))];
+                let labels = labels(view, []);
                 family.gauge_sample(labels, flag(hop.is_protected))?;
             }
         }
@@ -46,7 +47,7 @@ impl Page {
         for (view, inspection) in self.inspections() {
             for (hop, position) in inspection.hops.iter().zip(POSITIONS) {
                 if let Some(delay) = hop.delay.measured() {
-                    let labels = [("target", name(view)), ("hop", position)];
+                    let labels = labels(view, [("hop", position)]);
                     family.gauge_sample(labels, delay.as_secs_f64())?;
                 }
             }
@@ -62,11 +63,10 @@ impl Page {
         )?;
         for (view, inspection) in self.inspections() {
             for verdict in &inspection.authentication {
-                let labels = [
-                    ("target", name(view)),
-                    ("method", verdict.method.label()),
-                    ("result", verdict.outcome.label()),
-                ];
+                let labels = labels(
+                    view,
+                    [("method", verdict.method.label()), ("result", verdict.outcome.label())],
+                );
                 family.gauge_sample(labels, 1.0)?;
             }
         }
@@ -82,7 +82,7 @@ impl Page {
         for (view, inspection) in self.inspections() {
             for spam in &inspection.spam {
                 if let Some(score) = spam.score {
-                    let labels = [("target", name(view)), ("filter", spam.filter.label())];
+                    let labels = labels(view, [("filter", spam.filter.label())]);
                     family.gauge_sample(labels, score)?;
                 }
             }
@@ -99,7 +99,7 @@ impl Page {
         for (view, inspection) in self.inspections() {
             for spam in &inspection.spam {
                 if let Some(is_spam) = spam.is_spam {
-                    let labels = [("target", name(view)), ("filter", spam.filter.label())];
+                    let labels = labels(view, [("filter", spam.filter.label())]);
                     family.gauge_sample(labels, flag(is_spam))?;
                 }
             }

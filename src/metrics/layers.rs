@@ -1,17 +1,17 @@
 //! The metrics of the layers: ping, TCP ports, and the state of each layer.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
-use super::{Page, Part, name};
+use super::labels::labels;
+use super::{Page, Part, timestamp};
 use crate::checks::ping::{Outcome, RoundTrips};
 use crate::checks::readings::{PingReadings, PortReadings};
 use crate::supervisor::View;
-use ledger::{Column, Reason};
+use ledger::{CauseCount, Column};
 
 /// A gauge of a ping; NaN where there is no value.
 struct PingGauge {
@@ -58,11 +58,11 @@ type Encode = fn(&[View], &mut DescriptorEncoder<'_>) -> fmt::Result;
 
 /// All but the gauges of a ping.
 const FAMILIES: [Encode; 6] = [
-    encode_pings_sent,
-    encode_pings_received,
     encode_port_availability,
     encode_port_responses,
     encode_port_failures,
+    encode_port_failure_reasons,
+    encode_last_port_failures,
     encode_states,
 ];
 
@@ -87,7 +87,7 @@ fn encode_states(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Re
         for (layer, state) in Column::of(&view.snapshot, &view.layers.evidence()).states() {
             let value = state.map(|is_good| if is_good { 1.0 } else { 0.0 });
             let value = value.value().unwrap_or(f64::NAN);
-            family.gauge_sample([("target", name(view)), ("layer", layer.label())], value)?;
+            family.gauge_sample(labels(view, [("layer", layer.label())]), value)?;
         }
     }
     Ok(())
@@ -116,28 +116,7 @@ fn encode_ping(
     let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
     for (view, ping) in pings(views) {
         let value = ping.newest.value().and_then(|outcome| (gauge.value)(&outcome));
-        family.gauge_sample([("target", name(view))], value.unwrap_or(f64::NAN))?;
-    }
-    Ok(())
-}
-
-fn encode_pings_sent(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let mut family =
-        Family::counter(encoder, "mailtrip_ping_packets_sent_total", "ICMP echo requests sent")?;
-    for (view, ping) in pings(views) {
-        family.counter_sample([("target", name(view))], ping.sent)?;
-    }
-    Ok(())
-}
-
-fn encode_pings_received(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let mut family = Family::counter(
-        encoder,
-        "mailtrip_ping_packets_received_total",
-        "Timely replies to ICMP echo requests",
-    )?;
-    for (view, ping) in pings(views) {
-        family.counter_sample([("target", name(view))], ping.received)?;
+        family.gauge_sample(labels(view, []), value.unwrap_or(f64::NAN))?;
     }
     Ok(())
 }
@@ -149,9 +128,9 @@ fn encode_port_availability(views: &[View], encoder: &mut DescriptorEncoder<'_>)
         "100 if the TCP port accepted the latest connection, else 0. NaN before the first and \
          while a passive target is down",
     )?;
-    for (labels, port) in ports(views) {
+    for (view, port_name, port) in ports(views) {
         let answers = port.answers().map(|answers| if answers { 100.0 } else { 0.0 });
-        family.gauge_sample(labels, answers.value().unwrap_or(f64::NAN))?;
+        family.gauge_sample(labels(view, [port_name]), answers.value().unwrap_or(f64::NAN))?;
     }
     Ok(())
 }
@@ -160,11 +139,12 @@ fn encode_port_responses(views: &[View], encoder: &mut DescriptorEncoder<'_>) ->
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_response_seconds",
-        "Duration of the latest TCP handshake with the port. NaN if it failed",
+        "Duration of the latest TCP handshake with the port. NaN if it failed. For the ports of the \
+         two sides see mailtrip_step_duration_seconds",
     )?;
-    for (labels, port) in ports(views) {
+    for (view, port_name, port) in further_ports(views) {
         let duration = port.newest.value().flatten().map(|it| it.as_secs_f64());
-        family.gauge_sample(labels, duration.unwrap_or(f64::NAN))?;
+        family.gauge_sample(labels(view, [port_name]), duration.unwrap_or(f64::NAN))?;
     }
     Ok(())
 }
@@ -173,20 +153,41 @@ fn encode_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> 
     let mut family = Family::counter(
         encoder,
         "mailtrip_tcp_port_failures_total",
-        "Failed connections to the TCP port by reason. dns exists only if there is a name to \
-         resolve, other only after it has occurred",
+        "Failed connections to the TCP port. For the ports of the two sides see \
+         mailtrip_failure_reasons_total",
     )?;
-    for ([target, port_name], port) in ports(views) {
-        let is_address = port.check.host.parse::<IpAddr>().is_ok();
-        for (reason, count) in port.failures() {
-            let can_happen = match reason {
-                Reason::Dns => !is_address,
-                Reason::Other => false,
-                _ => true,
-            };
-            if can_happen || count > 0 {
-                family.counter_sample([target, port_name, ("reason", reason.label())], count)?;
-            }
+    for (view, port_name, port) in further_ports(views) {
+        family.counter_sample(labels(view, [port_name]), port.failures.total())?;
+    }
+    Ok(())
+}
+
+fn encode_port_failure_reasons(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut family = Family::counter(
+        encoder,
+        "mailtrip_tcp_port_failure_reasons_total",
+        "Failed connections to the TCP port by reason. Reasons that never occurred are absent",
+    )?;
+    for (view, port_name, port) in further_ports(views) {
+        for CauseCount { cause, count, .. } in port.failures.iter() {
+            let labels = labels(view, [port_name, ("reason", cause.label())]);
+            family.counter_sample(labels, *count)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_last_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut family = Family::gauge(
+        encoder,
+        "mailtrip_tcp_port_last_failure_timestamp_seconds",
+        "Unix time of the latest failed connection to the TCP port, with its reason. Absent before \
+         the first",
+    )?;
+    for (view, port_name, port) in ports(views) {
+        if let Some(newest) = port.failures.newest() {
+            let labels = labels(view, [port_name, ("reason", newest.cause.label())]);
+            family.gauge_sample(labels, timestamp(newest.last))?;
         }
     }
     Ok(())
@@ -196,13 +197,20 @@ fn pings(views: &[View]) -> impl Iterator<Item = (&View, &PingReadings)> {
     views.iter().filter_map(|view| Some((view, view.layers.ping.as_ref()?)))
 }
 
-/// Every port with its labels.
-fn ports(views: &[View]) -> impl Iterator<Item = ([(&'static str, &str); 2], &PortReadings)> {
+/// Every port with the label that names it.
+fn ports(views: &[View]) -> impl Iterator<Item = (&View, (&'static str, &str), &PortReadings)> {
     views.iter().flat_map(|view| {
-        view.layers.ports.iter().map(move |port| {
-            ([("target", name(view)), ("port_name", port.check.name.as_str())], port)
-        })
+        let ports = view.layers.ports.iter();
+        ports.map(move |port| (view, ("port_name", port.check.name.as_str()), port))
     })
+}
+
+/// The ports but those of the sides: their time and their failures are those of the sides, in the steps dns
+/// and connect.
+fn further_ports(
+    views: &[View],
+) -> impl Iterator<Item = (&View, (&'static str, &str), &PortReadings)> {
+    ports(views).filter(|(_, _, port)| !port.check.is_of_side())
 }
 
 fn seconds(

@@ -5,11 +5,10 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
-use super::{Page, Part, count, exemplars, name, timestamp};
-use crate::config::Target;
+use super::labels::{Labels, labels};
+use super::{Page, Part, count, exemplars, timestamp};
 use crate::supervisor::View;
-use ledger::{FoundIn, Histogram, Reading, SideState, Snapshot, Totals};
-use ledger::{Reason, Side, Step};
+use ledger::{Cause, FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
 
 /// A gauge of a target; `None` leaves the series out.
 struct TargetGauge {
@@ -18,7 +17,7 @@ struct TargetGauge {
     value: fn(&Snapshot) -> Option<f64>,
 }
 
-const TARGET_GAUGES: [TargetGauge; 7] = [
+const TARGET_GAUGES: [TargetGauge; 8] = [
     TargetGauge {
         name: "mailtrip_send_ability_percent",
         help: "Share of the latest period's test mails that the SMTP server accepted, in percent. \
@@ -44,6 +43,12 @@ const TARGET_GAUGES: [TargetGauge; 7] = [
                in the current period or, if there are none, in the previous one. NaN if neither \
                has any",
         value: |it| nan(it.roundtrip, |mean| mean.as_secs_f64() / 60.0),
+    },
+    TargetGauge {
+        name: "mailtrip_roundtrip_last_seconds",
+        help: "Delay from transmission to reception of the latest test mail that arrived. Absent \
+               before the first",
+        value: |it| it.last_roundtrip.map(|delay| delay.as_secs_f64()),
     },
     TargetGauge {
         name: "mailtrip_oldest_outstanding_timestamp_seconds",
@@ -99,13 +104,13 @@ const SIDE_GAUGES: [SideGauge; 6] = [
     SideGauge {
         name: "mailtrip_tls_certificate_not_after_timestamp_seconds",
         help: "Unix time at which the server's certificate expires, even if it was rejected",
-        value: |it| it.tls.as_ref().map(|tls| seconds(tls.leaf_not_after)),
+        value: |it| it.tls.as_ref().map(|tls| timestamp(tls.leaf_not_after)),
     },
     SideGauge {
         name: "mailtrip_tls_chain_not_after_timestamp_seconds",
         help: "Unix time at which the first certificate of the verified chain expires, or of the \
                chain that was sent if it was rejected",
-        value: |it| it.tls.as_ref().map(|tls| seconds(tls.chain_not_after)),
+        value: |it| it.tls.as_ref().map(|tls| timestamp(tls.chain_not_after)),
     },
 ];
 
@@ -116,7 +121,7 @@ struct TargetCounter {
     value: fn(&Totals) -> u64,
 }
 
-const TARGET_COUNTERS: [TargetCounter; 15] = [
+const TARGET_COUNTERS: [TargetCounter; 14] = [
     TargetCounter {
         name: "mailtrip_probes_total",
         help: "Test mails attempted",
@@ -188,15 +193,10 @@ const TARGET_COUNTERS: [TargetCounter; 15] = [
     },
     TargetCounter {
         name: "mailtrip_periods_skipped_total",
-        help: "Test periods skipped because the previous one was still sending, no connection was \
-               free, or the exporter was suspended",
-        value: |it| it.periods_skipped,
-    },
-    TargetCounter {
-        name: "mailtrip_checks_skipped_total",
-        help: "Mailbox checks skipped because the previous one was still running, the server did \
-               not allow another login yet, or the exporter was suspended",
-        value: |it| it.checks_skipped,
+        help: "Sends and mailbox checks skipped because the previous one was still running, no \
+               connection was free, the server did not allow another login yet, or the exporter was \
+               suspended",
+        value: |it| it.periods_skipped.saturating_add(it.checks_skipped),
     },
 ];
 
@@ -219,9 +219,9 @@ pub(super) fn parts() -> Vec<Part> {
     parts.extend([
         Part::family(Page::encode_not_applicable),
         Part::family(Page::encode_sender_mailbox_up),
-        Part::family(Page::encode_sender_mailbox_failures),
         Part::family(Page::encode_failures),
-        Part::family(Page::encode_step_failures),
+        Part::family(Page::encode_failure_reasons),
+        Part::family(Page::encode_last_failures),
         Part::family(Page::encode_found),
         Part::family(Page::encode_roundtrips).completed(exemplars::added),
         Part::family(Page::encode_steps),
@@ -243,7 +243,7 @@ impl Page {
         let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
         for view in self.views() {
             if let Some(value) = (gauge.value)(&view.snapshot) {
-                family.gauge_sample([("target", name(view))], value)?;
+                family.gauge_sample(labels(view, []), value)?;
             }
         }
         Ok(())
@@ -256,23 +256,11 @@ impl Page {
             "1 if the latest look into the sender's own mailbox (for bounces and sent copies) \
              succeeded, else 0. Absent without sender_mailbox",
         )?;
-        for view in self.sender_mailboxes() {
+        let views = self.views().iter().filter(|view| view.target.sender_mailbox.is_some());
+        for view in views {
             if let Some(up) = view.snapshot.sender_mailbox.up {
-                family.gauge_sample([("target", name(view))], if up { 1.0 } else { 0.0 })?;
+                family.gauge_sample(labels(view, []), if up { 1.0 } else { 0.0 })?;
             }
-        }
-        Ok(())
-    }
-
-    fn encode_sender_mailbox_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = Family::counter(
-            encoder,
-            "mailtrip_sender_mailbox_failures_total",
-            "Looks into the sender's own mailbox that failed. Not included in any other counter",
-        )?;
-        for view in self.sender_mailboxes() {
-            let failures = view.snapshot.sender_mailbox.failures;
-            family.counter_sample([("target", name(view))], failures)?;
         }
         Ok(())
     }
@@ -285,7 +273,7 @@ impl Page {
         let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
         for (view, side, state) in self.sides() {
             if let Some(value) = (gauge.value)(state) {
-                family.gauge_sample([("target", name(view)), ("side", side.label())], value)?;
+                family.gauge_sample(labels(view, [("side", side.label())]), value)?;
             }
         }
         Ok(())
@@ -299,7 +287,7 @@ impl Page {
         let mut family = Family::counter(encoder, counter.name, counter.help)?;
         for view in self.views() {
             let value = (counter.value)(&view.snapshot.totals);
-            family.counter_sample([("target", name(view))], value)?;
+            family.counter_sample(labels(view, []), value)?;
         }
         Ok(())
     }
@@ -308,11 +296,14 @@ impl Page {
         let mut family = Family::counter(
             encoder,
             "mailtrip_attempts_not_applicable_total",
-            "Attempts while a passive target was down. Not included in any other counter",
+            "Attempts while a passive target was down. Not included in any other counter. Absent for \
+             a target that is not passive",
         )?;
         for (view, side, state) in self.sides() {
-            let labels = [("target", name(view)), ("side", side.label())];
-            family.counter_sample(labels, state.not_applicable)?;
+            if view.target.passive || state.not_applicable > 0 {
+                let labels = labels(view, [("side", side.label())]);
+                family.counter_sample(labels, state.not_applicable)?;
+            }
         }
         Ok(())
     }
@@ -321,29 +312,40 @@ impl Page {
         let mut family = Family::counter(
             encoder,
             "mailtrip_failures_total",
-            "Failures of a side by reason, including failed looks and removals",
+            "Failures of a side, including failed looks and removals",
         )?;
         for (view, side, state) in self.sides() {
-            for reason in Reason::of(side) {
-                let labels =
-                    [("target", name(view)), ("side", side.label()), ("reason", reason.label())];
-                family.counter_sample(labels, state.failures_for(*reason))?;
+            let labels = labels(view, [("side", side.label())]);
+            family.counter_sample(labels, state.failures.total())?;
+        }
+        Ok(())
+    }
+
+    fn encode_failure_reasons(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::counter(
+            encoder,
+            "mailtrip_failure_reasons_total",
+            "Failures of a side by step and reason. Combinations that never occurred are absent",
+        )?;
+        for (view, side, state) in self.sides() {
+            for failures in state.failures.iter() {
+                family.counter_sample(cause_labels(view, side, failures.cause), failures.count)?;
             }
         }
         Ok(())
     }
 
-    fn encode_step_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = Family::counter(
+    fn encode_last_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::gauge(
             encoder,
-            "mailtrip_step_failures_total",
-            "Failures of a side by failed step, including failed looks and removals",
+            "mailtrip_last_failure_timestamp_seconds",
+            "Unix time of the latest failure of a side, with its step and reason. Absent before the \
+             first; a success does not remove it",
         )?;
         for (view, side, state) in self.sides() {
-            for step in Step::of(side) {
-                let labels =
-                    [("target", name(view)), ("side", side.label()), ("step", step.label())];
-                family.counter_sample(labels, state.failures_in(*step))?;
+            if let Some(newest) = state.failures.newest() {
+                let labels = cause_labels(view, side, newest.cause);
+                family.gauge_sample(labels, timestamp(newest.last))?;
             }
         }
         Ok(())
@@ -353,11 +355,11 @@ impl Page {
         let mut family = Family::counter(
             encoder,
             "mailtrip_probes_found_total",
-            "Received test mails by folder",
+            "Received test mails by folder. Absent for a kind of folder that is not looked into",
         )?;
         for view in self.views() {
             for (folder, count) in FoundIn::ALL.iter().zip(view.snapshot.totals.found) {
-                let labels = [("target", name(view)), ("folder", folder.label())];
+                let labels = labels(view, [("folder", folder.label())]);
                 family.counter_sample(labels, count)?;
             }
         }
@@ -371,7 +373,7 @@ impl Page {
             "Delay from transmission to reception of the test mails",
         )?;
         for view in self.views() {
-            let labels = [("target", name(view))];
+            let labels = labels(view, []);
             let Histogram { counts, sum } = view.snapshot.roundtrips;
             let bounds = Histogram::BOUNDS_SECONDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
@@ -390,13 +392,12 @@ impl Page {
              acceptance to arrival of the latest mail that arrived",
         )?;
         for (view, side, state) in self.sides() {
-            for (step, duration) in &state.steps {
-                let labels =
-                    [("target", name(view)), ("side", side.label()), ("step", step.label())];
+            for (step, duration) in state.steps.iter() {
+                let labels = labels(view, [("side", side.label()), ("step", step.label())]);
                 family.gauge_sample(labels, duration.as_secs_f64())?;
             }
             if let (Side::Receive, Some(delivery)) = (side, view.snapshot.delivery) {
-                let labels = [("target", name(view)), ("side", side.label()), ("step", "delivery")];
+                let labels = labels(view, [("side", side.label()), ("step", "delivery")]);
                 family.gauge_sample(labels, delivery.as_secs_f64())?;
             }
         }
@@ -411,12 +412,14 @@ impl Page {
         )?;
         for (view, side, state) in self.sides() {
             if let Some(tls) = &state.tls {
-                let labels = [
-                    ("target", name(view)),
-                    ("side", side.label()),
-                    ("version", tls.version),
-                    ("cipher", tls.cipher.as_str()),
-                ];
+                let labels = labels(
+                    view,
+                    [
+                        ("side", side.label()),
+                        ("version", tls.version),
+                        ("cipher", tls.cipher.as_str()),
+                    ],
+                );
                 family.gauge_sample(labels, 1.0)?;
             }
         }
@@ -430,13 +433,9 @@ impl Page {
             "Configuration of the target. Always 1",
         )?;
         for view in self.views() {
-            family.gauge_sample(target_info(&view.target), 1.0)?;
+            family.gauge_sample(target_info(view), 1.0)?;
         }
         Ok(())
-    }
-
-    fn sender_mailboxes(&self) -> impl Iterator<Item = &View> {
-        self.views().iter().filter(|view| view.target.sender_mailbox.is_some())
     }
 
     fn sides(&self) -> impl Iterator<Item = (&View, Side, &SideState)> {
@@ -446,27 +445,27 @@ impl Page {
     }
 }
 
+fn cause_labels(view: &View, side: Side, (step, reason): Cause) -> Labels<'_, 3> {
+    labels(view, [("side", side.label()), ("step", step.label()), ("reason", reason.label())])
+}
+
 type NoExemplar = [(&'static str, &'static str); 0];
 
-fn target_info(target: &Target) -> Vec<(&str, &str)> {
-    let mut labels = vec![
-        ("target", target.name.as_str()),
-        ("passive", if target.passive { "true" } else { "false" }),
-        ("mail_cluster", target.cluster.as_deref().unwrap_or_default()),
-        ("protocol", target.receive.protocol.label()),
-        ("send_host", target.send.endpoint.name()),
-        ("receive_host", target.receive.endpoint.name()),
-    ];
-    labels.extend(target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    labels
+fn target_info(view: &View) -> Labels<'_, 5> {
+    let target = &view.target;
+    labels(
+        view,
+        [
+            ("passive", if target.passive { "true" } else { "false" }),
+            ("mail_cluster", target.cluster.as_deref().unwrap_or_default()),
+            ("protocol", target.receive.protocol.label()),
+            ("send_host", target.send.endpoint.name()),
+            ("receive_host", target.receive.endpoint.name()),
+        ],
+    )
 }
 
 /// The value, or NaN where there is none.
 fn nan<T>(reading: Reading<T>, value: impl FnOnce(T) -> f64) -> Option<f64> {
     Some(reading.value().map_or(f64::NAN, value))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "dates stay below 2^53 seconds")]
-fn seconds(since_1970: i64) -> f64 {
-    since_1970 as f64
 }

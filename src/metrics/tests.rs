@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use super::*;
 use crate::checks::ping::{Obstacle, Outcome, RoundTrips};
 use crate::checks::readings::{Checks, Round};
 use crate::config::{Config, Target, TargetName};
+use crate::supervisor::View;
 use ledger::TlsFacts;
 use ledger::Token;
 use ledger::{
@@ -25,7 +27,7 @@ fn target(passive: bool) -> Arc<Target> {
     let text = format!(
         "targets:\n- name: m\n  host: mail.example\n  passive: {passive}\n  cluster: corp\n  \
          labels: {{site: \"x\\n\\\"y\"}}\n  from: a@b.example\n  to: c@d.example\n  \
-         ping: true\n  ports: ['web:80']\n  \
+         ping: true\n  ports: ['web:80', 'closed:81', 'new:82']\n  \
          receive: {{protocol: imap, username: u, password: p}}\n"
     );
     let config = Config::parse(&text, Path::new("test.yml")).unwrap();
@@ -49,6 +51,7 @@ fn facts() -> ExporterFacts {
         store_errors: 7,
         may_ping: Some(true),
         shortages: [1, 2, 3, 4, 5],
+        external_url: Some("https://h.test/mail".to_owned()),
     }
 }
 
@@ -100,13 +103,15 @@ const ECHO: Outcome = Outcome {
     }),
 };
 
-/// Checks with a round in which the ping came to this, the port of the send side answered in 5 ms
-/// and that of the receive side refused.
+/// Checks with a round in which the ping came to this, the ports `send` and `web` answered in 5 ms,
+/// `receive` and `closed` refused, and the turn of `new` did not come.
 fn checked(target: &Target, ping: Result<Outcome, Obstacle>) -> Checks {
     let checks = Checks::default();
     checks.set_target(target);
     let refused = Fault::down(Reason::Refused, "refused");
     let ports = vec![
+        Some(Reading::Is(Ok(Duration::from_millis(5)))),
+        Some(Reading::Is(Err(refused.clone()))),
         Some(Reading::Is(Ok(Duration::from_millis(5)))),
         Some(Reading::Is(Err(refused))),
         Some(Reading::Unmeasured),
@@ -115,16 +120,17 @@ fn checked(target: &Target, ping: Result<Outcome, Obstacle>) -> Checks {
     checks
 }
 
-/// The value of a series without the label `target`.
+/// The value of a series without the label `target` and the configured one.
 fn value(page: &str, series: &str) -> Option<f64> {
     let escaped = r#"target="a \"b\" \\ ü""#;
-    let series = match series.split_once('{') {
+    let configured = r#"site="x\n\"y""#;
+    let series = match series.trim_end_matches('}').split_once('{') {
         // The encoder puts the bound of a bucket first.
         Some((name, bound)) if bound.starts_with("le=") => {
-            format!("{name}{{{},{escaped}}} ", bound.trim_end_matches('}'))
+            format!("{name}{{{bound},{escaped},{configured}}} ")
         }
-        Some((name, labels)) => format!("{name}{{{escaped},{labels} "),
-        None => format!("{series}{{{escaped}}} "),
+        Some((name, labels)) => format!("{name}{{{escaped},{labels},{configured}}} "),
+        None => format!("{series}{{{escaped},{configured}}} "),
     };
     // Without its exemplar.
     let value = |line: &str| line.strip_prefix(&series)?.split(' ').next()?.parse().ok();
@@ -135,9 +141,9 @@ fn tls() -> TlsFacts {
     TlsFacts {
         version: "TLSv1.3",
         cipher: "TLS_AES_256_GCM_SHA384".into(),
-        leaf_not_after: 1_900_000_000,
+        leaf_not_after: UNIX_EPOCH + Duration::from_secs(1_900_000_000),
         is_resumed: false,
-        chain_not_after: 1_850_000_000,
+        chain_not_after: UNIX_EPOCH + Duration::from_secs(1_850_000_000),
     }
 }
 
@@ -186,7 +192,10 @@ fn the_four_are_nan_before_they_are_measured() {
     }
     assert_eq!(value(&page, "mailtrip_server_up{side=\"send\"}"), None);
     assert_eq!(value(&page, "mailtrip_consecutive_failures{side=\"send\"}"), None);
-    assert_eq!(value(&page, "mailtrip_failures_total{side=\"send\",reason=\"dns\"}"), Some(0.0));
+    for never in ["failures_total{side=\"send\"}", "tcp_port_failures_total{port_name=\"web\"}"] {
+        assert_eq!(value(&page, &format!("mailtrip_{never}")), Some(0.0), "{never}");
+    }
+    assert!(!page.contains("\nmailtrip_failure_reasons_total"));
     assert_eq!(value(&page, "mailtrip_probes_found_total{folder=\"junk\"}"), Some(0.0));
 }
 
@@ -199,6 +208,7 @@ fn measured_values_have_their_units() {
         ("mailtrip_receive_ability_percent", 100.0),
         ("mailtrip_outstanding_messages", 0.0),
         ("mailtrip_roundtrip_minutes", 1.5),
+        ("mailtrip_roundtrip_last_seconds", 90.0),
         ("mailtrip_roundtrip_seconds_sum", 90.0),
         ("mailtrip_roundtrip_seconds_count", 1.0),
         ("mailtrip_roundtrip_seconds_bucket{le=\"60.0\"}", 0.0),
@@ -222,7 +232,7 @@ fn measured_values_have_their_units() {
         let line = format!("mailtrip_exporter_shortages_total{{resource=\"{resource}\"}} {count}");
         assert!(page.contains(&line), "{line}");
     }
-    assert!(page.contains("version=\"TLSv1.3\",cipher=\"TLS_AES_256_GCM_SHA384\"} 1.0"));
+    assert!(page.contains("version=\"TLSv1.3\",cipher=\"TLS_AES_256_GCM_SHA384\",site="));
     assert!(page.contains(
         "passive=\"false\",mail_cluster=\"corp\",protocol=\"imap\",\
         send_host=\"mail.example\",receive_host=\"mail.example\",site=\"x\\n\\\"y\"} 1.0"
@@ -280,14 +290,7 @@ fn what_the_header_tells_is_there_once_it_was_read() {
 fn a_passive_target_that_is_down_is_nan() {
     let target = target(true);
     let mut ledger = busy(Rules::from(target.as_ref()));
-    let down = Failure {
-        step: Step::Connect,
-        reason: Reason::Refused,
-        down: true,
-        shortage: None,
-        clue: None,
-        message: "refused".into(),
-    };
+    let down = Failure { down: true, ..failure(Step::Connect, Reason::Refused) };
     let attempt = Attempt { failures: vec![down], ..Attempt::default() };
     ledger.check_ended(&attempt, now());
     let page = page(&target, &mut ledger);
@@ -315,13 +318,12 @@ fn layers_ping_and_ports_have_their_values() {
         ("mailtrip_ping_rtt_min_seconds", 0.001),
         ("mailtrip_ping_rtt_avg_seconds", 0.002),
         ("mailtrip_ping_rtt_max_seconds", 0.004),
-        ("mailtrip_ping_packets_sent_total", 2.0),
-        ("mailtrip_ping_packets_received_total", 1.0),
         ("mailtrip_tcp_port_availability_percent{port_name=\"send\"}", 100.0),
         ("mailtrip_tcp_port_availability_percent{port_name=\"receive\"}", 0.0),
-        ("mailtrip_tcp_port_response_seconds{port_name=\"send\"}", 0.005),
-        ("mailtrip_tcp_port_failures_total{port_name=\"receive\",reason=\"refused\"}", 1.0),
-        ("mailtrip_tcp_port_failures_total{port_name=\"web\",reason=\"dns\"}", 0.0),
+        ("mailtrip_tcp_port_response_seconds{port_name=\"web\"}", 0.005),
+        ("mailtrip_tcp_port_failures_total{port_name=\"web\"}", 0.0),
+        ("mailtrip_tcp_port_failures_total{port_name=\"closed\"}", 1.0),
+        ("mailtrip_tcp_port_failure_reasons_total{port_name=\"closed\",reason=\"refused\"}", 1.0),
         ("mailtrip_layer_state{layer=\"network\"}", 1.0),
         ("mailtrip_layer_state{layer=\"tcp\"}", 0.0),
         ("mailtrip_layer_state{layer=\"send\"}", 1.0),
@@ -330,13 +332,17 @@ fn layers_ping_and_ports_have_their_values() {
         assert_eq!(value(&page, series), Some(expected), "{series}");
     }
     for series in [
-        "mailtrip_tcp_port_availability_percent{port_name=\"web\"}",
-        "mailtrip_tcp_port_response_seconds{port_name=\"receive\"}",
+        "mailtrip_tcp_port_availability_percent{port_name=\"new\"}",
+        "mailtrip_tcp_port_response_seconds{port_name=\"closed\"}",
     ] {
         assert!(value(&page, series).unwrap().is_nan(), "{series}");
     }
-    let other = "mailtrip_tcp_port_failures_total{port_name=\"web\",reason=\"other\"}";
-    assert_eq!(value(&page, other), None);
+    let newest = "mailtrip_tcp_port_last_failure_timestamp_seconds";
+    for port in ["receive", "closed"] {
+        let date = value(&page, &format!("{newest}{{port_name=\"{port}\",reason=\"refused\"}}"));
+        assert!(date.is_some_and(|date| date > 1_700_000_000.0), "{port}: {date:?}");
+    }
+    assert_eq!(page.matches(&format!("\n{newest}{{")).count(), 2, "the others have not failed");
     assert!(page.contains("\nmailtrip_ping_permitted 1.0\n"));
 }
 
@@ -349,20 +355,61 @@ fn what_the_system_forbids_to_ping_is_nan_and_never_0() {
         assert!(value(&page, &format!("mailtrip_ping_{gauge}")).unwrap().is_nan(), "{gauge}");
     }
     assert!(value(&page, "mailtrip_layer_state{layer=\"network\"}").unwrap().is_nan());
-    assert_eq!(value(&page, "mailtrip_ping_packets_sent_total"), Some(0.0));
-    let facts = ExporterFacts { may_ping: Some(false), ..facts() };
-    assert!(encode(None, facts).contains("\nmailtrip_ping_permitted 0.0\n"));
-    let facts = ExporterFacts { may_ping: None, ..facts };
-    assert!(!encode(None, facts).contains("mailtrip_ping_permitted"));
+    let permitted = ExporterFacts { may_ping: Some(false), ..facts() };
+    assert!(encode(None, permitted).contains("\nmailtrip_ping_permitted 0.0\n"));
+    let unknown = ExporterFacts { may_ping: None, ..facts() };
+    assert!(!encode(None, unknown).contains("mailtrip_ping_permitted"));
+}
+
+fn failure(step: Step, reason: Reason) -> Failure {
+    Failure { step, reason, down: false, shortage: None, clue: None, message: "no".into() }
 }
 
 #[test]
-fn a_port_takes_six_series_and_ping_with_the_layers_twelve() {
+fn what_failed_is_there_by_cause_and_the_newest_with_its_date_also_after_a_success() {
+    let target = target(false);
+    let mut ledger = Ledger::new(Rules::from(target.as_ref()));
+    let later = |seconds| {
+        let Moment { instant, wall } = now();
+        let elapsed = Duration::from_secs(seconds);
+        Moment { instant: instant + elapsed, wall: wall + elapsed }
+    };
+    let failures = [
+        failure(Step::Envelope, Reason::Deferred),
+        failure(Step::Envelope, Reason::Deferred),
+        failure(Step::Data, Reason::Closed),
+    ];
+    for (seconds, failure) in (1..).zip(failures) {
+        let attempt = Attempt { failures: vec![failure], ..Attempt::default() };
+        ledger.send_ended(0, 1, &attempt, later(seconds));
+    }
+    ledger.send_ended(1, 1, &Attempt::default(), later(9));
+    let page = page(&target, &mut ledger);
+    for (series, expected) in [
+        ("failures_total{side=\"send\"}", Some(3.0)),
+        ("failures_total{side=\"receive\"}", Some(0.0)),
+        ("failure_reasons_total{side=\"send\",step=\"envelope\",reason=\"deferred\"}", Some(2.0)),
+        ("failure_reasons_total{side=\"send\",step=\"data\",reason=\"closed\"}", Some(1.0)),
+        ("failure_reasons_total{side=\"send\",step=\"data\",reason=\"deferred\"}", None),
+        (
+            "last_failure_timestamp_seconds{side=\"send\",step=\"data\",reason=\"closed\"}",
+            Some(1_800_000_003.0),
+        ),
+    ] {
+        assert_eq!(value(&page, &format!("mailtrip_{series}")), expected, "{series}");
+    }
+    let newest = "\nmailtrip_last_failure_timestamp_seconds{";
+    assert_eq!(page.matches(newest).count(), 1, "one for each side that has failed");
+}
+
+#[test]
+fn a_port_takes_three_series_that_of_a_side_one_and_ping_with_the_layers_ten() {
     let target = target(false);
     let page = page(&target, &mut busy(Rules::from(target.as_ref())));
     let of = |prefix: &str| page.lines().filter(|line| line.starts_with(prefix)).count();
-    assert_eq!(of("mailtrip_tcp_port_"), 3 * 6);
-    assert_eq!(of("mailtrip_ping_") - of("mailtrip_ping_permitted") + of("mailtrip_layer_"), 12);
+    let of_failures = 2 + 1;
+    assert_eq!(of("mailtrip_tcp_port_"), 2 + 3 * 3 + of_failures);
+    assert_eq!(of("mailtrip_ping_") - of("mailtrip_ping_permitted") + of("mailtrip_layer_"), 10);
 }
 
 #[test]
@@ -518,4 +565,25 @@ fn promtool_finds_nothing_but_the_minutes() {
     // The unit is given by the generic mail-server model; the histogram has the base unit.
     let minutes = "mailtrip_roundtrip_minutes use base unit \"seconds\" instead of \"minutes\"";
     assert_eq!(complaints, [minutes]);
+}
+
+#[test]
+fn no_label_of_the_exporter_can_be_configured() {
+    let target = target(true);
+    let mut ledger = busy(Rules::from(target.as_ref()));
+    ledger.look_failed(&failure(Step::Fetch, Reason::Closed), now());
+    let page = page_of(&target, &mut ledger, Some(&telling_header()));
+    let samples = page.lines().filter(|line| !line.starts_with('#'));
+    let labels = samples.filter_map(|line| line.split_once('{')?.1.rsplit_once('}'));
+    let mut names = BTreeSet::new();
+    for (labels, _) in labels {
+        let mut rest = labels.replace(r"\\", "").replace(r#"\""#, "");
+        while let Some((name, value)) = rest.clone().split_once("=\"") {
+            names.insert(name.trim_start_matches(',').to_owned());
+            rest = value.split_once('"').unwrap().1.to_owned();
+        }
+    }
+    assert!(names.remove("site"), "the one that is configured");
+    let known: BTreeSet<String> = crate::config::labels::OF_THE_EXPORTER.map(str::to_owned).into();
+    assert_eq!(names, known);
 }

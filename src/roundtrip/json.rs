@@ -1,6 +1,6 @@
 //! The output for scripts: one JSON document. The README says what its members mean.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use humantime::format_rfc3339_millis;
 use serde_json::{Value, json};
@@ -10,8 +10,8 @@ use super::state::{State, Thresholds, judge};
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict};
 use crate::account::advice::next_step;
 use crate::config::{Endpoint, Target};
-use ledger::TlsFacts;
 use ledger::{Failure, Shortage, Side};
+use ledger::{TlsFacts, certificate_date};
 use mail::test_mail::subject;
 
 /// The document of a verdict; with the transcripts only if `shows_transcript`.
@@ -149,18 +149,9 @@ fn document_tls(facts: &TlsFacts) -> Value {
     json!({
         "version": facts.version,
         "cipher": facts.cipher,
-        "certificate_not_after": date(facts.leaf_not_after),
-        "chain_not_after": date(facts.chain_not_after),
+        "certificate_not_after": certificate_date(facts.leaf_not_after),
+        "chain_not_after": certificate_date(facts.chain_not_after),
     })
-}
-
-/// As RFC 3339 has it, in UTC; `None` for a date that it cannot write.
-fn date(unix_seconds: i64) -> Option<String> {
-    /// 9999-12-31T23:59:59Z.
-    const LAST: u64 = 253_402_300_799;
-    let seconds = u64::try_from(unix_seconds).ok().filter(|seconds| *seconds <= LAST)?;
-    let time: SystemTime = UNIX_EPOCH + Duration::from_secs(seconds);
-    Some(humantime::format_rfc3339_seconds(time).to_string())
 }
 
 /// To the microsecond.

@@ -1,22 +1,15 @@
-//! The counters of the layers below the mail service, as rows of the table `counter`.
+//! The counters of the layers below the mail service, as rows of the tables `counter` and `failure`.
 
 use std::collections::BTreeMap;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
+use super::failures;
 use crate::config::TargetName;
-use ledger::Reason;
+use ledger::{Failures, Reason};
 
 const PING_SENT: &str = "ping.sent";
 const PING_RECEIVED: &str = "ping.received";
-/// What stands before the name of a port, and between it and the reason. A reason holds no dot, so the
-/// last of these ends the name, whatever is in it.
-const PORT: &str = "port.";
-const FAILURES: &str = ".failures.";
-
-/// Why a port does not answer, the values of the label `reason`.
-pub const PORT_REASONS: [Reason; 5] =
-    [Reason::Dns, Reason::Refused, Reason::Unreachable, Reason::Timeout, Reason::Other];
 
 /// The counters of the layers below a target's mail service, from 0 at its beginning. They outlive the
 /// process.
@@ -26,9 +19,8 @@ pub struct LayerCounters {
     pub ping_sent: u64,
     /// Replies to them that came in time.
     pub ping_received: u64,
-    /// Connections that did not come about, by the name of the port and by reason, in the order of
-    /// [`PORT_REASONS`].
-    pub port_failures: BTreeMap<String, [u64; PORT_REASONS.len()]>,
+    /// Connections that did not come about, by the name of the port.
+    pub port_failures: BTreeMap<String, Failures<Reason>>,
 }
 
 /// Writes the newest counters of a target.
@@ -41,67 +33,56 @@ pub(super) fn write(
         "INSERT INTO counter VALUES (?1, ?2, ?3)
          ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
     )?;
-    for (name, value) in rows(counters) {
+    let pings = [(PING_SENT, counters.ping_sent), (PING_RECEIVED, counters.ping_received)];
+    for (name, value) in pings.into_iter().filter(|(_, value)| *value > 0) {
         let value = i64::try_from(value).unwrap_or(i64::MAX);
         upsert.execute((target.as_str(), name, value))?;
+    }
+    for (port, failed) in &counters.port_failures {
+        failures::write_port(connection, target, port, failed)?;
     }
     Ok(())
 }
 
 /// Reads the counters of a target.
-pub(crate) fn read(
+pub(super) fn read(
     connection: &Connection,
     target: &TargetName,
 ) -> rusqlite::Result<LayerCounters> {
-    let known: Vec<(String, i64)> = connection
-        .prepare_cached("SELECT name, value FROM counter WHERE target = ?1")?
-        .query_map([target.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut counters = LayerCounters::default();
-    for (name, value) in known {
-        if let Some(counter) = counter(&mut counters, &name) {
-            *counter = u64::try_from(value).unwrap_or(0);
-        }
-    }
-    Ok(counters)
-}
-
-/// Every counter that has counted something, by its name in the table.
-fn rows(counters: &LayerCounters) -> impl Iterator<Item = (String, u64)> {
-    let pings = [(PING_SENT, counters.ping_sent), (PING_RECEIVED, counters.ping_received)];
-    let pings = pings.into_iter().map(|(name, count)| (name.to_owned(), count));
-    let ports = counters.port_failures.iter().flat_map(|(port, failures)| {
-        let reasons = PORT_REASONS.into_iter().zip(*failures);
-        reasons.map(move |(reason, count)| (format!("{PORT}{port}{FAILURES}{reason}"), count))
-    });
-    pings.chain(ports).filter(|(_, count)| *count > 0)
-}
-
-/// The counter of this name; `None` if it is not one of the layers, or of a reason that there no longer is.
-fn counter<'a>(counters: &'a mut LayerCounters, name: &str) -> Option<&'a mut u64> {
-    match name {
-        PING_SENT => return Some(&mut counters.ping_sent),
-        PING_RECEIVED => return Some(&mut counters.ping_received),
-        _ => {}
-    }
-    let (port, reason) = name.strip_prefix(PORT)?.rsplit_once(FAILURES)?;
-    let index = PORT_REASONS.iter().position(|known| known.label() == reason)?;
-    counters.port_failures.entry(port.to_owned()).or_default().get_mut(index)
+    let mut query =
+        connection.prepare_cached("SELECT value FROM counter WHERE target = ?1 AND name = ?2")?;
+    let mut counter = |name: &str| -> rusqlite::Result<u64> {
+        let value = query.query_row((target.as_str(), name), |row| row.get::<_, i64>(0));
+        Ok(value.optional()?.and_then(|value| u64::try_from(value).ok()).unwrap_or(0))
+    };
+    Ok(LayerCounters {
+        ping_sent: counter(PING_SENT)?,
+        ping_received: counter(PING_RECEIVED)?,
+        port_failures: failures::read_ports(connection, target)?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::LayerCounters;
     use crate::config::TargetName;
-    use crate::store::Store;
+    use crate::store::{LayerRecord, Store};
+    use ledger::{CauseCount, Failures, Reason};
 
     #[tokio::test]
     async fn the_counters_of_the_layers_come_back_whatever_a_port_is_called() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let ports =
-            ["send", "a", "a.failures.dns", "ping.sent", ".failures.", "a.failures.refused"];
-        let failures = |index: u64| [index, 0, index + 10, index + 20, index + 30];
+        let ports = ["send", "a", "port.a", "port.", "ping.sent", "é \"b\""];
+        let failures = |index: u64| {
+            let last = |more: u64| UNIX_EPOCH + Duration::from_secs(1_790_000_000 + index + more);
+            Failures::counted([
+                CauseCount { cause: Reason::Refused, count: index, last: last(2) },
+                CauseCount { cause: Reason::Dns, count: index + 10, last: last(1) },
+            ])
+        };
         let port_failures =
             (1..).zip(ports).map(|(index, port)| (port.to_owned(), failures(index)));
         let counters = LayerCounters {
@@ -110,16 +91,20 @@ mod tests {
             port_failures: port_failures.collect(),
         };
         let [one, two] = ["one", "two"].map(|name| TargetName::new(name).unwrap());
-        let load = async |store: &Store| store.load_layers(vec![one.clone(), two.clone()]).await;
-        store.record_layers(&one, LayerCounters { ping_sent: 6, ..LayerCounters::default() });
-        store.record_layers(&one, counters.clone());
-        assert_eq!(load(&store).await[&one], counters, "also before it is written");
+        let load = async |store: &Store| {
+            let targets = [&one, &two].map(|name| (name.clone(), Duration::ZERO));
+            let stored = store.load(targets.into()).await;
+            [&one, &two].map(|name| stored[name].layers.counters.clone())
+        };
+        let record = |counters: LayerCounters| LayerRecord { counters, ..LayerRecord::default() };
+        let before = LayerCounters { ping_sent: 6, ..LayerCounters::default() };
+        store.record_layers(&one, record(before), true);
+        store.record_layers(&one, record(counters.clone()), true);
+        assert_eq!(load(&store).await[0], counters, "also before it is written");
         store.committed().await;
         drop(store);
         let store = Store::open(folder.path()).unwrap();
-        let loaded = load(&store).await;
-        assert_eq!(loaded[&one], counters);
-        assert_eq!(loaded[&two], LayerCounters::default());
+        assert_eq!(load(&store).await, [counters, LayerCounters::default()]);
         assert_eq!(store.errors(), 0);
     }
 }

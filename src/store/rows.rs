@@ -6,17 +6,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{FolderKey, FolderRecord, newest};
+use super::{FolderKey, FolderRecord, failures, newest};
 use crate::config::{Secret, TargetName};
 use ledger::Token;
 use ledger::{
     AccountRecord, Changes, ClockOffset, Histogram, MailRecord, MailState, StoredAccount, Totals,
 };
-use ledger::{Reason, Step};
 
 /// The most that a counter can have counted, and the longest sum of round trips: what is more is no record
 /// of ours, and would leave no room for what is still to be counted.
-const MOST: u64 = 1 << 62;
+pub(super) const MOST: u64 = 1 << 62;
 const LONGEST_SUM: Duration = Duration::from_secs(1 << 50);
 
 /// Writes what has changed of a target.
@@ -27,7 +26,10 @@ pub(super) fn write_changes(
 ) -> rusqlite::Result<()> {
     if let Some(account) = &changes.account {
         write_account(connection, target, account)?;
-        write_counters(connection, target, *account)?;
+        write_counters(connection, target, account.clone())?;
+        for (side, counters) in account.sides.iter() {
+            failures::write_side(connection, target, side, &counters.failures)?;
+        }
     }
     if let Some(measured) = &changes.newest {
         newest::write(connection, target, measured)?;
@@ -112,6 +114,9 @@ pub(crate) fn read_account(
         .optional()?
         .unwrap_or_default();
     read_counters(connection, target, &mut account)?;
+    let failures = failures::read_sides(connection, target)?;
+    (account.sides.send.failures, account.sides.receive.failures) =
+        (failures.send, failures.receive);
     let mails = connection
         .prepare_cached(
             "SELECT token, state, late, transmitted, handed_over, accepted, ended FROM mail
@@ -205,7 +210,7 @@ fn write_account(
     let mut upsert = connection.prepare_cached(
         "INSERT OR REPLACE INTO target VALUES
          (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-          ?20)",
+          ?20, ?21)",
     )?;
     upsert.raw_bind_parameter(1, target.as_str())?;
     for (column, counter) in (2..).zip(counters) {
@@ -214,6 +219,7 @@ fn write_account(
     upsert.raw_bind_parameter(18, account.roundtrips.sum.as_secs_f64())?;
     upsert.raw_bind_parameter(19, buckets.join(" "))?;
     upsert.raw_bind_parameter(20, account.last_sent.map(to_seconds))?;
+    upsert.raw_bind_parameter(21, account.last_roundtrip.map(|it| it.as_secs_f64()))?;
     upsert.raw_execute()?;
     Ok(())
 }
@@ -236,15 +242,23 @@ fn write_counters(
     })
 }
 
+/// The rows of a target in the table `counter`, by their names.
+pub(super) fn counters(
+    connection: &Connection,
+    target: &TargetName,
+) -> rusqlite::Result<BTreeMap<String, i64>> {
+    connection
+        .prepare_cached("SELECT name, value FROM counter WHERE target = ?1")?
+        .query_map([target.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
 fn read_counters(
     connection: &Connection,
     target: &TargetName,
     account: &mut AccountRecord,
 ) -> rusqlite::Result<()> {
-    let known: BTreeMap<String, i64> = connection
-        .prepare_cached("SELECT name, value FROM counter WHERE target = ?1")?
-        .query_map([target.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
+    let known = counters(connection, target)?;
     each_counter(account, &mut |name, value| {
         *value = known.get(&name).and_then(|known| u64::try_from(*known).ok()).unwrap_or(0);
         Ok(())
@@ -262,16 +276,6 @@ fn each_counter(
     visit("sender_mailbox_failures".into(), &mut account.sender_mailbox_failures)?;
     for (side, counters) in account.sides.iter_mut() {
         visit(format!("{side}.not_applicable"), &mut counters.not_applicable)?;
-        for reason in Reason::of(side) {
-            if let Some(count) = counters.by_reason.get_mut(*reason as usize) {
-                visit(format!("{side}.failures.{reason}"), count)?;
-            }
-        }
-        for step in Step::of(side) {
-            if let Some(count) = counters.by_step.get_mut(*step as usize) {
-                visit(format!("{side}.step_failures.{step}"), count)?;
-            }
-        }
     }
     Ok(())
 }
@@ -308,7 +312,9 @@ fn account(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
         *count = text.parse().ok().filter(|count| *count <= MOST).unwrap_or_default();
     }
     let last_sent = row.get::<_, Option<f64>>("last_sent")?.and_then(from_seconds);
-    Ok(AccountRecord { totals, roundtrips, last_sent, ..AccountRecord::default() })
+    let last_roundtrip = row.get::<_, Option<f64>>("last_roundtrip")?;
+    let last_roundtrip = last_roundtrip.and_then(|it| Duration::try_from_secs_f64(it).ok());
+    Ok(AccountRecord { totals, roundtrips, last_roundtrip, last_sent, ..AccountRecord::default() })
 }
 
 fn mail(row: &Row<'_>) -> rusqlite::Result<(Token, MailRecord)> {

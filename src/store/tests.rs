@@ -9,7 +9,10 @@ use tempfile::TempDir;
 use super::*;
 use ledger::PerSide;
 use ledger::Token;
-use ledger::{AccountRecord, ClockOffset, Histogram, MailRecord, MailState, SideCounters, Totals};
+use ledger::{
+    AccountRecord, CauseCount, ClockOffset, Failures, Histogram, MailRecord, MailState,
+    SideCounters, Totals,
+};
 use ledger::{Reason, Step};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -50,7 +53,7 @@ fn one(token: Token, record: Option<MailRecord>) -> Changes {
 }
 
 async fn account(store: &Store, target: &TargetName) -> StoredAccount {
-    store.load(vec![(target.clone(), DAY)]).await.remove(target).unwrap()
+    store.load(vec![(target.clone(), DAY)]).await.remove(target).unwrap().account
 }
 
 /// A connection beside the store's own, as `sqlite3` makes one.
@@ -139,7 +142,7 @@ fn a_newer_schema_is_refused() {
     look_into(&folder).execute("UPDATE meta SET schema_version = 7", []).unwrap();
     let error = open_error(&folder);
     assert!(
-        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 4)")
+        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 5)")
     );
     let version: i64 = look_into(&folder)
         .query_row("SELECT schema_version FROM meta", [], |row| row.get(0))
@@ -192,6 +195,50 @@ async fn an_account_of_the_first_version_is_taken_over_and_can_hold_bounced_mail
     drop(store);
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(account(&store, &name("a")).await.mails[&token].state, MailState::Bounced);
+}
+
+#[tokio::test]
+async fn of_version_4_what_was_counted_by_reason_and_by_step_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Store::open(folder.path()).unwrap());
+    look_into(&folder)
+        .execute_batch(
+            "DROP TABLE failure; UPDATE meta SET schema_version = 4;
+             INSERT INTO counter VALUES ('a', 'send.failures.dns', 3), ('a', 'looks', 5),
+               ('a', 'send.step_failures.dns', 3), ('a', 'port.web.failures.dns', 1);",
+        )
+        .unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(account(&store, &name("a")).await.account.totals.looks, 5);
+    let names: String = look_into(&folder)
+        .query_row("SELECT group_concat(name) FROM counter WHERE target = 'a'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(names, "looks");
+    assert_eq!(store.errors(), 0);
+}
+
+#[tokio::test]
+async fn a_failure_without_sense_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    look_into(&folder)
+        .execute_batch(
+            "INSERT INTO failure VALUES ('a', 'send', 'dns', 'timeout', 2, 1.79e9),
+               ('a', 'send', 'select', 'timeout', 1, 1.79e9), ('a', 'send', 'tls', 'tls', 0, 1.79e9),
+               ('a', 'send', 'data', 'closed', 9223372036854775807, 1.79e9),
+               ('a', 'send', 'auth', 'auth', 1, 9e99), ('a', 'receive', 'auth', 'quota', 1, 1.79e9),
+               ('a', 'port.web', '', 'auth', 1, 1.79e9), ('a', 'port.web', '', 'dns', -1, 1.79e9);",
+        )
+        .unwrap();
+    let sides = account(&store, &name("a")).await.account.sides;
+    let only = sides.send.failures.newest().unwrap();
+    assert_eq!((only.cause, only.count), ((Step::Dns, Reason::Timeout), 2));
+    assert_eq!((sides.send.failures.total(), sides.receive.failures.total()), (2, 0));
+    let stored = store.load(vec![(name("a"), DAY)]).await.remove(&name("a")).unwrap();
+    assert_eq!(stored.layers.counters.port_failures.len(), 0);
+    assert_eq!(store.errors(), 0);
 }
 
 #[tokio::test]
@@ -272,15 +319,18 @@ fn counted() -> AccountRecord {
         sum: Duration::from_millis(1_234_500),
     };
     let (mut send, mut receive) = (SideCounters::default(), SideCounters::default());
-    send.by_reason[Reason::Deferred as usize] = 18;
-    send.by_step[Step::Data as usize] = 19;
-    receive.by_reason[Reason::Busy as usize] = 20;
-    receive.by_step[Step::Remove as usize] = 21;
+    let failures = |cause, count| CauseCount { cause, count, last: time(count) };
+    send.failures = Failures::counted([failures((Step::Data, Reason::Deferred), 18)]);
+    receive.failures = Failures::counted([
+        failures((Step::Select, Reason::Busy), 20),
+        failures((Step::Remove, Reason::Busy), 21),
+    ]);
     (send.not_applicable, receive.not_applicable) = (22, 23);
     let sender_mailbox_failures = 24;
     let last_sent = Some(time(7));
     let sides = PerSide { send, receive };
-    AccountRecord { totals, sides, sender_mailbox_failures, roundtrips, last_sent }
+    let last_roundtrip = Some(Duration::from_millis(1_250));
+    AccountRecord { totals, sides, sender_mailbox_failures, roundtrips, last_roundtrip, last_sent }
 }
 
 #[tokio::test]
@@ -288,7 +338,7 @@ async fn an_account_comes_back_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let record = counted();
-    let mut stored = StoredAccount { account: record, ..StoredAccount::default() };
+    let mut stored = StoredAccount { account: record.clone(), ..StoredAccount::default() };
     for state in [
         MailState::Outstanding,
         MailState::Doubtful,
@@ -393,6 +443,8 @@ async fn the_file_explains_itself() {
         "TABLE folder",
         "TABLE counter",
         "TABLE newest",
+        "TABLE layer",
+        "TABLE inspection",
     ];
     for object in tables.into_iter().chain(["VIEW mails"]) {
         let begin = schema.find(&format!("CREATE {object} ")).unwrap();

@@ -18,14 +18,14 @@ use crate::account::Account;
 use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
 use crate::probing::mailbox::{MailboxHandle, Subscriber};
 use crate::probing::send::Sender;
-use ledger::{Rules, Servers, StoredAccount};
+use ledger::{Rules, Servers};
 use mail::wire::Dialer;
 
 /// A target whose loops are about to begin.
 struct Beginning {
     target: Arc<Target>,
     line: Line,
-    member: Arc<Subscriber>,
+    subscriber: Arc<Subscriber>,
     /// When its first mail is due.
     first: Instant,
 }
@@ -33,8 +33,8 @@ struct Beginning {
 impl Beginning {
     fn new(target: &Arc<Target>, line: Line, first: Instant) -> Self {
         let account = Arc::clone(&line.account);
-        let member = Arc::new(Subscriber::new(Arc::clone(target), account, first));
-        Self { target: Arc::clone(target), line, member, first }
+        let subscriber = Arc::new(Subscriber::new(Arc::clone(target), account, first));
+        Self { target: Arc::clone(target), line, subscriber, first }
     }
 }
 
@@ -117,7 +117,7 @@ impl Supervisor {
         state.config = Arc::clone(config);
         state.slots = slots::reconcile(config, &state.slots);
         let mut beginnings = changed(plan, config, state);
-        beginnings.extend(self.starting(plan, config, &mut kept, returning));
+        beginnings.extend(self.starting(plan, config, &kept, returning));
         let ended = self.set_mailboxes(plan, state, &beginnings);
         self.start_loops(state, beginnings, dialers, &mut kept);
         ended
@@ -128,17 +128,16 @@ impl Supervisor {
         &self,
         plan: &Plan,
         config: &Config,
-        kept: &mut Kept,
+        kept: &Kept,
         mut returning: BTreeMap<TargetName, Line>,
     ) -> Beginnings {
         let now = Instant::now();
         let count = u32::try_from(plan.starts.len()).unwrap_or(u32::MAX);
         let targets = plan.starts.iter().filter_map(|name| config.targets.get_key_value(name));
         let starting = (0_u32..).zip(targets).map(|(place, (name, target))| {
-            let line = returning.remove(name).unwrap_or_else(|| {
-                let stored = kept.accounts.remove(name).unwrap_or_default();
-                Line::new(self.open_account(target, &stored))
-            });
+            let line = returning
+                .remove(name)
+                .unwrap_or_else(|| Line::new(self.open_account(target, kept)));
             follow(&line.account, target, Change::default());
             let last_sent = line.account.read(|ledger, _| ledger.last_sent());
             let share = target.interval.min(SPREAD) / count;
@@ -148,16 +147,7 @@ impl Supervisor {
         starting.collect()
     }
 
-    fn open_account(&self, target: &Target, stored: &StoredAccount) -> Account {
-        let (name, rules) = (target.name.clone(), Rules::from(target));
-        let account = match &self.store {
-            Some(store) => Account::restore(name, rules, stored, Arc::clone(store)),
-            None => Account::new(name, rules),
-        };
-        account.with_archive(Arc::clone(&self.archive))
-    }
-
-    /// Opens mailboxes and tells all of them whom they work for; gives the loops of those that close.
+    /// Opens mailboxes and sets the subscribers of all of them; gives the loops of those that close.
     fn set_mailboxes(&self, plan: &Plan, state: &mut State, beginnings: &Beginnings) -> Vec<Task> {
         let closed = plan.closes.iter().filter_map(|id| state.mailboxes.remove(id));
         let ended = closed.map(|running| running.task).collect();
@@ -166,16 +156,17 @@ impl Supervisor {
         }
         for (id, parts) in &plan.mailboxes {
             let Some(running) = state.mailboxes.get(id) else { continue };
-            let member = |(name, part): &(TargetName, Part)| {
-                let begun = beginnings.get(name).map(|beginning| &beginning.member);
-                let member = begun.or_else(|| state.targets.get(name).map(|it| &it.member))?;
+            let subscriber = |(name, part): &(TargetName, Part)| {
+                let begun = beginnings.get(name).map(|beginning| &beginning.subscriber);
+                let subscriber =
+                    begun.or_else(|| state.targets.get(name).map(|it| &it.subscriber))?;
                 match part {
-                    Part::Recipient => Some(Arc::clone(member)),
-                    Part::Sender => member.in_sender_mailbox().map(Arc::new),
+                    Part::Recipient => Some(Arc::clone(subscriber)),
+                    Part::Sender => subscriber.in_sender_mailbox().map(Arc::new),
                 }
             };
-            let members = parts.iter().filter_map(member).collect();
-            if let Err(problem) = running.watch.set_subscribers(members, &self.clients) {
+            let subscribers = parts.iter().filter_map(subscriber).collect();
+            if let Err(problem) = running.mailbox.set_subscribers(subscribers, &self.clients) {
                 // The same options made a client a moment ago.
                 error!(mailbox = %id, error = %problem, "cannot watch the mailbox");
             }
@@ -184,12 +175,12 @@ impl Supervisor {
     }
 
     fn open_mailbox(&self, id: &MailboxId) -> RunningMailbox {
-        let watch = Arc::new(MailboxHandle::new(id.clone(), self.store.clone()));
-        let (watched, visited) = (Arc::clone(&watch), Arc::clone(&watch));
+        let mailbox = Arc::new(MailboxHandle::new(id.clone(), self.store.clone()));
+        let (watched, visited) = (Arc::clone(&mailbox), Arc::clone(&mailbox));
         let run = move |cancel, _| Arc::clone(&watched).run(cancel);
         let hangs = move || visited.has_overrun();
         let task = Task::spawn_watched(format!("the task of the mailbox {id}"), hangs, run);
-        RunningMailbox { watch, task }
+        RunningMailbox { mailbox, task }
     }
 
     /// Starts the loops of these targets. Their rounds of checks are spread over the same time as their
@@ -203,9 +194,9 @@ impl Supervisor {
     ) {
         let count = u32::try_from(beginnings.len()).unwrap_or(u32::MAX);
         let mut first_round = Instant::now();
-        for (name, Beginning { target, line, member, first }) in beginnings {
+        for (name, Beginning { target, line, subscriber, first }) in beginnings {
             let Some(dialer) = dialers.remove(&name) else { continue };
-            let Some(sender) = self.sender(state, &target, &line, &member, dialer) else {
+            let Some(sender) = self.sender(state, &target, &line, &subscriber, dialer) else {
                 continue;
             };
             let sending = sending::start(Arc::new(sender), first);
@@ -215,7 +206,7 @@ impl Supervisor {
             let handle = TargetHandle { target, account: Arc::clone(&line.account), checks };
             let checking = self.start_checks(&handle, first_round + spread / 2);
             first_round += spread / count;
-            state.targets.insert(name, Running { handle, line, member, sending, checking });
+            state.targets.insert(name, Running { handle, line, subscriber, sending, checking });
         }
     }
 
@@ -225,18 +216,18 @@ impl Supervisor {
         state: &State,
         target: &Arc<Target>,
         line: &Line,
-        member: &Arc<Subscriber>,
+        subscriber: &Arc<Subscriber>,
         dialer: Dialer,
     ) -> Option<Sender> {
-        let watch = |id: &MailboxId| Some(Arc::clone(&state.mailboxes.get(id)?.watch));
+        let mailbox = |id: &MailboxId| Some(Arc::clone(&state.mailboxes.get(id)?.mailbox));
         let sender_mailbox = target.sender_mailbox.as_ref().map(|side| side.mailbox_id());
         Some(Sender {
             target: Arc::clone(target),
             account: Arc::clone(&line.account),
             turn: Arc::clone(&line.turn),
-            watch: watch(&target.receive.mailbox_id())?,
-            member: Arc::clone(member),
-            sender_mailbox: sender_mailbox.as_ref().and_then(watch),
+            mailbox: mailbox(&target.receive.mailbox_id())?,
+            subscriber: Arc::clone(subscriber),
+            sender_mailbox: sender_mailbox.as_ref().and_then(mailbox),
             dialer,
             slots: Arc::clone(state.slots.get(&SlotKey::of(target))?),
             origin: Arc::clone(&self.origin),
@@ -283,7 +274,7 @@ fn changed(plan: &Plan, config: &Config, state: &State) -> Beginnings {
         let (target, running) = (config.targets.get(name)?, state.targets.get(name)?);
         let line = running.line.clone();
         follow(&line.account, target, *change);
-        let due = running.member.next_send().unwrap_or(now);
+        let due = running.subscriber.next_send().unwrap_or(now);
         let first = line.first(due, target.interval);
         Some((name.clone(), Beginning::new(target, line, first)))
     });
@@ -297,7 +288,9 @@ fn follow(account: &Account, target: &Target, change: Change) {
         account.check_abandoned();
     }
     account.update(|ledger, now| ledger.measures(Servers::from(target), now));
-    if change.ends_inspection {
+    let sender_mailbox = target.sender_mailbox.as_ref().map(|side| side.mailbox_id().to_string());
+    account.update(|ledger, _| ledger.visits(sender_mailbox.unwrap_or_default().into()));
+    if change.ends_inspection || change.moves {
         account.forget_inspection();
     }
 }

@@ -13,12 +13,14 @@ mod definitions;
 
 /// The program as a process: its command line, its output, its log, its end and its restart.
 mod command {
+    mod auto_reload;
     mod durable;
     mod log;
     mod newest;
     mod probe;
     mod probe_outputs;
     mod program;
+    mod restart;
     mod shortages;
 }
 
@@ -42,14 +44,16 @@ mod embedded {
     mod outer_watch;
     mod passive;
     mod reload;
+    mod rotation;
     mod round_trip;
     pub(crate) mod routes;
+    mod series;
     mod tls;
 }
 
 /// What needs root: the real servers of the lab, and namespaces.
 mod real {
-    mod alerting;
+    pub(crate) mod alerting;
     mod bounces;
     mod crashes;
     mod exemplars;
@@ -69,12 +73,15 @@ mod real {
     mod tokens;
 }
 
-/// What is shipped beside the program, and the test mail before spam filters: rules, dashboards.
+/// What is shipped: the sources, rules and dashboards, and the test mail before spam filters.
 mod shipped {
+    mod code;
     mod dashboards;
+    mod duplicates;
     mod filters;
     mod rooms;
     pub(crate) mod rules;
+    mod scrape_example;
     mod scrape_labels;
 }
 
@@ -83,4 +90,5 @@ mod web {
     mod evidence;
     mod http;
     mod pages;
+    mod prefix;
 }

@@ -6,6 +6,7 @@
 //! accepted = outstanding + received + bounced + lost + those that left with a passive outage.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::{Failure, LineInstant, LoginDelay, PerSide, Token};
@@ -15,7 +16,7 @@ use lifecycle::Ended;
 pub use mail_state::MailState;
 pub use moment::Moment;
 use moment::{ClockJump, WallClock};
-pub use newest::{Measured, Newest, Servers};
+pub use newest::{Measured, Newest, Servers, Visited};
 use pacing::Pacing;
 pub use pacing::SessionKind;
 use record::Journal;
@@ -64,6 +65,8 @@ pub struct Rules {
 pub struct Ledger {
     rules: Rules,
     servers: Servers,
+    /// The sender's own mailbox, as `imap://user@host:port`; empty: nobody has told, or there is none.
+    sender_server: Arc<str>,
     /// Since when these are the servers; `None`: all that is known is of them.
     measured_since: Option<LineInstant>,
     sending: BTreeMap<Token, Sending>,
@@ -88,6 +91,7 @@ pub struct Ledger {
     longest_check: Option<Duration>,
     login_delay: LoginDelay,
     delivery: Option<Duration>,
+    last_roundtrip: Option<Duration>,
     /// Whether the newest mail whose wait ended one way or the other has arrived.
     newest_end: Reading<bool>,
     sender_mailbox: SenderMailbox,
@@ -150,6 +154,7 @@ impl Ledger {
         Self {
             rules,
             servers: Servers::default(),
+            sender_server: Arc::default(),
             measured_since: None,
             sending: BTreeMap::new(),
             outstanding: VecDeque::new(),
@@ -168,6 +173,7 @@ impl Ledger {
             longest_check: None,
             login_delay: LoginDelay::default(),
             delivery: None,
+            last_roundtrip: None,
             newest_end: Reading::Unmeasured,
             sender_mailbox: SenderMailbox::default(),
             last_report: None,
@@ -358,7 +364,7 @@ impl Ledger {
             (true, _) => Reading::NotApplicable,
             // What was accepted is known for ever, unlike whether it would be accepted now.
             (false, Reading::Unmeasured)
-                if self.outstanding.is_empty() && !self.sides.send.is_outlived =>
+                if self.outstanding.is_empty() && !self.sides.send.was_tried() =>
             {
                 Reading::Unmeasured
             }
@@ -383,6 +389,7 @@ impl Ledger {
             is_arrival_unknown: self.period.has_unknown || self.previous_period.has_unknown,
             delivers: if not_applicable { Reading::NotApplicable } else { self.delivers() },
             delivery: self.delivery,
+            last_roundtrip: self.last_roundtrip,
             oldest_outstanding: self.oldest_outstanding().filter(|_| !not_applicable),
             roundtrips: self.roundtrips,
             exemplars: self.exemplars.clone(),

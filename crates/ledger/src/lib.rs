@@ -6,8 +6,9 @@
 //!
 //! The modules, in the order in which to read them; what is public stands in the root:
 //!
-//! - `step`, `per_side`, `failure`, `clue`, `shortage`: where in a dialogue something happens ([`Side`],
-//!   [`Step`], [`PerSide`]) and what goes wrong there ([`Failure`], [`Reason`], [`Clue`], [`Shortage`]);
+//! - `step`, `per_side`, `failure`, `failures`, `clue`, `shortage`: where in a dialogue something happens
+//!   ([`Side`], [`Step`], [`PerSide`]), what goes wrong there ([`Failure`], [`Reason`], [`Clue`], [`Shortage`])
+//!   and how often ([`Failures`]);
 //! - `token`, `action`, `tls_facts`, `login_delay`: what mails, delivery reports and servers say ([`Token`],
 //!   [`Action`], [`TlsFacts`], [`LoginDelay`]);
 //! - [`durations`]: how a duration is written for people;
@@ -72,6 +73,7 @@ pub use action::Action;
 pub use clue::Clue;
 pub use condition::Condition;
 pub use failure::{Failure, Reason};
+pub use failures::{Cause, CauseCount, Failures};
 pub use layers::{Column, Layer, NetworkEvidence};
 pub use ledger::*;
 pub use login_delay::LoginDelay;
@@ -79,7 +81,7 @@ pub use per_side::PerSide;
 pub use shortage::Shortage;
 pub use step::{Side, Step};
 pub use time_line::LineInstant;
-pub use tls_facts::TlsFacts;
+pub use tls_facts::{TlsFacts, certificate_date};
 pub use token::{Instance, NotAToken, Token};
 
 mod action;
@@ -87,6 +89,7 @@ mod clue;
 mod condition;
 pub mod durations;
 mod failure;
+mod failures;
 mod layers;
 mod ledger;
 mod login_delay;

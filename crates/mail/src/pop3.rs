@@ -9,7 +9,7 @@ use super::sasl;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Interrupted, Reason, Refusal, RefusalScope, Step};
-use crate::auth::{Auth, Login, Mechanism};
+use crate::auth::Login;
 use crate::options::TlsMode;
 
 use crate::LoginDelay;
@@ -75,7 +75,7 @@ impl Pop3 {
     ) -> Result<Self, Failure> {
         let mut pop3 = Self::greeted(dialer, trace.clone(), end).await?;
         match pop3.ask_capabilities().await {
-            Err(failure) if failure.reason == Reason::Closed && takes_commands(login) => {
+            Err(failure) if failure.is_closed() && login.may_use_command() => {
                 // Some old servers hang up on a command that they do not know.
                 trace.fact("connecting again, without CAPA".to_owned());
                 pop3 = Self::greeted(dialer, trace, end).await?;
@@ -95,13 +95,30 @@ impl Pop3 {
     }
 
     /// Connects, protects the connection and logs in, as the dialer and the login say; all of it
-    /// ends at `end` at the latest.
+    /// ends at `end` at the latest. After a refused login a second connection is tried if the file of
+    /// the password holds another one by then.
     ///
     /// # Errors
     /// The first step that fails, in its step; [`Reason::Busy`] or [`Reason::Deferred`] where another try
     /// may succeed. No password is sent before the server's certificate was accepted, unless the configuration says
     /// `tls: none`.
     pub async fn open(
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        let made = sasl::newest(login, &trace, end).await;
+        match Self::open_with(dialer, &made, trace.clone(), end).await {
+            Err(failure) => {
+                let newer = sasl::newer(login, &made, failure, &trace, end).await?;
+                Self::open_with(dialer, &newer, trace, end).await
+            }
+            open => open,
+        }
+    }
+
+    async fn open_with(
         dialer: &Dialer,
         login: &Login,
         trace: Trace,
@@ -162,7 +179,7 @@ impl Pop3 {
         self.capability("LOGIN-DELAY").map(LoginDelay::told).unwrap_or_default()
     }
 
-    /// Whether this server has told that it can give a header alone.
+    /// Whether this server has said that it can give a header alone.
     pub fn has_top(&self) -> bool {
         self.capabilities.is_empty() || self.capability("TOP").is_some()
     }
@@ -238,7 +255,7 @@ impl Pop3 {
     async fn count(&mut self) -> Result<Option<u64>, Failure> {
         self.wire.send("STAT").await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line)?;
+        self.check_status(&line)?;
         Ok(split_status(&line).and_then(|(_, text)| {
             std::str::from_utf8(text.split(u8::is_ascii_whitespace).next()?).ok()?.parse().ok()
         }))
@@ -385,10 +402,10 @@ impl Pop3 {
     async fn command(&mut self, command: &str) -> Result<(), Interrupted> {
         self.wire.send(command).await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line)
+        self.check_status(&line)
     }
 
-    fn settle(&self, line: &[u8]) -> Result<(), Interrupted> {
+    fn check_status(&self, line: &[u8]) -> Result<(), Interrupted> {
         match split_status(line) {
             Some((true, _)) => Ok(()),
             Some((false, text)) => {
@@ -407,11 +424,6 @@ impl Pop3 {
             None => Err(self.wire.fail_protocol(line).into()),
         }
     }
-}
-
-/// Whether the login can be made without knowing what the server offers.
-fn takes_commands(login: &Login) -> bool {
-    login.has_password() && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Handing a mail over: the client side of SMTP (RFC 5321) with STARTTLS (RFC 3207), AUTH (RFC 4954)
-//! and, for bounces that tell whose they are, DSN (RFC 3461).
+//! and, for bounces that say whose they are, DSN (RFC 3461).
 //!
 //! The commands and the addresses are lettre's; the dialogue runs over our own [`Wire`], because
 //! lettre's connection has no deadline but for connecting, reads lines of any length, and lets what
@@ -92,12 +92,33 @@ impl Smtp {
     /// Connects, greets, protects the connection and logs in, as the dialer and the login say; by MX
     /// with the first host of the domain that lets it come so far.
     /// `name` is what EHLO says; without one it is the address literal of this side. The whole
-    /// dialogue ends at `end` at the latest.
+    /// dialogue ends at `end` at the latest. After a refused login a second connection is tried if
+    /// the file of the password holds another one by then.
     ///
     /// # Errors
     /// The first step that fails, in its step; no password is sent before the server's certificate
     /// was accepted, unless the configuration says `tls: none`.
     pub async fn open(
+        dialer: &Dialer,
+        login: Option<&Login>,
+        name: Option<&str>,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        let Some(login) = login else {
+            return Self::open_with(dialer, None, name, trace, end).await;
+        };
+        let made = sasl::newest(login, &trace, end).await;
+        match Self::open_with(dialer, Some(&made), name, trace.clone(), end).await {
+            Err(failure) => {
+                let newer = sasl::newer(login, &made, failure, &trace, end).await?;
+                Self::open_with(dialer, Some(&newer), name, trace, end).await
+            }
+            open => open,
+        }
+    }
+
+    async fn open_with(
         dialer: &Dialer,
         login: Option<&Login>,
         name: Option<&str>,
@@ -247,7 +268,7 @@ impl Smtp {
     }
 
     /// The content with its final dot, and when that was about to be sent. Up to the last line the
-    /// server cannot have the mail; once that is on its way, only a reply tells.
+    /// server cannot have the mail; once that is on its way, only a reply shows whether it has.
     async fn send_content(&mut self, content: &[u8]) -> Result<(Instant, Reply), NotAccepted> {
         let shown = format!("the message ({} bytes)", content.len());
         self.wire.send_bytes(&stuff_dots(content), &shown).await.map_err(NotAccepted::Broken)?;
@@ -266,7 +287,7 @@ impl Smtp {
             // 421 announces the end of the connection (RFC 5321 section 3.8).
             421 => NotAccepted::Broken(failure),
             400..=599 => NotAccepted::Refused(failure),
-            // No reply at this point of the dialogue: it tells nothing about the mail.
+            // No reply to this step of the dialogue: it says nothing about the mail.
             _ => NotAccepted::Doubtful(failure),
         })
     }

@@ -175,36 +175,39 @@ async fn counters_go_on_over_a_proper_restart() {
 }
 
 #[tokio::test]
-async fn the_counters_of_ports_and_pings_go_on_after_kill_9_and_a_removal() {
+async fn the_failures_of_ports_go_on_after_kill_9_and_a_removal() {
     let world = World::new("1s").await;
     let file = world.folder.path().join("mailtrip.yml");
     let text = std::fs::read_to_string(&file).unwrap();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let checks = format!("interval: 1s\n  ping: true\n  ports: ['web:{closed}']");
+    let checks = format!("interval: 1s\n  ports: ['web:{closed}']");
     std::fs::write(&file, text.replace("interval: 1s", &checks)).unwrap();
+    let failed = "SELECT count FROM failure WHERE target = 'one' AND place = 'port.web'";
     let counters = [
-        ("ping.sent", "mailtrip_ping_packets_sent_total{target=\"one\"}"),
-        ("ping.received", "mailtrip_ping_packets_received_total{target=\"one\"}"),
         (
-            "port.web.failures.refused",
-            "mailtrip_tcp_port_failures_total{target=\"one\",port_name=\"web\",\
+            failed.to_owned(),
+            "mailtrip_tcp_port_failure_reasons_total{target=\"one\",port_name=\"web\",\
+             reason=\"refused\"}",
+        ),
+        (failed.to_owned(), "mailtrip_tcp_port_failures_total{target=\"one\",port_name=\"web\"}"),
+        (
+            failed.replace("count", "printf('%.17g', newest)"),
+            "mailtrip_tcp_port_last_failure_timestamp_seconds{target=\"one\",port_name=\"web\",\
              reason=\"refused\"}",
         ),
     ];
-    let kept = |name: &str| {
-        let query = format!("SELECT value FROM counter WHERE target = 'one' AND name = '{name}'");
-        sqlite(world.folder.path(), &query).trim().parse::<f64>().unwrap_or(0.0)
-    };
+    let kept =
+        |query: &str| sqlite(world.folder.path(), query).trim().parse::<f64>().unwrap_or(0.0);
     let exporter = world.exporter().await;
-    until("three rounds are kept", async || counters.iter().all(|(name, _)| kept(name) >= 3.0))
+    until("three rounds are kept", async || counters.iter().all(|(query, _)| kept(query) >= 3.0))
         .await;
     exporter.kill().await;
-    let before = counters.map(|(name, _)| kept(name));
+    let before = counters.each_ref().map(|(query, _)| kept(query));
     // No round comes between the start and the scrape.
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("interval: 1s", "interval: 1h")).unwrap();
     let exporter = world.exporter().await;
-    let shown = |page: &str| counters.map(|(_, series)| value(page, series).unwrap());
+    let shown = |page: &str| counters.each_ref().map(|(_, series)| value(page, series).unwrap());
     let page = exporter.get("/metrics").await;
     assert_eq!(shown(&page), before, "{page}");
     let with = std::fs::read_to_string(&file).unwrap();

@@ -86,7 +86,7 @@ async fn the_header_of_an_arrived_mail_tells_what_it_can_and_no_lies() {
             assert!(!format!("{inspection:?}").contains('\x1b'));
 
             let supervisor = &exporter.supervisor;
-            let facts = ExporterFacts::of(supervisor);
+            let facts = ExporterFacts::of(supervisor, None);
             let page: String =
                 metrics::pieces(supervisor.views(), Some(facts), Syntax::OpenMetrics).collect();
             for sample in [
@@ -147,7 +147,7 @@ async fn a_header_that_is_not_shown_costs_no_measure() {
             assert_eq!(exporter.supervisor.view("a").unwrap().inspection, None);
             assert!(snapshot.roundtrip.value().is_some());
             let snapshot = exporter.snapshot("a");
-            assert_eq!(snapshot.sides.receive.by_reason.iter().sum::<u64>(), 0, "{snapshot:#?}");
+            assert_eq!(snapshot.sides.receive.failures.total(), 0, "{snapshot:#?}");
             exporter.supervisor.stop().await;
         };
         (refusal.to_owned(), case)

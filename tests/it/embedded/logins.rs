@@ -11,7 +11,7 @@ use testserver::{Certificate, Delivery, Options, Protocol, Server};
 
 use crate::support::logins::{log_in_to_receive, log_in_to_send};
 use crate::support::{
-    Exporter, MAILBOXES, PASSWORD, TargetText, Trust, USER, World, config, protected, quoted,
+    Exporter, MAILBOXES, PASSWORD, TargetText, Trust, USER, World, only, protected, quoted,
 };
 
 /// The mechanisms that need a password, the strongest first.
@@ -44,7 +44,7 @@ async fn log_in_everywhere(
             .set("send.auth", auth)
             .set("receive.password", &quoted(password))
             .set("receive.auth", auth);
-        config(&[text]).targets.into_values().next().unwrap()
+        only(text)
     };
     let [imap, pop3] = worlds.each_ref().map(target);
     let outcomes = [
@@ -216,8 +216,7 @@ async fn where_the_refusal_is_for_the_password_the_next_period_tries_another_for
         server.faults().once(CREDENTIALS, Fault::reply(refusal));
         let exporter = Exporter::start(&[target]).await;
         let failed = |snapshot: &Snapshot| {
-            let failures =
-                snapshot.totals.check_failures + snapshot.sides.send.by_reason.iter().sum::<u64>();
+            let failures = snapshot.totals.check_failures + snapshot.sides.send.failures.total();
             failures > 0
         };
         exporter.until("a", "refused", failed).await;

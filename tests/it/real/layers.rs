@@ -209,14 +209,13 @@ async fn series_show_the_faults(exporter: &Exporter) {
             "mailtrip_tcp_port_availability_percent{target=\"closed\",port_name=\"receive\"}",
             "100.0",
         ),
-        ("mailtrip_tcp_port_response_seconds{target=\"closed\",port_name=\"send\"}", "NaN"),
         ("mailtrip_ping_permitted", "1.0"),
     ] {
         assert_eq!(exporter.value(series).await.as_deref(), Some(wanted), "{series}");
     }
-    let refused = "mailtrip_tcp_port_failures_total{target=\"closed\",port_name=\"send\",\
+    let refused = "mailtrip_tcp_port_last_failure_timestamp_seconds{target=\"closed\",port_name=\"send\",\
                    reason=\"refused\"}";
-    assert_ne!(exporter.value(refused).await.as_deref(), Some("0"));
+    assert!(exporter.value(refused).await.is_some());
 }
 
 /// By IPv4 (0) or IPv6 (1): one target is well, one is cut at the network, the port of one is closed,
@@ -325,8 +324,7 @@ async fn passive_node() {
     let not_applicable = "mailtrip_attempts_not_applicable_total{target=\"p\",side=\"send\"}";
     let deadline = Instant::now() + DEADLINE;
     while exporter.value(not_applicable).await.as_deref() == Some("0")
-        || exporter.value("mailtrip_ping_packets_sent_total{target=\"p\"}").await.as_deref()
-            == Some("0")
+        || exporter.get("/api/targets/p").await.contains(r#""began":null"#)
     {
         assert!(Instant::now() < deadline, "never tried");
         sleep(Duration::from_millis(20)).await;
@@ -340,10 +338,8 @@ async fn passive_node() {
     }
     let page = exporter.get("/metrics").await;
     let counts = page.lines().filter(|line| line.starts_with("mailtrip_tcp_port_failures_total"));
-    assert!(
-        counts.clone().count() > 0 && counts.clone().all(|line| line.ends_with(" 0")),
-        "{page}"
-    );
+    assert!(counts.clone().all(|line| line.ends_with(" 0")), "{page}");
+    assert!(!page.contains("\nmailtrip_tcp_port_last_failure"), "{page}");
     drop_nothing();
     exporter.shows("p", "11111").await;
     exporter.end().await;

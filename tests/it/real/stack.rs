@@ -160,7 +160,7 @@ impl TargetText {
 
 /// How often the side has failed.
 pub(crate) fn failures(side: &SideState) -> u64 {
-    side.by_reason.iter().sum()
+    side.failures.total()
 }
 
 /// Asserts that both sides are able and every mail has arrived or is under way.

@@ -127,6 +127,7 @@ impl Ledger {
         if is_newest {
             self.period.received += 1;
             self.period.sum += roundtrip;
+            self.last_roundtrip = Some(roundtrip);
             self.delivery = Some(arrived.saturating_duration_since(mail.accepted.instant));
         }
         Some(roundtrip)

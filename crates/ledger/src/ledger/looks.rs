@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Ledger, Moment, Reading, SessionKind};
 use crate::LoginDelay;
-use crate::{Failure, LineInstant, Reason, Step};
+use crate::{Failure, LineInstant, Step};
 
 impl Ledger {
     /// A look into the mailbox is made between two checks; it counts on behalf of the mails that are
@@ -28,7 +28,7 @@ impl Ledger {
         self.settle_broken_off(failure.down, now);
         if passive && failure.down {
             self.sides.receive.not_applicable += 1;
-        } else if passive && matches!(failure.reason, Reason::Closed | Reason::Timeout) {
+        } else if passive && failure.is_without_answer() {
             self.broken_off = Some(failure.clone());
         } else {
             self.sides.receive.count(failure, now);
@@ -46,12 +46,14 @@ impl Ledger {
 
     /// How long the removal of arrived mails took; part of the newest attempt.
     pub fn removed(&mut self, steps: &[(Step, Duration)]) {
+        let mut all = self.sides.receive.steps.to_vec();
         for (step, duration) in steps {
-            match self.sides.receive.steps.iter_mut().find(|(known, _)| known == step) {
+            match all.iter_mut().find(|(known, _)| known == step) {
                 Some((_, known)) => *known = *duration,
-                None => self.sides.receive.steps.push((*step, *duration)),
+                None => all.push((*step, *duration)),
             }
         }
+        self.sides.receive.steps = all.into();
     }
 
     /// A look into all of the mailbox that was asked for at `asked` has succeeded: what it was due for is

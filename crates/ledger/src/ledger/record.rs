@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::lifecycle::REMEMBERED;
 use super::{
-    ClockJump, Ended, Histogram, Ledger, MailState, Moment, Newest, Outstanding, Reading, Rules,
+    ClockJump, Ended, Histogram, Ledger, MailState, Moment, Newest, Outstanding, Rules,
     SideCounters, SideState, Totals,
 };
 use crate::LineInstant;
@@ -46,7 +46,7 @@ impl MailRecord {
 }
 
 /// What is kept of an account beside its mails.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct AccountRecord {
     /// The counters.
     pub totals: Totals,
@@ -56,6 +56,8 @@ pub struct AccountRecord {
     pub sender_mailbox_failures: u64,
     /// The round trips.
     pub roundtrips: Histogram,
+    /// That of the newest mail that arrived.
+    pub last_roundtrip: Option<Duration>,
     /// When a mail was last sent, accepted or not.
     pub last_sent: Option<SystemTime>,
 }
@@ -85,7 +87,7 @@ impl Changes {
 
     /// Adds what has changed after these.
     pub fn then(&mut self, newer: Self) {
-        self.account = newer.account.or(self.account);
+        self.account = newer.account.or(self.account.take());
         self.newest = newer.newest.or(self.newest.take());
         for (token, record) in newer.mails {
             let before = self.mails.get(&token).copied().flatten();
@@ -109,7 +111,9 @@ pub struct StoredAccount {
 impl StoredAccount {
     /// Brings it up to date.
     pub fn apply(&mut self, changes: &Changes) {
-        self.account = changes.account.unwrap_or(self.account);
+        if let Some(account) = &changes.account {
+            self.account = account.clone();
+        }
         if let Some(newest) = &changes.newest {
             self.newest = newest.clone();
         }
@@ -162,10 +166,11 @@ impl Ledger {
         let mut ledger = Self::new(rules);
         ledger.wall_clock.jump(now);
         ledger.totals = stored.account.totals;
-        ledger.sides = stored.account.sides.map(SideState::counted);
+        ledger.sides = stored.account.sides.clone().map(SideState::counted);
         ledger.sender_mailbox.failures = stored.account.sender_mailbox_failures;
         ledger.roundtrips = stored.account.roundtrips;
-        ledger.journal.kept = stored.account;
+        ledger.last_roundtrip = stored.account.last_roundtrip;
+        ledger.journal.kept = stored.account.clone();
         ledger.journal.last_sent = stored.account.last_sent;
         ledger.journal.newest = stored.newest.clone();
         ledger.restore_newest(&stored.newest, now);
@@ -187,8 +192,6 @@ impl Ledger {
         }
         ledger.outstanding.make_contiguous().sort_by_key(|mail| mail.accepted.instant);
         ledger.ended.make_contiguous().sort_by_key(|mail| mail.at);
-        let newest_end = ledger.ended.iter().rev().find_map(|mail| mail.state.arrived());
-        ledger.newest_end = newest_end.map_or(Reading::Unmeasured, Reading::Is);
         ledger.balance();
         while ledger.ended.len() > REMEMBERED {
             ledger.forget_oldest();
@@ -212,15 +215,18 @@ impl Ledger {
             sides: self.sides.as_ref().map(SideState::counters),
             sender_mailbox_failures: self.sender_mailbox.failures,
             roundtrips: self.roundtrips,
+            last_roundtrip: self.last_roundtrip,
             last_sent: self.journal.last_sent,
         };
-        let is_new = account != self.journal.kept;
-        self.journal.kept = account;
+        let account = Some(account).filter(|account| *account != self.journal.kept);
+        if let Some(account) = &account {
+            self.journal.kept = account.clone();
+        }
         let newest = Some(self.newest()).filter(|newest| *newest != self.journal.newest);
         if let Some(newest) = &newest {
             self.journal.newest = newest.clone();
         }
-        Changes { account: is_new.then_some(account), newest, mails }
+        Changes { account, newest, mails }
     }
 
     /// When a mail was last sent, in this process or an earlier one.

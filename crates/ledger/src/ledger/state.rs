@@ -11,7 +11,7 @@ use crate::LoginDelay;
 use crate::PerSide;
 use crate::TlsFacts;
 use crate::Token;
-use crate::{Failure, LineInstant, Reason, Step};
+use crate::{Cause, Failure, Failures, LineInstant, Reason, Step};
 
 /// Where a mail was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +147,8 @@ pub struct SenderMailbox {
     pub failures: u64,
     /// The newest failure, and when it happened.
     pub last_failure: Option<(SystemTime, Failure)>,
+    /// When the newest session or look there was over that was measured.
+    pub last_visit: Option<SystemTime>,
 }
 
 /// What one attempt on a side came to.
@@ -269,10 +271,8 @@ pub struct SideState {
     pub up: Option<bool>,
     /// Attempts in a row that failed.
     pub consecutive_failures: Reading<u32>,
-    /// Failures by reason; a reason is its own index.
-    pub by_reason: [u64; 17],
-    /// Failures by step; a step is its own index.
-    pub by_step: [u64; 11],
+    /// Its failures, also of earlier processes.
+    pub failures: Failures<Cause>,
     /// Attempts while passive and down.
     pub not_applicable: u64,
     /// The newest attempt.
@@ -280,38 +280,42 @@ pub struct SideState {
     /// The newest attempt that succeeded.
     pub last_success: Option<SystemTime>,
     /// The steps of the newest attempt.
-    pub steps: Vec<(Step, Duration)>,
+    pub steps: Arc<[(Step, Duration)]>,
     /// The address of the server that answered the newest attempt; `None` if none did.
     pub address: Option<SocketAddr>,
     /// What the newest TLS handshake showed.
-    pub tls: Option<TlsFacts>,
+    pub tls: Option<Arc<TlsFacts>>,
     /// The newest failure, and when it happened.
-    pub last_failure: Option<(SystemTime, Failure)>,
+    pub last_failure: Option<(SystemTime, Arc<Failure>)>,
     /// Whether what was measured is too old to hold, and nothing has taken its place.
     pub is_outlived: bool,
 }
 
 impl SideState {
-    /// How often this reason occurred.
+    /// How often this reason occurred, in any step.
     pub fn failures_for(&self, reason: Reason) -> u64 {
-        self.by_reason.get(reason as usize).copied().unwrap_or(0)
+        self.failures.of(|cause| cause.1 == reason)
     }
 
-    /// How often this step failed.
+    /// How often this step failed, for any reason.
     pub fn failures_in(&self, step: Step) -> u64 {
-        self.by_step.get(step as usize).copied().unwrap_or(0)
+        self.failures.of(|cause| cause.0 == step)
     }
 
     /// Its counters.
     pub(super) fn counters(&self) -> SideCounters {
-        let Self { by_reason, by_step, not_applicable, .. } = *self;
-        SideCounters { by_reason, by_step, not_applicable }
+        SideCounters { failures: self.failures.clone(), not_applicable: self.not_applicable }
     }
 
     /// A side that was not tried yet, with the counters of an earlier process.
     pub(super) fn counted(counters: SideCounters) -> Self {
-        let SideCounters { by_reason, by_step, not_applicable } = counters;
-        Self { by_reason, by_step, not_applicable, ..Self::default() }
+        let SideCounters { failures, not_applicable } = counters;
+        Self { failures, not_applicable, ..Self::default() }
+    }
+
+    /// Whether an attempt on its server was measured at any time.
+    pub(super) fn was_tried(&self) -> bool {
+        self.is_outlived || self.last_attempt.is_some()
     }
 
     pub(super) fn is_not_applicable(&self) -> bool {
@@ -323,23 +327,16 @@ impl SideState {
         if failure.shortage.is_some() {
             return;
         }
-        if let Some(count) = self.by_reason.get_mut(failure.reason as usize) {
-            *count += 1;
-        }
-        if let Some(count) = self.by_step.get_mut(failure.step as usize) {
-            *count += 1;
-        }
-        self.last_failure = Some((now.wall, failure.clone()));
+        self.failures.count((failure.step, failure.reason), now.wall);
+        self.last_failure = Some((now.wall, Arc::new(failure.clone())));
     }
 }
 
 /// The counters of one side; see [`SideState`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SideCounters {
-    /// Failures by reason; a reason is its own index.
-    pub by_reason: [u64; 17],
-    /// Failures by step; a step is its own index.
-    pub by_step: [u64; 11],
+    /// Its failures.
+    pub failures: Failures<Cause>,
     /// Attempts while passive and down.
     pub not_applicable: u64,
 }
@@ -392,6 +389,8 @@ pub struct Snapshot {
     pub delivers: Reading<bool>,
     /// The time from acceptance to arrival of the newest mail that arrived.
     pub delivery: Option<Duration>,
+    /// The round trip of the newest mail that arrived.
+    pub last_roundtrip: Option<Duration>,
     /// When the oldest outstanding mail was accepted.
     pub oldest_outstanding: Option<SystemTime>,
     /// The round trips.

@@ -3,17 +3,19 @@
 //!
 //! Anybody can write such a field into a mail. It is believed by its place and by its id: the fields
 //! of servers that handled the mail stand above those of the sender, and the receiver's above those of
-//! the servers before it (section 5 of the RFC tells a receiver to take away what bears its own id,
+//! the servers before it (section 5 of the RFC has a receiver take away what bears its own id,
 //! but not all do).
 
 use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 
 use super::field::Field;
 use super::hop::Received;
 use super::{Rules, shown};
 
 /// A method of authentication.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Method {
     /// Sender Policy Framework (RFC 7208).
     Spf,
@@ -38,7 +40,7 @@ impl Method {
 }
 
 /// A result, of those that RFC 8601 (section 2.7) has for the three methods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Outcome {
     /// Authenticated.
     Pass,
@@ -100,7 +102,7 @@ impl Outcome {
 }
 
 /// The receiver's verdict by one method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authentication {
     /// How it was checked.
     pub method: Method,
@@ -205,7 +207,7 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// The end of a name that one organisation has for all its servers, as far as the name alone tells.
+/// The end of a name that one organisation has for all its servers, as far as the name alone shows.
 fn organisation(name: &str) -> String {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let labels: Vec<&str> = name.rsplit('.').collect();
@@ -218,7 +220,7 @@ fn organisation(name: &str) -> String {
 
 /// One `Authentication-Results` field.
 struct AuthResults {
-    /// Who says it; Exchange does not tell.
+    /// Who says it; Exchange does not name itself.
     id: Option<String>,
     results: Vec<(Method, Outcome)>,
 }

@@ -1,4 +1,4 @@
-//! The one TLS policy: what is trusted, what is refused, and what is told about it.
+//! The one TLS policy: what is trusted, what is refused, and what is reported about it.
 //!
 //! A handshake is always completed if the peers can agree at all, so that the certificate that made
 //! it fail can be read; a certificate that does not hold is then refused here, before a single
@@ -8,6 +8,7 @@ use ledger::TlsFacts;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::error::ErrorStack;
@@ -165,7 +166,7 @@ impl TlsClient {
         }
         let problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
         let facts = facts(stream.ssl(), problems.found.is_empty());
-        // What was resumed tells nothing new of the certificate.
+        // A resumed session says nothing new about the certificate.
         let seen = facts.as_ref().filter(|facts| !facts.is_resumed);
         let holds_until = seen.map(|facts| facts.chain_not_after.min(facts.leaf_not_after));
         *shown = facts;
@@ -198,8 +199,7 @@ impl TlsClient {
         problems: Arc<Mutex<Problems>>,
     ) -> Result<SslStream<TcpStream>, ErrorStack> {
         let mut ssl = self.connector.configure()?.into_ssl(name)?;
-        let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-        resumption.prepare(&mut ssl, i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX))?;
+        resumption.prepare(&mut ssl, SystemTime::now())?;
         ssl.set_verify_callback(SslVerifyMode::PEER, move |holds, context| {
             if !holds {
                 // OpenSSL opens the file of an authority only here.
@@ -257,15 +257,15 @@ fn worst(problems: &[X509VerifyResult]) -> Option<(Reason, String)> {
 }
 
 /// A server may send more than its certificate needs, as a root that has ended, around which there is a way
-/// to another one. What was sent tells of the end only where no way was found.
+/// to another one. Only where no way was found do the certificates sent say how it ends.
 fn facts(ssl: &SslRef, is_verified: bool) -> Option<TlsFacts> {
-    let leaf_not_after = seconds(ssl.peer_certificate()?.not_after())?;
+    let leaf_not_after = date(ssl.peer_certificate()?.not_after())?;
     let verified = ssl.verified_chain().filter(|_| is_verified);
     let chain_not_after = verified
         .or(ssl.peer_cert_chain())
         .into_iter()
         .flatten()
-        .filter_map(|certificate| seconds(certificate.not_after()))
+        .filter_map(|certificate| date(certificate.not_after()))
         .min()
         .unwrap_or(leaf_not_after);
     Some(TlsFacts {
@@ -277,9 +277,14 @@ fn facts(ssl: &SslRef, is_verified: bool) -> Option<TlsFacts> {
     })
 }
 
-/// Seconds since 1970.
-fn seconds(time: &Asn1TimeRef) -> Option<i64> {
+/// OpenSSL gives a time only as its distance to another one.
+fn date(time: &Asn1TimeRef) -> Option<SystemTime> {
+    const DAY: Duration = Duration::from_secs(86_400);
     let epoch = Asn1Time::from_unix(0).ok()?;
-    let difference = epoch.diff(time).ok()?;
-    Some(i64::from(difference.days) * 86_400 + i64::from(difference.secs))
+    let distance = epoch.diff(time).ok()?;
+    // Both have the same sign.
+    let days = DAY.checked_mul(distance.days.unsigned_abs())?;
+    let since = days + Duration::from_secs(distance.secs.unsigned_abs().into());
+    let is_before = distance.days < 0 || distance.secs < 0;
+    if is_before { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) }
 }

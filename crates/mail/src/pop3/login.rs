@@ -14,8 +14,7 @@ use ledger::{Clue, Failure, Reason};
 
 impl Pop3 {
     async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
-        let takes_command =
-            login.has_password() && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login));
+        let takes_command = login.may_use_command();
         // `auth: login` is the way around a timestamp that stands for no APOP.
         let is_named = login.auth != Auth::Auto;
         let offers_user = self.takes_password_command();
@@ -46,30 +45,24 @@ impl Pop3 {
     ) -> Result<(), LoginFailure> {
         let outcome = sasl::log_in(self, mechanism, &login.username, key).await?;
         let has_codes = self.capability("AUTH-RESP-CODE").is_some();
-        self.settle(&outcome.answer).map_err(|interrupted| match by_code(interrupted, has_codes) {
-            Interrupted::Refused(Refusal { mut failure, scope }) => {
-                if let Some(objection) = outcome.objection {
-                    failure.message += &format!(", {objection}");
+        self.check_status(&outcome.answer).map_err(|interrupted| {
+            match by_code(interrupted, has_codes) {
+                Interrupted::Refused(Refusal { mut failure, scope }) => {
+                    if let Some(objection) = outcome.objection {
+                        failure.message += &format!(", {objection}");
+                    }
+                    LoginFailure::after(Refusal { failure, scope }, outcome.is_of_a_proof)
                 }
-                LoginFailure::after(Refusal { failure, scope }, outcome.is_of_a_proof)
+                broken @ Interrupted::Broken(_) => broken.into(),
             }
-            broken @ Interrupted::Broken(_) => broken.into(),
         })
     }
 
     fn without_mechanism(&self) -> LoginFailure {
-        LoginFailure::refused(self.wire.fail(self.no_mechanism()))
-    }
-
-    fn no_mechanism(&self) -> Fault {
         let offered = self.capability("SASL").and_then(|words| words.get(1..)).unwrap_or_default();
-        if offered.is_empty() {
-            let wants_tls = !self.wire.is_protected() && self.capability("STLS").is_some();
-            let message = "the server offers no login on this connection";
-            return Fault::new(Reason::Auth, message).with(Some(Clue::no_login(wants_tls)));
-        }
-        let offered = self.wire.trace().words(offered.join(" ").as_bytes());
-        Fault::new(Reason::Auth, format!("the server offers no login that fits, only {offered}"))
+        let wants_tls = !self.wire.is_protected() && self.capability("STLS").is_some();
+        let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
+        LoginFailure::without_mechanism(&self.wire, &offered, wants_tls)
     }
 
     async fn user_pass(&mut self, login: &Login, key: &Secret) -> Result<(), Interrupted> {
@@ -78,7 +71,7 @@ impl Pop3 {
         let line = format!("PASS {}", key.expose());
         self.wire.send_secret(&line, "PASS <secret>").await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line)
+        self.check_status(&line)
     }
 
     async fn apop(
@@ -103,7 +96,7 @@ impl Pop3 {
         self.wait_with_the_last().await;
         self.wire.send_secret(&format!("{command} {digest}"), &shown).await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line).map_err(|interrupted| match interrupted {
+        self.check_status(&line).map_err(|interrupted| match interrupted {
             // Many greet with a timestamp and know no password to make the digest of.
             Interrupted::Refused(Refusal {
                 failure,

@@ -1,13 +1,16 @@
 //! Authentication: one login attempt or two, with a password or an access token.
 
+use std::borrow::Cow;
+
 use tokio::time::Instant;
 
 use super::choose;
 use crate::auth::{Auth, Login, Mechanism};
 use crate::secret::Secret;
+use crate::secret_source::Look;
 use crate::trace::Trace;
-use crate::wire::Dialer;
-use crate::{Interrupted, Refusal, RefusalScope};
+use crate::wire::{Dialer, Wire};
+use crate::{Fault, Interrupted, Refusal, RefusalScope};
 use ledger::{Clue, Failure, Reason, Step};
 
 /// The mechanisms that show a digest of the password.
@@ -62,6 +65,20 @@ impl LoginFailure {
         Self { failure, kind: LoginFailureKind::Refused }
     }
 
+    /// The server offers no mechanism that fits; it `offers` these. Whether it `wants_tls` first is said where
+    /// it offers none.
+    pub(crate) fn without_mechanism(wire: &Wire, offered: &[&str], wants_tls: bool) -> Self {
+        let fault = if offered.is_empty() {
+            let message = "the server offers no login on this connection";
+            Fault::new(Reason::Auth, message).with(Some(Clue::no_login(wants_tls)))
+        } else {
+            let offered = wire.trace().words(offered.join(" ").as_bytes());
+            let message = format!("the server offers no login that fits, only {offered}");
+            Fault::new(Reason::Auth, message)
+        };
+        Self::refused(wire.fail(fault))
+    }
+
     /// Whether it is the login that was refused.
     fn is_refusal(&self) -> bool {
         self.kind != LoginFailureKind::Other
@@ -91,9 +108,9 @@ impl LoginFailure {
 impl From<Failure> for LoginFailure {
     fn from(failure: Failure) -> Self {
         // A server may close the connection with its refusal: BYE before NO [AUTHENTICATIONFAILED].
-        let kind = match failure.reason {
-            Reason::Auth => LoginFailureKind::WrongCredentials,
-            _ => LoginFailureKind::Other,
+        let kind = match failure.is_refused_login() {
+            true => LoginFailureKind::WrongCredentials,
+            false => LoginFailureKind::Other,
         };
         Self { failure, kind }
     }
@@ -119,7 +136,7 @@ impl From<Interrupted> for LoginFailure {
 /// Logs in, with an access token where the login wants one. A token that was kept and is refused may
 /// have been revoked: a new one is tried once. A password that is refused by a digest may be right: see
 /// [`beside_the_digest`]. It is shown in the same connection the first time only, and only where the
-/// refusal does not tell that it is wrong.
+/// refusal does not mean that it is wrong.
 ///
 /// # Errors
 /// Why there is no token, in step [`Step::Token`]; else those of the login.
@@ -175,9 +192,49 @@ pub(crate) async fn enter<S: Authenticate>(
             learned.note_no_digest();
             Ok(())
         }
-        // What the strongest mechanism came to is told, if neither lets in.
+        // If neither succeeds, the outcome of the strongest mechanism is reported.
         Err(_) => Err(refusal.failure),
     }
+}
+
+/// The login with the password that its file holds now, as it is to be made.
+pub(crate) async fn newest<'a>(login: &'a Login, trace: &Trace, end: Instant) -> Cow<'a, Login> {
+    let newest = login.with_newest(Look::IfChanged, end).await;
+    if let Cow::Owned(newest) = &newest {
+        trace.hide_login(newest);
+    }
+    newest
+}
+
+/// How the login is to be made in a session of its own after one was refused: its file, which is read in
+/// any case, may hold another password by now.
+///
+/// # Errors
+/// Why not: the failure of the login that was `made`.
+pub(crate) async fn newer<'a>(
+    login: &'a Login,
+    made: &Login,
+    failure: Failure,
+    trace: &Trace,
+    end: Instant,
+) -> Result<Cow<'a, Login>, Failure> {
+    if (failure.step, failure.reason) != (Step::Auth, Reason::Auth) {
+        return Err(failure);
+    }
+    let newer = login.with_newest(Look::Always, end).await;
+    if newer.credentials.prove_the_same(&made.credentials) {
+        return Err(match login.trouble() {
+            Some(trouble) => {
+                let message = format!("{}; the password is an old one: {trouble}", failure.message);
+                Failure { message, ..failure }
+            }
+            None => failure,
+        });
+    }
+    trace.hide_login(&newer);
+    trace
+        .fact("the login was refused, and the file holds another password: trying that".to_owned());
+    Ok(newer)
 }
 
 /// A second login. Some servers leave after a refusal; what they said then is what counts.
@@ -188,7 +245,7 @@ async fn again<S: Authenticate>(
     refusal: Failure,
 ) -> Result<(), Failure> {
     match session.enter(login, key).await {
-        Err(second) if second.failure.reason == Reason::Closed => Err(refusal),
+        Err(second) if second.failure.is_closed() => Err(refusal),
         outcome => outcome.map_err(|second| second.failure),
     }
 }

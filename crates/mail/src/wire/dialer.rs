@@ -198,7 +198,7 @@ impl Dialer {
     ) -> Result<AccessToken, Failure> {
         let source = match (&login.credentials, &self.tokens) {
             (Credentials::Password(password), _) => {
-                return Ok(AccessToken { secret: password.clone(), is_new: true });
+                return Ok(AccessToken { secret: password.value(), is_new: true });
             }
             (Credentials::OAuth2(_), Some(source)) => source,
             (Credentials::OAuth2(_), None) => {
@@ -264,7 +264,7 @@ impl Dialer {
             wire.trace.enter(Step::Tls);
             wire = wire.protect(self).await.map_err(|mut failure| {
                 // Closed or silent before the handshake ended: nobody is there.
-                failure.down = matches!(failure.reason, Reason::Closed | Reason::Timeout);
+                failure.down = failure.is_without_answer();
                 failure
             })?;
             wire.heard = true;

@@ -127,10 +127,12 @@ impl Case {
         let query = Query::default();
         let listing = Listing::new(&views, &query);
         let rows = listing.shown.iter().map(|view| ListedRow::new(view, Vec::new(), now)).collect();
+        let base = &PathPrefix::default();
         let page = StatusPage {
+            base,
             assets: Assets::ALL,
             version: "1.2.3",
-            links: Links { telemetry_path: "/metrics", shows_config: true },
+            links: Links { base, telemetry_path: "/metrics", shows_config: true },
             query: &query,
             refresh_seconds: 10,
             started: When::new(self.start.wall, now),
@@ -351,7 +353,7 @@ fn a_passive_node_that_is_down_has_no_layers() {
         layers.map(|layer| format!("{layer}: standby is down (not-applicable)"))
     );
     let readings = case.checks.readings();
-    assert!(readings.ports.iter().flat_map(|port| port.failures()).all(|(_, count)| count == 0));
+    assert!(readings.ports.iter().all(|port| port.failures.total() == 0));
     // Once it answers it is measured like any other.
     case.round(SILENCE, true);
     assert_eq!(case.column()[1], "TCP: answers (well)");

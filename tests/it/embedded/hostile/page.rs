@@ -88,8 +88,8 @@ impl Page {
     /// Steps and reasons; those of the other side are named as such.
     fn failures_seen(&self, target: &str, server: Kind) -> String {
         let mut words = Vec::new();
-        for (name, label) in [("step_failures_total", "step"), ("failures_total", "reason")] {
-            for series in self.of(target, name).filter(|series| series.value > 0.0) {
+        for label in ["step", "reason"] {
+            for series in self.of(target, "failure_reasons_total") {
                 let word = series.label(label).unwrap_or_default();
                 let side = series.label("side").unwrap_or_default();
                 let is_other = side != server.side().label();

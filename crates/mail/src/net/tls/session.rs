@@ -3,6 +3,7 @@
 //! while ago: who measures the certificate shakes hands in full.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
@@ -19,8 +20,8 @@ pub struct SessionMemory(Mutex<Kept>);
 struct Kept {
     /// In DER: OpenSSL spoils the session itself when its connection ends without a farewell.
     session: Option<Vec<u8>>,
-    /// The earliest end in the chain that was accepted, in seconds since 1970; `None`: none was.
-    holds_until: Option<i64>,
+    /// The earliest end in the chain that was accepted; `None`: none was.
+    holds_until: Option<SystemTime>,
 }
 
 /// What a handshake has to do with the sessions before and after it.
@@ -43,7 +44,7 @@ impl<'a> Resumption<'a> {
     }
 
     /// Makes the client's side ready: what the server gives is kept, and what is kept may be offered.
-    pub(super) fn prepare(self, ssl: &mut Ssl, now: i64) -> Result<(), ErrorStack> {
+    pub(super) fn prepare(self, ssl: &mut Ssl, now: SystemTime) -> Result<(), ErrorStack> {
         let (Some(memory), Some(index)) = (self.memory(), index()) else { return Ok(()) };
         ssl.set_ex_data(index, Arc::clone(memory));
         let kept = memory.kept();
@@ -58,7 +59,7 @@ impl<'a> Resumption<'a> {
     }
 
     /// The certificate was accepted, and holds until then.
-    pub(super) fn accepted(self, holds_until: i64) {
+    pub(super) fn accepted(self, holds_until: SystemTime) {
         if let Some(memory) = self.memory() {
             memory.kept().holds_until = Some(holds_until);
         }
