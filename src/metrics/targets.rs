@@ -6,7 +6,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
 use super::labels::{Labels, labels};
-use super::{Page, Part, count, timestamp};
+use super::{Page, Part, count, exemplars, timestamp};
 use crate::supervisor::View;
 use ledger::{Cause, FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
 
@@ -223,7 +223,7 @@ pub(super) fn parts() -> Vec<Part> {
         Part::family(Page::encode_failure_reasons),
         Part::family(Page::encode_last_failures),
         Part::family(Page::encode_found),
-        Part::family(Page::encode_roundtrips),
+        Part::family(Page::encode_roundtrips).completed(exemplars::added),
         Part::family(Page::encode_steps),
     ]);
     parts
