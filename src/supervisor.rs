@@ -69,13 +69,13 @@ struct State {
 struct Running {
     handle: TargetHandle,
     line: Line,
-    member: Arc<Subscriber>,
+    subscriber: Arc<Subscriber>,
     sending: Task,
     checking: Task,
 }
 
 struct RunningMailbox {
-    watch: Arc<MailboxHandle>,
+    mailbox: Arc<MailboxHandle>,
     task: Task,
 }
 
@@ -202,7 +202,7 @@ impl Supervisor {
             let mailboxes = std::mem::take(&mut state.mailboxes).into_values();
             let let_go = std::mem::take(&mut state.let_go).into_tasks();
             let loops = targets.flat_map(|running| [running.sending, running.checking]);
-            loops.chain(mailboxes.map(|watch| watch.task)).chain(let_go).collect()
+            loops.chain(mailboxes.map(|mailbox| mailbox.task)).chain(let_go).collect()
         };
         end(tasks).await;
         if let Some(store) = &self.store {

@@ -6,6 +6,7 @@ use mail::options::without_final_dot;
 
 use super::keys::Home;
 use super::section::{Report, Section};
+use super::side::ca_file;
 use super::source::Sources;
 use super::{OAuth2, Secret, TlsOptions, TokenUrl, value, written};
 use crate::config::yaml::Node;
@@ -26,10 +27,7 @@ pub(super) fn provider(
         value::line,
     );
     let scope = section.read("scope", report, value::line);
-    let ca_file = section.find("ca_file").and_then(|found| {
-        let read = |path| sources.authorities(found.place.folder(), path);
-        report.accept(&found.place, value::text(found.node).and_then(read))
-    });
+    let ca_file = ca_file(section, sources, report);
     let mut secret = |key: &str, report: &mut Report| -> Option<Secret> {
         let found = section.find(key)?;
         let read = |path: &str| sources.password_file(found.place.folder(), path);

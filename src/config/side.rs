@@ -10,7 +10,7 @@ use lettre::Address;
 use super::keys::Home;
 use super::section::{Found, Level, Report, Section};
 use super::source::Sources;
-use super::{Endpoint, Folder, IpFamily, Protocol, ReceiveSide, SendSide};
+use super::{Endpoint, Folder, IpFamily, PemFile, Protocol, ReceiveSide, SendSide};
 use super::{TlsMode, TlsOptions, TlsVersion, login, value};
 use crate::config::yaml::Node;
 
@@ -266,10 +266,7 @@ fn tls_options(
     }
     let section = side.child("tls_options", report);
     section.check_keys(Home::TlsOptions, report);
-    let ca_file = section.find("ca_file").and_then(|found| {
-        let read = |path| sources.authorities(found.place.folder(), path);
-        report.accept(&found.place, value::text(found.node).and_then(read))
-    });
+    let ca_file = ca_file(&section, sources, report);
     let skip_verify = section.read("insecure_skip_verify", report, value::boolean);
     let min_version = section.read("min_version", report, value::choice(&TLS_VERSIONS));
     TlsOptions {
@@ -279,6 +276,17 @@ fn tls_options(
         min_version: min_version.unwrap_or_default(),
         identity: identity(&section, sources, report),
     }
+}
+
+/// `ca_file`, read.
+pub(super) fn ca_file(
+    section: &Section<'_>,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<PemFile> {
+    let found = section.find("ca_file")?;
+    let read = |path| sources.authorities(found.place.folder(), path);
+    report.accept(&found.place, value::text(found.node).and_then(read))
 }
 
 /// `cert_file` and `key_file`.

@@ -83,7 +83,7 @@ impl Demo {
         &self.config_file
     }
 
-    /// What a user is told at the start: where to look at what, and how to end it. `address` is
+    /// What a user reads at the start: where to look at what, and how to end it. `address` is
     /// where the exporter is served, `telemetry_path` where its metrics are.
     pub fn introduction(&self, address: SocketAddr, telemetry_path: &str) -> String {
         let base = format!("http://{}", reachable(address));

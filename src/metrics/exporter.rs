@@ -11,6 +11,7 @@ use crate::supervisor::ReloadState;
 use ledger::Shortage;
 
 impl ExporterFacts {
+    /// All of them.
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         Family::gauge(encoder, "mailtrip_build_info", "Version of the exporter. Always 1")?
             .gauge_sample([("version", env!("CARGO_PKG_VERSION"))], 1.0)?;

@@ -4,17 +4,25 @@ use std::fmt;
 
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::Page;
 use super::family::Family;
 use super::labels::labels;
+use super::{Page, Part};
 use crate::supervisor::View;
 use mail::inspection::Inspection;
 
+/// All of them.
+pub(super) fn parts() -> [Part; 5] {
+    [
+        Part::family(Page::encode_hops),
+        Part::family(Page::encode_authentication),
+        Part::family(Page::encode_spam_score),
+        Part::family(Page::encode_spam_flag),
+        Part::family(Page::encode_last_hop),
+    ]
+}
+
 impl Page {
-    pub(super) fn encode_inspections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        self.encode_hops(encoder)?;
-        self.encode_authentication(encoder)?;
-        self.encode_spam(encoder)?;
+    fn encode_last_hop(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_last_hop_tls",
@@ -65,7 +73,7 @@ impl Page {
         Ok(())
     }
 
-    fn encode_spam(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_spam_score(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_spam_score",
@@ -79,6 +87,10 @@ impl Page {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn encode_spam_flag(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_spam_flag",
@@ -96,7 +108,7 @@ impl Page {
     }
 
     fn inspections(&self) -> impl Iterator<Item = (&View, &Inspection)> {
-        self.views.iter().filter_map(|view| Some((view, view.inspection.as_deref()?)))
+        self.views().iter().filter_map(|view| Some((view, view.inspection.as_deref()?)))
     }
 }
 

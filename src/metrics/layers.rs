@@ -7,7 +7,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
 use super::labels::labels;
-use super::timestamp;
+use super::{Page, Part, timestamp};
 use crate::checks::ping::{Outcome, RoundTrips};
 use crate::checks::readings::{PingReadings, PortReadings};
 use crate::supervisor::View;
@@ -53,10 +53,30 @@ const PING_GAUGES: [PingGauge; 5] = [
     },
 ];
 
+/// Writes one family for these targets.
+type Encode = fn(&[View], &mut DescriptorEncoder<'_>) -> fmt::Result;
+
+/// All but the gauges of a ping.
+const FAMILIES: [Encode; 6] = [
+    encode_port_availability,
+    encode_port_responses,
+    encode_port_failures,
+    encode_port_failure_reasons,
+    encode_last_port_failures,
+    encode_states,
+];
+
 /// All of them.
-pub(super) fn encode(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    encode_ping(views, encoder)?;
-    encode_ports(views, encoder)?;
+pub(super) fn parts() -> Vec<Part> {
+    let gauges = PING_GAUGES
+        .iter()
+        .map(|gauge| Part::family(|page, encoder| encode_ping(page.views(), gauge, encoder)));
+    let others = FAMILIES
+        .map(|encode| Part::family(move |page: &Page, encoder| encode(page.views(), encoder)));
+    gauges.chain(others).collect()
+}
+
+fn encode_states(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_layer_state",
@@ -88,18 +108,20 @@ pub(super) fn encode_permission(
     .single(if may_ping { 1.0 } else { 0.0 })
 }
 
-fn encode_ping(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    for gauge in &PING_GAUGES {
-        let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
-        for (view, ping) in pings(views) {
-            let value = ping.newest.value().and_then(|outcome| (gauge.value)(&outcome));
-            family.gauge_sample(labels(view, []), value.unwrap_or(f64::NAN))?;
-        }
+fn encode_ping(
+    views: &[View],
+    gauge: &PingGauge,
+    encoder: &mut DescriptorEncoder<'_>,
+) -> fmt::Result {
+    let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+    for (view, ping) in pings(views) {
+        let value = ping.newest.value().and_then(|outcome| (gauge.value)(&outcome));
+        family.gauge_sample(labels(view, []), value.unwrap_or(f64::NAN))?;
     }
     Ok(())
 }
 
-fn encode_ports(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_port_availability(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_availability_percent",
@@ -110,6 +132,10 @@ fn encode_ports(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
         let answers = port.answers().map(|answers| if answers { 100.0 } else { 0.0 });
         family.gauge_sample(labels(view, [port_name]), answers.value().unwrap_or(f64::NAN))?;
     }
+    Ok(())
+}
+
+fn encode_port_responses(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_response_seconds",
@@ -120,7 +146,7 @@ fn encode_ports(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
         let duration = port.newest.value().flatten().map(|it| it.as_secs_f64());
         family.gauge_sample(labels(view, [port_name]), duration.unwrap_or(f64::NAN))?;
     }
-    encode_port_failures(views, encoder)
+    Ok(())
 }
 
 fn encode_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -133,6 +159,10 @@ fn encode_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> 
     for (view, port_name, port) in further_ports(views) {
         family.counter_sample(labels(view, [port_name]), port.failures.total())?;
     }
+    Ok(())
+}
+
+fn encode_port_failure_reasons(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::counter(
         encoder,
         "mailtrip_tcp_port_failure_reasons_total",
@@ -144,6 +174,10 @@ fn encode_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> 
             family.counter_sample(labels, *count)?;
         }
     }
+    Ok(())
+}
+
+fn encode_last_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_last_failure_timestamp_seconds",

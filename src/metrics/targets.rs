@@ -3,11 +3,10 @@
 use std::fmt;
 
 use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::metrics::MetricType;
 
 use super::family::Family;
 use super::labels::{Labels, labels};
-use super::{Page, count, timestamp};
+use super::{Page, Part, count, timestamp};
 use crate::supervisor::View;
 use ledger::{Cause, FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
 
@@ -201,31 +200,64 @@ const TARGET_COUNTERS: [TargetCounter; 14] = [
     },
 ];
 
+/// The families of the targets, but for [`infos`].
+pub(super) fn parts() -> Vec<Part> {
+    let mut parts: Vec<Part> = TARGET_GAUGES
+        .iter()
+        .map(|gauge| Part::family(|page, encoder| page.encode_target_gauge(gauge, encoder)))
+        .collect();
+    parts.extend(
+        SIDE_GAUGES
+            .iter()
+            .map(|gauge| Part::family(|page, encoder| page.encode_side_gauge(gauge, encoder))),
+    );
+    parts.extend(
+        TARGET_COUNTERS.iter().map(|counter| {
+            Part::family(|page, encoder| page.encode_target_counter(counter, encoder))
+        }),
+    );
+    parts.extend([
+        Part::family(Page::encode_not_applicable),
+        Part::family(Page::encode_sender_mailbox_up),
+        Part::family(Page::encode_failures),
+        Part::family(Page::encode_failure_reasons),
+        Part::family(Page::encode_last_failures),
+        Part::family(Page::encode_found),
+        Part::family(Page::encode_roundtrips),
+        Part::family(Page::encode_steps),
+    ]);
+    parts
+}
+
+/// The families whose labels tell of the targets.
+pub(super) fn infos() -> [Part; 2] {
+    [Part::family(Page::encode_tls_infos), Part::family(Page::encode_target_infos)]
+}
+
 impl Page {
-    pub(super) fn encode_target_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        for gauge in &TARGET_GAUGES {
-            let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
-            for view in &self.views {
-                if let Some(value) = (gauge.value)(&view.snapshot) {
-                    family.gauge_sample(labels(view, []), value)?;
-                }
+    fn encode_target_gauge(
+        &self,
+        gauge: &TargetGauge,
+        encoder: &mut DescriptorEncoder<'_>,
+    ) -> fmt::Result {
+        let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+        for view in self.views() {
+            if let Some(value) = (gauge.value)(&view.snapshot) {
+                family.gauge_sample(labels(view, []), value)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn encode_sender_mailboxes(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-    ) -> fmt::Result {
-        let views = self.views.iter().filter(|view| view.target.sender_mailbox.is_some());
+    fn encode_sender_mailbox_up(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_sender_mailbox_up",
             "1 if the latest look into the sender's own mailbox (for bounces and sent copies) \
              succeeded, else 0. Absent without sender_mailbox",
         )?;
-        for view in views {
+        let views = self.views().iter();
+        for view in views.filter(|view| view.target.sender_mailbox.is_some()) {
             if let Some(up) = view.snapshot.sender_mailbox.up {
                 family.gauge_sample(labels(view, []), if up { 1.0 } else { 0.0 })?;
             }
@@ -233,29 +265,34 @@ impl Page {
         Ok(())
     }
 
-    pub(super) fn encode_side_gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        for gauge in &SIDE_GAUGES {
-            let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
-            for (view, side, state) in self.sides() {
-                if let Some(value) = (gauge.value)(state) {
-                    family.gauge_sample(labels(view, [("side", side.label())]), value)?;
-                }
+    fn encode_side_gauge(
+        &self,
+        gauge: &SideGauge,
+        encoder: &mut DescriptorEncoder<'_>,
+    ) -> fmt::Result {
+        let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+        for (view, side, state) in self.sides() {
+            if let Some(value) = (gauge.value)(state) {
+                family.gauge_sample(labels(view, [("side", side.label())]), value)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn encode_target_counters(
+    fn encode_target_counter(
         &self,
+        counter: &TargetCounter,
         encoder: &mut DescriptorEncoder<'_>,
     ) -> fmt::Result {
-        for counter in &TARGET_COUNTERS {
-            let mut family = Family::counter(encoder, counter.name, counter.help)?;
-            for view in &self.views {
-                let value = (counter.value)(&view.snapshot.totals);
-                family.counter_sample(labels(view, []), value)?;
-            }
+        let mut family = Family::counter(encoder, counter.name, counter.help)?;
+        for view in self.views() {
+            let value = (counter.value)(&view.snapshot.totals);
+            family.counter_sample(labels(view, []), value)?;
         }
+        Ok(())
+    }
+
+    fn encode_not_applicable(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
             "mailtrip_attempts_not_applicable_total",
@@ -271,7 +308,7 @@ impl Page {
         Ok(())
     }
 
-    pub(super) fn encode_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
             "mailtrip_failures_total",
@@ -281,6 +318,10 @@ impl Page {
             let labels = labels(view, [("side", side.label())]);
             family.counter_sample(labels, state.failures.total())?;
         }
+        Ok(())
+    }
+
+    fn encode_failure_reasons(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
             "mailtrip_failure_reasons_total",
@@ -291,6 +332,10 @@ impl Page {
                 family.counter_sample(cause_labels(view, side, failures.cause), failures.count)?;
             }
         }
+        Ok(())
+    }
+
+    fn encode_last_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_last_failure_timestamp_seconds",
@@ -306,13 +351,13 @@ impl Page {
         Ok(())
     }
 
-    pub(super) fn encode_found(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_found(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::counter(
             encoder,
             "mailtrip_probes_found_total",
             "Received test mails by folder. Absent for a kind of folder that is not looked into",
         )?;
-        for view in &self.views {
+        for view in self.views() {
             let protocol = &view.target.receive.protocol;
             for (folder, count) in FoundIn::ALL.into_iter().zip(view.snapshot.totals.found) {
                 if protocol.looks_into(folder) || count > 0 {
@@ -324,26 +369,25 @@ impl Page {
         Ok(())
     }
 
-    pub(super) fn encode_roundtrips(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = encoder.encode_descriptor(
+    fn encode_roundtrips(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::histogram(
+            encoder,
             "mailtrip_roundtrip_seconds",
             "Delay from transmission to reception of the test mails",
-            None,
-            MetricType::Histogram,
         )?;
-        for view in &self.views {
+        for view in self.views() {
             let labels = labels(view, []);
             let Histogram { counts, sum } = view.snapshot.roundtrips;
             let bounds = Histogram::BOUNDS_SECONDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
             let count = counts.iter().sum();
-            let mut encoder = family.encode_family(&labels)?;
+            let mut encoder = family.0.encode_family(&labels)?;
             encoder.encode_histogram::<NoExemplar>(sum.as_secs_f64(), count, &buckets, None)?;
         }
         Ok(())
     }
 
-    pub(super) fn encode_steps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_steps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_step_duration_seconds",
@@ -363,7 +407,7 @@ impl Page {
         Ok(())
     }
 
-    pub(super) fn encode_infos(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_tls_infos(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_tls_info",
@@ -382,19 +426,23 @@ impl Page {
                 family.gauge_sample(labels, 1.0)?;
             }
         }
+        Ok(())
+    }
+
+    fn encode_target_infos(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = Family::gauge(
             encoder,
             "mailtrip_target_info",
             "Configuration of the target. Always 1",
         )?;
-        for view in &self.views {
+        for view in self.views() {
             family.gauge_sample(target_info(view), 1.0)?;
         }
         Ok(())
     }
 
     fn sides(&self) -> impl Iterator<Item = (&View, Side, &SideState)> {
-        self.views.iter().flat_map(|view| {
+        self.views().iter().flat_map(|view| {
             view.snapshot.sides.iter().map(move |(side, state)| (view, side, state))
         })
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::checks::ping::{Obstacle, Outcome, RoundTrips};
 use crate::checks::readings::{Checks, Round};
 use crate::config::{Config, Target, TargetName};
-use crate::web::server::encoding::classic_text;
+use crate::supervisor::View;
 use ledger::TlsFacts;
 use ledger::Token;
 use ledger::{
@@ -17,6 +17,8 @@ use ledger::{Failure, Reason, Step};
 use mail::Fault;
 use mail::inspection::{Inspection, TransitTimes};
 use mail::text::Scrubber;
+
+mod strict;
 
 /// A target whose name and labels need escaping.
 const ODD_NAME: &str = r#"a "b" \ ü"#;
@@ -52,6 +54,11 @@ fn facts() -> ExporterFacts {
     }
 }
 
+/// All of it, as OpenMetrics.
+fn encode(views: impl IntoIterator<Item = View>, facts: ExporterFacts) -> String {
+    pieces(views.into_iter().collect(), Some(facts), Syntax::OpenMetrics).collect()
+}
+
 fn page(target: &Arc<Target>, ledger: &mut Ledger) -> String {
     page_of(target, ledger, None)
 }
@@ -67,14 +74,21 @@ fn page_with(
     header: Option<&str>,
     checks: &Checks,
 ) -> String {
+    encode([view_with(target, ledger, header, checks)], facts())
+}
+
+fn view_with(
+    target: &Arc<Target>,
+    ledger: &mut Ledger,
+    header: Option<&str>,
+    checks: &Checks,
+) -> View {
     let transit = TransitTimes { transmitted: Some(now().wall), seen: now().wall };
     let rules = mail::inspection::Rules { authserv_id: None, scrubber: &Scrubber::default() };
     let inspection =
         header.map(|header| Arc::new(Inspection::read(header.as_bytes(), transit, rules)));
     let (snapshot, layers) = (ledger.snapshot(now()), checks.readings());
-    let view =
-        View { target: Arc::clone(target), snapshot, inspection, layers, lacks_junk_folder: false };
-    encode(&[view], Some(&facts()))
+    View { target: Arc::clone(target), snapshot, inspection, layers, lacks_junk_folder: false }
 }
 
 /// A ping with one reply of two.
@@ -339,9 +353,9 @@ fn what_the_system_forbids_to_ping_is_nan_and_never_0() {
     }
     assert!(value(&page, "mailtrip_layer_state{layer=\"network\"}").unwrap().is_nan());
     let facts = ExporterFacts { may_ping: Some(false), ..facts() };
-    assert!(encode(&[], Some(&facts)).contains("\nmailtrip_ping_permitted 0.0\n"));
+    assert!(encode(None, facts).contains("\nmailtrip_ping_permitted 0.0\n"));
     let facts = ExporterFacts { may_ping: None, ..facts };
-    assert!(!encode(&[], Some(&facts)).contains("mailtrip_ping_permitted"));
+    assert!(!encode(None, facts).contains("mailtrip_ping_permitted"));
 }
 
 fn failure(step: Step, reason: Reason) -> Failure {
@@ -407,6 +421,81 @@ fn the_page_ends_as_open_metrics_ends_and_every_help_is_one_line() {
     }
 }
 
+/// Pages of targets that are all alike but for their names.
+fn views(count: usize) -> Vec<View> {
+    let target = target(false);
+    let mut ledger = busy(Rules::from(target.as_ref()));
+    let view =
+        view_with(&target, &mut ledger, Some(&telling_header()), &checked(&target, Ok(ECHO)));
+    let named = |number| {
+        let mut target = target.as_ref().clone();
+        target.name = TargetName::new(&format!("t{number}")).unwrap();
+        View { target: Arc::new(target), ..view.clone() }
+    };
+    (0..count).map(named).collect()
+}
+
+/// The name of the family of each line, one for all lines that follow each other.
+fn families(page: &str) -> Vec<(String, usize)> {
+    let mut families: Vec<(String, usize)> = Vec::new();
+    for line in page.lines() {
+        if let Some(metadata) = line.strip_prefix("# HELP ") {
+            families.push((metadata.split(' ').next().unwrap().to_owned(), 0));
+        } else if !line.starts_with('#') {
+            let (name, samples) = families.last_mut().unwrap();
+            assert!(line.starts_with(name.as_str()), "{line} is in the family {name}");
+            *samples += 1;
+        }
+    }
+    families
+}
+
+#[test]
+fn a_page_of_many_targets_has_each_family_once_and_whole() {
+    const TARGETS: usize = 150;
+    for syntax in [Syntax::OpenMetrics, Syntax::Classic] {
+        let page = |views| pieces(views, None, syntax).collect::<String>();
+        let (one, many) = (page(views(1)), page(views(TARGETS)));
+        let expected: Vec<_> =
+            families(&one).into_iter().map(|(name, samples)| (name, samples * TARGETS)).collect();
+        assert_eq!(families(&many), expected);
+        assert_eq!(many.contains("# EOF\n"), syntax == Syntax::OpenMetrics);
+        assert_eq!(many.matches("# TYPE ").count(), one.matches("# TYPE ").count());
+    }
+}
+
+#[test]
+fn a_strict_reader_finds_the_unit_of_each_family_that_has_one() {
+    let page = encode(views(2), facts());
+    let families = strict::read(&page);
+    let of = |name: &str| families[name].unit.as_deref();
+    assert_eq!(of("mailtrip_roundtrip_seconds"), Some("seconds"));
+    assert_eq!(of("mailtrip_roundtrip_minutes"), Some("minutes"));
+    assert_eq!(of("mailtrip_send_ability_percent"), Some("percent"));
+    assert_eq!(of("mailtrip_outstanding_messages"), Some("messages"));
+    assert_eq!(of("process_resident_memory_bytes"), Some("bytes"));
+    assert_eq!(of("process_cpu_seconds"), Some("seconds"));
+    assert_eq!(of("mailtrip_probes"), None);
+    for (name, family) in &families {
+        let last = name.rsplit('_').next();
+        let is_unit =
+            ["seconds", "bytes", "percent", "minutes", "messages"].contains(&last.unwrap());
+        assert_eq!(family.unit.as_deref(), last.filter(|_| is_unit), "{name}");
+    }
+    assert!(families["mailtrip_probes"].samples.iter().all(|sample| sample.value == "1"));
+    let site = ("site".to_owned(), "x\n\"y".to_owned());
+    let infos = &families["mailtrip_target_info"].samples;
+    assert!(infos.iter().all(|info| info.labels.contains(&site)));
+}
+
+#[test]
+fn no_piece_of_a_page_is_large() {
+    let lengths: Vec<usize> =
+        pieces(views(500), Some(facts()), Syntax::OpenMetrics).map(|piece| piece.len()).collect();
+    assert!(lengths.len() > 40, "{lengths:?}");
+    assert!(lengths.iter().all(|length| *length < 200_000), "{lengths:?}");
+}
+
 #[test]
 fn every_metric_is_in_the_readme() {
     let readme = include_str!("../../README.md");
@@ -446,7 +535,7 @@ fn promtool_finds_nothing_but_the_minutes() {
 
 #[test]
 fn no_label_of_the_exporter_can_be_configured() {
-    let target = target(true);
+    let target = target(false);
     let mut ledger = busy(Rules::from(target.as_ref()));
     ledger.look_failed(&failure(Step::Fetch, Reason::Closed), now());
     let page = page_of(&target, &mut ledger, Some(&telling_header()));

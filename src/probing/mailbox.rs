@@ -67,7 +67,7 @@ pub struct Found {
     pub previous_look: Option<LineInstant>,
     /// How long the network takes there and back.
     pub network: Duration,
-    /// Tokens of mails that are known to lie here, under whatever name: they are not told again.
+    /// Tokens of mails that are known to lie here, under whatever name: they are not reported again.
     pub accounted: BTreeSet<Token>,
     /// The whole header block, where it was read anyway (POP3).
     pub block: Option<Vec<u8>>,
@@ -84,7 +84,7 @@ pub enum Disposition {
     Remove(Token),
     /// The same, but have the [`Inspector`] read its whole header first.
     Inspect(Token),
-    /// It is ours and tells nothing more, as a report that was applied or a sent copy: take it out.
+    /// It is ours and says nothing more, as a report that was applied or a sent copy: take it out.
     Discard,
     /// It may be about a mail of ours: read what it reports and ask again.
     ReadReport,
@@ -94,7 +94,7 @@ pub enum Disposition {
     Leave,
 }
 
-/// From when on mails matter in a folder where nothing tells what was read before.
+/// From when on mails matter in a folder of which it is not known what was read before.
 #[derive(Debug, Clone, Copy)]
 pub struct Since {
     /// The oldest mail of ours that may come or turn up; `None` if there is none.
@@ -113,7 +113,7 @@ impl Since {
 /// Decides about each mail that is read.
 pub type Judge<'a> = dyn FnMut(&Found) -> Disposition + Send + 'a;
 
-/// What a session of looking came to besides what the judge was told.
+/// What a session came to, beside the mails that were judged.
 #[derive(Debug, Default)]
 pub struct Looked {
     /// Ours was found, but could not be taken out; it is tried again next time.

@@ -37,9 +37,9 @@ pub struct Sender {
     /// a send.
     pub turn: Arc<Semaphore>,
     /// Its mailbox.
-    pub watch: Arc<MailboxHandle>,
-    /// Its place in that watch.
-    pub member: Arc<Subscriber>,
+    pub mailbox: Arc<MailboxHandle>,
+    /// Its subscription to that mailbox.
+    pub subscriber: Arc<Subscriber>,
     /// The sender's own mailbox, if there is one.
     pub sender_mailbox: Option<Arc<MailboxHandle>>,
     /// The way to its SMTP server.
@@ -81,7 +81,7 @@ impl Sender {
                 self.account.periods_skipped(skipped);
             }
             tick = next;
-            self.member.announce_send(tick);
+            self.subscriber.announce_send(tick);
             self.wake_mailboxes();
             if let Some(smtp) = farewell {
                 let _ = enforced(Instant::now() + FAREWELL, smtp.quit()).await;
@@ -100,14 +100,14 @@ impl Sender {
         if is_free {
             return first;
         }
-        // What was sent meanwhile woke the watch that it knew.
+        // What was sent meanwhile woke the mailbox that it knew.
         self.wake_mailboxes();
         if first >= now {
             return first;
         }
         let (next, skipped) = next_tick(first, self.target.interval, now);
         self.account.periods_skipped(skipped + 1);
-        self.member.announce_send(next);
+        self.subscriber.announce_send(next);
         next
     }
 
@@ -118,19 +118,19 @@ impl Sender {
         let turn = self.turn.acquire().await.ok()?;
         self.account.update(ledger::Ledger::period_began);
         // A broken mailbox never stops sending.
-        let patience = Instant::now() + self.watch.patience();
-        let _ = timeout_at(patience, self.watch.wait_for_check(tick)).await;
+        let patience = Instant::now() + self.mailbox.patience();
+        let _ = timeout_at(patience, self.mailbox.wait_for_check(tick)).await;
         let slot = timeout(self.target.interval, self.slots.acquire()).await.ok()?.ok()?;
         Some(Period { patience, _turn: turn, _slot: slot })
     }
 
     /// One period's mails on one connection, which is given back if it is still good. Until `patience`
-    /// ends the watch may make ready, unless this is the last.
+    /// ends the mailbox task may make ready, unless this is the last.
     async fn send(&self, patience: Instant, last: &CancellationToken) -> Option<Smtp> {
         let target = &self.target;
         let tokens: Vec<Token> = (0..target.messages.get()).map(|_| Token::random()).collect();
         self.account.sending(&tokens).await;
-        let made_ready = timeout_at(patience, self.watch.make_ready());
+        let made_ready = timeout_at(patience, self.mailbox.make_ready());
         let _ = last.run_until_cancelled(made_ready).await;
         let login = target.send.login.as_ref();
         let trace = Trace::new(login);
@@ -252,9 +252,9 @@ impl Sender {
     }
 
     fn wake_mailboxes(&self) {
-        self.watch.mail_accepted();
-        if let Some(watch) = &self.sender_mailbox {
-            watch.mail_accepted();
+        self.mailbox.mail_accepted();
+        if let Some(mailbox) = &self.sender_mailbox {
+            mailbox.mail_accepted();
         }
     }
 
@@ -281,7 +281,7 @@ impl Sender {
 
 /// Leave to send in a period.
 struct Period<'a> {
-    /// Until then the watch is waited for.
+    /// Until then the mailbox task is waited for.
     patience: Instant,
     _turn: SemaphorePermit<'a>,
     _slot: Connection<'a>,

@@ -123,25 +123,25 @@ impl<'a> Mailbox<'a> {
     }
 
     /// Looks for what is new, over a fresh session where none is held, and takes out what is ours.
-    /// `told` is when the server said that something is new, if it did; the `is_last` look leaves out
+    /// `announced` is when the server said that something is new, if it did; the `is_last` look leaves out
     /// no folder.
     ///
     /// # Errors
     /// The first step that fails; the removal apart, see [`Looked`].
     pub(super) async fn look(
         &mut self,
-        told: Option<Instant>,
+        announced: Option<Instant>,
         is_last: bool,
         judge: &mut Judge<'_>,
     ) -> Result<Looked, Failure> {
         let (began, until) = self.limits();
-        let looked = enforced(until, self.look_once(told, is_last, judge)).await;
+        let looked = enforced(until, self.look_once(announced, is_last, judge)).await;
         looked.unwrap_or_else(|| Err(self.trace.overrun(began.elapsed())))
     }
 
     async fn look_once(
         &mut self,
-        told: Option<Instant>,
+        announced: Option<Instant>,
         is_last: bool,
         judge: &mut Judge<'_>,
     ) -> Result<Looked, Failure> {
@@ -151,7 +151,7 @@ impl<'a> Mailbox<'a> {
             let is_all_due = is_last || self.everywhere_looked_at.elapsed() >= OTHER_FOLDERS;
             let scope = if is_all_due { Scope::Everywhere } else { Scope::Newest };
             let since = Since::all(SystemTime::now());
-            self.reader.look(told, scope, since, judge).await?;
+            self.reader.look(announced, scope, since, judge).await?;
             if is_all_due {
                 self.everywhere_looked_at = Instant::now();
             }
@@ -177,14 +177,14 @@ impl<'a> Mailbox<'a> {
     }
 
     /// Waits until `wake`, in IDLE where the wait is long and the server able; the time at which the
-    /// server reported new mail, if it did.
+    /// server announced new mail, if it did.
     ///
     /// # Errors
     /// The connection's.
     pub(super) async fn wait(&mut self, wake: Instant) -> Result<Option<Instant>, Failure> {
         let interrupt = Notify::new();
-        if let Some(told) = self.reader.idle(&self.access, wake, &interrupt).await {
-            return told.map_err(|(failure, _)| failure);
+        if let Some(announced) = self.reader.idle(&self.access, wake, &interrupt).await {
+            return announced.map_err(|(failure, _)| failure);
         }
         self.prepare(wake).await;
         sleep_until(wake).await;

@@ -46,7 +46,7 @@ enum View {
 struct UnderWay {
     step: Step,
     since: Instant,
-    /// Those of [`Step::Select`], which tell the folder.
+    /// Those of [`Step::Select`], which name the folder.
     commands: Vec<String>,
     first_words: Option<String>,
     last_words: String,
@@ -66,7 +66,7 @@ impl<'a, W: Write> Report<'a, W> {
         }
     }
 
-    /// Whom the [`Trace`] of a dialogue with this side has to tell.
+    /// Who gets the events of the [`Trace`] of a dialogue with this side.
     pub(super) fn observer(&mut self, side: Side) -> UnboundedSender<Event> {
         self.channel(side).0.clone()
     }

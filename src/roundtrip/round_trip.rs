@@ -167,7 +167,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         // The mail is not there yet.
         let mut judge = |found: &Found| {
             reported(target, token, found)
-                .map_or_else(|| left_over(target, found), |(told, _)| told)
+                .map_or_else(|| left_over(target, found), |(disposition, _)| disposition)
         };
         let outcome = self.report.follow(Side::Receive, mailbox.check(&mut judge)).await;
         self.note_remarks(&mut mailbox);
@@ -386,10 +386,12 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         wake: Instant,
         is_last: bool,
     ) -> Result<Looked, Failure> {
-        let told = self.report.follow(Side::Receive, mailbox.wait(wake)).await?;
+        let announced = self.report.follow(Side::Receive, mailbox.wait(wake)).await?;
         let (target, mail) = (self.target, &mut self.mail);
         let mut judge = |found: &Found| mail.judge_mail(target, found);
-        self.report.follow(Side::Receive, Box::pin(mailbox.look(told, is_last, &mut judge))).await
+        self.report
+            .follow(Side::Receive, Box::pin(mailbox.look(announced, is_last, &mut judge)))
+            .await
     }
 
     fn next_look(&self, mailbox: &Mailbox<'_>, last_look: Option<Instant>) -> Instant {

@@ -9,8 +9,7 @@ use super::test_mail::{left_over, reported};
 use crate::config::{ReceiveSide, Target};
 use crate::probing::mailbox::Found;
 use ledger::Token;
-use ledger::{DeliveryReport, SessionKind};
-use ledger::{Failure, Reason};
+use ledger::{DeliveryReport, Failure, SessionKind};
 use mail::wire::Dialer;
 
 /// How long after the acceptance the first look is taken, and how far apart the looks are: somebody is
@@ -64,7 +63,7 @@ impl<'a> SenderMailbox<'a> {
             let _ = self.mailbox.wait(wake).await;
             self.look().await;
             // A wrong password that is tried again and again locks the account.
-            if self.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Auth) {
+            if self.failure.as_ref().is_some_and(Failure::is_refused_login) {
                 std::future::pending::<()>().await;
             }
             wait = if self.failure.is_some() { (wait * 2).min(LONGEST_BACK_OFF) } else { gap };
@@ -89,8 +88,8 @@ impl<'a> SenderMailbox<'a> {
     async fn look(&mut self) {
         let (target, token, notice) = (self.target, self.token, &mut self.notice);
         let mut judge = |found: &Found| match reported(target, token, found) {
-            Some((disposition, told)) => {
-                *notice = told.or(notice.take());
+            Some((disposition, report)) => {
+                *notice = report.or(notice.take());
                 disposition
             }
             None => left_over(target, found),

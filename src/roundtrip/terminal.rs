@@ -4,7 +4,7 @@
 use std::env;
 use std::io::{self, IsTerminal, Write};
 
-/// The width of a terminal that does not tell it.
+/// The width of a terminal that does not report it.
 const USUAL_WIDTH: usize = 80;
 
 /// The writing side of a probe.

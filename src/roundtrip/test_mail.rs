@@ -59,7 +59,7 @@ impl TestMail {
         Disposition::Remove(token)
     }
 
-    /// A bounce ends the wait; a delay is only told.
+    /// A bounce ends the wait; a delay is only reported.
     pub(super) fn apply_report(&mut self, notice: DeliveryReport) {
         if notice.is_bounce() {
             self.seen.get_or_insert(Arrival::Bounced(self.transmitted.elapsed()));

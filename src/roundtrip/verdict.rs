@@ -290,7 +290,7 @@ impl Verdict {
         let (Arrival::Bounced(_), Some(notice)) = (self.arrival, &self.notice) else { return None };
         let advice = next_step_for_bounce(target, notice.code.as_deref());
         let name = &target.name;
-        Some(format!("{name} accepted the mail, but it bounced: {}; {advice}", told(notice)))
+        Some(format!("{name} accepted the mail, but it bounced: {}; {advice}", words_of(notice)))
     }
 
     /// Why the mail was not waited for to the end, or what is wrong if it was.
@@ -330,7 +330,7 @@ impl Verdict {
             None => {
                 let delay = self.notice.as_ref();
                 let delay = delay.map(|notice| {
-                    format!(", and a delivery report says that it is delayed: {}", told(notice))
+                    format!(", and a delivery report says that it is delayed: {}", words_of(notice))
                 });
                 format!(
                     "{name} accepted the mail (\"{}\"), but it was not seen in the mailbox within {}{}; \
@@ -365,7 +365,7 @@ fn step_and_reason(side: Side, failure: &Failure) -> String {
 }
 
 /// What a report says: `5.1.1, mx.example.com, "550 5.1.1 no such user"`, as far as it does.
-fn told(notice: &DeliveryReport) -> String {
+fn words_of(notice: &DeliveryReport) -> String {
     let words = notice.text.as_ref().map(|text| format!("\"{}\"", text::cut_to(text, CAUSE_CHARS)));
     let code = notice.code.clone().unwrap_or_else(|| "no code".to_owned());
     let parts: Vec<String> =

@@ -242,15 +242,23 @@ fn write_counters(
     })
 }
 
+/// The rows of a target in the table `counter`, by their names.
+pub(super) fn counters(
+    connection: &Connection,
+    target: &TargetName,
+) -> rusqlite::Result<BTreeMap<String, i64>> {
+    connection
+        .prepare_cached("SELECT name, value FROM counter WHERE target = ?1")?
+        .query_map([target.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
 fn read_counters(
     connection: &Connection,
     target: &TargetName,
     account: &mut AccountRecord,
 ) -> rusqlite::Result<()> {
-    let known: BTreeMap<String, i64> = connection
-        .prepare_cached("SELECT name, value FROM counter WHERE target = ?1")?
-        .query_map([target.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
+    let known = counters(connection, target)?;
     each_counter(account, &mut |name, value| {
         *value = known.get(&name).and_then(|known| u64::try_from(*known).ok()).unwrap_or(0);
         Ok(())

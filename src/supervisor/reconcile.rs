@@ -25,7 +25,7 @@ use mail::wire::Dialer;
 struct Beginning {
     target: Arc<Target>,
     line: Line,
-    member: Arc<Subscriber>,
+    subscriber: Arc<Subscriber>,
     /// When its first mail is due.
     first: Instant,
 }
@@ -33,8 +33,8 @@ struct Beginning {
 impl Beginning {
     fn new(target: &Arc<Target>, line: Line, first: Instant) -> Self {
         let account = Arc::clone(&line.account);
-        let member = Arc::new(Subscriber::new(Arc::clone(target), account, first));
-        Self { target: Arc::clone(target), line, member, first }
+        let subscriber = Arc::new(Subscriber::new(Arc::clone(target), account, first));
+        Self { target: Arc::clone(target), line, subscriber, first }
     }
 }
 
@@ -157,7 +157,7 @@ impl Supervisor {
         account.with_archive(Arc::clone(&self.archive))
     }
 
-    /// Opens mailboxes and tells all of them whom they work for; gives the loops of those that close.
+    /// Opens mailboxes and sets the subscribers of all of them; gives the loops of those that close.
     fn set_mailboxes(&self, plan: &Plan, state: &mut State, beginnings: &Beginnings) -> Vec<Task> {
         let closed = plan.closes.iter().filter_map(|id| state.mailboxes.remove(id));
         let ended = closed.map(|running| running.task).collect();
@@ -166,16 +166,17 @@ impl Supervisor {
         }
         for (id, parts) in &plan.mailboxes {
             let Some(running) = state.mailboxes.get(id) else { continue };
-            let member = |(name, part): &(TargetName, Part)| {
-                let begun = beginnings.get(name).map(|beginning| &beginning.member);
-                let member = begun.or_else(|| state.targets.get(name).map(|it| &it.member))?;
+            let subscriber = |(name, part): &(TargetName, Part)| {
+                let begun = beginnings.get(name).map(|beginning| &beginning.subscriber);
+                let subscriber =
+                    begun.or_else(|| state.targets.get(name).map(|it| &it.subscriber))?;
                 match part {
-                    Part::Recipient => Some(Arc::clone(member)),
-                    Part::Sender => member.in_sender_mailbox().map(Arc::new),
+                    Part::Recipient => Some(Arc::clone(subscriber)),
+                    Part::Sender => subscriber.in_sender_mailbox().map(Arc::new),
                 }
             };
-            let members = parts.iter().filter_map(member).collect();
-            if let Err(problem) = running.watch.set_subscribers(members, &self.clients) {
+            let subscribers = parts.iter().filter_map(subscriber).collect();
+            if let Err(problem) = running.mailbox.set_subscribers(subscribers, &self.clients) {
                 // The same options made a client a moment ago.
                 error!(mailbox = %id, error = %problem, "cannot watch the mailbox");
             }
@@ -184,12 +185,12 @@ impl Supervisor {
     }
 
     fn open_mailbox(&self, id: &MailboxId) -> RunningMailbox {
-        let watch = Arc::new(MailboxHandle::new(id.clone(), self.store.clone()));
-        let (watched, visited) = (Arc::clone(&watch), Arc::clone(&watch));
+        let mailbox = Arc::new(MailboxHandle::new(id.clone(), self.store.clone()));
+        let (watched, visited) = (Arc::clone(&mailbox), Arc::clone(&mailbox));
         let run = move |cancel, _| Arc::clone(&watched).run(cancel);
         let hangs = move || visited.has_overrun();
         let task = Task::spawn_watched(format!("the task of the mailbox {id}"), hangs, run);
-        RunningMailbox { watch, task }
+        RunningMailbox { mailbox, task }
     }
 
     /// Starts the loops of these targets. Their rounds of checks are spread over the same time as their
@@ -203,9 +204,9 @@ impl Supervisor {
     ) {
         let count = u32::try_from(beginnings.len()).unwrap_or(u32::MAX);
         let mut first_round = Instant::now();
-        for (name, Beginning { target, line, member, first }) in beginnings {
+        for (name, Beginning { target, line, subscriber, first }) in beginnings {
             let Some(dialer) = dialers.remove(&name) else { continue };
-            let Some(sender) = self.sender(state, &target, &line, &member, dialer) else {
+            let Some(sender) = self.sender(state, &target, &line, &subscriber, dialer) else {
                 continue;
             };
             let sending = sending::start(Arc::new(sender), first);
@@ -215,7 +216,7 @@ impl Supervisor {
             let handle = TargetHandle { target, account: Arc::clone(&line.account), checks };
             let checking = self.start_checks(&handle, first_round + spread / 2);
             first_round += spread / count;
-            state.targets.insert(name, Running { handle, line, member, sending, checking });
+            state.targets.insert(name, Running { handle, line, subscriber, sending, checking });
         }
     }
 
@@ -225,18 +226,18 @@ impl Supervisor {
         state: &State,
         target: &Arc<Target>,
         line: &Line,
-        member: &Arc<Subscriber>,
+        subscriber: &Arc<Subscriber>,
         dialer: Dialer,
     ) -> Option<Sender> {
-        let watch = |id: &MailboxId| Some(Arc::clone(&state.mailboxes.get(id)?.watch));
+        let mailbox = |id: &MailboxId| Some(Arc::clone(&state.mailboxes.get(id)?.mailbox));
         let sender_mailbox = target.sender_mailbox.as_ref().map(|side| side.mailbox_id());
         Some(Sender {
             target: Arc::clone(target),
             account: Arc::clone(&line.account),
             turn: Arc::clone(&line.turn),
-            watch: watch(&target.receive.mailbox_id())?,
-            member: Arc::clone(member),
-            sender_mailbox: sender_mailbox.as_ref().and_then(watch),
+            mailbox: mailbox(&target.receive.mailbox_id())?,
+            subscriber: Arc::clone(subscriber),
+            sender_mailbox: sender_mailbox.as_ref().and_then(mailbox),
             dialer,
             slots: Arc::clone(state.slots.get(&SlotKey::of(target))?),
             origin: Arc::clone(&self.origin),
@@ -283,7 +284,7 @@ fn changed(plan: &Plan, config: &Config, state: &State) -> Beginnings {
         let (target, running) = (config.targets.get(name)?, state.targets.get(name)?);
         let line = running.line.clone();
         follow(&line.account, target, *change);
-        let due = running.member.next_send().unwrap_or(now);
+        let due = running.subscriber.next_send().unwrap_or(now);
         let first = line.first(due, target.interval);
         Some((name.clone(), Beginning::new(target, line, first)))
     });

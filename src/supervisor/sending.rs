@@ -76,7 +76,7 @@ pub(super) fn start(sender: Arc<Sender>, first: Instant) -> Task {
         let sender = Arc::clone(&sender);
         async move {
             let first = start.tick(first, sender.target.interval);
-            sender.member.announce_send(first);
+            sender.subscriber.announce_send(first);
             sender.run(first, &cancel).await;
         }
     })

@@ -55,7 +55,7 @@ impl Task {
         Self::spawn_watched(name, || false, run)
     }
 
-    /// The same of a loop of which somebody else can tell that it hangs in what should be over: then it is
+    /// The same of a loop of which somebody else knows that it hangs in what should be over: then it is
     /// ended by force and started again.
     pub(super) fn spawn_watched<F>(
         name: String,
@@ -122,7 +122,7 @@ async fn keep_running<F>(
     }
 }
 
-/// Comes to an end once it was told twice in a row that a loop hangs.
+/// Comes to an end once it was called twice in a row for a loop that hangs.
 async fn hangs_on(hangs: &impl Fn() -> bool) {
     let mut hung = false;
     loop {
@@ -160,7 +160,7 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// A loop that notes its starts and breaks off at once, as often as told; then it goes on.
+    /// A loop that notes its starts and breaks off at once, as often as asked; then it goes on.
     fn breaking(times: usize) -> (Task, Arc<Mutex<Vec<Instant>>>, Arc<Notify>) {
         let (starts, steady) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
         let (noted, told) = (Arc::clone(&starts), Arc::clone(&steady));

@@ -19,7 +19,7 @@ pub struct View {
     pub target: Arc<Target>,
     /// Its account, now.
     pub snapshot: Snapshot,
-    /// What the header of the newest mail has told.
+    /// What the header of the newest mail showed.
     pub inspection: Option<Arc<Inspection>>,
     /// The layers below its mail service, now.
     pub layers: Readings,

@@ -26,10 +26,10 @@ use tracing::error;
 use super::api::{self, discovery::TargetGroup};
 use super::pages::{assets, status, target};
 use super::paths::{self, TARGET_PAGES, TARGET_REPORTS};
-use super::server::encoding::metrics_response;
+use super::server::negotiation::Format;
 use super::server::{Request, Response};
 use crate::metrics::{self, ExporterFacts};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Supervisor, View};
 use mail::text;
 use mail::threads;
 
@@ -113,8 +113,7 @@ impl App {
         let accept = request.accept.clone();
         self.compute(move |supervisor| {
             let views = if has_targets { supervisor.views() } else { Vec::new() };
-            let page = metrics::encode(&views, Some(&ExporterFacts::of(supervisor)));
-            metrics_response(accept.as_deref(), page)
+            metrics_response(accept.as_deref(), views, Some(ExporterFacts::of(supervisor)))
         })
         .await
     }
@@ -127,8 +126,7 @@ impl App {
         let Some(view) = self.supervisor.view(name) else {
             return Response::not_found(format!("{}\n", self.no_target(name)));
         };
-        let page = metrics::encode(&[view], None);
-        metrics_response(request.accept.as_deref(), page)
+        metrics_response(request.accept.as_deref(), vec![view], None)
     }
 
     /// The targets for Prometheus to find.
@@ -232,6 +230,17 @@ impl App {
         let answer = threads::run_or_here(move || work(&supervisor)).await;
         answer.unwrap_or_else(|error| internal_error(&error))
     }
+}
+
+/// The metrics of these targets, and of the exporter where its facts are given, in the format that `accept` prefers.
+fn metrics_response(
+    accept: Option<&str>,
+    views: Vec<View>,
+    exporter: Option<ExporterFacts>,
+) -> Response {
+    let format = Format::negotiate(accept);
+    let pieces = metrics::pieces(views, exporter, format.syntax());
+    Response::in_pieces(format.content_type(), pieces)
 }
 
 /// The name of a target in the path, or, for those that no path can hold, in the query.

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
@@ -37,10 +37,12 @@ mod accepting;
 mod address;
 pub mod auth;
 pub(crate) mod authority;
+mod compression;
 mod door;
-pub mod encoding;
 mod limits;
 mod message;
+pub mod negotiation;
+mod outgoing;
 mod recent;
 mod write_deadline;
 
@@ -192,7 +194,7 @@ where
         &self,
         request: hyper::Request<Incoming>,
         client: Client<'_>,
-    ) -> hyper::Response<Full<Bytes>> {
+    ) -> hyper::Response<outgoing::Body> {
         let is_head = request.method() == Method::HEAD;
         client.seat.set(Phase::Admission);
         // It may have changed since the connection was accepted.
@@ -205,9 +207,9 @@ where
             }
             Err(refusal) => (refusal, None),
         };
-        let response = encoding::compress(response, accept_encoding.as_deref()).await;
+        let response = compression::compress(response, accept_encoding.as_deref()).await;
         client.seat.set(Phase::Kept);
-        let mut finished = finished(response, is_head);
+        let mut finished = self.finished(response, is_head, client.seat);
         web.add_headers(finished.headers_mut());
         finished
     }
@@ -260,6 +262,32 @@ where
             Err(_) => unavailable(),
         }
     }
+
+    /// The answer as it is sent, with the headers that every answer carries.
+    fn finished(
+        &self,
+        response: Response,
+        is_head: bool,
+        seat: &Seat,
+    ) -> hyper::Response<outgoing::Body> {
+        let Response { status, mut headers, body, rest } = response;
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        set_default(&mut headers, header::CACHE_CONTROL, "no-store");
+        set_default(&mut headers, header::VARY, "Accept, Accept-Encoding");
+        if rest.is_none() {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
+        let body = match rest {
+            Some(_) if is_head => outgoing::none(),
+            Some(rest) => outgoing::in_pieces(body, rest, self.limits.write, seat.progress()),
+            None => outgoing::whole(if is_head { Bytes::new() } else { body }),
+        };
+        let mut finished = hyper::Response::new(body);
+        *finished.status_mut() = status;
+        *finished.headers_mut() = headers;
+        finished
+    }
 }
 
 fn unavailable() -> Response {
@@ -298,21 +326,6 @@ async fn drop_body(body: Incoming, limits: &Limits) -> Result<(), Response> {
 /// The same answer, the last of its connection: what follows on it is the rest of a body.
 fn closing(response: Response) -> Response {
     response.with_header(header::CONNECTION, HeaderValue::from_static("close"))
-}
-
-/// The answer as it is sent, with the headers that every answer carries.
-fn finished(response: Response, is_head: bool) -> hyper::Response<Full<Bytes>> {
-    let Response { status, mut headers, body } = response;
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    set_default(&mut headers, header::CACHE_CONTROL, "no-store");
-    set_default(&mut headers, header::VARY, "Accept, Accept-Encoding");
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    let body = if is_head { Bytes::new() } else { body };
-    let mut finished = hyper::Response::new(Full::new(body));
-    *finished.status_mut() = status;
-    *finished.headers_mut() = headers;
-    finished
 }
 
 fn set_default(headers: &mut HeaderMap, name: header::HeaderName, value: &'static str) {

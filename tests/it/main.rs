@@ -69,9 +69,11 @@ mod real {
     mod tokens;
 }
 
-/// What is shipped beside the program, and the test mail before spam filters: rules, dashboards.
+/// What is shipped: the sources, rules and dashboards, and the test mail before spam filters.
 mod shipped {
+    mod code;
     mod dashboards;
+    mod duplicates;
     mod filters;
     mod rooms;
     pub(crate) mod rules;

@@ -146,7 +146,45 @@ pub struct Failure {
     pub message: String,
 }
 
+/// What a failure means for what is tried next. Whoever has to decide asks here: [`Failure::reason`] is for the
+/// account of it.
 impl Failure {
+    /// Whether the server ended the connection.
+    pub fn is_closed(&self) -> bool {
+        self.reason == Reason::Closed
+    }
+
+    /// Whether the server did not answer in time.
+    pub fn is_silence(&self) -> bool {
+        self.reason == Reason::Timeout
+    }
+
+    /// Whether the dialogue ended without an answer.
+    pub fn is_without_answer(&self) -> bool {
+        self.is_closed() || self.is_silence()
+    }
+
+    /// Whether the login was refused: the same one would be refused again.
+    pub fn is_refused_login(&self) -> bool {
+        self.reason == Reason::Auth
+    }
+
+    /// Whether another session holds the mailbox.
+    pub fn is_busy(&self) -> bool {
+        self.reason == Reason::Busy
+    }
+
+    /// Whether the same attempt at this server may succeed in a moment: another session holds the mailbox, or the
+    /// server has a trouble that passes. The provider of access tokens is another server.
+    pub fn is_passing(&self) -> bool {
+        (self.is_busy() || self.reason == Reason::Deferred) && self.step != Step::Token
+    }
+
+    /// Whether the server did not keep to the protocol.
+    pub fn is_breach_of_protocol(&self) -> bool {
+        self.reason == Reason::Protocol
+    }
+
     /// That of a server that offers TLS and refuses the command that begins it.
     #[must_use]
     pub fn of_offered_tls(self) -> Self {

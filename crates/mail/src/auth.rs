@@ -37,6 +37,11 @@ impl Login {
         matches!(self.credentials, Credentials::Password(_))
     }
 
+    /// Whether the protocol's own command for a name and a password may be used: LOGIN, USER and PASS.
+    pub fn may_use_command(&self) -> bool {
+        self.has_password() && matches!(self.auth, Auth::Auto | Auth::Only(Mechanism::Login))
+    }
+
     /// Where its access tokens come from, if it needs them.
     pub fn oauth2(&self) -> Option<&Arc<OAuth2>> {
         match &self.credentials {

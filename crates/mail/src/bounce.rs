@@ -5,7 +5,7 @@
 //! Pure. A mail is a notification by its structure alone, never by its subject or its sender; prose
 //! that only people understand is not guessed at. Lenient in what it reads: a field that makes no
 //! sense is as good as missing, a field of a recipient may stand in the group about the mail, and a
-//! report that is cut off tells what stands before the cut.
+//! report that is cut off counts up to the cut.
 
 use ledger::Action;
 
@@ -99,7 +99,7 @@ fn beginning(mail: &[u8]) -> &[u8] {
     mail.get(..read).unwrap_or(mail)
 }
 
-/// The parts of a mail that may be a delivery report, as far as its type tells; those of a mail that is
+/// The parts of a mail that may be a delivery report, as far as its type shows; those of a mail that is
 /// attached to it are not among them.
 fn report_parts<'m, 'x>(message: &'m Message<'x>) -> Option<Vec<&'m MessagePart<'x>>> {
     let root = message.parts.first()?;

@@ -1,5 +1,5 @@
 //! Whether a server that broke off in the middle of a dialogue has gone down: a standby node that is being
-//! stopped closes what is open, and nobody listens any more. One more connection tells.
+//! stopped closes what is open, and nobody listens any more. One more connection shows which.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::trace::Trace;
 use super::wire::Dialer;
-use super::{Clue, Failure, Reason};
+use super::{Clue, Failure};
 
 /// How long the server may take to show that it is still there.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,12 +20,12 @@ const REFUSALS: [&[u8]; 4] = [b"421", b"554", b"* BYE", b"-ERR"];
 
 /// The failure of a dialogue with a server that may be meant to be down. Where the connection ended, or
 /// nothing came any more, the server is asked for its greeting once more, until `end` at the latest: if it
-/// is not there, [`Failure::down`] holds. Of several hosts of a domain nobody can tell which would be asked,
+/// is not there, [`Failure::down`] holds. Of several hosts of a domain it is not known which would be asked,
 /// and where the time is over nobody is. Where this host is short of something, nothing is known.
 pub async fn judged(dialer: &Dialer, failure: Failure, end: Instant) -> Failure {
-    let may_have_gone = matches!(failure.reason, Reason::Closed | Reason::Timeout);
+    let may_have_gone = failure.is_without_answer();
     let patience = Instant::now() + PATIENCE;
-    // Silence for a moment, because the attempt has no more time, tells nothing.
+    // Silence for a moment, because the attempt has no more time, means nothing.
     let is_hasty = end < patience;
     let end = end.min(patience);
     let is_over = failure.clue == Some(Clue::PeriodOver) || end <= Instant::now();
@@ -45,7 +45,7 @@ pub async fn judged(dialer: &Dialer, failure: Failure, end: Instant) -> Failure 
         Ok(Err(Failure { shortage: shortage @ Some(_), .. })) => {
             return Failure { shortage, ..failure };
         }
-        Ok(Err(second)) => !second.down || is_hasty && second.reason == Reason::Timeout,
+        Ok(Err(second)) => !second.down || is_hasty && second.is_silence(),
         Err(_) => is_hasty,
     };
     Failure { down: !is_there, ..failure }
@@ -56,9 +56,9 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::Fault;
     use crate::options::{Endpoint, TlsMode};
     use crate::wire::ConnectionContext;
+    use crate::{Fault, Reason};
     use ledger::Step;
 
     /// Whether a server that closed at this port is down, by a second contact of so long.

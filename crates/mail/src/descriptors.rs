@@ -1,7 +1,7 @@
 //! The last file descriptors of the process, which no connection to a mail server may take.
 //!
 //! A new descriptor is always the lowest number that is free. So a socket whose number is among the
-//! last ones tells that all before it are taken: whoever tests gives such a socket back, and the
+//! last ones shows that all before it are taken: whoever tests gives such a socket back, and the
 //! listener and the store still find one. Nobody has to count.
 
 use std::io;

@@ -57,11 +57,11 @@ pub struct Imap {
     idle: Option<String>,
     /// What the server said when it ended the session.
     farewell: Option<String>,
-    /// Whether the server was told who asks (ID, RFC 2971).
+    /// Whether the server knows who asks (ID, RFC 2971).
     has_identified: bool,
     /// Whether a command about the mailbox was answered with OK.
     has_mailbox: bool,
-    /// What went wrong in a login that was taken, as Exchange tells in its response code.
+    /// What went wrong in a login that was taken, as Exchange says in its response code.
     login_error: Option<String>,
     /// Whether the server gives no header but a whole one.
     asks_whole_headers: bool,
@@ -69,13 +69,13 @@ pub struct Imap {
     broken: Option<Broken>,
 }
 
-/// What SELECT told of a folder.
+/// What SELECT reported of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Selected {
     /// UIDs of another validity mean other mails (RFC 3501 section 2.3.1.1); `None` if the server
     /// does not tell: then they mean something in this session only.
     pub uid_validity: Option<u32>,
-    /// The UID that the next mail will get, or more; `None` if the server does not tell.
+    /// The UID that the next mail will get, or more; `None` if the server does not say.
     pub uid_next: Option<u32>,
     /// The number of messages.
     pub exists: u32,
@@ -145,12 +145,12 @@ impl Imap {
         self.wire.set_end(end);
     }
 
-    /// Whether the server can tell of new mail by itself.
+    /// Whether the server can announce new mail by itself.
     pub fn can_idle(&self) -> bool {
         self.capabilities.contains("IDLE")
     }
 
-    /// Gives the server the occasion to tell of new mail; the time at which it told of mail that
+    /// Gives the server the occasion to announce new mail; the time at which it announced mail that
     /// came since the last [`Imap::select`] or [`Imap::fetch_from`], if it did.
     ///
     /// # Errors
@@ -161,12 +161,12 @@ impl Imap {
         Ok(self.view.news())
     }
 
-    /// The number of mails in the selected folder, as far as the server has told.
+    /// The number of mails in the selected folder, as far as the server has said.
     pub fn exists(&self) -> u32 {
         self.view.exists()
     }
 
-    /// When the server told of mail that was not fetched yet; `None` if it did not.
+    /// When the server announced mail that was not fetched yet; `None` if it did not.
     pub fn pending_news(&self) -> Option<Instant> {
         self.view.news()
     }

@@ -1,4 +1,4 @@
-//! What the header of an arrived mail tells: where the time went, what the receiver made of SPF, DKIM
+//! What the header of an arrived mail shows: where the time went, what the receiver made of SPF, DKIM
 //! and DMARC, what its spam filter said, and whether the last hop was encrypted.
 //!
 //! Pure: a header block and three times go in, an [`Inspection`] comes out. A header is written by
@@ -23,16 +23,16 @@ mod tls;
 
 /// The most of a header block that is fetched and read, in bytes.
 pub const HEADER_BYTES: usize = 64 << 10;
-/// The most hops that are told of.
+/// The most hops that are reported.
 pub const MAX_HOPS: usize = 8;
 
-/// What the header of one arrived mail told.
+/// What the header of one arrived mail showed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inspection {
     /// When the mail was seen in the mailbox.
     pub seen: SystemTime,
     /// Whether the header did not end in what was read: it is longer than [`HEADER_BYTES`]. Then
-    /// nothing is told of hops: those nearest to the sender stand at its end.
+    /// no hops are reported: those nearest to the sender stand at its end.
     pub is_cut: bool,
     /// The hops, nearest to the sender first; at most [`MAX_HOPS`].
     pub hops: Vec<Hop>,

@@ -27,7 +27,7 @@ pub mod tls;
 /// The addresses of an endpoint, in the order in which they are tried; never empty.
 ///
 /// # Errors
-/// [`Reason::Dns`] if there is none or nobody could tell, [`Reason::Timeout`] after the deadline; both
+/// [`Reason::Dns`] if there is none or nobody answered, [`Reason::Timeout`] after the deadline; both
 /// mean *down*. With a [`crate::Shortage`] if its turn did not come.
 pub async fn resolve(endpoint: &Endpoint, deadline: Instant) -> Result<Vec<SocketAddr>, Fault> {
     addresses(&endpoint.host, endpoint.port, endpoint.ip_family, deadline).await

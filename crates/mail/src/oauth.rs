@@ -25,7 +25,7 @@ pub(crate) mod endpoint;
 
 /// How long before its end a token is renewed, at most; a tenth of its life if that is less.
 const MARGIN: Duration = Duration::from_secs(300);
-/// How long a token is good whose life the provider does not tell.
+/// How long a token is valid if the provider does not say.
 const UNTOLD_LIFE: Duration = Duration::from_secs(300);
 /// The longest life that is believed.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);

@@ -9,7 +9,7 @@ use super::sasl;
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Interrupted, Reason, Refusal, RefusalScope, Step};
-use crate::auth::{Auth, Login, Mechanism};
+use crate::auth::Login;
 use crate::options::TlsMode;
 
 use crate::LoginDelay;
@@ -75,7 +75,7 @@ impl Pop3 {
     ) -> Result<Self, Failure> {
         let mut pop3 = Self::greeted(dialer, trace.clone(), end).await?;
         match pop3.ask_capabilities().await {
-            Err(failure) if failure.reason == Reason::Closed && takes_commands(login) => {
+            Err(failure) if failure.is_closed() && login.may_use_command() => {
                 // Some old servers hang up on a command that they do not know.
                 trace.fact("connecting again, without CAPA".to_owned());
                 pop3 = Self::greeted(dialer, trace, end).await?;
@@ -162,7 +162,7 @@ impl Pop3 {
         self.capability("LOGIN-DELAY").map(LoginDelay::told).unwrap_or_default()
     }
 
-    /// Whether this server has told that it can give a header alone.
+    /// Whether this server has said that it can give a header alone.
     pub fn has_top(&self) -> bool {
         self.capabilities.is_empty() || self.capability("TOP").is_some()
     }
@@ -407,11 +407,6 @@ impl Pop3 {
             None => Err(self.wire.fail_protocol(line).into()),
         }
     }
-}
-
-/// Whether the login can be made without knowing what the server offers.
-fn takes_commands(login: &Login) -> bool {
-    login.has_password() && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub mod news;
 /// How often each was short since the process began; a shortage is its own index.
 static COUNTS: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
 
-/// Counts that something was not done for want of this, and has the log tell of it.
+/// Counts that something was not done for want of this, and has it logged.
 pub fn count(shortage: Shortage) {
     if let Some(count) = COUNTS.get(shortage as usize) {
         count.fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,5 @@
 //! Handing a mail over: the client side of SMTP (RFC 5321) with STARTTLS (RFC 3207), AUTH (RFC 4954)
-//! and, for bounces that tell whose they are, DSN (RFC 3461).
+//! and, for bounces that say whose they are, DSN (RFC 3461).
 //!
 //! The commands and the addresses are lettre's; the dialogue runs over our own [`Wire`], because
 //! lettre's connection has no deadline but for connecting, reads lines of any length, and lets what
@@ -247,7 +247,7 @@ impl Smtp {
     }
 
     /// The content with its final dot, and when that was about to be sent. Up to the last line the
-    /// server cannot have the mail; once that is on its way, only a reply tells.
+    /// server cannot have the mail; once that is on its way, only a reply shows whether it has.
     async fn send_content(&mut self, content: &[u8]) -> Result<(Instant, Reply), NotAccepted> {
         let shown = format!("the message ({} bytes)", content.len());
         self.wire.send_bytes(&stuff_dots(content), &shown).await.map_err(NotAccepted::Broken)?;
@@ -266,7 +266,7 @@ impl Smtp {
             // 421 announces the end of the connection (RFC 5321 section 3.8).
             421 => NotAccepted::Broken(failure),
             400..=599 => NotAccepted::Refused(failure),
-            // No reply at this point of the dialogue: it tells nothing about the mail.
+            // No reply to this step of the dialogue: it says nothing about the mail.
             _ => NotAccepted::Doubtful(failure),
         })
     }

@@ -38,7 +38,7 @@ pub struct Addressed<'a> {
 ///
 /// It is a MIME message by its own word (RFC 2045 section 4): filters hold the lack of that against a mail.
 /// It is loop-safe: `Auto-Submitted` (RFC 3834) and its relatives keep vacation responders and list
-/// servers silent. Its body tells a human what it is and how to stop it.
+/// servers silent. Its body says to people what it is and how to stop it.
 ///
 /// # Errors
 /// lettre's, if the addresses do not make a message.
@@ -163,10 +163,10 @@ pub struct Header {
     from: Option<String>,
     /// A report or an automatic answer, whatever else is in it.
     is_automatic: bool,
-    /// A reply, as far as In-Reply-To and References tell.
+    /// A reply, as far as In-Reply-To and References show.
     is_reply: bool,
-    /// A report (RFC 6522) that may tell what became of a mail of ours, or what a mail system sends in
-    /// the place of one: only its parts tell.
+    /// A report (RFC 6522) that may say what became of a mail of ours, or what a mail system sends in
+    /// the place of one: only its parts show which.
     pub is_delivery_report: bool,
     /// When the newest `Received` header was written.
     pub received: Option<SystemTime>,
@@ -222,7 +222,7 @@ impl Header {
     }
 
     /// The tokens in this header of a mail that came back in a report: by its mark, and by its
-    /// Message-ID. Only the owner of a token can tell whether it is alive.
+    /// Message-ID. Only the owner of a token knows whether it is alive.
     pub fn returned_tokens(&self) -> impl Iterator<Item = Token> + use<> {
         self.mark.map(|mark| mark.token).into_iter().chain(self.message_id_token)
     }
@@ -265,7 +265,7 @@ fn decoded(value: &str) -> String {
 }
 
 /// Whether a mail says that no person sent it: by the null sender (RFC 5321, section 4.5.5) or by the name
-/// under which mail systems write. Such a mail may be a report under a type that does not tell; to read
+/// under which mail systems write. Such a mail may be a report under a type that does not show it; to read
 /// every mail with attachments for that would be to read people's mail.
 fn is_from_mail_system(message: &mail_parser::Message<'_>) -> bool {
     const NAMES: [&str; 2] = ["mailer-daemon", "postmaster"];

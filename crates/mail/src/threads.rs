@@ -1,7 +1,7 @@
 //! Work that takes long or blocks, on a thread of its own.
 //!
 //! The runtime's own threads for that panic where the system has none left, or let the work wait for
-//! ever. Here whoever asks is told, and can do without.
+//! ever. Here whoever asks learns it, and can do without.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};

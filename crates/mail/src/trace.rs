@@ -19,8 +19,8 @@ use ledger::durations::Seconds;
 /// The most bytes of transcript that one dialogue keeps; beyond it the oldest lines go.
 pub const TRANSCRIPT_BYTES: usize = 4096;
 
-/// The most lines of one dialogue that an observer is told: it may be slower than the server.
-const TOLD_LINES: usize = 10_000;
+/// The most lines of one dialogue that are passed on to an observer: it may be slower than the server.
+const OBSERVED_LINES: usize = 10_000;
 
 /// A handle on the record of one dialogue.
 #[derive(Clone)]
@@ -54,8 +54,8 @@ struct Record {
     handshake: Option<Duration>,
     tls: Option<TlsFacts>,
     observer: Option<UnboundedSender<Event>>,
-    /// How many lines of the server the observer was told.
-    told: usize,
+    /// How many lines of the server came.
+    lines: usize,
     began: Instant,
 }
 
@@ -82,7 +82,7 @@ impl Trace {
         Self::with_observer(login, None)
     }
 
-    /// The same, with somebody who is told of each event as it happens.
+    /// The same, with an observer, who gets each event as it happens.
     pub fn with_observer(login: Option<&Login>, observer: Option<UnboundedSender<Event>>) -> Self {
         let scrubber = login.map(Scrubber::of).unwrap_or_default();
         Self(Arc::new(Mutex::new(Record {
@@ -96,7 +96,7 @@ impl Trace {
             handshake: None,
             tls: None,
             observer,
-            told: 0,
+            lines: 0,
             began: Instant::now(),
         })))
     }
@@ -111,7 +111,7 @@ impl Trace {
         record.close_step();
         record.step = Some((step, Instant::now()));
         record.reached = step;
-        record.tell(Event::Entered(step));
+        record.observe(Event::Entered(step));
     }
 
     /// Ends the step that is under way.
@@ -134,7 +134,7 @@ impl Trace {
         let mut record = self.record();
         let line = record.scrubber.show(line.as_bytes());
         record.transcript.push(format!("> {line}"));
-        record.tell(Event::Sent(line));
+        record.observe(Event::Sent(line));
     }
 
     /// Notes what the server said.
@@ -142,9 +142,9 @@ impl Trace {
         let mut record = self.record();
         let line = record.scrubber.show(line);
         record.transcript.push(format!("< {line}"));
-        record.told += 1;
-        if record.told <= TOLD_LINES {
-            record.tell(Event::Received(line));
+        record.lines += 1;
+        if record.lines <= OBSERVED_LINES {
+            record.observe(Event::Received(line));
         }
     }
 
@@ -152,10 +152,10 @@ impl Trace {
     pub fn fact(&self, fact: String) {
         let mut record = self.record();
         record.transcript.push(format!("* {fact}"));
-        record.tell(Event::Fact(fact));
+        record.observe(Event::Fact(fact));
     }
 
-    /// Which address answered and what its TLS showed, as this dialogue is to be told of: where there were
+    /// Which address answered and what its TLS showed, as this dialogue is to be reported: where there were
     /// several connections, those of one of them.
     pub fn set_connection(&self, address: Option<SocketAddr>, tls: Option<TlsFacts>) {
         let mut record = self.record();
@@ -279,7 +279,7 @@ impl std::fmt::Debug for Trace {
 impl Record {
     fn close_step(&mut self) {
         if let Some((step, duration)) = self.note_duration() {
-            self.tell(Event::Left(step, duration));
+            self.observe(Event::Left(step, duration));
         }
         self.step = None;
     }
@@ -294,7 +294,7 @@ impl Record {
         Some((step, elapsed))
     }
 
-    fn tell(&self, event: Event) {
+    fn observe(&self, event: Event) {
         if let Some(observer) = &self.observer {
             // An observer that has gone away is no concern of the dialogue.
             let _ = observer.send(event);
@@ -355,7 +355,7 @@ mod tests {
     fn an_observer_is_not_told_without_end() {
         let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
         let trace = Trace::with_observer(None, Some(sender));
-        for _ in 0..TOLD_LINES * 2 {
+        for _ in 0..OBSERVED_LINES * 2 {
             trace.received(b"* OK x");
         }
         trace.sent("A1 LOGOUT");
@@ -364,7 +364,7 @@ mod tests {
         while receiver.try_recv().is_ok() {
             told += 1;
         }
-        assert_eq!(told, TOLD_LINES + 1);
+        assert_eq!(told, OBSERVED_LINES + 1);
     }
 
     #[test]

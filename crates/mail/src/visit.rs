@@ -21,7 +21,7 @@ const LINES: usize = 100;
 const FIRST_WORDS: Duration = Duration::from_secs(1);
 
 /// Connects to a port, reads the greeting and says QUIT or LOGOUT, as `service` has it or, where that is not
-/// known, the greeting tells; all of it by `end` at the latest. Gives how long the TCP handshake took: what
+/// known, the greeting shows it; all of it by `end` at the latest. Gives how long the TCP handshake took: what
 /// comes of the rest does not matter, and no certificate is judged.
 ///
 /// # Errors

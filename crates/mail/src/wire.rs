@@ -71,7 +71,7 @@ impl Wire {
         self.stream.socket().local_addr().ok().map(|address| address.ip())
     }
 
-    /// How long the network takes there and back, as the answers on this connection tell; zero before
+    /// How long the network takes there and back, as measured by the answers on this connection; zero before
     /// the first.
     pub fn network(&self) -> Duration {
         self.answers.typical()
@@ -110,6 +110,20 @@ impl Wire {
         bytes.extend_from_slice(line.as_bytes());
         bytes.extend_from_slice(b"\r\n");
         self.send_bytes(&bytes, shown).await
+    }
+
+    /// Sends a command with what follows it, if anything does, as a secret.
+    ///
+    /// # Errors
+    /// The connection's, in the step under way.
+    pub async fn send_with(&mut self, command: &str, secret: Option<&str>) -> Result<(), Failure> {
+        match secret {
+            Some(secret) => {
+                let shown = format!("{command} {}", Secret::SHOWN);
+                self.send_secret(&format!("{command} {secret}"), &shown).await
+            }
+            None => self.send(command).await,
+        }
     }
 
     /// Sends bytes as they are; the transcript shows `shown` in their place.
@@ -157,29 +171,16 @@ impl Wire {
     /// # Errors
     /// As [`Wire::read_line`].
     pub async fn read_line_unseen(&mut self, most: usize) -> Result<Vec<u8>, Failure> {
-        let mut searched = 0;
-        loop {
-            let pending = self.input.get(self.consumed..).unwrap_or_default();
-            let unsearched = pending.get(searched..).unwrap_or_default();
-            let end = unsearched.iter().position(|byte| *byte == b'\n').map(|at| searched + at);
-            // Whether more of it has come must not matter.
-            if let Some(end) = end.filter(|end| *end <= most) {
-                let line = pending.get(..end).unwrap_or_default();
-                let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
-                self.consume(end + 1);
-                return Ok(line);
-            }
-            searched = pending.len();
-            if searched > most {
-                let message = format!("a line of more than {most} bytes");
-                return Err(self.fail(Fault::new(Reason::Protocol, message)));
-            }
-            self.fill().await?;
+        let (line, is_whole) = self.read_line_piece(most).await?;
+        if !is_whole {
+            let message = format!("a line of more than {most} bytes");
+            return Err(self.fail(Fault::new(Reason::Protocol, message)));
         }
+        Ok(line)
     }
 
     /// The next line or, of a longer one, the next `most` bytes, and whether the line ends with them: for
-    /// a line that need not be held as a whole. Nothing is noted.
+    /// a line that need not be held as a whole. Nothing is noted, and cancelling it loses nothing.
     ///
     /// # Errors
     /// [`Reason::Timeout`], [`Reason::Closed`].
@@ -189,6 +190,7 @@ impl Wire {
             let pending = self.input.get(self.consumed..).unwrap_or_default();
             let unsearched = pending.get(searched..).unwrap_or_default();
             let end = unsearched.iter().position(|byte| *byte == b'\n').map(|at| searched + at);
+            // Whether more of it has come must not matter.
             if let Some(end) = end.filter(|end| *end <= most) {
                 let line = pending.get(..end).unwrap_or_default();
                 let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();

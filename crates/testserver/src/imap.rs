@@ -45,11 +45,8 @@ impl<'a> Session<'a> {
     }
 
     pub(super) async fn run(mut self) -> Result<(), End> {
-        if self.wire.meet(faults::GREETING).await? == Met::Proceed {
-            let capabilities = self.capabilities().join(" ");
-            let name = Server::NAME;
-            self.wire.reply(&format!("* OK [CAPABILITY {capabilities}] {name} ready")).await?;
-        }
+        let (capabilities, name) = (self.capabilities().join(" "), Server::NAME);
+        self.wire.greet(&format!("* OK [CAPABILITY {capabilities}] {name} ready")).await?;
         loop {
             let Some(request) = self.read_command().await? else { continue };
             self.tag = request.tag;
@@ -154,7 +151,7 @@ impl<'a> Session<'a> {
     fn capabilities(&self) -> Vec<String> {
         let shared = &self.wire.shared;
         let mut own: Vec<String> = CAPABILITIES.map(str::to_owned).to_vec();
-        if shared.tls_by_command(self.wire.is_encrypted()).is_some() {
+        if self.wire.tls_by_command().is_some() {
             own.push("STARTTLS".to_owned());
         }
         let login = shared.accepts_login(self.wire.is_encrypted());
@@ -183,8 +180,7 @@ impl<'a> Session<'a> {
     }
 
     async fn start_tls(&mut self) -> Result<(), End> {
-        let tls = self.wire.shared.tls_by_command(self.wire.is_encrypted()).cloned();
-        let Some(tls) = tls.filter(|_| self.has("STARTTLS")) else {
+        let Some(tls) = self.wire.tls_by_command().filter(|_| self.has("STARTTLS")) else {
             return self.finish("BAD STARTTLS is not available").await;
         };
         self.finish("OK begin TLS").await?;

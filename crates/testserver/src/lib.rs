@@ -381,12 +381,4 @@ impl Shared {
     fn mechanisms(&self, usual: &'static [&'static str]) -> &'static [&'static str] {
         self.options.mechanisms.unwrap_or(usual)
     }
-
-    /// The TLS that a command would start, if the script leaves it in.
-    fn tls_by_command(&self, encrypted: bool) -> Option<&ServerTls> {
-        match &self.options.tls {
-            Tls::ByCommand(tls) if !encrypted => Some(tls),
-            _ => None,
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::wire::{End, Met, Wire};
-use super::{Server, Shared, faults, message, sasl};
+use super::{Server, Shared, message, sasl};
 
 /// The longest command line; RFC 2449 asks for 255 only, SASL responses may be longer.
 const MAX_LINE_BYTES: usize = 12_288;
@@ -48,26 +48,18 @@ impl<'a> Session<'a> {
     }
 
     pub(super) async fn run(mut self) -> Result<(), End> {
-        if self.wire.meet(faults::GREETING).await? == Met::Proceed {
-            self.wire.reply(&format!("+OK {} POP3 demo", Server::NAME)).await?;
-        }
+        self.wire.greet(&format!("+OK {} POP3 demo", Server::NAME)).await?;
         loop {
-            let line = self.wire.read_line(MAX_LINE_BYTES).await?;
-            let text = String::from_utf8_lossy(&line).into_owned();
-            let (name, rest) = text.split_once(' ').unwrap_or((&text, ""));
-            let name = name.to_ascii_uppercase();
-            if self.wire.meet_command("", &name, &line).await? == Met::Answered {
-                continue;
-            }
+            let (name, rest) = self.wire.command(MAX_LINE_BYTES).await?;
             match name.as_str() {
                 "CAPA" => self.capa().await?,
                 "QUIT" => return self.quit().await,
                 "NOOP" if self.maildrop.is_some() => self.wire.reply("+OK").await?,
-                _ if self.maildrop.is_some() => self.transaction(&name, rest).await?,
+                _ if self.maildrop.is_some() => self.transaction(&name, &rest).await?,
                 "STLS" => self.stls().await?,
-                "USER" => self.name_user(rest).await?,
-                "PASS" => self.pass(rest).await?,
-                "AUTH" => self.auth(rest).await?,
+                "USER" => self.name_user(&rest).await?,
+                "PASS" => self.pass(&rest).await?,
+                "AUTH" => self.auth(&rest).await?,
                 _ => self.wire.reply("-ERR log in first").await?,
             }
         }
@@ -96,7 +88,7 @@ impl<'a> Session<'a> {
     fn capabilities(&self) -> Vec<String> {
         let shared = &self.wire.shared;
         let mut own: Vec<&str> = vec!["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"];
-        if shared.tls_by_command(self.wire.is_encrypted()).is_some() {
+        if self.wire.tls_by_command().is_some() {
             own.push("STLS");
         }
         if shared.accepts_login(self.wire.is_encrypted()) {
@@ -122,8 +114,7 @@ impl<'a> Session<'a> {
     }
 
     async fn stls(&mut self) -> Result<(), End> {
-        let tls = self.wire.shared.tls_by_command(self.wire.is_encrypted()).cloned();
-        let Some(tls) = tls.filter(|_| self.has("STLS")) else {
+        let Some(tls) = self.wire.tls_by_command().filter(|_| self.has("STLS")) else {
             return self.wire.reply("-ERR STLS is not available").await;
         };
         self.wire.reply("+OK begin TLS").await?;

@@ -37,23 +37,15 @@ impl<'a> Session<'a> {
     }
 
     pub(super) async fn run(mut self) -> Result<(), End> {
-        if self.wire.meet(faults::GREETING).await? == Met::Proceed {
-            self.wire.reply(&format!("220 {} ESMTP demo", Server::NAME)).await?;
-        }
+        self.wire.greet(&format!("220 {} ESMTP demo", Server::NAME)).await?;
         loop {
-            let line = self.wire.read_line(MAX_LINE_BYTES).await?;
-            let text = String::from_utf8_lossy(&line).into_owned();
-            let (name, rest) = text.split_once(' ').unwrap_or((&text, ""));
-            let name = name.to_ascii_uppercase();
-            if self.wire.meet_command("", &name, &line).await? == Met::Answered {
-                continue;
-            }
+            let (name, rest) = self.wire.command(MAX_LINE_BYTES).await?;
             match name.as_str() {
-                "EHLO" | "HELO" => self.hello(&name, rest).await?,
+                "EHLO" | "HELO" => self.hello(&name, &rest).await?,
                 "STARTTLS" => self.start_tls().await?,
-                "AUTH" => self.auth(rest).await?,
-                "MAIL" => self.mail(rest).await?,
-                "RCPT" => self.rcpt(rest).await?,
+                "AUTH" => self.auth(&rest).await?,
+                "MAIL" => self.mail(&rest).await?,
+                "RCPT" => self.rcpt(&rest).await?,
                 "DATA" => self.data().await?,
                 "RSET" => {
                     self.forget_mail();
@@ -99,7 +91,7 @@ impl<'a> Session<'a> {
             "8BITMIME".to_owned(),
             "ENHANCEDSTATUSCODES".to_owned(),
         ];
-        if shared.tls_by_command(self.wire.is_encrypted()).is_some() {
+        if self.wire.tls_by_command().is_some() {
             own.push("STARTTLS".to_owned());
         }
         if shared.accepts_login(self.wire.is_encrypted()) {
@@ -123,8 +115,7 @@ impl<'a> Session<'a> {
     }
 
     async fn start_tls(&mut self) -> Result<(), End> {
-        let tls = self.wire.shared.tls_by_command(self.wire.is_encrypted()).cloned();
-        let Some(tls) = tls.filter(|_| self.has("STARTTLS")) else {
+        let Some(tls) = self.wire.tls_by_command().filter(|_| self.has("STARTTLS")) else {
             return self.wire.reply("502 5.5.1 STARTTLS is not available").await;
         };
         self.wire.reply("220 2.0.0 Ready to start TLS").await?;

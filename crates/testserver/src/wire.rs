@@ -19,9 +19,10 @@ use tokio_openssl::SslStream;
 use super::faults::{self, Fault};
 use super::record::TlsRecord;
 use super::tls::ServerTls;
-use super::{Command, Server, Shared, sasl};
+use super::{Command, Shared, Tls};
 
 mod flood;
+mod login;
 
 /// The longest wait for a client's next bytes (the autologout of RFC 3501, section 5.4).
 const READ_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -105,6 +106,14 @@ impl Wire {
 
     pub(super) fn is_encrypted(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// The TLS that a command would start, if the script leaves it in.
+    pub(super) fn tls_by_command(&self) -> Option<ServerTls> {
+        match &self.shared.options.tls {
+            Tls::ByCommand(tls) if !self.is_encrypted() => Some(tls.clone()),
+            _ => None,
+        }
     }
 
     /// Appends to the answer.
@@ -200,75 +209,25 @@ impl Wire {
         self.meet(name).await
     }
 
-    /// Takes note of the credentials that came, and lets the script answer them.
-    pub(super) async fn meet_credentials(
-        &mut self,
-        user: &str,
-        password: &str,
-    ) -> Result<Met, End> {
-        self.words.user = user.to_owned();
-        self.words.password = password.to_owned();
-        let met = self.meet(faults::CREDENTIALS).await?;
-        if met == Met::Answered {
-            self.shared.log.login_refused();
+    /// Greets with a line, unless the script does it.
+    pub(super) async fn greet(&mut self, line: &str) -> Result<(), End> {
+        match self.meet(faults::GREETING).await? {
+            Met::Proceed => self.reply(line).await,
+            Met::Answered => Ok(()),
         }
-        Ok(met)
     }
 
-    /// Carries a SASL login through to the credentials that the client claims; `None` if it gives up,
-    /// or its response cannot be read. `asks` stands before each challenge.
-    pub(super) async fn authenticate(
-        &mut self,
-        mut login: sasl::Login,
-        initial: Option<Vec<u8>>,
-        asks: &str,
-        limit: usize,
-    ) -> Result<Option<sasl::Credentials>, End> {
-        let unique = format!("<{}.{}@{}>", self.record, self.peer.port(), Server::NAME);
-        let mut response =
-            initial.map(|initial| if initial == b"=" { Vec::new() } else { initial });
-        let mut challenge = login.first_challenge(unique);
-        if !challenge.is_empty() {
-            // What is asked first cannot have been answered in the command.
-            response = None;
-        }
+    /// Reads a command of at most `limit` bytes that the script leaves to the server: its name, and the rest
+    /// of the line.
+    pub(super) async fn command(&mut self, limit: usize) -> Result<(String, String), End> {
         loop {
-            let answer = match response.take() {
-                Some(answer) => answer,
-                None => {
-                    if self.meet(faults::CHALLENGE).await? == Met::Proceed {
-                        let text = BASE64_STANDARD.encode(&challenge);
-                        self.reply(&format!("{asks}{text}")).await?;
-                    }
-                    self.read_line(limit).await?
-                }
-            };
-            let Ok(answer) = BASE64_STANDARD.decode(&answer) else { return Ok(None) };
-            let nonce = self.record.to_string();
-            match login.step(&answer, &nonce, |user| self.shared.post.password(user)) {
-                sasl::Step::Challenge(next) => challenge = next,
-                sasl::Step::Claim(user, password) => return Ok(Some((user, password))),
-                sasl::Step::Malformed => return Ok(None),
+            let line = self.read_line(limit).await?;
+            let text = String::from_utf8_lossy(&line);
+            let (name, rest) = text.split_once(' ').unwrap_or((&text, ""));
+            let name = name.to_ascii_uppercase();
+            if self.meet_command("", &name, &line).await? == Met::Proceed {
+                return Ok((name, rest.to_owned()));
             }
-        }
-    }
-
-    /// Whether the credentials are right; counts the login, or the refusal.
-    pub(super) fn log_in(&mut self, user: &str, password: &str) -> bool {
-        let right = self.shared.post.login_is_right(user, password);
-        if right {
-            self.shared.log.logged_in(self.record, user);
-            self.logged_in = true;
-        } else {
-            self.shared.log.login_refused();
-        }
-        right
-    }
-
-    /// The session is over; counted before the client is told.
-    pub(super) fn log_out(&mut self) {
-        if std::mem::take(&mut self.logged_in) {
-            self.shared.log.logged_out();
         }
     }
 

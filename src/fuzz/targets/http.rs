@@ -12,11 +12,12 @@ use secrecy::ExposeSecret;
 use tokio::runtime::Builder;
 
 use crate::config::Config;
+use crate::metrics::classic_text;
 use crate::probing::send::Origin;
 use crate::supervisor::Supervisor;
 use crate::web::routes::App;
 use crate::web::server::auth::basic::credentials;
-use crate::web::server::encoding::{Format, classic_text};
+use crate::web::server::negotiation::Format;
 use crate::web::server::{Request, Response, serve_played};
 use ledger::Token;
 use mail::fuzz::script::Script;

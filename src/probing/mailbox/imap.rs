@@ -33,7 +33,7 @@ mod returned;
 mod tries;
 
 /// How often the folders beside the inbox are looked into between two checks, and the inbox is opened
-/// anew whatever the server tells.
+/// anew whatever the server announces.
 const ALL_FOLDERS: Duration = Duration::from_secs(60);
 
 /// A logged-in session with the folders it looks into.
@@ -149,7 +149,7 @@ impl Session {
     }
 
     /// Looks for what is new in the selected folder, and once a minute in all, or if it `decides` about
-    /// a mail that is not there. `told` is when the server has said by itself that there is something.
+    /// a mail that is not there. `announced` is when the server has said by itself that there is something.
     /// Gives when it was first asked for all folders, if it was.
     ///
     /// # Errors
@@ -157,31 +157,31 @@ impl Session {
     pub async fn look(
         &mut self,
         memory: &mut Memory,
-        told: Option<Instant>,
+        announced: Option<Instant>,
         decides: bool,
         since: Since,
         judge: &mut Judge<'_>,
     ) -> Result<Option<Instant>, Failure> {
-        let outcome = self.look_now(memory, told, decides, since, judge).await;
+        let outcome = self.look_now(memory, announced, decides, since, judge).await;
         Ok(self.end(memory, outcome)?)
     }
 
     async fn look_now(
         &mut self,
         memory: &mut Memory,
-        told: Option<Instant>,
+        announced: Option<Instant>,
         decides: bool,
         since: Since,
         judge: &mut Judge<'_>,
     ) -> Result<Option<Instant>, Interrupted> {
-        if let Some(told) = told {
+        if let Some(announced) = announced {
             // What it said was true when it said it.
-            let said = told.checked_sub(self.imap.network()).unwrap_or(told);
-            self.read_told(memory, said, told, judge).await?;
+            let said = announced.checked_sub(self.imap.network()).unwrap_or(announced);
+            self.read_announced(memory, said, announced, judge).await?;
         }
         let is_all_due = decides || self.all_looked_at.elapsed() >= ALL_FOLDERS;
         let began = Instant::now();
-        if told.is_none() {
+        if announced.is_none() {
             self.look_into_selected(memory, is_all_due, since, judge).await?;
         } else if is_all_due {
             self.every_folder(memory, since, judge).await?;
@@ -202,7 +202,7 @@ impl Session {
         if approach.asks {
             if let Some(news) = self.imap.news().await? {
                 memory.noop.reported();
-                self.read_told(memory, began, news, judge).await?;
+                self.read_announced(memory, began, news, judge).await?;
                 return if is_all_due {
                     self.every_folder(memory, since, judge).await
                 } else {
@@ -213,7 +213,7 @@ impl Session {
                 self.folders.get(index).map(|folder| folder.name.clone()).unwrap_or_default();
             if memory.folder(&name).has_unread() {
                 // What was not shown before may be now.
-                self.read_told(memory, began, Instant::now(), judge).await?;
+                self.read_announced(memory, began, Instant::now(), judge).await?;
             }
             if memory.noop.is_reliable()
                 && let Some(folder) = self.folders.get(index)
@@ -240,8 +240,8 @@ impl Session {
         self.folders.get(index).map_or(0, |folder| memory.folder(&folder.name).next_uid)
     }
 
-    /// Reads what the server has told of at `shown` in a look that `began` before.
-    async fn read_told(
+    /// Reads what the server has announced at `shown` in a look that `began` before.
+    async fn read_announced(
         &mut self,
         memory: &mut Memory,
         began: Instant,
@@ -260,7 +260,7 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until the server tells of new mail; see [`Imap::idle`].
+    /// Waits until the server announces new mail; see [`Imap::idle`].
     ///
     /// # Errors
     /// The connection's.

@@ -12,7 +12,7 @@ use mail::text::Scrubber;
 const MAX_EXPECTED: usize = 100;
 
 /// The mails that were judged ours and whose headers their targets want to know. A header is asked for
-/// only once its mail has been told to the account: it delays no round trip.
+/// only once its mail has been reported to the account: it delays no round trip.
 #[derive(Default)]
 pub struct Inspector {
     expected: Mutex<VecDeque<Expected>>,

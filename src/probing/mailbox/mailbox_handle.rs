@@ -15,7 +15,7 @@ use crate::store::Store;
 use ledger::{SessionKind, Side};
 use mail::wire::ConnectionContext;
 
-/// How long sending waits for the watch to be in place; a broken mailbox never stops it.
+/// How long sending waits for the mailbox task to be in place; a broken mailbox never stops it.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The same where the mailbox is known to be far away.
 const MOST_PATIENCE: Duration = Duration::from_secs(15);
@@ -25,7 +25,7 @@ pub struct MailboxHandle {
 }
 
 impl MailboxHandle {
-    /// A watch without subscribers; it does nothing yet. Its memory goes on from that in the store.
+    /// A mailbox without subscribers; it does nothing yet. Its memory goes on from that in the store.
     pub fn new(id: MailboxId, store: Option<Arc<Store>>) -> Self {
         Self { shared: Arc::new(Shared::new(id, store)) }
     }
@@ -43,7 +43,7 @@ impl MailboxHandle {
         let settings = Settings::of(&subscribers, clients)?;
         for subscriber in subscribers.iter().filter(|subscriber| subscriber.role == Role::Recipient)
         {
-            settings.iter().for_each(|settings| settings.tell_rhythm(&subscriber.account));
+            settings.iter().for_each(|settings| settings.report_rhythm(&subscriber.account));
         }
         let mut schedule = self.shared.schedule();
         let settings = settings.map(|settings| match &schedule.settings {

@@ -31,7 +31,7 @@ const LOOK_NEWS: Duration = Duration::from_secs(1);
 /// The state of the loop.
 pub(super) struct MailboxTask {
     shared: Arc<Shared>,
-    /// When the watch began, on the time line of the accounts.
+    /// When the task began, on the time line of the accounts.
     started: LineInstant,
     reader: MailboxReader,
     /// What the subscribers' configurations said in the turn of the loop before.
@@ -42,7 +42,7 @@ pub(super) struct MailboxTask {
     kept: BTreeMap<String, FolderRecord>,
     /// When the newest look that succeeded was asked for, on the time line of the accounts.
     last_look: Option<LineInstant>,
-    /// Since when the watch is there to look: since its beginning, or the end of a suspension.
+    /// Since when the task is there to look: since its beginning, or the end of a suspension.
     attended_since: LineInstant,
     /// How long this machine had been suspended by then.
     suspended: Duration,
@@ -52,14 +52,14 @@ pub(super) struct MailboxTask {
 }
 
 /// What a look or a check came to.
-struct Outcome {
+struct LookOutcome {
     trace: Trace,
     asked: Asked,
     result: Result<(), Failure>,
     removal_failure: Option<Failure>,
 }
 
-impl Outcome {
+impl LookOutcome {
     /// Nothing was removed yet.
     fn of(trace: Trace, looked: Result<Asked, Failure>) -> Self {
         let (asked, result) = match looked {
@@ -120,7 +120,7 @@ impl MailboxTask {
             let is_news = |at: &SystemTime| {
                 kept.is_none_or(|kept| at.duration_since(kept).is_ok_and(|by| by >= LOOK_NEWS))
             };
-            // Each look is told to the store only as far as it narrows when a mail has come.
+            // The store gets a look only if that narrows down when a mail has come.
             record.looked_at = record.looked_at.filter(|at| is_awaiting && is_news(at)).or(kept);
             if self.kept.get(&folder) != Some(&record) {
                 store.record_folder(&self.shared.id, &folder, record.clone());
@@ -179,8 +179,8 @@ impl MailboxTask {
             match waited {
                 Ok(Waited::Interrupted) => {}
                 Ok(Waited::Reached) if Instant::now() < wake => {}
-                Ok(Waited::Announced(told)) => {
-                    self.look(&settings, &subscribers, Some(told)).await;
+                Ok(Waited::Announced(announced)) => {
+                    self.look(&settings, &subscribers, Some(announced)).await;
                 }
                 Ok(Waited::Reached) if Instant::now() >= check_due => {
                     self.check(&settings, &subscribers, next_check).await;
@@ -234,10 +234,11 @@ impl MailboxTask {
         is_awaiting_mail: bool,
     ) -> Result<Waited, (Failure, Trace)> {
         if is_awaiting_mail
-            && let Some(told) = self.reader.idle(&settings.access, wake, &self.shared.changed).await
+            && let Some(announced) =
+                self.reader.idle(&settings.access, wake, &self.shared.changed).await
         {
-            return Ok(match told? {
-                Some(told) => Waited::Announced(told),
+            return Ok(match announced? {
+                Some(announced) => Waited::Announced(announced),
                 None if Instant::now() >= wake => Waited::Reached,
                 None => Waited::Interrupted,
             });
@@ -252,7 +253,7 @@ impl MailboxTask {
         &mut self,
         settings: &Settings,
         subscribers: &[Arc<Subscriber>],
-        told: Option<Instant>,
+        announced: Option<Instant>,
     ) {
         let began = Instant::now();
         let until = began + settings.longest_turn();
@@ -261,7 +262,7 @@ impl MailboxTask {
         }
         let trace = self.reader.trace(|| Trace::new(Some(&settings.access.login)));
         let mut outcome = match self.reader.holds_session() {
-            true => self.look_over_held(subscribers, trace, told, until).await,
+            true => self.look_over_held(subscribers, trace, announced, until).await,
             false => self.open(settings, trace, until, false).await,
         };
         if outcome.result.is_ok() {
@@ -278,7 +279,7 @@ impl MailboxTask {
         settings: &Settings,
         subscribers: &[Arc<Subscriber>],
         began: Instant,
-        outcome: &Outcome,
+        outcome: &LookOutcome,
     ) {
         if let Err(failure) = &outcome.result {
             self.look_failed(settings, subscribers, failure, &outcome.trace);
@@ -292,10 +293,10 @@ impl MailboxTask {
         settings: &Settings,
         subscribers: &[Arc<Subscriber>],
         began: Instant,
-        outcome: &Outcome,
+        outcome: &LookOutcome,
     ) {
         self.persist(settings);
-        self.tell_remarks(subscribers);
+        self.report_remarks(subscribers);
         let failure = outcome.result.as_ref().err().or(outcome.removal_failure.as_ref());
         visited(subscribers, failure);
         let began = on_time_line(began);
@@ -312,7 +313,7 @@ impl MailboxTask {
                 }
             });
         }
-        self.tell_rhythm(settings, subscribers);
+        self.report_rhythm(settings, subscribers);
         self.reader.preparation().begin_anew();
         match &outcome.removal_failure {
             Some(failure) => {
@@ -357,11 +358,11 @@ enum Waited {
     Reached,
     /// The plan may have changed.
     Interrupted,
-    /// The server told of new mail, at this time.
+    /// The server announced new mail, at this time.
     Announced(Instant),
 }
 
-/// The targets whose mails arrive here: what is told of the mailbox is their receive side.
+/// The targets whose mails arrive here: what is reported of the mailbox is their receive side.
 fn recipients(subscribers: &[Arc<Subscriber>]) -> impl Iterator<Item = &Arc<Subscriber>> {
     subscribers.iter().filter(|subscriber| subscriber.role == Role::Recipient)
 }

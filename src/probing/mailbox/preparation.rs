@@ -16,7 +16,7 @@ use mail::wire::Dialer;
 const LEAD: Duration = Duration::from_millis(500);
 /// How much later than usual it may be ready; then the look begins afresh.
 const OVERTIME: Duration = Duration::from_secs(1);
-/// How long it may take in any case: the watch does nothing else meanwhile.
+/// How long it may take in any case: the mailbox task does nothing else meanwhile.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// The session for the next look.
@@ -47,7 +47,7 @@ impl Preparation {
     }
 
     /// Makes it ready for the look at `next_look`, by `until` at the latest. That it takes too long is no
-    /// failure: the look begins afresh, and will tell.
+    /// failure: the look begins afresh, and reports it.
     ///
     /// # Errors
     /// The first step that fails.

@@ -15,7 +15,7 @@ use super::{Inspector, Judge, Since, imap, pop3};
 use crate::clock::for_timer;
 use crate::config::{Folder, Login};
 use crate::store::FolderRecord;
-use ledger::{Failure, LoginDelay, Moment, Reason, SessionKind, Token};
+use ledger::{Failure, LoginDelay, Moment, SessionKind, Token};
 use mail::outer::{MARGIN, enforced};
 use mail::trace::Trace;
 use mail::wire::Dialer;
@@ -94,7 +94,7 @@ impl Asked {
 pub(crate) struct MailboxReader {
     /// It is taken out while it is used, so that one that is cut short by an error or by cancellation is
     /// gone.
-    session: Option<Session>,
+    session: Option<OpenSession>,
     /// The POP3 session of the next look.
     preparation: Preparation,
     /// Whether the server has broken its own protocol in IDLE: looks alone bring up mail then.
@@ -103,7 +103,7 @@ pub(crate) struct MailboxReader {
     pop3: pop3::Memory,
 }
 
-enum Session {
+enum OpenSession {
     Imap(imap::Session),
     Pop3(pop3::Session),
 }
@@ -128,8 +128,8 @@ impl MailboxReader {
     /// The record of the session of the next look: of that which is held or was made ready, or a `fresh` one.
     pub(crate) fn trace(&mut self, fresh: impl FnOnce() -> Trace) -> Trace {
         match &self.session {
-            Some(Session::Imap(session)) => session.trace().clone(),
-            Some(Session::Pop3(session)) => session.trace().clone(),
+            Some(OpenSession::Imap(session)) => session.trace().clone(),
+            Some(OpenSession::Pop3(session)) => session.trace().clone(),
             None => self.preparation.trace().cloned().unwrap_or_else(fresh),
         }
     }
@@ -171,7 +171,7 @@ impl MailboxReader {
         let mut session = opened?;
         let asked = Instant::now();
         session.look_everywhere(&mut self.imap, since, judge).await?;
-        self.session = Some(Session::Imap(session));
+        self.session = Some(OpenSession::Imap(session));
         Ok(Asked::everywhere(Some(asked)))
     }
 
@@ -193,26 +193,26 @@ impl MailboxReader {
             pop3::log_in(&dialer, login, prepared, visit.trace, visit.end, busy_until).await?;
         let looked =
             pop3::Session::look(pop3, &mut self.pop3, visit.since, visit.is_check, judge).await;
-        self.session = Some(Session::Pop3(looked?));
+        self.session = Some(OpenSession::Pop3(looked?));
         Ok(Asked::everywhere(self.pop3.looked_at().map(for_timer)))
     }
 
-    /// Looks over the held session for what is new. `told` is when the server said by itself that
+    /// Looks over the held session for what is new. `announced` is when the server said by itself that
     /// something is.
     ///
     /// # Errors
     /// The first step that fails; what was seen by then stays seen, and the session is gone.
     pub(crate) async fn look(
         &mut self,
-        told: Option<Instant>,
+        announced: Option<Instant>,
         scope: Scope,
         since: Since,
         judge: &mut Judge<'_>,
     ) -> Result<Asked, Failure> {
-        let Some(Session::Imap(mut session)) = self.session.take() else {
+        let Some(OpenSession::Imap(mut session)) = self.session.take() else {
             return Ok(Asked::default());
         };
-        let first = Some(told.unwrap_or_else(Instant::now));
+        let first = Some(announced.unwrap_or_else(Instant::now));
         let everywhere = match scope {
             Scope::Everywhere => {
                 session.look_everywhere(&mut self.imap, since, judge).await?;
@@ -220,10 +220,10 @@ impl MailboxReader {
             }
             Scope::Newest | Scope::Deciding => {
                 let decides = scope == Scope::Deciding;
-                session.look(&mut self.imap, told, decides, since, judge).await?
+                session.look(&mut self.imap, announced, decides, since, judge).await?
             }
         };
-        self.session = Some(Session::Imap(session));
+        self.session = Some(OpenSession::Imap(session));
         Ok(Asked { first, everywhere })
     }
 
@@ -242,20 +242,21 @@ impl MailboxReader {
         if self.idles_wrongly || wake.saturating_duration_since(began) < IDLE_GAP {
             return None;
         }
-        let can_idle =
-            |held: &mut Session| matches!(held, Session::Imap(session) if session.can_idle());
-        let Some(Session::Imap(mut session)) = self.session.take_if(can_idle) else { return None };
+        let can_idle = |held: &mut OpenSession| matches!(held, OpenSession::Imap(session) if session.can_idle());
+        let Some(OpenSession::Imap(mut session)) = self.session.take_if(can_idle) else {
+            return None;
+        };
         let trace = session.trace().clone();
         // The end of IDLE is answered within this time, or not at all.
         let end = wake + access.timeout + MARGIN;
-        let told = enforced(end, session.idle(wake, interrupt)).await;
-        match told.unwrap_or_else(|| Err(trace.overrun(began.elapsed()))) {
-            Ok(told) => {
-                self.session = Some(Session::Imap(session));
-                Some(Ok(told))
+        let announced = enforced(end, session.idle(wake, interrupt)).await;
+        match announced.unwrap_or_else(|| Err(trace.overrun(began.elapsed()))) {
+            Ok(announced) => {
+                self.session = Some(OpenSession::Imap(session));
+                Some(Ok(announced))
             }
             Err(failure) => {
-                self.idles_wrongly |= failure.reason == Reason::Protocol;
+                self.idles_wrongly |= failure.is_breach_of_protocol();
                 Some(Err((failure, trace)))
             }
         }
@@ -264,15 +265,15 @@ impl MailboxReader {
     /// Whether something is to be removed, and the server may be asked to.
     pub(crate) fn has_to_remove(&self, is_check: bool) -> bool {
         match &self.session {
-            Some(Session::Imap(session)) => session.has_to_remove(&self.imap, is_check),
-            Some(Session::Pop3(_)) => self.pop3.has_to_remove(),
+            Some(OpenSession::Imap(session)) => session.has_to_remove(&self.imap, is_check),
+            Some(OpenSession::Pop3(_)) => self.pop3.has_to_remove(),
             None => false,
         }
     }
 
     /// Whether [`MailboxReader::remove`] has something to do: a POP3 session ends with it in any case.
     pub(crate) fn has_to_go_on(&self, is_check: bool) -> bool {
-        matches!(self.session, Some(Session::Pop3(_))) || self.has_to_remove(is_check)
+        matches!(self.session, Some(OpenSession::Pop3(_))) || self.has_to_remove(is_check)
     }
 
     /// Removes what is ours and what is left over, which over IMAP may bring up more of it. The session is
@@ -288,15 +289,15 @@ impl MailboxReader {
         judge: &mut Judge<'_>,
     ) -> Result<(), NotRemoved> {
         match self.session.take() {
-            Some(Session::Imap(mut session)) => {
+            Some(OpenSession::Imap(mut session)) => {
                 let memory = &mut self.imap;
                 let removed = session.remove(memory, inspector, is_check, since, judge).await;
                 if !matches!(removed, Err(NotRemoved::Broken(_))) {
-                    self.session = Some(Session::Imap(session));
+                    self.session = Some(OpenSession::Imap(session));
                 }
                 removed
             }
-            Some(Session::Pop3(session)) => {
+            Some(OpenSession::Pop3(session)) => {
                 let looked = session.remove_and_close(&mut self.pop3).await;
                 looked.removal_failure.map_or(Ok(()), |failure| Err(NotRemoved::Broken(failure)))
             }
@@ -352,7 +353,7 @@ impl MailboxReader {
     pub(crate) async fn close(&mut self) {
         self.preparation.discard();
         // Without an answer to QUIT a POP3 server removes nothing.
-        if let Some(Session::Imap(session)) = self.session.take() {
+        if let Some(OpenSession::Imap(session)) = self.session.take() {
             let _ = enforced(Instant::now() + FAREWELL, session.close()).await;
         }
     }

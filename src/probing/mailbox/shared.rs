@@ -129,7 +129,7 @@ impl Settings {
         }))
     }
 
-    /// How often the mailbox is checked, as far as the configuration tells: each check over POP3 is a
+    /// How often the mailbox is checked, as far as the configuration says: each check over POP3 is a
     /// login, and so is a look.
     pub(super) fn period_of_checks(&self) -> Duration {
         match self.session_kind() {
@@ -145,7 +145,7 @@ impl Settings {
     }
 
     /// Tells a target how often its mailbox is checked.
-    pub(super) fn tell_rhythm(&self, account: &Account) {
+    pub(super) fn report_rhythm(&self, account: &Account) {
         let (period, longest) = (self.period_of_checks(), self.longest_turn());
         account.update(|ledger, now| ledger.checks_are_made_every(period, longest, now));
     }

@@ -93,7 +93,7 @@ impl Subscriber {
     }
 }
 
-/// Decides about a mail on behalf of all subscribers, and tells the one whose it is.
+/// Decides about a mail on behalf of all subscribers, and reports it to the one whose it is.
 pub(super) fn judge_mail(
     subscribers: &[Arc<Subscriber>],
     found: &Found,
@@ -182,7 +182,7 @@ fn judge_copy(subscribers: &[Arc<Subscriber>], found: &Found) -> Option<Disposit
     })
 }
 
-/// What a report says of a mail of ours is told to its account, and the report is done with. One that
+/// What a report says of a mail of ours is passed on to its account, and the report is done with. One that
 /// says nothing of it stays: people may make more of it.
 fn judge_report(subscribers: &[Arc<Subscriber>], found: &Found, report: &DsnReport) -> Disposition {
     let Some(worst) = report.worst() else { return Disposition::Leave };
@@ -240,7 +240,7 @@ fn oldest_outstanding(subscribers: &[Arc<Subscriber>]) -> Option<SystemTime> {
 }
 
 /// From when on mails matter: ours from the acceptance of the oldest outstanding one, or from the
-/// beginning of the watch if one is just being sent; from long ago if a doubtful or lost one may
+/// beginning of the task if one is just being sent; from long ago if a doubtful or lost one may
 /// still turn up.
 pub(super) fn since(subscribers: &[Arc<Subscriber>], watch_began: LineInstant) -> Since {
     let now = crate::clock::now();

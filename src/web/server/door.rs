@@ -76,7 +76,11 @@ pub(in crate::web) struct Door {
 }
 
 /// A slot that is taken, for as long as it lives.
-pub(in crate::web) struct Seat {
+pub(in crate::web) struct Seat(Progress);
+
+/// How far the connection in a seat is, told by whoever works for it.
+#[derive(Clone)]
+pub(in crate::web) struct Progress {
     door: Arc<Door>,
     place: Arc<Place>,
 }
@@ -98,7 +102,9 @@ impl Door {
         loop {
             let changed = self.changed.notified();
             match self.try_enter(peer, Instant::now()) {
-                Entry::Now(place) => return Some(Seat { door: Arc::clone(self), place }),
+                Entry::Now(place) => {
+                    return Some(Seat(Progress { door: Arc::clone(self), place }));
+                }
                 Entry::Never => return None,
                 Entry::Later(None) => changed.await,
                 Entry::Later(Some(at)) => {
@@ -209,22 +215,25 @@ impl Seat {
 
     /// The connection is now at `phase`, and starts to wait where that is a wait.
     pub(in crate::web) fn set(&self, phase: Phase) {
-        self.place.set(phase);
         if phase == Phase::Answer {
-            lock(&self.door.answered).add(self.place.peer, Instant::now());
-        } else {
-            self.door.changed.notify_one();
+            lock(&self.0.door.answered).add(self.peer(), Instant::now());
         }
+        self.0.set(phase);
+    }
+
+    /// For whoever still makes an answer while it is sent.
+    pub(in crate::web) fn progress(&self) -> Progress {
+        self.0.clone()
     }
 
     /// `stream` whose reads and writes are seen here.
     pub(in crate::web) fn observe<S>(&self, stream: S) -> Observed<S> {
-        Observed::new(stream, Arc::clone(&self.place))
+        Observed::new(stream, Arc::clone(&self.0.place))
     }
 
     /// Who it is.
     pub(in crate::web) fn peer(&self) -> Peer {
-        self.place.peer
+        self.0.place.peer
     }
 
     /// Comes back when the connection is to end: it was called out, or it has waited for its
@@ -232,8 +241,8 @@ impl Seat {
     /// that a request which has just come is still answered.
     pub(in crate::web) async fn over(&self) {
         loop {
-            let called = self.place.called.notified();
-            let left = match self.place.left(&self.door.limits, Instant::now()) {
+            let called = self.0.place.called.notified();
+            let left = match self.0.place.left(&self.0.door.limits, Instant::now()) {
                 Some(Duration::ZERO) => return,
                 Some(left) => left.min(Self::TICK),
                 None => Self::TICK,
@@ -246,10 +255,20 @@ impl Seat {
     }
 }
 
+impl Progress {
+    /// See [`Seat::set`].
+    pub(in crate::web) fn set(&self, phase: Phase) {
+        self.place.set(phase);
+        if phase != Phase::Answer {
+            self.door.changed.notify_one();
+        }
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.door.places().retain(|place| !Arc::ptr_eq(place, &self.place));
-        self.door.changed.notify_one();
+        self.0.door.places().retain(|place| !Arc::ptr_eq(place, &self.0.place));
+        self.0.door.changed.notify_one();
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a route sees of a request, and what it answers.
 
+use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::body::Bytes;
@@ -61,13 +63,42 @@ impl Request {
     }
 }
 
-/// An answer with its whole body. The listener adds what every answer carries, compresses it where
-/// the client accepts that, and drops the body where HEAD was asked.
-#[derive(Debug, Clone)]
+/// An answer with its body. The listener adds what every answer carries, compresses the body where
+/// the client accepts that, and drops it where HEAD was asked.
+#[derive(Debug)]
 pub struct Response {
     pub(in crate::web) status: StatusCode,
     pub(in crate::web) headers: HeaderMap,
+    /// The whole body, or the beginning of one that `rest` completes.
     pub(in crate::web) body: Bytes,
+    pub(in crate::web) rest: Option<Rest>,
+}
+
+/// What makes the rest of a body, a piece at a time. It may take a while, and is asked off the
+/// threads of the runtime.
+pub(in crate::web) struct Rest(Box<dyn Iterator<Item = io::Result<Bytes>> + Send>);
+
+impl Rest {
+    /// The rest that `pieces` are.
+    pub(in crate::web) fn new(
+        pieces: impl Iterator<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Self {
+        Self(Box::new(pieces))
+    }
+}
+
+impl Iterator for Rest {
+    type Item = io::Result<Bytes>;
+
+    fn next(&mut self) -> Option<io::Result<Bytes>> {
+        self.0.next()
+    }
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Rest").finish_non_exhaustive()
+    }
 }
 
 impl Response {
@@ -75,7 +106,23 @@ impl Response {
     pub fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        Self { status, headers, body: body.into() }
+        Self { status, headers, body: body.into(), rest: None }
+    }
+
+    /// An answer whose body is made while the client takes it, but for the first two pieces: so many
+    /// may be all.
+    pub fn in_pieces(
+        content_type: &'static str,
+        pieces: impl IntoIterator<Item = String, IntoIter: Send + 'static>,
+    ) -> Self {
+        let mut pieces = pieces.into_iter();
+        let beginning = pieces.next().unwrap_or_default();
+        let mut response = Self::new(StatusCode::OK, content_type, beginning);
+        if let Some(second) = pieces.next() {
+            let rest = std::iter::once(second).chain(pieces).map(Bytes::from).map(Ok);
+            response.rest = Some(Rest::new(rest));
+        }
+        response
     }
 
     /// Plain text in UTF-8.
@@ -124,7 +171,7 @@ impl Response {
         &self.headers
     }
 
-    /// The body, not compressed.
+    /// The body, not compressed; of one that is made while it is sent, the beginning.
     pub fn body(&self) -> &Bytes {
         &self.body
     }

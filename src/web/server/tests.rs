@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use super::*;
 
+mod pieces;
+
 /// Far beyond what any step here takes; only a hang meets it.
 pub(in crate::web) const GUARD: Duration = Duration::from_secs(20);
 

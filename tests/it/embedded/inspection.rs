@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ledger::Snapshot;
 use mail::inspection::{Delay, Inspection, Outcome};
-use mailtrip_exporter::metrics::{self, ExporterFacts};
+use mailtrip_exporter::metrics::{self, ExporterFacts, Syntax};
 use testserver::faults::Fault;
 use testserver::{Delivery, Protocol};
 use tokio::time::{Instant, sleep};
@@ -86,7 +86,9 @@ async fn the_header_of_an_arrived_mail_tells_what_it_can_and_no_lies() {
             assert!(!format!("{inspection:?}").contains('\x1b'));
 
             let supervisor = &exporter.supervisor;
-            let page = metrics::encode(&supervisor.views(), Some(&ExporterFacts::of(supervisor)));
+            let facts = ExporterFacts::of(supervisor);
+            let page: String =
+                metrics::pieces(supervisor.views(), Some(facts), Syntax::OpenMetrics).collect();
             for sample in [
                 "mailtrip_authentication_result{target=\"a\",method=\"spf\",result=\"fail\"} 1.0",
                 "mailtrip_spam_score{target=\"a\",filter=\"spamassassin\"} 7.5",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Ledger, Moment, Reading, SessionKind};
 use crate::LoginDelay;
-use crate::{Failure, LineInstant, Reason, Step};
+use crate::{Failure, LineInstant, Step};
 
 impl Ledger {
     /// A look into the mailbox is made between two checks; it counts on behalf of the mails that are
@@ -28,7 +28,7 @@ impl Ledger {
         self.settle_broken_off(failure.down, now);
         if passive && failure.down {
             self.sides.receive.not_applicable += 1;
-        } else if passive && matches!(failure.reason, Reason::Closed | Reason::Timeout) {
+        } else if passive && failure.is_without_answer() {
             self.broken_off = Some(failure.clone());
         } else {
             self.sides.receive.count(failure, now);

@@ -29,7 +29,7 @@ const LITERALS: usize = 64;
 pub(super) const RESPONSES: usize = 100_000;
 /// The most folders with a use of their own.
 const FOLDERS: usize = 100;
-/// The most response codes of one answer that tell something, and the most bytes of them.
+/// The most response codes of one answer that say something, and the most bytes of them.
 const CODES: usize = 100;
 const CODE_BYTES: usize = 64 << 10;
 /// The most lines of one answer that are no responses.
@@ -45,9 +45,9 @@ pub(crate) struct Answer {
     pub(super) found: Numbers,
     /// The folders that have a use of their own.
     pub(super) folders: Vec<Listed>,
-    /// What the server can do, if it told.
+    /// What the server can do, if it said so.
     pub(super) capabilities: Option<Vec<String>>,
-    /// The response codes of the untagged responses that tell something about a folder.
+    /// The response codes of the untagged responses that say something about a folder.
     codes: Vec<String>,
     code_bytes: usize,
     /// The response code of the tagged response.
@@ -239,11 +239,9 @@ impl Imap {
     /// A session that ended in the middle of an answer: after BYE that is what was announced, and
     /// after lines that are no IMAP there was no answer.
     fn explain(&self, failure: Failure, odd: &OddLines) -> Failure {
-        match failure.reason {
-            Reason::Closed | Reason::Timeout if self.farewell.is_some() => self.ended(),
-            Reason::Closed | Reason::Timeout if !odd.first.is_empty() => {
-                self.wire.fail_protocol(&odd.first)
-            }
+        match failure.is_without_answer() {
+            true if self.farewell.is_some() => self.ended(),
+            true if !odd.first.is_empty() => self.wire.fail_protocol(&odd.first),
             _ => failure,
         }
     }
@@ -329,7 +327,7 @@ impl Imap {
     ) -> Result<Option<Untagged>, Failure> {
         match response.untagged() {
             Untagged::Exists(count) => {
-                self.view.tell(count, Instant::now());
+                self.view.announce(count, Instant::now());
                 Ok(None)
             }
             Untagged::Expunge(number) => {
@@ -370,7 +368,7 @@ impl Imap {
         let answer = if status == Status::Bad { "BAD" } else { "NO" };
         let code = code.as_deref().map(|code| format!("[{code}] ")).unwrap_or_default();
         let words = self.trace().words(format!("{answer} {code}{text}").as_bytes());
-        // The tag tells nobody anything.
+        // The tag says nothing to a reader.
         let asked = self.wire.asked_for();
         let tag = self.newest_tag();
         let command = asked.strip_prefix(&tag).map_or(asked, str::trim_start);
@@ -383,7 +381,7 @@ impl Imap {
     }
 }
 
-/// Servers may tell of one mail in several responses in a row, its UID in one of them. Gives what is
+/// Servers may report one mail in several responses in a row, its UID in one of them. Gives what is
 /// known of it once its UID is.
 fn put_together(piece: &mut Option<Fetched>, fetched: Fetched) -> Option<Fetched> {
     let before = piece.take().filter(|before| before.number == fetched.number);

@@ -15,7 +15,7 @@ use super::{Imap, Sink};
 use crate::{Fault, Interrupted};
 use ledger::{Failure, Reason, Step};
 
-/// The header fields that tell whether a mail is ours, or a report about one.
+/// The header fields that show whether a mail is ours, or a report about one.
 const HEADER_FIELDS: &str = "X-MAILTRIP MESSAGE-ID SUBJECT FROM IN-REPLY-TO REFERENCES CONTENT-TYPE \
                              AUTO-SUBMITTED RETURN-PATH";
 /// How many blocks of one answer that hold none of these are asked for as a whole.
@@ -57,7 +57,7 @@ impl Imap {
         sink: &mut Sink<'_>,
     ) -> Result<Option<Failure>, Interrupted> {
         let began = Instant::now();
-        // What was told so far is about to be fetched. What is told while the server searches may not be.
+        // What was announced so far is about to be fetched. What is announced during the search may not be.
         self.view.take_news();
         let refusal = if except.is_empty() {
             // `n:*` also gives the last mail if its UID is below n (RFC 3501 section 6.4.8).

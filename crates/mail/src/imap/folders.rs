@@ -7,12 +7,12 @@ use super::{Imap, Selected, View, is_at_the_end};
 use crate::Interrupted;
 use ledger::{Failure, Step};
 
-/// What ID tells (RFC 2971): strings, because some servers take offence at anything else.
+/// What ID says (RFC 2971): strings, because some servers take offence at anything else.
 const IDENTITY: &str =
     concat!("(\"name\" \"mailtrip_exporter\" \"version\" \"", env!("CARGO_PKG_VERSION"), "\")");
 
 impl Imap {
-    /// The folders whose attributes tell their use. Servers tell it in different ways, and some that
+    /// The folders whose attributes name their use. Servers do so in different ways, and some that
     /// announce one refuse it: they are asked in the next. Without any, the folders of the first level.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Imap {
         Ok(self.command(command).await?.folders)
     }
 
-    /// Opens a folder, named as the server writes it. A server that refuses and knows ID is told who
+    /// Opens a folder, named as the server writes it. A server that refuses and knows ID learns who
     /// asks, once, and asked again: some open a mailbox to programs only that say their name.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Imap {
     }
 
     /// Moves mails of the selected folder into another one (RFC 6851); gives their UIDs there, as far
-    /// as the server tells them (COPYUID, RFC 4315 section 3).
+    /// as the server reports them (COPYUID, RFC 4315 section 3).
     ///
     /// # Errors
     /// The connection's, or a refusal.

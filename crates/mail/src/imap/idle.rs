@@ -1,4 +1,4 @@
-//! Waiting for the server to tell of new mail (IDLE, RFC 2177).
+//! Waiting for the server to announce new mail (IDLE, RFC 2177).
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use ledger::{Failure, Step};
 const SHORTEST_IDLE: Duration = Duration::from_secs(60);
 
 impl Imap {
-    /// Waits in IDLE until the server tells of new mail (the time at which it did), or `until` has
+    /// Waits in IDLE until the server announces new mail (the time at which it did), or `until` has
     /// come or `interrupt` is notified (`None`). The session is usable afterwards.
     ///
     /// # Errors

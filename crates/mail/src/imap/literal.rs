@@ -32,7 +32,7 @@ impl Imap {
     ) -> Result<Vec<u8>, Failure> {
         match self.wire.read_exact(kept).await {
             Ok(bytes) => Ok(bytes),
-            Err(failure) if matches!(failure.reason, Reason::Timeout | Reason::Closed) => {
+            Err(failure) if failure.is_without_answer() => {
                 // All that it has, and more was announced.
                 let come = Some(self.wire.unread()).filter(|_| response.announces_header());
                 if let Some(block) = come.and_then(short_block).map(<[u8]>::to_vec) {
@@ -55,7 +55,7 @@ impl Imap {
     ) -> Result<(), Failure> {
         let skipped = self.wire.skip(count).await;
         if let Err(failure) = &skipped
-            && matches!(failure.reason, Reason::Timeout | Reason::Closed)
+            && failure.is_without_answer()
         {
             let literal = response.newest_literal().filter(|_| response.has_header_literal());
             self.note_broken(response, literal.map(<[u8]>::to_vec), false);
@@ -64,7 +64,7 @@ impl Imap {
     }
 
     /// Whether what stands behind the newest literal can be believed: the server announced as much as it
-    /// sent. Of one that `is_cut` only what stands behind it tells: its own end was not kept.
+    /// sent. Of one that `is_cut` only what stands behind it counts: its own end was not kept.
     ///
     /// # Errors
     /// It did not. What follows may have been written by the sender of a mail: it is not read as the

@@ -4,27 +4,23 @@
 use super::Imap;
 use super::answer::{Answer, NotOk};
 use super::encode::quote;
-use crate::auth::{Auth, Login, Mechanism};
+use crate::auth::{Login, Mechanism};
 use crate::sasl::{self, Authenticate, LoginFailure, SaslTransport, ServerReply};
 use crate::secret::Secret;
 use crate::trace::Trace;
-use crate::{Fault, Interrupted, Refusal, text};
-use ledger::{Clue, Failure, Reason};
+use crate::{Interrupted, Refusal, text};
+use ledger::Failure;
 
-/// How many characters of a response code to a login are told.
+/// How many characters of a response code to a login are shown.
 const CODE: usize = 200;
 
 impl Imap {
     async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
-        let takes_command = login.has_password()
-            && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login))
-            && !self.capabilities.contains("LOGINDISABLED");
+        let takes_command = login.may_use_command() && !self.capabilities.contains("LOGINDISABLED");
         let answer = match sasl::choose(login, |mechanism| self.offers(mechanism)) {
             Some(mechanism) => self.authenticate(mechanism, login, key).await,
             None if takes_command => self.login(login, key).await.map_err(LoginFailure::from),
-            None => {
-                return Err(LoginFailure::refused(self.wire.fail(self.no_mechanism())));
-            }
+            None => return Err(self.without_mechanism()),
         };
         let answer = answer.map_err(|failed| failed.of_user(&login.username))?;
         self.login_error = answer.code.as_deref().and_then(|code| self.error_in(code));
@@ -55,21 +51,15 @@ impl Imap {
         })
     }
 
-    /// Exchange says OK to a login and tells in the response code why the mailbox cannot be had.
+    /// Exchange says OK to a login and gives in the response code why the mailbox is not available.
     fn error_in(&self, code: &str) -> Option<String> {
         code.starts_with("Error=").then(|| text::cut_to(&self.trace().words(code.as_bytes()), CODE))
     }
 
-    fn no_mechanism(&self) -> Fault {
-        let offered: Vec<&str> =
-            self.capabilities.iter().filter_map(|word| word.strip_prefix("AUTH=")).collect();
-        if offered.is_empty() {
-            let wants_tls = !self.wire.is_protected() && self.capabilities.contains("STARTTLS");
-            let message = "the server offers no login on this connection";
-            return Fault::new(Reason::Auth, message).with(Some(Clue::no_login(wants_tls)));
-        }
-        let offered = self.wire.trace().words(offered.join(" ").as_bytes());
-        Fault::new(Reason::Auth, format!("the server offers no login that fits, only {offered}"))
+    fn without_mechanism(&self) -> LoginFailure {
+        let offered = self.capabilities.iter().filter_map(|word| word.strip_prefix("AUTH="));
+        let wants_tls = !self.wire.is_protected() && self.capabilities.contains("STARTTLS");
+        LoginFailure::without_mechanism(&self.wire, &offered.collect::<Vec<_>>(), wants_tls)
     }
 
     /// The LOGIN command; what cannot stand in quotes goes as a literal.
@@ -125,13 +115,7 @@ impl SaslTransport for Imap {
     async fn begin(&mut self, mechanism: Mechanism, initial: Option<&str>) -> Result<(), Failure> {
         let tag = self.next_tag();
         let command = format!("{tag} AUTHENTICATE {}", mechanism.name());
-        match initial {
-            Some(response) => {
-                let shown = format!("{command} {}", Secret::SHOWN);
-                self.wire.send_secret(&format!("{command} {response}"), &shown).await
-            }
-            None => self.wire.send(&command).await,
-        }
+        self.wire.send_with(&command, initial).await
     }
 
     fn takes_initial_response(&self, _: Mechanism, _: &str) -> bool {

@@ -79,7 +79,7 @@ pub(super) enum Status {
     PreAuth,
 }
 
-/// What FETCH told of a message.
+/// What FETCH reported of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fetched {
     /// Its number in the folder as the session knows it.
@@ -125,7 +125,7 @@ impl Listed {
         self.attributes.iter().any(|attribute| !PLACES.contains(&attribute.as_str()))
     }
 
-    /// Whether an attribute tells a use, and not only what lies below.
+    /// Whether an attribute names a use, and not only what lies below.
     pub(super) fn tells_use(&self) -> bool {
         const USES: [&str; 8] = [
             r"\all",
@@ -391,7 +391,7 @@ pub(super) fn code_number(code: &str, name: &str) -> Option<u32> {
     word.eq_ignore_ascii_case(name).then(|| value.trim().parse().ok()).flatten()
 }
 
-/// Whether a response code tells something about a folder that is needed.
+/// Whether a response code says something about a folder that is needed.
 pub(super) fn tells_of_a_folder(code: &str) -> bool {
     let word = code.split(' ').next().unwrap_or_default();
     ["UIDVALIDITY", "UIDNEXT", "COPYUID"].iter().any(|known| word.eq_ignore_ascii_case(known))

@@ -1,4 +1,4 @@
-//! What the server has told of the selected folder: how many messages it holds, and since when that
+//! What the server has announced of the selected folder: how many messages it holds, and since when that
 //! is known of each. A mail is shown by the first response that counts it (EXISTS, RFC 3501 section
 //! 7.3.1) or by its own FETCH, whichever was read first.
 
@@ -6,17 +6,17 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-/// How many announcements between two readings are told apart.
+/// How many announcements between two readings are kept apart.
 const ANNOUNCEMENTS: usize = 64;
 
-/// The selected folder as far as the server has told of it.
+/// The selected folder as far as the server has announced it.
 #[derive(Debug, Default)]
 pub(super) struct View {
     /// The number of messages.
     exists: u32,
-    /// Numbers of messages, rising, and when the server first told of each.
+    /// Numbers of messages, rising, and when the server first announced each.
     announced: VecDeque<(u32, Instant)>,
-    /// When the server told of mail that was not fetched yet.
+    /// When the server announced mail that was not fetched yet.
     news: Option<Instant>,
 }
 
@@ -29,13 +29,13 @@ impl View {
         self.news
     }
 
-    /// What was told so far is about to be fetched, or is part of a view that begins.
+    /// What was announced so far is about to be fetched, or is part of a view that begins.
     pub(super) fn take_news(&mut self) {
         self.news = None;
     }
 
     /// EXISTS.
-    pub(super) fn tell(&mut self, count: u32, now: Instant) {
+    pub(super) fn announce(&mut self, count: u32, now: Instant) {
         if count > self.exists {
             self.news.get_or_insert(now);
             if self.announced.len() >= ANNOUNCEMENTS {
@@ -82,10 +82,10 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut view = View::default();
-        view.tell(3, at(1));
+        view.announce(3, at(1));
         view.take_news();
-        view.tell(5, at(10));
-        view.tell(6, at(20));
+        view.announce(5, at(10));
+        view.announce(6, at(20));
         assert_eq!(view.news(), Some(at(10)));
         for (number, shown) in [(3, 1), (4, 10), (5, 10), (6, 20), (7, 30)] {
             assert_eq!(view.shown_at(number, at(30)), at(shown), "message {number}");
@@ -105,7 +105,7 @@ mod tests {
         let start = Instant::now();
         let mut view = View::default();
         for count in 1..10_000_u32 {
-            view.tell(count, start + Duration::from_secs(count.into()));
+            view.announce(count, start + Duration::from_secs(count.into()));
         }
         assert_eq!(view.announced.len(), ANNOUNCEMENTS);
         for number in [1, 63, 64, 65, 9_999] {

@@ -3,7 +3,7 @@
 //!
 //! Anybody can write such a field into a mail. It is believed by its place and by its id: the fields
 //! of servers that handled the mail stand above those of the sender, and the receiver's above those of
-//! the servers before it (section 5 of the RFC tells a receiver to take away what bears its own id,
+//! the servers before it (section 5 of the RFC has a receiver take away what bears its own id,
 //! but not all do).
 
 use std::net::IpAddr;
@@ -205,7 +205,7 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// The end of a name that one organisation has for all its servers, as far as the name alone tells.
+/// The end of a name that one organisation has for all its servers, as far as the name alone shows.
 fn organisation(name: &str) -> String {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let labels: Vec<&str> = name.rsplit('.').collect();
@@ -218,7 +218,7 @@ fn organisation(name: &str) -> String {
 
 /// One `Authentication-Results` field.
 struct AuthResults {
-    /// Who says it; Exchange does not tell.
+    /// Who says it; Exchange does not name itself.
     id: Option<String>,
     results: Vec<(Method, Outcome)>,
 }

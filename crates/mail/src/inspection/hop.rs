@@ -1,7 +1,7 @@
 //! The way of a mail by its `Received` fields (RFC 5321, section 4.4), and where its time went.
 //!
 //! Each server stamps with its own clock, in whole seconds. A delay is the difference of two stamps,
-//! so it is told only where both clocks can be believed, or are the same one.
+//! so it is reported only where both clocks can be believed, or are the same one.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,7 +26,7 @@ pub struct Hop {
     pub by: Option<String>,
     /// Whom it says it had the mail from, fit to be shown.
     pub from: Option<String>,
-    /// What it is, where that can be told.
+    /// What it is, where that can be known.
     pub kind: HopKind,
     /// Whether its clock can be believed.
     pub clock: Clock,

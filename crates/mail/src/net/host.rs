@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use crate::threads;
 
-/// How long the system may take to tell.
+/// How long the system may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The full name of this host, as EHLO wants it (RFC 5321 section 4.1.1.1); `None` if the system

@@ -37,7 +37,7 @@ impl fmt::Display for Exchanger {
 /// A domain without MX records is its own.
 ///
 /// # Errors
-/// [`Reason::Dns`] if there is no such domain, nobody could tell, or the domain says that it takes no
+/// [`Reason::Dns`] if there is no such domain, nobody answered, or the domain says that it takes no
 /// mail (RFC 7505); [`Reason::Timeout`] after the deadline. All but the last but one mean *down*.
 pub async fn exchangers(domain: &str, deadline: Instant) -> Result<Vec<Exchanger>, Fault> {
     let name = domain.parse::<Name<Vec<u8>>>().map_err(|error| {

@@ -72,7 +72,7 @@ impl Names {
     /// The addresses of a host that fit, the best first; it may be a literal.
     ///
     /// # Errors
-    /// [`Reason::Dns`] if there is none or nobody could tell, [`Reason::Timeout`] after the deadline;
+    /// [`Reason::Dns`] if there is none or nobody answered, [`Reason::Timeout`] after the deadline;
     /// both mean *down*. With a shortage where it was not asked to the end for want of something of our
     /// own.
     pub(super) async fn addresses(

@@ -1,4 +1,4 @@
-//! The one TLS policy: what is trusted, what is refused, and what is told about it.
+//! The one TLS policy: what is trusted, what is refused, and what is reported about it.
 //!
 //! A handshake is always completed if the peers can agree at all, so that the certificate that made
 //! it fail can be read; a certificate that does not hold is then refused here, before a single
@@ -166,7 +166,7 @@ impl TlsClient {
         }
         let problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
         let facts = facts(stream.ssl(), problems.found.is_empty());
-        // What was resumed tells nothing new of the certificate.
+        // A resumed session says nothing new about the certificate.
         let seen = facts.as_ref().filter(|facts| !facts.is_resumed);
         let holds_until = seen.map(|facts| facts.chain_not_after.min(facts.leaf_not_after));
         *shown = facts;
@@ -257,7 +257,7 @@ fn worst(problems: &[X509VerifyResult]) -> Option<(Reason, String)> {
 }
 
 /// A server may send more than its certificate needs, as a root that has ended, around which there is a way
-/// to another one. What was sent tells of the end only where no way was found.
+/// to another one. Only where no way was found do the certificates sent say how it ends.
 fn facts(ssl: &SslRef, is_verified: bool) -> Option<TlsFacts> {
     let leaf_not_after = date(ssl.peer_certificate()?.not_after())?;
     let verified = ssl.verified_chain().filter(|_| is_verified);

@@ -144,7 +144,7 @@ impl Endpoint {
         loop {
             tokio::select! {
                 answer = &mut answer => return answer,
-                // How it ended, the answer tells as well.
+                // The answer says as well how it ended.
                 _ = &mut connection, if is_open => is_open = false,
             }
         }

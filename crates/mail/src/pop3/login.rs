@@ -14,8 +14,7 @@ use ledger::{Clue, Failure, Reason};
 
 impl Pop3 {
     async fn log_in(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
-        let takes_command =
-            login.has_password() && matches!(login.auth, Auth::Auto | Auth::Only(Mechanism::Login));
+        let takes_command = login.may_use_command();
         // `auth: login` is the way around a timestamp that stands for no APOP.
         let is_named = login.auth != Auth::Auto;
         let offers_user = self.takes_password_command();
@@ -58,18 +57,10 @@ impl Pop3 {
     }
 
     fn without_mechanism(&self) -> LoginFailure {
-        LoginFailure::refused(self.wire.fail(self.no_mechanism()))
-    }
-
-    fn no_mechanism(&self) -> Fault {
         let offered = self.capability("SASL").and_then(|words| words.get(1..)).unwrap_or_default();
-        if offered.is_empty() {
-            let wants_tls = !self.wire.is_protected() && self.capability("STLS").is_some();
-            let message = "the server offers no login on this connection";
-            return Fault::new(Reason::Auth, message).with(Some(Clue::no_login(wants_tls)));
-        }
-        let offered = self.wire.trace().words(offered.join(" ").as_bytes());
-        Fault::new(Reason::Auth, format!("the server offers no login that fits, only {offered}"))
+        let wants_tls = !self.wire.is_protected() && self.capability("STLS").is_some();
+        let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
+        LoginFailure::without_mechanism(&self.wire, &offered, wants_tls)
     }
 
     async fn user_pass(&mut self, login: &Login, key: &Secret) -> Result<(), Interrupted> {

@@ -6,8 +6,8 @@ use super::choose;
 use crate::auth::{Auth, Login, Mechanism};
 use crate::secret::Secret;
 use crate::trace::Trace;
-use crate::wire::Dialer;
-use crate::{Interrupted, Refusal, RefusalScope};
+use crate::wire::{Dialer, Wire};
+use crate::{Fault, Interrupted, Refusal, RefusalScope};
 use ledger::{Clue, Failure, Reason, Step};
 
 /// The mechanisms that show a digest of the password.
@@ -62,6 +62,20 @@ impl LoginFailure {
         Self { failure, kind: LoginFailureKind::Refused }
     }
 
+    /// The server offers no mechanism that fits; it `offers` these. Whether it `wants_tls` first is said where
+    /// it offers none.
+    pub(crate) fn without_mechanism(wire: &Wire, offered: &[&str], wants_tls: bool) -> Self {
+        let fault = if offered.is_empty() {
+            let message = "the server offers no login on this connection";
+            Fault::new(Reason::Auth, message).with(Some(Clue::no_login(wants_tls)))
+        } else {
+            let offered = wire.trace().words(offered.join(" ").as_bytes());
+            let message = format!("the server offers no login that fits, only {offered}");
+            Fault::new(Reason::Auth, message)
+        };
+        Self::refused(wire.fail(fault))
+    }
+
     /// Whether it is the login that was refused.
     fn is_refusal(&self) -> bool {
         self.kind != LoginFailureKind::Other
@@ -91,9 +105,9 @@ impl LoginFailure {
 impl From<Failure> for LoginFailure {
     fn from(failure: Failure) -> Self {
         // A server may close the connection with its refusal: BYE before NO [AUTHENTICATIONFAILED].
-        let kind = match failure.reason {
-            Reason::Auth => LoginFailureKind::WrongCredentials,
-            _ => LoginFailureKind::Other,
+        let kind = match failure.is_refused_login() {
+            true => LoginFailureKind::WrongCredentials,
+            false => LoginFailureKind::Other,
         };
         Self { failure, kind }
     }
@@ -119,7 +133,7 @@ impl From<Interrupted> for LoginFailure {
 /// Logs in, with an access token where the login wants one. A token that was kept and is refused may
 /// have been revoked: a new one is tried once. A password that is refused by a digest may be right: see
 /// [`beside_the_digest`]. It is shown in the same connection the first time only, and only where the
-/// refusal does not tell that it is wrong.
+/// refusal does not mean that it is wrong.
 ///
 /// # Errors
 /// Why there is no token, in step [`Step::Token`]; else those of the login.
@@ -175,7 +189,7 @@ pub(crate) async fn enter<S: Authenticate>(
             learned.note_no_digest();
             Ok(())
         }
-        // What the strongest mechanism came to is told, if neither lets in.
+        // If neither succeeds, the outcome of the strongest mechanism is reported.
         Err(_) => Err(refusal.failure),
     }
 }
@@ -188,7 +202,7 @@ async fn again<S: Authenticate>(
     refusal: Failure,
 ) -> Result<(), Failure> {
     match session.enter(login, key).await {
-        Err(second) if second.failure.reason == Reason::Closed => Err(refusal),
+        Err(second) if second.failure.is_closed() => Err(refusal),
         outcome => outcome.map_err(|second| second.failure),
     }
 }

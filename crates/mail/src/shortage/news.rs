@@ -1,4 +1,4 @@
-//! What is told of shortages: a line in the log when one is met, at most once a minute, a line when it
+//! What is logged of shortages: a line in the log when one is met, at most once a minute, a line when it
 //! is over, and for the page what the exporter is short of now.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -47,8 +47,8 @@ static NEWS: Mutex<News> = Mutex::new(News::new());
 
 /// A shortage was met: it is logged, if none of its kind was within the minute.
 pub(super) fn met(shortage: Shortage) {
-    let told = news().met(shortage, Instant::now());
-    if let Some(held_back) = told {
+    let logged = news().met(shortage, Instant::now());
+    if let Some(held_back) = logged {
         let suppressed = (held_back > 0).then_some(held_back);
         warn!(resource = %shortage, suppressed, "{}; {}", shortage.words(), advice(shortage));
     }
@@ -78,7 +78,7 @@ impl News {
         Self([const { Item { spell: None, gate: LogThrottle::new() } }; Shortage::ALL.len()])
     }
 
-    /// How many were held back before this one if it is to be told.
+    /// How many were held back before this one, if it is to be logged.
     fn met(&mut self, shortage: Shortage, now: Instant) -> Option<u64> {
         let item = self.0.get_mut(shortage as usize)?;
         let spell = item.spell.get_or_insert(Spell { began: now, newest: now, times: 0 });

@@ -1,5 +1,5 @@
 //! The envelope of a mail: sender and recipient, and where the server offers it (DSN, RFC 3461) the
-//! wish to be told of a mail that cannot be delivered or has to wait, under an id of ours. Addresses
+//! wish to be notified of a mail that cannot be delivered or has to wait, under an id of ours. Addresses
 //! beyond ASCII take a server that offers SMTPUTF8 (RFC 6531).
 
 use lettre::Address;

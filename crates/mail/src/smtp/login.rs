@@ -78,13 +78,7 @@ impl SaslTransport for Smtp {
 
     async fn begin(&mut self, mechanism: Mechanism, initial: Option<&str>) -> Result<(), Failure> {
         let command = format!("AUTH {}", mechanism.name());
-        match initial {
-            Some(response) => {
-                let shown = format!("{command} {}", Secret::SHOWN);
-                self.wire.send_secret(&format!("{command} {response}"), &shown).await
-            }
-            None => self.wire.send(&command).await,
-        }
+        self.wire.send_with(&command, initial).await
     }
 
     /// A longer one has to go in a line of its own, for which servers have more room (RFC 4954

@@ -68,14 +68,14 @@ struct Attempt<'a> {
     tls: Option<TlsFacts>,
 }
 
-/// The failure of all of them; what the record tells of the connection is that of the host it is of.
+/// The failure of all of them; what the record says of the connection is that of the host it is of.
 fn summary(attempts: Vec<Attempt<'_>>, trace: &Trace) -> Option<Failure> {
     let down = attempts.iter().all(|attempt| attempt.failure.down);
     // The one that lacked something of ours might have taken the mail.
     let shortage = attempts.iter().find_map(|attempt| attempt.failure.shortage);
-    let told =
+    let words =
         attempts.iter().map(|attempt| format!("{}: {}", attempt.host, attempt.failure.message));
-    let message = told.collect::<Vec<_>>().join("; ");
+    let message = words.collect::<Vec<_>>().join("; ");
     // Of those alike the first is the preferred one.
     let furthest = attempts.into_iter().rev().max_by_key(|attempt| attempt.failure.step)?;
     trace.set_connection(furthest.address, furthest.tls);

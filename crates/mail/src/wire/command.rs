@@ -1,10 +1,10 @@
 //! How a command is named in a message.
 
-/// How many words of a command are told in a message, and how many characters at most.
+/// How many words of a command are shown in a message, and how many characters at most.
 const COMMAND_WORDS: usize = 3;
 const COMMAND_CHARS: usize = 200;
 
-/// The first words of a command. What stands in quotes is one word: a folder's name is told whole.
+/// The first words of a command. What stands in quotes is one word: a folder's name is shown whole.
 pub(super) fn beginning(command: &str) -> String {
     let (mut words, mut is_quoted, mut is_escaped) = (1, false, false);
     let is_told = |character: &char| {

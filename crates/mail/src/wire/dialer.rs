@@ -264,7 +264,7 @@ impl Dialer {
             wire.trace.enter(Step::Tls);
             wire = wire.protect(self).await.map_err(|mut failure| {
                 // Closed or silent before the handshake ended: nobody is there.
-                failure.down = matches!(failure.reason, Reason::Closed | Reason::Timeout);
+                failure.down = failure.is_without_answer();
                 failure
             })?;
             wire.heard = true;

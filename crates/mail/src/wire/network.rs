@@ -1,4 +1,4 @@
-//! How long the network takes, as the answers of one connection tell.
+//! How long the network takes, as measured by the answers of one connection.
 
 use std::collections::VecDeque;
 use std::time::Duration;

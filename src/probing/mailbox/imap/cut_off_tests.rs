@@ -89,7 +89,7 @@ impl Judged {
         std::mem::take(&mut *self.0.lock().unwrap()).into_keys().collect()
     }
 
-    /// A judge who leaves every mail, and tells when one with this UID was judged.
+    /// A judge who leaves every mail, and notifies when one with this UID was judged.
     fn judge(&self, until: u32, told: Arc<Notify>) -> impl FnMut(&Found) -> Disposition + Send {
         let judged = self.clone();
         move |found| {

@@ -43,7 +43,7 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 pub(super) struct FolderState {
-    /// `None`: the server does not tell, or the folder was never opened.
+    /// `None`: the server does not report it, or the folder was never opened.
     uid_validity: Option<u32>,
     /// The first UID that was not looked at; 0 before the first contact.
     pub(super) next_uid: u32,
@@ -180,7 +180,7 @@ impl FolderState {
         taken
     }
 
-    /// Another UIDVALIDITY, a next UID below that which is known, or a new session with a server that tells
+    /// Another UIDVALIDITY, a next UID below that which is known, or a new session with a server that reports
     /// none: what the UIDs meant is void (RFC 3501 section 2.3.1.1). Which of our mails still lie there is
     /// known by their tokens. Gives both next UIDs where they went back.
     pub(super) fn meet(&mut self, selected: Selected, is_new_session: bool) -> Option<(u32, u32)> {
@@ -198,7 +198,7 @@ impl FolderState {
             uid_validity: selected.uid_validity,
             displaced: before.displaced.into_iter().chain(lying).collect(),
             refusals: before.refusals,
-            // Where nothing is told the folder is most likely the same.
+            // Where nothing is reported the folder is most likely the same.
             looked_at: before.looked_at.filter(|_| was_unknown),
             has_ever_shown: before.has_ever_shown,
             ..Self::default()

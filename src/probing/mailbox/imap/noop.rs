@@ -1,4 +1,4 @@
-//! Whether the server of a mailbox tells of new mail upon NOOP, or shows it only to those who open
+//! Whether the server of a mailbox announces new mail upon NOOP, or shows it only to those who open
 //! the folder anew: learned from what either brings up, and what to do at the next look.
 
 /// How often in a row a silent NOOP must be contradicted by the SELECT right behind it: once may be
@@ -11,12 +11,12 @@ pub(super) enum NoopSupport {
     /// Nothing: every other look opens the folder anew, so that a mail is found two steps of the
     /// schedule late at most. `true`: the next one does.
     Unknown(bool),
-    /// NOOP has told of new mail: it is asked alone.
+    /// NOOP has announced new mail: it is asked alone.
     Reliable,
-    /// SELECT has shown mail that a NOOP might have told of: both are asked, until one of them is
+    /// SELECT has shown mail that a NOOP might have announced: both are asked, until one of them is
     /// right. So often was NOOP wrong.
     Suspect(u32),
-    /// NOOP tells nothing: the folder is opened anew at each look.
+    /// NOOP announces nothing: the folder is opened anew at each look.
     Unreliable,
 }
 
@@ -25,7 +25,7 @@ pub(super) enum NoopSupport {
 pub(super) struct Approach {
     /// By NOOP.
     pub(super) asks: bool,
-    /// By SELECT, if NOOP told nothing or was not asked.
+    /// By SELECT, if NOOP announced nothing or was not asked.
     pub(super) opens: bool,
 }
 
@@ -55,12 +55,12 @@ impl NoopSupport {
         self == NoopSupport::Reliable
     }
 
-    /// NOOP told of new mail.
+    /// NOOP announced new mail.
     pub(super) fn reported(&mut self) {
         *self = NoopSupport::Reliable;
     }
 
-    /// SELECT showed new mail of which nothing was told; `was_asked` if a NOOP went right before it.
+    /// SELECT showed new mail that was not announced; `was_asked` if a NOOP went right before it.
     pub(super) fn missed(&mut self, was_asked: bool) {
         *self = match (*self, was_asked) {
             (NoopSupport::Unknown(_) | NoopSupport::Reliable, _) => {

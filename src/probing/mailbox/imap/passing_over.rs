@@ -1,4 +1,4 @@
-//! What the mailbox has to tell besides its mails: mails of others that are passed over because a session
+//! Remarks about the mailbox besides its mails: mails of others that are passed over because a session
 //! breaks at them, UIDs that went back, folders that are not there.
 
 use lettre::Address;
@@ -12,7 +12,7 @@ use mail::imap::Broken;
 use mail::test_mail::Header;
 use mail::text;
 
-/// The most remarks that wait to be told.
+/// The most remarks that wait to be reported.
 const REMARKS: usize = 20;
 
 impl Memory {
@@ -21,7 +21,7 @@ impl Memory {
         std::mem::take(&mut self.remarks)
     }
 
-    /// Whether the newest session broke at a mail that the next passes over; told once. `sender_of` gives
+    /// Whether the newest session broke at a mail that the next passes over; reported once. `sender_of` gives
     /// the sender of the target that a live token belongs to.
     pub fn learn_to_pass_over(&mut self, sender_of: impl Fn(Token) -> Option<Address>) -> bool {
         let Some((name, broken)) = self.broke_at.take() else { return false };
@@ -54,7 +54,7 @@ impl Memory {
     }
 
     /// A session broke at a mail, which is none of ours: that the server cannot show one of ours is what
-    /// there is to tell. Whether it is passed over from now on.
+    /// there is to report. Whether it is passed over from now on.
     fn pass_over(&mut self, name: &[u8], broken: &Broken) -> bool {
         let known = self.folder(name);
         if !broken.is_proven && !known.breaks.begin(broken.uid) {

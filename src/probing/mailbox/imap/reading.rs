@@ -25,7 +25,7 @@ const ONE_BY_ONE: usize = 20;
 const BETWEEN_ASKS: Duration = Duration::from_secs(1);
 /// The least time between two of these.
 const BETWEEN_TRIES: Duration = Duration::from_secs(60);
-/// How long the next UID may tell of mail that is not shown before it is taken for gone.
+/// How long UIDNEXT may promise mail that FETCH does not return before that counts as gone.
 const HOLLOW: Duration = Duration::from_secs(120);
 
 /// One look into one folder.
@@ -36,7 +36,7 @@ pub(super) struct Viewing {
     pub(super) holds_copies: bool,
     /// When it was asked for.
     pub(super) began: LineInstant,
-    /// When the server had told what there is; what is shown after this came later.
+    /// When the server had listed what there is; what is shown after this came later.
     pub(super) shown: tokio::time::Instant,
     /// How long the network takes there and back.
     pub(super) network: Duration,
@@ -49,7 +49,7 @@ impl FolderState {
     }
 
     /// A contact without UIDs to go by: what came since the time that matters, newest first. SEARCH
-    /// only narrows down by day; what a mail is its header tells.
+    /// only narrows down by day; what a mail is its header shows.
     pub(super) async fn read_since(
         &mut self,
         imap: &mut Imap,
@@ -70,7 +70,7 @@ impl FolderState {
         // By now somebody may have emptied the folder; to ask for what is gone is an error.
         let exists = imap.exists();
         if wanted.is_empty() && exists > 0 {
-            // Some servers find nothing by date, and some do not tell their next UID.
+            // Some servers find nothing by date, and some do not report UIDNEXT.
             let sink = &mut |mail, shown| self.judge_fetched(mail, shown, 0, viewing, judge);
             let refusal = imap.fetch_newest(NEWEST, exists, &except, sink).await?;
             if let Some(refusal) = refusal.filter(|_| !self.has_shown) {

@@ -73,9 +73,9 @@ impl Session {
             // A session that has no folder selected would look into nothing and report nothing.
             let opened = self.select_and_look(0, memory, since, judge).await;
             opened.map_err(|error| NotRemoved::Broken(error.into()))?;
-        } else if let Some(told) = self.imap.pending_news() {
-            // What the server told of meanwhile came now, not when somebody looks next.
-            self.look_now(memory, Some(told), false, since, judge).await?;
+        } else if let Some(announced) = self.imap.pending_news() {
+            // What the server announced meanwhile arrived now, not when somebody looks next.
+            self.look_now(memory, Some(announced), false, since, judge).await?;
         }
         outcome
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::config::{Config, Target};
 use crate::probing::mailbox::backlog::{BacklogState, Kind, PendingReport};
+use crate::probing::mailbox::reader::{MailboxAccess, MailboxReader, Visit};
 use crate::probing::mailbox::{Disposition, Found, Inspector};
 use crate::store::FolderRecord;
 use ledger::Token;
@@ -131,6 +132,44 @@ async fn after_a_restart_only_what_carries_its_token_is_taken_out() {
     assert_eq!(house.uids(), [1, 3, 4]);
     let kept: Vec<_> = memory.records(crate::clock::now()).collect();
     assert_eq!(kept[0].1.to_remove, Vec::<String>::new(), "they are others' mails");
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_go_back_to_the_inbox_after_a_removal_is_over() {
+    let house = House::new().await;
+    house.post.insert(USER, "Junk", &marked(Token::random())).unwrap();
+    let side = &house.target.receive;
+    let dialer =
+        Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
+    let access = MailboxAccess {
+        dialer,
+        login: side.login.clone(),
+        folders: Some(["INBOX", "Junk"].map(|name| Folder::Name(name.to_owned())).into()),
+        copy_folders: Vec::new(),
+        timeout: Duration::from_secs(3),
+    };
+    let mut mails = 0;
+    let mut judge = |_: &Found| {
+        mails += 1;
+        Disposition::Discard
+    };
+    let since = Since::all(SystemTime::UNIX_EPOCH);
+    let (trace, end) = (Trace::new(None), Instant::now() + Duration::from_secs(20));
+    let visit = Visit { trace: &trace, end, since: &|| since, is_check: true };
+    let mut reader = MailboxReader::default();
+    reader.open(&access, &visit, &mut judge).await.unwrap();
+    // Junk is opened for the removal, the inbox for the looks that follow.
+    house.server.faults().once("SELECT", Fault::None);
+    // A refusal is followed by another try with the name of the client.
+    house.server.faults().times(2, "SELECT", Fault::reply("{tag} NO not now"));
+    let removed = reader.remove(&Inspector::default(), true, since, &mut judge).await;
+    assert!(matches!(removed, Err(NotRemoved::Broken(_))), "{removed:?}");
+    assert!(house.post.messages(USER, "Junk").is_empty());
+    // A session without a folder would look into nothing from now on.
+    assert!(!reader.holds_session());
+    house.insert(&marked(Token::random()));
+    reader.open(&access, &visit, &mut judge).await.unwrap();
+    assert_eq!(mails, 2);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::super::shared::Settings;
 use super::{BACK_OFF_FIRST, MailboxTask};
 use crate::clock::next_tick;
-use ledger::{Failure, Reason};
+use ledger::Failure;
 
 impl MailboxTask {
     /// The session is dropped, and opened again after longer and longer. A login that was refused is made
@@ -16,7 +16,7 @@ impl MailboxTask {
         self.reader.drop_session();
         self.not_before = Some(now + self.back_off);
         self.back_off = (self.back_off * 2).min(settings.period.max(BACK_OFF_FIRST));
-        if failure.reason == Reason::Auth {
+        if failure.is_refused_login() {
             let check = self.shared.schedule().next_check;
             let next = |at| next_tick(at, settings.period, now).0;
             let check = check.map(|at| if at > now { at } else { next(at) });

@@ -1,4 +1,4 @@
-//! The check of a period, and what the targets are told of it.
+//! The check of a period, and what is reported of it to the targets.
 
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ impl MailboxTask {
             tokens: Vec::new(),
             transcript: trace.transcript(),
         };
-        // One that has left for another mailbox meanwhile is told of that.
+        // One that has left for another mailbox meanwhile hears from that.
         let current = self.shared.schedule().subscribers.clone();
         let stays = |subscriber: &&Arc<Subscriber>| {
             recipients(&current).any(|it| Arc::ptr_eq(&it.account, &subscriber.account))
@@ -97,9 +97,9 @@ impl MailboxTask {
     }
 
     /// Tells the targets how often their mailbox is checked.
-    pub(super) fn tell_rhythm(&self, settings: &Settings, subscribers: &[Arc<Subscriber>]) {
+    pub(super) fn report_rhythm(&self, settings: &Settings, subscribers: &[Arc<Subscriber>]) {
         for subscriber in recipients(subscribers) {
-            settings.tell_rhythm(&subscriber.account);
+            settings.report_rhythm(&subscriber.account);
             subscriber.account.logins_lie_apart(self.reader.login_delay(), settings.period);
         }
     }

@@ -8,7 +8,7 @@ use super::super::imap::NotRemoved;
 use super::super::reader::{Scope, Visit};
 use super::super::shared::Settings;
 use super::super::{Disposition, Found, Since, Subscriber, subscribers};
-use super::{MailboxTask, Outcome, only, recipients};
+use super::{LookOutcome, MailboxTask, only, recipients};
 use ledger::{Failure, SessionKind, Step};
 use mail::outer::{MARGIN, enforced};
 use mail::trace::Trace;
@@ -27,7 +27,7 @@ impl MailboxTask {
         trace: Trace,
         until: Instant,
         is_check: bool,
-    ) -> Outcome {
+    ) -> LookOutcome {
         let (began, started) = (Instant::now(), self.started);
         let end = match settings.session_kind() {
             // It is given up after a period; what is under way then still has its time.
@@ -49,7 +49,7 @@ impl MailboxTask {
             }
         };
         trace.finish();
-        Outcome::of(trace, looked)
+        LookOutcome::of(trace, looked)
     }
 
     /// A look over the session that is held.
@@ -57,9 +57,9 @@ impl MailboxTask {
         &mut self,
         subscribers: &[Arc<Subscriber>],
         trace: Trace,
-        told: Option<Instant>,
+        announced: Option<Instant>,
         until: Instant,
-    ) -> Outcome {
+    ) -> LookOutcome {
         let began = Instant::now();
         let decides = recipients(subscribers)
             .any(|subscriber| subscriber.account.read(ledger::Ledger::is_look_due));
@@ -67,12 +67,12 @@ impl MailboxTask {
         trace.clear();
         let mut judge = self.mail_judge();
         let since = self.since();
-        let looked = self.reader.look(told, scope, since, &mut judge);
+        let looked = self.reader.look(announced, scope, since, &mut judge);
         let looked = enforced(until + MARGIN, looked).await;
         let looked = looked.unwrap_or_else(|| Err(trace.overrun(began.elapsed())));
         trace.finish();
         self.learn_to_pass_over();
-        Outcome::of(trace, looked)
+        LookOutcome::of(trace, looked)
     }
 
     /// Removes what the look has found. A held session whose server only refused is still good; one that is
@@ -140,7 +140,7 @@ impl MailboxTask {
     }
 
     /// Tells the targets whose mails arrive here what else there is to know of the mailbox.
-    pub(super) fn tell_remarks(&mut self, subscribers: &[Arc<Subscriber>]) {
+    pub(super) fn report_remarks(&mut self, subscribers: &[Arc<Subscriber>]) {
         let remarks = self.reader.take_remarks();
         for subscriber in recipients(subscribers) {
             subscriber.account.set_lacks_junk_folder(self.reader.lacks_junk_folder());

@@ -8,8 +8,7 @@ use tokio::time::Instant;
 use super::super::Subscriber;
 use super::super::reader::MailboxAccess;
 use super::super::shared::Settings;
-use super::{MailboxTask, Outcome, recipients};
-use ledger::Reason;
+use super::{LookOutcome, MailboxTask, recipients};
 use ledger::SessionKind;
 use mail::trace::Trace;
 
@@ -18,7 +17,7 @@ const BEFORE_CHECK: Duration = Duration::from_millis(10);
 
 /// For which look a session is made ready, and when it is begun.
 #[derive(Clone, Copy)]
-pub(super) struct Plan {
+pub(super) struct PreparationPlan {
     look_at: Instant,
     pub(super) begin: Instant,
     /// Whether the mail to look for is accepted.
@@ -34,7 +33,7 @@ impl MailboxTask {
         subscribers: &[Arc<Subscriber>],
         next_look: Option<Instant>,
         check_due: Instant,
-    ) -> Option<Plan> {
+    ) -> Option<PreparationPlan> {
         if settings.session_kind() != SessionKind::PerPoll {
             return None;
         }
@@ -62,7 +61,7 @@ impl MailboxTask {
         };
         let begin = self.reader.preparation().due(look_at)?.max(now);
         let is_in_time = look_at < check_due && begin + BEFORE_CHECK < check_due;
-        is_in_time.then_some(Plan { look_at, begin, is_awaited: next_look.is_some() })
+        is_in_time.then_some(PreparationPlan { look_at, begin, is_awaited: next_look.is_some() })
     }
 
     /// Makes the session for the next look ready if it is time to; `false` if it is not.
@@ -70,10 +69,10 @@ impl MailboxTask {
         &mut self,
         settings: &Settings,
         subscribers: &[Arc<Subscriber>],
-        plan: Option<Plan>,
+        plan: Option<PreparationPlan>,
         check_due: Instant,
     ) -> bool {
-        let Some(Plan { look_at, begin, is_awaited }) = plan else { return false };
+        let Some(PreparationPlan { look_at, begin, is_awaited }) = plan else { return false };
         let began = Instant::now();
         if begin > began {
             return false;
@@ -84,11 +83,11 @@ impl MailboxTask {
         let made = preparation.make(dialer, login, trace.clone(), check_due, look_at).await;
         match made {
             // The look has failed before it began; a server that is busy is asked again by the look.
-            Err(failure) if is_awaited && failure.reason != Reason::Busy => {
+            Err(failure) if is_awaited && !failure.is_busy() => {
                 for subscriber in recipients(subscribers) {
                     subscriber.account.update(ledger::Ledger::looked);
                 }
-                self.end_look(settings, subscribers, began, &Outcome::of(trace, Err(failure)));
+                self.end_look(settings, subscribers, began, &LookOutcome::of(trace, Err(failure)));
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::config::Login;
-use ledger::{Failure, Reason, Step};
+use ledger::Failure;
 use mail::pop3::{Pop3, Waiting};
 use mail::trace::Trace;
 use mail::wire::Dialer;
@@ -50,12 +50,6 @@ impl Prepared {
     }
 }
 
-/// Whether another try may succeed: a maildrop in use, or a trouble of the server that passes. The provider of
-/// access tokens is another server.
-fn may_pass(failure: &Failure) -> bool {
-    matches!(failure.reason, Reason::Busy | Reason::Deferred) && failure.step != Step::Token
-}
-
 /// Logs in, on the connection that was prepared if that is still good; all of the session ends at `end`
 /// at the latest. A maildrop in use is tried again until `busy_until`.
 ///
@@ -72,9 +66,9 @@ pub async fn log_in(
     if let Some(prepared) = prepared {
         match prepared.waiting.enter(end).await {
             // The wait was too long for the server.
-            Err(failure) if failure.reason == Reason::Closed => {}
+            Err(failure) if failure.is_closed() => {}
             Err(failure)
-                if may_pass(&failure) && Instant::now() + BUSY_FIRST < busy_until.min(end) =>
+                if failure.is_passing() && Instant::now() + BUSY_FIRST < busy_until.min(end) =>
             {
                 sleep(BUSY_FIRST).await;
             }
@@ -84,7 +78,7 @@ pub async fn log_in(
     let mut wait = BUSY_FIRST;
     loop {
         match Pop3::open(dialer, login, trace.clone(), end).await {
-            Err(failure) if may_pass(&failure) && Instant::now() + wait < busy_until.min(end) => {
+            Err(failure) if failure.is_passing() && Instant::now() + wait < busy_until.min(end) => {
                 sleep(wait).await;
                 wait *= 2;
             }

@@ -1,4 +1,4 @@
-//! The header of a mail: which mail it is, and what it tells of its way, of SPF, DKIM and DMARC, of spam
+//! The header of a mail: which mail it is, and what it shows of its way, of SPF, DKIM and DMARC, of spam
 //! filters and of TLS.
 //!
 //! Input: the header.

@@ -232,7 +232,7 @@ fn contents(path: &Path) -> Result<String, (Shortage, io::Error)> {
     }
 }
 
-/// What tells one state of a file from another: its device, inode, length, and when it was written and
+/// What distinguishes one state of a file from another: its device, inode, length, and when it was written and
 /// changed, to the nanosecond.
 type Stamp = Option<[i128; 5]>;
 

@@ -34,7 +34,7 @@ pub(super) struct System {
 /// Why the system gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoAnswer {
-    /// It does not know the name, or nobody could tell.
+    /// It does not know the name, or nobody answered.
     Unknown,
     /// It was not asked: no place came free in time.
     NoTurn,

@@ -42,7 +42,7 @@ pub(crate) type Answer = Arc<Message<Vec<u8>>>;
 /// Why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::net) enum Trouble {
-    /// A name server cannot tell, and this is the code that it says so with.
+    /// A name server has no answer, and this is the code with which it says so.
     Refused(SocketAddr, Rcode),
     /// No name server has answered in time.
     Silent(SocketAddr),
@@ -226,7 +226,7 @@ struct Socket {
 
 type Reply = Result<Message<Vec<u8>>, Broken>;
 
-/// Why a socket can be read no more, for all who wait: an error can be told once only.
+/// Why a socket can be read no more, for all who wait: an error can be reported once only.
 #[derive(Debug, Clone, Copy)]
 struct Broken {
     kind: io::ErrorKind,
@@ -360,7 +360,7 @@ fn failed(server: SocketAddr, error: &io::Error) -> Trouble {
     }
 }
 
-/// Of two troubles the one that tells more of the name: the word of a server, then silence.
+/// Of two troubles the one that says more about the name: the word of a server, then silence.
 fn more_telling(known: Option<Trouble>, new: Trouble) -> Trouble {
     let Some(known) = known else { return new };
     let rank = |trouble: &Trouble| match trouble {

@@ -48,7 +48,7 @@ fn tls_error(error: &io::Error) -> Option<&ssl::Error> {
 
 /// What OpenSSL says of a handshake that ended early; `name` is the server's.
 pub(super) fn handshake_fault(error: &ssl::Error, name: &str) -> Fault {
-    // An address is not told in a handshake (RFC 6066 section 3).
+    // An address is not sent in a handshake (RFC 6066 section 3).
     let no_name = name.parse::<IpAddr>().is_ok().then_some(Clue::NoServerName);
     if let Some(io) = error.io_error() {
         let reason = io_reason(io);

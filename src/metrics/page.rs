@@ -1,0 +1,96 @@
+//! The page of metrics as a list of parts, so that it can be written a part of it at a time.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::{ExporterFacts, inspection, layers, targets};
+use crate::supervisor::View;
+
+/// Some of the targets of a scrape, as they were when it began.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Page {
+    all: Arc<Vec<View>>,
+    range: Range<usize>,
+}
+
+impl Page {
+    /// A page of no target of `all` yet.
+    pub(super) fn new(all: Vec<View>) -> Self {
+        Self { all: Arc::new(all), range: 0..0 }
+    }
+
+    /// Its targets.
+    pub(super) fn views(&self) -> &[View] {
+        self.all.get(self.range.clone()).unwrap_or_default()
+    }
+
+    /// The page of at most `most` targets from number `first` on.
+    pub(super) fn of(&self, first: usize, most: usize) -> Self {
+        let end = self.all.len().min(first.saturating_add(most));
+        Self { all: Arc::clone(&self.all), range: first.min(end)..end }
+    }
+
+    /// Where its range ends; `None` if that is the last target.
+    pub(super) fn next(&self) -> Option<usize> {
+        (self.range.end < self.all.len()).then_some(self.range.end)
+    }
+}
+
+/// What writes one family for the targets of a page.
+type Write = dyn Fn(&Page, &mut DescriptorEncoder<'_>) -> fmt::Result + Send + Sync;
+
+/// A part of the page that is written for some of the targets at a time.
+#[derive(Clone)]
+pub(super) struct Part {
+    write: Arc<Write>,
+    /// It tells of no target, and may have several families.
+    pub(super) is_of_exporter: bool,
+}
+
+impl Part {
+    /// The one family that `write` writes.
+    pub(super) fn family(
+        write: impl Fn(&Page, &mut DescriptorEncoder<'_>) -> fmt::Result + Send + Sync + 'static,
+    ) -> Self {
+        Self { write: Arc::new(write), is_of_exporter: false }
+    }
+
+    /// This part of the page of some targets.
+    pub(super) fn of(&self, page: Page) -> Box<dyn Collector> {
+        Box::new(PartOfPage { part: self.clone(), page })
+    }
+}
+
+/// Every part of a page, in its order.
+pub(super) fn parts(exporter: Option<ExporterFacts>) -> Vec<Part> {
+    let mut parts = targets::parts();
+    parts.extend(inspection::parts());
+    parts.extend(layers::parts());
+    parts.extend(targets::infos());
+    parts.extend(exporter.map(|facts| Part {
+        write: Arc::new(move |_, encoder| facts.encode(encoder)),
+        is_of_exporter: true,
+    }));
+    parts
+}
+
+struct PartOfPage {
+    part: Part,
+    page: Page,
+}
+
+impl fmt::Debug for PartOfPage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PartOfPage").finish_non_exhaustive()
+    }
+}
+
+impl Collector for PartOfPage {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        (self.part.write)(&self.page, &mut encoder)
+    }
+}
