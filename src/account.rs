@@ -9,10 +9,11 @@ use tracing::{debug, info, warn};
 
 use crate::clock::for_timer;
 use crate::config::TargetName;
-use crate::store::Store;
+use crate::store::{KeptInspection, Store};
 use history::{Archive, Evidence, Probe};
 use ledger::Action;
 use ledger::Failure;
+use ledger::Side;
 use ledger::Token;
 use ledger::{
     DeliveryReport, Ledger, Moment, ReportOutcome, Rules, Sighting, SightingOutcome, Snapshot,
@@ -159,10 +160,30 @@ impl Account {
     /// Keeps what the header of a mail says, in place of what that of an earlier one said.
     pub fn inspected(&self, inspection: Inspection) {
         self.with(|state, _| {
-            if state.inspection.as_ref().is_none_or(|newest| newest.seen <= inspection.seen) {
-                state.inspection = Some(Arc::new(inspection));
+            if state.inspection.as_ref().is_some_and(|newest| newest.seen > inspection.seen) {
+                return;
+            }
+            let inspection = Arc::new(inspection);
+            state.inspection = Some(Arc::clone(&inspection));
+            if let Some(store) = &self.store {
+                let mailbox = state.ledger.server(Side::Receive);
+                store.record_inspection(&self.name, Some(KeptInspection { mailbox, inspection }));
             }
         });
+    }
+
+    /// With what the store has kept of the header of the newest mail. For the beginning; forgotten if it
+    /// did not come to this mailbox, or headers are not to be read.
+    #[must_use]
+    pub fn with_inspection(self, kept: Option<KeptInspection>, mailbox: Option<&str>) -> Self {
+        match kept {
+            Some(kept) if mailbox == Some(&*kept.mailbox) => {
+                self.with(|state, _| state.inspection = Some(kept.inspection));
+            }
+            Some(_) => self.forget_inspection(),
+            None => {}
+        }
+        self
     }
 
     /// What the header of the newest mail says; `None` before the first, and without inspection.
@@ -170,9 +191,15 @@ impl Account {
         self.with(|state, _| state.inspection.clone())
     }
 
-    /// Forgets what the header of the newest mail says: headers are not to be read any more.
+    /// Forgets what the header of the newest mail says: headers are not to be read any more, or that mail
+    /// came to another mailbox.
     pub fn forget_inspection(&self) {
-        self.with(|state, _| state.inspection = None);
+        self.with(|state, _| {
+            state.inspection = None;
+            if let Some(store) = &self.store {
+                store.record_inspection(&self.name, None);
+            }
+        });
     }
 
     /// See [`Ledger::delivery_reported`]. Logged at most once a minute above `debug`.

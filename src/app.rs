@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
@@ -172,6 +172,14 @@ async fn watch_shortages() {
     }
 }
 
+/// Reloads when a file of the configuration has changed, and looks so often.
+async fn reload_on_change(supervisor: Arc<Supervisor>, interval: Duration) {
+    loop {
+        sleep(interval).await;
+        supervisor.reload_if_changed().await;
+    }
+}
+
 async fn show_demo(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     let signals = Signals::listen()?;
     crate::log::init(cli.log)?;
@@ -184,7 +192,8 @@ async fn show_demo(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     let origin = Origin { instance: store.instance, host: net::host::full_name().await };
     let config_file = Some(demo.config_file().to_owned());
     if let Some(listener) = listeners.first() {
-        println!("{}", demo.introduction(listener.local_addr()?, &cli.web.telemetry_path));
+        let (mount, address) = (cli.web.mount(), listener.local_addr()?);
+        println!("{}", demo.introduction(address, mount.routes(), &cli.web.telemetry_path));
     }
     let supervisor = Supervisor::start_with_store(config, config_file, origin, store).await?;
     serve_until_stopped(cli, web, listeners, supervisor, signals).await
@@ -214,6 +223,7 @@ async fn serve_until_stopped(
     }
     let app = Arc::new(App {
         supervisor: Arc::clone(&supervisor),
+        mount: cli.web.mount(),
         telemetry_path: cli.web.telemetry_path.clone(),
         enable_lifecycle: cli.web.enable_lifecycle,
         enable_details: cli.web.enable_details,
@@ -225,8 +235,11 @@ async fn serve_until_stopped(
     };
     let server = tokio::spawn(server::serve(listeners, web, answer, shutdown.clone()));
     let watching = AbortOnDropHandle::new(tokio::spawn(watch_shortages()));
+    let reloading = cli.reload.interval().map(|interval| {
+        AbortOnDropHandle::new(tokio::spawn(reload_on_change(Arc::clone(&supervisor), interval)))
+    });
     signals.wait_for_the_end(&supervisor).await;
-    drop(watching);
+    drop((watching, reloading));
     info!("stopping");
     shutdown.cancel();
     let (served, stopped) =

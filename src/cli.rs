@@ -1,14 +1,16 @@
 //! The command line: flags and subcommands, nothing else. The doc comments are the help texts.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::log::Log;
-use crate::roundtrip::arguments::Probe;
+use crate::roundtrip::arguments::{Probe, duration};
 use crate::roundtrip::nagios;
 use crate::roundtrip::state::State;
+use crate::web::mount::{ExternalUrl, Mount, PathPrefix};
 use crate::web::server::ListenAddress;
 
 /// Prometheus exporter that proves that mail handed to a server arrives.
@@ -32,6 +34,10 @@ pub struct Cli {
     #[arg(long = "config.check")]
     pub config_check: bool,
 
+    /// When the configuration is read again.
+    #[command(flatten)]
+    pub reload: AutoReload,
+
     /// How metrics and pages are served.
     #[command(flatten)]
     pub web: Web,
@@ -53,6 +59,31 @@ Examples:
   mailtrip_exporter --config.file=/etc/mailtrip_exporter/mailtrip.yml
   mailtrip_exporter --web.listen-address=127.0.0.1:9925 --web.listen-address=[::1]:9925";
 
+/// The flags about reading the configuration again by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct AutoReload {
+    /// Reload the configuration when one of its files has changed: itself, what it includes, secrets and
+    /// certificates
+    #[arg(long = "config.enable-auto-reload")]
+    pub enable_auto_reload: bool,
+
+    /// How often the files are looked at
+    #[arg(
+        long = "config.auto-reload-interval",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = duration
+    )]
+    pub auto_reload_interval: Duration,
+}
+
+impl AutoReload {
+    /// How often the files are looked at; `None`: never.
+    pub fn interval(&self) -> Option<Duration> {
+        self.enable_auto_reload.then_some(self.auto_reload_interval)
+    }
+}
+
 /// The flags that start with `--web.`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Web {
@@ -71,7 +102,7 @@ pub struct Web {
     #[arg(id = "web.config.file", long = "web.config.file", value_name = "FILE", global = true)]
     pub config_file: Option<PathBuf>,
 
-    /// The path of the metrics
+    /// The path of the metrics, below --web.route-prefix
     #[arg(
         long = "web.telemetry-path",
         value_name = "PATH",
@@ -80,6 +111,16 @@ pub struct Web {
         global = true
     )]
     pub telemetry_path: String,
+
+    /// The address at which readers find the pages where it is not that of the exporter, as behind
+    /// a proxy: https://monitor.example.com/mailtrip, or its path /mailtrip; links begin with it
+    #[arg(long = "web.external-url", value_name = "URL", global = true)]
+    pub external_url: Option<ExternalUrl>,
+
+    /// What the path of every page and of the metrics begins with [default: the path of
+    /// --web.external-url]; / for a proxy that removes that path
+    #[arg(long = "web.route-prefix", value_name = "PATH", global = true)]
+    pub route_prefix: Option<PathPrefix>,
 
     /// Let POST /-/reload reload the configuration; SIGHUP always does
     #[arg(long = "web.enable-lifecycle", global = true)]
@@ -98,6 +139,11 @@ impl Web {
             [] => vec![ListenAddress::All(DEFAULT_PORT)],
             given => given.to_vec(),
         }
+    }
+
+    /// Where the pages are.
+    pub fn mount(&self) -> Mount {
+        Mount::new(self.external_url.as_ref(), self.route_prefix.as_ref())
     }
 }
 
@@ -176,7 +222,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if !is_path {
         return Err("write a path such as /metrics".to_owned());
     }
-    let is_taken = ["/", "/probe", "/sd", "/config", "/targets"].contains(&text)
+    let is_taken = ["/", "/probe", "/sd", "/runbook", "/config", "/targets"].contains(&text)
         || ["/-/", "/targets/", "/api/", "/assets/"].iter().any(|pages| text.starts_with(pages));
     if is_taken {
         return Err("another page has this path; choose one such as /metrics".to_owned());
@@ -186,8 +232,6 @@ fn telemetry_path(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::log::{LogFormat, LogLevel};
     use crate::roundtrip::arguments::Output;
@@ -215,6 +259,7 @@ mod tests {
         assert_eq!(cli.log, Log { level: LogLevel::Info, format: LogFormat::Logfmt });
         assert!(!cli.config_check && !cli.web.enable_lifecycle && !cli.web.enable_details);
         assert_eq!((cli.web.config_file, cli.command), (None, None));
+        assert_eq!(cli.reload.interval(), None);
     }
 
     #[test]
@@ -222,14 +267,21 @@ mod tests {
         let cli = parse(
             "--config.file a.yml --config.check --web.config.file=web.yml \
              --web.telemetry-path=/mail --web.enable-lifecycle --web.enable-details \
-             --log.level=trace --log.format=json",
+             --web.external-url=https://h.test/a --web.route-prefix=/ --log.level=trace \
+             --log.format=json --config.enable-auto-reload \
+              --config.auto-reload-interval=1m",
         )
         .unwrap();
         assert_eq!(cli.config_file, PathBuf::from("a.yml"));
         assert_eq!(cli.web.config_file, Some(PathBuf::from("web.yml")));
         assert_eq!(cli.web.telemetry_path, "/mail");
+        assert_eq!(cli.web.mount().external_url(), Some("https://h.test/a"));
+        assert_eq!(cli.web.mount().routes(), &PathPrefix::default());
         assert_eq!(cli.log, Log { level: LogLevel::Trace, format: LogFormat::Json });
         assert!(cli.config_check && cli.web.enable_lifecycle && cli.web.enable_details);
+        assert_eq!(cli.reload.interval(), Some(Duration::from_secs(60)));
+        let default = parse("--config.enable-auto-reload").unwrap().reload.interval();
+        assert_eq!(default, Some(Duration::from_secs(30)));
     }
 
     #[test]
@@ -265,6 +317,10 @@ mod tests {
             ("--web.telemetry-path=/", "another page has this path"),
             ("--web.telemetry-path=/sd", "another page has this path"),
             ("--web.telemetry-path=/-/ready", "another page has this path"),
+            ("--web.telemetry-path=/runbook", "another page has this path"),
+            ("--web.external-url=h.test/a", "https://monitor.example.com/mailtrip, or its path"),
+            ("--web.external-url=http://h.test/?a", "has a wrong path: write a path such as"),
+            ("--web.route-prefix=/a/../b", "write a path such as /mailtrip"),
             ("--web.telemetry-path=/targets/a", "another page has this path"),
             ("--web.telemetry-path=/api/targets", "another page has this path"),
             ("--web.telemetry-path=/a?b", "write a path such as /metrics"),

@@ -20,12 +20,14 @@ use ledger::FoundIn;
 use lettre::Address;
 
 pub use checks::{Owner, PingCheck, PortCheck};
+pub use inputs::Inputs;
 pub(crate) use likeness::edit_distance;
 pub use mail::auth::{Auth, Credentials, Login, Mechanism, OAuth2, TokenUrl};
 pub use mail::options::{
     ClientIdentity, Endpoint, IpFamily, PemFile, Service, Spoken, TlsMode, TlsOptions, TlsVersion,
 };
 pub use mail::secret::Secret;
+pub use mail::secret_source::SecretSource;
 pub use problem::{Problem, Problems};
 pub(crate) use value::parse_duration;
 
@@ -34,6 +36,7 @@ pub mod problem;
 pub mod show;
 
 mod checks;
+mod inputs;
 mod keys;
 pub(crate) mod labels;
 mod likeness;
@@ -65,6 +68,8 @@ pub struct Config {
     pub remarks: Vec<Problem>,
     /// The patterns under `include` that no file matched, as written.
     pub unmatched_includes: Vec<String>,
+    /// What all of it was read from.
+    pub inputs: Inputs,
 }
 
 /// The nick name of a target: unique, not empty, at most 100 characters, no control characters.

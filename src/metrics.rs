@@ -24,7 +24,7 @@ mod pieces;
 mod targets;
 
 /// The state of the exporter itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ExporterFacts {
     reload: ReloadState,
     started: SystemTime,
@@ -32,17 +32,19 @@ pub struct ExporterFacts {
     may_ping: Option<bool>,
     /// In the order of [`ledger::Shortage::ALL`].
     shortages: [u64; 5],
+    external_url: Option<String>,
 }
 
 impl ExporterFacts {
-    /// The facts of a running exporter, now.
-    pub fn of(supervisor: &Supervisor) -> Self {
+    /// The facts of a running exporter, now; `external_url` is the absolute address of its pages.
+    pub fn of(supervisor: &Supervisor, external_url: Option<&str>) -> Self {
         Self {
             reload: supervisor.reload_state(),
             started: supervisor.started(),
             store_errors: supervisor.store_errors(),
             may_ping: supervisor.may_ping(),
             shortages: mail::shortage::counts(),
+            external_url: external_url.map(str::to_owned),
         }
     }
 }

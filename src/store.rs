@@ -1,12 +1,14 @@
 //! What outlives the process: the accounts of the targets, what they measured last, their mails under
-//! way, the counters of the layers below, how far each folder has been read, the refresh tokens that were renewed, and the
-//! id of this instance. All of it is in one SQLite file, and what was committed survives `kill -9`; a
-//! power loss may lose the last second. A database that does not hold what it should is told of.
+//! way, the layers below, what the header of the newest mail says, how far each folder has been read, the
+//! refresh tokens that were renewed, and the id of this instance. All of it is in one SQLite file, and
+//! what was committed survives `kill -9`; a power loss may lose the last second. A database that does not
+//! hold what it should is told of.
 //!
 //! `writer` is the thread that writes, `work` what it has to write, `schema` the file, `rows`,
-//! `failures`, `layers` and `newest` what is in it, `mark` what it has to hold, `care` what becomes of it
-//! while it is in use. Nobody waits for the disk but a mail about to be sent, and that for a second at most. A store that
-//! fails is logged and counted while everything goes on from memory, and is tried again.
+//! `failures`, `layers`, `readings`, `newest` and `inspection` what is in it, `mark` what it has to hold,
+//! `care` what becomes of it while it is in use. Nobody waits for the disk but a mail about to be sent,
+//! and that for a second at most. A store that fails is logged and counted while everything goes on from
+//! memory, and is tried again.
 
 use mail::oauth::{Stored, TokenStore};
 
@@ -25,18 +27,22 @@ use tracing::warn;
 
 use crate::config::{MailboxId, Secret, TargetName};
 pub use failures::PORT_REASONS;
+pub use inspection::KeptInspection;
 pub use layers::LayerCounters;
 use ledger::Instance;
 use ledger::{Changes, ClockOffset, StoredAccount};
 pub use mark::Loss;
 use mark::{Found, Mark};
+pub use readings::{KeptReading, LayerRecord, PingOutcome, RoundTrips};
 use writer::{Question, Shared, Writer};
 
 mod care;
 mod failures;
-pub(crate) mod layers;
+pub(crate) mod inspection;
+mod layers;
 mod mark;
 pub(crate) mod newest;
+pub(crate) mod readings;
 pub(crate) mod rows;
 pub(crate) mod schema;
 mod work;
@@ -54,6 +60,17 @@ const COMMIT: Duration = Duration::from_secs(1);
 const CLOSE: Duration = Duration::from_secs(1);
 /// How long a reader waits for its answer.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// What is kept of a target.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StoredTarget {
+    /// Its account, with the newest measurements.
+    pub account: StoredAccount,
+    /// The layers below.
+    pub layers: LayerRecord,
+    /// What the header of the newest mail says.
+    pub inspection: Option<KeptInspection>,
+}
 
 /// The state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -196,18 +213,16 @@ impl Store {
         self.shared.record(target, changes);
     }
 
-    /// Takes the newest counters of the layers below a target, to be written soon.
-    pub fn record_layers(&self, target: &TargetName, counters: LayerCounters) {
-        self.shared.record_layers(target.clone(), counters);
+    /// Takes what is newest of the layers below a target, to be written soon; at once if `has_counted`, for
+    /// a counter is not to fall.
+    pub fn record_layers(&self, target: &TargetName, record: LayerRecord, has_counted: bool) {
+        self.shared.record_layers(target.clone(), record, has_counted);
     }
 
-    /// The counters of the layers below these targets, with what is not written yet. A target without
-    /// a record, or one whose records could not be read, begins anew.
-    pub async fn load_layers(
-        &self,
-        targets: Vec<TargetName>,
-    ) -> BTreeMap<TargetName, LayerCounters> {
-        self.ask(|answer| Question::Layers { targets, answer }).await
+    /// Takes what the header of the newest mail of a target says, to be written soon; `None`: it is to be
+    /// forgotten.
+    pub fn record_inspection(&self, target: &TargetName, kept: Option<KeptInspection>) {
+        self.shared.record_inspection(target.clone(), kept);
     }
 
     /// Takes how far a folder has been read, to be written soon. The folder's name is as the server
@@ -224,14 +239,14 @@ impl Store {
         }
     }
 
-    /// The accounts of these targets, with what is not written yet. The records of mails that ended
-    /// longer ago than the duration beside the name are deleted. A target without a record, or one
-    /// whose records could not be read, begins anew.
+    /// What is kept of these targets, with what is not written yet. The records of mails that ended longer
+    /// ago than the duration beside the name are deleted. A target without a record, or one whose records
+    /// could not be read, begins anew.
     pub async fn load(
         &self,
         targets: Vec<(TargetName, Duration)>,
-    ) -> BTreeMap<TargetName, StoredAccount> {
-        self.ask(|answer| Question::Accounts { targets, answer }).await
+    ) -> BTreeMap<TargetName, StoredTarget> {
+        self.ask(|answer| Question::Targets { targets, answer }).await
     }
 
     /// What is known of the folders of a mailbox, by the name that the server writes.

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::account::history::Archive;
 use crate::checks::rounds::CheckLimiter;
-use crate::config::{Config, MailboxId, TargetName};
+use crate::config::{Config, Inputs, MailboxId, TargetName};
 use crate::descriptors::Need;
 use crate::probing::mailbox::{MailboxHandle, Subscriber};
 use crate::probing::send::Origin;
@@ -59,6 +59,8 @@ pub struct Supervisor {
 
 struct State {
     config: Arc<Config>,
+    /// What the newest reload has read, whatever came of it.
+    inputs: Inputs,
     reload: ReloadState,
     targets: BTreeMap<TargetName, Running>,
     mailboxes: BTreeMap<MailboxId, RunningMailbox>,
@@ -113,6 +115,7 @@ impl Supervisor {
         store: Option<Arc<Store>>,
     ) -> Result<Arc<Self>, ReloadError> {
         let now = SystemTime::now();
+        let inputs = config.inputs.clone();
         let empty = Config { targets: BTreeMap::new(), ..config.clone() };
         let tokens = Tokens::new(store.clone().map(|store| store as Arc<dyn TokenStore>));
         let clients = ConnectionContext { tls: TlsClients::default(), tokens };
@@ -128,6 +131,7 @@ impl Supervisor {
             stopped: CancellationToken::new(),
             state: Mutex::new(State {
                 config: Arc::new(empty),
+                inputs,
                 reload: ReloadState { is_successful: true, last_success: now },
                 targets: BTreeMap::new(),
                 mailboxes: BTreeMap::new(),
@@ -163,6 +167,17 @@ impl Supervisor {
             }
         }
         outcome
+    }
+
+    /// Reloads if a file that the newest reload has read is another by now. One that has failed is not
+    /// repeated before.
+    pub async fn reload_if_changed(&self) {
+        let inputs = self.state().inputs.clone();
+        if let Ok(true) = threads::run(move || inputs.have_changed()).await {
+            info!("the files of the configuration have changed");
+            // It logs how it went.
+            drop(self.reload().await);
+        }
     }
 
     /// The running configuration.
@@ -212,8 +227,12 @@ impl Supervisor {
 
     async fn read_and_apply(&self) -> Result<(), ReloadError> {
         let path = self.config_file.clone().ok_or(ReloadError::NoFile)?;
-        let config = threads::run(move || Config::load_again(&path)).await;
-        let config = config??;
+        let config = threads::run(move || Config::load_again(&path)).await?;
+        self.state().inputs = match &config {
+            Ok(config) => config.inputs.clone(),
+            Err(problems) => problems.inputs().clone(),
+        };
+        let config = config?;
         let short = Need::of(&config).warning(mail::descriptors::limit());
         for warning in config.warnings().into_iter().chain(short) {
             warn!("{warning}");

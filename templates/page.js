@@ -95,7 +95,7 @@ if (form) {
     for (const [name, value] of new FormData(form)) {
       if (value.trim() && !(name === "sort" && value === "worst")) query.set(name, value.trim());
     }
-    const address = "/" + (query.size ? "?" + query : "");
+    const address = form.getAttribute("action") + (query.size ? "?" + query : "");
     history.replaceState(null, "", address);
     load(address, true);
   };

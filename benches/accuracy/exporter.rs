@@ -8,11 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::it::http;
 use crate::plan::Restart;
 
 /// How long anything may take that the exporter is asked for.
@@ -129,10 +128,9 @@ impl Exporter {
     }
 
     async fn get(&self, path: &str) -> String {
-        timeout(DEADLINE, get(&self.address, path))
-            .await
-            .unwrap_or_else(|_| panic!("no answer about {path} within {DEADLINE:?}"))
-            .unwrap_or_else(|error| panic!("no answer about {path}: {error}"))
+        let answer = http::get(&self.address, path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.text().to_owned()
     }
 }
 
@@ -185,16 +183,4 @@ fn wrong_clock(seconds: i32) -> Vec<(&'static str, OsString)> {
         ("DONT_FAKE_MONOTONIC", "1".into()),
         ("NO_FAKE_STAT", "1".into()),
     ]
-}
-
-async fn get(address: &str, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}\n{body}");
-    Ok(body.to_owned())
 }

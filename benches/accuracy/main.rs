@@ -35,6 +35,10 @@ mod truth;
 mod it {
     #[allow(dead_code, unused_imports, clippy::expect_used, clippy::unwrap_used)]
     #[allow(clippy::indexing_slicing)]
+    #[path = "support/http.rs"]
+    pub(crate) mod http;
+    #[allow(dead_code, unused_imports, clippy::expect_used, clippy::unwrap_used)]
+    #[allow(clippy::indexing_slicing)]
     pub(crate) mod lab;
 }
 

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use hyper::Method;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::http;
 
 /// Names another program than the one that was built.
 const PROGRAM: &str = "MAILTRIP_SOAK_PROGRAM";
@@ -79,14 +80,12 @@ impl Program {
     /// # Errors
     /// There is no answer, or not a good one.
     pub(crate) async fn get(&self, path: &str) -> Result<String, String> {
-        let answer = timeout(DEADLINE, get(&self.address, path)).await;
+        let answer = timeout(DEADLINE, http::ask(&self.address, Method::GET, path, &[])).await;
         let answer = answer.map_err(|_| format!("{path}: no answer within {DEADLINE:?}"))?;
         let answer = answer.map_err(|error| format!("{path}: {error}"))?;
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-        if head.starts_with("HTTP/1.1 200") {
-            Ok(body.to_owned())
-        } else {
-            Err(format!("{path}: {}", head.lines().next().unwrap_or_default()))
+        match answer.status {
+            200 => Ok(answer.text().to_owned()),
+            status => Err(format!("{path}: status {status}")),
         }
     }
 
@@ -169,13 +168,4 @@ fn processor(stat: &str) -> Duration {
 
 fn configuration(targets: &str) -> String {
     format!("state_dir: state\n{targets}")
-}
-
-async fn get(address: &str, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
 }

@@ -13,7 +13,7 @@ pub(super) struct State {
     pub(super) ledger: Ledger,
     /// Entered into the ledger before anything is read from it.
     pub(super) progress: Progress,
-    /// What the header of the newest mail says; it ends with the process.
+    /// What the header of the newest mail says.
     pub(super) inspection: Option<Arc<Inspection>>,
     pub(super) history: History,
     pub(super) log: TargetLog,

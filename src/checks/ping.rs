@@ -19,29 +19,9 @@ use mail::descriptors;
 use mail::net;
 use packet::Echo;
 
+pub use crate::store::{PingOutcome as Outcome, RoundTrips};
+
 pub(crate) mod packet;
-
-/// What the requests of one period came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Outcome {
-    /// Requests attempted: a host without a route is a host that does not answer.
-    pub sent: u32,
-    /// Those that were answered in time.
-    pub received: u32,
-    /// The least, mean and greatest round trip of those; `None` if there were none.
-    pub round_trips: Option<RoundTrips>,
-}
-
-/// Round trips of the requests that were answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RoundTrips {
-    /// The shortest.
-    pub min: Duration,
-    /// Their mean.
-    pub mean: Duration,
-    /// The longest.
-    pub max: Duration,
-}
 
 /// Why the network could not be asked: nothing was measured.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -1,4 +1,5 @@
-//! The newest answers of the layers below, and their counters.
+//! The newest answers of the layers below, and their counters. An answer stands until the next one; that of
+//! an earlier process no longer than a period and the time that a round may take.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -6,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use super::ping::{Obstacle, Outcome};
 use crate::clock;
 use crate::config::{Owner, PortCheck, Target};
-use crate::store::LayerCounters;
-use ledger::{Failures, NetworkEvidence, Reading, Reason};
+use crate::store::{KeptReading, LayerCounters, LayerRecord};
+use ledger::{Failures, LineInstant, Moment, NetworkEvidence, Reading, Reason};
 use mail::Fault;
 
 /// The readings of one target: its rounds of checks write them, the metrics and the page read them.
@@ -23,6 +24,16 @@ struct State {
     /// Also of what is not checked at present: it goes on from there.
     counters: LayerCounters,
     has_counted: bool,
+    /// Of an earlier process, until it is known what is checked.
+    kept: LayerRecord,
+}
+
+/// How long an answer of an earlier process stands after it was given: a round begins in each period and
+/// may take that long.
+fn stands(interval: Duration) -> Duration {
+    /// Turns of the loops, and a store that is slow to write.
+    const SLACK: Duration = Duration::from_secs(2);
+    interval * 2 + SLACK
 }
 
 /// What is known of the layers below a target's mail service.
@@ -39,8 +50,14 @@ pub struct Readings {
 /// What is known of the network.
 #[derive(Debug, Clone, Default)]
 pub struct PingReadings {
+    /// Which host is asked.
+    pub host: String,
     /// What the newest ping came to.
     pub newest: Reading<Outcome>,
+    /// When that was.
+    pub at: Option<SystemTime>,
+    /// How long it stands, if an earlier process made it.
+    stands_until: Option<LineInstant>,
     /// Why the newest one could not be made.
     pub obstacle: Option<Obstacle>,
     /// Requests sent.
@@ -56,6 +73,10 @@ pub struct PortReadings {
     pub check: PortCheck,
     /// How long the newest connection took to come about; [`Reading::Is`]`(None)`: it did not.
     pub newest: Reading<Option<Duration>>,
+    /// When that was.
+    pub at: Option<SystemTime>,
+    /// How long it stands, if an earlier process made it.
+    stands_until: Option<LineInstant>,
     /// Why the newest connection did not come about.
     pub fault: Option<Fault>,
     /// How often it did not, also of earlier processes; each with one of [`super::tcp::REASONS`].
@@ -64,7 +85,8 @@ pub struct PortReadings {
 
 impl PortReadings {
     fn new(check: PortCheck) -> Self {
-        Self { check, newest: Reading::Unmeasured, fault: None, failures: Failures::default() }
+        let (newest, failures) = (Reading::Unmeasured, Failures::default());
+        Self { check, newest, at: None, stands_until: None, fault: None, failures }
     }
 
     /// The same with the failures that were counted under its name before.
@@ -73,13 +95,41 @@ impl PortReadings {
         Self { failures, ..self }
     }
 
+    fn place(&self) -> String {
+        format!("{}:{}", self.check.host, self.check.port)
+    }
+
+    /// The same with what an earlier process has kept of it, as far as it stands.
+    fn restored(self, kept: Option<KeptReading<Result<Duration, Fault>>>, until: Until) -> Self {
+        let Some((kept, until)) = until.of(kept, &self.place()) else { return self };
+        let (at, stands_until) = (Some(kept.at), Some(until));
+        let (newest, fault) = match kept.reading {
+            Reading::Is(Err(fault)) => (Reading::Is(None), Some(fault)),
+            Reading::Is(Ok(took)) => (Reading::Is(Some(took)), None),
+            Reading::NotApplicable => (Reading::NotApplicable, None),
+            Reading::Unmeasured => (Reading::Unmeasured, None),
+        };
+        Self { newest, fault, at, stands_until, ..self }
+    }
+
+    /// As it is kept; `None` before the first.
+    fn kept(&self) -> Option<KeptReading<Result<Duration, Fault>>> {
+        let reading = match (self.newest, &self.fault) {
+            (Reading::Is(None), Some(fault)) => Reading::Is(Err(fault.clone())),
+            (Reading::Is(Some(took)), _) => Reading::Is(Ok(took)),
+            (Reading::NotApplicable, _) => Reading::NotApplicable,
+            (Reading::Is(None) | Reading::Unmeasured, _) => Reading::Unmeasured,
+        };
+        Some(KeptReading { place: self.place(), at: self.at?, reading })
+    }
+
     /// Whether the port accepted the newest connection.
     pub fn answers(&self) -> Reading<bool> {
         self.newest.map(|duration| duration.is_some())
     }
 
     fn record(&mut self, outcome: Reading<Result<Duration, Fault>>, is_passive: bool) {
-        self.fault = None;
+        (self.at, self.stands_until, self.fault) = (Some(SystemTime::now()), None, None);
         self.newest = match outcome {
             Reading::Unmeasured => Reading::Unmeasured,
             Reading::NotApplicable => Reading::NotApplicable,
@@ -100,8 +150,28 @@ impl PingReadings {
         self.newest.map(|outcome| outcome.received > 0)
     }
 
+    fn new(host: &str) -> Self {
+        Self { host: host.to_owned(), ..Self::default() }
+    }
+
+    /// The same with what was counted before.
+    fn counted(self, counters: &LayerCounters) -> Self {
+        Self { sent: counters.ping_sent, received: counters.ping_received, ..self }
+    }
+
+    /// The same with what an earlier process has kept of it, as far as it stands.
+    fn restored(self, kept: Option<KeptReading<Outcome>>, until: Until) -> Self {
+        let Some((kept, until)) = until.of(kept, &self.host) else { return self };
+        Self { newest: kept.reading, at: Some(kept.at), stands_until: Some(until), ..self }
+    }
+
+    /// As it is kept; `None` before the first.
+    fn kept(&self) -> Option<KeptReading<Outcome>> {
+        Some(KeptReading { place: self.host.clone(), at: self.at?, reading: self.newest })
+    }
+
     fn record(&mut self, outcome: Result<Outcome, Obstacle>, is_down: bool) {
-        self.obstacle = None;
+        (self.at, self.stands_until, self.obstacle) = (Some(SystemTime::now()), None, None);
         match outcome {
             Ok(outcome) => {
                 self.sent += u64::from(outcome.sent);
@@ -125,6 +195,27 @@ impl PingReadings {
     }
 }
 
+/// Which answers of an earlier process stand now, and how long.
+#[derive(Clone, Copy)]
+struct Until {
+    interval: Duration,
+    now: Moment,
+}
+
+impl Until {
+    /// The answer, if it is of this place and stands, and until when; one with a date to come is of an
+    /// unknown age.
+    fn of<T>(
+        self,
+        kept: Option<KeptReading<T>>,
+        place: &str,
+    ) -> Option<(KeptReading<T>, LineInstant)> {
+        let kept = kept.filter(|kept| kept.place == place)?;
+        let until = self.now.moment_of(kept.at)? + stands(self.interval);
+        (until > self.now.instant).then_some((kept, until))
+    }
+}
+
 /// What one round of checks came to.
 #[derive(Debug)]
 pub struct Round {
@@ -138,30 +229,38 @@ pub struct Round {
 }
 
 impl Checks {
-    /// Those of a target that was counted before. Nothing of it is measured yet.
-    pub fn counted(counters: LayerCounters) -> Self {
-        Self { state: Mutex::new(State { counters, ..State::default() }) }
+    /// Those of a target that an earlier process has checked.
+    pub fn restored(kept: LayerRecord) -> Self {
+        let counters = kept.counters.clone();
+        Self { state: Mutex::new(State { counters, kept, ..State::default() }) }
     }
 
     /// Goes by this configuration of the target from now on: what is checked as before keeps its
     /// readings, and what was checked at any time its counters.
     pub fn set_target(&self, target: &Target) {
         let mut state = self.lock();
-        let State { readings, counters, .. } = &mut *state;
+        let State { readings, counters, kept, .. } = &mut *state;
+        let mut kept = std::mem::take(kept);
+        let until = Until { interval: target.interval, now: crate::clock::now() };
+        let stands = |began: &SystemTime| until.now.moment_of(*began).is_some();
+        readings.began = readings.began.or(kept.began.filter(stands));
         let mut known = std::mem::take(&mut readings.ports);
         readings.ports = target
             .port_checks()
             .into_iter()
             .map(|check| match known.iter().position(|port| port.check == check) {
                 Some(index) => known.swap_remove(index),
-                None => PortReadings::new(check).counted(counters),
+                None => {
+                    let kept = kept.ports.remove(&check.name);
+                    PortReadings::new(check).counted(counters).restored(kept, until)
+                }
             })
             .collect();
         let ping = readings.ping.take();
-        readings.ping = target.ping.is_some().then(|| PingReadings {
-            sent: counters.ping_sent,
-            received: counters.ping_received,
-            ..ping.unwrap_or_default()
+        readings.ping = target.ping.as_ref().map(|check| {
+            let known = ping.filter(|ping| ping.host == check.host);
+            let ping = known.unwrap_or_else(|| PingReadings::new(&check.host));
+            ping.counted(counters).restored(kept.ping.take(), until)
         });
         // What did not apply to a passive target is not measured yet for an active one.
         if !target.passive {
@@ -174,7 +273,7 @@ impl Checks {
     /// answers either.
     pub fn record(&self, round: Round, is_passive: bool) -> (Readings, Readings) {
         let mut state = self.lock();
-        let readings = &mut state.readings;
+        let readings = state.readings_now();
         let before = readings.clone();
         readings.began = Some(round.began);
         for (port, outcome) in readings.ports.iter_mut().zip(round.ports) {
@@ -186,7 +285,9 @@ impl Checks {
         match (&mut readings.ping, round.ping) {
             (Some(ping), Some(outcome)) => ping.record(outcome, is_down),
             // Its turn did not come: an old answer does not stand for a new one.
-            (Some(ping), None) => ping.newest = Reading::Unmeasured,
+            (Some(ping), None) => {
+                (ping.newest, ping.at) = (Reading::Unmeasured, Some(SystemTime::now()));
+            }
             (None, _) => {}
         }
         let after = readings.clone();
@@ -202,7 +303,7 @@ impl Checks {
         is_passive: bool,
     ) -> (Readings, Readings) {
         let mut state = self.lock();
-        let before = state.readings.clone();
+        let before = state.readings_now().clone();
         let ports = state.readings.ports.iter_mut();
         for port in ports.filter(|port| port.check.owner == Some(owner)) {
             port.record(outcome.clone(), is_passive);
@@ -214,13 +315,22 @@ impl Checks {
 
     /// Everything that is known now.
     pub fn readings(&self) -> Readings {
-        self.lock().readings.clone()
+        self.lock().readings_now().clone()
     }
 
-    /// The counters, if they have changed since they were last taken.
-    pub fn take_counters(&self) -> Option<LayerCounters> {
+    /// What is to be kept now, and whether something was counted since this was last asked.
+    pub fn take_record(&self) -> (LayerRecord, bool) {
         let mut state = self.lock();
-        std::mem::take(&mut state.has_counted).then(|| state.counters.clone())
+        let has_counted = std::mem::take(&mut state.has_counted);
+        let State { readings, counters, .. } = &*state;
+        let ports = readings.ports.iter();
+        let record = LayerRecord {
+            counters: counters.clone(),
+            began: readings.began,
+            ping: readings.ping.as_ref().and_then(PingReadings::kept),
+            ports: ports.filter_map(|it| Some((it.check.name.clone(), it.kept()?))).collect(),
+        };
+        (record, has_counted)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -229,6 +339,23 @@ impl Checks {
 }
 
 impl State {
+    /// The readings without those of an earlier process that are too old to stand.
+    fn readings_now(&mut self) -> &mut Readings {
+        let now = crate::clock::now().instant;
+        let is_over = |until: Option<LineInstant>| until.is_some_and(|until| until <= now);
+        for port in &mut self.readings.ports {
+            if is_over(port.stands_until) {
+                (port.newest, port.fault) = (Reading::Unmeasured, None);
+            }
+        }
+        if let Some(ping) = &mut self.readings.ping
+            && is_over(ping.stands_until)
+        {
+            ping.newest = Reading::Unmeasured;
+        }
+        &mut self.readings
+    }
+
     fn count(&mut self, readings: &Readings) {
         let counters = &mut self.counters;
         let before = counters.clone();
@@ -322,19 +449,20 @@ mod tests {
             ping_received: 20,
             port_failures: [("web".to_owned(), Failures::counted([refused]))].into(),
         };
-        let checks = Checks::counted(before);
+        let checks = Checks::restored(LayerRecord { counters: before, ..LayerRecord::default() });
         checks.set_target(&target("ping: true, ports: ['web:80']"));
-        assert_eq!(checks.take_counters(), None, "nothing is new");
+        assert!(!checks.take_record().1, "nothing is new");
         let refused = Reading::Is(Err(Fault::down(Reason::Refused, "refused")));
         let outcome = Outcome { sent: 3, received: 1, round_trips: None };
         let ports = vec![None, None, Some(refused)];
         checks.record(Round { began, ping: Some(Ok(outcome)), ports }, false);
-        let counters = checks.take_counters().unwrap();
+        let (LayerRecord { counters, .. }, has_counted) = checks.take_record();
+        assert!(has_counted);
         assert_eq!((counters.ping_sent, counters.ping_received), (33, 21));
         let newest = counters.port_failures["web"].newest().unwrap();
         assert_eq!((newest.cause, newest.count), (Reason::Refused, 5));
         assert!(newest.last > began, "it was just now");
-        assert_eq!(checks.take_counters(), None);
+        assert!(!checks.take_record().1);
         checks.set_target(&target("ports: ['web:81']"));
         assert_eq!(failures(&checks, "web"), Some(5), "at another port");
         checks.set_target(&target("ports: []"));
@@ -342,6 +470,49 @@ mod tests {
         checks.set_target(&target("ping: true, ports: ['web:80']"));
         assert_eq!(failures(&checks, "web"), Some(5));
         assert_eq!(checks.readings().ping.map(|it| (it.sent, it.received)), Some((33, 21)));
+    }
+
+    /// Readings of a ping and of the three ports, as old as that.
+    fn kept(age: Duration) -> LayerRecord {
+        let checks = Checks::default();
+        checks.set_target(&target("ping: true, ports: ['web:80']"));
+        let refused = Reading::Is(Err(Fault::down(Reason::Refused, "refused")));
+        let took = Reading::Is(Ok(Duration::from_millis(1)));
+        let outcome = Outcome { sent: 3, received: 3, round_trips: None };
+        let ports = vec![Some(took.clone()), Some(took), Some(refused)];
+        let began = SystemTime::now() - age;
+        checks.record(Round { began, ping: Some(Ok(outcome)), ports }, false);
+        let mut record = checks.take_record().0;
+        let older = |at: &mut SystemTime| *at -= age;
+        record.ping.iter_mut().for_each(|it| older(&mut it.at));
+        record.ports.values_mut().for_each(|it| older(&mut it.at));
+        record
+    }
+
+    fn answers_after_a_restart(kept: LayerRecord, checks: &str) -> Vec<Reading<bool>> {
+        let restored = Checks::restored(kept);
+        restored.set_target(&target(checks));
+        let readings = restored.readings();
+        let ports = readings.ports.iter().map(PortReadings::answers);
+        [readings.network()].into_iter().chain(ports).collect()
+    }
+
+    #[test]
+    fn answers_of_an_earlier_process_stand_for_their_place_and_their_time() {
+        const CHECKS: &str = "interval: 60s, ping: true, ports: ['web:80']";
+        let (yes, no, none) = (Reading::Is(true), Reading::Is(false), Reading::Unmeasured);
+        let young = || kept(Duration::from_secs(100));
+        assert_eq!(answers_after_a_restart(young(), CHECKS), [yes, yes, yes, no]);
+        let old = kept(Duration::from_secs(130));
+        assert_eq!(answers_after_a_restart(old, CHECKS), [none; 4]);
+        let mut ahead = young();
+        ahead.ping.iter_mut().for_each(|it| it.at += Duration::from_secs(3600));
+        assert_eq!(answers_after_a_restart(ahead, CHECKS), [none, yes, yes, no]);
+        let elsewhere = CHECKS.replace("80", "81");
+        assert_eq!(answers_after_a_restart(young(), &elsewhere), [yes, yes, yes, none]);
+        let mut elsewhere = young();
+        elsewhere.ping.iter_mut().for_each(|it| it.place = "mail.example".to_owned());
+        assert_eq!(answers_after_a_restart(elsewhere, CHECKS), [none, yes, yes, no]);
     }
 
     #[test]

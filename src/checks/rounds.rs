@@ -189,12 +189,11 @@ impl Checker {
         newest.elapsed() <= longest
     }
 
-    /// Hands the store the counters, if they have changed.
+    /// Hands the store what is new.
     fn persist(&self) {
-        if let Some(store) = &self.store
-            && let Some(counters) = self.checks.take_counters()
-        {
-            store.record_layers(&self.target.name, counters);
+        if let Some(store) = &self.store {
+            let (record, has_counted) = self.checks.take_record();
+            store.record_layers(&self.target.name, record, has_counted);
         }
     }
 

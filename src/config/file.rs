@@ -5,6 +5,7 @@
 //! names them; a relative `state_dir` starts from the working directory of the process.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use std::sync::Arc;
 use super::keys::Home;
 use super::section::{Layer, Place, Report, Section};
 use super::source::{self, Environment, Sources, Unreadable};
-use super::{Config, MailboxId, Problem, Problems, ReceiveSide, Target, TargetName, target, value};
+use super::{
+    Config, Inputs, MailboxId, Problem, Problems, ReceiveSide, Target, TargetName, target, value,
+};
 use crate::config::yaml::{self, Node, Value};
 
 const DEFAULT_STATE_DIR: &str = "./mailtrip-state";
@@ -25,10 +28,12 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn load(path: &Path) -> Result<Config, Problems> {
+        let mut inputs = Inputs::default();
+        inputs.note_file(path);
         match source::read_main(path) {
-            Ok((text, false)) => Self::parse(&text, path),
-            Ok((text, true)) => Self::parse(&text, Path::new(name_of_pipe(path))),
-            Err(unreadable) => Err(whole_file(path, unreadable)),
+            Ok((text, false)) => read(&text, path, &environment, inputs),
+            Ok((text, true)) => read(&text, Path::new(name_of_pipe(path)), &environment, inputs),
+            Err(unreadable) => Err(whole_file(path, unreadable, inputs)),
         }
     }
 
@@ -37,15 +42,17 @@ impl Config {
     /// # Errors
     /// Those of it; and that what came through a pipe is gone.
     pub fn load_again(path: &Path) -> Result<Config, Problems> {
+        let mut inputs = Inputs::default();
+        inputs.note_file(path);
         if source::is_pipe(path) {
             let message = "is a pipe and cannot be read again: to reload, name a file in \
                            --config.file and restart"
                 .to_owned();
-            return Err(whole_file(path, Unreadable { line: None, message }));
+            return Err(whole_file(path, Unreadable { line: None, message }, inputs));
         }
         match source::read_yaml(path) {
-            Ok(text) => Self::parse(&text, path),
-            Err(unreadable) => Err(whole_file(path, unreadable)),
+            Ok(text) => read(&text, path, &environment, inputs),
+            Err(unreadable) => Err(whole_file(path, unreadable, inputs)),
         }
     }
 
@@ -55,8 +62,12 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with the text and the files it names.
     pub fn parse(text: &str, path: &Path) -> Result<Config, Problems> {
-        read(text, path, &|name| std::env::var_os(name))
+        read(text, path, &environment, Inputs::default())
     }
+}
+
+fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 /// What a pipe is called in problems; without a folder, so that relative paths start from the working
@@ -66,23 +77,27 @@ fn name_of_pipe(path: &Path) -> &'static str {
 }
 
 /// The one problem of a file that is of no use.
-fn whole_file(path: &Path, Unreadable { line, message }: Unreadable) -> Problems {
-    Problems::new(vec![Problem { file: path.to_owned(), line, key: String::new(), message }])
+fn whole_file(path: &Path, Unreadable { line, message }: Unreadable, inputs: Inputs) -> Problems {
+    let problem = Problem { file: path.to_owned(), line, key: String::new(), message };
+    Problems::new(vec![problem]).found_in(inputs)
 }
 
-/// [`Config::parse`] with the environment given.
+/// [`Config::parse`] with the environment and what was read already.
 pub(super) fn read(
     text: &str,
     path: &Path,
     environment: Environment<'_>,
+    inputs: Inputs,
 ) -> Result<Config, Problems> {
     let mut report = Report::default();
-    let mut sources = Sources::new(environment);
+    let mut sources = Sources::new(environment, inputs);
     let root = parse_file(text, path, &mut report);
     let main = root.as_deref().and_then(|root| main_section(root, path, &mut report));
     let mut unmatched_includes = Vec::new();
     let included = match &main {
-        Some(main) => read_includes(main, path, &mut unmatched_includes, &mut report),
+        Some(main) => {
+            read_includes(main, path, &mut sources.inputs, &mut unmatched_includes, &mut report)
+        }
         None => Vec::new(),
     };
     let (targets, places) = convert(main.as_ref(), &included, &mut sources, &mut report);
@@ -91,11 +106,12 @@ pub(super) fn read(
     }
     let state_dir = main.as_ref().and_then(|main| main.read("state_dir", &mut report, value::line));
     if !report.is_empty() {
-        return Err(Problems::new(report.into_problems()));
+        return Err(Problems::new(report.into_problems()).found_in(sources.inputs));
     }
     let state_dir = PathBuf::from(state_dir.as_deref().unwrap_or(DEFAULT_STATE_DIR));
     let remarks = report.into_warnings();
-    Ok(Config { state_dir, targets, places, remarks, unmatched_includes })
+    let inputs = sources.inputs;
+    Ok(Config { state_dir, targets, places, remarks, unmatched_includes, inputs })
 }
 
 /// An included file.
@@ -134,6 +150,7 @@ fn main_section<'a>(root: &'a Node, file: &'a Path, report: &mut Report) -> Opti
 fn read_includes(
     main: &Section<'_>,
     main_file: &Path,
+    inputs: &mut Inputs,
     unmatched: &mut Vec<String>,
     report: &mut Report,
 ) -> Vec<Included> {
@@ -143,7 +160,7 @@ fn read_includes(
     let items = main.find("include").and_then(|_| main.list("include", report));
     for (place, node) in items.unwrap_or_default() {
         let Some(pattern) = report.accept(&place, value::line(node)) else { continue };
-        let Some(paths) = report.accept(&place, matching(place.folder(), &pattern)) else {
+        let Some(paths) = report.accept(&place, inputs.matching(place.folder(), &pattern)) else {
             continue;
         };
         if paths.is_empty() {
@@ -153,6 +170,7 @@ fn read_includes(
             if file.canonicalize().is_ok_and(|path| !known.insert(path)) {
                 continue;
             }
+            inputs.note_file(&file);
             match source::read_yaml(&file) {
                 Ok(text) => {
                     let root = parse_file(&text, &file, report);
@@ -168,7 +186,7 @@ fn read_includes(
 }
 
 /// The files that an entry of `include` means, in alphabetical order.
-fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+pub(super) fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     if !pattern.contains(['*', '?', '[']) {
         let path = folder.join(pattern);
         return match path.try_exists() {
@@ -307,7 +325,7 @@ fn first_difference(a: &ReceiveSide, b: &ReceiveSide) -> Option<&'static str> {
         ("tls_options", a.endpoint.tls_options == b.endpoint.tls_options),
         ("ip_family", a.endpoint.ip_family == b.endpoint.ip_family),
         ("auth", a.login.auth == b.login.auth),
-        (credentials, a.login.credentials == b.login.credentials),
+        (credentials, a.login.credentials.prove_the_same(&b.login.credentials)),
     ];
     pairs.iter().find(|(_, same)| !same).map(|(key, _)| *key)
 }

@@ -3,7 +3,7 @@
 use super::oauth;
 use super::section::{Found, Level, Place, Report, Section};
 use super::source::{self, Sources};
-use super::{Auth, Credentials, Login, Mechanism};
+use super::{Auth, Credentials, Login, Mechanism, SecretSource};
 use super::{value, written};
 
 /// Where a password comes from, or access tokens in its place; one of them.
@@ -152,16 +152,17 @@ fn read_credentials(
     }
     let node = found.node;
     let password = match found.place.key.rsplit('.').next() {
-        Some("password_file") => written::path_of_secret(node)
-            .and_then(|path| sources.password_file(found.place.folder(), path)),
-        Some("password_env") => {
-            written::name_of_variable(node).and_then(|name| sources.password_variable(name))
+        Some("password_file") => {
+            written::path_of_secret(node).and_then(|path| sources.password_file(&found.place, path))
         }
+        Some("password_env") => written::name_of_variable(node)
+            .and_then(|name| sources.password_variable(name))
+            .map(SecretSource::Fixed),
         _ => {
             if node.is_commented {
                 report.warn(found.place.problem(COMMENT_AFTER_PASSWORD));
             }
-            written::password(node).and_then(source::password)
+            written::password(node).and_then(source::password).map(SecretSource::Fixed)
         }
     };
     report.accept(&found.place, password).map(Credentials::Password)

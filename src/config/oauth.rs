@@ -8,7 +8,7 @@ use super::keys::Home;
 use super::section::{Report, Section};
 use super::side::ca_file;
 use super::source::Sources;
-use super::{OAuth2, Secret, TlsOptions, TokenUrl, value, written};
+use super::{OAuth2, SecretSource, TlsOptions, TokenUrl, value, written};
 use crate::config::yaml::Node;
 
 /// The provider of a side; `None` with a problem reported. `section` is `oauth2` itself.
@@ -28,9 +28,9 @@ pub(super) fn provider(
     );
     let scope = section.read("scope", report, value::line);
     let ca_file = ca_file(section, sources, report);
-    let mut secret = |key: &str, report: &mut Report| -> Option<Secret> {
+    let mut secret = |key: &str, report: &mut Report| -> Option<SecretSource> {
         let found = section.find(key)?;
-        let read = |path: &str| sources.password_file(found.place.folder(), path);
+        let read = |path: &str| sources.password_file(&found.place, path);
         report.accept(&found.place, written::path_of_secret(found.node).and_then(read))
     };
     let client_secret = secret("client_secret_file", report);

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::Inputs;
 use mail::text::harmless;
 
 /// One thing to be corrected. The order is that of the files and lines.
@@ -39,19 +40,32 @@ impl fmt::Display for Problem {
 
 /// Everything that is wrong with a configuration, in the order of files and lines; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    problems: Vec<Problem>,
+    inputs: Inputs,
+}
 
 impl Problems {
     /// Takes them in and puts them in order; the same problem twice is told once.
     pub(crate) fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort();
         problems.dedup();
-        Self(problems)
+        Self { problems, inputs: Inputs::default() }
+    }
+
+    /// The same, with what they were found in.
+    pub(super) fn found_in(self, inputs: Inputs) -> Self {
+        Self { inputs, ..self }
+    }
+
+    /// What was read, and is of no use until some of it has changed.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
     }
 
     /// All of them, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.0.iter()
+        self.problems.iter()
     }
 }
 
@@ -67,7 +81,7 @@ impl<'a> IntoIterator for &'a Problems {
 /// One line each, the last without a line end.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
+        for (index, problem) in self.problems.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }

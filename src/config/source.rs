@@ -7,14 +7,17 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use openssl::pkey::PKey;
 use openssl::x509::X509;
 
-use super::{ClientIdentity, PemFile, Secret};
+use super::section::Place;
+use super::{ClientIdentity, Inputs, PemFile, Secret, SecretSource};
 use ledger::Shortage;
 use ledger::durations::Written;
+use mail::secret_source::SecretFile;
 
 /// The environment, as a lookup.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -37,17 +40,20 @@ pub(super) const CREDENTIALS: &str = "${CREDENTIALS_DIRECTORY}";
 /// Reads what keys name, and keeps it for the next key that names the same.
 pub(super) struct Sources<'e> {
     environment: Environment<'e>,
+    /// Everything that was read so far.
+    pub(super) inputs: Inputs,
     pems: HashMap<PathBuf, Result<PemFile, String>>,
     authorities: HashMap<PathBuf, Result<(), String>>,
     identities: HashMap<(PathBuf, PathBuf), Result<(), String>>,
-    passwords: HashMap<PathBuf, Result<Secret, String>>,
+    passwords: HashMap<PathBuf, Result<Arc<SecretFile>, String>>,
 }
 
 impl<'e> Sources<'e> {
-    /// Nothing was read yet.
-    pub(super) fn new(environment: Environment<'e>) -> Self {
+    /// Nothing was read yet but `inputs`.
+    pub(super) fn new(environment: Environment<'e>, inputs: Inputs) -> Self {
         Self {
             environment,
+            inputs,
             pems: HashMap::new(),
             authorities: HashMap::new(),
             identities: HashMap::new(),
@@ -55,16 +61,22 @@ impl<'e> Sources<'e> {
         }
     }
 
-    /// The password in a file of one line; `folder` is where a relative path starts.
-    pub(super) fn password_file(&mut self, folder: &Path, path: &str) -> Result<Secret, String> {
+    /// The password in a file of one line, which is named at `place` and read again once it has changed.
+    pub(super) fn password_file(
+        &mut self,
+        place: &Place<'_>,
+        path: &str,
+    ) -> Result<SecretSource, String> {
         let path = match path.strip_prefix(CREDENTIALS) {
             Some(rest) => self.credentials_folder()?.join(rest.trim_start_matches('/')),
-            None => absolute(folder, path),
+            None => absolute(place.folder(), path),
         };
-        let read = |path: &PathBuf| {
-            read_text(path, MAX_SECRET_BYTES).map_err(unreadable).and_then(|text| first_line(&text))
+        let open = |path: &PathBuf| {
+            self.inputs.note_file(path);
+            let place = format!("{}: {}", place.file_and_line(), place.key);
+            SecretFile::open(path, place, read_secret).map(Arc::new)
         };
-        self.passwords.entry(path).or_insert_with_key(read).clone()
+        self.passwords.entry(path).or_insert_with_key(open).clone().map(SecretSource::File)
     }
 
     /// The password in an environment variable.
@@ -100,6 +112,7 @@ impl<'e> Sources<'e> {
     /// A PEM file, unparsed.
     pub(super) fn pem(&mut self, folder: &Path, path: &str) -> Result<PemFile, String> {
         let read = |path: &PathBuf| {
+            self.inputs.note_file(path);
             let pem = read_bytes(path, MAX_PEM_BYTES).map_err(unreadable)?;
             Ok(PemFile { path: path.clone(), pem: pem.into() })
         };
@@ -206,6 +219,10 @@ fn is_utf_16(bytes: &[u8]) -> bool {
     }
 }
 
+fn read_secret(path: &Path) -> Result<Secret, String> {
+    read_text(path, MAX_SECRET_BYTES).map_err(unreadable).and_then(|text| first_line(&text))
+}
+
 fn first_line(text: &str) -> Result<Secret, String> {
     // Editors of Windows put it before the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -246,7 +263,9 @@ fn absolute(folder: &Path, path: &str) -> PathBuf {
 
 /// The path stays unsaid: it may be a password, written to the wrong key.
 fn unreadable(reason: String) -> String {
-    format!("cannot be read: {reason}; a relative path starts from the folder of this file")
+    format!(
+        "cannot be read: {reason}; a relative path starts from the folder of the file that names it"
+    )
 }
 
 fn read_text(path: &Path, limit: u64) -> Result<String, String> {
@@ -257,7 +276,7 @@ fn read_text(path: &Path, limit: u64) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 
-fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+pub(super) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     match open(path).and_then(|file| contents(file, limit)) {
         Ok(bytes) => within(bytes, limit),
         Err(error) => Err(reason(&error)),

@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::scene::{FROM, PASSWORD, Pace, RECEIVER, SCENES, SENDER, Site, TO};
 use crate::config::Config;
+use crate::web::mount::PathPrefix;
 use crate::web::server::{self, ListenAddress};
 use testserver::{Authority, Certificate};
 
@@ -84,9 +85,14 @@ impl Demo {
     }
 
     /// What a user reads at the start: where to look at what, and how to end it. `address` is
-    /// where the exporter is served, `telemetry_path` where its metrics are.
-    pub fn introduction(&self, address: SocketAddr, telemetry_path: &str) -> String {
-        let base = format!("http://{}", reachable(address));
+    /// where the exporter is served, below `prefix`, `telemetry_path` where its metrics are.
+    pub fn introduction(
+        &self,
+        address: SocketAddr,
+        prefix: &PathPrefix,
+        telemetry_path: &str,
+    ) -> String {
+        let base = format!("http://{}{prefix}", reachable(address));
         let mut text = format!(
             "This is mailtrip_exporter with mail servers of its own, on this machine only: six \
              targets,\neach tested every {}.\n\n  \

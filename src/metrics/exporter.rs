@@ -15,6 +15,14 @@ impl ExporterFacts {
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         Family::gauge(encoder, "mailtrip_build_info", "Version of the exporter. Always 1")?
             .gauge_sample([("version", env!("CARGO_PKG_VERSION"))], 1.0)?;
+        if let Some(url) = &self.external_url {
+            Family::gauge(
+                encoder,
+                "mailtrip_web_info",
+                "Absolute address of the pages, if --web.external-url gives it. Always 1",
+            )?
+            .gauge_sample([("external_url", url.as_str())], 1.0)?;
+        }
         let ReloadState { is_successful, last_success } = self.reload;
         let plain = [
             (

@@ -395,7 +395,7 @@ impl Page {
              acceptance to arrival of the latest mail that arrived",
         )?;
         for (view, side, state) in self.sides() {
-            for (step, duration) in &state.steps {
+            for (step, duration) in state.steps.iter() {
                 let labels = labels(view, [("side", side.label()), ("step", step.label())]);
                 family.gauge_sample(labels, duration.as_secs_f64())?;
             }

@@ -51,6 +51,7 @@ fn facts() -> ExporterFacts {
         store_errors: 7,
         may_ping: Some(true),
         shortages: [1, 2, 3, 4, 5],
+        external_url: Some("https://h.test/mail".to_owned()),
     }
 }
 
@@ -352,10 +353,10 @@ fn what_the_system_forbids_to_ping_is_nan_and_never_0() {
         assert!(value(&page, &format!("mailtrip_ping_{gauge}")).unwrap().is_nan(), "{gauge}");
     }
     assert!(value(&page, "mailtrip_layer_state{layer=\"network\"}").unwrap().is_nan());
-    let facts = ExporterFacts { may_ping: Some(false), ..facts() };
-    assert!(encode(None, facts).contains("\nmailtrip_ping_permitted 0.0\n"));
-    let facts = ExporterFacts { may_ping: None, ..facts };
-    assert!(!encode(None, facts).contains("mailtrip_ping_permitted"));
+    let permitted = ExporterFacts { may_ping: Some(false), ..facts() };
+    assert!(encode(None, permitted).contains("\nmailtrip_ping_permitted 0.0\n"));
+    let unknown = ExporterFacts { may_ping: None, ..facts() };
+    assert!(!encode(None, unknown).contains("mailtrip_ping_permitted"));
 }
 
 fn failure(step: Step, reason: Reason) -> Failure {

@@ -47,7 +47,7 @@ pub enum Output {
 }
 
 /// A duration above zero.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Some(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("write a duration above zero, such as 90s or 5m".to_owned()),

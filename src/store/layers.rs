@@ -45,7 +45,7 @@ pub(super) fn write(
 }
 
 /// Reads the counters of a target.
-pub(crate) fn read(
+pub(super) fn read(
     connection: &Connection,
     target: &TargetName,
 ) -> rusqlite::Result<LayerCounters> {
@@ -68,7 +68,7 @@ mod tests {
 
     use super::LayerCounters;
     use crate::config::TargetName;
-    use crate::store::Store;
+    use crate::store::{LayerRecord, Store};
     use ledger::{CauseCount, Failures, Reason};
 
     #[tokio::test]
@@ -91,16 +91,20 @@ mod tests {
             port_failures: port_failures.collect(),
         };
         let [one, two] = ["one", "two"].map(|name| TargetName::new(name).unwrap());
-        let load = async |store: &Store| store.load_layers(vec![one.clone(), two.clone()]).await;
-        store.record_layers(&one, LayerCounters { ping_sent: 6, ..LayerCounters::default() });
-        store.record_layers(&one, counters.clone());
-        assert_eq!(load(&store).await[&one], counters, "also before it is written");
+        let load = async |store: &Store| {
+            let targets = [&one, &two].map(|name| (name.clone(), Duration::ZERO));
+            let stored = store.load(targets.into()).await;
+            [&one, &two].map(|name| stored[name].layers.counters.clone())
+        };
+        let record = |counters: LayerCounters| LayerRecord { counters, ..LayerRecord::default() };
+        let before = LayerCounters { ping_sent: 6, ..LayerCounters::default() };
+        store.record_layers(&one, record(before), true);
+        store.record_layers(&one, record(counters.clone()), true);
+        assert_eq!(load(&store).await[0], counters, "also before it is written");
         store.committed().await;
         drop(store);
         let store = Store::open(folder.path()).unwrap();
-        let loaded = load(&store).await;
-        assert_eq!(loaded[&one], counters);
-        assert_eq!(loaded[&two], LayerCounters::default());
+        assert_eq!(load(&store).await, [counters, LayerCounters::default()]);
         assert_eq!(store.errors(), 0);
     }
 }

@@ -1,40 +1,63 @@
 //! The newest measurements of the targets, as rows of the table `newest`. A row that does not make sense
 //! is no measurement, and no reason to lose the account beside it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::rows::{from_seconds, to_seconds};
 use crate::config::TargetName;
-use ledger::{Measured, Newest, PerSide, Period, Reading};
+use ledger::{
+    Failure, Measured, Newest, PerSide, Period, Reading, Reason, Side, Step, TlsFacts, Visited,
+};
+use mail::text::shown;
 
-/// The columns, in the order in which they are bound.
-const COLUMNS: [&str; 22] = [
+/// The columns of each side, behind `send_` and `receive_`, in the order of [`side_values`].
+const OF_SIDE: [&str; 19] = [
+    "server",
+    "state",
+    "ability",
+    "up",
+    "failures",
+    "attempt",
+    "success",
+    "steps",
+    "address",
+    "tls_version",
+    "tls_cipher",
+    "tls_resumed",
+    "certificate_end",
+    "chain_end",
+    "failed",
+    "failed_step",
+    "failed_reason",
+    "failed_down",
+    "failed_words",
+];
+/// The others, in the order of [`values`].
+const OTHERS: [&str; 13] = [
     "target",
     "interval",
-    "send_server",
-    "send_state",
-    "send_ability",
-    "send_up",
-    "send_failures",
-    "send_attempt",
-    "send_success",
-    "receive_server",
-    "receive_state",
-    "receive_ability",
-    "receive_up",
-    "receive_failures",
-    "receive_attempt",
-    "receive_success",
     "period_began",
     "period_received",
     "period_seconds",
     "before_received",
     "before_seconds",
     "arrival_unknown",
+    "delivery",
+    "has_arrived",
+    "sender_server",
+    "sender_up",
+    "sender_visited",
 ];
+/// As OpenSSL names them.
+const TLS_VERSIONS: [&str; 4] = ["TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1"];
+/// More is no record of ours.
+const MOST_STEPS: usize = 16;
+const LONGEST_CIPHER: usize = 64;
+const LONGEST_STEP: f64 = 1e9;
 const MEASURED: &str = "measured";
 const NOT_APPLICABLE: &str = "not_applicable";
 const OUTLIVED: &str = "outlived";
@@ -45,43 +68,83 @@ const UNCOUNTED: i64 = -1;
 const MOST_RECEIVED: u32 = 1 << 30;
 const LONGEST_SUM: f64 = 1e12;
 
+static UPSERT: LazyLock<String> = LazyLock::new(|| {
+    let columns: Vec<String> = columns().collect();
+    let places = vec!["?"; columns.len()].join(", ");
+    format!("INSERT OR REPLACE INTO newest ({}) VALUES ({places})", columns.join(", "))
+});
+
+fn columns() -> impl Iterator<Item = String> {
+    let sides = Side::ALL.into_iter();
+    let of_sides = sides.flat_map(|side| OF_SIDE.map(|column| format!("{side}_{column}")));
+    OTHERS.into_iter().map(str::to_owned).chain(of_sides)
+}
+
 /// Writes the newest measurements of a target.
 pub(super) fn write(
     connection: &Connection,
     target: &TargetName,
     newest: &Newest,
 ) -> rusqlite::Result<()> {
-    let places: Vec<String> = (1..=COLUMNS.len()).map(|place| format!("?{place}")).collect();
-    let (columns, places) = (COLUMNS.join(", "), places.join(", "));
-    let mut upsert = connection
-        .prepare_cached(&format!("INSERT OR REPLACE INTO newest ({columns}) VALUES ({places})"))?;
-    upsert.raw_bind_parameter(1, target.as_str())?;
-    upsert.raw_bind_parameter(2, newest.interval.as_secs_f64())?;
-    for (first, measured) in [(3, &newest.sides.send), (10, &newest.sides.receive)] {
-        upsert.raw_bind_parameter(first, &*measured.server)?;
-        upsert.raw_bind_parameter(first + 1, state(measured))?;
-        upsert.raw_bind_parameter(first + 2, measured.ability.value())?;
-        upsert.raw_bind_parameter(first + 3, measured.up)?;
-        upsert.raw_bind_parameter(first + 4, failures(measured.consecutive_failures))?;
-        upsert.raw_bind_parameter(first + 5, measured.last_attempt.map(to_seconds))?;
-        upsert.raw_bind_parameter(first + 6, measured.last_success.map(to_seconds))?;
-    }
-    upsert.raw_bind_parameter(17, newest.period_began.map(to_seconds))?;
-    for (first, period) in [(18, &newest.period), (20, &newest.previous_period)] {
-        upsert.raw_bind_parameter(first, period.received)?;
-        upsert.raw_bind_parameter(first + 1, period.sum.as_secs_f64())?;
-    }
-    let unknown = [newest.period, newest.previous_period].map(|period| period.has_unknown);
-    upsert.raw_bind_parameter(22, i64::from(unknown[0]) + 2 * i64::from(unknown[1]))?;
-    upsert.raw_execute()?;
+    let sides = newest.sides.iter().flat_map(|(_, measured)| side_values(measured));
+    let values = values(target, newest).into_iter().chain(sides);
+    connection.prepare_cached(&UPSERT)?.execute(params_from_iter(values))?;
     Ok(())
+}
+
+fn values(target: &TargetName, newest: &Newest) -> [Value; OTHERS.len()] {
+    let Newest { period, previous_period: before, sender_mailbox, .. } = newest;
+    let unknown = i64::from(period.has_unknown) + 2 * i64::from(before.has_unknown);
+    [
+        target.as_str().to_owned().into(),
+        newest.interval.as_secs_f64().into(),
+        newest.period_began.map(to_seconds).into(),
+        period.received.into(),
+        period.sum.as_secs_f64().into(),
+        before.received.into(),
+        before.sum.as_secs_f64().into(),
+        unknown.into(),
+        newest.delivery.map(|it| it.as_secs_f64()).into(),
+        newest.has_arrived.into(),
+        sender_mailbox.server.to_string().into(),
+        sender_mailbox.up.into(),
+        sender_mailbox.at.map(to_seconds).into(),
+    ]
+}
+
+fn side_values(measured: &Measured) -> [Value; OF_SIDE.len()] {
+    let steps = measured.steps.iter();
+    let steps: Vec<String> =
+        steps.map(|(step, took)| format!("{step}={}", took.as_secs_f64())).collect();
+    let tls = measured.tls.as_deref();
+    let (failed, failure) = measured.last_failure.as_ref().map(|(at, it)| (*at, &**it)).unzip();
+    [
+        measured.server.to_string().into(),
+        state(measured).to_owned().into(),
+        measured.ability.value().into(),
+        measured.up.into(),
+        failures(measured.consecutive_failures).into(),
+        measured.last_attempt.map(to_seconds).into(),
+        measured.last_success.map(to_seconds).into(),
+        steps.join(" ").into(),
+        measured.address.map(|address| address.to_string()).into(),
+        tls.map(|tls| tls.version.to_owned()).into(),
+        tls.map(|tls| tls.cipher.clone()).into(),
+        tls.map(|tls| tls.is_resumed).into(),
+        tls.map(|tls| to_seconds(tls.leaf_not_after)).into(),
+        tls.map(|tls| to_seconds(tls.chain_not_after)).into(),
+        failed.map(to_seconds).into(),
+        failure.map(|failure| failure.step.label().to_owned()).into(),
+        failure.map(|failure| failure.reason.label().to_owned()).into(),
+        failure.map(|failure| failure.down).into(),
+        failure.map(|failure| failure.message.clone()).into(),
+    ]
 }
 
 /// Reads the newest measurements of a target; nothing of a row that cannot be read.
 pub(crate) fn read(connection: &Connection, target: &TargetName) -> Newest {
-    let columns = COLUMNS.join(", ");
     let row = connection
-        .prepare_cached(&format!("SELECT {columns} FROM newest WHERE target = ?1"))
+        .prepare_cached("SELECT * FROM newest WHERE target = ?1")
         .and_then(|mut query| query.query_row([target.as_str()], newest).optional());
     row.ok().flatten().unwrap_or_default()
 }
@@ -92,14 +155,21 @@ fn newest(row: &Row<'_>) -> rusqlite::Result<Newest> {
     (period.has_unknown, previous_period.has_unknown) = (unknown & 1 != 0, unknown & 2 != 0);
     Ok(Newest {
         interval: Duration::try_from_secs_f64(row.get("interval")?).unwrap_or_default(),
-        sides: PerSide { send: measured(row, "send")?, receive: measured(row, "receive")? },
+        sides: PerSide { send: measured(row, Side::Send)?, receive: measured(row, Side::Receive)? },
         period_began: date(row, "period_began")?,
         period,
         previous_period,
+        delivery: row.get::<_, Option<f64>>("delivery")?.and_then(duration),
+        has_arrived: row.get("has_arrived")?,
+        sender_mailbox: Visited {
+            server: row.get::<_, Option<String>>("sender_server")?.unwrap_or_default().into(),
+            up: row.get("sender_up")?,
+            at: date(row, "sender_visited")?,
+        },
     })
 }
 
-fn measured(row: &Row<'_>, side: &str) -> rusqlite::Result<Measured> {
+fn measured(row: &Row<'_>, side: Side) -> rusqlite::Result<Measured> {
     let column = |name: &str| format!("{side}_{name}");
     let server: String = row.get(&*column("server"))?;
     let state: String = row.get(&*column("state"))?;
@@ -123,7 +193,59 @@ fn measured(row: &Row<'_>, side: &str) -> rusqlite::Result<Measured> {
         consecutive_failures,
         last_attempt: date(row, &column("attempt"))?,
         last_success: date(row, &column("success"))?,
+        // What only explains a measurement costs no more than itself.
+        steps: row.get(&*column("steps")).map_or_else(|_| Arc::default(), |it| steps(it, side)),
+        address: row.get(&*column("address")).ok().and_then(|it: String| it.parse().ok()),
+        tls: tls(row, column).map(Arc::new),
+        last_failure: failure(row, side, column),
     })
+}
+
+fn steps(text: String, side: Side) -> Arc<[(Step, Duration)]> {
+    let step = |word: &str| {
+        let (name, seconds) = word.split_once('=')?;
+        let step = Step::of(side).iter().find(|step| step.label() == name)?;
+        Some((*step, seconds.parse().ok().and_then(duration)?))
+    };
+    text.split_whitespace().filter_map(step).take(MOST_STEPS).collect()
+}
+
+fn tls(row: &Row<'_>, column: impl Fn(&str) -> String) -> Option<TlsFacts> {
+    let text = |name| row.get::<_, String>(&*column(name)).ok();
+    let date = |name| date(row, &column(name)).ok().flatten();
+    let version = text("tls_version")?;
+    let cipher = text("tls_cipher")?;
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (cipher.len() <= LONGEST_CIPHER && cipher.bytes().all(is_name)).then_some(TlsFacts {
+        version: TLS_VERSIONS.into_iter().find(|known| *known == version)?,
+        cipher,
+        leaf_not_after: date("certificate_end")?,
+        chain_not_after: date("chain_end")?,
+        is_resumed: row.get(&*column("tls_resumed")).ok()?,
+    })
+}
+
+fn failure(
+    row: &Row<'_>,
+    side: Side,
+    column: impl Fn(&str) -> String,
+) -> Option<(SystemTime, Arc<Failure>)> {
+    let text = |name| row.get::<_, String>(&*column(name)).ok();
+    let at = date(row, &column("failed")).ok().flatten()?;
+    let (step, reason) = (text("failed_step")?, text("failed_reason")?);
+    let failure = Failure {
+        step: *Step::of(side).iter().find(|known| known.label() == step)?,
+        reason: *Reason::of(side).iter().find(|known| known.label() == reason)?,
+        down: row.get(&*column("failed_down")).ok()?,
+        shortage: None,
+        clue: None,
+        message: shown(text("failed_words")?.as_bytes()),
+    };
+    Some((at, Arc::new(failure)))
+}
+
+fn duration(seconds: f64) -> Option<Duration> {
+    (seconds <= LONGEST_STEP).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
 }
 
 fn period(row: &Row<'_>, name: &str) -> rusqlite::Result<Period> {
@@ -185,6 +307,16 @@ mod tests {
                     consecutive_failures: Reading::Is(3),
                     last_attempt: at(1),
                     last_success: at(2),
+                    steps: [(Step::Dns, ms(1)), (Step::Tls, ms(30))].into(),
+                    address: Some("[2001:db8::1]:25".parse().unwrap()),
+                    tls: Some(Arc::new(TlsFacts {
+                        version: "TLSv1.3",
+                        cipher: "TLS_AES_256_GCM_SHA384".to_owned(),
+                        leaf_not_after: at(1000).unwrap(),
+                        chain_not_after: UNIX_EPOCH - DAY,
+                        is_resumed: false,
+                    })),
+                    last_failure: at(5).map(|at| (at, Arc::new(failure()))),
                 },
                 receive: Measured {
                     server: "imap://v@mail.example:143".into(),
@@ -193,7 +325,7 @@ mod tests {
                     up: Some(false),
                     consecutive_failures: Reading::NotApplicable,
                     last_attempt: at(3),
-                    last_success: None,
+                    ..Measured::default()
                 },
             },
             period_began: at(4),
@@ -203,11 +335,33 @@ mod tests {
                 sum: Duration::from_millis(500),
                 has_unknown: false,
             },
+            delivery: Some(ms(125)),
+            has_arrived: Some(true),
+            sender_mailbox: Visited {
+                server: "imap://s@mail.example:143".into(),
+                up: Some(false),
+                at: at(6),
+            },
+        }
+    }
+
+    fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    fn failure() -> Failure {
+        Failure {
+            step: Step::Auth,
+            reason: Reason::Auth,
+            down: false,
+            shortage: None,
+            clue: None,
+            message: "the login was refused: 535 'no'".to_owned(),
         }
     }
 
     async fn loaded(store: &Store) -> Newest {
-        store.load(vec![(name(), DAY)]).await.remove(&name()).unwrap().newest
+        store.load(vec![(name(), DAY)]).await.remove(&name()).unwrap().account.newest
     }
 
     #[tokio::test]
@@ -240,6 +394,12 @@ mod tests {
             "interval = -1",
             "period_received = -1",
             "send_up = 7, send_failures = -7, period_seconds = 9e99",
+            "send_steps = 'dns=-1 nothing=1 dns tls=1e99'",
+            "send_tls_version = 'TLSv9'",
+            "send_tls_cipher = 'a\"b'",
+            "send_certificate_end = 1e300",
+            "send_failed_reason = 'weather'",
+            "send_address = 'nowhere', delivery = -1",
         ] {
             let folder = tempfile::tempdir().unwrap();
             let store = Store::open(folder.path()).unwrap();

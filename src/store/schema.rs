@@ -26,7 +26,17 @@ const CLOCK_OF_VERSION_3: &str = "clock_offset_seconds";
 /// What was counted until version 4 and is not any more: failures by reason, and again by step.
 const COUNTERS_OF_VERSION_4: &str = "*failures.*";
 
-const TABLES: [&str; 6] = ["meta", "target", "failure", "mail", "folder", "refresh_token"];
+const TABLES: [&str; 9] = [
+    "meta",
+    "target",
+    "failure",
+    "mail",
+    "folder",
+    "refresh_token",
+    "newest",
+    "layer",
+    "inspection",
+];
 
 /// SQLite keeps the comments inside the parentheses. A column that an older version has not has a
 /// default, so that its rows can be taken over.
@@ -105,6 +115,83 @@ CREATE TABLE refresh_token ( -- OAuth2: what a provider has given in place of th
   changed REAL NOT NULL     -- when it was given; seconds since 1970
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE newest ( -- the newest measurement of each target; shown until it is outlived, by the next process too
+  target                  TEXT PRIMARY KEY, -- target.name
+  interval                REAL NOT NULL,    -- the test period by which it was measured, in seconds
+  send_server             TEXT NOT NULL,    -- what was measured, smtp://user@host:port; a target with another begins anew
+  send_state              TEXT NOT NULL,    -- measured; not_applicable: passive and down; outlived; unmeasured
+  send_ability            REAL,             -- measured: the share of the mails that was accepted
+  send_up                 INTEGER,          -- 1: the server answered
+  send_failures           INTEGER,          -- in a row; -1: passive and down
+  send_attempt            REAL,             -- newest attempt: how old all this is; times in seconds since 1970
+  send_success            REAL,             -- newest that succeeded
+  send_steps              TEXT,             -- of the newest attempt, in seconds: dns=0.001 connect=0.02
+  send_address            TEXT,             -- of the server that answered it
+  send_tls_version        TEXT,             -- what the newest handshake showed
+  send_tls_cipher         TEXT,
+  send_tls_resumed        INTEGER,
+  send_certificate_end    REAL,
+  send_chain_end          REAL,             -- the earliest end in its chain
+  send_failed             REAL,             -- newest failure
+  send_failed_step        TEXT,
+  send_failed_reason      TEXT,
+  send_failed_down        INTEGER,          -- 1: the service was not there
+  send_failed_words       TEXT,
+  receive_server          TEXT NOT NULL,    -- protocol://user@host:port
+  receive_state           TEXT NOT NULL,
+  receive_ability         REAL,             -- measured: 1 if the mailbox could be read
+  receive_up              INTEGER,
+  receive_failures        INTEGER,
+  receive_attempt         REAL,
+  receive_success         REAL,
+  receive_steps           TEXT,
+  receive_address         TEXT,
+  receive_tls_version     TEXT,
+  receive_tls_cipher      TEXT,
+  receive_tls_resumed     INTEGER,
+  receive_certificate_end REAL,
+  receive_chain_end       REAL,
+  receive_failed          REAL,
+  receive_failed_step     TEXT,
+  receive_failed_reason   TEXT,
+  receive_failed_down     INTEGER,
+  receive_failed_words    TEXT,
+  period_began            REAL,             -- the newest period of which the round trip tells
+  period_received         INTEGER NOT NULL, -- mails with a round trip that came since,
+  period_seconds          REAL NOT NULL,    -- and the sum of these
+  before_received         INTEGER NOT NULL, -- the same of the period before
+  before_seconds          REAL NOT NULL,
+  arrival_unknown         INTEGER NOT NULL, -- whether a mail came of which nobody can tell when: 1 since, 2 before, 3 both
+  delivery                REAL,             -- seconds from acceptance to arrival of the newest mail that came
+  has_arrived             INTEGER,          -- 1: the newest mail whose wait is over came
+  sender_server           TEXT,             -- the sender's own mailbox, protocol://user@host:port
+  sender_up               INTEGER,          -- 1: it could be read
+  sender_visited          REAL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE layer ( -- the newest readings of the layers below the mail service, shown until they are outlived
+  target   TEXT NOT NULL, -- target.name
+  name     TEXT NOT NULL, -- ping, port.NAME, round: when the newest round of checks began
+  place    TEXT NOT NULL, -- what was asked, host or host:port; another one begins anew
+  at       REAL NOT NULL, -- when it was measured; seconds since 1970
+  state    TEXT NOT NULL, -- measured; not_applicable: passive and down; unmeasured
+  sent     INTEGER,       -- requests of the ping
+  received INTEGER,       -- replies to them
+  seconds  REAL,          -- their mean round trip, or the TCP handshake
+  least    REAL,
+  most     REAL,
+  reason   TEXT,          -- why no connection came about
+  down     INTEGER,       -- 1: there is no service
+  words    TEXT,
+  PRIMARY KEY (target, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE inspection ( -- what the header of the newest mail of each target says
+  target  TEXT PRIMARY KEY, -- target.name
+  mailbox TEXT NOT NULL,    -- where it came to, protocol://user@host:port
+  facts   TEXT NOT NULL     -- JSON
+) STRICT, WITHOUT ROWID;
+
 CREATE VIEW mails AS -- the mails with readable times
   SELECT target, token, state, late,
     strftime('%Y-%m-%d %H:%M:%f', transmitted, 'unixepoch') AS transmitted_utc,
@@ -122,34 +209,6 @@ CREATE TABLE IF NOT EXISTS counter ( -- of a target, beside those in the table t
                            -- SIDE.not_applicable of each side, send and receive; ping.sent, ping.received
   value  INTEGER NOT NULL,
   PRIMARY KEY (target, name)
-) STRICT, WITHOUT ROWID;
-";
-
-/// Another table beside the schema, made in the same way: what the newest attempts have measured.
-const NEWEST: &str = "
-CREATE TABLE IF NOT EXISTS newest ( -- the newest measurement of each target; shown until it is outlived, by the next process too
-  target           TEXT PRIMARY KEY, -- target.name
-  interval         REAL NOT NULL,    -- the test period by which it was measured, in seconds
-  send_server      TEXT NOT NULL,    -- what was measured, smtp://user@host:port; a target with another begins anew
-  send_state       TEXT NOT NULL,    -- measured; not_applicable: passive and down; outlived; unmeasured
-  send_ability     REAL,             -- measured: the share of the mails that was accepted
-  send_up          INTEGER,          -- 1: the server answered
-  send_failures    INTEGER,          -- in a row; -1: passive and down
-  send_attempt     REAL,             -- newest attempt: how old all this is; times in seconds since 1970
-  send_success     REAL,             -- newest that succeeded
-  receive_server   TEXT NOT NULL,    -- protocol://user@host:port
-  receive_state    TEXT NOT NULL,
-  receive_ability  REAL,             -- measured: 1 if the mailbox could be read
-  receive_up       INTEGER,
-  receive_failures INTEGER,
-  receive_attempt  REAL,
-  receive_success  REAL,
-  period_began     REAL,             -- the newest period of which the round trip tells
-  period_received  INTEGER NOT NULL, -- mails with a round trip that came since,
-  period_seconds   REAL NOT NULL,    -- and the sum of these
-  before_received  INTEGER NOT NULL, -- the same of the period before
-  before_seconds   REAL NOT NULL,
-  arrival_unknown  INTEGER NOT NULL  -- whether a mail came of which nobody can tell when: 1 since, 2 before, 3 both
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -322,7 +381,6 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.execute_batch("PRAGMA synchronous = NORMAL")?;
     connection.execute_batch(COUNTERS)?;
-    connection.execute_batch(NEWEST)?;
     // A write, so that a database that cannot be written is told of now.
     connection.execute(
         "DELETE FROM mail WHERE ended < unixepoch('now') - ?1 * 86400",

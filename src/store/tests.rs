@@ -53,7 +53,7 @@ fn one(token: Token, record: Option<MailRecord>) -> Changes {
 }
 
 async fn account(store: &Store, target: &TargetName) -> StoredAccount {
-    store.load(vec![(target.clone(), DAY)]).await.remove(target).unwrap()
+    store.load(vec![(target.clone(), DAY)]).await.remove(target).unwrap().account
 }
 
 /// A connection beside the store's own, as `sqlite3` makes one.
@@ -236,8 +236,8 @@ async fn a_failure_without_sense_is_left_out() {
     let only = sides.send.failures.newest().unwrap();
     assert_eq!((only.cause, only.count), ((Step::Dns, Reason::Timeout), 2));
     assert_eq!((sides.send.failures.total(), sides.receive.failures.total()), (2, 0));
-    let layers = store.load_layers(vec![name("a")]).await.remove(&name("a")).unwrap();
-    assert_eq!(layers.port_failures.len(), 0);
+    let stored = store.load(vec![(name("a"), DAY)]).await.remove(&name("a")).unwrap();
+    assert_eq!(stored.layers.counters.port_failures.len(), 0);
     assert_eq!(store.errors(), 0);
 }
 
@@ -443,6 +443,8 @@ async fn the_file_explains_itself() {
         "TABLE folder",
         "TABLE counter",
         "TABLE newest",
+        "TABLE layer",
+        "TABLE inspection",
     ];
     for object in tables.into_iter().chain(["VIEW mails"]) {
         let begin = schema.find(&format!("CREATE {object} ")).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{FolderKey, FolderRecord, LayerCounters};
+use super::{FolderKey, FolderRecord, KeptInspection, LayerRecord};
 use crate::config::{Secret, TargetName};
 use ledger::Changes;
 
@@ -19,7 +19,9 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Work {
     pub(super) accounts: BTreeMap<TargetName, Changes>,
-    pub(super) layers: BTreeMap<TargetName, LayerCounters>,
+    pub(super) layers: BTreeMap<TargetName, LayerRecord>,
+    /// `None`: there is none any more.
+    pub(super) inspections: BTreeMap<TargetName, Option<KeptInspection>>,
     pub(super) folders: BTreeMap<FolderKey, FolderRecord>,
     pub(super) refresh_tokens: BTreeMap<String, Secret>,
     mails: usize,
@@ -31,8 +33,9 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { accounts, layers, folders, refresh_tokens, .. } = self;
-        accounts.is_empty() && layers.is_empty() && folders.is_empty() && refresh_tokens.is_empty()
+        let Self { accounts, layers, inspections, folders, refresh_tokens, .. } = self;
+        let has_measured = !(accounts.is_empty() && layers.is_empty() && inspections.is_empty());
+        !has_measured && folders.is_empty() && refresh_tokens.is_empty()
     }
 
     /// When it is to be written; `None`: there is nothing.
@@ -48,10 +51,15 @@ impl Work {
         self.is_pressing = true;
     }
 
+    /// Something was added that may wait for company.
+    pub(super) fn linger(&mut self) {
+        self.lingers_until.get_or_insert_with(|| Instant::now() + LINGER);
+    }
+
     /// Adds newer states, and says how many records there was no room for.
     pub(super) fn record(&mut self, target: &TargetName, mut changes: Changes) -> u64 {
         if changes.is_measurement() {
-            self.lingers_until.get_or_insert_with(|| Instant::now() + LINGER);
+            self.linger();
         } else {
             self.press();
         }
@@ -77,6 +85,7 @@ impl Work {
     pub(super) fn then(&mut self, newer: Self) -> u64 {
         self.is_pressing |= newer.is_pressing;
         self.layers.extend(newer.layers);
+        self.inspections.extend(newer.inspections);
         self.folders.extend(newer.folders);
         self.refresh_tokens.extend(newer.refresh_tokens);
         newer.accounts.into_iter().map(|(target, changes)| self.record(&target, changes)).sum()

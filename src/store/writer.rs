@@ -17,7 +17,10 @@ use tracing::{error, info, warn};
 use super::care::{self, Files};
 use super::mark::Mark;
 use super::work::Work;
-use super::{FolderKey, FolderRecord, LayerCounters, beside, layers, rows, schema};
+use super::{
+    FolderKey, FolderRecord, KeptInspection, LayerRecord, StoredTarget, beside, inspection,
+    readings, rows, schema,
+};
 use crate::config::{Secret, TargetName};
 use ledger::{Changes, StoredAccount};
 
@@ -32,15 +35,10 @@ const SYNC_AFTER: Duration = Duration::from_secs(1);
 
 /// What somebody wants to know.
 pub(super) enum Question {
-    /// The accounts of targets, each without the mails that ended so long ago.
-    Accounts {
+    /// What is kept of targets, each without the mails that ended so long ago.
+    Targets {
         targets: Vec<(TargetName, Duration)>,
-        answer: oneshot::Sender<BTreeMap<TargetName, StoredAccount>>,
-    },
-    /// The counters of the layers below targets.
-    Layers {
-        targets: Vec<TargetName>,
-        answer: oneshot::Sender<BTreeMap<TargetName, LayerCounters>>,
+        answer: oneshot::Sender<BTreeMap<TargetName, StoredTarget>>,
     },
     /// The folders of a mailbox.
     Folders { mailbox: String, answer: oneshot::Sender<BTreeMap<String, FolderRecord>> },
@@ -98,10 +96,22 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    pub(super) fn record_layers(&self, target: TargetName, counters: LayerCounters) {
+    pub(super) fn record_layers(&self, target: TargetName, record: LayerRecord, has_counted: bool) {
         let mut queue = self.queue();
-        queue.work.layers.insert(target, counters);
-        queue.work.press();
+        queue.work.layers.insert(target, record);
+        if has_counted {
+            queue.work.press();
+        } else {
+            queue.work.linger();
+        }
+        drop(queue);
+        self.changed.notify_all();
+    }
+
+    pub(super) fn record_inspection(&self, target: TargetName, kept: Option<KeptInspection>) {
+        let mut queue = self.queue();
+        queue.work.inspections.insert(target, kept);
+        queue.work.linger();
         drop(queue);
         self.changed.notify_all();
     }
@@ -249,8 +259,11 @@ impl Writer {
         for (target, changes) in &work.accounts {
             rows::write_changes(&change, target, changes)?;
         }
-        for (target, counters) in &work.layers {
-            layers::write(&change, target, counters)?;
+        for (target, record) in &work.layers {
+            readings::write(&change, target, record)?;
+        }
+        for (target, kept) in &work.inspections {
+            inspection::write(&change, target, kept.as_ref())?;
         }
         for (folder, record) in &work.folders {
             rows::write_folder(&change, folder, record)?;
@@ -324,19 +337,16 @@ impl Writer {
 
     fn answer(&mut self, question: Question) {
         match question {
-            Question::Accounts { targets, answer } => {
-                let accounts = targets.into_iter().map(|(target, lost_after)| {
-                    let account = self.account(&target, lost_after);
-                    (target, account)
+            Question::Targets { targets, answer } => {
+                let stored = targets.into_iter().map(|(target, lost_after)| {
+                    let stored = StoredTarget {
+                        account: self.account(&target, lost_after),
+                        layers: self.layers(&target),
+                        inspection: self.inspection(&target),
+                    };
+                    (target, stored)
                 });
-                let _ = answer.send(accounts.collect());
-            }
-            Question::Layers { targets, answer } => {
-                let counters = targets.into_iter().map(|target| {
-                    let counters = self.layers(&target);
-                    (target, counters)
-                });
-                let _ = answer.send(counters.collect());
+                let _ = answer.send(stored.collect());
             }
             Question::Folders { mailbox, answer } => {
                 let _ = answer.send(self.folders(&mailbox));
@@ -357,10 +367,18 @@ impl Writer {
         account
     }
 
-    fn layers(&mut self, target: &TargetName) -> LayerCounters {
+    fn layers(&mut self, target: &TargetName) -> LayerRecord {
         let queued = self.shared.queue().work.layers.get(target).cloned();
         queued.unwrap_or_else(|| {
-            layers::read(&self.connection, target)
+            readings::read(&self.connection, target)
+                .unwrap_or_else(|problem| self.read_failed(&problem))
+        })
+    }
+
+    fn inspection(&mut self, target: &TargetName) -> Option<KeptInspection> {
+        let queued = self.shared.queue().work.inspections.get(target).cloned();
+        queued.unwrap_or_else(|| {
+            inspection::read(&self.connection, target)
                 .unwrap_or_else(|problem| self.read_failed(&problem))
         })
     }

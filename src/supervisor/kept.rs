@@ -5,22 +5,24 @@ use std::sync::Arc;
 
 use super::Supervisor;
 use super::plan::Plan;
+use crate::account::Account;
 use crate::checks::readings::Checks;
-use crate::config::{Config, TargetName};
-use crate::store::LayerCounters;
-use ledger::StoredAccount;
+use crate::config::{Config, Target, TargetName};
+use crate::store::{LayerRecord, StoredTarget};
+use ledger::Rules;
 
-/// Of each target its account, and the counters of the layers below; nothing of one that is new.
+/// What is kept of each target; nothing of one that is new.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    pub(super) accounts: BTreeMap<TargetName, StoredAccount>,
-    counters: BTreeMap<TargetName, LayerCounters>,
+    targets: BTreeMap<TargetName, StoredTarget>,
 }
 
 impl Kept {
-    /// The checks of the layers below, which go on counting.
+    /// The layers below a target, which go on.
     pub(super) fn checks(&mut self, target: &TargetName) -> Arc<Checks> {
-        Arc::new(Checks::counted(self.counters.remove(target).unwrap_or_default()))
+        let stored = self.targets.get_mut(target);
+        let layers = stored.map_or_else(LayerRecord::default, |it| std::mem::take(&mut it.layers));
+        Arc::new(Checks::restored(layers))
     }
 }
 
@@ -28,9 +30,25 @@ impl Supervisor {
     /// What the store has of the targets that begin, or come back.
     pub(super) async fn load_new(&self, config: &Config, plan: &Plan) -> Kept {
         let Some(store) = &self.store else { return Kept::default() };
-        let counters = store.load_layers(plan.starts.iter().cloned().collect()).await;
         let targets = plan.starts.iter().filter_map(|name| config.targets.get_key_value(name));
         let news = targets.map(|(name, target)| (name.clone(), target.lost_after));
-        Kept { accounts: store.load(news.collect()).await, counters }
+        Kept { targets: store.load(news.collect()).await }
+    }
+
+    /// The account of a target that begins, or comes back.
+    pub(super) fn open_account(&self, target: &Target, kept: &Kept) -> Account {
+        let (name, rules) = (target.name.clone(), Rules::from(target));
+        let account = match (&self.store, kept.targets.get(&target.name)) {
+            (Some(store), Some(stored)) => {
+                let mailbox = target.inspect.then(|| target.receive.mailbox_id().to_string());
+                Account::restore(name, rules, &stored.account, Arc::clone(store))
+                    .with_inspection(stored.inspection.clone(), mailbox.as_deref())
+            }
+            (Some(store), None) => {
+                Account::restore(name, rules, &Default::default(), Arc::clone(store))
+            }
+            (None, _) => Account::new(name, rules),
+        };
+        account.with_archive(Arc::clone(&self.archive))
     }
 }

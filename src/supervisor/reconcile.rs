@@ -18,7 +18,7 @@ use crate::account::Account;
 use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
 use crate::probing::mailbox::{MailboxHandle, Subscriber};
 use crate::probing::send::Sender;
-use ledger::{Rules, Servers, StoredAccount};
+use ledger::{Rules, Servers};
 use mail::wire::Dialer;
 
 /// A target whose loops are about to begin.
@@ -117,7 +117,7 @@ impl Supervisor {
         state.config = Arc::clone(config);
         state.slots = slots::reconcile(config, &state.slots);
         let mut beginnings = changed(plan, config, state);
-        beginnings.extend(self.starting(plan, config, &mut kept, returning));
+        beginnings.extend(self.starting(plan, config, &kept, returning));
         let ended = self.set_mailboxes(plan, state, &beginnings);
         self.start_loops(state, beginnings, dialers, &mut kept);
         ended
@@ -128,17 +128,16 @@ impl Supervisor {
         &self,
         plan: &Plan,
         config: &Config,
-        kept: &mut Kept,
+        kept: &Kept,
         mut returning: BTreeMap<TargetName, Line>,
     ) -> Beginnings {
         let now = Instant::now();
         let count = u32::try_from(plan.starts.len()).unwrap_or(u32::MAX);
         let targets = plan.starts.iter().filter_map(|name| config.targets.get_key_value(name));
         let starting = (0_u32..).zip(targets).map(|(place, (name, target))| {
-            let line = returning.remove(name).unwrap_or_else(|| {
-                let stored = kept.accounts.remove(name).unwrap_or_default();
-                Line::new(self.open_account(target, &stored))
-            });
+            let line = returning
+                .remove(name)
+                .unwrap_or_else(|| Line::new(self.open_account(target, kept)));
             follow(&line.account, target, Change::default());
             let last_sent = line.account.read(|ledger, _| ledger.last_sent());
             let share = target.interval.min(SPREAD) / count;
@@ -146,15 +145,6 @@ impl Supervisor {
             (name.clone(), Beginning::new(target, line, now + wait))
         });
         starting.collect()
-    }
-
-    fn open_account(&self, target: &Target, stored: &StoredAccount) -> Account {
-        let (name, rules) = (target.name.clone(), Rules::from(target));
-        let account = match &self.store {
-            Some(store) => Account::restore(name, rules, stored, Arc::clone(store)),
-            None => Account::new(name, rules),
-        };
-        account.with_archive(Arc::clone(&self.archive))
     }
 
     /// Opens mailboxes and sets the subscribers of all of them; gives the loops of those that close.
@@ -298,7 +288,9 @@ fn follow(account: &Account, target: &Target, change: Change) {
         account.check_abandoned();
     }
     account.update(|ledger, now| ledger.measures(Servers::from(target), now));
-    if change.ends_inspection {
+    let sender_mailbox = target.sender_mailbox.as_ref().map(|side| side.mailbox_id().to_string());
+    account.update(|ledger, _| ledger.visits(sender_mailbox.unwrap_or_default().into()));
+    if change.ends_inspection || change.moves {
         account.forget_inspection();
     }
 }

@@ -163,7 +163,7 @@ mod tests {
     /// A loop that notes its starts and breaks off at once, as often as asked; then it goes on.
     fn breaking(times: usize) -> (Task, Arc<Mutex<Vec<Instant>>>, Arc<Notify>) {
         let (starts, steady) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
-        let (noted, told) = (Arc::clone(&starts), Arc::clone(&steady));
+        let (noted, is_steady) = (Arc::clone(&starts), Arc::clone(&steady));
         let task = Task::spawn("the loop of a test".into(), move |cancel, start| {
             let count = {
                 let mut starts = noted.lock().unwrap();
@@ -171,10 +171,10 @@ mod tests {
                 starts.push(Instant::now());
                 starts.len()
             };
-            let told = Arc::clone(&told);
+            let is_steady = Arc::clone(&is_steady);
             async move {
                 assert!(count > times, "broken off by the test");
-                told.notify_one();
+                is_steady.notify_one();
                 cancel.cancelled().await;
             }
         });

@@ -2,12 +2,14 @@
 //! unknown or not applicable is null. The names of the fields are public and stable.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use super::absence::roundtrip_absence;
 use super::condition::condition_of;
+use super::mount::PathPrefix;
 use super::paths::{self, TARGET_REPORTS};
 use crate::account::history::{Check, Evidence, FailedLook, Probe, Steps, Transcript};
 use crate::config::Endpoint;
@@ -195,7 +197,8 @@ struct TranscriptRecord<'a> {
 }
 
 impl<'a> Listing<'a> {
-    pub(in crate::web) fn new(views: &'a [View]) -> Self {
+    /// Its links begin with `base`.
+    pub(in crate::web) fn new(views: &'a [View], base: &PathPrefix) -> Self {
         let shortages = shortages::current().into_iter().map(|current| ShortageRecord {
             resource: current.shortage.label(),
             times: current.times,
@@ -206,22 +209,23 @@ impl<'a> Listing<'a> {
                 mail::shortage::advice(current.shortage)
             ),
         });
-        let targets = views.iter().map(Overview::new).collect();
+        let targets = views.iter().map(|view| Overview::new(view, base)).collect();
         Self { shortages: shortages.collect(), targets }
     }
 }
 
 impl<'a> Report<'a> {
-    /// Transcripts are included only if `shows_transcripts`.
+    /// Its links begin with `base`. Transcripts are included only if `shows_transcripts`.
     pub(in crate::web) fn new(
         details: &'a Details,
+        base: &PathPrefix,
         shows_transcripts: bool,
         now: SystemTime,
     ) -> Self {
         let Evidence { probes, checks, failed_looks, transcripts } = &details.evidence;
         let notice = details.view.snapshot.last_report.as_ref();
         Self {
-            overview: Overview::new(&details.view),
+            overview: Overview::new(&details.view, base),
             outstanding: details.awaited.iter().map(|mail| Outstanding::new(mail, now)).collect(),
             probes: probes.iter().map(ProbeRecord::new).collect(),
             checks: checks.iter().map(CheckRecord::new).collect(),
@@ -242,14 +246,14 @@ impl Problem {
 }
 
 impl<'a> Overview<'a> {
-    fn new(view: &'a View) -> Self {
+    fn new(view: &'a View, base: &PathPrefix) -> Self {
         let View { target, snapshot, .. } = view;
         let percent = |share: f64| share * 100.0;
         let able = |is_able: bool| if is_able { 100.0 } else { 0.0 };
         let protocol = target.receive.protocol.label();
         Self {
             name: target.name.as_str(),
-            path: paths::of_target(TARGET_REPORTS, &target.name),
+            path: format!("{base}{}", paths::of_target(TARGET_REPORTS, &target.name)),
             passive: target.passive,
             cluster: target.cluster.as_deref(),
             interval_seconds: snapshot.interval.as_secs_f64(),
@@ -271,7 +275,7 @@ impl<'a> Overview<'a> {
 
 impl<'a> SideRecord<'a> {
     fn new(protocol: &'static str, endpoint: &'a Endpoint, state: &'a SideState) -> Self {
-        let failure = |(at, failure): &(SystemTime, Failure)| DatedFailure {
+        let failure = |(at, failure): &(SystemTime, Arc<Failure>)| DatedFailure {
             at: date(*at),
             failure: FailureRecord::new(failure),
         };
@@ -287,7 +291,7 @@ impl<'a> SideRecord<'a> {
             last_success: state.last_success.map(date),
             steps: steps.collect(),
             last_failure: state.last_failure.as_ref().map(failure),
-            tls: state.tls.as_ref().map(TlsRecord::new),
+            tls: state.tls.as_deref().map(TlsRecord::new),
         }
     }
 }

@@ -9,22 +9,27 @@
 //! | `GET /metrics` | the metrics of all targets and of the exporter; `--web.telemetry-path` moves it |
 //! | `GET /metrics?targets=none` | those of the exporter alone |
 //! | `GET /probe?target=NAME` | those of one target alone, from memory; 404 for an unknown one |
+//! | `GET /runbook` | what to do about each alert |
 //! | `GET /sd` | the targets for `http_sd_configs` of Prometheus |
 //! | `GET /config` | the running configuration without its secrets, not for everybody |
 //! | `GET /-/healthy` | 200: the process answers |
 //! | `GET /-/ready` | 200: the targets are being tested |
 //! | `POST`, `PUT /-/reload` | reads the configuration again, with `--web.enable-lifecycle` |
 //!
+//! All of them are below the prefix of [`Mount::routes`], to which `/` leads.
+//!
 //! HEAD is answered wherever GET is. Every answer comes from memory; none waits for a mail server.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
 use tracing::error;
 
 use super::api::{self, discovery::TargetGroup};
-use super::pages::{assets, status, target};
+use super::mount::Mount;
+use super::pages::{assets, runbook, status, target};
 use super::paths::{self, TARGET_PAGES, TARGET_REPORTS};
 use super::server::negotiation::Format;
 use super::server::{Request, Response};
@@ -37,7 +42,8 @@ use mail::threads;
 const MANY_TARGETS: usize = 500;
 
 /// The paths that are read with GET, beside the metrics and the targets.
-const PAGES: [&str; 7] = ["/", "/probe", "/sd", "/config", "/-/healthy", "/-/ready", ALL_TARGETS];
+const PAGES: [&str; 8] =
+    ["/", "/probe", "/sd", "/runbook", "/config", "/-/healthy", "/-/ready", ALL_TARGETS];
 
 /// The most outstanding mails of a target that are listed one by one.
 const OUTSTANDING: usize = 20;
@@ -49,6 +55,8 @@ const ALL_TARGETS: &str = "/api/targets";
 pub struct App {
     /// The targets.
     pub supervisor: Arc<Supervisor>,
+    /// Where the pages are.
+    pub mount: Mount,
     /// The path of the metrics, as `/metrics`; not the path of another page.
     pub telemetry_path: String,
     /// Whether `/-/reload` reloads.
@@ -59,11 +67,33 @@ pub struct App {
 
 impl App {
     /// Answers one request.
-    pub async fn answer(&self, request: Request) -> Response {
+    pub async fn answer(&self, mut request: Request) -> Response {
+        let Some(path) = self.mount.route(&request.path) else { return self.outside(&request) };
+        request.path = path.to_owned();
+        self.inside(request).await
+    }
+
+    /// The answer where the path does not begin with the prefix: a way to what does.
+    fn outside(&self, request: &Request) -> Response {
+        let home = format!("{}/", self.mount.routes());
+        match (&request.method, request.path.as_str()) {
+            (&Method::GET, "/") => match HeaderValue::from_str(&home) {
+                Ok(location) => Response::text(StatusCode::FOUND, format!("see {home}\n"))
+                    .with_header(header::LOCATION, location),
+                Err(error) => internal_error(&error),
+            },
+            (_, "/") => Response::method_not_allowed("GET, HEAD"),
+            _ => Response::not_found(format!("no such page; all pages are below {home}\n")),
+        }
+    }
+
+    /// The answer to a request whose path has lost its prefix.
+    async fn inside(&self, request: Request) -> Response {
         match (&request.method, request.path.as_str()) {
             (&Method::GET, "/") => self.status(&request).await,
             (&Method::GET, "/probe") => self.probe(&request),
             (&Method::GET, "/sd") => self.discovery().await,
+            (&Method::GET, "/runbook") => self.runbook(),
             (&Method::GET, "/config") => self.config(&request),
             (&Method::GET, "/-/healthy") => Response::text(StatusCode::OK, "healthy\n"),
             (&Method::GET, "/-/ready") => Response::text(StatusCode::OK, "ready\n"),
@@ -83,16 +113,20 @@ impl App {
             {
                 Response::method_not_allowed("GET, HEAD")
             }
-            _ => Response::not_found("no such page; / links to those that exist\n"),
+            _ => {
+                let home = self.mount.links();
+                Response::not_found(format!("no such page; {home}/ links to those that exist\n"))
+            }
         }
     }
 
     async fn status(&self, request: &Request) -> Response {
-        let telemetry_path = self.telemetry_path.clone();
+        let (mount, telemetry_path) = (self.mount.clone(), self.telemetry_path.clone());
         let shows_config = self.shows_details(request);
         let query = status::Query::of(request);
         self.compute(move |supervisor| {
-            let links = status::Links { telemetry_path: &telemetry_path, shows_config };
+            let base = mount.links();
+            let links = status::Links { base, telemetry_path: &telemetry_path, shows_config };
             match status::page(supervisor, links, &query, SystemTime::now()) {
                 Ok(page) => Response::html(StatusCode::OK, page),
                 Err(error) => internal_error(&error),
@@ -110,18 +144,21 @@ impl App {
                 return Response::text(StatusCode::BAD_REQUEST, text);
             }
         };
-        let accept = request.accept.clone();
+        let (accept, mount) = (request.accept.clone(), self.mount.clone());
         self.compute(move |supervisor| {
             let views = if has_targets { supervisor.views() } else { Vec::new() };
-            metrics_response(accept.as_deref(), views, Some(ExporterFacts::of(supervisor)))
+            let facts = ExporterFacts::of(supervisor, mount.external_url());
+            metrics_response(accept.as_deref(), views, Some(facts))
         })
         .await
     }
 
     fn probe(&self, request: &Request) -> Response {
         let Some(name) = request.parameter("target") else {
-            let text = "name a target, as /probe?target=NAME; the status page lists them\n";
-            return Response::not_found(text);
+            let base = self.mount.links();
+            return Response::not_found(format!(
+                "name a target, as {base}/probe?target=NAME; the status page lists them\n"
+            ));
         };
         let Some(view) = self.supervisor.view(name) else {
             return Response::not_found(format!("{}\n", self.no_target(name)));
@@ -143,12 +180,23 @@ impl App {
     /// The page of one target.
     fn target(&self, request: &Request) -> Response {
         let Some(name) = target_name(request, TARGET_PAGES) else {
-            return Response::not_found("name a target, as /targets/NAME; / lists them\n");
+            let base = self.mount.links();
+            return Response::not_found(format!(
+                "name a target, as {base}/targets/NAME; {base}/ lists them\n"
+            ));
         };
         let Some(details) = self.supervisor.details(&name, OUTSTANDING) else {
             return Response::not_found(format!("{}\n", self.no_target(&name)));
         };
-        match target::page(&details, self.shows_details(request), SystemTime::now()) {
+        let (base, shows_transcripts) = (self.mount.links(), self.shows_details(request));
+        match target::page(&details, base, shows_transcripts, SystemTime::now()) {
+            Ok(page) => Response::html(StatusCode::OK, page),
+            Err(error) => internal_error(&error),
+        }
+    }
+
+    fn runbook(&self) -> Response {
+        match runbook::page(self.mount.links()) {
             Ok(page) => Response::html(StatusCode::OK, page),
             Err(error) => internal_error(&error),
         }
@@ -157,21 +205,24 @@ impl App {
     /// One target as JSON.
     fn report(&self, request: &Request) -> Response {
         let Some(name) = target_name(request, TARGET_REPORTS) else {
-            let problem = api::Problem::new("name a target, as /api/targets/NAME");
+            let base = self.mount.links();
+            let problem = api::Problem::new(format!("name a target, as {base}/api/targets/NAME"));
             return json(StatusCode::NOT_FOUND, &problem);
         };
         let Some(details) = self.supervisor.details(&name, OUTSTANDING) else {
             return json(StatusCode::NOT_FOUND, &api::Problem::new(self.no_target(&name)));
         };
-        let shows_transcripts = self.shows_details(request);
-        json(StatusCode::OK, &api::Report::new(&details, shows_transcripts, SystemTime::now()))
+        let (base, shows_transcripts) = (self.mount.links(), self.shows_details(request));
+        let report = api::Report::new(&details, base, shows_transcripts, SystemTime::now());
+        json(StatusCode::OK, &report)
     }
 
     /// All targets as JSON.
     async fn listing(&self) -> Response {
-        self.compute(|supervisor| {
+        let mount = self.mount.clone();
+        self.compute(move |supervisor| {
             let views = supervisor.views();
-            json(StatusCode::OK, &api::Listing::new(&views))
+            json(StatusCode::OK, &api::Listing::new(&views, mount.links()))
         })
         .await
     }

@@ -13,12 +13,14 @@ mod definitions;
 
 /// The program as a process: its command line, its output, its log, its end and its restart.
 mod command {
+    mod auto_reload;
     mod durable;
     mod log;
     mod newest;
     mod probe;
     mod probe_outputs;
     mod program;
+    mod restart;
     mod shortages;
 }
 
@@ -42,6 +44,7 @@ mod embedded {
     mod outer_watch;
     mod passive;
     mod reload;
+    mod rotation;
     mod round_trip;
     pub(crate) mod routes;
     mod series;
@@ -86,4 +89,5 @@ mod web {
     mod evidence;
     mod http;
     mod pages;
+    mod prefix;
 }

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use ledger::Token;
 use ledger::{Reading, Snapshot};
-use mailtrip_exporter::config::{Config, TlsMode};
+use mailtrip_exporter::config::{Config, Target, TlsMode};
 use mailtrip_exporter::probing::send::Origin;
 use mailtrip_exporter::supervisor::Supervisor;
+use mailtrip_exporter::web::mount::Mount;
 use mailtrip_exporter::web::routes::App;
 use mailtrip_exporter::web::server::{self, WebConfig};
 use tempfile::TempDir;
@@ -30,6 +31,7 @@ pub(crate) mod http;
 pub(crate) mod logins;
 pub(crate) mod mails;
 pub(crate) mod program;
+pub(crate) mod proxy;
 pub(crate) mod relay;
 
 /// The longest wait for anything.
@@ -201,6 +203,11 @@ pub(crate) fn config(targets: &[TargetText]) -> Config {
         .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
 }
 
+/// The checked configuration of one target.
+pub(crate) fn only(target: TargetText) -> Arc<Target> {
+    config(&[target]).targets.into_values().next().unwrap()
+}
+
 /// The exporter at work.
 pub(crate) struct Exporter {
     pub(crate) supervisor: Arc<Supervisor>,
@@ -272,12 +279,19 @@ pub(crate) async fn serve(
     supervisor: &Arc<Supervisor>,
     enable_lifecycle: bool,
 ) -> (SocketAddr, DropGuard) {
-    let app = Arc::new(App {
+    let app = App {
         supervisor: Arc::clone(supervisor),
+        mount: Mount::default(),
         telemetry_path: "/metrics".to_owned(),
         enable_lifecycle,
         enable_details: false,
-    });
+    };
+    serve_app(app).await
+}
+
+/// Serves these pages on a port of its own until the guard is dropped.
+pub(crate) async fn serve_app(app: App) -> (SocketAddr, DropGuard) {
+    let app = Arc::new(app);
     let listeners = server::bind("127.0.0.1:0").await.unwrap();
     let address = listeners[0].local_addr().unwrap();
     let shutdown = CancellationToken::new();

@@ -6,6 +6,7 @@
 //! accepted = outstanding + received + bounced + lost + those that left with a passive outage.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::{Failure, LineInstant, LoginDelay, PerSide, Token};
@@ -14,7 +15,7 @@ use lifecycle::Ended;
 pub use mail_state::MailState;
 pub use moment::Moment;
 use moment::{ClockJump, WallClock};
-pub use newest::{Measured, Newest, Servers};
+pub use newest::{Measured, Newest, Servers, Visited};
 use pacing::Pacing;
 pub use pacing::SessionKind;
 use record::Journal;
@@ -62,6 +63,8 @@ pub struct Rules {
 pub struct Ledger {
     rules: Rules,
     servers: Servers,
+    /// The sender's own mailbox, as `imap://user@host:port`; empty: nobody has told, or there is none.
+    sender_server: Arc<str>,
     /// Since when these are the servers; `None`: all that is known is of them.
     measured_since: Option<LineInstant>,
     sending: BTreeMap<Token, Sending>,
@@ -148,6 +151,7 @@ impl Ledger {
         Self {
             rules,
             servers: Servers::default(),
+            sender_server: Arc::default(),
             measured_since: None,
             sending: BTreeMap::new(),
             outstanding: VecDeque::new(),
@@ -356,7 +360,7 @@ impl Ledger {
             (true, _) => Reading::NotApplicable,
             // What was accepted is known for ever, unlike whether it would be accepted now.
             (false, Reading::Unmeasured)
-                if self.outstanding.is_empty() && !self.sides.send.is_outlived =>
+                if self.outstanding.is_empty() && !self.sides.send.was_tried() =>
             {
                 Reading::Unmeasured
             }

@@ -1,10 +1,14 @@
 //! How a login is made.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::options::{BracketedHost, TlsOptions};
 use crate::secret::Secret;
+use crate::secret_source::{Look, SecretSource};
 
 /// An account on a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +24,8 @@ pub struct Login {
 impl Login {
     /// A user name and a password, used by the strongest mechanism that the server offers.
     pub fn with_password(username: impl Into<String>, password: impl Into<String>) -> Self {
-        let credentials = Credentials::Password(Secret::new(password.into()));
+        let password = SecretSource::Fixed(Secret::new(password.into()));
+        let credentials = Credentials::Password(password);
         Self { username: username.into(), credentials, auth: Auth::Auto }
     }
 
@@ -47,6 +52,29 @@ impl Login {
         match &self.credentials {
             Credentials::Password(_) => None,
             Credentials::OAuth2(provider) => Some(provider),
+        }
+    }
+
+    /// The same with the password that its file holds now, which stays as it is in what is returned.
+    /// `look` says when the file is read, which ends at `end`.
+    pub(crate) async fn with_newest(&self, look: Look, end: Instant) -> Cow<'_, Self> {
+        match &self.credentials {
+            Credentials::Password(source @ SecretSource::File(_)) => {
+                source.look(look, end).await;
+                let password = SecretSource::Fixed(source.value());
+                Cow::Owned(Self { credentials: Credentials::Password(password), ..self.clone() })
+            }
+            Credentials::Password(SecretSource::Fixed(_)) | Credentials::OAuth2(_) => {
+                Cow::Borrowed(self)
+            }
+        }
+    }
+
+    /// Why the file of its password is of no use, with its path.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        match &self.credentials {
+            Credentials::Password(source) => source.trouble(),
+            Credentials::OAuth2(_) => None,
         }
     }
 }
@@ -136,9 +164,19 @@ impl Mechanism {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// The password of the account.
-    Password(Secret),
+    Password(SecretSource),
     /// Access tokens of an OAuth2 provider.
     OAuth2(Arc<OAuth2>),
+}
+
+impl Credentials {
+    /// Whether both prove the same now, wherever it comes from.
+    pub fn prove_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Password(one), Self::Password(other)) => one.value() == other.value(),
+            _ => self == other,
+        }
+    }
 }
 
 /// `oauth2`: where access tokens come from (RFC 6749). With a refresh token it is renewed in the name
@@ -150,11 +188,11 @@ pub struct OAuth2 {
     /// The name of this client at the provider.
     pub client_id: String,
     /// Its password there; a client that has a refresh token may have none.
-    pub client_secret: Option<Secret>,
+    pub client_secret: Option<SecretSource>,
     /// What the tokens are to allow, words separated by spaces.
     pub scope: Option<String>,
     /// The refresh token as the operator has written it.
-    pub refresh_token: Option<Secret>,
+    pub refresh_token: Option<SecretSource>,
     /// `ca_file`, for a provider whose certificate the system does not trust.
     pub tls_options: TlsOptions,
 }

@@ -87,12 +87,29 @@ pub type Sink<'a> = dyn FnMut(Fetched, Instant) + Send + 'a;
 
 impl Imap {
     /// Connects, protects the connection and logs in, as the dialer and the login say; all of it
-    /// ends at `end` at the latest.
+    /// ends at `end` at the latest. After a refused login a second connection is tried if the file of
+    /// the password holds another one by then.
     ///
     /// # Errors
     /// The first step that fails, in its step. No password is sent before the server's certificate
     /// was accepted, unless the configuration says `tls: none`.
     pub async fn open(
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        let made = sasl::newest(login, &trace, end).await;
+        match Self::open_with(dialer, &made, trace.clone(), end).await {
+            Err(failure) => {
+                let newer = sasl::newer(login, &made, failure, &trace, end).await?;
+                Self::open_with(dialer, &newer, trace, end).await
+            }
+            open => open,
+        }
+    }
+
+    async fn open_with(
         dialer: &Dialer,
         login: &Login,
         trace: Trace,

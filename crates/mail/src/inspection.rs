@@ -8,7 +8,9 @@
 
 use std::time::SystemTime;
 
-use crate::text::Scrubber;
+use serde::{Deserialize, Serialize};
+
+use crate::text::{Scrubber, is_unsafe};
 pub use authentication::{Authentication, Method, Outcome};
 use field::Field;
 pub use hop::{Clock, Delay, Hop, HopKind};
@@ -27,7 +29,7 @@ pub const HEADER_BYTES: usize = 64 << 10;
 pub const MAX_HOPS: usize = 8;
 
 /// What the header of one arrived mail showed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
     /// When the mail was seen in the mailbox.
     pub seen: SystemTime,
@@ -88,6 +90,22 @@ impl Inspection {
             authserv_id: verdicts.authserv_id,
             spam: spam::read(&fields),
         }
+    }
+
+    /// Whether one that was written down and read again can be shown: it is within its bounds, and its
+    /// texts hold nothing that was not escaped.
+    pub fn is_sound(&self) -> bool {
+        let hops = self.hops.iter().flat_map(|hop| [&hop.by, &hop.from]);
+        let last = self.last_hop.iter().flat_map(|hop| [&hop.by, &hop.from, &hop.cipher]);
+        let mut texts = hops.chain(last).chain([&self.authserv_id]).flatten();
+        // The mark of a cut text comes on top.
+        let is_shown =
+            |text: &String| text.chars().count() <= SHOWN_CHARS + 1 && !text.chars().any(is_unsafe);
+        let is_finite = |spam: &Spam| spam.score.is_none_or(f64::is_finite);
+        let counts = [self.hops.len(), self.authentication.len(), self.spam.len()];
+        counts.iter().all(|count| *count <= MAX_HOPS)
+            && self.spam.iter().all(is_finite)
+            && texts.all(is_shown)
     }
 }
 

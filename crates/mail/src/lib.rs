@@ -49,10 +49,11 @@
 //!
 //! A module uses those above it in this list.
 //!
-//! - [`secret`]: a value that is never shown; [`options`]: an endpoint and its TLS options; [`auth`]: a login.
-//! - [`text`]: scrubbing of secrets, and shortening and escaping of what a server wrote.
 //! - [`throttle`]: log lines once a minute; [`descriptors`] and [`shortage`]: what the system runs out of;
 //!   [`threads`]: blocking calls under a limit; [`Fault`]: a failure before its step is known.
+//! - [`secret`]: a value that is never shown; [`secret_source`]: where it comes from, and when its file is read
+//!   again; [`options`]: an endpoint and its TLS options; [`auth`]: a login.
+//! - [`text`]: scrubbing of secrets, and shortening and escaping of what a server wrote.
 //! - [`net`]: names, MX records, connections, TLS.
 //! - [`trace`]: the record of a dialogue.
 //! - [`oauth`]: access tokens.
@@ -85,6 +86,7 @@ pub mod outer;
 pub mod pop3;
 mod sasl;
 pub mod secret;
+pub mod secret_source;
 pub mod shortage;
 pub mod smtp;
 pub mod test_mail;

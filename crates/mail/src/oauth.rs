@@ -19,6 +19,7 @@ use crate::auth::OAuth2;
 use crate::net::tls::TlsClients;
 use crate::options::TlsOptions;
 use crate::secret::Secret;
+use crate::secret_source::{Look, SecretSource};
 use endpoint::Endpoint;
 
 pub(crate) mod endpoint;
@@ -45,19 +46,18 @@ pub trait TokenStore: Send + Sync {
 /// The sources of access tokens in use, one for each client of a provider.
 #[derive(Default)]
 pub struct Tokens {
+    /// By a digest of everything that a provider is asked with; secrets by where they come from.
     sources: Mutex<HashMap<Key, Arc<TokenSource>>>,
     /// Where renewed refresh tokens are kept; `None`: they end with the process.
     store: Option<Arc<dyn TokenStore>>,
 }
 
-/// A digest of everything that a provider is asked with.
+/// A digest.
 type Key = [u8; 32];
 
 /// The access tokens of one client.
 pub struct TokenSource {
     endpoint: Endpoint,
-    /// Under which name a renewed refresh token is kept.
-    origin: String,
     store: Option<Arc<dyn TokenStore>>,
     state: Mutex<State>,
 }
@@ -66,7 +66,7 @@ pub struct TokenSource {
 struct State {
     token: Option<Kept>,
     /// The newest refresh token; `None`: that of the store, or of the file.
-    refresh_token: Option<Secret>,
+    refresh_token: Option<Renewed>,
     /// The question under way.
     asking: Option<watch::Receiver<Option<Outcome>>>,
 }
@@ -75,6 +75,45 @@ struct State {
 struct Kept {
     secret: Secret,
     renew_at: Instant,
+    /// With what the client has asked for it.
+    asked_with: Key,
+}
+
+/// A refresh token that the provider has given in place of the written one.
+struct Renewed {
+    written: Secret,
+    newest: Secret,
+}
+
+/// The secrets of a client, as they are in its files at one time.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ClientSecrets {
+    pub(crate) client_secret: Option<Secret>,
+    /// As the operator has written it.
+    pub(crate) refresh_token: Option<Secret>,
+}
+
+impl ClientSecrets {
+    fn of(client: &OAuth2) -> Self {
+        let value = |source: &Option<SecretSource>| source.as_ref().map(SecretSource::value);
+        let (client_secret, refresh_token) = (&client.client_secret, &client.refresh_token);
+        Self { client_secret: value(client_secret), refresh_token: value(refresh_token) }
+    }
+
+    /// After a look at the files, which ends at `end`.
+    async fn read(client: &OAuth2, look: Look, end: Instant) -> Self {
+        for source in client.client_secret.iter().chain(&client.refresh_token) {
+            source.look(look, end).await;
+        }
+        Self::of(client)
+    }
+
+    fn digest(&self) -> Key {
+        let bytes = |secret: &Option<Secret>| {
+            secret.as_ref().map(|secret| secret.expose().as_bytes().to_owned()).unwrap_or_default()
+        };
+        digest(&[&bytes(&self.client_secret), &bytes(&self.refresh_token)])
+    }
 }
 
 type Outcome = Result<Secret, Fault>;
@@ -112,7 +151,6 @@ impl Tokens {
         sources.retain(|_, source| Arc::strong_count(source) > 1 || source.has_good_token());
         let source = Arc::new(TokenSource {
             endpoint: Endpoint::new(client.clone(), tls),
-            origin: origin(client),
             store: self.store.clone(),
             state: Mutex::default(),
         });
@@ -135,13 +173,16 @@ impl TokenSource {
         timeout: Duration,
         end: Instant,
     ) -> Result<AccessToken, Fault> {
+        let secrets = ClientSecrets::read(self.endpoint.client(), Look::IfChanged, end).await;
+        let asked_with = secrets.digest();
+        let is_good = |kept: &Kept| {
+            kept.renew_at > Instant::now()
+                && refused != Some(&kept.secret)
+                && kept.asked_with == asked_with
+        };
         let mut answer = {
             let mut state = self.state();
-            if let Some(kept) = state
-                .token
-                .take()
-                .filter(|kept| kept.renew_at > Instant::now() && refused != Some(&kept.secret))
-            {
+            if let Some(kept) = state.token.take().filter(is_good) {
                 let secret = kept.secret.clone();
                 state.token = Some(kept);
                 return Ok(AccessToken { secret, is_new: false });
@@ -188,33 +229,64 @@ impl TokenSource {
         receiver
     }
 
+    /// Asks with what the files hold. After a refusal they are read in any case, and it is asked once more
+    /// if they hold something else.
     async fn renew(&self, deadline: Instant) -> Outcome {
-        let refresh_token = self.refresh_token().await;
-        let given = self.endpoint.ask(refresh_token.as_ref(), deadline).await?;
-        if let Some(renewed) = given.refresh_token.filter(|new| Some(new) != refresh_token.as_ref())
+        let client = self.endpoint.client();
+        let secrets = ClientSecrets::of(client);
+        let refusal = match self.renew_with(&secrets, deadline).await {
+            Err(fault) if fault.reason == Reason::Auth => fault,
+            outcome => return outcome,
+        };
+        let newer = ClientSecrets::read(client, Look::Always, deadline).await;
+        if newer == secrets {
+            return Err(self.endpoint.troubled(refusal));
+        }
+        self.renew_with(&newer, deadline).await
+    }
+
+    async fn renew_with(&self, secrets: &ClientSecrets, deadline: Instant) -> Outcome {
+        let refresh_token = self.refresh_token(secrets).await;
+        let client_secret = secrets.client_secret.as_ref();
+        let given = self.endpoint.ask(client_secret, refresh_token.as_ref(), deadline).await?;
+        if let (Some(written), Some(newest)) = (&secrets.refresh_token, given.refresh_token)
+            && Some(&newest) != refresh_token.as_ref()
         {
-            self.state().refresh_token = Some(renewed.clone());
+            let renewed = Renewed { written: written.clone(), newest: newest.clone() };
+            self.state().refresh_token = Some(renewed);
             if let Some(store) = &self.store {
-                store.persist(&self.origin, &renewed).await;
+                store.persist(&self.origin(written), &newest).await;
             }
         }
         let life = given.expires_in.unwrap_or(UNTOLD_LIFE).min(LONGEST_LIFE);
         let renew_at = Instant::now() + life - MARGIN.min(life / 10);
-        self.state().token = Some(Kept { secret: given.access_token.clone(), renew_at });
+        let (secret, asked_with) = (given.access_token.clone(), secrets.digest());
+        self.state().token = Some(Kept { secret, renew_at, asked_with });
         Ok(given.access_token)
     }
 
     /// The newest refresh token: given lately, kept in the store, or written by the operator.
-    async fn refresh_token(&self) -> Option<Secret> {
-        let written = self.endpoint.client().refresh_token.clone()?;
-        if let Some(newest) = self.state().refresh_token.clone() {
-            return Some(newest);
+    async fn refresh_token(&self, secrets: &ClientSecrets) -> Option<Secret> {
+        let written = secrets.refresh_token.as_ref()?;
+        if let Some(renewed) = &self.state().refresh_token
+            && renewed.written == *written
+        {
+            return Some(renewed.newest.clone());
         }
         let stored = match &self.store {
-            Some(store) => store.load(&self.origin).await,
+            Some(store) => store.load(&self.origin(written)).await,
             None => None,
         };
-        Some(stored.unwrap_or(written))
+        Some(stored.unwrap_or_else(|| written.clone()))
+    }
+
+    /// The name of the chain that begins with the refresh token in the file: who changes the file begins
+    /// another one.
+    fn origin(&self, written: &Secret) -> String {
+        let client = self.endpoint.client();
+        let url = client.token_url.to_string();
+        let parts = [url.as_bytes(), client.client_id.as_bytes(), written.expose().as_bytes()];
+        digest(&parts).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -236,26 +308,17 @@ fn ended() -> Fault {
     Fault::new(Reason::Other, "the question for an access token ended without an answer")
 }
 
-/// The name of the chain that begins with the refresh token in the file: who changes the file begins
-/// another one.
-fn origin(client: &OAuth2) -> String {
-    let url = client.token_url.to_string();
-    let written = client.refresh_token.as_ref().map_or("", Secret::expose);
-    let digest = digest(&[url.as_bytes(), client.client_id.as_bytes(), written.as_bytes()]);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn key(client: &OAuth2) -> Key {
     let TlsOptions { ca_file, .. } = &client.tls_options;
-    let secret = |secret: &Option<Secret>| {
-        secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default()
+    let source = |source: &Option<SecretSource>| {
+        source.as_ref().map(SecretSource::identifier).unwrap_or_default()
     };
     digest(&[
         client.token_url.to_string().as_bytes(),
         client.client_id.as_bytes(),
-        secret(&client.client_secret).as_bytes(),
+        &source(&client.client_secret),
         client.scope.as_deref().unwrap_or_default().as_bytes(),
-        secret(&client.refresh_token).as_bytes(),
+        &source(&client.refresh_token),
         ca_file.as_ref().map_or(&[][..], |file| &*file.pem),
     ])
 }

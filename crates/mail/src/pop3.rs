@@ -95,13 +95,30 @@ impl Pop3 {
     }
 
     /// Connects, protects the connection and logs in, as the dialer and the login say; all of it
-    /// ends at `end` at the latest.
+    /// ends at `end` at the latest. After a refused login a second connection is tried if the file of
+    /// the password holds another one by then.
     ///
     /// # Errors
     /// The first step that fails, in its step; [`Reason::Busy`] or [`Reason::Deferred`] where another try
     /// may succeed. No password is sent before the server's certificate was accepted, unless the configuration says
     /// `tls: none`.
     pub async fn open(
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        let made = sasl::newest(login, &trace, end).await;
+        match Self::open_with(dialer, &made, trace.clone(), end).await {
+            Err(failure) => {
+                let newer = sasl::newer(login, &made, failure, &trace, end).await?;
+                Self::open_with(dialer, &newer, trace, end).await
+            }
+            open => open,
+        }
+    }
+
+    async fn open_with(
         dialer: &Dialer,
         login: &Login,
         trace: Trace,
@@ -238,7 +255,7 @@ impl Pop3 {
     async fn count(&mut self) -> Result<Option<u64>, Failure> {
         self.wire.send("STAT").await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line)?;
+        self.check_status(&line)?;
         Ok(split_status(&line).and_then(|(_, text)| {
             std::str::from_utf8(text.split(u8::is_ascii_whitespace).next()?).ok()?.parse().ok()
         }))
@@ -385,10 +402,10 @@ impl Pop3 {
     async fn command(&mut self, command: &str) -> Result<(), Interrupted> {
         self.wire.send(command).await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line)
+        self.check_status(&line)
     }
 
-    fn settle(&self, line: &[u8]) -> Result<(), Interrupted> {
+    fn check_status(&self, line: &[u8]) -> Result<(), Interrupted> {
         match split_status(line) {
             Some((true, _)) => Ok(()),
             Some((false, text)) => {

@@ -14,7 +14,7 @@ use rsasl::mechname::Mechname;
 use rsasl::prelude::{SASLClient, Session, SessionError, State};
 use rsasl::property::{AuthId, AuthzId, OAuthBearerToken, Password};
 
-pub(super) use authenticate::{Authenticate, LoginFailure, LoginFailureKind, enter};
+pub(super) use authenticate::{Authenticate, LoginFailure, LoginFailureKind, enter, newer, newest};
 
 use super::trace::Trace;
 use super::{Failure, Fault, Reason};
@@ -121,7 +121,7 @@ pub(super) async fn log_in<T: SaslTransport>(
     loop {
         let challenge = match transport.hear().await? {
             ServerReply::Challenge(challenge) => challenge,
-            ServerReply::Answer(answer) => return settle(transport, exchange, answer),
+            ServerReply::Answer(answer) => return conclude(transport, exchange, answer),
         };
         let was_sent = sent.is_some() && !(is_first && challenge.trim_ascii().is_empty());
         is_first = false;
@@ -160,7 +160,7 @@ async fn answer_challenge(
     work.await.unwrap_or_else(|none| (spare, Err(none.fault("the digest of the password failed"))))
 }
 
-fn settle<T: SaslTransport>(
+fn conclude<T: SaslTransport>(
     transport: &T,
     exchange: Exchange,
     answer: T::Answer,

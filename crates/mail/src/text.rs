@@ -101,11 +101,15 @@ impl Scrubber {
         let mut scrubber = Self::default();
         match &login.credentials {
             Credentials::Password(password) => {
-                return Self::for_login(&login.username, password.expose());
+                for password in password.known() {
+                    scrubber = scrubber.and(Self::for_login(&login.username, password.expose()));
+                }
             }
             Credentials::OAuth2(provider) => {
-                for secret in provider.client_secret.iter().chain(&provider.refresh_token) {
-                    scrubber.hide_all_forms(secret.expose());
+                for source in provider.client_secret.iter().chain(&provider.refresh_token) {
+                    for secret in source.known() {
+                        scrubber.hide_all_forms(secret.expose());
+                    }
                 }
             }
         }

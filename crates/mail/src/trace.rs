@@ -129,6 +129,13 @@ impl Trace {
         self.record().scrubber.hide_all_forms(secret);
     }
 
+    /// Has the secrets of this login replaced as well.
+    pub fn hide_login(&self, login: &Login) {
+        let mut record = self.record();
+        let scrubber = std::mem::take(&mut record.scrubber);
+        record.scrubber = scrubber.and(Scrubber::of(login));
+    }
+
     /// Notes what the client said; `line` must hold no secret.
     pub fn sent(&self, line: &str) {
         let mut record = self.record();
@@ -307,12 +314,13 @@ mod tests {
     use super::*;
     use crate::auth::{Auth, Credentials};
     use crate::secret::Secret;
+    use crate::secret_source::SecretSource;
     use ledger::Reason;
 
     fn login() -> Login {
         Login {
             username: "sam".into(),
-            credentials: Credentials::Password(Secret::new("hunter2".into())),
+            credentials: Credentials::Password(SecretSource::Fixed(Secret::new("hunter2".into()))),
             auth: Auth::Auto,
         }
     }

@@ -24,7 +24,7 @@ pub const CHALLENGE: &str = "challenge";
 pub const AFTER_DATA: &str = "after-data";
 /// SMTP: the mail was accepted, the client does not know it yet.
 pub const ACCEPTED: &str = "accepted";
-/// IMAP: the client was told that the server is idling.
+/// IMAP: the client has learned that the server is idling.
 pub const IDLING: &str = "idling";
 /// IMAP: the client said DONE.
 pub const DONE: &str = "done";
@@ -138,7 +138,7 @@ impl PartialEq for Gate {
 
 impl Eq for Gate {}
 
-/// When a server tells an idling client what changed.
+/// When a server announces to an idling client what changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Announce {
     /// As soon as it changed.
@@ -146,13 +146,13 @@ pub enum Announce {
     AtOnce,
     /// This long after it changed.
     After(Duration),
-    /// Not during IDLE; the next NOOP tells.
+    /// Not during IDLE; the next NOOP shows it.
     Never,
 }
 
 /// The script of one server. A point is a command in upper case as the protocol spells it (`RCPT`,
 /// `UID FETCH`, `UIDL`) or one of the constants of this module. Several faults at one point follow
-/// each other, each as often as it was told to.
+/// each other, each as often as it was set to.
 #[derive(Debug, Default)]
 pub struct Faults {
     script: Mutex<Script>,
@@ -223,12 +223,12 @@ impl Faults {
         self.lock().has_frozen_view = true;
     }
 
-    /// IMAP: SELECT tells no UIDVALIDITY.
+    /// IMAP: SELECT reports no UIDVALIDITY.
     pub fn hide_uid_validity(&self) {
         self.lock().hides_uid_validity = true;
     }
 
-    /// IMAP: SELECT tells this next UID, whatever the right one is.
+    /// IMAP: SELECT reports this next UID, whatever the right one is.
     pub fn tell_uid_next(&self, uid: u32) {
         self.lock().uid_next = Some(uid);
     }

@@ -233,7 +233,7 @@ impl<'a> Session<'a> {
         self.finish("OK done").await
     }
 
-    /// IDLE (RFC 2177): tells what changes until the client says DONE.
+    /// IDLE (RFC 2177): announces what changes until the client says DONE.
     async fn idle(&mut self) -> Result<(), End> {
         self.wire.reply("+ idling").await?;
         if self.wire.meet(faults::IDLING).await? == Met::Answered {

@@ -1,7 +1,7 @@
-//! SMTP, IMAP and POP3 servers on loopback that do what they are told, right or wrong.
+//! SMTP, IMAP and POP3 servers on loopback that follow a script, right or wrong.
 //!
 //! Three servers share one [`Post`]: what SMTP accepts, IMAP and POP3 show. Each listens on
-//! `127.0.0.1:0` unless told otherwise, with no TLS, TLS by command or TLS from the first byte,
+//! `127.0.0.1:0` unless set otherwise, with no TLS, TLS by command or TLS from the first byte,
 //! and ends when its [`Server`] is dropped. This crate speaks to clients only; it knows nothing
 //! of targets, probes or metrics.
 //!
@@ -165,7 +165,7 @@ impl Options {
         Self { mechanisms: Some(mechanisms), ..self }
     }
 
-    /// POP3: one session a maildrop; a second one is told `-ERR [IN-USE]`.
+    /// POP3: one session a maildrop; a second one gets `-ERR [IN-USE]`.
     pub fn exclusive(self) -> Self {
         Self { exclusive: true, ..self }
     }
@@ -196,7 +196,7 @@ struct Shared {
     commands: broadcast::Sender<Command>,
 }
 
-/// What the owner of a server tells its open sessions.
+/// What the owner of a server has its open sessions do.
 #[derive(Debug, Clone)]
 enum Command {
     Say(Arc<str>),
@@ -292,7 +292,7 @@ impl Server {
     }
 
     fn command(&self, command: Command) {
-        // Without an open session there is nobody to be told.
+        // Without an open session there is nobody to do it.
         drop(self.shared.commands.send(command));
     }
 }
@@ -377,7 +377,7 @@ impl Shared {
         encrypted || self.options.clear_text_login || matches!(self.options.tls, Tls::None)
     }
 
-    /// The SASL mechanisms on offer; `usual` are those of a server that was not told.
+    /// The SASL mechanisms on offer; `usual` are those of a server without options.
     fn mechanisms(&self, usual: &'static [&'static str]) -> &'static [&'static str] {
         self.options.mechanisms.unwrap_or(usual)
     }

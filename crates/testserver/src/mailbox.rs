@@ -226,7 +226,7 @@ impl Post {
         });
     }
 
-    /// A receiver that is told of each change in any account: a mail came or went, a flag changed.
+    /// A receiver that is notified of each change in any account: a mail came or went, a flag changed.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.inner.changed.subscribe()
     }
@@ -299,7 +299,7 @@ impl Post {
         self.lock().folder_mut(user, folder).map(|folder| look(folder))
     }
 
-    /// Changes a folder and tells those who wait; `None` if there is no such folder.
+    /// Changes a folder and notifies those who wait; `None` if there is no such folder.
     pub(crate) fn with_folder<T>(
         &self,
         user: &str,

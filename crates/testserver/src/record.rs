@@ -132,7 +132,7 @@ impl Log {
         self.lock().sessions.iter().cloned().collect()
     }
 
-    /// A receiver that is told of each change.
+    /// A receiver that is notified of each change.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }

@@ -95,7 +95,7 @@ impl Login {
         }
     }
 
-    /// Takes a response; `password` tells that of a user, `nonce` is the server's part of SCRAM's.
+    /// Takes a response; `password` gives that of a user, `nonce` is the server's part of SCRAM's.
     pub(super) fn step(
         &mut self,
         response: &[u8],
@@ -139,7 +139,7 @@ impl Login {
         step.unwrap_or(Step::Malformed)
     }
 
-    /// The token is right if it is the user's password; else the client is told why not, and has the
+    /// The token is right if it is the user's password; else the client learns why not, and has the
     /// last word.
     fn bearer(&mut self, text: &str, password: impl Fn(&str) -> Option<String>) -> Option<Step> {
         let mut parts = text.split('\x01');

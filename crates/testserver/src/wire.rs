@@ -320,7 +320,7 @@ impl Wire {
         }
     }
 
-    /// Reads what has come into the input buffer. Meanwhile says what the server is told to say.
+    /// Reads what has come into the input buffer. Meanwhile sends what the owner of the server wants it to say.
     async fn receive(&mut self) -> Result<(), End> {
         let mut chunk = [0; CHUNK_BYTES];
         let count = loop {

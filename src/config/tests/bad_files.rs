@@ -58,7 +58,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-defaults.yml:1: defaults.labels.a-b: is not a label name: letters, digits and underscores only, no digit first",
             "bad-defaults.yml:1: defaults.ports[0]: must be port, name:port or name:host:port, as 25, imap:143, web:host:80, web:[2001:db8::1]:80, with a port from 1 to 65535 and a name of letters, digits, - and _",
             "bad-defaults.yml:1: defaults.receive.tls: must be one of starttls, implicit, none",
-            "bad-defaults.yml:1: defaults.send.password_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of this file",
+            "bad-defaults.yml:1: defaults.send.password_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of the file that names it",
             "bad-defaults.yml:3: targets[0].send.username: is missing: `defaults` has a password for it; `none` for no login",
             "bad-defaults.yml:8: targets[1].send.username: is missing: `defaults` has a password for it; `none` for no login",
         ],
@@ -343,7 +343,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-password-file-is-a-folder.yml",
         &[
-            "bad-password-file-is-a-folder.yml:6: targets[0].send.password_file: cannot be read: it is a folder; name the file in it; a relative path starts from the folder of this file",
+            "bad-password-file-is-a-folder.yml:6: targets[0].send.password_file: cannot be read: it is a folder; name the file in it; a relative path starts from the folder of the file that names it",
         ],
     ),
     (
@@ -355,7 +355,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-password-file-missing.yml",
         &[
-            "bad-password-file-missing.yml:6: targets[0].send.password_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of this file",
+            "bad-password-file-missing.yml:6: targets[0].send.password_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of the file that names it",
         ],
     ),
     (
@@ -486,8 +486,8 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-tls-identity-files.yml",
         &[
-            "bad-tls-identity-files.yml:6: targets[0].send.tls_options.cert_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of this file",
-            "bad-tls-identity-files.yml:6: targets[0].send.tls_options.key_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of this file",
+            "bad-tls-identity-files.yml:6: targets[0].send.tls_options.cert_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of the file that names it",
+            "bad-tls-identity-files.yml:6: targets[0].send.tls_options.key_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of the file that names it",
             "bad-tls-identity-files.yml:7: targets[0].receive.tls_options.cert_file: names a file without a certificate in PEM form",
         ],
     ),

@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
+use crate::checks::readings::Checks;
 use crate::config::{Config, Target, TargetName};
-use crate::store::{StoreError, layers, rows, schema};
+use crate::store::{StoreError, inspection, readings, rows, schema};
 use ledger::{ClockOffset, Ledger, Moment, Rules, ServerClock, StoredAccount};
 use mail::text::is_unsafe;
 
@@ -43,7 +44,13 @@ pub(in crate::fuzz) fn check(input: &[u8]) {
 fn read(connection: &Connection) {
     let name = TargetName::new("one").unwrap();
     let now = SystemTime::now();
-    let _ = layers::read(connection, &name);
+    let kept = readings::read(connection, &name).unwrap_or_default();
+    let checks = Checks::restored(kept);
+    checks.set_target(&target());
+    checks.readings();
+    if let Ok(Some(kept)) = inspection::read(connection, &name) {
+        assert!(kept.inspection.is_sound());
+    }
     let _ = rows::read_refresh_token(connection, "origin");
     if let Ok(stored) = rows::read_account(connection, &name, now - DAY) {
         go_on(&stored);
@@ -101,8 +108,18 @@ INSERT INTO refresh_token VALUES ('origin', 'token', 1.79e9);
 INSERT INTO counter VALUES ('one', 'looks', 5), ('one', 'ping.sent', 7);
 INSERT INTO failure VALUES ('one', 'send', 'dns', 'timeout', 1, 1.79e9),
   ('one', 'port.send', '', 'refused', 2, 1.79e9);
-INSERT INTO newest VALUES ('one', 60, 'smtp://u@h:25', 'measured', 0.5, 1, 2, 1.79e9, 1.79e9, 'imap://u@h:143',
-  'not_applicable', NULL, 0, -1, 1.79e9, NULL, 1.79e9, 1, 2.5, 2, 3.5, 1);
+INSERT INTO newest VALUES ('one', 60, 'smtp://u@h:25', 'measured', 0.5, 1, 2, 1.79e9, 1.79e9,
+  'dns=0.001 tls=0.02', '127.0.0.1:25', 'TLSv1.3', 'TLS_AES_256_GCM_SHA384', 0, 1.8e9, 1.79e9,
+  1.78e9, 'auth', 'auth', 0, 'no', 'imap://u@h:143', 'not_applicable', NULL, 0, -1, 1.79e9, NULL,
+  'dns=0.001', NULL, NULL, NULL, NULL, NULL, NULL, 1.78e9, 'connect', 'refused', 1, 'no', 1.79e9, 1,
+  2.5, 2, 3.5, 1, 0.2, 1, 'imap://s@h:143', 1, 1.79e9);
+INSERT INTO layer VALUES ('one', 'round', '', 1.79e9, 'measured', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+  ('one', 'ping', '127.0.0.1', 1.79e9, 'measured', 3, 2, 0.002, 0.001, 0.003, NULL, NULL, NULL),
+  ('one', 'port.send', '127.0.0.1:25', 1.79e9, 'measured', NULL, NULL, 0.002, NULL, NULL, NULL, NULL, NULL),
+  ('one', 'port.receive', '127.0.0.1:143', 1.79e9, 'measured', NULL, NULL, NULL, NULL, NULL, 'refused', 1, 'no');
+INSERT INTO inspection VALUES ('one', 'imap://u@h:143', '{\"seen\":{\"secs_since_epoch\":1790000000,
+  \"nanos_since_epoch\":0},\"is_cut\":false,\"hops\":[],\"hop_count\":0,\"authentication\":[],
+  \"authserv_id\":\"h\",\"spam\":[],\"last_hop\":null}');
 ";
 
 /// What can be set is set.
@@ -127,7 +144,7 @@ fn set_values(path: &Path, values: &[u8]) {
 
 fn target() -> Arc<Target> {
     static CONFIG: LazyLock<Config> = LazyLock::new(|| {
-        let text = "targets: [{name: a, host: 127.0.0.1, from: a@b.test, to: a@b.test, send: {tls: none}, \
+        let text = "targets: [{name: a, host: 127.0.0.1, from: a@b.test, to: a@b.test, ping: true, send: {tls: none}, \
                     receive: {protocol: imap, tls: none, username: u, password: pw}}]";
         Config::parse(text, Path::new("fuzz.yml")).unwrap()
     });

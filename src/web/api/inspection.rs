@@ -44,7 +44,7 @@ struct LastHopRecord<'a> {
     by: Option<&'a str>,
     from: Option<&'a str>,
     tls: bool,
-    version: Option<&'static str>,
+    version: Option<&'a str>,
     cipher: Option<&'a str>,
 }
 
@@ -92,7 +92,7 @@ impl<'a> LastHopRecord<'a> {
             by: hop.by.as_deref(),
             from: hop.from.as_deref(),
             tls: hop.is_protected,
-            version: hop.version,
+            version: hop.version.as_deref(),
             cipher: hop.cipher.as_deref(),
         }
     }

@@ -32,6 +32,7 @@ pub(super) struct ChecksRecord<'a> {
 
 #[derive(Serialize)]
 struct PingRecord {
+    at: Option<String>,
     requests: Option<u32>,
     replies: Option<u32>,
     mean_seconds: Option<f64>,
@@ -43,6 +44,7 @@ struct PortRecord<'a> {
     name: &'a str,
     host: &'a str,
     port: u16,
+    at: Option<String>,
     answers: Option<bool>,
     seconds: Option<f64>,
     reason: Option<&'static str>,
@@ -77,6 +79,7 @@ impl PingRecord {
         let times = newest.and_then(|outcome| outcome.round_trips);
         let obstacle = ping.obstacle.as_ref();
         Self {
+            at: ping.at.map(date),
             requests: newest.map(|outcome| outcome.sent),
             replies: newest.map(|outcome| outcome.received),
             mean_seconds: times.map(|times| seconds(times.mean)),
@@ -91,6 +94,7 @@ impl<'a> PortRecord<'a> {
             name: &port.check.name,
             host: &port.check.host,
             port: port.check.port,
+            at: port.at.map(date),
             answers: port.answers().value(),
             seconds: port.newest.value().flatten().map(seconds),
             reason: port.fault.as_ref().map(|fault| fault.reason.label()),

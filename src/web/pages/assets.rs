@@ -28,7 +28,7 @@ const STYLE_TEXT: &str = include_str!("../../../templates/page.css");
 const SCRIPT_TEXT: &str = include_str!("../../../templates/page.js");
 const ICON_TEXT: &str = include_str!("../../../templates/icon.svg");
 
-/// A file that is part of the program; shown, it is its address.
+/// A file that is part of the program; shown, it is its path.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::web) struct Asset {
     name: &'static str,

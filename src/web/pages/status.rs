@@ -18,6 +18,7 @@ use crate::config::{Endpoint, Target};
 use crate::supervisor::{Supervisor, View};
 use crate::web::absence::{Absence, ability_absence, outstanding_absence, roundtrip_absence};
 use crate::web::condition::{ShownCondition, condition_of};
+use crate::web::mount::PathPrefix;
 use crate::web::paths::{self, TARGET_PAGES, TARGET_REPORTS};
 use ledger::{Condition, Failure, Side, Step};
 use ledger::{Reading, SideState, Snapshot, Totals};
@@ -36,6 +37,8 @@ mod shortage;
 /// The links of the page that depend on flags and on the client.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::web) struct Links<'a> {
+    /// What the path of every link begins with.
+    pub(in crate::web) base: &'a PathPrefix,
     /// Where the metrics are.
     pub(in crate::web) telemetry_path: &'a str,
     /// Whether this client may see the running configuration.
@@ -56,6 +59,7 @@ pub(in crate::web) fn page(
         probes.iter().map(Trip::from).collect()
     };
     let page = StatusPage {
+        base: links.base,
         assets: Assets::ALL,
         version: env!("CARGO_PKG_VERSION"),
         links,
@@ -79,6 +83,7 @@ const CONFIGURATION: &str = "the configuration";
 #[derive(Template)]
 #[template(path = "status.html", whitespace = "minimize")]
 struct StatusPage<'a> {
+    base: &'a PathPrefix,
     assets: Assets,
     version: &'static str,
     links: Links<'a>,

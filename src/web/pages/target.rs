@@ -14,6 +14,7 @@ use crate::account::history::{Check, FailedLook, Outcome, Probe, Steps, Transcri
 use crate::config::{Protocol, Target};
 use crate::supervisor::Details;
 use crate::web::condition::ShownCondition;
+use crate::web::mount::PathPrefix;
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
 use ledger::{Failure, Side, Step};
@@ -37,9 +38,11 @@ const NO_DETAILS: &str = "Transcripts are shown only to clients on the exporter'
                           show them to others, set up users (--web.config.file) or start the \
                           exporter with --web.enable-details.";
 
-/// The whole page, as it is at `now`. Transcripts are included only if `shows_transcripts`.
+/// The whole page, as it is at `now`; its links begin with `base`. Transcripts are included only if
+/// `shows_transcripts`.
 pub(in crate::web) fn page(
     details: &Details,
+    base: &PathPrefix,
     shows_transcripts: bool,
     now: SystemTime,
 ) -> Result<String, askama::Error> {
@@ -51,6 +54,7 @@ pub(in crate::web) fn page(
     let trips: Vec<Trip> = evidence.probes.iter().map(Trip::from).collect();
     let readings = &details.view.layers;
     let page = TargetPage {
+        base,
         assets: Assets::ALL,
         version: env!("CARGO_PKG_VERSION"),
         refresh_seconds: REFRESH_SECONDS,
@@ -65,13 +69,13 @@ pub(in crate::web) fn page(
         sides: [
             SideNote::new(
                 Side::Send,
-                snapshot.sides.send.tls.as_ref(),
+                snapshot.sides.send.tls.as_deref(),
                 &snapshot.sides.send.steps,
                 now,
             ),
             SideNote::new(
                 Side::Receive,
-                snapshot.sides.receive.tls.as_ref(),
+                snapshot.sides.receive.tls.as_deref(),
                 &snapshot.sides.receive.steps,
                 now,
             ),
@@ -90,6 +94,7 @@ pub(in crate::web) fn page(
 #[derive(Template)]
 #[template(path = "target.html", whitespace = "minimize")]
 struct TargetPage<'a> {
+    base: &'a PathPrefix,
     assets: Assets,
     version: &'static str,
     refresh_seconds: u32,

@@ -17,6 +17,7 @@ async fn app() -> App {
     let supervisor = Supervisor::start(config, None, origin).await.unwrap();
     App {
         supervisor,
+        mount: Mount::default(),
         telemetry_path: "/metrics".to_owned(),
         enable_lifecycle: false,
         enable_details: false,
@@ -216,7 +217,7 @@ async fn a_reload_that_fails_says_why() {
 #[tokio::test]
 async fn other_methods_and_paths_are_told_so() {
     let app = app().await;
-    for uri in ["/", "/metrics", "/probe", "/sd", "/config", "/-/healthy", "/-/ready"] {
+    for uri in ["/", "/metrics", "/probe", "/sd", "/runbook", "/config", "/-/healthy", "/-/ready"] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
             let wrong = app.answer(request(method, uri)).await;
             assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED, "{uri}");
@@ -225,6 +226,62 @@ async fn other_methods_and_paths_are_told_so() {
     }
     for uri in ["/metrics/", "//", "/index.html", "/-/quit", "/%6detrics"] {
         assert_eq!(get(&app, uri).await.status(), StatusCode::NOT_FOUND, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn everything_is_below_the_prefix_and_links_begin_with_the_external_path() {
+    let (url, prefix) = ("https://h.test/out".parse().unwrap(), "/in/side".parse().unwrap());
+    let app = App { mount: Mount::new(Some(&url), Some(&prefix)), ..app().await };
+    let paths = ["/", "/metrics", "/targets/one", "/api/targets", "/sd", "/runbook", "/-/healthy"];
+    for path in paths {
+        let page = get(&app, &format!("/in/side{path}")).await;
+        assert_eq!(page.status(), StatusCode::OK, "{path}");
+        for attribute in ["href", "src", "action"] {
+            let begin = format!(" {attribute}=\"");
+            let mut links = body(&page).split(&begin).skip(1);
+            let lost = |link: &&str| !link.starts_with("/out/") && !link.starts_with('#');
+            assert_eq!(links.find(lost), None, "{path}");
+        }
+        if path != "/" {
+            let outside = get(&app, path).await;
+            assert_eq!(outside.status(), StatusCode::NOT_FOUND, "{path}");
+            assert!(body(&outside).contains("all pages are below /in/side/"));
+        }
+    }
+    assert_eq!(get(&app, "/in/side").await.status(), StatusCode::OK);
+    let home = get(&app, "/").await;
+    assert_eq!(
+        (home.status(), &home.headers()[header::LOCATION]),
+        (StatusCode::FOUND, &HeaderValue::from_static("/in/side/"))
+    );
+    let wrong = app.answer(request(Method::POST, "/")).await;
+    assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
+    let listing = json(&get(&app, "/in/side/api/targets").await);
+    assert_eq!(listing["targets"][1]["path"], "/out/api/targets/one");
+    for (path, hint) in [
+        ("/in/side/nowhere", "/out/ links to"),
+        ("/in/side/probe", "/out/probe?target=NAME"),
+        ("/in/side/targets/", "/out/targets/NAME"),
+        ("/in/side/api/targets/", "/out/api/targets/NAME"),
+    ] {
+        assert!(body(&get(&app, path).await).contains(hint), "{path}");
+    }
+    for path in ["/in/side/metrics", "/in/side/metrics?targets=none"] {
+        let info = "\nmailtrip_web_info{external_url=\"https://h.test/out\"} 1";
+        assert!(body(&get(&app, path).await).contains(info), "{path}");
+    }
+    let probe = get(&app, "/in/side/probe?target=one").await;
+    assert!(!body(&probe).contains("mailtrip_web_info"));
+}
+
+#[tokio::test]
+async fn without_an_absolute_address_none_is_reported() {
+    let url = "/out".parse().unwrap();
+    for mount in [Mount::default(), Mount::new(Some(&url), None)] {
+        let path = format!("{}/metrics", mount.routes());
+        let app = App { mount, ..app().await };
+        assert!(!body(&get(&app, &path).await).contains("mailtrip_web_info"));
     }
 }
 

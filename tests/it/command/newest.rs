@@ -54,6 +54,8 @@ impl World {
         let query = "SELECT send_state, receive_state, period_received FROM newest";
         until("it is kept", async || sqlite(folder.path(), query).trim() == "measured|measured|1")
             .await;
+        let is_empty = |post: &Post| post.messages("b", "INBOX").is_empty();
+        assert!(post.wait_until(LIMIT, is_empty).await, "its mail is taken out");
         exporter.kill().await;
         let gate = Gate::default();
         imap.faults().on(GREETING, Fault::Held(gate.clone()));

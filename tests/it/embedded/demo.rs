@@ -151,10 +151,16 @@ async fn what_the_demo_made_is_gone_when_it_ends() {
 #[tokio::test]
 async fn the_introduction_says_where_to_look_at_what_and_how_to_stop() {
     let demo = Demo::start().await.expect("the demo starts");
-    let text = demo.introduction("127.0.0.1:9925".parse().expect("an address"), "/metrics");
-    for expected in
-        ["http://127.0.0.1:9925/\n", "http://127.0.0.1:9925/metrics", "Ctrl-C", "45s", "30s", "6s"]
-    {
+    let text =
+        demo.introduction("127.0.0.1:9925".parse().unwrap(), &"/mail".parse().unwrap(), "/metrics");
+    for expected in [
+        "http://127.0.0.1:9925/mail/\n",
+        "http://127.0.0.1:9925/mail/metrics",
+        "Ctrl-C",
+        "45s",
+        "30s",
+        "6s",
+    ] {
         assert!(text.contains(expected), "{expected} is missing in {text}");
     }
     for name in demo.config().targets.keys() {

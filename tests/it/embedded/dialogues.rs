@@ -17,7 +17,7 @@ use mail::test_mail::compose;
 use mail::trace::Trace;
 use mail::wire::{ConnectionContext, Dialer};
 use mailtrip_exporter::account::advice::next_step;
-use mailtrip_exporter::config::{Config, Folder, Target};
+use mailtrip_exporter::config::{Folder, Target};
 use mailtrip_exporter::probing::mailbox::{
     Disposition, Found, Inspector, Judge, Since, imap, pop3,
 };
@@ -25,7 +25,7 @@ use script::{Mail, Played, Script};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::support::{Trust, all, quoted};
+use crate::support::{TargetText, Trust, all, only, quoted};
 
 mod script;
 
@@ -136,20 +136,30 @@ async fn play(script: &Script) -> (String, Played, String) {
 
 fn target(script: &Script, server: &script::Server, trust: &Trust) -> Arc<Target> {
     let tls = script.head("tls").unwrap_or("none");
-    let mut side = format!("host: localhost, ip_family: '4', port: {}, tls: {tls}", server.port());
-    if tls != "none" {
-        side += &format!(", tls_options: {}", trust.options());
-    }
-    let auth = script.head("auth").unwrap_or("auto");
-    let login = format!("username: rita, password: {}, auth: {auth}", quoted("a secret word"));
-    let login_to_send = if script.head("login") == Some("none") { "" } else { &login };
     let protocol = if script.protocol() == "pop3" { "pop3" } else { "imap" };
-    let text = format!(
-        "targets: [{{name: a, from: from@example.test, to: to@example.test, timeout: 3s, \
-         send: {{{side}, {login_to_send}}}, receive: {{protocol: {protocol}, {side}, {login}}}}}]"
-    );
-    let config = Config::parse(&text, Path::new("mailtrip.yml"));
-    config.unwrap_or_else(|problems| panic!("{problems}")).targets.into_values().next().unwrap()
+    let mut text = TargetText::named("a")
+        .set("from", "from@example.test")
+        .set("to", "to@example.test")
+        .set("timeout", "3s")
+        .set("receive.protocol", protocol);
+    for side in ["send", "receive"] {
+        let key = |key: &str| format!("{side}.{key}");
+        text = text
+            .set(&key("host"), "localhost")
+            .set(&key("ip_family"), "'4'")
+            .set(&key("port"), &server.port().to_string())
+            .set(&key("tls"), tls);
+        if tls != "none" {
+            text = text.set(&key("tls_options"), &trust.options());
+        }
+        if side == "receive" || script.head("login") != Some("none") {
+            text = text
+                .set(&key("username"), "rita")
+                .set(&key("password"), &quoted("a secret word"))
+                .set(&key("auth"), script.head("auth").unwrap_or("auto"));
+        }
+    }
+    only(text)
 }
 
 /// The program's side.

@@ -1,6 +1,7 @@
 //! Every way in which a server can fail, at every step: which side, step and reason it is, whether
 //! the server counts as down, and that nothing is ever mistaken for an answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::{Failure, Reason, Side, Step};
@@ -82,7 +83,7 @@ fn assert_failed(half: Half, snapshot: &Snapshot, expected: Expected) -> Failure
     assert!(snapshot.receive_ability.value().is_some() && snapshot.outstanding.value().is_some());
     assert_balanced(snapshot);
     assert!(!failure.message.contains(PASSWORD), "{failure}");
-    failure
+    Arc::unwrap_or_clone(failure)
 }
 
 /// Waits until the side has failed once and the other has been tried.

@@ -86,7 +86,7 @@ async fn the_header_of_an_arrived_mail_tells_what_it_can_and_no_lies() {
             assert!(!format!("{inspection:?}").contains('\x1b'));
 
             let supervisor = &exporter.supervisor;
-            let facts = ExporterFacts::of(supervisor);
+            let facts = ExporterFacts::of(supervisor, None);
             let page: String =
                 metrics::pieces(supervisor.views(), Some(facts), Syntax::OpenMetrics).collect();
             for sample in [

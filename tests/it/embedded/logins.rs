@@ -11,7 +11,7 @@ use testserver::{Certificate, Delivery, Options, Protocol, Server};
 
 use crate::support::logins::{log_in_to_receive, log_in_to_send};
 use crate::support::{
-    Exporter, MAILBOXES, PASSWORD, TargetText, Trust, USER, World, config, protected, quoted,
+    Exporter, MAILBOXES, PASSWORD, TargetText, Trust, USER, World, only, protected, quoted,
 };
 
 /// The mechanisms that need a password, the strongest first.
@@ -44,7 +44,7 @@ async fn log_in_everywhere(
             .set("send.auth", auth)
             .set("receive.password", &quoted(password))
             .set("receive.auth", auth);
-        config(&[text]).targets.into_values().next().unwrap()
+        only(text)
     };
     let [imap, pop3] = worlds.each_ref().map(target);
     let outcomes = [

@@ -16,10 +16,11 @@ use tempfile::TempDir;
 use testserver::{Certificate, Options, Protocol, ServerTls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_openssl::SslStream;
 
 use crate::support::logins::{receive_with, send_with};
-use crate::support::{MAILBOXES, TargetText, Trust, USER, World, config, quoted};
+use crate::support::{MAILBOXES, TargetText, Trust, USER, World, only, quoted};
 
 const BEARER: &[&str] = &["XOAUTH2", "OAUTHBEARER"];
 const SECRET: &str = "s3cret of the client+/=";
@@ -32,6 +33,8 @@ enum Reply {
     Bytes(Vec<u8>),
     /// Nothing, until the client leaves.
     Silence,
+    /// These bytes, as soon as there is a permit.
+    Held(Arc<Semaphore>, Vec<u8>),
 }
 
 /// A token endpoint that answers as it was told, the last answer again and again.
@@ -80,6 +83,11 @@ impl Provider {
         self.forms.lock().unwrap().clone()
     }
 
+    /// Changes the file of the client's secret.
+    fn set_secret(&self, secret: &str) {
+        std::fs::write(self.files.path().join("secret"), secret).unwrap();
+    }
+
     /// The value of `oauth2`.
     pub(crate) fn yaml(&self, with_refresh_token: bool) -> String {
         let file = |name| quoted(&self.files.path().join(name).display().to_string());
@@ -106,7 +114,7 @@ impl Provider {
             .set("send.oauth2", &oauth2)
             .set("receive.oauth2", &oauth2)
             .unset("receive.password");
-        config(&[text]).targets.into_values().next().unwrap()
+        only(text)
     }
 }
 
@@ -138,13 +146,13 @@ async fn serve(
         }
         first
     };
-    match reply {
-        Reply::Bytes(bytes) => {
-            stream.write_all(&bytes).await.ok()?;
-            stream.shutdown().await.ok()
-        }
-        Reply::Silence => stream.read_buf(&mut request).await.ok().map(drop),
-    }
+    let bytes = match reply {
+        Reply::Bytes(bytes) => bytes,
+        Reply::Held(gate, bytes) => gate.acquire().await.ok().map(|_| bytes)?,
+        Reply::Silence => return stream.read_buf(&mut request).await.ok().map(drop),
+    };
+    stream.write_all(&bytes).await.ok()?;
+    stream.shutdown().await.ok()
 }
 
 fn http(status: u16, head: &str, body: &str) -> Reply {
@@ -434,4 +442,56 @@ async fn a_token_of_an_hour_is_renewed_five_minutes_before_its_end() {
         asked.push(provider.forms().len());
     }
     assert_eq!(asked, [1, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_secret_of_the_client_that_changes_is_used_without_a_reload() {
+    let trust = Trust::new();
+    let provider = Provider::start(&trust, Certificate::Good).await;
+    let worlds = worlds("a-token-0123456789", BEARER).await;
+    let target = provider.target(&worlds[0], false);
+    let clients = ConnectionContext::default();
+    let asked_last = || provider.forms().pop().unwrap();
+    provider.gives("a-token-0123456789");
+    assert_eq!(send_with(&target.send, &clients).await.0, Ok(()));
+    provider.set_secret("second-secret");
+    // What the client was given as somebody else is not used any more.
+    assert_eq!(send_with(&target.send, &clients).await.0, Ok(()));
+    assert_eq!(provider.forms().len(), 2);
+    assert!(asked_last().contains("client_secret=second-secret&"), "{}", asked_last());
+    // The provider refuses the secret, and by then there is another.
+    let (gate, invalid) = (Arc::new(Semaphore::new(0)), json(401, r#"{"error":"invalid_client"}"#));
+    let Reply::Bytes(invalid) = invalid else { panic!() };
+    let token = json(200, r#"{"access_token":"a-token-0123456789"}"#);
+    provider.replies(&[Reply::Held(Arc::clone(&gate), invalid), token]);
+    provider.set_secret("third-secret");
+    let overtaken = async {
+        while provider.forms().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        provider.set_secret("fourth-secret");
+        gate.add_permits(1);
+    };
+    let ((outcome, said), ()) = tokio::join!(send_with(&target.send, &clients), overtaken);
+    assert_eq!(outcome, Ok(()), "{said}");
+    assert_eq!(provider.forms().len(), 4);
+    assert!(asked_last().contains("client_secret=fourth-secret&"), "{}", asked_last());
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_changes_takes_the_place_of_the_one_given_for_the_old() {
+    let trust = Trust::new();
+    let provider = Provider::start(&trust, Certificate::Good).await;
+    let worlds = worlds("a-token-0123456789", BEARER).await;
+    let target = provider.target(&worlds[0], true);
+    let clients = ConnectionContext::default();
+    provider.replies(&[json(
+        200,
+        r#"{"access_token":"a-token-0123456789","refresh_token":"given-in-its-place"}"#,
+    )]);
+    assert_eq!(send_with(&target.send, &clients).await.0, Ok(()));
+    std::fs::write(provider.files.path().join("refresh"), "written-anew-0123").unwrap();
+    assert_eq!(send_with(&target.send, &clients).await.0, Ok(()));
+    let forms = provider.forms();
+    assert!(forms[1].contains("refresh_token=written-anew-0123&"), "{forms:?}");
 }

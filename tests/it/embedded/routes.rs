@@ -1,6 +1,8 @@
 //! Which way a test mail takes, and under which addresses: to internationalised names and addresses,
 //! over either family.
 
+use std::sync::Arc;
+
 use ledger::{Failure, Reason, Step};
 use testserver::{Options, Protocol, Server};
 
@@ -9,7 +11,8 @@ use crate::support::{Exporter, PASSWORD, TargetText, World, dialogues};
 /// The failure of the first send.
 pub(crate) async fn failure(target: TargetText) -> Failure {
     let snapshot = Exporter::start(&[target]).await.measured("a").await;
-    snapshot.sides.send.last_failure.unwrap_or_else(|| panic!("nothing failed")).1
+    let failure = snapshot.sides.send.last_failure.unwrap_or_else(|| panic!("nothing failed")).1;
+    Arc::unwrap_or_clone(failure)
 }
 
 #[tokio::test]

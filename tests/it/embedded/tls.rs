@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use tokio_openssl::SslStream;
 
 use crate::support::{
-    Exporter, PASSWORD, TargetText, Trust, USER, World, all, config, protected, quoted,
+    Exporter, PASSWORD, TargetText, Trust, USER, World, all, only, protected, quoted,
 };
 
 /// The server under test.
@@ -75,7 +75,7 @@ impl Half {
         let state = if self == Half::Smtp { &snapshot.sides.send } else { &snapshot.sides.receive };
         assert_eq!(state.failures.total(), 1, "{snapshot:#?}");
         assert_eq!(state.up, Some(true));
-        state.last_failure.clone().unwrap().1
+        Arc::unwrap_or_clone(state.last_failure.clone().unwrap().1)
     }
 
     /// Whether a mail goes round.
@@ -266,7 +266,7 @@ async fn visit(dialer: &Dialer, login: &Login) -> Result<TlsFacts, Failure> {
 
 /// The way to the mailbox of this target.
 fn way(target: &TargetText) -> (Dialer, Login) {
-    let target = config(std::slice::from_ref(target)).targets.into_values().next().unwrap();
+    let target = only(target.clone());
     let side = &target.receive;
     let dialer =
         Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
@@ -363,7 +363,7 @@ async fn shake_hands(
 async fn a_certificate_that_turned_bad_ends_what_could_be_resumed() {
     let trust = Trust::new();
     let target = Half::Pop3.world(Options::new(), TlsMode::Implicit, &trust).await.1;
-    let endpoint = config(&[target]).targets.into_values().next().unwrap().receive.endpoint.clone();
+    let endpoint = only(target).receive.endpoint.clone();
     let client = TlsClient::new(&endpoint.tls_options).unwrap();
     let [good, bad] = [Certificate::Good, Certificate::Expired]
         .map(|certificate| trust.authority.server(certificate).unwrap());

@@ -14,14 +14,14 @@ use crate::real::stack::{
     target,
 };
 use crate::support::logins::{log_in_to_receive, log_in_to_send};
-use crate::support::{Exporter, TargetText, config};
+use crate::support::{Exporter, TargetText, only};
 
 /// A password that YAML, SASL and the commands of a dialogue each have to carry.
 const ODD: &str = "odd: p\"a\\ss{}%u";
 
 /// The first target of a configuration.
 pub(crate) fn checked(text: TargetText) -> Arc<Target> {
-    config(&[text]).targets.into_values().next().unwrap()
+    only(text)
 }
 
 /// The ways to send: name, port, and whether a login is needed.

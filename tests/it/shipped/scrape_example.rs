@@ -111,7 +111,7 @@ fn example(exporter: &str, rules: &Path) -> String {
     text
 }
 
-/// Starts one that writes into this folder; an exporter that is down is told after two seconds.
+/// Starts one that writes into this folder; the alert that an exporter is down fires after two seconds.
 async fn prometheus(folder: &Path, exporter: &str) -> (Child, String) {
     for file in rule_files() {
         let text = fs::read_to_string(&file).unwrap().replace("for: 2m", "for: 2s");
@@ -139,9 +139,9 @@ async fn an_exporter_of_twenty_targets_that_is_down_is_one_alert() {
     assert_eq!(world.alerts().await, []);
 
     world.exporter.child.kill().await.unwrap();
-    let told = "ALERTS{alertname='MailtripExporterDown', alertstate='firing'}";
+    let firing = "ALERTS{alertname='MailtripExporterDown', alertstate='firing'}";
     // For so many evaluations of all rules.
-    world.counts(&format!("count(count_over_time({told}[1m]) >= 10)"), 1).await;
+    world.counts(&format!("count(count_over_time({firing}[1m]) >= 10)"), 1).await;
     let alone = ("MailtripExporterDown".to_owned(), "firing".to_owned());
     assert_eq!(world.alerts().await, [alone]);
 }

@@ -119,7 +119,9 @@ impl Browser {
         match message["method"].as_str() {
             Some("Log.entryAdded") => {
                 let entry = &message["params"]["entry"];
-                self.complaints.push(format!("{}: {}", entry["level"], entry["text"]));
+                let words =
+                    ["level", "text", "url"].map(|it| entry[it].as_str().unwrap_or_default());
+                self.complaints.push(words.join(" "));
             }
             Some("Runtime.exceptionThrown" | "Runtime.consoleAPICalled") => {
                 self.complaints.push(message["params"].to_string());

@@ -327,7 +327,8 @@ async fn every_text_can_be_read_and_everything_has_a_name_in_light_and_dark() {
     let mut backgrounds = Vec::new();
     for scheme in ["light", "dark"] {
         browser.prefer(scheme).await;
-        for path in ["/", "/?search=nothing-is-so", "/targets/good", "/targets/hostile"] {
+        for path in ["/", "/?search=nothing-is-so", "/targets/good", "/targets/hostile", "/runbook"]
+        {
             browser.open(&format!("{}{path}", site.address)).await;
             assert_eq!(browser.text(FAINT).await, "", "{scheme} {path}");
             assert_eq!(browser.text(UNNAMED).await, "", "{scheme} {path}");
@@ -369,7 +370,7 @@ async fn a_phone_shows_everything_without_scrolling_sideways() {
     let mut browser = Browser::start().await;
     for width in [360, 700, 1280] {
         browser.resize(width, 740, 1.0).await;
-        for path in ["/", "/targets/good", "/targets/hostile"] {
+        for path in ["/", "/targets/good", "/targets/hostile", "/runbook"] {
             browser.open(&format!("{}{path}", site.address)).await;
             let wide = browser
                 .text(

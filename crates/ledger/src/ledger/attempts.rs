@@ -1,5 +1,7 @@
 //! What the attempts of the two sides come to: a send each period, and a check of the mailbox.
 
+use std::sync::Arc;
+
 use super::{Attempt, Ledger, Moment, Reading};
 use crate::{Failure, Side};
 
@@ -79,7 +81,7 @@ impl Ledger {
         self.sides.send.is_outlived = false;
         if attempt.is_unmeasured() && accepted == 0 {
             self.send_ability = Reading::Unmeasured;
-            self.sides.send.steps.clear();
+            self.sides.send.steps = Arc::default();
             return;
         }
         // What was not measured is no part of the share.
@@ -97,7 +99,7 @@ impl Ledger {
         self.sides.receive.is_outlived = false;
         if attempt.is_unmeasured() {
             self.receive_ability = Reading::Unmeasured;
-            self.sides.receive.steps.clear();
+            self.sides.receive.steps = Arc::default();
             return;
         }
         let has_passed = attempt.failures.is_empty();
@@ -127,11 +129,11 @@ impl Ledger {
         let state = &mut self.sides[side];
         state.up = Some(!is_down);
         state.last_attempt = Some(now.wall);
-        state.steps.clone_from(&attempt.steps);
+        state.steps = attempt.steps.as_slice().into();
         state.address = attempt.address;
         // An attempt that failed before TLS says nothing about it; one that needed none does.
         if attempt.tls.is_some() || attempt.failures.is_empty() {
-            state.tls.clone_from(&attempt.tls);
+            state.tls = attempt.tls.clone().map(Arc::new);
         }
         if passive && is_down {
             state.not_applicable += 1;

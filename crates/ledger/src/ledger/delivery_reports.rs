@@ -63,6 +63,7 @@ impl Ledger {
         if failure.is_some_and(|failure| failure.shortage.is_some()) {
             return state.up.take();
         }
+        state.last_visit = Some(now.wall);
         let before = state.up.replace(failure.is_none());
         if let Some(failure) = failure {
             state.failures += 1;

@@ -95,8 +95,13 @@ impl Ledger {
         for (_, state) in self.sides.iter_mut() {
             state.last_attempt = state.last_attempt.map(|date| jump.correct(date));
             state.last_success = state.last_success.map(|date| jump.correct(date));
+            if let Some((at, _)) = &mut state.last_failure {
+                *at = jump.correct(*at);
+            }
             state.failures.redate(|date| jump.correct(date));
         }
+        let visit = &mut self.sender_mailbox.last_visit;
+        *visit = visit.map(|date| jump.correct(date));
         if let Some(began) = &mut self.period_began {
             began.wall = jump.correct(began.wall);
         }

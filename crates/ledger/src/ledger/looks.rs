@@ -46,12 +46,14 @@ impl Ledger {
 
     /// How long the removal of arrived mails took; part of the newest attempt.
     pub fn removed(&mut self, steps: &[(Step, Duration)]) {
+        let mut all = self.sides.receive.steps.to_vec();
         for (step, duration) in steps {
-            match self.sides.receive.steps.iter_mut().find(|(known, _)| known == step) {
+            match all.iter_mut().find(|(known, _)| known == step) {
                 Some((_, known)) => *known = *duration,
-                None => self.sides.receive.steps.push((*step, *duration)),
+                None => all.push((*step, *duration)),
             }
         }
+        self.sides.receive.steps = all.into();
     }
 
     /// A look into all of the mailbox that was asked for at `asked` has succeeded: what it was due for is

@@ -1,12 +1,12 @@
 //! The newest measurement over the end of the process: what is kept of it, and how it goes on. It is of
 //! one server, and void where the target has another; an age that nobody can tell is too old.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Ledger, Moment, Period, Reading, SideState};
-use crate::Side;
-use crate::{LineInstant, PerSide};
+use crate::{Failure, LineInstant, PerSide, Side, Step, TlsFacts};
 
 /// How far a date may lie ahead of a clock that was slewed and not set.
 const AHEAD: Duration = Duration::from_secs(2);
@@ -28,6 +28,23 @@ pub struct Newest {
     pub period: Period,
     /// Those of the one before.
     pub previous_period: Period,
+    /// See [`Snapshot::delivery`](super::Snapshot::delivery).
+    pub delivery: Option<Duration>,
+    /// Whether the newest mail whose wait ended one way or the other has arrived.
+    pub has_arrived: Option<bool>,
+    /// The sender's own mailbox.
+    pub sender_mailbox: Visited,
+}
+
+/// What is kept of the newest session in the sender's own mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Visited {
+    /// Which mailbox it is, as `imap://user@host:port`.
+    pub server: Arc<str>,
+    /// See [`SenderMailbox::up`](super::SenderMailbox::up).
+    pub up: Option<bool>,
+    /// When it was measured.
+    pub at: Option<SystemTime>,
 }
 
 /// What is kept of the newest attempt of one side.
@@ -47,6 +64,14 @@ pub struct Measured {
     pub last_attempt: Option<SystemTime>,
     /// See [`SideState::last_success`].
     pub last_success: Option<SystemTime>,
+    /// See [`SideState::steps`].
+    pub steps: Arc<[(Step, Duration)]>,
+    /// See [`SideState::address`].
+    pub address: Option<SocketAddr>,
+    /// See [`SideState::tls`].
+    pub tls: Option<Arc<TlsFacts>>,
+    /// See [`SideState::last_failure`].
+    pub last_failure: Option<(SystemTime, Arc<Failure>)>,
 }
 
 impl Measured {
@@ -59,6 +84,10 @@ impl Measured {
             consecutive_failures: state.consecutive_failures,
             last_attempt: state.last_attempt,
             last_success: state.last_success,
+            steps: Arc::clone(&state.steps),
+            address: state.address,
+            tls: state.tls.clone(),
+            last_failure: state.last_failure.clone(),
         }
     }
 }
@@ -74,6 +103,21 @@ impl Ledger {
                 self.forget_measurement(side, now);
             }
         }
+    }
+
+    /// The server of a side; see [`Servers`].
+    pub fn server(&self, side: Side) -> Arc<str> {
+        Arc::clone(&self.servers[side])
+    }
+
+    /// This is the sender's own mailbox, empty if there is none. What was seen of another one, by this
+    /// process or the one before, says nothing of it.
+    pub fn visits(&mut self, sender_mailbox: Arc<str>) {
+        if self.sender_server != sender_mailbox {
+            (self.sender_mailbox.up, self.sender_mailbox.last_visit) = (None, None);
+            self.sender_mailbox.last_failure = None;
+        }
+        self.sender_server = sender_mailbox;
     }
 
     /// Whether the attempt was made on a server that the target has no longer.
@@ -95,6 +139,13 @@ impl Ledger {
             period_began: self.period_began.filter(|_| has_periods).map(|began| began.wall),
             period: self.period,
             previous_period: self.previous_period,
+            delivery: self.delivery,
+            has_arrived: self.newest_end.value(),
+            sender_mailbox: Visited {
+                server: Arc::clone(&self.sender_server),
+                up: self.sender_mailbox.up,
+                at: self.sender_mailbox.last_visit,
+            },
         }
     }
 
@@ -121,6 +172,17 @@ impl Ledger {
             let wall = kept.period_began.unwrap_or(now.wall);
             self.period_began = Some(Moment { instant: began, wall });
         }
+        self.delivery = kept.delivery;
+        self.newest_end = kept.has_arrived.map_or(Reading::Unmeasured, Reading::Is);
+        self.restore_visit(&kept.sender_mailbox, self.checks_stand(interval), now);
+    }
+
+    fn restore_visit(&mut self, kept: &Visited, stands: Duration, now: Moment) {
+        self.sender_server = Arc::clone(&kept.server);
+        let at = kept.at.and_then(|date| then(date, now));
+        if at.is_some_and(|at| now.instant.saturating_duration_since(at) < stands) {
+            (self.sender_mailbox.up, self.sender_mailbox.last_visit) = (kept.up, kept.at);
+        }
     }
 
     fn restore_side(&mut self, side: Side, kept: &Newest, now: Moment) {
@@ -132,6 +194,11 @@ impl Ledger {
         state.last_attempt = date(measured.last_attempt);
         state.last_success = date(measured.last_success);
         state.is_outlived = measured.is_outlived;
+        state.steps = Arc::clone(&measured.steps);
+        state.address = measured.address;
+        // A certificate ends when it does, however long ago it was seen.
+        state.tls = measured.tls.clone();
+        state.last_failure = measured.last_failure.clone().filter(|it| then(it.0, now).is_some());
         self.servers[side] = Arc::clone(&measured.server);
         match side {
             Side::Send => self.send_ability = measured.ability,
@@ -165,7 +232,7 @@ impl Ledger {
         }
         if had_value {
             state.is_outlived = true;
-            state.steps.clear();
+            state.steps = Arc::default();
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::lifecycle::REMEMBERED;
 use super::{
-    ClockJump, Ended, Histogram, Ledger, MailState, Moment, Newest, Outstanding, Reading, Rules,
+    ClockJump, Ended, Histogram, Ledger, MailState, Moment, Newest, Outstanding, Rules,
     SideCounters, SideState, Totals,
 };
 use crate::LineInstant;
@@ -192,8 +192,6 @@ impl Ledger {
         }
         ledger.outstanding.make_contiguous().sort_by_key(|mail| mail.accepted.instant);
         ledger.ended.make_contiguous().sort_by_key(|mail| mail.at);
-        let newest_end = ledger.ended.iter().rev().find_map(|mail| mail.state.arrived());
-        ledger.newest_end = newest_end.map_or(Reading::Unmeasured, Reading::Is);
         ledger.balance();
         while ledger.ended.len() > REMEMBERED {
             ledger.forget_oldest();

@@ -147,6 +147,8 @@ pub struct SenderMailbox {
     pub failures: u64,
     /// The newest failure, and when it happened.
     pub last_failure: Option<(SystemTime, Failure)>,
+    /// When the newest session or look there was over that was measured.
+    pub last_visit: Option<SystemTime>,
 }
 
 /// What one attempt on a side came to.
@@ -278,13 +280,13 @@ pub struct SideState {
     /// The newest attempt that succeeded.
     pub last_success: Option<SystemTime>,
     /// The steps of the newest attempt.
-    pub steps: Vec<(Step, Duration)>,
+    pub steps: Arc<[(Step, Duration)]>,
     /// The address of the server that answered the newest attempt; `None` if none did.
     pub address: Option<SocketAddr>,
     /// What the newest TLS handshake showed.
-    pub tls: Option<TlsFacts>,
+    pub tls: Option<Arc<TlsFacts>>,
     /// The newest failure, and when it happened.
-    pub last_failure: Option<(SystemTime, Failure)>,
+    pub last_failure: Option<(SystemTime, Arc<Failure>)>,
     /// Whether what was measured is too old to hold, and nothing has taken its place.
     pub is_outlived: bool,
 }
@@ -311,6 +313,11 @@ impl SideState {
         Self { failures, not_applicable, ..Self::default() }
     }
 
+    /// Whether an attempt on its server was measured at any time.
+    pub(super) fn was_tried(&self) -> bool {
+        self.is_outlived || self.last_attempt.is_some()
+    }
+
     pub(super) fn is_not_applicable(&self) -> bool {
         self.consecutive_failures == Reading::NotApplicable
     }
@@ -321,7 +328,7 @@ impl SideState {
             return;
         }
         self.failures.count((failure.step, failure.reason), now.wall);
-        self.last_failure = Some((now.wall, failure.clone()));
+        self.last_failure = Some((now.wall, Arc::new(failure.clone())));
     }
 }
 

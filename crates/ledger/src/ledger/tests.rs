@@ -663,7 +663,7 @@ fn failures_and_looks_are_counted_on_over_a_restart() {
         assert_eq!(after.last_attempt, before.last_attempt);
     }
     assert_eq!(after.sides.receive.not_applicable, 1);
-    assert_eq!((after.sender_mailbox.failures, after.sender_mailbox.up), (1, None));
+    assert_eq!((after.sender_mailbox.failures, after.sender_mailbox.up), (1, Some(false)));
 }
 
 #[test]

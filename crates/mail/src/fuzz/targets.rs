@@ -14,6 +14,7 @@ use crate::auth::{Auth, Credentials, Login};
 use crate::fuzz::script::Script;
 use crate::options::{Endpoint, TlsMode};
 use crate::secret::Secret;
+use crate::secret_source::SecretSource;
 use crate::trace::Trace;
 use crate::wire::{ConnectionContext, Dialer};
 use ledger::Failure;
@@ -50,7 +51,7 @@ fn endpoint(tls: TlsMode) -> Endpoint {
 
 /// The account that they log in to.
 fn login() -> Login {
-    let credentials = Credentials::Password(Secret::new(PASSWORD.to_owned()));
+    let credentials = Credentials::Password(SecretSource::Fixed(Secret::new(PASSWORD.to_owned())));
     Login { username: USER.to_owned(), credentials, auth: Auth::Auto }
 }
 

@@ -405,7 +405,7 @@ fn put_together(piece: &mut Option<Fetched>, fetched: Fetched) -> Option<Fetched
 mod tests {
     use super::*;
 
-    fn told(uid: Option<u32>, header: Option<&str>) -> Fetched {
+    fn fetched(uid: Option<u32>, header: Option<&str>) -> Fetched {
         let header = header.map(|header| header.as_bytes().to_vec());
         Fetched { number: 7, uid, internal_date: None, header }
     }
@@ -413,18 +413,18 @@ mod tests {
     #[test]
     fn a_mail_told_in_pieces_is_one_mail() {
         for (first, second) in [
-            (told(Some(5), None), told(None, Some("Subject: a"))),
-            (told(None, Some("Subject: a")), told(Some(5), None)),
+            (fetched(Some(5), None), fetched(None, Some("Subject: a"))),
+            (fetched(None, Some("Subject: a")), fetched(Some(5), None)),
         ] {
             let mut piece = None;
             let _ = put_together(&mut piece, first);
             let whole = put_together(&mut piece, second).unwrap();
-            assert_eq!(whole, told(Some(5), Some("Subject: a")));
+            assert_eq!(whole, fetched(Some(5), Some("Subject: a")));
             assert_eq!(piece, None);
         }
         let mut piece = None;
-        put_together(&mut piece, told(Some(5), None));
-        let other = Fetched { number: 8, ..told(None, Some("Subject: b")) };
+        put_together(&mut piece, fetched(Some(5), None));
+        let other = Fetched { number: 8, ..fetched(None, Some("Subject: b")) };
         assert_eq!(put_together(&mut piece, other), None, "its UID is not known");
     }
 }

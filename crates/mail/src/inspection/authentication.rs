@@ -8,12 +8,14 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::field::Field;
 use super::hop::Received;
 use super::{Rules, shown};
 
 /// A method of authentication.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Method {
     /// Sender Policy Framework (RFC 7208).
     Spf,
@@ -38,7 +40,7 @@ impl Method {
 }
 
 /// A result, of those that RFC 8601 (section 2.7) has for the three methods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Outcome {
     /// Authenticated.
     Pass,
@@ -100,7 +102,7 @@ impl Outcome {
 }
 
 /// The receiver's verdict by one method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authentication {
     /// How it was checked.
     pub method: Method,

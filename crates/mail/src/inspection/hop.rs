@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mail_parser::parsers::MessageStream;
 use mail_parser::{HeaderValue, Host, Protocol};
+use serde::{Deserialize, Serialize};
 
 use super::field::Field;
 use super::{MAX_HOPS, TransitTimes, shown};
@@ -20,7 +21,7 @@ const TOLERANCE: Duration = Duration::from_secs(2);
 const RESOLUTION: Duration = Duration::from_secs(1);
 
 /// One server that took the mail in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
     /// Its name as it wrote it, fit to be shown; `None` if it gave none.
     pub by: Option<String>,
@@ -36,7 +37,7 @@ pub struct Hop {
 }
 
 /// What a hop does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HopKind {
     /// It took the mail from the sender.
     Submission,
@@ -61,7 +62,7 @@ impl HopKind {
 }
 
 /// What is known of the clock of a hop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Clock {
     /// Nothing: it wrote no date, or none that makes sense.
     Unknown,
@@ -76,7 +77,7 @@ pub enum Clock {
 }
 
 /// The time that a mail took to a hop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Delay {
     /// It is known.
     Measured(Duration),

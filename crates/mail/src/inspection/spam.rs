@@ -2,10 +2,12 @@
 //!
 //! Of several fields of one name the topmost counts: the filter nearest to the mailbox wrote it last.
 
+use serde::{Deserialize, Serialize};
+
 use super::field::{Field, topmost};
 
 /// A spam filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Filter {
     /// SpamAssassin, also inside Amavis.
     SpamAssassin,
@@ -37,7 +39,7 @@ impl Filter {
 }
 
 /// The verdict of one filter; at least one of the two is there.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spam {
     /// Whose.
     pub filter: Filter,

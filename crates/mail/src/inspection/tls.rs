@@ -1,13 +1,14 @@
 //! Whether the receiver was given the mail over TLS, by its own record.
 
 use mail_parser::{Protocol, TlsVersion};
+use serde::{Deserialize, Serialize};
 
 use super::hop::Received;
 use super::shown;
 use crate::text::Scrubber;
 
 /// The newest hop over a network, as its receiver recorded it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastHop {
     /// The receiver, fit to be shown.
     pub by: Option<String>,
@@ -16,7 +17,7 @@ pub struct LastHop {
     /// Whether it was protected by TLS.
     pub is_protected: bool,
     /// The version of TLS, as in `TLSv1.3`, if it was recorded.
-    pub version: Option<&'static str>,
+    pub version: Option<String>,
     /// The cipher suite as it was recorded, fit to be shown.
     pub cipher: Option<String>,
 }
@@ -38,7 +39,7 @@ pub(super) fn read(received: &[Received<'_>], scrubber: &Scrubber) -> Option<Las
         by: show(hop.by()),
         from: show(hop.from()),
         is_protected: is_protected(hop),
-        version: hop.parsed.tls_version.map(version),
+        version: hop.parsed.tls_version.map(|it| version(it).to_owned()),
         cipher: hop.parsed.tls_cipher.as_deref().map(|cipher| shown(cipher, scrubber)),
     })
 }

@@ -277,7 +277,7 @@ fn facts(ssl: &SslRef, is_verified: bool) -> Option<TlsFacts> {
     })
 }
 
-/// OpenSSL tells a time only by its distance to another one.
+/// OpenSSL gives a time only as its distance to another one.
 fn date(time: &Asn1TimeRef) -> Option<SystemTime> {
     const DAY: Duration = Duration::from_secs(86_400);
     let epoch = Asn1Time::from_unix(0).ok()?;

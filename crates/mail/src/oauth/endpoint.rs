@@ -18,6 +18,7 @@ use crate::net;
 use crate::net::tls::{Resumption, TlsClient};
 use crate::options::TlsMode;
 use crate::secret::Secret;
+use crate::secret_source::SecretSource;
 use crate::text::Scrubber;
 use ledger::Reason;
 
@@ -76,11 +77,13 @@ impl Endpoint {
     /// Asks for an access token, with this refresh token or in the client's own name.
     pub(super) async fn ask(
         &self,
+        client_secret: Option<&Secret>,
         refresh_token: Option<&Secret>,
         deadline: Instant,
     ) -> Result<Given, Fault> {
         let scrubber = self.scrubber(refresh_token);
-        let exchange = Box::pin(self.exchange(self.form(refresh_token), deadline));
+        let form = self.form(client_secret, refresh_token);
+        let exchange = Box::pin(self.exchange(form, deadline));
         let (status, body) = match timeout_at(deadline, exchange).await {
             Ok(outcome) => outcome.map_err(|fault| self.named(fault))?,
             Err(_) => return Err(self.named(Fault::new(Reason::Timeout, "no answer in time"))),
@@ -88,7 +91,7 @@ impl Endpoint {
         self.read(status, &body, &scrubber).map_err(|fault| self.named(fault))
     }
 
-    fn form(&self, refresh_token: Option<&Secret>) -> String {
+    fn form(&self, client_secret: Option<&Secret>, refresh_token: Option<&Secret>) -> String {
         let mut form = form_urlencoded::Serializer::new(String::new());
         match refresh_token {
             Some(token) => form
@@ -97,7 +100,7 @@ impl Endpoint {
             None => form.append_pair("grant_type", "client_credentials"),
         };
         form.append_pair("client_id", &self.client.client_id);
-        if let Some(secret) = &self.client.client_secret {
+        if let Some(secret) = client_secret {
             form.append_pair("client_secret", secret.expose());
         }
         if let Some(scope) = &self.client.scope {
@@ -212,10 +215,21 @@ impl Endpoint {
         Fault { message, down: false, ..fault }
     }
 
-    /// For an endpoint that repeats what it was asked with.
+    /// A refusal, with what is wrong with the files of the secrets.
+    pub(super) fn troubled(&self, refusal: Fault) -> Fault {
+        let sources = self.client.client_secret.iter().chain(&self.client.refresh_token);
+        let troubles = sources.filter_map(SecretSource::trouble);
+        troubles.fold(refusal, |fault, trouble| {
+            let message = format!("{}; the secret is an old one: {trouble}", fault.message);
+            Fault { message, ..fault }
+        })
+    }
+
+    /// For an endpoint that repeats what it was asked with, now or before.
     pub(crate) fn scrubber(&self, refresh_token: Option<&Secret>) -> Scrubber {
         let mut scrubber = Scrubber::default();
-        for secret in self.client.client_secret.iter().chain(refresh_token) {
+        let sources = self.client.client_secret.iter().chain(&self.client.refresh_token);
+        for secret in sources.flat_map(SecretSource::known).chain(refresh_token.cloned()) {
             scrubber.hide_all_forms(secret.expose());
         }
         scrubber

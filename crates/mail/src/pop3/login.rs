@@ -45,14 +45,16 @@ impl Pop3 {
     ) -> Result<(), LoginFailure> {
         let outcome = sasl::log_in(self, mechanism, &login.username, key).await?;
         let has_codes = self.capability("AUTH-RESP-CODE").is_some();
-        self.settle(&outcome.answer).map_err(|interrupted| match by_code(interrupted, has_codes) {
-            Interrupted::Refused(Refusal { mut failure, scope }) => {
-                if let Some(objection) = outcome.objection {
-                    failure.message += &format!(", {objection}");
+        self.check_status(&outcome.answer).map_err(|interrupted| {
+            match by_code(interrupted, has_codes) {
+                Interrupted::Refused(Refusal { mut failure, scope }) => {
+                    if let Some(objection) = outcome.objection {
+                        failure.message += &format!(", {objection}");
+                    }
+                    LoginFailure::after(Refusal { failure, scope }, outcome.is_of_a_proof)
                 }
-                LoginFailure::after(Refusal { failure, scope }, outcome.is_of_a_proof)
+                broken @ Interrupted::Broken(_) => broken.into(),
             }
-            broken @ Interrupted::Broken(_) => broken.into(),
         })
     }
 
@@ -69,7 +71,7 @@ impl Pop3 {
         let line = format!("PASS {}", key.expose());
         self.wire.send_secret(&line, "PASS <secret>").await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line)
+        self.check_status(&line)
     }
 
     async fn apop(
@@ -94,7 +96,7 @@ impl Pop3 {
         self.wait_with_the_last().await;
         self.wire.send_secret(&format!("{command} {digest}"), &shown).await?;
         let line = self.wire.read_line(LINE_BYTES).await?;
-        self.settle(&line).map_err(|interrupted| match interrupted {
+        self.check_status(&line).map_err(|interrupted| match interrupted {
             // Many greet with a timestamp and know no password to make the digest of.
             Interrupted::Refused(Refusal {
                 failure,

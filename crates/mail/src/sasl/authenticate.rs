@@ -1,10 +1,13 @@
 //! Authentication: one login attempt or two, with a password or an access token.
 
+use std::borrow::Cow;
+
 use tokio::time::Instant;
 
 use super::choose;
 use crate::auth::{Auth, Login, Mechanism};
 use crate::secret::Secret;
+use crate::secret_source::Look;
 use crate::trace::Trace;
 use crate::wire::{Dialer, Wire};
 use crate::{Fault, Interrupted, Refusal, RefusalScope};
@@ -192,6 +195,46 @@ pub(crate) async fn enter<S: Authenticate>(
         // If neither succeeds, the outcome of the strongest mechanism is reported.
         Err(_) => Err(refusal.failure),
     }
+}
+
+/// The login with the password that its file holds now, as it is to be made.
+pub(crate) async fn newest<'a>(login: &'a Login, trace: &Trace, end: Instant) -> Cow<'a, Login> {
+    let newest = login.with_newest(Look::IfChanged, end).await;
+    if let Cow::Owned(newest) = &newest {
+        trace.hide_login(newest);
+    }
+    newest
+}
+
+/// How the login is to be made in a session of its own after one was refused: its file, which is read in
+/// any case, may hold another password by now.
+///
+/// # Errors
+/// Why not: the failure of the login that was `made`.
+pub(crate) async fn newer<'a>(
+    login: &'a Login,
+    made: &Login,
+    failure: Failure,
+    trace: &Trace,
+    end: Instant,
+) -> Result<Cow<'a, Login>, Failure> {
+    if (failure.step, failure.reason) != (Step::Auth, Reason::Auth) {
+        return Err(failure);
+    }
+    let newer = login.with_newest(Look::Always, end).await;
+    if newer.credentials.prove_the_same(&made.credentials) {
+        return Err(match login.trouble() {
+            Some(trouble) => {
+                let message = format!("{}; the password is an old one: {trouble}", failure.message);
+                Failure { message, ..failure }
+            }
+            None => failure,
+        });
+    }
+    trace.hide_login(&newer);
+    trace
+        .fact("the login was refused, and the file holds another password: trying that".to_owned());
+    Ok(newer)
 }
 
 /// A second login. Some servers leave after a refusal; what they said then is what counts.

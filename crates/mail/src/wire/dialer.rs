@@ -198,7 +198,7 @@ impl Dialer {
     ) -> Result<AccessToken, Failure> {
         let source = match (&login.credentials, &self.tokens) {
             (Credentials::Password(password), _) => {
-                return Ok(AccessToken { secret: password.clone(), is_new: true });
+                return Ok(AccessToken { secret: password.value(), is_new: true });
             }
             (Credentials::OAuth2(_), Some(source)) => source,
             (Credentials::OAuth2(_), None) => {

@@ -10,7 +10,7 @@ use crate::Shared;
 use crate::mailbox::{Folder, Message, Post};
 use crate::wire::End;
 
-/// A folder with the messages and flags that the client was told of.
+/// A folder with the messages and flags that the client knows of.
 pub(super) struct Selected {
     user: String,
     folder: String,
@@ -30,7 +30,7 @@ impl Selected {
         Self { user: user.to_owned(), folder: name.to_owned(), read_only, view }
     }
 
-    /// The untagged lines that tell what changed since the client was told last. Without
+    /// The untagged lines with what changed since the client was last notified. Without
     /// `expunge` messages that are gone stay in the view (RFC 3501, section 7.4.1).
     pub(super) fn synchronise(&mut self, shared: &Shared, expunge: bool) -> String {
         let post = &shared.post;

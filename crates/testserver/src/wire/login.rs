@@ -72,7 +72,7 @@ impl Wire {
         right
     }
 
-    /// The session is over; counted before the client is told.
+    /// The session is over; counted before the client learns it.
     pub(crate) fn log_out(&mut self) {
         if std::mem::take(&mut self.logged_in) {
             self.shared.log.logged_out();

@@ -90,14 +90,14 @@ impl Judged {
     }
 
     /// A judge who leaves every mail, and notifies when one with this UID was judged.
-    fn judge(&self, until: u32, told: Arc<Notify>) -> impl FnMut(&Found) -> Disposition + Send {
+    fn judge(&self, until: u32, reached: Arc<Notify>) -> impl FnMut(&Found) -> Disposition + Send {
         let judged = self.clone();
         move |found| {
             let token: Token = found.header.mark.unwrap().token;
             let uid = u32::from_str_radix(&token.to_string(), 16).unwrap();
             *judged.0.lock().unwrap().entry(uid).or_default() += 1;
             if uid == until {
-                told.notify_one();
+                reached.notify_one();
             }
             Disposition::Leave
         }
@@ -131,13 +131,13 @@ async fn look_until(
     memory: &mut Memory,
     judged: &Judged,
 ) {
-    let told = Arc::new(Notify::new());
-    let mut judge = judged.judge(uid, Arc::clone(&told));
+    let reached = Arc::new(Notify::new());
+    let mut judge = judged.judge(uid, Arc::clone(&reached));
     let mut session = open(target, dialer).await;
     tokio::select! {
         biased;
         ended = session.look_everywhere(memory, since(), &mut judge) => panic!("{ended:?}"),
-        () = told.notified() => {}
+        () = reached.notified() => {}
     }
 }
 
@@ -218,11 +218,11 @@ async fn mail_that_is_told_of_while_others_are_searched_for_or_read_again_is_not
         [("UID SEARCH UID 3:*", true), ("UID FETCH 2 ", true), ("UID FETCH 3:", false)]
     {
         let mut is_first = true;
-        let tells: Otherwise = Box::new(move |command| {
-            let tells = command.starts_with(at) && std::mem::replace(&mut is_first, false);
-            tells.then(|| Answer::Lines(format!("* 5 EXISTS\r\n{}", answer(command, 4))))
+        let announces: Otherwise = Box::new(move |command| {
+            let announces = command.starts_with(at) && std::mem::replace(&mut is_first, false);
+            announces.then(|| Answer::Lines(format!("* 5 EXISTS\r\n{}", answer(command, 4))))
         });
-        let (target, dialer) = serve("imap", "* OK hello\r\n", mailbox(4, tells)).await;
+        let (target, dialer) = serve("imap", "* OK hello\r\n", mailbox(4, announces)).await;
         let (mut memory, judged) = (Memory::default(), Judged::default());
         let known = memory.folder(b"INBOX");
         known.meet(Selected { uid_validity: Some(1), uid_next: Some(3), exists: 2 }, true);

@@ -302,8 +302,8 @@ impl FolderState {
         }
     }
 
-    /// Moves the place up to which the folder was read to the next UID that the server tells, unless
-    /// that tells of mail which the server has not shown yet: it is asked for that for two minutes,
+    /// Moves the place up to which the folder was read to the UIDNEXT that the server reports, unless
+    /// that promises mail which the server has not shown yet: it is asked for that for two minutes,
     /// and then for each mail that is there.
     pub(super) async fn move_on(
         &mut self,

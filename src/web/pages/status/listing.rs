@@ -110,7 +110,7 @@ impl Query {
     }
 }
 
-/// The address of the page that shows it.
+/// The path of the page that shows it.
 impl fmt::Display for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut query = form_urlencoded::Serializer::new(String::new());

@@ -127,10 +127,12 @@ impl Case {
         let query = Query::default();
         let listing = Listing::new(&views, &query);
         let rows = listing.shown.iter().map(|view| ListedRow::new(view, Vec::new(), now)).collect();
+        let base = &PathPrefix::default();
         let page = StatusPage {
+            base,
             assets: Assets::ALL,
             version: "1.2.3",
-            links: Links { telemetry_path: "/metrics", shows_config: true },
+            links: Links { base, telemetry_path: "/metrics", shows_config: true },
             query: &query,
             refresh_seconds: 10,
             started: When::new(self.start.wall, now),

@@ -94,7 +94,7 @@ impl LastHopNote {
         let (how, class) =
             if hop.is_protected { ("by TLS", "well") } else { ("without TLS", "late") };
         let mut words = how.to_owned();
-        let parts = [hop.version, hop.cipher.as_deref()];
+        let parts = [hop.version.as_deref(), hop.cipher.as_deref()];
         for part in parts.into_iter().flatten() {
             words.push_str(", ");
             words.push_str(part);

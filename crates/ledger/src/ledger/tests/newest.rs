@@ -1,7 +1,7 @@
 //! The newest measurement outlives the process, and no restart makes it younger or that of another server.
 
 use super::*;
-use crate::Side;
+use crate::{Shortage, Side, TlsFacts};
 
 const CHECK_OUTLIVED: u64 = 2 * 60 + 2;
 const SEND_OUTLIVED: u64 = 2 * 60 + 15 + 2;
@@ -17,23 +17,42 @@ fn measured(rules: Rules) -> (Bench, StoredAccount) {
     let token = bench.send();
     bench.be_away(2);
     bench.see(token);
+    bench.ledger.visits("imap://s".into());
+    bench.ledger.sender_mailbox_visited(None, bench.now());
     bench.check(Some(refused()));
-    bench.check(Some(refused()));
+    let attempt = Attempt {
+        failures: vec![refused()],
+        steps: vec![(Step::Dns, Duration::from_millis(1)), (Step::Tls, Duration::from_millis(20))],
+        address: "192.0.2.1:143".parse().ok(),
+        tls: Some(tls(bench.now().wall)),
+        ..Attempt::default()
+    };
+    bench.ledger.check_ended(&attempt, bench.now());
     (bench, StoredAccount::default())
+}
+
+fn tls(end: SystemTime) -> TlsFacts {
+    TlsFacts {
+        version: "TLSv1.3",
+        cipher: "TLS_AES_256_GCM_SHA384".to_owned(),
+        leaf_not_after: end,
+        chain_not_after: end,
+        is_resumed: false,
+    }
 }
 
 /// Everything that this is about.
 fn shown(bench: &mut Bench) -> impl PartialEq + std::fmt::Debug + use<> {
     let it = bench.snapshot();
-    let sides = [it.sides.send, it.sides.receive]
-        .map(|side| (side.up, side.consecutive_failures, side.last_attempt, side.last_success));
     (
         it.send_ability,
         it.receive_ability,
         it.roundtrip,
         it.outstanding,
         it.is_arrival_unknown,
-        sides,
+        (it.delivery, it.delivers),
+        it.sides,
+        it.sender_mailbox,
     )
 }
 
@@ -93,6 +112,10 @@ fn what_is_too_old_at_the_start_is_nothing_at_once_and_its_failures_are_none_in_
         assert_eq!((side.up, side.consecutive_failures), (None, Reading::Unmeasured));
         assert!(side.last_attempt.is_some(), "what happened has happened then");
     }
+    let receive = &snapshot.sides.receive;
+    assert!(receive.steps.is_empty() && snapshot.sender_mailbox.up.is_none());
+    assert_eq!(receive.tls.as_deref(), Some(&tls(checked)), "a certificate ends when it does");
+    assert_eq!(receive.last_failure.as_ref().map(|(at, _)| *at), Some(checked));
     assert_eq!(snapshot.sides.receive.last_attempt, Some(checked));
     let totals = snapshot.totals;
     assert_eq!((totals.periods_skipped, totals.checks_skipped), (0, 0), "nobody was there to skip");
@@ -110,6 +133,30 @@ fn what_gets_too_old_before_the_first_attempt_is_over_takes_its_failures_with_it
     bench.be_away(CHECK_OUTLIVED - 60);
     let receive = bench.snapshot().sides.receive;
     assert_eq!((receive.up, receive.consecutive_failures), (None, Reading::Unmeasured));
+}
+
+#[test]
+fn another_mailbox_of_the_sender_shows_nothing_of_the_one_before() {
+    let (mut bench, mut stored) = measured(RULES);
+    restart(&mut bench, &mut stored, 1);
+    bench.ledger.visits("imap://s".into());
+    assert_eq!(bench.snapshot().sender_mailbox.up, Some(true));
+    restart(&mut bench, &mut stored, 1);
+    bench.ledger.visits("imap://other".into());
+    assert_eq!(bench.snapshot().sender_mailbox.up, None);
+}
+
+#[test]
+fn a_measurement_that_fails_for_want_of_our_own_leaves_the_outstanding_mails_known() {
+    let (mut bench, mut stored) = measured(RULES);
+    let short = Failure { shortage: Some(Shortage::Descriptors), ..refused() };
+    bench.fail(short, false);
+    for _ in 0..2 {
+        let snapshot = bench.snapshot();
+        assert_eq!(snapshot.send_ability, Reading::Unmeasured);
+        assert_eq!(snapshot.outstanding, Reading::Is(0));
+        restart(&mut bench, &mut stored, 1);
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::net::tls::TlsClients;
 use crate::oauth::endpoint::Endpoint;
 use crate::options::TlsOptions;
 use crate::secret::Secret;
+use crate::secret_source::SecretSource;
 
 pub(in crate::fuzz) fn check(input: &[u8]) {
     static ENDPOINT: LazyLock<Endpoint> = LazyLock::new(endpoint);
@@ -40,7 +41,7 @@ fn endpoint() -> Endpoint {
     let client = OAuth2 {
         token_url: TokenUrl { host, port: 443, path: "/token".to_owned() },
         client_id: "monitor".to_owned(),
-        client_secret: Some(Secret::new(PASSWORD.to_owned())),
+        client_secret: Some(SecretSource::Fixed(Secret::new(PASSWORD.to_owned()))),
         scope: None,
         refresh_token: None,
         tls_options: TlsOptions::default(),
