@@ -569,7 +569,7 @@ fn promtool_finds_nothing_but_the_minutes() {
 
 #[test]
 fn no_label_of_the_exporter_can_be_configured() {
-    let target = target(true);
+    let target = target(false);
     let mut ledger = busy(Rules::from(target.as_ref()));
     ledger.look_failed(&failure(Step::Fetch, Reason::Closed), now());
     let page = page_of(&target, &mut ledger, Some(&telling_header()));
