@@ -15,6 +15,7 @@ use page::{Page, Part};
 
 mod classic;
 mod exporter;
+mod failures;
 mod family;
 mod inspection;
 mod labels;
