@@ -6,7 +6,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
 use super::labels::{Labels, labels};
-use super::{Page, Part, count, failures, timestamp};
+use super::{Page, Part, count, exemplars, failures, timestamp};
 use crate::supervisor::View;
 use ledger::{FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
 
@@ -223,7 +223,7 @@ pub(super) fn parts() -> Vec<Part> {
     parts.extend(failures::parts());
     parts.extend([
         Part::family(Page::encode_found),
-        Part::family(Page::encode_roundtrips),
+        Part::family(Page::encode_roundtrips).completed(exemplars::added),
         Part::family(Page::encode_steps),
     ]);
     parts
