@@ -7,8 +7,9 @@ use super::{value, written};
 use crate::config::yaml::{Node, Value};
 
 /// The names of all labels that the exporter sets on any series.
-pub(crate) const OF_THE_EXPORTER: [&str; 20] = [
+pub(crate) const OF_THE_EXPORTER: [&str; 21] = [
     "cipher",
+    "external_url",
     "filter",
     "folder",
     "hop",
