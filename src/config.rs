@@ -19,8 +19,8 @@ use std::time::Duration;
 use ledger::FoundIn;
 use lettre::Address;
 
-pub use checks::{Owner, PingCheck, PortCheck};
 pub use inputs::Inputs;
+pub use layers::{Owner, PingCheck, PortCheck};
 pub(crate) use likeness::edit_distance;
 pub use mail::auth::{Auth, Credentials, Login, Mechanism, OAuth2, TokenUrl};
 pub use mail::options::{
@@ -35,10 +35,10 @@ pub mod file;
 pub mod problem;
 pub mod show;
 
-mod checks;
 mod inputs;
 mod keys;
 pub(crate) mod labels;
+mod layers;
 mod likeness;
 mod login;
 mod oauth;

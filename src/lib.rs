@@ -1,7 +1,7 @@
 //! mailtrip_exporter measures that mail handed to a server arrives, and exports it to Prometheus.
 //!
 //! The modules, the highest first. A module uses only modules further down; those that share a level do
-//! not use each other: `cli`, `check` and `demo`; `metrics` and `roundtrip`; `probing` and `checks`; `log`,
+//! not use each other: `cli`, `check` and `demo`; `metrics` and `roundtrip`; `probing` and `layers`; `log`,
 //! `clock` and `build`. A test reads the paths in the source and holds this order.
 //!
 //! - `fuzz`: a target for every parser of foreign input; only in tests and with the feature `fuzzing`.
@@ -15,7 +15,7 @@
 //! - [`supervisor`]: the set of running targets: start, reload, end.
 //! - [`probing`]: the loop that sends test mails, and the loop that reads a mailbox for all targets that
 //!   receive there.
-//! - [`checks`]: ping and TCP ports, in rounds.
+//! - [`layers`]: checks of the layers below mail, ping and TCP ports, in rounds.
 //! - [`account`]: the ledger of a target under one lock, with its store, recent history, log and advice.
 //! - [`store`]: what outlives the process, in SQLite.
 //! - [`descriptors`]: the limit of open files, and how many a configuration needs.
@@ -32,12 +32,12 @@ pub mod account;
 pub mod app;
 pub mod build;
 pub mod check;
-pub mod checks;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod descriptors;
+pub mod layers;
 pub mod log;
 pub mod metrics;
 pub mod probing;

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::account::history::Archive;
-use crate::checks::rounds::CheckLimiter;
 use crate::config::{Config, Inputs, MailboxId, TargetName};
 use crate::descriptors::Need;
+use crate::layers::rounds::CheckLimiter;
 use crate::probing::mailbox::{MailboxHandle, Subscriber};
 use crate::probing::send::Origin;
 use crate::store::Store;

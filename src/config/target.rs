@@ -9,7 +9,7 @@ use super::keys::Home;
 use super::section::{Report, Section};
 use super::side::{self, IP_FAMILIES, Shared};
 use super::source::Sources;
-use super::{Target, TargetName, checks, labels, value};
+use super::{Target, TargetName, labels, layers, value};
 
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
 const LOST_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -32,11 +32,11 @@ pub(super) fn convert(
     let max_outstanding = section.read("max_outstanding", report, value::integer(1..=100_000));
     let Times { interval, late_after, lost_after } = times(section, report);
     let shared = shared(section, to.clone(), report);
-    let host = checks::Host { name: shared.host.as_deref(), ip_family: shared.ip_family };
-    let ping = checks::ping(section, host, report);
-    let ports = checks::ports(section, host, report);
-    let checks_ports = checks::are_ports_checked(section, report);
-    let port_timeout = checks::port_timeout(section, report);
+    let host = layers::Host { name: shared.host.as_deref(), ip_family: shared.ip_family };
+    let ping = layers::ping(section, host, report);
+    let ports = layers::ports(section, host, report);
+    let checks_ports = layers::are_ports_checked(section, report);
+    let port_timeout = layers::port_timeout(section, report);
     let send = side::send(&shared, sources, report);
     let receive = side::receive(&shared, sources, report);
     let sender_mailbox = side::sender_mailbox(&shared, sources, report);

@@ -8,8 +8,8 @@ use prometheus_client::encoding::DescriptorEncoder;
 use super::family::Family;
 use super::labels::labels;
 use super::{Page, Part, timestamp};
-use crate::checks::ping::{Outcome, RoundTrips};
-use crate::checks::readings::{PingReadings, PortReadings};
+use crate::layers::ping::{Outcome, RoundTrips};
+use crate::layers::readings::{PingReadings, PortReadings};
 use crate::supervisor::View;
 use ledger::{CauseCount, Column};
 

@@ -4,9 +4,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use super::*;
-use crate::checks::ping::{Obstacle, Outcome, RoundTrips};
-use crate::checks::readings::{Checks, Round};
 use crate::config::{Config, Target, TargetName};
+use crate::layers::ping::{Obstacle, Outcome, RoundTrips};
+use crate::layers::readings::{Checks, Round};
 use crate::supervisor::View;
 use ledger::TlsFacts;
 use ledger::Token;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::Supervisor;
 use super::plan::Plan;
 use crate::account::Account;
-use crate::checks::readings::Checks;
 use crate::config::{Config, Target, TargetName};
+use crate::layers::readings::Checks;
 use crate::store::{LayerRecord, StoredTarget};
 use ledger::Rules;
 

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::checks::ping::packet::Echo;
+use crate::layers::ping::packet::Echo;
 
 pub(in crate::fuzz) fn check(input: &[u8]) {
     let (v4, v6) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use crate::checks::readings::Checks;
 use crate::config::{Config, Target, TargetName};
+use crate::layers::readings::Checks;
 use crate::store::{StoreError, inspection, readings, rows, schema};
 use ledger::{ClockOffset, Ledger, Moment, Rules, ServerClock, StoredAccount};
 use mail::text::is_unsafe;

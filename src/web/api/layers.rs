@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::values::{date, seconds};
-use crate::checks::readings::{PingReadings, PortReadings, Readings};
+use crate::layers::readings::{PingReadings, PortReadings, Readings};
 use crate::supervisor::View;
 use ledger::{Column, Layer, Reading};
 use mail::text;

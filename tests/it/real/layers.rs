@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailtrip_exporter::checks::ping::ping;
 use mailtrip_exporter::config::{IpFamily, PingCheck};
+use mailtrip_exporter::layers::ping::ping;
 use mailtrip_exporter::supervisor::Supervisor;
 use testserver::faults::{CREDENTIALS, Fault};
 use testserver::{Options, Protocol};

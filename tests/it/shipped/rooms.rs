@@ -13,7 +13,7 @@ const ROOMS: &[&[&str]] = &[
     &["web"],
     &["metrics", "roundtrip"],
     &["supervisor"],
-    &["probing", "checks"],
+    &["probing", "layers"],
     &["account"],
     &["store"],
     &["descriptors"],
@@ -70,10 +70,10 @@ fn a_circle_is_found_however_it_is_written() {
         violations("src/x.rs", &modules, text)
     };
     for (room, text) in [
-        ("store", "use crate::checks::tcp;"),
+        ("store", "use crate::layers::tcp;"),
         ("store/rows", "\nfn a() { crate::account::b(); }"),
         ("store/rows", "use super::super::account::Account;"),
-        ("checks", "use crate::{clock, probing::send};"),
+        ("layers", "use crate::{clock, probing::send};"),
         ("config", "use crate::{\n    clock::now,\n    store::{Store, rows},\n};"),
         ("log", "/* \" */ use crate::cli::Log;"),
         ("log", "use crate::*;"),
@@ -94,10 +94,10 @@ fn a_circle_is_found_however_it_is_written() {
         assert!(found[0].contains("does not stand below it"), "{found:?}");
     }
     for (room, text) in [
-        ("checks", "use crate::{clock, store::Store, checks::ping};"),
+        ("layers", "use crate::{clock, store::Store, layers::ping};"),
         (
             "store",
-            "// crate::checks\nconst A: &str = \"crate::web\"; const B: &str = r#\"crate::\"web\"#;",
+            "// crate::layers\nconst A: &str = \"crate::web\"; const B: &str = r#\"crate::\"web\"#;",
         ),
         ("store", "#[cfg(test)]\nmod tests {\n    use crate::web::a;\n}\n"),
         ("store", "#[cfg(test)]\nuse crate::web::a;\n"),

@@ -1,6 +1,6 @@
 //! The column of layers: one line each, in words for people.
 
-use crate::checks::readings::{PortReadings, Readings};
+use crate::layers::readings::{PortReadings, Readings};
 use crate::web::absence::Absence;
 use ledger::{Column, Condition, Layer, Reading, Snapshot};
 use mail::text;

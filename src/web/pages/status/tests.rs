@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
-use crate::checks::ping::{Obstacle, Outcome};
-use crate::checks::readings::{Checks, Round};
 use crate::config::{Config, TargetName};
+use crate::layers::ping::{Obstacle, Outcome};
+use crate::layers::readings::{Checks, Round};
 use crate::web::server::Request;
 use ledger::Token;
 use ledger::{Attempt, FoundIn, Ledger, Moment, Rules, SessionKind, Sighting, Transmission};

@@ -1,6 +1,6 @@
 //! The results of ping and the TCP port checks, in words for people.
 
-use crate::checks::readings::{PingReadings, PortReadings};
+use crate::layers::readings::{PingReadings, PortReadings};
 use crate::web::absence::Absence;
 use crate::web::pages::words::exact;
 use ledger::Reading;
