@@ -513,7 +513,7 @@ fn the_newest_mail_of_a_bucket_is_its_exemplar() {
         .filter_map(|sample| Some((&sample.labels, sample.exemplar.as_ref()?)))
         .collect();
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let labels = vec![label("le", "300.0"), label("target", "busy")];
+    let labels = vec![label("le", "300.0"), label("target", "busy"), label("site", "x\n\"y")];
     let exemplar = (vec![label("token", &token)], 90.0, 1_800_000_090.0);
     assert_eq!(with_exemplar, [(&labels, &exemplar)]);
 
