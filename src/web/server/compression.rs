@@ -1,6 +1,7 @@
 //! Bodies that are compressed where the client accepts it, whole or a piece at a time.
 
 use std::io::{self, Write};
+use std::iter;
 use std::mem;
 
 use flate2::Compression;
@@ -21,64 +22,137 @@ const COMPRESS_ASIDE_FROM: usize = 256 * 1024;
 /// A compressed piece of a body has at least this many bytes, unless it is the last.
 const PIECE: usize = 64 * 1024;
 
-/// Compresses the body where `accept_encoding` allows gzip and the body is worth it.
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    /// RFC 8878. It takes less time than gzip.
+    Zstd,
+    /// RFC 1952.
+    Gzip,
+}
+
+impl Coding {
+    /// What the header Accept-Encoding prefers (RFC 9110, section 12.5.3), of equals the first above;
+    /// `None` if nothing or `identity`. Zstd is for those who name it.
+    fn negotiate(accept_encoding: Option<&str>) -> Option<Self> {
+        let quality_of = |names: &[&str]| {
+            best_quality(accept_encoding, |coding| {
+                names.iter().any(|name| coding.name.eq_ignore_ascii_case(name))
+            })
+        };
+        let gzip = quality_of(&["gzip", "x-gzip"]).or_else(|| quality_of(&["*"])).unwrap_or(0);
+        let zstd = quality_of(&["zstd"]).unwrap_or(0);
+        let least = quality_of(&["identity"]).unwrap_or(0).max(1);
+        if zstd >= least && zstd >= gzip {
+            Some(Coding::Zstd)
+        } else {
+            (gzip >= least).then_some(Coding::Gzip)
+        }
+    }
+
+    /// The value of Content-Encoding.
+    fn name(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Coding::Zstd => "zstd",
+            Coding::Gzip => "gzip",
+        })
+    }
+}
+
+/// Compresses the body where `accept_encoding` allows it and the body is worth it.
 pub(in crate::web) async fn compress(
     mut response: Response,
     accept_encoding: Option<&str>,
 ) -> Response {
     let is_small = response.rest.is_none() && response.body.len() <= COMPRESS_FROM;
-    if is_small
-        || response.headers.contains_key(header::CONTENT_ENCODING)
-        || !accepts_gzip(accept_encoding)
-    {
+    if is_small || response.headers.contains_key(header::CONTENT_ENCODING) {
         return response;
     }
+    let Some(coding) = Coding::negotiate(accept_encoding) else { return response };
+    // Without memory for it the body goes as it is.
+    let Ok(encoder) = Encoder::new(coding) else { return response };
     let beginning = mem::take(&mut response.body);
     if let Some(rest) = response.rest.take() {
-        response.rest = Some(Rest::new(in_pieces(beginning, rest)));
-    } else if let Some(compressed) = compressed(&beginning).await {
+        let pieces = iter::once(Ok(beginning)).chain(rest);
+        response.rest = Some(Rest::new(Compressed { pieces, encoder: Some(encoder) }));
+    } else if let Some(compressed) = compressed(encoder, &beginning).await {
         response.body = compressed;
     } else {
         response.body = beginning;
         return response;
     }
-    response.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response.headers.insert(header::CONTENT_ENCODING, coding.name());
     response
 }
 
-/// Whether the header Accept-Encoding allows gzip (RFC 9110, section 12.5.3).
-fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
-    let named = best_quality(accept_encoding, |coding| {
-        ["gzip", "x-gzip"].iter().any(|name| coding.name.eq_ignore_ascii_case(name))
-    });
-    named.or_else(|| best_quality(accept_encoding, |coding| coding.name == "*")).unwrap_or(0) > 0
-}
-
 /// A whole body; `None` where there is no thread to compress it.
-async fn compressed(body: &Bytes) -> Option<Bytes> {
-    if body.len() <= COMPRESS_ASIDE_FROM {
-        return gzip(body).ok();
-    }
-    let body = body.clone();
-    threads::run(move || gzip(&body)).await.ok().and_then(Result::ok)
+async fn compressed(mut encoder: Encoder, body: &Bytes) -> Option<Bytes> {
+    let compress = {
+        let body = body.clone();
+        move || {
+            encoder.write(&body)?;
+            encoder.finish()
+        }
+    };
+    let outcome = if body.len() <= COMPRESS_ASIDE_FROM {
+        compress()
+    } else {
+        threads::run(compress).await.ok()?
+    };
+    outcome.ok()
 }
 
-fn gzip(body: &[u8]) -> io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish().map(Bytes::from)
+/// What compresses a body, a piece at a time.
+enum Encoder {
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+    Gzip(GzEncoder<Vec<u8>>),
+}
+
+impl Encoder {
+    /// How far back zstd looks for what repeats, as a power of two: 128 KiB. More of it makes metrics
+    /// hardly smaller, and every connection has one.
+    const ZSTD_WINDOW: u32 = 17;
+
+    fn new(coding: Coding) -> io::Result<Self> {
+        match coding {
+            Coding::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1)?;
+                encoder.window_log(Self::ZSTD_WINDOW)?;
+                Ok(Encoder::Zstd(encoder))
+            }
+            Coding::Gzip => Ok(Encoder::Gzip(GzEncoder::new(Vec::new(), Compression::fast()))),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Encoder::Zstd(encoder) => encoder.write_all(bytes),
+            Encoder::Gzip(encoder) => encoder.write_all(bytes),
+        }
+    }
+
+    /// What it has written and nobody has taken yet.
+    fn written(&mut self) -> &mut Vec<u8> {
+        match self {
+            Encoder::Zstd(encoder) => encoder.get_mut(),
+            Encoder::Gzip(encoder) => encoder.get_mut(),
+        }
+    }
+
+    fn finish(self) -> io::Result<Bytes> {
+        let written = match self {
+            Encoder::Zstd(encoder) => encoder.finish(),
+            Encoder::Gzip(encoder) => encoder.finish(),
+        };
+        written.map(Bytes::from)
+    }
 }
 
 /// The pieces of a body, compressed.
 struct Compressed<I> {
     pieces: I,
     /// `None` after the end.
-    encoder: Option<GzEncoder<Vec<u8>>>,
-}
-
-fn in_pieces(beginning: Bytes, rest: Rest) -> impl Iterator<Item = io::Result<Bytes>> {
-    let pieces = std::iter::once(Ok(beginning)).chain(rest);
-    Compressed { pieces, encoder: Some(GzEncoder::new(Vec::new(), Compression::fast())) }
+    encoder: Option<Encoder>,
 }
 
 impl<I: Iterator<Item = io::Result<Bytes>>> Iterator for Compressed<I> {
@@ -87,18 +161,18 @@ impl<I: Iterator<Item = io::Result<Bytes>>> Iterator for Compressed<I> {
     fn next(&mut self) -> Option<io::Result<Bytes>> {
         let mut encoder = self.encoder.take()?;
         for piece in self.pieces.by_ref() {
-            if let Err(error) = piece.and_then(|piece| encoder.write_all(&piece)) {
+            if let Err(error) = piece.and_then(|piece| encoder.write(&piece)) {
                 return Some(Err(error));
             }
-            if encoder.get_ref().len() >= PIECE {
-                let compressed = mem::take(encoder.get_mut());
+            if encoder.written().len() >= PIECE {
+                let compressed = mem::take(encoder.written());
                 self.encoder = Some(encoder);
                 return Some(Ok(compressed.into()));
             }
         }
-        Some(encoder.finish().map(Bytes::from))
+        Some(encoder.finish())
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::web) mod tests;

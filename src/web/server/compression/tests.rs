@@ -5,34 +5,60 @@ use hyper::StatusCode;
 use super::*;
 
 #[test]
-fn gzip_is_sent_only_where_it_is_allowed() {
+fn a_body_is_compressed_as_the_client_prefers() {
+    use Coding::{Gzip, Zstd};
     for (accept, expected) in [
-        (Some("gzip"), true),
-        (Some("deflate, GZIP;q=0.1"), true),
-        (Some("x-gzip"), true),
-        (Some("*"), true),
-        (Some("gzip;q=0, *"), false),
-        (Some("gzip;q=0"), false),
-        (Some("br, deflate"), false),
-        (Some("*;q=0"), false),
-        (Some(""), false),
-        (None, false),
+        (Some("gzip"), Some(Gzip)),
+        (Some("deflate, GZIP;q=0.1"), Some(Gzip)),
+        (Some("x-gzip"), Some(Gzip)),
+        (Some("*"), Some(Gzip)),
+        (Some("gzip;q=0, *"), None),
+        (Some("gzip;q=0"), None),
+        (Some("br, deflate"), None),
+        (Some("*;q=0"), None),
+        (Some(""), None),
+        (None, None),
+        (Some("identity"), None),
+        (Some("identity, gzip;q=0.5"), None),
+        (Some("identity;q=0.5, gzip"), Some(Gzip)),
+        (Some("zstd"), Some(Zstd)),
+        (Some("ZSTD;q=0.1"), Some(Zstd)),
+        (Some("gzip, deflate, br, zstd"), Some(Zstd)),
+        (Some("gzip, zstd;q=0.5"), Some(Gzip)),
+        (Some("zstd;q=0, *"), Some(Gzip)),
+        (Some("zstd;q=0.5, identity"), None),
     ] {
-        assert_eq!(accepts_gzip(accept), expected, "{accept:?}");
+        assert_eq!(Coding::negotiate(accept), expected, "{accept:?}");
     }
+}
+
+/// What a client makes of this body.
+pub(in crate::web) fn unpacked(coding: &str, body: &[u8]) -> String {
+    let mut unpacked = String::new();
+    match coding {
+        "gzip" => flate2::read::GzDecoder::new(body).read_to_string(&mut unpacked).unwrap(),
+        "zstd" => {
+            let mut decoder = zstd::stream::read::Decoder::new(body).unwrap();
+            // What must suffice for a client.
+            decoder.window_log_max(Encoder::ZSTD_WINDOW).unwrap();
+            decoder.read_to_string(&mut unpacked).unwrap()
+        }
+        other => panic!("{other}"),
+    };
+    unpacked
 }
 
 #[tokio::test]
 async fn a_compressed_body_is_the_same_body() {
-    for length in [COMPRESS_FROM + 1, COMPRESS_ASIDE_FROM + 1] {
-        let body = "mailtrip ".repeat(length / 9 + 1);
-        let plain = Response::text(StatusCode::OK, body.clone());
-        let response = compress(plain, Some("gzip")).await;
-        assert_eq!(response.headers[header::CONTENT_ENCODING], "gzip");
-        assert!(response.body.len() < body.len() / 10);
-        let mut unpacked = String::new();
-        flate2::read::GzDecoder::new(&response.body[..]).read_to_string(&mut unpacked).unwrap();
-        assert!(unpacked == body);
+    for coding in ["gzip", "zstd"] {
+        for length in [COMPRESS_FROM + 1, COMPRESS_ASIDE_FROM + 1] {
+            let body = "mailtrip ".repeat(length / 9 + 1);
+            let plain = Response::text(StatusCode::OK, body.clone());
+            let response = compress(plain, Some(coding)).await;
+            assert_eq!(response.headers[header::CONTENT_ENCODING], coding);
+            assert!(response.body.len() < body.len() / 10);
+            assert!(unpacked(coding, &response.body) == body);
+        }
     }
 }
 
