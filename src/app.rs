@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
+use crate::build::{REVISION, VERSION};
 use crate::check::{self, Findings};
 use crate::cli::{Check, Cli, Command};
 use crate::config::Config;
@@ -218,7 +219,7 @@ async fn serve_until_stopped(
     for listener in &listeners {
         if let Ok(address) = listener.local_addr() {
             let web = web.describe();
-            info!(%address, web, version = env!("CARGO_PKG_VERSION"), "listening");
+            info!(%address, web, version = VERSION, revision = REVISION, "listening");
         }
     }
     let app = Arc::new(App {

@@ -1,8 +1,8 @@
 //! mailtrip_exporter measures that mail handed to a server arrives, and exports it to Prometheus.
 //!
 //! The modules, the highest first. A module uses only modules further down; those that share a level do
-//! not use each other: `cli`, `check` and `demo`; `metrics` and `roundtrip`; `probing` and `layers`; `log`
-//! and `clock`. A test reads the paths in the source and holds this order.
+//! not use each other: `cli`, `check` and `demo`; `metrics` and `roundtrip`; `probing` and `layers`; `log`,
+//! `clock` and `build`. A test reads the paths in the source and holds this order.
 //!
 //! - `fuzz`: a target for every parser of foreign input; only in tests and with the feature `fuzzing`.
 //! - [`app`]: from the command line to a running program and its exit code.
@@ -22,6 +22,7 @@
 //! - [`config`]: a configuration that was checked as a whole.
 //! - [`log`]: the log on standard error.
 //! - [`clock`]: the clocks, with the time that the machine was suspended.
+//! - [`build`]: what the program was built from.
 //!
 //! Below them are the crates `mail` (what is said to mail servers, and what they say), `ledger` (what is
 //! known of the mails of a target; pure, without I/O and clock) and `testserver` (mail servers for the
@@ -29,6 +30,7 @@
 
 pub mod account;
 pub mod app;
+pub mod build;
 pub mod check;
 pub mod cli;
 pub mod clock;

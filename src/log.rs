@@ -8,6 +8,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
+use line::Lines;
+
+mod line;
+
 /// The flags that start with `--log.`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 pub struct Log {
@@ -57,17 +61,8 @@ fn subscriber<W>(log: Log, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = match log.format {
-        LogFormat::Logfmt => {
-            tracing_logfmt::builder().with_target(false).layer().with_writer(writer).boxed()
-        }
-        LogFormat::Json => tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_target(false)
-            .with_writer(writer)
-            .boxed(),
-    };
+    let layer = tracing_subscriber::fmt::layer();
+    let layer = layer.with_ansi(false).event_format(Lines(log.format)).with_writer(writer);
     Registry::default().with(layer.with_filter(filter(log.level)))
 }
 
@@ -116,26 +111,46 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
+    /// Logs a message, and says where.
+    fn message() -> String {
+        tracing::warn!(side = "send", none = "", count = 3, share = 0.5, "cannot send");
+        format!("log.rs:{}", line!() - 1)
+    }
+
     #[test]
-    fn a_message_is_one_line_of_pairs_without_colours() {
-        let text = logged(LogLevel::Info, LogFormat::Logfmt, || {
-            tracing::warn!(target_name = "corp", error = "a \"b\"\nc=\x1b[31m", "cannot send");
-        });
-        assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(text.contains("level=warn") && text.contains("target_name=corp"), "{text}");
-        assert!(text.contains("\"cannot send\""), "{text}");
-        assert!(!text.contains('\x1b'), "{text:?}");
+    fn a_message_is_one_line_of_pairs_in_the_order_of_other_exporters() {
+        let mut caller = String::new();
+        let text = logged(LogLevel::Info, LogFormat::Logfmt, || caller = message());
+        let (time, rest) = text.strip_prefix("ts=").unwrap().split_once(' ').unwrap();
+        let since = humantime::parse_rfc3339(time).unwrap().elapsed().unwrap();
+        assert!(since < std::time::Duration::from_secs(600) && time.len() == 24, "{time}");
+        let expected = format!(
+            "level=warn caller={caller} msg=\"cannot send\" side=send none=\"\" count=3 share=0.5\n"
+        );
+        assert_eq!(rest, expected);
     }
 
     #[test]
     fn a_message_is_one_object_in_json() {
-        let text = logged(LogLevel::Info, LogFormat::Json, || {
-            tracing::warn!(target_name = "corp", error = "a \"b\"\nc\x1b", "cannot send");
-        });
-        assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(text.starts_with('{') && text.ends_with("}\n"), "{text}");
-        assert!(text.contains("\"message\":\"cannot send\""), "{text}");
-        assert!(text.contains("\"error\":\"a \\\"b\\\"\\nc\\u001b\""), "{text}");
+        let mut caller = String::new();
+        let text = logged(LogLevel::Info, LogFormat::Json, || caller = message());
+        let rest = text.strip_prefix("{\"ts\":\"").unwrap().split_once("\",").unwrap().1;
+        let expected = format!(
+            "\"level\":\"warn\",\"caller\":\"{caller}\",\"msg\":\"cannot send\",\"side\":\"send\",\
+             \"none\":\"\",\"count\":3,\"share\":0.5}}\n"
+        );
+        assert_eq!(rest, expected);
+    }
+
+    #[test]
+    fn what_a_field_holds_begins_no_line_and_no_pair() {
+        for format in [LogFormat::Logfmt, LogFormat::Json] {
+            let error = "a \"b\"\nc=\x1b[31m";
+            let text = logged(LogLevel::Info, format, || tracing::info!(error, "c"));
+            assert_eq!(text.lines().count(), 1, "{text}");
+            let shown = r#""a \"b\"\nc=\u001b[31m""#;
+            assert!(text.contains(shown) && !text.contains('\x1b'), "{text}");
+        }
     }
 
     #[test]

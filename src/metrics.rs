@@ -14,6 +14,7 @@ use crate::supervisor::{ReloadState, Supervisor};
 use page::{Page, Part};
 
 mod classic;
+mod exemplars;
 mod exporter;
 mod family;
 mod inspection;

@@ -1,7 +1,7 @@
 //! The text format of Prometheus, version 0.0.4, made of what prometheus-client writes.
 
 /// Turns the OpenMetrics text of prometheus-client into the text format 0.0.4: no units, no end
-/// mark, no exemplars, no `_created` samples; the family of a counter is called as its samples
+/// mark, no `_created` samples; the family of a counter is called as its samples
 /// are, and types that the format does not have become `gauge` or `untyped`.
 pub fn classic_text(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
@@ -10,7 +10,7 @@ pub fn classic_text(openmetrics: &str) -> String {
         if let Some(comment) = line.strip_prefix("# ") {
             family.comment(comment, &mut text);
         } else if !family.is_creation_time(line) {
-            text.push_str(without_exemplar(line));
+            text.push_str(line);
             text.push('\n');
         }
     }
@@ -63,38 +63,6 @@ impl<'a> Family<'a> {
                 .and_then(|rest| rest.strip_prefix("_created"))
                 .is_some_and(|rest| rest.starts_with(['{', ' ']))
     }
-}
-
-/// The sample without what follows ` # ` after its value. A `#` in a label value is no mark.
-fn without_exemplar(sample: &str) -> &str {
-    if !sample.contains('#') {
-        return sample;
-    }
-    let (labels, value) = sample.split_at_checked(end_of_labels(sample)).unwrap_or((sample, ""));
-    match value.find(" # ") {
-        Some(end) => sample.get(..labels.len() + end).unwrap_or(sample),
-        None => sample,
-    }
-}
-
-/// The index after the name and labels of a sample.
-fn end_of_labels(sample: &str) -> usize {
-    let mut in_quotes = false;
-    let mut escaped = false;
-    let mut in_labels = false;
-    for (index, byte) in sample.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_quotes => escaped = true,
-            b'"' => in_quotes = !in_quotes,
-            _ if in_quotes => {}
-            b'{' => in_labels = true,
-            b'}' => return index + 1,
-            b' ' if !in_labels => return index,
-            _ => {}
-        }
-    }
-    sample.len()
 }
 
 #[cfg(test)]

@@ -7,14 +7,25 @@ use prometheus_client::metrics::counter::ConstCounter;
 
 use super::family::Family;
 use super::{ExporterFacts, count, layers, timestamp};
+use crate::build;
 use crate::supervisor::ReloadState;
 use ledger::Shortage;
 
 impl ExporterFacts {
     /// All of them.
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        Family::gauge(encoder, "mailtrip_build_info", "Version of the exporter. Always 1")?
-            .gauge_sample([("version", env!("CARGO_PKG_VERSION"))], 1.0)?;
+        let labels = [
+            ("version", build::VERSION),
+            ("revision", build::REVISION),
+            ("branch", build::BRANCH),
+            ("rustversion", build::RUST_VERSION),
+        ];
+        Family::gauge(
+            encoder,
+            "mailtrip_build_info",
+            "What the exporter was built from. Always 1",
+        )?
+        .gauge_sample(labels, 1.0)?;
         if let Some(url) = &self.external_url {
             Family::gauge(
                 encoder,

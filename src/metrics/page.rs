@@ -6,7 +6,11 @@ use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::registry::Registry;
 
+use super::classic::classic_text;
+use super::pieces::Syntax;
 use super::{ExporterFacts, inspection, layers, targets};
 use crate::supervisor::View;
 
@@ -47,21 +51,39 @@ type Write = dyn Fn(&Page, &mut DescriptorEncoder<'_>) -> fmt::Result + Send + S
 #[derive(Clone)]
 pub(super) struct Part {
     write: Arc<Write>,
+    complete: Option<Complete>,
     /// It tells of no target, and may have several families.
     pub(super) is_of_exporter: bool,
 }
+
+/// Adds to the text of a family in OpenMetrics what the library cannot write.
+type Complete = fn(&[View], &str) -> Result<String, fmt::Error>;
 
 impl Part {
     /// The one family that `write` writes.
     pub(super) fn family(
         write: impl Fn(&Page, &mut DescriptorEncoder<'_>) -> fmt::Result + Send + Sync + 'static,
     ) -> Self {
-        Self { write: Arc::new(write), is_of_exporter: false }
+        Self { write: Arc::new(write), complete: None, is_of_exporter: false }
     }
 
-    /// This part of the page of some targets.
-    pub(super) fn of(&self, page: Page) -> Box<dyn Collector> {
-        Box::new(PartOfPage { part: self.clone(), page })
+    /// The same part, whose text is completed by `complete` where it is OpenMetrics.
+    pub(super) fn completed(self, complete: Complete) -> Self {
+        Self { complete: Some(complete), ..self }
+    }
+
+    /// The text of this part for the targets of `page`.
+    pub(super) fn text(&self, page: &Page, syntax: Syntax) -> Result<String, fmt::Error> {
+        let mut registry = Registry::default();
+        registry
+            .register_collector(Box::new(PartOfPage { part: self.clone(), page: page.clone() }));
+        let mut text = String::new();
+        encode_registry(&mut text, &registry)?;
+        match (syntax, self.complete) {
+            (Syntax::OpenMetrics, Some(complete)) => complete(page.views(), &text),
+            (Syntax::OpenMetrics, None) => Ok(text),
+            (Syntax::Classic, _) => Ok(classic_text(&text)),
+        }
     }
 }
 
@@ -73,6 +95,7 @@ pub(super) fn parts(exporter: Option<ExporterFacts>) -> Vec<Part> {
     parts.extend(targets::infos());
     parts.extend(exporter.map(|facts| Part {
         write: Arc::new(move |_, encoder| facts.encode(encoder)),
+        complete: None,
         is_of_exporter: true,
     }));
     parts

@@ -2,11 +2,7 @@
 
 use std::vec;
 
-use prometheus_client::encoding::text::encode_registry;
-use prometheus_client::registry::Registry;
-
 use super::ExporterFacts;
-use super::classic::classic_text;
 use super::page::{Page, Part, parts};
 use crate::supervisor::View;
 
@@ -70,14 +66,8 @@ impl Pieces {
         };
         let page = self.page.of(self.first, TARGETS_AT_ONCE);
         let next = if part.is_of_exporter { None } else { page.next() };
-        let mut registry = Registry::default();
-        registry.register_collector(part.of(page));
-        let mut written = String::new();
         // Writing to a string does not fail, and the page holds no histogram without buckets.
-        let _ = encode_registry(&mut written, &registry);
-        if self.syntax == Syntax::Classic {
-            written = classic_text(&written);
-        }
+        let written = part.text(&page, self.syntax).unwrap_or_default();
         text.push_str(if self.first == 0 { &written } else { without_header(&written) });
         self.first = next.unwrap_or(0);
         if next.is_none() {

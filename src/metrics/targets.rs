@@ -6,7 +6,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
 use super::labels::{Labels, labels};
-use super::{Page, Part, count, timestamp};
+use super::{Page, Part, count, exemplars, timestamp};
 use crate::supervisor::View;
 use ledger::{Cause, FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
 
@@ -223,7 +223,7 @@ pub(super) fn parts() -> Vec<Part> {
         Part::family(Page::encode_failure_reasons),
         Part::family(Page::encode_last_failures),
         Part::family(Page::encode_found),
-        Part::family(Page::encode_roundtrips),
+        Part::family(Page::encode_roundtrips).completed(exemplars::added),
         Part::family(Page::encode_steps),
     ]);
     parts
@@ -256,8 +256,8 @@ impl Page {
             "1 if the latest look into the sender's own mailbox (for bounces and sent copies) \
              succeeded, else 0. Absent without sender_mailbox",
         )?;
-        let views = self.views().iter().filter(|view| view.target.sender_mailbox.is_some());
-        for view in views {
+        let views = self.views().iter();
+        for view in views.filter(|view| view.target.sender_mailbox.is_some()) {
             if let Some(up) = view.snapshot.sender_mailbox.up {
                 family.gauge_sample(labels(view, []), if up { 1.0 } else { 0.0 })?;
             }
@@ -358,9 +358,12 @@ impl Page {
             "Received test mails by folder. Absent for a kind of folder that is not looked into",
         )?;
         for view in self.views() {
-            for (folder, count) in FoundIn::ALL.iter().zip(view.snapshot.totals.found) {
-                let labels = labels(view, [("folder", folder.label())]);
-                family.counter_sample(labels, count)?;
+            let protocol = &view.target.receive.protocol;
+            for (folder, count) in FoundIn::ALL.into_iter().zip(view.snapshot.totals.found) {
+                if protocol.looks_into(folder) || count > 0 {
+                    let labels = labels(view, [("folder", folder.label())]);
+                    family.counter_sample(labels, count)?;
+                }
             }
         }
         Ok(())

@@ -56,6 +56,7 @@ mod real {
     pub(crate) mod alerting;
     mod bounces;
     mod crashes;
+    mod exemplars;
     mod exim_courier;
     mod fault_table;
     mod host_layers;

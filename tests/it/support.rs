@@ -31,6 +31,7 @@ pub(crate) mod http;
 pub(crate) mod logins;
 pub(crate) mod mails;
 pub(crate) mod program;
+pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod relay;
 

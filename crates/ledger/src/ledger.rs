@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::{Failure, LineInstant, LoginDelay, PerSide, Token};
 pub use arrival::Bracket;
+pub use exemplars::{Exemplar, Exemplars};
 use lifecycle::Ended;
 pub use mail_state::MailState;
 pub use moment::Moment;
@@ -32,6 +33,7 @@ mod arrival;
 mod arrivals;
 mod attempts;
 mod delivery_reports;
+mod exemplars;
 mod lifecycle;
 mod looks;
 mod mail_state;
@@ -74,6 +76,7 @@ pub struct Ledger {
     ended: VecDeque<Ended>,
     totals: Totals,
     roundtrips: Histogram,
+    exemplars: Exemplars,
     period: Period,
     previous_period: Period,
     /// When the newest period began.
@@ -158,6 +161,7 @@ impl Ledger {
             ended: VecDeque::new(),
             totals: Totals::default(),
             roundtrips: Histogram::default(),
+            exemplars: Exemplars::default(),
             period: Period::default(),
             previous_period: Period::default(),
             period_began: None,
@@ -388,6 +392,7 @@ impl Ledger {
             last_roundtrip: self.last_roundtrip,
             oldest_outstanding: self.oldest_outstanding().filter(|_| !not_applicable),
             roundtrips: self.roundtrips,
+            exemplars: self.exemplars.clone(),
             totals: self.totals,
             sides: self.sides.clone(),
             sender_mailbox: self.sender_mailbox.clone(),

@@ -61,7 +61,7 @@ pub(in crate::web) fn page(
     let page = StatusPage {
         base: links.base,
         assets: Assets::ALL,
-        version: env!("CARGO_PKG_VERSION"),
+        version: crate::build::VERSION,
         links,
         query,
         refresh_seconds: if listing.all > MANY_ROWS { 30 } else { 10 },

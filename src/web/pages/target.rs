@@ -56,7 +56,7 @@ pub(in crate::web) fn page(
     let page = TargetPage {
         base,
         assets: Assets::ALL,
-        version: env!("CARGO_PKG_VERSION"),
+        version: crate::build::VERSION,
         refresh_seconds: REFRESH_SECONDS,
         sparkline: Sparkline::new(trips.iter()),
         network: readings.ping.as_ref().map(NetworkNote::new),

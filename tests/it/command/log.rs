@@ -107,13 +107,13 @@ async fn the_mailbox_is_told_for_itself_and_json_has_the_same_fields() {
     let receive: Vec<_> = lines.iter().filter(|line| line["side"] == "receive").collect();
     assert_eq!(receive.len(), 2, "{lines:#?}");
     let down = receive[0];
-    assert_eq!((&down["level"], &down["target"]), (&"INFO".into(), &"m".into()));
+    assert_eq!((&down["level"], &down["target"]), (&"info".into(), &"m".into()));
     assert_eq!((&down["step"], &down["reason"]), (&"select".into(), &"other".into()));
-    assert_eq!(down["message"], "not able to receive");
+    assert_eq!(down["msg"], "not able to receive");
     let words = down["error"].as_str().unwrap();
     assert!(words.contains("NO [SERVERBUG] \"disk\" on fire"), "{words}");
     let up = receive[1];
-    let message = up["message"].as_str().unwrap();
+    let message = up["msg"].as_str().unwrap();
     assert!(message.starts_with("able to receive again after "), "{message}");
     assert!(up["lasted_seconds"].as_f64().unwrap() > 0.5, "{up}");
     assert_eq!(up["reason"], "other");
@@ -149,10 +149,10 @@ async fn at_level_debug_each_probe_is_told_with_its_token_and_at_trace_its_dialo
     let refused = with(&["level=debug", "\"not accepted\"", "target=m", "side=send", "token="]);
     assert_eq!(refused.len(), 1, "{lines:#?}");
     assert!(refused[0].contains("550 5.1.1 no such user"), "{}", refused[0]);
-    let accepted = with(&["level=debug", "message=accepted", "target=m", "side=send"]);
+    let accepted = with(&["level=debug", "msg=accepted", "target=m", "side=send"]);
     let token = accepted[0].split("token=").nth(1).unwrap().split(' ').next().unwrap();
     assert_eq!(token.len(), 32, "{token}");
-    let seen = with(&["level=debug", "message=seen", "side=receive", &format!("token={token}")]);
+    let seen = with(&["level=debug", "msg=seen", "side=receive", &format!("token={token}")]);
     assert_eq!(seen.len(), 1, "{lines:#?}");
     let dialogue =
         with(&["level=trace", "\"the dialogue\"", "side=send", &format!("token={token}")]);

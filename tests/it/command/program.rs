@@ -127,6 +127,15 @@ async fn check_reads_the_web_configuration_too() {
     }
 }
 
+/// The commit that is checked out, as the program should know it.
+fn revision() -> String {
+    let git = std::process::Command::new("git")
+        .args(["-c", "safe.directory=*", "-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "HEAD"])
+        .output();
+    let said = git.ok().filter(|git| git.status.success()).map(|git| git.stdout);
+    said.map_or_else(|| "unknown".to_owned(), |said| text(&said).trim().to_owned())
+}
+
 #[tokio::test]
 async fn a_missing_file_and_an_unknown_flag_are_clear() {
     let folder = tempfile::tempdir().unwrap();
@@ -136,7 +145,12 @@ async fn a_missing_file_and_an_unknown_flag_are_clear() {
     let output = run(folder.path(), &["--no.such.flag"]).await;
     assert_eq!(output.status.code(), Some(2));
     let output = run(folder.path(), &["--version"]).await;
-    assert_eq!(text(&output.stdout), format!("mailtrip_exporter {}\n", env!("CARGO_PKG_VERSION")));
+    let version = env!("CARGO_PKG_VERSION");
+    let printed = text(&output.stdout);
+    assert!(printed.starts_with(&format!("mailtrip_exporter, version {version} (branch: ")));
+    for part in [&format!("revision: {})\n", revision()), "rust version:", "platform:"] {
+        assert!(printed.contains(part), "no {part} in {printed}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Real mail servers that are not Postfix and Dovecot: a private Exim and Courier on loopback.
 //!
 //! [`SecondStack::start`] runs both in a root folder of its own, a copy of what
-//! `scripts/unpack-second-stack` unpacked, on ports and with users and a certificate authority of
+//! `scripts/unpack-packages` unpacked, on ports and with users and a certificate authority of
 //! its own. Exim delivers into the Maildir that Courier reads. It is like [`crate::lab`] in all
 //! else: any number run side by side, and each ends with its owner, however that ends.
 

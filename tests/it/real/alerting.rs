@@ -11,6 +11,7 @@ use crate::support::program::{Running, folder};
 use crate::support::{TargetText, yaml};
 use stack::{Message, Stack};
 
+mod restart;
 pub(crate) mod stack;
 
 /// The exporter on three targets, and who watches it.

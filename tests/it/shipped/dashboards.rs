@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::DropGuard;
 
 use crate::shipped::rules;
+use crate::support::prometheus::Release;
 use crate::support::{http, origin, serve};
 
 /// The longest wait until every expression has an answer: the demo is at work within seconds, the
@@ -171,13 +172,13 @@ struct World {
 }
 
 impl World {
-    async fn start() -> Self {
+    async fn start(release: Release) -> Self {
         let demo = Demo::start_with(Duration::from_secs(1)).await.unwrap();
         let supervisor = Supervisor::start(demo.config(), None, origin()).await.unwrap();
         let (exporter, shutdown) = serve(&supervisor, false).await;
         let exporter = exporter.to_string();
         let folder = tempfile::tempdir().unwrap();
-        let (child, prometheus) = start_prometheus(folder.path(), &exporter).await;
+        let (child, prometheus) = start_prometheus(release, folder.path(), &exporter).await;
         Self {
             exporter,
             prometheus,
@@ -206,7 +207,7 @@ impl World {
 }
 
 /// Starts a Prometheus on a free port; with the shipped rules, each evaluated every second.
-async fn start_prometheus(folder: &Path, exporter: &str) -> (Child, String) {
+async fn start_prometheus(release: Release, folder: &Path, exporter: &str) -> (Child, String) {
     let mut config = "global: {scrape_interval: 1s, evaluation_interval: 1s}\n".to_owned();
     fs::write(folder.join("host.rules.yml"), HOST_RULES).unwrap();
     config += "rule_files:\n- host.rules.yml\n";
@@ -220,7 +221,7 @@ async fn start_prometheus(folder: &Path, exporter: &str) -> (Child, String) {
     .unwrap();
     fs::write(folder.join("prometheus.yml"), config).unwrap();
     let log = fs::File::create(folder.join("log")).unwrap();
-    let mut child = Command::new("prometheus")
+    let mut child = Command::new(release.program("prometheus"))
         .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
         .arg("--web.listen-address=127.0.0.1:0")
         .current_dir(folder)
@@ -255,7 +256,16 @@ async fn get(address: &str, path: &str) -> Option<String> {
 
 #[tokio::test]
 async fn every_expression_is_answered_by_a_prometheus_that_scrapes_the_exporter() {
-    let world = World::start().await;
+    every_expression_is_answered(Release::Installed).await;
+}
+
+#[tokio::test]
+async fn every_expression_is_answered_by_a_newer_prometheus() {
+    every_expression_is_answered(Release::Newer).await;
+}
+
+async fn every_expression_is_answered(release: Release) {
+    let world = World::start(release).await;
     let mut open: Vec<(String, String)> = Vec::new();
     for dashboard in Dashboard::all() {
         let all = dashboard.expressions().into_iter();
@@ -389,7 +399,7 @@ fn thresholds_are_those_of_the_alerts() {
         let product = rest.split("vector(").nth(1).unwrap().split(')').next().unwrap();
         product.split(" * ").map(|factor| factor.parse::<f64>().unwrap()).product::<f64>()
     };
-    let in_a_row = rules.split("mailtrip_consecutive_failures{side=\"send\"}) >= ").nth(1).unwrap();
+    let in_a_row = rules.split("mailtrip_consecutive_failures{side=\"send\"} >= ").nth(1).unwrap();
     let in_a_row: f64 = in_a_row.lines().next().unwrap().trim().parse().unwrap();
     let (roundtrip, certificate, objective) = (
         limit("mailtrip:roundtrip_limit:seconds"),

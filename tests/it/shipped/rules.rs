@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::support::prometheus::Release;
+
 /// The longest that one file of unit tests may take on a machine with other work.
 pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 
@@ -46,17 +48,22 @@ pub(crate) fn alerts() -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
-/// Runs a program to its end; it has to succeed.
-async fn run(program: &str, arguments: &[&str]) -> String {
+/// Runs a program of both releases to its end; it has to succeed.
+async fn run(program: &str, arguments: &[&str]) {
+    for release in Release::ALL {
+        run_once(&release.program(program), arguments).await;
+    }
+}
+
+async fn run_once(program: &Path, arguments: &[&str]) {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(deploy()).stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(LIMIT, command.output())
         .await
-        .unwrap_or_else(|_| panic!("{program} {arguments:?} did not end within {LIMIT:?}"))
-        .unwrap_or_else(|error| panic!("{program} is needed (`make test` installs it): {error}"));
+        .unwrap_or_else(|_| panic!("{program:?} {arguments:?} did not end within {LIMIT:?}"))
+        .unwrap_or_else(|error| panic!("{program:?} is needed (`make test` installs it): {error}"));
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}:\n{said}");
-    said.into_owned()
+    assert!(output.status.success(), "{program:?} {arguments:?}:\n{said}");
 }
 
 async fn test_rules(name: &str) {
@@ -81,8 +88,13 @@ async fn the_unit_tests_of_the_layers_pass() {
 }
 
 #[tokio::test]
-async fn the_unit_tests_of_certificates_clusters_and_service_levels_pass() {
+async fn the_unit_tests_of_certificates_clusters_and_the_exporter_pass() {
     test_rules("service").await;
+}
+
+#[tokio::test]
+async fn the_unit_tests_of_service_levels_pass() {
+    test_rules("levels").await;
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::real::alerting::stack::start;
 use crate::shipped::rules::{deploy, rule_files};
 use crate::support::program::{Running, folder, post, target};
+use crate::support::prometheus::Release;
 use crate::support::{http, quoted};
 
 /// The longest wait for what Prometheus has to see.
@@ -31,14 +32,15 @@ struct World {
 }
 
 impl World {
-    async fn start(names: &[String]) -> Self {
+    async fn start(release: Release, names: &[String]) -> Self {
         let post = post();
         let smtp = Server::start(Protocol::Smtp, &post, Options::new()).await.unwrap();
         let imap = Server::start(Protocol::Imap, &post, Options::new()).await.unwrap();
         let folder = folder(&configuration(&smtp, &imap, names));
         let exporter = Running::start(folder.path(), &[]).await;
         let prometheus_folder = tempfile::tempdir().unwrap();
-        let (child, prometheus) = prometheus(prometheus_folder.path(), &exporter.address).await;
+        let (child, prometheus) =
+            prometheus(release, prometheus_folder.path(), &exporter.address).await;
         let _prometheus = (child, prometheus_folder);
         Self { smtp, imap, folder, exporter, prometheus, _prometheus, _post: post }
     }
@@ -64,6 +66,23 @@ impl World {
                 return;
             }
             assert!(Instant::now() < deadline, "{query} is not {wanted}: {answer:#}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until every rule was evaluated without an error.
+    async fn evaluates_all_rules(&self) {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let answer = http::get(&self.prometheus, "/api/v1/rules").await;
+            let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let groups = answer["data"]["groups"].as_array().cloned().unwrap_or_default();
+            let rules = groups.iter().flat_map(|it| it["rules"].as_array().cloned());
+            let other: Vec<Value> = rules.flatten().filter(|it| it["health"] != "ok").collect();
+            if !groups.is_empty() && other.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not evaluated: {other:#?}");
             sleep(Duration::from_millis(100)).await;
         }
     }
@@ -112,14 +131,14 @@ fn example(exporter: &str, rules: &Path) -> String {
 }
 
 /// Starts one that writes into this folder; the alert that an exporter is down fires after two seconds.
-async fn prometheus(folder: &Path, exporter: &str) -> (Child, String) {
+async fn prometheus(release: Release, folder: &Path, exporter: &str) -> (Child, String) {
     for file in rule_files() {
         let text = fs::read_to_string(&file).unwrap().replace("for: 2m", "for: 2s");
         fs::write(folder.join(file.file_name().unwrap()), text).unwrap();
     }
     let file = folder.join("prometheus.yml");
     fs::write(&file, example(exporter, folder)).unwrap();
-    let mut command = Command::new("prometheus");
+    let mut command = Command::new(release.program("prometheus"));
     command
         .arg(format!("--config.file={}", file.display()))
         .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
@@ -129,13 +148,23 @@ async fn prometheus(folder: &Path, exporter: &str) -> (Child, String) {
 
 #[tokio::test]
 async fn an_exporter_of_twenty_targets_that_is_down_is_one_alert() {
+    one_alert_of_twenty_targets(Release::Installed).await;
+}
+
+#[tokio::test]
+async fn an_exporter_of_twenty_targets_that_is_down_is_one_alert_of_a_newer_prometheus() {
+    one_alert_of_twenty_targets(Release::Newer).await;
+}
+
+async fn one_alert_of_twenty_targets(release: Release) {
     let names: Vec<String> = (0..20).map(|number| format!("mx-{number}")).collect();
-    let mut world = World::start(&names).await;
+    let mut world = World::start(release, &names).await;
     world.counts("count(mailtrip_send_ability_percent == 100)", 20).await;
     world.counts("count(up{job='mailtrip-targets'} == 1)", 20).await;
     // Nothing is scraped twice.
     world.counts("count(mailtrip_send_ability_percent)", 20).await;
     world.counts("count(mailtrip_build_info)", 1).await;
+    world.evaluates_all_rules().await;
     assert_eq!(world.alerts().await, []);
 
     world.exporter.child.kill().await.unwrap();
@@ -150,7 +179,7 @@ async fn an_exporter_of_twenty_targets_that_is_down_is_one_alert() {
 async fn a_target_that_a_reload_adds_is_scraped_and_one_that_it_removes_no_longer() {
     let odd = r#"100 % "new" & a/b?c#d+e$1ü"#;
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-    let world = World::start(&names(&["old"])).await;
+    let world = World::start(Release::Installed, &names(&["old"])).await;
     world.counts("count(mailtrip_send_ability_percent{instance='old', target='old'})", 1).await;
     world.reload(&names(&["old", odd]));
     let of_odd = format!("mailtrip_send_ability_percent{{instance='{odd}', target='{odd}'}}");

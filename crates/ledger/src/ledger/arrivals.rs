@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::arrival::{Arrival, Bracket, arrival, was_unattended};
-use super::{FoundIn, Ledger, MailState, Moment, Outstanding, Sighting, SightingOutcome};
+use super::{Exemplar, FoundIn, Ledger, MailState, Moment, Outstanding, Sighting, SightingOutcome};
 use crate::LineInstant;
 use crate::Token;
 
@@ -123,6 +123,7 @@ impl Ledger {
             return None;
         };
         self.roundtrips.observe(roundtrip);
+        self.exemplars.put(Exemplar { token: mail.token, roundtrip, found: now.wall });
         if is_newest {
             self.period.received += 1;
             self.period.sum += roundtrip;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Bracket, Moment, SessionKind};
+use super::{Bracket, Exemplars, Moment, SessionKind};
 use crate::Action;
 use crate::LoginDelay;
 use crate::PerSide;
@@ -355,10 +355,14 @@ impl Histogram {
     pub const BOUNDS_SECONDS: [f64; 10] =
         [0.1, 0.5, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0];
 
-    pub(super) fn observe(&mut self, value: Duration) {
+    /// The index of the bucket that `value` falls into.
+    pub fn bucket(value: Duration) -> usize {
         let seconds = value.as_secs_f64();
-        let bucket = Self::BOUNDS_SECONDS.iter().take_while(|bound| seconds > **bound).count();
-        if let Some(count) = self.counts.get_mut(bucket) {
+        Self::BOUNDS_SECONDS.iter().take_while(|bound| seconds > **bound).count()
+    }
+
+    pub(super) fn observe(&mut self, value: Duration) {
+        if let Some(count) = self.counts.get_mut(Self::bucket(value)) {
             *count += 1;
         }
         self.sum += value;
@@ -391,6 +395,8 @@ pub struct Snapshot {
     pub oldest_outstanding: Option<SystemTime>,
     /// The round trips.
     pub roundtrips: Histogram,
+    /// Mails that are examples of them; none before the first one that this process has found.
+    pub exemplars: Exemplars,
     /// The counters.
     pub totals: Totals,
     /// The two sides.

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use crate::lab::claim::{make_folder, write_file};
 use crate::lab::{Account, tool, wait};
 
-/// Where `scripts/unpack-second-stack` has put the servers, below the project's folder.
+/// Where `scripts/unpack-packages` has put the servers, below the project's folder.
 const UNPACKED: &str = "target/second-stack";
 
 /// The number of Debian's user `mail` and of its group. The servers' users are all the same one, so

@@ -35,6 +35,7 @@ pub(crate) struct Message {
 /// The three of them; they end with this.
 pub(crate) struct Stack {
     folder: TempDir,
+    prometheus: String,
     alertmanager: String,
     messages: Arc<Mutex<Vec<Message>>>,
     webhook: AbortHandle,
@@ -50,15 +51,26 @@ impl Drop for Stack {
 impl Stack {
     /// Starts them; they scrape what [`Stack::scrape`] names.
     pub(crate) async fn start() -> Self {
+        Self::with_rules(&HURRIED).await
+    }
+
+    /// The same, with alerts that go on for as long as in the rules as shipped.
+    pub(crate) async fn with_rules_as_shipped() -> Self {
+        Self::with_rules(&[]).await
+    }
+
+    async fn with_rules(changes: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hook = listener.local_addr().unwrap().to_string();
         let messages = Arc::<Mutex<Vec<Message>>>::default();
         let webhook = tokio::spawn(listen(listener, Arc::clone(&messages))).abort_handle();
         let (alertmanager_child, alertmanager) = start_alertmanager(folder.path(), &hook).await;
-        let prometheus_child = start_prometheus(folder.path(), &alertmanager).await;
+        let (prometheus_child, prometheus) =
+            start_prometheus(folder.path(), &alertmanager, changes).await;
         Self {
             folder,
+            prometheus,
             alertmanager,
             messages,
             webhook,
@@ -72,6 +84,29 @@ impl Stack {
         let new = path.with_extension("new");
         let text = format!("- targets: ['{address}']\n  labels: {{instance: exporter}}\n");
         fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).unwrap();
+    }
+
+    /// What Prometheus answers to a query at this moment: of each series its labels, and its value or, of a
+    /// range, all of its samples.
+    pub(crate) async fn query(&self, query: &str) -> Vec<Value> {
+        self.ask("query", &[("query", query)]).await
+    }
+
+    /// The same from one moment to another, in seconds since 1970, at each second.
+    pub(crate) async fn query_range(&self, query: &str, from: u64, to: u64) -> Vec<Value> {
+        let (from, to) = (from.to_string(), to.to_string());
+        let arguments = [("query", query), ("start", &from), ("end", &to), ("step", "1")];
+        self.ask("query_range", &arguments).await
+    }
+
+    async fn ask(&self, endpoint: &str, arguments: &[(&str, &str)]) -> Vec<Value> {
+        let arguments =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(arguments).finish();
+        let path = format!("/api/v1/{endpoint}?{arguments}");
+        let answer = http::get(&self.prometheus, &path).await;
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answer["status"], "success", "{path}: {answer}");
+        answer["data"]["result"].as_array().unwrap().clone()
     }
 
     /// Everything that the webhook was told, the oldest first.
@@ -140,9 +175,13 @@ async fn start_alertmanager(folder: &Path, hook: &str) -> (Child, String) {
     start(command).await
 }
 
-/// With the rules as shipped; only scrapes and evaluations are more frequent, and alerts end sooner.
-async fn start_prometheus(folder: &Path, alertmanager: &str) -> Child {
-    let rules = hurried_rules(folder);
+/// With the rules as shipped; only scrapes and evaluations are more frequent, and alerts may end sooner.
+async fn start_prometheus(
+    folder: &Path,
+    alertmanager: &str,
+    changes: &[(&str, &str)],
+) -> (Child, String) {
+    let rules = copied_rules(folder, changes);
     let text = format!(
         "global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}}\n\
          alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n\
@@ -157,22 +196,28 @@ async fn start_prometheus(folder: &Path, alertmanager: &str) -> Child {
         .arg(format!("--config.file={}", file.display()))
         .arg(format!("--storage.tsdb.path={}", folder.join("prometheus").display()))
         .args(["--web.listen-address=127.0.0.1:0", "--rules.alert.resend-delay=1s"]);
-    start(command).await.0
+    start(command).await
 }
 
-/// Copies the rules, whose alerts go on for less long here, and lists them for the configuration.
-fn hurried_rules(folder: &Path) -> String {
-    let (from, to) = ("keep_firing_for: 1m", "keep_firing_for: 5s");
+/// By what an alert goes on for less long than in the rules as shipped.
+const HURRIED: [(&str, &str); 2] = [
+    ("keep_firing_for: 3m", "keep_firing_for: 8s"),
+    ("keep_firing_for: 4m", "keep_firing_for: 12s"),
+];
+
+/// Copies the rules with these changes, and lists them for the configuration.
+fn copied_rules(folder: &Path, changes: &[(&str, &str)]) -> String {
     let mut list = String::new();
-    let mut found = 0;
     for file in rule_files() {
         let text = fs::read_to_string(&file).unwrap();
-        found += text.matches(from).count();
+        let changed = changes.iter().fold(text, |text, (from, to)| text.replace(from, to));
+        let waits = |line: &str| line.contains("keep_firing_for: ") && !line.ends_with('s');
+        let is_left = !changes.is_empty() && changed.lines().any(waits);
+        assert!(!is_left, "another keep_firing_for in {file:?}");
         let copy = folder.join(file.file_name().unwrap());
-        fs::write(&copy, text.replace(from, to)).unwrap();
+        fs::write(&copy, changed).unwrap();
         list += &format!("  - '{}'\n", copy.display());
     }
-    assert!(found > 0, "no {from} in the rules");
     list
 }
 
