@@ -135,12 +135,13 @@ async fn export(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     let signals = Signals::listen()?;
     crate::log::init(cli.log)?;
     tell_limits(limits);
+    let passed = cli.web.systemd_socket.then(server::passed_by_systemd).transpose()?;
     let config = Config::load(&cli.config_file)?;
     let web = web_config(cli)?;
-    let mut listeners = Vec::new();
-    for address in cli.web.listen_addresses() {
-        listeners.extend(server::bind(&address.to_string()).await?);
-    }
+    let listeners = match passed {
+        Some(listeners) => listeners,
+        None => bind(cli).await?,
+    };
     let store = Arc::new(Store::open(&config.state_dir)?);
     let short = Need::of(&config).warning(mail::descriptors::limit());
     for warning in config.warnings().into_iter().chain(short) {
@@ -150,6 +151,14 @@ async fn export(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     let config_file = Some(cli.config_file.clone());
     let supervisor = Supervisor::start_with_store(config, config_file, origin, store).await?;
     serve_until_stopped(cli, web, listeners, supervisor, signals).await
+}
+
+async fn bind(cli: &Cli) -> Result<Vec<TcpListener>, Fatal> {
+    let mut listeners = Vec::new();
+    for address in cli.web.listen_addresses() {
+        listeners.extend(server::bind(&address.to_string()).await?);
+    }
+    Ok(listeners)
 }
 
 /// The soft limit of descriptors before and after it was raised; `None`: without a limit.

@@ -98,6 +98,10 @@ pub struct Web {
     )]
     pub given_listen_addresses: Vec<ListenAddress>,
 
+    /// Serve on the sockets that systemd passes, and leave --web.listen-address unused
+    #[arg(long = "web.systemd-socket")]
+    pub systemd_socket: bool,
+
     /// TLS, users, headers and rate limit of the HTTP server, in the format of the
     /// exporter-toolkit
     #[arg(id = "web.config.file", long = "web.config.file", value_name = "FILE", global = true)]

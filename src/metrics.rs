@@ -16,6 +16,7 @@ use page::{Page, Part};
 mod classic;
 mod exemplars;
 mod exporter;
+mod failures;
 mod family;
 mod inspection;
 mod labels;

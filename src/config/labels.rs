@@ -7,8 +7,10 @@ use super::{value, written};
 use crate::config::yaml::{Node, Value};
 
 /// The names of all labels that the exporter sets on any series.
-pub(crate) const OF_THE_EXPORTER: [&str; 20] = [
+pub(crate) const OF_THE_EXPORTER: [&str; 24] = [
+    "branch",
     "cipher",
+    "external_url",
     "filter",
     "folder",
     "hop",
@@ -23,6 +25,8 @@ pub(crate) const OF_THE_EXPORTER: [&str; 20] = [
     "receive_host",
     "resource",
     "result",
+    "revision",
+    "rustversion",
     "send_host",
     "side",
     "step",

@@ -87,12 +87,15 @@ impl Part {
     }
 }
 
-/// Every part of a page, in its order.
-pub(super) fn parts(exporter: Option<ExporterFacts>) -> Vec<Part> {
-    let mut parts = targets::parts();
-    parts.extend(inspection::parts());
-    parts.extend(layers::parts());
-    parts.extend(targets::infos());
+/// Every part of a page, in its order; those of the targets only if it has any.
+pub(super) fn parts(has_targets: bool, exporter: Option<ExporterFacts>) -> Vec<Part> {
+    let mut parts = Vec::new();
+    if has_targets {
+        parts.extend(targets::parts());
+        parts.extend(inspection::parts());
+        parts.extend(layers::parts());
+        parts.extend(targets::infos());
+    }
     parts.extend(exporter.map(|facts| Part {
         write: Arc::new(move |_, encoder| facts.encode(encoder)),
         complete: None,

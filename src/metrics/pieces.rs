@@ -23,7 +23,7 @@ pub enum Syntax {
 
 /// The metrics of these targets, and of the exporter where its facts are given.
 pub fn pieces(views: Vec<View>, exporter: Option<ExporterFacts>, syntax: Syntax) -> Pieces {
-    let mut parts = parts(exporter).into_iter();
+    let mut parts = parts(!views.is_empty(), exporter).into_iter();
     let part = parts.next();
     Pieces { page: Page::new(views), part, parts, first: 0, syntax, is_at_end: false }
 }

@@ -6,9 +6,9 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::Family;
 use super::labels::{Labels, labels};
-use super::{Page, Part, count, exemplars, timestamp};
+use super::{Page, Part, count, exemplars, failures, timestamp};
 use crate::supervisor::View;
-use ledger::{Cause, FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
+use ledger::{FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
 
 /// A gauge of a target; `None` leaves the series out.
 struct TargetGauge {
@@ -219,9 +219,9 @@ pub(super) fn parts() -> Vec<Part> {
     parts.extend([
         Part::family(Page::encode_not_applicable),
         Part::family(Page::encode_sender_mailbox_up),
-        Part::family(Page::encode_failures),
-        Part::family(Page::encode_failure_reasons),
-        Part::family(Page::encode_last_failures),
+    ]);
+    parts.extend(failures::parts());
+    parts.extend([
         Part::family(Page::encode_found),
         Part::family(Page::encode_roundtrips).completed(exemplars::added),
         Part::family(Page::encode_steps),
@@ -303,49 +303,6 @@ impl Page {
             if view.target.passive || state.not_applicable > 0 {
                 let labels = labels(view, [("side", side.label())]);
                 family.counter_sample(labels, state.not_applicable)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn encode_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = Family::counter(
-            encoder,
-            "mailtrip_failures_total",
-            "Failures of a side, including failed looks and removals",
-        )?;
-        for (view, side, state) in self.sides() {
-            let labels = labels(view, [("side", side.label())]);
-            family.counter_sample(labels, state.failures.total())?;
-        }
-        Ok(())
-    }
-
-    fn encode_failure_reasons(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = Family::counter(
-            encoder,
-            "mailtrip_failure_reasons_total",
-            "Failures of a side by step and reason. Combinations that never occurred are absent",
-        )?;
-        for (view, side, state) in self.sides() {
-            for failures in state.failures.iter() {
-                family.counter_sample(cause_labels(view, side, failures.cause), failures.count)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn encode_last_failures(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = Family::gauge(
-            encoder,
-            "mailtrip_last_failure_timestamp_seconds",
-            "Unix time of the latest failure of a side, with its step and reason. Absent before the \
-             first; a success does not remove it",
-        )?;
-        for (view, side, state) in self.sides() {
-            if let Some(newest) = state.failures.newest() {
-                let labels = cause_labels(view, side, newest.cause);
-                family.gauge_sample(labels, timestamp(newest.last))?;
             }
         }
         Ok(())
@@ -441,15 +398,12 @@ impl Page {
         Ok(())
     }
 
-    fn sides(&self) -> impl Iterator<Item = (&View, Side, &SideState)> {
+    /// Every side of every target.
+    pub(super) fn sides(&self) -> impl Iterator<Item = (&View, Side, &SideState)> {
         self.views().iter().flat_map(|view| {
             view.snapshot.sides.iter().map(move |(side, state)| (view, side, state))
         })
     }
-}
-
-fn cause_labels(view: &View, side: Side, (step, reason): Cause) -> Labels<'_, 3> {
-    labels(view, [("side", side.label()), ("step", step.label()), ("reason", reason.label())])
 }
 
 type NoExemplar = [(&'static str, &'static str); 0];

@@ -27,6 +27,7 @@ pub use address::{ListenAddress, ListenAddressError, bind, parse_listen_address}
 pub use auth::{WebConfig, WebConfigError};
 pub use limits::Limits;
 pub use message::{Request, Response};
+pub use passed::passed_by_systemd;
 
 use accepting::{accept_any, accept_loop};
 use auth::{Admission, Protection};
@@ -43,6 +44,7 @@ mod limits;
 mod message;
 pub mod negotiation;
 mod outgoing;
+mod passed;
 mod recent;
 mod write_deadline;
 

@@ -22,6 +22,7 @@ mod command {
     mod program;
     mod restart;
     mod shortages;
+    mod systemd_socket;
 }
 
 /// Against the embedded servers, in this process.

@@ -191,7 +191,7 @@ async fn the_failures_of_ports_go_on_after_kill_9_and_a_removal() {
         ),
         (failed.to_owned(), "mailtrip_tcp_port_failures_total{target=\"one\",port_name=\"web\"}"),
         (
-            failed.replace("count", "printf('%.17g', newest)"),
+            failed.replace("count", "printf('%!.17g', newest)"),
             "mailtrip_tcp_port_last_failure_timestamp_seconds{target=\"one\",port_name=\"web\",\
              reason=\"refused\"}",
         ),

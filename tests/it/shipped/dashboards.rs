@@ -234,7 +234,9 @@ async fn start_prometheus(release: Release, folder: &Path, exporter: &str) -> (C
     let ready = async {
         loop {
             let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
-            let address = log.lines().find_map(|line| line.split_once("\"Listening on\" address="));
+            let address = log
+                .lines()
+                .find_map(|line| line.split_once("\"Listening on\"")?.1.split_once("address="));
             if let Some((_, address)) = address
                 && get(address, "/-/ready").await.is_some()
             {

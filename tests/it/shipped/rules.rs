@@ -108,6 +108,11 @@ async fn the_unit_tests_of_the_layers_of_hosts_pass() {
     test_rules("host_history").await;
 }
 
+#[tokio::test]
+async fn the_unit_tests_of_addresses_and_labels_pass() {
+    test_rules("links").await;
+}
+
 #[test]
 fn every_file_of_unit_tests_is_run() {
     let source = include_str!("rules.rs");
@@ -147,7 +152,8 @@ fn every_alert_has_its_heading_in_the_runbook_and_its_line_in_the_readme() {
     assert_eq!(headings, alerts());
     for alert in alerts() {
         let link = format!("deploy/runbook.md#{}", alert.to_lowercase());
-        assert!(rules.contains(&format!("runbook_url: {link}\n")), "{alert} has no runbook_url");
+        let address = format!("}}/runbook#{}{{{{ end }}}}'\n", alert.to_lowercase());
+        assert!(rules.contains(&address), "{alert} has no runbook_url");
         assert!(readme.contains(&format!("| [{alert}]({link}) |")), "{alert} is not in README.md");
         let section = runbook.split(&format!("## {alert}\n")).nth(1).unwrap();
         let section = section.split("\n## ").next().unwrap();

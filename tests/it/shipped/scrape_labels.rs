@@ -1,6 +1,8 @@
 //! The rules under the labels of a house: what a scrape adds to every series, `cluster`, `stage`, `env` and
-//! `service` as Prometheus' own documentation has them, changes no verdict of a rule.
+//! `service` as Prometheus' own documentation has them, and what the configuration gives a target, `team` and `site`.
+//! They change no verdict of a rule, and stand on every alert about a target.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -8,10 +10,11 @@ use std::process::Stdio;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::shipped::rules::{LIMIT, deploy, files};
+use crate::shipped::rules::{LIMIT, alerts, deploy, files};
 
-/// What `labels:` of the scrape configuration adds.
-const SCRAPE_LABELS: &str = r#"cluster="prod-eu", stage="production", env="live", service="mail""#;
+/// What `labels:` of the scrape configuration and of a target add.
+const SCRAPE_LABELS: &str =
+    r#"cluster="prod-eu", stage="production", env="live", service="mail", site="fra", team="mail""#;
 
 /// Copies the rules and their unit tests, each series of which gets the labels of the scrape.
 fn relabelled(folder: &Path) {
@@ -54,6 +57,18 @@ fn differences(said: &str) -> Vec<String> {
     failures.filter(is_other).map(str::to_owned).collect()
 }
 
+/// The alerts about a target that promtool got, and the labels of each that lacks some of the house.
+fn of_targets(said: &str) -> (BTreeSet<String>, Vec<String>) {
+    let got = said.split("got:").skip(1).filter_map(|it| it.split("exp:").next());
+    let labels =
+        got.flat_map(|it| it.lines()).filter_map(|line| line.trim().strip_prefix("Labels:"));
+    let of_targets: Vec<&str> = labels.filter(|it| it.contains("target=\"")).collect();
+    let lacking = |it: &&&str| !SCRAPE_LABELS.split(", ").all(|label| it.contains(label));
+    let name = |it: &&str| it.split('"').nth(1).unwrap_or_default().to_owned();
+    let lacking = of_targets.iter().filter(lacking).map(|it| (*it).to_owned()).collect();
+    (of_targets.iter().map(name).collect(), lacking)
+}
+
 /// The alerts or samples, in any order.
 fn parts(list: &str) -> Vec<String> {
     let mut parts: Vec<String> = list
@@ -70,10 +85,11 @@ fn parts(list: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn labels_that_a_scrape_adds_change_no_verdict() {
+async fn labels_of_a_house_change_no_verdict_and_stand_on_every_alert_about_a_target() {
     let folder = tempfile::tempdir().unwrap();
     relabelled(folder.path());
     let mut seen = 0;
+    let mut about_targets = BTreeSet::new();
     for file in files(&folder.path().join("tests"), ".test.yml") {
         let mut command = Command::new("promtool");
         command.args(["test", "rules"]).arg(&file).stdin(Stdio::null()).kill_on_drop(true);
@@ -83,7 +99,14 @@ async fn labels_that_a_scrape_adds_change_no_verdict() {
         seen += said.matches("exp:").count();
         let differences = differences(&said);
         assert!(differences.is_empty(), "{file:?}:\n{}", differences.join("\n---\n"));
+        let (names, lacking) = of_targets(&said);
+        assert!(lacking.is_empty(), "{file:?}: {lacking:#?}");
+        about_targets.extend(names);
     }
     // The labels are on the alerts, so that promtool calls them others than those expected.
     assert!(seen > 20, "{seen}: promtool's report is read no more");
+    let others = ["Cluster", "Exporter", "Reload", "Store", "HostAgent"];
+    let is_about_a_target = |it: &String| !others.iter().any(|other| it.contains(other));
+    let expected: BTreeSet<String> = alerts().into_iter().filter(is_about_a_target).collect();
+    assert_eq!(about_targets, expected);
 }

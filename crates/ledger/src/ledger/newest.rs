@@ -60,6 +60,8 @@ pub struct Measured {
     pub up: Option<bool>,
     /// See [`SideState::consecutive_failures`].
     pub consecutive_failures: Reading<u32>,
+    /// See [`SideState::last_failure`].
+    pub last_failure: Option<(SystemTime, Arc<Failure>)>,
     /// When it was measured.
     pub last_attempt: Option<SystemTime>,
     /// See [`SideState::last_success`].
@@ -70,8 +72,6 @@ pub struct Measured {
     pub address: Option<SocketAddr>,
     /// See [`SideState::tls`].
     pub tls: Option<Arc<TlsFacts>>,
-    /// See [`SideState::last_failure`].
-    pub last_failure: Option<(SystemTime, Arc<Failure>)>,
 }
 
 impl Measured {

@@ -232,7 +232,9 @@ pub(crate) async fn start(mut command: Command) -> (Child, String) {
     let find = async {
         let mut said = String::new();
         while let Some(line) = log.next_line().await.unwrap() {
-            if let Some((_, address)) = line.split_once("\"Listening on\" address=") {
+            if let Some((_, rest)) = line.split_once("\"Listening on\"")
+                && let Some((_, address)) = rest.split_once("address=")
+            {
                 return address.to_owned();
             }
             said += &format!("{line}\n");
