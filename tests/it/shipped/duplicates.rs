@@ -15,11 +15,6 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "] = [ Reason :",
         "each side has its own list of label values, which is read as a whole",
     ),
-    (
-        "crates/ledger/src/ledger/newest.rs",
-        ", pub last_attempt",
-        "what is kept of the state of a side has fields of the same names",
-    ),
     ("src/web/server/door/observed.rs", "< S > { fn poll_write", SIGNATURES),
     ("src/web/server/door/observed.rs", "outcome ) } fn poll_write_vectored", SIGNATURES),
 ];
