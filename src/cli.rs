@@ -119,6 +119,7 @@ pub struct Web {
 
     /// The address at which readers find the pages where it is not that of the exporter, as behind
     /// a proxy: https://monitor.example.com/mailtrip, or its path /mailtrip; links begin with it
+    #[allow(rustdoc::bare_urls, reason = "`--help` shows it as it is written")]
     #[arg(long = "web.external-url", value_name = "URL", global = true)]
     pub external_url: Option<ExternalUrl>,
 

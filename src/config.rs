@@ -5,7 +5,7 @@
 //! of the program reads these types only and never checks them again.
 //!
 //! In reading order: `node` makes a tree with line numbers from the text, `section` looks keys up in
-//! a target and in the defaults below it, `target`, `labels`, `side`, `login` and `checks` convert them, `value`
+//! a target and in the defaults below it, `target`, `labels`, `side`, `login` and `layers` convert them, `value`
 //! reads one scalar, `source` reads the files and variables that a key names, `keys` has every key,
 //! and `likeness` finds which one is meant.
 

@@ -19,7 +19,7 @@ pub use parse::{Fetched, Listed};
 use parse::{Status, Untagged};
 use view::View;
 
-use super::sasl;
+use super::sasl::{self, Open};
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Interrupted, Reason, RefusalScope, Step};
@@ -99,52 +99,7 @@ impl Imap {
         trace: Trace,
         end: Instant,
     ) -> Result<Self, Failure> {
-        let made = sasl::newest(login, &trace, end).await;
-        match Self::open_with(dialer, &made, trace.clone(), end).await {
-            Err(failure) => {
-                let newer = sasl::newer(login, &made, failure, &trace, end).await?;
-                Self::open_with(dialer, &newer, trace, end).await
-            }
-            open => open,
-        }
-    }
-
-    async fn open_with(
-        dialer: &Dialer,
-        login: &Login,
-        trace: Trace,
-        end: Instant,
-    ) -> Result<Self, Failure> {
-        let wire = dialer.dial(trace, end).await?;
-        let mut imap = Self {
-            wire,
-            commands: 0,
-            capabilities: BTreeSet::new(),
-            view: View::default(),
-            idle: None,
-            farewell: None,
-            has_identified: false,
-            has_mailbox: false,
-            login_error: None,
-            asks_whole_headers: false,
-            broken: None,
-        };
-        let is_logged_in = imap.read_greeting().await?;
-        if imap.capabilities.is_empty() {
-            imap.ask_capabilities().await?;
-        }
-        if dialer.tls_mode() == TlsMode::StartTls {
-            imap = imap.start_tls(dialer, is_logged_in).await?;
-        }
-        if !is_logged_in {
-            if !imap.wire.is_protected() && dialer.tls_mode() != TlsMode::None {
-                imap.wire.trace().enter(Step::Auth);
-                let message = "no password is sent over a connection without TLS";
-                return Err(imap.wire.fail(Fault::new(Reason::Tls, message)));
-            }
-            sasl::enter(&mut imap, dialer, login, end).await?;
-        }
-        Ok(imap)
+        sasl::open(dialer, login, trace, end).await
     }
 
     /// The record of this session.
@@ -322,5 +277,45 @@ impl Imap {
             NotOk::Interrupted(interrupted) => interrupted,
             NotOk::Continuation(_) => self.wire.fail_protocol(b"+").into(),
         }
+    }
+}
+
+impl Open for Imap {
+    async fn open_with(
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        let wire = dialer.dial(trace, end).await?;
+        let mut imap = Self {
+            wire,
+            commands: 0,
+            capabilities: BTreeSet::new(),
+            view: View::default(),
+            idle: None,
+            farewell: None,
+            has_identified: false,
+            has_mailbox: false,
+            login_error: None,
+            asks_whole_headers: false,
+            broken: None,
+        };
+        let is_logged_in = imap.read_greeting().await?;
+        if imap.capabilities.is_empty() {
+            imap.ask_capabilities().await?;
+        }
+        if dialer.tls_mode() == TlsMode::StartTls {
+            imap = imap.start_tls(dialer, is_logged_in).await?;
+        }
+        if !is_logged_in {
+            if !imap.wire.is_protected() && dialer.tls_mode() != TlsMode::None {
+                imap.wire.trace().enter(Step::Auth);
+                let message = "no password is sent over a connection without TLS";
+                return Err(imap.wire.fail(Fault::new(Reason::Tls, message)));
+            }
+            sasl::enter(&mut imap, dialer, login, end).await?;
+        }
+        Ok(imap)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::sasl;
+use super::sasl::{self, Open};
 use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Failure, Fault, Interrupted, Reason, Refusal, RefusalScope, Step};
@@ -108,23 +108,7 @@ impl Pop3 {
         trace: Trace,
         end: Instant,
     ) -> Result<Self, Failure> {
-        let made = sasl::newest(login, &trace, end).await;
-        match Self::open_with(dialer, &made, trace.clone(), end).await {
-            Err(failure) => {
-                let newer = sasl::newer(login, &made, failure, &trace, end).await?;
-                Self::open_with(dialer, &newer, trace, end).await
-            }
-            open => open,
-        }
-    }
-
-    async fn open_with(
-        dialer: &Dialer,
-        login: &Login,
-        trace: Trace,
-        end: Instant,
-    ) -> Result<Self, Failure> {
-        Self::prepare(dialer, login, trace, end).await?.enter(dialer, login, end).await
+        sasl::open(dialer, login, trace, end).await
     }
 
     /// Logs in, which fixes the view of the maildrop.
@@ -423,6 +407,17 @@ impl Pop3 {
             }
             None => Err(self.wire.fail_protocol(line).into()),
         }
+    }
+}
+
+impl Open for Pop3 {
+    async fn open_with(
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        Self::prepare(dialer, login, trace, end).await?.enter(dialer, login, end).await
     }
 }
 

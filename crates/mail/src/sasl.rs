@@ -14,7 +14,9 @@ use rsasl::mechname::Mechname;
 use rsasl::prelude::{SASLClient, Session, SessionError, State};
 use rsasl::property::{AuthId, AuthzId, OAuthBearerToken, Password};
 
-pub(super) use authenticate::{Authenticate, LoginFailure, LoginFailureKind, enter, newer, newest};
+pub(super) use authenticate::{
+    Authenticate, LoginFailure, LoginFailureKind, Open, enter, newer, newest, open,
+};
 
 use super::trace::Trace;
 use super::{Failure, Fault, Reason};

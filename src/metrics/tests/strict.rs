@@ -10,13 +10,16 @@ pub(super) struct Family {
     pub(super) samples: Vec<Sample>,
 }
 
+/// The labels, the value and the time of an exemplar.
+pub(super) type Exemplar = (Vec<(String, String)>, f64, f64);
+
 /// One line with a value.
 #[derive(Debug)]
 pub(super) struct Sample {
     pub(super) labels: Vec<(String, String)>,
     pub(super) value: String,
-    /// What follows ` # `: the labels, value and time of an exemplar.
-    pub(super) exemplar: Option<(Vec<(String, String)>, f64, f64)>,
+    /// What follows ` # `.
+    pub(super) exemplar: Option<Exemplar>,
 }
 
 /// The families by name.
@@ -77,7 +80,7 @@ fn read_sample(line: &str) -> (&str, Sample) {
     (name, Sample { labels, value: value.to_owned(), exemplar })
 }
 
-fn read_exemplar(text: &str) -> (Vec<(String, String)>, f64, f64) {
+fn read_exemplar(text: &str) -> Exemplar {
     let (labels, rest) = read_labels(text);
     let characters: usize =
         labels.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum();

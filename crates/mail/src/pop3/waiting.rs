@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Pop3;
 use crate::auth::Login;
-use crate::sasl;
+use crate::sasl::{self, Open};
 use crate::trace::Trace;
 use crate::wire::Dialer;
 use ledger::{Failure, Step};

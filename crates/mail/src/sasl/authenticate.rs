@@ -197,6 +197,35 @@ pub(crate) async fn enter<S: Authenticate>(
     }
 }
 
+/// A session with a mailbox, as it is opened with one login.
+pub(crate) trait Open: Sized + Send {
+    /// Opens it; all of it ends at `end` at the latest.
+    fn open_with(
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        end: Instant,
+    ) -> impl Future<Output = Result<Self, Failure>> + Send;
+}
+
+/// Opens a session, and after a refused login a second one, if the file of the password holds another one by
+/// then.
+pub(crate) async fn open<S: Open>(
+    dialer: &Dialer,
+    login: &Login,
+    trace: Trace,
+    end: Instant,
+) -> Result<S, Failure> {
+    let made = newest(login, &trace, end).await;
+    match S::open_with(dialer, &made, trace.clone(), end).await {
+        Err(failure) => {
+            let newer = newer(login, &made, failure, &trace, end).await?;
+            S::open_with(dialer, &newer, trace, end).await
+        }
+        open => open,
+    }
+}
+
 /// The login with the password that its file holds now, as it is to be made.
 pub(crate) async fn newest<'a>(login: &'a Login, trace: &Trace, end: Instant) -> Cow<'a, Login> {
     let newest = login.with_newest(Look::IfChanged, end).await;
@@ -218,7 +247,7 @@ pub(crate) async fn newer<'a>(
     trace: &Trace,
     end: Instant,
 ) -> Result<Cow<'a, Login>, Failure> {
-    if (failure.step, failure.reason) != (Step::Auth, Reason::Auth) {
+    if failure.step != Step::Auth || !failure.is_refused_login() {
         return Err(failure);
     }
     let newer = login.with_newest(Look::Always, end).await;
