@@ -18,7 +18,7 @@ fn what_the_library_writes_becomes_the_classic_format() {
     age.set(f64::NAN);
     registry.register_with_unit("age", "Age # of it", Unit::Seconds, age);
     registry.register("build", "The build", Info::new(vec![("version", "1.0")]));
-    let delay = Histogram::new([1.0].into_iter());
+    let delay = Histogram::new([1.0]);
     delay.observe(0.5);
     registry.register("delay", "A histogram", delay);
     let mut openmetrics = String::new();

@@ -16,8 +16,11 @@ pub(super) struct Sample {
     pub(super) labels: Vec<(String, String)>,
     pub(super) value: String,
     /// What follows ` # `: the labels, value and time of an exemplar.
-    pub(super) exemplar: Option<(Vec<(String, String)>, f64, f64)>,
+    pub(super) exemplar: Option<Exemplar>,
 }
+
+/// Labels, value and time.
+pub(super) type Exemplar = (Vec<(String, String)>, f64, f64);
 
 /// The families by name.
 ///
@@ -77,7 +80,7 @@ fn read_sample(line: &str) -> (&str, Sample) {
     (name, Sample { labels, value: value.to_owned(), exemplar })
 }
 
-fn read_exemplar(text: &str) -> (Vec<(String, String)>, f64, f64) {
+fn read_exemplar(text: &str) -> Exemplar {
     let (labels, rest) = read_labels(text);
     let characters: usize =
         labels.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum();
