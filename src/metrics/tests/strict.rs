@@ -22,9 +22,6 @@ pub(super) struct Sample {
     pub(super) exemplar: Option<Exemplar>,
 }
 
-/// Labels, value and time.
-pub(super) type Exemplar = (Vec<(String, String)>, f64, f64);
-
 /// The families by name.
 ///
 /// # Panics
