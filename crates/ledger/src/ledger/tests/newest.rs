@@ -236,6 +236,23 @@ fn a_wall_clock_that_was_set_back_makes_no_value_young() {
 }
 
 #[test]
+fn the_newest_failure_is_the_newest_after_a_clock_that_was_set_back_between_two_processes() {
+    let (mut bench, mut stored) = measured(RULES);
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    bench.start.wall -= Duration::from_secs(7200);
+    bench.ledger = Ledger::restore(RULES, &stored, bench.now());
+    let kept = bench.snapshot().sides.receive.failures;
+    assert_eq!(kept.newest().map(|it| it.last), Some(bench.now().wall), "no date is to come");
+    bench.be_away(60);
+    bench.check(Some(Failure { reason: Reason::Timeout, ..refused() }));
+    for _ in 0..2 {
+        let failures = bench.snapshot().sides.receive.failures;
+        assert_eq!(failures.newest().map(|it| it.cause.1), Some(Reason::Timeout));
+        restart(&mut bench, &mut stored, 60);
+    }
+}
+
+#[test]
 fn the_kept_times_go_with_a_wall_clock_that_is_set_meanwhile() {
     let (mut bench, mut stored) = measured(RULES);
     bench.start.wall -= Duration::from_secs(7200);
