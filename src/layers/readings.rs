@@ -241,7 +241,7 @@ impl Checks {
         let mut state = self.lock();
         let State { readings, counters, kept, .. } = &mut *state;
         let mut kept = std::mem::take(kept);
-        let until = Until { interval: target.interval, now: crate::clock::now() };
+        let until = Until { interval: target.interval, now: clock::now() };
         let stands = |began: &SystemTime| until.now.moment_of(*began).is_some();
         readings.began = readings.began.or(kept.began.filter(stands));
         let mut known = std::mem::take(&mut readings.ports);
@@ -339,10 +339,17 @@ impl Checks {
 }
 
 impl State {
-    /// The readings without those of an earlier process that are too old to stand.
+    /// The readings without those of an earlier process that are too old to stand, and without a failure
+    /// that is dated in the future, as those of before the clock was set back.
     fn readings_now(&mut self) -> &mut Readings {
-        let now = crate::clock::now().instant;
-        let is_over = |until: Option<LineInstant>| until.is_some_and(|until| until <= now);
+        let now = clock::now();
+        for failures in self.counters.port_failures.values_mut() {
+            failures.are_over(now.wall);
+        }
+        for port in &mut self.readings.ports {
+            port.failures.are_over(now.wall);
+        }
+        let is_over = |until: Option<LineInstant>| until.is_some_and(|until| until <= now.instant);
         for port in &mut self.readings.ports {
             if is_over(port.stands_until) {
                 (port.newest, port.fault) = (Reading::Unmeasured, None);
@@ -470,6 +477,27 @@ mod tests {
         checks.set_target(&target("ping: true, ports: ['web:80']"));
         assert_eq!(failures(&checks, "web"), Some(5));
         assert_eq!(checks.readings().ping.map(|it| (it.sent, it.received)), Some((33, 21)));
+    }
+
+    #[test]
+    fn a_failure_of_before_the_clock_was_set_back_is_of_now_and_ages() {
+        let now = SystemTime::now();
+        let ahead = now + Duration::from_secs(3600);
+        let refused = CauseCount { cause: Reason::Refused, count: 4, last: ahead };
+        let ports = ["web", "gone"].map(|port| (port.to_owned(), Failures::counted([refused])));
+        let counters = LayerCounters { port_failures: ports.into(), ..LayerCounters::default() };
+        let checks = Checks::restored(LayerRecord { counters, ..LayerRecord::default() });
+        checks.set_target(&target("ports: ['web:80']"));
+        let last = |failures: &Failures<Reason>| failures.newest().unwrap().last;
+        let shown = last(&checks.readings().ports[2].failures);
+        assert!((now..ahead).contains(&shown), "{shown:?}");
+        assert_eq!(last(&checks.readings().ports[2].failures), shown, "it ages");
+        let timeout = Reading::Is(Err(Fault::down(Reason::Timeout, "timeout")));
+        let round = Round { began: now, ping: None, ports: vec![None, None, Some(timeout)] };
+        checks.record(round, false);
+        let kept = checks.take_record().0.counters.port_failures;
+        assert_eq!(kept["web"].newest().unwrap().cause, Reason::Timeout);
+        assert!(kept.values().all(|failures| last(failures) < ahead), "also what is not checked");
     }
 
     /// Readings of a ping and of the three ports, as old as that.
