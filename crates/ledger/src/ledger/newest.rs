@@ -169,8 +169,11 @@ impl Ledger {
             let wall = kept.period_began.unwrap_or(now.wall);
             self.period_began = Some(Moment { instant: began, wall });
         }
-        self.delivery = kept.delivery;
-        self.newest_end = kept.has_arrived.map_or(Reading::Unmeasured, Reading::Is);
+        // Nobody has kept when a mail came or was lost: it is as old as the sending.
+        if self.schedules.send.goes_on() {
+            self.delivery = kept.delivery;
+            self.newest_end = kept.has_arrived.map_or(Reading::Unmeasured, Reading::Is);
+        }
         self.restore_visit(&kept.sender_mailbox, self.checks_stand(interval), now);
     }
 

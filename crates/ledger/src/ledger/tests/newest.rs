@@ -108,6 +108,7 @@ fn what_is_too_old_at_the_start_is_nothing_at_once_and_its_failures_are_none_in_
     assert_eq!(snapshot.send_ability, Reading::Unmeasured);
     assert_eq!(snapshot.receive_ability, Reading::Unmeasured);
     assert_eq!(snapshot.roundtrip, Reading::Unmeasured);
+    assert_eq!((snapshot.delivers, snapshot.delivery), (Reading::Unmeasured, None));
     for side in [&snapshot.sides.send, &snapshot.sides.receive] {
         assert_eq!((side.up, side.consecutive_failures), (None, Reading::Unmeasured));
         assert!(side.last_attempt.is_some(), "what happened has happened then");
