@@ -117,8 +117,8 @@ impl Ledger {
         self.sender_server = sender_mailbox;
     }
 
-    /// Whether the attempt was made on a server that the target has no longer.
-    pub(super) fn is_of_another(&self, side: Side, server: &str) -> bool {
+    /// Whether this is a server that the target has no longer.
+    pub fn is_of_another(&self, side: Side, server: &str) -> bool {
         let own = &self.servers[side];
         !server.is_empty() && !own.is_empty() && **own != *server
     }
