@@ -1,5 +1,6 @@
 //! The newest answers of the layers below, and their counters. An answer stands until the next one; that of
-//! an earlier process no longer than a period and the time that a round may take.
+//! an earlier process no longer than a period, the shorter of that process' and this one's, and the time
+//! that a round may take.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -24,6 +25,8 @@ struct State {
     /// Also of what is not checked at present: it goes on from there.
     counters: LayerCounters,
     has_counted: bool,
+    /// The test period of the target.
+    interval: Option<Duration>,
     /// Of an earlier process, until it is known what is checked.
     kept: LayerRecord,
 }
@@ -239,9 +242,11 @@ impl Checks {
     /// readings, and what was checked at any time its counters.
     pub fn set_target(&self, target: &Target) {
         let mut state = self.lock();
+        state.interval = Some(target.interval);
         let State { readings, counters, kept, .. } = &mut *state;
         let mut kept = std::mem::take(kept);
-        let until = Until { interval: target.interval, now: clock::now() };
+        let interval = kept.interval.unwrap_or(target.interval).min(target.interval);
+        let until = Until { interval, now: clock::now() };
         let stands = |began: &SystemTime| until.now.moment_of(*began).is_some();
         readings.began = readings.began.or(kept.began.filter(stands));
         let mut known = std::mem::take(&mut readings.ports);
@@ -322,11 +327,12 @@ impl Checks {
     pub fn take_record(&self) -> (LayerRecord, bool) {
         let mut state = self.lock();
         let has_counted = std::mem::take(&mut state.has_counted);
-        let State { readings, counters, .. } = &*state;
+        let State { readings, counters, interval, .. } = &*state;
         let ports = readings.ports.iter();
         let record = LayerRecord {
             counters: counters.clone(),
             began: readings.began,
+            interval: *interval,
             ping: readings.ping.as_ref().and_then(PingReadings::kept),
             ports: ports.filter_map(|it| Some((it.check.name.clone(), it.kept()?))).collect(),
         };
@@ -503,7 +509,7 @@ mod tests {
     /// Readings of a ping and of the three ports, as old as that.
     fn kept(age: Duration) -> LayerRecord {
         let checks = Checks::default();
-        checks.set_target(&target("ping: true, ports: ['web:80']"));
+        checks.set_target(&target("interval: 60s, ping: true, ports: ['web:80']"));
         let refused = Reading::Is(Err(Fault::down(Reason::Refused, "refused")));
         let took = Reading::Is(Ok(Duration::from_millis(1)));
         let outcome = Outcome { sent: 3, received: 3, round_trips: None };
@@ -536,6 +542,11 @@ mod tests {
         let mut ahead = young();
         ahead.ping.iter_mut().for_each(|it| it.at += Duration::from_secs(3600));
         assert_eq!(answers_after_a_restart(ahead, CHECKS), [none, yes, yes, no]);
+        let hourly = CHECKS.replace("60s", "1h");
+        let old = kept(Duration::from_secs(130));
+        assert_eq!(answers_after_a_restart(old, &hourly), [none; 4], "by the shorter period");
+        let old = LayerRecord { interval: None, ..kept(Duration::from_secs(130)) };
+        assert_eq!(answers_after_a_restart(old, &hourly), [yes, yes, yes, no], "as if unchanged");
         let elsewhere = CHECKS.replace("80", "81");
         assert_eq!(answers_after_a_restart(young(), &elsewhere), [yes, yes, yes, none]);
         let mut elsewhere = young();

@@ -31,6 +31,8 @@ pub struct LayerRecord {
     pub counters: LayerCounters,
     /// When the newest round of checks that is over began.
     pub began: Option<SystemTime>,
+    /// The test period by which all this was measured.
+    pub interval: Option<Duration>,
     /// The newest ping; `None`: none was made.
     pub ping: Option<KeptReading<PingOutcome>>,
     /// The newest connection to each port, by its name: how long it took to come about, or why it did not.
@@ -84,7 +86,7 @@ pub(super) fn write(
            sent = excluded.sent, received = excluded.received, seconds = excluded.seconds,
            least = excluded.least, most = excluded.most, reason = excluded.reason,
            down = excluded.down, words = excluded.words
-         WHERE at <> excluded.at OR place <> excluded.place",
+         WHERE at <> excluded.at OR place <> excluded.place OR seconds IS NOT excluded.seconds",
     )?;
     let mut write = |row: LayerRow| {
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
@@ -105,7 +107,8 @@ pub(super) fn write(
         ])
     };
     if let Some(began) = record.began {
-        write(LayerRow::new(ROUND.to_owned(), "", began, MEASURED))?;
+        let row = LayerRow::new(ROUND.to_owned(), "", began, MEASURED);
+        write(LayerRow { took: record.interval, ..row })?;
     }
     if let Some(ping) = &record.ping {
         write(LayerRow::of_ping(ping))?;
@@ -196,7 +199,9 @@ fn take(record: &mut LayerRecord, row: &Row<'_>) -> rusqlite::Result<()> {
     let (name, place): (String, String) = (row.get("name")?, row.get("place")?);
     let Some(at) = from_seconds(row.get("at")?) else { return Ok(()) };
     match name.strip_prefix(PORT) {
-        _ if name == ROUND => record.began = Some(at),
+        _ if name == ROUND => {
+            (record.began, record.interval) = (Some(at), duration(row, "seconds")?);
+        }
         _ if name == PING => {
             record.ping = Some(KeptReading { place, at, reading: reading(row, ping)? });
         }
@@ -273,6 +278,7 @@ mod tests {
         LayerRecord {
             counters: LayerCounters { ping_sent: 3, ..LayerCounters::default() },
             began: Some(at(0)),
+            interval: Some(ms(60_000)),
             ping: Some(KeptReading {
                 place: "mail.example".to_owned(),
                 at: at(1),
@@ -298,6 +304,7 @@ mod tests {
         let one = TargetName::new("one").unwrap();
         let mut before = record();
         before.ports.get_mut("send").unwrap().at = UNIX_EPOCH;
+        before.interval = None;
         for record in [before, record()] {
             store.record_layers(&one, record, false);
             store.committed().await;

@@ -177,7 +177,7 @@ CREATE TABLE layer ( -- the newest readings of the layers below the mail service
   state    TEXT NOT NULL, -- measured; not_applicable: passive and down; unmeasured
   sent     INTEGER,       -- requests of the ping
   received INTEGER,       -- replies to them
-  seconds  REAL,          -- their mean round trip, or the TCP handshake
+  seconds  REAL,          -- their mean round trip; the TCP handshake; round: the test period
   least    REAL,
   most     REAL,
   reason   TEXT,          -- why no connection came about
