@@ -1,4 +1,4 @@
-//! The newest answers of the layers below, and their counters. An answer stands until the next one; that of
+//! The newest answers of the layers below, and the failures of their ports. An answer stands until the next one; that of
 //! an earlier process no longer than a period, the shorter of that process' and this one's, and the time
 //! that a round may take.
 
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::ping::{Obstacle, Outcome};
 use crate::clock;
 use crate::config::{Owner, PortCheck, Target};
-use crate::store::{KeptReading, LayerCounters, LayerRecord};
+use crate::store::{KeptReading, LayerRecord, PortFailures};
 use ledger::{Failures, LineInstant, Moment, NetworkEvidence, Reading, Reason};
 use mail::Fault;
 
@@ -22,8 +22,8 @@ pub struct Checks {
 #[derive(Debug, Default)]
 struct State {
     readings: Readings,
-    /// Also of what is not checked at present: it goes on from there.
-    counters: LayerCounters,
+    /// Also of ports that are not checked at present: they go on from there.
+    failures: PortFailures,
     has_counted: bool,
     /// The test period of the target.
     interval: Option<Duration>,
@@ -63,10 +63,6 @@ pub struct PingReadings {
     stands_until: Option<LineInstant>,
     /// Why the newest one could not be made.
     pub obstacle: Option<Obstacle>,
-    /// Requests sent.
-    pub sent: u64,
-    /// Replies received in time.
-    pub received: u64,
 }
 
 /// What is known of a TCP port.
@@ -93,8 +89,8 @@ impl PortReadings {
     }
 
     /// The same with the failures that were counted under its name before.
-    fn counted(self, counters: &LayerCounters) -> Self {
-        let failures = counters.port_failures.get(&self.check.name).cloned().unwrap_or_default();
+    fn counted(self, failures: &PortFailures) -> Self {
+        let failures = failures.get(&self.check.name).cloned().unwrap_or_default();
         Self { failures, ..self }
     }
 
@@ -157,11 +153,6 @@ impl PingReadings {
         Self { host: host.to_owned(), ..Self::default() }
     }
 
-    /// The same with what was counted before.
-    fn counted(self, counters: &LayerCounters) -> Self {
-        Self { sent: counters.ping_sent, received: counters.ping_received, ..self }
-    }
-
     /// The same with what an earlier process has kept of it, as far as it stands.
     fn restored(self, kept: Option<KeptReading<Outcome>>, until: Until) -> Self {
         let Some((kept, until)) = until.of(kept, &self.host) else { return self };
@@ -177,8 +168,6 @@ impl PingReadings {
         (self.at, self.stands_until, self.obstacle) = (Some(SystemTime::now()), None, None);
         match outcome {
             Ok(outcome) => {
-                self.sent += u64::from(outcome.sent);
-                self.received += u64::from(outcome.received);
                 let is_silent = outcome.received == 0;
                 self.newest = match outcome.sent {
                     _ if is_down && is_silent => Reading::NotApplicable,
@@ -234,16 +223,16 @@ pub struct Round {
 impl Checks {
     /// Those of a target that an earlier process has checked.
     pub fn restored(kept: LayerRecord) -> Self {
-        let counters = kept.counters.clone();
-        Self { state: Mutex::new(State { counters, kept, ..State::default() }) }
+        let failures = kept.port_failures.clone();
+        Self { state: Mutex::new(State { failures, kept, ..State::default() }) }
     }
 
     /// Goes by this configuration of the target from now on: what is checked as before keeps its
-    /// readings, and what was checked at any time its counters.
+    /// readings, and a port that was checked at any time its failures.
     pub fn set_target(&self, target: &Target) {
         let mut state = self.lock();
         state.interval = Some(target.interval);
-        let State { readings, counters, kept, .. } = &mut *state;
+        let State { readings, failures, kept, .. } = &mut *state;
         let mut kept = std::mem::take(kept);
         let interval = kept.interval.unwrap_or(target.interval).min(target.interval);
         let until = Until { interval, now: clock::now() };
@@ -257,7 +246,7 @@ impl Checks {
                 Some(index) => known.swap_remove(index),
                 None => {
                     let kept = kept.ports.remove(&check.name);
-                    PortReadings::new(check).counted(counters).restored(kept, until)
+                    PortReadings::new(check).counted(failures).restored(kept, until)
                 }
             })
             .collect();
@@ -265,7 +254,7 @@ impl Checks {
         readings.ping = target.ping.as_ref().map(|check| {
             let known = ping.filter(|ping| ping.host == check.host);
             let ping = known.unwrap_or_else(|| PingReadings::new(&check.host));
-            ping.counted(counters).restored(kept.ping.take(), until)
+            ping.restored(kept.ping.take(), until)
         });
         // What did not apply to a passive target is not measured yet for an active one.
         if !target.passive {
@@ -327,10 +316,10 @@ impl Checks {
     pub fn take_record(&self) -> (LayerRecord, bool) {
         let mut state = self.lock();
         let has_counted = std::mem::take(&mut state.has_counted);
-        let State { readings, counters, interval, .. } = &*state;
+        let State { readings, failures, interval, .. } = &*state;
         let ports = readings.ports.iter();
         let record = LayerRecord {
-            counters: counters.clone(),
+            port_failures: failures.clone(),
             began: readings.began,
             interval: *interval,
             ping: readings.ping.as_ref().and_then(PingReadings::kept),
@@ -349,7 +338,7 @@ impl State {
     /// that is dated in the future, as those of before the clock was set back.
     fn readings_now(&mut self) -> &mut Readings {
         let now = clock::now();
-        for failures in self.counters.port_failures.values_mut() {
+        for failures in self.failures.values_mut() {
             failures.are_over(now.wall);
         }
         for port in &mut self.readings.ports {
@@ -370,15 +359,11 @@ impl State {
     }
 
     fn count(&mut self, readings: &Readings) {
-        let counters = &mut self.counters;
-        let before = counters.clone();
-        if let Some(ping) = &readings.ping {
-            (counters.ping_sent, counters.ping_received) = (ping.sent, ping.received);
-        }
+        let before = self.failures.clone();
         for port in readings.ports.iter().filter(|port| port.failures.total() > 0) {
-            counters.port_failures.insert(port.check.name.clone(), port.failures.clone());
+            self.failures.insert(port.check.name.clone(), port.failures.clone());
         }
-        self.has_counted |= *counters != before;
+        self.has_counted |= self.failures != before;
     }
 }
 
@@ -457,22 +442,17 @@ mod tests {
     fn what_is_checked_again_goes_on_counting() {
         let began = SystemTime::UNIX_EPOCH;
         let refused = CauseCount { cause: Reason::Refused, count: 4, last: began };
-        let before = LayerCounters {
-            ping_sent: 30,
-            ping_received: 20,
-            port_failures: [("web".to_owned(), Failures::counted([refused]))].into(),
-        };
-        let checks = Checks::restored(LayerRecord { counters: before, ..LayerRecord::default() });
+        let port_failures = [("web".to_owned(), Failures::counted([refused]))].into();
+        let checks = Checks::restored(LayerRecord { port_failures, ..LayerRecord::default() });
         checks.set_target(&target("ping: true, ports: ['web:80']"));
         assert!(!checks.take_record().1, "nothing is new");
         let refused = Reading::Is(Err(Fault::down(Reason::Refused, "refused")));
         let outcome = Outcome { sent: 3, received: 1, round_trips: None };
         let ports = vec![None, None, Some(refused)];
         checks.record(Round { began, ping: Some(Ok(outcome)), ports }, false);
-        let (LayerRecord { counters, .. }, has_counted) = checks.take_record();
+        let (LayerRecord { port_failures, .. }, has_counted) = checks.take_record();
         assert!(has_counted);
-        assert_eq!((counters.ping_sent, counters.ping_received), (33, 21));
-        let newest = counters.port_failures["web"].newest().unwrap();
+        let newest = port_failures["web"].newest().unwrap();
         assert_eq!((newest.cause, newest.count), (Reason::Refused, 5));
         assert!(newest.last > began, "it was just now");
         assert!(!checks.take_record().1);
@@ -482,7 +462,6 @@ mod tests {
         assert_eq!(failures(&checks, "web"), None);
         checks.set_target(&target("ping: true, ports: ['web:80']"));
         assert_eq!(failures(&checks, "web"), Some(5));
-        assert_eq!(checks.readings().ping.map(|it| (it.sent, it.received)), Some((33, 21)));
     }
 
     #[test]
@@ -491,8 +470,8 @@ mod tests {
         let ahead = now + Duration::from_secs(3600);
         let refused = CauseCount { cause: Reason::Refused, count: 4, last: ahead };
         let ports = ["web", "gone"].map(|port| (port.to_owned(), Failures::counted([refused])));
-        let counters = LayerCounters { port_failures: ports.into(), ..LayerCounters::default() };
-        let checks = Checks::restored(LayerRecord { counters, ..LayerRecord::default() });
+        let port_failures = ports.into();
+        let checks = Checks::restored(LayerRecord { port_failures, ..LayerRecord::default() });
         checks.set_target(&target("ports: ['web:80']"));
         let last = |failures: &Failures<Reason>| failures.newest().unwrap().last;
         let shown = last(&checks.readings().ports[2].failures);
@@ -501,7 +480,7 @@ mod tests {
         let timeout = Reading::Is(Err(Fault::down(Reason::Timeout, "timeout")));
         let round = Round { began: now, ping: None, ports: vec![None, None, Some(timeout)] };
         checks.record(round, false);
-        let kept = checks.take_record().0.counters.port_failures;
+        let kept = checks.take_record().0.port_failures;
         assert_eq!(kept["web"].newest().unwrap().cause, Reason::Timeout);
         assert!(kept.values().all(|failures| last(failures) < ahead), "also what is not checked");
     }
