@@ -112,7 +112,7 @@ mod tests {
         let long = |count| {
             let mut inspection = (*kept().inspection).clone();
             inspection.authentication =
-                std::iter::repeat_n(inspection.authentication[0].clone(), count).collect();
+                std::iter::repeat_n(inspection.authentication[0], count).collect();
             KeptInspection { inspection: Arc::new(inspection), ..kept() }
         };
         let file = Connection::open(folder.path().join("mailtrip.db")).unwrap();
