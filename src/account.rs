@@ -157,16 +157,19 @@ impl Account {
         verdict
     }
 
-    /// Keeps what the header of a mail says, in place of what that of an earlier one said.
-    pub fn inspected(&self, inspection: Inspection) {
+    /// Keeps what the header of a mail in this mailbox says, in place of what that of an earlier one said.
+    /// A look that began before the target had another mailbox tells nothing.
+    pub fn inspected(&self, mailbox: Arc<str>, inspection: Inspection) {
         self.with(|state, _| {
+            if state.ledger.is_of_another(Side::Receive, &mailbox) {
+                return;
+            }
             if state.inspection.as_ref().is_some_and(|newest| newest.seen > inspection.seen) {
                 return;
             }
             let inspection = Arc::new(inspection);
             state.inspection = Some(Arc::clone(&inspection));
             if let Some(store) = &self.store {
-                let mailbox = state.ledger.server(Side::Receive);
                 store.record_inspection(&self.name, Some(KeptInspection { mailbox, inspection }));
             }
         });

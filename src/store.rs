@@ -5,7 +5,7 @@
 //! hold what it should is told of.
 //!
 //! `writer` is the thread that writes, `work` what it has to write, `schema` the file, `rows`,
-//! `failures`, `layers`, `readings`, `newest` and `inspection` what is in it, `mark` what it has to hold,
+//! `failures`, `readings`, `newest` and `inspection` what is in it, `mark` what it has to hold,
 //! `care` what becomes of it while it is in use. Nobody waits for the disk but a mail about to be sent,
 //! and that for a second at most. A store that fails is logged and counted while everything goes on from
 //! memory, and is tried again.
@@ -28,18 +28,16 @@ use tracing::warn;
 use crate::config::{MailboxId, Secret, TargetName};
 pub use failures::PORT_REASONS;
 pub use inspection::KeptInspection;
-pub use layers::LayerCounters;
 use ledger::Instance;
 use ledger::{Changes, ClockOffset, StoredAccount};
 pub use mark::Loss;
 use mark::{Found, Mark};
-pub use readings::{KeptReading, LayerRecord, PingOutcome, RoundTrips};
+pub use readings::{KeptReading, LayerRecord, PingOutcome, PortFailures, RoundTrips};
 use writer::{Question, Shared, Writer};
 
 mod care;
 mod failures;
 pub(crate) mod inspection;
-mod layers;
 mod mark;
 pub(crate) mod newest;
 pub(crate) mod readings;

@@ -3,21 +3,25 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::*;
+use ledger::Servers;
+use mail::inspection::{Rules as HeaderRules, TransitTimes};
+use mail::text::Scrubber;
+
+const RULES: Rules = Rules {
+    interval: Duration::from_secs(60),
+    late_after: Duration::from_secs(60),
+    lost_after: Duration::from_secs(600),
+    max_outstanding: 10,
+    passive: false,
+};
 
 #[tokio::test]
 async fn a_mail_is_in_the_file_before_it_goes_out() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::open(folder.path()).unwrap());
     let file = Connection::open(folder.path().join("mailtrip.db")).unwrap();
-    let rules = Rules {
-        interval: Duration::from_secs(60),
-        late_after: Duration::from_secs(60),
-        lost_after: Duration::from_secs(600),
-        max_outstanding: 10,
-        passive: false,
-    };
     let name = TargetName::new("one").unwrap();
-    let account = Account::restore(name, rules, &StoredAccount::default(), store);
+    let account = Account::restore(name, RULES, &StoredAccount::default(), store);
     // Without the wait the writer would hardly be as fast twenty times.
     for _ in 0..20 {
         let token = Token::random();
@@ -27,4 +31,28 @@ async fn a_mail_is_in_the_file_before_it_goes_out() {
         let state = file.query_row(query, [token.to_string()], state).unwrap();
         assert_eq!(state, "sending");
     }
+}
+
+#[tokio::test]
+async fn a_header_that_a_late_look_finds_in_the_mailbox_before_tells_nothing_of_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(folder.path()).unwrap());
+    let name = TargetName::new("one").unwrap();
+    let kept = StoredAccount::default();
+    let account = Account::restore(name.clone(), RULES, &kept, Arc::clone(&store));
+    let servers =
+        |mailbox: &str| Servers { send: Arc::from("smtp://h:25"), receive: Arc::from(mailbox) };
+    let header = || {
+        let transit = TransitTimes { transmitted: None, seen: std::time::SystemTime::now() };
+        let rules = HeaderRules { authserv_id: None, scrubber: &Scrubber::default() };
+        Inspection::read(b"X-Spam-Score: 1\r\n\r\n", transit, rules)
+    };
+    account.update(|ledger, now| ledger.measures(servers("imap://a@h:143"), now));
+    account.update(|ledger, now| ledger.measures(servers("imap://b@h:143"), now));
+    account.inspected("imap://a@h:143".into(), header());
+    assert_eq!(account.inspection(), None);
+    account.inspected("imap://b@h:143".into(), header());
+    assert!(account.inspection().is_some());
+    let stored = store.load(vec![(name.clone(), Duration::ZERO)]).await.remove(&name).unwrap();
+    assert_eq!(stored.inspection.map(|it| it.mailbox).as_deref(), Some("imap://b@h:143"));
 }

@@ -1,5 +1,6 @@
-//! The newest answers of the layers below, and their counters. An answer stands until the next one; that of
-//! an earlier process no longer than a period and the time that a round may take.
+//! The newest answers of the layers below, and the failures of their ports. An answer stands until the next one; that of
+//! an earlier process no longer than a period, the shorter of that process' and this one's, and the time
+//! that a round may take.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -7,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::ping::{Obstacle, Outcome};
 use crate::clock;
 use crate::config::{Owner, PortCheck, Target};
-use crate::store::{KeptReading, LayerCounters, LayerRecord};
+use crate::store::{KeptReading, LayerRecord, PortFailures};
 use ledger::{Failures, LineInstant, Moment, NetworkEvidence, Reading, Reason};
 use mail::Fault;
 
@@ -21,9 +22,11 @@ pub struct Checks {
 #[derive(Debug, Default)]
 struct State {
     readings: Readings,
-    /// Also of what is not checked at present: it goes on from there.
-    counters: LayerCounters,
+    /// Also of ports that are not checked at present: they go on from there.
+    failures: PortFailures,
     has_counted: bool,
+    /// The test period of the target.
+    interval: Option<Duration>,
     /// Of an earlier process, until it is known what is checked.
     kept: LayerRecord,
 }
@@ -60,10 +63,6 @@ pub struct PingReadings {
     stands_until: Option<LineInstant>,
     /// Why the newest one could not be made.
     pub obstacle: Option<Obstacle>,
-    /// Requests sent.
-    pub sent: u64,
-    /// Replies received in time.
-    pub received: u64,
 }
 
 /// What is known of a TCP port.
@@ -90,8 +89,8 @@ impl PortReadings {
     }
 
     /// The same with the failures that were counted under its name before.
-    fn counted(self, counters: &LayerCounters) -> Self {
-        let failures = counters.port_failures.get(&self.check.name).cloned().unwrap_or_default();
+    fn counted(self, failures: &PortFailures) -> Self {
+        let failures = failures.get(&self.check.name).cloned().unwrap_or_default();
         Self { failures, ..self }
     }
 
@@ -154,11 +153,6 @@ impl PingReadings {
         Self { host: host.to_owned(), ..Self::default() }
     }
 
-    /// The same with what was counted before.
-    fn counted(self, counters: &LayerCounters) -> Self {
-        Self { sent: counters.ping_sent, received: counters.ping_received, ..self }
-    }
-
     /// The same with what an earlier process has kept of it, as far as it stands.
     fn restored(self, kept: Option<KeptReading<Outcome>>, until: Until) -> Self {
         let Some((kept, until)) = until.of(kept, &self.host) else { return self };
@@ -174,8 +168,6 @@ impl PingReadings {
         (self.at, self.stands_until, self.obstacle) = (Some(SystemTime::now()), None, None);
         match outcome {
             Ok(outcome) => {
-                self.sent += u64::from(outcome.sent);
-                self.received += u64::from(outcome.received);
                 let is_silent = outcome.received == 0;
                 self.newest = match outcome.sent {
                     _ if is_down && is_silent => Reading::NotApplicable,
@@ -231,17 +223,19 @@ pub struct Round {
 impl Checks {
     /// Those of a target that an earlier process has checked.
     pub fn restored(kept: LayerRecord) -> Self {
-        let counters = kept.counters.clone();
-        Self { state: Mutex::new(State { counters, kept, ..State::default() }) }
+        let failures = kept.port_failures.clone();
+        Self { state: Mutex::new(State { failures, kept, ..State::default() }) }
     }
 
     /// Goes by this configuration of the target from now on: what is checked as before keeps its
-    /// readings, and what was checked at any time its counters.
+    /// readings, and a port that was checked at any time its failures.
     pub fn set_target(&self, target: &Target) {
         let mut state = self.lock();
-        let State { readings, counters, kept, .. } = &mut *state;
+        state.interval = Some(target.interval);
+        let State { readings, failures, kept, .. } = &mut *state;
         let mut kept = std::mem::take(kept);
-        let until = Until { interval: target.interval, now: crate::clock::now() };
+        let interval = kept.interval.unwrap_or(target.interval).min(target.interval);
+        let until = Until { interval, now: clock::now() };
         let stands = |began: &SystemTime| until.now.moment_of(*began).is_some();
         readings.began = readings.began.or(kept.began.filter(stands));
         let mut known = std::mem::take(&mut readings.ports);
@@ -252,7 +246,7 @@ impl Checks {
                 Some(index) => known.swap_remove(index),
                 None => {
                     let kept = kept.ports.remove(&check.name);
-                    PortReadings::new(check).counted(counters).restored(kept, until)
+                    PortReadings::new(check).counted(failures).restored(kept, until)
                 }
             })
             .collect();
@@ -260,7 +254,7 @@ impl Checks {
         readings.ping = target.ping.as_ref().map(|check| {
             let known = ping.filter(|ping| ping.host == check.host);
             let ping = known.unwrap_or_else(|| PingReadings::new(&check.host));
-            ping.counted(counters).restored(kept.ping.take(), until)
+            ping.restored(kept.ping.take(), until)
         });
         // What did not apply to a passive target is not measured yet for an active one.
         if !target.passive {
@@ -322,11 +316,12 @@ impl Checks {
     pub fn take_record(&self) -> (LayerRecord, bool) {
         let mut state = self.lock();
         let has_counted = std::mem::take(&mut state.has_counted);
-        let State { readings, counters, .. } = &*state;
+        let State { readings, failures, interval, .. } = &*state;
         let ports = readings.ports.iter();
         let record = LayerRecord {
-            counters: counters.clone(),
+            port_failures: failures.clone(),
             began: readings.began,
+            interval: *interval,
             ping: readings.ping.as_ref().and_then(PingReadings::kept),
             ports: ports.filter_map(|it| Some((it.check.name.clone(), it.kept()?))).collect(),
         };
@@ -339,10 +334,17 @@ impl Checks {
 }
 
 impl State {
-    /// The readings without those of an earlier process that are too old to stand.
+    /// The readings without those of an earlier process that are too old to stand, and without a failure
+    /// that is dated in the future, as those of before the clock was set back.
     fn readings_now(&mut self) -> &mut Readings {
-        let now = crate::clock::now().instant;
-        let is_over = |until: Option<LineInstant>| until.is_some_and(|until| until <= now);
+        let now = clock::now();
+        for failures in self.failures.values_mut() {
+            failures.are_over(now.wall);
+        }
+        for port in &mut self.readings.ports {
+            port.failures.are_over(now.wall);
+        }
+        let is_over = |until: Option<LineInstant>| until.is_some_and(|until| until <= now.instant);
         for port in &mut self.readings.ports {
             if is_over(port.stands_until) {
                 (port.newest, port.fault) = (Reading::Unmeasured, None);
@@ -357,15 +359,11 @@ impl State {
     }
 
     fn count(&mut self, readings: &Readings) {
-        let counters = &mut self.counters;
-        let before = counters.clone();
-        if let Some(ping) = &readings.ping {
-            (counters.ping_sent, counters.ping_received) = (ping.sent, ping.received);
-        }
+        let before = self.failures.clone();
         for port in readings.ports.iter().filter(|port| port.failures.total() > 0) {
-            counters.port_failures.insert(port.check.name.clone(), port.failures.clone());
+            self.failures.insert(port.check.name.clone(), port.failures.clone());
         }
-        self.has_counted |= *counters != before;
+        self.has_counted |= self.failures != before;
     }
 }
 
@@ -444,22 +442,17 @@ mod tests {
     fn what_is_checked_again_goes_on_counting() {
         let began = SystemTime::UNIX_EPOCH;
         let refused = CauseCount { cause: Reason::Refused, count: 4, last: began };
-        let before = LayerCounters {
-            ping_sent: 30,
-            ping_received: 20,
-            port_failures: [("web".to_owned(), Failures::counted([refused]))].into(),
-        };
-        let checks = Checks::restored(LayerRecord { counters: before, ..LayerRecord::default() });
+        let port_failures = [("web".to_owned(), Failures::counted([refused]))].into();
+        let checks = Checks::restored(LayerRecord { port_failures, ..LayerRecord::default() });
         checks.set_target(&target("ping: true, ports: ['web:80']"));
         assert!(!checks.take_record().1, "nothing is new");
         let refused = Reading::Is(Err(Fault::down(Reason::Refused, "refused")));
         let outcome = Outcome { sent: 3, received: 1, round_trips: None };
         let ports = vec![None, None, Some(refused)];
         checks.record(Round { began, ping: Some(Ok(outcome)), ports }, false);
-        let (LayerRecord { counters, .. }, has_counted) = checks.take_record();
+        let (LayerRecord { port_failures, .. }, has_counted) = checks.take_record();
         assert!(has_counted);
-        assert_eq!((counters.ping_sent, counters.ping_received), (33, 21));
-        let newest = counters.port_failures["web"].newest().unwrap();
+        let newest = port_failures["web"].newest().unwrap();
         assert_eq!((newest.cause, newest.count), (Reason::Refused, 5));
         assert!(newest.last > began, "it was just now");
         assert!(!checks.take_record().1);
@@ -469,13 +462,33 @@ mod tests {
         assert_eq!(failures(&checks, "web"), None);
         checks.set_target(&target("ping: true, ports: ['web:80']"));
         assert_eq!(failures(&checks, "web"), Some(5));
-        assert_eq!(checks.readings().ping.map(|it| (it.sent, it.received)), Some((33, 21)));
+    }
+
+    #[test]
+    fn a_failure_of_before_the_clock_was_set_back_is_of_now_and_ages() {
+        let now = SystemTime::now();
+        let ahead = now + Duration::from_secs(3600);
+        let refused = CauseCount { cause: Reason::Refused, count: 4, last: ahead };
+        let ports = ["web", "gone"].map(|port| (port.to_owned(), Failures::counted([refused])));
+        let port_failures = ports.into();
+        let checks = Checks::restored(LayerRecord { port_failures, ..LayerRecord::default() });
+        checks.set_target(&target("ports: ['web:80']"));
+        let last = |failures: &Failures<Reason>| failures.newest().unwrap().last;
+        let shown = last(&checks.readings().ports[2].failures);
+        assert!((now..ahead).contains(&shown), "{shown:?}");
+        assert_eq!(last(&checks.readings().ports[2].failures), shown, "it ages");
+        let timeout = Reading::Is(Err(Fault::down(Reason::Timeout, "timeout")));
+        let round = Round { began: now, ping: None, ports: vec![None, None, Some(timeout)] };
+        checks.record(round, false);
+        let kept = checks.take_record().0.port_failures;
+        assert_eq!(kept["web"].newest().unwrap().cause, Reason::Timeout);
+        assert!(kept.values().all(|failures| last(failures) < ahead), "also what is not checked");
     }
 
     /// Readings of a ping and of the three ports, as old as that.
     fn kept(age: Duration) -> LayerRecord {
         let checks = Checks::default();
-        checks.set_target(&target("ping: true, ports: ['web:80']"));
+        checks.set_target(&target("interval: 60s, ping: true, ports: ['web:80']"));
         let refused = Reading::Is(Err(Fault::down(Reason::Refused, "refused")));
         let took = Reading::Is(Ok(Duration::from_millis(1)));
         let outcome = Outcome { sent: 3, received: 3, round_trips: None };
@@ -508,6 +521,11 @@ mod tests {
         let mut ahead = young();
         ahead.ping.iter_mut().for_each(|it| it.at += Duration::from_secs(3600));
         assert_eq!(answers_after_a_restart(ahead, CHECKS), [none, yes, yes, no]);
+        let hourly = CHECKS.replace("60s", "1h");
+        let old = kept(Duration::from_secs(130));
+        assert_eq!(answers_after_a_restart(old, &hourly), [none; 4], "by the shorter period");
+        let old = LayerRecord { interval: None, ..kept(Duration::from_secs(130)) };
+        assert_eq!(answers_after_a_restart(old, &hourly), [yes, yes, yes, no], "as if unchanged");
         let elsewhere = CHECKS.replace("80", "81");
         assert_eq!(answers_after_a_restart(young(), &elsewhere), [yes, yes, yes, none]);
         let mut elsewhere = young();

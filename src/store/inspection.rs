@@ -26,8 +26,10 @@ pub(super) fn write(
     target: &TargetName,
     kept: Option<&KeptInspection>,
 ) -> rusqlite::Result<()> {
-    // A date before 1970 is the only thing that JSON has no words for; then there is nothing to keep.
+    // JSON has no words for a date before 1970 alone; neither that nor what is too long to be read again
+    // is kept.
     let facts = kept.and_then(|kept| serde_json::to_string(&*kept.inspection).ok());
+    let facts = facts.filter(|facts| facts.len() <= MOST_BYTES);
     let (Some(kept), Some(facts)) = (kept, facts) else {
         let mut forget = connection.prepare_cached("DELETE FROM inspection WHERE target = ?1")?;
         return forget.execute([target.as_str()]).map(drop);
@@ -100,6 +102,26 @@ mod tests {
         store.committed().await;
         assert_eq!(loaded(&store).await, None);
         assert_eq!(store.errors(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_to_be_read_again_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = TargetName::new("one").unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let long = |count| {
+            let mut inspection = (*kept().inspection).clone();
+            inspection.authentication =
+                std::iter::repeat_n(inspection.authentication[0], count).collect();
+            KeptInspection { inspection: Arc::new(inspection), ..kept() }
+        };
+        let file = Connection::open(folder.path().join("mailtrip.db")).unwrap();
+        for (count, rows) in [(1, 1), (MOST_BYTES, 0)] {
+            store.record_inspection(&one, Some(long(count)));
+            store.committed().await;
+            let query = "SELECT count(*) FROM inspection";
+            assert_eq!(file.query_row(query, [], |row| row.get(0)), Ok(rows), "{count}");
+        }
     }
 
     #[tokio::test]

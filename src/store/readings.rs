@@ -1,16 +1,15 @@
-//! The layers below the mail service: their newest readings as rows of the table `layer`, with their
-//! counters. A row that does not make sense is no reading.
+//! The layers below the mail service: their newest readings as rows of the table `layer`, with the
+//! failures of their ports. A row that does not make sense is no reading.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, Row, params};
 
-use super::failures::PORT_REASONS;
-use super::layers::{self, LayerCounters};
+use super::failures::{self, PORT_REASONS};
 use super::rows::{from_seconds, to_seconds};
 use crate::config::TargetName;
-use ledger::Reading;
+use ledger::{Failures, Reading, Reason};
 use mail::Fault;
 use mail::text::shown;
 
@@ -24,13 +23,18 @@ const UNMEASURED: &str = "unmeasured";
 /// Seconds; no connection takes longer.
 const LONGEST: f64 = 1e9;
 
+/// Connections that did not come about, by the name of the port; from 0 at the beginning of the target.
+pub type PortFailures = BTreeMap<String, Failures<Reason>>;
+
 /// What is kept of the layers below a target's mail service.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerRecord {
-    /// The counters.
-    pub counters: LayerCounters,
+    /// What has failed; it outlives the process.
+    pub port_failures: PortFailures,
     /// When the newest round of checks that is over began.
     pub began: Option<SystemTime>,
+    /// The test period by which all this was measured.
+    pub interval: Option<Duration>,
     /// The newest ping; `None`: none was made.
     pub ping: Option<KeptReading<PingOutcome>>,
     /// The newest connection to each port, by its name: how long it took to come about, or why it did not.
@@ -76,7 +80,9 @@ pub(super) fn write(
     target: &TargetName,
     record: &LayerRecord,
 ) -> rusqlite::Result<()> {
-    layers::write(connection, target, &record.counters)?;
+    for (port, failed) in &record.port_failures {
+        failures::write_port(connection, target, port, failed)?;
+    }
     // What is known already is not written again.
     let mut upsert = connection.prepare_cached(
         "INSERT INTO layer VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
@@ -84,7 +90,7 @@ pub(super) fn write(
            sent = excluded.sent, received = excluded.received, seconds = excluded.seconds,
            least = excluded.least, most = excluded.most, reason = excluded.reason,
            down = excluded.down, words = excluded.words
-         WHERE at <> excluded.at OR place <> excluded.place",
+         WHERE at <> excluded.at OR place <> excluded.place OR seconds IS NOT excluded.seconds",
     )?;
     let mut write = |row: LayerRow| {
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
@@ -105,7 +111,8 @@ pub(super) fn write(
         ])
     };
     if let Some(began) = record.began {
-        write(LayerRow::new(ROUND.to_owned(), "", began, MEASURED))?;
+        let row = LayerRow::new(ROUND.to_owned(), "", began, MEASURED);
+        write(LayerRow { took: record.interval, ..row })?;
     }
     if let Some(ping) = &record.ping {
         write(LayerRow::of_ping(ping))?;
@@ -181,8 +188,8 @@ fn word<T>(reading: &Reading<T>) -> &'static str {
 }
 /// Reads what is kept of the layers of a target.
 pub(crate) fn read(connection: &Connection, target: &TargetName) -> rusqlite::Result<LayerRecord> {
-    let counters = layers::read(connection, target)?;
-    let mut record = LayerRecord { counters, ..LayerRecord::default() };
+    let port_failures = failures::read_ports(connection, target)?;
+    let mut record = LayerRecord { port_failures, ..LayerRecord::default() };
     let mut query = connection.prepare_cached("SELECT * FROM layer WHERE target = ?1")?;
     let mut rows = query.query([target.as_str()])?;
     while let Some(row) = rows.next()? {
@@ -196,7 +203,9 @@ fn take(record: &mut LayerRecord, row: &Row<'_>) -> rusqlite::Result<()> {
     let (name, place): (String, String) = (row.get("name")?, row.get("place")?);
     let Some(at) = from_seconds(row.get("at")?) else { return Ok(()) };
     match name.strip_prefix(PORT) {
-        _ if name == ROUND => record.began = Some(at),
+        _ if name == ROUND => {
+            (record.began, record.interval) = (Some(at), duration(row, "seconds")?);
+        }
         _ if name == PING => {
             record.ping = Some(KeptReading { place, at, reading: reading(row, ping)? });
         }
@@ -253,7 +262,7 @@ mod tests {
 
     use super::*;
     use crate::store::Store;
-    use ledger::Reason;
+    use ledger::CauseCount;
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -271,8 +280,9 @@ mod tests {
         let fault = Fault::down(Reason::Refused, "refused: \"no\"");
         let trips = RoundTrips { min: ms(1), mean: ms(2), max: ms(3) };
         LayerRecord {
-            counters: LayerCounters { ping_sent: 3, ..LayerCounters::default() },
+            port_failures: BTreeMap::new(),
             began: Some(at(0)),
+            interval: Some(ms(60_000)),
             ping: Some(KeptReading {
                 place: "mail.example".to_owned(),
                 at: at(1),
@@ -298,6 +308,7 @@ mod tests {
         let one = TargetName::new("one").unwrap();
         let mut before = record();
         before.ports.get_mut("send").unwrap().at = UNIX_EPOCH;
+        before.interval = None;
         for record in [before, record()] {
             store.record_layers(&one, record, false);
             store.committed().await;
@@ -305,6 +316,34 @@ mod tests {
         drop(store);
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(loaded(&store, &one).await, record());
+        assert_eq!(store.errors(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_failures_come_back_whatever_a_port_is_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let [one, two] = ["one", "two"].map(|name| TargetName::new(name).unwrap());
+        let failures = |index: u64| {
+            let last = |more: u64| UNIX_EPOCH + Duration::from_secs(1_790_000_000 + index + more);
+            Failures::counted([
+                CauseCount { cause: Reason::Refused, count: index, last: last(2) },
+                CauseCount { cause: Reason::Dns, count: index + 10, last: last(1) },
+            ])
+        };
+        let ports = (1..).zip(["send", "a", "port.a", "port.", "ping.sent", "é \"b\""]);
+        let of = |index, port: &str| (port.to_owned(), failures(index));
+        let port_failures: PortFailures = ports.map(|(index, port)| of(index, port)).collect();
+        let record = |port_failures| LayerRecord { port_failures, ..LayerRecord::default() };
+        store.record_layers(&one, record([of(9, "send")].into()), true);
+        store.record_layers(&one, record(port_failures.clone()), true);
+        let before = loaded(&store, &one).await.port_failures;
+        assert_eq!(before, port_failures, "also before it is written");
+        store.committed().await;
+        drop(store);
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(loaded(&store, &one).await.port_failures, port_failures);
+        assert_eq!(loaded(&store, &two).await, LayerRecord::default());
         assert_eq!(store.errors(), 0);
     }
 

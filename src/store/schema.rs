@@ -23,8 +23,9 @@ const FORGOTTEN_AFTER_DAYS: u32 = 100;
 /// What is not taken over: a clock is learned anew.
 const CLOCK_OF_VERSION_3: &str = "clock_offset_seconds";
 
-/// What was counted until version 4 and is not any more: failures by reason, and again by step.
-const COUNTERS_OF_VERSION_4: &str = "*failures.*";
+/// What was counted until version 4 and is not any more: failures by reason, and again by step; the
+/// requests of the pings, and the replies.
+const COUNTERS_OF_VERSION_4: [&str; 2] = ["*failures.*", "ping.*"];
 
 const TABLES: [&str; 9] = [
     "meta",
@@ -177,7 +178,7 @@ CREATE TABLE layer ( -- the newest readings of the layers below the mail service
   state    TEXT NOT NULL, -- measured; not_applicable: passive and down; unmeasured
   sent     INTEGER,       -- requests of the ping
   received INTEGER,       -- replies to them
-  seconds  REAL,          -- their mean round trip, or the TCP handshake
+  seconds  REAL,          -- their mean round trip; the TCP handshake; round: the test period
   least    REAL,
   most     REAL,
   reason   TEXT,          -- why no connection came about
@@ -206,7 +207,7 @@ const COUNTERS: &str = "
 CREATE TABLE IF NOT EXISTS counter ( -- of a target, beside those in the table target; absent: 0
   target TEXT NOT NULL,    -- target.name; empty: of this file, whose one counter is commits
   name   TEXT NOT NULL,    -- looks; roundtrips_unknown; checks_skipped; sender_mailbox_failures;
-                           -- SIDE.not_applicable of each side, send and receive; ping.sent, ping.received
+                           -- SIDE.not_applicable of each side, send and receive
   value  INTEGER NOT NULL,
   PRIMARY KEY (target, name)
 ) STRICT, WITHOUT ROWID;
@@ -318,7 +319,8 @@ fn bring_up(connection: &mut Connection) -> rusqlite::Result<()> {
         ))?;
     }
     change.execute_batch(COUNTERS)?;
-    change.execute("DELETE FROM counter WHERE name GLOB ?1", [COUNTERS_OF_VERSION_4])?;
+    change
+        .execute("DELETE FROM counter WHERE name GLOB ?1 OR name GLOB ?2", COUNTERS_OF_VERSION_4)?;
     change.execute("UPDATE meta SET schema_version = ?1", [VERSION])?;
     change.commit()
 }

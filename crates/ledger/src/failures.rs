@@ -1,8 +1,11 @@
 //! How often something failed, and of what.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::{Reason, Step};
+
+/// How far the dates of two causes lie apart at least: their order is all that a later process has.
+const APART: Duration = Duration::from_micros(1);
 
 /// The cause of a failed dialogue: in which step, and why.
 pub type Cause = (Step, Reason);
@@ -39,17 +42,31 @@ impl<C: Copy + PartialEq> Failures<C> {
         Self { causes }
     }
 
-    /// Counts one more.
+    /// Counts one more, which is the newest whatever the clock says.
     pub fn count(&mut self, cause: C, now: SystemTime) {
+        let last = self.newest().map_or(now, |newest| {
+            let after = newest.last.checked_add(APART).unwrap_or(now);
+            now.max(after)
+        });
         let known = self.causes.iter().position(|it| it.cause == cause);
         let before = known.map_or(0, |index| self.causes.remove(index).count);
-        self.causes.push(CauseCount { cause, count: before.saturating_add(1), last: now });
+        self.causes.push(CauseCount { cause, count: before.saturating_add(1), last });
     }
 
     /// Gives all of them other dates: the clock was set.
     pub fn redate(&mut self, correct: impl Fn(SystemTime) -> SystemTime) {
         for cause in &mut self.causes {
             cause.last = correct(cause.last);
+        }
+    }
+
+    /// Dates to come, of before the clock was set back, become `now`, and age from then on. The order
+    /// stays.
+    pub fn are_over(&mut self, now: SystemTime) {
+        let mut latest = now;
+        for cause in self.causes.iter_mut().rev() {
+            cause.last = cause.last.min(latest);
+            latest = cause.last.checked_sub(APART).unwrap_or(cause.last);
         }
     }
 
@@ -92,6 +109,7 @@ mod tests {
     }
 
     const REFUSED: Cause = (Step::Connect, Reason::Refused);
+    const LATE: Cause = (Step::Dns, Reason::Timeout);
     const BROKEN: Cause = (Step::Greeting, Reason::Protocol);
 
     #[test]
@@ -101,11 +119,31 @@ mod tests {
         failures.count(REFUSED, at(10));
         failures.count(BROKEN, at(20));
         failures.count(REFUSED, at(5));
-        let newest = CauseCount { cause: REFUSED, count: 2, last: at(5) };
+        let newest = CauseCount { cause: REFUSED, count: 2, last: at(20) + APART };
         assert_eq!(failures.newest(), Some(&newest));
+        let later = Failures::counted(failures.iter().rev().copied());
+        assert_eq!(later, failures, "in whatever order they were kept");
         let of = |cause| failures.of(|it| it == cause);
         assert_eq!((of(REFUSED), of(BROKEN), failures.total()), (2, 1, 3));
         assert_eq!(failures.iter().count(), 2, "one for each cause");
+    }
+
+    #[test]
+    fn no_date_is_to_come_and_the_order_stays() {
+        let counts = [(BROKEN, 70), (REFUSED, 60), (LATE, 10)];
+        let counts = counts.map(|(cause, last)| CauseCount { cause, count: 1, last: at(last) });
+        let mut failures = Failures::counted(counts);
+        failures.are_over(at(20));
+        let dates = |failures: &Failures<Cause>| -> Vec<(Cause, SystemTime)> {
+            failures.iter().map(|it| (it.cause, it.last)).collect()
+        };
+        let expected = [(LATE, at(10)), (REFUSED, at(20) - APART), (BROKEN, at(20))];
+        assert_eq!(dates(&failures), expected);
+        failures.are_over(at(30));
+        assert_eq!(dates(&failures), expected, "they age");
+        failures.count(LATE, at(40));
+        failures = Failures::counted(failures.iter().rev().copied());
+        assert_eq!(failures.newest().map(|it| it.cause), Some(LATE));
     }
 
     #[test]

@@ -71,6 +71,8 @@ impl Expected {
         let sender = target.send.login.as_ref().map(Scrubber::of).unwrap_or_default();
         let scrubber = Scrubber::of(&target.receive.login).and(sender);
         let rules = Rules { authserv_id: target.authserv_id.as_deref(), scrubber: &scrubber };
-        self.subscriber.account.inspected(Inspection::read(block, self.transit, rules));
+        let mailbox = target.receive.mailbox_id().to_string();
+        let inspection = Inspection::read(block, self.transit, rules);
+        self.subscriber.account.inspected(mailbox.into(), inspection);
     }
 }

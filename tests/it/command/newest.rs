@@ -166,3 +166,26 @@ async fn another_server_shows_nothing_of_the_one_before_after_a_restart_and_a_re
         assert_eq!(value(&page, accepted), Some(1.0), "what happened stays counted");
     }
 }
+
+#[tokio::test]
+async fn another_mailbox_shows_no_header_of_the_one_before_after_a_restart_and_a_reload() {
+    let says_something = |details: &str| {
+        let details: serde_json::Value = serde_json::from_str(details).unwrap();
+        !details["inspection"].is_null()
+    };
+    for is_reload in [false, true] {
+        let world = World::measured_and_killed().await;
+        let exporter = world.exporter().await;
+        assert!(says_something(&exporter.get("/api/targets/one").await), "of the same mailbox");
+        world.change("username: b", "username: a");
+        let exporter = if is_reload {
+            exporter.signal("-HUP");
+            exporter
+        } else {
+            exporter.kill().await;
+            world.exporter().await
+        };
+        exporter.until("/metrics", |page| is_nan(page, RECEIVE)).await;
+        assert!(!says_something(&exporter.get("/api/targets/one").await), "{is_reload}");
+    }
+}

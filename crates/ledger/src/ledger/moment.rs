@@ -18,9 +18,13 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The moment of a date that is over, by the wall clock as it is set now; `None` for one to come.
+    /// The moment of a date that is over, by the wall clock as it is set now; `None` for one to come. What
+    /// lies ahead by no more than a clock is slewed by was just now.
     pub fn moment_of(self, date: SystemTime) -> Option<LineInstant> {
-        self.instant.checked_sub(self.wall.duration_since(date).ok()?)
+        match self.wall.duration_since(date) {
+            Ok(age) => self.instant.checked_sub(age),
+            Err(ahead) => (ahead.duration() < STEADY).then_some(self.instant),
+        }
     }
 
     /// The date of a moment that is over, by the wall clock as it is set now.
@@ -88,6 +92,15 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_date_to_come_has_no_moment_unless_the_clock_was_slewed() {
+        let now = Moment { instant: crate::some_instant(), wall: SystemTime::UNIX_EPOCH + HOUR };
+        let second = Duration::from_secs(1);
+        assert_eq!(now.moment_of(now.wall - second), Some(now.instant - second));
+        assert_eq!(now.moment_of(now.wall + second), Some(now.instant));
+        assert_eq!(now.moment_of(now.wall + STEADY), None);
+    }
 
     #[test]
     fn moments_told_in_the_other_order_are_no_jump() {

@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{Ledger, Moment, Period, Reading, SideState};
-use crate::{Failure, LineInstant, PerSide, Side, Step, TlsFacts};
-
-/// How far a date may lie ahead of a clock that was slewed and not set.
-const AHEAD: Duration = Duration::from_secs(2);
+use crate::{Failure, PerSide, Side, Step, TlsFacts};
 
 /// Which servers a target measures: where it sends to, as `smtp://user@host:port`, and its mailbox, as
 /// `imap://user@host:port`; empty: nobody has told.
@@ -120,8 +117,8 @@ impl Ledger {
         self.sender_server = sender_mailbox;
     }
 
-    /// Whether the attempt was made on a server that the target has no longer.
-    pub(super) fn is_of_another(&self, side: Side, server: &str) -> bool {
+    /// Whether this is a server that the target has no longer.
+    pub fn is_of_another(&self, side: Side, server: &str) -> bool {
         let own = &self.servers[side];
         !server.is_empty() && !own.is_empty() && **own != *server
     }
@@ -164,7 +161,7 @@ impl Ledger {
                 self.outlive(side);
             }
         }
-        let began = kept.period_began.and_then(|date| then(date, now));
+        let began = kept.period_began.and_then(|date| now.moment_of(date));
         let stands = Self::sending_stands(interval);
         if let Some(began) = began.filter(|at| now.instant.saturating_duration_since(*at) < stands)
         {
@@ -172,14 +169,17 @@ impl Ledger {
             let wall = kept.period_began.unwrap_or(now.wall);
             self.period_began = Some(Moment { instant: began, wall });
         }
-        self.delivery = kept.delivery;
-        self.newest_end = kept.has_arrived.map_or(Reading::Unmeasured, Reading::Is);
+        // Nobody has kept when a mail came or was lost: it is as old as the sending.
+        if self.schedules.send.goes_on() {
+            self.delivery = kept.delivery;
+            self.newest_end = kept.has_arrived.map_or(Reading::Unmeasured, Reading::Is);
+        }
         self.restore_visit(&kept.sender_mailbox, self.checks_stand(interval), now);
     }
 
     fn restore_visit(&mut self, kept: &Visited, stands: Duration, now: Moment) {
         self.sender_server = Arc::clone(&kept.server);
-        let at = kept.at.and_then(|date| then(date, now));
+        let at = kept.at.and_then(|date| now.moment_of(date));
         if at.is_some_and(|at| now.instant.saturating_duration_since(at) < stands) {
             (self.sender_mailbox.up, self.sender_mailbox.last_visit) = (kept.up, kept.at);
         }
@@ -187,8 +187,8 @@ impl Ledger {
 
     fn restore_side(&mut self, side: Side, kept: &Newest, now: Moment) {
         let (measured, state) = (&kept.sides[side], &mut self.sides[side]);
-        let date = |date: Option<SystemTime>| date.filter(|date| then(*date, now).is_some());
-        let at = measured.last_attempt.and_then(|date| then(date, now));
+        let date = |date: Option<SystemTime>| date.filter(|date| now.moment_of(*date).is_some());
+        let at = measured.last_attempt.and_then(|date| now.moment_of(date));
         state.up = measured.up;
         state.consecutive_failures = measured.consecutive_failures;
         state.last_attempt = date(measured.last_attempt);
@@ -198,7 +198,8 @@ impl Ledger {
         state.address = measured.address;
         // A certificate ends when it does, however long ago it was seen.
         state.tls = measured.tls.clone();
-        state.last_failure = measured.last_failure.clone().filter(|it| then(it.0, now).is_some());
+        state.last_failure =
+            measured.last_failure.clone().filter(|it| now.moment_of(it.0).is_some());
         self.servers[side] = Arc::clone(&measured.server);
         match side {
             Side::Send => self.send_ability = measured.ability,
@@ -262,12 +263,4 @@ fn outlived<T: Copy>(reading: &mut Reading<T>) -> bool {
         *reading = Reading::Unmeasured;
     }
     had_value
-}
-
-/// The moment of a date, which is over; `None` for one to come.
-fn then(date: SystemTime, now: Moment) -> Option<LineInstant> {
-    match now.wall.duration_since(date) {
-        Ok(age) => now.instant.checked_sub(age),
-        Err(ahead) => (ahead.duration() < AHEAD).then_some(now.instant),
-    }
 }

@@ -167,6 +167,9 @@ impl Ledger {
         ledger.wall_clock.jump(now);
         ledger.totals = stored.account.totals;
         ledger.sides = stored.account.sides.clone().map(SideState::counted);
+        for (_, side) in ledger.sides.iter_mut() {
+            side.failures.are_over(now.wall);
+        }
         ledger.sender_mailbox.failures = stored.account.sender_mailbox_failures;
         ledger.roundtrips = stored.account.roundtrips;
         ledger.last_roundtrip = stored.account.last_roundtrip;

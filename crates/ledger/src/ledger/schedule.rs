@@ -56,6 +56,11 @@ impl Schedule {
         self.kept = at;
     }
 
+    /// Whether what an earlier process has measured stands.
+    pub(super) fn goes_on(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// What an earlier process has measured does not stand any more; whether something did.
     pub(super) fn forget_kept(&mut self) -> bool {
         self.kept.take().is_some()

@@ -108,6 +108,7 @@ fn what_is_too_old_at_the_start_is_nothing_at_once_and_its_failures_are_none_in_
     assert_eq!(snapshot.send_ability, Reading::Unmeasured);
     assert_eq!(snapshot.receive_ability, Reading::Unmeasured);
     assert_eq!(snapshot.roundtrip, Reading::Unmeasured);
+    assert_eq!((snapshot.delivers, snapshot.delivery), (Reading::Unmeasured, None));
     for side in [&snapshot.sides.send, &snapshot.sides.receive] {
         assert_eq!((side.up, side.consecutive_failures), (None, Reading::Unmeasured));
         assert!(side.last_attempt.is_some(), "what happened has happened then");
@@ -232,6 +233,23 @@ fn a_wall_clock_that_was_set_back_makes_no_value_young() {
     for side in [snapshot.sides.send, snapshot.sides.receive] {
         assert_eq!((side.up, side.consecutive_failures), (None, Reading::Unmeasured));
         assert_eq!((side.last_attempt, side.last_success), (None, None), "no date is to come");
+    }
+}
+
+#[test]
+fn the_newest_failure_is_the_newest_after_a_clock_that_was_set_back_between_two_processes() {
+    let (mut bench, mut stored) = measured(RULES);
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    bench.start.wall -= Duration::from_secs(7200);
+    bench.ledger = Ledger::restore(RULES, &stored, bench.now());
+    let kept = bench.snapshot().sides.receive.failures;
+    assert_eq!(kept.newest().map(|it| it.last), Some(bench.now().wall), "no date is to come");
+    bench.be_away(60);
+    bench.check(Some(Failure { reason: Reason::Timeout, ..refused() }));
+    for _ in 0..2 {
+        let failures = bench.snapshot().sides.receive.failures;
+        assert_eq!(failures.newest().map(|it| it.cause.1), Some(Reason::Timeout));
+        restart(&mut bench, &mut stored, 60);
     }
 }
 
