@@ -66,6 +66,9 @@ impl Repository {
 
     fn packed(&self, reference: &str) -> Option<String> {
         let packed = watched(&self.common.join("packed-refs"))?;
+        // The next commit does not change this file, but makes one for the branch.
+        let log = self.own.join("logs/HEAD");
+        watch(&if log.exists() { log } else { self.common.join("refs/heads") });
         let mut pairs = packed.lines().filter_map(|line| line.split_once(' '));
         pairs.find(|(_, name)| *name == reference).map(|(commit, _)| commit.to_owned())
     }
@@ -74,8 +77,12 @@ impl Repository {
 /// The text of a file that is there; the program is built anew when it changes.
 fn watched(path: &Path) -> Option<String> {
     let text = read(path)?;
-    println!("cargo::rerun-if-changed={}", path.display());
+    watch(path);
     Some(text)
+}
+
+fn watch(path: &Path) {
+    println!("cargo::rerun-if-changed={}", path.display());
 }
 
 fn read(path: &Path) -> Option<String> {

@@ -222,6 +222,10 @@ impl Cli {
             let message = "--warning must not be longer than --critical";
             return Err(Self::command().error(ErrorKind::ValueValidation, message));
         }
+        if self.web.systemd_socket && self.command == Some(Command::Demo) {
+            let message = "--web.systemd-socket is not for the demo: write --web.listen-address";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
         Ok(self)
     }
 }
@@ -338,6 +342,7 @@ mod tests {
             ("probe", "<TARGET>"),
             ("probe a --output=xml", "[possible values: text, json, nagios]"),
             ("probe a --warning=2m --critical=1m", "--warning must not be longer than --critical"),
+            ("--web.systemd-socket demo", "is not for the demo: write --web.listen-address"),
             ("--log.level=loud", "[possible values: error, warn, info, debug, trace]"),
             ("--log.format=xml", "[possible values: logfmt, json]"),
         ] {

@@ -145,11 +145,12 @@ mod tests {
     #[test]
     fn what_a_field_holds_begins_no_line_and_no_pair() {
         for format in [LogFormat::Logfmt, LogFormat::Json] {
-            let error = "a \"b\"\nc=\x1b[31m";
+            let error = "a \"b\"\nc=\x1b[31m\x7f\u{9b}2J";
             let text = logged(LogLevel::Info, format, || tracing::info!(error, "c"));
             assert_eq!(text.lines().count(), 1, "{text}");
-            let shown = r#""a \"b\"\nc=\u001b[31m""#;
-            assert!(text.contains(shown) && !text.contains('\x1b'), "{text}");
+            let shown = r#""a \"b\"\nc=\u001b[31m\u007f\u009b2J""#;
+            assert!(text.contains(shown), "{text}");
+            assert!(!text.trim_end().contains(char::is_control), "{text}");
         }
     }
 

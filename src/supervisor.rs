@@ -25,6 +25,7 @@ use slots::Slots;
 use task::{Task, end};
 use view::TargetHandle;
 pub use view::{Details, View};
+use watch::Watch;
 
 mod kept;
 mod plan;
@@ -34,6 +35,7 @@ mod sending;
 mod slots;
 mod task;
 mod view;
+mod watch;
 
 /// The first probes are spread over this time, or over a period if that is shorter.
 const SPREAD: Duration = Duration::from_secs(30);
@@ -42,6 +44,7 @@ const SPREAD: Duration = Duration::from_secs(30);
 pub struct Supervisor {
     /// Where the configuration is read again; `None`: it was made in memory.
     config_file: Option<PathBuf>,
+    watch: Watch,
     origin: Arc<Origin>,
     /// Where the accounts are kept; `None`: they end with the process.
     store: Option<Arc<Store>>,
@@ -59,8 +62,9 @@ pub struct Supervisor {
 
 struct State {
     config: Arc<Config>,
-    /// What the newest reload has read, whatever came of it.
-    inputs: Inputs,
+    /// What the newest reload has read, whether it held or not; `None`: something else has kept it from being
+    /// put to work.
+    inputs: Option<Inputs>,
     reload: ReloadState,
     targets: BTreeMap<TargetName, Running>,
     mailboxes: BTreeMap<MailboxId, RunningMailbox>,
@@ -115,12 +119,13 @@ impl Supervisor {
         store: Option<Arc<Store>>,
     ) -> Result<Arc<Self>, ReloadError> {
         let now = SystemTime::now();
-        let inputs = config.inputs.clone();
+        let inputs = Some(config.inputs.clone());
         let empty = Config { targets: BTreeMap::new(), ..config.clone() };
         let tokens = Tokens::new(store.clone().map(|store| store as Arc<dyn TokenStore>));
         let clients = ConnectionContext { tls: TlsClients::default(), tokens };
         let supervisor = Self {
             config_file,
+            watch: Watch::default(),
             origin: Arc::new(origin),
             store,
             archive: Archive::new(Archive::MOST_BYTES),
@@ -163,18 +168,24 @@ impl Supervisor {
             }
             Err(problem) => {
                 state.reload.is_successful = false;
+                if problem.may_pass() {
+                    state.inputs = None;
+                }
                 error!(error = %problem, "cannot reload the configuration; the previous one stays in force");
             }
         }
         outcome
     }
 
-    /// Reloads if a file that the newest reload has read is another by now. One that has failed is not
-    /// repeated before.
+    /// Reloads if a file that the newest reload has read is another by now. One that has failed for what is in
+    /// the files is not repeated before.
     pub async fn reload_if_changed(&self) {
         let inputs = self.state().inputs.clone();
-        if let Ok(true) = threads::run(move || inputs.have_changed()).await {
-            info!("the files of the configuration have changed");
+        let is_due = move || inputs.is_none_or(|inputs| inputs.have_changed());
+        if self.watch.sees_change(is_due).await {
+            info!(
+                "the files of the configuration have changed, or could not be put to work before"
+            );
             // It logs how it went.
             drop(self.reload().await);
         }
@@ -228,10 +239,10 @@ impl Supervisor {
     async fn read_and_apply(&self) -> Result<(), ReloadError> {
         let path = self.config_file.clone().ok_or(ReloadError::NoFile)?;
         let config = threads::run(move || Config::load_again(&path)).await?;
-        self.state().inputs = match &config {
+        self.state().inputs = Some(match &config {
             Ok(config) => config.inputs.clone(),
             Err(problems) => problems.inputs().clone(),
-        };
+        });
         let config = config?;
         let short = Need::of(&config).warning(mail::descriptors::limit());
         for warning in config.warnings().into_iter().chain(short) {

@@ -1,6 +1,7 @@
 //! The files that a configuration was read from, and whether they are still as they were.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,10 +12,10 @@ use super::source;
 
 /// What a configuration was read from, whether it held or not: its files, those that it includes, and the
 /// secrets and certificates that it names. Clones are cheap.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Inputs(Arc<Noted>);
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 struct Noted {
     /// Each file with a digest of its content, or of why it has none.
     files: BTreeMap<PathBuf, [u8; 32]>,
@@ -45,6 +46,13 @@ impl Inputs {
             || includes
                 .iter()
                 .any(|((folder, entry), found)| file::matching(folder, entry) != *found)
+    }
+}
+
+/// The paths only: by the digest of a secret it can be guessed.
+impl fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.files.keys()).finish()
     }
 }
 
@@ -106,6 +114,14 @@ mod tests {
         }
         fs::remove_file(at("targets.d/c.yml")).unwrap();
         assert!(inputs.have_changed());
+    }
+
+    #[test]
+    fn debug_shows_the_paths_and_no_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mailtrip.yml");
+        let inputs = Config::load_again(&path).unwrap_err().inputs().clone();
+        assert_eq!(format!("{inputs:?}"), format!("{{{path:?}}}"));
     }
 
     #[test]

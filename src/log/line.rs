@@ -101,8 +101,8 @@ impl Visit for Fields {
 fn logfmt(pairs: &[Pair]) -> String {
     let pair = |(key, value): &Pair| match value {
         Value::String(text) if can_stand_bare(text) => format!("{key}={text}"),
-        // A string in JSON is in quotes, with every control character escaped.
-        value => format!("{key}={value}"),
+        // A string in JSON is in quotes.
+        value => format!("{key}={}", escaped(value)),
     };
     pairs.iter().map(pair).collect::<Vec<_>>().join(" ")
 }
@@ -113,6 +113,19 @@ fn can_stand_bare(text: &str) -> bool {
 }
 
 fn json(pairs: &[Pair]) -> String {
-    let pair = |(key, value): &Pair| format!("{}:{value}", Value::from(*key));
+    let pair = |(key, value): &Pair| format!("{}:{}", Value::from(*key), escaped(value));
     format!("{{{}}}", pairs.iter().map(pair).collect::<Vec<_>>().join(","))
+}
+
+/// The value in JSON with every control character escaped: JSON itself lets those above U+007E stand, of which
+/// some terminals take U+009B for the beginning of a command.
+fn escaped(value: &Value) -> String {
+    let mut escaped = String::new();
+    for c in value.to_string().chars() {
+        match c.is_control() {
+            true => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => escaped.push(c),
+        }
+    }
+    escaped
 }

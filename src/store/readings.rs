@@ -186,6 +186,7 @@ fn word<T>(reading: &Reading<T>) -> &'static str {
         Reading::Unmeasured => UNMEASURED,
     }
 }
+
 /// Reads what is kept of the layers of a target.
 pub(crate) fn read(connection: &Connection, target: &TargetName) -> rusqlite::Result<LayerRecord> {
     let port_failures = failures::read_ports(connection, target)?;

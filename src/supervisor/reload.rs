@@ -41,3 +41,13 @@ pub enum ReloadError {
     #[error("there is no configuration file to reload")]
     NoFile,
 }
+
+impl ReloadError {
+    /// Whether the same files may do another time, as after a shortage of descriptors or threads.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Tls { .. } | Self::Reader(_) => true,
+            Self::Config(_) | Self::Stopped | Self::NoFile => false,
+        }
+    }
+}

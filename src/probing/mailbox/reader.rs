@@ -242,7 +242,10 @@ impl MailboxReader {
         if self.idles_wrongly || wake.saturating_duration_since(began) < IDLE_GAP {
             return None;
         }
-        let can_idle = |held: &mut OpenSession| matches!(held, OpenSession::Imap(session) if session.can_idle());
+        let can_idle = |held: &mut OpenSession| match held {
+            OpenSession::Imap(session) => session.can_idle(),
+            OpenSession::Pop3(_) => false,
+        };
         let Some(OpenSession::Imap(mut session)) = self.session.take_if(can_idle) else {
             return None;
         };

@@ -2,6 +2,11 @@
 
 use std::fs;
 
+use openssl::asn1::Asn1Time;
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::rsa::Rsa;
+use openssl::x509::X509;
 use testserver::{Options, Protocol, Server};
 
 use crate::support::program::{Running, folder, is, log_line, post, target};
@@ -40,5 +45,36 @@ async fn a_change_of_a_file_is_put_to_work_and_a_bad_one_tried_once() {
         if line.contains("was reloaded") {
             break;
         }
+    }
+}
+
+/// A certificate and its key, both in PEM form, of which OpenSSL makes no use: the key is too small.
+fn weak_identity() -> [Vec<u8>; 2] {
+    let key = PKey::from_rsa(Rsa::generate(512).unwrap()).unwrap();
+    let mut certificate = X509::builder().unwrap();
+    certificate.set_pubkey(&key).unwrap();
+    certificate.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    certificate.set_not_after(&Asn1Time::days_from_now(9).unwrap()).unwrap();
+    certificate.sign(&key, MessageDigest::sha256()).unwrap();
+    let certificate = certificate.build().to_pem().unwrap();
+    [certificate, key.private_key_to_pem_pkcs8().unwrap()]
+}
+
+#[tokio::test]
+async fn a_reload_that_fails_for_what_may_pass_is_tried_again_without_a_change() {
+    let good = format!("targets:\n{}", target("one", 1, 1));
+    let folder = folder(&good);
+    let often = ["--config.enable-auto-reload", "--config.auto-reload-interval=50ms"];
+    let mut running = Running::start(folder.path(), &often).await;
+    for (name, pem) in ["cert.pem", "key.pem"].iter().zip(weak_identity()) {
+        fs::write(folder.path().join(name), pem).unwrap();
+    }
+    let identity = "tls: starttls, tls_options: {cert_file: cert.pem, key_file: key.pem}";
+    let next = folder.path().join("next.yml");
+    fs::write(&next, good.replacen("tls: none", identity, 1)).unwrap();
+    fs::rename(next, folder.path().join("mailtrip.yml")).unwrap();
+    for _ in 0..2 {
+        let line = log_line(&mut running.log, "cannot reload the configuration").await;
+        assert!(line.contains("cannot use the files of tls_options"), "{line}");
     }
 }

@@ -8,18 +8,20 @@ use std::time::Duration;
 
 use ledger::Reason;
 use mail::pop3::Waiting;
+use mail::smtp::Smtp;
 use mail::trace::Trace;
 use mail::wire::{ConnectionContext, Dialer};
-use mailtrip_exporter::config::Target;
+use mailtrip_exporter::config::{Target, TlsMode};
 use tempfile::TempDir;
 use testserver::faults::{CREDENTIALS, Fault, GREETING, Gate};
 use testserver::record::Stats;
-use testserver::{Protocol, Server};
+use testserver::{Certificate, Options, Protocol, Server};
 use tokio::time::Instant;
 
 use crate::support::logins::{log_in_to_receive, log_in_to_send};
 use crate::support::{
-    DEADLINE, Exporter, MAILBOXES, PASSWORD, TargetText, USER, World, config, quoted,
+    DEADLINE, Exporter, MAILBOXES, PASSWORD, TargetText, Trust, USER, World, config, protected,
+    quoted,
 };
 
 const NEXT: &str = "n3xt pass &4";
@@ -145,6 +147,40 @@ async fn a_pop3_login_that_was_made_ready_is_made_again_with_the_new_password() 
     volume.swap("..2", NEXT);
     let entered = waiting.enter(end).await;
     assert!(entered.is_ok(), "{:?}\n{}", entered.err(), trace.transcript());
+}
+
+#[tokio::test]
+async fn a_corrected_password_is_shown_as_a_digest_again() {
+    let trust = Trust::new();
+    let options = protected(TlsMode::StartTls, &trust, Certificate::Good);
+    let options = options.mechanisms(&["PLAIN", "CRAM-MD5"]);
+    let world = World::with(Protocol::Imap, options, Options::new()).await;
+    let volume = Volume::new("wrong");
+    let text = volume.target_text(&world).protect("send", TlsMode::StartTls, &trust);
+    let target = config(&[text]).targets.into_values().next().unwrap();
+    let login = target.send.login.as_ref();
+    let clients = ConnectionContext::default();
+    let dialer = Dialer::new(&target.send.endpoint, login, &clients).unwrap();
+    let log_in = || async {
+        let end = Instant::now() + DEADLINE;
+        Smtp::open(&dialer, login, None, Trace::new(login), end).await.map(drop)
+    };
+    world.smtp.faults().once(CREDENTIALS, Fault::reply("535 5.7.8 no"));
+    assert_eq!(log_in().await.unwrap_err().reason, Reason::Auth);
+    let passwords_shown = || {
+        let sessions = world.smtp.sessions();
+        sessions.iter().filter(|session| session.received_contains(b"AUTH PLAIN")).count()
+    };
+    assert_eq!(passwords_shown(), 1, "the first refusal of all may be for the digest");
+    volume.swap("..2", "wrong, too");
+    assert_eq!(log_in().await.unwrap_err().reason, Reason::Auth);
+    assert_eq!(world.smtp.stats().logins_refused, 3, "one login more for the other password");
+    volume.swap("..3", PASSWORD);
+    for _ in 0..2 {
+        assert_eq!(log_in().await, Ok(()));
+    }
+    assert_eq!(passwords_shown(), 1);
+    assert_eq!(world.smtp.stats().logins_refused, 3);
 }
 
 #[tokio::test]

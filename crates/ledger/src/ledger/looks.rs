@@ -17,8 +17,8 @@ impl Ledger {
     /// A look or a removal has failed: counted, unless it was for want of something of our own, but the
     /// receive ability is the check's to tell.
     ///
-    /// A session of a passive target that breaks off, or of which nothing comes any more, may be the first sign that its server goes down:
-    /// only the next contact tells whether that was a failure.
+    /// A session of a passive target that breaks off, or of which nothing comes any more, may be the first
+    /// sign that its server goes down: only the next contact tells whether that was a failure.
     pub fn look_failed(&mut self, failure: &Failure, now: Moment) {
         self.expire(now);
         if failure.shortage.is_some() {

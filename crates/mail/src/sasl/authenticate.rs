@@ -135,8 +135,8 @@ impl From<Interrupted> for LoginFailure {
 
 /// Logs in, with an access token where the login wants one. A token that was kept and is refused may
 /// have been revoked: a new one is tried once. A password that is refused by a digest may be right: see
-/// [`beside_the_digest`]. It is shown in the same connection the first time only, and only where the
-/// refusal does not mean that it is wrong.
+/// [`beside_the_digest`]. It is shown in the same connection the first time only, whatever password comes
+/// later, and only where the refusal does not mean that it is wrong.
 ///
 /// # Errors
 /// Why there is no token, in step [`Step::Token`]; else those of the login.
@@ -163,11 +163,11 @@ pub(crate) async fn enter<S: Authenticate>(
         return again(session, login, &key.secret, refusal).await;
     };
     let learned = dialer.learned();
-    if learned.knows_no_digest() || learned.is_turn_of_password() {
+    if learned.knows_no_digest() || learned.is_turn_of_password(&key.secret) {
         let outcome = session.enter(&beside, &key.secret).await;
         match &outcome {
             Ok(()) => learned.note_no_digest(),
-            Err(refusal) if refusal.is_refusal() => drop(learned.note_refusal()),
+            Err(refusal) if refusal.is_refusal() => drop(learned.note_refusal(&key.secret)),
             Err(_) => {}
         }
         return outcome.map_err(|refusal| refusal.failure);
@@ -180,7 +180,7 @@ pub(crate) async fn enter<S: Authenticate>(
         Err(refusal) => refusal,
     };
     if !refusal.is_refusal()
-        || !learned.note_refusal()
+        || !learned.note_refusal(&key.secret)
         || refusal.kind == LoginFailureKind::WrongCredentials
     {
         return Err(refusal.failure);

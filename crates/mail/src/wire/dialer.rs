@@ -1,7 +1,7 @@
 //! The way to a server: opening a connection as the configuration says, and what a login is made with.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
@@ -41,8 +41,15 @@ pub struct Dialer {
 pub(crate) struct Learned {
     knows_no_digest: AtomicBool,
     checks_digests: AtomicBool,
-    /// Logins that were refused since the first of them was a digest of the password.
-    refused: AtomicU32,
+    refusals: Mutex<Refusals>,
+}
+
+/// Logins that were refused since the first of them was a digest of the password.
+#[derive(Default)]
+struct Refusals {
+    /// The password of all of them: they tell nothing of another one.
+    password: Option<Secret>,
+    count: u32,
 }
 
 impl Learned {
@@ -64,14 +71,28 @@ impl Learned {
     /// Whether the next login is to be made by the password itself, in place of the digest that was
     /// refused: the second, fourth, eighth after the first refusal and so on. So a right one is found
     /// out, and a wrong one costs no login more.
-    pub(crate) fn is_turn_of_password(&self) -> bool {
-        let refused = self.refused.load(Ordering::Relaxed);
-        refused > 0 && refused.wrapping_add(1).is_power_of_two() && !self.has_checked_digest()
+    pub(crate) fn is_turn_of_password(&self, password: &Secret) -> bool {
+        let refusals = self.refusals();
+        refusals.password.as_ref() == Some(password)
+            && refusals.count.wrapping_add(1).is_power_of_two()
+            && !self.has_checked_digest()
     }
 
-    /// Counts a refusal, and says whether it is the first one and by a server that has taken no digest.
-    pub(crate) fn note_refusal(&self) -> bool {
-        self.refused.fetch_add(1, Ordering::Relaxed) == 0 && !self.has_checked_digest()
+    /// Counts a refusal, and says whether it is the first one, of any password, and by a server that has
+    /// taken no digest.
+    pub(crate) fn note_refusal(&self, password: &Secret) -> bool {
+        let mut refusals = self.refusals();
+        let is_first = refusals.password.is_none();
+        if refusals.password.as_ref() == Some(password) {
+            refusals.count = refusals.count.wrapping_add(1);
+        } else {
+            *refusals = Refusals { password: Some(password.clone()), count: 1 };
+        }
+        is_first && !self.has_checked_digest()
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_checked_digest(&self) -> bool {
