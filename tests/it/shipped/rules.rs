@@ -111,6 +111,7 @@ async fn the_unit_tests_of_the_layers_of_hosts_pass() {
 #[tokio::test]
 async fn the_unit_tests_of_addresses_and_labels_pass() {
     test_rules("links").await;
+    test_rules("labels").await;
 }
 
 #[test]
