@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::Method;
 use mailtrip_exporter::demo::Demo;
@@ -28,7 +28,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What stands for the variables of the dashboards and of Grafana, with a test period of a second.
 /// A longer name comes before its beginning.
-const VARIABLES: [(&str, &str); 6] = [
+const VARIABLES: [(&str, &str); 7] = [
+    ("$__from", "0"),
     ("$__rate_interval", "10s"),
     ("$__interval", "1s"),
     ("$__range", "30s"),
@@ -289,6 +290,8 @@ async fn every_expression_is_answered(release: Release) {
         sleep(Duration::from_millis(250)).await;
     }
 
+    shows_no_failure_before_the_time_shown(&world).await;
+
     // `or` answers for a metric that does not exist: each has to be there by its name.
     let page = get(&world.exporter, "/metrics").await.unwrap();
     let families: BTreeSet<&str> =
@@ -300,6 +303,18 @@ async fn every_expression_is_answered(release: Release) {
             families.contains(name.as_str()) || ends.is_some_and(|it| families.contains(it));
         assert!(known, "there is no metric {name} on /metrics");
     }
+}
+
+/// The date of the latest failure stays after the failure.
+async fn shows_no_failure_before_the_time_shown(world: &World) {
+    let [_, one] = Dashboard::all();
+    let panel = one.panels().iter().find(|it| it["title"] == "Latest failures").unwrap();
+    let expression = text(&panel["targets"][0]["expr"]);
+    let tomorrow = SystemTime::now() + Duration::from_secs(86400);
+    let tomorrow = tomorrow.duration_since(UNIX_EPOCH).unwrap().as_millis().to_string();
+    let from_tomorrow = expression.replace("$__from", &tomorrow);
+    assert_ne!(world.answer(&with_variables(expression)).await, Ok(0));
+    assert_eq!(world.answer(&with_variables(&from_tomorrow)).await, Ok(0));
 }
 
 #[test]
