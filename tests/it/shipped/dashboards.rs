@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hyper::Method;
 use mailtrip_exporter::demo::Demo;
 use mailtrip_exporter::supervisor::Supervisor;
+use mailtrip_exporter::web::mount::Mount;
+use mailtrip_exporter::web::routes::App;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -20,7 +22,7 @@ use tokio_util::sync::DropGuard;
 
 use crate::shipped::rules;
 use crate::support::prometheus::Release;
-use crate::support::{http, origin, serve};
+use crate::support::{http, origin, serve_app};
 
 /// The longest wait until every expression has an answer: the demo is at work within seconds, the
 /// machine may be busy.
@@ -176,7 +178,15 @@ impl World {
     async fn start(release: Release) -> Self {
         let demo = Demo::start_with(Duration::from_secs(1)).await.unwrap();
         let supervisor = Supervisor::start(demo.config(), None, origin()).await.unwrap();
-        let (exporter, shutdown) = serve(&supervisor, false).await;
+        let address = "https://mailtrip.test".parse().unwrap();
+        let app = App {
+            supervisor,
+            mount: Mount::new(Some(&address), None),
+            telemetry_path: "/metrics".to_owned(),
+            enable_lifecycle: false,
+            enable_details: false,
+        };
+        let (exporter, shutdown) = serve_app(app).await;
         let exporter = exporter.to_string();
         let folder = tempfile::tempdir().unwrap();
         let (child, prometheus) = start_prometheus(release, folder.path(), &exporter).await;
@@ -386,7 +396,7 @@ fn every_link_leads_to_a_dashboard_or_a_heading_of_the_runbook() {
     let mut linked = BTreeSet::new();
     for dashboard in &dashboards {
         for link in dashboard.links() {
-            if let Some(place) = link.strip_prefix("${runbook}") {
+            if let Some(place) = link.strip_prefix("${runbook}/runbook") {
                 let heading = place.strip_prefix('#');
                 assert!(
                     place.is_empty() || heading.is_some_and(|it| headings.contains(it)),
@@ -400,7 +410,7 @@ fn every_link_leads_to_a_dashboard_or_a_heading_of_the_runbook() {
         let other = paths.iter().find(|path| !path.contains(&format!("/{}?", dashboard.name)));
         let links = dashboard.links();
         assert!(links.iter().any(|link| link.starts_with(other.unwrap())), "{}", dashboard.name);
-        assert!(links.iter().any(|link| link == "${runbook}"), "{}", dashboard.name);
+        assert!(links.iter().any(|link| link == "${runbook}/runbook"), "{}", dashboard.name);
     }
     for alert in ["mailtripcannotsend", "mailtripcannotreceive", "mailtripmailoverdue"] {
         assert!(linked.contains(alert), "nothing links to {alert}");
