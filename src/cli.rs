@@ -12,6 +12,7 @@ use crate::roundtrip::arguments::{Probe, duration};
 use crate::roundtrip::nagios;
 use crate::roundtrip::state::State;
 use crate::web::mount::{ExternalUrl, Mount, PathPrefix};
+use crate::web::routes;
 use crate::web::server::ListenAddress;
 
 /// Prometheus exporter that proves that mail handed to a server arrives.
@@ -232,9 +233,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if !is_path {
         return Err("write a path such as /metrics".to_owned());
     }
-    let is_taken = ["/", "/probe", "/sd", "/runbook", "/config", "/targets"].contains(&text)
-        || ["/-/", "/targets/", "/api/", "/assets/"].iter().any(|pages| text.starts_with(pages));
-    if is_taken {
+    if routes::is_taken(text) {
         return Err("another page has this path; choose one such as /metrics".to_owned());
     }
     Ok(text.to_owned())

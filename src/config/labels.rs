@@ -38,6 +38,19 @@ pub(crate) const OF_THE_EXPORTER: [&str; 24] = [
 /// of a summary.
 const OF_PROMETHEUS: [&str; 3] = ["job", "instance", "quantile"];
 
+/// What the shipped rules and the example of a scrape set: an alert would lose the configured one.
+const OF_THE_RULES: [&str; 9] = [
+    "alertname",
+    "alertstate",
+    "exporter",
+    "host_agent",
+    "of",
+    "problem",
+    "process",
+    "severity",
+    "slo",
+];
+
 /// The longest value, in characters: it stands on some hundred series of each target.
 const MOST_CHARS: usize = 200;
 
@@ -70,6 +83,9 @@ fn label_name(name: &str) -> Result<(), String> {
     }
     if OF_PROMETHEUS.contains(&name) {
         return Err("is a label that Prometheus sets itself; choose another name".to_owned());
+    }
+    if OF_THE_RULES.contains(&name) {
+        return Err("is a label that the alerts set themselves; choose another name".to_owned());
     }
     Ok(())
 }

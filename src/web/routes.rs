@@ -104,13 +104,7 @@ impl App {
             (&Method::GET, path) if path.starts_with(TARGET_REPORTS) => self.report(&request),
             (&Method::POST | &Method::PUT, "/-/reload") => self.reload().await,
             (_, "/-/reload") => Response::method_not_allowed("POST, PUT"),
-            (_, path)
-                if PAGES.contains(&path)
-                    || path == self.telemetry_path
-                    || path.starts_with(assets::ASSETS)
-                    || path.starts_with(TARGET_PAGES)
-                    || path.starts_with(TARGET_REPORTS) =>
-            {
+            (_, path) if path == self.telemetry_path || is_page(path) => {
                 Response::method_not_allowed("GET, HEAD")
             }
             _ => {
@@ -292,6 +286,20 @@ fn metrics_response(
     let format = Format::negotiate(accept);
     let pieces = metrics::pieces(views, exporter, format.syntax());
     Response::in_pieces(format.content_type(), pieces)
+}
+
+/// Whether something else than the metrics is, or may come to be, at this path.
+pub fn is_taken(path: &str) -> bool {
+    let families = [TARGET_PAGES, TARGET_REPORTS].map(|family| family.trim_end_matches('/'));
+    is_page(path)
+        || families.contains(&path)
+        || ["/-/", "/api/"].iter().any(|it| path.starts_with(it))
+}
+
+/// Whether a page is read with GET at this path, beside the metrics.
+fn is_page(path: &str) -> bool {
+    PAGES.contains(&path)
+        || [assets::ASSETS, TARGET_PAGES, TARGET_REPORTS].iter().any(|it| path.starts_with(it))
 }
 
 /// The name of a target in the path, or, for those that no path can hold, in the query.

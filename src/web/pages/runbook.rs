@@ -18,7 +18,7 @@ pub(in crate::web) fn page(base: &PathPrefix) -> Result<String, askama::Error> {
     let page = RunbookPage {
         base,
         assets: Assets::ALL,
-        version: env!("CARGO_PKG_VERSION"),
+        version: crate::build::VERSION,
         runbook: &RUNBOOK,
     };
     page.render()

@@ -1,11 +1,13 @@
 //! The body of an answer on its way to the client.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http_body_util::channel::{Channel, Sender};
 use http_body_util::{Either, Full};
-use hyper::body::Bytes;
+use hyper::body::{Body as HttpBody, Bytes, Frame};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::door::{Phase, Progress};
@@ -13,7 +15,47 @@ use super::message::Rest;
 use mail::threads;
 
 /// A body that is whole, or that comes piece by piece.
-pub(in crate::web) type Body = Either<Full<Bytes>, Channel<Bytes, io::Error>>;
+pub(in crate::web) type Body = Either<Full<Bytes>, Pieces>;
+
+/// What comes piece by piece. It is whole only if its maker said so: one that broke off must not
+/// look like a shorter page.
+pub(in crate::web) struct Pieces {
+    pieces: mpsc::Receiver<Item>,
+    failure: oneshot::Receiver<io::Error>,
+    is_whole: bool,
+}
+
+enum Item {
+    Piece(Bytes),
+    End,
+}
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.is_whole {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(match ready!(self.pieces.poll_recv(context)) {
+            Some(Item::Piece(piece)) => Some(Ok(Frame::data(piece))),
+            Some(Item::End) => {
+                self.is_whole = true;
+                None
+            }
+            // The failure is sent before the pieces end.
+            None => Some(Err(self.failure.try_recv().unwrap_or_else(|_| ended_early()))),
+        })
+    }
+}
+
+fn ended_early() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the answer broke off")
+}
 
 /// A body that is all there.
 pub(in crate::web) fn whole(body: Bytes) -> Body {
@@ -22,7 +64,11 @@ pub(in crate::web) fn whole(body: Bytes) -> Body {
 
 /// A body of unknown length for an answer that is sent without one.
 pub(in crate::web) fn none() -> Body {
-    Either::Right(Channel::new(1).1)
+    Either::Right(Pieces {
+        pieces: mpsc::channel(1).1,
+        failure: oneshot::channel().1,
+        is_whole: true,
+    })
 }
 
 /// A body whose pieces are made while the client takes them, two ahead at most, and never on a
@@ -33,20 +79,23 @@ pub(in crate::web) fn in_pieces(
     limit: Duration,
     progress: Progress,
 ) -> Body {
-    let (mut sender, body) = Channel::new(1);
+    let (sender, pieces) = mpsc::channel(1);
+    let (failed, failure) = oneshot::channel();
     tokio::spawn(async move {
-        let outcome = timeout(limit, send(&mut sender, beginning, rest, &progress)).await;
+        let outcome = timeout(limit, send(&sender, beginning, rest, &progress)).await;
         progress.set(Phase::Kept);
         if let Err(error) = outcome.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            sender.abort(error);
+            // Nobody is there to take it if the client is gone.
+            let _ = failed.send(error);
         }
+        drop(sender);
     });
-    Either::Right(body)
+    Either::Right(Pieces { pieces, failure, is_whole: false })
 }
 
 /// Sends all of it; the end of the connection is an error too.
 async fn send(
-    sender: &mut Sender<Bytes, io::Error>,
+    sender: &mpsc::Sender<Item>,
     beginning: Bytes,
     mut rest: Rest,
     progress: &Progress,
@@ -55,12 +104,14 @@ async fn send(
     loop {
         if !piece.is_empty() {
             progress.set(Phase::Kept);
-            sender.send_data(piece).await.map_err(io::Error::other)?;
+            sender.send(Item::Piece(piece)).await.map_err(io::Error::other)?;
         }
         progress.set(Phase::Answer);
         let made = threads::run_or_here(move || (rest.next(), rest)).await;
         let (next, again) = made.map_err(io::Error::other)?;
-        let Some(next) = next else { return Ok(()) };
+        let Some(next) = next else { break };
         (piece, rest) = (next?, again);
     }
+    progress.set(Phase::Kept);
+    sender.send(Item::End).await.map_err(io::Error::other)
 }

@@ -1,4 +1,5 @@
-//! How many series a target has once everything is switched on and everything has happened.
+//! How many series a target has with everything that the budget allows for: ping, two further ports, TLS, a
+//! sender's mailbox and header facts, after a failure of each side.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;

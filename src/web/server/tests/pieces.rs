@@ -119,12 +119,28 @@ async fn all_pieces_arrive_in_their_order_chunked_compressed_or_until_the_end() 
 
 #[tokio::test]
 async fn head_makes_no_pieces_and_says_no_length() {
-    let (server, _) = sends(20).await;
+    let made = Made::default();
+    let pieces = made.clone();
+    let endless = move |_| std::future::ready(Response::in_pieces("text/plain", pieces.endless()));
+    let server = start(Limits::default(), WebConfig::none(), endless).await;
     let (bytes, body) = answer(&server, &request("HEAD", "/", "")).await;
     let head = String::from_utf8_lossy(&bytes[..body]);
     assert_eq!((status(&head), &bytes[body..]), ("200", &b""[..]));
     assert!(!head.contains("content-length"), "{head}");
     server.end().await;
+    assert!(made.count() <= 2, "the two that tell whether there are more: {}", made.count());
+}
+
+#[tokio::test]
+async fn a_body_of_which_a_piece_cannot_be_made_is_not_taken_for_whole() {
+    let door = Door::new(Limits::default());
+    let seat = door.enter([127, 0, 0, 1].into()).await.unwrap();
+    let broken = io::Error::new(io::ErrorKind::OutOfMemory, "no room");
+    let rest = Rest::new([Ok(Bytes::from("a")), Err(broken)].into_iter());
+    let mut body = outgoing::in_pieces(Bytes::new(), rest, GUARD, seat.progress());
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a");
+    let error = body.frame().await.unwrap().unwrap_err().downcast::<io::Error>().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
 }
 
 #[tokio::test]
