@@ -7,11 +7,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::Method;
 use mailtrip_exporter::demo::Demo;
 use mailtrip_exporter::supervisor::Supervisor;
+use mailtrip_exporter::web::mount::Mount;
+use mailtrip_exporter::web::routes::App;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -20,7 +22,7 @@ use tokio_util::sync::DropGuard;
 
 use crate::shipped::rules;
 use crate::support::prometheus::Release;
-use crate::support::{http, origin, serve};
+use crate::support::{http, origin, serve_app};
 
 /// The longest wait until every expression has an answer: the demo is at work within seconds, the
 /// machine may be busy.
@@ -28,7 +30,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What stands for the variables of the dashboards and of Grafana, with a test period of a second.
 /// A longer name comes before its beginning.
-const VARIABLES: [(&str, &str); 6] = [
+const VARIABLES: [(&str, &str); 7] = [
+    ("$__from", "0"),
     ("$__rate_interval", "10s"),
     ("$__interval", "1s"),
     ("$__range", "30s"),
@@ -175,7 +178,15 @@ impl World {
     async fn start(release: Release) -> Self {
         let demo = Demo::start_with(Duration::from_secs(1)).await.unwrap();
         let supervisor = Supervisor::start(demo.config(), None, origin()).await.unwrap();
-        let (exporter, shutdown) = serve(&supervisor, false).await;
+        let address = "https://mailtrip.test".parse().unwrap();
+        let app = App {
+            supervisor,
+            mount: Mount::new(Some(&address), None),
+            telemetry_path: "/metrics".to_owned(),
+            enable_lifecycle: false,
+            enable_details: false,
+        };
+        let (exporter, shutdown) = serve_app(app).await;
         let exporter = exporter.to_string();
         let folder = tempfile::tempdir().unwrap();
         let (child, prometheus) = start_prometheus(release, folder.path(), &exporter).await;
@@ -289,6 +300,8 @@ async fn every_expression_is_answered(release: Release) {
         sleep(Duration::from_millis(250)).await;
     }
 
+    shows_no_failure_before_the_time_shown(&world).await;
+
     // `or` answers for a metric that does not exist: each has to be there by its name.
     let page = get(&world.exporter, "/metrics").await.unwrap();
     let families: BTreeSet<&str> =
@@ -300,6 +313,18 @@ async fn every_expression_is_answered(release: Release) {
             families.contains(name.as_str()) || ends.is_some_and(|it| families.contains(it));
         assert!(known, "there is no metric {name} on /metrics");
     }
+}
+
+/// The date of the latest failure stays after the failure.
+async fn shows_no_failure_before_the_time_shown(world: &World) {
+    let [_, one] = Dashboard::all();
+    let panel = one.panels().iter().find(|it| it["title"] == "Latest failures").unwrap();
+    let expression = text(&panel["targets"][0]["expr"]);
+    let tomorrow = SystemTime::now() + Duration::from_secs(86400);
+    let tomorrow = tomorrow.duration_since(UNIX_EPOCH).unwrap().as_millis().to_string();
+    let from_tomorrow = expression.replace("$__from", &tomorrow);
+    assert_ne!(world.answer(&with_variables(expression)).await, Ok(0));
+    assert_eq!(world.answer(&with_variables(&from_tomorrow)).await, Ok(0));
 }
 
 #[test]
@@ -371,7 +396,7 @@ fn every_link_leads_to_a_dashboard_or_a_heading_of_the_runbook() {
     let mut linked = BTreeSet::new();
     for dashboard in &dashboards {
         for link in dashboard.links() {
-            if let Some(place) = link.strip_prefix("${runbook}") {
+            if let Some(place) = link.strip_prefix("${runbook}/runbook") {
                 let heading = place.strip_prefix('#');
                 assert!(
                     place.is_empty() || heading.is_some_and(|it| headings.contains(it)),
@@ -385,7 +410,7 @@ fn every_link_leads_to_a_dashboard_or_a_heading_of_the_runbook() {
         let other = paths.iter().find(|path| !path.contains(&format!("/{}?", dashboard.name)));
         let links = dashboard.links();
         assert!(links.iter().any(|link| link.starts_with(other.unwrap())), "{}", dashboard.name);
-        assert!(links.iter().any(|link| link == "${runbook}"), "{}", dashboard.name);
+        assert!(links.iter().any(|link| link == "${runbook}/runbook"), "{}", dashboard.name);
     }
     for alert in ["mailtripcannotsend", "mailtripcannotreceive", "mailtripmailoverdue"] {
         assert!(linked.contains(alert), "nothing links to {alert}");

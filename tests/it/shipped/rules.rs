@@ -100,6 +100,7 @@ async fn the_unit_tests_of_service_levels_pass() {
 #[tokio::test]
 async fn the_unit_tests_that_look_back_for_days_pass() {
     test_rules("history").await;
+    test_rules("outage").await;
 }
 
 #[tokio::test]
@@ -111,6 +112,7 @@ async fn the_unit_tests_of_the_layers_of_hosts_pass() {
 #[tokio::test]
 async fn the_unit_tests_of_addresses_and_labels_pass() {
     test_rules("links").await;
+    test_rules("labels").await;
 }
 
 #[test]
