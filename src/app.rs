@@ -234,6 +234,7 @@ async fn serve_until_stopped(
     let app = Arc::new(App {
         supervisor: Arc::clone(&supervisor),
         mount: cli.web.mount(),
+        elsewhere: cli.web.elsewhere(),
         telemetry_path: cli.web.telemetry_path.clone(),
         enable_lifecycle: cli.web.enable_lifecycle,
         enable_details: cli.web.enable_details,

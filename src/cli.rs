@@ -11,6 +11,7 @@ use crate::log::Log;
 use crate::roundtrip::arguments::{Probe, duration};
 use crate::roundtrip::nagios;
 use crate::roundtrip::state::State;
+use crate::web::elsewhere::{AddressTemplate, Elsewhere};
 use crate::web::mount::{ExternalUrl, Mount, PathPrefix};
 use crate::web::routes;
 use crate::web::server::ListenAddress;
@@ -129,6 +130,18 @@ pub struct Web {
     #[arg(long = "web.route-prefix", value_name = "PATH", global = true)]
     pub route_prefix: Option<PathPrefix>,
 
+    /// The address of the alerts of a target, to which its page links; {target} stands for its name:
+    /// https://alerts.example.com/#/alerts?filter=%7Btarget%3D%22{target}%22%7D
+    #[allow(rustdoc::bare_urls, reason = "`--help` shows it as it is written")]
+    #[arg(long = "web.alerts-url", value_name = "URL", global = true)]
+    pub alerts_url: Option<AddressTemplate>,
+
+    /// The address of the dashboard of a target, likewise:
+    /// https://grafana.example.com/d/mailtrip-server?var-target={target}
+    #[allow(rustdoc::bare_urls, reason = "`--help` shows it as it is written")]
+    #[arg(long = "web.dashboard-url", value_name = "URL", global = true)]
+    pub dashboard_url: Option<AddressTemplate>,
+
     /// Let POST /-/reload reload the configuration; SIGHUP always does
     #[arg(long = "web.enable-lifecycle", global = true)]
     pub enable_lifecycle: bool,
@@ -151,6 +164,11 @@ impl Web {
     /// Where the pages are.
     pub fn mount(&self) -> Mount {
         Mount::new(self.external_url.as_ref(), self.route_prefix.as_ref())
+    }
+
+    /// Where else there is something to see of a target.
+    pub fn elsewhere(&self) -> Elsewhere {
+        Elsewhere { alerts: self.alerts_url.clone(), dashboard: self.dashboard_url.clone() }
     }
 }
 
@@ -281,6 +299,7 @@ mod tests {
             "--config.file a.yml --config.check --web.config.file=web.yml \
              --web.telemetry-path=/mail --web.enable-lifecycle --web.enable-details \
              --web.external-url=https://h.test/a --web.route-prefix=/ --log.level=trace \
+             --web.alerts-url=https://a.test/{target} --web.dashboard-url=https://d.test/ \
              --log.format=json --config.enable-auto-reload \
               --config.auto-reload-interval=1m",
         )
@@ -290,6 +309,9 @@ mod tests {
         assert_eq!(cli.web.telemetry_path, "/mail");
         assert_eq!(cli.web.mount().external_url(), Some("https://h.test/a"));
         assert_eq!(cli.web.mount().routes(), &PathPrefix::default());
+        let [alerts, dashboard] =
+            ["https://a.test/{target}", "https://d.test/"].map(|url| url.parse().ok());
+        assert_eq!(cli.web.elsewhere(), Elsewhere { alerts, dashboard });
         assert_eq!(cli.log, Log { level: LogLevel::Trace, format: LogFormat::Json });
         assert!(cli.config_check && cli.web.enable_lifecycle && cli.web.enable_details);
         assert_eq!(cli.reload.interval(), Some(Duration::from_secs(60)));
@@ -333,6 +355,8 @@ mod tests {
             ("--web.telemetry-path=/runbook", "another page has this path"),
             ("--web.external-url=h.test/a", "https://monitor.example.com/mailtrip, or its path"),
             ("--web.external-url=http://h.test/?a", "has a wrong path: write a path such as"),
+            ("--web.alerts-url=/alerts", "must begin with http:// or https://"),
+            ("--web.dashboard-url=https://g.test/?a={name}", "only {target} is"),
             ("--web.route-prefix=/a/../b", "write a path such as /mailtrip"),
             ("--web.telemetry-path=/targets/a", "another page has this path"),
             ("--web.telemetry-path=/api/targets", "another page has this path"),
