@@ -26,11 +26,11 @@ pub struct Probe {
     #[arg(long)]
     pub show_transcript: bool,
 
-    /// A longer round trip is WARNING for nagios and in json [default: late_after of the target]
+    /// A longer round trip is slow: WARNING [default: late_after of the target]
     #[arg(short, long, value_name = "DURATION", value_parser = threshold)]
     pub warning: Option<Duration>,
 
-    /// A longer round trip is CRITICAL for nagios and in json [default: none is]
+    /// A longer round trip is too slow: CRITICAL, and no success [default: none is]
     #[arg(short, long, value_name = "DURATION", value_parser = threshold)]
     pub critical: Option<Duration>,
 }
