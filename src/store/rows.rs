@@ -10,7 +10,8 @@ use super::{FolderKey, FolderRecord, failures, newest};
 use crate::config::{Secret, TargetName};
 use ledger::Token;
 use ledger::{
-    AccountRecord, Changes, ClockOffset, Histogram, MailRecord, MailState, StoredAccount, Totals,
+    AccountRecord, Changes, ClockOffset, Histogram, KeptAvailability, MailRecord, MailState,
+    StoredAccount, Totals,
 };
 
 /// The most that a counter can have counted, and the longest sum of round trips: what is more is no record
@@ -124,7 +125,8 @@ pub(crate) fn read_account(
         )?
         .query_map([target.as_str()], mail)?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(StoredAccount { account, newest: newest::read(connection, target), mails })
+    let newest = newest::read(connection, target);
+    Ok(StoredAccount { account, newest, mails, availability: KeptAvailability::default() })
 }
 
 /// Reads the folders of a mailbox.
