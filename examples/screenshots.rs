@@ -9,6 +9,7 @@ use ledger::Token;
 use mailtrip_exporter::demo::Demo;
 use mailtrip_exporter::probing::send::Origin;
 use mailtrip_exporter::supervisor::Supervisor;
+use mailtrip_exporter::web::elsewhere::Elsewhere;
 use mailtrip_exporter::web::mount::Mount;
 use mailtrip_exporter::web::routes::App;
 use mailtrip_exporter::web::server::{self, WebConfig};
@@ -45,6 +46,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = Arc::new(App {
         supervisor: Arc::clone(&supervisor),
         mount: Mount::default(),
+        elsewhere: Elsewhere::default(),
         telemetry_path: "/metrics".to_owned(),
         enable_lifecycle: false,
         enable_details: false,

@@ -77,6 +77,9 @@ fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
     for warning in &findings.warnings {
         eprintln!("warning: {warning}");
     }
+    for line in &findings.overview {
+        println!("{line}");
+    }
     println!("{}", findings.summary);
     Ok(ExitCode::SUCCESS)
 }
@@ -234,6 +237,7 @@ async fn serve_until_stopped(
     let app = Arc::new(App {
         supervisor: Arc::clone(&supervisor),
         mount: cli.web.mount(),
+        elsewhere: cli.web.elsewhere(),
         telemetry_path: cli.web.telemetry_path.clone(),
         enable_lifecycle: cli.web.enable_lifecycle,
         enable_details: cli.web.enable_details,

@@ -3,13 +3,14 @@
 //! Each module uses only those above it in this list:
 //!
 //! 1. [`server`]: the listener, which knows no route;
-//! 2. [`mount`], `paths`, `absence`, `condition`: what the pages and the JSON both need;
+//! 2. [`mount`], `paths`, [`elsewhere`], `absence`, `condition`: what the pages and the JSON both need;
 //! 3. `api`, the targets as JSON, and `pages`, the same for people; neither uses the other;
 //! 4. [`routes`]: which request gets which answer.
 
 mod absence;
 mod api;
 mod condition;
+pub mod elsewhere;
 pub mod mount;
 mod pages;
 mod paths;

@@ -131,9 +131,8 @@ fn every_bad_file_has_its_exact_messages() {
 #[test]
 fn a_file_that_cannot_be_read_is_a_problem() {
     let problems = Config::load(Path::new("missing.yml")).unwrap_err().to_string();
-    let message = "does not exist: write it after mailtrip.example.yml, or name another file with \
-                   --config.file; `mailtrip_exporter demo` needs none";
-    assert_eq!(problems, format!("missing.yml: {message}"));
+    let (first, ways) = problems.split_once('\n').unwrap();
+    assert_eq!((first, ways.lines().count()), ("missing.yml: does not exist", 3));
     let problems = Config::load_again(Path::new("missing.yml")).unwrap_err().to_string();
     assert_eq!(problems, "missing.yml: cannot be read: No such file or directory (os error 2)");
     let folder = tempfile::tempdir().unwrap();

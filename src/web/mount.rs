@@ -93,7 +93,7 @@ impl FromStr for ExternalUrl {
 }
 
 /// Whether it is a host, with or without a port, and nothing before or after it.
-fn is_host(text: &str) -> bool {
+pub(in crate::web) fn is_host(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else { return false };
     let rest = text.strip_prefix(authority.host());
     let is_port = |port: &str| port.strip_prefix(':').is_some_and(|it| it.parse::<u16>().is_ok());

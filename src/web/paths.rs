@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{
+    AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, utf8_percent_encode,
+};
 
 use crate::config::TargetName;
 
@@ -15,9 +17,14 @@ pub(in crate::web) const TARGET_REPORTS: &str = "/api/targets/";
 /// What a name may hold unescaped in a path (RFC 3986 section 2.3).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// The name of a target as a part of an address.
+pub(in crate::web) fn escaped(name: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(name, ESCAPED)
+}
+
 /// The path of a target below `parent`, which is [`TARGET_PAGES`] or [`TARGET_REPORTS`].
 pub(in crate::web) fn of_target(parent: &str, name: &TargetName) -> String {
-    let escaped = utf8_percent_encode(name.as_str(), ESCAPED);
+    let escaped = escaped(name.as_str());
     match name.as_str() {
         // A browser takes these for steps up, escaped or not.
         "." | ".." => format!("{parent}?name={escaped}"),

@@ -28,6 +28,7 @@ use hyper::{Method, StatusCode};
 use tracing::error;
 
 use super::api::{self, discovery::TargetGroup};
+use super::elsewhere::Elsewhere;
 use super::mount::Mount;
 use super::pages::{assets, runbook, status, target};
 use super::paths::{self, TARGET_PAGES, TARGET_REPORTS};
@@ -57,6 +58,8 @@ pub struct App {
     pub supervisor: Arc<Supervisor>,
     /// Where the pages are.
     pub mount: Mount,
+    /// Where else there is something to see of a target.
+    pub elsewhere: Elsewhere,
     /// The path of the metrics, as `/metrics`; not the path of another page.
     pub telemetry_path: String,
     /// Whether `/-/reload` reloads.
@@ -182,8 +185,12 @@ impl App {
         let Some(details) = self.supervisor.details(&name, OUTSTANDING) else {
             return Response::not_found(format!("{}\n", self.no_target(&name)));
         };
-        let (base, shows_transcripts) = (self.mount.links(), self.shows_details(request));
-        match target::page(&details, base, shows_transcripts, SystemTime::now()) {
+        let setting = target::Setting {
+            base: self.mount.links(),
+            elsewhere: &self.elsewhere,
+            shows_transcripts: self.shows_details(request),
+        };
+        match target::page(&details, setting, SystemTime::now()) {
             Ok(page) => Response::html(StatusCode::OK, page),
             Err(error) => internal_error(&error),
         }

@@ -13,6 +13,7 @@ use ledger::{Reading, Snapshot};
 use mailtrip_exporter::config::{Config, Target, TlsMode};
 use mailtrip_exporter::probing::send::Origin;
 use mailtrip_exporter::supervisor::Supervisor;
+use mailtrip_exporter::web::elsewhere::Elsewhere;
 use mailtrip_exporter::web::mount::Mount;
 use mailtrip_exporter::web::routes::App;
 use mailtrip_exporter::web::server::{self, WebConfig};
@@ -283,6 +284,7 @@ pub(crate) async fn serve(
     let app = App {
         supervisor: Arc::clone(supervisor),
         mount: Mount::default(),
+        elsewhere: Elsewhere::default(),
         telemetry_path: "/metrics".to_owned(),
         enable_lifecycle,
         enable_details: false,

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::metrics::classic_text;
 use crate::probing::send::Origin;
 use crate::supervisor::Supervisor;
+use crate::web::elsewhere::Elsewhere;
 use crate::web::mount::Mount;
 use crate::web::routes::App;
 use crate::web::server::auth::basic::credentials;
@@ -82,8 +83,15 @@ fn app() -> App {
     });
     std::mem::forget(runtime);
     let telemetry_path = "/metrics".to_owned();
-    let mount = Mount::default();
-    App { supervisor, mount, telemetry_path, enable_lifecycle: false, enable_details: true }
+    let (mount, elsewhere) = (Mount::default(), Elsewhere::default());
+    App {
+        supervisor,
+        mount,
+        elsewhere,
+        telemetry_path,
+        enable_lifecycle: false,
+        enable_details: true,
+    }
 }
 
 fn authorization(input: &[u8]) {

@@ -14,6 +14,7 @@ use crate::account::history::{Check, FailedLook, Outcome, Probe, Steps, Transcri
 use crate::config::{Protocol, Target};
 use crate::supervisor::Details;
 use crate::web::condition::ShownCondition;
+use crate::web::elsewhere::Elsewhere;
 use crate::web::mount::PathPrefix;
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
@@ -38,12 +39,21 @@ const NO_DETAILS: &str = "Transcripts are shown only to clients on the exporter'
                           show them to others, set up users (--web.config.file) or start the \
                           exporter with --web.enable-details.";
 
-/// The whole page, as it is at `now`; its links begin with `base`. Transcripts are included only if
-/// `shows_transcripts`.
+/// What of the page depends on flags and on the client.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::web) struct Setting<'a> {
+    /// What the path of every link begins with.
+    pub(in crate::web) base: &'a PathPrefix,
+    /// Where else there is something to see of the target.
+    pub(in crate::web) elsewhere: &'a Elsewhere,
+    /// Whether this client may see transcripts.
+    pub(in crate::web) shows_transcripts: bool,
+}
+
+/// The whole page, as it is at `now`.
 pub(in crate::web) fn page(
     details: &Details,
-    base: &PathPrefix,
-    shows_transcripts: bool,
+    setting: Setting<'_>,
     now: SystemTime,
 ) -> Result<String, askama::Error> {
     let target = &details.view.target;
@@ -54,7 +64,8 @@ pub(in crate::web) fn page(
     let trips: Vec<Trip> = evidence.probes.iter().map(Trip::from).collect();
     let readings = &details.view.layers;
     let page = TargetPage {
-        base,
+        base: setting.base,
+        elsewhere: setting.elsewhere.links(&target.name),
         assets: Assets::ALL,
         version: crate::build::VERSION,
         refresh_seconds: REFRESH_SECONDS,
@@ -85,7 +96,7 @@ pub(in crate::web) fn page(
         probes: evidence.probes.iter().map(|probe| ProbeNote::new(probe, now)).collect(),
         checks: evidence.checks.iter().map(|check| CheckNote::new(check, now)).collect(),
         failed_looks: evidence.failed_looks.iter().map(|look| LookNote::new(look, now)).collect(),
-        transcripts: shows_transcripts.then(|| transcripts.collect()),
+        transcripts: setting.shows_transcripts.then(|| transcripts.collect()),
         no_details: NO_DETAILS,
     };
     page.render()
@@ -95,6 +106,8 @@ pub(in crate::web) fn page(
 #[template(path = "target.html", whitespace = "minimize")]
 struct TargetPage<'a> {
     base: &'a PathPrefix,
+    /// Words and addresses.
+    elsewhere: Vec<(&'static str, String)>,
     assets: Assets,
     version: &'static str,
     refresh_seconds: u32,

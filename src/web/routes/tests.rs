@@ -18,6 +18,7 @@ async fn app() -> App {
     App {
         supervisor,
         mount: Mount::default(),
+        elsewhere: Elsewhere::default(),
         telemetry_path: "/metrics".to_owned(),
         enable_lifecycle: false,
         enable_details: false,
@@ -398,5 +399,23 @@ async fn what_was_not_measured_is_null() {
             let wrong = app.answer(request(method.clone(), uri)).await;
             assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED, "{uri}");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_a_target_links_to_its_alerts_and_its_dashboard() {
+    let plain = app().await;
+    let page = get(&plain, "/targets/b%20%26%20c").await;
+    assert!(!body(&page).contains("Alerts") && !body(&page).contains("Dashboard"));
+    let elsewhere = Elsewhere {
+        alerts: "https://a.test/#/alerts?filter={t=\"{target}\"}".parse().ok(),
+        dashboard: "https://g.test/d/x?var-target={target}".parse().ok(),
+    };
+    let page = get(&App { elsewhere, ..plain }, "/targets/b%20%26%20c").await;
+    for link in [
+        "<a href=\"https://a.test/#/alerts?filter={t=&#34;b%20%26%20c&#34;}\">Alerts</a>",
+        "<a href=\"https://g.test/d/x?var-target=b%20%26%20c\">Dashboard</a>",
+    ] {
+        assert!(body(&page).contains(link), "{link} is missing in {}", body(&page));
     }
 }

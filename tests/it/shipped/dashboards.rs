@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hyper::Method;
 use mailtrip_exporter::demo::Demo;
 use mailtrip_exporter::supervisor::Supervisor;
+use mailtrip_exporter::web::elsewhere::Elsewhere;
 use mailtrip_exporter::web::mount::Mount;
 use mailtrip_exporter::web::routes::App;
 use serde_json::Value;
@@ -182,6 +183,7 @@ impl World {
         let app = App {
             supervisor,
             mount: Mount::new(Some(&address), None),
+            elsewhere: Elsewhere::default(),
             telemetry_path: "/metrics".to_owned(),
             enable_lifecycle: false,
             enable_details: false,

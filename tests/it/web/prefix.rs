@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use mailtrip_exporter::web::elsewhere::Elsewhere;
 use mailtrip_exporter::web::mount::Mount;
 use mailtrip_exporter::web::routes::App;
 use serde_json::{Value, json};
@@ -92,6 +93,7 @@ async fn every_link_works_below_a_path_and_behind_a_proxy_that_keeps_or_removes_
         let route_prefix = route_prefix.map(|prefix| prefix.parse().unwrap());
         let app = App {
             supervisor: exporter.supervisor.clone(),
+            elsewhere: Elsewhere::default(),
             mount: Mount::new(external_url.as_ref(), route_prefix.as_ref()),
             telemetry_path: "/metrics".to_owned(),
             enable_lifecycle: false,
