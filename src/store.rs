@@ -5,7 +5,7 @@
 //! hold what it should is told of.
 //!
 //! `writer` is the thread that writes, `work` what it has to write, `schema` the file, `rows`,
-//! `failures`, `readings`, `newest` and `inspection` what is in it, `mark` what it has to hold,
+//! `failures`, `readings`, `newest`, `inspection` and `availability` what is in it, `mark` what it has to hold,
 //! `care` what becomes of it while it is in use. Nobody waits for the disk but a mail about to be sent,
 //! and that for a second at most. A store that fails is logged and counted while everything goes on from
 //! memory, and is tried again.
@@ -29,12 +29,13 @@ use crate::config::{MailboxId, Secret, TargetName};
 pub use failures::PORT_REASONS;
 pub use inspection::KeptInspection;
 use ledger::Instance;
-use ledger::{Changes, ClockOffset, StoredAccount};
+use ledger::{AvailabilityChanges, Changes, ClockOffset, StoredAccount};
 pub use mark::Loss;
 use mark::{Found, Mark};
 pub use readings::{KeptReading, LayerRecord, PingOutcome, PortFailures, RoundTrips};
 use writer::{Question, Shared, Writer};
 
+pub(crate) mod availability;
 mod care;
 mod failures;
 pub(crate) mod inspection;
@@ -231,6 +232,11 @@ impl Store {
     /// forgotten.
     pub fn record_inspection(&self, target: &TargetName, kept: Option<KeptInspection>) {
         self.shared.record_inspection(target.clone(), kept);
+    }
+
+    /// Takes how a target was over the latest hours and days, to be written soon.
+    pub fn record_availability(&self, target: &TargetName, changes: AvailabilityChanges) {
+        self.shared.record_availability(target.clone(), changes);
     }
 
     /// Takes how far a folder has been read, to be written soon. The folder's name is as the server

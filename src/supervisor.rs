@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::account::Account;
 use crate::account::history::Archive;
 use crate::config::{Config, Inputs, MailboxId, TargetName};
 use crate::descriptors::Need;
@@ -26,6 +27,7 @@ use task::{Task, end};
 use view::TargetHandle;
 pub use view::{Details, View};
 
+mod keeping;
 mod kept;
 mod plan;
 mod reader;
@@ -144,7 +146,9 @@ impl Supervisor {
             }),
         };
         supervisor.apply(config).await?;
-        Ok(Arc::new(supervisor))
+        let supervisor = Arc::new(supervisor);
+        supervisor.start_keeping();
+        Ok(supervisor)
     }
 
     /// Reads the configuration again and changes what it changes: untouched targets keep their
@@ -221,15 +225,22 @@ impl Supervisor {
     pub async fn stop(&self) {
         self.stopped.cancel();
         let _changing = self.changing.lock().await;
-        let tasks: Vec<Task> = {
+        let (tasks, accounts) = {
             let mut state = self.state();
-            let targets = std::mem::take(&mut state.targets).into_values();
+            let targets = std::mem::take(&mut state.targets);
+            let accounts: Vec<Arc<Account>> =
+                targets.values().map(|running| Arc::clone(&running.line.account)).collect();
+            let targets = targets.into_values();
             let mailboxes = std::mem::take(&mut state.mailboxes).into_values();
             let let_go = std::mem::take(&mut state.let_go).into_tasks();
             let loops = targets.flat_map(|running| [running.sending, running.checking]);
-            loops.chain(mailboxes.map(|mailbox| mailbox.task)).chain(let_go).collect()
+            let tasks = loops.chain(mailboxes.map(|mailbox| mailbox.task)).chain(let_go);
+            (tasks.collect(), accounts)
         };
         end(tasks).await;
+        for account in accounts {
+            account.keep_availability();
+        }
         if let Some(store) = &self.store {
             store.committed().await;
         }

@@ -6,12 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{FolderKey, FolderRecord, failures, newest};
+use super::{FolderKey, FolderRecord, availability, failures, newest};
 use crate::config::{Secret, TargetName};
 use ledger::Token;
 use ledger::{
-    AccountRecord, Changes, ClockOffset, Histogram, KeptAvailability, MailRecord, MailState,
-    StoredAccount, Totals,
+    AccountRecord, Changes, ClockOffset, Histogram, MailRecord, MailState, StoredAccount, Totals,
 };
 
 /// The most that a counter can have counted, and the longest sum of round trips: what is more is no record
@@ -126,7 +125,8 @@ pub(crate) fn read_account(
         .query_map([target.as_str()], mail)?
         .collect::<rusqlite::Result<_>>()?;
     let newest = newest::read(connection, target);
-    Ok(StoredAccount { account, newest, mails, availability: KeptAvailability::default() })
+    let availability = availability::read(connection, target);
+    Ok(StoredAccount { account, newest, mails, availability })
 }
 
 /// Reads the folders of a mailbox.

@@ -154,7 +154,7 @@ fn a_newer_schema_is_refused() {
     look_into(&folder).execute("UPDATE meta SET schema_version = 7", []).unwrap();
     let error = open_error(&folder);
     assert!(
-        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 5)")
+        error.contains("newer version of mailtrip_exporter (schema 7, this one knows up to 6)")
     );
     let version: i64 = look_into(&folder)
         .query_row("SELECT schema_version FROM meta", [], |row| row.get(0))
@@ -458,6 +458,9 @@ async fn the_file_explains_itself() {
         "TABLE newest",
         "TABLE layer",
         "TABLE inspection",
+        "TABLE availability",
+        "TABLE availability_now",
+        "TABLE outage",
     ];
     for object in tables.into_iter().chain(["VIEW mails"]) {
         let begin = schema.find(&format!("CREATE {object} ")).unwrap();
@@ -613,4 +616,5 @@ async fn nothing_that_was_committed_is_lost_by_kill_9() {
     assert!(kept.len() <= committed.len() + 3, "one in each round was not told of yet");
 }
 
+mod availability;
 mod losses;
