@@ -81,10 +81,16 @@ fn unread_in(folder: &Path, hash: u32, certificate: &X509Ref) -> Option<Shortage
         Err(shortage) => Some(shortage),
         // It can be read again, so that a moment ago no descriptor was free.
         Ok(found) => {
-            let is_issuer = |it: &X509| it.issued(certificate) == X509VerifyResult::OK;
-            found.iter().any(is_issuer).then_some(Shortage::Descriptors)
+            found.iter().any(|it| has_signed(it, certificate)).then_some(Shortage::Descriptors)
         }
     })
+}
+
+/// Whether one certificate is by the other. The signature counts: anybody can write the name of an authority into
+/// a certificate of his own, and must not look like a shortage.
+fn has_signed(issuer: &X509, certificate: &X509Ref) -> bool {
+    let is_signed = || certificate.verify(&*issuer.public_key()?);
+    issuer.issued(certificate) == X509VerifyResult::OK && is_signed().unwrap_or(false)
 }
 
 /// A file that cannot be read or holds no certificate has none.
@@ -111,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// A certificate in this name by that one.
+    /// A certificate in this name by that one, signed with this key and for it.
     fn certificate(subject: &str, issuer: &str, key: &PKey<Private>) -> X509 {
         let name = |text: &str| {
             let mut name = X509NameBuilder::new().unwrap();
@@ -153,5 +159,8 @@ mod tests {
         assert_eq!(unread(&server), Some(Shortage::Descriptors));
         assert_eq!(unread(&root), Some(Shortage::Descriptors), "sent by the server itself");
         assert_eq!(unread(&certificate("host", "stranger", &key)), None);
+        let own_key = PKey::ec_gen("prime256v1").unwrap();
+        assert_eq!(unread(&certificate("root", "root", &own_key)), None, "an impostor");
+        assert_eq!(unread(&certificate("host", "root", &own_key)), None, "by an impostor");
     }
 }
