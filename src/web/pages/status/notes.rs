@@ -8,18 +8,21 @@ use crate::account::advice::{
     next_step, next_step_for_bounce, next_step_for_late_mail, next_step_for_port,
     next_step_for_silence, renewal,
 };
-use crate::account::history::Probe;
+use crate::account::history::{NEWEST_PROBES, Probe};
 use crate::config::{Endpoint, Target};
 use crate::supervisor::View;
 use crate::web::pages::words::{Prose, When, rough, spelled};
 use ledger::{
-    Column, Condition, DeliveryReport, Failure, Layer, MailState, Reading, Side, SideState,
-    Snapshot, Step,
+    Column, Condition, Failure, Layer, MailState, Reading, Side, SideState, Snapshot, Step,
 };
+use mail::options::BracketedHost;
 use mail::text;
 
 /// A certificate that ends within this is told of.
 pub(in crate::web::pages) const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// So many of the newest mails are looked at.
+const LATEST: usize = NEWEST_PROBES;
 
 /// Something that a reader should know of a target.
 pub(in crate::web::pages) struct Note {
@@ -91,14 +94,15 @@ pub(super) fn beside_failures(
     // What cannot be read cannot be seen: then the failure says what to do.
     if snapshot.is_late() && snapshot.receive_ability != Reading::Is(false) {
         notes.push(late(view, now));
-    } else if condition == Condition::Impaired {
+    }
+    if condition == Condition::Impaired {
         match Column::of(snapshot, &view.layers.evidence()).to_blame() {
             Some(Layer::Tcp) => notes.extend(ports(view)),
             Some(Layer::Network) => notes.push(silence(view)),
-            Some(Layer::Delivery) => notes.extend(gone(view, probes, now)),
             _ => {}
         }
     }
+    notes.extend(gone(view, probes, now));
     notes.extend(certificates(&view.target, snapshot, now));
     notes
 }
@@ -115,33 +119,36 @@ fn late(view: &View, now: SystemTime) -> Note {
     Note::new("late", what, next_step_for_late_mail(target, *lacks_junk_folder))
 }
 
-/// A mail that was lost or bounced, the newest of them.
+/// Mails that were lost or bounced of late, even if others have arrived since.
 fn gone(view: &View, probes: &[Probe], now: SystemTime) -> Option<Note> {
     let View { target, snapshot, lacks_junk_folder, .. } = view;
     let is_gone = |probe: &&Probe| matches!(probe.state, MailState::Lost | MailState::Bounced);
-    let probe = probes.iter().find(is_gone)?;
-    let when = probe.ended.map(|ended| When::new(ended, now));
-    if probe.state == MailState::Lost {
-        let what = format!(
-            "A mail was lost: accepted, and not found in the mailbox within {}",
-            spelled(target.lost_after)
-        );
+    let newest = probes.iter().take(LATEST).find(is_gone)?;
+    let class = if snapshot.delivers == Reading::Is(false) { "failing" } else { "late" };
+    let when = newest.ended.map(|ended| When::new(ended, now));
+    let alike = probes.iter().take(LATEST).filter(|probe| probe.state == newest.state).count();
+    let of_all = format!("of the latest {} mails", probes.len().min(LATEST));
+    if newest.state == MailState::Lost {
+        let after = spelled(target.lost_after);
+        let what = match alike {
+            1 => format!("One {of_all} was lost: accepted, and not in the mailbox after {after}"),
+            _ => format!(
+                "{alike} {of_all} were lost: accepted, and not in the mailbox after {after}"
+            ),
+        };
         let advice = next_step_for_late_mail(target, *lacks_junk_folder);
-        return Some(Note { when, ..Note::new("failing", what, advice) });
+        let note = Note { when, ..Note::new(class, what, advice) };
+        // Of a mail that is late the same was said already.
+        return Some(if snapshot.is_late() { Note { advice: None, ..note } } else { note });
     }
     let report = snapshot.last_report.as_ref().map(|(_, report)| report);
-    let report = report.filter(|report| report.token == probe.token);
+    let report = report.filter(|report| report.token == newest.token);
+    let by_whom = report.and_then(|report| report.remote_server.as_deref());
+    let by_whom = by_whom.map(|server| format!(", refused by {server}")).unwrap_or_default();
+    let what = format!("{alike} {of_all} bounced{by_whom}");
     let advice = next_step_for_bounce(target, report.and_then(|report| report.code.as_deref()));
-    let what = match report.and_then(by_whom) {
-        Some(server) => format!("A mail bounced: refused by {server}"),
-        None => "A mail bounced".to_owned(),
-    };
-    let words = probe.report.as_ref().map(|words| text::shown(words.as_bytes()));
-    Some(Note { when, words, ..Note::new("failing", what, advice) })
-}
-
-fn by_whom(report: &DeliveryReport) -> Option<&str> {
-    report.remote_server.as_deref()
+    let words = newest.report.as_ref().map(|words| text::shown(words.as_bytes()));
+    Some(Note { when, words, ..Note::new(class, what, advice) })
 }
 
 /// The ports that do not answer.
@@ -180,6 +187,7 @@ fn certificates(
         let end = facts.leaf_not_after.min(facts.chain_not_after);
         let left = end.duration_since(now).ok().filter(|left| *left < ENDS_SOON)?;
         let Endpoint { host, port, .. } = endpoint;
+        let host = BracketedHost(host);
         let what = format!("The certificate of {host}:{port} ends in {}", rough(left));
         Some(Note { side: Some(side), ..Note::new("late", what, renewal(target, side)) })
     })

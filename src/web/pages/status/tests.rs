@@ -9,7 +9,7 @@ use crate::layers::readings::{Checks, Round};
 use crate::web::server::Request;
 use ledger::Token;
 use ledger::{Attempt, FoundIn, Ledger, Moment, Rules, SessionKind, Sighting, Transmission};
-use ledger::{Failure, Reason, Step};
+use ledger::{Failure, MailState, Reason, Step, TlsFacts};
 use mail::Fault;
 
 /// A target, its account, and the time at which it is looked at.
@@ -457,4 +457,107 @@ fn a_query_is_kept_in_the_links_of_the_page() {
     assert_eq!(query.with_page(0).to_string(), "/?search=a%26b+%3Cc%3E&state=late&sort=name");
     assert_eq!(query.with_state(None).to_string(), "/?search=a%26b+%3Cc%3E&sort=name");
     assert_eq!(Query::default().to_string(), "/");
+}
+
+/// What the page of the fleet folds, and what stands open.
+fn folded(count: usize, query: &Query) -> (usize, usize) {
+    let mut cases: Vec<Case> = (0..count).map(|_| Case::new("")).collect();
+    for (index, case) in cases.iter_mut().enumerate() {
+        case.check((index == 3).then(|| failure("NO", false)));
+        case.mail(Some(Duration::from_secs(1)));
+    }
+    let now = cases[0].now.wall;
+    let views: Vec<View> = cases.iter_mut().map(Case::view).collect();
+    let rows = views.iter().map(|view| ListedRow::new(view, &[], now)).collect();
+    let (rows, well) = split(rows, query);
+    (rows.len(), well.len())
+}
+
+#[test]
+fn many_targets_that_are_well_are_folded_unless_a_reader_chooses() {
+    let all = Query::default();
+    assert_eq!(folded(26, &all), (26, 0), "25 are well");
+    assert_eq!(folded(27, &all), (1, 26));
+    for query in [
+        Query { search: "a".to_owned(), ..all.clone() },
+        Query { state: Some(Condition::Well), ..all.clone() },
+        Query { order: Order::Name, ..all.clone() },
+        all.with_page(1),
+    ] {
+        assert_eq!(folded(27, &query), (27, 0), "{query}");
+    }
+}
+
+/// The notes of a target whose newest mails came to this, newest first.
+fn notes(case: &mut Case, states: &[MailState]) -> Vec<String> {
+    let now = case.now.wall;
+    let probe = |state: &MailState| Probe { state: *state, ..a_probe(now) };
+    let probes: Vec<Probe> = states.iter().map(probe).collect();
+    let view = case.view();
+    let shown = |note: &Note| format!("{}: {}", note.class, note.what);
+    Row::new(&view, &probes, now).notes.iter().map(shown).collect()
+}
+
+fn a_probe(began: SystemTime) -> Probe {
+    Probe {
+        token: Token::random(),
+        began,
+        steps: Arc::new([]),
+        failure: None,
+        accepted_after: None,
+        roundtrip: None,
+        folder: None,
+        state: MailState::Received,
+        is_late: false,
+        ended: None,
+        report: None,
+    }
+}
+
+#[test]
+fn a_loss_is_told_even_after_other_mail_has_arrived() {
+    let mut case = Case::new(", lost_after: 1d");
+    case.check(None);
+    case.mail(Some(Duration::from_secs(1)));
+    assert_eq!(notes(&mut case, &[MailState::Received]), [""; 0]);
+    let lost =
+        "late: One of the latest 2 mails was lost: accepted, and not in the mailbox after 1 day";
+    assert_eq!(notes(&mut case, &[MailState::Received, MailState::Lost]), [lost]);
+    let bounced = [MailState::Bounced, MailState::Bounced, MailState::Lost];
+    assert_eq!(notes(&mut case, &bounced), ["late: 2 of the latest 3 mails bounced"]);
+}
+
+#[test]
+fn a_port_beside_the_sides_that_does_not_answer_is_told_with_its_reason() {
+    let mut case = Case::new(", ports: ['web:10.0.0.9:443']");
+    case.check(None);
+    case.mail(Some(Duration::from_secs(1)));
+    case.round(SILENCE, true);
+    assert_eq!(notes(&mut case, &[]), [""; 0]);
+    case.round(SILENCE, false);
+    let (now, view) = (case.now.wall, case.view());
+    let row = Row::new(&view, &[], now);
+    let note = row.notes.iter().find(|note| note.what.contains("443")).unwrap();
+    assert_eq!(note.what, "Port 443 of 10.0.0.9 (web) does not answer");
+    assert_eq!(note.words.as_deref(), Some("refused: refused"));
+}
+
+#[test]
+fn a_certificate_that_ends_within_two_weeks_is_told() {
+    for (days, told) in [(13, true), (15, false)] {
+        let mut case = Case::new("");
+        let end = case.now.wall + Duration::from_secs(days * 86_400);
+        let facts = TlsFacts {
+            version: "TLSv1.3",
+            cipher: "x".to_owned(),
+            leaf_not_after: end,
+            chain_not_after: end,
+            is_resumed: false,
+        };
+        let attempt = Attempt { tls: Some(facts), ..Attempt::default() };
+        case.ledger.check_ended(&attempt, case.now);
+        let told_of = notes(&mut case, &[]);
+        let words = format!("late: The certificate of [2001:db8::1]:110 ends in {days} days");
+        assert_eq!(told_of, if told { vec![words] } else { Vec::new() });
+    }
 }
