@@ -157,8 +157,18 @@ pub struct Store {
     pub instance: Instance,
     loss: Option<Loss>,
     shared: Arc<Shared>,
-    /// Locked as long as it is open.
-    _lock: File,
+    _lock: DirectoryLock,
+}
+
+/// Keeps other processes out of the directory until it is dropped.
+#[derive(Debug)]
+struct DirectoryLock(File);
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // To close the file is not enough: a child process that is about to start has it open as well.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Store {
@@ -288,7 +298,7 @@ fn beside(database: &Path, end: &str) -> PathBuf {
 }
 
 /// Locks the directory for this process, and says in the lock file which that is.
-fn lock(directory: &Path) -> Result<File, StoreError> {
+fn lock(directory: &Path) -> Result<DirectoryLock, StoreError> {
     let path = directory.join(LOCK_FILE);
     let failed = |action| {
         let path = path.clone();
@@ -307,7 +317,7 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
             file.set_len(0)
                 .and_then(|()| writeln!(file, "{}", std::process::id()))
                 .map_err(failed("write"))?;
-            Ok(file)
+            Ok(DirectoryLock(file))
         }
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();

@@ -428,8 +428,16 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         Dialer::new(endpoint, login, &self.clients).map_err(|error| {
             let trace = Trace::new(None);
             trace.enter(Step::Tls);
-            let message = format!("cannot use the files of tls_options: {}", tls::words(&error));
-            let failure = trace.failure(Fault::new(Reason::Tls, message));
+            let fault = match tls::shortage_of(&error) {
+                Some(shortage) => {
+                    Fault::short(shortage, Reason::Other, "the system's authorities cannot be read")
+                }
+                None => {
+                    let words = tls::words(&error);
+                    Fault::new(Reason::Tls, format!("cannot use the files of tls_options: {words}"))
+                }
+            };
+            let failure = trace.failure(fault);
             self.report.failed(side, &trace, &failure);
             failure
         })

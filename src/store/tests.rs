@@ -75,6 +75,18 @@ async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 #[test]
+fn a_child_process_that_is_about_to_start_does_not_keep_the_directory_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let locked = lock(folder.path()).unwrap();
+    // What a child has between its fork and its exec.
+    let inherited = locked.0.try_clone().unwrap();
+    assert!(matches!(lock(folder.path()), Err(StoreError::InUse { .. })));
+    drop(locked);
+    lock(folder.path()).unwrap();
+    drop(inherited);
+}
+
+#[test]
 fn the_instance_is_made_once_and_kept_private() {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().join("a/b");

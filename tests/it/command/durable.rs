@@ -18,10 +18,8 @@ use tokio::time::{sleep, timeout};
 use crate::lab::until;
 use crate::support;
 use crate::support::program::{
-    Running, folder, is, log_line, post, program, run, sqlite, target, value,
+    LIMIT, Running, folder, is, log_line, post, program, run, sqlite, target, value,
 };
-
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// Mail servers, and the folder of an exporter that sends a mail in each period.
 struct World {
