@@ -16,8 +16,8 @@ use ledger::Failure;
 use ledger::Side;
 use ledger::Token;
 use ledger::{
-    DeliveryReport, Ledger, Moment, ReportOutcome, Rules, Sighting, SightingOutcome, Snapshot,
-    StoredAccount, Transmission,
+    Availability, DeliveryReport, Ledger, Moment, ReportOutcome, Rules, Sighting, SightingOutcome,
+    Snapshot, StoredAccount, Transmission,
 };
 use mail::inspection::Inspection;
 use reached::Reached;
@@ -283,6 +283,22 @@ impl Account {
         self.update(Ledger::snapshot)
     }
 
+    /// How it was over the latest hours and days.
+    pub fn availability(&self) -> Availability {
+        self.update(Ledger::availability)
+    }
+
+    /// Hands the store how it was over the latest hours and days. To be called often enough: what was not
+    /// handed over is lost if the process is killed. Only that an outage begins or ends is handed over at once.
+    pub fn keep_availability(&self) {
+        if let Some(store) = &self.store {
+            self.with(|state, now| {
+                let changes = state.ledger.take_availability(now);
+                store.record_availability(&self.name, changes);
+            });
+        }
+    }
+
     /// What happened lately, newest first; ask for the [`Account::snapshot`] first, which finds
     /// late and lost mails.
     pub fn evidence(&self) -> Evidence {
@@ -308,6 +324,9 @@ impl Account {
         let changes = state.take_changes(now);
         if let Some(store) = &self.store {
             store.record(&self.name, changes);
+            if state.ledger.has_turned() {
+                store.record_availability(&self.name, state.ledger.take_availability(now));
+            }
         }
     }
 

@@ -77,6 +77,9 @@ fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
     for warning in &findings.warnings {
         eprintln!("warning: {warning}");
     }
+    for line in &findings.overview {
+        println!("{line}");
+    }
     println!("{}", findings.summary);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,13 +1,14 @@
 //! What `check` prints: each target and warning while they are few or all are asked for, else what many
-//! have in common; at the end one line.
+//! have in common; at the end a summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, Endpoint, Target};
 
 /// More targets than this are counted and not listed.
-const MANY_TARGETS: usize = 20;
+const MANY_TARGETS: usize = 10;
 
 /// More warnings than this are counted, where they are not all asked for.
 const MANY_WARNINGS: usize = 20;
@@ -22,6 +23,8 @@ pub struct Findings {
     pub targets: Vec<String>,
     /// What is worth a look.
     pub warnings: Vec<String>,
+    /// How much is sent where, and found where.
+    pub overview: Vec<String>,
     /// The last line.
     pub summary: String,
 }
@@ -30,26 +33,78 @@ impl Findings {
     /// Those of the configuration in `file`, with these warnings; all of them if `verbose`.
     pub fn of(file: &Path, config: &Config, warnings: Vec<String>, verbose: bool) -> Self {
         let is_short = !verbose && config.targets.len() > MANY_TARGETS;
-        let counts = format!(
-            "{}, {}",
-            counted(config.targets.len(), "target"),
-            counted(warnings.len(), "warning")
-        );
+        let targets = counted(config.targets.len(), "target");
+        let passive = match config.targets.values().filter(|target| target.passive).count() {
+            0 => String::new(),
+            passive => format!(" ({passive} passive)"),
+        };
+        let counts = format!("{targets}{passive}, {}", counted(warnings.len(), "warning"));
         let way = if is_short { "; `check --verbose` lists all of them" } else { "" };
         Self {
             targets: if is_short { Vec::new() } else { config.describe() },
             warnings: if is_short { in_short(warnings) } else { warnings },
+            overview: overview(config),
             summary: format!("{} is good: {counts}{way}", file.display()),
         }
     }
 }
 
-/// The last line where something is wrong: `problems` has one a line.
+/// A line about each direction.
+fn overview(config: &Config) -> Vec<String> {
+    let targets = || config.targets.values().map(|target| &**target);
+    if targets().next().is_none() {
+        return Vec::new();
+    }
+    let senders: BTreeSet<_> = targets().map(|it| server(&it.send.endpoint)).collect();
+    let servers: BTreeSet<_> = targets().map(|it| server(&it.receive.endpoint)).collect();
+    let mailboxes: BTreeSet<String> =
+        targets().map(|it| it.receive.mailbox_id().to_string()).collect();
+    let mut protocols: BTreeMap<&str, usize> = BTreeMap::new();
+    for target in targets() {
+        *protocols.entry(target.receive.protocol.label()).or_default() += 1;
+    }
+    let protocols: Vec<String> =
+        protocols.iter().map(|(protocol, count)| format!("{count} by {protocol}")).collect();
+    vec![
+        format!(
+            "sending:   {} by smtp through {}, {} mails a day",
+            config.targets.len(),
+            counted(senders.len(), "server"),
+            mails_a_day(targets())
+        ),
+        format!(
+            "receiving: {} in {} on {}",
+            protocols.join(", "),
+            match mailboxes.len() {
+                1 => "1 mailbox".to_owned(),
+                count => format!("{count} mailboxes"),
+            },
+            counted(servers.len(), "server")
+        ),
+    ]
+}
+
+fn server(endpoint: &Endpoint) -> (&str, u16) {
+    (endpoint.name(), endpoint.port)
+}
+
+/// A whole number, with a decimal where it says more.
+fn mails_a_day<'a>(targets: impl Iterator<Item = &'a Target>) -> String {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let mails = targets.map(|target| {
+        f64::from(target.messages.get()) * DAY.as_secs_f64() / target.interval.as_secs_f64()
+    });
+    match mails.sum::<f64>() {
+        few if few < 10.0 && few.fract() > 0.0 => format!("{few:.1}"),
+        many => format!("{many:.0}"),
+    }
+}
+
+/// The last line where something is wrong: `problems` has one a line, and indented lines that belong to
+/// the one above.
 pub fn summary_of_problems(problems: &str) -> String {
-    format!(
-        "{}; the exporter does not start with this configuration",
-        counted(problems.lines().count(), "problem")
-    )
+    let count = problems.lines().filter(|line| !line.starts_with(' ')).count();
+    format!("{}; the exporter does not start with this configuration", counted(count, "problem"))
 }
 
 /// Each warning once, with the targets that it is for.
@@ -117,9 +172,9 @@ mod tests {
 
     #[test]
     fn few_targets_are_listed_and_the_last_line_counts() {
-        let said = findings(&config(20, ""), false);
-        assert_eq!(said.targets.len(), 20);
-        assert_eq!(said.summary, "mailtrip.yml is good: 20 targets, no warnings");
+        let said = findings(&config(10, ""), false);
+        assert_eq!(said.targets.len(), 10);
+        assert_eq!(said.summary, "mailtrip.yml is good: 10 targets, no warnings");
         let said = findings(&config(1, "interval: 2d,"), false);
         assert_eq!(said.summary, "mailtrip.yml is good: 1 target, no warnings");
     }
@@ -140,6 +195,39 @@ mod tests {
     }
 
     #[test]
+    fn the_summary_counts_servers_mailboxes_and_mails() {
+        let target = |name: &str, host: &str, more: &str, receive: &str| {
+            format!(
+                "- {{name: {name}, host: {host}, from: a@b.example, to: a@b.example, {more} \
+                 receive: {{{receive}, password: hunter2}}}}\n"
+            )
+        };
+        let text = [
+            target("a", "one.example", "interval: 1h, messages: 2,", "protocol: imap, username: u"),
+            target("b", "one.example", "interval: 1h,", "protocol: imap, username: u"),
+            target(
+                "c",
+                "two.example",
+                "interval: 2d, passive: true,",
+                "protocol: pop3, username: u",
+            ),
+        ];
+        let parse = |text: &str| Config::parse(text, Path::new("mailtrip.yml")).unwrap();
+        let said = findings(&parse(&format!("targets:\n{}", text.concat())), false);
+        assert_eq!(
+            said.overview,
+            [
+                "sending:   3 by smtp through 2 servers, 72 mails a day",
+                "receiving: 2 by imap, 1 by pop3 in 2 mailboxes on 2 servers"
+            ]
+        );
+        assert_eq!(said.summary, "mailtrip.yml is good: 3 targets (1 passive), no warnings");
+        let said = findings(&parse(&format!("targets:\n{}", text.get(2).unwrap())), false);
+        assert!(said.overview.concat().contains("1 server, 0.5 mails a day"), "{said:?}");
+        assert!(said.overview.concat().contains("1 by pop3 in 1 mailbox on 1 server"), "{said:?}");
+    }
+
+    #[test]
     fn different_warnings_stay_apart_up_to_a_bound() {
         let of = |number: usize| format!("target `a`: number {number}");
         let two =
@@ -151,7 +239,7 @@ mod tests {
 
     #[test]
     fn problems_are_counted() {
-        let said = summary_of_problems("a.yml:1: b\na.yml:2: c");
+        let said = summary_of_problems("a.yml:1: b\n  more of it\na.yml:2: c");
         assert_eq!(said, "2 problems; the exporter does not start with this configuration");
     }
 }

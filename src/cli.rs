@@ -1,10 +1,11 @@
 //! The command line: flags and subcommands, nothing else. The doc comments are the help texts.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::build;
 use crate::log::Log;
@@ -16,12 +17,19 @@ use crate::web::mount::{ExternalUrl, Mount, PathPrefix};
 use crate::web::routes;
 use crate::web::server::ListenAddress;
 
+mod own_flags;
+
 /// Prometheus exporter that proves that mail handed to a server arrives.
 ///
 /// Without a subcommand it runs the exporter: in each test period it sends a small test mail
 /// through every configured server, finds it in the mailbox, and reports the results on /metrics.
 #[derive(Debug, Clone, PartialEq, Parser)]
-#[command(name = "mailtrip_exporter", version, after_help = EXAMPLES)]
+#[command(
+    name = "mailtrip_exporter",
+    version,
+    propagate_version = true,
+    after_help = EXAMPLES
+)]
 pub struct Cli {
     /// The configuration: the mail servers and how to test them
     #[arg(
@@ -190,7 +198,7 @@ pub enum Command {
         mailtrip_exporter probe mailserver\n  \
         mailtrip_exporter probe mailserver --timeout 90s --config.file=/etc/mailtrip.yml\n  \
         mailtrip_exporter probe mailserver --output=json --show-transcript\n  \
-        mailtrip_exporter probe mailserver --output=nagios --timeout=50s --warning=20s")]
+        mailtrip_exporter probe mailserver --output=nagios -t 50 -w 20 -c 40")]
     Probe(Probe),
 
     /// Run the exporter against built-in mail servers on loopback, without any set-up
@@ -212,7 +220,7 @@ impl Cli {
     /// The exit code, after the problem or the requested help was printed. With `--output=nagios`
     /// the problem is printed in that format.
     pub fn from_arguments() -> Result<Self, u8> {
-        Self::try_parse().and_then(Self::checked).map_err(|error| {
+        Self::parse_all(std::env::args_os()).map_err(|error| {
             let wants_nagios = std::env::args().any(|word| word == "--output=nagios")
                 || std::env::args()
                     .zip(std::env::args().skip(1))
@@ -230,6 +238,14 @@ impl Cli {
         })
     }
 
+    /// The command line in these words, the first of which is the name of the program.
+    fn parse_all(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = own_flags::hide_foreign(Self::command());
+        let matches = command.try_get_matches_from_mut(words)?;
+        own_flags::refuse_foreign(&mut command, &matches)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?.checked()
+    }
+
     /// What clap cannot say of one option alone.
     fn checked(self) -> Result<Self, clap::Error> {
         if let Some(Command::Probe(Probe {
@@ -239,10 +255,6 @@ impl Cli {
         {
             let message = "--warning must not be longer than --critical";
             return Err(Self::command().error(ErrorKind::ValueValidation, message));
-        }
-        if self.web.systemd_socket && self.command == Some(Command::Demo) {
-            let message = "--web.systemd-socket is not for the demo: write --web.listen-address";
-            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
         }
         Ok(self)
     }
@@ -268,8 +280,8 @@ mod tests {
     use crate::roundtrip::arguments::Output;
 
     fn parse(words: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(["mailtrip_exporter"].into_iter().chain(words.split_whitespace()))
-            .and_then(Cli::checked)
+        let words = ["mailtrip_exporter"].into_iter().chain(words.split_whitespace());
+        Cli::parse_all(words.map(OsString::from))
     }
 
     fn addresses(words: &str) -> Vec<String> {
@@ -338,8 +350,9 @@ mod tests {
         }
         let verbose = parse("check --verbose").unwrap().command;
         assert_eq!(verbose, Some(Command::Check(Check { verbose: true })));
-        let cli = parse("--log.level=debug probe corp --timeout=1m30s").unwrap();
+        let cli = parse("--log.level=debug demo").unwrap();
         assert_eq!(cli.log.level, LogLevel::Debug);
+        let cli = parse("probe corp --timeout=1m30s").unwrap();
         let Some(Command::Probe(probe)) = cli.command else { panic!("{cli:?}") };
         assert_eq!((probe.target.as_str(), probe.timeout), ("corp", Some(Duration::from_secs(90))));
         assert_eq!((probe.output, probe.show_transcript), (Output::Text, false));
@@ -361,17 +374,41 @@ mod tests {
             ("--web.telemetry-path=/targets/a", "another page has this path"),
             ("--web.telemetry-path=/api/targets", "another page has this path"),
             ("--web.telemetry-path=/a?b", "write a path such as /metrics"),
-            ("probe corp --timeout=0s", "write a duration above zero, such as 90s or 5m"),
-            ("probe corp --timeout=fast", "write a duration above zero, such as 90s or 5m"),
+            ("probe corp --timeout=0s", "write a duration above zero, such as 50, 90s or 5m"),
+            ("probe corp -t fast", "write a duration above zero, such as 50, 90s or 5m"),
+            ("probe corp -w 10:20", "a round trip can only be too long: write the longest"),
             ("probe", "<TARGET>"),
             ("probe a --output=xml", "[possible values: text, json, nagios]"),
             ("probe a --warning=2m --critical=1m", "--warning must not be longer than --critical"),
-            ("--web.systemd-socket demo", "is not for the demo: write --web.listen-address"),
+            ("--web.systemd-socket demo", "--web.systemd-socket is not for `demo`"),
+            ("demo --config.file=a", "--config.file is not for `demo`"),
+            ("--config.check probe a", "--config.check is not for `probe`; `mailtrip_exporter"),
+            ("probe a --log.level=debug", "--log.level is not for `probe`; `mailtrip_exporter"),
+            ("check --web.telemetry-path=/a", "--web.telemetry-path is not for `check`"),
+            ("--web.enable-details --log.format=json check", "--log.format, --web.enable-details"),
             ("--log.level=loud", "[possible values: error, warn, info, debug, trace]"),
             ("--log.format=xml", "[possible values: logfmt, json]"),
         ] {
             let error = parse(words).unwrap_err().to_string();
             assert!(error.contains(expected), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_a_subcommand_has_its_own_flags_only() {
+        for (command, own, foreign) in [
+            ("probe", &["--config.file", "-w, --warning"][..], &["--web.", "--log."][..]),
+            ("check", &["--config.file", "--web.config.file", "--verbose"], &["--log.", "--web.t"]),
+            ("demo", &["--web.listen-address", "--log.level"], &["--config.file <", "-socket"]),
+        ] {
+            let help = parse(&format!("{command} --help")).unwrap_err().to_string();
+            let flags = help.replace("--web.config.file <", "--web.config.file of");
+            for flag in own {
+                assert!(help.contains(flag), "no {flag} in {help}");
+            }
+            for flag in foreign {
+                assert!(!flags.contains(flag), "{flag} in {help}");
+            }
         }
     }
 
@@ -385,7 +422,8 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{words}");
             assert!(error.to_string().contains("Examples:"), "{words}");
         }
-        let version = parse("-V").unwrap_err();
-        assert_eq!(version.kind(), ErrorKind::DisplayVersion);
+        for words in ["-V", "probe -V"] {
+            assert_eq!(parse(words).unwrap_err().kind(), ErrorKind::DisplayVersion, "{words}");
+        }
     }
 }

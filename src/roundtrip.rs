@@ -23,6 +23,7 @@ use crate::config::{Config, Target, TargetName, edit_distance};
 use mail::outer::MARGIN;
 
 use round_trip::RoundTrip;
+use state::Thresholds;
 pub use terminal::Terminal;
 pub use verdict::Verdict;
 
@@ -56,6 +57,8 @@ pub struct Options {
     pub place: String,
     /// Whether each line of the dialogues is shown, secrets replaced.
     pub shows_transcript: bool,
+    /// From which round trip on a mail that arrives is not well.
+    pub thresholds: Thresholds,
 }
 
 /// Makes one round trip and shows it on `terminal`, verdict included. It ends early when

@@ -5,7 +5,7 @@
 //! hold what it should is told of.
 //!
 //! `writer` is the thread that writes, `work` what it has to write, `schema` the file, `rows`,
-//! `failures`, `readings`, `newest` and `inspection` what is in it, `mark` what it has to hold,
+//! `failures`, `readings`, `newest`, `inspection` and `availability` what is in it, `mark` what it has to hold,
 //! `care` what becomes of it while it is in use. Nobody waits for the disk but a mail about to be sent,
 //! and that for a second at most. A store that fails is logged and counted while everything goes on from
 //! memory, and is tried again.
@@ -29,12 +29,13 @@ use crate::config::{MailboxId, Secret, TargetName};
 pub use failures::PORT_REASONS;
 pub use inspection::KeptInspection;
 use ledger::Instance;
-use ledger::{Changes, ClockOffset, StoredAccount};
+use ledger::{AvailabilityChanges, Changes, ClockOffset, StoredAccount};
 pub use mark::Loss;
 use mark::{Found, Mark};
 pub use readings::{KeptReading, LayerRecord, PingOutcome, PortFailures, RoundTrips};
 use writer::{Question, Shared, Writer};
 
+pub(crate) mod availability;
 mod care;
 mod failures;
 pub(crate) mod inspection;
@@ -54,8 +55,8 @@ const LOCK_FILE: &str = "lock";
 const INSTANCE_FILE: &str = "instance";
 /// How long a mail about to be sent waits for its record.
 const COMMIT: Duration = Duration::from_secs(1);
-/// How long the last records may take when the store is closed.
-const CLOSE: Duration = Duration::from_secs(1);
+/// How long the last records may take when the store is closed; in tests as long as a busy machine needs.
+const CLOSE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 1 });
 /// How long a reader waits for its answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -156,8 +157,18 @@ pub struct Store {
     pub instance: Instance,
     loss: Option<Loss>,
     shared: Arc<Shared>,
-    /// Locked as long as it is open.
-    _lock: File,
+    _lock: DirectoryLock,
+}
+
+/// Keeps other processes out of the directory until it is dropped.
+#[derive(Debug)]
+struct DirectoryLock(File);
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // To close the file is not enough: a child process that is about to start has it open as well.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Store {
@@ -223,6 +234,11 @@ impl Store {
         self.shared.record_inspection(target.clone(), kept);
     }
 
+    /// Takes how a target was over the latest hours and days, to be written soon.
+    pub fn record_availability(&self, target: &TargetName, changes: AvailabilityChanges) {
+        self.shared.record_availability(target.clone(), changes);
+    }
+
     /// Takes how far a folder has been read, to be written soon. The folder's name is as the server
     /// writes it, empty for POP3.
     pub fn record_folder(&self, mailbox: &MailboxId, folder: &str, record: FolderRecord) {
@@ -235,6 +251,12 @@ impl Store {
             // Too late, or the writer gone: whoever waits goes on all the same.
             let _ = timeout(COMMIT, written).await;
         }
+    }
+
+    /// Waits until everything taken so far is written or could not be, however long that takes.
+    #[cfg(test)]
+    pub(crate) async fn written(&self) {
+        self.load(Vec::new()).await;
     }
 
     /// What is kept of these targets, with what is not written yet. The records of mails that ended longer
@@ -282,7 +304,7 @@ fn beside(database: &Path, end: &str) -> PathBuf {
 }
 
 /// Locks the directory for this process, and says in the lock file which that is.
-fn lock(directory: &Path) -> Result<File, StoreError> {
+fn lock(directory: &Path) -> Result<DirectoryLock, StoreError> {
     let path = directory.join(LOCK_FILE);
     let failed = |action| {
         let path = path.clone();
@@ -301,7 +323,7 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
             file.set_len(0)
                 .and_then(|()| writeln!(file, "{}", std::process::id()))
                 .map_err(failed("write"))?;
-            Ok(file)
+            Ok(DirectoryLock(file))
         }
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::account::Account;
 use crate::account::history::Archive;
 use crate::config::{Config, Inputs, MailboxId, TargetName};
 use crate::descriptors::Need;
@@ -17,25 +18,25 @@ use crate::probing::send::Origin;
 use crate::store::Store;
 use mail::net::tls::TlsClients;
 use mail::oauth::{TokenStore, Tokens};
-use mail::threads;
 use mail::wire::ConnectionContext;
+use reader::Reader;
 pub use reload::{ReloadError, ReloadState};
 use sending::{LetGo, Line};
 use slots::Slots;
 use task::{Task, end};
 use view::TargetHandle;
 pub use view::{Details, View};
-use watch::Watch;
 
+mod keeping;
 mod kept;
 mod plan;
+mod reader;
 mod reconcile;
 mod reload;
 mod sending;
 mod slots;
 mod task;
 mod view;
-mod watch;
 
 /// The first probes are spread over this time, or over a period if that is shorter.
 const SPREAD: Duration = Duration::from_secs(30);
@@ -44,7 +45,7 @@ const SPREAD: Duration = Duration::from_secs(30);
 pub struct Supervisor {
     /// Where the configuration is read again; `None`: it was made in memory.
     config_file: Option<PathBuf>,
-    watch: Watch,
+    reader: Reader,
     origin: Arc<Origin>,
     /// Where the accounts are kept; `None`: they end with the process.
     store: Option<Arc<Store>>,
@@ -125,7 +126,7 @@ impl Supervisor {
         let clients = ConnectionContext { tls: TlsClients::default(), tokens };
         let supervisor = Self {
             config_file,
-            watch: Watch::default(),
+            reader: Reader::default(),
             origin: Arc::new(origin),
             store,
             archive: Archive::new(Archive::MOST_BYTES),
@@ -145,7 +146,9 @@ impl Supervisor {
             }),
         };
         supervisor.apply(config).await?;
-        Ok(Arc::new(supervisor))
+        let supervisor = Arc::new(supervisor);
+        supervisor.start_keeping();
+        Ok(supervisor)
     }
 
     /// Reads the configuration again and changes what it changes: untouched targets keep their
@@ -182,7 +185,7 @@ impl Supervisor {
     pub async fn reload_if_changed(&self) {
         let inputs = self.state().inputs.clone();
         let is_due = move || inputs.is_none_or(|inputs| inputs.have_changed());
-        if self.watch.sees_change(is_due).await {
+        if self.reader.sees_change(is_due).await {
             info!(
                 "the files of the configuration have changed, or could not be put to work before"
             );
@@ -222,15 +225,22 @@ impl Supervisor {
     pub async fn stop(&self) {
         self.stopped.cancel();
         let _changing = self.changing.lock().await;
-        let tasks: Vec<Task> = {
+        let (tasks, accounts) = {
             let mut state = self.state();
-            let targets = std::mem::take(&mut state.targets).into_values();
+            let targets = std::mem::take(&mut state.targets);
+            let accounts: Vec<Arc<Account>> =
+                targets.values().map(|running| Arc::clone(&running.line.account)).collect();
+            let targets = targets.into_values();
             let mailboxes = std::mem::take(&mut state.mailboxes).into_values();
             let let_go = std::mem::take(&mut state.let_go).into_tasks();
             let loops = targets.flat_map(|running| [running.sending, running.checking]);
-            loops.chain(mailboxes.map(|mailbox| mailbox.task)).chain(let_go).collect()
+            let tasks = loops.chain(mailboxes.map(|mailbox| mailbox.task)).chain(let_go);
+            (tasks.collect(), accounts)
         };
         end(tasks).await;
+        for account in accounts {
+            account.keep_availability();
+        }
         if let Some(store) = &self.store {
             store.committed().await;
         }
@@ -238,7 +248,10 @@ impl Supervisor {
 
     async fn read_and_apply(&self) -> Result<(), ReloadError> {
         let path = self.config_file.clone().ok_or(ReloadError::NoFile)?;
-        let config = threads::run(move || Config::load_again(&path)).await?;
+        let config = tokio::select! {
+            config = self.reader.read(move || Config::load_again(&path)) => config?,
+            () = self.stopped.cancelled() => return Err(ReloadError::Stopped),
+        };
         self.state().inputs = Some(match &config {
             Ok(config) => config.inputs.clone(),
             Err(problems) => problems.inputs().clone(),
@@ -260,5 +273,36 @@ impl Supervisor {
     fn state(&self) -> MutexGuard<'_, State> {
         // Between two changes the state is whole; a panic inside one would be a bug seen at once.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ledger::Token;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn files_that_hang_hold_up_neither_a_reload_for_ever_nor_the_end() {
+        let yaml = "targets: [{name: one, host: h, from: a@b.example, to: a@b.example, receive: \
+                    {protocol: imap, username: u, password: p}}]";
+        let config = Config::parse(yaml, Path::new("test.yml")).unwrap();
+        let config = Config { targets: BTreeMap::new(), ..config };
+        let origin = Origin { instance: Token::random(), host: None };
+        let file = Some(PathBuf::from("test.yml"));
+        let supervisor = Supervisor::start(config, file, origin).await.unwrap();
+        let _hanging = supervisor.reader.hang().await;
+        assert!(matches!(supervisor.reload().await, Err(ReloadError::NotRead(_))));
+        let (reload, began) = (supervisor.reload(), Instant::now());
+        let end = async {
+            tokio::task::yield_now().await;
+            supervisor.stop().await;
+        };
+        let (outcome, ()) = tokio::join!(reload, end);
+        assert!(matches!(outcome, Err(ReloadError::Stopped)));
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }

@@ -3,16 +3,19 @@
 //! Each module uses only those above it in this list:
 //!
 //! 1. [`server`]: the listener, which knows no route;
-//! 2. [`mount`], `paths`, [`elsewhere`], `absence`, `condition`: what the pages and the JSON both need;
+//! 2. [`mount`], `paths`, [`elsewhere`], `absence`, `condition`, `ranges`: what the pages and the JSON both need;
 //! 3. `api`, the targets as JSON, and `pages`, the same for people; neither uses the other;
-//! 4. [`routes`]: which request gets which answer.
+//! 4. `badge`, the picture of a target that other pages show;
+//! 5. [`routes`]: which request gets which answer.
 
 mod absence;
 mod api;
+mod badge;
 mod condition;
 pub mod elsewhere;
 pub mod mount;
 mod pages;
 mod paths;
+mod ranges;
 pub mod routes;
 pub mod server;

@@ -148,6 +148,12 @@ pub(super) struct Unreadable {
     pub(super) message: String,
 }
 
+/// What leads to a configuration.
+const MISSING: &str = "does not exist
+  mailtrip_exporter demo   shows the exporter at work without a configuration
+  mailtrip.example.yml     has every key, and lies beside the README.md
+  --config.file=FILE       names a configuration in another place";
+
 /// The text of a YAML file.
 pub(super) fn read_yaml(path: &Path) -> Result<String, Unreadable> {
     let bytes = read_bytes(path, MAX_YAML_BYTES).map_err(|reason| cannot_be_read(&reason))?;
@@ -164,10 +170,7 @@ pub(super) fn read_main(path: &Path) -> Result<(String, bool), Unreadable> {
             yaml_text(bytes).map(|text| (text, true))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let message =
-                "does not exist: write it after mailtrip.example.yml, or name another file \
-                           with --config.file; `mailtrip_exporter demo` needs none"
-                    .to_owned();
+            let message = MISSING.to_owned();
             Err(Unreadable { line: None, message })
         }
         _ => read_yaml(path).map(|text| (text, false)),

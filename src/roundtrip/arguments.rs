@@ -13,9 +13,9 @@ pub struct Probe {
     #[arg(value_name = "TARGET")]
     pub target: String,
 
-    /// How long all of it may take, as 90s or 5m [default: the deadlines of the target; the mail is
-    /// waited for until its late_after]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    /// How long all of it may take, as 90s, 5m, or 50 for seconds [default: the deadlines of the
+    /// target; the mail is waited for until its late_after]
+    #[arg(short, long, value_name = "DURATION", value_parser = limit)]
     pub timeout: Option<Duration>,
 
     /// What is written to standard output
@@ -26,12 +26,12 @@ pub struct Probe {
     #[arg(long)]
     pub show_transcript: bool,
 
-    /// A longer round trip is WARNING for nagios and in json [default: late_after of the target]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    /// A longer round trip is slow: WARNING [default: late_after of the target]
+    #[arg(short, long, value_name = "DURATION", value_parser = threshold)]
     pub warning: Option<Duration>,
 
-    /// A longer round trip is CRITICAL for nagios and in json [default: none is]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    /// A longer round trip is too slow: CRITICAL, and no success [default: none is]
+    #[arg(short, long, value_name = "DURATION", value_parser = threshold)]
     pub critical: Option<Duration>,
 }
 
@@ -46,10 +46,67 @@ pub enum Output {
     Nagios,
 }
 
+/// A duration above zero; a bare number is in seconds, as other plugins have it.
+fn limit(text: &str) -> Result<Duration, String> {
+    let limit = seconds(text).or_else(|| parse_duration(text));
+    let advice = "write a duration above zero, such as 50, 90s or 5m";
+    limit.filter(|limit| !limit.is_zero()).ok_or_else(|| advice.to_owned())
+}
+
+/// The longest round trip that is good. Of the ranges of the Monitoring Plugins Development Guidelines
+/// those that say so are taken: `20`, `0:20` and `~:20`.
+fn threshold(text: &str) -> Result<Duration, String> {
+    let most = text.strip_prefix("0:").or_else(|| text.strip_prefix("~:")).unwrap_or(text);
+    let most_is = seconds(most).or_else(|| parse_duration(most));
+    most_is.ok_or_else(|| match text.contains(':') || text.starts_with('@') {
+        true => "a round trip can only be too long: write the longest that is good, as 20 or 0:20"
+            .to_owned(),
+        false => "write a duration, such as 20, 90s or 5m".to_owned(),
+    })
+}
+
+/// A bare number.
+fn seconds(text: &str) -> Option<Duration> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds: f64 = text.parse().ok().filter(|_| is_number)?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
 /// A duration above zero.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Some(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("write a duration above zero, such as 90s or 5m".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_number_is_in_seconds() {
+        for (text, expected) in [("50", 50_000), ("0.25", 250), ("90s", 90_000), ("1m30s", 90_000)]
+        {
+            let expected = Duration::from_millis(expected);
+            assert_eq!((limit(text), threshold(text)), (Ok(expected), Ok(expected)), "{text}");
+        }
+        for text in
+            ["", "0", "0s", ".", "-1", "1e3", "inf", "NaN", "1 2", "99999999999999999999999"]
+        {
+            assert!(limit(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_ranges_those_with_an_upper_end_alone_are_taken() {
+        for text in ["20", "0:20", "~:20", "0:20s"] {
+            assert_eq!(threshold(text), Ok(Duration::from_secs(20)), "{text}");
+        }
+        assert_eq!(threshold("0"), Ok(Duration::ZERO), "each round trip is too long then");
+        for text in ["10:", "10:20", "@10:20", "@20", "0:", "~:", ":"] {
+            let refusal = threshold(text).unwrap_err();
+            assert!(refusal.contains("write the longest that is good"), "{text}: {refusal}");
+        }
     }
 }

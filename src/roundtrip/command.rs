@@ -7,7 +7,7 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::{Output, Probe};
-use super::state::{State, Thresholds};
+use super::state::{State, Thresholds, is_successful};
 use super::{Options, Terminal, find, json, nagios, run};
 use crate::config::{Config, Target};
 use mail::net::host;
@@ -38,16 +38,17 @@ async fn one(target: &Target, place: String, probe: &Probe) -> u8 {
         place,
         // The other outputs show the transcript at their end, if at all.
         shows_transcript: show_transcript && probe.output == Output::Text,
+        thresholds,
     };
     if probe.output == Output::Text {
         let verdict = run(target, &options, &mut Terminal::stdout(), interrupt()).await;
-        return u8::from(!verdict.is_good());
+        return u8::from(!is_successful(&verdict, target, &thresholds));
     }
     let verdict = run(target, &options, &mut Terminal::plain(io::sink()), interrupt()).await;
     if probe.output == Output::Json {
         let document = json::document(&verdict, target, &thresholds, show_transcript);
         print(&format!("{document:#}"));
-        return u8::from(!verdict.is_good());
+        return u8::from(!is_successful(&verdict, target, &thresholds));
     }
     let (state, line) = nagios::line(&verdict, target, &thresholds);
     print(&line);

@@ -6,7 +6,7 @@ use humantime::format_rfc3339_millis;
 use serde_json::{Value, json};
 
 use super::record::SideRecord;
-use super::state::{State, Thresholds, judge};
+use super::state::{State, Thresholds, is_successful, judge};
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict};
 use crate::account::advice::next_step;
 use crate::config::{Endpoint, Target};
@@ -21,9 +21,8 @@ pub fn document(
     thresholds: &Thresholds,
     shows_transcript: bool,
 ) -> Value {
-    let (state, remark) = judge(verdict, target, thresholds);
-    let mut sentences = verdict.sentences(target);
-    sentences.extend(remark);
+    let (state, _) = judge(verdict, target, thresholds);
+    let sentences = verdict.sentences(target, thresholds);
     let (roundtrip, folder) = match verdict.arrival {
         Arrival::Seen { roundtrip, folder } => (Some(roundtrip), Some(folder.label())),
         _ => (None, None),
@@ -31,7 +30,7 @@ pub fn document(
     let side = |side| document_side(verdict, target, side, shows_transcript);
     json!({
         "target": target.name.as_str(),
-        "successful": verdict.is_good(),
+        "successful": is_successful(verdict, target, thresholds),
         "state": state.label(),
         "verdict": sentences.join("; "),
         "remark": verdict.left_behind(target),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::state::{State, Thresholds, judge};
 use super::verdict::{Arrival, Check, Sent, Verdict};
 use crate::config::Target;
-use ledger::Side;
+use ledger::{Failure, Side};
 use mail::text;
 
 /// The most characters before the performance data: with them it fits the 4 kB that most readers
@@ -15,10 +15,8 @@ const TEXT_CHARS: usize = 2000;
 
 /// The line of a verdict without its line end, and the state for the exit code.
 pub fn line(verdict: &Verdict, target: &Target, thresholds: &Thresholds) -> (State, String) {
-    let (state, remark) = judge(verdict, target, thresholds);
-    let mut sentences = verdict.sentences(target);
-    sentences.extend(remark);
-    let text = status(state, &sentences.join("; "));
+    let (state, _) = judge(verdict, target, thresholds);
+    let text = status(state, &verdict.sentences(target, thresholds).join("; "));
     (state, format!("{text} | {}", performance(verdict, target, thresholds)))
 }
 
@@ -48,7 +46,7 @@ fn performance(verdict: &Verdict, target: &Target, thresholds: &Thresholds) -> S
         Arrival::Seen { roundtrip, .. } => Some(roundtrip),
         _ => None,
     };
-    let limits = (Some(thresholds.warning_for(target)), thresholds.critical);
+    let limits = (Some(thresholds.warning_or(target.late_after)), thresholds.critical);
     let handed_over = match &verdict.sent {
         Sent::Accepted { took, .. } => Some(*took),
         _ => None,
@@ -72,9 +70,7 @@ fn sending(verdict: &Verdict, target: &Target) -> Option<bool> {
     match &verdict.sent {
         Sent::NotTried | Sent::Unfinished => None,
         Sent::Accepted { .. } => Some(true),
-        Sent::NotAccepted(failure) | Sent::Doubtful(failure) if failure.shortage.is_some() => None,
-        Sent::NotAccepted(failure) if target.passive && failure.down => None,
-        Sent::NotAccepted(_) | Sent::Doubtful(_) => Some(false),
+        Sent::NotAccepted(failure) | Sent::Doubtful(failure) => counted(verdict, target, failure),
     }
 }
 
@@ -83,10 +79,14 @@ fn receiving(verdict: &Verdict, target: &Target) -> Option<bool> {
     match &verdict.mailbox {
         Check::Unfinished => None,
         Check::Passed => Some(true),
-        Check::Failed(failure) if failure.shortage.is_some() => None,
-        Check::Failed(failure) if target.passive && failure.down => None,
-        Check::Failed(_) => Some(false),
+        Check::Failed(failure) => counted(verdict, target, failure),
     }
+}
+
+/// A failure that says something about the server.
+fn counted(verdict: &Verdict, target: &Target, failure: &Failure) -> Option<bool> {
+    let is_none = failure.shortage.is_some() || verdict.is_standby_down(target, failure);
+    (!is_none).then_some(false)
 }
 
 fn time(

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
 use super::record::{SideRecord, transcript_line};
+use super::state::State;
 use super::terminal::{Look, Terminal};
 use ledger::durations::{Seconds, step_time};
 use ledger::{Failure, PerSide, Side, Step};
@@ -173,8 +174,8 @@ impl<'a, W: Write> Report<'a, W> {
     }
 
     /// Prints the verdict.
-    pub(super) fn verdict(&mut self, is_good: bool, sentence: &str) {
-        let look = if is_good { Look::Good } else { Look::Bad };
+    pub(super) fn verdict(&mut self, state: State, sentence: &str) {
+        let look = if state == State::Ok { Look::Good } else { Look::Bad };
         self.terminal.paragraph(&[(look, "Verdict: "), (Look::Plain, sentence)]);
     }
 

@@ -11,6 +11,7 @@ use super::hand_over::hand_over;
 use super::mailbox::Mailbox;
 use super::report::Report;
 use super::sender_mailbox::SenderMailbox;
+use super::state::judge;
 use super::terminal::Terminal;
 use super::test_mail::{TestMail, left_over, reported};
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
@@ -127,9 +128,10 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             self.verdict.arrival = arrival;
         }
         self.verdict.notice = self.mail.notice.take();
-        let is_good = self.verdict.is_good();
-        for sentence in self.verdict.sentences(self.target) {
-            self.report.verdict(is_good, &sentence);
+        let thresholds = &self.options.thresholds;
+        let (state, _) = judge(&self.verdict, self.target, thresholds);
+        for sentence in self.verdict.sentences(self.target, thresholds) {
+            self.report.verdict(state, &sentence);
         }
         if let Some(remark) = self.verdict.left_behind(self.target) {
             self.report.remark(&remark);
@@ -426,8 +428,16 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         Dialer::new(endpoint, login, &self.clients).map_err(|error| {
             let trace = Trace::new(None);
             trace.enter(Step::Tls);
-            let message = format!("cannot use the files of tls_options: {}", tls::words(&error));
-            let failure = trace.failure(Fault::new(Reason::Tls, message));
+            let fault = match tls::shortage_of(&error) {
+                Some(shortage) => {
+                    Fault::short(shortage, Reason::Other, "the system's authorities cannot be read")
+                }
+                None => {
+                    let words = tls::words(&error);
+                    Fault::new(Reason::Tls, format!("cannot use the files of tls_options: {words}"))
+                }
+            };
+            let failure = trace.failure(fault);
             self.report.failed(side, &trace, &failure);
             failure
         })

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::verdict::{Arrival, Ending, Removal, Verdict, seconds};
+use super::verdict::{Arrival, Ending, Removal, Verdict};
 use crate::config::Target;
 use ledger::FoundIn;
 use ledger::Side;
@@ -59,43 +59,57 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    /// The first of them, with the default of the target.
-    pub fn warning_for(&self, target: &Target) -> Duration {
-        let default = target.late_after;
-        self.warning.unwrap_or_else(|| self.critical.map_or(default, |most| most.min(default)))
+    /// The first of them; the default is `late_after` of the target.
+    pub fn warning_or(&self, late_after: Duration) -> Duration {
+        self.warning
+            .unwrap_or_else(|| self.critical.map_or(late_after, |most| most.min(late_after)))
+    }
+
+    /// What this round trip is, and the threshold that it exceeds.
+    pub fn judge(&self, roundtrip: Duration, late_after: Duration) -> (State, Option<Duration>) {
+        let warning = self.warning_or(late_after);
+        match self.critical {
+            Some(most) if roundtrip > most => (State::Critical, Some(most)),
+            _ if roundtrip > warning => (State::Warning, Some(warning)),
+            _ => (State::Ok, None),
+        }
     }
 }
 
-/// The state that a verdict stands for, and what of the round trip made it so, if that did.
+/// The state that a verdict stands for, and the threshold that the round trip exceeds, if one.
 pub fn judge(
     verdict: &Verdict,
     target: &Target,
     thresholds: &Thresholds,
-) -> (State, Option<String>) {
-    if verdict.ending == Ending::Interrupted {
-        return (State::Unknown, None);
+) -> (State, Option<Duration>) {
+    if let Arrival::Seen { roundtrip, folder } = verdict.arrival {
+        if let Some(failure) = verdict.failure(Side::Send) {
+            let is_measured = failure.shortage.is_none();
+            return (if is_measured { State::Critical } else { State::Unknown }, None);
+        }
+        let is_well = folder != FoundIn::Junk && verdict.removal == Removal::Done;
+        return match thresholds.judge(roundtrip, target.late_after) {
+            (State::Ok, _) if !is_well => (State::Warning, None),
+            judged => judged,
+        };
     }
-    if verdict.shortage().is_some() {
-        return (State::Unknown, None);
-    }
-    if verdict.is_not_applicable(target) {
-        return (State::Ok, None);
-    }
-    let Arrival::Seen { roundtrip, folder } = verdict.arrival else {
-        return (State::Critical, None);
+    let has_failure = Side::ALL.into_iter().any(|side| verdict.failure(side).is_some());
+    let state = match verdict.ending {
+        _ if verdict.is_not_applicable(target) => State::Ok,
+        _ if verdict.has_failed(target) => State::Critical,
+        Ending::Interrupted => State::Unknown,
+        Ending::OutOfTime(_) if verdict.is_held_back => State::Unknown,
+        // Of what this machine was short of, and of a standby that is down.
+        _ if has_failure => State::Unknown,
+        Ending::Complete | Ending::OutOfTime(_) => State::Critical,
     };
-    if verdict.failure(Side::Send).is_some() {
-        return (State::Critical, None);
-    }
-    let above = |limit| format!("the round trip took more than {}", seconds(limit));
-    match thresholds.critical {
-        Some(most) if roundtrip > most => return (State::Critical, Some(above(most))),
-        _ => {}
-    }
-    let warning = thresholds.warning_for(target);
-    if roundtrip > warning {
-        return (State::Warning, Some(above(warning)));
-    }
-    let is_well = folder != FoundIn::Junk && verdict.removal == Removal::Done;
-    (if is_well { State::Ok } else { State::Warning }, None)
+    (state, None)
 }
+
+/// Whether the mail was sent, received and removed, and not too late for the threshold that was given.
+pub fn is_successful(verdict: &Verdict, target: &Target, thresholds: &Thresholds) -> bool {
+    verdict.is_good() && judge(verdict, target, thresholds).0 != State::Critical
+}
+
+#[cfg(test)]
+mod tests;

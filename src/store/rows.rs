@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{FolderKey, FolderRecord, failures, newest};
+use super::{FolderKey, FolderRecord, availability, failures, newest};
 use crate::config::{Secret, TargetName};
 use ledger::Token;
 use ledger::{
@@ -124,7 +124,9 @@ pub(crate) fn read_account(
         )?
         .query_map([target.as_str()], mail)?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(StoredAccount { account, newest: newest::read(connection, target), mails })
+    let newest = newest::read(connection, target);
+    let availability = availability::read(connection, target);
+    Ok(StoredAccount { account, newest, mails, availability })
 }
 
 /// Reads the folders of a mailbox.

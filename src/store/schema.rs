@@ -14,7 +14,7 @@ use ledger::{Instance, Token};
 use mail::text::harmless;
 
 /// The version of the schema below. A newer one is refused, an older one brought up.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 /// How long somebody who writes with `sqlite3` is waited for.
 const BUSY: Duration = Duration::from_millis(500);
 /// Records of ended mails that are older than this belong to targets that are gone.
@@ -27,7 +27,7 @@ const CLOCK_OF_VERSION_3: &str = "clock_offset_seconds";
 /// requests of the pings, and the replies.
 const COUNTERS_OF_VERSION_4: [&str; 2] = ["*failures.*", "ping.*"];
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 12] = [
     "meta",
     "target",
     "failure",
@@ -37,6 +37,9 @@ const TABLES: [&str; 9] = [
     "newest",
     "layer",
     "inspection",
+    "availability",
+    "availability_now",
+    "outage",
 ];
 
 /// SQLite keeps the comments inside the parentheses. A column that an older version has not has a
@@ -191,6 +194,30 @@ CREATE TABLE inspection ( -- what the header of the newest mail of each target s
   target  TEXT PRIMARY KEY, -- target.name
   mailbox TEXT NOT NULL,    -- where it came to, protocol://user@host:port
   facts   TEXT NOT NULL     -- JSON
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE availability ( -- how each target was; to be read with /api/targets/NAME/history
+  target TEXT PRIMARY KEY, -- also one that is not configured any more, for 90 days
+  hours  BLOB NOT NULL,    -- the latest 8 days hour by hour, without the present one: numbers of 7 bits a
+  days   BLOB NOT NULL     -- byte, see crates/ledger/src/availability/series.rs; 90 days likewise
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE availability_now ( -- the present hour and day of each target, written twice a minute
+  target  TEXT PRIMARY KEY,
+  written REAL NOT NULL, -- seconds since 1970
+  hour    BLOB NOT NULL,
+  day     BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outage ( -- the latest outages of each target, at most 20 a side
+  target TEXT NOT NULL,
+  side   TEXT NOT NULL, -- send, receive
+  began  REAL NOT NULL, -- the first attempt that failed; seconds since 1970
+  ended  REAL,          -- the first that did not; absent: it goes on
+  step   TEXT NOT NULL, -- where the first attempt failed,
+  reason TEXT NOT NULL, -- why,
+  words  TEXT NOT NULL, -- and in which words
+  PRIMARY KEY (target, side, began)
 ) STRICT, WITHOUT ROWID;
 
 CREATE VIEW mails AS -- the mails with readable times

@@ -1,11 +1,12 @@
 //! What waits to be written: the newest state of each target, mail and folder.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
 use super::{FolderKey, FolderRecord, KeptInspection, LayerRecord};
 use crate::config::{Secret, TargetName};
-use ledger::Changes;
+use ledger::{AvailabilityChanges, Changes};
 
 /// The most records of mails that wait to be written. Beyond it those of further mails are dropped;
 /// the accounts stay complete.
@@ -22,6 +23,7 @@ pub(super) struct Work {
     pub(super) layers: BTreeMap<TargetName, LayerRecord>,
     /// `None`: there is none any more.
     pub(super) inspections: BTreeMap<TargetName, Option<KeptInspection>>,
+    pub(super) availabilities: BTreeMap<TargetName, AvailabilityChanges>,
     pub(super) folders: BTreeMap<FolderKey, FolderRecord>,
     pub(super) refresh_tokens: BTreeMap<String, Secret>,
     mails: usize,
@@ -33,9 +35,11 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { accounts, layers, inspections, folders, refresh_tokens, .. } = self;
+        let Self { accounts, layers, inspections, availabilities, .. } = self;
+        let Self { folders, refresh_tokens, .. } = self;
         let has_measured = !(accounts.is_empty() && layers.is_empty() && inspections.is_empty());
-        !has_measured && folders.is_empty() && refresh_tokens.is_empty()
+        let has_counted = !availabilities.is_empty();
+        !has_measured && !has_counted && folders.is_empty() && refresh_tokens.is_empty()
     }
 
     /// When it is to be written; `None`: there is nothing.
@@ -81,6 +85,17 @@ impl Work {
         dropped
     }
 
+    /// Adds how a target was.
+    pub(super) fn record_availability(&mut self, target: TargetName, changes: AvailabilityChanges) {
+        self.linger();
+        match self.availabilities.entry(target) {
+            Entry::Occupied(mut known) => known.get_mut().then(changes),
+            Entry::Vacant(room) => {
+                room.insert(changes);
+            }
+        }
+    }
+
     /// Adds newer work.
     pub(super) fn then(&mut self, newer: Self) -> u64 {
         self.is_pressing |= newer.is_pressing;
@@ -88,6 +103,9 @@ impl Work {
         self.inspections.extend(newer.inspections);
         self.folders.extend(newer.folders);
         self.refresh_tokens.extend(newer.refresh_tokens);
+        for (target, changes) in newer.availabilities {
+            self.record_availability(target, changes);
+        }
         newer.accounts.into_iter().map(|(target, changes)| self.record(&target, changes)).sum()
     }
 }

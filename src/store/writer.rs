@@ -14,6 +14,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use super::availability::{self, Fading};
 use super::care::{self, Files};
 use super::mark::Mark;
 use super::work::Work;
@@ -22,7 +23,7 @@ use super::{
     readings, rows, schema,
 };
 use crate::config::{Secret, TargetName};
-use ledger::{Changes, StoredAccount};
+use ledger::{AvailabilityChanges, Changes, StoredAccount};
 
 /// The first wait before a store that failed is tried again; it doubles.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -68,6 +69,7 @@ pub(super) struct Writer {
     last_logged: Option<Instant>,
     /// When the commits since the last time are forced to the disk.
     sync_due: Option<Instant>,
+    fading: Fading,
 }
 
 #[derive(Default)]
@@ -113,6 +115,11 @@ impl Shared {
         queue.work.inspections.insert(target, kept);
         queue.work.linger();
         drop(queue);
+        self.changed.notify_all();
+    }
+
+    pub(super) fn record_availability(&self, target: TargetName, changes: AvailabilityChanges) {
+        self.queue().work.record_availability(target, changes);
         self.changed.notify_all();
     }
 
@@ -196,6 +203,7 @@ impl Writer {
             retry: None,
             last_logged: None,
             sync_due: None,
+            fading: Fading::default(),
         }
     }
 
@@ -264,6 +272,12 @@ impl Writer {
         }
         for (target, kept) in &work.inspections {
             inspection::write(&change, target, kept.as_ref())?;
+        }
+        for (target, changes) in &work.availabilities {
+            availability::write(&change, target, changes)?;
+        }
+        if !work.availabilities.is_empty() {
+            self.fading.tidy(&change);
         }
         for (folder, record) in &work.folders {
             rows::write_folder(&change, folder, record)?;
@@ -363,6 +377,9 @@ impl Writer {
             .unwrap_or_else(|problem| self.read_failed(&problem));
         if let Some(changes) = self.shared.queue().work.accounts.get(target) {
             account.apply(changes);
+        }
+        if let Some(changes) = self.shared.queue().work.availabilities.get(target) {
+            account.availability.apply(changes);
         }
         account
     }

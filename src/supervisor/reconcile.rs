@@ -83,6 +83,7 @@ impl Supervisor {
         let mut ended = Vec::new();
         for name in &plan.stops {
             let Some(running) = state.targets.remove(name) else { continue };
+            running.line.account.keep_availability();
             state.let_go.take(name, &running.line, running.sending);
             ended.push(running.checking);
         }

@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use openssl::error::ErrorStack;
 
+use super::reader::NotRead;
 use crate::config::{Problems, TargetName};
 use mail::net::tls;
-use mail::threads::NoOutcome;
 
 /// How the newest reload went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +34,9 @@ pub enum ReloadError {
     /// The exporter is about to end.
     #[error("the exporter is stopping")]
     Stopped,
-    /// There was no thread to read it, or the reader failed, which is a bug.
-    #[error("the configuration could not be read: {0}")]
-    Reader(#[from] NoOutcome),
+    /// Its files could not be read in time, or not at all.
+    #[error(transparent)]
+    NotRead(#[from] NotRead),
     /// The configuration was made in memory.
     #[error("there is no configuration file to reload")]
     NoFile,
@@ -46,7 +46,7 @@ impl ReloadError {
     /// Whether the same files may do another time, as after a shortage of descriptors or threads.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Tls { .. } | Self::Reader(_) => true,
+            Self::Tls { .. } | Self::NotRead(_) => true,
             Self::Config(_) | Self::Stopped | Self::NoFile => false,
         }
     }

@@ -9,7 +9,7 @@ use crate::config::{Target, TargetName};
 use crate::layers::readings::{Checks, Readings};
 use crate::layers::rounds::{CheckLimiter, Checker};
 use crate::store::Store;
-use ledger::{OutstandingMail, Snapshot};
+use ledger::{Availability, OutstandingMail, Snapshot};
 use mail::inspection::Inspection;
 
 /// A target with everything that is known of it.
@@ -93,6 +93,11 @@ impl Supervisor {
     /// The newest probes of a target, newest first; none of one that is not there.
     pub fn newest_probes(&self, name: &str) -> Vec<Probe> {
         self.find(name).map(|handle| handle.account.newest_probes()).unwrap_or_default()
+    }
+
+    /// How a target was over the latest hours and days; `None`: it is not there.
+    pub fn availability(&self, name: &str) -> Option<Availability> {
+        self.find(name).map(|handle| handle.account.availability())
     }
 
     fn find(&self, name: &str) -> Option<TargetHandle> {

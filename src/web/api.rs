@@ -24,6 +24,7 @@ use mail::text;
 use values::{absence_name, condition_name, date, seconds};
 
 pub(in crate::web) mod discovery;
+pub(in crate::web) mod history;
 mod inspection;
 mod layers;
 mod values;
@@ -41,6 +42,8 @@ pub(in crate::web) struct Listing<'a> {
 pub(in crate::web) struct Report<'a> {
     #[serde(flatten)]
     overview: Overview<'a>,
+    history_path: String,
+    badge_path: String,
     outstanding: Vec<Outstanding>,
     probes: Vec<ProbeRecord>,
     checks: Vec<CheckRecord>,
@@ -226,6 +229,8 @@ impl<'a> Report<'a> {
         let notice = details.view.snapshot.last_report.as_ref();
         Self {
             overview: Overview::new(&details.view, base),
+            history_path: format!("{base}{}", paths::of_history(&details.view.target.name)),
+            badge_path: format!("{base}{}", paths::of_badge(&details.view.target.name)),
             outstanding: details.awaited.iter().map(|mail| Outstanding::new(mail, now)).collect(),
             probes: probes.iter().map(ProbeRecord::new).collect(),
             checks: checks.iter().map(CheckRecord::new).collect(),

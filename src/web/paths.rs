@@ -1,4 +1,4 @@
-//! The paths of a target: its page, and the same as JSON.
+//! The paths of a target: its page, the same as JSON, its history and its badge.
 
 use std::borrow::Cow;
 
@@ -13,6 +13,14 @@ pub(in crate::web) const TARGET_PAGES: &str = "/targets/";
 
 /// The targets as JSON, each under its name.
 pub(in crate::web) const TARGET_REPORTS: &str = "/api/targets/";
+
+/// The badges of the targets, each under its name with [`SVG`] behind it.
+pub(in crate::web) const BADGES: &str = "/badge/";
+/// What stands behind the name of a badge.
+pub(in crate::web) const SVG: &str = ".svg";
+
+/// What stands behind the path of a target as JSON for its history.
+pub(in crate::web) const HISTORY: &str = "/history";
 
 /// What a name may hold unescaped in a path (RFC 3986 section 2.3).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -32,8 +40,49 @@ pub(in crate::web) fn of_target(parent: &str, name: &TargetName) -> String {
     }
 }
 
+/// The path of the history of a target.
+pub(in crate::web) fn of_history(name: &TargetName) -> String {
+    match name.as_str() {
+        "." | ".." => format!("{TARGET_REPORTS}{HISTORY}?name={name}"),
+        _ => format!("{}{HISTORY}", of_target(TARGET_REPORTS, name)),
+    }
+}
+
+/// The path of a target as JSON whose history is at this path; `None`: this is no path of a history.
+pub(in crate::web) fn without_history(path: &str) -> Option<&str> {
+    path.strip_suffix(HISTORY).filter(|parent| parent.starts_with(TARGET_REPORTS))
+}
+
+/// The path of the badge of a target.
+pub(in crate::web) fn of_badge(name: &TargetName) -> String {
+    format!("{BADGES}{}{SVG}", escaped(name.as_str()))
+}
+
 /// The name in a path below `parent`, decoded; `None` if there is none.
 pub(in crate::web) fn target_name(path: &str, parent: &str) -> Option<String> {
     let name = path.strip_prefix(parent).filter(|name| !name.is_empty())?;
     percent_decode_str(name).decode_utf8().ok().map(Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_history_of_any_target_has_a_path_of_its_own() {
+        for name in ["one", "history", "a/history", "é b", ".", ".."] {
+            let path = of_history(&TargetName::new(name).unwrap());
+            let (path, query) = path.split_once('?').unwrap_or((&path, ""));
+            let parent = without_history(path).unwrap();
+            let found = match parent {
+                TARGET_REPORTS => query.strip_prefix("name=").map(str::to_owned),
+                parent => target_name(parent, TARGET_REPORTS),
+            };
+            assert_eq!(found.as_deref(), Some(name), "{path}");
+            assert_eq!(
+                without_history(&of_target(TARGET_REPORTS, &TargetName::new(name).unwrap())),
+                None
+            );
+        }
+    }
 }

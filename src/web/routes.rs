@@ -6,6 +6,8 @@
 //! | `GET /targets/NAME` | the page of one target; 404 with the nearest names for an unknown one, as a page for browsers |
 //! | `GET /assets/NAME` | what the pages load: style, script and icon |
 //! | `GET /api/targets`, `GET /api/targets/NAME` | the same as JSON |
+//! | `GET /api/targets/NAME/history` | how one target was over the latest hours and days, as JSON |
+//! | `GET /badge/NAME.svg` | a small picture of that; `range` and `side` choose |
 //! | `GET /metrics` | the metrics of all targets and of the exporter; `--web.telemetry-path` moves it |
 //! | `GET /metrics?targets=none` | those of the exporter alone |
 //! | `GET /probe?target=NAME` | those of one target alone, from memory; 404 for an unknown one |
@@ -27,11 +29,12 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
 use tracing::error;
 
-use super::api::{self, discovery::TargetGroup};
+use super::api::{self, discovery::TargetGroup, history::HistoryReport};
+use super::badge;
 use super::elsewhere::Elsewhere;
 use super::mount::Mount;
 use super::pages::{assets, runbook, status, target};
-use super::paths::{self, TARGET_PAGES, TARGET_REPORTS};
+use super::paths::{self, BADGES, SVG, TARGET_PAGES, TARGET_REPORTS};
 use super::server::negotiation::Format;
 use super::server::{Request, Response};
 use crate::metrics::{self, ExporterFacts};
@@ -104,7 +107,13 @@ impl App {
             (&Method::GET, path) if path == self.telemetry_path => self.metrics(&request).await,
             (&Method::GET, path) if path.starts_with(assets::ASSETS) => assets::answer(path),
             (&Method::GET, path) if path.starts_with(TARGET_PAGES) => self.target(&request),
-            (&Method::GET, path) if path.starts_with(TARGET_REPORTS) => self.report(&request),
+            (&Method::GET, path) if path.starts_with(BADGES) => self.badge(&request),
+            (&Method::GET, path) if path.starts_with(TARGET_REPORTS) => {
+                match paths::without_history(path) {
+                    Some(parent) => self.history(&request, parent),
+                    None => self.report(&request),
+                }
+            }
             (&Method::POST | &Method::PUT, "/-/reload") => self.reload().await,
             (_, "/-/reload") => Response::method_not_allowed("POST, PUT"),
             (_, path) if path == self.telemetry_path || is_page(path) => {
@@ -217,6 +226,45 @@ impl App {
         json(StatusCode::OK, &report)
     }
 
+    /// How the target was whose own document is at `parent`, as JSON.
+    fn history(&self, request: &Request, parent: &str) -> Response {
+        let name = match parent {
+            TARGET_REPORTS => request.parameter("name").map(str::to_owned),
+            parent => paths::target_name(parent, TARGET_REPORTS),
+        };
+        let Some(name) = name else {
+            let base = self.mount.links();
+            let problem = format!("name a target, as {base}/api/targets/NAME/history");
+            return json(StatusCode::NOT_FOUND, &api::Problem::new(problem));
+        };
+        let Some(availability) = self.supervisor.availability(&name) else {
+            return json(StatusCode::NOT_FOUND, &api::Problem::new(self.no_target(&name)));
+        };
+        let now = SystemTime::now();
+        json(StatusCode::OK, &HistoryReport::new(&name, &availability, now))
+    }
+
+    /// The badge of one target. It may be shown by another page for a while.
+    fn badge(&self, request: &Request) -> Response {
+        let path = request.path.strip_suffix(SVG);
+        let Some(name) = path.and_then(|path| paths::target_name(path, BADGES)) else {
+            let base = self.mount.links();
+            return Response::not_found(format!("name a target, as {base}/badge/NAME.svg\n"));
+        };
+        let choice = match badge::Choice::of(request) {
+            Ok(choice) => choice,
+            Err(text) => return Response::text(StatusCode::BAD_REQUEST, text),
+        };
+        let known = self.supervisor.view(&name).zip(self.supervisor.availability(&name));
+        let Some((view, availability)) = known else {
+            return Response::not_found(format!("{}\n", self.no_target(&name)));
+        };
+        match badge::picture(&view, &availability, choice, SystemTime::now()) {
+            Ok(picture) => Response::svg(picture),
+            Err(error) => internal_error(&error),
+        }
+    }
+
     /// All targets as JSON.
     async fn listing(&self) -> Response {
         let mount = self.mount.clone();
@@ -296,7 +344,8 @@ fn metrics_response(
 
 /// Whether something else than the metrics is, or may come to be, at this path.
 pub fn is_taken(path: &str) -> bool {
-    let families = [TARGET_PAGES, TARGET_REPORTS].map(|family| family.trim_end_matches('/'));
+    let families =
+        [TARGET_PAGES, TARGET_REPORTS, BADGES].map(|family| family.trim_end_matches('/'));
     is_page(path)
         || families.contains(&path)
         || ["/-/", "/api/"].iter().any(|it| path.starts_with(it))
@@ -305,7 +354,9 @@ pub fn is_taken(path: &str) -> bool {
 /// Whether a page is read with GET at this path, beside the metrics.
 fn is_page(path: &str) -> bool {
     PAGES.contains(&path)
-        || [assets::ASSETS, TARGET_PAGES, TARGET_REPORTS].iter().any(|it| path.starts_with(it))
+        || [assets::ASSETS, TARGET_PAGES, TARGET_REPORTS, BADGES]
+            .iter()
+            .any(|it| path.starts_with(it))
 }
 
 /// The name of a target in the path, or, for those that no path can hold, in the query.

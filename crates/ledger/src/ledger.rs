@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::{Failure, LineInstant, LoginDelay, PerSide, Token};
+use crate::{Availability, Failure, LineInstant, LoginDelay, PerSide, Token};
+use accounting::Accounted;
 pub use arrival::Bracket;
 pub use exemplars::{Exemplar, Exemplars};
 use lifecycle::Ended;
@@ -29,6 +30,7 @@ pub use state::{
     Transmission,
 };
 
+mod accounting;
 mod arrival;
 mod arrivals;
 mod attempts;
@@ -105,6 +107,8 @@ pub struct Ledger {
     broken_off: Option<Failure>,
     journal: Journal,
     wall_clock: WallClock,
+    availability: Availability,
+    accounted: Accounted,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -183,6 +187,8 @@ impl Ledger {
             broken_off: None,
             journal: Journal::default(),
             wall_clock: WallClock::default(),
+            availability: Availability::default(),
+            accounted: Accounted::default(),
         }
     }
 

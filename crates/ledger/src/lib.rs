@@ -15,6 +15,7 @@
 //! - `time_line`: the clock that goes on while the machine is suspended ([`LineInstant`]);
 //! - `ledger`: the account ([`Ledger`]): in which [`MailState`] each mail is, when it is late or lost, when to
 //!   look for it, and how long a measurement stands;
+//! - `availability`: how the target was over the latest hours and days ([`Availability`]);
 //! - `layers`: which layer is to blame ([`Column`], [`Layer`]);
 //! - `condition`: how a target is, in one word ([`Condition`]).
 //!
@@ -70,6 +71,10 @@
 //! ```
 
 pub use action::Action;
+pub use availability::{
+    Availability, AvailabilityChanges, Bucket, KeptAvailability, Outage, Outages, PerSpan, Span,
+    Times, Trips,
+};
 pub use clue::Clue;
 pub use condition::Condition;
 pub use failure::{Failure, Reason};
@@ -85,6 +90,7 @@ pub use tls_facts::{TlsFacts, certificate_date};
 pub use token::{Instance, NotAToken, Token};
 
 mod action;
+mod availability;
 mod clue;
 mod condition;
 pub mod durations;

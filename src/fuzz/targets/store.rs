@@ -12,8 +12,11 @@ use rusqlite::types::Value;
 
 use crate::config::{Config, Target, TargetName};
 use crate::layers::readings::Checks;
-use crate::store::{StoreError, inspection, readings, rows, schema};
-use ledger::{ClockOffset, Ledger, Moment, Rules, ServerClock, StoredAccount};
+use crate::store::{StoreError, availability, inspection, readings, rows, schema};
+use ledger::{
+    Availability, ClockOffset, Ledger, Moment, PerSide, Rules, ServerClock, Side, Span,
+    StoredAccount,
+};
 use mail::text::is_unsafe;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -72,6 +75,17 @@ fn go_on(stored: &StoredAccount) {
     let later = Moment { instant: now.instant + DAY, wall: now.wall + DAY };
     for now in [now, later] {
         ledger.snapshot(now);
+        let availability = ledger.availability(now);
+        for span in [Span::Hour, Span::Day] {
+            for (begins, bucket) in availability.buckets(span, now.wall) {
+                assert!(begins <= now.wall, "{begins:?}");
+                let measured = |side: Side| bucket.sides[side].measured();
+                assert!(Side::ALL.into_iter().all(|side| measured(side) <= span.width()));
+            }
+        }
+        for side in Side::ALL {
+            assert!(availability.outages(side).all(|it| !it.words.chars().any(is_unsafe)));
+        }
     }
     let roundtrips = stored.account.roundtrips;
     assert!(roundtrips.sum.checked_add(100 * 366 * DAY).is_some(), "{:?}", roundtrips.sum);
@@ -90,6 +104,12 @@ fn good() -> Vec<u8> {
     let path = folder.path().join("mailtrip.db");
     let (connection, _) = schema::open(folder.path(), &path).unwrap();
     connection.execute_batch(ROWS).unwrap();
+    let (mut availability, now) = (Availability::default(), SystemTime::now());
+    let abilities = PerSide { send: Some(0.5), receive: None };
+    availability.count_time(abilities, now - 2 * DAY, now);
+    availability.count_roundtrip(Duration::from_secs(1), now);
+    let (name, changes) = (TargetName::new("one").unwrap(), availability.take_changes());
+    availability::write(&connection, &name, &changes).unwrap();
     connection.pragma_update(None, "journal_mode", "DELETE").unwrap();
     drop(connection);
     std::fs::read(&path).unwrap()
@@ -106,6 +126,7 @@ INSERT INTO folder VALUES ('imap://u@h:993', 'INBOX', 3, 120, -0.5, 0.5, 1.79e9,
   '119=1790000000');
 INSERT INTO refresh_token VALUES ('origin', 'token', 1.79e9);
 INSERT INTO counter VALUES ('one', 'looks', 5);
+INSERT INTO outage VALUES ('one', 'send', 1.78e9, NULL, 'dns', 'timeout', 'no');
 INSERT INTO failure VALUES ('one', 'send', 'dns', 'timeout', 1, 1.79e9),
   ('one', 'port.send', '', 'refused', 2, 1.79e9);
 INSERT INTO newest VALUES ('one', 60, 'smtp://u@h:25', 'measured', 0.5, 1, 2, 1.79e9, 1.79e9,

@@ -457,3 +457,58 @@ async fn a_browser_finds_the_way_back_from_where_there_is_nothing() {
         assert_eq!(kind, (StatusCode::NOT_FOUND, "application/json"), "{path}");
     }
 }
+
+#[tokio::test]
+async fn the_history_of_a_target_is_json_and_unknown_ones_are_not_found() {
+    let app = app().await;
+    for (uri, name) in [
+        ("/api/targets/one/history", "one"),
+        ("/api/targets/b%20%26%20c/history", "b & c"),
+        ("/api/targets//history?name=one", "one"),
+    ] {
+        let answer = get(&app, uri).await;
+        assert_eq!((answer.status(), content_type(&answer)), (StatusCode::OK, "application/json"));
+        let history: serde_json::Value = serde_json::from_str(body(&answer)).unwrap();
+        assert_eq!(history["name"], name);
+        let ranges: Vec<_> = history["ranges"].as_array().unwrap().iter().collect();
+        let names: Vec<_> = ranges.iter().map(|range| range["range"].as_str().unwrap()).collect();
+        assert_eq!(names, ["24h", "7d", "30d"]);
+        assert!(history["hours"].is_array() && history["outages"].is_array());
+    }
+    for uri in ["/api/targets/two/history", "/api/targets//history", "/api/targets/history"] {
+        let answer = get(&app, uri).await;
+        assert_eq!(
+            (answer.status(), content_type(&answer)),
+            (StatusCode::NOT_FOUND, "application/json")
+        );
+    }
+    let answer = app.answer(request(Method::POST, "/api/targets/one/history")).await;
+    assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_badge_shows_name_and_state_and_nothing_that_runs() {
+    let app = app().await;
+    let badge = get(&app, "/badge/b%20%26%20c.svg").await;
+    assert_eq!((badge.status(), content_type(&badge)), (StatusCode::OK, "image/svg+xml"));
+    for expected in ["<title>b &#38; c: ", "aria-label=\"b &#38; c: ", ">b &#38; c</text>"] {
+        assert!(body(&badge).contains(expected), "{expected} is missing in {}", body(&badge));
+    }
+    assert!(badge.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().contains("'none'"));
+    assert_eq!(badge.headers()[header::CACHE_CONTROL], "private, max-age=60");
+    for (uri, status) in [
+        ("/badge/one.svg?range=7d&side=receive", StatusCode::OK),
+        ("/badge/one.svg?range=24h&side=both", StatusCode::OK),
+        ("/badge/one.svg?range=1y", StatusCode::BAD_REQUEST),
+        ("/badge/one.svg?side=left", StatusCode::BAD_REQUEST),
+        ("/badge/two.svg", StatusCode::NOT_FOUND),
+        ("/badge/one", StatusCode::NOT_FOUND),
+        ("/badge/.svg", StatusCode::NOT_FOUND),
+        ("/badge/", StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(get(&app, uri).await.status(), status, "{uri}");
+    }
+    assert!(is_taken("/badge") && is_taken("/badge/x.svg"), "no place for the metrics");
+    let answer = app.answer(request(Method::POST, "/badge/one.svg")).await;
+    assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+}

@@ -142,6 +142,17 @@ impl Response {
         )
     }
 
+    /// A picture in SVG. Should somebody open it as a page, it loads and runs nothing. Whoever shows it may
+    /// keep it for a minute.
+    pub fn svg(body: impl Into<Bytes>) -> Self {
+        Self::new(StatusCode::OK, "image/svg+xml", body)
+            .with_header(
+                header::CONTENT_SECURITY_POLICY,
+                HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+            )
+            .with_header(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=60"))
+    }
+
     /// 404 with a text that says what is missing.
     pub fn not_found(body: impl Into<Bytes>) -> Self {
         Self::text(StatusCode::NOT_FOUND, body)

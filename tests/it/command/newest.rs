@@ -1,16 +1,11 @@
 //! The newest measurement over the end of the process: it stands until it is outlived, and is never that
 //! of another server.
 
-use std::time::Duration;
-
 use tempfile::TempDir;
 use testserver::faults::{CREDENTIALS, Fault, GREETING, Gate};
 use testserver::{Options, Post, Protocol, Server};
 
-use crate::lab::until;
-use crate::support::program::{Running, folder, post, sqlite, target};
-
-const LIMIT: Duration = Duration::from_secs(20);
+use crate::support::program::{LIMIT, Running, folder, post, sqlite, target};
 
 const SEND: &str = "mailtrip_send_ability_percent{target=\"one\"}";
 const RECEIVE: &str = "mailtrip_receive_ability_percent{target=\"one\"}";
@@ -50,12 +45,12 @@ impl World {
                 .all(|(name, it)| value(page, name) == Some(*it))
                 && value(page, ROUNDTRIP).is_some_and(|minutes| minutes > 0.0)
         };
-        let shown = exporter.until("/metrics", is_measured).await;
-        let query = "SELECT send_state, receive_state, period_received FROM newest";
-        until("it is kept", async || sqlite(folder.path(), query).trim() == "measured|measured|1")
-            .await;
+        exporter.until("/metrics", is_measured).await;
+        exporter.until("/api/targets/one", says_something).await;
         let is_empty = |post: &Post| post.messages("b", "INBOX").is_empty();
         assert!(post.wait_until(LIMIT, is_empty).await, "its mail is taken out");
+        let shown = exporter.get("/metrics").await;
+        exporter.has_kept_all(folder.path()).await;
         exporter.kill().await;
         let gate = Gate::default();
         imap.faults().on(GREETING, Fault::Held(gate.clone()));
@@ -90,6 +85,12 @@ fn of_side(page: &str, side: &str) -> [Option<f64>; 4] {
 
 fn is_nan(page: &str, series: &str) -> bool {
     value(page, series).unwrap().is_nan()
+}
+
+/// Whether the JSON of a target tells what is in the header of its newest mail.
+fn says_something(details: &str) -> bool {
+    let details: serde_json::Value = serde_json::from_str(details).unwrap();
+    !details["inspection"].is_null()
 }
 
 #[tokio::test]
@@ -169,10 +170,6 @@ async fn another_server_shows_nothing_of_the_one_before_after_a_restart_and_a_re
 
 #[tokio::test]
 async fn another_mailbox_shows_no_header_of_the_one_before_after_a_restart_and_a_reload() {
-    let says_something = |details: &str| {
-        let details: serde_json::Value = serde_json::from_str(details).unwrap();
-        !details["inspection"].is_null()
-    };
     for is_reload in [false, true] {
         let world = World::measured_and_killed().await;
         let exporter = world.exporter().await;

@@ -174,13 +174,27 @@ async fn what_arrives_late_or_as_junk_is_a_warning_and_what_does_not_is_critical
     let house = House::new().await;
     let Outcome { text, code } = house.nagios(&["--warning=1us"]).await;
     assert_eq!(code, 1, "{text}");
-    assert!(text.starts_with("MAILTRIP WARNING - one works: ") && text.contains("took more than"));
-    assert_eq!(house.nagios(&["--warning=1us", "--critical=2us"]).await.code, 2);
+    assert!(
+        text.starts_with("MAILTRIP WARNING - one is slow: sent in ")
+            && text.contains(", more than 0.000"),
+        "{text}"
+    );
+    let Outcome { text, code } = house.nagios(&["-w", "0", "-c", "0:0.000002"]).await;
+    assert_eq!(code, 2, "{text}");
+    assert!(text.starts_with("MAILTRIP CRITICAL - one is too slow: sent in "), "{text}");
+    let (document, code) = house.json(&["-c", "2us"]).await;
+    assert_eq!((&document["successful"], &document["state"]), (&false.into(), &"critical".into()));
+    let text = house.probe(&["-c", "2us"]).await;
+    assert_eq!((code, text.code), (1, 1), "{}", text.text);
+    assert!(text.text.contains("Verdict: one is too slow: "), "{}", text.text);
 
     house.post.deliver_next("b", Delivery::at_once().into_folder("Junk"));
     let Outcome { text, code } = house.nagios(&[]).await;
     assert_eq!(code, 1, "{text}");
-    assert!(text.starts_with("MAILTRIP WARNING - ") && text.contains(", but filed as junk | "));
+    assert!(
+        text.starts_with("MAILTRIP WARNING - one delivers: ")
+            && text.contains(", but filed as junk | ")
+    );
 
     house.post.deliver_next("b", Delivery::lost());
     let Outcome { text, code } = house.nagios(&["--timeout=2s"]).await;
@@ -253,7 +267,7 @@ async fn the_timeout_bounds_all_of_it() {
     for (server, point, words) in [
         (&house.imap, "SELECT", "one cannot receive (side receive, step select, reason timeout): "),
         (&house.smtp, "RCPT", "one cannot send (side send, step envelope, reason timeout): "),
-        (&house.imap, "NOOP", "one was not fully tested: `--timeout` (2s) expired"),
+        (&house.imap, "NOOP", "one did not pass: `--timeout` (2s) expired"),
     ] {
         server.faults().on(point, Fault::Hang);
         house.post.deliver_next("b", Delivery::held());

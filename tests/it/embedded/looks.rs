@@ -243,7 +243,7 @@ async fn a_first_contact_with_a_maildrop_that_is_cut_short_goes_on_where_it_stop
         world.post.insert(USER, "INBOX", FOREIGN);
     }
     // Every session breaks after nine headers.
-    for _ in 0..20 {
+    for _ in 0..200 {
         world.mailbox.faults().times(9, "TOP", Fault::None);
         world.mailbox.faults().once("TOP", Fault::Close);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ledger::Side;
 use mailtrip_exporter::roundtrip;
+use mailtrip_exporter::roundtrip::state::Thresholds;
 
 use crate::lab::{Imap, Lab};
 use crate::real::scenarios::checked;
@@ -30,7 +31,7 @@ async fn a_mail_of_ours_is_deleted_in_the_trash_and_nothing_else_is_there() {
         roundtrip::Options { timeout: Some(Duration::from_secs(20)), ..Default::default() };
     let mut terminal = roundtrip::Terminal::plain(std::io::sink());
     let verdict = roundtrip::run(&target, &options, &mut terminal, pending()).await;
-    assert!(verdict.is_good(), "{:?}", verdict.sentences(&target));
+    assert!(verdict.is_good(), "{:?}", verdict.sentences(&target, &Thresholds::default()));
     let said = &verdict.side(Side::Receive).transcript;
     let has = |words: &str| said.iter().any(|line| line.contains(words));
     assert!(has("UID MOVE 2 \"Trash\"") && has("[COPYUID "), "{said:#?}");

@@ -85,6 +85,21 @@ impl Running {
         http::until(&self.address, path, holds).await.text().to_owned()
     }
 
+    /// Waits until the store in this folder has all that is shown by now: a target that is added is read from
+    /// it, and what waits to be written is written before. The target is taken out again.
+    pub(crate) async fn has_kept_all(&self, folder: &Path) {
+        let file = folder.join("mailtrip.yml");
+        let config = std::fs::read_to_string(&file).unwrap();
+        let added = target("added", 1, 1).replace("interval: 1s", "interval: 1h\n  ports: []");
+        let is_there = |page: &str| page.contains("{target=\"added\"");
+        std::fs::write(&file, format!("{config}{added}")).unwrap();
+        self.signal("-HUP");
+        self.until("/metrics", is_there).await;
+        std::fs::write(&file, config).unwrap();
+        self.signal("-HUP");
+        self.until("/metrics", |page| !is_there(page)).await;
+    }
+
     /// By SIGKILL: nothing is tidied up.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();

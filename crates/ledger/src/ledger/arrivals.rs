@@ -123,6 +123,7 @@ impl Ledger {
             return None;
         };
         self.roundtrips.observe(roundtrip);
+        self.availability.count_roundtrip(roundtrip, now.wall);
         self.exemplars.put(Exemplar { token: mail.token, roundtrip, found: now.wall });
         if is_newest {
             self.period.received += 1;

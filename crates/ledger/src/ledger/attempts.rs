@@ -138,6 +138,7 @@ impl Ledger {
         if passive && is_down {
             state.not_applicable += 1;
             state.consecutive_failures = Reading::NotApplicable;
+            self.availability.recovered(side, now.wall);
             self.leave(now);
             return;
         }
@@ -148,8 +149,12 @@ impl Ledger {
         if succeeded {
             state.last_success = Some(now.wall);
             state.consecutive_failures = Reading::Is(0);
-        } else {
-            state.consecutive_failures = Reading::Is(before.saturating_add(1));
+            self.availability.recovered(side, now.wall);
+            return;
+        }
+        state.consecutive_failures = Reading::Is(before.saturating_add(1));
+        if let Some(first) = attempt.failures.iter().find(|failure| failure.shortage.is_none()) {
+            self.availability.failed(side, first, now.wall);
         }
     }
 }

@@ -72,6 +72,7 @@ impl Ledger {
         if !self.is_not_applicable() {
             self.expire_outstanding(now);
         }
+        self.account_mails(now);
         let age = |since: LineInstant| now.instant.saturating_duration_since(since);
         while let Some(oldest) = self.ended.front()
             && age(oldest.at) >= self.rules.lost_after
@@ -106,6 +107,8 @@ impl Ledger {
             began.wall = jump.correct(began.wall);
         }
         self.journal.follow(jump);
+        self.accounted.follow(jump);
+        self.availability.follow(jump.seconds(), |date| jump.correct(date));
     }
 
     /// A mail that nobody has looked for since it became old enough waits for that look, though not for

@@ -241,6 +241,7 @@ impl Ledger {
     fn forget_measurement(&mut self, side: Side, now: Moment) {
         let state = &mut self.sides[side];
         *state = SideState::counted(state.counters());
+        self.availability.recovered(side, now.wall);
         match side {
             Side::Send => self.send_ability = Reading::Unmeasured,
             Side::Receive => self.receive_ability = Reading::Unmeasured,

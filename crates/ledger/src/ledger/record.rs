@@ -9,8 +9,7 @@ use super::{
     ClockJump, Ended, Histogram, Ledger, MailState, Moment, Newest, Outstanding, Rules,
     SideCounters, SideState, Totals,
 };
-use crate::LineInstant;
-use crate::{PerSide, Token};
+use crate::{KeptAvailability, LineInstant, PerSide, Token};
 
 /// What is kept of a mail. A time that a record does not tell is that of the record before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,6 +105,8 @@ pub struct StoredAccount {
     pub newest: Newest,
     /// Its mails.
     pub mails: BTreeMap<Token, MailRecord>,
+    /// How it was over the latest hours and days.
+    pub availability: KeptAvailability,
 }
 
 impl StoredAccount {
@@ -166,6 +167,7 @@ impl Ledger {
         let mut ledger = Self::new(rules);
         ledger.wall_clock.jump(now);
         ledger.totals = stored.account.totals;
+        ledger.restore_availability(stored, now);
         ledger.sides = stored.account.sides.clone().map(SideState::counted);
         for (_, side) in ledger.sides.iter_mut() {
             side.failures.are_over(now.wall);

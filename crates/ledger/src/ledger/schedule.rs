@@ -119,6 +119,11 @@ impl Schedule {
         !self.has_overrun && self.kept.or(self.since).is_some_and(is_old)
     }
 
+    /// When the newest measurement will be too old to hold; `None`: it holds until the next, or there is none.
+    fn holds_until(&self, stands: Duration) -> Option<LineInstant> {
+        self.kept.or(self.since).filter(|_| !self.has_overrun)?.checked_add(stands)
+    }
+
     /// How many periods have gone by since an attempt of this process was to be over; `None` while none
     /// has.
     fn missed(&self, stands: Duration, period: Duration, now: Moment) -> Option<u64> {
@@ -195,11 +200,15 @@ impl Ledger {
 
     /// What has not been over by its deadline has failed, and what is too old to hold does not hold.
     pub(super) fn expire_attempts(&mut self, now: Moment) {
-        for side in Side::ALL {
+        let mut sides = Side::ALL;
+        // What has failed first is told first, so that the time between is counted as it was.
+        sides.sort_by_key(|side| self.schedules[*side].under_way.map(|it| it.deadline));
+        for side in sides {
             if let Some(failure) = self.schedules[side].overrun(side, now) {
                 self.overran(side, failure, now);
             }
         }
+        self.account_time(now.instant, now);
         self.outlive_sending(now);
         self.outlive_checks(now);
     }
@@ -235,6 +244,15 @@ impl Ledger {
         configured.max(self.login_delay.kept()) + longest + SLACK
     }
 
+    /// When the ability of a side is outlived; `None`: not before the next attempt ends.
+    pub(super) fn ability_ends(&self, side: Side) -> Option<LineInstant> {
+        let stands = match side {
+            Side::Send => Self::sending_stands(self.rules.interval),
+            Side::Receive => self.checks_stand(self.rules.interval),
+        };
+        self.schedules[side].holds_until(stands)
+    }
+
     fn outlive_checks(&mut self, now: Moment) {
         let configured = self.check_interval.unwrap_or(self.rules.interval);
         let stands = self.checks_stand(self.rules.interval);
@@ -250,9 +268,11 @@ impl Ledger {
 
     /// The deadline of an attempt is over, and nobody has told of its end.
     fn overran(&mut self, side: Side, failure: Failure, now: Moment) {
-        let schedule = &mut self.schedules[side];
         // Whenever that is noticed.
-        schedule.since = schedule.under_way.take().map(|it| it.deadline + GRACE);
+        let over = self.schedules[side].under_way.take().map(|it| it.deadline + GRACE);
+        self.account_time(over.unwrap_or(now.instant), now);
+        let schedule = &mut self.schedules[side];
+        schedule.since = over;
         (schedule.has_overrun, schedule.kept) = (true, None);
         self.settle_overrun(side, failure, now);
     }

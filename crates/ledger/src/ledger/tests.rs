@@ -6,6 +6,7 @@ use crate::Action;
 use crate::{LineInstant, Reason, Step};
 use proptest::prelude::*;
 
+mod availability;
 mod distance;
 mod newest;
 mod overdue;

@@ -28,6 +28,7 @@ use crate::Fault;
 use crate::options::{Endpoint, TlsOptions, TlsVersion};
 use ledger::{Reason, Shortage};
 
+mod authorities;
 mod format;
 mod session;
 
@@ -37,6 +38,8 @@ pub struct TlsClient {
     connector: SslConnector,
     server_name: Option<String>,
     verify: bool,
+    /// The authorities are the system's.
+    trusts_system: bool,
 }
 
 /// How a handshake ended.
@@ -102,12 +105,15 @@ impl TlsClient {
         session::store_sessions(&mut builder);
         // Many mail servers end the connection without a TLS close; that is an end of file.
         builder.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
-        if let Some(ca_file) = &options.ca_file {
-            let mut store = X509StoreBuilder::new()?;
-            for certificate in X509::stack_from_pem(&ca_file.pem)? {
-                store.add_cert(certificate)?;
+        match &options.ca_file {
+            None => authorities::read_file(&mut builder)?,
+            Some(ca_file) => {
+                let mut store = X509StoreBuilder::new()?;
+                for certificate in X509::stack_from_pem(&ca_file.pem)? {
+                    store.add_cert(certificate)?;
+                }
+                builder.set_cert_store(store.build());
             }
-            builder.set_cert_store(store.build());
         }
         if let Some(identity) = &options.identity {
             let mut chain = X509::stack_from_pem(&identity.cert_file.pem)?.into_iter();
@@ -123,6 +129,7 @@ impl TlsClient {
             connector: builder.build(),
             server_name: options.server_name.clone(),
             verify: !options.insecure_skip_verify,
+            trusts_system: options.ca_file.is_none(),
         })
     }
 
@@ -171,17 +178,17 @@ impl TlsClient {
         let holds_until = seen.map(|facts| facts.chain_not_after.min(facts.leaf_not_after));
         *shown = facts;
         match worst(&problems.found) {
-            Some((Reason::CertificateUntrusted, words))
-                if self.verify && problems.shortage.is_some() =>
-            {
-                let message = format!("the authorities cannot be read to judge {name}: {words}");
-                let shortage = problems.shortage.unwrap_or(Shortage::Descriptors);
-                Err(Fault::short(shortage, Reason::Other, message))
-            }
-            Some((reason, words)) if self.verify => {
-                let message = format!("the certificate of {name} is refused: {words}");
-                Err(Fault::new(reason, message))
-            }
+            Some((reason, words)) if self.verify => Err(match problems.shortage {
+                Some(shortage) if reason == Reason::CertificateUntrusted => {
+                    let message =
+                        format!("the authorities cannot be read to judge {name}: {words}");
+                    Fault::short(shortage, Reason::Other, message)
+                }
+                _ => {
+                    let message = format!("the certificate of {name} is refused: {words}");
+                    Fault::new(reason, message)
+                }
+            }),
             _ => {
                 if let Some(until) = holds_until {
                     resumption.accepted(until);
@@ -200,10 +207,10 @@ impl TlsClient {
     ) -> Result<SslStream<TcpStream>, ErrorStack> {
         let mut ssl = self.connector.configure()?.into_ssl(name)?;
         resumption.prepare(&mut ssl, SystemTime::now())?;
+        let trusts_system = self.trusts_system;
         ssl.set_verify_callback(SslVerifyMode::PEER, move |holds, context| {
             if !holds {
-                // OpenSSL opens the file of an authority only here.
-                let shortage = shortage_of(&ErrorStack::get());
+                let shortage = trusts_system.then(|| authorities::unread(context)).flatten();
                 let mut problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
                 problems.found.push(context.error());
                 problems.shortage = problems.shortage.or(shortage);
@@ -218,12 +225,12 @@ impl TlsClient {
 #[derive(Default)]
 struct Problems {
     found: Vec<X509VerifyResult>,
-    /// What this process was short of when it looked for the authorities.
+    /// What this process was short of when OpenSSL looked for the authorities.
     shortage: Option<Shortage>,
 }
 
 /// What a call of the system said to be short inside OpenSSL.
-fn shortage_of(errors: &ErrorStack) -> Option<Shortage> {
+pub fn shortage_of(errors: &ErrorStack) -> Option<Shortage> {
     /// `ERR_SYSTEM_FLAG` of OpenSSL 3: the rest of the code is the number of the system's error.
     const OF_SYSTEM: std::ffi::c_ulong = 0x8000_0000;
     let codes = errors.errors().iter().map(openssl::error::Error::code);

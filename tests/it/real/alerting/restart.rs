@@ -1,6 +1,7 @@
 //! The exporter is killed and started again, under a firing alert and beside a target that is well. What
 //! Prometheus has of both is looked at second by second.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 use super::stack::Stack;
 use super::target;
 use crate::lab::{Lab, until};
-use crate::support::program::{Running, folder, program};
+use crate::support::program::{Running, folder, program, sqlite};
 use crate::support::yaml;
 
 /// The samples of the one series that answers, of each its time and value.
@@ -32,6 +33,13 @@ async fn newest(stack: &Stack, series: &str) -> Option<f64> {
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// Waits until the store has one more: none is shown that it lacks until the next, five seconds later.
+async fn a_failure_is_kept(folder: &Path) {
+    let kept = || sqlite(folder, "SELECT receive_failures FROM newest WHERE target = 'login'");
+    let before = kept();
+    until("a failure is kept", async || kept() != before).await;
 }
 
 #[tokio::test]
@@ -60,6 +68,7 @@ async fn no_second_of_a_restart_changes_what_is_known_or_what_fires() {
     stack.tells("MailtripCannotReceive", "login", true).await;
     let (from, known) = (now(), newest(&stack, FAILURES).await.unwrap());
 
+    a_failure_is_kept(folder.path()).await;
     exporter.kill().await;
     until("Prometheus misses it", async || newest(&stack, UP).await == Some(0.0)).await;
     let restarted = now();

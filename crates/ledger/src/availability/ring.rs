@@ -1,0 +1,171 @@
+//! The latest hours, or days: those that are over as bytes, the present one open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::LATEST;
+use super::bucket::Bucket;
+use super::series::{self, Dated};
+use crate::PerSide;
+
+/// An hour, or a day of UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+}
+
+impl Span {
+    /// How long it is.
+    pub fn width(self) -> Duration {
+        Duration::from_millis(self.millis())
+    }
+
+    /// How many of them are kept, the present one included.
+    pub fn length(self) -> u64 {
+        match self {
+            Span::Hour => 8 * 24,
+            Span::Day => 90,
+        }
+    }
+
+    pub(super) fn millis(self) -> u64 {
+        match self {
+            Span::Hour => 3_600_000,
+            Span::Day => 86_400_000,
+        }
+    }
+
+    /// The greatest number.
+    pub(super) fn latest(self) -> u64 {
+        LATEST / self.millis()
+    }
+}
+
+/// The latest hours, or days, of which something is known.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ring {
+    span: Span,
+    /// Those that are over.
+    closed: Arc<[u8]>,
+    /// The number of the present one.
+    number: u64,
+    open: Bucket,
+}
+
+impl Ring {
+    pub(super) fn new(span: Span) -> Self {
+        Self { span, closed: Arc::default(), number: 0, open: Bucket::default() }
+    }
+
+    /// As it was kept, at `now`, in milliseconds.
+    pub(super) fn restore(span: Span, before: &[u8], present: &[u8], now: u64) -> Self {
+        let mut buckets = series::read(span, before);
+        let last = buckets.last().map_or(0, |(number, _)| *number);
+        let present = series::read(span, present).pop().filter(|(number, _)| *number > last);
+        buckets.extend(present);
+        let (number, open) = buckets.pop().unwrap_or_default();
+        let mut ring = Self { number, open, ..Self::new(span) };
+        ring.close(buckets);
+        let ahead = number.saturating_sub(now / span.millis());
+        if ahead > 0 {
+            ring.renumber(|number| number.checked_sub(ahead));
+        }
+        ring
+    }
+
+    /// The present one, as bytes.
+    pub(super) fn present(&self) -> Arc<[u8]> {
+        let open = Some((self.number, &self.open)).filter(|(_, open)| !open.is_empty());
+        series::write(self.span, open.into_iter()).into()
+    }
+
+    /// Those that are over, as bytes.
+    pub(super) fn before(&self) -> Arc<[u8]> {
+        Arc::clone(&self.closed)
+    }
+
+    /// The present one, to be changed; [`Ring::go_to`] comes first.
+    pub(super) fn open(&mut self) -> &mut Bucket {
+        &mut self.open
+    }
+
+    /// All of them that are kept at `now`, in milliseconds; oldest first.
+    pub(super) fn buckets(&self, now: u64) -> Vec<Dated> {
+        let mut buckets = series::read(self.span, &self.closed);
+        if !self.open.is_empty() {
+            buckets.push((self.number, self.open.clone()));
+        }
+        let now = now / self.span.millis();
+        buckets.retain(|(number, _)| number + self.span.length() > now);
+        buckets
+    }
+
+    /// Goes on to the one of `now`, in milliseconds; whether those that are over have changed. The
+    /// present one stays while the clock shows an earlier one.
+    pub(super) fn go_to(&mut self, now: u64) -> bool {
+        let number = now / self.span.millis();
+        if number <= self.number {
+            return false;
+        }
+        let buckets = self.buckets(now);
+        (self.number, self.open) = (number, Bucket::default());
+        self.close(buckets);
+        true
+    }
+
+    /// Each side had this ability between these moments; whether those that are over have changed.
+    pub(super) fn count_time(
+        &mut self,
+        abilities: PerSide<Option<f64>>,
+        from: u64,
+        to: u64,
+    ) -> bool {
+        let width = self.span.millis();
+        // More is not kept.
+        let mut from = from.max(to.saturating_sub(width * self.span.length()));
+        let mut has_closed = false;
+        while from < to {
+            let end = (from - from % width + width).min(to);
+            has_closed |= self.go_to(from);
+            for (side, times) in self.open.sides.iter_mut() {
+                if let Some(ability) = abilities[side] {
+                    times.add(end - from, ability, width);
+                }
+            }
+            from = end;
+        }
+        has_closed
+    }
+
+    /// Gives all of them other dates, to the nearest: the clock was set forward by so many seconds. Whether
+    /// something has changed.
+    pub(super) fn shift(&mut self, seconds: f64) -> bool {
+        let by = (seconds / self.span.width().as_secs_f64()).round() as i64;
+        if by == 0 {
+            return false;
+        }
+        self.renumber(|number| number.checked_add_signed(by));
+        true
+    }
+
+    /// Gives all of them other numbers, in the same order; one without a number is forgotten.
+    fn renumber(&mut self, renumber: impl Fn(u64) -> Option<u64>) {
+        let renumber = |number| renumber(number).filter(|number| *number <= self.span.latest());
+        let buckets = series::read(self.span, &self.closed).into_iter();
+        let buckets = buckets.filter_map(|(number, it)| Some((renumber(number)?, it))).collect();
+        let number = renumber(self.number);
+        if number.is_none() {
+            self.open = Bucket::default();
+        }
+        self.number = number.unwrap_or_default();
+        self.close(buckets);
+    }
+
+    fn close(&mut self, buckets: Vec<Dated>) {
+        let buckets = buckets.iter().map(|(number, it)| (*number, it));
+        self.closed = series::write(self.span, buckets).into();
+    }
+}

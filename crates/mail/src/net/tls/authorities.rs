@@ -1,0 +1,166 @@
+//! The authorities that the system trusts, where this process could not read them. OpenSSL opens the file of
+//! an authority only once a server has shown a certificate by it. Where no descriptor is free then, it calls
+//! the certificate untrusted and does not say why: our shortage would be the fault of the server.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use openssl::error::ErrorStack;
+use openssl::ssl::SslConnectorBuilder;
+use openssl::x509::{X509, X509Ref, X509StoreContextRef, X509VerifyResult};
+
+use ledger::Shortage;
+
+/// The most that is read of the file of an authority.
+const FILE_BYTES: u64 = 256 << 10;
+/// How many authorities whose names have the same hash are looked at.
+const SAME_HASH: usize = 16;
+
+/// Has the system's file of authorities read, if it may be that the builder could not.
+///
+/// # Errors
+/// What OpenSSL says of the file, for want of a descriptor.
+pub(super) fn read_file(builder: &mut SslConnectorBuilder) -> Result<(), ErrorStack> {
+    let file = Places::of_system().file;
+    match unless_short(File::open(&file)) {
+        Ok(_) => Ok(()),
+        Err(_) => builder.set_ca_file(&file),
+    }
+}
+
+/// What this process was short of, if the authority that a certificate was refused for lack of is there.
+pub(super) fn unread(context: &X509StoreContextRef) -> Option<Shortage> {
+    if !lacks_authority(context.error()) {
+        return None;
+    }
+    Places::of_system().unread(context.chain()?.iter())
+}
+
+/// Whether this says that the authority was not found.
+fn lacks_authority(problem: X509VerifyResult) -> bool {
+    // X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, .._DEPTH_ZERO_SELF_SIGNED_CERT, .._SELF_SIGNED_CERT_IN_CHAIN,
+    // .._UNABLE_TO_GET_ISSUER_CERT_LOCALLY, .._UNABLE_TO_VERIFY_LEAF_SIGNATURE
+    matches!(problem.as_raw(), 2 | 18..=21)
+}
+
+/// Where OpenSSL looks for authorities.
+struct Places {
+    file: PathBuf,
+    folders: Vec<PathBuf>,
+}
+
+impl Places {
+    fn of_system() -> Self {
+        // As in `OPENSSLDIR: "/usr/lib/ssl"`.
+        let default = Path::new(openssl::version::dir().split('"').nth(1).unwrap_or_default());
+        let file = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+        let folders = std::env::var_os("SSL_CERT_DIR");
+        let folders = folders.map(|folders| std::env::split_paths(&folders).collect());
+        Self {
+            file: file.unwrap_or_else(|| default.join("cert.pem")),
+            folders: folders.unwrap_or_else(|| vec![default.join("certs")]),
+        }
+    }
+
+    /// What is short, if a folder holds the issuer of one of these certificates.
+    fn unread<'a>(&self, mut chain: impl Iterator<Item = &'a X509Ref>) -> Option<Shortage> {
+        chain.find_map(|certificate| {
+            let hash = certificate.issuer_name_hash();
+            self.folders.iter().find_map(|folder| unread_in(folder, hash, certificate))
+        })
+    }
+}
+
+/// The same of one folder, where an authority has the hash of its name for the name of its file.
+fn unread_in(folder: &Path, hash: u32, certificate: &X509Ref) -> Option<Shortage> {
+    let files = (0..SAME_HASH).map(|number| folder.join(format!("{hash:08x}.{number}")));
+    // To see that a file is there takes no descriptor.
+    let mut files = files.take_while(|file| file.exists());
+    files.find_map(|file| match certificates_in(&file) {
+        Err(shortage) => Some(shortage),
+        // It can be read again, so that a moment ago no descriptor was free.
+        Ok(found) => {
+            found.iter().any(|it| has_signed(it, certificate)).then_some(Shortage::Descriptors)
+        }
+    })
+}
+
+/// Whether one certificate is by the other. The signature counts: anybody can write the name of an authority into
+/// a certificate of his own, and must not look like a shortage.
+fn has_signed(issuer: &X509, certificate: &X509Ref) -> bool {
+    let is_signed = || certificate.verify(&*issuer.public_key()?);
+    issuer.issued(certificate) == X509VerifyResult::OK && is_signed().unwrap_or(false)
+}
+
+/// A file that cannot be read or holds no certificate has none.
+fn certificates_in(path: &Path) -> Result<Vec<X509>, Shortage> {
+    let read = File::open(path).and_then(|file| {
+        let mut pem = Vec::new();
+        file.take(FILE_BYTES).read_to_end(&mut pem).map(|_| pem)
+    });
+    let pem = unless_short(read)?.unwrap_or_default();
+    Ok(X509::stack_from_pem(&pem).unwrap_or_default())
+}
+
+/// The value, if there is one; only a shortage is an error.
+fn unless_short<T>(result: io::Result<T>) -> Result<Option<T>, Shortage> {
+    result.map(Some).or_else(|error| Shortage::of(&error).map_or(Ok(None), Err))
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::asn1::Asn1Time;
+    use openssl::hash::MessageDigest;
+    use openssl::pkey::{PKey, Private};
+    use openssl::x509::{X509Builder, X509NameBuilder};
+
+    use super::*;
+
+    /// A certificate in this name by that one, signed with this key and for it.
+    fn certificate(subject: &str, issuer: &str, key: &PKey<Private>) -> X509 {
+        let name = |text: &str| {
+            let mut name = X509NameBuilder::new().unwrap();
+            name.append_entry_by_text("CN", text).unwrap();
+            name.build()
+        };
+        let mut builder = X509Builder::new().unwrap();
+        builder.set_subject_name(&name(subject)).unwrap();
+        builder.set_issuer_name(&name(issuer)).unwrap();
+        builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+        builder.set_pubkey(key).unwrap();
+        builder.sign(key, MessageDigest::sha256()).unwrap();
+        builder.build()
+    }
+
+    #[test]
+    fn an_authority_in_the_folder_was_not_read_and_another_one_is_unknown() {
+        let key = PKey::ec_gen("prime256v1").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let write = |authority: &X509, number: u32| {
+            let hash = authority.subject_name_hash();
+            let file = folder.path().join(format!("{hash:08x}.{number}"));
+            std::fs::write(file, authority.to_pem().unwrap()).unwrap();
+        };
+        let (root, server) = (certificate("root", "root", &key), certificate("host", "root", &key));
+        let places = Places {
+            file: PathBuf::new(),
+            folders: vec![PathBuf::from("/nonexistent"), folder.path().to_owned()],
+        };
+        let unread = |certificate: &X509| places.unread([certificate.as_ref()].into_iter());
+        assert_eq!(unread(&server), None);
+        // A file of the name that the issuer's would have, with another certificate.
+        let hash = root.subject_name_hash();
+        let other = certificate("other", "other", &key).to_pem().unwrap();
+        std::fs::write(folder.path().join(format!("{hash:08x}.0")), other).unwrap();
+        assert_eq!(unread(&server), None);
+        write(&root, 1);
+        assert_eq!(unread(&server), Some(Shortage::Descriptors));
+        assert_eq!(unread(&root), Some(Shortage::Descriptors), "sent by the server itself");
+        assert_eq!(unread(&certificate("host", "stranger", &key)), None);
+        let own_key = PKey::ec_gen("prime256v1").unwrap();
+        assert_eq!(unread(&certificate("root", "root", &own_key)), None, "an impostor");
+        assert_eq!(unread(&certificate("host", "root", &own_key)), None, "by an impostor");
+    }
+}

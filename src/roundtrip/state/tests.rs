@@ -1,0 +1,209 @@
+//! The words of each verdict that can come about agree with its state.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::config::Config;
+use crate::roundtrip::nagios;
+use crate::roundtrip::verdict::{Check, Sent};
+use ledger::{Action, DeliveryReport, Failure, Reason, Shortage, Step, Token};
+
+const LATE: Duration = Duration::from_secs(30);
+const LIMITS: [Thresholds; 3] = [
+    Thresholds { warning: None, critical: None },
+    Thresholds { warning: Some(Duration::from_secs(20)), critical: None },
+    Thresholds { warning: Some(Duration::from_secs(5)), critical: Some(Duration::from_secs(20)) },
+];
+
+fn target(passive: bool) -> Arc<Target> {
+    let text = format!(
+        "targets:\n- {{name: corp, host: h.example, from: a@b.example, to: c@d.example, passive: \
+         {passive}, late_after: 30s, receive: {{protocol: imap, username: u, password: p}}}}\n"
+    );
+    let config = Config::parse(&text, Path::new("mailtrip.yml")).unwrap();
+    config.targets.into_values().next().unwrap()
+}
+
+/// Of a server that is down, of one that refuses, and of this machine.
+fn failures(step: Step) -> [Failure; 3] {
+    let failure = |reason, down, shortage| Failure {
+        step,
+        reason,
+        down,
+        shortage,
+        clue: None,
+        message: "why it is so".to_owned(),
+    };
+    [
+        failure(Reason::Refused, true, None),
+        failure(Reason::Rejected, false, None),
+        failure(Reason::Other, false, Some(Shortage::Descriptors)),
+    ]
+}
+
+fn checks() -> Vec<Check> {
+    let failed = failures(Step::Auth).map(Check::Failed);
+    [Check::Passed, Check::Unfinished].into_iter().chain(failed).collect()
+}
+
+fn sendings() -> Vec<Sent> {
+    let accepted = Sent::Accepted { took: Duration::from_secs(1), reply: "250 ok".into() };
+    let refused = failures(Step::Envelope).map(Sent::NotAccepted);
+    let doubtful = failures(Step::Data).map(Sent::Doubtful);
+    [accepted, Sent::NotTried, Sent::Unfinished]
+        .into_iter()
+        .chain(refused)
+        .chain(doubtful)
+        .collect()
+}
+
+fn arrivals() -> Vec<Arrival> {
+    let seen = |seconds, folder| Arrival::Seen { roundtrip: Duration::from_secs(seconds), folder };
+    let times = [2, 10, 25, 60].map(|time| seen(time, FoundIn::Inbox));
+    let others = [
+        Arrival::NotAwaited,
+        Arrival::NotSeen(LATE),
+        Arrival::Bounced(Duration::from_secs(3)),
+        seen(2, FoundIn::Junk),
+        seen(25, FoundIn::Junk),
+        seen(2, FoundIn::Other),
+    ];
+    times.into_iter().chain(others).collect()
+}
+
+/// Every verdict that can come about.
+fn verdicts() -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for mailbox in checks() {
+        for sent in sendings() {
+            for arrival in arrivals() {
+                let is_looked_for = mailbox == Check::Passed
+                    && matches!(sent, Sent::Accepted { .. } | Sent::Doubtful(_));
+                if is_looked_for || arrival == Arrival::NotAwaited {
+                    verdicts.extend(endings(&mailbox, &sent, arrival));
+                }
+            }
+        }
+    }
+    verdicts
+}
+
+fn endings(mailbox: &Check, sent: &Sent, arrival: Arrival) -> Vec<Verdict> {
+    let came = matches!(arrival, Arrival::Seen { .. } | Arrival::Bounced(_));
+    let removals = match came {
+        true => [Removal::Done, Removal::Unfinished]
+            .into_iter()
+            .chain(failures(Step::Remove).map(Removal::Failed))
+            .collect(),
+        false => vec![Removal::Unfinished],
+    };
+    let looks = match arrival {
+        Arrival::NotSeen(_) => {
+            [None].into_iter().chain(failures(Step::Fetch).map(Some)).collect::<Vec<_>>()
+        }
+        _ => vec![None],
+    };
+    let out_of_time = Ending::OutOfTime(Duration::from_secs(50));
+    let mut verdicts = Vec::new();
+    for ending in [Ending::Complete, Ending::Interrupted, out_of_time] {
+        for removal in &removals {
+            for look_failure in &looks {
+                for is_held_back in [false, true] {
+                    verdicts.push(Verdict {
+                        mailbox: mailbox.clone(),
+                        sent: sent.clone(),
+                        arrival,
+                        removal: removal.clone(),
+                        look_failure: look_failure.clone(),
+                        ending,
+                        is_held_back: is_held_back
+                            && ending == out_of_time
+                            && arrival == Arrival::NotAwaited,
+                        notice: Some(bounce()),
+                        ..Verdict::new(Token::random(), "mailtrip.yml:2")
+                    });
+                }
+            }
+        }
+    }
+    verdicts.retain(can_come_about);
+    verdicts
+}
+
+fn bounce() -> DeliveryReport {
+    DeliveryReport {
+        token: Token::random(),
+        action: Action::Failed,
+        code: Some("5.1.1".to_owned()),
+        remote_server: None,
+        text: None,
+    }
+}
+
+/// Nothing is left undone where nobody cut it short, and a removal that failed ends it.
+fn can_come_about(verdict: &Verdict) -> bool {
+    let is_complete = verdict.ending == Ending::Complete;
+    let came = matches!(verdict.arrival, Arrival::Seen { .. } | Arrival::Bounced(_));
+    let is_undone = verdict.mailbox == Check::Unfinished
+        || matches!(verdict.sent, Sent::NotTried | Sent::Unfinished)
+        || (came && verdict.removal == Removal::Unfinished)
+        || (verdict.mailbox == Check::Passed
+            && matches!(verdict.sent, Sent::Accepted { .. })
+            && verdict.arrival == Arrival::NotAwaited);
+    if is_complete { !is_undone } else { !came || verdict.removal == Removal::Unfinished }
+}
+
+/// What the words may be, and what they may not.
+fn words(state: State) -> (&'static [&'static str], &'static [&'static str]) {
+    match state {
+        State::Ok => (
+            &["corp works: ", "corp is passive and down: not applicable"],
+            &["cannot", "not fully tested", "not tested", "slow", "could not", "did not pass"],
+        ),
+        State::Warning => (
+            &["corp is slow: ", "corp delivers: ", "corp delivers, but"],
+            &["works", "cannot", "not applicable", "not fully tested", "too slow"],
+        ),
+        State::Critical => (
+            &[
+                "corp cannot ",
+                "corp is too slow: ",
+                "but it bounced",
+                "it was not seen",
+                "did not pass",
+                "could not be read completely",
+            ],
+            &["works"],
+        ),
+        State::Unknown => (
+            &["was not fully tested", "was not tested", "could not be read completely"],
+            &["works", "cannot ", "slow"],
+        ),
+    }
+}
+
+#[test]
+fn the_words_agree_with_the_state() {
+    let mut seen = [0; 4];
+    for verdict in verdicts() {
+        for target in [false, true].map(target) {
+            for limits in &LIMITS {
+                let (state, line) = nagios::line(&verdict, &target, limits);
+                seen[usize::from(state.exit_code())] += 1;
+                let about = format!("{line}\n{verdict:#?}");
+                let said = verdict.sentences(&target, limits).join("; ");
+                let (needed, forbidden) = words(state);
+                assert!(needed.iter().any(|part| said.contains(part)), "{about}");
+                let has = forbidden.iter().find(|part| said.contains(*part));
+                assert_eq!(has, None, "{about}");
+                assert!(line.starts_with(&format!("MAILTRIP {state} - ")), "{about}");
+                assert!(state != State::Ok || !line.contains("=0%"), "{about}");
+                let is_good = is_successful(&verdict, &target, limits);
+                assert!(!is_good || state <= State::Warning, "{about}");
+                assert!(state != State::Ok || is_good != said.contains("passive"), "{about}");
+            }
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 20), "{seen:?}");
+}
