@@ -91,6 +91,7 @@ mod shipped {
 mod web {
     mod evidence;
     mod http;
+    mod layout;
     mod pages;
     mod prefix;
 }
