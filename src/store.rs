@@ -55,8 +55,8 @@ const LOCK_FILE: &str = "lock";
 const INSTANCE_FILE: &str = "instance";
 /// How long a mail about to be sent waits for its record.
 const COMMIT: Duration = Duration::from_secs(1);
-/// How long the last records may take when the store is closed.
-const CLOSE: Duration = Duration::from_secs(1);
+/// How long the last records may take when the store is closed; in tests as long as a busy machine needs.
+const CLOSE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 1 });
 /// How long a reader waits for its answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -251,6 +251,12 @@ impl Store {
             // Too late, or the writer gone: whoever waits goes on all the same.
             let _ = timeout(COMMIT, written).await;
         }
+    }
+
+    /// Waits until everything taken so far is written or could not be, however long that takes.
+    #[cfg(test)]
+    pub(crate) async fn written(&self) {
+        self.load(Vec::new()).await;
     }
 
     /// What is kept of these targets, with what is not written yet. The records of mails that ended longer

@@ -26,11 +26,16 @@ function focused(region) {
 function replace(region, fresh) {
   if (region.innerHTML === fresh.innerHTML) return;
   const focus = focused(region);
+  const places = [];
   for (const details of region.querySelectorAll("details[id]")) {
     const same = fresh.querySelector("#" + CSS.escape(details.id));
-    if (same) same.open = details.open;
+    if (!same) continue;
+    same.open = details.open;
+    const [lines, fresher] = [details, same].map((it) => it.querySelector(":scope > .lines"));
+    if (lines && fresher) places.push([fresher, lines.scrollTop, lines.scrollLeft]);
   }
   region.replaceChildren(...fresh.childNodes);
+  for (const [lines, top, left] of places) lines.scrollTo(left, top);
   if (focus) region.querySelector(focus)?.focus({ preventScroll: true });
 }
 

@@ -59,6 +59,25 @@ pub fn next_step_for_bounce(target: &Target, code: Option<&str>) -> String {
     }
 }
 
+/// What to look at if a TCP port beside those of the two sides does not answer.
+pub fn next_step_for_port(host: &str, port: u16) -> String {
+    format!(
+        "check that the service runs on {host} and listens on port {port}, and that no firewall is \
+         in the way"
+    )
+}
+
+/// What to look at if the host answers neither ping nor TCP.
+pub fn next_step_for_silence(host: &str) -> String {
+    format!("check that {host} is up, and the routes and firewalls between this machine and it")
+}
+
+/// What to do about a certificate that ends soon.
+pub fn renewal(target: &Target, side: Side) -> String {
+    let reason = Reason::CertificateExpired;
+    Advice { target, side, step: Step::Tls, place: "" }.handshake(reason)
+}
+
 /// Where something failed.
 struct Advice<'a> {
     target: &'a Target,

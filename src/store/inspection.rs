@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(loaded(&store).await, Some(kept()));
         store.record_inspection(&one, None);
         assert_eq!(loaded(&store).await, None);
-        store.committed().await;
+        store.written().await;
         assert_eq!(loaded(&store).await, None);
         assert_eq!(store.errors(), 0);
     }
@@ -118,7 +118,7 @@ mod tests {
         let file = Connection::open(folder.path().join("mailtrip.db")).unwrap();
         for (count, rows) in [(1, 1), (MOST_BYTES, 0)] {
             store.record_inspection(&one, Some(long(count)));
-            store.committed().await;
+            store.written().await;
             let query = "SELECT count(*) FROM inspection";
             assert_eq!(file.query_row(query, [], |row| row.get(0)), Ok(rows), "{count}");
         }
@@ -136,7 +136,7 @@ mod tests {
             let store = Store::open(folder.path()).unwrap();
             let one = TargetName::new("one").unwrap();
             store.record_inspection(&one, Some(kept()));
-            store.committed().await;
+            store.written().await;
             let file = Connection::open(folder.path().join("mailtrip.db")).unwrap();
             file.execute(&format!("UPDATE inspection SET {nonsense}"), []).unwrap();
             let read = store.load(vec![(one.clone(), DAY)]).await.remove(&one).unwrap().inspection;

@@ -404,7 +404,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let store = Store::open(folder.path()).unwrap();
             store.record(&name(), Changes { newest: Some(all()), ..Changes::default() });
-            store.committed().await;
+            store.written().await;
             let file = rusqlite::Connection::open(folder.path().join("mailtrip.db")).unwrap();
             file.execute(&format!("UPDATE newest SET {nonsense}"), []).unwrap();
             let newest = loaded(&store).await;

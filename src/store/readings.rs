@@ -312,7 +312,7 @@ mod tests {
         before.interval = None;
         for record in [before, record()] {
             store.record_layers(&one, record, false);
-            store.committed().await;
+            store.written().await;
         }
         drop(store);
         let store = Store::open(folder.path()).unwrap();
@@ -340,7 +340,7 @@ mod tests {
         store.record_layers(&one, record(port_failures.clone()), true);
         let before = loaded(&store, &one).await.port_failures;
         assert_eq!(before, port_failures, "also before it is written");
-        store.committed().await;
+        store.written().await;
         drop(store);
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(loaded(&store, &one).await.port_failures, port_failures);
@@ -363,7 +363,7 @@ mod tests {
             let store = Store::open(folder.path()).unwrap();
             let one = TargetName::new("one").unwrap();
             store.record_layers(&one, record(), false);
-            store.committed().await;
+            store.written().await;
             let file = Connection::open(folder.path().join("mailtrip.db")).unwrap();
             assert_eq!(file.execute(&format!("UPDATE layer SET {nonsense}"), []).unwrap(), 1);
             let (read, whole) = (loaded(&store, &one).await, record());

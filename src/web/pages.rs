@@ -1,5 +1,7 @@
-//! The pages for people: the list of all targets, the page of one, and the runbook.
+//! The pages for people: the list of all targets, the page of one, the runbook, and what is
+//! shown where there is nothing.
 
+pub(in crate::web) mod absent;
 pub(in crate::web) mod assets;
 pub(in crate::web) mod chart;
 pub(in crate::web) mod history;

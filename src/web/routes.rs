@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /` | the status page: every target with its measures; `search`, `state`, `sort` and `page` choose |
-//! | `GET /targets/NAME` | the page of one target; 404 with the nearest names for an unknown one |
+//! | `GET /targets/NAME` | the page of one target; 404 with the nearest names for an unknown one, as a page for browsers |
 //! | `GET /assets/NAME` | what the pages load: style, script and icon |
 //! | `GET /api/targets`, `GET /api/targets/NAME` | the same as JSON |
 //! | `GET /api/targets/NAME/history` | how one target was over the latest hours and days, as JSON |
@@ -89,7 +89,7 @@ impl App {
                 Err(error) => internal_error(&error),
             },
             (_, "/") => Response::method_not_allowed("GET, HEAD"),
-            _ => Response::not_found(format!("no such page; all pages are below {home}\n")),
+            _ => self.no_page(request, &format!("no such page; all pages are below {home}")),
         }
     }
 
@@ -121,7 +121,7 @@ impl App {
             }
             _ => {
                 let home = self.mount.links();
-                Response::not_found(format!("no such page; {home}/ links to those that exist\n"))
+                self.no_page(&request, &format!("no such page; {home}/ links to those that exist"))
             }
         }
     }
@@ -162,12 +162,12 @@ impl App {
     fn probe(&self, request: &Request) -> Response {
         let Some(name) = request.parameter("target") else {
             let base = self.mount.links();
-            return Response::not_found(format!(
-                "name a target, as {base}/probe?target=NAME; the status page lists them\n"
-            ));
+            let hint =
+                format!("name a target, as {base}/probe?target=NAME; the status page lists them");
+            return self.no_page(request, &hint);
         };
         let Some(view) = self.supervisor.view(name) else {
-            return Response::not_found(format!("{}\n", self.no_target(name)));
+            return self.nobody(request, name);
         };
         metrics_response(request.accept.as_deref(), vec![view], None)
     }
@@ -187,12 +187,11 @@ impl App {
     fn target(&self, request: &Request) -> Response {
         let Some(name) = target_name(request, TARGET_PAGES) else {
             let base = self.mount.links();
-            return Response::not_found(format!(
-                "name a target, as {base}/targets/NAME; {base}/ lists them\n"
-            ));
+            let hint = format!("name a target, as {base}/targets/NAME; {base}/ lists them");
+            return self.no_page(request, &hint);
         };
         let Some(details) = self.supervisor.details(&name, OUTSTANDING) else {
-            return Response::not_found(format!("{}\n", self.no_target(&name)));
+            return self.nobody(request, &name);
         };
         let setting = target::Setting {
             base: self.mount.links(),
@@ -380,5 +379,6 @@ fn internal_error(error: &dyn std::error::Error) -> Response {
     Response::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error, see the log\n")
 }
 
+mod nothing;
 #[cfg(test)]
 mod tests;

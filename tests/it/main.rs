@@ -80,6 +80,7 @@ mod shipped {
     mod dashboards;
     mod duplicates;
     mod filters;
+    mod mixin;
     mod rooms;
     pub(crate) mod rules;
     mod scrape_example;

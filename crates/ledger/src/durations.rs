@@ -51,6 +51,24 @@ impl fmt::Display for Written {
     }
 }
 
+/// In words for people, whole: `1 day`, `1 h 30 min`, `250 ms`.
+pub fn spelled(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 5] =
+        [(86_400_000, "day"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];
+    let mut rest = duration.as_millis();
+    let mut parts = Vec::new();
+    for (milliseconds, unit) in UNITS {
+        let count = rest / milliseconds;
+        rest %= milliseconds;
+        match (count, unit) {
+            (0, _) => {}
+            (2.., "day") => parts.push(format!("{count} days")),
+            _ => parts.push(format!("{count} {unit}")),
+        }
+    }
+    if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
+}
+
 /// In whole seconds, below one in whole milliseconds: `2h 12m 3s`, `250ms`.
 pub fn whole(duration: Duration) -> String {
     let whole = match duration.as_secs() {
@@ -138,6 +156,11 @@ mod tests {
         assert_eq!(
             [250, 5_000, 12_345].map(|it| Seconds(milliseconds(it)).to_string()),
             ["0.25 s", "5 s", "12 s"]
+        );
+        assert_eq!(
+            [0, 250, 300_000, 5_400_000, 86_400_000, 180_000_000]
+                .map(|it| spelled(milliseconds(it))),
+            ["0 s", "250 ms", "5 min", "1 h 30 min", "1 day", "2 days 2 h"]
         );
         assert_eq!([250, 7_923_400].map(|it| whole(milliseconds(it))), ["250ms", "2h 12m 3s"]);
         assert_eq!(

@@ -218,8 +218,8 @@ impl Imap {
     async fn start_tls(mut self, dialer: &Dialer, is_logged_in: bool) -> Result<Self, Failure> {
         self.trace().enter(Step::Tls);
         if is_logged_in || !self.capabilities.contains("STARTTLS") {
-            let message = "the server does not offer STARTTLS; set `tls: implicit` for a port with \
-                           TLS from the start, or `tls: none` to go without";
+            let message = "the server does not offer STARTTLS; set tls: implicit for a port with \
+                           TLS from the start, or tls: none to go without";
             return Err(self.wire.fail(Fault::new(Reason::Tls, message)));
         }
         self.command("STARTTLS").await.map_err(|interrupted| match interrupted {

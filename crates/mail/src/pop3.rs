@@ -366,8 +366,8 @@ impl Pop3 {
     async fn start_tls(mut self, dialer: &Dialer) -> Result<Self, Failure> {
         self.trace().enter(Step::Tls);
         if !self.capabilities.is_empty() && self.capability("STLS").is_none() {
-            let message = "the server does not offer STLS; set `tls: implicit` for a port with TLS \
-                           from the start, or `tls: none` to go without";
+            let message = "the server does not offer STLS; set tls: implicit for a port with TLS \
+                           from the start, or tls: none to go without";
             return Err(self.wire.fail(Fault::new(Reason::Tls, message)));
         }
         self.command("STLS").await.map_err(|interrupted| match interrupted {

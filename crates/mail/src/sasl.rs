@@ -380,7 +380,7 @@ impl Exchange {
         let Identity { username, secret, .. } = &self.identity;
         let digest = keyed_md5(secret.expose().as_bytes(), challenge).map_err(|error| {
             let message = format!(
-                "MD5 is not to be had on this machine ({}); name another mechanism with `auth`",
+                "MD5 is not to be had on this machine ({}); name another mechanism with the key auth",
                 tls::words(&error)
             );
             Fault::new(Reason::Other, message)

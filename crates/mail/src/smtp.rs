@@ -207,8 +207,8 @@ impl Smtp {
     async fn start_tls(mut self, dialer: &Dialer, name: &ClientId) -> Result<Self, Failure> {
         self.wire.trace().enter(Step::Tls);
         if !self.features.has("STARTTLS") {
-            let message = "the server does not offer STARTTLS; set `tls: implicit` for a port with \
-                           TLS from the start, or `tls: none` to go without";
+            let message = "the server does not offer STARTTLS; set tls: implicit for a port with \
+                           TLS from the start, or tls: none to go without";
             let fault = Fault::new(Reason::Tls, message).with(self.masked_tls());
             return Err(self.wire.fail(fault));
         }

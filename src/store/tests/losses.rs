@@ -11,7 +11,7 @@ async fn used(is_killed: bool) -> (TempDir, Token) {
     assert_eq!(store.loss(), None, "a first start");
     let (token, changes) = sending();
     store.record(&name("a"), changes);
-    store.committed().await;
+    store.written().await;
     if !is_killed {
         return (folder, token);
     }
@@ -112,7 +112,7 @@ async fn an_older_copy_and_another_database_are_told_of() {
     let store = Store::open(folder.path()).unwrap();
     for _ in 0..3 {
         store.record(&name("a"), sending().1);
-        store.committed().await;
+        store.written().await;
     }
     drop(store);
     fs::write(file(&folder, ""), copy).unwrap();
@@ -146,7 +146,7 @@ async fn a_database_deleted_while_in_use_is_written_anew_with_all_it_held() {
     }
     let (second, changes) = sending();
     store.record(&name("a"), changes);
-    store.committed().await;
+    store.written().await;
     eventually("the file is there again", async || file(&folder, "-wal").exists()).await;
     assert_eq!(store.errors(), 0);
     let (third, changes) = sending();
@@ -176,7 +176,7 @@ async fn a_log_deleted_while_in_use_costs_nothing_even_if_the_process_is_killed(
     fs::remove_file(file(&folder, "-wal")).unwrap();
     let (second, changes) = sending();
     store.record(&name("a"), changes);
-    store.committed().await;
+    store.written().await;
     eventually("there is a log again", async || file(&folder, "-wal").exists()).await;
     let file = look_into(&folder);
     for token in [first, second] {
@@ -197,13 +197,13 @@ async fn a_database_replaced_while_in_use_is_left_alone_and_counted() {
     let bytes = fs::read(file(&folder, "")).unwrap();
     let (token, changes) = sending();
     store.record(&name("a"), changes);
-    store.committed().await;
+    store.written().await;
     eventually("it is counted", async || store.errors() > 0).await;
     assert_eq!(fs::read(file(&folder, "")).unwrap(), bytes);
     // Moved away, it makes room for the one in use.
     fs::rename(file(&folder, ""), &copy).unwrap();
     store.record(&name("a"), sending().1);
-    store.committed().await;
+    store.written().await;
     drop(store);
     assert!(has(&folder, token).await);
 }

@@ -15,25 +15,26 @@ use super::assets::{self, Asset};
 use super::chart::{Sparkline, Trip};
 use super::history::Past;
 use super::words::{When, exact, minutes, rough};
-use crate::account::advice::{next_step, next_step_for_late_mail};
+use crate::account::history::Probe;
 use crate::config::{Endpoint, Target, TargetName};
 use crate::supervisor::{Supervisor, View};
 use crate::web::absence::{Absence, ability_absence, outstanding_absence, roundtrip_absence};
 use crate::web::condition::{ShownCondition, condition_of};
 use crate::web::mount::PathPrefix;
 use crate::web::paths::{self, TARGET_PAGES, TARGET_REPORTS};
-use ledger::{Condition, Failure, Side, Step};
+use ledger::{Condition, Side};
 use ledger::{Reading, SideState, Snapshot, Totals};
 use mail::shortage::news as shortages;
-use mail::text;
 
 use layers::LayerLine;
 pub(in crate::web) use listing::Query;
 use listing::{Listing, Order};
+pub(super) use notes::{ENDS_SOON, Note};
 use shortage::ShortageNote;
 
 mod layers;
 mod listing;
+mod notes;
 mod shortage;
 
 /// The links of the page that depend on flags and on the client.
@@ -56,10 +57,9 @@ pub(in crate::web) fn page(
 ) -> Result<String, askama::Error> {
     let views = supervisor.views();
     let listing = Listing::new(&views, query);
-    let trips = |view: &View| {
-        let probes = supervisor.newest_probes(view.target.name.as_str());
-        probes.iter().map(Trip::from).collect()
-    };
+    let probes = |view: &View| supervisor.newest_probes(view.target.name.as_str());
+    let rows = listing.shown.iter().map(|view| ListedRow::new(view, &probes(view), now));
+    let (rows, well) = split(rows.collect(), query);
     let page = StatusPage {
         base: links.base,
         assets: Assets::ALL,
@@ -71,7 +71,8 @@ pub(in crate::web) fn page(
         reload_failed: !supervisor.reload_state().is_successful,
         shortages: shortages::current().into_iter().map(ShortageNote::from).collect(),
         pasts: listing.shown.iter().filter_map(|view| past(supervisor, view, now)).collect(),
-        rows: listing.shown.iter().map(|view| ListedRow::new(view, trips(view), now)).collect(),
+        rows,
+        well,
         listing,
     };
     page.render()
@@ -79,6 +80,9 @@ pub(in crate::web) fn page(
 
 /// A page with more targets than this refreshes less often.
 const MANY_ROWS: usize = 500;
+
+/// So many targets that are well stand on the page unfolded.
+const UNFOLDED: usize = 25;
 
 /// Where a target is written; the page is for readers who need not know the files of this machine.
 const CONFIGURATION: &str = "the configuration";
@@ -98,6 +102,8 @@ struct StatusPage<'a> {
     shortages: Vec<ShortageNote>,
     listing: Listing<'a>,
     rows: Vec<ListedRow<'a>>,
+    /// Those at the end of a long list in which everything is well; they are folded.
+    well: Vec<ListedRow<'a>>,
     /// How the targets were, by name.
     pasts: BTreeMap<&'a TargetName, Past>,
 }
@@ -130,16 +136,44 @@ struct ListedRow<'a> {
 }
 
 impl<'a> ListedRow<'a> {
-    /// `trips` are of the newest mails, newest first.
-    fn new(view: &'a View, trips: Vec<Trip>, now: SystemTime) -> Self {
-        Self { row: Row::new(view, now), sparkline: Sparkline::new(trips.iter()) }
+    /// `probes` are the newest ones, newest first.
+    fn new(view: &'a View, probes: &[Probe], now: SystemTime) -> Self {
+        let trips: Vec<Trip> = probes.iter().map(Trip::from).collect();
+        Self { row: Row::new(view, probes, now), sparkline: Sparkline::new(trips.iter()) }
     }
+
+    /// Whether there is nothing to tell.
+    fn is_well(&self) -> bool {
+        self.row.condition == Condition::Well && self.row.notes.is_empty()
+    }
+}
+
+/// Folds the targets that are well, if they are many and nobody asked for them.
+fn split<'a>(
+    mut rows: Vec<ListedRow<'a>>,
+    query: &Query,
+) -> (Vec<ListedRow<'a>>, Vec<ListedRow<'a>>) {
+    let is_asked_for = query.is_filtered() || query.order == Order::Name || query.page > 0;
+    if is_asked_for || rows.iter().filter(|row| row.is_well()).count() <= UNFOLDED {
+        return (rows, Vec::new());
+    }
+    let well = rows.extract_if(.., |row| row.is_well()).collect();
+    (rows, well)
 }
 
 impl StatusPage<'_> {
     /// Whether some targets are left out on purpose.
     fn is_filtered(&self) -> bool {
-        !self.query.search.is_empty() || self.query.state.is_some()
+        self.query.is_filtered()
+    }
+
+    /// What the fold of the targets that are well says.
+    fn well_words(&self) -> String {
+        let (shown, all) = (self.well.len(), self.listing.count_of(Condition::Well));
+        match shown == all {
+            true => format!("{shown} targets are well"),
+            false => format!("{all} targets are well, {shown} of them on this page"),
+        }
     }
 
     /// How many targets the reader sees of how many.
@@ -193,8 +227,8 @@ pub(super) struct Row<'a> {
     pub(super) layers: Vec<LayerLine>,
     pub(super) mails: Vec<(&'static str, u64)>,
     pub(super) sides: [SideCell<'a>; 2],
-    /// What to look at, if mail is late.
-    pub(super) late_advice: Option<String>,
+    /// What is wrong now, and what to do.
+    pub(super) notes: Vec<Note>,
     pub(super) last_probe: Option<When>,
 }
 
@@ -222,25 +256,11 @@ pub(super) struct Measure {
 
 /// The state of one side.
 pub(super) struct SideCell<'a> {
-    pub(super) side: Side,
     pub(super) endpoint: Shown<'a>,
     pub(super) state: String,
     pub(super) condition: Condition,
-    pub(super) failure: Option<FailureNote<'a>>,
-}
-
-/// The newest failure of a side.
-pub(super) struct FailureNote<'a> {
-    pub(super) step: &'a str,
-    pub(super) reason: &'a str,
-    pub(super) words: String,
-    /// What to look at; `None` for a passive node that is down, as it may be.
-    pub(super) advice: Option<String>,
-    pub(super) when: When,
-    /// Whether the side still fails, or its mails still cannot be taken out.
-    pub(super) is_current: bool,
-    /// What the style sheet calls it.
-    pub(super) class: &'static str,
+    /// Its newest failure, if that is over.
+    pub(super) past: Option<Note>,
 }
 
 /// The endpoint as configured, and for a name the address that answered the latest attempt.
@@ -250,13 +270,19 @@ pub(super) struct Shown<'a> {
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn new(view: &'a View, now: SystemTime) -> Self {
-        let View { target, snapshot, layers, lacks_junk_folder, .. } = view;
+    /// `probes` are the newest ones, newest first.
+    pub(super) fn new(view: &'a View, probes: &[Probe], now: SystemTime) -> Self {
+        let View { target, snapshot, layers, .. } = view;
+        let condition = condition_of(view);
+        let (send, failure_to_send) = side(target, Side::Send, &snapshot.sides.send, now);
+        let (receive, failure_to_receive) =
+            side(target, Side::Receive, &snapshot.sides.receive, now);
+        let failures = [failure_to_send, failure_to_receive].into_iter().flatten();
         Self {
             target,
             page: paths::of_target(TARGET_PAGES, &target.name),
             api: paths::of_target(TARGET_REPORTS, &target.name),
-            condition: condition_of(view),
+            condition,
             measures: [
                 send_ability(snapshot),
                 receive_ability(snapshot),
@@ -265,13 +291,8 @@ impl<'a> Row<'a> {
             ],
             layers: layers::lines(snapshot, layers),
             mails: mails(&snapshot.totals),
-            sides: [
-                SideCell::new(target, Side::Send, &snapshot.sides.send, now),
-                SideCell::new(target, Side::Receive, &snapshot.sides.receive, now),
-            ],
-            // What cannot be read cannot be seen: then the failure says what to do.
-            late_advice: (snapshot.is_late() && snapshot.receive_ability != Reading::Is(false))
-                .then(|| next_step_for_late_mail(target, *lacks_junk_folder)),
+            sides: [send, receive],
+            notes: failures.chain(notes::beside_failures(view, condition, probes, now)).collect(),
             last_probe: snapshot.sides.send.last_attempt.map(|at| When::new(at, now)),
         }
     }
@@ -291,49 +312,38 @@ impl Measure {
     }
 }
 
-impl<'a> SideCell<'a> {
-    fn new(target: &'a Target, side: Side, state: &'a SideState, now: SystemTime) -> Self {
-        let endpoint = match side {
-            Side::Send => &target.send.endpoint,
-            Side::Receive => &target.receive.endpoint,
-        };
-        let condition = Condition::of(state.consecutive_failures, |count| match count {
-            0 => Condition::Well,
-            _ => Condition::Failing,
-        });
-        let shown = match state.consecutive_failures {
-            Reading::Unmeasured if state.last_attempt.is_some() => "not tried recently".to_owned(),
-            Reading::Unmeasured => "not tried yet".to_owned(),
-            Reading::NotApplicable => "down (passive)".to_owned(),
-            Reading::Is(0) => "works".to_owned(),
-            Reading::Is(1) => "fails".to_owned(),
-            Reading::Is(count) => format!("fails, {count} in a row"),
-        };
-        let is_failing = condition == Condition::Failing;
-        // A removal follows a check: one that failed is over with the next check that none follows.
-        let last_success = state.last_success;
-        let is_stuck = |at: &SystemTime, failure: &Failure| {
-            failure.step == Step::Remove && last_success.is_none_or(|success| *at >= success)
-        };
-        let failure = state.last_failure.as_ref().map(|(at, failure)| FailureNote {
-            step: failure.step.label(),
-            reason: failure.reason.label(),
-            // Escaped and cut where it was read; the page does not rely on that.
-            words: text::shown(failure.message.as_bytes()),
-            advice: (!target.passive || !failure.down)
-                .then(|| next_step(target, side, failure, CONFIGURATION)),
-            when: When::new(*at, now),
-            is_current: is_failing || is_stuck(at, failure),
-            class: match is_failing {
-                true => "failing",
-                false if is_stuck(at, failure) => "late",
-                false => "",
-            },
-        });
-        let is_name = endpoint.host.parse::<IpAddr>().is_err();
-        let address = state.address.map(|address| address.ip()).filter(|_| is_name);
-        Self { side, endpoint: Shown { endpoint, address }, state: shown, condition, failure }
-    }
+/// A side, and its newest failure if that goes on.
+fn side<'a>(
+    target: &'a Target,
+    side: Side,
+    state: &'a SideState,
+    now: SystemTime,
+) -> (SideCell<'a>, Option<Note>) {
+    let endpoint = match side {
+        Side::Send => &target.send.endpoint,
+        Side::Receive => &target.receive.endpoint,
+    };
+    let condition = Condition::of(state.consecutive_failures, |count| match count {
+        0 => Condition::Well,
+        _ => Condition::Failing,
+    });
+    let shown = match state.consecutive_failures {
+        Reading::Unmeasured if state.last_attempt.is_some() => "not tried recently".to_owned(),
+        Reading::Unmeasured => "not tried yet".to_owned(),
+        Reading::NotApplicable => "down (passive)".to_owned(),
+        Reading::Is(0) => "works".to_owned(),
+        Reading::Is(1) => "fails".to_owned(),
+        Reading::Is(count) => format!("fails, {count} in a row"),
+    };
+    let (current, past) = match notes::of_side(target, side, state, now) {
+        Some((note, true)) => (None, Some(note)),
+        Some((note, false)) => (Some(note), None),
+        None => (None, None),
+    };
+    let is_name = endpoint.host.parse::<IpAddr>().is_err();
+    let address = state.address.map(|address| address.ip()).filter(|_| is_name);
+    let endpoint = Shown { endpoint, address };
+    (SideCell { endpoint, state: shown, condition, past }, current)
 }
 
 impl fmt::Display for Shown<'_> {
@@ -380,9 +390,9 @@ fn outstanding(snapshot: &Snapshot, now: SystemTime) -> Measure {
 fn roundtrip(snapshot: &Snapshot) -> Measure {
     let (reading, absence) = (snapshot.roundtrip, roundtrip_absence(snapshot));
     let condition = Condition::of(reading, |_| Condition::Well);
-    let mut measure = Measure::new("Round trip", reading, absence, minutes, condition);
+    let mut measure = Measure::new("Round trip", reading, absence, exact, condition);
     if let Reading::Is(mean) = reading {
-        measure.note = exact(mean);
+        measure.note = minutes(mean);
     }
     measure
 }

@@ -9,12 +9,12 @@ use askama::Template;
 
 use super::chart::{Sparkline, Trip, Waterfall};
 use super::history::History;
-use super::status::{Assets, Row};
-use super::words::{When, exact, rough};
-use crate::account::history::{Check, FailedLook, Outcome, Probe, Steps, Transcript};
+use super::status::{Assets, ENDS_SOON, Row};
+use super::words::{When, exact, rough, spelled};
+use crate::account::history::{Check, DialogueKind, FailedLook, Outcome, Probe, Steps, Transcript};
 use crate::config::{Protocol, Target};
 use crate::supervisor::Details;
-use crate::web::condition::ShownCondition;
+use crate::web::condition::ShownCondition as _;
 use crate::web::elsewhere::Elsewhere;
 use crate::web::mount::PathPrefix;
 use inspection::InspectionNote;
@@ -32,8 +32,8 @@ mod notice;
 /// How often a page refreshes.
 const REFRESH_SECONDS: u32 = 10;
 
-/// A certificate that ends within this is shown as such.
-const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
+/// A list of so many lines is not folded.
+const FEW: usize = 5;
 
 /// The text in place of transcripts for a client that may not see them.
 const NO_DETAILS: &str = "Transcripts are shown only to clients on the exporter's own machine. To \
@@ -60,7 +60,15 @@ pub(in crate::web) fn page(
     let target = &details.view.target;
     let snapshot = &details.view.snapshot;
     let evidence = &details.evidence;
-    let transcripts = evidence.transcripts.iter().map(|one| TranscriptNote::new(one, now));
+    let row = Row::new(&details.view, &evidence.probes, now);
+    let mut transcripts: Option<Vec<TranscriptNote>> = setting
+        .shows_transcripts
+        .then(|| evidence.transcripts.iter().map(|one| TranscriptNote::new(one, now)).collect());
+    let failing = row.notes.iter().find(|note| note.cause.is_some()).and_then(|note| note.side);
+    let leading = transcripts.as_mut().zip(failing).and_then(|(transcripts, side)| {
+        let newest = transcripts.iter().position(|one| one.shows_failure_of(side))?;
+        Some(transcripts.remove(newest))
+    });
     let count = snapshot.outstanding.value().unwrap_or(details.awaited.len());
     let trips: Vec<Trip> = evidence.probes.iter().map(Trip::from).collect();
     let readings = &details.view.layers;
@@ -77,7 +85,8 @@ pub(in crate::web) fn page(
         notice: snapshot.last_report.as_ref().map(|(at, one)| DsnNote::new(*at, one, now)),
         inspection: details.view.inspection.as_deref().map(|one| InspectionNote::new(one, now)),
         target,
-        row: Row::new(&details.view, now),
+        row,
+        leading,
         recipe: recipe(target, snapshot),
         sides: [
             SideNote::new(
@@ -98,7 +107,7 @@ pub(in crate::web) fn page(
         probes: evidence.probes.iter().map(|probe| ProbeNote::new(probe, now)).collect(),
         checks: evidence.checks.iter().map(|check| CheckNote::new(check, now)).collect(),
         failed_looks: evidence.failed_looks.iter().map(|look| LookNote::new(look, now)).collect(),
-        transcripts: setting.shows_transcripts.then(|| transcripts.collect()),
+        transcripts,
         no_details: NO_DETAILS,
     };
     page.render()
@@ -129,7 +138,9 @@ struct TargetPage<'a> {
     probes: Vec<ProbeNote>,
     checks: Vec<CheckNote>,
     failed_looks: Vec<LookNote>,
-    /// `None`: not for this client.
+    /// The newest dialogue in which a side failed that still does.
+    leading: Option<TranscriptNote>,
+    /// The others; `None`: not for this client.
     transcripts: Option<Vec<TranscriptNote>>,
     no_details: &'static str,
 }
@@ -195,6 +206,8 @@ struct FailureWords {
 }
 
 struct TranscriptNote {
+    kind: DialogueKind,
+    has_failed: bool,
     heading: String,
     class: &'static str,
     token: Option<String>,
@@ -331,6 +344,8 @@ impl TranscriptNote {
         let (how, class) =
             if transcript.has_failed { ("failed", "failing") } else { ("succeeded", "well") };
         Self {
+            kind: transcript.kind,
+            has_failed: transcript.has_failed,
             heading: format!("A {} that {how}", transcript.kind.label()),
             class,
             token: transcript.token.map(|token| token.to_string()),
@@ -338,6 +353,37 @@ impl TranscriptNote {
             text: transcript.text.as_deref().map(str::to_owned),
         }
     }
+
+    fn shows_failure_of(&self, side: Side) -> bool {
+        self.has_failed && (self.kind == DialogueKind::Send) == (side == Side::Send)
+    }
+}
+
+impl TargetPage<'_> {
+    /// What became of the probes: `17 received, 3 lost`.
+    fn tally_of_probes(&self) -> String {
+        tally(self.probes.iter().map(|probe| probe.outcome))
+    }
+
+    fn tally_of_checks(&self) -> String {
+        tally(self.checks.iter().map(|check| match check.failure {
+            Some(_) => "failed",
+            None => "passed",
+        }))
+    }
+}
+
+/// How often each of these words comes, the first of them first.
+fn tally(words: impl Iterator<Item = &'static str>) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for word in words {
+        match counts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((word, 1)),
+        }
+    }
+    let counts = counts.iter().map(|(word, count)| format!("{count} {word}"));
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 /// What is probed, in one sentence.
@@ -350,7 +396,7 @@ fn recipe(target: &Target, snapshot: &Snapshot) -> String {
         1 => "one mail".to_owned(),
         count => format!("{count} mails"),
     };
-    let every = humantime::format_duration(target.interval);
+    let every = spelled(target.interval);
     let delay = snapshot.login_delay.effect(target.interval);
     let delay = delay.map(|effect| format!(" Note: {effect}.")).unwrap_or_default();
     format!(

@@ -56,6 +56,7 @@ async fn a_mail_under_way_is_outstanding_again_after_kill_9_and_received() {
     world.post.set_delivery("b", Delivery::held());
     let exporter = world.exporter().await;
     exporter.until("/metrics", |page| is(page, "mailtrip_outstanding_messages", 1.0)).await;
+    exporter.has_kept_all(world.folder.path()).await;
     exporter.kill().await;
     let exporter = world.exporter().await;
     let page = exporter.get("/metrics").await;
@@ -105,6 +106,7 @@ async fn a_server_whose_clock_is_off_makes_no_absurd_delay() {
         exporter.until("/metrics", is_under_way).await;
         let offset = || sqlite(world.folder.path(), "SELECT max(clock_offset_most) FROM folder");
         until("the offset is kept", async || is_learned != offset().trim().is_empty()).await;
+        exporter.has_kept_all(world.folder.path()).await;
         exporter.kill().await;
         world.post.release("b");
         // Nobody looks for so long that the date has to tell.

@@ -10,7 +10,7 @@ use testserver::{Post, Protocol};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Exporter, USER, World, all};
+use crate::support::{Exporter, TargetText, USER, World, all};
 
 /// One answer beyond a budget.
 struct Case {
@@ -163,6 +163,11 @@ fn cases_of_pop3_and_smtp() -> Vec<Case> {
     ]
 }
 
+/// With time enough for a busy machine and a program that is not optimized.
+fn patient(target: TargetText) -> TargetText {
+    target.set("timeout", "1m")
+}
+
 #[tokio::test]
 async fn an_answer_beyond_its_budget_is_a_failure_that_names_what_was_too_much() {
     all(cases().into_iter().map(|case| {
@@ -176,7 +181,8 @@ async fn an_answer_beyond_its_budget_is_a_failure_that_names_what_was_too_much()
                 server.faults().on(GREETING, Fault::reply("* OK hello"));
             }
             server.faults().on(case.point, Fault::Raw(case.answer.into_bytes()));
-            let exporter = Exporter::start(&[world.target("a"), well.target("b")]).await;
+            let targets = [world.target("a"), well.target("b")].map(patient);
+            let exporter = Exporter::start(&targets).await;
             let snapshot = exporter.measured("a").await;
             let side = if case.side == Side::Send {
                 &snapshot.sides.send
@@ -235,7 +241,7 @@ async fn what_is_merely_large_is_read() {
             let world = World::new(Protocol::Imap).await;
             world.post.insert(USER, "INBOX", b"Subject: somebody's\r\n\r\nhands off\r\n");
             world.mailbox.faults().on(point, Fault::Before(answer));
-            let exporter = Exporter::start(&[world.target("a")]).await;
+            let exporter = Exporter::start(&[patient(world.target("a"))]).await;
             let snapshot = exporter.received("a", 1).await;
             assert_eq!(snapshot.sides.receive.last_failure, None);
             assert_eq!(snapshot.receive_ability, Reading::Is(true));

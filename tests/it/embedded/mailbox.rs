@@ -586,7 +586,8 @@ async fn a_flood_of_mail_between_two_looks_does_not_blind_the_watch() {
     const FLOOD: usize = 3_000;
     let world = World::new(Protocol::Imap).await;
     world.post.set_delivery(USER, Delivery::held());
-    let exporter = Exporter::start(&[world.target("a")]).await;
+    // Enough for a busy machine and a program that is not optimized.
+    let exporter = Exporter::start(&[world.target("a").set("timeout", "1m")]).await;
     exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
     // Nothing else runs until the mail is there as well: one look meets all of it.
     let references = "<0123456789@example.test>\r\n ".repeat(4 * 1024 / 28);

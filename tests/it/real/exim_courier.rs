@@ -8,7 +8,7 @@ use mailtrip_exporter::config::TlsMode;
 use crate::lab::exim_courier::{Mechanisms, SecondStack};
 use crate::lab::{Account, Ports};
 use crate::real::scenarios::{self, Refusal, assert_logs_in, checked};
-use crate::real::stack::{PROTOCOLS, assert_healthy, inject_foreign, protected, target};
+use crate::real::stack::{PROTOCOLS, healthy, inject_foreign, protected, target};
 use crate::support::logins::{log_in_to_receive, log_in_to_send};
 use crate::support::program::{self, Running, is, value};
 use crate::support::{Exporter, TargetText, all, yaml};
@@ -102,7 +102,7 @@ async fn a_courier_that_is_stopped_refuses_connections_and_what_waited_comes_lat
     let [by_imap, by_pop3] =
         PROTOCOLS.map(|protocol| logged_in(&stack, protocol, protocol, TlsMode::None, &reader));
     let exporter = Exporter::start(&[by_imap.set("interval", "2s")]).await;
-    assert_healthy("imap", &exporter.received("imap", 1).await);
+    healthy(&exporter, "imap", 1).await;
 
     stack.stop_courier().await;
     let refused = |now: &Snapshot| {

@@ -41,7 +41,7 @@ async fn no_check_of_a_port_leaves_what_is_taken_for_an_attack() {
             &readers[3],
         ),
     ];
-    let targets: Vec<_> = targets.into_iter().map(|target| target.every("2s")).collect();
+    let targets: Vec<_> = targets.into_iter().map(|target| target.every("5s")).collect();
     // The lab itself has knocked at each port until it answered.
     let (smtp_before, dovecot_before) = (lab.smtp_log().len(), lab.dovecot_log().len());
     let exporter = Exporter::start(&targets).await;

@@ -10,8 +10,7 @@ use mailtrip_exporter::roundtrip;
 
 use crate::lab::{Account, HOST};
 use crate::real::stack::{
-    PROTOCOLS, Stack, Way, assert_healthy, failures, inject_foreign, mails, plain, protected,
-    target,
+    PROTOCOLS, Stack, Way, failures, healthy, inject_foreign, mails, plain, protected, target,
 };
 use crate::support::logins::{log_in_to_receive, log_in_to_send};
 use crate::support::{Exporter, TargetText, only};
@@ -71,8 +70,7 @@ pub(crate) async fn mail_arrives_whatever_protects_the_connections(
     let texts: Vec<TargetText> = targets.iter().map(|(_, text, ..)| text.clone()).collect();
     let exporter = Exporter::start(&texts).await;
     for (name, _, send, receive) in &targets {
-        let snapshot = exporter.received(name, count).await;
-        assert_healthy(name, &snapshot);
+        let snapshot = healthy(&exporter, name, count).await;
         let has_tls = |side: &SideState| side.tls.is_some();
         assert_eq!(has_tls(&snapshot.sides.send), *send != TlsMode::None, "{name}");
         assert_eq!(has_tls(&snapshot.sides.receive), *receive != TlsMode::None, "{name}");

@@ -9,7 +9,7 @@ use mailtrip_exporter::config::TlsMode;
 
 use crate::lab::exim_courier::SecondStack;
 use crate::lab::{Account, Lab, Mail, Ports};
-use crate::support::{TargetText, quoted};
+use crate::support::{Exporter, TargetText, quoted};
 
 /// The protocols of a mailbox.
 pub(crate) const PROTOCOLS: [&str; 2] = ["imap", "pop3"];
@@ -163,10 +163,20 @@ pub(crate) fn failures(side: &SideState) -> u64 {
     side.failures.total()
 }
 
-/// Asserts that both sides are able and every mail has arrived or is under way.
-pub(crate) fn assert_healthy(name: &str, snapshot: &Snapshot) {
-    assert_eq!(snapshot.send_ability, Reading::Is(1.0), "{name}: {snapshot:?}");
-    assert_eq!(snapshot.receive_ability, Reading::Is(true), "{name}: {snapshot:?}");
+/// Waits until so many mails were received and both sides are able: a mail may arrive before the server has
+/// answered, and a look may find it before the check is over. Asserts that nothing has failed until then, and
+/// that every mail has arrived or is under way.
+pub(crate) async fn healthy(exporter: &Exporter, name: &str, count: u64) -> Snapshot {
+    let is_able = |now: &Snapshot| {
+        let able = (now.send_ability, now.receive_ability);
+        now.totals.received >= count && able == (Reading::Is(1.0), Reading::Is(true))
+    };
+    let snapshot = exporter.until(name, "able, and its mails received", is_able).await;
+    assert_healthy(name, &snapshot);
+    snapshot
+}
+
+fn assert_healthy(name: &str, snapshot: &Snapshot) {
     assert!(snapshot.roundtrip.value().is_some(), "{name}: {snapshot:?}");
     for side in [&snapshot.sides.send, &snapshot.sides.receive] {
         assert_eq!((failures(side), side.not_applicable), (0, 0), "{name}: {side:?}");

@@ -49,7 +49,7 @@ pub(crate) fn alerts() -> BTreeSet<String> {
 }
 
 /// Runs a program of both releases to its end; it has to succeed.
-async fn run(program: &str, arguments: &[&str]) {
+pub(crate) async fn run(program: &str, arguments: &[&str]) {
     for release in Release::ALL {
         run_once(&release.program(program), arguments).await;
     }

@@ -1,4 +1,4 @@
-//! The programs of Prometheus and Alertmanager: those of this release of Debian, and those of the next.
+//! The programs of Prometheus and Alertmanager: those of this release of Debian, and those of the next with its jsonnet.
 
 use std::path::{Path, PathBuf};
 

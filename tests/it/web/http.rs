@@ -183,7 +183,7 @@ async fn hostile_words_of_a_server_are_escaped_and_cut_on_the_status_page() {
     let exporter =
         Exporter::start(|mailbox| mailbox.faults().on(faults::CREDENTIALS, Fault::reply(hostile)))
             .await;
-    let page = exporter.until("/", "Latest receive failure").await;
+    let page = exporter.until("/", "Cannot receive").await;
     let text = page.text();
     assert!(text.contains("&#60;img src=x onerror=alert(1)&#62;\\u{1b}[31m"), "{text}");
     assert!(!text.contains("<img") && !text.contains('\x1b'), "{text}");

@@ -58,6 +58,9 @@ const NAMES: &str =
 /// Asks for news now and not in some seconds.
 const ASK: &str = "document.dispatchEvent(new Event('visibilitychange'))";
 
+/// Unfolds everything; innerText leaves out what is folded.
+const UNFOLD: &str = "document.querySelectorAll('details').forEach(it => { it.open = true; })";
+
 #[tokio::test]
 async fn a_reader_clicks_to_a_target_and_sees_what_happened_step_by_step() {
     let site = Site::start().await;
@@ -75,6 +78,7 @@ async fn a_reader_clicks_to_a_target_and_sees_what_happened_step_by_step() {
     let bars = "[...document.querySelectorAll('#newest rect')].every(bar => \
                 bar.getBoundingClientRect().width > 0)";
     assert_eq!(browser.value(bars).await, json!(true));
+    browser.value(UNFOLD).await;
     for (section, words) in [
         ("#sides", "TCP ports"),
         ("#inspection", "Header of the latest mail"),
@@ -223,6 +227,7 @@ async fn a_bounce_shows_itself_on_the_open_page_with_code_server_and_words() {
     world.post.insert(USER, "INBOX", report(&mail, "failed", "5.1.1").as_bytes());
     exporter.until("a", "bounced", |now| now.totals.bounced == 1).await;
     browser.wait_for(&format!("{ASK}, document.getElementById('notice') !== null")).await;
+    browser.value(UNFOLD).await;
     let wanted = ["5.1.1", "mx.example.test", "550 5.1.1 <b>not \\u{1b}[31mhere <secret>"];
     for section in ["#notice", "#probes"] {
         let text = browser.text(&format!("document.querySelector('{section}').innerText")).await;
@@ -261,6 +266,7 @@ async fn json_has_the_layers_and_what_the_header_told() {
     let inspection = &record["inspection"];
     let hops = inspection["hops"].as_array().unwrap();
     assert!(!hops.is_empty() && inspection["hop_count"] == hops.len(), "{inspection:#}");
+    browser.value(UNFOLD).await;
     let shown = browser.text("document.getElementById('inspection').innerText").await;
     let by = hops[0]["by"].as_str().unwrap();
     assert!(shown.contains(by) && shown.contains("Hops"), "{by}: {shown}");

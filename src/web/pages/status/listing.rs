@@ -86,6 +86,11 @@ impl Query {
         Self { page, ..self.clone() }
     }
 
+    /// Whether some targets are left out on purpose.
+    pub(super) fn is_filtered(&self) -> bool {
+        !self.search.is_empty() || self.state.is_some()
+    }
+
     /// Whether a target matches.
     fn admits(&self, view: &View, condition: Condition, words: &[String]) -> bool {
         if self.state.is_some_and(|state| state != condition) {
@@ -157,5 +162,9 @@ impl<'a> Listing<'a> {
             pages,
             counts: counts.into_iter().filter(|(_, count)| *count > 0).collect(),
         }
+    }
+    /// How many of all are in this condition.
+    pub(super) fn count_of(&self, condition: Condition) -> usize {
+        self.counts.iter().find(|(it, _)| *it == condition).map_or(0, |(_, count)| *count)
     }
 }

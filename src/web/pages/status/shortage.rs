@@ -1,5 +1,6 @@
 //! The notice that the exporter itself is short of something.
 
+use crate::web::pages::words::Prose;
 use mail::shortage::news::Current;
 
 /// A notice for the reader of the page.
@@ -7,7 +8,7 @@ pub(super) struct ShortageNote {
     /// Sentences.
     pub(super) words: String,
     /// What to do, without a final stop.
-    pub(super) advice: String,
+    pub(super) advice: Prose,
 }
 
 impl From<Current> for ShortageNote {
@@ -21,7 +22,7 @@ impl From<Current> for ShortageNote {
              count as a failure of a server.",
             shortage.things()
         );
-        Self { words, advice: mail::shortage::advice(shortage) }
+        Self { words, advice: Prose::new(mail::shortage::advice(shortage)) }
     }
 }
 
@@ -39,7 +40,8 @@ mod tests {
         let begins = "The exporter itself is short of file descriptors: 2 times so far, most recently 3 s \
              ago.";
         assert!(note.words.starts_with(begins), "{}", note.words);
-        assert!(note.advice.contains("`LimitNOFILE=`"), "{}", note.advice);
-        assert!(!note.advice.ends_with('.'), "{}", note.advice);
+        let advice = note.advice.to_string();
+        assert!(advice.contains("<code>LimitNOFILE=</code>"), "{advice}");
+        assert!(!advice.ends_with('.'), "{advice}");
     }
 }

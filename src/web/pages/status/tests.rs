@@ -9,7 +9,7 @@ use crate::layers::readings::{Checks, Round};
 use crate::web::server::Request;
 use ledger::Token;
 use ledger::{Attempt, FoundIn, Ledger, Moment, Rules, SessionKind, Sighting, Transmission};
-use ledger::{Failure, Reason, Step};
+use ledger::{Failure, MailState, Reason, Step, TlsFacts};
 use mail::Fault;
 
 /// A target, its account, and the time at which it is looked at.
@@ -116,7 +116,7 @@ impl Case {
     /// What the page says of the four measures, and in which condition the target is.
     fn measures(&mut self) -> ([String; 4], Condition) {
         let (now, view) = (self.now.wall, self.view());
-        let row = Row::new(&view, now);
+        let row = Row::new(&view, &[], now);
         let shown = |measure: &Measure| format!("{} {}", measure.value, measure.note);
         (row.measures.each_ref().map(|measure| shown(measure).trim().to_owned()), row.condition)
     }
@@ -126,7 +126,7 @@ impl Case {
         let views = [view];
         let query = Query::default();
         let listing = Listing::new(&views, &query);
-        let rows = listing.shown.iter().map(|view| ListedRow::new(view, Vec::new(), now)).collect();
+        let rows = listing.shown.iter().map(|view| ListedRow::new(view, &[], now)).collect();
         let base = &PathPrefix::default();
         let page = StatusPage {
             base,
@@ -140,6 +140,7 @@ impl Case {
             shortages: Vec::new(),
             listing,
             rows,
+            well: Vec::new(),
         };
         page.render().unwrap()
     }
@@ -173,14 +174,14 @@ fn a_good_target_shows_its_four_measures() {
     let mut case = Case::new("");
     case.check(None);
     case.mail(Some(Duration::from_millis(6_100)));
-    let expected = ["100 %", "100 %", "0", "0.10 min 6.1 s"].map(str::to_owned);
+    let expected = ["100 %", "100 %", "0", "6.1 s 0.10 min"].map(str::to_owned);
     assert_eq!(case.measures(), (expected, Condition::Well));
     case.pass(Duration::from_secs(180));
     let page = case.page();
     for expected in ["1 well", "1 accepted, 1 received", "works", "3 min ago", "[2001:db8::1]:25"] {
         assert!(text(&page).contains(expected), "{expected} is missing in {page}");
     }
-    assert!(!page.contains("Latest receive failure"));
+    assert!(!page.contains("class=\"words"));
     assert!(page.contains("datetime=\"2027-01-15T08:00:00Z\""), "{page}");
 }
 
@@ -236,9 +237,7 @@ fn a_side_that_fails_shows_step_reason_and_the_words_of_the_server() {
     for expected in [
         "1 failing",
         "fails, 2 in a row",
-        "Latest receive failure: step auth , reason auth",
-        "7 s ago",
-        "NO account locked To do:",
+        "Cannot receive : step auth , reason auth , 7 s ago NO account locked To do: check username",
     ] {
         assert!(text(&page).contains(expected), "{expected} is missing in {page}");
     }
@@ -249,14 +248,15 @@ fn a_side_that_works_again_leaves_its_newest_failure_to_the_page_of_the_target()
     let mut case = Case::new("");
     case.mail(None);
     case.check(Some(failure("NO account locked", false)));
-    assert!(case.page().contains("<p class=\"words failing\">"));
+    assert!(case.page().contains("<div class=\"words failing\">"));
     case.check(None);
     let page = case.page();
     assert!(!page.contains("NO account locked") && text(&page).contains("1 well"), "{page}");
     let view = case.view();
-    let row = Row::new(&view, case.now.wall);
-    let failure = row.sides[1].failure.as_ref().unwrap();
-    assert!(!failure.is_current && failure.words == "NO account locked");
+    let row = Row::new(&view, &[], case.now.wall);
+    let past = row.sides[1].past.as_ref().unwrap();
+    assert_eq!(past.what, "Latest failure to receive");
+    assert_eq!(past.words.as_deref(), Some("NO account locked"));
 }
 
 #[test]
@@ -457,4 +457,107 @@ fn a_query_is_kept_in_the_links_of_the_page() {
     assert_eq!(query.with_page(0).to_string(), "/?search=a%26b+%3Cc%3E&state=late&sort=name");
     assert_eq!(query.with_state(None).to_string(), "/?search=a%26b+%3Cc%3E&sort=name");
     assert_eq!(Query::default().to_string(), "/");
+}
+
+/// What the page of the fleet folds, and what stands open.
+fn folded(count: usize, query: &Query) -> (usize, usize) {
+    let mut cases: Vec<Case> = (0..count).map(|_| Case::new("")).collect();
+    for (index, case) in cases.iter_mut().enumerate() {
+        case.check((index == 3).then(|| failure("NO", false)));
+        case.mail(Some(Duration::from_secs(1)));
+    }
+    let now = cases[0].now.wall;
+    let views: Vec<View> = cases.iter_mut().map(Case::view).collect();
+    let rows = views.iter().map(|view| ListedRow::new(view, &[], now)).collect();
+    let (rows, well) = split(rows, query);
+    (rows.len(), well.len())
+}
+
+#[test]
+fn many_targets_that_are_well_are_folded_unless_a_reader_chooses() {
+    let all = Query::default();
+    assert_eq!(folded(26, &all), (26, 0), "25 are well");
+    assert_eq!(folded(27, &all), (1, 26));
+    for query in [
+        Query { search: "a".to_owned(), ..all.clone() },
+        Query { state: Some(Condition::Well), ..all.clone() },
+        Query { order: Order::Name, ..all.clone() },
+        all.with_page(1),
+    ] {
+        assert_eq!(folded(27, &query), (27, 0), "{query}");
+    }
+}
+
+/// The notes of a target whose newest mails came to this, newest first.
+fn notes(case: &mut Case, states: &[MailState]) -> Vec<String> {
+    let now = case.now.wall;
+    let probe = |state: &MailState| Probe { state: *state, ..a_probe(now) };
+    let probes: Vec<Probe> = states.iter().map(probe).collect();
+    let view = case.view();
+    let shown = |note: &Note| format!("{}: {}", note.class, note.what);
+    Row::new(&view, &probes, now).notes.iter().map(shown).collect()
+}
+
+fn a_probe(began: SystemTime) -> Probe {
+    Probe {
+        token: Token::random(),
+        began,
+        steps: Arc::new([]),
+        failure: None,
+        accepted_after: None,
+        roundtrip: None,
+        folder: None,
+        state: MailState::Received,
+        is_late: false,
+        ended: None,
+        report: None,
+    }
+}
+
+#[test]
+fn a_loss_is_told_even_after_other_mail_has_arrived() {
+    let mut case = Case::new(", lost_after: 1d");
+    case.check(None);
+    case.mail(Some(Duration::from_secs(1)));
+    assert_eq!(notes(&mut case, &[MailState::Received]), [""; 0]);
+    let lost =
+        "late: One of the latest 2 mails was lost: accepted, and not in the mailbox after 1 day";
+    assert_eq!(notes(&mut case, &[MailState::Received, MailState::Lost]), [lost]);
+    let bounced = [MailState::Bounced, MailState::Bounced, MailState::Lost];
+    assert_eq!(notes(&mut case, &bounced), ["late: 2 of the latest 3 mails bounced"]);
+}
+
+#[test]
+fn a_port_beside_the_sides_that_does_not_answer_is_told_with_its_reason() {
+    let mut case = Case::new(", ports: ['web:10.0.0.9:443']");
+    case.check(None);
+    case.mail(Some(Duration::from_secs(1)));
+    case.round(SILENCE, true);
+    assert_eq!(notes(&mut case, &[]), [""; 0]);
+    case.round(SILENCE, false);
+    let (now, view) = (case.now.wall, case.view());
+    let row = Row::new(&view, &[], now);
+    let note = row.notes.iter().find(|note| note.what.contains("443")).unwrap();
+    assert_eq!(note.what, "Port 443 of 10.0.0.9 (web) does not answer");
+    assert_eq!(note.words.as_deref(), Some("refused: refused"));
+}
+
+#[test]
+fn a_certificate_that_ends_within_two_weeks_is_told() {
+    for (days, told) in [(13, true), (15, false)] {
+        let mut case = Case::new("");
+        let end = case.now.wall + Duration::from_secs(days * 86_400);
+        let facts = TlsFacts {
+            version: "TLSv1.3",
+            cipher: "x".to_owned(),
+            leaf_not_after: end,
+            chain_not_after: end,
+            is_resumed: false,
+        };
+        let attempt = Attempt { tls: Some(facts), ..Attempt::default() };
+        case.ledger.check_ended(&attempt, case.now);
+        let told_of = notes(&mut case, &[]);
+        let words = format!("late: The certificate of [2001:db8::1]:110 ends in {days} days");
+        assert_eq!(told_of, if told { vec![words] } else { Vec::new() });
+    }
 }

@@ -12,7 +12,7 @@ use crate::net::io_reason;
 use ledger::{Clue, Reason};
 
 /// What to say where a server is too old for the policy.
-pub(super) const WAY_OUT: &str = " (`min_version: '1.0'` in `tls_options` lets an old server pass)";
+pub(super) const WAY_OUT: &str = " (min_version: '1.0' in tls_options lets an old server pass)";
 /// `SSL_R_UNEXPECTED_EOF_WHILE_READING` of OpenSSL 3: the peer left without a TLS alert.
 const UNEXPECTED_EOF: i32 = 294;
 /// `SSL_AD_REASON_OFFSET`: what is above it is the alert of the peer.
