@@ -15,6 +15,7 @@ mod definitions;
 mod command {
     mod auto_reload;
     mod durable;
+    mod history;
     mod log;
     mod newest;
     mod probe;
@@ -90,6 +91,7 @@ mod shipped {
 /// Pages and JSON over HTTP, and in a browser.
 mod web {
     mod evidence;
+    mod history;
     mod http;
     mod layout;
     mod pages;
