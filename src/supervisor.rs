@@ -32,7 +32,7 @@ mod plan;
 mod reconcile;
 mod reload;
 mod sending;
-mod slots;
+pub(crate) mod slots;
 mod task;
 mod view;
 mod watch;
