@@ -36,6 +36,8 @@ pub struct Details {
     pub awaited: Vec<OutstandingMail>,
     /// What happened lately.
     pub evidence: Evidence,
+    /// How it was over the latest hours and days.
+    pub availability: Availability,
 }
 
 /// Where the view of a target comes from.
@@ -87,7 +89,8 @@ impl Supervisor {
             handle.account.read(|ledger, _| ledger.outstanding_mails(most_awaited)),
             handle.account.evidence(),
         );
-        Some(Details { view: handle.view(), awaited, evidence })
+        let availability = handle.account.availability();
+        Some(Details { view: handle.view(), awaited, evidence, availability })
     }
 
     /// The newest probes of a target, newest first; none of one that is not there.

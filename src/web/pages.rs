@@ -4,6 +4,7 @@
 pub(in crate::web) mod absent;
 pub(in crate::web) mod assets;
 pub(in crate::web) mod chart;
+pub(in crate::web) mod history;
 pub(in crate::web) mod runbook;
 pub(in crate::web) mod status;
 pub(in crate::web) mod target;

@@ -15,9 +15,11 @@ mod definitions;
 mod command {
     mod auto_reload;
     mod durable;
+    mod history;
     mod log;
     mod newest;
     mod probe;
+    mod probe_from_exporter;
     mod probe_outputs;
     mod program;
     mod restart;
@@ -90,6 +92,7 @@ mod shipped {
 /// Pages and JSON over HTTP, and in a browser.
 mod web {
     mod evidence;
+    mod history;
     mod http;
     mod layout;
     mod pages;

@@ -4,6 +4,7 @@
 //! The template escapes what it shows; this module decides what is shown and in which words.
 
 use mail::options::BracketedHost;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -12,9 +13,10 @@ use askama::Template;
 
 use super::assets::{self, Asset};
 use super::chart::{Sparkline, Trip};
+use super::history::Past;
 use super::words::{When, exact, minutes, rough};
 use crate::account::history::Probe;
-use crate::config::{Endpoint, Target};
+use crate::config::{Endpoint, Target, TargetName};
 use crate::supervisor::{Supervisor, View};
 use crate::web::absence::{Absence, ability_absence, outstanding_absence, roundtrip_absence};
 use crate::web::condition::{ShownCondition, condition_of};
@@ -68,6 +70,7 @@ pub(in crate::web) fn page(
         started: When::new(supervisor.started(), now),
         reload_failed: !supervisor.reload_state().is_successful,
         shortages: shortages::current().into_iter().map(ShortageNote::from).collect(),
+        pasts: listing.shown.iter().filter_map(|view| past(supervisor, view, now)).collect(),
         rows,
         well,
         listing,
@@ -101,6 +104,17 @@ struct StatusPage<'a> {
     rows: Vec<ListedRow<'a>>,
     /// Those at the end of a long list in which everything is well; they are folded.
     well: Vec<ListedRow<'a>>,
+    /// How the targets were, by name.
+    pasts: BTreeMap<&'a TargetName, Past>,
+}
+
+fn past<'a>(
+    supervisor: &Supervisor,
+    view: &'a View,
+    now: SystemTime,
+) -> Option<(&'a TargetName, Past)> {
+    let name = &view.target.name;
+    Some((name, Past::new(&supervisor.availability(name.as_str())?, now)))
 }
 
 /// What every page loads.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use askama::Template;
 
 use super::chart::{Sparkline, Trip, Waterfall};
+use super::history::History;
 use super::status::{Assets, ENDS_SOON, Row};
 use super::words::{When, exact, rough, spelled};
 use crate::account::history::{Check, DialogueKind, FailedLook, Outcome, Probe, Steps, Transcript};
@@ -78,6 +79,7 @@ pub(in crate::web) fn page(
         version: crate::build::VERSION,
         refresh_seconds: REFRESH_SECONDS,
         sparkline: Sparkline::new(trips.iter()),
+        history: History::new(&target.name, &details.availability, now),
         network: readings.ping.as_ref().map(NetworkNote::new),
         ports: readings.ports.iter().map(PortNote::new).collect(),
         notice: snapshot.last_report.as_ref().map(|(at, one)| DsnNote::new(*at, one, now)),
@@ -121,6 +123,7 @@ struct TargetPage<'a> {
     version: &'static str,
     refresh_seconds: u32,
     sparkline: Sparkline,
+    history: History,
     /// `None`: it is not checked.
     network: Option<NetworkNote>,
     ports: Vec<PortNote>,

@@ -420,44 +420,6 @@ async fn the_page_of_a_target_links_to_its_alerts_and_its_dashboard() {
     }
 }
 
-/// A request of a browser.
-async fn browse(app: &App, uri: &str) -> Response {
-    let accept = Some("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8".to_owned());
-    app.answer(Request { accept, ..request(Method::GET, uri) }).await
-}
-
-#[tokio::test]
-async fn a_browser_finds_the_way_back_from_where_there_is_nothing() {
-    let mount = Mount::new(Some(&"/mail".parse().unwrap()), Some(&"/in".parse().unwrap()));
-    let app = App { mount, ..app_of(&["mailserver", "a/b"]).await };
-    for (path, words) in [
-        ("/in/targets/mailsrver", "There is no target mailsrver."),
-        ("/in/targets/?name=mailsrver", "There is no target mailsrver."),
-        ("/in/probe?target=mailsrver", "There is no target mailsrver."),
-        ("/in/mailsrver", "There is no page /mailsrver."),
-        ("/in/targets/%3Cb%3E", "There is no target &#60;b&#62;."),
-        ("/in/targets/", "There is no page /targets/."),
-        ("/mailserver", "There is no page /mailserver."),
-    ] {
-        let page = browse(&app, path).await;
-        let text = body(&page);
-        assert_eq!(
-            (page.status(), content_type(&page)),
-            (StatusCode::NOT_FOUND, "text/html; charset=utf-8")
-        );
-        assert!(text.contains(words) && text.contains("href=\"/mail/\""), "{path}: {text}");
-        let is_meant =
-            text.contains("Did you mean <a href=\"/mail/targets/mailserver\">mailserver</a>?");
-        assert_eq!(is_meant, path.contains("mails"), "{path}: {text}");
-        assert!(content_type(&get(&app, path).await).starts_with("text/plain"), "{path}");
-    }
-    for path in ["/in/api/targets/mailsrver", "/in/api/nothing", "/in/api/targets/"] {
-        let answer = browse(&app, path).await;
-        let kind = (answer.status(), content_type(&answer));
-        assert_eq!(kind, (StatusCode::NOT_FOUND, "application/json"), "{path}");
-    }
-}
-
 #[tokio::test]
 async fn the_history_of_a_target_is_json_and_unknown_ones_are_not_found() {
     let app = app().await;
@@ -511,4 +473,42 @@ async fn a_badge_shows_name_and_state_and_nothing_that_runs() {
     assert!(is_taken("/badge") && is_taken("/badge/x.svg"), "no place for the metrics");
     let answer = app.answer(request(Method::POST, "/badge/one.svg")).await;
     assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+/// A request of a browser.
+async fn browse(app: &App, uri: &str) -> Response {
+    let accept = Some("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8".to_owned());
+    app.answer(Request { accept, ..request(Method::GET, uri) }).await
+}
+
+#[tokio::test]
+async fn a_browser_finds_the_way_back_from_where_there_is_nothing() {
+    let mount = Mount::new(Some(&"/mail".parse().unwrap()), Some(&"/in".parse().unwrap()));
+    let app = App { mount, ..app_of(&["mailserver", "a/b"]).await };
+    for (path, words) in [
+        ("/in/targets/mailsrver", "There is no target mailsrver."),
+        ("/in/targets/?name=mailsrver", "There is no target mailsrver."),
+        ("/in/probe?target=mailsrver", "There is no target mailsrver."),
+        ("/in/mailsrver", "There is no page /mailsrver."),
+        ("/in/targets/%3Cb%3E", "There is no target &#60;b&#62;."),
+        ("/in/targets/", "There is no page /targets/."),
+        ("/mailserver", "There is no page /mailserver."),
+    ] {
+        let page = browse(&app, path).await;
+        let text = body(&page);
+        assert_eq!(
+            (page.status(), content_type(&page)),
+            (StatusCode::NOT_FOUND, "text/html; charset=utf-8")
+        );
+        assert!(text.contains(words) && text.contains("href=\"/mail/\""), "{path}: {text}");
+        let is_meant =
+            text.contains("Did you mean <a href=\"/mail/targets/mailserver\">mailserver</a>?");
+        assert_eq!(is_meant, path.contains("mails"), "{path}: {text}");
+        assert!(content_type(&get(&app, path).await).starts_with("text/plain"), "{path}");
+    }
+    for path in ["/in/api/targets/mailsrver", "/in/api/nothing", "/in/api/targets/"] {
+        let answer = browse(&app, path).await;
+        let kind = (answer.status(), content_type(&answer));
+        assert_eq!(kind, (StatusCode::NOT_FOUND, "application/json"), "{path}");
+    }
 }
