@@ -34,8 +34,8 @@ const PICTURES: [(&str, &str, u32, u32, &str); 5] = [
     ("status-light", "/", 1280, 1000, "light"),
     ("status-dark", "/", 1280, 1000, "dark"),
     ("status-phone", "/", 360, 900, "light"),
-    ("target-light", "/targets/loses-mail", 1280, 1400, "light"),
-    ("target-dark", "/targets/refuses-logins", 1280, 1400, "dark"),
+    ("target-light", "/targets/loses-mail", 1280, 1640, "light"),
+    ("target-dark", "/targets/refuses-logins", 1280, 1640, "dark"),
 ];
 
 #[tokio::main]

@@ -17,6 +17,8 @@ const HEIGHT: f64 = 28.0;
 const LEAST_HEIGHT: f64 = 2.0;
 /// From one round trip to the next.
 const STEP: usize = 6;
+/// How wide the bar of one is.
+const BAR_WIDTH: usize = 4;
 /// The most round trips that are drawn.
 const BARS: usize = 20;
 
@@ -102,6 +104,21 @@ impl Trip {
 impl From<&Probe> for Trip {
     fn from(probe: &Probe) -> Self {
         Self { roundtrip: probe.roundtrip, state: probe.state, is_late: probe.is_late }
+    }
+}
+
+impl Sparkline {
+    /// The outlines of the bars, those of one class together: a page of many targets stays small.
+    pub(super) fn outlines(&self) -> Vec<(&'static str, String)> {
+        let mut outlines: Vec<(&'static str, String)> = Vec::new();
+        for SparkBar { x, y, height, class } in &self.bars {
+            let bar = format!("M{x} {y}h{BAR_WIDTH}v{height}h-{BAR_WIDTH}z");
+            match outlines.iter_mut().find(|(known, _)| known == class) {
+                Some((_, outline)) => outline.push_str(&bar),
+                None => outlines.push((class, bar)),
+            }
+        }
+        outlines
     }
 }
 
@@ -235,6 +252,12 @@ mod tests {
         let drawn: Vec<_> =
             chart.bars.iter().map(|bar| (bar.x, bar.height.as_str(), bar.class)).collect();
         assert_eq!(drawn, [(102, "28.0", "late"), (108, "28.0", "failing"), (114, "14.0", "well")]);
+        let outlines = [
+            ("late", "M102 0.0h4v28.0h-4z".to_owned()),
+            ("failing", "M108 0.0h4v28.0h-4z".to_owned()),
+            ("well", "M114 14.0h4v14.0h-4z".to_owned()),
+        ];
+        assert_eq!(chart.outlines(), outlines);
         let words = "Latest round trip 500 ms; the latest 2 took 500 ms to 1.0 s; 1 failed";
         assert_eq!(chart.words, words);
     }
@@ -243,7 +266,8 @@ mod tests {
     fn a_chart_of_no_round_trip_says_so_and_a_long_one_is_cut() {
         assert_eq!(Sparkline::new([].iter()).words, "No recent round trip");
         let open = [trip(None, MailState::Outstanding); 50];
-        assert_eq!(Sparkline::new(open.iter()).bars.len(), BARS);
+        let chart = Sparkline::new(open.iter());
+        assert_eq!((chart.bars.len(), chart.outlines().len()), (BARS, 1));
     }
 
     #[test]
