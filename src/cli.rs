@@ -198,7 +198,9 @@ pub enum Command {
         mailtrip_exporter probe mailserver\n  \
         mailtrip_exporter probe mailserver --timeout 90s --config.file=/etc/mailtrip.yml\n  \
         mailtrip_exporter probe mailserver --output=json --show-transcript\n  \
-        mailtrip_exporter probe mailserver --output=nagios -t 50 -w 20 -c 40")]
+        mailtrip_exporter probe mailserver --output=nagios -t 50 -w 20 -c 40\n  \
+        mailtrip_exporter probe mailserver --output=nagios --from-exporter=http://127.0.0.1:9925\n  \
+        mailtrip_exporter probe --all -t 2m")]
     Probe(Probe),
 
     /// Run the exporter against built-in mail servers on loopback, without any set-up
@@ -246,8 +248,14 @@ impl Cli {
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?.checked()
     }
 
-    /// What clap cannot say of one option alone.
+    /// What clap cannot say of one option alone, and what it would repeat a secret for.
     fn checked(self) -> Result<Self, clap::Error> {
+        if let Some(Command::Probe(probe)) = &self.command
+            && let Err(wrong) = probe.question()
+        {
+            let message = format!("--from-exporter: {wrong}");
+            return Err(Self::command().error(ErrorKind::ValueValidation, message));
+        }
         if let Some(Command::Probe(Probe {
             warning: Some(warning), critical: Some(critical), ..
         })) = &self.command
@@ -354,7 +362,10 @@ mod tests {
         assert_eq!(cli.log.level, LogLevel::Debug);
         let cli = parse("probe corp --timeout=1m30s").unwrap();
         let Some(Command::Probe(probe)) = cli.command else { panic!("{cli:?}") };
-        assert_eq!((probe.target.as_str(), probe.timeout), ("corp", Some(Duration::from_secs(90))));
+        assert_eq!(
+            (probe.target.as_deref(), probe.timeout),
+            (Some("corp"), Some(Duration::from_secs(90)))
+        );
         assert_eq!((probe.output, probe.show_transcript), (Output::Text, false));
     }
 
@@ -376,8 +387,17 @@ mod tests {
             ("--web.telemetry-path=/a?b", "write a path such as /metrics"),
             ("probe corp --timeout=0s", "write a duration above zero, such as 50, 90s or 5m"),
             ("probe corp -t fast", "write a duration above zero, such as 50, 90s or 5m"),
+            (
+                "probe a --from-exporter=https://u:p@h",
+                "--from-exporter: every user of this machine",
+            ),
+            ("probe a --exporter-ca-file=a", "--from-exporter <URL>"),
+            ("probe a --from-exporter=http://h --show-transcript", "cannot be used with"),
+            ("probe a --from-exporter=http://h --config.file=a", "cannot be used with"),
             ("probe corp -w 10:20", "a round trip can only be too long: write the longest"),
             ("probe", "<TARGET>"),
+            ("probe a --all", "cannot be used with"),
+            ("probe --all --from-exporter=http://h", "cannot be used with"),
             ("probe a --output=xml", "[possible values: text, json, nagios]"),
             ("probe a --warning=2m --critical=1m", "--warning must not be longer than --critical"),
             ("--web.systemd-socket demo", "--web.systemd-socket is not for `demo`"),

@@ -29,7 +29,8 @@ pub use mail::options::{
 pub use mail::secret::Secret;
 pub use mail::secret_source::SecretSource;
 pub use problem::{Problem, Problems};
-pub(crate) use value::parse_duration;
+pub(crate) use source::{authorities_of_flag, secret_of_flag};
+pub(crate) use value::{parse_duration, parse_host};
 
 pub mod file;
 pub mod problem;

@@ -9,6 +9,8 @@
 //! beside it, `report` shows the steps and
 //! [`record`] keeps them, [`verdict`] says what they come to, [`state`] what that is to a monitoring
 //! system. [`terminal`] is where the text is written; [`json`] and [`nagios`] are the other outputs,
+//! [`exporter`] reads the result of a running exporter instead,
+//! [`all`] makes the round trips of all targets,
 //! [`command`] is what the command line calls, and [`arguments`] what it may be asked.
 
 use std::fmt;
@@ -17,9 +19,11 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tokio::time::sleep_until;
 
 use crate::config::{Config, Target, TargetName, edit_distance};
+use crate::probing::connections::Connections;
 use mail::outer::MARGIN;
 
 use round_trip::RoundTrip;
@@ -27,8 +31,10 @@ use state::Thresholds;
 pub use terminal::Terminal;
 pub use verdict::Verdict;
 
+pub mod all;
 pub mod arguments;
 pub mod command;
+pub mod exporter;
 mod hand_over;
 pub mod json;
 mod mailbox;
@@ -46,7 +52,7 @@ pub mod verdict;
 const SUGGESTIONS: usize = 3;
 
 /// How a probe is made.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// How long all of it may take; `None`: the mail is waited for until it is late (`late_after`),
     /// and each step has the deadlines of the target.
@@ -59,6 +65,17 @@ pub struct Options {
     pub shows_transcript: bool,
     /// From which round trip on a mail that arrives is not well.
     pub thresholds: Thresholds,
+    /// What it shares with others that are made at the same time.
+    pub shared: Shared,
+}
+
+/// What one round trip has to share with others.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// The connections to the SMTP server; `None`: it has them for itself.
+    pub connections: Option<Arc<Connections>>,
+    /// Held while mails are taken out of the mailbox.
+    pub removal: Option<Arc<Mutex<()>>>,
 }
 
 /// Makes one round trip and shows it on `terminal`, verdict included. It ends early when

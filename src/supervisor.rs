@@ -34,7 +34,7 @@ mod reader;
 mod reconcile;
 mod reload;
 mod sending;
-mod slots;
+pub(crate) mod slots;
 mod task;
 mod view;
 

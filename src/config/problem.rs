@@ -10,6 +10,15 @@ use std::path::PathBuf;
 use super::Inputs;
 use mail::text::harmless;
 
+/// The message of a main file that is not there.
+pub(super) const MISSING: &str = "does not exist";
+
+/// What is told with it, on indented lines of its own.
+const FIRST_STEPS: &str = "
+  mailtrip_exporter demo   shows the exporter at work without a configuration
+  mailtrip.example.yml     has every key, and lies beside the README.md
+  --config.file=FILE       names a configuration in another place";
+
 /// One thing to be corrected. The order is that of the files and lines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
@@ -34,7 +43,8 @@ impl fmt::Display for Problem {
             told += &format!(" {}:", self.key);
         }
         // Names and paths in it may hold anything that a file can hold.
-        f.write_str(&harmless(format!("{told} {}", self.message).as_bytes()))
+        f.write_str(&harmless(format!("{told} {}", self.message).as_bytes()))?;
+        f.write_str(if self.message == MISSING { FIRST_STEPS } else { "" })
     }
 }
 

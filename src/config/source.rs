@@ -13,6 +13,7 @@ use std::time::Duration;
 use openssl::pkey::PKey;
 use openssl::x509::X509;
 
+use super::problem::MISSING;
 use super::section::Place;
 use super::{ClientIdentity, Inputs, PemFile, Secret, SecretSource};
 use ledger::Shortage;
@@ -148,12 +149,6 @@ pub(super) struct Unreadable {
     pub(super) message: String,
 }
 
-/// What leads to a configuration.
-const MISSING: &str = "does not exist
-  mailtrip_exporter demo   shows the exporter at work without a configuration
-  mailtrip.example.yml     has every key, and lies beside the README.md
-  --config.file=FILE       names a configuration in another place";
-
 /// The text of a YAML file.
 pub(super) fn read_yaml(path: &Path) -> Result<String, Unreadable> {
     let bytes = read_bytes(path, MAX_YAML_BYTES).map_err(|reason| cannot_be_read(&reason))?;
@@ -224,6 +219,18 @@ fn is_utf_16(bytes: &[u8]) -> bool {
 
 fn read_secret(path: &Path) -> Result<Secret, String> {
     read_text(path, MAX_SECRET_BYTES).map_err(unreadable).and_then(|text| first_line(&text))
+}
+
+/// The secret in a file of one line that a flag names.
+pub(crate) fn secret_of_flag(path: &Path) -> Result<Secret, String> {
+    read_text(path, MAX_SECRET_BYTES).and_then(|text| first_line(&text))
+}
+
+/// The authorities to trust in a file that a flag names.
+pub(crate) fn authorities_of_flag(path: &Path) -> Result<PemFile, String> {
+    let pem = read_bytes(path, MAX_PEM_BYTES)?;
+    let file = PemFile { path: path.to_owned(), pem: pem.into() };
+    certificates(&file).map(|_| file)
 }
 
 fn first_line(text: &str) -> Result<Secret, String> {

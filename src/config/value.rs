@@ -161,7 +161,7 @@ pub(super) fn host(node: &Node) -> Result<String, String> {
 }
 
 /// The same from a text.
-pub(super) fn parse_host(text: &str) -> Result<String, String> {
+pub(crate) fn parse_host(text: &str) -> Result<String, String> {
     if let Some(rest) = text.strip_prefix('[') {
         let inner = rest.strip_suffix(']').filter(|inner| inner.contains(':'));
         return match inner.map(str::parse::<IpAddr>) {

@@ -1,22 +1,43 @@
 //! What the command `probe` is asked to do. The doc comments are the help texts.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::exporter::{Address, Question};
 use crate::config::parse_duration;
 
 /// What `probe` is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Probe {
     /// The name of the target in the configuration
-    #[arg(value_name = "TARGET")]
-    pub target: String,
+    #[arg(value_name = "TARGET", required_unless_present = "all")]
+    pub target: Option<String>,
+
+    /// Test every target of the configuration side by side, with a table at the end; the exit code is
+    /// that of the worst: 2 (CRITICAL), 1 (WARNING), 3 (UNKNOWN) or 0 (OK)
+    #[arg(long, conflicts_with_all = ["target", "show_transcript", "from_exporter"])]
+    pub all: bool,
 
     /// How long all of it may take, as 90s, 5m, or 50 for seconds [default: the deadlines of the
     /// target; the mail is waited for until its late_after]
     #[arg(short, long, value_name = "DURATION", value_parser = limit)]
     pub timeout: Option<Duration>,
+
+    /// Show what the exporter that runs there has measured, instead of sending a mail; needs no
+    /// configuration; without --timeout it has 10 s to answer
+    #[allow(rustdoc::bare_urls, reason = "`--help` shows it as it is written")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["show_transcript", "config_file"])]
+    pub from_exporter: Option<String>,
+
+    /// A file with user:password for that exporter
+    #[arg(long, value_name = "FILE", requires = "from_exporter")]
+    pub exporter_login_file: Option<PathBuf>,
+
+    /// A file with the authorities to trust for that exporter instead of the system's
+    #[arg(long, value_name = "FILE", requires = "from_exporter")]
+    pub exporter_ca_file: Option<PathBuf>,
 
     /// What is written to standard output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -33,6 +54,23 @@ pub struct Probe {
     /// A longer round trip is too slow: CRITICAL, and no success [default: none is]
     #[arg(short, long, value_name = "DURATION", value_parser = threshold)]
     pub critical: Option<Duration>,
+}
+
+impl Probe {
+    /// The question to a running exporter, if one is to be asked.
+    ///
+    /// # Errors
+    /// What is wrong with its address, without the address: it may hold a password.
+    pub fn question(&self) -> Result<Option<Question>, String> {
+        let Some(url) = &self.from_exporter else { return Ok(None) };
+        let address = Address::parse(url)?;
+        Ok(Some(Question {
+            address,
+            login_file: self.exporter_login_file.clone(),
+            ca_file: self.exporter_ca_file.clone(),
+            timeout: self.timeout,
+        }))
+    }
 }
 
 /// `--output` of `probe`.

@@ -7,19 +7,28 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::{Output, Probe};
+use super::exporter::{self, Finding, Question};
 use super::state::{State, Thresholds, is_successful};
-use super::{Options, Terminal, find, json, nagios, run};
+use super::{Options, Terminal, all, find, json, nagios, run};
 use crate::config::{Config, Target};
 use mail::net::host;
 
 /// Makes one round trip as the command line says, shows it on standard output, and gives the exit
 /// code. Ctrl-C and SIGTERM end it early.
 pub async fn probe(config_file: &Path, probe: &Probe) -> u8 {
+    match probe.question() {
+        Ok(Some(question)) => return ask(&question, probe).await,
+        Ok(None) => {}
+        Err(wrong) => return not_begun(probe, &format!("--from-exporter: {wrong}")),
+    }
     let config = match Config::load(config_file) {
         Ok(config) => config,
         Err(problems) => return not_begun(probe, &problems.to_string()),
     };
-    match find(&config, &probe.target) {
+    let Some(name) = &probe.target else {
+        return all_of(&config, config_file, probe).await;
+    };
+    match find(&config, name) {
         Ok(target) => {
             let place = config.places.get(&target.name).cloned();
             let place = place.unwrap_or_else(|| config_file.display().to_string());
@@ -30,32 +39,84 @@ pub async fn probe(config_file: &Path, probe: &Probe) -> u8 {
 }
 
 async fn one(target: &Target, place: String, probe: &Probe) -> u8 {
-    let Probe { timeout, show_transcript, warning, critical, .. } = *probe;
-    let thresholds = Thresholds { warning, critical };
-    let options = Options {
-        timeout,
-        host: host::full_name().await,
-        place,
-        // The other outputs show the transcript at their end, if at all.
-        shows_transcript: show_transcript && probe.output == Output::Text,
-        thresholds,
-    };
+    let options = options(place, probe).await;
+    let Options { thresholds, .. } = options;
     if probe.output == Output::Text {
         let verdict = run(target, &options, &mut Terminal::stdout(), interrupt()).await;
         return u8::from(!is_successful(&verdict, target, &thresholds));
     }
     let verdict = run(target, &options, &mut Terminal::plain(io::sink()), interrupt()).await;
     if probe.output == Output::Json {
-        let document = json::document(&verdict, target, &thresholds, show_transcript);
+        let document = json::document(&verdict, target, &thresholds, probe.show_transcript);
         print(&format!("{document:#}"));
         return u8::from(!is_successful(&verdict, target, &thresholds));
     }
     let (state, line) = nagios::line(&verdict, target, &thresholds);
     print(&line);
-    if show_transcript {
+    if probe.show_transcript {
         nagios::transcript(&verdict).iter().for_each(|line| print(line));
     }
     state.exit_code()
+}
+
+async fn options(place: String, probe: &Probe) -> Options {
+    let Probe { timeout, show_transcript, warning, critical, .. } = *probe;
+    Options {
+        timeout,
+        host: host::full_name().await,
+        place,
+        // The other outputs show the transcript at their end, if at all.
+        shows_transcript: show_transcript && probe.output == Output::Text,
+        thresholds: Thresholds { warning, critical },
+        ..Options::default()
+    }
+}
+
+/// Every target; the exit code is that of the worst in each output.
+async fn all_of(config: &Config, config_file: &Path, probe: &Probe) -> u8 {
+    if config.targets.is_empty() {
+        return not_begun(probe, "the configuration has no targets");
+    }
+    let options = options(config_file.display().to_string(), probe).await;
+    let thresholds = &options.thresholds;
+    if probe.output == Output::Text {
+        let mut terminal = Terminal::stdout();
+        let results = all::run_all(config, &options, &mut terminal, interrupt()).await;
+        all::show(&results, &mut terminal);
+        return results.state().exit_code();
+    }
+    let mut nowhere = Terminal::plain(io::sink());
+    let results = all::run_all(config, &options, &mut nowhere, interrupt()).await;
+    if probe.output == Output::Json {
+        print(&format!("{:#}", all::document(&results, thresholds)));
+    } else {
+        all::lines(&results, thresholds).iter().for_each(|line| print(line));
+    }
+    results.state().exit_code()
+}
+
+/// Shows what a running exporter has measured.
+async fn ask(question: &Question, probe: &Probe) -> u8 {
+    let name = probe.target.as_deref().unwrap_or_default();
+    let report = tokio::select! {
+        report = question.ask(name) => report,
+        () = interrupt() => Err("interrupted before the exporter has answered".to_owned()),
+    };
+    let report = match report {
+        Ok(report) => report,
+        Err(problem) => return not_begun(probe, &problem),
+    };
+    let thresholds = Thresholds { warning: probe.warning, critical: probe.critical };
+    let finding = Finding::of(report, &thresholds);
+    match probe.output {
+        Output::Text => exporter::show(&finding, &question.address, &mut Terminal::stdout()),
+        Output::Json => print(&format!("{:#}", exporter::document(&finding, &question.address))),
+        Output::Nagios => {
+            print(&exporter::line(&finding, &thresholds));
+            return finding.state.exit_code();
+        }
+    }
+    u8::from(!finding.is_successful())
 }
 
 /// Says why there was no probe, and gives the exit code.
@@ -66,7 +127,7 @@ pub fn not_begun(probe: &Probe, problem: &str) -> u8 {
             1
         }
         Output::Json => {
-            print(&format!("{:#}", json::not_begun(&probe.target, problem)));
+            print(&format!("{:#}", json::not_begun(probe.target.as_deref(), problem)));
             1
         }
         Output::Nagios => {

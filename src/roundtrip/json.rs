@@ -68,7 +68,7 @@ pub fn document(
 }
 
 /// The document of a probe that could not begin.
-pub fn not_begun(target: &str, problem: &str) -> Value {
+pub fn not_begun(target: Option<&str>, problem: &str) -> Value {
     json!({
         "target": target,
         "successful": false,

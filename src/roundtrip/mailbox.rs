@@ -1,9 +1,10 @@
 //! Looking into the mailbox for one mail.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Protocol, ReceiveSide};
@@ -36,6 +37,8 @@ pub(super) struct Mailbox<'a> {
     everywhere_looked_at: Instant,
     /// The record of the newest session.
     trace: Trace,
+    /// Held while mails are taken out, where others do so at the same time.
+    removal: Option<Arc<Mutex<()>>>,
 }
 
 impl<'a> Mailbox<'a> {
@@ -69,7 +72,13 @@ impl<'a> Mailbox<'a> {
             lost_after,
             everywhere_looked_at: Instant::now(),
             trace: Trace::new(None),
+            removal: None,
         }
+    }
+
+    /// The same, where others take mails out of it at the same time.
+    pub(super) fn sharing_removal(self, removal: Option<Arc<Mutex<()>>>) -> Self {
+        Self { removal, ..self }
     }
 
     pub(super) fn session_kind(&self) -> SessionKind {
@@ -216,6 +225,12 @@ impl<'a> Mailbox<'a> {
 
     async fn remove(&mut self, judge: &mut Judge<'_>) -> Looked {
         let inspector = Inspector::default();
+        let is_shared = self.reader.has_to_go_on(true) && self.session_kind() == SessionKind::Held;
+        let removal = self.removal.clone().filter(|_| is_shared);
+        let _turn = match &removal {
+            Some(removal) => Some(removal.lock().await),
+            None => None,
+        };
         for _ in 0..REMOVAL_ROUNDS {
             if !self.reader.has_to_go_on(true) {
                 break;

@@ -35,7 +35,7 @@ pub fn transcript(verdict: &Verdict) -> Vec<String> {
 }
 
 /// A bar would begin the performance data, and a line break the long output, in words of anybody's.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join("; ").replace('|', "/")
 }
@@ -66,7 +66,7 @@ fn performance(verdict: &Verdict, target: &Target, thresholds: &Thresholds) -> S
 }
 
 /// `None`: it was not measured, or is not applicable.
-fn sending(verdict: &Verdict, target: &Target) -> Option<bool> {
+pub(super) fn sending(verdict: &Verdict, target: &Target) -> Option<bool> {
     match &verdict.sent {
         Sent::NotTried | Sent::Unfinished => None,
         Sent::Accepted { .. } => Some(true),
@@ -75,7 +75,7 @@ fn sending(verdict: &Verdict, target: &Target) -> Option<bool> {
 }
 
 /// `None`: it was not measured, or is not applicable.
-fn receiving(verdict: &Verdict, target: &Target) -> Option<bool> {
+pub(super) fn receiving(verdict: &Verdict, target: &Target) -> Option<bool> {
     match &verdict.mailbox {
         Check::Unfinished => None,
         Check::Passed => Some(true),
@@ -89,7 +89,7 @@ fn counted(verdict: &Verdict, target: &Target, failure: &Failure) -> Option<bool
     (!is_none).then_some(false)
 }
 
-fn time(
+pub(super) fn time(
     label: &str,
     value: Option<Duration>,
     (warning, critical): (Option<Duration>, Option<Duration>),
@@ -101,11 +101,11 @@ fn time(
 }
 
 fn ability(label: &str, is_able: Option<bool>) -> String {
-    let value = match is_able {
-        None => "U",
-        Some(true) => "100%",
-        Some(false) => "0%",
-    };
+    percent(label, is_able.map(|is_able| if is_able { 100.0 } else { 0.0 }))
+}
+
+pub(super) fn percent(label: &str, value: Option<f64>) -> String {
+    let value = value.map_or("U".to_owned(), |value| format!("{value:.0}%"));
     format!("{label}={value};;;0;100")
 }
 

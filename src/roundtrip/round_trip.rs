@@ -102,11 +102,23 @@ impl<'a, W: Write> RoundTrip<'a, W> {
                 mailbox.prepare(Instant::now()).await;
             }
         };
-        let (smtp, ()) = tokio::join!(self.send(), prepare);
+        let connections = self.options.shared.connections.as_deref();
+        let turn = async {
+            match connections {
+                Some(connections) => connections.acquire().await.ok(),
+                None => None,
+            }
+        };
+        let send = async {
+            let turn = turn.await;
+            (self.send().await, turn)
+        };
+        let ((smtp, turn), ()) = tokio::join!(send, prepare);
         let farewell = async {
             if let Some(smtp) = smtp {
                 smtp.quit().await;
             }
+            drop(turn);
         };
         tokio::join!(farewell, self.receive(mailbox));
     }
@@ -164,7 +176,8 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let observer = Some(self.report.observer(Side::Receive));
         let longest = self.target.interval.max(side.endpoint.timeout * 2);
         let lost_after = self.target.lost_after;
-        let mut mailbox = Mailbox::new(side, dialer, observer, end, longest, lost_after);
+        let mailbox = Mailbox::new(side, dialer, observer, end, longest, lost_after);
+        let mut mailbox = mailbox.sharing_removal(self.options.shared.removal.clone());
         let (target, token) = (self.target, self.mail.token);
         // The mail is not there yet.
         let mut judge = |found: &Found| {

@@ -22,6 +22,20 @@ pub enum State {
 }
 
 impl State {
+    /// All of them, in the order of their exit codes.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Warning, Self::Critical, Self::Unknown];
+
+    /// How bad it is among several, as the monitoring plugins have it: what is known to fail is worse than
+    /// what is not known.
+    pub fn badness(self) -> u8 {
+        match self {
+            State::Ok => 0,
+            State::Unknown => 1,
+            State::Warning => 2,
+            State::Critical => 3,
+        }
+    }
+
     /// The exit code of a plugin.
     pub fn exit_code(self) -> u8 {
         match self {

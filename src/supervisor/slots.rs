@@ -8,18 +8,18 @@ use crate::probing::connections::Connections;
 
 /// To one of these at most `max_connections` connections are open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct SlotKey {
+pub(crate) struct SlotKey {
     host: String,
     port: u16,
     user: Option<String>,
 }
 
 /// The connections to each.
-pub(super) type Slots = HashMap<SlotKey, Arc<Connections>>;
+pub(crate) type Slots = HashMap<SlotKey, Arc<Connections>>;
 
 impl SlotKey {
     /// Where a target sends to.
-    pub(super) fn of(target: &Target) -> Self {
+    pub(crate) fn of(target: &Target) -> Self {
         let endpoint = &target.send.endpoint;
         let user = target.send.login.as_ref().map(|login| login.username.clone());
         Self { host: endpoint.name().to_owned(), port: endpoint.port, user }
@@ -28,7 +28,7 @@ impl SlotKey {
 
 /// The connections to each server and account, with the lowest limit that a target sets; those in use
 /// go on, with the limit that holds now for untouched targets as well.
-pub(super) fn reconcile(config: &Config, in_use: &Slots) -> Slots {
+pub(crate) fn reconcile(config: &Config, in_use: &Slots) -> Slots {
     let mut limits: HashMap<SlotKey, u32> = HashMap::new();
     for target in config.targets.values() {
         let limit = target.send.max_connections.get();

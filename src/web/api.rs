@@ -11,13 +11,13 @@ use super::absence::roundtrip_absence;
 use super::condition::condition_of;
 use super::mount::PathPrefix;
 use super::paths::{self, TARGET_REPORTS};
+use crate::account::advice::next_step;
 use crate::account::history::{Check, Evidence, FailedLook, Probe, Steps, Transcript};
-use crate::config::Endpoint;
 use crate::supervisor::{Details, View};
 use inspection::InspectionRecord;
 use layers::{ChecksRecord, ColumnRecord};
 use ledger::{DeliveryReport, FoundIn, OutstandingMail, SideState};
-use ledger::{Failure, Shortage, Step};
+use ledger::{Failure, Shortage, Side, Step};
 use ledger::{TlsFacts, certificate_date};
 use mail::shortage::news as shortages;
 use mail::text;
@@ -78,6 +78,7 @@ struct Overview<'a> {
     passive: bool,
     cluster: Option<&'a str>,
     interval_seconds: f64,
+    late_after_seconds: f64,
     condition: &'static str,
     send_ability_percent: Option<f64>,
     receive_ability_percent: Option<f64>,
@@ -120,6 +121,8 @@ struct DatedFailure {
     at: String,
     #[serde(flatten)]
     failure: FailureRecord,
+    /// What to look at next.
+    advice: String,
 }
 
 #[derive(Serialize)]
@@ -255,13 +258,13 @@ impl<'a> Overview<'a> {
         let View { target, snapshot, .. } = view;
         let percent = |share: f64| share * 100.0;
         let able = |is_able: bool| if is_able { 100.0 } else { 0.0 };
-        let protocol = target.receive.protocol.label();
         Self {
             name: target.name.as_str(),
             path: format!("{base}{}", paths::of_target(TARGET_REPORTS, &target.name)),
             passive: target.passive,
             cluster: target.cluster.as_deref(),
             interval_seconds: snapshot.interval.as_secs_f64(),
+            late_after_seconds: target.late_after.as_secs_f64(),
             condition: condition_name(condition_of(view)),
             send_ability_percent: snapshot.send_ability.value().map(percent),
             receive_ability_percent: snapshot.receive_ability.value().map(able),
@@ -272,17 +275,23 @@ impl<'a> Overview<'a> {
             roundtrip_absence: roundtrip_absence(snapshot).map(absence_name),
             delivery_seconds: snapshot.delivery.map(seconds),
             layers: ColumnRecord::new(view),
-            send: SideRecord::new("smtp", &target.send.endpoint, &snapshot.sides.send),
-            receive: SideRecord::new(protocol, &target.receive.endpoint, &snapshot.sides.receive),
+            send: SideRecord::new(view, Side::Send),
+            receive: SideRecord::new(view, Side::Receive),
         }
     }
 }
 
 impl<'a> SideRecord<'a> {
-    fn new(protocol: &'static str, endpoint: &'a Endpoint, state: &'a SideState) -> Self {
+    fn new(View { target, snapshot, .. }: &'a View, side: Side) -> Self {
+        let (protocol, endpoint) = match side {
+            Side::Send => ("smtp", &target.send.endpoint),
+            Side::Receive => (target.receive.protocol.label(), &target.receive.endpoint),
+        };
+        let state: &SideState = &snapshot.sides[side];
         let failure = |(at, failure): &(SystemTime, Arc<Failure>)| DatedFailure {
             at: date(*at),
             failure: FailureRecord::new(failure),
+            advice: next_step(target, side, failure, "the configuration"),
         };
         let steps = state.steps.iter().map(|(step, time)| StepRecord::new(*step, *time));
         Self {

@@ -19,6 +19,7 @@ mod command {
     mod log;
     mod newest;
     mod probe;
+    mod probe_from_exporter;
     mod probe_outputs;
     mod program;
     mod restart;
@@ -93,6 +94,7 @@ mod web {
     mod evidence;
     mod history;
     mod http;
+    mod layout;
     mod pages;
     mod prefix;
 }

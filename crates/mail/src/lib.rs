@@ -56,7 +56,7 @@
 //! - [`text`]: scrubbing of secrets, and shortening and escaping of what a server wrote.
 //! - [`net`]: names, MX records, connections, TLS.
 //! - [`trace`]: the record of a dialogue.
-//! - [`oauth`]: access tokens.
+//! - [`http`]: one question by HTTP. [`oauth`]: access tokens.
 //! - [`wire`]: bounded lines over one connection, and the way to a server. `sasl`: logging in over it.
 //! - [`smtp`], [`imap`], [`pop3`]: the protocols; [`visit`]: a greeting and a farewell.
 //! - [`departure`]: a hand-over that may have succeeded; [`outer`]: the limit around a whole dialogue.
@@ -76,6 +76,7 @@ mod fault;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod header;
+pub mod http;
 pub mod imap;
 pub mod inspection;
 mod interrupted;

@@ -167,7 +167,7 @@ async fn a_mail_in_the_junk_folder_is_found_and_called_so() {
     let house = House::new(Protocol::Imap).await;
     let late = Delivery::at_once().after(Duration::from_millis(300)).into_folder("Junk");
     house.post.deliver_next(USER, late);
-    let (verdict, text) = probe(&house.target("", "", ""), Duration::from_secs(1)).await;
+    let (verdict, text) = probe(&house.target("", "", ""), Duration::from_secs(4)).await;
     assert!(verdict.is_good(), "{text}");
     assert_has(&text, &[", but filed as junk\n"]);
     house.assert_untouched();

@@ -31,7 +31,7 @@ use tokio_openssl::SslStream;
 
 use crate::support::{Trust, quoted};
 
-const LONGEST: Duration = Duration::from_secs(20);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// A target that sends to this port, with more keys of `send`.
 fn target(port: u16, send: &str) -> Arc<Target> {

@@ -45,7 +45,7 @@ const FAMILIES: [&str; 12] = [
     "hmailserver",
 ];
 /// How long one dialogue may take.
-const LONGEST: Duration = Duration::from_secs(20);
+const LONGEST: Duration = Duration::from_secs(60);
 
 fn scripts() -> Vec<(String, Script)> {
     let folder = Path::new("tests/testdata/dialogues");

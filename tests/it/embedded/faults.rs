@@ -155,10 +155,11 @@ async fn a_connection_that_fails_is_told_by_step_and_reason() {
                 let (world, target) = world(half, TlsMode::StartTls, &trust).await;
                 half.server(&world).faults().on(point, fault.clone());
                 let is_hang = fault == Fault::Hang;
-                let target = target.set("timeout", if is_hang { "1s" } else { "10s" });
+                // What comes before it may take as long on a busy machine.
+                let target = target.set("timeout", if is_hang { "4s" } else { "30s" });
                 // A server may think for two minutes about a mail, if the period is that long.
                 let target =
-                    if point == AFTER_DATA { target.set("interval", "3s") } else { target };
+                    if point == AFTER_DATA { target.set("interval", "6s") } else { target };
                 let exporter = Exporter::start(&[target]).await;
                 failed(&exporter, half, expected).await;
                 let doubtful = exporter.snapshot("a").totals.doubtful;

@@ -24,11 +24,11 @@ pub(crate) mod table;
 /// The name of the neighbour.
 const NEIGHBOUR: &str = "neighbour";
 /// The most that a row may take until it is as the table says, in two rounds or more.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// How long the exporter may take to end, whatever its servers do.
 const GRACE: Duration = Duration::from_secs(5);
 /// The period of all: their rounds begin spread over it.
-const INTERVAL: &str = "10s";
+pub(crate) const INTERVAL: &str = "15s";
 
 /// What is wrong with the neighbour, by the time at which it was first so.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger::{Reading, Reason, Snapshot, Step};
+use ledger::{Reading, Reason, SideState, Snapshot, Step};
 use mail::inspection::{Clock, HopKind, Outcome};
 use mailtrip_exporter::config::TlsMode;
 
@@ -103,6 +103,12 @@ async fn a_wrong_password_is_a_failure_of_its_own_side_only() {
     exporter.supervisor.stop().await;
 }
 
+/// Nothing has failed but the session that the server may have left in the middle, when it was stopped.
+fn assert_only_cut_off(side: &SideState) {
+    let all = failures(side);
+    assert!(all <= 1 && all == side.failures_for(Reason::Closed), "{side:?}");
+}
+
 #[tokio::test]
 async fn an_outage_is_a_failure_of_an_active_node_and_not_applicable_to_a_passive_one() {
     let lab = Lab::start().await;
@@ -122,14 +128,15 @@ async fn an_outage_is_a_failure_of_an_active_node_and_not_applicable_to_a_passiv
     assert_eq!(snapshot.send_ability, Reading::Is(0.0));
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
     assert_eq!(snapshot.sides.send.up, Some(false));
-    assert_eq!(snapshot.outstanding, Reading::Is(0));
+    // One that was accepted may be left in the queue, and none of those that were refused.
+    assert!(snapshot.outstanding.value() <= Some(1), "{snapshot:?}");
     let down = |now: &Snapshot| now.sides.send.not_applicable >= 2;
     let snapshot = exporter.until("passive", "two attempts not applicable", down).await;
     assert_eq!(snapshot.send_ability, Reading::NotApplicable);
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
     assert_eq!(snapshot.outstanding, Reading::NotApplicable);
     assert_eq!(snapshot.roundtrip, Reading::NotApplicable);
-    assert_eq!(failures(&snapshot.sides.send), 0);
+    assert_only_cut_off(&snapshot.sides.send);
 
     lab.start_smtp().await;
     for name in ["active", "passive"] {
@@ -149,7 +156,7 @@ async fn an_outage_is_a_failure_of_an_active_node_and_not_applicable_to_a_passiv
     let snapshot = exporter.until("passive", "receiving is not applicable", down).await;
     assert_eq!(snapshot.send_ability, Reading::Is(1.0));
     assert_eq!(snapshot.outstanding, Reading::NotApplicable);
-    assert_eq!(failures(&snapshot.sides.receive), 0, "{:?}", snapshot.sides.receive);
+    assert_only_cut_off(&snapshot.sides.receive);
     exporter.until("active", "mail is waiting", |now| now.outstanding.value() > Some(1)).await;
 
     lab.start_dovecot().await;

@@ -67,7 +67,8 @@ impl Place {
             return Response::builder().status(404).body(Full::default()).unwrap();
         };
         let path = format!("{}{rest}", self.inside);
-        let headers = [("X-Forwarded-For", "192.0.2.1")];
+        let accept = request.headers().get("Accept").map_or("*/*", |it| it.to_str().unwrap());
+        let headers = [("X-Forwarded-For", "192.0.2.1"), ("Accept", accept)];
         let method = request.method().clone();
         let answer = http::ask(&self.exporter, method, &path, &headers).await.unwrap();
         let mut response = Response::builder().status(answer.status);

@@ -56,10 +56,11 @@ const NAMES: &str =
     "[...document.querySelectorAll('.targets tbody th > a')].map(link => link.textContent).join()";
 
 /// Asks for news now and not in some seconds.
-const ASK: &str = "document.dispatchEvent(new Event('visibilitychange'))";
+pub(super) const ASK: &str = "document.dispatchEvent(new Event('visibilitychange'))";
 
 /// Unfolds everything; innerText leaves out what is folded.
-const UNFOLD: &str = "document.querySelectorAll('details').forEach(it => { it.open = true; })";
+pub(super) const UNFOLD: &str =
+    "document.querySelectorAll('details').forEach(it => { it.open = true; })";
 
 #[tokio::test]
 async fn a_reader_clicks_to_a_target_and_sees_what_happened_step_by_step() {

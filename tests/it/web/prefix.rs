@@ -12,6 +12,9 @@ use crate::support::browser::Browser;
 use crate::support::proxy::Proxy;
 use crate::support::{Exporter, World, http, quoted, serve_app};
 
+/// A name that is almost that of the target.
+const UNKNOWN: &str = "a%20b%2Fd";
+
 /// Everything that a page loads or leads to, and the anchors that it lacks.
 const LINKS: &str = "(() => {
   const all = [...document.querySelectorAll('a, link, script, form')];
@@ -76,6 +79,13 @@ async fn explore(browser: &mut Browser, start: &str) {
     let name = format!("fetch(await {path}).then(answer => answer.json()).then(one => one.name)");
     let name = browser.text(&format!("(async () => {name})()")).await;
     assert_eq!(name, "a b/c");
+
+    for (link, to) in [("p a[href$='c']", "targets/a%20b%2Fc"), ("a.back", "")] {
+        browser.open(&format!("{start}targets/{UNKNOWN}")).await;
+        browser.click(&format!(".absent {link}")).await;
+        browser.loaded().await;
+        assert_eq!(browser.text("location.href").await, format!("{start}{to}"));
+    }
 }
 
 #[tokio::test]
@@ -110,7 +120,7 @@ async fn every_link_works_below_a_path_and_behind_a_proxy_that_keeps_or_removes_
         explore(&mut browser, &format!("http://{outside}/mail/")).await;
     }
     // For a page without an icon of its own, as the metrics are, a browser looks beside all paths.
-    let is_ours = |it: &&String| !it.ends_with("/favicon.ico");
+    let is_ours = |it: &&String| !it.ends_with("/favicon.ico") && !it.ends_with(UNKNOWN);
     let complaints: Vec<_> = browser.complaints().iter().filter(is_ours).collect();
     assert_eq!(complaints, [""; 0], "the console of the browser");
     browser.end().await;

@@ -3,19 +3,15 @@
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::Fault;
 use crate::auth::OAuth2;
-use crate::net;
-use crate::net::tls::{Resumption, TlsClient};
+use crate::http;
+use crate::net::tls::TlsClient;
 use crate::options::TlsMode;
 use crate::secret::Secret;
 use crate::secret_source::SecretSource;
@@ -24,8 +20,6 @@ use ledger::Reason;
 
 /// The longest answer that is read.
 const BODY_BYTES: usize = 64 << 10;
-/// The longest head of an answer that is read.
-const HEAD_BYTES: usize = 64 << 10;
 
 /// A token endpoint and who asks it.
 pub(crate) struct Endpoint {
@@ -83,11 +77,8 @@ impl Endpoint {
     ) -> Result<Given, Fault> {
         let scrubber = self.scrubber(refresh_token);
         let form = self.form(client_secret, refresh_token);
-        let exchange = Box::pin(self.exchange(form, deadline));
-        let (status, body) = match timeout_at(deadline, exchange).await {
-            Ok(outcome) => outcome.map_err(|fault| self.named(fault))?,
-            Err(_) => return Err(self.named(Fault::new(Reason::Timeout, "no answer in time"))),
-        };
+        let outcome = self.exchange(form, deadline).await;
+        let (status, body) = outcome.map_err(|fault| self.named(fault))?;
         self.read(status, &body, &scrubber).map_err(|fault| self.named(fault))
     }
 
@@ -109,64 +100,17 @@ impl Endpoint {
         form.finish()
     }
 
-    async fn exchange(
-        &self,
-        form: String,
-        deadline: Instant,
-    ) -> Result<(StatusCode, Bytes), Fault> {
+    async fn exchange(&self, form: String, deadline: Instant) -> Result<http::Answer, Fault> {
         let url = &self.client.token_url;
         let endpoint = crate::options::Endpoint {
             tls_options: self.client.tls_options.clone(),
             timeout: deadline.saturating_duration_since(Instant::now()),
             ..crate::options::Endpoint::new(&url.host, url.port, TlsMode::Implicit)
         };
-        let addresses = net::resolve(&endpoint, deadline).await?;
-        let socket = net::connect(&addresses, deadline).await?.socket;
-        // What this certificate is like is no fact about the mail server.
-        let handshake = self.tls.handshake(&endpoint, socket, deadline, Resumption::Never).await;
-        let stream = handshake.outcome?;
-        let shake = http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream));
-        let (mut sender, connection) = shake.await.map_err(|error| http_fault(&error))?;
-        let request = self.request(form)?;
-        let answer = async {
-            let response =
-                sender.send_request(request).await.map_err(|error| http_fault(&error))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), BODY_BYTES).collect().await;
-            let body = body.map_err(|error| match error.downcast_ref::<hyper::Error>() {
-                Some(error) => http_fault(error),
-                None => {
-                    let message = format!("an answer of more than {BODY_BYTES} bytes");
-                    Fault::new(Reason::Protocol, message)
-                }
-            })?;
-            Ok((status, body.to_bytes()))
-        };
-        let (mut answer, mut connection) = (std::pin::pin!(answer), std::pin::pin!(connection));
-        let mut is_open = true;
-        loop {
-            tokio::select! {
-                answer = &mut answer => return answer,
-                // The answer says as well how it ended.
-                _ = &mut connection, if is_open => is_open = false,
-            }
-        }
-    }
-
-    fn request(&self, form: String) -> Result<Request<Full<Bytes>>, Fault> {
-        let url = &self.client.token_url;
-        let host = crate::options::BracketedHost(&url.host);
-        let authority =
-            if url.port == 443 { host.to_string() } else { format!("{host}:{}", url.port) };
-        let agent = concat!("mailtrip_exporter/", env!("CARGO_PKG_VERSION"));
-        Request::post(&url.path)
-            .header(HOST, authority)
-            .header(USER_AGENT, agent)
-            .header(ACCEPT, "application/json")
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(CONNECTION, "close")
-            .body(Full::new(Bytes::from(form)))
-            .map_err(|error| Fault::new(Reason::Other, format!("cannot be asked: {error}")))
+        let form_type = "application/x-www-form-urlencoded";
+        let post = Request::post(&url.path).header(CONTENT_TYPE, form_type);
+        let request = http::question(&endpoint, 443, post, form)?;
+        http::ask(&endpoint, Some(&self.tls), request, BODY_BYTES, deadline).await
     }
 
     pub(crate) fn read(
@@ -253,19 +197,4 @@ fn refusal(status: StatusCode, error: Option<&str>) -> Reason {
 /// Whether it can stand in a login (RFC 6750 section 2.1), and is of a length that servers take.
 fn is_token(token: &str) -> bool {
     !token.is_empty() && token.len() <= 16_384 && token.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn http_fault(error: &hyper::Error) -> Fault {
-    let io: Option<&std::io::Error> =
-        std::error::Error::source(error).and_then(|source| source.downcast_ref());
-    let words = io.map_or_else(|| error.to_string(), net::tls::io_words);
-    let message = format!("the answer cannot be read: {words}");
-    let reason = match io {
-        Some(io) => return Fault::of_system(io, net::io_reason(io), message),
-        None if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
-            Reason::Closed
-        }
-        None => Reason::Protocol,
-    };
-    Fault::new(reason, message)
 }

@@ -21,6 +21,9 @@ use mail::text;
 /// A certificate that ends within this is told of.
 pub(in crate::web::pages) const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
 
+/// What a passive node that is down has to say.
+const STANDBY_DOWN: &str = "The standby is down, as a passive node may be: that is no failure";
+
 /// So many of the newest mails are looked at.
 const LATEST: usize = NEWEST_PROBES;
 
@@ -57,12 +60,10 @@ pub(super) fn of_side(
 ) -> Option<(Note, bool)> {
     let (at, failure) = state.last_failure.as_ref()?;
     let is_failing = matches!(state.consecutive_failures, Reading::Is(1..));
-    let is_standby = matches!(state.consecutive_failures, Reading::NotApplicable);
     // A removal follows a check: one that failed is over with the next check that none follows.
     let is_stuck =
         failure.step == Step::Remove && state.last_success.is_none_or(|success| *at >= success);
     let (class, what) = match side {
-        _ if is_standby => ("", "The standby is down, as it may be"),
         _ if is_stuck => ("late", "Cannot remove mail"),
         Side::Send if is_failing => ("failing", "Cannot send"),
         Side::Receive if is_failing => ("failing", "Cannot receive"),
@@ -94,6 +95,9 @@ pub(super) fn beside_failures(
     // What cannot be read cannot be seen: then the failure says what to do.
     if snapshot.is_late() && snapshot.receive_ability != Reading::Is(false) {
         notes.push(late(view, now));
+    }
+    if condition == Condition::NotApplicable {
+        notes.push(Note { advice: None, ..Note::new("", STANDBY_DOWN.to_owned(), String::new()) });
     }
     if condition == Condition::Impaired {
         match Column::of(snapshot, &view.layers.evidence()).to_blame() {

@@ -271,7 +271,8 @@ fn a_passive_node_that_is_down_is_not_applicable() {
         (["standby is down"; 4].map(str::to_owned), Condition::NotApplicable)
     );
     let page = case.page();
-    for expected in ["1 not applicable", "down (passive)", "passive", "cluster corp"] {
+    let words = "The standby is down, as a passive node may be: that is no failure";
+    for expected in ["1 not applicable", "down (passive)", "passive", "cluster corp", words] {
         assert!(text(&page).contains(expected), "{expected} is missing in {page}");
     }
 }

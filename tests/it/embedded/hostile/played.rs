@@ -5,6 +5,7 @@ use std::time::Duration;
 use mailtrip_exporter::config::TlsMode;
 use testserver::{Certificate, Delivery, Options, Protocol, Server};
 
+use super::INTERVAL;
 use super::script;
 use super::table::{Kind, Row};
 use crate::support::{TargetText, Trust, USER, World};
@@ -66,6 +67,6 @@ fn target(row: &Row, target: TargetText, trust: &Trust) -> TargetText {
     } else {
         target
     };
-    let timeout = if row.waits() { format!("{}s", SHORT.as_secs()) } else { "10s".to_owned() };
+    let timeout = if row.waits() { format!("{}s", SHORT.as_secs()) } else { INTERVAL.to_owned() };
     target.sender_logs_in().set("timeout", &timeout)
 }

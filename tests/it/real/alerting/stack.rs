@@ -19,7 +19,7 @@ use crate::shipped::rules::{deploy, rule_files};
 use crate::support::http;
 
 /// The longest wait for a program to start and for a message to come.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// What the webhook was told of one alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,7 +183,7 @@ async fn start_prometheus(
 ) -> (Child, String) {
     let rules = copied_rules(folder, changes);
     let text = format!(
-        "global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}}\n\
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 500ms}}\n\
          alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n\
          rule_files:\n{rules}scrape_configs:\n- job_name: mailtrip\n  file_sd_configs:\n  \
          - {{files: ['{}']}}\n",

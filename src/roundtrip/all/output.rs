@@ -1,0 +1,181 @@
+//! The results of all targets in each output.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::{Results, Tested};
+use crate::roundtrip::state::{State, Thresholds};
+use crate::roundtrip::terminal::{Look, Terminal};
+use crate::roundtrip::verdict::{Arrival, Ending, seconds};
+use crate::roundtrip::{json as one, nagios};
+use ledger::{FoundIn, Side};
+use mail::test_mail::subject;
+use mail::text;
+
+/// The most columns for the name of a target.
+const NAME_COLUMNS: usize = 28;
+/// The most lines of long output: Nagios reads 8 kB.
+const LONG_LINES: usize = 20;
+/// The most characters of each.
+const LINE_CHARS: usize = 250;
+/// The most targets that a line names.
+const NAMED: usize = 10;
+
+/// The table, a sentence for each that is not well, and what is left behind; the summary is last.
+pub fn show<W: Write>(results: &Results, terminal: &mut Terminal<W>) {
+    let longest = results.0.keys().map(|name| name.as_str().chars().count()).max().unwrap_or(0);
+    let width = longest.clamp(6, NAME_COLUMNS);
+    let (send, receive, roundtrip) = ("SEND", "RECEIVE", "ROUND TRIP");
+    let head = format!("{:<width$}  {send:<6}  {receive:<7}  {roundtrip:>10}  STATE", "TARGET");
+    terminal.line(&[(Look::Strong, &head)]);
+    for tested in results.0.values() {
+        row(tested, width, terminal);
+    }
+    for tested in results.0.values().filter(|tested| tested.state != State::Ok) {
+        for sentence in &tested.sentences {
+            terminal.paragraph(&[(Look::Bad, "Verdict: "), (Look::Plain, sentence)]);
+        }
+    }
+    left_behind(results, terminal);
+    let look = if results.state() == State::Ok { Look::Good } else { Look::Bad };
+    terminal.paragraph(&[(look, &results.summary())]);
+}
+
+fn row<W: Write>(tested: &Tested, width: usize, terminal: &mut Terminal<W>) {
+    let name = tested.target.name.as_str();
+    let name = match name.chars().count() > width {
+        true => text::cut_to(name, width - 1),
+        false => name.to_owned(),
+    };
+    let ability = |side| match ability(tested, side) {
+        Some(true) => "ok",
+        Some(false) => "failed",
+        None => "-",
+    };
+    let roundtrip = roundtrip(tested).map_or_else(|| "-".to_owned(), seconds);
+    let cells = format!(
+        "{name:<width$}  {:<6}  {:<7}  {roundtrip:>10}  ",
+        ability(Side::Send),
+        ability(Side::Receive)
+    );
+    let look = if tested.state == State::Ok { Look::Good } else { Look::Bad };
+    let (state, cause) = (tested.state.to_string(), cause(tested));
+    let gap = if cause.is_empty() { 0 } else { 10 };
+    terminal.line(&[
+        (Look::Plain, &cells),
+        (look, &state),
+        (Look::Plain, &" ".repeat(gap - gap.min(state.len()))),
+        (Look::Plain, &cause),
+    ]);
+}
+
+fn ability(tested: &Tested, side: Side) -> Option<bool> {
+    let verdict = tested.verdict.as_ref().ok()?;
+    match side {
+        Side::Send => nagios::sending(verdict, &tested.target),
+        Side::Receive => nagios::receiving(verdict, &tested.target),
+    }
+}
+
+fn roundtrip(tested: &Tested) -> Option<std::time::Duration> {
+    match tested.verdict.as_ref().ok()?.arrival {
+        Arrival::Seen { roundtrip, .. } => Some(roundtrip),
+        _ => None,
+    }
+}
+
+/// In a few words; the sentences say it whole.
+fn cause(tested: &Tested) -> String {
+    let verdict = match &tested.verdict {
+        Ok(verdict) => verdict,
+        Err(not_begun) => return not_begun.to_string(),
+    };
+    if verdict.is_not_applicable(&tested.target) {
+        return "passive and down".to_owned();
+    }
+    let failure = Side::ALL.into_iter().find_map(|side| Some((side, verdict.failure(side)?)));
+    match (failure, verdict.ending, verdict.arrival) {
+        (_, _, Arrival::Bounced(_)) => "bounced".to_owned(),
+        (Some((side, failure)), ..) => format!("{side}: {}, {}", failure.step, failure.reason),
+        (None, Ending::Interrupted, _) => "interrupted".to_owned(),
+        (None, Ending::OutOfTime(_), _) => "`--timeout` expired".to_owned(),
+        (None, _, Arrival::NotSeen(_)) => "mail not seen".to_owned(),
+        (None, _, Arrival::Seen { folder: FoundIn::Junk, .. }) => "filed as junk".to_owned(),
+        (None, ..) if tested.state != State::Ok => "slow".to_owned(),
+        (None, ..) => String::new(),
+    }
+}
+
+/// Mails that nobody watches any more.
+fn left_behind<W: Write>(results: &Results, terminal: &mut Terminal<W>) {
+    let left: Vec<String> = results.0.values().filter_map(left).collect();
+    if left.is_empty() {
+        return;
+    }
+    let advice = "These mails may still arrive or are still in a mailbox. An exporter that watches the \
+                  mailbox, or a later `probe`, removes each after `lost_after` of its target; if you run \
+                  neither, delete them by hand:";
+    terminal.paragraph(&[(Look::Plain, advice)]);
+    for line in left {
+        terminal.paragraph(&[(Look::Plain, &line)]);
+    }
+}
+
+fn left(tested: &Tested) -> Option<String> {
+    let verdict = tested.verdict.as_ref().ok()?;
+    verdict.left_behind(&tested.target)?;
+    Some(format!("  {}: subject \"{}\"", tested.target.name, subject(verdict.token)))
+}
+
+/// One document.
+pub fn document(results: &Results, thresholds: &Thresholds) -> Value {
+    let targets = results.0.values().map(|tested| match &tested.verdict {
+        Ok(verdict) => one::document(verdict, &tested.target, thresholds, false),
+        Err(_) => one::not_begun(Some(tested.target.name.as_str()), &tested.sentences.join("; ")),
+    });
+    let targets: Vec<Value> = targets.collect();
+    let is_good = targets.iter().all(|target| target.get("successful") == Some(&json!(true)));
+    let [ok, warning, critical, unknown] = State::ALL.map(|state| results.count(state));
+    json!({
+        "successful": is_good,
+        "state": results.state().label(),
+        "verdict": results.summary(),
+        "counts": { "ok": ok, "warning": warning, "critical": critical, "unknown": unknown },
+        "targets": targets,
+    })
+}
+
+/// The line of all, a line for each that is not well, and performance data on the first and on the last.
+pub fn lines(results: &Results, thresholds: &Thresholds) -> Vec<String> {
+    let counts = State::ALL
+        .map(|state| format!("{}={};;;0;{}", state.label(), results.count(state), results.0.len()));
+    let mut bad: Vec<&Tested> =
+        results.0.values().filter(|tested| tested.state != State::Ok).collect();
+    bad.sort_by_key(|tested| std::cmp::Reverse(tested.state.badness()));
+    let named: Vec<&str> =
+        bad.iter().take(NAMED).map(|tested| tested.target.name.as_str()).collect();
+    let more = if bad.len() > NAMED { ", …" } else { "" };
+    let names =
+        if bad.is_empty() { String::new() } else { format!(" ({}{more})", named.join(", ")) };
+    let first = nagios::status(results.state(), &format!("{}{names}", results.summary()));
+    let mut lines = vec![format!("{first} | {}", counts.join(" "))];
+    lines.extend(bad.iter().take(LONG_LINES).map(|tested| {
+        let words = format!("{} - {}", tested.state, tested.sentences.join("; "));
+        text::cut_to(&nagios::harmless(&words), LINE_CHARS)
+    }));
+    if bad.len() > LONG_LINES {
+        lines.push(format!("and {} more", bad.len() - LONG_LINES));
+    }
+    let times = results.0.values().map(|tested| {
+        let label = format!(
+            "'{}'",
+            nagios::harmless(&tested.target.name.as_str().replace(['\'', '='], "_"))
+        );
+        let limits = (Some(thresholds.warning_or(tested.target.late_after)), thresholds.critical);
+        nagios::time(&label, roundtrip(tested), limits)
+    });
+    let times: Vec<String> = times.collect();
+    lines.push(format!("round trips | {}", times.join(" ")));
+    lines
+}

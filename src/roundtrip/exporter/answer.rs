@@ -1,0 +1,140 @@
+//! What an exporter says of a target, as far as it counts here. `web::api` writes it; a name of this one that
+//! it does not write is null.
+
+use serde::Deserialize;
+use std::time::Duration;
+
+use ledger::Side;
+
+/// A target.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Report {
+    pub(super) name: String,
+    pub(super) late_after_seconds: f64,
+    pub(super) condition: Condition,
+    pub(super) send_ability_percent: Option<f64>,
+    pub(super) receive_ability_percent: Option<f64>,
+    pub(super) late_messages: usize,
+    pub(super) roundtrip_seconds: Option<f64>,
+    pub(super) roundtrip_absence: Option<String>,
+    pub(super) send: SideReport,
+    pub(super) receive: SideReport,
+    /// The newest first.
+    pub(super) probes: Vec<ProbeReport>,
+}
+
+/// `condition` of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Condition {
+    Failing,
+    Late,
+    Impaired,
+    Unmeasured,
+    NotApplicable,
+    Well,
+}
+
+/// A side of it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct SideReport {
+    pub(super) protocol: String,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) last_attempt: Option<String>,
+    pub(super) last_success: Option<String>,
+    pub(super) steps: Vec<StepReport>,
+    pub(super) last_failure: Option<FailureReport>,
+}
+
+/// A step of its newest attempt.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct StepReport {
+    pub(super) step: String,
+    pub(super) seconds: f64,
+}
+
+/// Why it failed last.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct FailureReport {
+    pub(super) at: String,
+    pub(super) step: String,
+    pub(super) reason: String,
+    pub(super) down: bool,
+    pub(super) shortage: Option<String>,
+    pub(super) words: String,
+    pub(super) advice: String,
+}
+
+/// A mail.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct ProbeReport {
+    pub(super) outcome: String,
+    pub(super) accepted_after_seconds: Option<f64>,
+    pub(super) folder: Option<String>,
+    pub(super) ended: Option<String>,
+    pub(super) report: Option<String>,
+}
+
+/// An answer without a target.
+#[derive(Debug, Deserialize)]
+pub(super) struct Problem {
+    pub(super) error: String,
+}
+
+impl Report {
+    /// What it says of a side.
+    pub(super) fn side(&self, side: Side) -> &SideReport {
+        match side {
+            Side::Send => &self.send,
+            Side::Receive => &self.receive,
+        }
+    }
+
+    /// Of the mails, or the checks, of the newest period; `None`: not measured, or not applicable.
+    pub(super) fn ability(&self, side: Side) -> Option<f64> {
+        match side {
+            Side::Send => self.send_ability_percent,
+            Side::Receive => self.receive_ability_percent,
+        }
+    }
+
+    /// The newest mail whose fate is known.
+    pub(super) fn newest(&self) -> Option<&ProbeReport> {
+        self.probes.iter().find(|probe| probe.ended.is_some())
+    }
+
+    /// How long the newest mail took to be handed over, where they are.
+    pub(super) fn send_time(&self) -> Option<Duration> {
+        self.ability(Side::Send).filter(|percent| *percent > 0.0)?;
+        duration(self.probes.iter().find_map(|probe| probe.accepted_after_seconds)?)
+    }
+
+    /// How long the newest check of the mailbox took, if it passed.
+    pub(super) fn receive_time(&self) -> Option<Duration> {
+        self.ability(Side::Receive).filter(|percent| *percent > 0.0)?;
+        self.receive.time()
+    }
+
+    /// The newest round trip that still holds.
+    pub(super) fn roundtrip(&self) -> Option<Duration> {
+        duration(self.roundtrip_seconds?)
+    }
+
+    pub(super) fn late_after(&self) -> Duration {
+        duration(self.late_after_seconds).unwrap_or(Duration::MAX)
+    }
+}
+
+impl SideReport {
+    /// How long its newest attempt took, up to the last step that is no removal.
+    fn time(&self) -> Option<Duration> {
+        let steps = self.steps.iter().filter(|step| step.step != ledger::Step::Remove.label());
+        let sum = steps.map(|step| step.seconds).reduce(|sum, more| sum + more)?;
+        duration(sum)
+    }
+}
+
+fn duration(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok()
+}
