@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::support::prometheus::Release;
 
 /// The longest that one file of unit tests may take on a machine with other work.
-pub(crate) const LIMIT: Duration = Duration::from_secs(300);
+pub(crate) const LIMIT: Duration = Duration::from_secs(900);
 
 /// The folder `deploy`.
 pub(crate) fn deploy() -> PathBuf {

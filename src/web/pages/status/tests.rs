@@ -142,6 +142,7 @@ impl Case {
             listing,
             rows,
             well: Vec::new(),
+            pasts: BTreeMap::new(),
         };
         page.render().unwrap()
     }
