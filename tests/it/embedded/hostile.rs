@@ -13,7 +13,7 @@ use crate::support::http::get;
 use crate::support::{Exporter, PASSWORD, Trust, USER, World, serve};
 
 use page::Page;
-use played::{INTERVAL, Played};
+use played::Played;
 use table::{Kind, Row, rows};
 
 pub(crate) mod page;
