@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 use tokio::time::sleep_until;
 
 use crate::config::{Config, Target, TargetName, edit_distance};
-use crate::probing::connections::Connections;
+use crate::probing::connections::{Connection, Connections};
 use mail::outer::MARGIN;
 
 use round_trip::RoundTrip;
@@ -76,6 +76,14 @@ pub struct Shared {
     pub connections: Option<Arc<Connections>>,
     /// Held while mails are taken out of the mailbox.
     pub removal: Option<Arc<Mutex<()>>>,
+}
+
+impl Shared {
+    /// Leave to have a connection to the SMTP server open; `None`: none is needed.
+    async fn turn(&self) -> Option<Connection<'_>> {
+        // It fails where the connections are closed, which never happens.
+        self.connections.as_ref()?.acquire().await.ok()
+    }
 }
 
 /// Makes one round trip and shows it on `terminal`, verdict included. It ends early when

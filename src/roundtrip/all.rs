@@ -13,6 +13,7 @@ use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::state::{State, Thresholds, judge};
+use super::terminal::Look;
 use super::verdict::Ending;
 use super::{Options, Terminal, Verdict, run};
 use crate::config::{Config, Target, TargetName};
@@ -155,7 +156,7 @@ async fn test(
     if let (Ending::OutOfTime(_), Some(timeout)) = (verdict.ending, options.timeout) {
         verdict.ending = Ending::OutOfTime(timeout);
     }
-    turn.end(&verdict, target, end, stop).await;
+    turn.end(&verdict, target, end, stop);
     Ok(Box::new(verdict))
 }
 
@@ -183,10 +184,8 @@ impl Progress {
         }
         let done = self.total - self.waiting.len();
         let (total, state) = (self.total, tested.state.label());
-        terminal.line(&[(
-            super::terminal::Look::Plain,
-            &format!("{done}/{total}  {state}: {}", tested.target.name),
-        )]);
+        terminal
+            .line(&[(Look::Plain, &format!("{done}/{total}  {state}: {}", tested.target.name))]);
     }
 
     fn show<W: Write>(&self, terminal: &mut Terminal<W>) {

@@ -102,18 +102,9 @@ impl<'a, W: Write> RoundTrip<'a, W> {
                 mailbox.prepare(Instant::now()).await;
             }
         };
-        let connections = self.options.shared.connections.as_deref();
-        let turn = async {
-            match connections {
-                Some(connections) => connections.acquire().await.ok(),
-                None => None,
-            }
-        };
-        let send = async {
-            let turn = turn.await;
-            (self.send().await, turn)
-        };
-        let ((smtp, turn), ()) = tokio::join!(send, prepare);
+        let shared = &self.options.shared;
+        let send = async { (shared.turn().await, self.send().await) };
+        let ((turn, smtp), ()) = tokio::join!(send, prepare);
         let farewell = async {
             if let Some(smtp) = smtp {
                 smtp.quit().await;

@@ -19,6 +19,7 @@ mod command {
     mod log;
     mod newest;
     mod probe;
+    mod probe_all;
     mod probe_from_exporter;
     mod probe_outputs;
     mod program;

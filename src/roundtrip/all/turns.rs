@@ -1,6 +1,6 @@
 //! Who may go when: at one server, in one mailbox, and altogether.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Shared, Verdict};
 use crate::config::{Config, MailboxId, Protocol, ReceiveSide, Target};
+use crate::roundtrip::{Shared, Verdict};
 use crate::supervisor::slots::{self, SlotKey, Slots};
 
 /// The most round trips at a time.
@@ -34,8 +34,8 @@ struct Mailbox {
 
 /// Leave to make a round trip, given back when it is dropped.
 pub(super) struct Turn {
-    _all: OwnedSemaphorePermit,
-    _mailboxes: Vec<OwnedSemaphorePermit>,
+    all: OwnedSemaphorePermit,
+    mailboxes: Vec<OwnedSemaphorePermit>,
 }
 
 /// Why a target had no turn.
@@ -97,33 +97,31 @@ impl Turns {
     /// In the order of the mailboxes, so that no two wait for each other. `None` never happens: nothing is
     /// closed.
     async fn turn(&self, target: &Target) -> Option<Turn> {
-        let ids: BTreeMap<MailboxId, ()> =
-            sides(target).map(|side| (side.mailbox_id(), ())).collect();
+        let ids: BTreeSet<MailboxId> = sides(target).map(ReceiveSide::mailbox_id).collect();
         let mut mailboxes = Vec::new();
-        for mailbox in ids.keys().filter_map(|id| self.mailboxes.get(id)) {
+        for mailbox in ids.iter().filter_map(|id| self.mailboxes.get(id)) {
             mailboxes.push(Arc::clone(&mailbox.sessions).acquire_owned().await.ok()?);
         }
         let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-        Some(Turn { _all: all, _mailboxes: mailboxes })
+        Some(Turn { all, mailboxes })
     }
 }
 
 impl Turn {
     /// Ends it, as soon as the mailbox may be logged in to again where each look is a login.
-    pub(super) async fn end(
+    pub(super) fn end(
         self,
         verdict: &Verdict,
         target: &Target,
         end: Option<Instant>,
         stop: &CancellationToken,
     ) {
-        let Self { _all, _mailboxes } = self;
-        drop(_all);
+        drop(self.all);
         let gap = match target.receive.protocol {
             Protocol::Pop3 => target.receive.min_look_interval.max(verdict.login_delay.kept()),
             Protocol::Imap { .. } => Duration::ZERO,
         };
-        tokio::spawn(hold(_mailboxes, gap, end, stop.clone()));
+        tokio::spawn(hold(self.mailboxes, gap, end, stop.clone()));
     }
 }
 

@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(shares, [("24 h", "99.98 %"), ("7 d", "99.99 %"), ("30 d", "99.99 %")]);
         assert_eq!(
             past.shares[2].title,
-            "Able in the latest 30 d: send 99.99 %, receive 100 %; measured for 3 d"
+            "Able in the latest 30 d: send 99.99 %, receive 100 %; measured for 3 days"
         );
     }
 
@@ -400,7 +400,7 @@ mod tests {
         assert_eq!(receive.bars[88].title, "2024-10-03: able 100 %");
         assert_eq!((&receive.bars[88].unable, send.bars[87].able.is_none()), (&None, true));
         assert_eq!(send.bars[87].title, "2024-10-02: not measured");
-        assert_eq!(hours.bars[68].title, "2024-10-03 22:00: able 100 %");
+        assert_eq!(hours.bars[67].title, "2024-10-03 22:00: able 100 %");
     }
 
     #[test]

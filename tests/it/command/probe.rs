@@ -83,7 +83,7 @@ fn within(timeout: Duration) -> Options {
         host: Some("monitor.example.test".into()),
         place: "mailtrip.yml:2".into(),
         shows_transcript: false,
-        thresholds: Thresholds::default(),
+        ..Options::default()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::support::http::get;
 use crate::support::{Exporter, PASSWORD, Trust, USER, World, serve};
 
 use page::Page;
-use played::Played;
+use played::{INTERVAL, Played};
 use table::{Kind, Row, rows};
 
 pub(crate) mod page;
@@ -27,8 +27,6 @@ const NEIGHBOUR: &str = "neighbour";
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How long the exporter may take to end, whatever its servers do.
 const GRACE: Duration = Duration::from_secs(5);
-/// The period of all: their rounds begin spread over it.
-pub(crate) const INTERVAL: &str = "15s";
 
 /// What is wrong with the neighbour, by the time at which it was first so.
 #[derive(Default)]
@@ -98,12 +96,12 @@ async fn last_words(address: &str, name: &str) -> String {
 async fn play(rows: Vec<Row>) -> Vec<String> {
     let trust = Trust::new();
     let healthy = World::new(Protocol::Imap).await;
-    let mut targets = vec![healthy.target(NEIGHBOUR).set("interval", INTERVAL)];
+    let mut targets = vec![healthy.target(NEIGHBOUR).set("interval", played::INTERVAL)];
     let mut all = Vec::new();
     for (number, row) in rows.iter().enumerate() {
         let name = format!("{}-{number}", row.server.label().to_lowercase());
         let played = Played::set(row, &name, &trust).await;
-        targets.push(played.target.clone().set("interval", INTERVAL));
+        targets.push(played.target.clone().set("interval", played::INTERVAL));
         all.push((name, row, played));
     }
     let exporter = Exporter::start(&targets).await;

@@ -31,13 +31,16 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What stands for the variables of the dashboards and of Grafana, with a test period of a second.
 /// A longer name comes before its beginning.
-const VARIABLES: [(&str, &str); 7] = [
+const VARIABLES: [(&str, &str); 10] = [
     ("$__from", "0"),
     ("$__rate_interval", "10s"),
     ("$__interval", "1s"),
     ("$__range", "30s"),
     ("$window", "20s"),
+    ("$mail_cluster", ".*"),
     ("$target", ".*"),
+    ("$label", "instance"),
+    ("$value", ".*"),
     ("$job", ".*"),
 ];
 
@@ -75,6 +78,13 @@ impl Dashboard {
         self.json["panels"].as_array().unwrap()
     }
 
+    fn panel(&self, title: &str) -> &Value {
+        self.panels()
+            .iter()
+            .find(|it| it["title"] == title)
+            .unwrap_or_else(|| panic!("{}: no panel {title}", self.name))
+    }
+
     fn place(&self, panel: &Value) -> String {
         format!("{}: {}", self.name, text(&panel["title"]))
     }
@@ -95,10 +105,14 @@ impl Dashboard {
             if variable["type"] != "query" {
                 continue;
             }
-            let query = text(&variable["query"]["query"]);
-            let inner = query.strip_prefix("label_values(").and_then(|it| it.strip_suffix(')'));
-            let (selector, label) = inner.unwrap().rsplit_once(", ").unwrap();
+            let query = text(&variable["query"]["query"]).strip_suffix(')').unwrap();
             let place = format!("{}: variable {}", self.name, variable["name"]);
+            if let Some(selector) = query.strip_prefix("label_names(") {
+                found.push((place, selector.to_owned()));
+                continue;
+            }
+            let inner = query.strip_prefix("label_values(").unwrap();
+            let (selector, label) = inner.rsplit_once(", ").unwrap();
             found.push((place, format!("group by ({label}) ({selector})")));
         }
         found
@@ -113,10 +127,7 @@ impl Dashboard {
 
     /// The steps of the thresholds of a panel, or of a column of it, without the lowest.
     fn thresholds(&self, panel: &str, column: Option<&str>) -> Vec<f64> {
-        let all = self.panels().iter();
-        let panel =
-            all.clone().find(|it| it["title"] == panel).unwrap_or_else(|| panic!("{panel}"));
-        let config = &panel["fieldConfig"];
+        let config = &self.panel(panel)["fieldConfig"];
         let thresholds = match column {
             None => &config["defaults"]["thresholds"],
             Some(column) => {
@@ -303,6 +314,7 @@ async fn every_expression_is_answered(release: Release) {
     }
 
     shows_no_failure_before_the_time_shown(&world).await;
+    shows_servers_that_were_bad_the_worst_first(&world).await;
 
     // `or` answers for a metric that does not exist: each has to be there by its name.
     let page = get(&world.exporter, "/metrics").await.unwrap();
@@ -320,13 +332,76 @@ async fn every_expression_is_answered(release: Release) {
 /// The date of the latest failure stays after the failure.
 async fn shows_no_failure_before_the_time_shown(world: &World) {
     let [_, one] = Dashboard::all();
-    let panel = one.panels().iter().find(|it| it["title"] == "Latest failures").unwrap();
-    let expression = text(&panel["targets"][0]["expr"]);
+    let expression = text(&one.panel("Latest failures")["targets"][0]["expr"]);
     let tomorrow = SystemTime::now() + Duration::from_secs(86400);
     let tomorrow = tomorrow.duration_since(UNIX_EPOCH).unwrap().as_millis().to_string();
     let from_tomorrow = expression.replace("$__from", &tomorrow);
     assert_ne!(world.answer(&with_variables(expression)).await, Ok(0));
     assert_eq!(world.answer(&with_variables(&from_tomorrow)).await, Ok(0));
+}
+
+/// Among the servers of the demo one refuses every login, and others are good all the time.
+async fn shows_servers_that_were_bad_the_worst_first(world: &World) {
+    let [fleet, _] = Dashboard::all();
+    let expression = fleet.panel("Mail servers that were bad")["targets"][0]["expr"].as_str();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let query: String = form_urlencoded::Serializer::new(String::new())
+        .append_pair("query", &with_variables(expression.unwrap()))
+        .append_pair("start", &(now - 30).to_string())
+        .append_pair("end", &now.to_string())
+        .append_pair("step", "1")
+        .finish();
+    let body = get(&world.prometheus, &format!("/api/v1/query_range?{query}")).await.unwrap();
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let rows = body["data"]["result"].as_array().unwrap();
+    assert!(rows.iter().any(|row| row["metric"]["target"] == "refuses-logins"), "{body}");
+    for row in rows {
+        let mut values = row["values"].as_array().unwrap().iter().map(|it| text(&it[1]));
+        assert!(values.any(|value| value != "9" && value != "NaN"), "never bad: {row}");
+    }
+    let ranks: Vec<&str> = rows.iter().map(|row| text(&row["metric"]["rank"])).collect();
+    assert!(ranks.is_sorted() && ranks.iter().all(|it| it.len() == 6), "{ranks:?}");
+    let bad_for = |row: &Value| 999_999 - text(&row["metric"]["rank"]).parse::<u32>().unwrap();
+    assert!(bad_for(&rows[0]) > 5, "the first was not bad for long: {ranks:?}");
+}
+
+#[test]
+fn every_panel_of_the_fleet_shows_the_chosen_servers_only() {
+    let [fleet, _] = Dashboard::all();
+    for panel in fleet.panels().iter().filter(|it| it["title"] != "Exporters") {
+        for target in panel["targets"].as_array().unwrap() {
+            let expression = text(&target["expr"]);
+            for chosen in [
+                "job=~\"$job\"",
+                "target=~\"$target\"",
+                "$label=~\"$value\"",
+                "mail_cluster=~\"$mail_cluster",
+            ] {
+                assert!(expression.contains(chosen), "{}: no {chosen}", fleet.place(panel));
+            }
+        }
+        if panel["type"] == "table" {
+            let pages = &panel["options"]["footer"]["enablePagination"];
+            assert_eq!(pages, true, "{}: 500 rows in one", fleet.place(panel));
+        }
+    }
+}
+
+/// What tells nobody, and only holds other alerts back, has the severity none.
+#[test]
+fn no_alert_that_tells_nobody_is_shown() {
+    let rules = rules::text(&rules::rule_files());
+    let helper = rules.split("- alert: MailtripLayerBad\n").nth(1).unwrap();
+    let helper = helper.split("- alert: ").next().unwrap();
+    assert!(helper.contains("severity: none"), "MailtripLayerBad has another severity");
+    for dashboard in Dashboard::all() {
+        for (place, expression) in dashboard.expressions() {
+            for selector in expression.split("ALERTS").skip(1) {
+                let selector = selector.split('}').next().unwrap();
+                assert!(selector.contains("severity!=\"none\""), "{place}: {selector}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -382,7 +457,7 @@ fn every_source_is_the_variable_and_never_a_fixed_one() {
             assert_eq!(source["uid"], "${datasource}", "{}", dashboard.name);
         });
         let variables = dashboard.json["templating"]["list"].as_array().unwrap();
-        for name in ["datasource", "job", "target", "runbook"] {
+        for name in ["datasource", "job", "mail_cluster", "label", "value", "target", "runbook"] {
             assert!(variables.iter().any(|it| it["name"] == name), "{}: {name}", dashboard.name);
         }
     }
@@ -405,6 +480,8 @@ fn every_link_leads_to_a_dashboard_or_a_heading_of_the_runbook() {
                     "{link}"
                 );
                 linked.extend(heading.map(str::to_owned));
+            } else if link.starts_with("${__data.fields.external_url}/targets/") {
+                linked.insert("a page of the exporter".to_owned());
             } else {
                 assert!(paths.iter().any(|path| link.starts_with(path)), "{link}");
             }
@@ -414,8 +491,13 @@ fn every_link_leads_to_a_dashboard_or_a_heading_of_the_runbook() {
         assert!(links.iter().any(|link| link.starts_with(other.unwrap())), "{}", dashboard.name);
         assert!(links.iter().any(|link| link == "${runbook}/runbook"), "{}", dashboard.name);
     }
-    for alert in ["mailtripcannotsend", "mailtripcannotreceive", "mailtripmailoverdue"] {
-        assert!(linked.contains(alert), "nothing links to {alert}");
+    for place in [
+        "mailtripcannotsend",
+        "mailtripcannotreceive",
+        "mailtripmailoverdue",
+        "a page of the exporter",
+    ] {
+        assert!(linked.contains(place), "nothing links to {place}");
     }
 }
 
@@ -440,14 +522,15 @@ fn thresholds_are_those_of_the_alerts() {
         (fleet.thresholds("State", Some("Failed in a row")), vec![1.0, in_a_row]),
         (fleet.thresholds("State", Some("Round trip")), vec![roundtrip]),
         (fleet.thresholds("State", Some("Certificate ends in")), vec![0.0, certificate]),
-        (fleet.thresholds("State", Some("Oldest waits")), vec![1.0]),
+        (fleet.thresholds("State", Some("Overdue by")), vec![0.0]),
         (fleet.thresholds("Worst round trips", None), vec![roundtrip]),
         (fleet.thresholds("Certificates expiring first", None), vec![0.0, certificate]),
         (fleet.thresholds("Error budget", Some("Accepted")), vec![objective]),
         (one.thresholds("Round trip", None), vec![roundtrip]),
         (one.thresholds("Round trip: quantiles", None), vec![roundtrip]),
         (one.thresholds("Certificates expire in", None), vec![0.0, certificate]),
-        (one.thresholds("Oldest mail under way", None), vec![1.0]),
+        (one.thresholds("Overdue by", None), vec![0.0]),
+        (one.thresholds("Failed in a row", None), vec![1.0, in_a_row]),
         (one.thresholds("Error budget", Some("Accepted")), vec![objective]),
     ] {
         assert_eq!(thresholds, expected);
@@ -458,7 +541,6 @@ fn thresholds_are_those_of_the_alerts() {
         ("Certificates expiring soon", format!("< bool {certificate}")),
         ("Error budget", format!("(1 - {objective})")),
     ] {
-        let panel = fleet.panels().iter().find(|it| it["title"] == title).unwrap();
-        assert!(panel["targets"].to_string().contains(&part), "{title}: no {part}");
+        assert!(fleet.panel(title)["targets"].to_string().contains(&part), "{title}: no {part}");
     }
 }

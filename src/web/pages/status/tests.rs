@@ -138,9 +138,11 @@ impl Case {
             started: When::new(self.start.wall, now),
             reload_failed: false,
             shortages: Vec::new(),
+            pasts: BTreeMap::new(),
             listing,
             rows,
             well: Vec::new(),
+            pasts: BTreeMap::new(),
         };
         page.render().unwrap()
     }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use mailtrip_exporter::config::TlsMode;
 use testserver::{Certificate, Delivery, Options, Protocol, Server};
 
-use super::INTERVAL;
 use super::script;
 use super::table::{Kind, Row};
 use crate::support::{TargetText, Trust, USER, World};
 
+/// The period of all: their rounds begin spread over it. A client that is answered may take as long.
+pub(crate) const INTERVAL: &str = "15s";
 /// How long a client waits that waits in vain.
 pub(crate) const SHORT: Duration = Duration::from_secs(3);
 
