@@ -142,7 +142,6 @@ impl Case {
             listing,
             rows,
             well: Vec::new(),
-            pasts: BTreeMap::new(),
         };
         page.render().unwrap()
     }
