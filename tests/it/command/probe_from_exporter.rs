@@ -180,7 +180,7 @@ async fn what_is_no_exporter_is_unknown_with_clear_words_and_in_time() {
     let http = |head: &str, body: &str| {
         format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
     };
-    let endless = [http("200 OK\r\nX: y", "").as_slice(), &vec![b' '; 8]].concat();
+    let endless = [http("200 OK\r\nX: y", "").as_slice(), &[b' '; 8]].concat();
     let too_long = http("200 OK", &" ".repeat((4 << 20) + 1));
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = format!("http://{}", closed.local_addr().unwrap());
