@@ -1,7 +1,7 @@
 //! What a running exporter has measured, in place of a probe of our own: it is asked once, and its answer is
 //! judged and shown as a verdict of our own is.
 //!
-//! `address` is where it is, `answer` what it says of a target, [`result`] what that comes to, `output`
+//! `address` is where it is, `answer` what it says of a target, `result` what that comes to, `output`
 //! how it is shown.
 
 use std::path::PathBuf;

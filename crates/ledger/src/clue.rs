@@ -22,6 +22,8 @@ pub enum Clue {
     EhloNameOrAddress,
     /// 450 4.7.1: the name in EHLO has no address, or a greylist.
     EhloNameOrGreylist,
+    /// The server has no room for any mail: x.3.1 (RFC 3463 section 3.4).
+    NoRoom,
     /// Too many connections of the account at one time: 432 4.3.2.
     Connections,
     /// The server refuses the connection before a word of ours: it knows the address only.

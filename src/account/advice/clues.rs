@@ -21,6 +21,11 @@ impl Advice<'_> {
                 self.place,
                 self.endpoint().host
             ),
+            Clue::NoRoom => format!(
+                "make room on the disk of {} that holds its queue, and look into {}",
+                self.endpoint().host,
+                self.log()
+            ),
             Clue::AddressOnly => self.kept_out(reason),
             Clue::NoMailbox => self.no_mailbox(),
             Clue::PeriodOver => format!(

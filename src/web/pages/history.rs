@@ -31,6 +31,9 @@ const NOTHING: &str = "—";
 /// The line in the list of all targets.
 pub(super) struct Past {
     pub(super) shares: Vec<Share>,
+    /// How long it was measured in all, where that is less than the shortest range: the shares are those of
+    /// that time.
+    pub(super) measured: Option<String>,
     pub(super) strip: Strip,
 }
 
@@ -113,7 +116,13 @@ impl Past {
         let shares = Range::ALL.into_iter().map(|range| Share::new(range, availability, now));
         let days = latest(Span::Day, LISTED_DAYS, availability, now);
         let days = days.iter().map(|(_, day)| day.as_ref().and_then(lesser).map(|it| it.1));
-        Self { shares: shares.collect(), strip: Strip::new(&days.collect::<Vec<_>>()) }
+        let all = Range::ALL.last().map(|range| range.of(availability, now)).unwrap_or_default();
+        let is_short = longest(&all).is_some_and(|measured| measured < Span::Day.width());
+        Self {
+            shares: shares.collect(),
+            measured: is_short.then(|| measured(&all)),
+            strip: Strip::new(&days.collect::<Vec<_>>()),
+        }
     }
 }
 
@@ -202,6 +211,7 @@ impl History {
 impl RangeRow {
     fn new(range: Range, bucket: &Bucket) -> Self {
         let share = |side: Side| percent(&bucket.sides[side]).unwrap_or_else(|| NOTHING.to_owned());
+        let median = bucket.trips.median();
         let time = |time: Option<Duration>| time.map_or_else(|| NOTHING.to_owned(), exact);
         Self {
             range: range.words(),
@@ -210,7 +220,8 @@ impl RangeRow {
             measured: measured(bucket),
             late: bucket.late,
             lost: bucket.lost,
-            median: time(bucket.trips.median()),
+            // It is known to a tenth.
+            median: median.map_or_else(|| NOTHING.to_owned(), |it| format!("≈ {}", exact(it))),
             worst: time(bucket.trips.worst()),
         }
     }
@@ -315,9 +326,13 @@ fn in_words(heading: &str, unit: &str, bars: &[Option<Times>]) -> String {
 
 /// How long the side was measured that was measured longer.
 fn measured(bucket: &Bucket) -> String {
+    longest(bucket).map_or_else(|| NOTHING.to_owned(), rough)
+}
+
+/// The same as a time; `None`: neither was measured.
+fn longest(bucket: &Bucket) -> Option<Duration> {
     let measured = Side::ALL.into_iter().map(|side| bucket.sides[side].measured()).max();
-    let measured = measured.filter(|it| !it.is_zero());
-    measured.map_or_else(|| NOTHING.to_owned(), rough)
+    measured.filter(|it| !it.is_zero())
 }
 
 /// The date of a day, or the hour of UTC.
@@ -368,12 +383,20 @@ mod tests {
             words,
             "The latest 30 days: able all the time in 3 days, not in 1, not measured in 26"
         );
+        assert_eq!(past.measured, None, "more than the shortest range");
         let shares: Vec<_> = past.shares.iter().map(|it| (it.range, &*it.percent)).collect();
         assert_eq!(shares, [("24 h", "99.98 %"), ("7 d", "99.99 %"), ("30 d", "99.99 %")]);
         assert_eq!(
             past.shares[2].title,
             "Able in the latest 30 d: send 99.99 %, receive 100 %; measured for 3 days"
         );
+    }
+
+    #[test]
+    fn shares_of_a_few_minutes_are_said_to_be_of_these() {
+        let mut availability = Availability::default();
+        availability.count_time(both(1.0), now() - Duration::from_secs(240), now());
+        assert_eq!(Past::new(&availability, now()).measured.as_deref(), Some("4 min"));
     }
 
     #[test]

@@ -27,6 +27,7 @@ impl When {
 
 /// A text of the exporter's own, in which backticks enclose what is written as code. Shown, it is
 /// HTML: code is marked up, and everything is escaped.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Prose(String);
 
 impl Prose {

@@ -49,6 +49,7 @@ impl Smtp {
                 false => Clue::EhloName,
             }),
             450 if reply.is_about((7, 1)) => Some(Clue::EhloNameOrGreylist),
+            _ if reply.is_about((3, 1)) => Some(Clue::NoRoom),
             // What Microsoft says of a client that has not logged in.
             _ if reply.is_about((7, 57)) => Some(Clue::LoginFirst),
             535 => Some(Clue::LoginFirst),

@@ -38,7 +38,7 @@ pub(in crate::web::pages) struct Note {
     pub(in crate::web::pages) when: Option<When>,
     /// The words of a server.
     pub(in crate::web::pages) words: Option<String>,
-    /// What to do; `None` for a passive node that is down, as it may be.
+    /// What to do; `None` for a passive node that is down, as it may be, and where it was just said.
     pub(in crate::web::pages) advice: Option<Prose>,
     /// The side whose dialogue shows it.
     pub(in crate::web::pages) side: Option<Side>,
@@ -91,10 +91,14 @@ pub(super) fn beside_failures(
     now: SystemTime,
 ) -> Vec<Note> {
     let snapshot = &view.snapshot;
-    let mut notes = Vec::new();
+    let mut notes: Vec<Note> = gone(view, probes, now).into_iter().collect();
     // What cannot be read cannot be seen: then the failure says what to do.
     if snapshot.is_late() && snapshot.receive_ability != Reading::Is(false) {
-        notes.push(late(view, now));
+        let mut late = late(view, now);
+        if notes.iter().any(|gone| gone.advice == late.advice) {
+            late.advice = None;
+        }
+        notes.push(late);
     }
     if condition == Condition::NotApplicable {
         notes.push(Note { advice: None, ..Note::new("", STANDBY_DOWN.to_owned(), String::new()) });
@@ -106,7 +110,6 @@ pub(super) fn beside_failures(
             _ => {}
         }
     }
-    notes.extend(gone(view, probes, now));
     notes.extend(certificates(&view.target, snapshot, now));
     notes
 }
@@ -141,9 +144,7 @@ fn gone(view: &View, probes: &[Probe], now: SystemTime) -> Option<Note> {
             ),
         };
         let advice = next_step_for_late_mail(target, *lacks_junk_folder);
-        let note = Note { when, ..Note::new(class, what, advice) };
-        // Of a mail that is late the same was said already.
-        return Some(if snapshot.is_late() { Note { advice: None, ..note } } else { note });
+        return Some(Note { when, ..Note::new(class, what, advice) });
     }
     let report = snapshot.last_report.as_ref().map(|(_, report)| report);
     let report = report.filter(|report| report.token == newest.token);

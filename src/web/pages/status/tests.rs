@@ -530,6 +530,21 @@ fn a_loss_is_told_even_after_other_mail_has_arrived() {
 }
 
 #[test]
+fn a_loss_comes_before_a_mail_that_is_late_and_what_to_do_stands_there_once() {
+    let mut case = Case::new(", late_after: 60s");
+    case.check(None);
+    case.mail(None);
+    case.pass(Duration::from_secs(60));
+    case.check(None);
+    let probes = [Probe { state: MailState::Lost, ..a_probe(case.now.wall) }];
+    let (now, view) = (case.now.wall, case.view());
+    let row = Row::new(&view, &probes, now);
+    let shown: Vec<_> = row.notes.iter().map(|it| (&*it.what, it.advice.is_some())).collect();
+    let [(lost, true), (late, false)] = *shown else { panic!("{shown:?}") };
+    assert!(lost.contains("was lost") && late.contains("is late"), "{shown:?}");
+}
+
+#[test]
 fn a_port_beside_the_sides_that_does_not_answer_is_told_with_its_reason() {
     let mut case = Case::new(", ports: ['web:10.0.0.9:443']");
     case.check(None);
