@@ -2,6 +2,7 @@
 //! last one of the process before, which was killed.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use testserver::faults::{CREDENTIALS, Fault, GREETING, Gate};
 use testserver::tls::{Authority, Certificate};
@@ -9,6 +10,8 @@ use testserver::{Options, Post, Protocol, Server};
 
 use crate::lab::until;
 use crate::support::program::{Running, folder, sqlite, value};
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A target whose next mail is due in an hour, with everything that can be measured of it.
 fn config(smtp: &Server, imap: &Server, more: &str) -> String {
@@ -59,7 +62,9 @@ async fn is_invisible(
         sqlite(folder.path(), "SELECT count(*) FROM layer WHERE name = 'port.web'").trim() == "1"
     })
     .await;
+    let began = Instant::now();
     let (before, details) = loop {
+        assert!(began.elapsed() < LIMIT, "something comes all the time");
         let page = exporter.get("/metrics").await;
         assert!(is_measured(&page), "{page}");
         let details = exporter.get("/api/targets/one").await;

@@ -129,7 +129,7 @@ async fn an_outage_is_a_failure_of_an_active_node_and_not_applicable_to_a_passiv
     assert_eq!(snapshot.receive_ability, Reading::Is(true));
     assert_eq!(snapshot.sides.send.up, Some(false));
     // One that was accepted may be left in the queue, and none of those that were refused.
-    assert!(snapshot.outstanding.value() <= Some(1), "{snapshot:?}");
+    assert!(snapshot.outstanding.value().is_some_and(|count| count <= 1), "{snapshot:?}");
     let down = |now: &Snapshot| now.sides.send.not_applicable >= 2;
     let snapshot = exporter.until("passive", "two attempts not applicable", down).await;
     assert_eq!(snapshot.send_ability, Reading::NotApplicable);
@@ -166,7 +166,7 @@ async fn an_outage_is_a_failure_of_an_active_node_and_not_applicable_to_a_passiv
         let able = |now: &Snapshot| now.receive_ability == Reading::Is(true);
         exporter.until(name, "able to receive", able).await;
     }
-    let caught_up = |now: &Snapshot| now.outstanding.value() <= Some(1);
+    let caught_up = |now: &Snapshot| now.outstanding.value().is_some_and(|count| count <= 1);
     exporter.until("active", "what waited has been received", caught_up).await;
     assert_eq!(exporter.snapshot("active").totals.doubtful, 0);
     exporter.supervisor.stop().await;
@@ -230,7 +230,7 @@ async fn held_mail_is_outstanding_and_late_and_its_whole_delay_is_told_when_it_c
         assert!(snapshot.roundtrips.sum >= held, "{name}: {:?} {held:?}", snapshot.roundtrips);
         assert!(snapshot.totals.late >= 2, "{name}: late mails stay counted");
         assert_eq!(snapshot.totals.lost + snapshot.totals.duplicate, 0, "{name}");
-        let caught_up = |now: &Snapshot| now.outstanding.value() <= Some(1);
+        let caught_up = |now: &Snapshot| now.outstanding.value().is_some_and(|count| count <= 1);
         exporter.until(name, "nothing old is outstanding", caught_up).await;
     }
     exporter.supervisor.stop().await;

@@ -133,7 +133,8 @@ async fn an_active_and_a_passive_target_on_one_mailbox_go_each_by_its_own_rule()
     lab.start_dovecot().await;
     for name in ["imap-active", "pop3-active"] {
         let caught_up = |now: &Snapshot| {
-            now.receive_ability == Reading::Is(true) && now.outstanding.value() <= Some(1)
+            now.receive_ability == Reading::Is(true)
+                && now.outstanding.value().is_some_and(|count| count <= 1)
         };
         let snapshot = exporter.until(name, "what waited has come", caught_up).await;
         assert_eq!((snapshot.totals.lost, snapshot.totals.left), (0, 0), "{name}");

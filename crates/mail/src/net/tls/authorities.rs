@@ -10,6 +10,7 @@ use openssl::error::ErrorStack;
 use openssl::ssl::SslConnectorBuilder;
 use openssl::x509::{X509, X509Ref, X509StoreContextRef, X509VerifyResult};
 
+use super::shortage_of;
 use ledger::Shortage;
 
 /// The most that is read of the file of an authority.
@@ -17,24 +18,22 @@ const FILE_BYTES: u64 = 256 << 10;
 /// How many authorities whose names have the same hash are looked at.
 const SAME_HASH: usize = 16;
 
-/// Has the system's file of authorities read, if it may be that the builder could not.
+/// Has the system's file of authorities read: a builder that could not open it has passed over it without a
+/// word. One that is not there is no failure.
 ///
 /// # Errors
 /// What OpenSSL says of the file, for want of a descriptor.
 pub(super) fn read_file(builder: &mut SslConnectorBuilder) -> Result<(), ErrorStack> {
     let file = Places::of_system().file;
-    match unless_short(File::open(&file)) {
-        Ok(_) => Ok(()),
-        Err(_) => builder.set_ca_file(&file),
+    match builder.set_ca_file(&file) {
+        Err(errors) if shortage_of(&errors).is_some() => Err(errors),
+        _ => Ok(()),
     }
 }
 
 /// What this process was short of, if the authority that a certificate was refused for lack of is there.
 pub(super) fn unread(context: &X509StoreContextRef) -> Option<Shortage> {
-    if !lacks_authority(context.error()) {
-        return None;
-    }
-    Places::of_system().unread(context.chain()?.iter())
+    Places::of_system().unread_by(context)
 }
 
 /// Whether this says that the authority was not found.
@@ -63,12 +62,18 @@ impl Places {
         }
     }
 
-    /// What is short, if a folder holds the issuer of one of these certificates.
-    fn unread<'a>(&self, mut chain: impl Iterator<Item = &'a X509Ref>) -> Option<Shortage> {
-        chain.find_map(|certificate| {
-            let hash = certificate.issuer_name_hash();
-            self.folders.iter().find_map(|folder| unread_in(folder, hash, certificate))
-        })
+    fn unread_by(&self, context: &X509StoreContextRef) -> Option<Shortage> {
+        if !lacks_authority(context.error()) {
+            return None;
+        }
+        // The issuers of those before it were found.
+        self.unread(context.chain()?.iter().last()?)
+    }
+
+    /// What is short, if a folder holds the issuer of this certificate.
+    fn unread(&self, certificate: &X509Ref) -> Option<Shortage> {
+        let hash = certificate.issuer_name_hash();
+        self.folders.iter().find_map(|folder| unread_in(folder, hash, certificate))
     }
 }
 
@@ -113,7 +118,9 @@ mod tests {
     use openssl::asn1::Asn1Time;
     use openssl::hash::MessageDigest;
     use openssl::pkey::{PKey, Private};
-    use openssl::x509::{X509Builder, X509NameBuilder};
+    use openssl::stack::Stack;
+    use openssl::x509::store::X509StoreBuilder;
+    use openssl::x509::{X509Builder, X509NameBuilder, X509StoreContext};
 
     use super::*;
 
@@ -135,6 +142,31 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_alone_without_the_one_above_it_is_no_shortage() {
+        let key = PKey::ec_gen("prime256v1").unwrap();
+        let middle = certificate("middle", "root", &key);
+        let server = certificate("host", "middle", &key);
+        let folder = tempfile::tempdir().unwrap();
+        let hash = middle.subject_name_hash();
+        let file = folder.path().join(format!("{hash:08x}.0"));
+        std::fs::write(file, middle.to_pem().unwrap()).unwrap();
+        let places = Places { file: PathBuf::new(), folders: vec![folder.path().to_owned()] };
+        // As OpenSSL judges it, with and without what is in the folder.
+        let judged = |known: &[&X509]| {
+            let mut store = X509StoreBuilder::new().unwrap();
+            known.iter().for_each(|it| store.add_cert((*it).clone()).unwrap());
+            let mut context = X509StoreContext::new().unwrap();
+            let judge = |context: &mut X509StoreContextRef| {
+                let holds = context.verify_cert()?;
+                Ok((holds, context.error().as_raw(), places.unread_by(context)))
+            };
+            context.init(&store.build(), &server, &Stack::new().unwrap(), judge).unwrap()
+        };
+        assert_eq!(judged(&[&middle]), (false, 2, None));
+        assert_eq!(judged(&[]), (false, 20, Some(Shortage::Descriptors)));
+    }
+
+    #[test]
     fn an_authority_in_the_folder_was_not_read_and_another_one_is_unknown() {
         let key = PKey::ec_gen("prime256v1").unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -148,7 +180,7 @@ mod tests {
             file: PathBuf::new(),
             folders: vec![PathBuf::from("/nonexistent"), folder.path().to_owned()],
         };
-        let unread = |certificate: &X509| places.unread([certificate.as_ref()].into_iter());
+        let unread = |certificate: &X509| places.unread(certificate);
         assert_eq!(unread(&server), None);
         // A file of the name that the issuer's would have, with another certificate.
         let hash = root.subject_name_hash();
