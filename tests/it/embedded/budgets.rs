@@ -206,9 +206,10 @@ async fn a_server_that_talks_on_in_idle_is_left() {
     world.post.set_delivery(USER, testserver::Delivery::held());
     let flood = format!("+ idling\r\n{}", "* OK x\r\n".repeat(100_001));
     world.mailbox.faults().on("IDLE", Fault::Raw(flood.into_bytes()));
-    let target = patient(world.target("a")).set("receive.min_look_interval", "5s");
+    // The end of the sending may interrupt the first of them before it is so long: then its end is waited for
+    // in vain, and the next one is.
+    let target = world.target("a").set("timeout", "20s").set("receive.min_look_interval", "5s");
     let exporter = Exporter::start(&[target]).await;
-    // The end of the sending may interrupt the first of them before it is so long.
     let is_left = |now: &Snapshot| {
         now.sides.receive.last_failure.as_ref().is_some_and(|(_, failure)| {
             failure.message.contains("more than 100000 untagged responses")
