@@ -311,13 +311,15 @@ async fn compare_page(row: &Row, case: &Case) -> Result<(), String> {
 impl Row {
     /// What of the row stands on the page: step and reason, the cause, and what to do.
     fn words_of_page(&self, target: &Target) -> Vec<String> {
-        let sentence = self.sentence_for(target).replace("FILE", "the configuration");
+        // What stands between backticks is marked up on the page.
+        let sentence =
+            self.sentence_for(target).replace("FILE", "the configuration").replace('`', "");
         let (Some(side), Some((_, rest))) = (self.side, sentence.split_once("): ")) else {
             let (_, advice) = sentence.rsplit_once("; ").expect("an advice");
             return vec![advice.to_owned()];
         };
-        let headline =
-            format!("Latest {side} failure: step {}, reason {}, ", self.step, self.reason);
+        let what = if self.step == "remove" { "remove mail" } else { side.label() };
+        let headline = format!("Cannot {what}: step {}, reason {}, ", self.step, self.reason);
         let parts = rest.split([ANYTHING, ';']).map(str::trim).filter(|part| !part.is_empty());
         [headline].into_iter().chain(parts.map(str::to_owned)).collect()
     }

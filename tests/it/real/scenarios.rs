@@ -93,6 +93,7 @@ pub(crate) async fn the_probe_command_makes_a_round_trip<S: Stack>(stack: &S) {
         ("pop3", TlsMode::StartTls, ports.pop3),
     ] {
         let text = target(stack, name, &reader).send(&submission, Some(stack.sender()));
+        let text = text.set("late_after", "20s");
         let target = checked(text.receive(name, &protected(stack, tls, port), &reader));
         let mut out = Vec::new();
         let mut terminal = roundtrip::Terminal::plain(&mut out);
