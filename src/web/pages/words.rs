@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use askama::filters::{Escaper, Html, HtmlSafe};
-pub(in crate::web) use ledger::durations::{exact, minutes, rough, spelled};
+pub(in crate::web) use ledger::durations::{exact, lasted, minutes, rough, spelled};
 
 /// A point in the past.
 pub(super) struct When {
