@@ -22,6 +22,8 @@ async fn a_reader_sees_shares_bars_outages_and_a_badge() {
     exporter.received("a & b", 1).await;
 
     let mut browser = Browser::start().await;
+    // Wide enough for tables with a head.
+    browser.resize(1280, 900, 1.0).await;
     browser.open(&format!("http://{address}/")).await;
     let past = "document.querySelector('.past')";
     let drawn = format!("{past}.querySelector('svg').getBoundingClientRect().width > 50");
