@@ -59,6 +59,18 @@ function adopt(page) {
   }
 }
 
+// The target was removed: the exporter's own page about that takes the place of what was known.
+function replaced(text) {
+  const page = new DOMParser().parseFromString(text, "text/html");
+  if (!page.querySelector("#main > .absent")) return false;
+  if (!document.body.dataset.absent) {
+    document.getElementById("main").replaceChildren(...page.getElementById("main").childNodes);
+    document.title = page.title;
+    document.body.dataset.absent = "true";
+  }
+  return true;
+}
+
 async function load(address, announce) {
   const turn = ++newest;
   const { scrollX, scrollY } = window;
@@ -66,7 +78,10 @@ async function load(address, announce) {
     const answer = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store" });
     const text = await answer.text();
     if (turn !== newest) return;
+    if (answer.status === 404 && replaced(text)) return say(document.querySelector(".absent p").textContent);
     if (!answer.ok) throw new Error("status " + answer.status);
+    // What is back is not made of the page that said that it was gone.
+    if (document.body.dataset.absent) return location.reload();
     adopt(new DOMParser().parseFromString(text, "text/html"));
     window.scrollTo(scrollX, scrollY);
     const count = document.getElementById("count");

@@ -78,6 +78,16 @@ pub fn renewal(target: &Target, side: Side) -> String {
     Advice { target, side, step: Step::Tls, place: "" }.handshake(reason)
 }
 
+/// What to do about a certificate between the server's own and the authority that ends soon.
+pub fn new_chain(target: &Target, side: Side) -> String {
+    let advice = Advice { target, side, step: Step::Tls, place: "" };
+    let (host, service) = (&advice.endpoint().host, advice.service());
+    format!(
+        "fetch the authority's present certificates and have {service} on {host} send them with its \
+         own; if they are the present ones, renew its own by another authority"
+    )
+}
+
 /// Where something failed.
 struct Advice<'a> {
     target: &'a Target,

@@ -1,7 +1,6 @@
 //! A configuration written down again: as YAML for the page of the running configuration, as
 //! sentences for an operator who checks it.
 
-use mail::options::BracketedHost;
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
@@ -332,11 +331,7 @@ fn describe(target: &Target) -> String {
     if let Some(login) = &send.login {
         line += &format!("{}@", login.username);
     }
-    if send.endpoint.mx {
-        line += "the MX of ";
-    }
-    let host = BracketedHost(&send.endpoint.host);
-    line += &format!("{host}:{} ({})", send.endpoint.port, protection(&send.endpoint));
+    line += &format!("{} ({})", send.endpoint, protection(&send.endpoint));
     line += &format!(", found by {}", describe_mailbox(receive));
     if let Some(side) = sender_mailbox {
         line += &format!("; bounces and sent copies by {}", describe_mailbox(side));

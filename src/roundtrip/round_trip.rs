@@ -1,6 +1,5 @@
 //! The sequence of one period: check, send, look until the mail is seen, remove it.
 
-use mail::options::BracketedHost;
 use std::io::Write;
 use std::time::Duration;
 
@@ -154,7 +153,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
     /// The check of the mailbox; gives the mailbox if it passed.
     async fn check(&mut self) -> Option<Mailbox<'a>> {
         let side = &self.target.receive;
-        let heading = format!("{} {}", side.protocol.label(), address(&side.endpoint));
+        let heading = format!("{} {}", side.protocol.label(), side.endpoint);
         self.report.heading(Side::Receive, &heading);
         let dialer = match self.dialer(Side::Receive, &side.endpoint, Some(&side.login)) {
             Ok(dialer) => dialer,
@@ -195,7 +194,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
     /// Sends the mail on a fresh connection, which is given back if it is still good.
     async fn send(&mut self) -> Option<Smtp> {
         let side = &self.target.send;
-        self.report.heading(Side::Send, &format!("smtp {}", address(&side.endpoint)));
+        self.report.heading(Side::Send, &format!("smtp {}", side.endpoint));
         let dialer = match self.dialer(Side::Send, &side.endpoint, side.login.as_ref()) {
             Ok(dialer) => dialer,
             Err(failure) => {
@@ -446,11 +445,4 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             failure
         })
     }
-}
-
-/// Host and port, an IPv6 address in brackets.
-fn address(endpoint: &Endpoint) -> String {
-    let Endpoint { host, port, mx, .. } = endpoint;
-    let of_domain = if *mx { "the MX of " } else { "" };
-    format!("{of_domain}{}:{port}", BracketedHost(host))
 }

@@ -59,9 +59,22 @@ impl Elsewhere {
 
 impl AddressTemplate {
     /// The address for a target. Its name is escaped, so that it cannot become another part of the
-    /// address.
+    /// address; within quotes, as in a matcher of Prometheus, also so that it cannot end them.
     fn address(&self, target: &TargetName) -> String {
-        self.0.replace(PLACEHOLDER, &escaped(target.as_str()).to_string())
+        let mut address = String::with_capacity(self.0.len());
+        let mut rest = self.0.as_str();
+        let mut quotes = 0;
+        while let Some((before, after)) = rest.split_once(PLACEHOLDER) {
+            quotes += before.matches('"').count() + before.matches("%22").count();
+            let name = match quotes % 2 {
+                0 => target.as_str().to_owned(),
+                _ => target.as_str().replace('\\', r"\\").replace('"', r#"\""#),
+            };
+            address.push_str(before);
+            address.extend(escaped(&name));
+            rest = after;
+        }
+        address + rest
     }
 }
 
@@ -122,7 +135,12 @@ mod tests {
             (
                 "http://a.test:9093/#/alerts?filter={target=\"{target}\"}",
                 "a&b=c/ü#\"",
-                "http://a.test:9093/#/alerts?filter={target=\"a%26b%3Dc%2F%C3%BC%23%22\"}",
+                "http://a.test:9093/#/alerts?filter={target=\"a%26b%3Dc%2F%C3%BC%23%5C%22\"}",
+            ),
+            (
+                "https://a.test/g?expr=A%7Bt%3D%22{target}%22%7D&var={target}",
+                "a\\b\"",
+                "https://a.test/g?expr=A%7Bt%3D%22a%5C%5Cb%5C%22%22%7D&var=a%5Cb%22",
             ),
             ("https://a.test/{target}/{target}", "../x", "https://a.test/..%2Fx/..%2Fx"),
             ("https://a.test", "corp", "https://a.test"),

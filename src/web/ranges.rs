@@ -1,8 +1,8 @@
-//! How a target was over the last day, week and month, for the JSON, the pages and the badge.
+//! How a target was over the last day, week and month, and its outages, for the JSON, the pages and the badge.
 
 use std::time::{Duration, SystemTime};
 
-use ledger::{Availability, Bucket, Side, Span, Times};
+use ledger::{Availability, Bucket, Outage, Side, Span, Times};
 
 /// A time that ends now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(in crate::web) enum Range {
     Day,
     /// The present hour and the 168 before it.
     Week,
-    /// Today and the 30 days before, of UTC.
+    /// Today and the 29 days before, of UTC: the days of the strip.
     Month,
 }
 
@@ -46,7 +46,7 @@ impl Range {
         match self {
             Range::Day => (Span::Hour, 24),
             Range::Week => (Span::Hour, 7 * 24),
-            Range::Month => (Span::Day, 30),
+            Range::Month => (Span::Day, 29),
         }
     }
 
@@ -66,6 +66,14 @@ impl Range {
         }
         sum
     }
+}
+
+/// The outages of both sides, the newest first.
+pub(in crate::web) fn outages(availability: &Availability) -> Vec<(Side, &Outage)> {
+    let of_side = |side| availability.outages(side).map(move |outage| (side, outage));
+    let mut outages: Vec<_> = Side::ALL.into_iter().flat_map(of_side).collect();
+    outages.sort_by_key(|(_, outage)| std::cmp::Reverse(outage.began));
+    outages
 }
 
 /// The side that was able for the lesser share of its time, with the times; `None`: neither was measured.
@@ -138,7 +146,7 @@ mod tests {
         let measured = |range: Range| range.of(&availability, now + HOUR / 2).sides.send.measured();
         assert_eq!(measured(Range::Day), HOUR * 24);
         assert_eq!(measured(Range::Week), HOUR * 24 * 7);
-        assert_eq!(measured(Range::Month), DAY * 30 + HOUR * 5);
+        assert_eq!(measured(Range::Month), DAY * 29 + HOUR * 5);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | `GET /assets/NAME` | what the pages load: style, script and icon |
 //! | `GET /api/targets`, `GET /api/targets/NAME` | the same as JSON |
 //! | `GET /api/targets/NAME/history` | how one target was over the latest hours and days, as JSON |
+//! | `GET /api/history?name=NAME` | the same, also for names that no path can hold |
 //! | `GET /badge/NAME.svg` | a small picture of that; `range` and `side` choose |
 //! | `GET /metrics` | the metrics of all targets and of the exporter; `--web.telemetry-path` moves it |
 //! | `GET /metrics?targets=none` | those of the exporter alone |
@@ -34,7 +35,7 @@ use super::badge;
 use super::elsewhere::Elsewhere;
 use super::mount::Mount;
 use super::pages::{assets, runbook, status, target};
-use super::paths::{self, BADGES, SVG, TARGET_PAGES, TARGET_REPORTS};
+use super::paths::{self, BADGES, HISTORY_BY_NAME, SVG, TARGET_PAGES, TARGET_REPORTS};
 use super::server::negotiation::Format;
 use super::server::{Request, Response};
 use crate::metrics::{self, ExporterFacts};
@@ -42,12 +43,24 @@ use crate::supervisor::{Supervisor, View};
 use mail::text;
 use mail::threads;
 
-/// Pages over more targets than this are made off the threads that also send and look for mail.
+/// Answers over more targets than this are made off the threads that also send and look for mail.
 const MANY_TARGETS: usize = 500;
 
+/// The same of the status page, which takes more time for each.
+const MANY_ROWS: usize = 50;
+
 /// The paths that are read with GET, beside the metrics and the targets.
-const PAGES: [&str; 8] =
-    ["/", "/probe", "/sd", "/runbook", "/config", "/-/healthy", "/-/ready", ALL_TARGETS];
+const PAGES: [&str; 9] = [
+    "/",
+    "/probe",
+    "/sd",
+    "/runbook",
+    "/config",
+    "/-/healthy",
+    "/-/ready",
+    ALL_TARGETS,
+    HISTORY_BY_NAME,
+];
 
 /// The most outstanding mails of a target that are listed one by one.
 const OUTSTANDING: usize = 20;
@@ -89,7 +102,7 @@ impl App {
                 Err(error) => internal_error(&error),
             },
             (_, "/") => Response::method_not_allowed("GET, HEAD"),
-            _ => self.no_page(request, &format!("no such page; all pages are below {home}")),
+            _ => self.no_page(request, &format!("all pages are below {home}")),
         }
     }
 
@@ -99,18 +112,23 @@ impl App {
             (&Method::GET, "/") => self.status(&request).await,
             (&Method::GET, "/probe") => self.probe(&request),
             (&Method::GET, "/sd") => self.discovery().await,
-            (&Method::GET, "/runbook") => self.runbook(),
+            (&Method::GET, "/runbook") => self.runbook(&request),
             (&Method::GET, "/config") => self.config(&request),
             (&Method::GET, "/-/healthy") => Response::text(StatusCode::OK, "healthy\n"),
             (&Method::GET, "/-/ready") => Response::text(StatusCode::OK, "ready\n"),
             (&Method::GET, ALL_TARGETS) => self.listing().await,
             (&Method::GET, path) if path == self.telemetry_path => self.metrics(&request).await,
-            (&Method::GET, path) if path.starts_with(assets::ASSETS) => assets::answer(path),
+            (&Method::GET, HISTORY_BY_NAME) => {
+                self.history(request.parameter("name").map(str::to_owned))
+            }
+            (&Method::GET, path) if path.starts_with(assets::ASSETS) => {
+                assets::answer(path).unwrap_or_else(|| self.nothing_here(&request))
+            }
             (&Method::GET, path) if path.starts_with(TARGET_PAGES) => self.target(&request),
             (&Method::GET, path) if path.starts_with(BADGES) => self.badge(&request),
             (&Method::GET, path) if path.starts_with(TARGET_REPORTS) => {
                 match paths::without_history(path) {
-                    Some(parent) => self.history(&request, parent),
+                    Some(parent) => self.history(paths::target_name(parent, TARGET_REPORTS)),
                     None => self.report(&request),
                 }
             }
@@ -119,10 +137,7 @@ impl App {
             (_, path) if path == self.telemetry_path || is_page(path) => {
                 Response::method_not_allowed("GET, HEAD")
             }
-            _ => {
-                let home = self.mount.links();
-                self.no_page(&request, &format!("no such page; {home}/ links to those that exist"))
-            }
+            _ => self.nothing_here(&request),
         }
     }
 
@@ -130,7 +145,7 @@ impl App {
         let (mount, telemetry_path) = (self.mount.clone(), self.telemetry_path.clone());
         let shows_config = self.shows_details(request);
         let query = status::Query::of(request);
-        self.compute(move |supervisor| {
+        self.compute(MANY_ROWS, move |supervisor| {
             let base = mount.links();
             let links = status::Links { base, telemetry_path: &telemetry_path, shows_config };
             match status::page(supervisor, links, &query, SystemTime::now()) {
@@ -151,7 +166,7 @@ impl App {
             }
         };
         let (accept, mount) = (request.accept.clone(), self.mount.clone());
-        self.compute(move |supervisor| {
+        self.compute(MANY_TARGETS, move |supervisor| {
             let views = if has_targets { supervisor.views() } else { Vec::new() };
             let facts = ExporterFacts::of(supervisor, mount.external_url());
             metrics_response(accept.as_deref(), views, Some(facts))
@@ -164,7 +179,7 @@ impl App {
             let base = self.mount.links();
             let hint =
                 format!("name a target, as {base}/probe?target=NAME; the status page lists them");
-            return self.no_page(request, &hint);
+            return self.unnamed(request, &hint);
         };
         let Some(view) = self.supervisor.view(name) else {
             return self.nobody(request, name);
@@ -174,7 +189,7 @@ impl App {
 
     /// The targets for Prometheus to find.
     async fn discovery(&self) -> Response {
-        self.compute(|supervisor| {
+        self.compute(MANY_TARGETS, |supervisor| {
             let config = supervisor.config();
             let groups: Vec<_> =
                 config.targets.values().map(|target| TargetGroup::new(target)).collect();
@@ -188,13 +203,13 @@ impl App {
         let Some(name) = target_name(request, TARGET_PAGES) else {
             let base = self.mount.links();
             let hint = format!("name a target, as {base}/targets/NAME; {base}/ lists them");
-            return self.no_page(request, &hint);
+            return self.unnamed(request, &hint);
         };
         let Some(details) = self.supervisor.details(&name, OUTSTANDING) else {
             return self.nobody(request, &name);
         };
         let setting = target::Setting {
-            base: self.mount.links(),
+            links: self.links(request),
             elsewhere: &self.elsewhere,
             shows_transcripts: self.shows_details(request),
         };
@@ -204,8 +219,8 @@ impl App {
         }
     }
 
-    fn runbook(&self) -> Response {
-        match runbook::page(self.mount.links()) {
+    fn runbook(&self, request: &Request) -> Response {
+        match runbook::page(self.links(request)) {
             Ok(page) => Response::html(StatusCode::OK, page),
             Err(error) => internal_error(&error),
         }
@@ -226,12 +241,8 @@ impl App {
         json(StatusCode::OK, &report)
     }
 
-    /// How the target was whose own document is at `parent`, as JSON.
-    fn history(&self, request: &Request, parent: &str) -> Response {
-        let name = match parent {
-            TARGET_REPORTS => request.parameter("name").map(str::to_owned),
-            parent => paths::target_name(parent, TARGET_REPORTS),
-        };
+    /// How a target was, as JSON.
+    fn history(&self, name: Option<String>) -> Response {
         let Some(name) = name else {
             let base = self.mount.links();
             let problem = format!("name a target, as {base}/api/targets/NAME/history");
@@ -249,7 +260,7 @@ impl App {
         let path = request.path.strip_suffix(SVG);
         let Some(name) = path.and_then(|path| paths::target_name(path, BADGES)) else {
             let base = self.mount.links();
-            return Response::not_found(format!("name a target, as {base}/badge/NAME.svg\n"));
+            return self.unnamed(request, &format!("name a target, as {base}/badge/NAME.svg"));
         };
         let choice = match badge::Choice::of(request) {
             Ok(choice) => choice,
@@ -257,7 +268,7 @@ impl App {
         };
         let known = self.supervisor.view(&name).zip(self.supervisor.availability(&name));
         let Some((view, availability)) = known else {
-            return Response::not_found(format!("{}\n", self.no_target(&name)));
+            return self.nobody(request, &name);
         };
         match badge::picture(&view, &availability, choice, SystemTime::now()) {
             Ok(picture) => Response::svg(picture),
@@ -268,7 +279,7 @@ impl App {
     /// All targets as JSON.
     async fn listing(&self) -> Response {
         let mount = self.mount.clone();
-        self.compute(move |supervisor| {
+        self.compute(MANY_TARGETS, move |supervisor| {
             let views = supervisor.views();
             json(StatusCode::OK, &api::Listing::new(&views, mount.links()))
         })
@@ -317,12 +328,22 @@ impl App {
         self.enable_details || request.is_loopback || request.is_authenticated
     }
 
-    /// An answer about all targets.
+    /// What the pages link to for this client.
+    fn links(&self, request: &Request) -> status::Links<'_> {
+        status::Links {
+            base: self.mount.links(),
+            telemetry_path: &self.telemetry_path,
+            shows_config: self.shows_details(request),
+        }
+    }
+
+    /// An answer about all targets, made elsewhere if they are more than `most_here`.
     async fn compute(
         &self,
+        most_here: usize,
         work: impl FnOnce(&Supervisor) -> Response + Send + 'static,
     ) -> Response {
-        if self.supervisor.config().targets.len() <= MANY_TARGETS {
+        if self.supervisor.config().targets.len() <= most_here {
             return work(&self.supervisor);
         }
         let supervisor = Arc::clone(&self.supervisor);

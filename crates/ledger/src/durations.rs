@@ -111,15 +111,29 @@ pub fn minutes(duration: Duration) -> String {
     format!("{minutes:.digits$} min")
 }
 
-/// A measured time in the unit that suits it: `480 µs`, `4.8 ms`, `6.0 s`, `12 min`.
+/// A measured time in the unit that suits it: `480 µs`, `4.8 ms`, `6.0 s`, `12.5 min`, `3.0 h`.
+///
+/// The unit is that of the rounded time, so that none shows as much as the next one begins with.
 pub fn exact(duration: Duration) -> String {
-    match duration.as_secs_f64() {
-        seconds if seconds < 0.001 => format!("{:.0} µs", seconds * 1e6),
-        seconds if seconds < 0.01 => format!("{:.1} ms", seconds * 1000.0),
-        seconds if seconds < 1.0 => format!("{:.0} ms", seconds * 1000.0),
-        seconds if seconds < 120.0 => format!("{seconds:.1} s"),
-        _ => rough(duration),
+    let seconds = duration.as_secs_f64();
+    // Where a unit ends, in seconds; how many of it are a second; the digits after the point.
+    let units = [
+        (0.000_999_5, "µs", 1e6, 0),
+        (0.009_95, "ms", 1e3, 1),
+        (0.999_5, "ms", 1e3, 0),
+        (119.95, "s", 1.0, 1),
+        (7_197.0, "min", 1.0 / 60.0, 1),
+        (172_620.0, "h", 1.0 / 3_600.0, 1),
+    ];
+    match units.into_iter().find(|(end, ..)| seconds < *end) {
+        Some((_, unit, scale, digits)) => format!("{:.digits$} {unit}", seconds * scale),
+        None => format!("{:.1} days", seconds / 86_400.0),
     }
+}
+
+/// How long something lasted, rounded down from two minutes on, and exact below: `800 ms`, `3 min`, `2 h`.
+pub fn lasted(duration: Duration) -> String {
+    if duration < Duration::from_secs(120) { exact(duration) } else { rough(duration) }
 }
 
 /// An age in its largest unit, rounded down: `119 s`, `2 h`.
@@ -142,10 +156,26 @@ mod tests {
         let shown = |duration| format!("{} = {}", minutes(duration), exact(duration));
         assert_eq!(shown(milliseconds(110)), "0.0018 min = 110 ms");
         assert_eq!(shown(milliseconds(6_000)), "0.10 min = 6.0 s");
-        assert_eq!(shown(milliseconds(754_000)), "12.6 min = 12 min");
-        assert_eq!(shown(milliseconds(10_800_000)), "180 min = 3 h");
+        assert_eq!(shown(milliseconds(754_000)), "12.6 min = 12.6 min");
+        assert_eq!(shown(milliseconds(10_800_000)), "180 min = 3.0 h");
         assert_eq!(exact(Duration::from_micros(480)), "480 µs");
         assert_eq!(exact(Duration::from_micros(4_800)), "4.8 ms");
+        for (microseconds, expected) in [
+            (0, "0 µs"),
+            (999_400, "999 ms"),
+            (999_600, "1.0 s"),
+            (9_960, "10 ms"),
+            (119_940_000, "119.9 s"),
+            (119_960_000, "2.0 min"),
+            (179_000_000, "3.0 min"),
+            (7_190_000_000, "119.8 min"),
+            (7_198_000_000, "2.0 h"),
+            (172_790_000_000, "2.0 days"),
+        ] {
+            assert_eq!(exact(Duration::from_micros(microseconds)), expected);
+        }
+        let long = [800, 119_000, 179_000].map(|it| lasted(milliseconds(it)));
+        assert_eq!(long, ["800 ms", "119.0 s", "2 min"]);
         let ages = [0, 119, 120, 7_199, 7_200, 172_800].map(|age| rough(Duration::from_secs(age)));
         assert_eq!(ages, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 days"]);
     }

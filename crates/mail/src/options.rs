@@ -34,6 +34,14 @@ pub struct Endpoint {
     pub timeout: Duration,
 }
 
+/// For people: host and port, an IPv6 address in brackets.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of_domain = if self.mx { "the MX of " } else { "" };
+        write!(f, "{of_domain}{}:{}", BracketedHost(&self.host), self.port)
+    }
+}
+
 impl Endpoint {
     /// How long one reply is waited for where nothing else is said.
     pub const TIMEOUT: Duration = Duration::from_secs(30);

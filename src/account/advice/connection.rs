@@ -43,7 +43,8 @@ impl Advice<'_> {
             ),
             Reason::CertificateName => format!(
                 "set `host` under `{side}` in {place} to a name in the certificate, or give that \
-                 name in `tls_options: {{server_name: ...}}`"
+                 name in `tls_options: {{server_name: ...}}`; if the certificate is the wrong one, \
+                 have {service} on {host} show that of its name"
             ),
             _ => format!(
                 "check `tls: {}` under `{side}` in {place} against what port {port} of {host} \

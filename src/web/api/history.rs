@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::values::{date, seconds};
-use crate::web::ranges::{Range, hundredths};
+use crate::web::ranges::{Range, hundredths, outages};
 use ledger::{Availability, Bucket, Outage, Side, Span, Times};
 use mail::text;
 
@@ -83,12 +83,8 @@ impl<'a> HistoryReport<'a> {
             buckets.iter().map(|it| BucketRecord::new(span, it, now)).collect()
         };
         let ranges = Range::ALL.into_iter();
-        let outages = Side::ALL.into_iter().flat_map(|side| {
-            availability.outages(side).map(move |outage| (outage.began, side, outage))
-        });
-        let mut outages: Vec<_> = outages.collect();
-        outages.sort_by_key(|(began, ..)| std::cmp::Reverse(*began));
-        let outages = outages.into_iter().map(|(_, side, it)| OutageRecord::new(side, it, now));
+        let outages =
+            outages(availability).into_iter().map(|(side, it)| OutageRecord::new(side, it, now));
         Self {
             name,
             at: date(now),

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::status::Assets;
+use super::status::{Assets, Links};
 use crate::config::TargetName;
 use crate::web::mount::PathPrefix;
 use crate::web::paths::{self, TARGET_PAGES};
@@ -10,13 +10,14 @@ use crate::web::paths::{self, TARGET_PAGES};
 /// The page. `words` say what is missing, as a sentence without its stop; `likes` are the targets that may have
 /// been meant.
 pub(in crate::web) fn page(
-    base: &PathPrefix,
+    links: Links<'_>,
     words: &str,
     likes: &[&TargetName],
 ) -> Result<String, askama::Error> {
     let like = |name: &&TargetName| (name.to_string(), paths::of_target(TARGET_PAGES, name));
     let page = AbsentPage {
-        base,
+        base: links.base,
+        links,
         assets: Assets::ALL,
         version: crate::build::VERSION,
         words,
@@ -29,6 +30,7 @@ pub(in crate::web) fn page(
 #[template(path = "absent.html", whitespace = "minimize")]
 struct AbsentPage<'a> {
     base: &'a PathPrefix,
+    links: Links<'a>,
     assets: Assets,
     version: &'static str,
     words: &'a str,

@@ -44,14 +44,11 @@ impl fmt::Display for Asset {
     }
 }
 
-/// The file at a path below [`ASSETS`].
-pub(in crate::web) fn answer(path: &str) -> Response {
+/// The file at a path below [`ASSETS`]; `None`: there is none.
+pub(in crate::web) fn answer(path: &str) -> Option<Response> {
     let name = path.strip_prefix(ASSETS).unwrap_or_default();
-    let Some(asset) = [STYLE, SCRIPT, ICON].into_iter().find(|asset| asset.name == name) else {
-        return Response::not_found("no such file\n");
-    };
-    Response::new(StatusCode::OK, asset.media_type, asset.text).with_header(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, max-age=31536000, immutable"),
-    )
+    let asset = [STYLE, SCRIPT, ICON].into_iter().find(|asset| asset.name == name)?;
+    let response = Response::new(StatusCode::OK, asset.media_type, asset.text);
+    let cached = HeaderValue::from_static("private, max-age=31536000, immutable");
+    Some(response.with_header(header::CACHE_CONTROL, cached))
 }

@@ -6,10 +6,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::words::{exact, rough};
+use super::words::{exact, lasted};
 use crate::config::TargetName;
 use crate::web::paths;
-use crate::web::ranges::{Range, lesser, percent};
+use crate::web::ranges::{Range, lesser, outages, percent};
 use ledger::{Availability, Bucket, Outage, Side, Span, Times};
 use mail::text;
 
@@ -61,6 +61,8 @@ pub(super) struct Strip {
 pub(super) struct History {
     pub(super) ranges: Vec<RangeRow>,
     pub(super) charts: Vec<Chart>,
+    /// The days with an outage, newest first: the charts for those who do not see them.
+    pub(super) bad_days: Vec<BadDay>,
     pub(super) outages: Vec<OutageRow>,
     /// Those that are folded.
     pub(super) older: Vec<OutageRow>,
@@ -85,6 +87,8 @@ pub(super) struct Chart {
     pub(super) heading: String,
     pub(super) width: usize,
     pub(super) bars: Vec<Bar>,
+    /// The first and the last day or hour.
+    pub(super) ends: [String; 2],
     /// What it shows, in words.
     pub(super) words: String,
 }
@@ -97,6 +101,14 @@ pub(super) struct Bar {
     /// Where its able part begins, and how high it is; `None`: there is none.
     pub(super) able: Option<(String, String)>,
     pub(super) title: String,
+}
+
+/// A day on which a side was not able all the time.
+pub(super) struct BadDay {
+    pub(super) date: String,
+    pub(super) side: &'static str,
+    pub(super) able: String,
+    pub(super) unable: String,
 }
 
 /// One outage.
@@ -176,30 +188,28 @@ impl Strip {
             able: dashes(HEIGHT / 2.0, &|day| share(day).is_some_and(|share| share > 0.0)),
             unknown: dashes(HEIGHT - 1.0, &|day| share(day).is_none()),
             unable: unable.collect(),
-            words: in_words(&format!("The latest {} days", days.len()), "days", days),
+            words: in_words(&format!("The latest {} days", days.len()), "day", days),
         }
     }
 }
 
 impl History {
     pub(super) fn new(name: &TargetName, availability: &Availability, now: SystemTime) -> Self {
-        let spans = [(Span::Day, DAYS, "days"), (Span::Hour, HOURS, "hours")];
-        let charts = spans.into_iter().flat_map(|(span, count, unit)| {
-            let buckets = latest(span, count, availability, now);
-            Side::ALL.map(|side| Chart::new(span, side, unit, &buckets))
-        });
-        let outages = Side::ALL.into_iter().flat_map(|side| {
-            availability.outages(side).map(move |outage| (outage.began, side, outage))
-        });
-        let mut outages: Vec<_> = outages.collect();
-        outages.sort_by_key(|(began, ..)| std::cmp::Reverse(*began));
-        let outages = outages.into_iter().map(|(_, side, it)| OutageRow::new(side, it, now));
+        let days = latest(Span::Day, DAYS, availability, now);
+        let hours = latest(Span::Hour, HOURS, availability, now);
+        let spans = [(Span::Day, &days), (Span::Hour, &hours)];
+        let charts = spans
+            .into_iter()
+            .flat_map(|(span, buckets)| Side::ALL.map(|side| Chart::new(span, side, buckets)));
+        let outages =
+            outages(availability).into_iter().map(|(side, it)| OutageRow::new(side, it, now));
         let mut outages: Vec<OutageRow> = outages.collect();
         let older = outages.split_off(outages.len().min(OPEN_OUTAGES));
         let ranges = Range::ALL.into_iter().map(|it| RangeRow::new(it, &it.of(availability, now)));
         Self {
             ranges: ranges.collect(),
             charts: charts.collect(),
+            bad_days: days.iter().rev().flat_map(BadDay::of).collect(),
             outages,
             older,
             json: paths::of_history(name),
@@ -228,7 +238,7 @@ impl RangeRow {
 }
 
 impl Chart {
-    fn new(span: Span, side: Side, unit: &str, buckets: &[(SystemTime, Option<Bucket>)]) -> Self {
+    fn new(span: Span, side: Side, buckets: &[(SystemTime, Option<Bucket>)]) -> Self {
         let times = |bucket: &Option<Bucket>| {
             bucket.as_ref().map(|it| it.sides[side]).filter(|it| it.share().is_some())
         };
@@ -240,9 +250,29 @@ impl Chart {
             Side::Send => "Send",
             Side::Receive => "Receive",
         };
-        let heading = format!("{heading}, the latest {} {unit}", buckets.len());
+        let unit = unit(span);
+        let heading = format!("{heading}, the latest {} {unit}s", buckets.len());
         let words = in_words(&heading, unit, &all);
-        Self { width: width(buckets.len()), bars: bars.collect(), words, heading }
+        let end = |end: Option<&(SystemTime, _)>| {
+            end.map(|(begins, _)| date_of(span, *begins)).unwrap_or_default()
+        };
+        let ends = [end(buckets.first()), end(buckets.last())];
+        Self { width: width(buckets.len()), bars: bars.collect(), ends, words, heading }
+    }
+}
+
+impl BadDay {
+    /// Those of either side.
+    fn of((begins, bucket): &(SystemTime, Option<Bucket>)) -> impl Iterator<Item = Self> {
+        let sides =
+            bucket.iter().flat_map(|bucket| Side::ALL.map(|side| (side, &bucket.sides[side])));
+        let bad = sides.filter(|(_, times)| !times.unable().is_zero());
+        bad.map(|(side, times)| Self {
+            date: date_of(Span::Day, *begins),
+            side: side.label(),
+            able: percent(times).unwrap_or_else(|| NOTHING.to_owned()),
+            unable: lasted(times.unable()),
+        })
     }
 }
 
@@ -258,7 +288,7 @@ impl Bar {
         let able = Some(HEIGHT - top).filter(|height| *height > 0.0 && share > 0.0);
         let mut title = format!("{date}: able {}", percent(&times).unwrap_or_default());
         if !times.unable().is_zero() {
-            title.push_str(&format!(", unable for {}", rough(times.unable())));
+            title.push_str(&format!(", unable for {}", lasted(times.unable())));
         }
         Self {
             x,
@@ -277,7 +307,7 @@ impl OutageRow {
             side: side.label(),
             began: date(outage.began),
             ended: outage.ended.map(date),
-            lasted: rough(until.duration_since(outage.began).unwrap_or_default()),
+            lasted: lasted(until.duration_since(outage.began).unwrap_or_default()),
             step: outage.step.label(),
             reason: outage.reason.label(),
             // Escaped where it was read; the page does not rely on that.
@@ -319,14 +349,22 @@ fn in_words(heading: &str, unit: &str, bars: &[Option<Times>]) -> String {
     let able = count(&|share| share.is_some_and(|share| share >= 1.0));
     let unable = count(&|share| share.is_some_and(|share| share < 1.0));
     let unknown = count(&|share| share.is_none());
+    let plural = if able == 1 { "" } else { "s" };
     format!(
-        "{heading}: able all the time in {able} {unit}, not in {unable}, not measured in {unknown}"
+        "{heading}: able all the time in {able} {unit}{plural}, not in {unable}, not measured in {unknown}"
     )
+}
+
+fn unit(span: Span) -> &'static str {
+    match span {
+        Span::Day => "day",
+        Span::Hour => "hour",
+    }
 }
 
 /// How long the side was measured that was measured longer.
 fn measured(bucket: &Bucket) -> String {
-    longest(bucket).map_or_else(|| NOTHING.to_owned(), rough)
+    longest(bucket).map_or_else(|| NOTHING.to_owned(), lasted)
 }
 
 /// The same as a time; `None`: neither was measured.
@@ -400,6 +438,19 @@ mod tests {
     }
 
     #[test]
+    fn one_day_is_one_and_less_than_a_second_is_not_nothing() {
+        let mut availability = Availability::default();
+        availability.count_time(both(0.0), now() - Duration::from_millis(800), now());
+        let past = Past::new(&availability, now());
+        assert_eq!(past.measured.as_deref(), Some("800 ms"));
+        assert!(past.strip.words.contains("in 0 days, not in 1, "), "{}", past.strip.words);
+        let mut availability = Availability::default();
+        availability.count_time(both(1.0), now() - Duration::from_secs(60), now());
+        let words = Past::new(&availability, now()).strip.words;
+        assert!(words.contains("able all the time in 1 day, not in 0, "), "{words}");
+    }
+
+    #[test]
     fn a_target_that_was_just_begun_says_that_nothing_was_measured() {
         let past = Past::new(&Availability::default(), now());
         assert_eq!((&*past.strip.able, &*past.strip.unable), ("", ""));
@@ -418,11 +469,19 @@ mod tests {
         let history = History::new(&TargetName::new("one").unwrap(), &some(), now());
         let [send, receive, hours, _] = &*history.charts else { panic!() };
         assert_eq!((send.bars.len(), hours.bars.len()), (90, 72));
-        assert_eq!(send.bars[88].title, "2024-10-03: able 99.98 %, unable for 10 s");
+        assert_eq!(send.bars[88].title, "2024-10-03: able 99.98 %, unable for 10.0 s");
         assert_eq!(send.bars[88].unable.as_deref(), Some("3.0"));
         assert_eq!(receive.bars[88].title, "2024-10-03: able 100 %");
         assert_eq!((&receive.bars[88].unable, send.bars[87].able.is_none()), (&None, true));
         assert_eq!(send.bars[87].title, "2024-10-02: not measured");
+        assert_eq!(send.ends, ["2024-07-07", "2024-10-04"]);
+        assert_eq!(hours.ends, ["2024-10-01 03:00", "2024-10-04 02:00"]);
+        let bad: Vec<_> = history
+            .bad_days
+            .iter()
+            .map(|it| (&*it.date, it.side, &*it.able, &*it.unable))
+            .collect();
+        assert_eq!(bad, [("2024-10-03", "send", "99.98 %", "10.0 s")]);
         assert_eq!(hours.bars[67].title, "2024-10-03 22:00: able 100 %");
     }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use askama::Template;
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
-use super::status::Assets;
+use super::status::{Assets, Links};
 use crate::web::mount::PathPrefix;
 
 const SOURCE: &str = include_str!("../../../deploy/runbook.md");
@@ -14,9 +14,10 @@ const SOURCE: &str = include_str!("../../../deploy/runbook.md");
 static RUNBOOK: LazyLock<Runbook> = LazyLock::new(|| Runbook::new(SOURCE));
 
 /// The page.
-pub(in crate::web) fn page(base: &PathPrefix) -> Result<String, askama::Error> {
+pub(in crate::web) fn page(links: Links<'_>) -> Result<String, askama::Error> {
     let page = RunbookPage {
-        base,
+        base: links.base,
+        links,
         assets: Assets::ALL,
         version: crate::build::VERSION,
         runbook: &RUNBOOK,
@@ -28,6 +29,7 @@ pub(in crate::web) fn page(base: &PathPrefix) -> Result<String, askama::Error> {
 #[template(path = "runbook.html", whitespace = "minimize")]
 struct RunbookPage<'a> {
     base: &'a PathPrefix,
+    links: Links<'a>,
     assets: Assets,
     version: &'static str,
     runbook: &'a Runbook,
@@ -108,7 +110,9 @@ mod tests {
 
     #[test]
     fn every_alert_has_its_anchor_and_its_line_in_the_contents() {
-        let page = page(&"/mail".parse().unwrap()).unwrap();
+        let base = &"/mail".parse().unwrap();
+        let links = Links { base, telemetry_path: "/metrics", shows_config: false };
+        let page = page(links).unwrap();
         let alerts: Vec<&str> =
             SOURCE.lines().filter_map(|line| line.strip_prefix("## ")).collect();
         assert!(alerts.len() > 20, "{alerts:?}");

@@ -3,7 +3,6 @@
 //! It is rendered on the server and needs no script. What it loads comes from [`super::assets`].
 //! The template escapes what it shows; this module decides what is shown and in which words.
 
-use mail::options::BracketedHost;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -14,7 +13,7 @@ use askama::Template;
 use super::assets::{self, Asset};
 use super::chart::{Sparkline, Trip};
 use super::history::Past;
-use super::words::{When, exact, minutes, rough};
+use super::words::{Breakable, When, exact, minutes, rough};
 use crate::account::history::Probe;
 use crate::config::{Endpoint, Target, TargetName};
 use crate::supervisor::{Supervisor, View};
@@ -226,15 +225,20 @@ pub(super) struct Row<'a> {
     pub(super) measures: [Measure; 4],
     pub(super) layers: Vec<LayerLine>,
     pub(super) mails: Vec<(&'static str, u64)>,
-    pub(super) sides: [SideCell<'a>; 2],
+    pub(super) sides: [SideCell; 2],
     /// What is wrong now, and what to do.
     pub(super) notes: Vec<Note>,
     pub(super) last_probe: Option<When>,
 }
 
 impl Row<'_> {
+    /// The name of the target.
+    pub(super) fn name(&self) -> Breakable {
+        Breakable::new(&self.target.name)
+    }
+
     /// The side that the measure at this index is about.
-    fn side_of(&self, index: &usize) -> Option<&SideCell<'_>> {
+    fn side_of(&self, index: &usize) -> Option<&SideCell> {
         self.sides.get(*index)
     }
 
@@ -255,8 +259,8 @@ pub(super) struct Measure {
 }
 
 /// The state of one side.
-pub(super) struct SideCell<'a> {
-    pub(super) endpoint: Shown<'a>,
+pub(super) struct SideCell {
+    pub(super) endpoint: Breakable,
     pub(super) state: String,
     pub(super) condition: Condition,
     /// Its newest failure, if that is over.
@@ -264,7 +268,7 @@ pub(super) struct SideCell<'a> {
 }
 
 /// The endpoint as configured, and for a name the address that answered the latest attempt.
-pub(super) struct Shown<'a> {
+struct Shown<'a> {
     endpoint: &'a Endpoint,
     address: Option<IpAddr>,
 }
@@ -313,12 +317,12 @@ impl Measure {
 }
 
 /// A side, and its newest failure if that goes on.
-fn side<'a>(
-    target: &'a Target,
+fn side(
+    target: &Target,
     side: Side,
-    state: &'a SideState,
+    state: &SideState,
     now: SystemTime,
-) -> (SideCell<'a>, Option<Note>) {
+) -> (SideCell, Option<Note>) {
     let endpoint = match side {
         Side::Send => &target.send.endpoint,
         Side::Receive => &target.receive.endpoint,
@@ -342,15 +346,13 @@ fn side<'a>(
     };
     let is_name = endpoint.host.parse::<IpAddr>().is_err();
     let address = state.address.map(|address| address.ip()).filter(|_| is_name);
-    let endpoint = Shown { endpoint, address };
+    let endpoint = Breakable::new(Shown { endpoint, address });
     (SideCell { endpoint, state: shown, condition, past }, current)
 }
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Endpoint { host, port, mx, .. } = self.endpoint;
-        let of_domain = if *mx { "the MX of " } else { "" };
-        write!(f, "{of_domain}{}:{port}", BracketedHost(host))?;
+        write!(f, "{}", self.endpoint)?;
         match self.address {
             Some(address) => write!(f, " via {address}"),
             None => Ok(()),

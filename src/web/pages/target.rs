@@ -9,10 +9,10 @@ use askama::Template;
 
 use super::chart::{Sparkline, Trip, Waterfall};
 use super::history::History;
-use super::status::{Assets, ENDS_SOON, Row};
+use super::status::{Assets, ENDS_SOON, Links, Row};
 use super::words::{When, exact, rough, spelled};
 use crate::account::history::{Check, DialogueKind, FailedLook, Outcome, Probe, Steps, Transcript};
-use crate::config::{Protocol, Target};
+use crate::config::{Protocol, Target, TlsMode};
 use crate::supervisor::Details;
 use crate::web::condition::ShownCondition as _;
 use crate::web::elsewhere::Elsewhere;
@@ -43,8 +43,8 @@ const NO_DETAILS: &str = "Transcripts are shown only to clients on the exporter'
 /// What of the page depends on flags and on the client.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::web) struct Setting<'a> {
-    /// What the path of every link begins with.
-    pub(in crate::web) base: &'a PathPrefix,
+    /// Where the pages lead.
+    pub(in crate::web) links: Links<'a>,
     /// Where else there is something to see of the target.
     pub(in crate::web) elsewhere: &'a Elsewhere,
     /// Whether this client may see transcripts.
@@ -73,7 +73,8 @@ pub(in crate::web) fn page(
     let trips: Vec<Trip> = evidence.probes.iter().map(Trip::from).collect();
     let readings = &details.view.layers;
     let page = TargetPage {
-        base: setting.base,
+        base: setting.links.base,
+        links: setting.links,
         elsewhere: setting.elsewhere.links(&target.name),
         assets: Assets::ALL,
         version: crate::build::VERSION,
@@ -91,12 +92,14 @@ pub(in crate::web) fn page(
         sides: [
             SideNote::new(
                 Side::Send,
+                target.send.endpoint.tls == TlsMode::None,
                 snapshot.sides.send.tls.as_deref(),
                 &snapshot.sides.send.steps,
                 now,
             ),
             SideNote::new(
                 Side::Receive,
+                target.receive.endpoint.tls == TlsMode::None,
                 snapshot.sides.receive.tls.as_deref(),
                 &snapshot.sides.receive.steps,
                 now,
@@ -117,6 +120,7 @@ pub(in crate::web) fn page(
 #[template(path = "target.html", whitespace = "minimize")]
 struct TargetPage<'a> {
     base: &'a PathPrefix,
+    links: Links<'a>,
     /// Words and addresses.
     elsewhere: Vec<(&'static str, String)>,
     assets: Assets,
@@ -150,6 +154,8 @@ struct SideNote {
     heading: &'static str,
     waterfall: Waterfall,
     tls: Option<TlsNote>,
+    /// The configuration wants no TLS.
+    is_plain: bool,
 }
 
 /// What the newest TLS handshake showed.
@@ -218,6 +224,7 @@ struct TranscriptNote {
 impl SideNote {
     fn new(
         side: Side,
+        is_plain: bool,
         tls: Option<&TlsFacts>,
         durations: &[(Step, Duration)],
         now: SystemTime,
@@ -228,7 +235,7 @@ impl SideNote {
             Side::Receive => "Receive",
         };
         let waterfall = Waterfall::of_steps(durations.iter().copied());
-        Self { heading, waterfall, tls }
+        Self { heading, waterfall, tls, is_plain }
     }
 }
 

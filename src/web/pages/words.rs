@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use askama::filters::{Escaper, Html, HtmlSafe};
-pub(in crate::web) use ledger::durations::{exact, minutes, rough, spelled};
+pub(in crate::web) use ledger::durations::{exact, lasted, minutes, rough, spelled};
 
 /// A point in the past.
 pub(super) struct When {
@@ -60,6 +60,39 @@ fn split_code(text: &str) -> Option<(&str, &str, &str)> {
     Some((before, code, after))
 }
 
+/// A text without spaces, as the name of a host, that is broken where a reader would break it if the place is
+/// narrow. Shown, it is HTML, and everything is escaped.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Breakable(String);
+
+impl Breakable {
+    pub(super) fn new(text: impl fmt::Display) -> Self {
+        Self(text.to_string())
+    }
+}
+
+impl fmt::Display for Breakable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_str();
+        // Before a colon, for the port behind it; after everything else.
+        while let Some((at, found)) = rest.match_indices(['.', '_', '@', '/', ':']).next() {
+            let end = if found == ":" { at } else { at + found.len() };
+            let (before, after) = rest.split_at(end);
+            Html.write_escaped_str(&mut *f, before)?;
+            f.write_str("<wbr>")?;
+            rest = after;
+            if let Some(after) = rest.strip_prefix(':').filter(|_| found == ":") {
+                f.write_str(":")?;
+                rest = after;
+            }
+        }
+        Html.write_escaped_str(f, rest)
+    }
+}
+
+/// All of it is escaped above.
+impl HtmlSafe for Breakable {}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
@@ -71,6 +104,19 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let when = When::new(now + Duration::from_secs(5), now);
         assert_eq!((when.age.as_str(), when.ago.as_str()), ("0 s", "0 s ago"));
+    }
+
+    #[test]
+    fn a_host_is_broken_between_its_parts_and_escaped() {
+        for (text, shown) in [
+            ("mail.a.test:465", "mail.<wbr>a.<wbr>test<wbr>:465"),
+            ("[2001:db8::1]:25", "[2001<wbr>:db8<wbr>:<wbr>:1]<wbr>:25"),
+            ("<b>.&", "&#60;b&#62;.<wbr>&#38;"),
+            ("corp", "corp"),
+            ("", ""),
+        ] {
+            assert_eq!(Breakable::new(text).to_string(), shown, "{text}");
+        }
     }
 
     #[test]

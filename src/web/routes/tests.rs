@@ -426,7 +426,7 @@ async fn the_history_of_a_target_is_json_and_unknown_ones_are_not_found() {
     for (uri, name) in [
         ("/api/targets/one/history", "one"),
         ("/api/targets/b%20%26%20c/history", "b & c"),
-        ("/api/targets//history?name=one", "one"),
+        ("/api/history?name=one", "one"),
     ] {
         let answer = get(&app, uri).await;
         assert_eq!((answer.status(), content_type(&answer)), (StatusCode::OK, "application/json"));
@@ -437,7 +437,13 @@ async fn the_history_of_a_target_is_json_and_unknown_ones_are_not_found() {
         assert_eq!(names, ["24h", "7d", "30d"]);
         assert!(history["hours"].is_array() && history["outages"].is_array());
     }
-    for uri in ["/api/targets/two/history", "/api/targets//history", "/api/targets/history"] {
+    for uri in [
+        "/api/targets/two/history",
+        "/api/targets//history?name=one",
+        "/api/targets/history",
+        "/api/history",
+        "/api/history?name=two",
+    ] {
         let answer = get(&app, uri).await;
         assert_eq!(
             (answer.status(), content_type(&answer)),
@@ -489,10 +495,15 @@ async fn a_browser_finds_the_way_back_from_where_there_is_nothing() {
         ("/in/targets/mailsrver", "There is no target mailsrver."),
         ("/in/targets/?name=mailsrver", "There is no target mailsrver."),
         ("/in/probe?target=mailsrver", "There is no target mailsrver."),
-        ("/in/mailsrver", "There is no page /mailsrver."),
+        ("/in/targets/mailserver/", "There is no target mailserver/."),
+        ("/in/badge/mailsrver.svg", "There is no target mailsrver."),
+        ("/in/mailsrver", "There is no page /mailsrver; /mail/ links to those that exist."),
+        ("/in/assets/none", "There is no page /assets/none; /mail/ links"),
+        ("/in/probe", "Name a target, as /mail/probe?target=NAME; the status page lists them."),
+        ("/in/badge/", "Name a target, as /mail/badge/NAME.svg."),
         ("/in/targets/%3Cb%3E", "There is no target &#60;b&#62;."),
-        ("/in/targets/", "There is no page /targets/."),
-        ("/mailserver", "There is no page /mailserver."),
+        ("/in/targets/", "Name a target, as /mail/targets/NAME; /mail/ lists them."),
+        ("/mailserver", "There is no page /mailserver; all pages are below /in/."),
     ] {
         let page = browse(&app, path).await;
         let text = body(&page);

@@ -74,8 +74,9 @@ async fn the_page_of_a_healthy_target_begins_with_its_newest_probe() {
     assert!(head.contains("Every 1 day one mail"), "{head}");
     let mean = "document.querySelector('.measure:last-child').innerText";
     let mean = browser.text(mean).await.replace("\u{b5}s", "ms");
-    let (milliseconds, minutes) = (mean.find(" ms").unwrap(), mean.find(" min").unwrap());
-    assert!(milliseconds < minutes, "{mean}");
+    // In the unit that suits it, whichever that is, and then in minutes.
+    let unit = [" ms", " s"].iter().find_map(|unit| mean.find(unit));
+    assert!(unit.is_some() && unit < mean.find(" min"), "{mean}");
     browser.end().await;
     drop(shutdown);
     exporter.supervisor.stop().await;
@@ -109,8 +110,13 @@ async fn no_word_is_cut_and_nothing_is_hidden_at_its_edge() {
     let (good, held, silent) = (good.await, held.await, silent.await);
     held.post.set_delivery(USER, Delivery::held());
     silent.smtp.faults().on("RCPT", Fault::reply("550 5.1.1 no such user here"));
+    let long = "mx-frankfurt-01.customer-relay.eu-central.outbound.mail.corp";
+    let host = "relay-fallback.outbound.mail.example.invalid";
+    assert!(long.len() >= 60 && host.len() >= 40);
     let targets = [
         good.target("good"),
+        // No such host is needed to see its name, and nobody waits for it.
+        good.target(long).set("send.host", host).set("receive.host", host),
         held.target("held").set("late_after", "1s").set("cluster", "corp").set("messages", "3"),
         silent.target("silent").set("ports", "['webmail:127.0.0.1:9']"),
     ];
@@ -123,7 +129,15 @@ async fn no_word_is_cut_and_nothing_is_hidden_at_its_edge() {
     let mut browser = Browser::start().await;
     for width in [1280, 390] {
         browser.resize(width, 900, 1.0).await;
-        for path in ["/", "/targets/good", "/targets/held", "/targets/silent", "/targets/nobody"] {
+        let page_of_long = format!("/targets/{long}");
+        for path in [
+            "/",
+            "/targets/good",
+            "/targets/held",
+            "/targets/silent",
+            "/targets/nobody",
+            &page_of_long,
+        ] {
             browser.open(&format!("http://{address}{path}")).await;
             browser.value("document.getElementById('pause')?.click()").await;
             browser.value(UNFOLD).await;
@@ -135,9 +149,10 @@ async fn no_word_is_cut_and_nothing_is_hidden_at_its_edge() {
     browser.open(&format!("http://{address}/targets/held")).await;
     browser.value(UNFOLD).await;
     let ages = "[...document.querySelectorAll('td[data-heading=Age]')].map(it => it.innerText)";
-    let ages =
-        browser.value(&format!("({ages}).every(it => /^\\d+ (s|min)( late)?$/.test(it))")).await;
-    assert_eq!(ages, json!(true), "an age below the heading Age");
+    let ages = browser.value(ages).await;
+    let ages: Vec<&str> = ages.as_array().unwrap().iter().filter_map(|it| it.as_str()).collect();
+    let is_age = |it: &&str| it.split(' ').next().is_some_and(|count| count.parse::<u32>().is_ok());
+    assert!(ages.len() > 2 && ages.iter().all(|it| is_age(it) && !it.contains("ago")), "{ages:?}");
     browser.end().await;
     drop(shutdown);
     exporter.supervisor.stop().await;

@@ -253,6 +253,26 @@ async fn a_bounce_shows_itself_on_the_open_page_with_code_server_and_words() {
 }
 
 #[tokio::test]
+async fn the_open_page_of_a_target_that_is_removed_says_so_and_shows_the_way_back() {
+    let site = Site::start().await;
+    let mut browser = Browser::start().await;
+    browser.open(&format!("{}/targets/good", site.address)).await;
+    // As if it had been another one's page, whose target the configuration no longer has.
+    browser.value("history.replaceState(null, '', '/targets/goood')").await;
+    browser.wait_for(&format!("{ASK}, document.querySelector('#main > .absent') !== null")).await;
+    let words = browser.text("document.getElementById('main').innerText").await;
+    assert!(words.contains("There is no target goood.") && words.contains("Did you mean good?"));
+    let live = "document.getElementById('live-words').innerText";
+    assert_eq!(browser.text(live).await, "There is no target goood.");
+    // It comes back.
+    browser.value("history.replaceState(null, '', '/targets/good')").await;
+    browser.value(ASK).await;
+    browser.wait_for("document.querySelector('#head h1')?.innerText === 'good'").await;
+    browser.end().await;
+    site.exporter.supervisor.stop().await;
+}
+
+#[tokio::test]
 async fn json_has_the_layers_and_what_the_header_told() {
     let site = Site::start().await;
     let mut browser = Browser::start().await;

@@ -26,6 +26,7 @@ pub use session::{Resumption, SessionMemory};
 
 use crate::Fault;
 use crate::options::{Endpoint, TlsOptions, TlsVersion};
+use crate::text;
 use ledger::{Reason, Shortage};
 
 mod authorities;
@@ -185,7 +186,10 @@ impl TlsClient {
                     Fault::short(shortage, Reason::Other, message)
                 }
                 _ => {
-                    let message = format!("the certificate of {name} is refused: {words}");
+                    let of =
+                        if reason == Reason::CertificateName { names(stream.ssl()) } else { None };
+                    let of = of.map(|names| format!("; it is that of {names}")).unwrap_or_default();
+                    let message = format!("the certificate of {name} is refused: {words}{of}");
                     Fault::new(reason, message)
                 }
             }),
@@ -282,6 +286,22 @@ fn facts(ssl: &SslRef, is_verified: bool) -> Option<TlsFacts> {
         chain_not_after,
         is_resumed: ssl.session_reused(),
     })
+}
+
+/// The names in the server's certificate, the first ones if they are many; `None` if it has none. It is the
+/// server that says them.
+fn names(ssl: &SslRef) -> Option<String> {
+    const MOST: usize = 3;
+    const NAME_CHARS: usize = 80;
+    let names = ssl.peer_certificate()?.subject_alt_names()?;
+    let mut names = names.iter().filter_map(|name| name.dnsname());
+    let shown = |name: &str| text::cut_to(&text::shown(name.as_bytes()), NAME_CHARS);
+    let first: Vec<String> = names.by_ref().take(MOST).map(shown).collect();
+    let more = match names.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!first.is_empty()).then(|| format!("{}{more}", first.join(", ")))
 }
 
 /// OpenSSL gives a time only as its distance to another one.

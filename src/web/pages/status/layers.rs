@@ -26,11 +26,19 @@ pub(in crate::web) fn lines(snapshot: &Snapshot, readings: &Readings) -> Vec<Lay
         heading: heading(layer),
         letter: heading(layer).chars().next().unwrap_or_default(),
         words: words(layer, state, readings),
-        condition: Condition::of_ability(state),
+        condition: match is_checked(layer, readings) {
+            true => Condition::of_ability(state),
+            false => Condition::NotApplicable,
+        },
         is_to_blame: to_blame == Some(layer),
         note: note(layer, readings),
     };
     column.states().map(line).collect()
+}
+
+/// Whether the configuration wants to know of it.
+fn is_checked(layer: Layer, readings: &Readings) -> bool {
+    layer != Layer::Network || readings.ping.is_some()
 }
 
 fn heading(layer: Layer) -> &'static str {
@@ -48,7 +56,7 @@ fn words(layer: Layer, state: Reading<bool>, readings: &Readings) -> String {
         (Layer::Network, Reading::NotApplicable) if readings.network() == Reading::Is(false) => {
             "silent, but TCP answers"
         }
-        (Layer::Network, _) if readings.ping.is_none() => "not checked",
+        _ if !is_checked(layer, readings) => "not checked",
         (_, Reading::Unmeasured) => Absence::NotMeasuredYet.words(),
         (_, Reading::NotApplicable) => Absence::StandbyDown.words(),
         (Layer::Network | Layer::Tcp, Reading::Is(true)) => "answers",

@@ -5,17 +5,16 @@ use std::time::{Duration, SystemTime};
 
 use super::CONFIGURATION;
 use crate::account::advice::{
-    next_step, next_step_for_bounce, next_step_for_late_mail, next_step_for_port,
+    new_chain, next_step, next_step_for_bounce, next_step_for_late_mail, next_step_for_port,
     next_step_for_silence, renewal,
 };
 use crate::account::history::{NEWEST_PROBES, Probe};
-use crate::config::{Endpoint, Target};
+use crate::config::Target;
 use crate::supervisor::View;
 use crate::web::pages::words::{Prose, When, rough, spelled};
 use ledger::{
     Column, Condition, Failure, Layer, MailState, Reading, Side, SideState, Snapshot, Step,
 };
-use mail::options::BracketedHost;
 use mail::text;
 
 /// A certificate that ends within this is told of.
@@ -42,12 +41,14 @@ pub(in crate::web::pages) struct Note {
     pub(in crate::web::pages) advice: Option<Prose>,
     /// The side whose dialogue shows it.
     pub(in crate::web::pages) side: Option<Side>,
+    /// Where the runbook has the alert about it; `None`: there is none.
+    pub(in crate::web::pages) runbook: Option<&'static str>,
 }
 
 impl Note {
-    fn new(class: &'static str, what: String, advice: String) -> Self {
-        let advice = Some(Prose::new(advice));
-        Self { class, what, cause: None, when: None, words: None, advice, side: None }
+    fn new(class: &'static str, what: String, advice: String, runbook: &'static str) -> Self {
+        let (advice, runbook) = (Some(Prose::new(advice)), Some(runbook));
+        Self { class, what, cause: None, when: None, words: None, advice, side: None, runbook }
     }
 }
 
@@ -63,12 +64,12 @@ pub(super) fn of_side(
     // A removal follows a check: one that failed is over with the next check that none follows.
     let is_stuck =
         failure.step == Step::Remove && state.last_success.is_none_or(|success| *at >= success);
-    let (class, what) = match side {
-        _ if is_stuck => ("late", "Cannot remove mail"),
-        Side::Send if is_failing => ("failing", "Cannot send"),
-        Side::Receive if is_failing => ("failing", "Cannot receive"),
-        Side::Send => ("", "Latest failure to send"),
-        Side::Receive => ("", "Latest failure to receive"),
+    let (class, what, runbook) = match side {
+        _ if is_stuck => ("late", "Cannot remove mail", None),
+        Side::Send if is_failing => ("failing", "Cannot send", Some("mailtripcannotsend")),
+        Side::Receive if is_failing => ("failing", "Cannot receive", Some("mailtripcannotreceive")),
+        Side::Send => ("", "Latest failure to send", None),
+        Side::Receive => ("", "Latest failure to receive", None),
     };
     let is_excused = target.passive && failure.down;
     let note = Note {
@@ -79,6 +80,7 @@ pub(super) fn of_side(
         words: Some(shown(failure)),
         advice: (!is_excused).then(|| Prose::new(next_step(target, side, failure, CONFIGURATION))),
         side: Some(side),
+        runbook,
     };
     Some((note, !is_failing && !is_stuck))
 }
@@ -91,7 +93,7 @@ pub(super) fn beside_failures(
     now: SystemTime,
 ) -> Vec<Note> {
     let snapshot = &view.snapshot;
-    let mut notes: Vec<Note> = gone(view, probes, now).into_iter().collect();
+    let mut notes = gone(view, probes, now);
     // What cannot be read cannot be seen: then the failure says what to do.
     if snapshot.is_late() && snapshot.receive_ability != Reading::Is(false) {
         let mut late = late(view, now);
@@ -101,7 +103,8 @@ pub(super) fn beside_failures(
         notes.push(late);
     }
     if condition == Condition::NotApplicable {
-        notes.push(Note { advice: None, ..Note::new("", STANDBY_DOWN.to_owned(), String::new()) });
+        let note = Note::new("", STANDBY_DOWN.to_owned(), String::new(), "");
+        notes.push(Note { advice: None, runbook: None, ..note });
     }
     if condition == Condition::Impaired {
         match Column::of(snapshot, &view.layers.evidence()).to_blame() {
@@ -123,37 +126,65 @@ fn late(view: &View, now: SystemTime) -> Note {
         1 => format!("A mail is late: accepted, but not found in the mailbox{since}"),
         count => format!("{count} mails are late: accepted, but not found in the mailbox{since}"),
     };
-    Note::new("late", what, next_step_for_late_mail(target, *lacks_junk_folder))
+    let advice = next_step_for_late_mail(target, *lacks_junk_folder);
+    Note::new("late", what, advice, "mailtripmailoverdue")
 }
 
-/// Mails that were lost or bounced of late, even if others have arrived since.
-fn gone(view: &View, probes: &[Probe], now: SystemTime) -> Option<Note> {
-    let View { target, snapshot, lacks_junk_folder, .. } = view;
-    let is_gone = |probe: &&Probe| matches!(probe.state, MailState::Lost | MailState::Bounced);
-    let newest = probes.iter().take(LATEST).find(is_gone)?;
-    let class = if snapshot.delivers == Reading::Is(false) { "failing" } else { "late" };
-    let when = newest.ended.map(|ended| When::new(ended, now));
-    let alike = probes.iter().take(LATEST).filter(|probe| probe.state == newest.state).count();
-    let of_all = format!("of the latest {} mails", probes.len().min(LATEST));
-    if newest.state == MailState::Lost {
-        let after = spelled(target.lost_after);
-        let what = match alike {
-            1 => format!("One {of_all} was lost: accepted, and not in the mailbox after {after}"),
-            _ => format!(
-                "{alike} {of_all} were lost: accepted, and not in the mailbox after {after}"
-            ),
+/// Mails that were lost or bounced of late, even if others have arrived since: a note of each kind, that with
+/// the newest mail first.
+fn gone(view: &View, probes: &[Probe], now: SystemTime) -> Vec<Note> {
+    let was_accepted = |probe: &&Probe| {
+        use MailState::{Bounced, Lost, Outstanding, Received, Returned};
+        matches!(probe.state, Outstanding | Received | Returned | Bounced | Lost)
+    };
+    let accepted: Vec<&Probe> = probes.iter().take(LATEST).filter(was_accepted).collect();
+    let kinds = [MailState::Lost, MailState::Bounced].into_iter().filter_map(|kind| {
+        let newest = accepted.iter().position(|probe| probe.state == kind)?;
+        let probe: &Probe = accepted.get(newest)?;
+        let count = accepted.iter().filter(|probe| probe.state == kind).count();
+        let mails = some_of(count, accepted.len());
+        let note = match kind {
+            MailState::Lost => lost(view, &mails, count),
+            _ => bounced(view, probe, &mails),
         };
-        let advice = next_step_for_late_mail(target, *lacks_junk_folder);
-        return Some(Note { when, ..Note::new(class, what, advice) });
+        let class = if view.snapshot.delivers == Reading::Is(false) { "failing" } else { "late" };
+        let when = probe.ended.map(|ended| When::new(ended, now));
+        Some((newest, Note { class, when, ..note }))
+    });
+    let mut kinds: Vec<_> = kinds.collect();
+    kinds.sort_by_key(|(newest, _)| *newest);
+    kinds.into_iter().map(|(_, note)| note).collect()
+}
+
+/// So many of the latest mails.
+fn some_of(count: usize, all: usize) -> String {
+    match (count, all) {
+        (1, 1) => "The latest mail".to_owned(),
+        (1, _) => format!("One of the latest {all} mails"),
+        _ if count == all => format!("All of the latest {all} mails"),
+        _ => format!("{count} of the latest {all} mails"),
     }
-    let report = snapshot.last_report.as_ref().map(|(_, report)| report);
+}
+
+fn lost(view: &View, mails: &str, count: usize) -> Note {
+    let View { target, lacks_junk_folder, .. } = view;
+    let were = if count == 1 { "was" } else { "were" };
+    let after = spelled(target.lost_after);
+    let what = format!("{mails} {were} lost: accepted, and not in the mailbox after {after}");
+    let advice = next_step_for_late_mail(target, *lacks_junk_folder);
+    Note::new("late", what, advice, "mailtripmailslost")
+}
+
+fn bounced(view: &View, newest: &Probe, mails: &str) -> Note {
+    let report = view.snapshot.last_report.as_ref().map(|(_, report)| report);
     let report = report.filter(|report| report.token == newest.token);
     let by_whom = report.and_then(|report| report.remote_server.as_deref());
     let by_whom = by_whom.map(|server| format!(", refused by {server}")).unwrap_or_default();
-    let what = format!("{alike} {of_all} bounced{by_whom}");
-    let advice = next_step_for_bounce(target, report.and_then(|report| report.code.as_deref()));
+    let code = report.and_then(|report| report.code.as_deref());
+    let advice = next_step_for_bounce(&view.target, code);
     let words = newest.report.as_ref().map(|words| text::shown(words.as_bytes()));
-    Some(Note { when, words, ..Note::new(class, what, advice) })
+    let what = format!("{mails} bounced{by_whom}");
+    Note { words, ..Note::new("late", what, advice, "mailtripmailsbounced") }
 }
 
 /// The ports that do not answer.
@@ -165,16 +196,18 @@ fn ports(view: &View) -> impl Iterator<Item = Note> {
             format!("Port {} of {} ({}) does not answer", check.port, check.host, check.name);
         let words = text::shown(format!("{}: {}", fault.reason, fault.message).as_bytes());
         let advice = next_step_for_port(&check.host, check.port);
-        Some(Note { words: Some(words), ..Note::new("late", what, advice) })
+        let note = Note::new("late", what, advice, "mailtripportunreachable");
+        Some(Note { words: Some(words), ..note })
     })
 }
 
 fn silence(view: &View) -> Note {
-    let host = &view.target.send.endpoint.host;
-    Note::new("late", "The network does not answer".to_owned(), next_step_for_silence(host))
+    let advice = next_step_for_silence(&view.target.send.endpoint.host);
+    let what = "The network does not answer".to_owned();
+    Note::new("late", what, advice, "mailtripnetworkunreachable")
 }
 
-/// The certificates that end soon.
+/// The certificates that end soon or have ended, though the side works.
 fn certificates(
     target: &Target,
     snapshot: &Snapshot,
@@ -189,12 +222,20 @@ fn certificates(
             return None;
         }
         let facts = state.tls.as_deref()?;
-        let end = facts.leaf_not_after.min(facts.chain_not_after);
-        let left = end.duration_since(now).ok().filter(|left| *left < ENDS_SOON)?;
-        let Endpoint { host, port, .. } = endpoint;
-        let host = BracketedHost(host);
-        let what = format!("The certificate of {host}:{port} ends in {}", rough(left));
-        Some(Note { side: Some(side), ..Note::new("late", what, renewal(target, side)) })
+        let is_own = facts.leaf_not_after <= facts.chain_not_after;
+        let (which, end, advice) = match is_own {
+            true => ("The certificate", facts.leaf_not_after, renewal(target, side)),
+            false => ("A certificate in the chain", facts.chain_not_after, new_chain(target, side)),
+        };
+        let (ends, runbook) = match end.duration_since(now) {
+            Ok(left) if left >= ENDS_SOON => return None,
+            Ok(left) => (format!("ends in {}", rough(left)), "mailtripcertificateexpiring"),
+            Err(over) => {
+                (format!("ended {} ago", rough(over.duration())), "mailtripcertificateexpired")
+            }
+        };
+        let note = Note::new("late", format!("{which} of {endpoint} {ends}"), advice, runbook);
+        Some(Note { side: Some(side), ..note })
     })
 }
 

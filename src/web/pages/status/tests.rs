@@ -149,6 +149,7 @@ impl Case {
 
 /// What a reader sees of a page.
 fn text(page: &str) -> String {
+    let page = page.replace("<wbr>", "");
     let parts = page.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
     let words: Vec<&str> = parts.flat_map(str::split_whitespace).collect();
     words.join(" ")
@@ -334,7 +335,7 @@ fn a_mail_test_since_the_round_began_clears_the_network_and_an_older_one_does_no
 fn a_ping_that_is_forbidden_or_not_asked_for_is_said_to_be_so() {
     let mut case = Case::new("");
     case.round(SILENCE, true);
-    assert_eq!(case.column()[0], "Network: not checked (unmeasured)");
+    assert_eq!(case.column()[0], "Network: not checked (not-applicable)");
     let mut case = Case::new(", ping: true");
     case.round(Err(Obstacle::Forbidden), false);
     assert_eq!(case.column()[0], "Network: not measured yet (unmeasured)");
@@ -525,8 +526,53 @@ fn a_loss_is_told_even_after_other_mail_has_arrived() {
     let lost =
         "late: One of the latest 2 mails was lost: accepted, and not in the mailbox after 1 day";
     assert_eq!(notes(&mut case, &[MailState::Received, MailState::Lost]), [lost]);
-    let bounced = [MailState::Bounced, MailState::Bounced, MailState::Lost];
-    assert_eq!(notes(&mut case, &bounced), ["late: 2 of the latest 3 mails bounced"]);
+    // Of the four only three were accepted.
+    let both = [MailState::Refused, MailState::Bounced, MailState::Bounced, MailState::Lost];
+    let told = notes(&mut case, &both);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], "late: 2 of the latest 3 mails bounced");
+    assert!(told[1].starts_with("late: One of the latest 3 mails was lost: "), "{told:?}");
+    let only = notes(&mut case, &[MailState::Lost]);
+    assert!(only[0].starts_with("late: The latest mail was lost: "), "{only:?}");
+    let all = notes(&mut case, &[MailState::Bounced; 2]);
+    assert_eq!(all, ["late: All of the latest 2 mails bounced"]);
+}
+
+#[test]
+fn a_note_leads_to_its_alert_in_the_runbook() {
+    let mut case = Case::new(", late_after: 60s");
+    case.check(None);
+    case.mail(None);
+    case.pass(Duration::from_secs(60));
+    case.check(Some(failure("NO account locked", false)));
+    let attempt = Attempt { failures: vec![failure("closed", false)], ..Attempt::default() };
+    case.ledger.send_ended(0, 1, &attempt, case.now);
+    let states = [MailState::Lost, MailState::Bounced];
+    let probes = states.map(|state| Probe { state, ..a_probe(case.now.wall) });
+    let (now, view) = (case.now.wall, case.view());
+    let anchors: Vec<_> =
+        Row::new(&view, &probes, now).notes.iter().filter_map(|note| note.runbook).collect();
+    let expected = [
+        "mailtripcannotsend",
+        "mailtripcannotreceive",
+        "mailtripmailslost",
+        "mailtripmailsbounced",
+    ];
+    assert_eq!(anchors, expected);
+    let base = &"/mail".parse().unwrap();
+    let links = Links { base, telemetry_path: "/metrics", shows_config: false };
+    let runbook = crate::web::pages::runbook::page(links).unwrap();
+    let others = [
+        "mailtripmailoverdue",
+        "mailtripportunreachable",
+        "mailtripnetworkunreachable",
+        "mailtripcertificateexpiring",
+        "mailtripcertificateexpired",
+    ];
+    for anchor in expected.into_iter().chain(others) {
+        assert!(runbook.contains(&format!("<h2 id=\"{anchor}\">")), "{anchor}");
+    }
+    assert!(case.page().contains("href=\"/runbook#mailtripcannotreceive\""));
 }
 
 #[test]
@@ -560,21 +606,34 @@ fn a_port_beside_the_sides_that_does_not_answer_is_told_with_its_reason() {
 }
 
 #[test]
-fn a_certificate_that_ends_within_two_weeks_is_told() {
-    for (days, told) in [(13, true), (15, false)] {
+fn a_certificate_that_ends_within_two_weeks_or_has_ended_is_told_with_whose_it_is() {
+    const DAY: i64 = 86_400;
+    for (own, chain, told) in [
+        (13 * DAY, 13 * DAY, Some("The certificate of [2001:db8::1]:110 ends in 13 days")),
+        (
+            90 * DAY,
+            13 * DAY,
+            Some("A certificate in the chain of [2001:db8::1]:110 ends in 13 days"),
+        ),
+        (-3 * DAY, 13 * DAY, Some("The certificate of [2001:db8::1]:110 ended 3 days ago")),
+        (15 * DAY, 15 * DAY, None),
+    ] {
         let mut case = Case::new("");
-        let end = case.now.wall + Duration::from_secs(days * 86_400);
+        let now = case.now.wall;
+        let end = |seconds: i64| match u64::try_from(seconds) {
+            Ok(seconds) => now + Duration::from_secs(seconds),
+            Err(_) => now - Duration::from_secs(seconds.unsigned_abs()),
+        };
         let facts = TlsFacts {
             version: "TLSv1.3",
             cipher: "x".to_owned(),
-            leaf_not_after: end,
-            chain_not_after: end,
+            leaf_not_after: end(own),
+            chain_not_after: end(chain),
             is_resumed: false,
         };
         let attempt = Attempt { tls: Some(facts), ..Attempt::default() };
         case.ledger.check_ended(&attempt, case.now);
-        let told_of = notes(&mut case, &[]);
-        let words = format!("late: The certificate of [2001:db8::1]:110 ends in {days} days");
-        assert_eq!(told_of, if told { vec![words] } else { Vec::new() });
+        let told: Vec<String> = told.iter().map(|words| format!("late: {words}")).collect();
+        assert_eq!(notes(&mut case, &[]), told);
     }
 }
