@@ -174,12 +174,12 @@ impl Availability {
         self.has_turned |= self.outages.end(side, now);
     }
 
-    /// What happened before has another date: the clock was set forward by so many seconds, or back.
-    pub fn follow(&mut self, seconds: f64, redate: impl Fn(SystemTime) -> SystemTime) {
+    /// The clock was set while it showed `before`, and shows `now`: what happened until then has another date.
+    pub fn follow(&mut self, before: SystemTime, now: SystemTime) {
         for ring in [&mut self.hours, &mut self.days] {
-            self.has_closed |= ring.shift(seconds);
+            self.has_closed |= ring.shift(millis(before), millis(now));
         }
-        self.has_turned |= self.outages.redate(redate);
+        self.has_turned |= self.outages.redate(before, now);
     }
 
     /// The hours or days of which something is known, oldest first, each with its beginning; no older ones

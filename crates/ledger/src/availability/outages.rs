@@ -72,13 +72,20 @@ impl Outages {
         true
     }
 
-    /// Gives them other dates; whether there are some.
-    pub(super) fn redate(&mut self, redate: impl Fn(SystemTime) -> SystemTime) -> bool {
+    /// Gives them other dates, for what was `before` is `now`; whether there are some.
+    pub(super) fn redate(&mut self, before: SystemTime, now: SystemTime) -> bool {
+        let redate = |date: SystemTime| {
+            let moved = match now.duration_since(before) {
+                Ok(ahead) => date.checked_add(ahead),
+                Err(back) => date.checked_sub(back.duration()),
+            };
+            moved.unwrap_or(date)
+        };
         let mut has_some = false;
         for (_, outages) in self.0.iter_mut() {
             for outage in outages {
                 outage.began = redate(outage.began);
-                outage.ended = outage.ended.map(&redate);
+                outage.ended = outage.ended.map(redate);
                 has_some = true;
             }
         }

@@ -140,14 +140,14 @@ impl Ring {
         has_closed
     }
 
-    /// Gives all of them other dates, to the nearest: the clock was set forward by so many seconds. Whether
-    /// something has changed.
-    pub(super) fn shift(&mut self, seconds: f64) -> bool {
-        let by = (seconds / self.span.width().as_secs_f64()).round() as i64;
-        if by == 0 {
+    /// Gives all of them other dates: a clock that showed `before` shows `now`, both in milliseconds, and what
+    /// was the present one stays the present one. Whether something has changed.
+    pub(super) fn shift(&mut self, before: u64, now: u64) -> bool {
+        let (before, now) = (before / self.span.millis(), now / self.span.millis());
+        if before == now {
             return false;
         }
-        self.renumber(|number| number.checked_add_signed(by));
+        self.renumber(|number| (number + now).checked_sub(before));
         true
     }
 
