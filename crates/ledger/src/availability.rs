@@ -103,16 +103,18 @@ impl Default for Availability {
 }
 
 impl Availability {
-    /// As it was kept. What does not make sense is left out, and what would lie in the future, for the clock
-    /// was another, ends now.
+    /// As it was kept. What does not make sense is left out. Where the newest would lie in the future, for the
+    /// clock was another, all of it is redated so that this ends now.
     pub fn restore(kept: &KeptAvailability, now: SystemTime) -> Self {
         let KeptAvailability { present, before, outages } = kept;
-        Self {
-            hours: Ring::restore(Span::Hour, &before.hours, &present.hours, millis(now)),
-            days: Ring::restore(Span::Day, &before.days, &present.days, millis(now)),
-            outages: Outages::restore(outages, now),
-            ..Self::default()
-        }
+        let restore = |span, before, present| Ring::restore(span, before, present, millis(now));
+        let (hours, hours_ahead) = restore(Span::Hour, &before.hours, &present.hours);
+        let (days, days_ahead) = restore(Span::Day, &before.days, &present.days);
+        let outages = Outages::restore(outages, hours_ahead, now);
+        // What has another date now is to be kept anew.
+        let (has_closed, has_turned) =
+            (!hours_ahead.max(days_ahead).is_zero(), !hours_ahead.is_zero());
+        Self { hours, days, outages, has_closed, has_turned }
     }
 
     /// What is to be kept now, and what of it has changed since this was last asked.

@@ -222,6 +222,35 @@ fn a_clock_that_begins_in_1970_finds_what_was_before_and_gives_it_back() {
 }
 
 #[test]
+fn what_was_kept_by_a_clock_ahead_is_redated_as_a_whole_and_kept_so() {
+    let (now, ahead, minute) = (start() + HOUR * 15, HOUR * 50, HOUR / 60);
+    let mut availability = Availability::default();
+    availability.count_time(ABLE, now + ahead - HOUR * 3, now + ahead + minute);
+    availability.failed(Side::Send, &failure("no"), now + ahead - HOUR * 2);
+    availability.recovered(Side::Send, now + ahead - HOUR * 2 + minute);
+    let mut again = restarted(&mut availability, now + minute * 10);
+    let outage = again.outages(Side::Send).next().unwrap();
+    assert_eq!((outage.began, outage.ended), (now - HOUR * 2, Some(now - HOUR * 2 + minute)));
+    let hours = again.buckets(Span::Hour, now);
+    assert_eq!(hours[0].0, now - HOUR * 3);
+    let changes = again.take_changes();
+    assert!(changes.before.is_some() && changes.outages.is_some());
+}
+
+#[test]
+fn half_a_millisecond_is_not_a_whole_one() {
+    let mut availability = Availability::default();
+    let half = PerSide { send: Some(0.5), receive: Some(1.0) };
+    for millis in 0..1000 {
+        let at = start() + Duration::from_millis(millis);
+        availability.count_time(half, at, at + Duration::from_millis(1));
+    }
+    let sides = availability.buckets(Span::Hour, start())[0].1.sides;
+    assert!(sides.send.share().is_some_and(|share| share <= 0.5), "{sides:?}");
+    assert_eq!(sides.receive.share(), Some(1.0));
+}
+
+#[test]
 fn whenever_a_clock_is_set_the_present_stays_the_present_and_goes_on() {
     let minute = HOUR / 60;
     for (from, to) in [(1, 14), (15, 2), (15, 28), (15, 47), (23, 24), (24, 23)] {
