@@ -19,6 +19,7 @@ fn failure(words: &str) -> Failure {
 /// As another process finds it at `now`.
 fn restarted(availability: &mut Availability, now: SystemTime) -> Availability {
     (availability.has_closed, availability.has_turned) = (true, true);
+    availability.taken = PerSpan::default();
     let mut kept = KeptAvailability::default();
     kept.apply(&availability.take_changes());
     Availability::restore(&kept, now)
@@ -26,8 +27,9 @@ fn restarted(availability: &mut Availability, now: SystemTime) -> Availability {
 
 fn bytes(availability: &mut Availability) -> usize {
     (availability.has_closed, availability.has_turned) = (true, true);
+    availability.taken = PerSpan::default();
     let AvailabilityChanges { present, before, outages } = availability.take_changes();
-    let before = before.unwrap();
+    let (present, before) = (present.unwrap(), before.unwrap());
     let outages = outages.unwrap();
     let of = |outages: &Vec<Outage>| outages.iter().map(|it| it.words.len() + 32).sum::<usize>();
     let spans = [&present.hours, &present.days, &before.hours, &before.days];
@@ -112,7 +114,11 @@ fn only_what_has_changed_is_written() {
     availability.count_time(ABLE, start() + HOUR / 2, start() + HOUR);
     let second = availability.take_changes();
     assert_eq!((second.before, second.outages), (None, None));
+    assert!(second.present.is_some());
     assert_ne!(second.present, first.present);
+    let nothing = PerSide::default();
+    availability.count_time(nothing, start() + HOUR / 2, start() + HOUR * 3 / 4);
+    assert!(availability.take_changes().is_empty(), "nothing was measured");
     availability.count_time(ABLE, start() + HOUR, start() + HOUR * 2);
     availability.failed(Side::Send, &failure("no"), start() + HOUR * 2);
     let mut third = availability.take_changes();
