@@ -1,6 +1,6 @@
 //! How a target was over the last day, week and month, for the JSON, the pages and the badge.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ledger::{Availability, Bucket, Outage, Side, Span, Times};
 
@@ -48,6 +48,12 @@ impl Range {
             Range::Week => (Span::Hour, 7 * 24),
             Range::Month => (Span::Day, 30),
         }
+    }
+
+    /// How long it is, without the present hour or day.
+    pub(in crate::web) fn length(self) -> Duration {
+        let (span, count) = self.span();
+        span.width() * count
     }
 
     /// All that is known of it.
@@ -129,7 +135,7 @@ pub(in crate::web) fn percent(times: &Times) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     use super::*;
     use ledger::PerSide;

@@ -130,7 +130,7 @@ impl CountsRecord {
     }
 }
 
-/// It is known to about a tenth: more digits would promise more.
+/// It is known to a tenth at best: more digits would promise more.
 fn two_digits(median: Duration) -> f64 {
     let exact = median.as_secs_f64();
     let scale = 10_f64.powf(1.0 - exact.log10().floor());

@@ -217,7 +217,7 @@ impl RangeRow {
             measured: measured(bucket),
             late: bucket.late,
             lost: bucket.lost,
-            // It is known to a tenth.
+            // It is known to a tenth at best.
             median: median.map_or_else(|| NOTHING.to_owned(), |it| format!("≈ {}", exact(it))),
             worst: time(bucket.trips.worst()),
         }

@@ -52,7 +52,7 @@ async fn a_reader_sees_shares_bars_outages_and_a_badge() {
     let badge = browser.text(&badge).await;
     browser.open(&badge).await;
     let title = browser.text("document.querySelector('title').textContent").await;
-    assert!(title.starts_with("a & b: able ") && title.ends_with(" % · 30 d"), "{title}");
+    assert!(title.starts_with("a & b: able ") && title.contains(" % · "), "{title}");
     assert_eq!(browser.complaints(), [""; 0], "the console of the browser");
     browser.end().await;
     exporter.supervisor.stop().await;
