@@ -237,10 +237,10 @@ impl Supervisor {
             let tasks = loops.chain(mailboxes.map(|mailbox| mailbox.task)).chain(let_go);
             (tasks.collect(), accounts)
         };
+        // Also before what may take the time that is left.
+        accounts.iter().for_each(|account| account.keep_availability());
         end(tasks).await;
-        for account in accounts {
-            account.keep_availability();
-        }
+        accounts.iter().for_each(|account| account.keep_availability());
         if let Some(store) = &self.store {
             store.committed().await;
         }

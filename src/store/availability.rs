@@ -1,13 +1,15 @@
 //! How each target was over the latest hours and days, and its outages. A row that does not make sense is
 //! left out; the bytes check themselves where they are read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
 
 use super::rows::{from_seconds, to_seconds};
+use super::schema;
 use crate::config::TargetName;
 use ledger::{
     AvailabilityChanges, KeptAvailability, Outage, Outages, PerSide, PerSpan, Reason, Side, Span,
@@ -17,12 +19,36 @@ use mail::text::shown;
 
 /// More bytes of hours or days are no record of ours.
 const MOST_BYTES: usize = 64 * 1024;
-/// How often it is looked for targets that are gone for long.
+/// How often it is looked for targets that are gone for long,
 const FADE_EVERY: Duration = Duration::from_secs(86_400);
+/// and when the process has run how long for the first time: a clock that was far ahead at its start is set
+/// by then, and the rows of the targets there are have been written again.
+const FADE_FIRST: Duration = Duration::from_secs(6 * 3600);
 
-/// When it was last looked for targets that are gone for long.
-#[derive(Default)]
-pub(super) struct Fading(Option<Instant>);
+/// When it is next looked for targets that are gone for long.
+pub(super) struct Fading(Instant);
+
+impl Default for Fading {
+    fn default() -> Self {
+        Self(Instant::now() + FADE_FIRST)
+    }
+}
+
+/// Writes what is new of the targets, in a transaction of its own; how many commits there were by then.
+pub(super) fn write_all(
+    connection: &mut Connection,
+    availabilities: &BTreeMap<TargetName, AvailabilityChanges>,
+    fading: &mut Fading,
+) -> rusqlite::Result<u64> {
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (target, changes) in availabilities {
+        write(&change, target, changes)?;
+    }
+    fading.tidy(&change);
+    let commits = schema::count_commit(&change)?;
+    change.commit()?;
+    Ok(commits)
+}
 
 /// Writes what is new of a target.
 pub(crate) fn write(
@@ -31,10 +57,11 @@ pub(crate) fn write(
     changes: &AvailabilityChanges,
 ) -> rusqlite::Result<()> {
     let name = target.as_str();
-    let PerSpan { hours, days } = &changes.present;
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO availability_now VALUES (?1, ?2, ?3, ?4)")?
-        .execute((name, to_seconds(SystemTime::now()), &**hours, &**days))?;
+    if let Some(PerSpan { hours, days }) = &changes.present {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO availability_now VALUES (?1, ?2, ?3, ?4)")?
+            .execute((name, to_seconds(SystemTime::now()), &**hours, &**days))?;
+    }
     if let Some(PerSpan { hours, days }) = &changes.before {
         connection
             .prepare_cached("INSERT OR REPLACE INTO availability VALUES (?1, ?2, ?3)")?
@@ -79,14 +106,16 @@ impl Fading {
     /// Deletes what is kept of targets of which nothing was written for as long as days are kept. Only
     /// tidying, which must not stand in the way of writing: it is tried again another day.
     pub(super) fn tidy(&mut self, connection: &Connection) {
-        if self.0.is_none_or(|last| last.elapsed() >= FADE_EVERY) {
-            self.0 = Some(Instant::now());
+        let now = Instant::now();
+        if self.0 <= now {
+            self.0 = now + FADE_EVERY;
             let _ = fade(connection);
         }
     }
 }
 
-fn fade(connection: &Connection) -> rusqlite::Result<()> {
+/// The tidying itself.
+pub(super) fn fade(connection: &Connection) -> rusqlite::Result<()> {
     let kept = Span::Day.width() * u32::try_from(Span::Day.length()).unwrap_or(u32::MAX);
     let fades = SystemTime::now().checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH);
     connection.execute("DELETE FROM availability_now WHERE written < ?1", [to_seconds(fades)])?;

@@ -233,6 +233,37 @@ async fn of_version_4_what_is_not_counted_that_way_any_more_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_store_of_version_5_opens_and_keeps_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Store::open(folder.path()).unwrap());
+    // Version 6 has added just these tables.
+    look_into(&folder)
+        .execute_batch(
+            "DROP TABLE availability; DROP TABLE availability_now; DROP TABLE outage;
+             UPDATE meta SET schema_version = 5;
+             INSERT INTO newest (target, interval, send_server, send_state, receive_server,
+               receive_state, period_received, period_seconds, before_received, before_seconds,
+               arrival_unknown) VALUES ('a', 300, 'smtp://h:25', 'measured', 'imap://u@h:993',
+               'measured', 0, 0, 0, 0, 0);
+             INSERT INTO layer (target, name, place, at, state) VALUES ('a', 'port.web', 'h:80',
+               1.79e9, 'measured');",
+        )
+        .unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(account(&store, &name("a")).await.availability, Default::default());
+    let rows: (i64, i64, i64) = look_into(&folder)
+        .query_row(
+            "SELECT schema_version, (SELECT count(*) FROM newest WHERE interval = 300),
+               (SELECT count(*) FROM layer WHERE place = 'h:80') FROM meta",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .unwrap();
+    assert_eq!(rows, (6, 1, 1));
+    assert_eq!(store.errors(), 0);
+}
+
+#[tokio::test]
 async fn a_failure_without_sense_is_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
-use super::{FolderKey, FolderRecord, KeptInspection, LayerRecord};
+use rusqlite::Connection;
+
+use super::{FolderKey, FolderRecord, KeptInspection, LayerRecord, inspection, readings, rows};
 use crate::config::{Secret, TargetName};
 use ledger::{AvailabilityChanges, Changes};
 
@@ -35,11 +37,34 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { accounts, layers, inspections, availabilities, .. } = self;
-        let Self { folders, refresh_tokens, .. } = self;
+        self.availabilities.is_empty() && !self.is_more_than_availabilities()
+    }
+
+    /// Whether there is more than how the targets were.
+    pub(super) fn is_more_than_availabilities(&self) -> bool {
+        let Self { accounts, layers, inspections, folders, refresh_tokens, .. } = self;
         let has_measured = !(accounts.is_empty() && layers.is_empty() && inspections.is_empty());
-        let has_counted = !availabilities.is_empty();
-        !has_measured && !has_counted && folders.is_empty() && refresh_tokens.is_empty()
+        has_measured || !folders.is_empty() || !refresh_tokens.is_empty()
+    }
+
+    /// Writes all but how the targets were.
+    pub(super) fn write_accounts(&self, connection: &Connection) -> rusqlite::Result<()> {
+        for (target, changes) in &self.accounts {
+            rows::write_changes(connection, target, changes)?;
+        }
+        for (target, record) in &self.layers {
+            readings::write(connection, target, record)?;
+        }
+        for (target, kept) in &self.inspections {
+            inspection::write(connection, target, kept.as_ref())?;
+        }
+        for (folder, record) in &self.folders {
+            rows::write_folder(connection, folder, record)?;
+        }
+        for (origin, token) in &self.refresh_tokens {
+            rows::write_refresh_token(connection, origin, token)?;
+        }
+        Ok(())
     }
 
     /// When it is to be written; `None`: there is nothing.
@@ -87,6 +112,9 @@ impl Work {
 
     /// Adds how a target was.
     pub(super) fn record_availability(&mut self, target: TargetName, changes: AvailabilityChanges) {
+        if changes.is_empty() {
+            return;
+        }
         self.linger();
         match self.availabilities.entry(target) {
             Entry::Occupied(mut known) => known.get_mut().then(changes),

@@ -262,29 +262,23 @@ impl Writer {
         }
     }
 
+    /// What the accounts have comes first, on its own: how the targets were may be much more, and nothing
+    /// depends on it.
     fn write(&mut self, work: &Work) -> rusqlite::Result<()> {
+        if work.is_more_than_availabilities() {
+            self.write_accounts(work)?;
+        }
+        if work.availabilities.is_empty() {
+            return Ok(());
+        }
+        let all = &work.availabilities;
+        self.commits = availability::write_all(&mut self.connection, all, &mut self.fading)?;
+        Ok(())
+    }
+
+    fn write_accounts(&mut self, work: &Work) -> rusqlite::Result<()> {
         let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for (target, changes) in &work.accounts {
-            rows::write_changes(&change, target, changes)?;
-        }
-        for (target, record) in &work.layers {
-            readings::write(&change, target, record)?;
-        }
-        for (target, kept) in &work.inspections {
-            inspection::write(&change, target, kept.as_ref())?;
-        }
-        for (target, changes) in &work.availabilities {
-            availability::write(&change, target, changes)?;
-        }
-        if !work.availabilities.is_empty() {
-            self.fading.tidy(&change);
-        }
-        for (folder, record) in &work.folders {
-            rows::write_folder(&change, folder, record)?;
-        }
-        for (origin, token) in &work.refresh_tokens {
-            rows::write_refresh_token(&change, origin, token)?;
-        }
+        work.write_accounts(&change)?;
         let commits = schema::count_commit(&change)?;
         change.commit()?;
         self.commits = commits;

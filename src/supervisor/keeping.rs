@@ -12,25 +12,29 @@ use crate::account::Account;
 
 /// A process that is killed loses no more than this and the second in which the store writes.
 const KEEP_EVERY: Duration = Duration::from_secs(30);
+/// So many parts of the targets take turns: an hour ends for all of them at once.
+const TURNS: u32 = 10;
 
 impl Supervisor {
     /// Keeps it from time to time, as long as the supervisor is at work.
     pub(super) fn start_keeping(self: &Arc<Self>) {
         let (supervisor, stopped) = (Arc::downgrade(self), self.stopped.clone());
         let keep = async move {
-            loop {
-                sleep(KEEP_EVERY).await;
+            for turn in (0..TURNS).cycle() {
+                sleep(KEEP_EVERY / TURNS).await;
                 let Some(supervisor) = supervisor.upgrade() else { return };
-                supervisor.keep_availability().await;
+                supervisor.keep_availability(turn).await;
             }
         };
         tokio::spawn(stopped.run_until_cancelled_owned(keep));
     }
 
-    async fn keep_availability(&self) {
+    async fn keep_availability(&self, turn: u32) {
         let accounts: Vec<Arc<Account>> = {
             let state = self.state();
-            state.targets.values().map(|running| Arc::clone(&running.line.account)).collect()
+            let turns = (0..TURNS).cycle().zip(state.targets.values());
+            let due = turns.filter(|(its, _)| *its == turn).map(|(_, running)| running);
+            due.map(|running| Arc::clone(&running.line.account)).collect()
         };
         for account in accounts {
             account.keep_availability();

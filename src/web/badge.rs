@@ -4,10 +4,12 @@ use std::time::SystemTime;
 
 use askama::Template;
 
+use super::condition::{ShownCondition, condition_of};
 use super::ranges::{Range, lesser, percent};
 use super::server::Request;
 use crate::supervisor::View;
-use ledger::{Availability, Bucket, Condition, Side, Times};
+use ledger::durations::rough;
+use ledger::{Availability, Bucket, Condition, PerSide, Reading, Side, Span, Times};
 use mail::text;
 
 /// So many characters of a name are shown.
@@ -34,10 +36,10 @@ impl Choice {
             }
         };
         let side = match request.parameter("side") {
-            None | Some("both") => None,
+            None => None,
             Some(name) => {
                 let side = Side::ALL.into_iter().find(|side| side.label() == name);
-                Some(side.ok_or("the parameter `side` is `send`, `receive` or `both`\n")?)
+                Some(side.ok_or("the parameter `side` is `send` or `receive`\n")?)
             }
         };
         Ok(Self { range, side })
@@ -51,8 +53,14 @@ impl Choice {
     }
 }
 
-/// The colours tell apart also for those who do not tell red from green, and the words say the same. White
-/// stands on each with a contrast of 5.5 and more.
+// The colours tell apart also for those who do not tell red from green, and the words say the same. White
+// stands on each with a contrast of 5.5 and more.
+const RED: &str = "#a5281b";
+const AMBER: &str = "#8a5a00";
+const GREY: &str = "#596273";
+const BLUE: &str = "#0b5ea8";
+
+/// The picture as the template has it.
 #[derive(Template)]
 #[template(path = "badge.svg", escape = "html")]
 struct Badge<'a> {
@@ -83,24 +91,53 @@ fn words(
     choice: Choice,
     now: SystemTime,
 ) -> (String, &'static str) {
-    let send = Condition::of_share(view.snapshot.send_ability);
-    let receive = Condition::of_ability(view.snapshot.receive_ability);
-    let shown = match choice.side {
-        Some(Side::Send) => [send; 2],
-        Some(Side::Receive) => [receive; 2],
-        None => [send, receive],
+    let snapshot = &view.snapshot;
+    let receive = snapshot.receive_ability.map(|is_able| if is_able { 1.0 } else { 0.0 });
+    let abilities = PerSide { send: snapshot.send_ability, receive };
+    match trouble(abilities, condition_of(view), choice.side) {
+        Some((words, colour)) => (words.to_owned(), colour),
+        None => past(availability, choice, now),
+    }
+}
+
+/// What is to be known before any share: the target is not well now. Of one side alone only its ability counts.
+fn trouble(
+    abilities: PerSide<Reading<f64>>,
+    condition: Condition,
+    side: Option<Side>,
+) -> Option<(&'static str, &'static str)> {
+    let shown = Side::ALL.into_iter().filter(|it| side.is_none_or(|side| side == *it));
+    let shown: Vec<Reading<f64>> = shown.map(|side| abilities[side]).collect();
+    let has = |is_so: &dyn Fn(f64) -> bool| shown.iter().any(|it| it.value().is_some_and(is_so));
+    if has(&|share| share <= 0.0) {
+        return Some((Condition::Failing.words(), RED));
+    }
+    if shown.contains(&Reading::NotApplicable) {
+        return Some(("standby is down", GREY));
+    }
+    if has(&|share| share < 1.0) {
+        return Some(("partly failing", AMBER));
+    }
+    let is_bad = side.is_none() && matches!(condition, Condition::Late | Condition::Impaired);
+    is_bad.then(|| (condition.words(), AMBER))
+}
+
+/// The share of the range, or of the time in it that was measured, if that is less.
+fn past(availability: &Availability, choice: Choice, now: SystemTime) -> (String, &'static str) {
+    let times = choice.times(&choice.range.of(availability, now));
+    let share = times.and_then(|times| Some((percent(&times)?, times.measured())));
+    if let Some((share, measured)) = share {
+        let is_whole = measured >= choice.range.length();
+        let range = if is_whole { choice.range.words().to_owned() } else { rough(measured) };
+        return (format!("able {share} · {range}"), BLUE);
+    }
+    let all = availability.buckets(Span::Day, now);
+    let is_new = all.iter().all(|(_, day)| choice.times(day).and_then(|it| it.share()).is_none());
+    let words = match is_new {
+        true => "not measured yet".to_owned(),
+        false => format!("not measured in {}", choice.range.words()),
     };
-    if shown.contains(&Condition::Failing) {
-        return ("failing".to_owned(), "#a5281b");
-    }
-    if shown.contains(&Condition::NotApplicable) {
-        return ("standby is down".to_owned(), "#596273");
-    }
-    let share = choice.times(&choice.range.of(availability, now));
-    match share.as_ref().and_then(percent) {
-        Some(share) => (format!("able {share} · {}", choice.range.words()), "#0b5ea8"),
-        None => ("not measured yet".to_owned(), "#596273"),
-    }
+    (words, GREY)
 }
 
 /// How wide a text is about; it is drawn in just this width.
@@ -120,7 +157,46 @@ fn width(text: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn what_is_wrong_now_comes_before_any_share_and_failing_is_only_who_cannot_at_all() {
+        let of = |send, condition, side| {
+            let abilities = PerSide { send, receive: Reading::Is(1.0) };
+            trouble(abilities, condition, side).map(|(words, _)| words)
+        };
+        let well = Reading::Is(1.0);
+        assert_eq!(of(well, Condition::Well, None), None);
+        assert_eq!(of(Reading::Is(0.0), Condition::Failing, None), Some("failing"));
+        assert_eq!(of(Reading::Is(0.5), Condition::Failing, None), Some("partly failing"));
+        assert_eq!(of(Reading::Is(0.0), Condition::Failing, Some(Side::Receive)), None);
+        let down = Condition::NotApplicable;
+        assert_eq!(of(Reading::NotApplicable, down, None), Some("standby is down"));
+        assert_eq!(of(well, Condition::Late, None), Some("late mail"));
+        assert_eq!(of(well, Condition::Impaired, None), Some("a layer is bad"));
+        assert_eq!(of(well, Condition::Late, Some(Side::Send)), None);
+        assert_eq!(of(Reading::Unmeasured, Condition::Unmeasured, None), None);
+    }
+
+    #[test]
+    fn a_share_says_of_which_time_it_is() {
+        let (mut availability, now) = (Availability::default(), UNIX_EPOCH + DAY * 20_000);
+        let words = |availability: &Availability, range, now| {
+            past(availability, Choice { range, side: None }, now).0
+        };
+        assert_eq!(words(&availability, Range::Month, now), "not measured yet");
+        let able = PerSide { send: Some(1.0), receive: Some(1.0) };
+        let soon = now + Duration::from_secs(32);
+        availability.count_time(able, now, soon);
+        assert_eq!(words(&availability, Range::Month, soon), "able 100 % · 32 s");
+        availability.count_time(able, soon, now + DAY * 2);
+        assert_eq!(words(&availability, Range::Day, now + DAY * 2), "able 100 % · 24 h");
+        assert_eq!(words(&availability, Range::Day, now + DAY * 5), "not measured in 24 h");
+    }
 
     #[test]
     fn a_longer_text_is_wider() {

@@ -50,14 +50,22 @@ impl Range {
         }
     }
 
-    /// All that is known of it.
-    pub(in crate::web) fn of(self, availability: &Availability, now: SystemTime) -> Bucket {
+    /// How long it is, without the present hour or day.
+    pub(in crate::web) fn length(self) -> Duration {
         let (span, count) = self.span();
-        self.sum(&availability.buckets(span, now), now, span.width() * (count + 1))
+        span.width() * count
     }
 
-    /// The same where the hours or days are at hand.
-    fn sum(self, buckets: &[(SystemTime, Bucket)], now: SystemTime, reach: Duration) -> Bucket {
+    /// All that is known of it.
+    pub(in crate::web) fn of(self, availability: &Availability, now: SystemTime) -> Bucket {
+        let (span, _) = self.span();
+        self.sum(&availability.buckets(span, now), now)
+    }
+
+    /// The same of the hours or days.
+    fn sum(self, buckets: &[(SystemTime, Bucket)], now: SystemTime) -> Bucket {
+        let (span, count) = self.span();
+        let reach = span.width() * (count + 1);
         let mut sum = Bucket::default();
         for (begins, bucket) in buckets {
             if now.duration_since(*begins).is_ok_and(|age| age < reach) {
@@ -68,10 +76,33 @@ impl Range {
     }
 }
 
+/// All that is shown of a target, read once.
+pub(in crate::web) struct Summary {
+    /// Of each range, the shortest first, all that is known of it.
+    pub(in crate::web) ranges: [(Range, Bucket); 3],
+    /// The hours of which something is known, oldest first,
+    pub(in crate::web) hours: Vec<(SystemTime, Bucket)>,
+    /// and the days.
+    pub(in crate::web) days: Vec<(SystemTime, Bucket)>,
+}
+
+impl Summary {
+    /// As it is at `now`.
+    pub(in crate::web) fn of(availability: &Availability, now: SystemTime) -> Self {
+        let [hours, days] = [Span::Hour, Span::Day].map(|span| availability.buckets(span, now));
+        let ranges = Range::ALL.map(|range| match range.span().0 {
+            Span::Hour => (range, range.sum(&hours, now)),
+            Span::Day => (range, range.sum(&days, now)),
+        });
+        Self { ranges, hours, days }
+    }
+}
+
 /// The outages of both sides, the newest first.
 pub(in crate::web) fn outages(availability: &Availability) -> Vec<(Side, &Outage)> {
-    let of_side = |side| availability.outages(side).map(move |outage| (side, outage));
-    let mut outages: Vec<_> = Side::ALL.into_iter().flat_map(of_side).collect();
+    let both = Side::ALL.into_iter();
+    let both = both.flat_map(|side| availability.outages(side).map(move |outage| (side, outage)));
+    let mut outages: Vec<_> = both.collect();
     outages.sort_by_key(|(_, outage)| std::cmp::Reverse(outage.began));
     outages
 }

@@ -31,7 +31,9 @@ pub struct Availability {
     hours: Ring,
     days: Ring,
     outages: Outages,
-    /// Whether the hours and days that are over have changed since they were last taken,
+    /// The present hour and day as they were last taken,
+    taken: PerSpan,
+    /// whether those that are over have changed since then,
     has_closed: bool,
     /// and the outages.
     has_turned: bool,
@@ -60,18 +62,23 @@ pub struct PerSpan {
 /// What is to be kept of it now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AvailabilityChanges {
-    /// The present hour and day.
-    pub present: PerSpan,
-    /// Those before; `None`: they have not changed.
+    /// The present hour and day; `None`: they have not changed, as the others.
+    pub present: Option<PerSpan>,
+    /// Those before.
     pub before: Option<PerSpan>,
-    /// The outages, oldest first; `None`: they have not changed.
+    /// The outages, oldest first.
     pub outages: Option<PerSide<Vec<Outage>>>,
 }
 
 impl AvailabilityChanges {
+    /// Whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.present.is_none() && self.before.is_none() && self.outages.is_none()
+    }
+
     /// Adds what has changed after these.
     pub fn then(&mut self, newer: Self) {
-        self.present = newer.present;
+        self.present = newer.present.or(self.present.take());
         self.before = newer.before.or(self.before.take());
         self.outages = newer.outages.or(self.outages.take());
     }
@@ -80,7 +87,9 @@ impl AvailabilityChanges {
 impl KeptAvailability {
     /// Brings it up to date.
     pub fn apply(&mut self, changes: &AvailabilityChanges) {
-        self.present = changes.present.clone();
+        if let Some(present) = &changes.present {
+            self.present = present.clone();
+        }
         if let Some(before) = &changes.before {
             self.before = before.clone();
         }
@@ -96,6 +105,7 @@ impl Default for Availability {
             hours: Ring::new(Span::Hour),
             days: Ring::new(Span::Day),
             outages: Outages::default(),
+            taken: PerSpan::default(),
             has_closed: false,
             has_turned: false,
         }
@@ -103,24 +113,28 @@ impl Default for Availability {
 }
 
 impl Availability {
-    /// As it was kept. What does not make sense is left out, and what would lie in the future, for the clock
-    /// was another, ends now.
+    /// As it was kept. What does not make sense is left out. Where the newest would lie in the future, for the
+    /// clock was another, all of it is redated so that this ends now.
     pub fn restore(kept: &KeptAvailability, now: SystemTime) -> Self {
         let KeptAvailability { present, before, outages } = kept;
-        Self {
-            hours: Ring::restore(Span::Hour, &before.hours, &present.hours, millis(now)),
-            days: Ring::restore(Span::Day, &before.days, &present.days, millis(now)),
-            outages: Outages::restore(outages, now),
-            ..Self::default()
-        }
+        let restore = |span, before, present| Ring::restore(span, before, present, millis(now));
+        let (hours, hours_ahead) = restore(Span::Hour, &before.hours, &present.hours);
+        let (days, days_ahead) = restore(Span::Day, &before.days, &present.days);
+        let outages = Outages::restore(outages, hours_ahead, now);
+        // What has another date now is to be kept anew.
+        let (has_closed, has_turned) =
+            (!hours_ahead.max(days_ahead).is_zero(), !hours_ahead.is_zero());
+        Self { hours, days, outages, taken: PerSpan::default(), has_closed, has_turned }
     }
 
     /// What is to be kept now, and what of it has changed since this was last asked.
     pub fn take_changes(&mut self) -> AvailabilityChanges {
         let present = PerSpan { hours: self.hours.present(), days: self.days.present() };
         let before = PerSpan { hours: self.hours.before(), days: self.days.before() };
+        let has_changed = present != self.taken;
+        self.taken = present.clone();
         AvailabilityChanges {
-            present,
+            present: has_changed.then_some(present),
             before: std::mem::take(&mut self.has_closed).then_some(before),
             outages: std::mem::take(&mut self.has_turned).then(|| self.outages.all()),
         }
@@ -174,12 +188,12 @@ impl Availability {
         self.has_turned |= self.outages.end(side, now);
     }
 
-    /// What happened before has another date: the clock was set forward by so many seconds, or back.
-    pub fn follow(&mut self, seconds: f64, redate: impl Fn(SystemTime) -> SystemTime) {
+    /// The clock was set while it showed `before`, and shows `now`: what happened until then has another date.
+    pub fn follow(&mut self, before: SystemTime, now: SystemTime) {
         for ring in [&mut self.hours, &mut self.days] {
-            self.has_closed |= ring.shift(seconds);
+            self.has_closed |= ring.shift(millis(before), millis(now));
         }
-        self.has_turned |= self.outages.redate(redate);
+        self.has_turned |= self.outages.redate(before, now);
     }
 
     /// The hours or days of which something is known, oldest first, each with its beginning; no older ones

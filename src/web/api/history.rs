@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::values::{date, seconds};
-use crate::web::ranges::{Range, hundredths, outages};
+use crate::web::ranges::{Range, Summary, hundredths, outages};
 use ledger::{Availability, Bucket, Outage, Side, Span, Times};
 use mail::text;
 
@@ -78,19 +78,18 @@ struct OutageRecord {
 impl<'a> HistoryReport<'a> {
     /// As it is at `now`.
     pub(in crate::web) fn new(name: &'a str, availability: &Availability, now: SystemTime) -> Self {
-        let buckets = |span: Span| {
-            let buckets = availability.buckets(span, now);
+        let Summary { ranges, hours, days } = Summary::of(availability, now);
+        let records = |span: Span, buckets: &[(SystemTime, Bucket)]| {
             buckets.iter().map(|it| BucketRecord::new(span, it, now)).collect()
         };
-        let ranges = Range::ALL.into_iter();
-        let outages =
-            outages(availability).into_iter().map(|(side, it)| OutageRecord::new(side, it, now));
+        let outages = outages(availability).into_iter();
+        let outages = outages.map(|(side, it)| OutageRecord::new(side, it, now));
         Self {
             name,
             at: date(now),
-            ranges: ranges.map(|it| RangeRecord::new(it, &it.of(availability, now))).collect(),
-            hours: buckets(Span::Hour),
-            days: buckets(Span::Day),
+            ranges: ranges.iter().map(|(range, all)| RangeRecord::new(*range, all)).collect(),
+            hours: records(Span::Hour, &hours),
+            days: records(Span::Day, &days),
             outages: outages.collect(),
         }
     }
@@ -125,10 +124,17 @@ impl CountsRecord {
             late: *late,
             lost: *lost,
             roundtrips: trips.count(),
-            roundtrip_median_seconds: trips.median().map(seconds),
+            roundtrip_median_seconds: trips.median().map(two_digits),
             roundtrip_worst_seconds: trips.worst().map(seconds),
         }
     }
+}
+
+/// It is known to a tenth at best: more digits would promise more.
+fn two_digits(median: Duration) -> f64 {
+    let exact = median.as_secs_f64();
+    let scale = 10_f64.powf(1.0 - exact.log10().floor());
+    (exact * scale).round() / scale
 }
 
 impl ShareRecord {

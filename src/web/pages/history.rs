@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::words::{exact, lasted};
 use crate::config::TargetName;
 use crate::web::paths;
-use crate::web::ranges::{Range, lesser, outages, percent};
+use crate::web::ranges::{Range, Summary, lesser, outages, percent};
 use ledger::{Availability, Bucket, Outage, Side, Span, Times};
 use mail::text;
 
@@ -125,24 +125,24 @@ pub(super) struct OutageRow {
 
 impl Past {
     pub(super) fn new(availability: &Availability, now: SystemTime) -> Self {
-        let shares = Range::ALL.into_iter().map(|range| Share::new(range, availability, now));
-        let days = latest(Span::Day, LISTED_DAYS, availability, now);
+        let Summary { ranges, days, .. } = Summary::of(availability, now);
+        let shares = ranges.iter().map(|(range, bucket)| Share::new(*range, bucket));
+        let days = latest(Span::Day, LISTED_DAYS, &days, now);
         let days = days.iter().map(|(_, day)| day.as_ref().and_then(lesser).map(|it| it.1));
-        let all = Range::ALL.last().map(|range| range.of(availability, now)).unwrap_or_default();
-        let is_short = longest(&all).is_some_and(|measured| measured < Span::Day.width());
+        let [.., (_, all)] = &ranges;
+        let is_short = longest(all).is_some_and(|measured| measured < Span::Day.width());
         Self {
             shares: shares.collect(),
-            measured: is_short.then(|| measured(&all)),
+            measured: is_short.then(|| measured(all)),
             strip: Strip::new(&days.collect::<Vec<_>>()),
         }
     }
 }
 
 impl Share {
-    fn new(range: Range, availability: &Availability, now: SystemTime) -> Self {
-        let bucket = range.of(availability, now);
-        let worse = lesser(&bucket).and_then(|(_, times)| percent(&times));
-        let measured = measured(&bucket);
+    fn new(range: Range, bucket: &Bucket) -> Self {
+        let worse = lesser(bucket).and_then(|(_, times)| percent(&times));
+        let measured = measured(bucket);
         let side = |side: Side| match percent(&bucket.sides[side]) {
             Some(share) => format!("{side} {share}"),
             None => format!("{side} not measured"),
@@ -195,17 +195,17 @@ impl Strip {
 
 impl History {
     pub(super) fn new(name: &TargetName, availability: &Availability, now: SystemTime) -> Self {
-        let days = latest(Span::Day, DAYS, availability, now);
-        let hours = latest(Span::Hour, HOURS, availability, now);
-        let spans = [(Span::Day, &days), (Span::Hour, &hours)];
-        let charts = spans
-            .into_iter()
-            .flat_map(|(span, buckets)| Side::ALL.map(|side| Chart::new(span, side, buckets)));
-        let outages =
-            outages(availability).into_iter().map(|(side, it)| OutageRow::new(side, it, now));
+        let Summary { ranges, hours, days } = Summary::of(availability, now);
+        let spans = [(Span::Day, DAYS, &days), (Span::Hour, HOURS, &hours)];
+        let charts = spans.into_iter().flat_map(|(span, count, known)| {
+            let buckets = latest(span, count, known, now);
+            Side::ALL.map(|side| Chart::new(span, side, &buckets))
+        });
+        let outages = outages(availability).into_iter();
+        let outages = outages.map(|(side, it)| OutageRow::new(side, it, now));
         let mut outages: Vec<OutageRow> = outages.collect();
         let older = outages.split_off(outages.len().min(OPEN_OUTAGES));
-        let ranges = Range::ALL.into_iter().map(|it| RangeRow::new(it, &it.of(availability, now)));
+        let ranges = ranges.iter().map(|(range, all)| RangeRow::new(*range, all));
         Self {
             ranges: ranges.collect(),
             charts: charts.collect(),
@@ -230,7 +230,7 @@ impl RangeRow {
             measured: measured(bucket),
             late: bucket.late,
             lost: bucket.lost,
-            // It is known to a tenth.
+            // It is known to a tenth at best.
             median: median.map_or_else(|| NOTHING.to_owned(), |it| format!("≈ {}", exact(it))),
             worst: time(bucket.trips.worst()),
         }
@@ -263,9 +263,8 @@ impl Chart {
 
 impl BadDay {
     /// Those of either side.
-    fn of((begins, bucket): &(SystemTime, Option<Bucket>)) -> impl Iterator<Item = Self> {
-        let sides =
-            bucket.iter().flat_map(|bucket| Side::ALL.map(|side| (side, &bucket.sides[side])));
+    fn of((begins, bucket): &(SystemTime, Bucket)) -> impl Iterator<Item = Self> {
+        let sides = Side::ALL.into_iter().map(|side| (side, &bucket.sides[side]));
         let bad = sides.filter(|(_, times)| !times.unable().is_zero());
         bad.map(|(side, times)| Self {
             date: date_of(Span::Day, *begins),
@@ -320,15 +319,17 @@ impl OutageRow {
 fn latest(
     span: Span,
     count: u32,
-    availability: &Availability,
+    known: &[(SystemTime, Bucket)],
     now: SystemTime,
 ) -> Vec<(SystemTime, Option<Bucket>)> {
-    let known = availability.buckets(span, now);
     let width = span.width();
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let present = UNIX_EPOCH + Duration::from_secs(since - since % width.as_secs().max(1));
     let begins = (0..count).rev().filter_map(|ago| present.checked_sub(width * ago));
-    let of = |begins: SystemTime| known.iter().find(|it| it.0 == begins).map(|it| it.1.clone());
+    let of = |begins: SystemTime| {
+        let index = known.binary_search_by_key(&begins, |it| it.0).ok()?;
+        known.get(index).map(|it| it.1.clone())
+    };
     begins.map(|begins| (begins, of(begins))).collect()
 }
 

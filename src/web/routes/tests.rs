@@ -466,7 +466,7 @@ async fn a_badge_shows_name_and_state_and_nothing_that_runs() {
     assert_eq!(badge.headers()[header::CACHE_CONTROL], "private, max-age=60");
     for (uri, status) in [
         ("/badge/one.svg?range=7d&side=receive", StatusCode::OK),
-        ("/badge/one.svg?range=24h&side=both", StatusCode::OK),
+        ("/badge/one.svg?range=24h&side=both", StatusCode::BAD_REQUEST),
         ("/badge/one.svg?range=1y", StatusCode::BAD_REQUEST),
         ("/badge/one.svg?side=left", StatusCode::BAD_REQUEST),
         ("/badge/two.svg", StatusCode::NOT_FOUND),

@@ -76,11 +76,12 @@ impl Times {
         (measured > 0.0).then(|| self.able().as_secs_f64() / measured)
     }
 
-    /// Adds so many milliseconds with this ability, from 0 to 1; `width` holds no more.
+    /// Adds so many milliseconds with this ability, from 0 to 1; `width` holds no more. The able part is
+    /// rounded down, so that only what was able all the time is.
     pub(super) fn add(&mut self, millis: u64, ability: f64, width: u64) {
         let room = width.saturating_sub(self.able.saturating_add(self.unable));
         let millis = millis.min(room);
-        let able = ((millis as f64 * ability.clamp(0.0, 1.0)).round() as u64).min(millis);
+        let able = ((millis as f64 * ability.clamp(0.0, 1.0)).floor() as u64).min(millis);
         self.able += able;
         self.unable += millis - able;
     }

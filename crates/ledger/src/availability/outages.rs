@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::Span;
 use crate::{Failure, PerSide, Reason, Side, Step};
@@ -32,10 +32,13 @@ impl Outages {
     /// So many characters of the words are kept.
     pub const MOST_CHARS: usize = 160;
 
-    /// As they were kept. None lies in the future, and only the newest goes on.
-    pub(super) fn restore(kept: &PerSide<Vec<Outage>>, now: SystemTime) -> Self {
-        Self(kept.as_ref().map(|kept| {
-            let mut outages: Vec<Outage> = kept.clone();
+    /// As they were kept, by a clock that was so far `ahead`. None lies in the future, and only the newest
+    /// goes on.
+    pub(super) fn restore(kept: &PerSide<Vec<Outage>>, ahead: Duration, now: SystemTime) -> Self {
+        let mut kept = Self(kept.as_ref().map(|kept| kept.iter().cloned().collect()));
+        kept.redate(now.checked_add(ahead).unwrap_or(now), now);
+        Self(kept.0.map(|kept| {
+            let mut outages = Vec::from(kept);
             outages.sort_by_key(|outage| outage.began);
             let mut next = None;
             for outage in outages.iter_mut().rev() {
@@ -72,13 +75,20 @@ impl Outages {
         true
     }
 
-    /// Gives them other dates; whether there are some.
-    pub(super) fn redate(&mut self, redate: impl Fn(SystemTime) -> SystemTime) -> bool {
+    /// Gives them other dates, for what was `before` is `now`; whether there are some.
+    pub(super) fn redate(&mut self, before: SystemTime, now: SystemTime) -> bool {
+        let redate = |date: SystemTime| {
+            let moved = match now.duration_since(before) {
+                Ok(ahead) => date.checked_add(ahead),
+                Err(back) => date.checked_sub(back.duration()),
+            };
+            moved.unwrap_or(date)
+        };
         let mut has_some = false;
         for (_, outages) in self.0.iter_mut() {
             for outage in outages {
                 outage.began = redate(outage.began);
-                outage.ended = outage.ended.map(&redate);
+                outage.ended = outage.ended.map(redate);
                 has_some = true;
             }
         }

@@ -48,8 +48,10 @@ impl Span {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Ring {
     span: Span,
-    /// Those that are over.
+    /// Those that are over,
     closed: Arc<[u8]>,
+    /// and the number of the last of them.
+    last: u64,
     /// The number of the present one.
     number: u64,
     open: Bucket,
@@ -57,23 +59,24 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) fn new(span: Span) -> Self {
-        Self { span, closed: Arc::default(), number: 0, open: Bucket::default() }
+        Self { span, closed: Arc::default(), last: 0, number: 0, open: Bucket::default() }
     }
 
-    /// As it was kept, at `now`, in milliseconds.
-    pub(super) fn restore(span: Span, before: &[u8], present: &[u8], now: u64) -> Self {
+    /// As it was kept, at `now`, in milliseconds; and how far ahead of that the clock was by which it was
+    /// kept, in whole hours or days.
+    pub(super) fn restore(span: Span, before: &[u8], present: &[u8], now: u64) -> (Self, Duration) {
         let mut buckets = series::read(span, before);
         let last = buckets.last().map_or(0, |(number, _)| *number);
         let present = series::read(span, present).pop().filter(|(number, _)| *number > last);
         buckets.extend(present);
         let (number, open) = buckets.pop().unwrap_or_default();
         let mut ring = Self { number, open, ..Self::new(span) };
-        ring.close(buckets);
+        ring.close_all(&buckets);
         let ahead = number.saturating_sub(now / span.millis());
         if ahead > 0 {
             ring.renumber(|number| number.checked_sub(ahead));
         }
-        ring
+        (ring, Duration::from_millis(ahead.saturating_mul(span.millis())))
     }
 
     /// The present one, as bytes.
@@ -110,9 +113,17 @@ impl Ring {
         if number <= self.number {
             return false;
         }
-        let buckets = self.buckets(now);
+        let oldest = (number + 1).saturating_sub(self.span.length());
+        let mut closed = series::from(self.span, &self.closed, oldest);
+        if closed.is_empty() {
+            self.last = 0;
+        }
+        if self.number >= oldest && !self.open.is_empty() {
+            series::append(self.span, &mut closed, self.last, (self.number, &self.open));
+            self.last = self.number;
+        }
+        self.closed = closed.into();
         (self.number, self.open) = (number, Bucket::default());
-        self.close(buckets);
         true
     }
 
@@ -123,6 +134,9 @@ impl Ring {
         from: u64,
         to: u64,
     ) -> bool {
+        if abilities.iter().all(|(_, ability)| ability.is_none()) {
+            return false;
+        }
         let width = self.span.millis();
         // More is not kept.
         let mut from = from.max(to.saturating_sub(width * self.span.length()));
@@ -140,14 +154,14 @@ impl Ring {
         has_closed
     }
 
-    /// Gives all of them other dates, to the nearest: the clock was set forward by so many seconds. Whether
-    /// something has changed.
-    pub(super) fn shift(&mut self, seconds: f64) -> bool {
-        let by = (seconds / self.span.width().as_secs_f64()).round() as i64;
-        if by == 0 {
+    /// Gives all of them other dates: a clock that showed `before` shows `now`, both in milliseconds, and what
+    /// was the present one stays the present one. Whether something has changed.
+    pub(super) fn shift(&mut self, before: u64, now: u64) -> bool {
+        let (before, now) = (before / self.span.millis(), now / self.span.millis());
+        if before == now {
             return false;
         }
-        self.renumber(|number| number.checked_add_signed(by));
+        self.renumber(|number| (number + now).checked_sub(before));
         true
     }
 
@@ -155,16 +169,18 @@ impl Ring {
     fn renumber(&mut self, renumber: impl Fn(u64) -> Option<u64>) {
         let renumber = |number| renumber(number).filter(|number| *number <= self.span.latest());
         let buckets = series::read(self.span, &self.closed).into_iter();
-        let buckets = buckets.filter_map(|(number, it)| Some((renumber(number)?, it))).collect();
+        let buckets = buckets.filter_map(|(number, it)| Some((renumber(number)?, it)));
+        let buckets: Vec<_> = buckets.collect();
         let number = renumber(self.number);
         if number.is_none() {
             self.open = Bucket::default();
         }
         self.number = number.unwrap_or_default();
-        self.close(buckets);
+        self.close_all(&buckets);
     }
 
-    fn close(&mut self, buckets: Vec<Dated>) {
+    fn close_all(&mut self, buckets: &[Dated]) {
+        self.last = buckets.last().map_or(0, |(number, _)| *number);
         let buckets = buckets.iter().map(|(number, it)| (*number, it));
         self.closed = series::write(self.span, buckets).into();
     }

@@ -15,31 +15,60 @@ pub(super) fn write<'a>(span: Span, buckets: impl Iterator<Item = (u64, &'a Buck
     let mut bytes = Vec::new();
     let mut before = 0;
     for (number, bucket) in buckets {
-        put(&mut bytes, number.saturating_sub(before));
+        append(span, &mut bytes, before, (number, bucket));
         before = number;
-        for (_, times) in bucket.sides.iter() {
-            let (unable, unknown) = times.rest(span.millis());
-            put(&mut bytes, unable);
-            put(&mut bytes, unknown);
-        }
-        let (cells, worst) = bucket.trips.parts();
-        let count = u64::try_from(cells.len()).unwrap_or_default();
-        for number in [bucket.late.into(), bucket.lost.into(), worst.into(), count] {
-            put(&mut bytes, number);
-        }
-        for (size, count) in cells {
-            put(&mut bytes, (*size).into());
-            put(&mut bytes, (*count).into());
-        }
     }
     bytes
+}
+
+/// Writes one more; that of the number `before` was the last.
+pub(super) fn append(
+    span: Span,
+    bytes: &mut Vec<u8>,
+    before: u64,
+    (number, bucket): (u64, &Bucket),
+) {
+    put(bytes, number.saturating_sub(before));
+    for (_, times) in bucket.sides.iter() {
+        let (unable, unknown) = times.rest(span.millis());
+        put(bytes, unable);
+        put(bytes, unknown);
+    }
+    let (cells, worst) = bucket.trips.parts();
+    let count = u64::try_from(cells.len()).unwrap_or_default();
+    for number in [bucket.late.into(), bucket.lost.into(), worst.into(), count] {
+        put(bytes, number);
+    }
+    for (size, count) in cells {
+        put(bytes, (*size).into());
+        put(bytes, (*count).into());
+    }
+}
+
+/// The bytes of those from the number `oldest` on. Only what is left out is read.
+pub(super) fn from(span: Span, bytes: &[u8], oldest: u64) -> Vec<u8> {
+    let (mut rest, mut number) = (bytes, 0_u64);
+    while let Some(gap) = take(&mut rest) {
+        number = number.saturating_add(gap);
+        if number >= oldest {
+            let mut kept = Vec::with_capacity(bytes.len());
+            put(&mut kept, number);
+            kept.extend_from_slice(rest);
+            return kept;
+        }
+        if bucket(span, &mut rest).is_none() {
+            break;
+        }
+    }
+    Vec::new()
 }
 
 /// Reads them; nothing where they make no sense.
 pub(super) fn read(span: Span, bytes: &[u8]) -> Vec<Dated> {
     let (mut bytes, mut buckets, mut number) = (bytes, Vec::new(), 0_u64);
     while !bytes.is_empty() {
-        let Some((gap, bucket)) = bucket(span, &mut bytes) else { return Vec::new() };
+        let gap = take(&mut bytes);
+        let Some((gap, bucket)) = gap.zip(bucket(span, &mut bytes)) else { return Vec::new() };
         let has_room = u64::try_from(buckets.len()).is_ok_and(|count| count < span.length());
         number = number.saturating_add(gap);
         if gap == 0 || number > span.latest() || !has_room {
@@ -50,8 +79,7 @@ pub(super) fn read(span: Span, bytes: &[u8]) -> Vec<Dated> {
     buckets
 }
 
-fn bucket(span: Span, bytes: &mut &[u8]) -> Option<(u64, Bucket)> {
-    let gap = take(bytes)?;
+fn bucket(span: Span, bytes: &mut &[u8]) -> Option<Bucket> {
     let sides = PerSide { send: times(span, bytes)?, receive: times(span, bytes)? };
     let mut number = || u32::try_from(take(bytes)?).ok();
     let (late, lost, worst, count) = (number()?, number()?, number()?, number()?);
@@ -60,7 +88,7 @@ fn bucket(span: Span, bytes: &mut &[u8]) -> Option<(u64, Bucket)> {
     }
     let mut cell = || Some((u8::try_from(take(bytes)?).ok()?, u32::try_from(take(bytes)?).ok()?));
     let cells = (0..count).map(|_| cell()).collect::<Option<_>>()?;
-    Some((gap, Bucket { sides, late, lost, trips: Trips::of(cells, worst)? }))
+    Some(Bucket { sides, late, lost, trips: Trips::of(cells, worst)? })
 }
 
 fn times(span: Span, bytes: &mut &[u8]) -> Option<Times> {

@@ -19,6 +19,7 @@ fn failure(words: &str) -> Failure {
 /// As another process finds it at `now`.
 fn restarted(availability: &mut Availability, now: SystemTime) -> Availability {
     (availability.has_closed, availability.has_turned) = (true, true);
+    availability.taken = PerSpan::default();
     let mut kept = KeptAvailability::default();
     kept.apply(&availability.take_changes());
     Availability::restore(&kept, now)
@@ -26,8 +27,9 @@ fn restarted(availability: &mut Availability, now: SystemTime) -> Availability {
 
 fn bytes(availability: &mut Availability) -> usize {
     (availability.has_closed, availability.has_turned) = (true, true);
+    availability.taken = PerSpan::default();
     let AvailabilityChanges { present, before, outages } = availability.take_changes();
-    let before = before.unwrap();
+    let (present, before) = (present.unwrap(), before.unwrap());
     let outages = outages.unwrap();
     let of = |outages: &Vec<Outage>| outages.iter().map(|it| it.words.len() + 32).sum::<usize>();
     let spans = [&present.hours, &present.days, &before.hours, &before.days];
@@ -112,7 +114,11 @@ fn only_what_has_changed_is_written() {
     availability.count_time(ABLE, start() + HOUR / 2, start() + HOUR);
     let second = availability.take_changes();
     assert_eq!((second.before, second.outages), (None, None));
+    assert!(second.present.is_some());
     assert_ne!(second.present, first.present);
+    let nothing = PerSide::default();
+    availability.count_time(nothing, start() + HOUR / 2, start() + HOUR * 3 / 4);
+    assert!(availability.take_changes().is_empty(), "nothing was measured");
     availability.count_time(ABLE, start() + HOUR, start() + HOUR * 2);
     availability.failed(Side::Send, &failure("no"), start() + HOUR * 2);
     let mut third = availability.take_changes();
@@ -185,13 +191,13 @@ fn a_clock_that_is_set_redates_what_was_and_loses_nothing() {
         availability.failed(Side::Send, &failure("no"), now);
         let before = availability.buckets(Span::Hour, now);
         let by = DAY * 365 * years + HOUR * 5;
-        availability.follow(by.as_secs_f64(), |date| date + by);
         let set = now + by;
+        availability.follow(now, set);
         assert_eq!(availability.outages(Side::Send).next().unwrap().began, set);
         availability.count_time(ABLE, set, set + HOUR);
         assert_eq!(availability.buckets(Span::Hour, set + HOUR).len(), before.len() + 1);
         let back = DAY * 365 * years + HOUR * 6;
-        availability.follow(-back.as_secs_f64(), |date| date - back);
+        availability.follow(now + back, now);
         let hours = availability.buckets(Span::Hour, now);
         assert_eq!(
             hours[1..],
@@ -215,11 +221,59 @@ fn a_clock_that_begins_in_1970_finds_what_was_before_and_gives_it_back() {
     let mut again = restarted(&mut availability, boot);
     again.count_time(ABLE, boot, boot + HOUR);
     assert_eq!(again.buckets(Span::Day, boot).len(), before.len());
-    let by = now.duration_since(boot).unwrap();
-    again.follow(by.as_secs_f64(), |date| date + by);
+    again.follow(boot, now);
     let days = again.buckets(Span::Day, now - HOUR);
     assert_eq!(days.len(), before.len());
     assert_eq!(days[days.len() - 2].1.sides.send.share(), Some(1.0));
+}
+
+#[test]
+fn what_was_kept_by_a_clock_ahead_is_redated_as_a_whole_and_kept_so() {
+    let (now, ahead, minute) = (start() + HOUR * 15, HOUR * 50, HOUR / 60);
+    let mut availability = Availability::default();
+    availability.count_time(ABLE, now + ahead - HOUR * 3, now + ahead + minute);
+    availability.failed(Side::Send, &failure("no"), now + ahead - HOUR * 2);
+    availability.recovered(Side::Send, now + ahead - HOUR * 2 + minute);
+    let mut again = restarted(&mut availability, now + minute * 10);
+    let outage = again.outages(Side::Send).next().unwrap();
+    assert_eq!((outage.began, outage.ended), (now - HOUR * 2, Some(now - HOUR * 2 + minute)));
+    let hours = again.buckets(Span::Hour, now);
+    assert_eq!(hours[0].0, now - HOUR * 3);
+    let changes = again.take_changes();
+    assert!(changes.before.is_some() && changes.outages.is_some());
+}
+
+#[test]
+fn half_a_millisecond_is_not_a_whole_one() {
+    let mut availability = Availability::default();
+    let half = PerSide { send: Some(0.5), receive: Some(1.0) };
+    for millis in 0..1000 {
+        let at = start() + Duration::from_millis(millis);
+        availability.count_time(half, at, at + Duration::from_millis(1));
+    }
+    let sides = availability.buckets(Span::Hour, start())[0].1.sides;
+    assert!(sides.send.share().is_some_and(|share| share <= 0.5), "{sides:?}");
+    assert_eq!(sides.receive.share(), Some(1.0));
+}
+
+#[test]
+fn whenever_a_clock_is_set_the_present_stays_the_present_and_goes_on() {
+    let minute = HOUR / 60;
+    for (from, to) in [(1, 14), (15, 2), (15, 28), (15, 47), (23, 24), (24, 23)] {
+        // Some minutes after those hours.
+        let (before, now) =
+            (start() + HOUR * from + minute * 10, start() + HOUR * to + minute * 40);
+        let mut availability = Availability::default();
+        availability.count_time(ABLE, before - minute * 5, before);
+        availability.follow(before, now);
+        availability.count_time(ABLE, now, now + minute * 5);
+        for span in [Span::Hour, Span::Day] {
+            let buckets = availability.buckets(span, now);
+            let [(begins, bucket)] = &buckets[..] else { panic!("{from} {to}: {buckets:?}") };
+            assert!(*begins <= now && *begins + span.width() > now, "{from} {to}: {begins:?}");
+            assert_eq!(bucket.sides.send.able(), minute * 10, "{from} {to}");
+        }
+    }
 }
 
 /// Numbers that look random.
@@ -237,26 +291,32 @@ fn random() -> impl FnMut() -> u64 {
 fn whatever_the_clock_does_no_hour_holds_more_than_an_hour_and_none_lies_in_the_future() {
     let mut next = random();
     let mut availability = Availability::default();
-    let mut now = start();
-    for _ in 0..200 {
+    let mut now = start() + HOUR * 15;
+    let mut is_followed = true;
+    for _ in 0..400 {
         let spans = [1, 90, 4000, 90_000, 10_000_000, 2_000_000_000];
         let by =
             Duration::from_millis(next() % 1000 + next() % spans[(next() % 6) as usize] * 1000);
         let ability = |value: u64| (!value.is_multiple_of(3)).then(|| (value % 101) as f64 / 100.0);
         match next() % 8 {
             0 => {
-                availability.follow(by.as_secs_f64(), |date| date.checked_add(by).unwrap_or(date));
+                availability.follow(now, now + by);
                 now += by;
             }
             1 => {
                 let set = now.checked_sub(by).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH);
-                let by = now.duration_since(set).unwrap();
-                availability.follow(-by.as_secs_f64(), |date| date - by);
+                availability.follow(now, set);
                 now = set;
             }
             // A clock that nobody has followed.
-            2 => now = now.checked_sub(by).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH),
-            3 => availability = restarted(&mut availability, now),
+            2 if next().is_multiple_of(8) => {
+                now = now.checked_sub(by).unwrap_or(UNIX_EPOCH).max(UNIX_EPOCH);
+                is_followed = false;
+            }
+            2 | 3 => {
+                availability = restarted(&mut availability, now);
+                is_followed = true;
+            }
             4 => availability.count_roundtrip(by, now),
             5 => availability.count_mails(next() % 3, next() % 3, now),
             6 if next().is_multiple_of(2) => availability.failed(Side::Send, &failure("no"), now),
@@ -267,20 +327,27 @@ fn whatever_the_clock_does_no_hour_holds_more_than_an_hour_and_none_lies_in_the_
                 now += by;
             }
         }
-        let again = restarted(&mut availability, now);
-        for span in [Span::Hour, Span::Day] {
-            let buckets = again.buckets(span, now);
-            assert!(buckets.len() as u64 <= span.length());
-            assert!(buckets.is_sorted_by(|one, next| one.0 < next.0));
-            for (begins, bucket) in buckets {
-                assert!(begins <= now, "{begins:?} {now:?}");
-                for (_, times) in bucket.sides.iter() {
-                    assert!(times.measured() <= span.width());
-                }
+        assert_sound(&restarted(&mut availability, now), now);
+        if is_followed {
+            assert_sound(&availability, now);
+        }
+    }
+}
+
+/// No hour holds more than an hour, and nothing lies in the future.
+fn assert_sound(availability: &Availability, now: SystemTime) {
+    for span in [Span::Hour, Span::Day] {
+        let buckets = availability.buckets(span, now);
+        assert!(buckets.len() as u64 <= span.length());
+        assert!(buckets.is_sorted_by(|one, next| one.0 < next.0));
+        for (begins, bucket) in buckets {
+            assert!(begins <= now, "{begins:?} {now:?}");
+            for (_, times) in bucket.sides.iter() {
+                assert!(times.measured() <= span.width());
             }
         }
-        assert!(again.outages(Side::Send).all(|it| it.began <= now));
     }
+    assert!(availability.outages(Side::Send).all(|it| it.began <= now));
 }
 
 #[test]

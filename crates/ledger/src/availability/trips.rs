@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Round trips. Their median is known to within a tenth, the longest exactly.
+/// Round trips. Their median is known to within a tenth where they have few sizes, and nearly else; the longest
+/// exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trips {
     /// Size and count, by size.
@@ -80,7 +81,7 @@ impl Trips {
         self.cells.iter().map(|(_, count)| u64::from(*count)).sum()
     }
 
-    /// The median, to within a tenth; `None`: there were none.
+    /// The median, to within a tenth unless sizes had to become one; `None`: there were none.
     pub fn median(&self) -> Option<Duration> {
         let middle = self.count().div_ceil(2);
         let mut passed = 0;

@@ -154,7 +154,9 @@ impl Ledger {
         }
         state.consecutive_failures = Reading::Is(before.saturating_add(1));
         if let Some(first) = attempt.failures.iter().find(|failure| failure.shortage.is_none()) {
-            self.availability.failed(side, first, now.wall);
+            // By its deadline, whenever that was noticed.
+            let over = self.schedules[side].overran_at().unwrap_or(now.instant);
+            self.availability.failed(side, first, now.date_of(over));
         }
     }
 }

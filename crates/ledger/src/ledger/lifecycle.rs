@@ -108,7 +108,7 @@ impl Ledger {
         }
         self.journal.follow(jump);
         self.accounted.follow(jump);
-        self.availability.follow(jump.seconds(), |date| jump.correct(date));
+        self.availability.follow(jump.undo(now.wall), now.wall);
     }
 
     /// A mail that nobody has looked for since it became old enough waits for that look, though not for

@@ -78,6 +78,15 @@ impl ClockJump {
         corrected.unwrap_or(date)
     }
 
+    /// What the clock would show at this date if it had not been set.
+    pub(super) fn undo(self, date: SystemTime) -> SystemTime {
+        match self {
+            ClockJump::Forward(by) => ClockJump::Back(by),
+            ClockJump::Back(by) => ClockJump::Forward(by),
+        }
+        .correct(date)
+    }
+
     /// The seconds by which the clock was set forward; negative if it was set back.
     pub(super) fn seconds(self) -> f64 {
         match self {

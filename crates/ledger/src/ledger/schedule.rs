@@ -83,6 +83,11 @@ impl Schedule {
         std::mem::take(&mut self.has_overrun)
     }
 
+    /// When the attempt that has not ended yet became a failure by its deadline, if it did.
+    pub(super) fn overran_at(&self) -> Option<LineInstant> {
+        self.since.filter(|_| self.has_overrun)
+    }
+
     /// Periods without an attempt that were not counted before.
     fn newly_skipped(&mut self, told: u64, missed: u64) -> u64 {
         let before = self.told.max(self.missed);

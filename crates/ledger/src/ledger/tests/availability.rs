@@ -84,6 +84,10 @@ fn an_attempt_that_overran_counts_against_the_server_from_its_deadline_on() {
     bench.be_away(600);
     assert_eq!(bench.seconds(Side::Receive), (MINUTE + 51, 600 - 51));
     assert_eq!(bench.seconds(Side::Send), (MINUTE + 31, 600 - 31));
+    for (side, seconds) in [(Side::Receive, 51), (Side::Send, 31)] {
+        let began = bench.start.wall + Duration::from_secs(MINUTE + seconds);
+        assert_eq!(bench.outages(side)[0].began, began, "not when it was noticed");
+    }
 }
 
 #[test]
