@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::Method;
+use ledger::{Reason, Side, Step};
 use mailtrip_exporter::demo::Demo;
 use mailtrip_exporter::supervisor::Supervisor;
 use mailtrip_exporter::web::elsewhere::Elsewhere;
@@ -542,5 +543,86 @@ fn thresholds_are_those_of_the_alerts() {
         ("Error budget", format!("(1 - {objective})")),
     ] {
         assert!(fleet.panel(title)["targets"].to_string().contains(&part), "{title}: no {part}");
+    }
+}
+
+/// The names that the series and the columns of a panel can have.
+fn names(panel: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for target in panel["targets"].as_array().unwrap() {
+        let legend = text(&target["legendFormat"]);
+        for side in Side::ALL {
+            let legend = legend.replace("{{side}}", side.label());
+            for step in Step::of(side) {
+                let legend = legend.replace("{{step}}", step.label());
+                let of_side = Reason::of(side).iter();
+                names.extend(of_side.map(|it| legend.replace("{{reason}}", it.label())));
+            }
+        }
+        // "Bad mail servers" counts the layers by their numbers.
+        names.extend((1..=7).map(|layer| legend.replace("{{layer}}", &layer.to_string())));
+    }
+    for transformation in panel["transformations"].as_array().into_iter().flatten() {
+        let options = &transformation["options"];
+        names.extend(
+            options["renameByName"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|it| text(it.1).to_owned()),
+        );
+        names.extend(
+            options["indexByName"].as_object().into_iter().flatten().map(|it| it.0.clone()),
+        );
+    }
+    names
+}
+
+/// Whether the matcher of an override takes a name; of regular expressions it knows the two forms in use.
+fn takes(matcher: &Value, name: &str) -> bool {
+    let options = text(&matcher["options"]);
+    if matcher["id"] == "byName" {
+        return name == options;
+    }
+    assert_eq!(matcher["id"], "byRegexp");
+    let pattern = options.strip_prefix('/').and_then(|it| it.strip_suffix("$/")).unwrap();
+    match pattern.strip_prefix("^(").and_then(|it| it.strip_suffix(')')) {
+        Some(alternatives) => alternatives.split('|').any(|it| it == name),
+        None => {
+            assert!(!pattern.contains(['^', '(', '[', '.', '?', '*', '+']), "{options}");
+            name.ends_with(pattern)
+        }
+    }
+}
+
+#[test]
+fn every_override_is_for_a_name_that_its_panel_can_have() {
+    for dashboard in Dashboard::all() {
+        for panel in dashboard.panels() {
+            let names = names(panel);
+            for one in panel["fieldConfig"]["overrides"].as_array().unwrap() {
+                let matcher = &one["matcher"];
+                let place = dashboard.place(panel);
+                assert!(
+                    names.iter().any(|it| takes(matcher, it)),
+                    "{place}: {matcher} of {names:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_reason_of_a_failure_has_one_colour_of_its_own() {
+    for dashboard in Dashboard::all() {
+        let panel = dashboard.panel("Failures by step and reason");
+        let overrides = panel["fieldConfig"]["overrides"].as_array().unwrap();
+        let colours: BTreeSet<String> =
+            overrides.iter().map(|it| it["properties"].to_string()).collect();
+        assert_eq!(colours.len(), overrides.len(), "{}: a colour twice", dashboard.name);
+        for name in names(panel).iter().filter(|it| !it.contains("{{")) {
+            let coloured = overrides.iter().filter(|it| takes(&it["matcher"], name));
+            assert_eq!(coloured.count(), 1, "{}: {name}", dashboard.name);
+        }
     }
 }
