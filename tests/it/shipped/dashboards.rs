@@ -32,7 +32,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What stands for the variables of the dashboards and of Grafana, with a test period of a second.
 /// A longer name comes before its beginning.
-const VARIABLES: [(&str, &str); 10] = [
+const VARIABLES: [(&str, &str); 11] = [
     ("$__from", "0"),
     ("$__rate_interval", "10s"),
     ("$__interval", "1s"),
@@ -40,6 +40,7 @@ const VARIABLES: [(&str, &str); 10] = [
     ("$window", "20s"),
     ("$mail_cluster", ".*"),
     ("$target", ".*"),
+    ("$bad", ".*"),
     ("$label", "instance"),
     ("$value", ".*"),
     ("$job", ".*"),
@@ -110,6 +111,10 @@ impl Dashboard {
             let place = format!("{}: variable {}", self.name, variable["name"]);
             if let Some(selector) = query.strip_prefix("label_names(") {
                 found.push((place, selector.to_owned()));
+                continue;
+            }
+            if let Some(expression) = query.strip_prefix("query_result(") {
+                found.push((place, expression.to_owned()));
                 continue;
             }
             let inner = query.strip_prefix("label_values(").unwrap();
@@ -388,6 +393,21 @@ fn every_panel_of_the_fleet_shows_the_chosen_servers_only() {
     }
 }
 
+/// Its timeline is computed for those that were bad only: Grafana puts their names, or nothing where none was bad.
+#[test]
+fn the_timeline_asks_for_the_servers_that_were_bad() {
+    let [fleet, _] = Dashboard::all();
+    let variables = fleet.json["templating"]["list"].as_array().unwrap();
+    let bad = variables.iter().find(|it| it["name"] == "bad").unwrap();
+    assert!(!text(&bad["query"]["query"]).contains('\n'), "Grafana reads one line");
+    assert_eq!((&bad["includeAll"], &bad["multi"]), (&true.into(), &true.into()));
+    assert!(bad["allValue"].is_null(), "every server where none was bad");
+    let expression = text(&fleet.panel("Mail servers that were bad")["targets"][0]["expr"]);
+    for selector in expression.split("layer_state{").skip(1) {
+        assert!(selector.split('}').next().unwrap().contains("target=~\"$bad\""), "{selector}");
+    }
+}
+
 /// What tells nobody, and only holds other alerts back, has the severity none.
 #[test]
 fn no_alert_that_tells_nobody_is_shown() {
@@ -474,6 +494,10 @@ fn every_link_leads_to_a_dashboard_or_a_heading_of_the_runbook() {
     let mut linked = BTreeSet::new();
     for dashboard in &dashboards {
         for link in dashboard.links() {
+            for name in ["value.raw", "field.labels.target", "field.labels.job", "data.fields.job"]
+            {
+                assert!(!link.contains(&format!("__{name}}}")), "{link}: {name} as it is");
+            }
             if let Some(place) = link.strip_prefix("${runbook}/runbook") {
                 let heading = place.strip_prefix('#');
                 assert!(
