@@ -564,10 +564,18 @@ fn thresholds_are_those_of_the_alerts() {
         ("Cannot send", format!(">= bool {in_a_row}")),
         ("Cannot receive", format!(">= bool {in_a_row}")),
         ("Certificates expiring soon", format!("< bool {certificate}")),
-        ("Error budget", format!("(1 - {objective})")),
     ] {
         assert!(fleet.panel(title)["targets"].to_string().contains(&part), "{title}: no {part}");
     }
+    // What is left of it is (share - objective) / (1 - objective).
+    let budget = fleet.panel("Error budget")["transformations"].to_string();
+    let allowed = format!("{:.2}", 1.0 - objective);
+    for (operator, number) in [("-", objective.to_string()), ("/", allowed)] {
+        let part = format!("\"operator\":\"{operator}\",\"right\":{{\"fixed\":\"{number}\"}}");
+        assert_eq!(budget.matches(&part).count(), 2, "{part}");
+    }
+    let budget = one.panel("Error budget")["targets"].to_string();
+    assert_eq!(budget.matches(&format!("(1 - {objective})")).count(), 2);
 }
 
 /// The names that the series and the columns of a panel can have.
@@ -588,6 +596,7 @@ fn names(panel: &Value) -> BTreeSet<String> {
     }
     for transformation in panel["transformations"].as_array().into_iter().flatten() {
         let options = &transformation["options"];
+        names.extend(options["alias"].as_str().map(str::to_owned));
         names.extend(
             options["renameByName"]
                 .as_object()
@@ -648,5 +657,91 @@ fn every_reason_of_a_failure_has_one_colour_of_its_own() {
             let coloured = overrides.iter().filter(|it| takes(&it["matcher"], name));
             assert_eq!(coloured.count(), 1, "{}: {name}", dashboard.name);
         }
+    }
+}
+
+/// Has both releases of Prometheus compute an expression over made-up series: what it gives after ten minutes.
+async fn assert_gives(
+    expression: &str,
+    variables: &[(&str, &str)],
+    series: &[(&str, &str)],
+    expected: Value,
+) {
+    let put = |text: String, (name, value): &(&str, &str)| text.replace(name, value);
+    let expression = with_variables(&variables.iter().fold(expression.to_owned(), put));
+    let series: Vec<Value> = series
+        .iter()
+        .map(|(series, values)| serde_json::json!({"series": series, "values": values}))
+        .collect();
+    let test = serde_json::json!({"evaluation_interval": "1m", "tests": [{
+        "interval": "1m",
+        "input_series": series,
+        "promql_expr_test": [{"expr": expression, "eval_time": "10m", "exp_samples": expected}],
+    }]});
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.json");
+    fs::write(&file, test.to_string()).unwrap();
+    rules::run("promtool", &["test", "rules", &file.to_string_lossy()]).await;
+}
+
+#[tokio::test]
+async fn a_server_whose_exporter_is_gone_still_counts_as_bad_in_the_time_shown() {
+    let [fleet, _] = Dashboard::all();
+    let targets = &fleet.panel("In the time shown")["targets"];
+    let series = [
+        ("mailtrip_target_info{job=\"j\",instance=\"a\",target=\"t\"}", "1 1 1 stale"),
+        (
+            "mailtrip_layer_state{job=\"j\",instance=\"a\",target=\"t\",layer=\"send\"}",
+            "0 0 0 stale",
+        ),
+    ];
+    let hour = [("$__range", "1h")];
+    let one = serde_json::json!([{"labels": "{}", "value": 1}]);
+    assert_gives(text(&targets[0]["expr"]), &hour, &series, one.clone()).await;
+    assert_gives(text(&targets[0]["expr"]), &hour, &[], serde_json::json!([])).await;
+    let timeline = text(&fleet.panel("Mail servers that were bad")["targets"][0]["expr"]);
+    let chosen = timeline.split_once("count_values").unwrap().1;
+    assert_gives(&format!("count(count_values{chosen})"), &hour, &series, one).await;
+}
+
+#[tokio::test]
+async fn a_chosen_label_keeps_the_alerts_of_its_clusters_and_of_exporters() {
+    let [fleet, _] = Dashboard::all();
+    let list = text(&fleet.panel("Firing alerts")["targets"][0]["expr"]);
+    let alerts: Vec<(String, &str)> = [
+        "alertname=\"MailtripCannotSend\",target=\"here\",site=\"fra\"",
+        "alertname=\"MailtripCannotSend\",target=\"there\",site=\"ber\"",
+        "alertname=\"MailtripClusterDown\",mail_cluster=\"corp\"",
+        "alertname=\"MailtripClusterDown\",mail_cluster=\"other\"",
+        "alertname=\"MailtripExporterDown\",instance=\"a\"",
+    ]
+    .iter()
+    .flat_map(|labels| {
+        let labels = format!("{labels},job=\"j\",severity=\"critical\"");
+        [
+            (format!("ALERTS{{{labels},alertstate=\"firing\"}}"), "1x10"),
+            (format!("ALERTS_FOR_STATE{{{labels}}}"), "0x10"),
+        ]
+    })
+    .collect();
+    let mut series: Vec<(&str, &str)> = alerts.iter().map(|it| (it.0.as_str(), it.1)).collect();
+    series.extend([
+        (
+            "mailtrip_target_info{job=\"j\",target=\"here\",site=\"fra\",mail_cluster=\"corp\"}",
+            "1x10",
+        ),
+        (
+            "mailtrip_target_info{job=\"j\",target=\"there\",site=\"ber\",mail_cluster=\"other\"}",
+            "1x10",
+        ),
+    ]);
+    let chosen = [("$label", "site"), ("$value", "fra"), ("$__range", "1h")];
+    let marks = text(&fleet.json["annotations"]["list"][0]["expr"]);
+    for expression in [list, marks] {
+        let expression = format!("count by (alertname) ({expression})");
+        let expected = ["CannotSend", "ClusterDown", "ExporterDown"].map(
+            |alert| serde_json::json!({"labels": format!("{{alertname=\"Mailtrip{alert}\"}}"), "value": 1}),
+        );
+        assert_gives(&expression, &chosen, &series, expected.to_vec().into()).await;
     }
 }
