@@ -3,28 +3,30 @@
 
 local rules = import 'rules.libsonnet';
 
-local alerting = rules.parse(importstr '../prometheus/mailtrip.alerts.rules.yml');
-local hosts = rules.parse(importstr '../prometheus/mailtrip.host.rules.yml');
-local recording = rules.parse(importstr '../prometheus/mailtrip.recording.rules.yml');
+local alerting = rules.parse('mailtrip.alerts.rules.yml', importstr '../prometheus/mailtrip.alerts.rules.yml');
+local hosts = rules.parse('mailtrip.host.rules.yml', importstr '../prometheus/mailtrip.host.rules.yml');
+local recording = rules.parse('mailtrip.recording.rules.yml', importstr '../prometheus/mailtrip.recording.rules.yml');
 
 {
   _config+:: {
     // The layers of the mail hosts, for which agents run there: see "The host's own layers" in ../README.md.
     hostLayers: true,
     // Other limits for the alerts: the name of a recording rule and its expression, as in
-    // { 'mailtrip:roundtrip_limit:seconds': 'vector(300)' }. The colours of the dashboards do not follow them.
+    // { 'mailtrip:roundtrip_limit:seconds': 'vector(300)' }. Only those of the groups of limits, and those of the
+    // hosts with `hostLayers` only. The colours of the dashboards do not follow them.
     limits: {},
     dashboardTags: ['mail', 'mailtrip'],
     dashboardRefresh: '1m',
     dashboardFrom: 'now-6h',
   },
 
-  local unknown = std.setDiff(std.objectFields($._config.limits), rules.records(alerting + hosts + recording)),
+  local loadedHosts = if $._config.hostLayers then hosts else [],
+  local unknown = std.setDiff(std.objectFields($._config.limits), rules.limits(loadedHosts + recording)),
   assert unknown == [] : 'no such limit: ' + std.join(', ', unknown),
 
   // Recording rules that stand in a group of alerts stay there: the rules of a group are evaluated in their order.
   prometheusAlerts+:: {
-    groups+: rules.withLimits($._config.limits, alerting + if $._config.hostLayers then hosts else []),
+    groups+: rules.withLimits($._config.limits, alerting + loadedHosts),
   },
 
   prometheusRules+:: {

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::Method;
+use ledger::{Reason, Side, Step};
 use mailtrip_exporter::demo::Demo;
 use mailtrip_exporter::supervisor::Supervisor;
 use mailtrip_exporter::web::elsewhere::Elsewhere;
@@ -31,7 +32,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What stands for the variables of the dashboards and of Grafana, with a test period of a second.
 /// A longer name comes before its beginning.
-const VARIABLES: [(&str, &str); 10] = [
+const VARIABLES: [(&str, &str); 11] = [
     ("$__from", "0"),
     ("$__rate_interval", "10s"),
     ("$__interval", "1s"),
@@ -39,6 +40,7 @@ const VARIABLES: [(&str, &str); 10] = [
     ("$window", "20s"),
     ("$mail_cluster", ".*"),
     ("$target", ".*"),
+    ("$bad", ".*"),
     ("$label", "instance"),
     ("$value", ".*"),
     ("$job", ".*"),
@@ -109,6 +111,10 @@ impl Dashboard {
             let place = format!("{}: variable {}", self.name, variable["name"]);
             if let Some(selector) = query.strip_prefix("label_names(") {
                 found.push((place, selector.to_owned()));
+                continue;
+            }
+            if let Some(expression) = query.strip_prefix("query_result(") {
+                found.push((place, expression.to_owned()));
                 continue;
             }
             let inner = query.strip_prefix("label_values(").unwrap();
@@ -387,6 +393,21 @@ fn every_panel_of_the_fleet_shows_the_chosen_servers_only() {
     }
 }
 
+/// Its timeline is computed for those that were bad only: Grafana puts their names, or nothing where none was bad.
+#[test]
+fn the_timeline_asks_for_the_servers_that_were_bad() {
+    let [fleet, _] = Dashboard::all();
+    let variables = fleet.json["templating"]["list"].as_array().unwrap();
+    let bad = variables.iter().find(|it| it["name"] == "bad").unwrap();
+    assert!(!text(&bad["query"]["query"]).contains('\n'), "Grafana reads one line");
+    assert_eq!((&bad["includeAll"], &bad["multi"]), (&true.into(), &true.into()));
+    assert!(bad["allValue"].is_null(), "every server where none was bad");
+    let expression = text(&fleet.panel("Mail servers that were bad")["targets"][0]["expr"]);
+    for selector in expression.split("layer_state{").skip(1) {
+        assert!(selector.split('}').next().unwrap().contains("target=~\"$bad\""), "{selector}");
+    }
+}
+
 /// What tells nobody, and only holds other alerts back, has the severity none.
 #[test]
 fn no_alert_that_tells_nobody_is_shown() {
@@ -473,6 +494,10 @@ fn every_link_leads_to_a_dashboard_or_a_heading_of_the_runbook() {
     let mut linked = BTreeSet::new();
     for dashboard in &dashboards {
         for link in dashboard.links() {
+            for name in ["value.raw", "field.labels.target", "field.labels.job", "data.fields.job"]
+            {
+                assert!(!link.contains(&format!("__{name}}}")), "{link}: {name} as it is");
+            }
             if let Some(place) = link.strip_prefix("${runbook}/runbook") {
                 let heading = place.strip_prefix('#');
                 assert!(
@@ -539,8 +564,184 @@ fn thresholds_are_those_of_the_alerts() {
         ("Cannot send", format!(">= bool {in_a_row}")),
         ("Cannot receive", format!(">= bool {in_a_row}")),
         ("Certificates expiring soon", format!("< bool {certificate}")),
-        ("Error budget", format!("(1 - {objective})")),
     ] {
         assert!(fleet.panel(title)["targets"].to_string().contains(&part), "{title}: no {part}");
+    }
+    // What is left of it is (share - objective) / (1 - objective).
+    let budget = fleet.panel("Error budget")["transformations"].to_string();
+    let allowed = format!("{:.2}", 1.0 - objective);
+    for (operator, number) in [("-", objective.to_string()), ("/", allowed)] {
+        let part = format!("\"operator\":\"{operator}\",\"right\":{{\"fixed\":\"{number}\"}}");
+        assert_eq!(budget.matches(&part).count(), 2, "{part}");
+    }
+    let budget = one.panel("Error budget")["targets"].to_string();
+    assert_eq!(budget.matches(&format!("(1 - {objective})")).count(), 2);
+}
+
+/// The names that the series and the columns of a panel can have.
+fn names(panel: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for target in panel["targets"].as_array().unwrap() {
+        let legend = text(&target["legendFormat"]);
+        for side in Side::ALL {
+            let legend = legend.replace("{{side}}", side.label());
+            for step in Step::of(side) {
+                let legend = legend.replace("{{step}}", step.label());
+                let of_side = Reason::of(side).iter();
+                names.extend(of_side.map(|it| legend.replace("{{reason}}", it.label())));
+            }
+        }
+        // "Bad mail servers" counts the layers by their numbers.
+        names.extend((1..=7).map(|layer| legend.replace("{{layer}}", &layer.to_string())));
+    }
+    for transformation in panel["transformations"].as_array().into_iter().flatten() {
+        let options = &transformation["options"];
+        names.extend(options["alias"].as_str().map(str::to_owned));
+        names.extend(
+            options["renameByName"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|it| text(it.1).to_owned()),
+        );
+        names.extend(
+            options["indexByName"].as_object().into_iter().flatten().map(|it| it.0.clone()),
+        );
+    }
+    names
+}
+
+/// Whether the matcher of an override takes a name; of regular expressions it knows the two forms in use.
+fn takes(matcher: &Value, name: &str) -> bool {
+    let options = text(&matcher["options"]);
+    if matcher["id"] == "byName" {
+        return name == options;
+    }
+    assert_eq!(matcher["id"], "byRegexp");
+    let pattern = options.strip_prefix('/').and_then(|it| it.strip_suffix("$/")).unwrap();
+    match pattern.strip_prefix("^(").and_then(|it| it.strip_suffix(')')) {
+        Some(alternatives) => alternatives.split('|').any(|it| it == name),
+        None => {
+            assert!(!pattern.contains(['^', '(', '[', '.', '?', '*', '+']), "{options}");
+            name.ends_with(pattern)
+        }
+    }
+}
+
+#[test]
+fn every_override_is_for_a_name_that_its_panel_can_have() {
+    for dashboard in Dashboard::all() {
+        for panel in dashboard.panels() {
+            let names = names(panel);
+            for one in panel["fieldConfig"]["overrides"].as_array().unwrap() {
+                let matcher = &one["matcher"];
+                let place = dashboard.place(panel);
+                assert!(
+                    names.iter().any(|it| takes(matcher, it)),
+                    "{place}: {matcher} of {names:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_reason_of_a_failure_has_one_colour_of_its_own() {
+    for dashboard in Dashboard::all() {
+        let panel = dashboard.panel("Failures by step and reason");
+        let overrides = panel["fieldConfig"]["overrides"].as_array().unwrap();
+        let colours: BTreeSet<String> =
+            overrides.iter().map(|it| it["properties"].to_string()).collect();
+        assert_eq!(colours.len(), overrides.len(), "{}: a colour twice", dashboard.name);
+        for name in names(panel).iter().filter(|it| !it.contains("{{")) {
+            let coloured = overrides.iter().filter(|it| takes(&it["matcher"], name));
+            assert_eq!(coloured.count(), 1, "{}: {name}", dashboard.name);
+        }
+    }
+}
+
+/// Has both releases of Prometheus compute an expression over made-up series: what it gives after ten minutes.
+async fn assert_gives(
+    expression: &str,
+    variables: &[(&str, &str)],
+    series: &[(&str, &str)],
+    expected: Value,
+) {
+    let put = |text: String, (name, value): &(&str, &str)| text.replace(name, value);
+    let expression = with_variables(&variables.iter().fold(expression.to_owned(), put));
+    let series: Vec<Value> = series
+        .iter()
+        .map(|(series, values)| serde_json::json!({"series": series, "values": values}))
+        .collect();
+    let test = serde_json::json!({"evaluation_interval": "1m", "tests": [{
+        "interval": "1m",
+        "input_series": series,
+        "promql_expr_test": [{"expr": expression, "eval_time": "10m", "exp_samples": expected}],
+    }]});
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.json");
+    fs::write(&file, test.to_string()).unwrap();
+    rules::run("promtool", &["test", "rules", &file.to_string_lossy()]).await;
+}
+
+#[tokio::test]
+async fn a_server_whose_exporter_is_gone_still_counts_as_bad_in_the_time_shown() {
+    let [fleet, _] = Dashboard::all();
+    let targets = &fleet.panel("In the time shown")["targets"];
+    let series = [
+        ("mailtrip_target_info{job=\"j\",instance=\"a\",target=\"t\"}", "1 1 1 stale"),
+        (
+            "mailtrip_layer_state{job=\"j\",instance=\"a\",target=\"t\",layer=\"send\"}",
+            "0 0 0 stale",
+        ),
+    ];
+    let hour = [("$__range", "1h")];
+    let one = serde_json::json!([{"labels": "{}", "value": 1}]);
+    assert_gives(text(&targets[0]["expr"]), &hour, &series, one.clone()).await;
+    assert_gives(text(&targets[0]["expr"]), &hour, &[], serde_json::json!([])).await;
+    let timeline = text(&fleet.panel("Mail servers that were bad")["targets"][0]["expr"]);
+    let chosen = timeline.split_once("count_values").unwrap().1;
+    assert_gives(&format!("count(count_values{chosen})"), &hour, &series, one).await;
+}
+
+#[tokio::test]
+async fn a_chosen_label_keeps_the_alerts_of_its_clusters_and_of_exporters() {
+    let [fleet, _] = Dashboard::all();
+    let list = text(&fleet.panel("Firing alerts")["targets"][0]["expr"]);
+    let alerts: Vec<(String, &str)> = [
+        "alertname=\"MailtripCannotSend\",target=\"here\",site=\"fra\"",
+        "alertname=\"MailtripCannotSend\",target=\"there\",site=\"ber\"",
+        "alertname=\"MailtripClusterDown\",mail_cluster=\"corp\"",
+        "alertname=\"MailtripClusterDown\",mail_cluster=\"other\"",
+        "alertname=\"MailtripExporterDown\",instance=\"a\"",
+    ]
+    .iter()
+    .flat_map(|labels| {
+        let labels = format!("{labels},job=\"j\",severity=\"critical\"");
+        [
+            (format!("ALERTS{{{labels},alertstate=\"firing\"}}"), "1x10"),
+            (format!("ALERTS_FOR_STATE{{{labels}}}"), "0x10"),
+        ]
+    })
+    .collect();
+    let mut series: Vec<(&str, &str)> = alerts.iter().map(|it| (it.0.as_str(), it.1)).collect();
+    series.extend([
+        (
+            "mailtrip_target_info{job=\"j\",target=\"here\",site=\"fra\",mail_cluster=\"corp\"}",
+            "1x10",
+        ),
+        (
+            "mailtrip_target_info{job=\"j\",target=\"there\",site=\"ber\",mail_cluster=\"other\"}",
+            "1x10",
+        ),
+    ]);
+    let chosen = [("$label", "site"), ("$value", "fra"), ("$__range", "1h")];
+    let marks = text(&fleet.json["annotations"]["list"][0]["expr"]);
+    for expression in [list, marks] {
+        let expression = format!("count by (alertname) ({expression})");
+        let expected = ["CannotSend", "ClusterDown", "ExporterDown"].map(
+            |alert| serde_json::json!({"labels": format!("{{alertname=\"Mailtrip{alert}\"}}"), "value": 1}),
+        );
+        assert_gives(&expression, &chosen, &series, expected.to_vec().into()).await;
     }
 }

@@ -129,7 +129,29 @@ async fn what_the_mixin_lets_change_is_changed() {
 }
 
 #[tokio::test]
-async fn the_mixin_refuses_a_limit_that_no_rule_has() {
-    let said = evaluate("mixin { _config+:: { limits+: { 'mailtrip:slow': 'vector(1)' } } }").await;
-    assert!(said.unwrap_err().contains("no such limit: mailtrip:slow"));
+async fn the_mixin_refuses_what_is_no_limit_of_a_loaded_file() {
+    for (config, name) in [
+        ("", "mailtrip:slow"),
+        ("", "target:mailtrip_roundtrip_seconds:mean_week"),
+        ("hostLayers: false,", "mailtrip:host_load_limit:ratio"),
+    ] {
+        let limit = format!("limits+: {{ '{name}': 'vector(1)' }}");
+        let said = evaluate(&format!("mixin {{ _config+:: {{ {config} {limit} }} }}")).await;
+        assert!(said.unwrap_err().contains(&format!("no such limit: {name}")), "{config} {name}");
+    }
+}
+
+#[tokio::test]
+async fn the_mixin_names_the_line_whose_anchor_it_cannot_read() {
+    let parse =
+        |text: &str| format!("(import 'rules.libsonnet').parse('x.yml', 'groups:\\n{text}')");
+    for (text, message) in [
+        ("  a: *here", "x.yml:2: no &here in this file"),
+        ("  a: &here text\\n  b: *here", "x.yml:2: after &here only "),
+    ] {
+        let said = evaluate(&parse(text)).await.unwrap_err();
+        assert!(said.contains(message), "{said}");
+    }
+    let words = evaluate(&parse("  a: &here >-\\n    it says: *this\\n  b: *here")).await.unwrap();
+    assert_eq!(words["b"], "it says: *this");
 }
