@@ -17,6 +17,7 @@ use super::test_mail::{TestMail, left_over, reported};
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
 use crate::clock::{for_timer, on_time_line};
 use crate::config::{Endpoint, Login, ReceiveSide, Target};
+use crate::probing::connections::Connection;
 use crate::probing::mailbox::{Found, Looked};
 use ledger::Token;
 use ledger::{DeliveryReport, Ledger, Rules, Transmission};
@@ -50,6 +51,8 @@ pub(super) struct RoundTrip<'a, W> {
     mail: TestMail,
     verdict: Verdict,
     began: Instant,
+    /// Leave to have a connection to the SMTP server open, where others want one as well.
+    pub(super) connection: Option<Connection<'a>>,
     /// Whether nothing is left to do but farewells.
     is_settled: bool,
 }
@@ -74,6 +77,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             mail: TestMail::new(token, ledger),
             verdict: Verdict::new(token, &options.place),
             began: Instant::now(),
+            connection: None,
             is_settled: false,
         }
     }
@@ -94,7 +98,8 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let addresses = format!(": mail from {} to {}", target.from, target.to);
         self.report.title(target.name.as_str(), &addresses);
         let mut mailbox = self.check().await;
-        if self.is_out_of_time() {
+        // Nobody would have the time to look for the mail.
+        if self.longest_wait().is_zero() {
             return;
         }
         let prepare = async {
@@ -102,14 +107,13 @@ impl<'a, W: Write> RoundTrip<'a, W> {
                 mailbox.prepare(Instant::now()).await;
             }
         };
-        let shared = &self.options.shared;
-        let send = async { (shared.turn().await, self.send().await) };
-        let ((turn, smtp), ()) = tokio::join!(send, prepare);
+        let (smtp, ()) = tokio::join!(self.send(), prepare);
+        let connection = self.connection.take();
         let farewell = async {
             if let Some(smtp) = smtp {
                 smtp.quit().await;
             }
-            drop(turn);
+            drop(connection);
         };
         tokio::join!(farewell, self.receive(mailbox));
     }
@@ -300,7 +304,8 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         }
         let dialer = self.dialer(Side::Receive, &side.endpoint, Some(&side.login)).ok()?;
         let end = self.end_of_dialogues(side);
-        Some(SenderMailbox::new(target, side, dialer, self.mail.token, end))
+        let sender = SenderMailbox::new(target, side, dialer, self.mail.token, end);
+        Some(sender.sharing_removal(self.options.shared.sender_removal.clone()))
     }
 
     /// When every dialogue with this mailbox must be over.

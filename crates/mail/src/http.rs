@@ -51,13 +51,21 @@ pub fn question(
 }
 
 /// Adds a login, as `user:password` (RFC 7617).
-pub fn authorize(request: &mut Request<Full<Bytes>>, login: &Secret) {
+///
+/// # Errors
+/// [`Reason::Other`] if there is no colon.
+pub fn authorize(request: &mut Request<Full<Bytes>>, login: &Secret) -> Result<(), Fault> {
+    if !login.expose().contains(':') {
+        let message = "the login is not user:password, it has no colon";
+        return Err(Fault::new(Reason::Other, message));
+    }
     let value = format!("Basic {}", STANDARD.encode(login.expose()));
     // Base64 is always a good value.
     if let Ok(mut value) = HeaderValue::from_str(&value) {
         value.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, value);
     }
+    Ok(())
 }
 
 /// Asks the server of `endpoint`, under TLS if there is a client for it, and reads a body of so many bytes

@@ -1,4 +1,4 @@
-//! The results of all targets in each output.
+//! The results of all targets for people and for scripts.
 
 use std::io::Write;
 
@@ -15,12 +15,6 @@ use mail::text;
 
 /// The most columns for the name of a target.
 const NAME_COLUMNS: usize = 28;
-/// The most lines of long output: Nagios reads 8 kB.
-const LONG_LINES: usize = 20;
-/// The most characters of each.
-const LINE_CHARS: usize = 250;
-/// The most targets that a line names.
-const NAMED: usize = 10;
 
 /// The table, a sentence for each that is not well, and what is left behind; the summary is last.
 pub fn show<W: Write>(results: &Results, terminal: &mut Terminal<W>) {
@@ -78,7 +72,7 @@ fn ability(tested: &Tested, side: Side) -> Option<bool> {
     }
 }
 
-fn roundtrip(tested: &Tested) -> Option<std::time::Duration> {
+pub(super) fn roundtrip(tested: &Tested) -> Option<std::time::Duration> {
     match tested.verdict.as_ref().ok()?.arrival {
         Arrival::Seen { roundtrip, .. } => Some(roundtrip),
         _ => None,
@@ -99,7 +93,7 @@ fn cause(tested: &Tested) -> String {
         (_, _, Arrival::Bounced(_)) => "bounced".to_owned(),
         (Some((side, failure)), ..) => format!("{side}: {}, {}", failure.step, failure.reason),
         (None, Ending::Interrupted, _) => "interrupted".to_owned(),
-        (None, Ending::OutOfTime(_), _) => "`--timeout` expired".to_owned(),
+        (None, Ending::OutOfTime(_) | Ending::LackedTime(_), _) => "`--timeout` expired".to_owned(),
         (None, _, Arrival::NotSeen(_)) => "mail not seen".to_owned(),
         (None, _, Arrival::Seen { folder: FoundIn::Junk, .. }) => "filed as junk".to_owned(),
         (None, ..) if tested.state != State::Ok => "slow".to_owned(),
@@ -144,38 +138,4 @@ pub fn document(results: &Results, thresholds: &Thresholds) -> Value {
         "counts": { "ok": ok, "warning": warning, "critical": critical, "unknown": unknown },
         "targets": targets,
     })
-}
-
-/// The line of all, a line for each that is not well, and performance data on the first and on the last.
-pub fn lines(results: &Results, thresholds: &Thresholds) -> Vec<String> {
-    let counts = State::ALL
-        .map(|state| format!("{}={};;;0;{}", state.label(), results.count(state), results.0.len()));
-    let mut bad: Vec<&Tested> =
-        results.0.values().filter(|tested| tested.state != State::Ok).collect();
-    bad.sort_by_key(|tested| std::cmp::Reverse(tested.state.badness()));
-    let named: Vec<&str> =
-        bad.iter().take(NAMED).map(|tested| tested.target.name.as_str()).collect();
-    let more = if bad.len() > NAMED { ", …" } else { "" };
-    let names =
-        if bad.is_empty() { String::new() } else { format!(" ({}{more})", named.join(", ")) };
-    let first = nagios::status(results.state(), &format!("{}{names}", results.summary()));
-    let mut lines = vec![format!("{first} | {}", counts.join(" "))];
-    lines.extend(bad.iter().take(LONG_LINES).map(|tested| {
-        let words = format!("{} - {}", tested.state, tested.sentences.join("; "));
-        text::cut_to(&nagios::harmless(&words), LINE_CHARS)
-    }));
-    if bad.len() > LONG_LINES {
-        lines.push(format!("and {} more", bad.len() - LONG_LINES));
-    }
-    let times = results.0.values().map(|tested| {
-        let label = format!(
-            "'{}'",
-            nagios::harmless(&tested.target.name.as_str().replace(['\'', '='], "_"))
-        );
-        let limits = (Some(thresholds.warning_or(tested.target.late_after)), thresholds.critical);
-        nagios::time(&label, roundtrip(tested), limits)
-    });
-    let times: Vec<String> = times.collect();
-    lines.push(format!("round trips | {}", times.join(" ")));
-    lines
 }
