@@ -5,9 +5,9 @@
 //! and a token of its own, so that it works beside the running service; it touches no mail but its
 //! own and the reports about it.
 //!
-//! `round_trip` is that sequence, `hand_over` the sending, `test_mail` the mail, `mailbox` looks by either
-//! protocol, `sender_mailbox` for a bounce beside it, `report` shows the steps and [`record`] keeps them,
-//! [`verdict`] says what they come to, [`state`] what that is to a monitoring system. [`terminal`] is where
+//! `round_trip` is that sequence, `dialing` what precedes a connection, `hand_over` the sending, `test_mail`
+//! the mail, `mailbox` looks by either protocol, `sender_mailbox` for a bounce beside it, `report` shows the
+//! steps and [`record`] keeps them, [`verdict`] says what they come to, [`state`] what that is to a monitoring system. [`terminal`] is where
 //! the text is written; [`json`] and [`nagios`] are the other outputs, [`exporter`] reads the result of a
 //! running exporter instead, [`all`] makes the round trips of all targets, [`command`] is what the command
 //! line calls, and [`arguments`] what it may be asked.
@@ -33,6 +33,7 @@ pub use verdict::Verdict;
 pub mod all;
 pub mod arguments;
 pub mod command;
+mod dialing;
 pub mod exporter;
 mod hand_over;
 pub mod json;

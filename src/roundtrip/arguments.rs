@@ -19,7 +19,7 @@ pub struct Probe {
     pub target: Option<String>,
 
     /// Test every target of the configuration side by side, with a table at the end; the exit code is
-    /// that of the worst: 2 (CRITICAL), 1 (WARNING), 3 (UNKNOWN) or 0 (OK)
+    /// that of the worst: 2 (CRITICAL), 1 (WARNING), 3 (UNKNOWN, or nothing was tested) or 0 (OK)
     #[arg(long, conflicts_with_all = ["target", "show_transcript", "from_exporter"])]
     pub all: bool,
 
@@ -34,7 +34,7 @@ pub struct Probe {
     #[arg(long, value_name = "URL", conflicts_with_all = ["show_transcript", "config_file"])]
     pub from_exporter: Option<String>,
 
-    /// A file with user:password for that exporter
+    /// A file with user:password for that exporter, for https:// or an exporter on this machine
     #[arg(long, value_name = "FILE", requires = "from_exporter")]
     pub exporter_login_file: Option<PathBuf>,
 

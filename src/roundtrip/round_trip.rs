@@ -1,12 +1,12 @@
 //! The sequence of one period: check, send, look until the mail is seen, remove it.
 
-use mail::options::BracketedHost;
 use std::io::Write;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Options;
+use super::dialing::{address, unusable};
 use super::hand_over::hand_over;
 use super::mailbox::Mailbox;
 use super::report::Report;
@@ -21,9 +21,7 @@ use crate::probing::connections::Connection;
 use crate::probing::mailbox::{Found, Looked};
 use ledger::Token;
 use ledger::{DeliveryReport, Ledger, Rules, Transmission};
-use ledger::{Failure, Reason, Side, Step};
-use mail::Fault;
-use mail::net::tls;
+use ledger::{Failure, Side, Step};
 use mail::smtp::{NotAccepted, Smtp};
 use mail::trace::Trace;
 use mail::wire::{ConnectionContext, Dialer};
@@ -437,25 +435,9 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         Dialer::new(endpoint, login, &self.clients).map_err(|error| {
             let trace = Trace::new(None);
             trace.enter(Step::Tls);
-            let fault = match tls::shortage_of(&error) {
-                Some(shortage) => {
-                    Fault::short(shortage, Reason::Other, "the system's authorities cannot be read")
-                }
-                None => {
-                    let words = tls::words(&error);
-                    Fault::new(Reason::Tls, format!("cannot use the files of tls_options: {words}"))
-                }
-            };
-            let failure = trace.failure(fault);
+            let failure = trace.failure(unusable(&error));
             self.report.failed(side, &trace, &failure);
             failure
         })
     }
-}
-
-/// Host and port, an IPv6 address in brackets.
-fn address(endpoint: &Endpoint) -> String {
-    let Endpoint { host, port, mx, .. } = endpoint;
-    let of_domain = if *mx { "the MX of " } else { "" };
-    format!("{of_domain}{}:{port}", BracketedHost(host))
 }

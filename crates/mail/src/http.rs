@@ -24,8 +24,8 @@ const HEAD_BYTES: usize = 64 << 10;
 /// What a server answered: its status and the whole body.
 pub type Answer = (StatusCode, Bytes);
 
-/// A question for JSON at this path. `port` is left out of the name of the host where the scheme implies
-/// it.
+/// A question for JSON, begun in `builder` with its method and path. A port that is `default_port`, the one
+/// that the scheme implies, is left out of the name of the host.
 ///
 /// # Errors
 /// [`Reason::Other`] for a path or a host that no question can hold.

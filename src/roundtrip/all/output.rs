@@ -1,5 +1,6 @@
 //! The results of all targets for people and for scripts.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde_json::{Value, json};
@@ -16,8 +17,16 @@ use mail::text;
 /// The most columns for the name of a target.
 const NAME_COLUMNS: usize = 28;
 
-/// The table, a sentence for each that is not well, and what is left behind; the summary is last.
+/// The most paragraphs about targets that are not well.
+const PARAGRAPHS: usize = 20;
+/// The most targets that one of them names.
+const NAMED: usize = 10;
+
+/// A sentence for those that are not well, and what is left behind; the table and the summary are last, where
+/// they are seen.
 pub fn show<W: Write>(results: &Results, terminal: &mut Terminal<W>) {
+    not_well(results, terminal);
+    left_behind(results, terminal);
     let longest = results.0.keys().map(|name| name.as_str().chars().count()).max().unwrap_or(0);
     let width = longest.clamp(6, NAME_COLUMNS);
     let (send, receive, roundtrip) = ("SEND", "RECEIVE", "ROUND TRIP");
@@ -26,14 +35,43 @@ pub fn show<W: Write>(results: &Results, terminal: &mut Terminal<W>) {
     for tested in results.0.values() {
         row(tested, width, terminal);
     }
-    for tested in results.0.values().filter(|tested| tested.state != State::Ok) {
-        for sentence in &tested.sentences {
-            terminal.paragraph(&[(Look::Bad, "Verdict: "), (Look::Plain, sentence)]);
-        }
-    }
-    left_behind(results, terminal);
     let look = if results.state() == State::Ok { Look::Good } else { Look::Bad };
     terminal.paragraph(&[(look, &results.summary())]);
+}
+
+/// What is true of several is said once.
+fn not_well<W: Write>(results: &Results, terminal: &mut Terminal<W>) {
+    let mut causes: Vec<(&str, Vec<&Tested>)> = Vec::new();
+    let mut places = BTreeMap::new();
+    for tested in results.0.values().filter(|tested| tested.state != State::Ok) {
+        for sentence in &tested.sentences {
+            let cause = sentence.strip_prefix(tested.target.name.as_str()).unwrap_or(sentence);
+            let place = *places.entry(cause).or_insert_with(|| {
+                causes.push((sentence, Vec::new()));
+                causes.len() - 1
+            });
+            causes.get_mut(place).into_iter().for_each(|(_, of)| of.push(tested));
+        }
+    }
+    for (sentence, of) in causes.iter().take(PARAGRAPHS) {
+        let others = likewise(of);
+        let parts = [(Look::Bad, "Verdict: "), (Look::Plain, sentence), (Look::Plain, &others)];
+        terminal.paragraph(&parts);
+    }
+    if let more @ 1.. = causes.len().saturating_sub(PARAGRAPHS) {
+        terminal.paragraph(&[(Look::Plain, &format!("and {more} more; see the table"))]);
+    }
+}
+
+/// For whom else a sentence is.
+fn likewise(of: &[&Tested]) -> String {
+    let names: Vec<&str> = of.iter().skip(1).map(|tested| tested.target.name.as_str()).collect();
+    let named = names.get(..NAMED).unwrap_or(&names).join(", ");
+    match names.len() {
+        0 => String::new(),
+        count if count > NAMED => format!(" (likewise {named}, and {} more)", count - NAMED),
+        _ => format!(" (likewise {named})"),
+    }
 }
 
 fn row<W: Write>(tested: &Tested, width: usize, terminal: &mut Terminal<W>) {

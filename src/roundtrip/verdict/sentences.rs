@@ -18,7 +18,7 @@ impl Verdict {
     /// The verdict, a sentence for each thing that is wrong, or one that nothing is. The words are those of
     /// the state that it is judged to be.
     pub fn sentences(&self, target: &Target, thresholds: &Thresholds) -> Vec<String> {
-        if let Some(untested) = self.lacked_time(target) {
+        if let Some(untested) = self.lacked_time(target, thresholds) {
             return vec![untested];
         }
         let mut sentences = Vec::new();
@@ -64,12 +64,12 @@ impl Verdict {
     }
 
     /// That it had too little time to tell anything of its servers.
-    fn lacked_time(&self, target: &Target) -> Option<String> {
-        let is_seen = matches!(self.arrival, Arrival::Seen { .. });
-        let is_known = is_seen || self.has_failed(target) || self.is_not_applicable(target);
+    fn lacked_time(&self, target: &Target, thresholds: &Thresholds) -> Option<String> {
         let Ending::LackedTime(limit) = self.ending else { return None };
-        (!is_known)
-            .then(|| format!("{} was not fully tested: {}", target.name, too_short(target, limit)))
+        let is_unknown = judge(self, target, thresholds).0 == State::Unknown
+            && self.failures().all(|failure| failure.shortage.is_none());
+        let name = &target.name;
+        is_unknown.then(|| format!("{name} was not fully tested: {}", too_short(target, limit)))
     }
 
     /// What is left to do about a mail that may turn up unobserved.
