@@ -194,13 +194,18 @@ pub enum Command {
     ///
     /// It opens no store and uses its own instance id, so that it works alongside the running
     /// exporter.
-    #[command(after_help = "Examples:\n  \
+    #[command(
+        override_usage = "\
+        mailtrip_exporter probe [OPTIONS] <TARGET>\n       \
+        mailtrip_exporter probe [OPTIONS] --all",
+        after_help = "Examples:\n  \
         mailtrip_exporter probe mailserver\n  \
         mailtrip_exporter probe mailserver --timeout 90s --config.file=/etc/mailtrip.yml\n  \
         mailtrip_exporter probe mailserver --output=json --show-transcript\n  \
         mailtrip_exporter probe mailserver --output=nagios -t 50 -w 20 -c 40\n  \
         mailtrip_exporter probe mailserver --output=nagios --from-exporter=http://127.0.0.1:9925\n  \
-        mailtrip_exporter probe --all -t 2m")]
+        mailtrip_exporter probe --all -t 2m"
+    )]
     Probe(Probe),
 
     /// Run the exporter against built-in mail servers on loopback, without any set-up
@@ -223,12 +228,21 @@ impl Cli {
     /// the problem is printed in that format.
     pub fn from_arguments() -> Result<Self, u8> {
         Self::parse_all(std::env::args_os()).map_err(|error| {
-            let wants_nagios = std::env::args().any(|word| word == "--output=nagios")
-                || std::env::args()
-                    .zip(std::env::args().skip(1))
+            // As they are: words that are no UTF-8 are what is complained about.
+            let words: Vec<OsString> = std::env::args_os().collect();
+            let wants_nagios = words.iter().any(|word| word == "--output=nagios")
+                || words
+                    .iter()
+                    .zip(words.iter().skip(1))
                     .any(|(option, value)| option == "--output" && value == "nagios");
             if wants_nagios && error.use_stderr() {
                 println!("{}", nagios::status(State::Unknown, &error.to_string()));
+                return State::Unknown.exit_code();
+            }
+            // Its exit codes are states as well.
+            let tests_all = ["probe", "--all"].iter().all(|it| words.iter().any(|word| word == it));
+            if tests_all && error.use_stderr() {
+                drop(error.print());
                 return State::Unknown.exit_code();
             }
             match error.kind() {
@@ -244,27 +258,24 @@ impl Cli {
     fn parse_all(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let mut command = own_flags::hide_foreign(Self::command());
         let matches = command.try_get_matches_from_mut(words)?;
-        own_flags::refuse_foreign(&mut command, &matches)?;
+        own_flags::refuse_foreign(&command, &matches)?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?.checked()
     }
 
     /// What clap cannot say of one option alone, and what it would repeat a secret for.
     fn checked(self) -> Result<Self, clap::Error> {
-        if let Some(Command::Probe(probe)) = &self.command
-            && let Err(wrong) = probe.question()
-        {
-            let message = format!("--from-exporter: {wrong}");
-            return Err(Self::command().error(ErrorKind::ValueValidation, message));
-        }
-        if let Some(Command::Probe(Probe {
-            warning: Some(warning), critical: Some(critical), ..
-        })) = &self.command
-            && warning > critical
-        {
-            let message = "--warning must not be longer than --critical";
-            return Err(Self::command().error(ErrorKind::ValueValidation, message));
-        }
-        Ok(self)
+        let Some(Command::Probe(probe)) = &self.command else { return Ok(self) };
+        let wrong = match (probe.question(), probe.warning, probe.critical) {
+            (Err(wrong), ..) => format!("--from-exporter: {wrong}"),
+            _ if probe.target.is_none() && !probe.all => {
+                "name a target of the configuration, or write --all for all of them".to_owned()
+            }
+            (_, Some(warning), Some(critical)) if warning > critical => {
+                "--warning must not be longer than --critical".to_owned()
+            }
+            _ => return Ok(self),
+        };
+        Err(own_flags::error("probe", ErrorKind::ValueValidation, wrong))
     }
 }
 
@@ -395,7 +406,10 @@ mod tests {
             ("probe a --from-exporter=http://h --show-transcript", "cannot be used with"),
             ("probe a --from-exporter=http://h --config.file=a", "cannot be used with"),
             ("probe corp -w 10:20", "a round trip can only be too long: write the longest"),
-            ("probe", "<TARGET>"),
+            ("probe", "name a target of the configuration, or write --all"),
+            ("probe", "Usage: mailtrip_exporter probe"),
+            ("probe a -t 9223372036854775807", "write a year (365d) at most"),
+            ("probe a --from-exporter=http://h --exporter-login-file=f", "could read the password"),
             ("probe a --all", "cannot be used with"),
             ("probe --all --from-exporter=http://h", "cannot be used with"),
             ("probe a --output=xml", "[possible values: text, json, nagios]"),

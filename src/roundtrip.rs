@@ -5,13 +5,12 @@
 //! and a token of its own, so that it works beside the running service; it touches no mail but its
 //! own and the reports about it.
 //!
-//! `round_trip` is that sequence, `hand_over` the sending, `test_mail` the mail, `mailbox` looks by either protocol, `sender_mailbox` for a bounce
-//! beside it, `report` shows the steps and
-//! [`record`] keeps them, [`verdict`] says what they come to, [`state`] what that is to a monitoring
-//! system. [`terminal`] is where the text is written; [`json`] and [`nagios`] are the other outputs,
-//! [`exporter`] reads the result of a running exporter instead,
-//! [`all`] makes the round trips of all targets,
-//! [`command`] is what the command line calls, and [`arguments`] what it may be asked.
+//! `round_trip` is that sequence, `dialing` what precedes a connection, `hand_over` the sending, `test_mail`
+//! the mail, `mailbox` looks by either protocol, `sender_mailbox` for a bounce beside it, `report` shows the
+//! steps and [`record`] keeps them, [`verdict`] says what they come to, [`state`] what that is to a monitoring system. [`terminal`] is where
+//! the text is written; [`json`] and [`nagios`] are the other outputs, [`exporter`] reads the result of a
+//! running exporter instead, [`all`] makes the round trips of all targets, [`command`] is what the command
+//! line calls, and [`arguments`] what it may be asked.
 
 use std::fmt;
 use std::future::Future;
@@ -23,7 +22,7 @@ use tokio::sync::Mutex;
 use tokio::time::sleep_until;
 
 use crate::config::{Config, Target, TargetName, edit_distance};
-use crate::probing::connections::{Connection, Connections};
+use crate::probing::connections::Connection;
 use mail::outer::MARGIN;
 
 use round_trip::RoundTrip;
@@ -34,6 +33,7 @@ pub use verdict::Verdict;
 pub mod all;
 pub mod arguments;
 pub mod command;
+mod dialing;
 pub mod exporter;
 mod hand_over;
 pub mod json;
@@ -72,18 +72,10 @@ pub struct Options {
 /// What one round trip has to share with others.
 #[derive(Debug, Clone, Default)]
 pub struct Shared {
-    /// The connections to the SMTP server; `None`: it has them for itself.
-    pub connections: Option<Arc<Connections>>,
     /// Held while mails are taken out of the mailbox.
     pub removal: Option<Arc<Mutex<()>>>,
-}
-
-impl Shared {
-    /// Leave to have a connection to the SMTP server open; `None`: none is needed.
-    async fn turn(&self) -> Option<Connection<'_>> {
-        // It fails where the connections are closed, which never happens.
-        self.connections.as_ref()?.acquire().await.ok()
-    }
+    /// The same for the sender's own mailbox.
+    pub sender_removal: Option<Arc<Mutex<()>>>,
 }
 
 /// Makes one round trip and shows it on `terminal`, verdict included. It ends early when
@@ -94,7 +86,20 @@ pub async fn run<W: Write>(
     terminal: &mut Terminal<W>,
     interrupt: impl Future<Output = ()>,
 ) -> Verdict {
+    Box::pin(run_with(target, options, None, terminal, interrupt)).await
+}
+
+/// The same; `connection` is leave to have one open to the SMTP server, and is given back when the mail is
+/// sent.
+async fn run_with<'a, W: Write>(
+    target: &'a Target,
+    options: &'a Options,
+    connection: Option<Connection<'a>>,
+    terminal: &'a mut Terminal<W>,
+    interrupt: impl Future<Output = ()>,
+) -> Verdict {
     let mut round_trip = RoundTrip::new(target, options, terminal);
+    round_trip.connection = connection;
     let end = round_trip.end();
     let out_of_time = async {
         match end {

@@ -3,7 +3,7 @@
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command, CommandFactory};
 
 /// Whether a flag of the exporter, by its long name, does something for this subcommand.
 fn is_own(subcommand: &str, flag: &str) -> bool {
@@ -39,10 +39,7 @@ pub(super) fn hide_foreign(mut command: Command) -> Command {
 ///
 /// # Errors
 /// With their names.
-pub(super) fn refuse_foreign(
-    command: &mut Command,
-    matches: &ArgMatches,
-) -> Result<(), clap::Error> {
+pub(super) fn refuse_foreign(command: &Command, matches: &ArgMatches) -> Result<(), clap::Error> {
     let Some(name) = matches.subcommand_name() else { return Ok(()) };
     let is_given = |flag: &&Arg| {
         matches.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine)
@@ -58,5 +55,15 @@ pub(super) fn refuse_foreign(
     let message = format!(
         "{foreign} {are} not for `{name}`; `mailtrip_exporter {name} --help` lists its flags"
     );
-    Err(command.error(ErrorKind::ArgumentConflict, message))
+    Err(error(name, ErrorKind::ArgumentConflict, message))
+}
+
+/// A problem with the arguments of a subcommand, with its usage.
+pub(super) fn error(subcommand: &str, kind: ErrorKind, message: String) -> clap::Error {
+    let mut command = hide_foreign(super::Cli::command());
+    command.build();
+    match command.find_subcommand_mut(subcommand) {
+        Some(subcommand) => subcommand.error(kind, message),
+        None => command.error(kind, message),
+    }
 }

@@ -1,7 +1,7 @@
 //! `probe --all`: every target of the configuration, side by side.
 //!
 //! They take turns as the targets of the exporter do: at a connection to one SMTP server and account, and in
-//! a mailbox. `turns` is that, `output` how the results are shown.
+//! a mailbox. `turns` is that; `output` and `lines` show the results.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::state::{State, Thresholds, judge};
 use super::terminal::Look;
-use super::verdict::Ending;
-use super::{Options, Terminal, Verdict, run};
+use super::verdict::{Ending, time_needed};
+use super::{Options, Terminal, Verdict, run_with};
 use crate::config::{Config, Target, TargetName};
-pub use output::{document, lines, show};
+pub use lines::lines;
+pub use output::{document, show};
 use turns::{NotBegun, Turns};
 
+mod lines;
 mod output;
 mod turns;
 
@@ -140,7 +142,8 @@ fn begin(config: &Config, options: &Options, stop: &CancellationToken) -> JoinSe
     tests
 }
 
-/// Waits for its turn and makes a round trip in the time that is left.
+/// Waits for its turn and makes a round trip in the time that is left. Whoever waits begins only if enough
+/// of it is left: what a target needs at most, or half of all that there is.
 async fn test(
     target: &Target,
     options: &Options,
@@ -148,13 +151,22 @@ async fn test(
     end: Option<Instant>,
     stop: &CancellationToken,
 ) -> Result<Box<Verdict>, NotBegun> {
-    let turn = turns.take(target, end, stop).await?;
+    let needed = time_needed(target);
+    let enough = options.timeout.map(|all| needed.min(all / 2));
+    let latest = end.zip(enough).map(|(end, enough)| end - enough);
+    let mut turn = turns.take(target, latest, stop).await?;
     let left = end.map(|end| end.saturating_duration_since(Instant::now()));
     let own = Options { timeout: left, ..options.clone() };
     let mut nowhere = Terminal::plain(std::io::sink());
-    let mut verdict = Box::pin(run(target, &own, &mut nowhere, stop.cancelled())).await;
+    let connection = turn.connection.take();
+    let round_trip = run_with(target, &own, connection, &mut nowhere, stop.cancelled());
+    let mut verdict = Box::pin(round_trip).await;
     if let (Ending::OutOfTime(_), Some(timeout)) = (verdict.ending, options.timeout) {
-        verdict.ending = Ending::OutOfTime(timeout);
+        let has_lacked = left.is_some_and(|left| left < needed);
+        verdict.ending = match has_lacked {
+            true => Ending::LackedTime(timeout),
+            false => Ending::OutOfTime(timeout),
+        };
     }
     turn.end(&verdict, target, end, stop);
     Ok(Box::new(verdict))

@@ -8,15 +8,18 @@ use clap::{Args, ValueEnum};
 use super::exporter::{Address, Question};
 use crate::config::parse_duration;
 
+/// The longest duration that a flag takes: a year.
+pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// What `probe` is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Probe {
     /// The name of the target in the configuration
-    #[arg(value_name = "TARGET", required_unless_present = "all")]
+    #[arg(value_name = "TARGET")]
     pub target: Option<String>,
 
     /// Test every target of the configuration side by side, with a table at the end; the exit code is
-    /// that of the worst: 2 (CRITICAL), 1 (WARNING), 3 (UNKNOWN) or 0 (OK)
+    /// that of the worst: 2 (CRITICAL), 1 (WARNING), 3 (UNKNOWN, or nothing was tested) or 0 (OK)
     #[arg(long, conflicts_with_all = ["target", "show_transcript", "from_exporter"])]
     pub all: bool,
 
@@ -31,7 +34,7 @@ pub struct Probe {
     #[arg(long, value_name = "URL", conflicts_with_all = ["show_transcript", "config_file"])]
     pub from_exporter: Option<String>,
 
-    /// A file with user:password for that exporter
+    /// A file with user:password for that exporter, for https:// or an exporter on this machine
     #[arg(long, value_name = "FILE", requires = "from_exporter")]
     pub exporter_login_file: Option<PathBuf>,
 
@@ -64,6 +67,13 @@ impl Probe {
     pub fn question(&self) -> Result<Option<Question>, String> {
         let Some(url) = &self.from_exporter else { return Ok(None) };
         let address = Address::parse(url)?;
+        if self.exporter_login_file.is_some() && !address.is_private() {
+            return Err(
+                "by http:// everybody on the way could read the password: write https://, or \
+                        leave out --exporter-login-file"
+                    .to_owned(),
+            );
+        }
         Ok(Some(Question {
             address,
             login_file: self.exporter_login_file.clone(),
@@ -88,7 +98,7 @@ pub enum Output {
 fn limit(text: &str) -> Result<Duration, String> {
     let limit = seconds(text).or_else(|| parse_duration(text));
     let advice = "write a duration above zero, such as 50, 90s or 5m";
-    limit.filter(|limit| !limit.is_zero()).ok_or_else(|| advice.to_owned())
+    bounded(limit.filter(|limit| !limit.is_zero()).ok_or_else(|| advice.to_owned())?)
 }
 
 /// The longest round trip that is good. Of the ranges of the Monitoring Plugins Development Guidelines
@@ -96,11 +106,17 @@ fn limit(text: &str) -> Result<Duration, String> {
 fn threshold(text: &str) -> Result<Duration, String> {
     let most = text.strip_prefix("0:").or_else(|| text.strip_prefix("~:")).unwrap_or(text);
     let most_is = seconds(most).or_else(|| parse_duration(most));
-    most_is.ok_or_else(|| match text.contains(':') || text.starts_with('@') {
+    let most_is = most_is.ok_or_else(|| match text.contains(':') || text.starts_with('@') {
         true => "a round trip can only be too long: write the longest that is good, as 20 or 0:20"
             .to_owned(),
         false => "write a duration, such as 20, 90s or 5m".to_owned(),
-    })
+    })?;
+    bounded(most_is)
+}
+
+/// Beyond it no clock can count to the end.
+fn bounded(duration: Duration) -> Result<Duration, String> {
+    if duration > LONGEST { Err("write a year (365d) at most".to_owned()) } else { Ok(duration) }
 }
 
 /// A bare number.
@@ -113,7 +129,7 @@ fn seconds(text: &str) -> Option<Duration> {
 /// A duration above zero.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
-        Some(duration) if !duration.is_zero() => Ok(duration),
+        Some(duration) if !duration.is_zero() => bounded(duration),
         _ => Err("write a duration above zero, such as 90s or 5m".to_owned()),
     }
 }
@@ -134,6 +150,16 @@ mod tests {
         {
             assert!(limit(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_no_clock_can_count_is_refused() {
+        for text in ["9223372036854775807", "366d", "31536001"] {
+            let refusals = [limit(text), threshold(text)].map(Result::unwrap_err);
+            assert!(refusals.iter().all(|it| it.contains("a year (365d) at most")), "{refusals:?}");
+        }
+        assert_eq!((limit("365d"), threshold("~:365d")), (Ok(LONGEST), Ok(LONGEST)));
+        assert!(duration("366d").is_err());
     }
 
     #[test]

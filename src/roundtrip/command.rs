@@ -121,14 +121,15 @@ async fn ask(question: &Question, probe: &Probe) -> u8 {
 
 /// Says why there was no probe, and gives the exit code.
 pub fn not_begun(probe: &Probe, problem: &str) -> u8 {
+    let code = if probe.all { State::Unknown.exit_code() } else { 1 };
     match probe.output {
         Output::Text => {
             eprintln!("{problem}");
-            1
+            code
         }
         Output::Json => {
             print(&format!("{:#}", json::not_begun(probe.target.as_deref(), problem)));
-            1
+            code
         }
         Output::Nagios => {
             print(&nagios::status(State::Unknown, problem));

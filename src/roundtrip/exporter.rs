@@ -4,18 +4,18 @@
 //! `address` is where it is, `answer` what it says of a target, `result` what that comes to, `output`
 //! how it is shown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper::{Request, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Endpoint, TlsMode, TlsOptions, authorities_of_flag, secret_of_flag};
 pub use address::Address;
 use answer::{Problem, Report};
 use mail::net::tls::{TlsClient, words};
-use mail::{http, text};
+use mail::{http, text, threads};
 pub use output::{document, line, show};
 pub use result::Finding;
 
@@ -28,6 +28,8 @@ mod result;
 const MOST_BYTES: usize = 4 << 20;
 /// How long it is waited for unless `--timeout` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The flag that names the file of the login.
+const LOGIN_FLAG: &str = "--exporter-login-file";
 /// The most characters of what an exporter says about a problem.
 const PROBLEM_CHARS: usize = 300;
 /// What a name may hold unescaped in the query (RFC 3986 section 2.3).
@@ -57,11 +59,18 @@ impl Question {
         if status != StatusCode::OK {
             return Err(named(self.refusal(status, &body)));
         }
-        serde_json::from_slice(&body).map_err(|_| {
-            named(
-                "the answer is not what an exporter says of a target: check the address".to_owned(),
-            )
-        })
+        let report = Report::read(&body).map_err(|wrong| {
+            named(format!(
+                "the answer is not what an exporter says of a target ({wrong}): check the address, and \
+                 that its version is that of this program ({})",
+                env!("CARGO_PKG_VERSION")
+            ))
+        })?;
+        // Both as they are shown.
+        if report.name != text::shown(target.as_bytes()) {
+            return Err(named(format!("it answers with another target, `{}`", report.name)));
+        }
+        Ok(report)
     }
 
     async fn exchange(&self, target: &str) -> Result<http::Answer, String> {
@@ -71,10 +80,13 @@ impl Question {
             true => (TlsMode::Implicit, 443),
             false => (TlsMode::None, 80),
         };
-        let ca_file = self.ca_file.as_ref().map(|path| {
-            authorities_of_flag(path).map_err(|why| format!("{}: {why}", path.display()))
-        });
-        let tls_options = TlsOptions { ca_file: ca_file.transpose()?, ..TlsOptions::default() };
+        let ca_file = match &self.ca_file {
+            Some(path) => {
+                Some(read("--exporter-ca-file", path, authorities_of_flag, deadline).await?)
+            }
+            None => None,
+        };
+        let tls_options = TlsOptions { ca_file, ..TlsOptions::default() };
         let endpoint = Endpoint { tls_options, ..Endpoint::new(host, *port, mode) };
         let tls = is_https.then(|| TlsClient::new(&endpoint.tls_options)).transpose();
         let tls = tls.map_err(|error| format!("cannot use TLS: {}", words(&error)))?;
@@ -84,8 +96,9 @@ impl Question {
         let request = http::question(&endpoint, default_port, get, String::new());
         let mut request = request.map_err(|fault| fault.message)?;
         if let Some(path) = &self.login_file {
-            let login = secret_of_flag(path).map_err(|why| format!("{}: {why}", path.display()))?;
-            http::authorize(&mut request, &login);
+            let login = read(LOGIN_FLAG, path, secret_of_flag, deadline).await?;
+            let added = http::authorize(&mut request, &login);
+            added.map_err(|fault| in_file(LOGIN_FLAG, path, &fault.message))?;
         }
         let answer = http::ask(&endpoint, tls.as_ref(), request, MOST_BYTES, deadline).await;
         answer.map_err(|fault| fault.message)
@@ -103,10 +116,11 @@ impl Question {
                             included"
                     .to_owned()
             }
-            (401, _) if self.login_file.is_none() => {
-                "wants a login: name a file with user:password by --exporter-login-file".to_owned()
-            }
-            (401, _) => "refuses the login in the file of --exporter-login-file".to_owned(),
+            (401, _) => match &self.login_file {
+                Some(path) => in_file(LOGIN_FLAG, path, "refuses the login in the file"),
+                None => "wants a login: name a file with user:password by --exporter-login-file"
+                    .to_owned(),
+            },
             (300..=399, _) => format!(
                 "answers with a redirect (HTTP status {}), which is not followed: write the address \
                  that it leads to",
@@ -115,4 +129,26 @@ impl Question {
             _ => format!("answers with HTTP status {status}"),
         }
     }
+}
+
+/// What is in the file that a flag names. Where it is on a server that is away, reading it may never end.
+async fn read<T: Send + 'static>(
+    flag: &str,
+    path: &Path,
+    read: fn(&Path) -> Result<T, String>,
+    deadline: Instant,
+) -> Result<T, String> {
+    let owned = path.to_owned();
+    let outcome = timeout_at(deadline, threads::run(move || read(&owned))).await;
+    let outcome = match outcome {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(none)) => Err(format!("cannot be read: {none}")),
+        Err(_) => Err("cannot be read in time".to_owned()),
+    };
+    outcome.map_err(|why| in_file(flag, path, &why))
+}
+
+/// What is wrong with the file that a flag names.
+fn in_file(flag: &str, path: &Path, why: &str) -> String {
+    format!("{why} ({flag} {})", path.display())
 }

@@ -37,7 +37,7 @@ pub fn document(
         "ending": match verdict.ending {
             Ending::Complete => "complete",
             Ending::Interrupted => "interrupted",
-            Ending::OutOfTime(_) => "out_of_time",
+            Ending::OutOfTime(_) | Ending::LackedTime(_) => "out_of_time",
         },
         "began": format_rfc3339_millis(verdict.began).to_string(),
         "ended": format_rfc3339_millis(verdict.began + verdict.took).to_string(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Options;
+use super::dialing::{address, unusable};
 use super::hand_over::hand_over;
 use super::mailbox::Mailbox;
 use super::report::Report;
@@ -16,12 +17,11 @@ use super::test_mail::{TestMail, left_over, reported};
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
 use crate::clock::{for_timer, on_time_line};
 use crate::config::{Endpoint, Login, ReceiveSide, Target};
+use crate::probing::connections::Connection;
 use crate::probing::mailbox::{Found, Looked};
 use ledger::Token;
 use ledger::{DeliveryReport, Ledger, Rules, Transmission};
-use ledger::{Failure, Reason, Side, Step};
-use mail::Fault;
-use mail::net::tls;
+use ledger::{Failure, Side, Step};
 use mail::smtp::{NotAccepted, Smtp};
 use mail::trace::Trace;
 use mail::wire::{ConnectionContext, Dialer};
@@ -49,6 +49,8 @@ pub(super) struct RoundTrip<'a, W> {
     mail: TestMail,
     verdict: Verdict,
     began: Instant,
+    /// Leave to have a connection to the SMTP server open, where others want one as well.
+    pub(super) connection: Option<Connection<'a>>,
     /// Whether nothing is left to do but farewells.
     is_settled: bool,
 }
@@ -73,6 +75,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             mail: TestMail::new(token, ledger),
             verdict: Verdict::new(token, &options.place),
             began: Instant::now(),
+            connection: None,
             is_settled: false,
         }
     }
@@ -93,7 +96,8 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let addresses = format!(": mail from {} to {}", target.from, target.to);
         self.report.title(target.name.as_str(), &addresses);
         let mut mailbox = self.check().await;
-        if self.is_out_of_time() {
+        // Nobody would have the time to look for the mail.
+        if self.longest_wait().is_zero() {
             return;
         }
         let prepare = async {
@@ -101,14 +105,13 @@ impl<'a, W: Write> RoundTrip<'a, W> {
                 mailbox.prepare(Instant::now()).await;
             }
         };
-        let shared = &self.options.shared;
-        let send = async { (shared.turn().await, self.send().await) };
-        let ((turn, smtp), ()) = tokio::join!(send, prepare);
+        let (smtp, ()) = tokio::join!(self.send(), prepare);
+        let connection = self.connection.take();
         let farewell = async {
             if let Some(smtp) = smtp {
                 smtp.quit().await;
             }
-            drop(turn);
+            drop(connection);
         };
         tokio::join!(farewell, self.receive(mailbox));
     }
@@ -299,7 +302,8 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         }
         let dialer = self.dialer(Side::Receive, &side.endpoint, Some(&side.login)).ok()?;
         let end = self.end_of_dialogues(side);
-        Some(SenderMailbox::new(target, side, dialer, self.mail.token, end))
+        let sender = SenderMailbox::new(target, side, dialer, self.mail.token, end);
+        Some(sender.sharing_removal(self.options.shared.sender_removal.clone()))
     }
 
     /// When every dialogue with this mailbox must be over.
@@ -431,16 +435,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         Dialer::new(endpoint, login, &self.clients).map_err(|error| {
             let trace = Trace::new(None);
             trace.enter(Step::Tls);
-            let fault = match tls::shortage_of(&error) {
-                Some(shortage) => {
-                    Fault::short(shortage, Reason::Other, "the system's authorities cannot be read")
-                }
-                None => {
-                    let words = tls::words(&error);
-                    Fault::new(Reason::Tls, format!("cannot use the files of tls_options: {words}"))
-                }
-            };
-            let failure = trace.failure(fault);
+            let failure = trace.failure(unusable(&error));
             self.report.failed(side, &trace, &failure);
             failure
         })

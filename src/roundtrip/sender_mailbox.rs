@@ -1,7 +1,9 @@
 //! The sender's own mailbox, watched for a bounce beside the wait for the mail.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::mailbox::Mailbox;
@@ -48,6 +50,11 @@ impl<'a> SenderMailbox<'a> {
         let mailbox = Mailbox::new(side, dialer, None, end, longest, target.lost_after);
         let (notice, failure, removal_failure) = (None, None, None);
         Self { target, side, token, mailbox, notice, failure, removal_failure }
+    }
+
+    /// Mails are taken out only while this is held.
+    pub(super) fn sharing_removal(self, removal: Option<Arc<Mutex<()>>>) -> Self {
+        Self { mailbox: self.mailbox.sharing_removal(removal), ..self }
     }
 
     /// Looks until a report says that the mail cannot be delivered; else it never ends.

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::verdict::{Arrival, Ending, Removal, Verdict};
 use crate::config::Target;
-use ledger::FoundIn;
-use ledger::Side;
+use ledger::{FoundIn, Reason, Side};
 
 /// The states of the Monitoring Plugins Development Guidelines, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,7 +97,9 @@ pub fn judge(
 ) -> (State, Option<Duration>) {
     if let Arrival::Seen { roundtrip, folder } = verdict.arrival {
         if let Some(failure) = verdict.failure(Side::Send) {
-            let is_measured = failure.shortage.is_none();
+            let is_cut_off = matches!(verdict.ending, Ending::LackedTime(_))
+                && failure.reason == Reason::Timeout;
+            let is_measured = failure.shortage.is_none() && !is_cut_off;
             return (if is_measured { State::Critical } else { State::Unknown }, None);
         }
         let is_well = folder != FoundIn::Junk && verdict.removal == Removal::Done;
@@ -111,7 +112,7 @@ pub fn judge(
     let state = match verdict.ending {
         _ if verdict.is_not_applicable(target) => State::Ok,
         _ if verdict.has_failed(target) => State::Critical,
-        Ending::Interrupted => State::Unknown,
+        Ending::Interrupted | Ending::LackedTime(_) => State::Unknown,
         Ending::OutOfTime(_) if verdict.is_held_back => State::Unknown,
         // Of what this machine was short of, and of a standby that is down.
         _ if has_failure => State::Unknown,

@@ -8,7 +8,7 @@ use ledger::LoginDelay;
 use ledger::Token;
 pub(super) use ledger::durations::precise as seconds;
 use ledger::{DeliveryReport, FoundIn};
-use ledger::{Failure, PerSide, Shortage, Side};
+use ledger::{Failure, PerSide, Reason, Shortage, Side};
 
 mod sentences;
 
@@ -109,6 +109,9 @@ pub enum Ending {
     Interrupted,
     /// This time of `--timeout` was over before the server had answered.
     OutOfTime(Duration),
+    /// The same, and others had left it less time than it may need: what it did not come to says nothing of
+    /// its servers.
+    LackedTime(Duration),
 }
 
 /// How the removal of the mail went.
@@ -177,6 +180,8 @@ impl Verdict {
             .filter(|failure| failure.shortage.is_none() && !self.is_standby_down(target, failure));
         let has_failure = match self.ending {
             Ending::Interrupted => failures.any(|it| Some(it) != self.look_failure.as_ref()),
+            // Its deadline was that of all.
+            Ending::LackedTime(_) => failures.any(|failure| failure.reason != Reason::Timeout),
             Ending::Complete | Ending::OutOfTime(_) => failures.next().is_some(),
         };
         has_failure || matches!(self.arrival, Arrival::Bounced(_))
@@ -212,4 +217,9 @@ impl Verdict {
     pub fn side(&self, side: Side) -> &SideRecord {
         &self.sides[side]
     }
+}
+
+/// The time after which a round trip that has not come to its end says something of its servers.
+pub(super) fn time_needed(target: &Target) -> Duration {
+    target.send.endpoint.timeout.max(target.receive.endpoint.timeout) * 2
 }

@@ -24,8 +24,8 @@ const HEAD_BYTES: usize = 64 << 10;
 /// What a server answered: its status and the whole body.
 pub type Answer = (StatusCode, Bytes);
 
-/// A question for JSON at this path. `port` is left out of the name of the host where the scheme implies
-/// it.
+/// A question for JSON, begun in `builder` with its method and path. A port that is `default_port`, the one
+/// that the scheme implies, is left out of the name of the host.
 ///
 /// # Errors
 /// [`Reason::Other`] for a path or a host that no question can hold.
@@ -51,13 +51,21 @@ pub fn question(
 }
 
 /// Adds a login, as `user:password` (RFC 7617).
-pub fn authorize(request: &mut Request<Full<Bytes>>, login: &Secret) {
+///
+/// # Errors
+/// [`Reason::Other`] if there is no colon.
+pub fn authorize(request: &mut Request<Full<Bytes>>, login: &Secret) -> Result<(), Fault> {
+    if !login.expose().contains(':') {
+        let message = "the login is not user:password, it has no colon";
+        return Err(Fault::new(Reason::Other, message));
+    }
     let value = format!("Basic {}", STANDARD.encode(login.expose()));
     // Base64 is always a good value.
     if let Ok(mut value) = HeaderValue::from_str(&value) {
         value.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, value);
     }
+    Ok(())
 }
 
 /// Asks the server of `endpoint`, under TLS if there is a client for it, and reads a body of so many bytes

@@ -1,5 +1,6 @@
-//! The results of all targets in each output.
+//! The results of all targets for people and for scripts.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde_json::{Value, json};
@@ -15,15 +16,17 @@ use mail::text;
 
 /// The most columns for the name of a target.
 const NAME_COLUMNS: usize = 28;
-/// The most lines of long output: Nagios reads 8 kB.
-const LONG_LINES: usize = 20;
-/// The most characters of each.
-const LINE_CHARS: usize = 250;
-/// The most targets that a line names.
+
+/// The most paragraphs about targets that are not well.
+const PARAGRAPHS: usize = 20;
+/// The most targets that one of them names.
 const NAMED: usize = 10;
 
-/// The table, a sentence for each that is not well, and what is left behind; the summary is last.
+/// A sentence for those that are not well, and what is left behind; the table and the summary are last, where
+/// they are seen.
 pub fn show<W: Write>(results: &Results, terminal: &mut Terminal<W>) {
+    not_well(results, terminal);
+    left_behind(results, terminal);
     let longest = results.0.keys().map(|name| name.as_str().chars().count()).max().unwrap_or(0);
     let width = longest.clamp(6, NAME_COLUMNS);
     let (send, receive, roundtrip) = ("SEND", "RECEIVE", "ROUND TRIP");
@@ -32,14 +35,43 @@ pub fn show<W: Write>(results: &Results, terminal: &mut Terminal<W>) {
     for tested in results.0.values() {
         row(tested, width, terminal);
     }
-    for tested in results.0.values().filter(|tested| tested.state != State::Ok) {
-        for sentence in &tested.sentences {
-            terminal.paragraph(&[(Look::Bad, "Verdict: "), (Look::Plain, sentence)]);
-        }
-    }
-    left_behind(results, terminal);
     let look = if results.state() == State::Ok { Look::Good } else { Look::Bad };
     terminal.paragraph(&[(look, &results.summary())]);
+}
+
+/// What is true of several is said once.
+fn not_well<W: Write>(results: &Results, terminal: &mut Terminal<W>) {
+    let mut causes: Vec<(&str, Vec<&Tested>)> = Vec::new();
+    let mut places = BTreeMap::new();
+    for tested in results.0.values().filter(|tested| tested.state != State::Ok) {
+        for sentence in &tested.sentences {
+            let cause = sentence.strip_prefix(tested.target.name.as_str()).unwrap_or(sentence);
+            let place = *places.entry(cause).or_insert_with(|| {
+                causes.push((sentence, Vec::new()));
+                causes.len() - 1
+            });
+            causes.get_mut(place).into_iter().for_each(|(_, of)| of.push(tested));
+        }
+    }
+    for (sentence, of) in causes.iter().take(PARAGRAPHS) {
+        let others = likewise(of);
+        let parts = [(Look::Bad, "Verdict: "), (Look::Plain, sentence), (Look::Plain, &others)];
+        terminal.paragraph(&parts);
+    }
+    if let more @ 1.. = causes.len().saturating_sub(PARAGRAPHS) {
+        terminal.paragraph(&[(Look::Plain, &format!("and {more} more; see the table"))]);
+    }
+}
+
+/// For whom else a sentence is.
+fn likewise(of: &[&Tested]) -> String {
+    let names: Vec<&str> = of.iter().skip(1).map(|tested| tested.target.name.as_str()).collect();
+    let named = names.get(..NAMED).unwrap_or(&names).join(", ");
+    match names.len() {
+        0 => String::new(),
+        count if count > NAMED => format!(" (likewise {named}, and {} more)", count - NAMED),
+        _ => format!(" (likewise {named})"),
+    }
 }
 
 fn row<W: Write>(tested: &Tested, width: usize, terminal: &mut Terminal<W>) {
@@ -78,7 +110,7 @@ fn ability(tested: &Tested, side: Side) -> Option<bool> {
     }
 }
 
-fn roundtrip(tested: &Tested) -> Option<std::time::Duration> {
+pub(super) fn roundtrip(tested: &Tested) -> Option<std::time::Duration> {
     match tested.verdict.as_ref().ok()?.arrival {
         Arrival::Seen { roundtrip, .. } => Some(roundtrip),
         _ => None,
@@ -99,7 +131,7 @@ fn cause(tested: &Tested) -> String {
         (_, _, Arrival::Bounced(_)) => "bounced".to_owned(),
         (Some((side, failure)), ..) => format!("{side}: {}, {}", failure.step, failure.reason),
         (None, Ending::Interrupted, _) => "interrupted".to_owned(),
-        (None, Ending::OutOfTime(_), _) => "`--timeout` expired".to_owned(),
+        (None, Ending::OutOfTime(_) | Ending::LackedTime(_), _) => "`--timeout` expired".to_owned(),
         (None, _, Arrival::NotSeen(_)) => "mail not seen".to_owned(),
         (None, _, Arrival::Seen { folder: FoundIn::Junk, .. }) => "filed as junk".to_owned(),
         (None, ..) if tested.state != State::Ok => "slow".to_owned(),
@@ -144,38 +176,4 @@ pub fn document(results: &Results, thresholds: &Thresholds) -> Value {
         "counts": { "ok": ok, "warning": warning, "critical": critical, "unknown": unknown },
         "targets": targets,
     })
-}
-
-/// The line of all, a line for each that is not well, and performance data on the first and on the last.
-pub fn lines(results: &Results, thresholds: &Thresholds) -> Vec<String> {
-    let counts = State::ALL
-        .map(|state| format!("{}={};;;0;{}", state.label(), results.count(state), results.0.len()));
-    let mut bad: Vec<&Tested> =
-        results.0.values().filter(|tested| tested.state != State::Ok).collect();
-    bad.sort_by_key(|tested| std::cmp::Reverse(tested.state.badness()));
-    let named: Vec<&str> =
-        bad.iter().take(NAMED).map(|tested| tested.target.name.as_str()).collect();
-    let more = if bad.len() > NAMED { ", …" } else { "" };
-    let names =
-        if bad.is_empty() { String::new() } else { format!(" ({}{more})", named.join(", ")) };
-    let first = nagios::status(results.state(), &format!("{}{names}", results.summary()));
-    let mut lines = vec![format!("{first} | {}", counts.join(" "))];
-    lines.extend(bad.iter().take(LONG_LINES).map(|tested| {
-        let words = format!("{} - {}", tested.state, tested.sentences.join("; "));
-        text::cut_to(&nagios::harmless(&words), LINE_CHARS)
-    }));
-    if bad.len() > LONG_LINES {
-        lines.push(format!("and {} more", bad.len() - LONG_LINES));
-    }
-    let times = results.0.values().map(|tested| {
-        let label = format!(
-            "'{}'",
-            nagios::harmless(&tested.target.name.as_str().replace(['\'', '='], "_"))
-        );
-        let limits = (Some(thresholds.warning_or(tested.target.late_after)), thresholds.critical);
-        nagios::time(&label, roundtrip(tested), limits)
-    });
-    let times: Vec<String> = times.collect();
-    lines.push(format!("round trips | {}", times.join(" ")));
-    lines
 }

@@ -1,15 +1,16 @@
 //! Who may go when: at one server, in one mailbox, and altogether.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, MailboxId, Protocol, ReceiveSide, Target};
+use crate::probing::connections::Connection;
 use crate::roundtrip::{Shared, Verdict};
 use crate::supervisor::slots::{self, SlotKey, Slots};
 
@@ -23,7 +24,7 @@ const MOST_IN_MAILBOX: usize = 4;
 pub(super) struct Turns {
     connections: Slots,
     mailboxes: BTreeMap<MailboxId, Mailbox>,
-    all: Arc<Semaphore>,
+    all: Semaphore,
 }
 
 struct Mailbox {
@@ -33,9 +34,19 @@ struct Mailbox {
 }
 
 /// Leave to make a round trip, given back when it is dropped.
-pub(super) struct Turn {
-    all: OwnedSemaphorePermit,
-    mailboxes: Vec<OwnedSemaphorePermit>,
+pub(super) struct Turn<'a> {
+    /// Leave to have a connection to the SMTP server open.
+    pub(super) connection: Option<Connection<'a>>,
+    _all: SemaphorePermit<'a>,
+    mailboxes: Vec<Session>,
+}
+
+/// Leave to have a session in a mailbox.
+struct Session {
+    permit: OwnedSemaphorePermit,
+    /// How long after it the next login is allowed.
+    gap: Duration,
+    is_watched: bool,
 }
 
 /// Why a target had no turn.
@@ -50,7 +61,7 @@ pub(super) enum NotBegun {
 impl fmt::Display for NotBegun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::OutOfTime => "`--timeout` expired before its turn; raise it",
+            Self::OutOfTime => "`--timeout` left too little time for it; raise it",
             Self::Interrupted => "interrupted before its turn",
             Self::Broken => "the test broke off by a fault of this program",
         })
@@ -64,51 +75,69 @@ impl Turns {
             mailboxes.entry(side.mailbox_id()).or_insert_with(|| Mailbox::new(side));
         }
         let connections = slots::reconcile(config, &Slots::new());
-        Self { connections, mailboxes, all: Arc::new(Semaphore::new(MOST)) }
+        Self { connections, mailboxes, all: Semaphore::new(MOST) }
     }
 
     /// What the round trip of the target shares with others while it lasts.
     pub(super) fn shared(&self, target: &Target) -> Shared {
-        let mailbox = self.mailboxes.get(&target.receive.mailbox_id());
+        let removal = |side: &ReceiveSide| {
+            self.mailboxes.get(&side.mailbox_id()).map(|mailbox| Arc::clone(&mailbox.removal))
+        };
         Shared {
-            connections: self.connections.get(&SlotKey::of(target)).cloned(),
-            removal: mailbox.map(|mailbox| Arc::clone(&mailbox.removal)),
+            removal: removal(&target.receive),
+            sender_removal: target.sender_mailbox.as_ref().and_then(removal),
         }
     }
 
-    /// Waits for leave to begin.
+    /// Waits for leave to begin, until `latest`.
     ///
     /// # Errors
     /// There is none in time.
     pub(super) async fn take(
         &self,
         target: &Target,
-        end: Option<Instant>,
+        latest: Option<Instant>,
         stop: &CancellationToken,
-    ) -> Result<Turn, NotBegun> {
+    ) -> Result<Turn<'_>, NotBegun> {
         tokio::select! {
             biased;
             () = stop.cancelled() => Err(NotBegun::Interrupted),
-            () = until(end) => Err(NotBegun::OutOfTime),
+            () = until(latest) => Err(NotBegun::OutOfTime),
             turn = self.turn(target) => turn.ok_or(NotBegun::Broken),
         }
     }
 
-    /// In the order of the mailboxes, so that no two wait for each other. `None` never happens: nothing is
-    /// closed.
-    async fn turn(&self, target: &Target) -> Option<Turn> {
-        let ids: BTreeSet<MailboxId> = sides(target).map(ReceiveSide::mailbox_id).collect();
+    /// The mailboxes in their order, so that no two wait for each other; then the SMTP server, and last what
+    /// all share, which nobody holds while waiting for a slow server. `None` never happens: nothing is closed.
+    async fn turn(&self, target: &Target) -> Option<Turn<'_>> {
+        let watched = target.receive.mailbox_id();
+        let sides: BTreeMap<MailboxId, &ReceiveSide> =
+            sides(target).map(|side| (side.mailbox_id(), side)).collect();
         let mut mailboxes = Vec::new();
-        for mailbox in ids.iter().filter_map(|id| self.mailboxes.get(id)) {
-            mailboxes.push(Arc::clone(&mailbox.sessions).acquire_owned().await.ok()?);
+        for (id, side) in &sides {
+            let Some(mailbox) = self.mailboxes.get(id) else { continue };
+            let permit = Arc::clone(&mailbox.sessions).acquire_owned().await.ok()?;
+            let gap = gap_between_logins(side);
+            mailboxes.push(Session { permit, gap, is_watched: *id == watched });
         }
-        let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
-        Some(Turn { all, mailboxes })
+        let connection = match self.connections.get(&SlotKey::of(target)) {
+            Some(connections) => Some(connections.acquire().await.ok()?),
+            None => None,
+        };
+        Some(Turn { connection, _all: self.all.acquire().await.ok()?, mailboxes })
     }
 }
 
-impl Turn {
-    /// Ends it, as soon as the mailbox may be logged in to again where each look is a login.
+/// Where each look is a login.
+fn gap_between_logins(side: &ReceiveSide) -> Duration {
+    match side.protocol {
+        Protocol::Pop3 => side.min_look_interval,
+        Protocol::Imap { .. } => Duration::ZERO,
+    }
+}
+
+impl Turn<'_> {
+    /// Ends it; each mailbox is free as soon as it may be logged in to again.
     pub(super) fn end(
         self,
         verdict: &Verdict,
@@ -116,18 +145,19 @@ impl Turn {
         end: Option<Instant>,
         stop: &CancellationToken,
     ) {
-        drop(self.all);
-        let gap = match target.receive.protocol {
-            Protocol::Pop3 => target.receive.min_look_interval.max(verdict.login_delay.kept()),
-            Protocol::Imap { .. } => Duration::ZERO,
-        };
-        tokio::spawn(hold(self.mailboxes, gap, end, stop.clone()));
+        for Session { permit, gap, is_watched } in self.mailboxes {
+            let gap = match target.receive.protocol {
+                Protocol::Pop3 if is_watched => gap.max(verdict.login_delay.kept()),
+                _ => gap,
+            };
+            tokio::spawn(hold(permit, gap, end, stop.clone()));
+        }
     }
 }
 
 /// The result need not wait for it.
 async fn hold(
-    mailboxes: Vec<OwnedSemaphorePermit>,
+    mailbox: OwnedSemaphorePermit,
     gap: Duration,
     end: Option<Instant>,
     stop: CancellationToken,
@@ -137,7 +167,7 @@ async fn hold(
         () = until(end) => {}
         () = stop.cancelled() => {}
     }
-    drop(mailboxes);
+    drop(mailbox);
 }
 
 async fn until(end: Option<Instant>) {

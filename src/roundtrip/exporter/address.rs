@@ -1,6 +1,7 @@
 //! The address of an exporter.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::config::parse_host;
 use mail::options::BracketedHost;
@@ -51,6 +52,14 @@ impl Address {
     }
 }
 
+impl Address {
+    /// Whether nobody else hears what is sent there.
+    pub(crate) fn is_private(&self) -> bool {
+        let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
+        self.is_https || self.host == "localhost" || self.host.parse().is_ok_and(is_loopback)
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { is_https, host, port, path } = self;
@@ -76,6 +85,21 @@ mod tests {
             ("https://[2001:db8::1]", "https://[2001:db8::1]"),
         ] {
             assert_eq!(Address::parse(text).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn by_http_only_this_machine_is_private() {
+        for (text, is_private) in [
+            ("http://127.0.0.1:9925", true),
+            ("http://[::1]:9925", true),
+            ("http://localhost", true),
+            ("https://monitor.example.com", true),
+            ("http://monitor.example.com", false),
+            ("http://192.0.2.1:9925", false),
+            ("http://localhost.example.com", false),
+        ] {
+            assert_eq!(Address::parse(text).unwrap().is_private(), is_private, "{text}");
         }
     }
 

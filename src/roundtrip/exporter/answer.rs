@@ -2,9 +2,15 @@
 //! it does not write is null.
 
 use serde::Deserialize;
+use serde_json::Value;
 use std::time::Duration;
 
+use crate::roundtrip::arguments::LONGEST;
 use ledger::Side;
+use mail::text;
+
+/// The most characters of what is wrong with an answer.
+const WRONG_CHARS: usize = 120;
 
 /// A target.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -19,8 +25,33 @@ pub struct Report {
     pub(super) roundtrip_absence: Option<String>,
     pub(super) send: SideReport,
     pub(super) receive: SideReport,
+    /// The mails under way.
+    pub(super) outstanding: Vec<OutstandingReport>,
     /// The newest first.
     pub(super) probes: Vec<ProbeReport>,
+    /// Of the mailbox, the newest first.
+    pub(super) checks: Vec<CheckReport>,
+}
+
+/// A mail under way.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct OutstandingReport {
+    pub(super) age_seconds: f64,
+}
+
+/// A check of the mailbox.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct CheckReport {
+    pub(super) failure: Option<CauseReport>,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct CauseReport {
+    pub(super) step: String,
+    pub(super) reason: String,
+    pub(super) down: bool,
+    pub(super) words: String,
 }
 
 /// `condition` of a target.
@@ -74,6 +105,7 @@ pub(super) struct ProbeReport {
     pub(super) folder: Option<String>,
     pub(super) ended: Option<String>,
     pub(super) report: Option<String>,
+    pub(super) failure: Option<CauseReport>,
 }
 
 /// An answer without a target.
@@ -83,6 +115,46 @@ pub(super) struct Problem {
 }
 
 impl Report {
+    /// Reads it; what could fool a reader is escaped.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a few words.
+    pub(super) fn read(body: &[u8]) -> Result<Self, String> {
+        let mut value: Value = serde_json::from_slice(body).map_err(|_| "no JSON".to_owned())?;
+        escape(&mut value);
+        let report: Self = serde_json::from_value(value)
+            .map_err(|error| text::cut_to(&error.to_string(), WRONG_CHARS))?;
+        report
+            .has_good_numbers()
+            .then_some(report)
+            .ok_or_else(|| "a number is out of range".to_owned())
+    }
+
+    fn has_good_numbers(&self) -> bool {
+        let percents = [self.send_ability_percent, self.receive_ability_percent];
+        let steps = self.send.steps.iter().chain(&self.receive.steps).map(|step| step.seconds);
+        let probes = self.probes.iter().filter_map(|probe| probe.accepted_after_seconds);
+        let ages = self.outstanding.iter().map(|mail| mail.age_seconds);
+        let of_target = [Some(self.late_after_seconds), self.roundtrip_seconds];
+        let mut seconds = of_target.into_iter().flatten().chain(steps).chain(probes).chain(ages);
+        percents.into_iter().flatten().all(|percent| (0.0..=100.0).contains(&percent))
+            && seconds.all(|seconds| (0.0..=LONGEST.as_secs_f64()).contains(&seconds))
+    }
+
+    /// How long the oldest mail has been under way.
+    pub(super) fn oldest_age(&self) -> Option<Duration> {
+        self.outstanding.iter().filter_map(|mail| duration(mail.age_seconds)).max()
+    }
+
+    /// Why the newest attempt of this side that found it down did so.
+    pub(super) fn why_down(&self, side: Side) -> Option<&CauseReport> {
+        let is_down = |cause: &&CauseReport| cause.down;
+        match side {
+            Side::Send => self.probes.iter().find_map(|it| it.failure.as_ref().filter(is_down)),
+            Side::Receive => self.checks.iter().find_map(|it| it.failure.as_ref().filter(is_down)),
+        }
+    }
+
     /// What it says of a side.
     pub(super) fn side(&self, side: Side) -> &SideReport {
         match side {
@@ -132,6 +204,16 @@ impl SideReport {
         let steps = self.steps.iter().filter(|step| step.step != ledger::Step::Remove.label());
         let sum = steps.map(|step| step.seconds).reduce(|sum, more| sum + more)?;
         duration(sum)
+    }
+}
+
+/// What an exporter says is from elsewhere.
+fn escape(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = text::shown(text.as_bytes()),
+        Value::Array(values) => values.iter_mut().for_each(escape),
+        Value::Object(members) => members.values_mut().for_each(escape),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

@@ -12,12 +12,11 @@ use crate::roundtrip::state::{State, Thresholds};
 use crate::roundtrip::terminal::{Look, Terminal};
 use ledger::Side;
 use mail::options::BracketedHost;
-use mail::text;
 
 /// For people.
 pub fn show<W: Write>(finding: &Finding, address: &Address, terminal: &mut Terminal<W>) {
     let rest = format!(": as the exporter at {address} has measured it");
-    terminal.line(&[(Look::Strong, &shown(&finding.report.name)), (Look::Plain, &rest)]);
+    terminal.line(&[(Look::Strong, &finding.report.name), (Look::Plain, &rest)]);
     for side in [Side::Receive, Side::Send] {
         let (label, words) = (format!("{:<9}", side.label()), side_words(finding, side));
         terminal.line(&[(Look::Strong, &label), (Look::Plain, &words)]);
@@ -36,12 +35,12 @@ fn side_words(finding: &Finding, side: Side) -> String {
         None => "not measured".to_owned(),
     };
     let time = |what: &str, at: &Option<String>| {
-        at.as_ref().map_or_else(String::new, |at| format!(", {what} {}", shown(at)))
+        at.as_ref().map_or_else(String::new, |at| format!(", {what} {at}"))
     };
     format!(
         "{} {}:{port}: {ability}{}{}",
-        shown(protocol),
-        BracketedHost(&shown(host)),
+        protocol,
+        BracketedHost(host),
         time("last attempt", last_attempt),
         time("last success", last_success)
     )
@@ -99,8 +98,4 @@ pub fn line(finding: &Finding, thresholds: &Thresholds) -> String {
         nagios::time("receive_time", report.receive_time(), (None, None)),
     ];
     format!("{} | {}", nagios::status(*state, &sentences.join("; ")), performance.join(" "))
-}
-
-fn shown(text: &str) -> String {
-    text::shown(text.as_bytes())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::{Condition, FailureReport, ProbeReport, Report};
+use super::answer::{CauseReport, Condition, FailureReport, ProbeReport, Report};
 use crate::roundtrip::state::{State, Thresholds};
 use ledger::durations::precise as seconds;
 use ledger::{FoundIn, Side};
@@ -36,22 +36,27 @@ impl Finding {
 }
 
 fn judge(report: &Report, thresholds: &Thresholds) -> (State, Vec<String>) {
-    let name = shown(&report.name);
-    let lost = report.newest().and_then(|probe| loss(&name, probe));
+    let name = &report.name;
+    let lost = report.newest().and_then(|probe| loss(name, probe));
     match (report.condition, report.roundtrip()) {
-        (Condition::Failing, _) => (State::Critical, failures(report, &name)),
-        (Condition::NotApplicable, _) => (State::Ok, vec![not_applicable(report, &name)]),
-        (Condition::Late, _) => (State::Critical, vec![late(report, &name)]),
-        (Condition::Unmeasured, _) => (State::Unknown, vec![unmeasured(report, &name)]),
+        (Condition::Failing, _) => (State::Critical, failures(report, name)),
+        (Condition::NotApplicable, _) => (State::Ok, vec![not_applicable(report, name)]),
+        (Condition::Late, _) => (State::Critical, vec![late(report, name)]),
+        (Condition::Unmeasured, _) => (State::Unknown, vec![unmeasured(report, name)]),
         (Condition::Impaired | Condition::Well, _) if lost.is_some() => {
             (State::Critical, lost.into_iter().collect())
         }
         (Condition::Impaired | Condition::Well, Some(roundtrip)) => {
-            let (state, sentence) = delivery(report, &name, roundtrip, thresholds);
+            let (state, sentence) = waiting(report, name, thresholds)
+                .filter(|(state, _)| *state >= thresholds.judge(roundtrip, report.late_after()).0)
+                .unwrap_or_else(|| delivery(report, name, roundtrip, thresholds));
             (state, vec![sentence])
         }
         (Condition::Impaired | Condition::Well, None) => {
-            (State::Unknown, vec![unmeasured(report, &name)])
+            let waiting = waiting(report, name, thresholds);
+            let (state, sentence) =
+                waiting.unwrap_or_else(|| (State::Unknown, unmeasured(report, name)));
+            (state, vec![sentence])
         }
     }
 }
@@ -61,23 +66,30 @@ fn failures(report: &Report, name: &str) -> Vec<String> {
     let failing = Side::ALL
         .into_iter()
         .filter(|side| report.ability(*side).is_some_and(|percent| percent < 100.0));
-    let sentences = failing.map(|side| match &report.side(side).last_failure {
-        Some(failure) => format!(
-            "{name} cannot {side} ({}): {}; {}",
-            place(side, failure),
-            cause(failure),
-            shown(&failure.advice)
-        ),
-        None => format!("{name} cannot {side}"),
-    });
-    sentences.collect()
+    let mut sentences: Vec<String> = failing
+        .map(|side| match &report.side(side).last_failure {
+            Some(failure) => format!(
+                "{name} cannot {side} ({}): {}; {}",
+                place(side, failure),
+                cause(failure),
+                failure.advice
+            ),
+            None => format!("{name} cannot {side}"),
+        })
+        .collect();
+    if sentences.is_empty() {
+        sentences
+            .push(format!("{name} is failing, and the exporter does not say why: see its page"));
+    }
+    sentences
 }
 
 fn not_applicable(report: &Report, name: &str) -> String {
     let mut down = Side::ALL.into_iter().filter(|side| report.ability(*side).is_none());
     let failure = down.find_map(|side| {
-        let failure = report.side(side).last_failure.as_ref()?;
-        failure.down.then(|| format!(" ({}): {}", place(side, failure), cause(failure)))
+        let CauseReport { step, reason, words, .. } = report.why_down(side)?;
+        let words = text::cut_to(words, CAUSE_CHARS);
+        Some(format!(" (side {side}, step {step}, reason {reason}): {words}"))
     });
     format!("{name} is passive and down: not applicable{}", failure.unwrap_or_default())
 }
@@ -92,7 +104,7 @@ fn late(report: &Report, name: &str) -> String {
 
 /// What was wrong with a mail that did not come, if it did not.
 fn loss(name: &str, probe: &ProbeReport) -> Option<String> {
-    let words = probe.report.as_deref().map(|words| format!(": {}", shown(words)));
+    let words = probe.report.as_deref().map(|words| format!(": {words}"));
     let words = words.unwrap_or_default();
     match probe.outcome.as_str() {
         "bounced" | "returned" => {
@@ -110,7 +122,7 @@ fn unmeasured(report: &Report, name: &str) -> String {
         let is_unmeasured = report.ability(side).is_none();
         let failure = report.side(side).last_failure.as_ref().filter(|_| is_unmeasured)?;
         failure.shortage.as_ref()?;
-        Some(format!(" ({}): {}; {}", place(side, failure), cause(failure), shown(&failure.advice)))
+        Some(format!(" ({}): {}; {}", place(side, failure), cause(failure), failure.advice))
     });
     let why = short.unwrap_or_else(|| match report.roundtrip_absence.as_deref() {
         Some("no_mail_yet") => ": it has received no mail yet".to_owned(),
@@ -139,20 +151,30 @@ fn delivery(
     };
     let limit = exceeded.map_or_else(String::new, |most| format!(", more than {}", seconds(most)));
     let junk = if is_junk { ", but filed as junk" } else { "" };
-    (state, format!("{name} {verb}: received after {}{limit}{junk}", seconds(roundtrip)))
+    let impaired = match report.condition {
+        Condition::Impaired => "; the exporter calls it impaired: see its page",
+        _ => "",
+    };
+    let time = seconds(roundtrip);
+    (state, format!("{name} {verb}: received after {time}{limit}{junk}{impaired}"))
+}
+
+/// What is wrong with a mail that is under way: its age is less than its round trip will be.
+fn waiting(report: &Report, name: &str, thresholds: &Thresholds) -> Option<(State, String)> {
+    let age = report.oldest_age()?;
+    let (state, exceeded) = thresholds.judge(age, report.late_after());
+    let verb = if state == State::Critical { "is too slow" } else { "is slow" };
+    let (age, limit) = (seconds(age), seconds(exceeded?));
+    let what = format!("a mail has been under way for {age}, more than {limit}");
+    Some((state, format!("{name} {verb}: {what}")))
 }
 
 fn place(side: Side, failure: &FailureReport) -> String {
-    format!("side {side}, step {}, reason {}", shown(&failure.step), shown(&failure.reason))
+    format!("side {side}, step {}, reason {}", failure.step, failure.reason)
 }
 
 fn cause(failure: &FailureReport) -> String {
-    text::cut_to(&shown(&failure.words), CAUSE_CHARS)
-}
-
-/// What an exporter says is from elsewhere.
-fn shown(text: &str) -> String {
-    text::shown(text.as_bytes())
+    text::cut_to(&failure.words, CAUSE_CHARS)
 }
 
 #[cfg(test)]

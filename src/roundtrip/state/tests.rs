@@ -106,7 +106,8 @@ fn endings(mailbox: &Check, sent: &Sent, arrival: Arrival) -> Vec<Verdict> {
     };
     let out_of_time = Ending::OutOfTime(Duration::from_secs(50));
     let mut verdicts = Vec::new();
-    for ending in [Ending::Complete, Ending::Interrupted, out_of_time] {
+    let lacked = Ending::LackedTime(Duration::from_secs(50));
+    for ending in [Ending::Complete, Ending::Interrupted, out_of_time, lacked] {
         for removal in &removals {
             for look_failure in &looks {
                 for is_held_back in [false, true] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
+use super::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds, time_needed};
 use crate::account::advice::{next_step, next_step_for_bounce, next_step_for_late_mail};
 use crate::config::Target;
 use crate::roundtrip::state::{State, Thresholds, judge};
@@ -18,6 +18,9 @@ impl Verdict {
     /// The verdict, a sentence for each thing that is wrong, or one that nothing is. The words are those of
     /// the state that it is judged to be.
     pub fn sentences(&self, target: &Target, thresholds: &Thresholds) -> Vec<String> {
+        if let Some(untested) = self.lacked_time(target, thresholds) {
+            return vec![untested];
+        }
         let mut sentences = Vec::new();
         if let Check::Failed(failure) = &self.mailbox {
             sentences.push(self.cannot(target, Side::Receive, failure));
@@ -58,6 +61,15 @@ impl Verdict {
             sentences.extend(delivery);
         }
         sentences
+    }
+
+    /// That it had too little time to tell anything of its servers.
+    fn lacked_time(&self, target: &Target, thresholds: &Thresholds) -> Option<String> {
+        let Ending::LackedTime(limit) = self.ending else { return None };
+        let is_unknown = judge(self, target, thresholds).0 == State::Unknown
+            && self.failures().all(|failure| failure.shortage.is_none());
+        let name = &target.name;
+        is_unknown.then(|| format!("{name} was not fully tested: {}", too_short(target, limit)))
     }
 
     /// What is left to do about a mail that may turn up unobserved.
@@ -154,6 +166,7 @@ impl Verdict {
                 humantime::format_duration(limit),
                 humantime::format_duration(target.send.endpoint.timeout)
             ),
+            Ending::LackedTime(limit) => too_short(target, limit),
             Ending::Complete => {
                 let (Sent::Accepted { reply, .. }, Arrival::NotSeen(waited)) =
                     (&self.sent, self.arrival)
@@ -237,6 +250,15 @@ impl Verdict {
         let advice = next_step(target, side, failure, &self.place);
         format!("{name} cannot {side} ({place}): {cause}; {advice}")
     }
+}
+
+/// That others left it too little of this time.
+fn too_short(target: &Target, limit: Duration) -> String {
+    format!(
+        "`--timeout` ({}) expired and had left it less time than it may need ({}); raise it",
+        humantime::format_duration(limit),
+        humantime::format_duration(time_needed(target))
+    )
 }
 
 /// Where it happened and why, in the words of the labels.

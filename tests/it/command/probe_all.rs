@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testserver::faults::Fault;
+use testserver::faults::{self, Fault};
 use testserver::{Delivery, Options, Post, Protocol, Server};
 use tokio::process::Command;
 
@@ -115,7 +115,11 @@ async fn the_worst_of_all_is_the_exit_code_in_each_output() {
     );
     assert!(lines[1].starts_with("WARNING - junk delivers: sent in "), "{text}");
     let times = lines[2].split_once(" | ").unwrap().1;
-    assert!(times.contains("'down'=U;20;60;0 'junk'=") && times.contains(" 'well'="), "{text}");
+    assert!(
+        times.contains("'roundtrip down'=U;20;60;0 'roundtrip junk'=")
+            && times.contains(" 'roundtrip well'="),
+        "{text}"
+    );
     assert_eq!((lines.len(), text.matches('|').count()), (3, 2), "{text}");
 
     let (text, code) = probe(&format!("{down}{junk}{well}"), &["--output=json", "-c", "0"]).await;
@@ -136,20 +140,67 @@ async fn a_deadline_bounds_all_of_them() {
     let house = House::new().await;
     house.imap.faults().on("SELECT", Fault::Hang);
     house.post.set_delivery("c", Delivery::lost());
+    let soon = "timeout: 700ms";
     let mut config = String::new();
     for number in 0..6 {
-        let _ = write!(config, "{}", house.target(&format!("i{number}"), "b", ""));
-        let _ = write!(config, "{}", house.target(&format!("p{number}"), "c", ""));
+        let _ = write!(config, "{}", house.target(&format!("i{number}"), "b", soon));
+        let _ = write!(config, "{}", house.target(&format!("p{number}"), "c", soon));
     }
     let began = Instant::now();
     let (text, code) = probe(&config, &["-t", "3"]).await;
     assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("cannot receive (side receive, step select, reason timeout)"), "{text}");
-    assert!(text.contains("was not tested: `--timeout` expired before its turn"), "{text}");
+    assert!(text.contains("was not tested: `--timeout` left too little time for it"), "{text}");
     assert!(text.contains("p0 accepted the mail (") || text.contains("it was not seen"), "{text}");
     let summary = text.lines().last().unwrap();
     assert!(summary.starts_with("12 targets: ") && summary.contains(" unknown"), "{text}");
+}
+
+#[tokio::test]
+async fn a_good_server_that_had_too_little_time_is_not_critical() {
+    let house = House::new().await;
+    let slow = Fault::delay(Duration::from_secs(1));
+    house.smtp.faults().on(faults::GREETING, slow);
+    let mut config = String::new();
+    for number in 0..12 {
+        let target = house.target(&format!("t{number}"), "b", "");
+        let _ = write!(config, "{}", target.replace("max_connections: 2", "max_connections: 1"));
+    }
+    for time in ["4", "0.1"] {
+        let (text, code) = probe(&config, &["--output=json", "-t", time]).await;
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let counts = &document["counts"];
+        assert_eq!((&counts["critical"], &counts["warning"]), (&0.into(), &0.into()), "{text}");
+        assert!(counts["unknown"].as_u64().unwrap() > 0 && code == 3, "{text}");
+        assert!(text.contains("left too little time") || text.contains("less time than"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn one_slow_server_leaves_the_turns_of_others_to_them() {
+    let house = House::new().await;
+    let hung = Server::start(Protocol::Smtp, &house.post, Options::new()).await.unwrap();
+    hung.faults().on(faults::GREETING, Fault::Hang);
+    let mut config = String::new();
+    for number in 0..40 {
+        let user = format!("u{number:02}");
+        house.post.add_account(
+            &user,
+            &format!("secret-of-{user}"),
+            &[&format!("{user}@demo.test")],
+        );
+        let target = house.target(&format!("bad-{user}"), &user, "timeout: 4s");
+        let ports = [house.smtp.port(), hung.port()].map(|port| format!("send: {{port: {port},"));
+        let [good, bad] = ports;
+        let _ = write!(config, "{}", target.replace(&good, &bad));
+    }
+    let _ = write!(config, "{}", house.target("good", "d", "timeout: 4s"));
+    let (text, _) = probe(&config, &["--output=json", "-t", "6"]).await;
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let targets = document["targets"].as_array().unwrap();
+    let good = targets.iter().find(|target| target["target"] == "good").unwrap();
+    assert_eq!(good["state"], "ok", "{good:#}");
 }
 
 #[tokio::test]
@@ -169,7 +220,10 @@ async fn an_interrupt_ends_all_of_them_and_tells_what_may_still_arrive() {
     let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(3), "{text}");
-    assert!(text.contains("Verdict: one was not fully tested: interrupted\n"), "{text}");
+    assert!(
+        text.contains("Verdict: one was not fully tested: interrupted (likewise two)\n"),
+        "{text}"
+    );
     assert!(text.contains("\nThese mails may still arrive"), "{text}");
     for session in house.smtp.sessions() {
         let received = String::from_utf8_lossy(&session.received).into_owned();
