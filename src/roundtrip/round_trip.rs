@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Options;
-use super::dialing::{address, unusable};
+use super::dialing::unusable;
 use super::hand_over::hand_over;
 use super::mailbox::Mailbox;
 use super::report::Report;
