@@ -205,11 +205,12 @@ async fn a_server_that_talks_on_in_idle_is_left() {
     let world = World::new(Protocol::Imap).await;
     world.post.set_delivery(USER, testserver::Delivery::held());
     let flood = format!("+ idling\r\n{}", "* OK x\r\n".repeat(100_001));
-    world.mailbox.faults().on("IDLE", Fault::Raw(flood.into_bytes()));
-    // The end of the sending may interrupt the first of them before it is so long: then its end is waited for
-    // in vain, and the next one is.
-    let target = world.target("a").set("timeout", "20s").set("receive.min_look_interval", "5s");
+    // Long enough for all of the flood, which the next look ends.
+    let target = patient(world.target("a")).set("receive.min_look_interval", "10s");
     let exporter = Exporter::start(&[target]).await;
+    // What interrupts IDLE is over: the mail was sent, and looked for.
+    exporter.until("a", "looked for", |now| now.totals.looks > 0).await;
+    world.mailbox.faults().on("IDLE", Fault::Raw(flood.into_bytes()));
     let is_left = |now: &Snapshot| {
         now.sides.receive.last_failure.as_ref().is_some_and(|(_, failure)| {
             failure.message.contains("more than 100000 untagged responses")
