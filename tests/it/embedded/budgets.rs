@@ -206,7 +206,7 @@ async fn a_server_that_talks_on_in_idle_is_left() {
     world.post.set_delivery(USER, testserver::Delivery::held());
     let flood = format!("+ idling\r\n{}", "* OK x\r\n".repeat(100_001));
     // Long enough for all of the flood, which the next look ends.
-    let target = patient(world.target("a")).set("receive.min_look_interval", "10s");
+    let target = patient(world.target("a")).set("receive.min_look_interval", "15s");
     let exporter = Exporter::start(&[target]).await;
     // What interrupts IDLE is over: the mail was sent, and looked for.
     exporter.until("a", "looked for", |now| now.totals.looks > 0).await;
