@@ -92,7 +92,12 @@ pub(crate) fn read(connection: &Connection, target: &TargetName) -> KeptAvailabi
         let (hours, days) = row.ok().flatten().unwrap_or_default();
         PerSpan { hours, days }
     };
+    let written = "SELECT written FROM availability_now WHERE target = ?1";
+    let written = connection
+        .prepare_cached(written)
+        .and_then(|mut it| it.query_row([target.as_str()], |row| row.get(0)));
     KeptAvailability {
+        written: written.ok().and_then(from_seconds),
         present: spans("SELECT hour, day FROM availability_now WHERE target = ?1"),
         before: spans("SELECT hours, days FROM availability WHERE target = ?1"),
         outages: PerSide {

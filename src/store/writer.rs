@@ -373,7 +373,7 @@ impl Writer {
             account.apply(changes);
         }
         if let Some(changes) = self.shared.queue().work.availabilities.get(target) {
-            account.availability.apply(changes);
+            account.availability.apply(changes, SystemTime::now());
         }
         account
     }

@@ -48,6 +48,8 @@ pub struct KeptAvailability {
     pub before: PerSpan,
     /// The outages, oldest first.
     pub outages: PerSide<Vec<Outage>>,
+    /// When the present hour and day were last written, by the clock of then; `None`: never.
+    pub written: Option<SystemTime>,
 }
 
 /// The hours, and the days.
@@ -85,8 +87,9 @@ impl AvailabilityChanges {
 }
 
 impl KeptAvailability {
-    /// Brings it up to date.
-    pub fn apply(&mut self, changes: &AvailabilityChanges) {
+    /// Brings it up to date with changes of this moment.
+    pub fn apply(&mut self, changes: &AvailabilityChanges, now: SystemTime) {
+        self.written = Some(now);
         if let Some(present) = &changes.present {
             self.present = present.clone();
         }
@@ -116,14 +119,15 @@ impl Availability {
     /// As it was kept. What does not make sense is left out. Where the newest would lie in the future, for the
     /// clock was another, all of it is redated so that this ends now.
     pub fn restore(kept: &KeptAvailability, now: SystemTime) -> Self {
-        let KeptAvailability { present, before, outages } = kept;
+        let KeptAvailability { present, before, outages, written } = kept;
         let restore = |span, before, present| Ring::restore(span, before, present, millis(now));
         let (hours, hours_ahead) = restore(Span::Hour, &before.hours, &present.hours);
         let (days, days_ahead) = restore(Span::Day, &before.days, &present.days);
-        let outages = Outages::restore(outages, hours_ahead, now);
+        let mut outages = Outages::restore(outages, hours_ahead, now);
+        let has_ended = written.is_some_and(|written| outages.leave_unseen(written, now));
         // What has another date now is to be kept anew.
         let (has_closed, has_turned) =
-            (!hours_ahead.max(days_ahead).is_zero(), !hours_ahead.is_zero());
+            (!hours_ahead.max(days_ahead).is_zero(), !hours_ahead.is_zero() || has_ended);
         Self { hours, days, outages, taken: PerSpan::default(), has_closed, has_turned }
     }
 

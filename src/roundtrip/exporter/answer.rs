@@ -1,12 +1,13 @@
 //! What an exporter says of a target, as far as it counts here. `web::api` writes it; a name of this one that
 //! it does not write is null.
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::time::Duration;
 
 use crate::roundtrip::arguments::LONGEST;
-use ledger::Side;
+use ledger::{Condition, Side};
 use mail::text;
 
 /// The most characters of what is wrong with an answer.
@@ -17,6 +18,7 @@ const WRONG_CHARS: usize = 120;
 pub struct Report {
     pub(super) name: String,
     pub(super) late_after_seconds: f64,
+    #[serde(deserialize_with = "condition")]
     pub(super) condition: Condition,
     pub(super) send_ability_percent: Option<f64>,
     pub(super) receive_ability_percent: Option<f64>,
@@ -52,18 +54,6 @@ pub(super) struct CauseReport {
     pub(super) reason: String,
     pub(super) down: bool,
     pub(super) words: String,
-}
-
-/// `condition` of a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Condition {
-    Failing,
-    Late,
-    Impaired,
-    Unmeasured,
-    NotApplicable,
-    Well,
 }
 
 /// A side of it.
@@ -112,6 +102,13 @@ pub(super) struct ProbeReport {
 #[derive(Debug, Deserialize)]
 pub(super) struct Problem {
     pub(super) error: String,
+}
+
+/// A condition by its label.
+fn condition<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Condition, D::Error> {
+    let label = String::deserialize(deserializer)?;
+    let known = Condition::ALL.into_iter().find(|condition| condition.label() == label);
+    known.ok_or_else(|| D::Error::custom(format!("unknown condition `{label}`")))
 }
 
 impl Report {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::answer::{CauseReport, Condition, FailureReport, ProbeReport, Report};
+use super::answer::{CauseReport, FailureReport, ProbeReport, Report};
 use crate::roundtrip::state::{State, Thresholds};
 use ledger::durations::precise as seconds;
-use ledger::{FoundIn, Side};
+use ledger::{Condition, FoundIn, Side};
 use mail::text;
 
 /// The most characters of a cause, as in a verdict of our own.

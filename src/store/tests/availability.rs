@@ -36,7 +36,7 @@ async fn it_comes_back_as_it_was_written_or_not_yet() {
     let mut availability = three_days();
     let mut expected = KeptAvailability::default();
     let changes = availability.take_changes();
-    expected.apply(&changes);
+    expected.apply(&changes, SystemTime::now());
     store.record_availability(&name("one"), changes);
     assert_eq!(shown(&kept(&store, "one").await), shown(&expected), "before it is written");
     store.written().await;
@@ -44,13 +44,14 @@ async fn it_comes_back_as_it_was_written_or_not_yet() {
     availability.count_time(abilities, time(0), time(0) + HOUR / 60);
     availability.recovered(Side::Receive, time(60));
     let changes = availability.take_changes();
-    expected.apply(&changes);
+    expected.apply(&changes, SystemTime::now());
     store.record_availability(&name("one"), changes);
     drop(store);
 
     let store = Store::open(folder.path()).unwrap();
     let whole = kept(&store, "one").await;
     assert_eq!(whole.before, expected.before);
+    assert!(whole.written >= expected.written, "so that it is known since when nobody has looked");
     assert_eq!(shown(&whole), shown(&expected), "also what was written at the end");
     assert_eq!(kept(&store, "another").await, KeptAvailability::default());
     assert_eq!(store.errors(), 0);

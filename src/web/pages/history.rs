@@ -31,7 +31,7 @@ const NOTHING: &str = "—";
 /// The line in the list of all targets.
 pub(super) struct Past {
     pub(super) shares: Vec<Share>,
-    /// How long it was measured in all, where that is less than the shortest range: the shares are those of
+    /// How long it was measured in all, where that is less than the longest range: the shares are those of
     /// that time.
     pub(super) measured: Option<String>,
     pub(super) strip: Strip,
@@ -129,8 +129,8 @@ impl Past {
         let shares = ranges.iter().map(|(range, bucket)| Share::new(*range, bucket));
         let days = latest(Span::Day, LISTED_DAYS, &days, now);
         let days = days.iter().map(|(_, day)| day.as_ref().and_then(lesser).map(|it| it.1));
-        let [.., (_, all)] = &ranges;
-        let is_short = longest(all).is_some_and(|measured| measured < Span::Day.width());
+        let [.., (range, all)] = &ranges;
+        let is_short = longest(all).is_some_and(|measured| measured < range.length());
         Self {
             shares: shares.collect(),
             measured: is_short.then(|| measured(all)),
@@ -422,7 +422,7 @@ mod tests {
             words,
             "The latest 30 days: able all the time in 3 days, not in 1, not measured in 26"
         );
-        assert_eq!(past.measured, None, "more than the shortest range");
+        assert_eq!(past.measured.as_deref(), Some("3 days"), "of 30");
         let shares: Vec<_> = past.shares.iter().map(|it| (it.range, &*it.percent)).collect();
         assert_eq!(shares, [("24 h", "99.98 %"), ("7 d", "99.99 %"), ("30 d", "99.99 %")]);
         assert_eq!(

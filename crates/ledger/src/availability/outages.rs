@@ -12,7 +12,8 @@ use crate::{Failure, PerSide, Reason, Side, Step};
 pub struct Outage {
     /// When the first attempt failed.
     pub began: SystemTime,
-    /// When one succeeded again; `None`: it goes on.
+    /// When one succeeded again, or until when it was seen before the exporter was away for long; `None`: it
+    /// goes on.
     pub ended: Option<SystemTime>,
     /// In which step the first attempt failed,
     pub step: Step,
@@ -31,6 +32,8 @@ impl Outages {
     pub const MOST: usize = 20;
     /// So many characters of the words are kept.
     pub const MOST_CHARS: usize = 160;
+    /// An outage goes on over this long without the exporter at most: a restart, an upgrade.
+    pub const LONGEST_UNSEEN: Duration = Duration::from_secs(15 * 60);
 
     /// As they were kept, by a clock that was so far `ahead`. None lies in the future, and only the newest
     /// goes on.
@@ -51,6 +54,14 @@ impl Outages {
             trim(&mut outages, now);
             outages
         }))
+    }
+
+    /// Nobody has looked since `seen`: where that is too long ago, nobody knows whether an outage that went on then
+    /// went on after it, and it ends there. Whether there was one.
+    pub(super) fn leave_unseen(&mut self, seen: SystemTime, now: SystemTime) -> bool {
+        let is_unseen = now.duration_since(seen).is_ok_and(|away| away > Self::LONGEST_UNSEEN);
+        // Both, whatever the first says.
+        is_unseen && Side::ALL.map(|side| self.end(side, seen)).contains(&true)
     }
 
     /// An attempt has failed; whether an outage begins with it.

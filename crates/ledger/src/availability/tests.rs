@@ -21,7 +21,7 @@ fn restarted(availability: &mut Availability, now: SystemTime) -> Availability {
     (availability.has_closed, availability.has_turned) = (true, true);
     availability.taken = PerSpan::default();
     let mut kept = KeptAvailability::default();
-    kept.apply(&availability.take_changes());
+    kept.apply(&availability.take_changes(), now);
     Availability::restore(&kept, now)
 }
 
