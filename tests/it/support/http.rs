@@ -12,8 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-/// The longest wait for an answer; no test claims that it comes
-/// within it.
+/// The longest wait for an answer; no test claims that it comes within it.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// How long what comes sooner or later is waited for: Prometheus scrapes and evaluates, and Postfix starts a
 /// process again, each in its own time.
