@@ -9,7 +9,7 @@ use super::code::{self, root, sources};
 const ROOMS: &[&[&str]] = &[
     &["fuzz"],
     &["app"],
-    &["cli", "check", "demo"],
+    &["cli", "check", "demo", "healthcheck"],
     &["web"],
     &["metrics", "roundtrip"],
     &["supervisor"],
