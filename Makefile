@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots clean
+.PHONY: help demo build tarballs image compose test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -15,6 +15,15 @@ demo: ## build and run the demo: no mail server, no configuration needed
 build: ## build the program: target/release/mailtrip_exporter
 	@scripts/install-prerequisites build
 	$(CARGO) build --release --locked
+
+tarballs: ## build archives for every Linux with glibc 2.28, amd64 and arm64, by cargo-zigbuild: target/tarballs
+	@CARGO='$(CARGO)' scripts/tarball amd64 arm64
+
+image: ## build the container image by podman or docker: mailtrip_exporter, with the version as its tag
+	@scripts/image
+
+compose: image ## run the demo of deploy/compose: mail server, exporter, Prometheus, Alertmanager, Grafana
+	docker compose --project-directory deploy/compose up --build
 
 test: ## check everything: style, lints, documentation, all tests; those that need root by sudo
 	@CARGO='$(CARGO)' scripts/test
