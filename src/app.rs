@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use crate::build::{REVISION, VERSION};
 use crate::check::{self, Findings};
-use crate::cli::{Check, Cli, Command};
+use crate::cli::{Check, Cli, Command, Generate};
 use crate::config::Config;
 use crate::demo::{self, Demo};
 use crate::descriptors::{self, Need};
@@ -47,6 +47,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         None if cli.config_check => check(cli),
         Some(Command::Probe(probe)) => on_runtime(probe_one(cli, probe))
             .or_else(|fatal| Ok(ExitCode::from(command::not_begun(probe, &fatal.to_string())))),
+        Some(Command::Generate(what)) => generate(what),
         Some(Command::Demo) => on_runtime(show_demo(cli, limits)),
         None => on_runtime(export(cli, limits)),
     };
@@ -54,6 +55,12 @@ pub fn run(cli: &Cli) -> ExitCode {
         eprintln!("{fatal}");
         ExitCode::FAILURE
     })
+}
+
+/// Writes what the program knows of itself.
+fn generate(what: &Generate) -> Result<ExitCode, Fatal> {
+    crate::generate::write(what)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Lists everything that is wrong, or what will be probed and how it is served.

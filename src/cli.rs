@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::build;
 use crate::log::Log;
@@ -210,6 +210,52 @@ pub enum Command {
 
     /// Run the exporter against built-in mail servers on loopback, without any set-up
     Demo,
+
+    /// Write man pages or completions for a shell
+    ///
+    /// What is written depends on the program alone: no configuration is read and no connection made.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+        mailtrip_exporter generate man /usr/local/share/man/man1\n  \
+        mailtrip_exporter generate completions bash > /etc/bash_completion.d/mailtrip_exporter"
+    )]
+    Generate(Generate),
+}
+
+/// What `generate` is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Generate {
+    /// Write the man pages into a folder
+    ///
+    /// They are named as man expects it, such as mailtrip_exporter.1: those that end in 1 belong into a folder
+    /// man1, those that end in 5 into man5. Files of the same name are replaced.
+    Man {
+        /// The folder; it is made if it is missing
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+
+    /// Write a script to standard output that completes commands, flags and their values in a shell
+    #[command(after_help = "Examples:\n  \
+        mailtrip_exporter generate completions bash > /etc/bash_completion.d/mailtrip_exporter\n  \
+        mailtrip_exporter generate completions zsh > /usr/local/share/zsh/site-functions/_mailtrip_exporter\n  \
+        mailtrip_exporter generate completions fish > ~/.config/fish/completions/mailtrip_exporter.fish")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// The shells that there are completions for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// Bash with the package bash-completion or without
+    Bash,
+    /// Zsh
+    Zsh,
+    /// Fish
+    Fish,
 }
 
 /// What `check` is asked to do.
@@ -252,6 +298,11 @@ impl Cli {
             }
             u8::try_from(error.exit_code()).unwrap_or(u8::MAX)
         })
+    }
+
+    /// All flags and subcommands, each subcommand with its own flags only, for what describes them.
+    pub fn described() -> clap::Command {
+        own_flags::separate(Self::command())
     }
 
     /// The command line in these words, the first of which is the name of the program.

@@ -13,6 +13,7 @@ fn is_own(subcommand: &str, flag: &str) -> bool {
         "demo" => {
             (flag.starts_with("web.") || flag.starts_with("log.")) && flag != "web.systemd-socket"
         }
+        "generate" => false,
         _ => true,
     }
 }
@@ -31,6 +32,21 @@ pub(super) fn hide_foreign(mut command: Command) -> Command {
         // A hidden copy: clap adds the visible one only where there is none.
         let hidden: Vec<Arg> = foreign.map(|flag| flag.clone().hide(true)).collect();
         *subcommand = std::mem::take(subcommand).args(hidden);
+    }
+    command
+}
+
+/// The command line with foreign flags gone and not only hidden: no flag is global, and each subcommand has a
+/// copy of its own.
+pub(super) fn separate(command: Command) -> Command {
+    let flags: Vec<Arg> =
+        command.get_arguments().filter(|flag| flag.is_global_set()).cloned().collect();
+    let mut command = command.mut_args(|flag| flag.global(false));
+    for subcommand in command.get_subcommands_mut() {
+        let name = subcommand.get_name().to_owned();
+        let own = flags.iter().filter(|flag| !is_foreign(&name, flag));
+        let own: Vec<Arg> = own.map(|flag| flag.clone().global(false)).collect();
+        *subcommand = std::mem::take(subcommand).args(own);
     }
     command
 }

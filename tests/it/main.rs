@@ -15,6 +15,7 @@ mod definitions;
 mod command {
     mod auto_reload;
     mod durable;
+    mod generate;
     mod history;
     mod log;
     mod newest;
