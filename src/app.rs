@@ -17,6 +17,7 @@ use crate::cli::{Check, Cli, Command, Generate};
 use crate::config::Config;
 use crate::demo::{self, Demo};
 use crate::descriptors::{self, Need};
+use crate::healthcheck;
 use crate::probing::send::Origin;
 use crate::roundtrip::arguments::Probe;
 use crate::roundtrip::command;
@@ -48,6 +49,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Probe(probe)) => on_runtime(probe_one(cli, probe))
             .or_else(|fatal| Ok(ExitCode::from(command::not_begun(probe, &fatal.to_string())))),
         Some(Command::Generate(what)) => generate(what),
+        Some(Command::Healthcheck) => on_runtime(check_health(cli)),
         Some(Command::Demo) => on_runtime(show_demo(cli, limits)),
         None => on_runtime(export(cli, limits)),
     };
@@ -139,6 +141,16 @@ fn can_run(workers: usize) -> Result<(), Fatal> {
 
 async fn probe_one(cli: &Cli, probe: &Probe) -> Result<ExitCode, Fatal> {
     Ok(ExitCode::from(command::probe(&cli.config_file, probe).await))
+}
+
+async fn check_health(cli: &Cli) -> Result<ExitCode, Fatal> {
+    let web = web_config(cli)?;
+    let addresses = cli.web.listen_addresses();
+    // The first answers for all.
+    let address = addresses.first().ok_or("no address to ask")?;
+    healthcheck::ask(address, &cli.web.mount(), &web).await?;
+    println!("healthy");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn export(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {

@@ -208,6 +208,12 @@ pub enum Command {
     )]
     Probe(Probe),
 
+    /// Ask the exporter that runs on this machine whether it is healthy; exit with 0 or 1
+    ///
+    /// For the health check of a container. It takes the exporter's own flags that say where it
+    /// listens and how.
+    Healthcheck,
+
     /// Run the exporter against built-in mail servers on loopback, without any set-up
     Demo,
 

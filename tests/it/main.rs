@@ -16,6 +16,7 @@ mod command {
     mod auto_reload;
     mod durable;
     mod generate;
+    mod healthcheck;
     mod history;
     mod log;
     mod newest;
