@@ -68,7 +68,7 @@ fn generate(what: &Generate) -> Result<ExitCode, Fatal> {
 /// Lists everything that is wrong, or what will be probed and how it is served.
 fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
     let (config, web) = match (Config::load(&cli.config_file), web_config(cli)) {
-        (Ok(config), Ok(web)) => (config, web),
+        (Ok(config), Ok(web)) => (config.part_of(cli.shard), web),
         (Err(config), Err(web)) => return Err(all_wrong(&format!("{config}\n{web}"))),
         (Err(config), Ok(_)) => return Err(all_wrong(&config.to_string())),
         (Ok(_), Err(web)) => return Err(all_wrong(&web.to_string())),
@@ -158,7 +158,11 @@ async fn export(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     crate::log::init(cli.log)?;
     tell_limits(limits);
     let passed = cli.web.systemd_socket.then(server::passed_by_systemd).transpose()?;
-    let config = Config::load(&cli.config_file)?;
+    let config = Config::load(&cli.config_file)?.part_of(cli.shard);
+    if let Some(shard) = config.shard {
+        let (targets, in_other_shards) = (config.targets.len(), config.in_other_shards);
+        info!(%shard, targets, in_other_shards, "one of several exporters");
+    }
     let web = web_config(cli)?;
     let listeners = match passed {
         Some(listeners) => listeners,

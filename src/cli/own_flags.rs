@@ -8,7 +8,7 @@ use clap::{Arg, ArgMatches, Command, CommandFactory};
 /// Whether a flag of the exporter, by its long name, does something for this subcommand.
 fn is_own(subcommand: &str, flag: &str) -> bool {
     match subcommand {
-        "check" => ["config.file", "web.config.file"].contains(&flag),
+        "check" => ["config.file", "shard", "web.config.file"].contains(&flag),
         "probe" => flag == "config.file",
         "healthcheck" => {
             let own = ["listen-address", "config.file", "external-url", "route-prefix"];

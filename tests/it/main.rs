@@ -26,6 +26,7 @@ mod command {
     mod probe_outputs;
     mod program;
     mod restart;
+    mod shard;
     mod shortages;
     mod systemd_socket;
 }
