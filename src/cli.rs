@@ -461,6 +461,7 @@ mod tests {
             ("--web.telemetry-path=/sd", "another page has this path"),
             ("--web.telemetry-path=/-/ready", "another page has this path"),
             ("--web.telemetry-path=/runbook", "another page has this path"),
+            ("--web.telemetry-path=/docs/metrics", "another page has this path"),
             ("--web.external-url=h.test/a", "https://monitor.example.com/mailtrip, or its path"),
             ("--web.external-url=http://h.test/?a", "has a wrong path: write a path such as"),
             ("--web.alerts-url=/alerts", "must begin with http:// or https://"),

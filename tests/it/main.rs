@@ -95,6 +95,7 @@ mod shipped {
 
 /// Pages and JSON over HTTP, and in a browser.
 mod web {
+    mod docs;
     mod evidence;
     mod history;
     mod http;
