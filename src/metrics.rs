@@ -1,7 +1,7 @@
 //! Every metric: its name, its help text, its unit, and when it is NaN. No other room knows metric
 //! names, percent, minutes or NaN.
 //!
-//! The names, labels and meanings are public; README.md lists them for users. One rule holds for
+//! The names, labels and meanings are public; docs/metrics.md lists them for users. One rule holds for
 //! all: a value is measured or it is NaN, and a gauge whose fact was never measured is absent
 //! unless its help says NaN. Label values come from the configuration or from a closed set.
 

@@ -84,6 +84,8 @@ mod real {
 mod shipped {
     mod code;
     mod dashboards;
+    mod documented;
+    mod documents;
     mod duplicates;
     mod filters;
     mod mixin;
