@@ -6,6 +6,7 @@
 //!
 //! - `fuzz`: a target for every parser of foreign input; only in tests and with the feature `fuzzing`.
 //! - [`app`]: from the command line to a running program and its exit code.
+//! - [`generate`]: the subcommand `generate`: man pages and completions.
 //! - [`cli`]: the command line.
 //! - [`check`]: what the subcommand `check` prints.
 //! - [`demo`]: the subcommand `demo`: mail servers in this process, and a configuration that tests them.
@@ -38,6 +39,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod descriptors;
+pub mod generate;
 pub mod healthcheck;
 pub mod layers;
 pub mod log;

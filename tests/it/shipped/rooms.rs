@@ -9,6 +9,7 @@ use super::code::{self, root, sources};
 const ROOMS: &[&[&str]] = &[
     &["fuzz"],
     &["app"],
+    &["generate"],
     &["cli", "check", "demo", "healthcheck"],
     &["web"],
     &["metrics", "roundtrip"],
