@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots clean
+.PHONY: help demo build packages test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -15,6 +15,9 @@ demo: ## build and run the demo: no mail server, no configuration needed
 build: ## build the program: target/release/mailtrip_exporter
 	@scripts/install-prerequisites build
 	$(CARGO) build --release --locked
+
+packages: ## build the packages of Debian and of Fedora and RHEL: target/packages
+	@CARGO='$(CARGO)' scripts/package
 
 test: ## check everything: style, lints, documentation, all tests; those that need root by sudo
 	@CARGO='$(CARGO)' scripts/test
