@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build tarballs image compose test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book clean
+.PHONY: help demo build packages tarballs image compose test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ image: ## build the container image by podman or docker: mailtrip_exporter, with
 
 compose: image ## run the demo of deploy/compose: mail server, exporter, Prometheus, Alertmanager, Grafana
 	docker compose --project-directory deploy/compose up --build
+
+packages: ## build the packages of Debian and of Fedora and RHEL: target/packages
+	@CARGO='$(CARGO)' scripts/package
 
 test: ## check everything: style, lints, documentation, all tests; those that need root by sudo
 	@CARGO='$(CARGO)' scripts/test

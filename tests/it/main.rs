@@ -71,6 +71,7 @@ mod real {
     mod labels;
     mod layers;
     mod logins;
+    mod newcomer;
     mod port_checks;
     mod postfix_dovecot;
     mod routes;
@@ -89,6 +90,7 @@ mod shipped {
     mod duplicates;
     mod filters;
     mod mixin;
+    mod packages;
     mod rooms;
     pub(crate) mod rules;
     mod scrape_example;
