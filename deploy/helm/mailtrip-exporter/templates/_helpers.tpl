@@ -74,13 +74,13 @@ annotations:
 {{- if or .Values.web.config .Values.web.existingSecret }}true{{ end }}
 {{- end }}
 
-{{- /* HTTP, HTTPS or TCP. */}}
+{{- /* HTTP, HTTPS or Exec. */}}
 {{- define "mailtrip.probeScheme" -}}
 {{- $tls := .Values.web.config.tls_server_config | default dict }}
 {{- if .Values.web.probeScheme }}{{ .Values.web.probeScheme }}
-{{- else if or .Values.web.config.basic_auth_users .Values.web.config.rate_limit (hasPrefix "Require" ($tls.client_auth_type | default "")) }}TCP
+{{- else if or .Values.web.config.basic_auth_users .Values.web.config.rate_limit (hasPrefix "Require" ($tls.client_auth_type | default "")) }}Exec
 {{- else if $tls }}HTTPS
-{{- else if .Values.web.existingSecret }}TCP
+{{- else if .Values.web.existingSecret }}Exec
 {{- else }}HTTP
 {{- end }}
 {{- end }}
@@ -93,13 +93,29 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{- /* The flags by which the program knows where it listens and who may ask. */}}
+{{- define "mailtrip.webArguments" -}}
+{{- with .Values.web -}}
+- --web.listen-address=:{{ .port }}
+{{- if include "mailtrip.hasWebConfig" $ }}
+- --web.config.file=/etc/mailtrip_exporter/web/{{ if .existingSecret }}{{ .existingSecretKey }}{{ else }}web-config.yml{{ end }}
+{{- end }}
+{{- with .externalUrl }}
+- --web.external-url={{ . }}
+{{- end }}
+{{- with .routePrefix }}
+- --web.route-prefix={{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- /* A probe of the list (object, path, defaults, changes). */}}
 {{- define "mailtrip.probe" -}}
 {{- $ := index . 0 }}
 {{- $scheme := include "mailtrip.probeScheme" $ }}
 {{- $probe := index . 2 }}
-{{- if eq $scheme "TCP" }}
-{{- $_ := set $probe "tcpSocket" (dict "port" "http") }}
+{{- if eq $scheme "Exec" }}
+{{- $_ := set $probe "exec" (dict "command" (concat (list "mailtrip_exporter" "healthcheck") (include "mailtrip.webArguments" $ | fromYamlArray))) }}
 {{- else }}
 {{- $_ := set $probe "httpGet" (dict "path" (printf "%s%s" (include "mailtrip.prefix" $) (index . 1)) "port" "http" "scheme" $scheme) }}
 {{- end }}
@@ -231,8 +247,5 @@ annotations:
 {{- end }}
 {{- if and .Values.hostNetwork (gt (int .Values.shards) 1) }}
 {{- fail "hostNetwork and shards: with the name of its node a pod does not know which part is its own" }}
-{{- end }}
-{{- if gt (int .Values.shards) 1 }}
-{{- fail "shards: this version of the program cannot share its targets yet; leave it at 1" }}
 {{- end }}
 {{- end }}
