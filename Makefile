@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build packages tarballs image compose test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book clean
+.PHONY: help demo build packages tarballs image compose test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book chart clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -71,6 +71,11 @@ screenshots: prerequisites ## draw the pictures of README.md: the demo in a real
 
 book: ## build the documentation as a book: target/book/index.html
 	@scripts/book
+
+chart: ## pack the Helm chart: target/chart/mailtrip-exporter-VERSION.tgz
+	@scripts/install-prerequisites chart
+	@mkdir -p target/chart
+	target/chart-tools/bin/helm package deploy/helm/mailtrip-exporter --destination target/chart
 
 clean: ## remove everything that was built
 	$(CARGO) clean
