@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -614,6 +614,31 @@ fn the_example_shows_every_key_and_places_every_classic_parameter() {
     for parameter in classic {
         let placed = text.lines().any(|line| line.starts_with(&format!("#   {parameter} ")));
         assert!(placed, "{parameter} has no place");
+    }
+}
+
+/// The keys in the first cells of the table under a heading.
+fn documented_keys<'a>(page: &'a str, heading: &str) -> BTreeSet<&'a str> {
+    let section = page.split(&format!("\n{heading}\n")).nth(1).unwrap_or_default();
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.split(" | ").next());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn the_documentation_has_every_key_and_no_other() {
+    let page = include_str!("../../docs/configuration.md");
+    for (heading, homes) in [
+        ("## Keys of the file", &[Home::Main][..]),
+        ("## Keys of a target", &[Home::Target]),
+        ("## Keys of `send` and `receive`", &[Home::Send, Home::Receive]),
+        ("## Keys of `tls_options`", &[Home::TlsOptions]),
+        ("## Keys of `oauth2`", &[Home::OAuth2]),
+        ("## Keys of `ping`", &[Home::Ping]),
+    ] {
+        let known: BTreeSet<&str> = homes.iter().flat_map(|home| home.keys()).copied().collect();
+        assert_eq!(documented_keys(page, heading), known, "{heading}");
     }
 }
 

@@ -15,6 +15,8 @@ mod definitions;
 mod command {
     mod auto_reload;
     mod durable;
+    mod generate;
+    mod healthcheck;
     mod history;
     mod log;
     mod newest;
@@ -24,6 +26,7 @@ mod command {
     mod probe_outputs;
     mod program;
     mod restart;
+    mod shard;
     mod shortages;
     mod systemd_socket;
 }
@@ -81,6 +84,8 @@ mod real {
 mod shipped {
     mod code;
     mod dashboards;
+    mod documented;
+    mod documents;
     mod duplicates;
     mod filters;
     mod mixin;
