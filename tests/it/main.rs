@@ -83,6 +83,7 @@ mod real {
 
 /// What is shipped: the sources, rules and dashboards, and the test mail before spam filters.
 mod shipped {
+    mod book;
     mod code;
     mod dashboards;
     mod documented;
