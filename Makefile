@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots clean
+.PHONY: help demo build test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +56,9 @@ soak: ## an hour of 50 test mails a second against servers half of which misbeha
 
 screenshots: prerequisites ## draw the pictures of README.md: the demo in a real browser; some two minutes
 	$(CARGO) run --locked --example screenshots
+
+book: ## build the documentation as a book: target/book/index.html
+	@scripts/book
 
 clean: ## remove everything that was built
 	$(CARGO) clean

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::build;
+use crate::config::{NoShard, Shard};
 use crate::log::Log;
 use crate::roundtrip::arguments::{Probe, duration};
 use crate::roundtrip::nagios;
@@ -16,6 +17,7 @@ use crate::web::elsewhere::{AddressTemplate, Elsewhere};
 use crate::web::mount::{ExternalUrl, Mount, PathPrefix};
 use crate::web::routes;
 use crate::web::server::ListenAddress;
+use mail::net;
 
 mod own_flags;
 
@@ -48,6 +50,11 @@ pub struct Cli {
     /// When the configuration is read again.
     #[command(flatten)]
     pub reload: AutoReload,
+
+    /// Test only a part of the targets, as one of N exporters with the same configuration: I is its number,
+    /// from 0 to N-1, or `hostname` for the number at the end of the host's name, as in a StatefulSet
+    #[arg(long, value_name = "I/N", value_parser = shard, global = true)]
+    pub shard: Option<Shard>,
 
     /// How metrics and pages are served.
     #[command(flatten)]
@@ -208,8 +215,60 @@ pub enum Command {
     )]
     Probe(Probe),
 
+    /// Ask the exporter that runs on this machine whether it is healthy; exit with 0 or 1
+    ///
+    /// For the health check of a container. It takes the exporter's own flags that say where it
+    /// listens and how.
+    Healthcheck,
+
     /// Run the exporter against built-in mail servers on loopback, without any set-up
     Demo,
+
+    /// Write man pages or completions for a shell
+    ///
+    /// What is written depends on the program alone: no configuration is read and no connection made.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+        mailtrip_exporter generate man /usr/local/share/man/man1\n  \
+        mailtrip_exporter generate completions bash > /etc/bash_completion.d/mailtrip_exporter"
+    )]
+    Generate(Generate),
+}
+
+/// What `generate` is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Generate {
+    /// Write the man pages into a folder
+    ///
+    /// They are named as man expects it, such as mailtrip_exporter.1: those that end in 1 belong into a folder
+    /// man1, those that end in 5 into man5. Files of the same name are replaced.
+    Man {
+        /// The folder; it is made if it is missing
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+
+    /// Write a script to standard output that completes commands, flags and their values in a shell
+    #[command(after_help = "Examples:\n  \
+        mailtrip_exporter generate completions bash > /etc/bash_completion.d/mailtrip_exporter\n  \
+        mailtrip_exporter generate completions zsh > /usr/local/share/zsh/site-functions/_mailtrip_exporter\n  \
+        mailtrip_exporter generate completions fish > ~/.config/fish/completions/mailtrip_exporter.fish")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// The shells that there are completions for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// Bash with the package bash-completion or without
+    Bash,
+    /// Zsh
+    Zsh,
+    /// Fish
+    Fish,
 }
 
 /// What `check` is asked to do.
@@ -254,6 +313,11 @@ impl Cli {
         })
     }
 
+    /// All flags and subcommands, each subcommand with its own flags only, for what describes them.
+    pub fn described() -> clap::Command {
+        own_flags::separate(Self::command())
+    }
+
     /// The command line in these words, the first of which is the name of the program.
     fn parse_all(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let mut command = own_flags::hide_foreign(Self::command());
@@ -292,6 +356,11 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A part of the targets, by the name of this host if the words say so.
+fn shard(text: &str) -> Result<Shard, NoShard> {
+    Shard::parse(text, &net::host::short_name().unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,7 +389,7 @@ mod tests {
         assert_eq!(cli.web.telemetry_path, "/metrics");
         assert_eq!(cli.log, Log { level: LogLevel::Info, format: LogFormat::Logfmt });
         assert!(!cli.config_check && !cli.web.enable_lifecycle && !cli.web.enable_details);
-        assert_eq!((cli.web.config_file, cli.command), (None, None));
+        assert_eq!((cli.web.config_file, cli.command, cli.shard), (None, None, None));
         assert_eq!(cli.reload.interval(), None);
     }
 
@@ -331,7 +400,7 @@ mod tests {
              --web.telemetry-path=/mail --web.enable-lifecycle --web.enable-details \
              --web.external-url=https://h.test/a --web.route-prefix=/ --log.level=trace \
              --web.alerts-url=https://a.test/{target} --web.dashboard-url=https://d.test/ \
-             --log.format=json --config.enable-auto-reload \
+             --log.format=json --config.enable-auto-reload --shard=1/3 \
               --config.auto-reload-interval=1m",
         )
         .unwrap();
@@ -346,6 +415,7 @@ mod tests {
         assert_eq!(cli.log, Log { level: LogLevel::Trace, format: LogFormat::Json });
         assert!(cli.config_check && cli.web.enable_lifecycle && cli.web.enable_details);
         assert_eq!(cli.reload.interval(), Some(Duration::from_secs(60)));
+        assert_eq!(cli.shard.map(|it| it.to_string()).as_deref(), Some("1/3"));
         let default = parse("--config.enable-auto-reload").unwrap().reload.interval();
         assert_eq!(default, Some(Duration::from_secs(30)));
     }
@@ -384,10 +454,14 @@ mod tests {
     fn what_is_wrong_is_refused_with_what_to_write() {
         for (words, expected) in [
             ("--web.telemetry-path=metrics", "write a path such as /metrics"),
+            ("--shard=3/3", "of 3 shards the last is 2"),
+            ("--shard=1", "write it as I/N"),
+            ("probe corp --shard=0/3", "--shard is not for `probe`"),
             ("--web.telemetry-path=/", "another page has this path"),
             ("--web.telemetry-path=/sd", "another page has this path"),
             ("--web.telemetry-path=/-/ready", "another page has this path"),
             ("--web.telemetry-path=/runbook", "another page has this path"),
+            ("--web.telemetry-path=/docs/metrics", "another page has this path"),
             ("--web.external-url=h.test/a", "https://monitor.example.com/mailtrip, or its path"),
             ("--web.external-url=http://h.test/?a", "has a wrong path: write a path such as"),
             ("--web.alerts-url=/alerts", "must begin with http:// or https://"),

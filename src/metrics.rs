@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use classic::classic_text;
 pub use pieces::{Pieces, Syntax, pieces};
 
+use crate::config::Shard;
 use crate::supervisor::{ReloadState, Supervisor};
 use page::{Page, Part};
 
@@ -35,6 +36,7 @@ pub struct ExporterFacts {
     /// In the order of [`ledger::Shortage::ALL`].
     shortages: [u64; 5],
     external_url: Option<String>,
+    shard: Option<Shard>,
 }
 
 impl ExporterFacts {
@@ -47,6 +49,7 @@ impl ExporterFacts {
             may_ping: supervisor.may_ping(),
             shortages: mail::shortage::counts(),
             external_url: external_url.map(str::to_owned),
+            shard: supervisor.config().shard,
         }
     }
 }

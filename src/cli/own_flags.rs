@@ -8,11 +8,16 @@ use clap::{Arg, ArgMatches, Command, CommandFactory};
 /// Whether a flag of the exporter, by its long name, does something for this subcommand.
 fn is_own(subcommand: &str, flag: &str) -> bool {
     match subcommand {
-        "check" => ["config.file", "web.config.file"].contains(&flag),
+        "check" => ["config.file", "shard", "web.config.file"].contains(&flag),
         "probe" => flag == "config.file",
+        "healthcheck" => {
+            let own = ["listen-address", "config.file", "external-url", "route-prefix"];
+            flag.strip_prefix("web.").is_some_and(|flag| own.contains(&flag))
+        }
         "demo" => {
             (flag.starts_with("web.") || flag.starts_with("log.")) && flag != "web.systemd-socket"
         }
+        "generate" => false,
         _ => true,
     }
 }
@@ -31,6 +36,21 @@ pub(super) fn hide_foreign(mut command: Command) -> Command {
         // A hidden copy: clap adds the visible one only where there is none.
         let hidden: Vec<Arg> = foreign.map(|flag| flag.clone().hide(true)).collect();
         *subcommand = std::mem::take(subcommand).args(hidden);
+    }
+    command
+}
+
+/// The command line with foreign flags gone and not only hidden: no flag is global, and each subcommand has a
+/// copy of its own.
+pub(super) fn separate(command: Command) -> Command {
+    let flags: Vec<Arg> =
+        command.get_arguments().filter(|flag| flag.is_global_set()).cloned().collect();
+    let mut command = command.mut_args(|flag| flag.global(false));
+    for subcommand in command.get_subcommands_mut() {
+        let name = subcommand.get_name().to_owned();
+        let own = flags.iter().filter(|flag| !is_foreign(&name, flag));
+        let own: Vec<Arg> = own.map(|flag| flag.clone().global(false)).collect();
+        *subcommand = std::mem::take(subcommand).args(own);
     }
     command
 }

@@ -111,7 +111,16 @@ pub(super) fn read(
     let state_dir = PathBuf::from(state_dir.as_deref().unwrap_or(DEFAULT_STATE_DIR));
     let remarks = report.into_warnings();
     let inputs = sources.inputs;
-    Ok(Config { state_dir, targets, places, remarks, unmatched_includes, inputs })
+    Ok(Config {
+        state_dir,
+        targets,
+        places,
+        remarks,
+        unmatched_includes,
+        inputs,
+        shard: None,
+        in_other_shards: 0,
+    })
 }
 
 /// An included file.

@@ -15,6 +15,8 @@ mod definitions;
 mod command {
     mod auto_reload;
     mod durable;
+    mod generate;
+    mod healthcheck;
     mod history;
     mod log;
     mod newest;
@@ -24,6 +26,7 @@ mod command {
     mod probe_outputs;
     mod program;
     mod restart;
+    mod shard;
     mod shortages;
     mod systemd_socket;
 }
@@ -94,6 +97,7 @@ mod shipped {
 
 /// Pages and JSON over HTTP, and in a browser.
 mod web {
+    mod docs;
     mod evidence;
     mod history;
     mod http;

@@ -9,7 +9,8 @@ use super::code::{self, root, sources};
 const ROOMS: &[&[&str]] = &[
     &["fuzz"],
     &["app"],
-    &["cli", "check", "demo"],
+    &["generate"],
+    &["cli", "check", "demo", "healthcheck"],
     &["web"],
     &["metrics", "roundtrip"],
     &["supervisor"],

@@ -1,0 +1,38 @@
+//! The subcommand `generate`: what the program writes about itself. All of it follows from the program alone, so
+//! that two builds of one version write the same; nothing here reads a configuration, the clock or the network.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::cli::Generate;
+
+mod completions;
+mod man;
+mod sections;
+
+/// Writes what is asked for.
+///
+/// # Errors
+/// What could not be written, with the reason.
+pub fn write(what: &Generate) -> Result<(), String> {
+    match what {
+        Generate::Man { directory } => write_man(directory),
+        Generate::Completions { shell } => print(&completions::script(*shell)),
+    }
+}
+
+fn write_man(directory: &Path) -> Result<(), String> {
+    let wrong = |path: &Path, error: &io::Error| format!("{}: {error}", path.display());
+    std::fs::create_dir_all(directory).map_err(|error| wrong(directory, &error))?;
+    for page in man::pages() {
+        let path = directory.join(&page.file_name);
+        std::fs::write(&path, page.text).map_err(|error| wrong(&path, &error))?;
+    }
+    Ok(())
+}
+
+fn print(text: &str) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| format!("standard output: {error}"))
+}

@@ -1,0 +1,144 @@
+//! The man pages of section 1, one for each command: what clap knows of it, and the sections that
+//! [`super::sections`] has.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use clap::Command;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::sections::{self, Block, Section};
+use crate::build::VERSION;
+use crate::cli::Cli;
+
+/// The first second that has no date of four digits for the year.
+const YEAR_10000: u64 = 253_402_300_800;
+
+/// A man page.
+pub(super) struct Page {
+    /// Its file, as `mailtrip_exporter.1`.
+    pub(super) file_name: String,
+    /// Its text in the language of man.
+    pub(super) text: String,
+}
+
+/// All pages.
+pub(super) fn pages() -> Vec<Page> {
+    let mut command = Cli::described().disable_help_subcommand(true);
+    command.build();
+    let mut pages = Vec::new();
+    add(&command, &mut pages);
+    pages
+}
+
+/// Adds the page of a command and those of its subcommands.
+fn add(command: &Command, pages: &mut Vec<Page>) {
+    pages.push(page(command));
+    for subcommand in command.get_subcommands() {
+        add(subcommand, pages);
+    }
+}
+
+fn page(command: &Command) -> Page {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage:").to_owned();
+    let man = Man::new(command.clone().override_usage(usage));
+    let mut text = Vec::new();
+    // Writing to memory cannot fail.
+    drop(man.render_name_section(&mut text));
+    drop(man.render_synopsis_section(&mut text));
+    drop(man.render_description_section(&mut text));
+    drop(man.render_options_section(&mut text));
+    if command.has_subcommands() {
+        drop(man.render_subcommands_section(&mut text));
+    }
+    let mut roff = Roff::new();
+    for section in sections::of(&name) {
+        add_section(&mut roff, section);
+    }
+    add_examples(&mut roff, command);
+    roff.control("SH", ["SEE ALSO"]);
+    roff.text([roman(see_also(&name))]);
+    let text = format!("{}{}", String::from_utf8_lossy(&text), roff.render());
+    Page::new(&name, "1", "User Commands", &text)
+}
+
+impl Page {
+    /// A page with its title.
+    pub(super) fn new(name: &str, section: &str, manual: &str, text: &str) -> Self {
+        let (title, date) = (name.to_uppercase(), date());
+        let title = format!(
+            ".TH \"{title}\" {section} \"{date}\" \"{} {VERSION}\" \"{manual}\"\n",
+            env!("CARGO_PKG_NAME")
+        );
+        // Each part that was rendered for itself begins with the same lines; a page needs them once.
+        let preamble = Roff::new().render();
+        let text = text.replace(&preamble, "");
+        // What leaves an empty line before the values of a flag.
+        let text = text.replace("\n.br\n\n.br\n", "\n.sp\n");
+        // A long address cannot be adjusted to both margins.
+        let text = format!("{preamble}{title}.ad l\n{text}");
+        Self { file_name: format!("{name}.{section}"), text }
+    }
+}
+
+/// The day of the sources, as `SOURCE_DATE_EPOCH` tells it to what is to be built alike twice
+/// (<https://reproducible-builds.org/specs/source-date-epoch/>); without it there is none.
+fn date() -> String {
+    let seconds = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+    let seconds = seconds.filter(|seconds| *seconds < YEAR_10000).map(Duration::from_secs);
+    let time = seconds.and_then(|seconds| UNIX_EPOCH.checked_add(seconds));
+    let written = time.map(|time| humantime::format_rfc3339_seconds(time).to_string());
+    written.and_then(|text| text.get(..10).map(str::to_owned)).unwrap_or_default()
+}
+
+/// Adds a section under its heading.
+pub(super) fn add_section(roff: &mut Roff, section: &Section) {
+    roff.control("SH", [section.heading]);
+    for (index, block) in section.blocks.iter().enumerate() {
+        match block {
+            Block::Text(text) => {
+                if index > 0 {
+                    roff.control("PP", []);
+                }
+                roff.text([roman(*text)]);
+            }
+            Block::Term(term, text) => {
+                roff.control("TP", []);
+                roff.text([bold(*term)]);
+                roff.text([roman(*text)]);
+            }
+        }
+    }
+}
+
+/// The examples of the help text, one a line.
+fn add_examples(roff: &mut Roff, command: &Command) {
+    let Some(help) = command.get_after_help().map(ToString::to_string) else { return };
+    let Some(examples) = help.strip_prefix("Examples:\n") else { return };
+    roff.control("SH", ["EXAMPLES"]);
+    add_verbatim(roff, examples);
+}
+
+/// Adds lines that are shown as they are.
+pub(super) fn add_verbatim(roff: &mut Roff, lines: &str) {
+    roff.control("RS", ["4"]).control("nf", []);
+    for line in lines.lines() {
+        roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
+    }
+    roff.control("fi", []).control("RE", []);
+}
+
+/// The other pages, and programs that one of them is used with.
+fn see_also(own: &str) -> String {
+    let mut command = Cli::described();
+    command.build();
+    let names = command.get_subcommands().filter(|command| command.get_name() != "help");
+    let names = names.filter_map(Command::get_display_name).map(str::to_owned);
+    let names = std::iter::once(command.get_name().to_owned()).chain(names);
+    let mut pages: Vec<String> =
+        names.filter(|name| name != own).map(|name| format!("{name}(1)")).collect();
+    pages.extend(["prometheus(1)".to_owned()]);
+    pages.join(", ")
+}
