@@ -87,20 +87,6 @@ fn every_document_is_listed_once_and_all_of_them_are_small() {
     assert!(all < MOST_TEXT, "{all} bytes of documentation are part of the program");
 }
 
-#[test]
-fn every_link_between_files_leads_to_one() {
-    for file in listed() {
-        let path = root().join("docs").join(&file);
-        let text = fs::read_to_string(&path).unwrap();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let to = link.split('#').next().unwrap();
-            let is_file = !to.is_empty() && !to.contains(':') && !to.contains(' ');
-            let target = path.parent().unwrap().join(to);
-            assert!(!is_file || target.exists(), "{file} links to {link}, which is not there");
-        }
-    }
-}
-
 #[tokio::test]
 async fn every_document_is_served_and_every_link_within_leads_somewhere() {
     let mut site = Site::start().await;
