@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::CommandFactory;
 use hyper::Method;
-use ledger::{Reason, Side};
+use ledger::{Reason, Shortage, Side, Step};
 use mailtrip_exporter::cli::Cli;
 use serde_json::Value;
 use testserver::{Options, Protocol, Server};
@@ -114,15 +114,23 @@ fn every_metric_in_the_documents_exists() {
 }
 
 #[test]
-fn every_step_and_every_reason_is_documented() {
-    let page = page("metrics.md");
-    let documented: BTreeSet<&str> = rows(section(&page, "## Reasons"))
-        .into_iter()
-        .flat_map(|cells| cells[0].split(", "))
-        .collect();
+fn every_step_reason_and_shortage_is_documented() {
+    let metrics = page("metrics.md");
+    for cells in rows(section(&metrics, "## Steps")) {
+        let side = Side::ALL.into_iter().find(|side| side.label() == cells[0]).unwrap();
+        let known: Vec<&str> = Step::of(side).iter().map(|step| step.label()).collect();
+        assert_eq!(cells[1].split(", ").collect::<Vec<_>>(), known);
+    }
+    let reasons = rows(section(&metrics, "## Reasons"));
+    let documented: BTreeSet<&str> =
+        reasons.into_iter().flat_map(|cells| cells[0].split(", ")).collect();
     let known: BTreeSet<&str> =
         Side::ALL.iter().flat_map(|side| Reason::of(*side)).map(|reason| reason.label()).collect();
     assert_eq!(documented, known);
+    let limits = page("limits.md");
+    for shortage in Shortage::ALL.map(Shortage::label) {
+        assert!(metrics.contains(shortage) && limits.contains(shortage), "{shortage} is missing");
+    }
 }
 
 #[test]
