@@ -1,6 +1,7 @@
 # Everything that is done with this repository. `make` alone lists it.
 
 CARGO ?= cargo
+COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build packages tarballs image compose test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book chart clean
@@ -22,8 +23,8 @@ tarballs: ## build archives for every Linux with glibc 2.28, amd64 and arm64, by
 image: ## build the container image by podman or docker: mailtrip_exporter, with the version as its tag
 	@scripts/image
 
-compose: image ## run the demo of deploy/compose: mail server, exporter, Prometheus, Alertmanager, Grafana
-	docker compose --project-directory deploy/compose up --build
+compose: ## run the demo of deploy/compose: mail server, exporter, Prometheus, Alertmanager, Grafana
+	cd deploy/compose && $(COMPOSE) up --build
 
 packages: ## build the packages of Debian and of Fedora and RHEL: target/packages
 	@CARGO='$(CARGO)' scripts/package

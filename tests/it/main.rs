@@ -13,6 +13,7 @@ mod definitions;
 
 /// The program as a process: its command line, its output, its log, its end and its restart.
 mod command {
+    mod authorities;
     mod auto_reload;
     mod durable;
     mod generate;
@@ -62,6 +63,7 @@ mod embedded {
 mod real {
     pub(crate) mod alerting;
     mod bounces;
+    mod compose;
     mod crashes;
     mod exemplars;
     mod exim_courier;
@@ -85,6 +87,7 @@ mod real {
 mod shipped {
     mod book;
     mod code;
+    mod compose;
     mod dashboards;
     mod documented;
     mod documents;
