@@ -359,6 +359,45 @@ fn passwords_come_from_files_and_the_environment() {
 }
 
 #[test]
+fn credentials_are_found_without_systemd_where_the_unit_takes_them_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |file: &str, env: &[(&str, &str)]| {
+        let key = format!("username: u, password_file: '${{CREDENTIALS_DIRECTORY}}/{file}'");
+        parse_in(&folder, &format!("targets:\n{}", target("a", "", &key, "")), env)
+            .map(|config| password_of(only(&config).send.login.as_ref().unwrap()))
+            .map_err(|problems| problems.to_string())
+    };
+    let needs_systemd = "needs the environment variable CREDENTIALS_DIRECTORY";
+    assert!(read("mailtrip_sam", &[]).unwrap_err().contains(needs_systemd));
+
+    fs::create_dir(folder.path().join("credentials")).unwrap();
+    fs::write(folder.path().join("credentials/sam"), "p").unwrap();
+    assert_eq!(read("mailtrip_sam", &[]).unwrap(), "p");
+    assert!(read("sam", &[]).unwrap_err().contains(needs_systemd), "the unit passes no such name");
+    let missing = read("mailtrip_max", &[]).unwrap_err();
+    assert!(missing.contains("cannot be read"), "{missing}");
+    let passed = tempfile::tempdir().unwrap();
+    fs::write(passed.path().join("mailtrip_sam"), "passed").unwrap();
+    let env = [("CREDENTIALS_DIRECTORY", passed.path().to_str().unwrap())];
+    assert_eq!(read("mailtrip_sam", &env).unwrap(), "passed", "those of systemd go first");
+}
+
+#[test]
+fn a_list_without_targets_is_a_beginning_and_no_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = parse_in(&folder, "targets: []\ninclude: [targets.d/*.yml]\n", &[]).unwrap();
+    assert!(config.targets.is_empty());
+    let expected = [
+        "include `targets.d/*.yml` matches no file",
+        "no mail server is tested: write a target, then reload",
+    ];
+    assert_eq!(config.warnings(), expected);
+    let shown = config.to_yaml();
+    assert!(parse_in(&folder, &shown, &[]).is_ok_and(|again| again.targets.is_empty()), "{shown}");
+    assert!(parse_in(&folder, "include: [targets.d/*.yml]\n", &[]).is_err());
+}
+
+#[test]
 fn empty_password_sources_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("empty"), "\n").unwrap();

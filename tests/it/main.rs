@@ -71,6 +71,7 @@ mod real {
     mod labels;
     mod layers;
     mod logins;
+    mod newcomer;
     mod port_checks;
     mod postfix_dovecot;
     mod routes;
@@ -82,6 +83,7 @@ mod real {
 
 /// What is shipped: the sources, rules and dashboards, and the test mail before spam filters.
 mod shipped {
+    mod book;
     mod code;
     mod dashboards;
     mod documented;
@@ -89,6 +91,7 @@ mod shipped {
     mod duplicates;
     mod filters;
     mod mixin;
+    mod packages;
     mod rooms;
     pub(crate) mod rules;
     mod scrape_example;

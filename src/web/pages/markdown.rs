@@ -52,6 +52,7 @@ pub(in crate::web) fn sections(markdown: &str) -> Vec<(Option<Heading>, String)>
         let Some((_, words)) = sections.last_mut() else { continue };
         match event {
             Event::Text(text) | Event::Code(text) => words.push_str(text),
+            Event::End(TagEnd::Link | TagEnd::Emphasis | TagEnd::Strong) => {}
             Event::SoftBreak | Event::HardBreak | Event::End(_) => words.push(' '),
             _ => {}
         }
