@@ -6,8 +6,8 @@
 //!
 //! In reading order: `node` makes a tree with line numbers from the text, `section` looks keys up in
 //! a target and in the defaults below it, `target`, `labels`, `side`, `login` and `layers` convert them, `value`
-//! reads one scalar, `source` reads the files and variables that a key names, `keys` has every key,
-//! and `likeness` finds which one is meant.
+//! reads one scalar, `source` reads the files and variables that a key names, [`reference`] has every key,
+//! `keys` says which one is meant by another, and `likeness` which is most like it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +34,7 @@ pub(crate) use value::{parse_duration, parse_host};
 
 pub mod file;
 pub mod problem;
+pub mod reference;
 pub mod show;
 
 mod inputs;
