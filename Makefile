@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots clean
+.PHONY: help demo build packages tarballs image compose test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book chart clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -15,6 +15,18 @@ demo: ## build and run the demo: no mail server, no configuration needed
 build: ## build the program: target/release/mailtrip_exporter
 	@scripts/install-prerequisites build
 	$(CARGO) build --release --locked
+
+tarballs: ## build archives for every Linux with glibc 2.28, amd64 and arm64, by cargo-zigbuild: target/tarballs
+	@CARGO='$(CARGO)' scripts/tarball amd64 arm64
+
+image: ## build the container image by podman or docker: mailtrip_exporter, with the version as its tag
+	@scripts/image
+
+compose: image ## run the demo of deploy/compose: mail server, exporter, Prometheus, Alertmanager, Grafana
+	docker compose --project-directory deploy/compose up --build
+
+packages: ## build the packages of Debian and of Fedora and RHEL: target/packages
+	@CARGO='$(CARGO)' scripts/package
 
 test: ## check everything: style, lints, documentation, all tests; those that need root by sudo
 	@CARGO='$(CARGO)' scripts/test
@@ -56,6 +68,14 @@ soak: ## an hour of 50 test mails a second against servers half of which misbeha
 
 screenshots: prerequisites ## draw the pictures of README.md: the demo in a real browser; some two minutes
 	$(CARGO) run --locked --example screenshots
+
+book: ## build the documentation as a book: target/book/index.html
+	@scripts/book
+
+chart: ## pack the Helm chart: target/chart/mailtrip-exporter-VERSION.tgz
+	@scripts/install-prerequisites chart
+	@mkdir -p target/chart
+	target/chart-tools/bin/helm package deploy/helm/mailtrip-exporter --destination target/chart
 
 clean: ## remove everything that was built
 	$(CARGO) clean

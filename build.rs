@@ -1,7 +1,9 @@
 //! Tells the program what it was built from: the commit, its branch, and the compiler. Without a repository, as
-//! in an unpacked archive, they are `unknown`, unless `MAILTRIP_REVISION` and `MAILTRIP_BRANCH` say it.
+//! in an unpacked archive, they are `unknown`, unless `MAILTRIP_REVISION` and `MAILTRIP_BRANCH` say it. And puts into
+//! the program the pages that `docs/SUMMARY.md` lists.
 
 use std::env;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,6 +16,35 @@ fn main() {
     let target = |key: &str| env::var(key).unwrap_or_default();
     let platform = format!("{}/{}", target("CARGO_CFG_TARGET_OS"), target("CARGO_CFG_TARGET_ARCH"));
     tell_always("MAILTRIP_PLATFORM", Some(platform));
+    if let Err(error) = write_documentation() {
+        println!("cargo::error=docs/SUMMARY.md: {error}");
+    }
+}
+
+/// Writes the parts and pages of the documentation as Rust, for `src/web/pages/docs.rs`.
+fn write_documentation() -> Result<(), Box<dyn std::error::Error>> {
+    let root = env::var("CARGO_MANIFEST_DIR")?;
+    let summary = watched(&Path::new(&root).join("docs/SUMMARY.md")).ok_or("cannot be read")?;
+    let mut code = String::from("&[");
+    // The first heading is that of the file.
+    for part in summary.split("\n# ").skip(1) {
+        let (title, lines) = part.split_once('\n').ok_or("a part without pages")?;
+        write!(code, "Part {{ title: {title:?}, pages: &[")?;
+        for line in lines.lines().filter_map(|line| line.strip_prefix("- [")) {
+            let (title, file) = line.split_once("](").ok_or("a line without a link")?;
+            let file = file.strip_suffix(')').ok_or("a line without a link")?;
+            let file = file.strip_prefix("../").map_or(format!("docs/{file}"), str::to_owned);
+            let path = Path::new(&root).join(&file);
+            write!(
+                code,
+                "Page {{ title: {title:?}, file: {file:?}, text: include_str!({path:?}) }},"
+            )?;
+        }
+        code.push_str("] },");
+    }
+    code.push(']');
+    std::fs::write(Path::new(&env::var("OUT_DIR")?).join("documentation.rs"), code)?;
+    Ok(())
 }
 
 /// Gives a value to the program; what the environment says of it goes first.

@@ -17,6 +17,7 @@ use crate::cli::{Check, Cli, Command, Generate};
 use crate::config::Config;
 use crate::demo::{self, Demo};
 use crate::descriptors::{self, Need};
+use crate::healthcheck;
 use crate::probing::send::Origin;
 use crate::roundtrip::arguments::Probe;
 use crate::roundtrip::command;
@@ -48,6 +49,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Some(Command::Probe(probe)) => on_runtime(probe_one(cli, probe))
             .or_else(|fatal| Ok(ExitCode::from(command::not_begun(probe, &fatal.to_string())))),
         Some(Command::Generate(what)) => generate(what),
+        Some(Command::Healthcheck) => on_runtime(check_health(cli)),
         Some(Command::Demo) => on_runtime(show_demo(cli, limits)),
         None => on_runtime(export(cli, limits)),
     };
@@ -66,7 +68,7 @@ fn generate(what: &Generate) -> Result<ExitCode, Fatal> {
 /// Lists everything that is wrong, or what will be probed and how it is served.
 fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
     let (config, web) = match (Config::load(&cli.config_file), web_config(cli)) {
-        (Ok(config), Ok(web)) => (config, web),
+        (Ok(config), Ok(web)) => (config.part_of(cli.shard), web),
         (Err(config), Err(web)) => return Err(all_wrong(&format!("{config}\n{web}"))),
         (Err(config), Ok(_)) => return Err(all_wrong(&config.to_string())),
         (Ok(_), Err(web)) => return Err(all_wrong(&web.to_string())),
@@ -141,12 +143,26 @@ async fn probe_one(cli: &Cli, probe: &Probe) -> Result<ExitCode, Fatal> {
     Ok(ExitCode::from(command::probe(&cli.config_file, probe).await))
 }
 
+async fn check_health(cli: &Cli) -> Result<ExitCode, Fatal> {
+    let web = web_config(cli)?;
+    let addresses = cli.web.listen_addresses();
+    // The first answers for all.
+    let address = addresses.first().ok_or("no address to ask")?;
+    healthcheck::ask(address, &cli.web.mount(), &web).await?;
+    println!("healthy");
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn export(cli: &Cli, limits: Limits) -> Result<ExitCode, Fatal> {
     let signals = Signals::listen()?;
     crate::log::init(cli.log)?;
     tell_limits(limits);
     let passed = cli.web.systemd_socket.then(server::passed_by_systemd).transpose()?;
-    let config = Config::load(&cli.config_file)?;
+    let config = Config::load(&cli.config_file)?.part_of(cli.shard);
+    if let Some(shard) = config.shard {
+        let (targets, in_other_shards) = (config.targets.len(), config.in_other_shards);
+        info!(%shard, targets, in_other_shards, "one of several exporters");
+    }
     let web = web_config(cli)?;
     let listeners = match passed {
         Some(listeners) => listeners,

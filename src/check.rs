@@ -33,7 +33,13 @@ impl Findings {
     /// Those of the configuration in `file`, with these warnings; all of them if `verbose`.
     pub fn of(file: &Path, config: &Config, warnings: Vec<String>, verbose: bool) -> Self {
         let is_short = !verbose && config.targets.len() > MANY_TARGETS;
-        let targets = counted(config.targets.len(), "target");
+        let targets = match config.shard {
+            Some(shard) => {
+                let all = config.targets.len() + config.in_other_shards;
+                format!("{} of {all} in shard {shard}", counted(config.targets.len(), "target"))
+            }
+            None => counted(config.targets.len(), "target"),
+        };
         let passive = match config.targets.values().filter(|target| target.passive).count() {
             0 => String::new(),
             passive => format!(" ({passive} passive)"),
@@ -154,6 +160,7 @@ fn counted(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Shard;
 
     fn config(targets: usize, more: &str) -> Config {
         let mut text = "targets:\n".to_owned();
@@ -192,6 +199,23 @@ mod tests {
         let all = findings(&config, true);
         assert_eq!((all.targets.len(), all.warnings.len()), (500, 500));
         assert_eq!(all.summary, "mailtrip.yml is good: 500 targets, 500 warnings");
+    }
+
+    #[test]
+    fn the_summary_tells_how_many_targets_are_left_to_other_shards() {
+        let (mut targets, mut all) = (0, 0);
+        for words in ["0/2", "1/2"] {
+            let part = config(10, "").part_of(Shard::parse(words, "").ok());
+            targets += part.targets.len();
+            all += part.targets.len() + part.in_other_shards;
+            let said = Findings::of(Path::new("mailtrip.yml"), &part, Vec::new(), false);
+            let expected = format!(
+                "{} of 10 in shard {words}, no warnings",
+                counted(part.targets.len(), "target")
+            );
+            assert!(said.summary.ends_with(&expected), "{}", said.summary);
+        }
+        assert_eq!((targets, all), (10, 20));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::build;
+use crate::config::{NoShard, Shard};
 use crate::log::Log;
 use crate::roundtrip::arguments::{Probe, duration};
 use crate::roundtrip::nagios;
@@ -16,6 +17,7 @@ use crate::web::elsewhere::{AddressTemplate, Elsewhere};
 use crate::web::mount::{ExternalUrl, Mount, PathPrefix};
 use crate::web::routes;
 use crate::web::server::ListenAddress;
+use mail::net;
 
 mod own_flags;
 
@@ -48,6 +50,11 @@ pub struct Cli {
     /// When the configuration is read again.
     #[command(flatten)]
     pub reload: AutoReload,
+
+    /// Test only a part of the targets, as one of N exporters with the same configuration: I is its number,
+    /// from 0 to N-1, or `hostname` for the number at the end of the host's name, as in a StatefulSet
+    #[arg(long, value_name = "I/N", value_parser = shard, global = true)]
+    pub shard: Option<Shard>,
 
     /// How metrics and pages are served.
     #[command(flatten)]
@@ -208,6 +215,12 @@ pub enum Command {
     )]
     Probe(Probe),
 
+    /// Ask the exporter that runs on this machine whether it is healthy; exit with 0 or 1
+    ///
+    /// For the health check of a container. It takes the exporter's own flags that say where it
+    /// listens and how.
+    Healthcheck,
+
     /// Run the exporter against built-in mail servers on loopback, without any set-up
     Demo,
 
@@ -357,6 +370,11 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A part of the targets, by the name of this host if the words say so.
+fn shard(text: &str) -> Result<Shard, NoShard> {
+    Shard::parse(text, &net::host::short_name().unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,7 +403,7 @@ mod tests {
         assert_eq!(cli.web.telemetry_path, "/metrics");
         assert_eq!(cli.log, Log { level: LogLevel::Info, format: LogFormat::Logfmt });
         assert!(!cli.config_check && !cli.web.enable_lifecycle && !cli.web.enable_details);
-        assert_eq!((cli.web.config_file, cli.command), (None, None));
+        assert_eq!((cli.web.config_file, cli.command, cli.shard), (None, None, None));
         assert_eq!(cli.reload.interval(), None);
     }
 
@@ -396,7 +414,7 @@ mod tests {
              --web.telemetry-path=/mail --web.enable-lifecycle --web.enable-details \
              --web.external-url=https://h.test/a --web.route-prefix=/ --log.level=trace \
              --web.alerts-url=https://a.test/{target} --web.dashboard-url=https://d.test/ \
-             --log.format=json --config.enable-auto-reload \
+             --log.format=json --config.enable-auto-reload --shard=1/3 \
               --config.auto-reload-interval=1m",
         )
         .unwrap();
@@ -411,6 +429,7 @@ mod tests {
         assert_eq!(cli.log, Log { level: LogLevel::Trace, format: LogFormat::Json });
         assert!(cli.config_check && cli.web.enable_lifecycle && cli.web.enable_details);
         assert_eq!(cli.reload.interval(), Some(Duration::from_secs(60)));
+        assert_eq!(cli.shard.map(|it| it.to_string()).as_deref(), Some("1/3"));
         let default = parse("--config.enable-auto-reload").unwrap().reload.interval();
         assert_eq!(default, Some(Duration::from_secs(30)));
     }
@@ -449,10 +468,14 @@ mod tests {
     fn what_is_wrong_is_refused_with_what_to_write() {
         for (words, expected) in [
             ("--web.telemetry-path=metrics", "write a path such as /metrics"),
+            ("--shard=3/3", "of 3 shards the last is 2"),
+            ("--shard=1", "write it as I/N"),
+            ("probe corp --shard=0/3", "--shard is not for `probe`"),
             ("--web.telemetry-path=/", "another page has this path"),
             ("--web.telemetry-path=/sd", "another page has this path"),
             ("--web.telemetry-path=/-/ready", "another page has this path"),
             ("--web.telemetry-path=/runbook", "another page has this path"),
+            ("--web.telemetry-path=/docs/metrics", "another page has this path"),
             ("--web.external-url=h.test/a", "https://monitor.example.com/mailtrip, or its path"),
             ("--web.external-url=http://h.test/?a", "has a wrong path: write a path such as"),
             ("--web.alerts-url=/alerts", "must begin with http:// or https://"),

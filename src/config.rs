@@ -7,7 +7,8 @@
 //! In reading order: `node` makes a tree with line numbers from the text, `section` looks keys up in
 //! a target and in the defaults below it, `target`, `labels`, `side`, `login` and `layers` convert them, `value`
 //! reads one scalar, `source` reads the files and variables that a key names, [`reference`] has every key,
-//! `keys` says which one is meant by another, and `likeness` which is most like it.
+//! `keys` says which one is meant by another, `likeness` which is most like it, and `shard` leaves the part of several
+//! exporters that is this one's.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +30,7 @@ pub use mail::options::{
 pub use mail::secret::Secret;
 pub use mail::secret_source::SecretSource;
 pub use problem::{Problem, Problems};
+pub use shard::{NoShard, Shard};
 pub(crate) use source::{authorities_of_flag, secret_of_flag};
 pub(crate) use value::{parse_duration, parse_host};
 
@@ -47,6 +49,7 @@ mod oauth;
 mod provider;
 mod rules;
 mod section;
+mod shard;
 mod side;
 mod source;
 mod target;
@@ -72,6 +75,10 @@ pub struct Config {
     pub unmatched_includes: Vec<String>,
     /// What all of it was read from.
     pub inputs: Inputs,
+    /// Which part of the targets is left in `targets`; `None`: all of them.
+    pub shard: Option<Shard>,
+    /// How many targets the other shards test.
+    pub in_other_shards: usize,
 }
 
 /// The nick name of a target: unique, not empty, at most 100 characters, no control characters.

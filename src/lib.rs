@@ -1,8 +1,8 @@
 //! mailtrip_exporter measures that mail handed to a server arrives, and exports it to Prometheus.
 //!
 //! The modules, the highest first. A module uses only modules further down; those that share a level do
-//! not use each other: `cli`, `check` and `demo`; `metrics` and `roundtrip`; `probing` and `layers`; `log`,
-//! `clock` and `build`. A test reads the paths in the source and holds this order.
+//! not use each other: `cli`, `check`, `demo` and `healthcheck`; `metrics` and `roundtrip`; `probing` and
+//! `layers`; `log`, `clock` and `build`. A test reads the paths in the source and holds this order.
 //!
 //! - `fuzz`: a target for every parser of foreign input; only in tests and with the feature `fuzzing`.
 //! - [`app`]: from the command line to a running program and its exit code.
@@ -10,6 +10,7 @@
 //! - [`cli`]: the command line.
 //! - [`check`]: what the subcommand `check` prints.
 //! - [`demo`]: the subcommand `demo`: mail servers in this process, and a configuration that tests them.
+//! - [`healthcheck`]: the subcommand `healthcheck`: whether a running exporter answers.
 //! - [`web`]: the HTTP server with authentication and TLS, the pages, and the JSON API.
 //! - [`metrics`]: names, units and values of all metrics, and which of them are NaN.
 //! - [`roundtrip`]: the subcommand `probe`: one round trip, with its output.
@@ -39,6 +40,7 @@ pub mod config;
 pub mod demo;
 pub mod descriptors;
 pub mod generate;
+pub mod healthcheck;
 pub mod layers;
 pub mod log;
 pub mod metrics;

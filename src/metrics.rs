@@ -1,7 +1,7 @@
 //! Every metric: its name, its help text, its unit, and when it is NaN. No other room knows metric
 //! names, percent, minutes or NaN.
 //!
-//! The names, labels and meanings are public; README.md lists them for users. One rule holds for
+//! The names, labels and meanings are public; docs/metrics.md lists them for users. One rule holds for
 //! all: a value is measured or it is NaN, and a gauge whose fact was never measured is absent
 //! unless its help says NaN. Label values come from the configuration or from a closed set.
 
@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use classic::classic_text;
 pub use pieces::{Pieces, Syntax, pieces};
 
+use crate::config::Shard;
 use crate::supervisor::{ReloadState, Supervisor};
 use page::{Page, Part};
 
@@ -35,6 +36,7 @@ pub struct ExporterFacts {
     /// In the order of [`ledger::Shortage::ALL`].
     shortages: [u64; 5],
     external_url: Option<String>,
+    shard: Option<Shard>,
 }
 
 impl ExporterFacts {
@@ -47,6 +49,7 @@ impl ExporterFacts {
             may_ping: supervisor.may_ping(),
             shortages: mail::shortage::counts(),
             external_url: external_url.map(str::to_owned),
+            shard: supervisor.config().shard,
         }
     }
 }

@@ -192,6 +192,10 @@ impl Store {
         let loss = found.loss(instance, commits);
         if let Some(loss) = &loss {
             warn!("{loss}");
+            if loss.is_older_copy() {
+                rows::leave_mails_under_way(&connection)
+                    .map_err(|source| StoreError::Database { path: path.clone(), source })?;
+            }
         }
         let mark = Mark::open(directory, instance, commits).map_err(|source| StoreError::Io {
             action: "write the mark in",

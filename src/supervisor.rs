@@ -256,7 +256,7 @@ impl Supervisor {
             Ok(config) => config.inputs.clone(),
             Err(problems) => problems.inputs().clone(),
         });
-        let config = config?;
+        let config = config?.part_of(self.config().shard);
         let short = Need::of(&config).warning(mail::descriptors::limit());
         for warning in config.warnings().into_iter().chain(short) {
             warn!("{warning}");

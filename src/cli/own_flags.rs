@@ -8,8 +8,12 @@ use clap::{Arg, ArgMatches, Command, CommandFactory};
 /// Whether a flag of the exporter, by its long name, does something for this subcommand.
 fn is_own(subcommand: &str, flag: &str) -> bool {
     match subcommand {
-        "check" => ["config.file", "web.config.file"].contains(&flag),
+        "check" => ["config.file", "shard", "web.config.file"].contains(&flag),
         "probe" => flag == "config.file",
+        "healthcheck" => {
+            let own = ["listen-address", "config.file", "external-url", "route-prefix"];
+            flag.strip_prefix("web.").is_some_and(|flag| own.contains(&flag))
+        }
         "demo" => {
             (flag.starts_with("web.") || flag.starts_with("log.")) && flag != "web.systemd-socket"
         }

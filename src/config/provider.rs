@@ -1,6 +1,6 @@
 //! What is known of large providers: their limits and habits, as far as a test mail meets them. It only
 //! warns; nothing else in the program depends on who the provider is. The numbers are the providers'
-//! own where they publish them; README has the table.
+//! own where they publish them; docs/providers.md has the table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

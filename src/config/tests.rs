@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -363,6 +363,45 @@ fn passwords_come_from_files_and_the_environment() {
 }
 
 #[test]
+fn credentials_are_found_without_systemd_where_the_unit_takes_them_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |file: &str, env: &[(&str, &str)]| {
+        let key = format!("username: u, password_file: '${{CREDENTIALS_DIRECTORY}}/{file}'");
+        parse_in(&folder, &format!("targets:\n{}", target("a", "", &key, "")), env)
+            .map(|config| password_of(only(&config).send.login.as_ref().unwrap()))
+            .map_err(|problems| problems.to_string())
+    };
+    let needs_systemd = "needs the environment variable CREDENTIALS_DIRECTORY";
+    assert!(read("mailtrip_sam", &[]).unwrap_err().contains(needs_systemd));
+
+    fs::create_dir(folder.path().join("credentials")).unwrap();
+    fs::write(folder.path().join("credentials/sam"), "p").unwrap();
+    assert_eq!(read("mailtrip_sam", &[]).unwrap(), "p");
+    assert!(read("sam", &[]).unwrap_err().contains(needs_systemd), "the unit passes no such name");
+    let missing = read("mailtrip_max", &[]).unwrap_err();
+    assert!(missing.contains("cannot be read"), "{missing}");
+    let passed = tempfile::tempdir().unwrap();
+    fs::write(passed.path().join("mailtrip_sam"), "passed").unwrap();
+    let env = [("CREDENTIALS_DIRECTORY", passed.path().to_str().unwrap())];
+    assert_eq!(read("mailtrip_sam", &env).unwrap(), "passed", "those of systemd go first");
+}
+
+#[test]
+fn a_list_without_targets_is_a_beginning_and_no_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = parse_in(&folder, "targets: []\ninclude: [targets.d/*.yml]\n", &[]).unwrap();
+    assert!(config.targets.is_empty());
+    let expected = [
+        "include `targets.d/*.yml` matches no file",
+        "no mail server is tested: write a target, then reload",
+    ];
+    assert_eq!(config.warnings(), expected);
+    let shown = config.to_yaml();
+    assert!(parse_in(&folder, &shown, &[]).is_ok_and(|again| again.targets.is_empty()), "{shown}");
+    assert!(parse_in(&folder, "include: [targets.d/*.yml]\n", &[]).is_err());
+}
+
+#[test]
 fn empty_password_sources_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("empty"), "\n").unwrap();
@@ -618,6 +657,31 @@ fn the_example_shows_every_key_and_places_every_classic_parameter() {
     for parameter in classic {
         let placed = text.lines().any(|line| line.starts_with(&format!("#   {parameter} ")));
         assert!(placed, "{parameter} has no place");
+    }
+}
+
+/// The keys in the first cells of the table under a heading.
+fn documented_keys<'a>(page: &'a str, heading: &str) -> BTreeSet<&'a str> {
+    let section = page.split(&format!("\n{heading}\n")).nth(1).unwrap_or_default();
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.split(" | ").next());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn the_documentation_has_every_key_and_no_other() {
+    let page = include_str!("../../docs/configuration.md");
+    for (heading, homes) in [
+        ("## Keys of the file", &[Home::Main][..]),
+        ("## Keys of a target", &[Home::Target]),
+        ("## Keys of `send` and `receive`", &[Home::Send, Home::Receive]),
+        ("## Keys of `tls_options`", &[Home::TlsOptions]),
+        ("## Keys of `oauth2`", &[Home::OAuth2]),
+        ("## Keys of `ping`", &[Home::Ping]),
+    ] {
+        let known: BTreeSet<&str> = homes.iter().flat_map(|home| home.keys()).copied().collect();
+        assert_eq!(documented_keys(page, heading), known, "{heading}");
     }
 }
 

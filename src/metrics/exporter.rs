@@ -34,6 +34,15 @@ impl ExporterFacts {
             )?
             .gauge_sample([("external_url", url.as_str())], 1.0)?;
         }
+        if let Some(shard) = self.shard {
+            let [index, count] = [shard.index(), shard.count()].map(|it| it.to_string());
+            Family::gauge(
+                encoder,
+                "mailtrip_shard_info",
+                "Which part of the targets the exporter tests, if --shard gives one. Always 1",
+            )?
+            .gauge_sample([("shard", index.as_str()), ("shards", count.as_str())], 1.0)?;
+        }
         let ReloadState { is_successful, last_success } = self.reload;
         let plain = [
             (

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use super::*;
-use crate::config::{Config, Target, TargetName};
+use crate::config::{Config, Shard, Target, TargetName};
 use crate::layers::ping::{Obstacle, Outcome, RoundTrips};
 use crate::layers::readings::{Checks, Round};
 use crate::supervisor::View;
@@ -52,6 +52,7 @@ fn facts() -> ExporterFacts {
         may_ping: Some(true),
         shortages: [1, 2, 3, 4, 5],
         external_url: Some("https://h.test/mail".to_owned()),
+        shard: None,
     }
 }
 
@@ -355,6 +356,10 @@ fn what_the_system_forbids_to_ping_is_nan_and_never_0() {
         assert!(value(&page, &format!("mailtrip_ping_{gauge}")).unwrap().is_nan(), "{gauge}");
     }
     assert!(value(&page, "mailtrip_layer_state{layer=\"network\"}").unwrap().is_nan());
+    let sharded = ExporterFacts { shard: Shard::parse("1/3", "").ok(), ..facts() };
+    let info = "\nmailtrip_shard_info{shard=\"1\",shards=\"3\"} 1.0\n";
+    assert!(encode(None, sharded).contains(info));
+    assert!(!encode(None, facts()).contains("mailtrip_shard_info"));
     let permitted = ExporterFacts { may_ping: Some(false), ..facts() };
     assert!(encode(None, permitted).contains("\nmailtrip_ping_permitted 0.0\n"));
     let unknown = ExporterFacts { may_ping: None, ..facts() };
@@ -533,8 +538,8 @@ fn the_text_of_many_targets_is_never_whole_in_memory() {
 }
 
 #[test]
-fn every_metric_is_in_the_readme() {
-    let readme = include_str!("../../README.md");
+fn every_metric_is_documented() {
+    let documentation = include_str!("../../docs/metrics.md");
     let target = target(false);
     let page = page(&target, &mut busy(Rules::from(target.as_ref())));
     for line in page.lines() {
@@ -542,7 +547,11 @@ fn every_metric_is_in_the_readme() {
         else {
             continue;
         };
-        assert!(readme.contains(&format!("`{name}")), "{name} is not in README.md");
+        let is_there = |ending| documentation.contains(&format!("`{name}{ending}`"));
+        assert!(
+            ["", "_total", "_info"].into_iter().any(is_there),
+            "{name} is not in docs/metrics.md"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! The output for scripts: one JSON document. The README says what its members mean.
+//! The output for scripts: one JSON document. docs/probe.md says what its members mean.
 
 use std::time::Duration;
 

@@ -20,6 +20,9 @@ const ALL: &str = "the mails under way, the counters and the positions in the fo
                    the counters start at 0, and earlier test mails that still arrive are not \
                    counted";
 
+/// Why a database lacks commits although the last process had closed it.
+const OLDER_COPY: &str = "an older copy took its place";
+
 /// The mark of a database in use.
 #[derive(Debug)]
 pub(super) struct Mark {
@@ -62,6 +65,17 @@ enum What {
     Empty,
     Another { before: Instance, now: Instance },
     Behind { has: u64, of: u64, cause: &'static str },
+}
+
+impl Loss {
+    /// Whether somebody put another file in the place of the database, one that may be of any age.
+    pub(super) fn is_older_copy(&self) -> bool {
+        match &self.what {
+            What::Another { .. } => true,
+            What::Behind { cause, .. } => *cause == OLDER_COPY,
+            What::Missing { .. } | What::Empty => false,
+        }
+    }
 }
 
 impl Mark {
@@ -116,7 +130,7 @@ impl Found {
             }
             (Some(_), Some(kept)) if kept.commits > commits => {
                 let cause = match (kept.is_closed, self.has_log) {
-                    (true, _) => "an older copy took its place",
+                    (true, _) => OLDER_COPY,
                     (false, false) => {
                         "the previous process did not exit cleanly, and the `-wal` file is missing"
                     }
@@ -161,8 +175,15 @@ impl fmt::Display for Loss {
             What::Another { before, now } => write!(
                 f,
                 "{path} is not the database that was here last (it belongs to instance {now}, not \
-                 {before}): the mails under way and the counters of that one are lost, and those \
-                 of this one are as old as the file"
+                 {before}): the mails under way and the counters of that one are lost, and the \
+                 counters of this one are as old as the file"
+            ),
+            What::Behind { has, of, cause } if *cause == OLDER_COPY => write!(
+                f,
+                "{path} lacks the latest {} of {of} commits ({cause}): the counters are from that \
+                 time; mails that were under way then are not waited for, and test mails sent \
+                 since are not counted when they arrive",
+                of - has
             ),
             What::Behind { has, of, cause } => write!(
                 f,

@@ -129,6 +129,13 @@ pub(crate) fn read_account(
     Ok(StoredAccount { account, newest, mails, availability })
 }
 
+/// Ends the wait for the mails that were under way when an older copy was made: nobody can say what has become of them
+/// since, and those that had arrived would be late and lost once more.
+pub(super) fn leave_mails_under_way(connection: &Connection) -> rusqlite::Result<()> {
+    let statement = "UPDATE mail SET state = 'left', ended = ?1 WHERE state = 'outstanding'";
+    connection.execute(statement, [to_seconds(SystemTime::now())]).map(|_| ())
+}
+
 /// Reads the folders of a mailbox.
 pub(crate) fn read_folders(
     connection: &Connection,

@@ -13,6 +13,7 @@
 //! | `GET /metrics?targets=none` | those of the exporter alone |
 //! | `GET /probe?target=NAME` | those of one target alone, from memory; 404 for an unknown one |
 //! | `GET /runbook` | what to do about each alert |
+//! | `GET /docs`, `GET /docs/NAME` | the documentation; `search` finds sections |
 //! | `GET /sd` | the targets for `http_sd_configs` of Prometheus |
 //! | `GET /config` | the running configuration without its secrets, not for everybody |
 //! | `GET /-/healthy` | 200: the process answers |
@@ -34,7 +35,7 @@ use super::api::{self, discovery::TargetGroup, history::HistoryReport};
 use super::badge;
 use super::elsewhere::Elsewhere;
 use super::mount::Mount;
-use super::pages::{assets, runbook, status, target};
+use super::pages::{assets, docs, runbook, status, target};
 use super::paths::{self, BADGES, HISTORY_BY_NAME, SVG, TARGET_PAGES, TARGET_REPORTS};
 use super::server::negotiation::Format;
 use super::server::{Request, Response};
@@ -50,11 +51,12 @@ const MANY_TARGETS: usize = 500;
 const MANY_ROWS: usize = 50;
 
 /// The paths that are read with GET, beside the metrics and the targets.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "/",
     "/probe",
     "/sd",
     "/runbook",
+    docs::DOCS,
     "/config",
     "/-/healthy",
     "/-/ready",
@@ -113,6 +115,7 @@ impl App {
             (&Method::GET, "/probe") => self.probe(&request),
             (&Method::GET, "/sd") => self.discovery().await,
             (&Method::GET, "/runbook") => self.runbook(&request),
+            (&Method::GET, path) if is_documentation(path) => self.documentation(&request),
             (&Method::GET, "/config") => self.config(&request),
             (&Method::GET, "/-/healthy") => Response::text(StatusCode::OK, "healthy\n"),
             (&Method::GET, "/-/ready") => Response::text(StatusCode::OK, "ready\n"),
@@ -221,6 +224,25 @@ impl App {
 
     fn runbook(&self, request: &Request) -> Response {
         match runbook::page(self.links(request)) {
+            Ok(page) => Response::html(StatusCode::OK, page),
+            Err(error) => internal_error(&error),
+        }
+    }
+
+    /// The list of all documents, or one of them.
+    fn documentation(&self, request: &Request) -> Response {
+        let links = self.links(request);
+        let page = match request.path.trim_end_matches('/') {
+            docs::DOCS => docs::contents(links, request.parameter("search").unwrap_or_default()),
+            path => match docs::page(links, path) {
+                Some(page) => page,
+                None => {
+                    let base = self.mount.links();
+                    return self.no_page(request, &format!("{base}/docs lists the documents"));
+                }
+            },
+        };
+        match page {
             Ok(page) => Response::html(StatusCode::OK, page),
             Err(error) => internal_error(&error),
         }
@@ -375,9 +397,14 @@ pub fn is_taken(path: &str) -> bool {
 /// Whether a page is read with GET at this path, beside the metrics.
 fn is_page(path: &str) -> bool {
     PAGES.contains(&path)
+        || is_documentation(path)
         || [assets::ASSETS, TARGET_PAGES, TARGET_REPORTS, BADGES]
             .iter()
             .any(|it| path.starts_with(it))
+}
+
+fn is_documentation(path: &str) -> bool {
+    path.strip_prefix(docs::DOCS).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The name of a target in the path, or, for those that no path can hold, in the query.

@@ -16,6 +16,7 @@ mod command {
     mod auto_reload;
     mod durable;
     mod generate;
+    mod healthcheck;
     mod history;
     mod log;
     mod newest;
@@ -25,6 +26,7 @@ mod command {
     mod probe_outputs;
     mod program;
     mod restart;
+    mod shard;
     mod shortages;
     mod systemd_socket;
 }
@@ -69,6 +71,7 @@ mod real {
     mod labels;
     mod layers;
     mod logins;
+    mod newcomer;
     mod port_checks;
     mod postfix_dovecot;
     mod routes;
@@ -80,11 +83,15 @@ mod real {
 
 /// What is shipped: the sources, rules and dashboards, and the test mail before spam filters.
 mod shipped {
+    mod book;
     mod code;
     mod dashboards;
+    mod documented;
+    mod documents;
     mod duplicates;
     mod filters;
     mod mixin;
+    mod packages;
     mod rooms;
     pub(crate) mod rules;
     mod scrape_example;
@@ -93,6 +100,7 @@ mod shipped {
 
 /// Pages and JSON over HTTP, and in a browser.
 mod web {
+    mod docs;
     mod evidence;
     mod history;
     mod http;

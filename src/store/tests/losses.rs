@@ -126,6 +126,32 @@ async fn an_older_copy_and_another_database_are_told_of() {
     assert_eq!(loss(&folder), "");
 }
 
+#[tokio::test]
+async fn mails_under_way_in_an_older_copy_are_not_waited_for() {
+    let (folder, _) = used(false).await;
+    let store = Store::open(folder.path()).unwrap();
+    let token = Token::random();
+    let record = MailRecord { accepted: Some(time(0)), ..mail(MailState::Outstanding) };
+    store.record(&name("a"), one(token, Some(record)));
+    store.written().await;
+    drop(store);
+    let copy = fs::read(file(&folder, "")).unwrap();
+    let state = async || {
+        let store = Store::open(folder.path()).unwrap();
+        account(&store, &name("a")).await.mails[&token].state
+    };
+    assert_eq!(state().await, MailState::Outstanding, "after a restart");
+
+    // The mail arrives, and the copy is put back.
+    let store = Store::open(folder.path()).unwrap();
+    store.record(&name("a"), one(token, Some(mail(MailState::Received))));
+    store.written().await;
+    drop(store);
+    fs::write(file(&folder, ""), copy).unwrap();
+    assert_eq!(state().await, MailState::Left);
+    assert_eq!(state().await, MailState::Left, "after another restart");
+}
+
 #[test]
 fn a_database_without_one_of_its_columns_is_refused() {
     let folder = tempfile::tempdir().unwrap();

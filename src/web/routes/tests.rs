@@ -218,7 +218,9 @@ async fn a_reload_that_fails_says_why() {
 #[tokio::test]
 async fn other_methods_and_paths_are_told_so() {
     let app = app().await;
-    for uri in ["/", "/metrics", "/probe", "/sd", "/runbook", "/config", "/-/healthy", "/-/ready"] {
+    for uri in
+        ["/", "/metrics", "/probe", "/sd", "/runbook", "/docs", "/config", "/-/healthy", "/-/ready"]
+    {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
             let wrong = app.answer(request(method, uri)).await;
             assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED, "{uri}");
@@ -234,7 +236,16 @@ async fn other_methods_and_paths_are_told_so() {
 async fn everything_is_below_the_prefix_and_links_begin_with_the_external_path() {
     let (url, prefix) = ("https://h.test/out".parse().unwrap(), "/in/side".parse().unwrap());
     let app = App { mount: Mount::new(Some(&url), Some(&prefix)), ..app().await };
-    let paths = ["/", "/metrics", "/targets/one", "/api/targets", "/sd", "/runbook", "/-/healthy"];
+    let paths = [
+        "/",
+        "/metrics",
+        "/targets/one",
+        "/api/targets",
+        "/sd",
+        "/runbook",
+        "/docs/install",
+        "/-/healthy",
+    ];
     for path in paths {
         let page = get(&app, &format!("/in/side{path}")).await;
         assert_eq!(page.status(), StatusCode::OK, "{path}");

@@ -101,6 +101,11 @@ impl WebConfig {
         protection.has_users() || protection.knows_clients
     }
 
+    /// Whether clients have to speak TLS.
+    pub fn has_tls(&self) -> bool {
+        self.state().protection.tls.is_some()
+    }
+
     /// What is in force, for people: `TLS, 2 users`.
     pub fn describe(&self) -> String {
         self.state().protection.to_string()

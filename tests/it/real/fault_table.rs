@@ -1,4 +1,4 @@
-//! The table of faults in the README: each is made, and what `probe` prints and what the status page
+//! The table of faults in docs/troubleshooting.md: each is made, and what `probe` prints and what the status page
 //! shows is compared with its row.
 
 use std::any::Any;
@@ -23,8 +23,8 @@ use tokio::time::{Instant, sleep};
 use crate::lab::{Account, Lab, Service};
 use crate::support::{DEADLINE, PASSWORD, Trust, USER, World, http, origin, quoted, serve};
 
-/// What stands before the table in the README.
-const HEADING: &str = "### What to fix";
+/// What stands before the table.
+const HEADING: &str = "## What to fix";
 /// What stands in a sentence for what is different each time.
 const ANYTHING: char = '…';
 
@@ -39,10 +39,10 @@ struct Row {
     sentence: String,
 }
 
-/// The table as the README has it.
+/// The table as the page has it.
 fn table() -> Vec<Row> {
-    let readme = include_str!("../../../README.md");
-    let section = readme.split(HEADING).nth(1).expect("the heading of the table");
+    let page = include_str!("../../../docs/troubleshooting.md");
+    let section = page.split(HEADING).nth(1).expect("the heading of the table");
     let lines = section.lines().skip_while(|line| !line.starts_with('|'));
     let rows = lines.take_while(|line| line.starts_with('|')).skip(2);
     rows.map(|line| {
@@ -231,6 +231,8 @@ impl Row {
         };
         let Endpoint { host, port, .. } = endpoint;
         self.sentence
+            // In Markdown a bare one begins a tag.
+            .replace("\\<", "<")
             .replace("HOST", host)
             .replace("PORT", &port.to_string())
             .replace("SENDER", target.from.as_ref())

@@ -10,7 +10,7 @@ const ROOMS: &[&[&str]] = &[
     &["fuzz"],
     &["app"],
     &["generate"],
-    &["cli", "check", "demo"],
+    &["cli", "check", "demo", "healthcheck"],
     &["web"],
     &["metrics", "roundtrip"],
     &["supervisor"],

@@ -145,18 +145,19 @@ fn every_alert_is_shown_to_fire_not_to_fire_and_to_resolve() {
 }
 
 #[test]
-fn every_alert_has_its_heading_in_the_runbook_and_its_line_in_the_readme() {
+fn every_alert_has_its_heading_in_the_runbook_and_its_line_in_the_documentation() {
     let runbook = fs::read_to_string(deploy().join("runbook.md")).unwrap();
-    let readme = include_str!("../../../README.md");
+    let documentation = include_str!("../../../docs/alerts.md");
     let rules = text(&rule_files());
     let headings: BTreeSet<String> =
         runbook.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_owned).collect();
     assert_eq!(headings, alerts());
     for alert in alerts() {
-        let link = format!("deploy/runbook.md#{}", alert.to_lowercase());
+        let link = format!("../deploy/runbook.md#{}", alert.to_lowercase());
         let address = format!("}}/runbook#{}{{{{ end }}}}'\n", alert.to_lowercase());
         assert!(rules.contains(&address), "{alert} has no runbook_url");
-        assert!(readme.contains(&format!("| [{alert}]({link}) |")), "{alert} is not in README.md");
+        let line = format!("| [{alert}]({link}) |");
+        assert!(documentation.contains(&line), "{alert} is not in docs/alerts.md");
         let section = runbook.split(&format!("## {alert}\n")).nth(1).unwrap();
         let section = section.split("\n## ").next().unwrap();
         for part in ["\n1. ", "\n2. ", "\n3. ", "\nSilence: `amtool silence add alertname="] {

@@ -354,8 +354,16 @@ async fn every_text_can_be_read_and_everything_has_a_name_in_light_and_dark() {
     let mut backgrounds = Vec::new();
     for scheme in ["light", "dark"] {
         browser.prefer(scheme).await;
-        for path in ["/", "/?search=nothing-is-so", "/targets/good", "/targets/hostile", "/runbook"]
-        {
+        for path in [
+            "/",
+            "/?search=nothing-is-so",
+            "/targets/good",
+            "/targets/hostile",
+            "/runbook",
+            "/docs",
+            "/docs?search=mail",
+            "/docs/limits",
+        ] {
             browser.open(&format!("{}{path}", site.address)).await;
             assert_eq!(browser.text(FAINT).await, "", "{scheme} {path}");
             assert_eq!(browser.text(UNNAMED).await, "", "{scheme} {path}");

@@ -16,6 +16,12 @@ pub async fn full_name() -> Option<String> {
     timeout(PATIENCE, threads::run(ask_system)).await.ok()?.ok()?
 }
 
+/// The name of this host up to its first dot; `None` if it has none, or none in UTF-8.
+pub fn short_name() -> Option<String> {
+    let name = hostname::get().ok()?.into_string().ok()?;
+    Some(name.split('.').next()?.to_owned())
+}
+
 fn ask_system() -> Option<String> {
     let name = hostname::get().ok()?.into_string().ok()?;
     if is_full(&name) {

@@ -13,13 +13,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::error::ErrorStack;
 use openssl::pkey::PKey;
-use openssl::ssl::{SslConnector, SslMethod, SslOptions, SslRef, SslVerifyMode, SslVersion};
+use openssl::ssl::{
+    SslConnector, SslContextBuilder, SslMethod, SslOptions, SslRef, SslVerifyMode, SslVersion,
+};
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::{X509, X509VerifyResult};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_openssl::SslStream;
 
+use authorities::Places;
 use format::{WAY_OUT, handshake_fault};
 pub use format::{io_clue, io_words, words};
 pub use session::{Resumption, SessionMemory};
@@ -39,8 +42,8 @@ pub struct TlsClient {
     connector: SslConnector,
     server_name: Option<String>,
     verify: bool,
-    /// The authorities are the system's.
-    trusts_system: bool,
+    /// Where the authorities are if they are the system's.
+    system: Option<Arc<Places>>,
 }
 
 /// How a handshake ended.
@@ -106,8 +109,9 @@ impl TlsClient {
         session::store_sessions(&mut builder);
         // Many mail servers end the connection without a TLS close; that is an end of file.
         builder.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
+        let mut system = None;
         match &options.ca_file {
-            None => authorities::read_file(&mut builder)?,
+            None => system = Some(Arc::new(authorities::trust_system(&mut builder)?)),
             Some(ca_file) => {
                 let mut store = X509StoreBuilder::new()?;
                 for certificate in X509::stack_from_pem(&ca_file.pem)? {
@@ -130,7 +134,7 @@ impl TlsClient {
             connector: builder.build(),
             server_name: options.server_name.clone(),
             verify: !options.insecure_skip_verify,
-            trusts_system: options.ca_file.is_none(),
+            system,
         })
     }
 
@@ -189,7 +193,9 @@ impl TlsClient {
                     let of =
                         if reason == Reason::CertificateName { names(stream.ssl()) } else { None };
                     let of = of.map(|names| format!("; it is that of {names}")).unwrap_or_default();
-                    let message = format!("the certificate of {name} is refused: {words}{of}");
+                    let advice = problems.advice.unwrap_or_default();
+                    let message =
+                        format!("the certificate of {name} is refused: {words}{of}{advice}");
                     Fault::new(reason, message)
                 }
             }),
@@ -211,12 +217,14 @@ impl TlsClient {
     ) -> Result<SslStream<TcpStream>, ErrorStack> {
         let mut ssl = self.connector.configure()?.into_ssl(name)?;
         resumption.prepare(&mut ssl, SystemTime::now())?;
-        let trusts_system = self.trusts_system;
+        let system = self.system.clone();
         ssl.set_verify_callback(SslVerifyMode::PEER, move |holds, context| {
             if !holds {
-                let shortage = trusts_system.then(|| authorities::unread(context)).flatten();
+                let shortage = system.as_ref().and_then(|places| places.unread_by(context));
+                let advice = system.as_ref().and_then(|places| places.advice(context.error()));
                 let mut problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
                 problems.found.push(context.error());
+                problems.advice = problems.advice.or(advice);
                 problems.shortage = problems.shortage.or(shortage);
             }
             true
@@ -231,6 +239,16 @@ struct Problems {
     found: Vec<X509VerifyResult>,
     /// What this process was short of when OpenSSL looked for the authorities.
     shortage: Option<Shortage>,
+    /// What to do where there are no authorities to judge by.
+    advice: Option<&'static str>,
+}
+
+/// Has a server trust the authorities of the system for the certificates of its clients.
+///
+/// # Errors
+/// What OpenSSL says, for want of a descriptor.
+pub fn trust_system(builder: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+    authorities::trust_system(builder).map(drop)
 }
 
 /// What a call of the system said to be short inside OpenSSL.

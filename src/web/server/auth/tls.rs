@@ -20,7 +20,7 @@ use super::file::{ClientAuth, Pem, PemSource, TlsSettings};
 use super::problems::Problems;
 use super::watched::Watched;
 use crate::web::server::write_deadline::WriteDeadline;
-use mail::net::tls::words;
+use mail::net::tls::{trust_system, words};
 
 /// The TLS of the listener.
 pub(in crate::web) struct Tls {
@@ -260,7 +260,7 @@ fn trust(
     builder: &mut SslAcceptorBuilder,
     authorities: Option<Vec<X509>>,
 ) -> Result<(), ErrorStack> {
-    let Some(authorities) = authorities else { return builder.set_default_verify_paths() };
+    let Some(authorities) = authorities else { return trust_system(builder) };
     let mut store = X509StoreBuilder::new()?;
     let mut names = Stack::new()?;
     for authority in authorities {

@@ -1,13 +1,14 @@
-//! The authorities that the system trusts, where this process could not read them. OpenSSL opens the file of
-//! an authority only once a server has shown a certificate by it. Where no descriptor is free then, it calls
-//! the certificate untrusted and does not say why: our shortage would be the fault of the server.
+//! The authorities that the system trusts: where they are, and where this process could not read them. OpenSSL
+//! opens the file of an authority only once a server has shown a certificate by it. Where no descriptor is free
+//! then, it calls the certificate untrusted and does not say why: our shortage would be the fault of the server.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use openssl::error::ErrorStack;
-use openssl::ssl::SslConnectorBuilder;
+use openssl::ssl::SslContextBuilder;
 use openssl::x509::{X509, X509Ref, X509StoreContextRef, X509VerifyResult};
 
 use super::shortage_of;
@@ -15,26 +16,11 @@ use ledger::Shortage;
 
 /// The most that is read of the file of an authority.
 const FILE_BYTES: u64 = 256 << 10;
+/// What to do on a machine without authorities.
+const NONE_FOUND: &str = "; no authorities were found on this machine: install its package ca-certificates, or \
+                          name a file of them by ca_file in tls_options or by SSL_CERT_FILE";
 /// How many authorities whose names have the same hash are looked at.
 const SAME_HASH: usize = 16;
-
-/// Has the system's file of authorities read: a builder that could not open it has passed over it without a
-/// word. One that is not there is no failure.
-///
-/// # Errors
-/// What OpenSSL says of the file, for want of a descriptor.
-pub(super) fn read_file(builder: &mut SslConnectorBuilder) -> Result<(), ErrorStack> {
-    let file = Places::of_system().file;
-    match builder.set_ca_file(&file) {
-        Err(errors) if shortage_of(&errors).is_some() => Err(errors),
-        _ => Ok(()),
-    }
-}
-
-/// What this process was short of, if the authority that a certificate was refused for lack of is there.
-pub(super) fn unread(context: &X509StoreContextRef) -> Option<Shortage> {
-    Places::of_system().unread_by(context)
-}
 
 /// Whether this says that the authority was not found.
 fn lacks_authority(problem: X509VerifyResult) -> bool {
@@ -43,26 +29,88 @@ fn lacks_authority(problem: X509VerifyResult) -> bool {
     matches!(problem.as_raw(), 2 | 18..=21)
 }
 
-/// Where OpenSSL looks for authorities.
-struct Places {
-    file: PathBuf,
+/// Where the authorities of this system are.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Places {
+    file: Option<PathBuf>,
     folders: Vec<PathBuf>,
+    /// None of them holds an authority.
+    is_empty: bool,
+}
+
+/// What the environment says, in the variables of OpenSSL.
+struct Environment {
+    file: Option<OsString>,
+    folders: Option<OsString>,
+}
+
+/// Has a client or a server trust the authorities of the system: those that `SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// name, else those where its OpenSSL looks by itself, else those where the distributions keep them.
+///
+/// # Errors
+/// What OpenSSL says, for want of a descriptor. A place that is not there is no failure.
+pub(super) fn trust_system(builder: &mut SslContextBuilder) -> Result<Places, ErrorStack> {
+    builder.set_default_verify_paths()?;
+    let places = Places::of_system();
+    // What OpenSSL could not open by itself it has passed over without a word.
+    places.load(builder)?;
+    Ok(places)
 }
 
 impl Places {
     fn of_system() -> Self {
         // As in `OPENSSLDIR: "/usr/lib/ssl"`.
         let default = Path::new(openssl::version::dir().split('"').nth(1).unwrap_or_default());
-        let file = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-        let folders = std::env::var_os("SSL_CERT_DIR");
-        let folders = folders.map(|folders| std::env::split_paths(&folders).collect());
-        Self {
-            file: file.unwrap_or_else(|| default.join("cert.pem")),
-            folders: folders.unwrap_or_else(|| vec![default.join("certs")]),
-        }
+        let [file, folders] = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(std::env::var_os);
+        Self::find(Environment { file, folders }, default, openssl_probe::probe)
     }
 
-    fn unread_by(&self, context: &X509StoreContextRef) -> Option<Shortage> {
+    /// A program with an OpenSSL of its own looks where no distribution keeps anything: then `probe` says where
+    /// this one does.
+    fn find(
+        environment: Environment,
+        default: &Path,
+        probe: impl FnOnce() -> openssl_probe::ProbeResult,
+    ) -> Self {
+        let is_set = environment.file.is_some() || environment.folders.is_some();
+        let file = environment.file.map_or_else(|| default.join("cert.pem"), PathBuf::from);
+        let folders = environment.folders.map(|folders| std::env::split_paths(&folders).collect());
+        let own =
+            Self::looked_at(Some(file), folders.unwrap_or_else(|| vec![default.join("certs")]));
+        if is_set || !own.is_empty {
+            return own;
+        }
+        let found = probe();
+        Self::looked_at(found.cert_file, found.cert_dir)
+    }
+
+    fn looked_at(file: Option<PathBuf>, folders: Vec<PathBuf>) -> Self {
+        let is_empty =
+            !file.iter().any(|it| it.exists()) && !folders.iter().any(|it| holds_hashes(it));
+        Self { file, folders, is_empty }
+    }
+
+    fn load(&self, builder: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+        // The openssl crate takes only paths that are UTF-8.
+        let paths = self.file.iter().map(|file| (Some(file.as_path()), None));
+        let paths = paths.chain(self.folders.iter().map(|folder| (None, Some(folder.as_path()))));
+        let is_usable = |path: &Option<&Path>| path.is_none_or(|path| path.to_str().is_some());
+        for (file, folder) in paths.filter(|(file, folder)| is_usable(file) && is_usable(folder)) {
+            match builder.load_verify_locations(file, folder) {
+                Err(errors) if shortage_of(&errors).is_some() => return Err(errors),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What a refusal for lack of an authority says beside, where there is none at all.
+    pub(super) fn advice(&self, problem: X509VerifyResult) -> Option<&'static str> {
+        (self.is_empty && lacks_authority(problem)).then_some(NONE_FOUND)
+    }
+
+    /// What this process was short of, if the authority that a certificate was refused for lack of is there.
+    pub(super) fn unread_by(&self, context: &X509StoreContextRef) -> Option<Shortage> {
         if !lacks_authority(context.error()) {
             return None;
         }
@@ -74,6 +122,23 @@ impl Places {
     fn unread(&self, certificate: &X509Ref) -> Option<Shortage> {
         let hash = certificate.issuer_name_hash();
         self.folders.iter().find_map(|folder| unread_in(folder, hash, certificate))
+    }
+}
+
+/// Whether the folder has a file that is named as OpenSSL looks for an authority, `4042bcee.0`. One that cannot be
+/// listed may have.
+fn holds_hashes(folder: &Path) -> bool {
+    let is_hash = |name: OsString| {
+        let name = name.to_string_lossy();
+        name.split_once('.').is_some_and(|(hash, number)| {
+            hash.len() == 8
+                && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.flatten().any(|entry| is_hash(entry.file_name())),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }
 
@@ -141,6 +206,44 @@ mod tests {
         builder.build()
     }
 
+    fn environment(file: Option<&Path>, folders: Option<&Path>) -> Environment {
+        Environment { file: file.map(Into::into), folders: folders.map(Into::into) }
+    }
+
+    #[test]
+    fn authorities_are_looked_for_where_openssl_does_not_look_only_if_it_finds_none() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        let write = |path: &str| {
+            std::fs::create_dir_all(at(path).parent().unwrap()).unwrap();
+            std::fs::write(at(path), "").unwrap();
+        };
+        let elsewhere = || openssl_probe::ProbeResult {
+            cert_file: Some(at("pki/tls-ca-bundle.pem")),
+            cert_dir: vec![at("pki/certs")],
+        };
+        let find = |file: Option<&Path>, folders: Option<&Path>| {
+            Places::find(environment(file, folders), &at("local/ssl"), elsewhere)
+        };
+        // As OpenSSL's own folder is on many machines: there, and without an authority.
+        write("local/ssl/certs/README");
+        assert!(find(None, None).is_empty);
+        write("pki/tls-ca-bundle.pem");
+        let Places { file, folders, is_empty } = find(None, None);
+        assert_eq!((file, folders), (Some(at("pki/tls-ca-bundle.pem")), vec![at("pki/certs")]));
+        assert!(!is_empty);
+        // What the environment names is all that counts, whether it is there or not.
+        let named = find(Some(&at("mine.pem")), None);
+        assert_eq!((named.file, named.is_empty), (Some(at("mine.pem")), true));
+        let named = find(None, Some(&at("pki")));
+        assert_eq!((named.folders, named.is_empty), (vec![at("pki")], true));
+        write("local/ssl/certs/4042bcee.0");
+        assert_eq!(find(None, None).folders, [at("local/ssl/certs")]);
+        std::fs::remove_dir_all(at("local/ssl/certs")).unwrap();
+        write("local/ssl/cert.pem");
+        assert_eq!(find(None, None).file, Some(at("local/ssl/cert.pem")));
+    }
+
     #[test]
     fn an_authority_alone_without_the_one_above_it_is_no_shortage() {
         let key = PKey::ec_gen("prime256v1").unwrap();
@@ -150,7 +253,7 @@ mod tests {
         let hash = middle.subject_name_hash();
         let file = folder.path().join(format!("{hash:08x}.0"));
         std::fs::write(file, middle.to_pem().unwrap()).unwrap();
-        let places = Places { file: PathBuf::new(), folders: vec![folder.path().to_owned()] };
+        let places = Places { folders: vec![folder.path().to_owned()], ..Places::default() };
         // As OpenSSL judges it, with and without what is in the folder.
         let judged = |known: &[&X509]| {
             let mut store = X509StoreBuilder::new().unwrap();
@@ -177,8 +280,8 @@ mod tests {
         };
         let (root, server) = (certificate("root", "root", &key), certificate("host", "root", &key));
         let places = Places {
-            file: PathBuf::new(),
             folders: vec![PathBuf::from("/nonexistent"), folder.path().to_owned()],
+            ..Places::default()
         };
         let unread = |certificate: &X509| places.unread(certificate);
         assert_eq!(unread(&server), None);

@@ -1,0 +1,237 @@
+//! The documentation: the pages that `docs/SUMMARY.md` lists, as they were when the program was built, with a list of
+//! all of them and a search.
+
+use askama::Template;
+
+use super::markdown::{self, Heading, Text};
+use super::status::{Assets, Links};
+use crate::web::mount::PathPrefix;
+
+/// Where the list of all pages is; each page is below it.
+pub(in crate::web) const DOCS: &str = "/docs";
+
+/// The most that a search finds.
+const MOST_FOUND: usize = 50;
+
+/// The most words of a search that are looked for.
+const MOST_WORDS: usize = 8;
+
+/// How many characters of a section are shown of what was found.
+const EXCERPT: usize = 160;
+
+/// Some pages under one title.
+struct Part {
+    title: &'static str,
+    pages: &'static [Page],
+}
+
+/// One page.
+struct Page {
+    title: &'static str,
+    /// Where it lies in the repository.
+    file: &'static str,
+    /// As it was written.
+    text: &'static str,
+}
+
+/// Written by `build.rs`.
+const PARTS: &[Part] = include!(concat!(env!("OUT_DIR"), "/documentation.rs"));
+
+impl Page {
+    /// The path at which it is served, below the prefix.
+    fn path(&self) -> String {
+        match self.file {
+            "docs/README.md" => DOCS.to_owned(),
+            "deploy/runbook.md" => "/runbook".to_owned(),
+            file => {
+                let name = file.strip_prefix("docs/").unwrap_or(file);
+                let name = name.strip_suffix(".md").unwrap_or(name);
+                let name = name.strip_suffix("/README").unwrap_or(name);
+                format!("{DOCS}/{}", name.replace('/', "-").to_lowercase())
+            }
+        }
+    }
+}
+
+fn pages() -> impl Iterator<Item = &'static Page> {
+    PARTS.iter().flat_map(|part| part.pages)
+}
+
+/// The address of what a link in `file` leads to, `to` as it is written there; `None`: it is not served.
+pub(super) fn address(base: &PathPrefix, file: &str, to: &str) -> Option<String> {
+    let (path, anchor) = to.split_at(to.find('#').unwrap_or(to.len()));
+    let mut parts: Vec<&str> = file.split('/').collect();
+    parts.pop();
+    for part in path.split('/') {
+        match part {
+            ".." => parts.pop().map(|_| ())?,
+            "." | "" => {}
+            part => parts.push(part),
+        }
+    }
+    let found = parts.join("/");
+    let folder = format!("{found}/README.md");
+    let page = pages().find(|page| page.file == found || page.file == folder)?;
+    Some(format!("{base}{}{anchor}", page.path()))
+}
+
+/// The page at a path; `None`: there is none.
+pub(in crate::web) fn page(links: Links<'_>, path: &str) -> Option<Result<String, askama::Error>> {
+    let all: Vec<&Page> = pages().collect();
+    let place = all.iter().position(|page| page.path() == path)?;
+    let page = all.get(place)?;
+    let text = Text::new(page.text, |to| address(links.base, page.file, to));
+    let before = place.checked_sub(1).and_then(|before| all.get(before));
+    let page = DocumentPage {
+        base: links.base,
+        links,
+        assets: Assets::ALL,
+        version: crate::build::VERSION,
+        title: page.title,
+        path,
+        html: &text.html,
+        sections: text.headings.iter().filter(|heading| heading.is_section).collect(),
+        before: before.copied(),
+        after: all.get(place + 1).copied(),
+    };
+    Some(page.render())
+}
+
+/// The list of all pages, with the sections that have all words of `search` where there are any.
+pub(in crate::web) fn contents(links: Links<'_>, search: &str) -> Result<String, askama::Error> {
+    let page = ContentsPage {
+        base: links.base,
+        links,
+        assets: Assets::ALL,
+        version: crate::build::VERSION,
+        search,
+        found: found(search),
+    };
+    page.render()
+}
+
+#[derive(Template)]
+#[template(path = "document.html", whitespace = "minimize")]
+struct DocumentPage<'a> {
+    base: &'a PathPrefix,
+    links: Links<'a>,
+    assets: Assets,
+    version: &'static str,
+    title: &'static str,
+    path: &'a str,
+    html: &'a str,
+    sections: Vec<&'a Heading>,
+    before: Option<&'static Page>,
+    after: Option<&'static Page>,
+}
+
+#[derive(Template)]
+#[template(path = "documents.html", whitespace = "minimize")]
+struct ContentsPage<'a> {
+    base: &'a PathPrefix,
+    links: Links<'a>,
+    assets: Assets,
+    version: &'static str,
+    search: &'a str,
+    found: Vec<Found>,
+}
+
+impl DocumentPage<'_> {
+    fn is_here(&self, page: &Page) -> bool {
+        page.path() == self.path
+    }
+}
+
+/// A section that has what was searched.
+struct Found {
+    page: &'static Page,
+    heading: Option<Heading>,
+    excerpt: String,
+}
+
+impl Found {
+    /// What an address ends with that leads to it.
+    fn anchor(&self) -> String {
+        self.heading.as_ref().map(|heading| format!("#{}", heading.anchor)).unwrap_or_default()
+    }
+}
+
+/// The sections that have all words, those with one in their heading first.
+fn found(search: &str) -> Vec<Found> {
+    let search = search.to_lowercase();
+    let words: Vec<&str> = search.split_whitespace().take(MOST_WORDS).collect();
+    if words.is_empty() {
+        return Vec::new();
+    }
+    let (mut headed, mut others) = (Vec::new(), Vec::new());
+    for page in pages() {
+        for (heading, text) in markdown::sections(page.text) {
+            let lower = text.to_lowercase();
+            if !words.iter().all(|word| lower.contains(word)) {
+                continue;
+            }
+            let title =
+                heading.as_ref().map_or(page.title, |heading| &heading.words).to_lowercase();
+            let is_headed = words.iter().any(|word| title.contains(word));
+            let excerpt = excerpt(&text, &words);
+            let list = if is_headed { &mut headed } else { &mut others };
+            list.push(Found { page, heading, excerpt });
+        }
+    }
+    headed.append(&mut others);
+    headed.truncate(MOST_FOUND);
+    headed
+}
+
+/// Some words around the first place that has one of those searched.
+fn excerpt(text: &str, words: &[&str]) -> String {
+    let all: Vec<&str> = text.split_whitespace().collect();
+    let is_wanted = |word: &&str| words.iter().any(|wanted| word.to_lowercase().contains(wanted));
+    let first = all.iter().position(is_wanted).unwrap_or_default().saturating_sub(4);
+    let mut excerpt = String::from(if first > 0 { "…" } else { "" });
+    for word in all.iter().skip(first) {
+        if excerpt.len() + word.len() > EXCERPT {
+            excerpt.push('…');
+            break;
+        }
+        excerpt.push_str(word);
+        excerpt.push(' ');
+    }
+    excerpt
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_between_files_leads_to_the_page_that_is_served() {
+        let base = &"/mail".parse().unwrap();
+        for (file, to, expected) in [
+            ("docs/pages.md", "limits.md", Some("/mail/docs/limits")),
+            ("docs/pages.md", "../deploy/runbook.md#a", Some("/mail/runbook#a")),
+            ("docs/pages.md", "../deploy", Some("/mail/docs/deploy")),
+            ("docs/pages.md", "../README.md#b", Some("/mail/docs/readme#b")),
+            ("deploy/README.md", "mixin/", Some("/mail/docs/deploy-mixin")),
+            ("README.md", "docs/limits.md", Some("/mail/docs/limits")),
+            ("docs/pages.md", "../mailtrip.example.yml", None),
+            ("docs/pages.md", "../../etc/passwd", None),
+        ] {
+            assert_eq!(address(base, file, to).as_deref(), expected, "{file} {to}");
+        }
+    }
+
+    #[test]
+    fn a_search_finds_the_sections_that_have_all_words_and_those_in_headings_first() {
+        let all = found("File DESCRIPTORS");
+        let first = all.first().unwrap();
+        assert_eq!(
+            (first.page.file, first.anchor().as_str()),
+            ("docs/limits.md", "#file-descriptors")
+        );
+        assert!(first.excerpt.contains("descriptors"), "{}", first.excerpt);
+        assert!(all.len() > 1 && all.len() <= MOST_FOUND);
+        assert!(found("descriptors nosuchword").is_empty());
+        assert!(found(" ").is_empty());
+    }
+}
