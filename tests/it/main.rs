@@ -82,13 +82,14 @@ mod real {
 
 /// What is shipped: the sources, rules and dashboards, and the test mail before spam filters.
 mod shipped {
+    mod chart;
     mod code;
     mod dashboards;
     mod documented;
     mod documents;
     mod duplicates;
     mod filters;
-    mod mixin;
+    pub(crate) mod mixin;
     mod rooms;
     pub(crate) mod rules;
     mod scrape_example;
