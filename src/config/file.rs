@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::keys::Home;
+use super::reference::Home;
 use super::section::{Layer, Place, Report, Section};
 use super::source::{self, Environment, Sources, Unreadable};
 use super::{
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::config::yaml::{self, Node, Value};
 
-const DEFAULT_STATE_DIR: &str = "./mailtrip-state";
+pub(super) const DEFAULT_STATE_DIR: &str = "./mailtrip-state";
 
 impl Config {
     /// Reads a configuration file, the files it includes, and every secret and certificate that
@@ -90,7 +90,8 @@ pub(super) fn read(
     inputs: Inputs,
 ) -> Result<Config, Problems> {
     let mut report = Report::default();
-    let mut sources = Sources::new(environment, inputs);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut sources = Sources::new(environment, folder, inputs);
     let root = parse_file(text, path, &mut report);
     let main = root.as_deref().and_then(|root| main_section(root, path, &mut report));
     let mut unmatched_includes = Vec::new();
@@ -101,8 +102,11 @@ pub(super) fn read(
         None => Vec::new(),
     };
     let (targets, places) = convert(main.as_ref(), &included, &mut sources, &mut report);
-    if main.is_some() && targets.is_empty() && report.is_empty() {
-        report.add_file(path, "has no targets; write at least one under `targets`".to_owned());
+    let lacks_targets = |main: &Section<'_>| targets.is_empty() && !lists_no_targets(main);
+    if main.as_ref().is_some_and(lacks_targets) && report.is_empty() {
+        let message = "has no targets; write at least one under `targets`, or `targets: []` to \
+                       begin without";
+        report.add_file(path, message.to_owned());
     }
     let state_dir = main.as_ref().and_then(|main| main.read("state_dir", &mut report, value::line));
     if !report.is_empty() {
@@ -121,6 +125,12 @@ pub(super) fn read(
         shard: None,
         in_other_shards: 0,
     })
+}
+
+/// Whether a list was written, with nothing in it: a fresh installation has it, and no mistake makes it.
+fn lists_no_targets(main: &Section<'_>) -> bool {
+    let found = main.find("targets");
+    found.is_some_and(|found| matches!(&found.node.value, Value::List(items) if items.is_empty()))
 }
 
 /// An included file.

@@ -19,7 +19,10 @@ impl Config {
     pub fn to_yaml(&self) -> String {
         let mut yaml = Yaml::default();
         yaml.line(0, "state_dir", Text(&self.state_dir.to_string_lossy()));
-        yaml.head(0, "targets");
+        match self.targets.is_empty() {
+            true => yaml.text.push_str("targets: []\n"),
+            false => yaml.head(0, "targets"),
+        }
         for target in self.targets.values() {
             yaml.target(target);
         }
@@ -33,6 +36,9 @@ impl Config {
         let mut warnings: Vec<String> =
             unmatched.map(|pattern| format!("include `{pattern}` matches no file")).collect();
         warnings.extend(self.remarks.iter().map(ToString::to_string));
+        if self.targets.is_empty() && self.in_other_shards == 0 {
+            warnings.push("no mail server is tested: write a target, then reload".to_owned());
+        }
         for target in self.targets.values() {
             warn_target(target, &mut warnings);
         }

@@ -38,9 +38,14 @@ const MAX_SECRET_BYTES: u64 = 64 * 1024;
 /// Stands at the beginning of a path for the folder that systemd puts credentials in.
 pub(super) const CREDENTIALS: &str = "${CREDENTIALS_DIRECTORY}";
 
+/// What `LoadCredential=` of the unit in `deploy/systemd` puts before the name of each file.
+const PREFIX_OF_UNIT: &str = "mailtrip_";
+
 /// Reads what keys name, and keeps it for the next key that names the same.
 pub(super) struct Sources<'e> {
     environment: Environment<'e>,
+    /// That of the main file.
+    folder: &'e Path,
     /// Everything that was read so far.
     pub(super) inputs: Inputs,
     pems: HashMap<PathBuf, Result<PemFile, String>>,
@@ -51,9 +56,10 @@ pub(super) struct Sources<'e> {
 
 impl<'e> Sources<'e> {
     /// Nothing was read yet but `inputs`.
-    pub(super) fn new(environment: Environment<'e>, inputs: Inputs) -> Self {
+    pub(super) fn new(environment: Environment<'e>, folder: &'e Path, inputs: Inputs) -> Self {
         Self {
             environment,
+            folder,
             inputs,
             pems: HashMap::new(),
             authorities: HashMap::new(),
@@ -69,7 +75,7 @@ impl<'e> Sources<'e> {
         path: &str,
     ) -> Result<SecretSource, String> {
         let path = match path.strip_prefix(CREDENTIALS) {
-            Some(rest) => self.credentials_folder()?.join(rest.trim_start_matches('/')),
+            Some(rest) => self.credential(rest.trim_start_matches('/'))?,
             None => absolute(place.folder(), path),
         };
         let open = |path: &PathBuf| {
@@ -120,13 +126,22 @@ impl<'e> Sources<'e> {
         self.pems.entry(absolute(folder, path)).or_insert_with_key(read).clone()
     }
 
-    fn credentials_folder(&self) -> Result<PathBuf, String> {
+    /// The file of a credential. Where systemd has not started the program, as for `check` and `probe` by
+    /// hand, it is the one that the unit of this project passes: mailtrip_NAME is `credentials/NAME`.
+    fn credential(&self, name: &str) -> Result<PathBuf, String> {
         let folder = (self.environment)("CREDENTIALS_DIRECTORY").filter(|value| !value.is_empty());
-        folder.map(PathBuf::from).ok_or_else(|| {
-            "needs the environment variable CREDENTIALS_DIRECTORY, which systemd sets for a \
-             service with LoadCredential="
-                .to_owned()
-        })
+        if let Some(folder) = folder {
+            return Ok(Path::new(&folder).join(name));
+        }
+        let passed = absolute(self.folder, "credentials");
+        match name.strip_prefix(PREFIX_OF_UNIT) {
+            Some(name) if passed.is_dir() => Ok(passed.join(name)),
+            _ => Err(
+                "needs the environment variable CREDENTIALS_DIRECTORY, which systemd sets for a \
+                      service with LoadCredential="
+                    .to_owned(),
+            ),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 
-use super::keys::Home;
+use super::reference::Home;
 use super::*;
 
 mod as_written;
@@ -34,7 +34,11 @@ fn target(name: &str, extra: &str, send: &str, receive: &str) -> String {
 }
 
 fn parse(text: &str) -> Result<Config, Problems> {
-    Config::parse(text, Path::new(NAME))
+    let config = Config::parse(text, Path::new(NAME));
+    if config.is_ok() {
+        crate::generate::tests::assert_editor_accepts(text);
+    }
+    config
 }
 
 fn parse_in(folder: &TempDir, text: &str, env: &[(&str, &str)]) -> Result<Config, Problems> {
@@ -160,7 +164,7 @@ fn no_slip_of_the_pen_tells_a_password() {
         for new in inserted {
             for end in [at, at + old.len_utf8()] {
                 let text = format!("{}{new}{}", &block[..at], &block[end..]);
-                if let Err(problems) = parse(&text) {
+                if let Err(problems) = Config::parse(&text, Path::new(NAME)) {
                     let said = problems.to_string();
                     assert!(!said.contains("hunter2"), "{said}\n{text}");
                     assert!(!format!("{problems:?}").contains("hunter2"), "{text}");
@@ -356,6 +360,45 @@ fn passwords_come_from_files_and_the_environment() {
     assert_eq!(password("password_env: SAM"), "from env");
     assert_eq!(password("password: '${SAM}'"), "${SAM}", "nothing else is expanded");
     assert_eq!(password("password: 0123"), "0123", "a number stays as it is written");
+}
+
+#[test]
+fn credentials_are_found_without_systemd_where_the_unit_takes_them_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |file: &str, env: &[(&str, &str)]| {
+        let key = format!("username: u, password_file: '${{CREDENTIALS_DIRECTORY}}/{file}'");
+        parse_in(&folder, &format!("targets:\n{}", target("a", "", &key, "")), env)
+            .map(|config| password_of(only(&config).send.login.as_ref().unwrap()))
+            .map_err(|problems| problems.to_string())
+    };
+    let needs_systemd = "needs the environment variable CREDENTIALS_DIRECTORY";
+    assert!(read("mailtrip_sam", &[]).unwrap_err().contains(needs_systemd));
+
+    fs::create_dir(folder.path().join("credentials")).unwrap();
+    fs::write(folder.path().join("credentials/sam"), "p").unwrap();
+    assert_eq!(read("mailtrip_sam", &[]).unwrap(), "p");
+    assert!(read("sam", &[]).unwrap_err().contains(needs_systemd), "the unit passes no such name");
+    let missing = read("mailtrip_max", &[]).unwrap_err();
+    assert!(missing.contains("cannot be read"), "{missing}");
+    let passed = tempfile::tempdir().unwrap();
+    fs::write(passed.path().join("mailtrip_sam"), "passed").unwrap();
+    let env = [("CREDENTIALS_DIRECTORY", passed.path().to_str().unwrap())];
+    assert_eq!(read("mailtrip_sam", &env).unwrap(), "passed", "those of systemd go first");
+}
+
+#[test]
+fn a_list_without_targets_is_a_beginning_and_no_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = parse_in(&folder, "targets: []\ninclude: [targets.d/*.yml]\n", &[]).unwrap();
+    assert!(config.targets.is_empty());
+    let expected = [
+        "include `targets.d/*.yml` matches no file",
+        "no mail server is tested: write a target, then reload",
+    ];
+    assert_eq!(config.warnings(), expected);
+    let shown = config.to_yaml();
+    assert!(parse_in(&folder, &shown, &[]).is_ok_and(|again| again.targets.is_empty()), "{shown}");
+    assert!(parse_in(&folder, "include: [targets.d/*.yml]\n", &[]).is_err());
 }
 
 #[test]
@@ -586,7 +629,7 @@ fn a_senders_mailbox_is_looked_into_where_bounces_and_sent_copies_lie() {
 fn the_example_shows_every_key_and_places_every_classic_parameter() {
     let text = include_str!("../../mailtrip.example.yml");
     let lists =
-        [Home::Main, Home::Target, Home::Send, Home::Receive, Home::TlsOptions].map(Home::keys);
+        [Home::Main, Home::Target, Home::Send, Home::Receive, Home::TlsOptions].map(Home::names);
     for key in lists.concat() {
         let written = text.lines().any(|line| {
             let code = line.split(" #").next().unwrap_or_default().trim_start();
@@ -637,7 +680,7 @@ fn the_documentation_has_every_key_and_no_other() {
         ("## Keys of `oauth2`", &[Home::OAuth2]),
         ("## Keys of `ping`", &[Home::Ping]),
     ] {
-        let known: BTreeSet<&str> = homes.iter().flat_map(|home| home.keys()).copied().collect();
+        let known: BTreeSet<&str> = homes.iter().flat_map(|home| home.names()).collect();
         assert_eq!(documented_keys(page, heading), known, "{heading}");
     }
 }

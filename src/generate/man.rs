@@ -7,6 +7,7 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
+use super::configuration;
 use super::sections::{self, Block, Section};
 use crate::build::VERSION;
 use crate::cli::Cli;
@@ -28,6 +29,7 @@ pub(super) fn pages() -> Vec<Page> {
     command.build();
     let mut pages = Vec::new();
     add(&command, &mut pages);
+    pages.push(configuration::page());
     pages
 }
 
@@ -131,7 +133,7 @@ pub(super) fn add_verbatim(roff: &mut Roff, lines: &str) {
 }
 
 /// The other pages, and programs that one of them is used with.
-fn see_also(own: &str) -> String {
+pub(super) fn see_also(own: &str) -> String {
     let mut command = Cli::described();
     command.build();
     let names = command.get_subcommands().filter(|command| command.get_name() != "help");
@@ -139,6 +141,11 @@ fn see_also(own: &str) -> String {
     let names = std::iter::once(command.get_name().to_owned()).chain(names);
     let mut pages: Vec<String> =
         names.filter(|name| name != own).map(|name| format!("{name}(1)")).collect();
-    pages.extend(["prometheus(1)".to_owned()]);
+    pages.extend(
+        ["mailtrip.yml(5)", "prometheus(1)"]
+            .map(str::to_owned)
+            .into_iter()
+            .filter(|page| !page.starts_with(own)),
+    );
     pages.join(", ")
 }

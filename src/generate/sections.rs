@@ -88,7 +88,7 @@ const EXPORTER: &[Section] = &[
     },
 ];
 
-const CREDENTIALS_DIRECTORY: Block = Term(
+pub(super) const CREDENTIALS_DIRECTORY: Block = Term(
     "CREDENTIALS_DIRECTORY",
     "The folder that a path of a secret may begin with, as ${CREDENTIALS_DIRECTORY}/name. systemd sets it for \
      LoadCredential=.",

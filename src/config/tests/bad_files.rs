@@ -318,7 +318,9 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     ),
     (
         "bad-no-targets.yml",
-        &["bad-no-targets.yml: has no targets; write at least one under `targets`"],
+        &[
+            "bad-no-targets.yml: has no targets; write at least one under `targets`, or `targets: []` to begin without",
+        ],
     ),
     (
         "bad-number-ranges.yml",

@@ -1,0 +1,201 @@
+//! The way of a newcomer: the commands of docs/getting-started.md, as they stand, in a fresh Debian with systemd, until
+//! the value is on `/metrics`, in Prometheus and in `probe`; and what is left after a purge.
+//!
+//! The mail server is that of the lab. For its sake the domain of the page is replaced, its authority is made known to
+//! the fresh Debian, and the ports of the page lead to those of the lab; nothing else is changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::lab::{DOMAIN, HOST, Lab, namespace, tool, until};
+use crate::support::http;
+
+use super::layers::run;
+
+const PAGE: &str = include_str!("../../../docs/getting-started.md");
+
+/// Where the exporter and Prometheus listen in there.
+const EXPORTER: &str = "127.0.0.1:9925";
+const PROMETHEUS: &str = "127.0.0.1:9090";
+
+#[tokio::test]
+async fn the_page_for_beginners_leads_from_nothing_to_a_value() {
+    let test = "real::newcomer::the_page_for_beginners_leads_from_nothing_to_a_value";
+    if !namespace::is_inside(test, &["--net"], &[]) {
+        return;
+    }
+    run("ip", &["link", "set", "lo", "up"], "");
+    let lab = Lab::start().await;
+    for name in ["sendtest", "receivetest"] {
+        lab.user(name, &format!("password-of-{name}")).await;
+    }
+    lead_ports(&lab);
+    let machine = Machine::start(&lab).await;
+
+    let blocks = blocks(PAGE);
+    let [install, passwords, target, check, start, prometheus] = &blocks[..] else {
+        panic!("the page has other blocks: {blocks:#?}");
+    };
+    machine.run(install).await;
+    until_page_says("No mail server is tested yet").await;
+    let after = [passwords, target].map(String::as_str).concat();
+    let said = machine.run(&format!("{after}\n{check}")).await;
+    assert!(said.contains("mailtrip.yml is good: 1 target, 0 warnings"), "{said}");
+    assert!(said.contains("mailserver delivers"), "{said}");
+    let said = machine.run(start).await;
+    assert!(said.contains("mailtrip_receive_ability_percent"), "{said}");
+    until("a round trip is on /metrics", async || {
+        let metrics = text("/metrics", EXPORTER).await;
+        let name = "mailtrip_roundtrip_minutes{target=\"mailserver\"} ";
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+        value.is_some_and(|value| value.parse::<f64>().is_ok_and(|minutes| minutes > 0.0))
+    })
+    .await;
+    is_confined(&machine).await;
+
+    machine.run(prometheus).await;
+    until_prometheus_has("/api/v1/query?query=mailtrip_roundtrip_minutes", "\"mailserver\"").await;
+    until_prometheus_has("/api/v1/rules", "\"MailtripCannotSend\"").await;
+
+    machine.run("apt-get purge -y mailtrip-exporter").await;
+    let left = machine
+        .run("find /etc/mailtrip_exporter /var/lib/*mailtrip* /var/lib/private -type f 2>&1")
+        .await;
+    for kept in ["credentials/sendtest", "credentials/receivetest", "targets.d/mailserver.yml"] {
+        assert!(left.contains(&format!("/etc/mailtrip_exporter/{kept}\n")), "{left}");
+    }
+    assert!(!left.contains("mailtrip.db"), "the state is gone: {left}");
+}
+
+/// The commands of a page, for the server of the lab.
+fn blocks(page: &str) -> Vec<String> {
+    let parts = page.split("```sh\n").skip(1);
+    let block = |part: &str| part.split("```\n").next().unwrap().replace("example.com", DOMAIN);
+    parts.map(block).collect()
+}
+
+/// Lets the ports that the page names be those of the lab.
+fn lead_ports(lab: &Lab) {
+    assert_eq!(HOST, format!("mail.{DOMAIN}"));
+    let ports = lab.ports();
+    let rules: String = [(587, ports.submission), (143, ports.imap)]
+        .map(|(page, lab)| format!("add rule ip test output tcp dport {page} redirect to :{lab}\n"))
+        .concat();
+    let chain = "{ type nat hook output priority -100; }";
+    run(
+        "nft",
+        &["-f", "-"],
+        &format!("add table ip test\nadd chain ip test output {chain}\n{rules}"),
+    );
+}
+
+/// The service runs as no user that is there, and its passwords are root's alone.
+async fn is_confined(machine: &Machine) {
+    let user = machine.run("stat -c %u /proc/$(systemctl show -P MainPID mailtrip_exporter)").await;
+    assert!(user.trim().parse::<u32>().is_ok_and(|user| (61184..=65519).contains(&user)), "{user}");
+    let mode = machine.run("stat -c '%U %a' /etc/mailtrip_exporter/credentials").await;
+    assert_eq!(mode.trim(), "root 700");
+    let log = machine.run("journalctl -u mailtrip_exporter").await;
+    assert!(!log.contains("password-of-"), "{log}");
+}
+
+async fn text(path: &str, address: &str) -> String {
+    match http::ask(address, hyper::Method::GET, path, &[]).await {
+        Ok(answer) => answer.text().to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+async fn until_page_says(words: &str) {
+    until(&format!("the page says {words}"), async || text("/", EXPORTER).await.contains(words))
+        .await;
+}
+
+async fn until_prometheus_has(path: &str, words: &str) {
+    let what = format!("Prometheus has {words} at {path}");
+    until(&what, async || text(path, PROMETHEUS).await.contains(words)).await;
+}
+
+/// A fresh Debian with systemd; it ends when this is dropped.
+struct Machine {
+    leader: String,
+    _keeper: Child,
+    _folder: TempDir,
+}
+
+impl Machine {
+    /// Starts one that has the package in root's home and knows the mail server of the lab.
+    async fn start(lab: &Lab) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        fs::create_dir(&root).unwrap();
+        let archive = prepared("target/clean-root.tar");
+        tool::run("tar", &["-C", path(&root), "-xf", path(&archive)]).await;
+        let package = only_package();
+        fs::copy(&package, root.join("root").join(package.file_name().unwrap())).unwrap();
+        fs::write(root.join("etc/hosts"), format!("127.0.0.1 localhost {HOST}\n")).unwrap();
+        let authority = root.join("usr/local/share/ca-certificates/lab.crt");
+        fs::copy(lab.ca_file(), authority).unwrap();
+
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "bash", "-c", include_str!("newcomer/machine.sh"), "machine.sh"]);
+        command.arg(&root).stdin(Stdio::piped()).stdout(Stdio::piped()).env("PATH", tool::PATH);
+        let mut keeper = command.spawn().unwrap();
+        let mut lines = BufReader::new(keeper.stdout.take().unwrap()).lines();
+        let leader = lines.next_line().await.unwrap().expect("the machine starts");
+        let machine = Self { leader, _keeper: keeper, _folder: folder };
+        until("systemd has started everything", async || {
+            let state = machine.command("systemctl is-system-running").output().await.unwrap();
+            matches!(&state.stdout[..], b"running\n" | b"degraded\n")
+        })
+        .await;
+        machine.run("update-ca-certificates").await;
+        machine
+    }
+
+    fn command(&self, script: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.leader, "-a", "-r", "-w", "env", "-i", "HOME=/root"]);
+        command.arg(format!("PATH={}", tool::PATH)).arg("DEBIAN_FRONTEND=noninteractive");
+        command.args(["bash", "-euo", "pipefail", "-c", &format!("cd\n{script}")]);
+        command.kill_on_drop(true);
+        command
+    }
+
+    /// Runs these commands one after the other, as root in its home; all have to succeed.
+    async fn run(&self, script: &str) -> String {
+        let output = self.command(script).stdin(Stdio::null()).output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}\n{said}{complained}");
+        said
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// What a script has made before the tests.
+fn prepared(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    assert!(
+        path.exists(),
+        "{name} is missing: run `make test` once, or `scripts/test real newcomer`"
+    );
+    path
+}
+
+fn only_package() -> PathBuf {
+    let folder = prepared("target/packages/debug");
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let packages: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|it| it == "deb")).collect();
+    let [package] = &packages[..] else { panic!("one package is expected: {packages:?}") };
+    package.clone()
+}
