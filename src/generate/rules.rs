@@ -23,12 +23,9 @@ pub(super) fn of(home: Home) -> Vec<Value> {
     }
 }
 
-/// A file without targets needs another that has them.
+/// That targets were not forgotten.
 fn has_targets() -> Value {
-    json!({"anyOf": [
-        {"required": ["include"]},
-        {"required": ["targets"], "properties": {"targets": {"minItems": 1}}},
-    ]})
+    one_of(&["include", "targets"])
 }
 
 /// Where there are no `defaults`, a target has everything that is required. A map of them may hold any of it.

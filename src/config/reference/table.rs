@@ -52,7 +52,7 @@ pub(super) const MAIN: &[Key] = &[
         "targets",
         List(Home::Target),
         Nothing,
-        "The mail servers to test; there must be one at least, here or in an included file",
+        "The mail servers to test; an empty list begins without any",
     ),
 ];
 
