@@ -1,9 +1,10 @@
 # Everything that is done with this repository. `make` alone lists it.
 
 CARGO ?= cargo
+COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build packages test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book clean
+.PHONY: help demo build packages tarballs image compose test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book chart release deny clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -15,6 +16,15 @@ demo: ## build and run the demo: no mail server, no configuration needed
 build: ## build the program: target/release/mailtrip_exporter
 	@scripts/install-prerequisites build
 	$(CARGO) build --release --locked
+
+tarballs: ## build archives for every Linux with glibc 2.28, amd64 and arm64, by cargo-zigbuild: target/tarballs
+	@CARGO='$(CARGO)' scripts/tarball amd64 arm64
+
+image: ## build the container image by podman or docker: mailtrip_exporter, with the version as its tag
+	@scripts/image
+
+compose: ## run the demo of deploy/compose: mail server, exporter, Prometheus, Alertmanager, Grafana
+	cd deploy/compose && $(COMPOSE) up --build
 
 packages: ## build the packages of Debian and of Fedora and RHEL: target/packages
 	@CARGO='$(CARGO)' scripts/package
@@ -62,6 +72,15 @@ screenshots: prerequisites ## draw the pictures of README.md: the demo in a real
 
 book: ## build the documentation as a book: target/book/index.html
 	@scripts/book
+
+chart: ## pack the Helm chart: target/chart
+	@scripts/chart
+
+release: ## make all files of a release: target/release-VERSION; TRY=1 for a try; see docs/releasing.md
+	@CARGO='$(CARGO)' scripts/release $(if $(TRY),--try)
+
+deny: ## check licences, sources and known faults of all dependencies; MAILTRIP_OFFLINE=1 without the known faults
+	@CARGO='$(CARGO)' scripts/deny
 
 clean: ## remove everything that was built
 	$(CARGO) clean

@@ -224,7 +224,7 @@ pub enum Command {
     /// Run the exporter against built-in mail servers on loopback, without any set-up
     Demo,
 
-    /// Write man pages or completions for a shell
+    /// Write man pages, completions for a shell, or the schema of the configuration
     ///
     /// What is written depends on the program alone: no configuration is read and no connection made.
     #[command(
@@ -258,6 +258,20 @@ pub enum Generate {
         /// The shell
         shell: Shell,
     },
+
+    /// Write the JSON schema of the configuration to standard output
+    ///
+    /// An editor with the YAML language server completes and checks the configuration by it, once its first line
+    /// is: # yaml-language-server: $schema=mailtrip.schema.json
+    Schema(Schema),
+}
+
+/// What `generate schema` is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct Schema {
+    /// That of a file that another one includes
+    #[arg(long)]
+    pub included: bool,
 }
 
 /// The shells that there are completions for.

@@ -6,8 +6,9 @@
 //!
 //! In reading order: `node` makes a tree with line numbers from the text, `section` looks keys up in
 //! a target and in the defaults below it, `target`, `labels`, `side`, `login` and `layers` convert them, `value`
-//! reads one scalar, `source` reads the files and variables that a key names, `keys` has every key,
-//! `likeness` finds which one is meant, and `shard` leaves the part of several exporters that is this one's.
+//! reads one scalar, `source` reads the files and variables that a key names, [`reference`] has every key,
+//! `keys` says which one is meant by another, `likeness` which is most like it, and `shard` leaves the part of several
+//! exporters that is this one's.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,6 +36,7 @@ pub(crate) use value::{parse_duration, parse_host};
 
 pub mod file;
 pub mod problem;
+pub mod reference;
 pub mod show;
 
 mod inputs;

@@ -4,11 +4,17 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::cli::Generate;
+use crate::cli::{Generate, Schema};
 
 mod completions;
+mod configuration;
 mod man;
+mod rules;
+mod schema;
 mod sections;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 /// Writes what is asked for.
 ///
@@ -17,6 +23,7 @@ mod sections;
 pub fn write(what: &Generate) -> Result<(), String> {
     match what {
         Generate::Man { directory } => write_man(directory),
+        Generate::Schema(Schema { included }) => print(&schema::text(*included)),
         Generate::Completions { shell } => print(&completions::script(*shell)),
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! - `fuzz`: a target for every parser of foreign input; only in tests and with the feature `fuzzing`.
 //! - [`app`]: from the command line to a running program and its exit code.
-//! - [`generate`]: the subcommand `generate`: man pages and completions.
+//! - [`generate`]: the subcommand `generate`: man pages, completions, the schema of the configuration.
 //! - [`cli`]: the command line.
 //! - [`check`]: what the subcommand `check` prints.
 //! - [`demo`]: the subcommand `demo`: mail servers in this process, and a configuration that tests them.

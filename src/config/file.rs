@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::keys::Home;
+use super::reference::Home;
 use super::section::{Layer, Place, Report, Section};
 use super::source::{self, Environment, Sources, Unreadable};
 use super::{
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::config::yaml::{self, Node, Value};
 
-const DEFAULT_STATE_DIR: &str = "./mailtrip-state";
+pub(super) const DEFAULT_STATE_DIR: &str = "./mailtrip-state";
 
 impl Config {
     /// Reads a configuration file, the files it includes, and every secret and certificate that

@@ -52,7 +52,12 @@ const OF_THE_RULES: [&str; 9] = [
 ];
 
 /// The longest value, in characters: it stands on some hundred series of each target.
-const MOST_CHARS: usize = 200;
+pub(super) const MOST_CHARS: usize = 200;
+
+/// Every name that is not free.
+pub(super) fn taken() -> impl Iterator<Item = &'static str> {
+    OF_THE_EXPORTER.into_iter().chain(OF_PROMETHEUS).chain(OF_THE_RULES)
+}
 
 /// Those of the defaults and those of the target, which win.
 pub(super) fn labels(section: &Section<'_>, report: &mut Report) -> BTreeMap<String, String> {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use mail::options::{BracketedHost, without_final_dot};
 
-use super::keys::Home;
+use super::reference::Home;
 use super::section::{Level, Place, Report, Section};
 use super::{Endpoint, IpFamily, Protocol, Service, Spoken, Target, TlsMode, value};
 use crate::config::yaml::Node;
@@ -123,11 +124,18 @@ impl Target {
     }
 }
 
-const PACKETS: u16 = 5;
-const SIZE: u16 = 56;
-const PING_INTERVAL: Duration = Duration::from_millis(200);
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
-const PORT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const PACKETS: u16 = 5;
+pub(super) const PACKET_COUNTS: RangeInclusive<u16> = 1..=100;
+pub(super) const SIZE: u16 = 56;
+pub(super) const SIZES: RangeInclusive<u16> = 16..=9000;
+pub(super) const PING_INTERVAL: Duration = Duration::from_millis(200);
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Of both.
+pub(super) const PING_TIMES: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(60);
+pub(super) const PORT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const PORT_TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(60);
 
 /// The names under which the ports of both sides are checked.
 const NAMES_OF_SIDES: [&str; 2] = ["send", "receive"];
@@ -149,13 +157,10 @@ pub(super) fn ping(
 ) -> Option<PingCheck> {
     let written = section.switch("ping", report)?;
     written.check_keys(Home::Ping, report);
-    let packets = written.read("packets", report, value::integer(1..=100));
-    let size = written.read("size", report, value::integer(16..=9000));
-    let second = Duration::from_secs(1);
-    let interval = Duration::from_millis(10)..=60 * second;
-    let interval = written.read("interval", report, value::duration(interval));
-    let timeout = Duration::from_millis(10)..=60 * second;
-    let timeout = written.read("timeout", report, value::duration(timeout));
+    let packets = written.read("packets", report, value::integer(PACKET_COUNTS));
+    let size = written.read("size", report, value::integer(SIZES));
+    let interval = written.read("interval", report, value::duration(PING_TIMES));
+    let timeout = written.read("timeout", report, value::duration(PING_TIMES));
     if host.name.is_none() && section.find("host").is_none() {
         section.miss("host", "`ping` needs it", report);
     }
@@ -171,8 +176,7 @@ pub(super) fn ping(
 
 /// `port_timeout`.
 pub(super) fn port_timeout(section: &Section<'_>, report: &mut Report) -> Duration {
-    let range = Duration::from_millis(100)..=Duration::from_secs(60);
-    section.read("port_timeout", report, value::duration(range)).unwrap_or(PORT_TIMEOUT)
+    section.read("port_timeout", report, value::duration(PORT_TIMEOUTS)).unwrap_or(PORT_TIMEOUT)
 }
 
 /// `port_checks`: whether ports are checked at all.

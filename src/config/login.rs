@@ -7,14 +7,14 @@ use super::{Auth, Credentials, Login, Mechanism, SecretSource};
 use super::{value, written};
 
 /// Where a password comes from, or access tokens in its place; one of them.
-const PASSWORD_KEYS: [&str; 4] = ["password", "password_file", "password_env", "oauth2"];
+pub const PASSWORD_KEYS: [&str; 4] = ["password", "password_file", "password_env", "oauth2"];
 
 /// A comment of somebody who explains a password looks like the rest of the password of another.
 const COMMENT_AFTER_PASSWORD: &str = "ends before ` #`, where a comment begins; put the password in \
                                       'single quotes', with what follows if that belongs to it";
 
 /// The words of `auth`.
-const MECHANISMS: [(&str, Auth); 8] = [
+pub(super) const MECHANISMS: [(&str, Auth); 8] = [
     ("auto", Auth::Auto),
     ("plain", Auth::Only(Mechanism::Plain)),
     ("login", Auth::Only(Mechanism::Login)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mail::options::without_final_dot;
 
-use super::keys::Home;
+use super::reference::Home;
 use super::section::{Report, Section};
 use super::side::ca_file;
 use super::source::Sources;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::keys::Home;
 use super::problem::Problem;
+use super::reference::Home;
 use super::value;
 use crate::config::yaml::{self, Entry, Node, Value, shown_key};
 
@@ -145,7 +145,7 @@ impl<'a> Layer<'a> {
     }
 
     fn check_keys(&self, home: Home, report: &mut Report) {
-        let known = home.keys();
+        let known = home.names();
         for (place, key, node) in self.entries() {
             // At the top of a file `x-` begins a place for anchors, as in other programs' files.
             let is_own = self.place.key.is_empty() && key.starts_with("x-");

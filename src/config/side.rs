@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use lettre::Address;
 
-use super::keys::Home;
+use super::reference::Home;
 use super::section::{Found, Level, Report, Section};
 use super::source::Sources;
 use super::{Endpoint, Folder, IpFamily, PemFile, Protocol, ReceiveSide, SendSide};
@@ -18,18 +19,24 @@ use crate::config::yaml::Node;
 pub(super) const IP_FAMILIES: [(&str, IpFamily); 3] =
     [("any", IpFamily::Any), ("4", IpFamily::V4), ("6", IpFamily::V6)];
 
-const TLS_MODES: [(&str, TlsMode); 3] =
+pub(super) const TLS_MODES: [(&str, TlsMode); 3] =
     [("starttls", TlsMode::StartTls), ("implicit", TlsMode::Implicit), ("none", TlsMode::None)];
 
-const TLS_VERSIONS: [(&str, TlsVersion); 4] = [
+pub(super) const TLS_VERSIONS: [(&str, TlsVersion); 4] = [
     ("1.0", TlsVersion::Tls10),
     ("1.1", TlsVersion::Tls11),
     ("1.2", TlsVersion::Tls12),
     ("1.3", TlsVersion::Tls13),
 ];
 
-const DEFAULT_MAX_CONNECTIONS: NonZeroU32 = NonZeroU32::new(10).unwrap();
-const MAX_LOOK_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// The words of `protocol`.
+pub(super) const PROTOCOLS: [(&str, Kind); 2] = [("imap", Kind::Imap), ("pop3", Kind::Pop3)];
+
+pub(super) const DEFAULT_MAX_CONNECTIONS: NonZeroU32 = NonZeroU32::new(10).unwrap();
+pub(super) const CONNECTIONS: RangeInclusive<u32> = 1..=1000;
+/// Of `min_look_interval`, which begins with its default.
+pub(super) const LOOK_INTERVALS: RangeInclusive<Duration> =
+    Duration::ZERO..=Duration::from_secs(24 * 3600);
 
 /// What a target says for both of its sides.
 pub(super) struct Shared<'s, 'a> {
@@ -60,8 +67,9 @@ const POP3: Ports = Ports { starttls: 110, implicit: 995 };
 /// The ports that mean TLS from the first byte on, of whatever service (RFC 8314 section 3).
 pub(super) const PORTS_WITH_TLS: [u16; 3] = [SMTP.implicit, IMAP.implicit, POP3.implicit];
 
+/// A protocol by which a mailbox is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Imap,
     Pop3,
 }
@@ -83,8 +91,9 @@ pub(super) fn send(
         report.add(mx.place.problem(message));
     }
     let ehlo = section.read("ehlo", report, value::ehlo);
-    let max_connections =
-        section.read("max_connections", report, value::integer(1..=1000)).and_then(NonZeroU32::new);
+    let max_connections = section
+        .read("max_connections", report, value::integer(CONNECTIONS))
+        .and_then(NonZeroU32::new);
     let max_connections = max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS);
     Some(SendSide { endpoint: endpoint?, login: login?, ehlo, max_connections })
 }
@@ -132,8 +141,8 @@ fn mailbox(
     let endpoint = endpoint(&section, shared, ports, None, sources, report);
     let login = login::required(&section, sources, report);
     let protocol = protocol(&section, kind, uses, report);
-    let longest = Duration::ZERO..=MAX_LOOK_INTERVAL;
-    let min_look_interval = section.read("min_look_interval", report, value::duration(longest));
+    let min_look_interval =
+        section.read("min_look_interval", report, value::duration(LOOK_INTERVALS));
     Some(ReceiveSide {
         protocol: protocol?,
         endpoint: endpoint?,
@@ -241,7 +250,7 @@ fn written_tls(node: &Node) -> Result<TlsMode, String> {
 
 /// The word of `protocol`; those of other programs are told ours.
 fn written_protocol(node: &Node) -> Result<Kind, String> {
-    value::choice(&[("imap", Kind::Imap), ("pop3", Kind::Pop3)])(node).map_err(|message| {
+    value::choice(&PROTOCOLS)(node).map_err(|message| {
         let word = value::raw(node).unwrap_or_default().to_ascii_lowercase();
         match word.as_str() {
             "imaps" | "pop3s" | "pops" => {

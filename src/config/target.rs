@@ -1,21 +1,31 @@
 //! One target: its own keys over the defaults.
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use lettre::Address;
 
-use super::keys::Home;
+use super::reference::Home;
 use super::section::{Report, Section};
 use super::side::{self, IP_FAMILIES, Shared};
 use super::source::Sources;
 use super::{Target, TargetName, labels, layers, value};
 
-const INTERVAL: Duration = Duration::from_secs(5 * 60);
+pub(super) const INTERVAL: Duration = Duration::from_secs(5 * 60);
+pub(super) const INTERVALS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(7 * DAY);
+/// Of `late_after` and `lost_after`.
+pub(super) const AGES: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(365 * DAY);
 const LOST_AFTER: Duration = Duration::from_secs(24 * 3600);
-const TIMEOUT: Duration = Duration::from_secs(30);
-const MAX_OUTSTANDING: usize = 1000;
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(600);
+pub(super) const MAX_OUTSTANDING: usize = 1000;
+pub(super) const OUTSTANDING: RangeInclusive<usize> = 1..=100_000;
+pub(super) const MESSAGES: RangeInclusive<u32> = 1..=100;
+const DAY: u64 = 24 * 3600;
 
 /// The target that a section describes; `None` with a problem reported.
 pub(super) fn convert(
@@ -28,8 +38,8 @@ pub(super) fn convert(
     let name = name(section, report);
     let from = section.require("from", "the sender of the test mails", report, value::address);
     let to = section.require("to", "the recipient of the test mails", report, value::address);
-    let messages = section.read("messages", report, value::integer(1..=100));
-    let max_outstanding = section.read("max_outstanding", report, value::integer(1..=100_000));
+    let messages = section.read("messages", report, value::integer(MESSAGES));
+    let max_outstanding = section.read("max_outstanding", report, value::integer(OUTSTANDING));
     let Times { interval, late_after, lost_after } = times(section, report);
     let shared = shared(section, to.clone(), report);
     let host = layers::Host { name: shared.host.as_deref(), ip_family: shared.ip_family };
@@ -81,10 +91,9 @@ struct Times {
 }
 
 fn times(section: &Section<'_>, report: &mut Report) -> Times {
-    let span = |from, to| value::duration(from..=to);
-    let interval = section.read("interval", report, span(Duration::from_secs(1), 7 * DAY));
+    let interval = section.read("interval", report, value::duration(INTERVALS));
     let interval = interval.unwrap_or(INTERVAL);
-    let age = || span(Duration::from_millis(1), 365 * DAY);
+    let age = || value::duration(AGES);
     let late_after = section.read("late_after", report, age()).unwrap_or(interval);
     let lost_after = section.read("lost_after", report, age());
     // A default never contradicts what was written: mail cannot be lost before it is late.
@@ -113,8 +122,7 @@ fn shared<'s, 'a>(
     // Checked here too: both sides may have a `tls` of their own.
     section.read("ssl", report, value::boolean);
     let host = section.read("host", report, value::host);
-    let timeout = Duration::from_millis(100)..=Duration::from_secs(600);
-    let timeout = section.read("timeout", report, value::duration(timeout)).unwrap_or(TIMEOUT);
+    let timeout = section.read("timeout", report, value::duration(TIMEOUTS)).unwrap_or(TIMEOUT);
     let ip_family = section.read("ip_family", report, value::choice(&IP_FAMILIES));
     let mut host_reported = host.is_none() && section.find("host").is_some();
     let receives = section.find("receive").is_some();

@@ -87,9 +87,12 @@ where
     }
 }
 
+/// Every TCP port.
+pub(super) const PORTS: RangeInclusive<u16> = 1..=u16::MAX;
+
 /// A TCP port.
 pub(super) fn port(node: &Node) -> Result<u16, String> {
-    integer(1..=u16::MAX)(node)
+    integer(PORTS)(node)
 }
 
 /// One of a few words; case does not count.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{Args, ValueEnum};
 
 use super::exporter::{Address, Question};
 use crate::config::parse_duration;
@@ -15,7 +15,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Probe {
     /// The name of the target in the configuration
-    #[arg(value_name = "TARGET", value_hint = ValueHint::Other)]
+    #[arg(value_name = "TARGET")]
     pub target: Option<String>,
 
     /// Test every target of the configuration side by side, with a table at the end; the exit code is

@@ -36,7 +36,8 @@ impl Text {
         let headings = set_anchors(&mut events);
         let mut html = String::with_capacity(2 * markdown.len());
         html::push_html(&mut html, events.into_iter().flat_map(in_frame));
-        Self { html, headings }
+        // For readers of the screen; what looks like it in a text is escaped.
+        Self { html: html.replace("<th>", "<th scope=\"col\">"), headings }
     }
 }
 
@@ -52,6 +53,7 @@ pub(in crate::web) fn sections(markdown: &str) -> Vec<(Option<Heading>, String)>
         let Some((_, words)) = sections.last_mut() else { continue };
         match event {
             Event::Text(text) | Event::Code(text) => words.push_str(text),
+            Event::End(TagEnd::Link | TagEnd::Emphasis | TagEnd::Strong) => {}
             Event::SoftBreak | Event::HardBreak | Event::End(_) => words.push(' '),
             _ => {}
         }

@@ -231,6 +231,8 @@ impl Row {
         };
         let Endpoint { host, port, .. } = endpoint;
         self.sentence
+            // In Markdown a bare one begins a tag.
+            .replace("\\<", "<")
             .replace("HOST", host)
             .replace("PORT", &port.to_string())
             .replace("SENDER", target.from.as_ref())

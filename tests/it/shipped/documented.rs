@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::CommandFactory;
 use hyper::Method;
-use ledger::{Reason, Side};
+use ledger::{Reason, Shortage, Side, Step};
 use mailtrip_exporter::cli::Cli;
 use serde_json::Value;
 use testserver::{Options, Protocol, Server};
@@ -114,15 +114,23 @@ fn every_metric_in_the_documents_exists() {
 }
 
 #[test]
-fn every_step_and_every_reason_is_documented() {
-    let page = page("metrics.md");
-    let documented: BTreeSet<&str> = rows(section(&page, "## Reasons"))
-        .into_iter()
-        .flat_map(|cells| cells[0].split(", "))
-        .collect();
+fn every_step_reason_and_shortage_is_documented() {
+    let metrics = page("metrics.md");
+    for cells in rows(section(&metrics, "## Steps")) {
+        let side = Side::ALL.into_iter().find(|side| side.label() == cells[0]).unwrap();
+        let known: Vec<&str> = Step::of(side).iter().map(|step| step.label()).collect();
+        assert_eq!(cells[1].split(", ").collect::<Vec<_>>(), known);
+    }
+    let reasons = rows(section(&metrics, "## Reasons"));
+    let documented: BTreeSet<&str> =
+        reasons.into_iter().flat_map(|cells| cells[0].split(", ")).collect();
     let known: BTreeSet<&str> =
         Side::ALL.iter().flat_map(|side| Reason::of(*side)).map(|reason| reason.label()).collect();
     assert_eq!(documented, known);
+    let limits = page("limits.md");
+    for shortage in Shortage::ALL.map(Shortage::label) {
+        assert!(metrics.contains(shortage) && limits.contains(shortage), "{shortage} is missing");
+    }
 }
 
 #[test]
@@ -178,7 +186,10 @@ async fn every_endpoint_and_every_member_of_the_json_is_documented() {
     let post = post();
     let smtp = Server::start(Protocol::Smtp, &post, Options::new()).await.unwrap();
     let imap = Server::start(Protocol::Imap, &post, Options::new()).await.unwrap();
-    let folder = folder(&format!("targets:\n{}", target("one", smtp.port(), imap.port())));
+    // Nothing listens there.
+    let closed = 1;
+    let targets = [target("one", smtp.port(), imap.port()), target("two", closed, closed)];
+    let folder = folder(&format!("targets:\n{}", targets.concat()));
     let running = Running::start(folder.path(), &["--web.enable-lifecycle"]).await;
     running.until("/metrics", |page| is(page, "mailtrip_probes_received_total", 1.0)).await;
 
@@ -186,7 +197,8 @@ async fn every_endpoint_and_every_member_of_the_json_is_documented() {
     let endpoints = named(section(&page, "## Endpoints"));
     for endpoint in &endpoints {
         let (method, path) = endpoint.split_once(' ').unwrap_or(("GET", endpoint));
-        let path = path.replace("NAME", "one");
+        let name = if path.starts_with("/docs") { "limits" } else { "one" };
+        let path = path.replace("NAME", name);
         let method = method.parse::<Method>().unwrap();
         let answer = http::ask(&running.address, method, &path, &[]).await.unwrap();
         assert_eq!(answer.status, 200, "{endpoint}");
@@ -200,12 +212,18 @@ async fn every_endpoint_and_every_member_of_the_json_is_documented() {
         assert!(is_asset || is_listed, "{path} is missing");
     }
     assert_documented(&running.get("/api/targets").await, &page);
-    assert_documented(&running.get("/api/targets/one").await, &page);
+    let failed = |text: &str| text.matches(r#""reason":"refused""#).count() > 3;
+    let document = running.until("/api/targets/two", failed).await;
+    for document in [running.get("/api/targets/one").await, document] {
+        assert_documented(&document, &page);
+    }
     let history = self::page("history.md");
     assert_documented(&running.get("/api/targets/one/history").await, &history);
 
-    let arguments = ["probe", "one", "--output=json", "--show-transcript"];
-    let output = run(folder.path(), &arguments).await;
-    let document = String::from_utf8(output.stdout).unwrap();
-    assert_documented(&document, &self::page("probe.md"));
+    for name in ["one", "two"] {
+        let output =
+            run(folder.path(), &["probe", name, "--output=json", "--show-transcript"]).await;
+        let document = String::from_utf8(output.stdout).unwrap();
+        assert_documented(&document, &self::page("probe.md"));
+    }
 }

@@ -144,8 +144,11 @@ fn every_link_leads_somewhere() {
 
 #[test]
 fn the_readme_is_short_and_the_index_has_every_page() {
-    let lines = fs::read_to_string(root().join("README.md")).unwrap().lines().count();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let lines = readme.lines().count();
     assert!(lines <= LONGEST_README, "README.md has {lines} lines: move some to docs/");
+    let alerts = format!("{} [alerts]", rules::alerts().len());
+    assert!(readme.contains(&alerts), "README.md does not say {alerts}");
     let documents = documents();
     let index = &documents[&root().join("docs/README.md")].links;
     for path in documents.keys() {

@@ -1,0 +1,315 @@
+//! The keys themselves.
+
+use super::Default::{Boolean as Is, Nothing, Required, Text as Word, Told};
+use super::Kind::{
+    Address, Boolean, Folders, Host, Labels, List, Map, Name, Path, Paths, Ports, Switch, Text,
+    Url, Verbatim,
+};
+use super::{Default, Home, Key, Kind, words};
+use crate::config::{file, layers, login, side, target, value};
+
+const fn key(name: &'static str, kind: Kind, default: Default, meaning: &'static str) -> Key {
+    Key { name, kind, default, meaning }
+}
+
+const PORT: Kind = Kind::Number(*value::PORTS.start() as u64, *value::PORTS.end() as u64);
+const MESSAGES: Kind =
+    Kind::Number(*target::MESSAGES.start() as u64, *target::MESSAGES.end() as u64);
+const OUTSTANDING: Kind =
+    Kind::Number(*target::OUTSTANDING.start() as u64, *target::OUTSTANDING.end() as u64);
+const CONNECTIONS: Kind =
+    Kind::Number(*side::CONNECTIONS.start() as u64, *side::CONNECTIONS.end() as u64);
+const PACKETS: Kind =
+    Kind::Number(*layers::PACKET_COUNTS.start() as u64, *layers::PACKET_COUNTS.end() as u64);
+const SIZE: Kind = Kind::Number(*layers::SIZES.start() as u64, *layers::SIZES.end() as u64);
+
+const IP_FAMILIES: Kind = Kind::Word(&words(&side::IP_FAMILIES));
+const TLS_MODES: Kind = Kind::Word(&words(&side::TLS_MODES));
+const MECHANISMS: Kind = Kind::Word(&words(&login::MECHANISMS));
+const PROTOCOLS: Kind = Kind::Word(&words(&side::PROTOCOLS));
+const TLS_VERSIONS: Kind = Kind::Word(&words(&side::TLS_VERSIONS));
+
+pub(super) const MAIN: &[Key] = &[
+    key(
+        "state_dir",
+        Path,
+        Word(file::DEFAULT_STATE_DIR),
+        "The folder for what outlives the process, made with mode 0700",
+    ),
+    key(
+        "include",
+        Paths,
+        Nothing,
+        "More files, each with `targets` alone; a pattern may match nothing, a plain path must exist",
+    ),
+    key(
+        "defaults",
+        Map(Home::Defaults),
+        Nothing,
+        "Any key of a target but `name`; the value of a target takes precedence, and maps merge key by key",
+    ),
+    key(
+        "targets",
+        List(Home::Target),
+        Nothing,
+        "The mail servers to test; there must be one at least, here or in an included file",
+    ),
+];
+
+pub(super) const INCLUDED: &[Key] = &[key(
+    "targets",
+    List(Home::Target),
+    Nothing,
+    "The mail servers to test, with the defaults of the main file",
+)];
+
+pub(super) const TARGET: &[Key] = &[
+    key("name", Name, Required, "A unique name of 1 to 100 characters, the label `target`"),
+    key(
+        "host",
+        Host,
+        Nothing,
+        "The server, for both sides and the checks; with a final dot no search domain is used",
+    ),
+    key(
+        "interval",
+        Kind::Duration(target::INTERVALS),
+        Default::Duration(target::INTERVAL),
+        "The test period",
+    ),
+    key("messages", MESSAGES, Default::Number(1), "Test mails in each period"),
+    key(
+        "late_after",
+        Kind::Duration(target::AGES),
+        Told("the interval"),
+        "The age at which a mail that was not seen is late",
+    ),
+    key(
+        "lost_after",
+        Kind::Duration(target::AGES),
+        Told("24h, or late_after if that is longer"),
+        "The age at which it is given up; not before late_after",
+    ),
+    key(
+        "max_outstanding",
+        OUTSTANDING,
+        Default::Number(target::MAX_OUTSTANDING as u64),
+        "The most mails kept as outstanding; beyond it the oldest are lost",
+    ),
+    key(
+        "passive",
+        Boolean,
+        Is(false),
+        "The standby node of a cluster: while it is down, it has no values and raises no alarm",
+    ),
+    key("cluster", Text, Nothing, "The cluster that this node belongs to"),
+    key("labels", Labels, Nothing, "Labels that stand on every series of the target"),
+    key("from", Address, Required, "The sender of the test mails"),
+    key(
+        "to",
+        Address,
+        Required,
+        "Their recipient; it may be an alias or a forward that ends in the mailbox of `receive`",
+    ),
+    key(
+        "timeout",
+        Kind::Duration(target::TIMEOUTS),
+        Default::Duration(target::TIMEOUT),
+        "The longest wait for one reply",
+    ),
+    key(
+        "ip_family",
+        IP_FAMILIES,
+        Word("any"),
+        "Which addresses of a host are used; with any it is the one that answers first",
+    ),
+    key(
+        "ssl",
+        Boolean,
+        Nothing,
+        "One switch for both sides in place of `tls`: true is implicit, false is none",
+    ),
+    key("send", Map(Home::Send), Nothing, "The SMTP server that takes the test mail in"),
+    key("receive", Map(Home::Receive), Required, "The mailbox in which the mail arrives"),
+    key(
+        "sender_mailbox",
+        Map(Home::SenderMailbox),
+        Nothing,
+        "The sender's own mailbox, where bounces come in and sent mail is kept; only what is ours is removed",
+    ),
+    key(
+        "inspect",
+        Boolean,
+        Is(true),
+        "Whether the header of each arrived mail is read for hops, SPF, DKIM, DMARC, spam score and TLS",
+    ),
+    key(
+        "authserv_id",
+        Text,
+        Told("that of the last receiving server"),
+        "Whose Authentication-Results are trusted",
+    ),
+    key(
+        "ping",
+        Switch(Home::Ping),
+        Is(false),
+        "Whether the network is checked too, by ICMP echo; a map says how",
+    ),
+    key(
+        "ports",
+        Ports,
+        Nothing,
+        "More TCP ports to check, beside those of both sides: port, name:port or name:host:port",
+    ),
+    key("port_checks", Boolean, Is(true), "Whether TCP ports are checked at all"),
+    key(
+        "port_timeout",
+        Kind::Duration(layers::PORT_TIMEOUTS),
+        Default::Duration(layers::PORT_TIMEOUT),
+        "The longest wait for a TCP port",
+    ),
+];
+
+const TLS_MEANING: &str = "How the connection is protected: STARTTLS, which is then required, TLS from the first byte, or not";
+const USERNAME_MEANING: &str = "The account to log in with";
+const FAMILY_MEANING: &str = "Which addresses of the host are used";
+const AUTH_MEANING: &str =
+    "The mechanism of the login; auto is the strongest that the server offers";
+
+const HOST: Key = key("host", Host, Told("the host of the target"), "The server");
+const TLS: Key =
+    key("tls", TLS_MODES, Told("starttls; with port 465, 993 or 995 implicit"), TLS_MEANING);
+const TLS_OPTIONS_KEY: Key = key(
+    "tls_options",
+    Map(Home::TlsOptions),
+    Nothing,
+    "What is accepted and shown in the TLS handshake",
+);
+const IP_FAMILY: Key = key("ip_family", IP_FAMILIES, Told("that of the target"), FAMILY_MEANING);
+const PASSWORD: Key = key(
+    "password",
+    Verbatim,
+    Nothing,
+    "The password itself, for everyone to see who reads the file",
+);
+const PASSWORD_FILE: Key = key(
+    "password_file",
+    Path,
+    Nothing,
+    "A file that holds the password alone, read again when it has changed; it may begin with ${CREDENTIALS_DIRECTORY}/",
+);
+const PASSWORD_ENV: Key =
+    key("password_env", Text, Nothing, "The environment variable that holds the password");
+const OAUTH2_KEY: Key = key(
+    "oauth2",
+    Map(Home::OAuth2),
+    Nothing,
+    "Where access tokens come from, in place of a password",
+);
+const AUTH: Key = key("auth", MECHANISMS, Word("auto"), AUTH_MEANING);
+
+pub(super) const SEND: &[Key] = &[
+    HOST,
+    key(
+        "mx",
+        Boolean,
+        Is(false),
+        "Send to the hosts of the MX records of the domain in `to`, in place of `host` and without a login",
+    ),
+    key("port", PORT, Told("25; with tls: implicit 465"), "The TCP port"),
+    TLS,
+    TLS_OPTIONS_KEY,
+    IP_FAMILY,
+    key("username", Text, Told("none, which means no login"), USERNAME_MEANING),
+    PASSWORD,
+    PASSWORD_FILE,
+    PASSWORD_ENV,
+    OAUTH2_KEY,
+    AUTH,
+    key("ehlo", Text, Told("the full name of this machine, else its address"), "The name in EHLO"),
+    key(
+        "max_connections",
+        CONNECTIONS,
+        Default::Number(side::DEFAULT_MAX_CONNECTIONS.get() as u64),
+        "The most connections at one time to this host, port and user",
+    ),
+];
+
+pub(super) const RECEIVE: &[Key] = &[
+    key("protocol", PROTOCOLS, Required, "How the mailbox is read"),
+    HOST,
+    key("port", PORT, Told("imap 143, pop3 110; with tls: implicit 993 and 995"), "The TCP port"),
+    TLS,
+    TLS_OPTIONS_KEY,
+    IP_FAMILY,
+    key("username", Text, Required, USERNAME_MEANING),
+    PASSWORD,
+    PASSWORD_FILE,
+    PASSWORD_ENV,
+    OAUTH2_KEY,
+    AUTH,
+    key(
+        "folders",
+        Folders,
+        Told(r"INBOX and \Junk; of sender_mailbox also \Sent"),
+        "The folders to look into, with imap only; a name that begins with a backslash is found by SPECIAL-USE",
+    ),
+    key(
+        "min_look_interval",
+        Kind::Duration(side::LOOK_INTERVALS),
+        Default::Duration(*side::LOOK_INTERVALS.start()),
+        "The least time between two looks for mail",
+    ),
+];
+
+const CA_FILE: Key = key(
+    "ca_file",
+    Path,
+    Told("the authorities of the system"),
+    "The certificate authorities to trust, in PEM",
+);
+
+pub(super) const TLS_OPTIONS: &[Key] = &[
+    CA_FILE,
+    key("server_name", Host, Told("the host"), "The name in the certificate, and in SNI"),
+    key("insecure_skip_verify", Boolean, Is(false), "Accept any certificate"),
+    key(
+        "min_version",
+        TLS_VERSIONS,
+        Word("1.2"),
+        "The oldest TLS to accept; below 1.2 also small keys, SHA-1 and old renegotiation",
+    ),
+    key("cert_file", Path, Nothing, "An own certificate with its chain, in PEM; needs `key_file`"),
+    key("key_file", Path, Nothing, "Its private key, in PEM without a pass phrase"),
+];
+
+pub(super) const OAUTH2: &[Key] = &[
+    key("token_url", Url, Required, "The token endpoint of the provider"),
+    key("client_id", Text, Required, "The name of this client at the provider"),
+    key("client_secret_file", Path, Nothing, "A file that holds the secret of the client"),
+    key("scope", Text, Nothing, "The scope to ask for"),
+    key(
+        "refresh_token_file",
+        Path,
+        Nothing,
+        "A file that holds a refresh token; without it the client shows its own credentials",
+    ),
+    CA_FILE,
+];
+
+pub(super) const PING: &[Key] = &[
+    key("packets", PACKETS, Default::Number(layers::PACKETS as u64), "Requests in each period"),
+    key("size", SIZE, Default::Number(layers::SIZE as u64), "Bytes of data in each"),
+    key(
+        "interval",
+        Kind::Duration(layers::PING_TIMES),
+        Default::Duration(layers::PING_INTERVAL),
+        "The time from one request to the next",
+    ),
+    key(
+        "timeout",
+        Kind::Duration(layers::PING_TIMES),
+        Default::Duration(layers::PING_TIMEOUT),
+        "The longest wait for a reply; one that comes later does not count",
+    ),
+];
