@@ -79,9 +79,19 @@ impl Page {
         let text = text.replace(&preamble, "");
         // What leaves an empty line before the values of a flag.
         let text = text.replace("\n.br\n\n.br\n", "\n.sp\n");
-        // A long address cannot be adjusted to both margins.
-        let text = format!("{preamble}{title}.ad l\n{text}");
+        // Neither the name of a program nor an address is to be hyphenated, nor to be torn to both margins.
+        let words = text.split_inclusive(char::is_whitespace).map(breakable);
+        let text = format!("{preamble}{title}.ad l\n.nh\n{}", words.collect::<String>());
         Self { file_name: format!("{name}.{section}"), text }
+    }
+}
+
+/// A word which, if it is an address, may be broken after a part of its query.
+fn breakable(word: &str) -> String {
+    if word.contains("://") {
+        word.replace('?', "?\\:").replace('=', "=\\:")
+    } else {
+        word.to_owned()
     }
 }
 
@@ -115,19 +125,29 @@ pub(super) fn add_section(roff: &mut Roff, section: &Section) {
     }
 }
 
-/// The examples of the help text, one a line.
+/// The examples of the help text, which has one a line.
 fn add_examples(roff: &mut Roff, command: &Command) {
     let Some(help) = command.get_after_help().map(ToString::to_string) else { return };
     let Some(examples) = help.strip_prefix("Examples:\n") else { return };
     roff.control("SH", ["EXAMPLES"]);
-    add_verbatim(roff, examples);
+    for (index, line) in examples.lines().enumerate() {
+        if index > 0 {
+            roff.control("PP", []);
+        }
+        // What it does stands behind the command, at some distance.
+        let (command, what) = line.trim().split_once("   ").unwrap_or((line.trim(), ""));
+        roff.text([bold(command)]);
+        if !what.is_empty() {
+            roff.control("RS", ["4"]).text([roman(what.trim())]).control("RE", []);
+        }
+    }
 }
 
 /// Adds lines that are shown as they are.
 pub(super) fn add_verbatim(roff: &mut Roff, lines: &str) {
     roff.control("RS", ["4"]).control("nf", []);
     for line in lines.lines() {
-        roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
+        roff.text([roman(line)]);
     }
     roff.control("fi", []).control("RE", []);
 }

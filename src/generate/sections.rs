@@ -24,6 +24,7 @@ pub(super) fn of(page: &str) -> &'static [Section] {
         "-check" => CHECK,
         "-probe" => PROBE,
         "-demo" => DEMO,
+        "-healthcheck" => HEALTHCHECK,
         "-generate-man" => GENERATE_MAN,
         _ => GENERATE,
     }
@@ -143,6 +144,15 @@ const PROBE: &[Section] = &[
         ],
     },
 ];
+
+const HEALTHCHECK: &[Section] = &[Section {
+    heading: "EXIT STATUS",
+    blocks: &[
+        Term("0", "The exporter is healthy."),
+        Term("1", "It is not, or it does not answer."),
+        Term("2", "The command line is wrong."),
+    ],
+}];
 
 const DEMO: &[Section] = &[Section {
     heading: "EXIT STATUS",

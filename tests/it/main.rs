@@ -86,6 +86,7 @@ mod real {
 /// What is shipped: the sources, rules and dashboards, and the test mail before spam filters.
 mod shipped {
     mod book;
+    mod chart;
     mod code;
     mod compose;
     mod dashboards;
@@ -93,7 +94,7 @@ mod shipped {
     mod documents;
     mod duplicates;
     mod filters;
-    mod mixin;
+    pub(crate) mod mixin;
     mod packages;
     mod rooms;
     pub(crate) mod rules;

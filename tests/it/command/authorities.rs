@@ -14,7 +14,7 @@ async fn verdict(trust: &Trust, environment: [(&str, &str); 2]) -> String {
     let imap = Server::start(Protocol::Imap, &post, options()).await.unwrap();
     let folder = folder(&format!(
         "targets:\n- name: m\n  host: localhost\n  from: a@demo.test\n  to: b@demo.test\n  \
-         send: {{port: {}, tls: implicit}}\n  receive: {{port: {}, tls: implicit, username: b, \
+         send: {{port: {}, tls: implicit}}\n  receive: {{protocol: imap, port: {}, tls: implicit, username: b, \
          password: secret-of-b}}\n",
         smtp.port(),
         imap.port()
