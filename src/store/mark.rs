@@ -20,9 +20,6 @@ const ALL: &str = "the mails under way, the counters and the positions in the fo
                    the counters start at 0, and earlier test mails that still arrive are not \
                    counted";
 
-/// Why a database lacks commits although the last process had closed it.
-const OLDER_COPY: &str = "an older copy took its place";
-
 /// The mark of a database in use.
 #[derive(Debug)]
 pub(super) struct Mark {
@@ -64,7 +61,33 @@ enum What {
     Missing { others: Vec<String> },
     Empty,
     Another { before: Instance, now: Instance },
-    Behind { has: u64, of: u64, cause: &'static str },
+    Behind { has: u64, of: u64, cause: Cause },
+}
+
+/// Why a database lacks commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The last process had closed it.
+    OlderCopy,
+    /// The write-ahead log of a process that was killed is gone.
+    NoLog,
+    /// That log lacks its end.
+    CutLog,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::OlderCopy => "an older copy took its place",
+            Cause::NoLog => {
+                "the previous process did not exit cleanly, and the `-wal` file is missing"
+            }
+            Cause::CutLog => {
+                "the previous process or the host did not shut down cleanly, and the `-wal` file \
+                 was truncated or is an older one"
+            }
+        })
+    }
 }
 
 impl Loss {
@@ -72,7 +95,7 @@ impl Loss {
     pub(super) fn is_older_copy(&self) -> bool {
         match &self.what {
             What::Another { .. } => true,
-            What::Behind { cause, .. } => *cause == OLDER_COPY,
+            What::Behind { cause, .. } => *cause == Cause::OlderCopy,
             What::Missing { .. } | What::Empty => false,
         }
     }
@@ -130,14 +153,9 @@ impl Found {
             }
             (Some(_), Some(kept)) if kept.commits > commits => {
                 let cause = match (kept.is_closed, self.has_log) {
-                    (true, _) => OLDER_COPY,
-                    (false, false) => {
-                        "the previous process did not exit cleanly, and the `-wal` file is missing"
-                    }
-                    (false, true) => {
-                        "the previous process or the host did not shut down cleanly, and the \
-                         `-wal` file was truncated or is an older one"
-                    }
+                    (true, _) => Cause::OlderCopy,
+                    (false, false) => Cause::NoLog,
+                    (false, true) => Cause::CutLog,
                 };
                 Some(What::Behind { has: commits, of: kept.commits, cause })
             }
@@ -175,10 +193,11 @@ impl fmt::Display for Loss {
             What::Another { before, now } => write!(
                 f,
                 "{path} is not the database that was here last (it belongs to instance {now}, not \
-                 {before}): the mails under way and the counters of that one are lost, and the \
-                 counters of this one are as old as the file"
+                 {before}): the mails under way and the counters of that one are lost; the \
+                 counters of this one are as old as the file, and mails that were under way in it \
+                 are not waited for"
             ),
-            What::Behind { has, of, cause } if *cause == OLDER_COPY => write!(
+            What::Behind { has, of, cause: cause @ Cause::OlderCopy } => write!(
                 f,
                 "{path} lacks the latest {} of {of} commits ({cause}): the counters are from that \
                  time; mails that were under way then are not waited for, and test mails sent \

@@ -150,6 +150,20 @@ async fn mails_under_way_in_an_older_copy_are_not_waited_for() {
     fs::write(file(&folder, ""), copy).unwrap();
     assert_eq!(state().await, MailState::Left);
     assert_eq!(state().await, MailState::Left, "after another restart");
+
+    // Nobody knows how old the database of another exporter is.
+    let (other, _) = used(false).await;
+    let store = Store::open(other.path()).unwrap();
+    let record = MailRecord { accepted: Some(time(0)), ..mail(MailState::Outstanding) };
+    store.record(&name("a"), one(token, Some(record)));
+    store.written().await;
+    drop(store);
+    fs::copy(file(&other, ""), file(&folder, "")).unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let words = store.loss().unwrap().to_string();
+    assert!(words.contains("not the database") && words.contains("not waited for"), "{words}");
+    drop(store);
+    assert_eq!(state().await, MailState::Left, "in another database");
 }
 
 #[test]

@@ -21,8 +21,8 @@ pub enum MailState {
     Bounced,
     /// Accepted, and not seen for `lost_after`.
     Lost,
-    /// Left the account uncounted: with the outage of a passive target, or not sent for want of
-    /// something of the exporter's own.
+    /// Left the account uncounted: with the outage of a passive target, not sent for want of something of
+    /// the exporter's own, or under way in an older copy of the store that was put back.
     Left,
 }
 
