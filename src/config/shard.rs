@@ -9,7 +9,8 @@ use super::{Config, MailboxId};
 /// One of several exporters with the same configuration, each of which tests its own part of the targets.
 ///
 /// A mailbox belongs to the exporter with the highest score for it (rendezvous hashing): with another number of
-/// exporters only those mailboxes move that must, and all targets of a mailbox move together.
+/// exporters only those mailboxes move that must, and all targets of a mailbox move together. Nothing else decides: a
+/// `sender_mailbox` and an account that sends may be used by several exporters at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     /// From 0 to `count` - 1.
@@ -25,6 +26,9 @@ pub enum NoShard {
         "write it as I/N: the number of this exporter from 0 on, and how many there are, as 0/3"
     )]
     Form,
+    /// So many that somebody must have mistyped.
+    #[error("there are {most} shards at most", most = Shard::MOST)]
+    TooMany,
     /// More than there are.
     #[error("of {count} shards the last is {last}: they are numbered from 0 on", last = count.get() - 1)]
     Beyond {
@@ -36,20 +40,35 @@ pub enum NoShard {
         "the name of this host, `{0}`, does not end with a hyphen and a number, as that of a pod of a StatefulSet does"
     )]
     HostName(String),
+    /// This host has no name, or none that is text.
+    #[error(
+        "the name of this host is not known, or is not UTF-8: write the number in place of `hostname`"
+    )]
+    NoHostName,
 }
 
 impl Shard {
     /// The word in place of the number that stands for the one at the end of the host's name.
     pub const BY_HOST_NAME: &'static str = "hostname";
 
-    /// Reads `I/N`, or `hostname/N` on a host with that name: then I is the number after its last hyphen.
+    /// The most that there can be: for each mailbox every one is tried.
+    pub const MOST: u32 = 1000;
+
+    /// Reads `I/N`, or `hostname/N` on a host with that name: then I is the number after its last hyphen. An empty
+    /// name is none.
     ///
     /// # Errors
     /// See [`NoShard`].
     pub fn parse(words: &str, host_name: &str) -> Result<Self, NoShard> {
         let (index, count) = words.split_once('/').ok_or(NoShard::Form)?;
         let count: NonZeroU32 = number(count).ok_or(NoShard::Form)?;
+        if count.get() > Self::MOST {
+            return Err(NoShard::TooMany);
+        }
         let index = if index == Self::BY_HOST_NAME {
+            if host_name.is_empty() {
+                return Err(NoShard::NoHostName);
+            }
             let no_number = || NoShard::HostName(host_name.to_owned());
             let (_, ordinal) = host_name.rsplit_once('-').ok_or_else(no_number)?;
             number(ordinal).ok_or_else(no_number)?
@@ -198,9 +217,12 @@ mod tests {
         assert_eq!(parse("2/3", "anything"), Ok((2, 3)));
         assert_eq!(parse("hostname/3", "mailtrip-exporter-1"), Ok((1, 3)));
         assert_eq!(parse("hostname/12", "mailtrip-11"), Ok((11, 12)));
-        for host in ["mailtrip", "mailtrip-", "mailtrip-a", "mail3", ""] {
+        for host in ["mailtrip", "mailtrip-", "mailtrip-a", "mail3"] {
             assert_eq!(parse("hostname/3", host), Err(NoShard::HostName(host.to_owned())));
         }
+        assert_eq!(parse("hostname/3", ""), Err(NoShard::NoHostName));
+        assert_eq!(parse("999/1000", ""), Ok((999, 1000)));
+        assert_eq!(parse("0/1001", ""), Err(NoShard::TooMany));
         let three = NonZeroU32::new(3).unwrap();
         assert_eq!(parse("hostname/3", "mailtrip-3"), Err(NoShard::Beyond { count: three }));
         assert_eq!(parse("3/3", ""), Err(NoShard::Beyond { count: three }));
