@@ -1,7 +1,9 @@
 //! The JSON schema of the configuration, for editors, in draft 7, which the YAML language server knows best.
 //!
-//! It refuses what is wrong by its form. What needs more than one place, as a duration that is too long or a target
-//! that lacks what `defaults` do not have either, only the program itself refuses.
+//! It refuses what is wrong by its form, as far as a pattern can tell. Only the program itself refuses what needs more than
+//! one place, as a target that lacks what `defaults` do not have either; what has to be computed, as a duration that is
+//! too long, a port in quotes beyond the last or a folder that is named twice in another case; and `2.0`, which is a whole
+//! number to JSON.
 
 #![allow(clippy::indexing_slicing, reason = "an object of JSON takes any key")]
 
@@ -81,13 +83,13 @@ fn description(key: &Key) -> String {
 const SCALAR: [&str; 3] = ["string", "number", "boolean"];
 const ONE_LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 /// A URL and a host with its port are none of them.
-const HOST: &str = r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+|[^\s:/@\[\]]+)$";
+const HOST: &str =
+    r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+|([^\s:/@\[\].]+\.)*[^\s:/@\[\].]+\.?)$";
 const ADDRESS: &str = r"^.+@[^\s<>@]*[^\s<>@.]$";
 const URL: &str = r"^[hH][tT][tT][pP][sS]://[^\s/?#@]+([/?][^\s#]*)?$";
 /// A number in quotes.
 const DIGITS: &str = "^(0|[1-9][0-9]*)$";
-const PORT: &str =
-    r"^([A-Za-z0-9_-]{1,63}:((\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):)?)?[1-9][0-9]{0,4}$";
+const PORT: &str = r"^([A-Za-z0-9_-]{1,63}:((\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+|[^\s:/@\[\]]+):)?)?[1-9][0-9]{0,4}$";
 const FOLDER: &str =
     r"^([^\\\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*|\\[A-Za-z0-9]+)$";
 /// What `humantime` takes, without months and years.

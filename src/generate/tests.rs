@@ -94,6 +94,8 @@ fn an_editor_finds_the_schema_of_the_example_and_takes_it() {
     let first = example.lines().next();
     assert_eq!(first, Some("# yaml-language-server: $schema=mailtrip.schema.json"));
     assert_editor_accepts(super::configuration::EXAMPLE);
+    // What the packages put into /etc.
+    assert_editor_accepts(include_str!("../../deploy/package/mailtrip.yml"));
 }
 
 #[test]

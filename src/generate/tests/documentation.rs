@@ -27,6 +27,22 @@ fn row<'a>(section: &'a str, key: &str) -> Option<(&'a str, &'a str)> {
     })
 }
 
+/// Whether these words stand there, and not the beginning of a longer one: `1 to 100` is not in `1 to 1000`.
+fn has_words(text: &str, words: &str) -> bool {
+    text.match_indices(words).any(|(at, _)| {
+        let (before, after) =
+            (text[..at].chars().next_back(), text[at + words.len()..].chars().next());
+        ![before, after].into_iter().flatten().any(char::is_alphanumeric)
+    })
+}
+
+#[test]
+fn a_bound_is_not_found_in_a_longer_number() {
+    assert!(has_words("From 1 to 100.", "1 to 100"));
+    assert!(!has_words("1 to 1000", "1 to 100"));
+    assert!(!has_words("11 to 100", "1 to 100"));
+}
+
 fn is_right(key: &Key, default: &str, meaning: &str) -> Result<(), String> {
     let quoted = |text: &str| format!("`{text}`");
     let expected = match key.default {
@@ -47,7 +63,7 @@ fn is_right(key: &Key, default: &str, meaning: &str) -> Result<(), String> {
         Kind::Word(words) => words.iter().map(|word| quoted(word)).collect(),
         _ => Vec::new(),
     };
-    let missing = needed.into_iter().find(|part| !meaning.contains(part));
+    let missing = needed.into_iter().find(|part| !has_words(meaning, part));
     missing.map_or(Ok(()), |missing| Err(format!("does not say {missing}")))
 }
 

@@ -69,9 +69,10 @@ fn values(kind: &Kind) -> Values {
     let (good, bad): (&[&str], &[&str]) = match kind {
         Kind::Text | Kind::Verbatim | Kind::Path => (&[], &["[]", "{}", "", "''"]),
         Kind::Name => (&[], &[]),
-        Kind::Host => {
-            (&["h.example", "'2001:db8::1'", "'[::1]'"], &["https://h", "'h:port'", "[]", "7"])
-        }
+        Kind::Host => (
+            &["h.example", "h.example.", "'2001:db8::1'", "'[::1]'"],
+            &["https://h", "'h:port'", "h..example", ".h", "[]", "7"],
+        ),
         Kind::Address => (&["a@h.example"], &["a", "'A <a@h.example>'", "a@h.example.", "[]"]),
         Kind::Url => (&["https://h.example/a"], &["http://h.example/a", "h", "https://u@h/", "[]"]),
         Kind::Boolean => (&["true", "false"], &["yes", "'true'", "1", "", "[]"]),
@@ -85,7 +86,7 @@ fn values(kind: &Kind) -> Values {
             (&["[a, '\\Sent']"], &["[]", "a", "['\\a b']", "['\\']", "[a, a]", "[[]]"])
         }
         Kind::Ports => (
-            &["[25, '26']", "['a:1', 'b:h.example:2', 'c:[::1]:3']"],
+            &["[25, '26']", "['a:1', 'b:h.example:2', 'c:[::1]:3', 'd:2001:db8::1:4']"],
             &["25", "[0]", "[65536]", "['send:1']", "['a b:1']", "['a:h:i:1']", "[x]"],
         ),
         Kind::Labels => (
