@@ -98,7 +98,8 @@ pub(super) const CREDENTIALS_DIRECTORY: Block = Term(
 );
 const SSL_CERT: Block = Term(
     "SSL_CERT_FILE, SSL_CERT_DIR",
-    "Where the certificate authorities of the system are, instead of where OpenSSL looks for them.",
+    "A file, and folders, of certificate authorities to trust, each instead of the system's of that kind; set \
+     both to trust nothing else.",
 );
 const RESOLVER: Block = Term(
     "LOCALDOMAIN, RES_OPTIONS",

@@ -17,8 +17,10 @@ use ledger::Shortage;
 /// The most that is read of the file of an authority.
 const FILE_BYTES: u64 = 256 << 10;
 /// What to do on a machine without authorities.
-const NONE_FOUND: &str = "; no authorities were found on this machine: install its package ca-certificates, or \
-                          name a file of them by ca_file in tls_options or by SSL_CERT_FILE";
+const NONE_FOUND: &str = "; no authorities were found on this machine: install its package ca-certificates \
+                          and restart, or name a file of them by ca_file in tls_options or by SSL_CERT_FILE";
+/// `X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT`: no authority would help.
+const SELF_SIGNED: i32 = 18;
 /// How many authorities whose names have the same hash are looked at.
 const SAME_HASH: usize = 16;
 
@@ -44,8 +46,8 @@ struct Environment {
     folders: Option<OsString>,
 }
 
-/// Has a client or a server trust the authorities of the system: those that `SSL_CERT_FILE` and `SSL_CERT_DIR`
-/// name, else those where its OpenSSL looks by itself, else those where the distributions keep them.
+/// Has a client or a server trust the authorities of the system: those where its OpenSSL looks by itself, which
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` move, else those where the distributions keep them.
 ///
 /// # Errors
 /// What OpenSSL says, for want of a descriptor. A place that is not there is no failure.
@@ -66,22 +68,28 @@ impl Places {
     }
 
     /// A program with an OpenSSL of its own looks where no distribution keeps anything: then `probe` says where
-    /// this one does.
+    /// this one does. To OpenSSL a named file takes the place of its file, and named folders that of its folder.
     fn find(
         environment: Environment,
         default: &Path,
         probe: impl FnOnce() -> openssl_probe::ProbeResult,
     ) -> Self {
-        let is_set = environment.file.is_some() || environment.folders.is_some();
-        let file = environment.file.map_or_else(|| default.join("cert.pem"), PathBuf::from);
-        let folders = environment.folders.map(|folders| std::env::split_paths(&folders).collect());
-        let own =
-            Self::looked_at(Some(file), folders.unwrap_or_else(|| vec![default.join("certs")]));
-        if is_set || !own.is_empty {
-            return own;
+        let file = environment.file.map(PathBuf::from);
+        let is_named = file.is_some();
+        let file = file.unwrap_or_else(|| default.join("cert.pem"));
+        if let Some(folders) = environment.folders {
+            return Self::looked_at(Some(file), std::env::split_paths(&folders).collect());
         }
-        let found = probe();
-        Self::looked_at(found.cert_file, found.cert_dir)
+        let folder = default.join("certs");
+        let own_is_there = holds_hashes(&folder) || (!is_named && file.exists());
+        match (own_is_there, is_named) {
+            (true, _) => Self::looked_at(Some(file), vec![folder]),
+            (false, true) => Self::looked_at(Some(file), probe().cert_dir),
+            (false, false) => {
+                let found = probe();
+                Self::looked_at(found.cert_file, found.cert_dir)
+            }
+        }
     }
 
     fn looked_at(file: Option<PathBuf>, folders: Vec<PathBuf>) -> Self {
@@ -106,7 +114,8 @@ impl Places {
 
     /// What a refusal for lack of an authority says beside, where there is none at all.
     pub(super) fn advice(&self, problem: X509VerifyResult) -> Option<&'static str> {
-        (self.is_empty && lacks_authority(problem)).then_some(NONE_FOUND)
+        let would_help = lacks_authority(problem) && problem.as_raw() != SELF_SIGNED;
+        (self.is_empty && would_help).then_some(NONE_FOUND)
     }
 
     /// What this process was short of, if the authority that a certificate was refused for lack of is there.
@@ -232,16 +241,43 @@ mod tests {
         let Places { file, folders, is_empty } = find(None, None);
         assert_eq!((file, folders), (Some(at("pki/tls-ca-bundle.pem")), vec![at("pki/certs")]));
         assert!(!is_empty);
-        // What the environment names is all that counts, whether it is there or not.
+        // What the environment names counts, whether it is there or not, and the other kind stays that of the system.
         let named = find(Some(&at("mine.pem")), None);
         assert_eq!((named.file, named.is_empty), (Some(at("mine.pem")), true));
+        write("pki/certs/4042bcee.0");
+        let named = find(Some(&at("mine.pem")), None);
+        assert_eq!((named.file, named.folders), (Some(at("mine.pem")), vec![at("pki/certs")]));
         let named = find(None, Some(&at("pki")));
         assert_eq!((named.folders, named.is_empty), (vec![at("pki")], true));
+        assert_eq!(named.file, Some(at("local/ssl/cert.pem")));
         write("local/ssl/certs/4042bcee.0");
+        let named = find(Some(&at("mine.pem")), None);
+        assert_eq!(
+            (named.file, named.folders),
+            (Some(at("mine.pem")), vec![at("local/ssl/certs")])
+        );
         assert_eq!(find(None, None).folders, [at("local/ssl/certs")]);
         std::fs::remove_dir_all(at("local/ssl/certs")).unwrap();
         write("local/ssl/cert.pem");
         assert_eq!(find(None, None).file, Some(at("local/ssl/cert.pem")));
+    }
+
+    #[test]
+    fn a_machine_without_authorities_is_told_of_where_they_would_help() {
+        let key = PKey::ec_gen("prime256v1").unwrap();
+        let (root, server) = (certificate("root", "root", &key), certificate("host", "root", &key));
+        let places = Places { is_empty: true, ..Places::default() };
+        let advice = |certificate: &X509| {
+            let mut context = X509StoreContext::new().unwrap();
+            let judge = |context: &mut X509StoreContextRef| {
+                context.verify_cert()?;
+                Ok(places.advice(context.error()))
+            };
+            let store = X509StoreBuilder::new().unwrap().build();
+            context.init(&store, certificate, &Stack::new().unwrap(), judge).unwrap()
+        };
+        assert!(advice(&server).unwrap().contains("and restart"));
+        assert_eq!(advice(&root), None, "it is its own authority");
     }
 
     #[test]
