@@ -1,9 +1,10 @@
 # Everything that is done with this repository. `make` alone lists it.
 
 CARGO ?= cargo
+COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build packages tarballs image compose test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book chart clean
+.PHONY: help demo build packages tarballs image compose test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book chart release deny clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,8 +23,8 @@ tarballs: ## build archives for every Linux with glibc 2.28, amd64 and arm64, by
 image: ## build the container image by podman or docker: mailtrip_exporter, with the version as its tag
 	@scripts/image
 
-compose: image ## run the demo of deploy/compose: mail server, exporter, Prometheus, Alertmanager, Grafana
-	docker compose --project-directory deploy/compose up --build
+compose: ## run the demo of deploy/compose: mail server, exporter, Prometheus, Alertmanager, Grafana
+	cd deploy/compose && $(COMPOSE) up --build
 
 packages: ## build the packages of Debian and of Fedora and RHEL: target/packages
 	@CARGO='$(CARGO)' scripts/package
@@ -72,10 +73,14 @@ screenshots: prerequisites ## draw the pictures of README.md: the demo in a real
 book: ## build the documentation as a book: target/book/index.html
 	@scripts/book
 
-chart: ## pack the Helm chart: target/chart/mailtrip-exporter-VERSION.tgz
-	@scripts/install-prerequisites chart
-	@mkdir -p target/chart
-	target/chart-tools/bin/helm package deploy/helm/mailtrip-exporter --destination target/chart
+chart: ## pack the Helm chart: target/chart
+	@scripts/chart
+
+release: ## make all files of a release: target/release-VERSION; TRY=1 for a try; see docs/releasing.md
+	@CARGO='$(CARGO)' scripts/release $(if $(TRY),--try)
+
+deny: ## check licences, sources and known faults of all dependencies; MAILTRIP_OFFLINE=1 without the known faults
+	@CARGO='$(CARGO)' scripts/deny
 
 clean: ## remove everything that was built
 	$(CARGO) clean

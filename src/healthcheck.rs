@@ -1,7 +1,7 @@
 //! The subcommand `healthcheck`: whether the exporter that runs beside it answers. It is for containers, whose image
 //! has no other program that could ask.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use hyper::{Request, StatusCode};
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::config::{Endpoint, TlsMode, TlsOptions};
 use crate::web::mount::Mount;
-use crate::web::server::{ListenAddress, WebConfig};
+use crate::web::server::{ListenAddress, WebConfig, reachable};
 use ledger::Reason;
 use mail::http;
 use mail::net::tls::{TlsClient, words};
@@ -55,12 +55,8 @@ fn endpoint(address: &ListenAddress, web: &WebConfig) -> Endpoint {
     let (host, port) = match address {
         ListenAddress::All(port) => (Ipv4Addr::LOCALHOST.to_string(), *port),
         ListenAddress::Socket(socket) => {
-            let ip = match socket.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-                ip => ip,
-            };
-            (ip.to_string(), socket.port())
+            let socket = reachable(*socket);
+            (socket.ip().to_string(), socket.port())
         }
         ListenAddress::Name(name, port) => (name.clone(), *port),
     };

@@ -211,7 +211,7 @@ impl fmt::Display for Default {
 }
 
 /// The first words of pairs that the parser chooses from.
-#[allow(clippy::indexing_slicing, reason = "constant; a wrong index does not compile")]
+#[allow(clippy::indexing_slicing, reason = "both have N, and the compiler runs it")]
 pub(super) const fn words<T: Copy, const N: usize>(
     pairs: &[(&'static str, T); N],
 ) -> [&'static str; N] {

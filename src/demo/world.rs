@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tracing::warn;
 use super::scene::{FROM, PASSWORD, Pace, RECEIVER, SCENES, SENDER, Site, TO};
 use crate::config::Config;
 use crate::web::mount::PathPrefix;
-use crate::web::server::{self, ListenAddress};
+use crate::web::server::{self, ListenAddress, reachable};
 use testserver::{Authority, Certificate};
 
 /// Where the demo is served unless the user says otherwise: not for other machines.
@@ -175,16 +175,6 @@ async fn go_up_and_down(site: Site, pace: Pace) {
         tokio::time::sleep(pace.standby_change()).await;
         site.go_down();
     }
-}
-
-/// An address that can be put into a browser on this machine.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 /// The words of a text in lines of at most `width` characters.

@@ -1,5 +1,7 @@
 //! What the schema says of keys together: which ones are missing, and which contradict each other.
 
+#![allow(clippy::indexing_slicing, reason = "an object of JSON takes any key")]
+
 use serde_json::{Map, Value, json};
 
 use crate::config::reference::{Default, Home, Kind, PASSWORD_KEYS};

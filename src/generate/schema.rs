@@ -3,6 +3,8 @@
 //! It refuses what is wrong by its form. What needs more than one place, as a duration that is too long or a target
 //! that lacks what `defaults` do not have either, only the program itself refuses.
 
+#![allow(clippy::indexing_slicing, reason = "an object of JSON takes any key")]
+
 use serde_json::{Map, Value, json};
 
 use super::configuration::capitalised;

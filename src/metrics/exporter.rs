@@ -14,35 +14,7 @@ use ledger::Shortage;
 impl ExporterFacts {
     /// All of them.
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let labels = [
-            ("version", build::VERSION),
-            ("revision", build::REVISION),
-            ("branch", build::BRANCH),
-            ("rustversion", build::RUST_VERSION),
-        ];
-        Family::gauge(
-            encoder,
-            "mailtrip_build_info",
-            "What the exporter was built from. Always 1",
-        )?
-        .gauge_sample(labels, 1.0)?;
-        if let Some(url) = &self.external_url {
-            Family::gauge(
-                encoder,
-                "mailtrip_web_info",
-                "Absolute address of the pages, if --web.external-url gives it. Always 1",
-            )?
-            .gauge_sample([("external_url", url.as_str())], 1.0)?;
-        }
-        if let Some(shard) = self.shard {
-            let [index, count] = [shard.index(), shard.count()].map(|it| it.to_string());
-            Family::gauge(
-                encoder,
-                "mailtrip_shard_info",
-                "Which part of the targets the exporter tests, if --shard gives one. Always 1",
-            )?
-            .gauge_sample([("shard", index.as_str()), ("shards", count.as_str())], 1.0)?;
-        }
+        self.encode_what_it_is(encoder)?;
         let ReloadState { is_successful, last_success } = self.reload;
         let plain = [
             (
@@ -81,6 +53,40 @@ impl ExporterFacts {
         }
         layers::encode_permission(self.may_ping, encoder)?;
         encode_process(encoder)
+    }
+
+    /// What it was built from, where its pages are, and its part of the targets.
+    fn encode_what_it_is(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let labels = [
+            ("version", build::VERSION),
+            ("revision", build::REVISION),
+            ("branch", build::BRANCH),
+            ("rustversion", build::RUST_VERSION),
+        ];
+        Family::gauge(
+            encoder,
+            "mailtrip_build_info",
+            "What the exporter was built from. Always 1",
+        )?
+        .gauge_sample(labels, 1.0)?;
+        if let Some(url) = &self.external_url {
+            Family::gauge(
+                encoder,
+                "mailtrip_web_info",
+                "Absolute address of the pages, if --web.external-url gives it. Always 1",
+            )?
+            .gauge_sample([("external_url", url.as_str())], 1.0)?;
+        }
+        if let Some(shard) = self.shard {
+            let [index, count] = [shard.index(), shard.count()].map(|it| it.to_string());
+            Family::gauge(
+                encoder,
+                "mailtrip_shard_info",
+                "Which part of the targets the exporter tests, if --shard gives one. Always 1",
+            )?
+            .gauge_sample([("shard", index.as_str()), ("shards", count.as_str())], 1.0)?;
+        }
+        Ok(())
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use address::{ListenAddress, ListenAddressError, bind, parse_listen_address};
+pub use address::{ListenAddress, ListenAddressError, bind, parse_listen_address, reachable};
 pub use auth::{WebConfig, WebConfigError};
 pub use limits::Limits;
 pub use message::{Request, Response};

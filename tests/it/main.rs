@@ -13,6 +13,7 @@ mod definitions;
 
 /// The program as a process: its command line, its output, its log, its end and its restart.
 mod command {
+    mod authorities;
     mod auto_reload;
     mod durable;
     mod generate;
@@ -62,6 +63,7 @@ mod embedded {
 mod real {
     pub(crate) mod alerting;
     mod bounces;
+    mod compose;
     mod crashes;
     mod exemplars;
     mod exim_courier;
@@ -84,13 +86,15 @@ mod real {
 /// What is shipped: the sources, rules and dashboards, and the test mail before spam filters.
 mod shipped {
     mod book;
+    mod chart;
     mod code;
+    mod compose;
     mod dashboards;
     mod documented;
     mod documents;
     mod duplicates;
     mod filters;
-    mod mixin;
+    pub(crate) mod mixin;
     mod packages;
     mod rooms;
     pub(crate) mod rules;

@@ -36,7 +36,8 @@ impl Text {
         let headings = set_anchors(&mut events);
         let mut html = String::with_capacity(2 * markdown.len());
         html::push_html(&mut html, events.into_iter().flat_map(in_frame));
-        Self { html, headings }
+        // For readers of the screen; what looks like it in a text is escaped.
+        Self { html: html.replace("<th>", "<th scope=\"col\">"), headings }
     }
 }
 

@@ -68,6 +68,16 @@ impl fmt::Display for ListenAddress {
     }
 }
 
+/// Where this machine itself reaches a listener, as a browser on it does.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 /// Binds every socket that `address` stands for: one, or several for a name with several
 /// addresses. All addresses of the machine are one dual-stack socket, or one of IPv4 where the
 /// machine has no IPv6.

@@ -114,6 +114,21 @@ fn every_metric_in_the_documents_exists() {
 }
 
 #[test]
+fn every_alert_is_documented_with_its_severity() {
+    let (page, rules) = (page("alerts.md"), text(&rule_files()));
+    let severities =
+        |words: &str| ["critical", "warning", "none"].map(|severity| words.contains(severity));
+    for alert in rules.split("- alert: ").skip(1) {
+        let name = alert.lines().next().unwrap();
+        let line = alert.lines().find(|line| line.contains("severity: ")).unwrap();
+        let written = severities(line.split("layer: ").next().unwrap());
+        let row = rows(&page).into_iter().find(|cells| cells[0].starts_with(&format!("[{name}]")));
+        let row = row.unwrap_or_else(|| panic!("docs/alerts.md has no {name}"));
+        assert_eq!(severities(row[1]), written, "{name}: {row:?}");
+    }
+}
+
+#[test]
 fn every_step_reason_and_shortage_is_documented() {
     let metrics = page("metrics.md");
     for cells in rows(section(&metrics, "## Steps")) {

@@ -32,7 +32,7 @@ async fn evaluate(expression: &str) -> Result<Value, String> {
 }
 
 /// The groups of a file of rules, aliases resolved.
-fn groups(file: &str) -> Vec<Value> {
+pub(crate) fn groups(file: &str) -> Vec<Value> {
     let path = rules::deploy().join(format!("prometheus/mailtrip.{file}.rules.yml"));
     let text = fs::read_to_string(path).unwrap();
     let mut reader = Reader { parser: Parser::new_from_str(&text), anchors: HashMap::new() };

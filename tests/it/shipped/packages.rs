@@ -75,13 +75,13 @@ fn both_packages_have_the_same_files() {
         asset
     });
     assert_eq!(deb, rpm.collect());
-    let kept: Vec<_> = deb.iter().filter(|it| it.is_kept).map(|it| &it.target).collect();
+    let kept: BTreeSet<_> = deb.iter().filter(|it| it.is_kept).map(|it| &*it.target).collect();
     let expected = [
-        "default/mailtrip_exporter",
-        "mailtrip_exporter/mailtrip.yml",
-        "mailtrip_exporter/web.yml",
+        "etc/default/mailtrip_exporter",
+        "etc/mailtrip_exporter/mailtrip.yml",
+        "etc/mailtrip_exporter/web.yml",
     ];
-    assert_eq!(kept, expected.map(|name| format!("etc/{name}")).iter().collect::<Vec<_>>());
+    assert_eq!(kept, expected.into());
 }
 
 #[test]

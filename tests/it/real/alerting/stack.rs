@@ -60,14 +60,21 @@ impl Stack {
     }
 
     async fn with_rules(changes: &[(&str, &str)]) -> Self {
+        let write =
+            |folder: &Path, alertmanager: &str| configuration(folder, alertmanager, changes);
+        Self::with_configuration(write).await
+    }
+
+    /// The same with another configuration of Prometheus: that for a folder and the address of Alertmanager.
+    pub(crate) async fn with_configuration(write: impl FnOnce(&Path, &str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hook = listener.local_addr().unwrap().to_string();
         let messages = Arc::<Mutex<Vec<Message>>>::default();
         let webhook = tokio::spawn(listen(listener, Arc::clone(&messages))).abort_handle();
         let (alertmanager_child, alertmanager) = start_alertmanager(folder.path(), &hook).await;
-        let (prometheus_child, prometheus) =
-            start_prometheus(folder.path(), &alertmanager, changes).await;
+        let text = write(folder.path(), &alertmanager);
+        let (prometheus_child, prometheus) = start_prometheus(folder.path(), text).await;
         Self {
             folder,
             prometheus,
@@ -176,19 +183,18 @@ async fn start_alertmanager(folder: &Path, hook: &str) -> (Child, String) {
 }
 
 /// With the rules as shipped; only scrapes and evaluations are more frequent, and alerts may end sooner.
-async fn start_prometheus(
-    folder: &Path,
-    alertmanager: &str,
-    changes: &[(&str, &str)],
-) -> (Child, String) {
+fn configuration(folder: &Path, alertmanager: &str, changes: &[(&str, &str)]) -> String {
     let rules = copied_rules(folder, changes);
-    let text = format!(
+    format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 500ms}}\n\
          alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n\
          rule_files:\n{rules}scrape_configs:\n- job_name: mailtrip\n  file_sd_configs:\n  \
          - {{files: ['{}']}}\n",
         folder.join("exporter.yml").display(),
-    );
+    )
+}
+
+async fn start_prometheus(folder: &Path, text: String) -> (Child, String) {
     let file = folder.join("prometheus.yml");
     fs::write(&file, text).unwrap();
     let mut command = Command::new("prometheus");

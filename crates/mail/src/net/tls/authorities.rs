@@ -245,6 +245,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_found_is_trusted() {
+        let key = PKey::ec_gen("prime256v1").unwrap();
+        let (root, server) = (certificate("root", "root", &key), certificate("host", "root", &key));
+        let folder = tempfile::tempdir().unwrap();
+        let hash = root.subject_name_hash();
+        let path = folder.path().join(format!("{hash:08x}.0"));
+        std::fs::write(&path, root.to_pem().unwrap()).unwrap();
+        let is_trusted_by = |places: Places| {
+            let mut builder =
+                SslContextBuilder::new(openssl::ssl::SslMethod::tls_client()).unwrap();
+            places.load(&mut builder).unwrap();
+            let mut context = X509StoreContext::new().unwrap();
+            let none = Stack::new().unwrap();
+            let built = builder.build();
+            context
+                .init(built.cert_store(), &server, &none, X509StoreContextRef::verify_cert)
+                .unwrap()
+        };
+        assert!(is_trusted_by(Places { file: Some(path), ..Places::default() }));
+        let folders = vec![folder.path().to_owned()];
+        assert!(is_trusted_by(Places { folders, ..Places::default() }));
+        assert!(!is_trusted_by(Places::default()));
+    }
+
+    #[test]
     fn an_authority_alone_without_the_one_above_it_is_no_shortage() {
         let key = PKey::ec_gen("prime256v1").unwrap();
         let middle = certificate("middle", "root", &key);
