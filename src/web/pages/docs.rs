@@ -151,7 +151,7 @@ struct Section {
     lower: String,
 }
 
-/// All of them: read once, since a search comes with each few letters that somebody types.
+/// All of them: read once, since reading all pages anew would hold up other answers.
 static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| {
     let of_page = |page: &'static Page| {
         let section = move |(heading, words): (_, String)| Section {
