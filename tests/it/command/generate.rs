@@ -52,6 +52,7 @@ fn plain(text: &str) -> String {
 fn each_command_has_a_man_page_that_mandoc_finds_good() {
     let (folder, names) = pages();
     let expected = [
+        "mailtrip.yml.5",
         "mailtrip_exporter-check.1",
         "mailtrip_exporter-demo.1",
         "mailtrip_exporter-generate-completions.1",
@@ -61,7 +62,6 @@ fn each_command_has_a_man_page_that_mandoc_finds_good() {
         "mailtrip_exporter-healthcheck.1",
         "mailtrip_exporter-probe.1",
         "mailtrip_exporter.1",
-        "mailtrip.yml.5",
     ];
     assert_eq!(names, expected);
     for name in names {

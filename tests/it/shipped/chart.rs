@@ -21,6 +21,9 @@ use crate::shipped::rules::{self, deploy};
 use crate::support::http;
 use crate::support::program::{Running, post, program, target};
 
+/// An object that the user of the chart has: kind, name, and its files with their contents.
+type Given<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 /// Where everything is mounted in a pod.
 const MOUNTED: &str = "/etc/mailtrip_exporter";
 
@@ -255,8 +258,8 @@ struct Pod {
 }
 
 impl Pod {
-    /// The pod of the release, or that of its test. `given` are the objects that the user has: kind, name, files.
-    fn new(pod: &Value, objects: &[Value], given: &[(&str, &str, &[(&str, &str)])]) -> Self {
+    /// The pod of the release, or that of its test. `given` are the objects that the user has.
+    fn new(pod: &Value, objects: &[Value], given: &[Given<'_>]) -> Self {
         let made = Self {
             root: tempfile::tempdir().unwrap(),
             containers: list(&pod["containers"]).to_vec(),
@@ -318,11 +321,7 @@ impl Pod {
 }
 
 /// The files in a volume.
-fn files_of(
-    volume: &Value,
-    objects: &[Value],
-    given: &[(&str, &str, &[(&str, &str)])],
-) -> BTreeMap<String, String> {
+fn files_of(volume: &Value, objects: &[Value], given: &[Given<'_>]) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     let mut add = |kind: &str, name: &Value, items: &Value| {
         for (key, text) in content(kind, name.as_str().unwrap(), objects, given) {
@@ -350,7 +349,7 @@ fn content(
     kind: &str,
     name: &str,
     objects: &[Value],
-    given: &[(&str, &str, &[(&str, &str)])],
+    given: &[Given<'_>],
 ) -> Vec<(String, String)> {
     let text = |(key, text): (&str, &str)| (key.to_owned(), text.to_owned());
     if let Some((.., files)) = given.iter().find(|it| (it.0, it.1) == (kind, name)) {
@@ -372,7 +371,7 @@ async fn the_configuration_of_every_values_file_is_good() {
     let mail = mail.split("config:\n").nth(1).unwrap().split("secrets:").next().unwrap();
     let mail = mail.lines().map(|line| line.strip_prefix("  ").unwrap_or(line));
     let mail = mail.collect::<Vec<_>>().join("\n");
-    let given: &[(&str, &str, &[(&str, &str)])] = &[
+    let given: &[Given<'_>] = &[
         ("ConfigMap", "authorities", &[("ca.crt", &authority)]),
         ("Secret", "mailtrip-tls", &[("tls.crt", &server), ("tls.key", &server)]),
         ("Secret", "mail-passwords", &[("sendtest", "one"), ("receivetest", "two")]),
