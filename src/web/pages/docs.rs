@@ -43,6 +43,8 @@ impl Page {
             // The README of the project has the path that it would have.
             "docs/README.md" => format!("{DOCS}/overview"),
             "deploy/runbook.md" => "/runbook".to_owned(),
+            // docs/security.md has the path that it would have.
+            "SECURITY.md" => format!("{DOCS}/reporting"),
             file => {
                 let name = file.strip_prefix("docs/").unwrap_or(file);
                 let name = name.strip_suffix(".md").unwrap_or(name);

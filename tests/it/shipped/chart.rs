@@ -162,6 +162,37 @@ async fn what_it_makes_is_valid_and_every_pod_is_restricted() {
 }
 
 #[tokio::test]
+async fn every_installation_in_the_documents_is_one_that_helm_makes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    symlink(root.join("deploy"), folder.path().join("deploy")).unwrap();
+    let page = read("docs/kubernetes.md");
+    let values = page.split("`my-values.yaml`:\n\n```yaml\n").nth(1).unwrap();
+    let values = values.split("```").next().unwrap();
+    fs::write(folder.path().join("my-values.yaml"), values).unwrap();
+    for path in [
+        "README.md",
+        "docs/install.md",
+        "docs/kubernetes.md",
+        "deploy/helm/mailtrip-exporter/README.md",
+    ] {
+        let text = read(path);
+        let commands = text.split("helm install mailtrip ").skip(1);
+        let commands = commands.map(|rest| rest.split(['\n', '`']).next().unwrap());
+        let commands: Vec<_> = commands.collect();
+        assert!(!commands.is_empty(), "{path} does not install the chart");
+        for command in commands {
+            let mut helm = Command::new(tool("helm"));
+            helm.args(["template", "mailtrip"]).args(command.split(' '));
+            let output = output(helm.current_dir(folder.path()), b"").await;
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{path}: {command}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn its_rules_and_dashboards_are_those_that_are_shipped() {
     let all = objects(&[&values("everything.yaml")]).await;
     let made = &the(&all, "PrometheusRule")["spec"];
