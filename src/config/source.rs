@@ -131,7 +131,8 @@ impl<'e> Sources<'e> {
     fn credential(&self, name: &str) -> Result<PathBuf, String> {
         let folder = (self.environment)("CREDENTIALS_DIRECTORY").filter(|value| !value.is_empty());
         if let Some(folder) = folder {
-            return Ok(Path::new(&folder).join(name));
+            let path = Path::new(&folder).join(name);
+            return if path.exists() { Ok(path) } else { Err(NOT_PASSED.to_owned()) };
         }
         let passed = absolute(self.folder, "credentials");
         match name.strip_prefix(PREFIX_OF_UNIT) {
@@ -144,6 +145,10 @@ impl<'e> Sources<'e> {
         }
     }
 }
+
+/// What is said of a credential that systemd has not passed.
+const NOT_PASSED: &str = "is none of the credentials that systemd has passed to this service: it passes \
+                          them when the service starts, so restart it once the file is there";
 
 /// A password that a login can carry.
 pub(super) fn password(text: &str) -> Result<Secret, String> {

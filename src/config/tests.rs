@@ -384,6 +384,8 @@ fn credentials_are_found_without_systemd_where_the_unit_takes_them_from() {
     fs::write(passed.path().join("mailtrip_sam"), "passed").unwrap();
     let env = [("CREDENTIALS_DIRECTORY", passed.path().to_str().unwrap())];
     assert_eq!(read("mailtrip_sam", &env).unwrap(), "passed", "those of systemd go first");
+    let added_later = read("mailtrip_max", &env).unwrap_err();
+    assert!(added_later.contains("restart it once the file is there"), "{added_later}");
 }
 
 #[test]

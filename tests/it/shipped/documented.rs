@@ -131,11 +131,12 @@ fn every_alert_is_documented_with_its_severity() {
 #[test]
 fn every_step_reason_and_shortage_is_documented() {
     let metrics = page("metrics.md");
-    for cells in rows(section(&metrics, "## Steps")) {
-        let side = Side::ALL.into_iter().find(|side| side.label() == cells[0]).unwrap();
-        let known: Vec<&str> = Step::of(side).iter().map(|step| step.label()).collect();
-        assert_eq!(cells[1].split(", ").collect::<Vec<_>>(), known);
-    }
+    let steps = rows(section(&metrics, "## Steps"));
+    let documented: BTreeSet<(&str, Vec<&str>)> =
+        steps.iter().map(|cells| (cells[0], cells[1].split(", ").collect())).collect();
+    let steps_of = |side| Step::of(side).iter().map(|step| step.label()).collect();
+    let known = Side::ALL.into_iter().map(|side| (side.label(), steps_of(side)));
+    assert_eq!(documented, known.collect());
     let reasons = rows(section(&metrics, "## Reasons"));
     let documented: BTreeSet<&str> =
         reasons.into_iter().flat_map(|cells| cells[0].split(", ")).collect();
