@@ -43,6 +43,8 @@ impl Page {
             // The README of the project has the path that it would have.
             "docs/README.md" => format!("{DOCS}/overview"),
             "deploy/runbook.md" => "/runbook".to_owned(),
+            // docs/security.md has the path that it would have.
+            "SECURITY.md" => format!("{DOCS}/reporting"),
             file => {
                 let name = file.strip_prefix("docs/").unwrap_or(file);
                 let name = name.strip_suffix(".md").unwrap_or(name);
@@ -228,7 +230,15 @@ fn excerpt(text: &str, words: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn each_page_has_an_address_of_its_own() {
+        let addresses: BTreeSet<String> = pages().map(Page::path).collect();
+        assert_eq!(addresses.len(), pages().count());
+    }
 
     #[test]
     fn a_link_between_files_leads_to_the_page_that_is_served() {

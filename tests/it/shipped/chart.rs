@@ -19,7 +19,10 @@ use crate::lab::certificates::{CA_FILE, SERVER_FILE, write_certificates};
 use crate::shipped::mixin::groups;
 use crate::shipped::rules::{self, deploy};
 use crate::support::http;
-use crate::support::program::{Running, post, program, target};
+use crate::support::program::{Running, is_at_least, post, program, target};
+
+/// An object that the user of the chart has: kind, name, and its files with their contents.
+type Given<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
 /// Where everything is mounted in a pod.
 const MOUNTED: &str = "/etc/mailtrip_exporter";
@@ -159,6 +162,37 @@ async fn what_it_makes_is_valid_and_every_pod_is_restricted() {
 }
 
 #[tokio::test]
+async fn every_installation_in_the_documents_is_one_that_helm_makes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    symlink(root.join("deploy"), folder.path().join("deploy")).unwrap();
+    let page = read("docs/kubernetes.md");
+    let values = page.split("`my-values.yaml`:\n\n```yaml\n").nth(1).unwrap();
+    let values = values.split("```").next().unwrap();
+    fs::write(folder.path().join("my-values.yaml"), values).unwrap();
+    for path in [
+        "README.md",
+        "docs/install.md",
+        "docs/kubernetes.md",
+        "deploy/helm/mailtrip-exporter/README.md",
+    ] {
+        let text = read(path);
+        let commands = text.split("helm install mailtrip ").skip(1);
+        let commands = commands.map(|rest| rest.split(['\n', '`']).next().unwrap());
+        let commands: Vec<_> = commands.collect();
+        assert!(!commands.is_empty(), "{path} does not install the chart");
+        for command in commands {
+            let mut helm = Command::new(tool("helm"));
+            helm.args(["template", "mailtrip"]).args(command.split(' '));
+            let output = output(helm.current_dir(folder.path()), b"").await;
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{path}: {command}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn its_rules_and_dashboards_are_those_that_are_shipped() {
     let all = objects(&[&values("everything.yaml")]).await;
     let made = &the(&all, "PrometheusRule")["spec"];
@@ -255,8 +289,8 @@ struct Pod {
 }
 
 impl Pod {
-    /// The pod of the release, or that of its test. `given` are the objects that the user has: kind, name, files.
-    fn new(pod: &Value, objects: &[Value], given: &[(&str, &str, &[(&str, &str)])]) -> Self {
+    /// The pod of the release, or that of its test. `given` are the objects that the user has.
+    fn new(pod: &Value, objects: &[Value], given: &[Given<'_>]) -> Self {
         let made = Self {
             root: tempfile::tempdir().unwrap(),
             containers: list(&pod["containers"]).to_vec(),
@@ -318,11 +352,7 @@ impl Pod {
 }
 
 /// The files in a volume.
-fn files_of(
-    volume: &Value,
-    objects: &[Value],
-    given: &[(&str, &str, &[(&str, &str)])],
-) -> BTreeMap<String, String> {
+fn files_of(volume: &Value, objects: &[Value], given: &[Given<'_>]) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     let mut add = |kind: &str, name: &Value, items: &Value| {
         for (key, text) in content(kind, name.as_str().unwrap(), objects, given) {
@@ -350,7 +380,7 @@ fn content(
     kind: &str,
     name: &str,
     objects: &[Value],
-    given: &[(&str, &str, &[(&str, &str)])],
+    given: &[Given<'_>],
 ) -> Vec<(String, String)> {
     let text = |(key, text): (&str, &str)| (key.to_owned(), text.to_owned());
     if let Some((.., files)) = given.iter().find(|it| (it.0, it.1) == (kind, name)) {
@@ -372,7 +402,7 @@ async fn the_configuration_of_every_values_file_is_good() {
     let mail = mail.split("config:\n").nth(1).unwrap().split("secrets:").next().unwrap();
     let mail = mail.lines().map(|line| line.strip_prefix("  ").unwrap_or(line));
     let mail = mail.collect::<Vec<_>>().join("\n");
-    let given: &[(&str, &str, &[(&str, &str)])] = &[
+    let given: &[Given<'_>] = &[
         ("ConfigMap", "authorities", &[("ca.crt", &authority)]),
         ("Secret", "mailtrip-tls", &[("tls.crt", &server), ("tls.key", &server)]),
         ("Secret", "mail-passwords", &[("sendtest", "one"), ("receivetest", "two")]),
@@ -430,8 +460,8 @@ async fn a_pod_measures_takes_over_a_changed_config_map_and_is_tested() {
     let arguments = pod.arguments("exporter");
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let running = Running::start(&state, &arguments).await;
-    let is_received = "mailtrip_probes_received_total{target=\"one\"} 1";
-    running.until("/mail/metrics", |page| page.contains(is_received)).await;
+    let received = "mailtrip_probes_received_total{target=\"one\"}";
+    running.until("/mail/metrics", |page| is_at_least(page, received, 1.0)).await;
     assert!(state.join("mailtrip-state").is_dir(), "what is kept is in the volume");
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         let path = pod.containers[0][probe]["httpGet"]["path"].as_str().unwrap();
@@ -450,8 +480,8 @@ async fn a_pod_measures_takes_over_a_changed_config_map_and_is_tested() {
     let changed = format!("targets:\n{}{}", entry("one"), entry("two"));
     let files = BTreeMap::from([("mailtrip.yml".to_owned(), changed)]);
     pod.write(&pod.path(MOUNTED).join("config"), &files, 2);
-    let is_received = "mailtrip_probes_received_total{target=\"two\"} 1";
-    running.until("/mail/metrics", |page| page.contains(is_received)).await;
+    let received = "mailtrip_probes_received_total{target=\"two\"}";
+    running.until("/mail/metrics", |page| is_at_least(page, received, 1.0)).await;
 }
 
 #[tokio::test]

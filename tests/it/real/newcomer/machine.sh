@@ -1,5 +1,8 @@
 # Starts the systemd of the Debian in folder $1, with processes, mounts and control groups of its own, in the network of
 # the caller. Says its process number, and ends it when standard input closes: also when the caller is killed.
+#
+# It is root without a user namespace: what belongs to the whole machine (settings of the kernel, its clock, its modules,
+# its audit) is kept from it by mounts that cannot be written and by capabilities that it does not get.
 set -euo pipefail
 trap '' HUP INT TERM
 root=$1
@@ -16,6 +19,11 @@ inside='
     cd "$1"
     mount --make-rprivate /
     mount -t proc proc proc
+    for of_the_kernel in sys sysrq-trigger irq bus; do
+        [[ -e proc/$of_the_kernel ]] || continue
+        mount --bind "proc/$of_the_kernel" "proc/$of_the_kernel"
+        mount -o remount,bind,ro "proc/$of_the_kernel"
+    done
     mount -t sysfs -o ro sysfs sys
     mount -t cgroup2 cgroup2 sys/fs/cgroup
     mount -t tmpfs tmpfs run
@@ -33,7 +41,9 @@ inside='
     umount -l /mnt
     # systemd mounts the credentials of a service in a namespace of its own, from where they have to get here.
     mount --make-rshared /
-    exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=other /lib/systemd/systemd
+    lost=-sys_time,-wake_alarm,-sys_module,-sys_rawio,-syslog,-audit_control,-audit_read,-mac_admin,-mac_override
+    exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=other \
+        setpriv --bounding-set="$lost" --inh-caps="$lost" /lib/systemd/systemd
 '
 (
     echo "$BASHPID" >"$group/cgroup.procs"
