@@ -24,7 +24,7 @@ image: ## build the container image by podman or docker: mailtrip_exporter, with
 	@scripts/image
 
 compose: ## run the demo of deploy/compose: mail server, exporter, Prometheus, Alertmanager, Grafana
-	cd deploy/compose && $(COMPOSE) up --build
+	cd deploy/compose && REVISION=$$(git rev-parse HEAD 2>/dev/null) $(COMPOSE) up --build
 
 packages: ## build the packages of Debian and of Fedora and RHEL: target/packages
 	@CARGO='$(CARGO)' scripts/package

@@ -1,5 +1,6 @@
 //! The subcommand `generate`: what the program writes about itself. All of it follows from the program alone, so
-//! that two builds of one version write the same; nothing here reads a configuration, the clock or the network.
+//! that two builds of one version write the same, and the date in the man pages from `SOURCE_DATE_EPOCH`; nothing here
+//! reads a configuration, the clock or the network.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -19,7 +20,7 @@ pub(crate) mod tests;
 /// Writes what is asked for.
 ///
 /// # Errors
-/// What could not be written, with the reason.
+/// What could not be written, with the reason; a `SOURCE_DATE_EPOCH` that is no date.
 pub fn write(what: &Generate) -> Result<(), String> {
     match what {
         Generate::Man { directory } => write_man(directory),
@@ -30,8 +31,9 @@ pub fn write(what: &Generate) -> Result<(), String> {
 
 fn write_man(directory: &Path) -> Result<(), String> {
     let wrong = |path: &Path, error: &io::Error| format!("{}: {error}", path.display());
+    let date = man::date(std::env::var_os("SOURCE_DATE_EPOCH"))?;
     std::fs::create_dir_all(directory).map_err(|error| wrong(directory, &error))?;
-    for page in man::pages() {
+    for page in man::pages(&date) {
         let path = directory.join(&page.file_name);
         std::fs::write(&path, page.text).map_err(|error| wrong(&path, &error))?;
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use hyper::{Request, StatusCode};
 use tokio::time::Instant;
 
-use crate::config::{Endpoint, TlsMode, TlsOptions};
+use crate::config::{Endpoint, TlsMode, TlsOptions, TlsVersion};
 use crate::web::mount::Mount;
 use crate::web::server::{ListenAddress, WebConfig, reachable};
-use ledger::Reason;
+use ledger::Clue;
+use mail::Fault;
 use mail::http;
 use mail::net::tls::{TlsClient, words};
 
@@ -42,15 +43,23 @@ pub async fn ask(address: &ListenAddress, mount: &Mount, web: &WebConfig) -> Res
             "it answers with HTTP status {}; give `healthcheck` the flags --web.* of the exporter",
             status.as_u16()
         ))),
-        // So is one under TLS: it has no certificate.
-        Err(fault) if web.has_tls() && matches!(fault.reason, Reason::Tls | Reason::Closed) => {
-            Ok(())
-        }
+        // So is one under TLS, where it needs a certificate.
+        Err(fault) if web.demands_certificate() && misses_certificate(&fault) => Ok(()),
         Err(fault) => Err(named(fault.message)),
     }
 }
 
-/// Where a listener is reached from the same machine. Its certificate is for the names that others use.
+/// Whether the server has spoken TLS and then sent this client away, as it does with one without a certificate: under
+/// TLS 1.2 by the alert `handshake_failure`.
+fn misses_certificate(fault: &Fault) -> bool {
+    matches!(
+        fault.clue,
+        Some(Clue::ClientCertificate | Clue::HandshakeFailure | Clue::LeftAfterTls)
+    )
+}
+
+/// Where a listener is reached from the same machine. Its certificate is for the names that others use, and its
+/// versions of TLS are its own affair.
 fn endpoint(address: &ListenAddress, web: &WebConfig) -> Endpoint {
     let (host, port) = match address {
         ListenAddress::All(port) => (Ipv4Addr::LOCALHOST.to_string(), *port),
@@ -61,6 +70,10 @@ fn endpoint(address: &ListenAddress, web: &WebConfig) -> Endpoint {
         ListenAddress::Name(name, port) => (name.clone(), *port),
     };
     let mode = if web.has_tls() { TlsMode::Implicit } else { TlsMode::None };
-    let tls_options = TlsOptions { insecure_skip_verify: true, ..TlsOptions::default() };
+    let tls_options = TlsOptions {
+        insecure_skip_verify: true,
+        min_version: TlsVersion::Tls10,
+        ..TlsOptions::default()
+    };
     Endpoint { tls_options, ..Endpoint::new(host, port, mode) }
 }

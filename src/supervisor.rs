@@ -256,12 +256,16 @@ impl Supervisor {
             Ok(config) => config.inputs.clone(),
             Err(problems) => problems.inputs().clone(),
         });
-        let config = config?.part_of(self.config().shard);
+        let (config, running) = (config?, self.config());
+        if config.targets.is_empty() && running.targets.len() + running.in_other_shards > 0 {
+            return Err(ReloadError::NoTargets);
+        }
+        let config = config.part_of(running.shard);
         let short = Need::of(&config).warning(mail::descriptors::limit());
         for warning in config.warnings().into_iter().chain(short) {
             warn!("{warning}");
         }
-        if config.state_dir != self.config().state_dir {
+        if config.state_dir != running.state_dir {
             warn!(
                 "a changed state_dir takes effect after a restart; the exporter continues with \
                    the present one"

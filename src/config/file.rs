@@ -127,7 +127,8 @@ pub(super) fn read(
     })
 }
 
-/// Whether a list was written, with nothing in it: a fresh installation has it, and no mistake makes it.
+/// Whether a list was written, with nothing in it: a fresh installation has it. A template makes it by mistake, so
+/// that a reload does not take away the last target.
 fn lists_no_targets(main: &Section<'_>) -> bool {
     let found = main.find("targets");
     found.is_some_and(|found| matches!(&found.node.value, Value::List(items) if items.is_empty()))

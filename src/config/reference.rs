@@ -1,6 +1,7 @@
 //! Every key of the configuration: what it means, what may be written there, and what stands in for it if it is
 //! left out. The man page and the schema are made of this, and the parser takes its keys from here; bounds, words
-//! and defaults are the constants of the parser, and a test tries each with it.
+//! and the defaults that are one value are the constants of the parser, and a test tries each with it. What depends on
+//! other keys is told in words ([`Default::Told`]), which nothing checks.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -55,7 +56,7 @@ pub struct Key {
 pub enum Kind {
     /// A text of one line.
     Text,
-    /// A text as it is, also of several lines.
+    /// A text of one line as it is, whatever its characters.
     Verbatim,
     /// The path of a file or folder.
     Path,

@@ -36,7 +36,8 @@ const DESCRIPTION: Section = Section {
         ),
         Text(
             "Durations are written 500ms, 30s, 5m, 24h, 1h30m or 7d. Put a value in 'single quotes' if it begins with a \
-             special character or holds \": \" or \" #\". No variable is expanded. Relative paths start from the \
+             special character or holds \": \" or \" #\". No variable is expanded but ${CREDENTIALS_DIRECTORY} \
+             at the beginning of a path. Relative paths start from the \
              folder of the file that they are written in, that of state_dir from the working directory.",
         ),
         Text(
@@ -63,7 +64,7 @@ const AFTER: [Section; 2] = [
 ];
 
 /// The page.
-pub(super) fn page() -> Page {
+pub(super) fn page(date: &str) -> Page {
     let mut roff = Roff::new();
     roff.control("SH", ["NAME"]);
     roff.text([roman(format!("{NAME} - configuration of mailtrip_exporter"))]);
@@ -77,7 +78,7 @@ pub(super) fn page() -> Page {
     man::add_verbatim(&mut roff, EXAMPLE);
     roff.control("SH", ["SEE ALSO"]);
     roff.text([roman(man::see_also(NAME))]);
-    Page::new(NAME, "5", "File Formats", &roff.render())
+    Page::new(NAME, "5", ("File Formats", date), &roff.render())
 }
 
 /// The keys of a map under a heading. What has the keys of another map is told in a sentence.

@@ -1,6 +1,7 @@
 //! The man pages of section 1, one for each command: what clap knows of it, and the sections that
 //! [`super::sections`] has.
 
+use std::ffi::OsString;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Command;
@@ -23,25 +24,25 @@ pub(super) struct Page {
     pub(super) text: String,
 }
 
-/// All pages.
-pub(super) fn pages() -> Vec<Page> {
+/// All pages, with a date as [`date`] makes it.
+pub(super) fn pages(date: &str) -> Vec<Page> {
     let mut command = Cli::described().disable_help_subcommand(true);
     command.build();
     let mut pages = Vec::new();
-    add(&command, &mut pages);
-    pages.push(configuration::page());
+    add(&command, date, &mut pages);
+    pages.push(configuration::page(date));
     pages
 }
 
 /// Adds the page of a command and those of its subcommands.
-fn add(command: &Command, pages: &mut Vec<Page>) {
-    pages.push(page(command));
+fn add(command: &Command, date: &str, pages: &mut Vec<Page>) {
+    pages.push(page(command, date));
     for subcommand in command.get_subcommands() {
-        add(subcommand, pages);
+        add(subcommand, date, pages);
     }
 }
 
-fn page(command: &Command) -> Page {
+fn page(command: &Command, date: &str) -> Page {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").to_owned();
@@ -63,13 +64,13 @@ fn page(command: &Command) -> Page {
     roff.control("SH", ["SEE ALSO"]);
     roff.text([roman(see_also(&name))]);
     let text = format!("{}{}", String::from_utf8_lossy(&text), roff.render());
-    Page::new(&name, "1", "User Commands", &text)
+    Page::new(&name, "1", ("User Commands", date), &text)
 }
 
 impl Page {
-    /// A page with its title.
-    pub(super) fn new(name: &str, section: &str, manual: &str, text: &str) -> Self {
-        let (title, date) = (name.to_uppercase(), date());
+    /// A page with its title, which names the manual and the date.
+    pub(super) fn new(name: &str, section: &str, (manual, date): (&str, &str), text: &str) -> Self {
+        let title = name.to_uppercase();
         let title = format!(
             ".TH \"{title}\" {section} \"{date}\" \"{} {VERSION}\" \"{manual}\"\n",
             env!("CARGO_PKG_NAME")
@@ -97,12 +98,19 @@ fn breakable(word: &str) -> String {
 
 /// The day of the sources, as `SOURCE_DATE_EPOCH` tells it to what is to be built alike twice
 /// (<https://reproducible-builds.org/specs/source-date-epoch/>); without it there is none.
-fn date() -> String {
-    let seconds = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+///
+/// # Errors
+/// It is no date.
+pub(super) fn date(epoch: Option<OsString>) -> Result<String, String> {
+    let Some(epoch) = epoch else { return Ok(String::new()) };
+    let seconds = epoch.to_str().and_then(|text| text.parse().ok());
     let seconds = seconds.filter(|seconds| *seconds < YEAR_10000).map(Duration::from_secs);
     let time = seconds.and_then(|seconds| UNIX_EPOCH.checked_add(seconds));
     let written = time.map(|time| humantime::format_rfc3339_seconds(time).to_string());
-    written.and_then(|text| text.get(..10).map(str::to_owned)).unwrap_or_default()
+    let day = written.and_then(|text| text.get(..10).map(str::to_owned));
+    day.ok_or_else(|| {
+        format!("SOURCE_DATE_EPOCH: `{}` is no number of seconds since 1970", epoch.display())
+    })
 }
 
 /// Adds a section under its heading.

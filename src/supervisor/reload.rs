@@ -31,6 +31,12 @@ pub enum ReloadError {
         /// What OpenSSL said.
         source: ErrorStack,
     },
+    /// It lists no target, as when a template went through an empty list: every series would vanish, and no
+    /// alert would fire.
+    #[error(
+        "there are no targets any more, which would end all tests; if that is meant, restart the exporter"
+    )]
+    NoTargets,
     /// The exporter is about to end.
     #[error("the exporter is stopping")]
     Stopped,
@@ -47,7 +53,7 @@ impl ReloadError {
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Tls { .. } | Self::NotRead(_) => true,
-            Self::Config(_) | Self::Stopped | Self::NoFile => false,
+            Self::Config(_) | Self::NoTargets | Self::Stopped | Self::NoFile => false,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::net::tls::{Resumption, TlsClient};
 use crate::options::{BracketedHost, Endpoint};
 use crate::secret::Secret;
 use crate::{Fault, Reason};
+use ledger::Clue;
 
 /// The longest head of an answer that is read.
 const HEAD_BYTES: usize = 64 << 10;
@@ -87,7 +88,7 @@ pub async fn ask(
         let Some(tls) = tls else { return exchange(socket, request, most_bytes).await };
         // What this certificate is like is no fact about a mail server.
         let handshake = tls.handshake(endpoint, socket, deadline, Resumption::Never).await;
-        exchange(handshake.outcome?, request, most_bytes).await
+        exchange(handshake.outcome?, request, most_bytes).await.map_err(left_after_tls)
     });
     let outcome = timeout_at(deadline, dialogue).await;
     outcome.unwrap_or_else(|_| Err(Fault::new(Reason::Timeout, "no answer in time")))
@@ -124,13 +125,24 @@ async fn exchange(
     }
 }
 
+/// A server that leaves at the first words under TLS and does not say why.
+fn left_after_tls(fault: Fault) -> Fault {
+    match fault.reason {
+        Reason::Closed if fault.clue.is_none() => fault.with(Some(Clue::LeftAfterTls)),
+        _ => fault,
+    }
+}
+
 fn http_fault(error: &hyper::Error) -> Fault {
     let io: Option<&std::io::Error> =
         std::error::Error::source(error).and_then(|source| source.downcast_ref());
     let words = io.map_or_else(|| error.to_string(), net::tls::io_words);
     let message = format!("the answer cannot be read: {words}");
     let reason = match io {
-        Some(io) => return Fault::of_system(io, net::io_reason(io), message),
+        Some(io) => {
+            let fault = Fault::of_system(io, net::io_reason(io), message);
+            return fault.with(net::tls::io_clue(io));
+        }
         None if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
             Reason::Closed
         }

@@ -1,6 +1,8 @@
 //! The documentation: the pages that `docs/SUMMARY.md` lists, as they were when the program was built, with a list of
 //! all of them and a search.
 
+use std::sync::LazyLock;
+
 use askama::Template;
 
 use super::markdown::{self, Heading, Text};
@@ -10,11 +12,8 @@ use crate::web::mount::PathPrefix;
 /// Where the list of all pages is; each page is below it.
 pub(in crate::web) const DOCS: &str = "/docs";
 
-/// The most that a search finds.
-const MOST_FOUND: usize = 50;
-
-/// The most words of a search that are looked for.
-const MOST_WORDS: usize = 8;
+/// So many of the sections that a search finds are shown.
+const MOST_SHOWN: usize = 50;
 
 /// How many characters of a section are shown of what was found.
 const EXCERPT: usize = 160;
@@ -41,8 +40,11 @@ impl Page {
     /// The path at which it is served, below the prefix.
     fn path(&self) -> String {
         match self.file {
-            "docs/README.md" => DOCS.to_owned(),
+            // The README of the project has the path that it would have.
+            "docs/README.md" => format!("{DOCS}/overview"),
             "deploy/runbook.md" => "/runbook".to_owned(),
+            // docs/security.md has the path that it would have.
+            "SECURITY.md" => format!("{DOCS}/reporting"),
             file => {
                 let name = file.strip_prefix("docs/").unwrap_or(file);
                 let name = name.strip_suffix(".md").unwrap_or(name);
@@ -105,7 +107,7 @@ pub(in crate::web) fn contents(links: Links<'_>, search: &str) -> Result<String,
         assets: Assets::ALL,
         version: crate::build::VERSION,
         search,
-        found: found(search),
+        found: Found::new(search),
     };
     page.render()
 }
@@ -133,7 +135,7 @@ struct ContentsPage<'a> {
     assets: Assets,
     version: &'static str,
     search: &'a str,
-    found: Vec<Found>,
+    found: Found,
 }
 
 impl DocumentPage<'_> {
@@ -142,45 +144,69 @@ impl DocumentPage<'_> {
     }
 }
 
-/// A section that has what was searched.
-struct Found {
+/// A piece of a page that a search finds.
+struct Section {
     page: &'static Page,
     heading: Option<Heading>,
-    excerpt: String,
+    words: String,
+    /// The words in lower case.
+    lower: String,
 }
 
-impl Found {
+/// All of them: read once, since reading all pages anew would hold up other answers.
+static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| {
+    let of_page = |page: &'static Page| {
+        let section = move |(heading, words): (_, String)| Section {
+            page,
+            heading,
+            lower: words.to_lowercase(),
+            words,
+        };
+        markdown::sections(page.text).into_iter().map(section)
+    };
+    pages().flat_map(of_page).collect()
+});
+
+impl Section {
     /// What an address ends with that leads to it.
     fn anchor(&self) -> String {
         self.heading.as_ref().map(|heading| format!("#{}", heading.anchor)).unwrap_or_default()
     }
+
+    fn title(&self) -> &str {
+        self.heading.as_ref().map_or(self.page.title, |heading| &heading.words)
+    }
 }
 
-/// The sections that have all words, those with one in their heading first.
-fn found(search: &str) -> Vec<Found> {
-    let search = search.to_lowercase();
-    let words: Vec<&str> = search.split_whitespace().take(MOST_WORDS).collect();
-    if words.is_empty() {
-        return Vec::new();
-    }
-    let (mut headed, mut others) = (Vec::new(), Vec::new());
-    for page in pages() {
-        for (heading, text) in markdown::sections(page.text) {
-            let lower = text.to_lowercase();
-            if !words.iter().all(|word| lower.contains(word)) {
-                continue;
-            }
-            let title =
-                heading.as_ref().map_or(page.title, |heading| &heading.words).to_lowercase();
-            let is_headed = words.iter().any(|word| title.contains(word));
-            let excerpt = excerpt(&text, &words);
-            let list = if is_headed { &mut headed } else { &mut others };
-            list.push(Found { page, heading, excerpt });
+/// What a search found.
+#[derive(Default)]
+struct Found {
+    /// The sections that have all words, each with an excerpt, those with one in their heading first.
+    shown: Vec<(&'static Section, String)>,
+    /// How many have all words, shown or not.
+    all: usize,
+}
+
+impl Found {
+    fn new(search: &str) -> Self {
+        let search = search.to_lowercase();
+        let words: Vec<&str> = search.split_whitespace().collect();
+        if words.is_empty() {
+            return Self::default();
         }
+        let has_all = |section: &&Section| words.iter().all(|word| section.lower.contains(word));
+        let is_headed = |section: &&Section| {
+            let title = section.title().to_lowercase();
+            words.iter().any(|word| title.contains(word))
+        };
+        let (mut found, others): (Vec<_>, Vec<_>) =
+            SECTIONS.iter().filter(has_all).partition(is_headed);
+        found.extend(others);
+        let all = found.len();
+        let shown = found.into_iter().take(MOST_SHOWN);
+        let shown = shown.map(|section| (section, excerpt(&section.words, &words))).collect();
+        Self { shown, all }
     }
-    headed.append(&mut others);
-    headed.truncate(MOST_FOUND);
-    headed
 }
 
 /// Some words around the first place that has one of those searched.
@@ -189,8 +215,10 @@ fn excerpt(text: &str, words: &[&str]) -> String {
     let is_wanted = |word: &&str| words.iter().any(|wanted| word.to_lowercase().contains(wanted));
     let first = all.iter().position(is_wanted).unwrap_or_default().saturating_sub(4);
     let mut excerpt = String::from(if first > 0 { "…" } else { "" });
+    let mut length = 0;
     for word in all.iter().skip(first) {
-        if excerpt.len() + word.len() > EXCERPT {
+        length += word.chars().count() + 1;
+        if length > EXCERPT {
             excerpt.push('…');
             break;
         }
@@ -202,7 +230,15 @@ fn excerpt(text: &str, words: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn each_page_has_an_address_of_its_own() {
+        let addresses: BTreeSet<String> = pages().map(Page::path).collect();
+        assert_eq!(addresses.len(), pages().count());
+    }
 
     #[test]
     fn a_link_between_files_leads_to_the_page_that_is_served() {
@@ -223,15 +259,25 @@ mod tests {
 
     #[test]
     fn a_search_finds_the_sections_that_have_all_words_and_those_in_headings_first() {
-        let all = found("File DESCRIPTORS");
-        let first = all.first().unwrap();
+        let found = Found::new("File DESCRIPTORS");
+        let (first, excerpt) = found.shown.first().unwrap();
         assert_eq!(
             (first.page.file, first.anchor().as_str()),
             ("docs/limits.md", "#file-descriptors")
         );
-        assert!(first.excerpt.contains("descriptors"), "{}", first.excerpt);
-        assert!(all.len() > 1 && all.len() <= MOST_FOUND);
-        assert!(found("descriptors nosuchword").is_empty());
-        assert!(found(" ").is_empty());
+        assert!(excerpt.contains("descriptors"), "{excerpt}");
+        assert!(found.all > 1 && found.all == found.shown.len());
+        assert_eq!(Found::new("descriptors nosuchword").all, 0);
+        assert_eq!(Found::new("a a a a a a a a nosuchword").all, 0);
+        assert_eq!(Found::new(" ").all, 0);
+        let common = Found::new("e");
+        assert!(common.shown.len() == MOST_SHOWN && common.all > MOST_SHOWN);
+    }
+
+    #[test]
+    fn an_excerpt_counts_characters() {
+        let words = ["ä".repeat(79), "ö".repeat(79)];
+        let kept = excerpt(&format!("{} {} end", words[0], words[1]), &["ä"]);
+        assert_eq!(kept, format!("{} {} …", words[0], words[1]));
     }
 }

@@ -15,7 +15,7 @@ use super::chart::{Sparkline, Trip};
 use super::history::Past;
 use super::words::{Breakable, When, exact, minutes, rough};
 use crate::account::history::Probe;
-use crate::config::{Endpoint, Target, TargetName};
+use crate::config::{Endpoint, Shard, Target, TargetName};
 use crate::supervisor::{Supervisor, View};
 use crate::web::absence::{Absence, ability_absence, outstanding_absence, roundtrip_absence};
 use crate::web::condition::{ShownCondition, condition_of};
@@ -54,7 +54,7 @@ pub(in crate::web) fn page(
     query: &Query,
     now: SystemTime,
 ) -> Result<String, askama::Error> {
-    let views = supervisor.views();
+    let (views, config) = (supervisor.views(), supervisor.config());
     let listing = Listing::new(&views, query);
     let probes = |view: &View| supervisor.newest_probes(view.target.name.as_str());
     let rows = listing.shown.iter().map(|view| ListedRow::new(view, &probes(view), now));
@@ -73,6 +73,7 @@ pub(in crate::web) fn page(
         rows,
         well,
         listing,
+        sharing: config.shard.filter(|_| config.in_other_shards > 0),
     };
     page.render()
 }
@@ -105,6 +106,8 @@ struct StatusPage<'a> {
     well: Vec<ListedRow<'a>>,
     /// How the targets were, by name.
     pasts: BTreeMap<&'a TargetName, Past>,
+    /// Which shard this is, where others test targets of the configuration too.
+    sharing: Option<Shard>,
 }
 
 fn past<'a>(

@@ -106,6 +106,11 @@ impl WebConfig {
         self.state().protection.tls.is_some()
     }
 
+    /// Whether a client without a certificate is sent away.
+    pub fn demands_certificate(&self) -> bool {
+        self.state().protection.tls.as_ref().is_some_and(Tls::demands_certificate)
+    }
+
     /// What is in force, for people: `TLS, 2 users`.
     pub fn describe(&self) -> String {
         self.state().protection.to_string()

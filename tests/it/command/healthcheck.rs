@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
 use crate::lab::certificates;
 use crate::support::program::{Running, folder, run, target};
 
@@ -44,12 +47,51 @@ async fn users_and_client_certificates_do_not_make_it_ill() {
     let tls = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.pem\n";
     let users = format!("basic_auth_users: {{sam: '{}'}}\n", bcrypt::hash("secret", 4).unwrap());
     let clients = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n";
-    for config in [users.clone(), format!("{tls}{users}"), format!("{tls}{clients}")] {
+    let names = "  client_auth_type: RequestClientCert\n  client_allowed_sans: [a.test]\n";
+    let older = "  max_version: TLS12\n";
+    for config in [
+        users.clone(),
+        format!("{tls}{users}"),
+        format!("{tls}{clients}"),
+        format!("{tls}{clients}{older}"),
+        format!("{tls}{names}"),
+        format!("{tls}  min_version: TLS10\n  max_version: TLS11\n"),
+    ] {
         fs::write(folder.path().join("web.yml"), &config).unwrap();
         let flag = "--web.config.file=web.yml";
         let running = Running::start(folder.path(), &[flag]).await;
         let healthy = ask(folder.path(), &running.address, &[flag]).await;
         assert_eq!(healthy.status.code(), Some(0), "{config}{healthy:?}");
         running.kill().await;
+    }
+}
+
+/// A listener that reads a little, answers with that, and leaves.
+async fn stranger(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn whoever_else_has_the_port_is_not_healthy_under_tls() {
+    let folder = folder(&format!("targets:\n{}", target("m", 1, 1)));
+    certificates::write_certificates(folder.path(), "monitor.example.com");
+    let tls = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.pem\n";
+    let clients = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n";
+    let strangers =
+        [stranger(b"").await, stranger(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await];
+    for more in ["", clients] {
+        fs::write(folder.path().join("web.yml"), format!("{tls}{more}")).unwrap();
+        for address in &strangers {
+            let ill = ask(folder.path(), address, &["--web.config.file=web.yml"]).await;
+            assert_eq!(ill.status.code(), Some(1), "{more}{ill:?}");
+        }
     }
 }

@@ -93,4 +93,8 @@ async fn a_shard_without_a_target_runs_and_check_counts_what_is_left_to_others()
     }
     let exporter = Running::start(folder.path(), &[empty.expect("one has none")]).await;
     assert_eq!(configured(&exporter.get("/metrics").await), BTreeSet::new());
+    let page = exporter.get("/").await;
+    let shard = empty.unwrap().trim_start_matches("--shard=");
+    let words = format!("this is shard {shard}, and other shards test all of them");
+    assert!(page.contains(&words) && !page.contains("is tested yet"), "{page}");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::{Reading, Snapshot};
-use mailtrip_exporter::config::Config;
+use mailtrip_exporter::config::{Config, Shard};
 use mailtrip_exporter::supervisor::{ReloadError, Supervisor};
 use tempfile::TempDir;
 use testserver::faults::{self, AFTER_DATA, CONNECT, CREDENTIALS, Fault, GREETING, Gate};
@@ -306,6 +306,44 @@ async fn a_bad_file_changes_nothing() {
     configured.reload(&[target]).await;
     let state = configured.supervisor().reload_state();
     assert!(state.is_successful && state.last_success > before.last_success);
+}
+
+#[tokio::test]
+async fn a_reload_does_not_take_away_the_last_target() {
+    let world = World::new(Protocol::Imap).await;
+    let configured = Configured::start(&[world.target("a")]).await;
+    std::fs::write(configured.file(), "targets: []\n").unwrap();
+    let error = configured.supervisor().reload().await.unwrap_err();
+    assert!(matches!(error, ReloadError::NoTargets), "{error}");
+    assert!(error.to_string().contains("restart the exporter"), "{error}");
+    assert!(!configured.supervisor().reload_state().is_successful);
+    assert_eq!(configured.names(), ["a"]);
+    // Whoever begins without may go on without, and the first target comes by a reload.
+    let config = Config::load(&configured.file()).unwrap();
+    let file = Some(configured.file());
+    let empty = Supervisor::start(config, file, origin()).await.unwrap();
+    empty.reload().await.unwrap();
+    std::fs::write(configured.file(), yaml(&[world.target("a")])).unwrap();
+    empty.reload().await.unwrap();
+    assert_eq!(empty.views().len(), 1);
+}
+
+#[tokio::test]
+async fn a_shard_without_targets_of_its_own_knows_of_the_others() {
+    let world = World::new(Protocol::Imap).await;
+    let configured = Configured::start(&[world.target("a")]).await;
+    let parts = ["0/2", "1/2"].map(|words| {
+        let config = Config::load(&configured.file()).unwrap();
+        config.part_of(Some(Shard::parse(words, "").unwrap()))
+    });
+    std::fs::write(configured.file(), "targets: []\n").unwrap();
+    for part in parts {
+        let file = Some(configured.file());
+        let supervisor = Supervisor::start(part, file, origin()).await.unwrap();
+        let error = supervisor.reload().await.unwrap_err();
+        assert!(matches!(error, ReloadError::NoTargets), "{error}");
+        supervisor.stop().await;
+    }
 }
 
 #[tokio::test]

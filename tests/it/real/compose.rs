@@ -11,7 +11,7 @@ use super::alerting::stack::Stack;
 use crate::lab::claim::{Claim, make_folder, write_file};
 use crate::lab::{namespace, tool, wait};
 use crate::shipped::rules::deploy;
-use crate::support::program::{Running, program};
+use crate::support::program::{Running, program, value};
 
 /// The folder of the mail server in its image.
 const PLACE: &str = "/srv/demo";
@@ -84,10 +84,20 @@ async fn exporter(folder: &Path) -> Running {
         ("/var/lib/mailtrip_exporter", state.as_str()),
         ("host: mail\n", "host: 127.0.0.1\n"),
         ("interval: 15s", "interval: 3s"),
-        ("lost_after: 2m", "lost_after: 10s"),
     ];
     fs::write(folder.join("mailtrip.yml"), replaced(shipped("mailtrip.yml"), &changes)).unwrap();
     Running::spawn(&mut program(folder)).await
+}
+
+/// Has mails count as lost soon from now on: before, none that is only late is lost.
+async fn lose_soon(exporter: &Running, folder: &Path) {
+    let name = "mailtrip_config_last_reload_success_timestamp_seconds";
+    let before = value(&exporter.get("/metrics").await, name);
+    let file = folder.join("mailtrip.yml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, replaced(text, &[("lost_after: 2m", "lost_after: 10s")])).unwrap();
+    exporter.signal("-HUP");
+    exporter.until("/metrics", |page| value(page, name) > before).await;
 }
 
 /// Prometheus and Alertmanager. The rules are those of the demo, where they lie.
@@ -127,20 +137,27 @@ async fn tell_faults() {
             ))
         })
     };
-    exporter.until("/metrics", is_able).await;
+    let has_arrived = "\nmailtrip_outstanding_messages{target=\"mailserver\"} 0";
+    let is_well = |page: &str| is_able(page) && page.contains(has_arrived);
+    exporter.until("/metrics", is_well).await;
     for (faults, alerts) in [
         (&["late"][..], &["MailtripMailOverdue"][..]),
         (&["lose"], &["MailtripMailsLost"]),
         (&["refuse", "login"], &["MailtripCannotSend", "MailtripCannotReceive"]),
     ] {
-        mail.fault("off").await;
+        if faults == ["lose"] {
+            lose_soon(&exporter, folder.path()).await;
+        }
+        let told = stack.messages();
+        let is_told = |alert: &&str| told.iter().any(|it| it.alert == *alert);
+        assert!(!alerts.iter().any(is_told), "before {faults:?}: {told:#?}");
         for fault in faults {
             mail.fault(fault).await;
         }
         for alert in alerts {
             stack.tells(alert, "mailserver", true).await;
         }
+        mail.fault("off").await;
+        exporter.until("/metrics", is_well).await;
     }
-    mail.fault("off").await;
-    exporter.until("/metrics", is_able).await;
 }

@@ -160,6 +160,20 @@ fn the_readme_is_short_and_the_index_has_every_page() {
     }
 }
 
+#[test]
+fn every_image_in_the_documents_has_the_version_of_the_program() {
+    let mut count = 0;
+    for path in documents().keys() {
+        let text = fs::read_to_string(path).unwrap();
+        let images = text.split_whitespace().filter_map(|it| it.strip_prefix("mailtrip_exporter:"));
+        for version in images.filter(|it| it.starts_with(|first: char| first.is_ascii_digit())) {
+            assert_eq!(version, env!("CARGO_PKG_VERSION"), "{path:?}");
+            count += 1;
+        }
+    }
+    assert!(count > 2, "only {count} were found");
+}
+
 /// The blocks of all documents in a language, each with the document.
 fn blocks(language: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();

@@ -94,6 +94,7 @@ fn no_file_for_users_is_forgotten() {
     let patterns = [
         "README.md",
         "CHANGELOG.md",
+        "SECURITY.md",
         "mailtrip.example.yml",
         "docs/*.md",
         "grafana/*.*",
@@ -112,6 +113,21 @@ fn no_file_for_users_is_forgotten() {
             assert!(shipped.contains(&file), "{} is in no package", file.display());
         }
     }
+}
+
+#[test]
+fn the_schema_lies_where_the_example_names_it() {
+    let example = read("mailtrip.example.yml");
+    let named = example.split_once("$schema=").unwrap().1.lines().next().unwrap();
+    for kind in ["deb", "generate-rpm"] {
+        let assets = assets(kind);
+        let folder =
+            |source: &str| assets.iter().find(|it| it.source == source).map(|it| &it.target);
+        assert!(folder(named).is_some(), "{kind}: no {named}");
+        assert_eq!(folder(named), folder("mailtrip.example.yml"), "{kind}");
+    }
+    let archive = read("scripts/tarball");
+    assert!(archive.contains(" SECURITY.md mailtrip.{example.yml,schema.json}\n"), "the archive");
 }
 
 #[test]

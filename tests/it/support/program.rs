@@ -123,6 +123,11 @@ pub(crate) fn is(page: &str, name: &str, wanted: f64) -> bool {
     value(page, name) == Some(wanted)
 }
 
+/// Whether it is so much or more: what is counted in each period may have gone on by the time that it is read.
+pub(crate) fn is_at_least(page: &str, name: &str, wanted: f64) -> bool {
+    value(page, name) >= Some(wanted)
+}
+
 /// The next line of the log that has this part.
 pub(crate) async fn log_line(log: &mut Lines<BufReader<ChildStderr>>, part: &str) -> String {
     let found = async {

@@ -139,6 +139,7 @@ impl Case {
             reload_failed: false,
             shortages: Vec::new(),
             pasts: BTreeMap::new(),
+            sharing: None,
             listing,
             rows,
             well: Vec::new(),

@@ -25,7 +25,7 @@ use mail::net::tls::{trust_system, words};
 /// The TLS of the listener.
 pub(in crate::web) struct Tls {
     acceptor: SslAcceptor,
-    /// Clients that show no certificate are sent away after the handshake.
+    /// Clients that show no certificate are sent away, after the handshake at the latest.
     demands_certificate: bool,
 }
 
@@ -52,8 +52,7 @@ impl Tls {
         }
         match build(settings, &chain, &key, authorities) {
             Ok(acceptor) => {
-                let names_matter = settings.client_names.is_some();
-                let demands_certificate = names_matter && settings.client_auth != ClientAuth::None;
+                let demands_certificate = settings.demands_certificate();
                 Some(Self { acceptor, demands_certificate })
             }
             Err(error) => {
@@ -66,6 +65,10 @@ impl Tls {
                 None
             }
         }
+    }
+
+    pub(super) fn demands_certificate(&self) -> bool {
+        self.demands_certificate
     }
 
     /// The TLS handshake with a client. One that speaks plain HTTP gets an answer that says so.

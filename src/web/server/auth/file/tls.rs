@@ -89,6 +89,15 @@ impl TlsSettings {
         self.client_auth == ClientAuth::RequireAndVerify
             && (self.client_ca.is_some() || self.client_names.is_some())
     }
+
+    /// Whether a client without a certificate is sent away.
+    pub(in crate::web::server::auth) fn demands_certificate(&self) -> bool {
+        match self.client_auth {
+            ClientAuth::None => false,
+            ClientAuth::Request | ClientAuth::VerifyIfGiven => self.client_names.is_some(),
+            ClientAuth::RequireAny | ClientAuth::RequireAndVerify => true,
+        }
+    }
 }
 
 const KEYS: [&str; 13] = [
