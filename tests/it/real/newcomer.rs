@@ -5,7 +5,7 @@
 //! the fresh Debian, and the ports of the page lead to those of the lab; nothing else is changed.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Seek, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Stdio};
@@ -55,17 +55,14 @@ async fn the_page_for_beginners_leads_from_nothing_to_a_value() {
     until_open(IpAddr::from(Ipv4Addr::LOCALHOST), 9925).await;
     http::until(EXPORTER, "/", |page| page.contains("No mail server is tested yet")).await;
     let after = [passwords, target].map(String::as_str).concat();
-    let said = machine.run(&format!("{after}\n{check}")).await;
+    let passwords = "password-of-sendtest\npassword-of-receivetest\n";
+    let said = machine.feed(&format!("{after}\n{check}"), passwords).await;
     assert!(said.contains("mailtrip.yml is good: 1 target, no warnings"), "{said}");
     assert!(said.contains("Verdict: mailserver works"), "{said}");
     let said = machine.run(&format!("{start}{look}")).await;
-    assert!(said.contains("mailtrip_receive_ability_percent"), "{said}");
-    http::until(EXPORTER, "/metrics", |metrics| {
-        let name = "mailtrip_roundtrip_minutes{target=\"mailserver\"} ";
-        let value = metrics.lines().find_map(|line| line.strip_prefix(name));
-        value.is_some_and(|value| value.parse::<f64>().is_ok_and(|minutes| minutes > 0.0))
-    })
-    .await;
+    let value = said.trim().strip_prefix("mailtrip_roundtrip_minutes{target=\"mailserver\"} ");
+    let value = value.and_then(|value| value.parse::<f64>().ok());
+    assert!(value.is_some_and(|minutes| minutes > 0.0), "{said}");
     is_confined(&machine).await;
 
     machine.run(prometheus).await;
@@ -73,6 +70,8 @@ async fn the_page_for_beginners_leads_from_nothing_to_a_value() {
     http::until(PROMETHEUS, query, |found| found.contains("\"mailserver\"")).await;
     let rules = http::get(PROMETHEUS, "/api/v1/rules").await;
     assert!(rules.text().contains("\"MailtripCannotSend\""), "{}", rules.text());
+
+    users_are_kept_from_other_users(&machine).await;
 
     machine.run("apt-get purge -y mailtrip-exporter").await;
     let left = machine.run("find /etc/mailtrip_exporter /var/lib/private -type f").await;
@@ -130,6 +129,19 @@ async fn is_confined(machine: &Machine) {
     assert_eq!(mode.trim(), "root 700");
     let log = machine.run("journalctl -u mailtrip_exporter").await;
     assert!(!log.contains("password-of-"), "{log}");
+}
+
+/// The users of the pages where only root can read them, as `web.yml` and the file of flags say.
+async fn users_are_kept_from_other_users(machine: &Machine) {
+    let hash = "$2y$04$JBhV0PZ7v4FSRJUlNBqCYet4fNav/m9Stkd.4tbWF6GAVKImn0sHO";
+    let moved = format!(
+        "cd /etc/mailtrip_exporter; mv web.yml credentials/
+         printf 'basic_auth_users: {{prometheus: %s}}\n' '{hash}' >> credentials/web.yml
+         sed -i 's/^ARGS=/#&/; /^#ARGS=.*mailtrip_web.yml/s/^#//' /etc/default/mailtrip_exporter
+         systemctl restart mailtrip_exporter
+         curl -s --retry 9 --retry-connrefused -o /dev/null -w '%{{http_code}}' http://localhost:9925/"
+    );
+    assert_eq!(machine.run(&moved).await, "401");
 }
 
 /// A fresh Debian with systemd; it ends when this is dropped.
@@ -210,6 +222,14 @@ impl Machine {
     /// Runs these commands one after the other, as root in its home; all have to succeed.
     async fn run(&self, script: &str) -> String {
         finish(self.command(script).stdin(Stdio::null()), script).await
+    }
+
+    /// The same for one who answers what is asked.
+    async fn feed(&self, script: &str, answers: &str) -> String {
+        let mut input = tempfile::tempfile().unwrap();
+        input.write_all(answers.as_bytes()).unwrap();
+        input.rewind().unwrap();
+        finish(self.command(script).stdin(input), script).await
     }
 }
 

@@ -177,3 +177,22 @@ fn the_unit_and_the_packages_mean_the_same_files() {
         assert!(script.contains(&format!("install -d -m 0700 {credentials}\n")), "{script}");
     }
 }
+
+#[test]
+fn the_licences_of_others_go_with_the_program() {
+    let mut command = Command::new(root().join("scripts/third-party"));
+    let output = command.arg("bundled").env("CARGO", env!("CARGO")).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (name, notice) in [
+        ("tokio", "Copyright (c) Tokio Contributors"),
+        ("zstd-sys", "Copyright (c) Meta Platforms"),
+        ("openssl-src", "Apache License"),
+    ] {
+        assert!(said.contains(&format!("\n{name} ")) && said.contains(notice), "{name}");
+    }
+    for not_inside in ["\nproptest ", "\nboon ", "mailtrip-"] {
+        assert!(!said.contains(not_inside), "{not_inside}");
+    }
+    assert!(read("deploy/package/copyright").contains("/mailtrip-exporter/THIRD-PARTY"));
+}
