@@ -4,7 +4,7 @@ CARGO ?= cargo
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build packages tarballs image compose test prerequisites lint fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book chart release deny clean
+.PHONY: help demo build packages tarballs image compose test prerequisites lint lint-workflows fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile soak screenshots book chart release deny clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,13 +36,19 @@ prerequisites: ## install what the tests need and is missing: Postfix, Dovecot, 
 	@scripts/install-prerequisites test
 
 lint: ## check style, lints, documentation and scripts, without running a test
-	@for script in scripts/* .ci/run; do bash -n "$$script" || exit 1; done
+	@for script in scripts/* .ci/run deploy/compose/mail/start deploy/compose/mail/fault deploy/package/*/p[or]* tests/it/*/*.sh tests/it/*/*/*.sh; do \
+		bash -n "$$script" || exit 1; done
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --workspace -- -D warnings
 	CARGO_TARGET_DIR=target $(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+lint-workflows: ## check the workflows of GitHub by zizmor
+	@scripts/install-prerequisites chart
+	@scripts/install-tools workflows
+	target/workflows-tools/bin/zizmor --offline --no-progress .github/workflows
 
 fuzz: ## search for input that a parser does not bear: TARGET=imap, SECONDS=60; without, a minute for each target
 	@scripts/fuzz run "$(TARGET)" "$(SECONDS)"

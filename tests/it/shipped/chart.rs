@@ -16,6 +16,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::lab::certificates::{CA_FILE, SERVER_FILE, write_certificates};
+use crate::lab::claim::write_file;
 use crate::shipped::mixin::groups;
 use crate::shipped::rules::{self, deploy};
 use crate::support::http;
@@ -62,11 +63,15 @@ async fn template(flags: &[&str]) -> Result<Vec<u8>, String> {
 /// The objects that it makes, each checked against its schema.
 async fn objects(flags: &[&str]) -> Vec<Value> {
     let written = template(flags).await.unwrap_or_else(|error| panic!("{flags:?}: {error}"));
+    checked(&written, &format!("{flags:?}")).await
+}
+
+async fn checked(written: &[u8], made_by: &str) -> Vec<Value> {
     let mut python = Command::new(tool("python"));
     python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/shipped/chart/objects.py"));
-    let output = output(&mut python, &written).await;
+    let output = output(&mut python, written).await;
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{flags:?}: {said}");
+    assert!(output.status.success(), "{made_by}: {said}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -190,6 +195,30 @@ async fn every_installation_in_the_documents_is_one_that_helm_makes() {
             assert!(output.status.success(), "{path}: {command}: {said}");
         }
     }
+}
+
+/// What `kubectl kustomize` makes of `deploy/kustomize`. It asks for Helm 3, but calls nothing that 4 does otherwise.
+#[tokio::test]
+async fn the_base_for_kustomize_is_the_chart_with_the_targets_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let helm = folder.path().join("helm");
+    let real = tool("helm");
+    let text = "#!/bin/sh\nif [ \"$1\" = version ]; then echo v3.8.0; else exec ";
+    write_file(&helm, format!("{text}{} \"$@\"; fi\n", real.display()), 0o755);
+    let mut kubectl = Command::new(tool("kubectl"));
+    kubectl.arg("kustomize").arg(deploy().join("kustomize")).arg("--helm-command").arg(helm);
+    kubectl.args(["--enable-helm", "--load-restrictor=LoadRestrictionsNone"]);
+    let made = output(&mut kubectl, b"").await;
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "{said}");
+    let objects = checked(&made.stdout, "kustomize").await;
+    let targets = fs::read_to_string(deploy().join("kustomize/mailtrip.yml")).unwrap();
+    let config = the(&objects, "ConfigMap");
+    assert_eq!(config["metadata"]["name"], "mailtrip-config");
+    assert_eq!(config["data"]["mailtrip.yml"], targets.as_str());
+    let pod = &the(&objects, "StatefulSet")["spec"]["template"]["spec"];
+    let volume = list(&pod["volumes"]).iter().find(|volume| volume["name"] == "config").unwrap();
+    assert_eq!(volume["configMap"]["name"], "mailtrip-config");
 }
 
 #[tokio::test]
