@@ -98,6 +98,7 @@ fn no_file_for_users_is_forgotten() {
         "mailtrip.example.yml",
         "docs/*.md",
         "grafana/*.*",
+        "grafana/provisioning/*/*",
         "deploy/*.md",
         "deploy/alertmanager/*",
         "deploy/host/*",
