@@ -6,7 +6,7 @@
 //!
 //! In reading order: `node` makes a tree with line numbers from the text, `section` looks keys up in
 //! a target and in the defaults below it, `target`, `labels`, `side`, `login` and `layers` convert them, `value`
-//! reads one scalar, `source` reads the files and variables that a key names, [`reference`] has every key,
+//! reads one scalar, `source` reads the files and variables that a key names, [`mod@reference`] has every key,
 //! `keys` says which one is meant by another, `likeness` which is most like it, and `shard` leaves the part of several
 //! exporters that is this one's.
 
