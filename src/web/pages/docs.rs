@@ -1,6 +1,7 @@
 //! The documentation: the pages that `docs/SUMMARY.md` lists, as they were when the program was built, with a list of
 //! all of them and a search.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use askama::Template;
@@ -14,6 +15,9 @@ pub(in crate::web) const DOCS: &str = "/docs";
 
 /// So many of the sections that a search finds are shown.
 const MOST_SHOWN: usize = 50;
+
+/// The longest search, in characters; its field takes no more either.
+const MOST_SEARCHED: usize = 255;
 
 /// How many characters of a section are shown of what was found.
 const EXCERPT: usize = 160;
@@ -189,8 +193,9 @@ struct Found {
 
 impl Found {
     fn new(search: &str) -> Self {
-        let search = search.to_lowercase();
-        let words: Vec<&str> = search.split_whitespace().collect();
+        let search: String = search.to_lowercase().chars().take(MOST_SEARCHED).collect();
+        // Each once: what a search costs grows with the words.
+        let words: BTreeSet<&str> = search.split_whitespace().collect();
         if words.is_empty() {
             return Self::default();
         }
@@ -210,9 +215,12 @@ impl Found {
 }
 
 /// Some words around the first place that has one of those searched.
-fn excerpt(text: &str, words: &[&str]) -> String {
+fn excerpt(text: &str, words: &BTreeSet<&str>) -> String {
     let all: Vec<&str> = text.split_whitespace().collect();
-    let is_wanted = |word: &&str| words.iter().any(|wanted| word.to_lowercase().contains(wanted));
+    let is_wanted = |word: &&str| {
+        let word = word.to_lowercase();
+        words.iter().any(|wanted| word.contains(wanted))
+    };
     let first = all.iter().position(is_wanted).unwrap_or_default().saturating_sub(4);
     let mut excerpt = String::from(if first > 0 { "…" } else { "" });
     let mut length = 0;
@@ -230,8 +238,6 @@ fn excerpt(text: &str, words: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
@@ -268,6 +274,12 @@ mod tests {
         assert!(excerpt.contains("descriptors"), "{excerpt}");
         assert!(found.all > 1 && found.all == found.shown.len());
         assert_eq!(Found::new("descriptors nosuchword").all, 0);
+        let too_long = format!("descriptors {}nosuchword", " ".repeat(MOST_SEARCHED));
+        assert_eq!(
+            Found::new(&too_long).all,
+            Found::new("descriptors").all,
+            "what is beyond the longest search costs nothing"
+        );
         assert_eq!(Found::new("a a a a a a a a nosuchword").all, 0);
         assert_eq!(Found::new(" ").all, 0);
         let common = Found::new("e");
@@ -277,7 +289,7 @@ mod tests {
     #[test]
     fn an_excerpt_counts_characters() {
         let words = ["ä".repeat(79), "ö".repeat(79)];
-        let kept = excerpt(&format!("{} {} end", words[0], words[1]), &["ä"]);
+        let kept = excerpt(&format!("{} {} end", words[0], words[1]), &BTreeSet::from(["ä"]));
         assert_eq!(kept, format!("{} {} …", words[0], words[1]));
     }
 }
