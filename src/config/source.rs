@@ -128,11 +128,16 @@ impl<'e> Sources<'e> {
 
     /// The file of a credential. Where systemd has not started the program, as for `check` and `probe` by
     /// hand, it is the one that the unit of this project passes: mailtrip_NAME is `credentials/NAME`.
-    fn credential(&self, name: &str) -> Result<PathBuf, String> {
+    fn credential(&mut self, name: &str) -> Result<PathBuf, String> {
         let folder = (self.environment)("CREDENTIALS_DIRECTORY").filter(|value| !value.is_empty());
         if let Some(folder) = folder {
             let path = Path::new(&folder).join(name);
-            return if path.exists() { Ok(path) } else { Err(NOT_PASSED.to_owned()) };
+            if path.exists() {
+                return Ok(path);
+            }
+            // For a reload by itself: that it comes is a change.
+            self.inputs.note_file(&path);
+            return Err(NOT_PASSED.to_owned());
         }
         let passed = absolute(self.folder, "credentials");
         match name.strip_prefix(PREFIX_OF_UNIT) {

@@ -386,6 +386,11 @@ fn credentials_are_found_without_systemd_where_the_unit_takes_them_from() {
     assert_eq!(read("mailtrip_sam", &env).unwrap(), "passed", "those of systemd go first");
     let added_later = read("mailtrip_max", &env).unwrap_err();
     assert!(added_later.contains("restart it once the file is there"), "{added_later}");
+    let key = "username: u, password_file: '${CREDENTIALS_DIRECTORY}/mailtrip_max'";
+    let text = format!("targets:\n{}", target("a", "", key, ""));
+    let inputs = parse_in(&folder, &text, &env).unwrap_err().inputs().clone();
+    fs::write(passed.path().join("mailtrip_max"), "p").unwrap();
+    assert!(inputs.have_changed(), "a reload by itself sees it come");
 }
 
 #[test]
