@@ -10,18 +10,22 @@ use super::arguments::{Output, Probe};
 use super::exporter::{self, Question};
 use super::state::{State, Thresholds, is_successful};
 use super::{Options, Terminal, all, find, json, nagios, run};
-use crate::config::{Config, Target};
+use crate::config::{Config, Problems, Target};
 use mail::net::host;
 
 /// Makes one round trip as the command line says, shows it on standard output, and gives the exit
-/// code. Ctrl-C and SIGTERM end it early.
-pub async fn probe(config_file: &Path, probe: &Probe) -> u8 {
+/// code. Ctrl-C and SIGTERM end it early. `load` reads the configuration, if it takes one, and says from where.
+pub async fn probe<'a>(
+    load: impl FnOnce() -> (&'a Path, Result<Config, Problems>),
+    probe: &Probe,
+) -> u8 {
     match probe.question() {
         Ok(Some(question)) => return ask(&question, probe).await,
         Ok(None) => {}
         Err(wrong) => return not_begun(probe, &format!("--from-exporter: {wrong}")),
     }
-    let config = match Config::load(config_file) {
+    let (config_file, config) = load();
+    let config = match config {
         Ok(config) => config,
         Err(problems) => return not_begun(probe, &problems.to_string()),
     };
