@@ -1,5 +1,5 @@
 //! The loops that measure: test mails are sent, and looked for where they are to arrive.
 
-pub mod connections;
+pub mod bound;
 pub mod mailbox;
 pub mod send;

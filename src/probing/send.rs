@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::connections::{Connection, Connections};
+use super::bound::{Bound, Permit};
 use crate::account::Account;
 use crate::clock::{next_tick, on_time_line};
 use crate::config::Target;
@@ -45,7 +45,7 @@ pub struct Sender {
     /// The way to its SMTP server.
     pub dialer: Dialer,
     /// The connections that may be open at one time to that server and account.
-    pub slots: Arc<Connections>,
+    pub slots: Arc<Bound>,
     /// Who sends.
     pub origin: Arc<Origin>,
 }
@@ -284,5 +284,5 @@ struct Period<'a> {
     /// Until then the mailbox task is waited for.
     patience: Instant,
     _turn: SemaphorePermit<'a>,
-    _slot: Connection<'a>,
+    _slot: Permit<'a>,
 }
