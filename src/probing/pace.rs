@@ -2,7 +2,6 @@
 //! may begin at one time, and how late they did.
 
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
@@ -44,8 +43,8 @@ impl Pace {
 }
 
 /// Does what was begun with leave, which is given back when that is over or after [`LEASE`].
-pub async fn leased<T>(permit: Permit<'_>, mut work: Pin<&mut impl Future<Output = T>>) -> T {
-    match timeout(LEASE, work.as_mut()).await {
+pub async fn leased<T>(permit: Permit<'_>, mut work: impl Future<Output = T> + Unpin) -> T {
+    match timeout(LEASE, &mut work).await {
         Ok(done) => done,
         Err(_) => {
             drop(permit);

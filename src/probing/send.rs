@@ -1,11 +1,11 @@
 //! The send loop of one target: each period its test mails on a fresh SMTP connection.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::future::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::bound::{Bound, Permit};
@@ -68,11 +68,11 @@ impl Sender {
     /// finished. One period at a time: a start that finds the one before still sending is skipped and
     /// counted.
     pub async fn run(&self, first: Instant, cancel: &CancellationToken) {
-        let Some(mut tick) = cancel.run_until_cancelled(self.take_over(first)).await else {
+        let Some(mut tick) = self.take_over(first).with_cancellation_token(cancel).await else {
             return;
         };
         let interval = self.target.interval;
-        while let Some(begun) = cancel.run_until_cancelled(self.begin(tick)).await {
+        while let Some(begun) = self.begin(tick).with_cancellation_token(cancel).await {
             let Some(period) = begun else {
                 // The server, or the exporter, is at its limit for a whole period.
                 self.account.periods_skipped(1);
@@ -80,7 +80,9 @@ impl Sender {
                 continue;
             };
             let Period { patience, permit, _turn, _slot } = period;
-            let farewell = leased(permit, pin!(self.send(patience, cancel))).await;
+            // On the heap, as it is over soon: this loop waits for most of its time.
+            let send = Box::pin(self.send(patience, cancel));
+            let farewell = Box::pin(leased(permit, send)).await;
             let (next, skipped) = next_tick(tick, interval, Instant::now());
             if skipped > 0 {
                 self.account.periods_skipped(skipped);
