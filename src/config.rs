@@ -65,6 +65,9 @@ mod tests;
 pub struct Config {
     /// Where the exporter keeps what outlives the process.
     pub state_dir: PathBuf,
+    /// The most sends of all targets that begin at one time: a place is free again when the send is over, and after a
+    /// second at the latest.
+    pub max_concurrent_probes: NonZeroU32,
     /// The monitored servers by name.
     pub targets: BTreeMap<TargetName, Arc<Target>>,
     /// Where each of them is written, as `mailtrip.yml:12`: file and line.

@@ -19,6 +19,7 @@ impl Config {
     pub fn to_yaml(&self) -> String {
         let mut yaml = Yaml::default();
         yaml.line(0, "state_dir", Text(&self.state_dir.to_string_lossy()));
+        yaml.line(0, "max_concurrent_probes", self.max_concurrent_probes);
         match self.targets.is_empty() {
             true => yaml.text.push_str("targets: []\n"),
             false => yaml.head(0, "targets"),

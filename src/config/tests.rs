@@ -221,6 +221,8 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(receive.protocol, Protocol::Imap { folders });
     let config = parse(&format!("targets:\n{}", self::target("a", "", "", ""))).unwrap();
     assert_eq!(config.state_dir, Path::new("./mailtrip-state"));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!(config.max_concurrent_probes.get(), u32::try_from(100 * cores).unwrap());
 }
 
 #[test]
@@ -763,6 +765,7 @@ fn the_running_configuration_loads_again() {
         .collect();
     let again = parse_in(&folder, &restored, &[]).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(again.state_dir, config.state_dir);
+    assert_eq!(again.max_concurrent_probes, config.max_concurrent_probes);
     assert_eq!(with_fixed_secrets(&again), with_fixed_secrets(&config));
     assert_eq!(again.to_yaml(), yaml);
     let shown = parse_in(&folder, &yaml, &[]).unwrap();
@@ -771,7 +774,8 @@ fn the_running_configuration_loads_again() {
 
 #[test]
 fn the_running_configuration_is_written_out() {
-    let config = parse(&format!("targets:\n{}", target("a", "", "", ""))).unwrap();
+    let text = format!("max_concurrent_probes: 200\ntargets:\n{}", target("a", "", "", ""));
+    let config = parse(&text).unwrap();
     assert_eq!(config.to_yaml(), include_str!("../../tests/testdata/config/running.yml"));
 }
 

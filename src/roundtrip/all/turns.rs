@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, MailboxId, Protocol, ReceiveSide, Target};
-use crate::probing::connections::Connection;
+use crate::probing::bound::Permit;
 use crate::roundtrip::{Shared, Verdict};
 use crate::supervisor::slots::{self, SlotKey, Slots};
 
@@ -36,7 +36,7 @@ struct Mailbox {
 /// Leave to make a round trip, given back when it is dropped.
 pub(super) struct Turn<'a> {
     /// Leave to have a connection to the SMTP server open.
-    pub(super) connection: Option<Connection<'a>>,
+    pub(super) connection: Option<Permit<'a>>,
     _all: SemaphorePermit<'a>,
     mailboxes: Vec<Session>,
 }
