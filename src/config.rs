@@ -152,7 +152,7 @@ pub struct Target {
     /// How it is found.
     pub receive: ReceiveSide,
     /// The sender's own mailbox, where bounces and our copies in \Sent are looked for.
-    pub sender_mailbox: Option<ReceiveSide>,
+    pub sender_mailbox: Option<Box<ReceiveSide>>,
     /// Whether the header of an arrived mail is read for what it tells.
     pub inspect: bool,
     /// Whose `Authentication-Results` are believed (RFC 8601, section 2.5); `None`: those of the last

@@ -266,7 +266,8 @@ fn warn_target(target: &Target, warnings: &mut Vec<String>) {
     for message in warn_endpoint("send", &target.send.endpoint, logs_in) {
         warn(&message);
     }
-    let sender_mailbox = target.sender_mailbox.iter().map(|side| ("sender_mailbox", side));
+    let sender_mailbox =
+        target.sender_mailbox.as_deref().into_iter().map(|side| ("sender_mailbox", side));
     for (key, side) in [("receive", &target.receive)].into_iter().chain(sender_mailbox) {
         for message in warn_mailbox(key, side) {
             warn(&message);

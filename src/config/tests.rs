@@ -213,7 +213,7 @@ fn defaults_are_those_of_the_documentation() {
     let endpoint = target.send.endpoint;
     assert_eq!((endpoint.port, endpoint.tls), (25, TlsMode::StartTls));
     assert_eq!((endpoint.ip_family, endpoint.timeout), (IpFamily::Any, Duration::from_secs(30)));
-    assert_eq!(endpoint.tls_options, TlsOptions::default());
+    assert_eq!(*endpoint.tls_options, TlsOptions::default());
     let receive = target.receive;
     assert_eq!((receive.endpoint.port, receive.login.auth), (143, Auth::Auto));
     assert_eq!(receive.min_look_interval, Duration::ZERO);
@@ -341,7 +341,7 @@ fn what_does_not_fit_a_target_is_not_taken_from_the_defaults() {
     let own = target("a", "", "username: none, tls: none", "").replace("imap", "pop3");
     let target = under_defaults(defaults, &own).unwrap();
     assert_eq!(target.send.login, None);
-    assert_eq!(target.send.endpoint.tls_options, TlsOptions::default());
+    assert_eq!(*target.send.endpoint.tls_options, TlsOptions::default());
     assert_eq!(target.receive.protocol, Protocol::Pop3);
 }
 
@@ -614,7 +614,7 @@ fn the_running_configuration_names_files_wherever_it_is_read() {
     let depth = std::env::current_dir().unwrap().components().count() - 1;
     let path = "../".repeat(depth) + folder.path().to_str().unwrap().trim_start_matches('/');
     let target = one("", &format!("tls_options: {{ca_file: '{path}/ca.pem'}}"), "");
-    let file = target.send.endpoint.tls_options.ca_file.unwrap();
+    let file = target.send.endpoint.tls_options.ca_file.clone().unwrap();
     assert!(file.path.is_absolute(), "{file:?}");
 }
 

@@ -296,7 +296,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
     /// TLS options cannot be used.
     fn sender_mailbox(&mut self) -> Option<SenderMailbox<'a>> {
         let target = self.target;
-        let side = target.sender_mailbox.as_ref()?;
+        let side = target.sender_mailbox.as_deref()?;
         if side.mailbox_id() == target.receive.mailbox_id() {
             return None;
         }

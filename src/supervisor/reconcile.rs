@@ -86,7 +86,7 @@ impl Supervisor {
     /// The connections that the targets will send by; those of the mailboxes are tried.
     fn dialers(&self, config: &Config) -> Result<BTreeMap<TargetName, Dialer>, ReloadError> {
         let dialer = |target: &Target| -> Result<Dialer, ErrorStack> {
-            let mailboxes = [Some(&target.receive), target.sender_mailbox.as_ref()];
+            let mailboxes = [Some(&target.receive), target.sender_mailbox.as_deref()];
             for side in mailboxes.into_iter().flatten() {
                 Dialer::new(&side.endpoint, Some(&side.login), &self.clients)?;
             }
@@ -257,7 +257,7 @@ impl Supervisor {
         dialer: Dialer,
     ) -> Option<Sender> {
         let mailbox = |id: &MailboxId| Some(Arc::clone(&state.mailboxes.get(id)?.mailbox));
-        let sender_mailbox = target.sender_mailbox.as_ref().map(|side| side.mailbox_id());
+        let sender_mailbox = target.sender_mailbox.as_deref().map(|side| side.mailbox_id());
         Some(Sender {
             target: Arc::clone(target),
             account: Arc::clone(&line.account),
@@ -346,7 +346,7 @@ fn follow(account: &Account, target: &Target, change: Change) {
         account.check_abandoned();
     }
     account.update(|ledger, now| ledger.measures(Servers::from(target), now));
-    let sender_mailbox = target.sender_mailbox.as_ref().map(|side| side.mailbox_id().to_string());
+    let sender_mailbox = target.sender_mailbox.as_deref().map(|side| side.mailbox_id().to_string());
     account.update(|ledger, _| ledger.visits(sender_mailbox.unwrap_or_default().into()));
     if change.ends_inspection || change.moves {
         account.forget_inspection();
@@ -354,11 +354,11 @@ fn follow(account: &Account, target: &Target, change: Change) {
 }
 
 fn options(target: &Target) -> impl Iterator<Item = &TlsOptions> {
-    let mailboxes = [Some(&target.receive), target.sender_mailbox.as_ref()].into_iter().flatten();
+    let mailboxes = [Some(&target.receive), target.sender_mailbox.as_deref()].into_iter().flatten();
     let sides = mailboxes.map(|side| (&side.endpoint, Some(&side.login)));
     sides.chain([(&target.send.endpoint, target.send.login.as_ref())]).flat_map(
         |(endpoint, login)| {
-            let own = (endpoint.tls != TlsMode::None).then_some(&endpoint.tls_options);
+            let own = (endpoint.tls != TlsMode::None).then_some(&*endpoint.tls_options);
             let provider = login.and_then(Login::oauth2).map(|provider| &provider.tls_options);
             own.into_iter().chain(provider)
         },

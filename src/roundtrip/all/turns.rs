@@ -85,7 +85,7 @@ impl Turns {
         };
         Shared {
             removal: removal(&target.receive),
-            sender_removal: target.sender_mailbox.as_ref().and_then(removal),
+            sender_removal: target.sender_mailbox.as_deref().and_then(removal),
         }
     }
 
@@ -189,5 +189,5 @@ impl Mailbox {
 
 /// Every mailbox that a round trip looks into.
 fn sides(target: &Target) -> impl Iterator<Item = &ReceiveSide> {
-    [&target.receive].into_iter().chain(&target.sender_mailbox)
+    [&target.receive].into_iter().chain(target.sender_mailbox.as_deref())
 }
