@@ -45,10 +45,8 @@ lint: ## check style, lints, documentation and scripts, without running a test
 	CARGO_TARGET_DIR=target $(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
-lint-workflows: ## check the workflows of GitHub by zizmor
-	@scripts/install-prerequisites chart
-	@scripts/install-tools workflows
-	target/workflows-tools/bin/zizmor --offline --no-progress .github/workflows
+lint-workflows: ## check the workflows of GitHub by actionlint and zizmor
+	@scripts/lint-workflows
 
 fuzz: ## search for input that a parser does not bear: TARGET=imap, SECONDS=60; without, a minute for each target
 	@scripts/fuzz run "$(TARGET)" "$(SECONDS)"

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::future::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::mailbox_task::MailboxTask;
-use super::shared::{SOON, Settings, Shared};
+use super::shared::{Settings, Shared};
 use super::{Role, Subscriber};
 use crate::config::MailboxId;
 use crate::store::Store;
@@ -25,9 +26,10 @@ pub struct MailboxHandle {
 }
 
 impl MailboxHandle {
-    /// A mailbox without subscribers; it does nothing yet. Its memory goes on from that in the store.
-    pub fn new(id: MailboxId, store: Option<Arc<Store>>) -> Self {
-        Self { shared: Arc::new(Shared::new(id, store)) }
+    /// A mailbox without subscribers; it does nothing yet. Its memory goes on from that in the store. Nobody logs in
+    /// before `opens`.
+    pub fn new(id: MailboxId, store: Option<Arc<Store>>, opens: Instant) -> Self {
+        Self { shared: Arc::new(Shared::new(id, store, opens)) }
     }
 
     /// Watches on behalf of these subscribers from now on. Folders are the union of theirs; the rest of
@@ -51,16 +53,25 @@ impl MailboxHandle {
             None => Arc::new(settings),
         });
         let first_send = subscribers.iter().filter_map(|subscriber| subscriber.next_send()).min();
+        // Nor does a mailbox stay closed that is needed.
+        schedule.opens = schedule.opens.map(|opens| first_send.map_or(opens, |at| opens.min(at)));
         // The grid of checks goes on; before the first one it begins with the first mail.
-        let has_checked = self.shared.checked.borrow().is_some();
+        let has_checked = self.shared.checked.get().is_some();
         schedule.next_check = match (schedule.next_check, &settings) {
             // One that is under way is the first of the grid.
             (Some(next), Some(settings)) if has_checked || next <= Instant::now() => {
                 Some(next.min(Instant::now() + settings.period))
             }
-            // After a restart that keeps its phase the first mail may be far off; the mailbox is
-            // judged at once.
-            _ => first_send.map(|at| if at > Instant::now() + SOON { Instant::now() } else { at }),
+            // One before the first mail is that of the period before: the grid begins with the mail.
+            (_, settings) => first_send.map(|at| {
+                let period = settings.as_ref().map(|settings| settings.period);
+                let before = period.and_then(|period| at.checked_sub(period));
+                if schedule.opens.is_some_and(|opens| opens < at) {
+                    before.unwrap_or(at)
+                } else {
+                    at
+                }
+            }),
         };
         schedule.subscribers = subscribers.into();
         schedule.settings = settings;
@@ -78,8 +89,7 @@ impl MailboxHandle {
             return;
         }
         let announced = self.shared.announce();
-        // The sender lives as long as this handle.
-        let _ = self.shared.ready_for.subscribe().wait_for(|ready| *ready >= announced).await;
+        self.shared.ready_for.wait_for(|ready| ready >= announced).await;
     }
 
     /// Whether a check is under way that was to be over long ago.
@@ -116,17 +126,15 @@ impl MailboxHandle {
             schedule.settings.as_ref().map(|settings| settings.period)
         };
         let Some(period) = period else { return };
-        let mut checked = self.shared.checked.subscribe();
-        let is_in_place = |slot: &Option<Instant>| slot.is_some_and(|slot| slot + period > tick);
-        // The sender lives as long as this handle.
-        let _ = checked.wait_for(is_in_place).await;
+        let is_in_place = |slot: Option<Instant>| slot.is_some_and(|slot| slot + period > tick);
+        self.shared.checked.wait_for(is_in_place).await;
     }
 
     /// Runs until it is cancelled; then the session is ended.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut task = MailboxTask::new(Arc::clone(&self.shared));
         task.restore().await;
-        cancel.run_until_cancelled(task.run()).await;
+        task.run().with_cancellation_token(&cancel).await;
         let settings = task.settings();
         if let Some(settings) = settings {
             task.persist(&settings);
