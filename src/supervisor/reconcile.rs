@@ -143,11 +143,12 @@ impl Supervisor {
         state.config = Arc::clone(config);
         state.slots = slots::reconcile(config, &state.slots);
         self.pace.set_limit(config.max_concurrent_probes);
+        let mut candidates = changed(plan, config, state);
+        candidates.extend(self.starting(plan, config, &kept, returning));
         let runs_on = state.targets.iter().filter(|(name, _)| !plan.changes.contains_key(*name));
+        // Once the accounts are open, which takes its time: what is due at once is not late from the start.
         let mut phases =
             Phases::new(config, runs_on.map(|(_, running)| &running.handle.subscriber));
-        let mut candidates = changed(plan, config, state, phases.now());
-        candidates.extend(self.starting(plan, config, &kept, returning, phases.now()));
         let beginnings = beginnings(candidates, &mut phases);
         phases.log();
         let ended = self.set_mailboxes(plan, state, &beginnings, &mut phases);
@@ -162,7 +163,6 @@ impl Supervisor {
         config: &Config,
         kept: &Kept,
         mut returning: BTreeMap<TargetName, Line>,
-        now: Instant,
     ) -> Vec<Candidate> {
         let targets = plan.starts.iter().filter_map(|name| config.targets.get_key_value(name));
         let starting = targets.map(|(name, target)| {
@@ -171,7 +171,7 @@ impl Supervisor {
                 .unwrap_or_else(|| Line::new(self.open_account(target, kept)));
             follow(&line.account, target, Change::default());
             let last_sent = line.account.read(|ledger, _| ledger.last_sent());
-            let phase = Phase::kept(target, last_sent, now);
+            let phase = Phase::kept(target, last_sent, Instant::now());
             Candidate { target: Arc::clone(target), line, phase }
         });
         starting.collect()
@@ -305,7 +305,8 @@ impl State {
 }
 
 /// The targets that change: each keeps its account, and its phase as far as it can.
-fn changed(plan: &Plan, config: &Config, state: &State, now: Instant) -> Vec<Candidate> {
+fn changed(plan: &Plan, config: &Config, state: &State) -> Vec<Candidate> {
+    let now = Instant::now();
     let changed = plan.changes.iter().filter_map(|(name, change)| {
         let (target, running) = (config.targets.get(name)?, state.targets.get(name)?);
         let line = running.line.clone();
