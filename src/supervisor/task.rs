@@ -91,6 +91,10 @@ impl Task {
 }
 
 /// What keeps a loop running. It is written so that it takes little: there are three for each target.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "a block holds what it captures once, an asynchronous function its arguments twice"
+)]
 fn keep_running<F>(
     name: String,
     hangs: impl Fn() -> bool,
@@ -100,7 +104,6 @@ fn keep_running<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    // A block holds what it captures once, a function its arguments twice.
     async move {
         let mut wait = RESTART_FIRST;
         let mut start = Start::First;
