@@ -21,6 +21,7 @@ use ledger::FoundIn;
 use lettre::Address;
 
 pub use inputs::Inputs;
+pub use labels::LOCATION;
 pub use layers::{Owner, PingCheck, PortCheck};
 pub(crate) use likeness::edit_distance;
 pub use mail::auth::{Auth, Credentials, Login, Mechanism, OAuth2, TokenUrl};
@@ -65,6 +66,8 @@ mod tests;
 pub struct Config {
     /// Where the exporter keeps what outlives the process.
     pub state_dir: PathBuf,
+    /// From where they are tested, the label [`LOCATION`] of each target; `None`: nobody has said.
+    pub location: Option<String>,
     /// The monitored servers by name.
     pub targets: BTreeMap<TargetName, Arc<Target>>,
     /// Where each of them is written, as `mailtrip.yml:12`: file and line.
@@ -138,7 +141,7 @@ pub struct Target {
     pub passive: bool,
     /// The cluster that the node belongs to.
     pub cluster: Option<String>,
-    /// Labels of each of its series, beside those of the exporter.
+    /// Labels of each of its series, beside those of the exporter; [`LOCATION`] is among them.
     pub labels: BTreeMap<String, String>,
     /// The sender of the test mails.
     pub from: Address,

@@ -14,7 +14,8 @@ use super::reference::Home;
 use super::section::{Layer, Place, Report, Section};
 use super::source::{self, Environment, Sources, Unreadable};
 use super::{
-    Config, Inputs, MailboxId, Problem, Problems, ReceiveSide, Target, TargetName, target, value,
+    Config, Inputs, LOCATION, MailboxId, Problem, Problems, ReceiveSide, Target, TargetName,
+    labels, target, value,
 };
 use crate::config::yaml::{self, Node, Value};
 
@@ -101,7 +102,14 @@ pub(super) fn read(
         }
         None => Vec::new(),
     };
-    let (targets, places) = convert(main.as_ref(), &included, &mut sources, &mut report);
+    let (mut targets, places) = convert(main.as_ref(), &included, &mut sources, &mut report);
+    let location = main.as_ref();
+    let location = location.and_then(|main| main.read("location", &mut report, labels::location));
+    if let Some(location) = &location {
+        for target in targets.values_mut() {
+            Arc::make_mut(target).labels.insert(LOCATION.to_owned(), location.clone());
+        }
+    }
     let lacks_targets = |main: &Section<'_>| targets.is_empty() && !lists_no_targets(main);
     if main.as_ref().is_some_and(lacks_targets) && report.is_empty() {
         let message = "has no targets; write at least one under `targets`, or `targets: []` to \
@@ -117,6 +125,7 @@ pub(super) fn read(
     let inputs = sources.inputs;
     Ok(Config {
         state_dir,
+        location,
         targets,
         places,
         remarks,

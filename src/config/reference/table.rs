@@ -37,6 +37,12 @@ pub(super) const MAIN: &[Key] = &[
         "The folder for what outlives the process, made with mode 0700",
     ),
     key(
+        "location",
+        Text,
+        Nothing,
+        "From where this exporter tests, the label `location` of all targets: to compare exporters at several places",
+    ),
+    key(
         "include",
         Paths,
         Nothing,

@@ -12,7 +12,7 @@ use super::history::History;
 use super::status::{Assets, ENDS_SOON, Links, Row};
 use super::words::{When, exact, rough, spelled};
 use crate::account::history::{Check, DialogueKind, FailedLook, Outcome, Probe, Steps, Transcript};
-use crate::config::{Protocol, Target, TlsMode};
+use crate::config::{LOCATION, Protocol, Target, TlsMode};
 use crate::supervisor::Details;
 use crate::web::condition::ShownCondition as _;
 use crate::web::elsewhere::Elsewhere;
