@@ -46,6 +46,7 @@ impl Config {
             warn_target(target, &mut warnings);
         }
         warnings.extend(super::provider::warnings(self));
+        warnings.extend(super::server_defaults::warnings(self));
         warnings
     }
 
