@@ -126,6 +126,22 @@ fn stored(folder: &TempDir, column: &str, target: &str) -> u64 {
     count.trim().parse().unwrap_or_else(|_| panic!("{target}: {column}: {count:?}"))
 }
 
+/// Waits until each target has received all of its mails, those of an earlier process among them, and no other.
+async fn receive_all(world: &World, exporters: &[Running]) {
+    for target in world.all() {
+        let all_came = |page: &str| {
+            value(page, "outstanding_messages", target) == Some(0.0)
+                && value(page, "probes_received_total", target) >= Some(2.0)
+        };
+        let page = shown(exporters, target, all_came).await;
+        let count = |name: &str| value(&page, name, target).unwrap();
+        assert_eq!(count("probes_received_total"), count("probes_accepted_total"), "{target}");
+        for name in ["probes_lost_total", "probes_duplicate_total", "probes_returned_total"] {
+            assert_eq!(count(name), 0.0, "{target}: {name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn mails_under_way_are_counted_once_and_left_overs_go_when_targets_move_and_return() {
     let world = World::start().await;
@@ -158,18 +174,7 @@ async fn mails_under_way_are_counted_once_and_left_overs_go_when_targets_move_an
     for user in world.all() {
         assert!(world.post.release(user) > 1, "{user}: one of before, and one of now");
     }
-    for target in world.all() {
-        let all_came = |page: &str| {
-            value(page, "outstanding_messages", target) == Some(0.0)
-                && value(page, "probes_received_total", target) >= Some(2.0)
-        };
-        let page = shown(&three, target, all_came).await;
-        let count = |name: &str| value(&page, name, target).unwrap();
-        assert_eq!(count("probes_received_total"), count("probes_accepted_total"), "{target}");
-        for name in ["probes_lost_total", "probes_duplicate_total", "probes_returned_total"] {
-            assert_eq!(count(name), 0.0, "{target}: {name}");
-        }
-    }
+    receive_all(&world, &three).await;
     for (target, count) in &under_way {
         assert_eq!(world.lying(target, &instance) as u64, *count, "left alone: {target}");
     }

@@ -5,7 +5,7 @@ use testserver::{Options, Post, Protocol, Server};
 use crate::support::program::{Running, folder, target};
 
 /// How many mails of each have to come.
-const MAILS: f64 = 4.0;
+const MAILS: f64 = 3.0;
 
 fn value(page: &str, name: &str, target: &str) -> Option<f64> {
     let series = format!("mailtrip_{name}{{target=\"{target}\"}} ");
@@ -26,7 +26,7 @@ async fn two_of_one_shard_receive_their_own_mails_and_agree() {
             .replace("b@demo.test", &format!("{name}@demo.test"))
             .replace("username: b", &format!("username: {name}"))
             .replace("protocol: imap", &format!("protocol: {name}"))
-            .replace("interval: 1s", "interval: 2s");
+            .replace("interval: 1s", "interval: 4s\n  late_after: 1m");
         servers.push(server);
     }
     let folders = [(); 2].map(|()| folder(&format!("targets:\n{targets}")));
