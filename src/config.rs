@@ -72,6 +72,9 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// From where they are tested, the label [`LOCATION`] of each target; `None`: nobody has said.
     pub location: Option<String>,
+    /// The most sends of all targets that begin at one time: a place is free again when the send is over, and after a
+    /// second at the latest.
+    pub max_concurrent_probes: NonZeroU32,
     /// The monitored servers by name.
     pub targets: BTreeMap<TargetName, Arc<Target>>,
     /// Where each of them is written, as `mailtrip.yml:12`: file and line.
@@ -156,7 +159,7 @@ pub struct Target {
     /// How it is found.
     pub receive: ReceiveSide,
     /// The sender's own mailbox, where bounces and our copies in \Sent are looked for.
-    pub sender_mailbox: Option<ReceiveSide>,
+    pub sender_mailbox: Option<Box<ReceiveSide>>,
     /// Whether the header of an arrived mail is read for what it tells.
     pub inspect: bool,
     /// Whose `Authentication-Results` are believed (RFC 8601, section 2.5); `None`: those of the last

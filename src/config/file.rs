@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +23,10 @@ use super::{
 use crate::config::yaml::{self, Node, Value};
 
 pub(super) const DEFAULT_STATE_DIR: &str = "./mailtrip-state";
+/// How many probes may run at one time.
+pub(super) const CONCURRENT_PROBES: RangeInclusive<u32> = 1..=100_000;
+/// So many for each core, where nothing is said.
+pub(super) const PROBES_A_CORE: u32 = 100;
 
 impl Config {
     /// Reads a configuration file, the files it includes, and every secret and certificate that
@@ -123,13 +129,7 @@ pub(super) fn read(
         None => Vec::new(),
     };
     let (mut targets, places) = convert(main.as_ref(), &included, &mut sources, &mut report);
-    let location = main.as_ref();
-    let location = location.and_then(|main| main.read("location", &mut report, labels::location));
-    if let Some(location) = &location {
-        for target in targets.values_mut() {
-            Arc::make_mut(target).labels.insert(LOCATION.to_owned(), location.clone());
-        }
-    }
+    let location = main.as_ref().and_then(|main| locate(main, &mut targets, &mut report));
     let lacks_targets = |main: &Section<'_>| targets.is_empty() && !lists_no_targets(main);
     if main.as_ref().is_some_and(lacks_targets) && report.is_empty() {
         let message = "has no targets; write at least one under `targets`, or `targets: []` to \
@@ -137,6 +137,9 @@ pub(super) fn read(
         report.add_file(path, message.to_owned());
     }
     let state_dir = main.as_ref().and_then(|main| main.read("state_dir", &mut report, value::line));
+    let concurrent = main.as_ref().and_then(|main| {
+        main.read("max_concurrent_probes", &mut report, value::integer(CONCURRENT_PROBES))
+    });
     if !report.is_empty() {
         return Err(Problems::new(report.into_problems()).found_in(sources.inputs));
     }
@@ -146,6 +149,9 @@ pub(super) fn read(
     Ok(Config {
         state_dir,
         location,
+        max_concurrent_probes: concurrent
+            .and_then(NonZeroU32::new)
+            .unwrap_or_else(default_concurrent_probes),
         targets,
         places,
         remarks,
@@ -154,6 +160,26 @@ pub(super) fn read(
         shard: None,
         in_other_shards: 0,
     })
+}
+
+/// By the cores that this process may use.
+fn default_concurrent_probes() -> NonZeroU32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let probes = u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(PROBES_A_CORE);
+    NonZeroU32::new(probes.min(*CONCURRENT_PROBES.end())).unwrap_or(NonZeroU32::MIN)
+}
+
+/// The place of observation, which becomes a label of all targets.
+fn locate(
+    main: &Section<'_>,
+    targets: &mut BTreeMap<TargetName, Arc<Target>>,
+    report: &mut Report,
+) -> Option<String> {
+    let location = main.read("location", report, labels::location)?;
+    for target in targets.values_mut() {
+        Arc::make_mut(target).labels.insert(LOCATION.to_owned(), location.clone());
+    }
+    Some(location)
 }
 
 /// Whether a list was written, with nothing in it: a fresh installation has it. A template makes it by mistake, so

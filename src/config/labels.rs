@@ -10,7 +10,7 @@ use crate::config::yaml::{Node, Value};
 pub const LOCATION: &str = "location";
 
 /// The names of all labels that the exporter sets on any series.
-pub(crate) const OF_THE_EXPORTER: [&str; 25] = [
+pub(crate) const OF_THE_EXPORTER: [&str; 26] = [
     "branch",
     "cipher",
     "external_url",
@@ -22,6 +22,7 @@ pub(crate) const OF_THE_EXPORTER: [&str; 25] = [
     LOCATION,
     "mail_cluster",
     "method",
+    "part",
     "passive",
     "port_name",
     "protocol",

@@ -22,6 +22,7 @@ impl Config {
         if let Some(location) = &self.location {
             yaml.line(0, LOCATION, Text(location));
         }
+        yaml.line(0, "max_concurrent_probes", self.max_concurrent_probes);
         match self.targets.is_empty() {
             true => yaml.text.push_str("targets: []\n"),
             false => yaml.head(0, "targets"),
@@ -270,7 +271,8 @@ fn warn_target(target: &Target, warnings: &mut Vec<String>) {
     for message in warn_endpoint("send", &target.send.endpoint, logs_in) {
         warn(&message);
     }
-    let sender_mailbox = target.sender_mailbox.iter().map(|side| ("sender_mailbox", side));
+    let sender_mailbox =
+        target.sender_mailbox.as_deref().into_iter().map(|side| ("sender_mailbox", side));
     for (key, side) in [("receive", &target.receive)].into_iter().chain(sender_mailbox) {
         for message in warn_mailbox(key, side) {
             warn(&message);

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::future::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use super::connections::{Connection, Connections};
+use super::bound::{Bound, Permit};
+use super::pace::{Pace, leased};
 use crate::account::Account;
 use crate::clock::{next_tick, on_time_line};
 use crate::config::Target;
@@ -46,7 +47,9 @@ pub struct Sender {
     /// The way to its SMTP server.
     pub dialer: Dialer,
     /// The connections that may be open at one time to that server and account.
-    pub slots: Arc<Connections>,
+    pub slots: Arc<Bound>,
+    /// How many sends of all targets begin at one time.
+    pub pace: Arc<Pace>,
     /// Who sends.
     pub origin: Arc<Origin>,
 }
@@ -71,13 +74,15 @@ impl Sender {
         let interval = self.target.interval;
         while let Some(begun) = self.begin(tick).with_cancellation_token(cancel).await {
             let Some(period) = begun else {
-                // The server is at its limit of connections for a whole period.
+                // The server, or the exporter, is at its limit for a whole period.
                 self.account.periods_skipped(1);
                 tick = next_tick(tick, interval, Instant::now()).0;
                 continue;
             };
+            let Period { patience, permit, _turn, _slot } = period;
             // On the heap, as it is over soon: this loop waits for most of its time.
-            let farewell = Box::pin(self.send(period.patience, cancel)).await;
+            let send = Box::pin(self.send(patience, cancel));
+            let farewell = Box::pin(leased(permit, send)).await;
             let (next, skipped) = next_tick(tick, interval, Instant::now());
             if skipped > 0 {
                 self.account.periods_skipped(skipped);
@@ -116,14 +121,18 @@ impl Sender {
     /// Begins a period: `None` where nothing may be sent in it. Nothing is registered yet.
     async fn begin(&self, tick: Instant) -> Option<Period<'_>> {
         sleep_until(tick).await;
+        let late = tick.elapsed();
         // Never closed, and nobody else waits for it now.
         let turn = self.turn.acquire().await.ok()?;
         self.account.update(ledger::Ledger::period_began);
         // A broken mailbox never stops sending.
         let patience = Instant::now() + self.mailbox.patience();
         let _ = timeout_at(patience, self.mailbox.wait_for_check(tick)).await;
-        let slot = timeout(self.target.interval, self.slots.acquire()).await.ok()?.ok()?;
-        Some(Period { patience, _turn: turn, _slot: slot })
+        let end = Instant::now() + self.target.interval;
+        let slot = timeout_at(end, self.slots.acquire()).await.ok()?.ok()?;
+        // Last, so that who waits for anybody else holds up nobody.
+        let permit = self.pace.begin(late, end).await?;
+        Some(Period { patience, permit, _turn: turn, _slot: slot })
     }
 
     /// One period's mails on one connection, which is given back if it is still good. Until `patience`
@@ -285,6 +294,7 @@ impl Sender {
 struct Period<'a> {
     /// Until then the mailbox task is waited for.
     patience: Instant,
+    permit: Permit<'a>,
     _turn: SemaphorePermit<'a>,
-    _slot: Connection<'a>,
+    _slot: Permit<'a>,
 }

@@ -1,6 +1,9 @@
 //! What the pages and the metrics see of the targets. All of it comes from memory.
 
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
 
 use super::Supervisor;
 use crate::account::Account;
@@ -8,6 +11,7 @@ use crate::account::history::{Evidence, Probe};
 use crate::config::{Target, TargetName};
 use crate::layers::readings::{Checks, Readings};
 use crate::layers::rounds::{CheckLimiter, Checker};
+use crate::probing::mailbox::Subscriber;
 use crate::store::Store;
 use ledger::{Availability, OutstandingMail, Snapshot};
 use mail::inspection::Inspection;
@@ -25,6 +29,8 @@ pub struct View {
     pub layers: Readings,
     /// Whether its mails are looked for in no junk folder, though one is configured by its use.
     pub lacks_junk_folder: bool,
+    /// When its next mail is due; `None`: it is being sent.
+    pub next_mail: Option<SystemTime>,
 }
 
 /// Everything that is known of a target.
@@ -46,6 +52,7 @@ pub(super) struct TargetHandle {
     pub(super) target: Arc<Target>,
     pub(super) account: Arc<Account>,
     pub(super) checks: Arc<Checks>,
+    pub(super) subscriber: Arc<Subscriber>,
 }
 
 impl TargetHandle {
@@ -62,10 +69,14 @@ impl TargetHandle {
 
     /// What is known of it now.
     fn view(self) -> View {
-        let Self { target, account, checks } = self;
+        let Self { target, account, checks, subscriber } = self;
         let (snapshot, inspection) = (account.snapshot(), account.inspection());
         let lacks_junk_folder = account.lacks_junk_folder();
-        View { target, snapshot, inspection, layers: checks.readings(), lacks_junk_folder }
+        let due = subscriber.next_send();
+        let until = due.and_then(|due| due.checked_duration_since(Instant::now()));
+        let next_mail = until.and_then(|until| SystemTime::now().checked_add(until));
+        let layers = checks.readings();
+        View { target, snapshot, inspection, layers, lacks_junk_folder, next_mail }
     }
 }
 

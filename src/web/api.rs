@@ -9,11 +9,13 @@ use serde::Serialize;
 
 use super::absence::roundtrip_absence;
 use super::condition::condition_of;
+use super::lateness;
 use super::mount::PathPrefix;
 use super::paths::{self, TARGET_REPORTS};
 use crate::account::advice::next_step;
 use crate::account::history::{Check, Evidence, FailedLook, Probe, Steps, Transcript};
 use crate::config::LOCATION;
+use crate::probing::lag::Lately;
 use crate::supervisor::{Details, View};
 use inspection::InspectionRecord;
 use layers::{ChecksRecord, ColumnRecord};
@@ -35,6 +37,8 @@ mod values;
 pub(in crate::web) struct Listing<'a> {
     /// What the exporter itself is short of now; empty as a rule.
     shortages: Vec<ShortageRecord>,
+    /// How late the exporter itself was lately; `None`: it was in time.
+    lateness: Option<LatenessRecord>,
     targets: Vec<Overview<'a>>,
 }
 
@@ -73,6 +77,13 @@ struct ShortageRecord {
 }
 
 #[derive(Serialize)]
+struct LatenessRecord {
+    late_percent: f64,
+    worst_seconds: f64,
+    words: String,
+}
+
+#[derive(Serialize)]
 struct Overview<'a> {
     name: &'a str,
     path: String,
@@ -82,6 +93,7 @@ struct Overview<'a> {
     location: Option<&'a str>,
     interval_seconds: f64,
     late_after_seconds: f64,
+    next_mail: Option<String>,
     condition: &'static str,
     send_ability_percent: Option<f64>,
     receive_ability_percent: Option<f64>,
@@ -207,7 +219,11 @@ struct TranscriptRecord<'a> {
 
 impl<'a> Listing<'a> {
     /// Its links begin with `base`.
-    pub(in crate::web) fn new(views: &'a [View], base: &PathPrefix) -> Self {
+    pub(in crate::web) fn new(
+        views: &'a [View],
+        lately: Option<Lately>,
+        base: &PathPrefix,
+    ) -> Self {
         let shortages = shortages::current().into_iter().map(|current| ShortageRecord {
             resource: current.shortage.label(),
             times: current.times,
@@ -219,7 +235,12 @@ impl<'a> Listing<'a> {
             ),
         });
         let targets = views.iter().map(|view| Overview::new(view, base)).collect();
-        Self { shortages: shortages.collect(), targets }
+        let lateness = lately.map(|lately| LatenessRecord {
+            late_percent: lately.ratio * 100.0,
+            worst_seconds: seconds(lately.worst),
+            words: lateness::words(lately),
+        });
+        Self { shortages: shortages.collect(), lateness, targets }
     }
 }
 
@@ -269,6 +290,7 @@ impl<'a> Overview<'a> {
             location: target.labels.get(LOCATION).map(String::as_str),
             interval_seconds: snapshot.interval.as_secs_f64(),
             late_after_seconds: target.late_after.as_secs_f64(),
+            next_mail: view.next_mail.map(date),
             condition: condition_name(condition_of(view)),
             send_ability_percent: snapshot.send_ability.value().map(percent),
             receive_ability_percent: snapshot.receive_ability.value().map(able),

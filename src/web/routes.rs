@@ -215,6 +215,7 @@ impl App {
             links: self.links(request),
             elsewhere: &self.elsewhere,
             shows_transcripts: self.shows_details(request),
+            lately: self.supervisor.lag().lately(),
         };
         match target::page(&details, setting, SystemTime::now()) {
             Ok(page) => Response::html(StatusCode::OK, page),
@@ -303,7 +304,10 @@ impl App {
         let mount = self.mount.clone();
         self.compute(MANY_TARGETS, move |supervisor| {
             let views = supervisor.views();
-            json(StatusCode::OK, &api::Listing::new(&views, mount.links()))
+            json(
+                StatusCode::OK,
+                &api::Listing::new(&views, supervisor.lag().lately(), mount.links()),
+            )
         })
         .await
     }
