@@ -172,7 +172,7 @@ async fn mails_under_way_are_counted_once_and_left_overs_go_when_targets_move_an
     }
     hold(Delivery::at_once);
     for user in world.all() {
-        assert!(world.post.release(user) > 1, "{user}: one of before, and one of now");
+        assert!(world.post.release(user) > 0, "{user}: one of before at least");
     }
     receive_all(&world, &three).await;
     for (target, count) in &under_way {
