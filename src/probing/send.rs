@@ -67,33 +67,38 @@ impl Sender {
     /// Sends at `first` and then each period, until it is cancelled; a send that is under way then is
     /// finished. One period at a time: a start that finds the one before still sending is skipped and
     /// counted.
+    ///
+    /// What it does is on the heap, as long as it lasts: for most of its time it waits.
     pub async fn run(&self, first: Instant, cancel: &CancellationToken) {
-        let Some(mut tick) = self.take_over(first).with_cancellation_token(cancel).await else {
-            return;
-        };
-        let interval = self.target.interval;
-        while let Some(begun) = self.begin(tick).with_cancellation_token(cancel).await {
-            let Some(period) = begun else {
-                // The server, or the exporter, is at its limit for a whole period.
-                self.account.periods_skipped(1);
-                tick = next_tick(tick, interval, Instant::now()).0;
-                continue;
-            };
-            let Period { patience, permit, _turn, _slot } = period;
-            // On the heap, as it is over soon: this loop waits for most of its time.
-            let send = Box::pin(self.send(patience, cancel));
-            let farewell = Box::pin(leased(permit, send)).await;
-            let (next, skipped) = next_tick(tick, interval, Instant::now());
-            if skipped > 0 {
-                self.account.periods_skipped(skipped);
-            }
+        let taken_over = Box::pin(self.take_over(first));
+        let Some(mut tick) = taken_over.with_cancellation_token(cancel).await else { return };
+        while sleep_until(tick).with_cancellation_token(cancel).await.is_some()
+            && let Some(next) = Box::pin(self.period(tick, cancel)).await
+        {
             tick = next;
-            self.subscriber.announce_send(tick);
-            self.wake_mailboxes();
-            if let Some(smtp) = farewell {
-                let _ = enforced(Instant::now() + FAREWELL, smtp.quit()).await;
-            }
         }
+    }
+
+    /// One period, which was to begin at `tick`; gives when the next does, or `None` once it is cancelled.
+    async fn period(&self, tick: Instant, cancel: &CancellationToken) -> Option<Instant> {
+        let interval = self.target.interval;
+        let Some(period) = self.begin(tick).with_cancellation_token(cancel).await? else {
+            // The server, or the exporter, is at its limit for a whole period.
+            self.account.periods_skipped(1);
+            return Some(next_tick(tick, interval, Instant::now()).0);
+        };
+        let Period { patience, permit, _turn, _slot } = period;
+        let farewell = leased(permit, Box::pin(self.send(patience, cancel))).await;
+        let (next, skipped) = next_tick(tick, interval, Instant::now());
+        if skipped > 0 {
+            self.account.periods_skipped(skipped);
+        }
+        self.subscriber.announce_send(next);
+        self.wake_mailboxes();
+        if let Some(smtp) = farewell {
+            let _ = enforced(Instant::now() + FAREWELL, smtp.quit()).await;
+        }
+        Some(next)
     }
 
     /// Waits until a loop that was let go has finished its send, and gives the first tick after it.
@@ -120,7 +125,6 @@ impl Sender {
 
     /// Begins a period: `None` where nothing may be sent in it. Nothing is registered yet.
     async fn begin(&self, tick: Instant) -> Option<Period<'_>> {
-        sleep_until(tick).await;
         let late = tick.elapsed();
         // Never closed, and nobody else waits for it now.
         let turn = self.turn.acquire().await.ok()?;
