@@ -79,9 +79,10 @@ fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
     };
     let verbose = matches!(cli.command, Some(Command::Check(Check { verbose: true })));
     let need = Need::of(&config);
-    let warnings = config.warnings().into_iter().chain(need.warning(mail::descriptors::limit()));
-    let findings = Findings::of(config_file, &config, warnings.collect(), verbose);
-    for line in &findings.targets {
+    let limit = mail::descriptors::limit();
+    let warnings = config.warnings().into_iter().chain(need.warning(limit));
+    let findings = Findings::of(config_file, &config, warnings.collect(), limit, verbose);
+    for line in findings.targets.iter().chain(&findings.servers) {
         println!("{line}");
     }
     if let Some(path) = &cli.web.config_file {

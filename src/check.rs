@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::config::{Config, Endpoint, Target};
 
+mod needs;
+
 /// More targets than this are counted and not listed.
 const MANY_TARGETS: usize = 10;
 
@@ -23,15 +25,24 @@ pub struct Findings {
     pub targets: Vec<String>,
     /// What is worth a look.
     pub warnings: Vec<String>,
-    /// How much is sent where, and found where.
+    /// Each server with what its accounts get, where all is asked for.
+    pub servers: Vec<String>,
+    /// How much is sent where, and found where; how much the servers get, and the exporter needs.
     pub overview: Vec<String>,
     /// The last line.
     pub summary: String,
 }
 
 impl Findings {
-    /// Those of the configuration in `file`, with these warnings; all of them if `verbose`.
-    pub fn of(file: &Path, config: &Config, warnings: Vec<String>, verbose: bool) -> Self {
+    /// Those of the configuration in `file`, with these warnings; all of them if `verbose`. `limit` is that of file
+    /// descriptors.
+    pub fn of(
+        file: &Path,
+        config: &Config,
+        warnings: Vec<String>,
+        limit: u64,
+        verbose: bool,
+    ) -> Self {
         let is_short = !verbose && config.targets.len() > MANY_TARGETS;
         let targets = match config.shard {
             Some(shard) => {
@@ -49,7 +60,8 @@ impl Findings {
         Self {
             targets: if is_short { Vec::new() } else { config.describe() },
             warnings: if is_short { in_short(warnings) } else { warnings },
-            overview: overview(config),
+            servers: if verbose { needs::servers(config) } else { Vec::new() },
+            overview: [overview(config), needs::lines(config, limit)].concat(),
             summary: format!("{} is good: {counts}{way}", file.display()),
         }
     }
@@ -94,16 +106,12 @@ fn server(endpoint: &Endpoint) -> (&str, u16) {
     (endpoint.name(), endpoint.port)
 }
 
-/// A whole number, with a decimal where it says more.
 fn mails_a_day<'a>(targets: impl Iterator<Item = &'a Target>) -> String {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     let mails = targets.map(|target| {
         f64::from(target.messages.get()) * DAY.as_secs_f64() / target.interval.as_secs_f64()
     });
-    match mails.sum::<f64>() {
-        few if few < 10.0 && few.fract() > 0.0 => format!("{few:.1}"),
-        many => format!("{many:.0}"),
-    }
+    needs::rate(mails.sum())
 }
 
 /// The last line where something is wrong: `problems` has one a line, and indented lines that belong to
@@ -166,7 +174,7 @@ mod tests {
         let mut text = "targets:\n".to_owned();
         for number in 0..targets {
             text += &format!(
-                "- {{name: t{number}, host: h.example, from: a@b.example, to: a@b.example, {more} \
+                "- {{name: t{number}, host: h{number}.example, from: a@b.example, to: a@b.example, {more} \
                  receive: {{protocol: imap, username: u{number}, password: hunter2}}}}\n"
             );
         }
@@ -174,7 +182,7 @@ mod tests {
     }
 
     fn findings(config: &Config, verbose: bool) -> Findings {
-        Findings::of(Path::new("mailtrip.yml"), config, config.warnings(), verbose)
+        Findings::of(Path::new("mailtrip.yml"), config, config.warnings(), 1024, verbose)
     }
 
     #[test]
@@ -208,7 +216,7 @@ mod tests {
             let part = config(10, "").part_of(Shard::parse(words, "").ok());
             targets += part.targets.len();
             all += part.targets.len() + part.in_other_shards;
-            let said = Findings::of(Path::new("mailtrip.yml"), &part, Vec::new(), false);
+            let said = Findings::of(Path::new("mailtrip.yml"), &part, Vec::new(), 1024, false);
             let expected = format!(
                 "{} of 10 in shard {words}, no warnings",
                 counted(part.targets.len(), "target")
@@ -239,7 +247,7 @@ mod tests {
         let parse = |text: &str| Config::parse(text, Path::new("mailtrip.yml")).unwrap();
         let said = findings(&parse(&format!("targets:\n{}", text.concat())), false);
         assert_eq!(
-            said.overview,
+            said.overview[..2],
             [
                 "sending:   3 by smtp through 2 servers, 72 mails a day",
                 "receiving: 2 by imap, 1 by pop3 in 2 mailboxes on 2 servers"

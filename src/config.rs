@@ -7,8 +7,9 @@
 //! In reading order: `node` makes a tree with line numbers from the text, `section` looks keys up in
 //! a target and in the defaults below it, `target`, `labels`, `side`, `login` and `layers` convert them, `value`
 //! reads one scalar, `source` reads the files and variables that a key names, [`mod@reference`] has every key,
-//! `keys` says which one is meant by another, `likeness` which is most like it, and `shard` leaves the part of several
-//! exporters that is this one's.
+//! `keys` says which one is meant by another, `likeness` which is most like it, `shard` leaves the part of several
+//! exporters that is this one's, and `load` says what each server gets of it; `provider` and `server_defaults` warn where
+//! that may be too much.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,8 +22,10 @@ use ledger::FoundIn;
 use lettre::Address;
 
 pub use inputs::Inputs;
+pub use labels::LOCATION;
 pub use layers::{Owner, PingCheck, PortCheck};
 pub(crate) use likeness::edit_distance;
+pub use load::{AccountLoad, Server, ServerLoad};
 pub use mail::auth::{Auth, Credentials, Login, Mechanism, OAuth2, TokenUrl};
 pub use mail::options::{
     ClientIdentity, Endpoint, IpFamily, PemFile, Service, Spoken, TlsMode, TlsOptions, TlsVersion,
@@ -44,11 +47,13 @@ mod keys;
 pub(crate) mod labels;
 mod layers;
 mod likeness;
+mod load;
 mod login;
 mod oauth;
 mod provider;
 mod rules;
 mod section;
+mod server_defaults;
 mod shard;
 mod side;
 mod source;
@@ -65,6 +70,8 @@ mod tests;
 pub struct Config {
     /// Where the exporter keeps what outlives the process.
     pub state_dir: PathBuf,
+    /// From where they are tested, the label [`LOCATION`] of each target; `None`: nobody has said.
+    pub location: Option<String>,
     /// The most sends of all targets that begin at one time: a place is free again when the send is over, and after a
     /// second at the latest.
     pub max_concurrent_probes: NonZeroU32,
@@ -141,7 +148,7 @@ pub struct Target {
     pub passive: bool,
     /// The cluster that the node belongs to.
     pub cluster: Option<String>,
-    /// Labels of each of its series, beside those of the exporter.
+    /// Labels of each of its series, beside those of the exporter; [`LOCATION`] is among them.
     pub labels: BTreeMap<String, String>,
     /// The sender of the test mails.
     pub from: Address,

@@ -3,7 +3,6 @@
 //!
 //! See [`mail::descriptors`] for how the last ones are kept.
 
-use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -12,7 +11,7 @@ use std::os::fd::AsFd;
 use mail::descriptors::{is_among_the_last, kept, limit};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::{Config, Target};
+use crate::config::Config;
 
 /// With fewer descriptors than this the exporter does not start: it could test next to nothing.
 pub const FEWEST: u64 = 48;
@@ -68,23 +67,19 @@ pub struct Need {
 impl Need {
     /// That of this configuration.
     pub fn of(config: &Config) -> Self {
-        let mut sending: HashMap<_, (u64, u64)> = HashMap::new();
-        let mut mailboxes = BTreeSet::new();
-        let mut checks = 0;
+        let (mut sending, mut mailboxes, mut checks) = (0, 0, 0);
+        for load in config.server_loads() {
+            let sum = if load.server.protocol == "smtp" { &mut sending } else { &mut mailboxes };
+            *sum += load.connections();
+        }
         for target in config.targets.values() {
-            let (count, most) = sending.entry(server_and_account(target)).or_insert((0, u64::MAX));
-            *count += 1;
-            *most = u64::from(target.send.max_connections.get()).min(*most);
-            let sides = [Some(&target.receive), target.sender_mailbox.as_deref()];
-            mailboxes.extend(sides.into_iter().flatten().map(|side| side.mailbox_id()));
             // The connections of a side stand for its port.
             let ports = target.port_checks().into_iter().filter(|check| check.owner.is_none());
             checks += ports.count() + usize::from(target.ping.is_some());
         }
-        let sessions = mailboxes.iter().map(|id| if id.protocol == "pop3" { 2 } else { 1 });
         Self {
-            sending: sending.values().map(|(count, most)| *count.min(most)).sum(),
-            mailboxes: sessions.sum(),
+            sending,
+            mailboxes,
             checks: u64::try_from(checks.min(MOST_CHECKS)).unwrap_or(u64::MAX),
         }
     }
@@ -141,12 +136,6 @@ impl fmt::Display for Need {
 /// How many of so many descriptors are for the exporter's own and for tests.
 fn room(limit: u64) -> u64 {
     limit.saturating_sub(for_clients(limit) + kept(limit))
-}
-
-fn server_and_account(target: &Target) -> (&str, u16, Option<&str>) {
-    let endpoint = &target.send.endpoint;
-    let user = target.send.login.as_ref().map(|login| login.username.as_str());
-    (&endpoint.host, endpoint.port, user)
 }
 
 #[cfg(test)]

@@ -40,11 +40,15 @@ pub struct ExporterFacts {
     lag: [Lateness; OwnPart::ALL.len()],
     external_url: Option<String>,
     shard: Option<Shard>,
+    location: Option<String>,
+    /// How many targets the whole configuration has.
+    targets: usize,
 }
 
 impl ExporterFacts {
     /// The facts of a running exporter, now; `external_url` is the absolute address of its pages.
     pub fn of(supervisor: &Supervisor, external_url: Option<&str>) -> Self {
+        let config = supervisor.config();
         Self {
             reload: supervisor.reload_state(),
             started: supervisor.started(),
@@ -53,7 +57,9 @@ impl ExporterFacts {
             shortages: mail::shortage::counts(),
             lag: OwnPart::ALL.map(|part| supervisor.lag().of(part)),
             external_url: external_url.map(str::to_owned),
-            shard: supervisor.config().shard,
+            shard: config.shard,
+            location: config.location.clone(),
+            targets: config.targets.len() + config.in_other_shards,
         }
     }
 }

@@ -17,7 +17,8 @@ use super::reference::Home;
 use super::section::{Layer, Place, Report, Section};
 use super::source::{self, Environment, Sources, Unreadable};
 use super::{
-    Config, Inputs, MailboxId, Problem, Problems, ReceiveSide, Target, TargetName, target, value,
+    Config, Inputs, LOCATION, MailboxId, Problem, Problems, ReceiveSide, Target, TargetName,
+    labels, target, value,
 };
 use crate::config::yaml::{self, Node, Value};
 
@@ -127,7 +128,8 @@ pub(super) fn read(
         }
         None => Vec::new(),
     };
-    let (targets, places) = convert(main.as_ref(), &included, &mut sources, &mut report);
+    let (mut targets, places) = convert(main.as_ref(), &included, &mut sources, &mut report);
+    let location = main.as_ref().and_then(|main| locate(main, &mut targets, &mut report));
     let lacks_targets = |main: &Section<'_>| targets.is_empty() && !lists_no_targets(main);
     if main.as_ref().is_some_and(lacks_targets) && report.is_empty() {
         let message = "has no targets; write at least one under `targets`, or `targets: []` to \
@@ -146,6 +148,7 @@ pub(super) fn read(
     let inputs = sources.inputs;
     Ok(Config {
         state_dir,
+        location,
         max_concurrent_probes: concurrent
             .and_then(NonZeroU32::new)
             .unwrap_or_else(default_concurrent_probes),
@@ -164,6 +167,19 @@ fn default_concurrent_probes() -> NonZeroU32 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let probes = u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(PROBES_A_CORE);
     NonZeroU32::new(probes.min(*CONCURRENT_PROBES.end())).unwrap_or(NonZeroU32::MIN)
+}
+
+/// The place of observation, which becomes a label of all targets.
+fn locate(
+    main: &Section<'_>,
+    targets: &mut BTreeMap<TargetName, Arc<Target>>,
+    report: &mut Report,
+) -> Option<String> {
+    let location = main.read("location", report, labels::location)?;
+    for target in targets.values_mut() {
+        Arc::make_mut(target).labels.insert(LOCATION.to_owned(), location.clone());
+    }
+    Some(location)
 }
 
 /// Whether a list was written, with nothing in it: a fresh installation has it. A template makes it by mistake, so

@@ -6,8 +6,11 @@ use super::section::{Report, Section};
 use super::{value, written};
 use crate::config::yaml::{Node, Value};
 
+/// The label with the place of observation, which the key of the same name at the top of the file gives to all targets.
+pub const LOCATION: &str = "location";
+
 /// The names of all labels that the exporter sets on any series.
-pub(crate) const OF_THE_EXPORTER: [&str; 25] = [
+pub(crate) const OF_THE_EXPORTER: [&str; 26] = [
     "branch",
     "cipher",
     "external_url",
@@ -16,6 +19,7 @@ pub(crate) const OF_THE_EXPORTER: [&str; 25] = [
     "hop",
     "layer",
     "le",
+    LOCATION,
     "mail_cluster",
     "method",
     "part",
@@ -40,10 +44,11 @@ pub(crate) const OF_THE_EXPORTER: [&str; 25] = [
 const OF_PROMETHEUS: [&str; 3] = ["job", "instance", "quantile"];
 
 /// What the shipped rules and the example of a scrape set: an alert would lose the configured one.
-const OF_THE_RULES: [&str; 9] = [
+const OF_THE_RULES: [&str; 10] = [
     "alertname",
     "alertstate",
     "exporter",
+    "exporter_replica",
     "host_agent",
     "of",
     "problem",
@@ -73,6 +78,15 @@ pub(super) fn labels(section: &Section<'_>, report: &mut Report) -> BTreeMap<Str
     labels
 }
 
+/// The value of [`LOCATION`].
+pub(super) fn location(node: &Node) -> Result<String, String> {
+    let text = value::line(node)?;
+    if text.chars().count() > MOST_CHARS {
+        return Err(format!("must be at most {MOST_CHARS} characters"));
+    }
+    Ok(text)
+}
+
 fn label_name(name: &str) -> Result<(), String> {
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
@@ -83,6 +97,11 @@ fn label_name(name: &str) -> Result<(), String> {
     }
     if name.starts_with("__") {
         return Err("is not a label name: Prometheus keeps those that begin with __".to_owned());
+    }
+    if name == LOCATION {
+        return Err("is the label of the key `location` at the top of the file: write there from where this \
+                    exporter tests; for where a server is choose another name, such as `site`"
+            .to_owned());
     }
     if OF_THE_EXPORTER.contains(&name) {
         return Err("is a label that the exporter sets itself; choose another name".to_owned());
@@ -106,4 +125,44 @@ fn label_value(node: &Node) -> Result<String, String> {
         return Err(format!("must be at most {MOST_CHARS} characters"));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn parse(location: &str) -> Result<Config, crate::config::Problems> {
+        let target = "host: h, from: a@b.example, to: a@b.example, labels: {site: x}, receive: \
+                      {protocol: imap, username: u, password: p}";
+        let text =
+            format!("{location}\ntargets:\n- {{name: a, {target}}}\n- {{name: b, {target}}}\n");
+        Config::parse(&text, Path::new("mailtrip.yml"))
+    }
+
+    #[test]
+    fn the_place_is_a_label_of_every_target_and_comes_back_from_the_running_configuration() {
+        let config = parse("location: 'Frankfurt: \"1\"'").unwrap();
+        assert_eq!(config.location.as_deref(), Some("Frankfurt: \"1\""));
+        for target in config.targets.values() {
+            assert_eq!(target.labels.get(LOCATION), config.location.as_ref());
+            assert_eq!(target.labels.len(), 2);
+        }
+        let written = config.to_yaml();
+        let again = Config::parse(&written, Path::new("mailtrip.yml")).unwrap();
+        assert_eq!((again.location, again.targets.len()), (config.location, 2), "{written}");
+        let without = parse("").unwrap();
+        assert!(without.targets.values().all(|target| !target.labels.contains_key(LOCATION)));
+        assert!(!without.to_yaml().contains(LOCATION));
+    }
+
+    #[test]
+    fn a_place_that_is_none_is_told_with_its_line() {
+        for wrong in ["location: ''".to_owned(), format!("location: {}", "x".repeat(201))] {
+            let problem = parse(&wrong).unwrap_err().to_string();
+            assert!(problem.starts_with("mailtrip.yml:1: location: "), "{problem}");
+        }
+    }
 }

@@ -105,6 +105,11 @@ fn of(host: &str) -> Option<&'static Provider> {
     PROVIDERS.iter().find(|provider| provider.hosts.iter().any(|name| is_below(name)))
 }
 
+/// Whether this is one of them, whose limits are known.
+pub(super) fn is_known(host: &str) -> bool {
+    of(host).is_some()
+}
+
 /// What is worth a look where a side is at one of these providers.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use super::side::PORTS_WITH_TLS;
 use super::{
-    Config, Credentials, Endpoint, Login, OAuth2, PingCheck, Protocol, ReceiveSide, Secret,
-    SendSide, Target,
+    Config, Credentials, Endpoint, LOCATION, Login, OAuth2, PingCheck, Protocol, ReceiveSide,
+    Secret, SendSide, Target,
 };
 use super::{TlsMode, TlsVersion};
 use ledger::durations::Written;
@@ -19,6 +19,9 @@ impl Config {
     pub fn to_yaml(&self) -> String {
         let mut yaml = Yaml::default();
         yaml.line(0, "state_dir", Text(&self.state_dir.to_string_lossy()));
+        if let Some(location) = &self.location {
+            yaml.line(0, LOCATION, Text(location));
+        }
         yaml.line(0, "max_concurrent_probes", self.max_concurrent_probes);
         match self.targets.is_empty() {
             true => yaml.text.push_str("targets: []\n"),
@@ -44,6 +47,7 @@ impl Config {
             warn_target(target, &mut warnings);
         }
         warnings.extend(super::provider::warnings(self));
+        warnings.extend(super::server_defaults::warnings(self));
         warnings
     }
 
@@ -74,8 +78,9 @@ impl Yaml {
         if let Some(cluster) = &target.cluster {
             self.line(2, "cluster", Text(cluster));
         }
+        let own = target.labels.iter().filter(|(name, _)| *name != LOCATION);
         let labels: Vec<String> =
-            target.labels.iter().map(|(name, value)| format!("{name}: {}", Text(value))).collect();
+            own.map(|(name, value)| format!("{name}: {}", Text(value))).collect();
         self.line(2, "labels", format_args!("{{{}}}", labels.join(", ")));
         self.line(2, "from", Text(target.from.as_ref()));
         self.line(2, "to", Text(target.to.as_ref()));

@@ -8,6 +8,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use super::family::Family;
 use super::{ExporterFacts, count, layers, timestamp};
 use crate::build;
+use crate::config::LOCATION;
 use crate::probing::lag::{Lateness, Part};
 use crate::supervisor::ReloadState;
 use ledger::Shortage;
@@ -97,16 +98,32 @@ impl ExporterFacts {
             )?
             .gauge_sample([("external_url", url.as_str())], 1.0)?;
         }
+        self.encode_shard(encoder)
+    }
+
+    /// Its part of the targets, how many all shards have together, and where it is.
+    fn encode_shard(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let place = self.location.as_deref().map(|location| (LOCATION, location));
         if let Some(shard) = self.shard {
             let [index, count] = [shard.index(), shard.count()].map(|it| it.to_string());
+            let labels = [("shard", index.as_str()), ("shards", count.as_str())];
+            let labels: Vec<(&str, &str)> = labels.into_iter().chain(place).collect();
             Family::gauge(
                 encoder,
                 "mailtrip_shard_info",
                 "Which part of the targets the exporter tests, if --shard gives one. Always 1",
             )?
-            .gauge_sample([("shard", index.as_str()), ("shards", count.as_str())], 1.0)?;
+            .gauge_sample(labels, 1.0)?;
         }
-        Ok(())
+        let mut family = Family::gauge(
+            encoder,
+            "mailtrip_config_targets",
+            "Targets in the whole configuration, those that other shards test included",
+        )?;
+        match place {
+            Some(place) => family.gauge_sample([place], count(self.targets)),
+            None => family.single(count(self.targets)),
+        }
     }
 }
 

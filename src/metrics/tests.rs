@@ -55,6 +55,8 @@ fn facts() -> ExporterFacts {
         lag: [lateness(), lateness()],
         external_url: Some("https://h.test/mail".to_owned()),
         shard: None,
+        location: Some("fra".to_owned()),
+        targets: 3,
     }
 }
 
@@ -373,8 +375,14 @@ fn what_the_system_forbids_to_ping_is_nan_and_never_0() {
     }
     assert!(value(&page, "mailtrip_layer_state{layer=\"network\"}").unwrap().is_nan());
     let sharded = ExporterFacts { shard: Shard::parse("1/3", "").ok(), ..facts() };
-    let info = "\nmailtrip_shard_info{shard=\"1\",shards=\"3\"} 1.0\n";
-    assert!(encode(None, sharded).contains(info));
+    for (location, labels) in [(Some("fra"), ",location=\"fra\""), (None, "")] {
+        let facts = ExporterFacts { location: location.map(str::to_owned), ..sharded.clone() };
+        let page = encode(None, facts);
+        let info = format!("\nmailtrip_shard_info{{shard=\"1\",shards=\"3\"{labels}}} 1.0\n");
+        assert!(page.contains(&info), "{page}");
+        let place = if labels.is_empty() { "" } else { "{location=\"fra\"}" };
+        assert!(page.contains(&format!("\nmailtrip_config_targets{place} 3.0\n")), "{page}");
+    }
     assert!(!encode(None, facts()).contains("mailtrip_shard_info"));
     let permitted = ExporterFacts { may_ping: Some(false), ..facts() };
     assert!(encode(None, permitted).contains("\nmailtrip_ping_permitted 0.0\n"));

@@ -14,6 +14,7 @@ use super::mount::PathPrefix;
 use super::paths::{self, TARGET_REPORTS};
 use crate::account::advice::next_step;
 use crate::account::history::{Check, Evidence, FailedLook, Probe, Steps, Transcript};
+use crate::config::LOCATION;
 use crate::probing::lag::Lately;
 use crate::supervisor::{Details, View};
 use inspection::InspectionRecord;
@@ -88,6 +89,8 @@ struct Overview<'a> {
     path: String,
     passive: bool,
     cluster: Option<&'a str>,
+    /// From where it is tested.
+    location: Option<&'a str>,
     interval_seconds: f64,
     late_after_seconds: f64,
     next_mail: Option<String>,
@@ -284,6 +287,7 @@ impl<'a> Overview<'a> {
             path: format!("{base}{}", paths::of_target(TARGET_REPORTS, &target.name)),
             passive: target.passive,
             cluster: target.cluster.as_deref(),
+            location: target.labels.get(LOCATION).map(String::as_str),
             interval_seconds: snapshot.interval.as_secs_f64(),
             late_after_seconds: target.late_after.as_secs_f64(),
             next_mail: view.next_mail.map(date),

@@ -133,6 +133,8 @@ struct Outstanding {
     is_late: bool,
     /// Since when a look at it is due that would make it late or lost.
     overdue: Option<LineInstant>,
+    /// Nobody here has looked for so long that it may have come and been removed by another exporter.
+    is_unattended: bool,
 }
 
 /// The round trips of the mails received during one period.
@@ -266,6 +268,7 @@ impl Ledger {
             accepted: now,
             is_late: false,
             overdue: None,
+            is_unattended: false,
         };
         match sending.seen {
             Some(sighting) => self.arrive_early(mail, &sighting, now),
@@ -342,6 +345,12 @@ impl Ledger {
         self.outstanding.front().map(|mail| mail.accepted.wall)
     }
 
+    /// When the oldest outstanding mail was accepted that is late if the next look does not show it.
+    fn oldest_attended(&self) -> Option<SystemTime> {
+        let attended = self.outstanding.iter().find(|mail| !mail.is_unattended);
+        attended.map(|mail| mail.accepted.wall)
+    }
+
     /// The outstanding mails, oldest first, `most` at most.
     pub fn outstanding_mails(&self, most: usize) -> Vec<OutstandingMail> {
         let awaited = |mail: &Outstanding| OutstandingMail {
@@ -406,7 +415,7 @@ impl Ledger {
             delivers: if not_applicable { Reading::NotApplicable } else { self.delivers() },
             delivery: self.delivery,
             last_roundtrip: self.last_roundtrip,
-            oldest_outstanding: self.oldest_outstanding().filter(|_| !not_applicable),
+            oldest_outstanding: self.oldest_attended().filter(|_| !not_applicable),
             roundtrips: self.roundtrips,
             exemplars: self.exemplars.clone(),
             totals: self.totals,

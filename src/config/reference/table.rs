@@ -39,6 +39,12 @@ pub(super) const MAIN: &[Key] = &[
         "The folder for what outlives the process, made with mode 0700",
     ),
     key(
+        "location",
+        Text,
+        Nothing,
+        "From where this exporter tests, the label `location` of all targets: to compare exporters at several places",
+    ),
+    key(
         "max_concurrent_probes",
         CONCURRENT_PROBES,
         Told("100 for each core"),

@@ -77,6 +77,7 @@ pub(in crate::web) fn page(
         rows,
         well,
         listing,
+        location: config.location.as_deref(),
         sharing: config.shard.filter(|_| config.in_other_shards > 0),
     };
     page.render()
@@ -110,6 +111,8 @@ struct StatusPage<'a> {
     well: Vec<ListedRow<'a>>,
     /// How the targets were, by name.
     pasts: BTreeMap<&'a TargetName, Past>,
+    /// From where the targets are tested, where the configuration says.
+    location: Option<&'a str>,
     /// Which shard this is, where others test targets of the configuration too.
     sharing: Option<Shard>,
 }

@@ -12,7 +12,7 @@ use super::history::History;
 use super::status::{Assets, ENDS_SOON, Links, Row, ShortageNote};
 use super::words::{When, exact, rough, spelled};
 use crate::account::history::{Check, DialogueKind, FailedLook, Outcome, Probe, Steps, Transcript};
-use crate::config::{Protocol, Target, TlsMode};
+use crate::config::{LOCATION, Protocol, Target, TlsMode};
 use crate::probing::lag::Lately;
 use crate::supervisor::{Details, View};
 use crate::web::condition::ShownCondition as _;

@@ -9,10 +9,15 @@ use ledger::Token;
 
 /// An exporter of two targets on a port where nobody listens.
 async fn app() -> App {
+    app_with("").await
+}
+
+/// The same with more at the top of its configuration.
+async fn app_with(more: &str) -> App {
     let yaml = "state_dir: /nowhere\ndefaults: {host: 127.0.0.1, from: a@b.example, \
                 to: a@b.example, receive: {protocol: imap, port: 9, username: u, \
                 password: swordfish}, send: {port: 9}}\ntargets: [{name: one}, {name: 'b & c'}]\n";
-    let config = Config::parse(yaml, Path::new("test.yml")).unwrap();
+    let config = Config::parse(&format!("{more}{yaml}"), Path::new("test.yml")).unwrap();
     let origin = Origin { instance: Token::random(), host: None };
     let supervisor = Supervisor::start(config, None, origin).await.unwrap();
     App {
@@ -75,6 +80,26 @@ async fn metrics_of_all_targets_come_in_the_format_that_is_asked_for() {
     for name in ["target=\"one\"", "target=\"b & c\"", "# EOF"] {
         assert!(body(&page).contains(name), "{name} is missing");
     }
+}
+
+#[tokio::test]
+async fn from_where_it_tests_is_told_everywhere_if_the_configuration_says() {
+    let (there, nowhere) = (app_with("location: <fra>\n").await, app().await);
+    for (path, words) in [
+        ("/", "from &#60;fra&#62;</span>"),
+        ("/targets/one", "from &#60;fra&#62;</span>"),
+        ("/api/targets", "\"location\":\"<fra>\""),
+        ("/api/targets/one", "\"location\":\"<fra>\""),
+        ("/sd", "\"__meta_mailtrip_label_location\":\"<fra>\""),
+        ("/metrics", "mailtrip_interval_seconds{target=\"one\",location=\"<fra>\"}"),
+        ("/probe?target=one", "location=\"<fra>\""),
+        ("/metrics", "mailtrip_config_targets{location=\"<fra>\"} 2"),
+    ] {
+        let page = get(&there, path).await;
+        assert!(body(&page).contains(words), "{path}: no {words}: {}", body(&page));
+        assert!(!body(&get(&nowhere, path).await).contains(words), "{path}");
+    }
+    assert!(body(&get(&nowhere, "/api/targets").await).contains("\"location\":null"));
 }
 
 #[tokio::test]

@@ -7,6 +7,10 @@ use testserver::{Options, Post, Protocol, Server};
 
 use crate::support::program::{Running, folder, run, target};
 
+mod alerts;
+mod moving;
+mod replicas;
+
 /// Two targets for each of so many mailboxes.
 fn config(mailboxes: usize, smtp: u16, imap: u16) -> String {
     let targets = (0..mailboxes).flat_map(|number| {

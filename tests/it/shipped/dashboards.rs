@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::Method;
 use ledger::{Reason, Side, Step};
+use mailtrip_exporter::config::Shard;
 use mailtrip_exporter::demo::Demo;
 use mailtrip_exporter::supervisor::Supervisor;
 use mailtrip_exporter::web::elsewhere::Elsewhere;
@@ -195,7 +196,9 @@ struct World {
 impl World {
     async fn start(release: Release) -> Self {
         let demo = Demo::start_with(Duration::from_secs(1)).await.unwrap();
-        let supervisor = Supervisor::start(demo.config(), None, origin()).await.unwrap();
+        // One shard has all of the targets.
+        let config = demo.config().part_of(Shard::parse("0/1", "").ok());
+        let supervisor = Supervisor::start(config, None, origin()).await.unwrap();
         let address = "https://mailtrip.test".parse().unwrap();
         let app = App {
             supervisor,
@@ -374,7 +377,7 @@ async fn shows_servers_that_were_bad_the_worst_first(world: &World) {
 #[test]
 fn every_panel_of_the_fleet_shows_the_chosen_servers_only() {
     let [fleet, _] = Dashboard::all();
-    let of_exporters = ["Exporters", "Exporter lateness"];
+    let of_exporters = ["Exporters", "Shared mail servers", "Exporter lateness"];
     let is_of_servers = |panel: &&Value| !of_exporters.contains(&text(&panel["title"]));
     for panel in fleet.panels().iter().filter(is_of_servers) {
         for target in panel["targets"].as_array().unwrap() {
@@ -704,6 +707,54 @@ async fn a_server_whose_exporter_is_gone_still_counts_as_bad_in_the_time_shown()
     let timeline = text(&fleet.panel("Mail servers that were bad")["targets"][0]["expr"]);
     let chosen = timeline.split_once("count_values").unwrap().1;
     assert_gives(&format!("count(count_values{chosen})"), &hour, &series, one).await;
+}
+
+/// Three servers at one place and at another, or at none: a mean for each, of what was measured.
+#[tokio::test]
+async fn places_are_compared_and_without_any_there_is_one_line() {
+    let [fleet, _] = Dashboard::all();
+    let roundtrip = text(&fleet.panel("Round trip by place")["targets"][0]["expr"]);
+    let ability = text(&fleet.panel("Ability by place")["targets"][0]["expr"]);
+    let places = [("fra", "0.01", "100"), ("nyc", "0.03", "0")];
+    let series = |place: &str, minutes: &str, percent: &str| {
+        let of = |target: &str, value: &str| {
+            let location = if place.is_empty() { "" } else { ",location=" };
+            let place = if place.is_empty() { String::new() } else { format!("\"{place}\"") };
+            let labels = format!("job=\"j\",instance=\"i\",target=\"{target}\"{location}{place}");
+            // promtool knows no repetition of NaN.
+            let value = if value == "NaN" { [value; 11].join(" ") } else { format!("{value}x10") };
+            [
+                (format!("mailtrip_target_info{{{labels}}}"), "1x10".to_owned()),
+                (format!("mailtrip_roundtrip_minutes{{{labels}}}"), value),
+                (
+                    format!("mailtrip_send_ability_percent{{{labels}}}"),
+                    if target == "a" { format!("{percent}x10") } else { "100x10".to_owned() },
+                ),
+            ]
+        };
+        [of("a", minutes), of("b", minutes), of("standby", "NaN")].concat()
+    };
+    let given = |rows: &[(String, String)], expression: &str, expected: Value| {
+        let (rows, expression) = (rows.to_vec(), expression.to_owned());
+        async move {
+            let series: Vec<(&str, &str)> =
+                rows.iter().map(|it| (it.0.as_str(), it.1.as_str())).collect();
+            assert_gives(&expression, &[], &series, expected).await;
+        }
+    };
+    let all: Vec<_> =
+        places.iter().flat_map(|(place, one, other)| series(place, one, other)).collect();
+    let expected = |figures: [f64; 2]| {
+        let labels = ["{location=\"fra\"}", "{location=\"nyc\"}"];
+        let samples = labels.iter().zip(figures);
+        samples
+            .map(|(labels, value)| serde_json::json!({"labels": labels, "value": value}))
+            .collect()
+    };
+    given(&all, &format!("round({roundtrip}, 0.01)"), expected([0.6, 1.8])).await;
+    given(&all, &format!("round({ability})"), expected([100.0, 67.0])).await;
+    let none = serde_json::json!([{"labels": "{location=\"no location\"}", "value": 0.6}]);
+    given(&series("", "0.01", "100"), &format!("round({roundtrip}, 0.01)"), none).await;
 }
 
 #[tokio::test]

@@ -93,6 +93,11 @@ async fn the_unit_tests_of_certificates_clusters_and_the_exporter_pass() {
 }
 
 #[tokio::test]
+async fn the_unit_tests_of_targets_that_exporters_share_pass() {
+    test_rules("shards").await;
+}
+
+#[tokio::test]
 async fn the_unit_tests_of_service_levels_pass() {
     test_rules("levels").await;
 }

@@ -105,7 +105,7 @@ async fn labels_of_a_house_change_no_verdict_and_stand_on_every_alert_about_a_ta
     }
     // The labels are on the alerts, so that promtool calls them others than those expected.
     assert!(seen > 20, "{seen}: promtool's report is read no more");
-    let others = ["Cluster", "Exporter", "Reload", "Store", "HostAgent"];
+    let others = ["Cluster", "Exporter", "Reload", "Store", "HostAgent", "Targets"];
     let is_about_a_target = |it: &String| !others.iter().any(|other| it.contains(other));
     let expected: BTreeSet<String> = alerts().into_iter().filter(is_about_a_target).collect();
     assert_eq!(about_targets, expected);

@@ -144,6 +144,7 @@ mod tests {
             accepted: Moment { instant: at(101.0), wall: SystemTime::UNIX_EPOCH },
             is_late: false,
             overdue: None,
+            is_unattended: false,
         };
         let sighting = Sighting {
             folder: FoundIn::Inbox,

@@ -124,7 +124,7 @@ impl Ledger {
             if !mail.is_past(late_after, now) {
                 break;
             }
-            if !mail.is_late && is_over(mail, late_after) {
+            if !mail.is_late && !mail.is_unattended && is_over(mail, late_after) {
                 (mail.is_late, mail.overdue) = (true, None);
                 self.journal.touch(mail.token);
                 self.totals.late += 1;
@@ -135,11 +135,15 @@ impl Ledger {
         }
     }
 
+    /// The oldest is lost; one that nobody has attended leaves uncounted.
     pub(super) fn lose_oldest(&mut self, now: Moment) {
-        if let Some(mail) = self.outstanding.pop_front() {
-            self.totals.lost += 1;
-            self.end(mail.token, MailState::Lost, now);
-        }
+        let Some(mail) = self.outstanding.pop_front() else { return };
+        let (count, state) = match mail.is_unattended {
+            true => (&mut self.totals.left, MailState::Left),
+            false => (&mut self.totals.lost, MailState::Lost),
+        };
+        *count += 1;
+        self.end(mail.token, state, now);
     }
 
     pub(super) fn ended_state(&self, token: Token) -> Option<MailState> {

@@ -22,7 +22,8 @@ pub enum MailState {
     /// Accepted, and not seen for `lost_after`.
     Lost,
     /// Left the account uncounted: with the outage of a passive target, not sent for want of something of
-    /// the exporter's own, or under way in an older copy of the store that was put back.
+    /// the exporter's own, under way in an older copy of the store that was put back, or not looked for by this
+    /// exporter for so long that another one may have removed it.
     Left,
 }
 

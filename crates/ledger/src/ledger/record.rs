@@ -161,7 +161,9 @@ impl Ledger {
     ///
     /// Wall times become points of the monotonic clock by the age they have now, which is never
     /// negative. A mail without a recorded reply is doubtful, and has returned if it was seen before
-    /// that reply and perhaps removed: nobody will see it again. Should the records not add up, the
+    /// that reply and perhaps removed: nobody will see it again. A mail that nobody here has looked for during
+    /// `lost_after` may have been removed by another exporter, as a left-over: it is received if the next look
+    /// shows it, and else leaves. Should the records not add up, the
     /// sum of the counters is made to hold, and none is lowered. The newest measurements go on from
     /// their own time; an attempt that was under way is none.
     pub fn restore(rules: Rules, stored: &StoredAccount, now: Moment) -> Self {
@@ -180,12 +182,16 @@ impl Ledger {
         ledger.journal.last_sent = stored.account.last_sent;
         ledger.journal.newest = differing(&stored.newest);
         ledger.restore_newest(&stored.newest, now);
+        let attended =
+            stored.newest.sides.receive.last_success.and_then(|date| now.moment_of(date));
         let mut unanswered = Vec::new();
         for (token, mail) in &stored.mails {
             match mail.state {
                 MailState::Sending => unanswered.push((*token, mail.ended.is_some())),
                 MailState::Outstanding => {
-                    ledger.outstanding.push_back(restored_outstanding(*token, mail, now));
+                    let mut mail = restored_outstanding(*token, mail, now);
+                    mail.is_unattended = is_unattended(&mail, attended, &rules, now);
+                    ledger.outstanding.push_back(mail);
                 }
                 MailState::Refused => {}
                 MailState::Doubtful
@@ -318,7 +324,20 @@ fn restored_outstanding(token: Token, mail: &MailRecord, now: Moment) -> Outstan
         accepted: Moment { instant, wall },
         is_late: mail.is_late,
         overdue: None,
+        is_unattended: false,
     }
+}
+
+/// Whether the mail may have come and gone since its mailbox was last `attended` to, or since it was sent: others
+/// remove it once its arrival lies `lost_after` back, and not before.
+fn is_unattended(
+    mail: &Outstanding,
+    attended: Option<LineInstant>,
+    rules: &Rules,
+    now: Moment,
+) -> bool {
+    let since = attended.map_or(mail.accepted.instant, |at| at.max(mail.accepted.instant));
+    now.instant.saturating_duration_since(since) >= rules.lost_after
 }
 
 fn restored_end(token: Token, mail: &MailRecord, now: Moment) -> Ended {

@@ -12,6 +12,7 @@ mod newest;
 mod overdue;
 mod schedule;
 mod shortage;
+mod unattended;
 
 const RULES: Rules = Rules {
     interval: Duration::from_secs(60),

@@ -140,6 +140,7 @@ impl Case {
             reload_failed: false,
             shortages: Vec::new(),
             pasts: BTreeMap::new(),
+            location: None,
             sharing: None,
             listing,
             rows,

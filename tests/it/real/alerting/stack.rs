@@ -59,7 +59,8 @@ impl Stack {
         Self::with_rules(&[]).await
     }
 
-    async fn with_rules(changes: &[(&str, &str)]) -> Self {
+    /// The same with these changes of the rules.
+    pub(crate) async fn with_rules(changes: &[(&str, &str)]) -> Self {
         let write =
             |folder: &Path, alertmanager: &str| configuration(folder, alertmanager, changes);
         Self::with_configuration(write).await
@@ -87,9 +88,17 @@ impl Stack {
 
     /// Has Prometheus scrape the exporter at this address from now on, as the same instance.
     pub(crate) fn scrape(&self, address: &str) {
+        self.scrape_all(&[("exporter".to_owned(), address.to_owned())]);
+    }
+
+    /// Has it scrape these, each an instance and its address.
+    pub(crate) fn scrape_all(&self, exporters: &[(String, String)]) {
         let path = self.folder.path().join("exporter.yml");
         let new = path.with_extension("new");
-        let text = format!("- targets: ['{address}']\n  labels: {{instance: exporter}}\n");
+        let group = |(instance, address): &(String, String)| {
+            format!("- targets: ['{address}']\n  labels: {{instance: {instance}}}\n")
+        };
+        let text: String = exporters.iter().map(group).collect();
         fs::write(&new, text).and_then(|()| fs::rename(&new, &path)).unwrap();
     }
 
@@ -206,7 +215,7 @@ async fn start_prometheus(folder: &Path, text: String) -> (Child, String) {
 }
 
 /// By what an alert goes on for less long than in the rules as shipped.
-const HURRIED: [(&str, &str); 2] = [
+pub(crate) const HURRIED: [(&str, &str); 2] = [
     ("keep_firing_for: 3m", "keep_firing_for: 8s"),
     ("keep_firing_for: 4m", "keep_firing_for: 12s"),
 ];
