@@ -13,7 +13,7 @@ use super::mount::PathPrefix;
 use super::paths::{self, TARGET_REPORTS};
 use crate::account::advice::next_step;
 use crate::account::history::{Check, Evidence, FailedLook, Probe, Steps, Transcript};
-use crate::supervisor::{Details, View};
+use crate::supervisor::{Details, View, Views};
 use inspection::InspectionRecord;
 use layers::{ChecksRecord, ColumnRecord};
 use ledger::{DeliveryReport, FoundIn, OutstandingMail, SideState};
@@ -204,7 +204,7 @@ struct TranscriptRecord<'a> {
 
 impl<'a> Listing<'a> {
     /// Its links begin with `base`.
-    pub(in crate::web) fn new(views: &'a [View], base: &PathPrefix) -> Self {
+    pub(in crate::web) fn new(views: &'a Views, base: &PathPrefix) -> Self {
         let shortages = shortages::current().into_iter().map(|current| ShortageRecord {
             resource: current.shortage.label(),
             times: current.times,
@@ -239,7 +239,7 @@ impl<'a> Report<'a> {
             checks: checks.iter().map(CheckRecord::new).collect(),
             failed_looks: failed_looks.iter().map(LookRecord::new).collect(),
             layer_checks: ChecksRecord::new(&details.view.layers),
-            newest_report: notice.map(|(at, notice)| DsnRecord::new(*at, notice)),
+            newest_report: notice.map(|it| DsnRecord::new(it.0, &it.1)),
             inspection: details.view.inspection.as_deref().map(InspectionRecord::new),
             transcripts: shows_transcripts
                 .then(|| transcripts.iter().map(TranscriptRecord::new).collect()),

@@ -83,7 +83,7 @@ pub(in crate::web) fn page(
         history: History::new(&target.name, &details.availability, now),
         network: readings.ping.as_ref().map(NetworkNote::new),
         ports: readings.ports.iter().map(PortNote::new).collect(),
-        notice: snapshot.last_report.as_ref().map(|(at, one)| DsnNote::new(*at, one, now)),
+        notice: snapshot.last_report.as_ref().map(|it| DsnNote::new(it.0, &it.1, now)),
         inspection: details.view.inspection.as_deref().map(|one| InspectionNote::new(one, now)),
         target,
         row,
