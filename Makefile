@@ -4,7 +4,7 @@ CARGO ?= cargo
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build packages tarballs image compose test prerequisites lint lint-workflows fuzz bench-accuracy bench-accuracy-long bench-resumption bench-scrape bench-hostile soak screenshots book chart release deny clean
+.PHONY: help demo build packages tarballs image compose test prerequisites lint lint-workflows fuzz bench-accuracy bench-accuracy-long bench-resumption bench-scrape bench-hostile bench-scale bench-cost soak screenshots book chart release deny clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,10 +45,8 @@ lint: ## check style, lints, documentation and scripts, without running a test
 	CARGO_TARGET_DIR=target $(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
-lint-workflows: ## check the workflows of GitHub by zizmor
-	@scripts/install-prerequisites chart
-	@scripts/install-tools workflows
-	target/workflows-tools/bin/zizmor --offline --no-progress .github/workflows
+lint-workflows: ## check the workflows of GitHub by actionlint and zizmor
+	@scripts/lint-workflows
 
 fuzz: ## search for input that a parser does not bear: TARGET=imap, SECONDS=60; without, a minute for each target
 	@scripts/fuzz run "$(TARGET)" "$(SECONDS)"
@@ -72,6 +70,14 @@ bench-scrape: ## measure the answers about 10,000 targets: processor time, memor
 bench-hostile: ## play every server of docs/hostile.md to the built program: the figures of its table; some fifteen minutes
 	@scripts/install-prerequisites build
 	MAILTRIP_SOAK_ROWS=1 $(CARGO) bench --locked --bench soak
+
+bench-scale: ## measure what a target costs, from one to ten thousand: the table of docs/sizing.md; 25 minutes; TARGETS, MINUTES, PERIOD
+	@scripts/install-prerequisites build
+	TARGETS='$(TARGETS)' MINUTES='$(MINUTES)' PERIOD='$(PERIOD)' $(CARGO) bench --locked --bench scale
+
+bench-cost: ## compare the processor time of a round trip with that of a C program that does the same; eight minutes
+	@scripts/install-prerequisites build
+	MAILTRIP_SCALE_COST=1 $(CARGO) bench --locked --bench scale
 
 soak: ## an hour of 50 test mails a second against servers half of which misbehave; MINUTES=5 for a try
 	@scripts/install-prerequisites build

@@ -4,7 +4,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use crate::clock::for_timer;
@@ -20,7 +19,6 @@ use ledger::{
     Snapshot, StoredAccount, Transmission,
 };
 use mail::inspection::Inspection;
-use reached::Reached;
 use state::State;
 
 pub mod advice;
@@ -35,7 +33,7 @@ mod state;
 pub struct Account {
     name: TargetName,
     state: Mutex<State>,
-    reached: watch::Sender<Reached>,
+    reached: reached::Watch,
     /// `None`: it ends with the process.
     store: Option<Arc<Store>>,
 }
@@ -61,7 +59,7 @@ impl Account {
 
     fn of(name: TargetName, ledger: Ledger, store: Option<Arc<Store>>) -> Self {
         let state = Mutex::new(State::new(ledger));
-        Self { name, state, reached: watch::Sender::default(), store }
+        Self { name, state, reached: reached::Watch::default(), store }
     }
 
     /// Files its transcripts in this archive, with those of other targets. For the beginning: what
@@ -78,8 +76,8 @@ impl Account {
     }
 
     /// The newest connection of each side, and word of each new one.
-    pub fn reached(&self) -> watch::Receiver<Reached> {
-        self.reached.subscribe()
+    pub fn reached(&self) -> &reached::Watch {
+        &self.reached
     }
 
     /// Reads the ledger as it is now. The lock is held meanwhile: no reading may wait.

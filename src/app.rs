@@ -1,5 +1,6 @@
 //! From the command line to a running program and its exit code.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tracing::{debug, info, warn};
 use crate::build::{REVISION, VERSION};
 use crate::check::{self, Findings};
 use crate::cli::{Check, Cli, Command, Generate};
-use crate::config::Config;
+use crate::config::{Config, Problems};
 use crate::demo::{self, Demo};
 use crate::descriptors::{self, Need};
 use crate::healthcheck;
@@ -30,6 +31,8 @@ use mail::net;
 use mail::shortage::news as shortages;
 use mail::threads;
 
+/// The configuration of the service that the packages install.
+const OF_SERVICE: &str = "/etc/mailtrip_exporter/mailtrip.yml";
 /// How long requests and sessions may take to end.
 const LONGEST_END: Duration = Duration::from_secs(4);
 /// How often it is looked whether a shortage is over.
@@ -67,7 +70,8 @@ fn generate(what: &Generate) -> Result<ExitCode, Fatal> {
 
 /// Lists everything that is wrong, or what will be probed and how it is served.
 fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
-    let (config, web) = match (Config::load(&cli.config_file), web_config(cli)) {
+    let (config_file, config) = load(cli);
+    let (config, web) = match (config, web_config(cli)) {
         (Ok(config), Ok(web)) => (config.part_of(cli.shard), web),
         (Err(config), Err(web)) => return Err(all_wrong(&format!("{config}\n{web}"))),
         (Err(config), Ok(_)) => return Err(all_wrong(&config.to_string())),
@@ -76,7 +80,7 @@ fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
     let verbose = matches!(cli.command, Some(Command::Check(Check { verbose: true })));
     let need = Need::of(&config);
     let warnings = config.warnings().into_iter().chain(need.warning(mail::descriptors::limit()));
-    let findings = Findings::of(&cli.config_file, &config, warnings.collect(), verbose);
+    let findings = Findings::of(config_file, &config, warnings.collect(), verbose);
     for line in &findings.targets {
         println!("{line}");
     }
@@ -91,6 +95,16 @@ fn check(cli: &Cli) -> Result<ExitCode, Fatal> {
     }
     println!("{}", findings.summary);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration of a subcommand, and where it is: with no flag and no file here that of the service, as people
+/// who have installed the package mean it. The exporter itself never guesses.
+fn load(cli: &Cli) -> (&Path, Result<Config, Problems>) {
+    let here = cli.config_file.as_path();
+    match cli.command {
+        Some(_) if !cli.names_config_file => Config::load_first(here, Path::new(OF_SERVICE)),
+        _ => (here, Config::load(here)),
+    }
 }
 
 /// Everything that is wrong, and how much it is.
@@ -140,7 +154,7 @@ fn can_run(workers: usize) -> Result<(), Fatal> {
 }
 
 async fn probe_one(cli: &Cli, probe: &Probe) -> Result<ExitCode, Fatal> {
-    Ok(ExitCode::from(command::probe(&cli.config_file, probe).await))
+    Ok(ExitCode::from(command::probe(|| load(cli), probe).await))
 }
 
 async fn check_health(cli: &Cli) -> Result<ExitCode, Fatal> {

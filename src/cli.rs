@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::build;
@@ -33,7 +34,8 @@ mod own_flags;
     after_help = EXAMPLES
 )]
 pub struct Cli {
-    /// The configuration: the mail servers and how to test them
+    /// The configuration: the mail servers and how to test them; `check` and `probe` take
+    /// /etc/mailtrip_exporter/mailtrip.yml where neither the flag is given nor its default is there
     #[arg(
         long = "config.file",
         value_name = "FILE",
@@ -41,6 +43,10 @@ pub struct Cli {
         global = true
     )]
     pub config_file: PathBuf,
+
+    /// Whether it was given.
+    #[arg(skip)]
+    pub names_config_file: bool,
 
     /// Check the configuration and that of --web.config.file, list all problems, and exit with 0 or
     /// 1
@@ -337,7 +343,11 @@ impl Cli {
         let mut command = own_flags::hide_foreign(Self::command());
         let matches = command.try_get_matches_from_mut(words)?;
         own_flags::refuse_foreign(&command, &matches)?;
-        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?.checked()
+        let source = matches.value_source("config_file");
+        let mut cli =
+            Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        cli.names_config_file = source != Some(ValueSource::DefaultValue);
+        cli.checked()
     }
 
     /// What clap cannot say of one option alone, and what it would repeat a secret for.
@@ -399,6 +409,7 @@ mod tests {
     fn the_defaults_are_the_documented_ones() {
         let cli = parse("").unwrap();
         assert_eq!(cli.config_file, PathBuf::from("mailtrip.yml"));
+        assert!(!cli.names_config_file);
         assert_eq!(addresses(""), [":9925"]);
         assert_eq!(cli.web.telemetry_path, "/metrics");
         assert_eq!(cli.log, Log { level: LogLevel::Info, format: LogFormat::Logfmt });
@@ -449,6 +460,7 @@ mod tests {
         for words in ["check --config.file=a.yml", "--config.file=a.yml check"] {
             let cli = parse(words).unwrap();
             assert_eq!(cli.config_file, PathBuf::from("a.yml"), "{words}");
+            assert!(cli.names_config_file, "{words}");
             assert_eq!(cli.command, Some(Command::Check(Check { verbose: false })));
         }
         let verbose = parse("check --verbose").unwrap().command;

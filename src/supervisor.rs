@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::account::Account;
 use crate::account::history::Archive;
@@ -176,7 +176,7 @@ impl Supervisor {
                 if problem.may_pass() {
                     state.inputs = None;
                 }
-                error!(error = %problem, "cannot reload the configuration; the previous one stays in force");
+                problem.log();
             }
         }
         outcome

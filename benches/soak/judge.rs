@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::hostile::page::Page;
 use crate::plan::Kind;
-use crate::program::Taken;
+use crate::process::Taken;
 use crate::run::{GUEST, Target};
 
 /// Memory may grow by this share and so many bytes from the window of reference to the last.

@@ -10,7 +10,7 @@
 //! `make bench-hostile` plays each row of the table of hostile servers (`docs/hostile.md`) to a process of
 //! its own instead, and prints the table with its figures ([`rows`]).
 //!
-//! `MAILTRIP_SOAK_PROGRAM=FILE` has another program run than the one that was built.
+//! `MAILTRIP_BENCH_PROGRAM=FILE` has another program run than the one that was built.
 //!
 //! What has to hold is judged by [`judge`]; a line of progress goes to standard error each minute,
 //! the summary to standard output. It exits with 1 if something did not hold.
@@ -21,7 +21,6 @@ use std::time::Duration;
 mod books;
 mod judge;
 mod plan;
-mod program;
 mod rows;
 mod run;
 mod servers;
@@ -35,6 +34,15 @@ mod hostile {
     pub(crate) mod table;
 }
 
+#[path = "../shared"]
+mod shared {
+    pub(crate) mod peer;
+    #[allow(dead_code, reason = "for other benchmarks")]
+    pub(crate) mod process;
+    #[allow(dead_code, reason = "for other benchmarks")]
+    pub(crate) mod program;
+}
+
 #[path = "../../tests/it"]
 mod it {
     #[allow(dead_code, unused_imports, clippy::expect_used, clippy::unwrap_used)]
@@ -42,7 +50,8 @@ mod it {
     pub(crate) mod support;
 }
 
-use it::support;
+use it::support::{self, http};
+use shared::{peer, process, program};
 
 /// Set for the process with the servers.
 const SERVERS: &str = "MAILTRIP_SOAK_SERVERS";

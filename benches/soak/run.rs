@@ -1,18 +1,17 @@
 //! The run: load, readers, reloads, samples, and the quiet end.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep};
 
 use crate::books;
 use crate::hostile::page::Page;
 use crate::judge::{Report, Watcher};
+use crate::peer::Peer;
 use crate::plan::{INTERVAL, LOST_AFTER};
-use crate::program::{Program, Taken, taken};
+use crate::process::taken;
+use crate::program::Program;
 
 /// How often the metrics are read, and what both processes take.
 const SCRAPE: Duration = Duration::from_secs(2);
@@ -32,56 +31,19 @@ pub(crate) struct Target {
     line: String,
 }
 
-/// The process with the servers.
-struct Servers {
-    child: Child,
-    say: ChildStdin,
-    hear: Lines<BufReader<ChildStdout>>,
-}
-
-impl Servers {
-    async fn start() -> Result<(Self, Vec<Target>), String> {
-        let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut child = Command::new(own)
-            .env(crate::SERVERS, "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("no servers: {error}"))?;
-        let (say, hear) = (child.stdin.take(), child.stdout.take());
-        let (Some(say), Some(hear)) = (say, hear) else { return Err("no pipes".to_owned()) };
-        let mut servers = Self { child, say, hear: BufReader::new(hear).lines() };
-        let targets = servers.read().await?;
-        let text = |value: &Value, key: &str| {
-            value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        let targets = targets.as_array().cloned().unwrap_or_default();
-        let target = |value: &Value| Target {
-            name: text(value, "name"),
-            kind: text(value, "kind"),
-            line: text(value, "target"),
-        };
-        Ok((servers, targets.iter().map(target).collect()))
-    }
-
-    async fn ask(&mut self, what: &str) -> Result<Value, String> {
-        let line = format!("{what}\n");
-        self.say.write_all(line.as_bytes()).await.map_err(|error| error.to_string())?;
-        self.read().await
-    }
-
-    async fn read(&mut self) -> Result<Value, String> {
-        let line = timeout(Duration::from_secs(60), self.hear.next_line()).await;
-        match line {
-            Ok(Ok(Some(line))) => serde_json::from_str(&line).map_err(|error| error.to_string()),
-            outcome => Err(format!("the servers say nothing: {outcome:?}")),
-        }
-    }
-
-    fn taken(&self) -> Taken {
-        taken(self.child.id())
-    }
+/// The process with the servers, and the targets that it writes.
+async fn servers() -> Result<(Peer, Vec<Target>), String> {
+    let (servers, targets) = Peer::start(crate::SERVERS, "1").await?;
+    let text = |value: &Value, key: &str| {
+        value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let targets = targets.as_array().cloned().unwrap_or_default();
+    let target = |value: &Value| Target {
+        name: text(value, "name"),
+        kind: text(value, "kind"),
+        line: text(value, "target"),
+    };
+    Ok((servers, targets.iter().map(target).collect()))
 }
 
 /// Runs it for so long.
@@ -89,7 +51,7 @@ impl Servers {
 /// # Errors
 /// Something could not be run at all.
 pub(crate) async fn soak(length: Duration) -> Result<Report, String> {
-    let (mut servers, targets) = Servers::start().await?;
+    let (mut servers, targets) = servers().await?;
     let mut program = Program::start(&configuration(&targets, 0)).await?;
     let began = Instant::now();
     let mut watcher = Watcher::new(length, &targets);
@@ -111,7 +73,7 @@ pub(crate) async fn soak(length: Duration) -> Result<Report, String> {
             Ok(text) => watcher.look(began.elapsed(), &Page::read(&text)),
             Err(error) => watcher.wrong(error),
         }
-        watcher.sample(began.elapsed(), program.taken(), servers.taken());
+        watcher.sample(began.elapsed(), program.taken(), taken(servers.id()));
     }
     let page = settle(&program, &mut servers, &targets, &mut watcher).await?;
     let server_books = servers.ask("books").await?;
@@ -137,7 +99,7 @@ async fn read_pages(program: &Program, targets: &[Target], turn: u32, watcher: &
 /// Has all servers behave and no more sent, and waits for the last mails.
 async fn settle(
     program: &Program,
-    servers: &mut Servers,
+    servers: &mut Peer,
     targets: &[Target],
     watcher: &mut Watcher,
 ) -> Result<Page, String> {

@@ -130,7 +130,7 @@ impl Account {
             state.history.attempt_ended(side, attempt, now);
             state.log.attempt_ended(side, ability, attempt, now.instant)
         });
-        self.reached.send_modify(|reached| reached.note(side, attempt));
+        self.reached.note(side, attempt);
         side_log::log_attempt(self.name(), side, attempt, change);
     }
 }

@@ -1,8 +1,10 @@
 //! Whether the newest attempt of each side has reached the port of its server: what the checks of the ports
 //! need not ask again.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use ledger::{Attempt, PerSide, Reading};
@@ -24,6 +26,31 @@ pub struct Connection {
     pub outcome: Reading<Result<Duration, Fault>>,
 }
 
+/// The newest connections of an account, for the one loop that takes them in.
+#[derive(Debug, Default)]
+pub struct Watch {
+    latest: Mutex<Reached>,
+    changed: Notify,
+}
+
+impl Watch {
+    /// The newest connection of each side.
+    pub fn latest(&self) -> Reached {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Comes to an end once there is a new one since this last came to an end. For one loop at a time.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// An attempt of this side has ended.
+    pub(super) fn note(&self, side: Side, attempt: &Attempt) {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).note(side, attempt);
+        self.changed.notify_one();
+    }
+}
+
 impl Connection {
     /// That of an attempt that has just ended.
     fn of(attempt: &Attempt) -> Self {
@@ -41,8 +68,7 @@ impl Connection {
 }
 
 impl Reached {
-    /// An attempt of this side has ended.
-    pub(super) fn note(&mut self, side: Side, attempt: &Attempt) {
+    fn note(&mut self, side: Side, attempt: &Attempt) {
         self.sides[side] = Some(Connection::of(attempt));
     }
 

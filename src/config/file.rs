@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::problem::MISSING_AS_IS;
 use super::reference::Home;
 use super::section::{Layer, Place, Report, Section};
 use super::source::{self, Environment, Sources, Unreadable};
@@ -34,6 +35,25 @@ impl Config {
             Ok((text, false)) => read(&text, path, &environment, inputs),
             Ok((text, true)) => read(&text, Path::new(name_of_pipe(path)), &environment, inputs),
             Err(unreadable) => Err(whole_file(path, unreadable, inputs)),
+        }
+    }
+
+    /// The first of these two files that there is, and what it holds: see [`Config::load`]. One that cannot be
+    /// looked for is one that there is.
+    ///
+    /// # Errors
+    /// Those of it; and that there is neither.
+    pub fn load_first<'a>(here: &'a Path, else_: &'a Path) -> (&'a Path, Result<Config, Problems>) {
+        let is_missing = |path: &Path| matches!(path.try_exists(), Ok(false));
+        match (is_missing(here), is_missing(else_)) {
+            (true, false) => (else_, Config::load(else_)),
+            (true, true) => {
+                let mut inputs = Inputs::default();
+                inputs.note_file(here);
+                let message = format!("{MISSING_AS_IS}{}", else_.display());
+                (here, Err(whole_file(here, Unreadable { line: None, message }, inputs)))
+            }
+            (false, _) => (here, Config::load(here)),
         }
     }
 

@@ -13,6 +13,12 @@ use mail::text::harmless;
 /// The message of a main file that is not there.
 pub(super) const MISSING: &str = "does not exist";
 
+/// What it begins with where another place was looked into as well, which follows.
+pub(super) const MISSING_AS_IS: &str = "does not exist, nor does ";
+
+/// More problems than this are counted in the log and not told.
+const MOST_LOGGED: usize = 20;
+
 /// What is told with it, on indented lines of its own.
 const FIRST_STEPS: &str = "
   mailtrip_exporter demo   shows the exporter at work without a configuration
@@ -33,8 +39,9 @@ pub struct Problem {
     pub message: String,
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Problem {
+    /// All of it but the steps that a newcomer takes.
+    pub fn in_one_line(&self) -> String {
         let mut told = format!("{}:", self.file.display());
         if let Some(line) = self.line {
             told += &format!("{line}:");
@@ -43,8 +50,15 @@ impl fmt::Display for Problem {
             told += &format!(" {}:", self.key);
         }
         // Names and paths in it may hold anything that a file can hold.
-        f.write_str(&harmless(format!("{told} {}", self.message).as_bytes()))?;
-        f.write_str(if self.message == MISSING { FIRST_STEPS } else { "" })
+        harmless(format!("{told} {}", self.message).as_bytes())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.in_one_line())?;
+        let is_missing = self.message == MISSING || self.message.starts_with(MISSING_AS_IS);
+        f.write_str(if is_missing { FIRST_STEPS } else { "" })
     }
 }
 
@@ -76,6 +90,13 @@ impl Problems {
     /// All of them, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.problems.iter()
+    }
+
+    /// A line for each, for the log: after the first twenty how many more there are, and how to see them.
+    pub fn in_lines(&self) -> impl Iterator<Item = String> {
+        let more = self.problems.len().saturating_sub(MOST_LOGGED);
+        let rest = (more > 0).then(|| format!("{more} more: `mailtrip_exporter check` lists all"));
+        self.problems.iter().take(MOST_LOGGED).map(Problem::in_one_line).chain(rest)
     }
 }
 

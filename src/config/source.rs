@@ -190,8 +190,7 @@ pub(super) fn read_main(path: &Path) -> Result<(String, bool), Unreadable> {
             yaml_text(bytes).map(|text| (text, true))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let message = MISSING.to_owned();
-            Err(Unreadable { line: None, message })
+            Err(Unreadable { line: None, message: MISSING.to_owned() })
         }
         _ => read_yaml(path).map(|text| (text, false)),
     }

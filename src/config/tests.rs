@@ -155,6 +155,23 @@ fn a_file_that_cannot_be_read_is_a_problem() {
 }
 
 #[test]
+fn the_second_place_counts_where_the_first_has_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let [here, there] = ["here.yml", "there.yml"].map(|name| folder.path().join(name));
+    let (place, outcome) = Config::load_first(&here, &there);
+    let problems = outcome.unwrap_err().to_string();
+    let (first, ways) = problems.split_once('\n').unwrap();
+    let expected = format!("{}: does not exist, nor does {}", here.display(), there.display());
+    assert_eq!((place, first, ways.lines().count()), (&*here, &*expected, 3));
+    fs::write(&there, "targets: []").unwrap();
+    let (place, outcome) = Config::load_first(&here, &there);
+    assert_eq!((place, outcome.is_ok()), (&*there, true));
+    fs::write(&here, "targets: [").unwrap();
+    let (place, outcome) = Config::load_first(&here, &there);
+    assert_eq!((place, outcome.is_ok()), (&*here, false), "a bad file is none that is missing");
+}
+
+#[test]
 fn no_slip_of_the_pen_tells_a_password() {
     let block = "targets:\n  - name: a\n    host: h.example\n    from: a@b.example\n    \
                  to: a@b.example\n    send:\n      username: u\n      password: hunter2\n    \

@@ -61,7 +61,8 @@ const EXPORTER: &[Section] = &[
         blocks: &[
             Term(
                 "mailtrip.yml",
-                "The configuration unless --config.file names another; see mailtrip.yml(5).",
+                "The configuration unless --config.file names another; see mailtrip.yml(5). Where it is missing, \
+                 check and probe take that of the service.",
             ),
             Term(
                 "./mailtrip-state",
@@ -70,6 +71,12 @@ const EXPORTER: &[Section] = &[
             Term(
                 "/etc/mailtrip_exporter/mailtrip.yml, /var/lib/mailtrip_exporter",
                 "The configuration and the state of the service that systemd starts.",
+            ),
+            Term(
+                "/etc/mailtrip_exporter/credentials",
+                "The secrets of that service, each in a file that only root can read; the file sam is \
+                 ${CREDENTIALS_DIRECTORY}/mailtrip_sam in its configuration. systemd passes them when it starts the \
+                 service.",
             ),
             Term(
                 "/etc/default/mailtrip_exporter",
@@ -94,7 +101,8 @@ const EXPORTER: &[Section] = &[
 pub(super) const CREDENTIALS_DIRECTORY: Block = Term(
     "CREDENTIALS_DIRECTORY",
     "The folder that a path of a secret may begin with, as ${CREDENTIALS_DIRECTORY}/name. systemd sets it for \
-     LoadCredential=.",
+     LoadCredential=. Where it is not set, as for check and probe by hand, mailtrip_NAME in it is credentials/NAME \
+     beside the configuration.",
 );
 const SSL_CERT: Block = Term(
     "SSL_CERT_FILE, SSL_CERT_DIR",

@@ -140,20 +140,19 @@ impl Checker {
     /// its period: what takes longer is cut off. Between the rounds it takes in the connections of the sides.
     pub async fn run(&self, first: Instant) {
         let interval = self.target.interval;
-        let mut reached = self.account.reached();
-        let (began, mut taken) = (Instant::now(), [None; 2]);
+        let reached = self.account.reached();
+        let began = Instant::now();
+        // Those before this loop were taken in by another.
+        let known = reached.latest();
+        let mut taken = OWNERS.map(|(_, side)| known.of(side).map(|connection| connection.at));
         let mut tick = first;
         loop {
             tokio::select! {
                 biased;
-                // It ends with the account, which this holds.
-                _ = reached.changed() => {
-                    let latest = reached.borrow_and_update().clone();
-                    self.take_in(&latest, &mut taken);
-                }
+                () = reached.changed() => self.take_in(&reached.latest(), &mut taken),
                 () = sleep_until(tick) => {
-                    let latest = reached.borrow().clone();
-                    let round = self.round(tick + interval, &latest, began).await;
+                    // On the heap, as it is over soon: this loop waits for most of its time.
+                    let round = Box::pin(self.round(tick + interval, &reached.latest(), began)).await;
                     let (before, after) = self.checks.record(round, self.target.passive);
                     self.persist();
                     self.log_changes(&before, &after);

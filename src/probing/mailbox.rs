@@ -20,6 +20,7 @@ use mail::test_mail::Header;
 mod backlog;
 pub mod imap;
 mod inspector;
+mod latest;
 mod mailbox_handle;
 mod mailbox_task;
 pub mod pop3;

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::future::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{Connection, Connections};
@@ -64,18 +65,19 @@ impl Sender {
     /// finished. One period at a time: a start that finds the one before still sending is skipped and
     /// counted.
     pub async fn run(&self, first: Instant, cancel: &CancellationToken) {
-        let Some(mut tick) = cancel.run_until_cancelled(self.take_over(first)).await else {
+        let Some(mut tick) = self.take_over(first).with_cancellation_token(cancel).await else {
             return;
         };
         let interval = self.target.interval;
-        while let Some(begun) = cancel.run_until_cancelled(self.begin(tick)).await {
+        while let Some(begun) = self.begin(tick).with_cancellation_token(cancel).await {
             let Some(period) = begun else {
                 // The server is at its limit of connections for a whole period.
                 self.account.periods_skipped(1);
                 tick = next_tick(tick, interval, Instant::now()).0;
                 continue;
             };
-            let farewell = self.send(period.patience, cancel).await;
+            // On the heap, as it is over soon: this loop waits for most of its time.
+            let farewell = Box::pin(self.send(period.patience, cancel)).await;
             let (next, skipped) = next_tick(tick, interval, Instant::now());
             if skipped > 0 {
                 self.account.periods_skipped(skipped);

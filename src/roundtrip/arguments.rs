@@ -34,6 +34,11 @@ pub struct Probe {
     #[arg(long, value_name = "URL", conflicts_with_all = ["show_transcript", "config_file"])]
     pub from_exporter: Option<String>,
 
+    /// Ask that exporter again for so long, until it answers and has measured the target; each time it has
+    /// --timeout
+    #[arg(long, value_name = "DURATION", requires = "from_exporter", value_parser = limit)]
+    pub wait: Option<Duration>,
+
     /// A file with user:password for that exporter, for https:// or an exporter on this machine
     #[arg(long, value_name = "FILE", requires = "from_exporter")]
     pub exporter_login_file: Option<PathBuf>,
@@ -79,6 +84,7 @@ impl Probe {
             login_file: self.exporter_login_file.clone(),
             ca_file: self.exporter_ca_file.clone(),
             timeout: self.timeout,
+            wait: self.wait,
         }))
     }
 }

@@ -7,21 +7,25 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::{Output, Probe};
-use super::exporter::{self, Finding, Question};
+use super::exporter::{self, Question};
 use super::state::{State, Thresholds, is_successful};
 use super::{Options, Terminal, all, find, json, nagios, run};
-use crate::config::{Config, Target};
+use crate::config::{Config, Problems, Target};
 use mail::net::host;
 
 /// Makes one round trip as the command line says, shows it on standard output, and gives the exit
-/// code. Ctrl-C and SIGTERM end it early.
-pub async fn probe(config_file: &Path, probe: &Probe) -> u8 {
+/// code. Ctrl-C and SIGTERM end it early. `load` reads the configuration, if it takes one, and says from where.
+pub async fn probe<'a>(
+    load: impl FnOnce() -> (&'a Path, Result<Config, Problems>),
+    probe: &Probe,
+) -> u8 {
     match probe.question() {
         Ok(Some(question)) => return ask(&question, probe).await,
         Ok(None) => {}
         Err(wrong) => return not_begun(probe, &format!("--from-exporter: {wrong}")),
     }
-    let config = match Config::load(config_file) {
+    let (config_file, config) = load();
+    let config = match config {
         Ok(config) => config,
         Err(problems) => return not_begun(probe, &problems.to_string()),
     };
@@ -98,16 +102,15 @@ async fn all_of(config: &Config, config_file: &Path, probe: &Probe) -> u8 {
 /// Shows what a running exporter has measured.
 async fn ask(question: &Question, probe: &Probe) -> u8 {
     let name = probe.target.as_deref().unwrap_or_default();
-    let report = tokio::select! {
-        report = question.ask(name) => report,
+    let thresholds = Thresholds { warning: probe.warning, critical: probe.critical };
+    let finding = tokio::select! {
+        finding = question.ask(name, &thresholds) => finding,
         () = interrupt() => Err("interrupted before the exporter has answered".to_owned()),
     };
-    let report = match report {
-        Ok(report) => report,
+    let finding = match finding {
+        Ok(finding) => finding,
         Err(problem) => return not_begun(probe, &problem),
     };
-    let thresholds = Thresholds { warning: probe.warning, critical: probe.critical };
-    let finding = Finding::of(report, &thresholds);
     match probe.output {
         Output::Text => exporter::show(&finding, &question.address, &mut Terminal::stdout()),
         Output::Json => print(&format!("{:#}", exporter::document(&finding, &question.address))),

@@ -1,5 +1,5 @@
-//! What a running exporter has measured, in place of a probe of our own: it is asked once, and its answer is
-//! judged and shown as a verdict of our own is.
+//! What a running exporter has measured, in place of a probe of our own: it is asked once, or until it has
+//! measured something, and its answer is judged and shown as a verdict of our own is.
 //!
 //! `address` is where it is, `answer` what it says of a target, `result` what that comes to, `output`
 //! how it is shown.
@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use hyper::{Request, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::{Endpoint, TlsMode, TlsOptions, authorities_of_flag, secret_of_flag};
+use crate::roundtrip::state::{State, Thresholds};
 pub use address::Address;
 use answer::{Problem, Report};
 use mail::net::tls::{TlsClient, words};
@@ -28,6 +29,8 @@ mod result;
 const MOST_BYTES: usize = 4 << 20;
 /// How long it is waited for unless `--timeout` says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it is left alone before it is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
 /// The flag that names the file of the login.
 const LOGIN_FLAG: &str = "--exporter-login-file";
 /// The most characters of what an exporter says about a problem.
@@ -46,21 +49,51 @@ pub struct Question {
     pub ca_file: Option<PathBuf>,
     /// How long the answer may take.
     pub timeout: Option<Duration>,
+    /// How long it is asked again while it does not answer or has measured nothing.
+    pub wait: Option<Duration>,
+}
+
+/// Why an exporter says nothing.
+enum Silence {
+    /// It may say something another time.
+    Now(String),
+    /// It will not.
+    Ever(String),
 }
 
 impl Question {
-    /// What the exporter says of the target.
+    /// What the exporter says of the target, and what that is to a monitoring system.
     ///
     /// # Errors
     /// Why it says nothing, in one sentence.
-    pub async fn ask(&self, target: &str) -> Result<Report, String> {
-        let named = |problem: String| format!("the exporter at {}: {problem}", self.address);
-        let (status, body) = self.exchange(target).await.map_err(named)?;
+    pub async fn ask(&self, target: &str, thresholds: &Thresholds) -> Result<Finding, String> {
+        let until = Instant::now() + self.wait.unwrap_or_default();
+        loop {
+            let finding = self.ask_once(target).await.map(|report| Finding::of(report, thresholds));
+            let may_change = match &finding {
+                Ok(finding) => finding.state == State::Unknown,
+                Err(silence) => matches!(silence, Silence::Now(_)),
+            };
+            if may_change && Instant::now() + PAUSE < until {
+                sleep(PAUSE).await;
+                continue;
+            }
+            return finding.map_err(|(Silence::Now(problem) | Silence::Ever(problem))| {
+                format!("the exporter at {}: {problem}", self.address)
+            });
+        }
+    }
+
+    async fn ask_once(&self, target: &str) -> Result<Report, Silence> {
+        let (status, body) = self.exchange(target).await.map_err(Silence::Now)?;
+        if status.is_server_error() {
+            return Err(Silence::Now(self.refusal(status, &body)));
+        }
         if status != StatusCode::OK {
-            return Err(named(self.refusal(status, &body)));
+            return Err(Silence::Ever(self.refusal(status, &body)));
         }
         let report = Report::read(&body).map_err(|wrong| {
-            named(format!(
+            Silence::Ever(format!(
                 "the answer is not what an exporter says of a target ({wrong}): check the address, and \
                  that its version is that of this program ({})",
                 env!("CARGO_PKG_VERSION")
@@ -68,7 +101,8 @@ impl Question {
         })?;
         // Both as they are shown.
         if report.name != text::shown(target.as_bytes()) {
-            return Err(named(format!("it answers with another target, `{}`", report.name)));
+            let problem = format!("it answers with another target, `{}`", report.name);
+            return Err(Silence::Ever(problem));
         }
         Ok(report)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use openssl::error::ErrorStack;
 use tokio::time::Instant;
+use tokio_util::future::FutureExt;
 use tracing::error;
 
 use super::kept::Kept;
@@ -243,7 +244,7 @@ impl Supervisor {
             let checker = Arc::clone(&checker);
             async move {
                 let first = start.tick(first, checker.target.interval);
-                cancel.run_until_cancelled(checker.run(first)).await;
+                checker.run(first).with_cancellation_token(&cancel).await;
             }
         })
     }

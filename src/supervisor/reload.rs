@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use openssl::error::ErrorStack;
+use tracing::error;
 
 use super::reader::NotRead;
 use crate::config::{Problems, TargetName};
@@ -49,6 +50,14 @@ pub enum ReloadError {
 }
 
 impl ReloadError {
+    /// Says why in the log, each problem of the configuration in a line of its own.
+    pub(super) fn log(&self) {
+        match self {
+            Self::Config(problems) => problems.in_lines().for_each(|problem| tell(&problem)),
+            other => tell(other),
+        }
+    }
+
     /// Whether the same files may do another time, as after a shortage of descriptors or threads.
     pub(super) fn may_pass(&self) -> bool {
         match self {
@@ -56,4 +65,8 @@ impl ReloadError {
             Self::Config(_) | Self::NoTargets | Self::Stopped | Self::NoFile => false,
         }
     }
+}
+
+fn tell(problem: &dyn std::fmt::Display) {
+    error!(error = %problem, "cannot reload the configuration; the previous one stays in force");
 }

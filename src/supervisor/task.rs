@@ -1,8 +1,12 @@
 //! Loops: how they end, and how one goes on that broke off or hangs.
 
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -98,18 +102,13 @@ async fn keep_running<F>(
     let mut start = Start::First;
     loop {
         let began = Instant::now();
-        // Should this task be ended by force, the set ends the loop with it.
-        let mut running = JoinSet::new();
-        running.spawn(run(cancel.clone(), start));
         let why = tokio::select! {
-            ended = running.join_next() => match ended {
-                Some(Err(panic)) => panic.to_string(),
-                _ => return,
+            ended = caught(run(cancel.clone(), start)) => match ended {
+                Err(panic) => panic,
+                Ok(()) => return,
             },
             () = hangs_on(&hangs) => "it hangs past its deadline".to_owned(),
         };
-        // What hangs need not come to its end: it is left to itself, and goes when it next waits.
-        drop(running);
         if began.elapsed() >= RESTART_LONGEST {
             wait = RESTART_FIRST;
         }
@@ -120,6 +119,24 @@ async fn keep_running<F>(
         wait = (wait * 2).min(RESTART_LONGEST);
         start = Start::Again;
     }
+}
+
+/// Runs a loop to its end, or to a panic, and gives the words of that. The loop is dropped with it.
+fn caught(running: impl Future<Output = ()>) -> impl Future<Output = Result<(), String>> {
+    let mut running = Box::pin(running);
+    poll_fn(move |context| {
+        // After a panic the loop is not asked again, and what it shares is guarded by locks that bear it.
+        match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
+            Ok(ended) => ended.map(Ok),
+            Err(panic) => Poll::Ready(Err(words_of(&*panic))),
+        }
+    })
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let words = panic.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("it panicked: {}", words.unwrap_or("without words"))
 }
 
 /// Comes to an end once it was called twice in a row for a loop that hangs.

@@ -253,7 +253,7 @@ impl Ledger {
         now: Moment,
     ) -> Option<Duration> {
         self.expire(now);
-        let sending = self.sending.remove(&token)?;
+        let sending = self.take_sending(token)?;
         self.totals.probes += 1;
         self.totals.accepted += 1;
         let Transmission { began, handed_over, network } = *transmission;
@@ -294,7 +294,7 @@ impl Ledger {
         now: Moment,
     ) {
         self.expire(now);
-        let Some(sending) = self.sending.remove(&token) else { return };
+        let Some(sending) = self.take_sending(token) else { return };
         let is_unmeasured = failure.shortage.is_some() && !is_doubtful && sending.seen.is_none();
         if is_unmeasured || (self.rules.passive && failure.down) {
             self.end(token, MailState::Left, now);
@@ -306,6 +306,16 @@ impl Ledger {
             self.totals.probes += 1;
             self.journal.touch(token);
         }
+    }
+
+    /// Takes out a mail whose reply has come. The last one leaves nothing behind: an empty map would keep the
+    /// room of eleven mails.
+    fn take_sending(&mut self, token: Token) -> Option<Sending> {
+        let sending = self.sending.remove(&token)?;
+        if self.sending.is_empty() {
+            self.sending = BTreeMap::new();
+        }
+        Some(sending)
     }
 
     /// Whether the servers may be down without anything being wrong.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::future::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::mailbox_task::MailboxTask;
@@ -52,7 +53,7 @@ impl MailboxHandle {
         });
         let first_send = subscribers.iter().filter_map(|subscriber| subscriber.next_send()).min();
         // The grid of checks goes on; before the first one it begins with the first mail.
-        let has_checked = self.shared.checked.borrow().is_some();
+        let has_checked = self.shared.checked.get().is_some();
         schedule.next_check = match (schedule.next_check, &settings) {
             // One that is under way is the first of the grid.
             (Some(next), Some(settings)) if has_checked || next <= Instant::now() => {
@@ -78,8 +79,7 @@ impl MailboxHandle {
             return;
         }
         let announced = self.shared.announce();
-        // The sender lives as long as this handle.
-        let _ = self.shared.ready_for.subscribe().wait_for(|ready| *ready >= announced).await;
+        self.shared.ready_for.wait_for(|ready| ready >= announced).await;
     }
 
     /// Whether a check is under way that was to be over long ago.
@@ -116,17 +116,15 @@ impl MailboxHandle {
             schedule.settings.as_ref().map(|settings| settings.period)
         };
         let Some(period) = period else { return };
-        let mut checked = self.shared.checked.subscribe();
-        let is_in_place = |slot: &Option<Instant>| slot.is_some_and(|slot| slot + period > tick);
-        // The sender lives as long as this handle.
-        let _ = checked.wait_for(is_in_place).await;
+        let is_in_place = |slot: Option<Instant>| slot.is_some_and(|slot| slot + period > tick);
+        self.shared.checked.wait_for(is_in_place).await;
     }
 
     /// Runs until it is cancelled; then the session is ended.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut task = MailboxTask::new(Arc::clone(&self.shared));
         task.restore().await;
-        cancel.run_until_cancelled(task.run()).await;
+        task.run().with_cancellation_token(&cancel).await;
         let settings = task.settings();
         if let Some(settings) = settings {
             task.persist(&settings);

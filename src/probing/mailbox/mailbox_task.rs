@@ -138,6 +138,7 @@ impl MailboxTask {
         }
     }
 
+    /// What it does is on the heap, as long as it lasts: for most of its time it waits.
     pub(super) async fn run(&mut self) {
         // A loop that broke off has left its check without an end.
         for subscriber in recipients(&self.shared.schedule().subscribers) {
@@ -161,14 +162,15 @@ impl MailboxTask {
             let announced = self.shared.announced();
             let next_look = self.next_look(&settings, &subscribers);
             if next_look.is_none() && !subscribers::sends_soon(&subscribers, SOON) {
-                self.close_session().await;
+                Box::pin(self.close_session()).await;
             }
             let check_due =
                 self.earliest_login(&settings).map_or(next_check, |at| at.max(next_check));
             self.shared.schedule().check_due = Some(check_due);
             let wake = next_look.map_or(check_due, |look| look.min(check_due));
             let plan = self.plan_preparation(&settings, &subscribers, next_look, check_due);
-            let has_prepared = self.prepare(&settings, &subscribers, plan, check_due).await;
+            let has_prepared =
+                Box::pin(self.prepare(&settings, &subscribers, plan, check_due)).await;
             self.shared.is_ready_for(announced);
             if has_prepared {
                 continue;
@@ -180,12 +182,12 @@ impl MailboxTask {
                 Ok(Waited::Interrupted) => {}
                 Ok(Waited::Reached) if Instant::now() < wake => {}
                 Ok(Waited::Announced(announced)) => {
-                    self.look(&settings, &subscribers, Some(announced)).await;
+                    Box::pin(self.look(&settings, &subscribers, Some(announced))).await;
                 }
                 Ok(Waited::Reached) if Instant::now() >= check_due => {
-                    self.check(&settings, &subscribers, next_check).await;
+                    Box::pin(self.check(&settings, &subscribers, next_check)).await;
                 }
-                Ok(Waited::Reached) => self.look(&settings, &subscribers, None).await,
+                Ok(Waited::Reached) => Box::pin(self.look(&settings, &subscribers, None)).await,
                 Err((failure, trace)) => {
                     self.look_failed(&settings, &subscribers, &failure, &trace);
                     visited(&subscribers, Some(&failure));
@@ -235,7 +237,7 @@ impl MailboxTask {
     ) -> Result<Waited, (Failure, Trace)> {
         if is_awaiting_mail
             && let Some(announced) =
-                self.reader.idle(&settings.access, wake, &self.shared.changed).await
+                Box::pin(self.reader.idle(&settings.access, wake, &self.shared.changed)).await
         {
             return Ok(match announced? {
                 Some(announced) => Waited::Announced(announced),

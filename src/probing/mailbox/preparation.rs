@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// The session for the next look.
 #[derive(Default)]
 pub struct Preparation {
-    ready: Option<Prepared>,
+    ready: Option<Box<Prepared>>,
     /// Whether it was tried for the next look already.
     is_spent: bool,
     /// How long it took last.
@@ -70,13 +70,13 @@ impl Preparation {
         // Begun sooner next time, if it was too slow; LONGEST bounds that.
         let made = enforced(limit.min(until), made).await.transpose()?;
         self.took = Some(began.elapsed());
-        self.ready = made;
+        self.ready = made.map(Box::new);
         Ok(())
     }
 
     /// The record of the session, if there is one that the server has not given up by now.
     pub fn trace(&self) -> Option<&Trace> {
-        self.ready.as_ref().filter(|prepared| !prepared.is_stale()).map(Prepared::trace)
+        self.ready.as_ref().filter(|prepared| !prepared.is_stale()).map(|it| it.trace())
     }
 
     /// Whether there is one.
@@ -86,7 +86,7 @@ impl Preparation {
 
     /// The session, if there is one that the server has not given up by now.
     pub fn take(&mut self) -> Option<Prepared> {
-        self.ready.take().filter(|prepared| !prepared.is_stale())
+        self.ready.take().filter(|prepared| !prepared.is_stale()).map(|it| *it)
     }
 
     /// The look is over.

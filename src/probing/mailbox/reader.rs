@@ -104,8 +104,8 @@ pub(crate) struct MailboxReader {
 }
 
 enum OpenSession {
-    Imap(imap::Session),
-    Pop3(pop3::Session),
+    Imap(Box<imap::Session>),
+    Pop3(Box<pop3::Session>),
 }
 
 impl MailboxReader {
@@ -168,7 +168,7 @@ impl MailboxReader {
         let trace = visit.trace.clone();
         let opened =
             imap::Session::open(dialer, login, folders, copy_folders, trace, visit.end).await;
-        let mut session = opened?;
+        let mut session = Box::new(opened?);
         let asked = Instant::now();
         session.look_everywhere(&mut self.imap, since, judge).await?;
         self.session = Some(OpenSession::Imap(session));
@@ -193,7 +193,7 @@ impl MailboxReader {
             pop3::log_in(&dialer, login, prepared, visit.trace, visit.end, busy_until).await?;
         let looked =
             pop3::Session::look(pop3, &mut self.pop3, visit.since, visit.is_check, judge).await;
-        self.session = Some(OpenSession::Pop3(looked?));
+        self.session = Some(OpenSession::Pop3(Box::new(looked?)));
         Ok(Asked::everywhere(self.pop3.looked_at().map(for_timer)))
     }
 

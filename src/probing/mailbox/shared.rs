@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::latest::Latest;
 use super::reader::{MailboxAccess, inbox_first};
 use super::{Role, Subscriber};
 use crate::account::Account;
@@ -29,11 +29,11 @@ pub(super) struct Shared {
     /// Something happened that may change the plan: a mail was accepted, a subscriber came or went.
     pub(super) changed: Notify,
     /// The slot of the newest check that is over.
-    pub(super) checked: watch::Sender<Option<Instant>>,
+    pub(super) checked: Latest<Option<Instant>>,
     /// How often somebody was about to send.
     announced: AtomicU64,
     /// For how many of these the task is as ready as it can be.
-    pub(super) ready_for: watch::Sender<u64>,
+    pub(super) ready_for: Latest<u64>,
 }
 
 /// For whom the mailbox is watched, and when.
@@ -66,9 +66,9 @@ impl Shared {
             store,
             schedule: Mutex::default(),
             changed: Notify::new(),
-            checked: watch::Sender::new(None),
+            checked: Latest::new(None),
             announced: AtomicU64::new(0),
-            ready_for: watch::Sender::new(0),
+            ready_for: Latest::new(0),
         }
     }
 
@@ -91,7 +91,7 @@ impl Shared {
 
     /// The task is as ready as it can be for so many of these.
     pub(super) fn is_ready_for(&self, announced: u64) {
-        self.ready_for.send_if_modified(|ready| std::mem::replace(ready, announced) != announced);
+        self.ready_for.set(announced);
     }
 }
 

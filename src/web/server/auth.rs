@@ -179,10 +179,10 @@ impl WebConfig {
                 state.protection = Arc::new(protection);
                 tracing::info!(file = %path.display(), "web configuration reloaded");
             }
-            Err(error) => {
+            Err(problems) => problems.in_lines().for_each(|error| {
                 let file = path.display();
-                tracing::error!(%file, %error, "bad web configuration; the previous one stays in force");
-            }
+                tracing::error!(%file, error, "bad web configuration; the previous one stays in force");
+            }),
         }
     }
 

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testserver::faults::{self, Fault};
+use testserver::faults::{self, Fault, Gate};
 use testserver::{Options, Post, Protocol, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::lab::certificates::write_certificates;
 use crate::support::program::{self, Running, is};
@@ -98,6 +98,42 @@ async fn the_result_of_a_running_exporter_is_read_in_each_output() {
         text.contains("CRITICAL - one cannot receive (side receive, step auth, reason auth): ")
     );
     assert!(text.contains("check `username`") && text.contains("receive=0%"), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_not_measured_yet_is_waited_for_and_what_will_not_come_is_not() {
+    let house = House::new("1h").await;
+    let entrance = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", entrance.local_addr().unwrap());
+    let asked = url.clone();
+    let mut waiting = tokio::spawn(async move { probe(&asked, &["one", "--wait=365d"]).await });
+    // It is away, then behind a proxy that does not find it, then there with nothing measured.
+    drop(entrance.accept().await.unwrap());
+    let (mut client, _) = entrance.accept().await.unwrap();
+    let _ = client.read(&mut [0; 2048]).await.unwrap();
+    client.write_all(b"HTTP/1.1 503 no\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    let gate = Gate::default();
+    house.imap.faults().on(faults::CONNECT, Fault::Held(gate.clone()));
+    house.smtp.faults().on(faults::CONNECT, Fault::Held(gate.clone()));
+    let running = Running::start(house.folder.path(), &[]).await;
+    let lead = async |entrance: &TcpListener| {
+        let (mut client, _) = entrance.accept().await.unwrap();
+        let mut exporter = TcpStream::connect(&running.address).await.unwrap();
+        tokio::io::copy_bidirectional(&mut client, &mut exporter).await.unwrap();
+    };
+    lead(&entrance).await;
+    gate.open();
+    let (text, code) = loop {
+        tokio::select! {
+            said = &mut waiting => break said.unwrap(),
+            () = lead(&entrance) => {}
+        }
+    };
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("Verdict: one works"), "{text}");
+    let url = format!("http://{}", running.address);
+    let (text, code) = probe(&url, &["onne", "--wait=365d"]).await;
+    assert!(code == 1 && text.contains("no target `onne`"), "{text}");
 }
 
 #[tokio::test]

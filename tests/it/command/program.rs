@@ -79,7 +79,13 @@ async fn without_a_configuration_the_way_to_one_is_told() {
             assert!(told.contains(part), "no {part} in\n{told}");
         }
         assert!(told.lines().all(|line| line.len() <= 80), "{told}");
+        // A machine that has the package is told of that file, whatever is in it.
+        let looks_further = told.contains("/etc/mailtrip_exporter/mailtrip.yml");
+        assert_eq!(looks_further, !arguments.is_empty(), "{told}");
     }
+    let output = run(folder.path(), &["check", "--config.file=mailtrip.yml"]).await;
+    let told = text(&output.stderr);
+    assert!(told.starts_with("mailtrip.yml: does not exist\n"), "{told}");
 }
 
 #[tokio::test]
@@ -207,6 +213,24 @@ async fn it_measures_reloads_and_ends_in_order() {
         .await;
     let line = log_line(&mut running.log, "cannot reload the configuration").await;
     assert!(line.contains("mailtrip.yml"), "{line}");
+    std::fs::write(&path, "targets:\n- name: m\n  intervall: 5m\n  from: nobody\n").unwrap();
+    running.signal("-HUP");
+    for place in ["mailtrip.yml:3: targets[0].intervall:", "mailtrip.yml:4: targets[0].from:"] {
+        let line = log_line(&mut running.log, place).await;
+        assert!(
+            line.contains("level=error") && line.matches("mailtrip.yml").count() == 1,
+            "{line}"
+        );
+        assert!(
+            line.contains("cannot reload the configuration") && !line.contains(r"\n"),
+            "{line}"
+        );
+    }
+    let many = "- {}\n".repeat(1000);
+    std::fs::write(&path, format!("targets:\n{many}")).unwrap();
+    running.signal("-HUP");
+    let line = log_line(&mut running.log, " more: `mailtrip_exporter check` lists all").await;
+    assert!(line.contains("cannot reload the configuration"), "{line}");
 
     running.signal("-TERM");
     let status = timeout(LIMIT, running.child.wait()).await.expect("it ends").unwrap();

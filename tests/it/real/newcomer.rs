@@ -56,8 +56,11 @@ async fn the_page_for_beginners_leads_from_nothing_to_a_value() {
     http::until(EXPORTER, "/", |page| page.contains("No mail server is tested yet")).await;
     let after = [passwords, target].map(String::as_str).concat();
     let passwords = "password-of-sendtest\npassword-of-receivetest\n";
-    let said = machine.feed(&format!("{after}\n{check}"), passwords).await;
-    assert!(said.contains("mailtrip.yml is good: 1 target, no warnings"), "{said}");
+    let said = machine.feed(&format!("{after}\ncd /\n{check}"), passwords).await;
+    assert!(
+        said.contains("/etc/mailtrip_exporter/mailtrip.yml is good: 1 target, no warnings"),
+        "{said}"
+    );
     assert!(said.contains("Verdict: mailserver works"), "{said}");
     let said = machine.run(&format!("{start}{look}")).await;
     let value = said.trim().strip_prefix("mailtrip_roundtrip_minutes{target=\"mailserver\"} ");

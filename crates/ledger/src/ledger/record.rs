@@ -132,8 +132,9 @@ impl StoredAccount {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Journal {
     touched: BTreeSet<Token>,
-    kept: AccountRecord,
-    newest: Newest,
+    /// The records as they were last taken; `None`: as of an account that has just begun.
+    kept: Option<Box<AccountRecord>>,
+    newest: Option<Box<Newest>>,
     last_sent: Option<SystemTime>,
 }
 
@@ -175,9 +176,9 @@ impl Ledger {
         ledger.sender_mailbox.failures = stored.account.sender_mailbox_failures;
         ledger.roundtrips = stored.account.roundtrips.into();
         ledger.last_roundtrip = stored.account.last_roundtrip;
-        ledger.journal.kept = stored.account.clone();
+        ledger.journal.kept = differing(&stored.account);
         ledger.journal.last_sent = stored.account.last_sent;
-        ledger.journal.newest = stored.newest.clone();
+        ledger.journal.newest = differing(&stored.newest);
         ledger.restore_newest(&stored.newest, now);
         let mut unanswered = Vec::new();
         for (token, mail) in &stored.mails {
@@ -223,14 +224,9 @@ impl Ledger {
             last_roundtrip: self.last_roundtrip,
             last_sent: self.journal.last_sent,
         };
-        let account = Some(account).filter(|account| *account != self.journal.kept);
-        if let Some(account) = &account {
-            self.journal.kept = account.clone();
-        }
-        let newest = Some(self.newest()).filter(|newest| *newest != self.journal.newest);
-        if let Some(newest) = &newest {
-            self.journal.newest = newest.clone();
-        }
+        let account = replaced(&mut self.journal.kept, account);
+        let newest = self.newest();
+        let newest = replaced(&mut self.journal.newest, newest);
         Changes { account, newest, mails }
     }
 
@@ -284,6 +280,24 @@ impl Ledger {
         totals.accepted = totals.accepted.max(known);
         totals.probes = totals.probes.max(totals.accepted.saturating_add(totals.doubtful));
     }
+}
+
+/// A record, if it differs from that of an account that has just begun.
+fn differing<T: Clone + Default + PartialEq>(record: &T) -> Option<Box<T>> {
+    (*record != T::default()).then(|| Box::new(record.clone()))
+}
+
+/// Puts a record in the place of the one that was taken last, and gives it if it differs.
+fn replaced<T: Clone + Default + PartialEq>(kept: &mut Option<Box<T>>, record: T) -> Option<T> {
+    let is_known = match kept {
+        Some(kept) => **kept == record,
+        None => record == T::default(),
+    };
+    if is_known {
+        return None;
+    }
+    *kept = Some(Box::new(record.clone()));
+    Some(record)
 }
 
 fn restored_outstanding(token: Token, mail: &MailRecord, now: Moment) -> Outstanding {

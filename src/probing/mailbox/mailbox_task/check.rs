@@ -93,7 +93,7 @@ impl MailboxTask {
         for subscriber in recipients(subscribers).filter(stays) {
             subscriber.account.check_ended(&attempt);
         }
-        self.shared.checked.send_replace(Some(slot));
+        self.shared.checked.set(Some(slot));
     }
 
     /// Tells the targets how often their mailbox is checked.

@@ -273,13 +273,15 @@ async fn a_broken_new_file_changes_nothing_and_is_logged_once() {
     let _capturing = log.capture();
     let folder = Folder::with_users(&[("ann", "old")]);
     let web = folder.load().unwrap();
-    folder.write("web.yml", "basic_auth_users: {ann: not-a-hash}\n");
+    folder.write("web.yml", "basic_auth_users: {ann: not-a-hash}\nhttp_server: {}\n");
     for _ in 0..3 {
         web.look();
     }
     assert!(web.has_authentication());
     let text = log.text();
-    assert_eq!(text.matches("bad web configuration").count(), 1, "{text}");
+    assert_eq!(text.matches("bad web configuration").count(), 2, "a line for each problem: {text}");
+    assert!(text.lines().all(|line| line.matches("web.yml:").count() <= 1), "{text}");
+    assert!(text.contains("web.yml:2: http_server: "), "{text}");
     assert!(text.contains("web.yml:1: basic_auth_users.ann: must be a bcrypt hash"), "{text}");
     assert!(!text.contains("not-a-hash"), "{text}");
 

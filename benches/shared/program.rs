@@ -1,7 +1,6 @@
 //! The built program as a process of its own, what it says, and what it takes of the machine.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,10 +9,11 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::http;
+use crate::http;
+use crate::process::{Taken, taken};
 
 /// Names another program than the one that was built.
-const PROGRAM: &str = "MAILTRIP_SOAK_PROGRAM";
+const PROGRAM: &str = "MAILTRIP_BENCH_PROGRAM";
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -24,24 +24,13 @@ pub(crate) struct Program {
     address: String,
 }
 
-/// What a process takes.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Taken {
-    pub(crate) resident_bytes: u64,
-    /// The most that was resident at any time.
-    pub(crate) highest_bytes: u64,
-    pub(crate) descriptors: usize,
-    pub(crate) threads: u64,
-    pub(crate) processor: Duration,
-}
-
 impl Program {
     /// Starts it with this configuration, to which a state directory is added.
     ///
     /// # Errors
     /// It does not start.
     pub(crate) async fn start(targets: &str) -> Result<Self, String> {
-        let folder = TempDir::with_prefix("mailtrip-soak-").map_err(|error| error.to_string())?;
+        let folder = TempDir::with_prefix("mailtrip-bench-").map_err(|error| error.to_string())?;
         let log = File::create(folder.path().join("log")).map_err(|error| error.to_string())?;
         let file = folder.path().join("mailtrip.yml");
         fs::write(&file, configuration(targets)).map_err(|error| error.to_string())?;
@@ -87,6 +76,16 @@ impl Program {
             200 => Ok(answer.text().to_owned()),
             status => Err(format!("{path}: status {status}")),
         }
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// What it takes now.
@@ -139,31 +138,6 @@ impl Program {
             sleep(Duration::from_millis(20)).await;
         }
     }
-}
-
-/// What a process takes now; nothing if it has ended.
-pub(crate) fn taken(pid: Option<u32>) -> Taken {
-    let folder = PathBuf::from(format!("/proc/{}", pid.unwrap_or_default()));
-    let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
-    let field = |name: &str| -> u64 {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let word = line.and_then(|rest| rest.trim_start_matches(':').split_whitespace().next());
-        word.and_then(|word| word.parse().ok()).unwrap_or_default()
-    };
-    Taken {
-        resident_bytes: field("VmRSS") * 1024,
-        highest_bytes: field("VmHWM") * 1024,
-        descriptors: fs::read_dir(folder.join("fd")).map(Iterator::count).unwrap_or_default(),
-        threads: field("Threads"),
-        processor: processor(&fs::read_to_string(folder.join("stat")).unwrap_or_default()),
-    }
-}
-
-/// User and system time, fields 14 and 15 of proc(5) in hundredths of a second.
-fn processor(stat: &str) -> Duration {
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
-    Duration::from_millis(ticks.sum::<u64>() * 10)
 }
 
 fn configuration(targets: &str) -> String {
