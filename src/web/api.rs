@@ -13,7 +13,7 @@ use super::mount::PathPrefix;
 use super::paths::{self, TARGET_REPORTS};
 use crate::account::advice::next_step;
 use crate::account::history::{Check, Evidence, FailedLook, Probe, Steps, Transcript};
-use crate::supervisor::{Details, View, Views};
+use crate::supervisor::{Details, View};
 use inspection::InspectionRecord;
 use layers::{ChecksRecord, ColumnRecord};
 use ledger::{DeliveryReport, FoundIn, OutstandingMail, SideState};
@@ -27,15 +27,8 @@ pub(in crate::web) mod discovery;
 pub(in crate::web) mod history;
 mod inspection;
 mod layers;
+pub(in crate::web) mod listing;
 mod values;
-
-/// All targets, without what happened lately.
-#[derive(Serialize)]
-pub(in crate::web) struct Listing<'a> {
-    /// What the exporter itself is short of now; empty as a rule.
-    shortages: Vec<ShortageRecord>,
-    targets: Vec<Overview<'a>>,
-}
 
 /// One target with what happened lately, newest first.
 #[derive(Serialize)]
@@ -61,6 +54,7 @@ pub(in crate::web) struct Problem {
     error: String,
 }
 
+/// What the exporter itself is short of now.
 #[derive(Serialize)]
 struct ShortageRecord {
     resource: &'static str,
@@ -202,10 +196,10 @@ struct TranscriptRecord<'a> {
     text: Option<&'a str>,
 }
 
-impl<'a> Listing<'a> {
-    /// Its links begin with `base`.
-    pub(in crate::web) fn new(views: &'a Views, base: &PathPrefix) -> Self {
-        let shortages = shortages::current().into_iter().map(|current| ShortageRecord {
+impl ShortageRecord {
+    /// All of them; none as a rule.
+    fn current() -> impl Iterator<Item = Self> {
+        shortages::current().into_iter().map(|current| Self {
             resource: current.shortage.label(),
             times: current.times,
             age_seconds: current.ago.as_secs_f64(),
@@ -214,9 +208,7 @@ impl<'a> Listing<'a> {
                 current.shortage.words(),
                 mail::shortage::advice(current.shortage)
             ),
-        });
-        let targets = views.iter().map(|view| Overview::new(view, base)).collect();
-        Self { shortages: shortages.collect(), targets }
+        })
     }
 }
 

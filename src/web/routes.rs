@@ -31,7 +31,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
 use tracing::error;
 
-use super::api::{self, discovery::TargetGroup, history::HistoryReport};
+use super::api::{self, discovery::TargetGroup, history::HistoryReport, listing::Listing};
 use super::badge;
 use super::elsewhere::Elsewhere;
 use super::mount::Mount;
@@ -302,8 +302,8 @@ impl App {
     async fn listing(&self) -> Response {
         let mount = self.mount.clone();
         self.compute(MANY_TARGETS, move |supervisor| {
-            let views = supervisor.views();
-            json(StatusCode::OK, &api::Listing::new(&views, mount.links()))
+            let listing = Listing::new(supervisor.views(), mount.links().clone());
+            Response::in_pieces("application/json", listing)
         })
         .await
     }
