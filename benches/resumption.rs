@@ -85,7 +85,7 @@ async fn main() {
         mx: false,
         port: address.port(),
         tls: TlsMode::Implicit,
-        tls_options: options,
+        tls_options: options.into(),
         ip_family: IpFamily::Any,
         timeout: Duration::from_secs(10),
     };

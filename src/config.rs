@@ -65,6 +65,9 @@ mod tests;
 pub struct Config {
     /// Where the exporter keeps what outlives the process.
     pub state_dir: PathBuf,
+    /// The most sends of all targets that begin at one time: a place is free again when the send is over, and after a
+    /// second at the latest.
+    pub max_concurrent_probes: NonZeroU32,
     /// The monitored servers by name.
     pub targets: BTreeMap<TargetName, Arc<Target>>,
     /// Where each of them is written, as `mailtrip.yml:12`: file and line.
@@ -149,7 +152,7 @@ pub struct Target {
     /// How it is found.
     pub receive: ReceiveSide,
     /// The sender's own mailbox, where bounces and our copies in \Sent are looked for.
-    pub sender_mailbox: Option<ReceiveSide>,
+    pub sender_mailbox: Option<Box<ReceiveSide>>,
     /// Whether the header of an arrived mail is read for what it tells.
     pub inspect: bool,
     /// Whose `Authentication-Results` are believed (RFC 8601, section 2.5); `None`: those of the last

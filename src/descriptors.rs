@@ -75,7 +75,7 @@ impl Need {
             let (count, most) = sending.entry(server_and_account(target)).or_insert((0, u64::MAX));
             *count += 1;
             *most = u64::from(target.send.max_connections.get()).min(*most);
-            let sides = [Some(&target.receive), target.sender_mailbox.as_ref()];
+            let sides = [Some(&target.receive), target.sender_mailbox.as_deref()];
             mailboxes.extend(sides.into_iter().flatten().map(|side| side.mailbox_id()));
             // The connections of a side stand for its port.
             let ports = target.port_checks().into_iter().filter(|check| check.owner.is_none());

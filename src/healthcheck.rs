@@ -75,5 +75,5 @@ fn endpoint(address: &ListenAddress, web: &WebConfig) -> Endpoint {
         min_version: TlsVersion::Tls10,
         ..TlsOptions::default()
     };
-    Endpoint { tls_options, ..Endpoint::new(host, port, mode) }
+    Endpoint { tls_options: tls_options.into(), ..Endpoint::new(host, port, mode) }
 }

@@ -11,6 +11,7 @@ pub use classic::classic_text;
 pub use pieces::{Pieces, Syntax, pieces};
 
 use crate::config::Shard;
+use crate::probing::lag::{Lateness, Part as OwnPart};
 use crate::supervisor::{ReloadState, Supervisor};
 use page::{Page, Part};
 
@@ -35,6 +36,8 @@ pub struct ExporterFacts {
     may_ping: Option<bool>,
     /// In the order of [`ledger::Shortage::ALL`].
     shortages: [u64; 5],
+    /// In the order of [`OwnPart::ALL`].
+    lag: [Lateness; OwnPart::ALL.len()],
     external_url: Option<String>,
     shard: Option<Shard>,
 }
@@ -48,6 +51,7 @@ impl ExporterFacts {
             store_errors: supervisor.store_errors(),
             may_ping: supervisor.may_ping(),
             shortages: mail::shortage::counts(),
+            lag: OwnPart::ALL.map(|part| supervisor.lag().of(part)),
             external_url: external_url.map(str::to_owned),
             shard: supervisor.config().shard,
         }

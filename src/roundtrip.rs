@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 use tokio::time::sleep_until;
 
 use crate::config::{Config, Target, TargetName, edit_distance};
-use crate::probing::connections::Connection;
+use crate::probing::bound::Permit;
 use mail::outer::MARGIN;
 
 use round_trip::RoundTrip;
@@ -94,7 +94,7 @@ pub async fn run<W: Write>(
 async fn run_with<'a, W: Write>(
     target: &'a Target,
     options: &'a Options,
-    connection: Option<Connection<'a>>,
+    connection: Option<Permit<'a>>,
     terminal: &'a mut Terminal<W>,
     interrupt: impl Future<Output = ()>,
 ) -> Verdict {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -13,7 +13,9 @@ use crate::account::history::Archive;
 use crate::config::{Config, Inputs, MailboxId, TargetName};
 use crate::descriptors::Need;
 use crate::layers::rounds::CheckLimiter;
-use crate::probing::mailbox::{MailboxHandle, Subscriber};
+use crate::probing::lag::Lag;
+use crate::probing::mailbox::MailboxHandle;
+use crate::probing::pace::Pace;
 use crate::probing::send::Origin;
 use crate::store::Store;
 use mail::net::tls::TlsClients;
@@ -29,17 +31,16 @@ pub use view::{Details, TargetHandle, View, Views};
 
 mod keeping;
 mod kept;
+mod phases;
 mod plan;
 mod reader;
 mod reconcile;
 mod reload;
 mod sending;
 pub(crate) mod slots;
+mod starts;
 mod task;
 mod view;
-
-/// The first probes are spread over this time, or over a period if that is shorter.
-const SPREAD: Duration = Duration::from_secs(30);
 
 /// The exporter at work.
 pub struct Supervisor {
@@ -54,6 +55,7 @@ pub struct Supervisor {
     started: SystemTime,
     clients: ConnectionContext,
     limiter: Arc<CheckLimiter>,
+    pace: Arc<Pace>,
     /// Held for the whole of a change, so that two reloads do not mix.
     changing: tokio::sync::Mutex<()>,
     /// Once it is cancelled nothing starts any more.
@@ -77,7 +79,6 @@ struct State {
 struct Running {
     handle: TargetHandle,
     line: Line,
-    subscriber: Arc<Subscriber>,
     sending: Task,
     checking: Task,
 }
@@ -134,6 +135,7 @@ impl Supervisor {
             started: now,
             clients,
             limiter: Arc::default(),
+            pace: Arc::new(Pace::new(config.max_concurrent_probes)),
             changing: tokio::sync::Mutex::new(()),
             stopped: CancellationToken::new(),
             state: Mutex::new(State {
@@ -150,6 +152,7 @@ impl Supervisor {
         supervisor.apply(config).await?;
         let supervisor = Arc::new(supervisor);
         supervisor.start_keeping();
+        supervisor.watch_own_lateness();
         Ok(supervisor)
     }
 
@@ -216,6 +219,11 @@ impl Supervisor {
         self.limiter.may_ping()
     }
 
+    /// How late the exporter itself is.
+    pub fn lag(&self) -> &Lag {
+        &self.pace.lag
+    }
+
     /// When the exporter started.
     pub fn started(&self) -> SystemTime {
         self.started
@@ -246,6 +254,13 @@ impl Supervisor {
         if let Some(store) = &self.store {
             store.committed().await;
         }
+    }
+
+    /// As long as it is at work.
+    fn watch_own_lateness(&self) {
+        let pace = Arc::clone(&self.pace);
+        let watch = async move { pace.lag.watch().await };
+        tokio::spawn(self.stopped.clone().run_until_cancelled_owned(watch));
     }
 
     async fn read_and_apply(&self) -> Result<(), ReloadError> {
@@ -285,6 +300,7 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
     use ledger::Token;
     use tokio::time::Instant;

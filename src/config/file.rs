@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +22,10 @@ use super::{
 use crate::config::yaml::{self, Node, Value};
 
 pub(super) const DEFAULT_STATE_DIR: &str = "./mailtrip-state";
+/// How many probes may run at one time.
+pub(super) const CONCURRENT_PROBES: RangeInclusive<u32> = 1..=100_000;
+/// So many for each core, where nothing is said.
+pub(super) const PROBES_A_CORE: u32 = 100;
 
 impl Config {
     /// Reads a configuration file, the files it includes, and every secret and certificate that
@@ -129,6 +135,9 @@ pub(super) fn read(
         report.add_file(path, message.to_owned());
     }
     let state_dir = main.as_ref().and_then(|main| main.read("state_dir", &mut report, value::line));
+    let concurrent = main.as_ref().and_then(|main| {
+        main.read("max_concurrent_probes", &mut report, value::integer(CONCURRENT_PROBES))
+    });
     if !report.is_empty() {
         return Err(Problems::new(report.into_problems()).found_in(sources.inputs));
     }
@@ -137,6 +146,9 @@ pub(super) fn read(
     let inputs = sources.inputs;
     Ok(Config {
         state_dir,
+        max_concurrent_probes: concurrent
+            .and_then(NonZeroU32::new)
+            .unwrap_or_else(default_concurrent_probes),
         targets,
         places,
         remarks,
@@ -145,6 +157,13 @@ pub(super) fn read(
         shard: None,
         in_other_shards: 0,
     })
+}
+
+/// By the cores that this process may use.
+fn default_concurrent_probes() -> NonZeroU32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let probes = u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(PROBES_A_CORE);
+    NonZeroU32::new(probes.min(*CONCURRENT_PROBES.end())).unwrap_or(NonZeroU32::MIN)
 }
 
 /// Whether a list was written, with nothing in it: a fresh installation has it. A template makes it by mistake, so

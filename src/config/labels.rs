@@ -7,7 +7,7 @@ use super::{value, written};
 use crate::config::yaml::{Node, Value};
 
 /// The names of all labels that the exporter sets on any series.
-pub(crate) const OF_THE_EXPORTER: [&str; 24] = [
+pub(crate) const OF_THE_EXPORTER: [&str; 25] = [
     "branch",
     "cipher",
     "external_url",
@@ -18,6 +18,7 @@ pub(crate) const OF_THE_EXPORTER: [&str; 24] = [
     "le",
     "mail_cluster",
     "method",
+    "part",
     "passive",
     "port_name",
     "protocol",

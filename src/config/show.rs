@@ -19,6 +19,7 @@ impl Config {
     pub fn to_yaml(&self) -> String {
         let mut yaml = Yaml::default();
         yaml.line(0, "state_dir", Text(&self.state_dir.to_string_lossy()));
+        yaml.line(0, "max_concurrent_probes", self.max_concurrent_probes);
         match self.targets.is_empty() {
             true => yaml.text.push_str("targets: []\n"),
             false => yaml.head(0, "targets"),
@@ -265,7 +266,8 @@ fn warn_target(target: &Target, warnings: &mut Vec<String>) {
     for message in warn_endpoint("send", &target.send.endpoint, logs_in) {
         warn(&message);
     }
-    let sender_mailbox = target.sender_mailbox.iter().map(|side| ("sender_mailbox", side));
+    let sender_mailbox =
+        target.sender_mailbox.as_deref().into_iter().map(|side| ("sender_mailbox", side));
     for (key, side) in [("receive", &target.receive)].into_iter().chain(sender_mailbox) {
         for message in warn_mailbox(key, side) {
             warn(&message);

@@ -117,11 +117,12 @@ pub(super) fn sender_mailbox(
     shared: &Shared<'_, '_>,
     sources: &mut Sources<'_>,
     report: &mut Report,
-) -> Option<Option<ReceiveSide>> {
+) -> Option<Option<Box<ReceiveSide>>> {
     if shared.target.find("sender_mailbox").is_none() {
         return Some(None);
     }
-    mailbox("sender_mailbox", &[r"\Junk", r"\Sent"], shared, sources, report).map(Some)
+    mailbox("sender_mailbox", &[r"\Junk", r"\Sent"], shared, sources, report)
+        .map(|side| Some(Box::new(side)))
 }
 
 /// The mailbox under this key. Without `folders` it is looked into the inbox and the folders of
@@ -176,7 +177,7 @@ fn endpoint(
     });
     let default = if tls == TlsMode::Implicit { ports.implicit } else { ports.starttls };
     let port = port.unwrap_or(default);
-    let tls_options = tls_options(section, tls, sources, report);
+    let tls_options = tls_options(section, tls, sources, report).into();
     let ip_family = section.read("ip_family", report, value::choice(&IP_FAMILIES));
     Some(Endpoint {
         host: host?,

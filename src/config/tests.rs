@@ -213,7 +213,7 @@ fn defaults_are_those_of_the_documentation() {
     let endpoint = target.send.endpoint;
     assert_eq!((endpoint.port, endpoint.tls), (25, TlsMode::StartTls));
     assert_eq!((endpoint.ip_family, endpoint.timeout), (IpFamily::Any, Duration::from_secs(30)));
-    assert_eq!(endpoint.tls_options, TlsOptions::default());
+    assert_eq!(*endpoint.tls_options, TlsOptions::default());
     let receive = target.receive;
     assert_eq!((receive.endpoint.port, receive.login.auth), (143, Auth::Auto));
     assert_eq!(receive.min_look_interval, Duration::ZERO);
@@ -221,6 +221,8 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(receive.protocol, Protocol::Imap { folders });
     let config = parse(&format!("targets:\n{}", self::target("a", "", "", ""))).unwrap();
     assert_eq!(config.state_dir, Path::new("./mailtrip-state"));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    assert_eq!(config.max_concurrent_probes.get(), u32::try_from(100 * cores).unwrap());
 }
 
 #[test]
@@ -339,7 +341,7 @@ fn what_does_not_fit_a_target_is_not_taken_from_the_defaults() {
     let own = target("a", "", "username: none, tls: none", "").replace("imap", "pop3");
     let target = under_defaults(defaults, &own).unwrap();
     assert_eq!(target.send.login, None);
-    assert_eq!(target.send.endpoint.tls_options, TlsOptions::default());
+    assert_eq!(*target.send.endpoint.tls_options, TlsOptions::default());
     assert_eq!(target.receive.protocol, Protocol::Pop3);
 }
 
@@ -612,7 +614,7 @@ fn the_running_configuration_names_files_wherever_it_is_read() {
     let depth = std::env::current_dir().unwrap().components().count() - 1;
     let path = "../".repeat(depth) + folder.path().to_str().unwrap().trim_start_matches('/');
     let target = one("", &format!("tls_options: {{ca_file: '{path}/ca.pem'}}"), "");
-    let file = target.send.endpoint.tls_options.ca_file.unwrap();
+    let file = target.send.endpoint.tls_options.ca_file.clone().unwrap();
     assert!(file.path.is_absolute(), "{file:?}");
 }
 
@@ -763,6 +765,7 @@ fn the_running_configuration_loads_again() {
         .collect();
     let again = parse_in(&folder, &restored, &[]).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(again.state_dir, config.state_dir);
+    assert_eq!(again.max_concurrent_probes, config.max_concurrent_probes);
     assert_eq!(with_fixed_secrets(&again), with_fixed_secrets(&config));
     assert_eq!(again.to_yaml(), yaml);
     let shown = parse_in(&folder, &yaml, &[]).unwrap();
@@ -771,7 +774,8 @@ fn the_running_configuration_loads_again() {
 
 #[test]
 fn the_running_configuration_is_written_out() {
-    let config = parse(&format!("targets:\n{}", target("a", "", "", ""))).unwrap();
+    let text = format!("max_concurrent_probes: 200\ntargets:\n{}", target("a", "", "", ""));
+    let config = parse(&text).unwrap();
     assert_eq!(config.to_yaml(), include_str!("../../tests/testdata/config/running.yml"));
 }
 

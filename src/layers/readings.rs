@@ -384,6 +384,13 @@ impl Readings {
         }
     }
 
+    /// Whether something was never asked that only a round asks.
+    pub fn lacks_answers(&self) -> bool {
+        let lacks_ping = self.ping.as_ref().is_some_and(|ping| ping.at.is_none());
+        let asked_by_rounds = |port: &&PortReadings| port.check.owner.is_none();
+        lacks_ping || self.ports.iter().filter(asked_by_rounds).any(|port| port.at.is_none())
+    }
+
     /// What it says of the layers below the mail service.
     pub fn evidence(&self) -> NetworkEvidence {
         NetworkEvidence {

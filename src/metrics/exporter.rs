@@ -8,6 +8,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use super::family::Family;
 use super::{ExporterFacts, count, layers, timestamp};
 use crate::build;
+use crate::probing::lag::{Lateness, Part};
 use crate::supervisor::ReloadState;
 use ledger::Shortage;
 
@@ -51,8 +52,27 @@ impl ExporterFacts {
         for (shortage, count) in Shortage::ALL.into_iter().zip(self.shortages) {
             family.counter_sample([("resource", shortage.label())], count)?;
         }
+        self.encode_lag(encoder)?;
         layers::encode_permission(self.may_ping, encoder)?;
         encode_process(encoder)
+    }
+
+    fn encode_lag(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = Family::histogram(
+            encoder,
+            "mailtrip_scheduler_lag_seconds",
+            "How late the exporter itself was: start, the start of a send, without waiting for a connection; timer, a \
+             timer of its own. Every time measured meanwhile is too long by up to as much",
+        )?;
+        for (part, lateness) in Part::ALL.into_iter().zip(self.lag) {
+            family.histogram_sample(
+                [("part", part.label())],
+                &Lateness::BOUNDS_SECONDS,
+                &lateness.counts,
+                lateness.sum,
+            )?;
+        }
+        Ok(())
     }
 
     /// What it was built from, where its pages are, and its part of the targets.

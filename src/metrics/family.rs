@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -58,6 +59,21 @@ impl<'a> Family<'a> {
         ConstGauge::new(value).encode(self.0)
     }
 
+    /// `counts` are those of the buckets up to each of `bounds`, in seconds, and beyond the last.
+    pub(super) fn histogram_sample(
+        &mut self,
+        labels: impl EncodeLabelSet,
+        bounds: &[f64],
+        counts: &[u64],
+        sum: Duration,
+    ) -> fmt::Result {
+        let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
+        let count = counts.iter().sum();
+        let mut encoder = self.0.encode_family(&labels)?;
+        encoder.encode_histogram::<NoExemplar>(sum.as_secs_f64(), count, &buckets, None)
+    }
+
     pub(super) fn counter_sample(
         &mut self,
         labels: impl EncodeLabelSet,
@@ -66,6 +82,9 @@ impl<'a> Family<'a> {
         ConstCounter::new(value).encode(self.0.encode_family(&labels)?)
     }
 }
+
+/// No exemplar.
+type NoExemplar = [(&'static str, &'static str); 0];
 
 /// The words at the end of a name that are a unit.
 static UNITS: LazyLock<[Unit; 5]> = LazyLock::new(|| {

@@ -334,11 +334,7 @@ impl Page {
         for view in self.views() {
             let labels = labels(view, []);
             let Histogram { counts, sum } = *view.snapshot.roundtrips;
-            let bounds = Histogram::BOUNDS_SECONDS.into_iter().chain([f64::INFINITY]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-            let count = counts.iter().sum();
-            let mut encoder = family.0.encode_family(&labels)?;
-            encoder.encode_histogram::<NoExemplar>(sum.as_secs_f64(), count, &buckets, None)?;
+            family.histogram_sample(labels, &Histogram::BOUNDS_SECONDS, &counts, sum)?;
         }
         Ok(())
     }
@@ -404,8 +400,6 @@ impl Page {
         })
     }
 }
-
-type NoExemplar = [(&'static str, &'static str); 0];
 
 fn target_info(view: &View) -> Labels<'_, 5> {
     let target = &view.target;

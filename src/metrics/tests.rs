@@ -7,6 +7,7 @@ use super::*;
 use crate::config::{Config, Shard, Target, TargetName};
 use crate::layers::ping::{Obstacle, Outcome, RoundTrips};
 use crate::layers::readings::{Checks, Round};
+use crate::probing::lag::Lag;
 use crate::supervisor::{View, Views};
 use ledger::TlsFacts;
 use ledger::Token;
@@ -51,9 +52,17 @@ fn facts() -> ExporterFacts {
         store_errors: 7,
         may_ping: Some(true),
         shortages: [1, 2, 3, 4, 5],
+        lag: [lateness(), lateness()],
         external_url: Some("https://h.test/mail".to_owned()),
         shard: None,
     }
+}
+
+/// Of one that was late once.
+fn lateness() -> Lateness {
+    let lag = Lag::default();
+    lag.observe(OwnPart::Start, Duration::from_millis(300));
+    lag.of(OwnPart::Start)
 }
 
 /// All of it, as OpenMetrics.
@@ -90,7 +99,14 @@ fn view_with(
     let inspection =
         header.map(|header| Arc::new(Inspection::read(header.as_bytes(), transit, rules)));
     let (snapshot, layers) = (ledger.snapshot(now()), checks.readings());
-    View { target: Arc::clone(target), snapshot, inspection, layers, lacks_junk_folder: false }
+    View {
+        target: Arc::clone(target),
+        snapshot,
+        inspection,
+        layers,
+        lacks_junk_folder: false,
+        next_mail: None,
+    }
 }
 
 /// A ping with one reply of two.

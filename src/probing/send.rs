@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::future::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use super::connections::{Connection, Connections};
+use super::bound::{Bound, Permit};
+use super::pace::{Pace, leased};
 use crate::account::Account;
 use crate::clock::{next_tick, on_time_line};
 use crate::config::Target;
@@ -46,7 +47,9 @@ pub struct Sender {
     /// The way to its SMTP server.
     pub dialer: Dialer,
     /// The connections that may be open at one time to that server and account.
-    pub slots: Arc<Connections>,
+    pub slots: Arc<Bound>,
+    /// How many sends of all targets begin at one time.
+    pub pace: Arc<Pace>,
     /// Who sends.
     pub origin: Arc<Origin>,
 }
@@ -64,31 +67,38 @@ impl Sender {
     /// Sends at `first` and then each period, until it is cancelled; a send that is under way then is
     /// finished. One period at a time: a start that finds the one before still sending is skipped and
     /// counted.
+    ///
+    /// What it does is on the heap, as long as it lasts: for most of its time it waits.
     pub async fn run(&self, first: Instant, cancel: &CancellationToken) {
-        let Some(mut tick) = self.take_over(first).with_cancellation_token(cancel).await else {
-            return;
-        };
-        let interval = self.target.interval;
-        while let Some(begun) = self.begin(tick).with_cancellation_token(cancel).await {
-            let Some(period) = begun else {
-                // The server is at its limit of connections for a whole period.
-                self.account.periods_skipped(1);
-                tick = next_tick(tick, interval, Instant::now()).0;
-                continue;
-            };
-            // On the heap, as it is over soon: this loop waits for most of its time.
-            let farewell = Box::pin(self.send(period.patience, cancel)).await;
-            let (next, skipped) = next_tick(tick, interval, Instant::now());
-            if skipped > 0 {
-                self.account.periods_skipped(skipped);
-            }
+        let taken_over = Box::pin(self.take_over(first));
+        let Some(mut tick) = taken_over.with_cancellation_token(cancel).await else { return };
+        while sleep_until(tick).with_cancellation_token(cancel).await.is_some()
+            && let Some(next) = Box::pin(self.period(tick, cancel)).await
+        {
             tick = next;
-            self.subscriber.announce_send(tick);
-            self.wake_mailboxes();
-            if let Some(smtp) = farewell {
-                let _ = enforced(Instant::now() + FAREWELL, smtp.quit()).await;
-            }
         }
+    }
+
+    /// One period, which was to begin at `tick`; gives when the next does, or `None` once it is cancelled.
+    async fn period(&self, tick: Instant, cancel: &CancellationToken) -> Option<Instant> {
+        let interval = self.target.interval;
+        let Some(period) = self.begin(tick).with_cancellation_token(cancel).await? else {
+            // The server, or the exporter, is at its limit for a whole period.
+            self.account.periods_skipped(1);
+            return Some(next_tick(tick, interval, Instant::now()).0);
+        };
+        let Period { patience, permit, _turn, _slot } = period;
+        let farewell = leased(permit, Box::pin(self.send(patience, cancel))).await;
+        let (next, skipped) = next_tick(tick, interval, Instant::now());
+        if skipped > 0 {
+            self.account.periods_skipped(skipped);
+        }
+        self.subscriber.announce_send(next);
+        self.wake_mailboxes();
+        if let Some(smtp) = farewell {
+            let _ = enforced(Instant::now() + FAREWELL, smtp.quit()).await;
+        }
+        Some(next)
     }
 
     /// Waits until a loop that was let go has finished its send, and gives the first tick after it.
@@ -115,15 +125,18 @@ impl Sender {
 
     /// Begins a period: `None` where nothing may be sent in it. Nothing is registered yet.
     async fn begin(&self, tick: Instant) -> Option<Period<'_>> {
-        sleep_until(tick).await;
+        let late = tick.elapsed();
         // Never closed, and nobody else waits for it now.
         let turn = self.turn.acquire().await.ok()?;
         self.account.update(ledger::Ledger::period_began);
         // A broken mailbox never stops sending.
         let patience = Instant::now() + self.mailbox.patience();
         let _ = timeout_at(patience, self.mailbox.wait_for_check(tick)).await;
-        let slot = timeout(self.target.interval, self.slots.acquire()).await.ok()?.ok()?;
-        Some(Period { patience, _turn: turn, _slot: slot })
+        let end = Instant::now() + self.target.interval;
+        let slot = timeout_at(end, self.slots.acquire()).await.ok()?.ok()?;
+        // Last, so that who waits for anybody else holds up nobody.
+        let permit = self.pace.begin(late, end).await?;
+        Some(Period { patience, permit, _turn: turn, _slot: slot })
     }
 
     /// One period's mails on one connection, which is given back if it is still good. Until `patience`
@@ -285,6 +298,7 @@ impl Sender {
 struct Period<'a> {
     /// Until then the mailbox task is waited for.
     patience: Instant,
+    permit: Permit<'a>,
     _turn: SemaphorePermit<'a>,
-    _slot: Connection<'a>,
+    _slot: Permit<'a>,
 }

@@ -121,7 +121,8 @@ impl Question {
             None => None,
         };
         let tls_options = TlsOptions { ca_file, ..TlsOptions::default() };
-        let endpoint = Endpoint { tls_options, ..Endpoint::new(host, *port, mode) };
+        let endpoint =
+            Endpoint { tls_options: tls_options.into(), ..Endpoint::new(host, *port, mode) };
         let tls = is_https.then(|| TlsClient::new(&endpoint.tls_options)).transpose();
         let tls = tls.map_err(|error| format!("cannot use TLS: {}", words(&error)))?;
         // By the query, where every name can stand.

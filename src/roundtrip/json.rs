@@ -56,7 +56,7 @@ pub fn document(
             "remote_server": notice.remote_server,
             "words": notice.text,
         })),
-        "sender_mailbox": target.sender_mailbox.as_ref().map(|_| json!({
+        "sender_mailbox": target.sender_mailbox.as_deref().map(|_| json!({
             "failure": verdict.sender_mailbox_failure.as_ref().map(|failure| json!({
                 "step": failure.step.label(),
                 "reason": failure.reason.label(),

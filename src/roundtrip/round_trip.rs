@@ -17,7 +17,7 @@ use super::test_mail::{TestMail, left_over, reported};
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
 use crate::clock::{for_timer, on_time_line};
 use crate::config::{Endpoint, Login, ReceiveSide, Target};
-use crate::probing::connections::Connection;
+use crate::probing::bound::Permit;
 use crate::probing::mailbox::{Found, Looked};
 use ledger::Token;
 use ledger::{DeliveryReport, Ledger, Rules, Transmission};
@@ -50,7 +50,7 @@ pub(super) struct RoundTrip<'a, W> {
     verdict: Verdict,
     began: Instant,
     /// Leave to have a connection to the SMTP server open, where others want one as well.
-    pub(super) connection: Option<Connection<'a>>,
+    pub(super) connection: Option<Permit<'a>>,
     /// Whether nothing is left to do but farewells.
     is_settled: bool,
 }
@@ -296,7 +296,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
     /// TLS options cannot be used.
     fn sender_mailbox(&mut self) -> Option<SenderMailbox<'a>> {
         let target = self.target;
-        let side = target.sender_mailbox.as_ref()?;
+        let side = target.sender_mailbox.as_deref()?;
         if side.mailbox_id() == target.receive.mailbox_id() {
             return None;
         }

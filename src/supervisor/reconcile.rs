@@ -9,17 +9,18 @@ use tokio_util::future::FutureExt;
 use tracing::error;
 
 use super::kept::Kept;
+use super::phases::{Phase, Phases, Wanted};
 use super::plan::{Change, Part, Plan, Present};
-use super::sending::{self, Line, rest_of_period};
+use super::sending::{self, Line};
 use super::slots::{self, SlotKey};
 use super::task::{Task, end};
 use super::view::TargetHandle;
-use super::{ReloadError, Running, RunningMailbox, SPREAD, State, Supervisor};
+use super::{ReloadError, Running, RunningMailbox, State, Supervisor};
 use crate::account::Account;
 use crate::config::{Config, Login, MailboxId, Target, TargetName, TlsMode, TlsOptions};
 use crate::probing::mailbox::{MailboxHandle, Subscriber};
 use crate::probing::send::Sender;
-use ledger::{Rules, Servers};
+use ledger::{Reading, Rules, Servers};
 use mail::wire::Dialer;
 
 /// A target whose loops are about to begin.
@@ -31,15 +32,38 @@ struct Beginning {
     first: Instant,
 }
 
+/// The same before it is known when that is.
+struct Candidate {
+    target: Arc<Target>,
+    line: Line,
+    /// `None`: it had none.
+    phase: Option<Phase>,
+}
+
 impl Beginning {
-    fn new(target: &Arc<Target>, line: Line, first: Instant) -> Self {
+    fn new(Candidate { target, line, .. }: Candidate, first: Instant) -> Self {
         let account = Arc::clone(&line.account);
-        let subscriber = Arc::new(Subscriber::new(Arc::clone(target), account, first));
-        Self { target: Arc::clone(target), line, subscriber, first }
+        let subscriber = Arc::new(Subscriber::new(Arc::clone(&target), account, first));
+        Self { target, line, subscriber, first }
     }
 }
 
 type Beginnings = BTreeMap<TargetName, Beginning>;
+
+/// Gives each its first mail: those that had a phase take their places first.
+fn beginnings(mut candidates: Vec<Candidate>, phases: &mut Phases) -> Beginnings {
+    candidates
+        .sort_by_key(|it| (it.phase.is_none(), it.phase.map(|it| it.due), it.target.interval));
+    let beginning = |candidate: Candidate| {
+        let interval = candidate.target.interval;
+        let first = match candidate.phase {
+            Some(phase) => phases.keep(phase, interval),
+            None => phases.place(interval),
+        };
+        (candidate.target.name.clone(), Beginning::new(candidate, first))
+    };
+    candidates.into_iter().map(beginning).collect()
+}
 
 impl Supervisor {
     /// Puts a configuration to work. Everything that can fail comes before the first change.
@@ -62,7 +86,7 @@ impl Supervisor {
     /// The connections that the targets will send by; those of the mailboxes are tried.
     fn dialers(&self, config: &Config) -> Result<BTreeMap<TargetName, Dialer>, ReloadError> {
         let dialer = |target: &Target| -> Result<Dialer, ErrorStack> {
-            let mailboxes = [Some(&target.receive), target.sender_mailbox.as_ref()];
+            let mailboxes = [Some(&target.receive), target.sender_mailbox.as_deref()];
             for side in mailboxes.into_iter().flatten() {
                 Dialer::new(&side.endpoint, Some(&side.login), &self.clients)?;
             }
@@ -118,56 +142,67 @@ impl Supervisor {
         let state = &mut *state;
         state.config = Arc::clone(config);
         state.slots = slots::reconcile(config, &state.slots);
-        let mut beginnings = changed(plan, config, state);
-        beginnings.extend(self.starting(plan, config, &kept, returning));
-        let ended = self.set_mailboxes(plan, state, &beginnings);
-        self.start_loops(state, beginnings, dialers, &mut kept);
+        self.pace.set_limit(config.max_concurrent_probes);
+        let runs_on = state.targets.iter().filter(|(name, _)| !plan.changes.contains_key(*name));
+        let mut phases =
+            Phases::new(config, runs_on.map(|(_, running)| &running.handle.subscriber));
+        let mut candidates = changed(plan, config, state, phases.now());
+        candidates.extend(self.starting(plan, config, &kept, returning, phases.now()));
+        let beginnings = beginnings(candidates, &mut phases);
+        phases.log();
+        let ended = self.set_mailboxes(plan, state, &beginnings, &mut phases);
+        self.start_loops(state, beginnings, dialers, &mut kept, &mut phases);
         ended
     }
 
-    /// The targets that start, with the accounts that were kept; their first mails are spread.
+    /// The targets that start, with the accounts and the phases that were kept.
     fn starting(
         &self,
         plan: &Plan,
         config: &Config,
         kept: &Kept,
         mut returning: BTreeMap<TargetName, Line>,
-    ) -> Beginnings {
-        let now = Instant::now();
-        let count = u32::try_from(plan.starts.len()).unwrap_or(u32::MAX);
+        now: Instant,
+    ) -> Vec<Candidate> {
         let targets = plan.starts.iter().filter_map(|name| config.targets.get_key_value(name));
-        let starting = (0_u32..).zip(targets).map(|(place, (name, target))| {
+        let starting = targets.map(|(name, target)| {
             let line = returning
                 .remove(name)
                 .unwrap_or_else(|| Line::new(self.open_account(target, kept)));
             follow(&line.account, target, Change::default());
             let last_sent = line.account.read(|ledger, _| ledger.last_sent());
-            let share = target.interval.min(SPREAD) / count;
-            let wait = rest_of_period(target, last_sent).unwrap_or(share * place);
-            (name.clone(), Beginning::new(target, line, now + wait))
+            let phase = Phase::kept(target, last_sent, now);
+            Candidate { target: Arc::clone(target), line, phase }
         });
         starting.collect()
     }
 
     /// Opens mailboxes and sets the subscribers of all of them; gives the loops of those that close.
-    fn set_mailboxes(&self, plan: &Plan, state: &mut State, beginnings: &Beginnings) -> Vec<Task> {
+    fn set_mailboxes(
+        &self,
+        plan: &Plan,
+        state: &mut State,
+        beginnings: &Beginnings,
+        phases: &mut Phases,
+    ) -> Vec<Task> {
         let closed = plan.closes.iter().filter_map(|id| state.mailboxes.remove(id));
         let ended = closed.map(|running| running.task).collect();
-        for id in &plan.opens {
-            state.mailboxes.insert(id.clone(), self.open_mailbox(id));
-        }
         for (id, parts) in &plan.mailboxes {
-            let Some(running) = state.mailboxes.get(id) else { continue };
             let subscriber = |(name, part): &(TargetName, Part)| {
                 let begun = beginnings.get(name).map(|beginning| &beginning.subscriber);
                 let subscriber =
-                    begun.or_else(|| state.targets.get(name).map(|it| &it.subscriber))?;
+                    begun.or_else(|| state.targets.get(name).map(|it| &it.handle.subscriber))?;
                 match part {
                     Part::Recipient => Some(Arc::clone(subscriber)),
                     Part::Sender => subscriber.in_sender_mailbox().map(Arc::new),
                 }
             };
-            let subscribers = parts.iter().filter_map(subscriber).collect();
+            let subscribers: Vec<Arc<Subscriber>> = parts.iter().filter_map(subscriber).collect();
+            if plan.opens.contains(id) {
+                let opened = self.open_mailbox(id, first_login(&subscribers, phases));
+                state.mailboxes.insert(id.clone(), opened);
+            }
+            let Some(running) = state.mailboxes.get(id) else { continue };
             if let Err(problem) = running.mailbox.set_subscribers(subscribers, &self.clients) {
                 // The same options made a client a moment ago.
                 error!(mailbox = %id, error = %problem, "cannot watch the mailbox");
@@ -176,8 +211,8 @@ impl Supervisor {
         ended
     }
 
-    fn open_mailbox(&self, id: &MailboxId) -> RunningMailbox {
-        let mailbox = Arc::new(MailboxHandle::new(id.clone(), self.store.clone()));
+    fn open_mailbox(&self, id: &MailboxId, first_login: Instant) -> RunningMailbox {
+        let mailbox = Arc::new(MailboxHandle::new(id.clone(), self.store.clone(), first_login));
         let (watched, visited) = (Arc::clone(&mailbox), Arc::clone(&mailbox));
         let run = move |cancel, _| Arc::clone(&watched).run(cancel);
         let hangs = move || visited.has_overrun();
@@ -185,17 +220,15 @@ impl Supervisor {
         RunningMailbox { mailbox, task }
     }
 
-    /// Starts the loops of these targets. Their rounds of checks are spread over the same time as their
-    /// mails, and lie between two of them: a server may count the connections of one client.
+    /// Starts the loops of these targets.
     fn start_loops(
         &self,
         state: &mut State,
         beginnings: Beginnings,
         mut dialers: BTreeMap<TargetName, Dialer>,
         kept: &mut Kept,
+        phases: &mut Phases,
     ) {
-        let count = u32::try_from(beginnings.len()).unwrap_or(u32::MAX);
-        let mut first_round = Instant::now();
         for (name, Beginning { target, line, subscriber, first }) in beginnings {
             let Some(dialer) = dialers.remove(&name) else { continue };
             let Some(sender) = self.sender(state, &target, &line, &subscriber, dialer) else {
@@ -204,11 +237,13 @@ impl Supervisor {
             let sending = sending::start(Arc::new(sender), first);
             let known = state.targets.get(&name).map(|running| &running.handle.checks);
             let checks = known.map_or_else(|| kept.checks(&name), Arc::clone);
-            let spread = target.interval.min(SPREAD);
-            let handle = TargetHandle { target, account: Arc::clone(&line.account), checks };
-            let checking = self.start_checks(&handle, first_round + spread / 2);
-            first_round += spread / count;
-            state.targets.insert(name, Running { handle, line, subscriber, sending, checking });
+            checks.set_target(&target);
+            let lacks_answers = checks.readings().lacks_answers();
+            let first_round = phases.round(first, target.interval, lacks_answers);
+            let account = Arc::clone(&line.account);
+            let handle = TargetHandle { target, account, checks, subscriber };
+            let checking = self.start_checks(&handle, first_round);
+            state.targets.insert(name, Running { handle, line, sending, checking });
         }
     }
 
@@ -222,7 +257,7 @@ impl Supervisor {
         dialer: Dialer,
     ) -> Option<Sender> {
         let mailbox = |id: &MailboxId| Some(Arc::clone(&state.mailboxes.get(id)?.mailbox));
-        let sender_mailbox = target.sender_mailbox.as_ref().map(|side| side.mailbox_id());
+        let sender_mailbox = target.sender_mailbox.as_deref().map(|side| side.mailbox_id());
         Some(Sender {
             target: Arc::clone(target),
             account: Arc::clone(&line.account),
@@ -232,13 +267,13 @@ impl Supervisor {
             sender_mailbox: sender_mailbox.as_ref().and_then(mailbox),
             dialer,
             slots: Arc::clone(state.slots.get(&SlotKey::of(target))?),
+            pace: Arc::clone(&self.pace),
             origin: Arc::clone(&self.origin),
         })
     }
 
     /// The rounds of checks of a target, apart from its mails.
     fn start_checks(&self, handle: &TargetHandle, first: Instant) -> Task {
-        handle.checks.set_target(&handle.target);
         let checker = Arc::new(handle.checker(&self.limiter, self.store.clone()));
         Task::spawn(format!("the checks of {}", checker.target.name), move |cancel, start| {
             let checker = Arc::clone(&checker);
@@ -270,17 +305,38 @@ impl State {
 }
 
 /// The targets that change: each keeps its account, and its phase as far as it can.
-fn changed(plan: &Plan, config: &Config, state: &State) -> Beginnings {
-    let now = Instant::now();
+fn changed(plan: &Plan, config: &Config, state: &State, now: Instant) -> Vec<Candidate> {
     let changed = plan.changes.iter().filter_map(|(name, change)| {
         let (target, running) = (config.targets.get(name)?, state.targets.get(name)?);
         let line = running.line.clone();
         follow(&line.account, target, *change);
-        let due = running.subscriber.next_send().unwrap_or(now);
-        let first = line.first(due, target.interval);
-        Some((name.clone(), Beginning::new(target, line, first)))
+        let due = line.first(running.handle.subscriber.next_send().unwrap_or(now), target.interval);
+        let last_sent = line.account.read(|ledger, _| ledger.last_sent());
+        let not_before = Phase::kept(target, last_sent, now).map(|kept| kept.due);
+        let phase = Some(Phase { due, not_before });
+        Some(Candidate { target: Arc::clone(target), line, phase })
     });
     changed.collect()
+}
+
+/// When a mailbox that nobody has looked into yet is opened.
+fn first_login(subscribers: &[Arc<Subscriber>], phases: &mut Phases) -> Instant {
+    let first_mail = subscribers.iter().filter_map(|subscriber| subscriber.next_send()).min();
+    let interval = subscribers.iter().map(|subscriber| subscriber.target.interval).min();
+    let wanted = subscribers.iter().map(|subscriber| wanted_by(&subscriber.account)).max();
+    let first_mail = first_mail.unwrap_or_else(|| phases.now());
+    phases.login(first_mail, interval.unwrap_or_default(), wanted.unwrap_or(Wanted::Nothing))
+}
+
+/// What a target wants of its mailbox before its first mail.
+fn wanted_by(account: &Account) -> Wanted {
+    let snapshot = account.snapshot();
+    match snapshot.receive_ability {
+        _ if snapshot.outstanding.value().is_some_and(|count| count > 0) => Wanted::Mail,
+        _ if account.read(|ledger, _| ledger.last_sent()).is_none() => Wanted::Nothing,
+        Reading::Unmeasured => Wanted::Measurement,
+        _ => Wanted::Look,
+    }
 }
 
 /// Has an account follow the configuration of its target.
@@ -290,7 +346,7 @@ fn follow(account: &Account, target: &Target, change: Change) {
         account.check_abandoned();
     }
     account.update(|ledger, now| ledger.measures(Servers::from(target), now));
-    let sender_mailbox = target.sender_mailbox.as_ref().map(|side| side.mailbox_id().to_string());
+    let sender_mailbox = target.sender_mailbox.as_deref().map(|side| side.mailbox_id().to_string());
     account.update(|ledger, _| ledger.visits(sender_mailbox.unwrap_or_default().into()));
     if change.ends_inspection || change.moves {
         account.forget_inspection();
@@ -298,11 +354,11 @@ fn follow(account: &Account, target: &Target, change: Change) {
 }
 
 fn options(target: &Target) -> impl Iterator<Item = &TlsOptions> {
-    let mailboxes = [Some(&target.receive), target.sender_mailbox.as_ref()].into_iter().flatten();
+    let mailboxes = [Some(&target.receive), target.sender_mailbox.as_deref()].into_iter().flatten();
     let sides = mailboxes.map(|side| (&side.endpoint, Some(&side.login)));
     sides.chain([(&target.send.endpoint, target.send.login.as_ref())]).flat_map(
         |(endpoint, login)| {
-            let own = (endpoint.tls != TlsMode::None).then_some(&endpoint.tls_options);
+            let own = (endpoint.tls != TlsMode::None).then_some(&*endpoint.tls_options);
             let provider = login.and_then(Login::oauth2).map(|provider| &provider.tls_options);
             own.into_iter().chain(provider)
         },

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::task::Task;
 use crate::account::Account;
-use crate::config::{Target, TargetName};
+use crate::config::TargetName;
 use crate::probing::send::Sender;
 use ledger::Side;
 
@@ -80,12 +80,4 @@ pub(super) fn start(sender: Arc<Sender>, first: Instant) -> Task {
             sender.run(first, &cancel).await;
         }
     })
-}
-
-/// How long a target whose newest mail was sent a moment ago, by an earlier process, waits for its
-/// next: so it keeps its phase, and a restart loop sends no flood of mails. `None` if that was longer
-/// ago than a tenth of its period.
-pub(super) fn rest_of_period(target: &Target, last_sent: Option<SystemTime>) -> Option<Duration> {
-    let age = SystemTime::now().duration_since(last_sent?).ok()?;
-    if age >= target.interval / 10 { None } else { target.interval.checked_sub(age) }
 }

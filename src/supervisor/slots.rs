@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::{Config, Target};
-use crate::probing::connections::Connections;
+use crate::probing::bound::Bound;
 
 /// To one of these at most `max_connections` connections are open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -15,7 +15,7 @@ pub(crate) struct SlotKey {
 }
 
 /// The connections to each.
-pub(crate) type Slots = HashMap<SlotKey, Arc<Connections>>;
+pub(crate) type Slots = HashMap<SlotKey, Arc<Bound>>;
 
 impl SlotKey {
     /// Where a target sends to.
@@ -44,7 +44,7 @@ pub(crate) fn reconcile(config: &Config, in_use: &Slots) -> Slots {
                 known.set_limit(limit);
                 Arc::clone(known)
             }
-            None => Arc::new(Connections::new(limit)),
+            None => Arc::new(Bound::new(limit)),
         };
         (key, connections)
     };

@@ -90,34 +90,40 @@ impl Task {
     }
 }
 
-async fn keep_running<F>(
+/// What keeps a loop running. It is written so that it takes little: there are three for each target.
+fn keep_running<F>(
     name: String,
     hangs: impl Fn() -> bool,
     run: impl Fn(CancellationToken, Start) -> F,
     cancel: CancellationToken,
-) where
+) -> impl Future<Output = ()>
+where
     F: Future<Output = ()> + Send + 'static,
 {
-    let mut wait = RESTART_FIRST;
-    let mut start = Start::First;
-    loop {
-        let began = Instant::now();
-        let why = tokio::select! {
-            ended = caught(run(cancel.clone(), start)) => match ended {
-                Err(panic) => panic,
-                Ok(()) => return,
-            },
-            () = hangs_on(&hangs) => "it hangs past its deadline".to_owned(),
-        };
-        if began.elapsed() >= RESTART_LONGEST {
-            wait = RESTART_FIRST;
+    // A block holds what it captures once, a function its arguments twice.
+    async move {
+        let mut wait = RESTART_FIRST;
+        let mut start = Start::First;
+        loop {
+            let began = Instant::now();
+            let why = tokio::select! {
+                ended = caught(run(cancel.clone(), start)) => match ended {
+                    Err(panic) => panic,
+                    Ok(()) => return,
+                },
+                () = hangs_on(&hangs) => "it hangs past its deadline".to_owned(),
+            };
+            if began.elapsed() >= RESTART_LONGEST {
+                wait = RESTART_FIRST;
+            }
+            error!(name, error = why, again_in = ?wait,
+                "a task failed; this is a bug in the exporter");
+            if Box::pin(cancel.run_until_cancelled(sleep(wait))).await.is_none() {
+                return;
+            }
+            wait = (wait * 2).min(RESTART_LONGEST);
+            start = Start::Again;
         }
-        error!(name, error = why, again_in = ?wait, "a task failed; this is a bug in the exporter");
-        if cancel.run_until_cancelled(sleep(wait)).await.is_none() {
-            return;
-        }
-        wait = (wait * 2).min(RESTART_LONGEST);
-        start = Start::Again;
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
+
+use tokio::time::Instant;
 
 use super::Supervisor;
 use crate::account::Account;
@@ -9,6 +12,7 @@ use crate::account::history::{Evidence, Probe};
 use crate::config::{Target, TargetName};
 use crate::layers::readings::{Checks, Readings};
 use crate::layers::rounds::{CheckLimiter, Checker};
+use crate::probing::mailbox::Subscriber;
 use crate::store::Store;
 use ledger::{Availability, OutstandingMail, Shared, Snapshot};
 use mail::inspection::Inspection;
@@ -26,9 +30,17 @@ pub struct View {
     pub layers: Shared<Readings>,
     /// Whether its mails are looked for in no junk folder, though one is configured by its use.
     pub lacks_junk_folder: bool,
+    /// When its next mail is due; see [`View::next_mail_at`].
+    pub next_mail: Option<Instant>,
 }
 
 impl View {
+    /// When its next mail is due, by the wall clock; `None`: it is being sent.
+    pub fn next_mail_at(&self) -> Option<SystemTime> {
+        let until = self.next_mail?.checked_duration_since(Instant::now())?;
+        SystemTime::now().checked_add(until)
+    }
+
     /// Whether both show the same.
     fn is_like(&self, other: &View) -> bool {
         let headers = [self, other].map(|it| it.inspection.as_ref().map(Arc::as_ptr));
@@ -37,6 +49,7 @@ impl View {
             && own == others
             && self.layers.is_same(&other.layers)
             && self.lacks_junk_folder == other.lacks_junk_folder
+            && self.next_mail == other.next_mail
             && self.snapshot == other.snapshot
     }
 }
@@ -108,6 +121,7 @@ pub struct TargetHandle {
     pub account: Arc<Account>,
     /// The checks of the layers below its mail service.
     pub checks: Arc<Checks>,
+    pub(super) subscriber: Arc<Subscriber>,
 }
 
 impl TargetHandle {
@@ -124,10 +138,11 @@ impl TargetHandle {
 
     /// What is known of it now.
     fn view(self) -> View {
-        let Self { target, account, checks } = self;
+        let Self { target, account, checks, subscriber } = self;
         let (snapshot, inspection) = (account.snapshot(), account.inspection());
         let lacks_junk_folder = account.lacks_junk_folder();
-        View { target, snapshot, inspection, layers: checks.readings(), lacks_junk_folder }
+        let (layers, next_mail) = (checks.readings(), subscriber.next_send());
+        View { target, snapshot, inspection, layers, lacks_junk_folder, next_mail }
     }
 }
 
@@ -197,15 +212,14 @@ mod tests {
         }
         let config = Config::parse(&yaml, Path::new("test.yml")).unwrap();
         let handle = |target: &Arc<Target>| {
-            let account = Account::new(target.name.clone(), Rules::from(target.as_ref()));
+            let account = Arc::new(Account::new(target.name.clone(), Rules::from(target.as_ref())));
             fail(&account);
+            let subscriber =
+                Subscriber::new(Arc::clone(target), Arc::clone(&account), Instant::now());
             let checks = Checks::default();
             checks.set_target(target);
-            TargetHandle {
-                target: Arc::clone(target),
-                account: account.into(),
-                checks: checks.into(),
-            }
+            let (target, checks) = (Arc::clone(target), checks.into());
+            TargetHandle { target, account, checks, subscriber: subscriber.into() }
         };
         config.targets.values().map(handle).collect()
     }

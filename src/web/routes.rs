@@ -215,6 +215,7 @@ impl App {
             links: self.links(request),
             elsewhere: &self.elsewhere,
             shows_transcripts: self.shows_details(request),
+            lately: self.supervisor.lag().lately(),
         };
         match target::page(&details, setting, SystemTime::now()) {
             Ok(page) => Response::html(StatusCode::OK, page),
@@ -302,7 +303,8 @@ impl App {
     async fn listing(&self) -> Response {
         let mount = self.mount.clone();
         self.compute(MANY_TARGETS, move |supervisor| {
-            let listing = Listing::new(supervisor.views(), mount.links().clone());
+            let lately = supervisor.lag().lately();
+            let listing = Listing::new(supervisor.views(), lately, mount.links().clone());
             Response::in_pieces("application/json", listing)
         })
         .await

@@ -45,6 +45,7 @@ mod embedded {
     mod foreign_clients;
     mod hostile;
     mod inspection;
+    mod load;
     mod logins;
     mod looks;
     mod mailbox;

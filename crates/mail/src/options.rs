@@ -26,8 +26,8 @@ pub struct Endpoint {
     pub port: u16,
     /// How the connection is protected.
     pub tls: TlsMode,
-    /// The details of that; unused with [`TlsMode::None`].
-    pub tls_options: TlsOptions,
+    /// The details of that; unused with [`TlsMode::None`]. Shared by all that stand for this server.
+    pub tls_options: Arc<TlsOptions>,
     /// Which addresses of the host are tried.
     pub ip_family: IpFamily,
     /// The longest wait for one reply.
@@ -54,7 +54,7 @@ impl Endpoint {
             mx: false,
             port,
             tls,
-            tls_options: TlsOptions::default(),
+            tls_options: Arc::default(),
             ip_family: IpFamily::Any,
             timeout: Self::TIMEOUT,
         }

@@ -68,6 +68,7 @@ fn endpoint(
         min_version: TlsVersion::Tls10,
         ..TlsOptions::default()
     };
+    let tls_options = tls_options.into();
     Endpoint { tls_options, ip_family, ..Endpoint::new(host, port, tls).with_timeout(timeout) }
 }
 

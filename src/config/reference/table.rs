@@ -19,6 +19,8 @@ const OUTSTANDING: Kind =
     Kind::Number(*target::OUTSTANDING.start() as u64, *target::OUTSTANDING.end() as u64);
 const CONNECTIONS: Kind =
     Kind::Number(*side::CONNECTIONS.start() as u64, *side::CONNECTIONS.end() as u64);
+const CONCURRENT_PROBES: Kind =
+    Kind::Number(*file::CONCURRENT_PROBES.start() as u64, *file::CONCURRENT_PROBES.end() as u64);
 const PACKETS: Kind =
     Kind::Number(*layers::PACKET_COUNTS.start() as u64, *layers::PACKET_COUNTS.end() as u64);
 const SIZE: Kind = Kind::Number(*layers::SIZES.start() as u64, *layers::SIZES.end() as u64);
@@ -35,6 +37,12 @@ pub(super) const MAIN: &[Key] = &[
         Path,
         Word(file::DEFAULT_STATE_DIR),
         "The folder for what outlives the process, made with mode 0700",
+    ),
+    key(
+        "max_concurrent_probes",
+        CONCURRENT_PROBES,
+        Told("100 for each core"),
+        "The most test mails of all targets that begin at one time; one that takes longer than a second no longer counts",
     ),
     key(
         "include",

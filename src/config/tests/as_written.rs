@@ -264,7 +264,7 @@ fn a_final_dot_is_kept_for_the_look_up_and_nothing_else() {
     assert_eq!(dotted.send.endpoint.name(), "mail.example.com");
     assert_eq!(dotted.receive.mailbox_id(), one("", "", "").receive.mailbox_id());
     let named = one("", "tls_options: {server_name: mail.example.com.}", "");
-    let name = named.send.endpoint.tls_options.server_name;
+    let name = named.send.endpoint.tls_options.server_name.clone();
     assert_eq!(name.as_deref(), Some("mail.example.com"));
     let listed = one("ports: ['smtp:mail.example.com.:25']", "", "").port_checks();
     assert_eq!(listed.len(), 2, "the port of the send side is checked once: {listed:?}");

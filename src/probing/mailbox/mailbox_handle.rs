@@ -9,7 +9,7 @@ use tokio_util::future::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::mailbox_task::MailboxTask;
-use super::shared::{SOON, Settings, Shared};
+use super::shared::{Settings, Shared};
 use super::{Role, Subscriber};
 use crate::config::MailboxId;
 use crate::store::Store;
@@ -26,9 +26,10 @@ pub struct MailboxHandle {
 }
 
 impl MailboxHandle {
-    /// A mailbox without subscribers; it does nothing yet. Its memory goes on from that in the store.
-    pub fn new(id: MailboxId, store: Option<Arc<Store>>) -> Self {
-        Self { shared: Arc::new(Shared::new(id, store)) }
+    /// A mailbox without subscribers; it does nothing yet. Its memory goes on from that in the store. Nobody logs in
+    /// before `opens`.
+    pub fn new(id: MailboxId, store: Option<Arc<Store>>, opens: Instant) -> Self {
+        Self { shared: Arc::new(Shared::new(id, store, opens)) }
     }
 
     /// Watches on behalf of these subscribers from now on. Folders are the union of theirs; the rest of
@@ -52,6 +53,8 @@ impl MailboxHandle {
             None => Arc::new(settings),
         });
         let first_send = subscribers.iter().filter_map(|subscriber| subscriber.next_send()).min();
+        // Nor does a mailbox stay closed that is needed.
+        schedule.opens = schedule.opens.map(|opens| first_send.map_or(opens, |at| opens.min(at)));
         // The grid of checks goes on; before the first one it begins with the first mail.
         let has_checked = self.shared.checked.get().is_some();
         schedule.next_check = match (schedule.next_check, &settings) {
@@ -59,9 +62,16 @@ impl MailboxHandle {
             (Some(next), Some(settings)) if has_checked || next <= Instant::now() => {
                 Some(next.min(Instant::now() + settings.period))
             }
-            // After a restart that keeps its phase the first mail may be far off; the mailbox is
-            // judged at once.
-            _ => first_send.map(|at| if at > Instant::now() + SOON { Instant::now() } else { at }),
+            // One before the first mail is that of the period before: the grid begins with the mail.
+            (_, settings) => first_send.map(|at| {
+                let period = settings.as_ref().map(|settings| settings.period);
+                let before = period.and_then(|period| at.checked_sub(period));
+                if schedule.opens.is_some_and(|opens| opens < at) {
+                    before.unwrap_or(at)
+                } else {
+                    at
+                }
+            }),
         };
         schedule.subscribers = subscribers.into();
         schedule.settings = settings;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep_until};
 
 use super::reader::{Asked, MailboxReader};
-use super::shared::{SOON, Settings, Shared};
+use super::shared::{SOON, Schedule, Settings, Shared};
 use super::{Inspector, Role, Subscriber, subscribers};
 use crate::clock::{for_timer, on_time_line, suspended};
 use crate::store::FolderRecord;
@@ -145,9 +145,10 @@ impl MailboxTask {
             subscriber.account.check_abandoned();
         }
         loop {
-            let (settings, subscribers, next_check) = {
-                let schedule = self.shared.schedule();
-                (schedule.settings.clone(), schedule.subscribers.clone(), schedule.next_check)
+            let (settings, subscribers, next_check, opens) = {
+                let Schedule { settings, subscribers, next_check, opens, .. } =
+                    &*self.shared.schedule();
+                (settings.clone(), subscribers.clone(), *next_check, *opens)
             };
             let (Some(settings), Some(next_check)) = (settings, next_check) else {
                 self.shared.changed.notified().await;
@@ -160,12 +161,15 @@ impl MailboxTask {
                 self.settings = Some(Arc::clone(&settings));
             }
             let announced = self.shared.announced();
-            let next_look = self.next_look(&settings, &subscribers);
+            let wanted = self.next_look(&settings, &subscribers);
+            let next_look = wanted.map(|look| opens.map_or(look, |opens| look.max(opens)));
             if next_look.is_none() && !subscribers::sends_soon(&subscribers, SOON) {
                 Box::pin(self.close_session()).await;
             }
-            let check_due =
-                self.earliest_login(&settings).map_or(next_check, |at| at.max(next_check));
+            let check_due = self
+                .earliest_login(&settings)
+                .max(opens)
+                .map_or(next_check, |at| at.max(next_check));
             self.shared.schedule().check_due = Some(check_due);
             let wake = next_look.map_or(check_due, |look| look.min(check_due));
             let plan = self.plan_preparation(&settings, &subscribers, next_look, check_due);

@@ -30,7 +30,7 @@ pub(crate) fn delivery_report(
     report: &DsnReport,
     worst: &Recipient,
 ) -> DeliveryReport {
-    let sender_mailbox = target.sender_mailbox.as_ref().map(|side| &side.login);
+    let sender_mailbox = target.sender_mailbox.as_deref().map(|side| &side.login);
     let logins = target.send.login.iter().chain([&target.receive.login]).chain(sender_mailbox);
     let scrubber =
         logins.fold(Scrubber::default(), |scrubber, login| scrubber.and(Scrubber::of(login)));

@@ -41,6 +41,8 @@ pub(super) struct Shared {
 pub(super) struct Schedule {
     pub(super) subscribers: Arc<[Arc<Subscriber>]>,
     pub(super) settings: Option<Arc<Settings>>,
+    /// Nobody logs in before: mailboxes are not opened all at once.
+    pub(super) opens: Option<Instant>,
     /// The slot of the next check.
     pub(super) next_check: Option<Instant>,
     /// When it can begin: a login may not be allowed before. Of an earlier turn of the loop it may be over.
@@ -60,11 +62,11 @@ pub(super) struct Settings {
 
 impl Shared {
     /// Nobody is subscribed yet.
-    pub(super) fn new(id: MailboxId, store: Option<Arc<Store>>) -> Self {
+    pub(super) fn new(id: MailboxId, store: Option<Arc<Store>>, opens: Instant) -> Self {
         Self {
             id,
             store,
-            schedule: Mutex::default(),
+            schedule: Mutex::new(Schedule { opens: Some(opens), ..Schedule::default() }),
             changed: Notify::new(),
             checked: Latest::new(None),
             announced: AtomicU64::new(0),

@@ -46,7 +46,7 @@ impl Subscriber {
         let next_send = Mutex::new(self.next_send());
         let Self { target, account, .. } = self;
         let (target, account) = (Arc::clone(target), Arc::clone(account));
-        target.sender_mailbox.as_ref()?;
+        target.sender_mailbox.as_deref()?;
         Some(Self { target, account, role: Role::Sender, next_send })
     }
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, MailboxId, Protocol, ReceiveSide, Target};
-use crate::probing::connections::Connection;
+use crate::probing::bound::Permit;
 use crate::roundtrip::{Shared, Verdict};
 use crate::supervisor::slots::{self, SlotKey, Slots};
 
@@ -36,7 +36,7 @@ struct Mailbox {
 /// Leave to make a round trip, given back when it is dropped.
 pub(super) struct Turn<'a> {
     /// Leave to have a connection to the SMTP server open.
-    pub(super) connection: Option<Connection<'a>>,
+    pub(super) connection: Option<Permit<'a>>,
     _all: SemaphorePermit<'a>,
     mailboxes: Vec<Session>,
 }
@@ -85,7 +85,7 @@ impl Turns {
         };
         Shared {
             removal: removal(&target.receive),
-            sender_removal: target.sender_mailbox.as_ref().and_then(removal),
+            sender_removal: target.sender_mailbox.as_deref().and_then(removal),
         }
     }
 
@@ -189,5 +189,5 @@ impl Mailbox {
 
 /// Every mailbox that a round trip looks into.
 fn sides(target: &Target) -> impl Iterator<Item = &ReceiveSide> {
-    [&target.receive].into_iter().chain(&target.sender_mailbox)
+    [&target.receive].into_iter().chain(target.sender_mailbox.as_deref())
 }

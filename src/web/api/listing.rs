@@ -2,18 +2,29 @@
 
 use serde::Serialize;
 
+use super::values::seconds;
 use super::{Overview, ShortageRecord};
+use crate::probing::lag::Lately;
 use crate::supervisor::Views;
+use crate::web::lateness;
 use crate::web::mount::PathPrefix;
 
 /// A piece ends once it has this many bytes.
 const PIECE: usize = 64 * 1024;
 
-/// The text `{"shortages":[…],"targets":[…]}`, in pieces.
+/// The text `{"shortages":[…],"lateness":…,"targets":[…]}`, in pieces.
 pub(in crate::web) struct Listing {
     views: Views,
+    lately: Option<Lately>,
     base: PathPrefix,
     next: Next,
+}
+
+#[derive(Serialize)]
+struct LatenessRecord {
+    late_percent: f64,
+    worst_seconds: f64,
+    words: String,
 }
 
 #[derive(Clone, Copy)]
@@ -25,9 +36,9 @@ enum Next {
 }
 
 impl Listing {
-    /// Its links begin with `base`.
-    pub(in crate::web) fn new(views: Views, base: PathPrefix) -> Self {
-        Self { views, base, next: Next::Beginning }
+    /// Its links begin with `base`; `lately`: how late the exporter itself was, `None`: it was in time.
+    pub(in crate::web) fn new(views: Views, lately: Option<Lately>, base: PathPrefix) -> Self {
+        Self { views, lately, base, next: Next::Beginning }
     }
 
     /// Adds what is next; `None` after the end, and where a value cannot be written, which is a bug: then the
@@ -36,7 +47,9 @@ impl Listing {
         self.next = match std::mem::replace(&mut self.next, Next::Nothing) {
             Next::Beginning => {
                 let shortages: Vec<_> = ShortageRecord::current().collect();
-                text.extend(["{\"shortages\":", &json(&shortages)?, ",\"targets\":["]);
+                let lateness = json(&self.lately.map(LatenessRecord::from))?;
+                text.extend(["{\"shortages\":", &json(&shortages)?]);
+                text.extend([",\"lateness\":", &lateness, ",\"targets\":["]);
                 Next::Target(0)
             }
             Next::Target(number) => match self.views.get(number) {
@@ -59,6 +72,16 @@ impl Listing {
 
 fn json(value: &impl Serialize) -> Option<String> {
     serde_json::to_string(value).ok()
+}
+
+impl From<Lately> for LatenessRecord {
+    fn from(lately: Lately) -> Self {
+        Self {
+            late_percent: lately.ratio * 100.0,
+            worst_seconds: seconds(lately.worst),
+            words: lateness::words(lately),
+        }
+    }
 }
 
 impl Iterator for Listing {
@@ -93,8 +116,9 @@ mod tests {
             inspection: None,
             layers: ledger::Shared::default(),
             lacks_junk_folder: false,
+            next_mail: None,
         };
-        Listing::new((0..targets).map(|_| view()).collect(), PathPrefix::default())
+        Listing::new((0..targets).map(|_| view()).collect(), None, PathPrefix::default())
     }
 
     #[test]
@@ -105,7 +129,7 @@ mod tests {
             let value: serde_json::Value = serde_json::from_str(&pieces.concat()).unwrap();
             let targets = value["targets"].as_array().unwrap();
             assert_eq!(targets.len(), count);
-            assert!(value["shortages"].is_array());
+            assert!(value["shortages"].is_array() && value["lateness"].is_null());
             assert!(targets.iter().all(|target| target["name"] == "one"));
         }
     }

@@ -30,7 +30,7 @@ use layers::LayerLine;
 pub(in crate::web) use listing::Query;
 use listing::{Listing, Order};
 pub(super) use notes::{ENDS_SOON, Note};
-use shortage::ShortageNote;
+pub(super) use shortage::ShortageNote;
 
 mod layers;
 mod listing;
@@ -69,7 +69,11 @@ pub(in crate::web) fn page(
         refresh_seconds: if listing.all > MANY_ROWS { 30 } else { 10 },
         started: When::new(supervisor.started(), now),
         reload_failed: !supervisor.reload_state().is_successful,
-        shortages: shortages::current().into_iter().map(ShortageNote::from).collect(),
+        shortages: shortages::current()
+            .into_iter()
+            .map(ShortageNote::from)
+            .chain(supervisor.lag().lately().map(ShortageNote::from))
+            .collect(),
         pasts: listing.shown.iter().filter_map(|view| past(supervisor, view, now)).collect(),
         rows,
         well,
@@ -99,7 +103,7 @@ struct StatusPage<'a> {
     refresh_seconds: u32,
     started: When,
     reload_failed: bool,
-    /// What the exporter itself is short of now.
+    /// What the exporter itself is short of now, time included.
     shortages: Vec<ShortageNote>,
     listing: Listing<'a>,
     rows: Vec<ListedRow<'a>>,

@@ -9,18 +9,19 @@ use askama::Template;
 
 use super::chart::{Sparkline, Trip, Waterfall};
 use super::history::History;
-use super::status::{Assets, ENDS_SOON, Links, Row};
+use super::status::{Assets, ENDS_SOON, Links, Row, ShortageNote};
 use super::words::{When, exact, rough, spelled};
 use crate::account::history::{Check, DialogueKind, FailedLook, Outcome, Probe, Steps, Transcript};
 use crate::config::{Protocol, Target, TlsMode};
-use crate::supervisor::Details;
+use crate::probing::lag::Lately;
+use crate::supervisor::{Details, View};
 use crate::web::condition::ShownCondition as _;
 use crate::web::elsewhere::Elsewhere;
 use crate::web::mount::PathPrefix;
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
 use ledger::{Failure, Side, Step};
-use ledger::{FoundIn, MailState, OutstandingMail, Snapshot};
+use ledger::{FoundIn, MailState, OutstandingMail};
 use ledger::{TlsFacts, certificate_date};
 use mail::text;
 use notice::DsnNote;
@@ -49,6 +50,8 @@ pub(in crate::web) struct Setting<'a> {
     pub(in crate::web) elsewhere: &'a Elsewhere,
     /// Whether this client may see transcripts.
     pub(in crate::web) shows_transcripts: bool,
+    /// How late the exporter itself was; `None`: it was not.
+    pub(in crate::web) lately: Option<Lately>,
 }
 
 /// The whole page, as it is at `now`.
@@ -88,7 +91,8 @@ pub(in crate::web) fn page(
         target,
         row,
         leading,
-        recipe: recipe(target, snapshot),
+        lateness: setting.lately.map(ShortageNote::from),
+        recipe: recipe(&details.view, now),
         sides: [
             SideNote::new(
                 Side::Send,
@@ -135,6 +139,8 @@ struct TargetPage<'a> {
     inspection: Option<InspectionNote>,
     target: &'a Target,
     row: Row<'a>,
+    /// The exporter itself was late.
+    lateness: Option<ShortageNote>,
     recipe: String,
     sides: [SideNote; 2],
     awaited: Vec<OutstandingNote>,
@@ -394,7 +400,8 @@ fn tally(words: impl Iterator<Item = &'static str>) -> String {
 }
 
 /// What is probed, in one sentence.
-fn recipe(target: &Target, snapshot: &Snapshot) -> String {
+fn recipe(view: &View, now: SystemTime) -> String {
+    let View { target, snapshot, .. } = view;
     let protocol = match target.receive.protocol {
         Protocol::Imap { .. } => "IMAP",
         Protocol::Pop3 => "POP3",
@@ -406,8 +413,10 @@ fn recipe(target: &Target, snapshot: &Snapshot) -> String {
     let every = spelled(target.interval);
     let delay = snapshot.login_delay.effect(target.interval);
     let delay = delay.map(|effect| format!(" Note: {effect}.")).unwrap_or_default();
+    let until = view.next_mail_at().and_then(|at| at.duration_since(now).ok());
+    let next = until.map(|until| format!(" Next in {}.", rough(until))).unwrap_or_default();
     format!(
-        "Every {every} {count} from {} to {}, read by {protocol}.{delay}",
+        "Every {every} {count} from {} to {}, read by {protocol}.{next}{delay}",
         target.from, target.to
     )
 }

@@ -103,7 +103,7 @@ impl Endpoint {
     async fn exchange(&self, form: String, deadline: Instant) -> Result<http::Answer, Fault> {
         let url = &self.client.token_url;
         let endpoint = crate::options::Endpoint {
-            tls_options: self.client.tls_options.clone(),
+            tls_options: self.client.tls_options.clone().into(),
             timeout: deadline.saturating_duration_since(Instant::now()),
             ..crate::options::Endpoint::new(&url.host, url.port, TlsMode::Implicit)
         };

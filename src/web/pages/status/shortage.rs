@@ -1,14 +1,16 @@
-//! The notice that the exporter itself is short of something.
+//! The notice that the exporter itself is short of something, or was late.
 
+use crate::probing::lag::Lately;
+use crate::web::lateness;
 use crate::web::pages::words::Prose;
 use mail::shortage::news::Current;
 
 /// A notice for the reader of the page.
-pub(super) struct ShortageNote {
+pub(in crate::web::pages) struct ShortageNote {
     /// Sentences.
-    pub(super) words: String,
+    pub(in crate::web::pages) words: String,
     /// What to do, without a final stop.
-    pub(super) advice: Prose,
+    pub(in crate::web::pages) advice: Prose,
 }
 
 impl From<Current> for ShortageNote {
@@ -23,6 +25,13 @@ impl From<Current> for ShortageNote {
             shortage.things()
         );
         Self { words, advice: Prose::new(mail::shortage::advice(shortage)) }
+    }
+}
+
+impl From<Lately> for ShortageNote {
+    fn from(lately: Lately) -> Self {
+        let words = format!("{}.", lateness::words(lately));
+        Self { words, advice: Prose::new(lateness::ADVICE) }
     }
 }
 

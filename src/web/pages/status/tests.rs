@@ -110,6 +110,7 @@ impl Case {
             inspection: None,
             layers,
             lacks_junk_folder: false,
+            next_mail: None,
         }
     }
 
