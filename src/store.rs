@@ -6,8 +6,8 @@
 //!
 //! `writer` is the thread that writes, `work` what it has to write, `schema` the file, `rows`,
 //! `failures`, `readings`, `newest`, `inspection` and `availability` what is in it, `mark` what it has to hold,
-//! `care` what becomes of it while it is in use. Nobody waits for the disk but a mail about to be sent,
-//! and that for a second at most. A store that fails is logged and counted while everything goes on from
+//! `care` what becomes of it while it is in use, `change` a transaction. Nobody waits for the disk but a mail
+//! about to be sent or removed, and that for a second at most. A store that fails is logged and counted while everything goes on from
 //! memory, and is tried again.
 
 use mail::oauth::{Stored, TokenStore};
@@ -37,6 +37,7 @@ use writer::{Question, Shared, Writer};
 
 pub(crate) mod availability;
 mod care;
+mod change;
 mod failures;
 pub(crate) mod inspection;
 mod mark;
@@ -220,13 +221,14 @@ impl Store {
     }
 
     /// Takes what has changed of a target, to be written soon. All changes of one call are written
-    /// together or not at all. What is only measured, with no mail and no counter, may wait a second for
-    /// other changes to be written with.
+    /// together or not at all. Unless somebody asks for [`Store::committed`], they may wait a tenth of a
+    /// second for other changes to be written with; what is only measured, with no mail and no counter, a
+    /// second.
     pub fn record(&self, target: &TargetName, changes: Changes) {
         self.shared.record(target, changes);
     }
 
-    /// Takes what is newest of the layers below a target, to be written soon; at once if `has_counted`, for
+    /// Takes what is newest of the layers below a target, to be written soon; sooner if `has_counted`, for
     /// a counter is not to fall.
     pub fn record_layers(&self, target: &TargetName, record: LayerRecord, has_counted: bool) {
         self.shared.record_layers(target.clone(), record, has_counted);

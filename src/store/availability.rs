@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::change::Change;
 use super::rows::{from_seconds, to_seconds};
 use super::schema;
 use crate::config::TargetName;
@@ -36,16 +37,16 @@ impl Default for Fading {
 
 /// Writes what is new of the targets, in a transaction of its own; how many commits there were by then.
 pub(super) fn write_all(
-    connection: &mut Connection,
+    connection: &Connection,
     availabilities: &BTreeMap<TargetName, AvailabilityChanges>,
     fading: &mut Fading,
 ) -> rusqlite::Result<u64> {
-    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let change = Change::begin(connection)?;
     for (target, changes) in availabilities {
-        write(&change, target, changes)?;
+        write(connection, target, changes)?;
     }
-    fading.tidy(&change);
-    let commits = schema::count_commit(&change)?;
+    fading.tidy(connection);
+    let commits = schema::count_commit(connection)?;
     change.commit()?;
     Ok(commits)
 }

@@ -10,7 +10,7 @@ use super::*;
 use ledger::PerSide;
 use ledger::Token;
 use ledger::{
-    AccountRecord, CauseCount, ClockOffset, Failures, Histogram, MailRecord, MailState,
+    AccountRecord, CauseCount, ClockOffset, Failures, Histogram, MailRecord, MailState, Newest,
     SideCounters, Totals,
 };
 use ledger::{Reason, Step};
@@ -581,6 +581,25 @@ async fn a_database_that_somebody_locks_holds_up_a_send_for_a_second_at_most() {
     drop(store);
     let store = Store::open(folder.path()).unwrap();
     assert!(account(&store, &name("a")).await.mails.contains_key(&token), "written at the end");
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_written_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let file = look_into(&folder);
+    for earlier in [None, Some(Changes { newest: Some(Newest::default()), ..Changes::default() })] {
+        // A measurement has more time: the writer sleeps longer, and is woken for the mail.
+        earlier.into_iter().for_each(|measured| store.record(&name("a"), measured));
+        let (token, changes) = sending();
+        store.record(&name("a"), changes);
+        eventually("the mail is written", async || {
+            let count = "SELECT count(*) FROM mail WHERE token = ?1";
+            file.query_row(count, [token.to_string()], |row| row.get::<_, i64>(0)).unwrap() == 1
+        })
+        .await;
+    }
+    assert_eq!(store.errors(), 0);
 }
 
 #[test]

@@ -17,6 +17,10 @@ pub(super) const MOST_MAILS: usize = 100_000;
 /// How long a measurement waits for other changes to be written with: there is one soon, for a mail that
 /// was sent is looked for.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long a mail or a counter waits for others, where nobody waits for it: a mail that arrives soon after
+/// its acceptance is written once. It is short, for what a killed process has not written was perhaps
+/// scraped, and a counter that falls is one that was reset.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// The newest states that are not written yet.
 #[derive(Default)]
@@ -29,10 +33,8 @@ pub(super) struct Work {
     pub(super) folders: BTreeMap<FolderKey, FolderRecord>,
     pub(super) refresh_tokens: BTreeMap<String, Secret>,
     mails: usize,
-    /// Set if something is to be written at once.
-    is_pressing: bool,
-    /// When the rest is to be written.
-    lingers_until: Option<Instant>,
+    /// When it is to be written.
+    due: Option<Instant>,
 }
 
 impl Work {
@@ -68,21 +70,23 @@ impl Work {
     }
 
     /// When it is to be written; `None`: there is nothing.
-    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        if self.is_empty() {
-            return None;
-        }
-        Some(self.lingers_until.filter(|_| !self.is_pressing).unwrap_or(now))
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due.filter(|_| !self.is_empty())
     }
 
-    /// Something was added that is to be written at once.
-    pub(super) fn press(&mut self) {
-        self.is_pressing = true;
+    /// A mail or a counter was added.
+    pub(super) fn gather(&mut self) {
+        self.within(GATHER);
     }
 
     /// Something was added that may wait for company.
     pub(super) fn linger(&mut self) {
-        self.lingers_until.get_or_insert_with(|| Instant::now() + LINGER);
+        self.within(LINGER);
+    }
+
+    fn within(&mut self, wait: Duration) {
+        let due = Instant::now() + wait;
+        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
     }
 
     /// Adds newer states, and says how many records there was no room for.
@@ -90,7 +94,7 @@ impl Work {
         if changes.is_measurement() {
             self.linger();
         } else {
-            self.press();
+            self.gather();
         }
         let queued = self.accounts.entry(target.clone()).or_default();
         let before = queued.mails.len();
@@ -126,7 +130,7 @@ impl Work {
 
     /// Adds newer work.
     pub(super) fn then(&mut self, newer: Self) -> u64 {
-        self.is_pressing |= newer.is_pressing;
+        self.due = self.due.into_iter().chain(newer.due).min();
         self.layers.extend(newer.layers);
         self.inspections.extend(newer.inspections);
         self.folders.extend(newer.folders);
@@ -144,27 +148,31 @@ mod tests {
     use ledger::{AccountRecord, Newest};
 
     #[test]
-    fn a_measurement_waits_for_company_and_no_longer_than_a_second() {
+    fn what_is_added_waits_for_company_and_no_longer_than_it_may() {
         let target = TargetName::new("one").unwrap();
         let (mut work, now) = (Work::default(), Instant::now());
-        assert_eq!(work.due(now), None);
+        assert_eq!(work.due(), None);
         let measured = Changes { newest: Some(Newest::default()), ..Changes::default() };
         work.record(&target, measured.clone());
-        let due = work.due(now).unwrap();
+        let due = work.due().unwrap();
         assert!(due >= now + LINGER);
         work.record(&target, measured.clone());
-        assert_eq!(work.due(now), Some(due), "the first of them waits no longer");
+        assert_eq!(work.due(), Some(due), "the first of them waits no longer");
         let counted = Changes { account: Some(AccountRecord::default()), ..Changes::default() };
         work.record(&target, counted.clone());
-        assert_eq!(work.due(now), Some(now));
+        let due = work.due().unwrap();
+        assert!(due <= Instant::now() + GATHER, "a counter has less time");
+        work.record(&target, counted.clone());
+        assert_eq!(work.due(), Some(due));
         let changes = work.accounts.remove(&target).unwrap();
         assert!(changes.newest.is_some() && changes.account.is_some(), "written together");
 
-        // What could not be written is pressing as before.
+        // What could not be written is due as before.
         let (mut failed, mut newer) = (Work::default(), Work::default());
         failed.record(&target, measured);
         newer.record(&target, counted);
+        let due = newer.due();
         failed.then(newer);
-        assert_eq!(failed.due(now), Some(now));
+        assert_eq!(failed.due(), due);
     }
 }

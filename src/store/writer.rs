@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::availability::{self, Fading};
 use super::care::{self, Files};
+use super::change::Change;
 use super::mark::Mark;
 use super::work::Work;
 use super::{
@@ -72,9 +73,17 @@ pub(super) struct Writer {
     fading: Fading,
 }
 
+/// The writer sleeps; until it is woken if `until` is `None`.
+#[derive(Debug, Clone, Copy)]
+struct Sleep {
+    until: Option<Instant>,
+}
+
 #[derive(Default)]
 struct Queue {
     work: Work,
+    /// Set while the writer sleeps.
+    sleep: Option<Sleep>,
     waiting: Vec<oneshot::Sender<()>>,
     questions: Vec<Question>,
     is_failing: bool,
@@ -93,50 +102,48 @@ impl Shared {
         if changes.is_empty() {
             return;
         }
-        let dropped = self.queue().work.record(target, changes);
+        let mut queue = self.queue();
+        let dropped = queue.work.record(target, changes);
+        self.wake(queue);
         self.errors.fetch_add(dropped, Ordering::Relaxed);
-        self.changed.notify_all();
     }
 
     pub(super) fn record_layers(&self, target: TargetName, record: LayerRecord, has_counted: bool) {
         let mut queue = self.queue();
         queue.work.layers.insert(target, record);
         if has_counted {
-            queue.work.press();
+            queue.work.gather();
         } else {
             queue.work.linger();
         }
-        drop(queue);
-        self.changed.notify_all();
+        self.wake(queue);
     }
 
     pub(super) fn record_inspection(&self, target: TargetName, kept: Option<KeptInspection>) {
         let mut queue = self.queue();
         queue.work.inspections.insert(target, kept);
         queue.work.linger();
-        drop(queue);
-        self.changed.notify_all();
+        self.wake(queue);
     }
 
     pub(super) fn record_availability(&self, target: TargetName, changes: AvailabilityChanges) {
-        self.queue().work.record_availability(target, changes);
-        self.changed.notify_all();
+        let mut queue = self.queue();
+        queue.work.record_availability(target, changes);
+        self.wake(queue);
     }
 
     pub(super) fn record_folder(&self, folder: FolderKey, record: FolderRecord) {
         let mut queue = self.queue();
         queue.work.folders.insert(folder, record);
-        queue.work.press();
-        drop(queue);
-        self.changed.notify_all();
+        queue.work.gather();
+        self.wake(queue);
     }
 
     pub(super) fn record_refresh_token(&self, origin: String, token: Secret) {
         let mut queue = self.queue();
         queue.work.refresh_tokens.insert(origin, token);
-        queue.work.press();
-        drop(queue);
-        self.changed.notify_all();
+        queue.work.gather();
+        self.wake(queue);
     }
 
     /// Resolves when what is queued now is written, or could not be. `None`: nobody needs to wait,
@@ -171,6 +178,20 @@ impl Shared {
         self.changed.notify_all();
         let waited = self.changed.wait_timeout_while(queue, longest, |queue| !queue.has_ended);
         drop(waited);
+    }
+
+    /// Wakes the writer, unless it is awake or wakes by itself in time: each wake-up is a switch of threads.
+    fn wake(&self, queue: MutexGuard<'_, Queue>) {
+        let is_too_late = match queue.sleep {
+            None => false,
+            Some(Sleep { until }) => {
+                queue.work.due().is_some_and(|due| until.is_none_or(|it| due < it))
+            }
+        };
+        drop(queue);
+        if is_too_late {
+            self.changed.notify_all();
+        }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -242,7 +263,7 @@ impl Writer {
                 queue = shared.queue();
                 continue;
             }
-            let due = queue.work.due(now);
+            let due = queue.work.due();
             let due = due.map(|due| self.retry.map_or(due, |(retry, _)| retry.max(due)));
             let can_write = due.is_some_and(|due| due <= now);
             let is_asked = !queue.waiting.is_empty() || !queue.questions.is_empty();
@@ -250,15 +271,17 @@ impl Writer {
                 let is_last = queue.is_closing;
                 return (queue.take(), is_last);
             }
-            let wake = due.into_iter().chain(self.sync_due).min();
-            queue = match wake {
-                Some(wake) => {
-                    let wait = wake.saturating_duration_since(now);
+            let until = due.into_iter().chain(self.sync_due).min();
+            queue.sleep = Some(Sleep { until });
+            queue = match until {
+                Some(until) => {
+                    let wait = until.saturating_duration_since(now);
                     let waited = shared.changed.wait_timeout(queue, wait);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
             };
+            queue.sleep = None;
         }
     }
 
@@ -272,14 +295,14 @@ impl Writer {
             return Ok(());
         }
         let all = &work.availabilities;
-        self.commits = availability::write_all(&mut self.connection, all, &mut self.fading)?;
+        self.commits = availability::write_all(&self.connection, all, &mut self.fading)?;
         Ok(())
     }
 
     fn write_accounts(&mut self, work: &Work) -> rusqlite::Result<()> {
-        let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        work.write_accounts(&change)?;
-        let commits = schema::count_commit(&change)?;
+        let change = Change::begin(&self.connection)?;
+        work.write_accounts(&self.connection)?;
+        let commits = schema::count_commit(&self.connection)?;
         change.commit()?;
         self.commits = commits;
         Ok(())
