@@ -4,7 +4,7 @@ CARGO ?= cargo
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build packages tarballs image compose test prerequisites lint lint-workflows fuzz bench-accuracy bench-accuracy-long bench-resumption bench-hostile bench-scale bench-cost soak screenshots book chart release deny clean
+.PHONY: help demo build packages tarballs image compose test prerequisites lint lint-workflows fuzz bench-accuracy bench-accuracy-long bench-resumption bench-scrape bench-hostile bench-scale bench-cost soak screenshots book chart release deny clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,10 @@ bench-accuracy-long: ## the same, every combination and 200 targets: the table o
 bench-resumption: ## compare TLS handshakes in full with resumed ones; some seconds
 	@scripts/install-prerequisites build
 	$(CARGO) bench --locked --bench resumption
+
+bench-scrape: ## measure the answers about 10,000 targets: processor time, memory, time; some seconds
+	@scripts/install-prerequisites build
+	$(CARGO) bench --locked --bench scrape
 
 bench-hostile: ## play every server of docs/hostile.md to the built program: the figures of its table; some fifteen minutes
 	@scripts/install-prerequisites build

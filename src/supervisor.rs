@@ -26,8 +26,8 @@ pub use reload::{ReloadError, ReloadState};
 use sending::{LetGo, Line};
 use slots::Slots;
 use task::{Task, end};
-use view::TargetHandle;
-pub use view::{Details, View};
+use view::NewestViews;
+pub use view::{Details, TargetHandle, View, Views};
 
 mod keeping;
 mod kept;
@@ -61,6 +61,7 @@ pub struct Supervisor {
     /// Once it is cancelled nothing starts any more.
     stopped: CancellationToken,
     state: Mutex<State>,
+    newest_views: NewestViews,
 }
 
 struct State {
@@ -146,6 +147,7 @@ impl Supervisor {
                 slots: Slots::new(),
                 let_go: LetGo::default(),
             }),
+            newest_views: NewestViews::default(),
         };
         supervisor.apply(config).await?;
         let supervisor = Arc::new(supervisor);

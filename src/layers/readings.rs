@@ -9,7 +9,7 @@ use super::ping::{Obstacle, Outcome};
 use crate::clock;
 use crate::config::{Owner, PortCheck, Target};
 use crate::store::{KeptReading, LayerRecord, PortFailures};
-use ledger::{Failures, LineInstant, Moment, NetworkEvidence, Reading, Reason};
+use ledger::{Failures, LineInstant, Moment, NetworkEvidence, Reading, Reason, Shared};
 use mail::Fault;
 
 /// The readings of one target: its rounds of checks write them, the metrics and the page read them.
@@ -21,7 +21,7 @@ pub struct Checks {
 
 #[derive(Debug, Default)]
 struct State {
-    readings: Readings,
+    readings: Shared<Readings>,
     /// Also of ports that are not checked at present: they go on from there.
     failures: PortFailures,
     has_counted: bool,
@@ -233,6 +233,7 @@ impl Checks {
         let mut state = self.lock();
         state.interval = Some(target.interval);
         let State { readings, failures, kept, .. } = &mut *state;
+        let readings: &mut Readings = readings;
         let mut kept = std::mem::take(kept);
         let interval = kept.interval.unwrap_or(target.interval).min(target.interval);
         let until = Until { interval, now: clock::now() };
@@ -265,10 +266,10 @@ impl Checks {
     /// Takes in a round that is over, and gives the readings before and after it. A passive target is
     /// down at a port that has no address or no connection, and at the network if none of its ports
     /// answers either.
-    pub fn record(&self, round: Round, is_passive: bool) -> (Readings, Readings) {
+    pub fn record(&self, round: Round, is_passive: bool) -> (Shared<Readings>, Shared<Readings>) {
         let mut state = self.lock();
-        let readings = state.readings_now();
-        let before = readings.clone();
+        let before = state.readings_now().clone();
+        let readings: &mut Readings = &mut state.readings;
         readings.began = Some(round.began);
         for (port, outcome) in readings.ports.iter_mut().zip(round.ports) {
             if let Some(outcome) = outcome {
@@ -284,7 +285,7 @@ impl Checks {
             }
             (None, _) => {}
         }
-        let after = readings.clone();
+        let after = state.readings.clone();
         state.count(&after);
         (before, after)
     }
@@ -295,7 +296,7 @@ impl Checks {
         owner: Owner,
         outcome: &Reading<Result<Duration, Fault>>,
         is_passive: bool,
-    ) -> (Readings, Readings) {
+    ) -> (Shared<Readings>, Shared<Readings>) {
         let mut state = self.lock();
         let before = state.readings_now().clone();
         let ports = state.readings.ports.iter_mut();
@@ -308,7 +309,7 @@ impl Checks {
     }
 
     /// Everything that is known now.
-    pub fn readings(&self) -> Readings {
+    pub fn readings(&self) -> Shared<Readings> {
         self.lock().readings_now().clone()
     }
 
@@ -336,26 +337,16 @@ impl Checks {
 impl State {
     /// The readings without those of an earlier process that are too old to stand, and without a failure
     /// that is dated in the future, as those of before the clock was set back.
-    fn readings_now(&mut self) -> &mut Readings {
+    fn readings_now(&mut self) -> &Shared<Readings> {
         let now = clock::now();
         for failures in self.failures.values_mut() {
             failures.are_over(now.wall);
         }
-        for port in &mut self.readings.ports {
-            port.failures.are_over(now.wall);
+        // Who has them in common with others does not change them for nothing.
+        if self.readings.are_outlived(now) {
+            self.readings.outlive(now);
         }
-        let is_over = |until: Option<LineInstant>| until.is_some_and(|until| until <= now.instant);
-        for port in &mut self.readings.ports {
-            if is_over(port.stands_until) {
-                (port.newest, port.fault) = (Reading::Unmeasured, None);
-            }
-        }
-        if let Some(ping) = &mut self.readings.ping
-            && is_over(ping.stands_until)
-        {
-            ping.newest = Reading::Unmeasured;
-        }
-        &mut self.readings
+        &self.readings
     }
 
     fn count(&mut self, readings: &Readings) {
@@ -368,6 +359,31 @@ impl State {
 }
 
 impl Readings {
+    /// Whether [`Self::outlive`] changes something.
+    fn are_outlived(&self, now: Moment) -> bool {
+        let of_ping = self.ping.as_ref().is_some_and(|ping| is_over(ping.stands_until, now));
+        of_ping
+            || self
+                .ports
+                .iter()
+                .any(|port| is_over(port.stands_until, now) || port.failures.lie_ahead(now.wall))
+    }
+
+    /// Forgets the answers that stand no more, and dates what is to come as of now.
+    fn outlive(&mut self, now: Moment) {
+        for port in &mut self.ports {
+            port.failures.are_over(now.wall);
+            if is_over(port.stands_until, now) {
+                (port.newest, port.fault, port.stands_until) = (Reading::Unmeasured, None, None);
+            }
+        }
+        if let Some(ping) = &mut self.ping
+            && is_over(ping.stands_until, now)
+        {
+            (ping.newest, ping.stands_until) = (Reading::Unmeasured, None);
+        }
+    }
+
     /// Whether something was never asked that only a round asks.
     pub fn lacks_answers(&self) -> bool {
         let lacks_ping = self.ping.as_ref().is_some_and(|ping| ping.at.is_none());
@@ -418,6 +434,10 @@ impl Readings {
             ping.newest = Reading::Unmeasured;
         }
     }
+}
+
+fn is_over(until: Option<LineInstant>, now: Moment) -> bool {
+    until.is_some_and(|until| until <= now.instant)
 }
 
 #[cfg(test)]

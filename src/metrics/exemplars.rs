@@ -3,8 +3,8 @@
 
 use std::fmt::{self, Write};
 
+use super::page::Page;
 use super::timestamp;
-use crate::supervisor::View;
 
 const SUM: &str = "mailtrip_roundtrip_seconds_sum";
 const BUCKET: &str = "mailtrip_roundtrip_seconds_bucket";
@@ -13,9 +13,9 @@ const BUCKET: &str = "mailtrip_roundtrip_seconds_bucket";
 ///
 /// # Errors
 /// Never: a string takes everything.
-pub(super) fn added(views: &[View], histograms: &str) -> Result<String, fmt::Error> {
+pub(super) fn added(page: &Page, histograms: &str) -> Result<String, fmt::Error> {
     let mut text = String::with_capacity(histograms.len() * 2);
-    let mut views = views.iter();
+    let mut views = page.views();
     let mut view = None;
     let mut bucket = 0;
     for line in histograms.split_terminator('\n') {

@@ -108,7 +108,7 @@ impl Page {
     }
 
     fn inspections(&self) -> impl Iterator<Item = (&View, &Inspection)> {
-        self.views().iter().filter_map(|view| Some((view, view.inspection.as_deref()?)))
+        self.views().filter_map(|view| Some((view, view.inspection.as_deref()?)))
     }
 }
 

@@ -53,8 +53,8 @@ const PING_GAUGES: [PingGauge; 5] = [
     },
 ];
 
-/// Writes one family for these targets.
-type Encode = fn(&[View], &mut DescriptorEncoder<'_>) -> fmt::Result;
+/// Writes one family for the targets of a page.
+type Encode = fn(&Page, &mut DescriptorEncoder<'_>) -> fmt::Result;
 
 /// All but the gauges of a ping.
 const FAMILIES: [Encode; 6] = [
@@ -70,20 +70,18 @@ const FAMILIES: [Encode; 6] = [
 pub(super) fn parts() -> Vec<Part> {
     let gauges = PING_GAUGES
         .iter()
-        .map(|gauge| Part::family(|page, encoder| encode_ping(page.views(), gauge, encoder)));
-    let others = FAMILIES
-        .map(|encode| Part::family(move |page: &Page, encoder| encode(page.views(), encoder)));
-    gauges.chain(others).collect()
+        .map(|gauge| Part::family(|page, encoder| encode_ping(page, gauge, encoder)));
+    gauges.chain(FAMILIES.map(Part::family)).collect()
 }
 
-fn encode_states(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_states(page: &Page, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_layer_state",
         "1 if the layer is good, 0 if it is bad, NaN if it is not applicable or not measured. The \
          lowest bad layer is to blame",
     )?;
-    for view in views {
+    for view in page.views() {
         for (layer, state) in Column::of(&view.snapshot, &view.layers.evidence()).states() {
             let value = state.map(|is_good| if is_good { 1.0 } else { 0.0 });
             let value = value.value().unwrap_or(f64::NAN);
@@ -108,67 +106,63 @@ pub(super) fn encode_permission(
     .single(if may_ping { 1.0 } else { 0.0 })
 }
 
-fn encode_ping(
-    views: &[View],
-    gauge: &PingGauge,
-    encoder: &mut DescriptorEncoder<'_>,
-) -> fmt::Result {
+fn encode_ping(page: &Page, gauge: &PingGauge, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
-    for (view, ping) in pings(views) {
+    for (view, ping) in pings(page) {
         let value = ping.newest.value().and_then(|outcome| (gauge.value)(&outcome));
         family.gauge_sample(labels(view, []), value.unwrap_or(f64::NAN))?;
     }
     Ok(())
 }
 
-fn encode_port_availability(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_port_availability(page: &Page, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_availability_percent",
         "100 if the TCP port accepted the latest connection, else 0. NaN before the first and \
          while a passive target is down",
     )?;
-    for (view, port_name, port) in ports(views) {
+    for (view, port_name, port) in ports(page) {
         let answers = port.answers().map(|answers| if answers { 100.0 } else { 0.0 });
         family.gauge_sample(labels(view, [port_name]), answers.value().unwrap_or(f64::NAN))?;
     }
     Ok(())
 }
 
-fn encode_port_responses(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_port_responses(page: &Page, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_response_seconds",
         "Duration of the latest TCP handshake with the port. NaN if it failed. For the ports of the \
          two sides see mailtrip_step_duration_seconds",
     )?;
-    for (view, port_name, port) in further_ports(views) {
+    for (view, port_name, port) in further_ports(page) {
         let duration = port.newest.value().flatten().map(|it| it.as_secs_f64());
         family.gauge_sample(labels(view, [port_name]), duration.unwrap_or(f64::NAN))?;
     }
     Ok(())
 }
 
-fn encode_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_port_failures(page: &Page, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::counter(
         encoder,
         "mailtrip_tcp_port_failures_total",
         "Failed connections to the TCP port. For the ports of the two sides see \
          mailtrip_failure_reasons_total",
     )?;
-    for (view, port_name, port) in further_ports(views) {
+    for (view, port_name, port) in further_ports(page) {
         family.counter_sample(labels(view, [port_name]), port.failures.total())?;
     }
     Ok(())
 }
 
-fn encode_port_failure_reasons(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_port_failure_reasons(page: &Page, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::counter(
         encoder,
         "mailtrip_tcp_port_failure_reasons_total",
         "Failed connections to the TCP port by reason. Reasons that never occurred are absent",
     )?;
-    for (view, port_name, port) in further_ports(views) {
+    for (view, port_name, port) in further_ports(page) {
         for CauseCount { cause, count, .. } in port.failures.iter() {
             let labels = labels(view, [port_name, ("reason", cause.label())]);
             family.counter_sample(labels, *count)?;
@@ -177,14 +171,14 @@ fn encode_port_failure_reasons(views: &[View], encoder: &mut DescriptorEncoder<'
     Ok(())
 }
 
-fn encode_last_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_last_port_failures(page: &Page, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut family = Family::gauge(
         encoder,
         "mailtrip_tcp_port_last_failure_timestamp_seconds",
         "Unix time of the latest failed connection to the TCP port, with its reason. Absent before \
          the first",
     )?;
-    for (view, port_name, port) in ports(views) {
+    for (view, port_name, port) in ports(page) {
         if let Some(newest) = port.failures.newest() {
             let labels = labels(view, [port_name, ("reason", newest.cause.label())]);
             family.gauge_sample(labels, timestamp(newest.last))?;
@@ -193,13 +187,13 @@ fn encode_last_port_failures(views: &[View], encoder: &mut DescriptorEncoder<'_>
     Ok(())
 }
 
-fn pings(views: &[View]) -> impl Iterator<Item = (&View, &PingReadings)> {
-    views.iter().filter_map(|view| Some((view, view.layers.ping.as_ref()?)))
+fn pings(page: &Page) -> impl Iterator<Item = (&View, &PingReadings)> {
+    page.views().filter_map(|view| Some((view, view.layers.ping.as_ref()?)))
 }
 
 /// Every port with the label that names it.
-fn ports(views: &[View]) -> impl Iterator<Item = (&View, (&'static str, &str), &PortReadings)> {
-    views.iter().flat_map(|view| {
+fn ports(page: &Page) -> impl Iterator<Item = (&View, (&'static str, &str), &PortReadings)> {
+    page.views().flat_map(|view| {
         let ports = view.layers.ports.iter();
         ports.map(move |port| (view, ("port_name", port.check.name.as_str()), port))
     })
@@ -208,9 +202,9 @@ fn ports(views: &[View]) -> impl Iterator<Item = (&View, (&'static str, &str), &
 /// The ports but those of the sides: their time and their failures are those of the sides, in the steps dns
 /// and connect.
 fn further_ports(
-    views: &[View],
+    page: &Page,
 ) -> impl Iterator<Item = (&View, (&'static str, &str), &PortReadings)> {
-    ports(views).filter(|(_, _, port)| !port.check.is_of_side())
+    ports(page).filter(|(_, _, port)| !port.check.is_of_side())
 }
 
 fn seconds(

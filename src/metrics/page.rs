@@ -12,30 +12,41 @@ use prometheus_client::registry::Registry;
 use super::classic::classic_text;
 use super::pieces::Syntax;
 use super::{ExporterFacts, inspection, layers, targets};
-use crate::supervisor::View;
+use crate::supervisor::{View, Views};
 
 /// Some of the targets of a scrape, as they were when it began.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Page {
-    all: Arc<Vec<View>>,
+    all: Views,
     range: Range<usize>,
 }
 
 impl Page {
     /// A page of no target of `all` yet.
-    pub(super) fn new(all: Vec<View>) -> Self {
-        Self { all: Arc::new(all), range: 0..0 }
+    pub(super) fn new(all: Views) -> Self {
+        Self { all, range: 0..0 }
     }
 
     /// Its targets.
-    pub(super) fn views(&self) -> &[View] {
-        self.all.get(self.range.clone()).unwrap_or_default()
+    pub(super) fn views(&self) -> impl Iterator<Item = &View> {
+        let views = self.all.get(self.range.clone()).unwrap_or_default();
+        views.iter().map(|view| &**view)
+    }
+
+    /// How many targets it has.
+    pub(super) fn len(&self) -> usize {
+        self.range.len()
     }
 
     /// The page of at most `most` targets from number `first` on.
     pub(super) fn of(&self, first: usize, most: usize) -> Self {
         let end = self.all.len().min(first.saturating_add(most));
-        Self { all: Arc::clone(&self.all), range: first.min(end)..end }
+        Self { all: self.all.clone(), range: first.min(end)..end }
+    }
+
+    /// Whether there are targets that do not fit on it.
+    pub(super) fn is_long(&self) -> bool {
+        self.all.len() > self.range.len()
     }
 
     /// Where its range ends; `None` if that is the last target.
@@ -57,7 +68,7 @@ pub(super) struct Part {
 }
 
 /// Adds to the text of a family in OpenMetrics what the library cannot write.
-type Complete = fn(&[View], &str) -> Result<String, fmt::Error>;
+type Complete = fn(&Page, &str) -> Result<String, fmt::Error>;
 
 impl Part {
     /// The one family that `write` writes.
@@ -72,19 +83,43 @@ impl Part {
         Self { complete: Some(complete), ..self }
     }
 
-    /// The text of this part for the targets of `page`.
-    pub(super) fn text(&self, page: &Page, syntax: Syntax) -> Result<String, fmt::Error> {
+    /// Adds the text of this part for the targets of `page` to `text`; `is_first` if none of them was
+    /// written before.
+    pub(super) fn append_to(
+        &self,
+        text: &mut String,
+        page: &Page,
+        syntax: Syntax,
+        is_first: bool,
+    ) -> fmt::Result {
         let mut registry = Registry::default();
         registry
             .register_collector(Box::new(PartOfPage { part: self.clone(), page: page.clone() }));
-        let mut text = String::new();
-        encode_registry(&mut text, &registry)?;
-        match (syntax, self.complete) {
-            (Syntax::OpenMetrics, Some(complete)) => complete(page.views(), &text),
-            (Syntax::OpenMetrics, None) => Ok(text),
-            (Syntax::Classic, _) => Ok(classic_text(&text)),
-        }
+        let begin = text.len();
+        encode_registry(text, &registry)?;
+        let family = text.get(begin..).unwrap_or_default();
+        let replaced = match (syntax, self.complete) {
+            (Syntax::OpenMetrics, Some(complete)) => complete(page, family)?,
+            // The samples are the same in both, and what they are of was said.
+            (Syntax::Classic, _) if is_first => classic_text(family),
+            _ => {
+                if !is_first {
+                    text.drain(begin..begin + header_length(family));
+                }
+                return Ok(());
+            }
+        };
+        let skipped = if is_first { 0 } else { header_length(&replaced) };
+        text.truncate(begin);
+        text.push_str(replaced.get(skipped..).unwrap_or_default());
+        Ok(())
     }
+}
+
+/// How many bytes the help, type and unit take that stand at the beginning of a family.
+fn header_length(family: &str) -> usize {
+    let lines = family.split_inclusive('\n').take_while(|line| line.starts_with("# "));
+    lines.map(str::len).sum()
 }
 
 /// Every part of a page, in its order; those of the targets only if it has any.

@@ -4,13 +4,14 @@ use std::vec;
 
 use super::ExporterFacts;
 use super::page::{Page, Part, parts};
-use crate::supervisor::View;
+use crate::supervisor::Views;
 
 /// A piece ends once it has this many bytes.
 const PIECE: usize = 64 * 1024;
 
-/// How many targets are written at once: some hundred bytes to a few kilobytes of a family each.
-const TARGETS_AT_ONCE: usize = 32;
+/// So many targets of a family are written before it is known how long their text is: some hundred bytes to
+/// a few kilobytes each.
+const TARGETS_AT_FIRST: usize = 32;
 
 /// How metrics are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +23,11 @@ pub enum Syntax {
 }
 
 /// The metrics of these targets, and of the exporter where its facts are given.
-pub fn pieces(views: Vec<View>, exporter: Option<ExporterFacts>, syntax: Syntax) -> Pieces {
+pub fn pieces(views: Views, exporter: Option<ExporterFacts>, syntax: Syntax) -> Pieces {
     let mut parts = parts(!views.is_empty(), exporter).into_iter();
     let part = parts.next();
-    Pieces { page: Page::new(views), part, parts, first: 0, syntax, is_at_end: false }
+    let (page, at_once) = (Page::new(views), TARGETS_AT_FIRST);
+    Pieces { page, part, parts, first: 0, at_once, syntax, is_at_end: false }
 }
 
 /// The text, in pieces of about 64 KiB. A family is whole before the next begins.
@@ -34,6 +36,8 @@ pub struct Pieces {
     /// The part that is being written, and the number of its next target.
     part: Option<Part>,
     first: usize,
+    /// How many targets are written at once.
+    at_once: usize,
     /// The parts that follow.
     parts: vec::IntoIter<Part>,
     syntax: Syntax,
@@ -44,7 +48,7 @@ impl Iterator for Pieces {
     type Item = String;
 
     fn next(&mut self) -> Option<String> {
-        let mut text = String::new();
+        let mut text = String::with_capacity(if self.page.is_long() { PIECE * 3 / 2 } else { 0 });
         while text.len() < PIECE && !self.is_at_end {
             self.append_to(&mut text);
         }
@@ -64,25 +68,27 @@ impl Pieces {
             }
             return;
         };
-        let page = self.page.of(self.first, TARGETS_AT_ONCE);
+        let (is_first, begin) = (self.first == 0, text.len());
+        let page = self.page.of(self.first, self.at_once);
         let next = if part.is_of_exporter { None } else { page.next() };
         // Writing to a string does not fail, and the page holds no histogram without buckets.
-        let written = part.text(&page, self.syntax).unwrap_or_default();
-        text.push_str(if self.first == 0 { &written } else { without_header(&written) });
+        if part.append_to(text, &page, self.syntax, is_first).is_err() {
+            text.truncate(begin);
+        }
         self.first = next.unwrap_or(0);
+        self.at_once = match next {
+            Some(_) => at_once(page.len(), text.len() - begin),
+            None => TARGETS_AT_FIRST,
+        };
         if next.is_none() {
             self.part = self.parts.next();
         }
     }
 }
 
-/// The samples of a family without its help, type and unit, which stand at its beginning.
-fn without_header(family: &str) -> &str {
-    let mut samples = family;
-    while let Some((line, rest)) = samples.split_once('\n')
-        && line.starts_with("# ")
-    {
-        samples = rest;
-    }
-    samples
+/// How many targets of a family fill a piece, where so many took so many bytes.
+fn at_once(targets: usize, bytes: usize) -> usize {
+    const MOST: usize = 4096;
+    let of_each = bytes / targets.max(1);
+    (PIECE / of_each.max(1)).clamp(TARGETS_AT_FIRST, MOST)
 }

@@ -256,8 +256,7 @@ impl Page {
             "1 if the latest look into the sender's own mailbox (for bounces and sent copies) \
              succeeded, else 0. Absent without sender_mailbox",
         )?;
-        let views = self.views().iter();
-        for view in views.filter(|view| view.target.sender_mailbox.is_some()) {
+        for view in self.views().filter(|view| view.target.sender_mailbox.is_some()) {
             if let Some(up) = view.snapshot.sender_mailbox.up {
                 family.gauge_sample(labels(view, []), if up { 1.0 } else { 0.0 })?;
             }
@@ -334,7 +333,7 @@ impl Page {
         )?;
         for view in self.views() {
             let labels = labels(view, []);
-            let Histogram { counts, sum } = view.snapshot.roundtrips;
+            let Histogram { counts, sum } = *view.snapshot.roundtrips;
             family.histogram_sample(labels, &Histogram::BOUNDS_SECONDS, &counts, sum)?;
         }
         Ok(())
@@ -396,8 +395,8 @@ impl Page {
 
     /// Every side of every target.
     pub(super) fn sides(&self) -> impl Iterator<Item = (&View, Side, &SideState)> {
-        self.views().iter().flat_map(|view| {
-            view.snapshot.sides.iter().map(move |(side, state)| (view, side, state))
+        self.views().flat_map(|view| {
+            view.snapshot.sides.iter().map(move |(side, state)| (view, side, &**state))
         })
     }
 }

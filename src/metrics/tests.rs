@@ -8,7 +8,7 @@ use crate::config::{Config, Shard, Target, TargetName};
 use crate::layers::ping::{Obstacle, Outcome, RoundTrips};
 use crate::layers::readings::{Checks, Round};
 use crate::probing::lag::Lag;
-use crate::supervisor::View;
+use crate::supervisor::{View, Views};
 use ledger::TlsFacts;
 use ledger::Token;
 use ledger::{
@@ -454,7 +454,7 @@ fn the_page_ends_as_open_metrics_ends_and_every_help_is_one_line() {
 }
 
 /// Pages of targets that are all alike but for their names.
-fn views(count: usize) -> Vec<View> {
+fn views(count: usize) -> Views {
     let target = target(false);
     let mut ledger = busy(Rules::from(target.as_ref()));
     let view =
@@ -498,7 +498,7 @@ fn a_page_of_many_targets_has_each_family_once_and_whole() {
 
 #[test]
 fn a_strict_reader_finds_the_unit_of_each_family_that_has_one() {
-    let page = encode(views(2), facts());
+    let page: String = pieces(views(2), Some(facts()), Syntax::OpenMetrics).collect();
     let families = strict::read(&page);
     let of = |name: &str| families[name].unit.as_deref();
     assert_eq!(of("mailtrip_roundtrip_seconds"), Some("seconds"));
@@ -532,7 +532,7 @@ fn the_newest_mail_of_a_bucket_is_its_exemplar() {
         view.target = Arc::new(target);
     }
     let token = busy.snapshot.exemplars.of(6).expect("a mail took 90 s").token.to_string();
-    let views = vec![silent, busy];
+    let views: Views = [silent, busy].into_iter().collect();
 
     let page: String = pieces(views.clone(), None, Syntax::OpenMetrics).collect();
     let families = strict::read(&page);

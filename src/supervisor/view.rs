@@ -1,6 +1,7 @@
 //! What the pages and the metrics see of the targets. All of it comes from memory.
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use crate::layers::readings::{Checks, Readings};
 use crate::layers::rounds::{CheckLimiter, Checker};
 use crate::probing::mailbox::Subscriber;
 use crate::store::Store;
-use ledger::{Availability, OutstandingMail, Snapshot};
+use ledger::{Availability, OutstandingMail, Shared, Snapshot};
 use mail::inspection::Inspection;
 
 /// A target with everything that is known of it.
@@ -26,11 +27,76 @@ pub struct View {
     /// What the header of the newest mail showed.
     pub inspection: Option<Arc<Inspection>>,
     /// The layers below its mail service, now.
-    pub layers: Readings,
+    pub layers: Shared<Readings>,
     /// Whether its mails are looked for in no junk folder, though one is configured by its use.
     pub lacks_junk_folder: bool,
-    /// When its next mail is due; `None`: it is being sent.
-    pub next_mail: Option<SystemTime>,
+    /// When its next mail is due; see [`View::next_mail_at`].
+    pub next_mail: Option<Instant>,
+}
+
+impl View {
+    /// When its next mail is due, by the wall clock; `None`: it is being sent.
+    pub fn next_mail_at(&self) -> Option<SystemTime> {
+        let until = self.next_mail?.checked_duration_since(Instant::now())?;
+        SystemTime::now().checked_add(until)
+    }
+
+    /// Whether both show the same.
+    fn is_like(&self, other: &View) -> bool {
+        let headers = [self, other].map(|it| it.inspection.as_ref().map(Arc::as_ptr));
+        let [own, others] = headers;
+        Arc::ptr_eq(&self.target, &other.target)
+            && own == others
+            && self.layers.is_same(&other.layers)
+            && self.lacks_junk_folder == other.lacks_junk_folder
+            && self.next_mail == other.next_mail
+            && self.snapshot == other.snapshot
+    }
+}
+
+/// All targets at one moment, by name. What of them did not change since the ones before is the same memory while
+/// those are held, so that many who read them, however long, take little more than one.
+#[derive(Debug, Clone, Default)]
+pub struct Views(Arc<Vec<Arc<View>>>);
+
+impl Deref for Views {
+    type Target = [Arc<View>];
+
+    fn deref(&self) -> &[Arc<View>] {
+        &self.0
+    }
+}
+
+impl FromIterator<View> for Views {
+    fn from_iter<I: IntoIterator<Item = View>>(views: I) -> Self {
+        Self(Arc::new(views.into_iter().map(Arc::new).collect()))
+    }
+}
+
+/// The newest views, as long as somebody holds them.
+#[derive(Debug, Default)]
+pub(super) struct NewestViews(Mutex<Weak<Vec<Arc<View>>>>);
+
+impl NewestViews {
+    /// Views of these targets as they are now, which have in common with the newest what is the same.
+    fn renew(&self, handles: Vec<TargetHandle>) -> Views {
+        // Two who begin together do not each make all of them.
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = newest.upgrade();
+        let mut before = before.iter().flat_map(|views| views.iter()).peekable();
+        let renewed = handles.into_iter().map(|handle| {
+            let view = handle.view();
+            let name = &view.target.name;
+            while before.next_if(|earlier| earlier.target.name < *name).is_some() {}
+            match before.peek() {
+                Some(earlier) if earlier.is_like(&view) => Arc::clone(earlier),
+                _ => Arc::new(view),
+            }
+        });
+        let views = Arc::new(renewed.collect());
+        *newest = Arc::downgrade(&views);
+        Views(views)
+    }
 }
 
 /// Everything that is known of a target.
@@ -48,10 +114,13 @@ pub struct Details {
 
 /// Where the view of a target comes from.
 #[derive(Clone)]
-pub(super) struct TargetHandle {
-    pub(super) target: Arc<Target>,
-    pub(super) account: Arc<Account>,
-    pub(super) checks: Arc<Checks>,
+pub struct TargetHandle {
+    /// Its configuration.
+    pub target: Arc<Target>,
+    /// Its account.
+    pub account: Arc<Account>,
+    /// The checks of the layers below its mail service.
+    pub checks: Arc<Checks>,
     pub(super) subscriber: Arc<Subscriber>,
 }
 
@@ -72,20 +141,20 @@ impl TargetHandle {
         let Self { target, account, checks, subscriber } = self;
         let (snapshot, inspection) = (account.snapshot(), account.inspection());
         let lacks_junk_folder = account.lacks_junk_folder();
-        let due = subscriber.next_send();
-        let until = due.and_then(|due| due.checked_duration_since(Instant::now()));
-        let next_mail = until.and_then(|until| SystemTime::now().checked_add(until));
-        let layers = checks.readings();
+        let (layers, next_mail) = (checks.readings(), subscriber.next_send());
         View { target, snapshot, inspection, layers, lacks_junk_folder, next_mail }
     }
 }
 
 impl Supervisor {
+    /// Where the views of all targets come from, by name.
+    pub fn handles(&self) -> Vec<TargetHandle> {
+        self.state().targets.values().map(|running| running.handle.clone()).collect()
+    }
+
     /// Every target, by name.
-    pub fn views(&self) -> Vec<View> {
-        let handles: Vec<TargetHandle> =
-            self.state().targets.values().map(|running| running.handle.clone()).collect();
-        handles.into_iter().map(TargetHandle::view).collect()
+    pub fn views(&self) -> Views {
+        self.newest_views.renew(self.handles())
     }
 
     /// One target.
@@ -117,5 +186,85 @@ impl Supervisor {
     fn find(&self, name: &str) -> Option<TargetHandle> {
         let name = TargetName::new(name)?;
         self.state().targets.get(&name).map(|running| running.handle.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+    use ledger::{Attempt, Failure, Reason, Rules, Step};
+    use mail::fuzz::Budget;
+
+    const TARGETS: usize = 500;
+
+    /// Targets whose accounts and checks have something to tell.
+    fn handles() -> Vec<TargetHandle> {
+        let mut yaml = String::from("targets:\n");
+        for number in 0..TARGETS {
+            let receive = "{protocol: imap, username: u, password: p}";
+            let addresses = "from: a@b.example, to: a@b.example, ping: true, ports: ['web:80']";
+            writeln!(yaml, "- {{name: t{number:03}, host: h, {addresses}, receive: {receive}}}")
+                .unwrap();
+        }
+        let config = Config::parse(&yaml, Path::new("test.yml")).unwrap();
+        let handle = |target: &Arc<Target>| {
+            let account = Arc::new(Account::new(target.name.clone(), Rules::from(target.as_ref())));
+            fail(&account);
+            let subscriber =
+                Subscriber::new(Arc::clone(target), Arc::clone(&account), Instant::now());
+            let checks = Checks::default();
+            checks.set_target(target);
+            let (target, checks) = (Arc::clone(target), checks.into());
+            TargetHandle { target, account, checks, subscriber: subscriber.into() }
+        };
+        config.targets.values().map(handle).collect()
+    }
+
+    fn fail(account: &Account) {
+        let failure = Failure {
+            step: Step::Auth,
+            reason: Reason::Auth,
+            down: false,
+            shortage: None,
+            clue: None,
+            message: "no".into(),
+        };
+        account.check_ended(&Attempt { failures: vec![failure], ..Attempt::default() });
+    }
+
+    #[test]
+    fn views_take_little_of_each_target_and_those_beside_others_next_to_nothing() {
+        let (handles, newest) = (handles(), NewestViews::default());
+        let mut views = Vec::new();
+        for bytes_of_each in [400, 60, 60] {
+            let budget = Budget { bytes: 0, per_byte: bytes_of_each };
+            let again = handles.clone();
+            budget.hold("views", TARGETS, || views.push(newest.renew(again)));
+        }
+        fail(&handles[7].account);
+        let changed = newest.renew(handles.clone());
+        let is_shared = |number: usize| Arc::ptr_eq(&views[0][number], &changed[number]);
+        assert!((0..TARGETS).all(|number| is_shared(number) == (number != 7)));
+        let failures = |views: &Views| views[7].snapshot.totals.check_failures;
+        assert_eq!((failures(&views[0]), failures(&changed)), (1, 2), "each is of its moment");
+    }
+
+    #[test]
+    fn views_are_of_the_targets_that_are_there_now() {
+        let (mut handles, newest) = (handles(), NewestViews::default());
+        let before = newest.renew(handles.clone());
+        handles.retain(|handle| handle.target.name.as_str() != "t003");
+        let after = newest.renew(handles);
+        let names = |views: &Views| -> Vec<String> {
+            views.iter().map(|view| view.target.name.to_string()).collect()
+        };
+        assert_eq!((before.len(), after.len()), (TARGETS, TARGETS - 1));
+        assert!(!names(&after).contains(&"t003".to_owned()));
+        assert_eq!(names(&before)[3], "t003", "a scrape that has begun keeps it");
+        assert!(Arc::ptr_eq(&before[4], &after[3]));
     }
 }

@@ -9,13 +9,11 @@ use serde::Serialize;
 
 use super::absence::roundtrip_absence;
 use super::condition::condition_of;
-use super::lateness;
 use super::mount::PathPrefix;
 use super::paths::{self, TARGET_REPORTS};
 use crate::account::advice::next_step;
 use crate::account::history::{Check, Evidence, FailedLook, Probe, Steps, Transcript};
 use crate::config::LOCATION;
-use crate::probing::lag::Lately;
 use crate::supervisor::{Details, View};
 use inspection::InspectionRecord;
 use layers::{ChecksRecord, ColumnRecord};
@@ -30,17 +28,8 @@ pub(in crate::web) mod discovery;
 pub(in crate::web) mod history;
 mod inspection;
 mod layers;
+pub(in crate::web) mod listing;
 mod values;
-
-/// All targets, without what happened lately.
-#[derive(Serialize)]
-pub(in crate::web) struct Listing<'a> {
-    /// What the exporter itself is short of now; empty as a rule.
-    shortages: Vec<ShortageRecord>,
-    /// How late the exporter itself was lately; `None`: it was in time.
-    lateness: Option<LatenessRecord>,
-    targets: Vec<Overview<'a>>,
-}
 
 /// One target with what happened lately, newest first.
 #[derive(Serialize)]
@@ -66,6 +55,7 @@ pub(in crate::web) struct Problem {
     error: String,
 }
 
+/// What the exporter itself is short of now.
 #[derive(Serialize)]
 struct ShortageRecord {
     resource: &'static str,
@@ -73,13 +63,6 @@ struct ShortageRecord {
     times: u64,
     /// When it was last met, so long ago.
     age_seconds: f64,
-    words: String,
-}
-
-#[derive(Serialize)]
-struct LatenessRecord {
-    late_percent: f64,
-    worst_seconds: f64,
     words: String,
 }
 
@@ -217,14 +200,10 @@ struct TranscriptRecord<'a> {
     text: Option<&'a str>,
 }
 
-impl<'a> Listing<'a> {
-    /// Its links begin with `base`.
-    pub(in crate::web) fn new(
-        views: &'a [View],
-        lately: Option<Lately>,
-        base: &PathPrefix,
-    ) -> Self {
-        let shortages = shortages::current().into_iter().map(|current| ShortageRecord {
+impl ShortageRecord {
+    /// All of them; none as a rule.
+    fn current() -> impl Iterator<Item = Self> {
+        shortages::current().into_iter().map(|current| Self {
             resource: current.shortage.label(),
             times: current.times,
             age_seconds: current.ago.as_secs_f64(),
@@ -233,14 +212,7 @@ impl<'a> Listing<'a> {
                 current.shortage.words(),
                 mail::shortage::advice(current.shortage)
             ),
-        });
-        let targets = views.iter().map(|view| Overview::new(view, base)).collect();
-        let lateness = lately.map(|lately| LatenessRecord {
-            late_percent: lately.ratio * 100.0,
-            worst_seconds: seconds(lately.worst),
-            words: lateness::words(lately),
-        });
-        Self { shortages: shortages.collect(), lateness, targets }
+        })
     }
 }
 
@@ -263,7 +235,7 @@ impl<'a> Report<'a> {
             checks: checks.iter().map(CheckRecord::new).collect(),
             failed_looks: failed_looks.iter().map(LookRecord::new).collect(),
             layer_checks: ChecksRecord::new(&details.view.layers),
-            newest_report: notice.map(|(at, notice)| DsnRecord::new(*at, notice)),
+            newest_report: notice.map(|it| DsnRecord::new(it.0, &it.1)),
             inspection: details.view.inspection.as_deref().map(InspectionRecord::new),
             transcripts: shows_transcripts
                 .then(|| transcripts.iter().map(TranscriptRecord::new).collect()),
@@ -290,7 +262,7 @@ impl<'a> Overview<'a> {
             location: target.labels.get(LOCATION).map(String::as_str),
             interval_seconds: snapshot.interval.as_secs_f64(),
             late_after_seconds: target.late_after.as_secs_f64(),
-            next_mail: view.next_mail.map(date),
+            next_mail: view.next_mail_at().map(date),
             condition: condition_name(condition_of(view)),
             send_ability_percent: snapshot.send_ability.value().map(percent),
             receive_ability_percent: snapshot.receive_ability.value().map(able),

@@ -31,7 +31,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
 use tracing::error;
 
-use super::api::{self, discovery::TargetGroup, history::HistoryReport};
+use super::api::{self, discovery::TargetGroup, history::HistoryReport, listing::Listing};
 use super::badge;
 use super::elsewhere::Elsewhere;
 use super::mount::Mount;
@@ -40,7 +40,7 @@ use super::paths::{self, BADGES, HISTORY_BY_NAME, SVG, TARGET_PAGES, TARGET_REPO
 use super::server::negotiation::Format;
 use super::server::{Request, Response};
 use crate::metrics::{self, ExporterFacts};
-use crate::supervisor::{Supervisor, View};
+use crate::supervisor::{Supervisor, Views};
 use mail::text;
 use mail::threads;
 
@@ -170,7 +170,7 @@ impl App {
         };
         let (accept, mount) = (request.accept.clone(), self.mount.clone());
         self.compute(MANY_TARGETS, move |supervisor| {
-            let views = if has_targets { supervisor.views() } else { Vec::new() };
+            let views = if has_targets { supervisor.views() } else { Views::default() };
             let facts = ExporterFacts::of(supervisor, mount.external_url());
             metrics_response(accept.as_deref(), views, Some(facts))
         })
@@ -187,7 +187,7 @@ impl App {
         let Some(view) = self.supervisor.view(name) else {
             return self.nobody(request, name);
         };
-        metrics_response(request.accept.as_deref(), vec![view], None)
+        metrics_response(request.accept.as_deref(), [view].into_iter().collect(), None)
     }
 
     /// The targets for Prometheus to find.
@@ -303,11 +303,9 @@ impl App {
     async fn listing(&self) -> Response {
         let mount = self.mount.clone();
         self.compute(MANY_TARGETS, move |supervisor| {
-            let views = supervisor.views();
-            json(
-                StatusCode::OK,
-                &api::Listing::new(&views, supervisor.lag().lately(), mount.links()),
-            )
+            let lately = supervisor.lag().lately();
+            let listing = Listing::new(supervisor.views(), lately, mount.links().clone());
+            Response::in_pieces("application/json", listing)
         })
         .await
     }
@@ -381,7 +379,7 @@ impl App {
 /// The metrics of these targets, and of the exporter where its facts are given, in the format that `accept` prefers.
 fn metrics_response(
     accept: Option<&str>,
-    views: Vec<View>,
+    views: Views,
     exporter: Option<ExporterFacts>,
 ) -> Response {
     let format = Format::negotiate(accept);

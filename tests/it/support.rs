@@ -306,7 +306,7 @@ pub(crate) async fn serve_app(app: App) -> (SocketAddr, DropGuard) {
 /// Accepted mails are in exactly one place.
 pub(crate) fn assert_balanced(snapshot: &Snapshot) {
     let Reading::Is(outstanding) = snapshot.outstanding else { return };
-    let totals = snapshot.totals;
+    let totals = *snapshot.totals;
     let placed = outstanding as u64 + totals.received + totals.bounced + totals.lost + totals.left;
     assert_eq!(totals.accepted, placed, "{snapshot:#?}");
 }

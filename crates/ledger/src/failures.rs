@@ -60,6 +60,16 @@ impl<C: Copy + PartialEq> Failures<C> {
         }
     }
 
+    /// Whether a date is to come, or two are the same, as [`Self::are_over`] leaves none.
+    pub fn lie_ahead(&self, now: SystemTime) -> bool {
+        let mut latest = now;
+        self.causes.iter().rev().any(|cause| {
+            let is_ahead = cause.last > latest;
+            latest = cause.last.checked_sub(APART).unwrap_or(cause.last);
+            is_ahead
+        })
+    }
+
     /// Dates to come, of before the clock was set back, become `now`, and age from then on. The order
     /// stays.
     pub fn are_over(&mut self, now: SystemTime) {
@@ -133,7 +143,9 @@ mod tests {
         let counts = [(BROKEN, 70), (REFUSED, 60), (LATE, 10)];
         let counts = counts.map(|(cause, last)| CauseCount { cause, count: 1, last: at(last) });
         let mut failures = Failures::counted(counts);
+        assert!(failures.lie_ahead(at(20)));
         failures.are_over(at(20));
+        assert!(!failures.lie_ahead(at(20)));
         let dates = |failures: &Failures<Cause>| -> Vec<(Cause, SystemTime)> {
             failures.iter().map(|it| (it.cause, it.last)).collect()
         };

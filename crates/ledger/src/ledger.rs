@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::{Availability, Failure, LineInstant, LoginDelay, PerSide, Token};
+use crate::{Availability, Failure, LineInstant, LoginDelay, PerSide, Shared, Token};
 use accounting::Accounted;
 pub use arrival::Bracket;
 pub use exemplars::{Exemplar, Exemplars};
@@ -76,8 +76,8 @@ pub struct Ledger {
     outstanding: VecDeque<Outstanding>,
     /// Mails whose wait is over, oldest first.
     ended: VecDeque<Ended>,
-    totals: Totals,
-    roundtrips: Histogram,
+    totals: Shared<Totals>,
+    roundtrips: Shared<Histogram>,
     exemplars: Exemplars,
     period: Period,
     previous_period: Period,
@@ -85,7 +85,7 @@ pub struct Ledger {
     period_began: Option<Moment>,
     send_ability: Reading<f64>,
     receive_ability: Reading<bool>,
-    sides: PerSide<SideState>,
+    sides: PerSide<Shared<SideState>>,
     schedules: PerSide<Schedule>,
     /// How often the mailbox is checked; `None`: not known yet.
     check_interval: Option<Duration>,
@@ -96,8 +96,8 @@ pub struct Ledger {
     last_roundtrip: Option<Duration>,
     /// Whether the newest mail whose wait ended one way or the other has arrived.
     newest_end: Reading<bool>,
-    sender_mailbox: SenderMailbox,
-    last_report: Option<(SystemTime, DeliveryReport)>,
+    sender_mailbox: Shared<SenderMailbox>,
+    last_report: Option<Shared<(SystemTime, DeliveryReport)>>,
     pacing: Pacing,
     /// When the newest look into all of the mailbox was asked for that has succeeded.
     looked: Option<LineInstant>,
@@ -165,8 +165,8 @@ impl Ledger {
             sending: BTreeMap::new(),
             outstanding: VecDeque::new(),
             ended: VecDeque::new(),
-            totals: Totals::default(),
-            roundtrips: Histogram::default(),
+            totals: Shared::default(),
+            roundtrips: Shared::default(),
             exemplars: Exemplars::default(),
             period: Period::default(),
             previous_period: Period::default(),
@@ -181,7 +181,7 @@ impl Ledger {
             delivery: None,
             last_roundtrip: None,
             newest_end: Reading::Unmeasured,
-            sender_mailbox: SenderMailbox::default(),
+            sender_mailbox: Shared::default(),
             last_report: None,
             pacing: Pacing::default(),
             looked: None,
@@ -416,9 +416,9 @@ impl Ledger {
             delivery: self.delivery,
             last_roundtrip: self.last_roundtrip,
             oldest_outstanding: self.oldest_attended().filter(|_| !not_applicable),
-            roundtrips: self.roundtrips,
+            roundtrips: self.roundtrips.clone(),
             exemplars: self.exemplars.clone(),
-            totals: self.totals,
+            totals: self.totals.clone(),
             sides: self.sides.clone(),
             sender_mailbox: self.sender_mailbox.clone(),
             last_report: self.last_report.clone(),

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use askama::Template;
@@ -55,7 +56,7 @@ pub(in crate::web) fn page(
     now: SystemTime,
 ) -> Result<String, askama::Error> {
     let (views, config) = (supervisor.views(), supervisor.config());
-    let listing = Listing::new(&views, query);
+    let listing = Listing::new(views.iter().map(Arc::as_ref), query);
     let probes = |view: &View| supervisor.newest_probes(view.target.name.as_str());
     let rows = listing.shown.iter().map(|view| ListedRow::new(view, &probes(view), now));
     let (rows, well) = split(rows.collect(), query);

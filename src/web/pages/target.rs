@@ -86,7 +86,7 @@ pub(in crate::web) fn page(
         history: History::new(&target.name, &details.availability, now),
         network: readings.ping.as_ref().map(NetworkNote::new),
         ports: readings.ports.iter().map(PortNote::new).collect(),
-        notice: snapshot.last_report.as_ref().map(|(at, one)| DsnNote::new(*at, one, now)),
+        notice: snapshot.last_report.as_ref().map(|it| DsnNote::new(it.0, &it.1, now)),
         inspection: details.view.inspection.as_deref().map(|one| InspectionNote::new(one, now)),
         target,
         row,
@@ -400,7 +400,8 @@ fn tally(words: impl Iterator<Item = &'static str>) -> String {
 }
 
 /// What is probed, in one sentence.
-fn recipe(View { target, snapshot, next_mail, .. }: &View, now: SystemTime) -> String {
+fn recipe(view: &View, now: SystemTime) -> String {
+    let View { target, snapshot, .. } = view;
     let protocol = match target.receive.protocol {
         Protocol::Imap { .. } => "IMAP",
         Protocol::Pop3 => "POP3",
@@ -412,7 +413,7 @@ fn recipe(View { target, snapshot, next_mail, .. }: &View, now: SystemTime) -> S
     let every = spelled(target.interval);
     let delay = snapshot.login_delay.effect(target.interval);
     let delay = delay.map(|effect| format!(" Note: {effect}.")).unwrap_or_default();
-    let until = next_mail.and_then(|at| at.duration_since(now).ok());
+    let until = view.next_mail_at().and_then(|at| at.duration_since(now).ok());
     let next = until.map(|until| format!(" Next in {}.", rough(until))).unwrap_or_default();
     format!(
         "Every {every} {count} from {} to {}, read by {protocol}.{next}{delay}",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http_body_util::{Either, Full};
 use hyper::body::{Body as HttpBody, Bytes, Frame};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -71,7 +72,13 @@ pub(in crate::web) fn none() -> Body {
     })
 }
 
-/// A body whose pieces are made while the client takes them, two ahead at most, and never on a
+/// So many pieces are made in one go, at most: where there is no thread for it, somebody waits meanwhile.
+const IN_ONE_GO: usize = 32;
+
+/// How many pieces wait for the client.
+const AHEAD: usize = 2;
+
+/// A body whose pieces are made while the client takes them, three ahead at most, and never on a
 /// thread of the runtime. It breaks off if the client has not taken it within `limit`.
 pub(in crate::web) fn in_pieces(
     beginning: Bytes,
@@ -79,7 +86,7 @@ pub(in crate::web) fn in_pieces(
     limit: Duration,
     progress: Progress,
 ) -> Body {
-    let (sender, pieces) = mpsc::channel(1);
+    let (sender, pieces) = mpsc::channel(AHEAD);
     let (failed, failure) = oneshot::channel();
     tokio::spawn(async move {
         let outcome = timeout(limit, send(&sender, beginning, rest, &progress)).await;
@@ -107,11 +114,28 @@ async fn send(
             sender.send(Item::Piece(piece)).await.map_err(io::Error::other)?;
         }
         progress.set(Phase::Answer);
-        let made = threads::run_or_here(move || (rest.next(), rest)).await;
-        let (next, again) = made.map_err(io::Error::other)?;
+        let to_client = sender.clone();
+        let made = threads::run_or_here(move || make(&to_client, &mut rest).map(|it| (it, rest)));
+        let (next, again) = made.await.map_err(io::Error::other)??;
         let Some(next) = next else { break };
-        (piece, rest) = (next?, again);
+        (piece, rest) = (next, again);
     }
     progress.set(Phase::Kept);
     sender.send(Item::End).await.map_err(io::Error::other)
+}
+
+/// Makes pieces as long as the client takes them, and gives one that has to wait; `None` after the last.
+fn make(sender: &mpsc::Sender<Item>, rest: &mut Rest) -> io::Result<Option<Bytes>> {
+    for _ in 0..IN_ONE_GO {
+        let Some(piece) = rest.next().transpose()? else { return Ok(None) };
+        if piece.is_empty() {
+            continue;
+        }
+        match sender.try_send(Item::Piece(piece)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(Item::Piece(piece))) => return Ok(Some(piece)),
+            Err(error) => return Err(io::Error::other(error.to_string())),
+        }
+    }
+    Ok(Some(Bytes::new()))
 }

@@ -70,7 +70,7 @@ async fn a_bounce_in_the_watched_mailbox_ends_the_wait_and_is_removed() {
             let snapshot = exporter.until("a", "bounced", |s| s.totals.bounced == 1).await;
             assert_eq!((snapshot.outstanding, snapshot.totals.late), (Reading::Is(0), 0));
             assert_balanced(&snapshot);
-            let (_, notice) = snapshot.last_report.unwrap();
+            let notice = &snapshot.last_report.as_ref().unwrap().1;
             assert_eq!(notice.code.as_deref(), Some("5.1.1"));
             assert_eq!(notice.remote_server.as_deref(), Some("mx.example.test"));
             let text = "550 5.1.1 <b>not \\u{1b}[31mhere <secret>";
@@ -255,7 +255,7 @@ async fn a_refusal_is_not_taken_for_one_of_the_parameters_and_is_not_tried_twice
         world.smtp.faults().offer("DSN");
         world.smtp.faults().on("RCPT", Fault::reply(refusal));
         let exporter = Exporter::start(&[world.target("a")]).await;
-        let (_, failure) = exporter.measured("a").await.sides.send.last_failure.unwrap();
+        let (_, failure) = exporter.measured("a").await.sides.send.last_failure.clone().unwrap();
         let told = format!("the server refused {RCPT}: {refusal}");
         assert_eq!(failure.message, told);
         let said = envelopes(&world.smtp);

@@ -217,7 +217,7 @@ async fn a_server_that_talks_on_in_idle_is_left() {
         })
     };
     let snapshot = exporter.until("a", "the flood is left", is_left).await;
-    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.clone().unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Fetch, Reason::Protocol), "{failure}");
     world.mailbox.faults().clear();
     world.post.release(USER);
@@ -275,7 +275,7 @@ async fn what_stands_before_the_final_dot_is_no_answer_to_it() {
         let snapshot = exporter.measured("a").await;
         let (_, failure) = snapshot.sides.send.last_failure.clone().unwrap();
         assert_eq!((failure.step, failure.reason), (Step::Data, reason), "{failure}");
-        let totals = snapshot.totals;
+        let totals = *snapshot.totals;
         assert_eq!((totals.probes, totals.accepted, totals.doubtful), (1, 0, 0), "{early}");
         assert_eq!(world.smtp.stats().mails_accepted, 0, "its end was not sent");
     }

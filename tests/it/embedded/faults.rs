@@ -468,8 +468,8 @@ async fn a_slow_answer_is_an_answer() {
     let exporter = Exporter::start(&[world.target("a")]).await;
     let snapshot = exporter.received("a", 1).await;
     assert_eq!(
-        (snapshot.sides.send.last_failure, snapshot.sides.receive.last_failure),
-        (None, None)
+        (&snapshot.sides.send.last_failure, &snapshot.sides.receive.last_failure),
+        (&None, &None)
     );
 }
 
@@ -573,7 +573,7 @@ async fn a_reply_after_the_dot_that_is_none_leaves_the_mail_doubtful() {
         let snapshot = exporter.measured("a").await;
         let totals = snapshot.totals;
         assert_eq!((totals.probes, totals.accepted, totals.doubtful), (1, 0, 1), "{answer}");
-        let (_, failure) = snapshot.sides.send.last_failure.unwrap();
+        let (_, failure) = snapshot.sides.send.last_failure.clone().unwrap();
         assert_eq!(failure.step, Step::Data);
         assert!(failure.message.contains(answer), "{failure}");
     }
@@ -611,6 +611,6 @@ async fn a_session_that_answers_idle_with_nonsense_is_dropped() {
     assert_eq!(snapshot.totals.checks, 1, "the second login was a look's");
     let receive = snapshot.sides.receive;
     assert_eq!(receive.failures_for(Reason::Protocol), 1);
-    let (_, failure) = receive.last_failure.unwrap();
+    let (_, failure) = receive.last_failure.clone().unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Fetch, Reason::Protocol), "{failure}");
 }

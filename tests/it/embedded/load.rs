@@ -27,7 +27,7 @@ async fn with_store(folder: &TempDir, config: Config) -> Exporter {
 
 /// When the next mail of a target is due.
 fn next_mail(exporter: &Exporter, name: &str) -> SystemTime {
-    exporter.supervisor.view(name).unwrap().next_mail.expect("nothing is being sent")
+    exporter.supervisor.view(name).unwrap().next_mail_at().expect("nothing is being sent")
 }
 
 #[tokio::test]

@@ -288,7 +288,7 @@ async fn a_login_that_a_look_is_refused_fails_in_its_own_step() {
     let exporter = Exporter::start(&[world.target("a")]).await;
     let has_failed = |now: &Snapshot| now.sides.receive.last_failure.is_some();
     let snapshot = exporter.until("a", "a look that failed", has_failed).await;
-    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.clone().unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Auth, Reason::Auth), "{failure}");
     assert_eq!(snapshot.totals.check_failures, 0);
 }

@@ -275,7 +275,7 @@ async fn a_folder_that_is_not_there_is_a_failure() {
     let exporter = Exporter::start(&[target]).await;
     let snapshot = exporter.measured("a").await;
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
-    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.clone().unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Select, Reason::Rejected));
     assert!(failure.message.contains("Missing"), "{failure}");
 }
@@ -299,7 +299,7 @@ async fn without_uidplus_nobody_elses_deleted_mail_is_expunged() {
     assert_eq!(world.mailbox.stats().count("EXPUNGE"), 0);
     let is_told = |s: &Snapshot| s.sides.receive.failures_for(Reason::Marked) >= 1;
     let snapshot = exporter.until("a", "told", is_told).await;
-    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.clone().unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Remove, Reason::Marked), "{failure}");
     assert!(failure.message.contains("UIDPLUS"), "{failure}");
     assert_eq!(snapshot.receive_ability, Reading::Is(true), "mail can be read");
@@ -518,7 +518,7 @@ async fn a_mailbox_without_any_of_the_folders_is_a_failure() {
     let exporter = Exporter::start(&[target]).await;
     let snapshot = exporter.measured("a").await;
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
-    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.clone().unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Select, Reason::Other));
     assert!(failure.message.contains(r"\Junk"), "{failure}");
 }
@@ -680,7 +680,7 @@ async fn a_check_reads_a_header_if_there_is_mail() {
     let exporter = Exporter::start(&[world.target("a")]).await;
     let snapshot = exporter.until("a", "checked", |s| s.totals.checks == 1).await;
     assert_eq!(snapshot.receive_ability, Reading::Is(false));
-    let (_, failure) = snapshot.sides.receive.last_failure.unwrap();
+    let (_, failure) = snapshot.sides.receive.last_failure.clone().unwrap();
     assert_eq!((failure.step, failure.reason), (Step::Fetch, Reason::Rejected));
 }
 

@@ -28,7 +28,7 @@ fn assert_nothing_counted(snapshot: &Snapshot) {
     assert_eq!(snapshot.outstanding, Reading::NotApplicable, "{snapshot:#?}");
     assert_eq!(snapshot.roundtrip, Reading::NotApplicable, "{snapshot:#?}");
     assert_eq!(snapshot.oldest_outstanding, None);
-    let totals = snapshot.totals;
+    let totals = *snapshot.totals;
     assert_eq!((totals.check_failures, totals.late, totals.lost), (0, 0, 0), "{snapshot:#?}");
 }
 

@@ -21,7 +21,7 @@ fn assert_one_round_trip(snapshot: &Snapshot) {
     assert_eq!(snapshot.receive_ability, Reading::Is(true), "{snapshot:#?}");
     assert_eq!(snapshot.outstanding, Reading::Is(0), "{snapshot:#?}");
     assert!(snapshot.roundtrip.value().is_some(), "{snapshot:#?}");
-    let totals = snapshot.totals;
+    let totals = *snapshot.totals;
     assert_eq!((totals.probes, totals.accepted, totals.received), (1, 1, 1), "{snapshot:#?}");
     assert_eq!(snapshot.sides.send.last_failure, None);
     assert_eq!(snapshot.sides.receive.last_failure, None);

@@ -11,7 +11,8 @@ use crate::support::{Exporter, PASSWORD, TargetText, World, dialogues};
 /// The failure of the first send.
 pub(crate) async fn failure(target: TargetText) -> Failure {
     let snapshot = Exporter::start(&[target]).await.measured("a").await;
-    let failure = snapshot.sides.send.last_failure.unwrap_or_else(|| panic!("nothing failed")).1;
+    let failure =
+        snapshot.sides.send.last_failure.clone().unwrap_or_else(|| panic!("nothing failed")).1;
     Arc::unwrap_or_clone(failure)
 }
 

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::Snapshot;
 use ledger::TlsFacts;
 use ledger::{Failure, Reason, Side, Step};
+use ledger::{PerSide, Snapshot};
 use mail::net::tls::{Resumption, SessionMemory, TlsClient};
 use mail::pop3::Pop3;
 use mail::trace::Trace;
@@ -202,9 +202,9 @@ async fn credentials_go_under_tls_only() {
         assert!(clear.ends_with("STARTTLS\r\n") || clear.ends_with("STLS\r\n"), "{clear}");
         assert!(!clear.contains("AUTH") && !clear.contains("PASS"), "{clear}");
         let snapshot = exporter.snapshot("a");
-        let facts =
-            if half == Half::Smtp { snapshot.sides.send.tls } else { snapshot.sides.receive.tls };
-        let facts = facts.unwrap();
+        let PerSide { send, receive } = &snapshot.sides;
+        let facts = if half == Half::Smtp { &send.tls } else { &receive.tls };
+        let facts = facts.as_ref().unwrap();
         assert_eq!(facts.version, "TLSv1.3");
         assert!(facts.chain_not_after < facts.leaf_not_after, "the issuer ends first: {facts:?}");
     }

@@ -40,8 +40,8 @@ async fn a_mail_to_a_full_mailbox_is_bounced_and_the_report_is_found_and_removed
         lab.limit_mailbox(&reader, Some(1)).await;
         let (exporter, bounced) =
             scenarios::a_bounce_is_found_and_removed(&lab, protocol, &reader, "5.2.2").await;
-        let (_, notice) = bounced.last_report.expect("a notice");
-        let text = notice.text.expect("what Dovecot said");
+        let notice = &bounced.last_report.as_ref().expect("a notice").1;
+        let text = notice.text.clone().expect("what Dovecot said");
         assert!(text.contains("5.2.2") && text.contains("Quota exceeded"), "{text}");
         let probe = probe(&exporter, protocol);
         assert_eq!(probe.outcome().label(), "bounced");
@@ -64,9 +64,9 @@ async fn a_delay_that_postfix_tells_of_is_shown_and_ends_nothing() {
     let text = text.sender_mailbox("imap", lab.ports().imap, lab.sender());
     let exporter = Exporter::start(&[text]).await;
     let delayed = exporter.until("imap", "delayed", |s| s.last_report.is_some()).await;
-    let (_, notice) = delayed.last_report.expect("a notice");
+    let notice = &delayed.last_report.as_ref().expect("a notice").1;
     assert_eq!((notice.action, notice.code.as_deref()), (Action::Delayed, Some("4.4.1")));
-    assert!(notice.text.expect("a reason").contains("the next server does not answer"));
+    assert!(notice.text.as_ref().expect("a reason").contains("the next server does not answer"));
     assert_eq!((delayed.outstanding, delayed.totals.bounced), (Reading::Is(1), 0));
     let probe = probe(&exporter, "imap");
     assert_eq!(probe.outcome().label(), "outstanding");

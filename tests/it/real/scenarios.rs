@@ -206,7 +206,7 @@ pub(crate) async fn a_bounce_is_found_and_removed(
     let bounced = exporter.until(protocol, "bounced", is_known).await;
     assert_eq!((bounced.outstanding, bounced.delivers), (Reading::Is(0), Reading::Is(false)));
     assert_eq!(bounced.sender_mailbox.up, Some(true));
-    let (_, notice) = bounced.last_report.as_ref().expect("a notice");
+    let notice = &bounced.last_report.as_ref().expect("a notice").1;
     assert_eq!((notice.action, notice.code.as_deref()), (Action::Failed, Some(code)), "{notice:?}");
     assert_eq!(notice.remote_server.as_deref(), Some(HOST));
     stack.wait_for_mails(sender, before.len()).await;

@@ -23,7 +23,7 @@ async fn all_receive(exporter: &Exporter, names: &[String], count: u64) -> Vec<S
 /// Each target has found its own mails, and all of them, and no other's.
 fn assert_own_mails(names: &[String], snapshots: &[Snapshot]) {
     for (name, snapshot) in names.iter().zip(snapshots) {
-        let totals = snapshot.totals;
+        let totals = *snapshot.totals;
         let outstanding = snapshot.outstanding.value().unwrap() as u64;
         assert_eq!(totals.accepted, totals.received + outstanding, "{name}: {snapshot:#?}");
         assert_eq!((totals.duplicate, totals.returned, totals.lost), (0, 0, 0), "{name}");

@@ -34,13 +34,13 @@ impl Ledger {
     /// Goes on from what was kept: nothing is known of the time since then.
     pub(super) fn restore_availability(&mut self, stored: &StoredAccount, now: Moment) {
         self.availability = Availability::restore(&stored.availability, now.wall);
-        let Totals { late, lost, .. } = self.totals;
+        let Totals { late, lost, .. } = *self.totals;
         self.accounted = Accounted { until: Some(now), late, lost };
     }
 
     /// Counts the mails that became late or were lost since the last time.
     pub(super) fn account_mails(&mut self, now: Moment) {
-        let Totals { late, lost, .. } = self.totals;
+        let Totals { late, lost, .. } = *self.totals;
         let before = &mut self.accounted;
         let more = (late.saturating_sub(before.late), lost.saturating_sub(before.lost));
         (before.late, before.lost) = (late, lost);

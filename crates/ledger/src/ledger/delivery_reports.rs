@@ -34,7 +34,7 @@ impl Ledger {
         }
         let is_bounce = report.is_bounce();
         if is_bounce || report.action == Action::Delayed {
-            self.last_report = Some((now.wall, report));
+            self.last_report = Some((now.wall, report).into());
         }
         if let Some(sending) = self.sending.get_mut(&token) {
             sending.has_bounced |= is_bounce;

@@ -1,5 +1,6 @@
 //! An example for each bucket of the round trips: the newest mail in it.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Histogram;
@@ -19,7 +20,7 @@ pub struct Exemplar {
 /// The newest mail in each bucket of [`Histogram`]. Most targets have mails in one or two buckets, so
 /// that there is room only for these.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Exemplars(Vec<Exemplar>);
+pub struct Exemplars(Arc<[Exemplar]>);
 
 impl Exemplars {
     /// The example for the bucket with this index.
@@ -29,9 +30,8 @@ impl Exemplars {
 
     pub(super) fn put(&mut self, exemplar: Exemplar) {
         let bucket = Histogram::bucket(exemplar.roundtrip);
-        self.0.retain(|older| Histogram::bucket(older.roundtrip) != bucket);
-        self.0.reserve_exact(1);
-        self.0.push(exemplar);
+        let others = self.0.iter().filter(|it| Histogram::bucket(it.roundtrip) != bucket);
+        self.0 = others.copied().chain([exemplar]).collect();
     }
 }
 
@@ -55,6 +55,6 @@ mod tests {
         let mut expected = vec![None; 11];
         (expected[0], expected[10]) = (Some(newer), Some(slow));
         assert_eq!(found, expected);
-        assert!(size_of::<Exemplar>() * exemplars.0.capacity() <= 2 * 48);
+        assert_eq!(exemplars.0.len(), 2);
     }
 }

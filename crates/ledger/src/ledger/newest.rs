@@ -240,7 +240,7 @@ impl Ledger {
     /// The server of a side is another from now on.
     fn forget_measurement(&mut self, side: Side, now: Moment) {
         let state = &mut self.sides[side];
-        *state = SideState::counted(state.counters());
+        *state = SideState::counted(state.counters()).into();
         self.availability.recovered(side, now.wall);
         match side {
             Side::Send => self.send_ability = Reading::Unmeasured,

@@ -169,14 +169,14 @@ impl Ledger {
     pub fn restore(rules: Rules, stored: &StoredAccount, now: Moment) -> Self {
         let mut ledger = Self::new(rules);
         ledger.wall_clock.jump(now);
-        ledger.totals = stored.account.totals;
+        ledger.totals = stored.account.totals.into();
         ledger.restore_availability(stored, now);
-        ledger.sides = stored.account.sides.clone().map(SideState::counted);
+        ledger.sides = stored.account.sides.clone().map(|side| SideState::counted(side).into());
         for (_, side) in ledger.sides.iter_mut() {
             side.failures.are_over(now.wall);
         }
         ledger.sender_mailbox.failures = stored.account.sender_mailbox_failures;
-        ledger.roundtrips = stored.account.roundtrips;
+        ledger.roundtrips = stored.account.roundtrips.into();
         ledger.last_roundtrip = stored.account.last_roundtrip;
         ledger.journal.kept = differing(&stored.account);
         ledger.journal.last_sent = stored.account.last_sent;
@@ -223,10 +223,10 @@ impl Ledger {
         let mails: BTreeMap<_, _> =
             touched.into_iter().map(|token| (token, self.record_of(token, now))).collect();
         let account = AccountRecord {
-            totals: self.totals,
-            sides: self.sides.as_ref().map(SideState::counters),
+            totals: *self.totals,
+            sides: self.sides.as_ref().map(|side| side.counters()),
             sender_mailbox_failures: self.sender_mailbox.failures,
-            roundtrips: self.roundtrips,
+            roundtrips: *self.roundtrips,
             last_roundtrip: self.last_roundtrip,
             last_sent: self.journal.last_sent,
         };

@@ -9,6 +9,7 @@ use super::{Bracket, Exemplars, Moment, SessionKind};
 use crate::Action;
 use crate::LoginDelay;
 use crate::PerSide;
+use crate::Shared;
 use crate::TlsFacts;
 use crate::Token;
 use crate::{Cause, Failure, Failures, LineInstant, Reason, Step};
@@ -394,17 +395,17 @@ pub struct Snapshot {
     /// When the oldest outstanding mail was accepted.
     pub oldest_outstanding: Option<SystemTime>,
     /// The round trips.
-    pub roundtrips: Histogram,
+    pub roundtrips: Shared<Histogram>,
     /// Mails that are examples of them; none before the first one that this process has found.
     pub exemplars: Exemplars,
     /// The counters.
-    pub totals: Totals,
+    pub totals: Shared<Totals>,
     /// The two sides.
-    pub sides: PerSide<SideState>,
+    pub sides: PerSide<Shared<SideState>>,
     /// The sender's own mailbox.
-    pub sender_mailbox: SenderMailbox,
+    pub sender_mailbox: Shared<SenderMailbox>,
     /// The newest report that a mail of ours cannot be delivered or has to wait, and when it was read.
-    pub last_report: Option<(SystemTime, DeliveryReport)>,
+    pub last_report: Option<Shared<(SystemTime, DeliveryReport)>>,
     /// The test period.
     pub interval: Duration,
     /// How often the mailbox is checked: the shortest period of those who share it, or what the server

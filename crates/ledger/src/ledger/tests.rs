@@ -142,7 +142,7 @@ fn down() -> Failure {
 }
 
 fn adds_up(snapshot: &Snapshot, outstanding: usize) -> bool {
-    let totals = snapshot.totals;
+    let totals = *snapshot.totals;
     let ended = totals.received + totals.bounced + totals.lost + totals.left;
     totals.accepted == outstanding as u64 + ended
 }
@@ -733,7 +733,7 @@ fn a_bounce_ends_the_wait_and_is_counted_once() {
     );
     let snapshot = bench.snapshot();
     assert_eq!((snapshot.outstanding, snapshot.totals.bounced), (Reading::Is(1), 0));
-    assert_eq!(snapshot.last_report, Some((bench.now().wall, delayed)));
+    assert_eq!(snapshot.last_report, Some((bench.now().wall, delayed).into()));
 
     let failed = notice(token, Action::Failed);
     assert_eq!(bench.ledger.delivery_reported(failed.clone(), bench.now()), ReportOutcome::Bounced);
@@ -743,7 +743,7 @@ fn a_bounce_ends_the_wait_and_is_counted_once() {
     assert_eq!((snapshot.outstanding, snapshot.totals.bounced), (Reading::Is(0), 1));
     assert_eq!(snapshot.delivers, Reading::Is(false));
     assert_eq!((snapshot.totals.late, snapshot.totals.lost), (0, 0));
-    assert_eq!(snapshot.last_report.map(|(_, notice)| notice), Some(failed));
+    assert_eq!(snapshot.last_report.map(|it| it.1.clone()), Some(failed));
     assert!(adds_up(&bench.snapshot(), 0));
 }
 
@@ -787,7 +787,11 @@ fn a_bounce_changes_nothing_about_a_mail_whose_wait_is_over() {
         );
         let snapshot = bench.snapshot();
         assert_eq!(snapshot.totals, totals);
-        assert_eq!(snapshot.last_report, Some((bench.now().wall, failed)), "it may explain it");
+        assert_eq!(
+            snapshot.last_report,
+            Some((bench.now().wall, failed).into()),
+            "it may explain it"
+        );
     }
     let newest = bench.snapshot().last_report;
     let stranger = notice(Token::random(), Action::Failed);
@@ -996,7 +1000,7 @@ proptest! {
             prop_assert!(ledger.take_changes(now).is_empty(), "changes are told once");
             let mut written = stored.clone();
             written.apply(&queued);
-            prop_assert_eq!(written.account.totals, snapshot.totals);
+            prop_assert_eq!(written.account.totals, *snapshot.totals);
             prop_assert_eq!(written.account.roundtrips.counts, snapshot.roundtrips.counts);
             for (token, mail) in &written.mails {
                 let known = ledger.record_of(*token, now).map(|known| known.state);

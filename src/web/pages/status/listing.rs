@@ -138,9 +138,9 @@ impl fmt::Display for Query {
 
 impl<'a> Listing<'a> {
     /// What `query` asks for of `views`, which are sorted by name.
-    pub(super) fn new(views: &'a [View], query: &Query) -> Self {
+    pub(super) fn new(views: impl IntoIterator<Item = &'a View>, query: &Query) -> Self {
         let judged: Vec<(Condition, &View)> =
-            views.iter().map(|view| (condition_of(view), view)).collect();
+            views.into_iter().map(|view| (condition_of(view), view)).collect();
         let count = |wanted| judged.iter().filter(|(condition, _)| *condition == wanted).count();
         let counts = Condition::ALL.map(|condition| (condition, count(condition)));
         let words: Vec<String> = query.search.split_whitespace().map(str::to_lowercase).collect();
@@ -157,7 +157,7 @@ impl<'a> Listing<'a> {
         Self {
             shown: shown.map(|(_, view)| *view).collect(),
             matching: matching.len(),
-            all: views.len(),
+            all: judged.len(),
             page,
             pages,
             counts: counts.into_iter().filter(|(_, count)| *count > 0).collect(),

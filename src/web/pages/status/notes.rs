@@ -176,7 +176,7 @@ fn lost(view: &View, mails: &str, count: usize) -> Note {
 }
 
 fn bounced(view: &View, newest: &Probe, mails: &str) -> Note {
-    let report = view.snapshot.last_report.as_ref().map(|(_, report)| report);
+    let report = view.snapshot.last_report.as_ref().map(|newest| &newest.1);
     let report = report.filter(|report| report.token == newest.token);
     let by_whom = report.and_then(|report| report.remote_server.as_deref());
     let by_whom = by_whom.map(|server| format!(", refused by {server}")).unwrap_or_default();

@@ -41,7 +41,7 @@ async fn pieces_are_made_as_they_are_taken() {
     for taken in 1..50 {
         let frame = timeout(GUARD, body.frame()).await.expect("a piece comes").unwrap().unwrap();
         assert!(frame.into_data().is_ok_and(|piece| piece.len() > PIECE / 2));
-        assert!(made.count() <= taken + 2, "{} were made when {taken} were taken", made.count());
+        assert!(made.count() <= taken + 3, "{} were made when {taken} were taken", made.count());
     }
 }
 

@@ -242,12 +242,12 @@ fn the_newest_failure_is_the_newest_after_a_clock_that_was_set_back_between_two_
     stored.apply(&bench.ledger.take_changes(bench.now()));
     bench.start.wall -= Duration::from_secs(7200);
     bench.ledger = Ledger::restore(RULES, &stored, bench.now());
-    let kept = bench.snapshot().sides.receive.failures;
+    let kept = bench.snapshot().sides.receive.failures.clone();
     assert_eq!(kept.newest().map(|it| it.last), Some(bench.now().wall), "no date is to come");
     bench.be_away(60);
     bench.check(Some(Failure { reason: Reason::Timeout, ..refused() }));
     for _ in 0..2 {
-        let failures = bench.snapshot().sides.receive.failures;
+        let failures = bench.snapshot().sides.receive.failures.clone();
         assert_eq!(failures.newest().map(|it| it.cause.1), Some(Reason::Timeout));
         restart(&mut bench, &mut stored, 60);
     }

@@ -16,7 +16,7 @@ fn short() -> Failure {
 
 /// Everything that counts or judges a side.
 fn counts(snapshot: &Snapshot) -> (Totals, SideCounters, SideCounters) {
-    (snapshot.totals, snapshot.sides.send.counters(), snapshot.sides.receive.counters())
+    (*snapshot.totals, snapshot.sides.send.counters(), snapshot.sides.receive.counters())
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn the_sender_s_mailbox_is_not_measured_either() {
     bench.ledger.sender_mailbox_visited(None, bench.now());
     bench.ledger.sender_mailbox_visited(Some(&short()), bench.now());
     let sender = bench.snapshot().sender_mailbox;
-    assert_eq!((sender.up, sender.failures, sender.last_failure), (None, 0, None));
+    assert_eq!((sender.up, sender.failures, &sender.last_failure), (None, 0, &None));
 }
 
 #[test]
