@@ -22,7 +22,7 @@ fn what_another_may_have_removed_meanwhile_is_neither_lost_nor_late() {
     assert!(bench.ledger.oldest_outstanding().is_some(), "and yet it is looked for");
     bench.wait(1);
     let snapshot = bench.snapshot();
-    let totals = snapshot.totals;
+    let totals = snapshot.totals.clone();
     assert_eq!((totals.left, totals.lost, totals.late, totals.received), (1, 0, 0, 0));
     assert!(adds_up(&snapshot, 0));
     assert_eq!(bench.see(token), SightingOutcome::Left);
