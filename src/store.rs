@@ -4,7 +4,7 @@
 //! what was committed survives `kill -9`; a power loss may lose the last second. A database that does not
 //! hold what it should is told of.
 //!
-//! `writer` is the thread that writes, `work` what it has to write, `schema` the file, `rows`,
+//! `writer` is the thread that writes, `queue` where it is met, `work` what it has to write, `schema` the file, `rows`,
 //! `failures`, `readings`, `newest`, `inspection` and `availability` what is in it, `mark` what it has to hold,
 //! `care` what becomes of it while it is in use, `change` a transaction. Nobody waits for the disk but a mail
 //! about to be sent or removed, and that for a second at most. A store that fails is logged and counted while everything goes on from
@@ -32,8 +32,9 @@ use ledger::Instance;
 use ledger::{AvailabilityChanges, Changes, ClockOffset, StoredAccount};
 pub use mark::Loss;
 use mark::{Found, Mark};
+use queue::{Question, Shared};
 pub use readings::{KeptReading, LayerRecord, PingOutcome, PortFailures, RoundTrips};
-use writer::{Question, Shared, Writer};
+use writer::Writer;
 
 pub(crate) mod availability;
 mod care;
@@ -42,6 +43,7 @@ mod failures;
 pub(crate) mod inspection;
 mod mark;
 pub(crate) mod newest;
+mod queue;
 pub(crate) mod readings;
 pub(crate) mod rows;
 pub(crate) mod schema;

@@ -15,8 +15,6 @@ use mail::text::harmless;
 
 /// The version of the schema below. A newer one is refused, an older one brought up.
 pub(super) const VERSION: i64 = 6;
-/// How many statements stay prepared: more than there are.
-const STATEMENTS: usize = 64;
 /// How long somebody who writes with `sqlite3` is waited for.
 const BUSY: Duration = Duration::from_millis(500);
 /// Records of ended mails that are older than this belong to targets that are gone.
@@ -302,7 +300,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // More than there are statements.
+    connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 

@@ -6,25 +6,25 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::availability::{self, Fading};
 use super::care::{self, Files};
 use super::change::Change;
 use super::mark::Mark;
+use super::queue::{Batch, Question, Shared, Sleep};
 use super::work::Work;
 use super::{
-    FolderKey, FolderRecord, KeptInspection, LayerRecord, StoredTarget, beside, inspection,
-    readings, rows, schema,
+    FolderRecord, KeptInspection, LayerRecord, StoredTarget, beside, inspection, readings, rows,
+    schema,
 };
 use crate::config::{Secret, TargetName};
-use ledger::{AvailabilityChanges, Changes, StoredAccount};
+use ledger::StoredAccount;
 
 /// The first wait before a store that failed is tried again; it doubles.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -34,28 +34,6 @@ const RETRY_LONGEST: Duration = Duration::from_secs(60);
 const LOG_EVERY: Duration = Duration::from_secs(60);
 /// How long a commit may rest in the system's memory before it is forced to the disk.
 const SYNC_AFTER: Duration = Duration::from_secs(1);
-
-/// What somebody wants to know.
-pub(super) enum Question {
-    /// What is kept of targets, each without the mails that ended so long ago.
-    Targets {
-        targets: Vec<(TargetName, Duration)>,
-        answer: oneshot::Sender<BTreeMap<TargetName, StoredTarget>>,
-    },
-    /// The folders of a mailbox.
-    Folders { mailbox: String, answer: oneshot::Sender<BTreeMap<String, FolderRecord>> },
-    /// The newest refresh token of an origin.
-    RefreshToken { origin: String, answer: oneshot::Sender<Option<Secret>> },
-}
-
-/// Where the store and its writer meet.
-#[derive(Default)]
-pub(super) struct Shared {
-    queue: Mutex<Queue>,
-    /// Something has come for the writer, or the writer has ended.
-    changed: Condvar,
-    errors: AtomicU64,
-}
 
 /// The thread's own.
 pub(super) struct Writer {
@@ -71,139 +49,6 @@ pub(super) struct Writer {
     /// When the commits since the last time are forced to the disk.
     sync_due: Option<Instant>,
     fading: Fading,
-}
-
-/// The writer sleeps; until it is woken if `until` is `None`.
-#[derive(Debug, Clone, Copy)]
-struct Sleep {
-    until: Option<Instant>,
-}
-
-#[derive(Default)]
-struct Queue {
-    work: Work,
-    /// Set while the writer sleeps.
-    sleep: Option<Sleep>,
-    waiting: Vec<oneshot::Sender<()>>,
-    questions: Vec<Question>,
-    is_failing: bool,
-    is_closing: bool,
-    has_ended: bool,
-}
-
-struct Batch {
-    work: Work,
-    waiting: Vec<oneshot::Sender<()>>,
-    questions: Vec<Question>,
-}
-
-impl Shared {
-    pub(super) fn record(&self, target: &TargetName, changes: Changes) {
-        if changes.is_empty() {
-            return;
-        }
-        let mut queue = self.queue();
-        let dropped = queue.work.record(target, changes);
-        self.wake(queue);
-        self.errors.fetch_add(dropped, Ordering::Relaxed);
-    }
-
-    pub(super) fn record_layers(&self, target: TargetName, record: LayerRecord, has_counted: bool) {
-        let mut queue = self.queue();
-        queue.work.layers.insert(target, record);
-        if has_counted {
-            queue.work.gather();
-        } else {
-            queue.work.linger();
-        }
-        self.wake(queue);
-    }
-
-    pub(super) fn record_inspection(&self, target: TargetName, kept: Option<KeptInspection>) {
-        let mut queue = self.queue();
-        queue.work.inspections.insert(target, kept);
-        queue.work.linger();
-        self.wake(queue);
-    }
-
-    pub(super) fn record_availability(&self, target: TargetName, changes: AvailabilityChanges) {
-        let mut queue = self.queue();
-        queue.work.record_availability(target, changes);
-        self.wake(queue);
-    }
-
-    pub(super) fn record_folder(&self, folder: FolderKey, record: FolderRecord) {
-        let mut queue = self.queue();
-        queue.work.folders.insert(folder, record);
-        queue.work.gather();
-        self.wake(queue);
-    }
-
-    pub(super) fn record_refresh_token(&self, origin: String, token: Secret) {
-        let mut queue = self.queue();
-        queue.work.refresh_tokens.insert(origin, token);
-        queue.work.gather();
-        self.wake(queue);
-    }
-
-    /// Resolves when what is queued now is written, or could not be. `None`: nobody needs to wait,
-    /// for the store is failing.
-    pub(super) fn wait_for_commit(&self) -> Option<oneshot::Receiver<()>> {
-        let mut queue = self.queue();
-        if queue.is_failing || queue.has_ended {
-            return None;
-        }
-        let (written, receiver) = oneshot::channel();
-        queue.waiting.push(written);
-        self.changed.notify_all();
-        Some(receiver)
-    }
-
-    pub(super) fn ask(&self, question: Question) {
-        let mut queue = self.queue();
-        if !queue.has_ended {
-            queue.questions.push(question);
-            self.changed.notify_all();
-        }
-    }
-
-    pub(super) fn errors(&self) -> u64 {
-        self.errors.load(Ordering::Relaxed)
-    }
-
-    /// Has the writer write the rest and end, and waits so long for it.
-    pub(super) fn close(&self, longest: Duration) {
-        let mut queue = self.queue();
-        queue.is_closing = true;
-        self.changed.notify_all();
-        let waited = self.changed.wait_timeout_while(queue, longest, |queue| !queue.has_ended);
-        drop(waited);
-    }
-
-    /// Wakes the writer, unless it is awake or wakes by itself in time: each wake-up is a switch of threads.
-    fn wake(&self, queue: MutexGuard<'_, Queue>) {
-        let is_too_late = match queue.sleep {
-            None => false,
-            Some(Sleep { until }) => {
-                queue.work.due().is_some_and(|due| until.is_none_or(|it| due < it))
-            }
-        };
-        drop(queue);
-        if is_too_late {
-            self.changed.notify_all();
-        }
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        // Each change of the queue is whole before anything can panic.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("errors", &self.errors()).finish_non_exhaustive()
-    }
 }
 
 impl Writer {
@@ -453,15 +298,5 @@ impl Writer {
         queue.waiting.clear();
         queue.questions.clear();
         shared.changed.notify_all();
-    }
-}
-
-impl Queue {
-    fn take(&mut self) -> Batch {
-        Batch {
-            work: std::mem::take(&mut self.work),
-            waiting: std::mem::take(&mut self.waiting),
-            questions: std::mem::take(&mut self.questions),
-        }
     }
 }
