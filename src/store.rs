@@ -223,14 +223,13 @@ impl Store {
     }
 
     /// Takes what has changed of a target, to be written soon. All changes of one call are written
-    /// together or not at all. Unless somebody asks for [`Store::committed`], they may wait a tenth of a
-    /// second for other changes to be written with; what is only measured, with no mail and no counter, a
-    /// second.
+    /// together or not at all. What is only measured, with no mail and no counter, may wait a second for
+    /// other changes to be written with.
     pub fn record(&self, target: &TargetName, changes: Changes) {
         self.shared.record(target, changes);
     }
 
-    /// Takes what is newest of the layers below a target, to be written soon; sooner if `has_counted`, for
+    /// Takes what is newest of the layers below a target, to be written soon; at once if `has_counted`, for
     /// a counter is not to fall.
     pub fn record_layers(&self, target: &TargetName, record: LayerRecord, has_counted: bool) {
         self.shared.record_layers(target.clone(), record, has_counted);

@@ -73,7 +73,7 @@ impl Shared {
         let mut queue = self.queue();
         queue.work.layers.insert(target, record);
         if has_counted {
-            queue.work.gather();
+            queue.work.press();
         } else {
             queue.work.linger();
         }
@@ -96,14 +96,14 @@ impl Shared {
     pub(super) fn record_folder(&self, folder: FolderKey, record: FolderRecord) {
         let mut queue = self.queue();
         queue.work.folders.insert(folder, record);
-        queue.work.gather();
+        queue.work.press();
         self.wake(queue);
     }
 
     pub(super) fn record_refresh_token(&self, origin: String, token: Secret) {
         let mut queue = self.queue();
         queue.work.refresh_tokens.insert(origin, token);
-        queue.work.gather();
+        queue.work.press();
         self.wake(queue);
     }
 

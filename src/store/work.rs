@@ -17,10 +17,6 @@ pub(super) const MOST_MAILS: usize = 100_000;
 /// How long a measurement waits for other changes to be written with: there is one soon, for a mail that
 /// was sent is looked for.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long a mail or a counter waits for others, where nobody waits for it: a mail that arrives soon after
-/// its acceptance is written once. It is short, for what a killed process has not written was perhaps
-/// scraped, and a counter that falls is one that was reset.
-const GATHER: Duration = Duration::from_millis(100);
 
 /// The newest states that are not written yet.
 #[derive(Default)]
@@ -74,9 +70,10 @@ impl Work {
         self.due.filter(|_| !self.is_empty())
     }
 
-    /// A mail or a counter was added.
-    pub(super) fn gather(&mut self) {
-        self.within(GATHER);
+    /// A mail or a counter was added, which is to be written at once: one that a killed process has not written
+    /// was perhaps scraped, and a mail without its acceptance is doubtful.
+    pub(super) fn press(&mut self) {
+        self.within(Duration::ZERO);
     }
 
     /// Something was added that may wait for company.
@@ -94,7 +91,7 @@ impl Work {
         if changes.is_measurement() {
             self.linger();
         } else {
-            self.gather();
+            self.press();
         }
         let queued = self.accounts.entry(target.clone()).or_default();
         let before = queued.mails.len();
@@ -161,7 +158,7 @@ mod tests {
         let counted = Changes { account: Some(AccountRecord::default()), ..Changes::default() };
         work.record(&target, counted.clone());
         let due = work.due().unwrap();
-        assert!(due <= Instant::now() + GATHER, "a counter has less time");
+        assert!(due <= Instant::now(), "a counter does not wait");
         work.record(&target, counted.clone());
         assert_eq!(work.due(), Some(due));
         let changes = work.accounts.remove(&target).unwrap();
