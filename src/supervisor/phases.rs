@@ -129,7 +129,7 @@ impl Phases {
     ) -> Instant {
         let after = after_mail(interval);
         let round = if lacks_answers {
-            self.rounds.place(interval) + after
+            self.rounds.place_after(after, interval)
         } else {
             let due = from(self.now, first, interval) + after;
             let due = due.checked_sub(interval).unwrap_or(due);
@@ -283,6 +283,17 @@ mod tests {
         );
         assert_eq!(phases.round(new, MINUTE / 6, false), now + MINUTE / 12);
         assert!(phases.round(late, HOUR, true) < now + MINUTE / 2);
+    }
+
+    #[test]
+    fn the_checks_of_new_targets_fill_the_gaps_between_those_that_run() {
+        let mut phases = phases(100);
+        let (now, count) = (phases.now(), 20);
+        // They fill the second in which the checks of a new target could begin first.
+        for _ in 0..count {
+            let _ = phases.round(now, HOUR, false);
+        }
+        assert_eq!((phases.round(now, HOUR, true) - now).as_secs(), AFTER_MAIL.as_secs() + 1);
     }
 
     #[test]

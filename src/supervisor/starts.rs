@@ -79,9 +79,15 @@ impl Starts {
     /// When a target begins that has no phase yet: in the earliest second of one of its periods that has room, or
     /// in one of those with the fewest beyond their share; within the second beside the others.
     pub(super) fn place(&mut self, interval: Duration) -> Duration {
+        self.place_after(Duration::ZERO, interval)
+    }
+
+    /// The same, of seconds that lie so much later; all targets with this period have the same distance.
+    pub(super) fn place_after(&mut self, distance: Duration, interval: Duration) -> Duration {
+        let from = u32::try_from(distance.as_secs()).unwrap_or(HORIZON).min(HORIZON);
         let Search { mut second, mut beyond, .. } = *self.search(interval);
         let first = loop {
-            let first = self.beside_others(second);
+            let first = self.beside_others(from + second);
             if self.has_room(first, interval, Share::OfSecond, beyond) {
                 break first;
             }
