@@ -63,7 +63,7 @@ impl ExporterFacts {
             encoder,
             "mailtrip_scheduler_lag_seconds",
             "How late the exporter itself was: start, the start of a send, without waiting for a connection; timer, a \
-             timer of its own. Every time measured meanwhile is too long by up to as much",
+             timer of its own, by as much as which every time measured meanwhile may be too long",
         )?;
         for (part, lateness) in Part::ALL.into_iter().zip(self.lag) {
             family.histogram_sample(

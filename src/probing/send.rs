@@ -72,17 +72,29 @@ impl Sender {
     pub async fn run(&self, first: Instant, cancel: &CancellationToken) {
         let taken_over = Box::pin(self.take_over(first));
         let Some(mut tick) = taken_over.with_cancellation_token(cancel).await else { return };
-        while sleep_until(tick).with_cancellation_token(cancel).await.is_some()
-            && let Some(next) = Box::pin(self.period(tick, cancel)).await
-        {
+        loop {
+            // A server that takes its time over the farewell makes the next start late, and not the exporter.
+            let due = tick.max(Instant::now());
+            if sleep_until(tick).with_cancellation_token(cancel).await.is_none() {
+                return;
+            }
+            let Some(next) = Box::pin(self.period(tick, due.elapsed(), cancel)).await else {
+                return;
+            };
             tick = next;
         }
     }
 
-    /// One period, which was to begin at `tick`; gives when the next does, or `None` once it is cancelled.
-    async fn period(&self, tick: Instant, cancel: &CancellationToken) -> Option<Instant> {
+    /// One period, which was to begin at `tick`, and is so `late` by the exporter's fault; gives when the next begins,
+    /// or `None` once it is cancelled.
+    async fn period(
+        &self,
+        tick: Instant,
+        late: Duration,
+        cancel: &CancellationToken,
+    ) -> Option<Instant> {
         let interval = self.target.interval;
-        let Some(period) = self.begin(tick).with_cancellation_token(cancel).await? else {
+        let Some(period) = self.begin(tick, late).with_cancellation_token(cancel).await? else {
             // The server, or the exporter, is at its limit for a whole period.
             self.account.periods_skipped(1);
             return Some(next_tick(tick, interval, Instant::now()).0);
@@ -124,8 +136,7 @@ impl Sender {
     }
 
     /// Begins a period: `None` where nothing may be sent in it. Nothing is registered yet.
-    async fn begin(&self, tick: Instant) -> Option<Period<'_>> {
-        let late = tick.elapsed();
+    async fn begin(&self, tick: Instant, late: Duration) -> Option<Period<'_>> {
         // Never closed, and nobody else waits for it now.
         let turn = self.turn.acquire().await.ok()?;
         self.account.update(ledger::Ledger::period_began);

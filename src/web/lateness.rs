@@ -4,14 +4,16 @@ use crate::probing::lag::{LATE, LATEST_MINUTES, Lately};
 use ledger::durations::exact;
 
 /// What to do, without a final stop.
-pub(in crate::web) const ADVICE: &str = "give the exporter more of a processor, test less often (`interval`), or \
-                                         share the targets among several exporters (`--shard`)";
+pub(in crate::web) const ADVICE: &str = "give the exporter more of a processor, or raise `max_concurrent_probes` if it \
+                                         has enough; else test less often (`interval`), or share the targets among \
+                                         several exporters (`--shard`)";
 
 /// Sentences, without the last full stop.
 pub(in crate::web) fn words(Lately { ratio, worst }: Lately) -> String {
     format!(
         "The exporter itself was late: in the latest {LATEST_MINUTES} minutes {:.0} % of what it had to do came more \
-         than {} late, at most {}. Round trips of that time may be too long by as much",
+         than {} late, at most {}. Unless it only waited for `max_concurrent_probes`, round trips of that time may be too \
+         long by as much",
         (ratio * 100.0).max(1.0),
         exact(LATE),
         exact(worst),
@@ -30,7 +32,8 @@ mod tests {
         assert_eq!(
             words(lately),
             "The exporter itself was late: in the latest 5 minutes 12 % of what it had to do came more than 250 ms \
-             late, at most 1.6 s. Round trips of that time may be too long by as much"
+             late, at most 1.6 s. Unless it only waited for `max_concurrent_probes`, round trips of that time may be \
+             too long by as much"
         );
     }
 }
