@@ -159,7 +159,8 @@ async fn the_raised_limit_and_a_need_above_it_are_in_the_log_and_in_check() {
                  to send, 61 for mailboxes, 0 for pings and ports), but the limit of 120 leaves 78";
     let told = check("64:120").await;
     assert!(told.contains(words) && told.contains("`LimitNOFILE=1024`"), "{told}");
-    assert_eq!(check("64:1024").await, "");
+    let told = check("64:1024").await;
+    assert!(!told.contains("the configuration may need"), "{told}");
     let mut command = program(folder.path(), "64:120");
     let mut child =
         command.arg("--web.listen-address=127.0.0.1:0").stderr(Stdio::piped()).spawn().unwrap();
