@@ -19,6 +19,7 @@ use mail::Fault;
 use mail::inspection::{Inspection, TransitTimes};
 use mail::text::Scrubber;
 
+mod golden;
 mod strict;
 
 /// A target whose name and labels need escaping.
