@@ -33,6 +33,7 @@ pub use mail::options::{
 pub use mail::secret::Secret;
 pub use mail::secret_source::SecretSource;
 pub use problem::{Problem, Problems};
+pub(crate) use series::push_label;
 pub use shard::{NoShard, Shard};
 pub(crate) use source::{authorities_of_flag, secret_of_flag};
 pub(crate) use value::{parse_duration, parse_host};
@@ -53,6 +54,7 @@ mod oauth;
 mod provider;
 mod rules;
 mod section;
+mod series;
 mod server_defaults;
 mod shard;
 mod side;
@@ -174,6 +176,8 @@ pub struct Target {
     pub checks_ports: bool,
     /// The longest wait for a TCP port to answer, name resolution included.
     pub port_timeout: Duration,
+    /// Its labels as text, once they were asked for.
+    series_text: series::SeriesText,
 }
 
 /// The SMTP server of a target.

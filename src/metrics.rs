@@ -7,7 +7,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use classic::classic_text;
 pub use pieces::{Pieces, Syntax, pieces};
 
 use crate::config::Shard;
@@ -15,8 +14,6 @@ use crate::probing::lag::{Lateness, Part as OwnPart};
 use crate::supervisor::{ReloadState, Supervisor};
 use page::{Page, Part};
 
-mod classic;
-mod exemplars;
 mod exporter;
 mod failures;
 mod family;

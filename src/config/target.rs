@@ -8,6 +8,7 @@ use lettre::Address;
 
 use super::reference::Home;
 use super::section::{Report, Section};
+use super::series::SeriesText;
 use super::side::{self, IP_FAMILIES, Shared};
 use super::source::Sources;
 use super::{Target, TargetName, labels, layers, value};
@@ -71,6 +72,7 @@ pub(super) fn convert(
         send: send?,
         receive: receive?,
         sender_mailbox: sender_mailbox?,
+        series_text: SeriesText::default(),
     })
 }
 

@@ -1,10 +1,6 @@
 //! The metrics of the header of the latest arrived mail. What was not found is absent.
 
-use std::fmt;
-
-use prometheus_client::encoding::DescriptorEncoder;
-
-use super::family::Family;
+use super::family::{Family, Writer};
 use super::labels::labels;
 use super::{Page, Part};
 use crate::supervisor::View;
@@ -22,89 +18,84 @@ pub(super) fn parts() -> [Part; 5] {
 }
 
 impl Page {
-    fn encode_last_hop(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_last_hop(&self, writer: &mut Writer<'_>) {
         let mut family = Family::gauge(
-            encoder,
+            writer,
             "mailtrip_last_hop_tls",
             "1 if the last hop of the latest mail used TLS according to its header, else 0",
-        )?;
+        );
         for (view, inspection) in self.inspections() {
             if let Some(hop) = &inspection.last_hop {
                 let labels = labels(view, []);
-                family.gauge_sample(labels, flag(hop.is_protected))?;
+                family.gauge_sample(&labels, flag(hop.is_protected));
             }
         }
-        Ok(())
     }
 
-    fn encode_hops(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_hops(&self, writer: &mut Writer<'_>) {
         let mut family = Family::gauge(
-            encoder,
+            writer,
             "mailtrip_hop_delay_seconds",
             "Time of the latest mail from the previous hop (hop 1: from transmission) to this one, \
              by the Received stamps of its header. Absent where the clocks of the hops disagree",
-        )?;
+        );
         for (view, inspection) in self.inspections() {
             for (hop, position) in inspection.hops.iter().zip(POSITIONS) {
                 if let Some(delay) = hop.delay.measured() {
                     let labels = labels(view, [("hop", position)]);
-                    family.gauge_sample(labels, delay.as_secs_f64())?;
+                    family.gauge_sample(&labels, delay.as_secs_f64());
                 }
             }
         }
-        Ok(())
     }
 
-    fn encode_authentication(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_authentication(&self, writer: &mut Writer<'_>) {
         let mut family = Family::gauge(
-            encoder,
+            writer,
             "mailtrip_authentication_result",
             "Verdict of the receiving server on the latest mail by this method. Always 1",
-        )?;
+        );
         for (view, inspection) in self.inspections() {
             for verdict in &inspection.authentication {
                 let labels = labels(
                     view,
                     [("method", verdict.method.label()), ("result", verdict.outcome.label())],
                 );
-                family.gauge_sample(labels, 1.0)?;
+                family.gauge_sample(&labels, 1.0);
             }
         }
-        Ok(())
     }
 
-    fn encode_spam_score(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_spam_score(&self, writer: &mut Writer<'_>) {
         let mut family = Family::gauge(
-            encoder,
+            writer,
             "mailtrip_spam_score",
             "Score of the latest mail, on the scale of the spam filter that gave it",
-        )?;
+        );
         for (view, inspection) in self.inspections() {
             for spam in &inspection.spam {
                 if let Some(score) = spam.score {
                     let labels = labels(view, [("filter", spam.filter.label())]);
-                    family.gauge_sample(labels, score)?;
+                    family.gauge_sample(&labels, score);
                 }
             }
         }
-        Ok(())
     }
 
-    fn encode_spam_flag(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_spam_flag(&self, writer: &mut Writer<'_>) {
         let mut family = Family::gauge(
-            encoder,
+            writer,
             "mailtrip_spam_flag",
             "1 if the spam filter classified the latest mail as spam, else 0",
-        )?;
+        );
         for (view, inspection) in self.inspections() {
             for spam in &inspection.spam {
                 if let Some(is_spam) = spam.is_spam {
                     let labels = labels(view, [("filter", spam.filter.label())]);
-                    family.gauge_sample(labels, flag(is_spam))?;
+                    family.gauge_sample(&labels, flag(is_spam));
                 }
             }
         }
-        Ok(())
     }
 
     fn inspections(&self) -> impl Iterator<Item = (&View, &Inspection)> {

@@ -1,15 +1,18 @@
-//! The labels of a series of a target: its name, those of the series, and the configured ones.
+//! The labels of a series: of a target its name, those of the series, and the configured ones.
 
-use std::fmt::{self, Write};
-
-use prometheus_client::encoding::{EncodeLabel as _, EncodeLabelSet, LabelSetEncoder};
-
+use crate::config::push_label;
 use crate::supervisor::View;
+
+/// The labels of a sample.
+pub(super) trait SampleLabels {
+    /// Writes them, the brace that closes them, and a space.
+    fn append_to(&self, text: &mut String);
+}
 
 /// All labels of one series of a target.
 #[derive(Clone, Copy)]
 pub(super) struct Labels<'a, const N: usize> {
-    view: &'a View,
+    of_target: (&'a str, &'a str),
     own: [(&'static str, &'a str); N],
 }
 
@@ -18,34 +21,30 @@ pub(super) fn labels<'a, const N: usize>(
     view: &'a View,
     own: [(&'static str, &'a str); N],
 ) -> Labels<'a, N> {
-    Labels { view, own }
+    Labels { of_target: view.target.series_labels(), own }
 }
 
-impl<const N: usize> EncodeLabelSet for Labels<'_, N> {
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        let target = &self.view.target;
-        write("target", target.name.as_str(), encoder)?;
+impl<const N: usize> SampleLabels for Labels<'_, N> {
+    fn append_to(&self, text: &mut String) {
+        let (begin, end) = self.of_target;
+        text.push_str(begin);
         for (name, value) in self.own {
-            write(name, value, encoder)?;
+            text.push(',');
+            push_label(text, name, value);
         }
-        for (name, value) in &target.labels {
-            write(name, value, encoder)?;
-        }
-        Ok(())
+        text.push_str(end);
     }
 }
 
-/// Writes a label as the library does, in fewer steps where nothing is to be escaped: half of the time of a
-/// scrape goes into labels.
-fn write(name: &str, value: &str, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-    if value.bytes().any(|byte| matches!(byte, b'"' | b'\\' | b'\n')) {
-        return (name, value).encode(encoder.encode_label());
+/// Those of a series of the exporter, at least one.
+impl SampleLabels for [(&str, &str)] {
+    fn append_to(&self, text: &mut String) {
+        for (number, (name, value)) in self.iter().enumerate() {
+            if number > 0 {
+                text.push(',');
+            }
+            push_label(text, name, value);
+        }
+        text.push_str("} ");
     }
-    let mut label = encoder.encode_label();
-    // What is written as a key is written as it is.
-    let mut text = label.encode_label_key()?;
-    text.write_str(name)?;
-    text.write_str("=\"")?;
-    text.write_str(value)?;
-    text.write_str("\"")
 }

@@ -1,11 +1,8 @@
 //! The metrics of the layers: ping, TCP ports, and the state of each layer.
 
-use std::fmt;
 use std::time::Duration;
 
-use prometheus_client::encoding::DescriptorEncoder;
-
-use super::family::Family;
+use super::family::{Family, Writer};
 use super::labels::labels;
 use super::{Page, Part, timestamp};
 use crate::layers::ping::{Outcome, RoundTrips};
@@ -54,7 +51,7 @@ const PING_GAUGES: [PingGauge; 5] = [
 ];
 
 /// Writes one family for the targets of a page.
-type Encode = fn(&Page, &mut DescriptorEncoder<'_>) -> fmt::Result;
+type Encode = fn(&Page, &mut Writer<'_>);
 
 /// All but the gauges of a ping.
 const FAMILIES: [Encode; 6] = [
@@ -70,121 +67,111 @@ const FAMILIES: [Encode; 6] = [
 pub(super) fn parts() -> Vec<Part> {
     let gauges = PING_GAUGES
         .iter()
-        .map(|gauge| Part::family(|page, encoder| encode_ping(page, gauge, encoder)));
+        .map(|gauge| Part::family(|page, writer| encode_ping(page, gauge, writer)));
     gauges.chain(FAMILIES.map(Part::family)).collect()
 }
 
-fn encode_states(page: &Page, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_states(page: &Page, writer: &mut Writer<'_>) {
     let mut family = Family::gauge(
-        encoder,
+        writer,
         "mailtrip_layer_state",
         "1 if the layer is good, 0 if it is bad, NaN if it is not applicable or not measured. The \
          lowest bad layer is to blame",
-    )?;
+    );
     for view in page.views() {
         for (layer, state) in Column::of(&view.snapshot, &view.layers.evidence()).states() {
             let value = state.map(|is_good| if is_good { 1.0 } else { 0.0 });
             let value = value.value().unwrap_or(f64::NAN);
-            family.gauge_sample(labels(view, [("layer", layer.label())]), value)?;
+            family.gauge_sample(&labels(view, [("layer", layer.label())]), value);
         }
     }
-    Ok(())
 }
 
 /// Whether this system lets the exporter ping; left out before the first ping.
-pub(super) fn encode_permission(
-    may_ping: Option<bool>,
-    encoder: &mut DescriptorEncoder<'_>,
-) -> fmt::Result {
-    let Some(may_ping) = may_ping else { return Ok(()) };
+pub(super) fn encode_permission(may_ping: Option<bool>, writer: &mut Writer<'_>) {
+    let Some(may_ping) = may_ping else { return };
     Family::gauge(
-        encoder,
+        writer,
         "mailtrip_ping_permitted",
         "1 if the system permits the exporter to send ICMP echo requests, 0 if it forbids both \
          kinds of socket. Absent before the first ping",
-    )?
+    )
     .single(if may_ping { 1.0 } else { 0.0 })
 }
 
-fn encode_ping(page: &Page, gauge: &PingGauge, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+fn encode_ping(page: &Page, gauge: &PingGauge, writer: &mut Writer<'_>) {
+    let mut family = Family::gauge(writer, gauge.name, gauge.help);
     for (view, ping) in pings(page) {
         let value = ping.newest.value().and_then(|outcome| (gauge.value)(&outcome));
-        family.gauge_sample(labels(view, []), value.unwrap_or(f64::NAN))?;
+        family.gauge_sample(&labels(view, []), value.unwrap_or(f64::NAN));
     }
-    Ok(())
 }
 
-fn encode_port_availability(page: &Page, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_port_availability(page: &Page, writer: &mut Writer<'_>) {
     let mut family = Family::gauge(
-        encoder,
+        writer,
         "mailtrip_tcp_port_availability_percent",
         "100 if the TCP port accepted the latest connection, else 0. NaN before the first and \
          while a passive target is down",
-    )?;
+    );
     for (view, port_name, port) in ports(page) {
         let answers = port.answers().map(|answers| if answers { 100.0 } else { 0.0 });
-        family.gauge_sample(labels(view, [port_name]), answers.value().unwrap_or(f64::NAN))?;
+        family.gauge_sample(&labels(view, [port_name]), answers.value().unwrap_or(f64::NAN));
     }
-    Ok(())
 }
 
-fn encode_port_responses(page: &Page, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_port_responses(page: &Page, writer: &mut Writer<'_>) {
     let mut family = Family::gauge(
-        encoder,
+        writer,
         "mailtrip_tcp_port_response_seconds",
         "Duration of the latest TCP handshake with the port. NaN if it failed. For the ports of the \
          two sides see mailtrip_step_duration_seconds",
-    )?;
+    );
     for (view, port_name, port) in further_ports(page) {
         let duration = port.newest.value().flatten().map(|it| it.as_secs_f64());
-        family.gauge_sample(labels(view, [port_name]), duration.unwrap_or(f64::NAN))?;
+        family.gauge_sample(&labels(view, [port_name]), duration.unwrap_or(f64::NAN));
     }
-    Ok(())
 }
 
-fn encode_port_failures(page: &Page, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_port_failures(page: &Page, writer: &mut Writer<'_>) {
     let mut family = Family::counter(
-        encoder,
+        writer,
         "mailtrip_tcp_port_failures_total",
         "Failed connections to the TCP port. For the ports of the two sides see \
          mailtrip_failure_reasons_total",
-    )?;
+    );
     for (view, port_name, port) in further_ports(page) {
-        family.counter_sample(labels(view, [port_name]), port.failures.total())?;
+        family.counter_sample(&labels(view, [port_name]), port.failures.total());
     }
-    Ok(())
 }
 
-fn encode_port_failure_reasons(page: &Page, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_port_failure_reasons(page: &Page, writer: &mut Writer<'_>) {
     let mut family = Family::counter(
-        encoder,
+        writer,
         "mailtrip_tcp_port_failure_reasons_total",
         "Failed connections to the TCP port by reason. Reasons that never occurred are absent",
-    )?;
+    );
     for (view, port_name, port) in further_ports(page) {
         for CauseCount { cause, count, .. } in port.failures.iter() {
             let labels = labels(view, [port_name, ("reason", cause.label())]);
-            family.counter_sample(labels, *count)?;
+            family.counter_sample(&labels, *count);
         }
     }
-    Ok(())
 }
 
-fn encode_last_port_failures(page: &Page, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_last_port_failures(page: &Page, writer: &mut Writer<'_>) {
     let mut family = Family::gauge(
-        encoder,
+        writer,
         "mailtrip_tcp_port_last_failure_timestamp_seconds",
         "Unix time of the latest failed connection to the TCP port, with its reason. Absent before \
          the first",
-    )?;
+    );
     for (view, port_name, port) in ports(page) {
         if let Some(newest) = port.failures.newest() {
             let labels = labels(view, [port_name, ("reason", newest.cause.label())]);
-            family.gauge_sample(labels, timestamp(newest.last))?;
+            family.gauge_sample(&labels, timestamp(newest.last));
         }
     }
-    Ok(())
 }
 
 fn pings(page: &Page) -> impl Iterator<Item = (&View, &PingReadings)> {

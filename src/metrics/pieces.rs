@@ -71,10 +71,7 @@ impl Pieces {
         let (is_first, begin) = (self.first == 0, text.len());
         let page = self.page.of(self.first, self.at_once);
         let next = if part.is_of_exporter { None } else { page.next() };
-        // Writing to a string does not fail, and the page holds no histogram without buckets.
-        if part.append_to(text, &page, self.syntax, is_first).is_err() {
-            text.truncate(begin);
-        }
+        part.append_to(text, &page, self.syntax, is_first);
         self.first = next.unwrap_or(0);
         self.at_once = match next {
             Some(_) => at_once(page.len(), text.len() - begin),

@@ -1,12 +1,8 @@
 //! The metrics of a target and of its two sides.
 
-use std::fmt;
-
-use prometheus_client::encoding::DescriptorEncoder;
-
-use super::family::Family;
+use super::family::{Family, Histograms, Writer};
 use super::labels::{Labels, labels};
-use super::{Page, Part, count, exemplars, failures, timestamp};
+use super::{Page, Part, count, failures, timestamp};
 use crate::supervisor::View;
 use ledger::{FoundIn, Histogram, Reading, Side, SideState, Snapshot, Totals};
 
@@ -204,16 +200,16 @@ const TARGET_COUNTERS: [TargetCounter; 14] = [
 pub(super) fn parts() -> Vec<Part> {
     let mut parts: Vec<Part> = TARGET_GAUGES
         .iter()
-        .map(|gauge| Part::family(|page, encoder| page.encode_target_gauge(gauge, encoder)))
+        .map(|gauge| Part::family(|page, writer| page.encode_target_gauge(gauge, writer)))
         .collect();
     parts.extend(
         SIDE_GAUGES
             .iter()
-            .map(|gauge| Part::family(|page, encoder| page.encode_side_gauge(gauge, encoder))),
+            .map(|gauge| Part::family(|page, writer| page.encode_side_gauge(gauge, writer))),
     );
     parts.extend(
         TARGET_COUNTERS.iter().map(|counter| {
-            Part::family(|page, encoder| page.encode_target_counter(counter, encoder))
+            Part::family(|page, writer| page.encode_target_counter(counter, writer))
         }),
     );
     parts.extend([
@@ -223,7 +219,7 @@ pub(super) fn parts() -> Vec<Part> {
     parts.extend(failures::parts());
     parts.extend([
         Part::family(Page::encode_found),
-        Part::family(Page::encode_roundtrips).completed(exemplars::added),
+        Part::family(Page::encode_roundtrips),
         Part::family(Page::encode_steps),
     ]);
     parts
@@ -235,136 +231,117 @@ pub(super) fn infos() -> [Part; 2] {
 }
 
 impl Page {
-    fn encode_target_gauge(
-        &self,
-        gauge: &TargetGauge,
-        encoder: &mut DescriptorEncoder<'_>,
-    ) -> fmt::Result {
-        let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+    fn encode_target_gauge(&self, gauge: &TargetGauge, writer: &mut Writer<'_>) {
+        let mut family = Family::gauge(writer, gauge.name, gauge.help);
         for view in self.views() {
             if let Some(value) = (gauge.value)(&view.snapshot) {
-                family.gauge_sample(labels(view, []), value)?;
+                family.gauge_sample(&labels(view, []), value);
             }
         }
-        Ok(())
     }
 
-    fn encode_sender_mailbox_up(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_sender_mailbox_up(&self, writer: &mut Writer<'_>) {
         let mut family = Family::gauge(
-            encoder,
+            writer,
             "mailtrip_sender_mailbox_up",
             "1 if the latest look into the sender's own mailbox (for bounces and sent copies) \
              succeeded, else 0. Absent without sender_mailbox",
-        )?;
+        );
         for view in self.views().filter(|view| view.target.sender_mailbox.is_some()) {
             if let Some(up) = view.snapshot.sender_mailbox.up {
-                family.gauge_sample(labels(view, []), if up { 1.0 } else { 0.0 })?;
+                family.gauge_sample(&labels(view, []), if up { 1.0 } else { 0.0 });
             }
         }
-        Ok(())
     }
 
-    fn encode_side_gauge(
-        &self,
-        gauge: &SideGauge,
-        encoder: &mut DescriptorEncoder<'_>,
-    ) -> fmt::Result {
-        let mut family = Family::gauge(encoder, gauge.name, gauge.help)?;
+    fn encode_side_gauge(&self, gauge: &SideGauge, writer: &mut Writer<'_>) {
+        let mut family = Family::gauge(writer, gauge.name, gauge.help);
         for (view, side, state) in self.sides() {
             if let Some(value) = (gauge.value)(state) {
-                family.gauge_sample(labels(view, [("side", side.label())]), value)?;
+                family.gauge_sample(&labels(view, [("side", side.label())]), value);
             }
         }
-        Ok(())
     }
 
-    fn encode_target_counter(
-        &self,
-        counter: &TargetCounter,
-        encoder: &mut DescriptorEncoder<'_>,
-    ) -> fmt::Result {
-        let mut family = Family::counter(encoder, counter.name, counter.help)?;
+    fn encode_target_counter(&self, counter: &TargetCounter, writer: &mut Writer<'_>) {
+        let mut family = Family::counter(writer, counter.name, counter.help);
         for view in self.views() {
             let value = (counter.value)(&view.snapshot.totals);
-            family.counter_sample(labels(view, []), value)?;
+            family.counter_sample(&labels(view, []), value);
         }
-        Ok(())
     }
 
-    fn encode_not_applicable(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_not_applicable(&self, writer: &mut Writer<'_>) {
         let mut family = Family::counter(
-            encoder,
+            writer,
             "mailtrip_attempts_not_applicable_total",
             "Attempts while a passive target was down. Not included in any other counter. Absent for \
              a target that is not passive",
-        )?;
+        );
         for (view, side, state) in self.sides() {
             if view.target.passive || state.not_applicable > 0 {
                 let labels = labels(view, [("side", side.label())]);
-                family.counter_sample(labels, state.not_applicable)?;
+                family.counter_sample(&labels, state.not_applicable);
             }
         }
-        Ok(())
     }
 
-    fn encode_found(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_found(&self, writer: &mut Writer<'_>) {
         let mut family = Family::counter(
-            encoder,
+            writer,
             "mailtrip_probes_found_total",
             "Received test mails by folder. Absent for a kind of folder that is not looked into",
-        )?;
+        );
         for view in self.views() {
             let protocol = &view.target.receive.protocol;
             for (folder, count) in FoundIn::ALL.into_iter().zip(view.snapshot.totals.found) {
                 if protocol.looks_into(folder) || count > 0 {
                     let labels = labels(view, [("folder", folder.label())]);
-                    family.counter_sample(labels, count)?;
+                    family.counter_sample(&labels, count);
                 }
             }
         }
-        Ok(())
     }
 
-    fn encode_roundtrips(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = Family::histogram(
-            encoder,
+    fn encode_roundtrips(&self, writer: &mut Writer<'_>) {
+        let mut histograms = Histograms::new(
+            writer,
             "mailtrip_roundtrip_seconds",
             "Delay from transmission to reception of the test mails",
-        )?;
+            &Histogram::BOUNDS_SECONDS,
+        );
         for view in self.views() {
-            let labels = labels(view, []);
-            let Histogram { counts, sum } = *view.snapshot.roundtrips;
-            family.histogram_sample(labels, &Histogram::BOUNDS_SECONDS, &counts, sum)?;
+            let Histogram { counts, sum } = &*view.snapshot.roundtrips;
+            let exemplar = |bucket| view.snapshot.exemplars.of(bucket);
+            histograms.sample(&labels(view, []), counts, *sum, exemplar);
         }
-        Ok(())
     }
 
-    fn encode_steps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_steps(&self, writer: &mut Writer<'_>) {
         let mut family = Family::gauge(
-            encoder,
+            writer,
             "mailtrip_step_duration_seconds",
             "Duration of each step of the latest attempt. The step delivery is the time from \
              acceptance to arrival of the latest mail that arrived",
-        )?;
+        );
         for (view, side, state) in self.sides() {
             for (step, duration) in state.steps.iter() {
                 let labels = labels(view, [("side", side.label()), ("step", step.label())]);
-                family.gauge_sample(labels, duration.as_secs_f64())?;
+                family.gauge_sample(&labels, duration.as_secs_f64());
             }
             if let (Side::Receive, Some(delivery)) = (side, view.snapshot.delivery) {
                 let labels = labels(view, [("side", side.label()), ("step", "delivery")]);
-                family.gauge_sample(labels, delivery.as_secs_f64())?;
+                family.gauge_sample(&labels, delivery.as_secs_f64());
             }
         }
-        Ok(())
     }
 
-    fn encode_tls_infos(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_tls_infos(&self, writer: &mut Writer<'_>) {
         let mut family = Family::gauge(
-            encoder,
+            writer,
             "mailtrip_tls_info",
             "TLS version and cipher suite of the latest connection. Always 1",
-        )?;
+        );
         for (view, side, state) in self.sides() {
             if let Some(tls) = &state.tls {
                 let labels = labels(
@@ -375,22 +352,17 @@ impl Page {
                         ("cipher", tls.cipher.as_str()),
                     ],
                 );
-                family.gauge_sample(labels, 1.0)?;
+                family.gauge_sample(&labels, 1.0);
             }
         }
-        Ok(())
     }
 
-    fn encode_target_infos(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut family = Family::gauge(
-            encoder,
-            "mailtrip_target_info",
-            "Configuration of the target. Always 1",
-        )?;
+    fn encode_target_infos(&self, writer: &mut Writer<'_>) {
+        let mut family =
+            Family::gauge(writer, "mailtrip_target_info", "Configuration of the target. Always 1");
         for view in self.views() {
-            family.gauge_sample(target_info(view), 1.0)?;
+            family.gauge_sample(&target_info(view), 1.0);
         }
-        Ok(())
     }
 
     /// Every side of every target.

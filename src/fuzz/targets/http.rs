@@ -12,7 +12,6 @@ use secrecy::ExposeSecret;
 use tokio::runtime::Builder;
 
 use crate::config::Config;
-use crate::metrics::classic_text;
 use crate::probing::send::Origin;
 use crate::supervisor::Supervisor;
 use crate::web::elsewhere::Elsewhere;
@@ -108,10 +107,9 @@ fn authorization(input: &[u8]) {
     }
 }
 
-/// What the metrics become for a client that knows the older format only.
+/// The format of the metrics that a client asks for.
 fn encodings(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let types = text.lines().take(50).map(|line| Format::negotiate(Some(line)).content_type());
     assert!(types.into_iter().all(|kind| kind.contains("text")));
-    classic_text(text);
 }
