@@ -9,6 +9,9 @@ use crate::supervisor::Views;
 /// A piece ends once it has this many bytes.
 const PIECE: usize = 64 * 1024;
 
+/// The room for one, with the last targets that begin within it.
+const ROOM: usize = PIECE + PIECE / 4;
+
 /// So many targets of a family are written before it is known how long their text is: some hundred bytes to
 /// a few kilobytes each.
 const TARGETS_AT_FIRST: usize = 32;
@@ -26,8 +29,8 @@ pub enum Syntax {
 pub fn pieces(views: Views, exporter: Option<ExporterFacts>, syntax: Syntax) -> Pieces {
     let mut parts = parts(!views.is_empty(), exporter).into_iter();
     let part = parts.next();
-    let (page, at_once) = (Page::new(views), TARGETS_AT_FIRST);
-    Pieces { page, part, parts, first: 0, at_once, syntax, is_at_end: false }
+    let page = Page::new(views);
+    Pieces { page, part, parts, first: 0, of_each: None, syntax, is_at_end: false }
 }
 
 /// The text, in pieces of about 64 KiB. A family is whole before the next begins.
@@ -36,8 +39,8 @@ pub struct Pieces {
     /// The part that is being written, and the number of its next target.
     part: Option<Part>,
     first: usize,
-    /// How many targets are written at once.
-    at_once: usize,
+    /// How many bytes a target of it took, where that is known.
+    of_each: Option<usize>,
     /// The parts that follow.
     parts: vec::IntoIter<Part>,
     syntax: Syntax,
@@ -48,7 +51,7 @@ impl Iterator for Pieces {
     type Item = String;
 
     fn next(&mut self) -> Option<String> {
-        let mut text = String::with_capacity(if self.page.is_long() { PIECE * 3 / 2 } else { 0 });
+        let mut text = String::with_capacity(if self.page.is_long() { ROOM } else { 0 });
         while text.len() < PIECE && !self.is_at_end {
             self.append_to(&mut text);
         }
@@ -69,23 +72,20 @@ impl Pieces {
             return;
         };
         let (is_first, begin) = (self.first == 0, text.len());
-        let page = self.page.of(self.first, self.at_once);
+        let page = self.page.of(self.first, at_once(self.of_each, begin));
         let next = if part.is_of_exporter { None } else { page.next() };
         part.append_to(text, &page, self.syntax, is_first);
         self.first = next.unwrap_or(0);
-        self.at_once = match next {
-            Some(_) => at_once(page.len(), text.len() - begin),
-            None => TARGETS_AT_FIRST,
-        };
+        self.of_each = next.map(|_| (text.len() - begin) / page.len().max(1));
         if next.is_none() {
             self.part = self.parts.next();
         }
     }
 }
 
-/// How many targets of a family fill a piece, where so many took so many bytes.
-fn at_once(targets: usize, bytes: usize) -> usize {
+/// How many targets fill a piece that has so many bytes, where each takes `of_each`.
+fn at_once(of_each: Option<usize>, bytes: usize) -> usize {
     const MOST: usize = 4096;
-    let of_each = bytes / targets.max(1);
-    (PIECE / of_each.max(1)).clamp(TARGETS_AT_FIRST, MOST)
+    let fits = |of_each: usize| PIECE.saturating_sub(bytes) / of_each.max(1);
+    of_each.map_or(TARGETS_AT_FIRST, |of_each| fits(of_each).clamp(1, MOST))
 }

@@ -112,6 +112,8 @@ async fn send(
         if !piece.is_empty() {
             progress.set(Phase::Kept);
             sender.send(Item::Piece(piece)).await.map_err(io::Error::other)?;
+            // A thread for each piece would cost as much as the piece: it makes all that fit.
+            drop(sender.reserve_many(AHEAD).await.map_err(io::Error::other)?);
         }
         progress.set(Phase::Answer);
         let to_client = sender.clone();
