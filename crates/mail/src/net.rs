@@ -17,11 +17,13 @@ use crate::{Fault, Reason};
 
 pub use happy_eyeballs::{Connected, connect};
 use names::Names;
+pub use read_ahead::ReadAhead;
 
 mod happy_eyeballs;
 pub mod host;
 pub mod mx;
 pub(crate) mod names;
+mod read_ahead;
 pub mod tls;
 
 /// The addresses of an endpoint, in the order in which they are tried; never empty.
@@ -67,7 +69,7 @@ pub enum Stream {
     /// In the clear.
     Plain(TcpStream),
     /// Under TLS.
-    Tls(Box<SslStream<TcpStream>>),
+    Tls(Box<SslStream<ReadAhead>>),
     /// A server that is played from memory.
     #[cfg(any(test, feature = "fuzzing"))]
     Played(Box<crate::fuzz::script::Played>),
@@ -78,7 +80,7 @@ impl Stream {
     pub fn socket(&self) -> &TcpStream {
         match self {
             Stream::Plain(socket) => socket,
-            Stream::Tls(stream) => stream.get_ref(),
+            Stream::Tls(stream) => stream.get_ref().socket(),
             #[cfg(any(test, feature = "fuzzing"))]
             Stream::Played(stream) => stream.socket(),
         }
@@ -90,18 +92,29 @@ impl Stream {
         if let Stream::Played(stream) = self {
             return stream.is_silent();
         }
+        if self.holds_something() {
+            return false;
+        }
         // The kernel is asked itself: what tokio knows of the socket may be older.
         let mut first = [MaybeUninit::uninit()];
         matches!(SockRef::from(self.socket()).peek(&mut first), Err(error)
             if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Whether something was read from the socket that has not gone through TLS yet.
+    fn holds_something(&self) -> bool {
+        matches!(self, Stream::Tls(stream) if stream.get_ref().holds_something())
+    }
+
     /// Has the kernel acknowledge at once what the server sends next. After a TLS 1.3 handshake the
     /// server's session ticket is under way, and its first reply waits (Nagle) until the client has
     /// acknowledged it: 40 ms of delayed ACK that would be measured as the server's own.
     pub fn acknowledge_at_once(&self) {
+        // What is read ahead needs no kernel.
         #[cfg(target_os = "linux")]
-        let _ = self.socket().set_quickack(true);
+        if !self.holds_something() {
+            let _ = self.socket().set_quickack(true);
+        }
     }
 }
 

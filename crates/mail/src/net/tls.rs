@@ -27,6 +27,7 @@ use format::{WAY_OUT, handshake_fault};
 pub use format::{io_clue, io_words, words};
 pub use session::{Resumption, SessionMemory};
 
+use super::ReadAhead;
 use crate::Fault;
 use crate::options::{Endpoint, TlsOptions, TlsVersion};
 use crate::text;
@@ -51,7 +52,7 @@ pub struct Handshake {
     /// What the server has shown, also with a certificate that is refused; `None` if it came to nothing.
     pub facts: Option<TlsFacts>,
     /// The protected connection.
-    pub outcome: Result<SslStream<TcpStream>, Fault>,
+    pub outcome: Result<SslStream<ReadAhead>, Fault>,
 }
 
 /// The clients in use, one for each set of options: the system's authorities are read once, not at
@@ -164,7 +165,7 @@ impl TlsClient {
         deadline: Instant,
         resumption: Resumption<'_>,
         shown: &mut Option<TlsFacts>,
-    ) -> Result<SslStream<TcpStream>, Fault> {
+    ) -> Result<SslStream<ReadAhead>, Fault> {
         let name = self.server_name.as_deref().unwrap_or(endpoint.name());
         let problems: Arc<Mutex<Problems>> = Arc::default();
         let mut stream =
@@ -214,7 +215,7 @@ impl TlsClient {
         socket: TcpStream,
         resumption: Resumption<'_>,
         problems: Arc<Mutex<Problems>>,
-    ) -> Result<SslStream<TcpStream>, ErrorStack> {
+    ) -> Result<SslStream<ReadAhead>, ErrorStack> {
         let mut ssl = self.connector.configure()?.into_ssl(name)?;
         resumption.prepare(&mut ssl, SystemTime::now())?;
         let system = self.system.clone();
@@ -229,7 +230,7 @@ impl TlsClient {
             }
             true
         });
-        SslStream::new(ssl, socket)
+        SslStream::new(ssl, ReadAhead::new(socket))
     }
 }
 

@@ -1,8 +1,12 @@
+use std::pin::Pin;
+
+use testserver::{Authority, Certificate};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_openssl::SslStream;
 
 use super::*;
-use crate::options::{Endpoint, TlsMode};
+use crate::options::{Endpoint, TlsMode, TlsOptions};
 
 /// A connection, and the server's end of it.
 async fn pair() -> (Wire, TcpStream) {
@@ -74,4 +78,31 @@ async fn the_kernel_knows_what_has_come() {
     drop(server);
     wire.stream.socket().peek(&mut first).await.unwrap();
     assert_eq!(wire.has_come().await.unwrap_err().reason, Reason::Closed);
+}
+
+#[tokio::test]
+async fn what_was_read_ahead_below_tls_has_come() {
+    let server_side = Authority::new().unwrap().server(Certificate::Good).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let tls_options = Arc::new(TlsOptions { insecure_skip_verify: true, ..TlsOptions::default() });
+    let endpoint = Endpoint::new("127.0.0.1", port, TlsMode::Implicit);
+    let endpoint = Endpoint { tls_options, ..endpoint };
+    let dialer = Dialer::new(&endpoint, None, &ConnectionContext::default()).unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    let server = async {
+        let accepted = listener.accept().await.unwrap().0;
+        let mut stream = SslStream::new(server_side.session().unwrap(), accepted).unwrap();
+        Pin::new(&mut stream).accept().await.unwrap();
+        // Two records.
+        stream.write_all(b"* OK one\r\n").await.unwrap();
+        stream.write_all(b"* OK two\r\n").await.unwrap();
+        stream
+    };
+    let (wire, _server) = tokio::join!(dialer.dial(Trace::new(None), end), server);
+    let mut wire = wire.unwrap();
+    assert_eq!(wire.read_line(100).await.unwrap(), b"* OK one");
+    assert!(wire.has_come().await.unwrap(), "the kernel has nothing more, and yet there is");
+    assert_eq!(wire.read_line(100).await.unwrap(), b"* OK two");
+    assert!(!wire.has_come().await.unwrap());
 }
