@@ -411,6 +411,8 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.execute_batch("PRAGMA synchronous = NORMAL")?;
+    // What a statement that may be undone keeps meanwhile: else SQLite takes and gives back 64 kB for each.
+    connection.execute_batch("PRAGMA temp_store = MEMORY")?;
     connection.execute_batch(COUNTERS)?;
     // A write, so that a database that cannot be written is told of now.
     connection.execute(
