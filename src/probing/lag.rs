@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// The timer of its own goes off so often.
-const TIMER_EVERY: Duration = Duration::from_millis(250);
+/// The timer of its own goes off so often. Each time the runtime wakes up for nothing else.
+const TIMER_EVERY: Duration = Duration::from_secs(1);
 /// Of a stall no more turns of the timer are counted than this: those of a minute.
-const MOST_TURNS: u32 = 240;
+const MOST_TURNS: u32 = 60;
 /// From here on a round trip is visibly wrong.
 pub const LATE: Duration = Duration::from_millis(250);
 /// More than this part late, one in so many, is worth a word.
@@ -248,9 +248,9 @@ mod tests {
         let watch = tokio::spawn(async move { watched.watch().await });
         tokio::task::yield_now().await;
         // What a task does that leaves the processor to nobody.
-        std::thread::sleep(Duration::from_millis(1_300));
+        std::thread::sleep(Duration::from_millis(2_600));
         tokio::time::timeout(Duration::from_secs(60), async {
-            while lag.of(Part::Timer).counts.iter().sum::<u64>() < 5 {
+            while lag.of(Part::Timer).counts.iter().sum::<u64>() < 2 {
                 tokio::task::yield_now().await;
             }
         })
@@ -260,9 +260,9 @@ mod tests {
         let timer = lag.of(Part::Timer);
         // The turns of the time that it stood still: by a second, and by less and less.
         let beyond = |bounds: usize| timer.counts.iter().skip(bounds).sum::<u64>();
-        assert!(beyond(5) >= 1, "one by more than half a second and more: {timer:?}");
-        assert!(beyond(4) >= 3, "{timer:?}");
-        assert!(timer.sum >= Duration::from_millis(2_000), "{timer:?}");
+        assert!(beyond(6) >= 1, "one by more than a second and a half: {timer:?}");
+        assert!(beyond(5) >= 2, "one by more than half a second: {timer:?}");
+        assert!(timer.sum >= Duration::from_millis(2_200), "{timer:?}");
         assert!(lag.lately().is_some_and(|lately| lately.worst >= Duration::from_secs(1)));
     }
 }
