@@ -7,7 +7,8 @@
 //! metrics ([`page`]), and how fast it answers by asking it ([`visits`]). Mail is delivered after a known
 //! time, so that the error of the round trip is known.
 //!
-//! `make bench-cost` has it measure the processor time of a round trip beside the least possible ([`cost`]).
+//! `make bench-cost` has it measure the processor time of a round trip beside the least possible ([`cost`]);
+//! `MAILTRIP_COST_SECONDS=n` shortens each of its turns to so many seconds, for a try.
 //!
 //! The table goes to standard output ([`table`]), a line of progress for each phase to standard error.
 //! `MAILTRIP_BENCH_PROGRAM=FILE` has another program run than the one that was built.
