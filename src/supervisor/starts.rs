@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The least share of a second, in starts.
 const LEAST_SHARE: f64 = 20.0;
-/// So many seconds are looked at; a target with a longer period begins within them.
+/// So many seconds are looked at; a new target with a longer period begins within them.
 const HORIZON: u32 = 3600;
 /// A sum of rates is wrong by less than this.
 const ROUNDING: f64 = 1e-6;
@@ -151,12 +151,13 @@ fn candidates(interval: Duration) -> u32 {
     u32::try_from(interval.as_secs()).unwrap_or(HORIZON).clamp(1, HORIZON)
 }
 
-/// The seconds of the horizon in which a target begins, as if it always had.
+/// The seconds of the horizon in which a target begins, as if it always had. Periods that are longer share it: to each
+/// second of the horizon belong all that lie whole horizons later.
 fn seconds(first: Duration, interval: Duration) -> impl Iterator<Item = usize> {
     let interval = interval.max(Duration::from_secs(1));
-    let phase = Duration::from_nanos(
-        u64::try_from(first.as_nanos() % interval.as_nanos()).unwrap_or_default(),
-    );
+    let phase = first.as_nanos() % interval.as_nanos();
+    let phase = phase % Duration::from_secs(HORIZON.into()).as_nanos();
+    let phase = Duration::from_nanos(u64::try_from(phase).unwrap_or_default());
     let second = |at: &Duration| usize::try_from(at.as_secs()).unwrap_or_default();
     std::iter::successors(Some(phase), move |at| at.checked_add(interval))
         .take_while(|at| at.as_secs() < HORIZON.into())

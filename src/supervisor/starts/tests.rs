@@ -106,6 +106,17 @@ fn phases_that_crowd_a_second_are_moved_to_the_next_gap_and_not_before_their_tim
 }
 
 #[test]
+fn phases_beyond_an_hour_are_moved_apart_as_well() {
+    let interval = HOUR * 6;
+    let mut starts = of(&vec![interval; 2_000]);
+    let due = HOUR * 4;
+    let firsts: Vec<Duration> =
+        (0..2_000).map(|index| starts.keep(due + SECOND / 100 * index, due, interval)).collect();
+    assert_eq!(fullest(&firsts).0, 20);
+    assert!(firsts.iter().all(|first| *first >= due && *first < due + HOUR));
+}
+
+#[test]
 fn one_that_is_not_due_by_a_mail_begins_a_period_earlier() {
     let intervals = vec![SECOND * 10; 300];
     let mut starts = of(&intervals);
