@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::starts::Starts;
-use crate::config::{Config, Target};
+use crate::config::Config;
 use crate::probing::mailbox::Subscriber;
 use ledger::durations::Written;
 
@@ -33,6 +33,7 @@ pub(super) struct Phases {
 #[derive(Default)]
 struct Outcome {
     new: usize,
+    overdue: usize,
     kept: usize,
     moved: usize,
     earliest: Option<Duration>,
@@ -61,16 +62,42 @@ pub(super) struct Phase {
     pub(super) not_before: Option<Instant>,
 }
 
-impl Phase {
-    /// That of a target whose newest mail was sent by an earlier process, so that a restart adds no mail; `None` if a
-    /// period has gone by since.
-    pub(super) fn kept(
-        target: &Target,
-        last_sent: Option<SystemTime>,
-        now: Instant,
-    ) -> Option<Self> {
-        let due = now + rest_of_period(target, last_sent)?;
-        Some(Self { due, not_before: Some(due) })
+/// What lies behind a target that begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Past {
+    /// It has a phase.
+    Phase(Phase),
+    /// Its newest mail was sent then, and a period has gone by since.
+    Overdue(SystemTime),
+    /// No mail; or the clock says that it was not sent yet.
+    Nothing,
+}
+
+impl Past {
+    /// That of a target whose newest mail was sent by an earlier process, so that a restart adds no mail.
+    pub(super) fn of(interval: Duration, last_sent: Option<SystemTime>, now: Instant) -> Self {
+        let age = |last_sent: &SystemTime| SystemTime::now().duration_since(*last_sent).ok();
+        let Some((last_sent, age)) = last_sent.and_then(|it| Some((it, age(&it)?))) else {
+            return Self::Nothing;
+        };
+        match interval.checked_sub(age).filter(|rest| !rest.is_zero()) {
+            Some(rest) => {
+                let due = now + rest;
+                Self::Phase(Phase { due, not_before: Some(due) })
+            }
+            None => Self::Overdue(last_sent),
+        }
+    }
+
+    /// Who takes a place before whom. Those that have a phase come first, as they are due. Of the others those with the
+    /// shortest period do, which have the fewest places to choose from; among them those that wait longest: the last
+    /// measurement stands for two periods, and does not end while one is only waiting for its turn.
+    pub(super) fn turn(self, interval: Duration) -> impl Ord + use<> {
+        match self {
+            Self::Phase(Phase { due, .. }) => (false, Some(due), interval, false, None),
+            Self::Overdue(last_sent) => (true, None, interval, false, Some(last_sent)),
+            Self::Nothing => (true, None, interval, true, None),
+        }
     }
 }
 
@@ -98,8 +125,22 @@ impl Phases {
         self.now
     }
 
-    /// When the first mail of a target is due that had this phase. Those that are due first come first.
-    pub(super) fn keep(&mut self, phase: Phase, interval: Duration) -> Instant {
+    /// When the first mail of a target is due. They come by their [turns](Past::turn).
+    pub(super) fn first(&mut self, past: Past, interval: Duration) -> Instant {
+        match past {
+            Past::Phase(phase) => self.keep(phase, interval),
+            Past::Overdue(_) => {
+                self.outcome.overdue += 1;
+                self.place(interval)
+            }
+            Past::Nothing => {
+                self.outcome.new += 1;
+                self.place(interval)
+            }
+        }
+    }
+
+    fn keep(&mut self, phase: Phase, interval: Duration) -> Instant {
         let due = phase.due.saturating_duration_since(self.now);
         let not_before =
             phase.not_before.map(|at| at.saturating_duration_since(self.now)).unwrap_or_default();
@@ -110,11 +151,8 @@ impl Phases {
         self.now + first
     }
 
-    /// When the first mail of a new target is due. Those with the shortest period come first: they have the fewest
-    /// places to choose from.
-    pub(super) fn place(&mut self, interval: Duration) -> Instant {
+    fn place(&mut self, interval: Duration) -> Instant {
         let first = self.mails.place(interval);
-        self.outcome.new += 1;
         self.outcome.note(first);
         self.now + first
     }
@@ -162,11 +200,19 @@ impl Phases {
 
     /// Tells when the first mails come.
     pub(super) fn log(&self) {
-        let Outcome { new, kept, moved, earliest, latest } = &self.outcome;
+        let Outcome { new, overdue, kept, moved, earliest, latest } = &self.outcome;
         let Some(earliest) = earliest else { return };
         let whole = |time: &Duration| Written(Duration::from_secs(time.as_secs())).to_string();
         let (first_in, last_in) = (whole(earliest), whole(latest));
-        info!(new, kept, moved, first_in, last_in, "the first test mails of these targets are due");
+        info!(
+            new,
+            overdue,
+            kept,
+            moved,
+            first_in,
+            last_in,
+            "the first test mails of these targets are due"
+        );
     }
 }
 
@@ -189,13 +235,6 @@ fn from(now: Instant, at: Instant, interval: Duration) -> Duration {
     }
     let over = now.saturating_duration_since(at).as_nanos() % interval.as_nanos().max(1);
     interval.saturating_sub(Duration::from_nanos(u64::try_from(over).unwrap_or_default()))
-}
-
-/// How long a target whose newest mail was sent by an earlier process waits for its next. `None` if a period has
-/// gone by since, or the clock says that it was not sent yet.
-fn rest_of_period(target: &Target, last_sent: Option<SystemTime>) -> Option<Duration> {
-    let age = SystemTime::now().duration_since(last_sent?).ok()?;
-    target.interval.checked_sub(age).filter(|rest| !rest.is_zero())
 }
 
 #[cfg(test)]
@@ -225,18 +264,53 @@ mod tests {
 
     #[test]
     fn a_restart_keeps_the_time_of_the_next_mail_until_it_is_over() {
-        let target = config(1).targets.into_values().next().unwrap();
         let (now, sent) = (Instant::now(), |ago| SystemTime::now().checked_sub(ago));
-        let kept = |ago: Duration| Phase::kept(&target, sent(ago), now).map(|phase| phase.due);
+        let past = |ago: Duration| Past::of(HOUR, sent(ago), now);
         for minutes in [1, 30, 59] {
-            let rest = kept(MINUTE * minutes).unwrap() - now;
+            let Past::Phase(phase) = past(MINUTE * minutes) else { panic!("{minutes}") };
+            let rest = phase.due - now;
             assert!(rest <= HOUR - MINUTE * minutes, "{rest:?}");
             assert!(rest > HOUR - MINUTE * (minutes + 1), "{rest:?}");
+            assert_eq!(phase.not_before, Some(phase.due));
         }
-        assert_eq!(kept(HOUR), None);
-        assert_eq!(Phase::kept(&target, None, now), None);
+        assert!(matches!(past(HOUR), Past::Overdue(_)));
+        assert_eq!(Past::of(HOUR, None, now), Past::Nothing);
         let ahead = SystemTime::now() + MINUTE;
-        assert_eq!(Phase::kept(&target, Some(ahead), now), None, "the clock was set back");
+        assert_eq!(Past::of(HOUR, Some(ahead), now), Past::Nothing, "the clock was set back");
+    }
+
+    #[test]
+    fn after_a_restart_nobody_waits_longer_than_its_last_measurement_stands() {
+        const COUNT: u64 = 10_000;
+        let (interval, stands) = (MINUTE * 5, MINUTE * 10 + Duration::from_secs(2));
+        for away in [5, 60, 299] {
+            let starts = || Starts::new((0..COUNT).map(|_| interval));
+            let (now, wall) = (Instant::now(), SystemTime::now());
+            let mut phases = Phases {
+                now,
+                mails: starts(),
+                rounds: starts(),
+                logins: starts(),
+                outcome: Outcome::default(),
+            };
+            // They filled the period evenly when the exporter went, in no order of their names.
+            let age = |index: u64| {
+                let phase = 300_000 * (index * 7_919 % COUNT) / COUNT;
+                Duration::from_millis(away * 1_000 + (200_000 + 300_000 - phase) % 300_000)
+            };
+            let mut targets: Vec<(Past, Duration)> = (0..COUNT)
+                .map(|index| (Past::of(interval, wall.checked_sub(age(index)), now), age(index)))
+                .collect();
+            targets.push((Past::Nothing, Duration::ZERO));
+            targets.sort_by_key(|(past, _)| past.turn(interval));
+            assert_eq!(targets.last().unwrap().0, Past::Nothing, "who never sent comes last");
+            for (past, age) in targets {
+                let gap = age + (phases.first(past, interval) - now);
+                assert!(gap < stands, "away {away} s: {gap:?} between two mails");
+            }
+            assert!(phases.outcome.overdue > 100, "{}", phases.outcome.overdue);
+            assert_eq!(phases.outcome.new, 1);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio_util::future::FutureExt;
 use tracing::error;
 
 use super::kept::Kept;
-use super::phases::{Phase, Phases, Wanted};
+use super::phases::{Past, Phase, Phases, Wanted};
 use super::plan::{Change, Part, Plan, Present};
 use super::sending::{self, Line};
 use super::slots::{self, SlotKey};
@@ -36,8 +36,7 @@ struct Beginning {
 struct Candidate {
     target: Arc<Target>,
     line: Line,
-    /// `None`: it had none.
-    phase: Option<Phase>,
+    past: Past,
 }
 
 impl Beginning {
@@ -50,16 +49,11 @@ impl Beginning {
 
 type Beginnings = BTreeMap<TargetName, Beginning>;
 
-/// Gives each its first mail: those that had a phase take their places first.
+/// Gives each its first mail.
 fn beginnings(mut candidates: Vec<Candidate>, phases: &mut Phases) -> Beginnings {
-    candidates
-        .sort_by_key(|it| (it.phase.is_none(), it.phase.map(|it| it.due), it.target.interval));
+    candidates.sort_by_key(|it| it.past.turn(it.target.interval));
     let beginning = |candidate: Candidate| {
-        let interval = candidate.target.interval;
-        let first = match candidate.phase {
-            Some(phase) => phases.keep(phase, interval),
-            None => phases.place(interval),
-        };
+        let first = phases.first(candidate.past, candidate.target.interval);
         (candidate.target.name.clone(), Beginning::new(candidate, first))
     };
     candidates.into_iter().map(beginning).collect()
@@ -171,8 +165,8 @@ impl Supervisor {
                 .unwrap_or_else(|| Line::new(self.open_account(target, kept)));
             follow(&line.account, target, Change::default());
             let last_sent = line.account.read(|ledger, _| ledger.last_sent());
-            let phase = Phase::kept(target, last_sent, Instant::now());
-            Candidate { target: Arc::clone(target), line, phase }
+            let past = Past::of(target.interval, last_sent, Instant::now());
+            Candidate { target: Arc::clone(target), line, past }
         });
         starting.collect()
     }
@@ -313,9 +307,12 @@ fn changed(plan: &Plan, config: &Config, state: &State) -> Vec<Candidate> {
         follow(&line.account, target, *change);
         let due = line.first(running.handle.subscriber.next_send().unwrap_or(now), target.interval);
         let last_sent = line.account.read(|ledger, _| ledger.last_sent());
-        let not_before = Phase::kept(target, last_sent, now).map(|kept| kept.due);
-        let phase = Some(Phase { due, not_before });
-        Some(Candidate { target: Arc::clone(target), line, phase })
+        let not_before = match Past::of(target.interval, last_sent, now) {
+            Past::Phase(kept) => kept.not_before,
+            Past::Overdue(_) | Past::Nothing => None,
+        };
+        let past = Past::Phase(Phase { due, not_before });
+        Some(Candidate { target: Arc::clone(target), line, past })
     });
     changed.collect()
 }
