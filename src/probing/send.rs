@@ -86,7 +86,7 @@ impl Sender {
     }
 
     /// One period, which was to begin at `tick`, and is so `late` by the exporter's fault; gives when the next begins,
-    /// or `None` once it is cancelled.
+    /// or `None` if it is cancelled before a mail is registered.
     async fn period(
         &self,
         tick: Instant,
@@ -94,23 +94,26 @@ impl Sender {
         cancel: &CancellationToken,
     ) -> Option<Instant> {
         let interval = self.target.interval;
-        let Some(period) = self.begin(tick, late).with_cancellation_token(cancel).await? else {
-            // The server, or the exporter, is at its limit for a whole period.
-            self.account.periods_skipped(1);
-            return Some(next_tick(tick, interval, Instant::now()).0);
-        };
+        let period = self.begin(tick, late).with_cancellation_token(cancel).await??;
         let Period { patience, permit, _turn, _slot } = period;
+        // While it waited; the account has counted them by the time, and an attempt begins to count anew.
+        let (_, waited) = next_tick(tick, interval, Instant::now());
+        self.skipped(waited);
         let farewell = leased(permit, Box::pin(self.send(patience, cancel))).await;
         let (next, skipped) = next_tick(tick, interval, Instant::now());
-        if skipped > 0 {
-            self.account.periods_skipped(skipped);
-        }
+        self.skipped(skipped - waited);
         self.subscriber.announce_send(next);
         self.wake_mailboxes();
         if let Some(smtp) = farewell {
             let _ = enforced(Instant::now() + FAREWELL, smtp.quit()).await;
         }
         Some(next)
+    }
+
+    fn skipped(&self, periods: u64) {
+        if periods > 0 {
+            self.account.periods_skipped(periods);
+        }
     }
 
     /// Waits until a loop that was let go has finished its send, and gives the first tick after it.
@@ -135,7 +138,9 @@ impl Sender {
         next
     }
 
-    /// Begins a period: `None` where nothing may be sent in it. Nothing is registered yet.
+    /// Begins a period. Where the server or the exporter is at its limit it waits in the queue, if need be for more than
+    /// a period: who gave its place up for the next period would stand behind those who came later. Nothing is
+    /// registered yet.
     async fn begin(&self, tick: Instant, late: Duration) -> Option<Period<'_>> {
         // Never closed, and nobody else waits for it now.
         let turn = self.turn.acquire().await.ok()?;
@@ -143,10 +148,10 @@ impl Sender {
         // A broken mailbox never stops sending.
         let patience = Instant::now() + self.mailbox.patience();
         let _ = timeout_at(patience, self.mailbox.wait_for_check(tick)).await;
-        let end = Instant::now() + self.target.interval;
-        let slot = timeout_at(end, self.slots.acquire()).await.ok()?.ok()?;
-        // Last, so that who waits for anybody else holds up nobody.
-        let permit = self.pace.begin(late, end).await?;
+        let slot = self.slots.acquire().await.ok()?;
+        // Last of what may wait for others. What comes before the connection lies within the lease: the store's commit, and
+        // the session of a POP3 mailbox. Where they are slow the lease may be over before it; else they would hold up all.
+        let permit = self.pace.begin(late).await.ok()?;
         Some(Period { patience, permit, _turn: turn, _slot: slot })
     }
 

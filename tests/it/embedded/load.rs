@@ -2,7 +2,7 @@
 //! becomes of the others while servers hang.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ledger::Reading;
 use mailtrip_exporter::config::Config;
@@ -53,6 +53,32 @@ async fn a_restart_keeps_the_time_of_the_next_mail_and_sends_what_is_overdue() {
     drop(file);
     let exporter = with_store(&folder, config(&targets)).await;
     exporter.receives("one", 1).await;
+    exporter.supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn targets_share_a_connection_that_is_always_busy_evenly() {
+    let world = World::new(Protocol::Imap).await;
+    world.smtp.faults().on("MAIL", Fault::delay(Duration::from_millis(700)));
+    let names = ["a", "b", "c", "d", "e"];
+    let targets = names.map(|name| {
+        let target = world.target(name).sender_logs_in().set("late_after", "1h");
+        target.set("interval", "1s").set("send.max_connections", "1")
+    });
+    let began = Instant::now();
+    let exporter = Exporter::start(&targets).await;
+    // Each has its turn once in 3.5 s, so that three periods of four are skipped while it waits.
+    for name in names {
+        exporter.until(name, "four mails", |s| s.totals.accepted >= 4).await;
+    }
+    for name in names {
+        let totals = exporter.snapshot(name).totals;
+        let (sent, skipped) = (totals.accepted, totals.periods_skipped);
+        assert!(sent <= 6, "{name} sent {sent}");
+        assert!(skipped + 1 >= 2 * (sent - 1), "{name}: {skipped} skipped, {sent} sent");
+        let periods = began.elapsed().as_secs() + 2;
+        assert!(skipped + sent <= periods, "{name}: {skipped} skipped, {sent} sent of {periods}");
+    }
     exporter.supervisor.stop().await;
 }
 
