@@ -33,9 +33,10 @@ fn next_mail(exporter: &Exporter, name: &str) -> SystemTime {
 #[tokio::test]
 async fn a_restart_keeps_the_time_of_the_next_mail_and_sends_what_is_overdue() {
     let (world, folder) = (World::new(Protocol::Imap).await, tempfile::tempdir().unwrap());
-    let targets = [world.target("one").set("interval", "1h")];
+    let targets = ["one", "two"].map(|name| world.target(name).set("interval", "1h"));
     let exporter = with_store(&folder, config(&targets)).await;
     exporter.received("one", 1).await;
+    exporter.received("two", 1).await;
     let sent = exporter.snapshot("one").sides.send.last_attempt.unwrap();
     exporter.supervisor.stop().await;
     drop(exporter);
@@ -43,16 +44,22 @@ async fn a_restart_keeps_the_time_of_the_next_mail_and_sends_what_is_overdue() {
     let exporter = with_store(&folder, config(&targets)).await;
     let period = next_mail(&exporter, "one").duration_since(sent).unwrap();
     assert!(period > HOUR - Duration::from_secs(60) && period <= HOUR, "{period:?}");
-    assert_eq!(world.mails_sent().len(), 1);
+    assert_eq!(world.mails_sent().len(), 2);
+    let kept = next_mail(&exporter, "two");
     exporter.supervisor.stop().await;
     drop(exporter);
 
     // As if it had been away for more than a period.
     let file = rusqlite::Connection::open(folder.path().join("mailtrip.db")).unwrap();
-    file.execute("UPDATE target SET last_sent = last_sent - 4000", []).unwrap();
+    let sql = "UPDATE target SET last_sent = last_sent - 4000 WHERE name = 'one'";
+    assert_eq!(file.execute(sql, []).unwrap(), 1);
     drop(file);
     let exporter = with_store(&folder, config(&targets)).await;
     exporter.receives("one", 1).await;
+    let again = next_mail(&exporter, "two");
+    let moved = again.duration_since(kept).unwrap_or_else(|early| early.duration());
+    assert!(moved < Duration::from_secs(60), "what is overdue moves no other: {moved:?}");
+    assert_eq!(world.mails_sent().len(), 3);
     exporter.supervisor.stop().await;
 }
 
@@ -80,6 +87,47 @@ async fn targets_share_a_connection_that_is_always_busy_evenly() {
         assert!(skipped + sent <= periods, "{name}: {skipped} skipped, {sent} sent of {periods}");
     }
     exporter.supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_answers_no_farewell_makes_no_start_late() {
+    let world = World::new(Protocol::Imap).await;
+    // Two periods are over before the loop is free again.
+    world.smtp.faults().on("QUIT", Fault::delay(Duration::from_millis(2_900)));
+    let exporter = Exporter::start(&[world.target("a").set("interval", "1s")]).await;
+    exporter.received("a", 3).await;
+    let Lateness { counts, .. } = exporter.supervisor.lag().of(Part::Start);
+    let beyond_a_second = counts.iter().skip(6).sum::<u64>();
+    assert_eq!(beyond_a_second, 0, "{counts:?}");
+    assert!(counts.iter().sum::<u64>() >= 3, "{counts:?}");
+    exporter.supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_with_a_higher_limit_lets_all_in_who_wait_for_a_place() {
+    let (world, folder) = (World::new(Protocol::Imap).await, tempfile::tempdir().unwrap());
+    let hanging = Server::start(Protocol::Smtp, &Post::new(), Options::new()).await.unwrap();
+    hanging.faults().on(GREETING, Fault::Hang);
+    let target = |number: usize| {
+        let target = TargetText::new(&format!("t{number}"), &hanging, &world.mailbox);
+        let target = target.set("interval", "1h").set("timeout", "10m");
+        target.set("send.max_connections", "200")
+    };
+    // One after the other, for a second each, they would take longer than is waited for.
+    let text = yaml(&(0..200).map(target).collect::<Vec<_>>());
+    let file = folder.path().join("mailtrip.yml");
+    let write = |most: u32| {
+        std::fs::write(&file, format!("max_concurrent_probes: {most}\n{text}")).unwrap();
+    };
+    write(1);
+    let config = Config::load(&file).unwrap();
+    let supervisor = Supervisor::start(config, Some(file.clone()), origin()).await.unwrap();
+    assert!(hanging.wait_until(DEADLINE, |stats| stats.connections >= 1).await);
+    write(200);
+    supervisor.reload().await.unwrap();
+    let let_in = hanging.wait_until(DEADLINE, |stats| stats.connections == 200).await;
+    assert!(let_in, "{:?}", hanging.stats());
+    supervisor.stop().await;
 }
 
 #[tokio::test]
