@@ -58,7 +58,7 @@ impl ExporterFacts {
             writer,
             "mailtrip_scheduler_lag_seconds",
             "How late the exporter itself was: start, the start of a send, without waiting for a connection; timer, a \
-             timer of its own, by as much as which every time measured meanwhile may be too long",
+             timer of its own: round trips measured meanwhile may be too long by several times as much",
             &Lateness::BOUNDS_SECONDS,
         );
         for (part, Lateness { counts, sum }) in Part::ALL.into_iter().zip(self.lag) {

@@ -1,5 +1,5 @@
 //! How late the exporter itself is. What it does late it measures late: a reply is read when the processor is free
-//! for it, and the wait is in the round trip. Nothing here is about a server.
+//! for it, and the wait is in the round trip, which has some twenty of them. Nothing here is about a server.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep_until};
 const TIMER_EVERY: Duration = Duration::from_secs(1);
 /// Of a stall no more turns of the timer are counted than this: those of a minute.
 const MOST_TURNS: u32 = 60;
-/// From here on a round trip is visibly wrong.
-pub const LATE: Duration = Duration::from_millis(250);
 /// More than this part late, one in so many, is worth a word.
 const ONE_IN: u64 = 100;
+/// So few are not: they are chance.
+const FEW: u64 = 2;
 /// What is told of the latest minutes goes so far back, in minutes.
 pub const LATEST_MINUTES: u64 = 5;
 /// One more minute than that: the present one has only begun.
@@ -26,7 +26,8 @@ pub enum Part {
     /// The start of a send: from the time at which it is due to its beginning, without the wait for a connection
     /// that the account still has in use, and for the check of the mailbox.
     Start,
-    /// A timer that does nothing else. Every time that is measured meanwhile is wrong by as much.
+    /// A timer that does nothing else. A round trip that is measured meanwhile waits for the processor some twenty times:
+    /// it is wrong by several times as much.
     Timer,
 }
 
@@ -48,10 +49,12 @@ pub struct Lateness {
     pub sum: Duration,
 }
 
-/// How late it was in the latest minutes.
+/// How late something was in the latest minutes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lately {
-    /// The part of what was due that came later than [`LATE`]; of starts or of the timer, whichever is more.
+    /// What was late.
+    pub part: Part,
+    /// The part of what was due that came later than [`Part::late`], above 0 and up to 1.
     pub ratio: f64,
     /// The latest of all.
     pub worst: Duration,
@@ -68,8 +71,14 @@ struct Counters {
 struct Minute {
     /// Which one since the exporter started, from 1; 0: none.
     number: u64,
-    due: [u64; Part::ALL.len()],
-    late: [u64; Part::ALL.len()],
+    parts: [Tally; Part::ALL.len()],
+}
+
+/// How much of one part was due, and how much of that late.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    due: u64,
+    late: u64,
     worst: Duration,
 }
 
@@ -82,6 +91,25 @@ impl Part {
         match self {
             Self::Start => "start",
             Self::Timer => "timer",
+        }
+    }
+
+    /// What comes later than that is late. Of the timer: from here on a round trip is visibly wrong. Of a start, which
+    /// makes no round trip wrong: it is not by chance.
+    pub fn late(self) -> Duration {
+        match self {
+            Self::Start => Duration::from_millis(250),
+            Self::Timer => Duration::from_millis(25),
+        }
+    }
+}
+
+impl Tally {
+    fn and(self, other: Self) -> Self {
+        Self {
+            due: self.due + other.due,
+            late: self.late + other.late,
+            worst: self.worst.max(other.worst),
         }
     }
 }
@@ -114,12 +142,9 @@ impl Lag {
         if minute.number != number {
             *minute = Minute { number, ..Minute::default() };
         }
-        let index = part as usize;
-        if let (Some(due), Some(late)) = (minute.due.get_mut(index), minute.late.get_mut(index)) {
-            *due += 1;
-            *late += u64::from(lateness > LATE);
-        }
-        minute.worst = minute.worst.max(lateness);
+        let Some(tally) = minute.parts.get_mut(part as usize) else { return };
+        let late = u64::from(lateness > part.late());
+        *tally = tally.and(Tally { due: 1, late, worst: lateness });
     }
 
     /// How late that was since the exporter started.
@@ -127,21 +152,19 @@ impl Lag {
         self.counters(part).read()
     }
 
-    /// How late it was in the latest minutes; `None`: 99 of 100 were in time.
+    /// How late it was in the latest minutes; `None`: 99 of 100 were in time. If both parts were late the timer is told:
+    /// by that round trips are wrong.
     pub fn lately(&self) -> Option<Lately> {
         let number = self.minute();
         let recent = *self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let minutes = recent.iter().filter(|it| it.number + LATEST_MINUTES >= number);
-        let (mut due, mut late) = ([0; Part::ALL.len()], [0; Part::ALL.len()]);
-        let mut worst = Duration::ZERO;
-        for minute in minutes {
-            due.iter_mut().zip(minute.due).for_each(|(sum, it)| *sum += it);
-            late.iter_mut().zip(minute.late).for_each(|(sum, it)| *sum += it);
-            worst = worst.max(minute.worst);
-        }
-        let ratios = due.into_iter().zip(late);
-        let ratios = ratios.filter(|(due, late)| *late > due / ONE_IN).map(ratio);
-        Some(Lately { ratio: ratios.max_by(f64::total_cmp)?, worst })
+        let of = |part: Part| {
+            let minutes = recent.iter().filter(|it| it.number + LATEST_MINUTES >= number);
+            let tallies = minutes.filter_map(|minute| minute.parts.get(part as usize).copied());
+            let all = tallies.fold(Tally::default(), Tally::and);
+            let is_late = all.late > FEW.max(all.due / ONE_IN);
+            is_late.then(|| Lately { part, ratio: ratio(all), worst: all.worst })
+        };
+        of(Part::Timer).or_else(|| of(Part::Start))
     }
 
     /// Observes the timer for as long as it is polled.
@@ -196,7 +219,7 @@ fn slot(number: u64) -> usize {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a few minutes")]
-fn ratio((due, late): (u64, u64)) -> f64 {
+fn ratio(Tally { due, late, .. }: Tally) -> f64 {
     late as f64 / due.max(1) as f64
 }
 
@@ -224,17 +247,21 @@ mod tests {
     async fn the_latest_minutes_are_told_of_as_long_as_more_than_one_in_a_hundred_was_late() {
         let lag = Lag::default();
         assert_eq!(lag.lately(), None);
-        (0..200).for_each(|_| lag.observe(Part::Timer, MILLISECOND));
-        lag.observe(Part::Timer, MILLISECOND * 900);
-        lag.observe(Part::Timer, MILLISECOND * 300);
+        (0..396).for_each(|_| lag.observe(Part::Timer, MILLISECOND * 25));
+        (0..4).for_each(|_| lag.observe(Part::Timer, MILLISECOND * 26));
         assert_eq!(lag.lately(), None);
-        lag.observe(Part::Timer, MILLISECOND * 300);
+        // Few starts are not lost among many turns of the timer, but two are chance.
+        (0..2).for_each(|_| lag.observe(Part::Start, MILLISECOND * 400));
+        (0..9).for_each(|_| lag.observe(Part::Start, MILLISECOND * 250));
+        assert_eq!(lag.lately(), None);
+        lag.observe(Part::Start, MILLISECOND * 251);
+        let starts = Lately { part: Part::Start, ratio: 0.25, worst: MILLISECOND * 400 };
+        assert_eq!(lag.lately(), Some(starts));
+        // The more serious one is told.
+        lag.observe(Part::Timer, MILLISECOND * 90);
         let lately = lag.lately().unwrap();
-        assert_eq!(lately.worst, MILLISECOND * 900);
-        assert!((lately.ratio - 3.0 / 203.0).abs() < 1e-9, "{lately:?}");
-        // Few starts are not lost among many turns of the timer.
-        lag.observe(Part::Start, MILLISECOND * 400);
-        assert!((lag.lately().unwrap().ratio - 1.0).abs() < 1e-9);
+        assert_eq!((lately.part, lately.worst), (Part::Timer, MILLISECOND * 90));
+        assert!((lately.ratio - 5.0 / 401.0).abs() < 1e-9, "{lately:?}");
         advance(Duration::from_secs(5 * 60)).await;
         assert!(lag.lately().is_some());
         advance(Duration::from_secs(60)).await;

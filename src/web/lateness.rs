@@ -1,6 +1,6 @@
 //! What is said of an exporter that was late itself, so that what it measured is wrong.
 
-use crate::probing::lag::{LATE, LATEST_MINUTES, Lately};
+use crate::probing::lag::{LATEST_MINUTES, Lately, Part};
 use ledger::durations::exact;
 
 /// What to do, without a final stop.
@@ -9,13 +9,19 @@ pub(in crate::web) const ADVICE: &str = "give the exporter more of a processor, 
                                          several exporters (`--shard`)";
 
 /// Sentences, without the last full stop.
-pub(in crate::web) fn words(Lately { ratio, worst }: Lately) -> String {
+pub(in crate::web) fn words(Lately { part, ratio, worst }: Lately) -> String {
+    let (what, meaning) = match part {
+        Part::Timer => (
+            "its timers went off",
+            "Round trips of that time may be too long by several times as much",
+        ),
+        Part::Start => ("the test mails began", "No round trip is longer by that"),
+    };
     format!(
-        "The exporter itself was late: in the latest {LATEST_MINUTES} minutes {:.0} % of what it had to do came more \
-         than {} late, at most {}. Unless it only waited for `max_concurrent_probes`, round trips of that time may be too \
-         long by as much",
+        "The exporter itself was late: in the latest {LATEST_MINUTES} minutes {what} more than {} late {:.0} % of the \
+         times, at most {}. {meaning}",
+        exact(part.late()),
         (ratio * 100.0).max(1.0),
-        exact(LATE),
         exact(worst),
     )
 }
@@ -28,12 +34,17 @@ mod tests {
 
     #[test]
     fn it_says_how_late_and_what_is_wrong_by_it() {
-        let lately = Lately { ratio: 0.124, worst: Duration::from_millis(1_560) };
+        let lately =
+            Lately { part: Part::Timer, ratio: 0.124, worst: Duration::from_millis(1_560) };
         assert_eq!(
             words(lately),
-            "The exporter itself was late: in the latest 5 minutes 12 % of what it had to do came more than 250 ms \
-             late, at most 1.6 s. Unless it only waited for `max_concurrent_probes`, round trips of that time may be \
-             too long by as much"
+            "The exporter itself was late: in the latest 5 minutes its timers went off more than 25 ms late 12 % of the \
+             times, at most 1.6 s. Round trips of that time may be too long by several times as much"
+        );
+        assert_eq!(
+            words(Lately { part: Part::Start, ..lately }),
+            "The exporter itself was late: in the latest 5 minutes the test mails began more than 250 ms late 12 % of \
+             the times, at most 1.6 s. No round trip is longer by that"
         );
     }
 }

@@ -1,9 +1,11 @@
 use std::path::Path;
+use std::time::Duration;
 
 use hyper::header::{self, HeaderMap};
 
 use super::*;
 use crate::config::{Config, TargetName};
+use crate::probing::lag::Part;
 use crate::probing::send::Origin;
 use ledger::Token;
 
@@ -100,6 +102,22 @@ async fn from_where_it_tests_is_told_everywhere_if_the_configuration_says() {
         assert!(!body(&get(&nowhere, path).await).contains(words), "{path}");
     }
     assert!(body(&get(&nowhere, "/api/targets").await).contains("\"location\":null"));
+}
+
+#[tokio::test]
+async fn that_the_exporter_itself_was_late_is_told_where_its_values_are_read() {
+    let (late, in_time) = (app().await, app().await);
+    for _ in 0..200 {
+        late.supervisor.lag().observe(Part::Timer, Duration::from_secs(1));
+        in_time.supervisor.lag().observe(Part::Timer, Duration::from_millis(1));
+    }
+    for path in ["/", "/targets/one", "/api/targets"] {
+        let words =
+            "The exporter itself was late: in the latest 5 minutes its timers went off more";
+        let page = get(&late, path).await;
+        assert!(body(&page).contains(words), "{path}: {}", body(&page));
+        assert!(!body(&get(&in_time, path).await).contains(words), "{path}");
+    }
 }
 
 #[tokio::test]
