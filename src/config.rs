@@ -91,6 +91,8 @@ pub struct Config {
     pub shard: Option<Shard>,
     /// How many targets the other shards test.
     pub in_other_shards: usize,
+    /// Of a part: what is worth a look in what all shards together ask of mail servers, as sentences.
+    pub shared_warnings: Vec<String>,
 }
 
 /// The nick name of a target: unique, not empty, at most 100 characters, no control characters.

@@ -159,6 +159,7 @@ pub(super) fn read(
         inputs,
         shard: None,
         in_other_shards: 0,
+        shared_warnings: Vec::new(),
     })
 }
 

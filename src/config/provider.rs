@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, Protocol, ReceiveSide, Target};
+use super::{Config, Protocol, ReceiveSide, ServerLoad, Target};
 
 const DAY: f64 = 24.0 * 3600.0;
 
@@ -21,7 +21,7 @@ struct Provider {
     /// The most mails of one account in a minute.
     mails_a_minute: Option<f64>,
     /// The most SMTP connections of one account at one time.
-    connections: Option<usize>,
+    connections: Option<u64>,
     /// The most mails over one SMTP connection.
     mails_a_connection: Option<u32>,
     /// Whether it keeps a copy of each mail that is sent by SMTP.
@@ -110,20 +110,35 @@ pub(super) fn is_known(host: &str) -> bool {
     of(host).is_some()
 }
 
-/// What is worth a look where a side is at one of these providers.
-pub(super) fn warnings(config: &Config) -> Vec<String> {
+/// What is worth a look where a side is at one of these providers, by target.
+pub(super) fn target_warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     for target in config.targets.values() {
         let own = sending(target).into_iter().chain(receiving(target));
         warnings.extend(own.map(|message| format!("target `{}`: {message}", target.name)));
     }
+    warnings
+}
+
+/// Where the targets of an account ask more of one of these providers than it allows.
+pub(super) fn account_warnings(config: &Config) -> Vec<String> {
+    let loads = config.server_loads();
+    let mut warnings = Vec::new();
     for ((host, user), targets) in accounts(config) {
         if let Some(provider) = of(host) {
             let account = format!("the account {user} at {host}");
-            warnings.extend(limits(provider, &account, &targets));
+            let open = connections(&loads, host, user);
+            warnings.extend(limits(provider, &account, &targets, open));
         }
     }
     warnings
+}
+
+/// How many connections an account may have open to send, by all ports of its host.
+fn connections(loads: &[ServerLoad], host: &str, user: &str) -> u64 {
+    let of_host =
+        loads.iter().filter(|load| load.server.protocol == "smtp" && load.server.host == host);
+    of_host.filter_map(|load| load.accounts.get(user)).map(|account| account.connections).sum()
 }
 
 /// The targets that send by one account: a host and a user, whichever port it is used by, as the limits
@@ -138,7 +153,7 @@ fn accounts(config: &Config) -> BTreeMap<(&str, &str), Vec<&Arc<Target>>> {
     accounts
 }
 
-fn limits(provider: &Provider, account: &str, targets: &[&Arc<Target>]) -> Vec<String> {
+fn limits(provider: &Provider, account: &str, targets: &[&Arc<Target>], open: u64) -> Vec<String> {
     let name = provider.name;
     let mut warnings = Vec::new();
     let mails_in = |span: f64| -> f64 {
@@ -161,8 +176,6 @@ fn limits(provider: &Provider, account: &str, targets: &[&Arc<Target>]) -> Vec<S
              `messages`, or make `interval` longer"
         ));
     }
-    let allowed = targets.iter().map(|target| target.send.max_connections.get()).max();
-    let open = targets.len().min(usize::try_from(allowed.unwrap_or(1)).unwrap_or(usize::MAX));
     if let Some(most) = provider.connections.filter(|most| open > *most) {
         warnings.push(format!(
             "{account} may open {open} connections at the same time, but {name} accepts {most}: \
@@ -234,19 +247,25 @@ mod tests {
 
     /// The warnings about one target, or some alike.
     fn warned(count: usize, keys: &str, send: &str, receive: &str) -> Vec<String> {
-        let target = |number: usize| {
+        warned_of(&vec![send; count], keys, receive)
+    }
+
+    /// The same about targets that differ in how they send.
+    fn warned_of(sends: &[&str], keys: &str, receive: &str) -> Vec<String> {
+        let target = |(number, send): (usize, &&str)| {
             format!(
                 "  - {{name: a{number}, host: mail.example.com, from: a@example.com, to: \
                  b@example.com, {keys} send: {{username: sam, {send}}}, receive: {{username: rita, \
                  {receive}}}}}\n"
             )
         };
-        let text: String = (0..count).map(target).collect();
+        let text: String = sends.iter().enumerate().map(target).collect();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("secret"), "of-client").unwrap();
         let path = folder.path().join("mailtrip.yml");
         let config = Config::parse(&format!("targets:\n{text}"), &path);
-        warnings(&config.unwrap_or_else(|problems| panic!("{problems}")))
+        let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+        [target_warnings(&config), account_warnings(&config)].concat()
     }
 
     const IMAP: &str = "protocol: imap, password: x";
@@ -308,6 +327,14 @@ mod tests {
         let words = "may open 4 connections at the same time, but Microsoft 365 accepts 3";
         assert_says(&warned(4, COPIES, &office(""), IMAP), &[words]);
         assert_says(&warned(4, COPIES, &office(", max_connections: 3"), IMAP), &[]);
+        // The lowest limit holds for the account, by one port; by each port as many are opened.
+        let (default, three) = (office(""), office(", max_connections: 3"));
+        let strict = [default.as_str(), &default, &default, &three];
+        assert_says(&warned_of(&strict, COPIES, IMAP), &[]);
+        let other_port = office(", max_connections: 3, port: 2525");
+        let by_two = [three.as_str(), &three, &three, &other_port, &other_port, &other_port];
+        let words = "may open 6 connections at the same time, but Microsoft 365 accepts 3";
+        assert_says(&warned_of(&by_two, COPIES, IMAP), &[words]);
     }
 
     #[test]

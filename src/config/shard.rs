@@ -121,6 +121,8 @@ impl Config {
     pub fn part_of(mut self, shard: Option<Shard>) -> Self {
         self.shard = shard;
         let Some(shard) = shard else { return self };
+        // The limits of a server and of an account hold for all shards together.
+        self.shared_warnings = self.server_warnings();
         let all = self.targets.len();
         self.targets.retain(|_, target| shard.has(&target.receive.mailbox_id()));
         self.in_other_shards += all - self.targets.len();
@@ -209,6 +211,27 @@ mod tests {
         }
         names.sort();
         assert_eq!(names, config.targets.into_keys().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn each_part_tells_what_all_parts_together_ask_of_a_server() {
+        let target = |number: usize| {
+            format!(
+                "- {{name: t{number}, host: smtp.gmail.com, interval: 1h, from: a@b.example, to: a@b.example, send: \
+                 {{username: sam, password: p}}, sender_mailbox: {{protocol: imap, host: imap.gmail.com, username: \
+                 sam, password: p}}, receive: {{protocol: imap, host: mail.example, username: u{number}, password: \
+                 p}}}}\n"
+            )
+        };
+        let yaml = format!("targets:\n{}", (0..30).map(target).collect::<String>());
+        let config = Config::parse(&yaml, Path::new("test.yml")).unwrap();
+        for words in ["0/2", "1/2"] {
+            let part = config.clone().part_of(Some(Shard::parse(words, "").unwrap()));
+            assert!(part.targets.len() <= 20, "{}", part.targets.len());
+            let warnings = part.warnings().join("\n");
+            assert!(warnings.contains("sends 720 mails a day"), "{warnings}");
+            assert!(warnings.contains("up to 30 connections at the same time"), "{warnings}");
+        }
     }
 
     #[test]

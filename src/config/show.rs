@@ -46,7 +46,17 @@ impl Config {
         for target in self.targets.values() {
             warn_target(target, &mut warnings);
         }
-        warnings.extend(super::provider::warnings(self));
+        warnings.extend(super::provider::target_warnings(self));
+        match self.shard {
+            None => warnings.extend(self.server_warnings()),
+            Some(_) => warnings.extend(self.shared_warnings.iter().cloned()),
+        }
+        warnings
+    }
+
+    /// What all targets together ask of mail servers beyond what these allow.
+    pub(super) fn server_warnings(&self) -> Vec<String> {
+        let mut warnings = super::provider::account_warnings(self);
         warnings.extend(super::server_defaults::warnings(self));
         warnings
     }
