@@ -47,6 +47,7 @@ impl Config {
             warn_target(target, &mut warnings);
         }
         warnings.extend(super::provider::target_warnings(self));
+        warnings.extend(self.slow_starts());
         match self.shard {
             None => warnings.extend(self.server_warnings()),
             Some(_) => warnings.extend(self.shared_warnings.iter().cloned()),
@@ -59,6 +60,21 @@ impl Config {
         let mut warnings = super::provider::account_warnings(self);
         warnings.extend(super::server_defaults::warnings(self));
         warnings
+    }
+
+    /// Told where too few sends may begin at one time for those that are due.
+    fn slow_starts(&self) -> Option<String> {
+        let targets = self.targets.values();
+        let due: f64 = targets.map(|target| target.interval.as_secs_f64().recip()).sum();
+        // A sum of fractions may be a hair more than the whole number.
+        let due = (due - 1e-6).ceil();
+        let most = self.max_concurrent_probes;
+        (f64::from(most.get()) < due).then(|| {
+            format!(
+                "`max_concurrent_probes` is {most}: where servers take a second or longer to answer, {most} test periods \
+                 begin in a second, and {due:.0} are due: raise it"
+            )
+        })
     }
 
     /// One line a target: what will be probed.

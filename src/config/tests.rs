@@ -780,6 +780,20 @@ fn the_running_configuration_is_written_out() {
 }
 
 #[test]
+fn fewer_places_than_mails_are_due_in_a_second_are_told() {
+    let targets: String =
+        (0..30).map(|number| target(&format!("t{number}"), "interval: 1s", "", "")).collect();
+    let warnings = |most: u32| {
+        let text = format!("max_concurrent_probes: {most}\ntargets:\n{targets}");
+        parse(&text).unwrap().warnings().join("\n")
+    };
+    assert!(!warnings(30).contains("max_concurrent_probes"), "{}", warnings(30));
+    let words = "`max_concurrent_probes` is 29: where servers take a second or longer to answer, 29 test periods begin \
+                 in a second, and 30 are due: raise it";
+    assert!(warnings(29).contains(words), "{}", warnings(29));
+}
+
+#[test]
 fn warnings_tell_what_is_allowed_and_yet_doubtful() {
     let warnings = |extra: &str, send: &str, receive: &str| {
         parse(&format!("targets:\n{}", target("a", extra, send, receive))).unwrap().warnings()
