@@ -412,7 +412,7 @@ impl Ledger {
             },
             roundtrip,
             is_arrival_unknown: self.period.has_unknown || self.previous_period.has_unknown,
-            delivers: if not_applicable { Reading::NotApplicable } else { self.delivers() },
+            delivers: if not_applicable { Reading::NotApplicable } else { self.delivers(now) },
             delivery: self.delivery,
             last_roundtrip: self.last_roundtrip,
             oldest_outstanding: self.oldest_attended().filter(|_| !not_applicable),
@@ -432,14 +432,6 @@ impl Ledger {
     /// Whether a side is passive and down: then nothing is said of the mails.
     fn is_not_applicable(&self) -> bool {
         self.sides.iter().any(|(_, state)| state.is_not_applicable())
-    }
-
-    /// Whether what was accepted arrives. What is doubtful or left with an outage tells nothing.
-    fn delivers(&self) -> Reading<bool> {
-        if self.outstanding.front().is_some_and(|oldest| oldest.is_late) {
-            return Reading::Is(false);
-        }
-        self.newest_end
     }
 }
 

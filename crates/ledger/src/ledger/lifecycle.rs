@@ -45,6 +45,23 @@ impl Outstanding {
 }
 
 impl Ledger {
+    /// Whether what was accepted arrives. What is doubtful or left with an outage tells nothing. That mail arrived before
+    /// does not hold any more once a mail is due and nobody can see whether it has come.
+    pub(super) fn delivers(&self, now: Moment) -> Reading<bool> {
+        if self.outstanding.front().is_some_and(|oldest| oldest.is_late) {
+            return Reading::Is(false);
+        }
+        let oldest = self.outstanding.iter().find(|mail| !mail.is_unattended);
+        let is_due = oldest.is_some_and(|mail| mail.is_past(self.rules.late_after, now));
+        if is_due
+            && self.receive_ability != Reading::Is(true)
+            && self.newest_end == Reading::Is(true)
+        {
+            return Reading::Unmeasured;
+        }
+        self.newest_end
+    }
+
     /// Nobody knows whether the server has it; if it was seen already, it has returned.
     pub(super) fn doubt(&mut self, token: Token, was_seen: bool, now: Moment) {
         self.totals.probes += 1;

@@ -288,6 +288,24 @@ fn late_is_counted_when_it_becomes_late_and_only_once() {
 }
 
 #[test]
+fn delivery_is_not_known_while_a_mail_is_due_and_the_mailbox_cannot_be_read() {
+    let mut bench = Bench::new(RULES);
+    bench.check(None);
+    let first = bench.send();
+    bench.see(first);
+    bench.send();
+    bench.check(Some(refused()));
+    bench.be_away(59);
+    assert_eq!(bench.snapshot().delivers, Reading::Is(true), "it may still come in time");
+    bench.be_away(1);
+    assert_eq!(bench.snapshot().delivers, Reading::Unmeasured);
+    assert_eq!(bench.snapshot().totals.late, 0, "nobody has looked");
+    bench.check(None);
+    bench.wait(1);
+    assert_eq!(bench.snapshot().delivers, Reading::Is(false));
+}
+
+#[test]
 fn delivery_is_bad_while_a_mail_is_late_and_after_one_was_lost() {
     let mut bench = Bench::new(RULES);
     assert_eq!(bench.snapshot().delivers, Reading::Unmeasured);

@@ -25,7 +25,7 @@ pub(in crate::web) fn lines(snapshot: &Snapshot, readings: &Readings) -> Vec<Lay
     let line = |(layer, state)| LayerLine {
         heading: heading(layer),
         letter: heading(layer).chars().next().unwrap_or_default(),
-        words: words(layer, state, readings),
+        words: words(layer, state, snapshot, readings),
         condition: match is_checked(layer, readings) {
             true => Condition::of_ability(state),
             false => Condition::NotApplicable,
@@ -51,12 +51,17 @@ fn heading(layer: Layer) -> &'static str {
     }
 }
 
-fn words(layer: Layer, state: Reading<bool>, readings: &Readings) -> String {
+fn words(layer: Layer, state: Reading<bool>, snapshot: &Snapshot, readings: &Readings) -> String {
+    let is_awaited = snapshot.outstanding.value().is_some_and(|count| count > 0);
+    let is_readable = snapshot.receive_ability == Reading::Is(true);
     let words = match (layer, state) {
         (Layer::Network, Reading::NotApplicable) if readings.network() == Reading::Is(false) => {
             "silent, but TCP answers"
         }
         _ if !is_checked(layer, readings) => "not checked",
+        (Layer::Delivery, Reading::Unmeasured) if is_awaited && !is_readable => {
+            "not known: the mailbox cannot be read"
+        }
         (_, Reading::Unmeasured) => Absence::NotMeasuredYet.words(),
         (_, Reading::NotApplicable) => Absence::StandbyDown.words(),
         (Layer::Network | Layer::Tcp, Reading::Is(true)) => "answers",

@@ -285,6 +285,19 @@ const SILENCE: Result<Outcome, Obstacle> = Ok(Outcome { sent: 5, received: 0, ro
 const REPLIES: Result<Outcome, Obstacle> = Ok(Outcome { sent: 5, received: 4, round_trips: None });
 
 #[test]
+fn delivery_is_not_known_while_a_mail_is_due_and_the_mailbox_cannot_be_read() {
+    let mut case = Case::new(", late_after: 60s");
+    case.check(None);
+    case.mail(Some(Duration::from_secs(1)));
+    case.check(Some(failure("NO account locked", false)));
+    case.mail(None);
+    assert_eq!(case.column()[4], "Delivery: arrives (well)");
+    let minute = Duration::from_secs(60);
+    case.now = Moment { instant: case.now.instant + minute, wall: case.now.wall + minute };
+    assert_eq!(case.column()[4], "Delivery: not known: the mailbox cannot be read (unmeasured)");
+}
+
+#[test]
 fn the_column_shows_each_layer_and_which_is_to_blame() {
     let mut case = Case::new(", ping: true, late_after: 60s");
     let unmeasured = ["Network", "TCP", "Send", "Receive", "Delivery"];
