@@ -115,6 +115,7 @@ impl Phases {
             let next = subscriber.next_send().map(|next| from(now, next, interval));
             let next = next.unwrap_or_default();
             mails.occupy(next, interval);
+            // Not where those are that were placed when nothing was known: few, and none in the way of a mail.
             rounds.occupy(next + after_mail(interval), interval);
         }
         Self { now, mails, rounds, logins, outcome: Outcome::default() }
