@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 use crate::clock::for_timer;
 use crate::config::TargetName;
 use crate::store::{KeptInspection, Store};
-use history::{Archive, Evidence, Probe};
+use history::{Archive, Evidence, History, Probe};
 use ledger::Action;
 use ledger::Failure;
 use ledger::Side;
@@ -53,7 +53,11 @@ impl Account {
     ) -> Self {
         let ledger = Ledger::restore(rules, stored, crate::clock::now());
         let account = Self::of(name, ledger, Some(store));
-        account.change(|state, _| state.history.restore(stored));
+        account.change(|state, _| {
+            if !stored.mails.is_empty() {
+                state.history().restore(stored);
+            }
+        });
         account
     }
 
@@ -66,7 +70,7 @@ impl Account {
     /// was filed before stays where it is.
     #[must_use]
     pub fn with_archive(self, archive: Arc<Archive>) -> Self {
-        self.with(|state, _| state.history.set_archive(archive));
+        self.with(|state, _| state.set_archive(archive));
         self
     }
 
@@ -98,7 +102,7 @@ impl Account {
             for token in tokens {
                 // The history first, here and below: the ledger's record then finds its place.
                 let now = crate::clock::now();
-                state.history.sending(*token, now);
+                state.history().sending(*token, now);
                 state.ledger.sending(*token, now);
             }
         });
@@ -110,10 +114,10 @@ impl Account {
     /// See [`Ledger::accepted`].
     pub fn accepted(&self, token: Token, transmission: &Transmission) {
         self.change(|state, now| {
-            state.history.accepted(token, transmission.began, now);
+            state.history().accepted(token, transmission.began, now);
             let early = state.ledger.accepted(token, transmission, now);
             if let Some(roundtrip) = early {
-                state.history.arrived_early(token, roundtrip);
+                state.history().arrived_early(token, roundtrip);
             }
         });
         debug!(target = %self.name, side = "send", %token, "accepted");
@@ -122,7 +126,7 @@ impl Account {
     /// See [`Ledger::not_accepted`].
     pub fn not_accepted(&self, token: Token, failure: &Failure, is_doubtful: bool) {
         self.change(|state, now| {
-            state.history.not_accepted(token, failure);
+            state.history().not_accepted(token, failure);
             state.ledger.not_accepted(token, failure, is_doubtful, now);
         });
         debug!(target = %self.name, side = "send", %token, is_doubtful, step = %failure.step,
@@ -133,8 +137,8 @@ impl Account {
     pub fn look_failed(&self, failure: &Failure, transcript: &str) {
         let passed = self.change(|state, now| {
             state.ledger.look_failed(failure, now);
-            state.history.look_failed(failure, transcript, now);
-            state.log.look_failed(failure, now.instant)
+            state.history().look_failed(failure, transcript, now);
+            state.log().look_failed(failure, now.instant)
         });
         side_log::log_failed_look(&self.name, failure, transcript, passed);
     }
@@ -143,7 +147,7 @@ impl Account {
     pub fn seen(&self, token: Token, sighting: Sighting) -> SightingOutcome {
         let verdict = self.change(|state, now| {
             let verdict = state.ledger.seen(token, sighting, now);
-            state.history.seen(token, sighting.folder, verdict);
+            state.history().seen(token, sighting.folder, verdict);
             verdict
         });
         debug!(target = %self.name, side = "receive", %token, ?verdict, "seen");
@@ -216,13 +220,13 @@ impl Account {
             let verdict = state.ledger.delivery_reported(notice, now);
             let is_known = verdict != ReportOutcome::Unknown;
             if is_known {
-                state.history.reported(token, &words);
+                state.history().reported(token, &words);
             }
             let is_news = is_known && action >= Action::Delayed;
             (
                 verdict,
                 is_news
-                    .then(|| state.log.notices.pass(for_timer(now.instant).into_std()))
+                    .then(|| state.log().notices.pass(for_timer(now.instant).into_std()))
                     .flatten(),
             )
         });
@@ -246,7 +250,7 @@ impl Account {
         let is_theirs = failure.is_some_and(|failure| failure.shortage.is_none());
         let (before, passed) = self.with(|state, now| {
             let before = state.ledger.sender_mailbox_visited(failure, now);
-            let gate = &mut state.log.sender_mailbox_failures;
+            let gate = &mut state.log().sender_mailbox_failures;
             (before, is_theirs.then(|| gate.pass(for_timer(now.instant).into_std())).flatten())
         });
         let name = &self.name;
@@ -260,7 +264,7 @@ impl Account {
 
     /// Logs something about the mailbox, at most once a minute above `debug`.
     pub fn remark(&self, words: &str) {
-        match self.with(|state, now| state.log.remarks.pass(for_timer(now.instant).into_std())) {
+        match self.with(|state, now| state.log().remarks.pass(for_timer(now.instant).into_std())) {
             Some(held_back) => warn!(target = %self.name, side = "receive", held_back, "{words}"),
             None => debug!(target = %self.name, side = "receive", "{words}"),
         }
@@ -300,12 +304,12 @@ impl Account {
     /// What happened lately, newest first; ask for the [`Account::snapshot`] first, which finds
     /// late and lost mails.
     pub fn evidence(&self) -> Evidence {
-        self.with(|state, _| state.history.evidence())
+        self.with(|state, _| state.known_history().map(History::evidence)).unwrap_or_default()
     }
 
     /// See [`history::History::newest_probes`].
     pub fn newest_probes(&self) -> Vec<Probe> {
-        self.with(|state, _| state.history.newest_probes())
+        self.with(|state, _| state.known_history().map(History::newest_probes)).unwrap_or_default()
     }
 
     /// Changes the state, and hands the store what has changed.

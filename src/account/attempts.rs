@@ -95,7 +95,7 @@ impl Account {
     pub fn periods_skipped(&self, count: u64) {
         let passed = self.change(|state, now| {
             state.ledger.periods_skipped(count);
-            state.log.periods_skipped(now.instant)
+            state.log().periods_skipped(now.instant)
         });
         side_log::log_skipped_periods(self.name(), count, passed);
     }
@@ -127,8 +127,8 @@ impl Account {
         let change = self.change(|state, now| {
             let ability = enter(&mut state.ledger, now);
             state.progress.set(side, None);
-            state.history.attempt_ended(side, attempt, now);
-            state.log.attempt_ended(side, ability, attempt, now.instant)
+            state.history().attempt_ended(side, attempt, now);
+            state.log().attempt_ended(side, ability, attempt, now.instant)
         });
         self.reached.note(side, attempt);
         side_log::log_attempt(self.name(), side, attempt, change);

@@ -1,7 +1,7 @@
 //! Whether the newest attempt of each side has reached the port of its server: what the checks of the ports
 //! need not ask again.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -29,14 +29,15 @@ pub struct Connection {
 /// The newest connections of an account, for the one loop that takes them in.
 #[derive(Debug, Default)]
 pub struct Watch {
-    latest: Mutex<Reached>,
+    /// `None`: there was none.
+    latest: Mutex<Option<Box<Reached>>>,
     changed: Notify,
 }
 
 impl Watch {
     /// The newest connection of each side.
     pub fn latest(&self) -> Reached {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known().as_deref().cloned().unwrap_or_default()
     }
 
     /// Comes to an end once there is a new one since this last came to an end. For one loop at a time.
@@ -46,8 +47,12 @@ impl Watch {
 
     /// An attempt of this side has ended.
     pub(super) fn note(&self, side: Side, attempt: &Attempt) {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).note(side, attempt);
+        self.known().get_or_insert_default().note(side, attempt);
         self.changed.notify_one();
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Box<Reached>>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

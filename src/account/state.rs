@@ -15,8 +15,12 @@ pub(super) struct State {
     pub(super) progress: Progress,
     /// What the header of the newest mail says.
     pub(super) inspection: Option<Arc<Inspection>>,
-    pub(super) history: History,
-    pub(super) log: TargetLog,
+    /// `None`: nothing has happened yet.
+    history: Option<Box<History>>,
+    /// Where transcripts are filed; `None`: nowhere but with the target.
+    archive: Option<Arc<Archive>>,
+    /// `None`: nothing was logged yet.
+    log: Option<Box<TargetLog>>,
     /// Whether nobody looks for its mails among the junk.
     pub(super) lacks_junk_folder: bool,
 }
@@ -27,8 +31,9 @@ impl State {
             ledger,
             progress: Progress::new(),
             inspection: None,
-            history: History::new(Archive::new(Archive::MOST_BYTES)),
-            log: TargetLog::default(),
+            history: None,
+            archive: None,
+            log: None,
             lacks_junk_folder: false,
         }
     }
@@ -38,10 +43,37 @@ impl State {
         self.progress.report_to(&mut self.ledger);
     }
 
+    /// Files its transcripts in this archive.
+    pub(super) fn set_archive(&mut self, archive: Arc<Archive>) {
+        if let Some(history) = &mut self.history {
+            history.set_archive(Arc::clone(&archive));
+        }
+        self.archive = Some(archive);
+    }
+
+    /// What happened lately.
+    pub(super) fn history(&mut self) -> &mut History {
+        let archive = || self.archive.clone().unwrap_or_else(|| Archive::new(Archive::MOST_BYTES));
+        self.history.get_or_insert_with(|| Box::new(History::new(archive())))
+    }
+
+    /// The same, if anything did.
+    pub(super) fn known_history(&self) -> Option<&History> {
+        self.history.as_deref()
+    }
+
+    /// What was logged of it.
+    pub(super) fn log(&mut self) -> &mut TargetLog {
+        self.log.get_or_insert_default()
+    }
+
     /// What has changed in the ledger since the last time, entered into the history.
     pub(super) fn take_changes(&mut self, now: Moment) -> Changes {
         let changes = self.ledger.take_changes(now);
-        self.history.apply(&changes);
+        // Of mails that it does not know it learns nothing.
+        if let Some(history) = &mut self.history {
+            history.apply(&changes);
+        }
         changes
     }
 }

@@ -28,7 +28,7 @@ struct State {
     /// The test period of the target.
     interval: Option<Duration>,
     /// Of an earlier process, until it is known what is checked.
-    kept: LayerRecord,
+    kept: Option<Box<LayerRecord>>,
 }
 
 /// How long an answer of an earlier process stands after it was given: a round begins in each period and
@@ -224,6 +224,7 @@ impl Checks {
     /// Those of a target that an earlier process has checked.
     pub fn restored(kept: LayerRecord) -> Self {
         let failures = kept.port_failures.clone();
+        let kept = (kept != LayerRecord::default()).then(|| Box::new(kept));
         Self { state: Mutex::new(State { failures, kept, ..State::default() }) }
     }
 
@@ -234,7 +235,7 @@ impl Checks {
         state.interval = Some(target.interval);
         let State { readings, failures, kept, .. } = &mut *state;
         let readings: &mut Readings = readings;
-        let mut kept = std::mem::take(kept);
+        let mut kept = kept.take().map(|kept| *kept).unwrap_or_default();
         let interval = kept.interval.unwrap_or(target.interval).min(target.interval);
         let until = Until { interval, now: clock::now() };
         let stands = |began: &SystemTime| until.now.moment_of(*began).is_some();

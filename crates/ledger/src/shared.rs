@@ -15,6 +15,15 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T: PartialEq> Shared<T> {
+    /// Holds it in common with another one that is the same, so that both take the room of one.
+    pub(crate) fn join(&mut self, other: &Self) {
+        if **self == **other {
+            *self = other.clone();
+        }
+    }
+}
+
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))

@@ -214,6 +214,7 @@ impl Ledger {
         while ledger.outstanding.len() > rules.max_outstanding {
             ledger.lose_oldest(now);
         }
+        ledger.share_beginnings();
         ledger
     }
 
