@@ -226,7 +226,7 @@ pub enum Protocol {
     /// IMAP4rev1 (RFC 3501) or later.
     Imap {
         /// The folders to look into, in the order of the configuration; never empty.
-        folders: Vec<Folder>,
+        folders: Arc<[Folder]>,
     },
     /// POP3 (RFC 1939).
     Pop3,

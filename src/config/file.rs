@@ -306,7 +306,9 @@ fn convert(
         section.check_keys(Home::Included, report);
         collection.add_all(&section, defaults.as_ref(), sources, report);
     }
-    (collection.targets, collection.places)
+    let Collection { targets, places, .. } = collection;
+    // Built in one go the maps have no room that stays empty.
+    (targets.into_iter().collect(), places.into_iter().collect())
 }
 
 /// The targets so far, and where each name and each mailbox was first written.

@@ -141,7 +141,7 @@ fn mailbox(
     let ports = if kind == Some(Kind::Pop3) { &POP3 } else { &IMAP };
     let endpoint = endpoint(&section, shared, ports, None, sources, report);
     let login = login::required(&section, sources, report);
-    let protocol = protocol(&section, kind, uses, report);
+    let protocol = protocol(&section, kind, uses, sources, report);
     let min_look_interval =
         section.read("min_look_interval", report, value::duration(LOOK_INTERVALS));
     Some(ReceiveSide {
@@ -177,7 +177,8 @@ fn endpoint(
     });
     let default = if tls == TlsMode::Implicit { ports.implicit } else { ports.starttls };
     let port = port.unwrap_or(default);
-    let tls_options = tls_options(section, tls, sources, report).into();
+    let tls_options = tls_options(section, tls, sources, report);
+    let tls_options = sources.shared_options(tls_options);
     let ip_family = section.read("ip_family", report, value::choice(&IP_FAMILIES));
     Some(Endpoint {
         host: host?,
@@ -328,6 +329,7 @@ fn protocol(
     section: &Section<'_>,
     kind: Option<Kind>,
     uses: &[&str],
+    sources: &mut Sources<'_>,
     report: &mut Report,
 ) -> Option<Protocol> {
     let written = section.find("folders");
@@ -345,7 +347,7 @@ fn protocol(
         Some(_) => folders(section, report)?,
     };
     match kind? {
-        Kind::Imap => Some(Protocol::Imap { folders }),
+        Kind::Imap => Some(Protocol::Imap { folders: sources.shared_folders(folders) }),
         Kind::Pop3 => Some(Protocol::Pop3),
     }
 }

@@ -1,9 +1,10 @@
 //! What a key names instead of holding: files and environment variables. Each file is read once,
 //! however many targets name it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
+use std::hash::Hash;
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use openssl::x509::X509;
 
 use super::problem::MISSING;
 use super::section::Place;
-use super::{ClientIdentity, Inputs, PemFile, Secret, SecretSource};
+use super::{ClientIdentity, Folder, Inputs, PemFile, Secret, SecretSource, TlsOptions};
 use ledger::Shortage;
 use ledger::durations::Written;
 use mail::secret_source::SecretFile;
@@ -52,6 +53,8 @@ pub(super) struct Sources<'e> {
     authorities: HashMap<PathBuf, Result<(), String>>,
     identities: HashMap<(PathBuf, PathBuf), Result<(), String>>,
     passwords: HashMap<PathBuf, Result<Arc<SecretFile>, String>>,
+    tls_options: HashSet<Arc<TlsOptions>>,
+    folders: HashSet<Arc<[Folder]>>,
 }
 
 impl<'e> Sources<'e> {
@@ -65,7 +68,19 @@ impl<'e> Sources<'e> {
             authorities: HashMap::new(),
             identities: HashMap::new(),
             passwords: HashMap::new(),
+            tls_options: HashSet::new(),
+            folders: HashSet::new(),
         }
+    }
+
+    /// One for all servers with the same: most have none of their own.
+    pub(super) fn shared_options(&mut self, options: TlsOptions) -> Arc<TlsOptions> {
+        shared(&mut self.tls_options, Arc::new(options))
+    }
+
+    /// One list for all mailboxes in which it is looked into the same folders.
+    pub(super) fn shared_folders(&mut self, folders: Vec<Folder>) -> Arc<[Folder]> {
+        shared(&mut self.folders, folders.into())
     }
 
     /// The password in a file of one line, which is named at `place` and read again once it has changed.
@@ -359,4 +374,13 @@ fn open(path: &Path) -> io::Result<File> {
         "it is not a file"
     };
     Err(io::Error::other(what))
+}
+
+/// The one that is known and the same, or this one, which is known from now on.
+fn shared<T: ?Sized + Eq + Hash>(known: &mut HashSet<Arc<T>>, new: Arc<T>) -> Arc<T> {
+    if let Some(known) = known.get(&new) {
+        return Arc::clone(known);
+    }
+    known.insert(Arc::clone(&new));
+    new
 }

@@ -218,7 +218,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!((receive.endpoint.port, receive.login.auth), (143, Auth::Auto));
     assert_eq!(receive.min_look_interval, Duration::ZERO);
     let folders = vec![Folder::Name("INBOX".into()), Folder::SpecialUse("\\Junk".into())];
-    assert_eq!(receive.protocol, Protocol::Imap { folders });
+    assert_eq!(receive.protocol, Protocol::Imap { folders: folders.into() });
     let config = parse(&format!("targets:\n{}", self::target("a", "", "", ""))).unwrap();
     assert_eq!(config.state_dir, Path::new("./mailtrip-state"));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -330,7 +330,7 @@ fn a_target_wins_over_the_defaults_key_by_key() {
     assert_eq!(target.receive.endpoint.ip_family, IpFamily::V6);
     assert_eq!(
         target.receive.protocol,
-        Protocol::Imap { folders: vec![Folder::Name("INBOX".into())] }
+        Protocol::Imap { folders: [Folder::Name("INBOX".into())].into() }
     );
 }
 

@@ -53,9 +53,9 @@ impl<'a> Mailbox<'a> {
     ) -> Self {
         let folders = match &side.protocol {
             Protocol::Imap { folders } => {
-                let mut folders = folders.clone();
+                let mut folders = folders.to_vec();
                 inbox_first(&mut folders);
-                Some(folders)
+                Some(folders.into())
             }
             Protocol::Pop3 => None,
         };

@@ -3,6 +3,7 @@
 //! caller, and so is what becomes of a failure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -32,7 +33,7 @@ pub(crate) struct MailboxAccess {
     pub(crate) dialer: Dialer,
     pub(crate) login: Login,
     /// Where mails arrive, see [`inbox_first`]; `None`: a POP3 maildrop.
-    pub(crate) folders: Option<Vec<Folder>>,
+    pub(crate) folders: Option<Arc<[Folder]>>,
     /// Where nobody receives, but reports and copies of what was sent may lie.
     pub(crate) copy_folders: Vec<Folder>,
     /// How long the server may take to answer.

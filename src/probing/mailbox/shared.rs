@@ -12,7 +12,7 @@ use super::latest::Latest;
 use super::reader::{MailboxAccess, inbox_first};
 use super::{Role, Subscriber};
 use crate::account::Account;
-use crate::config::{Folder, MailboxId, Protocol};
+use crate::config::{Folder, MailboxId, Protocol, ReceiveSide};
 use crate::store::Store;
 use ledger::SessionKind;
 use mail::wire::{ConnectionContext, Dialer};
@@ -116,7 +116,7 @@ impl Settings {
         let access = MailboxAccess {
             dialer,
             login: first.login.clone(),
-            folders: is_imap.then_some(folders),
+            folders: is_imap.then(|| as_configured(first, folders)),
             copy_folders,
             timeout: first.endpoint.timeout,
         };
@@ -168,12 +168,20 @@ impl Settings {
     }
 }
 
+/// The same folders, in common with the configuration if they are its own.
+fn as_configured(side: &ReceiveSide, folders: Vec<Folder>) -> Arc<[Folder]> {
+    match &side.protocol {
+        Protocol::Imap { folders: own } if **own == *folders => Arc::clone(own),
+        _ => folders.into(),
+    }
+}
+
 /// The folders of the subscribers to whom the mailbox is this, in the order in which they are opened.
 fn union_of_folders(subscribers: &[Arc<Subscriber>], role: Role) -> Vec<Folder> {
     let mut union: Vec<Folder> = Vec::new();
     for subscriber in subscribers.iter().filter(|subscriber| subscriber.role == role) {
         let Protocol::Imap { folders } = &subscriber.side().protocol else { continue };
-        for folder in folders {
+        for folder in folders.iter() {
             if !union.contains(folder) {
                 union.push(folder.clone());
             }
