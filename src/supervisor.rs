@@ -18,6 +18,7 @@ use crate::probing::mailbox::MailboxHandle;
 use crate::probing::pace::Pace;
 use crate::probing::send::Origin;
 use crate::store::Store;
+use beginner::Beginner;
 use mail::net::tls::TlsClients;
 use mail::oauth::{TokenStore, Tokens};
 use mail::wire::ConnectionContext;
@@ -29,6 +30,7 @@ use task::{Task, end};
 use view::NewestViews;
 pub use view::{Details, TargetHandle, View, Views};
 
+mod beginner;
 mod keeping;
 mod kept;
 mod phases;
@@ -62,6 +64,7 @@ pub struct Supervisor {
     stopped: CancellationToken,
     state: Mutex<State>,
     newest_views: NewestViews,
+    beginner: Arc<Beginner>,
 }
 
 struct State {
@@ -71,7 +74,7 @@ struct State {
     inputs: Option<Inputs>,
     reload: ReloadState,
     targets: BTreeMap<TargetName, Running>,
-    mailboxes: BTreeMap<MailboxId, RunningMailbox>,
+    mailboxes: BTreeMap<Arc<MailboxId>, RunningMailbox>,
     slots: Slots,
     let_go: LetGo,
 }
@@ -148,7 +151,9 @@ impl Supervisor {
                 let_go: LetGo::default(),
             }),
             newest_views: NewestViews::default(),
+            beginner: Arc::default(),
         };
+        supervisor.begin_loops();
         supervisor.apply(config).await?;
         let supervisor = Arc::new(supervisor);
         supervisor.start_keeping();
@@ -254,6 +259,13 @@ impl Supervisor {
         if let Some(store) = &self.store {
             store.committed().await;
         }
+    }
+
+    /// Begins the loops of targets and mailboxes when they are due, as long as it is at work.
+    fn begin_loops(&self) {
+        let beginner = Arc::clone(&self.beginner);
+        let begin = async move { beginner.run().await };
+        tokio::spawn(self.stopped.clone().run_until_cancelled_owned(begin));
     }
 
     /// As long as it is at work.

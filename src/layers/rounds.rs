@@ -118,6 +118,15 @@ pub struct Checker {
     pub account: Arc<Account>,
 }
 
+/// What there was before the rounds of a target began.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// From when on connections of the sides are to be expected.
+    since: Instant,
+    /// The newest connections of the sides, in the order of `OWNERS`, which another loop has taken in.
+    taken: [Option<Instant>; 2],
+}
+
 /// The sides as the checks know them and as the account does.
 const OWNERS: [(Owner, Side); 2] = [(Owner::Send, Side::Send), (Owner::Receive, Side::Receive)];
 
@@ -136,15 +145,20 @@ fn is_silent(outcome: &Result<Outcome, Obstacle>) -> bool {
 }
 
 impl Checker {
+    /// What there is now.
+    pub fn known(&self) -> Known {
+        let reached = self.account.reached().latest();
+        let taken = OWNERS.map(|(_, side)| reached.of(side).map(|connection| connection.at));
+        Known { since: Instant::now(), taken }
+    }
+
     /// Begins a round at `first` and then in each period, until it is dropped. A round is over within
-    /// its period: what takes longer is cut off. Between the rounds it takes in the connections of the sides.
-    pub async fn run(&self, first: Instant) {
+    /// its period: what takes longer is cut off. Between the rounds it takes in the connections of the sides
+    /// but those that were `known`.
+    pub async fn run(&self, first: Instant, known: Known) {
         let interval = self.target.interval;
         let reached = self.account.reached();
-        let began = Instant::now();
-        // Those before this loop were taken in by another.
-        let known = reached.latest();
-        let mut taken = OWNERS.map(|(_, side)| known.of(side).map(|connection| connection.at));
+        let Known { since: began, mut taken } = known;
         let mut tick = first;
         loop {
             tokio::select! {

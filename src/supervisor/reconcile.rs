@@ -13,7 +13,7 @@ use super::phases::{Past, Phase, Phases, Wanted};
 use super::plan::{Change, Part, Plan, Present};
 use super::sending::{self, Line};
 use super::slots::{self, SlotKey};
-use super::task::{Task, end};
+use super::task::{Start, Task, end};
 use super::view::TargetHandle;
 use super::{ReloadError, Running, RunningMailbox, State, Supervisor};
 use crate::account::Account;
@@ -181,6 +181,7 @@ impl Supervisor {
     ) -> Vec<Task> {
         let closed = plan.closes.iter().filter_map(|id| state.mailboxes.remove(id));
         let ended = closed.map(|running| running.task).collect();
+        let mut begun = Vec::new();
         for (id, parts) in &plan.mailboxes {
             let subscriber = |(name, part): &(TargetName, Part)| {
                 let begun = beginnings.get(name).map(|beginning| &beginning.subscriber);
@@ -192,26 +193,40 @@ impl Supervisor {
                 }
             };
             let subscribers: Vec<Arc<Subscriber>> = parts.iter().filter_map(subscriber).collect();
-            if plan.opens.contains(id) {
-                let opened = self.open_mailbox(id, first_login(&subscribers, phases));
-                state.mailboxes.insert(id.clone(), opened);
-            }
-            let Some(running) = state.mailboxes.get(id) else { continue };
-            if let Err(problem) = running.mailbox.set_subscribers(subscribers, &self.clients) {
+            let opened = plan.opens.contains(id).then(|| {
+                let (store, opens) = (self.store.clone(), first_login(&subscribers, phases));
+                Arc::new(MailboxHandle::new(Arc::new(id.clone()), store, opens))
+            });
+            let known = state.mailboxes.get(id).map(|running| &running.mailbox);
+            let Some(mailbox) = opened.as_ref().or(known) else { continue };
+            let due = mailbox.due();
+            if let Err(problem) = mailbox.set_subscribers(subscribers, &self.clients) {
                 // The same options made a client a moment ago.
                 error!(mailbox = %id, error = %problem, "cannot watch the mailbox");
             }
+            match (opened, state.mailboxes.get(id)) {
+                (Some(mailbox), _) => {
+                    let task = self.begin_mailbox(&mailbox);
+                    begun.push((Arc::clone(mailbox.id()), RunningMailbox { mailbox, task }));
+                }
+                (None, Some(RunningMailbox { mailbox, task })) if mailbox.due() < due => {
+                    task.begin_by(mailbox.due(), &self.beginner);
+                }
+                (None, _) => {}
+            }
         }
+        put_all(&mut state.mailboxes, begun);
         ended
     }
 
-    fn open_mailbox(&self, id: &MailboxId, first_login: Instant) -> RunningMailbox {
-        let mailbox = Arc::new(MailboxHandle::new(id.clone(), self.store.clone(), first_login));
-        let (watched, visited) = (Arc::clone(&mailbox), Arc::clone(&mailbox));
+    /// The loop over a mailbox, which begins in time for what is due there first.
+    fn begin_mailbox(&self, mailbox: &Arc<MailboxHandle>) -> Task {
+        let (watched, visited) = (Arc::clone(mailbox), Arc::clone(mailbox));
         let run = move |cancel, _| Arc::clone(&watched).run(cancel);
         let hangs = move || visited.has_overrun();
-        let task = Task::spawn_watched(format!("the task of the mailbox {id}"), hangs, run);
-        RunningMailbox { mailbox, task }
+        let named = Arc::clone(mailbox);
+        let name = move || format!("the task of the mailbox {}", named.id());
+        Task::put_off(mailbox.due(), &self.beginner, name, hangs, run)
     }
 
     /// Starts the loops of these targets.
@@ -223,22 +238,31 @@ impl Supervisor {
         kept: &mut Kept,
         phases: &mut Phases,
     ) {
+        let mut begun = Vec::new();
         for (name, Beginning { target, line, subscriber, first }) in beginnings {
             let Some(dialer) = dialers.remove(&name) else { continue };
             let Some(sender) = self.sender(state, &target, &line, &subscriber, dialer) else {
                 continue;
             };
-            let sending = sending::start(Arc::new(sender), first);
             let known = state.targets.get(&name).map(|running| &running.handle.checks);
+            // A loop before it may be sending, or its end is to be noted.
+            let is_new = known.is_none() && line.turn.available_permits() > 0;
+            let now = Instant::now();
+            let begins = |due: Instant| if is_new { due } else { now };
+            let opens = sender.mailbox.due();
+            let sending = sending::start(Arc::new(sender), first, begins(first), &self.beginner);
             let checks = known.map_or_else(|| kept.checks(&name), Arc::clone);
             checks.set_target(&target);
             let lacks_answers = checks.readings().lacks_answers();
             let first_round = phases.round(first, target.interval, lacks_answers);
             let account = Arc::clone(&line.account);
             let handle = TargetHandle { target, account, checks, subscriber };
-            let checking = self.start_checks(&handle, first_round);
-            state.targets.insert(name, Running { handle, line, sending, checking });
+            // It takes in what a mail or a login shows of the ports.
+            let begins = begins(first.min(first_round).min(opens));
+            let checking = self.start_checks(&handle, first_round, begins);
+            begun.push((name, Running { handle, line, sending, checking }));
         }
+        put_all(&mut state.targets, begun);
     }
 
     /// What sends the mails of a target; `None` if its mailbox or its server is in no plan, which is a bug.
@@ -267,15 +291,32 @@ impl Supervisor {
     }
 
     /// The rounds of checks of a target, apart from its mails.
-    fn start_checks(&self, handle: &TargetHandle, first: Instant) -> Task {
+    fn start_checks(&self, handle: &TargetHandle, first: Instant, begins: Instant) -> Task {
         let checker = Arc::new(handle.checker(&self.limiter, self.store.clone()));
-        Task::spawn(format!("the checks of {}", checker.target.name), move |cancel, start| {
-            let checker = Arc::clone(&checker);
-            async move {
-                let first = start.tick(first, checker.target.interval);
-                checker.run(first).with_cancellation_token(&cancel).await;
-            }
-        })
+        let (target, known) = (Arc::clone(&handle.target), checker.known());
+        let name = move || format!("the checks of {}", target.name);
+        Task::put_off(
+            begins,
+            &self.beginner,
+            name,
+            || false,
+            move |cancel, start| {
+                let checker = Arc::clone(&checker);
+                async move {
+                    let first = start.tick(first, checker.target.interval);
+                    let known = if start == Start::First { known } else { checker.known() };
+                    checker.run(first, known).with_cancellation_token(&cancel).await;
+                }
+            },
+        )
+    }
+}
+
+/// A map that is built in one go has no room that stays empty.
+fn put_all<K: Ord, V>(map: &mut BTreeMap<K, V>, new: Vec<(K, V)>) {
+    match map.is_empty() {
+        true => *map = new.into_iter().collect(),
+        false => map.extend(new),
     }
 }
 
@@ -293,7 +334,7 @@ impl State {
                 .filter(|(_, running)| is_idle(running))
                 .map(|(name, _)| name.clone())
                 .collect(),
-            mailboxes: self.mailboxes.keys().cloned().collect(),
+            mailboxes: self.mailboxes.keys().map(|id| MailboxId::clone(id)).collect(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::beginner::Beginner;
 use super::task::Task;
 use crate::account::Account;
 use crate::config::TargetName;
@@ -68,11 +69,17 @@ impl LetGo {
     }
 }
 
-pub(super) fn start(sender: Arc<Sender>, first: Instant) -> Task {
-    let name = format!("the sending of {}", sender.target.name);
-    let account = Arc::clone(&sender.account);
+/// Sends at `first` and then each period; the loop begins in time for `begins`.
+pub(super) fn start(
+    sender: Arc<Sender>,
+    first: Instant,
+    begins: Instant,
+    beginner: &Beginner,
+) -> Task {
+    let (account, target) = (Arc::clone(&sender.account), Arc::clone(&sender.target));
+    let name = move || format!("the sending of {}", target.name);
     let hangs = move || account.has_overrun(Side::Send);
-    Task::spawn_watched(name, hangs, move |cancel, start| {
+    Task::put_off(begins, beginner, name, hangs, move |cancel, start| {
         let sender = Arc::clone(&sender);
         async move {
             let first = start.tick(first, sender.target.interval);

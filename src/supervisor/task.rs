@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::beginner::Beginner;
 use crate::clock::next_tick;
 
 /// How long the loops may take to end their sessions.
@@ -23,9 +25,37 @@ const RESTART_LONGEST: Duration = Duration::from_secs(60);
 const BETWEEN_VISITS: Duration = Duration::from_secs(60);
 
 /// A loop and the way to end it.
-pub(super) struct Task {
+pub(super) struct Task(Arc<Loop>);
+
+/// A loop that may not have begun yet.
+pub(super) struct Loop(Mutex<Stage>);
+
+enum Stage {
+    /// It begins when this is called.
+    Waiting(Box<dyn FnOnce() -> Running + Send>),
+    Running(Running),
+    Ended,
+}
+
+struct Running {
     cancel: CancellationToken,
     handle: JoinHandle<()>,
+}
+
+impl Loop {
+    /// Begins, if it has not done so.
+    pub(super) fn begin(&self) {
+        let mut stage = self.stage();
+        match std::mem::replace(&mut *stage, Stage::Ended) {
+            Stage::Waiting(begin) => *stage = Stage::Running(begin()),
+            other => *stage = other,
+        }
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        // To begin a task does not panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A start of a loop.
@@ -49,8 +79,9 @@ impl Start {
 impl Task {
     /// Starts a loop that ends when its token is cancelled. One that panics, which is a bug, is started
     /// again after a while: it must not silence its target for ever. `name` says in the log which it is.
+    #[cfg(test)]
     pub(super) fn spawn<F>(
-        name: String,
+        name: &'static str,
         run: impl Fn(CancellationToken, Start) -> F + Send + 'static,
     ) -> Self
     where
@@ -61,32 +92,81 @@ impl Task {
 
     /// The same of a loop of which somebody else knows that it hangs in what should be over: then it is
     /// ended by force and started again.
+    #[cfg(test)]
     pub(super) fn spawn_watched<F>(
-        name: String,
+        name: &'static str,
         hangs: impl Fn() -> bool + Send + Sync + 'static,
         run: impl Fn(CancellationToken, Start) -> F + Send + 'static,
     ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let cancel = CancellationToken::new();
-        let handle = tokio::spawn(keep_running(name, hangs, run, cancel.clone()));
-        Self { cancel, handle }
+        let beginner = Beginner::default();
+        Self::put_off(Instant::now(), &beginner, || name.to_owned(), hangs, run)
+    }
+
+    /// A loop of which nothing is `due` before that, and which begins in time for it. It ends when its token is
+    /// cancelled. One that panics, which is a bug, is started again after a while: it must not silence its target for
+    /// ever. So is one of which `hangs` says twice in a row that it hangs in what should be over, after it was ended by
+    /// force. `name` says in the log which it is.
+    pub(super) fn put_off<F>(
+        due: Instant,
+        beginner: &Beginner,
+        name: impl Fn() -> String + Send + 'static,
+        hangs: impl Fn() -> bool + Send + Sync + 'static,
+        run: impl Fn(CancellationToken, Start) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let begin = move || {
+            let cancel = CancellationToken::new();
+            let handle = tokio::spawn(keep_running(name, hangs, run, cancel.clone()));
+            Running { cancel, handle }
+        };
+        let task = Self::at(Stage::Waiting(Box::new(begin)));
+        task.begin_by(due, beginner);
+        task
+    }
+
+    /// Has it begin in time for this moment, unless it has begun before.
+    pub(super) fn begin_by(&self, due: Instant, beginner: &Beginner) {
+        beginner.begin_by(due, &self.0);
     }
 
     /// Has it end, and does not wait for that.
     pub(super) fn cancel(&self) {
-        self.cancel.cancel();
+        let mut stage = self.0.stage();
+        match &*stage {
+            Stage::Running(running) => running.cancel.cancel(),
+            Stage::Waiting(_) | Stage::Ended => *stage = Stage::Ended,
+        }
     }
 
     /// Whether it has ended.
     pub(super) fn is_over(&self) -> bool {
-        self.handle.is_finished()
+        match &*self.0.stage() {
+            Stage::Waiting(_) => false,
+            Stage::Running(running) => running.handle.is_finished(),
+            Stage::Ended => true,
+        }
     }
 
     /// One that is over.
     pub(super) fn ended() -> Self {
-        Self { cancel: CancellationToken::new(), handle: tokio::spawn(async {}) }
+        Self::at(Stage::Ended)
+    }
+
+    fn at(stage: Stage) -> Self {
+        Self(Arc::new(Loop(Mutex::new(stage))))
+    }
+
+    /// Takes it out, to end it.
+    fn into_running(self) -> Option<Running> {
+        match std::mem::replace(&mut *self.0.stage(), Stage::Ended) {
+            Stage::Running(running) => Some(running),
+            Stage::Waiting(_) | Stage::Ended => None,
+        }
     }
 }
 
@@ -96,7 +176,7 @@ impl Task {
     reason = "a block holds what it captures once, an asynchronous function its arguments twice"
 )]
 fn keep_running<F>(
-    name: String,
+    name: impl Fn() -> String,
     hangs: impl Fn() -> bool,
     run: impl Fn(CancellationToken, Start) -> F,
     cancel: CancellationToken,
@@ -119,7 +199,7 @@ where
             if began.elapsed() >= RESTART_LONGEST {
                 wait = RESTART_FIRST;
             }
-            error!(name, error = why, again_in = ?wait,
+            error!(name = name(), error = why, again_in = ?wait,
                 "a task failed; this is a bug in the exporter");
             if Box::pin(cancel.run_until_cancelled(sleep(wait))).await.is_none() {
                 return;
@@ -163,14 +243,15 @@ async fn hangs_on(hangs: &impl Fn() -> bool) {
 
 /// Cancels all, waits for all together, and forces what does not end.
 pub(super) async fn end(tasks: Vec<Task>) {
-    for task in &tasks {
-        task.cancel.cancel();
+    let running: Vec<Running> = tasks.into_iter().filter_map(Task::into_running).collect();
+    for running in &running {
+        running.cancel.cancel();
     }
     let deadline = Instant::now() + FAREWELL;
-    for mut task in tasks {
+    for mut running in running {
         let rest = deadline.saturating_duration_since(Instant::now());
-        if timeout(rest, &mut task.handle).await.is_err() {
-            task.handle.abort();
+        if timeout(rest, &mut running.handle).await.is_err() {
+            running.handle.abort();
         }
     }
 }
@@ -190,7 +271,7 @@ mod tests {
     fn breaking(times: usize) -> (Task, Arc<Mutex<Vec<Instant>>>, Arc<Notify>) {
         let (starts, steady) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
         let (noted, is_steady) = (Arc::clone(&starts), Arc::clone(&steady));
-        let task = Task::spawn("the loop of a test".into(), move |cancel, start| {
+        let task = Task::spawn("the loop of a test", move |cancel, start| {
             let count = {
                 let mut starts = noted.lock().unwrap();
                 assert_eq!(start == Start::First, starts.is_empty());
@@ -222,7 +303,7 @@ mod tests {
         let (starts, held) = (Arc::new(Notify::new()), Arc::new(()));
         let (started, its_own) = (Arc::clone(&starts), Arc::clone(&held));
         let task = Task::spawn_watched(
-            "a loop".into(),
+            "a loop",
             || true,
             move |_, _| {
                 started.notify_one();
@@ -251,7 +332,7 @@ mod tests {
         };
         let starts = Arc::new(Mutex::new(0));
         let started = Arc::clone(&starts);
-        let task = Task::spawn_watched("a loop".into(), hangs, move |cancel, _| {
+        let task = Task::spawn_watched("a loop", hangs, move |cancel, _| {
             *started.lock().unwrap() += 1;
             async move { cancel.cancelled().await }
         });
@@ -274,7 +355,7 @@ mod tests {
     async fn a_loop_that_does_not_end_is_ended_with_everything_it_holds() {
         let held = Arc::new(());
         let loops_own = Arc::clone(&held);
-        let task = Task::spawn("a stubborn loop".into(), move |_, _| {
+        let task = Task::spawn("a stubborn loop", move |_, _| {
             let held = Arc::clone(&loops_own);
             async move {
                 sleep(1_000 * MINUTE).await;

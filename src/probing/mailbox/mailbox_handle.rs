@@ -28,7 +28,7 @@ pub struct MailboxHandle {
 impl MailboxHandle {
     /// A mailbox without subscribers; it does nothing yet. Its memory goes on from that in the store. Nobody logs in
     /// before `opens`.
-    pub fn new(id: MailboxId, store: Option<Arc<Store>>, opens: Instant) -> Self {
+    pub fn new(id: Arc<MailboxId>, store: Option<Arc<Store>>, opens: Instant) -> Self {
         Self { shared: Arc::new(Shared::new(id, store, opens)) }
     }
 
@@ -78,6 +78,16 @@ impl MailboxHandle {
         drop(schedule);
         self.shared.changed.notify_one();
         Ok(())
+    }
+
+    /// Which mailbox it is.
+    pub fn id(&self) -> &Arc<MailboxId> {
+        &self.shared.id
+    }
+
+    /// Before this nobody logs in there, as far as is known now.
+    pub fn due(&self) -> Instant {
+        self.shared.schedule().opens.unwrap_or_else(Instant::now)
     }
 
     /// A mail is about to be sent that will come here. Waits until the first look for it is as ready as

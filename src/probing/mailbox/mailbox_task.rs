@@ -73,7 +73,9 @@ impl LookOutcome {
 impl MailboxTask {
     /// At the beginning; nothing is known yet.
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let started = on_time_line(Instant::now());
+        let put_off = shared.schedule().put_off.take();
+        let (started, suspended) =
+            put_off.unwrap_or_else(|| (on_time_line(Instant::now()), suspended()));
         Self {
             shared,
             started,
@@ -84,7 +86,7 @@ impl MailboxTask {
             inspector: Arc::default(),
             kept: BTreeMap::new(),
             last_look: None,
-            suspended: suspended(),
+            suspended,
             not_before: None,
             back_off: BACK_OFF_FIRST,
         }

@@ -12,9 +12,10 @@ use super::latest::Latest;
 use super::reader::{MailboxAccess, inbox_first};
 use super::{Role, Subscriber};
 use crate::account::Account;
+use crate::clock::{on_time_line, suspended};
 use crate::config::{Folder, MailboxId, Protocol, ReceiveSide};
 use crate::store::Store;
-use ledger::SessionKind;
+use ledger::{LineInstant, SessionKind};
 use mail::wire::{ConnectionContext, Dialer};
 
 /// A session is held if a subscriber sends within this time.
@@ -22,7 +23,7 @@ pub(super) const SOON: Duration = Duration::from_secs(60);
 
 /// What the handle and the task share.
 pub(super) struct Shared {
-    pub(super) id: MailboxId,
+    pub(super) id: Arc<MailboxId>,
     /// Where the memory of the mailbox is kept; `None`: nowhere.
     pub(super) store: Option<Arc<Store>>,
     schedule: Mutex<Schedule>,
@@ -41,6 +42,9 @@ pub(super) struct Shared {
 pub(super) struct Schedule {
     pub(super) subscribers: Arc<[Arc<Subscriber>]>,
     pub(super) settings: Option<Arc<Settings>>,
+    /// Since when the task is there to look though it has not begun, and how long this machine had been suspended by
+    /// then; `None`: it has begun.
+    pub(super) put_off: Option<(LineInstant, Duration)>,
     /// Nobody logs in before: mailboxes are not opened all at once.
     pub(super) opens: Option<Instant>,
     /// The slot of the next check.
@@ -62,11 +66,13 @@ pub(super) struct Settings {
 
 impl Shared {
     /// Nobody is subscribed yet.
-    pub(super) fn new(id: MailboxId, store: Option<Arc<Store>>, opens: Instant) -> Self {
+    pub(super) fn new(id: Arc<MailboxId>, store: Option<Arc<Store>>, opens: Instant) -> Self {
+        let put_off = Some((on_time_line(Instant::now()), suspended()));
+        let opens = Some(opens);
         Self {
             id,
             store,
-            schedule: Mutex::new(Schedule { opens: Some(opens), ..Schedule::default() }),
+            schedule: Mutex::new(Schedule { put_off, opens, ..Schedule::default() }),
             changed: Notify::new(),
             checked: Latest::new(None),
             announced: AtomicU64::new(0),
