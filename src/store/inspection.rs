@@ -89,7 +89,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let one = TargetName::new("one").unwrap();
         let loaded = async |store: &Store| {
-            store.load(vec![(one.clone(), DAY)]).await.remove(&one).unwrap().inspection
+            store.load(vec![(one.clone(), DAY)]).await.remove(&one).unwrap_or_default().inspection
         };
         let store = Store::open(folder.path()).unwrap();
         store.record_inspection(&one, Some(kept()));
@@ -139,7 +139,12 @@ mod tests {
             store.written().await;
             let file = Connection::open(folder.path().join("mailtrip.db")).unwrap();
             file.execute(&format!("UPDATE inspection SET {nonsense}"), []).unwrap();
-            let read = store.load(vec![(one.clone(), DAY)]).await.remove(&one).unwrap().inspection;
+            let read = store
+                .load(vec![(one.clone(), DAY)])
+                .await
+                .remove(&one)
+                .unwrap_or_default()
+                .inspection;
             assert_eq!(read, None, "{nonsense}");
             assert_eq!(store.errors(), 0);
         }

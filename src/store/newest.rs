@@ -361,7 +361,7 @@ mod tests {
     }
 
     async fn loaded(store: &Store) -> Newest {
-        store.load(vec![(name(), DAY)]).await.remove(&name()).unwrap().account.newest
+        store.load(vec![(name(), DAY)]).await.remove(&name()).unwrap_or_default().account.newest
     }
 
     #[tokio::test]

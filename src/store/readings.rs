@@ -268,7 +268,7 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
 
     async fn loaded(store: &Store, target: &TargetName) -> LayerRecord {
-        store.load(vec![(target.clone(), DAY)]).await.remove(target).unwrap().layers
+        store.load(vec![(target.clone(), DAY)]).await.remove(target).unwrap_or_default().layers
     }
 
     fn record() -> LayerRecord {

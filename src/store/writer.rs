@@ -214,13 +214,14 @@ impl Writer {
     fn answer(&mut self, question: Question) {
         match question {
             Question::Targets { targets, answer } => {
-                let stored = targets.into_iter().map(|(target, lost_after)| {
+                let stored = targets.into_iter().filter_map(|(target, lost_after)| {
                     let stored = StoredTarget {
                         account: self.account(&target, lost_after),
                         layers: self.layers(&target),
                         inspection: self.inspection(&target),
                     };
-                    (target, stored)
+                    // Of a target that is new there is nothing to hand over.
+                    (stored != StoredTarget::default()).then_some((target, stored))
                 });
                 let _ = answer.send(stored.collect());
             }
