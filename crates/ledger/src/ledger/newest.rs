@@ -71,6 +71,22 @@ pub struct Measured {
     pub tls: Option<Arc<TlsFacts>>,
 }
 
+impl Newest {
+    /// Whether it tells only of whom it would be.
+    pub(super) fn is_unmeasured(&self) -> bool {
+        let side =
+            |side: &Measured| Measured { server: Arc::clone(&side.server), ..Measured::default() };
+        let server = Arc::clone(&self.sender_mailbox.server);
+        let blank = Self {
+            interval: self.interval,
+            sides: self.sides.as_ref().map(side),
+            sender_mailbox: Visited { server, ..Visited::default() },
+            ..Self::default()
+        };
+        *self == blank
+    }
+}
+
 impl Measured {
     fn of(server: &Arc<str>, ability: Reading<f64>, state: &SideState) -> Self {
         Self {

@@ -233,7 +233,9 @@ impl Ledger {
         };
         let account = replaced(&mut self.journal.kept, account);
         let newest = self.newest();
-        let newest = replaced(&mut self.journal.newest, newest);
+        // Before the first measurement there is nothing to keep.
+        let is_new = self.journal.newest.is_none() && newest.is_unmeasured();
+        let newest = if is_new { None } else { replaced(&mut self.journal.newest, newest) };
         Changes { account, newest, mails }
     }
 
