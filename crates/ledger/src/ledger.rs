@@ -6,7 +6,7 @@
 //! accepted = outstanding + received + bounced + lost + those that left with a passive outage.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::{Availability, Failure, LineInstant, LoginDelay, PerSide, Shared, Token};
@@ -34,6 +34,7 @@ mod accounting;
 mod arrival;
 mod arrivals;
 mod attempts;
+mod beginnings;
 mod delivery_reports;
 mod exemplars;
 mod lifecycle;
@@ -110,17 +111,6 @@ pub struct Ledger {
     availability: Availability,
     accounted: Accounted,
 }
-
-/// What all accounts have in common that have just begun.
-#[derive(Default)]
-struct Beginnings {
-    totals: Shared<Totals>,
-    roundtrips: Shared<Histogram>,
-    side: Shared<SideState>,
-    sender_mailbox: Shared<SenderMailbox>,
-}
-
-static BEGINNINGS: LazyLock<Beginnings> = LazyLock::new(Beginnings::default);
 
 #[derive(Debug, Clone, Copy)]
 struct Sending {
@@ -203,16 +193,6 @@ impl Ledger {
             availability: Availability::default(),
             accounted: Accounted::default(),
         }
-    }
-
-    /// Takes no room for what is as in any account that has just begun, until it changes.
-    fn share_beginnings(&mut self) {
-        let Beginnings { totals, roundtrips, side, sender_mailbox } = &*BEGINNINGS;
-        self.totals.join(totals);
-        self.roundtrips.join(roundtrips);
-        self.sides.send.join(side);
-        self.sides.receive.join(side);
-        self.sender_mailbox.join(sender_mailbox);
     }
 
     /// Goes by other rules from now on; what happened stays.
