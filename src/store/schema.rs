@@ -410,17 +410,15 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-    connection.execute_batch("PRAGMA synchronous = NORMAL")?;
-    // What a statement that may be undone keeps meanwhile: else SQLite takes and gives back 64 kB for each.
-    connection.execute_batch("PRAGMA temp_store = MEMORY")?;
+    // Without the second one SQLite takes and gives back 64 kB for what each statement may have to undo.
+    connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY")?;
     connection.execute_batch(COUNTERS)?;
     // A write, so that a database that cannot be written is told of now.
     connection.execute(
         "DELETE FROM mail WHERE ended < unixepoch('now') - ?1 * 86400",
         [FORGOTTEN_AFTER_DAYS],
     )?;
-    connection.execute("UPDATE meta SET schema_version = schema_version", [])?;
-    Ok(())
+    connection.execute("UPDATE meta SET schema_version = schema_version", []).map(|_| ())
 }
 
 /// The id of a state directory from the time before the database.
