@@ -11,7 +11,50 @@ use ledger::{LineInstant, Moment};
 
 /// The time now. The monotonic clock is tokio's, so that a test may stop it.
 pub fn now() -> Moment {
-    Moment { instant: on_time_line(Timer::now()), wall: SystemTime::now() }
+    Moment { instant: on_time_line(Timer::now()), wall: wall() }
+}
+
+/// What the clock on the wall shows; that of a simulation, in one.
+pub fn wall() -> SystemTime {
+    #[cfg(feature = "simulation")]
+    if let Some(now) = simulated::wall() {
+        return now;
+    }
+    SystemTime::now()
+}
+
+/// Whether this thread lives in a simulation.
+pub fn is_simulated() -> bool {
+    #[cfg(feature = "simulation")]
+    return simulated::wall().is_some();
+    #[cfg(not(feature = "simulation"))]
+    false
+}
+
+#[cfg(feature = "simulation")]
+pub use simulated::{WallClock, read_wall_from};
+
+/// A clock on the wall that is set by a simulation, for a thread.
+#[cfg(feature = "simulation")]
+mod simulated {
+    use std::cell::RefCell;
+    use std::time::SystemTime;
+
+    /// Tells the time.
+    pub type WallClock = Box<dyn Fn() -> SystemTime>;
+
+    thread_local! {
+        static WALL: RefCell<Option<WallClock>> = const { RefCell::new(None) };
+    }
+
+    /// Has this thread read the time from `clock` from now on; `None`: from the system again.
+    pub fn read_wall_from(clock: Option<WallClock>) {
+        WALL.with_borrow_mut(|present| *present = clock);
+    }
+
+    pub(in crate::clock) fn wall() -> Option<SystemTime> {
+        WALL.with_borrow(|clock| clock.as_ref().map(|clock| clock()))
+    }
 }
 
 /// The point of the time line that the monotonic clock showed as `at` a moment ago.
@@ -27,6 +70,9 @@ pub fn for_timer(at: LineInstant) -> Timer {
 /// How long the machine was suspended since it was started, in whole seconds: the two clocks are not
 /// read in the same nanosecond, and the time line should not tremble.
 pub fn suspended() -> Duration {
+    if is_simulated() {
+        return Duration::ZERO;
+    }
     let monotonic = clock_gettime(ClockId::Monotonic);
     let boot = clock_gettime(ClockId::Boottime);
     let ahead = boot.tv_sec - monotonic.tv_sec - i64::from(boot.tv_nsec < monotonic.tv_nsec);

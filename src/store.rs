@@ -47,6 +47,8 @@ mod queue;
 pub(crate) mod readings;
 pub(crate) mod rows;
 pub(crate) mod schema;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod work;
 mod writer;
 
@@ -160,6 +162,8 @@ pub struct Store {
     pub instance: Instance,
     loss: Option<Loss>,
     shared: Arc<Shared>,
+    /// How long the last records may take when it is dropped.
+    close_within: Duration,
     _lock: DirectoryLock,
 }
 
@@ -182,6 +186,33 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let (store, writer) = Self::open_unwritten(directory)?;
+        thread::Builder::new().name("store".into()).spawn(move || writer.run()).map_err(
+            |source| StoreError::Io {
+                action: "start the thread that writes to",
+                path: directory.to_owned(),
+                source,
+            },
+        )?;
+        Ok(store)
+    }
+
+    /// The same with a writer that is no thread, but what is given back: it writes where that is polled. When
+    /// the store is dropped, nobody waits for it.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    #[cfg(feature = "simulation")]
+    pub fn open_on_runtime(
+        directory: &Path,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), StoreError> {
+        let (mut store, writer) = Self::open_unwritten(directory)?;
+        store.close_within = Duration::ZERO;
+        Ok((store, writer.run_on_runtime()))
+    }
+
+    /// The store, and the writer that has yet to run.
+    fn open_unwritten(directory: &Path) -> Result<(Self, Writer), StoreError> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|source| {
             let action = "make the state directory";
             StoreError::Io { action, path: directory.to_owned(), source }
@@ -207,14 +238,7 @@ impl Store {
         })?;
         let shared = Arc::new(Shared::default());
         let writer = Writer::new(connection, path, (mark, commits), Arc::clone(&shared));
-        thread::Builder::new().name("store".into()).spawn(move || writer.run()).map_err(
-            |source| StoreError::Io {
-                action: "start the thread that writes to",
-                path: directory.to_owned(),
-                source,
-            },
-        )?;
-        Ok(Self { instance, loss, shared, _lock: lock })
+        Ok((Self { instance, loss, shared, close_within: CLOSE, _lock: lock }, writer))
     }
 
     /// What an earlier process had kept here and is not here any more; `None` for a first start.
@@ -299,7 +323,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.shared.close(CLOSE);
+        self.shared.close(self.close_within);
     }
 }
 

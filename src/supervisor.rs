@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::account::Account;
 use crate::account::history::Archive;
+use crate::clock;
 use crate::config::{Config, Inputs, MailboxId, TargetName};
 use crate::descriptors::Need;
 use crate::layers::rounds::CheckLimiter;
@@ -124,7 +125,7 @@ impl Supervisor {
         origin: Origin,
         store: Option<Arc<Store>>,
     ) -> Result<Arc<Self>, ReloadError> {
-        let now = SystemTime::now();
+        let now = clock::wall();
         let inputs = Some(config.inputs.clone());
         let empty = Config { targets: BTreeMap::new(), ..config.clone() };
         let tokens = Tokens::new(store.clone().map(|store| store as Arc<dyn TokenStore>));
@@ -157,7 +158,10 @@ impl Supervisor {
         supervisor.apply(config).await?;
         let supervisor = Arc::new(supervisor);
         supervisor.start_keeping();
-        supervisor.watch_own_lateness();
+        // The time of a simulation waits for everybody.
+        if !clock::is_simulated() {
+            supervisor.watch_own_lateness();
+        }
         Ok(supervisor)
     }
 
@@ -176,7 +180,7 @@ impl Supervisor {
         let mut state = self.state();
         match &outcome {
             Ok(()) => {
-                state.reload = ReloadState { is_successful: true, last_success: SystemTime::now() };
+                state.reload = ReloadState { is_successful: true, last_success: clock::wall() };
                 info!(targets = state.targets.len(), "the configuration was reloaded");
             }
             Err(problem) => {
@@ -188,6 +192,19 @@ impl Supervisor {
             }
         }
         outcome
+    }
+
+    /// Puts another configuration to work, as a reload that has read it.
+    ///
+    /// # Errors
+    /// [`ReloadError::Tls`], [`ReloadError::Stopped`].
+    #[cfg(feature = "simulation")]
+    pub async fn change_to(&self, config: Config) -> Result<(), ReloadError> {
+        let _changing = self.changing.lock().await;
+        if self.stopped.is_cancelled() {
+            return Err(ReloadError::Stopped);
+        }
+        self.apply(config).await
     }
 
     /// Reloads if a file that the newest reload has read is another by now. One that has failed for what is in

@@ -128,7 +128,7 @@ impl PortReadings {
     }
 
     fn record(&mut self, outcome: Reading<Result<Duration, Fault>>, is_passive: bool) {
-        (self.at, self.stands_until, self.fault) = (Some(SystemTime::now()), None, None);
+        (self.at, self.stands_until, self.fault) = (Some(clock::wall()), None, None);
         self.newest = match outcome {
             Reading::Unmeasured => Reading::Unmeasured,
             Reading::NotApplicable => Reading::NotApplicable,
@@ -165,7 +165,7 @@ impl PingReadings {
     }
 
     fn record(&mut self, outcome: Result<Outcome, Obstacle>, is_down: bool) {
-        (self.at, self.stands_until, self.obstacle) = (Some(SystemTime::now()), None, None);
+        (self.at, self.stands_until, self.obstacle) = (Some(clock::wall()), None, None);
         match outcome {
             Ok(outcome) => {
                 let is_silent = outcome.received == 0;
@@ -282,7 +282,7 @@ impl Checks {
             (Some(ping), Some(outcome)) => ping.record(outcome, is_down),
             // Its turn did not come: an old answer does not stand for a new one.
             (Some(ping), None) => {
-                (ping.newest, ping.at) = (Reading::Unmeasured, Some(SystemTime::now()));
+                (ping.newest, ping.at) = (Reading::Unmeasured, Some(clock::wall()));
             }
             (None, _) => {}
         }

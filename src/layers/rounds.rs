@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -16,7 +16,7 @@ use super::readings::{Checks, Readings, Round};
 use super::tcp;
 use crate::account::Account;
 use crate::account::reached::Reached;
-use crate::clock::next_tick;
+use crate::clock::{self, next_tick};
 use crate::config::{Owner, PingCheck, PortCheck, Target, TargetName};
 use crate::descriptors::MOST_CHECKS;
 use crate::store::Store;
@@ -212,7 +212,7 @@ impl Checker {
 
     /// Everything at the same time, so that the layers are compared at one moment.
     async fn round(&self, end: Instant, reached: &Reached, started: Instant) -> Round {
-        let began = SystemTime::now();
+        let began = clock::wall();
         // A task for each ends with the set, whatever becomes of the round.
         let mut tasks = JoinSet::new();
         if let Some(check) = self.target.ping.clone() {

@@ -1,7 +1,7 @@
 //! The send loop of one target: each period its test mails on a fresh SMTP connection.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::bound::{Bound, Permit};
 use super::pace::{Pace, leased};
 use crate::account::Account;
-use crate::clock::{next_tick, on_time_line};
+use crate::clock::{self, next_tick, on_time_line};
 use crate::config::Target;
 use crate::probing::mailbox::{MailboxHandle, Subscriber};
 use ledger::LineInstant;
@@ -263,13 +263,12 @@ impl Sender {
     ) -> Result<HandedOver, NotAccepted> {
         let target = &self.target;
         let host = self.origin.host.as_deref().unwrap_or("an unnamed host");
-        let content =
-            compose(target.addressed(), token, self.origin.instance, SystemTime::now(), host)
-                .map_err(|error| {
-                    trace.enter(Step::Envelope);
-                    let message = format!("cannot write the test mail: {error}");
-                    NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message)))
-                })?;
+        let content = compose(target.addressed(), token, self.origin.instance, clock::wall(), host)
+            .map_err(|error| {
+                trace.enter(Step::Envelope);
+                let message = format!("cannot write the test mail: {error}");
+                NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message)))
+            })?;
         let envelope_id = token.to_string();
         smtp.hand_over(&target.from, &target.to, &envelope_id, &content).await
     }

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
+use tokio::time::Instant;
 
 use super::change::Change;
 use super::rows::{from_seconds, to_seconds};
 use super::schema;
+use crate::clock;
 use crate::config::TargetName;
 use ledger::{
     AvailabilityChanges, KeptAvailability, Outage, Outages, PerSide, PerSpan, Reason, Side, Span,
@@ -61,7 +63,7 @@ pub(crate) fn write(
     if let Some(PerSpan { hours, days }) = &changes.present {
         connection
             .prepare_cached("INSERT OR REPLACE INTO availability_now VALUES (?1, ?2, ?3, ?4)")?
-            .execute((name, to_seconds(SystemTime::now()), &**hours, &**days))?;
+            .execute((name, to_seconds(clock::wall()), &**hours, &**days))?;
     }
     if let Some(PerSpan { hours, days }) = &changes.before {
         connection
@@ -123,7 +125,7 @@ impl Fading {
 /// The tidying itself.
 pub(super) fn fade(connection: &Connection) -> rusqlite::Result<()> {
     let kept = Span::Day.width() * u32::try_from(Span::Day.length()).unwrap_or(u32::MAX);
-    let fades = SystemTime::now().checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH);
+    let fades = clock::wall().checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH);
     connection.execute("DELETE FROM availability_now WHERE written < ?1", [to_seconds(fades)])?;
     for table in ["availability", "outage"] {
         let of_none = format!(

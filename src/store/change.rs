@@ -14,6 +14,8 @@ impl<'c> Change<'c> {
     /// # Errors
     /// Another program writes, or the database cannot be used.
     pub(super) fn begin(connection: &'c Connection) -> rusqlite::Result<Self> {
+        #[cfg(feature = "simulation")]
+        super::simulated::begin()?;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(Self { connection })
     }
@@ -23,6 +25,8 @@ impl<'c> Change<'c> {
     /// # Errors
     /// It could not be written, and nothing of it was.
     pub(super) fn commit(self) -> rusqlite::Result<()> {
+        #[cfg(feature = "simulation")]
+        super::simulated::commit()?;
         // Should it fail, the transaction is open still and is undone by the drop.
         self.connection.prepare_cached("COMMIT")?.execute([]).map(|_| ())
     }

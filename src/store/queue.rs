@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::work::Work;
 use super::{FolderKey, FolderRecord, KeptInspection, LayerRecord, StoredTarget};
@@ -32,6 +33,9 @@ pub(super) struct Shared {
     /// Something has come for the writer, or the writer has ended.
     pub(super) changed: Condvar,
     pub(super) errors: AtomicU64,
+    /// The same for a writer that is no thread.
+    #[cfg(feature = "simulation")]
+    pub(super) called: tokio::sync::Notify,
 }
 
 /// The writer sleeps; until it is woken if `until` is `None`.
@@ -116,7 +120,7 @@ impl Shared {
         }
         let (written, receiver) = oneshot::channel();
         queue.waiting.push(written);
-        self.changed.notify_all();
+        self.call();
         Some(receiver)
     }
 
@@ -124,7 +128,7 @@ impl Shared {
         let mut queue = self.queue();
         if !queue.has_ended {
             queue.questions.push(question);
-            self.changed.notify_all();
+            self.call();
         }
     }
 
@@ -136,7 +140,7 @@ impl Shared {
     pub(super) fn close(&self, longest: Duration) {
         let mut queue = self.queue();
         queue.is_closing = true;
-        self.changed.notify_all();
+        self.call();
         let waited = self.changed.wait_timeout_while(queue, longest, |queue| !queue.has_ended);
         drop(waited);
     }
@@ -151,8 +155,15 @@ impl Shared {
         };
         drop(queue);
         if is_too_late {
-            self.changed.notify_all();
+            self.call();
         }
+    }
+
+    /// Has the writer look.
+    fn call(&self) {
+        self.changed.notify_all();
+        #[cfg(feature = "simulation")]
+        self.called.notify_one();
     }
 
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {

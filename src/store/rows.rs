@@ -7,6 +7,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{FolderKey, FolderRecord, availability, failures, newest};
+use crate::clock;
 use crate::config::{Secret, TargetName};
 use ledger::Token;
 use ledger::{
@@ -133,7 +134,7 @@ pub(crate) fn read_account(
 /// since, and those that had arrived would be late and lost once more.
 pub(super) fn leave_mails_under_way(connection: &Connection) -> rusqlite::Result<()> {
     let statement = "UPDATE mail SET state = 'left', ended = ?1 WHERE state = 'outstanding'";
-    connection.execute(statement, [to_seconds(SystemTime::now())]).map(|_| ())
+    connection.execute(statement, [to_seconds(clock::wall())]).map(|_| ())
 }
 
 /// Reads the folders of a mailbox.
@@ -158,7 +159,7 @@ pub(super) fn write_refresh_token(
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO refresh_token VALUES (?1, ?2, ?3)")?
-        .execute((origin, token.expose(), to_seconds(SystemTime::now())))?;
+        .execute((origin, token.expose(), to_seconds(clock::wall())))?;
     Ok(())
 }
 

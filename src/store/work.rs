@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio::time::Instant;
 
 use super::{FolderKey, FolderRecord, KeptInspection, LayerRecord, inspection, readings, rows};
 use crate::config::{Secret, TargetName};

@@ -8,21 +8,23 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::availability::{self, Fading};
 use super::care::{self, Files};
 use super::change::Change;
 use super::mark::Mark;
-use super::queue::{Batch, Question, Shared, Sleep};
+use super::queue::{Batch, Question, Queue, Shared, Sleep};
 use super::work::Work;
 use super::{
     FolderRecord, KeptInspection, LayerRecord, StoredTarget, beside, inspection, readings, rows,
     schema,
 };
+use crate::clock;
 use crate::config::{Secret, TargetName};
 use ledger::StoredAccount;
 
@@ -34,6 +36,16 @@ const RETRY_LONGEST: Duration = Duration::from_secs(60);
 const LOG_EVERY: Duration = Duration::from_secs(60);
 /// How long a commit may rest in the system's memory before it is forced to the disk.
 const SYNC_AFTER: Duration = Duration::from_secs(1);
+
+/// What the writer has to do.
+enum Next {
+    /// To write and to answer this; the last of it if `true`.
+    Batch(Box<Batch>, bool),
+    /// To force the commits to the disk.
+    Sync,
+    /// To wait until it is called, or until then.
+    Sleep(Option<Instant>),
+}
 
 /// The thread's own.
 pub(super) struct Writer {
@@ -79,21 +91,50 @@ impl Writer {
         while !is_last {
             let batch;
             (batch, is_last) = self.next_batch();
-            if !batch.work.is_empty() {
-                match self.write(&batch.work) {
-                    Ok(()) => self.succeeded(),
-                    Err(problem) => self.failed(&problem, batch.work),
-                }
-            }
-            for question in batch.questions {
-                self.answer(question);
-            }
-            for written in batch.waiting {
-                // Whoever waited may have gone on already.
-                let _ = written.send(());
-            }
+            self.do_all(batch);
         }
         self.end();
+    }
+
+    /// The same on the runtime, without a thread: there the time stands still while it writes.
+    #[cfg(feature = "simulation")]
+    pub(super) async fn run_on_runtime(mut self) {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let next = self.next(&mut shared.queue());
+            match next {
+                Next::Batch(batch, is_last) => {
+                    if !batch.work.is_empty() {
+                        tokio::time::sleep(super::simulated::takes()).await;
+                    }
+                    self.do_all(*batch);
+                    if is_last {
+                        return self.end();
+                    }
+                }
+                Next::Sync => self.sync(),
+                Next::Sleep(Some(until)) => {
+                    let _ = tokio::time::timeout_at(until, shared.called.notified()).await;
+                }
+                Next::Sleep(None) => shared.called.notified().await,
+            }
+        }
+    }
+
+    fn do_all(&mut self, batch: Batch) {
+        if !batch.work.is_empty() {
+            match self.write(&batch.work) {
+                Ok(()) => self.succeeded(),
+                Err(problem) => self.failed(&problem, batch.work),
+            }
+        }
+        for question in batch.questions {
+            self.answer(question);
+        }
+        for written in batch.waiting {
+            // Whoever waited may have gone on already.
+            let _ = written.send(());
+        }
     }
 
     /// Waits for something to do; the rest is given back with `true` when the store is closed.
@@ -101,33 +142,45 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let mut queue = shared.queue();
         loop {
-            let now = Instant::now();
-            if self.sync_due.is_some_and(|due| due <= now) {
-                drop(queue);
-                self.sync();
-                queue = shared.queue();
-                continue;
-            }
-            let due = queue.work.due();
-            let due = due.map(|due| self.retry.map_or(due, |(retry, _)| retry.max(due)));
-            let can_write = due.is_some_and(|due| due <= now);
-            let is_asked = !queue.waiting.is_empty() || !queue.questions.is_empty();
-            if can_write || is_asked || queue.is_closing {
-                let is_last = queue.is_closing;
-                return (queue.take(), is_last);
-            }
-            let until = due.into_iter().chain(self.sync_due).min();
-            queue.sleep = Some(Sleep { until });
+            let until = match self.next(&mut queue) {
+                Next::Batch(batch, is_last) => return (*batch, is_last),
+                Next::Sync => {
+                    drop(queue);
+                    self.sync();
+                    queue = shared.queue();
+                    continue;
+                }
+                Next::Sleep(until) => until,
+            };
             queue = match until {
                 Some(until) => {
-                    let wait = until.saturating_duration_since(now);
+                    let wait = until.saturating_duration_since(Instant::now());
                     let waited = shared.changed.wait_timeout(queue, wait);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
             };
-            queue.sleep = None;
         }
+    }
+
+    /// What is to be done now.
+    fn next(&self, queue: &mut Queue) -> Next {
+        queue.sleep = None;
+        let now = Instant::now();
+        if self.sync_due.is_some_and(|due| due <= now) {
+            return Next::Sync;
+        }
+        let due = queue.work.due();
+        let due = due.map(|due| self.retry.map_or(due, |(retry, _)| retry.max(due)));
+        let can_write = due.is_some_and(|due| due <= now);
+        let is_asked = !queue.waiting.is_empty() || !queue.questions.is_empty();
+        if can_write || is_asked || queue.is_closing {
+            let is_last = queue.is_closing;
+            return Next::Batch(Box::new(queue.take()), is_last);
+        }
+        let until = due.into_iter().chain(self.sync_due).min();
+        queue.sleep = Some(Sleep { until });
+        Next::Sleep(until)
     }
 
     /// What the accounts have comes first, on its own: how the targets were may be much more, and nothing
@@ -235,14 +288,14 @@ impl Writer {
     }
 
     fn account(&mut self, target: &TargetName, lost_after: Duration) -> StoredAccount {
-        let forgotten = SystemTime::now().checked_sub(lost_after).unwrap_or(SystemTime::UNIX_EPOCH);
+        let forgotten = clock::wall().checked_sub(lost_after).unwrap_or(SystemTime::UNIX_EPOCH);
         let mut account = rows::read_account(&self.connection, target, forgotten)
             .unwrap_or_else(|problem| self.read_failed(&problem));
         if let Some(changes) = self.shared.queue().work.accounts.get(target) {
             account.apply(changes);
         }
         if let Some(changes) = self.shared.queue().work.availabilities.get(target) {
-            account.availability.apply(changes, SystemTime::now());
+            account.availability.apply(changes, clock::wall());
         }
         account
     }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::starts::Starts;
+use crate::clock;
 use crate::config::Config;
 use crate::probing::mailbox::Subscriber;
 use ledger::durations::Written;
@@ -76,7 +77,7 @@ pub(super) enum Past {
 impl Past {
     /// That of a target whose newest mail was sent by an earlier process, so that a restart adds no mail.
     pub(super) fn of(interval: Duration, last_sent: Option<SystemTime>, now: Instant) -> Self {
-        let age = |last_sent: &SystemTime| SystemTime::now().duration_since(*last_sent).ok();
+        let age = |last_sent: &SystemTime| clock::wall().duration_since(*last_sent).ok();
         let Some((last_sent, age)) = last_sent.and_then(|it| Some((it, age(&it)?))) else {
             return Self::Nothing;
         };

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Supervisor;
 use crate::account::Account;
 use crate::account::history::{Evidence, Probe};
+use crate::clock;
 use crate::config::{Target, TargetName};
 use crate::layers::readings::{Checks, Readings};
 use crate::layers::rounds::{CheckLimiter, Checker};
@@ -38,7 +39,7 @@ impl View {
     /// When its next mail is due, by the wall clock; `None`: it is being sent.
     pub fn next_mail_at(&self) -> Option<SystemTime> {
         let until = self.next_mail?.checked_duration_since(Instant::now())?;
-        SystemTime::now().checked_add(until)
+        clock::wall().checked_add(until)
     }
 
     /// Whether both show the same.

@@ -100,6 +100,7 @@ mod failures;
 mod layers;
 mod ledger;
 mod login_delay;
+pub mod lot;
 mod per_side;
 mod shared;
 mod shortage;

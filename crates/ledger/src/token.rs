@@ -18,7 +18,7 @@ impl Token {
     #[expect(clippy::expect_used, reason = "a system without random numbers cannot do TLS either")]
     pub fn random() -> Self {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
+        crate::lot::fill(&mut bytes).expect("the operating system gives random numbers");
         Self(u128::from_be_bytes(bytes))
     }
 

@@ -1,14 +1,11 @@
 //! Opening connections: resolve, TCP, TLS, each under a deadline. The only place that connects.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_openssl::SslStream;
 
@@ -18,12 +15,16 @@ use crate::{Fault, Reason};
 pub use happy_eyeballs::{Connected, connect};
 use names::Names;
 pub use read_ahead::ReadAhead;
+pub use socket::Socket;
 
 mod happy_eyeballs;
 pub mod host;
 pub mod mx;
 pub(crate) mod names;
 mod read_ahead;
+#[cfg(feature = "simulation")]
+pub mod simulated;
+mod socket;
 pub mod tls;
 
 /// The addresses of an endpoint, in the order in which they are tried; never empty.
@@ -67,7 +68,7 @@ pub fn io_reason(error: &io::Error) -> Reason {
 /// A connection, protected or not.
 pub enum Stream {
     /// In the clear.
-    Plain(TcpStream),
+    Plain(Socket),
     /// Under TLS.
     Tls(Box<SslStream<ReadAhead>>),
     /// A server that is played from memory.
@@ -77,7 +78,7 @@ pub enum Stream {
 
 impl Stream {
     /// The socket below.
-    pub fn socket(&self) -> &TcpStream {
+    pub fn socket(&self) -> &Socket {
         match self {
             Stream::Plain(socket) => socket,
             Stream::Tls(stream) => stream.get_ref().socket(),
@@ -95,10 +96,7 @@ impl Stream {
         if self.holds_something() {
             return false;
         }
-        // The kernel is asked itself: what tokio knows of the socket may be older.
-        let mut first = [MaybeUninit::uninit()];
-        matches!(SockRef::from(self.socket()).peek(&mut first), Err(error)
-            if error.kind() == io::ErrorKind::WouldBlock)
+        self.socket().is_silent()
     }
 
     /// Whether something was read from the socket that has not gone through TLS yet.
@@ -111,9 +109,8 @@ impl Stream {
     /// acknowledged it: 40 ms of delayed ACK that would be measured as the server's own.
     pub fn acknowledge_at_once(&self) {
         // What is read ahead needs no kernel.
-        #[cfg(target_os = "linux")]
         if !self.holds_something() {
-            let _ = self.socket().set_quickack(true);
+            self.socket().acknowledge_at_once();
         }
     }
 }

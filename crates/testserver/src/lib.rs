@@ -55,6 +55,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +65,7 @@ use faults::Faults;
 use record::{Log, SessionRecord, Stats};
 use wire::{End, Met, Wire};
 
-pub use mailbox::{Delivery, Message, Post};
+pub use mailbox::{Delivery, Happening, Message, Post};
 pub use tls::{Authority, Certificate, ClientPem, ServerTls};
 
 pub mod faults;
@@ -94,6 +95,18 @@ pub enum Protocol {
     Imap,
     /// RFC 1939 with CAPA, STLS, UIDL, TOP, AUTH PLAIN.
     Pop3,
+}
+
+/// The server's end of a connection.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Has it end by a reset, and not by a farewell, once it is dropped.
+    fn reset_when_dropped(&mut self);
+}
+
+impl Connection for TcpStream {
+    fn reset_when_dropped(&mut self) {
+        drop(self.set_zero_linger());
+    }
 }
 
 /// How a server is set up.
@@ -176,7 +189,8 @@ impl Options {
 pub struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,
-    running: Running,
+    /// `None`: it has no port.
+    running: Option<Running>,
 }
 
 #[derive(Debug)]
@@ -212,16 +226,24 @@ impl Server {
     pub async fn start(protocol: Protocol, post: &Post, options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
-            protocol,
-            options,
-            post: post.clone(),
-            faults: Faults::default(),
-            log: Log::default(),
-            commands: broadcast::Sender::new(16),
-        });
-        let running = Running::start(listener, shared.clone());
+        let shared = Shared::new(protocol, post, options);
+        let running = Some(Running::start(listener, shared.clone()));
         Ok(Self { shared, address, running })
+    }
+
+    /// A server without a port, to be given its connections by [`Server::serve`].
+    pub fn without_port(protocol: Protocol, post: &Post, options: Options) -> Self {
+        let address = options.listen;
+        Self { shared: Shared::new(protocol, post, options), address, running: None }
+    }
+
+    /// Serves one connection of a client at `peer`, from its first byte to its end.
+    pub fn serve(
+        &self,
+        connection: Box<dyn Connection>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        serve(Arc::clone(&self.shared), connection, peer)
     }
 
     /// Where it listens.
@@ -272,15 +294,17 @@ impl Server {
     /// Closes the port and every connection; when it returns, connections are refused. Counters,
     /// record and script stay.
     pub async fn stop(&mut self) {
-        self.running.stop.cancel();
-        self.running.tasks.wait().await;
+        if let Some(running) = &self.running {
+            running.stop.cancel();
+            running.tasks.wait().await;
+        }
     }
 
     /// Opens the same port again after [`Server::stop`]. Fails if it was taken meanwhile.
     pub async fn start_again(&mut self) -> io::Result<()> {
         self.stop().await;
         let listener = TcpListener::bind(self.address).await?;
-        self.running = Running::start(listener, self.shared.clone());
+        self.running = Some(Running::start(listener, self.shared.clone()));
         Ok(())
     }
 
@@ -299,7 +323,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.running.stop.cancel();
+        if let Some(running) = &self.running {
+            running.stop.cancel();
+        }
     }
 }
 
@@ -327,16 +353,16 @@ async fn accept(
         if shared.log.stats().connections_open >= MAX_CONNECTIONS {
             continue;
         }
-        let connection = serve(shared.clone(), tcp, peer);
+        drop(tcp.set_nodelay(true));
+        let connection = serve(shared.clone(), Box::new(tcp), peer);
         tasks.spawn(stop.clone().run_until_cancelled_owned(connection));
     }
 }
 
 /// One connection from its first byte to its end.
-async fn serve(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
+async fn serve(shared: Arc<Shared>, connection: Box<dyn Connection>, peer: SocketAddr) {
     let mut commands = shared.commands.subscribe();
-    drop(tcp.set_nodelay(true));
-    let mut wire = Wire::new(shared, tcp, peer);
+    let mut wire = Wire::new(shared, connection, peer);
     let end = tokio::select! {
         end = told_to_end(&mut commands) => end,
         end = Box::pin(converse(&mut wire)) => end,
@@ -372,6 +398,17 @@ async fn converse(wire: &mut Wire) -> End {
 }
 
 impl Shared {
+    fn new(protocol: Protocol, post: &Post, options: Options) -> Arc<Self> {
+        Arc::new(Self {
+            protocol,
+            options,
+            post: post.clone(),
+            faults: Faults::default(),
+            log: Log::default(),
+            commands: broadcast::Sender::new(16),
+        })
+    }
+
     /// Whether a client may log in on a connection that is encrypted, or is not.
     fn accepts_login(&self, encrypted: bool) -> bool {
         encrypted || self.options.clear_text_login || matches!(self.options.tls, Tls::None)

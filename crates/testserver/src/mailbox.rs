@@ -10,9 +10,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use delivery::Delivery;
+pub use journal::Happening;
+use journal::Outside;
 
 mod delivery;
 mod folder;
+mod journal;
 
 /// The most messages that an account holds, those on their way included.
 pub const MAX_MESSAGES: usize = 50_000;
@@ -64,6 +67,7 @@ struct Inner {
     state: Mutex<State>,
     changed: watch::Sender<()>,
     ended: CancellationToken,
+    outside: Mutex<Outside>,
 }
 
 #[derive(Default)]
@@ -73,6 +77,8 @@ struct State {
     addresses: BTreeMap<String, String>,
     clock_offset_seconds: i64,
     last_uid_validity: u32,
+    /// How many mails were accepted.
+    accepted: u64,
 }
 
 struct Account {
@@ -81,7 +87,8 @@ struct Account {
     /// Taken in turn; without one, mail is delivered at once.
     deliveries: VecDeque<Delivery>,
     next_deliveries: VecDeque<Delivery>,
-    held: Vec<(Delivery, Arc<[u8]>)>,
+    /// With the number of each.
+    held: Vec<(u64, Delivery, Arc<[u8]>)>,
     /// Bytes of each mail that was accepted and is neither held nor in a folder.
     under_way: Vec<usize>,
     /// Whether a POP3 session has the maildrop for itself.
@@ -101,6 +108,7 @@ impl Post {
             state: Mutex::new(State { last_uid_validity: 1_000_000, ..State::default() }),
             changed: watch::Sender::new(()),
             ended: CancellationToken::new(),
+            outside: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -167,7 +175,7 @@ impl Post {
     pub fn release(&self, user: &str) -> usize {
         let held = self.with_account(user, |account| std::mem::take(&mut account.held));
         let held = held.unwrap_or_default();
-        for (delivery, bytes) in &held {
+        for (_, delivery, bytes) in &held {
             self.place(user, delivery, bytes);
         }
         held.len()
@@ -242,7 +250,8 @@ impl Post {
     pub fn now(&self) -> SystemTime {
         let seconds = self.lock().clock_offset_seconds;
         let offset = Duration::from_secs(seconds.unsigned_abs());
-        let now = SystemTime::now();
+        let clock = self.outside().clock.clone();
+        let now = clock.map_or_else(SystemTime::now, |clock| clock());
         let shifted = if seconds < 0 { now.checked_sub(offset) } else { now.checked_add(offset) };
         shifted.unwrap_or(now)
     }
@@ -264,19 +273,25 @@ impl Post {
 
     /// Takes responsibility for a mail to `user`: it is delivered by the account's rule.
     pub(crate) fn accept(&self, user: &str, mail: &Arc<[u8]>) -> Result<(), MailboxFull> {
-        let delivery = self.with_account(user, |account| {
+        let accepted = self.change(|state| {
+            let number = state.accepted + 1;
+            let Some(account) = state.accounts.get_mut(user) else { return Ok(None) };
             if !account.has_room(mail.len()) {
                 return Err(MailboxFull);
             }
             let delivery = account.next_delivery();
             if delivery.is_held() {
-                account.held.push((delivery, mail.clone()));
-                return Ok(None);
+                account.held.push((number, delivery.clone(), mail.clone()));
+            } else {
+                account.under_way.push(mail.len());
             }
-            account.under_way.push(mail.len());
-            Ok(Some(delivery))
-        });
-        if let Some(delivery) = delivery.unwrap_or(Ok(None))? {
+            state.accepted = number;
+            Ok(Some((number, delivery)))
+        })?;
+        let Some((number, delivery)) = accepted else { return Ok(()) };
+        let (user_name, is_held) = (user.to_owned(), delivery.is_held());
+        self.tell(|| Happening::Accepted { user: user_name, number, is_held, bytes: mail.clone() });
+        if !is_held {
             self.carry(user, delivery, mail.clone());
         }
         Ok(())
@@ -306,7 +321,19 @@ impl Post {
         folder: &str,
         change: impl FnOnce(&mut Folder) -> T,
     ) -> Option<T> {
-        self.change(|state| state.folder_mut(user, folder).map(change))
+        let observer = self.outside().observer.clone();
+        let (changed, happenings) = self.change(|state| {
+            let folder_state = state.folder_mut(user, folder)?;
+            let Some(_) = observer else { return Some((change(folder_state), Vec::new())) };
+            let before = folder_state.messages.clone();
+            let changed = change(folder_state);
+            let name = (user, canonical_folder(folder));
+            Some((changed, journal::changes(name, &before, folder_state)))
+        })?;
+        if let Some(observer) = observer {
+            happenings.into_iter().for_each(|happening| observer(happening));
+        }
+        Some(changed)
     }
 
     /// Takes the maildrop for one POP3 session; false if another one has it.
@@ -410,7 +437,7 @@ impl Account {
 
     fn has_room(&self, bytes: usize) -> bool {
         let stored = self.folders.values().flat_map(|f| f.messages.iter().map(|m| m.bytes.len()));
-        let held = self.held.iter().map(|(_, mail)| mail.len());
+        let held = self.held.iter().map(|(_, _, mail)| mail.len());
         let all = stored.chain(held).chain(self.under_way.iter().copied());
         let (count, total) = all.fold((0, 0), |(count, total), size| (count + 1, total + size));
         count < MAX_MESSAGES && total + bytes <= MAX_BYTES

@@ -11,7 +11,6 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 use tokio::time::{sleep, timeout};
 use tokio_openssl::SslStream;
@@ -19,7 +18,7 @@ use tokio_openssl::SslStream;
 use super::faults::{self, Fault};
 use super::record::TlsRecord;
 use super::tls::ServerTls;
-use super::{Command, Shared, Tls};
+use super::{Command, Connection, Shared, Tls};
 
 mod flood;
 mod login;
@@ -81,19 +80,23 @@ struct Words {
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<SslStream<TcpStream>>),
+    Plain(Box<dyn Connection>),
+    Tls(Box<SslStream<Box<dyn Connection>>>),
     Gone,
 }
 
 impl Wire {
-    pub(super) fn new(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        connection: Box<dyn Connection>,
+        peer: SocketAddr,
+    ) -> Self {
         let record = shared.log.opened(peer);
         let commands = shared.commands.subscribe();
         Self {
             shared,
             peer,
-            stream: Stream::Plain(tcp),
+            stream: Stream::Plain(connection),
             input: Vec::new(),
             output: Vec::new(),
             shape: Fault::None,
@@ -265,11 +268,11 @@ impl Wire {
         if self.meet(faults::TLS_HANDSHAKE).await? == Met::Answered {
             self.hang().await?;
         }
-        let Stream::Plain(tcp) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+        let Stream::Plain(plain) = std::mem::replace(&mut self.stream, Stream::Gone) else {
             return Err(End::Close);
         };
         let session = tls.session().map_err(|_| End::Close)?;
-        let mut stream = SslStream::new(session, tcp).map_err(|_| End::Close)?;
+        let mut stream = SslStream::new(session, plain).map_err(|_| End::Close)?;
         let handshake = timeout(WRITE_LIMIT, Pin::new(&mut stream).accept()).await;
         if !matches!(handshake, Ok(Ok(()))) {
             return Err(End::Close);
@@ -290,8 +293,8 @@ impl Wire {
     pub(super) async fn finish(mut self, end: End) {
         self.log_out();
         match (end, &mut self.stream) {
-            (End::Reset, Stream::Plain(tcp)) => drop(tcp.set_zero_linger()),
-            (End::Reset, Stream::Tls(tls)) => drop(tls.get_ref().set_zero_linger()),
+            (End::Reset, Stream::Plain(plain)) => plain.reset_when_dropped(),
+            (End::Reset, Stream::Tls(tls)) => tls.get_mut().reset_when_dropped(),
             (End::Close, stream) => {
                 let farewell = async {
                     stream.shutdown().await;
@@ -369,7 +372,7 @@ impl Drop for Wire {
 impl Stream {
     async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Plain(tcp) => tcp.read(buffer).await,
+            Stream::Plain(plain) => plain.read(buffer).await,
             Stream::Tls(tls) => tls.read(buffer).await,
             Stream::Gone => Ok(0),
         }
@@ -377,7 +380,7 @@ impl Stream {
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
         let sending: Pin<Box<dyn Future<Output = io::Result<()>> + Send + '_>> = match self {
-            Stream::Plain(tcp) => Box::pin(tcp.write_all(bytes)),
+            Stream::Plain(plain) => Box::pin(plain.write_all(bytes)),
             Stream::Tls(tls) => Box::pin(async move {
                 tls.write_all(bytes).await?;
                 tls.flush().await
@@ -389,7 +392,7 @@ impl Stream {
 
     async fn shutdown(&mut self) {
         match self {
-            Stream::Plain(tcp) => drop(tcp.shutdown().await),
+            Stream::Plain(plain) => drop(plain.shutdown().await),
             Stream::Tls(tls) => {
                 drop(tls.shutdown().await);
                 drop(tls.get_mut().shutdown().await);

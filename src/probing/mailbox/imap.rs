@@ -3,13 +3,13 @@
 //! [`Session`] is the dialogue, [`Memory`] what is known of the folders from one session to the next;
 //! `noop` decides whether the server is asked for news or its folder opened anew.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{Judge, Since};
-use crate::clock::on_time_line;
+use crate::clock::{self, on_time_line};
 use crate::config::{Folder, Login};
 pub use folder_state::Memory;
 use ledger::FoundIn;
@@ -314,7 +314,7 @@ impl Session {
         known.read_reports(&mut self.imap, viewing, judge).await?;
         known.move_on(&mut self.imap, selected, began).await?;
         known.looked_at = Some(began);
-        known.promote_expired(SystemTime::now());
+        known.promote_expired(clock::wall());
         Ok(before > 0 && known.next_uid > before)
     }
 }

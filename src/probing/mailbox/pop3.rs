@@ -9,7 +9,7 @@ use super::backlog::{Backlog, BacklogState, Kind, Removal, Unread};
 use super::{
     Disposition, Found, Judge, LEFT_OVERS, Looked, REMOVAL_TRIES, STILL_THERE, Since, TO_REMOVE,
 };
-use crate::clock::on_time_line;
+use crate::clock::{self, on_time_line};
 use crate::store::FolderRecord;
 use ledger::LineInstant;
 use ledger::LoginDelay;
@@ -135,7 +135,7 @@ impl Session {
             memory.note_tries(viewing.shown_at);
         }
         memory.looked_at = Some(asked_at);
-        memory.promote_expired(SystemTime::now());
+        memory.promote_expired(clock::wall());
         Ok(session)
     }
 

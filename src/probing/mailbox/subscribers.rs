@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Disposition, Found, Inspector, Since, reports};
 use crate::account::Account;
+use crate::clock;
 use crate::config::{ReceiveSide, Target};
 use ledger::{LineInstant, ServerClock, SessionKind, Sighting, SightingOutcome};
 use mail::bounce::DsnReport;
@@ -176,7 +177,7 @@ fn judge_copy(subscribers: &[Arc<Subscriber>], found: &Found) -> Option<Disposit
         subscriber.is(Role::Recipient) && Arc::ptr_eq(&subscriber.account, &owner.account)
     });
     Some(if receives_here && owner.account.read(|ledger, _| ledger.is_awaited(token)) {
-        Disposition::LeftOver(SystemTime::now() + owner.target.late_after)
+        Disposition::LeftOver(clock::wall() + owner.target.late_after)
     } else {
         Disposition::Discard
     })

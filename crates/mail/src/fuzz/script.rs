@@ -15,6 +15,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::net::Socket;
+
 /// Ends what is said at once.
 pub const TURN: u8 = 0x1c;
 /// Ends a connection.
@@ -64,7 +66,7 @@ impl Script {
         let socket = std::net::TcpStream::from(OwnedFd::from(ours));
         let mut played = Played {
             play: Arc::clone(&self.0),
-            socket: TcpStream::from_std(socket).unwrap(),
+            socket: Socket::Tcp(TcpStream::from_std(socket).unwrap()),
             _peer: theirs,
             ready: Vec::new(),
             read: 0,
@@ -94,7 +96,7 @@ fn play(play: &Mutex<Play>) -> MutexGuard<'_, Play> {
 pub struct Played {
     play: Arc<Mutex<Play>>,
     /// For who asks the socket below: it has no address, and nothing ever comes.
-    socket: TcpStream,
+    socket: Socket,
     _peer: UnixStream,
     /// What has come, the first `read` bytes of which were read.
     ready: Vec<u8>,
@@ -104,7 +106,7 @@ pub struct Played {
 
 impl Played {
     /// A socket that stands for that of a connection.
-    pub fn socket(&self) -> &TcpStream {
+    pub fn socket(&self) -> &Socket {
         &self.socket
     }
 

@@ -7,10 +7,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::Socket;
 use crate::Fault;
 use crate::descriptors;
 use ledger::durations::Seconds;
@@ -30,7 +31,7 @@ const NAMED: usize = 3;
 #[derive(Debug)]
 pub struct Connected {
     /// The socket, without Nagle's delay.
-    pub socket: TcpStream,
+    pub socket: Socket,
     /// The address that answered first.
     pub address: SocketAddr,
     /// How long its own TCP handshake took, without the wait for addresses before it.
@@ -109,23 +110,26 @@ fn no_answer(address: SocketAddr, began: Instant) -> Fault {
 async fn attempt(address: SocketAddr, deadline: Instant) -> Result<Connected, Fault> {
     let began = Instant::now();
     match timeout_at(deadline, open(address)).await {
-        Ok(Ok(socket)) => {
-            // Commands are short and each waits for its reply.
-            let _ = socket.set_nodelay(true);
-            Ok(Connected { socket, address, handshake: began.elapsed() })
-        }
+        Ok(Ok(socket)) => Ok(Connected { socket, address, handshake: began.elapsed() }),
         Ok(Err(error)) => Err(fault(address, &error, could_send_to)),
         Err(_) => Err(no_answer(address, began)),
     }
 }
 
 /// A connection whose descriptor is none of those that are kept for the listener and the store.
-pub(super) async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+pub(super) async fn open(address: SocketAddr) -> io::Result<Socket> {
+    #[cfg(feature = "simulation")]
+    if let Some(network) = super::simulated::network() {
+        return network.connect(address).await.map(Socket::Simulated);
+    }
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     };
-    descriptors::unless_kept(socket?)?.connect(address).await
+    let stream = descriptors::unless_kept(socket?)?.connect(address).await?;
+    // Commands are short and each waits for its reply.
+    let _ = stream.set_nodelay(true);
+    Ok(Socket::Tcp(stream))
 }
 
 /// The addresses in the order of the resolver, but with one of the other family after each.
@@ -207,7 +211,7 @@ fn closer(known: Option<Fault>, new: Fault) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpSocket;
+    use tokio::net::TcpStream;
 
     use super::*;
 

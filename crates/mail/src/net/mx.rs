@@ -82,7 +82,7 @@ pub(crate) fn read<Octets: AsRef<[u8]>>(
         let host = exchange.to_string().trim_end_matches('.').to_ascii_lowercase();
         let mut lot = [0; 2];
         // Without random numbers the order is that of the names.
-        let _ = getrandom::fill(&mut lot);
+        let _ = ledger::lot::fill(&mut lot);
         found.push((record.data().preference(), lot, host));
     }
     if found.is_empty() {

@@ -110,6 +110,16 @@ impl Names {
         family: IpFamily,
         deadline: Instant,
     ) -> Result<Vec<IpAddr>, Fault> {
+        #[cfg(feature = "simulation")]
+        if let Some(network) = super::simulated::network() {
+            return match network.look_up(host).await {
+                Ok(addresses) if addresses.is_empty() => Err(no_name(host)),
+                Ok(addresses) => Ok(addresses),
+                Err(words) => {
+                    Err(Fault::down(Reason::Dns, format!("cannot resolve {host}: {words}")))
+                }
+            };
+        }
         let cannot = |trouble: Trouble| trouble.fault(&format!("cannot resolve {host}"));
         let settings = self.current.settings().map_err(cannot)?;
         let in_file = settings.in_hosts_file(host).iter().copied();

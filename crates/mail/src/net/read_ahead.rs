@@ -8,7 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use super::Socket;
 
 /// How much is asked of the kernel at once.
 const AT_ONCE: usize = 8192;
@@ -17,7 +18,7 @@ const AT_ONCE: usize = 8192;
 /// there is nothing.
 #[derive(Debug)]
 pub struct ReadAhead {
-    socket: TcpStream,
+    socket: Socket,
     held: Vec<u8>,
     /// So much of what is held was given.
     given: usize,
@@ -25,12 +26,12 @@ pub struct ReadAhead {
 
 impl ReadAhead {
     /// Nothing was read yet.
-    pub(super) fn new(socket: TcpStream) -> Self {
+    pub(super) fn new(socket: Socket) -> Self {
         Self { socket, held: Vec::new(), given: 0 }
     }
 
     /// The socket itself.
-    pub fn socket(&self) -> &TcpStream {
+    pub fn socket(&self) -> &Socket {
         &self.socket
     }
 
@@ -95,7 +96,7 @@ impl AsyncWrite for ReadAhead {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -104,7 +105,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (socket, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (mut ahead, mut server) = (ReadAhead::new(socket.unwrap()), accepted.unwrap().0);
+        let (mut ahead, mut server) =
+            (ReadAhead::new(Socket::Tcp(socket.unwrap())), accepted.unwrap().0);
         // More than is asked of the kernel at once.
         let sent: Vec<u8> = (0..=250).cycle().take(AT_ONCE * 2 + 7).collect();
         server.write_all(&sent).await.unwrap();

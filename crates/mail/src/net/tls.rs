@@ -18,7 +18,6 @@ use openssl::ssl::{
 };
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::{X509, X509VerifyResult};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_openssl::SslStream;
 
@@ -27,7 +26,7 @@ use format::{WAY_OUT, handshake_fault};
 pub use format::{io_clue, io_words, words};
 pub use session::{Resumption, SessionMemory};
 
-use super::ReadAhead;
+use super::{ReadAhead, Socket};
 use crate::Fault;
 use crate::options::{Endpoint, TlsOptions, TlsVersion};
 use crate::text;
@@ -146,11 +145,11 @@ impl TlsClient {
     pub async fn handshake(
         &self,
         endpoint: &Endpoint,
-        socket: TcpStream,
+        socket: impl Into<Socket>,
         deadline: Instant,
         resumption: Resumption<'_>,
     ) -> Handshake {
-        let mut facts = None;
+        let (mut facts, socket) = (None, socket.into());
         let outcome = self.shake_hands(endpoint, socket, deadline, resumption, &mut facts).await;
         if outcome.is_err() {
             resumption.refused();
@@ -161,7 +160,7 @@ impl TlsClient {
     async fn shake_hands(
         &self,
         endpoint: &Endpoint,
-        socket: TcpStream,
+        socket: Socket,
         deadline: Instant,
         resumption: Resumption<'_>,
         shown: &mut Option<TlsFacts>,
@@ -212,7 +211,7 @@ impl TlsClient {
     fn prepare(
         &self,
         name: &str,
-        socket: TcpStream,
+        socket: Socket,
         resumption: Resumption<'_>,
         problems: Arc<Mutex<Problems>>,
     ) -> Result<SslStream<ReadAhead>, ErrorStack> {

@@ -1,5 +1,7 @@
 //! Readings of a folder that are cut off.
 
+use std::time::SystemTime;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

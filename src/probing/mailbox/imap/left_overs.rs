@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::folder_state::FolderState;
 use super::removal::{Whose, is_test_mail, whose};
 use super::tries::READ_TRIES;
+use crate::clock;
 use crate::probing::mailbox::backlog::{BacklogState, Confirmation, Kind, Removal};
 use crate::probing::mailbox::{LEFT_OVERS, TO_REMOVE};
 use ledger::Failure;
@@ -34,7 +35,7 @@ impl FolderState {
             let asked = Confirmation { token, tries: tries + 1 };
             let is_last = asked.tries >= READ_TRIES;
             if !is_last {
-                let again = SystemTime::now() + BETWEEN_TRIES;
+                let again = clock::wall() + BETWEEN_TRIES;
                 self.backlog.set(uid, BacklogState::PutOff(asked, again));
             }
             let whose = match token {

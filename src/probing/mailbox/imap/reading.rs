@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::folder_state::FolderState;
 use super::tries::READ_TRIES;
+use crate::clock;
 use crate::probing::mailbox::backlog::{BacklogState, Kind, Unread};
 use crate::probing::mailbox::{FIRST_CONTACT_HEADERS, Judge, LEFT_OVERS, Since};
 use ledger::Failure;
@@ -121,7 +122,7 @@ impl FolderState {
         match self.looked_at {
             Some(looked_at) if self.has_no_displaced() => {
                 let ago = viewing.began.saturating_duration_since(looked_at);
-                let looked_at = SystemTime::now().checked_sub(ago);
+                let looked_at = clock::wall().checked_sub(ago);
                 looked_at.map_or(since.left_overs, |at| since.ours.map_or(at, |ours| ours.min(at)))
             }
             _ => since.left_overs,

@@ -1,5 +1,7 @@
 //! Sessions with a server that shows some mails late, wrongly or not at all.
 
+use std::time::SystemTime;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,7 +1,6 @@
 //! Which mail of a maildrop is to be removed, and that it still is the one.
 
-use std::time::SystemTime;
-
+use crate::clock;
 use crate::probing::mailbox::backlog::Removal;
 use crate::probing::mailbox::reports;
 use ledger::Failure;
@@ -48,7 +47,7 @@ pub(super) async fn is_still_ours(
         Err(Interrupted::Broken(failure)) => return Err(failure),
     };
     let header = Header::parse(&block);
-    let is_over = |mark: Mark| mark.expires <= SystemTime::now();
+    let is_over = |mark: Mark| mark.expires <= clock::wall();
     let is_ours = match (removal.token, header.is_delivery_report) {
         (Some(token), _) => header.carries(token),
         (None, false) => header.mark.is_some_and(is_over),
