@@ -3,8 +3,11 @@
 CARGO ?= cargo
 COMPOSE ?= docker compose
 
+# Only with it the choices of the runtime follow from a seed.
+SIMULATED = --cfg tokio_unstable
+
 .DEFAULT_GOAL := help
-.PHONY: help demo build packages tarballs image compose test prerequisites lint lint-workflows fuzz bench-accuracy bench-accuracy-long bench-resumption bench-scrape bench-hostile bench-scale bench-cost soak screenshots book chart release deny clean
+.PHONY: help demo build packages tarballs image compose test prerequisites lint lint-workflows fuzz bench-accuracy bench-accuracy-long bench-resumption bench-scrape bench-hostile bench-scale bench-cost simulate test-simulation soak screenshots book chart release deny clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,8 +43,9 @@ lint: ## check style, lints, documentation and scripts, without running a test
 		bash -n "$$script" || exit 1; done
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked --workspace -- -D warnings
+	$(CARGO) clippy --locked --workspace --exclude mailtrip-simulation --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --exclude mailtrip-simulation -- -D warnings
+	$(CARGO) clippy --locked --package mailtrip-simulation --all-targets -- -D warnings
 	CARGO_TARGET_DIR=target $(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
@@ -78,6 +82,15 @@ bench-scale: ## measure what a target costs, from one to ten thousand: the table
 bench-cost: ## compare the processor time of a round trip with that of a C program that does the same; eight minutes
 	@scripts/install-prerequisites build
 	MAILTRIP_SCALE_COST=1 $(CARGO) bench --locked --bench scale
+
+simulate: ## live through 30 days of 20 servers with everything failing at random; SEED, DAYS, SITES, EVENTS, or MINUTES=60 for one after the other
+	@scripts/install-prerequisites build
+	@RUSTFLAGS='$(SIMULATED)' $(CARGO) run --quiet --locked --profile simulation --package mailtrip-simulation -- \
+		$(if $(SEED),seed=$(SEED)) $(if $(DAYS),days=$(DAYS)) $(if $(SITES),sites=$(SITES)) \
+		$(if $(EVENTS),events=$(EVENTS)) $(if $(TLS),tls=$(TLS)) $(if $(TRACE),trace=$(TRACE)) $(if $(MINUTES),minutes=$(MINUTES))
+
+test-simulation: ## live through some worlds that are always the same, with everything failing
+	@RUSTFLAGS='$(SIMULATED)' $(CARGO) test --locked --profile simulation --package mailtrip-simulation
 
 soak: ## an hour of 50 test mails a second against servers half of which misbehave; MINUTES=5 for a try
 	@scripts/install-prerequisites build

@@ -1,0 +1,46 @@
+//! Which world is lived through, and what it came to.
+
+use crate::oracle::Wrong;
+
+/// Which world, and how much of it.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Everything that is left to chance follows from it.
+    pub seed: u64,
+    /// For how many days.
+    pub days: u32,
+    /// How many sites there are.
+    pub sites: usize,
+    /// Only so many events happen; `None`: all.
+    pub events: Option<usize>,
+    /// Whether nothing befalls the exporter and its host, but only the servers, and the disk takes no time.
+    pub only_servers: bool,
+    /// Whether everything goes by TLS. Its bytes are not of the seed.
+    pub tls: bool,
+}
+
+impl Options {
+    /// A world of this seed, with so many days and sites, in which everything may happen.
+    pub fn new(seed: u64, days: u32, sites: usize) -> Self {
+        Self { seed, days, sites, events: None, only_servers: false, tls: false }
+    }
+}
+
+/// What a world came to.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What is wrong with it, if anything is.
+    pub wrong: Option<Wrong>,
+    /// A number that everything that happened goes into.
+    pub fingerprint: u64,
+    /// The newest of what happened.
+    pub trace: Vec<String>,
+    /// How many mails the servers have accepted.
+    pub mails: u64,
+    /// How many processes there were.
+    pub processes: u64,
+    /// How many events happened.
+    pub events: usize,
+    /// What happened when to the mails of each calm site, as a number.
+    pub calm: Vec<u64>,
+}

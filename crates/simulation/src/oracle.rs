@@ -1,0 +1,244 @@
+//! Holds what the exporter says to what really happened.
+
+use std::time::Duration;
+
+use ledger::Totals;
+use mailtrip_exporter::supervisor::Supervisor;
+
+use crate::clock::Clock;
+use crate::site::Site;
+use crate::trouble::{Effect, Place};
+use crate::truth::Truth;
+
+mod rules;
+
+/// How long the newest mail of a site without trouble may take at most, as the exporter measures it.
+const CALM_ROUND_TRIP: Duration = Duration::from_secs(3);
+/// What else an attempt may take beside its period.
+const SLACK: Duration = Duration::from_secs(20);
+/// A look is made so long after it is due at most: one that waits for another to end.
+const LOOK: Duration = Duration::from_secs(90);
+/// Beside two periods: from then on no measurement of an earlier process stands.
+const OUTLIVED: Duration = Duration::from_secs(60);
+/// A store that failed tries again so often at least.
+const DISK_RETRY: Duration = Duration::from_secs(65);
+/// After so long without a sign of life a loop stands still.
+const STANDSTILL: Duration = Duration::from_secs(25 * 60);
+/// The age at which mails are lost, as the configuration of the simulation has it.
+pub const LOST_AFTER: Duration = Duration::from_secs(6 * 3600);
+/// The most tasks of the runtime at one time, for each site: three loops, and the two sides of connections.
+const MOST_TASKS: usize = 20;
+/// The most sessions that the exporter may hold at one mailbox.
+const MOST_SESSIONS: usize = 2;
+/// The most connections to one server, those to the port check included.
+const MOST_CONNECTIONS: usize = 6;
+
+/// What somebody who sees everything knows of one side of a site.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    effect: Effect,
+    since: Duration,
+}
+
+/// What is known of a site, and what its target said before.
+#[derive(Debug, Clone)]
+struct Record {
+    send: Known,
+    receive: Known,
+    /// Whether mails arrive as soon as they are accepted, and since when.
+    delivery: Known,
+    /// Since when the target was not changed, nor the process or its state.
+    undisturbed_since: Duration,
+    interval: Duration,
+    is_configured: bool,
+    totals: Option<Totals>,
+    /// When a counter of sends, and of checks, has grown.
+    progress: [Duration; 2],
+    /// Until when no exact account is to be had, for a part of the state was lost.
+    inexact_until: Duration,
+    /// What had been counted then, and how many mails the server had accepted.
+    base: (Totals, u64),
+    /// Since when a look is due that was not made.
+    look_due_since: Option<Duration>,
+    /// The probes and the checks that were counted when a process began after a time for which no earlier
+    /// measurement stands.
+    outlived: [Option<u64>; 2],
+}
+
+impl Record {
+    /// Whether both sides have worked for so long.
+    fn works_for(&self, long: Duration, now: Duration) -> bool {
+        [self.send, self.receive]
+            .into_iter()
+            .all(|known| known.effect == Effect::Works && now.saturating_sub(known.since) > long)
+    }
+
+    /// After so long a change of the server must show: an attempt is made once a period, and has a period's
+    /// time.
+    fn longest(&self) -> Duration {
+        self.interval * 2 + SLACK
+    }
+}
+
+/// The judge.
+pub struct Oracle {
+    clock: Clock,
+    truth: Truth,
+    records: Vec<Record>,
+    /// Since when the exporter runs; `None` while it does not.
+    alive_since: Option<Duration>,
+    is_disk_broken: bool,
+    /// Until when something may not have been written yet that came while the disk was broken.
+    disk_is_unsure_until: Duration,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// When it was seen.
+    pub at: Duration,
+    /// What it is.
+    pub what: String,
+}
+
+impl Oracle {
+    /// One that has seen nothing yet.
+    pub fn new(sites: &[Site], clock: Clock, truth: Truth) -> Self {
+        let known = Known { effect: Effect::Works, since: Duration::ZERO };
+        let record = Record {
+            send: known,
+            receive: known,
+            delivery: known,
+            undisturbed_since: Duration::ZERO,
+            interval: Duration::from_secs(300),
+            is_configured: true,
+            totals: None,
+            progress: [Duration::ZERO; 2],
+            inexact_until: Duration::ZERO,
+            base: (Totals::default(), 0),
+            look_due_since: None,
+            outlived: [None; 2],
+        };
+        let records = vec![record; sites.len()];
+        let disk_is_unsure_until = Duration::ZERO;
+        Self {
+            clock,
+            truth,
+            records,
+            alive_since: None,
+            is_disk_broken: false,
+            disk_is_unsure_until,
+        }
+    }
+
+    /// A process has begun, so long after the one before had ended.
+    pub fn process_begins(&mut self, away: Duration) {
+        let now = self.clock.age();
+        self.alive_since = Some(now);
+        for record in &mut self.records {
+            record.look_due_since = None;
+            let counted = record.totals.map(|it| [it.probes, it.checks]);
+            let is_outlived = away > record.interval * 2 + OUTLIVED;
+            record.outlived = match counted.filter(|_| is_outlived) {
+                Some(counts) => counts.map(Some),
+                None => [None; 2],
+            };
+        }
+        self.disturb_all();
+    }
+
+    /// It has ended.
+    pub fn process_ends(&mut self) {
+        self.alive_since = None;
+    }
+
+    /// Something that the exporter had counted is lost.
+    pub fn state_is_lost(&mut self) {
+        let until = self.clock.age() + LOST_AFTER * 2;
+        for record in &mut self.records {
+            (record.totals, record.inexact_until) = (None, until);
+        }
+    }
+
+    /// Whether a process that ends now takes something with it that it could not write.
+    pub fn is_disk_unsure(&self) -> bool {
+        self.is_disk_broken || self.clock.age() < self.disk_is_unsure_until
+    }
+
+    /// The state can be written, or it cannot.
+    pub fn disk_changes(&mut self, is_broken: bool) {
+        self.is_disk_broken = is_broken;
+        self.disk_is_unsure_until = self.clock.age() + DISK_RETRY;
+        self.disturb_all();
+    }
+
+    /// The exporter's clock was set.
+    pub fn clock_was_set(&mut self) {
+        self.disturb_all();
+    }
+
+    /// The target of a site has this period now; zero: it is not configured.
+    pub fn configured(&mut self, site: usize, minutes: u32) {
+        let now = self.clock.age();
+        if let Some(record) = self.records.get_mut(site) {
+            record.undisturbed_since = now;
+            record.progress = [now; 2];
+            record.is_configured = minutes > 0;
+            record.interval = Duration::from_secs(u64::from(minutes) * 60);
+        }
+    }
+
+    /// From now on the trouble at this place means this.
+    pub fn is_known(&mut self, site: usize, place: Place, effect: Effect) {
+        let now = self.clock.age();
+        if let Some(record) = self.records.get_mut(site) {
+            let known = match place {
+                Place::Send => &mut record.send,
+                Place::Receive => &mut record.receive,
+                Place::Delivery => &mut record.delivery,
+            };
+            *known = Known { effect, since: now };
+        }
+    }
+
+    /// Judges everything that the exporter says now.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn judge(&mut self, supervisor: &Supervisor, sites: &[Site]) -> Result<(), Wrong> {
+        let at = self.clock.age();
+        let wrong = |what| Wrong { at, what };
+        if let Some(what) = self.truth.wrong() {
+            return Err(wrong(what));
+        }
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        if tasks > MOST_TASKS * sites.len() + MOST_TASKS {
+            return Err(wrong(format!("there are {tasks} tasks")));
+        }
+        let handles = supervisor.handles();
+        for site in sites {
+            self.judge_sessions(site).map_err(wrong)?;
+            let handle = handles.iter().find(|it| it.target.name.as_str() == site.user);
+            let is_configured = self.record(site).is_some_and(|record| record.is_configured);
+            match handle {
+                Some(handle) if is_configured => self.judge_target(site, handle).map_err(wrong)?,
+                None if is_configured => {
+                    return Err(wrong(format!("{}: the target is not there", site.user)));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn disturb_all(&mut self) {
+        let now = self.clock.age();
+        for record in &mut self.records {
+            record.undisturbed_since = now;
+        }
+    }
+
+    fn record(&self, site: &Site) -> Option<&Record> {
+        self.records.get(site.number)
+    }
+}
