@@ -45,8 +45,6 @@ struct Known {
 struct Record {
     send: Known,
     receive: Known,
-    /// Whether mails arrive as soon as they are accepted, and since when.
-    delivery: Known,
     /// Since when the target was not changed, nor the process or its state.
     undisturbed_since: Duration,
     interval: Duration,
@@ -108,7 +106,6 @@ impl Oracle {
         let record = Record {
             send: known,
             receive: known,
-            delivery: known,
             undisturbed_since: Duration::ZERO,
             interval: Duration::from_secs(300),
             is_configured: true,
@@ -195,7 +192,8 @@ impl Oracle {
             let known = match place {
                 Place::Send => &mut record.send,
                 Place::Receive => &mut record.receive,
-                Place::Delivery => &mut record.delivery,
+                // What becomes of each mail is known by itself.
+                Place::Delivery => return,
             };
             *known = Known { effect, since: now };
         }
