@@ -139,10 +139,10 @@ pub(super) fn judge_mail(
         };
         let transmitted = subscriber.account.read(|ledger, _| ledger.transmitted(token));
         let verdict = subscriber.account.seen(token, sighting);
-        if let (SightingOutcome::Received { watched, .. }, Some(date)) =
+        if let (SightingOutcome::Received { stamped, .. }, Some(date)) =
             (verdict, found.server_date)
         {
-            clock.learn(date, watched, now);
+            clock.learn(date, stamped, now);
         }
         let transit = TransitTimes { transmitted, seen: now.date_of(found.shown_at) };
         return match verdict {

@@ -3,9 +3,25 @@
 use std::time::Duration;
 
 use super::arrival::{Arrival, Bracket, arrival, was_unattended};
-use super::{Exemplar, FoundIn, Ledger, MailState, Moment, Outstanding, Sighting, SightingOutcome};
+use super::{
+    Exemplar, FoundIn, Ledger, MailState, Moment, Outstanding, SessionKind, Sighting,
+    SightingOutcome,
+};
 use crate::LineInstant;
 use crate::Token;
+
+/// When the mailbox's server wrote its date. IMAP has that of the arrival (INTERNALDATE, RFC 3501 section 2.3.3). By POP3
+/// there is only the newest `Received` (RFC 5321 section 4.4), from when the mail was taken for delivery, which may
+/// come long after it.
+fn stamped(mail: &Outstanding, sighting: &Sighting, arrival: &Arrival) -> Bracket {
+    match sighting.style {
+        SessionKind::Held => arrival.watched,
+        SessionKind::PerPoll => {
+            let Bracket { earliest, latest } = arrival.watched;
+            Bracket { earliest: earliest.min(mail.handed_over), latest }
+        }
+    }
+}
 
 impl Ledger {
     /// A mail with this token was seen in the mailbox, at a place where it was not seen before.
@@ -31,8 +47,9 @@ impl Ledger {
                 self.note_late(&mail);
                 return SightingOutcome::Returned;
             }
+            let stamped = stamped(&mail, &sighting, &arrival);
             let roundtrip = self.arrive(mail, &sighting, arrival, now);
-            return SightingOutcome::Received { roundtrip, watched: arrival.watched };
+            return SightingOutcome::Received { roundtrip, stamped };
         }
         match self.ended_state(token) {
             Some(MailState::Received | MailState::Returned) => {

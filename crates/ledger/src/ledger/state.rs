@@ -88,8 +88,8 @@ pub enum SightingOutcome {
     Received {
         /// The time since its transmission began; `None` if nobody can tell when it arrived.
         roundtrip: Option<Duration>,
-        /// Between which moments the looks have it arrive.
-        watched: Bracket,
+        /// Between which moments the server of the mailbox wrote the date that it shows.
+        stamped: Bracket,
     },
     /// It has arrived before the sending server said that it accepted it.
     Early,

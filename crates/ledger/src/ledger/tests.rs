@@ -109,6 +109,24 @@ fn sighting(now: Moment) -> Sighting {
     }
 }
 
+/// By POP3 the date is that of a server on the way: a mail that lies in its queue is dated long before it arrives.
+#[test]
+fn a_queue_is_not_taken_for_the_clock_of_a_pop3_server() {
+    let mut bench = Bench::new(RULES);
+    let token = bench.send();
+    let date = bench.now().wall;
+    bench.wait(30);
+    let now = bench.now();
+    let previous_look = Some(now.instant - Duration::from_secs(2));
+    let style = SessionKind::PerPoll;
+    let outcome = bench.ledger.seen(token, Sighting { style, previous_look, ..sighting(now) }, now);
+    let SightingOutcome::Received { stamped, .. } = outcome else { panic!("{outcome:?}") };
+    let mut clock = ServerClock::default();
+    clock.learn(date, stamped, now);
+    let offset = clock.offset(now).expect("something was learned");
+    assert!(offset.least <= 0.0 && 0.0 <= offset.most, "both clocks agree: {offset:?}");
+}
+
 /// The round trip of a mail that was received now.
 fn roundtrip(verdict: SightingOutcome) -> Option<Duration> {
     let SightingOutcome::Received { roundtrip, .. } = verdict else { panic!("{verdict:?}") };

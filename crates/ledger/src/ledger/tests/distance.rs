@@ -212,8 +212,8 @@ proptest! {
             // A clock that was set is noticed once a mail contradicts it.
             prop_assert!(was_set || arrival.bracket.holds(came), "{arrival:?}, came {came:?}");
             let verdict = ledger.seen(sent.token, sighting, world.now());
-            let SightingOutcome::Received { roundtrip, watched } = verdict else { panic!("{verdict:?}") };
-            clock.learn(world.date(sent.came), watched, world.now());
+            let SightingOutcome::Received { roundtrip, stamped } = verdict else { panic!("{verdict:?}") };
+            clock.learn(world.date(sent.came), stamped, world.now());
             ledger.looked_everywhere(sighting.asked_at, world.now());
             // From here on it is known again, if it was learned anew.
             let drift = world.elapsed.as_secs_f64() * f64::from(world.path.drift) / 1e6;
