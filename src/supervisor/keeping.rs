@@ -13,7 +13,9 @@ use crate::account::Account;
 /// A process that is killed loses no more than this and the second in which the store writes.
 const KEEP_EVERY: Duration = Duration::from_secs(30);
 /// So many parts of the targets take turns: an hour ends for all of them at once.
-const TURNS: u32 = 10;
+const TURNS: usize = 10;
+/// The targets of one part: few are written together, by one commit.
+const PART: usize = 1_000;
 
 impl Supervisor {
     /// Keeps it from time to time, as long as the supervisor is at work.
@@ -21,7 +23,7 @@ impl Supervisor {
         let (supervisor, stopped) = (Arc::downgrade(self), self.stopped.clone());
         let keep = async move {
             for turn in (0..TURNS).cycle() {
-                sleep(KEEP_EVERY / TURNS).await;
+                sleep(KEEP_EVERY / TURNS as u32).await;
                 let Some(supervisor) = supervisor.upgrade() else { return };
                 supervisor.keep_availability(turn).await;
             }
@@ -29,12 +31,12 @@ impl Supervisor {
         tokio::spawn(stopped.run_until_cancelled_owned(keep));
     }
 
-    async fn keep_availability(&self, turn: u32) {
+    async fn keep_availability(&self, turn: usize) {
         let accounts: Vec<Arc<Account>> = {
             let state = self.state();
-            let turns = (0..TURNS).cycle().zip(state.targets.values());
-            let due = turns.filter(|(its, _)| *its == turn).map(|(_, running)| running);
-            due.map(|running| Arc::clone(&running.line.account)).collect()
+            let targets = state.targets.values().enumerate();
+            let due = targets.filter(|(number, _)| number / PART % TURNS == turn);
+            due.map(|(_, running)| Arc::clone(&running.line.account)).collect()
         };
         for account in accounts {
             account.keep_availability();
