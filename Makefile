@@ -83,11 +83,11 @@ bench-cost: ## compare the processor time of a round trip with that of a C progr
 	@scripts/install-prerequisites build
 	MAILTRIP_SCALE_COST=1 $(CARGO) bench --locked --bench scale
 
-simulate: ## live through 30 days of 20 servers with everything failing at random; SEED, DAYS, SITES, EVENTS, or MINUTES=60 for one after the other
+simulate: ## live through 30 days of 20 servers with everything failing at random; SEED, DAYS, SITES, PERIOD, EVENTS, or MINUTES=60 for one after the other
 	@scripts/install-prerequisites build
 	@RUSTFLAGS='$(SIMULATED)' $(CARGO) run --quiet --locked --profile simulation --package mailtrip-simulation -- \
 		$(if $(SEED),seed=$(SEED)) $(if $(DAYS),days=$(DAYS)) $(if $(SITES),sites=$(SITES)) \
-		$(if $(EVENTS),events=$(EVENTS)) $(if $(TLS),tls=$(TLS)) $(if $(TRACE),trace=$(TRACE)) $(if $(MINUTES),minutes=$(MINUTES))
+		$(if $(PERIOD),period=$(PERIOD)) $(if $(EVENTS),events=$(EVENTS)) $(if $(TLS),tls=$(TLS)) $(if $(TRACE),trace=$(TRACE)) $(if $(DIALOGUES),dialogues=$(DIALOGUES)) $(if $(MINUTES),minutes=$(MINUTES))
 
 test-simulation: ## live through some worlds that are always the same, with everything failing
 	@RUSTFLAGS='$(SIMULATED)' $(CARGO) test --locked --profile simulation --package mailtrip-simulation

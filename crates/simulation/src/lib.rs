@@ -12,11 +12,13 @@
 //! then the choices of the runtime follow from the seed as well.
 
 pub mod clock;
+pub mod fate;
 mod life;
 mod log;
 pub mod network;
 mod options;
 pub mod oracle;
+mod panics;
 pub mod plan;
 pub mod shrink;
 pub mod site;

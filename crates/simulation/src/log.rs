@@ -4,13 +4,15 @@ use std::fmt::{self, Write as _};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use crate::trace::Trace;
 
 /// Does `work`, with everything that is logged by it in the trace.
 pub(crate) fn into_trace<T>(trace: &Trace, work: impl FnOnce() -> T) -> T {
-    let lines = tracing_subscriber::registry().with(Lines(trace.clone()));
+    let lines =
+        tracing_subscriber::registry().with(Lines(trace.clone()).with_filter(LevelFilter::INFO));
     tracing::subscriber::with_default(lines, work)
 }
 
@@ -19,9 +21,6 @@ struct Lines(Trace);
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let level = *event.metadata().level();
-        if level > Level::INFO {
-            return;
-        }
         let mut line = Line(format!("    {level}"));
         event.record(&mut line);
         self.0.note(&line.0);

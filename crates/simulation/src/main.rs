@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use simulation::{Options, Outcome, clock, run, shrink};
 
 const USAGE: &str = "\
-usage: simulate [seed=N] [days=N] [sites=N] [seeds=N] [minutes=N] [events=N] [tls=1]
-                [trace=N] [shrink=0]
+usage: simulate [seed=N] [days=N] [sites=N] [period=N] [seeds=N] [minutes=N] [events=N] [tls=1]
+                [trace=N] [dialogues=1] [shrink=0]
 
 Lives through worlds of so many days (30) and sites (20), and holds what the exporter says to what really
 happened. Begins with the world of this seed, or of one of the clock; goes on for so many seeds, or minutes.
+The seed says the period of each target, unless all have that of so many minutes.
 Of one that fails it prints the fewest events with which it does, and its last lines;
-shrink=0 leaves the events out.";
+shrink=0 leaves the events out. dialogues=1 has among the lines what was said.";
 
 /// What is asked for.
 struct Wanted {
@@ -61,6 +62,10 @@ fn wanted(arguments: impl Iterator<Item = String>) -> Option<Wanted> {
             "seed" => wanted.options.seed = number,
             "days" => wanted.options.days = u32::try_from(number).ok().filter(|it| *it > 0)?,
             "sites" => wanted.options.sites = size,
+            "period" => {
+                wanted.options.minutes = Some(u32::try_from(number).ok().filter(|it| *it > 0)?)
+            }
+            "dialogues" => wanted.options.dialogues = number > 0,
             "tls" => wanted.options.tls = number > 0,
             "events" => wanted.options.events = Some(size),
             "seeds" => wanted.seeds = number,
@@ -104,10 +109,7 @@ fn explain(options: &Options, outcome: Outcome, wanted: &Wanted) {
         println!("{planned}");
     }
     print_end(&outcome, wanted.lines);
-    let Options { seed, days, sites, events, tls, .. } = shortest;
-    let tls = if tls { " TLS=1" } else { "" };
-    let events = events.unwrap_or_default();
-    println!("\nagain: make simulate SEED={seed} DAYS={days} SITES={sites} EVENTS={events}{tls}");
+    println!("\nagain: {}", shortest.command());
 }
 
 fn print_end(outcome: &Outcome, lines: usize) {

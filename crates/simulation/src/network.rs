@@ -12,6 +12,7 @@ use testserver::Server;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::trace::Trace;
 use link::{Link, connected};
 
 mod link;
@@ -78,6 +79,8 @@ struct State {
     /// The process is dead: nothing comes from it, and nothing reaches it.
     is_cut_off: bool,
     died: Arc<Notify>,
+    /// Where everything that is said is written down.
+    listener: Option<Trace>,
 }
 
 struct Port {
@@ -98,7 +101,20 @@ impl Network {
             dies_with: None,
             is_cut_off: false,
             died: Arc::default(),
+            listener: None,
         })))
+    }
+
+    /// Writes down everything that is said from now on.
+    pub fn write_down(&self, trace: &Trace) {
+        self.state().listener = Some(trace.clone());
+    }
+
+    /// The words of the client or of the server in a connection to this address.
+    fn is_said(&self, server: SocketAddr, is_clients: bool, words: &[u8]) {
+        let Some(trace) = self.state().listener.clone() else { return };
+        let arrow = if is_clients { "->" } else { "<-" };
+        trace.whisper(&format!("      {arrow} {server} {}", words.escape_ascii()));
     }
 
     /// Gives a name its address, in place of one that it had.
@@ -196,7 +212,7 @@ impl Network {
         let Some(port) = state.ports.get_mut(&address) else {
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
-        let (ours, theirs) = connected((client, way.latency, cut_after), self.clone());
+        let (ours, theirs) = connected((client, address), (way.latency, cut_after), self.clone());
         port.open.retain(|link| link.strong_count() > 0);
         port.open.push(Arc::downgrade(&ours.link));
         tokio::spawn(port.server.serve(Box::new(theirs), client));

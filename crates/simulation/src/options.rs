@@ -1,5 +1,7 @@
 //! Which world is lived through, and what it came to.
 
+use std::fmt::Write as _;
+
 use crate::oracle::Wrong;
 
 /// Which world, and how much of it.
@@ -11,10 +13,14 @@ pub struct Options {
     pub days: u32,
     /// How many sites there are.
     pub sites: usize,
+    /// The period of each target in minutes; `None`: as the seed has it.
+    pub minutes: Option<u32>,
     /// Only so many events happen; `None`: all.
     pub events: Option<usize>,
     /// Whether nothing befalls the exporter and its host, but only the servers, and the disk takes no time.
     pub only_servers: bool,
+    /// Whether the trace has everything that is said.
+    pub dialogues: bool,
     /// Whether everything goes by TLS. Its bytes are not of the seed.
     pub tls: bool,
 }
@@ -22,7 +28,30 @@ pub struct Options {
 impl Options {
     /// A world of this seed, with so many days and sites, in which everything may happen.
     pub fn new(seed: u64, days: u32, sites: usize) -> Self {
-        Self { seed, days, sites, events: None, only_servers: false, tls: false }
+        Self {
+            seed,
+            days,
+            sites,
+            minutes: None,
+            events: None,
+            only_servers: false,
+            dialogues: false,
+            tls: false,
+        }
+    }
+
+    /// The command that lives through this world.
+    pub fn command(&self) -> String {
+        let Self { seed, days, sites, minutes, events, tls, .. } = self;
+        let mut command = format!("make simulate SEED={seed} DAYS={days} SITES={sites}");
+        let more = [("PERIOD", minutes.map(u64::from)), ("EVENTS", events.map(|it| it as u64))];
+        for (name, value) in more.into_iter().filter_map(|(name, it)| Some((name, it?))) {
+            let _ = write!(command, " {name}={value}");
+        }
+        if *tls {
+            command.push_str(" TLS=1");
+        }
+        command
     }
 }
 

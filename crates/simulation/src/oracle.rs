@@ -6,10 +6,14 @@ use ledger::Totals;
 use mailtrip_exporter::supervisor::Supervisor;
 
 use crate::clock::Clock;
+use crate::panics::panicked;
 use crate::site::Site;
 use crate::trouble::{Effect, Place};
 use crate::truth::Truth;
 
+use memory::Memory;
+
+mod memory;
 mod rules;
 
 /// How long the newest mail of a site without trouble may take at most, as the exporter measures it.
@@ -43,6 +47,8 @@ struct Known {
 /// What is known of a site, and what its target said before.
 #[derive(Debug, Clone)]
 struct Record {
+    /// Whose mailbox its mail comes into.
+    owner: usize,
     send: Known,
     receive: Known,
     /// Since when the target was not changed, nor the process or its state.
@@ -50,6 +56,10 @@ struct Record {
     interval: Duration,
     is_configured: bool,
     totals: Option<Totals>,
+    /// What had been counted before a part of the state was lost, as far as that is known.
+    lost: Option<Totals>,
+    /// The newest round trip that was judged.
+    round_trip: Option<Duration>,
     /// When a counter of sends, and of checks, has grown.
     progress: [Duration; 2],
     /// Until when no exact account is to be had, for a part of the state was lost.
@@ -86,8 +96,10 @@ pub struct Oracle {
     /// Since when the exporter runs; `None` while it does not.
     alive_since: Option<Duration>,
     is_disk_broken: bool,
+    is_disk_slow: bool,
     /// Until when something may not have been written yet that came while the disk was broken.
     disk_is_unsure_until: Duration,
+    memory: Memory,
 }
 
 /// What is wrong.
@@ -103,20 +115,23 @@ impl Oracle {
     /// One that has seen nothing yet.
     pub fn new(sites: &[Site], clock: Clock, truth: Truth) -> Self {
         let known = Known { effect: Effect::Works, since: Duration::ZERO };
-        let record = Record {
+        let record = |site: &Site| Record {
+            owner: site.owner,
             send: known,
             receive: known,
             undisturbed_since: Duration::ZERO,
-            interval: Duration::from_secs(300),
+            interval: Duration::from_secs(u64::from(site.fate.minutes) * 60),
             is_configured: true,
             totals: None,
+            lost: None,
+            round_trip: None,
             progress: [Duration::ZERO; 2],
             inexact_until: Duration::ZERO,
             base: (Totals::default(), 0),
             look_due_since: None,
             outlived: [None; 2],
         };
-        let records = vec![record; sites.len()];
+        let records = sites.iter().map(record).collect();
         let disk_is_unsure_until = Duration::ZERO;
         Self {
             clock,
@@ -124,7 +139,9 @@ impl Oracle {
             records,
             alive_since: None,
             is_disk_broken: false,
+            is_disk_slow: false,
             disk_is_unsure_until,
+            memory: Memory::default(),
         }
     }
 
@@ -149,12 +166,30 @@ impl Oracle {
         self.alive_since = None;
     }
 
-    /// Something that the exporter had counted is lost.
+    /// Something that the exporter had counted is lost: what it has not written, which is little unless the disk
+    /// did not let it.
     pub fn state_is_lost(&mut self) {
         let until = self.clock.age() + LOST_AFTER * 2;
+        let was_written = !self.is_disk_unsure();
         for record in &mut self.records {
-            (record.totals, record.inexact_until) = (None, until);
+            record.lost = record.totals.take().filter(|_| was_written);
+            record.inexact_until = until;
         }
+    }
+
+    /// Whether the server may still hold a session with the mailbox when the host has lost its power, without any
+    /// other trouble with it.
+    pub fn may_be_locked(&self, site: &Site) -> bool {
+        let works = self.record(site).is_some_and(|it| it.receive.effect == Effect::Works);
+        let mut sharers = self.records.iter().filter(|it| it.owner == site.owner);
+        let is_quiet = sharers.all(|it| it.receive.since < self.clock.age());
+        site.fate.is_pop3 && site.is_owner() && !site.fate.is_calm && works && is_quiet
+    }
+
+    /// Each commit takes long, or does not any more.
+    pub fn disk_is_slow(&mut self, is_slow: bool) {
+        self.is_disk_slow = is_slow;
+        self.disturb_all();
     }
 
     /// Whether a process that ends now takes something with it that it could not write.
@@ -177,8 +212,11 @@ impl Oracle {
     /// The target of a site has this period now; zero: it is not configured.
     pub fn configured(&mut self, site: usize, minutes: u32) {
         let now = self.clock.age();
-        if let Some(record) = self.records.get_mut(site) {
+        let owner = self.records.get(site).map(|it| it.owner);
+        for record in self.records.iter_mut().filter(|it| Some(it.owner) == owner) {
             record.undisturbed_since = now;
+        }
+        if let Some(record) = self.records.get_mut(site) {
             record.progress = [now; 2];
             record.is_configured = minutes > 0;
             record.interval = Duration::from_secs(u64::from(minutes) * 60);
@@ -188,14 +226,15 @@ impl Oracle {
     /// From now on the trouble at this place means this.
     pub fn is_known(&mut self, site: usize, place: Place, effect: Effect) {
         let now = self.clock.age();
-        if let Some(record) = self.records.get_mut(site) {
-            let known = match place {
-                Place::Send => &mut record.send,
-                Place::Receive => &mut record.receive,
-                // What becomes of each mail is known by itself.
-                Place::Delivery => return,
-            };
-            *known = Known { effect, since: now };
+        let known = Known { effect, since: now };
+        match (place, self.records.get_mut(site)) {
+            (Place::Send, Some(record)) => record.send = known,
+            (Place::Receive, _) => {
+                let sharers = self.records.iter_mut().filter(|it| it.owner == site);
+                sharers.for_each(|record| record.receive = known);
+            }
+            // What becomes of each mail is known by itself.
+            _ => {}
         }
     }
 
@@ -206,7 +245,10 @@ impl Oracle {
     pub fn judge(&mut self, supervisor: &Supervisor, sites: &[Site]) -> Result<(), Wrong> {
         let at = self.clock.age();
         let wrong = |what| Wrong { at, what };
-        if let Some(what) = self.truth.wrong() {
+        if let Some(what) = self.truth.wrong().or_else(panicked) {
+            return Err(wrong(what));
+        }
+        if let Some(what) = self.memory.judge(at, sites.len()) {
             return Err(wrong(what));
         }
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mailtrip_exporter::store::simulated::Failing;
 
 use crate::clock::shown;
+use crate::fate::Fate;
 use crate::trouble::{Place, Trouble};
 
 const MINUTE: u64 = 60;
@@ -32,6 +33,8 @@ pub enum Event {
     Restart(Duration),
     /// The exporter's clock on the wall is set by so many milliseconds.
     Step(i64),
+    /// Each commit takes so many milliseconds longer from now on; none: no longer.
+    SlowDisk(u16),
     /// The state cannot be written from now on.
     Disk(Failing),
     /// It can be written again.
@@ -62,15 +65,6 @@ impl fmt::Display for Planned {
     }
 }
 
-/// What a site is, as far as it matters here.
-#[derive(Debug, Clone, Copy)]
-pub struct Fate {
-    /// Nothing ever goes wrong with it.
-    pub is_calm: bool,
-    /// Its mailbox is one of POP3.
-    pub is_pop3: bool,
-}
-
 /// The events of a world with these sites in so many days; the last day and a half of them are quiet, for what is
 /// left to come to its end.
 pub fn draw(seed: u64, days: u32, sites: &[Fate]) -> Vec<Planned> {
@@ -78,9 +72,14 @@ pub fn draw(seed: u64, days: u32, sites: &[Fate]) -> Vec<Planned> {
     let quiet = end.saturating_sub((DAY * 3 / 2).min(end / 4));
     let mut events = Vec::new();
     for (site, fate) in sites.iter().enumerate().filter(|(_, fate)| !fate.is_calm) {
-        for (number, place) in Place::ALL.into_iter().enumerate() {
+        let has_place = |place: &Place| !fate.shares || *place == Place::Send;
+        let places = Place::ALL.into_iter().enumerate().filter(|(_, place)| has_place(place));
+        for (number, place) in places {
             let mut chance = stream(seed, (site * Place::ALL.len() + number) as u64);
             troubles(site, place, fate.is_pop3, quiet, &mut chance, &mut events);
+        }
+        if fate.shares {
+            continue;
         }
         let mut chance = stream(seed, 10_000 + site as u64);
         let renumbers = times(9 * DAY, quiet, &mut chance);
@@ -100,12 +99,13 @@ pub fn draw(seed: u64, days: u32, sites: &[Fate]) -> Vec<Planned> {
     let mut chance = stream(seed, 20_002);
     disks(quiet, &mut chance, &mut events);
     let mut chance = stream(seed, 20_003);
-    reloads(quiet, sites.len(), &mut chance, &mut events);
+    reloads(quiet, sites, &mut chance, &mut events);
     events.sort_by_key(|planned| planned.at);
     events
 }
 
-fn stream(seed: u64, number: u64) -> fastrand::Rng {
+/// Numbers of chance for one thing of the world of this seed.
+pub(crate) fn stream(seed: u64, number: u64) -> fastrand::Rng {
     fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number))
 }
 
@@ -172,26 +172,31 @@ fn deaths(end: u64, chance: &mut fastrand::Rng, events: &mut Vec<Planned>) {
 fn disks(end: u64, chance: &mut fastrand::Rng, events: &mut Vec<Planned>) {
     let mut at = Duration::ZERO;
     loop {
-        at += wait(4 * DAY, chance);
+        at += wait(2 * DAY, chance);
         let lasts = span(Duration::from_secs(1), Duration::from_secs(HOUR), chance);
         if (at + lasts).as_secs() >= end {
             return;
         }
-        let failing = if chance.bool() { Failing::AtBegin } else { Failing::AtCommit };
-        events.push(Planned { at, event: Event::Disk(failing) });
+        let (begin, end) = match chance.u8(0..4) {
+            0 => (Event::Disk(Failing::AtBegin), Event::DiskWorks),
+            1 => (Event::Disk(Failing::AtCommit), Event::DiskWorks),
+            _ => (Event::SlowDisk(chance.u16(30..900)), Event::SlowDisk(0)),
+        };
+        events.push(Planned { at, event: begin });
         at += lasts;
-        events.push(Planned { at, event: Event::DiskWorks });
+        events.push(Planned { at, event: end });
     }
 }
 
-fn reloads(end: u64, sites: usize, chance: &mut fastrand::Rng, events: &mut Vec<Planned>) {
+fn reloads(end: u64, sites: &[Fate], chance: &mut fastrand::Rng, events: &mut Vec<Planned>) {
     let moments: Vec<Duration> = times(DAY, end, chance).collect();
     for at in moments {
-        let site = chance.usize(0..sites.max(1));
-        let minutes = chance.choice([0, 3, 5, 10]).unwrap_or(5);
+        let site = chance.usize(0..sites.len().max(1));
+        let minutes = chance.choice([0, 2, 5, 20]).unwrap_or(5);
         events.push(Planned { at, event: Event::Reload(site, minutes) });
         let back = at + span(Duration::from_secs(2), Duration::from_secs(6 * HOUR), chance);
-        events.push(Planned { at: back, event: Event::Reload(site, 5) });
+        let usual = sites.get(site).map_or(5, |fate| fate.minutes);
+        events.push(Planned { at: back, event: Event::Reload(site, usual) });
     }
 }
 
@@ -200,30 +205,29 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::fate::fates;
+    use crate::options::Options;
 
-    const SITES: [Fate; 4] = [
-        Fate { is_calm: true, is_pop3: false },
-        Fate { is_calm: false, is_pop3: false },
-        Fate { is_calm: false, is_pop3: true },
-        Fate { is_calm: false, is_pop3: false },
-    ];
+    /// Those of four sites: a calm one, three that are not.
+    fn sites() -> Vec<Fate> {
+        fates(&Options::new(60, 30, 4))
+    }
 
     #[test]
     fn a_seed_is_one_plan_and_what_befalls_a_site_is_its_own() {
-        let plan = draw(3, 30, &SITES);
-        assert_eq!(plan, draw(3, 30, &SITES));
-        assert_ne!(plan, draw(4, 30, &SITES));
+        let plan = draw(3, 30, &sites());
+        assert_eq!(plan, draw(3, 30, &sites()));
+        assert_ne!(plan, draw(4, 30, &sites()));
         let of_second = |plan: Vec<Planned>| -> Vec<Planned> {
             let is_its = |it: &Planned| matches!(it.event, Event::Begin(1, ..) | Event::End(1, ..));
             plan.into_iter().filter(is_its).collect()
         };
-        let fewer = SITES.get(..2).unwrap_or_default();
-        assert_eq!(of_second(plan), of_second(draw(3, 30, fewer)));
+        assert_eq!(of_second(plan), of_second(draw(3, 30, &sites()[..2])));
     }
 
     #[test]
     fn troubles_begin_and_end_in_turn_and_the_end_is_quiet() {
-        let plan = draw(5, 30, &SITES);
+        let plan = draw(5, 30, &sites());
         let mut under_way = BTreeMap::new();
         for Planned { at, event } in &plan {
             match event {

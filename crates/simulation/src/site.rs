@@ -2,36 +2,38 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
+use testserver::faults::{self, Fault};
 use testserver::{Options, Post, Protocol, Server, ServerTls};
 
 use crate::clock::Clock;
+use crate::fate::Fate;
 use crate::network::{Network, Way};
-use crate::plan::Fate;
 use crate::trouble::Place;
 
 /// Mail of somebody else in the mailbox, which nobody may touch.
 const FOREIGN: &[u8] = b"From: boss@example.test\r\nSubject: not a test\r\n\r\nhands off\r\n";
 
+/// How reports begin that a mail could not be delivered.
+pub const REPORT: &str =
+    "From: MAILER-DAEMON@relay.test\r\nSubject: Undelivered Mail Returned to Sender\r\n";
+
 /// A mail server, and what its target is called and configured with.
 pub struct Site {
     /// Its number, from 0 on.
     pub number: usize,
-    /// The name of the target, and the user whose mailbox it is.
+    /// What it is.
+    pub fate: Fate,
+    /// The name of the target.
     pub user: String,
+    /// The number of the site whose mailbox its mail comes into: its own, or the one before.
+    pub owner: usize,
+    /// The user whose mailbox that is.
+    pub account: String,
     /// The right password.
     pub password: String,
     /// The mail that lies there.
     pub post: Post,
-    /// Whether nothing ever goes wrong with it.
-    pub is_calm: bool,
-    /// Whether its target is passive.
-    pub is_passive: bool,
-    /// Whether the mailbox is one of POP3.
-    pub is_pop3: bool,
-    /// How long a byte is under way to it when nothing is wrong.
-    pub latency: Duration,
     /// Where it is reached.
     pub network: Network,
     has_tls: bool,
@@ -40,78 +42,123 @@ pub struct Site {
 }
 
 impl Site {
-    /// The site of this number, with TLS if it has a certificate. Every fifth is calm, every sixth passive, every third POP3.
-    pub fn new(number: usize, network: &Network, clock: &Clock, tls: Option<&ServerTls>) -> Self {
-        let (user, password) = (format!("t{number:02}"), format!("secret-{number:02}"));
-        let post = Post::new();
-        let dates = clock.clone();
-        post.set_clock(move || dates.true_time());
-        let address = format!("rita@{user}.test");
-        post.add_account(&user, &password, &[&address]);
-        post.insert(&user, "INBOX", FOREIGN);
-        let Fate { is_calm, is_pop3 } = Self::fate(number);
-        let protocol = if is_pop3 { Protocol::Pop3 } else { Protocol::Imap };
+    /// The site that comes after those that there are, with TLS if it has a certificate.
+    pub fn new(
+        fate: Fate,
+        before: &[Site],
+        (network, clock): (&Network, &Clock),
+        tls: Option<&ServerTls>,
+    ) -> Self {
+        let number = before.len();
         let options = || tls.map_or_else(Options::new, |tls| Options::new().starttls(tls));
-        let smtp = Arc::new(Server::without_port(Protocol::Smtp, &post, options()));
-        let mailbox = Arc::new(Server::without_port(protocol, &post, options()));
-        let latency = Duration::from_millis(match number % 4 {
-            0 => 1,
-            1 => 4,
-            2 => 20,
-            _ => 80,
-        });
+        let owner = before.last().filter(|_| fate.shares);
+        let account = owner.map_or_else(|| name(number), |owner| owner.account.clone());
+        let post = owner.map_or_else(Post::new, |owner| owner.post.clone());
+        let password = format!("secret-of-{account}");
+        let protocol = if fate.is_pop3 { Protocol::Pop3 } else { Protocol::Imap };
+        let mailbox = owner.map_or_else(
+            || Arc::new(Server::without_port(protocol, &post, options())),
+            |owner| Arc::clone(&owner.mailbox),
+        );
         let site = Self {
             number,
-            user,
+            fate,
+            user: name(number),
+            owner: owner.map_or(number, |owner| owner.number),
+            account,
             password,
+            smtp: Arc::new(Server::without_port(Protocol::Smtp, &post, options())),
             post,
-            is_calm,
-            is_passive: number % 6 == 1,
-            is_pop3,
-            latency,
             network: network.clone(),
             has_tls: tls.is_some(),
-            smtp,
             mailbox,
         };
-        for place in [Place::Send, Place::Receive] {
-            network.name(&site.host(place), site.address(place).ip());
-            network.listen(site.address(place), Arc::clone(site.server(place)));
-            site.change_way(place, |way| way.latency = latency);
-        }
+        site.open(clock);
         site
     }
 
-    /// What the site of this number is.
-    pub fn fate(number: usize) -> Fate {
-        Fate { is_calm: number.is_multiple_of(5), is_pop3: number % 3 == 2 }
+    fn open(&self, clock: &Clock) {
+        let Self { post, account, password, number, .. } = self;
+        if self.is_owner() {
+            let dates = clock.clone();
+            post.set_clock(move || dates.true_time());
+            // The other is that of the site after this one, if that has no mailbox of its own.
+            let addresses = [*number, number + 1].map(|it| format!("rita@{}.test", name(it)));
+            post.add_account(account, password, &addresses.each_ref().map(String::as_str));
+            self.receive_foreign();
+        }
+        let places = [Place::Send, Place::Receive].into_iter();
+        for place in places.filter(|place| self.is_owner() || *place == Place::Send) {
+            self.network.name(&self.host(place), self.address(place).ip());
+            for address in [self.address(place), self.other_address(place)] {
+                self.network.listen(address, Arc::clone(self.server(place)));
+                self.network.change_way(address, |way| way.latency = self.fate.latency);
+            }
+        }
     }
 
-    /// A mail of somebody else arrives.
+    /// Whether the mailbox is its own.
+    pub fn is_owner(&self) -> bool {
+        self.owner == self.number
+    }
+
+    /// A mail of somebody else arrives; some readers have all marked as deleted, and may still want them back.
     pub fn receive_foreign(&self) {
-        self.post.insert(&self.user, "INBOX", FOREIGN);
+        let flags: &[&str] = if self.fate.has_deleted { &["\\Deleted"] } else { &[] };
+        self.post.insert_flagged(&self.account, "INBOX", FOREIGN, flags);
+    }
+
+    /// A report that a mail with this header could not be delivered.
+    pub fn receive_report(&self, header: &str) {
+        let report = format!(
+            "{REPORT}Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
+             Content-Type: multipart/report; report-type=delivery-status; boundary=\"part\"\r\n\r\n\
+             --part\r\nContent-Type: text/plain\r\n\r\nIt was not delivered.\r\n\
+             --part\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; relay.test\r\n\r\n\
+             Final-Recipient: rfc822; rita@{}.test\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n\
+             --part\r\nContent-Type: text/rfc822-headers\r\n\r\n{header}\r\n--part--\r\n",
+            self.user
+        );
+        self.post.insert(&self.account, "INBOX", report.as_bytes());
+    }
+
+    /// The session of a host that lost its power still holds the mailbox when the next one comes.
+    pub fn is_still_locked(&self) {
+        let fault = Fault::reply("-ERR [IN-USE] maildrop is locked by another session");
+        self.mailbox.faults().times(1, faults::CREDENTIALS, fault);
     }
 
     /// The name of the host at this place.
     pub fn host(&self, place: Place) -> String {
-        let service = if place == Place::Send { "smtp" } else { "mailbox" };
-        format!("{service}.{}.test", self.user)
+        match place {
+            Place::Receive => format!("mailbox.{}.test", self.account),
+            Place::Send | Place::Delivery => format!("smtp.{}.test", self.user),
+        }
     }
 
     /// The server at this place.
     pub fn server(&self, place: Place) -> &Arc<Server> {
-        if place == Place::Send { &self.smtp } else { &self.mailbox }
+        if place == Place::Receive { &self.mailbox } else { &self.smtp }
     }
 
     /// Where that listens.
     pub fn address(&self, place: Place) -> SocketAddr {
-        let (last, port) = match (place, self.is_pop3) {
-            (Place::Send, _) => (1, 25),
-            (_, false) => (2, 143),
-            (_, true) => (2, 110),
+        self.address_with(place, 0)
+    }
+
+    /// Where that listens as well.
+    pub fn other_address(&self, place: Place) -> SocketAddr {
+        self.address_with(place, 10)
+    }
+
+    fn address_with(&self, place: Place, more: u8) -> SocketAddr {
+        let (number, last, port) = match (place, self.fate.is_pop3) {
+            (Place::Receive, false) => (self.owner, 2, 143),
+            (Place::Receive, true) => (self.owner, 2, 110),
+            (Place::Send | Place::Delivery, _) => (self.number, 1, 25),
         };
-        let [.., high, low] = self.number.to_be_bytes();
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, high, low, last)), port)
+        let [.., high, low] = number.to_be_bytes();
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, high, low, last + more)), port)
     }
 
     /// Changes the way to that.
@@ -121,20 +168,24 @@ impl Site {
 
     /// The target as the configuration has it, with this period.
     pub fn target(&self, interval_minutes: u32) -> String {
-        let Self { user, password, .. } = self;
+        let Self { user, account, password, fate, .. } = self;
         let (smtp, mailbox) = (self.host(Place::Send), self.host(Place::Receive));
-        let protocol = if self.is_pop3 { "pop3" } else { "imap" };
-        let passive = self.is_passive;
+        let protocol = if fate.is_pop3 { "pop3" } else { "imap" };
+        let Fate { is_passive, checks_ports, messages, .. } = fate;
         let tls = match self.has_tls {
             true => "tls: starttls, tls_options: {insecure_skip_verify: true}",
             false => "tls: none",
         };
-        let checks_ports = self.number.is_multiple_of(4);
         format!(
-            "- {{name: {user}, from: sam@{user}.test, to: rita@{user}.test, passive: {passive}, \
-             interval: {interval_minutes}m, port_checks: {checks_ports}, \
+            "- {{name: {user}, from: sam@{user}.test, to: rita@{user}.test, passive: {is_passive}, \
+             interval: {interval_minutes}m, port_checks: {checks_ports}, messages: {messages}, \
              send: {{host: {smtp}, {tls}}}, receive: {{host: {mailbox}, protocol: {protocol}, \
-             {tls}, username: {user}, password: {password}}}}}\n"
+             {tls}, username: {account}, password: {password}}}}}\n"
         )
     }
+}
+
+/// The name of the target of the site with this number.
+pub fn name(number: usize) -> String {
+    format!("t{number:02}")
 }

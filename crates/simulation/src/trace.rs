@@ -26,6 +26,15 @@ struct State {
     failed: Option<String>,
 }
 
+impl State {
+    fn keep(&mut self, line: String) {
+        if self.lines.len() >= MOST_LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+}
+
 impl Trace {
     /// An empty one.
     pub fn new(clock: Clock) -> Self {
@@ -37,10 +46,13 @@ impl Trace {
         let line = format!("{}  {line}", shown(self.clock.age()));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         line.hash(&mut state.all);
-        if state.lines.len() >= MOST_LINES {
-            state.lines.pop_front();
-        }
-        state.lines.push_back(line);
+        state.keep(line);
+    }
+
+    /// Adds a line that does not go into the number.
+    pub fn whisper(&self, line: &str) {
+        let line = format!("{}  {line}", shown(self.clock.age()));
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).keep(line);
     }
 
     /// The exporter has logged an error that it should not have.

@@ -57,12 +57,16 @@ pub enum Trouble {
     Without(&'static str),
     /// The password is another for the time being.
     Password,
+    /// The host has another address for the time being.
+    Moves,
     /// New mail shows in a folder only once that is selected anew.
     FrozenView,
     /// Mails take so many seconds.
     Late(u32),
     /// So many of a hundred mails are never seen again.
     Loses(u8),
+    /// Mails cannot be delivered, and a report says so.
+    Bounces,
     /// Mails come into the folder for junk.
     Junk,
     /// Mails come twice.
@@ -96,10 +100,11 @@ impl Trouble {
     }
 
     fn draw_delivery(is_pop3: bool, chance: &mut fastrand::Rng) -> Self {
-        match chance.u8(0..if is_pop3 { 7 } else { 8 }) {
+        match chance.u8(0..if is_pop3 { 8 } else { 9 }) {
             0..4 => Trouble::Late(1 << chance.u32(1..14)),
             4 | 5 => Trouble::Loses(chance.choice([20, 50, 100]).unwrap_or(100)),
             6 => Trouble::Twice,
+            7 => Trouble::Bounces,
             _ => Trouble::Junk,
         }
     }
@@ -110,7 +115,10 @@ impl Trouble {
             Trouble::Port(Reach::Open) | Trouble::Name(Lookup::Answered) => Effect::Works,
             Trouble::Port(_) | Trouble::Name(_) | Trouble::Hole => Effect::Down,
             Trouble::Password => Effect::Fails,
+            // Mail of others lies there, which is not read whole.
+            Trouble::Without("TOP") => Effect::Fails,
             Trouble::Far(_) | Trouble::FrozenView | Trouble::Without(_) => Effect::Works,
+            Trouble::Moves | Trouble::Bounces => Effect::Works,
             Trouble::Late(_) | Trouble::Loses(_) | Trouble::Junk | Trouble::Twice => Effect::Works,
             Trouble::Hangs(point)
             | Trouble::Closes(point)
@@ -151,16 +159,20 @@ impl Trouble {
                 server.faults().on(point, Fault::delay(delay));
             }
             Trouble::Without(capability) => server.faults().leave_out(capability),
-            Trouble::Password => site.post.set_password(&site.user, "another"),
+            Trouble::Password => site.post.set_password(&site.account, "another"),
+            Trouble::Moves => {
+                site.network.name(&site.host(place), site.other_address(place).ip());
+                site.change_way(place, |way| way.reach = Reach::Refuses);
+            }
             Trouble::FrozenView => server.faults().freeze_view(),
             // Who releases them decides when, and which.
-            Trouble::Late(_) | Trouble::Loses(_) => {
-                site.post.set_delivery(&site.user, Delivery::held());
+            Trouble::Late(_) | Trouble::Loses(_) | Trouble::Bounces => {
+                site.post.set_delivery(&site.account, Delivery::held());
             }
             Trouble::Junk => {
-                site.post.set_delivery(&site.user, Delivery::at_once().into_folder("Junk"));
+                site.post.set_delivery(&site.account, Delivery::at_once().into_folder("Junk"));
             }
-            Trouble::Twice => site.post.set_delivery(&site.user, Delivery::at_once().copies(2)),
+            Trouble::Twice => site.post.set_delivery(&site.account, Delivery::at_once().copies(2)),
         }
         if matches!(self, Trouble::Port(_)) {
             server.reset_sessions();
@@ -170,10 +182,10 @@ impl Trouble {
     /// Takes it away again.
     pub fn end(self, site: &Site, place: Place) {
         match place {
-            Place::Delivery => site.post.set_delivery(&site.user, Delivery::at_once()),
+            Place::Delivery => site.post.set_delivery(&site.account, Delivery::at_once()),
             Place::Send | Place::Receive => {
-                site.network.set_lookup(&site.host(place), Lookup::Answered);
-                let latency = site.latency;
+                site.network.name(&site.host(place), site.address(place).ip());
+                let latency = site.fate.latency;
                 site.change_way(place, |way| {
                     *way = crate::network::Way { latency, ..Default::default() };
                 });
@@ -181,7 +193,7 @@ impl Trouble {
             }
         }
         if place == Place::Receive {
-            site.post.set_password(&site.user, &site.password);
+            site.post.set_password(&site.account, &site.password);
         }
     }
 }
@@ -204,13 +216,14 @@ const ALWAYS_MET: [&str; 8] = [
     faults::CREDENTIALS,
 ];
 
-const NETWORK: [Trouble; 13] = [
+const NETWORK: [Trouble; 14] = [
     Trouble::Port(Reach::Refuses),
     Trouble::Port(Reach::Unreachable),
     Trouble::Port(Reach::Silent),
     Trouble::Name(Lookup::NoName),
     Trouble::Name(Lookup::Fails),
     Trouble::Name(Lookup::Silent),
+    Trouble::Moves,
     Trouble::Hole,
     Trouble::Cuts(30),
     Trouble::Cuts(100),

@@ -5,11 +5,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use testserver::Happening;
+use testserver::{Happening, Message};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::site::Site;
+use crate::site::{self, Site};
 use crate::trace::Trace;
 
 /// One test mail that a server accepted.
@@ -23,6 +23,12 @@ pub struct Mail {
     pub present: u32,
     /// Whether it will never be seen.
     pub is_gone: bool,
+    /// When a report came that it could not be delivered.
+    pub reported: Option<Duration>,
+    /// How many reports about it lie in folders.
+    pub reports: u32,
+    /// Whether it is marked as deleted.
+    pub is_marked: bool,
 }
 
 /// What happened at one site.
@@ -34,6 +40,8 @@ pub struct SiteTruth {
     pub accepted: u64,
     /// How many of them were seen, ever.
     pub placed: u64,
+    /// About how many of them a report came, ever.
+    pub reported: u64,
     /// What happened to mails and when, without their tokens, as one number.
     times: DefaultHasher,
 }
@@ -54,6 +62,8 @@ pub struct Held {
     pub number: u64,
     /// Its token.
     pub token: String,
+    /// Its header.
+    pub header: String,
 }
 
 /// What happened at all sites. A clone is the same.
@@ -83,9 +93,9 @@ impl Truth {
             clock: clock.clone(),
             trace: trace.clone(),
         };
-        for (number, site) in sites.iter().enumerate() {
+        for site in sites.iter().filter(|site| site.is_owner()) {
             let observer = truth.clone();
-            site.post.observe(move |happening| observer.see(number, happening));
+            site.post.observe(move |happening| observer.see(happening));
         }
         truth
     }
@@ -120,49 +130,69 @@ impl Truth {
         let now = self.clock.age();
         for site in &mut self.state().sites {
             site.mails.retain(|_, mail| {
-                mail.present > 0 || now.saturating_sub(mail.accepted) < older_than
+                mail.present + mail.reports > 0 || now.saturating_sub(mail.accepted) < older_than
             });
         }
     }
 
-    fn see(&self, number: usize, happening: Happening) {
+    fn see(&self, happening: Happening) {
         let now = self.clock.age();
+        let kind = std::mem::discriminant(&happening);
         let mut state = self.state();
         let State { sites, held, wrong } = &mut *state;
-        let Some(site) = sites.get_mut(number) else { return };
-        (std::mem::discriminant(&happening), now).hash(&mut site.times);
-        match happening {
-            Happening::Accepted { user, number: mail, is_held, bytes } => {
-                let token = token(&bytes).unwrap_or_else(|| format!("none-{mail}"));
-                self.trace.note(&format!("{user}: accepted {}", short(&token)));
+        let (Happening::Accepted { user, bytes, .. }
+        | Happening::Placed { user, message: Message { bytes, .. }, .. }
+        | Happening::Removed { user, message: Message { bytes, .. }, .. }
+        | Happening::Flagged { user, message: Message { bytes, .. }, .. }) = &happening;
+        let Some(Meant { token, target, is_report }) = Meant::by(bytes) else {
+            let touched = match happening {
+                Happening::Removed { .. } => "removed",
+                Happening::Flagged { .. } => "changed",
+                Happening::Accepted { .. } => "sent",
+                Happening::Placed { .. } => return,
+            };
+            *wrong = Some(format!("{user}: a mail of somebody else was {touched}"));
+            return;
+        };
+        let Some((number, site)) =
+            sites.iter_mut().enumerate().find(|(number, _)| site::name(*number) == target)
+        else {
+            return;
+        };
+        (kind, now).hash(&mut site.times);
+        let what = if is_report { "report about" } else { "mail" };
+        let note = |words: &str| {
+            self.trace.note(&format!("{target}: {what} {} {words}", short(&token)));
+        };
+        let mail = site.mails.entry(token.clone()).or_default();
+        let there = if is_report { &mut mail.reports } else { &mut mail.present };
+        match &happening {
+            Happening::Accepted { number: mails_number, is_held, .. } => {
+                note("accepted");
                 site.accepted += 1;
-                site.mails.insert(token.clone(), Mail { accepted: now, ..Mail::default() });
-                if is_held {
-                    held.push(Held { site: number, number: mail, token });
+                mail.accepted = now;
+                if *is_held {
+                    let text = String::from_utf8_lossy(bytes);
+                    let header = text.split("\r\n\r\n").next().unwrap_or_default().to_owned();
+                    held.push(Held { site: number, number: *mails_number, token, header });
                     self.news.notify_one();
                 }
             }
-            Happening::Placed { user, folder, message } => {
-                let Some(token) = token(&message.bytes) else { return };
-                self.trace.note(&format!("{user}: in {folder} {}", short(&token)));
-                let mail = site.mails.entry(token).or_default();
-                site.placed += u64::from(mail.placed.is_none());
-                mail.placed.get_or_insert(now);
-                mail.present += 1;
+            Happening::Placed { folder, .. } => {
+                note(&format!("in {folder}"));
+                *there += 1;
+                let (ever, when) = match is_report {
+                    true => (&mut site.reported, &mut mail.reported),
+                    false => (&mut site.placed, &mut mail.placed),
+                };
+                *ever += u64::from(when.is_none());
+                when.get_or_insert(now);
             }
-            Happening::Removed { user, folder, message } => match token(&message.bytes) {
-                Some(token) => {
-                    self.trace.note(&format!("{user}: out of {folder} {}", short(&token)));
-                    let mail = site.mails.entry(token).or_default();
-                    mail.present = mail.present.saturating_sub(1);
-                }
-                None => *wrong = Some(format!("{user}: a mail of somebody else was removed")),
-            },
-            Happening::Flagged { user, message, .. } => {
-                if token(&message.bytes).is_none() {
-                    *wrong = Some(format!("{user}: a mail of somebody else was changed"));
-                }
+            Happening::Removed { folder, .. } => {
+                note(&format!("out of {folder}"));
+                *there = there.saturating_sub(1);
             }
+            Happening::Flagged { message, .. } => mail.is_marked = message.has_flag("\\Deleted"),
         }
     }
 
@@ -171,12 +201,25 @@ impl Truth {
     }
 }
 
-/// The token in the header of a test mail, as whoever does not know our code would find it.
-fn token(mail: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(mail);
-    let mark = text.lines().find_map(|line| line.strip_prefix("X-Mailtrip: "))?;
-    let (_, token) = mark.split_once("token=")?;
-    Some(token.chars().take_while(char::is_ascii_hexdigit).collect())
+/// Which test mail is meant by a mail that lies in a mailbox.
+struct Meant {
+    token: String,
+    target: String,
+    is_report: bool,
+}
+
+impl Meant {
+    /// What is meant by this mail, as whoever does not know the exporter's code would find it.
+    fn by(mail: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(mail);
+        let is_report = text.starts_with(site::REPORT);
+        let mark = text.lines().find_map(|line| line.strip_prefix("X-Mailtrip: "))?;
+        let value = |name: &str| {
+            let (_, value) = mark.split_once(name)?;
+            Some(value.split(';').next()?.trim().to_owned())
+        };
+        Some(Self { token: value("token=")?, target: value("target=")?, is_report })
+    }
 }
 
 /// Enough of a token to tell it from others.

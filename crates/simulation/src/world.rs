@@ -12,12 +12,14 @@ use testserver::{Authority, Certificate, ServerTls};
 use tokio::runtime::Runtime;
 
 use crate::clock::Clock;
+use crate::fate::fates;
 use crate::life::config;
 use crate::log::into_trace;
 use crate::network::Network;
 use crate::options::{Options, Outcome};
 use crate::oracle::{Oracle, Wrong};
-use crate::plan::{Event, Fate, Planned, draw};
+use crate::panics::watch;
+use crate::plan::{Event, Planned, draw, stream};
 use crate::site::Site;
 use crate::state::{copy, folder, restore};
 use crate::trace::Trace;
@@ -29,7 +31,7 @@ mod turns;
 /// How often everything is judged, besides after each event.
 const JUDGE_EVERY: Duration = Duration::from_secs(60);
 /// From when on a mail of which nothing is left is of no interest.
-const FORGET_AFTER: Duration = Duration::from_secs(2 * 86_400);
+const FORGET_AFTER: Duration = Duration::from_secs(14 * 3600);
 /// How long the state that a power loss leaves behind is older than its end, at most.
 const UNSYNCED: Duration = Duration::from_millis(900);
 
@@ -46,6 +48,7 @@ enum End {
 
 /// Lives through a world.
 pub fn run(options: &Options) -> Outcome {
+    watch();
     let clock = Clock::default();
     let trace = Trace::new(clock.clone());
     let lived = into_trace(&trace, || World::new(options, &clock, &trace)?.live(options));
@@ -62,7 +65,7 @@ pub fn run(options: &Options) -> Outcome {
         trace.note(&format!("WRONG: {}", wrong.what));
     }
     outcome.fingerprint = trace.fingerprint();
-    outcome.trace = trace.newest(400);
+    outcome.trace = trace.newest(4_000);
     outcome
 }
 
@@ -95,10 +98,16 @@ struct World {
 impl World {
     fn new(options: &Options, clock: &Clock, trace: &Trace) -> Result<Self, Wrong> {
         let network = Network::new(options.seed ^ 1);
+        if options.dialogues {
+            network.write_down(trace);
+        }
         let tls = options.tls.then(certificate).transpose();
         let tls = tls.map_err(|what| Wrong { at: Duration::ZERO, what })?;
-        let sites: Vec<Site> =
-            (0..options.sites).map(|it| Site::new(it, &network, clock, tls.as_ref())).collect();
+        let mut sites = Vec::with_capacity(options.sites);
+        for fate in fates(options) {
+            let site = Site::new(fate, &sites, (&network, clock), tls.as_ref());
+            sites.push(site);
+        }
         let truth = Truth::watch(&sites, clock, trace);
         let oracle = Oracle::new(&sites, clock.clone(), truth.clone());
         let mut plan = plan_of(options);
@@ -119,7 +128,7 @@ impl World {
             releases: BTreeMap::new(),
             deliveries: vec![None; sites.len()],
             chance: fastrand::Rng::with_seed(options.seed ^ 2),
-            minutes: vec![5; sites.len()],
+            minutes: sites.iter().map(|site| site.fate.minutes).collect(),
             directory,
             synced: None,
             next_judgement: Duration::ZERO,
@@ -151,7 +160,12 @@ impl World {
     }
 
     fn calm(&self) -> Vec<u64> {
-        let calm = self.sites.iter().filter(|site| site.is_calm);
+        // Mail of a neighbour in trouble has the mailbox read at other times.
+        let is_alone = |site: &&Site| {
+            let mut others = self.sites.iter().filter(|it| it.owner == site.owner);
+            others.all(|it| it.fate.is_calm)
+        };
+        let calm = self.sites.iter().filter(is_alone);
         calm.map(|site| self.truth.site(site.number, |truth| truth.times())).collect()
     }
 
@@ -159,11 +173,16 @@ impl World {
     fn one_process(&mut self, seed: u64) -> Result<End, Wrong> {
         self.processes += 1;
         let mut chance = fastrand::Rng::with_seed(seed ^ (self.processes << 20));
+        let dies_early = self.processes > 1 && stream(seed, self.processes).u8(0..8) == 0;
         let runtime = runtime(chance.u64(..)).map_err(|problem| self.wrong(unusable(&problem)))?;
+        self.network.revive();
+        if dies_early {
+            // Often while it starts.
+            self.network.die_after(chance.u64(0..60));
+        }
         ledger::lot::draw_from(Some(Box::new(move |bytes| chance.fill(bytes))));
         let clock = self.clock.clone();
         read_wall_from(Some(Box::new(move || clock.wall())));
-        self.network.revive();
         mail::net::simulated::connect_in(Some(std::sync::Arc::new(self.network.clone())));
         let end = runtime.block_on(async {
             self.clock.runtime_begins();
@@ -181,6 +200,10 @@ impl World {
             self.oracle.state_is_lost();
         }
         if let Some(synced) = self.synced.take() {
+            self.sites
+                .iter()
+                .filter(|site| self.oracle.may_be_locked(site))
+                .for_each(Site::is_still_locked);
             let restored = restore(synced.path(), self.directory.path());
             restored.map_err(|problem| self.wrong(unusable(&problem)))?;
         }
@@ -241,8 +264,7 @@ impl World {
 
 /// Everything that happens in such a world.
 pub(crate) fn plan_of(options: &Options) -> Vec<Planned> {
-    let fates: Vec<Fate> = (0..options.sites).map(Site::fate).collect();
-    let mut plan = draw(options.seed, options.days, &fates);
+    let mut plan = draw(options.seed, options.days, &fates(options));
     plan.retain(|planned| !options.only_servers || planned.event.is_of_servers());
     plan
 }

@@ -53,6 +53,7 @@ pub(super) struct End {
     /// The number of the lane that this end writes to.
     own: usize,
     address: SocketAddr,
+    server: SocketAddr,
     network: Network,
     timer: Option<Pin<Box<Sleep>>>,
     resets: bool,
@@ -60,7 +61,8 @@ pub(super) struct End {
 
 /// The two ends of a new connection of the client at this address: its own, and the server's.
 pub(super) fn connected(
-    (address, latency, cut_after): (SocketAddr, Duration, Option<usize>),
+    (address, server): (SocketAddr, SocketAddr),
+    (latency, cut_after): (Duration, Option<usize>),
     network: Network,
 ) -> (End, End) {
     let link = Link { lanes: Default::default(), latency, cut_after, is_held: false };
@@ -69,6 +71,7 @@ pub(super) fn connected(
         link: Arc::clone(&link),
         own,
         address,
+        server,
         network: network.clone(),
         timer: None,
         resets: false,
@@ -103,10 +106,12 @@ impl Link {
         }
     }
 
-    /// Resets the connection on both sides.
-    fn cut(&mut self, now: Instant) {
+    /// Resets the connection on both sides. What was written last by the end with this lane may still arrive.
+    fn cut(&mut self, now: Instant, own: usize, arrives: bool) {
         let at = now + self.latency;
-        self.lanes.iter_mut().for_each(|lane| lane.end(at, Farewell::Reset));
+        let later = if arrives { Duration::from_millis(1) } else { Duration::ZERO };
+        self.lane(own).end(at + later, Farewell::Reset);
+        self.lane(1 - own).end(at, Farewell::Reset);
     }
 
     fn lane(&mut self, number: usize) -> &mut Lane {
@@ -217,14 +222,15 @@ impl AsyncWrite for End {
             count = count.min(*left);
             *left -= count;
             if *left == 0 {
-                // What was written before it may still arrive; nothing tells whether it did.
+                // Nothing tells the writer whether it arrives.
                 link.cut_after = None;
-                link.cut(now);
+                link.cut(now, own, count % 2 == 1);
             }
         }
         let lane = link.lane(own);
         let written = bytes.get(..count).unwrap_or_default();
         if !written.is_empty() {
+            self.network.is_said(self.server, own == 0, written);
             lane.under_way.push_back((at, written.to_vec()));
             lane.bytes += count;
             lane.reader.take().into_iter().for_each(Waker::wake);

@@ -12,6 +12,19 @@ use super::{
 use crate::site::Site;
 use crate::trouble::{Effect, Place};
 
+/// What a power loss may take of a counter: what a target has done in a second.
+const UNWRITTEN: u64 = 4;
+/// The same of the looks into a mailbox.
+const UNWRITTEN_LOOKS: u64 = 40;
+/// The most mails of a calm site that are awaited at one time.
+const MOST_AWAITED: usize = 2;
+/// A server dates mail by the second.
+const DATED: Duration = Duration::from_secs(2);
+/// Looks are made at a tenth of the time for which a mail is awaited.
+const WATCHED: f64 = 1.15;
+/// What a round trip may have beside the way of the mail: the dialogue before it, and the look that sees it.
+const ROUND_TRIP_SLACK: Duration = Duration::from_secs(75);
+
 impl Oracle {
     pub(super) fn judge_sessions(&self, site: &Site) -> Result<(), String> {
         let name = &site.user;
@@ -46,8 +59,9 @@ impl Oracle {
         self.judge_ability(site, Side::Send, record.send, send)?;
         self.judge_ability(site, Side::Receive, record.receive, receive)?;
         self.judge_mailbox(site)?;
+        self.judge_round_trip(site, snapshot.last_roundtrip)?;
         self.judge_outstanding(site, awaited)?;
-        if site.is_calm {
+        if site.fate.is_calm {
             self.judge_calm(site, &totals, snapshot.last_roundtrip, awaited)?;
         }
         Ok(())
@@ -113,10 +127,22 @@ impl Oracle {
         let accepted = self.truth.site(site.number, |it| it.accepted);
         let Some(record) = self.records.get_mut(site.number) else { return Ok(()) };
         let before = record.totals.replace(*totals).unwrap_or_default();
+        if let Some(lost) = record.lost.take() {
+            let pairs = counters(&lost).into_iter().zip(counters(totals));
+            for ((name, before), (_, after)) in pairs {
+                let most = if name == "looks" { UNWRITTEN_LOOKS } else { UNWRITTEN };
+                if before > after + most {
+                    return Err(format!(
+                        "{}: a power loss took the counter {name} from {before} to {after}",
+                        site.user
+                    ));
+                }
+            }
+        }
         if now < record.inexact_until {
             record.base = (*totals, accepted);
         }
-        if !site.is_passive && totals.left > record.base.0.left {
+        if !site.fate.is_passive && totals.left > record.base.0.left {
             return Err(format!(
                 "{}: {} left, and the target is not passive",
                 site.user, totals.left
@@ -130,7 +156,7 @@ impl Oracle {
         }
         let done = |it: &Totals| [it.probes + it.periods_skipped, it.checks + it.checks_skipped];
         // A passive target that is down counts nothing.
-        let is_excused = site.is_passive && !record.works_for(record.longest(), now);
+        let is_excused = site.fate.is_passive && !record.works_for(record.longest(), now);
         let longest = STANDSTILL + record.interval;
         let loops = ["sending", "checking"].into_iter().zip(done(&before)).zip(done(totals));
         for (((name, before), after), grown) in loops.zip(&mut record.progress) {
@@ -146,7 +172,8 @@ impl Oracle {
 
     /// No mail was counted that was not, and none twice.
     fn judge_number(&self, site: &Site, totals: &Totals) -> Result<(), String> {
-        let (accepted, placed) = self.truth.site(site.number, |it| (it.accepted, it.placed));
+        let (accepted, placed, reported) =
+            self.truth.site(site.number, |it| (it.accepted, it.placed, it.reported));
         let name = &site.user;
         if totals.accepted > accepted {
             let told = totals.accepted;
@@ -155,6 +182,10 @@ impl Oracle {
         let seen = totals.received + totals.returned;
         if seen > placed {
             return Err(format!("{name}: {seen} received or returned, and {placed} arrived"));
+        }
+        if totals.bounced > reported {
+            let told = totals.bounced;
+            return Err(format!("{name}: {told} bounced, and {reported} were reported"));
         }
         // One that is being sent is not counted yet.
         let now = self.clock.age();
@@ -167,7 +198,7 @@ impl Oracle {
         let (base, accepted_then) = record.base;
         let (known, before) = (totals.accepted + totals.doubtful, base.accepted + base.doubtful);
         let (known, accepted) = (known.saturating_sub(before), accepted - accepted_then);
-        if !site.is_passive && known + new < accepted {
+        if !site.fate.is_passive && known + new < accepted {
             return Err(format!(
                 "{name}: {known} accepted or doubtful, and the server accepted {accepted}"
             ));
@@ -192,9 +223,9 @@ impl Oracle {
         let is_right = match known.effect {
             Effect::Unsure => true,
             Effect::Works => says == Reading::Is(true),
-            Effect::Down if site.is_passive => says == Reading::NotApplicable,
+            Effect::Down if site.fate.is_passive => says == Reading::NotApplicable,
             // A server that hangs up or says nothing may be one that is not there.
-            Effect::Fails if site.is_passive => says != Reading::Is(true),
+            Effect::Fails if site.fate.is_passive => says != Reading::Is(true),
             Effect::Fails | Effect::Down => says == Reading::Is(false),
         };
         match is_right {
@@ -225,11 +256,17 @@ impl Oracle {
         let now = self.clock.age();
         let settled = steady.max(record.receive.since).max(record.inexact_until);
         let longest = record.longest() + record.interval;
+        // Where EXPUNGE would take mail of others along, ours are only marked.
+        let may_stay = site.fate.has_deleted;
         let forgotten = self.truth.site(site.number, |truth| {
             let is_forgotten = |placed: Duration| now.saturating_sub(placed.max(settled)) > longest;
             let mails = truth.mails.iter();
             mails
-                .filter(|(_, mail)| mail.present > 0 && mail.placed.is_some_and(is_forgotten))
+                .filter(|(_, mail)| !(may_stay && mail.is_marked))
+                .filter(|(_, mail)| {
+                    let lies = mail.present > 0 && mail.placed.is_some_and(is_forgotten);
+                    lies || mail.reports > 0 && mail.reported.is_some_and(is_forgotten)
+                })
                 .map(|(token, mail)| (token.clone(), mail.clone()))
                 .next()
         });
@@ -241,6 +278,35 @@ impl Oracle {
                 crate::truth::short(&token),
                 crate::clock::shown(mail.placed.unwrap_or_default()),
             )),
+        }
+    }
+
+    /// A new round trip is that of a mail: from the connection over which it went, until it could be seen.
+    fn judge_round_trip(
+        &mut self,
+        site: &Site,
+        round_trip: Option<Duration>,
+    ) -> Result<(), String> {
+        let Some(record) = self.records.get_mut(site.number) else { return Ok(()) };
+        if record.round_trip == round_trip {
+            return Ok(());
+        }
+        record.round_trip = round_trip;
+        let Some(trip) = round_trip else { return Ok(()) };
+        // Each look by POP3 is a login: while mail is late there is one in each period.
+        let pop3 = if site.fate.is_pop3 { record.interval } else { Duration::ZERO };
+        let most_late = ROUND_TRIP_SLACK + pop3;
+        let fits = self.truth.site(site.number, |truth| {
+            truth.mails.values().any(|mail| {
+                let true_trip = mail.placed.map(|placed| placed.saturating_sub(mail.accepted));
+                true_trip.is_some_and(|it| {
+                    it <= trip + DATED + pop3 && trip <= it.mul_f64(WATCHED) + most_late
+                })
+            })
+        });
+        match fits {
+            true => Ok(()),
+            false => Err(format!("{}: a round trip of {trip:?}, which no mail had", site.user)),
         }
     }
 
@@ -263,10 +329,11 @@ impl Oracle {
             let (mut least, mut most) = (0, 0);
             for mail in truth.mails.values() {
                 let age = now.saturating_sub(mail.accepted);
-                let seen = mail.placed.map(|placed| now.saturating_sub(placed));
+                let seen = mail.placed.or(mail.reported).map(|at| now.saturating_sub(at));
                 let is_young = age < LOST_AFTER + longest;
                 most += usize::from(is_young && seen.is_none_or(|seen| seen < longest));
-                let waits = mail.placed.is_none() && age > longest && age < LOST_AFTER;
+                let is_over = mail.placed.is_some() || mail.reported.is_some();
+                let waits = !is_over && age > longest && age < LOST_AFTER;
                 least += usize::from(waits);
             }
             (least, most)
@@ -303,25 +370,40 @@ impl Oracle {
         }
         let Some(alive) = self.alive_since else { return Ok(()) };
         let settled = self.clock.age().saturating_sub(record.undisturbed_since.max(alive));
-        if settled <= record.longest() || self.is_disk_broken {
+        if settled <= record.longest() || self.is_disk_broken || self.is_disk_slow {
             return Ok(());
         }
         if round_trip.is_none_or(|trip| trip > CALM_ROUND_TRIP) {
             return Err(format!("{name}: a round trip of {round_trip:?}, and nothing is wrong"));
         }
-        if awaited > 1 {
+        if awaited > MOST_AWAITED {
             return Err(format!("{name}: {awaited} outstanding, and nothing is wrong"));
         }
         Ok(())
     }
 }
 
-/// The counters of an account, with their names.
-fn counters(totals: &Totals) -> [(&'static str, u64); 15] {
-    let Totals { probes, accepted, doubtful, received, late, lost, bounced, returned, .. } =
-        *totals;
-    let Totals { duplicate, left, checks, check_failures, looks, .. } = *totals;
-    let Totals { periods_skipped, checks_skipped, .. } = *totals;
+/// The counters of an account, with their names: all that there are.
+fn counters(totals: &Totals) -> [(&'static str, u64); 19] {
+    let Totals {
+        probes,
+        accepted,
+        doubtful,
+        received,
+        late,
+        lost,
+        bounced,
+        returned,
+        duplicate,
+        left,
+        roundtrips_unknown,
+        found: [inbox, junk, other],
+        checks,
+        check_failures,
+        looks,
+        periods_skipped,
+        checks_skipped,
+    } = *totals;
     [
         ("probes", probes),
         ("accepted", accepted),
@@ -333,6 +415,10 @@ fn counters(totals: &Totals) -> [(&'static str, u64); 15] {
         ("returned", returned),
         ("duplicate", duplicate),
         ("left", left),
+        ("unknown round trips", roundtrips_unknown),
+        ("found in the inbox", inbox),
+        ("found as junk", junk),
+        ("found elsewhere", other),
         ("checks", checks),
         ("check failures", check_failures),
         ("looks", looks),

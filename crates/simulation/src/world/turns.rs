@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mailtrip_exporter::store::simulated::fail;
+use mailtrip_exporter::store::simulated::{fail, slow};
 use tokio::time::{sleep, sleep_until};
 
-use super::{End, FORGET_AFTER, JUDGE_EVERY, UNSYNCED, World};
+use super::{COMMIT, End, FORGET_AFTER, JUDGE_EVERY, UNSYNCED, World};
 use crate::life::{AFTERMATH, Process};
 use crate::oracle::Wrong;
 use crate::plan::Event;
@@ -35,8 +35,18 @@ impl World {
     pub(super) async fn process(&mut self) -> Result<End, Wrong> {
         self.trace.note("a process starts");
         let config = self.config()?;
-        let process = Process::start(self.directory.path(), &self.network, config).await;
-        let process = process.map_err(|problem| self.wrong_here(problem))?;
+        let died = self.network.died();
+        let process = tokio::select! {
+            biased;
+            () = died.notified() => {
+                self.trace.note("the process is killed while it starts");
+                sleep(AFTERMATH).await;
+                return Ok(End::Again(AFTERMATH));
+            }
+            started = Process::start(self.directory.path(), &self.network, config) => {
+                started.map_err(|problem| self.wrong_here(problem))?
+            }
+        };
         let away = self.clock.age().saturating_sub(self.ended);
         self.oracle.process_begins(away);
         let mut doom = Doom::default();
@@ -157,9 +167,9 @@ impl World {
         changed.map_err(|problem| self.wrong_here(format!("the reload failed: {problem}")))
     }
 
-    /// Gives the target of a site another period, unless the site is calm; whether it did.
+    /// Gives the target of a site another period, unless the site or the mailbox is calm; whether it did.
     pub(super) fn configure(&mut self, site: usize, minutes: u32) -> bool {
-        let is_calm = self.sites.get(site).is_none_or(|site| site.is_calm);
+        let is_calm = self.sites.get(site).is_none_or(|site| site.fate.is_calm);
         match self.minutes.get_mut(site) {
             Some(known) if !is_calm => {
                 *known = minutes;
@@ -193,7 +203,7 @@ impl World {
             }
             Event::Renumber(number) => {
                 if let Some(site) = self.sites.get(number) {
-                    site.post.renumber(&site.user, "INBOX");
+                    site.post.renumber(&site.account, "INBOX");
                 }
             }
             Event::Foreign(number) => {
@@ -204,6 +214,10 @@ impl World {
             Event::Step(milliseconds) => {
                 self.clock.step(milliseconds);
                 self.oracle.clock_was_set();
+            }
+            Event::SlowDisk(milliseconds) => {
+                slow(COMMIT + Duration::from_millis(milliseconds.into()));
+                self.oracle.disk_is_slow(milliseconds > 0);
             }
             Event::Disk(failing) => {
                 fail(Some(failing));
@@ -227,10 +241,13 @@ impl World {
     fn decide_about_held(&mut self) {
         for held in self.truth.take_held() {
             let now = self.clock.age();
-            let delay = match self.deliveries.get(held.site).copied().flatten() {
+            let owner = self.sites.get(held.site).map_or(held.site, |site| site.owner);
+            let trouble = self.deliveries.get(owner).copied().flatten();
+            let delay = match trouble {
                 Some(Trouble::Late(seconds)) => {
                     Some(Duration::from_secs(seconds.into()).mul_f64(0.5 + self.chance.f64()))
                 }
+                Some(Trouble::Bounces) => None,
                 Some(Trouble::Loses(percent)) if self.chance.u8(0..100) < percent => None,
                 _ => Some(Duration::from_millis(1)),
             };
@@ -239,8 +256,11 @@ impl World {
                     self.releases.insert((now + delay, held.site, held.number), held);
                 }
                 (None, Some(site)) => {
-                    site.post.discard_one(&site.user, held.number);
+                    site.post.discard_one(&site.account, held.number);
                     self.truth.discarded(&held);
+                    if trouble == Some(Trouble::Bounces) {
+                        site.receive_report(&held.header);
+                    }
                 }
                 (None, None) => {}
             }
@@ -257,7 +277,7 @@ impl World {
             }
             let held = entry.remove();
             if let Some(site) = self.sites.get(held.site) {
-                site.post.release_one(&site.user, held.number);
+                site.post.release_one(&site.account, held.number);
             }
         }
     }
