@@ -36,6 +36,8 @@ pub(super) struct MailboxTask {
     reader: MailboxReader,
     /// What the subscribers' configurations said in the turn of the loop before.
     settings: Option<Arc<Settings>>,
+    /// The subscribers then.
+    subscribers: Vec<Arc<Subscriber>>,
     clock: Arc<Mutex<ServerClock>>,
     inspector: Arc<Inspector>,
     /// What was last given to the store of each folder.
@@ -82,6 +84,7 @@ impl MailboxTask {
             attended_since: started,
             reader: MailboxReader::default(),
             settings: None,
+            subscribers: Vec::new(),
             clock: Arc::default(),
             inspector: Arc::default(),
             kept: BTreeMap::new(),
@@ -162,6 +165,7 @@ impl MailboxTask {
                 self.forgive(&settings);
                 self.settings = Some(Arc::clone(&settings));
             }
+            self.meet(&subscribers);
             let announced = self.shared.announced();
             let wanted = self.next_look(&settings, &subscribers);
             let next_look = wanted.map(|look| opens.map_or(look, |opens| look.max(opens)));
@@ -200,6 +204,14 @@ impl MailboxTask {
                 }
             }
         }
+    }
+
+    /// Somebody who joins may wait for a mail that came before: nobody had waited for it then.
+    fn meet(&mut self, subscribers: &[Arc<Subscriber>]) {
+        if subscribers::have_joined(&self.subscribers, subscribers) {
+            self.reader.recall_left_overs();
+        }
+        self.subscribers = subscribers.to_vec();
     }
 
     /// A suspension is as if this had begun after it.

@@ -238,6 +238,12 @@ impl Memory {
         }
     }
 
+    /// Has the left-overs judged anew: there is somebody who may wait for them.
+    pub fn recall_left_overs(&mut self) {
+        let recalled: BTreeSet<Id> = self.backlog.recall_left_overs().into_iter().collect();
+        self.seen.forget(&recalled);
+    }
+
     /// When the view of the maildrop was last asked for.
     pub fn looked_at(&self) -> Option<LineInstant> {
         self.looked_at

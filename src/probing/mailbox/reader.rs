@@ -118,6 +118,12 @@ impl MailboxReader {
         self.imap.restore(records, now);
     }
 
+    /// Has all mails judged anew that nobody waited for.
+    pub(crate) fn recall_left_overs(&mut self) {
+        self.imap.recall_left_overs();
+        self.pop3.recall_left_overs();
+    }
+
     /// What is known of the mailbox, to be kept, by folder.
     pub(crate) fn records(&self, kind: SessionKind, now: Moment) -> Vec<(String, FolderRecord)> {
         match kind {

@@ -1,5 +1,6 @@
 //! The targets that have to do with a mailbox, and whose a mail is.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -225,6 +226,21 @@ pub(crate) fn left_over_until(
     lost_after: Duration,
 ) -> SystemTime {
     mark.expires.max(server_date.unwrap_or(mark.expires) + lost_after)
+}
+
+/// Whether there is one among these for whose mails nobody has looked before, and who still waits for one.
+pub(super) fn have_joined(before: &[Arc<Subscriber>], now: &[Arc<Subscriber>]) -> bool {
+    let is_same = |pair: (&Arc<Subscriber>, &Arc<Subscriber>)| Arc::ptr_eq(pair.0, pair.1);
+    if before.len() == now.len() && before.iter().zip(now).all(is_same) {
+        return false;
+    }
+    let known: BTreeSet<*const Account> =
+        before.iter().map(|it| Arc::as_ptr(&it.account)).collect();
+    let mut joined = now.iter().filter(|it| !known.contains(&Arc::as_ptr(&it.account)));
+    joined.any(|it| {
+        it.account
+            .read(|ledger, _| ledger.is_missing_mail() || ledger.oldest_outstanding().is_some())
+    })
 }
 
 /// Whether any subscriber waits for a mail.

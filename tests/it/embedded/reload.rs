@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ledger::{Reading, Snapshot};
 use mailtrip_exporter::config::{Config, Shard};
+use mailtrip_exporter::store::Store;
 use mailtrip_exporter::supervisor::{ReloadError, Supervisor};
 use tempfile::TempDir;
 use testserver::faults::{self, AFTER_DATA, CONNECT, CREDENTIALS, Fault, GREETING, Gate};
@@ -25,12 +26,25 @@ struct Configured {
 
 impl Configured {
     async fn start(targets: &[TargetText]) -> Self {
+        let (folder, config, file) = Self::write(targets);
+        let supervisor = Supervisor::start(config, file, origin()).await.unwrap();
+        Self { folder, exporter: Exporter { supervisor } }
+    }
+
+    /// One that keeps its state.
+    async fn start_with_store(targets: &[TargetText]) -> Self {
+        let (folder, config, file) = Self::write(targets);
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let supervisor = Supervisor::start_with_store(config, file, origin(), store).await.unwrap();
+        Self { folder, exporter: Exporter { supervisor } }
+    }
+
+    fn write(targets: &[TargetText]) -> (TempDir, Config, Option<PathBuf>) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mailtrip.yml");
         std::fs::write(&file, yaml(targets)).unwrap();
         let config = Config::load(&file).unwrap();
-        let supervisor = Supervisor::start(config, Some(file), origin()).await.unwrap();
-        Self { folder, exporter: Exporter { supervisor } }
+        (folder, config, Some(file))
     }
 
     fn file(&self) -> PathBuf {
@@ -112,6 +126,29 @@ async fn a_changed_target_keeps_its_counters_and_its_mails_under_way() {
     world.post.release(USER);
     let snapshot = exporter.received("a", accepted).await;
     assert_eq!(snapshot.totals.doubtful, 0, "{snapshot:#?}");
+}
+
+/// Its neighbour in the mailbox has seen the mail, and nobody waited for it then.
+#[tokio::test]
+async fn a_target_that_comes_back_receives_the_mail_that_came_meanwhile() {
+    for mailbox in MAILBOXES {
+        let world = World::new(mailbox).await;
+        world.post.set_delivery(USER, Delivery::held());
+        let [stays, leaves] = ["stays", "leaves"].map(|name| world.target(name));
+        let both = [stays.clone(), leaves];
+        let configured = Configured::start_with_store(&both).await;
+        let exporter = &configured.exporter;
+        exporter.until("leaves", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
+        exporter.until("stays", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
+        configured.reload(&[stays]).await;
+        world.post.release(USER);
+        exporter.received("stays", 1).await;
+        world.inbox_holds(1).await;
+        configured.reload(&both).await;
+        exporter.received("leaves", 1).await;
+        world.inbox_holds(0).await;
+        exporter.supervisor.stop().await;
+    }
 }
 
 /// A server that holds back its answer to the final dot of the first mail, which it has.

@@ -109,6 +109,13 @@ impl Memory {
         }
     }
 
+    /// Has the left-overs judged anew: there is somebody who may wait for them.
+    pub fn recall_left_overs(&mut self) {
+        for known in self.folders.values_mut() {
+            known.backlog.recall_left_overs();
+        }
+    }
+
     pub(super) fn folder(&mut self, name: &[u8]) -> &mut FolderState {
         self.folders.entry(name.to_vec()).or_default()
     }
