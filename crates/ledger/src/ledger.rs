@@ -235,6 +235,8 @@ impl Ledger {
     /// sending server's reply.
     pub fn sending(&mut self, token: Token, now: Moment) {
         self.expire(now);
+        // However long it was waited for: what this mail shows holds as long as what others do.
+        self.period_began = self.period_began.map(|_| now);
         self.sending.insert(token, Sending { began: now, seen: None, has_bounced: false });
         self.journal.sent(token, now);
     }

@@ -215,6 +215,24 @@ fn a_send_that_waits_for_a_free_connection_is_nothing_measured() {
 }
 
 #[test]
+fn the_round_trip_of_a_mail_that_waited_for_a_connection_stands_as_long_as_any_other() {
+    let mut bench = Bench::new(RULES);
+    bench.ledger.period_began(bench.now());
+    bench.be_away(SEND_OUTLIVED - 10);
+    bench.ledger.periods_skipped(2);
+    let token = Token::random();
+    bench.ledger.sending(token, bench.now());
+    bench.ledger.accepted(token, &Transmission::at(bench.now().instant), bench.now());
+    bench.ledger.send_ended(1, 1, &Attempt::default(), bench.now());
+    bench.wait(1);
+    bench.see(token);
+    bench.be_away(SEND_OUTLIVED - 2);
+    assert_eq!(bench.snapshot().roundtrip, Reading::Is(Duration::from_secs(1)));
+    bench.be_away(1);
+    assert_eq!(bench.snapshot().roundtrip, Reading::Unmeasured);
+}
+
+#[test]
 fn a_mailbox_that_others_check_more_often_holds_no_longer_than_their_period() {
     let mut bench = Bench::new(Rules { interval: Duration::from_secs(3600), ..RULES });
     bench.ledger.checks_are_made_every(
