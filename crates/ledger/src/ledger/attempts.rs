@@ -71,7 +71,7 @@ impl Ledger {
     /// what came after the deadline is no success.
     fn was_overrun(&mut self, side: Side, attempt: &Attempt, now: Moment) -> bool {
         if !attempt.failures.is_empty() {
-            self.schedules[side].is_told();
+            self.schedules[side].is_told(now);
         }
         self.expire(now);
         self.schedules[side].end(now)

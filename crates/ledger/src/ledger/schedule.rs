@@ -71,9 +71,11 @@ impl Schedule {
         (self.under_way, self.has_overrun) = (None, false);
     }
 
-    /// An attempt is over that knows by itself what went wrong.
-    pub(super) fn is_told(&mut self) {
-        self.under_way = None;
+    /// An attempt is over that knows by itself what went wrong: it is not judged by its deadline.
+    pub(super) fn is_told(&mut self, now: Moment) {
+        if let Some(under_way) = &mut self.under_way {
+            under_way.deadline = under_way.deadline.max(now.instant);
+        }
     }
 
     /// The attempt is over; whether it was judged before.

@@ -215,6 +215,22 @@ fn a_send_that_waits_for_a_free_connection_is_nothing_measured() {
 }
 
 #[test]
+fn the_periods_of_a_long_wait_are_counted_once_whatever_becomes_of_the_send() {
+    for failures in [vec![], vec![refused()]] {
+        let mut bench = Bench::new(RULES);
+        bench.ledger.period_began(bench.now());
+        bench.be_away(SEND_OUTLIVED);
+        bench.ledger.periods_skipped(2);
+        let deadline = bench.now().instant + Duration::from_secs(MINUTE);
+        bench.ledger.attempt_began(Side::Send, deadline, bench.now());
+        bench.be_away(1);
+        let attempt = Attempt { failures, ..Attempt::default() };
+        bench.ledger.send_ended(0, 1, &attempt, bench.now());
+        assert_eq!(bench.snapshot().totals.periods_skipped, 2, "{attempt:?}");
+    }
+}
+
+#[test]
 fn the_round_trip_of_a_mail_that_waited_for_a_connection_stands_as_long_as_any_other() {
     let mut bench = Bench::new(RULES);
     bench.ledger.period_began(bench.now());
