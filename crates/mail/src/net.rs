@@ -99,9 +99,10 @@ impl Stream {
         self.socket().is_silent()
     }
 
-    /// Whether something was read from the socket that has not gone through TLS yet.
+    /// Whether something was read from the socket that nobody has asked for yet, be it through TLS or not.
     fn holds_something(&self) -> bool {
-        matches!(self, Stream::Tls(stream) if stream.get_ref().holds_something())
+        matches!(self, Stream::Tls(stream)
+            if stream.get_ref().holds_something() || stream.ssl().pending() > 0)
     }
 
     /// Has the kernel acknowledge at once what the server sends next. After a TLS 1.3 handshake the
@@ -109,7 +110,8 @@ impl Stream {
     /// acknowledged it: 40 ms of delayed ACK that would be measured as the server's own.
     pub fn acknowledge_at_once(&self) {
         // What is read ahead needs no kernel.
-        if !self.holds_something() {
+        let is_here = matches!(self, Stream::Tls(stream) if stream.get_ref().holds_something());
+        if !is_here {
             self.socket().acknowledge_at_once();
         }
     }

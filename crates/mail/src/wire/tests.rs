@@ -89,8 +89,8 @@ async fn the_kernel_knows_what_has_come() {
     assert_eq!(wire.has_come().await.unwrap_err().reason, Reason::Closed);
 }
 
-#[tokio::test]
-async fn what_was_read_ahead_below_tls_has_come() {
+/// A connection under TLS to a server that has said these, each as a record of its own.
+async fn told(records: &[&[u8]]) -> (Wire, SslStream<TcpStream>) {
     let server_side = Authority::new().unwrap().server(Certificate::Good).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -103,15 +103,32 @@ async fn what_was_read_ahead_below_tls_has_come() {
         let accepted = listener.accept().await.unwrap().0;
         let mut stream = SslStream::new(server_side.session().unwrap(), accepted).unwrap();
         Pin::new(&mut stream).accept().await.unwrap();
-        // Two records.
-        stream.write_all(b"* OK one\r\n").await.unwrap();
-        stream.write_all(b"* OK two\r\n").await.unwrap();
+        for record in records {
+            stream.write_all(record).await.unwrap();
+        }
         stream
     };
-    let (wire, _server) = tokio::join!(dialer.dial(Trace::new(None), end), server);
-    let mut wire = wire.unwrap();
+    let (wire, server) = tokio::join!(dialer.dial(Trace::new(None), end), server);
+    (wire.unwrap(), server)
+}
+
+#[tokio::test]
+async fn what_was_read_ahead_below_tls_has_come() {
+    let (mut wire, _server) = told(&[b"* OK one\r\n", b"* OK two\r\n"]).await;
     assert_eq!(wire.read_line(100).await.unwrap(), b"* OK one");
     assert!(wire.has_come().await.unwrap(), "the kernel has nothing more, and yet there is");
+    assert_eq!(wire.read_line(100).await.unwrap(), b"* OK two");
+    assert!(!wire.has_come().await.unwrap());
+}
+
+#[tokio::test]
+async fn what_tls_still_holds_of_a_record_has_come() {
+    let first = [b'x'; CHUNK - 2];
+    let record = [&first[..], b"\r\n* OK two\r\n"].concat();
+    let (mut wire, _server) = told(&[&record]).await;
+    assert_eq!(wire.read_line(2 * CHUNK).await.unwrap(), first);
+    assert_eq!(wire.pending(), 0, "the first read ends with the line");
+    assert!(wire.has_come().await.unwrap(), "neither the kernel nor the socket has it");
     assert_eq!(wire.read_line(100).await.unwrap(), b"* OK two");
     assert!(!wire.has_come().await.unwrap());
 }
