@@ -109,8 +109,8 @@ impl Stream {
     /// server's session ticket is under way, and its first reply waits (Nagle) until the client has
     /// acknowledged it: 40 ms of delayed ACK that would be measured as the server's own.
     pub fn acknowledge_at_once(&self) {
-        // What is read ahead needs no kernel.
-        let is_here = matches!(self, Stream::Tls(stream) if stream.get_ref().holds_something());
+        // What is read ahead needs no kernel. The rest of a record is still to come.
+        let is_here = matches!(self, Stream::Tls(stream) if stream.get_ref().holds_a_record());
         if !is_here {
             self.socket().acknowledge_at_once();
         }

@@ -40,6 +40,13 @@ impl ReadAhead {
         self.given < self.held.len()
     }
 
+    /// Whether a whole record is among it (RFC 8446, section 5.1), so that nothing has to come before it can be read.
+    pub fn holds_a_record(&self) -> bool {
+        let held = self.held.get(self.given..).unwrap_or_default();
+        let Some(([_, _, _, high, low], rest)) = held.split_first_chunk() else { return false };
+        rest.len() >= usize::from(u16::from_be_bytes([*high, *low]))
+    }
+
     fn give(&mut self, buffer: &mut ReadBuf<'_>) {
         let rest = self.held.get(self.given..).unwrap_or_default();
         let (now, later) = rest.split_at(rest.len().min(buffer.remaining()));
@@ -99,6 +106,22 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+
+    #[tokio::test]
+    async fn the_beginning_of_a_record_is_none() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut ahead = ReadAhead::new(Socket::Tcp(socket));
+        let record = [23, 3, 3, 1, 2].into_iter().chain([0; 258]).collect::<Vec<u8>>();
+        // What stands before it was given.
+        for (held, is_whole) in [(0, false), (4, false), (5, false), (262, false), (263, true)] {
+            ahead.held = [&[7; 9], record.get(..held).unwrap()].concat();
+            ahead.given = 9;
+            assert_eq!(ahead.holds_a_record(), is_whole, "{held}");
+        }
+        ahead.held.extend([23, 3]);
+        assert!(ahead.holds_a_record(), "of the next there is only the beginning");
+    }
 
     #[tokio::test]
     async fn all_that_has_come_is_read_at_once_and_given_as_it_is_asked_for() {
