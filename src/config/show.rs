@@ -72,7 +72,8 @@ impl Config {
         (f64::from(most.get()) < due).then(|| {
             format!(
                 "`max_concurrent_probes` is {most}: where servers take a second or longer to answer, {most} test periods \
-                 begin in a second, and {due:.0} are due: raise it"
+                 begin in a second, and {due:.0} are due: raise it; of targets that share the connections of an account \
+                 (`max_connections`) fewer are tested, for each connection waits for its place"
             )
         })
     }

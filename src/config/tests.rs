@@ -789,7 +789,8 @@ fn fewer_places_than_mails_are_due_in_a_second_are_told() {
     };
     assert!(!warnings(30).contains("max_concurrent_probes"), "{}", warnings(30));
     let words = "`max_concurrent_probes` is 29: where servers take a second or longer to answer, 29 test periods begin \
-                 in a second, and 30 are due: raise it";
+                 in a second, and 30 are due: raise it; of targets that share the connections of an account \
+                 (`max_connections`) fewer are tested, for each connection waits for its place";
     assert!(warnings(29).contains(words), "{}", warnings(29));
 }
 
