@@ -21,6 +21,8 @@ use ledger::{
 use mail::inspection::Inspection;
 use state::State;
 
+pub use attempts::Delay;
+
 pub mod advice;
 mod attempts;
 pub mod history;

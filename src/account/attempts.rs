@@ -47,6 +47,33 @@ impl Progress {
     }
 }
 
+/// Why a period does not begin when it is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delay {
+    /// The one before is still sending.
+    Sending,
+    /// No connection is free to the server and account: `max_connections`.
+    Connection,
+    /// As many test mails begin as may at one time: `max_concurrent_probes`.
+    Place,
+    /// The exporter itself is late by a period or more.
+    Exporter,
+}
+
+impl Delay {
+    /// What is told of a period that is skipped because of it.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Sending => "the previous one was still sending",
+            Self::Connection => {
+                "the one before still waits for a free connection (`max_connections`)"
+            }
+            Self::Place => "the one before still waits for a place among `max_concurrent_probes`",
+            Self::Exporter => "the exporter was late by a period",
+        }
+    }
+}
+
 impl Account {
     /// An attempt on a side begins, with this record. At `deadline` it is a failure, whatever becomes of
     /// whoever makes it: see [`Ledger::attempt_began`].
@@ -91,13 +118,13 @@ impl Account {
         });
     }
 
-    /// See [`Ledger::periods_skipped`].
-    pub fn periods_skipped(&self, count: u64) {
+    /// See [`Ledger::periods_skipped`]; the log says why.
+    pub fn periods_skipped(&self, count: u64, why: Delay) {
         let passed = self.change(|state, now| {
             state.ledger.periods_skipped(count);
             state.log().periods_skipped(now.instant)
         });
-        side_log::log_skipped_periods(self.name(), count, passed);
+        side_log::log_skipped_periods(self.name(), count, why, passed);
     }
 
     /// See [`Ledger::logins_lie_apart`]; it is logged once what that means for checks that are to be

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, trace, warn};
 
+use super::Delay;
 use crate::clock::for_timer;
 use crate::config::TargetName;
 use ledger::LineInstant;
@@ -169,10 +170,10 @@ pub(super) fn log_failed_look(
 }
 
 /// Logs that so many periods were skipped, if [`TargetLog::periods_skipped`] has let it pass.
-pub(super) fn log_skipped_periods(name: &TargetName, count: u64, passed: Option<u64>) {
+pub(super) fn log_skipped_periods(name: &TargetName, count: u64, why: Delay, passed: Option<u64>) {
     if let Some(held_back) = passed {
         warn!(target = %name, side = "send", count, suppressed = some(held_back),
-            "period skipped: the previous one was still sending");
+            "period skipped: {}", why.words());
     }
 }
 

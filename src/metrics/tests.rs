@@ -109,6 +109,7 @@ fn view_with(
         layers,
         lacks_junk_folder: false,
         next_mail: None,
+        waits_for: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The send loop of one target: each period its test mails on a fresh SMTP connection.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bound::{Bound, Permit};
 use super::pace::{Pace, leased};
-use crate::account::Account;
+use crate::account::{Account, Delay};
 use crate::clock::{self, next_tick, on_time_line};
 use crate::config::Target;
 use crate::probing::mailbox::{MailboxHandle, Subscriber};
@@ -95,13 +96,10 @@ impl Sender {
     ) -> Option<Instant> {
         let interval = self.target.interval;
         let period = self.begin(tick, late).with_cancellation_token(cancel).await??;
-        let Period { patience, permit, _turn, _slot } = period;
-        // While it waited; the account has counted them by the time, and an attempt begins to count anew.
-        let (_, waited) = next_tick(tick, interval, Instant::now());
-        self.skipped(waited);
+        let Period { tick, patience, permit, _turn, _slot } = period;
         let farewell = leased(permit, Box::pin(self.send(patience, cancel))).await;
         let (next, skipped) = next_tick(tick, interval, Instant::now());
-        self.skipped(skipped - waited);
+        self.skipped(skipped, Delay::Sending);
         self.subscriber.announce_send(next);
         self.wake_mailboxes();
         if let Some(smtp) = farewell {
@@ -110,9 +108,9 @@ impl Sender {
         Some(next)
     }
 
-    fn skipped(&self, periods: u64) {
+    fn skipped(&self, periods: u64, why: Delay) {
         if periods > 0 {
-            self.account.periods_skipped(periods);
+            self.account.periods_skipped(periods, why);
         }
     }
 
@@ -133,7 +131,7 @@ impl Sender {
             return first;
         }
         let (next, skipped) = next_tick(first, self.target.interval, now);
-        self.account.periods_skipped(skipped + 1);
+        self.account.periods_skipped(skipped + 1, Delay::Sending);
         self.subscriber.announce_send(next);
         next
     }
@@ -141,18 +139,43 @@ impl Sender {
     /// Begins a period. Where the server or the exporter is at its limit it waits in the queue, if need be for more than
     /// a period: who gave its place up for the next period would stand behind those who came later. Nothing is
     /// registered yet.
-    async fn begin(&self, tick: Instant, late: Duration) -> Option<Period<'_>> {
-        // Never closed, and nobody else waits for it now.
-        let turn = self.turn.acquire().await.ok()?;
+    async fn begin(&self, mut tick: Instant, late: Duration) -> Option<Period<'_>> {
         self.account.update(ledger::Ledger::period_began);
         // A broken mailbox never stops sending.
         let patience = Instant::now() + self.mailbox.patience();
         let _ = timeout_at(patience, self.mailbox.wait_for_check(tick)).await;
-        let slot = self.slots.acquire().await.ok()?;
+        let slot = self.queued(Delay::Connection, &mut tick, self.slots.acquire()).await.ok()?;
         // Last of what may wait for others. What comes before the connection lies within the lease: the store's commit, and
         // the session of a POP3 mailbox. Where they are slow the lease may be over before it; else they would hold up all.
-        let permit = self.pace.begin(late).await.ok()?;
-        Some(Period { patience, permit, _turn: turn, _slot: slot })
+        let permit = self.queued(Delay::Place, &mut tick, self.pace.begin(late)).await.ok()?;
+        // Whoever has it sends, and is not only in a queue: what becomes of a changed target goes by that. Nobody has it
+        // now, or a loop that was let go this moment, which needs nothing of what this one holds.
+        let turn = self.turn.acquire().await.ok()?;
+        // The account has counted them by the time, and an attempt begins to count anew.
+        let (next, behind) = next_tick(tick, self.target.interval, Instant::now());
+        self.skipped(behind, Delay::Exporter);
+        let tick = next - self.target.interval;
+        Some(Period { tick, patience, permit, _turn: turn, _slot: slot })
+    }
+
+    /// Waits in a queue, and tells of each period that goes by meanwhile when it does; `tick` becomes that of the last.
+    async fn queued<T>(
+        &self,
+        queue: Delay,
+        tick: &mut Instant,
+        wait: impl Future<Output = T>,
+    ) -> T {
+        let _shown = self.subscriber.waits(queue);
+        // The same throughout, so that it keeps its place.
+        let mut wait = pin!(wait);
+        loop {
+            let next = *tick + self.target.interval;
+            if let Ok(ended) = timeout_at(next, &mut wait).await {
+                return ended;
+            }
+            self.skipped(1, queue);
+            *tick = next;
+        }
     }
 
     /// One period's mails on one connection, which is given back if it is still good. Until `patience`
@@ -311,9 +334,14 @@ impl Sender {
 
 /// Leave to send in a period.
 struct Period<'a> {
+    /// When it was due: the last of those that were while this one waited.
+    tick: Instant,
     /// Until then the mailbox task is waited for.
     patience: Instant,
     permit: Permit<'a>,
     _turn: SemaphorePermit<'a>,
     _slot: Permit<'a>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use super::Supervisor;
-use crate::account::Account;
 use crate::account::history::{Evidence, Probe};
+use crate::account::{Account, Delay};
 use crate::clock;
 use crate::config::{Target, TargetName};
 use crate::layers::readings::{Checks, Readings};
@@ -33,10 +33,12 @@ pub struct View {
     pub lacks_junk_folder: bool,
     /// When its next mail is due; see [`View::next_mail_at`].
     pub next_mail: Option<Instant>,
+    /// What a mail waits for that is due.
+    pub waits_for: Option<Delay>,
 }
 
 impl View {
-    /// When its next mail is due, by the wall clock; `None`: it is being sent.
+    /// When its next mail is due, by the wall clock; `None`: it is being sent, or waits to be.
     pub fn next_mail_at(&self) -> Option<SystemTime> {
         let until = self.next_mail?.checked_duration_since(Instant::now())?;
         clock::wall().checked_add(until)
@@ -51,6 +53,7 @@ impl View {
             && self.layers.is_same(&other.layers)
             && self.lacks_junk_folder == other.lacks_junk_folder
             && self.next_mail == other.next_mail
+            && self.waits_for == other.waits_for
             && self.snapshot == other.snapshot
     }
 }
@@ -143,7 +146,8 @@ impl TargetHandle {
         let (snapshot, inspection) = (account.snapshot(), account.inspection());
         let lacks_junk_folder = account.lacks_junk_folder();
         let (layers, next_mail) = (checks.readings(), subscriber.next_send());
-        View { target, snapshot, inspection, layers, lacks_junk_folder, next_mail }
+        let waits_for = subscriber.waits_for();
+        View { target, snapshot, inspection, layers, lacks_junk_folder, next_mail, waits_for }
     }
 }
 

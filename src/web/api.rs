@@ -22,7 +22,7 @@ use ledger::{Failure, Shortage, Side, Step};
 use ledger::{TlsFacts, certificate_date};
 use mail::shortage::news as shortages;
 use mail::text;
-use values::{absence_name, condition_name, date, seconds};
+use values::{absence_name, condition_name, date, queue_name, seconds};
 
 pub(in crate::web) mod discovery;
 pub(in crate::web) mod history;
@@ -77,6 +77,8 @@ struct Overview<'a> {
     interval_seconds: f64,
     late_after_seconds: f64,
     next_mail: Option<String>,
+    /// What a mail waits for that is due.
+    waits_for: Option<&'static str>,
     condition: &'static str,
     send_ability_percent: Option<f64>,
     receive_ability_percent: Option<f64>,
@@ -263,6 +265,7 @@ impl<'a> Overview<'a> {
             interval_seconds: snapshot.interval.as_secs_f64(),
             late_after_seconds: target.late_after.as_secs_f64(),
             next_mail: view.next_mail_at().map(date),
+            waits_for: view.waits_for.and_then(queue_name),
             condition: condition_name(condition_of(view)),
             send_ability_percent: snapshot.send_ability.value().map(percent),
             receive_ability_percent: snapshot.receive_ability.value().map(able),

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::{Disposition, Found, Inspector, Since, reports};
-use crate::account::Account;
+use crate::account::{Account, Delay};
 use crate::clock;
 use crate::config::{ReceiveSide, Target};
 use ledger::{LineInstant, ServerClock, SessionKind, Sighting, SightingOutcome};
@@ -24,6 +24,16 @@ pub struct Subscriber {
     /// What the mailbox is to it.
     pub role: Role,
     next_send: Mutex<Option<Instant>>,
+    waits_for: Mutex<Option<Delay>>,
+}
+
+/// Its mail waits in a queue, until this is dropped.
+pub struct InQueue<'a>(&'a Subscriber);
+
+impl Drop for InQueue<'_> {
+    fn drop(&mut self) {
+        self.0.set_waits_for(None);
+    }
 }
 
 /// What a mailbox is to a target.
@@ -40,7 +50,8 @@ impl Subscriber {
     /// A target whose first mail is due at `first_send`.
     pub fn new(target: Arc<Target>, account: Arc<Account>, first_send: Instant) -> Self {
         let next_send = Mutex::new(Some(first_send));
-        Self { target, account, role: Role::Recipient, next_send }
+        let waits_for = Mutex::default();
+        Self { target, account, role: Role::Recipient, next_send, waits_for }
     }
 
     /// The same target in the mailbox of its sender; `None` if its configuration names none.
@@ -49,7 +60,8 @@ impl Subscriber {
         let Self { target, account, .. } = self;
         let (target, account) = (Arc::clone(target), Arc::clone(account));
         target.sender_mailbox.as_deref()?;
-        Some(Self { target, account, role: Role::Sender, next_send })
+        let waits_for = Mutex::default();
+        Some(Self { target, account, role: Role::Sender, next_send, waits_for })
     }
 
     /// What its configuration says of the mailbox.
@@ -87,6 +99,21 @@ impl Subscriber {
     /// Says when the next mail will be sent.
     pub fn announce_send(&self, at: Instant) {
         *self.next_send.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// Its mail is due and waits for this, until what is given is dropped.
+    pub fn waits(&self, queue: Delay) -> InQueue<'_> {
+        self.set_waits_for(Some(queue));
+        InQueue(self)
+    }
+
+    /// What its mail waits for that is due; `None`: for nothing of that kind.
+    pub fn waits_for(&self) -> Option<Delay> {
+        *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_waits_for(&self, queue: Option<Delay>) {
+        *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = queue;
     }
 
     /// When the next mail will be sent.

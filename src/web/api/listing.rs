@@ -99,6 +99,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::account::Delay;
     use crate::config::Config;
     use crate::supervisor::View;
     use ledger::{Ledger, Rules};
@@ -117,6 +118,7 @@ mod tests {
             layers: ledger::Shared::default(),
             lacks_junk_folder: false,
             next_mail: None,
+            waits_for: Some(Delay::Connection),
         };
         Listing::new((0..targets).map(|_| view()).collect(), None, PathPrefix::default())
     }
@@ -131,6 +133,7 @@ mod tests {
             assert_eq!(targets.len(), count);
             assert!(value["shortages"].is_array() && value["lateness"].is_null());
             assert!(targets.iter().all(|target| target["name"] == "one"));
+            assert!(targets.iter().all(|target| target["waits_for"] == "max_connections"));
         }
     }
 

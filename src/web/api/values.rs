@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::account::Delay;
 use crate::web::absence::Absence;
 use ledger::Condition;
 
@@ -14,6 +15,15 @@ pub(super) fn condition_name(condition: Condition) -> &'static str {
         Condition::Unmeasured => "unmeasured",
         Condition::NotApplicable => "not_applicable",
         Condition::Well => "well",
+    }
+}
+
+/// The value of `waits_for`: the key of the configuration that admits no more.
+pub(super) fn queue_name(queue: Delay) -> Option<&'static str> {
+    match queue {
+        Delay::Connection => Some("max_connections"),
+        Delay::Place => Some("max_concurrent_probes"),
+        Delay::Sending | Delay::Exporter => None,
     }
 }
 

@@ -11,6 +11,7 @@ use super::chart::{Sparkline, Trip, Waterfall};
 use super::history::History;
 use super::status::{Assets, ENDS_SOON, Links, Row, ShortageNote};
 use super::words::{When, exact, rough, spelled};
+use crate::account::Delay;
 use crate::account::history::{Check, DialogueKind, FailedLook, Outcome, Probe, Steps, Transcript};
 use crate::config::{LOCATION, Protocol, Target, TlsMode};
 use crate::probing::lag::Lately;
@@ -400,7 +401,7 @@ fn tally(words: impl Iterator<Item = &'static str>) -> String {
 }
 
 /// What is probed, in one sentence.
-fn recipe(view: &View, now: SystemTime) -> String {
+pub(super) fn recipe(view: &View, now: SystemTime) -> String {
     let View { target, snapshot, .. } = view;
     let protocol = match target.receive.protocol {
         Protocol::Imap { .. } => "IMAP",
@@ -414,7 +415,16 @@ fn recipe(view: &View, now: SystemTime) -> String {
     let delay = snapshot.login_delay.effect(target.interval);
     let delay = delay.map(|effect| format!(" Note: {effect}.")).unwrap_or_default();
     let until = view.next_mail_at().and_then(|at| at.duration_since(now).ok());
-    let next = until.map(|until| format!(" Next in {}.", rough(until))).unwrap_or_default();
+    let next = match (until, view.waits_for) {
+        (_, Some(Delay::Connection)) => {
+            " The next one waits for a free connection (max_connections).".to_owned()
+        }
+        (_, Some(Delay::Place)) => {
+            " The next one waits for its turn (max_concurrent_probes).".to_owned()
+        }
+        (Some(until), _) => format!(" Next in {}.", rough(until)),
+        (None, _) => String::new(),
+    };
     format!(
         "Every {every} {count} from {} to {}, read by {protocol}.{next}{delay}",
         target.from, target.to

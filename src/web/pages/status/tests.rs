@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
+use crate::account::Delay;
 use crate::config::{Config, TargetName};
 use crate::layers::ping::{Obstacle, Outcome};
 use crate::layers::readings::{Checks, Round};
@@ -111,6 +112,7 @@ impl Case {
             layers,
             lacks_junk_folder: false,
             next_mail: None,
+            waits_for: None,
         }
     }
 
@@ -651,5 +653,21 @@ fn a_certificate_that_ends_within_two_weeks_or_has_ended_is_told_with_whose_it_i
         case.ledger.check_ended(&attempt, case.now);
         let told: Vec<String> = told.iter().map(|words| format!("late: {words}")).collect();
         assert_eq!(notes(&mut case, &[]), told);
+    }
+}
+
+#[test]
+fn a_mail_that_is_due_and_waits_is_told_with_what_it_waits_for() {
+    let mut case = Case::new("");
+    let mut view = case.view();
+    for (waits_for, key) in [
+        (Some(Delay::Connection), Some("max_connections")),
+        (Some(Delay::Place), Some("max_concurrent_probes")),
+        (None, None),
+    ] {
+        view.waits_for = waits_for;
+        let words = crate::web::pages::target::recipe(&view, case.now.wall);
+        assert_eq!(words.contains("waits for"), key.is_some(), "{words}");
+        assert!(key.is_none_or(|key| words.contains(key)), "{words}");
     }
 }
