@@ -73,9 +73,9 @@ impl Sender {
     pub async fn run(&self, first: Instant, cancel: &CancellationToken) {
         let taken_over = Box::pin(self.take_over(first));
         let Some(mut tick) = taken_over.with_cancellation_token(cancel).await else { return };
+        // It may be late already where the loop itself began late.
+        let mut due = tick;
         loop {
-            // A server that takes its time over the farewell makes the next start late, and not the exporter.
-            let due = tick.max(Instant::now());
             if sleep_until(tick).with_cancellation_token(cancel).await.is_none() {
                 return;
             }
@@ -83,6 +83,8 @@ impl Sender {
                 return;
             };
             tick = next;
+            // A server that takes its time over the farewell makes the next start late, and not the exporter.
+            due = tick.max(Instant::now());
         }
     }
 

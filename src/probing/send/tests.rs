@@ -123,3 +123,13 @@ async fn a_changed_target_does_not_wait_for_its_former_self_in_a_queue() {
     running.abort();
     changed_running.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_began_late_tells_how_late_its_first_mail_is() {
+    let (sender, first) = (Arc::new(sender()), Instant::now());
+    sleep(Duration::from_secs(7)).await;
+    let (running, _) = run(&sender, first);
+    begins(&sender).await;
+    assert!(starts(&sender).sum >= Duration::from_secs(7), "{:?}", starts(&sender));
+    running.abort();
+}
