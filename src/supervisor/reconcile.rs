@@ -211,6 +211,10 @@ impl Supervisor {
                 }
                 (None, Some(RunningMailbox { mailbox, task })) if mailbox.due() < due => {
                     task.begin_by(mailbox.due(), &self.beginner);
+                    // A login shows something of the ports of all who receive there.
+                    for running in parts.iter().filter_map(|(name, _)| state.targets.get(name)) {
+                        running.checking.begin_by(mailbox.due(), &self.beginner);
+                    }
                 }
                 (None, _) => {}
             }
@@ -403,3 +407,6 @@ fn options(target: &Target) -> impl Iterator<Item = &TlsOptions> {
         },
     )
 }
+
+#[cfg(test)]
+mod tests;

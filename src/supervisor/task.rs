@@ -152,6 +152,12 @@ impl Task {
         }
     }
 
+    /// Whether it does not take room any more only for its beginning.
+    #[cfg(test)]
+    pub(super) fn has_begun(&self) -> bool {
+        !matches!(&*self.0.stage(), Stage::Waiting(_))
+    }
+
     /// One that is over.
     pub(super) fn ended() -> Self {
         Self::at(Stage::Ended)
