@@ -15,12 +15,22 @@ use super::task::Loop;
 const LEAD: Duration = Duration::from_secs(5);
 /// How often it is looked which are to begin; much shorter than the lead.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// It is not worth it to look which of so many are gone.
+const FEW: usize = 64;
 
 /// Begins each loop in time.
 #[derive(Default)]
 pub(super) struct Beginner {
-    waiting: Mutex<BinaryHeap<Waiting>>,
+    waiting: Mutex<Queue>,
     changed: Notify,
+}
+
+/// Those that have not begun, the first one at the top.
+#[derive(Default)]
+struct Queue {
+    heap: BinaryHeap<Waiting>,
+    /// So many were left when those that are gone were last taken out.
+    swept: usize,
 }
 
 /// A loop, and when it is due.
@@ -49,7 +59,7 @@ impl Beginner {
     /// Begins one after the other; to be run as long as there may be loops to begin.
     pub(super) async fn run(&self) {
         loop {
-            if self.waiting().is_empty() {
+            if self.waiting().heap.is_empty() {
                 self.changed.notified().await;
             }
             for its in self.take_due() {
@@ -62,19 +72,31 @@ impl Beginner {
     fn take_due(&self) -> Vec<Arc<Loop>> {
         let mut waiting = self.waiting();
         let mut due = Vec::new();
-        while waiting.peek().is_some_and(|first| Self::is_time(first.due.0)) {
-            due.extend(waiting.pop().and_then(|first| first.its.upgrade()));
+        while waiting.heap.peek().is_some_and(|first| Self::is_time(first.due.0)) {
+            due.extend(waiting.heap.pop().and_then(|first| first.its.upgrade()));
         }
-        if waiting.is_empty() {
+        if waiting.heap.is_empty() {
             // The room of as many as there were at the start is not needed any more.
-            *waiting = BinaryHeap::new();
+            *waiting = Queue::default();
         }
         due
     }
 
-    fn waiting(&self) -> MutexGuard<'_, BinaryHeap<Waiting>> {
+    fn waiting(&self) -> MutexGuard<'_, Queue> {
         // Each change of it is whole before anything can panic.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// Adds one. Those that are gone leave from time to time, and not only when they were due: reloads that remove
+    /// targets and add them again would leave a day's worth of them.
+    fn push(&mut self, waiting: Waiting) {
+        if self.heap.len() >= FEW.max(self.swept * 2) {
+            self.heap.retain(|known| known.its.strong_count() > 0);
+            self.swept = self.heap.len();
+        }
+        self.heap.push(waiting);
     }
 }
 
@@ -139,6 +161,21 @@ mod tests {
         assert!(began.elapsed() >= Duration::from_secs(290), "{:?}", began.elapsed());
         end(vec![late, early, at_once]).await;
         run.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_loops_that_are_gone_little_is_left() {
+        let beginner = Beginner::default();
+        let day = Duration::from_secs(24 * 3600);
+        let kept: Vec<_> = (0..200).map(|_| put_off(&beginner, day)).collect();
+        for _ in 0..10_000 {
+            let (task, _) = put_off(&beginner, day);
+            end(vec![task]).await;
+        }
+        let heap = &beginner.waiting().heap;
+        assert!(heap.len() <= 1 + 2 * kept.len(), "{}", heap.len());
+        let waiting = heap.iter().filter(|waiting| waiting.its.strong_count() > 0).count();
+        assert_eq!(waiting, kept.len());
     }
 
     #[tokio::test(start_paused = true)]
