@@ -371,7 +371,7 @@ impl App {
             return work(&self.supervisor);
         }
         let supervisor = Arc::clone(&self.supervisor);
-        let answer = threads::run_or_here(move || work(&supervisor)).await;
+        let answer = threads::run_or_here(move |_| work(&supervisor)).await;
         answer.unwrap_or_else(|error| internal_error(&error))
     }
 }

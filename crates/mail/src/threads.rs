@@ -40,6 +40,15 @@ impl NoOutcome {
     }
 }
 
+/// Where work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On a thread of its own.
+    Aside,
+    /// On that of whoever waits for it, who holds up others meanwhile.
+    Here,
+}
+
 /// What `work` comes to. It goes on to its end also when nobody waits for it any more.
 ///
 /// # Errors
@@ -59,19 +68,19 @@ pub async fn run<T: Send + 'static>(
 }
 
 /// The same; without a thread the work is done here, where it holds up others for a moment: an answer
-/// late is better than none.
+/// late is better than none. The work is told where it is done, and may do less at one time for that.
 ///
 /// # Errors
 /// [`NoOutcome::BrokeOff`].
 pub async fn run_or_here<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
+    work: impl FnOnce(Place) -> T + Send + 'static,
 ) -> Result<T, NoOutcome> {
     let work = Arc::new(Mutex::new(Some(work)));
     let of_thread = Arc::clone(&work);
-    let outcome = run(move || taken(&of_thread).map(|work| work())).await;
+    let outcome = run(move || taken(&of_thread).map(|work| work(Place::Aside))).await;
     match outcome {
         Ok(outcome) => outcome.ok_or(NoOutcome::BrokeOff),
-        Err(none) => taken(&work).map(|work| work()).ok_or(none),
+        Err(none) => taken(&work).map(|work| work(Place::Here)).ok_or(none),
     }
 }
 
@@ -124,7 +133,7 @@ mod tests {
         assert_eq!(run(|| 7).await.unwrap(), 7);
         let broken = run(|| panic!("a bug")).await;
         assert!(matches!(broken, Err(NoOutcome::BrokeOff)), "{broken:?}");
-        assert_eq!(run_or_here(|| 8).await.unwrap(), 8);
+        assert_eq!(run_or_here(|place| (8, place)).await.unwrap(), (8, Place::Aside));
         try_so_many(4).unwrap();
     }
 

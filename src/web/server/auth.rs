@@ -124,7 +124,7 @@ impl WebConfig {
             let look = tokio::spawn(async move {
                 let looking = this.clone();
                 // Whatever becomes of this look, there will be another.
-                let _ = threads::run_or_here(move || looking.look()).await;
+                let _ = threads::run_or_here(move |_| looking.look()).await;
                 this.state().next_look = Some(Instant::now() + this.shared.interval);
             });
             let _ = timeout(Self::LOOK_TIMEOUT, look).await;

@@ -22,6 +22,9 @@ const COMPRESS_ASIDE_FROM: usize = 256 * 1024;
 /// A compressed piece of a body has at least this many bytes, unless it is the last.
 const PIECE: usize = 64 * 1024;
 
+/// After so much text others have their turn, be the compressed piece full or not: about 3 ms of work.
+const TEXT_AT_ONCE: usize = 256 * 1024;
+
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
@@ -148,7 +151,7 @@ impl Encoder {
     }
 }
 
-/// The pieces of a body, compressed.
+/// The pieces of a body, compressed; empty ones between them, where a piece takes long.
 struct Compressed<I> {
     pieces: I,
     /// `None` after the end.
@@ -160,9 +163,15 @@ impl<I: Iterator<Item = io::Result<Bytes>>> Iterator for Compressed<I> {
 
     fn next(&mut self) -> Option<io::Result<Bytes>> {
         let mut encoder = self.encoder.take()?;
+        let mut text = 0;
         for piece in self.pieces.by_ref() {
-            if let Err(error) = piece.and_then(|piece| encoder.write(&piece)) {
-                return Some(Err(error));
+            match piece.and_then(|piece| encoder.write(&piece).map(|()| piece.len())) {
+                Ok(length) => text += length,
+                Err(error) => return Some(Err(error)),
+            }
+            if text >= TEXT_AT_ONCE && encoder.written().len() < PIECE {
+                self.encoder = Some(encoder);
+                return Some(Ok(Bytes::new()));
             }
             if encoder.written().len() >= PIECE {
                 let compressed = mem::take(encoder.written());

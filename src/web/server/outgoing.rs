@@ -9,11 +9,12 @@ use http_body_util::{Either, Full};
 use hyper::body::{Body as HttpBody, Bytes, Frame};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::door::{Phase, Progress};
 use super::message::Rest;
-use mail::threads;
+use mail::threads::{self, Place};
 
 /// A body that is whole, or that comes piece by piece.
 pub(in crate::web) type Body = Either<Full<Bytes>, Pieces>;
@@ -72,8 +73,10 @@ pub(in crate::web) fn none() -> Body {
     })
 }
 
-/// So many pieces are made in one go, at most: where there is no thread for it, somebody waits meanwhile.
+/// So many pieces are made in one go, at most.
 const IN_ONE_GO: usize = 32;
+/// So many where there is no thread for it, and everybody waits meanwhile.
+const IN_ONE_GO_HERE: usize = 1;
 
 /// How many pieces wait for the client.
 const AHEAD: usize = 2;
@@ -116,8 +119,12 @@ async fn send(
             drop(sender.reserve_many(AHEAD).await.map_err(io::Error::other)?);
         }
         progress.set(Phase::Answer);
+        // Should the next be made here, those go first who waited for this one.
+        yield_now().await;
         let to_client = sender.clone();
-        let made = threads::run_or_here(move || make(&to_client, &mut rest).map(|it| (it, rest)));
+        let made = threads::run_or_here(move |place| {
+            make(&to_client, &mut rest, in_one_go(place)).map(|it| (it, rest))
+        });
         let (next, again) = made.await.map_err(io::Error::other)??;
         let Some(next) = next else { break };
         (piece, rest) = (next, again);
@@ -126,9 +133,17 @@ async fn send(
     sender.send(Item::End).await.map_err(io::Error::other)
 }
 
-/// Makes pieces as long as the client takes them, and gives one that has to wait; `None` after the last.
-fn make(sender: &mpsc::Sender<Item>, rest: &mut Rest) -> io::Result<Option<Bytes>> {
-    for _ in 0..IN_ONE_GO {
+fn in_one_go(place: Place) -> usize {
+    match place {
+        Place::Aside => IN_ONE_GO,
+        Place::Here => IN_ONE_GO_HERE,
+    }
+}
+
+/// Makes so many pieces at most, as long as the client takes them, and gives one that has to wait; `None` after the
+/// last.
+fn make(sender: &mpsc::Sender<Item>, rest: &mut Rest, most: usize) -> io::Result<Option<Bytes>> {
+    for _ in 0..most {
         let Some(piece) = rest.next().transpose()? else { return Ok(None) };
         if piece.is_empty() {
             continue;
@@ -140,4 +155,21 @@ fn make(sender: &mpsc::Sender<Item>, rest: &mut Rest) -> io::Result<Option<Bytes
         }
     }
     Ok(Some(Bytes::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_is_no_thread_one_piece_is_made_at_a_time() {
+        for (place, made) in [(Place::Here, 1), (Place::Aside, 4)] {
+            let (sender, mut pieces) = mpsc::channel(9);
+            let mut rest = Rest::new((0..4).map(|_| Ok(Bytes::from_static(b"piece"))));
+            let outcome = make(&sender, &mut rest, in_one_go(place)).unwrap();
+            assert_eq!(outcome.is_none(), place == Place::Aside, "{place:?}");
+            let count = std::iter::from_fn(|| pieces.try_recv().ok()).count();
+            assert_eq!((count, rest.count()), (made, 4 - made), "{place:?}");
+        }
+    }
 }

@@ -1,4 +1,6 @@
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::StatusCode;
 
@@ -69,4 +71,26 @@ async fn a_short_body_and_an_encoded_one_stay_as_they_are() {
     let encoded = Response::text(StatusCode::OK, "x".repeat(COMPRESS_FROM * 2))
         .with_header(header::CONTENT_ENCODING, HeaderValue::from_static("br"));
     assert_eq!(compress(encoded, Some("gzip")).await.headers[header::CONTENT_ENCODING], "br");
+}
+
+#[tokio::test]
+async fn a_piece_of_text_that_hardly_takes_room_is_not_made_in_one_go() {
+    const TAKEN: usize = 64 << 10;
+    for coding in ["zstd", "gzip"] {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&taken);
+        let pieces = (0..64).map(move |_| {
+            counted.fetch_add(TAKEN, Ordering::Relaxed);
+            "x".repeat(TAKEN)
+        });
+        let response = compress(Response::in_pieces("text/plain", pieces), Some(coding)).await;
+        let (rest, mut packed, mut before) = (response.rest.unwrap(), Vec::new(), 0);
+        for piece in rest {
+            packed.extend(piece.unwrap());
+            let now = taken.load(Ordering::Relaxed);
+            assert!(now - before <= TEXT_AT_ONCE + 2 * TAKEN, "{coding}: {}", now - before);
+            before = now;
+        }
+        assert_eq!(unpacked(coding, &packed).len(), 64 * TAKEN);
+    }
 }
