@@ -307,7 +307,7 @@ mod tests {
 
     fn ends(cut_after: Option<usize>) -> (End, End) {
         let address = SocketAddr::from(([10, 0, 0, 1], 1));
-        connected((address, LATENCY, cut_after), Network::new(1))
+        connected((address, address), (LATENCY, cut_after), Network::new(1))
     }
 
     #[tokio::test(start_paused = true)]
