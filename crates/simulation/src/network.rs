@@ -87,6 +87,8 @@ struct Port {
     server: Arc<Server>,
     way: Way,
     open: Vec<Weak<Mutex<Link>>>,
+    /// The most that were open at one time since this was asked for.
+    most_open: usize,
 }
 
 impl Network {
@@ -131,7 +133,7 @@ impl Network {
 
     /// Has a server listen there.
     pub fn listen(&self, address: SocketAddr, server: Arc<Server>) {
-        let port = Port { server, way: Way::default(), open: Vec::new() };
+        let port = Port { server, way: Way::default(), open: Vec::new(), most_open: 0 };
         self.state().ports.insert(address, port);
     }
 
@@ -145,6 +147,12 @@ impl Network {
         let open: Vec<_> = port.open.iter().filter_map(Weak::upgrade).collect();
         drop(state);
         open.iter().for_each(|link| Link::hold(link, is_held));
+    }
+
+    /// The most connections to this address that were open at one time since the last time this was asked.
+    pub fn take_most_open(&self, address: SocketAddr) -> usize {
+        let mut state = self.state();
+        state.ports.get_mut(&address).map_or(0, |port| std::mem::take(&mut port.most_open))
     }
 
     /// The process dies with so many uses of the network from now on.
@@ -215,6 +223,7 @@ impl Network {
         let (ours, theirs) = connected((client, address), (way.latency, cut_after), self.clone());
         port.open.retain(|link| link.strong_count() > 0);
         port.open.push(Arc::downgrade(&ours.link));
+        port.most_open = port.most_open.max(port.open.len());
         tokio::spawn(port.server.serve(Box::new(theirs), client));
         Ok(Box::new(ours))
     }

@@ -33,8 +33,9 @@ impl Oracle {
             if place == Place::Receive && stats.sessions_open > MOST_SESSIONS {
                 return Err(format!("{name}: {} sessions are open", stats.sessions_open));
             }
-            if stats.connections_open > MOST_CONNECTIONS {
-                return Err(format!("{name}: {} connections are open", stats.connections_open));
+            let most = site.network.take_most_open(site.address(place));
+            if most > MOST_CONNECTIONS {
+                return Err(format!("{name}: {most} connections were open at one time"));
             }
         }
         Ok(())

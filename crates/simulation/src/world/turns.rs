@@ -170,6 +170,11 @@ impl World {
     /// Gives the target of a site another period, unless the site or the mailbox is calm; whether it did.
     pub(super) fn configure(&mut self, site: usize, minutes: u32) -> bool {
         let is_calm = self.sites.get(site).is_none_or(|site| site.fate.is_calm);
+        let others = self.minutes.iter().enumerate().filter(|(number, _)| *number != site);
+        // A configuration has one target at least.
+        if minutes == 0 && others.map(|(_, minutes)| minutes).sum::<u32>() == 0 {
+            return false;
+        }
         match self.minutes.get_mut(site) {
             Some(known) if !is_calm => {
                 *known = minutes;
