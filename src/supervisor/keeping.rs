@@ -11,7 +11,7 @@ use super::Supervisor;
 use crate::account::Account;
 
 /// A process that is killed loses no more than this and the second in which the store writes.
-const KEEP_EVERY: Duration = Duration::from_secs(30);
+const KEEP_EVERY: Duration = Duration::from_secs(60);
 /// So many parts of the targets take turns: an hour ends for all of them at once.
 const TURNS: usize = 10;
 /// The targets of one part: few are written together, by one commit.
