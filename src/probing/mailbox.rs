@@ -66,6 +66,8 @@ pub struct Found {
     pub asked_at: LineInstant,
     /// When the newest look before was asked for that did not show it.
     pub previous_look: Option<LineInstant>,
+    /// Whether it was seen before, by nobody who waited for it: since when it lies there is not known.
+    pub was_left: bool,
     /// How long the network takes there and back.
     pub network: Duration,
     /// Tokens of mails that are known to lie here, under whatever name: they are not reported again.

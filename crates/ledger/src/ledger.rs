@@ -236,7 +236,14 @@ impl Ledger {
     pub fn sending(&mut self, token: Token, now: Moment) {
         self.expire(now);
         // However long it was waited for: what this mail shows holds as long as what others do.
-        self.period_began = self.period_began.map(|_| now);
+        if let Some(began) = &mut self.period_began {
+            let waited = now.instant.saturating_duration_since(began.instant);
+            if waited >= self.rules.interval {
+                // The period before is too old by now.
+                self.previous_period = Period::default();
+            }
+            *began = now;
+        }
         self.sending.insert(token, Sending { began: now, seen: None, has_bounced: false });
         self.journal.sent(token, now);
     }

@@ -227,16 +227,6 @@ impl<Id: Ord + Copy> Backlog<Id> {
         })
     }
 
-    /// Has these read anew: somebody may wait for them now. Nobody has looked for them until then, as far as that
-    /// one knows.
-    pub(super) fn recall_left_overs(&mut self) -> Vec<Id> {
-        let all: Vec<Id> = self.ids(Kind::LeftOver).collect();
-        for id in &all {
-            self.set(*id, BacklogState::Unread(Box::default()));
-        }
-        all
-    }
-
     /// The lowest id of a kind.
     pub(super) fn first(&self, kind: Kind) -> Option<Id> {
         if self.has(kind) { self.ids(kind).next() } else { None }

@@ -51,6 +51,8 @@ pub struct Memory {
     has_met: bool,
     /// Older mails among which left-overs may be, newest last; read bit by bit.
     put_off: Vec<Id>,
+    /// Left-overs that are read again, before those.
+    recalled: BTreeSet<Id>,
     /// The mails with which something is to be done.
     backlog: Backlog<Id>,
     /// The numbers, in the session under way, of mails that were read in it and are to be removed.
@@ -118,7 +120,7 @@ impl Session {
         } else {
             session.read_newest(memory, since.ours, viewing, judge).await?
         };
-        if is_check {
+        if is_check || !memory.recalled.is_empty() {
             read += session.read_put_off(memory, since.left_overs, viewing, judge).await?;
         }
         if is_check && read == 0 {
@@ -238,10 +240,9 @@ impl Memory {
         }
     }
 
-    /// Has the left-overs judged anew: there is somebody who may wait for them.
+    /// Has the left-overs judged anew, by the next look and the checks after it: there is somebody who may wait for them.
     pub fn recall_left_overs(&mut self) {
-        let recalled: BTreeSet<Id> = self.backlog.recall_left_overs().into_iter().collect();
-        self.seen.forget(&recalled);
+        self.recalled.extend(self.backlog.ids(Kind::LeftOver));
     }
 
     /// When the view of the maildrop was last asked for.
@@ -379,6 +380,7 @@ impl Memory {
             shown_at: viewing.shown_at,
             asked_at: viewing.asked_at,
             previous_look: viewing.previous_look,
+            was_left: self.backlog.kind(entry.id) == Some(Kind::LeftOver),
             network: viewing.network,
             accounted: BTreeSet::new(),
             block: Some(block),

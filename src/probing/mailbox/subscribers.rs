@@ -162,7 +162,7 @@ pub(super) fn judge_mail(
             previous_look: found.previous_look,
             dated,
             network: found.network,
-            attended_since,
+            attended_since: if found.was_left { found.asked_at } else { attended_since },
             style: subscriber.target.receive.protocol.session_kind(),
         };
         let transmitted = subscriber.account.read(|ledger, _| ledger.transmitted(token));
@@ -257,16 +257,14 @@ pub(crate) fn left_over_until(
 
 /// Whether there is one among these for whose mails nobody has looked before, and who still waits for one.
 pub(super) fn have_joined(before: &[Arc<Subscriber>], now: &[Arc<Subscriber>]) -> bool {
-    let is_same = |pair: (&Arc<Subscriber>, &Arc<Subscriber>)| Arc::ptr_eq(pair.0, pair.1);
-    if before.len() == now.len() && before.iter().zip(now).all(is_same) {
-        return false;
-    }
     let known: BTreeSet<*const Account> =
         before.iter().map(|it| Arc::as_ptr(&it.account)).collect();
     let mut joined = now.iter().filter(|it| !known.contains(&Arc::as_ptr(&it.account)));
     joined.any(|it| {
-        it.account
-            .read(|ledger, _| ledger.is_missing_mail() || ledger.oldest_outstanding().is_some())
+        it.account.read(|ledger, _| {
+            let is_awaiting = ledger.oldest_outstanding().is_some();
+            is_awaiting || ledger.is_sending() || ledger.is_missing_mail()
+        })
     })
 }
 

@@ -158,6 +158,29 @@ fn held_at_the_dot(world: &World) -> Gate {
     gate
 }
 
+/// The same with a mail of which nobody knows yet whether it was accepted.
+#[tokio::test]
+async fn a_target_that_comes_back_while_it_sends_receives_the_mail_that_is_there_already() {
+    for mailbox in MAILBOXES {
+        let world = World::new(mailbox).await;
+        let stays = world.target("stays");
+        let configured = Configured::start(std::slice::from_ref(&stays)).await;
+        let exporter = &configured.exporter;
+        exporter.received("stays", 1).await;
+        let gate = held_at_the_dot(&world);
+        let both = [stays.clone().set("interval", "2s"), world.target("leaves")];
+        configured.reload(&both).await;
+        world.inbox_holds(1).await;
+        configured.reload(&both[..1]).await;
+        // Its neighbour has looked since.
+        exporter.received("stays", 3).await;
+        configured.reload(&both).await;
+        gate.open();
+        exporter.received("leaves", 1).await;
+        exporter.supervisor.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_send_under_way_outlives_reloads_and_its_result_counts() {
     let world = World::new(Protocol::Imap).await;

@@ -11,14 +11,14 @@ use crate::LineInstant;
 use crate::Token;
 
 /// When the mailbox's server wrote its date. IMAP has that of the arrival (INTERNALDATE, RFC 3501 section 2.3.3). By POP3
-/// there is only the newest `Received` (RFC 5321 section 4.4), from when the mail was taken for delivery, which may
-/// come long after it.
+/// there is only the newest `Received` (RFC 5321 section 4.4), from when a server took the mail; the arrival may come long
+/// after that.
 fn stamped(mail: &Outstanding, sighting: &Sighting, arrival: &Arrival) -> Bracket {
     match sighting.style {
         SessionKind::Held => arrival.watched,
         SessionKind::PerPoll => {
             let Bracket { earliest, latest } = arrival.watched;
-            Bracket { earliest: earliest.min(mail.handed_over), latest }
+            Bracket { earliest: earliest.min(mail.transmitted), latest }
         }
     }
 }

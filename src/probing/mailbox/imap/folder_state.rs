@@ -52,6 +52,8 @@ pub(super) struct FolderState {
     pub(super) looked_at: Option<LineInstant>,
     /// The mails with which something is to be done, by UID.
     pub(super) backlog: Backlog<u32>,
+    /// The left-overs from this UID on are to be judged anew.
+    pub(super) recalled_from: Option<u32>,
     /// Ours, not yet taken out when their UIDs lost their meaning.
     displaced: BTreeSet<Token>,
     /// The tries with others' mails that are marked as deleted.
@@ -109,10 +111,10 @@ impl Memory {
         }
     }
 
-    /// Has the left-overs judged anew: there is somebody who may wait for them.
+    /// Has the left-overs judged anew, once: there is somebody who may wait for them.
     pub fn recall_left_overs(&mut self) {
         for known in self.folders.values_mut() {
-            known.backlog.recall_left_overs();
+            known.recalled_from = Some(0);
         }
     }
 
@@ -254,7 +256,8 @@ impl FolderState {
         }
         self.move_past(uid);
         self.hollow_since = None;
-        if self.backlog.get(uid).is_some_and(BacklogState::is_read) {
+        let was_left = self.backlog.kind(uid) == Some(Kind::LeftOver);
+        if !was_left && self.backlog.get(uid).is_some_and(BacklogState::is_read) {
             return;
         }
         let came_later = shown_at > viewing.shown;
@@ -267,7 +270,9 @@ impl FolderState {
             shown_at: on_time_line(shown_at),
             asked_at: viewing.began,
             network: viewing.network,
+            was_left,
             previous_look: match unread {
+                _ if was_left => None,
                 Some(unread) => unread.before,
                 None if came_later => Some(viewing.began),
                 None => self.looked_at,

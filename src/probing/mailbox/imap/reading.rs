@@ -97,6 +97,19 @@ impl FolderState {
         viewing: Viewing,
         judge: &mut Judge<'_>,
     ) -> Result<(), Interrupted> {
+        let (missing, _) = self.read_these(batch, imap, viewing, judge).await?;
+        self.note_unread(missing.into_iter());
+        Ok(())
+    }
+
+    /// Reads these; gives those that were not shown, and the refusal, if it was refused.
+    async fn read_these(
+        &mut self,
+        batch: &[u32],
+        imap: &mut Imap,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<(BTreeSet<u32>, Option<Failure>), Interrupted> {
         // Those that were asked for: a server may show any number of others.
         let mut missing: BTreeSet<u32> = batch.iter().copied().collect();
         let sink = &mut |mail: Fetched, at| {
@@ -105,8 +118,30 @@ impl FolderState {
             }
             self.judge_fetched(mail, at, 0, viewing, judge);
         };
-        imap.fetch_these(batch, sink).await?;
-        self.note_unread(missing.into_iter());
+        let refusal = imap.fetch_these(batch, sink).await?;
+        Ok((missing, refusal))
+    }
+
+    /// Asks once for the left-overs that were recalled. What is not shown is not there any more.
+    async fn read_left_overs(
+        &mut self,
+        imap: &mut Imap,
+        viewing: Viewing,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Interrupted> {
+        while let Some(first) = self.recalled_from {
+            let left = self.backlog.ids(Kind::LeftOver).filter(|uid| *uid >= first);
+            let batch: Vec<u32> = left.take(BATCH).collect();
+            // Whatever becomes of the session: the others are not held up by these.
+            self.recalled_from = batch.last().and_then(|last| last.checked_add(1));
+            if batch.is_empty() {
+                break;
+            }
+            let (missing, refusal) = self.read_these(&batch, imap, viewing, judge).await?;
+            for uid in missing.into_iter().filter(|_| refusal.is_none()) {
+                self.backlog.remove_if(uid, Kind::LeftOver);
+            }
+        }
         Ok(())
     }
 
@@ -167,7 +202,7 @@ impl FolderState {
         if self.has_shown {
             due.into_iter().for_each(|uid| self.note_try(uid, viewing.began));
         }
-        Ok(())
+        self.read_left_overs(imap, viewing, judge).await
     }
 
     /// A reading of new mail begins: gives from which UID on. What one has left that was cut off is read
@@ -194,9 +229,10 @@ impl FolderState {
         Ok(self.progress.begin_to_read(self.next_uid).0)
     }
 
-    /// Whether there is mail that was not shown.
+    /// Whether there is mail that was not shown, or that is to be read again.
     pub(super) fn has_unread(&self) -> bool {
-        self.backlog.has(Kind::Unread)
+        let is_recalled = self.recalled_from.is_some() && self.backlog.has(Kind::LeftOver);
+        self.backlog.has(Kind::Unread) || is_recalled
     }
 
     /// The mails at which a session broke: they are not asked for again.

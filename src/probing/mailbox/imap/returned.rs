@@ -50,6 +50,7 @@ impl FolderState {
                 asked_at: viewing.began,
                 network: viewing.network,
                 previous_look: self.looked_at,
+                was_left: false,
                 accounted: BTreeSet::new(),
                 block: None,
                 is_copy: viewing.holds_copies,

@@ -55,6 +55,10 @@ impl Session {
         judge: &mut Judge<'_>,
     ) -> Result<usize, Failure> {
         let deadline = Instant::now() + LEFT_OVER_TIME;
+        // Those that somebody may wait for come first.
+        let known: BTreeSet<Id> = memory.put_off.iter().copied().collect();
+        let recalled = std::mem::take(&mut memory.recalled);
+        memory.put_off.extend(recalled.difference(&known));
         let wanted: BTreeSet<Id> = memory.put_off.iter().copied().collect();
         let is_wanted = |entry: &Entry| wanted.contains(&entry.id);
         let entries: BTreeMap<Id, Entry> =

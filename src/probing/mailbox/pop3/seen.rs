@@ -37,12 +37,6 @@ impl Seen {
         }
     }
 
-    /// These were not seen.
-    pub(super) fn forget(&mut self, ids: &BTreeSet<Id>) {
-        self.sorted.retain(|id| !ids.contains(id));
-        self.newest.retain(|id| !ids.contains(id));
-    }
-
     /// Those of these that fit and no others, in the place of those before.
     pub(super) fn replace(
         &mut self,
@@ -72,8 +66,6 @@ mod tests {
         assert_eq!(seen.len(), 3 * APART);
         assert!((0..3 * APART).all(|number| seen.contains(id(number))));
         assert!(!seen.contains(id(3 * APART)));
-        seen.forget(&[id(7), id(3 * APART - 1)].into());
-        assert!(!seen.contains(id(7)) && !seen.contains(id(3 * APART - 1)) && seen.contains(id(8)));
         seen.replace((0..11).map(id), |it| *it != id(0));
         assert!(seen.contains(id(1)) && !seen.contains(id(0)) && seen.len() == 10);
         assert!(seen.sorted.capacity() < 100, "{}", seen.sorted.capacity());

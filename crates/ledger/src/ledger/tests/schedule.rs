@@ -249,6 +249,22 @@ fn the_round_trip_of_a_mail_that_waited_for_a_connection_stands_as_long_as_any_o
 }
 
 #[test]
+fn the_round_trip_before_a_long_wait_stands_no_longer_for_it() {
+    let mut bench = Bench::new(RULES);
+    bench.ledger.period_began(bench.now());
+    let token = bench.send();
+    bench.wait(1);
+    bench.see(token);
+    assert!(matches!(bench.snapshot().roundtrip, Reading::Is(_)));
+    let interval = RULES.interval.as_secs();
+    bench.be_away(interval);
+    bench.ledger.period_began(bench.now());
+    bench.be_away(interval);
+    bench.ledger.sending(Token::random(), bench.now());
+    assert_eq!(bench.snapshot().roundtrip, Reading::Unmeasured);
+}
+
+#[test]
 fn a_mailbox_that_others_check_more_often_holds_no_longer_than_their_period() {
     let mut bench = Bench::new(Rules { interval: Duration::from_secs(3600), ..RULES });
     bench.ledger.checks_are_made_every(
