@@ -87,9 +87,9 @@ simulate: ## live through 30 days of 20 servers with everything failing at rando
 	@scripts/install-prerequisites build
 	@RUSTFLAGS='$(SIMULATED)' $(CARGO) run --quiet --locked --profile simulation --package mailtrip-simulation -- \
 		$(if $(SEED),seed=$(SEED)) $(if $(DAYS),days=$(DAYS)) $(if $(SITES),sites=$(SITES)) \
-		$(if $(PERIOD),period=$(PERIOD)) $(if $(EVENTS),events=$(EVENTS)) $(if $(TLS),tls=$(TLS)) $(if $(TRACE),trace=$(TRACE)) $(if $(DIALOGUES),dialogues=$(DIALOGUES)) $(if $(MINUTES),minutes=$(MINUTES))
+		$(if $(PERIOD),period=$(PERIOD)) $(if $(EVENTS),events=$(EVENTS)) $(if $(SERVERS),servers=$(SERVERS)) $(if $(TLS),tls=$(TLS)) $(if $(TRACE),trace=$(TRACE)) $(if $(DIALOGUES),dialogues=$(DIALOGUES)) $(if $(MINUTES),minutes=$(MINUTES))
 
-test-simulation: ## live through some worlds that are always the same, with everything failing
+test-simulation: ## live through worlds with everything failing: some that are always the same, and for two minutes others
 	@RUSTFLAGS='$(SIMULATED)' $(CARGO) test --locked --profile simulation --package mailtrip-simulation
 
 soak: ## an hour of 50 test mails a second against servers half of which misbehave; MINUTES=5 for a try

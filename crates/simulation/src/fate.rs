@@ -50,7 +50,7 @@ pub fn fates(options: &Options) -> Vec<Fate> {
             is_passive: role % 6 == 1,
             is_pop3: owner.map_or(role % 3 == 2, |owner| owner.is_pop3),
             shares: owner.is_some(),
-            has_deleted: role % 9 == 4,
+            has_deleted: owner.map_or(role % 9 == 4, |owner| owner.has_deleted),
             checks_ports: role.is_multiple_of(4),
             messages: if role % 7 == 3 { 2 } else { 1 },
             minutes: options.minutes.unwrap_or(drawn),

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use simulation::{Options, Outcome, clock, run, shrink};
 
 const USAGE: &str = "\
-usage: simulate [seed=N] [days=N] [sites=N] [period=N] [seeds=N] [minutes=N] [events=N] [tls=1]
-                [trace=N] [dialogues=1] [shrink=0]
+usage: simulate [seed=N] [days=N] [sites=N] [period=N] [seeds=N] [minutes=N] [events=N] [servers=1]
+                [tls=1] [trace=N] [dialogues=1] [shrink=0]
 
 Lives through worlds of so many days (30) and sites (20), and holds what the exporter says to what really
 happened. Begins with the world of this seed, or of one of the clock; goes on for so many seeds, or minutes.
+With servers=1 nothing befalls the exporter itself.
 The seed says the period of each target, unless all have that of so many minutes.
 Of one that fails it prints the fewest events with which it does, and its last lines;
 shrink=0 leaves the events out. dialogues=1 has among the lines what was said.";
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
 
 fn wanted(arguments: impl Iterator<Item = String>) -> Option<Wanted> {
     let of_clock = std::time::UNIX_EPOCH.elapsed().map_or(1, |age| age.as_secs());
-    let options = Options::new(of_clock, 30, 20);
+    let options = Options { is_only_world: true, ..Options::new(of_clock, 30, 20) };
     let mut wanted = Wanted { options, seeds: 1, limit: None, lines: 60, shrinks: true };
     for argument in arguments {
         let (key, value) = argument.split_once('=')?;
@@ -66,6 +67,7 @@ fn wanted(arguments: impl Iterator<Item = String>) -> Option<Wanted> {
                 wanted.options.minutes = Some(u32::try_from(number).ok().filter(|it| *it > 0)?)
             }
             "dialogues" => wanted.options.dialogues = number > 0,
+            "servers" => wanted.options.only_servers = number > 0,
             "tls" => wanted.options.tls = number > 0,
             "events" => wanted.options.events = Some(size),
             "seeds" => wanted.seeds = number,

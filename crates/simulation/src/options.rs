@@ -19,6 +19,8 @@ pub struct Options {
     pub events: Option<usize>,
     /// Whether nothing befalls the exporter and its host, but only the servers, and the disk takes no time.
     pub only_servers: bool,
+    /// Whether no other world is lived through in this process at the same time.
+    pub is_only_world: bool,
     /// Whether the trace has everything that is said.
     pub dialogues: bool,
     /// Whether everything goes by TLS. Its bytes are not of the seed.
@@ -35,6 +37,7 @@ impl Options {
             minutes: None,
             events: None,
             only_servers: false,
+            is_only_world: false,
             dialogues: false,
             tls: false,
         }
@@ -42,14 +45,16 @@ impl Options {
 
     /// The command that lives through this world.
     pub fn command(&self) -> String {
-        let Self { seed, days, sites, minutes, events, tls, .. } = self;
+        let Self { seed, days, sites, minutes, events, only_servers, tls, .. } = self;
         let mut command = format!("make simulate SEED={seed} DAYS={days} SITES={sites}");
         let more = [("PERIOD", minutes.map(u64::from)), ("EVENTS", events.map(|it| it as u64))];
         for (name, value) in more.into_iter().filter_map(|(name, it)| Some((name, it?))) {
             let _ = write!(command, " {name}={value}");
         }
-        if *tls {
-            command.push_str(" TLS=1");
+        for (name, is_set) in [("SERVERS", *only_servers), ("TLS", *tls)] {
+            if is_set {
+                let _ = write!(command, " {name}=1");
+            }
         }
         command
     }

@@ -99,7 +99,7 @@ pub struct Oracle {
     is_disk_slow: bool,
     /// Until when something may not have been written yet that came while the disk was broken.
     disk_is_unsure_until: Duration,
-    memory: Memory,
+    memory: Option<Memory>,
 }
 
 /// What is wrong.
@@ -112,8 +112,8 @@ pub struct Wrong {
 }
 
 impl Oracle {
-    /// One that has seen nothing yet.
-    pub fn new(sites: &[Site], clock: Clock, truth: Truth) -> Self {
+    /// One that has seen nothing yet. It judges the memory if its world is the only one of this process.
+    pub fn new(sites: &[Site], clock: Clock, truth: Truth, is_only_world: bool) -> Self {
         let known = Known { effect: Effect::Works, since: Duration::ZERO };
         let record = |site: &Site| Record {
             owner: site.owner,
@@ -141,7 +141,7 @@ impl Oracle {
             is_disk_broken: false,
             is_disk_slow: false,
             disk_is_unsure_until,
-            memory: Memory::default(),
+            memory: is_only_world.then(Memory::begin),
         }
     }
 
@@ -161,9 +161,9 @@ impl Oracle {
         self.disturb_all();
     }
 
-    /// It has ended.
-    pub fn process_ends(&mut self) {
-        self.alive_since = None;
+    /// It has ended; whether it had begun.
+    pub fn process_ends(&mut self) -> bool {
+        self.alive_since.take().is_some()
     }
 
     /// Something that the exporter had counted is lost: what it has not written, which is little unless the disk
@@ -172,7 +172,8 @@ impl Oracle {
         let until = self.clock.age() + LOST_AFTER * 2;
         let was_written = !self.is_disk_unsure();
         for record in &mut self.records {
-            record.lost = record.totals.take().filter(|_| was_written);
+            let known = record.totals.take().or(record.lost);
+            record.lost = known.filter(|_| was_written);
             record.inexact_until = until;
         }
     }
@@ -195,6 +196,11 @@ impl Oracle {
     /// Whether a process that ends now takes something with it that it could not write.
     pub fn is_disk_unsure(&self) -> bool {
         self.is_disk_broken || self.clock.age() < self.disk_is_unsure_until
+    }
+
+    /// Whether what was counted last may not have been written yet.
+    pub fn is_disk_behind(&self) -> bool {
+        self.is_disk_slow || self.is_disk_unsure()
     }
 
     /// The state can be written, or it cannot.
@@ -245,10 +251,10 @@ impl Oracle {
     pub fn judge(&mut self, supervisor: &Supervisor, sites: &[Site]) -> Result<(), Wrong> {
         let at = self.clock.age();
         let wrong = |what| Wrong { at, what };
-        if let Some(what) = self.truth.wrong().or_else(panicked) {
+        if let Some(what) = self.wrong_by_itself() {
             return Err(wrong(what));
         }
-        if let Some(what) = self.memory.judge(at, sites.len()) {
+        if let Some(what) = self.memory.as_mut().and_then(|it| it.judge(at, sites.len())) {
             return Err(wrong(what));
         }
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
@@ -265,10 +271,20 @@ impl Oracle {
                 None if is_configured => {
                     return Err(wrong(format!("{}: the target is not there", site.user)));
                 }
-                _ => {}
+                Some(_) => {
+                    return Err(wrong(format!("{}: the target is still there", site.user)));
+                }
+                None => {}
             }
         }
         Ok(())
+    }
+
+    /// In words, what is wrong whatever else there is: a mail of somebody else that was touched, a panic, a line of
+    /// level ERROR, unless that is about a disk that fails.
+    pub fn wrong_by_itself(&self) -> Option<String> {
+        let of_disk = self.truth.take_disk_error().filter(|_| !self.is_disk_unsure());
+        self.truth.wrong().or_else(panicked).or(of_disk)
     }
 
     fn disturb_all(&mut self) {

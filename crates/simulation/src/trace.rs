@@ -24,6 +24,8 @@ struct State {
     all: DefaultHasher,
     /// The first error that the exporter has logged.
     failed: Option<String>,
+    /// The newest that may be the fault of the disk.
+    disk_failed: Option<String>,
 }
 
 impl State {
@@ -58,12 +60,21 @@ impl Trace {
     /// The exporter has logged an error that it should not have.
     pub fn fail(&self, words: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.failed.get_or_insert_with(|| words.trim().to_owned());
+        let words = words.trim().to_owned();
+        match words.contains("the state ") {
+            true => state.disk_failed = Some(words),
+            false => drop(state.failed.get_or_insert(words)),
+        }
     }
 
     /// The first of these.
     pub fn failed(&self) -> Option<String> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).failed.clone()
+    }
+
+    /// The newest one about the state, which is the fault of a disk that fails, if it does; once.
+    pub fn take_disk_error(&self) -> Option<String> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).disk_failed.take()
     }
 
     /// The newest lines, the oldest first.

@@ -125,6 +125,11 @@ impl Truth {
         self.state().wrong.clone().or_else(|| self.trace.failed())
     }
 
+    /// See [`Trace::take_disk_error`].
+    pub fn take_disk_error(&self) -> Option<String> {
+        self.trace.take_disk_error()
+    }
+
     /// Forgets mails of which nothing is left and that are older than this.
     pub fn forget(&self, older_than: Duration) {
         let now = self.clock.age();

@@ -109,7 +109,7 @@ impl World {
             sites.push(site);
         }
         let truth = Truth::watch(&sites, clock, trace);
-        let oracle = Oracle::new(&sites, clock.clone(), truth.clone());
+        let oracle = Oracle::new(&sites, clock.clone(), truth.clone(), options.is_only_world);
         let mut plan = plan_of(options);
         plan.truncate(options.events.unwrap_or(usize::MAX));
         // An earlier world of this thread may have ended with a disk that fails.
@@ -147,6 +147,10 @@ impl World {
                 Err(wrong) => break Some(wrong),
             }
         };
+        let wrong = wrong.or_else(|| {
+            let what = self.oracle.wrong_by_itself()?;
+            Some(self.wrong_here(what))
+        });
         let mails = (0..self.sites.len()).map(|site| self.truth.site(site, |it| it.accepted)).sum();
         Ok(Outcome {
             wrong,
@@ -173,7 +177,7 @@ impl World {
     fn one_process(&mut self, seed: u64) -> Result<End, Wrong> {
         self.processes += 1;
         let mut chance = fastrand::Rng::with_seed(seed ^ (self.processes << 20));
-        let dies_early = self.processes > 1 && stream(seed, self.processes).u8(0..8) == 0;
+        let dies_early = self.processes > 1 && stream(seed, 40_000 + self.processes).u8(0..8) == 0;
         let runtime = runtime(chance.u64(..)).map_err(|problem| self.wrong(unusable(&problem)))?;
         self.network.revive();
         if dies_early {
@@ -191,12 +195,14 @@ impl World {
             end
         });
         drop(runtime);
-        self.oracle.process_ends();
+        let has_begun = self.oracle.process_ends();
         mail::net::simulated::connect_in(None);
         read_wall_from(None);
         ledger::lot::draw_from(None);
-        self.ended = self.clock.age();
-        if self.synced.is_some() || self.oracle.is_disk_unsure() {
+        if has_begun {
+            self.ended = self.clock.age();
+        }
+        if self.synced.is_some() || self.oracle.is_disk_behind() {
             self.oracle.state_is_lost();
         }
         if let Some(synced) = self.synced.take() {

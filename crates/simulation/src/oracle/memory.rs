@@ -10,13 +10,19 @@ const PAGE_KB: u64 = 4;
 /// The most that the simulation and the exporter may take, in kilobytes: of their own, and for each site.
 const MOST_KB: (u64, u64) = (64 << 10, 4 << 10);
 
-/// When it was looked at.
-#[derive(Debug, Default)]
+/// When it was looked at, and what was taken when the world began.
+#[derive(Debug)]
 pub(super) struct Memory {
     next: Duration,
+    first_kb: u64,
 }
 
 impl Memory {
+    /// A world begins.
+    pub(super) fn begin() -> Self {
+        Self { next: Duration::ZERO, first_kb: resident_kb().unwrap_or_default() }
+    }
+
     /// In words, what is wrong, if it is time to look.
     pub(super) fn judge(&mut self, now: Duration, sites: usize) -> Option<String> {
         if now < self.next {
@@ -25,7 +31,8 @@ impl Memory {
         self.next = now + EVERY;
         let (own, each) = MOST_KB;
         let most = own + each * sites as u64;
-        resident_kb().filter(|kb| *kb > most).map(|kb| format!("{kb} kB of memory are taken"))
+        let taken = resident_kb()?.saturating_sub(self.first_kb);
+        (taken > most).then(|| format!("{taken} kB of memory were taken"))
     }
 }
 

@@ -18,6 +18,8 @@ const UNWRITTEN: u64 = 4;
 const UNWRITTEN_LOOKS: u64 = 40;
 /// The most mails of a calm site that are awaited at one time.
 const MOST_AWAITED: usize = 2;
+/// More buckets than a histogram of round trips has.
+const EXEMPLARS: usize = 32;
 /// A server dates mail by the second.
 const DATED: Duration = Duration::from_secs(2);
 /// Looks are made at a tenth of the time for which a mail is awaited.
@@ -33,7 +35,9 @@ impl Oracle {
             if place == Place::Receive && stats.sessions_open > MOST_SESSIONS {
                 return Err(format!("{name}: {} sessions are open", stats.sessions_open));
             }
-            let most = site.network.take_most_open(site.address(place));
+            let addresses = [site.address(place), site.other_address(place)];
+            let most =
+                addresses.map(|it| site.network.take_most_open(it)).into_iter().sum::<usize>();
             if most > MOST_CONNECTIONS {
                 return Err(format!("{name}: {most} connections were open at one time"));
             }
@@ -56,11 +60,18 @@ impl Oracle {
         self.judge_number(site, &totals)?;
         let Some(record) = self.record(site) else { return Ok(()) };
         let (send, receive) = (snapshot.send_ability, snapshot.receive_ability);
-        let (send, receive) = (send.map(|it| it == 1.0), receive);
+        let is_all_or_nothing = |share: f64| share == 0.0 || share == 1.0;
+        if let Reading::Is(share) = send
+            && site.fate.messages == 1
+            && !is_all_or_nothing(share)
+        {
+            return Err(format!("{}: the ability to send is {share}", site.user));
+        }
+        let send = send.map(|share| share == 1.0);
         self.judge_ability(site, Side::Send, record.send, send)?;
         self.judge_ability(site, Side::Receive, record.receive, receive)?;
         self.judge_mailbox(site)?;
-        self.judge_round_trip(site, snapshot.last_roundtrip)?;
+        self.judge_round_trip(site, &snapshot)?;
         self.judge_outstanding(site, awaited)?;
         if site.fate.is_calm {
             self.judge_calm(site, &totals, snapshot.last_roundtrip, awaited)?;
@@ -155,7 +166,8 @@ impl Oracle {
         {
             return Err(format!("{}: the counter {name} fell from {before} to {after}", site.user));
         }
-        let done = |it: &Totals| [it.probes + it.periods_skipped, it.checks + it.checks_skipped];
+        // Not what was skipped: that is counted by the time, whoever lives.
+        let done = |it: &Totals| [it.probes, it.checks];
         // A passive target that is down counts nothing.
         let is_excused = site.fate.is_passive && !record.works_for(record.longest(), now);
         let longest = STANDSTILL + record.interval;
@@ -283,11 +295,8 @@ impl Oracle {
     }
 
     /// A new round trip is that of a mail: from the connection over which it went, until it could be seen.
-    fn judge_round_trip(
-        &mut self,
-        site: &Site,
-        round_trip: Option<Duration>,
-    ) -> Result<(), String> {
+    fn judge_round_trip(&mut self, site: &Site, snapshot: &Snapshot) -> Result<(), String> {
+        let round_trip = snapshot.last_roundtrip;
         let Some(record) = self.records.get_mut(site.number) else { return Ok(()) };
         if record.round_trip == round_trip {
             return Ok(());
@@ -297,8 +306,13 @@ impl Oracle {
         // Each look by POP3 is a login: while mail is late there is one in each period.
         let pop3 = if site.fate.is_pop3 { record.interval } else { Duration::ZERO };
         let most_late = ROUND_TRIP_SLACK + pop3;
+        let exemplars = (0..EXEMPLARS).filter_map(|bucket| snapshot.exemplars.of(bucket));
+        let meant =
+            exemplars.filter(|it| it.roundtrip == trip).map(|it| it.token.to_string()).next();
         let fits = self.truth.site(site.number, |truth| {
-            truth.mails.values().any(|mail| {
+            // Which mail it was, the newest exemplar tells.
+            let is_meant = |token: &str| meant.as_deref().is_none_or(|meant| meant == token);
+            truth.mails.iter().filter(|(token, _)| is_meant(token)).any(|(_, mail)| {
                 let true_trip = mail.placed.map(|placed| placed.saturating_sub(mail.accepted));
                 true_trip.is_some_and(|it| {
                     it <= trip + DATED + pop3 && trip <= it.mul_f64(WATCHED) + most_late

@@ -167,7 +167,7 @@ impl World {
         changed.map_err(|problem| self.wrong_here(format!("the reload failed: {problem}")))
     }
 
-    /// Gives the target of a site another period, unless the site or the mailbox is calm; whether it did.
+    /// Gives the target of a site another period, unless the site is calm; whether it did.
     pub(super) fn configure(&mut self, site: usize, minutes: u32) -> bool {
         let is_calm = self.sites.get(site).is_none_or(|site| site.fate.is_calm);
         let others = self.minutes.iter().enumerate().filter(|(number, _)| *number != site);
