@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::rows::to_seconds;
 use super::{INSTANCE_FILE, StoreError};
-use crate::clock;
 use ledger::{Instance, Token};
 use mail::text::harmless;
 
@@ -418,7 +416,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // A write, so that a database that cannot be written is told of now.
     connection.execute(
         "DELETE FROM mail WHERE ended < ?1 - ?2 * 86400",
-        (to_seconds(clock::wall()), FORGOTTEN_AFTER_DAYS),
+        (super::rows::to_seconds(crate::clock::wall()), FORGOTTEN_AFTER_DAYS),
     )?;
     connection.execute("UPDATE meta SET schema_version = schema_version", []).map(|_| ())
 }

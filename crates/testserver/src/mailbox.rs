@@ -209,18 +209,6 @@ impl Post {
         self.with_folder(user, folder, |folder| folder.add(bytes.into(), internal_date, []))
     }
 
-    /// The same dated now, with these flags.
-    pub fn insert_flagged(
-        &self,
-        user: &str,
-        folder: &str,
-        bytes: &[u8],
-        flags: &[&str],
-    ) -> Option<u32> {
-        let (now, flags) = (self.now(), flags.iter().map(|flag| (*flag).to_owned()));
-        self.with_folder(user, folder, |folder| folder.add(bytes.into(), now, flags))
-    }
-
     /// Gives a folder a new UIDVALIDITY and all its messages new UIDs, as after a restored backup.
     pub fn renumber(&self, user: &str, folder: &str) {
         self.change(|state| {

@@ -70,6 +70,18 @@ impl fmt::Debug for Outside {
 }
 
 impl Post {
+    /// Puts a message into a folder as [`Post::insert`] does, with these flags.
+    pub fn insert_flagged(
+        &self,
+        user: &str,
+        folder: &str,
+        bytes: &[u8],
+        flags: &[&str],
+    ) -> Option<u32> {
+        let (now, flags) = (self.now(), flags.iter().map(|flag| (*flag).to_owned()));
+        self.with_folder(user, folder, |folder| folder.add(bytes.into(), now, flags))
+    }
+
     /// Delivers the one mail of this number, as [`Happening::Accepted`] told it, to `user`; false if it is not
     /// held back.
     pub fn release_one(&self, user: &str, number: u64) -> bool {
