@@ -7,7 +7,7 @@ COMPOSE ?= docker compose
 SIMULATED = --cfg tokio_unstable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build packages tarballs image compose test prerequisites lint lint-workflows fuzz bench-accuracy bench-accuracy-long bench-resumption bench-scrape bench-hostile bench-scale bench-cost simulate test-simulation soak screenshots book chart release deny clean
+.PHONY: help demo build packages tarballs image compose test prerequisites lint lint-workflows fuzz bench-accuracy bench-accuracy-long bench-resumption bench-scrape bench-hostile bench-scale bench-cost simulate build-simulation test-simulation soak screenshots book chart release deny clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -91,6 +91,9 @@ simulate: ## live through 30 days of 20 servers with everything failing at rando
 
 test-simulation: ## live through worlds with everything failing: some that are always the same, and for two minutes others
 	@RUSTFLAGS='$(SIMULATED)' $(CARGO) test --locked --profile simulation --package mailtrip-simulation
+
+build-simulation: ## compile what that runs
+	@RUSTFLAGS='$(SIMULATED)' $(CARGO) test --locked --profile simulation --package mailtrip-simulation --no-run
 
 soak: ## an hour of 50 test mails a second against servers half of which misbehave; MINUTES=5 for a try
 	@scripts/install-prerequisites build
