@@ -324,14 +324,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_is_cut_at_its_byte_for_both() {
-        let (mut client, mut server) = ends(Some(3));
-        assert_eq!(client.write(b"hello").await.unwrap(), 3);
-        tokio::time::sleep(LATENCY).await;
-        let (own, others) = (client.read_u8().await, server.read_u8().await);
-        let kinds = [own, others].map(|outcome| outcome.unwrap_err().kind());
-        assert_eq!(kinds, [io::ErrorKind::ConnectionReset; 2]);
-        assert!(client.write(b"more").await.is_err());
+    async fn a_connection_is_cut_at_its_byte_for_both_and_what_was_written_may_arrive() {
+        for (cut_after, arrives) in [(4, false), (3, true)] {
+            let (mut client, mut server) = ends(Some(cut_after));
+            assert_eq!(client.write(b"hello").await.unwrap(), cut_after);
+            tokio::time::sleep(LATENCY).await;
+            let mut read = [0; 8];
+            if arrives {
+                assert_eq!(server.read(&mut read).await.unwrap(), cut_after);
+            }
+            let (own, others) = (client.read_u8().await, server.read_u8().await);
+            let kinds = [own, others].map(|outcome| outcome.unwrap_err().kind());
+            assert_eq!(kinds, [io::ErrorKind::ConnectionReset; 2]);
+            assert!(client.write(b"more").await.is_err());
+        }
     }
 
     #[tokio::test(start_paused = true)]
