@@ -163,6 +163,10 @@ impl Oracle {
 
     /// It has ended; whether it had begun.
     pub fn process_ends(&mut self) -> bool {
+        if self.is_disk_unsure() {
+            // What it has said of the disk was true of it.
+            drop(self.truth.take_disk_error());
+        }
         self.alive_since.take().is_some()
     }
 
