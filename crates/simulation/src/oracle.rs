@@ -13,6 +13,7 @@ use crate::truth::Truth;
 
 use memory::Memory;
 
+mod bounds;
 mod memory;
 mod rules;
 

@@ -21,11 +21,11 @@ const MOST_AWAITED: usize = 2;
 /// More buckets than a histogram of round trips has.
 const EXEMPLARS: usize = 32;
 /// A server dates mail by the second.
-const DATED: Duration = Duration::from_secs(2);
+pub(super) const DATED: Duration = Duration::from_secs(2);
 /// Looks are made at a tenth of the time for which a mail is awaited.
-const WATCHED: f64 = 1.15;
+pub(super) const WATCHED: f64 = 1.15;
 /// What a round trip may have beside the way of the mail: the dialogue before it, and the look that sees it.
-const ROUND_TRIP_SLACK: Duration = Duration::from_secs(75);
+pub(super) const ROUND_TRIP_SLACK: Duration = Duration::from_secs(75);
 
 impl Oracle {
     pub(super) fn judge_sessions(&self, site: &Site) -> Result<(), String> {
@@ -56,6 +56,7 @@ impl Oracle {
         self.judge_sum(site, &totals, awaited)?;
         self.judge_outlived(site, &totals, &snapshot)?;
         self.judge_look(site, handle)?;
+        self.judge_losses(site, &totals)?;
         self.judge_growth(site, &totals)?;
         self.judge_number(site, &totals)?;
         let Some(record) = self.record(site) else { return Ok(()) };
@@ -72,6 +73,7 @@ impl Oracle {
         self.judge_ability(site, Side::Receive, record.receive, receive)?;
         self.judge_mailbox(site)?;
         self.judge_round_trip(site, &snapshot)?;
+        self.judge_mean(site, &snapshot)?;
         self.judge_outstanding(site, awaited)?;
         if site.fate.is_calm {
             self.judge_calm(site, &totals, snapshot.last_roundtrip, awaited)?;
@@ -255,7 +257,7 @@ impl Oracle {
 
     /// What is known of a site, and since when neither its target nor the process nor its host was disturbed; `None`
     /// while no process lives.
-    fn steady(&self, site: &Site) -> Option<(&Record, Duration)> {
+    pub(super) fn steady(&self, site: &Site) -> Option<(&Record, Duration)> {
         let record = self.record(site)?;
         Some((record, record.undisturbed_since.max(self.alive_since?)))
     }
