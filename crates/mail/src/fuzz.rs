@@ -95,5 +95,6 @@ crate::fuzz_targets! {
     text(500, 256 KiB + 80),
     token(800, 256 KiB + 16),
     dns(1000, 256 KiB + 400),
+    records(800, 256 KiB + 60),
     resolver(600, 256 KiB + 60),
 }

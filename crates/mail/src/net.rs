@@ -22,6 +22,7 @@ pub mod host;
 pub mod mx;
 pub(crate) mod names;
 mod read_ahead;
+pub mod records;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 mod socket;

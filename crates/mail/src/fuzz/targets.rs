@@ -24,6 +24,7 @@ pub(super) mod dns;
 pub(super) mod header;
 pub(super) mod imap;
 pub(super) mod pop3;
+pub(super) mod records;
 pub(super) mod resolver;
 pub(super) mod sasl;
 pub(super) mod smtp;

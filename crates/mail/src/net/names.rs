@@ -35,6 +35,7 @@ pub(crate) mod wire;
 const OTHER_FAMILY: Duration = Duration::from_secs(1);
 
 /// A resolver with the settings of a system.
+#[derive(Debug)]
 pub(super) struct Names {
     current: Current,
     wire: Arc<Wire>,
@@ -61,12 +62,17 @@ impl Names {
     }
 
     fn new(files: Files, system: System) -> Self {
-        Self {
-            current: Current::new(files),
-            wire: Arc::default(),
-            questions: Shared::default(),
-            system,
-        }
+        Self::with(Current::new(files), system)
+    }
+
+    /// One that asks this name server and nobody else.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn of_server(server: std::net::SocketAddr) -> Self {
+        Self::with(Current::of_server(server), System::own())
+    }
+
+    fn with(current: Current, system: System) -> Self {
+        Self { current, wire: Arc::default(), questions: Shared::default(), system }
     }
 
     /// The addresses of a host that fit, the best first; it may be a literal.
@@ -101,7 +107,20 @@ impl Names {
 
     /// The answer of the name servers to one question, in none of the search domains.
     pub(super) async fn ask(&self, name: Name<Vec<u8>>, kind: Rtype) -> Result<Answer, Trouble> {
-        Box::pin(self.question(name, kind, &self.current.settings()?)).await
+        let question = Question { name, kind, in_full: false };
+        Box::pin(self.question(question, &self.current.settings()?)).await
+    }
+
+    /// The same in full, and whether its word that it was validated is to be believed.
+    pub(super) async fn ask_in_full(
+        &self,
+        name: Name<Vec<u8>>,
+        kind: Rtype,
+    ) -> Result<(Answer, bool), Trouble> {
+        let settings = self.current.settings()?;
+        let question = Question { name, kind, in_full: true };
+        let answer = Box::pin(self.question(question, &settings)).await?;
+        Ok((answer, settings.trusts_validation))
     }
 
     async fn look_up(
@@ -227,7 +246,8 @@ impl Names {
         kind: Rtype,
         settings: &Arc<Settings>,
     ) -> Result<Found, Trouble> {
-        let answer = self.question(name.clone(), kind, settings).await?;
+        let question = Question { name: name.clone(), kind, in_full: false };
+        let answer = self.question(question, settings).await?;
         Ok(match addresses_in(&answer) {
             addresses if !addresses.is_empty() => Found::Addresses(addresses),
             _ if answer.header().rcode() == Rcode::NXDOMAIN => Found::NoName,
@@ -237,11 +257,9 @@ impl Names {
 
     async fn question(
         &self,
-        name: Name<Vec<u8>>,
-        kind: Rtype,
+        question: Question,
         settings: &Arc<Settings>,
     ) -> Result<Answer, Trouble> {
-        let question = Question { name, kind };
         let (wire, settings) = (Arc::clone(&self.wire), Arc::clone(settings));
         let asked = question.clone();
         // Each asker has room for a question that it shares, and not for the asking.
@@ -254,19 +272,23 @@ impl Names {
 impl Trouble {
     /// The fault that it is for somebody who cannot do `what` for it.
     pub(super) fn fault(self, what: &str) -> Fault {
+        let fault = self.plain_fault();
+        Fault { message: format!("{what}: {}", fault.message), ..fault }
+    }
+
+    /// The fault that it is, in words that do not hold the name that was asked for.
+    pub(super) fn plain_fault(self) -> Fault {
         match self {
             Trouble::Refused(server, code) => {
-                let message = format!("{what}: the name server {} says {code}", server.ip());
+                let message = format!("the name server {} says {code}", server.ip());
                 Fault::down(Reason::Dns, message)
             }
             Trouble::Silent(server) => {
-                let message = format!("{what}: no answer from the name server {}", server.ip());
+                let message = format!("no answer from the name server {}", server.ip());
                 Fault::down(Reason::Dns, message)
             }
-            Trouble::Unreachable(why) => Fault::down(Reason::Dns, format!("{what}: {why}")),
-            Trouble::Short(shortage, why) => {
-                Fault::short(shortage, Reason::Dns, format!("{what}: {why}"))
-            }
+            Trouble::Unreachable(why) => Fault::down(Reason::Dns, why),
+            Trouble::Short(shortage, why) => Fault::short(shortage, Reason::Dns, why),
         }
     }
 }

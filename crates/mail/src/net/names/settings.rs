@@ -62,6 +62,9 @@ pub(crate) struct Settings {
     pub(crate) uses_tcp: bool,
     /// Questions say that long answers are understood (EDNS, RFC 6891).
     pub(crate) uses_edns: bool,
+    /// The word of the name servers that an answer was validated is believed: they are all on this
+    /// machine, or `trust-ad` says so (resolv.conf(5)). Anybody on the way can set that bit.
+    pub(crate) trusts_validation: bool,
     /// One family is asked for after the other.
     pub(crate) asks_singly: bool,
     /// A name without a dot is looked for in the search domains only.
@@ -114,12 +117,16 @@ impl Settings {
     pub(crate) fn of_resolv_conf(text: &str, search: Option<&str>, options: Option<&str>) -> Self {
         let mut conf = ResolvConf::new();
         let mut told_search = false;
+        let mut trust = false;
         for line in text.lines() {
             told_search |= take_line(&mut conf, line);
+            trust |= trusts(line);
         }
         for (keyword, words) in [("search", search), ("options", options)] {
             if let Some(words) = words {
-                told_search |= take_line(&mut conf, &format!("{keyword} {words}"));
+                let line = format!("{keyword} {words}");
+                told_search |= take_line(&mut conf, &line);
+                trust |= trusts(&line);
             }
         }
         if !told_search && let Some(domain) = own_domain() {
@@ -144,6 +151,8 @@ impl Settings {
             rotates: options.rotate,
             uses_tcp: options.use_vc,
             uses_edns: options.use_edns0,
+            trusts_validation: trust
+                || conf.servers.iter().all(|server| server.addr.ip().to_canonical().is_loopback()),
             asks_singly: options.single_request || options.single_request_reopen,
             tries_no_tld: options.no_tld_query,
             ..Self::default()
@@ -173,6 +182,13 @@ fn take_line(conf: &mut ResolvConf, line: &str) -> bool {
         Some("search" | "domain") => conf.parse(&mut line.trim_start().as_bytes()).is_ok(),
         _ => false,
     }
+}
+
+/// Whether the line has the option `trust-ad`, which the parser of the crate does not know.
+fn trusts(line: &str) -> bool {
+    let line = line.split(['#', ';']).next().unwrap_or_default();
+    let mut words = line.split_whitespace();
+    words.next() == Some("options") && words.any(|word| word == "trust-ad")
 }
 
 /// Whether it is an address, perhaps of one interface.
@@ -246,6 +262,17 @@ pub(super) struct Current {
 impl Current {
     pub(super) fn new(files: Files) -> Self {
         Self { files, known: Mutex::default() }
+    }
+
+    /// Those of a system that has this name server and no files.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn of_server(server: SocketAddr) -> Self {
+        let text = format!("nameserver {}\nsearch .\noptions timeout:2 attempts:1", server.ip());
+        let mut settings = Settings::of_resolv_conf(&text, None, None);
+        settings.servers = vec![server];
+        let [resolv_conf, hosts, nsswitch] = ["", "", ""].map(PathBuf::from);
+        let files = Files { resolv_conf, hosts, nsswitch, port: server.port() };
+        Self { files, known: Mutex::new(Some(([None; 3], Arc::new(settings)))) }
     }
 
     /// Three calls of `stat`, and the files only if one has changed.
@@ -324,6 +351,23 @@ mod tests {
             Some("ndots:4"),
         );
         assert_eq!((settings.search, settings.ndots), (vec!["b.example".to_owned()], 4));
+    }
+
+    #[test]
+    fn only_a_name_server_of_this_machine_or_trust_ad_is_believed_that_it_validated() {
+        for (text, expected) in [
+            ("", true),
+            ("nameserver 127.0.0.53", true),
+            ("nameserver ::1\nnameserver 127.0.0.1", true),
+            ("nameserver 192.0.2.1", false),
+            ("nameserver 127.0.0.1\nnameserver 192.0.2.1", false),
+            ("nameserver 192.0.2.1\noptions edns0 trust-ad # ours", true),
+            ("nameserver 192.0.2.1\n# options trust-ad", false),
+        ] {
+            assert_eq!(of(text).trusts_validation, expected, "{text}");
+        }
+        let text = "nameserver 192.0.2.1";
+        assert!(Settings::of_resolv_conf(text, None, Some("trust-ad")).trusts_validation);
     }
 
     #[test]

@@ -74,6 +74,9 @@ struct Shared {
 pub(crate) struct Question {
     pub(crate) name: Name<Vec<u8>>,
     pub(crate) kind: Rtype,
+    /// The answer is to be whole, which long ones are by UDP with EDNS only, and to say whether it was
+    /// validated (RFC 6840 section 5.7).
+    pub(crate) in_full: bool,
 }
 
 impl Default for Wire {
@@ -133,7 +136,7 @@ impl Wire {
         settings: &Settings,
         wait: Duration,
     ) -> Result<Answer, Trouble> {
-        let mut edns = settings.uses_edns;
+        let mut edns = settings.uses_edns || question.in_full;
         loop {
             let asked = async {
                 if settings.uses_tcp {
@@ -320,6 +323,7 @@ pub(crate) fn query(question: &Question, edns: bool, number: u16) -> io::Result<
     let mut message = MessageBuilder::new_vec();
     message.header_mut().set_id(number);
     message.header_mut().set_rd(true);
+    message.header_mut().set_ad(question.in_full);
     let mut message = message.question();
     message.push((&question.name, question.kind)).map_err(io::Error::other)?;
     let mut message = message.additional();
