@@ -83,7 +83,8 @@ async fn live(handle: &TargetHandle, number: usize, is_newest: bool) {
             style: SessionKind::Held,
         },
     );
-    let transit = TransitTimes { transmitted: Some(SystemTime::now()), seen: SystemTime::now() };
+    let now = SystemTime::now();
+    let transit = TransitTimes { transmitted: Some(now), seen: now, arrived: Some(now) };
     let rules = Rules { authserv_id: None, scrubber: &Scrubber::default() };
     let mailbox = target.receive.mailbox_id().to_string();
     account.inspected(mailbox.into(), Inspection::read(HEADER.as_bytes(), transit, rules));

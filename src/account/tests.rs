@@ -43,7 +43,8 @@ async fn a_header_that_a_late_look_finds_in_the_mailbox_before_tells_nothing_of_
     let servers =
         |mailbox: &str| Servers { send: Arc::from("smtp://h:25"), receive: Arc::from(mailbox) };
     let header = || {
-        let transit = TransitTimes { transmitted: None, seen: std::time::SystemTime::now() };
+        let seen = std::time::SystemTime::now();
+        let transit = TransitTimes { transmitted: None, seen, arrived: Some(seen) };
         let rules = HeaderRules { authserv_id: None, scrubber: &Scrubber::default() };
         Inspection::read(b"X-Spam-Score: 1\r\n\r\n", transit, rules)
     };

@@ -97,7 +97,8 @@ fn view_with(
     header: Option<&str>,
     checks: &Checks,
 ) -> View {
-    let transit = TransitTimes { transmitted: Some(now().wall), seen: now().wall };
+    let wall = now().wall;
+    let transit = TransitTimes { transmitted: Some(wall), seen: wall, arrived: Some(wall) };
     let rules = mail::inspection::Rules { authserv_id: None, scrubber: &Scrubber::default() };
     let inspection =
         header.map(|header| Arc::new(Inspection::read(header.as_bytes(), transit, rules)));

@@ -76,7 +76,8 @@ mod tests {
 
     fn kept() -> KeptInspection {
         let seen = UNIX_EPOCH + Duration::from_millis(1_789_120_803_250);
-        let transit = TransitTimes { transmitted: Some(seen - DAY / 1440), seen };
+        let transit =
+            TransitTimes { transmitted: Some(seen - DAY / 1440), seen, arrived: Some(seen) };
         let rules = Rules { authserv_id: None, scrubber: &Scrubber::default() };
         let inspection = Inspection::read(HEADER, transit, rules);
         assert!(!inspection.authentication.is_empty() && !inspection.spam.is_empty());

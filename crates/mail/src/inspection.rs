@@ -38,6 +38,10 @@ pub struct Inspection {
     pub is_cut: bool,
     /// The hops, nearest to the sender first; at most [`MAX_HOPS`].
     pub hops: Vec<Hop>,
+    /// The time from the newest hop until the mail could be seen in the mailbox: what that server did
+    /// with it then stands in no header. To a resolution of one second.
+    #[serde(default)]
+    pub to_mailbox: Delay,
     /// How many hops the header has.
     pub hop_count: usize,
     /// The verdicts of the receiver, at most one a method, in the order of [`Method::ALL`].
@@ -59,6 +63,8 @@ pub struct TransitTimes {
     pub transmitted: Option<SystemTime>,
     /// When it was seen in the mailbox. No `Received` header is newer.
     pub seen: SystemTime,
+    /// When it arrived there, which is not later; `None` if nobody can tell, as nobody looked.
+    pub arrived: Option<SystemTime>,
 }
 
 /// How header text is judged and made fit to be shown.
@@ -85,6 +91,7 @@ impl Inspection {
             is_cut,
             last_hop: tls::read(&received, rules.scrubber),
             hops: if is_cut { Vec::new() } else { hop::read(&received, transit, rules.scrubber) },
+            to_mailbox: if is_cut { Delay::Unknown } else { hop::to_mailbox(&received, transit) },
             hop_count,
             authentication: verdicts.results,
             authserv_id: verdicts.authserv_id,
@@ -95,7 +102,8 @@ impl Inspection {
     /// Whether one that was written down and read again can be shown: it is within its bounds, and its
     /// texts hold nothing that was not escaped.
     pub fn is_sound(&self) -> bool {
-        let hops = self.hops.iter().flat_map(|hop| [&hop.by, &hop.from]);
+        let hops = self.hops.iter();
+        let hops = hops.flat_map(|hop| [&hop.by, &hop.from, &hop.tls_version, &hop.protocol]);
         let last = self.last_hop.iter().flat_map(|hop| [&hop.by, &hop.from, &hop.cipher]);
         let mut texts = hops.chain(last).chain([&self.authserv_id]).flatten();
         // The mark of a cut text comes on top.

@@ -172,7 +172,7 @@ pub(super) fn judge_mail(
         {
             clock.learn(date, stamped, now);
         }
-        let transit = TransitTimes { transmitted, seen: now.date_of(found.shown_at) };
+        let transit = transit(verdict, transmitted, now.date_of(found.shown_at));
         return match verdict {
             SightingOutcome::Unknown => Disposition::Leave,
             SightingOutcome::Received { .. } | SightingOutcome::Early => {
@@ -187,6 +187,23 @@ pub(super) fn judge_mail(
         return disposition;
     }
     found.header.mark.map_or(Disposition::Leave, |mark| left_over(subscribers, found, mark))
+}
+
+/// The times of a mail of which this was the verdict.
+fn transit(
+    verdict: SightingOutcome,
+    transmitted: Option<SystemTime>,
+    seen: SystemTime,
+) -> TransitTimes {
+    let arrived = match verdict {
+        SightingOutcome::Received { roundtrip, .. } => {
+            let times = transmitted.zip(roundtrip);
+            times.and_then(|(begin, took)| begin.checked_add(took)).map(|it| it.min(seen))
+        }
+        SightingOutcome::Early => Some(seen),
+        _ => None,
+    };
+    TransitTimes { transmitted, seen, arrived }
 }
 
 /// A copy that the sending side keeps. While its mail is under way to this very mailbox it stays:

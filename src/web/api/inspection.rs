@@ -12,6 +12,7 @@ pub(super) struct InspectionRecord<'a> {
     header_cut: bool,
     hop_count: usize,
     hops: Vec<HopRecord<'a>>,
+    to_mailbox_seconds: Option<f64>,
     authserv_id: Option<&'a str>,
     authentication: Vec<AuthenticationRecord>,
     spam: Vec<SpamRecord>,
@@ -24,6 +25,9 @@ struct HopRecord<'a> {
     from: Option<&'a str>,
     kind: &'static str,
     delay_seconds: Option<f64>,
+    protocol: Option<&'a str>,
+    tls: Option<bool>,
+    tls_version: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -55,6 +59,7 @@ impl<'a> InspectionRecord<'a> {
             header_cut: inspection.is_cut,
             hop_count: inspection.hop_count,
             hops: inspection.hops.iter().map(HopRecord::new).collect(),
+            to_mailbox_seconds: inspection.to_mailbox.measured().map(seconds),
             authserv_id: inspection.authserv_id.as_deref(),
             authentication: inspection.authentication.iter().map(Into::into).collect(),
             spam: inspection.spam.iter().map(Into::into).collect(),
@@ -70,6 +75,9 @@ impl<'a> HopRecord<'a> {
             from: hop.from.as_deref(),
             kind: hop.kind.label(),
             delay_seconds: hop.delay.measured().map(seconds),
+            protocol: hop.protocol.as_deref(),
+            tls: hop.is_protected,
+            tls_version: hop.tls_version.as_deref(),
         }
     }
 }

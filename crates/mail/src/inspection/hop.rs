@@ -11,7 +11,7 @@ use mail_parser::{HeaderValue, Host, Protocol};
 use serde::{Deserialize, Serialize};
 
 use super::field::Field;
-use super::{MAX_HOPS, TransitTimes, shown};
+use super::{MAX_HOPS, TransitTimes, shown, tls};
 use crate::test_mail::received_date;
 use crate::text::Scrubber;
 
@@ -34,6 +34,16 @@ pub struct Hop {
     /// The time from the hop before, or from the transmission, to this one: the queue there, and the
     /// way. To a resolution of one second.
     pub delay: Delay,
+    /// Whether it was handed the mail over TLS, by its own record. `None`: it recorded neither, or had
+    /// the mail inside its own host.
+    #[serde(default)]
+    pub is_protected: Option<bool>,
+    /// The version of TLS, as in `TLSv1.3`, if it was recorded.
+    #[serde(default)]
+    pub tls_version: Option<String>,
+    /// By which protocol it had the mail, as in `ESMTPSA` (RFC 3848), if it was recorded.
+    #[serde(default)]
+    pub protocol: Option<String>,
 }
 
 /// What a hop does.
@@ -77,13 +87,14 @@ pub enum Clock {
 }
 
 /// The time that a mail took to a hop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Delay {
     /// It is known.
     Measured(Duration),
     /// The clocks on the way do not agree.
     Skewed,
     /// A date is missing.
+    #[default]
     Unknown,
 }
 
@@ -240,6 +251,9 @@ pub(super) fn read(
                 None => first_delay(hop, clock, transit),
                 Some(before) => delay(before, (hop, clock), transit),
             },
+            is_protected: tls::protection(hop),
+            tls_version: tls::version_of(hop),
+            protocol: hop.parsed.with.map(|protocol| tls::name(protocol).to_owned()),
         });
         before = Some((hop, clock));
     }
@@ -295,6 +309,19 @@ fn first_delay(hop: &Received<'_>, clock: Clock, transit: TransitTimes) -> Delay
         }
         _ => Delay::Skewed,
     }
+}
+
+/// From the newest of these hops to the arrival, by our own clock.
+pub(super) fn to_mailbox(received: &[Received<'_>], transit: TransitTimes) -> Delay {
+    let date = received.first().and_then(|hop| hop.date);
+    let (Some(date), Some(arrived)) = (date, transit.arrived) else { return Delay::Unknown };
+    let way: Vec<&Received<'_>> = received.iter().rev().collect();
+    if clocks(&way, transit).last() != Some(&Clock::Believed) {
+        return Delay::Skewed;
+    }
+    // The stamp says only which second it was, and the clocks are off by a little.
+    let delay = arrived.duration_since(date).unwrap_or_default();
+    Delay::Measured(Duration::from_secs(delay.as_secs()))
 }
 
 fn delay(

@@ -16,7 +16,7 @@ fn at(seconds: f64) -> SystemTime {
 
 /// A mail that was sent at 10:00:00.5 and seen a minute later.
 fn minute() -> TransitTimes {
-    TransitTimes { transmitted: Some(at(0.5)), seen: at(60.0) }
+    TransitTimes { transmitted: Some(at(0.5)), seen: at(60.0), arrived: Some(at(14.2)) }
 }
 
 /// The fields above those of the sender, with bare line feeds; then the mail as it was sent.
@@ -89,6 +89,12 @@ fn postfix_amavis_and_dovecot_tell_where_the_time_went() {
     assert_eq!(delays, [2.5, 1.0, 5.0, 2.0, 1.0].map(measured));
     use HopKind::{Filter, Relay, Store, Submission};
     assert_eq!(kinds(&inspection), [Submission, Filter, Relay, Relay, Store]);
+    assert_eq!(inspection.to_mailbox, measured(2.0), "from Dovecot's stamp to the arrival");
+    let protection: Vec<_> = inspection.hops.iter().map(|hop| hop.is_protected).collect();
+    assert_eq!(protection, [Some(true), None, None, Some(true), None]);
+    let protocols: Vec<_> = inspection.hops.iter().map(|hop| hop.protocol.as_deref()).collect();
+    assert_eq!(protocols, ["ESMTPSA", "ESMTP", "ESMTP", "ESMTPS", "LMTP"].map(Some));
+    assert_eq!(inspection.hops[0].tls_version.as_deref(), Some("TLSv1.2"));
     assert_eq!(inspection.hops[0].from.as_deref(), Some("monitor.example"));
     assert!(inspection.hops.iter().all(|hop| hop.clock == Clock::Believed));
     assert_eq!(inspection.hop_count, 5);
@@ -277,6 +283,36 @@ fn stamps_in_the_wrong_order_make_no_delay() {
 fn the_first_stamp_may_lie_in_the_second_of_the_transmission() {
     let delays = delays(&inspect(&hop("a.example", &time(0)), None));
     assert_eq!(delays, [measured(0.0)]);
+}
+
+#[test]
+fn the_way_into_the_mailbox_is_known_only_by_a_good_clock_and_to_whoever_looked() {
+    let read = |date: &str, arrived| {
+        let block = format!("{}\n", hop("mx.example", date)).replace('\n', "\r\n");
+        let transit = TransitTimes { arrived, ..minute() };
+        let rules = Rules { authserv_id: None, scrubber: &Scrubber::default() };
+        Inspection::read(block.as_bytes(), transit, rules).to_mailbox
+    };
+    assert_eq!(read(&time(10), Some(at(50.3))), measured(40.0));
+    assert_eq!(read(&time(10), Some(at(9.8))), measured(0.0), "a clock that is a little off");
+    assert_eq!(read(&time(10), None), Delay::Unknown, "nobody looked");
+    assert_eq!(read("garbage", Some(at(50.3))), Delay::Unknown);
+    assert_eq!(read(&time(600), Some(at(50.3))), Delay::Skewed, "the stamp lies in the future");
+}
+
+#[test]
+fn what_an_older_program_has_kept_can_be_read() {
+    let mut kept = serde_json::to_value(inspect(POSTFIX, None)).unwrap();
+    let inspection = kept.as_object_mut().unwrap();
+    inspection.remove("to_mailbox");
+    for hop in inspection["hops"].as_array_mut().unwrap() {
+        for newer in ["is_protected", "tls_version", "protocol"] {
+            hop.as_object_mut().unwrap().remove(newer);
+        }
+    }
+    let read: Inspection = serde_json::from_value(kept).unwrap();
+    assert_eq!((read.hops.len(), read.to_mailbox), (5, Delay::Unknown));
+    assert_eq!(read.hops[0].is_protected, None);
 }
 
 #[test]

@@ -38,11 +38,14 @@ fn inspect(input: &[u8]) {
     let scrubber = Scrubber::for_login(USER, PASSWORD);
     for authserv_id in [None, Some("mx.example.test")] {
         let transmitted = Some(seen - Duration::from_secs(30));
+        let transit = TransitTimes { transmitted, seen, arrived: Some(seen) };
         let rules = Rules { authserv_id, scrubber: &scrubber };
-        let inspection = Inspection::read(input, TransitTimes { transmitted, seen }, rules);
+        let inspection = Inspection::read(input, transit, rules);
         assert!(inspection.hops.len() <= MAX_HOPS && inspection.authentication.len() <= 3);
         assert!(inspection.hops.len() <= inspection.hop_count);
-        let hops = inspection.hops.iter().flat_map(|hop| [&hop.by, &hop.from]);
+        assert!(inspection.is_sound(), "what was kept of it would not be shown");
+        let hops = inspection.hops.iter();
+        let hops = hops.flat_map(|hop| [&hop.by, &hop.from, &hop.tls_version, &hop.protocol]);
         let last = inspection.last_hop.iter().flat_map(|hop| [&hop.by, &hop.from, &hop.cipher]);
         for text in hops.chain(last).chain([&inspection.authserv_id]).flatten() {
             shown::check(text);
@@ -51,6 +54,8 @@ fn inspect(input: &[u8]) {
         let delays = inspection.hops.iter().filter_map(|hop| hop.delay.measured());
         let total: Duration = delays.sum();
         assert!(total <= Duration::from_secs(30 + 2), "{total:?} of 30 s");
+        let to_mailbox = inspection.to_mailbox.measured().unwrap_or_default();
+        assert!(to_mailbox <= Duration::from_secs(30 + 3), "{to_mailbox:?} of 30 s");
         for spam in &inspection.spam {
             assert!(spam.score.is_none_or(f64::is_finite), "{spam:?}");
         }
