@@ -112,4 +112,5 @@ mod web {
     mod layout;
     mod pages;
     mod prefix;
+    mod way;
 }

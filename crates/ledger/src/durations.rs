@@ -146,9 +146,27 @@ pub fn rough(age: Duration) -> String {
     }
 }
 
+/// The difference of two stamps in whole seconds, or of one and a moment: `under 1 s`, `4 min 3 s`.
+pub fn between_stamps(delay: Duration) -> String {
+    match delay.as_secs() {
+        0 => "under 1 s".to_owned(),
+        seconds @ 1..7_200 => spelled(Duration::from_secs(seconds)),
+        _ => exact(delay),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_difference_of_stamps_is_no_more_exact_than_they_are() {
+        let words = |seconds| between_stamps(Duration::from_secs_f64(seconds));
+        assert_eq!(
+            [0.7, 1.9, 243.2, 9_000.0].map(words),
+            ["under 1 s", "1 s", "4 min 3 s", "2.5 h"]
+        );
+    }
 
     #[test]
     fn times_are_shown_in_a_unit_that_suits_them() {

@@ -6,7 +6,7 @@
 //! word it is, and what contradicts another fact or the two times that our own clock has measured is
 //! left out rather than corrected.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,9 @@ mod tls;
 pub const HEADER_BYTES: usize = 64 << 10;
 /// The most hops that are reported.
 pub const MAX_HOPS: usize = 8;
+/// The least difference of two stamps in whole seconds that is a wait for certain, and not how the seconds
+/// happened to fall.
+pub const LEAST_WAIT: Duration = Duration::from_secs(2);
 
 /// What the header of one arrived mail showed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,6 +100,20 @@ impl Inspection {
             authserv_id: verdicts.authserv_id,
             spam: spam::read(&fields),
         }
+    }
+
+    /// The stretches of the way: one to each hop, and the one into the mailbox.
+    pub fn stretches(&self) -> impl Iterator<Item = Delay> {
+        self.hops.iter().map(|hop| hop.delay).chain([self.to_mailbox])
+    }
+
+    /// On which of its [`Inspection::stretches`] the mail waited longest, and for how long. `None`: nowhere
+    /// so long that stamps in whole seconds show it, or nobody can tell.
+    pub fn longest_wait(&self) -> Option<(usize, Duration)> {
+        let known = self.stretches().enumerate().filter_map(|(at, it)| Some((at, it.measured()?)));
+        // Of two that are as long the one nearer to the sender.
+        let longest = known.reduce(|longest, it| if it.1 > longest.1 { it } else { longest })?;
+        (longest.1 >= LEAST_WAIT).then_some(longest)
     }
 
     /// Whether one that was written down and read again can be shown: it is within its bounds, and its

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::words::exact;
 use crate::account::history::Probe;
 use ledger::{MailState, Step};
-use mail::inspection::{Delay, Hop};
 
 /// The width of a chart of steps in its own units.
 const WIDTH: f64 = 1000.0;
@@ -160,39 +159,20 @@ impl Waterfall {
         Self::new(parts)
     }
 
-    /// The delays of hops, each at the hop where it ended.
-    pub(super) fn of_hops(hops: &[Hop]) -> Self {
-        let part = |hop: &Hop| Part {
-            label: hop.by.as_deref().unwrap_or("unnamed server").to_owned(),
-            class: "hop",
-            time: hop.delay.measured(),
-            words: match hop.delay {
-                Delay::Measured(delay) => exact_seconds(delay),
-                Delay::Skewed => "the clocks disagree".to_owned(),
-                Delay::Unknown => "unknown".to_owned(),
-            },
-        };
-        Self::new(hops.iter().map(part).collect())
-    }
-
     fn new(parts: Vec<Part>) -> Self {
-        let total: Duration = parts.iter().filter_map(|part| part.time).sum();
+        let total: Duration = parts.iter().map(|part| part.time).sum();
         let mut begun = Duration::ZERO;
         let mut bars = Vec::with_capacity(parts.len());
         for part in parts {
-            let time = part.time.unwrap_or_default();
-            let width = match part.time {
-                Some(_) => (WIDTH * share(time, total)).max(LEAST_WIDTH),
-                None => 0.0,
-            };
+            let width = (WIDTH * share(part.time, total)).max(LEAST_WIDTH);
             let x = (WIDTH * share(begun, total)).min(WIDTH - width);
-            begun += time;
+            begun += part.time;
             bars.push(Bar {
                 label: part.label,
                 class: part.class,
                 x: format!("{x:.1}"),
                 width: format!("{width:.1}"),
-                time: part.words,
+                time: exact(part.time),
             });
         }
         Self { bars, total: exact(total) }
@@ -202,13 +182,12 @@ impl Waterfall {
 struct Part {
     label: String,
     class: &'static str,
-    time: Option<Duration>,
-    words: String,
+    time: Duration,
 }
 
 impl Part {
     fn new(label: &str, class: &'static str, time: Duration) -> Self {
-        Self { label: label.to_owned(), class, time: Some(time), words: exact(time) }
+        Self { label: label.to_owned(), class, time }
     }
 }
 
@@ -222,11 +201,6 @@ fn class(step: Step) -> &'static str {
         Step::Envelope | Step::Select => "envelope",
         Step::Data | Step::Fetch | Step::Remove => "data",
     }
-}
-
-/// The stamps of hops are whole seconds.
-fn exact_seconds(delay: Duration) -> String {
-    if delay.is_zero() { "under 1 s".to_owned() } else { exact(delay) }
 }
 
 fn share(part: Duration, whole: Duration) -> f64 {

@@ -30,6 +30,7 @@ use notice::DsnNote;
 mod inspection;
 mod layers;
 mod notice;
+mod way;
 
 /// How often a page refreshes.
 const REFRESH_SECONDS: u32 = 10;
@@ -88,7 +89,11 @@ pub(in crate::web) fn page(
         network: readings.ping.as_ref().map(NetworkNote::new),
         ports: readings.ports.iter().map(PortNote::new).collect(),
         notice: snapshot.last_report.as_ref().map(|it| DsnNote::new(it.0, &it.1, now)),
-        inspection: details.view.inspection.as_deref().map(|one| InspectionNote::new(one, now)),
+        inspection: details
+            .view
+            .inspection
+            .as_deref()
+            .map(|one| InspectionNote::new(one, target.late_after, now)),
         target,
         row,
         leading,

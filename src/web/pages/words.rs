@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::SystemTime;
 
 use askama::filters::{Escaper, Html, HtmlSafe};
-pub(in crate::web) use ledger::durations::{exact, lasted, minutes, rough, spelled};
+pub(in crate::web) use ledger::durations::{
+    between_stamps, exact, lasted, minutes, rough, spelled,
+};
 
 /// A point in the past.
 pub(super) struct When {

@@ -82,7 +82,7 @@ async fn a_reader_clicks_to_a_target_and_sees_what_happened_step_by_step() {
     browser.value(UNFOLD).await;
     for (section, words) in [
         ("#sides", "TCP ports"),
-        ("#inspection", "Header of the latest mail"),
+        ("#inspection", "The way of the latest mail"),
         ("#probes", "received"),
         ("#checks", "passed"),
         ("#awaited", "Outstanding mails"),
@@ -290,7 +290,7 @@ async fn json_has_the_layers_and_what_the_header_told() {
     browser.value(UNFOLD).await;
     let shown = browser.text("document.getElementById('inspection').innerText").await;
     let by = hops[0]["by"].as_str().unwrap();
-    assert!(shown.contains(by) && shown.contains("Hops"), "{by}: {shown}");
+    assert!(shown.contains(by) && shown.contains("the mailbox"), "{by}: {shown}");
     site.end(browser).await;
 }
 

@@ -301,6 +301,23 @@ fn the_way_into_the_mailbox_is_known_only_by_a_good_clock_and_to_whoever_looked(
 }
 
 #[test]
+fn the_longest_wait_is_the_first_of_the_longest_stretches_and_no_accident_of_stamps() {
+    let longest = |seconds: &[u64]| {
+        let hops = seconds.iter().map(|second| hop("mx.example", &time(*second)));
+        let hops: Vec<String> = hops.rev().collect();
+        let mut inspection = inspect(&hops.concat(), None);
+        inspection.to_mailbox = Delay::Measured(Duration::from_secs(1));
+        inspection.longest_wait()
+    };
+    assert_eq!(longest(&[1, 4, 7]), Some((1, Duration::from_secs(3))));
+    assert_eq!(longest(&[1, 2, 3]), None);
+    let mut inspection = inspect(&hop("mx.example", "garbage"), None);
+    assert_eq!(inspection.longest_wait(), None);
+    inspection.to_mailbox = Delay::Measured(Duration::from_secs(9));
+    assert_eq!(inspection.longest_wait(), Some((1, Duration::from_secs(9))), "into the mailbox");
+}
+
+#[test]
 fn what_an_older_program_has_kept_can_be_read() {
     let mut kept = serde_json::to_value(inspect(POSTFIX, None)).unwrap();
     let inspection = kept.as_object_mut().unwrap();

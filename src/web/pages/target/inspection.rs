@@ -1,32 +1,22 @@
 //! The header of the latest mail, in words for people.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use crate::web::pages::chart::Waterfall;
-use crate::web::pages::words::{When, rough};
-use mail::inspection::{Clock, Hop, Inspection, LastHop, Outcome, Spam};
+use super::way::Way;
+use crate::web::pages::words::When;
+use mail::inspection::{Inspection, LastHop, Outcome, Spam};
 
 /// The section of the page.
 pub(super) struct InspectionNote {
     pub(super) seen: When,
     pub(super) is_cut: bool,
-    pub(super) hops: Vec<HopNote>,
-    pub(super) waterfall: Waterfall,
-    /// How many hops are not shown.
-    pub(super) more_hops: usize,
+    /// `None`: its header has no hop.
+    pub(super) way: Option<Way>,
     /// Method, outcome, class.
     pub(super) authentication: Vec<(&'static str, &'static str, &'static str)>,
     pub(super) authserv_id: Option<String>,
     pub(super) spam: Vec<SpamNote>,
     pub(super) last_hop: Option<LastHopNote>,
-}
-
-/// One server that took the mail in.
-pub(super) struct HopNote {
-    pub(super) kind: &'static str,
-    pub(super) from: Option<String>,
-    /// What is wrong with its clock, if anything is.
-    pub(super) clock: Option<String>,
 }
 
 /// The verdict of a spam filter.
@@ -43,14 +33,12 @@ pub(super) struct LastHopNote {
 }
 
 impl InspectionNote {
-    pub(super) fn new(inspection: &Inspection, now: SystemTime) -> Self {
+    pub(super) fn new(inspection: &Inspection, late_after: Duration, now: SystemTime) -> Self {
         let verdicts = inspection.authentication.iter();
         Self {
             seen: When::new(inspection.seen, now),
             is_cut: inspection.is_cut,
-            hops: inspection.hops.iter().map(HopNote::new).collect(),
-            waterfall: Waterfall::of_hops(&inspection.hops),
-            more_hops: inspection.hop_count.saturating_sub(inspection.hops.len()),
+            way: Way::new(inspection, late_after),
             authentication: verdicts
                 .map(|it| (it.method.label(), it.outcome.label(), class(it.outcome)))
                 .collect(),
@@ -61,21 +49,25 @@ impl InspectionNote {
     }
 }
 
-impl HopNote {
-    fn new(hop: &Hop) -> Self {
-        let clock = match hop.clock {
-            Clock::Believed => None,
-            Clock::Unknown => Some("no plausible date".to_owned()),
-            Clock::Ahead(by) => Some(format!("its clock is at least {} ahead", rough(by))),
-            Clock::Behind(by) => Some(format!("its clock is at least {} behind", rough(by))),
-            Clock::Contradicted => Some("its clock contradicts a neighbour's".to_owned()),
-        };
-        Self { kind: hop.kind.label(), from: hop.from.clone(), clock }
+impl InspectionNote {
+    /// Whether the mail waited so long that somebody should look.
+    pub(super) fn is_slow(&self) -> bool {
+        self.way.as_ref().is_some_and(|way| way.is_slow)
+    }
+
+    /// How long it waited where it waited longest.
+    pub(super) fn longest_wait(&self) -> Option<&str> {
+        self.way.as_ref()?.longest_wait.as_deref()
+    }
+
+    /// Whether nobody has said anything of the mail.
+    pub(super) fn says_nothing(&self) -> bool {
+        self.last_hop.is_none() && self.authentication.is_empty() && self.spam.is_empty()
     }
 }
 
 impl SpamNote {
-    fn new(spam: &Spam) -> Self {
+    pub(super) fn new(spam: &Spam) -> Self {
         let (verdict, class) = match spam.is_spam {
             Some(true) => ("spam", "failing"),
             Some(false) => ("not spam", "well"),
