@@ -5,7 +5,7 @@
 //! of the program reads these types only and never checks them again.
 //!
 //! In reading order: `node` makes a tree with line numbers from the text, `section` looks keys up in
-//! a target and in the defaults below it, `target`, `labels`, `side`, `login` and `layers` convert them, `value`
+//! a target and in the defaults below it, `target`, `labels`, `side`, `login`, `layers` and `wants` convert them, `value`
 //! reads one scalar, `source` reads the files and variables that a key names, [`mod@reference`] has every key,
 //! `keys` says which one is meant by another, `likeness` which is most like it, `shard` leaves the part of several
 //! exporters that is this one's, and `load` says what each server gets of it; `provider` and `server_defaults` warn where
@@ -36,7 +36,8 @@ pub use problem::{Problem, Problems};
 pub(crate) use series::push_label;
 pub use shard::{NoShard, Shard};
 pub(crate) use source::{authorities_of_flag, secret_of_flag};
-pub(crate) use value::{parse_duration, parse_host};
+pub(crate) use value::{WrittenBytes, parse_duration, parse_host};
+pub use wants::Wants;
 
 pub mod file;
 pub mod problem;
@@ -61,6 +62,7 @@ mod side;
 mod source;
 mod target;
 mod value;
+mod wants;
 mod written;
 pub(crate) mod yaml;
 
@@ -178,6 +180,8 @@ pub struct Target {
     pub checks_ports: bool,
     /// The longest wait for a TCP port to answer, name resolution included.
     pub port_timeout: Duration,
+    /// What it asks for beyond the plain round trip; `None`: nothing.
+    pub wants: Option<Box<Wants>>,
     /// Its labels as text, once they were asked for.
     series_text: series::SeriesText,
 }

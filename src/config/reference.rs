@@ -7,10 +7,12 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::WrittenBytes;
 use ledger::durations::Written;
 
 pub use super::login::PASSWORD_KEYS;
 
+mod form;
 mod table;
 
 /// A map with keys of its own.
@@ -36,6 +38,12 @@ pub enum Home {
     OAuth2,
     /// `ping`.
     Ping,
+    /// `mail`.
+    Mail,
+    /// `attachment` of `mail`.
+    Attachment,
+    /// `dkim` of `mail`.
+    Dkim,
 }
 
 /// A key.
@@ -72,6 +80,12 @@ pub enum Kind {
     Boolean,
     /// A whole number within bounds.
     Number(u64, u64),
+    /// A number of bytes within bounds, with or without a unit.
+    Bytes(u64, u64),
+    /// A text of one line or several.
+    Lines,
+    /// Fields of a mail header with their values.
+    Fields,
     /// A duration within bounds.
     Duration(RangeInclusive<Duration>),
     /// One of these words, in any case.
@@ -113,7 +127,7 @@ pub enum Default {
 
 impl Home {
     /// All of them, in the order of the man page.
-    pub const ALL: [Home; 10] = [
+    pub const ALL: [Home; 13] = [
         Home::Main,
         Home::Included,
         Home::Defaults,
@@ -124,6 +138,9 @@ impl Home {
         Home::TlsOptions,
         Home::OAuth2,
         Home::Ping,
+        Home::Mail,
+        Home::Attachment,
+        Home::Dkim,
     ];
 
     /// Where the map stands: the key that holds it.
@@ -139,6 +156,9 @@ impl Home {
             Home::TlsOptions => "tls_options",
             Home::OAuth2 => "oauth2",
             Home::Ping => "ping",
+            Home::Mail => "mail",
+            Home::Attachment => "attachment",
+            Home::Dkim => "dkim",
         }
     }
 
@@ -155,6 +175,9 @@ impl Home {
             Home::TlsOptions => table::TLS_OPTIONS,
             Home::OAuth2 => table::OAUTH2,
             Home::Ping => table::PING,
+            Home::Mail => form::MAIL,
+            Home::Attachment => form::ATTACHMENT,
+            Home::Dkim => form::DKIM,
         }
     }
 }
@@ -172,6 +195,12 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Kind::Text | Kind::Verbatim | Kind::Name => "a text",
+            Kind::Lines => "a text of one line or several",
+            Kind::Fields => "a map of names of fields and their values",
+            Kind::Bytes(least, most) => {
+                let (least, most) = (WrittenBytes(*least), WrittenBytes(*most));
+                return write!(f, "a size from {least} to {most}");
+            }
             Kind::Path => "a path",
             Kind::Host => "a host name or an address",
             Kind::Address => "a mail address",

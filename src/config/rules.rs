@@ -1,7 +1,10 @@
 //! What the account of the mails goes by, out of the configuration.
 
-use ledger::{Rules, Servers, SessionKind};
-use mail::test_mail::Addressed;
+use std::time::SystemTime;
+
+use ledger::{Rules, Servers, SessionKind, Token};
+use mail::content::Values;
+use mail::test_mail::{Addressed, subject};
 
 use super::{Protocol, Target};
 
@@ -41,10 +44,17 @@ impl Protocol {
 }
 
 impl Target {
+    /// The Subject of its test mail with this token, if it was sent at this time.
+    pub fn subject(&self, token: Token, time: SystemTime) -> String {
+        let values = Values { token, target: self.name.as_str(), time };
+        self.form().map_or_else(|| subject(token), |form| form.subject_of(values))
+    }
+
     /// For whom its test mails are made.
     pub fn addressed(&self) -> Addressed<'_> {
         let Self { name, from, to, interval, lost_after, .. } = self;
         let target = name.as_str();
-        Addressed { target, from, to, interval: *interval, lost_after: *lost_after }
+        let (interval, lost_after) = (*interval, *lost_after);
+        Addressed { target, from, to, interval, lost_after, form: self.form() }
     }
 }

@@ -5,12 +5,15 @@ use std::fmt::{self, Write};
 use std::net::IpAddr;
 
 use super::side::PORTS_WITH_TLS;
+use super::wants::form::doubts;
 use super::{
     Config, Credentials, Endpoint, LOCATION, Login, OAuth2, PingCheck, Protocol, ReceiveSide,
     Secret, SendSide, Target,
 };
 use super::{TlsMode, TlsVersion};
 use ledger::durations::Written;
+
+mod form;
 
 impl Config {
     /// The configuration in force, with every default written out and each password as
@@ -116,6 +119,9 @@ impl Yaml {
         self.mailbox("receive", &target.receive);
         if let Some(side) = &target.sender_mailbox {
             self.mailbox("sender_mailbox", side);
+        }
+        if let Some(form) = target.form() {
+            self.mail(form);
         }
         self.line(2, "inspect", target.inspect);
         if let Some(id) = &target.authserv_id {
@@ -292,6 +298,9 @@ fn warn_target(target: &Target, warnings: &mut Vec<String>) {
         warn("`lost_after` is shorter than `interval`: a mail is given up before the next is sent");
     }
     if let Some(message) = warn_ehlo(target) {
+        warn(&message);
+    }
+    for message in doubts(target) {
         warn(&message);
     }
     let logs_in = target.send.login.is_some();

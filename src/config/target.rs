@@ -11,7 +11,7 @@ use super::section::{Report, Section};
 use super::series::SeriesText;
 use super::side::{self, IP_FAMILIES, Shared};
 use super::source::Sources;
-use super::{Target, TargetName, labels, layers, value};
+use super::{Target, TargetName, labels, layers, value, wants};
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(5 * 60);
 pub(super) const INTERVALS: RangeInclusive<Duration> =
@@ -51,7 +51,8 @@ pub(super) fn convert(
     let send = side::send(&shared, sources, report);
     let receive = side::receive(&shared, sources, report);
     let sender_mailbox = side::sender_mailbox(&shared, sources, report);
-    Some(Target {
+    let wants = wants::wants(section, sources, report);
+    let target = Target {
         interval,
         messages: messages.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN),
         late_after,
@@ -72,8 +73,11 @@ pub(super) fn convert(
         send: send?,
         receive: receive?,
         sender_mailbox: sender_mailbox?,
+        wants,
         series_text: SeriesText::default(),
-    })
+    };
+    wants::check(&target, section, report);
+    Some(target)
 }
 
 /// The name, which stands in the target itself only.

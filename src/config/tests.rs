@@ -19,6 +19,7 @@ use super::*;
 
 mod as_written;
 mod bad_files;
+mod form;
 
 const DATA: &str = "tests/testdata/config/";
 
@@ -705,6 +706,9 @@ fn the_documentation_has_every_key_and_no_other() {
         ("## Keys of `tls_options`", &[Home::TlsOptions]),
         ("## Keys of `oauth2`", &[Home::OAuth2]),
         ("## Keys of `ping`", &[Home::Ping]),
+        ("## Keys of `mail`", &[Home::Mail]),
+        ("## Keys of `attachment`", &[Home::Attachment]),
+        ("## Keys of `dkim`", &[Home::Dkim]),
     ] {
         let known: BTreeSet<&str> = homes.iter().flat_map(|home| home.names()).collect();
         assert_eq!(documented_keys(page, heading), known, "{heading}");

@@ -87,6 +87,48 @@ where
     }
 }
 
+/// A number of bytes within bounds.
+pub(super) fn bytes(range: RangeInclusive<u64>) -> impl FnOnce(&Node) -> Result<u64, String> {
+    move |node| {
+        let bytes = parse_bytes(text(node)?)
+            .ok_or_else(|| "is not a size; write it as 4096, 300kB, 10MB or 5MiB".to_owned())?;
+        if range.contains(&bytes) {
+            return Ok(bytes);
+        }
+        let (least, most) = (WrittenBytes(*range.start()), WrittenBytes(*range.end()));
+        Err(format!("must be from {least} to {most}"))
+    }
+}
+
+/// Bytes alone, or with a unit: kB and MB by thousands, KiB and MiB by 1024.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let unit: u64 = match unit.trim_start() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// A number of bytes as the configuration has it: `10MB`, `300kB`, `4096`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WrittenBytes(pub(crate) u64);
+
+impl fmt::Display for WrittenBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes > 0 && bytes % 1_000_000 == 0 => write!(f, "{}MB", bytes / 1_000_000),
+            bytes if bytes > 0 && bytes % 1_000 == 0 => write!(f, "{}kB", bytes / 1_000),
+            bytes => bytes.fmt(f),
+        }
+    }
+}
+
 /// Every TCP port.
 pub(super) const PORTS: RangeInclusive<u16> = 1..=u16::MAX;
 

@@ -21,7 +21,9 @@ pub(super) fn of(home: Home) -> Vec<Value> {
             let rule = json!({"properties": {"username": {"not": none()}}});
             one_password().into_iter().chain([rule]).collect()
         }
-        Home::Included | Home::TlsOptions | Home::OAuth2 | Home::Ping => Vec::new(),
+        Home::Mail => vec![not_both("body", "body_file")],
+        Home::Attachment => vec![not_both("size", "file")],
+        Home::Included | Home::TlsOptions | Home::OAuth2 | Home::Ping | Home::Dkim => Vec::new(),
     }
 }
 
@@ -85,6 +87,10 @@ fn whole(home: Home) -> Value {
 fn one_of(keys: &[&str]) -> Value {
     let keys: Vec<Value> = keys.iter().map(|key| json!({"required": [key]})).collect();
     json!({"anyOf": keys})
+}
+
+fn not_both(one: &str, other: &str) -> Value {
+    json!({"not": {"required": [one, other]}})
 }
 
 /// A target has a name of its own, and contradicts itself in nothing. What `defaults` say gives way, and so they are

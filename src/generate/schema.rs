@@ -68,7 +68,7 @@ fn property(key: &Key) -> Value {
 fn description(key: &Key) -> String {
     let meaning = format!("{}.", key.meaning);
     let meaning = match &key.kind {
-        kind @ (Kind::Duration(_) | Kind::Number(..)) => {
+        kind @ (Kind::Duration(_) | Kind::Number(..) | Kind::Bytes(..)) => {
             format!("{meaning} {}.", capitalised(&kind.to_string()))
         }
         _ => meaning,
@@ -92,6 +92,10 @@ const DIGITS: &str = "^(0|[1-9][0-9]*)$";
 const PORT: &str = r"^([A-Za-z0-9_-]{1,63}:((\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+|[^\s:/@\[\]]+):)?)?[1-9][0-9]{0,4}$";
 const FOLDER: &str =
     r"^([^\\\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*|\\[A-Za-z0-9]+)$";
+const BYTES: &str = "^[0-9]+ *(B|kB|KB|MB|KiB|MiB)?$";
+/// A tab and the ends of lines are no control characters here.
+const LINES: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]+$";
+const FIELD: &str = "^[!-9;-~]{1,76}$";
 /// What `humantime` takes, without months and years.
 const DURATION: &str = r"^\s*([0-9][0-9\s]*(\.\s*[0-9][0-9\s]*)?(nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds|second|secs|sec|s|minutes|minute|min|mins|m|hours|hour|hrs|hr|h|days|day|d|weeks|week|wks|wk|w)\s*)+$";
 
@@ -110,6 +114,15 @@ fn value(kind: &Kind) -> Value {
         Kind::Boolean => json!({"type": "boolean"}),
         Kind::Number(least, most) => json!({
             "type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": DIGITS,
+        }),
+        Kind::Bytes(least, most) => json!({
+            "type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": BYTES,
+        }),
+        Kind::Lines => json!({"type": SCALAR, "pattern": LINES}),
+        Kind::Fields => json!({
+            "type": "object",
+            "propertyNames": {"pattern": FIELD},
+            "additionalProperties": {"type": SCALAR, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"},
         }),
         Kind::Duration(_) => json!({"type": "string", "pattern": DURATION}),
         Kind::Word(words) => any_case(words),

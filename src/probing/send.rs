@@ -23,7 +23,7 @@ use mail::Fault;
 use mail::departure;
 use mail::outer::{MARGIN, enforced};
 use mail::smtp::{HandedOver, NotAccepted, Smtp};
-use mail::test_mail::compose;
+use mail::test_mail::write;
 use mail::trace::Trace;
 use mail::wire::Dialer;
 
@@ -288,7 +288,8 @@ impl Sender {
     ) -> Result<HandedOver, NotAccepted> {
         let target = &self.target;
         let host = self.origin.host.as_deref().unwrap_or("an unnamed host");
-        let content = compose(target.addressed(), token, self.origin.instance, clock::wall(), host)
+        let content = write(target.addressed(), token, self.origin.instance, clock::wall(), host)
+            .await
             .map_err(|error| {
                 trace.enter(Step::Envelope);
                 let message = format!("cannot write the test mail: {error}");

@@ -10,7 +10,7 @@ use ledger::{Reason, Step};
 use mail::Fault;
 use mail::outer::{MARGIN, enforced};
 use mail::smtp::{HandedOver, NotAccepted, Smtp};
-use mail::test_mail::compose;
+use mail::test_mail::write;
 use mail::trace::Trace;
 use mail::wire::Dialer;
 
@@ -50,17 +50,16 @@ async fn hand_over_by(
         Err(failure) => return (None, Err(NotAccepted::Broken(failure))),
     };
     let host = host.unwrap_or("an unnamed host");
-    let outcome =
-        match compose(target.addressed(), token, Instance::random(), SystemTime::now(), host) {
-            Ok(content) => {
-                smtp.hand_over(&target.from, &target.to, &token.to_string(), &content).await
-            }
-            Err(error) => {
-                trace.enter(Step::Envelope);
-                let message = format!("cannot write the test mail: {error}");
-                Err(NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message))))
-            }
-        };
+    let content =
+        write(target.addressed(), token, Instance::random(), SystemTime::now(), host).await;
+    let outcome = match content {
+        Ok(content) => smtp.hand_over(&target.from, &target.to, &token.to_string(), &content).await,
+        Err(error) => {
+            trace.enter(Step::Envelope);
+            let message = format!("cannot write the test mail: {error}");
+            Err(NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message))))
+        }
+    };
     match outcome {
         Ok(_) => trace.finish(),
         Err(NotAccepted::Refused(_)) => {}

@@ -12,7 +12,6 @@ use crate::account::advice::next_step;
 use crate::config::{Endpoint, Target};
 use ledger::{Failure, Shortage, Side};
 use ledger::{TlsFacts, certificate_date};
-use mail::test_mail::subject;
 
 /// The document of a verdict; with the transcripts only if `shows_transcript`.
 pub fn document(
@@ -48,7 +47,7 @@ pub fn document(
             "from": target.from.to_string(),
             "to": target.to.to_string(),
             "token": verdict.token.to_string(),
-            "subject": subject(verdict.token),
+            "subject": target.subject(verdict.token, verdict.began),
         },
         "report": verdict.notice.as_ref().map(|notice| json!({
             "action": notice.action.label(),

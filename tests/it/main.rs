@@ -43,6 +43,7 @@ mod embedded {
     mod distance;
     mod faults;
     mod foreign_clients;
+    mod form;
     mod hostile;
     mod inspection;
     mod load;

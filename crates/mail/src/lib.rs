@@ -58,6 +58,7 @@
 //! - [`trace`]: the record of a dialogue.
 //! - [`http`]: one question by HTTP. [`oauth`]: access tokens.
 //! - [`wire`]: bounded lines over one connection, and the way to a server. `sasl`: logging in over it.
+//! - [`content`]: a mail in chunks; [`dkim`]: its signature.
 //! - [`smtp`], [`imap`], [`pop3`]: the protocols; [`visit`]: a greeting and a farewell.
 //! - [`departure`]: a hand-over that may have succeeded; [`outer`]: the limit around a whole dialogue.
 //! - [`header`], [`test_mail`], [`bounce`], [`inspection`]: the test mail, delivery reports, and what a header
@@ -69,8 +70,10 @@ pub use ledger::{Action, Clue, Failure, LoginDelay, Reason, Shortage, Side, Step
 
 pub mod auth;
 pub mod bounce;
+pub mod content;
 pub mod departure;
 pub mod descriptors;
+pub mod dkim;
 mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -20,10 +20,12 @@ use super::trace::Trace;
 use super::wire::{Dialer, Wire};
 use super::{Clue, Failure, Fault, Reason, Step};
 use crate::auth::Login;
+use crate::content::Content;
 use crate::options::TlsMode;
 use features::Features;
 
 mod clue;
+mod data;
 mod envelope;
 mod features;
 mod login;
@@ -38,8 +40,6 @@ const LINE_BYTES: usize = 8192;
 const REPLY_LINES: usize = 128;
 /// The most bytes of one reply.
 const REPLY_BYTES: usize = 32 << 10;
-/// How long a server may think after the final dot; RFC 5321 section 4.5.3.2.6 asks for patience.
-const AFTER_DATA: Duration = Duration::from_secs(120);
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -127,7 +127,7 @@ impl Smtp {
         Self { wire, features, offers_reports: false, name, is_logged_in: false }
     }
 
-    /// Hands over one mail. `content` has CRLF line ends; dots are stuffed here. `envelope_id`, some
+    /// Hands over one mail, chunk by chunk. `content` has CRLF line ends; dots are stuffed here. `envelope_id`, some
     /// digits and letters, comes back in a delivery status notification, where the server can do that.
     ///
     /// # Errors
@@ -137,11 +137,11 @@ impl Smtp {
         from: &Address,
         to: &Address,
         envelope_id: &str,
-        content: &[u8],
+        content: &Content,
     ) -> Result<HandedOver, NotAccepted> {
         let began = Instant::now();
         self.wire.trace().enter(Step::Envelope);
-        self.address(from, to, envelope_id).await?;
+        self.address(from, to, envelope_id, content.size()).await?;
         self.wire.trace().enter(Step::Data);
         // 354; some old servers say 250, and mean the same.
         self.command(&Data.to_string(), |code| matches!(code, 250 | 300..=399)).await?;
@@ -224,46 +224,6 @@ impl Smtp {
         // What the server said before TLS could be anybody's word (RFC 3207 section 4.2).
         smtp.features = smtp.greet(name).await?;
         Ok(smtp)
-    }
-
-    /// The content with its final dot, and when that was about to be sent. Up to the last line the
-    /// server cannot have the mail; once that is on its way, only a reply shows whether it has.
-    async fn send_content(&mut self, content: &[u8]) -> Result<(Instant, Reply), NotAccepted> {
-        let shown = format!("the message ({} bytes)", content.len());
-        self.wire.send_bytes(&stuff_dots(content), &shown).await.map_err(NotAccepted::Broken)?;
-        if self.wire.has_come().await.map_err(NotAccepted::Broken)? {
-            return Err(NotAccepted::Broken(self.unasked_reply().await));
-        }
-        let written = Instant::now();
-        self.wire.send_secret(".", "the final dot").await.map_err(NotAccepted::Doubtful)?;
-        self.wire.expect_reply_within(AFTER_DATA);
-        let reply = self.read_reply().await.map_err(NotAccepted::Doubtful)?;
-        if is_ok(reply.code) {
-            return Ok((written, reply));
-        }
-        let failure = self.refusal(&reply, "the message", false);
-        Err(match reply.code {
-            // 421 announces the end of the connection (RFC 5321 section 3.8).
-            421 => NotAccepted::Broken(failure),
-            400..=599 => NotAccepted::Refused(failure),
-            // No reply to this step of the dialogue: it says nothing about the mail.
-            _ => NotAccepted::Doubtful(failure),
-        })
-    }
-
-    /// What stands before the final dot is no answer to it: the server cannot have the mail. It may have
-    /// said why it does not want it.
-    async fn unasked_reply(&mut self) -> Failure {
-        match self.read_reply().await {
-            Ok(reply) if matches!(reply.code, 400..=599) => {
-                self.refusal(&reply, "the message", false)
-            }
-            Ok(_) => {
-                let message = "the server has answered more than it was asked";
-                self.wire.fail(Fault::new(Reason::Protocol, message))
-            }
-            Err(failure) => failure,
-        }
     }
 
     async fn command(
@@ -408,19 +368,4 @@ fn parse_reply_line(line: &[u8]) -> Option<(u16, bool, &[u8])> {
         Some((b'0'..=b'9', _)) => None,
         Some(_) => Some((code, true, rest.trim_ascii_start())),
     }
-}
-
-/// Doubles a dot at the start of a line (RFC 5321 section 4.5.2) and ends the last line.
-fn stuff_dots(content: &[u8]) -> Vec<u8> {
-    let mut stuffed = Vec::with_capacity(content.len() + 16);
-    for line in content.split_inclusive(|byte| *byte == b'\n') {
-        if line.first() == Some(&b'.') {
-            stuffed.push(b'.');
-        }
-        stuffed.extend_from_slice(line);
-    }
-    if !stuffed.ends_with(b"\r\n") {
-        stuffed.extend_from_slice(b"\r\n");
-    }
-    stuffed
 }

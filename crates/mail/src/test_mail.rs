@@ -9,13 +9,16 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lettre::Address;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
+use lettre::message::header::{HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, Message};
 use mail_parser::parsers::MessageStream;
 use mail_parser::{DateTime, MessageParser, MimeHeaders};
 
 use ledger::{Instance, Token};
 
+use crate::content::mime::Layout;
+use crate::content::{Content, Form, Values};
+use crate::dkim::Signer;
 use crate::header::bounded;
 use ledger::durations::Seconds;
 
@@ -32,13 +35,47 @@ pub struct Addressed<'a> {
     pub interval: Duration,
     /// From which age on anybody may remove it.
     pub lost_after: Duration,
+    /// What the configuration wants it to be like; `None`: nothing.
+    pub form: Option<&'a Form>,
 }
 
-/// Writes the test mail with this token, complete by RFC 5322, with CRLF line ends.
+/// Why a test mail cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwritten {
+    /// The addresses do not make a message.
+    #[error("{0}")]
+    Message(#[from] lettre::error::Error),
+    /// It cannot be signed.
+    #[error("it cannot be signed: {0}")]
+    Signature(#[from] openssl::error::ErrorStack),
+}
+
+/// Writes the test mail as [`compose`] does, and signs it where its form says so. The hash of a large one takes
+/// a while, in which others have their turn.
+///
+/// # Errors
+/// See [`Unwritten`].
+pub async fn write(
+    addressed: Addressed<'_>,
+    token: Token,
+    instance: Instance,
+    now: SystemTime,
+    host: &str,
+) -> Result<Content, Unwritten> {
+    let content = compose(addressed, token, instance, now, host)?;
+    match addressed.form.and_then(|form| form.signer.as_ref()) {
+        Some(signer) => Ok(signer.sign(content, now).await?),
+        None => Ok(content),
+    }
+}
+
+/// Writes the test mail with this token, complete by RFC 5322, with CRLF line ends; without a signature, for
+/// which its size leaves room.
 ///
 /// It is a MIME message by its own word (RFC 2045 section 4): filters hold the lack of that against a mail.
 /// It is loop-safe: `Auto-Submitted` (RFC 3834) and its relatives keep vacation responders and list
-/// servers silent. Its body says to people what it is and how to stop it.
+/// servers silent. Its body says to people what it is and how to stop it. Its form may say otherwise; what it
+/// is known by again but the Subject is always there.
 ///
 /// # Errors
 /// lettre's, if the addresses do not make a message.
@@ -48,32 +85,71 @@ pub fn compose(
     instance: Instance,
     now: SystemTime,
     host: &str,
-) -> Result<Vec<u8>, lettre::error::Error> {
+) -> Result<Content, lettre::error::Error> {
     let mark = Mark { token, expires: now + addressed.lost_after };
+    let values = Values { token, target: addressed.target, time: now };
+    let nothing = Form::default();
+    let form = addressed.form.unwrap_or(&nothing);
+    let text = form.body.as_ref().map(|body| body.text.fill(values));
+    let text = text.unwrap_or_else(|| body(addressed, instance, host));
+    let layout = Layout::new(form, text, token);
     let mut message = Message::builder()
         .from(Mailbox::new(None, addressed.from.clone()))
         .to(Mailbox::new(None, addressed.to.clone()))
-        .subject(subject(token))
+        .subject(form.subject_of(values))
         .date(now)
         .message_id(Some(message_id(token, addressed.from)))
         .header(MIME_VERSION_1_0)
-        .header(ContentType::TEXT_PLAIN)
-        .body(body(addressed, instance, host))?;
-    let headers = message.headers_mut();
-    for (name, value) in [
+        .header(layout.content_type())
+        .body(layout.beginning())?;
+    let own = [
         ("X-Mailtrip", mark.write(addressed.target, instance, now)),
         ("Auto-Submitted", "auto-generated".to_owned()),
         ("X-Auto-Response-Suppress", "All".to_owned()),
         ("Precedence", "bulk".to_owned()),
-    ] {
-        if let Ok(name) = HeaderName::new_from_ascii(name.to_owned()) {
-            headers.insert_raw(HeaderValue::new(name, value));
+    ];
+    let own = own.into_iter().map(|(name, value)| (name, Some(value)));
+    let wanted = form
+        .fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_ref().map(|value| value.fill(values))));
+    let headers = message.headers_mut();
+    for (name, value) in own.chain(wanted) {
+        match (HeaderName::new_from_ascii(name.to_owned()), value) {
+            (Ok(name), Some(value)) => headers.insert_raw(HeaderValue::new(name, value)),
+            (Ok(_), None) => drop(headers.remove_raw(name)),
+            (Err(_), _) => {}
         }
     }
-    Ok(message.formatted())
+    let reserved = form.signer.as_ref().map_or(0, Signer::field_size);
+    Ok(layout.finish(message.formatted(), u64::try_from(reserved).unwrap_or_default()))
 }
 
-/// The Subject of the test mail with this token.
+/// The least size that a mail of this form can be asked to have, in bytes, with room for the name of any host; `None` if
+/// it cannot be written at all.
+pub fn least_size(addressed: Addressed<'_>) -> Option<u64> {
+    let form = addressed.form.map(|form| Form { size: None, ..form.clone() });
+    let longest_host = "h".repeat(HOST_CHARS);
+    let addressed = Addressed { form: form.as_ref(), ..addressed };
+    let token = Token::from(0);
+    let content = compose(addressed, token, token, UNIX_EPOCH, &longest_host).ok()?;
+    let signer = form.as_ref().and_then(|form| form.signer.as_ref());
+    let signature = u64::try_from(signer.map_or(0, Signer::field_size)).ok()?;
+    Some(content.size() + signature)
+}
+
+/// The longest name of a host in the DNS.
+const HOST_CHARS: usize = 253;
+
+impl Form {
+    /// The Subject of the mail with these values.
+    pub fn subject_of(&self, values: Values<'_>) -> String {
+        let own = self.subject.as_ref().map(|subject| subject.fill(values));
+        own.unwrap_or_else(|| subject(values.token))
+    }
+}
+
+/// The Subject of the test mail with this token, where its form has no other.
 pub fn subject(token: Token) -> String {
     format!("Mail round-trip test {token}")
 }

@@ -137,8 +137,16 @@ impl Wire {
             // A name of a folder in it is a word of the server.
             self.asked_for = Some(harmless(beginning(shown).as_bytes()).into());
         }
+        self.answers.asked(Instant::now());
+        self.send_more(bytes, shown).await
+    }
+
+    /// Sends more of what the last call has begun to send, which is `shown`, and gives it as much time again.
+    ///
+    /// # Errors
+    /// The connection's, in the step under way.
+    pub async fn send_more(&mut self, bytes: &[u8], shown: &str) -> Result<(), Failure> {
         self.expect_reply_within(self.timeout);
-        self.answers.asked(self.asked);
         let write = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await

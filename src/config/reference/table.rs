@@ -8,7 +8,12 @@ use super::Kind::{
 use super::{Default, Home, Key, Kind, words};
 use crate::config::{file, layers, login, side, target, value};
 
-const fn key(name: &'static str, kind: Kind, default: Default, meaning: &'static str) -> Key {
+pub(super) const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: Default,
+    meaning: &'static str,
+) -> Key {
     Key { name, kind, default, meaning }
 }
 
@@ -151,6 +156,7 @@ pub(super) const TARGET: &[Key] = &[
         Nothing,
         "The sender's own mailbox, where bounces come in and sent mail is kept; only what is ours is removed",
     ),
+    key("mail", Map(Home::Mail), Nothing, "What the test mail is like"),
     key(
         "inspect",
         Boolean,

@@ -237,6 +237,28 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-mail.yml",
+        &[
+            "bad-mail.yml:7: targets[0].mail.subject: has a { that begins none of {token}, {target} and {time}; a brace itself is written {{",
+            "bad-mail.yml:9: targets[0].mail.headers.X-Mailtrip: is a field that the exporter itself or a server on the way writes; choose another (`subject` has a key of its own)",
+            "bad-mail.yml:10: targets[0].mail.headers.content-type: is a field that the exporter itself or a server on the way writes; choose another (`subject` has a key of its own)",
+            "bad-mail.yml:11: targets[0].mail.headers.?: is no name of a field: it must be 1 to 76 printable ASCII characters without a colon",
+            "bad-mail.yml:12: targets[0].mail.headers.Auto-Submitted: cannot be auto-replied: an automatic answer is never taken for the test mail",
+            "bad-mail.yml:15: targets[0].mail.body_file: stands beside `body`; keep that or `body_file`",
+            "bad-mail.yml:17: targets[0].mail.attachment.name: must be at most 100 printable ASCII characters without quotes, slashes and backslashes",
+            "bad-mail.yml:17: targets[0].mail.attachment.size: must be from 1 to 36MB",
+            "bad-mail.yml:18: targets[0].mail.dkim.key_file: is missing: the file of the private key",
+            "bad-mail.yml:19: targets[0].mail.sise: is not a key; did you mean `size`?",
+            "bad-mail.yml:26: targets[1].mail.size: must be at least 1370122, for the rest of the mail",
+            "bad-mail.yml:27: targets[1].mail.attachment.file: stands beside `size`; keep that or `file`",
+            "bad-mail.yml:33: targets[2].mail.body_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of the file that names it",
+            "bad-mail.yml:33: targets[2].mail.dkim.selector: must be a name such as s1 or 2026.mail, of letters, digits, - and dots",
+            "bad-mail.yml:39: targets[3].mail.size: must be from 2kB to 50MB",
+            "bad-mail.yml:45: targets[4].mail.attachment.size: is missing: write it, or `file`, or `mail.size`, which the attachment then fills",
+            "bad-mail.yml:51: targets[5].mail.dkim.key_file: names a file that holds no private key in PEM form without a pass phrase",
+        ],
+    ),
+    (
         "bad-mailbox-two-families.yml",
         &[
             "bad-mailbox-two-families.yml:11: targets[1].receive.ip_family: differs between target `b` here and target `a` at bad-mailbox-two-families.yml:6, which share the mailbox imap://u@mail.example.com:143; write the same",
@@ -546,7 +568,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-unknown-key-in-defaults.yml",
         &[
-            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, inspect, authserv_id, ping, ports, port_checks, port_timeout",
+            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, mail, inspect, authserv_id, ping, ports, port_checks, port_timeout",
             "bad-unknown-key-in-defaults.yml:1: defaults.name: is not a key; each target has a name of its own",
         ],
     ),

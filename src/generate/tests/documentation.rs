@@ -13,6 +13,9 @@ fn heading(home: Home) -> Option<&'static str> {
         Home::TlsOptions => "## Keys of `tls_options`",
         Home::OAuth2 => "## Keys of `oauth2`",
         Home::Ping => "## Keys of `ping`",
+        Home::Mail => "## Keys of `mail`",
+        Home::Attachment => "## Keys of `attachment`",
+        Home::Dkim => "## Keys of `dkim`",
         Home::Included | Home::Defaults | Home::SenderMailbox => return None,
     })
 }
@@ -56,7 +59,7 @@ fn is_right(key: &Key, default: &str, meaning: &str) -> Result<(), String> {
     let needed: Vec<String> = match &key.kind {
         // Everybody knows those of a port.
         Kind::Number(..) if key.name == "port" => Vec::new(),
-        kind @ (Kind::Number(..) | Kind::Duration(_)) => {
+        kind @ (Kind::Number(..) | Kind::Duration(_) | Kind::Bytes(..)) => {
             let words = kind.to_string();
             vec![words.split_once(" from ").unwrap().1.to_owned()]
         }

@@ -30,6 +30,9 @@ fn path(home: Home) -> Option<&'static [&'static str]> {
         Home::TlsOptions => &["send", "tls_options"],
         Home::OAuth2 => &["send", "oauth2"],
         Home::Ping => &["ping"],
+        Home::Mail => &["mail"],
+        Home::Attachment => &["mail", "attachment"],
+        Home::Dkim => &["mail", "dkim"],
     })
 }
 
@@ -76,6 +79,14 @@ fn values(kind: &Kind) -> Values {
         Kind::Address => (&["a@h.example"], &["a", "'A <a@h.example>'", "a@h.example.", "[]"]),
         Kind::Url => (&["https://h.example/a"], &["http://h.example/a", "h", "https://u@h/", "[]"]),
         Kind::Boolean => (&["true", "false"], &["yes", "'true'", "1", "", "[]"]),
+        Kind::Lines => (&["a", "\"a\\nb\\tc\""], &["[]", "{}", "", "''"]),
+        Kind::Fields => (
+            &["{X-A: b, List-Id: '', c: 7}"],
+            &["[]", "a", "", "{'a b': c}", "{'a:': b}", "{a: []}", "{a: }"],
+        ),
+        Kind::Bytes(..) => {
+            (&["10kB", "'10 KiB'"], &["x", "''", "-1", "[]", "", "10kb", "1.5MB", "10k"])
+        }
         Kind::Number(..) => (&[], &["x", "''", "1.5", "-1", "[]", ""]),
         Kind::Duration(_) => {
             (&["1m", "'0.5m'", "1m 1s"], &["5", "5 moons", "1M", "1y", "", "s", "[]"])
@@ -111,6 +122,11 @@ fn values(kind: &Kind) -> Values {
         Kind::Number(least, most) => {
             values.good.extend([least.to_string(), most.to_string(), format!("'{most}'")]);
             values.bad.extend([least.saturating_sub(1).to_string(), (most + 1).to_string()]);
+        }
+        Kind::Bytes(least, most) => {
+            values.good.extend([least.to_string(), most.to_string(), format!("'{most}'")]);
+            values.bad.extend([least.saturating_sub(1).to_string(), (most + 1).to_string()]);
+            values.beyond.push(format!("'{} B'", most + 1));
         }
         Kind::Duration(range) => {
             let (least, most) = (*range.start(), *range.end());

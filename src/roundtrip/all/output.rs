@@ -11,7 +11,6 @@ use crate::roundtrip::terminal::{Look, Terminal};
 use crate::roundtrip::verdict::{Arrival, Ending, seconds};
 use crate::roundtrip::{json as one, nagios};
 use ledger::{FoundIn, Side};
-use mail::test_mail::subject;
 use mail::text;
 
 /// The most columns for the name of a target.
@@ -157,7 +156,8 @@ fn left_behind<W: Write>(results: &Results, terminal: &mut Terminal<W>) {
 fn left(tested: &Tested) -> Option<String> {
     let verdict = tested.verdict.as_ref().ok()?;
     verdict.left_behind(&tested.target)?;
-    Some(format!("  {}: subject \"{}\"", tested.target.name, subject(verdict.token)))
+    let subject = tested.target.subject(verdict.token, verdict.began);
+    Some(format!("  {}: subject \"{subject}\"", tested.target.name))
 }
 
 /// One document.

@@ -8,7 +8,6 @@ use crate::config::Target;
 use crate::roundtrip::state::{State, Thresholds, judge};
 use ledger::{DeliveryReport, FoundIn};
 use ledger::{Failure, Side};
-use mail::test_mail::subject;
 use mail::text;
 
 /// The most characters of a cause that a sentence holds: what to look at comes after it.
@@ -90,7 +89,7 @@ impl Verdict {
             "{what}: an exporter that watches this mailbox, or a later `probe`, removes it after \
              {}; if you run neither, delete the mail with the subject \"{}\" by hand",
             humantime::format_duration(target.lost_after),
-            subject(self.token)
+            target.subject(self.token, self.began)
         ))
     }
 

@@ -52,7 +52,7 @@ async fn send(target: &Target, time: Duration) -> Result<(), Failure> {
     let name = Some("monitor.example.test");
     let mut smtp = Smtp::open(&dialer, login, name, trace, Instant::now() + time).await?;
     let (from, to): (&Address, &Address) = (&target.from, &target.to);
-    let sent = smtp.hand_over(from, to, "1", b"Subject: x\r\n\r\nx\r\n").await;
+    let sent = smtp.hand_over(from, to, "1", &b"Subject: x\r\n\r\nx\r\n"[..].into()).await;
     sent.map(drop).map_err(|error: NotAccepted| error.failure().clone())
 }
 

@@ -197,7 +197,7 @@ impl Client<'_> {
         let mut smtp = Smtp::open(&dialer, login, name, self.trace.clone(), end).await?;
         let (from, to): (&Address, &Address) = (&self.target.from, &self.target.to);
         let id = self.token.to_string();
-        match smtp.hand_over(from, to, &id, &mail.whole).await {
+        match smtp.hand_over(from, to, &id, &mail.whole[..].into()).await {
             Ok(_) => {
                 smtp.quit().await;
                 Ok("accepted".to_owned())
@@ -288,6 +288,7 @@ impl Client<'_> {
 
 /// The mail that the program would send for this target.
 fn composed(target: &Target, token: Token) -> Vec<u8> {
-    compose(target.addressed(), token, Token::random(), SystemTime::now(), "monitor.example.test")
-        .unwrap()
+    let now = SystemTime::now();
+    let mail = compose(target.addressed(), token, Token::random(), now, "monitor.example.test");
+    mail.unwrap().to_vec()
 }

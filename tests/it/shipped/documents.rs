@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use mailtrip_exporter::config::Config;
+use openssl::pkey::PKey;
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use tempfile::TempDir;
 
@@ -187,10 +188,13 @@ fn blocks(language: &str) -> Vec<(PathBuf, String)> {
 /// Makes the files that a configuration names, and names them relative to the folder.
 fn with_files(folder: &TempDir, code: &str) -> String {
     let mut text = code.to_owned();
-    for rest in code.split("_file: ").skip(1) {
+    let key = PKey::generate_ed25519().unwrap().private_key_to_pem_pkcs8().unwrap();
+    for (at, word) in code.match_indices("_file: ") {
+        let (before, rest) = (&code[..at], &code[at + word.len()..]);
         let path = rest.split([',', '}', '\n', ' ']).next().unwrap().trim_matches(['\'', '"']);
         let name = path.rsplit('/').next().unwrap();
-        fs::write(folder.path().join(name), "secret\n").unwrap();
+        let content = if before.ends_with("key") { &key[..] } else { b"secret\n" };
+        fs::write(folder.path().join(name), content).unwrap();
         text = text.replace(path, name);
     }
     text

@@ -65,7 +65,7 @@ fn mail() -> String {
     let (token, now) = (Token::random(), SystemTime::now());
     let mail =
         compose(target.addressed(), token, Token::random(), now, "monitor.example.test").unwrap();
-    String::from_utf8(mail).unwrap()
+    String::from_utf8(mail.to_vec()).unwrap()
 }
 
 /// The mail as it would be without this field.

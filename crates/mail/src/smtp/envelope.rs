@@ -1,6 +1,7 @@
 //! The envelope of a mail: sender and recipient, and where the server offers it (DSN, RFC 3461) the
 //! wish to be notified of a mail that cannot be delivered or has to wait, under an id of ours. Addresses
-//! beyond ASCII take a server that offers SMTPUTF8 (RFC 6531).
+//! beyond ASCII take a server that offers SMTPUTF8 (RFC 6531). A server that wants to know the size of a mail is
+//! told it (SIZE, RFC 1870), so that it need not be sent in vain.
 
 use lettre::Address;
 use lettre::transport::smtp::commands::{Mail, Rcpt};
@@ -10,15 +11,22 @@ use super::{NotAccepted, Smtp, is_ok};
 use crate::Fault;
 use ledger::Reason;
 
+/// From how many bytes on the size of a mail is worth a word: no server has a limit below it.
+const TOLD_SIZE: u64 = 4096;
+
 impl Smtp {
-    /// MAIL and RCPT. Nothing is said to a server that cannot take one of the addresses.
+    /// MAIL and RCPT for a mail of this size, in bytes. Nothing is said to a server that cannot take one of the addresses.
     pub(super) async fn address(
         &mut self,
         from: &Address,
         to: &Address,
         envelope_id: &str,
+        size: u64,
     ) -> Result<(), NotAccepted> {
-        let needed = self.needed_parameters(&[from, to])?;
+        let mut needed = self.needed_parameters(&[from, to])?;
+        if size >= TOLD_SIZE && self.features.has("SIZE") {
+            needed.push(MailParameter::Size(usize::try_from(size).unwrap_or(usize::MAX)));
+        }
         let mail = |more: Vec<MailParameter>| {
             let parameters = needed.iter().cloned().chain(more).collect();
             Mail::new(Some(from.clone()), parameters).to_string()

@@ -53,9 +53,3 @@ fn features_are_found_in_any_case_and_the_old_spelling() {
     let exchange = Features(["a", "X-EXPS GSSAPI NTLM LOGIN"].map(String::from).into());
     assert_eq!(exchange.mechanisms(), ["GSSAPI", "NTLM", "LOGIN"]);
 }
-
-#[test]
-fn dots_are_stuffed_and_the_last_line_is_ended() {
-    assert_eq!(stuff_dots(b".a\r\nb.\r\n..\r\n"), b"..a\r\nb.\r\n...\r\n");
-    assert_eq!(stuff_dots(b"a"), b"a\r\n");
-}

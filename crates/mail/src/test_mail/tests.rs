@@ -8,9 +8,10 @@ fn composed(name: &str, token: Token) -> String {
     let to = "probe@receiver.example".parse().unwrap();
     let interval = Duration::from_secs(300);
     let lost_after = Duration::from_secs(24 * 3600);
-    let addressed = Addressed { target: name, from: &from, to: &to, interval, lost_after };
-    String::from_utf8(compose(addressed, token, Token::from(7), now, "host.example").unwrap())
-        .unwrap()
+    let addressed =
+        Addressed { target: name, from: &from, to: &to, interval, lost_after, form: None };
+    let content = compose(addressed, token, Token::from(7), now, "host.example").unwrap();
+    String::from_utf8(content.to_vec()).unwrap()
 }
 
 fn knows(token: Token) -> impl Fn(Token) -> Option<Address> {

@@ -24,7 +24,7 @@ pub(super) async fn client(session: Session, logs_in: bool) -> Outcome {
     };
     let [from, to] = [USER, "to@example.test"].map(|address| address.parse().unwrap());
     for content in [&b"Subject: a\r\n\r\n.a\r\n"[..], b"Subject: b\r\n\r\nb"] {
-        match smtp.hand_over(&from, &to, "a1", content).await {
+        match smtp.hand_over(&from, &to, "a1", &content.into()).await {
             Ok(handed_over) => {
                 assert!((200..=299).contains(&handed_over.reply.code), "{:?}", handed_over.reply);
                 outcome.note((&handed_over.reply, handed_over.reply.enhanced()));

@@ -1,0 +1,131 @@
+//! A test mail such as people send, on its way through servers that change it or do not take it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ledger::{Reason, Step};
+use mail::content::Content;
+use mail::smtp::{NotAccepted, Smtp};
+use mail::trace::Trace;
+use mail::wire::{ConnectionContext, Dialer};
+use mail_parser::{MessageParser, MimeHeaders};
+use mailtrip_exporter::config::Config;
+use testserver::{Delivery, Protocol};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::support::{Exporter, MAILBOXES, USER, World, dialogues};
+
+const MAIL: &str = "{subject: 'Invoice {token}', headers: {X-Company: acme, Precedence: ''}, body: 'Of {target}', \
+                    size: 50kB, attachment: {name: invoice.pdf}}";
+
+#[tokio::test]
+async fn a_mail_as_people_send_it_makes_its_round_trip() {
+    for mailbox in MAILBOXES {
+        let world = World::new(mailbox).await;
+        let exporter = Exporter::start(&[world.target("a").set("mail", MAIL)]).await;
+        exporter.received("a", 1).await;
+        world.inbox_holds(0).await;
+        let sent = world.mails_sent().remove(0);
+        // The trace field of the server stands before it.
+        let (_, sent) = sent.split_once("From: ").unwrap();
+        assert_eq!(sent.len() + "From: ".len(), 50_000);
+        let message = MessageParser::default().parse(sent.as_bytes()).unwrap();
+        assert_eq!(message.body_text(0).unwrap().lines().next(), Some("Of a"));
+        assert_eq!(message.header_raw("X-Company").map(str::trim), Some("acme"));
+        assert_eq!(message.header_raw("Precedence"), None);
+        let attachment = message.attachment(0).unwrap();
+        assert_eq!(attachment.attachment_name(), Some("invoice.pdf"));
+        assert!((34_000..36_500).contains(&attachment.contents().len()));
+        let said = dialogues(&world.smtp).remove(0);
+        assert!(said.received_contains(b" SIZE=50000"), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_known_by_its_subject_where_a_gateway_takes_the_rest_away() {
+    let world = World::new(Protocol::Imap).await;
+    world.post.set_delivery(USER, Delivery::lost());
+    let exporter = Exporter::start(&[world.target("a").set("mail", MAIL)]).await;
+    let mail = world.sent(1).await.remove(0);
+    exporter.until("a", "accepted", |s| s.totals.accepted == 1).await;
+    let subject = mail.lines().find(|line| line.starts_with("Subject: Invoice ")).unwrap();
+    let rest = format!(
+        "From: from@example.test\r\n{subject}\r\nMessage-ID: <1@gateway.test>\r\n\r\nA file was taken away.\r\n"
+    );
+    world.post.insert(USER, "INBOX", rest.as_bytes());
+    exporter.received("a", 1).await;
+    world.inbox_holds(0).await;
+}
+
+#[tokio::test]
+async fn a_mail_that_is_too_large_is_refused_before_it_is_sent() {
+    let world = World::new(Protocol::Imap).await;
+    let target = world.target("a").set("mail", "{size: 2MB}");
+    let exporter = Exporter::start(&[target]).await;
+    let snapshot = exporter.until("a", "refused", |s| s.sides.send.last_failure.is_some()).await;
+    let failure = snapshot.sides.send.last_failure.clone().unwrap().1;
+    assert_eq!((failure.step, failure.reason), (Step::Envelope, Reason::Rejected), "{failure}");
+    assert!(failure.message.contains("552 5.3.4"), "{failure}");
+    assert_eq!((snapshot.totals.probes, snapshot.totals.accepted), (1, 0));
+    assert!(!dialogues(&world.smtp).remove(0).received_contains(b"DATA"));
+}
+
+/// A server that has had enough after so many bytes of the mail, and then takes no more.
+async fn full_after(listener: TcpListener, most: usize) {
+    let (client, _) = listener.accept().await.unwrap();
+    let mut client = BufStream::new(client);
+    client.write_all(b"220 a\r\n").await.unwrap();
+    loop {
+        client.flush().await.unwrap();
+        let mut line = String::new();
+        if client.read_line(&mut line).await.unwrap() == 0 {
+            return;
+        }
+        let answer: &[u8] = if line == "DATA\r\n" { b"354 go on\r\n" } else { b"250 ok\r\n" };
+        client.write_all(answer).await.unwrap();
+        if line == "DATA\r\n" {
+            break;
+        }
+    }
+    client.flush().await.unwrap();
+    let mut begun = vec![0; most];
+    client.read_exact(&mut begun).await.unwrap();
+    client.write_all(b"552 5.3.4 enough of it\r\n").await.unwrap();
+    client.flush().await.unwrap();
+    let mut rest = vec![0; 65_536];
+    while client.read(&mut rest).await.is_ok_and(|count| count > 0) {}
+}
+
+#[tokio::test]
+async fn a_server_that_has_had_enough_is_heard_in_the_middle_of_the_mail() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(full_after(listener, 200_000));
+    let text = format!(
+        "targets: [{{name: a, from: from@example.test, to: to@example.test, host: 127.0.0.1, mail: {{size: 50MB}}, \
+         send: {{port: {port}, tls: none}}, receive: {{protocol: imap, tls: none, username: rita, password: x}}}}]"
+    );
+    let target = Config::parse(&text, Path::new("mailtrip.yml"))
+        .unwrap()
+        .targets
+        .into_values()
+        .next()
+        .unwrap();
+    let dialer = Dialer::new(&target.send.endpoint, None, &ConnectionContext::default()).unwrap();
+    let (trace, end) = (Trace::new(None), Instant::now() + Duration::from_secs(60));
+    let mut smtp = Smtp::open(&dialer, None, Some("a.test"), trace.clone(), end).await.unwrap();
+    let token = ledger::Token::random();
+    let now = std::time::SystemTime::now();
+    let content: Content =
+        mail::test_mail::write(target.addressed(), token, token, now, "a.test").await.unwrap();
+    assert_eq!(content.size(), 50_000_000);
+    let error = smtp.hand_over(&target.from, &target.to, "1", &content).await.unwrap_err();
+    let NotAccepted::Broken(failure) = error else { panic!("{error:?}") };
+    assert_eq!((failure.step, failure.reason), (Step::Data, Reason::Rejected), "{failure}");
+    assert!(failure.message.contains("enough of it"), "{failure}");
+    assert!(trace.transcript().contains("the message (50000000 bytes)"), "{}", trace.transcript());
+    drop(smtp);
+    server.await.unwrap();
+}
