@@ -20,8 +20,10 @@ use ledger::{
 };
 use mail::inspection::Inspection;
 use state::State;
+use usual::Learned;
 
 pub use attempts::Delay;
+pub use usual::UsualWay;
 
 pub mod advice;
 mod attempts;
@@ -29,6 +31,7 @@ pub mod history;
 pub mod reached;
 mod side_log;
 mod state;
+mod usual;
 
 /// A ledger that several tasks write to. Its lock is held for one event, never across an await and
 /// never while a line is logged; the store takes what it is handed without waiting for the disk.
@@ -162,8 +165,9 @@ impl Account {
     }
 
     /// Keeps what the header of a mail in this mailbox says, in place of what that of an earlier one said.
-    /// A look that began before the target had another mailbox tells nothing.
-    pub fn inspected(&self, mailbox: Arc<str>, inspection: Inspection) {
+    /// A look that began before the target had another mailbox tells nothing. Where it is to be learned what
+    /// is usual on the way, its way is added to that.
+    pub fn inspected(&self, mailbox: Arc<str>, inspection: Inspection, learns: bool) {
         self.with(|state, _| {
             if state.ledger.is_of_another(Side::Receive, &mailbox) {
                 return;
@@ -173,8 +177,15 @@ impl Account {
             }
             let inspection = Arc::new(inspection);
             state.inspection = Some(Arc::clone(&inspection));
+            if learns {
+                state.learned.get_or_insert_default().learn(&inspection);
+            } else {
+                state.learned = None;
+            }
             if let Some(store) = &self.store {
-                store.record_inspection(&self.name, Some(KeptInspection { mailbox, inspection }));
+                let usual = state.learned.as_ref().map(|learned| learned.usual.clone());
+                let kept = KeptInspection { mailbox, inspection, usual };
+                store.record_inspection(&self.name, Some(kept));
             }
         });
     }
@@ -185,7 +196,11 @@ impl Account {
     pub fn with_inspection(self, kept: Option<KeptInspection>, mailbox: Option<&str>) -> Self {
         match kept {
             Some(kept) if mailbox == Some(&*kept.mailbox) => {
-                self.with(|state, _| state.inspection = Some(kept.inspection));
+                self.with(|state, _| {
+                    let restored = |usual| Learned::restored(usual, &kept.inspection).into();
+                    state.learned = kept.usual.map(restored);
+                    state.inspection = Some(kept.inspection);
+                });
             }
             Some(_) => self.forget_inspection(),
             None => {}
@@ -198,11 +213,20 @@ impl Account {
         self.with(|state, _| state.inspection.clone())
     }
 
-    /// Forgets what the header of the newest mail says: headers are not to be read any more, or that mail
+    /// The same, with what was usual on the way of that mail before it; `None` where that was not learned.
+    pub fn inspection_and_usual(&self) -> (Option<Arc<Inspection>>, Option<Arc<UsualWay>>) {
+        self.with(|state, _| {
+            let usual = state.learned.as_ref().map(|learned| Arc::clone(&learned.way));
+            (state.inspection.clone(), usual)
+        })
+    }
+
+    /// Forgets what the header of the newest mail says, and what is usual: headers are not to be read any more, or that mail
     /// came to another mailbox.
     pub fn forget_inspection(&self) {
         self.with(|state, _| {
             state.inspection = None;
+            state.learned = None;
             if let Some(store) = &self.store {
                 store.record_inspection(&self.name, None);
             }

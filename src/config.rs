@@ -168,6 +168,8 @@ pub struct Target {
     pub sender_mailbox: Option<Box<ReceiveSide>>,
     /// Whether the header of an arrived mail is read for what it tells.
     pub inspect: bool,
+    /// Whether it is learned from these headers how long each hop usually takes.
+    pub usual: bool,
     /// Whose `Authentication-Results` are believed (RFC 8601, section 2.5); `None`: those of the last
     /// receiving hop.
     pub authserv_id: Option<String>,

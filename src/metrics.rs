@@ -23,6 +23,7 @@ mod layers;
 mod page;
 mod pieces;
 mod targets;
+mod usual;
 
 /// The state of the exporter itself.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::attempts::Progress;
 use super::history::{Archive, History};
 use super::side_log::TargetLog;
+use super::usual::Learned;
 use ledger::{Changes, Ledger, Moment};
 use mail::inspection::Inspection;
 
@@ -15,6 +16,8 @@ pub(super) struct State {
     pub(super) progress: Progress,
     /// What the header of the newest mail says.
     pub(super) inspection: Option<Arc<Inspection>>,
+    /// What is usual on the way of the mails; `None`: nobody wants to know, or there was no mail yet.
+    pub(super) learned: Option<Box<Learned>>,
     /// `None`: nothing has happened yet.
     history: Option<Box<History>>,
     /// Where transcripts are filed; `None`: nowhere but with the target.
@@ -31,6 +34,7 @@ impl State {
             ledger,
             progress: Progress::new(),
             inspection: None,
+            learned: None,
             history: None,
             archive: None,
             log: None,

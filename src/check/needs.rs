@@ -14,6 +14,8 @@ const TARGET_SERIES: usize = 100;
 const PORTS: usize = 2;
 /// What each further port adds.
 const PORT_SERIES: usize = 4;
+/// What it adds where what is usual is learned: one a hop.
+const USUAL_SERIES: usize = mail::inspection::MAX_HOPS;
 /// A line of a scrape without the labels of the configuration, in bytes.
 const SERIES_BYTES: f64 = 66.0;
 /// What a label adds to each beside its name and its value, in bytes.
@@ -73,6 +75,7 @@ fn of_machine(config: &Config, limit: u64) -> String {
     let mut bytes = 0.0;
     for target in config.targets.values() {
         let own = TARGET_SERIES + PORT_SERIES * target.ports.len().saturating_sub(PORTS);
+        let own = own + if target.usual { USUAL_SERIES } else { 0 };
         let labels = target.labels.iter().map(|(name, value)| number(name.len() + value.len()));
         let labels: f64 = labels.map(|length| length + LABEL_BYTES).sum();
         series += own;

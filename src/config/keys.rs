@@ -27,7 +27,12 @@ impl Home {
             Home::Receive => in_side("receive", ("send", Home::Send), key),
             Home::SenderMailbox => in_side("sender_mailbox", ("send", Home::Send), key),
             Home::OAuth2 => in_oauth2(key),
-            Home::TlsOptions | Home::Ping | Home::Mail | Home::Attachment | Home::Dkim => None,
+            Home::TlsOptions
+            | Home::Inspect
+            | Home::Ping
+            | Home::Mail
+            | Home::Attachment
+            | Home::Dkim => None,
         };
         meant.or_else(|| nearest(key, &self.names()).map(did_you_mean))
     }

@@ -36,6 +36,8 @@ pub enum Home {
     TlsOptions,
     /// `oauth2`.
     OAuth2,
+    /// `inspect`.
+    Inspect,
     /// `ping`.
     Ping,
     /// `mail`.
@@ -127,7 +129,7 @@ pub enum Default {
 
 impl Home {
     /// All of them, in the order of the man page.
-    pub const ALL: [Home; 13] = [
+    pub const ALL: [Home; 14] = [
         Home::Main,
         Home::Included,
         Home::Defaults,
@@ -137,6 +139,7 @@ impl Home {
         Home::SenderMailbox,
         Home::TlsOptions,
         Home::OAuth2,
+        Home::Inspect,
         Home::Ping,
         Home::Mail,
         Home::Attachment,
@@ -155,6 +158,7 @@ impl Home {
             Home::SenderMailbox => "sender_mailbox",
             Home::TlsOptions => "tls_options",
             Home::OAuth2 => "oauth2",
+            Home::Inspect => "inspect",
             Home::Ping => "ping",
             Home::Mail => "mail",
             Home::Attachment => "attachment",
@@ -174,6 +178,7 @@ impl Home {
             Home::Receive | Home::SenderMailbox => table::RECEIVE,
             Home::TlsOptions => table::TLS_OPTIONS,
             Home::OAuth2 => table::OAUTH2,
+            Home::Inspect => table::INSPECT,
             Home::Ping => table::PING,
             Home::Mail => form::MAIL,
             Home::Attachment => form::ATTACHMENT,

@@ -123,7 +123,13 @@ impl Yaml {
         if let Some(form) = target.form() {
             self.mail(form);
         }
-        self.line(2, "inspect", target.inspect);
+        match target.usual {
+            true => {
+                self.head(2, "inspect");
+                self.line(3, "usual", true);
+            }
+            false => self.line(2, "inspect", target.inspect),
+        }
         if let Some(id) = &target.authserv_id {
             self.line(2, "authserv_id", Text(id));
         }

@@ -51,6 +51,7 @@ pub(super) fn convert(
     let send = side::send(&shared, sources, report);
     let receive = side::receive(&shared, sources, report);
     let sender_mailbox = side::sender_mailbox(&shared, sources, report);
+    let inspect = inspect(section, report);
     let wants = wants::wants(section, sources, report);
     let target = Target {
         interval,
@@ -61,7 +62,8 @@ pub(super) fn convert(
         passive: section.read("passive", report, value::boolean).unwrap_or(false),
         cluster: section.read("cluster", report, value::line),
         labels: labels::labels(section, report),
-        inspect: section.read("inspect", report, value::boolean).unwrap_or(true),
+        inspect: inspect.is_some(),
+        usual: inspect.is_some_and(|how| how.usual),
         authserv_id: section.read("authserv_id", report, value::authserv_id),
         ping,
         ports,
@@ -78,6 +80,22 @@ pub(super) fn convert(
     };
     wants::check(&target, section, report);
     Some(target)
+}
+
+/// `inspect`: how headers are read.
+struct Inspect {
+    usual: bool,
+}
+
+/// `None`: they are not read.
+fn inspect(section: &Section<'_>, report: &mut Report) -> Option<Inspect> {
+    if section.find("inspect").is_none() {
+        return Some(Inspect { usual: false });
+    }
+    let written = section.switch("inspect", report)?;
+    written.check_keys(Home::Inspect, report);
+    let usual = written.read("usual", report, value::boolean);
+    Some(Inspect { usual: usual.unwrap_or(false) })
 }
 
 /// The name, which stands in the target itself only.

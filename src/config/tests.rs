@@ -206,7 +206,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(target.late_after, target.interval);
     assert_eq!(target.lost_after, Duration::from_secs(86_400));
     assert_eq!((target.messages.get(), target.max_outstanding), (1, 1000));
-    assert_eq!((target.inspect, target.authserv_id), (true, None));
+    assert_eq!((target.inspect, target.usual, target.authserv_id), (true, false, None));
     assert!(!target.passive && target.ping.is_none() && target.ports.is_empty());
     assert_eq!((target.cluster, target.labels.len()), (None, 0));
     assert_eq!(target.send.login, None);
@@ -705,6 +705,7 @@ fn the_documentation_has_every_key_and_no_other() {
         ("## Keys of `send` and `receive`", &[Home::Send, Home::Receive]),
         ("## Keys of `tls_options`", &[Home::TlsOptions]),
         ("## Keys of `oauth2`", &[Home::OAuth2]),
+        ("## Keys of `inspect`", &[Home::Inspect]),
         ("## Keys of `ping`", &[Home::Ping]),
         ("## Keys of `mail`", &[Home::Mail]),
         ("## Keys of `attachment`", &[Home::Attachment]),
@@ -712,6 +713,27 @@ fn the_documentation_has_every_key_and_no_other() {
     ] {
         let known: BTreeSet<&str> = homes.iter().flat_map(|home| home.names()).collect();
         assert_eq!(documented_keys(page, heading), known, "{heading}");
+    }
+}
+
+#[test]
+fn what_is_usual_is_learned_where_a_target_or_the_defaults_say_so_and_headers_are_read() {
+    let target = "targets: [{name: a, host: h.example, from: a@h.example, to: a@h.example, receive: \
+                  {protocol: imap, username: u, password: p}";
+    for (defaults, own, expected) in [
+        ("", "", (true, false)),
+        ("", ", inspect: {}", (true, false)),
+        ("", ", inspect: {usual: true}", (true, true)),
+        ("inspect: {usual: true}", "", (true, true)),
+        ("inspect: {usual: true}", ", inspect: true", (true, true)),
+        ("inspect: {usual: true}", ", inspect: {usual: false}", (true, false)),
+        ("inspect: {usual: true}", ", inspect: false", (false, false)),
+        ("inspect: false", ", inspect: {usual: true}", (true, true)),
+    ] {
+        let text = format!("defaults: {{{defaults}}}\n{target}{own}}}]\n");
+        let config = Config::parse(&text, Path::new("mailtrip.yml")).unwrap();
+        let target = config.targets.values().next().unwrap();
+        assert_eq!((target.inspect, target.usual), expected, "{text}");
     }
 }
 

@@ -23,7 +23,12 @@ pub(super) fn of(home: Home) -> Vec<Value> {
         }
         Home::Mail => vec![not_both("body", "body_file")],
         Home::Attachment => vec![not_both("size", "file")],
-        Home::Included | Home::TlsOptions | Home::OAuth2 | Home::Ping | Home::Dkim => Vec::new(),
+        Home::Included
+        | Home::TlsOptions
+        | Home::OAuth2
+        | Home::Inspect
+        | Home::Ping
+        | Home::Dkim => Vec::new(),
     }
 }
 

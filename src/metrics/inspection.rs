@@ -104,7 +104,8 @@ impl Page {
 }
 
 /// The values of the label `hop`.
-const POSITIONS: [&str; mail::inspection::MAX_HOPS] = ["1", "2", "3", "4", "5", "6", "7", "8"];
+pub(super) const POSITIONS: [&str; mail::inspection::MAX_HOPS] =
+    ["1", "2", "3", "4", "5", "6", "7", "8"];
 
 fn flag(is_so: bool) -> f64 {
     if is_so { 1.0 } else { 0.0 }

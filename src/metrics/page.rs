@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::family::Writer;
 use super::pieces::Syntax;
-use super::{ExporterFacts, inspection, layers, targets};
+use super::{ExporterFacts, inspection, layers, targets, usual};
 use crate::supervisor::{View, Views};
 
 /// Some of the targets of a scrape, as they were when it began.
@@ -71,12 +71,14 @@ impl Part {
     }
 }
 
-/// Every part of a page, in its order; those of the targets only if it has any.
-pub(super) fn parts(has_targets: bool, exporter: Option<ExporterFacts>) -> Vec<Part> {
+/// Every part of a page, in its order; those of the targets only if there are any, and those of what few
+/// targets want only if one of `all` wants it.
+pub(super) fn parts(all: &Views, exporter: Option<ExporterFacts>) -> Vec<Part> {
     let mut parts = Vec::new();
-    if has_targets {
+    if !all.is_empty() {
         parts.extend(targets::parts());
         parts.extend(inspection::parts());
+        parts.extend(usual::parts(all));
         parts.extend(layers::parts());
         parts.extend(targets::infos());
     }

@@ -27,7 +27,7 @@ pub enum Syntax {
 
 /// The metrics of these targets, and of the exporter where its facts are given.
 pub fn pieces(views: Views, exporter: Option<ExporterFacts>, syntax: Syntax) -> Pieces {
-    let mut parts = parts(!views.is_empty(), exporter).into_iter();
+    let mut parts = parts(&views, exporter).into_iter();
     let part = parts.next();
     let page = Page::new(views);
     Pieces { page, part, parts, first: 0, of_each: None, syntax, is_at_end: false }

@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use super::*;
+use crate::account::UsualWay;
 use crate::config::{Config, Shard, Target, TargetName};
 use crate::layers::ping::{Obstacle, Outcome, RoundTrips};
 use crate::layers::readings::{Checks, Round};
@@ -11,6 +12,7 @@ use crate::probing::lag::Lag;
 use crate::supervisor::{View, Views};
 use ledger::TlsFacts;
 use ledger::Token;
+use ledger::UsualDelay;
 use ledger::{
     Attempt, FoundIn, Ledger, Moment, Reading, Rules, SessionKind, Sighting, Transmission,
 };
@@ -107,6 +109,7 @@ fn view_with(
         target: Arc::clone(target),
         snapshot,
         inspection,
+        usual: None,
         layers,
         lacks_junk_folder: false,
         next_mail: None,
@@ -306,6 +309,29 @@ fn what_the_header_tells_is_there_once_it_was_read() {
         let sample = format!("\nmailtrip_{name}{{");
         assert!(!without.contains(&sample) && !nothing.contains(&sample), "{name}");
     }
+}
+
+#[test]
+fn what_is_usual_is_there_where_it_is_wanted_and_not_even_named_elsewhere() {
+    let plain = target(false);
+    let mut ledger = busy(Rules::from(plain.as_ref()));
+    let name = "mailtrip_hop_usual_delay_seconds";
+    let checks = Checks::default();
+    let view = view_with(&plain, &mut ledger, Some(&telling_header()), &checks);
+    assert!(!encode([view.clone()], facts()).contains(name));
+    let mut wanting = plain.as_ref().clone();
+    wanting.usual = true;
+    let wanting = View { target: Arc::new(wanting), ..view };
+    let page = encode([wanting.clone()], facts());
+    assert!(page.contains(&format!("# HELP {name} ")) && !page.contains(&format!("{name}{{")));
+    let median = Duration::from_millis(2_500);
+    let usual = Some(UsualDelay { median, most: median });
+    // The ninth is not the delay of a hop that is reported, but of the way into the mailbox.
+    let way: UsualWay = [usual, None].into_iter().chain([usual; 7]).collect();
+    let page = encode([View { usual: Some(Arc::new(way)), ..wanting }], facts());
+    assert_eq!(value(&page, &format!("{name}{{hop=\"1\"}}")), Some(2.5));
+    assert_eq!(value(&page, &format!("{name}{{hop=\"8\"}}")), Some(2.5));
+    assert_eq!(page.matches(&format!("{name}{{")).count(), 7, "of hop 2 nothing is known");
 }
 
 #[test]

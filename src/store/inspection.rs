@@ -4,12 +4,24 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
+use serde::{Deserialize, Serialize};
 
 use crate::config::TargetName;
+use ledger::Usual;
 use mail::inspection::Inspection;
 
 /// No header says so much.
 const MOST_BYTES: usize = 64 << 10;
+
+/// What a row says.
+#[derive(Serialize, Deserialize)]
+struct Facts<I> {
+    #[serde(flatten)]
+    inspection: I,
+    /// An older program passes it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    usual: Option<String>,
+}
 
 /// What the header of the newest mail says, and where it came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +30,8 @@ pub struct KeptInspection {
     pub mailbox: Arc<str>,
     /// What it says.
     pub inspection: Arc<Inspection>,
+    /// What is usual on the way there; `None`: it is not learned.
+    pub usual: Option<Usual>,
 }
 
 /// Writes the newest inspection of a target; `None`: there is none any more.
@@ -28,7 +42,10 @@ pub(super) fn write(
 ) -> rusqlite::Result<()> {
     // JSON has no words for a date before 1970 alone; neither that nor what is too long to be read again
     // is kept.
-    let facts = kept.and_then(|kept| serde_json::to_string(&*kept.inspection).ok());
+    let facts = kept.and_then(|kept| {
+        let usual = kept.usual.as_ref().map(Usual::to_text);
+        serde_json::to_string(&Facts { inspection: &*kept.inspection, usual }).ok()
+    });
     let facts = facts.filter(|facts| facts.len() <= MOST_BYTES);
     let (Some(kept), Some(facts)) = (kept, facts) else {
         let mut forget = connection.prepare_cached("DELETE FROM inspection WHERE target = ?1")?;
@@ -50,9 +67,10 @@ pub(crate) fn read(
         .query_row([target.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     Ok(row.filter(|(_, facts)| facts.len() <= MOST_BYTES).and_then(|(mailbox, facts)| {
-        let inspection: Inspection = serde_json::from_str(&facts).ok()?;
+        let Facts::<Inspection> { inspection, usual } = serde_json::from_str(&facts).ok()?;
         let inspection = Arc::new(inspection.is_sound().then_some(inspection)?);
-        Some(KeptInspection { mailbox: mailbox.into(), inspection })
+        let usual = usual.and_then(|text| Usual::from_text(&text));
+        Some(KeptInspection { mailbox: mailbox.into(), inspection, usual })
     }))
 }
 
@@ -82,7 +100,10 @@ mod tests {
         let inspection = Inspection::read(HEADER, transit, rules);
         assert!(!inspection.authentication.is_empty() && !inspection.spam.is_empty());
         assert!(inspection.last_hop.as_ref().is_some_and(|hop| hop.version.is_some()));
-        KeptInspection { mailbox: "imap://u@h:143".into(), inspection: Arc::new(inspection) }
+        let mut usual = Usual::default();
+        usual.learn("1 example.test", DAY);
+        let inspection = Arc::new(inspection);
+        KeptInspection { mailbox: "imap://u@h:143".into(), inspection, usual: Some(usual) }
     }
 
     #[tokio::test]
@@ -122,6 +143,25 @@ mod tests {
             store.written().await;
             let query = "SELECT count(*) FROM inspection";
             assert_eq!(file.query_row(query, [], |row| row.get(0)), Ok(rows), "{count}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_usual_may_be_missing_or_be_nonsense_and_an_older_program_passes_it_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let one = TargetName::new("one").unwrap();
+        store.record_inspection(&one, Some(kept()));
+        store.written().await;
+        let file = Connection::open(folder.path().join("mailtrip.db")).unwrap();
+        let facts: String =
+            file.query_row("SELECT facts FROM inspection", [], |row| row.get(0)).unwrap();
+        let older: Inspection = serde_json::from_str(&facts).unwrap();
+        assert_eq!(older, *kept().inspection);
+        for change in ["json_set(facts, '$.usual', 'x')", "json_remove(facts, '$.usual')"] {
+            file.execute(&format!("UPDATE inspection SET facts = {change}"), []).unwrap();
+            let read = store.load(vec![(one.clone(), DAY)]).await.remove(&one).unwrap();
+            assert_eq!(read.inspection, Some(KeptInspection { usual: None, ..kept() }), "{change}");
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Supervisor;
 use crate::account::history::{Evidence, Probe};
-use crate::account::{Account, Delay};
+use crate::account::{Account, Delay, UsualWay};
 use crate::clock;
 use crate::config::{Target, TargetName};
 use crate::layers::readings::{Checks, Readings};
@@ -27,6 +27,8 @@ pub struct View {
     pub snapshot: Snapshot,
     /// What the header of the newest mail showed.
     pub inspection: Option<Arc<Inspection>>,
+    /// What was usual on the way of that mail; `None` where it is not learned.
+    pub usual: Option<Arc<UsualWay>>,
     /// The layers below its mail service, now.
     pub layers: Shared<Readings>,
     /// Whether its mails are looked for in no junk folder, though one is configured by its use.
@@ -50,6 +52,7 @@ impl View {
         let [own, others] = headers;
         Arc::ptr_eq(&self.target, &other.target)
             && own == others
+            && self.usual == other.usual
             && self.layers.is_same(&other.layers)
             && self.lacks_junk_folder == other.lacks_junk_folder
             && self.next_mail == other.next_mail
@@ -143,11 +146,23 @@ impl TargetHandle {
     /// What is known of it now.
     fn view(self) -> View {
         let Self { target, account, checks, subscriber } = self;
-        let (snapshot, inspection) = (account.snapshot(), account.inspection());
+        let snapshot = account.snapshot();
+        let (inspection, usual) = account.inspection_and_usual();
+        // A reload may have switched it off since.
+        let usual = usual.filter(|_| target.usual);
         let lacks_junk_folder = account.lacks_junk_folder();
         let (layers, next_mail) = (checks.readings(), subscriber.next_send());
         let waits_for = subscriber.waits_for();
-        View { target, snapshot, inspection, layers, lacks_junk_folder, next_mail, waits_for }
+        View {
+            target,
+            snapshot,
+            inspection,
+            usual,
+            layers,
+            lacks_junk_folder,
+            next_mail,
+            waits_for,
+        }
     }
 }
 

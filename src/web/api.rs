@@ -238,7 +238,11 @@ impl<'a> Report<'a> {
             failed_looks: failed_looks.iter().map(LookRecord::new).collect(),
             layer_checks: ChecksRecord::new(&details.view.layers),
             newest_report: notice.map(|it| DsnRecord::new(it.0, &it.1)),
-            inspection: details.view.inspection.as_deref().map(InspectionRecord::new),
+            inspection: details
+                .view
+                .inspection
+                .as_deref()
+                .map(|one| InspectionRecord::new(one, details.view.usual.as_deref())),
             transcripts: shows_transcripts
                 .then(|| transcripts.iter().map(TranscriptRecord::new).collect()),
         }

@@ -16,6 +16,7 @@
 //! - `ledger`: the account ([`Ledger`]): in which [`MailState`] each mail is, when it is late or lost, when to
 //!   look for it, and how long a measurement stands;
 //! - `availability`: how the target was over the latest hours and days ([`Availability`]);
+//! - `usual`: how long mails usually take on each stretch of their way ([`Usual`]);
 //! - `layers`: which layer is to blame ([`Column`], [`Layer`]);
 //! - `condition`: how a target is, in one word ([`Condition`]).
 //!
@@ -89,6 +90,7 @@ pub use step::{Side, Step};
 pub use time_line::LineInstant;
 pub use tls_facts::{TlsFacts, certificate_date};
 pub use token::{Instance, NotAToken, Token};
+pub use usual::{Usual, UsualDelay};
 
 mod action;
 mod availability;
@@ -108,6 +110,7 @@ mod step;
 mod time_line;
 mod tls_facts;
 mod token;
+mod usual;
 
 /// Where a test's time begins.
 #[cfg(test)]

@@ -159,9 +159,9 @@ pub(super) const TARGET: &[Key] = &[
     key("mail", Map(Home::Mail), Nothing, "What the test mail is like"),
     key(
         "inspect",
-        Boolean,
+        Switch(Home::Inspect),
         Is(true),
-        "Whether the header of each arrived mail is read for hops, SPF, DKIM, DMARC, spam score and TLS",
+        "Whether the header of each arrived mail is read for hops, SPF, DKIM, DMARC, spam score and TLS; a map says what else",
     ),
     key(
         "authserv_id",
@@ -316,6 +316,13 @@ pub(super) const OAUTH2: &[Key] = &[
     ),
     CA_FILE,
 ];
+
+pub(super) const INSPECT: &[Key] = &[key(
+    "usual",
+    Boolean,
+    Is(false),
+    "Whether it is learned how long each hop usually takes, to tell a slow one from one that is always as slow",
+)];
 
 pub(super) const PING: &[Key] = &[
     key("packets", PACKETS, Default::Number(layers::PACKETS as u64), "Requests in each period"),

@@ -12,6 +12,7 @@ fn heading(home: Home) -> Option<&'static str> {
         Home::Send | Home::Receive => "## Keys of `send` and `receive`",
         Home::TlsOptions => "## Keys of `tls_options`",
         Home::OAuth2 => "## Keys of `oauth2`",
+        Home::Inspect => "## Keys of `inspect`",
         Home::Ping => "## Keys of `ping`",
         Home::Mail => "## Keys of `mail`",
         Home::Attachment => "## Keys of `attachment`",

@@ -29,6 +29,7 @@ fn path(home: Home) -> Option<&'static [&'static str]> {
         Home::SenderMailbox => &["sender_mailbox"],
         Home::TlsOptions => &["send", "tls_options"],
         Home::OAuth2 => &["send", "oauth2"],
+        Home::Inspect => &["inspect"],
         Home::Ping => &["ping"],
         Home::Mail => &["mail"],
         Home::Attachment => &["mail", "attachment"],

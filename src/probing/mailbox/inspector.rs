@@ -73,6 +73,6 @@ impl Expected {
         let rules = Rules { authserv_id: target.authserv_id.as_deref(), scrubber: &scrubber };
         let mailbox = target.receive.mailbox_id().to_string();
         let inspection = Inspection::read(block, self.transit, rules);
-        self.subscriber.account.inspected(mailbox.into(), inspection);
+        self.subscriber.account.inspected(mailbox.into(), inspection, target.usual);
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::values::{date, seconds};
+use crate::account::UsualWay;
 use mail::inspection::{Authentication, Hop, Inspection, LastHop, Spam};
 
 /// See [`Inspection`].
@@ -13,6 +14,7 @@ pub(super) struct InspectionRecord<'a> {
     hop_count: usize,
     hops: Vec<HopRecord<'a>>,
     to_mailbox_seconds: Option<f64>,
+    to_mailbox_usual_seconds: Option<f64>,
     authserv_id: Option<&'a str>,
     authentication: Vec<AuthenticationRecord>,
     spam: Vec<SpamRecord>,
@@ -25,6 +27,7 @@ struct HopRecord<'a> {
     from: Option<&'a str>,
     kind: &'static str,
     delay_seconds: Option<f64>,
+    usual_seconds: Option<f64>,
     protocol: Option<&'a str>,
     tls: Option<bool>,
     tls_version: Option<&'a str>,
@@ -53,13 +56,16 @@ struct LastHopRecord<'a> {
 }
 
 impl<'a> InspectionRecord<'a> {
-    pub(super) fn new(inspection: &'a Inspection) -> Self {
+    pub(super) fn new(inspection: &'a Inspection, usual: Option<&UsualWay>) -> Self {
+        let usual = |stretch| Some(seconds(usual?.of(stretch)?.median));
+        let hops = inspection.hops.iter().enumerate();
         Self {
             seen: date(inspection.seen),
             header_cut: inspection.is_cut,
             hop_count: inspection.hop_count,
-            hops: inspection.hops.iter().map(HopRecord::new).collect(),
+            hops: hops.map(|(at, hop)| HopRecord::new(hop, usual(at))).collect(),
             to_mailbox_seconds: inspection.to_mailbox.measured().map(seconds),
+            to_mailbox_usual_seconds: usual(inspection.hops.len()),
             authserv_id: inspection.authserv_id.as_deref(),
             authentication: inspection.authentication.iter().map(Into::into).collect(),
             spam: inspection.spam.iter().map(Into::into).collect(),
@@ -69,12 +75,13 @@ impl<'a> InspectionRecord<'a> {
 }
 
 impl<'a> HopRecord<'a> {
-    fn new(hop: &'a Hop) -> Self {
+    fn new(hop: &'a Hop, usual_seconds: Option<f64>) -> Self {
         Self {
             by: hop.by.as_deref(),
             from: hop.from.as_deref(),
             kind: hop.kind.label(),
             delay_seconds: hop.delay.measured().map(seconds),
+            usual_seconds,
             protocol: hop.protocol.as_deref(),
             tls: hop.is_protected,
             tls_version: hop.tls_version.as_deref(),

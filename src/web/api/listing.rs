@@ -115,6 +115,7 @@ mod tests {
             target: target.clone(),
             snapshot: snapshot.clone(),
             inspection: None,
+            usual: None,
             layers: ledger::Shared::default(),
             lacks_junk_folder: false,
             next_mail: None,

@@ -89,11 +89,7 @@ pub(in crate::web) fn page(
         network: readings.ping.as_ref().map(NetworkNote::new),
         ports: readings.ports.iter().map(PortNote::new).collect(),
         notice: snapshot.last_report.as_ref().map(|it| DsnNote::new(it.0, &it.1, now)),
-        inspection: details
-            .view
-            .inspection
-            .as_deref()
-            .map(|one| InspectionNote::new(one, target.late_after, now)),
+        inspection: InspectionNote::of(&details.view, now),
         target,
         row,
         leading,

@@ -11,9 +11,9 @@ use super::pages::UNFOLD;
 use crate::support::browser::Browser;
 use crate::support::{Exporter, World, serve};
 
-/// A mail that waited four minutes in the queue of `out.sender.example`, was passed on in clear, and went
+/// A mail that waited so many seconds in the queue of `out.sender.example`, was passed on in clear, and went
 /// through a filter.
-fn waited() -> Inspection {
+fn after(wait: u64) -> Inspection {
     let begin = SystemTime::now() - Duration::from_secs(300);
     let stamp = |seconds| {
         let at = begin + Duration::from_secs(seconds);
@@ -23,22 +23,22 @@ fn waited() -> Inspection {
     let lines = [
         format!(
             "Received: from mx.receiver.example by imap.receiver.example with LMTP id 5; {}",
-            stamp(253)
+            stamp(wait + 6)
         ),
         format!(
             "Received: from localhost (localhost [127.0.0.1]) by mx.receiver.example (rspamd) with ESMTP id 4; {}",
-            stamp(252)
+            stamp(wait + 5)
         ),
         format!(
             "Received: from relay.sender.example (relay.sender.example [203.0.113.5]) by mx.receiver.example \
              (Postfix) with ESMTP id 3; {}",
-            stamp(250)
+            stamp(wait + 3)
         ),
         "Authentication-Results: mx.receiver.example; spf=pass; dkim=fail; dmarc=none".to_owned(),
         format!(
             "Received: from out.sender.example (out.sender.example [203.0.113.4]) by relay.sender.example \
              (Postfix) with ESMTPS id 2 (version=TLSv1.2 cipher=ECDHE-RSA-AES256-GCM-SHA384); {}",
-            stamp(248)
+            stamp(wait + 1)
         ),
         format!(
             "Received: from monitor.example (monitor.example [198.51.100.7]) (using TLSv1.3 with cipher \
@@ -48,7 +48,7 @@ fn waited() -> Inspection {
         "X-Spamd-Result: default: False [1.20 / 15.00]".to_owned(),
     ];
     let block = lines.join("\r\n") + "\r\n\r\n";
-    let arrived = begin + Duration::from_secs(254);
+    let arrived = begin + Duration::from_secs(wait + 7);
     let transit =
         TransitTimes { transmitted: Some(begin), seen: SystemTime::now(), arrived: Some(arrived) };
     let rules = Rules { authserv_id: None, scrubber: &Scrubber::default() };
@@ -60,7 +60,7 @@ fn inspected(exporter: &Exporter, name: &str, inspection: Inspection) {
     let handles = exporter.supervisor.handles();
     let handle = handles.iter().find(|handle| handle.target.name.as_str() == name).unwrap();
     let mailbox = handle.target.receive.mailbox_id().to_string();
-    handle.account.inspected(mailbox.into(), inspection);
+    handle.account.inspected(mailbox.into(), inspection, handle.target.usual);
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn the_way_of_a_mail_shows_where_it_waited_and_where_it_was_in_clear() {
     let exporter = Exporter::start(&targets).await;
     for name in ["patient", "strict"] {
         exporter.received(name, 1).await;
-        inspected(&exporter, name, waited());
+        inspected(&exporter, name, after(247));
     }
     let (address, shutdown) = serve(&exporter.supervisor, false).await;
     let mut browser = Browser::start().await;
@@ -111,6 +111,44 @@ async fn the_way_of_a_mail_shows_where_it_waited_and_where_it_was_in_clear() {
                     it.getBoundingClientRect().right <= innerWidth + 1)";
         assert_eq!(browser.value(fits).await, json!(true), "{width}");
     }
+    assert_eq!(browser.complaints(), [""; 0]);
+    browser.end().await;
+    drop(shutdown);
+    exporter.supervisor.stop().await;
+}
+
+#[tokio::test]
+async fn a_wait_that_is_slower_than_usual_unfolds_the_way_and_stands_beside_what_is_usual() {
+    let world = World::new(Protocol::Imap).await;
+    let target = world.target("a").set("interval", "1d").set("inspect", "{usual: true}");
+    let exporter = Exporter::start(&[target]).await;
+    exporter.received("a", 1).await;
+    let (address, shutdown) = serve(&exporter.supervisor, false).await;
+    let mut browser = Browser::start().await;
+    let page = format!("http://{address}/targets/a");
+    let open = "document.getElementById('inspection-fold').open";
+    for _ in 0..20 {
+        inspected(&exporter, "a", after(4));
+    }
+    browser.open(&page).await;
+    assert_eq!(browser.value(open).await, json!(false), "four seconds are no reason to look");
+    inspected(&exporter, "a", after(247));
+    browser.open(&page).await;
+    assert_eq!(browser.value(open).await, json!(true));
+    let shown = browser.text("document.getElementById('inspection').innerText").await;
+    let words = "Longest wait: 4 min 7 s, usually 5 s, from out.sender.example";
+    assert!(shown.contains(words), "{shown}");
+
+    let record = browser.value("fetch('/api/targets/a').then(answer => answer.json())").await;
+    let hop = &record["inspection"]["hops"][1];
+    assert_eq!(
+        (hop["usual_seconds"].as_f64(), hop["delay_seconds"].as_f64()),
+        (Some(5.5), Some(247.0))
+    );
+    assert_eq!(record["inspection"]["to_mailbox_usual_seconds"].as_f64(), Some(1.0));
+    let metrics = browser.text("fetch('/metrics').then(answer => answer.text())").await;
+    let sample = "mailtrip_hop_usual_delay_seconds{target=\"a\",hop=\"2\"} 5.5";
+    assert!(metrics.contains(sample), "{metrics}");
     assert_eq!(browser.complaints(), [""; 0]);
     browser.end().await;
     drop(shutdown);

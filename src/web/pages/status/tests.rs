@@ -109,6 +109,7 @@ impl Case {
             target: Arc::clone(&self.target),
             snapshot,
             inspection: None,
+            usual: None,
             layers,
             lacks_junk_folder: false,
             next_mail: None,

@@ -1,10 +1,11 @@
 //! The header of the latest mail, in words for people.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::way::Way;
+use crate::supervisor::View;
 use crate::web::pages::words::When;
-use mail::inspection::{Inspection, LastHop, Outcome, Spam};
+use mail::inspection::{LastHop, Outcome, Spam};
 
 /// The section of the page.
 pub(super) struct InspectionNote {
@@ -33,19 +34,22 @@ pub(super) struct LastHopNote {
 }
 
 impl InspectionNote {
-    pub(super) fn new(inspection: &Inspection, late_after: Duration, now: SystemTime) -> Self {
+    /// `None`: no header was read.
+    pub(super) fn of(view: &View, now: SystemTime) -> Option<Self> {
+        let inspection = view.inspection.as_deref()?;
+        let way = Way::new(inspection, view.usual.as_deref(), view.target.late_after);
         let verdicts = inspection.authentication.iter();
-        Self {
+        Some(Self {
             seen: When::new(inspection.seen, now),
             is_cut: inspection.is_cut,
-            way: Way::new(inspection, late_after),
+            way,
             authentication: verdicts
                 .map(|it| (it.method.label(), it.outcome.label(), class(it.outcome)))
                 .collect(),
             authserv_id: inspection.authserv_id.clone(),
             spam: inspection.spam.iter().map(SpamNote::new).collect(),
             last_hop: inspection.last_hop.as_ref().map(LastHopNote::new),
-        }
+        })
     }
 }
 

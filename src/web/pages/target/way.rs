@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use super::inspection::SpamNote;
+use crate::account::UsualWay;
 use crate::web::pages::words::{Breakable, between_stamps, rough};
+use ledger::UsualDelay;
 use mail::inspection::{Clock, Delay, Hop, HopKind, Inspection, LEAST_WAIT};
 
 /// The height of a stretch that took no time, and what the longest has beyond it, in pixels.
@@ -51,6 +53,8 @@ pub(super) struct Stretch {
     pub(super) tls: Option<Tls>,
     /// How long it took.
     pub(super) time: String,
+    /// How long it usually takes, where that is worth a word.
+    pub(super) usually: String,
     /// Whether that is more than it should be.
     pub(super) is_slow: bool,
     /// Whether it is the longest.
@@ -64,19 +68,24 @@ pub(super) struct Tls {
 }
 
 impl Way {
-    /// Where no wait is slow before it is `late_after`; `None` if the header has no hop.
-    pub(super) fn new(inspection: &Inspection, late_after: Duration) -> Option<Self> {
+    /// A wait is slow that is slower than usual, or as long as `late_after`. `None` if the header has no hop.
+    pub(super) fn new(
+        inspection: &Inspection,
+        usual: Option<&UsualWay>,
+        late_after: Duration,
+    ) -> Option<Self> {
         if inspection.hops.is_empty() {
             return None;
         }
         let longest = inspection.longest_wait();
+        let usual = |stretch| usual.and_then(|usual| usual.of(stretch));
         let names = names(inspection);
         let words = longest.map_or_else(
             || "No wait of 2 s or more that the stamps show".to_owned(),
             |(at, wait)| {
                 let name = |at: usize| names.get(at).copied().unwrap_or_default();
-                let wait = between_stamps(wait);
-                format!("Longest wait: {wait}, from {} to {}", name(at), name(at + 1))
+                let (wait, usually) = (between_stamps(wait), usually(usual(at)));
+                format!("Longest wait: {wait}{usually}, from {} to {}", name(at), name(at + 1))
             },
         );
         let total: Duration = inspection.stretches().filter_map(Delay::measured).sum();
@@ -85,9 +94,16 @@ impl Way {
         let mut stretches = stretches.map(|(at, (hop, delay))| {
             let is_longest = longest.is_some_and(|(longest, _)| longest == at);
             // No stamp shows a shorter wait, whatever is late.
-            let slow = late_after.max(LEAST_WAIT);
-            let is_slow = delay.measured().is_some_and(|delay| delay >= slow);
-            Stretch::new(hop, delay, total, is_longest, is_slow)
+            let late = late_after.max(LEAST_WAIT);
+            let is_slow = delay.measured().is_some_and(|delay| {
+                delay >= late || usual(at).is_some_and(|usual| usual.is_exceeded_by(delay))
+            });
+            let mut stretch = Stretch::new(hop, delay, total, is_slow);
+            stretch.is_longest = is_longest;
+            if is_slow || is_longest {
+                stretch.usually = usually(usual(at));
+            }
+            stretch
         });
         let mut stops = Self::stops(inspection);
         let mut before: Option<String> = None;
@@ -129,13 +145,7 @@ impl Stop {
 }
 
 impl Stretch {
-    fn new(
-        hop: Option<&Hop>,
-        delay: Delay,
-        total: Duration,
-        is_longest: bool,
-        is_slow: bool,
-    ) -> Self {
+    fn new(hop: Option<&Hop>, delay: Delay, total: Duration, is_slow: bool) -> Self {
         let share = match delay.measured() {
             Some(delay) if !total.is_zero() => delay.as_secs_f64() / total.as_secs_f64(),
             _ => 0.0,
@@ -153,7 +163,8 @@ impl Stretch {
             Delay::Unknown => "time unknown".to_owned(),
         };
         let height = format!("{:.0}", LEAST_HEIGHT + MORE_HEIGHT * share);
-        Self { class, height, tls, time, is_slow, is_longest }
+        let (usually, is_longest) = (String::new(), false);
+        Self { class, height, tls, time, usually, is_slow, is_longest }
     }
 }
 
@@ -172,6 +183,11 @@ impl Tls {
 /// Of all stops, in their order.
 fn names(inspection: &Inspection) -> Vec<&str> {
     [SENDER].into_iter().chain(inspection.hops.iter().map(name)).chain([MAILBOX]).collect()
+}
+
+/// What stands behind a time; nothing where nobody knows what is usual.
+fn usually(usual: Option<UsualDelay>) -> String {
+    usual.map_or_else(String::new, |usual| format!(", usually {}", between_stamps(usual.median)))
 }
 
 fn name(hop: &Hop) -> &str {
