@@ -102,6 +102,36 @@ impl Imap {
         sasl::open(dialer, login, trace, end).await
     }
 
+    /// Connects and protects the connection as the dialer says; `true` if the server needs no login.
+    pub(crate) async fn prepare(
+        dialer: &Dialer,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<(Self, bool), Failure> {
+        let wire = dialer.dial(trace, end).await?;
+        let mut imap = Self {
+            wire,
+            commands: 0,
+            capabilities: BTreeSet::new(),
+            view: View::default(),
+            idle: None,
+            farewell: None,
+            has_identified: false,
+            has_mailbox: false,
+            login_error: None,
+            asks_whole_headers: false,
+            broken: None,
+        };
+        let is_logged_in = imap.read_greeting().await?;
+        if imap.capabilities.is_empty() {
+            imap.ask_capabilities().await?;
+        }
+        if dialer.tls_mode() == TlsMode::StartTls {
+            imap = imap.start_tls(dialer, is_logged_in).await?;
+        }
+        Ok((imap, is_logged_in))
+    }
+
     /// The record of this session.
     pub fn trace(&self) -> &Trace {
         self.wire.trace()
@@ -287,27 +317,7 @@ impl Open for Imap {
         trace: Trace,
         end: Instant,
     ) -> Result<Self, Failure> {
-        let wire = dialer.dial(trace, end).await?;
-        let mut imap = Self {
-            wire,
-            commands: 0,
-            capabilities: BTreeSet::new(),
-            view: View::default(),
-            idle: None,
-            farewell: None,
-            has_identified: false,
-            has_mailbox: false,
-            login_error: None,
-            asks_whole_headers: false,
-            broken: None,
-        };
-        let is_logged_in = imap.read_greeting().await?;
-        if imap.capabilities.is_empty() {
-            imap.ask_capabilities().await?;
-        }
-        if dialer.tls_mode() == TlsMode::StartTls {
-            imap = imap.start_tls(dialer, is_logged_in).await?;
-        }
+        let (mut imap, is_logged_in) = Self::prepare(dialer, trace, end).await?;
         if !is_logged_in {
             if !imap.wire.is_protected() && dialer.tls_mode() != TlsMode::None {
                 imap.wire.trace().enter(Step::Auth);

@@ -60,6 +60,7 @@
 //! - [`wire`]: bounded lines over one connection, and the way to a server. `sasl`: logging in over it.
 //! - [`content`]: a mail in chunks; [`dkim`]: its signature.
 //! - [`smtp`], [`imap`], [`pop3`]: the protocols; [`visit`]: a greeting and a farewell.
+//! - [`discovery`]: the servers of a mail address, and how far they let a client come.
 //! - [`departure`]: a hand-over that may have succeeded; [`outer`]: the limit around a whole dialogue.
 //! - [`header`], [`test_mail`], [`bounce`], [`inspection`]: the test mail, delivery reports, and what a header
 //!   tells.
@@ -74,6 +75,7 @@ pub mod content;
 pub mod departure;
 pub mod descriptors;
 pub mod dkim;
+pub mod discovery;
 mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -66,16 +66,17 @@ pub struct Viewed {
 
 impl Pop3 {
     /// Connects and protects the connection as the dialer says, so that only the login is left to be
-    /// made; all of the session ends at `end` at the latest.
-    async fn prepare(
+    /// made; all of the session ends at `end` at the latest. Whether the login `may_use_command` is that of
+    /// [`Login::may_use_command`].
+    pub(crate) async fn prepare(
         dialer: &Dialer,
-        login: &Login,
+        may_use_command: bool,
         trace: Trace,
         end: Instant,
     ) -> Result<Self, Failure> {
         let mut pop3 = Self::greeted(dialer, trace.clone(), end).await?;
         match pop3.ask_capabilities().await {
-            Err(failure) if failure.is_closed() && login.may_use_command() => {
+            Err(failure) if failure.is_closed() && may_use_command => {
                 // Some old servers hang up on a command that they do not know.
                 trace.fact("connecting again, without CAPA".to_owned());
                 pop3 = Self::greeted(dialer, trace, end).await?;
@@ -417,7 +418,9 @@ impl Open for Pop3 {
         trace: Trace,
         end: Instant,
     ) -> Result<Self, Failure> {
-        Self::prepare(dialer, login, trace, end).await?.enter(dialer, login, end).await
+        let may_use_command = login.may_use_command();
+        let pop3 = Self::prepare(dialer, may_use_command, trace, end).await?;
+        pop3.enter(dialer, login, end).await
     }
 }
 

@@ -19,6 +19,7 @@ use crate::trace::Trace;
 use crate::wire::{ConnectionContext, Dialer};
 use ledger::Failure;
 
+pub(super) mod autoconfig;
 pub(super) mod bounce;
 pub(super) mod dns;
 pub(super) mod header;

@@ -49,7 +49,8 @@ impl Waiting {
         let of_session = (dialer.clone(), Arc::clone(&made), trace.clone());
         let mut entering: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
             let (dialer, login, trace) = of_session;
-            let mut pop3 = Pop3::prepare(&dialer, &login, trace, end).await?;
+            let may_use_command = login.may_use_command();
+            let mut pop3 = Pop3::prepare(&dialer, may_use_command, trace, end).await?;
             pop3.hold = Some(hold);
             pop3.enter(&dialer, &login, end).await
         });

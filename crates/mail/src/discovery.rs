@@ -1,0 +1,193 @@
+//! Finding the servers of a mail address: what its domain says of them in the DNS and in a file, what they may be
+//! called if it says nothing, and which of them lets a client come as far as the login.
+//!
+//! Nothing here sends a password but [`log_in`], and that not before the server's certificate was accepted: there is
+//! no way to an offer without TLS.
+
+use std::fmt;
+
+use lettre::Address;
+
+use crate::options::{BracketedHost, Endpoint, Spoken, TlsMode};
+
+pub mod autoconfig;
+pub mod guess;
+mod reach;
+pub mod services;
+
+pub use reach::{Welcome, log_in, reach};
+
+/// A server that somebody names for an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// What it speaks.
+    pub protocol: Spoken,
+    /// Its name in ASCII and lower case, without a final dot.
+    pub host: String,
+    /// Its TCP port, never 0.
+    pub port: u16,
+    /// How the connection is protected; never [`TlsMode::None`].
+    pub tls: TlsMode,
+    /// The user name that goes with the address there, if that is said.
+    pub username: Option<String>,
+    /// Whether it is said that it takes no password.
+    pub takes_no_password: bool,
+}
+
+impl Offer {
+    /// One of which nothing else is known.
+    pub fn new(protocol: Spoken, host: impl Into<String>, port: u16, tls: TlsMode) -> Self {
+        let host = host.into();
+        Self { protocol, host, port, tls, username: None, takes_no_password: false }
+    }
+
+    /// Where it is; the options of TLS are the default.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::new(self.host.clone(), self.port, self.tls)
+    }
+
+    /// Whether mail is read there; else it is handed over.
+    pub fn is_mailbox(&self) -> bool {
+        self.protocol != Spoken::Smtp
+    }
+
+    /// Whether the host is the domain or below it.
+    pub fn is_of(&self, domain: &str) -> bool {
+        let rest = self.host.len().checked_sub(domain.len()).and_then(|at| {
+            let (before, end) = (self.host.get(..at)?, self.host.get(at..)?);
+            end.eq_ignore_ascii_case(domain).then_some(before)
+        });
+        rest.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    }
+
+    /// The least is the strongest: IMAP before POP3, which shows less; TLS from the first byte before TLS by command
+    /// (RFC 8314 section 3); the port for the mail of users before that between servers.
+    fn weakness(&self) -> (bool, bool, bool) {
+        (self.protocol == Spoken::Pop3, self.tls != TlsMode::Implicit, self.port == 25)
+    }
+}
+
+/// For people: `imap mail.example.com:993, TLS`.
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = match self.protocol {
+            Spoken::Smtp => "smtp",
+            Spoken::Imap => "imap",
+            Spoken::Pop3 => "pop3",
+        };
+        let tls = match self.tls {
+            TlsMode::Implicit => "TLS",
+            TlsMode::StartTls => "STARTTLS",
+            TlsMode::None => "no TLS",
+        };
+        write!(f, "{protocol} {}:{}, {tls}", BracketedHost(&self.host), self.port)
+    }
+}
+
+/// The strongest first; those alike stay in their order. Of one server named twice the first is kept, and `most` are
+/// left at most.
+pub fn in_order(mut offers: Vec<Offer>, most: usize) -> Vec<Offer> {
+    offers.sort_by_key(Offer::weakness);
+    let mut kept: Vec<Offer> = Vec::new();
+    for offer in offers {
+        let is_same = |known: &Offer| {
+            (known.protocol, known.port, known.tls) == (offer.protocol, offer.port, offer.tls)
+                && known.host == offer.host
+        };
+        if kept.len() < most && !kept.iter().any(is_same) {
+            kept.push(offer);
+        }
+    }
+    kept
+}
+
+/// The user names that an address may have, the likeliest first, two at most: servers lock an account, or an address
+/// out, after a few logins in vain.
+pub fn usernames(named: Option<&str>, address: &Address) -> Vec<String> {
+    let whole = address.to_string();
+    let mut names: Vec<String> = named.map(str::to_owned).into_iter().collect();
+    for name in [whole, address.user().to_owned()] {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.truncate(2);
+    names
+}
+
+/// The name of a host as it stands in foreign data, if it is one: in lower case, without the final dot. Addresses are
+/// none: no certificate of a mail server is for one.
+pub(crate) fn host_name(text: &str) -> Option<String> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        (1..=63).contains(&label.len())
+            && label.chars().all(is_word)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_name = name.len() <= 253
+        && name.split('.').all(is_label)
+        && !last.bytes().all(|byte| byte.is_ascii_digit());
+    is_name.then(|| name.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_strongest_comes_first_and_none_twice() {
+        let offer = |protocol, port, tls| Offer::new(protocol, "mail.example.com", port, tls);
+        let offers = vec![
+            offer(Spoken::Smtp, 25, TlsMode::StartTls),
+            offer(Spoken::Pop3, 995, TlsMode::Implicit),
+            offer(Spoken::Imap, 143, TlsMode::StartTls),
+            offer(Spoken::Smtp, 587, TlsMode::StartTls),
+            offer(Spoken::Imap, 993, TlsMode::Implicit),
+            offer(Spoken::Imap, 993, TlsMode::Implicit),
+            offer(Spoken::Pop3, 110, TlsMode::StartTls),
+            offer(Spoken::Smtp, 465, TlsMode::Implicit),
+        ];
+        let ports = |mailbox: bool| -> Vec<u16> {
+            let sorted = in_order(offers.clone(), 20).into_iter();
+            sorted.filter(|offer| offer.is_mailbox() == mailbox).map(|offer| offer.port).collect()
+        };
+        assert_eq!(ports(true), [993, 143, 995, 110]);
+        assert_eq!(ports(false), [465, 587, 25]);
+        assert_eq!(in_order(offers.clone(), 2).len(), 2);
+    }
+
+    #[test]
+    fn a_host_is_of_its_domain_only() {
+        for (host, is_of) in [
+            ("example.com", true),
+            ("mail.example.com", true),
+            ("notexample.com", false),
+            ("example.com.evil.test", false),
+            ("com", false),
+            ("ümail.example.com", true),
+        ] {
+            let offer = Offer::new(Spoken::Imap, host, 993, TlsMode::Implicit);
+            assert_eq!(offer.is_of("Example.com"), is_of, "{host}");
+        }
+    }
+
+    #[test]
+    fn two_user_names_are_tried_at_most() {
+        let address: Address = "rita@example.com".parse().unwrap();
+        assert_eq!(usernames(None, &address), ["rita@example.com", "rita"]);
+        assert_eq!(usernames(Some("r17"), &address), ["r17", "rita@example.com"]);
+        assert_eq!(usernames(Some("rita"), &address), ["rita", "rita@example.com"]);
+    }
+
+    #[test]
+    fn a_host_in_foreign_data_is_a_name_or_nothing() {
+        assert_eq!(host_name("IMAP.Example.com.").as_deref(), Some("imap.example.com"));
+        for text in ["", ".", "a..b", "192.0.2.1", "::1", "a b", "-a.example", "a\nb", "ä.example"]
+        {
+            assert_eq!(host_name(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What the servers of a domain may be called that says nothing of them: usual names, and the hosts that take its
+//! mail.
+
+use tokio::time::Instant;
+
+use super::{Offer, host_name};
+use crate::net;
+use crate::net::records::Resolver;
+use crate::options::{IpFamily, Spoken, TlsMode};
+
+/// How many of the hosts that take the mail are tried.
+const EXCHANGERS: usize = 2;
+
+/// What is tried at a host, the strongest first.
+const PORTS: [(Spoken, u16, TlsMode); 7] = [
+    (Spoken::Imap, 993, TlsMode::Implicit),
+    (Spoken::Imap, 143, TlsMode::StartTls),
+    (Spoken::Pop3, 995, TlsMode::Implicit),
+    (Spoken::Pop3, 110, TlsMode::StartTls),
+    (Spoken::Smtp, 465, TlsMode::Implicit),
+    (Spoken::Smtp, 587, TlsMode::StartTls),
+    (Spoken::Smtp, 25, TlsMode::StartTls),
+];
+
+/// The usual names in a domain that have an address, with all ports; the name `smtp` is for SMTP alone, and `imap`
+/// and `pop` are not.
+pub async fn usual_names(domain: &str, deadline: Instant) -> Vec<Offer> {
+    let mut offers = Vec::new();
+    for (name, protocols) in [
+        ("imap", &[Spoken::Imap][..]),
+        ("mail", &[Spoken::Imap, Spoken::Pop3, Spoken::Smtp]),
+        ("smtp", &[Spoken::Smtp]),
+        ("pop", &[Spoken::Pop3]),
+    ] {
+        let host = format!("{name}.{domain}");
+        if net::addresses(&host, 25, IpFamily::Any, deadline).await.is_ok() {
+            offers.extend(at(&host, protocols));
+        }
+    }
+    offers
+}
+
+/// The two hosts that the domain prefers for its mail, with all ports; none, if that is not known.
+pub async fn exchangers(resolver: &Resolver, domain: &str, end: Instant) -> Vec<Offer> {
+    let Ok(found) = resolver.exchangers(domain, end).await else { return Vec::new() };
+    let mut hosts: Vec<String> =
+        found.list.iter().filter_map(|exchanger| host_name(&exchanger.host)).collect();
+    if found.list.is_empty() && found.has_name {
+        // It is its own (RFC 5321 section 5.1).
+        hosts.push(domain.to_owned());
+    }
+    let all = [Spoken::Imap, Spoken::Pop3, Spoken::Smtp];
+    hosts.iter().take(EXCHANGERS).flat_map(|host| at(host, &all)).collect()
+}
+
+fn at(host: &str, protocols: &[Spoken]) -> Vec<Offer> {
+    let ports = PORTS.iter().filter(|(protocol, ..)| protocols.contains(protocol));
+    ports.map(|(protocol, port, tls)| Offer::new(*protocol, host, *port, *tls)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_tried_at_the_ports_of_its_protocols() {
+        let ports = |protocols: &[Spoken]| -> Vec<u16> {
+            at("a.example", protocols).iter().map(|offer| offer.port).collect()
+        };
+        assert_eq!(ports(&[Spoken::Smtp]), [465, 587, 25]);
+        assert_eq!(ports(&[Spoken::Imap, Spoken::Pop3]), [993, 143, 995, 110]);
+        assert!(PORTS.iter().all(|(.., tls)| *tls != TlsMode::None));
+    }
+}
