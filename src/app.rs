@@ -14,11 +14,13 @@ use tracing::{debug, info, warn};
 
 use crate::build::{REVISION, VERSION};
 use crate::check::{self, Findings};
+use crate::cli::init::Init;
 use crate::cli::{Check, Cli, Command, Generate};
 use crate::config::{Config, Problems};
 use crate::demo::{self, Demo};
 use crate::descriptors::{self, Need};
 use crate::healthcheck;
+use crate::init::Wish;
 use crate::probing::send::Origin;
 use crate::roundtrip::arguments::Probe;
 use crate::roundtrip::command;
@@ -51,6 +53,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         None if cli.config_check => check(cli),
         Some(Command::Probe(probe)) => on_runtime(probe_one(cli, probe))
             .or_else(|fatal| Ok(ExitCode::from(command::not_begun(probe, &fatal.to_string())))),
+        Some(Command::Init(init)) => on_runtime(create(init)),
         Some(Command::Generate(what)) => generate(what),
         Some(Command::Healthcheck) => on_runtime(check_health(cli)),
         Some(Command::Demo) => on_runtime(show_demo(cli, limits)),
@@ -156,6 +159,14 @@ fn can_run(workers: usize) -> Result<(), Fatal> {
 
 async fn probe_one(cli: &Cli, probe: &Probe) -> Result<ExitCode, Fatal> {
     Ok(ExitCode::from(command::probe(|| load(cli), probe).await))
+}
+
+/// Makes a first configuration.
+async fn create(init: &Init) -> Result<ExitCode, Fatal> {
+    let Init { address, password_file, folder, name, ca_file, yes } = init.clone();
+    let wish = Wish { address, password_file, folder, name, ca_file, yes };
+    let is_good = crate::init::run(&wish).await?;
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn check_health(cli: &Cli) -> Result<ExitCode, Fatal> {

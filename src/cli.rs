@@ -20,6 +20,7 @@ use crate::web::routes;
 use crate::web::server::ListenAddress;
 use mail::net;
 
+pub mod init;
 mod own_flags;
 
 /// Prometheus exporter that proves that mail handed to a server arrives.
@@ -78,6 +79,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   mailtrip_exporter demo                       see it work without any set-up
+  mailtrip_exporter init probe@example.com     a first configuration, found and tested
   mailtrip_exporter check                      what would be probed, or every problem
   mailtrip_exporter probe mailserver           one round trip now, step by step
   mailtrip_exporter --config.file=/etc/mailtrip_exporter/mailtrip.yml
@@ -220,6 +222,19 @@ pub enum Command {
         mailtrip_exporter probe --all -t 2m"
     )]
     Probe(Probe),
+
+    /// Find the servers of a mail address, and write a configuration that tests them, with its password in a
+    /// file of its own
+    ///
+    /// The servers are found by what the domain says in the DNS (SRV) and in its file for mail programs, else by
+    /// usual names; the most protected way is taken, and never one without TLS. The password is used once the
+    /// certificates are good, and only files that are not there yet are written. A probe follows: exit with 0 if it was
+    /// successful, else 1.
+    #[command(after_help = "Examples:\n  \
+        mailtrip_exporter init probe@example.com\n  \
+        mailtrip_exporter init --folder=/etc/mailtrip_exporter --name=mailserver probe@example.com\n  \
+        mailtrip_exporter init --password-file=/run/secrets/probe --yes probe@example.com")]
+    Init(init::Init),
 
     /// Ask the exporter that runs on this machine whether it is healthy; exit with 0 or 1
     ///

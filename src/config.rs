@@ -33,10 +33,11 @@ pub use mail::options::{
 pub use mail::secret::Secret;
 pub use mail::secret_source::SecretSource;
 pub use problem::{Problem, Problems};
+pub(crate) use provider::takes_no_password;
 pub(crate) use series::push_label;
 pub use shard::{NoShard, Shard};
-pub(crate) use source::{authorities_of_flag, secret_of_flag};
-pub(crate) use value::{WrittenBytes, parse_duration, parse_host};
+pub(crate) use source::{authorities_of_flag, password, secret_of_flag};
+pub(crate) use value::{WrittenBytes, parse_address, parse_duration, parse_host};
 pub use wants::Wants;
 
 pub mod file;

@@ -1,7 +1,7 @@
 //! mailtrip_exporter measures that mail handed to a server arrives, and exports it to Prometheus.
 //!
 //! The modules, the highest first. A module uses only modules further down; those that share a level do
-//! not use each other: `cli`, `check`, `demo` and `healthcheck`; `metrics` and `roundtrip`; `probing` and
+//! not use each other: `cli`, `check`, `demo`, `healthcheck` and `init`; `metrics` and `roundtrip`; `probing` and
 //! `layers`; `log`, `clock` and `build`. A test reads the paths in the source and holds this order.
 //!
 //! - `fuzz`: a target for every parser of foreign input; only in tests and with the feature `fuzzing`.
@@ -11,6 +11,7 @@
 //! - [`check`]: what the subcommand `check` prints.
 //! - [`demo`]: the subcommand `demo`: mail servers in this process, and a configuration that tests them.
 //! - [`healthcheck`]: the subcommand `healthcheck`: whether a running exporter answers.
+//! - [`init`]: the subcommand `init`: from an address and a password to a tested configuration.
 //! - [`web`]: the HTTP server with authentication and TLS, the pages, and the JSON API.
 //! - [`metrics`]: names, units and values of all metrics, and which of them are NaN.
 //! - [`roundtrip`]: the subcommand `probe`: one round trip, with its output.
@@ -41,6 +42,7 @@ pub mod demo;
 pub mod descriptors;
 pub mod generate;
 pub mod healthcheck;
+pub mod init;
 pub mod layers;
 pub mod log;
 pub mod metrics;

@@ -17,7 +17,7 @@ fn is_own(subcommand: &str, flag: &str) -> bool {
         "demo" => {
             (flag.starts_with("web.") || flag.starts_with("log.")) && flag != "web.systemd-socket"
         }
-        "generate" => false,
+        "generate" | "init" => false,
         _ => true,
     }
 }

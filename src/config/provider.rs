@@ -110,6 +110,16 @@ pub(super) fn is_known(host: &str) -> bool {
     of(host).is_some()
 }
 
+/// The name of the provider at this host, if it is one that is known to take no passwords.
+pub(crate) fn takes_no_password(host: &str) -> Option<&'static str> {
+    // Where the mail of its customers arrives.
+    let host = match host.ends_with(".protection.outlook.com") {
+        true => "office365.com",
+        false => host,
+    };
+    of(host).filter(|provider| !provider.takes_passwords).map(|provider| provider.name)
+}
+
 /// What is worth a look where a side is at one of these providers, by target.
 pub(super) fn target_warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();

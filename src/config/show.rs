@@ -262,7 +262,7 @@ impl Yaml {
 }
 
 /// A text in YAML: in quotes unless nothing in it could be taken for anything else.
-struct Text<'a>(&'a str);
+pub(crate) struct Text<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

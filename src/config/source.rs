@@ -171,7 +171,7 @@ const NOT_PASSED: &str = "is none of the credentials that systemd has passed to 
                           them when the service starts, so restart it once the file is there";
 
 /// A password that a login can carry.
-pub(super) fn password(text: &str) -> Result<Secret, String> {
+pub(crate) fn password(text: &str) -> Result<Secret, String> {
     if text.is_empty() {
         return Err("is an empty password".to_owned());
     }

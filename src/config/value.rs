@@ -181,7 +181,11 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
 
 /// A mail address; its domain in ASCII.
 pub(super) fn address(node: &Node) -> Result<Address, String> {
-    let text = text(node)?;
+    parse_address(text(node)?)
+}
+
+/// The same from a text.
+pub(crate) fn parse_address(text: &str) -> Result<Address, String> {
     let wrong = || {
         let advice = match text {
             _ if text.contains('<') => "; write it without a name and without < >",

@@ -25,6 +25,7 @@ pub(super) fn of(page: &str) -> &'static [Section] {
         "-probe" => PROBE,
         "-demo" => DEMO,
         "-healthcheck" => HEALTHCHECK,
+        "-init" => INIT,
         "-generate-man" => GENERATE_MAN,
         "-generate" | "-generate-completions" | "-generate-schema" => GENERATE,
         // A new command: the test of the pages misses its exit codes.
@@ -164,6 +165,35 @@ const HEALTHCHECK: &[Section] = &[Section {
         Term("2", "The command line is wrong."),
     ],
 }];
+
+const INIT: &[Section] = &[
+    Section {
+        heading: "EXIT STATUS",
+        blocks: &[
+            Term("0", "The configuration was written, and the probe was successful."),
+            Term(
+                "1",
+                "Nothing was written, and the message says why; or it was, and the verdict of the probe says what \
+                 is wrong.",
+            ),
+            Term("2", "The command line is wrong."),
+        ],
+    },
+    Section {
+        heading: "FILES",
+        blocks: &[
+            Term(
+                "mailtrip.yml, secrets/NAME.password",
+                "What is written, in --folder; the second with mode 0600. Neither may be there.",
+            ),
+            Term(
+                "targets.d/NAME.yml, credentials/NAME",
+                "The same where that folder has mailtrip.yml and targets.d, as that of the service has.",
+            ),
+        ],
+    },
+    Section { heading: "ENVIRONMENT", blocks: &[SSL_CERT, RESOLVER] },
+];
 
 const DEMO: &[Section] = &[Section {
     heading: "EXIT STATUS",

@@ -147,7 +147,7 @@ fn print(line: &str) {
 }
 
 /// Somebody ends the command: Ctrl-C, or the SIGTERM of a monitoring system that lost its patience.
-async fn interrupt() {
+pub(crate) async fn interrupt() {
     // Without a handler the signal ends the process by itself.
     let Ok(mut terminated) = signal(SignalKind::terminate()) else { return pending().await };
     tokio::select! {

@@ -18,7 +18,7 @@ pub struct Terminal<W> {
 
 /// How a part of a line looks where there is colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
+pub(crate) enum Look {
     Plain,
     Strong,
     Faint,
@@ -65,27 +65,34 @@ impl<W: Write> Terminal<W> {
     }
 
     /// Whether [`Terminal::live`] shows anything.
-    pub(super) fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         self.width.is_some()
     }
 
     /// Writes a line; on a terminal, what is beyond the width is cut.
-    pub(super) fn line(&mut self, parts: &[(Look, &str)]) {
+    pub(crate) fn line(&mut self, parts: &[(Look, &str)]) {
         self.write_parts(parts, self.width);
     }
 
     /// Writes a line at its full length.
-    pub(super) fn paragraph(&mut self, parts: &[(Look, &str)]) {
+    pub(crate) fn paragraph(&mut self, parts: &[(Look, &str)]) {
         self.write_parts(parts, None);
     }
 
     /// Shows `text` until the next line is written or the next `text` is shown.
-    pub(super) fn live(&mut self, text: &str) {
+    pub(crate) fn live(&mut self, text: &str) {
         let Some(width) = self.width else { return };
         // In the last column some terminals begin the next line, which could not be taken back.
         let text = cut(text, width.saturating_sub(1));
         self.write(&format!("\r\x1b[K{text}"));
         self.has_live_line = true;
+    }
+
+    /// Takes away what [`Terminal::live`] shows, before somebody else writes.
+    pub(crate) fn end_live(&mut self) {
+        if std::mem::take(&mut self.has_live_line) {
+            self.write("\r\x1b[K");
+        }
     }
 
     fn write_parts(&mut self, parts: &[(Look, &str)], width: Option<usize>) {
@@ -134,6 +141,7 @@ mod tests {
         terminal.live("connect  1 s");
         terminal.line(&[(Look::Strong, "connect "), (Look::Bad, "refused by all")]);
         terminal.paragraph(&[(Look::Good, "a sentence that is longer than the line")]);
+        terminal.end_live();
         String::from_utf8(out).unwrap()
     }
 

@@ -45,6 +45,7 @@ mod embedded {
     mod foreign_clients;
     mod form;
     mod hostile;
+    mod init;
     mod inspection;
     mod load;
     mod logins;
@@ -71,6 +72,7 @@ mod real {
     mod exim_courier;
     mod fault_table;
     mod host_layers;
+    mod init;
     mod lab_self_test;
     mod labels;
     mod layers;

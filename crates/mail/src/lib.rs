@@ -74,8 +74,8 @@ pub mod bounce;
 pub mod content;
 pub mod departure;
 pub mod descriptors;
-pub mod dkim;
 pub mod discovery;
+pub mod dkim;
 mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

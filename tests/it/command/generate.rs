@@ -63,6 +63,7 @@ fn each_command_has_a_man_page_that_mandoc_finds_good() {
         "mailtrip_exporter-generate-schema.1",
         "mailtrip_exporter-generate.1",
         "mailtrip_exporter-healthcheck.1",
+        "mailtrip_exporter-init.1",
         "mailtrip_exporter-probe.1",
         "mailtrip_exporter.1",
     ];

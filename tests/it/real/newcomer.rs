@@ -48,37 +48,46 @@ async fn the_page_for_beginners_leads_from_nothing_to_a_value() {
     is_kept_from_the_kernel(&machine).await;
 
     let blocks = blocks(PAGE);
-    let [install, passwords, target, check, start, look, prometheus] = &blocks[..] else {
+    let [install, init, start, look, prometheus, passwords, target, check] = &blocks[..] else {
         panic!("the page has other blocks: {blocks:#?}");
     };
     machine.run(install).await;
     until_open(IpAddr::from(Ipv4Addr::LOCALHOST), 9925).await;
     http::until(EXPORTER, "/", |page| page.contains("No mail server is tested yet")).await;
-    let after = [passwords, target].map(String::as_str).concat();
-    let passwords = "password-of-sendtest\npassword-of-receivetest\n";
-    let said = machine.feed(&format!("{after}\ncd /\n{check}"), passwords).await;
-    assert!(
-        said.contains("/etc/mailtrip_exporter/mailtrip.yml is good: 1 target, no warnings"),
-        "{said}"
-    );
-    assert!(said.contains("Verdict: mailserver works"), "{said}");
+    let said = machine.feed(init, "password-of-sendtest\n").await;
+    assert!(said.contains(&format!("Verdict: {DOMAIN} works")), "{said}");
     let said = machine.run(&format!("{start}{look}")).await;
-    let value = said.trim().strip_prefix("mailtrip_roundtrip_minutes{target=\"mailserver\"} ");
+    let value = said.trim().strip_prefix("mailtrip_roundtrip_minutes{target=\"lab.test\"} ");
     let value = value.and_then(|value| value.parse::<f64>().ok());
     assert!(value.is_some_and(|minutes| minutes > 0.0), "{said}");
     is_confined(&machine).await;
 
     machine.run(prometheus).await;
     let query = "/api/v1/query?query=mailtrip_roundtrip_minutes%3E0";
-    http::until(PROMETHEUS, query, |found| found.contains("\"mailserver\"")).await;
+    http::until(PROMETHEUS, query, |found| found.contains(&format!("\"{DOMAIN}\""))).await;
     let rules = http::get(PROMETHEUS, "/api/v1/rules").await;
     assert!(rules.text().contains("\"MailtripCannotSend\""), "{}", rules.text());
 
     users_are_kept_from_other_users(&machine).await;
 
+    let after = [passwords, target].map(String::as_str).concat();
+    let passwords = "password-of-sendtest\npassword-of-receivetest\n";
+    let said = machine.feed(&format!("{after}\ncd /\n{check}"), passwords).await;
+    assert!(
+        said.contains("/etc/mailtrip_exporter/mailtrip.yml is good: 2 targets, no warnings"),
+        "{said}"
+    );
+    assert!(said.contains("Verdict: mailserver works"), "{said}");
+
     machine.run("apt-get purge -y mailtrip-exporter").await;
     let left = machine.run("find /etc/mailtrip_exporter /var/lib/private -type f").await;
-    for kept in ["credentials/sendtest", "credentials/receivetest", "targets.d/mailserver.yml"] {
+    for kept in [
+        "credentials/lab.test",
+        "credentials/sendtest",
+        "credentials/receivetest",
+        "targets.d/lab.test.yml",
+        "targets.d/mailserver.yml",
+    ] {
         assert!(left.contains(&format!("/etc/mailtrip_exporter/{kept}\n")), "{left}");
     }
     assert!(!left.contains("mailtrip.db"), "the state is gone: {left}");
@@ -95,9 +104,12 @@ fn blocks(page: &str) -> Vec<String> {
 fn lead_ports(lab: &Lab) {
     assert_eq!(HOST, format!("mail.{DOMAIN}"));
     let ports = lab.ports();
-    let rules: String = [(587, ports.submission), (143, ports.imap)]
-        .map(|(page, lab)| format!("add rule ip test output tcp dport {page} redirect to :{lab}\n"))
-        .concat();
+    let rules: String =
+        [(587, ports.submission), (143, ports.imap), (465, ports.smtps), (993, ports.imaps)]
+            .map(|(page, lab)| {
+                format!("add rule ip test output tcp dport {page} redirect to :{lab}\n")
+            })
+            .concat();
     let chain = "{ type nat hook output priority -100; }";
     run(
         "nft",

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use domain::base::iana::{Class, Rcode};
 use domain::base::name::Name;
 use domain::base::{Message, MessageBuilder, Rtype, ToName, Ttl};
-use domain::rdata::{A, Mx};
+use domain::rdata::{A, Mx, Srv};
 use ledger::{Reason, Step};
 use testserver::Protocol;
 use testserver::faults::Fault;
@@ -26,8 +26,10 @@ use crate::support::{Exporter, TargetText, World};
 
 /// What the name server of a test knows.
 #[derive(Debug, Clone, Copy)]
-enum Record {
+pub(super) enum Record {
     Mx(&'static str, u16, &'static str),
+    /// The name of a service, its port and its host.
+    Srv(&'static str, u16, &'static str),
     A(&'static str, [u8; 4]),
 }
 
@@ -46,7 +48,7 @@ fn is_inside(test: &str) -> bool {
 
 /// Answers questions to the machine's name servers until the test ends: in here their addresses are
 /// its own. That leaves `/etc/resolv.conf` as it is.
-async fn serve_names(records: &'static [Record]) {
+pub(super) async fn serve_names(records: &'static [Record]) {
     run("ip", &["link", "set", "lo", "up"], "");
     for address in name_servers() {
         if !address.is_loopback() {
@@ -78,7 +80,7 @@ fn answer(question: &[u8], records: &[Record]) -> Vec<u8> {
     let asked = question.sole_question().unwrap();
     let name = |text: &str| Name::<Vec<u8>>::from_str(text).unwrap();
     let is_known = |record: &Record| {
-        let (Record::Mx(owner, ..) | Record::A(owner, _)) = record;
+        let (Record::Mx(owner, ..) | Record::Srv(owner, ..) | Record::A(owner, _)) = record;
         asked.qname().name_eq(&name(owner))
     };
     let known: Vec<&Record> = records.iter().filter(|record| is_known(record)).collect();
@@ -89,6 +91,10 @@ fn answer(question: &[u8], records: &[Record]) -> Vec<u8> {
         match *record {
             Record::Mx(owner, preference, host) if asked.qtype() == Rtype::MX => {
                 let data = Mx::new(preference, name(host));
+                answer.push((name(owner), class, ttl, data)).unwrap();
+            }
+            Record::Srv(owner, port, host) if asked.qtype() == Rtype::SRV => {
+                let data = Srv::new(0, 1, port, name(host));
                 answer.push((name(owner), class, ttl, data)).unwrap();
             }
             Record::A(owner, address) if asked.qtype() == Rtype::A => {

@@ -10,7 +10,7 @@ const ROOMS: &[&[&str]] = &[
     &["fuzz"],
     &["app"],
     &["generate"],
-    &["cli", "check", "demo", "healthcheck"],
+    &["cli", "check", "demo", "healthcheck", "init"],
     &["web"],
     &["metrics", "roundtrip"],
     &["supervisor"],

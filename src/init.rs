@@ -1,0 +1,277 @@
+//! The subcommand `init`: from an address and a password to a configuration that has been tested.
+//!
+//! The order is what keeps the password and the account safe: the servers are found and their certificates judged before
+//! anybody is asked for the password, a host outside of the address's domain is agreed to by a person, and no server
+//! sees more than two logins that it refuses. Nothing is written before both servers have taken the password, and no
+//! file that is there is touched.
+//!
+//! `search` finds the servers, `person` asks the one at the terminal, `files` writes.
+
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lettre::Address;
+
+use crate::config::{self, Config, Login, Secret, Target, TargetName};
+use crate::roundtrip::command::interrupt;
+use crate::roundtrip::state::{Thresholds, is_successful};
+use crate::roundtrip::terminal::{Look, Terminal};
+use crate::roundtrip::{self, Options};
+use files::{Account, Files, Side};
+use mail::auth::Auth;
+use mail::discovery::{self, Offer, Welcome};
+use mail::net::host;
+use mail::net::records::Resolver;
+use mail::options::{TlsOptions, without_final_dot};
+use mail::wire::ConnectionContext;
+use search::{Found, Search};
+
+mod files;
+mod person;
+mod search;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// From where and to where the test mails go; its domain in ASCII.
+    pub address: Address,
+    /// Where the password is; `None`: it is asked for, or read from standard input.
+    pub password_file: Option<PathBuf>,
+    /// The folder for the files.
+    pub folder: PathBuf,
+    /// The name of the target; `None`: the domain of the address.
+    pub name: Option<TargetName>,
+    /// The authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether hosts outside of the domain are agreed to.
+    pub yes: bool,
+}
+
+/// Why nothing came of it; no file was left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// What is wrong and what to do.
+    Problem(String),
+    /// Somebody has ended it.
+    Interrupted,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Problem(problem) => write!(f, "{problem}\nnothing was written"),
+            Stop::Interrupted => f.write_str("interrupted; nothing was written"),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}
+
+impl Stop {
+    fn because(problem: impl Into<String>) -> Self {
+        Stop::Problem(problem.into())
+    }
+}
+
+/// Does it at the terminal of this process, with a probe at the end. `true` if the probe was successful; the files stay
+/// in either case.
+///
+/// # Errors
+/// [`Stop`].
+pub async fn run(wish: &Wish) -> Result<bool, Stop> {
+    run_with(wish, &Resolver::default(), &mut Terminal::stdout()).await
+}
+
+/// The same, with these name servers for SRV and MX records.
+///
+/// # Errors
+/// [`Stop`].
+pub async fn run_with<W: Write + Send>(
+    wish: &Wish,
+    resolver: &Resolver,
+    terminal: &mut Terminal<W>,
+) -> Result<bool, Stop> {
+    let name = match &wish.name {
+        Some(name) => name.clone(),
+        None => TargetName::new(wish.address.domain()).ok_or_else(|| {
+            Stop::because("the domain is no name of a target; choose one by --name")
+        })?,
+    };
+    let files = Files::new(&wish.folder, &name);
+    files.are_new()?;
+    let tls_options = tls_options(wish)?;
+    let made = tokio::select! {
+        biased;
+        () = interrupt() => Err(Stop::Interrupted),
+        made = Box::pin(make(wish, &name, &files, &tls_options, resolver, terminal)) => made,
+    };
+    terminal.end_live();
+    let (config, target) = made?;
+    for warning in config.warnings() {
+        terminal.paragraph(&[(Look::Strong, "warning: "), (Look::Plain, &warning)]);
+    }
+    terminal.paragraph(&[(Look::Plain, "")]);
+    let place = config.places.get(&name).cloned().unwrap_or_default();
+    let options = Options { host: host::full_name().await, place, ..Options::default() };
+    let verdict = roundtrip::run(&target, &options, terminal, interrupt()).await;
+    let is_good = is_successful(&verdict, &target, &Thresholds::default());
+    for line in files.what_next(is_good) {
+        terminal.paragraph(&[(Look::Plain, &line)]);
+    }
+    Ok(is_good)
+}
+
+/// Everything up to the files, and these loaded, with the target in them.
+async fn make<W: Write + Send>(
+    wish: &Wish,
+    name: &TargetName,
+    files: &Files,
+    tls_options: &TlsOptions,
+    resolver: &Resolver,
+    terminal: &mut Terminal<W>,
+) -> Result<(Config, Arc<Target>), Stop> {
+    let clients = Arc::new(ConnectionContext::default());
+    let domain = without_final_dot(wish.address.domain()).to_ascii_lowercase();
+    let search = Search::new(&wish.address, &domain, tls_options, Arc::clone(&clients), terminal);
+    let Found { mailbox, smtp } = search.run(resolver).await?;
+    let outside = outside(&domain, [&mailbox.0, &smtp.0]);
+    if !outside.is_empty() {
+        agree(wish, &domain, &outside, terminal).await?;
+    }
+    let password = match &wish.password_file {
+        Some(path) => config::secret_of_flag(path).map_err(|problem| {
+            Stop::because(format!("--password-file={}: {problem}", path.display()))
+        })?,
+        None => person::password(&format!("password of {}", wish.address)).await?,
+    };
+    let mut names = discovery::usernames(mailbox.0.username.as_deref(), &wish.address);
+    let keyring = Keyring { password: &password, tls_options, clients: &clients };
+    let reader = keyring.log_in(&mailbox, &names, terminal).await?;
+    // What the mailbox has taken is the likeliest; SMTP has two logins of its own.
+    names.extend(discovery::usernames(smtp.0.username.as_deref(), &wish.address));
+    names.retain(|known| known != &reader);
+    names.insert(0, reader.clone());
+    names.dedup();
+    names.truncate(2);
+    let sender = match smtp.1 {
+        Welcome::NoLogin => None,
+        _ => Some(keyring.log_in(&smtp, &names, terminal).await?),
+    };
+    let account = Account {
+        name,
+        address: &wish.address,
+        send: Side { offer: &smtp.0, username: sender.as_deref() },
+        receive: Side { offer: &mailbox.0, username: Some(&reader) },
+        ca_file: tls_options.ca_file.as_ref().map(|file| file.path.as_path()),
+    };
+    files.write(&account, &password)?;
+    let loaded = Config::load(files.main()).map_err(|problems| problems.to_string());
+    let known = loaded.and_then(|config| match roundtrip::find(&config, name.as_str()) {
+        Ok(target) => Ok((Arc::clone(target), config)),
+        Err(_) => Err(files.is_not_included()),
+    });
+    match known {
+        Ok((target, config)) => {
+            terminal.paragraph(&[(Look::Plain, &files.written())]);
+            Ok((config, target))
+        }
+        Err(problem) => {
+            files.remove();
+            Err(Stop::because(format!("the configuration would not be good:\n{problem}")))
+        }
+    }
+}
+
+fn tls_options(wish: &Wish) -> Result<TlsOptions, Stop> {
+    let Some(path) = &wish.ca_file else { return Ok(TlsOptions::default()) };
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let file = config::authorities_of_flag(&path)
+        .map_err(|problem| Stop::because(format!("--ca-file={}: {problem}", path.display())))?;
+    Ok(TlsOptions { ca_file: Some(file), ..TlsOptions::default() })
+}
+
+/// The hosts that are not of the domain, each once.
+fn outside(domain: &str, offers: [&Offer; 2]) -> Vec<String> {
+    let mut hosts: Vec<String> = Vec::new();
+    for offer in offers {
+        if !offer.is_of(domain) && !hosts.contains(&offer.host) {
+            hosts.push(offer.host.clone());
+        }
+    }
+    hosts
+}
+
+/// Has a person decide whether the password may go to these hosts: whoever can forge an answer of the DNS chooses them.
+async fn agree<W: Write>(
+    wish: &Wish,
+    domain: &str,
+    hosts: &[String],
+    terminal: &mut Terminal<W>,
+) -> Result<(), Stop> {
+    let hosts = hosts.join(" and ");
+    if wish.yes {
+        let line = format!("outside of {domain}, and agreed to by --yes: {hosts}");
+        terminal.paragraph(&[(Look::Plain, &line)]);
+        return Ok(());
+    }
+    let question = format!("{hosts} is outside of {domain}. Send the password there?");
+    match person::agrees(&question).await? {
+        Some(true) => Ok(()),
+        Some(false) => Err(Stop::because(format!("{hosts} was not agreed to"))),
+        None => Err(Stop::because(format!(
+            "{hosts} is outside of {domain}, and nobody is there to be asked: --yes agrees to it"
+        ))),
+    }
+}
+
+/// What a login is made with.
+struct Keyring<'a> {
+    password: &'a Secret,
+    tls_options: &'a TlsOptions,
+    clients: &'a ConnectionContext,
+}
+
+impl Keyring<'_> {
+    /// Logs in as the first of these users that the server lets in, and gives that one.
+    async fn log_in<W: Write>(
+        &self,
+        (offer, welcome): &(Offer, Welcome),
+        names: &[String],
+        terminal: &mut Terminal<W>,
+    ) -> Result<String, Stop> {
+        let auth = match welcome {
+            Welcome::Password(auth) => *auth,
+            Welcome::Token | Welcome::NoLogin => Auth::Auto,
+        };
+        let mut refusal = String::new();
+        for name in names {
+            terminal.live(&format!("logging in at {} as {name} …", offer.host));
+            let login = Login {
+                auth,
+                ..Login::with_password(name.as_str(), self.password.expose().to_owned())
+            };
+            match discovery::log_in(offer, &login, self.tls_options, self.clients).await {
+                Ok(()) => {
+                    let words = format!(": logged in as {name}");
+                    terminal.paragraph(&[(Look::Plain, &offer.to_string()), (Look::Good, &words)]);
+                    return Ok(name.clone());
+                }
+                Err(failure) if failure.is_refused_login() => {
+                    let words = format!(": {}", failure.message);
+                    terminal.paragraph(&[(Look::Plain, &offer.to_string()), (Look::Bad, &words)]);
+                    refusal = failure.message;
+                }
+                Err(failure) => return Err(Stop::because(format!("{offer}: {failure}"))),
+            }
+        }
+        let names = names.join(" and as ");
+        Err(Stop::because(format!(
+            "{} does not take this password for {names}: {refusal}; it is not tried any further, so that the account is \
+             not locked: see whether the password is right, whether the provider wants one for this program alone (an \
+             app password), and whether logins by programs are allowed in its settings",
+            offer.host
+        )))
+    }
+}

@@ -1,0 +1,349 @@
+//! The search for the servers of an address: what its domain announces in the DNS, then its file for mail programs, then
+//! usual names, then the hosts that take its mail; each only for what the ones before have not shown. Of what is found
+//! at one time all is tried at once, without a password, and the strongest that is good is taken.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::Address;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval};
+
+use super::Stop;
+use crate::config;
+use crate::roundtrip::terminal::{Look, Terminal};
+use mail::discovery::{Offer, Welcome, autoconfig, guess, in_order, reach, services};
+use mail::net::records::Resolver;
+use mail::options::TlsOptions;
+use mail::text::cut_to;
+use mail::wire::ConnectionContext;
+use mail::{Failure, Reason};
+
+/// How long the DNS may take.
+const NAMES: Duration = Duration::from_secs(15);
+/// How many servers of one source are tried.
+const MOST: usize = 24;
+/// How often the live line is rewritten.
+const TICK: Duration = Duration::from_millis(500);
+/// The most characters of what went wrong with a server.
+const WORDS: usize = 160;
+
+/// A server, and how it takes a login.
+pub(super) type Choice = (Offer, Welcome);
+
+/// Both servers of an address.
+pub(super) struct Found {
+    pub(super) mailbox: Choice,
+    pub(super) smtp: Choice,
+}
+
+/// A search that is under way.
+pub(super) struct Search<'a, W> {
+    address: &'a Address,
+    domain: &'a str,
+    tls_options: &'a TlsOptions,
+    clients: Arc<ConnectionContext>,
+    terminal: &'a mut Terminal<W>,
+    mailbox: Option<Choice>,
+    smtp: Option<Choice>,
+    /// What was tried, as it is shown.
+    tried: BTreeSet<String>,
+    /// A host that takes access tokens alone.
+    for_tokens: Option<String>,
+    /// A host whose certificate is not good.
+    untrusted: Option<String>,
+}
+
+impl<'a, W: Write> Search<'a, W> {
+    /// Nothing was found yet.
+    pub(super) fn new(
+        address: &'a Address,
+        domain: &'a str,
+        tls_options: &'a TlsOptions,
+        clients: Arc<ConnectionContext>,
+        terminal: &'a mut Terminal<W>,
+    ) -> Self {
+        Self {
+            address,
+            domain,
+            tls_options,
+            clients,
+            terminal,
+            mailbox: None,
+            smtp: None,
+            tried: BTreeSet::new(),
+            for_tokens: None,
+            untrusted: None,
+        }
+    }
+
+    /// Searches until both are found, or there is nothing left to try.
+    ///
+    /// # Errors
+    /// Why there is no way with a password.
+    pub(super) async fn run(mut self, resolver: &Resolver) -> Result<Found, Stop> {
+        let title = format!("The servers of {}", self.domain);
+        self.terminal.line(&[(Look::Strong, &title)]);
+        self.live("asking the DNS");
+        let announced = services::announced(resolver, self.domain, end()).await;
+        let count = announced.offers.len();
+        self.tell(
+            "the DNS (SRV)",
+            &match &announced.fault {
+                Some(fault) => fault.message.clone(),
+                None => format!("names {}", counted(count)),
+            },
+        );
+        self.attempt(announced.offers.clone()).await;
+        if self.is_missing() {
+            self.ask_domain().await;
+        }
+        if self.is_missing() {
+            self.live("looking for the usual names");
+            let offers = guess::usual_names(self.domain, end()).await;
+            self.tell("the usual names", &hosts(&offers));
+            self.attempt(offers.into_iter().filter(|it| !announced.denies(it)).collect()).await;
+        }
+        if self.is_missing() {
+            self.live("looking for the hosts that take the mail");
+            let offers = guess::exchangers(resolver, self.domain, end()).await;
+            self.tell("the hosts that take its mail (MX)", &hosts(&offers));
+            self.attempt(offers.into_iter().filter(|it| !announced.denies(it)).collect()).await;
+        }
+        match (self.mailbox.take(), self.smtp.take()) {
+            (Some(mailbox), Some(smtp)) => Ok(Found { mailbox, smtp }),
+            (mailbox, smtp) => Err(self.nothing(mailbox.is_some(), smtp.is_some())),
+        }
+    }
+
+    fn is_missing(&self) -> bool {
+        // What a provider wants is known by the first of its servers.
+        self.for_tokens.is_none() && (self.mailbox.is_none() || self.smtp.is_none())
+    }
+
+    /// Reads the domain's file for mail programs, wherever it is.
+    async fn ask_domain(&mut self) {
+        self.live("asking the domain for its file for mail programs");
+        let [first, second] = autoconfig::places(self.address, self.domain);
+        let clients = Arc::clone(&self.clients);
+        let ask = |place| autoconfig::ask(place, self.address, self.tls_options, &clients.tls);
+        let (one, other) = tokio::join!(ask(&first), ask(&second));
+        for (place, outcome) in [(first, one), (second, other)] {
+            match outcome {
+                Ok(offers) => {
+                    self.tell(&place.to_string(), &format!("names {}", counted(offers.len())));
+                    self.attempt(offers).await;
+                }
+                Err(fault) => self.tell(&place.to_string(), &cut_to(&fault.message, WORDS)),
+            }
+        }
+    }
+
+    /// Tries the servers of what is still missing, all at one time, and takes the strongest; it does not wait for those
+    /// that are weaker.
+    async fn attempt(&mut self, offers: Vec<Offer>) {
+        let is_wanted = |offer: &Offer| {
+            let known = if offer.is_mailbox() { &self.mailbox } else { &self.smtp };
+            known.is_none() && !self.tried.contains(&offer.to_string())
+        };
+        let offers = in_order(offers.into_iter().filter(is_wanted).collect(), MOST);
+        self.tried.extend(offers.iter().map(ToString::to_string));
+        let mut outcomes: Vec<Option<Option<Welcome>>> = vec![None; offers.len()];
+        let mut attempts = JoinSet::new();
+        for (index, offer) in offers.iter().cloned().enumerate() {
+            let (clients, tls_options) = (Arc::clone(&self.clients), self.tls_options.clone());
+            attempts.spawn(async move {
+                let outcome = match offer.takes_no_password || wants_tokens(&offer).is_some() {
+                    true => Ok(Welcome::Token),
+                    false => reach(&offer, &tls_options, &clients).await,
+                };
+                (index, outcome)
+            });
+        }
+        let (since, mut ticks) = (Instant::now(), interval(TICK));
+        while [true, false].into_iter().any(|side| is_open(&offers, &outcomes, side)) {
+            let joined = tokio::select! {
+                joined = attempts.join_next() => joined,
+                _ = ticks.tick() => {
+                    let (left, waited) = (attempts.len(), since.elapsed().as_secs());
+                    self.live(&format!("trying {}, {waited} s", counted(left)));
+                    continue;
+                }
+            };
+            // A task that broke off leaves its place open.
+            let Some(Ok((index, outcome))) = joined else { break };
+            let Some(offer) = offers.get(index) else { continue };
+            self.note(offer, &outcome);
+            if let Some(place) = outcomes.get_mut(index) {
+                *place = Some(outcome.ok());
+            }
+        }
+        let choice = |side| strongest(&offers, &outcomes, side);
+        let (mailbox, smtp) = (choice(true), choice(false));
+        self.mailbox = self.mailbox.take().or(mailbox);
+        self.smtp = self.smtp.take().or(smtp);
+    }
+
+    /// Says what came of a server.
+    fn note(&mut self, offer: &Offer, outcome: &Result<Welcome, Failure>) {
+        let (look, words) = match outcome {
+            Ok(Welcome::Password(_)) => {
+                (Look::Good, "the certificate is good, a password is taken".to_owned())
+            }
+            Ok(Welcome::Token) => {
+                self.for_tokens.get_or_insert_with(|| {
+                    wants_tokens(offer).map_or_else(|| offer.host.clone(), str::to_owned)
+                });
+                (Look::Bad, "takes access tokens alone (OAuth2)".to_owned())
+            }
+            Ok(Welcome::NoLogin) if offer.port == 25 => {
+                (Look::Plain, "the certificate is good, there is no login".to_owned())
+            }
+            Ok(Welcome::NoLogin) => (Look::Bad, "offers no login".to_owned()),
+            Err(failure) => {
+                if is_of_certificate(failure) {
+                    self.untrusted.get_or_insert_with(|| offer.host.clone());
+                }
+                (Look::Plain, cut_to(&failure.message, WORDS))
+            }
+        };
+        let offer = format!("  {offer}: ");
+        self.terminal.paragraph(&[(Look::Plain, &offer), (look, &words)]);
+    }
+
+    fn nothing(&self, has_mailbox: bool, has_smtp: bool) -> Stop {
+        let domain = self.domain;
+        if let Some(host) = &self.for_tokens {
+            return Stop::because(format!(
+                "{host} takes access tokens alone (OAuth2), no password: docs/oauth2.md says how to get them, and how \
+                 the configuration is written"
+            ));
+        }
+        let what = match (has_mailbox, has_smtp) {
+            (false, false) => "neither a mailbox nor a server to send by was found",
+            (false, true) => "no server was found whose mailbox can be read by IMAP or POP3",
+            (true, _) => "no server was found that takes mail by SMTP",
+        };
+        let trust = match &self.untrusted {
+            Some(host) => format!(
+                ". The certificate of {host} is not good, and no password goes there: if it is of an authority of your \
+                 own, name that by --ca-file"
+            ),
+            None => String::new(),
+        };
+        Stop::because(format!(
+            "{what} for {domain}{trust}. If you know its servers, write the configuration by hand: \
+             docs/configuration.md"
+        ))
+    }
+
+    fn tell(&mut self, what: &str, words: &str) {
+        let what = format!("{what}: ");
+        self.terminal.paragraph(&[(Look::Plain, &what), (Look::Faint, words)]);
+    }
+
+    fn live(&mut self, words: &str) {
+        self.terminal.live(&format!("{words} …"));
+    }
+}
+
+fn end() -> Instant {
+    Instant::now() + NAMES
+}
+
+/// The hosts of these, each once.
+fn hosts(offers: &[Offer]) -> String {
+    let mut hosts: Vec<&str> = offers.iter().map(|offer| offer.host.as_str()).collect();
+    hosts.dedup();
+    if hosts.is_empty() { "there is none".to_owned() } else { hosts.join(", ") }
+}
+
+fn counted(count: usize) -> String {
+    match count {
+        0 => "no server".to_owned(),
+        1 => "1 server".to_owned(),
+        _ => format!("{count} servers"),
+    }
+}
+
+/// The provider, if it is one that is known to take no password.
+fn wants_tokens(offer: &Offer) -> Option<&'static str> {
+    config::takes_no_password(&offer.host)
+}
+
+fn is_of_certificate(failure: &Failure) -> bool {
+    matches!(
+        failure.reason,
+        Reason::CertificateExpired | Reason::CertificateUntrusted | Reason::CertificateName
+    )
+}
+
+/// Whether this can be taken. Without a login mail is handed over at the port between servers alone.
+fn is_good(offer: &Offer, welcome: Welcome) -> bool {
+    match welcome {
+        Welcome::Password(_) => true,
+        Welcome::Token => false,
+        Welcome::NoLogin => !offer.is_mailbox() && offer.port == 25,
+    }
+}
+
+/// Whether one of this side may still turn out to be the strongest that is good.
+fn is_open(offers: &[Offer], outcomes: &[Option<Option<Welcome>>], mailbox: bool) -> bool {
+    for (offer, outcome) in offers.iter().zip(outcomes) {
+        match outcome {
+            _ if offer.is_mailbox() != mailbox => {}
+            None => return true,
+            Some(Some(welcome)) if is_good(offer, *welcome) => return false,
+            Some(_) => {}
+        }
+    }
+    false
+}
+
+/// The strongest of a side that is good.
+fn strongest(
+    offers: &[Offer],
+    outcomes: &[Option<Option<Welcome>>],
+    mailbox: bool,
+) -> Option<Choice> {
+    let of_side = offers.iter().zip(outcomes).filter(|(it, _)| it.is_mailbox() == mailbox);
+    let good = of_side.filter_map(|(offer, outcome)| {
+        let welcome = (*outcome)??;
+        is_good(offer, welcome).then(|| (offer.clone(), welcome))
+    });
+    good.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail::auth::Auth;
+    use mail::options::{Spoken, TlsMode};
+
+    fn smtp(port: u16) -> Offer {
+        Offer::new(Spoken::Smtp, "mail.example.com", port, TlsMode::StartTls)
+    }
+
+    #[test]
+    fn the_strongest_is_waited_for_and_the_weaker_are_not() {
+        let offers = [smtp(465), smtp(587), smtp(25)];
+        let good = Some(Some(Welcome::Password(Auth::Auto)));
+        assert!(is_open(&offers, &[None, good, None], false));
+        assert!(!is_open(&offers, &[good, None, None], false));
+        assert!(!is_open(&offers, &[Some(None), good, None], false));
+        assert!(!is_open(&offers, &[None, None, None], true), "no mailbox is among them");
+        let chosen = |outcomes: [_; 3]| strongest(&offers, &outcomes, false).map(|it| it.0.port);
+        assert_eq!(chosen([Some(None), good, good]), Some(587));
+        assert_eq!(chosen([Some(Some(Welcome::Token)), Some(None), None]), None);
+    }
+
+    #[test]
+    fn mail_goes_without_a_login_to_the_port_between_servers_alone() {
+        assert!(is_good(&smtp(25), Welcome::NoLogin));
+        assert!(!is_good(&smtp(587), Welcome::NoLogin));
+        let imap = Offer::new(Spoken::Imap, "mail.example.com", 25, TlsMode::StartTls);
+        assert!(!is_good(&imap, Welcome::NoLogin));
+    }
+}
