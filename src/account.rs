@@ -30,6 +30,7 @@ mod attempts;
 pub mod history;
 pub mod reached;
 mod side_log;
+mod sizes;
 mod state;
 mod usual;
 
@@ -38,6 +39,7 @@ mod usual;
 pub struct Account {
     name: TargetName,
     state: Mutex<State>,
+    sizes: sizes::Sizes,
     reached: reached::Watch,
     /// `None`: it ends with the process.
     store: Option<Arc<Store>>,
@@ -68,7 +70,8 @@ impl Account {
 
     fn of(name: TargetName, ledger: Ledger, store: Option<Arc<Store>>) -> Self {
         let state = Mutex::new(State::new(ledger));
-        Self { name, state, reached: reached::Watch::default(), store }
+        let (sizes, reached) = (sizes::Sizes::default(), reached::Watch::default());
+        Self { name, state, sizes, reached, store }
     }
 
     /// Files its transcripts in this archive, with those of other targets. For the beginning: what
@@ -162,6 +165,16 @@ impl Account {
                  running");
         }
         verdict
+    }
+
+    /// A mail of so many bytes is about to be handed over.
+    pub fn weighs(&self, token: Token, bytes: u64) {
+        self.sizes.note(token, bytes);
+    }
+
+    /// How many bytes a mail had when it was sent, if this process noted it.
+    pub fn sent_bytes(&self, token: Token) -> Option<u64> {
+        self.sizes.of(token)
     }
 
     /// Keeps what the header of a mail in this mailbox says, in place of what that of an earlier one said.

@@ -23,6 +23,7 @@ mod layers;
 mod page;
 mod pieces;
 mod targets;
+mod test_mail;
 mod usual;
 
 /// The state of the exporter itself.

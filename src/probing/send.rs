@@ -295,6 +295,9 @@ impl Sender {
                 let message = format!("cannot write the test mail: {error}");
                 NotAccepted::Refused(trace.failure(Fault::new(Reason::Other, message)))
             })?;
+        if target.form().is_some() {
+            self.account.weighs(token, content.size());
+        }
         let envelope_id = token.to_string();
         smtp.hand_over(&target.from, &target.to, &envelope_id, &content).await
     }

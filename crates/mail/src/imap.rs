@@ -36,6 +36,7 @@ mod literal;
 mod login;
 mod numbers;
 mod parse;
+mod size;
 mod view;
 
 /// How long a farewell may take.

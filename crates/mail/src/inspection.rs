@@ -56,6 +56,18 @@ pub struct Inspection {
     pub spam: Vec<Spam>,
     /// How the receiver was given the mail; `None` if it recorded nothing of it.
     pub last_hop: Option<LastHop>,
+    /// How large the mail was; `None` where nobody asked, or the mailbox does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<Sizes>,
+}
+
+/// The size of one mail at both ends of its way, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// As it was sent, before dots were stuffed; `None` if that was another process.
+    pub sent: Option<u64>,
+    /// As its mailbox tells it.
+    pub arrived: u64,
 }
 
 /// The times of a mail by the clock of this host.
@@ -99,6 +111,7 @@ impl Inspection {
             authentication: verdicts.results,
             authserv_id: verdicts.authserv_id,
             spam: spam::read(&fields),
+            sizes: None,
         }
     }
 

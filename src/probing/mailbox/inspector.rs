@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Disposition, Subscriber};
 use ledger::Token;
-use mail::inspection::{Inspection, Rules, TransitTimes};
+use mail::inspection::{Inspection, Rules, Sizes, TransitTimes};
 use mail::text::Scrubber;
 
 /// The most mails that wait at a time; the oldest are not inspected.
@@ -40,7 +40,7 @@ impl Inspector {
         }
         let mail = Expected { token, subscriber: Arc::clone(subscriber), transit };
         if let Some(block) = block {
-            mail.inspect(block);
+            mail.inspect(block, None);
             return Disposition::Remove(token);
         }
         let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,10 +51,18 @@ impl Inspector {
         Disposition::Inspect(token)
     }
 
-    /// Reads the header block of this mail; that of a mail that nobody expects is dropped unread.
-    pub fn read(&self, token: Token, block: &[u8]) {
+    /// Whether the size of this mail is to be asked for too.
+    pub fn wants_size(&self, token: Token) -> bool {
+        let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mail = expected.iter().find(|mail| mail.token == token);
+        mail.is_some_and(|mail| mail.subscriber.target.form().is_some())
+    }
+
+    /// Reads the header block of this mail, which has so many bytes in its mailbox; that of a mail that nobody expects
+    /// is dropped unread.
+    pub fn read(&self, token: Token, block: &[u8], size: Option<u64>) {
         if let Some(mail) = self.take(token) {
-            mail.inspect(block);
+            mail.inspect(block, size);
         }
     }
 
@@ -66,13 +74,15 @@ impl Inspector {
 }
 
 impl Expected {
-    fn inspect(self, block: &[u8]) {
+    fn inspect(self, block: &[u8], size: Option<u64>) {
         let target = &self.subscriber.target;
         let sender = target.send.login.as_ref().map(Scrubber::of).unwrap_or_default();
         let scrubber = Scrubber::of(&target.receive.login).and(sender);
         let rules = Rules { authserv_id: target.authserv_id.as_deref(), scrubber: &scrubber };
         let mailbox = target.receive.mailbox_id().to_string();
-        let inspection = Inspection::read(block, self.transit, rules);
+        let mut inspection = Inspection::read(block, self.transit, rules);
+        let sent = self.subscriber.account.sent_bytes(self.token);
+        inspection.sizes = size.map(|arrived| Sizes { sent, arrived });
         self.subscriber.account.inspected(mailbox.into(), inspection, target.usual);
     }
 }

@@ -19,6 +19,14 @@ pub(super) struct InspectionRecord<'a> {
     authentication: Vec<AuthenticationRecord>,
     spam: Vec<SpamRecord>,
     last_hop: Option<LastHopRecord<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sizes: Option<SizesRecord>,
+}
+
+#[derive(Serialize)]
+struct SizesRecord {
+    sent_bytes: Option<u64>,
+    arrived_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -70,6 +78,9 @@ impl<'a> InspectionRecord<'a> {
             authentication: inspection.authentication.iter().map(Into::into).collect(),
             spam: inspection.spam.iter().map(Into::into).collect(),
             last_hop: inspection.last_hop.as_ref().map(LastHopRecord::new),
+            sizes: inspection
+                .sizes
+                .map(|sizes| SizesRecord { sent_bytes: sizes.sent, arrived_bytes: sizes.arrived }),
         }
     }
 }

@@ -10,6 +10,7 @@ use mail::trace::Trace;
 use mail::wire::{ConnectionContext, Dialer};
 use mail_parser::{MessageParser, MimeHeaders};
 use mailtrip_exporter::config::Config;
+use mailtrip_exporter::metrics::{self, Syntax};
 use testserver::{Delivery, Protocol};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpListener;
@@ -41,6 +42,43 @@ async fn a_mail_as_people_send_it_makes_its_round_trip() {
         let said = dialogues(&world.smtp).remove(0);
         assert!(said.received_contains(b" SIZE=50000"), "{said:?}");
     }
+}
+
+/// The page of metrics, and its lines of this family.
+fn sizes(exporter: &Exporter) -> Vec<String> {
+    let page: String =
+        metrics::pieces(exporter.supervisor.views(), None, Syntax::OpenMetrics).collect();
+    let lines = page.lines().filter(|line| line.contains("mailtrip_mail_"));
+    lines.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn its_size_is_told_at_both_ends_and_of_other_targets_never() {
+    let world = World::new(Protocol::Imap).await;
+    let plain = Exporter::start(&[world.target("a")]).await;
+    plain.received("a", 1).await;
+    world.inbox_holds(0).await;
+    assert_eq!(sizes(&plain), Vec::<String>::new());
+    let asked = |world: &World| {
+        world.mailbox.sessions().iter().any(|session| session.received_contains(b"RFC822.SIZE"))
+    };
+    assert!(!asked(&world));
+
+    let world = World::new(Protocol::Imap).await;
+    let exporter = Exporter::start(&[world.target("a").set("mail", MAIL), world.target("b")]).await;
+    exporter.received("a", 1).await;
+    world.inbox_holds(0).await;
+    assert!(asked(&world));
+    let lines = sizes(&exporter);
+    let value = |name: &str| -> f64 {
+        let sample = format!("{name}{{target=\"a\"}} ");
+        let found = lines.iter().find_map(|line| line.strip_prefix(&sample));
+        found.unwrap_or_else(|| panic!("{name}: {lines:#?}")).parse().unwrap()
+    };
+    assert!((value("mailtrip_mail_sent_bytes") - 50_000.0).abs() < 0.5);
+    let arrived = value("mailtrip_mail_arrived_bytes");
+    assert!((50_001.0..51_000.0).contains(&arrived), "with the trace field: {arrived}");
+    assert!(!lines.iter().any(|line| line.contains("target=\"b\"")), "{lines:#?}");
 }
 
 #[tokio::test]

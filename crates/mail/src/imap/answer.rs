@@ -391,6 +391,7 @@ fn put_together(piece: &mut Option<Fetched>, fetched: Fetched) -> Option<Fetched
             uid: fetched.uid.or(before.uid),
             internal_date: fetched.internal_date.or(before.internal_date),
             header: fetched.header.or(before.header),
+            size: fetched.size.or(before.size),
         },
         None => fetched,
     };
@@ -407,7 +408,7 @@ mod tests {
 
     fn fetched(uid: Option<u32>, header: Option<&str>) -> Fetched {
         let header = header.map(|header| header.as_bytes().to_vec());
-        Fetched { number: 7, uid, internal_date: None, header }
+        Fetched { number: 7, uid, internal_date: None, header, size: None }
     }
 
     #[test]

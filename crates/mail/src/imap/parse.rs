@@ -90,6 +90,8 @@ pub struct Fetched {
     pub internal_date: Option<SystemTime>,
     /// The header fields that were asked for, or the beginning of the mail.
     pub header: Option<Vec<u8>>,
+    /// The size of the mail in bytes.
+    pub size: Option<u32>,
 }
 
 /// One folder of a LIST.
@@ -314,6 +316,7 @@ impl Response {
                 (b"INTERNALDATE", value) => {
                     fetched.internal_date = value.bytes().and_then(internal_date);
                 }
+                (b"RFC822.SIZE", Token::Atom(digits)) => fetched.size = number(digits),
                 (key, value) if key.starts_with(b"BODY[") || key.starts_with(b"RFC822.HEADER") => {
                     // What comes later may be no more the server's word.
                     fetched.header = fetched.header.or_else(|| value.bytes().map(<[u8]>::to_vec));

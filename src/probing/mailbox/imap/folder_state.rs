@@ -172,7 +172,8 @@ impl FolderState {
     ) -> Result<(), Failure> {
         for (uid, token) in self.take_to_inspect() {
             if let Some(block) = imap.header(uid).await? {
-                inspector.read(token, &block);
+                let size = if inspector.wants_size(token) { imap.size(uid).await? } else { None };
+                inspector.read(token, &block, size);
             }
         }
         Ok(())

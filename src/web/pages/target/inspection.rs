@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::way::Way;
 use crate::supervisor::View;
 use crate::web::pages::words::When;
-use mail::inspection::{LastHop, Outcome, Spam};
+use mail::inspection::{LastHop, Outcome, Sizes, Spam};
 
 /// The section of the page.
 pub(super) struct InspectionNote {
@@ -18,6 +18,8 @@ pub(super) struct InspectionNote {
     pub(super) authserv_id: Option<String>,
     pub(super) spam: Vec<SpamNote>,
     pub(super) last_hop: Option<LastHopNote>,
+    /// How large the mail was at both ends of its way.
+    pub(super) size: Option<String>,
 }
 
 /// The verdict of a spam filter.
@@ -49,6 +51,7 @@ impl InspectionNote {
             authserv_id: inspection.authserv_id.clone(),
             spam: inspection.spam.iter().map(SpamNote::new).collect(),
             last_hop: inspection.last_hop.as_ref().map(LastHopNote::new),
+            size: inspection.sizes.map(size),
         })
     }
 }
@@ -68,6 +71,12 @@ impl InspectionNote {
     pub(super) fn says_nothing(&self) -> bool {
         self.last_hop.is_none() && self.authentication.is_empty() && self.spam.is_empty()
     }
+}
+
+fn size(sizes: Sizes) -> String {
+    let Sizes { sent, arrived } = sizes;
+    let sent = sent.map(|sent| format!("; it was sent as {sent}")).unwrap_or_default();
+    format!("{arrived} bytes in the mailbox{sent}")
 }
 
 impl SpamNote {

@@ -27,7 +27,7 @@ fn reads_a_fetch_with_a_literal_among_other_items() {
         "Subject: a\r\n",
         " RFC822.SIZE 44)",
     ]);
-    assert_eq!(fetched.uid, Some(u32::MAX));
+    assert_eq!((fetched.uid, fetched.size), (Some(u32::MAX), Some(44)));
     assert_eq!(fetched.header.as_deref(), Some(&b"Subject: a\r\n"[..]));
     let expected = SystemTime::UNIX_EPOCH + Duration::from_secs(1_783_417_465);
     assert_eq!(fetched.internal_date, Some(expected));
