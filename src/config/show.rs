@@ -391,6 +391,9 @@ fn describe(target: &Target) -> String {
     if let Some(side) = sender_mailbox {
         line += &format!("; bounces and sent copies by {}", describe_mailbox(side));
     }
+    if let Some(mail) = target.form().and_then(form::described) {
+        line += &format!("; the mail is {mail}");
+    }
     line += &format!("; late after {}", Written(target.late_after));
     line += &format!(", lost after {}", Written(target.lost_after));
     if let Some(ping) = &target.ping {

@@ -71,6 +71,7 @@ mod real {
     mod exemplars;
     mod exim_courier;
     mod fault_table;
+    mod form;
     mod host_layers;
     mod init;
     mod lab_self_test;

@@ -24,6 +24,8 @@ pub enum Clue {
     EhloNameOrGreylist,
     /// The server has no room for any mail: x.3.1 (RFC 3463 section 3.4).
     NoRoom,
+    /// The mail is larger than the server takes: x.3.4, or x.2.3 for the mailbox (RFC 3463 sections 3.3 and 3.4).
+    TooLarge,
     /// Too many connections of the account at one time: 432 4.3.2.
     Connections,
     /// The server refuses the connection before a word of ours: it knows the address only.

@@ -26,6 +26,11 @@ impl Advice<'_> {
                 self.endpoint().host,
                 self.log()
             ),
+            Clue::TooLarge => format!(
+                "make `mail` of the target smaller in {}, or raise the limit of {} for the size of a mail",
+                self.place,
+                self.endpoint().host
+            ),
             Clue::AddressOnly => self.kept_out(reason),
             Clue::NoMailbox => self.no_mailbox(),
             Clue::PeriodOver => format!(

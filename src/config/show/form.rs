@@ -5,6 +5,27 @@ use mail::content::{AttachedData, BodyText, Form};
 use super::{Text, Yaml};
 use crate::config::value::WrittenBytes;
 
+/// What the mail is like, as a part of a sentence; nothing of what only its text says.
+pub(super) fn described(form: &Form) -> Option<String> {
+    let mut parts: Vec<String> = form.size.map(in_words).into_iter().collect();
+    if let Some(attachment) = &form.attachment {
+        let size = match &attachment.data {
+            AttachedData::Meaningless(size) => format!(" of {}", in_words(*size)),
+            AttachedData::Filling | AttachedData::File { .. } => String::new(),
+        };
+        parts.push(format!("with {}{size}", attachment.name));
+    }
+    if let Some(signer) = &form.signer {
+        parts.push(format!("signed by {}._domainkey.{}", signer.selector(), signer.domain()));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn in_words(bytes: u64) -> String {
+    let written = WrittenBytes(bytes).to_string();
+    if written.ends_with('B') { written } else { format!("{written} bytes") }
+}
+
 impl Yaml {
     pub(super) fn mail(&mut self, form: &Form) {
         self.head(2, "mail");

@@ -112,6 +112,15 @@ fn a_mail_that_is_written_down_loads_again() {
 }
 
 #[test]
+fn check_says_what_the_mail_is_like() {
+    let (folder, text) = with_files();
+    let described = parse_in(&folder, &text, &[]).unwrap().describe();
+    let expected = "; the mail is 1048576 bytes, with report.pdf, signed by s1._domainkey.example.com; late after";
+    assert!(described[0].contains(expected), "{described:#?}");
+    assert!(!described[1].contains("the mail is"), "{described:#?}");
+}
+
+#[test]
 fn what_would_go_lost_costs_much_or_counts_nothing_is_told() {
     let warnings = |mail: &str, extra: &str, receive: &str| {
         let target = target("a", &format!("mail: {mail}\n    {extra}"), "", receive);

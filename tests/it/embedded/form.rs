@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ledger::{Reason, Step};
+use ledger::{Clue, Reason, Side, Step};
 use mail::content::Content;
 use mail::smtp::{NotAccepted, Smtp};
 use mail::trace::Trace;
 use mail::wire::{ConnectionContext, Dialer};
 use mail_parser::{MessageParser, MimeHeaders};
+use mailtrip_exporter::account::advice::next_step;
 use mailtrip_exporter::config::Config;
 use mailtrip_exporter::metrics::{self, Syntax};
 use testserver::{Delivery, Protocol};
@@ -106,6 +107,10 @@ async fn a_mail_that_is_too_large_is_refused_before_it_is_sent() {
     let failure = snapshot.sides.send.last_failure.clone().unwrap().1;
     assert_eq!((failure.step, failure.reason), (Step::Envelope, Reason::Rejected), "{failure}");
     assert!(failure.message.contains("552 5.3.4"), "{failure}");
+    assert_eq!(failure.clue, Some(Clue::TooLarge));
+    let advice =
+        next_step(&exporter.supervisor.view("a").unwrap().target, Side::Send, &failure, "m.yml:3");
+    assert!(advice.contains("make `mail` of the target smaller in m.yml:3"), "{advice}");
     assert_eq!((snapshot.totals.probes, snapshot.totals.accepted), (1, 0));
     assert!(!dialogues(&world.smtp).remove(0).received_contains(b"DATA"));
 }

@@ -248,7 +248,15 @@ impl Lab {
     /// # Panics
     /// If Postfix does not take its new configuration.
     pub(crate) async fn warn_of_delays(&self) {
-        self.postfix.configure("delay_warning_time = 1s").await;
+        self.configure_smtp("delay_warning_time = 1s").await;
+    }
+
+    /// Adds a line to the configuration of Postfix.
+    ///
+    /// # Panics
+    /// If it does not take it.
+    pub(crate) async fn configure_smtp(&self, line: &str) {
+        self.postfix.configure(line).await;
     }
 
     /// Mails to the user are accepted and thrown away, if they have no other recipient.

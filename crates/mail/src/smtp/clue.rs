@@ -50,6 +50,7 @@ impl Smtp {
             }),
             450 if reply.is_about((7, 1)) => Some(Clue::EhloNameOrGreylist),
             _ if reply.is_about((3, 1)) => Some(Clue::NoRoom),
+            _ if reply.is_about((3, 4)) || reply.is_about((2, 3)) => Some(Clue::TooLarge),
             // What Microsoft says of a client that has not logged in.
             _ if reply.is_about((7, 57)) => Some(Clue::LoginFirst),
             535 => Some(Clue::LoginFirst),
