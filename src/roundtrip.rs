@@ -47,6 +47,7 @@ pub mod state;
 pub mod terminal;
 mod test_mail;
 pub mod verdict;
+mod way;
 
 /// How many names are suggested in place of an unknown one.
 const SUGGESTIONS: usize = 3;

@@ -32,7 +32,7 @@ mod scripted;
 mod shared;
 mod subscribers;
 
-pub use inspector::Inspector;
+pub use inspector::{Inspector, read_header};
 pub use mailbox_handle::MailboxHandle;
 pub use preparation::Preparation;
 pub(crate) use subscribers::left_over_until;

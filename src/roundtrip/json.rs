@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::record::SideRecord;
 use super::state::{State, Thresholds, is_successful, judge};
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict};
+use super::way;
 use crate::account::advice::next_step;
 use crate::config::{Endpoint, Target};
 use ledger::{Failure, Shortage, Side};
@@ -49,6 +50,7 @@ pub fn document(
             "token": verdict.token.to_string(),
             "subject": target.subject(verdict.token, verdict.began),
         },
+        "way": verdict.way.as_ref().map(way::document),
         "report": verdict.notice.as_ref().map(|notice| json!({
             "action": notice.action.label(),
             "code": notice.code,

@@ -13,6 +13,7 @@ use crate::probing::mailbox::{Inspector, Judge, Looked, Since};
 use ledger::Failure;
 use ledger::LoginDelay;
 use ledger::SessionKind;
+use ledger::Token;
 use mail::outer::{MARGIN, enforced};
 use mail::trace::{Event, Trace};
 use mail::wire::Dialer;
@@ -37,6 +38,8 @@ pub(super) struct Mailbox<'a> {
     everywhere_looked_at: Instant,
     /// The record of the newest session.
     trace: Trace,
+    /// Keeps the header of the mail of this probe.
+    inspector: Inspector,
     /// Held while mails are taken out, where others do so at the same time.
     removal: Option<Arc<Mutex<()>>>,
 }
@@ -72,8 +75,19 @@ impl<'a> Mailbox<'a> {
             lost_after,
             everywhere_looked_at: Instant::now(),
             trace: Trace::new(None),
+            inspector: Inspector::default(),
             removal: None,
         }
+    }
+
+    /// The same, which keeps the header of the mail with this token.
+    pub(super) fn keeping_header_of(self, token: Token) -> Self {
+        Self { inspector: Inspector::keeping(token), ..self }
+    }
+
+    /// The header that was kept, if the mail was there.
+    pub(super) fn take_header(&self) -> Option<Vec<u8>> {
+        self.inspector.take_kept()
     }
 
     /// The same, where others take mails out of it at the same time.
@@ -224,7 +238,6 @@ impl<'a> Mailbox<'a> {
     }
 
     async fn remove(&mut self, judge: &mut Judge<'_>) -> Looked {
-        let inspector = Inspector::default();
         let is_shared = self.reader.has_to_go_on(true) && self.session_kind() == SessionKind::Held;
         let removal = self.removal.clone().filter(|_| is_shared);
         let _turn = match &removal {
@@ -236,7 +249,7 @@ impl<'a> Mailbox<'a> {
                 break;
             }
             let since = Since::all(SystemTime::now());
-            let removed = self.reader.remove(&inspector, true, since, judge).await;
+            let removed = self.reader.remove(&self.inspector, true, since, judge).await;
             if removed.is_ok() || self.session_kind() == SessionKind::PerPoll {
                 self.trace.finish();
             }

@@ -173,6 +173,11 @@ impl<'a, W: Write> Report<'a, W> {
         }
     }
 
+    /// A line about the way of the mail.
+    pub(super) fn way(&mut self, (heading, words): &(String, String)) {
+        self.terminal.line(&[(Look::Strong, heading), (Look::Plain, words)]);
+    }
+
     /// Prints the verdict.
     pub(super) fn verdict(&mut self, state: State, sentence: &str) {
         let look = if state == State::Ok { Look::Good } else { Look::Bad };

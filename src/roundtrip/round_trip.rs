@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Options;
 use super::dialing::unusable;
 use super::hand_over::hand_over;
 use super::mailbox::Mailbox;
@@ -15,6 +14,7 @@ use super::state::judge;
 use super::terminal::Terminal;
 use super::test_mail::{TestMail, left_over, reported};
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
+use super::{Options, way};
 use crate::clock::{for_timer, on_time_line};
 use crate::config::{Endpoint, Login, ReceiveSide, Target};
 use crate::probing::bound::Permit;
@@ -133,6 +133,9 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             self.verdict.arrival = arrival;
         }
         self.verdict.notice = self.mail.notice.take();
+        for line in self.verdict.way.iter().flat_map(way::lines) {
+            self.report.way(&line);
+        }
         let thresholds = &self.options.thresholds;
         let (state, _) = judge(&self.verdict, self.target, thresholds);
         for sentence in self.verdict.sentences(self.target, thresholds) {
@@ -170,8 +173,9 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let longest = self.target.interval.max(side.endpoint.timeout * 2);
         let lost_after = self.target.lost_after;
         let mailbox = Mailbox::new(side, dialer, observer, end, longest, lost_after);
-        let mut mailbox = mailbox.sharing_removal(self.options.shared.removal.clone());
         let (target, token) = (self.target, self.mail.token);
+        let mailbox = mailbox.keeping_header_of(token);
+        let mut mailbox = mailbox.sharing_removal(self.options.shared.removal.clone());
         // The mail is not there yet.
         let mut judge = |found: &Found| {
             reported(target, token, found)
@@ -386,6 +390,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
             self.report.failed(Side::Receive, mailbox.trace(), failure);
         }
         self.report.record(Side::Receive).note_step(Step::Remove, mailbox.trace());
+        self.verdict.way = way::read(self.target, &mut self.mail, mailbox.take_header());
     }
 
     /// Waits until `wake`, or until the server announces new mail, and looks.

@@ -19,6 +19,8 @@ pub(super) struct TestMail {
     pub(super) ledger: Ledger,
     /// That it was seen, or that it bounced.
     pub(super) seen: Option<Arrival>,
+    /// Its header, where it was read anyway (POP3).
+    pub(super) header: Option<Vec<u8>>,
     /// The newest report about it.
     pub(super) notice: Option<DeliveryReport>,
 }
@@ -26,7 +28,7 @@ pub(super) struct TestMail {
 impl TestMail {
     /// It is about to be sent.
     pub(super) fn new(token: Token, ledger: Ledger) -> Self {
-        Self { token, transmitted: Instant::now(), ledger, seen: None, notice: None }
+        Self { token, transmitted: Instant::now(), ledger, seen: None, header: None, notice: None }
     }
 
     /// Ours is only the mail with our token.
@@ -56,6 +58,11 @@ impl TestMail {
             _ => found.shown_at.saturating_duration_since(on_time_line(self.transmitted)),
         };
         self.seen.get_or_insert(Arrival::Seen { roundtrip, folder: found.folder });
+        match &found.block {
+            Some(block) if target.inspect => self.header = Some(block.clone()),
+            None if target.inspect => return Disposition::Inspect(token),
+            _ => {}
+        }
         Disposition::Remove(token)
     }
 

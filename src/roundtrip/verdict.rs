@@ -9,6 +9,7 @@ use ledger::Token;
 pub(super) use ledger::durations::precise as seconds;
 use ledger::{DeliveryReport, FoundIn};
 use ledger::{Failure, PerSide, Reason, Shortage, Side};
+use mail::inspection::Inspection;
 
 mod sentences;
 
@@ -21,6 +22,8 @@ pub struct Verdict {
     pub sent: Sent,
     /// The way of the mail to the mailbox.
     pub arrival: Arrival,
+    /// What the header of the mail told; `None`: it was not read.
+    pub way: Option<Inspection>,
     /// The newest report that came back about the mail: of a bounce, or of a delay.
     pub notice: Option<DeliveryReport>,
     /// What the mailbox's server asks for between two logins; zero if nothing.
@@ -132,6 +135,7 @@ impl Verdict {
             mailbox: Check::Unfinished,
             sent: Sent::NotTried,
             arrival: Arrival::NotAwaited,
+            way: None,
             notice: None,
             login_delay: LoginDelay::default(),
             is_held_back: false,

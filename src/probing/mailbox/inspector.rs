@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Disposition, Subscriber};
+use crate::config::Target;
 use ledger::Token;
 use mail::inspection::{Inspection, Rules, Sizes, TransitTimes};
 use mail::text::Scrubber;
@@ -16,16 +17,27 @@ const MAX_EXPECTED: usize = 100;
 #[derive(Default)]
 pub struct Inspector {
     expected: Mutex<VecDeque<Expected>>,
+    kept: Option<Kept>,
 }
 
-/// A mail whose header is to be read.
-struct Expected {
+/// The header of one mail, for whoever asks for it.
+struct Kept {
     token: Token,
-    subscriber: Arc<Subscriber>,
-    transit: TransitTimes,
+    block: Mutex<Option<Vec<u8>>>,
 }
 
 impl Inspector {
+    /// One that keeps the header of the mail with this token, unread.
+    pub fn keeping(token: Token) -> Self {
+        let kept = Some(Kept { token, block: Mutex::default() });
+        Self { kept, ..Self::default() }
+    }
+
+    /// The header that was kept; once.
+    pub fn take_kept(&self) -> Option<Vec<u8>> {
+        self.kept.as_ref()?.block.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// A mail has arrived: says whether its header is to be read before it is removed. One that is at
     /// hand is read at once.
     pub(super) fn judge_arrival(
@@ -61,7 +73,9 @@ impl Inspector {
     /// Reads the header block of this mail, which has so many bytes in its mailbox; that of a mail that nobody expects
     /// is dropped unread.
     pub fn read(&self, token: Token, block: &[u8], size: Option<u64>) {
-        if let Some(mail) = self.take(token) {
+        if let Some(kept) = self.kept.as_ref().filter(|kept| kept.token == token) {
+            *kept.block.lock().unwrap_or_else(PoisonError::into_inner) = Some(block.to_vec());
+        } else if let Some(mail) = self.take(token) {
             mail.inspect(block, size);
         }
     }
@@ -76,13 +90,25 @@ impl Inspector {
 impl Expected {
     fn inspect(self, block: &[u8], size: Option<u64>) {
         let target = &self.subscriber.target;
-        let sender = target.send.login.as_ref().map(Scrubber::of).unwrap_or_default();
-        let scrubber = Scrubber::of(&target.receive.login).and(sender);
-        let rules = Rules { authserv_id: target.authserv_id.as_deref(), scrubber: &scrubber };
         let mailbox = target.receive.mailbox_id().to_string();
-        let mut inspection = Inspection::read(block, self.transit, rules);
+        let mut inspection = read_header(target, block, self.transit);
         let sent = self.subscriber.account.sent_bytes(self.token);
         inspection.sizes = size.map(|arrived| Sizes { sent, arrived });
         self.subscriber.account.inspected(mailbox.into(), inspection, target.usual);
     }
+}
+
+/// What the header block of a mail of this target shows; none of the secrets of the target.
+pub fn read_header(target: &Target, block: &[u8], transit: TransitTimes) -> Inspection {
+    let sender = target.send.login.as_ref().map(Scrubber::of).unwrap_or_default();
+    let scrubber = Scrubber::of(&target.receive.login).and(sender);
+    let rules = Rules { authserv_id: target.authserv_id.as_deref(), scrubber: &scrubber };
+    Inspection::read(block, transit, rules)
+}
+
+/// A mail whose header is to be read.
+struct Expected {
+    token: Token,
+    subscriber: Arc<Subscriber>,
+    transit: TransitTimes,
 }

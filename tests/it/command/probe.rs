@@ -131,6 +131,8 @@ async fn a_good_server_is_shown_step_by_step_and_left_as_it_was() {
     };
     let (receive, rest) = text.split_once("\nsend     ").unwrap();
     let (send, removal) = rest.split_once("\nwaiting  seen after 0.").unwrap();
+    let (removal, way) = removal.split_once("\nway      1 hop\n  submission ").unwrap();
+    assert_has(way, &["under 1 s   demo.mailtrip.test\n  mailbox "]);
     let expected = ["dns", "connect", "greeting", "auth", "select", "fetch"];
     assert_eq!(steps(receive), expected, "{text}");
     assert_eq!(steps(send), ["dns", "connect", "greeting", "envelope", "data"], "{text}");

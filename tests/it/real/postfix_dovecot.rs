@@ -319,6 +319,37 @@ async fn the_probe_command_makes_a_round_trip() {
 }
 
 #[tokio::test]
+async fn of_two_servers_the_one_in_whose_queue_a_mail_waited_is_named() {
+    let (first, second) = tokio::join!(Lab::start(), Lab::start());
+    first.relay_to(&second, "out.lab.test").await;
+    let (reader, held) = tokio::join!(second.user("far", "secret"), first.user("far", "secret"));
+    let delay = Duration::from_secs(6);
+    first.delay(&held, delay);
+    let target = target(&second, "far", &reader).every("1h");
+    let target = target.send(&plain(first.ports().smtp), None);
+    let exporter = Exporter::start(&[target]).await;
+    exporter.receives("far", 1).await;
+    let mut inspection = None;
+    until("the header was read", async || {
+        inspection = exporter.supervisor.view("far").unwrap().inspection;
+        inspection.is_some()
+    })
+    .await;
+    let inspection = inspection.unwrap();
+    exporter.supervisor.stop().await;
+    let kinds: Vec<HopKind> = inspection.hops.iter().map(|hop| hop.kind).collect();
+    assert_eq!(kinds, [HopKind::Submission, HopKind::Relay, HopKind::Store], "{inspection:#?}");
+    let names: Vec<_> = inspection.hops.iter().map(|hop| hop.by.as_deref()).collect();
+    assert_eq!(names, ["out.lab.test", "mail.lab.test", "mail.lab.test"].map(Some));
+    let protection: Vec<_> = inspection.hops.iter().map(|hop| hop.is_protected).collect();
+    assert_eq!(protection, [None, Some(true), None], "in clear only within the machine");
+    // Between two stamps in whole seconds.
+    let (stretch, wait) = inspection.longest_wait().expect("it waited");
+    assert_eq!(stretch, 1, "in the queue of the first: {inspection:#?}");
+    assert!(wait + Duration::from_secs(1) >= delay && wait < delay * 3, "{wait:?}");
+}
+
+#[tokio::test]
 async fn the_headers_of_postfix_and_dovecot_are_understood() {
     let lab = Lab::shared().await;
     let ports = lab.ports();

@@ -207,6 +207,7 @@ error      unix       - - n -     - error
 retry      unix       - - n -     - error
 discard    unix       - - n -     - discard
 lmtp       unix       - - n -     - lmtp
+smtp       unix       - - n -     - smtp
 anvil      unix       - - n -     1 anvil
 postlog    unix-dgram n - n -     1 postlogd
 ";
