@@ -146,15 +146,12 @@ async fn make<W: Write + Send>(
         })?,
         None => person::password(&format!("password of {}", wish.address)).await?,
     };
-    let mut names = discovery::usernames(mailbox.0.username.as_deref(), &wish.address);
+    let names = discovery::usernames(mailbox.0.username.as_deref(), &wish.address);
     let keyring = Keyring { password: &password, tls_options, clients: &clients };
     let reader = keyring.log_in(&mailbox, &names, terminal).await?;
-    // What the mailbox has taken is the likeliest; SMTP has two logins of its own.
-    names.extend(discovery::usernames(smtp.0.username.as_deref(), &wish.address));
-    names.retain(|known| known != &reader);
-    names.insert(0, reader.clone());
-    names.dedup();
-    names.truncate(2);
+    // Without a word about it, that which the mailbox has taken is the likeliest.
+    let likeliest = smtp.0.username.as_deref().unwrap_or(&reader);
+    let names = discovery::usernames(Some(likeliest), &wish.address);
     let sender = match smtp.1 {
         Welcome::NoLogin => None,
         _ => Some(keyring.log_in(&smtp, &names, terminal).await?),

@@ -291,6 +291,19 @@ async fn a_mailbox_is_read_by_pop3_where_there_is_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_server_for_access_tokens_alone_is_named_and_nothing_written() {
+    let mut bench = Bench::new("rita@example.test");
+    bench.add("_imaps", Protocol::Imap, Certificate::Good).await;
+    let tls = bench.authority.server(Certificate::Good).unwrap();
+    let options = Options::new().implicit_tls(&tls).mechanisms(&["XOAUTH2", "OAUTHBEARER"]);
+    bench.add_with("_submissions", Protocol::Smtp, options).await;
+    let problem = bench.problem(PASSWORD).await;
+    assert!(problem.contains("localhost takes access tokens alone (OAuth2)"), "{problem}");
+    assert_eq!((bench.logins("_imaps"), bench.logins("_submissions")), (0, 0));
+    assert_eq!(bench.files(), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_probe_that_fails_leaves_the_files_and_says_so() {
     let mut bench = Bench::usual("rita@example.test").await;
     let faults = bench.server("_submissions").faults();

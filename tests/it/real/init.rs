@@ -176,41 +176,58 @@ async fn a_password_typed_at_a_terminal_is_not_shown_and_the_terminal_is_left_as
         return;
     }
     let (lab, account) = world(true).await;
-    for is_interrupted in [false, true] {
+    let password = format!("password of {}: ", account.address);
+    let right = format!("{PASSWORD}\n");
+    let outside = "mail.lab.test is outside of other.test. Send the password there? [y/N] ";
+    for (address, question, typed, code, files) in [
+        (account.address.as_str(), password.as_str(), right.as_str(), "0", 2),
+        // Ctrl-C in the midst of it.
+        (account.address.as_str(), password.as_str(), "pass\x03", "1", 0),
+        ("rita@other.test", outside, "n\n", "1", 0),
+    ] {
         let folder = tempfile::tempdir().unwrap();
-        let program = env!("CARGO_BIN_EXE_mailtrip_exporter");
-        let ca_file = lab.ca_file();
-        let script = format!(
-            "trap : INT; {program} init {} --ca-file={}; echo \"ended with $?\"; stty -a",
-            account.address,
-            ca_file.display()
-        );
-        let mut command = Command::new("script");
-        command.args(["-qec", &script, "/dev/null"]).current_dir(folder.path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.env("SHELL", "/bin/sh").env("TERM", "xterm").spawn().unwrap();
-        let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let (mut seen, mut answered) = (String::new(), false);
-        let reading = async {
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = screen.read(&mut bytes).await {
-                seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
-                if !answered && seen.contains(&format!("password of {}: ", account.address)) {
-                    answered = true;
-                    let typed = match is_interrupted {
-                        true => "pass\x03".to_owned(),
-                        false => format!("{PASSWORD}\n"),
-                    };
-                    keys.write_all(typed.as_bytes()).await.unwrap();
-                }
-            }
-        };
-        timeout(LIMIT, reading).await.unwrap_or_else(|_| panic!("it ends"));
-        assert!(answered && !seen.contains("pass:") && !seen.contains("pass\r"), "{seen}");
+        let seen = at_terminal(folder.path(), &lab, address, question, typed).await;
+        assert!(!seen.contains("pass:") && !seen.contains("pass\r"), "{seen}");
         let state = seen.split("ended with ").nth(1).unwrap_or_else(|| panic!("{seen}"));
-        assert!(state.starts_with(if is_interrupted { "1" } else { "0" }), "{seen}");
+        assert!(state.starts_with(code), "{seen}");
         assert!(state.contains(" echo ") && !state.contains("-echo "), "{seen}");
-        let files = fs::read_dir(folder.path()).unwrap().count();
-        assert_eq!(files, if is_interrupted { 0 } else { 2 }, "{seen}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), files, "{seen}");
+        assert!(!address.ends_with("other.test") || seen.contains("was not agreed to"), "{seen}");
     }
+}
+
+/// Runs it at a terminal where this is typed as soon as the question is there; what was seen, with how it ended and the
+/// state of the terminal after it.
+async fn at_terminal(
+    folder: &Path,
+    lab: &Lab,
+    address: &str,
+    question: &str,
+    typed: &str,
+) -> String {
+    let program = env!("CARGO_BIN_EXE_mailtrip_exporter");
+    let ca_file = lab.ca_file();
+    let script = format!(
+        "trap : INT; {program} init {address} --ca-file={}; echo \"ended with $?\"; stty -a",
+        ca_file.display()
+    );
+    let mut command = Command::new("script");
+    command.args(["-qec", &script, "/dev/null"]).current_dir(folder);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.env("SHELL", "/bin/sh").env("TERM", "xterm").spawn().unwrap();
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut seen, mut has_answered) = (String::new(), false);
+    let reading = async {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = screen.read(&mut bytes).await {
+            seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            if !has_answered && seen.contains(question) {
+                has_answered = true;
+                keys.write_all(typed.as_bytes()).await.unwrap();
+            }
+        }
+    };
+    timeout(LIMIT, reading).await.unwrap_or_else(|_| panic!("it ends"));
+    assert!(has_answered, "{seen}");
+    seen
 }
