@@ -11,6 +11,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::routes::{Record, serve_names};
+use crate::lab::exim_courier::SecondStack;
 use crate::lab::wait::until_open;
 use crate::lab::{Account, DOMAIN, HOST, Lab, namespace};
 use crate::support::program::{LIMIT, program};
@@ -94,6 +95,32 @@ async fn postfix_and_dovecot_are_found_by_srv_and_tested() {
     assert_eq!(again.status.code(), Some(1));
     assert!(said(&again).contains("mailtrip.yml is there already"), "{}", said(&again));
     assert_eq!(fs::read_to_string(folder.path().join("mailtrip.yml")).unwrap(), text);
+}
+
+#[tokio::test]
+async fn exim_and_courier_are_found_likewise() {
+    if !is_inside("exim_and_courier_are_found_likewise") {
+        return;
+    }
+    run("ip", &["link", "set", "lo", "up"], "");
+    let stack = SecondStack::start().await;
+    let ports = stack.ports();
+    let records = vec![
+        Record::A(HOST, [127, 0, 0, 1]),
+        Record::Srv("_pop3s._tcp.lab.test", ports.pop3s, HOST),
+        Record::Srv("_submission._tcp.lab.test", ports.submission, HOST),
+    ];
+    serve_names(records.leak()).await;
+    let account = stack.user("rita", PASSWORD).await;
+    let folder = tempfile::tempdir().unwrap();
+    let input = format!("{PASSWORD}\n");
+    let output = init(folder.path(), &stack.ca_file(), &account.address, &input).await;
+    let shown = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let text = fs::read_to_string(folder.path().join("mailtrip.yml")).unwrap();
+    assert!(text.contains("protocol: pop3"), "{text}");
+    assert!(text.contains(&format!("port: {}\n      tls: starttls", ports.submission)), "{text}");
+    assert_eq!(stack.mails(&account).len(), 0, "the test mail was removed");
 }
 
 #[tokio::test]
