@@ -156,16 +156,16 @@ async fn the_file_of_the_domain_is_read_over_verified_tls() {
     let place = web.path().join(".well-known/autoconfig/mail");
     fs::create_dir_all(&place).unwrap();
     let ports = lab.ports();
-    let server = |element: &str, kind: &str, port: u16, tls: &str| {
+    let server = |element: &str, kind: &str, port: u16, name: &str| {
         format!(
-            "<{element} type=\"{kind}\"><hostname>{HOST}</hostname><port>{port}</port><socketType>{tls}</socketType>\
-             <username>%EMAILADDRESS%</username><authentication>password-cleartext</authentication></{element}>"
+            "<{element} type=\"{kind}\"><hostname>{HOST}</hostname><port>{port}</port><socketType>STARTTLS</socketType>\
+             <username>{name}</username><authentication>password-cleartext</authentication></{element}>"
         )
     };
     let xml = format!(
         "<clientConfig version=\"1.1\"><emailProvider id=\"{DOMAIN}\">{}{}</emailProvider></clientConfig>",
-        server("incomingServer", "imap", ports.imap, "STARTTLS"),
-        server("outgoingServer", "smtp", ports.submission, "STARTTLS")
+        server("incomingServer", "imap", ports.imap, "%EMAILADDRESS%"),
+        server("outgoingServer", "smtp", ports.submission, "%EMAILLOCALPART%")
     );
     fs::write(place.join("config-v1.1.xml"), xml).unwrap();
     let mut openssl = Command::new("openssl");
@@ -191,6 +191,8 @@ async fn the_file_of_the_domain_is_read_over_verified_tls() {
     let shown = said(&output);
     assert!(shown.contains("config-v1.1.xml: names 2 servers"), "{shown}");
     assert!(shown.contains(&format!("logged in as {}", account.address)), "{shown}");
+    // What the file says of the user is tried first, be it wrong.
+    assert!(shown.contains("the login as rita was refused"), "{shown}");
     assert!(shown.contains("Verdict: one works"), "{shown}");
     let text = fs::read_to_string(folder.path().join("mailtrip.yml")).unwrap();
     assert!(text.contains(&format!("port: {}\n      tls: starttls", ports.imap)), "{text}");
