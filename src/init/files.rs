@@ -233,3 +233,76 @@ fn is_there(path: &Path) -> Stop {
 fn cannot_write(path: &Path, error: &io::Error) -> Stop {
     Stop::because(format!("{} cannot be written: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn name(text: &str) -> TargetName {
+        TargetName::new(text).unwrap()
+    }
+
+    fn account<'a>(
+        name: &'a TargetName,
+        address: &'a Address,
+        offers: &'a [Offer; 2],
+    ) -> Account<'a> {
+        let [smtp, imap] = offers;
+        Account {
+            name,
+            address,
+            send: Side { offer: smtp, username: None },
+            receive: Side { offer: imap, username: Some("rita: #1 'x'") },
+            ca_file: None,
+        }
+    }
+
+    fn offers() -> [Offer; 2] {
+        let smtp = Offer::new(Spoken::Smtp, "mail.example.com", 25, TlsMode::StartTls);
+        [smtp, Offer::new(Spoken::Imap, "mail.example.com", 993, TlsMode::Implicit)]
+    }
+
+    #[test]
+    fn what_is_written_loads_whatever_the_names_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (name, address) = (name("a/b: 'c' #d"), "o'brien@example.com".parse().unwrap());
+        let files = Files::new(folder.path(), &name);
+        let offers = offers();
+        let password = Secret::new("pass \\ word".to_owned());
+        files.write(&account(&name, &address, &offers), &password).unwrap();
+        let config = Config::load(files.main()).unwrap();
+        let target = config.targets.get(&name).unwrap();
+        assert_eq!((target.from.to_string(), &target.send.login), (address.to_string(), &None));
+        assert_eq!(target.receive.login.username, "rita: #1 'x'");
+        let in_folder = |file: io::Result<fs::DirEntry>| file.unwrap().file_name();
+        let secrets: Vec<_> =
+            fs::read_dir(folder.path().join("secrets")).unwrap().map(in_folder).collect();
+        assert_eq!(secrets, ["a_b___c___d.password"]);
+    }
+
+    #[test]
+    fn both_files_are_written_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (name, address) = (name("one"), "rita@example.com".parse().unwrap());
+        let files = Files::new(folder.path(), &name);
+        // It comes after the look at what is there, and leads elsewhere.
+        symlink(folder.path().join("elsewhere"), folder.path().join("mailtrip.yml")).unwrap();
+        let offers = offers();
+        let password = Secret::new("password".to_owned());
+        let stop = files.write(&account(&name, &address, &offers), &password).unwrap_err();
+        assert!(stop.to_string().contains("is there already"), "{stop}");
+        assert!(!folder.path().join("secrets").exists());
+        assert!(!folder.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_folder() {
+        for (text, word) in [("../../a", "_._.._a"), ("..", "_."), (".hidden", "_hidden")] {
+            assert_eq!(file_name(&name(text)), word, "{text}");
+        }
+        assert_eq!(file_name(&name(&"a".repeat(100))).len(), NAME_CHARS);
+    }
+}
