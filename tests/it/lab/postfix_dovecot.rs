@@ -259,17 +259,20 @@ impl Lab {
         self.postfix.configure(line).await;
     }
 
-    /// All mails are handed on to the Postfix of another lab, over TLS; this one calls itself `name`.
+    /// All mails are handed on to the Postfix of another lab, over TLS; this one calls itself `name`. It is
+    /// stopped and started for that.
     ///
     /// # Panics
-    /// If Postfix does not take its new configuration.
+    /// If Postfix does not stop or start.
     pub(crate) async fn relay_to(&self, next: &Self, name: &str) {
         let next = next.ports().smtp;
         let lines = format!(
             "myhostname = {name}\nvirtual_transport = smtp:[127.0.0.1]:{next}\n\
              smtp_tls_security_level = encrypt"
         );
-        self.postfix.configure(&lines).await;
+        self.stop_smtp().await;
+        self.postfix.write(&lines);
+        self.start_smtp().await;
     }
 
     /// Mails to the user are accepted and thrown away, if they have no other recipient.

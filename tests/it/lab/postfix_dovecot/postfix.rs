@@ -86,11 +86,16 @@ impl Postfix {
     /// # Panics
     /// If it does not take it.
     pub(crate) async fn configure(&self, line: &str) {
+        self.write(line);
+        tool::run("postfix", &["-c", &self.configuration(), "reload"]).await;
+    }
+
+    /// Adds lines to its configuration, for the next time that it starts.
+    pub(crate) fn write(&self, line: &str) {
         let path = self.folder.join("etc/main.cf");
         let text = fs::read_to_string(&path).unwrap_or_default();
         write_file(&path, format!("{text}{line}\n"), 0o644);
         set_modified(&path, SystemTime::now() - Duration::from_secs(3600));
-        tool::run("postfix", &["-c", &self.configuration(), "reload"]).await;
     }
 
     /// The log, oldest line first.
