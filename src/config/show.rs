@@ -391,7 +391,7 @@ fn describe(target: &Target) -> String {
     if let Some(side) = sender_mailbox {
         line += &format!("; bounces and sent copies by {}", describe_mailbox(side));
     }
-    if let Some(mail) = target.form().and_then(form::described) {
+    if let Some(mail) = target.mail_in_words() {
         line += &format!("; the mail is {mail}");
     }
     line += &format!("; late after {}", Written(target.late_after));

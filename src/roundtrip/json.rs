@@ -27,6 +27,10 @@ pub fn document(
         Arrival::Seen { roundtrip, folder } => (Some(roundtrip), Some(folder.label())),
         _ => (None, None),
     };
+    let bytes = match verdict.sent {
+        Sent::Accepted { bytes, .. } => Some(bytes),
+        _ => None,
+    };
     let side = |side| document_side(verdict, target, side, shows_transcript);
     json!({
         "target": target.name.as_str(),
@@ -49,6 +53,7 @@ pub fn document(
             "to": target.to.to_string(),
             "token": verdict.token.to_string(),
             "subject": target.subject(verdict.token, verdict.began),
+            "bytes": bytes,
         },
         "way": verdict.way.as_ref().map(way::document),
         "report": verdict.notice.as_ref().map(|notice| json!({

@@ -233,7 +233,8 @@ impl<'a, W: Write> RoundTrip<'a, W> {
                     network: handed_over.network,
                 };
                 self.mail.ledger.accepted(token, &transmission, crate::clock::now());
-                self.verdict.sent = Sent::Accepted { took: transmitted.elapsed(), reply };
+                let (took, bytes) = (transmitted.elapsed(), handed_over.bytes);
+                self.verdict.sent = Sent::Accepted { took, reply, bytes };
             }
             Err(error) => {
                 let is_doubtful = matches!(error, NotAccepted::Doubtful(_));

@@ -78,6 +78,8 @@ pub enum Sent {
         took: Duration,
         /// That reply.
         reply: String,
+        /// How many bytes the mail has.
+        bytes: u64,
     },
     /// It has not.
     NotAccepted(Failure),

@@ -76,6 +76,8 @@ pub struct HandedOver {
     pub written: Instant,
     /// How long the network took there and back on this connection.
     pub network: Duration,
+    /// How many bytes the mail has, before dots are stuffed.
+    pub bytes: u64,
 }
 
 impl NotAccepted {
@@ -146,7 +148,8 @@ impl Smtp {
         // 354; some old servers say 250, and mean the same.
         self.command(&Data.to_string(), |code| matches!(code, 250 | 300..=399)).await?;
         let (written, reply) = self.send_content(content).await?;
-        Ok(HandedOver { reply, began, written, network: self.wire.network() })
+        let (network, bytes) = (self.wire.network(), content.size());
+        Ok(HandedOver { reply, began, written, network, bytes })
     }
 
     /// Makes ready for the next mail after one was refused.

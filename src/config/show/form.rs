@@ -3,10 +3,11 @@
 use mail::content::{AttachedData, BodyText, Form};
 
 use super::{Text, Yaml};
+use crate::config::Target;
 use crate::config::value::WrittenBytes;
 
 /// What the mail is like, as a part of a sentence; nothing of what only its text says.
-pub(super) fn described(form: &Form) -> Option<String> {
+fn described(form: &Form) -> Option<String> {
     let mut parts: Vec<String> = form.size.map(in_words).into_iter().collect();
     if let Some(attachment) = &form.attachment {
         let size = match &attachment.data {
@@ -19,6 +20,13 @@ pub(super) fn described(form: &Form) -> Option<String> {
         parts.push(format!("signed by {}._domainkey.{}", signer.selector(), signer.domain()));
     }
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+impl Target {
+    /// What the test mail is like, as `10MB, with report.pdf`; `None`: nothing that shows from outside is said of it.
+    pub fn mail_in_words(&self) -> Option<String> {
+        self.form().and_then(described)
+    }
 }
 
 fn in_words(bytes: u64) -> String {

@@ -147,7 +147,7 @@ mod tests {
         let mut verdict = Verdict::new(Token::random(), "mailtrip.yml:1");
         let roundtrip = Duration::from_millis(100 + u64::try_from(number).unwrap());
         verdict.mailbox = Check::Passed;
-        verdict.sent = Sent::Accepted { took: Duration::ZERO, reply: "250 ok".into() };
+        verdict.sent = Sent::Accepted { took: Duration::ZERO, reply: "250 ok".into(), bytes: 1000 };
         verdict.arrival = Arrival::Seen { roundtrip, folder: FoundIn::Inbox };
         verdict.removal = Removal::Done;
         Box::new(verdict)

@@ -48,7 +48,8 @@ fn checks() -> Vec<Check> {
 }
 
 fn sendings() -> Vec<Sent> {
-    let accepted = Sent::Accepted { took: Duration::from_secs(1), reply: "250 ok".into() };
+    let accepted =
+        Sent::Accepted { took: Duration::from_secs(1), reply: "250 ok".into(), bytes: 1000 };
     let refused = failures(Step::Envelope).map(Sent::NotAccepted);
     let doubtful = failures(Step::Data).map(Sent::Doubtful);
     [accepted, Sent::NotTried, Sent::Unfinished]

@@ -586,6 +586,18 @@ async fn a_bounce_ends_the_waiting_wherever_it_comes_and_is_removed() {
 }
 
 #[tokio::test]
+async fn a_mail_of_its_own_form_is_told_by_its_subject_and_its_size() {
+    let house = House::new(Protocol::Imap).await;
+    let mail = "mail: {subject: 'Invoice {token}', size: 200kB, attachment: {name: a.pdf}}";
+    let target = house.target(mail, "", "");
+    let (verdict, _) = probe(&target, DEADLINE).await;
+    assert!(verdict.is_good());
+    let document = json::document(&verdict, &target, &Thresholds::default(), false);
+    assert_eq!(document["mail"]["bytes"], 200_000, "{document:#}");
+    assert_eq!(document["mail"]["subject"], format!("Invoice {}", verdict.token));
+}
+
+#[tokio::test]
 async fn a_delay_is_told_with_the_verdict_and_a_blind_eye_as_well() {
     let house = House::new(Protocol::Imap).await;
     house.post.set_delivery(USER, Delivery::lost());

@@ -17,7 +17,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::support::{Exporter, MAILBOXES, USER, World, dialogues};
+use crate::support::http;
+use crate::support::{Exporter, MAILBOXES, USER, World, dialogues, serve};
 
 const MAIL: &str = "{subject: 'Invoice {token}', headers: {X-Company: acme, Precedence: ''}, body: 'Of {target}', \
                     size: 50kB, attachment: {name: invoice.pdf}}";
@@ -80,6 +81,19 @@ async fn its_size_is_told_at_both_ends_and_of_other_targets_never() {
     let arrived = value("mailtrip_mail_arrived_bytes");
     assert!((50_001.0..51_000.0).contains(&arrived), "with the trace field: {arrived}");
     assert!(!lines.iter().any(|line| line.contains("target=\"b\"")), "{lines:#?}");
+    let (address, _serving) = serve(&exporter.supervisor, false).await;
+    let address = address.to_string();
+    let page = http::get(&address, "/targets/a").await;
+    for words in
+        ["The test mail is 50kB, with invoice.pdf.", "bytes in the mailbox; it was sent as 50000"]
+    {
+        assert!(page.text().contains(words), "{words}: {}", page.text());
+    }
+    let document = http::get(&address, "/api/targets/a").await;
+    let compact = document.text().replace([' ', '\n'], "");
+    assert!(compact.contains("\"sent_bytes\":50000"), "{compact}");
+    assert!(!http::get(&address, "/targets/b").await.text().contains("The test mail is"));
+    exporter.supervisor.stop().await;
 }
 
 #[tokio::test]

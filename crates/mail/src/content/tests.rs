@@ -6,6 +6,7 @@ use mail_parser::{MessageParser, MimeHeaders};
 
 use super::*;
 use crate::dkim::tests::{ed25519, rsa};
+use crate::fuzz::measure::Budget;
 use crate::test_mail::{Addressed, Header, write};
 
 fn text(text: &str) -> Option<BodyText> {
@@ -124,6 +125,21 @@ fn an_attachment_arrives_as_it_was_and_the_text_stays_readable() {
         assert_eq!(attached.content_type().unwrap().subtype(), Some("pdf"));
         assert_eq!(message.attachment_count(), 1);
     }
+}
+
+#[test]
+fn a_large_mail_is_never_held_whole() {
+    let form = Form {
+        attachment: attachment(AttachedData::Filling),
+        size: Some(10_000_000),
+        signer: Some(ed25519()),
+        ..Form::default()
+    };
+    let budget = Budget { bytes: 400_000, per_byte: 0 };
+    budget.hold("a mail of 10 MB", 10_000_000, || {
+        let content = written_as(&form, Token::from(1));
+        assert_eq!(content.chunks().map(|chunk| chunk.len()).sum::<usize>(), 10_000_000);
+    });
 }
 
 #[test]
