@@ -41,7 +41,7 @@ pub struct Inspection {
     pub is_cut: bool,
     /// The hops, nearest to the sender first; at most [`MAX_HOPS`].
     pub hops: Vec<Hop>,
-    /// The time from the newest hop until the mail could be seen in the mailbox: what that server did
+    /// The time from the last of `hops` until the mail could be seen in the mailbox: what that server did
     /// with it then stands in no header. To a resolution of one second.
     #[serde(default)]
     pub to_mailbox: Delay,

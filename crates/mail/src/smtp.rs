@@ -52,6 +52,8 @@ pub struct Smtp {
     /// What EHLO said; empty before it.
     name: String,
     is_logged_in: bool,
+    /// Whether the mail under way is so large that a server may have a limit below its size.
+    is_large: bool,
 }
 
 /// Why one mail was not accepted.
@@ -126,7 +128,7 @@ impl Smtp {
     /// Nothing is known of the server yet.
     fn over(wire: Wire) -> Self {
         let (features, name) = (Features::default(), String::new());
-        Self { wire, features, offers_reports: false, name, is_logged_in: false }
+        Self { wire, features, offers_reports: false, name, is_logged_in: false, is_large: false }
     }
 
     /// Hands over one mail, chunk by chunk. `content` has CRLF line ends; dots are stuffed here. `envelope_id`, some
@@ -300,7 +302,13 @@ impl Smtp {
     fn refusal(&self, reply: &Reply, what: &str, down: bool) -> Failure {
         let message = format!("the server refused {what}: {}", self.words(reply));
         let down = down || reply.is_going_down();
-        let fault = Fault::new(reply.reason(), message).with(self.clue(reply));
+        let clue = self.clue(reply);
+        // That there is no room for a mail of this size says nothing about the mailbox.
+        let reason = match reply.reason() {
+            Reason::Quota if clue == Some(Clue::TooLarge) => Reason::Rejected,
+            reason => reason,
+        };
+        let fault = Fault::new(reason, message).with(clue);
         self.wire.fail(Fault { down, ..fault })
     }
 

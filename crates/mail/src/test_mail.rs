@@ -128,7 +128,8 @@ pub fn compose(
 /// The least size that a mail of this form can be asked to have, in bytes, with room for the name of any host; `None` if
 /// it cannot be written at all.
 pub fn least_size(addressed: Addressed<'_>) -> Option<u64> {
-    let form = addressed.form.map(|form| Form { size: None, ..form.clone() });
+    // A text is encoded in another way where padding may follow it.
+    let form = addressed.form.map(|form| Form { size: form.size.map(|_| 0), ..form.clone() });
     let longest_host = "h".repeat(HOST_CHARS);
     let addressed = Addressed { form: form.as_ref(), ..addressed };
     let token = Token::from(0);
@@ -136,6 +137,33 @@ pub fn least_size(addressed: Addressed<'_>) -> Option<u64> {
     let signer = form.as_ref().and_then(|form| form.signer.as_ref());
     let signature = u64::try_from(signer.map_or(0, Signer::field_size)).ok()?;
     Some(content.size() + signature)
+}
+
+/// Whether the mail is known by its Subject where its X-Mailtrip was removed and its Message-ID written anew on the
+/// way, as gateways do.
+pub fn is_known_by_subject(addressed: Addressed<'_>) -> bool {
+    let form = addressed.form.map(|form| Form { size: None, ..form.clone() });
+    let addressed = Addressed { form: form.as_ref(), ..addressed };
+    // Without a digit that a place next to it could continue.
+    let token = Token::from(u128::MAX / 3);
+    let Ok(content) = compose(addressed, token, token, UNIX_EPOCH, "host.example") else {
+        return false;
+    };
+    let header = String::from_utf8_lossy(content.header());
+    let mut is_left = true;
+    let mut left = String::with_capacity(header.len());
+    for line in header.split_inclusive('\n') {
+        if !line.starts_with([' ', '\t']) {
+            let name = line.split(':').next().unwrap_or_default();
+            is_left = !["X-Mailtrip", "Message-ID"].iter().any(|it| it.eq_ignore_ascii_case(name));
+        }
+        if is_left {
+            left.push_str(line);
+        }
+    }
+    let header = Header::parse(left.as_bytes());
+    let sender_of = |known: Token| (known == token).then(|| addressed.from.clone());
+    !header.is_delivery_report && header.claim(sender_of) == Some(token)
 }
 
 /// The longest name of a host in the DNS.

@@ -154,10 +154,7 @@ impl Wire {
         match timeout_at(self.deadline, write).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.not_sent(shown, &error)),
-            Err(_) => {
-                let message = format!("the server took too long to take {shown}");
-                Err(self.fail(Fault::new(Reason::Timeout, message)))
-            }
+            Err(_) => Err(self.not_taken(shown)),
         }
     }
 

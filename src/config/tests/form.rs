@@ -129,6 +129,15 @@ fn what_would_go_lost_costs_much_or_counts_nothing_is_told() {
     let expected = "target `a`: `mail.subject` has no {token}: a mail whose X-Mailtrip is removed";
     assert!(warnings("{subject: a}", "", "").contains(expected));
     assert_eq!(warnings("{subject: 'a {token}', size: 1MB}", "", ""), "");
+    for unknown in [
+        "{subject: 'INV{token}'}",
+        "{subject: '{token}{target}'}",
+        "{subject: '0123456789abcdef0123456789abcdef {token}'}",
+        "{subject: 'a {token}', headers: {References: <1@b>}}",
+    ] {
+        let told = warnings(unknown, "", "");
+        assert!(told.contains("is not known again by its Subject"), "{unknown}: {told}");
+    }
     let much = warnings("{size: 10MB}", "", "");
     assert!(much.contains("`mail` of 10MB sends 2.9 GB a day"), "{much}");
     let much = warnings("{size: 20MB}", "interval: 10s", "");

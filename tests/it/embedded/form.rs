@@ -129,8 +129,15 @@ async fn a_mail_that_is_too_large_is_refused_before_it_is_sent() {
     assert!(!dialogues(&world.smtp).remove(0).received_contains(b"DATA"));
 }
 
-/// A server that has had enough after so many bytes of the mail, and then takes no more.
-async fn full_after(listener: TcpListener, most: usize) {
+/// What a server does with the rest of a mail that it has refused.
+enum Then {
+    Drains,
+    Leaves,
+    Stalls(tokio::sync::oneshot::Receiver<()>),
+}
+
+/// A server that has had enough after so many bytes of the mail.
+async fn full_after(listener: TcpListener, most: usize, then: Then) {
     let (client, _) = listener.accept().await.unwrap();
     let mut client = BufStream::new(client);
     client.write_all(b"220 a\r\n").await.unwrap();
@@ -149,20 +156,34 @@ async fn full_after(listener: TcpListener, most: usize) {
     client.flush().await.unwrap();
     let mut begun = vec![0; most];
     client.read_exact(&mut begun).await.unwrap();
-    client.write_all(b"552 5.3.4 enough of it\r\n").await.unwrap();
+    client.write_all(b"552 enough of it\r\n").await.unwrap();
     client.flush().await.unwrap();
+    match then {
+        Then::Drains => {}
+        // With unread data in its buffer it resets the connection.
+        Then::Leaves => return,
+        Then::Stalls(until) => drop(until.await),
+    }
     let mut rest = vec![0; 65_536];
     while client.read(&mut rest).await.is_ok_and(|count| count > 0) {}
 }
 
 #[tokio::test]
 async fn a_server_that_has_had_enough_is_heard_in_the_middle_of_the_mail() {
+    let (_stays, stalls) = tokio::sync::oneshot::channel();
+    for then in [Then::Drains, Then::Leaves, Then::Stalls(stalls)] {
+        is_heard(then).await;
+    }
+}
+
+async fn is_heard(then: Then) {
+    let is_stalling = matches!(then, Then::Stalls(_));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let server = tokio::spawn(full_after(listener, 200_000));
+    let server = tokio::spawn(full_after(listener, 200_000, then));
     let text = format!(
         "targets: [{{name: a, from: from@example.test, to: to@example.test, host: 127.0.0.1, mail: {{size: 50MB}}, \
-         send: {{port: {port}, tls: none}}, receive: {{protocol: imap, tls: none, username: rita, password: x}}}}]"
+         timeout: 2s, send: {{port: {port}, tls: none}}, receive: {{protocol: imap, tls: none, username: rita, password: x}}}}]"
     );
     let target = Config::parse(&text, Path::new("mailtrip.yml"))
         .unwrap()
@@ -183,6 +204,10 @@ async fn a_server_that_has_had_enough_is_heard_in_the_middle_of_the_mail() {
     assert_eq!((failure.step, failure.reason), (Step::Data, Reason::Rejected), "{failure}");
     assert!(failure.message.contains("enough of it"), "{failure}");
     assert!(trace.transcript().contains("the message (50000000 bytes)"), "{}", trace.transcript());
+    assert_eq!(failure.clue, Some(Clue::TooLarge), "{failure}");
     drop(smtp);
-    server.await.unwrap();
+    if is_stalling {
+        server.abort();
+    }
+    assert!(server.await.is_ok() != is_stalling);
 }

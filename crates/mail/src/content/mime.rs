@@ -112,6 +112,8 @@ fn heading(attachment: &Attachment, boundary: &str) -> String {
 
 /// The text in the shortest encoding, or in one behind which lines of text may follow.
 fn encoded(text: String, is_padded: bool) -> Body {
+    // lettre inserts what is missing at each line end one by one, and moves the rest of the text each time.
+    let text = text.replace("\r\n", "\n").replace('\n', "\r\n");
     let body = Body::new(text.clone());
     let body = match body.encoding() {
         ContentTransferEncoding::Base64 if is_padded => {

@@ -98,6 +98,24 @@ fn the_size_is_exact_to_the_byte() {
 }
 
 #[test]
+fn the_least_size_is_that_of_the_text_as_it_is_encoded_where_padding_follows() {
+    let from: Address = "probe@sender.example".parse().unwrap();
+    let to: Address = "probe@receiver.example".parse().unwrap();
+    let form = Form { body: text(&"漢字".repeat(5000)), size: Some(50_000), ..Form::default() };
+    let addressed = Addressed {
+        target: "a",
+        from: &from,
+        to: &to,
+        interval: Duration::from_secs(300),
+        lost_after: Duration::from_secs(24 * 3600),
+        form: Some(&form),
+    };
+    let least = crate::test_mail::least_size(addressed).unwrap();
+    let sent = written_as(&form, Token::from(1)).size();
+    assert!(sent > 50_000 && (sent..sent + 600).contains(&least), "{least} for {sent}");
+}
+
+#[test]
 fn a_size_that_is_too_small_has_no_effect() {
     let whole = shown(&Form::default()).len() as u64;
     for size in [1, whole, whole + 1] {

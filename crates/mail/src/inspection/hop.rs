@@ -311,12 +311,13 @@ fn first_delay(hop: &Received<'_>, clock: Clock, transit: TransitTimes) -> Delay
     }
 }
 
-/// From the newest of these hops to the arrival, by our own clock.
+/// From the last hop that is reported to the arrival, by our own clock.
 pub(super) fn to_mailbox(received: &[Received<'_>], transit: TransitTimes) -> Delay {
-    let date = received.first().and_then(|hop| hop.date);
-    let (Some(date), Some(arrived)) = (date, transit.arrived) else { return Delay::Unknown };
     let way: Vec<&Received<'_>> = received.iter().rev().collect();
-    if clocks(&way, transit).last() != Some(&Clock::Believed) {
+    let last = way.len().min(MAX_HOPS).saturating_sub(1);
+    let date = way.get(last).and_then(|hop| hop.date);
+    let (Some(date), Some(arrived)) = (date, transit.arrived) else { return Delay::Unknown };
+    if clocks(&way, transit).get(last) != Some(&Clock::Believed) {
         return Delay::Skewed;
     }
     // The stamp says only which second it was, and the clocks are off by a little.

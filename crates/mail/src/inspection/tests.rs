@@ -301,6 +301,21 @@ fn the_way_into_the_mailbox_is_known_only_by_a_good_clock_and_to_whoever_looked(
 }
 
 #[test]
+fn beyond_the_hops_that_are_shown_the_rest_of_the_way_is_one_stretch() {
+    // It waits between the eighth, the last that is shown, and the ninth.
+    let seconds = (1..=8_u64).chain([40, 41]);
+    let hops: Vec<String> = seconds.map(|second| hop("mx.example", &time(second))).collect();
+    let hops: Vec<String> = hops.into_iter().rev().collect();
+    let block = format!("{}\n", hops.concat()).replace('\n', "\r\n");
+    let transit = TransitTimes { arrived: Some(at(42.0)), ..minute() };
+    let rules = Rules { authserv_id: None, scrubber: &Scrubber::default() };
+    let inspection = Inspection::read(block.as_bytes(), transit, rules);
+    assert_eq!((inspection.hops.len(), inspection.hop_count), (8, 10));
+    assert_eq!(inspection.to_mailbox, measured(34.0));
+    assert_eq!(inspection.longest_wait(), Some((8, Duration::from_secs(34))));
+}
+
+#[test]
 fn the_longest_wait_is_the_first_of_the_longest_stretches_and_no_accident_of_stamps() {
     let longest = |seconds: &[u64]| {
         let hops = seconds.iter().map(|second| hop("mx.example", &time(*second)));

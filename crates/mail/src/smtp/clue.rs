@@ -51,6 +51,8 @@ impl Smtp {
             450 if reply.is_about((7, 1)) => Some(Clue::EhloNameOrGreylist),
             _ if reply.is_about((3, 1)) => Some(Clue::NoRoom),
             _ if reply.is_about((3, 4)) || reply.is_about((2, 3)) => Some(Clue::TooLarge),
+            // A limit of size by servers without enhanced codes (RFC 1870 section 6.1).
+            552 if reply.enhanced().is_none() && self.is_large => Some(Clue::TooLarge),
             // What Microsoft says of a client that has not logged in.
             _ if reply.is_about((7, 57)) => Some(Clue::LoginFirst),
             535 => Some(Clue::LoginFirst),

@@ -11,6 +11,8 @@ use crate::{Failure, Fault, Reason};
 
 /// How long a server may think after the final dot; RFC 5321 section 4.5.3.2.6 asks for patience.
 const AFTER_DATA: Duration = Duration::from_secs(120);
+/// How long the rest of a reply may take that a server has begun before it took no more.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 impl Smtp {
     /// The content with its final dot, and when that was about to be sent. Up to the last line the
@@ -29,7 +31,9 @@ impl Smtp {
                 true => self.wire.send_bytes(&chunk, &shown).await,
                 false => self.wire.send_more(&chunk, &shown).await,
             };
-            sent.map_err(NotAccepted::Broken)?;
+            if let Err(failure) = sent {
+                return Err(NotAccepted::Broken(self.words_before(failure).await));
+            }
             if self.wire.has_come().await.map_err(NotAccepted::Broken)? {
                 return Err(NotAccepted::Broken(self.unasked_reply().await));
             }
@@ -49,6 +53,20 @@ impl Smtp {
             // No reply to this step of the dialogue: it says nothing about the mail.
             _ => NotAccepted::Doubtful(failure),
         })
+    }
+
+    /// The refusal with which a server takes no more of the mail, if it has said why; else how the connection failed.
+    async fn words_before(&mut self, failure: Failure) -> Failure {
+        self.wire.expect_reply_within(LAST_WORDS);
+        match self.wire.has_come().await {
+            Ok(true) => match self.read_reply().await {
+                Ok(reply) if matches!(reply.code, 400..=599) => {
+                    self.refusal(&reply, "the message", false)
+                }
+                _ => failure,
+            },
+            _ => failure,
+        }
     }
 
     /// What stands before the final dot is no answer to it: the server cannot have the mail. It may have

@@ -24,7 +24,8 @@ impl Smtp {
         size: u64,
     ) -> Result<(), NotAccepted> {
         let mut needed = self.needed_parameters(&[from, to])?;
-        if size >= TOLD_SIZE && self.features.has("SIZE") {
+        self.is_large = size >= TOLD_SIZE;
+        if self.is_large && self.features.has("SIZE") {
             needed.push(MailParameter::Size(usize::try_from(size).unwrap_or(usize::MAX)));
         }
         let mail = |more: Vec<MailParameter>| {

@@ -62,6 +62,21 @@ impl Wire {
         self.fail(fault.with(tls::io_clue(error)))
     }
 
+    /// The failure of a server that has not taken all of `shown` by the deadline.
+    pub(super) fn not_taken(&self, shown: &str) -> Failure {
+        let fault = match past_the_end(self.trace(), self.end, self.deadline) {
+            Some(whole) => {
+                let message = format!("the server has not taken {shown} {whole}");
+                Fault::new(Reason::Timeout, message).with(Some(Clue::PeriodOver))
+            }
+            None => {
+                let message = format!("the server took too long to take {shown}");
+                Fault::new(Reason::Timeout, message)
+            }
+        };
+        self.fail(fault)
+    }
+
     fn when(&self) -> String {
         match &self.asked_for {
             Some(command) => format!("in answer to {command}"),

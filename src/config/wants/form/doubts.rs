@@ -2,7 +2,7 @@
 
 use mail::content::Form;
 use mail::dkim::{GOOD_RSA_BITS, Signer};
-use mail::test_mail::least_size;
+use mail::test_mail::{is_known_by_subject, least_size};
 
 use crate::config::value::WrittenBytes;
 use crate::config::{Protocol, Target};
@@ -21,6 +21,12 @@ pub(in crate::config) fn doubts(target: &Target) -> Vec<String> {
     if form.subject.as_ref().is_some_and(|subject| !subject.has_token()) {
         let message = "`mail.subject` has no {token}: a mail whose X-Mailtrip is removed and whose Message-ID is \
                        rewritten on its way is not known again, and counts as lost";
+        doubts.push(message.to_owned());
+    } else if !is_known_by_subject(target.addressed()) {
+        let message = "`mail` is not known again by its Subject where its X-Mailtrip is removed and its Message-ID is \
+                       rewritten on its way, and counts as lost: {token} must stand there between spaces and before \
+                       anything like it, there must be no In-Reply-To and References in `mail.headers`, and what a \
+                       postmaster or mailer-daemon sends with an attachment is taken for a report";
         doubts.push(message.to_owned());
     }
     let size = size(target, form);
