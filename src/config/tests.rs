@@ -628,8 +628,8 @@ fn the_example_loads() {
         "mailserver: every 5m one mail from sendtest@test.com to receivetest@test.com through \
          smtp://sam@192.168.10.1:25 (starttls), found by imap://mailreceiver@192.168.10.1:143 \
          (starttls) in INBOX, \\Junk; bounces and sent copies by imap://sam@192.168.10.1:143 \
-         (starttls) in INBOX, \\Junk, \\Sent; late after 5m, lost after 24h; pings 192.168.10.1; \
-         checks 192.168.10.1:25, 192.168.10.1:143, mail.test.com:80; node of cluster corp"
+         (starttls) in INBOX, \\Junk, \\Sent; the mail is 20kB, with report.pdf; late after 5m, lost \
+         after 24h; pings 192.168.10.1; checks 192.168.10.1:25, 192.168.10.1:143, mail.test.com:80; node of cluster corp"
     );
     assert_eq!(
         descriptions[3],
