@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Endpoint, Target};
 
+mod lists;
 mod needs;
 
 /// More targets than this are counted and not listed.

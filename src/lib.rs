@@ -1,8 +1,8 @@
 //! mailtrip_exporter measures that mail handed to a server arrives, and exports it to Prometheus.
 //!
 //! The modules, the highest first. A module uses only modules further down; those that share a level do
-//! not use each other: `cli`, `check`, `demo`, `healthcheck` and `init`; `metrics` and `roundtrip`; `probing` and
-//! `layers`; `log`, `clock` and `build`. A test reads the paths in the source and holds this order.
+//! not use each other: `cli`, `check`, `demo`, `healthcheck` and `init`; `metrics` and `roundtrip`; `probing`,
+//! `layers` and `standing`; `log`, `clock` and `build`. A test reads the paths in the source and holds this order.
 //!
 //! - `fuzz`: a target for every parser of foreign input; only in tests and with the feature `fuzzing`.
 //! - [`app`]: from the command line to a running program and its exit code.
@@ -19,6 +19,7 @@
 //! - [`probing`]: the loop that sends test mails, and the loop that reads a mailbox for all targets that
 //!   receive there.
 //! - [`layers`]: checks of the layers below mail, ping and TCP ports, in rounds.
+//! - [`standing`]: what others say of the addresses that a target sends from, in rounds.
 //! - [`account`]: the ledger of a target under one lock, with its store, recent history, log and advice.
 //! - [`store`]: what outlives the process, in SQLite.
 //! - [`descriptors`]: the limit of open files, and how many a configuration needs.
@@ -48,6 +49,7 @@ pub mod log;
 pub mod metrics;
 pub mod probing;
 pub mod roundtrip;
+pub mod standing;
 pub mod store;
 pub mod supervisor;
 pub mod web;

@@ -5,7 +5,7 @@
 //! hold what it should is told of.
 //!
 //! `writer` is the thread that writes, `queue` where it is met, `work` what it has to write, `schema` the file, `rows`,
-//! `failures`, `readings`, `newest`, `inspection` and `availability` what is in it, `mark` what it has to hold,
+//! `failures`, `findings`, `readings`, `newest`, `inspection` and `availability` what is in it, `mark` what it has to hold,
 //! `care` what becomes of it while it is in use, `change` a transaction. Nobody waits for the disk but a mail
 //! about to be sent or removed, and that for a second at most. A store that fails is logged and counted while everything goes on from
 //! memory, and is tried again.
@@ -27,6 +27,7 @@ use tracing::warn;
 
 use crate::config::{MailboxId, Secret, TargetName};
 pub use failures::PORT_REASONS;
+pub use findings::{FindingKind, KeptFinding};
 pub use inspection::KeptInspection;
 use ledger::Instance;
 use ledger::{AvailabilityChanges, Changes, ClockOffset, StoredAccount};
@@ -40,6 +41,7 @@ pub(crate) mod availability;
 mod care;
 mod change;
 mod failures;
+pub(crate) mod findings;
 pub(crate) mod inspection;
 mod mark;
 pub(crate) mod newest;
@@ -74,6 +76,8 @@ pub struct StoredTarget {
     pub layers: LayerRecord,
     /// What the header of the newest mail says.
     pub inspection: Option<KeptInspection>,
+    /// What was found outside its mails.
+    pub findings: Vec<KeptFinding>,
 }
 
 /// The state directory cannot be used.
@@ -263,6 +267,11 @@ impl Store {
     /// forgotten.
     pub fn record_inspection(&self, target: &TargetName, kept: Option<KeptInspection>) {
         self.shared.record_inspection(target.clone(), kept);
+    }
+
+    /// Takes everything that was found about a target outside its mails, to be written soon.
+    pub fn record_findings(&self, target: &TargetName, findings: Vec<KeptFinding>) {
+        self.shared.record_findings(target.clone(), findings);
     }
 
     /// Takes how a target was over the latest hours and days, to be written soon.

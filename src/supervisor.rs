@@ -18,6 +18,7 @@ use crate::probing::lag::Lag;
 use crate::probing::mailbox::MailboxHandle;
 use crate::probing::pace::Pace;
 use crate::probing::send::Origin;
+use crate::standing::limiter::Limiter;
 use crate::store::Store;
 use beginner::Beginner;
 use mail::net::tls::TlsClients;
@@ -41,6 +42,7 @@ mod reconcile;
 mod reload;
 mod sending;
 pub(crate) mod slots;
+mod standing;
 mod starts;
 mod task;
 mod view;
@@ -58,6 +60,7 @@ pub struct Supervisor {
     started: SystemTime,
     clients: ConnectionContext,
     limiter: Arc<CheckLimiter>,
+    lists: Arc<Limiter>,
     pace: Arc<Pace>,
     /// Held for the whole of a change, so that two reloads do not mix.
     changing: tokio::sync::Mutex<()>,
@@ -85,6 +88,8 @@ struct Running {
     line: Line,
     sending: Task,
     checking: Task,
+    /// Of lists; `None` if none are asked.
+    asking: Option<Task>,
 }
 
 struct RunningMailbox {
@@ -139,6 +144,7 @@ impl Supervisor {
             started: now,
             clients,
             limiter: Arc::default(),
+            lists: Arc::default(),
             pace: Arc::new(Pace::new(config.max_concurrent_probes)),
             changing: tokio::sync::Mutex::new(()),
             stopped: CancellationToken::new(),
@@ -265,7 +271,9 @@ impl Supervisor {
             let targets = targets.into_values();
             let mailboxes = std::mem::take(&mut state.mailboxes).into_values();
             let let_go = std::mem::take(&mut state.let_go).into_tasks();
-            let loops = targets.flat_map(|running| [running.sending, running.checking]);
+            let loops = targets.flat_map(|running| {
+                [running.sending, running.checking].into_iter().chain(running.asking)
+            });
             let tasks = loops.chain(mailboxes.map(|mailbox| mailbox.task)).chain(let_go);
             (tasks.collect(), accounts)
         };

@@ -1,6 +1,7 @@
 //! What a configuration needs: of this machine, of Prometheus, and of the mail servers. The figures are those of
 //! docs/sizing.md, which a test compares.
 
+use super::lists;
 use crate::config::{Config, ServerLoad};
 use crate::descriptors::Need;
 
@@ -33,11 +34,12 @@ pub(super) fn lines(config: &Config, limit: u64) -> Vec<String> {
     let by_connections = loads.iter().map(|load| {
         format!("{} by {} to {}", load.connections(), load.server.protocol, load.server)
     });
-    let at_once = format!("at once:   {}", named(by_connections, ", "));
+    let at_once = format!("at once:   {}", named(by_connections, ", ", "server"));
     loads.retain(|load| load.mails_an_hour() > 0.0);
     loads.sort_by(|one, other| other.mails_an_hour().total_cmp(&one.mails_an_hour()));
-    let mails = format!("mails:     an hour {}", named(loads.iter().map(mails), "; "));
-    vec![at_once, mails, format!("needs:     {}", of_machine(config, limit))]
+    let mails = format!("mails:     an hour {}", named(loads.iter().map(mails), "; ", "server"));
+    let needs = format!("needs:     {}", of_machine(config, limit));
+    [Some(at_once), Some(mails), lists::line(config), Some(needs)].into_iter().flatten().collect()
 }
 
 /// Each server with its accounts.
@@ -76,6 +78,7 @@ fn of_machine(config: &Config, limit: u64) -> String {
     for target in config.targets.values() {
         let own = TARGET_SERIES + PORT_SERIES * target.ports.len().saturating_sub(PORTS);
         let own = own + if target.usual { USUAL_SERIES } else { 0 };
+        let own = own + target.dnsbl().map_or(0, |dnsbl| dnsbl.lists.len());
         let labels = target.labels.iter().map(|(name, value)| number(name.len() + value.len()));
         let labels: f64 = labels.map(|length| length + LABEL_BYTES).sum();
         series += own;
@@ -94,13 +97,17 @@ fn of_machine(config: &Config, limit: u64) -> String {
 }
 
 /// The first of them, and how many are left.
-fn named(words: impl ExactSizeIterator<Item = String>, between: &str) -> String {
+pub(super) fn named(
+    words: impl ExactSizeIterator<Item = String>,
+    between: &str,
+    what: &str,
+) -> String {
     let left = words.len().saturating_sub(NAMED);
     let words: Vec<String> = words.take(NAMED).collect();
     let more = match left {
         0 => String::new(),
-        1 => format!("{between}and 1 server more"),
-        _ => format!("{between}and {left} servers more"),
+        1 => format!("{between}and 1 {what} more"),
+        _ => format!("{between}and {left} {what}s more"),
     };
     words.join(between) + &more
 }

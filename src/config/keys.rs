@@ -32,7 +32,11 @@ impl Home {
             | Home::Ping
             | Home::Mail
             | Home::Attachment
-            | Home::Dkim => None,
+            | Home::Dkim
+            | Home::Dnsbl => None,
+            Home::DnsblList => {
+                (key == "zone").then(|| "write a zone without a key as a text".to_owned())
+            }
         };
         meant.or_else(|| nearest(key, &self.names()).map(did_you_mean))
     }
@@ -63,6 +67,7 @@ fn in_target(key: &str) -> Option<String> {
         "ispassive" => "passive",
         "server" | "hostname" => "host",
         "nickname" => "name",
+        "rbl" | "blacklist" | "blocklist" | "dnsbls" => "dnsbl",
         _ => "",
     };
     if !meant.is_empty() {

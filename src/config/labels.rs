@@ -10,9 +10,10 @@ use crate::config::yaml::{Node, Value};
 pub const LOCATION: &str = "location";
 
 /// The names of all labels that the exporter sets on any series.
-pub(crate) const OF_THE_EXPORTER: [&str; 26] = [
+pub(crate) const OF_THE_EXPORTER: [&str; 27] = [
     "branch",
     "cipher",
+    "dnsbl",
     "external_url",
     "filter",
     "folder",

@@ -46,6 +46,10 @@ pub enum Home {
     Attachment,
     /// `dkim` of `mail`.
     Dkim,
+    /// `dnsbl`.
+    Dnsbl,
+    /// One of the lists of `dnsbl`.
+    DnsblList,
 }
 
 /// A key.
@@ -100,6 +104,10 @@ pub enum Kind {
     Ports,
     /// A map of labels.
     Labels,
+    /// A list of zones of the DNS, each alone or as a map of keys.
+    Zones(Home),
+    /// A list of IP addresses, one at least.
+    IpAddresses,
     /// A map of keys.
     Map(Home),
     /// `true`, `false` or a map of keys.
@@ -129,7 +137,7 @@ pub enum Default {
 
 impl Home {
     /// All of them, in the order of the man page.
-    pub const ALL: [Home; 14] = [
+    pub const ALL: [Home; 16] = [
         Home::Main,
         Home::Included,
         Home::Defaults,
@@ -144,6 +152,8 @@ impl Home {
         Home::Mail,
         Home::Attachment,
         Home::Dkim,
+        Home::Dnsbl,
+        Home::DnsblList,
     ];
 
     /// Where the map stands: the key that holds it.
@@ -163,6 +173,8 @@ impl Home {
             Home::Mail => "mail",
             Home::Attachment => "attachment",
             Home::Dkim => "dkim",
+            Home::Dnsbl => "dnsbl",
+            Home::DnsblList => "dnsbl.lists",
         }
     }
 
@@ -183,6 +195,8 @@ impl Home {
             Home::Mail => form::MAIL,
             Home::Attachment => form::ATTACHMENT,
             Home::Dkim => form::DKIM,
+            Home::Dnsbl => table::DNSBL,
+            Home::DnsblList => table::DNSBL_LIST,
         }
     }
 }
@@ -221,6 +235,10 @@ impl fmt::Display for Kind {
             Kind::Folders => "a list of folders",
             Kind::Ports => "a list of ports",
             Kind::Labels => "a map of names and values",
+            Kind::IpAddresses => "a list of IP addresses",
+            Kind::Zones(home) => {
+                return write!(f, "a list of zones, or of maps with the keys of {}", home.name());
+            }
             Kind::Map(home) => return write!(f, "a map with the keys of {}", home.name()),
             Kind::Switch(home) => {
                 return write!(f, "true, false or a map with the keys of {}", home.name());

@@ -14,6 +14,7 @@ use super::{TlsMode, TlsVersion};
 use ledger::durations::Written;
 
 mod form;
+mod wants;
 
 impl Config {
     /// The configuration in force, with every default written out and each password as
@@ -146,6 +147,7 @@ impl Yaml {
             self.line(2, "port_checks", false);
         }
         self.line(2, "port_timeout", Written(target.port_timeout));
+        target.dnsbl().into_iter().for_each(|dnsbl| self.dnsbl(dnsbl));
         // The sides have theirs; this is that of the checks.
         let families = target.ports.iter().map(|check| check.ip_family);
         if let Some(family) = families.chain(target.ping.iter().map(|ping| ping.ip_family)).next() {
@@ -403,6 +405,7 @@ fn describe(target: &Target) -> String {
         let ports: Vec<String> = target.ports.iter().map(ToString::to_string).collect();
         line += &format!("; checks {}", ports.join(", "));
     }
+    line += &wants::described(target);
     match (target.passive, &target.cluster) {
         (true, Some(cluster)) => line += &format!("; passive node of cluster {cluster}"),
         (true, None) => line += "; passive",

@@ -52,7 +52,7 @@ pub(super) fn convert(
     let receive = side::receive(&shared, sources, report);
     let sender_mailbox = side::sender_mailbox(&shared, sources, report);
     let inspect = inspect(section, report);
-    let wants = wants::wants(section, sources, report);
+    let wants = wants::wants(section, sources, inspect.is_some(), report);
     let target = Target {
         interval,
         messages: messages.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN),

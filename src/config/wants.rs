@@ -5,7 +5,9 @@ use mail::content::Form;
 use super::section::{Report, Section};
 use super::source::Sources;
 use super::{Target, value};
+pub use dnsbl::{Dnsbl, DnsblList};
 
+pub(super) mod dnsbl;
 pub(super) mod form;
 
 /// The wants of a target, one at least.
@@ -13,15 +15,22 @@ pub(super) mod form;
 pub struct Wants {
     /// What its test mail is like; `None`: as the exporter writes it by itself.
     pub mail: Option<Form>,
+    /// On which lists its outgoing addresses are looked up; `None`: on none.
+    pub dnsbl: Option<Dnsbl>,
 }
 
-/// The wants that a section describes; `None` if it has none.
+/// The wants that a section describes, of a target that `inspects` the headers of its mails or not; `None` if it
+/// has none.
 pub(super) fn wants(
     section: &Section<'_>,
     sources: &mut Sources<'_>,
+    inspects: bool,
     report: &mut Report,
 ) -> Option<Box<Wants>> {
-    let wants = Wants { mail: form::form(section, sources, report) };
+    let wants = Wants {
+        mail: form::form(section, sources, report),
+        dnsbl: dnsbl::dnsbl(section, sources, inspects, report),
+    };
     (wants != Wants::default()).then(|| Box::new(wants))
 }
 

@@ -21,6 +21,7 @@ pub(super) fn of(home: Home) -> Vec<Value> {
             let rule = json!({"properties": {"username": {"not": none()}}});
             one_password().into_iter().chain([rule]).collect()
         }
+        Home::DnsblList => vec![whole(home)],
         Home::Mail => vec![not_both("body", "body_file")],
         Home::Attachment => vec![not_both("size", "file")],
         Home::Included
@@ -28,7 +29,8 @@ pub(super) fn of(home: Home) -> Vec<Value> {
         | Home::OAuth2
         | Home::Inspect
         | Home::Ping
-        | Home::Dkim => Vec::new(),
+        | Home::Dkim
+        | Home::Dnsbl => Vec::new(),
     }
 }
 

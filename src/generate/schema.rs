@@ -96,6 +96,10 @@ const BYTES: &str = "^[0-9]+ *(B|kB|KB|MB|KiB|MiB)?$";
 /// A tab and the ends of lines are no control characters here.
 const LINES: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]+$";
 const FIELD: &str = "^[!-9;-~]{1,76}$";
+const ZONE: &str = r"^([^\s:/@\[\].]+\.)+[^\s:/@\[\].]*[^\s:/@\[\].0-9][^\s:/@\[\].]*\.?$";
+/// Lists that know whoever asks by a part of the zone.
+const ZONE_WITH_A_KEY: &str = r"\.([dD][qQ]\.[sS][pP][aA][mM][hH][aA][uU][sS]\.[nN][eE][tT]|[mM][aA][iI][lL]\.[aA][bB][uU][sS][iI][xX]\.[zZ][oO][nN][eE])\.?$";
+const IP_ADDRESS: &str = r"^([0-9]+(\.[0-9]+){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+)$";
 /// What `humantime` takes, without months and years.
 const DURATION: &str = r"^\s*([0-9][0-9\s]*(\.\s*[0-9][0-9\s]*)?(nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds|second|secs|sec|s|minutes|minute|min|mins|m|hours|hour|hrs|hr|h|days|day|d|weeks|week|wks|wk|w)\s*)+$";
 
@@ -139,6 +143,20 @@ fn value(kind: &Kind) -> Value {
             "not": {"type": "string", "pattern": "^(send|receive):"},
         })),
         Kind::Labels => labels(),
+        Kind::Zones(home) => {
+            let zone = json!({
+                "type": "string", "pattern": ZONE, "not": {"pattern": ZONE_WITH_A_KEY},
+            });
+            let mut zones = list(json!({"anyOf": [zone, reference(*home)]}));
+            (zones["minItems"], zones["maxItems"]) = (json!(1), json!(10));
+            zones["uniqueItems"] = json!(true);
+            zones
+        }
+        Kind::IpAddresses => {
+            let mut addresses = list(json!({"type": "string", "pattern": IP_ADDRESS}));
+            (addresses["minItems"], addresses["maxItems"]) = (json!(1), json!(32));
+            addresses
+        }
         // What stands beside a reference is not read in this draft.
         Kind::Map(home) => json!({"allOf": [reference(*home)]}),
         Kind::Switch(home) => json!({"anyOf": [{"type": "boolean"}, reference(*home)]}),

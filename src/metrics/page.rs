@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::family::Writer;
 use super::pieces::Syntax;
-use super::{ExporterFacts, inspection, layers, targets, test_mail, usual};
+use super::{ExporterFacts, inspection, layers, standing, targets, test_mail, usual};
 use crate::supervisor::{View, Views};
 
 /// Some of the targets of a scrape, as they were when it began.
@@ -81,6 +81,7 @@ pub(super) fn parts(all: &Views, exporter: Option<ExporterFacts>) -> Vec<Part> {
         parts.extend(usual::parts(all));
         parts.extend(test_mail::parts(all));
         parts.extend(layers::parts());
+        parts.extend(standing::parts(all));
         parts.extend(targets::infos());
     }
     parts.extend(exporter.map(|facts| Part {

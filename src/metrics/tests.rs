@@ -9,6 +9,7 @@ use crate::config::{Config, Shard, Target, TargetName};
 use crate::layers::ping::{Obstacle, Outcome, RoundTrips};
 use crate::layers::readings::{Checks, Round};
 use crate::probing::lag::Lag;
+use crate::standing::findings::Standing;
 use crate::supervisor::{View, Views};
 use ledger::TlsFacts;
 use ledger::Token;
@@ -110,6 +111,7 @@ fn view_with(
         snapshot,
         inspection,
         usual: None,
+        standing: None,
         layers,
         lacks_junk_folder: false,
         next_mail: None,
@@ -639,7 +641,9 @@ fn no_label_of_the_exporter_can_be_configured() {
     let target = target(false);
     let mut ledger = busy(Rules::from(target.as_ref()));
     ledger.look_failed(&failure(Step::Fetch, Reason::Closed), now());
-    let page = page_of(&target, &mut ledger, Some(&telling_header()));
+    let checks = checked(&target, Ok(ECHO));
+    let view = view_with(&target, &mut ledger, Some(&telling_header()), &checks);
+    let page = encode([view, view_with_lists()], facts());
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     // An exemplar is not part of the series.
     let samples = samples.filter_map(|sample| sample.split(" # {").next());
@@ -655,4 +659,37 @@ fn no_label_of_the_exporter_can_be_configured() {
     assert!(names.remove("site"), "the one that is configured");
     let known: BTreeSet<String> = crate::config::labels::OF_THE_EXPORTER.map(str::to_owned).into();
     assert_eq!(names, known);
+}
+
+/// A target that is listed on one list, not listed on another, and of which a third does not tell.
+fn view_with_lists() -> View {
+    let yaml = "targets: [{name: lists, host: h, from: a@b.example, to: a@b.example, receive: \
+                {protocol: pop3, username: u, password: p}, dnsbl: {lists: [a.example, b.example, \
+                c.example]}}]\n";
+    let config = Config::parse(yaml, Path::new("test.yml")).unwrap();
+    let target = config.targets.values().next().unwrap();
+    let standing = Standing::default();
+    standing.set_target(target);
+    standing.record("a.example", Reading::Is(false), "listed");
+    standing.record("b.example", Reading::Is(true), "");
+    let mut ledger = Ledger::new(Rules::from(target.as_ref()));
+    let checks = Checks::default();
+    checks.set_target(target);
+    let view = view_with(target, &mut ledger, None, &checks);
+    View { standing: Some(standing.findings()), ..view }
+}
+
+#[test]
+fn a_list_that_does_not_tell_is_nan_and_where_none_is_asked_nothing_tells_of_lists() {
+    let page = encode([view_with_lists()], facts());
+    let of_lists: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("mailtrip_dnsbl_listed{")).collect();
+    let sample = |list: &str, value: &str| {
+        format!("mailtrip_dnsbl_listed{{target=\"lists\",dnsbl=\"{list}\"}} {value}")
+    };
+    let expected = [("a.example", "1.0"), ("b.example", "0.0"), ("c.example", "NaN")];
+    assert_eq!(of_lists, expected.map(|(list, value)| sample(list, value)));
+    let target = target(false);
+    let page = page_of(&target, &mut busy(Rules::from(target.as_ref())), None);
+    assert!(!page.contains("dnsbl"), "a page of others");
 }

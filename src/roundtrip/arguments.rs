@@ -39,6 +39,10 @@ pub struct Probe {
     #[arg(long, value_name = "DURATION", requires = "from_exporter", value_parser = limit)]
     pub wait: Option<Duration>,
 
+    /// Ask the lists of `dnsbl` about the addresses of the target, instead of sending a mail
+    #[arg(long, requires = "target", conflicts_with_all = ["all", "show_transcript", "from_exporter"])]
+    pub dns: bool,
+
     /// A file with user:password for that exporter, for https:// or an exporter on this machine
     #[arg(long, value_name = "FILE", requires = "from_exporter")]
     pub exporter_login_file: Option<PathBuf>,

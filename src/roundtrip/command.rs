@@ -9,8 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::arguments::{Output, Probe};
 use super::exporter::{self, Question};
 use super::state::{State, Thresholds, is_successful};
-use super::{Options, Terminal, all, find, json, nagios, run};
+use super::{Options, Terminal, all, find, json, nagios, run, standing};
 use crate::config::{Config, Problems, Target};
+use crate::standing::limiter::Limiter;
 use mail::net::host;
 
 /// Makes one round trip as the command line says, shows it on standard output, and gives the exit
@@ -33,6 +34,7 @@ pub async fn probe<'a>(
         return all_of(&config, config_file, probe).await;
     };
     match find(&config, name) {
+        Ok(target) if probe.dns => lists_of(target, probe).await,
         Ok(target) => {
             let place = config.places.get(&target.name).cloned();
             let place = place.unwrap_or_else(|| config_file.display().to_string());
@@ -61,6 +63,29 @@ async fn one(target: &Target, place: String, probe: &Probe) -> u8 {
         nagios::transcript(&verdict).iter().for_each(|line| print(line));
     }
     state.exit_code()
+}
+
+/// What lists of addresses say of a target.
+async fn lists_of(target: &Target, probe: &Probe) -> u8 {
+    let limiter = Limiter::default();
+    let standing = tokio::select! {
+        standing = standing::ask(target, &limiter, probe.timeout) => standing,
+        () = interrupt() => Err("interrupted before all lists have answered".to_owned()),
+    };
+    let standing = match standing {
+        Ok(standing) => standing,
+        Err(problem) => return not_begun(probe, &problem),
+    };
+    match probe.output {
+        Output::Text => standing.show(&mut Terminal::stdout()),
+        Output::Json => print(&format!("{:#}", standing.document())),
+        Output::Nagios => {
+            let name = &target.name;
+            print(&nagios::status(standing.state(), &format!("{name} {}", standing.sentence())));
+            return standing.state().exit_code();
+        }
+    }
+    u8::from(standing.state() != State::Ok)
 }
 
 async fn options(place: String, probe: &Probe) -> Options {

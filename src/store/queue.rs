@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::work::Work;
-use super::{FolderKey, FolderRecord, KeptInspection, LayerRecord, StoredTarget};
+use super::{FolderKey, FolderRecord, KeptFinding, KeptInspection, LayerRecord, StoredTarget};
 use crate::config::{Secret, TargetName};
 use ledger::{AvailabilityChanges, Changes};
 
@@ -87,6 +87,13 @@ impl Shared {
     pub(super) fn record_inspection(&self, target: TargetName, kept: Option<KeptInspection>) {
         let mut queue = self.queue();
         queue.work.inspections.insert(target, kept);
+        queue.work.linger();
+        self.wake(queue);
+    }
+
+    pub(super) fn record_findings(&self, target: TargetName, findings: Vec<KeptFinding>) {
+        let mut queue = self.queue();
+        queue.work.findings.insert(target, findings);
         queue.work.linger();
         self.wake(queue);
     }

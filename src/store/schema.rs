@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::{INSTANCE_FILE, StoreError};
+use super::{INSTANCE_FILE, StoreError, findings};
 use ledger::{Instance, Token};
 use mail::text::harmless;
 
@@ -412,7 +412,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     // Without the second one SQLite takes and gives back 64 kB for what each statement may have to undo.
     connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY")?;
-    connection.execute_batch(COUNTERS)?;
+    connection.execute_batch(&[COUNTERS, findings::TABLE].concat())?;
     // A write, so that a database that cannot be written is told of now.
     connection.execute(
         "DELETE FROM mail WHERE ended < ?1 - ?2 * 86400",

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::time::Instant;
 
-use super::{FolderKey, FolderRecord, KeptInspection, LayerRecord, inspection, readings, rows};
+use super::{FolderKey, FolderRecord, KeptFinding, KeptInspection, LayerRecord};
+use super::{findings, inspection, readings, rows};
 use crate::config::{Secret, TargetName};
 use ledger::{AvailabilityChanges, Changes};
 
@@ -26,6 +27,7 @@ pub(super) struct Work {
     pub(super) layers: BTreeMap<TargetName, LayerRecord>,
     /// `None`: there is none any more.
     pub(super) inspections: BTreeMap<TargetName, Option<KeptInspection>>,
+    pub(super) findings: BTreeMap<TargetName, Vec<KeptFinding>>,
     pub(super) availabilities: BTreeMap<TargetName, AvailabilityChanges>,
     pub(super) folders: BTreeMap<FolderKey, FolderRecord>,
     pub(super) refresh_tokens: BTreeMap<String, Secret>,
@@ -41,9 +43,9 @@ impl Work {
 
     /// Whether there is more than how the targets were.
     pub(super) fn is_more_than_availabilities(&self) -> bool {
-        let Self { accounts, layers, inspections, folders, refresh_tokens, .. } = self;
+        let Self { accounts, layers, inspections, findings, folders, refresh_tokens, .. } = self;
         let has_measured = !(accounts.is_empty() && layers.is_empty() && inspections.is_empty());
-        has_measured || !folders.is_empty() || !refresh_tokens.is_empty()
+        has_measured || !findings.is_empty() || !folders.is_empty() || !refresh_tokens.is_empty()
     }
 
     /// Writes all but how the targets were.
@@ -56,6 +58,9 @@ impl Work {
         }
         for (target, kept) in &self.inspections {
             inspection::write(connection, target, kept.as_ref())?;
+        }
+        for (target, found) in &self.findings {
+            findings::write(connection, target, found)?;
         }
         for (folder, record) in &self.folders {
             rows::write_folder(connection, folder, record)?;
@@ -131,6 +136,7 @@ impl Work {
         self.due = self.due.into_iter().chain(newer.due).min();
         self.layers.extend(newer.layers);
         self.inspections.extend(newer.inspections);
+        self.findings.extend(newer.findings);
         self.folders.extend(newer.folders);
         self.refresh_tokens.extend(newer.refresh_tokens);
         for (target, changes) in newer.availabilities {

@@ -21,8 +21,8 @@ use super::mark::Mark;
 use super::queue::{Batch, Question, Queue, Shared, Sleep};
 use super::work::Work;
 use super::{
-    FolderRecord, KeptInspection, LayerRecord, StoredTarget, beside, inspection, readings, rows,
-    schema,
+    FolderRecord, KeptFinding, KeptInspection, LayerRecord, StoredTarget, beside, findings,
+    inspection, readings, rows, schema,
 };
 use crate::clock;
 use crate::config::{Secret, TargetName};
@@ -272,6 +272,7 @@ impl Writer {
                         account: self.account(&target, lost_after),
                         layers: self.layers(&target),
                         inspection: self.inspection(&target),
+                        findings: self.findings(&target),
                     };
                     // Of a target that is new there is nothing to hand over.
                     (stored != StoredTarget::default()).then_some((target, stored))
@@ -312,6 +313,14 @@ impl Writer {
         let queued = self.shared.queue().work.inspections.get(target).cloned();
         queued.unwrap_or_else(|| {
             inspection::read(&self.connection, target)
+                .unwrap_or_else(|problem| self.read_failed(&problem))
+        })
+    }
+
+    fn findings(&mut self, target: &TargetName) -> Vec<KeptFinding> {
+        let queued = self.shared.queue().work.findings.get(target).cloned();
+        queued.unwrap_or_else(|| {
+            findings::read(&self.connection, target)
                 .unwrap_or_else(|problem| self.read_failed(&problem))
         })
     }

@@ -8,6 +8,7 @@ use super::plan::Plan;
 use crate::account::Account;
 use crate::config::{Config, Target, TargetName};
 use crate::layers::readings::Checks;
+use crate::standing::findings::Standing;
 use crate::store::{LayerRecord, StoredTarget};
 use ledger::Rules;
 
@@ -23,6 +24,13 @@ impl Kept {
         let stored = self.targets.get_mut(target);
         let layers = stored.map_or_else(LayerRecord::default, |it| std::mem::take(&mut it.layers));
         Arc::new(Checks::restored(layers))
+    }
+
+    /// What was found about a target outside its mails.
+    pub(super) fn standing(&mut self, target: &TargetName) -> Arc<Standing> {
+        let stored = self.targets.get_mut(target);
+        let findings = stored.map_or_else(Vec::new, |it| std::mem::take(&mut it.findings));
+        Arc::new(Standing::restored(findings))
     }
 }
 

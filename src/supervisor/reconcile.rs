@@ -105,12 +105,14 @@ impl Supervisor {
             running.line.account.keep_availability();
             state.let_go.take(name, &running.line, running.sending);
             ended.push(running.checking);
+            ended.extend(running.asking);
         }
         for name in plan.changes.keys() {
             let Some(running) = state.targets.get_mut(name) else { continue };
             let sending = std::mem::replace(&mut running.sending, Task::ended());
             state.let_go.take(name, &running.line, sending);
             ended.push(std::mem::replace(&mut running.checking, Task::ended()));
+            ended.extend(running.asking.take());
         }
         ended
     }
@@ -260,11 +262,14 @@ impl Supervisor {
             let lacks_answers = checks.readings().lacks_answers();
             let first_round = phases.round(first, target.interval, lacks_answers);
             let account = Arc::clone(&line.account);
-            let handle = TargetHandle { target, account, checks, subscriber };
+            let known = state.targets.get(&name).map(|running| &running.handle);
+            let standing = Self::standing(&target, known, kept);
+            let handle = TargetHandle { target, account, checks, standing, subscriber };
             // It takes in what a mail or a login shows of the ports.
             let begins = begins(first.min(first_round).min(opens));
             let checking = self.start_checks(&handle, first_round, begins);
-            begun.push((name, Running { handle, line, sending, checking }));
+            let asking = self.start_rounds(&handle);
+            begun.push((name, Running { handle, line, sending, checking, asking }));
         }
         put_all(&mut state.targets, begun);
     }

@@ -14,6 +14,7 @@ use crate::config::{Target, TargetName};
 use crate::layers::readings::{Checks, Readings};
 use crate::layers::rounds::{CheckLimiter, Checker};
 use crate::probing::mailbox::Subscriber;
+use crate::standing::findings::{Findings, Standing};
 use crate::store::Store;
 use ledger::{Availability, OutstandingMail, Shared, Snapshot};
 use mail::inspection::Inspection;
@@ -31,6 +32,8 @@ pub struct View {
     pub usual: Option<Arc<UsualWay>>,
     /// The layers below its mail service, now.
     pub layers: Shared<Readings>,
+    /// What was found about it outside its mails; `None` if nothing is looked for.
+    pub standing: Option<Shared<Findings>>,
     /// Whether its mails are looked for in no junk folder, though one is configured by its use.
     pub lacks_junk_folder: bool,
     /// When its next mail is due; see [`View::next_mail_at`].
@@ -54,6 +57,7 @@ impl View {
             && own == others
             && self.usual == other.usual
             && self.layers.is_same(&other.layers)
+            && self.standing == other.standing
             && self.lacks_junk_folder == other.lacks_junk_folder
             && self.next_mail == other.next_mail
             && self.waits_for == other.waits_for
@@ -128,6 +132,8 @@ pub struct TargetHandle {
     pub account: Arc<Account>,
     /// The checks of the layers below its mail service.
     pub checks: Arc<Checks>,
+    /// Its standing outside its mails; `None` if nothing is looked for.
+    pub standing: Option<Arc<Standing>>,
     pub(super) subscriber: Arc<Subscriber>,
 }
 
@@ -145,7 +151,7 @@ impl TargetHandle {
 
     /// What is known of it now.
     fn view(self) -> View {
-        let Self { target, account, checks, subscriber } = self;
+        let Self { target, account, checks, standing, subscriber } = self;
         let snapshot = account.snapshot();
         let (inspection, usual) = account.inspection_and_usual();
         // A reload may have switched it off since.
@@ -153,12 +159,14 @@ impl TargetHandle {
         let lacks_junk_folder = account.lacks_junk_folder();
         let (layers, next_mail) = (checks.readings(), subscriber.next_send());
         let waits_for = subscriber.waits_for();
+        let standing = standing.map(|standing| standing.findings());
         View {
             target,
             snapshot,
             inspection,
             usual,
             layers,
+            standing,
             lacks_junk_folder,
             next_mail,
             waits_for,
@@ -239,7 +247,8 @@ mod tests {
             let checks = Checks::default();
             checks.set_target(target);
             let (target, checks) = (Arc::clone(target), checks.into());
-            TargetHandle { target, account, checks, subscriber: subscriber.into() }
+            let subscriber = subscriber.into();
+            TargetHandle { target, account, checks, standing: None, subscriber }
         };
         config.targets.values().map(handle).collect()
     }

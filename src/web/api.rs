@@ -22,6 +22,7 @@ use ledger::{Failure, Shortage, Side, Step};
 use ledger::{TlsFacts, certificate_date};
 use mail::shortage::news as shortages;
 use mail::text;
+use standing::ListRecord;
 use values::{absence_name, condition_name, date, queue_name, seconds};
 
 pub(in crate::web) mod discovery;
@@ -29,6 +30,7 @@ pub(in crate::web) mod history;
 mod inspection;
 mod layers;
 pub(in crate::web) mod listing;
+mod standing;
 mod values;
 
 /// One target with what happened lately, newest first.
@@ -45,6 +47,7 @@ pub(in crate::web) struct Report<'a> {
     layer_checks: ChecksRecord<'a>,
     newest_report: Option<DsnRecord<'a>>,
     inspection: Option<InspectionRecord<'a>>,
+    dnsbl: Option<Vec<ListRecord<'a>>>,
     /// `None`: not for this client.
     transcripts: Option<Vec<TranscriptRecord<'a>>>,
 }
@@ -243,6 +246,7 @@ impl<'a> Report<'a> {
                 .inspection
                 .as_deref()
                 .map(|one| InspectionRecord::new(one, details.view.usual.as_deref())),
+            dnsbl: details.view.standing.as_deref().map(ListRecord::all),
             transcripts: shows_transcripts
                 .then(|| transcripts.iter().map(TranscriptRecord::new).collect()),
         }

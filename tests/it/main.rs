@@ -81,6 +81,7 @@ mod real {
     mod newcomer;
     mod port_checks;
     mod postfix_dovecot;
+    mod reputation;
     mod routes;
     pub(crate) mod scenarios;
     mod shared_mailbox;

@@ -6,6 +6,7 @@
 //! word it is, and what contradicts another fact or the two times that our own clock has measured is
 //! left out rather than corrected.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ pub use tls::LastHop;
 mod authentication;
 mod field;
 mod hop;
+mod outgoing;
 mod spam;
 mod tls;
 
@@ -59,6 +61,9 @@ pub struct Inspection {
     /// How large the mail was; `None` where nobody asked, or the mailbox does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sizes: Option<Sizes>,
+    /// The public address from which the receiver had the mail, by its own record.
+    #[serde(default)]
+    pub outgoing: Option<IpAddr>,
 }
 
 /// The size of one mail at both ends of its way, in bytes.
@@ -112,6 +117,7 @@ impl Inspection {
             authserv_id: verdicts.authserv_id,
             spam: spam::read(&fields),
             sizes: None,
+            outgoing: outgoing::read(&fields, &received, rules),
         }
     }
 

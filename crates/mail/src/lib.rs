@@ -54,7 +54,7 @@
 //! - [`secret`]: a value that is never shown; [`secret_source`]: where it comes from, and when its file is read
 //!   again; [`options`]: an endpoint and its TLS options; [`auth`]: a login.
 //! - [`text`]: scrubbing of secrets, and shortening and escaping of what a server wrote.
-//! - [`net`]: names, MX records, connections, TLS.
+//! - [`net`]: names, MX records, connections, TLS. [`dnsbl`]: lists of addresses.
 //! - [`trace`]: the record of a dialogue.
 //! - [`http`]: one question by HTTP. [`oauth`]: access tokens.
 //! - [`wire`]: bounded lines over one connection, and the way to a server. `sasl`: logging in over it.
@@ -76,6 +76,7 @@ pub mod departure;
 pub mod descriptors;
 pub mod discovery;
 pub mod dkim;
+pub mod dnsbl;
 mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

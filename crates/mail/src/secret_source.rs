@@ -145,6 +145,11 @@ impl PartialEq for SecretSource {
 impl Eq for SecretSource {}
 
 impl SecretFile {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads the file for the first time. `place` is where the configuration names it, for the log.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use super::Kind::{
     Url, Verbatim,
 };
 use super::{Default, Home, Key, Kind, words};
+use crate::config::wants::dnsbl;
 use crate::config::{file, layers, login, side, target, value};
 
 pub(super) const fn key(
@@ -188,6 +189,12 @@ pub(super) const TARGET: &[Key] = &[
         Default::Duration(layers::PORT_TIMEOUT),
         "The longest wait for a TCP port",
     ),
+    key(
+        "dnsbl",
+        Switch(Home::Dnsbl),
+        Is(false),
+        "Lists by DNS on which the addresses from which the mail goes out are looked up",
+    ),
 ];
 
 const TLS_MEANING: &str = "How the connection is protected: STARTTLS, which is then required, TLS from the first byte, or not";
@@ -338,5 +345,31 @@ pub(super) const PING: &[Key] = &[
         Kind::Duration(layers::PING_TIMES),
         Default::Duration(layers::PING_TIMEOUT),
         "The longest wait for a reply; one that comes later does not count",
+    ),
+];
+
+pub(super) const DNSBL: &[Key] = &[
+    key("lists", Kind::Zones(Home::DnsblList), Required, "The zones of the lists, 1 to 10"),
+    key(
+        "addresses",
+        Kind::IpAddresses,
+        Told("that from which the receiver had the newest mail, by its header"),
+        "The addresses from which the mail goes out",
+    ),
+    key(
+        "interval",
+        Kind::Duration(dnsbl::INTERVALS),
+        Default::Duration(dnsbl::INTERVAL),
+        "The time from one question to the next",
+    ),
+];
+
+pub(super) const DNSBL_LIST: &[Key] = &[
+    key("name", Text, Required, "What the list is called, the label `dnsbl`"),
+    key(
+        "zone_file",
+        Path,
+        Required,
+        "A file that holds the zone alone, as one with a key in it that nobody may see; read again when it has changed",
     ),
 ];

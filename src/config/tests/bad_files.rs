@@ -64,6 +64,25 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-dnsbl.yml",
+        &[
+            "bad-dnsbl.yml:9: targets[0].dnsbl.lists[0]: holds the key of its owner, which would stand in a label; write {name: .., zone_file: ..}, and the zone alone into that file",
+            "bad-dnsbl.yml:11: targets[0].dnsbl.lists[2]: has the same name as another list; keep one",
+            "bad-dnsbl.yml:12: targets[0].dnsbl.lists[3].zone: is not a key; write a zone without a key as a text",
+            "bad-dnsbl.yml:12: targets[0].dnsbl.lists[3].zone_file: cannot be read: No such file or directory (os error 2); a relative path starts from the folder of the file that names it",
+            "bad-dnsbl.yml:13: targets[0].dnsbl.lists[4].name: must be 1 to 100 letters, digits, dots, hyphens and underscores",
+            "bad-dnsbl.yml:14: targets[0].dnsbl.lists[4].zone_file: names a file of several lines; the password must stand there alone",
+            "bad-dnsbl.yml:15: targets[0].dnsbl.lists[5]: must be the zone of a list, as bl.example.org",
+            "bad-dnsbl.yml:16: targets[0].dnsbl.addresses[1]: is of one network or host alone; lists know public addresses",
+            "bad-dnsbl.yml:16: targets[0].dnsbl.addresses[2]: must be an IP address, as 198.51.100.7 or 2001:db8::25",
+            "bad-dnsbl.yml:17: targets[0].dnsbl.interval: must be from 10m to 7d",
+            "bad-dnsbl.yml:24: targets[1].dnsbl.addresses: is missing: `inspect: false` reads no header that could show it",
+            "bad-dnsbl.yml:25: targets[2].dnsbl.lists: is missing: the zones to ask, as [bl.example.org]",
+            "bad-dnsbl.yml:36: targets[3].dnsbl.addresses: must hold 1 to 32 addresses",
+            "bad-dnsbl.yml:36: targets[3].dnsbl.lists: must hold 1 to 10 lists",
+        ],
+    ),
+    (
         "bad-document-is-a-list.yml",
         &["bad-document-is-a-list.yml:1: must be a map of keys, not a list"],
     ),
@@ -568,7 +587,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-unknown-key-in-defaults.yml",
         &[
-            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, mail, inspect, authserv_id, ping, ports, port_checks, port_timeout",
+            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, mail, inspect, authserv_id, ping, ports, port_checks, port_timeout, dnsbl",
             "bad-unknown-key-in-defaults.yml:1: defaults.name: is not a key; each target has a name of its own",
         ],
     ),

@@ -12,7 +12,7 @@ use rusqlite::types::Value;
 
 use crate::config::{Config, Target, TargetName};
 use crate::layers::readings::Checks;
-use crate::store::{StoreError, availability, inspection, readings, rows, schema};
+use crate::store::{StoreError, availability, findings, inspection, readings, rows, schema};
 use ledger::{
     Availability, ClockOffset, Ledger, Moment, PerSide, Rules, ServerClock, Side, Span,
     StoredAccount,
@@ -53,6 +53,9 @@ fn read(connection: &Connection) {
     checks.readings();
     if let Ok(Some(kept)) = inspection::read(connection, &name) {
         assert!(kept.inspection.is_sound());
+    }
+    for finding in findings::read(connection, &name).unwrap_or_default() {
+        assert!(!finding.words.chars().any(is_unsafe), "{}", finding.words);
     }
     let _ = rows::read_refresh_token(connection, "origin");
     if let Ok(stored) = rows::read_account(connection, &name, now - DAY) {
@@ -126,6 +129,7 @@ INSERT INTO folder VALUES ('imap://u@h:993', 'INBOX', 3, 120, -0.5, 0.5, 1.79e9,
   '119=1790000000');
 INSERT INTO refresh_token VALUES ('origin', 'token', 1.79e9);
 INSERT INTO counter VALUES ('one', 'looks', 5);
+INSERT INTO finding VALUES ('one', 'dnsbl', 'bl.example', '', 1.79e9, 'not_well', 'listed');
 INSERT INTO outage VALUES ('one', 'send', 1.78e9, NULL, 'dns', 'timeout', 'no');
 INSERT INTO failure VALUES ('one', 'send', 'dns', 'timeout', 1, 1.79e9),
   ('one', 'port.send', '', 'refused', 2, 1.79e9);

@@ -17,6 +17,8 @@ fn heading(home: Home) -> Option<&'static str> {
         Home::Mail => "## Keys of `mail`",
         Home::Attachment => "## Keys of `attachment`",
         Home::Dkim => "## Keys of `dkim`",
+        Home::Dnsbl => "## Keys of `dnsbl`",
+        Home::DnsblList => "## Keys of a list of `dnsbl`",
         Home::Included | Home::Defaults | Home::SenderMailbox => return None,
     })
 }

@@ -17,6 +17,7 @@ targets:
   send: {username: u, password: p}
   receive: {protocol: imap, username: u, password: p}
 ";
+const LISTS: &str = "lists: [a.example], ";
 const SENDER_MAILBOX: &str = "  sender_mailbox: {protocol: imap, username: s, password: p}\n";
 
 /// The path of the map in `defaults`, where each key may stand alone.
@@ -34,6 +35,9 @@ fn path(home: Home) -> Option<&'static [&'static str]> {
         Home::Mail => &["mail"],
         Home::Attachment => &["mail", "attachment"],
         Home::Dkim => &["mail", "dkim"],
+        Home::Dnsbl => &["dnsbl"],
+        // It stands in a list.
+        Home::DnsblList => return None,
     })
 }
 
@@ -42,11 +46,16 @@ fn with(path: &[&str], key: &str, value: &str) -> (String, String) {
     let open: String = path.iter().map(|map| format!("{map}: {{")).collect();
     let close = "}".repeat(path.len());
     let sender_mailbox = if path == ["sender_mailbox"] { SENDER_MAILBOX } else { "" };
-    // It cannot be before the mail is late.
-    let key = if key == "lost_after" { "late_after: 1ms, lost_after" } else { key };
-    let text = format!("defaults: {{{open}{key}: {value}{close}}}\n{TARGET}{sender_mailbox}");
+    let before = match (path, key) {
+        // It cannot be before the mail is late.
+        (_, "lost_after") => "late_after: 1ms, ",
+        (["dnsbl"], "addresses" | "interval") => LISTS,
+        _ => "",
+    };
+    let text =
+        format!("defaults: {{{open}{before}{key}: {value}{close}}}\n{TARGET}{sender_mailbox}");
     let place: String = path.iter().map(|map| format!("{map}.")).collect();
-    (text, format!("defaults.{place}{}", key.trim_start_matches("late_after: 1ms, ")))
+    (text, format!("defaults.{place}{key}"))
 }
 
 /// Whether the parser has nothing against the key itself.
@@ -113,6 +122,24 @@ fn values(kind: &Kind) -> Values {
                 "a",
                 "{a: }",
             ],
+        ),
+        Kind::Zones(_) => (
+            &["[bl.example.org]", "[a.example, B.example.]"],
+            &[
+                "bl.example.org",
+                "[]",
+                "[a]",
+                "[https://a.example]",
+                "[127.0.0.1]",
+                "[key.zen.dq.spamhaus.net]",
+                "[{name: a}]",
+                "[a.example, a.example]",
+                "[[]]",
+            ],
+        ),
+        Kind::IpAddresses => (
+            &["[198.51.100.7, '2001:db8::25']"],
+            &["198.51.100.7", "[]", "[mail.example]", "[7]", "[{}]"],
         ),
         Kind::Map(_) => (&["{}"], &["[]", "a", "", "{other: a}"]),
         Kind::Switch(_) => (&["{}", "true", "false"], &["[]", "a", "", "{other: a}"]),
@@ -208,8 +235,12 @@ fn defaults_are_those_of_the_parser() {
             Default::Text(text) => format!("'{text}'"),
             default => default.to_string(),
         };
-        // The map of ping is what turns it on.
-        let base = if home == Home::Ping { "defaults: {ping: {}}\n" } else { "" };
+        // The map is what turns it on.
+        let base = match home {
+            Home::Ping => "defaults: {ping: {}}\n".to_owned(),
+            Home::Dnsbl => format!("defaults: {{dnsbl: {{{LISTS}}}}}\n"),
+            _ => String::new(),
+        };
         let sender_mailbox = if home == Home::SenderMailbox { SENDER_MAILBOX } else { "" };
         let without = parse(&format!("{base}{TARGET}{sender_mailbox}")).unwrap().to_yaml();
         let (text, place) = with(path, key.name, &default);

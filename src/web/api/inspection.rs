@@ -21,6 +21,7 @@ pub(super) struct InspectionRecord<'a> {
     last_hop: Option<LastHopRecord<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sizes: Option<SizesRecord>,
+    outgoing_address: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -81,6 +82,7 @@ impl<'a> InspectionRecord<'a> {
             sizes: inspection
                 .sizes
                 .map(|sizes| SizesRecord { sent_bytes: sizes.sent, arrived_bytes: sizes.arrived }),
+            outgoing_address: inspection.outgoing.map(|address| address.to_string()),
         }
     }
 }

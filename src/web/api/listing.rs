@@ -116,6 +116,7 @@ mod tests {
             snapshot: snapshot.clone(),
             inspection: None,
             usual: None,
+            standing: None,
             layers: ledger::Shared::default(),
             lacks_junk_folder: false,
             next_mail: None,

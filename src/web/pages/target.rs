@@ -26,10 +26,12 @@ use ledger::{FoundIn, MailState, OutstandingMail};
 use ledger::{TlsFacts, certificate_date};
 use mail::text;
 use notice::DsnNote;
+use standing::ListsNote;
 
 mod inspection;
 mod layers;
 mod notice;
+mod standing;
 mod way;
 
 /// How often a page refreshes.
@@ -90,6 +92,7 @@ pub(in crate::web) fn page(
         ports: readings.ports.iter().map(PortNote::new).collect(),
         notice: snapshot.last_report.as_ref().map(|it| DsnNote::new(it.0, &it.1, now)),
         inspection: InspectionNote::of(&details.view, now),
+        lists: details.view.standing.as_deref().and_then(|one| ListsNote::new(one, now)),
         target,
         row,
         leading,
@@ -139,6 +142,8 @@ struct TargetPage<'a> {
     ports: Vec<PortNote>,
     notice: Option<DsnNote>,
     inspection: Option<InspectionNote>,
+    /// `None`: no list is asked.
+    lists: Option<ListsNote>,
     target: &'a Target,
     row: Row<'a>,
     /// The exporter itself was late.

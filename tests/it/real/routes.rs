@@ -49,13 +49,8 @@ fn is_inside(test: &str) -> bool {
 /// Answers questions to the machine's name servers until the test ends: in here their addresses are
 /// its own. That leaves `/etc/resolv.conf` as it is.
 pub(super) async fn serve_names(records: &'static [Record]) {
-    run("ip", &["link", "set", "lo", "up"], "");
+    take_name_servers();
     for address in name_servers() {
-        if !address.is_loopback() {
-            let nodad: &[&str] = if address.is_ipv6() { &["nodad"] } else { &[] };
-            let address = address.to_string();
-            run("ip", &[&["address", "add", &address, "dev", "lo"], nodad].concat(), "");
-        }
         let socket = UdpSocket::bind((address, 53)).await.unwrap();
         tokio::spawn(async move {
             let mut question = [0; 1500];
@@ -67,8 +62,18 @@ pub(super) async fn serve_names(records: &'static [Record]) {
     }
 }
 
+/// Gives this network the addresses of the machine's name servers.
+pub(crate) fn take_name_servers() {
+    run("ip", &["link", "set", "lo", "up"], "");
+    for address in name_servers().iter().filter(|address| !address.is_loopback()) {
+        let nodad: &[&str] = if address.is_ipv6() { &["nodad"] } else { &[] };
+        let address = address.to_string();
+        run("ip", &[&["address", "add", &address, "dev", "lo"], nodad].concat(), "");
+    }
+}
+
 /// The addresses in `/etc/resolv.conf`, or the one that holds where there are none.
-fn name_servers() -> BTreeSet<IpAddr> {
+pub(crate) fn name_servers() -> BTreeSet<IpAddr> {
     let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let named = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
     let servers: BTreeSet<IpAddr> = named.filter_map(|word| word.trim().parse().ok()).collect();

@@ -47,6 +47,13 @@ const VARIABLES: [(&str, &str); 11] = [
     ("$job", ".*"),
 ];
 
+/// Metrics that only targets with something beyond the round trip have, which the demo does not.
+const OF_WANTS: [&str; 1] = ["mailtrip_dnsbl_listed"];
+
+fn is_of_a_want(expression: &str) -> bool {
+    OF_WANTS.iter().any(|name| expression.contains(name))
+}
+
 /// The host's layers, as the shipped rules make them where other exporters run beside the mail server.
 const HOST_RULES: &str = "groups:
 - name: host
@@ -313,7 +320,7 @@ async fn every_expression_is_answered(release: Release) {
         for (place, expression) in open {
             match world.answer(&expression).await {
                 Err(error) => panic!("{place}: {error}: {expression}"),
-                Ok(0) => unanswered.push((place, expression)),
+                Ok(0) if !is_of_a_want(&expression) => unanswered.push((place, expression)),
                 Ok(_) => {}
             }
         }
@@ -330,7 +337,7 @@ async fn every_expression_is_answered(release: Release) {
     let families: BTreeSet<&str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let used = Dashboard::all().map(|it| it.json.to_string()).concat();
-    for name in rules::metrics_in(&used) {
+    for name in rules::metrics_in(&used).into_iter().filter(|name| !is_of_a_want(name)) {
         let ends = ["_total", "_bucket"].iter().find_map(|end| name.strip_suffix(end));
         let known =
             families.contains(name.as_str()) || ends.is_some_and(|it| families.contains(it));

@@ -14,7 +14,7 @@ const ROOMS: &[&[&str]] = &[
     &["web"],
     &["metrics", "roundtrip"],
     &["supervisor"],
-    &["probing", "layers"],
+    &["probing", "layers", "standing"],
     &["account"],
     &["store"],
     &["descriptors"],

@@ -93,6 +93,12 @@ async fn the_unit_tests_of_certificates_clusters_and_the_exporter_pass() {
 }
 
 #[tokio::test]
+async fn the_unit_tests_of_lists_of_addresses_pass() {
+    test_rules("reputation").await;
+    test_rules("reputation_history").await;
+}
+
+#[tokio::test]
 async fn the_unit_tests_of_targets_that_exporters_share_pass() {
     test_rules("shards").await;
 }

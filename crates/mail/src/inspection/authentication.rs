@@ -121,10 +121,7 @@ pub(super) struct Verdicts {
 
 /// Reads the receiver's verdicts: of each method that of the topmost field that has it.
 pub(super) fn read(fields: &[Field<'_>], received: &[Received<'_>], rules: Rules<'_>) -> Verdicts {
-    let end = match rules.authserv_id {
-        Some(id) => end_of_configured(fields, received, id),
-        None => end_of_last_receiver(fields, received),
-    };
+    let end = believed_fields(fields, received, rules);
     let trusted = fields.iter().take(end).filter(|field| field.is("Authentication-Results"));
     let mut written = trusted.map(|field| AuthResults::parse(&field.value));
     let believed: Vec<AuthResults> = match rules.authserv_id {
@@ -148,6 +145,18 @@ pub(super) fn read(fields: &[Field<'_>], received: &[Received<'_>], rules: Rules
     let id = believed.into_iter().next().and_then(|results| results.id);
     let authserv_id = id.filter(|_| !results.is_empty()).map(|id| shown(&id, rules.scrubber));
     Verdicts { results, authserv_id }
+}
+
+/// How many fields stand above those of the servers before the receiver.
+pub(super) fn believed_fields(
+    fields: &[Field<'_>],
+    received: &[Received<'_>],
+    rules: Rules<'_>,
+) -> usize {
+    match rules.authserv_id {
+        Some(id) => end_of_configured(fields, received, id),
+        None => end_of_last_receiver(fields, received),
+    }
 }
 
 /// The index of the first field that the last receiver did not write: the `Received` field of the
@@ -186,7 +195,7 @@ fn start_of_content(fields: &[Field<'_>]) -> usize {
 }
 
 /// Whether the mail was handed from one program or server of a house to the next.
-fn is_internal(hop: &Received<'_>) -> bool {
+pub(super) fn is_internal(hop: &Received<'_>) -> bool {
     if hop.is_lmtp() {
         return true;
     }
@@ -264,7 +273,7 @@ fn result(part: &str) -> Option<(Method, Outcome)> {
 }
 
 /// The text without comments, which nest (RFC 5322, section 3.2.2).
-fn without_comments(text: &str) -> String {
+pub(super) fn without_comments(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut depth = 0_u32;
     let mut is_quoted = false;

@@ -567,3 +567,40 @@ proptest! {
         }
     }
 }
+
+fn outgoing(trace: &str) -> Option<String> {
+    inspect(trace, None).outgoing.map(|address| address.to_string())
+}
+
+#[test]
+fn the_address_that_the_receiver_saw_is_where_the_mail_goes_out() {
+    assert_eq!(outgoing(POSTFIX).as_deref(), Some("203.0.113.5"), "by its stamp");
+    let stamp = "Received: from out.sender.example (out.sender.example [203.0.113.5])\n\
+                 \tby mx.receiver.example with ESMTPS; Mon, 23 Nov 2026 10:00:02 +0000\n";
+    let by_spf = "Received-SPF: pass (mx.receiver.example: client-ip=192.0.2.1 in a comment)\n\
+                  \tclient-ip=198.51.100.7; envelope-from=\"a@sender.example\";\n";
+    assert_eq!(outgoing(&format!("{by_spf}{stamp}")).as_deref(), Some("198.51.100.7"));
+    let by_iprev = "Authentication-Results: mx.receiver.example;\n\
+                    \tiprev=pass (name) policy.iprev=2001:db8::25\n";
+    assert_eq!(outgoing(&format!("{by_iprev}{stamp}")).as_deref(), Some("2001:db8::25"));
+    // What stands below the stamp of the receiver anybody may have written.
+    let before = "Received: from x ([192.0.2.9]) by out.sender.example; Mon, 23 Nov 2026 10:00:01 \
+                  +0000\n";
+    let forged = format!("{stamp}{before}{by_spf}{by_iprev}");
+    assert_eq!(outgoing(&forged).as_deref(), Some("203.0.113.5"));
+}
+
+#[test]
+fn an_address_of_the_own_network_says_nothing_to_others() {
+    let stamp = |address: &str| {
+        format!(
+            "Received: from a.example (a.example [{address}])\n\tby mx.receiver.example with SMTP; \
+             Mon, 23 Nov 2026 10:00:02 +0000\n"
+        )
+    };
+    for address in ["192.168.1.2", "127.0.0.1", "100.64.0.1", "IPv6:fd00::1"] {
+        assert_eq!(outgoing(&stamp(address)), None, "{address}");
+    }
+    assert_eq!(outgoing(&stamp("IPv6:2001:db8::1")).as_deref(), Some("2001:db8::1"));
+    assert_eq!(outgoing(""), None);
+}

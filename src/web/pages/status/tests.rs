@@ -110,6 +110,7 @@ impl Case {
             snapshot,
             inspection: None,
             usual: None,
+            standing: None,
             layers,
             lacks_junk_folder: false,
             next_mail: None,

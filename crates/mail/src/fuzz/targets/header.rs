@@ -43,6 +43,7 @@ fn inspect(input: &[u8]) {
         let inspection = Inspection::read(input, transit, rules);
         assert!(inspection.hops.len() <= MAX_HOPS && inspection.authentication.len() <= 3);
         assert!(inspection.hops.len() <= inspection.hop_count);
+        assert!(inspection.outgoing.is_none_or(crate::dnsbl::can_be_listed));
         assert!(inspection.is_sound(), "what was kept of it would not be shown");
         let hops = inspection.hops.iter();
         let hops = hops.flat_map(|hop| [&hop.by, &hop.from, &hop.tls_version, &hop.protocol]);

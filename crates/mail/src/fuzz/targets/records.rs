@@ -1,15 +1,30 @@
-//! The records in the answers of name servers.
+//! The records in the answers of name servers, and what lists of addresses say with them.
 //!
 //! Input: a message.
 
 use domain::base::message::Message;
 
 use crate::Fault;
-use crate::fuzz::shown;
+use crate::dnsbl::{self, Entry};
+use crate::fuzz::shown::{self, PASSWORD, USER};
 use crate::net::records::{self, MOST_BYTES, MOST_RECORDS, Records};
+use crate::text::Scrubber;
 
 pub(in crate::fuzz) fn check(input: &[u8]) {
     let Ok(answer) = Message::from_octets(input.to_vec()) else { return };
+    if let Ok(addresses) = records::ipv4(&answer) {
+        match dnsbl::entry(&addresses) {
+            Ok(Entry::Listed(code)) => assert!(code.is_loopback(), "listed by {code}"),
+            Ok(Entry::NotListed) => assert!(addresses.list.is_empty(), "{addresses:?}"),
+            Err(words) => shown::check(&words),
+        }
+    }
+    if let Ok(texts) = records::texts(&answer) {
+        let scrubber = Scrubber::for_login(USER, PASSWORD);
+        let reason = dnsbl::reason(&texts, &scrubber).unwrap_or_default();
+        shown::check(&reason);
+        assert!(reason.chars().count() <= 201 && !reason.contains('\n'), "{reason}");
+    }
     hold(records::ipv4(&answer), |_| 0);
     hold(records::ipv6(&answer), |_| 0);
     hold(records::texts(&answer), String::len);
