@@ -526,6 +526,8 @@ mod tests {
             ("probe a -t 9223372036854775807", "write a year (365d) at most"),
             ("probe a --from-exporter=http://h --exporter-login-file=f", "could read the password"),
             ("probe a --all", "cannot be used with"),
+            ("probe --all --dns", "cannot be used with"),
+            ("probe a --dns --from-exporter=http://h", "cannot be used with"),
             ("probe --all --from-exporter=http://h", "cannot be used with"),
             ("probe a --output=xml", "[possible values: text, json, nagios]"),
             ("probe a --warning=2m --critical=1m", "--warning must not be longer than --critical"),

@@ -44,3 +44,65 @@ impl Supervisor {
         Some(Task::put_off(Instant::now(), &self.beginner, name, || false, run))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::config::{Config, TargetName};
+    use crate::probing::send::Origin;
+    use ledger::{Reading, Token};
+
+    fn config(dnsbl: &str) -> Config {
+        let yaml = format!(
+            "targets: [{{name: one, host: 127.0.0.1, from: a@b.test, to: a@b.test, interval: 1h, \
+             send: {{port: 1, tls: none}}, receive: {{protocol: imap, port: 1, tls: none, username: \
+             u, password: p}}, dnsbl: {dnsbl}}}]\n"
+        );
+        Config::parse(&yaml, Path::new("test.yml")).unwrap()
+    }
+
+    /// Name, state and words of each list.
+    type Known = Vec<(String, Reading<bool>, String)>;
+
+    /// Whether a loop asks, and what is known of each list.
+    fn seen(supervisor: &Supervisor) -> (bool, Option<Known>) {
+        let asks = supervisor.state().targets.values().any(|running| running.asking.is_some());
+        let standing = supervisor.view("one").unwrap().standing;
+        let of = |list: &crate::standing::findings::Finding| {
+            (list.name.clone(), list.is_well, list.words.clone())
+        };
+        (asks, standing.map(|findings| findings.dnsbl.iter().map(of).collect()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_turns_the_questions_on_and_off_and_keeps_what_was_found() {
+        let origin = Origin { instance: Token::random(), host: None };
+        let supervisor = Supervisor::start(config("false"), None, origin).await.unwrap();
+        assert_eq!(seen(&supervisor), (false, None), "off it takes nothing");
+        supervisor.apply(config("{lists: [a.example]}")).await.unwrap();
+        // No mail has come: nobody is asked about nothing.
+        sleep(Duration::from_secs(40)).await;
+        let (asks, lists) = seen(&supervisor);
+        let lists = lists.unwrap();
+        assert!(asks && lists[0].1 == Reading::Unmeasured, "{lists:?}");
+        assert!(lists[0].2.contains("no public address is known"), "{lists:?}");
+        let standing = {
+            let (state, name) = (supervisor.state(), TargetName::new("one").unwrap());
+            state.targets.get(&name).unwrap().handle.standing.clone().unwrap()
+        };
+        standing.record("a.example", Reading::Is(false), "listed");
+        supervisor.apply(config("{lists: [b.example, a.example]}")).await.unwrap();
+        let expected =
+            [("b.example", Reading::Unmeasured, ""), ("a.example", Reading::Is(false), "listed")]
+                .map(|(name, state, words)| (name.to_owned(), state, words.to_owned()));
+        assert_eq!(seen(&supervisor), (true, Some(expected.to_vec())));
+        supervisor.apply(config("false")).await.unwrap();
+        assert_eq!(seen(&supervisor), (false, None));
+        supervisor.stop().await;
+    }
+}
