@@ -102,7 +102,12 @@ impl Zone {
         let texts = resolver.texts(&self.name_of(address), end).await.ok()?;
         let mut scrubber = Scrubber::default();
         if self.is_secret() {
-            self.0.known().iter().for_each(|zone| scrubber.hide_all_forms(zone.expose()));
+            for zone in self.0.known() {
+                // A list may name its zone as the DNS does, or the key in it alone.
+                let zone = zone.expose().trim_end_matches('.');
+                let key = zone.split('.').next().unwrap_or_default();
+                [zone, key].into_iter().for_each(|secret| scrubber.hide_all_forms(secret));
+            }
         }
         reason(&texts, &scrubber)
     }

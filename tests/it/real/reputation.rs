@@ -176,7 +176,9 @@ async fn the_exporter_looks_up_the_address_that_the_receiver_saw() {
     let mail = world.sent(1).await.remove(0);
     exporter.until("a", "accepted", |snapshot| snapshot.totals.accepted == 1).await;
     let stamp = "Received: from out.demo.test (out.demo.test [198.51.100.7])\r\n\tby mx.demo.test \
-                 with ESMTPS id 1; Mon, 30 Nov 2026 10:00:00 +0000\r\n";
+                 with ESMTPS id 1; Mon, 30 Nov 2026 10:00:00 +0000\r\n\
+                 Received: from monitor.demo.test (monitor.demo.test [203.0.113.9])\r\n\tby out.demo.test \
+                 with ESMTPSA id 2; Mon, 30 Nov 2026 09:59:59 +0000\r\n";
     world.post.insert(USER, "INBOX", format!("{stamp}{mail}").as_bytes());
     let listed = "mailtrip_dnsbl_listed{target=\"a\",dnsbl=\"bl.example\"} 1.0";
     wait::until("the address is listed", async || {

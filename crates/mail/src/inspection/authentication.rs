@@ -159,6 +159,20 @@ pub(super) fn believed_fields(
     }
 }
 
+/// The number of the first hop that is the receiver's: the newest, or that of the server with the configured id, in
+/// front of servers that only pass on. `None` if no hop is that server's.
+pub(super) fn first_receiver(received: &[Received<'_>], rules: Rules<'_>) -> Option<usize> {
+    match rules.authserv_id {
+        Some(id) => received.iter().position(|hop| is_of(hop, id)),
+        None => Some(0),
+    }
+}
+
+/// Whether the hop is a server of whoever has this id.
+fn is_of(hop: &Received<'_>, id: &str) -> bool {
+    hop.by().is_some_and(|by| organisation(&by) == organisation(id))
+}
+
 /// The index of the first field that the last receiver did not write: the `Received` field of the
 /// server it had the mail from, or the first field of the mail as it was sent. Hops inside the
 /// receiver's house count as one.
@@ -170,8 +184,7 @@ fn end_of_last_receiver(fields: &[Field<'_>], received: &[Received<'_>]) -> usiz
 /// The same for the server with this id, which may stand further down: behind servers that only pass
 /// on. Where no name of a server is like the id, any place above the mail as it was sent is good.
 fn end_of_configured(fields: &[Field<'_>], received: &[Received<'_>], id: &str) -> usize {
-    let is_its =
-        |hop: &Received<'_>| hop.by().is_some_and(|by| organisation(&by) == organisation(id));
+    let is_its = |hop: &Received<'_>| is_of(hop, id);
     let Some(first) = received.iter().position(is_its) else {
         return start_of_content(fields);
     };

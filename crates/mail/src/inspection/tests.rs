@@ -577,17 +577,51 @@ fn the_address_that_the_receiver_saw_is_where_the_mail_goes_out() {
     assert_eq!(outgoing(POSTFIX).as_deref(), Some("203.0.113.5"), "by its stamp");
     let stamp = "Received: from out.sender.example (out.sender.example [203.0.113.5])\n\
                  \tby mx.receiver.example with ESMTPS; Mon, 23 Nov 2026 10:00:02 +0000\n";
+    let before = "Received: from x ([192.0.2.9]) by out.sender.example with ESMTPSA; Mon, 23 Nov 2026 10:00:01 \
+                  +0000\n";
     let by_spf = "Received-SPF: pass (mx.receiver.example: client-ip=192.0.2.1 in a comment)\n\
                   \tclient-ip=198.51.100.7; envelope-from=\"a@sender.example\";\n";
-    assert_eq!(outgoing(&format!("{by_spf}{stamp}")).as_deref(), Some("198.51.100.7"));
+    assert_eq!(outgoing(&format!("{by_spf}{stamp}{before}")).as_deref(), Some("198.51.100.7"));
     let by_iprev = "Authentication-Results: mx.receiver.example;\n\
                     \tiprev=pass (name) policy.iprev=2001:db8::25\n";
-    assert_eq!(outgoing(&format!("{by_iprev}{stamp}")).as_deref(), Some("2001:db8::25"));
+    assert_eq!(outgoing(&format!("{by_iprev}{stamp}{before}")).as_deref(), Some("2001:db8::25"));
     // What stands below the stamp of the receiver anybody may have written.
-    let before = "Received: from x ([192.0.2.9]) by out.sender.example; Mon, 23 Nov 2026 10:00:01 \
-                  +0000\n";
     let forged = format!("{stamp}{before}{by_spf}{by_iprev}");
     assert_eq!(outgoing(&forged).as_deref(), Some("203.0.113.5"));
+    let of_the_relay = format!("{stamp}{by_spf}{by_iprev}{before}");
+    assert_eq!(outgoing(&of_the_relay).as_deref(), Some("203.0.113.5"));
+}
+
+#[test]
+fn the_address_of_whoever_wrote_the_mail_is_not_where_it_goes_out() {
+    let submission = "Received: from monitor.example (monitor.example [198.51.100.7])\n\tby mail.example with \
+                      ESMTPSA; Mon, 23 Nov 2026 10:00:02 +0000\n";
+    let delivery =
+        "Received: from mail.example by mail.example with LMTP; Mon, 23 Nov 2026 10:00:03 +0000\n";
+    assert_eq!(outgoing(&format!("{delivery}{submission}")), None, "one server has both mailboxes");
+    // It was handed over without a login, or its first stamp was removed: nobody can tell.
+    let direct = submission.replace("ESMTPSA", "ESMTPS");
+    assert_eq!(outgoing(&format!("{delivery}{direct}")), None);
+    let local = "Received: by mail.example; Mon, 23 Nov 2026 10:00:01 +0000\n";
+    assert_eq!(outgoing(&format!("{submission}{local}")), None, "by a login");
+}
+
+#[test]
+fn the_receiver_with_the_configured_id_is_who_saw_the_address() {
+    let hop = |from: &str, address: &str, by: &str| {
+        format!(
+            "Received: from {from} ({from} [{address}])\n\tby {by} with ESMTPS; Mon, 23 Nov 2026 10:00:02 +0000\n"
+        )
+    };
+    let trace = [
+        hop("gateway.filter.example", "203.0.113.80", "mx.mailbox.example"),
+        hop("out.sender.example", "203.0.113.5", "gateway.filter.example"),
+        hop("monitor.example", "198.51.100.7", "out.sender.example"),
+    ];
+    let saw = |id: Option<&str>| inspect(&trace.concat(), id).outgoing.map(|it| it.to_string());
+    assert_eq!(saw(Some("gateway.filter.example")).as_deref(), Some("203.0.113.5"));
+    assert_eq!(saw(None).as_deref(), Some("203.0.113.80"), "what the mailbox saw");
+    assert_eq!(saw(Some("unknown.example")), None);
 }
 
 #[test]
@@ -595,7 +629,7 @@ fn an_address_of_the_own_network_says_nothing_to_others() {
     let stamp = |address: &str| {
         format!(
             "Received: from a.example (a.example [{address}])\n\tby mx.receiver.example with SMTP; \
-             Mon, 23 Nov 2026 10:00:02 +0000\n"
+             Mon, 23 Nov 2026 10:00:02 +0000\nReceived: by a.example; Mon, 23 Nov 2026 10:00:01 +0000\n"
         )
     };
     for address in ["192.168.1.2", "127.0.0.1", "100.64.0.1", "IPv6:fd00::1"] {
