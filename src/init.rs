@@ -159,8 +159,11 @@ async fn make<W: Write + Send>(
     let account = Account {
         name,
         address: &wish.address,
-        send: Side { offer: &smtp.0, username: sender.as_deref() },
-        receive: Side { offer: &mailbox.0, username: Some(&reader) },
+        send: Side {
+            offer: &smtp.0,
+            login: sender.as_deref().map(|sender| (sender, auth_of(smtp.1))),
+        },
+        receive: Side { offer: &mailbox.0, login: Some((&reader, auth_of(mailbox.1))) },
         ca_file: tls_options.ca_file.as_ref().map(|file| file.path.as_path()),
     };
     files.write(&account, &password)?;
@@ -223,6 +226,14 @@ async fn agree<W: Write>(
     }
 }
 
+/// How a password is shown; the configuration says it as well, so that what was tried is what is done from then on.
+fn auth_of(welcome: Welcome) -> Auth {
+    match welcome {
+        Welcome::Password(auth) => auth,
+        Welcome::Token | Welcome::NoLogin => Auth::Auto,
+    }
+}
+
 /// What a login is made with.
 struct Keyring<'a> {
     password: &'a Secret,
@@ -238,10 +249,7 @@ impl Keyring<'_> {
         names: &[String],
         terminal: &mut Terminal<W>,
     ) -> Result<String, Stop> {
-        let auth = match welcome {
-            Welcome::Password(auth) => *auth,
-            Welcome::Token | Welcome::NoLogin => Auth::Auto,
-        };
+        let auth = auth_of(*welcome);
         let mut refusal = String::new();
         for name in names {
             terminal.live(&format!("logging in at {} as {name} …", offer.host));

@@ -15,6 +15,7 @@ use lettre::Address;
 use super::Stop;
 use crate::config::show::Text;
 use crate::config::{Secret, TargetName};
+use mail::auth::Auth;
 use mail::discovery::Offer;
 use mail::options::{Spoken, TlsMode};
 
@@ -43,10 +44,10 @@ pub(super) struct Account<'a> {
     pub(super) ca_file: Option<&'a Path>,
 }
 
-/// A server and who logs in; `None`: nobody.
+/// A server, and who logs in and how; `None`: nobody.
 pub(super) struct Side<'a> {
     pub(super) offer: &'a Offer,
-    pub(super) username: Option<&'a str>,
+    pub(super) login: Option<(&'a str, Auth)>,
 }
 
 impl Files {
@@ -179,10 +180,13 @@ impl Files {
             let path = path.to_string_lossy();
             let _ = writeln!(yaml, "      tls_options:\n        ca_file: {}", Text(&path));
         }
-        if let Some(username) = side.username {
-            let _ = writeln!(yaml, "      username: {}", Text(username));
-            let _ = writeln!(yaml, "      password_file: {}", Text(&self.key));
-        }
+        // What was tried, and nothing that `defaults` say in its place.
+        let Some((username, auth)) = side.login else {
+            return yaml.push_str("      username: none\n");
+        };
+        let _ = writeln!(yaml, "      username: {}", Text(username));
+        let _ = writeln!(yaml, "      password_file: {}", Text(&self.key));
+        let _ = writeln!(yaml, "      auth: {}", auth.label());
     }
 }
 
@@ -240,6 +244,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use mail::auth::Mechanism;
 
     fn name(text: &str) -> TargetName {
         TargetName::new(text).unwrap()
@@ -254,11 +259,13 @@ mod tests {
         Account {
             name,
             address,
-            send: Side { offer: smtp, username: None },
-            receive: Side { offer: imap, username: Some("rita: #1 'x'") },
+            send: Side { offer: smtp, login: None },
+            receive: Side { offer: imap, login: Some(("rita: #1 'x'", PLAIN)) },
             ca_file: None,
         }
     }
+
+    const PLAIN: Auth = Auth::Only(Mechanism::Plain);
 
     fn offers() -> [Offer; 2] {
         let smtp = Offer::new(Spoken::Smtp, "mail.example.com", 25, TlsMode::StartTls);
@@ -277,10 +284,30 @@ mod tests {
         let target = config.targets.get(&name).unwrap();
         assert_eq!((target.from.to_string(), &target.send.login), (address.to_string(), &None));
         assert_eq!(target.receive.login.username, "rita: #1 'x'");
+        assert_eq!(target.receive.login.auth, PLAIN);
         let in_folder = |file: io::Result<fs::DirEntry>| file.unwrap().file_name();
         let secrets: Vec<_> =
             fs::read_dir(folder.path().join("secrets")).unwrap().map(in_folder).collect();
         assert_eq!(secrets, ["a_b___c___d.password"]);
+    }
+
+    #[test]
+    fn no_default_of_others_takes_the_place_of_what_was_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let (name, address) = (name("one"), "rita@example.com".parse().unwrap());
+        fs::create_dir(folder.path().join("targets.d")).unwrap();
+        fs::write(folder.path().join("other"), "other").unwrap();
+        let defaults = "include: [targets.d/*.yml]\ndefaults:\n  send: {username: sam, password_file: other}\n  \
+                        receive: {auth: cram-md5}\n";
+        fs::write(folder.path().join("mailtrip.yml"), defaults).unwrap();
+        let files = Files::new(folder.path(), &name);
+        let offers = offers();
+        let password = Secret::new("password".to_owned());
+        files.write(&account(&name, &address, &offers), &password).unwrap();
+        let config = Config::load(files.main()).unwrap();
+        let target = config.targets.get(&name).unwrap();
+        assert_eq!(target.send.login, None);
+        assert_eq!(target.receive.login.auth, PLAIN);
     }
 
     #[test]

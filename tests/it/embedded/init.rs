@@ -343,3 +343,19 @@ async fn the_folder_of_the_service_gets_the_files_where_it_reads_them() {
     assert!(text.contains("${CREDENTIALS_DIRECTORY}/mailtrip_example.test"), "{text}");
     assert!(shown.contains("systemctl restart mailtrip_exporter"), "{shown}");
 }
+
+#[tokio::test]
+async fn what_the_probe_does_is_what_was_tried() {
+    let mut bench = Bench::new("rita@example.test");
+    bench.add("_submissions", Protocol::Smtp, Certificate::Good).await;
+    let tls = bench.authority.server(Certificate::Good).unwrap();
+    let options = Options::new().implicit_tls(&tls).mechanisms(&["PLAIN", "CRAM-MD5"]);
+    bench.add_with("_imaps", Protocol::Imap, options).await;
+    // It offers digests over passwords that it has not in the clear: PLAIN alone has no challenge.
+    let refusal = testserver::faults::Fault::reply("{tag} NO [AUTHENTICATIONFAILED] wrong");
+    bench.server("_imaps").faults().on(testserver::faults::CHALLENGE, refusal);
+    let (outcome, shown) = bench.run().await;
+    assert_eq!(outcome, Ok(true), "{shown}");
+    let text = fs::read_to_string(bench.path().join("mailtrip.yml")).unwrap();
+    assert!(text.contains("auth: plain"), "{text}");
+}
