@@ -149,9 +149,9 @@ async fn make<W: Write + Send>(
     let names = discovery::usernames(mailbox.0.username.as_deref(), &wish.address);
     let keyring = Keyring { password: &password, tls_options, clients: &clients };
     let reader = keyring.log_in(&mailbox, &names, terminal).await?;
-    // Without a word about it, that which the mailbox has taken is the likeliest.
-    let likeliest = smtp.0.username.as_deref().unwrap_or(&reader);
-    let names = discovery::usernames(Some(likeliest), &wish.address);
+    // What is said of it, then what the mailbox has taken.
+    let likeliest = smtp.0.username.as_deref().into_iter().chain([reader.as_str()]);
+    let names = discovery::usernames(likeliest, &wish.address);
     let sender = match smtp.1 {
         Welcome::NoLogin => None,
         _ => Some(keyring.log_in(&smtp, &names, terminal).await?),

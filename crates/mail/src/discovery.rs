@@ -102,11 +102,11 @@ pub fn in_order(mut offers: Vec<Offer>, most: usize) -> Vec<Offer> {
 }
 
 /// The user names that an address may have, the likeliest first, two at most: servers lock an account, or an address
-/// out, after a few logins in vain.
-pub fn usernames(named: Option<&str>, address: &Address) -> Vec<String> {
-    let whole = address.to_string();
-    let mut names: Vec<String> = named.map(str::to_owned).into_iter().collect();
-    for name in [whole, address.user().to_owned()] {
+/// out, after a few logins in vain. Those that somebody has named come first.
+pub fn usernames<'a>(named: impl IntoIterator<Item = &'a str>, address: &Address) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let usual = [address.to_string(), address.user().to_owned()];
+    for name in named.into_iter().map(str::to_owned).chain(usual) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -180,6 +180,8 @@ mod tests {
         assert_eq!(usernames(None, &address), ["rita@example.com", "rita"]);
         assert_eq!(usernames(Some("r17"), &address), ["r17", "rita@example.com"]);
         assert_eq!(usernames(Some("rita"), &address), ["rita", "rita@example.com"]);
+        assert_eq!(usernames(["r17", "rita"], &address), ["r17", "rita"]);
+        assert_eq!(usernames(["rita", "rita"], &address), ["rita", "rita@example.com"]);
     }
 
     #[test]
