@@ -26,7 +26,7 @@ use mail::net::host;
 use mail::net::records::Resolver;
 use mail::options::{TlsOptions, without_final_dot};
 use mail::wire::ConnectionContext;
-use search::{Found, Search};
+use search::{Choice, Found, Search};
 
 mod files;
 mod person;
@@ -136,7 +136,7 @@ async fn make<W: Write + Send>(
     let domain = without_final_dot(wish.address.domain()).to_ascii_lowercase();
     let search = Search::new(&wish.address, &domain, tls_options, Arc::clone(&clients), terminal);
     let Found { mailbox, smtp } = search.run(resolver).await?;
-    let outside = outside(&domain, [&mailbox.0, &smtp.0]);
+    let outside = outside(&domain, [&mailbox, &smtp]);
     if !outside.is_empty() {
         agree(wish, &domain, &outside, terminal).await?;
     }
@@ -153,7 +153,11 @@ async fn make<W: Write + Send>(
     let likeliest = smtp.0.username.as_deref().into_iter().chain([reader.as_str()]);
     let names = discovery::usernames(likeliest, &wish.address);
     let sender = match smtp.1 {
-        Welcome::NoLogin => None,
+        Welcome::NoLogin => {
+            let words = ": mails go there without a login, for no server was found that takes one";
+            terminal.paragraph(&[(Look::Plain, &smtp.0.to_string()), (Look::Strong, words)]);
+            None
+        }
         _ => Some(keyring.log_in(&smtp, &names, terminal).await?),
     };
     let account = Account {
@@ -192,11 +196,12 @@ fn tls_options(wish: &Wish) -> Result<TlsOptions, Stop> {
     Ok(TlsOptions { ca_file: Some(file), ..TlsOptions::default() })
 }
 
-/// The hosts that are not of the domain, each once.
-fn outside(domain: &str, offers: [&Offer; 2]) -> Vec<String> {
+/// The hosts that are not of the domain and would get the password, each once.
+fn outside(domain: &str, choices: [&Choice; 2]) -> Vec<String> {
     let mut hosts: Vec<String> = Vec::new();
-    for offer in offers {
-        if !offer.is_of(domain) && !hosts.contains(&offer.host) {
+    for (offer, welcome) in choices {
+        let gets_password = *welcome != Welcome::NoLogin;
+        if gets_password && !offer.is_of(domain) && !hosts.contains(&offer.host) {
             hosts.push(offer.host.clone());
         }
     }
@@ -278,5 +283,23 @@ impl Keyring<'_> {
              app password), and whether logins by programs are allowed in its settings",
             offer.host
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail::options::{Spoken, TlsMode};
+
+    #[test]
+    fn hosts_outside_that_get_no_password_need_no_consent() {
+        let offer = |host| Offer::new(Spoken::Smtp, host, 25, TlsMode::StartTls);
+        let password = Welcome::Password(Auth::Auto);
+        let (inside, filter) = (offer("mail.example.com"), offer("mx.filter.example"));
+        let asked = |welcome| {
+            outside("example.com", [&(inside.clone(), password), &(filter.clone(), welcome)])
+        };
+        assert_eq!(asked(password), ["mx.filter.example"]);
+        assert_eq!(asked(Welcome::NoLogin), [""; 0]);
     }
 }

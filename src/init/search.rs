@@ -48,6 +48,8 @@ pub(super) struct Search<'a, W> {
     terminal: &'a mut Terminal<W>,
     mailbox: Option<Choice>,
     smtp: Option<Choice>,
+    /// A server that takes mail without a login, for want of a better.
+    between_servers: Option<Choice>,
     /// What was tried, as it is shown.
     tried: BTreeSet<String>,
     /// A host that takes access tokens alone.
@@ -73,6 +75,7 @@ impl<'a, W: Write> Search<'a, W> {
             terminal,
             mailbox: None,
             smtp: None,
+            between_servers: None,
             tried: BTreeSet::new(),
             for_tokens: None,
             untrusted: None,
@@ -111,6 +114,9 @@ impl<'a, W: Write> Search<'a, W> {
             let offers = guess::exchangers(resolver, self.domain, end()).await;
             self.tell("the hosts that take its mail (MX)", &hosts(&offers));
             self.attempt(offers.into_iter().filter(|it| !announced.denies(it)).collect()).await;
+        }
+        if self.smtp.is_none() && self.for_tokens.is_none() {
+            self.smtp = self.between_servers.take();
         }
         match (self.mailbox.take(), self.smtp.take()) {
             (Some(mailbox), Some(smtp)) => Ok(Found { mailbox, smtp }),
@@ -181,6 +187,9 @@ impl<'a, W: Write> Search<'a, W> {
             }
         }
         let choice = |side| strongest(&offers, &outcomes, side);
+        if self.between_servers.is_none() {
+            self.between_servers = without_login(&offers, &outcomes);
+        }
         let (mailbox, smtp) = (choice(true), choice(false));
         self.mailbox = self.mailbox.take().or(mailbox);
         self.smtp = self.smtp.take().or(smtp);
@@ -280,13 +289,18 @@ fn is_of_certificate(failure: &Failure) -> bool {
     )
 }
 
-/// Whether this can be taken. Without a login mail is handed over at the port between servers alone.
-fn is_good(offer: &Offer, welcome: Welcome) -> bool {
-    match welcome {
-        Welcome::Password(_) => true,
-        Welcome::Token => false,
-        Welcome::NoLogin => !offer.is_mailbox() && offer.port == 25,
-    }
+/// Whether this is what is looked for.
+fn is_good(welcome: Welcome) -> bool {
+    matches!(welcome, Welcome::Password(_))
+}
+
+/// The strongest that takes mail without a login: at the port between servers alone.
+fn without_login(offers: &[Offer], outcomes: &[Option<Option<Welcome>>]) -> Option<Choice> {
+    offers.iter().zip(outcomes).find_map(|(offer, outcome)| {
+        let is_fit = !offer.is_mailbox() && offer.port == 25;
+        let welcome = (*outcome)??;
+        (is_fit && welcome == Welcome::NoLogin).then(|| (offer.clone(), welcome))
+    })
 }
 
 /// Whether one of this side may still turn out to be the strongest that is good.
@@ -295,7 +309,7 @@ fn is_open(offers: &[Offer], outcomes: &[Option<Option<Welcome>>], mailbox: bool
         match outcome {
             _ if offer.is_mailbox() != mailbox => {}
             None => return true,
-            Some(Some(welcome)) if is_good(offer, *welcome) => return false,
+            Some(Some(welcome)) if is_good(*welcome) => return false,
             Some(_) => {}
         }
     }
@@ -311,7 +325,7 @@ fn strongest(
     let of_side = offers.iter().zip(outcomes).filter(|(it, _)| it.is_mailbox() == mailbox);
     let good = of_side.filter_map(|(offer, outcome)| {
         let welcome = (*outcome)??;
-        is_good(offer, welcome).then(|| (offer.clone(), welcome))
+        is_good(welcome).then(|| (offer.clone(), welcome))
     });
     good.into_iter().next()
 }
@@ -341,9 +355,16 @@ mod tests {
 
     #[test]
     fn mail_goes_without_a_login_to_the_port_between_servers_alone() {
-        assert!(is_good(&smtp(25), Welcome::NoLogin));
-        assert!(!is_good(&smtp(587), Welcome::NoLogin));
+        let chosen = |offer: Offer, welcome| {
+            without_login(&[offer], &[Some(Some(welcome))]).map(|(offer, _)| offer.port)
+        };
+        assert_eq!(chosen(smtp(25), Welcome::NoLogin), Some(25));
+        assert_eq!(chosen(smtp(587), Welcome::NoLogin), None);
+        assert_eq!(chosen(smtp(25), Welcome::Token), None);
         let imap = Offer::new(Spoken::Imap, "mail.example.com", 25, TlsMode::StartTls);
-        assert!(!is_good(&imap, Welcome::NoLogin));
+        assert_eq!(chosen(imap, Welcome::NoLogin), None);
+        // It is no end of the search: a later source may have one with a login.
+        let no_login = [Some(Some(Welcome::NoLogin))];
+        assert!(strongest(&[smtp(25)], &no_login, false).is_none());
     }
 }
