@@ -20,7 +20,7 @@ use crate::config::{Config, Problems};
 use crate::demo::{self, Demo};
 use crate::descriptors::{self, Need};
 use crate::healthcheck;
-use crate::init::Wish;
+use crate::init::{OF_SERVICE, Wish};
 use crate::probing::send::Origin;
 use crate::roundtrip::arguments::Probe;
 use crate::roundtrip::command;
@@ -33,8 +33,6 @@ use mail::net;
 use mail::shortage::news as shortages;
 use mail::threads;
 
-/// The configuration of the service that the packages install.
-const OF_SERVICE: &str = "/etc/mailtrip_exporter/mailtrip.yml";
 /// How long requests and sessions may take to end.
 const LONGEST_END: Duration = Duration::from_secs(4);
 /// How often it is looked whether a shortage is over.

@@ -28,6 +28,8 @@ use mail::options::{TlsOptions, without_final_dot};
 use mail::wire::ConnectionContext;
 use search::{Choice, Found, Search};
 
+pub use files::OF_SERVICE;
+
 mod files;
 mod person;
 mod search;
@@ -100,7 +102,7 @@ pub async fn run_with<W: Write + Send>(
         })?,
     };
     let files = Files::new(&wish.folder, &name);
-    files.are_new()?;
+    files.are_new(&name)?;
     let tls_options = tls_options(wish)?;
     let made = tokio::select! {
         biased;
@@ -168,7 +170,7 @@ async fn make<W: Write + Send>(
             login: sender.as_deref().map(|sender| (sender, auth_of(smtp.1))),
         },
         receive: Side { offer: &mailbox.0, login: Some((&reader, auth_of(mailbox.1))) },
-        ca_file: tls_options.ca_file.as_ref().map(|file| file.path.as_path()),
+        ca_file: tls_options.ca_file.as_ref(),
     };
     files.write(&account, &password)?;
     let loaded = Config::load(files.main()).map_err(|problems| problems.to_string());

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::problem::MISSING_AS_IS;
+use super::problem::{MISSING_AS_IS, NO_TARGETS};
 use super::reference::Home;
 use super::section::{Layer, Place, Report, Section};
 use super::source::{self, Environment, Sources, Unreadable};
@@ -132,9 +132,7 @@ pub(super) fn read(
     let location = main.as_ref().and_then(|main| locate(main, &mut targets, &mut report));
     let lacks_targets = |main: &Section<'_>| targets.is_empty() && !lists_no_targets(main);
     if main.as_ref().is_some_and(lacks_targets) && report.is_empty() {
-        let message = "has no targets; write at least one under `targets`, or `targets: []` to \
-                       begin without";
-        report.add_file(path, message.to_owned());
+        report.add_file(path, NO_TARGETS.to_owned());
     }
     let state_dir = main.as_ref().and_then(|main| main.read("state_dir", &mut report, value::line));
     let concurrent = main.as_ref().and_then(|main| {

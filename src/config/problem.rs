@@ -69,12 +69,21 @@ pub struct Problems {
     inputs: Inputs,
 }
 
+/// What is wrong with a good file that has no target.
+pub(super) const NO_TARGETS: &str =
+    "has no targets; write at least one under `targets`, or `targets: []` to begin without";
+
 impl Problems {
     /// Takes them in and puts them in order; the same problem twice is told once.
     pub(crate) fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort();
         problems.dedup();
         Self { problems, inputs: Inputs::default() }
+    }
+
+    /// Whether nothing is wrong but that there is no target yet.
+    pub(crate) fn are_for_want_of_a_target(&self) -> bool {
+        matches!(self.problems.as_slice(), [problem] if problem.message == NO_TARGETS)
     }
 
     /// The same, with what they were found in.

@@ -1,8 +1,8 @@
 //! The two files: the configuration, and the password apart from it. Both are new, or neither is there.
 //!
 //! In the folder of a package's service (one with `mailtrip.yml` and `targets.d`) they take the places that the service
-//! reads them from: `targets.d/NAME.yml` and `credentials/NAME`; elsewhere they are `mailtrip.yml` and
-//! `secrets/NAME.password`.
+//! reads them from: `targets.d/NAME.yml` and `credentials/NAME`, with a copy of the file of `--ca-file`; elsewhere they
+//! are `mailtrip.yml` and `secrets/NAME.password`.
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -11,16 +11,19 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use lettre::Address;
+use rustix::fs::Access;
 
 use super::Stop;
 use crate::config::show::Text;
-use crate::config::{Secret, TargetName};
+use crate::config::{Config, Secret, TargetName};
 use mail::auth::Auth;
 use mail::discovery::Offer;
-use mail::options::{Spoken, TlsMode};
+use mail::options::{PemFile, Spoken, TlsMode};
 
 /// The most characters of a name that are part of the name of a file.
 const NAME_CHARS: usize = 80;
+/// The configuration of the service that the packages install.
+pub const OF_SERVICE: &str = "/etc/mailtrip_exporter/mailtrip.yml";
 
 /// Where the files go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +35,10 @@ pub(super) struct Files {
     secret: PathBuf,
     /// What `password_file` says.
     key: String,
-    is_of_service: bool,
+    /// Where the authorities are copied to: a service may not see the folders of persons, nor their files.
+    authorities: Option<PathBuf>,
+    /// Whether the folder of the secret was there before.
+    has_folder: bool,
 }
 
 /// A target of one account.
@@ -41,7 +47,7 @@ pub(super) struct Account<'a> {
     pub(super) address: &'a Address,
     pub(super) send: Side<'a>,
     pub(super) receive: Side<'a>,
-    pub(super) ca_file: Option<&'a Path>,
+    pub(super) ca_file: Option<&'a PemFile>,
 }
 
 /// A server, and who logs in and how; `None`: nobody.
@@ -57,17 +63,26 @@ impl Files {
         let word = file_name(name);
         let included = folder.join("targets.d");
         if main.is_file() && included.is_dir() {
+            let authorities = included.join(format!("{word}.ca.pem"));
+            let credentials = folder.join("credentials");
             return Self {
                 config: included.join(format!("{word}.yml")),
                 main,
-                secret: folder.join("credentials").join(&word),
+                secret: credentials.join(&word),
                 key: format!("${{CREDENTIALS_DIRECTORY}}/mailtrip_{word}"),
-                is_of_service: true,
+                authorities: Some(std::path::absolute(&authorities).unwrap_or(authorities)),
+                has_folder: credentials.exists(),
             };
         }
         let key = format!("secrets/{word}.password");
         let secret = folder.join(&key);
-        Self { config: main.clone(), main, secret, key, is_of_service: false }
+        let has_folder = folder.join("secrets").exists();
+        Self { config: main.clone(), main, secret, key, authorities: None, has_folder }
+    }
+
+    /// Whether another file includes what is written.
+    fn is_included(&self) -> bool {
+        self.config != self.main
     }
 
     /// The file to load.
@@ -75,41 +90,99 @@ impl Files {
         &self.main
     }
 
-    /// That neither is there, be it as a link to nowhere.
-    pub(super) fn are_new(&self) -> Result<(), Stop> {
-        for path in [&self.config, &self.secret] {
-            if fs::symlink_metadata(path).is_ok() {
-                return Err(is_there(path));
+    /// That none is there, be it as a link to nowhere, that each can be written, and that the configuration which is to
+    /// include the target is good and has none of its name.
+    pub(super) fn are_new(&self, name: &TargetName) -> Result<(), Stop> {
+        for path in [Some(&self.config), Some(&self.secret), self.authorities.as_ref()] {
+            let Some(path) = path else { continue };
+            match fs::symlink_metadata(path) {
+                Ok(_) => return Err(self.is_there(path)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(cannot_write(path, &error)),
             }
+        }
+        for path in [&self.config, &self.secret] {
+            let folder = path.parent().filter(|_| self.has_folder || *path != self.secret);
+            // A folder that is missing is made beside the configuration.
+            let folder = folder.or(self.main.parent()).unwrap_or(Path::new(""));
+            let folder = if folder == Path::new("") { Path::new(".") } else { folder };
+            rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
+                .map_err(|error| cannot_write(folder, &error.into()))?;
+        }
+        if !self.is_included() {
+            return Ok(());
+        }
+        let main = self.main.display();
+        match Config::load(&self.main) {
+            Ok(config) if config.targets.contains_key(name) => Err(Stop::because(format!(
+                "{main} has a target {} already: choose another name by --name",
+                name.as_str()
+            ))),
+            Ok(_) => Ok(()),
+            // This is to be the first.
+            Err(problems) if problems.are_for_want_of_a_target() => Ok(()),
+            Err(problems) => Err(Stop::because(format!(
+                "{main} is not good, before anything is added to it:\n{problems}"
+            ))),
+        }
+    }
+
+    /// Writes all, or leaves none.
+    pub(super) fn write(&self, account: &Account<'_>, password: &Secret) -> Result<(), Stop> {
+        if let Some(folder) = self.secret.parent().filter(|folder| !folder.exists()) {
+            let made = DirBuilder::new().mode(0o700).create(folder);
+            made.map_err(|error| cannot_write(folder, &error))?;
+        }
+        let secret = format!("{}\n", password.expose());
+        let yaml = self.yaml(account);
+        // No secret is in the others, and a service may read them as a user of its own.
+        let mode = self.is_included().then_some(0o644);
+        let copied = self.authorities.as_ref().zip(account.ca_file);
+        let files = [
+            Some((&self.secret, secret.as_bytes(), Some(0o600))),
+            copied.map(|(path, file)| (path, &*file.pem, mode)),
+            Some((&self.config, yaml.as_bytes(), mode)),
+        ];
+        let mut written = Vec::new();
+        for (path, bytes, mode) in files.into_iter().flatten() {
+            if let Err(stop) = self.write_new(path, bytes, mode) {
+                self.take_away(&written);
+                return Err(stop);
+            }
+            written.push(path);
         }
         Ok(())
     }
 
-    /// Writes both, or leaves none.
-    pub(super) fn write(&self, account: &Account<'_>, password: &Secret) -> Result<(), Stop> {
-        let folder = self.secret.parent().filter(|folder| !folder.exists());
-        if let Some(folder) = folder {
-            let made = DirBuilder::new().mode(0o700).create(folder);
-            made.map_err(|error| cannot_write(folder, &error))?;
-        }
-        let text = format!("{}\n", password.expose());
-        let written = write_new(&self.secret, &text, Some(0o600)).and_then(|()| {
-            // No secret is in it, and a service may read it as a user of its own.
-            let mode = self.is_of_service.then_some(0o644);
-            let config = write_new(&self.config, &self.yaml(account), mode);
-            config.inspect_err(|_| drop(fs::remove_file(&self.secret)))
-        });
-        written.inspect_err(|_| {
-            if let Some(folder) = folder {
-                let _ = fs::remove_dir(folder);
-            }
+    /// Writes a file that is not there yet; it is removed if it cannot be written to its end. `mode` holds whatever the
+    /// umask says; without one the file is as any other.
+    fn write_new(&self, path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<(), Stop> {
+        let mut options = OpenOptions::new();
+        // It follows no link.
+        let file = options.write(true).create_new(true).mode(mode.unwrap_or(0o644)).open(path);
+        let mut file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => self.is_there(path),
+            _ => cannot_write(path, &error),
+        })?;
+        fill(&mut file, bytes, mode).map_err(|error| {
+            let _ = fs::remove_file(path);
+            cannot_write(path, &error)
         })
     }
 
-    /// Takes both away again.
+    /// Takes away again what was written.
     pub(super) fn remove(&self) {
-        for path in [&self.config, &self.secret] {
+        let written = [Some(&self.config), self.authorities.as_ref(), Some(&self.secret)];
+        self.take_away(&written.into_iter().flatten().collect::<Vec<_>>());
+    }
+
+    /// Removes these, and the folder of the secret if it was not there before.
+    fn take_away(&self, written: &[&PathBuf]) {
+        for path in written {
             let _ = fs::remove_file(path);
+        }
+        if let Some(folder) = self.secret.parent().filter(|_| !self.has_folder) {
+            let _ = fs::remove_dir(folder);
         }
     }
 
@@ -127,10 +200,7 @@ impl Files {
 
     /// What there is to do after a probe that was successful, or was not, in lines.
     pub(super) fn what_next(&self, is_good: bool) -> Vec<String> {
-        let flag = match self.main == Path::new("mailtrip.yml") || self.is_of_service {
-            true => String::new(),
-            false => format!(" --config.file={}", self.main.display()),
-        };
+        let flag = self.flag();
         let mut lines = vec![String::new(), "What next:".to_owned()];
         let mut line = |command: &str, what: &str| lines.push(format!("  {command}\n      {what}"));
         if !is_good {
@@ -141,7 +211,7 @@ impl Files {
                 &format!("after a change of it: {change}"),
             );
         }
-        if self.is_of_service {
+        if self.is_of(OF_SERVICE) {
             line("systemctl restart mailtrip_exporter", "passes the new password to the service");
             line("http://localhost:9925/", "its page shows the first round trip within seconds");
         } else {
@@ -153,6 +223,34 @@ impl Files {
         }
         line("http://localhost:9925/docs/getting-started", "Prometheus, alerts and dashboards");
         lines
+    }
+
+    /// The flag that leads to the configuration, where it is not found without one.
+    fn flag(&self) -> String {
+        let is_here = self.is_of("mailtrip.yml");
+        let is_found = self.is_of(OF_SERVICE) && !Path::new("mailtrip.yml").exists();
+        match is_here || is_found {
+            true => String::new(),
+            false => format!(" --config.file={}", for_shell(&self.main.to_string_lossy())),
+        }
+    }
+
+    /// Whether the configuration is this file.
+    fn is_of(&self, path: &str) -> bool {
+        let whole = |path: &Path| std::path::absolute(path).ok();
+        whole(&self.main).is_some_and(|main| whole(Path::new(path)) == Some(main))
+    }
+
+    fn is_there(&self, path: &Path) -> Stop {
+        let what_to_do = match *path == self.main {
+            true => {
+                "choose another folder by --folder; or, for a further target, make a folder targets.d beside it, write \
+                 `include: [targets.d/*.yml]` into it, and begin again"
+            }
+            false => "choose another folder by --folder, or another --name",
+        };
+        let path = path.display();
+        Stop::because(format!("{path} is there already, and nothing is overwritten: {what_to_do}"))
     }
 
     fn yaml(&self, account: &Account<'_>) -> String {
@@ -171,13 +269,13 @@ impl Files {
         yaml
     }
 
-    fn side(&self, yaml: &mut String, side: &Side<'_>, ca_file: Option<&Path>) {
+    fn side(&self, yaml: &mut String, side: &Side<'_>, ca_file: Option<&PemFile>) {
         let Offer { host, port, tls, .. } = side.offer;
         // Never `none`: no offer is without TLS.
         let tls = if *tls == TlsMode::Implicit { "implicit" } else { "starttls" };
         let _ = writeln!(yaml, "      host: {}\n      port: {port}\n      tls: {tls}", Text(host));
-        if let Some(path) = ca_file {
-            let path = path.to_string_lossy();
+        if let Some(file) = ca_file {
+            let path = self.authorities.as_ref().unwrap_or(&file.path).to_string_lossy();
             let _ = writeln!(yaml, "      tls_options:\n        ca_file: {}", Text(&path));
         }
         // What was tried, and nothing that `defaults` say in its place.
@@ -203,35 +301,21 @@ fn file_name(name: &TargetName) -> String {
     }
 }
 
-/// Writes a file that is not there yet; it is removed if it cannot be written to its end. `mode` holds whatever the
-/// umask says; without one the file is as any other.
-fn write_new(path: &Path, text: &str, mode: Option<u32>) -> Result<(), Stop> {
-    let mut options = OpenOptions::new();
-    // It follows no link.
-    let file = options.write(true).create_new(true).mode(mode.unwrap_or(0o644)).open(path);
-    let mut file = file.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => is_there(path),
-        _ => cannot_write(path, &error),
-    })?;
-    fill(&mut file, text, mode).map_err(|error| {
-        let _ = fs::remove_file(path);
-        cannot_write(path, &error)
-    })
-}
-
-fn fill(file: &mut File, text: &str, mode: Option<u32>) -> io::Result<()> {
+fn fill(file: &mut File, bytes: &[u8], mode: Option<u32>) -> io::Result<()> {
     if let Some(mode) = mode {
         file.set_permissions(Permissions::from_mode(mode))?;
     }
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 
-fn is_there(path: &Path) -> Stop {
-    Stop::because(format!(
-        "{} is there already, and nothing is overwritten: choose another folder by --folder, or another --name",
-        path.display()
-    ))
+/// The word as it is typed in a shell.
+fn for_shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    match word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Stop {
@@ -243,7 +327,6 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::config::Config;
     use mail::auth::Mechanism;
 
     fn name(text: &str) -> TargetName {
@@ -331,5 +414,13 @@ mod tests {
             assert_eq!(file_name(&name(text)), word, "{text}");
         }
         assert_eq!(file_name(&name(&"a".repeat(100))).len(), NAME_CHARS);
+    }
+    #[test]
+    fn a_flag_leads_to_what_is_not_found_without() {
+        let flag = |folder: &str| Files::new(Path::new(folder), &name("one")).flag();
+        assert_eq!(flag("."), "");
+        assert_eq!(flag("/srv/a b's"), r" --config.file='/srv/a b'\''s/mailtrip.yml'");
+        assert_eq!(flag("sub"), " --config.file=sub/mailtrip.yml");
+        assert_eq!(flag("/etc/mailtrip_exporter"), "");
     }
 }

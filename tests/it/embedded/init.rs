@@ -258,11 +258,25 @@ async fn what_is_there_is_not_overwritten_and_no_server_is_asked() {
             let problem = bench.problem(PASSWORD).await;
             assert!(problem.contains("is there already, and nothing is overwritten"), "{problem}");
             assert!(problem.contains(name), "{problem}");
+            assert_eq!(problem.contains("another --name"), name != "mailtrip.yml", "{problem}");
             assert_eq!(bench.files(), [name]);
             assert!(is_link || fs::read_to_string(&path).unwrap() == "mine");
             assert!(bench.servers.iter().all(|(_, server)| server.sessions().is_empty()));
         }
     }
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_to_is_told_before_anything_is_asked() {
+    let mut bench = Bench::usual("rita@example.test").await;
+    fs::remove_dir(bench.path()).unwrap();
+    let problem = bench.problem(PASSWORD).await;
+    assert!(problem.contains("cannot be written: No such file"), "{problem}");
+    fs::write(bench.path(), "a file").unwrap();
+    let problem = bench.problem(PASSWORD).await;
+    assert!(problem.contains("cannot be written: Not a directory"), "{problem}");
+    assert!(bench.servers.iter().all(|(_, server)| server.sessions().is_empty()));
+    fs::remove_file(bench.path()).unwrap();
 }
 
 #[tokio::test]
@@ -325,23 +339,59 @@ async fn the_folder_of_the_service_gets_the_files_where_it_reads_them() {
     fs::write(&main, "include: [targets.d/*.yml]\nintervall: 5m\n").unwrap();
     let problem = bench.problem(PASSWORD).await;
     assert!(problem.contains("intervall"), "{problem}");
+    assert!(bench.servers.iter().all(|(_, server)| server.sessions().is_empty()));
     assert_eq!(bench.files(), ["mailtrip.yml"]);
 
     fs::write(&main, "targets: []\n").unwrap();
     let problem = bench.problem(PASSWORD).await;
     assert!(problem.contains("does not include"), "{problem}");
     assert_eq!(bench.files(), ["mailtrip.yml"]);
+    fs::remove_dir(bench.path().join("credentials")).unwrap();
+    let problem = bench.problem(PASSWORD).await;
+    assert!(problem.contains("does not include"), "{problem}");
+    assert!(!bench.path().join("credentials").exists(), "nothing was written");
 
     fs::write(&main, "include: [targets.d/*.yml]\ndefaults: {interval: 1m}\n").unwrap();
     let (outcome, shown) = bench.run().await;
     assert_eq!(outcome, Ok(true), "{shown}");
-    let written = ["credentials/example.test", "mailtrip.yml", "targets.d/example.test.yml"];
-    assert_eq!(bench.files(), written);
+    let written = [
+        "credentials/example.test",
+        "mailtrip.yml",
+        "targets.d/example.test.yml",
+        "targets.d/example.test.ca.pem",
+    ];
+    let mut files = bench.files();
+    files.sort_by_key(|name| written.iter().position(|it| it == name));
+    assert_eq!(files, written);
+    // The service reads it, but not the folders of persons.
+    assert_eq!(bench.mode(written[3]), 0o644);
+    assert_eq!(
+        fs::read(bench.path().join(written[3])).unwrap(),
+        fs::read(bench.ca.path()).unwrap()
+    );
     assert_eq!(bench.mode("credentials/example.test"), 0o600);
     assert_eq!(bench.mode("targets.d/example.test.yml"), 0o644, "the service reads it");
     let text = fs::read_to_string(bench.path().join(written[2])).unwrap();
     assert!(text.contains("${CREDENTIALS_DIRECTORY}/mailtrip_example.test"), "{text}");
-    assert!(shown.contains("systemctl restart mailtrip_exporter"), "{shown}");
+    // This is not where the package's service looks.
+    assert!(shown.contains(&format!("check --config.file={}", main.display())), "{shown}");
+
+    // A further one: nothing is asked of a server before the name is known to be free.
+    let asked = bench.server("_imaps").sessions().len();
+    fs::rename(bench.path().join(written[2]), bench.path().join("targets.d/moved.yml")).unwrap();
+    fs::rename(bench.path().join(written[3]), bench.path().join("targets.d/moved.pem")).unwrap();
+    let problem = bench.problem(PASSWORD).await;
+    assert!(problem.contains("credentials/example.test is there already"), "{problem}");
+    let secret = bench.path().join(written[0]);
+    fs::write(bench.path().join("credentials/example"), fs::read(&secret).unwrap()).unwrap();
+    fs::remove_file(secret).unwrap();
+    let moved = bench.path().join("targets.d/moved.yml");
+    let text = text.replace("_example.test", "_example").replace("example.test.ca", "moved");
+    let text = text.replace("moved.pem.pem", "moved.pem");
+    fs::write(moved, text).unwrap();
+    let problem = bench.problem(PASSWORD).await;
+    assert!(problem.contains("has a target example.test already"), "{problem}");
+    assert_eq!(bench.server("_imaps").sessions().len(), asked);
 }
 
 #[tokio::test]
