@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 use tokio::sync::oneshot;
 
 use super::Stop;
@@ -13,6 +15,8 @@ use crate::config::{self, Secret};
 
 /// The longest line that is read, in bytes.
 const LINE_BYTES: usize = 4096;
+/// In place of a key of the terminal: there is none (`_POSIX_VDISABLE` of Linux).
+const NO_KEY: u8 = 0;
 
 /// The password: typed unseen, or the first line of standard input where that is no terminal.
 pub(super) async fn password(question: &str) -> Result<Secret, Stop> {
@@ -45,10 +49,12 @@ pub(super) async fn agrees(question: &str) -> Result<Option<bool>, Stop> {
 /// of its own, for it cannot be interrupted.
 async fn line() -> Result<String, Stop> {
     let (teller, told) = oneshot::channel();
-    std::thread::spawn(move || {
+    let reading = move || {
         let line = io::stdin().as_fd().try_clone_to_owned().map(File::from).and_then(read_line);
         let _ = teller.send(line);
-    });
+    };
+    let begun = std::thread::Builder::new().name("input".to_owned()).spawn(reading);
+    begun.map_err(|error| Stop::because(format!("standard input: no thread for it: {error}")))?;
     let line = told.await.unwrap_or_else(|_| Err(io::ErrorKind::UnexpectedEof.into()));
     let line = line.map_err(|error| Stop::because(format!("standard input: {error}")))?;
     let line = line.ok_or_else(|| Stop::because("standard input has ended, without an answer"))?;
@@ -87,6 +93,10 @@ impl Unseen {
         unseen.local_modes.remove(LocalModes::ECHO);
         // The line end alone is shown.
         unseen.local_modes.insert(LocalModes::ECHONL);
+        // Keys that would end or stop it before it can put the terminal back; Ctrl-C is heard.
+        for key in [SpecialCodeIndex::VQUIT, SpecialCodeIndex::VSUSP] {
+            unseen.special_codes[key] = NO_KEY;
+        }
         tcsetattr(io::stdin(), OptionalActions::Flush, &unseen)?;
         Ok(Self(before))
     }
