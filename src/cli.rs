@@ -227,9 +227,9 @@ pub enum Command {
     /// file of its own
     ///
     /// The servers are found by what the domain says in the DNS (SRV) and in its file for mail programs, else by
-    /// usual names; the most protected way is taken, and never one without TLS. The password is used once the
-    /// certificates are good, and only files that are not there yet are written. A probe follows: exit with 0 if it was
-    /// successful, else 1.
+    /// usual names; the most protected way of the first of these is taken, and never one without TLS. The password is
+    /// used once the certificates are good, and only files that are not there yet are written. A probe follows: exit
+    /// with 0 if it was successful, else 1.
     #[command(after_help = "Examples:\n  \
         mailtrip_exporter init probe@example.com\n  \
         mailtrip_exporter init --folder=/etc/mailtrip_exporter --name=mailserver probe@example.com\n  \

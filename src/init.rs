@@ -104,6 +104,8 @@ pub async fn run_with<W: Write + Send>(
     let files = Files::new(&wish.folder, &name);
     files.are_new(&name)?;
     let tls_options = tls_options(wish)?;
+    // Before the first interrupt is waited for, which would be lost in the meantime.
+    let host = host::full_name().await;
     let made = tokio::select! {
         biased;
         () = interrupt() => Err(Stop::Interrupted),
@@ -116,7 +118,7 @@ pub async fn run_with<W: Write + Send>(
     }
     terminal.paragraph(&[(Look::Plain, "")]);
     let place = config.places.get(&name).cloned().unwrap_or_default();
-    let options = Options { host: host::full_name().await, place, ..Options::default() };
+    let options = Options { host, place, ..Options::default() };
     let verdict = roundtrip::run(&target, &options, terminal, interrupt()).await;
     let is_good = is_successful(&verdict, &target, &Thresholds::default());
     for line in files.what_next(is_good) {
@@ -150,7 +152,7 @@ async fn make<W: Write + Send>(
     };
     let names = discovery::usernames(mailbox.0.username.as_deref(), &wish.address);
     let keyring = Keyring { password: &password, tls_options, clients: &clients };
-    let reader = keyring.log_in(&mailbox, &names, terminal).await?;
+    let reader = keyring.log_in(&mailbox, &names, None, terminal).await?;
     // What is said of it, then what the mailbox has taken.
     let likeliest = smtp.0.username.as_deref().into_iter().chain([reader.as_str()]);
     let names = discovery::usernames(likeliest, &wish.address);
@@ -160,7 +162,7 @@ async fn make<W: Write + Send>(
             terminal.paragraph(&[(Look::Plain, &smtp.0.to_string()), (Look::Strong, words)]);
             None
         }
-        _ => Some(keyring.log_in(&smtp, &names, terminal).await?),
+        _ => Some(keyring.log_in(&smtp, &names, Some(&reader), terminal).await?),
     };
     let account = Account {
         name,
@@ -249,11 +251,13 @@ struct Keyring<'a> {
 }
 
 impl Keyring<'_> {
-    /// Logs in as the first of these users that the server lets in, and gives that one.
+    /// Logs in as the first of these users that the server lets in, and gives that one. `reader` is who the mailbox has
+    /// let in with this password.
     async fn log_in<W: Write>(
         &self,
         (offer, welcome): &(Offer, Welcome),
         names: &[String],
+        reader: Option<&str>,
         terminal: &mut Terminal<W>,
     ) -> Result<String, Stop> {
         let auth = auth_of(*welcome);
@@ -279,10 +283,20 @@ impl Keyring<'_> {
             }
         }
         let names = names.join(" and as ");
+        let advice = match reader {
+            None => {
+                "see whether the password is right, whether the provider wants one for this program alone (an app \
+                 password), and whether logins by programs are allowed in its settings"
+                    .to_owned()
+            }
+            Some(reader) => format!(
+                "the mailbox has taken it for {reader}, so the password is right: see whether the account may send by \
+                 SMTP with a login (a setting of its own at many providers), and as which user"
+            ),
+        };
         Err(Stop::because(format!(
             "{} does not take this password for {names}: {refusal}; it is not tried any further, so that the account is \
-             not locked: see whether the password is right, whether the provider wants one for this program alone (an \
-             app password), and whether logins by programs are allowed in its settings",
+             not locked: {advice}",
             offer.host
         )))
     }

@@ -56,6 +56,8 @@ pub(super) struct Search<'a, W> {
     for_tokens: Option<String>,
     /// A host whose certificate is not good.
     untrusted: Option<String>,
+    /// Why the DNS has not answered something.
+    unanswered: Option<String>,
 }
 
 impl<'a, W: Write> Search<'a, W> {
@@ -79,6 +81,7 @@ impl<'a, W: Write> Search<'a, W> {
             tried: BTreeSet::new(),
             for_tokens: None,
             untrusted: None,
+            unanswered: None,
         }
     }
 
@@ -95,11 +98,17 @@ impl<'a, W: Write> Search<'a, W> {
         self.tell(
             "the DNS (SRV)",
             &match &announced.fault {
-                Some(fault) => fault.message.clone(),
+                Some(fault) if count == 0 => fault.message.clone(),
+                Some(fault) => {
+                    format!("names {}; not all is known: {}", counted(count), fault.message)
+                }
                 None => format!("names {}", counted(count)),
             },
         );
-        self.attempt(announced.offers.clone()).await;
+        self.unanswered = announced.fault.as_ref().map(|fault| fault.message.clone());
+        let mut offers = announced.offers.clone();
+        offers.extend(announced.with_tls_from_the_start());
+        self.attempt(offers).await;
         if self.is_missing() {
             self.ask_domain().await;
         }
@@ -111,9 +120,18 @@ impl<'a, W: Write> Search<'a, W> {
         }
         if self.is_missing() {
             self.live("looking for the hosts that take the mail");
-            let offers = guess::exchangers(resolver, self.domain, end()).await;
-            self.tell("the hosts that take its mail (MX)", &hosts(&offers));
-            self.attempt(offers.into_iter().filter(|it| !announced.denies(it)).collect()).await;
+            let what = "the hosts that take its mail (MX)";
+            match guess::exchangers(resolver, self.domain, end()).await {
+                Ok(mut offers) => {
+                    self.tell(what, &hosts(&offers));
+                    offers.retain(|it| !announced.denies(it));
+                    self.attempt(offers).await;
+                }
+                Err(fault) => {
+                    self.tell(what, &fault.message);
+                    self.unanswered.get_or_insert(fault.message);
+                }
+            }
         }
         if self.smtp.is_none() && self.for_tokens.is_none() {
             self.smtp = self.between_servers.take();
@@ -215,7 +233,9 @@ impl<'a, W: Write> Search<'a, W> {
                 if is_of_certificate(failure) {
                     self.untrusted.get_or_insert_with(|| offer.host.clone());
                 }
-                (Look::Plain, cut_to(&failure.message, WORDS))
+                // What a configuration could say instead has no place here.
+                let words = failure.message.split("; set tls:").next().unwrap_or_default();
+                (Look::Plain, cut_to(words, WORDS))
             }
         };
         let offer = format!("  {offer}: ");
@@ -242,6 +262,11 @@ impl<'a, W: Write> Search<'a, W> {
             ),
             None => String::new(),
         };
+        if let Some(why) = &self.unanswered {
+            return Stop::because(format!(
+                "{what} for {domain}{trust}. The DNS has not answered every question ({why}): try again"
+            ));
+        }
         Stop::because(format!(
             "{what} for {domain}{trust}. If you know its servers, write the configuration by hand: \
              docs/configuration.md"
@@ -351,6 +376,20 @@ mod tests {
         let chosen = |outcomes: [_; 3]| strongest(&offers, &outcomes, false).map(|it| it.0.port);
         assert_eq!(chosen([Some(None), good, good]), Some(587));
         assert_eq!(chosen([Some(Some(Welcome::Token)), Some(None), None]), None);
+    }
+
+    #[test]
+    fn a_dns_that_does_not_answer_is_told_from_one_that_has_nothing() {
+        let (address, tls_options) = ("rita@example.test".parse().unwrap(), TlsOptions::default());
+        let mut terminal = Terminal::plain(Vec::new());
+        let clients = Arc::new(ConnectionContext::default());
+        let mut search =
+            Search::new(&address, "example.test", &tls_options, clients, &mut terminal);
+        let said = |search: &Search<'_, _>| search.nothing(false, false).to_string();
+        assert!(said(&search).contains("write the configuration by hand"));
+        search.unanswered = Some("SERVFAIL".to_owned());
+        assert!(said(&search).contains("has not answered every question (SERVFAIL): try again"));
+        assert!(!said(&search).contains("by hand"));
     }
 
     #[test]

@@ -94,8 +94,12 @@ pub fn in_order(mut offers: Vec<Offer>, most: usize) -> Vec<Offer> {
             (known.protocol, known.port, known.tls) == (offer.protocol, offer.port, offer.tls)
                 && known.host == offer.host
         };
-        if kept.len() < most && !kept.iter().any(is_same) {
-            kept.push(offer);
+        let is_room = kept.len() < most;
+        match kept.iter_mut().find(|known| is_same(known)) {
+            // One for tokens and one for passwords: it takes passwords.
+            Some(known) => known.takes_no_password &= offer.takes_no_password,
+            None if is_room => kept.push(offer),
+            None => {}
         }
     }
     kept
@@ -157,6 +161,14 @@ mod tests {
         assert_eq!(ports(true), [993, 143, 995, 110]);
         assert_eq!(ports(false), [465, 587, 25]);
         assert_eq!(in_order(offers.clone(), 2).len(), 2);
+    }
+
+    #[test]
+    fn a_server_named_for_tokens_and_for_passwords_takes_passwords() {
+        let password = Offer::new(Spoken::Imap, "mail.example.com", 993, TlsMode::Implicit);
+        let token = Offer { takes_no_password: true, ..password.clone() };
+        assert_eq!(in_order(vec![token.clone(), password.clone()], 9), [password]);
+        assert_eq!(in_order(vec![token.clone(), token.clone()], 9), [token]);
     }
 
     #[test]

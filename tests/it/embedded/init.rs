@@ -19,6 +19,8 @@ use testserver::{Authority, Certificate, Options, Post, Protocol, Server};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
+mod search;
+
 const PASSWORD: &str = "tr0ub4dor: #3 'x'";
 
 /// A service as the name server knows it.
@@ -392,20 +394,4 @@ async fn the_folder_of_the_service_gets_the_files_where_it_reads_them() {
     let problem = bench.problem(PASSWORD).await;
     assert!(problem.contains("has a target example.test already"), "{problem}");
     assert_eq!(bench.server("_imaps").sessions().len(), asked);
-}
-
-#[tokio::test]
-async fn what_the_probe_does_is_what_was_tried() {
-    let mut bench = Bench::new("rita@example.test");
-    bench.add("_submissions", Protocol::Smtp, Certificate::Good).await;
-    let tls = bench.authority.server(Certificate::Good).unwrap();
-    let options = Options::new().implicit_tls(&tls).mechanisms(&["PLAIN", "CRAM-MD5"]);
-    bench.add_with("_imaps", Protocol::Imap, options).await;
-    // It offers digests over passwords that it has not in the clear: PLAIN alone has no challenge.
-    let refusal = testserver::faults::Fault::reply("{tag} NO [AUTHENTICATIONFAILED] wrong");
-    bench.server("_imaps").faults().on(testserver::faults::CHALLENGE, refusal);
-    let (outcome, shown) = bench.run().await;
-    assert_eq!(outcome, Ok(true), "{shown}");
-    let text = fs::read_to_string(bench.path().join("mailtrip.yml")).unwrap();
-    assert!(text.contains("auth: plain"), "{text}");
 }

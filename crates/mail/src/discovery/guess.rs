@@ -4,9 +4,11 @@
 use tokio::time::Instant;
 
 use super::{Offer, host_name};
+use crate::Fault;
 use crate::net;
 use crate::net::records::Resolver;
 use crate::options::{IpFamily, Spoken, TlsMode};
+use crate::text::shown;
 
 /// How many of the hosts that take the mail are tried.
 const EXCHANGERS: usize = 2;
@@ -40,9 +42,19 @@ pub async fn usual_names(domain: &str, deadline: Instant) -> Vec<Offer> {
     offers
 }
 
-/// The two hosts that the domain prefers for its mail, with all ports; none, if that is not known.
-pub async fn exchangers(resolver: &Resolver, domain: &str, end: Instant) -> Vec<Offer> {
-    let Ok(found) = resolver.exchangers(domain, end).await else { return Vec::new() };
+/// The two hosts that the domain prefers for its mail, with all ports.
+///
+/// # Errors
+/// Those of [`Resolver::exchangers`]; the message is fit to be shown.
+pub async fn exchangers(
+    resolver: &Resolver,
+    domain: &str,
+    end: Instant,
+) -> Result<Vec<Offer>, Fault> {
+    let found = resolver.exchangers(domain, end).await.map_err(|fault| {
+        let message = shown(fault.message.as_bytes());
+        Fault { message, ..fault }
+    })?;
     let mut hosts: Vec<String> =
         found.list.iter().filter_map(|exchanger| host_name(&exchanger.host)).collect();
     if found.list.is_empty() && found.has_name {
@@ -50,7 +62,7 @@ pub async fn exchangers(resolver: &Resolver, domain: &str, end: Instant) -> Vec<
         hosts.push(domain.to_owned());
     }
     let all = [Spoken::Imap, Spoken::Pop3, Spoken::Smtp];
-    hosts.iter().take(EXCHANGERS).flat_map(|host| at(host, &all)).collect()
+    Ok(hosts.iter().take(EXCHANGERS).flat_map(|host| at(host, &all)).collect())
 }
 
 fn at(host: &str, protocols: &[Spoken]) -> Vec<Offer> {

@@ -74,8 +74,9 @@ pub async fn reach(
             Ok(welcome)
         }
         Spoken::Imap => {
-            let imap = Imap::prepare(&dialer, trace, end).await?.0;
-            let welcome = Welcome::of(&imap);
+            let (imap, is_logged_in) = Imap::prepare(&dialer, trace, end).await?;
+            // Whoever is let in unasked (PREAUTH) cannot show a password.
+            let welcome = if is_logged_in { Welcome::NoLogin } else { Welcome::of(&imap) };
             imap.log_out().await;
             Ok(welcome)
         }
@@ -212,6 +213,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_lets_in_unasked_takes_no_login() {
+        let bench = Bench::new(Protocol::Imap, Certificate::Good, true).await;
+        bench.server.faults().on(faults::GREETING, faults::Fault::reply("* PREAUTH welcome"));
+        assert_eq!(bench.reach(TlsMode::Implicit).await.unwrap(), Welcome::NoLogin);
     }
 
     #[tokio::test]

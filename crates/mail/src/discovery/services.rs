@@ -36,6 +36,25 @@ pub struct Announced {
 }
 
 impl Announced {
+    /// What the servers of TLS by command may have beside it, at the usual ports: a domain that knows RFC 6186 alone has
+    /// no name for submission by TLS from the first byte. Only for services of which the domain says nothing.
+    pub fn with_tls_from_the_start(&self) -> Vec<Offer> {
+        let by_command = self.offers.iter().filter(|offer| offer.tls == TlsMode::StartTls);
+        let implicit = by_command.map(|offer| {
+            let port = match offer.protocol {
+                Spoken::Imap => 993,
+                Spoken::Pop3 => 995,
+                Spoken::Smtp => 465,
+            };
+            Offer::new(offer.protocol, offer.host.clone(), port, TlsMode::Implicit)
+        });
+        let is_unsaid = |offer: &Offer| {
+            let is_named = |it: &Offer| (it.protocol, it.tls) == (offer.protocol, offer.tls);
+            !self.denies(offer) && !self.offers.iter().any(is_named)
+        };
+        implicit.filter(is_unsaid).collect()
+    }
+
     /// Whether the domain says that it has no service such as this.
     pub fn denies(&self, offer: &Offer) -> bool {
         self.absent.contains(&(offer.protocol, offer.tls))
@@ -97,6 +116,21 @@ mod tests {
         let pop3 = |tls| Offer::new(Spoken::Pop3, "c.example", 995, tls);
         assert!(announced.denies(&pop3(TlsMode::Implicit)));
         assert!(!announced.denies(&pop3(TlsMode::StartTls)));
+    }
+
+    #[test]
+    fn a_server_by_command_may_have_tls_from_the_start_unless_it_is_said() {
+        let mut announced = Announced::default();
+        announced.take(Spoken::Imap, TlsMode::StartTls, &[service(143, "a.example")]);
+        announced.take(Spoken::Pop3, TlsMode::Implicit, &[service(0, "")]);
+        announced.take(Spoken::Pop3, TlsMode::StartTls, &[service(110, "a.example")]);
+        announced.take(Spoken::Smtp, TlsMode::StartTls, &[service(587, "b.example")]);
+        let implicit = |protocol, host, port| Offer::new(protocol, host, port, TlsMode::Implicit);
+        let imaps = implicit(Spoken::Imap, "a.example", 993);
+        let submissions = implicit(Spoken::Smtp, "b.example", 465);
+        assert_eq!(announced.with_tls_from_the_start(), [imaps.clone(), submissions]);
+        announced.take(Spoken::Smtp, TlsMode::Implicit, &[service(4650, "c.example")]);
+        assert_eq!(announced.with_tls_from_the_start(), [imaps]);
     }
 
     #[test]
