@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::clock;
-use crate::config::{Dnsbl, Target};
+use crate::config::{Dnsbl, DnsblList, Endpoint, Target};
 use crate::store::{FindingKind, KeptFinding};
 use ledger::{LineInstant, Moment, Reading, Shared};
 use mail::text::cut_to;
@@ -91,13 +91,14 @@ impl Standing {
         let mut findings = Findings::default();
         if let Some(dnsbl) = target.dnsbl() {
             state.stands = dnsbl.interval * 2 + SLACK;
-            let (now, place, known) = (clock::now(), place(dnsbl), &state.findings.dnsbl);
-            let finding = |name: &str| {
-                let is_it = |known: &&Finding| known.name == name && known.place == place;
+            let (now, known) = (clock::now(), &state.findings.dnsbl);
+            let finding = |list: &DnsblList| {
+                let (name, place) = (&list.name, place(target, dnsbl, list));
+                let is_it = |known: &&Finding| known.name == *name && known.place == place;
                 let new = || Finding::new(name, &place).restored(&kept, state.stands, now);
                 known.iter().find(is_it).cloned().unwrap_or_else(new)
             };
-            findings.dnsbl = dnsbl.lists.iter().map(|list| finding(&list.name)).collect();
+            findings.dnsbl = dnsbl.lists.iter().map(finding).collect();
         }
         state.findings = findings.into();
     }
@@ -163,10 +164,16 @@ impl Standing {
     }
 }
 
-/// About which addresses the lists are asked, as the configuration says.
-fn place(dnsbl: &Dnsbl) -> String {
-    let addresses: Vec<String> = dnsbl.addresses.iter().map(ToString::to_string).collect();
-    addresses.join(" ")
+/// About which addresses a list is asked, as the configuration says: by their server, where a header shows them. With
+/// them the file of the zone, whose name says nothing of what is in it.
+fn place(target: &Target, dnsbl: &Dnsbl, list: &DnsblList) -> String {
+    let mut place: Vec<String> = dnsbl.addresses.iter().map(ToString::to_string).collect();
+    if place.is_empty() {
+        let Endpoint { host, port, .. } = &target.send.endpoint;
+        place.push(format!("{host}:{port}"));
+    }
+    place.extend(list.zone.file().map(|file| file.display().to_string()));
+    place.join(" ")
 }
 
 #[cfg(test)]
@@ -180,12 +187,15 @@ mod tests {
     const WELL: Reading<bool> = Reading::Is(true);
     const LISTED: Reading<bool> = Reading::Is(false);
 
-    fn target(lists: &str) -> Arc<Target> {
-        let yaml = format!(
+    fn yaml(lists: &str) -> String {
+        format!(
             "targets: [{{name: a, host: h, from: a@b.example, to: a@b.example, receive: \
              {{protocol: pop3, username: u, password: p}}, dnsbl: {{{lists}}}}}]\n"
-        );
-        let config = Config::parse(&yaml, Path::new("test.yml")).unwrap();
+        )
+    }
+
+    fn target(lists: &str) -> Arc<Target> {
+        let config = Config::parse(&yaml(lists), Path::new("test.yml")).unwrap();
         Arc::clone(config.targets.values().next().unwrap())
     }
 
@@ -217,6 +227,27 @@ mod tests {
         let elsewhere = TWO.replace("100.7", "100.8");
         assert_eq!(states(&of(&elsewhere, kept(0))), [Reading::Unmeasured; 2]);
         assert_eq!(states(&of("lists: [b.example]", kept(0))), [Reading::Unmeasured]);
+    }
+
+    #[test]
+    fn what_was_found_of_another_server_or_in_another_zone_does_not_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "key.example.net").unwrap();
+            format!("lists: [{{name: b, zone_file: '{}'}}]", path.display())
+        });
+        let standing = of(&one, Vec::new());
+        standing.record("b", WELL, "");
+        standing.set_target(&target(&one));
+        assert_eq!(states(&standing), [WELL]);
+        let moved = Config::parse(&yaml(&one).replace("host: h", "host: i"), Path::new("a.yml"));
+        standing.set_target(moved.unwrap().targets.values().next().unwrap());
+        assert_eq!(states(&standing), [Reading::Unmeasured], "another server");
+        standing.set_target(&target(&one));
+        standing.record("b", WELL, "");
+        standing.set_target(&target(&other));
+        assert_eq!(states(&standing), [Reading::Unmeasured], "another zone");
     }
 
     #[test]

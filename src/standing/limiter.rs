@@ -30,8 +30,24 @@ pub enum Answer {
     Listed(String),
     /// It does not have it.
     NotListed,
+    /// It has addresses of IPv4 alone, and this is none.
+    NotItsKind,
     /// It does not tell, and why.
     Unknown(String),
+}
+
+/// Why what a list says is worth nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Unusable {
+    why: String,
+    /// It does not have its test entry.
+    lacks_entry: bool,
+}
+
+impl From<String> for Unusable {
+    fn from(why: String) -> Self {
+        Self { why, lacks_entry: false }
+    }
 }
 
 /// What all targets share.
@@ -53,7 +69,7 @@ struct Memory {
     next: Option<Instant>,
     answers: HashMap<IpAddr, (Instant, Answer)>,
     /// What became of the test entries, of IPv4 and of IPv6.
-    tests: [Option<(Instant, Result<(), String>)>; 2],
+    tests: [Option<(Instant, Result<(), Unusable>)>; 2],
 }
 
 impl Limiter {
@@ -84,7 +100,14 @@ impl Limiter {
         }
         let answer = match self.is_usable(&list, zone, address.is_ipv6(), interval).await {
             Ok(()) => self.look_up(&list, zone, address).await,
-            Err(why) => Answer::Unknown(why),
+            // Many lists have no IPv6: they are alive where they pass the test of IPv4.
+            Err(Unusable { lacks_entry: true, .. })
+                if address.is_ipv6()
+                    && self.is_usable(&list, zone, false, interval).await.is_ok() =>
+            {
+                Answer::NotItsKind
+            }
+            Err(Unusable { why, .. }) => Answer::Unknown(why),
         };
         list.remember(address, answer.clone(), interval);
         answer
@@ -97,23 +120,27 @@ impl Limiter {
         zone: &Zone,
         is_ipv6: bool,
         interval: Duration,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unusable> {
         if let Some(known) = list.known_test(is_ipv6, interval) {
             return known;
         }
         let [listed, not_listed] = test_entries(is_ipv6);
         let outcome = match self.entry(list, zone, listed).await {
-            Err(why) => Err(why),
-            Ok(Entry::NotListed) => Err(format!(
-                "it does not list its test entry {listed} (RFC 5782): it is dead, or does not answer \
-                 this name server"
-            )),
+            Err(why) => Err(why.into()),
+            Ok(Entry::NotListed) => Err(Unusable {
+                why: format!(
+                    "it does not list its test entry {listed} (RFC 5782): it is dead, or does not answer \
+                     this name server"
+                ),
+                lacks_entry: true,
+            }),
             Ok(Entry::Listed(_)) => match self.entry(list, zone, not_listed).await {
-                Err(why) => Err(why),
+                Err(why) => Err(why.into()),
                 Ok(Entry::NotListed) => Ok(()),
                 Ok(Entry::Listed(_)) => Err(format!(
                     "it lists {not_listed}, which no list may (RFC 5782): it lists the whole world"
-                )),
+                )
+                .into()),
             },
         };
         if let Some(test) = list.memory().tests.get_mut(usize::from(is_ipv6)) {
@@ -162,7 +189,7 @@ impl List {
         stands(*at, interval, matches!(answer, Answer::Unknown(_))).then(|| answer.clone())
     }
 
-    fn known_test(&self, is_ipv6: bool, interval: Duration) -> Option<Result<(), String>> {
+    fn known_test(&self, is_ipv6: bool, interval: Duration) -> Option<Result<(), Unusable>> {
         let memory = self.memory();
         let (at, outcome) = memory.tests.get(usize::from(is_ipv6))?.as_ref()?;
         stands(*at, interval, outcome.is_err()).then(|| outcome.clone())

@@ -127,7 +127,8 @@ impl Rounds {
     }
 }
 
-/// What a list says of all addresses: listed if one is, else unknown if it does not tell of one.
+/// What a list says of all addresses: listed if one is, else unknown if it does not tell of one. One of IPv4 alone is
+/// not asked about the others.
 pub fn verdict(answers: &[(IpAddr, Answer)]) -> (Reading<bool>, String) {
     let words = |which: fn(&Answer) -> Option<String>| -> Vec<String> {
         let of =
@@ -136,15 +137,19 @@ pub fn verdict(answers: &[(IpAddr, Answer)]) -> (Reading<bool>, String) {
     };
     let listed = words(|answer| match answer {
         Answer::Listed(reason) => Some(format!("is listed ({reason})")),
-        Answer::NotListed | Answer::Unknown(_) => None,
+        Answer::NotListed | Answer::NotItsKind | Answer::Unknown(_) => None,
     });
     if !listed.is_empty() {
         return (Reading::Is(false), listed.join("; "));
     }
     let unknown = answers.iter().find_map(|(address, answer)| match answer {
         Answer::Unknown(why) => Some(format!("not known of {address}: {why}")),
-        Answer::Listed(_) | Answer::NotListed => None,
+        Answer::Listed(_) | Answer::NotListed | Answer::NotItsKind => None,
     });
+    if answers.iter().all(|(_, answer)| *answer == Answer::NotItsKind) {
+        let why = "it has addresses of IPv4 alone, and is asked about IPv6";
+        return (Reading::Unmeasured, why.to_owned());
+    }
     match unknown {
         Some(why) => (Reading::Unmeasured, why),
         None => {
@@ -192,6 +197,16 @@ mod tests {
                 vec![Answer::NotListed, unknown],
                 Reading::Unmeasured,
                 "not known of 198.51.100.8: no answer",
+            ),
+            (
+                vec![Answer::NotListed, Answer::NotItsKind],
+                Reading::Is(true),
+                "not listed: 198.51.100.7",
+            ),
+            (
+                vec![Answer::NotItsKind],
+                Reading::Unmeasured,
+                "it has addresses of IPv4 alone, and is asked about IPv6",
             ),
         ] {
             assert_eq!(verdict(&answers(&given)), (state, words.to_owned()));

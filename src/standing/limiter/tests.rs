@@ -136,6 +136,16 @@ async fn a_list_that_fails_its_test_tells_nothing() {
 }
 
 #[tokio::test]
+async fn a_list_of_ipv4_alone_is_not_dead() {
+    let ask_ipv6 = async |server: &Server| {
+        let address = "2001:db8::25".parse().unwrap();
+        server.limiter().ask(&zone(), address, HOUR, Instant::now() + HOUR).await
+    };
+    assert_eq!(ask_ipv6(&Server::new(&[TEST_ENTRY]).await).await, Answer::NotItsKind);
+    assert!(matches!(ask_ipv6(&Server::new(&[]).await).await, Answer::Unknown(_)), "that one is");
+}
+
+#[tokio::test]
 async fn no_answer_about_an_address_is_no_word_that_it_is_not_listed() {
     let server = Server::new(&[TEST_ENTRY, ("7.100.51.198", Say::Code(5))]).await;
     let answer = ask(&server.limiter(), 7).await;
