@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_secs(90);
 const OUTLIVED: Duration = Duration::from_secs(60);
 /// A store that failed tries again so often at least.
 const DISK_RETRY: Duration = Duration::from_secs(65);
+/// A commit that takes no longer is done before a mail goes out, even if it has to wait for the one before.
+const AWAITED_COMMIT: Duration = Duration::from_millis(450);
 /// After so long without a sign of life a loop stands still.
 const STANDSTILL: Duration = Duration::from_secs(25 * 60);
 /// The age at which mails are lost, as the configuration of the simulation has it.
@@ -97,7 +99,8 @@ pub struct Oracle {
     /// Since when the exporter runs; `None` while it does not.
     alive_since: Option<Duration>,
     is_disk_broken: bool,
-    is_disk_slow: bool,
+    /// How much longer each commit takes.
+    slow_by: Duration,
     /// Until when something may not have been written yet that came while the disk was broken.
     disk_is_unsure_until: Duration,
     memory: Option<Memory>,
@@ -140,7 +143,7 @@ impl Oracle {
             records,
             alive_since: None,
             is_disk_broken: false,
-            is_disk_slow: false,
+            slow_by: Duration::ZERO,
             disk_is_unsure_until,
             memory: is_only_world.then(Memory::begin),
         }
@@ -183,6 +186,14 @@ impl Oracle {
         }
     }
 
+    /// A process died whose disk was slow: what it had counted last it may not have written. No mail has left that was
+    /// not written before.
+    pub fn counts_are_lost(&mut self) {
+        for record in &mut self.records {
+            record.lost = record.totals.take().or(record.lost);
+        }
+    }
+
     /// Whether the server may still hold a session with the mailbox when the host has lost its power, without any
     /// other trouble with it.
     pub fn may_be_locked(&self, site: &Site) -> bool {
@@ -192,9 +203,9 @@ impl Oracle {
         site.fate.is_pop3 && site.is_owner() && !site.fate.is_calm && works && is_quiet
     }
 
-    /// Each commit takes long, or does not any more.
-    pub fn disk_is_slow(&mut self, is_slow: bool) {
-        self.is_disk_slow = is_slow;
+    /// Each commit takes so much longer from now on.
+    pub fn disk_is_slow(&mut self, by: Duration) {
+        self.slow_by = by;
         self.disturb_all();
     }
 
@@ -203,9 +214,14 @@ impl Oracle {
         self.is_disk_broken || self.clock.age() < self.disk_is_unsure_until
     }
 
+    /// Whether a mail may have gone out that was not written down: a commit is waited for, though not for ever.
+    pub fn is_disk_too_slow(&self) -> bool {
+        self.slow_by > AWAITED_COMMIT
+    }
+
     /// Whether what was counted last may not have been written yet.
     pub fn is_disk_behind(&self) -> bool {
-        self.is_disk_slow || self.is_disk_unsure()
+        !self.slow_by.is_zero() || self.is_disk_unsure()
     }
 
     /// The state can be written, or it cannot.

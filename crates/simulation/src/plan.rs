@@ -13,6 +13,8 @@ use crate::trouble::{Place, Trouble};
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
+/// One in so many worlds has a host that is often slow to write, and dies meanwhile.
+const SLOW_HOSTS: u64 = 4;
 
 /// Something that happens to the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +100,10 @@ pub fn draw(seed: u64, days: u32, sites: &[Fate]) -> Vec<Planned> {
     }));
     let mut chance = stream(seed, 20_002);
     disks(quiet, &mut chance, &mut events);
+    if seed % SLOW_HOSTS == SLOW_HOSTS - 1 {
+        let mut chance = stream(seed, 20_004);
+        slow_deaths(quiet, &mut chance, &mut events);
+    }
     let mut chance = stream(seed, 20_003);
     reloads(quiet, sites, &mut chance, &mut events);
     events.sort_by_key(|planned| planned.at);
@@ -185,6 +191,26 @@ fn disks(end: u64, chance: &mut fastrand::Rng, events: &mut Vec<Planned>) {
         events.push(Planned { at, event: begin });
         at += lasts;
         events.push(Planned { at, event: end });
+    }
+}
+
+/// Deaths while each commit takes long: what was done before it was written down shows only then. Nobody waits for more
+/// than a second for a commit, and there may be one before it.
+fn slow_deaths(end: u64, chance: &mut fastrand::Rng, events: &mut Vec<Planned>) {
+    let mut at = Duration::ZERO;
+    loop {
+        at += wait(10 * HOUR, chance);
+        let lasts = span(Duration::from_secs(10 * MINUTE), Duration::from_secs(HOUR), chance);
+        if (at + lasts).as_secs() >= end {
+            return;
+        }
+        let slow = Event::SlowDisk(chance.u16(150..450));
+        let death = Event::Kill(chance.u16(0..120), Duration::from_secs(chance.u64(1..60)));
+        let dies = at + lasts.mul_f64(chance.f64());
+        events.push(Planned { at, event: slow });
+        events.push(Planned { at: dies, event: death });
+        at += lasts;
+        events.push(Planned { at, event: Event::SlowDisk(0) });
     }
 }
 

@@ -202,8 +202,10 @@ impl World {
         if has_begun {
             self.ended = self.clock.age();
         }
-        if self.synced.is_some() || self.oracle.is_disk_behind() {
+        if self.synced.is_some() || self.oracle.is_disk_unsure() || self.oracle.is_disk_too_slow() {
             self.oracle.state_is_lost();
+        } else if self.oracle.is_disk_behind() {
+            self.oracle.counts_are_lost();
         }
         if let Some(synced) = self.synced.take() {
             self.sites

@@ -387,7 +387,7 @@ impl Oracle {
         }
         let Some(alive) = self.alive_since else { return Ok(()) };
         let settled = self.clock.age().saturating_sub(record.undisturbed_since.max(alive));
-        if settled <= record.longest() || self.is_disk_broken || self.is_disk_slow {
+        if settled <= record.longest() || self.is_disk_broken || !self.slow_by.is_zero() {
             return Ok(());
         }
         if round_trip.is_none_or(|trip| trip > CALM_ROUND_TRIP) {

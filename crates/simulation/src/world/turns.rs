@@ -221,8 +221,9 @@ impl World {
                 self.oracle.clock_was_set();
             }
             Event::SlowDisk(milliseconds) => {
-                slow(COMMIT + Duration::from_millis(milliseconds.into()));
-                self.oracle.disk_is_slow(milliseconds > 0);
+                let by = Duration::from_millis(milliseconds.into());
+                slow(COMMIT + by);
+                self.oracle.disk_is_slow(by);
             }
             Event::Disk(failing) => {
                 fail(Some(failing));
