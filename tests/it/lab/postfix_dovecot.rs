@@ -251,7 +251,7 @@ impl Lab {
         self.configure_smtp("delay_warning_time = 1s").await;
     }
 
-    /// Adds a line to the configuration of Postfix.
+    /// Sets a parameter of Postfix, `name = value`.
     ///
     /// # Panics
     /// If it does not take it.

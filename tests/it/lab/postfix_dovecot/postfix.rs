@@ -81,7 +81,7 @@ impl Postfix {
         }
     }
 
-    /// Adds a line to the configuration of the running Postfix.
+    /// Sets a parameter, `name = value`, of the running Postfix.
     ///
     /// # Panics
     /// If it does not take it.
@@ -90,11 +90,18 @@ impl Postfix {
         tool::run("postfix", &["-c", &self.configuration(), "reload"]).await;
     }
 
-    /// Adds lines to its configuration, for the next time that it starts.
-    pub(crate) fn write(&self, line: &str) {
+    /// Sets parameters, one `name = value` a line, for the next time that it starts.
+    pub(crate) fn write(&self, lines: &str) {
         let path = self.folder.join("etc/main.cf");
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        write_file(&path, format!("{text}{line}\n"), 0o644);
+        let mut text = fs::read_to_string(&path).unwrap_or_default();
+        for line in lines.lines() {
+            // A name that stands there twice is warned of by every process that starts. Should these
+            // warnings fill the socket of the log, postlogd waits to put its own into it, for ever.
+            let set = name_of(line);
+            let kept = text.lines().filter(|line| name_of(line) != set);
+            text = kept.chain([line]).map(|line| format!("{line}\n")).collect();
+        }
+        write_file(&path, text, 0o644);
         set_modified(&path, SystemTime::now() - Duration::from_secs(3600));
     }
 
@@ -193,6 +200,11 @@ smtpd_sasl_security_options = noanonymous
         }
         text + SERVICES
     }
+}
+
+/// The parameter that a line of main.cf sets.
+fn name_of(line: &str) -> &str {
+    line.split_once('=').map_or(line, |(name, _)| name).trim()
 }
 
 /// What Postfix consists of behind its ports, none of it chrooted.
