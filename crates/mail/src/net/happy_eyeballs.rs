@@ -3,12 +3,14 @@
 //! route or a dead address costs a quarter of a second and not the whole deadline.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::TcpSocket;
-use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Socket;
@@ -46,34 +48,32 @@ pub struct Connected {
 /// short of something.
 pub async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<Connected, Fault> {
     let order = alternating(addresses);
-    let mut attempts = JoinSet::new();
-    let mut silent = Silent::default();
+    let mut attempts = Attempts::default();
     let mut closest: Option<Fault> = None;
     let mut next = Instant::now();
     let mut waiting = order.iter();
     loop {
-        if attempts.is_empty() || Instant::now() >= next {
+        if attempts.0.is_empty() || Instant::now() >= next {
             match waiting.next() {
                 Some(address) => {
-                    let given_up = silent.make_room();
+                    let given_up = attempts.make_room();
                     closest = given_up
                         .into_iter()
                         .fold(closest, |known, fault| Some(closer(known, fault)));
-                    silent.begin(*address, attempts.spawn(attempt(*address, deadline)));
+                    attempts.begin(*address, attempt(*address, deadline));
                     next = Instant::now() + HEAD_START;
                 }
-                None if attempts.is_empty() => break,
+                None if attempts.0.is_empty() => break,
                 None => next = deadline + HEAD_START,
             }
         }
         tokio::select! {
-            Some(ended) = attempts.join_next() => match ended {
-                Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(fault)) => {
+            ended = attempts.next_end() => match ended {
+                Ok(connected) => return Ok(connected),
+                Err(fault) => {
                     next = Instant::now();
                     closest = Some(closer(closest, fault));
                 }
-                Err(_) => {}
             },
             () = sleep_until(next), if waiting.len() > 0 => {}
         }
@@ -82,22 +82,49 @@ pub async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<Conn
 }
 
 /// The attempts under way, the oldest first.
+///
+/// They are looked at in this order and by nobody else: where this process was late and an answer is there
+/// already, no other address is connected to, whose server would be left without a word.
 #[derive(Default)]
-struct Silent(VecDeque<(SocketAddr, Instant, AbortHandle)>);
+struct Attempts(VecDeque<Attempt>);
 
-impl Silent {
-    fn begin(&mut self, address: SocketAddr, attempt: AbortHandle) {
-        self.0.push_back((address, Instant::now(), attempt));
+struct Attempt {
+    address: SocketAddr,
+    began: Instant,
+    end: Pin<Box<dyn Future<Output = Result<Connected, Fault>> + Send>>,
+}
+
+impl Attempts {
+    fn begin(
+        &mut self,
+        address: SocketAddr,
+        end: impl Future<Output = Result<Connected, Fault>> + Send + 'static,
+    ) {
+        self.0.push_back(Attempt { address, began: Instant::now(), end: Box::pin(end) });
+    }
+
+    /// What the next of them that ends comes to, which is none of them any more.
+    async fn next_end(&mut self) -> Result<Connected, Fault> {
+        poll_fn(|context| {
+            let ended = self.0.iter_mut().enumerate().find_map(|(place, attempt)| {
+                match attempt.end.as_mut().poll(context) {
+                    Poll::Ready(end) => Some((place, end)),
+                    Poll::Pending => None,
+                }
+            });
+            let Some((place, end)) = ended else { return Poll::Pending };
+            self.0.remove(place);
+            Poll::Ready(end)
+        })
+        .await
     }
 
     /// Gives up the oldest where there are too many for another; what it came to.
     fn make_room(&mut self) -> Option<Fault> {
-        self.0.retain(|(_, _, attempt)| !attempt.is_finished());
         if self.0.len() < MOST_AT_ONCE {
             return None;
         }
-        let (address, began, attempt) = self.0.pop_front()?;
-        attempt.abort();
+        let Attempt { address, began, .. } = self.0.pop_front()?;
         Some(no_answer(address, began))
     }
 }
@@ -211,6 +238,8 @@ fn closer(known: Option<Fault>, new: Fault) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use tokio::net::TcpStream;
 
     use super::*;
@@ -267,6 +296,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_that_is_found_late_is_not_overtaken() {
+        let [first, second] = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = [&first, &second].map(|listener| listener.local_addr().unwrap());
+        second.set_nonblocking(true).unwrap();
+        tokio::time::pause();
+        // Which of two that are ready is taken may be left to chance.
+        for _ in 0..20 {
+            let mut connecting = pin!(connect(&addresses, Instant::now() + HEAD_START * 20));
+            let begins = poll_fn(|context| Poll::Ready(connecting.as_mut().poll(context)));
+            assert!(begins.await.is_pending());
+            // The first answers, and nobody comes to look meanwhile.
+            first.accept().unwrap();
+            tokio::time::advance(HEAD_START * 2).await;
+            assert_eq!(connecting.await.unwrap().address, addresses[0]);
+            assert!(second.accept().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
+        }
+    }
+
+    #[tokio::test]
     async fn an_address_that_refuses_costs_no_head_start() {
         let (_socket, refusing) = closed();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -316,21 +364,17 @@ mod tests {
 
     #[tokio::test]
     async fn many_silent_addresses_take_few_descriptors() {
-        let mut silent = Silent::default();
-        let mut attempts = JoinSet::new();
+        let mut attempts = Attempts::default();
         for number in 1..=9 {
-            let given_up = silent.make_room();
+            let given_up = attempts.make_room();
             let oldest = format!("no answer from 192.0.2.{}:25", number.max(4) - 3);
             match given_up {
                 Some(fault) => assert!(fault.message.starts_with(&oldest), "{number}: {fault:?}"),
                 None => assert!(number <= 3, "{number}"),
             }
-            let under_way = attempts.spawn(std::future::pending::<()>());
-            silent.begin(address(&format!("192.0.2.{number}:25")), under_way);
+            attempts.begin(address(&format!("192.0.2.{number}:25")), std::future::pending());
         }
-        while attempts.len() > MOST_AT_ONCE {
-            assert!(attempts.join_next().await.is_some_and(|ended| ended.is_err()), "given up");
-        }
+        assert_eq!(attempts.0.len(), MOST_AT_ONCE);
     }
 
     #[tokio::test]
