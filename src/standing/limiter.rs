@@ -18,6 +18,9 @@ const APART: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(15);
 /// How long it stands that a list does not tell.
 const UNKNOWN_STANDS: Duration = Duration::from_secs(300);
+/// How long a list is taken for one at the longest, that has passed its test: a round that is made every week tests
+/// anew, however many targets make it.
+pub const PASSED_STANDS: Duration = Duration::from_secs(1800);
 /// The most addresses that are remembered of a list.
 const MOST_ANSWERS: usize = 4096;
 /// Lists that nobody asks any more are forgotten beyond this.
@@ -192,7 +195,7 @@ impl List {
     fn known_test(&self, is_ipv6: bool, interval: Duration) -> Option<Result<(), Unusable>> {
         let memory = self.memory();
         let (at, outcome) = memory.tests.get(usize::from(is_ipv6))?.as_ref()?;
-        stands(*at, interval, outcome.is_err()).then(|| outcome.clone())
+        stands(*at, interval.min(PASSED_STANDS * 2), outcome.is_err()).then(|| outcome.clone())
     }
 
     fn remember(&self, address: IpAddr, answer: Answer, interval: Duration) {
@@ -200,7 +203,7 @@ impl List {
         if memory.answers.len() >= MOST_ANSWERS {
             memory.answers.retain(|_, (at, _)| stands(*at, interval, false));
         }
-        if memory.answers.len() < MOST_ANSWERS {
+        if memory.answers.len() < MOST_ANSWERS || memory.answers.contains_key(&address) {
             memory.answers.insert(address, (Instant::now(), answer));
         }
     }

@@ -100,16 +100,23 @@ impl Zone {
         end: Instant,
     ) -> Option<String> {
         let texts = resolver.texts(&self.name_of(address), end).await.ok()?;
+        reason(&texts, &self.scrubber())
+    }
+
+    /// Hides the zone where it is a secret. A list may name it as the DNS does, in lower case, or the key in it alone.
+    fn scrubber(&self) -> Scrubber {
         let mut scrubber = Scrubber::default();
         if self.is_secret() {
             for zone in self.0.known() {
-                // A list may name its zone as the DNS does, or the key in it alone.
                 let zone = zone.expose().trim_end_matches('.');
                 let key = zone.split('.').next().unwrap_or_default();
-                [zone, key].into_iter().for_each(|secret| scrubber.hide_all_forms(secret));
+                for secret in [zone, key] {
+                    scrubber.hide_all_forms(secret);
+                    scrubber.hide_all_forms(&secret.to_ascii_lowercase());
+                }
             }
         }
-        reason(&texts, &scrubber)
+        scrubber
     }
 
     /// The name under which the list has an address: its parts in reverse order, before the zone (RFC 5782
@@ -205,8 +212,11 @@ pub(crate) fn reason(texts: &Records<String>, scrubber: &Scrubber) -> Option<Str
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
     use crate::secret::Secret;
+    use crate::secret_source::{ReadSecret, SecretFile};
 
     fn answer<T>(list: impl IntoIterator<Item = T>) -> Records<T> {
         let list = list.into_iter().collect();
@@ -286,20 +296,36 @@ mod tests {
 
     #[test]
     fn a_reason_is_one_line_that_hides_the_key() {
-        let mut scrubber = Scrubber::default();
-        scrubber.hide_all_forms("abcdefgh.zen.example");
-        let texts = answer([
-            "\u{1b}[31mSpam".to_owned(),
-            String::new(),
-            "see \
-            https://a.example/abcdefgh.zen.example"
-                .to_owned(),
-        ]);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"AbcdEfgh.zen.example.").unwrap();
+        let read: ReadSecret =
+            |path| Ok(Secret::new(std::fs::read_to_string(path).map_err(|it| it.to_string())?));
+        let source = SecretFile::open(file.path(), String::new(), read).unwrap();
+        let scrubber = Zone::checked(SecretSource::File(source.into())).unwrap().scrubber();
+        let texts = answer(
+            [
+                "\u{1b}[31mSpam",
+                "",
+                "see https://a.example/abcdefgh.zen.example",
+                "key AbcdEfgh used up",
+            ]
+            .map(str::to_owned),
+        );
         let shown = reason(&texts, &scrubber).unwrap();
-        assert!(shown.contains("Spam; see https://a.example/<secret>"), "{shown}");
+        assert!(
+            shown.contains("Spam; see https://a.example/<secret>; key <secret> used"),
+            "{shown}"
+        );
         assert!(!shown.contains('\u{1b}'), "{shown}");
         let long = reason(&answer(["x".repeat(5000)]), &Scrubber::default()).unwrap();
         assert!(long.chars().count() <= REASON_CHARS + 1, "{}", long.len());
         assert_eq!(reason(&answer([" ".to_owned()]), &Scrubber::default()), None);
+    }
+
+    #[test]
+    fn a_zone_that_everybody_knows_is_shown_in_a_reason() {
+        let zone = Zone::new(SecretSource::Fixed(Secret::new("bl.example".to_owned())));
+        let shown = reason(&answer(["see bl.example".to_owned()]), &zone.scrubber());
+        assert_eq!(shown.as_deref(), Some("see bl.example"));
     }
 }

@@ -117,6 +117,25 @@ async fn a_list_that_passes_its_test_tells_and_gives_its_reason() {
 }
 
 #[tokio::test]
+async fn a_test_that_was_passed_long_ago_is_made_anew() {
+    let server = Server::new(&[TEST_ENTRY]).await;
+    let (limiter, week) = (server.limiter(), HOUR * 24 * 7);
+    let ask = async |last| limiter.ask(&zone(), address(last), week, Instant::now() + week).await;
+    assert_eq!(ask(7).await, Answer::NotListed);
+    server.heard();
+    tokio::time::pause();
+    tokio::time::advance(PASSED_STANDS).await;
+    tokio::time::resume();
+    assert_eq!(ask(7).await, Answer::NotListed);
+    assert!(
+        server.heard().is_empty(),
+        "what was said of an address stands for half of the interval"
+    );
+    assert_eq!(ask(8).await, Answer::NotListed);
+    assert_eq!(server.heard(), ["2.0.0.127", "1.0.0.127", "8.100.51.198"]);
+}
+
+#[tokio::test]
 async fn a_list_that_fails_its_test_tells_nothing() {
     let whole_world = ("1.0.0.127", Say::Address([127, 0, 0, 2]));
     let refusal = ("2.0.0.127", Say::Address([127, 255, 255, 254]));
