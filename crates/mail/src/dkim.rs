@@ -1,6 +1,6 @@
 //! Signing a mail (DKIM, RFC 6376) for a receiver that gets it without a relay in between, which would sign it.
 //!
-//! Header and body are canonicalized as `relaxed`. `From` is named once more than it stands in the header,
+//! Header and body are canonicalized as `relaxed`. What people see is named once more than it stands in the header,
 //! so that nobody can add another (section 8.15). There is no `l=`: what is appended breaks the signature.
 
 use std::fmt;
@@ -17,9 +17,23 @@ use openssl::sign::Signer as Signature;
 use crate::content::Content;
 use crate::options::PemFile;
 
-/// The fields that are signed, those that are named twice first.
-const SIGNED: [&str; 8] =
-    ["From", "From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type"];
+/// The fields that are signed. Most are named twice, of which a mail has one at most.
+const SIGNED: [&str; 14] = [
+    "From",
+    "From",
+    "Reply-To",
+    "Reply-To",
+    "To",
+    "To",
+    "Subject",
+    "Subject",
+    "Date",
+    "Date",
+    "Message-ID",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Type",
+];
 /// The longest piece of the signature in one line.
 const PIECE: usize = 70;
 /// The smallest RSA key that a signer may have (RFC 8301 section 3.2), in bits.
@@ -137,13 +151,17 @@ impl Signer {
             Algorithm::Ed25519 => "ed25519-sha256",
         };
         let time = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let names = SIGNED.join(":");
+        let (first, rest) = SIGNED.split_at(SIGNED.len() / 2);
+        let names = [first.join(":"), rest.join(":")].join(":\r\n\t");
         let mut field = format!(
             "DKIM-Signature: v=1; a={algorithm}; c=relaxed/relaxed;\r\n\td={domain}; s={selector};\r\n\t\
-             t={time}; h={names};\r\n\tbh={body_hash};\r\n\tb="
+             t={time};\r\n\th={names};\r\n\tbh={body_hash};\r\n\tb="
         );
         let mut rest = signature;
-        while let Some((piece, after)) = rest.split_at_checked(PIECE) {
+        // The last piece is never empty: a line of nothing but space ends a header for some.
+        while rest.len() > PIECE
+            && let Some((piece, after)) = rest.split_at_checked(PIECE)
+        {
             field.push_str(piece);
             field.push_str("\r\n\t");
             rest = after;

@@ -106,6 +106,34 @@ fn the_signature_holds_and_stands_first_in_lines_that_are_short() {
 }
 
 #[test]
+fn a_signature_leaves_no_line_of_nothing_but_space() {
+    let signer = ed25519();
+    for pieces in 1..=3 {
+        let whole = "s".repeat(pieces * PIECE);
+        let field = signer.field("hash", &whole, UNIX_EPOCH);
+        assert_eq!(
+            field.matches('s').count(),
+            signer.field("hash", "", UNIX_EPOCH).matches('s').count() + whole.len()
+        );
+        assert!(field.lines().all(|line| !line.trim().is_empty() && line.len() <= 78), "{field}");
+    }
+}
+
+#[test]
+fn what_people_see_cannot_be_added_to() {
+    let signer = ed25519();
+    let field = signer.field("hash", "", UNIX_EPOCH);
+    let names = field.split_once("h=").unwrap().1.split_once(';').unwrap().0;
+    for seen in ["From", "Reply-To", "To", "Subject", "Date"] {
+        let such = names.split(':').filter(|name| name.trim() == seen).count();
+        assert_eq!(such, 2, "{seen}");
+        let twice = format!("{seen}: another\r\n{EXAMPLE}");
+        let sign = |mail: &str| signer.signature(mail.as_bytes(), &SIGNED, &field).unwrap();
+        assert_ne!(sign(&twice), sign(EXAMPLE), "{seen}");
+    }
+}
+
+#[test]
 fn keys_that_sign_for_nobody_are_refused() {
     let pem = |key: PKey<Private>| key.private_key_to_pem_pkcs8().unwrap();
     let small = PKey::from_rsa(Rsa::generate(512).unwrap()).unwrap();
