@@ -59,8 +59,11 @@ pub(super) fn protection(hop: &Received<'_>) -> Option<bool> {
     if is_protected(hop) {
         return Some(true);
     }
-    let is_local = hop.address().is_some_and(|address| address.to_canonical().is_loopback())
-        || hop.from().is_none_or(|from| from.eq_ignore_ascii_case("localhost"));
+    // A client may call itself what it likes; its address is the receiver's own word.
+    let is_local = match hop.address() {
+        Some(address) => address.to_canonical().is_loopback(),
+        None => hop.from().is_none_or(|from| from.eq_ignore_ascii_case("localhost")),
+    };
     // Exchange has a name of its own for what it speaks.
     let is_over_network = is_smtp(hop) || says(hop, "with microsoft smtp server");
     (is_over_network && !is_local).then_some(false)
@@ -139,7 +142,7 @@ mod tests {
     use crate::inspection::field::Field;
 
     /// In the forms in which these servers write them, with names and addresses of documentation.
-    const RECORDS: [(&str, &str, Option<bool>, Option<&str>); 18] = [
+    const RECORDS: [(&str, &str, Option<bool>, Option<&str>); 19] = [
         (
             "Postfix",
             "from out.example (out.example [203.0.113.5]) (using TLSv1.3 with cipher \
@@ -163,6 +166,12 @@ mod tests {
             "Postfix, from a filter beside it",
             "from localhost (localhost [127.0.0.1]) by mx.example (Postfix) with ESMTP id 1",
             None,
+            None,
+        ),
+        (
+            "Postfix, from a host that calls itself localhost",
+            "from localhost (out.example [203.0.113.5]) by mx.example (Postfix) with ESMTP id 1",
+            Some(false),
             None,
         ),
         ("Postfix, by pickup", "by mx.example (Postfix, from userid 0) id 1", None, None),
