@@ -19,6 +19,7 @@ use super::section::Place;
 use super::{ClientIdentity, Folder, Inputs, PemFile, Secret, SecretSource, TlsOptions};
 use ledger::Shortage;
 use ledger::durations::Written;
+use mail::content::BodyText;
 use mail::secret_source::SecretFile;
 
 /// The environment, as a lookup.
@@ -55,6 +56,7 @@ pub(super) struct Sources<'e> {
     passwords: HashMap<PathBuf, Result<Arc<SecretFile>, String>>,
     tls_options: HashSet<Arc<TlsOptions>>,
     folders: HashSet<Arc<[Folder]>>,
+    bodies: HashSet<Arc<BodyText>>,
 }
 
 impl<'e> Sources<'e> {
@@ -70,6 +72,7 @@ impl<'e> Sources<'e> {
             passwords: HashMap::new(),
             tls_options: HashSet::new(),
             folders: HashSet::new(),
+            bodies: HashSet::new(),
         }
     }
 
@@ -81,6 +84,11 @@ impl<'e> Sources<'e> {
     /// One list for all mailboxes in which it is looked into the same folders.
     pub(super) fn shared_folders(&mut self, folders: Vec<Folder>) -> Arc<[Folder]> {
         shared(&mut self.folders, folders.into())
+    }
+
+    /// One text for all mails that say the same.
+    pub(super) fn shared_body(&mut self, body: BodyText) -> Arc<BodyText> {
+        shared(&mut self.bodies, Arc::new(body))
     }
 
     /// The password in a file of one line, which is named at `place` and read again once it has changed.

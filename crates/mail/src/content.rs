@@ -24,8 +24,8 @@ pub struct Form {
     pub subject: Option<Template>,
     /// Fields of the header, by ASCII names that are unlike in any case: with their values, or left out.
     pub fields: Vec<(String, Option<Template>)>,
-    /// The text.
-    pub body: Option<BodyText>,
+    /// The text, which targets may have in common.
+    pub body: Option<Arc<BodyText>>,
     /// The size of the whole mail as it is sent, in bytes, before dots are stuffed. One that is less than the
     /// rest needs has no effect.
     pub size: Option<u64>,
@@ -36,7 +36,7 @@ pub struct Form {
 }
 
 /// The text of the mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BodyText {
     /// The text itself.
     pub text: Template,

@@ -47,7 +47,7 @@ impl Yaml {
             let value = value.as_ref().map(ToString::to_string).unwrap_or_default();
             self.line(4, &Text(name).to_string(), Text(&value));
         }
-        match &form.body {
+        match form.body.as_deref() {
             Some(BodyText { file: Some(path), .. }) => {
                 self.line(3, "body_file", Text(&path.to_string_lossy()));
             }

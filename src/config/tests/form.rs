@@ -97,6 +97,21 @@ fn what_the_mail_names_is_read_and_a_change_of_it_is_seen() {
 }
 
 #[test]
+fn targets_with_one_text_hold_it_once() {
+    let (folder, _) = with_files();
+    let yaml = format!(
+        "defaults: {{mail: {{body_file: text}}}}\ntargets:\n{}{}",
+        target("a", "", "", ""),
+        target("b", "mail: {subject: other}", "", "")
+    );
+    let config = parse_in(&folder, &yaml, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+    let bodies: Vec<_> =
+        config.targets.values().map(|it| it.form().unwrap().body.clone().unwrap()).collect();
+    let [a, b] = bodies.as_slice() else { panic!("{bodies:?}") };
+    assert!(Arc::ptr_eq(a, b));
+}
+
+#[test]
 fn a_mail_that_is_written_down_loads_again() {
     let (folder, text) = with_files();
     let config = parse_in(&folder, &text, &[]).unwrap_or_else(|problems| panic!("{problems}"));

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 
 use mail::content::{AttachedData, Attachment, BodyText, Form, Template};
 use mail::dkim::Signer;
@@ -169,7 +170,11 @@ fn one_of<'a>(section: &Section<'a>, keys: [&str; 2], report: &mut Report) -> Op
     })
 }
 
-fn body(mail: &Section<'_>, sources: &mut Sources<'_>, report: &mut Report) -> Option<BodyText> {
+fn body(
+    mail: &Section<'_>,
+    sources: &mut Sources<'_>,
+    report: &mut Report,
+) -> Option<Arc<BodyText>> {
     let found = one_of(mail, ["body", "body_file"], report)?;
     let body = match found.place.key.ends_with("body_file") {
         true => file(&found, sources, MOST_BODY_BYTES).and_then(|file| {
@@ -181,7 +186,7 @@ fn body(mail: &Section<'_>, sources: &mut Sources<'_>, report: &mut Report) -> O
         }),
         false => value::text(found.node).and_then(lines).map(|text| BodyText { text, file: None }),
     };
-    report.accept(&found.place, body)
+    report.accept(&found.place, body).map(|body| sources.shared_body(body))
 }
 
 /// A text of several lines.

@@ -9,8 +9,8 @@ use crate::dkim::tests::{ed25519, rsa};
 use crate::fuzz::measure::Budget;
 use crate::test_mail::{Addressed, Header, write};
 
-fn text(text: &str) -> Option<BodyText> {
-    Some(BodyText { text: Template::parse(text).unwrap(), file: None })
+fn text(text: &str) -> Option<Arc<BodyText>> {
+    Some(BodyText { text: Template::parse(text).unwrap(), file: None }.into())
 }
 
 fn attachment(data: AttachedData) -> Option<Attachment> {
