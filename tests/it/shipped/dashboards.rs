@@ -48,7 +48,7 @@ const VARIABLES: [(&str, &str); 11] = [
 ];
 
 /// Metrics that only targets with something beyond the round trip have, which the demo does not.
-const OF_WANTS: [&str; 1] = ["mailtrip_dnsbl_listed"];
+const OF_WANTS: [&str; 2] = ["mailtrip_dnsbl_listed", "mailtrip_hop_usual_delay_seconds"];
 
 fn is_of_a_want(expression: &str) -> bool {
     OF_WANTS.iter().any(|name| expression.contains(name))
