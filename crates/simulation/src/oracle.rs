@@ -56,6 +56,7 @@ struct Record {
     receive: Known,
     /// Since when the target was not changed, nor the process or its state.
     undisturbed_since: Duration,
+    /// Of a target that is not configured, that by which it was measured last.
     interval: Duration,
     is_configured: bool,
     totals: Option<Totals>,
@@ -246,7 +247,9 @@ impl Oracle {
         if let Some(record) = self.records.get_mut(site) {
             record.progress = [now; 2];
             record.is_configured = minutes > 0;
-            record.interval = Duration::from_secs(u64::from(minutes) * 60);
+            if minutes > 0 {
+                record.interval = Duration::from_secs(u64::from(minutes) * 60);
+            }
         }
     }
 
