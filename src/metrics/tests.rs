@@ -199,6 +199,7 @@ fn busy(rules: Rules) -> Ledger {
         attended_since: start.instant,
         previous_look: Some(later(89).instant),
         dated: None,
+        is_stamped_once: false,
         style: SessionKind::Held,
     };
     ledger.seen(token, sighting, later(90));

@@ -49,6 +49,7 @@ impl TestMail {
             asked_at: found.asked_at,
             previous_look: found.previous_look,
             dated: None,
+            is_stamped_once: false,
             network: found.network,
             attended_since: on_time_line(self.transmitted),
             style: target.receive.protocol.session_kind(),

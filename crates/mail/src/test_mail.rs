@@ -274,6 +274,8 @@ pub struct Header {
     pub is_delivery_report: bool,
     /// When the newest `Received` header was written.
     pub received: Option<SystemTime>,
+    /// Whether that is the only one: by the server that accepted the mail.
+    pub is_stamped_once: bool,
 }
 
 impl Header {
@@ -322,6 +324,7 @@ impl Header {
             is_delivery_report: (is_report && is_of_delivery)
                 || (is_multipart("mixed") && !is_test_mail && is_from_mail_system(&message)),
             received: newest_received(&message),
+            is_stamped_once: stamps(&message).take(2).count() == 1,
         }
     }
 
@@ -382,11 +385,15 @@ fn is_from_mail_system(message: &mail_parser::Message<'_>) -> bool {
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
+/// The values of the `Received` headers, the newest first.
+fn stamps<'a>(message: &'a mail_parser::Message<'_>) -> impl Iterator<Item = &'a str> {
+    let stamps = message.headers_raw().filter(|(name, _)| name.eq_ignore_ascii_case("Received"));
+    stamps.map(|(_, value)| value)
+}
+
 /// The date of the first `Received` header, which the last server wrote.
 fn newest_received(message: &mail_parser::Message<'_>) -> Option<SystemTime> {
-    let (_, value) =
-        message.headers_raw().find(|(name, _)| name.eq_ignore_ascii_case("Received"))?;
-    received_date(&unfold(value))
+    received_date(&unfold(stamps(message).next()?))
 }
 
 /// The date at the end of the value of a `Received` header (RFC 5321, section 4.4), to the second;

@@ -14,12 +14,20 @@ use simulation::{Options, Outcome, clock, run, shrink};
 const FIXED: [(u64, u32, usize); 3] = [(1, 2, 8), (2, 2, 8), (3, 2, 12)];
 
 /// Worlds in which something was wrong once: the seed, the days, the sites, and what it was.
-const FOUND: [(u64, u32, usize, &str); 1] = [(
-    1001,
-    15,
-    3,
-    "a mail came while its target was left out, a neighbour in the mailbox saw it, and the target that came back waited in vain",
-)];
+const FOUND: [(u64, u32, usize, &str); 2] = [
+    (
+        1001,
+        15,
+        3,
+        "a mail came while its target was left out, a neighbour in the mailbox saw it, and the target that came back waited in vain",
+    ),
+    (
+        10346,
+        30,
+        1,
+        "a mail lay in a queue and came into a POP3 maildrop while the exporter was down: its stamp of the acceptance was taken for its arrival",
+    ),
+];
 
 /// For so long fresh worlds are lived through.
 const FRESH: Duration = Duration::from_secs(120);

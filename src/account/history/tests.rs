@@ -87,6 +87,7 @@ impl Bench {
             attended_since: self.now.instant,
             previous_look: Some(self.now.instant),
             dated: None,
+            is_stamped_once: false,
             style: SessionKind::Held,
         };
         let verdict = self.ledger.seen(token, sighting, self.now);

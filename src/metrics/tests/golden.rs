@@ -61,6 +61,7 @@ fn eventful(rules: Rules, first: f64) -> Ledger {
             attended_since: start.instant,
             previous_look: Some(came),
             dated: None,
+            is_stamped_once: false,
             style: SessionKind::Held,
         };
         ledger.seen(token, sighting, later(seconds));

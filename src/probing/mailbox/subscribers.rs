@@ -155,15 +155,17 @@ pub(super) fn judge_mail(
         let now = crate::clock::now();
         let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);
         let dated = found.server_date.and_then(|date| clock.span(date, now));
+        let style = subscriber.target.receive.protocol.session_kind();
         let sighting = Sighting {
             folder: found.folder,
             shown_at: found.shown_at,
             asked_at: found.asked_at,
             previous_look: found.previous_look,
             dated,
+            is_stamped_once: style == SessionKind::PerPoll && found.header.is_stamped_once,
             network: found.network,
             attended_since: if found.was_left { found.asked_at } else { attended_since },
-            style: subscriber.target.receive.protocol.session_kind(),
+            style,
         };
         let transmitted = subscriber.account.read(|ledger, _| ledger.transmitted(token));
         let verdict = subscriber.account.seen(token, sighting);

@@ -72,7 +72,12 @@ pub(super) fn arrival(mail: &Outstanding, sighting: &Sighting) -> Arrival {
     let earliest =
         sighting.previous_look.map_or(mail.handed_over, |look| look.max(mail.handed_over));
     let watched = Bracket { earliest: earliest.min(latest), latest };
-    let dated = sighting.dated.and_then(|dated| watched.common(&dated));
+    // How long it then lay in a queue nobody has seen.
+    let may_be_acceptance = sighting.is_stamped_once && was_unattended(&watched, sighting);
+    let is_of_acceptance =
+        |dated: &Bracket| may_be_acceptance && dated.earliest <= mail.accepted.instant;
+    let dated = sighting.dated.filter(|dated| !is_of_acceptance(dated));
+    let dated = dated.and_then(|dated| watched.common(&dated));
     let bracket = dated.unwrap_or(watched);
     let at = if latest < mail.handed_over {
         // A mistake, not a delay of nothing.
@@ -152,6 +157,7 @@ mod tests {
             asked_at: at(shown),
             previous_look: previous.map(at),
             dated: None,
+            is_stamped_once: false,
             network: Duration::ZERO,
             attended_since: zero,
             style,
@@ -227,6 +233,20 @@ mod tests {
             case(None, 400.0, SessionKind::Held).attended_since(300.0).dated(50.0, 52.0);
         assert_eq!(restarted.arrived(), None, "nobody looked, and no date helps");
         assert_eq!(case(None, 400.0, SessionKind::PerPoll).attended_since(300.0).arrived(), None);
+    }
+
+    #[test]
+    fn a_stamp_of_the_acceptance_does_not_tell_what_came_after_it() {
+        let restarted = |earliest, latest| {
+            let mut case = case(None, 400.0, SessionKind::PerPoll).attended_since(300.0);
+            case.sighting.is_stamped_once = true;
+            case.dated(earliest, latest).arrived()
+        };
+        assert_eq!(restarted(100.5, 102.0), None, "it may have lain in a queue for minutes");
+        assert_eq!(restarted(150.0, 151.0), Some(150.5), "it was accepted at 101");
+        let mut attended = case(Some(110.0), 400.0, SessionKind::PerPoll).dated(100.0, 112.0);
+        attended.sighting.is_stamped_once = true;
+        assert_eq!(attended.arrived(), Some(111.0), "the looks tell the rest");
     }
 
     #[test]

@@ -73,6 +73,9 @@ pub struct Sighting {
     /// What the server's own date of the mail means on our time line; `None` if it has none, or the
     /// server's clock is not known.
     pub dated: Option<Bracket>,
+    /// Whether that may be the date at which it was accepted, and not that of its delivery: one server alone has
+    /// stamped it.
+    pub is_stamped_once: bool,
     /// How long the network took there and back on the connection to the mailbox.
     pub network: Duration,
     /// Since when this process is there to look: since its beginning, or the end of a suspension.

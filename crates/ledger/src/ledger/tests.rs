@@ -103,6 +103,7 @@ fn sighting(now: Moment) -> Sighting {
         // Watched closely, unless a test says otherwise.
         previous_look: Some(now.instant),
         dated: None,
+        is_stamped_once: false,
         network: Duration::ZERO,
         attended_since: now.instant,
         style: SessionKind::Held,

@@ -229,7 +229,11 @@ fn the_newest_hop_gives_the_servers_date() {
     let block = b"Received: from a by b; Mon, 23 Nov 2026 10:00:05 +0000\r\n\
                   Received: from c by a; Mon, 23 Nov 2026 10:00:00 +0000\r\n\r\n";
     let expected = UNIX_EPOCH + Duration::from_secs(1_795_428_005);
-    assert_eq!(Header::parse(block).received, Some(expected));
+    let header = Header::parse(block);
+    assert_eq!((header.received, header.is_stamped_once), (Some(expected), false));
+    let (first, _) = block.split_at(block.len() / 2);
+    assert!(Header::parse(&[first, b"\r\n\r\n"].concat()).is_stamped_once);
+    assert!(!Header::parse(b"Subject: a\r\n\r\n").is_stamped_once);
     for comment in ["(UTC; a comment)", "(envelope-from <a@b>)", "(a (nested; one) \\); b)"] {
         let date = format!("from a by b (a; b); Mon, 23 Nov 2026 10:00:05 +0000 {comment}");
         assert_eq!(received_date(&date), Some(expected), "{comment}");

@@ -61,6 +61,7 @@ impl Case {
                 attended_since: self.start.instant,
                 previous_look: Some(self.now.instant),
                 dated: None,
+                is_stamped_once: false,
                 style: SessionKind::Held,
             };
             self.ledger.seen(token, sighting, self.now);
