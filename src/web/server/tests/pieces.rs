@@ -26,18 +26,21 @@ impl Made {
     }
 }
 
-/// A body on its way, with nobody who takes it yet.
-async fn body(pieces: impl Iterator<Item = String> + Send + 'static) -> outgoing::Body {
+/// A body on its way, with nobody who takes it yet, and so much time for each piece of it.
+async fn body(
+    pieces: impl Iterator<Item = String> + Send + 'static,
+    longest: Duration,
+) -> outgoing::Body {
     let door = Door::new(Limits::default());
     let seat = door.enter([127, 0, 0, 1].into()).await.unwrap();
     let rest = Rest::new(pieces.map(Bytes::from).map(Ok));
-    outgoing::in_pieces(Bytes::new(), rest, SHORT, seat.progress())
+    outgoing::in_pieces(Bytes::new(), rest, longest, seat.progress())
 }
 
 #[tokio::test]
 async fn pieces_are_made_as_they_are_taken() {
     let made = Made::default();
-    let mut body = body(made.endless()).await;
+    let mut body = body(made.endless(), GUARD).await;
     for taken in 1..50 {
         let frame = timeout(GUARD, body.frame()).await.expect("a piece comes").unwrap().unwrap();
         assert!(frame.into_data().is_ok_and(|piece| piece.len() > PIECE / 2));
@@ -47,7 +50,7 @@ async fn pieces_are_made_as_they_are_taken() {
 
 #[tokio::test]
 async fn a_body_that_is_taken_too_slowly_breaks_off() {
-    let mut body = body(Made::default().endless()).await;
+    let mut body = body(Made::default().endless(), SHORT).await;
     let taken = async {
         loop {
             match body.frame().await {
