@@ -22,6 +22,7 @@ mod labels;
 mod layers;
 mod page;
 mod pieces;
+mod replies;
 mod standing;
 mod targets;
 mod test_mail;

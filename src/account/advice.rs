@@ -31,10 +31,17 @@ pub fn next_step_for_late_mail(target: &Target, lacks_junk_folder: bool) -> Stri
     } else {
         ""
     };
+    let (host, to, user) = (&target.send.endpoint.host, &target.to, &target.receive.login.username);
+    let way_in = match target.takes_replies() {
+        true => format!(
+            "that {to} answers each mail and not one in some days, and that answers to {} come",
+            target.from
+        ),
+        false => "that such mail comes".to_owned(),
+    };
     format!(
-        "look into the queue and the log of {} for the mail to {}, and check that such mail comes \
-         into the mailbox of {}{junk}",
-        target.send.endpoint.host, target.to, target.receive.login.username
+        "look into the queue and the log of {host} for the mail to {to}, and check {way_in} into the \
+         mailbox of {user}{junk}"
     )
 }
 
@@ -398,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn pop3_is_told_of_no_key_that_it_does_not_have() {
+    fn pop3_is_told_of_no_key_that_it_way_in_have() {
         let text = "targets: [{name: corp, host: mail.example.com, from: from@example.com, to: \
                     to@example.com, send: {tls: none}, receive: {protocol: pop3, tls: none, \
                     username: rita, password: x}}]";

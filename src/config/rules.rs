@@ -55,6 +55,7 @@ impl Target {
         let Self { name, from, to, interval, lost_after, .. } = self;
         let target = name.as_str();
         let (interval, lost_after) = (*interval, *lost_after);
-        Addressed { target, from, to, interval, lost_after, form: self.form() }
+        let (wants_answer, form) = (self.takes_replies(), self.form());
+        Addressed { target, from, to, interval, lost_after, wants_answer, form }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use std::net::IpAddr;
 
 use super::side::PORTS_WITH_TLS;
-use super::wants::form::doubts;
+use super::wants::doubts;
 use super::{
     Config, Credentials, Endpoint, LOCATION, Login, OAuth2, PingCheck, Protocol, ReceiveSide,
     Secret, SendSide, Target,
@@ -120,6 +120,9 @@ impl Yaml {
         self.mailbox("receive", &target.receive);
         if let Some(side) = &target.sender_mailbox {
             self.mailbox("sender_mailbox", side);
+        }
+        if target.takes_replies() {
+            self.line(2, "match", "reply");
         }
         if let Some(form) = target.form() {
             self.mail(form);
@@ -389,7 +392,8 @@ fn describe(target: &Target) -> String {
         line += &format!("{}@", login.username);
     }
     line += &format!("{} ({})", send.endpoint, protection(&send.endpoint));
-    line += &format!(", found by {}", describe_mailbox(receive));
+    let found = if target.takes_replies() { "its answer found" } else { "found" };
+    line += &format!(", {found} by {}", describe_mailbox(receive));
     if let Some(side) = sender_mailbox {
         line += &format!("; bounces and sent copies by {}", describe_mailbox(side));
     }

@@ -20,6 +20,7 @@ use super::*;
 mod as_written;
 mod bad_files;
 mod form;
+mod reply;
 
 const DATA: &str = "tests/testdata/config/";
 

@@ -6,15 +6,19 @@ use super::section::{Report, Section};
 use super::source::Sources;
 use super::{Target, value};
 pub use dnsbl::{Dnsbl, DnsblList};
+pub use reply::Match;
 
 pub(super) mod dnsbl;
 pub(super) mod form;
+pub(super) mod reply;
 
 /// The wants of a target, one at least.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Wants {
     /// What its test mail is like; `None`: as the exporter writes it by itself.
     pub mail: Option<Form>,
+    /// What counts as the arrival of its test mail.
+    pub matches: Match,
     /// On which lists its outgoing addresses are looked up; `None`: on none.
     pub dnsbl: Option<Dnsbl>,
 }
@@ -29,6 +33,7 @@ pub(super) fn wants(
 ) -> Option<Box<Wants>> {
     let wants = Wants {
         mail: form::form(section, sources, report),
+        matches: section.read("match", report, value::choice(&reply::MATCHES)).unwrap_or_default(),
         dnsbl: dnsbl::dnsbl(section, sources, inspects, report),
     };
     (wants != Wants::default()).then(|| Box::new(wants))
@@ -37,6 +42,14 @@ pub(super) fn wants(
 /// What does not go together with the rest of the target.
 pub(super) fn check(target: &Target, section: &Section<'_>, report: &mut Report) {
     form::check(target, section, report);
+    reply::check(target, section, report);
+}
+
+/// What of the wants is allowed and yet worth a look, as sentences without the name of the target.
+pub(super) fn doubts(target: &Target) -> Vec<String> {
+    let mut doubts = form::doubts(target);
+    doubts.extend(reply::doubts(target));
+    doubts
 }
 
 impl Target {

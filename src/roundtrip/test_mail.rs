@@ -40,7 +40,9 @@ impl TestMail {
             return disposition;
         }
         let sender = |token| (token == self.token).then(|| target.from.clone());
-        let Some(token) = found.header.claim(sender) else {
+        let is_answered = |token| token == self.token && target.takes_replies();
+        let claim = found.header.claim(sender).or_else(|| found.header.answered(is_answered));
+        let Some(token) = claim else {
             return left_over(target, found);
         };
         let sighting = Sighting {

@@ -29,6 +29,10 @@ pub(super) fn read(
 /// stands behind it.
 pub(super) fn lines(way: &Inspection) -> Vec<(String, String)> {
     let mut lines = vec![(format!("{:<9}", "way"), summary(way))];
+    if let Some(ways) = way.there_and_back {
+        let (out, back) = (time(ways.out), time(ways.back));
+        lines.push((String::new(), format!("  out {out}, back {back}")));
+    }
     let ends = way.hops.iter().map(|hop| (hop.kind.label(), words(hop)));
     let ends = ends.chain([("mailbox", String::new())]);
     if !way.hops.is_empty() {
@@ -126,6 +130,13 @@ pub(super) fn document(way: &Inspection) -> Value {
         "to_mailbox_seconds": seconds(way.to_mailbox),
         "authentication": authentication.collect::<Vec<Value>>(),
         "spam": spam.collect::<Vec<Value>>(),
+        "there_and_back": way.there_and_back.map(|it| {
+            json!({
+                "out_seconds": seconds(it.out),
+                "back_seconds": seconds(it.back),
+                "answer": it.is_answer,
+            })
+        }),
     })
 }
 

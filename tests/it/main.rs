@@ -55,6 +55,7 @@ mod embedded {
     mod outer_watch;
     mod passive;
     mod reload;
+    mod replies;
     mod rotation;
     mod round_trip;
     pub(crate) mod routes;
@@ -81,6 +82,7 @@ mod real {
     mod newcomer;
     mod port_checks;
     mod postfix_dovecot;
+    mod replies;
     mod reputation;
     mod routes;
     pub(crate) mod scenarios;

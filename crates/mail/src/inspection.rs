@@ -17,6 +17,7 @@ use field::Field;
 pub use hop::{Clock, Delay, Hop, HopKind};
 pub use spam::{Filter, Spam};
 pub use tls::LastHop;
+pub use turning::ThereAndBack;
 
 mod authentication;
 mod field;
@@ -24,6 +25,7 @@ mod hop;
 mod outgoing;
 mod spam;
 mod tls;
+mod turning;
 
 /// The most of a header block that is fetched and read, in bytes.
 pub const HEADER_BYTES: usize = 64 << 10;
@@ -64,6 +66,9 @@ pub struct Inspection {
     /// The public address from which the receiver had the mail, by its own record.
     #[serde(default)]
     pub outgoing: Option<IpAddr>,
+    /// How long it took to the other side and back, where it was to come back; see [`Inspection::read_back`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub there_and_back: Option<ThereAndBack>,
 }
 
 /// The size of one mail at both ends of its way, in bytes.
@@ -118,7 +123,26 @@ impl Inspection {
             spam: spam::read(&fields),
             sizes: None,
             outgoing: outgoing::read(&fields, &received, rules),
+            there_and_back: None,
         }
+    }
+
+    /// The same of a test mail that came back from the address `other_side`, or of the answer to one: also when it
+    /// was there.
+    pub fn read_back(
+        block: &[u8],
+        transit: TransitTimes,
+        rules: Rules<'_>,
+        other_side: &str,
+    ) -> Self {
+        let mut inspection = Self::read(block, transit, rules);
+        turning::add(&mut inspection, block, transit, other_side);
+        inspection
+    }
+
+    /// Whether the header is that of an answer, and tells of its way alone.
+    pub fn is_of_answer(&self) -> bool {
+        self.there_and_back.is_some_and(|it| it.is_answer)
     }
 
     /// The stretches of the way: one to each hop, and the one into the mailbox.

@@ -4,7 +4,8 @@
 //! `X-Mailtrip` header, or where a filter has taken that away, by our Message-ID or by a Subject
 //! with the token from our sender. A reply, a forward, a vacation answer or a bounce is never ours.
 //! Relays add In-Reply-To and References to a mail whose Message-ID they replace, so these make an
-//! answer only of a mail that is known by nothing but its Subject.
+//! answer only of a mail that is known by nothing but its Subject. Whoever waits for answers asks for them
+//! ([`Header::answered`]).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +21,10 @@ use crate::content::mime::Layout;
 use crate::content::{Content, Form, Values};
 use crate::dkim::Signer;
 use crate::header::bounded;
-use ledger::durations::Seconds;
+use answer::{Answer, BEHIND_TOKEN, is_by_mail_system};
+
+mod answer;
+mod body;
 
 /// For whom a test mail is made.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +39,8 @@ pub struct Addressed<'a> {
     pub interval: Duration,
     /// From which age on anybody may remove it.
     pub lost_after: Duration,
+    /// Whether an automatic answer is wanted.
+    pub wants_answer: bool,
     /// What the configuration wants it to be like; `None`: nothing.
     pub form: Option<&'a Form>,
 }
@@ -74,7 +80,7 @@ pub async fn write(
 ///
 /// It is a MIME message by its own word (RFC 2045 section 4): filters hold the lack of that against a mail.
 /// It is loop-safe: `Auto-Submitted` (RFC 3834) and its relatives keep vacation responders and list
-/// servers silent. Its body says to people what it is and how to stop it. Its form may say otherwise; what it
+/// servers silent, unless an answer is wanted. Its body says to people what it is and how to stop it. Its form may say otherwise; what it
 /// is known by again but the Subject is always there.
 ///
 /// # Errors
@@ -91,7 +97,7 @@ pub fn compose(
     let nothing = Form::default();
     let form = addressed.form.unwrap_or(&nothing);
     let text = form.body.as_ref().map(|body| body.text.fill(values));
-    let text = text.unwrap_or_else(|| body(addressed, instance, host));
+    let text = text.unwrap_or_else(|| body::text(addressed, instance, host));
     let layout = Layout::new(form, text, token);
     let mut message = Message::builder()
         .from(Mailbox::new(None, addressed.from.clone()))
@@ -102,13 +108,11 @@ pub fn compose(
         .header(MIME_VERSION_1_0)
         .header(layout.content_type())
         .body(layout.beginning())?;
-    let own = [
-        ("X-Mailtrip", mark.write(addressed.target, instance, now)),
-        ("Auto-Submitted", "auto-generated".to_owned()),
-        ("X-Auto-Response-Suppress", "All".to_owned()),
-        ("Precedence", "bulk".to_owned()),
-    ];
-    let own = own.into_iter().map(|(name, value)| (name, Some(value)));
+    let silencers = SILENCERS.iter().filter(|_| !addressed.wants_answer);
+    let own = [("X-Mailtrip", mark.write(addressed.target, instance, now))]
+        .into_iter()
+        .chain(silencers.map(|(name, value)| (*name, (*value).to_owned())))
+        .map(|(name, value)| (name, Some(value)));
     let wanted = form
         .fields
         .iter()
@@ -166,6 +170,13 @@ pub fn is_known_by_subject(addressed: Addressed<'_>) -> bool {
     !header.is_delivery_report && header.claim(sender_of) == Some(token)
 }
 
+/// What keeps responders and list servers silent (RFC 3834 section 5; Exchange; an old custom).
+const SILENCERS: [(&str, &str); 3] = [
+    ("Auto-Submitted", "auto-generated"),
+    ("X-Auto-Response-Suppress", "All"),
+    ("Precedence", "bulk"),
+];
+
 /// The longest name of a host in the DNS.
 const HOST_CHARS: usize = 253;
 
@@ -183,24 +194,7 @@ pub fn subject(token: Token) -> String {
 }
 
 fn message_id(token: Token, from: &Address) -> String {
-    format!("<{token}.mailtrip@{}>", from.domain())
-}
-
-fn body(addressed: Addressed<'_>, instance: Instance, host: &str) -> String {
-    format!(
-        "This is an automatic test mail. It can be deleted at any time.\n\
-         \n\
-         mailtrip_exporter sends it every {interval} to prove that mail handed to the\n\
-         server \"{name}\" arrives, and removes it from the mailbox once it is seen.\n\
-         If you find many of these here, nobody reads this mailbox for the exporter\n\
-         any more.\n\
-         \n\
-         Sent by: mailtrip_exporter {version} on {host} (instance {instance})\n\
-         To stop it: remove the target \"{name}\" from the configuration of that exporter.\n",
-        interval = Seconds(addressed.interval),
-        name = addressed.target,
-        version = env!("CARGO_PKG_VERSION"),
-    )
+    format!("<{token}{BEHIND_TOKEN}{}>", from.domain())
 }
 
 /// What the `X-Mailtrip` header says.
@@ -269,6 +263,7 @@ pub struct Header {
     is_automatic: bool,
     /// A reply, as far as In-Reply-To and References show.
     is_reply: bool,
+    answer: Answer,
     /// A report (RFC 6522) that may say what became of a mail of ours, or what a mail system sends in
     /// the place of one: only its parts show which.
     pub is_delivery_report: bool,
@@ -306,7 +301,7 @@ impl Header {
         let mark = mark.as_deref().and_then(Mark::parse).filter(|_| !is_automatic);
         let message_id_token: Option<Token> = message
             .message_id()
-            .and_then(|id| id.split_once(".mailtrip@").and_then(|(token, _)| token.parse().ok()));
+            .and_then(|id| id.split_once(BEHIND_TOKEN).and_then(|(token, _)| token.parse().ok()));
         // No mail system writes these into the header of its report; a gateway that wraps a mail keeps them.
         let is_test_mail = mark.is_some() || (!is_automatic && message_id_token.is_some());
         Self {
@@ -321,6 +316,7 @@ impl Header {
                 .map(str::to_ascii_lowercase),
             is_automatic,
             is_reply: is_present("In-Reply-To") || is_present("References"),
+            answer: Answer::read(&message, is_report),
             is_delivery_report: (is_report && is_of_delivery)
                 || (is_multipart("mixed") && !is_test_mail && is_from_mail_system(&message)),
             received: newest_received(&message),
@@ -334,9 +330,10 @@ impl Header {
         self.mark.map(|mark| mark.token).into_iter().chain(self.message_id_token)
     }
 
-    /// Whether the mail carries this token, in its mark, its Message-ID or its Subject.
+    /// Whether the mail carries this token, in its mark, its Message-ID, its Subject, or as what it answers.
     pub fn carries(&self, token: Token) -> bool {
-        self.returned_tokens().chain(self.subject_token).any(|carried| carried == token)
+        let named = self.returned_tokens().chain(self.subject_token).chain(self.answer.tokens());
+        named.into_iter().any(|carried| carried == token)
     }
 
     /// The live token of this mail, if it is ours. `sender_of` gives the sender of the target that
@@ -354,6 +351,29 @@ impl Header {
         let token = self.subject_token.filter(|_| !self.is_reply)?;
         let sender = sender_of(token)?.to_string().to_ascii_lowercase();
         (self.from.as_deref() == Some(sender.as_str())).then_some(token)
+    }
+
+    /// Whether it is the header of a test mail, of anybody, and not of what answers one.
+    pub fn is_test_mail(&self) -> bool {
+        self.mark.is_some() || (!self.is_automatic && self.message_id_token.is_some())
+    }
+
+    /// The token of the mail that this one answers (RFC 5322 section 3.6.4), whoever wrote it: by In-Reply-To, by
+    /// what is newest in References, or by its Subject. `wants` says whether an answer to the mail with a token
+    /// is waited for. A report and what a mail system writes is no answer.
+    pub fn answered(&self, wants: impl Fn(Token) -> bool) -> Option<Token> {
+        if self.is_delivery_report {
+            return None;
+        }
+        let other = self.message_id_token.into_iter().chain(self.subject_token);
+        self.answer.tokens().chain(other).filter(|_| self.answer.is_one).find(|it| wants(*it))
+    }
+
+    /// The same header of what may be a report by its type and was read and is none: it may be an answer, and
+    /// nothing else.
+    #[must_use]
+    pub fn of_no_report(self) -> Self {
+        Self { is_delivery_report: false, is_automatic: true, mark: None, ..self }
     }
 }
 
@@ -375,14 +395,11 @@ fn decoded(value: &str) -> String {
 /// under which mail systems write. Such a mail may be a report under a type that does not show it; to read
 /// every mail with attachments for that would be to read people's mail.
 fn is_from_mail_system(message: &mail_parser::Message<'_>) -> bool {
-    const NAMES: [&str; 2] = ["mailer-daemon", "postmaster"];
     let raw = |name: &'static str| message.header_raw(name).map(unfold);
     if ["Return-Path", "From"].into_iter().any(|name| raw(name).as_deref() == Some("<>")) {
         return true;
     }
-    let from = message.from().and_then(|from| from.first()).and_then(|from| from.address());
-    let name = from.and_then(|address| address.split('@').next()).unwrap_or_default();
-    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+    is_by_mail_system(message)
 }
 
 /// The values of the `Received` headers, the newest first.
@@ -399,8 +416,13 @@ fn newest_received(message: &mail_parser::Message<'_>) -> Option<SystemTime> {
 /// The date at the end of the value of a `Received` header (RFC 5321, section 4.4), to the second;
 /// `None` if there is none that a clock can show.
 pub(super) fn received_date(value: &str) -> Option<SystemTime> {
-    let (_, date) = value.split_at_checked(last_semicolon(value)? + 1)?;
-    let parsed = DateTime::parse_rfc822(date.trim()).filter(DateTime::is_valid)?;
+    let (_, behind) = value.split_at_checked(last_semicolon(value)? + 1)?;
+    date(behind)
+}
+
+/// A date (RFC 5322 section 3.3), to the second; `None` if it is none that a clock can show.
+pub(super) fn date(text: &str) -> Option<SystemTime> {
+    let parsed = DateTime::parse_rfc822(text.trim()).filter(DateTime::is_valid)?;
     let seconds = u64::try_from(parsed.to_timestamp()).ok()?;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

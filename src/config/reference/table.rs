@@ -6,7 +6,7 @@ use super::Kind::{
     Url, Verbatim,
 };
 use super::{Default, Home, Key, Kind, words};
-use crate::config::wants::dnsbl;
+use crate::config::wants::{dnsbl, reply};
 use crate::config::{file, layers, login, side, target, value};
 
 pub(super) const fn key(
@@ -35,6 +35,7 @@ const IP_FAMILIES: Kind = Kind::Word(&words(&side::IP_FAMILIES));
 const TLS_MODES: Kind = Kind::Word(&words(&side::TLS_MODES));
 const MECHANISMS: Kind = Kind::Word(&words(&login::MECHANISMS));
 const PROTOCOLS: Kind = Kind::Word(&words(&side::PROTOCOLS));
+const MATCHES: Kind = Kind::Word(&words(&reply::MATCHES));
 const TLS_VERSIONS: Kind = Kind::Word(&words(&side::TLS_VERSIONS));
 
 pub(super) const MAIN: &[Key] = &[
@@ -156,6 +157,12 @@ pub(super) const TARGET: &[Key] = &[
         Map(Home::SenderMailbox),
         Nothing,
         "The sender's own mailbox, where bounces come in and sent mail is kept; only what is ours is removed",
+    ),
+    key(
+        "match",
+        MATCHES,
+        Word("test_mail"),
+        "What is the arrival of a test mail: the mail itself, or with reply the answer that somebody's responder sends to `from`",
     ),
     key("mail", Map(Home::Mail), Nothing, "What the test mail is like"),
     key(

@@ -308,6 +308,13 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bad-match.yml",
+        &[
+            "bad-match.yml:6: targets[0].match: must be one of test_mail, reply",
+            "bad-match.yml:14: targets[1].dnsbl.addresses: is missing: with `match: reply` the header that is read shows the addresses of the other side",
+        ],
+    ),
+    (
         "bad-missing-host-of-a-port.yml",
         &[
             "bad-missing-host-of-a-port.yml:2: targets[0].host: is missing: `targets[0].ports[0]` needs it; or write name:host:port there",
@@ -587,7 +594,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-unknown-key-in-defaults.yml",
         &[
-            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, mail, inspect, authserv_id, ping, ports, port_checks, port_timeout, dnsbl",
+            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, match, mail, inspect, authserv_id, ping, ports, port_checks, port_timeout, dnsbl",
             "bad-unknown-key-in-defaults.yml:1: defaults.name: is not a key; each target has a name of its own",
         ],
     ),

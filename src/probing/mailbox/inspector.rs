@@ -67,7 +67,9 @@ impl Inspector {
     pub fn wants_size(&self, token: Token) -> bool {
         let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
         let mail = expected.iter().find(|mail| mail.token == token);
-        mail.is_some_and(|mail| mail.subscriber.target.form().is_some())
+        // An answer is no smaller for what was taken of the mail that it answers.
+        let is_told = |target: &Target| target.form().is_some() && !target.takes_replies();
+        mail.is_some_and(|mail| is_told(&mail.subscriber.target))
     }
 
     /// Reads the header block of this mail, which has so many bytes in its mailbox; that of a mail that nobody expects
@@ -103,7 +105,10 @@ pub fn read_header(target: &Target, block: &[u8], transit: TransitTimes) -> Insp
     let sender = target.send.login.as_ref().map(Scrubber::of).unwrap_or_default();
     let scrubber = Scrubber::of(&target.receive.login).and(sender);
     let rules = Rules { authserv_id: target.authserv_id.as_deref(), scrubber: &scrubber };
-    Inspection::read(block, transit, rules)
+    match target.takes_replies() {
+        true => Inspection::read_back(block, transit, rules, target.to.as_ref()),
+        false => Inspection::read(block, transit, rules),
+    }
 }
 
 /// A mail whose header is to be read.

@@ -390,7 +390,10 @@ impl Memory {
         let mut disposition = judge(&found);
         if disposition == Disposition::ReadReport {
             found.report = DsnReport::parse(&pop3.beginning(entry.number).await?);
-            disposition = if found.report.is_some() { judge(&found) } else { Disposition::Leave };
+            if found.report.is_none() {
+                found.header = found.header.of_no_report();
+            }
+            disposition = judge(&found);
         }
         match disposition {
             Disposition::Remove(token) | Disposition::Inspect(token) => {

@@ -16,8 +16,9 @@ use super::{Inspector, Judge, Since, imap, pop3};
 use crate::clock::for_timer;
 use crate::config::{Folder, Login};
 use crate::store::FolderRecord;
-use ledger::{Failure, LoginDelay, Moment, SessionKind, Token};
+use ledger::{Failure, LoginDelay, Moment, SessionKind};
 use mail::outer::{MARGIN, enforced};
+use mail::test_mail::Header;
 use mail::trace::Trace;
 use mail::wire::Dialer;
 
@@ -337,11 +338,8 @@ impl MailboxReader {
 
     /// Whether the newest session broke at a mail that the next passes over, see
     /// [`imap::Memory::learn_to_pass_over`].
-    pub(crate) fn learn_to_pass_over(
-        &mut self,
-        sender_of: impl Fn(Token) -> Option<lettre::Address>,
-    ) -> bool {
-        self.imap.learn_to_pass_over(sender_of)
+    pub(crate) fn learn_to_pass_over(&mut self, is_ours: impl Fn(&Header) -> bool) -> bool {
+        self.imap.learn_to_pass_over(is_ours)
     }
 
     /// What else there is to know of the mailbox, in sentences; each is given once.

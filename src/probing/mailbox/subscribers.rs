@@ -10,7 +10,7 @@ use super::{Disposition, Found, Inspector, Since, reports};
 use crate::account::{Account, Delay};
 use crate::clock;
 use crate::config::{ReceiveSide, Target};
-use ledger::{LineInstant, ServerClock, SessionKind, Sighting, SightingOutcome};
+use ledger::{LineInstant, ServerClock, SessionKind, Sighting, SightingOutcome, Token};
 use mail::bounce::DsnReport;
 use mail::inspection::TransitTimes;
 use mail::test_mail::{Header, Mark};
@@ -136,19 +136,8 @@ pub(super) fn judge_mail(
     if found.header.is_delivery_report {
         return Disposition::ReadReport;
     }
-    let owner = |token| {
-        let receives =
-            |subscriber: &&Arc<Subscriber>| subscriber.is(Role::Recipient) && !found.is_copy;
-        subscribers
-            .iter()
-            .filter(receives)
-            .find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)))
-    };
-    let claim =
-        found.header.claim(|token| owner(token).map(|subscriber| subscriber.target.from.clone()));
-    if let Some(token) = claim
-        && let Some(subscriber) = owner(token)
-    {
+    let receives = |subscriber: &Subscriber| subscriber.is(Role::Recipient) && !found.is_copy;
+    if let Some((token, subscriber)) = claimant(subscribers, &found.header, receives) {
         if found.accounted.contains(&token) {
             return Disposition::Remove(token);
         }
@@ -189,6 +178,25 @@ pub(super) fn judge_mail(
         return disposition;
     }
     found.header.mark.map_or(Disposition::Leave, |mark| left_over(subscribers, found, mark))
+}
+
+/// The live token of a mail with this header, and whose of these it is: of whom the mail itself is, or who waits
+/// for an answer.
+pub(super) fn claimant<'a>(
+    subscribers: &'a [Arc<Subscriber>],
+    header: &Header,
+    is_asked: impl Fn(&Subscriber) -> bool,
+) -> Option<(Token, &'a Arc<Subscriber>)> {
+    let owner = |token| {
+        let mut asked = subscribers.iter().filter(|subscriber| is_asked(subscriber));
+        asked.find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)))
+    };
+    let wants_answer =
+        |owner: &Arc<Subscriber>| owner.is(Role::Recipient) && owner.target.takes_replies();
+    let token = header
+        .claim(|token| owner(token).map(|owner| owner.target.from.clone()))
+        .or_else(|| header.answered(|token| owner(token).is_some_and(wants_answer)))?;
+    Some((token, owner(token)?))
 }
 
 /// The times of a mail of which this was the verdict.

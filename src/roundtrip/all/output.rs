@@ -157,7 +157,8 @@ fn left(tested: &Tested) -> Option<String> {
     let verdict = tested.verdict.as_ref().ok()?;
     verdict.left_behind(&tested.target)?;
     let subject = tested.target.subject(verdict.token, verdict.began);
-    Some(format!("  {}: subject \"{subject}\"", tested.target.name))
+    let answer = if tested.target.takes_replies() { ", its answer, by hand" } else { "" };
+    Some(format!("  {}: subject \"{subject}\"{answer}", tested.target.name))
 }
 
 /// One document.

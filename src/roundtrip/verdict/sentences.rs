@@ -80,6 +80,9 @@ impl Verdict {
         if !is_out || self.removal == Removal::Done {
             return None;
         }
+        if target.takes_replies() {
+            return self.answer_left_behind(target);
+        }
         let what = match self.arrival {
             Arrival::Seen { .. } => "The mail is still in the mailbox",
             Arrival::Bounced(_) => return None,
@@ -91,6 +94,17 @@ impl Verdict {
             humantime::format_duration(target.lost_after),
             target.subject(self.token, self.began)
         ))
+    }
+
+    /// The same where an answer is waited for: no other process knows whose it is.
+    fn answer_left_behind(&self, target: &Target) -> Option<String> {
+        let what = match self.arrival {
+            Arrival::Seen { .. } => "The answer is still in the mailbox",
+            Arrival::Bounced(_) => return None,
+            _ => "An answer may still come, and stays in the mailbox",
+        };
+        let subject = target.subject(self.token, self.began);
+        Some(format!("{what}: delete what answers the mail with the subject \"{subject}\" by hand"))
     }
 
     /// That a bounce would not have been found.
@@ -224,9 +238,12 @@ impl Verdict {
                 let delay = delay.map(|notice| {
                     format!(", and a delivery report says that it is delayed: {}", words_of(notice))
                 });
+                let missing = match target.takes_replies() {
+                    true => "no answer was",
+                    false => "it was not",
+                };
                 format!(
-                    "{name} accepted the mail (\"{}\"), but it was not seen in the mailbox within {}{}; \
-                     {}",
+                    "{name} accepted the mail (\"{}\"), but {missing} seen in the mailbox within {}{}; {}",
                     text::cut_to(reply, CAUSE_CHARS),
                     seconds(waited),
                     delay.unwrap_or_default(),

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::values::{date, seconds};
 use crate::account::UsualWay;
-use mail::inspection::{Authentication, Hop, Inspection, LastHop, Spam};
+use mail::inspection::{Authentication, Hop, Inspection, LastHop, Spam, ThereAndBack};
 
 /// See [`Inspection`].
 #[derive(Serialize)]
@@ -22,6 +22,16 @@ pub(super) struct InspectionRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     sizes: Option<SizesRecord>,
     outgoing_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    there_and_back: Option<ThereAndBackRecord>,
+}
+
+#[derive(Serialize)]
+struct ThereAndBackRecord {
+    out_seconds: Option<f64>,
+    back_seconds: Option<f64>,
+    /// Whether an answer came, or the test mail itself.
+    answer: bool,
 }
 
 #[derive(Serialize)]
@@ -83,6 +93,7 @@ impl<'a> InspectionRecord<'a> {
                 .sizes
                 .map(|sizes| SizesRecord { sent_bytes: sizes.sent, arrived_bytes: sizes.arrived }),
             outgoing_address: inspection.outgoing.map(|address| address.to_string()),
+            there_and_back: inspection.there_and_back.map(Into::into),
         }
     }
 }
@@ -98,6 +109,16 @@ impl<'a> HopRecord<'a> {
             protocol: hop.protocol.as_deref(),
             tls: hop.is_protected,
             tls_version: hop.tls_version.as_deref(),
+        }
+    }
+}
+
+impl From<ThereAndBack> for ThereAndBackRecord {
+    fn from(ways: ThereAndBack) -> Self {
+        Self {
+            out_seconds: ways.out.measured().map(seconds),
+            back_seconds: ways.back.measured().map(seconds),
+            answer: ways.is_answer,
         }
     }
 }

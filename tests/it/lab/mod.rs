@@ -12,5 +12,5 @@ pub(crate) mod tool;
 pub(crate) mod wait;
 
 pub(crate) use maildir::Mail;
-pub(crate) use postfix_dovecot::{Account, DOMAIN, HOST, Imap, Lab, Ports, Service};
+pub(crate) use postfix_dovecot::{Account, Answering, DOMAIN, HOST, Imap, Lab, Ports, Service};
 pub(crate) use wait::until;

@@ -20,12 +20,14 @@ use super::wait::{self, until};
 use super::{process, tool};
 
 mod dovecot;
+mod other_side;
 mod policy;
 mod postfix;
 mod tokens;
 
 use dovecot::{Dovecot, Logins};
 pub(crate) use dovecot::{Imap, Service};
+pub(crate) use other_side::Answering;
 use policy::{Rules, Treatment};
 use postfix::Postfix;
 use tokens::Tokens;

@@ -145,6 +145,7 @@ async fn signatures_hold_before_a_real_verifier() {
             to: &to,
             interval: Duration::from_secs(300),
             lost_after: Duration::from_secs(3600),
+            wants_answer: false,
             form: Some(&form),
         };
         let token = Token::random();

@@ -27,6 +27,7 @@ fn written_as(form: &Form, token: Token) -> Content {
         to: &to,
         interval: Duration::from_secs(300),
         lost_after: Duration::from_secs(24 * 3600),
+        wants_answer: false,
         form: Some(form),
     };
     let content = write(addressed, token, Token::from(7), now, "host.example");
@@ -108,6 +109,7 @@ fn the_least_size_is_that_of_the_text_as_it_is_encoded_where_padding_follows() {
         to: &to,
         interval: Duration::from_secs(300),
         lost_after: Duration::from_secs(24 * 3600),
+        wants_answer: false,
         form: Some(&form),
     };
     let least = crate::test_mail::least_size(addressed).unwrap();

@@ -159,6 +159,17 @@ impl<'a> Received<'a> {
         }
     }
 
+    /// For whom it took the mail, if it says so.
+    pub(super) fn recipient(&self) -> Option<&str> {
+        let word = self.parsed.for_.as_deref()?;
+        Some(word.trim_matches(['<', '>'])).filter(|address| address.contains('@'))
+    }
+
+    /// When it says that was.
+    pub(super) fn date(&self) -> Option<SystemTime> {
+        self.date
+    }
+
     /// Whether the mail was handed over by LMTP, which ends in a mailbox or a filter.
     pub(super) fn is_lmtp(&self) -> bool {
         use Protocol::{LMTP, LMTPA, LMTPS, LMTPSA, UTF8LMTP, UTF8LMTPA, UTF8LMTPS, UTF8LMTPSA};
@@ -201,7 +212,7 @@ impl<'a> Received<'a> {
         }
     }
 
-    fn is_same_host(&self, other: &Self) -> bool {
+    pub(super) fn is_same_host(&self, other: &Self) -> bool {
         match (self.by(), other.by()) {
             (Some(own), Some(other)) => own.eq_ignore_ascii_case(&other),
             _ => false,
@@ -260,7 +271,8 @@ pub(super) fn read(
     hops
 }
 
-fn clocks(way: &[&Received<'_>], transit: TransitTimes) -> Vec<Clock> {
+/// Of each hop, nearest to the sender first.
+pub(super) fn clocks(way: &[&Received<'_>], transit: TransitTimes) -> Vec<Clock> {
     let mut clocks: Vec<Clock> = way.iter().map(|hop| clock(hop.date, transit)).collect();
     let believed =
         way.iter().enumerate().filter(|(at, _)| clocks.get(*at) == Some(&Clock::Believed));
@@ -280,7 +292,7 @@ fn clocks(way: &[&Received<'_>], transit: TransitTimes) -> Vec<Clock> {
 }
 
 /// What the stamp alone says of the clock, against the two times that are known here.
-fn clock(date: Option<SystemTime>, transit: TransitTimes) -> Clock {
+pub(super) fn clock(date: Option<SystemTime>, transit: TransitTimes) -> Clock {
     let Some(date) = date else { return Clock::Unknown };
     let ahead = date.duration_since(transit.seen).unwrap_or_default();
     let behind = transit

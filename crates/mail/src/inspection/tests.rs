@@ -638,3 +638,92 @@ fn an_address_of_the_own_network_says_nothing_to_others() {
     assert_eq!(outgoing(&stamp("IPv6:2001:db8::1")).as_deref(), Some("2001:db8::1"));
     assert_eq!(outgoing(""), None);
 }
+
+/// What the header shows of a mail that was sent to an address elsewhere at 10:00:00.5, or of its answer, and that came
+/// back at 10:00:14.2.
+fn back(header: &str) -> Inspection {
+    let block = format!("{header}\n").replace('\n', "\r\n");
+    let rules = Rules { authserv_id: None, scrubber: &Scrubber::default() };
+    Inspection::read_back(block.as_bytes(), minute(), rules, "echo@other.example")
+}
+
+/// The test mail itself, which a rule on the other side sent back.
+const REDIRECTED: &str = "\
+Received: from mx.other.example (mx.other.example [203.0.113.5])
+\tby mx.sender.example (Postfix) with ESMTPS id 4 for <a@sender.example>; Mon, 23 Nov 2026 10:00:13 +0000
+Received: by mx.other.example (Postfix, from userid 5000) id 3; Mon, 23 Nov 2026 10:00:11 +0000
+Received: from mx.other.example by mx.other.example with LMTP id 2
+\t(envelope-from <a@sender.example>) for <Echo@other.example>; Mon, 23 Nov 2026 10:00:10 +0000
+Received: from out.sender.example (out.sender.example [198.51.100.7])
+\tby mx.other.example (Postfix) with ESMTPS id 1 for <echo@other.example>; Mon, 23 Nov 2026 10:00:09 +0000
+Received: from monitor.example (monitor.example [198.51.100.9])
+\tby out.sender.example (Postfix) with ESMTPSA id 0 for <echo@other.example>; Mon, 23 Nov 2026 10:00:01 +0000
+X-Mailtrip: v=1; token=000000000000000000000000000000ab; expires=2026-11-24T10:00:00Z
+Date: Mon, 23 Nov 2026 10:00:00 +0000
+";
+
+/// An answer of a responder there.
+const ANSWER: &str = "\
+Received: from mx.other.example (mx.other.example [203.0.113.5])
+\tby mx.sender.example (Postfix) with ESMTPS id 4 for <a@sender.example>; Mon, 23 Nov 2026 10:00:13 +0000
+Received: by mx.other.example (Postfix, from userid 5000) id 3; Mon, 23 Nov 2026 10:00:11 +0000
+Date: Mon, 23 Nov 2026 10:00:10 +0000
+In-Reply-To: <000000000000000000000000000000ab.mailtrip@sender.example>
+";
+
+#[test]
+fn a_mail_that_was_sent_back_was_there_when_it_was_last_taken_in_for_its_recipient() {
+    let it = back(REDIRECTED).there_and_back.unwrap();
+    assert!(!it.is_answer);
+    assert_eq!((it.out, it.back), (measured(9.5), measured(4.2)));
+    // The way of the whole loop is told as before.
+    assert_eq!(delays(&back(REDIRECTED)), delays(&inspect(REDIRECTED, None)));
+    // Nothing but the stamps is left of it.
+    let it = back(&REDIRECTED.replace("X-Mailtrip", "X-Other")).there_and_back.unwrap();
+    assert!(!it.is_answer && it.out == measured(9.5), "{it:?}");
+}
+
+#[test]
+fn where_the_other_side_does_not_say_for_whom_it_takes_mail_nobody_knows_when_it_was_there() {
+    let silent = REDIRECTED.replace(" for <Echo@other.example>", "");
+    let silent = silent.replace("id 1 for <echo@other.example>", "id 1");
+    let it = back(&silent).there_and_back.unwrap();
+    assert_eq!((it.out, it.back), (Delay::Unknown, Delay::Unknown), "only the relay here says so");
+    let it = back(
+        "X-Mailtrip: v=1; token=000000000000000000000000000000ab; expires=2026-11-24T10:00:00Z\n",
+    );
+    assert_eq!(it.there_and_back.map(|it| it.out), Some(Delay::Unknown));
+}
+
+#[test]
+fn an_answer_began_with_its_first_stamp_else_by_its_date() {
+    let inspection = back(ANSWER);
+    let it = inspection.there_and_back.unwrap();
+    assert!(it.is_answer && inspection.is_of_answer());
+    assert_eq!((it.out, it.back), (measured(10.5), measured(3.2)));
+    assert_eq!(inspection.hops.len(), 2);
+    assert_eq!(inspection.hops[0].delay, Delay::Unknown, "before it was the way out");
+    assert_eq!(inspection.hops[1].delay, measured(2.0));
+    let date = "Date: Mon, 23 Nov 2026 10:00:10 +0000\n";
+    assert_eq!(back(date).there_and_back.map(|it| it.out), Some(measured(9.5)));
+}
+
+#[test]
+fn a_clock_of_the_other_side_that_is_wrong_tells_nothing() {
+    let wrong = |text: &str| text.replace("23 Nov 2026 10:00:1", "23 Nov 2026 11:00:1");
+    for header in [wrong(ANSWER), wrong(REDIRECTED)] {
+        let it = back(&header).there_and_back.unwrap();
+        assert_eq!((it.out, it.back), (Delay::Skewed, Delay::Skewed), "{header}");
+    }
+    let nothing = back("Subject: x\n").there_and_back.unwrap();
+    assert_eq!((nothing.out, nothing.back), (Delay::Unknown, Delay::Unknown));
+}
+
+#[test]
+fn the_header_of_an_answer_shows_no_address_of_this_side() {
+    let received = "Received: from out.other.example (out.other.example [203.0.113.5])\n\tby mx.sender.example \
+        (Postfix) with ESMTPS id 4; Mon, 23 Nov 2026 10:00:13 +0000\nReceived: by out.other.example (Postfix) \
+        id 3; Mon, 23 Nov 2026 10:00:11 +0000\n";
+    assert!(inspect(received, None).outgoing.is_some());
+    assert_eq!(back(received).outgoing, None);
+}

@@ -3,13 +3,24 @@ use std::collections::BTreeSet;
 use super::*;
 
 fn composed(name: &str, token: Token) -> String {
+    composed_for(name, token, false)
+}
+
+fn composed_for(name: &str, token: Token, wants_answer: bool) -> String {
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let from = "probe@sender.example".parse().unwrap();
     let to = "probe@receiver.example".parse().unwrap();
     let interval = Duration::from_secs(300);
     let lost_after = Duration::from_secs(24 * 3600);
-    let addressed =
-        Addressed { target: name, from: &from, to: &to, interval, lost_after, form: None };
+    let addressed = Addressed {
+        target: name,
+        from: &from,
+        to: &to,
+        interval,
+        lost_after,
+        wants_answer,
+        form: None,
+    };
     let content = compose(addressed, token, Token::from(7), now, "host.example").unwrap();
     String::from_utf8(content.to_vec()).unwrap()
 }
@@ -135,6 +146,87 @@ fn what_a_relay_adds_for_replies_makes_a_reply_only_of_a_mail_known_by_its_subje
         assert_eq!(header.returned_tokens().collect::<Vec<_>>(), [token]);
         assert!(header.mark.is_some());
     }
+}
+
+/// The header of an answer to the mail with this token, as responders write it.
+fn answer(fields: &str) -> Header {
+    let block = format!("From: echo@receiver.example\nTo: probe@sender.example\n{fields}\n\n");
+    Header::parse(block.replace('\n', "\r\n").as_bytes())
+}
+
+#[test]
+fn an_answer_is_known_by_the_id_that_it_names_or_by_its_subject() {
+    let token = Token::random();
+    let id = format!("<{token}.mailtrip@sender.example>");
+    for fields in [
+        format!("In-Reply-To: {id}"),
+        format!("In-Reply-To: {id}\nAuto-Submitted: auto-replied (vacation)\nReturn-Path: <>"),
+        format!("References: <a@b.example>\n {id}"),
+        format!("Subject: Re: Mail round-trip test {token}"),
+        format!("Subject: =?utf-8?q?Automatisch:_Mail_round-trip_test_{token}?="),
+        format!("Subject: Fwd: {token}\nContent-Type: multipart/mixed; boundary=b"),
+    ] {
+        let header = answer(&fields);
+        assert_eq!(header.answered(|asked| asked == token), Some(token), "{fields}");
+        assert_eq!(header.answered(|_| false), None, "nobody waits for it: {fields}");
+        assert!(header.carries(token), "{fields}");
+        assert_eq!(header.claim(knows(token)), None, "it is not the mail itself: {fields}");
+        assert!(!header.is_test_mail());
+    }
+}
+
+#[test]
+fn of_all_that_an_answer_names_the_likeliest_counts_for_which_somebody_waits() {
+    let [first, second, third] = [1, 2, 3].map(Token::from);
+    let id = |token| format!("<{token}.mailtrip@sender.example>");
+    let header = answer(&format!(
+        "In-Reply-To: {}\nReferences: {} {}\nSubject: {first}",
+        id(second),
+        id(first),
+        id(third)
+    ));
+    assert_eq!(header.answered(|_| true), Some(second), "In-Reply-To before all");
+    assert_eq!(header.answered(|asked| asked != second), Some(third), "then what is newest");
+    assert_eq!(header.answered(|asked| asked == first), Some(first));
+}
+
+#[test]
+fn reports_and_what_mail_systems_write_are_no_answers() {
+    let token = Token::random();
+    let named = format!("In-Reply-To: <{token}.mailtrip@sender.example>\nSubject: {token}");
+    for kind in ["delivery-status", "disposition-notification", "feedback-report"] {
+        let fields = format!("{named}\nContent-Type: multipart/report; report-type={kind}");
+        assert_eq!(answer(&fields).answered(|_| true), None, "{kind}");
+        assert_eq!(answer(&fields).of_no_report().answered(|_| true), None, "{kind}, unreadable");
+    }
+    // Some write their bounces and warnings as plain text.
+    let block = format!("From: Mail Delivery System <Mailer-Daemon@a.example>\n{named}\n\n");
+    assert_eq!(Header::parse(block.as_bytes()).answered(|_| true), None);
+}
+
+#[test]
+fn what_looks_like_a_report_and_is_none_may_be_an_answer() {
+    let token = Token::random();
+    let fields =
+        format!("Return-Path: <>\nContent-Type: multipart/mixed; boundary=b\nSubject: Re: {token}");
+    let header = answer(&fields);
+    assert!(header.is_delivery_report && header.answered(|_| true).is_none(), "first it is read");
+    let header = header.of_no_report();
+    assert!(!header.is_delivery_report);
+    assert_eq!(header.answered(|_| true), Some(token));
+    assert_eq!(header.claim(knows(token)), None);
+}
+
+#[test]
+fn a_mail_that_wants_an_answer_silences_nobody() {
+    let mail = composed_for("a", Token::random(), true);
+    for silencer in ["Auto-Submitted", "X-Auto-Response-Suppress", "Precedence"] {
+        assert!(!mail.contains(silencer), "{silencer} in\n{mail}");
+    }
+    assert!(
+        mail.contains("arrives here and is answered") && mail.contains("To stop it: "),
+        "{mail}"
+    );
 }
 
 #[test]

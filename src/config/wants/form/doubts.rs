@@ -18,17 +18,8 @@ const LARGE: u64 = 1_000_000;
 pub(in crate::config) fn doubts(target: &Target) -> Vec<String> {
     let Some(form) = target.form() else { return Vec::new() };
     let mut doubts = Vec::new();
-    if form.subject.as_ref().is_some_and(|subject| !subject.has_token()) {
-        let message = "`mail.subject` has no {token}: a mail whose X-Mailtrip is removed and whose Message-ID is \
-                       rewritten on its way is not known again, and counts as lost";
-        doubts.push(message.to_owned());
-    } else if !is_known_by_subject(target.addressed()) {
-        let message = "`mail` is not known again by its Subject where its X-Mailtrip is removed and its Message-ID is \
-                       rewritten on its way, and counts as lost: {token} must stand there between spaces and before \
-                       anything like it, there must be no In-Reply-To and References in `mail.headers`, and what a \
-                       postmaster or mailer-daemon sends with an attachment is taken for a report";
-        doubts.push(message.to_owned());
-    }
+    // An answer is known in other ways.
+    doubts.extend(of_subject(target, form).filter(|_| !target.takes_replies()));
     let size = size(target, form);
     doubts.extend(traffic(target, size));
     if target.receive.protocol == Protocol::Pop3 && size > LARGE {
@@ -40,6 +31,23 @@ pub(in crate::config) fn doubts(target: &Target) -> Vec<String> {
         doubts.extend(of_signer(target, signer));
     }
     doubts
+}
+
+/// Where the mail would not be known again on its way through a gateway.
+fn of_subject(target: &Target, form: &Form) -> Option<String> {
+    if form.subject.as_ref().is_some_and(|subject| !subject.has_token()) {
+        let message = "`mail.subject` has no {token}: a mail whose X-Mailtrip is removed and whose Message-ID is \
+                       rewritten on its way is not known again, and counts as lost";
+        return Some(message.to_owned());
+    }
+    if is_known_by_subject(target.addressed()) {
+        return None;
+    }
+    let message = "`mail` is not known again by its Subject where its X-Mailtrip is removed and its Message-ID is \
+                   rewritten on its way, and counts as lost: {token} must stand there between spaces and before \
+                   anything like it, there must be no In-Reply-To and References in `mail.headers`, and what a \
+                   postmaster or mailer-daemon sends with an attachment is taken for a report";
+    Some(message.to_owned())
 }
 
 /// How large the mail is, nearly.

@@ -305,7 +305,7 @@ impl FolderState {
 
     /// Notes what is to be done with a mail whose header was read. Under its UID one may have been expunged
     /// before.
-    fn apply_to_header(
+    pub(super) fn apply_to_header(
         &mut self,
         uid: u32,
         disposition: Disposition,

@@ -1,13 +1,10 @@
 //! Remarks about the mailbox besides its mails: mails of others that are passed over because a session
 //! breaks at them, UIDs that went back, folders that are not there.
 
-use lettre::Address;
-
 use super::Session;
 use super::folder_state::{FolderState, Memory};
 use crate::probing::mailbox::LEFT_OVERS;
 use crate::probing::mailbox::backlog::{BacklogState, Kind};
-use ledger::Token;
 use mail::imap::Broken;
 use mail::test_mail::Header;
 use mail::text;
@@ -21,9 +18,9 @@ impl Memory {
         std::mem::take(&mut self.remarks)
     }
 
-    /// Whether the newest session broke at a mail that the next passes over; reported once. `sender_of` gives
-    /// the sender of the target that a live token belongs to.
-    pub fn learn_to_pass_over(&mut self, sender_of: impl Fn(Token) -> Option<Address>) -> bool {
+    /// Whether the newest session broke at a mail that the next passes over; reported once. `is_ours` says
+    /// whether somebody waits for the mail with this header.
+    pub fn learn_to_pass_over(&mut self, is_ours: impl Fn(&Header) -> bool) -> bool {
         let Some((name, broken)) = self.broke_at.take() else { return false };
         let has_line = broken.header.as_deref().is_some_and(|header| header.contains(&b'\n'));
         if !broken.is_proven && !has_line {
@@ -32,7 +29,7 @@ impl Memory {
         }
         let header = broken.header.as_deref().map(Header::parse);
         // Anybody may write a mark, or a token that is none.
-        if header.is_some_and(|header| header.claim(sender_of).is_some()) {
+        if header.is_some_and(|header| is_ours(&header)) {
             return false;
         }
         self.pass_over(&name, &broken)

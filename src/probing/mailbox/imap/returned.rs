@@ -1,4 +1,4 @@
-//! Reading the reports that may be about mails of ours.
+//! Reading the reports that may be about mails of ours. What turns out to be none may be an answer to one.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -41,9 +41,13 @@ impl FolderState {
             }
             let Some(beginning) = imap.beginning(uid).await? else { continue };
             self.backlog.remove_if(uid, Kind::Report);
-            let Some(report) = DsnReport::parse(&beginning) else { continue };
+            let report = DsnReport::parse(&beginning);
+            let header = match &report {
+                Some(_) => Header::default(),
+                None => Header::parse(&beginning).of_no_report(),
+            };
             let found = Found {
-                header: Header::default(),
+                header,
                 server_date: pending.server_date,
                 folder: viewing.kind,
                 shown_at: on_time_line(viewing.shown),
@@ -54,10 +58,10 @@ impl FolderState {
                 accounted: BTreeSet::new(),
                 block: None,
                 is_copy: viewing.holds_copies,
-                report: Some(report),
+                report,
             };
             let disposition = judge(&found);
-            self.apply(uid, disposition);
+            self.apply_to_header(uid, disposition, None, pending.server_date);
         }
         Ok(())
     }

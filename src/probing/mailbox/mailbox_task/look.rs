@@ -131,11 +131,8 @@ impl MailboxTask {
     /// Whether the newest session broke at a mail that the next passes over. One of ours it does not.
     fn learn_to_pass_over(&mut self) -> bool {
         let subscribers = Arc::clone(&self.shared.schedule().subscribers);
-        self.reader.learn_to_pass_over(|token| {
-            let owner = subscribers
-                .iter()
-                .find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)));
-            owner.map(|subscriber| subscriber.target.from.clone())
+        self.reader.learn_to_pass_over(|header| {
+            subscribers::claimant(&subscribers, header, |_| true).is_some()
         })
     }
 

@@ -123,11 +123,19 @@ fn late(view: &View, now: SystemTime) -> Note {
         snapshot.oldest_outstanding.map(|oldest| now.duration_since(oldest).unwrap_or_default());
     let since = age.map(|age| format!(", the oldest for {}", rough(age))).unwrap_or_default();
     let what = match snapshot.late_outstanding {
-        1 => format!("A mail is late: accepted, but not found in the mailbox{since}"),
-        count => format!("{count} mails are late: accepted, but not found in the mailbox{since}"),
+        1 => format!("A mail is late: accepted, but {}{since}", missing(target)),
+        count => format!("{count} mails are late: accepted, but {}{since}", missing(target)),
     };
     let advice = next_step_for_late_mail(target, *lacks_junk_folder);
     Note::new("late", what, advice, "mailtripmailoverdue")
+}
+
+/// What is not so of a mail that was accepted and is late.
+fn missing(target: &Target) -> &'static str {
+    match target.takes_replies() {
+        true => "no answer was found in the mailbox",
+        false => "not found in the mailbox",
+    }
 }
 
 /// Mails that were lost or bounced of late, even if others have arrived since: a note of each kind, that with
@@ -170,7 +178,12 @@ fn lost(view: &View, mails: &str, count: usize) -> Note {
     let View { target, lacks_junk_folder, .. } = view;
     let were = if count == 1 { "was" } else { "were" };
     let after = spelled(target.lost_after);
-    let what = format!("{mails} {were} lost: accepted, and not in the mailbox after {after}");
+    let what = match target.takes_replies() {
+        true => {
+            format!("{mails} {were} lost: accepted, and no answer in the mailbox after {after}")
+        }
+        false => format!("{mails} {were} lost: accepted, and not in the mailbox after {after}"),
+    };
     let advice = next_step_for_late_mail(target, *lacks_junk_folder);
     Note::new("late", what, advice, "mailtripmailslost")
 }

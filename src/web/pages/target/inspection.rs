@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use super::way::Way;
 use crate::supervisor::View;
-use crate::web::pages::words::When;
-use mail::inspection::{LastHop, Outcome, Sizes, Spam};
+use crate::web::pages::words::{When, between_stamps};
+use mail::inspection::{Delay, LastHop, Outcome, Sizes, Spam};
 
 /// The section of the page.
 pub(super) struct InspectionNote {
@@ -18,6 +18,8 @@ pub(super) struct InspectionNote {
     pub(super) authserv_id: Option<String>,
     pub(super) spam: Vec<SpamNote>,
     pub(super) last_hop: Option<LastHopNote>,
+    /// How long it took there, and how long back, where it was to come back.
+    pub(super) ways: Option<(String, String)>,
     /// How large the mail was at both ends of its way.
     pub(super) size: Option<String>,
 }
@@ -51,6 +53,7 @@ impl InspectionNote {
             authserv_id: inspection.authserv_id.clone(),
             spam: inspection.spam.iter().map(SpamNote::new).collect(),
             last_hop: inspection.last_hop.as_ref().map(LastHopNote::new),
+            ways: inspection.there_and_back.map(|it| (took(it.out), took(it.back))),
             size: inspection.sizes.map(size),
         })
     }
@@ -70,6 +73,15 @@ impl InspectionNote {
     /// Whether nobody has said anything of the mail.
     pub(super) fn says_nothing(&self) -> bool {
         self.last_hop.is_none() && self.authentication.is_empty() && self.spam.is_empty()
+    }
+}
+
+/// A stretch, or a whole way.
+pub(super) fn took(delay: Delay) -> String {
+    match delay {
+        Delay::Measured(delay) => between_stamps(delay),
+        Delay::Skewed => "the clocks disagree".to_owned(),
+        Delay::Unknown => "time unknown".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::inspection::SpamNote;
+use super::inspection::{SpamNote, took};
 use crate::account::UsualWay;
 use crate::web::pages::words::{Breakable, between_stamps, rough};
 use ledger::UsualDelay;
@@ -15,6 +15,7 @@ const LEAST_HEIGHT: f64 = 58.0;
 const MORE_HEIGHT: f64 = 110.0;
 /// What stands for the two ends of the way.
 const SENDER: &str = "this exporter";
+const RESPONDER: &str = "the other side";
 const MAILBOX: &str = "the mailbox";
 
 /// The way of one mail.
@@ -120,7 +121,8 @@ impl Way {
     /// The places where the mail was, without the stretches between them.
     fn stops(inspection: &Inspection) -> Vec<Stop> {
         let filters = inspection.hops.iter().filter(|hop| hop.kind == HopKind::Filter).count();
-        let mut stops = vec![Stop::new(SENDER, "sent it".to_owned())];
+        let did = if inspection.is_of_answer() { "answered" } else { "sent it" };
+        let mut stops = vec![Stop::new(beginning(inspection), did.to_owned())];
         for hop in &inspection.hops {
             let mut stop = Stop::new(name(hop), words(hop));
             stop.clock = clock(hop.clock);
@@ -157,11 +159,7 @@ impl Stretch {
             None => "inside",
         };
         let class = if is_slow { format!("{kind} slow") } else { kind.to_owned() };
-        let time = match delay {
-            Delay::Measured(delay) => between_stamps(delay),
-            Delay::Skewed => "the clocks disagree".to_owned(),
-            Delay::Unknown => "time unknown".to_owned(),
-        };
+        let time = took(delay);
         let height = format!("{:.0}", LEAST_HEIGHT + MORE_HEIGHT * share);
         let (usually, is_longest) = (String::new(), false);
         Self { class, height, tls, time, usually, is_slow, is_longest }
@@ -182,7 +180,16 @@ impl Tls {
 
 /// Of all stops, in their order.
 fn names(inspection: &Inspection) -> Vec<&str> {
-    [SENDER].into_iter().chain(inspection.hops.iter().map(name)).chain([MAILBOX]).collect()
+    [beginning(inspection)]
+        .into_iter()
+        .chain(inspection.hops.iter().map(name))
+        .chain([MAILBOX])
+        .collect()
+}
+
+/// Where the mail began whose header it is.
+fn beginning(inspection: &Inspection) -> &'static str {
+    if inspection.is_of_answer() { RESPONDER } else { SENDER }
 }
 
 /// What stands behind a time; nothing where nobody knows what is usual.

@@ -294,6 +294,27 @@ namespace inbox {{
         )
     }
 
+    /// Has each mail that comes in go through the script `.dovecot.sieve` in the home of its user (RFC 5228), the
+    /// next time that it starts. What a script sends goes out by SMTP over this port.
+    pub(crate) fn sort_by_sieve(&self, smtp: u16) {
+        let extensions = "+vacation-seconds";
+        let settings = match self.dialect {
+            Dialect::Version2_3 => format!(
+                "protocol lmtp {{\n  mail_plugins = quota sieve\n}}\nplugin {{\n  sieve = file:~/.dovecot.sieve\n  \
+                 sieve_extensions = {extensions}\n  sieve_vacation_min_period = 0\n}}\n"
+            ),
+            Dialect::Version2_4 => {
+                "protocol lmtp {\n  mail_plugins {\n    quota = yes\n    sieve = yes\n  }\n}\n\
+                 sieve_script personal {\n  path = ~/.dovecot.sieve\n}\nsieve_extensions {\n  \
+                 vacation-seconds = yes\n}\nsieve_vacation_min_period = 0\n"
+                    .to_owned()
+            }
+        };
+        let path = self.folder.join("dovecot.conf");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        write_file(&path, format!("{text}{settings}submission_host = 127.0.0.1:{smtp}\n"), 0o644);
+    }
+
     fn capability(&self, imap: Imap) -> &'static str {
         match (imap, self.dialect) {
             (Imap::Whole, _) => "",

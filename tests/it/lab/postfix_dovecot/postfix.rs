@@ -105,6 +105,14 @@ impl Postfix {
         set_modified(&path, SystemTime::now() - Duration::from_secs(3600));
     }
 
+    /// Adds a service, a line of master.cf, for the next time that it starts.
+    pub(crate) fn add_service(&self, line: &str) {
+        let path = self.folder.join("etc/master.cf");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        write_file(&path, format!("{text}{line}\n"), 0o644);
+        set_modified(&path, SystemTime::now() - Duration::from_secs(3600));
+    }
+
     /// The log, oldest line first.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("mail.log")).unwrap_or_default()
