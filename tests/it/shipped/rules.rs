@@ -80,6 +80,7 @@ async fn promtool_accepts_every_rule() {
 #[tokio::test]
 async fn the_unit_tests_of_mail_and_delivery_pass() {
     test_rules("mail").await;
+    test_rules("replies").await;
 }
 
 #[tokio::test]
