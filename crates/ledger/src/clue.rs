@@ -50,6 +50,8 @@ pub enum Clue {
     TlsBroken,
     /// A keyword of X in the place of STARTTLS: a firewall between rewrites the reply to EHLO.
     StartTlsMasked,
+    /// The name server refuses an answer for its DNSSEC, and gives it where nothing is validated.
+    Bogus,
     /// The login was taken, and then the first command about the mailbox is BAD.
     NoMailbox,
     /// The time for all of the dialogue is over, not that for one reply.

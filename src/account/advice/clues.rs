@@ -39,6 +39,10 @@ impl Advice<'_> {
                 self.endpoint().host,
                 self.place
             ),
+            Clue::Bogus => format!(
+                "repair the DNSSEC of the zone of {}: its name server refuses the answer for that",
+                self.endpoint().host
+            ),
             Clue::ClientCertificate
             | Clue::LeftAfterTls
             | Clue::HandshakeFailure

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Fault;
 use crate::options::IpFamily;
-use ledger::{Reason, Shortage};
+use ledger::{Clue, Reason, Shortage};
 use settings::{Current, Files, Settings};
 use shared::Shared;
 use system::{NoAnswer, System};
@@ -107,20 +107,30 @@ impl Names {
 
     /// The answer of the name servers to one question, in none of the search domains.
     pub(super) async fn ask(&self, name: Name<Vec<u8>>, kind: Rtype) -> Result<Answer, Trouble> {
-        let question = Question { name, kind, in_full: false };
+        let question = Question { name, kind, in_full: false, unchecked: false };
         Box::pin(self.question(question, &self.current.settings()?)).await
     }
 
-    /// The same in full, and whether its word that it was validated is to be believed.
+    /// The same in full, and whether its word that it was validated is to be believed. A refusal for DNSSEC is
+    /// [`Trouble::Bogus`]: the same name server has the answer where it need not validate it.
     pub(super) async fn ask_in_full(
         &self,
         name: Name<Vec<u8>>,
         kind: Rtype,
     ) -> Result<(Answer, bool), Trouble> {
         let settings = self.current.settings()?;
-        let question = Question { name, kind, in_full: true };
-        let answer = Box::pin(self.question(question, &settings)).await?;
-        Ok((answer, settings.trusts_validation))
+        let question = Question { name, kind, in_full: true, unchecked: false };
+        match Box::pin(self.question(question.clone(), &settings)).await {
+            Ok(answer) => Ok((answer, settings.trusts_validation)),
+            Err(Trouble::Refused(server, Rcode::SERVFAIL)) if settings.trusts_validation => {
+                let question = Question { unchecked: true, ..question };
+                match Box::pin(self.question(question, &settings)).await {
+                    Ok(_) => Err(Trouble::Bogus(server)),
+                    Err(_) => Err(Trouble::Refused(server, Rcode::SERVFAIL)),
+                }
+            }
+            Err(trouble) => Err(trouble),
+        }
     }
 
     async fn look_up(
@@ -246,7 +256,7 @@ impl Names {
         kind: Rtype,
         settings: &Arc<Settings>,
     ) -> Result<Found, Trouble> {
-        let question = Question { name: name.clone(), kind, in_full: false };
+        let question = Question { name: name.clone(), kind, in_full: false, unchecked: false };
         let answer = self.question(question, settings).await?;
         Ok(match addresses_in(&answer) {
             addresses if !addresses.is_empty() => Found::Addresses(addresses),
@@ -282,6 +292,13 @@ impl Trouble {
             Trouble::Refused(server, code) => {
                 let message = format!("the name server {} says {code}", server.ip());
                 Fault::down(Reason::Dns, message)
+            }
+            Trouble::Bogus(server) => {
+                let message = format!(
+                    "the answer does not stand up to DNSSEC, says the name server {}",
+                    server.ip()
+                );
+                Fault::down(Reason::Dns, message).with(Some(Clue::Bogus))
             }
             Trouble::Silent(server) => {
                 let message = format!("no answer from the name server {}", server.ip());

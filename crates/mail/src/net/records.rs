@@ -14,11 +14,13 @@ use domain::base::message::Message;
 use domain::base::name::{Name, ToName};
 use domain::base::rdata::{ParseRecordData, UnknownRecordData};
 use domain::base::{ParsedName, Rtype};
-use domain::rdata::{A, Aaaa, Mx as MxData, Ptr, Srv as SrvData, Txt};
+use domain::rdata::{A, Aaaa, Cname, Mx as MxData, Ptr, Srv as SrvData, Txt};
 use tokio::time::{Instant, timeout_at};
 
 use super::mx::Exchanger;
 use super::names::Names;
+#[cfg(doc)]
+use crate::Clue;
 use crate::{Fault, Reason};
 
 /// The most records of one answer that are taken.
@@ -89,7 +91,8 @@ impl Resolver {
     /// # Errors
     /// [`Reason::Dns`] if no name server answered, all refused to, or the answer is broken;
     /// [`Reason::Timeout`] after the deadline; with a [`crate::Shortage`] if its turn did not come. All mean
-    /// that nothing is known: that there is no such name is no error. The message does not hold the name.
+    /// that nothing is known, but [`Clue::Bogus`]: a name server that is to be trusted has refused the answer for
+    /// its DNSSEC. That there is no such name is no error. The message does not hold the name.
     pub async fn ipv4(&self, name: &str, end: Instant) -> Result<Records<Ipv4Addr>, Fault> {
         self.ask(name, Rtype::A, end, ipv4).await
     }
@@ -144,6 +147,14 @@ impl Resolver {
     /// Those of [`Resolver::ipv4`].
     pub async fn tlsa(&self, name: &str, end: Instant) -> Result<Records<Tlsa>, Fault> {
         self.ask(name, Rtype::TLSA, end, tlsa).await
+    }
+
+    /// The name for which `name` is another one, in the same form; one at most.
+    ///
+    /// # Errors
+    /// Those of [`Resolver::ipv4`].
+    pub async fn aliases(&self, name: &str, end: Instant) -> Result<Records<String>, Fault> {
+        self.ask(name, Rtype::CNAME, end, aliases).await
     }
 
     async fn ask<T>(
@@ -216,6 +227,10 @@ pub(crate) fn services(answer: &Message<Vec<u8>>) -> Result<Records<Service>, Fa
 
 pub(crate) fn pointers(answer: &Message<Vec<u8>>) -> Result<Records<String>, Fault> {
     each(answer, |data: &Ptr<ParsedName<&[u8]>>| Some((plain(data.ptrdname()), 0)))
+}
+
+pub(crate) fn aliases(answer: &Message<Vec<u8>>) -> Result<Records<String>, Fault> {
+    each(answer, |data: &Cname<ParsedName<&[u8]>>| Some((plain(data.cname()), 0)))
 }
 
 pub(crate) fn tlsa(answer: &Message<Vec<u8>>) -> Result<Records<Tlsa>, Fault> {

@@ -14,7 +14,12 @@ use crate::net::names::wire::{Question, answer_to, query};
 pub(in crate::fuzz) fn check(input: &[u8]) {
     let mut packet = input.to_vec();
     for kind in [Rtype::MX, Rtype::AAAA] {
-        let question = Question { name: "example.com".parse().unwrap(), kind, in_full: false };
+        let question = Question {
+            name: "example.com".parse().unwrap(),
+            kind,
+            in_full: false,
+            unchecked: false,
+        };
         let query = query(&question, false, 0x1234).unwrap();
         if let Some(number) = packet.first_chunk_mut::<2>() {
             *number = [0x12, 0x34];
@@ -38,7 +43,7 @@ pub(in crate::fuzz) fn check(input: &[u8]) {
     }
     packet[..2.min(input.len())].reverse();
     let name = "example.com".parse().unwrap();
-    let question = Question { name, kind: Rtype::MX, in_full: false };
+    let question = Question { name, kind: Rtype::MX, in_full: false, unchecked: false };
     let query = query(&question, false, 0x1234).unwrap();
     assert!(answer_to(&query, packet).is_none(), "the answer to another question");
 }

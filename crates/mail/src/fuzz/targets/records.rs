@@ -30,6 +30,7 @@ pub(in crate::fuzz) fn check(input: &[u8]) {
     hold(records::texts(&answer), String::len);
     hold(records::tlsa(&answer), |record| record.data.len());
     hold(records::pointers(&answer), |name| named(name));
+    hold(records::aliases(&answer), |name| named(name));
     if let Some(found) = hold(records::exchangers(&answer), |mx| named(&mx.host)) {
         assert!(found.is_sorted_by_key(|mx| mx.preference), "{found:?}");
     }

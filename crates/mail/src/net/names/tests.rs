@@ -399,8 +399,12 @@ async fn a_refusal_for_one_search_domain_leaves_the_others() {
 
 #[test]
 fn only_the_answer_to_the_question_is_one() {
-    let question =
-        |name: &str| Question { name: name.parse().unwrap(), kind: Rtype::A, in_full: false };
+    let question = |name: &str| Question {
+        name: name.parse().unwrap(),
+        kind: Rtype::A,
+        in_full: false,
+        unchecked: false,
+    };
     let query = |name: &str, number| wire::query(&question(name), false, number).unwrap();
     let mut answer = query("mail.example.", 7);
     let asked = query("mail.example.", 7);

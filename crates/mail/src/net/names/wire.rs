@@ -44,6 +44,8 @@ pub(crate) type Answer = Arc<Message<Vec<u8>>>;
 pub(in crate::net) enum Trouble {
     /// A name server has no answer, and this is the code with which it says so.
     Refused(SocketAddr, Rcode),
+    /// A name server holds its answer back, for it does not stand up to DNSSEC.
+    Bogus(SocketAddr),
     /// No name server has answered in time.
     Silent(SocketAddr),
     /// No name server can be reached.
@@ -77,6 +79,8 @@ pub(crate) struct Question {
     /// The answer is to be whole, which long ones are by UDP with EDNS only, and to say whether it was
     /// validated (RFC 6840 section 5.7).
     pub(crate) in_full: bool,
+    /// The name server is to give it as it is, be it bogus (CD, RFC 4035 section 3.2.2).
+    pub(crate) unchecked: bool,
 }
 
 impl Default for Wire {
@@ -324,6 +328,7 @@ pub(crate) fn query(question: &Question, edns: bool, number: u16) -> io::Result<
     message.header_mut().set_id(number);
     message.header_mut().set_rd(true);
     message.header_mut().set_ad(question.in_full);
+    message.header_mut().set_cd(question.unchecked);
     let mut message = message.question();
     message.push((&question.name, question.kind)).map_err(io::Error::other)?;
     let mut message = message.additional();
@@ -368,7 +373,7 @@ fn failed(server: SocketAddr, error: &io::Error) -> Trouble {
 fn more_telling(known: Option<Trouble>, new: Trouble) -> Trouble {
     let Some(known) = known else { return new };
     let rank = |trouble: &Trouble| match trouble {
-        Trouble::Refused(..) => 0,
+        Trouble::Bogus(_) | Trouble::Refused(..) => 0,
         Trouble::Silent(_) => 1,
         Trouble::Unreachable(_) | Trouble::Short(..) => 2,
     };
