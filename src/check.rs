@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Endpoint, Target};
 
+mod domains;
 mod lists;
 mod needs;
 

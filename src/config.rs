@@ -38,7 +38,7 @@ pub(crate) use series::push_label;
 pub use shard::{NoShard, Shard};
 pub(crate) use source::{authorities_of_flag, password, secret_of_flag};
 pub(crate) use value::{WrittenBytes, parse_address, parse_duration, parse_host};
-pub use wants::{Dnsbl, DnsblList, Match, Wants};
+pub use wants::{Dnsbl, DnsblList, DomainChecks, Match, Wants};
 
 pub mod file;
 pub mod problem;

@@ -19,7 +19,7 @@
 //! - [`probing`]: the loop that sends test mails, and the loop that reads a mailbox for all targets that
 //!   receive there.
 //! - [`layers`]: checks of the layers below mail, ping and TCP ports, in rounds.
-//! - [`standing`]: what others say of the addresses that a target sends from, in rounds.
+//! - [`standing`]: what others say of the addresses that a target sends from, and what its domains publish, in rounds.
 //! - [`account`]: the ledger of a target under one lock, with its store, recent history, log and advice.
 //! - [`store`]: what outlives the process, in SQLite.
 //! - [`descriptors`]: the limit of open files, and how many a configuration needs.

@@ -9,7 +9,7 @@
 //! the mail, `mailbox` looks by either protocol, `sender_mailbox` for a bounce beside it, `report` shows the
 //! steps and [`record`] keeps them, [`verdict`] says what they come to, [`state`] what that is to a monitoring system. [`terminal`] is where
 //! the text is written; [`json`] and [`nagios`] are the other outputs, [`exporter`] reads the result of a
-//! running exporter instead, `standing` asks lists of addresses instead, [`all`] makes the round trips of all targets, [`command`] is what the command
+//! running exporter instead, `standing` asks lists of addresses and about domains instead, [`all`] makes the round trips of all targets, [`command`] is what the command
 //! line calls, and [`arguments`] what it may be asked.
 
 use std::fmt;

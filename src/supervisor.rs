@@ -18,6 +18,7 @@ use crate::probing::lag::Lag;
 use crate::probing::mailbox::MailboxHandle;
 use crate::probing::pace::Pace;
 use crate::probing::send::Origin;
+use crate::standing::domains::Domains;
 use crate::standing::limiter::Limiter;
 use crate::store::Store;
 use beginner::Beginner;
@@ -61,6 +62,7 @@ pub struct Supervisor {
     clients: ConnectionContext,
     limiter: Arc<CheckLimiter>,
     lists: Arc<Limiter>,
+    domains: Arc<Domains>,
     pace: Arc<Pace>,
     /// Held for the whole of a change, so that two reloads do not mix.
     changing: tokio::sync::Mutex<()>,
@@ -88,7 +90,7 @@ struct Running {
     line: Line,
     sending: Task,
     checking: Task,
-    /// Of lists; `None` if none are asked.
+    /// Of lists and domains; `None` if none are asked.
     asking: Option<Task>,
 }
 
@@ -145,6 +147,7 @@ impl Supervisor {
             clients,
             limiter: Arc::default(),
             lists: Arc::default(),
+            domains: Arc::default(),
             pace: Arc::new(Pace::new(config.max_concurrent_probes)),
             changing: tokio::sync::Mutex::new(()),
             stopped: CancellationToken::new(),

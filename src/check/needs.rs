@@ -1,7 +1,7 @@
 //! What a configuration needs: of this machine, of Prometheus, and of the mail servers. The figures are those of
 //! docs/sizing.md, which a test compares.
 
-use super::lists;
+use super::{domains, lists};
 use crate::config::{Config, ServerLoad};
 use crate::descriptors::Need;
 
@@ -39,7 +39,9 @@ pub(super) fn lines(config: &Config, limit: u64) -> Vec<String> {
     loads.sort_by(|one, other| other.mails_an_hour().total_cmp(&one.mails_an_hour()));
     let mails = format!("mails:     an hour {}", named(loads.iter().map(mails), "; ", "server"));
     let needs = format!("needs:     {}", of_machine(config, limit));
-    [Some(at_once), Some(mails), lists::line(config), Some(needs)].into_iter().flatten().collect()
+    let wanted = [lists::line(config), domains::line(config)];
+    let wanted = wanted.into_iter().flatten();
+    [at_once, mails].into_iter().chain(wanted).chain([needs]).collect()
 }
 
 /// Each server with its accounts.
@@ -79,6 +81,7 @@ fn of_machine(config: &Config, limit: u64) -> String {
         let own = TARGET_SERIES + PORT_SERIES * target.ports.len().saturating_sub(PORTS);
         let own = own + if target.usual { USUAL_SERIES } else { 0 };
         let own = own + target.dnsbl().map_or(0, |dnsbl| dnsbl.lists.len());
+        let own = own + target.domain_checks().map_or(0, |wanted| wanted.checks.len());
         let labels = target.labels.iter().map(|(name, value)| number(name.len() + value.len()));
         let labels: f64 = labels.map(|length| length + LABEL_BYTES).sum();
         series += own;

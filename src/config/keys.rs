@@ -33,7 +33,8 @@ impl Home {
             | Home::Mail
             | Home::Attachment
             | Home::Dkim
-            | Home::Dnsbl => None,
+            | Home::Dnsbl
+            | Home::DomainChecks => None,
             Home::DnsblList => {
                 (key == "zone").then(|| "write a zone without a key as a text".to_owned())
             }

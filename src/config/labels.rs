@@ -10,8 +10,9 @@ use crate::config::yaml::{Node, Value};
 pub const LOCATION: &str = "location";
 
 /// The names of all labels that the exporter sets on any series.
-pub(crate) const OF_THE_EXPORTER: [&str; 27] = [
+pub(crate) const OF_THE_EXPORTER: [&str; 28] = [
     "branch",
+    "check",
     "cipher",
     "dnsbl",
     "external_url",

@@ -50,6 +50,8 @@ pub enum Home {
     Dnsbl,
     /// One of the lists of `dnsbl`.
     DnsblList,
+    /// `domain_checks`.
+    DomainChecks,
 }
 
 /// A key.
@@ -106,8 +108,12 @@ pub enum Kind {
     Labels,
     /// A list of zones of the DNS, each alone or as a map of keys.
     Zones(Home),
+    /// The name of a domain.
+    Domain,
     /// A list of IP addresses, one at least.
     IpAddresses,
+    /// A list of these words, one at least, in any case.
+    Words(&'static [&'static str]),
     /// A map of keys.
     Map(Home),
     /// `true`, `false` or a map of keys.
@@ -137,7 +143,7 @@ pub enum Default {
 
 impl Home {
     /// All of them, in the order of the man page.
-    pub const ALL: [Home; 16] = [
+    pub const ALL: [Home; 17] = [
         Home::Main,
         Home::Included,
         Home::Defaults,
@@ -154,6 +160,7 @@ impl Home {
         Home::Dkim,
         Home::Dnsbl,
         Home::DnsblList,
+        Home::DomainChecks,
     ];
 
     /// Where the map stands: the key that holds it.
@@ -175,6 +182,7 @@ impl Home {
             Home::Dkim => "dkim",
             Home::Dnsbl => "dnsbl",
             Home::DnsblList => "dnsbl.lists",
+            Home::DomainChecks => "domain_checks",
         }
     }
 
@@ -197,6 +205,7 @@ impl Home {
             Home::Dkim => form::DKIM,
             Home::Dnsbl => table::DNSBL,
             Home::DnsblList => table::DNSBL_LIST,
+            Home::DomainChecks => table::DOMAIN_CHECKS,
         }
     }
 }
@@ -235,7 +244,9 @@ impl fmt::Display for Kind {
             Kind::Folders => "a list of folders",
             Kind::Ports => "a list of ports",
             Kind::Labels => "a map of names and values",
+            Kind::Domain => "the name of a domain",
             Kind::IpAddresses => "a list of IP addresses",
+            Kind::Words(words) => return write!(f, "a list of {}", words.join(", ")),
             Kind::Zones(home) => {
                 return write!(f, "a list of zones, or of maps with the keys of {}", home.name());
             }

@@ -151,6 +151,7 @@ impl Yaml {
         }
         self.line(2, "port_timeout", Written(target.port_timeout));
         target.dnsbl().into_iter().for_each(|dnsbl| self.dnsbl(dnsbl));
+        target.domain_checks().into_iter().for_each(|checks| self.domain_checks(checks));
         // The sides have theirs; this is that of the checks.
         let families = target.ports.iter().map(|check| check.ip_family);
         if let Some(family) = families.chain(target.ping.iter().map(|ping| ping.ip_family)).next() {

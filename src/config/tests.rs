@@ -631,7 +631,8 @@ fn the_example_loads() {
          (starttls) in INBOX, \\Junk; bounces and sent copies by imap://sam@192.168.10.1:143 \
          (starttls) in INBOX, \\Junk, \\Sent; the mail is 20kB, with report.pdf; late after 5m, lost \
          after 24h; pings 192.168.10.1; checks 192.168.10.1:25, 192.168.10.1:143, mail.test.com:80; asks \
-         bl.example.org about 198.51.100.7 every 1h; node of cluster corp"
+         bl.example.org about 198.51.100.7 every 1h; checks mx, spf, dkim, dmarc, mta_sts, tls_rpt, \
+         dane, ptr of test.com every 1h; node of cluster corp"
     );
     assert_eq!(
         descriptions[3],
@@ -714,6 +715,7 @@ fn the_documentation_has_every_key_and_no_other() {
         ("## Keys of `dkim`", &[Home::Dkim]),
         ("## Keys of `dnsbl`", &[Home::Dnsbl]),
         ("## Keys of a list of `dnsbl`", &[Home::DnsblList]),
+        ("## Keys of `domain_checks`", &[Home::DomainChecks]),
     ] {
         let known: BTreeSet<&str> = homes.iter().flat_map(|home| home.names()).collect();
         assert_eq!(documented_keys(page, heading), known, "{heading}");

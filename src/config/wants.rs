@@ -6,9 +6,11 @@ use super::section::{Report, Section};
 use super::source::Sources;
 use super::{Target, value};
 pub use dnsbl::{Dnsbl, DnsblList};
+pub use domain_checks::DomainChecks;
 pub use reply::Match;
 
 pub(super) mod dnsbl;
+pub(super) mod domain_checks;
 pub(super) mod form;
 pub(super) mod reply;
 
@@ -21,6 +23,8 @@ pub struct Wants {
     pub matches: Match,
     /// On which lists its outgoing addresses are looked up; `None`: on none.
     pub dnsbl: Option<Dnsbl>,
+    /// What of its domains is checked; `None`: nothing.
+    pub domain_checks: Option<DomainChecks>,
 }
 
 /// The wants that a section describes, of a target that `inspects` the headers of its mails or not; `None` if it
@@ -35,6 +39,7 @@ pub(super) fn wants(
         mail: form::form(section, sources, report),
         matches: section.read("match", report, value::choice(&reply::MATCHES)).unwrap_or_default(),
         dnsbl: dnsbl::dnsbl(section, sources, inspects, report),
+        domain_checks: domain_checks::domain_checks(section, report),
     };
     (wants != Wants::default()).then(|| Box::new(wants))
 }

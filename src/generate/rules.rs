@@ -30,7 +30,8 @@ pub(super) fn of(home: Home) -> Vec<Value> {
         | Home::Inspect
         | Home::Ping
         | Home::Dkim
-        | Home::Dnsbl => Vec::new(),
+        | Home::Dnsbl
+        | Home::DomainChecks => Vec::new(),
     }
 }
 

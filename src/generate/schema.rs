@@ -143,25 +143,31 @@ fn value(kind: &Kind) -> Value {
             "not": {"type": "string", "pattern": "^(send|receive):"},
         })),
         Kind::Labels => labels(),
-        Kind::Zones(home) => {
-            let zone = json!({
-                "type": "string", "pattern": ZONE, "not": {"pattern": ZONE_WITH_A_KEY},
-            });
-            let mut zones = list(json!({"anyOf": [zone, reference(*home)]}));
-            (zones["minItems"], zones["maxItems"]) = (json!(1), json!(10));
-            zones["uniqueItems"] = json!(true);
-            zones
-        }
+        Kind::Domain => json!({"type": "string", "pattern": ZONE}),
+        Kind::Zones(home) => zones(*home),
         Kind::IpAddresses => {
             let mut addresses = list(json!({"type": "string", "pattern": IP_ADDRESS}));
             (addresses["minItems"], addresses["maxItems"]) = (json!(1), json!(32));
             addresses
+        }
+        Kind::Words(words) => {
+            let mut words = list(any_case(words));
+            words["minItems"] = json!(1);
+            words
         }
         // What stands beside a reference is not read in this draft.
         Kind::Map(home) => json!({"allOf": [reference(*home)]}),
         Kind::Switch(home) => json!({"anyOf": [{"type": "boolean"}, reference(*home)]}),
         Kind::List(home) => list(reference(*home)),
     }
+}
+
+fn zones(home: Home) -> Value {
+    let zone = json!({"type": "string", "pattern": ZONE, "not": {"pattern": ZONE_WITH_A_KEY}});
+    let mut zones = list(json!({"anyOf": [zone, reference(home)]}));
+    (zones["minItems"], zones["maxItems"]) = (json!(1), json!(10));
+    zones["uniqueItems"] = json!(true);
+    zones
 }
 
 fn list(items: Value) -> Value {

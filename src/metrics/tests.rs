@@ -10,6 +10,7 @@ use crate::layers::ping::{Obstacle, Outcome, RoundTrips};
 use crate::layers::readings::{Checks, Round};
 use crate::probing::lag::Lag;
 use crate::standing::findings::Standing;
+use crate::store::FindingKind;
 use crate::supervisor::{View, Views};
 use ledger::TlsFacts;
 use ledger::Token;
@@ -666,13 +667,21 @@ fn no_label_of_the_exporter_can_be_configured() {
 fn view_with_lists() -> View {
     let yaml = "targets: [{name: lists, host: h, from: a@b.example, to: a@b.example, receive: \
                 {protocol: pop3, username: u, password: p}, dnsbl: {lists: [a.example, b.example, \
-                c.example]}}]\n";
+                c.example]}, domain_checks: {checks: [mx, spf, tls_rpt, dane]}}]\n";
     let config = Config::parse(yaml, Path::new("test.yml")).unwrap();
     let target = config.targets.values().next().unwrap();
     let standing = Standing::default();
     standing.set_target(target);
-    standing.record("a.example", Reading::Is(false), "listed");
-    standing.record("b.example", Reading::Is(true), "");
+    standing.record(FindingKind::Dnsbl, "a.example", Reading::Is(false), "listed");
+    standing.record(FindingKind::Dnsbl, "b.example", Reading::Is(true), "");
+    let checked = [
+        ("mx", Reading::Is(true)),
+        ("spf", Reading::Is(false)),
+        ("tls_rpt", Reading::NotApplicable),
+    ];
+    for (check, is_well) in checked {
+        standing.record(FindingKind::Domain, check, is_well, "");
+    }
     let mut ledger = Ledger::new(Rules::from(target.as_ref()));
     let checks = Checks::default();
     checks.set_target(target);
@@ -693,4 +702,19 @@ fn a_list_that_does_not_tell_is_nan_and_where_none_is_asked_nothing_tells_of_lis
     let target = target(false);
     let page = page_of(&target, &mut busy(Rules::from(target.as_ref())), None);
     assert!(!page.contains("dnsbl"), "a page of others");
+}
+
+#[test]
+fn a_check_passed_failed_or_is_nan_and_where_none_is_made_nothing_tells_of_checks() {
+    let page = encode([view_with_lists()], facts());
+    let of_checks: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("mailtrip_domain_check_passed{")).collect();
+    let sample = |check: &str, value: &str| {
+        format!("mailtrip_domain_check_passed{{target=\"lists\",check=\"{check}\"}} {value}")
+    };
+    let expected = [("mx", "1.0"), ("spf", "0.0"), ("tls_rpt", "NaN"), ("dane", "NaN")];
+    assert_eq!(of_checks, expected.map(|(check, value)| sample(check, value)));
+    let target = target(false);
+    let page = page_of(&target, &mut busy(Rules::from(target.as_ref())), None);
+    assert!(!page.contains("domain_check"), "a page of others");
 }

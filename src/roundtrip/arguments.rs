@@ -39,7 +39,7 @@ pub struct Probe {
     #[arg(long, value_name = "DURATION", requires = "from_exporter", value_parser = limit)]
     pub wait: Option<Duration>,
 
-    /// Ask the lists of `dnsbl` about the addresses of the target, instead of sending a mail
+    /// Ask the lists of `dnsbl`, and make the checks of `domain_checks`, instead of sending a mail
     #[arg(long, requires = "target", conflicts_with_all = ["all", "show_transcript", "from_exporter"])]
     pub dns: bool,
 

@@ -11,6 +11,7 @@ use super::exporter::{self, Question};
 use super::state::{State, Thresholds, is_successful};
 use super::{Options, Terminal, all, find, json, nagios, run, standing};
 use crate::config::{Config, Problems, Target};
+use crate::standing::domains::Domains;
 use crate::standing::limiter::Limiter;
 use mail::net::host;
 
@@ -65,12 +66,12 @@ async fn one(target: &Target, place: String, probe: &Probe) -> u8 {
     state.exit_code()
 }
 
-/// What lists of addresses say of a target.
+/// What lists of addresses say of a target, and what its domains publish.
 async fn lists_of(target: &Target, probe: &Probe) -> u8 {
-    let limiter = Limiter::default();
+    let (limiter, domains) = (Limiter::default(), Domains::default());
     let standing = tokio::select! {
-        standing = standing::ask(target, &limiter, probe.timeout) => standing,
-        () = interrupt() => Err("interrupted before all lists have answered".to_owned()),
+        standing = standing::ask(target, (&limiter, &domains), probe.timeout) => standing,
+        () = interrupt() => Err("interrupted before all have answered".to_owned()),
     };
     let standing = match standing {
         Ok(standing) => standing,

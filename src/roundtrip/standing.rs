@@ -1,4 +1,4 @@
-//! `probe --dns`: what the lists of a target say of its addresses now, without a mail.
+//! `probe --dns`: what the lists of a target say of its addresses now, and what its domains publish, without a mail.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -10,33 +10,41 @@ use tokio::time::{Instant, timeout_at};
 use super::state::State;
 use super::terminal::{Look, Terminal};
 use crate::config::{Dnsbl, Target};
+use crate::standing::domains::{Domains, Evidence};
 use crate::standing::limiter::{Answer, Limiter};
 use crate::standing::rounds::verdict;
 use ledger::Reading;
+use mail::posture::{self, Check, Outcome};
 
 /// How long all of it may take where nothing else was said.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// What the lists say.
+/// What the lists say, and what came of the checks of the domains.
 #[derive(Debug)]
 pub(super) struct Standing<'a> {
     target: &'a Target,
     lists: Vec<(&'a str, Reading<bool>, String)>,
+    checks: Vec<(Check, Outcome)>,
 }
 
-/// Asks them, each about all addresses.
+/// Asks the lists, each about all addresses, and looks at the domains.
 ///
 /// # Errors
-/// The target asks none, or does not name its addresses: which they are only its mails show, to the exporter.
+/// The target asks neither, or it asks lists alone and does not name its addresses: which they are only its mails show,
+/// to the exporter.
 pub(super) async fn ask<'a>(
     target: &'a Target,
-    limiter: &Limiter,
+    (limiter, domains): (&Limiter, &Domains),
     longest: Option<Duration>,
 ) -> Result<Standing<'a>, String> {
-    let Some(dnsbl) = target.dnsbl() else {
-        return Err(format!("`{}` asks no lists: write `dnsbl` for it", target.name));
-    };
-    if dnsbl.addresses.is_empty() {
+    let (dnsbl, wanted) = (target.dnsbl(), target.domain_checks());
+    if dnsbl.is_none() && wanted.is_none() {
+        let name = &target.name;
+        return Err(format!(
+            "`{name}` asks no lists and checks no domain: write `dnsbl` or `domain_checks` for it"
+        ));
+    }
+    if wanted.is_none() && dnsbl.is_some_and(|dnsbl| dnsbl.addresses.is_empty()) {
         return Err(format!(
             "from which address the mail of `{}` goes out only the exporter knows, by the headers of \
              its mails: name it in `dnsbl.addresses`, or look at its page",
@@ -44,6 +52,31 @@ pub(super) async fn ask<'a>(
         ));
     }
     let end = Instant::now() + longest.unwrap_or(LONGEST);
+    let lists = match dnsbl.filter(|dnsbl| !dnsbl.addresses.is_empty()) {
+        Some(dnsbl) => of_lists(dnsbl, limiter, end).await,
+        None => Vec::new(),
+    };
+    let evidence = Evidence::configured(target);
+    let checks = match wanted {
+        Some(wanted) => domains.check((target, wanted), &evidence, end).await.0,
+        None => Vec::new(),
+    };
+    // What only mails show is not asked here.
+    let has_evidence = |check| match check {
+        Check::Dkim => !evidence.signatures.is_empty(),
+        Check::Ptr => !evidence.addresses.is_empty(),
+        _ => true,
+    };
+    let checks = checks.into_iter().filter(|(check, _)| has_evidence(*check)).collect();
+    Ok(Standing { target, lists, checks })
+}
+
+/// What each list says.
+async fn of_lists<'a>(
+    dnsbl: &'a Dnsbl,
+    limiter: &Limiter,
+    end: Instant,
+) -> Vec<(&'a str, Reading<bool>, String)> {
     let mut lists = Vec::new();
     for list in &dnsbl.lists {
         let asked = answers(dnsbl, &list.zone, limiter, end);
@@ -53,7 +86,7 @@ pub(super) async fn ask<'a>(
         };
         lists.push((list.name.as_str(), is_well, words));
     }
-    Ok(Standing { target, lists })
+    lists
 }
 
 async fn answers(
@@ -71,9 +104,12 @@ async fn answers(
 }
 
 impl Standing<'_> {
-    /// What it is to a monitoring system: mail still arrives where an address is listed.
+    /// What it is to a monitoring system: mail still arrives where an address is listed or a check fails.
     pub(super) fn state(&self) -> State {
-        let has = |state| self.lists.iter().any(|(_, is_well, _)| *is_well == state);
+        let has = |state| {
+            self.lists.iter().any(|(_, is_well, _)| *is_well == state)
+                || self.checks.iter().any(|(_, outcome)| outcome.is_well == state)
+        };
         match () {
             () if has(Reading::Is(false)) => State::Warning,
             () if has(Reading::Unmeasured) => State::Unknown,
@@ -83,27 +119,55 @@ impl Standing<'_> {
 
     /// In one sentence.
     pub(super) fn sentence(&self) -> String {
-        let of = |state| {
+        let lists = |state| {
             let lists = self.lists.iter().filter(move |(_, is_well, _)| *is_well == state);
             lists.map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
         };
-        let (listed, unknown) = (of(Reading::Is(false)), of(Reading::Unmeasured));
-        let unknown = if unknown.is_empty() { unknown } else { format!("not known of {unknown}") };
-        match (listed.is_empty(), unknown.is_empty()) {
-            (true, true) => "on no list".to_owned(),
-            (true, false) => unknown,
-            (false, true) => format!("listed by {listed}"),
-            (false, false) => format!("listed by {listed}; {unknown}"),
+        let checks = |state| {
+            let checks = self.checks.iter().filter(move |(_, outcome)| outcome.is_well == state);
+            checks.map(|(check, _)| check.title()).collect::<Vec<_>>().join(", ")
+        };
+        let (bad, unknown) = (Reading::Is(false), Reading::Unmeasured);
+        let unknown = [lists(unknown), checks(unknown)].into_iter().filter(|it| !it.is_empty());
+        let unknown = unknown.collect::<Vec<_>>().join(", ");
+        let parts =
+            [("listed by", lists(bad)), ("failed:", checks(bad)), ("not known of", unknown)];
+        let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
+        let parts: Vec<String> = parts.map(|(word, names)| format!("{word} {names}")).collect();
+        match (parts.is_empty(), self.lists.is_empty(), self.checks.is_empty()) {
+            (false, ..) => parts.join("; "),
+            (true, false, true) => "on no list".to_owned(),
+            (true, true, _) => "no check of the domain fails".to_owned(),
+            (true, false, false) => "on no list, and no check of the domain fails".to_owned(),
         }
     }
 
-    /// A line for each list, and the sentence.
+    /// A line for each list and check, and the sentence.
     pub(super) fn show<W: Write>(&self, terminal: &mut Terminal<W>) {
         let name = self.target.name.as_str();
-        terminal.line(&[(Look::Strong, name), (Look::Plain, ": lists of addresses by DNS")]);
+        if !self.lists.is_empty() {
+            terminal.line(&[(Look::Strong, name), (Look::Plain, ": lists of addresses by DNS")]);
+        }
         for (name, is_well, words) in &self.lists {
             let look = if *is_well == Reading::Is(false) { Look::Bad } else { Look::Plain };
             terminal.line(&[(Look::Plain, &format!("  {name}   ")), (look, words)]);
+        }
+        if !self.checks.is_empty() {
+            terminal.line(&[(Look::Strong, name), (Look::Plain, ": checks of the domain")]);
+        }
+        for (check, outcome) in &self.checks {
+            let (look, state) = match outcome.is_well {
+                Reading::Is(true) => (Look::Plain, "passed"),
+                Reading::Is(false) => (Look::Bad, "failed"),
+                Reading::NotApplicable => (Look::Plain, "absent"),
+                Reading::Unmeasured => (Look::Plain, "not known"),
+            };
+            let title = format!("  {:<8} {state:<10}", check.title());
+            terminal.line(&[(Look::Plain, &title), (look, &outcome.words)]);
+            if outcome.is_well == Reading::Is(false) {
+                let remedy = format!("{:20} remedy: {}", "", check.remedy());
+                terminal.line(&[(Look::Plain, &remedy)]);
+            }
         }
         let look = if self.state() == State::Ok { Look::Good } else { Look::Bad };
         terminal.paragraph(&[(look, "Verdict: "), (Look::Plain, &self.sentence())]);
@@ -112,12 +176,21 @@ impl Standing<'_> {
     /// The document for scripts.
     pub(super) fn document(&self) -> Value {
         let list = |(name, is_well, words): &(&str, Reading<bool>, String)| json!({ "list": name, "listed": is_well.value().map(|is_well| !is_well), "words": words });
+        let check = |(check, outcome): &(Check, Outcome)| {
+            json!({
+                "check": check.label(),
+                "state": posture::state(outcome.is_well),
+                "words": outcome.words,
+                "remedy": (outcome.is_well == Reading::Is(false)).then(|| check.remedy()),
+            })
+        };
         json!({
             "target": self.target.name.as_str(),
             "successful": self.state() == State::Ok,
             "state": self.state().label(),
             "verdict": self.sentence(),
             "dnsbl": self.lists.iter().map(list).collect::<Vec<Value>>(),
+            "domain_checks": self.checks.iter().map(check).collect::<Vec<Value>>(),
         })
     }
 }
@@ -144,7 +217,7 @@ mod tests {
         let of = |states: &[Reading<bool>]| {
             let lists = ["one", "two"].into_iter().zip(states);
             let lists = lists.map(|(name, state)| (name, *state, "words".to_owned())).collect();
-            Standing { target, lists }
+            Standing { target, lists, checks: Vec::new() }
         };
         let (well, listed, unknown) = (Reading::Is(true), Reading::Is(false), Reading::Unmeasured);
         for (states, state, sentence) in [
@@ -169,12 +242,45 @@ mod tests {
         assert_eq!(listed, [&json!(true), &json!(null)]);
     }
 
+    #[test]
+    fn a_failed_check_is_a_warning_with_its_remedy_and_an_absent_record_is_none() {
+        let config = config("false");
+        let target = config.targets.values().next().unwrap();
+        let of = |states: &[Reading<bool>]| {
+            let outcome = |is_well| Outcome { is_well, words: "words".to_owned() };
+            let checks = Check::ALL.into_iter().zip(states);
+            let checks = checks.map(|(check, is_well)| (check, outcome(*is_well))).collect();
+            Standing { target, lists: Vec::new(), checks }
+        };
+        let (passed, failed) = (Reading::Is(true), Reading::Is(false));
+        let (absent, unknown) = (Reading::NotApplicable, Reading::Unmeasured);
+        for (states, state, sentence) in [
+            ([passed, absent], State::Ok, "no check of the domain fails"),
+            ([passed, failed], State::Warning, "failed: SPF"),
+            ([unknown, absent], State::Unknown, "not known of MX"),
+            ([unknown, failed], State::Warning, "failed: SPF; not known of MX"),
+        ] {
+            let standing = of(&states);
+            assert_eq!((standing.state(), standing.sentence().as_str()), (state, sentence));
+        }
+        let mut text = Vec::new();
+        of(&[failed, absent]).show(&mut Terminal::plain(&mut text));
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("  MX       failed    words\n"), "{text}");
+        assert!(text.contains("remedy: let each MX name a host"), "{text}");
+        let document = of(&[failed, absent]).document();
+        let checks = &document["domain_checks"];
+        assert_eq!((&checks[0]["check"], &checks[0]["state"]), (&json!("mx"), &json!("failed")));
+        assert_eq!(checks[1]["remedy"], json!(null));
+    }
+
     #[tokio::test]
     async fn without_lists_or_addresses_nobody_is_asked() {
         for (dnsbl, word) in [("false", "asks no lists"), ("{lists: [bl.example]}", "addresses")] {
             let config = config(dnsbl);
             let target = config.targets.values().next().unwrap();
-            let refused = ask(target, &Limiter::default(), None).await.unwrap_err();
+            let refused =
+                ask(target, (&Limiter::default(), &Domains::default()), None).await.unwrap_err();
             assert!(refused.contains(word), "{refused}");
         }
     }

@@ -222,7 +222,8 @@ impl List {
     }
 }
 
-fn stands(at: Instant, interval: Duration, is_unknown: bool) -> bool {
+/// Whether what was learned at this time serves a target that asks so often.
+pub(super) fn stands(at: Instant, interval: Duration, is_unknown: bool) -> bool {
     let longest = if is_unknown { UNKNOWN_STANDS.min(interval / 2) } else { interval / 2 };
     at.elapsed() < longest
 }

@@ -9,18 +9,18 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::findings::{Finding, Standing};
+use super::findings::{Change, Finding, Standing};
 use super::limiter::{Answer, Limiter};
 use crate::account::Account;
 use crate::clock;
-use crate::config::{Dnsbl, DnsblList, Target};
-use crate::store::Store;
+use crate::config::{Dnsbl, DnsblList, Target, TargetName};
+use crate::store::{FindingKind, Store};
 use ledger::Reading;
 
 /// The first rounds of all targets are spread over this.
 const SPREAD: Duration = Duration::from_secs(30);
 /// How soon a list is asked again that did not tell.
-const AGAIN: Duration = Duration::from_secs(600);
+pub(super) const AGAIN: Duration = Duration::from_secs(600);
 /// How soon it is looked again from which address the mail goes out; the wait doubles.
 const NO_ADDRESS: Duration = Duration::from_secs(5);
 
@@ -46,7 +46,7 @@ impl Rounds {
     /// Asks at once where something is not known, else when the next round is due; until it is dropped.
     pub async fn run(&self) {
         let Some(dnsbl) = self.target.dnsbl() else { return };
-        let mut next = self.first(dnsbl.interval);
+        let mut next = first(&self.standing, FindingKind::Dnsbl, dnsbl.interval, &self.target.name);
         let mut no_address = NO_ADDRESS;
         loop {
             sleep_until(next).await;
@@ -69,13 +69,6 @@ impl Rounds {
                 store.record_findings(&self.target.name, self.standing.to_keep());
             }
         }
-    }
-
-    fn first(&self, interval: Duration) -> Instant {
-        let now = Instant::now();
-        let age = self.standing.oldest().and_then(|at| clock::wall().duration_since(at).ok());
-        let rest = age.and_then(|age| interval.checked_sub(age));
-        now + rest.unwrap_or_default() + spread(self.target.name.as_str())
     }
 
     fn addresses(&self, dnsbl: &Dnsbl) -> Vec<IpAddr> {
@@ -105,7 +98,9 @@ impl Rounds {
     }
 
     fn record(&self, list: &DnsblList, is_well: Reading<bool>, words: &str) {
-        if let Some((before, after)) = self.standing.record(&list.name, is_well, words) {
+        if let Some((before, after)) =
+            self.standing.record(FindingKind::Dnsbl, &list.name, is_well, words)
+        {
             self.log_change(&before, &after);
         }
     }
@@ -113,16 +108,15 @@ impl Rounds {
     /// One line for each change.
     fn log_change(&self, before: &Finding, after: &Finding) {
         let (target, dnsbl, words) = (&self.target.name, &after.name, &after.words);
-        match (before.is_well, after.is_well) {
-            (was, now) if was == now => {}
-            (_, Reading::Is(false)) => {
-                warn!(%target, dnsbl, words, "an outgoing address is listed")
-            }
-            (Reading::Is(false), Reading::Is(true)) => {
+        match after.change_since(before) {
+            Some(Change::Broken) => warn!(%target, dnsbl, words, "an outgoing address is listed"),
+            Some(Change::Mended) => {
                 info!(%target, dnsbl, "no outgoing address is listed any more");
             }
-            (Reading::Is(_), _) => warn!(%target, dnsbl, words, "a list does not tell any more"),
-            _ => {}
+            Some(Change::Lost) => {
+                warn!(%target, dnsbl, words, "a list does not tell any more");
+            }
+            None => {}
         }
     }
 }
@@ -158,6 +152,18 @@ pub fn verdict(answers: &[(IpAddr, Answer)]) -> (Reading<bool>, String) {
             (Reading::Is(true), format!("not listed: {}", addresses.join(", ")))
         }
     }
+}
+
+/// When the first round of a kind is due.
+pub(super) fn first(
+    standing: &Standing,
+    kind: FindingKind,
+    interval: Duration,
+    target: &TargetName,
+) -> Instant {
+    let age = standing.oldest(kind).and_then(|at| clock::wall().duration_since(at).ok());
+    let rest = age.and_then(|age| interval.checked_sub(age));
+    Instant::now() + rest.unwrap_or_default() + spread(target.as_str())
 }
 
 /// A place of its own for each target, so that not all ask in one moment.

@@ -14,7 +14,7 @@ use mail::text::{cut_to, shown};
 pub(super) const TABLE: &str = "
 CREATE TABLE IF NOT EXISTS finding ( -- of each target, shown until it is outlived; beside the schema
   target TEXT NOT NULL, -- target.name
-  kind   TEXT NOT NULL, -- dnsbl: a list of addresses by DNS
+  kind   TEXT NOT NULL, -- dnsbl: a list of addresses by DNS; domain: a check of a domain
   name   TEXT NOT NULL, -- which one
   place  TEXT NOT NULL, -- about what; another one begins anew
   at     REAL NOT NULL, -- when it was found; seconds since 1970
@@ -38,14 +38,17 @@ const MOST_ROWS: usize = 100;
 pub enum FindingKind {
     /// Whether an outgoing address is on a list by DNS.
     Dnsbl,
+    /// Whether what a domain publishes about its mail holds.
+    Domain,
 }
 
 impl FindingKind {
-    const ALL: [Self; 1] = [Self::Dnsbl];
+    const ALL: [Self; 2] = [Self::Dnsbl, Self::Domain];
 
     fn label(self) -> &'static str {
         match self {
             Self::Dnsbl => "dnsbl",
+            Self::Domain => "domain",
         }
     }
 }
@@ -55,13 +58,13 @@ impl FindingKind {
 pub struct KeptFinding {
     /// What was looked for.
     pub kind: FindingKind,
-    /// Which one of that kind: a list.
+    /// Which one of that kind: a list, a check.
     pub name: String,
-    /// About what: addresses.
+    /// About what: addresses, a domain.
     pub place: String,
     /// When it was found.
     pub at: SystemTime,
-    /// Whether all is well: not listed.
+    /// Whether all is well: not listed, passed.
     pub is_well: Reading<bool>,
     /// What was found, or why nothing was; one line that can be shown.
     pub words: String,

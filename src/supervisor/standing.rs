@@ -10,6 +10,7 @@ use super::kept::Kept;
 use super::task::Task;
 use super::view::TargetHandle;
 use crate::config::Target;
+use crate::standing::domain_rounds::DomainRounds;
 use crate::standing::findings::Standing;
 use crate::standing::rounds::Rounds;
 
@@ -20,7 +21,9 @@ impl Supervisor {
         known: Option<&TargetHandle>,
         kept: &mut Kept,
     ) -> Option<Arc<Standing>> {
-        target.dnsbl()?;
+        if target.dnsbl().is_none() && target.domain_checks().is_none() {
+            return None;
+        }
         let known = known.and_then(|handle| handle.standing.as_ref());
         let standing = known.map_or_else(|| kept.standing(&target.name), Arc::clone);
         standing.set_target(target);
@@ -32,13 +35,21 @@ impl Supervisor {
         let standing = Arc::clone(handle.standing.as_ref()?);
         let (target, account) = (Arc::clone(&handle.target), Arc::clone(&handle.account));
         let (limiter, store) = (Arc::clone(&self.lists), self.store.clone());
+        let domain_rounds = Arc::new(DomainRounds {
+            target: Arc::clone(&target),
+            account: Arc::clone(&account),
+            standing: Arc::clone(&standing),
+            domains: Arc::clone(&self.domains),
+            store: store.clone(),
+        });
         let name = target.name.clone();
-        let name = move || format!("the lists of {name}");
+        let name = move || format!("the lists and domains of {name}");
         let rounds = Arc::new(Rounds { target, account, standing, limiter, store });
         let run = move |cancel: tokio_util::sync::CancellationToken, _| {
-            let rounds = Arc::clone(&rounds);
+            let (rounds, domain_rounds) = (Arc::clone(&rounds), Arc::clone(&domain_rounds));
             async move {
-                rounds.run().with_cancellation_token(&cancel).await;
+                let both = async { tokio::join!(rounds.run(), domain_rounds.run()) };
+                both.with_cancellation_token(&cancel).await;
             }
         };
         Some(Task::put_off(Instant::now(), &self.beginner, name, || false, run))
@@ -55,6 +66,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, TargetName};
     use crate::probing::send::Origin;
+    use crate::store::FindingKind;
     use ledger::{Reading, Token};
 
     fn config(dnsbl: &str) -> Config {
@@ -95,7 +107,7 @@ mod tests {
             let (state, name) = (supervisor.state(), TargetName::new("one").unwrap());
             state.targets.get(&name).unwrap().handle.standing.clone().unwrap()
         };
-        standing.record("a.example", Reading::Is(false), "listed");
+        standing.record(FindingKind::Dnsbl, "a.example", Reading::Is(false), "listed");
         supervisor.apply(config("{lists: [b.example, a.example]}")).await.unwrap();
         let expected =
             [("b.example", Reading::Unmeasured, ""), ("a.example", Reading::Is(false), "listed")]

@@ -22,7 +22,7 @@ use ledger::{Failure, Shortage, Side, Step};
 use ledger::{TlsFacts, certificate_date};
 use mail::shortage::news as shortages;
 use mail::text;
-use standing::ListRecord;
+use standing::{DomainRecord, ListRecord};
 use values::{absence_name, condition_name, date, queue_name, seconds};
 
 pub(in crate::web) mod discovery;
@@ -48,6 +48,7 @@ pub(in crate::web) struct Report<'a> {
     newest_report: Option<DsnRecord<'a>>,
     inspection: Option<InspectionRecord<'a>>,
     dnsbl: Option<Vec<ListRecord<'a>>>,
+    domain_checks: Option<Vec<DomainRecord<'a>>>,
     /// `None`: not for this client.
     transcripts: Option<Vec<TranscriptRecord<'a>>>,
 }
@@ -246,7 +247,8 @@ impl<'a> Report<'a> {
                 .inspection
                 .as_deref()
                 .map(|one| InspectionRecord::new(one, details.view.usual.as_deref())),
-            dnsbl: details.view.standing.as_deref().map(ListRecord::all),
+            dnsbl: ListRecord::all(&details.view),
+            domain_checks: DomainRecord::all(&details.view),
             transcripts: shows_transcripts
                 .then(|| transcripts.iter().map(TranscriptRecord::new).collect()),
         }

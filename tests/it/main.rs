@@ -82,6 +82,7 @@ mod real {
     mod newcomer;
     mod port_checks;
     mod postfix_dovecot;
+    mod posture;
     mod replies;
     mod reputation;
     mod routes;

@@ -8,6 +8,7 @@ use std::fmt;
 
 use lettre::Address;
 
+use crate::net::is_within;
 use crate::options::{BracketedHost, Endpoint, Spoken, TlsMode};
 
 pub mod autoconfig;
@@ -53,11 +54,7 @@ impl Offer {
 
     /// Whether the host is the domain or below it.
     pub fn is_of(&self, domain: &str) -> bool {
-        let rest = self.host.len().checked_sub(domain.len()).and_then(|at| {
-            let (before, end) = (self.host.get(..at)?, self.host.get(at..)?);
-            end.eq_ignore_ascii_case(domain).then_some(before)
-        });
-        rest.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        is_within(&self.host, domain)
     }
 
     /// The least is the strongest: IMAP before POP3, which shows less; TLS from the first byte before TLS by command

@@ -97,5 +97,6 @@ crate::fuzz_targets! {
     dns(1000, 256 KiB + 400),
     records(800, 256 KiB + 60),
     resolver(600, 256 KiB + 60),
+    posture(600, 256 KiB + 200),
     autoconfig(500, 1024 KiB + 200),
 }

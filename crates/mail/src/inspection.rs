@@ -15,6 +15,7 @@ use crate::text::{Scrubber, is_unsafe};
 pub use authentication::{Authentication, Method, Outcome};
 use field::Field;
 pub use hop::{Clock, Delay, Hop, HopKind};
+pub use signature::Signature;
 pub use spam::{Filter, Spam};
 pub use tls::LastHop;
 pub use turning::ThereAndBack;
@@ -23,6 +24,7 @@ mod authentication;
 mod field;
 mod hop;
 mod outgoing;
+mod signature;
 mod spam;
 mod tls;
 mod turning;
@@ -69,6 +71,9 @@ pub struct Inspection {
     /// How long it took to the other side and back, where it was to come back; see [`Inspection::read_back`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub there_and_back: Option<ThereAndBack>,
+    /// Where the keys of its signatures are found, four at most, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Signature>,
 }
 
 /// The size of one mail at both ends of its way, in bytes.
@@ -124,6 +129,7 @@ impl Inspection {
             sizes: None,
             outgoing: outgoing::read(&fields, &received, rules),
             there_and_back: None,
+            signatures: signature::read(&fields),
         }
     }
 
@@ -173,6 +179,8 @@ impl Inspection {
         let counts = [self.hops.len(), self.authentication.len(), self.spam.len()];
         counts.iter().all(|count| *count <= MAX_HOPS)
             && self.spam.iter().all(is_finite)
+            && self.signatures.len() <= signature::MOST
+            && self.signatures.iter().all(Signature::is_sound)
             && texts.all(is_shown)
     }
 }

@@ -53,7 +53,8 @@
 //!   [`threads`]: blocking calls under a limit; [`Fault`]: a failure before its step is known.
 //! - [`secret`]: a value that is never shown; [`secret_source`]: where it comes from, and when its file is read
 //!   again; [`options`]: an endpoint and its TLS options; [`auth`]: a login.
-//! - [`text`]: scrubbing of secrets, and shortening and escaping of what a server wrote.
+//! - [`text`]: scrubbing of secrets, and shortening and escaping of what a server wrote. `tags`: records and fields
+//!   of tags and values.
 //! - [`net`]: names, MX records, connections, TLS. [`dnsbl`]: lists of addresses.
 //! - [`trace`]: the record of a dialogue.
 //! - [`http`]: one question by HTTP. [`oauth`]: access tokens.
@@ -63,7 +64,7 @@
 //! - [`discovery`]: the servers of a mail address, and how far they let a client come.
 //! - [`departure`]: a hand-over that may have succeeded; [`outer`]: the limit around a whole dialogue.
 //! - [`header`], [`test_mail`], [`bounce`], [`inspection`]: the test mail, delivery reports, and what a header
-//!   tells.
+//!   tells. [`posture`]: what a domain publishes about its mail.
 
 pub use fault::Fault;
 pub use interrupted::{Interrupted, Refusal, RefusalScope};
@@ -91,11 +92,13 @@ pub mod oauth;
 pub mod options;
 pub mod outer;
 pub mod pop3;
+pub mod posture;
 mod sasl;
 pub mod secret;
 pub mod secret_source;
 pub mod shortage;
 pub mod smtp;
+mod tags;
 pub mod test_mail;
 pub mod text;
 pub mod threads;

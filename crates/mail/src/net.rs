@@ -51,6 +51,14 @@ pub async fn addresses(
     Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
 }
 
+/// Whether a name is that of the domain, or below it.
+pub(crate) fn is_within(name: &str, domain: &str) -> bool {
+    let parts = name.len().checked_sub(domain.len()).and_then(|at| name.split_at_checked(at));
+    parts.is_some_and(|(before, end)| {
+        end.eq_ignore_ascii_case(domain) && (before.is_empty() || before.ends_with('.'))
+    })
+}
+
 /// The reason of a read or write that failed.
 pub fn io_reason(error: &io::Error) -> Reason {
     match error.kind() {

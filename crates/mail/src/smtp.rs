@@ -31,6 +31,7 @@ mod features;
 mod login;
 mod opening;
 mod route;
+pub mod show;
 #[cfg(test)]
 mod tests;
 

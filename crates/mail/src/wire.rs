@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use openssl::x509::X509;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
@@ -47,6 +48,8 @@ pub struct Wire {
     /// Since when.
     asked: Instant,
     answers: Answers,
+    /// Why the certificate would be refused, where the options accept any.
+    objection: Option<Box<Fault>>,
     trace: Trace,
 }
 
@@ -64,6 +67,18 @@ impl Wire {
     /// Whether the connection is under TLS.
     pub fn is_protected(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// The certificates that the server has shown, its own first; none without TLS.
+    pub fn certificates(&self) -> Vec<X509> {
+        let Stream::Tls(stream) = &self.stream else { return Vec::new() };
+        let shown = stream.ssl().peer_cert_chain().into_iter().flatten();
+        shown.map(ToOwned::to_owned).collect()
+    }
+
+    /// Why its own would be refused, where the options accept any.
+    pub fn objection(&self) -> Option<&Fault> {
+        self.objection.as_deref()
     }
 
     /// This side's address, for an address literal.
@@ -332,10 +347,11 @@ impl Wire {
         if let Some(facts) = handshake.facts {
             self.trace.tls(facts);
         }
+        let objection = handshake.objection.map(Box::new);
         let stream = handshake.outcome.map_err(|fault| {
             self.trace.failure(too_late(fault, "no TLS", &self.trace, self.end, deadline))
         })?;
-        Ok(Wire { stream: Stream::Tls(Box::new(stream)), is_new_to_tls: true, ..self })
+        Ok(Wire { stream: Stream::Tls(Box::new(stream)), is_new_to_tls: true, objection, ..self })
     }
 
     /// Whether the server has said more than was read, as far as that has come to this host.

@@ -6,7 +6,7 @@ use super::Kind::{
     Url, Verbatim,
 };
 use super::{Default, Home, Key, Kind, words};
-use crate::config::wants::{dnsbl, reply};
+use crate::config::wants::{dnsbl, domain_checks, reply};
 use crate::config::{file, layers, login, side, target, value};
 
 pub(super) const fn key(
@@ -202,6 +202,12 @@ pub(super) const TARGET: &[Key] = &[
         Is(false),
         "Lists by DNS on which the addresses from which the mail goes out are looked up",
     ),
+    key(
+        "domain_checks",
+        Switch(Home::DomainChecks),
+        Is(false),
+        "Checks of what the domains of `from` and `to` publish about their mail",
+    ),
 ];
 
 const TLS_MEANING: &str = "How the connection is protected: STARTTLS, which is then required, TLS from the first byte, or not";
@@ -378,5 +384,35 @@ pub(super) const DNSBL_LIST: &[Key] = &[
         Path,
         Required,
         "A file that holds the zone alone, as one with a key in it that nobody may see; read again when it has changed",
+    ),
+];
+
+pub(super) const DOMAIN_CHECKS: &[Key] = &[
+    key("checks", Kind::Words(&domain_checks::WORDS), Told("all of them"), "What is checked"),
+    key(
+        "sending_domain",
+        Kind::Domain,
+        Told("that of `from`"),
+        "The domain of spf, dkim and dmarc",
+    ),
+    key(
+        "receiving_domain",
+        Kind::Domain,
+        Told("that of `to`"),
+        "The domain of mx, mta_sts, tls_rpt and dane",
+    ),
+    key(
+        "addresses",
+        Kind::IpAddresses,
+        Told(
+            "those of `dnsbl`, else that from which the receiver had the newest mail, by its header",
+        ),
+        "The addresses from which the mail goes out, of ptr",
+    ),
+    key(
+        "interval",
+        Kind::Duration(dnsbl::INTERVALS),
+        Default::Duration(domain_checks::INTERVAL),
+        "The time from one check to the next",
     ),
 ];

@@ -87,6 +87,17 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         &["bad-document-is-a-list.yml:1: must be a map of keys, not a list"],
     ),
     (
+        "bad-domain-checks.yml",
+        &[
+            "bad-domain-checks.yml:8: targets[0].domain_checks.checks[1]: must be one of mx, spf, dkim, dmarc, mta_sts, tls_rpt, dane, ptr",
+            "bad-domain-checks.yml:9: targets[0].domain_checks.sending_domain: must be a domain, as example.com",
+            "bad-domain-checks.yml:10: targets[0].domain_checks.receiving_domain: must be a domain, as example.com",
+            "bad-domain-checks.yml:11: targets[0].domain_checks.addresses[0]: is of one network or host alone; lists know public addresses",
+            "bad-domain-checks.yml:12: targets[0].domain_checks.interval: must be from 10m to 7d",
+            "bad-domain-checks.yml:18: targets[1].domain_checks.checks: must name one check at least; `domain_checks: false` is none",
+        ],
+    ),
+    (
         "bad-duplicate-name-included.yml",
         &[
             "targets.d/same-name.yml:2: targets[0].name: is also the name of the target at bad-duplicate-name-included.yml:3",
@@ -594,7 +605,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-unknown-key-in-defaults.yml",
         &[
-            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, match, mail, inspect, authserv_id, ping, ports, port_checks, port_timeout, dnsbl",
+            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, match, mail, inspect, authserv_id, ping, ports, port_checks, port_timeout, dnsbl, domain_checks",
             "bad-unknown-key-in-defaults.yml:1: defaults.name: is not a key; each target has a name of its own",
         ],
     ),

@@ -142,7 +142,8 @@ fn name(node: &Node) -> Result<String, String> {
     Err("must be 1 to 100 letters, digits, dots, hyphens and underscores".to_owned())
 }
 
-fn addresses(section: &Section<'_>, report: &mut Report) -> Vec<IpAddr> {
+/// `addresses`: from where the mail goes out.
+pub(super) fn addresses(section: &Section<'_>, report: &mut Report) -> Vec<IpAddr> {
     if section.find("addresses").is_none() {
         return Vec::new();
     }

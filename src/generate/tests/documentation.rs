@@ -19,6 +19,7 @@ fn heading(home: Home) -> Option<&'static str> {
         Home::Dkim => "## Keys of `dkim`",
         Home::Dnsbl => "## Keys of `dnsbl`",
         Home::DnsblList => "## Keys of a list of `dnsbl`",
+        Home::DomainChecks => "## Keys of `domain_checks`",
         Home::Included | Home::Defaults | Home::SenderMailbox => return None,
     })
 }

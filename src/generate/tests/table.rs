@@ -36,6 +36,7 @@ fn path(home: Home) -> Option<&'static [&'static str]> {
         Home::Attachment => &["mail", "attachment"],
         Home::Dkim => &["mail", "dkim"],
         Home::Dnsbl => &["dnsbl"],
+        Home::DomainChecks => &["domain_checks"],
         // It stands in a list.
         Home::DnsblList => return None,
     })
@@ -141,6 +142,11 @@ fn values(kind: &Kind) -> Values {
             &["[198.51.100.7, '2001:db8::25']"],
             &["198.51.100.7", "[]", "[mail.example]", "[7]", "[{}]"],
         ),
+        Kind::Domain => (
+            &["example.com", "Mail.Example.", "'bücher.example'"],
+            &["a", "[]", "127.0.0.1", "https://a.example", "7", "{}"],
+        ),
+        Kind::Words(_) => (&["[mx]", "[SPF, dane]"], &["mx", "[]", "[weather]", "[{}]", "[7]"]),
         Kind::Map(_) => (&["{}"], &["[]", "a", "", "{other: a}"]),
         Kind::Switch(_) => (&["{}", "true", "false"], &["[]", "a", "", "{other: a}"]),
         Kind::List(_) => (&[], &[]),
@@ -239,6 +245,7 @@ fn defaults_are_those_of_the_parser() {
         let base = match home {
             Home::Ping => "defaults: {ping: {}}\n".to_owned(),
             Home::Dnsbl => format!("defaults: {{dnsbl: {{{LISTS}}}}}\n"),
+            Home::DomainChecks => "defaults: {domain_checks: {}}\n".to_owned(),
             _ => String::new(),
         };
         let sender_mailbox = if home == Home::SenderMailbox { SENDER_MAILBOX } else { "" };

@@ -26,7 +26,7 @@ use ledger::{FoundIn, MailState, OutstandingMail};
 use ledger::{TlsFacts, certificate_date};
 use mail::text;
 use notice::DsnNote;
-use standing::ListsNote;
+use standing::{DomainNote, ListsNote};
 
 mod inspection;
 mod layers;
@@ -92,6 +92,7 @@ pub(in crate::web) fn page(
         ports: readings.ports.iter().map(PortNote::new).collect(),
         notice: snapshot.last_report.as_ref().map(|it| DsnNote::new(it.0, &it.1, now)),
         inspection: InspectionNote::of(&details.view, now),
+        domain: DomainNote::new(&details.view, now),
         lists: details.view.standing.as_deref().and_then(|one| ListsNote::new(one, now)),
         target,
         row,
@@ -144,6 +145,8 @@ struct TargetPage<'a> {
     inspection: Option<InspectionNote>,
     /// `None`: no list is asked.
     lists: Option<ListsNote>,
+    /// `None`: no domain is checked.
+    domain: Option<DomainNote>,
     target: &'a Target,
     row: Row<'a>,
     /// The exporter itself was late.

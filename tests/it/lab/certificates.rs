@@ -35,7 +35,8 @@ pub(crate) fn write_certificates(folder: &Path, host: &str) {
 
 fn make(host: &str) -> Result<(Vec<u8>, Vec<u8>), ErrorStack> {
     let ca_key = key()?;
-    let ca_name = name("Test authority")?;
+    // Of two authorities of one name OpenSSL would take the first.
+    let ca_name = name(&format!("Test authority of {host}"))?;
     let mut ca = builder(&ca_name, &ca_name, &ca_key)?;
     ca.append_extension(BasicConstraints::new().critical().ca().build()?)?;
     ca.append_extension(KeyUsage::new().critical().key_cert_sign().crl_sign().build()?)?;

@@ -33,7 +33,7 @@ struct Lists {
 }
 
 /// A server that ends with the test.
-fn server(program: &str, arguments: &[&str], folder: &Path) -> Child {
+pub(super) fn server(program: &str, arguments: &[&str], folder: &Path) -> Child {
     let mut command = Command::new(program);
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     command.args(arguments).current_dir(folder).env("PATH", path).kill_on_drop(true);

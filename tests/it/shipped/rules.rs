@@ -100,6 +100,11 @@ async fn the_unit_tests_of_lists_of_addresses_pass() {
 }
 
 #[tokio::test]
+async fn the_unit_tests_of_the_posture_of_domains_pass() {
+    test_rules("domain").await;
+}
+
+#[tokio::test]
 async fn the_unit_tests_of_targets_that_exporters_share_pass() {
     test_rules("shards").await;
 }

@@ -201,7 +201,7 @@ pub enum Reading<T> {
     /// Never measured, or nothing that still holds.
     #[default]
     Unmeasured,
-    /// The target is passive and down.
+    /// There is nothing to be measured: the target is passive and down, or does without.
     NotApplicable,
     /// Measured.
     Is(T),

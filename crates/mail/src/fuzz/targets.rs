@@ -25,6 +25,7 @@ pub(super) mod dns;
 pub(super) mod header;
 pub(super) mod imap;
 pub(super) mod pop3;
+pub(super) mod posture;
 pub(super) mod records;
 pub(super) mod resolver;
 pub(super) mod sasl;

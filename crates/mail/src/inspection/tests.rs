@@ -727,3 +727,27 @@ fn the_header_of_an_answer_shows_no_address_of_this_side() {
     assert!(inspect(received, None).outgoing.is_some());
     assert_eq!(back(received).outgoing, None);
 }
+
+#[test]
+fn the_keys_of_the_signatures_are_found_each_once_and_only_names() {
+    let of = |fields: &str| {
+        let found = inspect(fields, None).signatures.into_iter();
+        found.map(|it| format!("{}._domainkey.{}", it.selector, it.domain)).collect::<Vec<_>>()
+    };
+    let signed = "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed;\n\td=Sender.example.; s=2026 ;\n\tt=1; \
+                  h=from:to; bh=AAAA;\n\tb=AA/+\n\tAA==\n";
+    assert_eq!(of(signed), ["2026._domainkey.sender.example"]);
+    let other = signed.replace("2026", "a.b");
+    let both = [signed, signed, &other].concat();
+    assert_eq!(of(&both), ["2026._domainkey.sender.example", "a.b._domainkey.sender.example"]);
+    for broken in ["s=;", "s=a b!;", "s=..;", "s;", &format!("s={};", "x".repeat(64))] {
+        assert_eq!(of(&signed.replace("s=2026 ;", broken)), [""; 0], "{broken}");
+    }
+    let many: String = (0..9).map(|number| signed.replace("2026", &number.to_string())).collect();
+    assert_eq!(of(&many).len(), 4);
+    let inspection = inspect(&many, None);
+    assert!(inspection.is_sound());
+    let read: Inspection =
+        serde_json::from_str(&serde_json::to_string(&inspection).unwrap()).unwrap();
+    assert_eq!(read, inspection, "it outlives the process");
+}

@@ -50,6 +50,8 @@ pub struct TlsClient {
 pub struct Handshake {
     /// What the server has shown, also with a certificate that is refused; `None` if it came to nothing.
     pub facts: Option<TlsFacts>,
+    /// Why the certificate would be refused, where the options accept any.
+    pub objection: Option<Fault>,
     /// The protected connection.
     pub outcome: Result<SslStream<ReadAhead>, Fault>,
 }
@@ -149,12 +151,13 @@ impl TlsClient {
         deadline: Instant,
         resumption: Resumption<'_>,
     ) -> Handshake {
-        let (mut facts, socket) = (None, socket.into());
-        let outcome = self.shake_hands(endpoint, socket, deadline, resumption, &mut facts).await;
+        let (mut facts, mut objection, socket) = (None, None, socket.into());
+        let shown = (&mut facts, &mut objection);
+        let outcome = self.shake_hands(endpoint, socket, deadline, resumption, shown).await;
         if outcome.is_err() {
             resumption.refused();
         }
-        Handshake { facts, outcome }
+        Handshake { facts, objection, outcome }
     }
 
     async fn shake_hands(
@@ -163,7 +166,7 @@ impl TlsClient {
         socket: Socket,
         deadline: Instant,
         resumption: Resumption<'_>,
-        shown: &mut Option<TlsFacts>,
+        (shown, objection): (&mut Option<TlsFacts>, &mut Option<Fault>),
     ) -> Result<SslStream<ReadAhead>, Fault> {
         let name = self.server_name.as_deref().unwrap_or(endpoint.name());
         let problems: Arc<Mutex<Problems>> = Arc::default();
@@ -182,30 +185,15 @@ impl TlsClient {
         let seen = facts.as_ref().filter(|facts| !facts.is_resumed);
         let holds_until = seen.map(|facts| facts.chain_not_after.min(facts.leaf_not_after));
         *shown = facts;
-        match worst(&problems.found) {
-            Some((reason, words)) if self.verify => Err(match problems.shortage {
-                Some(shortage) if reason == Reason::CertificateUntrusted => {
-                    let message =
-                        format!("the authorities cannot be read to judge {name}: {words}");
-                    Fault::short(shortage, Reason::Other, message)
-                }
-                _ => {
-                    let of =
-                        if reason == Reason::CertificateName { names(stream.ssl()) } else { None };
-                    let of = of.map(|names| format!("; it is that of {names}")).unwrap_or_default();
-                    let advice = problems.advice.unwrap_or_default();
-                    let message =
-                        format!("the certificate of {name} is refused: {words}{of}{advice}");
-                    Fault::new(reason, message)
-                }
-            }),
-            _ => {
-                if let Some(until) = holds_until {
-                    resumption.accepted(until);
-                }
-                Ok(stream)
-            }
+        match problems.refusal(stream.ssl(), name) {
+            Some(refusal) if self.verify => return Err(refusal),
+            refusal => *objection = refusal,
         }
+        if let Some(until) = holds_until {
+            resumption.accepted(until);
+        }
+        drop(problems);
+        Ok(stream)
     }
 
     fn prepare(
@@ -241,6 +229,24 @@ struct Problems {
     shortage: Option<Shortage>,
     /// What to do where there are no authorities to judge by.
     advice: Option<&'static str>,
+}
+
+impl Problems {
+    /// Why the certificate of `name` does not hold, if it does not.
+    fn refusal(&self, ssl: &SslRef, name: &str) -> Option<Fault> {
+        let (reason, words) = worst(&self.found)?;
+        if let Some(shortage) = self.shortage
+            && reason == Reason::CertificateUntrusted
+        {
+            let message = format!("the authorities cannot be read to judge {name}: {words}");
+            return Some(Fault::short(shortage, Reason::Other, message));
+        }
+        let of = if reason == Reason::CertificateName { names(ssl) } else { None };
+        let of = of.map(|names| format!("; it is that of {names}")).unwrap_or_default();
+        let advice = self.advice.unwrap_or_default();
+        let message = format!("the certificate of {name} is refused: {words}{of}{advice}");
+        Some(Fault::new(reason, message))
+    }
 }
 
 /// Has a server trust the authorities of the system for the certificates of its clients.

@@ -307,6 +307,7 @@ impl Dialer {
             asked_for: None,
             asked: Instant::now(),
             answers: Answers::default(),
+            objection: None,
             trace,
         }
     }
