@@ -78,6 +78,7 @@ async fn live(handle: &TargetHandle, number: usize, is_newest: bool) {
             asked_at: seen,
             previous_look: Some(began),
             dated: None,
+            is_stamped_once: false,
             network: Duration::ZERO,
             attended_since: began,
             style: SessionKind::Held,
