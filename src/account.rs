@@ -15,8 +15,8 @@ use ledger::Failure;
 use ledger::Side;
 use ledger::Token;
 use ledger::{
-    Availability, DeliveryReport, Ledger, Moment, ReportOutcome, Rules, Sighting, SightingOutcome,
-    Snapshot, StoredAccount, Transmission,
+    Availability, DeliveryReport, Ledger, Moment, Reading, ReportOutcome, Rules, Sighting,
+    SightingOutcome, Snapshot, StoredAccount, Transmission,
 };
 use mail::inspection::Inspection;
 use state::State;
@@ -131,6 +131,23 @@ impl Account {
         debug!(target = %self.name, side = "send", %token, "accepted");
     }
 
+    /// A test of what must not pass is over without a mail that is waited for; see [`Ledger::judged`].
+    pub fn judged(&self, is_met: Reading<bool>, words: &str) {
+        self.update(|ledger, now| ledger.judged(is_met, words, now));
+        self.log_expectation();
+    }
+
+    /// Logs whether what must not pass passes, where that has changed.
+    pub fn log_expectation(&self) {
+        let change = self.change(|state, now| {
+            let judged = state.ledger.snapshot(now).expectation?;
+            state.log().judged(judged.is_met).then_some(judged)
+        });
+        if let Some(judged) = change {
+            side_log::log_expectation(&self.name, &judged);
+        }
+    }
+
     /// See [`Ledger::not_accepted`].
     pub fn not_accepted(&self, token: Token, failure: &Failure, is_doubtful: bool) {
         self.change(|state, now| {
@@ -158,6 +175,7 @@ impl Account {
             state.history().seen(token, sighting.folder, verdict);
             verdict
         });
+        self.log_expectation();
         debug!(target = %self.name, side = "receive", %token, ?verdict, "seen");
         if let SightingOutcome::Received { roundtrip: None, .. } = verdict {
             info!(target = %self.name, side = "receive", %token,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::{Config, Endpoint, Target};
+use crate::config::{Config, Endpoint, Expected, Target};
 
 mod domains;
 mod lists;
@@ -76,32 +76,37 @@ fn overview(config: &Config) -> Vec<String> {
         return Vec::new();
     }
     let senders: BTreeSet<_> = targets().map(|it| server(&it.send.endpoint)).collect();
-    let servers: BTreeSet<_> = targets().map(|it| server(&it.receive.endpoint)).collect();
-    let mailboxes: BTreeSet<String> =
-        targets().map(|it| it.receive.mailbox_id().to_string()).collect();
+    let receiving = || targets().filter_map(|it| it.receive.as_ref());
+    let servers: BTreeSet<_> = receiving().map(|it| server(&it.endpoint)).collect();
+    let mailboxes: BTreeSet<String> = receiving().map(|it| it.mailbox_id().to_string()).collect();
     let mut protocols: BTreeMap<&str, usize> = BTreeMap::new();
-    for target in targets() {
-        *protocols.entry(target.receive.protocol.label()).or_default() += 1;
+    for side in receiving() {
+        *protocols.entry(side.protocol.label()).or_default() += 1;
     }
     let protocols: Vec<String> =
         protocols.iter().map(|(protocol, count)| format!("{count} by {protocol}")).collect();
-    vec![
-        format!(
-            "sending:   {} by smtp through {}, {} mails a day",
-            config.targets.len(),
-            counted(senders.len(), "server"),
-            mails_a_day(targets())
-        ),
-        format!(
-            "receiving: {} in {} on {}",
-            protocols.join(", "),
-            match mailboxes.len() {
-                1 => "1 mailbox".to_owned(),
-                count => format!("{count} mailboxes"),
-            },
-            counted(servers.len(), "server")
-        ),
-    ]
+    let sending = format!(
+        "sending:   {} by smtp through {}, {} mails a day",
+        config.targets.len(),
+        counted(senders.len(), "server"),
+        mails_a_day(targets().filter(|target| sends_mail(target)))
+    );
+    let receiving = format!(
+        "receiving: {} in {} on {}",
+        protocols.join(", "),
+        match mailboxes.len() {
+            1 => "1 mailbox".to_owned(),
+            count => format!("{count} mailboxes"),
+        },
+        counted(servers.len(), "server")
+    );
+    let receiving = Some(receiving).filter(|_| !mailboxes.is_empty());
+    [Some(sending), receiving].into_iter().flatten().collect()
+}
+
+/// Whether its tests do not end before a mail is sent.
+fn sends_mail(target: &Target) -> bool {
+    target.expected().and_then(Expected::stops_at).is_none()
 }
 
 fn server(endpoint: &Endpoint) -> (&str, u16) {
@@ -113,7 +118,7 @@ fn mails_a_day<'a>(targets: impl Iterator<Item = &'a Target>) -> String {
     let mails = targets.map(|target| {
         f64::from(target.messages.get()) * DAY.as_secs_f64() / target.interval.as_secs_f64()
     });
-    needs::rate(mails.sum())
+    needs::rate(mails.fold(0.0, |all, one| all + one))
 }
 
 /// The last line where something is wrong: `problems` has one a line, and indented lines that belong to
@@ -275,5 +280,15 @@ mod tests {
     fn problems_are_counted() {
         let said = summary_of_problems("a.yml:1: b\n  more of it\na.yml:2: c");
         assert_eq!(said, "2 problems; the exporter does not start with this configuration");
+    }
+
+    #[test]
+    fn a_test_without_a_mail_is_no_mail_and_has_no_mailbox() {
+        let yaml = "targets: [{name: relay, host: h, from: a@b.example, to: c@d.example, expect: refused}]\n";
+        let config = Config::parse(yaml, Path::new("a.yml")).unwrap();
+        let lines = overview(&config);
+        assert_eq!(lines, ["sending:   1 by smtp through 1 server, 0 mails a day"]);
+        let described = config.describe();
+        assert!(described[0].contains("expects the recipient to be refused"), "{described:?}");
     }
 }

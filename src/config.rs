@@ -38,7 +38,7 @@ pub(crate) use series::push_label;
 pub use shard::{NoShard, Shard};
 pub(crate) use source::{authorities_of_flag, password, secret_of_flag};
 pub(crate) use value::{WrittenBytes, parse_address, parse_duration, parse_host};
-pub use wants::{Dnsbl, DnsblList, DomainChecks, Match, Wants};
+pub use wants::{Dnsbl, DnsblList, DomainChecks, Expected, Match, RefusedAt, Wants};
 
 pub mod file;
 pub mod problem;
@@ -163,8 +163,8 @@ pub struct Target {
     pub to: Address,
     /// How a test mail is handed over.
     pub send: SendSide,
-    /// How it is found.
-    pub receive: ReceiveSide,
+    /// How it is found; `None`: nobody looks for it, as it must be refused.
+    pub receive: Option<ReceiveSide>,
     /// The sender's own mailbox, where bounces and our copies in \Sent are looked for.
     pub sender_mailbox: Option<Box<ReceiveSide>>,
     /// Whether the header of an arrived mail is read for what it tells.

@@ -14,6 +14,7 @@ use crate::probing::lag::{Lateness, Part as OwnPart};
 use crate::supervisor::{ReloadState, Supervisor};
 use page::{Page, Part};
 
+mod expectation;
 mod exporter;
 mod failures;
 mod family;

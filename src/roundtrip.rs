@@ -34,6 +34,7 @@ pub mod all;
 pub mod arguments;
 pub mod command;
 mod dialing;
+mod expected;
 pub mod exporter;
 mod hand_over;
 pub mod json;

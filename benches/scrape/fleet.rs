@@ -87,7 +87,7 @@ async fn live(handle: &TargetHandle, number: usize, is_newest: bool) {
     let now = SystemTime::now();
     let transit = TransitTimes { transmitted: Some(now), seen: now, arrived: Some(now) };
     let rules = Rules { authserv_id: None, scrubber: &Scrubber::default() };
-    let mailbox = target.receive.mailbox_id().to_string();
+    let mailbox = target.receive.as_ref().unwrap().mailbox_id().to_string();
     account.inspected(mailbox.into(), Inspection::read(HEADER.as_bytes(), transit, rules), false);
     let took = Duration::from_micros(700 + number as u64);
     let round_trips = Some(RoundTrips { min: took, mean: took * 2, max: took * 3 });

@@ -31,7 +31,7 @@ pub fn next_step_for_late_mail(target: &Target, lacks_junk_folder: bool) -> Stri
     } else {
         ""
     };
-    let (host, to, user) = (&target.send.endpoint.host, &target.to, &target.receive.login.username);
+    let (host, to, user) = (&target.send.endpoint.host, &target.to, target.reader());
     let way_in = match target.takes_replies() {
         true => format!(
             "that {to} answers each mail and not one in some days, and that answers to {} come",
@@ -127,12 +127,12 @@ impl Advice<'_> {
             Reason::Quota => self.quota(),
             Reason::Busy => format!(
                 "end the other session in the mailbox of {}, or give the probe a mailbox of its own",
-                self.target.receive.login.username
+                self.target.reader()
             ),
             Reason::Marked => format!(
                 "take out, or unmark, the mail of somebody else that is marked as deleted in the \
                  mailbox of {}, or give the probe a mailbox of its own",
-                self.target.receive.login.username
+                self.target.reader()
             ),
             Reason::Protocol => self.protocol(),
             Reason::Other => format!("look into {}", self.log()),
@@ -221,8 +221,8 @@ impl Advice<'_> {
 
     fn rejected(&self) -> String {
         let Endpoint { host, .. } = self.endpoint();
-        let Target { from, to, receive, .. } = self.target;
-        let user = &receive.login.username;
+        let Target { from, to, .. } = self.target;
+        let user = self.target.reader();
         match (self.side, self.step) {
             (Side::Send, Step::Envelope) => {
                 let takes =
@@ -302,7 +302,8 @@ impl Advice<'_> {
     }
 
     fn is_pop3(&self) -> bool {
-        self.side == Side::Receive && self.target.receive.protocol == Protocol::Pop3
+        let protocol = self.target.receive.as_ref().map(|side| &side.protocol);
+        self.side == Side::Receive && protocol == Some(&Protocol::Pop3)
     }
 
     fn begins_in_the_clear(&self) -> bool {
@@ -316,15 +317,18 @@ impl Advice<'_> {
     fn endpoint(&self) -> &Endpoint {
         match self.side {
             Side::Send => &self.target.send.endpoint,
-            Side::Receive => &self.target.receive.endpoint,
+            Side::Receive => {
+                let receive = self.target.receive.as_ref();
+                receive.map_or(&self.target.send.endpoint, |side| &side.endpoint)
+            }
         }
     }
 
     fn service(&self) -> &'static str {
-        match (self.side, &self.target.receive.protocol) {
-            (Side::Send, _) => "SMTP",
-            (Side::Receive, Protocol::Pop3) => "POP3",
-            (Side::Receive, Protocol::Imap { .. }) => "IMAP",
+        match self.side {
+            Side::Send => "SMTP",
+            Side::Receive if self.is_pop3() => "POP3",
+            Side::Receive => "IMAP",
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{Account, side_log};
 use crate::clock::{on_time_line, suspended};
 use ledger::LoginDelay;
 use ledger::Side;
-use ledger::{Attempt, Ledger, Moment, Reading};
+use ledger::{Attempt, Ledger, Moment, Reading, Snapshot};
 use mail::trace::Trace;
 
 /// What the ledger cannot see by itself: how far the attempts under way have come, and whether the machine
@@ -74,6 +74,11 @@ impl Delay {
     }
 }
 
+/// The ability of a side as the log tells it; nothing of mails that must not pass.
+fn shown(snapshot: &Snapshot, ability: Reading<bool>) -> Reading<bool> {
+    if snapshot.expectation.is_some() { Reading::Unmeasured } else { ability }
+}
+
 impl Account {
     /// An attempt on a side begins, with this record. At `deadline` it is a failure, whatever becomes of
     /// whoever makes it: see [`Ledger::attempt_began`].
@@ -90,7 +95,8 @@ impl Account {
     pub fn send_ended(&self, accepted: u32, total: u32, attempt: &Attempt) {
         self.attempt_ended(Side::Send, attempt, |ledger, now| {
             ledger.send_ended(accepted, total, attempt, now);
-            ledger.snapshot(now).send_ability.map(|share| share > 0.0)
+            let snapshot = ledger.snapshot(now);
+            shown(&snapshot, snapshot.send_ability.map(|share| share > 0.0))
         });
     }
 
@@ -98,7 +104,8 @@ impl Account {
     pub fn check_ended(&self, attempt: &Attempt) {
         self.attempt_ended(Side::Receive, attempt, |ledger, now| {
             ledger.check_ended(attempt, now);
-            ledger.snapshot(now).receive_ability
+            let snapshot = ledger.snapshot(now);
+            shown(&snapshot, snapshot.receive_ability)
         });
     }
 

@@ -12,7 +12,7 @@ use ledger::LineInstant;
 use ledger::LoginDelay;
 use ledger::Token;
 use ledger::durations;
-use ledger::{Attempt, PerSide, Reading};
+use ledger::{Attempt, Judged, PerSide, Reading};
 use ledger::{Failure, Reason, Side, Step};
 use mail::throttle::LogThrottle;
 
@@ -35,6 +35,8 @@ pub(super) struct TargetLog {
     pub(super) notices: LogThrottle,
     pub(super) sender_mailbox_failures: LogThrottle,
     pub(super) remarks: LogThrottle,
+    /// Whether what must not pass was last told not to pass.
+    expectation: Option<Reading<bool>>,
 }
 
 #[derive(Debug, Default)]
@@ -119,6 +121,13 @@ impl TargetLog {
         change.map(|change| SideChange { change, ended_cause })
     }
 
+    /// The newest test of what must not pass has shown this. Whether that is to be logged; nothing is as it should be.
+    pub(super) fn judged(&mut self, is_met: Reading<bool>) -> bool {
+        let before = self.expectation.replace(is_met);
+        before.unwrap_or(Reading::Is(true)) != is_met
+            && !(before.is_none() && is_met == Reading::Unmeasured)
+    }
+
     /// A look or a removal has failed. Gives how many before it were not logged, `None` if it is not to
     /// be logged itself.
     pub(super) fn look_failed(&mut self, failure: &Failure, now: LineInstant) -> Option<u64> {
@@ -132,6 +141,23 @@ impl TargetLog {
     /// Periods were skipped. Gives what [`TargetLog::look_failed`] gives.
     pub(super) fn periods_skipped(&mut self, now: LineInstant) -> Option<u64> {
         self.skipped.pass(for_timer(now).into_std())
+    }
+}
+
+/// Logs what the newest test of what must not pass has shown.
+pub(super) fn log_expectation(name: &TargetName, judged: &Judged) {
+    let Judged { expectation, is_met, words, .. } = judged;
+    let expect = expectation.label();
+    match is_met {
+        Reading::Is(true) => {
+            info!(target = %name, expect, words = %words, "the expectation is met")
+        }
+        Reading::Is(false) => {
+            warn!(target = %name, expect, words = %words, "the expectation is not met");
+        }
+        Reading::Unmeasured | Reading::NotApplicable => {
+            warn!(target = %name, expect, words = %words, "nobody knows whether the expectation is met");
+        }
     }
 }
 

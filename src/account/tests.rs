@@ -13,6 +13,7 @@ const RULES: Rules = Rules {
     lost_after: Duration::from_secs(600),
     max_outstanding: 10,
     passive: false,
+    expectation: None,
 };
 
 #[tokio::test]

@@ -361,7 +361,9 @@ impl<'a> Collection<'a> {
 
     fn add(&mut self, section: &Section<'a>, target: Arc<Target>, report: &mut Report) {
         let receive = section.child("receive", report).place().clone();
-        self.add_mailbox(receive, &target.name, &target.receive, report);
+        if let Some(side) = &target.receive {
+            self.add_mailbox(receive, &target.name, side, report);
+        }
         if let Some(side) = &target.sender_mailbox {
             let place = section.child("sender_mailbox", report).place().clone();
             self.add_mailbox(place, &target.name, side, report);

@@ -10,11 +10,12 @@ use crate::config::yaml::{Node, Value};
 pub const LOCATION: &str = "location";
 
 /// The names of all labels that the exporter sets on any series.
-pub(crate) const OF_THE_EXPORTER: [&str; 28] = [
+pub(crate) const OF_THE_EXPORTER: [&str; 29] = [
     "branch",
     "check",
     "cipher",
     "dnsbl",
+    "expect",
     "external_url",
     "filter",
     "folder",

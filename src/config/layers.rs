@@ -104,11 +104,12 @@ impl Target {
         let (name, endpoint, protocol) = match owner {
             Owner::Send => ("send", &self.send.endpoint, Spoken::Smtp),
             Owner::Receive => {
-                let protocol = match self.receive.protocol {
+                let receive = self.receive.as_ref()?;
+                let protocol = match receive.protocol {
                     Protocol::Imap { .. } => Spoken::Imap,
                     Protocol::Pop3 => Spoken::Pop3,
                 };
-                ("receive", &self.receive.endpoint, protocol)
+                ("receive", &receive.endpoint, protocol)
             }
         };
         let Endpoint { host, port, tls, ip_family, mx, .. } = endpoint;

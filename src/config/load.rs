@@ -66,8 +66,7 @@ impl Config {
         let mut tallies = BTreeMap::new();
         for target in self.targets.values() {
             count_sending(&mut tallies, target);
-            let mailboxes = [Some(&target.receive), target.sender_mailbox.as_deref()];
-            mailboxes.into_iter().flatten().for_each(|side| count_mailbox(&mut tallies, side));
+            target.mailboxes().for_each(|side| count_mailbox(&mut tallies, side));
         }
         let load = |(server, tally): (Server, Tally)| ServerLoad {
             server,

@@ -224,8 +224,10 @@ fn sending(target: &Target) -> Vec<String> {
 }
 
 fn receiving(target: &Target) -> Vec<String> {
-    let sides =
-        [("receive", Some(&target.receive)), ("sender_mailbox", target.sender_mailbox.as_deref())];
+    let sides = [
+        ("receive", target.receive.as_ref()),
+        ("sender_mailbox", target.sender_mailbox.as_deref()),
+    ];
     let sides = sides.into_iter().filter_map(|(key, side)| Some((key, side?)));
     sides.flat_map(|(key, side)| reading(key, side)).collect()
 }

@@ -6,7 +6,7 @@ use ledger::{Rules, Servers, SessionKind, Token};
 use mail::content::Values;
 use mail::test_mail::{Addressed, subject};
 
-use super::{Protocol, Target};
+use super::{Protocol, ReceiveSide, Target};
 
 impl From<&Target> for Rules {
     fn from(target: &Target) -> Self {
@@ -16,6 +16,7 @@ impl From<&Target> for Rules {
             lost_after: target.lost_after,
             max_outstanding: target.max_outstanding,
             passive: target.passive,
+            expectation: target.expected().map(|expected| expected.outcome),
         }
     }
 }
@@ -28,8 +29,30 @@ impl From<&Target> for Servers {
         let (user, host, port) = (user.unwrap_or_default(), endpoint.name(), endpoint.port);
         Self {
             send: format!("{scheme}://{user}{host}:{port}").into(),
-            receive: target.receive.mailbox_id().to_string().into(),
+            receive: target.mailbox().unwrap_or_default().into(),
         }
+    }
+}
+
+impl Target {
+    /// Its mailbox, as `imap://user@host:port`; `None` if it has none.
+    pub fn mailbox(&self) -> Option<String> {
+        self.receive.as_ref().map(|side| side.mailbox_id().to_string())
+    }
+
+    /// What a look for its mails costs.
+    pub fn session_kind(&self) -> SessionKind {
+        self.receive.as_ref().map_or(SessionKind::Held, |side| side.protocol.session_kind())
+    }
+
+    /// Who reads its mailbox; its recipient, if nobody does.
+    pub fn reader(&self) -> &str {
+        self.receive.as_ref().map_or(self.to.as_ref(), |side| &side.login.username)
+    }
+
+    /// The mailboxes that it has to do with: its own, and that of its sender.
+    pub fn mailboxes(&self) -> impl Iterator<Item = &ReceiveSide> {
+        self.receive.iter().chain(self.sender_mailbox.as_deref())
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use super::{Config, MailboxId};
+use super::{Config, Endpoint, MailboxId, ReceiveSide, Target};
 
 /// One of several exporters with the same configuration, each of which tests its own part of the targets.
 ///
@@ -115,6 +115,14 @@ fn score(index: u32, mailbox: &str) -> [u8; 32] {
     openssl::sha::sha256(format!("{index} {mailbox}").as_bytes())
 }
 
+/// By what it is dealt out: its mailbox, which targets may share, else its SMTP server.
+fn whereabouts(target: &Target) -> MailboxId {
+    let Endpoint { host, port, .. } = &target.send.endpoint;
+    let server =
+        || MailboxId { protocol: "smtp", host: host.clone(), port: *port, user: String::new() };
+    target.receive.as_ref().map_or_else(server, ReceiveSide::mailbox_id)
+}
+
 impl Config {
     /// The part of it that `shard` tests; all of it for `None`.
     #[must_use]
@@ -124,7 +132,7 @@ impl Config {
         // The limits of a server and of an account hold for all shards together.
         self.shared_warnings = self.server_warnings();
         let all = self.targets.len();
-        self.targets.retain(|_, target| shard.has(&target.receive.mailbox_id()));
+        self.targets.retain(|_, target| shard.has(&whereabouts(target)));
         self.in_other_shards += all - self.targets.len();
         self
     }

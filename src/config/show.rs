@@ -117,7 +117,7 @@ impl Yaml {
         self.line(2, "to", Text(target.to.as_ref()));
         self.line(2, "timeout", Written(target.send.endpoint.timeout));
         self.send(&target.send);
-        self.mailbox("receive", &target.receive);
+        target.receive.iter().for_each(|side| self.mailbox("receive", side));
         if let Some(side) = &target.sender_mailbox {
             self.mailbox("sender_mailbox", side);
         }
@@ -127,6 +127,7 @@ impl Yaml {
         if let Some(form) = target.form() {
             self.mail(form);
         }
+        target.expected().into_iter().for_each(|expected| self.expected(expected));
         match target.usual {
             true => {
                 self.head(2, "inspect");
@@ -321,7 +322,8 @@ fn warn_target(target: &Target, warnings: &mut Vec<String>) {
     }
     let sender_mailbox =
         target.sender_mailbox.as_deref().into_iter().map(|side| ("sender_mailbox", side));
-    for (key, side) in [("receive", &target.receive)].into_iter().chain(sender_mailbox) {
+    let receive = target.receive.iter().map(|side| ("receive", side));
+    for (key, side) in receive.chain(sender_mailbox) {
         for message in warn_mailbox(key, side) {
             warn(&message);
         }
@@ -393,8 +395,10 @@ fn describe(target: &Target) -> String {
         line += &format!("{}@", login.username);
     }
     line += &format!("{} ({})", send.endpoint, protection(&send.endpoint));
-    let found = if target.takes_replies() { "its answer found" } else { "found" };
-    line += &format!(", {found} by {}", describe_mailbox(receive));
+    if let Some(receive) = receive {
+        let found = if target.takes_replies() { "its answer found" } else { "found" };
+        line += &format!(", {found} by {}", describe_mailbox(receive));
+    }
     if let Some(side) = sender_mailbox {
         line += &format!("; bounces and sent copies by {}", describe_mailbox(side));
     }
@@ -409,6 +413,9 @@ fn describe(target: &Target) -> String {
     if !target.ports.is_empty() {
         let ports: Vec<String> = target.ports.iter().map(ToString::to_string).collect();
         line += &format!("; checks {}", ports.join(", "));
+    }
+    if let Some(expected) = target.expected() {
+        line += &format!("; expects {}", expected.words());
     }
     line += &wants::described(target);
     match (target.passive, &target.cluster) {

@@ -11,6 +11,7 @@ use lettre::Address;
 use super::reference::Home;
 use super::section::{Found, Level, Report, Section};
 use super::source::Sources;
+use super::wants::expect;
 use super::{Endpoint, Folder, IpFamily, PemFile, Protocol, ReceiveSide, SendSide};
 use super::{TlsMode, TlsOptions, TlsVersion, login, value};
 use crate::config::yaml::Node;
@@ -98,18 +99,21 @@ pub(super) fn send(
     Some(SendSide { endpoint: endpoint?, login: login?, ehlo, max_connections })
 }
 
-/// The mailbox; `None` with a problem reported.
+/// The mailbox; `None` with a problem reported, `Some(None)` where there is none and the mails must be refused.
 pub(super) fn receive(
     shared: &Shared<'_, '_>,
     sources: &mut Sources<'_>,
     report: &mut Report,
-) -> Option<ReceiveSide> {
+) -> Option<Option<ReceiveSide>> {
     if shared.target.find("receive").is_none() {
+        if expect::needs_no_mailbox(shared.target) {
+            return Some(None);
+        }
         let advice = "the mailbox, at least with `protocol`, `username` and a password";
         shared.target.miss("receive", advice, report);
         return None;
     }
-    mailbox("receive", &[r"\Junk"], shared, sources, report)
+    mailbox("receive", &[r"\Junk"], shared, sources, report).map(Some)
 }
 
 /// The sender's own mailbox: `Some(None)` where none is written, `None` with a problem reported.

@@ -120,12 +120,11 @@ fn times(section: &Section<'_>, report: &mut Report) -> Times {
     let age = || value::duration(AGES);
     let late_after = section.read("late_after", report, age()).unwrap_or(interval);
     let lost_after = section.read("lost_after", report, age());
+    // What must not pass is not waited for a whole day.
+    let patience = if wants::expect::is_expected(section) { interval } else { LOST_AFTER };
     // A default never contradicts what was written: mail cannot be lost before it is late.
-    let times = Times {
-        interval,
-        late_after,
-        lost_after: lost_after.unwrap_or(LOST_AFTER.max(late_after)),
-    };
+    let times =
+        Times { interval, late_after, lost_after: lost_after.unwrap_or(patience.max(late_after)) };
     if times.lost_after < times.late_after && !section.is_partial() {
         let written = section.find("lost_after").map(|found| found.place);
         let message = format!(

@@ -216,7 +216,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!((endpoint.port, endpoint.tls), (25, TlsMode::StartTls));
     assert_eq!((endpoint.ip_family, endpoint.timeout), (IpFamily::Any, Duration::from_secs(30)));
     assert_eq!(*endpoint.tls_options, TlsOptions::default());
-    let receive = target.receive;
+    let receive = target.receive.unwrap();
     assert_eq!((receive.endpoint.port, receive.login.auth), (143, Auth::Auto));
     assert_eq!(receive.min_look_interval, Duration::ZERO);
     let folders = vec![Folder::Name("INBOX".into()), Folder::SpecialUse("\\Junk".into())];
@@ -283,23 +283,25 @@ fn the_ports_of_both_sides_are_checked_once() {
 fn ports_follow_protocol_and_tls() {
     let ports = |send: &str, receive: &str| {
         let target = one("", send, receive);
-        (target.send.endpoint.port, target.receive.endpoint.port)
+        (target.send.endpoint.port, target.receive.as_ref().unwrap().endpoint.port)
     };
     assert_eq!(ports("tls: implicit", "tls: implicit"), (465, 993));
     assert_eq!(ports("tls: none", "tls: none"), (25, 143));
-    let pop3 = |tls| one("", "", &format!("tls: {tls}, port: 1")).receive.endpoint.port;
+    let pop3 =
+        |tls| one("", "", &format!("tls: {tls}, port: 1")).receive.as_ref().unwrap().endpoint.port;
     assert_eq!(pop3("implicit"), 1);
     let pop3 = |extra: &str| {
         let text = format!("targets:\n{}", target("a", extra, "", ""));
         let config = parse(&text.replace("imap", "pop3")).unwrap();
-        only(&config).receive.endpoint.port
+        only(&config).receive.as_ref().unwrap().endpoint.port
     };
     assert_eq!((pop3("ssl: false"), pop3("ssl: true")), (110, 995));
 }
 
 #[test]
 fn the_ssl_switch_yields_to_what_is_nearer() {
-    let modes = |target: Target| (target.send.endpoint.tls, target.receive.endpoint.tls);
+    let modes =
+        |target: Target| (target.send.endpoint.tls, target.receive.as_ref().unwrap().endpoint.tls);
     let ssl = |value: bool| modes(one(&format!("ssl: {value}"), "", ""));
     assert_eq!(ssl(true), (TlsMode::Implicit, TlsMode::Implicit));
     assert_eq!(ssl(false), (TlsMode::None, TlsMode::None));
@@ -329,9 +331,9 @@ fn a_target_wins_over_the_defaults_key_by_key() {
     assert_eq!(target.send.endpoint.tls_options.min_version, TlsVersion::Tls13);
     let login = target.send.login.unwrap();
     assert_eq!((login.username.as_str(), password_of(&login).as_str()), ("sam", "of-relay"));
-    assert_eq!(target.receive.endpoint.ip_family, IpFamily::V6);
+    assert_eq!(target.receive.as_ref().unwrap().endpoint.ip_family, IpFamily::V6);
     assert_eq!(
-        target.receive.protocol,
+        target.receive.as_ref().unwrap().protocol,
         Protocol::Imap { folders: [Folder::Name("INBOX".into())].into() }
     );
 }
@@ -344,7 +346,7 @@ fn what_does_not_fit_a_target_is_not_taken_from_the_defaults() {
     let target = under_defaults(defaults, &own).unwrap();
     assert_eq!(target.send.login, None);
     assert_eq!(*target.send.endpoint.tls_options, TlsOptions::default());
-    assert_eq!(target.receive.protocol, Protocol::Pop3);
+    assert_eq!(target.receive.as_ref().unwrap().protocol, Protocol::Pop3);
 }
 
 #[test]
@@ -452,7 +454,7 @@ fn hosts_are_names_in_lower_case_and_addresses_without_brackets() {
     assert_eq!(host("mail_server"), "mail_server");
     assert_eq!(host("Mail.MÜLLER.example"), "mail.xn--mller-kva.example");
     let target = one("", "host: '::1'", "host: '[::1]'");
-    assert_eq!(target.receive.mailbox_id().to_string(), "imap://a@[::1]:143");
+    assert_eq!(target.receive.as_ref().unwrap().mailbox_id().to_string(), "imap://a@[::1]:143");
 }
 
 #[test]
@@ -559,8 +561,14 @@ fn aliases_and_merge_keys_work() {
                 - <<: *first\n    name: c\n    receive: {<<: *mailbox, protocol: pop3}\n";
     let config = parse(text).unwrap_or_else(|problems| panic!("{problems}"));
     let [a, b, c] = ["a", "b", "c"].map(|name| &config.targets[&TargetName::new(name).unwrap()]);
-    assert_eq!((&a.to, b.interval, &b.receive), (&a.from, Duration::from_secs(120), &a.receive));
-    assert_eq!((c.interval, &c.receive.protocol), (Duration::from_secs(60), &Protocol::Pop3));
+    assert_eq!(
+        (&a.to, b.interval, b.receive.as_ref().unwrap()),
+        (&a.from, Duration::from_secs(120), a.receive.as_ref().unwrap())
+    );
+    assert_eq!(
+        (c.interval, &c.receive.as_ref().unwrap().protocol),
+        (Duration::from_secs(60), &Protocol::Pop3)
+    );
 }
 
 #[test]
@@ -635,12 +643,12 @@ fn the_example_loads() {
          dane, ptr of test.com every 1h; node of cluster corp"
     );
     assert_eq!(
-        descriptions[3],
+        descriptions[4],
         "standby: every 5m one mail from sendtest@test.com to receivetest@test.com through \
          smtp://192.168.10.2:465 (implicit, the default of port 465), found by \
          pop3://mailreceiver@192.168.10.2:995 (implicit, the default of port 995); late after 5m, lost after 24h; passive node of cluster corp"
     );
-    assert_eq!(descriptions.len(), 4);
+    assert_eq!(descriptions.len(), 5);
 }
 
 #[test]
@@ -759,7 +767,11 @@ fn with_fixed_secrets(config: &Config) -> Vec<Target> {
     let target = |target: &Arc<Target>| {
         let mut target = Target::clone(target);
         let sender_mailbox = target.sender_mailbox.as_mut().map(|side| &mut side.login);
-        let logins = [target.send.login.as_mut(), Some(&mut target.receive.login), sender_mailbox];
+        let logins = [
+            target.send.login.as_mut(),
+            target.receive.as_mut().map(|side| &mut side.login),
+            sender_mailbox,
+        ];
         logins.into_iter().flatten().for_each(fix);
         target
     };

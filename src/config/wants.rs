@@ -7,10 +7,12 @@ use super::source::Sources;
 use super::{Target, value};
 pub use dnsbl::{Dnsbl, DnsblList};
 pub use domain_checks::DomainChecks;
+pub use expect::{Expected, RefusedAt};
 pub use reply::Match;
 
 pub(super) mod dnsbl;
 pub(super) mod domain_checks;
+pub(super) mod expect;
 pub(super) mod form;
 pub(super) mod reply;
 
@@ -21,6 +23,8 @@ pub struct Wants {
     pub mail: Option<Form>,
     /// What counts as the arrival of its test mail.
     pub matches: Match,
+    /// What must become of its test mails; `None`: they are to be delivered.
+    pub expect: Option<Expected>,
     /// On which lists its outgoing addresses are looked up; `None`: on none.
     pub dnsbl: Option<Dnsbl>,
     /// What of its domains is checked; `None`: nothing.
@@ -35,8 +39,10 @@ pub(super) fn wants(
     inspects: bool,
     report: &mut Report,
 ) -> Option<Box<Wants>> {
+    let mail = form::form(section, sources, report);
     let wants = Wants {
-        mail: form::form(section, sources, report),
+        expect: expect::expected(section, mail.as_ref(), report),
+        mail,
         matches: section.read("match", report, value::choice(&reply::MATCHES)).unwrap_or_default(),
         dnsbl: dnsbl::dnsbl(section, sources, inspects, report),
         domain_checks: domain_checks::domain_checks(section, report),
@@ -48,12 +54,14 @@ pub(super) fn wants(
 pub(super) fn check(target: &Target, section: &Section<'_>, report: &mut Report) {
     form::check(target, section, report);
     reply::check(target, section, report);
+    expect::check(target, section, report);
 }
 
 /// What of the wants is allowed and yet worth a look, as sentences without the name of the target.
 pub(super) fn doubts(target: &Target) -> Vec<String> {
     let mut doubts = form::doubts(target);
     doubts.extend(reply::doubts(target));
+    doubts.extend(expect::doubts(target));
     doubts
 }
 

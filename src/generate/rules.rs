@@ -50,6 +50,15 @@ fn without_defaults() -> Value {
 
 fn whole_target() -> Value {
     let mut target = whole(Home::Target);
+    // What must be refused needs no mailbox.
+    if let Some(required) = target["required"].as_array_mut() {
+        required.retain(|key| key != "receive");
+    }
+    let refused = json!({"type": "string", "pattern": "^[rR][eE][fF][uU][sS][eE][dD]$"});
+    target["allOf"] = json!([{"anyOf": [
+        {"required": ["receive"]},
+        {"required": ["expect"], "properties": {"expect": refused}},
+    ]}]);
     let sides = json!({
         "required": ["send"],
         "properties": {

@@ -366,8 +366,8 @@ mod tests {
         let config = Config::load(files.main()).unwrap();
         let target = config.targets.get(&name).unwrap();
         assert_eq!((target.from.to_string(), &target.send.login), (address.to_string(), &None));
-        assert_eq!(target.receive.login.username, "rita: #1 'x'");
-        assert_eq!(target.receive.login.auth, PLAIN);
+        assert_eq!(target.receive.as_ref().unwrap().login.username, "rita: #1 'x'");
+        assert_eq!(target.receive.as_ref().unwrap().login.auth, PLAIN);
         let in_folder = |file: io::Result<fs::DirEntry>| file.unwrap().file_name();
         let secrets: Vec<_> =
             fs::read_dir(folder.path().join("secrets")).unwrap().map(in_folder).collect();
@@ -390,7 +390,7 @@ mod tests {
         let config = Config::load(files.main()).unwrap();
         let target = config.targets.get(&name).unwrap();
         assert_eq!(target.send.login, None);
-        assert_eq!(target.receive.login.auth, PLAIN);
+        assert_eq!(target.receive.as_ref().unwrap().login.auth, PLAIN);
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::family::Writer;
 use super::pieces::Syntax;
-use super::{ExporterFacts, inspection, layers, replies, standing, targets, test_mail, usual};
+use super::{
+    ExporterFacts, expectation, inspection, layers, replies, standing, targets, test_mail, usual,
+};
 use crate::supervisor::{View, Views};
 
 /// Some of the targets of a scrape, as they were when it began.
@@ -82,6 +84,7 @@ pub(super) fn parts(all: &Views, exporter: Option<ExporterFacts>) -> Vec<Part> {
         parts.extend(test_mail::parts(all));
         parts.extend(replies::parts(all));
         parts.extend(layers::parts());
+        parts.extend(expectation::parts(all));
         parts.extend(standing::parts(all));
         parts.extend(targets::infos());
     }

@@ -293,9 +293,9 @@ impl Page {
             "Received test mails by folder. Absent for a kind of folder that is not looked into",
         );
         for view in self.views() {
-            let protocol = &view.target.receive.protocol;
+            let protocol = view.target.receive.as_ref().map(|side| &side.protocol);
             for (folder, count) in FoundIn::ALL.into_iter().zip(view.snapshot.totals.found) {
-                if protocol.looks_into(folder) || count > 0 {
+                if protocol.is_some_and(|it| it.looks_into(folder)) || count > 0 {
                     let labels = labels(view, [("folder", folder.label())]);
                     family.counter_sample(&labels, count);
                 }
@@ -375,14 +375,15 @@ impl Page {
 
 fn target_info(view: &View) -> Labels<'_, 5> {
     let target = &view.target;
+    let receive = target.receive.as_ref();
     labels(
         view,
         [
             ("passive", if target.passive { "true" } else { "false" }),
             ("mail_cluster", target.cluster.as_deref().unwrap_or_default()),
-            ("protocol", target.receive.protocol.label()),
+            ("protocol", receive.map_or("", |side| side.protocol.label())),
             ("send_host", target.send.endpoint.name()),
-            ("receive_host", target.receive.endpoint.name()),
+            ("receive_host", receive.map_or("", |side| side.endpoint.name())),
         ],
     )
 }

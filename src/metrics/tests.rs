@@ -645,7 +645,8 @@ fn no_label_of_the_exporter_can_be_configured() {
     ledger.look_failed(&failure(Step::Fetch, Reason::Closed), now());
     let checks = checked(&target, Ok(ECHO));
     let view = view_with(&target, &mut ledger, Some(&telling_header()), &checks);
-    let page = encode([view, view_with_lists()], facts());
+    let expecting = view_expecting("refused", Reading::Is(true));
+    let page = encode([view, view_with_lists(), expecting], facts());
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     // An exemplar is not part of the series.
     let samples = samples.filter_map(|sample| sample.split(" # {").next());
@@ -717,4 +718,38 @@ fn a_check_passed_failed_or_is_nan_and_where_none_is_made_nothing_tells_of_check
     let target = target(false);
     let page = page_of(&target, &mut busy(Rules::from(target.as_ref())), None);
     assert!(!page.contains("domain_check"), "a page of others");
+}
+
+/// A target whose mails must not pass, and that has this to show for it.
+fn view_expecting(expect: &str, is_met: Reading<bool>) -> View {
+    let yaml = format!(
+        "targets: [{{name: gate, host: h, from: a@b.example, to: a@b.example, expect: {expect}, receive: \
+         {{protocol: imap, username: u, password: p}}}}]\n"
+    );
+    let config = Config::parse(&yaml, Path::new("test.yml")).unwrap();
+    let target = config.targets.values().next().unwrap();
+    let mut ledger = Ledger::new(Rules::from(target.as_ref()));
+    ledger.judged(is_met, "said", now());
+    view_with(target, &mut ledger, None, &Checks::default())
+}
+
+#[test]
+fn an_expectation_is_met_or_not_or_nothing_is_proved() {
+    for (expect, is_met, value) in [
+        ("refused", Reading::Is(true), "1.0"),
+        ("junk", Reading::Is(false), "0.0"),
+        ("nothing", Reading::Unmeasured, "NaN"),
+    ] {
+        let page = encode([view_expecting(expect, is_met)], facts());
+        let sample =
+            format!("mailtrip_expectation_met{{target=\"gate\",expect=\"{expect}\"}} {value}");
+        assert!(page.lines().any(|line| line == sample), "{page}");
+        for measure in ["send_ability_percent", "roundtrip_minutes"] {
+            let nan = format!("mailtrip_{measure}{{target=\"gate\"}} NaN");
+            assert!(page.lines().any(|line| line == nan), "{page}");
+        }
+    }
+    let target = target(false);
+    let page = page_of(&target, &mut busy(Rules::from(target.as_ref())), None);
+    assert!(!page.contains("expectation"), "a page of others");
 }

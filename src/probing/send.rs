@@ -13,7 +13,7 @@ use super::bound::{Bound, Permit};
 use super::pace::{Pace, leased};
 use crate::account::{Account, Delay};
 use crate::clock::{self, next_tick, on_time_line};
-use crate::config::Target;
+use crate::config::{Expected, Target};
 use crate::probing::mailbox::{MailboxHandle, Subscriber};
 use ledger::LineInstant;
 use ledger::{Attempt, Servers, Transmission};
@@ -27,6 +27,8 @@ use mail::test_mail::write;
 use mail::trace::Trace;
 use mail::wire::Dialer;
 
+pub mod question;
+
 /// How long the farewell to a server may take.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -39,8 +41,8 @@ pub struct Sender {
     /// The one turn to send that its loops share: a loop that was let go may still be in the middle of
     /// a send.
     pub turn: Arc<Semaphore>,
-    /// Its mailbox.
-    pub mailbox: Arc<MailboxHandle>,
+    /// Its mailbox; `None`: nobody looks for its mails.
+    pub mailbox: Option<Arc<MailboxHandle>>,
     /// Its subscription to that mailbox.
     pub subscriber: Arc<Subscriber>,
     /// The sender's own mailbox, if there is one.
@@ -99,7 +101,11 @@ impl Sender {
         let interval = self.target.interval;
         let period = self.begin(tick, late).with_cancellation_token(cancel).await??;
         let Period { tick, patience, permit, _turn, _slot } = period;
-        let farewell = leased(permit, Box::pin(self.send(patience, cancel))).await;
+        let farewell = match self.target.expected().and_then(Expected::stops_at) {
+            Some(place) => leased(permit, Box::pin(self.ask(place))).await,
+            None => leased(permit, Box::pin(self.send(patience, cancel))).await,
+        };
+        self.account.log_expectation();
         let (next, skipped) = next_tick(tick, interval, Instant::now());
         self.skipped(skipped, Delay::Sending);
         self.subscriber.announce_send(next);
@@ -144,8 +150,11 @@ impl Sender {
     async fn begin(&self, mut tick: Instant, late: Duration) -> Option<Period<'_>> {
         self.account.update(ledger::Ledger::period_began);
         // A broken mailbox never stops sending.
-        let patience = Instant::now() + self.mailbox.patience();
-        let _ = timeout_at(patience, self.mailbox.wait_for_check(tick)).await;
+        let mut patience = Instant::now();
+        if let Some(mailbox) = &self.mailbox {
+            patience += mailbox.patience();
+            let _ = timeout_at(patience, mailbox.wait_for_check(tick)).await;
+        }
         let slot = self.queued(Delay::Connection, &mut tick, self.slots.acquire()).await.ok()?;
         // Last of what may wait for others. What comes before the connection lies within the lease: the store's commit, and
         // the session of a POP3 mailbox. Where they are slow the lease may be over before it; else they would hold up all.
@@ -186,8 +195,10 @@ impl Sender {
         let target = &self.target;
         let tokens: Vec<Token> = (0..target.messages.get()).map(|_| Token::random()).collect();
         self.account.sending(&tokens).await;
-        let made_ready = timeout_at(patience, self.mailbox.make_ready());
-        let _ = last.run_until_cancelled(made_ready).await;
+        if let Some(mailbox) = &self.mailbox {
+            let made_ready = timeout_at(patience, mailbox.make_ready());
+            let _ = last.run_until_cancelled(made_ready).await;
+        }
         let login = target.send.login.as_ref();
         let trace = Trace::new(login);
         // The transmission begins when the name is resolved for its connection.
@@ -216,12 +227,7 @@ impl Sender {
             self.cut_short(trace.overrun(began.elapsed()), &mut attempt);
             None
         });
-        trace.finish();
-        attempt.steps = trace.durations();
-        attempt.address = trace.address();
-        attempt.handshake = trace.handshake();
-        attempt.tls = trace.tls_facts();
-        attempt.transcript = trace.transcript();
+        keep_record(&mut attempt, &trace);
         self.account.send_ended(accepted, target.messages.get(), &attempt);
         smtp
     }
@@ -244,7 +250,8 @@ impl Sender {
             match self.send_one(&mut smtp, *token, trace).await {
                 Ok(handed_over) => {
                     *accepted += 1;
-                    let HandedOver { began, written, network, .. } = handed_over;
+                    let HandedOver { ref reply, began, written, network, .. } = handed_over;
+                    self.passed(reply, trace);
                     let transmission = Transmission {
                         // The connection was made for the first.
                         began: if index == 0 { transmitted } else { on_time_line(began) },
@@ -256,7 +263,7 @@ impl Sender {
                 }
                 Err(NotAccepted::Refused(failure)) => {
                     self.account.not_accepted(*token, &failure, false);
-                    failures.push(failure);
+                    failures.extend(Some(failure).filter(|failure| !self.is_answer(failure)));
                     if is_last {
                         break;
                     }
@@ -311,8 +318,7 @@ impl Sender {
     }
 
     fn wake_mailboxes(&self) {
-        self.mailbox.mail_accepted();
-        if let Some(mailbox) = &self.sender_mailbox {
+        for mailbox in self.mailbox.iter().chain(&self.sender_mailbox) {
             mailbox.mail_accepted();
         }
     }
@@ -336,6 +342,16 @@ impl Sender {
             self.account.not_accepted(*token, failure, false);
         }
     }
+}
+
+/// The dialogue of an attempt is over.
+fn keep_record(attempt: &mut Attempt, trace: &Trace) {
+    trace.finish();
+    attempt.steps = trace.durations();
+    attempt.address = trace.address();
+    attempt.handshake = trace.handshake();
+    attempt.tls = trace.tls_facts();
+    attempt.transcript = trace.transcript();
 }
 
 /// Leave to send in a period.

@@ -55,6 +55,11 @@ pub fn document(
             "subject": target.subject(verdict.token, verdict.began),
             "bytes": bytes,
         },
+        "expectation": verdict.expectation(target).map(|(expected, shown)| json!({
+            "expect": expected.outcome.label(),
+            "met": shown.is_met.value(),
+            "words": shown.words,
+        })),
         "way": verdict.way.as_ref().map(way::document),
         "report": verdict.notice.as_ref().map(|notice| json!({
             "action": notice.action.label(),
@@ -85,9 +90,10 @@ pub fn not_begun(target: Option<&str>, problem: &str) -> Value {
 
 fn document_side(verdict: &Verdict, target: &Target, side: Side, shows_transcript: bool) -> Value {
     let record = verdict.side(side);
-    let (protocol, endpoint) = match side {
-        Side::Send => ("smtp", &target.send.endpoint),
-        Side::Receive => (target.receive.protocol.label(), &target.receive.endpoint),
+    let (protocol, endpoint) = match (side, &target.receive) {
+        (Side::Send, _) => ("smtp", &target.send.endpoint),
+        (Side::Receive, Some(side)) => (side.protocol.label(), &side.endpoint),
+        (Side::Receive, None) => return Value::Null,
     };
     let Endpoint { host, port, .. } = endpoint;
     let steps = record.steps.iter();
@@ -123,6 +129,7 @@ fn outcome(verdict: &Verdict, side: Side) -> &'static str {
             Sent::NotTried => "not_tried",
             Sent::Unfinished => "unfinished",
             Sent::Accepted { .. } => "accepted",
+            Sent::Consented(_) => "consented",
             Sent::NotAccepted(_) => "not_accepted",
             Sent::Doubtful(_) => "doubtful",
         },

@@ -69,7 +69,10 @@ fn performance(verdict: &Verdict, target: &Target, thresholds: &Thresholds) -> S
 pub(super) fn sending(verdict: &Verdict, target: &Target) -> Option<bool> {
     match &verdict.sent {
         Sent::NotTried | Sent::Unfinished => None,
-        Sent::Accepted { .. } => Some(true),
+        Sent::Accepted { .. } | Sent::Consented(_) => Some(true),
+        Sent::NotAccepted(failure) if target.expected().is_some() && failure.is_refusal() => {
+            Some(true)
+        }
         Sent::NotAccepted(failure) | Sent::Doubtful(failure) => counted(verdict, target, failure),
     }
 }

@@ -9,22 +9,24 @@ use super::dialing::unusable;
 use super::hand_over::hand_over;
 use super::mailbox::Mailbox;
 use super::report::Report;
-use super::sender_mailbox::SenderMailbox;
 use super::state::judge;
 use super::terminal::Terminal;
 use super::test_mail::{TestMail, left_over, reported};
 use super::verdict::{Arrival, Check, Ending, Removal, Sent, Verdict, seconds};
 use super::{Options, way};
 use crate::clock::{for_timer, on_time_line};
-use crate::config::{Endpoint, Login, ReceiveSide, Target};
+use crate::config::{Endpoint, Expected, Login, ReceiveSide, Target};
 use crate::probing::bound::Permit;
 use crate::probing::mailbox::{Found, Looked};
 use ledger::Token;
-use ledger::{DeliveryReport, Ledger, Rules, Transmission};
 use ledger::{Failure, Side, Step};
+use ledger::{Ledger, Rules, Transmission};
 use mail::smtp::{NotAccepted, Smtp};
 use mail::trace::Trace;
 use mail::wire::{ConnectionContext, Dialer};
+
+mod bounce;
+mod question;
 
 /// The first wait before a session that broke is opened again; it doubles up to
 /// [`BACK_OFF_LONGEST`].
@@ -36,9 +38,6 @@ const DOUBTFUL_WAIT: Duration = Duration::from_secs(1);
 /// How much of the time of the whole command is kept for the last look and the removal, at most; a
 /// tenth of it if that is less.
 const LAST_LOOK: Duration = Duration::from_secs(1);
-
-/// How long the last look into the sender's own mailbox may take.
-const FAREWELL_LOOK: Duration = Duration::from_secs(5);
 
 /// One round trip.
 pub(super) struct RoundTrip<'a, W> {
@@ -95,6 +94,9 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let target = self.target;
         let addresses = format!(": mail from {} to {}", target.from, target.to);
         self.report.title(target.name.as_str(), &addresses);
+        if let Some(place) = target.expected().and_then(Expected::stops_at) {
+            return self.ask(place).await;
+        }
         let mut mailbox = self.check().await;
         // Nobody would have the time to look for the mail.
         if self.longest_wait().is_zero() {
@@ -158,7 +160,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
 
     /// The check of the mailbox; gives the mailbox if it passed.
     async fn check(&mut self) -> Option<Mailbox<'a>> {
-        let side = &self.target.receive;
+        let side = self.target.receive.as_ref()?;
         let heading = format!("{} {}", side.protocol.label(), side.endpoint);
         self.report.heading(Side::Receive, &heading);
         let dialer = match self.dialer(Side::Receive, &side.endpoint, Some(&side.login)) {
@@ -200,15 +202,8 @@ impl<'a, W: Write> RoundTrip<'a, W> {
 
     /// Sends the mail on a fresh connection, which is given back if it is still good.
     async fn send(&mut self) -> Option<Smtp> {
+        let dialer = self.way_to_send()?;
         let side = &self.target.send;
-        self.report.heading(Side::Send, &format!("smtp {}", side.endpoint));
-        let dialer = match self.dialer(Side::Send, &side.endpoint, side.login.as_ref()) {
-            Ok(dialer) => dialer,
-            Err(failure) => {
-                self.verdict.sent = Sent::NotAccepted(failure);
-                return None;
-            }
-        };
         let observer = self.report.observer(Side::Send);
         let trace = Trace::with_observer(side.login.as_ref(), Some(observer));
         self.mail.transmitted = Instant::now();
@@ -260,7 +255,7 @@ impl<'a, W: Write> RoundTrip<'a, W> {
                     let wait = DOUBTFUL_WAIT.min(self.longest_wait());
                     self.look_for_it(&mut mailbox, wait).await;
                 }
-                Sent::NotTried | Sent::Unfinished | Sent::NotAccepted(_) => {}
+                Sent::NotTried | Sent::Unfinished | Sent::Consented(_) | Sent::NotAccepted(_) => {}
             }
             let is_over = self.is_out_of_time() || self.verdict.is_held_back;
             self.is_settled = self.mail.seen.is_some() || !is_over;
@@ -269,46 +264,6 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         } else {
             self.is_settled = !self.is_out_of_time();
         }
-    }
-
-    /// Looks for the mail, and in the sender's own mailbox for its bounce; one does not hold up the
-    /// other.
-    async fn look_for_both(&mut self, mailbox: &mut Mailbox<'a>, wait: Duration) {
-        let Some(mut sender) = self.sender_mailbox() else {
-            return self.look_for_it(mailbox, wait).await;
-        };
-        tokio::select! {
-            biased;
-            () = self.look_for_it(mailbox, wait) => {}
-            () = sender.bounce() => {}
-        }
-        let limit = self.end().map_or(FAREWELL_LOOK, |end| {
-            (end.saturating_duration_since(Instant::now()) / 2).min(FAREWELL_LOOK)
-        });
-        let sender = if self.mail.seen.is_some() { sender } else { sender.end(limit).await };
-        let has_bounced = sender.notice.as_ref().is_some_and(DeliveryReport::is_bounce);
-        if let Some(notice) = sender.notice {
-            self.mail.apply_report(notice);
-        }
-        if has_bounced {
-            self.verdict.removal = sender.removal_failure.map_or(Removal::Done, Removal::Failed);
-            self.end_waiting(mailbox, wait);
-        }
-        self.verdict.sender_mailbox_failure = sender.failure;
-    }
-
-    /// The sender's own mailbox; `None` if there is none, it is the watched one, or the files of its
-    /// TLS options cannot be used.
-    fn sender_mailbox(&mut self) -> Option<SenderMailbox<'a>> {
-        let target = self.target;
-        let side = target.sender_mailbox.as_deref()?;
-        if side.mailbox_id() == target.receive.mailbox_id() {
-            return None;
-        }
-        let dialer = self.dialer(Side::Receive, &side.endpoint, Some(&side.login)).ok()?;
-        let end = self.end_of_dialogues(side);
-        let sender = SenderMailbox::new(target, side, dialer, self.mail.token, end);
-        Some(sender.sharing_removal(self.options.shared.sender_removal.clone()))
     }
 
     /// When every dialogue with this mailbox must be over.
@@ -430,6 +385,14 @@ impl<'a, W: Write> RoundTrip<'a, W> {
         let until_then = allowed.saturating_duration_since(accepted);
         let is_in_time = until_then <= wait || self.options.timeout.is_none();
         (wait.max(until_then), is_in_time)
+    }
+
+    /// The way to the SMTP server; `None` if the files of its TLS options cannot be used, which is the result.
+    fn way_to_send(&mut self) -> Option<Dialer> {
+        let side = &self.target.send;
+        self.report.heading(Side::Send, &format!("smtp {}", side.endpoint));
+        let dialer = self.dialer(Side::Send, &side.endpoint, side.login.as_ref());
+        dialer.map_err(|failure| self.verdict.sent = Sent::NotAccepted(failure)).ok()
     }
 
     fn dialer(

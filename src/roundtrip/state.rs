@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::verdict::{Arrival, Ending, Removal, Verdict};
 use crate::config::Target;
-use ledger::{FoundIn, Reason, Side};
+use ledger::{FoundIn, Reading, Reason, Side};
 
 /// The states of the Monitoring Plugins Development Guidelines, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +95,15 @@ pub fn judge(
     target: &Target,
     thresholds: &Thresholds,
 ) -> (State, Option<Duration>) {
+    if let Some((_, shown)) = verdict.expectation(target) {
+        let state = match shown.is_met {
+            _ if verdict.is_not_applicable(target) => State::Ok,
+            Reading::Is(true) => State::Ok,
+            Reading::Is(false) => State::Critical,
+            Reading::Unmeasured | Reading::NotApplicable => State::Unknown,
+        };
+        return (state, None);
+    }
     if let Arrival::Seen { roundtrip, folder } = verdict.arrival {
         if let Some(failure) = verdict.failure(Side::Send) {
             let is_cut_off = matches!(verdict.ending, Ending::LackedTime(_))
@@ -121,8 +130,12 @@ pub fn judge(
     (state, None)
 }
 
-/// Whether the mail was sent, received and removed, and not too late for the threshold that was given.
+/// Whether the mail was sent, received and removed, and not too late for the threshold that was given; or whether what
+/// must not pass was seen not to.
 pub fn is_successful(verdict: &Verdict, target: &Target, thresholds: &Thresholds) -> bool {
+    if let Some((_, shown)) = verdict.expectation(target) {
+        return shown.is_met == Reading::Is(true);
+    }
     verdict.is_good() && judge(verdict, target, thresholds).0 != State::Critical
 }
 

@@ -54,7 +54,7 @@ impl TestMail {
             is_stamped_once: false,
             network: found.network,
             attended_since: on_time_line(self.transmitted),
-            style: target.receive.protocol.session_kind(),
+            style: target.session_kind(),
         };
         let roundtrip = match self.ledger.seen(token, sighting, crate::clock::now()) {
             ledger::SightingOutcome::Received { roundtrip: Some(roundtrip), .. } => roundtrip,

@@ -81,6 +81,8 @@ pub enum Sent {
         /// How many bytes the mail has.
         bytes: u64,
     },
+    /// It was asked for what it should refuse, and consented in these words; no mail was sent.
+    Consented(String),
     /// It has not.
     NotAccepted(Failure),
     /// The connection ended before the server's reply: it may have the mail.
@@ -210,7 +212,9 @@ impl Verdict {
         match side {
             Side::Send => match &self.sent {
                 Sent::NotAccepted(failure) | Sent::Doubtful(failure) => Some(failure),
-                Sent::NotTried | Sent::Unfinished | Sent::Accepted { .. } => None,
+                Sent::NotTried | Sent::Unfinished | Sent::Accepted { .. } | Sent::Consented(_) => {
+                    None
+                }
             },
             Side::Receive => match (&self.mailbox, &self.removal) {
                 (Check::Failed(failure), _) | (_, Removal::Failed(failure)) => Some(failure),
@@ -227,5 +231,6 @@ impl Verdict {
 
 /// The time after which a round trip that has not come to its end says something of its servers.
 pub(super) fn time_needed(target: &Target) -> Duration {
-    target.send.endpoint.timeout.max(target.receive.endpoint.timeout) * 2
+    let receive = target.receive.as_ref().map(|side| side.endpoint.timeout);
+    target.send.endpoint.timeout.max(receive.unwrap_or_default()) * 2
 }

@@ -48,7 +48,7 @@ impl Supervisor {
         let (name, rules) = (target.name.clone(), Rules::from(target));
         let account = match (&self.store, kept.targets.get(&target.name)) {
             (Some(store), Some(stored)) => {
-                let mailbox = target.inspect.then(|| target.receive.mailbox_id().to_string());
+                let mailbox = target.mailbox().filter(|_| target.inspect);
                 Account::restore(name, rules, &stored.account, Arc::clone(store))
                     .with_inspection(stored.inspection.clone(), mailbox.as_deref())
             }

@@ -78,8 +78,10 @@ impl Plan {
     }
 
     fn subscribe(&mut self, name: &TargetName, target: &Target) {
-        let receive = self.mailboxes.entry(target.receive.mailbox_id()).or_default();
-        receive.push((name.clone(), Part::Recipient));
+        if let Some(side) = &target.receive {
+            let receive = self.mailboxes.entry(side.mailbox_id()).or_default();
+            receive.push((name.clone(), Part::Recipient));
+        }
         if let Some(side) = &target.sender_mailbox {
             let sender = self.mailboxes.entry(side.mailbox_id()).or_default();
             sender.push((name.clone(), Part::Sender));
@@ -89,10 +91,7 @@ impl Plan {
 
 impl Change {
     fn of(old: &Target, new: &Target) -> Self {
-        Self {
-            moves: old.receive.mailbox_id() != new.receive.mailbox_id(),
-            ends_inspection: !new.inspect,
-        }
+        Self { moves: old.mailbox() != new.mailbox(), ends_inspection: !new.inspect }
     }
 }
 

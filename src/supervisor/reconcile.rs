@@ -80,8 +80,7 @@ impl Supervisor {
     /// The connections that the targets will send by; those of the mailboxes are tried.
     fn dialers(&self, config: &Config) -> Result<BTreeMap<TargetName, Dialer>, ReloadError> {
         let dialer = |target: &Target| -> Result<Dialer, ErrorStack> {
-            let mailboxes = [Some(&target.receive), target.sender_mailbox.as_deref()];
-            for side in mailboxes.into_iter().flatten() {
+            for side in target.mailboxes() {
                 Dialer::new(&side.endpoint, Some(&side.login), &self.clients)?;
             }
             let login = target.send.login.as_ref();
@@ -255,7 +254,7 @@ impl Supervisor {
             let is_new = known.is_none() && line.turn.available_permits() > 0;
             let now = Instant::now();
             let begins = |due: Instant| if is_new { due } else { now };
-            let opens = sender.mailbox.due();
+            let opens = sender.mailbox.as_ref().map_or(first, |mailbox| mailbox.due());
             let sending = sending::start(Arc::new(sender), first, begins(first), &self.beginner);
             let checks = known.map_or_else(|| kept.checks(&name), Arc::clone);
             checks.set_target(&target);
@@ -289,7 +288,10 @@ impl Supervisor {
             target: Arc::clone(target),
             account: Arc::clone(&line.account),
             turn: Arc::clone(&line.turn),
-            mailbox: mailbox(&target.receive.mailbox_id())?,
+            mailbox: match &target.receive {
+                Some(side) => Some(mailbox(&side.mailbox_id())?),
+                None => None,
+            },
             subscriber: Arc::clone(subscriber),
             sender_mailbox: sender_mailbox.as_ref().and_then(mailbox),
             dialer,
@@ -402,8 +404,7 @@ fn follow(account: &Account, target: &Target, change: Change) {
 }
 
 fn options(target: &Target) -> impl Iterator<Item = &TlsOptions> {
-    let mailboxes = [Some(&target.receive), target.sender_mailbox.as_deref()].into_iter().flatten();
-    let sides = mailboxes.map(|side| (&side.endpoint, Some(&side.login)));
+    let sides = target.mailboxes().map(|side| (&side.endpoint, Some(&side.login)));
     sides.chain([(&target.send.endpoint, target.send.login.as_ref())]).flat_map(
         |(endpoint, login)| {
             let own = (endpoint.tls != TlsMode::None).then_some(&*endpoint.tls_options);

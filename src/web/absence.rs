@@ -17,6 +17,8 @@ pub(in crate::web) enum Absence {
     ArrivedUnknown,
     /// A passive node is down.
     StandbyDown,
+    /// Its mails are not to be delivered.
+    NotToPass,
 }
 
 impl Absence {
@@ -29,6 +31,7 @@ impl Absence {
             Absence::NoMailLately => "no recent mail",
             Absence::ArrivedUnknown => "received, time unknown",
             Absence::StandbyDown => "standby is down",
+            Absence::NotToPass => "not to pass",
         }
     }
 
@@ -87,6 +90,7 @@ mod tests {
             lost_after: Duration::from_secs(600),
             max_outstanding: 10,
             passive: false,
+            expectation: None,
         };
         let now = Moment { instant: crate::clock::now().instant, wall: SystemTime::UNIX_EPOCH };
         let mut snapshot = Ledger::new(rules).snapshot(now);

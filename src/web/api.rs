@@ -13,8 +13,9 @@ use super::mount::PathPrefix;
 use super::paths::{self, TARGET_REPORTS};
 use crate::account::advice::next_step;
 use crate::account::history::{Check, Evidence, FailedLook, Probe, Steps, Transcript};
-use crate::config::LOCATION;
+use crate::config::{Endpoint, LOCATION};
 use crate::supervisor::{Details, View};
+use expectation::ExpectationRecord;
 use inspection::InspectionRecord;
 use layers::{ChecksRecord, ColumnRecord};
 use ledger::{DeliveryReport, FoundIn, OutstandingMail, SideState};
@@ -26,6 +27,7 @@ use standing::{DomainRecord, ListRecord};
 use values::{absence_name, condition_name, date, queue_name, seconds};
 
 pub(in crate::web) mod discovery;
+mod expectation;
 pub(in crate::web) mod history;
 mod inspection;
 mod layers;
@@ -47,6 +49,8 @@ pub(in crate::web) struct Report<'a> {
     layer_checks: ChecksRecord<'a>,
     newest_report: Option<DsnRecord<'a>>,
     inspection: Option<InspectionRecord<'a>>,
+    /// What must become of its mails, and whether it does; `None`: they are to be delivered.
+    expectation: Option<ExpectationRecord<'a>>,
     dnsbl: Option<Vec<ListRecord<'a>>>,
     domain_checks: Option<Vec<DomainRecord<'a>>>,
     /// `None`: not for this client.
@@ -95,7 +99,8 @@ struct Overview<'a> {
     delivery_seconds: Option<f64>,
     layers: ColumnRecord,
     send: SideRecord<'a>,
-    receive: SideRecord<'a>,
+    /// `None`: nobody looks for its mails.
+    receive: Option<SideRecord<'a>>,
 }
 
 #[derive(Serialize)]
@@ -247,6 +252,7 @@ impl<'a> Report<'a> {
                 .inspection
                 .as_deref()
                 .map(|one| InspectionRecord::new(one, details.view.usual.as_deref())),
+            expectation: details.view.snapshot.expectation.as_ref().map(ExpectationRecord::new),
             dnsbl: ListRecord::all(&details.view),
             domain_checks: DomainRecord::all(&details.view),
             transcripts: shows_transcripts
@@ -286,18 +292,21 @@ impl<'a> Overview<'a> {
             roundtrip_absence: roundtrip_absence(snapshot).map(absence_name),
             delivery_seconds: snapshot.delivery.map(seconds),
             layers: ColumnRecord::new(view),
-            send: SideRecord::new(view, Side::Send),
-            receive: SideRecord::new(view, Side::Receive),
+            send: SideRecord::new(view, Side::Send, "smtp", &target.send.endpoint),
+            receive: target.receive.as_ref().map(|side| {
+                SideRecord::new(view, Side::Receive, side.protocol.label(), &side.endpoint)
+            }),
         }
     }
 }
 
 impl<'a> SideRecord<'a> {
-    fn new(View { target, snapshot, .. }: &'a View, side: Side) -> Self {
-        let (protocol, endpoint) = match side {
-            Side::Send => ("smtp", &target.send.endpoint),
-            Side::Receive => (target.receive.protocol.label(), &target.receive.endpoint),
-        };
+    fn new(
+        View { target, snapshot, .. }: &'a View,
+        side: Side,
+        protocol: &'static str,
+        endpoint: &'a Endpoint,
+    ) -> Self {
         let state: &SideState = &snapshot.sides[side];
         let failure = |(at, failure): &(SystemTime, Arc<Failure>)| DatedFailure {
             at: date(*at),

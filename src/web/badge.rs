@@ -9,7 +9,7 @@ use super::ranges::{Range, lesser, percent};
 use super::server::Request;
 use crate::supervisor::View;
 use ledger::durations::rough;
-use ledger::{Availability, Bucket, Condition, PerSide, Reading, Side, Span, Times};
+use ledger::{Availability, Bucket, Condition, Judged, PerSide, Reading, Side, Span, Times};
 use mail::text;
 
 /// So many characters of a name are shown.
@@ -57,6 +57,7 @@ impl Choice {
 // stands on each with a contrast of 5.5 and more.
 const RED: &str = "#a5281b";
 const AMBER: &str = "#8a5a00";
+const GREEN: &str = "#1a6b3c";
 const GREY: &str = "#596273";
 const BLUE: &str = "#0b5ea8";
 
@@ -92,12 +93,25 @@ fn words(
     now: SystemTime,
 ) -> (String, &'static str) {
     let snapshot = &view.snapshot;
+    if let Some(judged) = &snapshot.expectation {
+        return expectation(judged);
+    }
     let receive = snapshot.receive_ability.map(|is_able| if is_able { 1.0 } else { 0.0 });
     let abilities = PerSide { send: snapshot.send_ability, receive };
     match trouble(abilities, condition_of(view), choice.side) {
         Some((words, colour)) => (words.to_owned(), colour),
         None => past(availability, choice, now),
     }
+}
+
+/// Whether what must not pass passes now.
+fn expectation(judged: &Judged) -> (String, &'static str) {
+    let (words, colour) = match judged.is_met {
+        Reading::Is(true) => ("as expected", GREEN),
+        Reading::Is(false) => ("not as expected", RED),
+        Reading::Unmeasured | Reading::NotApplicable => ("nothing proved", GREY),
+    };
+    (words.to_owned(), colour)
 }
 
 /// What is to be known before any share: the target is not well now. Of one side alone only its ability counts.

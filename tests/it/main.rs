@@ -41,6 +41,7 @@ mod embedded {
     mod demo_servers;
     mod dialogues;
     mod distance;
+    mod expectations;
     mod faults;
     mod foreign_clients;
     mod form;
@@ -71,6 +72,7 @@ mod real {
     mod crashes;
     mod exemplars;
     mod exim_courier;
+    mod expectations;
     mod fault_table;
     mod form;
     mod host_layers;
@@ -107,6 +109,7 @@ mod shipped {
     mod packages;
     mod rooms;
     pub(crate) mod rules;
+    mod samples;
     mod scrape_example;
     mod scrape_labels;
 }

@@ -155,6 +155,12 @@ impl TargetText {
         self
     }
 
+    /// Leaves all keys of a side out.
+    pub(crate) fn without(mut self, side: &str) -> Self {
+        self.keys.retain(|key, _| !key.starts_with(&format!("{side}.")));
+        self
+    }
+
     /// Protects a side in this way, trusting this authority alone.
     pub(crate) fn protect(self, side: &str, tls: TlsMode, trust: &Trust) -> Self {
         let text = self.set(&format!("{side}.tls"), tls.label());
@@ -175,11 +181,12 @@ impl TargetText {
             let own = self.keys.iter().filter_map(|(key, value)| {
                 key.strip_prefix(&prefix).map(|key| format!("{key}: {value}"))
             });
-            format!("{name}: {{{}}}", own.collect::<Vec<_>>().join(", "))
+            let own = own.collect::<Vec<_>>().join(", ");
+            (!own.is_empty()).then(|| format!("{name}: {{{own}}}"))
         };
         let own = self.keys.iter().filter(|(key, _)| !key.contains('.'));
         let mut lines: Vec<String> = own.map(|(key, value)| format!("{key}: {value}")).collect();
-        lines.extend([side("send"), side("receive")]);
+        lines.extend([side("send"), side("receive")].into_iter().flatten());
         writeln!(text, "  - {{{}}}", lines.join(", ")).unwrap();
     }
 }

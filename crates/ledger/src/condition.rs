@@ -5,7 +5,7 @@ use crate::{Column, Reading, Snapshot};
 /// The condition of a target or of one of its values, in one word; the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
-    /// Mail cannot be sent or cannot be received.
+    /// Mail cannot be sent or cannot be received, or what must not pass does.
     Failing,
     /// A mail is late and not there yet.
     Late,
@@ -44,6 +44,9 @@ impl Condition {
 
     /// The condition of a target.
     pub fn of_target(snapshot: &Snapshot, column: &Column) -> Self {
+        if let Some(judged) = &snapshot.expectation {
+            return Self::of_ability(judged.is_met);
+        }
         let send = Self::of_share(snapshot.send_ability);
         let receive = Self::of_ability(snapshot.receive_ability);
         let both = [send, receive];
@@ -104,6 +107,7 @@ mod tests {
             lost_after: minute * 10,
             max_outstanding: 20,
             passive: false,
+            expectation: None,
         };
         let now = Moment { instant: crate::some_instant(), wall: SystemTime::UNIX_EPOCH };
         Snapshot {

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::{Availability, Failure, LineInstant, LoginDelay, PerSide, Shared, Token};
+use crate::{Availability, Expectation, Failure, LineInstant, LoginDelay, PerSide, Shared, Token};
 use accounting::Accounted;
 pub use arrival::Bracket;
 pub use exemplars::{Exemplar, Exemplars};
+use expectation::Judgement;
 use lifecycle::Ended;
 pub use mail_state::MailState;
 pub use moment::Moment;
@@ -37,6 +38,7 @@ mod attempts;
 mod beginnings;
 mod delivery_reports;
 mod exemplars;
+mod expectation;
 mod lifecycle;
 mod looks;
 mod mail_state;
@@ -61,6 +63,9 @@ pub struct Rules {
     pub max_outstanding: usize,
     /// While a side is down, nothing is measured.
     pub passive: bool,
+    /// What must become of its mails; `None`: they are to be delivered. With one, neither the mails nor the sides have
+    /// measures of their own.
+    pub expectation: Option<Expectation>,
 }
 
 /// The account; see the module.
@@ -78,6 +83,9 @@ pub struct Ledger {
     /// Mails whose wait is over, oldest first.
     ended: VecDeque<Ended>,
     totals: Shared<Totals>,
+    /// Of the mails that are not to be delivered.
+    unshown: Shared<Totals>,
+    judgement: Option<Judgement>,
     roundtrips: Shared<Histogram>,
     exemplars: Exemplars,
     period: Period,
@@ -167,6 +175,8 @@ impl Ledger {
             outstanding: VecDeque::new(),
             ended: VecDeque::new(),
             totals: Shared::default(),
+            unshown: Shared::default(),
+            judgement: None,
             roundtrips: Shared::default(),
             exemplars: Exemplars::default(),
             period: Period::default(),
@@ -202,8 +212,13 @@ impl Ledger {
             self.schedules.send.begins_anew(now);
             self.period_began = self.period_began.map(|_| now);
         }
+        if rules.expectation != self.rules.expectation {
+            // Nobody expects of these what they were sent for.
+            self.leave(now);
+            self.judgement = None;
+        }
         self.rules = rules;
-        if !rules.passive {
+        if !rules.passive && rules.expectation.is_none() {
             self.apply_again();
         }
     }
@@ -266,8 +281,8 @@ impl Ledger {
     ) -> Option<Duration> {
         self.expire(now);
         let sending = self.take_sending(token)?;
-        self.totals.probes += 1;
-        self.totals.accepted += 1;
+        self.tally().probes += 1;
+        self.tally().accepted += 1;
         let Transmission { began, handed_over, network } = *transmission;
         let replied = now.instant.checked_sub(network).unwrap_or(handed_over);
         let mail = Outstanding {
@@ -295,40 +310,6 @@ impl Ledger {
                 None
             }
         }
-    }
-
-    /// The SMTP server has not accepted a mail, because of `failure`; `is_doubtful` if it may have
-    /// it nevertheless.
-    pub fn not_accepted(
-        &mut self,
-        token: Token,
-        failure: &Failure,
-        is_doubtful: bool,
-        now: Moment,
-    ) {
-        self.expire(now);
-        let Some(sending) = self.take_sending(token) else { return };
-        let is_unmeasured = failure.shortage.is_some() && !is_doubtful && sending.seen.is_none();
-        if is_unmeasured || (self.rules.passive && failure.down) {
-            self.end(token, MailState::Left, now);
-            return;
-        }
-        if is_doubtful || sending.seen.is_some() {
-            self.doubt(token, sending.seen.is_some(), now);
-        } else {
-            self.totals.probes += 1;
-            self.journal.touch(token);
-        }
-    }
-
-    /// Takes out a mail whose reply has come. The last one leaves nothing behind: an empty map would keep the
-    /// room of eleven mails.
-    fn take_sending(&mut self, token: Token) -> Option<Sending> {
-        let sending = self.sending.remove(&token)?;
-        if self.sending.is_empty() {
-            self.sending = BTreeMap::new();
-        }
-        Some(sending)
     }
 
     /// Whether the servers may be down without anything being wrong.
@@ -394,7 +375,8 @@ impl Ledger {
     /// Everything that is known now. Two snapshots of the same moment are equal.
     pub fn snapshot(&mut self, now: Moment) -> Snapshot {
         self.expire(now);
-        let not_applicable = self.is_not_applicable();
+        let expectation = self.expectation(now);
+        let not_applicable = expectation.is_some() || self.is_not_applicable();
         let outstanding = match (not_applicable, self.send_ability) {
             (true, _) => Reading::NotApplicable,
             // What was accepted is known for ever, unlike whether it would be accepted now.
@@ -412,8 +394,15 @@ impl Ledger {
             (false, None) => Reading::Unmeasured,
         };
         Snapshot {
-            send_ability: self.send_ability,
-            receive_ability: self.receive_ability,
+            send_ability: match expectation {
+                Some(_) => Reading::NotApplicable,
+                None => self.send_ability,
+            },
+            receive_ability: match expectation {
+                Some(_) => Reading::NotApplicable,
+                None => self.receive_ability,
+            },
+            expectation,
             outstanding,
             late_outstanding: if not_applicable {
                 0

@@ -16,6 +16,7 @@
 //! - `ledger`: the account ([`Ledger`]): in which [`MailState`] each mail is, when it is late or lost, when to
 //!   look for it, and how long a measurement stands;
 //! - `availability`: how the target was over the latest hours and days ([`Availability`]);
+//! - `expectation`: what is expected of mails that must not pass ([`Expectation`], [`Judged`]);
 //! - `usual`: how long mails usually take on each stretch of their way ([`Usual`]);
 //! - `layers`: which layer is to blame ([`Column`], [`Layer`]);
 //! - `condition`: how a target is, in one word ([`Condition`]).
@@ -34,6 +35,7 @@
 //!     lost_after: Duration::from_secs(3600),
 //!     max_outstanding: 20,
 //!     passive: false,
+//!     expectation: None,
 //! };
 //! // The ledger reads no clock: the time is an argument of each event.
 //! let start = Moment {
@@ -78,6 +80,7 @@ pub use availability::{
 };
 pub use clue::Clue;
 pub use condition::Condition;
+pub use expectation::{Expectation, Judged};
 pub use failure::{Failure, Reason};
 pub use failures::{Cause, CauseCount, Failures};
 pub use layers::{Column, Layer, NetworkEvidence};
@@ -97,6 +100,7 @@ mod availability;
 mod clue;
 mod condition;
 pub mod durations;
+mod expectation;
 mod failure;
 mod failures;
 mod layers;

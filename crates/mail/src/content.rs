@@ -8,10 +8,12 @@ use ledger::Token;
 
 use crate::dkim::Signer;
 use part::{Part, Position};
+pub use sample::Sample;
 pub use template::{Template, UnknownPlace, Values};
 
 pub(crate) mod mime;
 mod part;
+mod sample;
 mod template;
 
 /// The most of a mail that is held at a time, in bytes.
@@ -31,6 +33,8 @@ pub struct Form {
     pub size: Option<u64>,
     /// What is attached.
     pub attachment: Option<Attachment>,
+    /// A sample that filters are to find; it takes the place of what is attached, if it is attached itself.
+    pub sample: Option<Sample>,
     /// Who signs it (DKIM, RFC 6376).
     pub signer: Option<Signer>,
 }

@@ -30,6 +30,7 @@ mod envelope;
 mod features;
 mod login;
 mod opening;
+mod question;
 mod route;
 pub mod show;
 #[cfg(test)]

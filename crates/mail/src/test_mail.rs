@@ -97,7 +97,9 @@ pub fn compose(
     let nothing = Form::default();
     let form = addressed.form.unwrap_or(&nothing);
     let text = form.body.as_ref().map(|body| body.text.fill(values));
-    let text = text.unwrap_or_else(|| body::text(addressed, instance, host));
+    let mut text = text.unwrap_or_else(|| body::text(addressed, instance, host));
+    let sampled = form.sample.map(|sample| sample.put_into(form, &mut text));
+    let form = sampled.as_ref().unwrap_or(form);
     let layout = Layout::new(form, text, token);
     let mut message = Message::builder()
         .from(Mailbox::new(None, addressed.from.clone()))

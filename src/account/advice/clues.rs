@@ -145,7 +145,7 @@ impl Advice<'_> {
     }
 
     fn no_mailbox(&self) -> String {
-        let user = &self.target.receive.login.username;
+        let user = self.target.reader();
         format!(
             "check that {user} has a mailbox, with the licence and the right to be read by {}, and that \
              `username` under `receive` in {} names that mailbox; look into the log of {}",
@@ -211,7 +211,7 @@ impl Advice<'_> {
     pub(super) fn own_login(&self) -> Option<&Login> {
         match self.side {
             Side::Send => self.target.send.login.as_ref(),
-            Side::Receive => Some(&self.target.receive.login),
+            Side::Receive => self.target.receive.as_ref().map(|side| &side.login),
         }
     }
 }

@@ -72,7 +72,7 @@ impl Advice<'_> {
                 "look into {} for the mail that the server does not show in order, and take it out of \
                  the mailbox of {}",
                 self.log(),
-                self.target.receive.login.username
+                self.target.reader()
             ),
             _ => {
                 format!("check that port {port} of {host} speaks {service}, and look into its log")

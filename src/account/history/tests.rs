@@ -21,6 +21,7 @@ impl Bench {
             lost_after: SECOND * 600,
             max_outstanding: 1_000,
             passive: false,
+            expectation: None,
         };
         let archive = Archive::new(Archive::MOST_BYTES);
         let now = Moment {
@@ -368,6 +369,7 @@ fn after_a_restart_the_mails_are_known_from_the_store() {
             lost_after: SECOND * 600,
             max_outstanding: 10,
             passive: false,
+            expectation: None,
         },
         &stored,
         bench.now,

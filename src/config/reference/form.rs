@@ -1,10 +1,10 @@
 //! The keys of `mail`.
 
 use super::Default::{Nothing, Required, Told};
-use super::Kind::{Bytes, Fields, Host, Lines, Map, Path, Text};
+use super::Kind::{Bytes, Fields, Host, Lines, Map, Path, Text, Word};
 use super::table::key;
-use super::{Home, Key, Kind};
-use crate::config::wants::form::{ATTACHED_SIZES, SIZES};
+use super::{Home, Key, Kind, words};
+use crate::config::wants::form::{ATTACHED_SIZES, SAMPLES, SIZES};
 
 const SIZE: Kind = Bytes(*SIZES.start(), *SIZES.end());
 const ATTACHED_SIZE: Kind = Bytes(*ATTACHED_SIZES.start(), *ATTACHED_SIZES.end());
@@ -31,6 +31,12 @@ pub(super) const MAIL: &[Key] = &[
     key("body_file", Path, Nothing, "A file with the text, in UTF-8, 256 kB at most"),
     key("size", SIZE, Told("what the mail needs"), "The size to which the mail is padded"),
     key("attachment", Map(Home::Attachment), Nothing, "A file that is attached"),
+    key(
+        "sample",
+        Word(&words(&SAMPLES)),
+        Nothing,
+        "A sample that filters are to find: the test virus of EICAR as an attachment, or GTUBE, the test of spam filters",
+    ),
     key("dkim", Map(Home::Dkim), Nothing, "Who signs the mail; with send.mx only"),
 ];
 

@@ -6,7 +6,7 @@ use super::Kind::{
     Url, Verbatim,
 };
 use super::{Default, Home, Key, Kind, words};
-use crate::config::wants::{dnsbl, domain_checks, reply};
+use crate::config::wants::{dnsbl, domain_checks, expect, reply};
 use crate::config::{file, layers, login, side, target, value};
 
 pub(super) const fn key(
@@ -36,6 +36,8 @@ const TLS_MODES: Kind = Kind::Word(&words(&side::TLS_MODES));
 const MECHANISMS: Kind = Kind::Word(&words(&login::MECHANISMS));
 const PROTOCOLS: Kind = Kind::Word(&words(&side::PROTOCOLS));
 const MATCHES: Kind = Kind::Word(&words(&reply::MATCHES));
+const OUTCOMES: Kind = Kind::Word(&words(&expect::OUTCOMES));
+const REFUSED_AT: Kind = Kind::Word(&words(&expect::PLACES));
 const TLS_VERSIONS: Kind = Kind::Word(&words(&side::TLS_VERSIONS));
 
 pub(super) const MAIN: &[Key] = &[
@@ -108,7 +110,7 @@ pub(super) const TARGET: &[Key] = &[
     key(
         "lost_after",
         Kind::Duration(target::AGES),
-        Told("24h, or late_after if that is longer"),
+        Told("24h, with expect the interval; or late_after if that is longer"),
         "The age at which it is given up; not before late_after",
     ),
     key(
@@ -151,7 +153,12 @@ pub(super) const TARGET: &[Key] = &[
         "One switch for both sides in place of `tls`: true is implicit, false is none",
     ),
     key("send", Map(Home::Send), Nothing, "The SMTP server that takes the test mail in"),
-    key("receive", Map(Home::Receive), Required, "The mailbox in which the mail arrives"),
+    key(
+        "receive",
+        Map(Home::Receive),
+        Required,
+        "The mailbox in which the mail arrives; with `expect: refused` it may be left out",
+    ),
     key(
         "sender_mailbox",
         Map(Home::SenderMailbox),
@@ -165,6 +172,18 @@ pub(super) const TARGET: &[Key] = &[
         "What is the arrival of a test mail: the mail itself, or with reply the answer that somebody's responder sends to `from`",
     ),
     key("mail", Map(Home::Mail), Nothing, "What the test mail is like"),
+    key(
+        "expect",
+        OUTCOMES,
+        Word("delivered"),
+        "What must become of the test mail; all but delivered are for mail that must not pass",
+    ),
+    key(
+        "refused_at",
+        REFUSED_AT,
+        Told("recipient; message where the mail has a sample"),
+        "How far the test of a refusal goes: to a login without a password, to RCPT without a mail, or to the end of the mail",
+    ),
     key(
         "inspect",
         Switch(Home::Inspect),

@@ -1,10 +1,11 @@
 //! `mail`, written down again.
 
-use mail::content::{AttachedData, BodyText, Form};
+use mail::content::{AttachedData, BodyText, Form, Sample};
 
 use super::{Text, Yaml};
 use crate::config::Target;
 use crate::config::value::WrittenBytes;
+use crate::config::wants::form::SAMPLES;
 
 /// What the mail is like, as a part of a sentence; nothing of what only its text says.
 fn described(form: &Form) -> Option<String> {
@@ -16,6 +17,7 @@ fn described(form: &Form) -> Option<String> {
         };
         parts.push(format!("with {}{size}", attachment.name));
     }
+    parts.extend(form.sample.map(|sample| format!("with the sample {}", label_of(sample))));
     if let Some(signer) = &form.signer {
         parts.push(format!("signed by {}._domainkey.{}", signer.selector(), signer.domain()));
     }
@@ -27,6 +29,11 @@ impl Target {
     pub fn mail_in_words(&self) -> Option<String> {
         self.form().and_then(described)
     }
+}
+
+fn label_of(sample: Sample) -> &'static str {
+    let own = SAMPLES.iter().find(|(_, known)| *known == sample);
+    own.map_or("", |(word, _)| word)
 }
 
 fn in_words(bytes: u64) -> String {
@@ -67,6 +74,9 @@ impl Yaml {
                     self.line(4, "file", Text(&path.to_string_lossy()));
                 }
             }
+        }
+        if let Some(sample) = form.sample {
+            self.line(3, "sample", label_of(sample));
         }
         if let Some(signer) = &form.signer {
             self.head(3, "dkim");

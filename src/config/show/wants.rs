@@ -1,13 +1,21 @@
 //! What is wanted of a target beyond its mails, written down again.
 
-use super::{Text, Written, Yaml};
 use std::net::IpAddr;
 
+use ledger::Expectation;
 use mail::posture::Check;
 
-use crate::config::{Dnsbl, DnsblList, DomainChecks, Target};
+use super::{Text, Written, Yaml};
+use crate::config::{Dnsbl, DnsblList, DomainChecks, Expected, Target};
 
 impl Yaml {
+    pub(super) fn expected(&mut self, expected: &Expected) {
+        self.line(2, "expect", expected.outcome.label());
+        if expected.outcome == Expectation::Refused {
+            self.line(2, "refused_at", expected.refused_at.label());
+        }
+    }
+
     pub(super) fn dnsbl(&mut self, dnsbl: &Dnsbl) {
         self.head(2, "dnsbl");
         let list = |DnsblList { name, zone }: &DnsblList| match zone.file() {

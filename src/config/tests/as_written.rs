@@ -59,7 +59,11 @@ fn a_password_is_taken_as_it_is_written() {
         for line_end in ["\n", "\r\n"] {
             let config = with_password(&written.replace('\n', line_end));
             let config = config.unwrap_or_else(|problems| panic!("{written}: {problems}"));
-            assert_eq!(password_of(&only(&config).receive.login), meant, "{written}");
+            assert_eq!(
+                password_of(&only(&config).receive.as_ref().unwrap().login),
+                meant,
+                "{written}"
+            );
         }
     }
 }
@@ -121,7 +125,7 @@ fn a_password_that_yaml_would_change_is_refused_without_being_told() {
         ["!!str 'a b'", "&Abc 'a b'", "\n        a b", ">-\n        a b", "|-\n        a b"];
     for written in meant {
         let config = with_password(written).unwrap_or_else(|problems| panic!("{problems}"));
-        assert_eq!(password_of(&only(&config).receive.login), "a b", "{written}");
+        assert_eq!(password_of(&only(&config).receive.as_ref().unwrap().login), "a b", "{written}");
     }
 }
 
@@ -134,7 +138,7 @@ fn a_secret_that_an_alias_names_is_that_of_its_anchor() {
         parse(&format!("targets:\n{written}"))
     };
     let config = text("*both").unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(password_of(&only(&config).receive.login), "hunter2");
+    assert_eq!(password_of(&only(&config).receive.as_ref().unwrap().login), "hunter2");
     let problems = text("hunter3").unwrap_err().to_string();
     assert!(problems.ends_with(&format!("targets[0].send.password: {CHANGED}")), "{problems}");
     let problems = text("*other").unwrap_err().to_string();
@@ -187,7 +191,11 @@ fn a_password_that_begins_as_something_else_of_yaml_is_never_taken_in_part() {
     ] {
         match with_password(written) {
             Ok(config) => {
-                assert_eq!(password_of(&only(&config).receive.login), written, "{written}");
+                assert_eq!(
+                    password_of(&only(&config).receive.as_ref().unwrap().login),
+                    written,
+                    "{written}"
+                );
             }
             Err(problems) => {
                 let problems = problems.to_string();
@@ -211,8 +219,9 @@ fn the_table_of_passwords_in_the_documentation_is_true() {
             pieces.map(|piece| piece.trim_start_matches("password: ").to_owned()).collect()
         };
         for written in code(written) {
-            let password = with_password(&written)
-                .map(|config| password_of(&only(&config).receive.login).to_owned());
+            let password = with_password(&written).map(|config| {
+                password_of(&only(&config).receive.as_ref().unwrap().login).to_owned()
+            });
             if meant.starts_with("refused") {
                 assert!(password.is_err(), "{written}");
                 refused.push(written);
@@ -233,7 +242,7 @@ fn some_ports_mean_tls_from_the_first_byte_on() {
     let sides = |extra: &str, send: &str, receive: &str| {
         let target = one(extra, send, receive);
         let of = |endpoint: Endpoint| (endpoint.port, endpoint.tls);
-        (of(target.send.endpoint), of(target.receive.endpoint))
+        (of(target.send.endpoint), of(target.receive.unwrap().endpoint))
     };
     use TlsMode::{Implicit, None as Clear, StartTls};
     assert_eq!(sides("", "port: 465", "port: 993"), ((465, Implicit), (993, Implicit)));
@@ -241,7 +250,7 @@ fn some_ports_mean_tls_from_the_first_byte_on() {
     assert_eq!(sides("", "port: 587", "port: 143"), ((587, StartTls), (143, StartTls)));
     assert_eq!(sides("", "port: 465, tls: starttls", ""), ((465, StartTls), (143, StartTls)));
     assert_eq!(sides("ssl: false", "port: 465", "port: 993"), ((465, Clear), (993, Clear)));
-    let pop3 = one("", "", "port: 995").receive.endpoint;
+    let pop3 = one("", "", "port: 995").receive.unwrap().endpoint;
     assert_eq!((pop3.port, pop3.tls), (995, Implicit));
     let inherited = under_defaults("{send: {port: 465}}", &target("a", "", "", "")).unwrap();
     assert_eq!(inherited.send.endpoint.tls, Implicit);
@@ -262,7 +271,10 @@ fn a_final_dot_is_kept_for_the_look_up_and_nothing_else() {
     let dotted = one("", "host: Mail.Example.COM.", "host: mail.example.com.");
     assert_eq!(dotted.send.endpoint.host, "mail.example.com.");
     assert_eq!(dotted.send.endpoint.name(), "mail.example.com");
-    assert_eq!(dotted.receive.mailbox_id(), one("", "", "").receive.mailbox_id());
+    assert_eq!(
+        dotted.receive.as_ref().unwrap().mailbox_id(),
+        one("", "", "").receive.as_ref().unwrap().mailbox_id()
+    );
     let named = one("", "tls_options: {server_name: mail.example.com.}", "");
     let name = named.send.endpoint.tls_options.server_name.clone();
     assert_eq!(name.as_deref(), Some("mail.example.com"));
@@ -278,7 +290,7 @@ fn keys_at_the_top_that_begin_with_x_are_the_writers_own() {
     let own = "targets:\n  - name: a\n    host: mail.example.com\n    from: a@example.com\n    \
                to: b@example.com\n    receive: {<<: *mailbox, protocol: pop3}\n";
     let config = parse(&format!("{anchors}{own}")).unwrap_or_else(|problems| panic!("{problems}"));
-    let receive = &only(&config).receive;
+    let receive = only(&config).receive.as_ref().unwrap();
     assert_eq!((receive.login.username.as_str(), &receive.protocol), ("u", &Protocol::Pop3));
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("more.yml"), format!("{anchors}{own}")).unwrap();

@@ -605,7 +605,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-unknown-key-in-defaults.yml",
         &[
-            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, match, mail, inspect, authserv_id, ping, ports, port_checks, port_timeout, dnsbl, domain_checks",
+            "bad-unknown-key-in-defaults.yml:1: defaults.colour: is not a key; the keys here are host, interval, messages, late_after, lost_after, max_outstanding, passive, cluster, labels, from, to, timeout, ip_family, ssl, send, receive, sender_mailbox, match, mail, expect, refused_at, inspect, authserv_id, ping, ports, port_checks, port_timeout, dnsbl, domain_checks",
             "bad-unknown-key-in-defaults.yml:1: defaults.name: is not a key; each target has a name of its own",
         ],
     ),

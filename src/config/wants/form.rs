@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-use mail::content::{AttachedData, Attachment, BodyText, Form, Template};
+use mail::content::{AttachedData, Attachment, BodyText, Form, Sample, Template};
 use mail::dkim::Signer;
 use mail::test_mail::least_size;
 
@@ -31,6 +31,10 @@ const MOST_FIELDS: usize = 20;
 const MOST_NAME_CHARS: usize = 76;
 const MOST_VALUE_CHARS: usize = 900;
 const MOST_FILE_NAME_CHARS: usize = 100;
+
+/// The words of `sample`.
+pub(in crate::config) const SAMPLES: [(&str, Sample); 2] =
+    [("eicar", Sample::Eicar), ("gtube", Sample::Gtube)];
 
 /// The name of an attachment that has none.
 pub(in crate::config) const FILE_NAME: &str = "attachment.bin";
@@ -68,6 +72,7 @@ pub(super) fn form(
         body: body(&mail, sources, report),
         size: mail.read("size", report, value::bytes(SIZES)),
         attachment: attachment(&mail, sources, report),
+        sample: mail.read("sample", report, value::choice(&SAMPLES)),
         signer: signer(&mail, sources, report),
     };
     (form != Form::default()).then_some(form)
@@ -84,6 +89,13 @@ pub(super) fn check(target: &Target, section: &Section<'_>, report: &mut Report)
         report.add(
             found.place.problem(format!("must be at least {least}, for the rest of the mail")),
         );
+    }
+    if form.sample == Some(Sample::Eicar)
+        && form.attachment.is_some()
+        && let Some(found) = mail.find("sample")
+    {
+        let message = "is attached itself; leave `attachment` out";
+        report.add(found.place.problem(message));
     }
     if form.signer.is_some() && !target.send.endpoint.mx {
         let place = mail.child("dkim", report).place().clone();

@@ -42,6 +42,12 @@ pub(super) fn check(target: &Target, section: &Section<'_>, report: &mut Report)
             "with `match: reply` the header that is read shows the addresses of the other side";
         section.child("dnsbl", report).miss("addresses", advice, report);
     }
+    if target.expected().is_some()
+        && let Some(found) = section.find("match")
+    {
+        let message = "does not go with `expect`: what must not pass is not answered";
+        report.add(found.place.problem(message));
+    }
 }
 
 /// What is allowed and yet worth a look, as sentences without the name of the target.
@@ -68,8 +74,8 @@ fn of_addresses(target: &Target) -> Vec<String> {
         let message = "`match: reply` needs an address elsewhere in `to`: to `from` itself the mail arrives unanswered";
         doubts.push(message.to_owned());
     }
-    let user = &receive.login.username;
-    if !is_user(from, user) {
+    let user = receive.as_ref().map(|receive| &receive.login.username);
+    if let Some(user) = user.filter(|user| !is_user(from, user)) {
         doubts.push(format!(
             "`match: reply` looks for the answers in the mailbox of {user}, and they go to `from`, {from}: make sure \
              that this is the same mailbox"

@@ -92,7 +92,7 @@ impl Inspector {
 impl Expected {
     fn inspect(self, block: &[u8], size: Option<u64>) {
         let target = &self.subscriber.target;
-        let mailbox = target.receive.mailbox_id().to_string();
+        let Some(mailbox) = target.mailbox() else { return };
         let mut inspection = read_header(target, block, self.transit);
         let sent = self.subscriber.account.sent_bytes(self.token);
         inspection.sizes = size.map(|arrived| Sizes { sent, arrived });
@@ -103,7 +103,9 @@ impl Expected {
 /// What the header block of a mail of this target shows; none of the secrets of the target.
 pub fn read_header(target: &Target, block: &[u8], transit: TransitTimes) -> Inspection {
     let sender = target.send.login.as_ref().map(Scrubber::of).unwrap_or_default();
-    let scrubber = Scrubber::of(&target.receive.login).and(sender);
+    let receiver =
+        target.receive.as_ref().map(|side| Scrubber::of(&side.login)).unwrap_or_default();
+    let scrubber = receiver.and(sender);
     let rules = Rules { authserv_id: target.authserv_id.as_deref(), scrubber: &scrubber };
     match target.takes_replies() {
         true => Inspection::read_back(block, transit, rules, target.to.as_ref()),

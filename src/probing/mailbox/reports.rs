@@ -31,7 +31,12 @@ pub(crate) fn delivery_report(
     worst: &Recipient,
 ) -> DeliveryReport {
     let sender_mailbox = target.sender_mailbox.as_deref().map(|side| &side.login);
-    let logins = target.send.login.iter().chain([&target.receive.login]).chain(sender_mailbox);
+    let logins = target
+        .send
+        .login
+        .iter()
+        .chain(target.receive.as_ref().map(|side| &side.login))
+        .chain(sender_mailbox);
     let scrubber =
         logins.fold(Scrubber::default(), |scrubber, login| scrubber.and(Scrubber::of(login)));
     let show = |bytes: &Vec<u8>| scrubber.show(bytes);

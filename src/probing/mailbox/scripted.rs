@@ -24,7 +24,7 @@ pub(super) async fn serve(
     );
     let config = Config::parse(&text, Path::new("mailtrip.yml")).unwrap();
     let target = Arc::clone(config.targets.values().next().unwrap());
-    let side = &target.receive;
+    let side = target.receive.as_ref().unwrap();
     let dialer =
         Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
     tokio::spawn(async move {

@@ -108,7 +108,7 @@ impl Settings {
         subscribers: &[Arc<Subscriber>],
         clients: &ConnectionContext,
     ) -> Result<Option<Self>, openssl::error::ErrorStack> {
-        let sides = || subscribers.iter().map(|subscriber| subscriber.side());
+        let sides = || subscribers.iter().filter_map(|subscriber| subscriber.side());
         let Some(first) = sides().next() else { return Ok(None) };
         let is_imap = matches!(first.protocol, Protocol::Imap { .. });
         let folders = union_of_folders(subscribers, Role::Recipient);
@@ -186,7 +186,8 @@ fn as_configured(side: &ReceiveSide, folders: Vec<Folder>) -> Arc<[Folder]> {
 fn union_of_folders(subscribers: &[Arc<Subscriber>], role: Role) -> Vec<Folder> {
     let mut union: Vec<Folder> = Vec::new();
     for subscriber in subscribers.iter().filter(|subscriber| subscriber.role == role) {
-        let Protocol::Imap { folders } = &subscriber.side().protocol else { continue };
+        let protocol = subscriber.side().map(|side| &side.protocol);
+        let Some(Protocol::Imap { folders }) = protocol else { continue };
         for folder in folders.iter() {
             if !union.contains(folder) {
                 union.push(folder.clone());

@@ -65,10 +65,10 @@ impl Subscriber {
     }
 
     /// What its configuration says of the mailbox.
-    pub fn side(&self) -> &ReceiveSide {
+    pub fn side(&self) -> Option<&ReceiveSide> {
         match (self.role, &self.target.sender_mailbox) {
-            (Role::Sender, Some(side)) => side,
-            _ => &self.target.receive,
+            (Role::Sender, Some(side)) => Some(side),
+            _ => self.target.receive.as_ref(),
         }
     }
 
@@ -144,7 +144,7 @@ pub(super) fn judge_mail(
         let now = crate::clock::now();
         let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);
         let dated = found.server_date.and_then(|date| clock.span(date, now));
-        let style = subscriber.target.receive.protocol.session_kind();
+        let style = subscriber.target.session_kind();
         let sighting = Sighting {
             folder: found.folder,
             shown_at: found.shown_at,

@@ -22,14 +22,18 @@ fn sender() -> Sender {
     let target = Arc::clone(config.targets.values().next().unwrap());
     let account = Arc::new(Account::new(target.name.clone(), Rules::from(target.as_ref())));
     let subscriber = Subscriber::new(Arc::clone(&target), Arc::clone(&account), Instant::now());
-    let mailbox = MailboxHandle::new(Arc::new(target.receive.mailbox_id()), None, Instant::now());
+    let mailbox = MailboxHandle::new(
+        Arc::new(target.receive.as_ref().unwrap().mailbox_id()),
+        None,
+        Instant::now(),
+    );
     let clients = ConnectionContext::default();
     let dialer = Dialer::new(&target.send.endpoint, None, &clients).unwrap();
     Sender {
         target,
         account,
         turn: Arc::new(Semaphore::new(1)),
-        mailbox: Arc::new(mailbox),
+        mailbox: Some(Arc::new(mailbox)),
         subscriber: Arc::new(subscriber),
         sender_mailbox: None,
         dialer,

@@ -13,6 +13,7 @@ use crate::config::{Config, MailboxId, Protocol, ReceiveSide, Target};
 use crate::probing::bound::Permit;
 use crate::roundtrip::{Shared, Verdict};
 use crate::supervisor::slots::{self, SlotKey, Slots};
+use ledger::SessionKind;
 
 /// The most round trips at a time.
 const MOST: usize = 32;
@@ -84,7 +85,7 @@ impl Turns {
             self.mailboxes.get(&side.mailbox_id()).map(|mailbox| Arc::clone(&mailbox.removal))
         };
         Shared {
-            removal: removal(&target.receive),
+            removal: target.receive.as_ref().and_then(removal),
             sender_removal: target.sender_mailbox.as_deref().and_then(removal),
         }
     }
@@ -110,7 +111,7 @@ impl Turns {
     /// The mailboxes in their order, so that no two wait for each other; then the SMTP server, and last what
     /// all share, which nobody holds while waiting for a slow server. `None` never happens: nothing is closed.
     async fn turn(&self, target: &Target) -> Option<Turn<'_>> {
-        let watched = target.receive.mailbox_id();
+        let watched = target.receive.as_ref().map(ReceiveSide::mailbox_id);
         let sides: BTreeMap<MailboxId, &ReceiveSide> =
             sides(target).map(|side| (side.mailbox_id(), side)).collect();
         let mut mailboxes = Vec::new();
@@ -118,7 +119,7 @@ impl Turns {
             let Some(mailbox) = self.mailboxes.get(id) else { continue };
             let permit = Arc::clone(&mailbox.sessions).acquire_owned().await.ok()?;
             let gap = gap_between_logins(side);
-            mailboxes.push(Session { permit, gap, is_watched: *id == watched });
+            mailboxes.push(Session { permit, gap, is_watched: watched.as_ref() == Some(id) });
         }
         let connection = match self.connections.get(&SlotKey::of(target)) {
             Some(connections) => Some(connections.acquire().await.ok()?),
@@ -146,8 +147,8 @@ impl Turn<'_> {
         stop: &CancellationToken,
     ) {
         for Session { permit, gap, is_watched } in self.mailboxes {
-            let gap = match target.receive.protocol {
-                Protocol::Pop3 if is_watched => gap.max(verdict.login_delay.kept()),
+            let gap = match target.session_kind() {
+                SessionKind::PerPoll if is_watched => gap.max(verdict.login_delay.kept()),
                 _ => gap,
             };
             tokio::spawn(hold(permit, gap, end, stop.clone()));
@@ -189,5 +190,5 @@ impl Mailbox {
 
 /// Every mailbox that a round trip looks into.
 fn sides(target: &Target) -> impl Iterator<Item = &ReceiveSide> {
-    [&target.receive].into_iter().chain(target.sender_mailbox.as_deref())
+    target.mailboxes()
 }

@@ -25,7 +25,11 @@ pub struct Report {
     pub(super) late_messages: usize,
     pub(super) roundtrip_seconds: Option<f64>,
     pub(super) roundtrip_absence: Option<String>,
+    /// `None`: mails are to be delivered.
+    pub(super) expectation: Option<ExpectationReport>,
     pub(super) send: SideReport,
+    /// Of a target without a mailbox it says nothing.
+    #[serde(deserialize_with = "or_nothing")]
     pub(super) receive: SideReport,
     /// The mails under way.
     pub(super) outstanding: Vec<OutstandingReport>,
@@ -33,6 +37,15 @@ pub struct Report {
     pub(super) probes: Vec<ProbeReport>,
     /// Of the mailbox, the newest first.
     pub(super) checks: Vec<CheckReport>,
+}
+
+/// Whether what must not pass passes.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct ExpectationReport {
+    pub(super) expect: String,
+    /// `None`: nothing is proved.
+    pub(super) met: Option<bool>,
+    pub(super) words: String,
 }
 
 /// A mail under way.
@@ -57,7 +70,7 @@ pub(super) struct CauseReport {
 }
 
 /// A side of it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub(super) struct SideReport {
     pub(super) protocol: String,
     pub(super) host: String,
@@ -102,6 +115,11 @@ pub(super) struct ProbeReport {
 #[derive(Debug, Deserialize)]
 pub(super) struct Problem {
     pub(super) error: String,
+}
+
+/// A side, if there is one.
+fn or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SideReport, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// A condition by its label.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::{CauseReport, FailureReport, ProbeReport, Report};
+use super::answer::{CauseReport, ExpectationReport, FailureReport, ProbeReport, Report};
 use crate::roundtrip::state::{State, Thresholds};
 use ledger::durations::precise as seconds;
 use ledger::{Condition, FoundIn, Side};
@@ -37,6 +37,9 @@ impl Finding {
 
 fn judge(report: &Report, thresholds: &Thresholds) -> (State, Vec<String>) {
     let name = &report.name;
+    if let Some(expectation) = &report.expectation {
+        return expected(name, expectation);
+    }
     let lost = report.newest().and_then(|probe| loss(name, probe));
     match (report.condition, report.roundtrip()) {
         (Condition::Failing, _) => (State::Critical, failures(report, name)),
@@ -59,6 +62,18 @@ fn judge(report: &Report, thresholds: &Thresholds) -> (State, Vec<String>) {
             (state, vec![sentence])
         }
     }
+}
+
+/// Of a target whose mails must not pass.
+fn expected(name: &str, expectation: &ExpectationReport) -> (State, Vec<String>) {
+    let ExpectationReport { expect, met, words } = expectation;
+    let words = text::cut_to(words, CAUSE_CHARS);
+    let (state, outcome) = match met {
+        Some(true) => (State::Ok, "and so it is"),
+        Some(false) => (State::Critical, "in vain"),
+        None => (State::Unknown, "and nothing is proved"),
+    };
+    (state, vec![format!("{name} expects `{expect}`, {outcome}: {words}")])
 }
 
 /// A sentence for each side that does not work.

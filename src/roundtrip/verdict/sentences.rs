@@ -20,6 +20,9 @@ impl Verdict {
         if let Some(untested) = self.lacked_time(target, thresholds) {
             return vec![untested];
         }
+        if let Some(sentence) = self.expectation_in_words(target) {
+            return vec![sentence];
+        }
         let mut sentences = Vec::new();
         if let Check::Failed(failure) = &self.mailbox {
             sentences.push(self.cannot(target, Side::Receive, failure));
@@ -36,7 +39,7 @@ impl Verdict {
                 };
                 sentences.push(format!("{}; {fate}", self.cannot(target, Side::Send, failure)));
             }
-            Sent::NotTried | Sent::Unfinished | Sent::Accepted { .. } => {}
+            Sent::NotTried | Sent::Unfinished | Sent::Accepted { .. } | Sent::Consented(_) => {}
         }
         sentences.extend(self.bounced(target));
         let delivery = self.delivery(target, thresholds);
@@ -74,7 +77,7 @@ impl Verdict {
     /// What is left to do about a mail that may turn up unobserved.
     pub fn left_behind(&self, target: &Target) -> Option<String> {
         let is_out = match self.sent {
-            Sent::NotTried | Sent::NotAccepted(_) => false,
+            Sent::NotTried | Sent::NotAccepted(_) | Sent::Consented(_) => false,
             Sent::Unfinished | Sent::Accepted { .. } | Sent::Doubtful(_) => true,
         };
         if !is_out || self.removal == Removal::Done {

@@ -21,12 +21,13 @@ pub(in crate::web) struct TargetGroup<'a> {
 
 impl<'a> TargetGroup<'a> {
     pub(in crate::web) fn new(target: &'a Target) -> Self {
+        let receive = target.receive.as_ref();
         let own = [
             ("passive", if target.passive { "true" } else { "false" }.into()),
             ("mail_cluster", target.cluster.as_deref().unwrap_or_default().into()),
-            ("protocol", target.receive.protocol.label().into()),
+            ("protocol", receive.map_or("", |side| side.protocol.label()).into()),
             ("send_host", target.send.endpoint.name().into()),
-            ("receive_host", target.receive.endpoint.name().into()),
+            ("receive_host", receive.map_or("", |side| side.endpoint.name()).into()),
             ("interval", Written(target.interval).to_string().into()),
         ];
         let own = own.into_iter().map(|(name, value)| (format!("{META}{name}"), value));

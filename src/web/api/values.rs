@@ -35,7 +35,7 @@ pub(super) fn absence_name(absence: Absence) -> &'static str {
         Absence::NoMailYet => "no_mail_yet",
         Absence::NoMailLately => "no_mail_lately",
         Absence::ArrivedUnknown => "arrival_unknown",
-        Absence::StandbyDown => "not_applicable",
+        Absence::StandbyDown | Absence::NotToPass => "not_applicable",
     }
 }
 

@@ -303,7 +303,8 @@ impl<'a> Row<'a> {
                 receive_ability(snapshot),
                 outstanding(snapshot, now),
                 roundtrip(snapshot),
-            ],
+            ]
+            .map(|measure| measure.of_mail_that_passes(snapshot)),
             layers: layers::lines(snapshot, layers),
             mails: mails(&snapshot.totals),
             sides: [send, receive],
@@ -325,6 +326,14 @@ impl Measure {
         let shown = reading.value().map_or_else(|| absent.to_owned(), value);
         Self { heading, value: shown, note: String::new(), condition }
     }
+
+    /// The measure, which says nothing where mails must not pass.
+    fn of_mail_that_passes(self, snapshot: &Snapshot) -> Self {
+        match snapshot.expectation {
+            Some(_) => Self { value: Absence::NotToPass.words().to_owned(), ..self },
+            None => self,
+        }
+    }
 }
 
 /// A side, and its newest failure if that goes on.
@@ -335,8 +344,8 @@ fn side(
     now: SystemTime,
 ) -> (SideCell, Option<Note>) {
     let endpoint = match side {
-        Side::Send => &target.send.endpoint,
-        Side::Receive => &target.receive.endpoint,
+        Side::Send => Some(&target.send.endpoint),
+        Side::Receive => target.receive.as_ref().map(|side| &side.endpoint),
     };
     let condition = Condition::of(state.consecutive_failures, |count| match count {
         0 => Condition::Well,
@@ -345,6 +354,9 @@ fn side(
     let shown = match state.consecutive_failures {
         Reading::Unmeasured if state.last_attempt.is_some() => "not tried recently".to_owned(),
         Reading::Unmeasured => "not tried yet".to_owned(),
+        Reading::NotApplicable if target.expected().is_some() => {
+            if state.up == Some(true) { "answers" } else { "down" }.to_owned()
+        }
         Reading::NotApplicable => "down (passive)".to_owned(),
         Reading::Is(0) => "works".to_owned(),
         Reading::Is(1) => "fails".to_owned(),
@@ -355,10 +367,15 @@ fn side(
         Some((note, false)) => (Some(note), None),
         None => (None, None),
     };
-    let is_name = endpoint.host.parse::<IpAddr>().is_err();
-    let address = state.address.map(|address| address.ip()).filter(|_| is_name);
-    let endpoint = Breakable::new(Shown { endpoint, address });
-    (SideCell { endpoint, state: shown, condition, past }, current)
+    let shown_endpoint = endpoint.map_or_else(
+        || Breakable::new("no mailbox"),
+        |endpoint| {
+            let is_name = endpoint.host.parse::<IpAddr>().is_err();
+            let address = state.address.map(|address| address.ip()).filter(|_| is_name);
+            Breakable::new(Shown { endpoint, address })
+        },
+    );
+    (SideCell { endpoint: shown_endpoint, state: shown, condition, past }, current)
 }
 
 impl fmt::Display for Shown<'_> {

@@ -19,6 +19,7 @@ use crate::supervisor::{Details, View};
 use crate::web::condition::ShownCondition as _;
 use crate::web::elsewhere::Elsewhere;
 use crate::web::mount::PathPrefix;
+use expectation::ExpectationNote;
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
 use ledger::{Failure, Side, Step};
@@ -28,6 +29,7 @@ use mail::text;
 use notice::DsnNote;
 use standing::{DomainNote, ListsNote};
 
+mod expectation;
 mod inspection;
 mod layers;
 mod notice;
@@ -92,6 +94,7 @@ pub(in crate::web) fn page(
         ports: readings.ports.iter().map(PortNote::new).collect(),
         notice: snapshot.last_report.as_ref().map(|it| DsnNote::new(it.0, &it.1, now)),
         inspection: InspectionNote::of(&details.view, now),
+        expectation: ExpectationNote::of(&details.view, now),
         domain: DomainNote::new(&details.view, now),
         lists: details.view.standing.as_deref().and_then(|one| ListsNote::new(one, now)),
         target,
@@ -109,7 +112,7 @@ pub(in crate::web) fn page(
             ),
             SideNote::new(
                 Side::Receive,
-                target.receive.endpoint.tls == TlsMode::None,
+                target.receive.as_ref().is_some_and(|side| side.endpoint.tls == TlsMode::None),
                 snapshot.sides.receive.tls.as_deref(),
                 &snapshot.sides.receive.steps,
                 now,
@@ -143,6 +146,8 @@ struct TargetPage<'a> {
     ports: Vec<PortNote>,
     notice: Option<DsnNote>,
     inspection: Option<InspectionNote>,
+    /// `None`: its mails are to be delivered.
+    expectation: Option<ExpectationNote>,
     /// `None`: no list is asked.
     lists: Option<ListsNote>,
     /// `None`: no domain is checked.
@@ -412,9 +417,10 @@ fn tally(words: impl Iterator<Item = &'static str>) -> String {
 /// What is probed, in one sentence.
 pub(super) fn recipe(view: &View, now: SystemTime) -> String {
     let View { target, snapshot, .. } = view;
-    let protocol = match target.receive.protocol {
-        Protocol::Imap { .. } => "IMAP",
-        Protocol::Pop3 => "POP3",
+    let read_by = match target.receive.as_ref().map(|side| &side.protocol) {
+        Some(Protocol::Imap { .. }) => ", read by IMAP",
+        Some(Protocol::Pop3) => ", read by POP3",
+        None => "",
     };
     let count = match target.messages.get() {
         1 => "one mail".to_owned(),
@@ -434,10 +440,7 @@ pub(super) fn recipe(view: &View, now: SystemTime) -> String {
         (Some(until), _) => format!(" Next in {}.", rough(until)),
         (None, _) => String::new(),
     };
-    format!(
-        "Every {every} {count} from {} to {}, read by {protocol}.{next}{delay}",
-        target.from, target.to
-    )
+    format!("Every {every} {count} from {} to {}{read_by}.{next}{delay}", target.from, target.to)
 }
 
 fn of_steps(steps: &Steps) -> Waterfall {

@@ -114,7 +114,7 @@ async fn play(script: &Script) -> (String, Played, String) {
     let target = target(script, &server, &trust);
     let mail = Mail::new(&target);
     let serving = server.play(script.clone(), mail.clone());
-    let trace = Trace::new(Some(&target.receive.login));
+    let trace = Trace::new(Some(&target.receive.as_ref().unwrap().login));
     let client = Client { script, target: &target, token: mail.token, trace: trace.clone() };
     let outcome = match script.protocol() {
         "smtp" => client.send(&mail).await,
@@ -223,7 +223,7 @@ impl Client<'_> {
     }
 
     async fn read_imap(&self) -> Result<String, Failure> {
-        let side = &self.target.receive;
+        let side = self.target.receive.as_ref().unwrap();
         let dialer =
             Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
         let folders = [Folder::Name("INBOX".to_owned()), Folder::SpecialUse(r"\Junk".to_owned())];
@@ -260,7 +260,7 @@ impl Client<'_> {
     }
 
     async fn read_pop3(&self) -> Result<String, Failure> {
-        let side = &self.target.receive;
+        let side = self.target.receive.as_ref().unwrap();
         let dialer =
             Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
         let mut memory = pop3::Memory::default();

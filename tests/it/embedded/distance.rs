@@ -87,7 +87,7 @@ async fn a_session_that_is_not_ready_before_the_check_is_no_failure_of_the_serve
     let world = World::new(Protocol::Pop3).await;
     world.mailbox.faults().once(GREETING, Fault::delay(Duration::from_secs(2)));
     let config = config(&[world.target("a")]);
-    let side = &config.targets.values().next().unwrap().receive;
+    let side = config.targets.values().next().unwrap().receive.as_ref().unwrap();
     let dialer =
         Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
     let mut preparation = Preparation::default();

@@ -202,11 +202,11 @@ async fn an_address_and_a_password_become_a_tested_configuration() {
     assert_eq!(config.warnings(), [""; 0]);
     let target = config.targets.values().next().unwrap();
     assert_eq!(target.name.as_str(), "example.test");
-    let (send, receive) = (&target.send.endpoint, &target.receive.endpoint);
+    let (send, receive) = (&target.send.endpoint, &target.receive.as_ref().unwrap().endpoint);
     assert_eq!((send.port, send.tls), (bench.server("_submissions").port(), TlsMode::Implicit));
     // TLS from the first byte before TLS by command.
     assert_eq!((receive.port, receive.tls), (bench.server("_imaps").port(), TlsMode::Implicit));
-    assert_eq!(target.receive.login.username, "rita@example.test");
+    assert_eq!(target.receive.as_ref().unwrap().login.username, "rita@example.test");
     assert_eq!(bench.logins("_imap"), 0);
     for part in [
         "the DNS (SRV): names 3 servers",
@@ -226,7 +226,7 @@ async fn the_local_part_is_the_other_name_that_is_tried() {
     assert_eq!(outcome, Ok(true), "{shown}");
     let config = Config::load(&bench.path().join("mailtrip.yml")).unwrap();
     let target = config.targets.values().next().unwrap();
-    assert_eq!(target.receive.login.username, "rita");
+    assert_eq!(target.receive.as_ref().unwrap().login.username, "rita");
     assert_eq!(target.send.login.as_ref().unwrap().username, "rita");
     // SMTP is asked as who the mailbox has taken at once: then and in the probe.
     assert_eq!(bench.logins("_submissions"), 2);
@@ -291,7 +291,7 @@ async fn a_server_whose_certificate_is_not_good_gets_no_password() {
     assert_eq!(outcome, Ok(true), "{shown}");
     assert_eq!(bench.logins("_imaps"), 0);
     let config = Config::load(&bench.path().join("mailtrip.yml")).unwrap();
-    let receive = &config.targets.values().next().unwrap().receive;
+    let receive = config.targets.values().next().unwrap().receive.as_ref().unwrap();
     assert_eq!(receive.endpoint.tls, TlsMode::StartTls);
 }
 

@@ -49,8 +49,8 @@ async fn log_in_everywhere(
     let [imap, pop3] = worlds.each_ref().map(target);
     let outcomes = [
         log_in_to_send(&imap.send).await,
-        log_in_to_receive(&imap.receive).await,
-        log_in_to_receive(&pop3.receive).await,
+        log_in_to_receive(imap.receive.as_ref().unwrap()).await,
+        log_in_to_receive(pop3.receive.as_ref().unwrap()).await,
     ];
     for (outcome, transcript) in &outcomes {
         let message = outcome.as_ref().err().map(|failure| failure.message.as_str());

@@ -194,8 +194,8 @@ async fn one_token_lets_in_to_every_server_and_is_asked_for_once() {
         // At the same time: whoever comes second waits for the answer to the first.
         let (send, imap, pop3) = tokio::join!(
             send_with(&imap.send, &clients),
-            receive_with(&imap.receive, &clients),
-            receive_with(&pop3.receive, &clients),
+            receive_with(imap.receive.as_ref().unwrap(), &clients),
+            receive_with(pop3.receive.as_ref().unwrap(), &clients),
         );
         for (outcome, transcript) in [send, imap, pop3] {
             assert_eq!(outcome, Ok(()), "{mechanism}: {transcript}");
@@ -240,13 +240,13 @@ async fn a_kept_token_that_is_refused_is_renewed_once() {
     let worlds = worlds("old-token-0123456789", BEARER).await;
     let clients = ConnectionContext::default();
     let [imap, pop3] = worlds.each_ref().map(|world| provider.target(world, false));
-    assert_eq!(receive_with(&imap.receive, &clients).await.0, Ok(()));
+    assert_eq!(receive_with(imap.receive.as_ref().unwrap(), &clients).await.0, Ok(()));
     for side in [&imap, &pop3] {
         let token = format!("new-token-{}", provider.forms().len());
         set_token(&worlds, &token);
         provider.gives(&token);
         let before = provider.forms().len();
-        let (outcome, transcript) = receive_with(&side.receive, &clients).await;
+        let (outcome, transcript) = receive_with(side.receive.as_ref().unwrap(), &clients).await;
         assert_eq!(outcome, Ok(()), "{transcript}");
         assert_eq!(provider.forms().len(), before + 1);
     }

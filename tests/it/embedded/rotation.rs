@@ -102,7 +102,7 @@ async fn a_password_is_read_again_before_the_login_once_its_file_has_changed() {
             let (sent, said) = log_in_to_send(&target.send).await;
             assert_eq!(sent, Ok(()), "{said}");
             assert!(!said.contains("535"), "no login is refused: {said}");
-            let (received, said) = log_in_to_receive(&target.receive).await;
+            let (received, said) = log_in_to_receive(target.receive.as_ref().unwrap()).await;
             assert_eq!(received, Ok(()), "{said}");
             assert!(!said.contains("refused"), "no login is refused: {said}");
         }
@@ -121,7 +121,7 @@ async fn a_login_that_the_change_overtakes_is_made_again_with_the_new_password()
             let login = async {
                 match server.protocol() {
                     Protocol::Smtp => log_in_to_send(&target.send).await,
-                    _ => log_in_to_receive(&target.receive).await,
+                    _ => log_in_to_receive(target.receive.as_ref().unwrap()).await,
                 }
             };
             let rotation = rotate_meanwhile(server, &world, &volume, &gate);
@@ -137,7 +137,7 @@ async fn a_login_that_the_change_overtakes_is_made_again_with_the_new_password()
 async fn a_pop3_login_that_was_made_ready_is_made_again_with_the_new_password() {
     let world = World::new(Protocol::Pop3).await;
     let volume = Volume::new(PASSWORD);
-    let receive = volume.target(&world).receive.clone();
+    let receive = volume.target(&world).receive.clone().unwrap();
     let clients = ConnectionContext::default();
     let dialer = Dialer::new(&receive.endpoint, Some(&receive.login), &clients).unwrap();
     let trace = Trace::new(Some(&receive.login));

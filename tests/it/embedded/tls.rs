@@ -267,7 +267,7 @@ async fn visit(dialer: &Dialer, login: &Login) -> Result<TlsFacts, Failure> {
 /// The way to the mailbox of this target.
 fn way(target: &TargetText) -> (Dialer, Login) {
     let target = only(target.clone());
-    let side = &target.receive;
+    let side = target.receive.as_ref().unwrap();
     let dialer =
         Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
     (dialer.keeping_sessions(), side.login.clone())
@@ -363,7 +363,7 @@ async fn shake_hands(
 async fn a_certificate_that_turned_bad_ends_what_could_be_resumed() {
     let trust = Trust::new();
     let target = Half::Pop3.world(Options::new(), TlsMode::Implicit, &trust).await.1;
-    let endpoint = only(target).receive.endpoint.clone();
+    let endpoint = only(target).receive.as_ref().unwrap().endpoint.clone();
     let client = TlsClient::new(&endpoint.tls_options).unwrap();
     let [good, bad] = [Certificate::Good, Certificate::Expired]
         .map(|certificate| trust.authority.server(certificate).unwrap());

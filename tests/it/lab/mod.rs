@@ -3,11 +3,13 @@
 mod background;
 pub(crate) mod certificates;
 pub(crate) mod claim;
+pub(crate) mod clamav;
 pub(crate) mod exim_courier;
 pub(crate) mod maildir;
 pub(crate) mod namespace;
 mod postfix_dovecot;
 mod process;
+pub(crate) mod rspamd;
 pub(crate) mod tool;
 pub(crate) mod wait;
 

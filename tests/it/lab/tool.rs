@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::wait::DEADLINE;
@@ -74,6 +74,19 @@ pub(crate) async fn feed(program: &str, arguments: &[&str], input: &str) -> Stri
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{program} {arguments:?} failed: {stderr}{stdout}");
     stdout.into_owned()
+}
+
+/// Starts a server that ends with its owner.
+///
+/// # Panics
+/// If it is not installed.
+pub(crate) fn server(program: &str, arguments: &[&str], folder: &Path) -> Child {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(folder).env("PATH", PATH).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap_or_else(|error| {
+        panic!("{program} is needed (`scripts/install-prerequisites test` installs it): {error}")
+    })
 }
 
 /// Starts a server by a program that puts itself into the background.

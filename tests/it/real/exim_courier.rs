@@ -113,7 +113,7 @@ async fn a_courier_that_is_stopped_refuses_connections_and_what_waited_comes_lat
     assert_eq!(snapshot.sides.receive.up, Some(false));
     assert!(snapshot.sides.receive.failures_in(Step::Connect) >= 2);
     assert_eq!(snapshot.send_ability, Reading::Is(1.0));
-    let (outcome, transcript) = log_in_to_receive(&checked(by_pop3).receive).await;
+    let (outcome, transcript) = log_in_to_receive(checked(by_pop3).receive.as_ref().unwrap()).await;
     let failure = outcome.expect_err(&transcript);
     assert_eq!((failure.step, failure.reason), (Step::Connect, Reason::Refused), "{failure}");
 
@@ -191,8 +191,10 @@ async fn a_wrong_password_is_refused_by_exim_and_courier_as_what_it_is() {
                 .set("receive.auth", auth);
             let target = checked(text);
             cases.push((format!("{protocol} {auth}"), async move {
-                let (send, receive) =
-                    tokio::join!(log_in_to_send(&target.send), log_in_to_receive(&target.receive));
+                let (send, receive) = tokio::join!(
+                    log_in_to_send(&target.send),
+                    log_in_to_receive(target.receive.as_ref().unwrap())
+                );
                 for (outcome, transcript) in [send, receive] {
                     let failure = outcome.unwrap_err();
                     let what = (failure.step, failure.reason);

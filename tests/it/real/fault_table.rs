@@ -226,8 +226,11 @@ impl Row {
     fn sentence_for(&self, target: &Target) -> String {
         let (endpoint, account) = match self.side {
             Some(Side::Send) => (&target.send.endpoint, target.send.login.as_ref()),
-            Some(Side::Receive) => (&target.receive.endpoint, Some(&target.receive.login)),
-            None => (&target.send.endpoint, Some(&target.receive.login)),
+            Some(Side::Receive) => (
+                &target.receive.as_ref().unwrap().endpoint,
+                Some(&target.receive.as_ref().unwrap().login),
+            ),
+            None => (&target.send.endpoint, Some(&target.receive.as_ref().unwrap().login)),
         };
         let Endpoint { host, port, .. } = endpoint;
         self.sentence

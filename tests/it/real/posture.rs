@@ -18,9 +18,9 @@ use tokio::process::Child;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::lab::certificates::{CA_FILE, SERVER_FILE, write_certificates};
+use crate::lab::tool::server;
 use crate::lab::{Lab, namespace, wait};
 use crate::real::layers::run;
-use crate::real::reputation::server;
 use crate::real::routes::{name_servers, take_name_servers};
 use crate::support::program::{Running, folder, post, program, target};
 use crate::support::{Exporter, USER, World};

@@ -5,15 +5,15 @@ use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Stdio;
 
 use mailtrip_exporter::metrics::{self, Syntax};
 use serde_json::Value;
 use tempfile::TempDir;
 use testserver::{Delivery, Options, Protocol, Server};
 use tokio::net::UdpSocket;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
+use crate::lab::tool::server;
 use crate::lab::{namespace, wait};
 use crate::real::routes::{name_servers, take_name_servers};
 use crate::support::program::{Running, post, run, target};
@@ -30,17 +30,6 @@ struct Lists {
     folder: TempDir,
     list: Option<Child>,
     _name_server: Child,
-}
-
-/// A server that ends with the test.
-pub(super) fn server(program: &str, arguments: &[&str], folder: &Path) -> Child {
-    let mut command = Command::new(program);
-    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    command.args(arguments).current_dir(folder).env("PATH", path).kill_on_drop(true);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().unwrap_or_else(|error| {
-        panic!("{program} is needed (`scripts/install-prerequisites test` installs it): {error}")
-    })
 }
 
 impl Lists {

@@ -77,7 +77,9 @@ impl<'a> Member<'a> {
     ) -> (Result<(), Failure>, String) {
         let (outcome, transcript) = match service {
             "smtp" => send_with(&self.target("imap", auth).send, clients).await,
-            protocol => receive_with(&self.target(protocol, auth).receive, clients).await,
+            protocol => {
+                receive_with(self.target(protocol, auth).receive.as_ref().unwrap(), clients).await
+            }
         };
         let message = outcome.as_ref().err().map(|failure| failure.message.as_str());
         for text in [transcript.as_str(), message.unwrap_or_default()] {
@@ -242,7 +244,7 @@ async fn apop_lets_in_to_dovecot_where_nothing_else_takes_a_password() {
         let target = target(&lab, "apop", account).receive("pop3", &pop3, account);
         let target = checked(target);
         let (outcome, transcript) =
-            receive_with(&target.receive, &ConnectionContext::default()).await;
+            receive_with(target.receive.as_ref().unwrap(), &ConnectionContext::default()).await;
         let shown = format!("> APOP {} <secret>\n", reader.address);
         assert!(transcript.contains(&shown), "{transcript}");
         (outcome, transcript)

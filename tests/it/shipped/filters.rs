@@ -2,23 +2,15 @@
 //! that is the program's to mend scores. Their network checks are off: what they find by DNS is a matter of
 //! the operator's zone and addresses, and no test may ask it.
 
-use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use ledger::Token;
 use mail::test_mail::compose;
 use mailtrip_exporter::config::Config;
-use tempfile::TempDir;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
 
-use crate::lab::claim::Block;
+use crate::lab::rspamd::Rspamd;
 use crate::lab::tool;
-
-/// How long rspamd may take to begin.
-const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What rspamd holds against a mail that is not in the mail, with the reason why it stays.
 const NOT_OURS: [(&str, &str); 7] = [
@@ -30,32 +22,6 @@ const NOT_OURS: [(&str, &str); 7] = [
     ("RDNS_NONE", "the address of the client has no name where DNS is off"),
     ("RCVD_NO_TLS_LAST", "whether TLS is used is for `tls` of the target to say"),
 ];
-/// The parts of rspamd that ask the network, or a store that is not there.
-const OFF: [&str; 22] = [
-    "antivirus",
-    "arc",
-    "asn",
-    "clickhouse",
-    "dkim",
-    "dkim_signing",
-    "dmarc",
-    "elastic",
-    "external_services",
-    "fuzzy_check",
-    "greylist",
-    "history_redis",
-    "mx_check",
-    "neural",
-    "p0f",
-    "ratelimit",
-    "rbl",
-    "replies",
-    "reputation",
-    "spf",
-    "surbl",
-    "url_redirector",
-];
-
 /// The test mail as a filter gets it: what the program writes.
 fn mail() -> String {
     let text = "targets: [{name: corp, host: mail.example.test, from: sendtest@example.test, to: \
@@ -104,57 +70,7 @@ async fn spamassassin(mail: &str) -> Vec<(String, f64)> {
     table.lines().filter_map(rule).filter(|(_, points)| *points > 0.0).collect()
 }
 
-/// A rspamd on loopback that ends with this.
-struct Rspamd {
-    process: Child,
-    port: u16,
-    _ports: Block,
-    _folder: TempDir,
-}
-
-impl Drop for Rspamd {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 impl Rspamd {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let ports = Block::new();
-        let port = ports.first_port();
-        write_configuration(folder.path(), port);
-        let mut command = Command::new("rspamd");
-        command.args(["--no-fork", "--insecure", "--config=/etc/rspamd/rspamd.conf"]);
-        for (name, part) in
-            [("LOCAL_CONFDIR", ""), ("DBDIR", "db"), ("RUNDIR", "run"), ("LOGDIR", "log")]
-        {
-            command.arg(format!("--var={name}={}", folder.path().join(part).display()));
-        }
-        let log = fs::File::create(folder.path().join("output")).unwrap();
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
-        command.stderr(log.try_clone().unwrap()).stdout(log);
-        let process = command.spawn().unwrap_or_else(|error| {
-            panic!("rspamd is needed (`scripts/install-prerequisites test` installs it): {error}")
-        });
-        let mut rspamd = Self { process, port, _ports: ports, _folder: folder };
-        rspamd.wait().await;
-        rspamd
-    }
-
-    async fn wait(&mut self) {
-        let deadline = Instant::now() + DEADLINE;
-        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
-            let ended = self.process.try_wait().unwrap();
-            assert!(
-                ended.is_none() && Instant::now() < deadline,
-                "rspamd does not begin: {ended:?}"
-            );
-            sleep(Duration::from_millis(100)).await;
-        }
-    }
-
     /// The symbols that count against a mail, with their points.
     async fn symbols(&self, mail: &str) -> Vec<(String, f64)> {
         let server = format!("127.0.0.1:{}", self.port);
@@ -170,36 +86,6 @@ impl Rspamd {
         };
         said.lines().filter_map(symbol).filter(|(_, points)| *points > 0.0).collect()
     }
-}
-
-fn write_configuration(folder: &Path, port: u16) {
-    for part in ["local.d", "db", "run", "log"] {
-        fs::create_dir(folder.join(part)).unwrap();
-    }
-    let write = |name: &str, text: String| {
-        fs::write(folder.join("local.d").join(name), text).unwrap();
-    };
-    for part in OFF {
-        write(&format!("{part}.conf"), "enabled = false;\n".to_owned());
-    }
-    for worker in ["controller", "proxy", "fuzzy"] {
-        write(&format!("worker-{worker}.inc"), "enabled = false;\n".to_owned());
-    }
-    let socket = format!("bind_socket = \"127.0.0.1:{port}\";\ncount = 1;\n");
-    write("worker-normal.inc", socket);
-    write("logging.inc", "type = \"console\";\nlevel = \"error\";\n".to_owned());
-    // A short list of domains, and no compiled expressions: it begins in seconds. No name server answers.
-    let domains = folder.join("domains");
-    fs::write(&domains, "com\ntest\n").unwrap();
-    let (domains, run) = (domains.display(), folder.join("run").display().to_string());
-    write(
-        "options.inc",
-        format!(
-            "disable_hyperscan = true;\nurl_tld = \"{domains}\";\nlocal_addrs = [];\ncontrol_socket = \
-             \"{run}/control mode=0600\";\ndns {{ nameserver = [\"127.0.0.1:1\"]; timeout = 0.05s; \
-             retransmits = 1; }}\n"
-        ),
-    );
 }
 
 #[tokio::test]

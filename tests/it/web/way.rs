@@ -59,7 +59,7 @@ fn after(wait: u64) -> Inspection {
 fn inspected(exporter: &Exporter, name: &str, inspection: Inspection) {
     let handles = exporter.supervisor.handles();
     let handle = handles.iter().find(|handle| handle.target.name.as_str() == name).unwrap();
-    let mailbox = handle.target.receive.mailbox_id().to_string();
+    let mailbox = handle.target.receive.as_ref().unwrap().mailbox_id().to_string();
     handle.account.inspected(mailbox.into(), inspection, handle.target.usual);
 }
 

@@ -29,7 +29,7 @@ impl Ledger {
         self.expire(now);
         if let Some(sending) = self.sending.get_mut(&token) {
             if sending.seen.is_some() {
-                self.totals.duplicate += 1;
+                self.tally().duplicate += 1;
                 return SightingOutcome::Duplicate;
             }
             sending.seen = Some(sighting);
@@ -41,8 +41,9 @@ impl Ledger {
         {
             let arrival = arrival(&mail, &sighting);
             if self.was_lost(&mail, &arrival.bracket) {
-                self.totals.lost += 1;
-                self.totals.returned += 1;
+                self.tally().lost += 1;
+                self.tally().returned += 1;
+                self.judge_seen(mail.accepted.instant, sighting.folder, now);
                 self.end(token, MailState::Returned, now);
                 self.note_late(&mail);
                 return SightingOutcome::Returned;
@@ -53,15 +54,19 @@ impl Ledger {
         }
         match self.ended_state(token) {
             Some(MailState::Received | MailState::Returned) => {
-                self.totals.duplicate += 1;
+                self.tally().duplicate += 1;
                 SightingOutcome::Duplicate
             }
             Some(MailState::Doubtful | MailState::Lost | MailState::Bounced) => {
-                self.totals.returned += 1;
+                self.tally().returned += 1;
+                self.judge_seen(now.instant, sighting.folder, now);
                 self.end(token, MailState::Returned, now);
                 SightingOutcome::Returned
             }
-            Some(MailState::Left) => SightingOutcome::Left,
+            Some(MailState::Left) => {
+                self.judge_seen(now.instant, sighting.folder, now);
+                SightingOutcome::Left
+            }
             // No mail that has ended is in one of these states.
             Some(MailState::Sending | MailState::Outstanding | MailState::Refused) | None => {
                 SightingOutcome::Unknown
@@ -114,7 +119,7 @@ impl Ledger {
     fn note_late(&mut self, mail: &Outstanding) {
         if let Some(ended) = self.ended.back_mut().filter(|_| !mail.is_late) {
             ended.is_late = true;
-            self.totals.late += 1;
+            self.tally().late += 1;
         }
     }
 
@@ -126,11 +131,15 @@ impl Ledger {
         folder: FoundIn,
         now: Moment,
     ) -> Option<Duration> {
-        self.totals.received += 1;
-        if let Some(count) = self.totals.found.get_mut(folder as usize) {
+        self.tally().received += 1;
+        if let Some(count) = self.tally().found.get_mut(folder as usize) {
             *count += 1;
         }
         self.end(mail.token, MailState::Received, now);
+        if self.rules.expectation.is_some() {
+            self.judge_seen(mail.accepted.instant, folder, now);
+            return None;
+        }
         // The way of a mail by another server counts, and is not the way of the newest ones.
         let is_newest = self.measured_since.is_none_or(|since| mail.transmitted > since);
         let roundtrip = arrived.and_then(|at| at.checked_duration_since(mail.transmitted));

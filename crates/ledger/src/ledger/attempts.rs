@@ -145,6 +145,14 @@ impl Ledger {
         for failure in &attempt.failures {
             state.count(failure, now);
         }
+        if self.rules.expectation.is_some() {
+            // Whether all is as it should be tells the expectation.
+            state.consecutive_failures = Reading::NotApplicable;
+            if attempt.failures.is_empty() {
+                state.last_success = Some(now.wall);
+            }
+            return;
+        }
         let before = state.consecutive_failures.value().unwrap_or(0);
         if succeeded {
             state.last_success = Some(now.wall);

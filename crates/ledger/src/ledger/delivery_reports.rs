@@ -97,7 +97,8 @@ impl Ledger {
     }
 
     pub(super) fn bounce(&mut self, token: Token, now: Moment) {
-        self.totals.bounced += 1;
+        self.tally().bounced += 1;
+        self.judge_bounced(now);
         self.end(token, MailState::Bounced, now);
     }
 }

@@ -1,9 +1,11 @@
-//! How the wait for a mail ends: it has become late and lost, it is doubtful, it has left; and how
+//! How the wait for a mail ends: it was not accepted, it has become late and lost, it is doubtful, it has left; and how
 //! long the ended ones are remembered.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Ledger, MailState, Moment, Outstanding, Reading, Rules};
+use super::{Ledger, MailState, Moment, Outstanding, Reading, Rules, Sending};
+use crate::Failure;
 use crate::LineInstant;
 use crate::Token;
 
@@ -62,20 +64,55 @@ impl Ledger {
         self.newest_end
     }
 
+    /// The SMTP server has not accepted a mail, because of `failure`; `is_doubtful` if it may have
+    /// it nevertheless.
+    pub fn not_accepted(
+        &mut self,
+        token: Token,
+        failure: &Failure,
+        is_doubtful: bool,
+        now: Moment,
+    ) {
+        self.expire(now);
+        let Some(sending) = self.take_sending(token) else { return };
+        self.judge_not_accepted(failure, is_doubtful, now);
+        let is_unmeasured = failure.shortage.is_some() && !is_doubtful && sending.seen.is_none();
+        if is_unmeasured || (self.rules.passive && failure.down) {
+            self.end(token, MailState::Left, now);
+            return;
+        }
+        if is_doubtful || sending.seen.is_some() {
+            self.doubt(token, sending.seen.is_some(), now);
+        } else {
+            self.tally().probes += 1;
+            self.journal.touch(token);
+        }
+    }
+
+    /// Takes out a mail whose reply has come. The last one leaves nothing behind: an empty map would keep the
+    /// room of eleven mails.
+    pub(super) fn take_sending(&mut self, token: Token) -> Option<Sending> {
+        let sending = self.sending.remove(&token)?;
+        if self.sending.is_empty() {
+            self.sending = BTreeMap::new();
+        }
+        Some(sending)
+    }
+
     /// Nobody knows whether the server has it; if it was seen already, it has returned.
     pub(super) fn doubt(&mut self, token: Token, was_seen: bool, now: Moment) {
-        self.totals.probes += 1;
-        self.totals.doubtful += 1;
+        self.tally().probes += 1;
+        self.tally().doubtful += 1;
         self.end(token, MailState::Doubtful, now);
         if was_seen {
-            self.totals.returned += 1;
+            self.tally().returned += 1;
             self.end(token, MailState::Returned, now);
         }
     }
 
     pub(super) fn leave(&mut self, now: Moment) {
         while let Some(mail) = self.outstanding.pop_front() {
-            self.totals.left += 1;
+            self.tally().left += 1;
             self.end(mail.token, MailState::Left, now);
         }
     }
@@ -86,7 +123,7 @@ impl Ledger {
         self.follow_wall_clock(now);
         self.expire_attempts(now);
         // What nobody can look for is not late: it leaves with the outage, or is seen after it.
-        if !self.is_not_applicable() {
+        if self.rules.expectation.is_some() || !self.is_not_applicable() {
             self.expire_outstanding(now);
         }
         self.account_mails(now);
@@ -131,14 +168,14 @@ impl Ledger {
     /// A mail that nobody has looked for since it became old enough waits for that look, though not for
     /// ever: a mailbox that cannot be looked into holds up no alert.
     fn expire_outstanding(&mut self, now: Moment) {
-        let Rules { late_after, lost_after, .. } = self.rules;
+        let Rules { late_after, lost_after, expectation, .. } = self.rules;
         let looked = self.looked;
         let patience = self.rules.interval.max(LEAST_PATIENCE).max(self.look_gap * 2);
         let is_over = |mail: &mut Outstanding, after: Duration| {
             mail.is_past(after, now) && mail.was_looked_for(after, looked, patience, now)
         };
         for mail in &mut self.outstanding {
-            if !mail.is_past(late_after, now) {
+            if expectation.is_some() || !mail.is_past(late_after, now) {
                 break;
             }
             if !mail.is_late && !mail.is_unattended && is_over(mail, late_after) {
@@ -155,9 +192,13 @@ impl Ledger {
     /// The oldest is lost; one that nobody has attended leaves uncounted.
     pub(super) fn lose_oldest(&mut self, now: Moment) {
         let Some(mail) = self.outstanding.pop_front() else { return };
-        let (count, state) = match mail.is_unattended {
-            true => (&mut self.totals.left, MailState::Left),
-            false => (&mut self.totals.lost, MailState::Lost),
+        self.judge_given_up(&mail, now);
+        // What must not pass is not lost.
+        let has_left = mail.is_unattended || self.rules.expectation.is_some();
+        let totals = self.tally();
+        let (count, state) = match has_left {
+            true => (&mut totals.left, MailState::Left),
+            false => (&mut totals.lost, MailState::Lost),
         };
         *count += 1;
         self.end(mail.token, state, now);

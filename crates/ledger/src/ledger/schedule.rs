@@ -9,7 +9,7 @@ use crate::{Failure, LineInstant, Reason, Side, Step};
 /// How much later than its deadline an attempt may tell that it was over by then.
 const GRACE: Duration = Duration::from_secs(1);
 /// What else a schedule may be late by: turns of the loops, and a store that is slow to write.
-const SLACK: Duration = Duration::from_secs(2);
+pub(super) const SLACK: Duration = Duration::from_secs(2);
 /// A mail waits for the check before it as long as this, and half a period, at most.
 const PATIENCE: Duration = Duration::from_secs(15);
 

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Bracket, Exemplars, Moment, SessionKind};
 use crate::Action;
+use crate::Judged;
 use crate::LoginDelay;
 use crate::PerSide;
 use crate::Shared;
@@ -380,6 +381,8 @@ pub struct Snapshot {
     pub send_ability: Reading<f64>,
     /// Whether the newest check read the mailbox.
     pub receive_ability: Reading<bool>,
+    /// What was expected of its mails in place of their delivery, and whether it came true; `None`: nothing is.
+    pub expectation: Option<Judged>,
     /// Mails accepted and not yet seen.
     pub outstanding: Reading<usize>,
     /// How many of the outstanding mails are late.

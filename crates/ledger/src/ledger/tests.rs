@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 mod availability;
 mod distance;
+mod expectation;
 mod newest;
 mod overdue;
 mod schedule;
@@ -20,6 +21,7 @@ const RULES: Rules = Rules {
     lost_after: Duration::from_secs(600),
     max_outstanding: 20,
     passive: false,
+    expectation: None,
 };
 
 const PASSIVE: Rules = Rules { passive: true, ..RULES };

@@ -7,7 +7,7 @@ use lettre::Address;
 use lettre::transport::smtp::commands::{Mail, Rcpt};
 use lettre::transport::smtp::extension::{MailBodyParameter, MailParameter, RcptParameter};
 
-use super::{NotAccepted, Smtp, is_ok};
+use super::{NotAccepted, Reply, Smtp, is_ok};
 use crate::Fault;
 use ledger::Reason;
 
@@ -15,14 +15,14 @@ use ledger::Reason;
 const TOLD_SIZE: u64 = 4096;
 
 impl Smtp {
-    /// MAIL and RCPT for a mail of this size, in bytes. Nothing is said to a server that cannot take one of the addresses.
+    /// MAIL and RCPT for a mail of this size, in bytes; gives the reply to the second. Nothing is said to a server that cannot take one of the addresses.
     pub(super) async fn address(
         &mut self,
         from: &Address,
         to: &Address,
         envelope_id: &str,
         size: u64,
-    ) -> Result<(), NotAccepted> {
+    ) -> Result<Reply, NotAccepted> {
         let mut needed = self.needed_parameters(&[from, to])?;
         self.is_large = size >= TOLD_SIZE;
         if self.is_large && self.features.has("SIZE") {
@@ -67,16 +67,16 @@ impl Smtp {
     /// The command with its parameters where the server knows them. One that offers DSN and then
     /// takes offence at the parameters is asked without, now and for the rest of the connection: they
     /// decide nothing about the mail.
-    async fn ask(&mut self, plain: &str, with_parameters: &str) -> Result<(), NotAccepted> {
+    async fn ask(&mut self, plain: &str, with_parameters: &str) -> Result<Reply, NotAccepted> {
         if self.offers_reports {
             let reply = self.exchange(with_parameters).await?;
             if !is_about_parameters(reply.code) {
                 // Refused is what the command says, whatever the wish beside it.
-                return self.expect(reply, plain, is_ok).map(drop);
+                return self.expect(reply, plain, is_ok);
             }
             self.offers_reports = false;
         }
-        self.command(plain, is_ok).await.map(drop)
+        self.command(plain, is_ok).await
     }
 }
 

@@ -22,7 +22,8 @@ pub(in crate::config) fn doubts(target: &Target) -> Vec<String> {
     doubts.extend(of_subject(target, form).filter(|_| !target.takes_replies()));
     let size = size(target, form);
     doubts.extend(traffic(target, size));
-    if target.receive.protocol == Protocol::Pop3 && size > LARGE {
+    let is_pop3 = target.receive.as_ref().is_some_and(|side| side.protocol == Protocol::Pop3);
+    if is_pop3 && size > LARGE {
         let message = "`mail` is larger than 1MB and is found by pop3: a server without TOP sends all of it to show \
                        its header";
         doubts.push(message.to_owned());

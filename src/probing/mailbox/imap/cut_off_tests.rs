@@ -109,7 +109,7 @@ impl Judged {
 async fn open(target: &Target, dialer: &Dialer) -> Session {
     let folders = [Folder::Name("INBOX".to_owned())];
     let end = Instant::now() + Duration::from_secs(60);
-    let login = &target.receive.login;
+    let login = &target.receive.as_ref().unwrap().login;
     Session::open(dialer, login, &folders, &[], Trace::new(None), end).await.unwrap()
 }
 

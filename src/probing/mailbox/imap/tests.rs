@@ -65,7 +65,7 @@ impl House {
     }
 
     async fn open(&self) -> Result<Session, Failure> {
-        let side = &self.target.receive;
+        let side = self.target.receive.as_ref().unwrap();
         let dialer =
             Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
         let folders = [Folder::Name("INBOX".to_owned())];
@@ -140,7 +140,7 @@ async fn after_a_restart_only_what_carries_its_token_is_taken_out() {
 async fn a_session_that_cannot_go_back_to_the_inbox_after_a_removal_is_over() {
     let house = House::new().await;
     house.post.insert(USER, "Junk", &marked(Token::random())).unwrap();
-    let side = &house.target.receive;
+    let side = house.target.receive.as_ref().unwrap();
     let dialer =
         Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
     let access = MailboxAccess {

@@ -51,7 +51,7 @@ async fn more_than_a_session_takes_out_goes_with_the_next_one() {
     let since = Since { ours: None, left_overs: SystemTime::now() };
     for left in [MAILS - REMOVALS, 0] {
         let end = Instant::now() + Duration::from_secs(60);
-        let (login, trace) = (&target.receive.login, Trace::new(None));
+        let (login, trace) = (&target.receive.as_ref().unwrap().login, Trace::new(None));
         let pop3 = log_in(&dialer, login, None, &trace, end, end).await.unwrap();
         let mut judge = |_: &Found| Disposition::Leave;
         let session = Session::look(pop3, &mut memory, &|| since, false, &mut judge).await.unwrap();

@@ -63,6 +63,7 @@ fn words(layer: Layer, state: Reading<bool>, snapshot: &Snapshot, readings: &Rea
             "not known: the mailbox cannot be read"
         }
         (_, Reading::Unmeasured) => Absence::NotMeasuredYet.words(),
+        (_, Reading::NotApplicable) if snapshot.expectation.is_some() => Absence::NotToPass.words(),
         (_, Reading::NotApplicable) => Absence::StandbyDown.words(),
         (Layer::Network | Layer::Tcp, Reading::Is(true)) => "answers",
         (Layer::Network, Reading::Is(false)) => "no answer",

@@ -104,7 +104,7 @@ impl Query {
             "{} {} {} {}",
             target.name,
             target.send.endpoint.host,
-            target.receive.endpoint.host,
+            target.receive.as_ref().map_or("", |side| &side.endpoint.host),
             target.cluster.as_deref().unwrap_or_default()
         );
         for (name, value) in &target.labels {

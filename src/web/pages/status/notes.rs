@@ -13,7 +13,7 @@ use crate::config::Target;
 use crate::supervisor::View;
 use crate::web::pages::words::{Prose, When, rough, spelled};
 use ledger::{
-    Column, Condition, Failure, Layer, MailState, Reading, Side, SideState, Snapshot, Step,
+    Column, Condition, Failure, Judged, Layer, MailState, Reading, Side, SideState, Snapshot, Step,
 };
 use mail::text;
 
@@ -93,6 +93,11 @@ pub(super) fn beside_failures(
     now: SystemTime,
 ) -> Vec<Note> {
     let snapshot = &view.snapshot;
+    if let Some(judged) = &snapshot.expectation {
+        let mut notes: Vec<Note> = not_met(view, judged, now).into_iter().collect();
+        notes.extend(certificates(&view.target, snapshot, now));
+        return notes;
+    }
     let mut notes = gone(view, probes, now);
     // What cannot be read cannot be seen: then the failure says what to do.
     if snapshot.is_late() && snapshot.receive_ability != Reading::Is(false) {
@@ -115,6 +120,20 @@ pub(super) fn beside_failures(
     }
     notes.extend(certificates(&view.target, snapshot, now));
     notes
+}
+
+/// That what must not pass has passed.
+fn not_met(view: &View, judged: &Judged, now: SystemTime) -> Option<Note> {
+    let expected = view.target.expected()?;
+    let what = format!("Expected {}, in vain", expected.words());
+    let advice = "see the runbook: what to do depends on what passed".to_owned();
+    let note = Note::new("failing", what, advice, "mailtripexpectationnotmet");
+    let when = judged.at.map(|at| When::new(at, now));
+    (judged.is_met == Reading::Is(false)).then(|| Note {
+        when,
+        words: Some(judged.words.to_string()),
+        ..note
+    })
 }
 
 fn late(view: &View, now: SystemTime) -> Note {
@@ -227,10 +246,13 @@ fn certificates(
     now: SystemTime,
 ) -> impl Iterator<Item = Note> {
     let sides = [
-        (Side::Send, &snapshot.sides.send, &target.send.endpoint),
-        (Side::Receive, &snapshot.sides.receive, &target.receive.endpoint),
+        Some((Side::Send, &snapshot.sides.send, &target.send.endpoint)),
+        target
+            .receive
+            .as_ref()
+            .map(|side| (Side::Receive, &snapshot.sides.receive, &side.endpoint)),
     ];
-    sides.into_iter().filter_map(move |(side, state, endpoint)| {
+    sides.into_iter().flatten().filter_map(move |(side, state, endpoint)| {
         if !matches!(state.consecutive_failures, Reading::Is(0)) {
             return None;
         }

@@ -1,0 +1,184 @@
+//! Mails that must not pass: whether they did, and that they are counted nowhere.
+
+use super::*;
+use crate::Expectation;
+
+const MINUTE: u64 = 60;
+
+fn expecting(expectation: Expectation) -> Bench {
+    Bench::new(Rules { expectation: Some(expectation), ..RULES })
+}
+
+fn refusal() -> Failure {
+    Failure { down: false, ..failure(Step::Envelope, Reason::Rejected) }
+}
+
+fn failure(step: Step, reason: Reason) -> Failure {
+    let message = format!("{step} {reason}");
+    Failure { step, reason, down: false, shortage: None, clue: None, message }
+}
+
+impl Bench {
+    fn is_met(&mut self) -> Reading<bool> {
+        self.snapshot().expectation.unwrap().is_met
+    }
+
+    fn words(&mut self) -> String {
+        self.snapshot().expectation.unwrap().words.to_string()
+    }
+
+    fn see_in(&mut self, token: Token, folder: FoundIn) {
+        let sighting = Sighting { folder, ..sighting(self.now()) };
+        self.ledger.seen(token, sighting, self.now());
+    }
+}
+
+#[test]
+fn only_a_refusal_for_good_is_one() {
+    use Reading::{Is, Unmeasured};
+    for (failure, of_refused, of_junk, of_nothing) in [
+        (failure(Step::Envelope, Reason::Rejected), Is(true), Is(false), Is(true)),
+        (failure(Step::Data, Reason::Rejected), Is(true), Is(false), Is(true)),
+        (failure(Step::Envelope, Reason::Deferred), Unmeasured, Unmeasured, Unmeasured),
+        (failure(Step::Envelope, Reason::Quota), Unmeasured, Unmeasured, Unmeasured),
+        (failure(Step::Greeting, Reason::Rejected), Unmeasured, Unmeasured, Unmeasured),
+        (failure(Step::Auth, Reason::Auth), Unmeasured, Unmeasured, Unmeasured),
+        (failure(Step::Connect, Reason::Timeout), Unmeasured, Unmeasured, Unmeasured),
+    ] {
+        for (expectation, is_met) in [
+            (Expectation::Refused, of_refused),
+            (Expectation::Junk, of_junk),
+            (Expectation::Nothing, of_nothing),
+        ] {
+            let mut bench = expecting(expectation);
+            assert_eq!(bench.is_met(), Unmeasured, "before the first test");
+            bench.fail(failure.clone(), false);
+            assert_eq!(bench.is_met(), is_met, "{expectation:?} {failure}");
+            assert_eq!(bench.words(), failure.message);
+            bench.fail(failure.clone(), true);
+            assert_eq!(bench.is_met(), Unmeasured, "nobody knows whether the server has it");
+        }
+    }
+}
+
+#[test]
+fn junk_is_met_by_a_mail_in_any_folder_but_the_inbox() {
+    let mut bench = expecting(Expectation::Junk);
+    for (folder, is_met) in [(FoundIn::Junk, true), (FoundIn::Inbox, false), (FoundIn::Other, true)]
+    {
+        let token = bench.send();
+        bench.wait(1);
+        bench.see_in(token, folder);
+        assert_eq!(bench.is_met(), Reading::Is(is_met), "{folder:?}");
+    }
+    bench.send();
+    bench.wait(10 * MINUTE);
+    assert_eq!(bench.is_met(), Reading::Is(false), "it was found nowhere");
+}
+
+#[test]
+fn nothing_is_met_by_a_look_that_finds_nothing_in_time() {
+    let mut bench = expecting(Expectation::Nothing);
+    bench.send();
+    bench.wait(9 * MINUTE);
+    assert_eq!(bench.is_met(), Reading::Unmeasured, "it may still come");
+    bench.wait(MINUTE);
+    assert_eq!(bench.is_met(), Reading::Is(true));
+    let token = bench.send();
+    bench.wait(1);
+    bench.see(token);
+    assert_eq!(bench.is_met(), Reading::Is(false));
+    assert_eq!(bench.words(), "the mail was found in the inbox");
+}
+
+#[test]
+fn where_nobody_could_look_nothing_is_proved() {
+    for expectation in [Expectation::Nothing, Expectation::Junk] {
+        let mut bench = expecting(expectation);
+        bench.send();
+        bench.be_away(10 * MINUTE);
+        assert_eq!(bench.is_met(), Reading::Unmeasured, "a look is due");
+        bench.be_away(2 * MINUTE);
+        assert_eq!(bench.is_met(), Reading::Unmeasured);
+        assert_eq!(bench.words(), "nobody could look for the mail");
+    }
+}
+
+#[test]
+fn a_mail_that_comes_after_all_has_passed_however_old_it_is() {
+    let mut bench = expecting(Expectation::Nothing);
+    let old = bench.send();
+    bench.wait(10 * MINUTE);
+    assert_eq!(bench.is_met(), Reading::Is(true));
+    bench.wait(MINUTE);
+    bench.see(old);
+    assert_eq!(bench.is_met(), Reading::Is(false));
+    // One that was sent before it says nothing any more.
+    let (first, second) = (bench.send(), bench.send());
+    bench.wait(1);
+    bench.see(second);
+    assert_eq!(bench.is_met(), Reading::Is(false));
+    bench.see_in(first, FoundIn::Inbox);
+    bench.wait(11 * MINUTE);
+    assert_eq!(bench.is_met(), Reading::Is(false), "the newest mail decides");
+}
+
+#[test]
+fn what_was_found_is_outlived() {
+    let mut bench = expecting(Expectation::Refused);
+    bench.fail(refusal(), false);
+    bench.be_away(2 * MINUTE);
+    assert_eq!(bench.is_met(), Reading::Is(true));
+    bench.be_away(5);
+    assert_eq!(bench.is_met(), Reading::Unmeasured);
+    assert!(!bench.words().is_empty(), "what was said is still shown");
+}
+
+#[test]
+fn nothing_of_such_mails_is_counted_or_measured() {
+    let mut bench = expecting(Expectation::Nothing);
+    bench.send();
+    bench.wait(11 * MINUTE);
+    let token = bench.send();
+    bench.wait(1);
+    bench.see(token);
+    bench.fail(failure(Step::Connect, Reason::Refused), false);
+    bench.check(Some(failure(Step::Connect, Reason::Refused)));
+    let snapshot = bench.snapshot();
+    let mails = Totals { checks: 0, check_failures: 0, looks: 0, ..*snapshot.totals };
+    assert_eq!(mails, Totals { periods_skipped: mails.periods_skipped, ..Totals::default() });
+    assert_eq!(snapshot.send_ability, Reading::NotApplicable);
+    assert_eq!(snapshot.receive_ability, Reading::NotApplicable);
+    assert_eq!(snapshot.outstanding, Reading::NotApplicable);
+    assert_eq!(snapshot.roundtrip, Reading::NotApplicable);
+    assert_eq!((snapshot.late_outstanding, snapshot.oldest_outstanding), (0, None));
+    for (_, side) in snapshot.sides.iter() {
+        assert_eq!(side.consecutive_failures, Reading::NotApplicable, "no alert about a side");
+        assert_eq!(side.failures_for(Reason::Refused), 1, "but its failures are counted");
+    }
+}
+
+#[test]
+fn a_mail_under_way_survives_a_restart() {
+    let (mut bench, mut stored) = (expecting(Expectation::Nothing), StoredAccount::default());
+    bench.send();
+    bench.wait(30);
+    restart(&mut bench, &mut stored, 1);
+    assert_eq!(bench.is_met(), Reading::Unmeasured);
+    bench.wait(10 * MINUTE);
+    assert_eq!(bench.is_met(), Reading::Is(true));
+}
+
+#[test]
+fn another_expectation_begins_anew() {
+    let mut bench = expecting(Expectation::Nothing);
+    let token = bench.send();
+    let rules = Rules { expectation: Some(Expectation::Junk), ..RULES };
+    bench.fail(refusal(), false);
+    bench.ledger.set_rules(rules, bench.now());
+    assert_eq!(bench.is_met(), Reading::Unmeasured);
+    bench.ledger.set_rules(RULES, bench.now());
+    assert_eq!(bench.snapshot().expectation, None);
+    assert_eq!(bench.see(token), SightingOutcome::Left);
+    assert_eq!(bench.snapshot().totals.returned, 0);
+}
