@@ -48,8 +48,12 @@ const VARIABLES: [(&str, &str); 11] = [
 ];
 
 /// Metrics that only targets with something beyond the round trip have, which the demo does not.
-const OF_WANTS: [&str; 3] =
-    ["mailtrip_dnsbl_listed", "mailtrip_hop_usual_delay_seconds", "mailtrip_domain_check_passed"];
+const OF_WANTS: [&str; 4] = [
+    "mailtrip_dnsbl_listed",
+    "mailtrip_hop_usual_delay_seconds",
+    "mailtrip_domain_check_passed",
+    "mailtrip_expectation_met",
+];
 
 fn is_of_a_want(expression: &str) -> bool {
     OF_WANTS.iter().any(|name| expression.contains(name))

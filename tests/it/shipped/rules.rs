@@ -105,6 +105,12 @@ async fn the_unit_tests_of_the_posture_of_domains_pass() {
 }
 
 #[tokio::test]
+async fn the_unit_tests_of_mail_that_must_not_pass_pass() {
+    test_rules("expectation").await;
+    test_rules("expectation_history").await;
+}
+
+#[tokio::test]
 async fn the_unit_tests_of_targets_that_exporters_share_pass() {
     test_rules("shards").await;
 }
