@@ -80,8 +80,8 @@ pub async fn write(
 ///
 /// It is a MIME message by its own word (RFC 2045 section 4): filters hold the lack of that against a mail.
 /// It is loop-safe: `Auto-Submitted` (RFC 3834) and its relatives keep vacation responders and list
-/// servers silent, unless an answer is wanted. Its body says to people what it is and how to stop it. Its form may say otherwise; what it
-/// is known by again but the Subject is always there.
+/// servers silent, unless an answer is wanted. Its body says to people what it is and how to stop it. Its form
+/// may say otherwise; what it is known by again but the Subject is always there.
 ///
 /// # Errors
 /// lettre's, if the addresses do not make a message.
@@ -304,9 +304,7 @@ impl Header {
         let message_id_token: Option<Token> = message
             .message_id()
             .and_then(|id| id.split_once(BEHIND_TOKEN).and_then(|(token, _)| token.parse().ok()));
-        // No mail system writes these into the header of its report; a gateway that wraps a mail keeps them.
-        let is_test_mail = mark.is_some() || (!is_automatic && message_id_token.is_some());
-        Self {
+        let header = Self {
             has_mark_header,
             mark,
             message_id_token,
@@ -319,11 +317,16 @@ impl Header {
             is_automatic,
             is_reply: is_present("In-Reply-To") || is_present("References"),
             answer: Answer::read(&message, is_report),
-            is_delivery_report: (is_report && is_of_delivery)
-                || (is_multipart("mixed") && !is_test_mail && is_from_mail_system(&message)),
+            is_delivery_report: is_report && is_of_delivery,
             received: newest_received(&message),
             is_stamped_once: stamps(&message).take(2).count() == 1,
-        }
+        };
+        // No mail system writes a mark or our Message-ID into the header of its report; a gateway that wraps a mail
+        // keeps them.
+        let is_wrapped_report = is_multipart("mixed") && is_from_mail_system(&message);
+        let is_delivery_report =
+            header.is_delivery_report || (is_wrapped_report && !header.is_test_mail());
+        Self { is_delivery_report, ..header }
     }
 
     /// The tokens in this header of a mail that came back in a report: by its mark, and by its
@@ -332,10 +335,19 @@ impl Header {
         self.mark.map(|mark| mark.token).into_iter().chain(self.message_id_token)
     }
 
-    /// Whether the mail carries this token, in its mark, its Message-ID, its Subject, or as what it answers.
+    /// Whether the mail carries this token, in its mark, its Message-ID or its Subject.
     pub fn carries(&self, token: Token) -> bool {
-        let named = self.returned_tokens().chain(self.subject_token).chain(self.answer.tokens());
-        named.into_iter().any(|carried| carried == token)
+        self.returned_tokens().chain(self.subject_token).any(|carried| carried == token)
+    }
+
+    /// Whether the mail carries this token, or names it as what it answers. Anybody's reply does.
+    pub fn names(&self, token: Token) -> bool {
+        self.carries(token) || self.answer.tokens().any(|answered| answered == token)
+    }
+
+    /// Whether this is the address in From.
+    pub fn is_from(&self, address: &str) -> bool {
+        self.from.as_deref().is_some_and(|from| from.eq_ignore_ascii_case(address))
     }
 
     /// The live token of this mail, if it is ours. `sender_of` gives the sender of the target that

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use ledger::LineInstant;
 use ledger::Token;
+use mail::test_mail::Header;
 
 /// The mails by what names them to the server: an IMAP UID, or a POP3 unique id.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(super) enum BacklogState {
     /// Its header was asked for and not shown: to be asked for again.
     Unread(Box<Unread>),
     /// A report that may be about a mail of ours: to be read.
-    Report(PendingReport),
+    Report(Box<PendingReport>),
     /// A probe that nobody here waits for, to be removed from this time on.
     LeftOver(SystemTime),
     /// To be removed once its header was read again: a left-over whose time has come, or ours of an
@@ -80,6 +81,8 @@ pub(super) struct PendingReport {
     pub(super) tries: u32,
     /// When it last was.
     pub(super) asked: Option<LineInstant>,
+    /// When the newest look was asked for that did not have the mail.
+    pub(super) before: Option<LineInstant>,
 }
 
 /// A mail whose header is to be read again.
@@ -87,8 +90,23 @@ pub(super) struct PendingReport {
 pub(super) struct Confirmation {
     /// What it must carry; `None`: it must be a test mail of anybody, or a report about one.
     pub(super) token: Option<Token>,
+    /// Whether it is enough that it answers the mail with this token.
+    pub(super) is_answer: bool,
     /// How often it was asked for.
     pub(super) tries: u32,
+}
+
+impl Confirmation {
+    /// Of a mail that was to be removed so.
+    pub(super) fn of(removal: Removal) -> Self {
+        let Removal { token, is_answer, .. } = removal;
+        Self { token, is_answer, tries: 0 }
+    }
+
+    /// What is to follow it.
+    pub(super) fn removal(self) -> Removal {
+        Removal { is_answer: self.is_answer, ..Removal::of(self.token) }
+    }
 }
 
 /// The removal of one mail.
@@ -96,6 +114,8 @@ pub(super) struct Confirmation {
 pub(super) struct Removal {
     /// By what the mail is known again; `None`: by being a test mail, or a report about one.
     pub(super) token: Option<Token>,
+    /// Whether it was taken for naming the mail with this token as what it answers.
+    pub(super) is_answer: bool,
     /// How often the server said that it is removed.
     pub(super) times: u32,
     /// Whether its whole header is to be read before.
@@ -109,7 +129,30 @@ impl Removal {
     pub(super) fn of(token: Option<Token>) -> Self {
         Self { token, ..Self::default() }
     }
+
+    /// In the store: its token, with a plus behind it if it is an answer; `None`: it has none.
+    pub(super) fn word(self) -> Option<String> {
+        let mark = if self.is_answer { ANSWER } else { "" };
+        self.token.map(|token| format!("{token}{mark}"))
+    }
+
+    /// What [`Self::word`] has written.
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        let plain = word.strip_suffix(ANSWER);
+        let token = plain.unwrap_or(word).parse().ok()?;
+        Some(Self { is_answer: plain.is_some(), ..Self::of(Some(token)) })
+    }
+
+    /// Whether this header has the token that the mail must have.
+    pub(super) fn is_named_in(self, header: &Header) -> bool {
+        let is_named =
+            |token| if self.is_answer { header.names(token) } else { header.carries(token) };
+        self.token.is_some_and(is_named)
+    }
 }
+
+/// What stands behind the token of an answer.
+const ANSWER: &str = "+";
 
 impl BacklogState {
     pub(super) fn kind(&self) -> Kind {
@@ -126,12 +169,12 @@ impl BacklogState {
         }
     }
 
-    /// The token of a mail of ours that is still there; `None` inside: it does not matter.
-    pub(super) fn lying(&self) -> Option<Option<Token>> {
+    /// The removal of a mail of ours that is still there.
+    pub(super) fn lying(&self) -> Option<Removal> {
         match self {
-            Self::ToRemove(removal) | Self::Marked(removal) => Some(removal.token),
+            Self::ToRemove(removal) | Self::Marked(removal) => Some(*removal),
             Self::ToConfirm(confirmation) | Self::PutOff(confirmation, _) => {
-                Some(confirmation.token)
+                Some(confirmation.removal())
             }
             _ => None,
         }
@@ -297,5 +340,22 @@ mod tests {
     #[test]
     fn a_mail_takes_little_room() {
         assert!(size_of::<BacklogState>() <= 64);
+    }
+
+    #[test]
+    fn a_reply_is_what_is_to_be_removed_only_where_an_answer_was_taken() {
+        let token = Token::random();
+        let reply =
+            format!("From: a@b.example\r\nIn-Reply-To: <{token}.mailtrip@b.example>\r\n\r\n");
+        let reply = Header::parse(reply.as_bytes());
+        let removal = Removal::of(Some(token));
+        assert!(!removal.is_named_in(&reply), "its id was given to somebody's reply");
+        let answer = Removal { is_answer: true, ..removal };
+        assert!(answer.is_named_in(&reply));
+        for removal in [removal, answer] {
+            assert_eq!(Removal::from_word(&removal.word().unwrap()), Some(removal));
+            let kept = Confirmation::of(removal).removal();
+            assert_eq!(kept, removal, "until it is confirmed");
+        }
     }
 }

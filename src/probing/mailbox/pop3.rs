@@ -13,7 +13,6 @@ use crate::clock::{self, on_time_line};
 use crate::store::FolderRecord;
 use ledger::LineInstant;
 use ledger::LoginDelay;
-use ledger::Token;
 use ledger::{Failure, Reason, Step};
 use ledger::{FoundIn, Moment};
 use mail::bounce::DsnReport;
@@ -234,7 +233,7 @@ impl Memory {
         let to_remove = self.backlog.iter().filter_map(|(id, state)| Some((id, state.lying()?)));
         FolderRecord {
             looked_at: self.looked_at.map(|at| now.date_of(at)),
-            to_remove: to_remove.map(|(id, token)| word(id, token)).collect(),
+            to_remove: to_remove.map(|(id, removal)| word(id, removal)).collect(),
             left_overs: self.backlog.left_overs().map(|(id, due)| (id.to_string(), due)).collect(),
             ..FolderRecord::default()
         }
@@ -277,8 +276,8 @@ impl Memory {
         for (id, due) in &record.left_overs {
             self.backlog.set(Id::from_kept(id), BacklogState::LeftOver(*due));
         }
-        for (id, token) in record.to_remove.iter().map(|word| from_word(word)) {
-            self.backlog.set(id, BacklogState::ToRemove(Removal::of(token)));
+        for (id, removal) in record.to_remove.iter().map(|word| from_word(word)) {
+            self.backlog.set(id, BacklogState::ToRemove(removal));
         }
     }
 
@@ -397,21 +396,22 @@ impl Memory {
         }
         match disposition {
             Disposition::Remove(token) | Disposition::Inspect(token) => {
-                self.is_to_go(entry, Some(token));
+                let is_answer = !found.header.carries(token);
+                self.is_to_go(entry, Removal { is_answer, ..Removal::of(Some(token)) });
             }
-            Disposition::Discard => self.is_to_go(entry, None),
+            Disposition::Discard => self.is_to_go(entry, Removal::default()),
             Disposition::LeftOver(due) => self.is_left_over(entry.id, due),
             Disposition::ReadReport | Disposition::Leave => {}
         }
         Ok(server_date)
     }
 
-    fn is_to_go(&mut self, entry: &Entry, token: Option<Token>) {
+    fn is_to_go(&mut self, entry: &Entry, removal: Removal) {
         if self.backlog.len(Kind::ToRemove) >= TO_REMOVE {
             return;
         }
         self.judged.insert(entry.number);
-        self.backlog.set(entry.id, BacklogState::ToRemove(Removal::of(token)));
+        self.backlog.set(entry.id, BacklogState::ToRemove(removal));
     }
 
     /// A probe that nobody waits for. Two mails may have one id: what is ours is not forgotten for that.

@@ -191,12 +191,19 @@ pub(super) fn claimant<'a>(
         let mut asked = subscribers.iter().filter(|subscriber| is_asked(subscriber));
         asked.find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)))
     };
-    let wants_answer =
-        |owner: &Arc<Subscriber>| owner.is(Role::Recipient) && owner.target.takes_replies();
-    let token = header
-        .claim(|token| owner(token).map(|owner| owner.target.from.clone()))
-        .or_else(|| header.answered(|token| owner(token).is_some_and(wants_answer)))?;
-    Some((token, owner(token)?))
+    if let Some(token) = header.claim(|token| owner(token).map(|owner| owner.target.from.clone())) {
+        return Some((token, owner(token)?));
+    }
+    // Whatever a stranger names, nobody else is asked.
+    let takes_it = |subscriber: &Subscriber| {
+        subscriber.is(Role::Recipient) && subscriber.target.takes_replies() && is_asked(subscriber)
+    };
+    let waiting = |token| {
+        let mut takers = subscribers.iter().filter(|subscriber| takes_it(subscriber));
+        takers.find(|subscriber| subscriber.account.read(|ledger, _| ledger.is_live(token)))
+    };
+    let token = header.answered(|token| waiting(token).is_some())?;
+    Some((token, waiting(token)?))
 }
 
 /// The times of a mail of which this was the verdict.

@@ -17,7 +17,7 @@ use ledger::{Failure, Reason, Step};
 
 /// The header fields that show whether a mail is ours, or a report about one.
 const HEADER_FIELDS: &str = "X-MAILTRIP MESSAGE-ID SUBJECT FROM IN-REPLY-TO REFERENCES CONTENT-TYPE \
-                             AUTO-SUBMITTED RETURN-PATH";
+                             AUTO-SUBMITTED RETURN-PATH X-FAILED-RECIPIENTS";
 /// How many blocks of one answer that hold none of these are asked for as a whole.
 const HOLLOW: usize = 100;
 /// The most mails that are asked for at once by their UIDs.

@@ -11,6 +11,8 @@ const DIGITS: usize = 32;
 const MOST: usize = 8;
 /// Under these names mail systems write.
 const MAIL_SYSTEMS: [&str; 2] = ["mailer-daemon", "postmaster"];
+/// And some under such as begin so.
+const BEGINNINGS: [&str; 3] = ["mailer-daemon", "mail-daemon", "postmaster"];
 
 /// What the header of a mail says of that which it answers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,7 +30,7 @@ impl Answer {
         let raw = |name: &'static str| message.header_raw(name).unwrap_or_default();
         let replied = tokens(raw("In-Reply-To"));
         Self {
-            is_one: !is_report && !is_by_mail_system(message),
+            is_one: !is_report && !is_notice(message),
             tokens: replied.chain(tokens(raw("References"))).collect(),
         }
     }
@@ -41,9 +43,25 @@ impl Answer {
 
 /// Whether the address in From is one under which mail systems write.
 pub(super) fn is_by_mail_system(message: &Message<'_>) -> bool {
-    let from = message.from().and_then(|from| from.first()).and_then(|from| from.address());
-    let name = from.and_then(|address| address.split('@').next()).unwrap_or_default();
-    MAIL_SYSTEMS.iter().any(|known| name.eq_ignore_ascii_case(known))
+    author(message).is_some_and(|name| MAIL_SYSTEMS.contains(&name.as_str()))
+}
+
+/// Whether a mail system wrote this by itself, whatever its type, as plain bounces and warnings: by its author, by
+/// having none and no sender (RFC 5321 section 4.5.5), or by the field of Exim and Gmail.
+fn is_notice(message: &Message<'_>) -> bool {
+    let is_empty = |name| message.header_raw(name).is_some_and(|value| value.trim() == "<>");
+    message.header_raw("X-Failed-Recipients").is_some()
+        || is_empty("From")
+        || match author(message) {
+            Some(name) => BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)),
+            None => is_empty("Return-Path"),
+        }
+}
+
+/// What stands before the @ of the address in From, in small letters.
+fn author(message: &Message<'_>) -> Option<String> {
+    let from = message.from()?.first()?.address()?;
+    Some(from.split('@').next().unwrap_or_default().to_ascii_lowercase())
 }
 
 /// The tokens of the Message-IDs of test mails in this list of ids, the last first: that is the mail which was

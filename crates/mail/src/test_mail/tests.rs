@@ -169,7 +169,9 @@ fn an_answer_is_known_by_the_id_that_it_names_or_by_its_subject() {
         let header = answer(&fields);
         assert_eq!(header.answered(|asked| asked == token), Some(token), "{fields}");
         assert_eq!(header.answered(|_| false), None, "nobody waits for it: {fields}");
-        assert!(header.carries(token), "{fields}");
+        assert!(header.names(token), "{fields}");
+        let is_in_subject = fields.contains(&format!(" {token}")) || fields.contains("_test_");
+        assert_eq!(header.carries(token), is_in_subject, "{fields}");
         assert_eq!(header.claim(knows(token)), None, "it is not the mail itself: {fields}");
         assert!(!header.is_test_mail());
     }
@@ -200,8 +202,17 @@ fn reports_and_what_mail_systems_write_are_no_answers() {
         assert_eq!(answer(&fields).of_no_report().answered(|_| true), None, "{kind}, unreadable");
     }
     // Some write their bounces and warnings as plain text.
-    let block = format!("From: Mail Delivery System <Mailer-Daemon@a.example>\n{named}\n\n");
-    assert_eq!(Header::parse(block.as_bytes()).answered(|_| true), None);
+    for signs in [
+        "From: Mail Delivery System <Mailer-Daemon@a.example>",
+        "From: MAILER-DAEMON-x@a.example",
+        "From: mail-daemon@a.example",
+        "From: <>\nReturn-Path: <bounces@a.example>",
+        "Return-Path: <>",
+        "From: noreply@a.example\nX-Failed-Recipients: b@a.example",
+    ] {
+        let block = format!("{signs}\n{named}\n\n");
+        assert_eq!(Header::parse(block.as_bytes()).answered(|_| true), None, "{signs}");
+    }
 }
 
 #[test]

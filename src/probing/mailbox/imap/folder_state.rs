@@ -2,7 +2,6 @@
 //! and which mails in it are ours and not yet gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
 
 use super::noop::NoopSupport;
 use super::progress::Progress;
@@ -55,7 +54,7 @@ pub(super) struct FolderState {
     /// The left-overs from this UID on are to be judged anew.
     pub(super) recalled_from: Option<u32>,
     /// Ours, not yet taken out when their UIDs lost their meaning.
-    displaced: BTreeSet<Token>,
+    pub(super) displaced: BTreeSet<Token>,
     /// The tries with others' mails that are marked as deleted.
     pub(super) strangers: Tries,
     /// How often in a row the server refused to take them out.
@@ -79,7 +78,7 @@ impl Memory {
                 next_uid: known.first_not_read(),
                 clock: None,
                 looked_at: known.looked_at.map(|at| now.date_of(at)),
-                to_remove: known.lying().map(|(uid, token)| word(uid, token)).collect(),
+                to_remove: known.lying().map(|(uid, removal)| word(uid, removal)).collect(),
                 left_overs: known
                     .backlog
                     .left_overs()
@@ -103,9 +102,8 @@ impl Memory {
                 let Ok(uid) = id.parse() else { continue };
                 known.backlog.set(uid, BacklogState::LeftOver(*due));
             }
-            for (uid, token) in record.to_remove.iter().filter_map(|word| from_word(word)) {
-                let confirmation = Confirmation { token, tries: 0 };
-                known.backlog.set(uid, BacklogState::ToConfirm(confirmation));
+            for (uid, removal) in record.to_remove.iter().filter_map(|word| from_word(word)) {
+                known.backlog.set(uid, BacklogState::ToConfirm(Confirmation::of(removal)));
             }
             self.folders.insert(name.into_bytes(), known);
         }
@@ -151,7 +149,7 @@ impl FolderState {
     }
 
     /// What of ours still lies there, as far as is known, and its token where that matters.
-    fn lying(&self) -> impl Iterator<Item = (u32, Option<Token>)> {
+    fn lying(&self) -> impl Iterator<Item = (u32, Removal)> {
         self.backlog.iter().filter_map(|(uid, state)| Some((uid, state.lying()?)))
     }
 
@@ -203,7 +201,7 @@ impl FolderState {
         let went_back = next.map(|next| (self.next_uid, next));
         let was_unknown = !is_told && self.uid_validity.is_none();
         let before = std::mem::take(self);
-        let lying: Vec<Token> = before.lying().filter_map(|(_, token)| token).collect();
+        let lying: Vec<Token> = before.lying().filter_map(|(_, removal)| removal.token).collect();
         *self = Self {
             uid_validity: selected.uid_validity,
             displaced: before.displaced.into_iter().chain(lying).collect(),
@@ -284,7 +282,7 @@ impl FolderState {
             report: None,
         };
         let disposition = judge(&found);
-        self.apply_to_header(uid, disposition, gone, mail.internal_date);
+        self.apply_to_header(uid, disposition, gone, &found);
     }
 
     /// A FETCH without a header, or with one that is empty.
@@ -310,7 +308,7 @@ impl FolderState {
         uid: u32,
         disposition: Disposition,
         gone: Option<Removal>,
-        server_date: Option<SystemTime>,
+        found: &Found,
     ) {
         // More of ours than can be under way are copies without end.
         let is_full = self.backlog.len(Kind::ToRemove) >= TO_REMOVE;
@@ -321,13 +319,15 @@ impl FolderState {
                     self.remove_again(uid, Removal { inspects, ..gone });
                 } else if !is_full {
                     self.displaced.remove(&token);
-                    let removal = Removal { inspects, ..Removal::of(Some(token)) };
+                    let is_answer = !found.header.carries(token);
+                    let removal = Removal { inspects, is_answer, ..Removal::of(Some(token)) };
                     self.backlog.set(uid, BacklogState::ToRemove(removal));
                 }
             }
             Disposition::ReadReport if self.backlog.len(Kind::Report) < LEFT_OVERS => {
-                let report = PendingReport { server_date, ..PendingReport::default() };
-                self.backlog.set(uid, BacklogState::Report(report));
+                let Found { server_date, previous_look: before, .. } = *found;
+                let report = PendingReport { server_date, before, ..PendingReport::default() };
+                self.backlog.set(uid, BacklogState::Report(Box::new(report)));
             }
             _ => self.apply(uid, disposition),
         }
@@ -380,7 +380,7 @@ impl FolderState {
                 self.backlog.set(uid, BacklogState::Marked(removal));
             } else if uids.binary_search(&uid).is_ok() {
                 let times = removal.times + 1;
-                let removal = Removal { times, ..Removal::of(removal.token) };
+                let removal = Removal { times, inspects: false, is_broken: false, ..removal };
                 self.backlog.set(uid, BacklogState::Expunged(removal));
                 are_new &= times == 1;
             } else {
@@ -393,16 +393,14 @@ impl FolderState {
     }
 }
 
-/// A mail of ours in the store: its UID, and its token behind a slash.
-fn word(uid: u32, token: Option<Token>) -> String {
-    token.map_or_else(|| uid.to_string(), |token| format!("{uid}/{token}"))
+/// A mail of ours in the store: its UID, and behind a slash by what it is known.
+fn word(uid: u32, removal: Removal) -> String {
+    removal.word().map_or_else(|| uid.to_string(), |known| format!("{uid}/{known}"))
 }
 
-fn from_word(word: &str) -> Option<(u32, Option<Token>)> {
-    match word.split_once('/') {
-        Some((uid, token)) => Some((uid.parse().ok()?, token.parse().ok())),
-        None => Some((word.parse().ok()?, None)),
-    }
+fn from_word(word: &str) -> Option<(u32, Removal)> {
+    let (uid, known) = word.split_once('/').unwrap_or((word, ""));
+    Some((uid.parse().ok()?, Removal::from_word(known).unwrap_or_default()))
 }
 
 /// Whether this is the mail that was taken out: a server that gives its UID to another mail must not
@@ -410,6 +408,7 @@ fn from_word(word: &str) -> Option<(u32, Option<Token>)> {
 fn is_the_same(gone: &Removal, header: &[u8]) -> bool {
     let header = Header::parse(header);
     match gone.token {
+        Some(token) if gone.is_answer => header.names(token),
         Some(token) => header.returned_tokens().any(|named| named == token),
         None => header.mark.is_some(),
     }

@@ -7,7 +7,7 @@ use super::folder_state::FolderState;
 use super::removal::{Whose, is_test_mail, whose};
 use super::tries::READ_TRIES;
 use crate::clock;
-use crate::probing::mailbox::backlog::{BacklogState, Confirmation, Kind, Removal};
+use crate::probing::mailbox::backlog::{BacklogState, Confirmation, Kind};
 use crate::probing::mailbox::{LEFT_OVERS, TO_REMOVE};
 use ledger::Failure;
 use mail::imap::Imap;
@@ -31,19 +31,19 @@ impl FolderState {
             let Some(uid) = self.backlog.first(Kind::ToConfirm) else { break };
             let Some(BacklogState::ToConfirm(before)) = self.backlog.remove(uid) else { break };
             // Whatever becomes of the session now: the others are not held up by it.
-            let Confirmation { token, tries } = before;
-            let asked = Confirmation { token, tries: tries + 1 };
+            let asked = Confirmation { tries: before.tries + 1, ..before };
+            let removal = before.removal();
             let is_last = asked.tries >= READ_TRIES;
             if !is_last {
                 let again = clock::wall() + BETWEEN_TRIES;
                 self.backlog.set(uid, BacklogState::PutOff(asked, again));
             }
-            let whose = match token {
-                Some(token) => whose(imap, uid, |header| header.carries(token)).await?,
+            let whose = match removal.token {
+                Some(_) => whose(imap, uid, |header| removal.is_named_in(header)).await?,
                 None => is_test_mail(imap, uid).await?,
             };
             if whose == Whose::Ours {
-                self.backlog.set(uid, BacklogState::ToRemove(Removal::of(token)));
+                self.backlog.set(uid, BacklogState::ToRemove(removal));
             } else if whose != Whose::Unknown {
                 self.backlog.remove(uid);
             }

@@ -1,6 +1,5 @@
 //! Reading the reports that may be about mails of ours. What turns out to be none may be an answer to one.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::folder_state::FolderState;
@@ -37,7 +36,7 @@ impl FolderState {
             if tries < READ_TRIES {
                 let asked = Some(viewing.began);
                 let pending = PendingReport { tries, asked, ..pending };
-                self.backlog.set(uid, BacklogState::Report(pending));
+                self.backlog.set(uid, BacklogState::Report(Box::new(pending)));
             }
             let Some(beginning) = imap.beginning(uid).await? else { continue };
             self.backlog.remove_if(uid, Kind::Report);
@@ -53,15 +52,15 @@ impl FolderState {
                 shown_at: on_time_line(viewing.shown),
                 asked_at: viewing.began,
                 network: viewing.network,
-                previous_look: self.looked_at,
+                previous_look: pending.before,
                 was_left: false,
-                accounted: BTreeSet::new(),
+                accounted: self.displaced.clone(),
                 block: None,
                 is_copy: viewing.holds_copies,
                 report,
             };
             let disposition = judge(&found);
-            self.apply_to_header(uid, disposition, None, pending.server_date);
+            self.apply_to_header(uid, disposition, None, &found);
         }
         Ok(())
     }
@@ -74,7 +73,7 @@ impl FolderState {
         let is_soon = |at: LineInstant| now.saturating_duration_since(at) < BETWEEN_TRIES;
         let due = self.backlog.iter().filter_map(|(uid, state)| match state {
             BacklogState::Report(report) if !report.asked.is_some_and(is_soon) => {
-                Some((uid, *report))
+                Some((uid, **report))
             }
             _ => None,
         });

@@ -127,11 +127,16 @@ async fn after_a_restart_only_what_carries_its_token_is_taken_out() {
     house.insert(&marked(first));
     house.insert(&marked(Token::random()));
     house.insert(FOREIGN);
-    let words =
+    let reply = format!("Subject: No\r\nIn-Reply-To: <{first}.mailtrip@a.test>\r\n\r\nx\r\n");
+    house.insert(reply.as_bytes());
+    house.insert(reply.as_bytes());
+    let mut words =
         vec![format!("1/{second}"), format!("2/{first}"), format!("3/{second}"), "4".into()];
+    // Nobody waited for the one, and the other was taken for an answer.
+    words.extend([format!("5/{first}"), format!("6/{first}+")]);
     let mut memory = restored(&house, words).await;
     house.visit(&mut memory, Disposition::Leave).await.unwrap();
-    assert_eq!(house.uids(), [1, 3, 4]);
+    assert_eq!(house.uids(), [1, 3, 4, 5]);
     let kept: Vec<_> = memory.records(crate::clock::now()).collect();
     assert_eq!(kept[0].1.to_remove, Vec::<String>::new(), "they are others' mails");
 }
@@ -249,8 +254,8 @@ async fn a_report_that_cannot_be_read_blinds_nobody_and_is_tried_three_times() {
             let backlog = &mut memory.folder(b"INBOX").backlog;
             assert_eq!(backlog.kind(1) == Some(Kind::Report), tries < 3, "{answer}");
             if let Some(BacklogState::Report(report)) = backlog.get(1).cloned() {
-                let report = PendingReport { asked: None, ..report };
-                backlog.set(1, BacklogState::Report(report));
+                let report = PendingReport { asked: None, ..*report };
+                backlog.set(1, BacklogState::Report(Box::new(report)));
             }
         }
         assert_eq!(house.uids(), [1]);

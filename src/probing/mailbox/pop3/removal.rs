@@ -4,21 +4,21 @@ use crate::clock;
 use crate::probing::mailbox::backlog::Removal;
 use crate::probing::mailbox::reports;
 use ledger::Failure;
-use ledger::Token;
 use mail::Interrupted;
 use mail::pop3::{Id, Pop3};
 use mail::test_mail::{Header, Mark};
 
-/// A mail that is to be removed, in the store: its id, and its token behind a slash.
-pub(super) fn word(id: Id, token: Option<Token>) -> String {
-    token.map_or_else(|| id.to_string(), |token| format!("{id}/{token}"))
+/// A mail that is to be removed, in the store: its id, and behind a slash by what it is known.
+pub(super) fn word(id: Id, removal: Removal) -> String {
+    removal.word().map_or_else(|| id.to_string(), |known| format!("{id}/{known}"))
 }
 
 /// What [`word`] has written.
-pub(super) fn from_word(word: &str) -> (Id, Option<Token>) {
-    let parts = word.rsplit_once('/').and_then(|(id, token)| Some((id, token.parse().ok()?)));
-    let (id, token) = parts.map_or((word, None), |(id, token)| (id, Some(token)));
-    (Id::from_kept(id), token)
+pub(super) fn from_word(word: &str) -> (Id, Removal) {
+    let parts = word.rsplit_once('/');
+    let parts = parts.and_then(|(id, known)| Some((id, Removal::from_word(known)?)));
+    let (id, removal) = parts.unwrap_or((word, Removal::default()));
+    (Id::from_kept(id), removal)
 }
 
 /// What a mail turned out to be that was to be removed.
@@ -49,7 +49,7 @@ pub(super) async fn is_still_ours(
     let header = Header::parse(&block);
     let is_over = |mark: Mark| mark.expires <= clock::wall();
     let is_ours = match (removal.token, header.is_delivery_report) {
-        (Some(token), _) => header.carries(token),
+        (Some(_), _) => removal.is_named_in(&header),
         (None, false) => header.mark.is_some_and(is_over),
         (None, true) => match pop3.beginning(number).await {
             Ok(beginning) => reports::is_about_a_test_mail(&beginning),
@@ -62,14 +62,20 @@ pub(super) async fn is_still_ours(
 
 #[cfg(test)]
 mod tests {
+    use ledger::Token;
+
     use super::*;
 
     #[test]
     fn a_removal_comes_back_from_the_store_as_it_was() {
         let token = Token::random();
-        for (id, token) in [("a/b", None), ("a/b", Some(token)), ("0000002a5f", Some(token))] {
+        let known = Removal::of(Some(token));
+        let answer = Removal { is_answer: true, ..known };
+        for (id, removal) in
+            [("a/b", Removal::default()), ("a/b", known), ("0000002a5f", known), ("a/b", answer)]
+        {
             let id = Id::of(id.as_bytes());
-            assert_eq!(from_word(&word(id, token)), (id, token));
+            assert_eq!(from_word(&word(id, removal)), (id, removal));
         }
     }
 }

@@ -30,7 +30,7 @@ fn what_was_not_read_is_new_to_the_next_process() {
     };
     assert_eq!(from(&memory), 10);
     for uid in [8, 7] {
-        set(memory.folder(b"INBOX"), uid, BacklogState::Report(PendingReport::default()));
+        set(memory.folder(b"INBOX"), uid, BacklogState::Report(Box::default()));
     }
     assert_eq!(from(&memory), 7);
     set(memory.folder(b"INBOX"), 5, BacklogState::Unread(Box::default()));
