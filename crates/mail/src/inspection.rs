@@ -76,6 +76,15 @@ pub struct Inspection {
     pub signatures: Vec<Signature>,
 }
 
+/// The addresses between which a test mail goes there and back.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends<'a> {
+    /// Its sender, to whom it comes back.
+    pub from: &'a str,
+    /// Its recipient, on the other side.
+    pub to: &'a str,
+}
+
 /// The size of one mail at both ends of its way, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
@@ -133,16 +142,15 @@ impl Inspection {
         }
     }
 
-    /// The same of a test mail that came back from the address `other_side`, or of the answer to one: also when it
-    /// was there.
+    /// The same of a test mail that came back from its recipient, or of the answer to one: also when it was there.
     pub fn read_back(
         block: &[u8],
         transit: TransitTimes,
         rules: Rules<'_>,
-        other_side: &str,
+        ends: Ends<'_>,
     ) -> Self {
         let mut inspection = Self::read(block, transit, rules);
-        turning::add(&mut inspection, block, transit, other_side);
+        turning::add(&mut inspection, block, transit, ends);
         inspection
     }
 

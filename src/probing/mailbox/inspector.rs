@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Disposition, Subscriber};
 use crate::config::Target;
 use ledger::Token;
-use mail::inspection::{Inspection, Rules, Sizes, TransitTimes};
+use mail::inspection::{Ends, Inspection, Rules, Sizes, TransitTimes};
 use mail::text::Scrubber;
 
 /// The most mails that wait at a time; the oldest are not inspected.
@@ -108,7 +108,10 @@ pub fn read_header(target: &Target, block: &[u8], transit: TransitTimes) -> Insp
     let scrubber = receiver.and(sender);
     let rules = Rules { authserv_id: target.authserv_id.as_deref(), scrubber: &scrubber };
     match target.takes_replies() {
-        true => Inspection::read_back(block, transit, rules, target.to.as_ref()),
+        true => {
+            let ends = Ends { from: target.from.as_ref(), to: target.to.as_ref() };
+            Inspection::read_back(block, transit, rules, ends)
+        }
         false => Inspection::read(block, transit, rules),
     }
 }

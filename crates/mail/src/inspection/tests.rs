@@ -644,7 +644,8 @@ fn an_address_of_the_own_network_says_nothing_to_others() {
 fn back(header: &str) -> Inspection {
     let block = format!("{header}\n").replace('\n', "\r\n");
     let rules = Rules { authserv_id: None, scrubber: &Scrubber::default() };
-    Inspection::read_back(block.as_bytes(), minute(), rules, "echo@other.example")
+    let ends = Ends { from: "a@sender.example", to: "echo@other.example" };
+    Inspection::read_back(block.as_bytes(), minute(), rules, ends)
 }
 
 /// The test mail itself, which a rule on the other side sent back.
@@ -689,6 +690,18 @@ fn where_the_other_side_does_not_say_for_whom_it_takes_mail_nobody_knows_when_it
     let silent = silent.replace("id 1 for <echo@other.example>", "id 1");
     let it = back(&silent).there_and_back.unwrap();
     assert_eq!((it.out, it.back), (Delay::Unknown, Delay::Unknown), "only the relay here says so");
+    // The recipient was rewritten before the other side took the mail in.
+    let rewritten = REDIRECTED.replace(" for <Echo@other.example>", "");
+    let rewritten =
+        rewritten.replace("id 1 for <echo@other.example>", "id 1 for <box17@internal.example>");
+    assert_eq!(back(&rewritten).there_and_back.map(|it| it.out), Some(Delay::Unknown));
+    // The relay here has filtered it, and taken it in again.
+    let filtered = silent.replace(
+        "Received: from monitor.example",
+        "Received: by out.sender.example (Postfix, from userid 111) id 5; Mon, 23 Nov 2026 10:00:02 +0000\n\
+         Received: from monitor.example",
+    );
+    assert_eq!(back(&filtered).there_and_back.map(|it| it.out), Some(Delay::Unknown));
     let it = back(
         "X-Mailtrip: v=1; token=000000000000000000000000000000ab; expires=2026-11-24T10:00:00Z\n",
     );
@@ -696,14 +709,25 @@ fn where_the_other_side_does_not_say_for_whom_it_takes_mail_nobody_knows_when_it
 }
 
 #[test]
-fn an_answer_began_with_its_first_stamp_else_by_its_date() {
+fn what_has_the_sender_of_the_test_mail_is_no_answer() {
+    let silent = REDIRECTED.replace(" for <Echo@other.example>", "");
+    let silent = silent.replace(" for <echo@other.example>", "").replace("X-Mailtrip", "X-Other");
+    let it = back(&format!("{silent}From: Probe <A@sender.example>\n")).there_and_back.unwrap();
+    assert!(!it.is_answer, "the first stamp is that of the relay here");
+    assert_eq!((it.out, it.back), (Delay::Unknown, Delay::Unknown));
+}
+
+#[test]
+fn an_answer_began_by_its_date_or_with_its_first_stamp_whichever_is_earlier() {
     let inspection = back(ANSWER);
     let it = inspection.there_and_back.unwrap();
     assert!(it.is_answer && inspection.is_of_answer());
-    assert_eq!((it.out, it.back), (measured(10.5), measured(3.2)));
+    assert_eq!((it.out, it.back), (measured(9.5), measured(4.2)));
     assert_eq!(inspection.hops.len(), 2);
     assert_eq!(inspection.hops[0].delay, Delay::Unknown, "before it was the way out");
     assert_eq!(inspection.hops[1].delay, measured(2.0));
+    let stamped = back(&ANSWER.replace("Date:", "X-Date:")).there_and_back.unwrap();
+    assert_eq!((stamped.out, stamped.back), (measured(10.5), measured(3.2)));
     let date = "Date: Mon, 23 Nov 2026 10:00:10 +0000\n";
     assert_eq!(back(date).there_and_back.map(|it| it.out), Some(measured(9.5)));
 }

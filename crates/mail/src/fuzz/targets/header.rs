@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::fuzz::shown::{self, PASSWORD, USER};
 use crate::header::{FIELD_BYTES, FIELDS, bounded};
-use crate::inspection::{Inspection, MAX_HOPS, Rules, TransitTimes};
+use crate::inspection::{Ends, Inspection, MAX_HOPS, Rules, TransitTimes};
 use crate::test_mail::Header;
 use crate::text::Scrubber;
 
@@ -26,7 +26,7 @@ pub(in crate::fuzz) fn check(input: &[u8]) {
     }
     assert_eq!(header.claim(|_| None), None, "claimed for a token that nobody knows");
     if let Some(token) = header.answered(|_| true) {
-        assert!(header.carries(token), "answers a mail that it does not name");
+        assert!(header.names(token), "answers a mail that it does not name");
     }
     assert_eq!(header.answered(|_| false), None, "answers a mail for which nobody waits");
     assert!(header.of_no_report().claim(|_| sender()).is_none(), "what is no report is an answer");
@@ -62,7 +62,7 @@ fn inspect(input: &[u8]) {
         assert!(total <= Duration::from_secs(30 + 2), "{total:?} of 30 s");
         let to_mailbox = inspection.to_mailbox.measured().unwrap_or_default();
         assert!(to_mailbox <= Duration::from_secs(30 + 3), "{to_mailbox:?} of 30 s");
-        let back = Inspection::read_back(input, transit, rules, USER);
+        let back = Inspection::read_back(input, transit, rules, Ends { from: USER, to: USER });
         assert!(back.outgoing.is_none() && back.is_sound());
         let ways = back.there_and_back.iter().flat_map(|it| [it.out, it.back]);
         for way in ways.filter_map(crate::inspection::Delay::measured) {
