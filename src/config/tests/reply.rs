@@ -39,6 +39,7 @@ fn answers_that_come_into_the_mailbox_are_no_reason_to_warn() {
         ("probe@a.example", "probe@a.example"),
         ("Probe@a.example", "probe@A.example"),
         ("probe@a.example", "probe"),
+        ("probe@a.example", "CORP\\probe"),
         ("probe+mailtrip@a.example", "probe@a.example"),
     ] {
         assert_eq!(warnings(from, user, ""), Vec::<String>::new(), "{from} {user}");
@@ -62,6 +63,7 @@ fn what_keeps_an_answer_away_is_warned_of() {
         (probe, headers("precedence: Bulk"), "`mail.headers` has Precedence"),
         (probe, headers("X-Auto-Response-Suppress: OOF"), "has X-Auto-Response-Suppress"),
         (probe, headers("List-Id: <a.b>"), "`mail.headers` has List-Id"),
+        (probe, headers("list-unsubscribe: '<https://a.example/>'"), "has list-unsubscribe"),
         (probe, "inspect: false,".to_owned(), "tells the way out from the way back"),
     ] {
         let said = warnings(probe, user, &more);
@@ -70,6 +72,26 @@ fn what_keeps_an_answer_away_is_warned_of() {
     let harmless =
         headers("Auto-Submitted: 'no', Precedence: first-class, Reply-To: P <probe@a.example>");
     assert_eq!(warnings(probe, probe, &harmless), Vec::<String>::new());
+    for from in ["owner-a@a.example", "a-request@a.example", "Majordomo@a.example"] {
+        let said = warnings(from, from, "");
+        assert!(said.len() == 1 && said[0].contains("do not answer `from`"), "{said:#?}");
+    }
     let to_itself = warnings("echo@other.example", "echo@other.example", "");
     assert!(to_itself.concat().contains("to `from` itself the mail arrives unanswered"));
+}
+
+#[test]
+fn a_folder_with_copies_of_sent_mail_is_warned_of() {
+    let folders = |list: &str| {
+        let text = format!(
+            "targets: [{{name: a, host: h.example, from: p@a.example, to: echo@other.example, match: reply, receive: \
+             {{protocol: imap, username: p@a.example, password: hunter2, folders: {list}}}}}]\n"
+        );
+        parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}")).warnings()
+    };
+    for folder in ["'\\Sent'", "'\\all'", "'Sent Items'", "'[Gmail]/All Mail'"] {
+        let said = folders(&format!("[INBOX, {folder}]"));
+        assert!(said.len() == 1 && said[0].contains("counts as its arrival"), "{said:#?}");
+    }
+    assert_eq!(folders("[INBOX, '\\Junk']"), Vec::<String>::new());
 }

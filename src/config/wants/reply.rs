@@ -3,8 +3,8 @@
 use lettre::Address;
 use mail::content::Template;
 
-use crate::config::Target;
 use crate::config::section::{Report, Section};
+use crate::config::{Folder, Protocol, Target};
 
 /// What counts as the arrival of a test mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,8 +22,16 @@ pub(in crate::config) const MATCHES: [(&str, Match); 2] =
 /// What in Precedence keeps responders silent.
 const PRECEDENCES: [&str; 3] = ["bulk", "junk", "list"];
 /// The other fields that do (RFC 3834 section 2), each with the value that does not.
-const SILENCERS: [(&str, &str); 3] =
-    [("Auto-Submitted", "no"), ("X-Auto-Response-Suppress", "none"), ("List-Id", "")];
+const SILENCERS: [(&str, &str); 2] =
+    [("Auto-Submitted", "no"), ("X-Auto-Response-Suppress", "none")];
+/// And all whose names begin so (RFC 5230 section 4.6).
+const OF_LISTS: &str = "list-";
+/// Whom responders do not answer (RFC 5230 section 4.6): what lists and mail systems write under.
+const UNANSWERED: [&str; 4] = ["mailer-daemon", "listserv", "majordomo", "postmaster"];
+/// Parts of the names of folders in which servers keep copies of what was sent.
+const OF_SENT_MAIL: [&str; 4] = ["sent", "all mail", "draft", "outbox"];
+/// The same by SPECIAL-USE (RFC 6154).
+const USES_OF_SENT_MAIL: [&str; 3] = ["\\sent", "\\all", "\\drafts"];
 
 impl Target {
     /// Whether an answer to its test mail, sent from elsewhere, is what arrives.
@@ -57,6 +65,7 @@ pub(in crate::config) fn doubts(target: &Target) -> Vec<String> {
     }
     let mut doubts = Vec::new();
     doubts.extend(of_addresses(target));
+    doubts.extend(of_folders(target));
     doubts.extend(of_mail(target));
     if !target.inspect {
         doubts.push(
@@ -74,6 +83,11 @@ fn of_addresses(target: &Target) -> Vec<String> {
         let message = "`match: reply` needs an address elsewhere in `to`: to `from` itself the mail arrives unanswered";
         doubts.push(message.to_owned());
     }
+    if is_unanswered(from) {
+        doubts.push(format!(
+            "auto-responders do not answer `from`, {from}: such addresses are of lists and mail systems (RFC 5230)"
+        ));
+    }
     let user = receive.as_ref().map(|receive| &receive.login.username);
     if let Some(user) = user.filter(|user| !is_user(from, user)) {
         doubts.push(format!(
@@ -90,6 +104,27 @@ fn of_addresses(target: &Target) -> Vec<String> {
     doubts
 }
 
+/// Where the copy of a mail that was sent would be taken for the mail that came back.
+fn of_folders(target: &Target) -> Vec<String> {
+    let Protocol::Imap { folders } = &target.receive.protocol else { return Vec::new() };
+    let copies = folders.iter().filter(|folder| match folder {
+        Folder::Name(name) => {
+            let name = name.to_lowercase();
+            OF_SENT_MAIL.iter().any(|part| name.contains(part))
+        }
+        Folder::SpecialUse(name) => {
+            USES_OF_SENT_MAIL.iter().any(|known| known.eq_ignore_ascii_case(name))
+        }
+    });
+    let doubt = |folder: &Folder| {
+        format!(
+            "`receive.folders` has {folder}: a copy of the test mail that is kept there counts as its arrival; name it \
+             under `sender_mailbox` alone"
+        )
+    };
+    copies.map(doubt).collect()
+}
+
 fn of_mail(target: &Target) -> Vec<String> {
     let mut doubts = Vec::new();
     let subject = target.form().and_then(|form| form.subject.as_ref());
@@ -102,7 +137,11 @@ fn of_mail(target: &Target) -> Vec<String> {
     let is_of_bulk = value("Precedence").is_some_and(|it| PRECEDENCES.contains(&it.as_str()));
     let silent = SILENCERS.iter().filter(|(name, loud)| value(name).is_some_and(|it| it != *loud));
     let silent = silent.map(|(name, _)| *name).chain(is_of_bulk.then_some("Precedence"));
-    for name in silent {
+    let fields = target.form().map(|form| form.fields.as_slice()).unwrap_or_default();
+    let written = fields.iter().filter(|(_, value)| value.is_some());
+    let of_lists = written.map(|(name, _)| name.as_str());
+    let of_lists = of_lists.filter(|name| name.to_ascii_lowercase().starts_with(OF_LISTS));
+    for name in silent.chain(of_lists) {
         doubts.push(format!(
             "`mail.headers` has {name}, with which auto-responders do not answer (RFC 3834)"
         ));
@@ -110,8 +149,17 @@ fn of_mail(target: &Target) -> Vec<String> {
     doubts
 }
 
+/// Whether responders take this address for that of a list or a mail system.
+fn is_unanswered(address: &Address) -> bool {
+    let name = address.user().to_ascii_lowercase();
+    let is_of_list = name.starts_with("owner-") || name.ends_with("-request");
+    is_of_list || UNANSWERED.contains(&name.as_str())
+}
+
 /// Whether this is the user of a mailbox that has the address, as far as the names show.
 fn is_user(address: &Address, user: &str) -> bool {
+    // Exchange has the domain of Windows before it.
+    let user = user.rsplit('\\').next().unwrap_or(user);
     let name =
         if user.contains('@') { lower(address) } else { address.user().to_ascii_lowercase() };
     // What stands behind a plus only sorts (RFC 5233).
