@@ -314,6 +314,56 @@ async fn without_a_timeout_late_after_ends_the_waiting() {
     assert_has(&String::from_utf8(out).unwrap(), &["waiting  not seen within 1 s ("]);
 }
 
+/// Answers the mail of a probe once it was handed over.
+async fn answer(house: &House) {
+    let mails = || -> String {
+        let sessions = house.smtp.sessions();
+        sessions.iter().map(|it| String::from_utf8_lossy(&it.received).into_owned()).collect()
+    };
+    let sent = house.smtp.wait_until(DEADLINE, |_| mails().contains("\r\n.\r\n")).await;
+    assert!(sent, "{}", mails());
+    let token = Token::find(mails().split("Subject: ").nth(1).unwrap_or_default()).unwrap();
+    let answer = format!(
+        "From: echo@other.test\r\nDate: {}\r\nSubject: Received\r\nIn-Reply-To: \
+         <{token}.mailtrip@example.test>\r\n\r\nYes.\r\n",
+        mail_date(SystemTime::now())
+    );
+    house.post.insert(USER, "INBOX", answer.as_bytes());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_waited_for_is_found_told_and_removed() {
+    for protocol in [Protocol::Imap, Protocol::Pop3] {
+        let house = House::new(protocol).await;
+        house.post.deliver_next(USER, Delivery::lost());
+        let target = house.target("match: reply", "", "");
+        let ((verdict, text), ()) = tokio::join!(probe(&target, DEADLINE), answer(&house));
+        assert!(verdict.is_good(), "{text}");
+        assert_has(&text, &["  out ", ", back "]);
+        let document = json::document(&verdict, &target, &Thresholds::default(), false);
+        let ways = &document["way"]["there_and_back"];
+        assert_eq!(ways["answer"], true, "{document:#}");
+        assert!(ways["out_seconds"].is_number() && ways["back_seconds"].is_number(), "{ways:#}");
+        house.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn that_no_answer_came_is_said_and_what_to_do_with_one_that_follows() {
+    let house = House::new(Protocol::Pop3).await;
+    house.post.deliver_next(USER, Delivery::lost());
+    let target = house.target("match: reply\n  late_after: 1s", "", "");
+    let mut out = Vec::new();
+    let mut terminal = Terminal::plain(&mut out);
+    let verdict = roundtrip::run(&target, &Options::default(), &mut terminal, pending()).await;
+    assert!(!verdict.is_good());
+    let words = [
+        "but no answer was seen in the mailbox within",
+        "An answer may still come, and stays in the mailbox: delete what answers the mail with the subject",
+    ];
+    assert_has(&String::from_utf8(out).unwrap(), &words);
+}
+
 #[tokio::test]
 async fn a_slow_server_says_which_answer_did_not_come() {
     let house = House::new(Protocol::Imap).await;
