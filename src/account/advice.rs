@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn pop3_is_told_of_no_key_that_it_way_in_have() {
+    fn pop3_is_told_of_no_key_that_it_does_not_have() {
         let text = "targets: [{name: corp, host: mail.example.com, from: from@example.com, to: \
                     to@example.com, send: {tls: none}, receive: {protocol: pop3, tls: none, \
                     username: rita, password: x}}]";

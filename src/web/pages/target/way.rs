@@ -13,7 +13,7 @@ use mail::inspection::{Clock, Delay, Hop, HopKind, Inspection, LEAST_WAIT};
 /// The height of a stretch that took no time, and what the longest has beyond it, in pixels.
 const LEAST_HEIGHT: f64 = 58.0;
 const MORE_HEIGHT: f64 = 110.0;
-/// What stands for the two ends of the way.
+/// What stands for the ends of the way; that of an answer begins on the other side.
 const SENDER: &str = "this exporter";
 const RESPONDER: &str = "the other side";
 const MAILBOX: &str = "the mailbox";
