@@ -106,7 +106,9 @@ fn of_addresses(target: &Target) -> Vec<String> {
 
 /// Where the copy of a mail that was sent would be taken for the mail that came back.
 fn of_folders(target: &Target) -> Vec<String> {
-    let Protocol::Imap { folders } = &target.receive.protocol else { return Vec::new() };
+    let Some(Protocol::Imap { folders }) = target.receive.as_ref().map(|it| &it.protocol) else {
+        return Vec::new();
+    };
     let copies = folders.iter().filter(|folder| match folder {
         Folder::Name(name) => {
             let name = name.to_lowercase();
