@@ -132,15 +132,15 @@ impl Account {
     }
 
     /// A test of what must not pass is over without a mail that is waited for; see [`Ledger::judged`].
-    pub fn judged(&self, is_met: Reading<bool>, words: &str) {
-        self.update(|ledger, now| ledger.judged(is_met, words, now));
+    pub fn judged(&self, server: &str, is_met: Reading<bool>, words: &str) {
+        self.update(|ledger, now| ledger.judged(server, is_met, words, now));
         self.log_expectation();
     }
 
     /// Logs whether what must not pass passes, where that has changed.
     pub fn log_expectation(&self) {
         let change = self.change(|state, now| {
-            let judged = state.ledger.snapshot(now).expectation?;
+            let judged = state.ledger.newest_judgement(now)?;
             state.log().judged(judged.is_met).then_some(judged)
         });
         if let Some(judged) = change {

@@ -289,6 +289,10 @@ mod tests {
         let lines = overview(&config);
         assert_eq!(lines, ["sending:   1 by smtp through 1 server, 0 mails a day"]);
         let described = config.describe();
-        assert!(described[0].contains("expects the recipient to be refused"), "{described:?}");
+        assert!(
+            described[0].contains("expects the recipient to be refused; no mail is sent"),
+            "{described:?}"
+        );
+        assert!(!described[0].contains("lost after"), "{described:?}");
     }
 }

@@ -16,7 +16,7 @@ impl From<&Target> for Rules {
             lost_after: target.lost_after,
             max_outstanding: target.max_outstanding,
             passive: target.passive,
-            expectation: target.expected().map(|expected| expected.outcome),
+            expectation: target.awaited(),
         }
     }
 }
@@ -27,8 +27,9 @@ impl From<&Target> for Servers {
         let scheme = if endpoint.mx { "mx" } else { "smtp" };
         let user = target.send.login.as_ref().map(|login| format!("{}@", login.username));
         let (user, host, port) = (user.unwrap_or_default(), endpoint.name(), endpoint.port);
+        let tested = target.tested();
         Self {
-            send: format!("{scheme}://{user}{host}:{port}").into(),
+            send: format!("{scheme}://{user}{host}:{port}{tested}").into(),
             receive: target.mailbox().unwrap_or_default().into(),
         }
     }

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use super::side::PORTS_WITH_TLS;
 use super::wants::doubts;
 use super::{
-    Config, Credentials, Endpoint, LOCATION, Login, OAuth2, PingCheck, Protocol, ReceiveSide,
-    Secret, SendSide, Target,
+    Config, Credentials, Endpoint, Expected, LOCATION, Login, OAuth2, PingCheck, Protocol,
+    ReceiveSide, Secret, SendSide, Target,
 };
 use super::{TlsMode, TlsVersion};
 use ledger::durations::Written;
@@ -406,7 +406,9 @@ fn describe(target: &Target) -> String {
         line += &format!("; the mail is {mail}");
     }
     line += &format!("; late after {}", Written(target.late_after));
-    line += &format!(", lost after {}", Written(target.lost_after));
+    if target.expected().and_then(Expected::stops_at).is_none() {
+        line += &format!(", lost after {}", Written(target.lost_after));
+    }
     if let Some(ping) = &target.ping {
         line += &format!("; pings {}", ping.host);
     }
@@ -415,7 +417,7 @@ fn describe(target: &Target) -> String {
         line += &format!("; checks {}", ports.join(", "));
     }
     if let Some(expected) = target.expected() {
-        line += &format!("; expects {}", expected.words());
+        line += &format!("; expects {}{}", expected.words(), expected.ending());
     }
     line += &wants::described(target);
     match (target.passive, &target.cluster) {

@@ -105,10 +105,12 @@ pub(super) fn receive(
     sources: &mut Sources<'_>,
     report: &mut Report,
 ) -> Option<Option<ReceiveSide>> {
+    // What the defaults say of mailboxes is for targets that have one.
+    let own = shared.target.find_in(Level::Own, "receive");
+    if own.is_none() && expect::needs_no_mailbox(shared.target) {
+        return Some(None);
+    }
     if shared.target.find("receive").is_none() {
-        if expect::needs_no_mailbox(shared.target) {
-            return Some(None);
-        }
         let advice = "the mailbox, at least with `protocol`, `username` and a password";
         shared.target.miss("receive", advice, report);
         return None;

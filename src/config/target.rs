@@ -20,6 +20,8 @@ pub(super) const INTERVALS: RangeInclusive<Duration> =
 pub(super) const AGES: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(365 * DAY);
 const LOST_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// The least time that mail which must not pass is waited for, unless another is written.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(600);
@@ -120,8 +122,9 @@ fn times(section: &Section<'_>, report: &mut Report) -> Times {
     let age = || value::duration(AGES);
     let late_after = section.read("late_after", report, age()).unwrap_or(interval);
     let lost_after = section.read("lost_after", report, age());
-    // What must not pass is not waited for a whole day.
-    let patience = if wants::expect::is_expected(section) { interval } else { LOST_AFTER };
+    // What must not pass is not waited for a whole day, and longer than a queue takes that tries again.
+    let patience =
+        if wants::expect::is_expected(section) { interval.max(PATIENCE) } else { LOST_AFTER };
     // A default never contradicts what was written: mail cannot be lost before it is late.
     let times =
         Times { interval, late_after, lost_after: lost_after.unwrap_or(patience.max(late_after)) };

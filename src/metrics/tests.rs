@@ -729,7 +729,7 @@ fn view_expecting(expect: &str, is_met: Reading<bool>) -> View {
     let config = Config::parse(&yaml, Path::new("test.yml")).unwrap();
     let target = config.targets.values().next().unwrap();
     let mut ledger = Ledger::new(Rules::from(target.as_ref()));
-    ledger.judged(is_met, "said", now());
+    ledger.judged("", is_met, "said", now());
     view_with(target, &mut ledger, None, &Checks::default())
 }
 

@@ -1,8 +1,11 @@
 //! What a probe shows of a target whose mails must not pass.
 
+use std::time::Duration;
+
 use super::verdict::{Arrival, Sent, Verdict, seconds};
 use crate::config::{Expected, Target};
-use ledger::{Expectation, Failure, FoundIn, Reading};
+use ledger::durations::Written;
+use ledger::{Awaited, Expectation, Reading};
 
 /// What it shows, in the words of the server or of where the mail was found.
 pub(super) struct Shown {
@@ -21,20 +24,22 @@ impl Verdict {
     /// What it shows of the expectation of the target, with that; `None`: its mails are to be delivered.
     pub(super) fn expectation<'a>(&self, target: &'a Target) -> Option<(&'a Expected, Shown)> {
         let expected = target.expected()?;
-        let outcome = expected.outcome;
+        let awaited = target.awaited()?;
         let shown = match &self.sent {
             Sent::NotTried | Sent::Unfinished => {
                 Shown::new(Reading::Unmeasured, "the test did not come to its end")
             }
             Sent::Consented(words) => Shown::new(Reading::Is(false), words.as_str()),
-            Sent::NotAccepted(failure) => not_accepted(outcome, failure),
-            Sent::Accepted { reply, .. } if outcome == Expectation::Refused => {
+            Sent::NotAccepted(failure) => {
+                Shown::new(awaited.of_refusal(failure), failure.message.as_str())
+            }
+            Sent::Accepted { reply, .. } if awaited.outcome == Expectation::Refused => {
                 Shown::new(Reading::Is(false), reply.as_str())
             }
             Sent::Doubtful(failure) if !matches!(self.arrival, Arrival::Seen { .. }) => {
                 Shown::new(Reading::Unmeasured, failure.message.as_str())
             }
-            Sent::Accepted { .. } | Sent::Doubtful(_) => self.arrived(outcome),
+            Sent::Accepted { .. } | Sent::Doubtful(_) => self.arrived(awaited, target),
         };
         Some((expected, shown))
     }
@@ -53,35 +58,37 @@ impl Verdict {
     }
 
     /// Of a mail that the server has.
-    fn arrived(&self, outcome: Expectation) -> Shown {
-        let is_junk = outcome == Expectation::Junk;
+    fn arrived(&self, awaited: Awaited, target: &Target) -> Shown {
         match self.arrival {
             Arrival::Seen { folder, .. } => {
-                let is_met = is_junk && folder != FoundIn::Inbox;
                 let words = format!("the mail was found in the folder {}", folder.label());
-                Shown::new(Reading::Is(is_met), words)
+                Shown::new(Reading::Is(awaited.of_sight(folder)), words)
             }
             Arrival::Bounced(_) => {
-                Shown::new(Reading::Is(!is_junk), "the mail came back as undeliverable")
+                let words = "the mail came back as undeliverable";
+                Shown::new(Reading::Is(awaited.of_absence()), words)
             }
-            Arrival::NotSeen(wait) => match &self.look_failure {
-                None => {
-                    let words = format!("the mail was not found within {}", seconds(wait));
-                    Shown::new(Reading::Is(!is_junk), words)
-                }
-                Some(failure) => Shown::new(Reading::Unmeasured, failure.message.as_str()),
-            },
+            Arrival::NotSeen(wait) => self.absent(awaited, target, wait),
             Arrival::NotAwaited => {
                 Shown::new(Reading::Unmeasured, "nobody could look for the mail")
             }
         }
     }
-}
 
-fn not_accepted(outcome: Expectation, failure: &Failure) -> Shown {
-    let is_met = match failure.is_refusal() {
-        true => Reading::Is(outcome != Expectation::Junk),
-        false => Reading::Unmeasured,
-    };
-    Shown::new(is_met, failure.message.as_str())
+    /// That it was not seen so long proves nothing where it was looked for too short a time, or not everywhere.
+    fn absent(&self, awaited: Awaited, target: &Target, wait: Duration) -> Shown {
+        if let Some(failure) = &self.look_failure {
+            return Shown::new(Reading::Unmeasured, failure.message.as_str());
+        }
+        let mut words = format!("the mail was not found within {}", seconds(wait));
+        let mut is_met = Reading::Is(awaited.of_absence());
+        if wait < target.lost_after {
+            is_met = Reading::Unmeasured;
+            words.push_str(&format!(", and `lost_after` is {}", Written(target.lost_after)));
+        } else if target.hides_junk(self.lacks_junk_folder) {
+            is_met = Reading::Unmeasured;
+            words.push_str(", and the server names no folder for junk: name it in `folders`");
+        }
+        Shown::new(is_met, words)
+    }
 }

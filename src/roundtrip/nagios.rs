@@ -70,7 +70,9 @@ pub(super) fn sending(verdict: &Verdict, target: &Target) -> Option<bool> {
     match &verdict.sent {
         Sent::NotTried | Sent::Unfinished => None,
         Sent::Accepted { .. } | Sent::Consented(_) => Some(true),
-        Sent::NotAccepted(failure) if target.expected().is_some() && failure.is_refusal() => {
+        Sent::NotAccepted(failure)
+            if target.awaited().is_some_and(|awaited| awaited.is_answer(failure)) =>
+        {
             Some(true)
         }
         Sent::NotAccepted(failure) | Sent::Doubtful(failure) => counted(verdict, target, failure),

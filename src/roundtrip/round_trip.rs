@@ -268,18 +268,26 @@ impl<'a, W: Write> RoundTrip<'a, W> {
 
     /// When every dialogue with this mailbox must be over.
     fn end_of_dialogues(&self, side: &ReceiveSide) -> Instant {
-        let patience = self.target.interval + self.target.late_after + side.endpoint.timeout * 2;
+        let patience = self.target.interval + self.usual_wait() + side.endpoint.timeout * 2;
         self.end().unwrap_or_else(|| Instant::now() + patience)
     }
 
-    /// How long the mail is waited for: what `--timeout` leaves, or until it is late.
+    /// How long the mail is waited for: what `--timeout` leaves, or the usual time.
     fn longest_wait(&self) -> Duration {
         match (self.options.timeout, self.end()) {
             (Some(timeout), Some(end)) => {
                 let last_look = (timeout / 10).min(LAST_LOOK);
                 end.saturating_duration_since(Instant::now()).saturating_sub(last_look)
             }
-            _ => self.target.late_after,
+            _ => self.usual_wait(),
+        }
+    }
+
+    /// Until a mail is late, or may be said not to come where it must not.
+    fn usual_wait(&self) -> Duration {
+        match self.target.expected() {
+            Some(_) => self.target.lost_after,
+            None => self.target.late_after,
         }
     }
 

@@ -22,6 +22,11 @@ pub enum Clue {
     EhloNameOrAddress,
     /// 450 4.7.1: the name in EHLO has no address, or a greylist.
     EhloNameOrGreylist,
+    /// The domain of the sender is refused: x.1.7, x.1.8, x.7.23 or x.7.27 (RFC 3463, RFC 7372, RFC 7505).
+    SenderDomain,
+    /// A refusal of something that no address or content of the mail would mend: of the command (500 to 504, 555), of
+    /// the name of the client's address (x.7.25), or of a domain that takes no mail from anybody (556, RFC 7505).
+    AnotherMatter,
     /// The server has no room for any mail: x.3.1 (RFC 3463 section 3.4).
     NoRoom,
     /// The mail is larger than the server takes: x.3.4, or x.2.3 for the mailbox (RFC 3463 sections 3.3 and 3.4).

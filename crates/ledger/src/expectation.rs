@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::Reading;
+use crate::{Clue, Failure, FoundIn, Reading, Reason, Step};
 
 /// What must become of a test mail that must not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expectation {
     /// The SMTP server refuses it, for good (5xx).
     Refused,
-    /// It is found in another folder than the inbox: one for junk.
+    /// It is found in the folder for junk.
     Junk,
     /// It is found nowhere: it was refused, or disappears.
     Nothing,
@@ -27,6 +27,78 @@ impl Expectation {
             Expectation::Junk => "junk",
             Expectation::Nothing => "nothing",
         }
+    }
+}
+
+/// What must become of a test mail, and what answers that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Awaited {
+    /// What must become of it.
+    pub outcome: Expectation,
+    /// The first step at which a refusal is one of what is tested. Nobody has seen what is in a mail before
+    /// [`Step::Data`].
+    pub judged_from: Step,
+    /// Whether the domain of the sender is tested, so that a refusal of it is an answer.
+    pub is_sender_tested: bool,
+    /// Whether a folder known by its name alone is the one for junk.
+    pub is_other_junk: bool,
+}
+
+impl From<Expectation> for Awaited {
+    fn from(outcome: Expectation) -> Self {
+        let judged_from = Step::Envelope;
+        Self { outcome, judged_from, is_sender_tested: false, is_other_junk: false }
+    }
+}
+
+impl Awaited {
+    /// Whether the server refused for good what is tested: the mail, one of its addresses, or to hear of a login. A refusal
+    /// of something else is no answer.
+    pub fn is_answer(self, failure: &Failure) -> bool {
+        let is_of_this = match (failure.step, failure.clue) {
+            // That TLS must come first is what the test of a login without it asks for.
+            (Step::Auth, _) => self.judged_from == Step::Auth,
+            (Step::Envelope | Step::Data, Some(Clue::SenderDomain)) => self.is_sender_tested,
+            (
+                Step::Envelope | Step::Data,
+                Some(
+                    Clue::AnotherMatter
+                    | Clue::EhloName
+                    | Clue::EhloNameOrAddress
+                    | Clue::TlsFirst
+                    | Clue::TlsOrLoginFirst
+                    | Clue::TooLarge
+                    | Clue::NoRoom,
+                ),
+            ) => false,
+            (Step::Envelope, _) => self.judged_from == Step::Envelope,
+            (Step::Data, _) => self.judged_from != Step::Auth,
+            _ => false,
+        };
+        is_of_this && failure.reason == Reason::Rejected
+    }
+
+    /// What it shows that a mail was not accepted.
+    pub fn of_refusal(self, failure: &Failure) -> Reading<bool> {
+        match self.is_answer(failure) {
+            true => Reading::Is(self.outcome != Expectation::Junk),
+            false => Reading::Unmeasured,
+        }
+    }
+
+    /// What it shows that a mail was found in this folder.
+    pub fn of_sight(self, folder: FoundIn) -> bool {
+        let is_junk = match folder {
+            FoundIn::Inbox => false,
+            FoundIn::Junk => true,
+            FoundIn::Other => self.is_other_junk,
+        };
+        self.outcome == Expectation::Junk && is_junk
+    }
+
+    /// What it shows that an accepted mail came back as undeliverable, or is found nowhere.
+    pub fn of_absence(self) -> bool {
+        self.outcome == Expectation::Nothing
     }
 }
 

@@ -180,12 +180,6 @@ impl Failure {
         (self.is_busy() || self.reason == Reason::Deferred) && self.step != Step::Token
     }
 
-    /// Whether the server refused the mail, one of its addresses, or to hear of a login, and would do so again.
-    pub fn is_refusal(&self) -> bool {
-        self.reason == Reason::Rejected
-            && matches!(self.step, Step::Auth | Step::Envelope | Step::Data)
-    }
-
     /// Whether the server did not keep to the protocol.
     pub fn is_breach_of_protocol(&self) -> bool {
         self.reason == Reason::Protocol

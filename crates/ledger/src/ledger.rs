@@ -5,11 +5,11 @@
 //! mails are *outstanding*, then *received*, *bounced* or *lost*. Over the life of the account
 //! accepted = outstanding + received + bounced + lost + those that left with a passive outage.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::{Availability, Expectation, Failure, LineInstant, LoginDelay, PerSide, Shared, Token};
+use crate::{Availability, Awaited, Failure, LineInstant, LoginDelay, PerSide, Shared, Token};
 use accounting::Accounted;
 pub use arrival::Bracket;
 pub use exemplars::{Exemplar, Exemplars};
@@ -65,7 +65,7 @@ pub struct Rules {
     pub passive: bool,
     /// What must become of its mails; `None`: they are to be delivered. With one, neither the mails nor the sides have
     /// measures of their own.
-    pub expectation: Option<Expectation>,
+    pub expectation: Option<Awaited>,
 }
 
 /// The account; see the module.
@@ -86,6 +86,10 @@ pub struct Ledger {
     /// Of the mails that are not to be delivered.
     unshown: Shared<Totals>,
     judgement: Option<Judgement>,
+    /// Mails that were sent before this was expected of these servers: nothing is judged by them.
+    unjudged: BTreeSet<Token>,
+    /// Whether the mailbox hides its folder for junk, and no other than the inbox is looked into.
+    hides_junk: bool,
     roundtrips: Shared<Histogram>,
     exemplars: Exemplars,
     period: Period,
@@ -177,6 +181,8 @@ impl Ledger {
             totals: Shared::default(),
             unshown: Shared::default(),
             judgement: None,
+            unjudged: BTreeSet::new(),
+            hides_junk: false,
             roundtrips: Shared::default(),
             exemplars: Exemplars::default(),
             period: Period::default(),
@@ -213,9 +219,7 @@ impl Ledger {
             self.period_began = self.period_began.map(|_| now);
         }
         if rules.expectation != self.rules.expectation {
-            // Nobody expects of these what they were sent for.
-            self.leave(now);
-            self.judgement = None;
+            self.expect_anew(now);
         }
         self.rules = rules;
         if !rules.passive && rules.expectation.is_none() {

@@ -80,7 +80,7 @@ pub use availability::{
 };
 pub use clue::Clue;
 pub use condition::Condition;
-pub use expectation::{Expectation, Judged};
+pub use expectation::{Awaited, Expectation, Judged};
 pub use failure::{Failure, Reason};
 pub use failures::{Cause, CauseCount, Failures};
 pub use layers::{Column, Layer, NetworkEvidence};

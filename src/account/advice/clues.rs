@@ -31,6 +31,7 @@ impl Advice<'_> {
                 self.place,
                 self.endpoint().host
             ),
+            Clue::SenderDomain | Clue::AnotherMatter => self.on(reason),
             Clue::AddressOnly => self.kept_out(reason),
             Clue::NoMailbox => self.no_mailbox(),
             Clue::PeriodOver => format!(

@@ -110,7 +110,7 @@ pub(super) const TARGET: &[Key] = &[
     key(
         "lost_after",
         Kind::Duration(target::AGES),
-        Told("24h, with expect the interval; or late_after if that is longer"),
+        Told("24h, with expect the interval, 15m at least; or late_after if that is longer"),
         "The age at which it is given up; not before late_after",
     ),
     key(

@@ -1,6 +1,10 @@
 //! `expect`: what must become of the test mails of a target in place of their delivery.
 
-use ledger::{Expectation, FoundIn};
+use std::time::Duration;
+
+use lettre::Address;
+
+use ledger::{Awaited, Expectation, FoundIn, Step};
 use mail::content::Form;
 
 use crate::config::section::{Level, Report, Section};
@@ -69,10 +73,59 @@ impl Expected {
     }
 }
 
+impl Expected {
+    /// How far its test goes, as the end of a sentence.
+    pub fn ending(&self) -> &'static str {
+        match self.stops_at() {
+            Some(RefusedAt::Login) => "; no password and no mail are sent",
+            Some(RefusedAt::Recipient) => "; no mail is sent",
+            Some(RefusedAt::Message) | None => "; the mail is sent",
+        }
+    }
+}
+
 impl Target {
     /// What must become of its test mails; `None`: they are to be delivered.
     pub fn expected(&self) -> Option<&Expected> {
         self.wants.as_ref()?.expect.as_ref()
+    }
+
+    /// The same as the account of the mails goes by it.
+    pub fn awaited(&self) -> Option<Awaited> {
+        let expected = self.expected()?;
+        let judged_from = match expected.stops_at() {
+            Some(RefusedAt::Login) => Step::Auth,
+            None if self.has_sample() => Step::Data,
+            _ => Step::Envelope,
+        };
+        let domain = |address: &Address| address.domain().to_ascii_lowercase();
+        let looks_into =
+            |kind| self.receive.as_ref().is_some_and(|it| it.protocol.looks_into(kind));
+        Some(Awaited {
+            outcome: expected.outcome,
+            judged_from,
+            is_sender_tested: domain(&self.from) == domain(&self.to),
+            is_other_junk: !looks_into(FoundIn::Junk),
+        })
+    }
+
+    /// What is tested, after a `#`: what was found by another test says nothing of this. Empty: nothing.
+    pub fn tested(&self) -> String {
+        let Some(expected) = self.expected() else { return String::new() };
+        let sample = self.form().and_then(|form| form.sample);
+        let (outcome, place) = (expected.outcome.label(), expected.refused_at.label());
+        format!("#{outcome} {place} {} {} {sample:?}", self.from, self.to)
+    }
+
+    /// Whether its mail may lie in a folder for junk that nobody looks into, where the server `lacks` one of that use.
+    pub fn hides_junk(&self, lacks: bool) -> bool {
+        let looks_into =
+            |kind| self.receive.as_ref().is_some_and(|it| it.protocol.looks_into(kind));
+        lacks && looks_into(FoundIn::Junk) && !looks_into(FoundIn::Other)
+    }
+
+    fn has_sample(&self) -> bool {
+        self.form().is_some_and(|form| form.sample.is_some())
     }
 }
 
@@ -123,7 +176,10 @@ pub(super) fn check(target: &Target, section: &Section<'_>, report: &mut Report)
     }
     let is_by_login = expected.stops_at() == Some(RefusedAt::Login);
     if is_by_login && target.send.login.is_some() {
-        contradicts("refused_at", "does not go with `send.username`: nobody logs in");
+        contradicts(
+            "refused_at",
+            "does not go with `send.username`: nobody logs in; `send: {username: none}` leaves that of `defaults` out",
+        );
     }
     if is_by_login && target.send.endpoint.tls != TlsMode::None {
         contradicts(
@@ -131,31 +187,66 @@ pub(super) fn check(target: &Target, section: &Section<'_>, report: &mut Report)
             "login needs `send.tls: none`: the login is asked for without TLS",
         );
     }
-    let finds_junk = target.receive.as_ref().is_some_and(|side| {
-        [FoundIn::Junk, FoundIn::Other].iter().any(|kind| side.protocol.looks_into(*kind))
-    });
+    let finds_junk = target.receive.as_ref().is_some_and(|side| side.protocol.knows_junk());
     if expected.outcome == Expectation::Junk && !finds_junk {
-        let message = "junk needs a mailbox with another folder than the inbox: `receive` with \
-                       `protocol: imap` and the folder for junk in `folders`";
+        let message = r"junk needs one folder for junk beside the inbox: `receive` with `protocol: imap`, and in `folders` \Junk or a single other folder";
         contradicts("expect", message);
     }
 }
 
+/// The span of time in which tools as fail2ban count refusals, and some more.
+const USUAL_BAN: Duration = Duration::from_secs(15 * 60);
+
+/// Whether the address is in one of the domains that are kept for examples (RFC 2606 section 3).
+fn is_for_examples(address: &Address) -> bool {
+    let domain = address.domain().to_ascii_lowercase();
+    ["example.com", "example.net", "example.org"].contains(&domain.as_str())
+}
+
 /// What is allowed and hardly meant, as sentences without the name of the target.
 pub(in crate::config) fn doubts(target: &Target) -> Vec<String> {
-    let Some(expected) = target.expected() else { return Vec::new() };
     let mut doubts = Vec::new();
-    if expected.stops_at() == Some(RefusedAt::Recipient) && target.send.login.is_some() {
-        let message = "`expect: refused` with `send.username`: a server relays for who has logged in; leave the \
-                       login out to test what strangers may do";
-        doubts.push(message.to_owned());
-    }
-    let has_sample = target.form().is_some_and(|form| form.sample.is_some());
-    if expected.stops_at().is_some() && has_sample {
-        let message =
-            "`mail.sample` is never sent: with `refused_at` the test ends before the mail";
-        doubts.push(message.to_owned());
-    }
+    let mut doubt = |is_so: bool, message: &str| doubts.extend(is_so.then(|| message.to_owned()));
+    let Some(expected) = target.expected() else {
+        doubt(
+            target.has_sample(),
+            "`mail.sample` without `expect`: a filter that does its work makes the target fail",
+        );
+        return doubts;
+    };
+    let is_whole = expected.stops_at().is_none();
+    let own = |kind| target.receive.as_ref().is_some_and(|it| it.protocol.looks_into(kind));
+    doubt(
+        expected.outcome == Expectation::Nothing && !own(FoundIn::Junk) && !own(FoundIn::Other),
+        "`expect: nothing` with the inbox alone: a mail in a folder for junk is not found; it needs `protocol: imap` \
+         and that folder in `folders`",
+    );
+    doubt(
+        expected.outcome == Expectation::Refused && target.interval < USUAL_BAN,
+        "`expect: refused` with an `interval` below 15m: the server may take the exporter for an attacker and ban its \
+         address; 1h is enough",
+    );
+    doubt(
+        is_whole && target.receive.is_none(),
+        "without `receive` a mail that passes stays in the mailbox of `to`, or goes to whoever has that address",
+    );
+    doubt(
+        target.has_sample() && is_whole && target.send.login.is_some(),
+        "`mail.sample` with `send.username`: the provider may suspend the account that sends it",
+    );
+    doubt(
+        expected.stops_at() == Some(RefusedAt::Recipient) && is_for_examples(&target.from),
+        "`from` is in a domain for examples, which takes no mail: a server may refuse it before it judges `to`",
+    );
+    doubt(
+        expected.stops_at() == Some(RefusedAt::Recipient) && target.send.login.is_some(),
+        "`expect: refused` with `send.username`: a server relays for who has logged in; leave the login out to test \
+         what strangers may do",
+    );
+    doubt(
+        !is_whole && target.has_sample(),
+        "`mail.sample` is never sent: with `refused_at` the test ends before the mail",
+    );
     doubts
 }
 
@@ -194,9 +285,10 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_pass_is_waited_for_a_period() {
+    fn what_must_not_pass_is_waited_for_a_period_or_a_quarter_of_an_hour() {
         let lost_after = |keys: &str| configured(keys, "", "").unwrap().lost_after;
-        assert_eq!(lost_after("expect: nothing, interval: 10m,"), Duration::from_secs(600));
+        assert_eq!(lost_after("expect: nothing, interval: 10m,"), Duration::from_secs(900));
+        assert_eq!(lost_after("expect: nothing, interval: 20m,"), Duration::from_secs(1200));
         let written = lost_after("expect: nothing, interval: 10m, lost_after: 1h,");
         assert_eq!(written, Duration::from_secs(3600));
         assert_eq!(lost_after("expect: delivered,"), Duration::from_secs(24 * 3600));
@@ -220,7 +312,8 @@ mod tests {
                 "",
                 "does not go with `send.username`",
             ),
-            ("expect: junk,", "", "folders: [INBOX]", "another folder than the inbox"),
+            ("expect: junk,", "", "folders: [INBOX]", "beside the inbox"),
+            ("expect: junk,", "", "folders: [INBOX, Spam, Archive]", "a single other folder"),
             ("expect: maybe,", "", "", "must be one of delivered, refused, junk, nothing"),
         ] {
             let said = configured(keys, send, receive).unwrap_err();
@@ -231,10 +324,25 @@ mod tests {
     }
 
     #[test]
+    fn what_the_defaults_say_of_mailboxes_is_for_targets_that_have_one() {
+        let yaml = "defaults: {receive: {protocol: imap, tls: implicit}}\n\
+                    targets: [{name: a, host: h, from: a@b.example, to: c@d.example, expect: refused}]\n";
+        let config = Config::parse(yaml, Path::new("a.yml")).unwrap();
+        assert!(config.targets.into_values().all(|target| target.receive.is_none()));
+    }
+
+    #[test]
     fn what_is_hardly_meant_is_said() {
-        let doubts_of = |keys, send| doubts(&configured(keys, send, "").unwrap());
+        let doubts_of = |keys: &str, send| {
+            doubts(&configured(&format!("interval: 1h, {keys}"), send, "").unwrap())
+        };
         assert!(doubts_of("expect: refused,", "").is_empty());
         assert!(doubts_of("expect: refused,", "username: u, password: p")[0].contains("strangers"));
+        assert!(doubts_of("mail: {sample: gtube},", "")[0].contains("without `expect`"));
+        let often = doubts(&configured("expect: refused,", "", "").unwrap());
+        assert!(often[0].contains("ban its address"), "{often:?}");
+        let inbox = configured("expect: nothing,", "", "folders: [INBOX]").unwrap();
+        assert!(doubts(&inbox)[0].contains("the inbox alone"));
         let early = "expect: refused, refused_at: recipient, mail: {sample: eicar},";
         assert!(doubts_of(early, "")[0].contains("never sent"));
     }

@@ -53,17 +53,18 @@ impl Sender {
         let target = &self.target;
         let trace = Trace::new(target.send.login.as_ref());
         let end = Instant::now() + target.interval;
+        self.account.update(ledger::Ledger::asks);
         self.account.attempt_began(Side::Send, end, &trace);
         let host = self.origin.host.as_deref();
         let (smtp, consent) = ask(target, place, host, &self.dialer, &trace, end).await;
         let mut attempt = Attempt { server: Servers::from(&**target).send, ..Attempt::default() };
         match &consent {
-            Ok(words) => self.account.judged(Reading::Is(false), words),
+            Ok(words) => self.account.judged(&attempt.server, Reading::Is(false), words),
             Err(error) => {
                 let failure = error.failure();
-                let is_met =
-                    if failure.is_refusal() { Reading::Is(true) } else { Reading::Unmeasured };
-                self.account.judged(is_met, &failure.message);
+                let awaited = target.awaited();
+                let is_met = awaited.map_or(Reading::Unmeasured, |it| it.of_refusal(failure));
+                self.account.judged(&attempt.server, is_met, &failure.message);
                 attempt.failures.extend(Some(failure.clone()).filter(|it| !self.is_answer(it)));
             }
         }
@@ -74,7 +75,7 @@ impl Sender {
 
     /// Whether this is what the test of the target asks for, and no failure.
     pub(super) fn is_answer(&self, failure: &Failure) -> bool {
-        self.target.expected().is_some() && failure.is_refusal()
+        self.target.awaited().is_some_and(|awaited| awaited.is_answer(failure))
     }
 
     /// The server has taken a mail that it should have refused, if it should.
@@ -82,7 +83,8 @@ impl Sender {
         let expected = self.target.expected();
         if expected.is_some_and(|it| it.outcome == Expectation::Refused) {
             let words = trace.words(reply.to_string().as_bytes());
-            self.account.judged(Reading::Is(false), &words);
+            let server = Servers::from(&*self.target).send;
+            self.account.judged(&server, Reading::Is(false), &words);
         }
     }
 }

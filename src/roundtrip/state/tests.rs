@@ -209,3 +209,59 @@ fn the_words_agree_with_the_state() {
     }
     assert!(seen.iter().all(|count| *count > 20), "{seen:?}");
 }
+
+/// A target whose mail is to become this, and is waited for half a minute.
+fn expecting(outcome: &str) -> Arc<Target> {
+    let text = format!(
+        "targets:\n- {{name: corp, host: h.example, from: a@b.example, to: c@d.example, expect: {outcome}, \
+         interval: 30s, lost_after: 30s, receive: {{protocol: imap, username: u, password: p}}}}\n"
+    );
+    let config = Config::parse(&text, Path::new("mailtrip.yml")).unwrap();
+    config.targets.into_values().next().unwrap()
+}
+
+#[test]
+fn what_must_not_pass_is_well_where_it_did_not_and_unknown_where_nothing_is_proved() {
+    let seen = |folder| Arrival::Seen { roundtrip: Duration::from_secs(2), folder };
+    let [down, refused, _] = failures(Step::Envelope);
+    let accepted =
+        Sent::Accepted { took: Duration::from_secs(1), reply: "250 ok".into(), bytes: 1000 };
+    let doubtful = Sent::Doubtful(failures(Step::Data)[0].clone());
+    let (ok, critical, unknown) = (State::Ok, State::Critical, State::Unknown);
+    let bounced = Arrival::Bounced(Duration::from_secs(3));
+    let shortly = Arrival::NotSeen(LATE / 2);
+    for (sent, arrival, of_refused, of_junk, of_nothing) in [
+        (Sent::NotAccepted(refused), Arrival::NotAwaited, ok, critical, ok),
+        (Sent::NotAccepted(down), Arrival::NotAwaited, unknown, unknown, unknown),
+        (accepted.clone(), seen(FoundIn::Inbox), critical, critical, critical),
+        (accepted.clone(), seen(FoundIn::Junk), critical, ok, critical),
+        (accepted.clone(), seen(FoundIn::Other), critical, critical, critical),
+        (accepted.clone(), bounced, critical, critical, ok),
+        (accepted.clone(), Arrival::NotSeen(LATE), critical, critical, ok),
+        (accepted.clone(), shortly, critical, unknown, unknown),
+        (accepted, Arrival::NotAwaited, critical, unknown, unknown),
+        (doubtful.clone(), seen(FoundIn::Inbox), critical, critical, critical),
+        (doubtful, Arrival::NotSeen(LATE), unknown, unknown, unknown),
+    ] {
+        for (outcome, state) in
+            [("refused", of_refused), ("junk", of_junk), ("nothing", of_nothing)]
+        {
+            let verdict = Verdict {
+                mailbox: Check::Passed,
+                sent: sent.clone(),
+                arrival,
+                ..Verdict::new(Token::random(), "mailtrip.yml:2")
+            };
+            let judged = judge(&verdict, &expecting(outcome), &LIMITS[0]).0;
+            assert_eq!(judged, state, "{outcome}: {sent:?}, {arrival:?}");
+        }
+    }
+    let unseen = Verdict {
+        mailbox: Check::Passed,
+        sent: sendings().remove(0),
+        arrival: Arrival::NotSeen(LATE),
+        lacks_junk_folder: true,
+        ..Verdict::new(Token::random(), "mailtrip.yml:2")
+    };
+    assert_eq!(judge(&unseen, &expecting("nothing"), &LIMITS[0]).0, State::Unknown);
+}

@@ -113,10 +113,33 @@ async fn the_mailbox_shows_whether_it_is_junk_or_nothing() {
             let world = World::new(mailbox).await;
             world.post.set_delivery(USER, delivery);
             let target = world.target("a").set("expect", expect).set("interval", "1s");
+            let target = target.set("lost_after", "1s");
             let exporter = Exporter::start(&[target]).await;
             judged(&exporter, Reading::Is(is_met)).await;
             exporter.supervisor.stop().await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_something_else_proves_nothing() {
+    for (command, reply, sample) in [
+        ("RCPT", "550 5.7.27 sender domain takes no mail", None),
+        ("RCPT", "556 5.1.10 recipient domain takes no mail", None),
+        ("MAIL", "501 5.5.4 syntax", None),
+        ("RCPT", "554 5.7.1 your address is on a list", Some("{sample: gtube}")),
+    ] {
+        let world = World::new(Protocol::Imap).await;
+        world.smtp.faults().on(command, Fault::reply(reply));
+        let target = world.target("a").set("expect", "refused").set("from", "a@elsewhere.example");
+        let target = match sample {
+            Some(sample) => target.set("mail", sample),
+            None => target,
+        };
+        let exporter = Exporter::start(&[target.without("receive")]).await;
+        let words = judged(&exporter, Reading::Unmeasured).await;
+        assert!(words.contains(reply), "{words}");
+        exporter.supervisor.stop().await;
     }
 }
 

@@ -170,3 +170,16 @@ async fn a_virus_scanner_finds_its_sample() {
     assert_eq!(words, "the mail was found in the inbox");
     exporter.supervisor.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_virus_scanner_swallows_is_found_nowhere() {
+    let lab = Lab::start().await;
+    let reader = lab.user("gone", "secret").await;
+    let _scanner = ClamAv::start(&lab, "Blackhole").await;
+    let nothing = target(&lab, "nothing", &reader).set("expect", "nothing");
+    let nothing = nothing.set("mail", "{sample: eicar}").set("lost_after", "2s");
+    let exporter = Exporter::start(&[nothing]).await;
+    let words = judged(&exporter, "nothing", true).await;
+    assert_eq!(words, "the mail was found nowhere");
+    exporter.supervisor.stop().await;
+}

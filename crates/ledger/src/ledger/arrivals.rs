@@ -43,7 +43,7 @@ impl Ledger {
             if self.was_lost(&mail, &arrival.bracket) {
                 self.tally().lost += 1;
                 self.tally().returned += 1;
-                self.judge_seen(mail.accepted.instant, sighting.folder, now);
+                self.judge_seen(token, mail.accepted.instant, sighting.folder, now);
                 self.end(token, MailState::Returned, now);
                 self.note_late(&mail);
                 return SightingOutcome::Returned;
@@ -59,12 +59,12 @@ impl Ledger {
             }
             Some(MailState::Doubtful | MailState::Lost | MailState::Bounced) => {
                 self.tally().returned += 1;
-                self.judge_seen(now.instant, sighting.folder, now);
+                self.judge_seen(token, now.instant, sighting.folder, now);
                 self.end(token, MailState::Returned, now);
                 SightingOutcome::Returned
             }
             Some(MailState::Left) => {
-                self.judge_seen(now.instant, sighting.folder, now);
+                self.judge_seen(token, now.instant, sighting.folder, now);
                 SightingOutcome::Left
             }
             // No mail that has ended is in one of these states.
@@ -137,7 +137,7 @@ impl Ledger {
         }
         self.end(mail.token, MailState::Received, now);
         if self.rules.expectation.is_some() {
-            self.judge_seen(mail.accepted.instant, folder, now);
+            self.judge_seen(mail.token, mail.accepted.instant, folder, now);
             return None;
         }
         // The way of a mail by another server counts, and is not the way of the newest ones.

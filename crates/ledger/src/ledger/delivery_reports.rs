@@ -98,7 +98,7 @@ impl Ledger {
 
     pub(super) fn bounce(&mut self, token: Token, now: Moment) {
         self.tally().bounced += 1;
-        self.judge_bounced(now);
+        self.judge_bounced(token, now);
         self.end(token, MailState::Bounced, now);
     }
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::schedule::SLACK;
 use super::{FoundIn, Ledger, Moment, Outstanding, Reading, Totals};
-use crate::{Expectation, Failure, Judged, LineInstant};
+use crate::{Awaited, Expectation, Failure, Judged, LineInstant, Side, Token};
 
 /// The most characters of what a server said.
 const MOST_WORDS: usize = 500;
@@ -24,15 +24,44 @@ pub(super) struct Judgement {
 }
 
 impl Ledger {
-    /// A test that sends no mail is over. `is_met` is unmeasured where it proves nothing.
-    pub fn judged(&mut self, is_met: Reading<bool>, words: &str, now: Moment) {
+    /// A test that sends no mail begins. It counts as a mail for when the next is due, in this process or a later one.
+    pub fn asks(&mut self, now: Moment) {
         self.expire(now);
-        self.judge(is_met, words, now.instant, now);
+        self.journal.asked(now);
+    }
+
+    /// A test is over whose mail nobody looks for, by this server (see [`Servers`](super::Servers)). `is_met` is unmeasured
+    /// where it proves nothing. One of a server or a test that the target has no longer says nothing.
+    pub fn judged(&mut self, server: &str, is_met: Reading<bool>, words: &str, now: Moment) {
+        self.expire(now);
+        if !self.is_of_another(Side::Send, server) {
+            self.judge(is_met, words, now.instant, now);
+        }
+    }
+
+    /// Whether the mailbox shows no folder for junk though one should be looked into, and no other beside the inbox is.
+    pub fn hides_junk(&mut self, hides_junk: bool) {
+        self.hides_junk = hides_junk;
+    }
+
+    /// Something else is expected from now on, or of other servers: of the mails under way nobody expects it.
+    pub(super) fn expect_anew(&mut self, now: Moment) {
+        self.leave(now);
+        self.judgement = None;
+        self.unjudged = self.ended.iter().map(|mail| mail.token).collect();
+        self.unjudged.extend(self.sending.keys());
+    }
+
+    /// See [`Ledger::expectation`], of this moment.
+    pub fn newest_judgement(&mut self, now: Moment) -> Option<Judged> {
+        self.rules.expectation?;
+        self.expire(now);
+        self.expectation(now)
     }
 
     /// What is known of the expectation; `None`: its mails are to be delivered.
     pub fn expectation(&self, now: Moment) -> Option<Judged> {
-        let expectation = self.rules.expectation?;
+        let expectation = self.rules.expectation?.outcome;
         let Some(judgement) = &self.judgement else {
             let (is_met, words, at) = (Reading::Unmeasured, Arc::default(), None);
             return Some(Judged { expectation, is_met, words, at });
@@ -60,55 +89,67 @@ impl Ledger {
     }
 
     /// A mail was not accepted.
-    pub(super) fn judge_not_accepted(&mut self, failure: &Failure, is_doubtful: bool, now: Moment) {
-        let Some(expectation) = self.rules.expectation else { return };
-        let is_met = match expectation {
-            _ if is_doubtful || !failure.is_refusal() => Reading::Unmeasured,
-            Expectation::Refused | Expectation::Nothing => Reading::Is(true),
-            Expectation::Junk => Reading::Is(false),
-        };
+    pub(super) fn judge_not_accepted(
+        &mut self,
+        token: Token,
+        failure: &Failure,
+        is_doubtful: bool,
+        now: Moment,
+    ) {
+        let Some(awaited) = self.expected_of(token) else { return };
+        let is_met = if is_doubtful { Reading::Unmeasured } else { awaited.of_refusal(failure) };
         self.judge(is_met, &failure.message, now.instant, now);
     }
 
-    /// A mail was seen in the mailbox that was handed over at `sent`. That of a refusal was judged when it was accepted.
-    pub(super) fn judge_seen(&mut self, sent: LineInstant, folder: FoundIn, now: Moment) {
-        let is_met = match self.rules.expectation {
-            None | Some(Expectation::Refused) => return,
-            Some(Expectation::Junk) => folder != FoundIn::Inbox,
-            Some(Expectation::Nothing) => false,
-        };
+    /// A mail was seen in the mailbox that was handed over at `sent`.
+    pub(super) fn judge_seen(
+        &mut self,
+        token: Token,
+        sent: LineInstant,
+        folder: FoundIn,
+        now: Moment,
+    ) {
+        let Some(awaited) = self.expected_of(token) else { return };
         let words = match folder {
             FoundIn::Inbox => "the mail was found in the inbox",
             FoundIn::Junk => "the mail was found in the junk folder",
             FoundIn::Other => "the mail was found in another folder than the inbox",
         };
-        self.judge(Reading::Is(is_met), words, sent, now);
+        self.judge(Reading::Is(awaited.of_sight(folder)), words, sent, now);
     }
 
     /// A mail came back as undeliverable.
-    pub(super) fn judge_bounced(&mut self, now: Moment) {
-        let is_met = match self.rules.expectation {
-            None | Some(Expectation::Refused) => return,
-            Some(Expectation::Junk) => false,
-            Some(Expectation::Nothing) => true,
-        };
-        self.judge(Reading::Is(is_met), "the mail came back as undeliverable", now.instant, now);
+    pub(super) fn judge_bounced(&mut self, token: Token, now: Moment) {
+        let Some(awaited) = self.expected_of(token) else { return };
+        let words = "the mail came back as undeliverable";
+        self.judge(Reading::Is(awaited.of_absence()), words, now.instant, now);
     }
 
-    /// A mail is not waited for any more. That it did not come is proved by a look alone that was asked for since.
+    /// A mail is not waited for any more. That it did not come is proved by a look alone that was asked for since, and into
+    /// the folder for junk as well.
     pub(super) fn judge_given_up(&mut self, mail: &Outstanding, now: Moment) {
-        let Some(expectation) = self.rules.expectation else { return };
+        let Some(awaited) = self.expected_of(mail.token) else { return };
         let due = mail.accepted.instant.checked_add(self.rules.lost_after);
         let was_looked_for = self.looked.zip(due).is_some_and(|(looked, due)| looked >= due);
-        let (is_met, words) = match expectation {
+        let (is_met, words) = match awaited.outcome {
             Expectation::Refused => return,
             _ if !was_looked_for || mail.is_unattended => {
                 (Reading::Unmeasured, "nobody could look for the mail")
             }
-            Expectation::Junk => (Reading::Is(false), "the mail was found nowhere"),
-            Expectation::Nothing => (Reading::Is(true), "the mail was found nowhere"),
+            _ if self.hides_junk => (
+                Reading::Unmeasured,
+                "the mail is not in the inbox, and the server names no folder for junk: name it in `folders`",
+            ),
+            Expectation::Junk | Expectation::Nothing => {
+                (Reading::Is(awaited.of_absence()), "the mail was found nowhere")
+            }
         };
         self.judge(is_met, words, mail.accepted.instant, now);
+    }
+
+    /// What is expected of this mail.
+    fn expected_of(&self, token: Token) -> Option<Awaited> {
+        self.rules.expectation.filter(|_| !self.unjudged.contains(&token))
     }
 
     fn judge(&mut self, is_met: Reading<bool>, words: &str, sent: LineInstant, now: Moment) {

@@ -12,6 +12,9 @@ use crate::Token;
 /// How many ended mails are remembered at most, so that one that turns up again is known.
 pub(super) const REMEMBERED: usize = 10_000;
 
+/// How long a mail that must not pass may be on its way.
+const LONGEST_WAY: Duration = Duration::from_secs(24 * 3600);
+
 /// A look that is due for a mail is waited for a period or twice the time between two looks, and not
 /// less than this.
 const LEAST_PATIENCE: Duration = Duration::from_secs(60);
@@ -75,7 +78,7 @@ impl Ledger {
     ) {
         self.expire(now);
         let Some(sending) = self.take_sending(token) else { return };
-        self.judge_not_accepted(failure, is_doubtful, now);
+        self.judge_not_accepted(token, failure, is_doubtful, now);
         let is_unmeasured = failure.shortage.is_some() && !is_doubtful && sending.seen.is_none();
         if is_unmeasured || (self.rules.passive && failure.down) {
             self.end(token, MailState::Left, now);
@@ -129,7 +132,7 @@ impl Ledger {
         self.account_mails(now);
         let age = |since: LineInstant| now.instant.saturating_duration_since(since);
         while let Some(oldest) = self.ended.front()
-            && age(oldest.at) >= self.rules.lost_after
+            && age(oldest.at) >= self.rules.remember()
         {
             self.forget_oldest();
         }
@@ -221,6 +224,17 @@ impl Ledger {
     pub(super) fn forget_oldest(&mut self) {
         if let Some(mail) = self.ended.pop_front() {
             self.journal.touch(mail.token);
+            self.unjudged.remove(&mail.token);
+        }
+    }
+}
+
+impl Rules {
+    /// How long a mail is known after its end. One that must not pass may lie in a queue while its filter does not run.
+    fn remember(&self) -> Duration {
+        match self.expectation {
+            Some(_) => self.lost_after.max(LONGEST_WAY),
+            None => self.lost_after,
         }
     }
 }

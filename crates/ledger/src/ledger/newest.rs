@@ -9,7 +9,7 @@ use super::{Ledger, Moment, Period, Reading, SideState};
 use crate::{Failure, PerSide, Side, Step, TlsFacts};
 
 /// Which servers a target measures: where it sends to, as `smtp://user@host:port`, and its mailbox, as
-/// `imap://user@host:port`; empty: nobody has told.
+/// `imap://user@host:port`; empty: nobody has told. Where mails must not pass, what is tested follows a `#`.
 pub type Servers = PerSide<Arc<str>>;
 
 /// What is kept of the newest measurements, with their times.
@@ -111,10 +111,17 @@ impl Ledger {
     pub fn measures(&mut self, servers: Servers, now: Moment) {
         self.expire(now);
         let before = std::mem::replace(&mut self.servers, servers);
+        let mut are_others = false;
         for (side, before) in before.iter() {
             if !before.is_empty() && *before != self.servers[side] {
                 self.forget_measurement(side, now);
+                are_others = true;
             }
+        }
+        // What was sent as a test of another kind, by the process before, is not waited for as one of this.
+        let was_expected = before.send.contains('#');
+        if are_others && (was_expected || self.rules.expectation.is_some()) {
+            self.expect_anew(now);
         }
     }
 

@@ -3,6 +3,9 @@
 use super::{Reply, Smtp};
 use ledger::{Clue, Step};
 
+/// That the domain of the sender is bad, has no mail server or fails SPF (RFC 3463 section 3.2, RFC 7372, RFC 7505).
+const SENDER_DOMAIN: [(u16, u16); 4] = [(1, 7), (1, 8), (7, 23), (7, 27)];
+
 impl Smtp {
     /// The clue in a refusal of the step under way.
     pub(super) fn clue(&self, reply: &Reply) -> Option<Clue> {
@@ -48,6 +51,11 @@ impl Smtp {
                 true => Clue::EhloNameOrAddress,
                 false => Clue::EhloName,
             }),
+            500..=504 | 555 | 556 => Some(Clue::AnotherMatter),
+            500.. if reply.is_about((7, 25)) => Some(Clue::AnotherMatter),
+            500.. if SENDER_DOMAIN.iter().any(|about| reply.is_about(*about)) => {
+                Some(Clue::SenderDomain)
+            }
             450 if reply.is_about((7, 1)) => Some(Clue::EhloNameOrGreylist),
             _ if reply.is_about((3, 1)) => Some(Clue::NoRoom),
             _ if reply.is_about((3, 4)) || reply.is_about((2, 3)) => Some(Clue::TooLarge),

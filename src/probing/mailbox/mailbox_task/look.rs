@@ -140,7 +140,10 @@ impl MailboxTask {
     pub(super) fn report_remarks(&mut self, subscribers: &[Arc<Subscriber>]) {
         let remarks = self.reader.take_remarks();
         for subscriber in recipients(subscribers) {
-            subscriber.account.set_lacks_junk_folder(self.reader.lacks_junk_folder());
+            let lacks = self.reader.lacks_junk_folder();
+            subscriber.account.set_lacks_junk_folder(lacks);
+            let hides_junk = subscriber.target.hides_junk(lacks);
+            subscriber.account.update(|ledger, _| ledger.hides_junk(hides_junk));
             remarks.iter().for_each(|remark| subscriber.account.remark(remark));
         }
     }

@@ -1,12 +1,12 @@
 //! Mails that must not pass: whether they did, and that they are counted nowhere.
 
 use super::*;
-use crate::Expectation;
+use crate::{Awaited, Clue, Expectation, Servers};
 
 const MINUTE: u64 = 60;
 
 fn expecting(expectation: Expectation) -> Bench {
-    Bench::new(Rules { expectation: Some(expectation), ..RULES })
+    Bench::new(Rules { expectation: Some(expectation.into()), ..RULES })
 }
 
 fn refusal() -> Failure {
@@ -62,9 +62,10 @@ fn only_a_refusal_for_good_is_one() {
 }
 
 #[test]
-fn junk_is_met_by_a_mail_in_any_folder_but_the_inbox() {
+fn junk_is_met_by_a_mail_in_the_folder_for_junk() {
     let mut bench = expecting(Expectation::Junk);
-    for (folder, is_met) in [(FoundIn::Junk, true), (FoundIn::Inbox, false), (FoundIn::Other, true)]
+    for (folder, is_met) in
+        [(FoundIn::Junk, true), (FoundIn::Inbox, false), (FoundIn::Other, false)]
     {
         let token = bench.send();
         bench.wait(1);
@@ -167,13 +168,125 @@ fn a_mail_under_way_survives_a_restart() {
     assert_eq!(bench.is_met(), Reading::Unmeasured);
     bench.wait(10 * MINUTE);
     assert_eq!(bench.is_met(), Reading::Is(true));
+    bench.send();
+    restart(&mut bench, &mut stored, 1);
+    assert_eq!(*bench.snapshot().totals, Totals::default(), "its mails are in no counter");
+}
+
+#[test]
+fn what_refuses_something_else_proves_nothing() {
+    let of_data = Awaited { judged_from: Step::Data, ..Expectation::Refused.into() };
+    let forged = Awaited { is_sender_tested: true, ..Expectation::Refused.into() };
+    let plain = Awaited::from(Expectation::Refused);
+    let with = |step, clue| Failure { clue, ..failure(step, Reason::Rejected) };
+    for (awaited, failure, is_answer) in [
+        (plain, with(Step::Envelope, None), true),
+        (plain, with(Step::Envelope, Some(Clue::LoginFirst)), true),
+        (plain, with(Step::Envelope, Some(Clue::SenderDomain)), false),
+        (forged, with(Step::Envelope, Some(Clue::SenderDomain)), true),
+        (plain, with(Step::Envelope, Some(Clue::AnotherMatter)), false),
+        (plain, with(Step::Envelope, Some(Clue::TlsFirst)), false),
+        (plain, with(Step::Data, None), true),
+        (of_data, with(Step::Envelope, None), false),
+        (of_data, with(Step::Data, None), true),
+        (plain, with(Step::Auth, Some(Clue::TlsFirst)), false),
+        (
+            Awaited { judged_from: Step::Auth, ..plain },
+            with(Step::Auth, Some(Clue::TlsFirst)),
+            true,
+        ),
+    ] {
+        let mut bench = Bench::new(Rules { expectation: Some(awaited), ..RULES });
+        bench.fail(failure.clone(), false);
+        let is_met = if is_answer { Reading::Is(true) } else { Reading::Unmeasured };
+        assert_eq!(bench.is_met(), is_met, "{awaited:?} {failure:?}");
+    }
+}
+
+#[test]
+fn a_folder_for_junk_that_nobody_sees_leaves_nothing_proved() {
+    for expectation in [Expectation::Nothing, Expectation::Junk] {
+        let mut bench = expecting(expectation);
+        bench.ledger.hides_junk(true);
+        bench.send();
+        bench.wait(10 * MINUTE);
+        assert_eq!(bench.is_met(), Reading::Unmeasured, "{expectation:?}");
+        assert!(bench.words().contains("`folders`"), "{}", bench.words());
+    }
+}
+
+#[test]
+fn a_mail_that_lay_in_a_queue_has_passed() {
+    let mut bench = expecting(Expectation::Nothing);
+    let token = bench.send();
+    bench.wait(30 * MINUTE);
+    assert_eq!(bench.is_met(), Reading::Is(true));
+    assert_eq!(bench.see(token), SightingOutcome::Left);
+    assert_eq!(bench.is_met(), Reading::Is(false));
+}
+
+fn tested(what: &str) -> Servers {
+    Servers { send: format!("smtp://h:25{what}").into(), receive: "imap://u@h:143".into() }
+}
+
+#[test]
+fn a_test_of_another_server_begins_anew() {
+    let mut bench = expecting(Expectation::Nothing);
+    bench.ledger.measures(tested("#nothing a"), bench.now());
+    let token = bench.send();
+    bench.fail(refusal(), false);
+    assert_eq!(bench.is_met(), Reading::Is(true));
+    bench.ledger.measures(tested("#nothing b"), bench.now());
+    assert_eq!(bench.is_met(), Reading::Unmeasured);
+    bench.see(token);
+    assert_eq!(bench.is_met(), Reading::Unmeasured, "it was no test of this");
+    bench.ledger.judged("smtp://h:25#nothing a", Reading::Is(false), "late", bench.now());
+    assert_eq!(bench.is_met(), Reading::Unmeasured, "nor is the end of the test before");
+    let token = bench.send();
+    bench.see(token);
+    assert_eq!(bench.is_met(), Reading::Is(false));
+}
+
+#[test]
+fn mails_that_were_to_be_delivered_are_not_judged() {
+    let mut bench = Bench::new(RULES);
+    let (under_way, lost) = (bench.send(), bench.begin());
+    let rules = Rules { expectation: Some(Expectation::Nothing.into()), ..RULES };
+    bench.ledger.set_rules(rules, bench.now());
+    for token in [under_way, lost] {
+        bench.see(token);
+        assert_eq!(bench.is_met(), Reading::Unmeasured);
+    }
+}
+
+#[test]
+fn a_test_before_a_restart_is_not_lost_as_a_mail_after_it() {
+    let (mut bench, mut stored) = (expecting(Expectation::Nothing), StoredAccount::default());
+    bench.ledger.measures(tested("#nothing a"), bench.now());
+    bench.send();
+    stored.apply(&bench.ledger.take_changes(bench.now()));
+    bench.be_away(1);
+    bench.ledger = Ledger::restore(RULES, &stored, bench.now());
+    bench.ledger.measures(tested(""), bench.now());
+    bench.wait(10 * MINUTE);
+    let totals = bench.snapshot().totals;
+    assert_eq!((totals.late, totals.lost), (0, 0));
+}
+
+#[test]
+fn a_test_without_a_mail_holds_the_next_back_after_a_restart() {
+    let (mut bench, mut stored) = (expecting(Expectation::Refused), StoredAccount::default());
+    let asked = bench.now();
+    bench.ledger.asks(asked);
+    restart(&mut bench, &mut stored, 5);
+    assert_eq!(bench.ledger.last_sent(), Some(asked.wall));
 }
 
 #[test]
 fn another_expectation_begins_anew() {
     let mut bench = expecting(Expectation::Nothing);
     let token = bench.send();
-    let rules = Rules { expectation: Some(Expectation::Junk), ..RULES };
+    let rules = Rules { expectation: Some(Expectation::Junk.into()), ..RULES };
     bench.fail(refusal(), false);
     bench.ledger.set_rules(rules, bench.now());
     assert_eq!(bench.is_met(), Reading::Unmeasured);
