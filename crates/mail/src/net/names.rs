@@ -12,7 +12,7 @@ use domain::base::Rtype;
 use domain::base::iana::Rcode;
 use domain::base::name::Name;
 use domain::rdata::{A, Aaaa};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::Fault;
 use crate::options::IpFamily;
@@ -34,6 +34,9 @@ pub(crate) mod wire;
 /// Once one family has addresses, the other one is waited for so long.
 const OTHER_FAMILY: Duration = Duration::from_secs(1);
 
+/// See [`Names::remembers_failure_for`].
+const REMEMBERS_FAILURE_FOR: Duration = Duration::from_secs(6);
+
 /// A resolver with the settings of a system.
 #[derive(Debug)]
 pub(super) struct Names {
@@ -41,6 +44,9 @@ pub(super) struct Names {
     wire: Arc<Wire>,
     questions: Shared<Question, Result<Answer, Trouble>>,
     system: System,
+    /// How long a name server may go on saying that it could not tell, without asking anew (as unbound does for five
+    /// seconds).
+    remembers_failure_for: Duration,
 }
 
 /// What name servers say of a name.
@@ -68,11 +74,18 @@ impl Names {
     /// One that asks this name server and nobody else.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn of_server(server: std::net::SocketAddr) -> Self {
-        Self::with(Current::of_server(server), System::own())
+        let names = Self::with(Current::of_server(server), System::own());
+        Self { remembers_failure_for: Duration::ZERO, ..names }
     }
 
     fn with(current: Current, system: System) -> Self {
-        Self { current, wire: Arc::default(), questions: Shared::default(), system }
+        Self {
+            current,
+            wire: Arc::default(),
+            questions: Shared::default(),
+            system,
+            remembers_failure_for: REMEMBERS_FAILURE_FOR,
+        }
     }
 
     /// The addresses of a host that fit, the best first; it may be a literal.
@@ -111,8 +124,7 @@ impl Names {
         Box::pin(self.question(question, &self.current.settings()?)).await
     }
 
-    /// The same in full, and whether its word that it was validated is to be believed. A refusal for DNSSEC is
-    /// [`Trouble::Bogus`]: the same name server has the answer where it need not validate it.
+    /// The same in full, and whether its word that it was validated is to be believed.
     pub(super) async fn ask_in_full(
         &self,
         name: Name<Vec<u8>>,
@@ -120,16 +132,37 @@ impl Names {
     ) -> Result<(Answer, bool), Trouble> {
         let settings = self.current.settings()?;
         let question = Question { name, kind, in_full: true, unchecked: false };
-        match Box::pin(self.question(question.clone(), &settings)).await {
-            Ok(answer) => Ok((answer, settings.trusts_validation)),
+        let answer = Box::pin(self.question(question, &settings)).await?;
+        Ok((answer, settings.trusts_validation))
+    }
+
+    /// The same, and [`Trouble::Bogus`] where a name server that is to be believed refuses the answer for DNSSEC: it has
+    /// the answer if it need not validate it, and refuses it still after that. What has passed by then was another
+    /// trouble.
+    pub(super) async fn ask_for_bogus(
+        &self,
+        name: Name<Vec<u8>>,
+        kind: Rtype,
+    ) -> Result<(Answer, bool), Trouble> {
+        let settings = self.current.settings()?;
+        let (server, refused) = match self.ask_in_full(name.clone(), kind).await {
             Err(Trouble::Refused(server, Rcode::SERVFAIL)) if settings.trusts_validation => {
-                let question = Question { unchecked: true, ..question };
-                match Box::pin(self.question(question, &settings)).await {
-                    Ok(_) => Err(Trouble::Bogus(server)),
-                    Err(_) => Err(Trouble::Refused(server, Rcode::SERVFAIL)),
-                }
+                (server, Trouble::Refused(server, Rcode::SERVFAIL))
             }
-            Err(trouble) => Err(trouble),
+            other => return other,
+        };
+        // Another one may have the answer for another reason.
+        let alone = settings.with_one(server);
+        let question = Question { name, kind, in_full: true, unchecked: true };
+        if self.wire.ask(&question, &alone).await.is_err() {
+            return Err(refused);
+        }
+        sleep(self.remembers_failure_for).await;
+        let question = Question { unchecked: false, ..question };
+        match self.wire.ask(&question, &alone).await {
+            Ok(answer) => Ok((answer, settings.trusts_validation)),
+            Err(Trouble::Refused(_, Rcode::SERVFAIL)) => Err(Trouble::Bogus(server)),
+            Err(_) => Err(refused),
         }
     }
 

@@ -74,6 +74,7 @@ pub struct Tlsa {
 /// Whom records are asked of.
 #[derive(Debug, Clone, Default)]
 pub struct Resolver {
+    tells_bogus: bool,
     /// One of its own in place of the system's.
     #[cfg(any(test, feature = "fuzzing"))]
     own: Option<Arc<Names>>,
@@ -83,7 +84,13 @@ impl Resolver {
     /// One that asks this name server only.
     #[cfg(any(test, feature = "fuzzing"))]
     pub fn of_server(server: SocketAddr) -> Self {
-        Self { own: Some(Arc::new(Names::of_server(server))) }
+        Self { own: Some(Arc::new(Names::of_server(server))), ..Self::default() }
+    }
+
+    /// One that finds out whether an answer is refused for DNSSEC, which takes two more questions and some seconds.
+    #[must_use]
+    pub fn telling_bogus(self) -> Self {
+        Self { tells_bogus: true, ..self }
     }
 
     /// The IPv4 addresses of `name`, an absolute name in ASCII, with or without its final dot.
@@ -91,8 +98,8 @@ impl Resolver {
     /// # Errors
     /// [`Reason::Dns`] if no name server answered, all refused to, or the answer is broken;
     /// [`Reason::Timeout`] after the deadline; with a [`crate::Shortage`] if its turn did not come. All mean
-    /// that nothing is known, but [`Clue::Bogus`]: a name server that is to be trusted has refused the answer for
-    /// its DNSSEC. That there is no such name is no error. The message does not hold the name.
+    /// that nothing is known, but [`Clue::Bogus`] of one that is [`Resolver::telling_bogus`]: a name server that is to be
+    /// trusted has refused the answer for its DNSSEC. That there is no such name is no error. The message does not hold the name.
     pub async fn ipv4(&self, name: &str, end: Instant) -> Result<Records<Ipv4Addr>, Fault> {
         self.ask(name, Rtype::A, end, ipv4).await
     }
@@ -167,7 +174,13 @@ impl Resolver {
         let name = name.parse::<Name<Vec<u8>>>().map_err(|error| {
             Fault::down(Reason::Dns, format!("it is not the name of a domain: {error}"))
         })?;
-        match timeout_at(end, self.names().ask_in_full(name, kind)).await {
+        let asked = async {
+            match self.tells_bogus {
+                true => Box::pin(self.names().ask_for_bogus(name, kind)).await,
+                false => Box::pin(self.names().ask_in_full(name, kind)).await,
+            }
+        };
+        match timeout_at(end, asked).await {
             Ok(Ok((answer, is_trusted))) => {
                 let records = read(&answer)?;
                 Ok(Records { is_authentic: is_trusted && records.is_authentic, ..records })

@@ -98,6 +98,18 @@ impl Settings {
         names
     }
 
+    /// What asks this name server alone.
+    pub(super) fn with_one(&self, server: SocketAddr) -> Self {
+        Self {
+            servers: vec![server],
+            timeout: self.timeout,
+            attempts: self.attempts,
+            uses_tcp: self.uses_tcp,
+            uses_edns: self.uses_edns,
+            ..Self::default()
+        }
+    }
+
     /// # Errors
     /// This process is short of what it takes to read a file.
     fn read(files: &Files) -> Result<Self, (Shortage, io::Error)> {
