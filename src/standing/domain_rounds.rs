@@ -13,18 +13,48 @@ use super::rounds::{AGAIN, first};
 use crate::account::Account;
 use crate::config::{DomainChecks, Target};
 use crate::store::{FindingKind, Store};
+use ledger::Reading;
 
 /// How soon it is looked again where something was not learned, as before the first mail; the wait doubles.
 const SOON: Duration = Duration::from_secs(5);
 
 /// What a round has taught.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Learned {
-    All,
-    /// All, and something failed that had not before: a server may be down for a moment.
-    NewFailure,
-    /// Of one question there was no answer at all.
-    NotAll,
+#[derive(Debug, Clone, Copy)]
+struct Learned {
+    /// Each question was answered.
+    is_all: bool,
+    /// Something failed, or was not told, that had not been so before: a server may be down for a moment.
+    has_turned: bool,
+}
+
+/// When rounds are due.
+#[derive(Debug)]
+struct Plan {
+    interval: Duration,
+    /// How soon the next one is due where not all was learned.
+    soon: Duration,
+    /// When what has turned is looked at again, whatever other rounds there are until then.
+    again: Option<Instant>,
+}
+
+impl Plan {
+    fn new(interval: Duration, again: Option<Instant>) -> Self {
+        Self { interval, soon: SOON, again }
+    }
+
+    /// When the next round is due after one that began at this time.
+    fn next(&mut self, began: Instant, learned: Learned) -> Instant {
+        if learned.has_turned {
+            self.again = Some(began + AGAIN);
+        } else if self.again.is_some_and(|again| again <= began) {
+            self.again = None;
+        }
+        let wait = if learned.is_all { self.interval } else { self.soon };
+        // What is never told is asked no more often than the rest, in the end.
+        self.soon = if learned.is_all { SOON } else { (self.soon * 2).min(self.interval) };
+        let next = began + wait;
+        self.again.map_or(next, |again| next.min(again)).max(Instant::now())
+    }
 }
 
 /// The rounds of one target.
@@ -46,19 +76,18 @@ impl DomainRounds {
     pub async fn run(&self) {
         let Some(wanted) = self.target.domain_checks() else { return };
         let (kind, name) = (FindingKind::Domain, &self.target.name);
+        // What an earlier process saw fail may have been of a moment.
+        let findings = self.standing.findings();
+        let has_failed = findings.of(kind).iter().any(|it| it.is_well == Reading::Is(false));
         let mut next = first(&self.standing, kind, wanted.interval, name);
-        let mut soon = SOON;
+        let again = has_failed.then(|| Instant::now() + AGAIN);
+        next = again.map_or(next, |again| next.min(again));
+        let mut plan = Plan::new(wanted.interval, again);
         loop {
             sleep_until(next).await;
             let began = Instant::now();
             let learned = Box::pin(self.round(wanted, began)).await;
-            let wait = match learned {
-                Learned::All => wanted.interval,
-                Learned::NewFailure => AGAIN,
-                Learned::NotAll => soon,
-            };
-            soon = if learned == Learned::NotAll { (soon * 2).min(AGAIN) } else { SOON };
-            next = (began + wait.min(wanted.interval)).max(Instant::now());
+            next = plan.next(began, learned);
             if let Some(store) = &self.store {
                 store.record_findings(&self.target.name, self.standing.to_keep());
             }
@@ -69,20 +98,17 @@ impl DomainRounds {
     async fn round(&self, wanted: &DomainChecks, began: Instant) -> Learned {
         let (evidence, end) = (self.evidence(), began + wanted.interval);
         let (found, all_told) = self.domains.check((&self.target, wanted), &evidence, end).await;
-        let mut has_new_failure = false;
+        let mut has_turned = false;
         for (check, outcome) in found {
             let (kind, words) = (FindingKind::Domain, &outcome.words);
             let change = self.standing.record(kind, check.label(), outcome.is_well, words);
             if let Some((before, after)) = change {
-                has_new_failure |= after.change_since(&before) == Some(Change::Broken);
+                let change = after.change_since(&before);
+                has_turned |= matches!(change, Some(Change::Broken | Change::Lost));
                 self.log_change(&before, &after, check.remedy());
             }
         }
-        match (all_told, has_new_failure) {
-            (false, _) => Learned::NotAll,
-            (true, true) => Learned::NewFailure,
-            (true, false) => Learned::All,
-        }
+        Learned { is_all: all_told, has_turned }
     }
 
     fn evidence(&self) -> Evidence {
@@ -111,5 +137,41 @@ impl DomainRounds {
             }
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn learned(is_all: bool, has_turned: bool) -> Learned {
+        Learned { is_all, has_turned }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_turned_is_looked_at_after_ten_minutes_whatever_comes_between() {
+        let (mut plan, began) = (Plan::new(HOUR, None), Instant::now());
+        let second = plan.next(began, learned(false, true));
+        assert_eq!(second, began + SOON);
+        let third = plan.next(second, learned(true, false));
+        assert_eq!(third, began + AGAIN);
+        assert_eq!(plan.next(third, learned(true, false)), third + HOUR);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_never_told_is_asked_once_in_an_interval_in_the_end() {
+        let (mut plan, began) = (Plan::new(HOUR, None), Instant::now());
+        let (mut at, mut rounds) = (began, 0);
+        while at < began + HOUR * 10 {
+            at = plan.next(at, learned(false, false));
+            rounds += 1;
+        }
+        assert!(rounds < 22, "{rounds} rounds");
+        assert_eq!(plan.next(at, learned(false, false)), at + HOUR);
+        // Once all was told it begins anew.
+        plan.next(at, learned(true, false));
+        assert_eq!(plan.next(at, learned(false, false)), at + SOON);
     }
 }
