@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::state::State;
 use super::terminal::{Look, Terminal};
-use crate::config::{Dnsbl, Target};
+use crate::config::{Dnsbl, DnsblList, Target};
 use crate::standing::domains::{Domains, Evidence};
 use crate::standing::limiter::{Answer, Limiter};
 use crate::standing::rounds::verdict;
@@ -30,8 +30,8 @@ pub(super) struct Standing<'a> {
 /// Asks the lists, each about all addresses, and looks at the domains.
 ///
 /// # Errors
-/// The target asks neither, or it asks lists alone and does not name its addresses: which they are only its mails show,
-/// to the exporter.
+/// The target asks neither, or only what its mails alone show, to the exporter: lists about addresses that it does not
+/// name, or checks of such.
 pub(super) async fn ask<'a>(
     target: &'a Target,
     (limiter, domains): (&Limiter, &Domains),
@@ -44,15 +44,21 @@ pub(super) async fn ask<'a>(
             "`{name}` asks no lists and checks no domain: write `dnsbl` or `domain_checks` for it"
         ));
     }
+    let unnamed = format!(
+        "from which address the mail of `{}` goes out only the exporter knows, by the headers of \
+         its mails: name it in `dnsbl.addresses`, or look at its page",
+        target.name
+    );
     if wanted.is_none() && dnsbl.is_some_and(|dnsbl| dnsbl.addresses.is_empty()) {
-        return Err(format!(
-            "from which address the mail of `{}` goes out only the exporter knows, by the headers of \
-             its mails: name it in `dnsbl.addresses`, or look at its page",
-            target.name
-        ));
+        return Err(unnamed);
     }
     let end = Instant::now() + longest.unwrap_or(LONGEST);
-    let lists = match dnsbl.filter(|dnsbl| !dnsbl.addresses.is_empty()) {
+    let lists = match dnsbl {
+        Some(dnsbl) if dnsbl.addresses.is_empty() => {
+            let unasked =
+                |list: &'a DnsblList| (list.name.as_str(), Reading::Unmeasured, unnamed.clone());
+            dnsbl.lists.iter().map(unasked).collect()
+        }
         Some(dnsbl) => of_lists(dnsbl, limiter, end).await,
         None => Vec::new(),
     };
@@ -67,7 +73,14 @@ pub(super) async fn ask<'a>(
         Check::Ptr => !evidence.addresses.is_empty(),
         _ => true,
     };
-    let checks = checks.into_iter().filter(|(check, _)| has_evidence(*check)).collect();
+    let checks: Vec<_> = checks.into_iter().filter(|(check, _)| has_evidence(*check)).collect();
+    if lists.is_empty() && checks.is_empty() {
+        return Err(format!(
+            "what `{}` has checked only its mails show, to the exporter: name `domain_checks.addresses` for ptr and \
+             `mail.dkim` for dkim, or look at its page",
+            target.name
+        ));
+    }
     Ok(Standing { target, lists, checks })
 }
 
@@ -283,5 +296,21 @@ mod tests {
                 ask(target, (&Limiter::default(), &Domains::default()), None).await.unwrap_err();
             assert!(refused.contains(word), "{refused}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_asked_is_no_success() {
+        let ask_of = async |dnsbl: &str| {
+            let config = config(dnsbl);
+            let target = config.targets.values().next().unwrap();
+            let shared = (&Limiter::default(), &Domains::default());
+            let standing = ask(target, shared, Some(Duration::ZERO)).await;
+            standing.map(|standing| (standing.state(), standing.sentence()))
+        };
+        let refused = ask_of("false, domain_checks: {checks: [dkim, ptr]}").await.unwrap_err();
+        assert!(refused.contains("domain_checks.addresses"), "{refused}");
+        let (state, sentence) =
+            ask_of("{lists: [bl.example]}, domain_checks: {checks: [ptr]}").await.unwrap();
+        assert_eq!((state, sentence.as_str()), (State::Unknown, "not known of bl.example"));
     }
 }
