@@ -20,7 +20,7 @@ pub(super) fn line(config: &Config) -> Option<String> {
             let domain = target.domain_of(wanted, *check).to_ascii_lowercase();
             let (interval, visits) = domains.entry(domain).or_insert((wanted.interval, false));
             *interval = wanted.interval.min(*interval);
-            *visits |= check.is_of_receiver();
+            *visits |= matches!(check, Check::Mx | Check::MtaSts | Check::Dane);
         }
     }
     let words = |(domain, (interval, visits)): (String, (Duration, bool))| {
@@ -56,5 +56,7 @@ mod tests {
         let expected = "domains:   receive.example every 1h with a visit to port 25 of each MX, \
                         send.example every 30m";
         assert_eq!(line.as_deref(), Some(expected));
+        let line = said(&["{checks: [tls_rpt]}"]);
+        assert_eq!(line.as_deref(), Some("domains:   receive.example every 1h"));
     }
 }

@@ -17,32 +17,51 @@ use mail::net::records::Resolver;
 use mail::posture::{self, Check, Means, Outcome};
 use mail::wire::ConnectionContext;
 
-/// The most domains that are looked at at one time.
-const AT_ONCE: usize = 4;
+/// The most domains whose servers are visited at one time, and the most questions to name servers alone.
+const VISITS_AT_ONCE: usize = 16;
+const QUESTIONS_AT_ONCE: usize = 16;
 /// The longest that one may take.
-const LONGEST: Duration = Duration::from_secs(120);
-/// What nobody asks any more is forgotten beyond this.
-const MOST_QUESTIONS: usize = 4096;
+const LONGEST: Duration = Duration::from_secs(180);
+/// Beyond so many questions it is looked for those that nobody asks any more.
+const MANY_QUESTIONS: usize = 4096;
+/// No answer serves anybody longer: half of the longest interval.
+const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 3600 / 2);
 
 /// What is said as long as it is not known from where the mail goes out.
 const UNKNOWN_ADDRESS: &str = "no public address is known from which the mail goes out: no mail has shown one in its \
                                header yet; `domain_checks.addresses` may name them";
 
+/// What is said of an address whose domain is the literal of another address.
+const NO_DOMAIN: &str =
+    "it is no domain: name one as `domain_checks.receiving_domain` or `sending_domain`";
+
 /// What all targets share.
-#[derive(Default)]
 pub struct Domains {
     resolver: Resolver,
     clients: ConnectionContext,
-    turns: Turns,
-    known: Mutex<HashMap<Question, Arc<Known>>>,
+    visits: Semaphore,
+    questions: Semaphore,
+    known: Mutex<Memory>,
 }
 
-struct Turns(Semaphore);
-
-impl Default for Turns {
+impl Default for Domains {
     fn default() -> Self {
-        Self(Semaphore::new(AT_ONCE))
+        Self {
+            resolver: Resolver::default().telling_bogus(),
+            clients: ConnectionContext::default(),
+            visits: Semaphore::new(VISITS_AT_ONCE),
+            questions: Semaphore::new(QUESTIONS_AT_ONCE),
+            known: Mutex::default(),
+        }
     }
+}
+
+/// The newest answers.
+#[derive(Default)]
+struct Memory {
+    known: HashMap<Question, Arc<Known>>,
+    /// With how many it is looked next for those to forget.
+    sweeps_at: usize,
 }
 
 /// What the mails of a target have shown, or its configuration says.
@@ -57,7 +76,9 @@ pub struct Evidence {
 /// What is looked at together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Question {
-    Receiving(String),
+    /// The servers of a domain, and whether the policy of MTA-STS is fetched.
+    Receiving(String, bool),
+    TlsRpt(String),
     Spf(String),
     Dmarc(String),
     Dkim(String, Vec<Signature>),
@@ -99,8 +120,10 @@ impl Domains {
         let (mut found, mut all_told) = (Vec::new(), true);
         for question in questions((target, wanted), evidence) {
             let answer = self.ask(question, wanted.interval, end).await;
+            let is_wanted = |(check, _): &(Check, Outcome)| wanted.checks.contains(check);
+            let answer: Answer = answer.into_iter().filter(is_wanted).collect();
             all_told &= !tells_nothing(&answer);
-            found.extend(answer.into_iter().filter(|(check, _)| wanted.checks.contains(check)));
+            found.extend(answer);
         }
         if evidence.addresses.is_empty() && wanted.checks.contains(&Check::Ptr) {
             found.push((Check::Ptr, Outcome::unknown(UNKNOWN_ADDRESS)));
@@ -111,13 +134,21 @@ impl Domains {
     }
 
     async fn ask(&self, question: Question, interval: Duration, end: Instant) -> Answer {
+        // As the literal of an address has none.
+        if question.domain().is_some_and(|domain| domain.starts_with('[')) {
+            return unknown(&question, NO_DOMAIN);
+        }
         let known = self.known(&question);
         if let Some(answer) = known.answer(interval) {
             return answer;
         }
         let turns = async {
             let own = known.turn.acquire().await.ok()?;
-            Some((own, self.turns.0.acquire().await.ok()?))
+            let turns = match question {
+                Question::Receiving(..) => &self.visits,
+                _ => &self.questions,
+            };
+            Some((own, turns.acquire().await.ok()?))
         };
         let Ok(Some(_turns)) = timeout_at(end, turns).await else {
             return unknown(&question, "its turn to be asked did not come in time");
@@ -139,7 +170,12 @@ impl Domains {
     async fn look(&self, question: &Question, end: Instant) -> Answer {
         let means = Means { resolver: &self.resolver, clients: &self.clients, end };
         match question {
-            Question::Receiving(domain) => posture::receiving(domain, means).await,
+            Question::Receiving(domain, wants_mta_sts) => {
+                posture::receiving(domain, *wants_mta_sts, means).await
+            }
+            Question::TlsRpt(domain) => {
+                vec![(Check::TlsRpt, posture::tls_rpt(domain, means).await)]
+            }
             Question::Spf(domain) => vec![(Check::Spf, posture::spf(domain, means).await)],
             Question::Dmarc(domain) => vec![(Check::Dmarc, posture::dmarc(domain, means).await)],
             Question::Dkim(domain, signatures) => {
@@ -150,16 +186,35 @@ impl Domains {
     }
 
     fn known(&self, question: &Question) -> Arc<Known> {
-        let mut known = lock(&self.known);
-        if known.len() >= MOST_QUESTIONS {
-            known.retain(|_, one| Arc::strong_count(one) > 1);
+        let mut memory = lock(&self.known);
+        if memory.known.len() >= memory.sweeps_at.max(MANY_QUESTIONS) {
+            memory.known.retain(|_, one| Arc::strong_count(one) > 1 || one.is_young());
+            memory.sweeps_at = memory.known.len() * 2;
         }
         let new = || Arc::new(Known { turn: Semaphore::new(1), answer: Mutex::default() });
-        Arc::clone(known.entry(question.clone()).or_insert_with(new))
+        Arc::clone(memory.known.entry(question.clone()).or_insert_with(new))
+    }
+}
+
+impl Question {
+    /// The domain that it is about.
+    fn domain(&self) -> Option<&str> {
+        match self {
+            Self::Receiving(domain, _)
+            | Self::TlsRpt(domain)
+            | Self::Spf(domain)
+            | Self::Dmarc(domain)
+            | Self::Dkim(domain, _) => Some(domain),
+            Self::Ptr(_) => None,
+        }
     }
 }
 
 impl Known {
+    fn is_young(&self) -> bool {
+        lock(&self.answer).as_ref().is_some_and(|(at, _)| at.elapsed() < FORGOTTEN)
+    }
+
     fn answer(&self, interval: Duration) -> Option<Answer> {
         let known = lock(&self.answer);
         let (at, answer) = known.as_ref()?;
@@ -176,9 +231,10 @@ fn questions((target, wanted): (&Target, &DomainChecks), evidence: &Evidence) ->
     let mut questions = Vec::new();
     for check in &wanted.checks {
         let question = match check {
-            Check::Mx | Check::MtaSts | Check::TlsRpt | Check::Dane => {
-                Question::Receiving(domain(*check))
+            Check::Mx | Check::MtaSts | Check::Dane => {
+                Question::Receiving(domain(*check), wanted.checks.contains(&Check::MtaSts))
             }
+            Check::TlsRpt => Question::TlsRpt(domain(*check)),
             Check::Spf => Question::Spf(domain(*check)),
             Check::Dmarc => Question::Dmarc(domain(*check)),
             Check::Dkim => Question::Dkim(domain(*check), evidence.signatures.clone()),
@@ -194,7 +250,8 @@ fn questions((target, wanted): (&Target, &DomainChecks), evidence: &Evidence) ->
 
 fn unknown(question: &Question, why: &str) -> Answer {
     let checks: &[Check] = match question {
-        Question::Receiving(_) => &[Check::Mx, Check::MtaSts, Check::TlsRpt, Check::Dane],
+        Question::Receiving(..) => &[Check::Mx, Check::MtaSts, Check::Dane],
+        Question::TlsRpt(_) => &[Check::TlsRpt],
         Question::Spf(_) => &[Check::Spf],
         Question::Dmarc(_) => &[Check::Dmarc],
         Question::Dkim(..) => &[Check::Dkim],
@@ -235,18 +292,30 @@ mod tests {
         assert_eq!(
             asked("true", &none),
             [
-                Question::Receiving(receives),
+                Question::Receiving(receives.clone(), true),
                 Question::Spf(sends.clone()),
                 Question::Dkim(sends.clone(), Vec::new()),
                 Question::Dmarc(sends.clone()),
+                Question::TlsRpt(receives.clone()),
             ]
         );
+        // Nobody is visited or asked for a policy who need not be.
+        assert_eq!(asked("{checks: [tls_rpt]}", &none), [Question::TlsRpt(receives.clone())]);
+        assert_eq!(asked("{checks: [mx]}", &none), [Question::Receiving(receives, false)]);
         let address: IpAddr = [198, 51, 100, 7].into();
         let evidence = Evidence { addresses: vec![address], ..none };
         assert_eq!(
             asked("{checks: [ptr, spf]}", &evidence),
             [Question::Spf(sends), Question::Ptr(vec![address])]
         );
+    }
+
+    #[tokio::test]
+    async fn of_the_literal_of_an_address_nothing_is_asked() {
+        let question = Question::Spf("[192.0.2.1]".to_owned());
+        let end = Instant::now();
+        let answer = Domains::default().ask(question, Duration::from_secs(3600), end).await;
+        assert!(tells_nothing(&answer) && answer[0].1.words.contains("no domain"), "{answer:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -266,6 +335,10 @@ mod tests {
         tokio::time::advance(hour / 2).await;
         let end = Instant::now() + Duration::from_secs(1);
         assert!(known.answer(hour).is_none(), "it is too old");
+        let many = |at: usize| Question::Spf(format!("d{at}.example"));
+        (0..MANY_QUESTIONS).map(many).for_each(|other| drop(domains.known(&other)));
+        assert!(Arc::ptr_eq(&known, &domains.known(&question)), "what serves others was forgotten");
+        assert!(lock(&domains.known).known.len() < 10, "what nobody has asked was kept");
         let _held = known.turn.acquire().await.unwrap();
         let late = domains.ask(question, hour, end).await;
         assert!(late[0].1.words.contains("its turn"), "{late:?}");

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, HeaderValue, USER_AGENT};
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
@@ -82,6 +82,21 @@ pub async fn ask(
     most_bytes: usize,
     deadline: Instant,
 ) -> Result<Answer, Fault> {
+    let answer = ask_whole(endpoint, tls, request, most_bytes, deadline).await?;
+    Ok((answer.status(), answer.into_body()))
+}
+
+/// The same with the header of the answer.
+///
+/// # Errors
+/// Those of [`ask`].
+pub async fn ask_whole(
+    endpoint: &Endpoint,
+    tls: Option<&TlsClient>,
+    request: Request<Full<Bytes>>,
+    most_bytes: usize,
+    deadline: Instant,
+) -> Result<Response<Bytes>, Fault> {
     let dialogue = Box::pin(async {
         let addresses = net::resolve(endpoint, deadline).await?;
         let socket = net::connect(&addresses, deadline).await?.socket;
@@ -98,13 +113,13 @@ async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
     most_bytes: usize,
-) -> Result<Answer, Fault> {
+) -> Result<Response<Bytes>, Fault> {
     let shake = http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream));
     let (mut sender, connection) = shake.await.map_err(|error| http_fault(&error))?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(|error| http_fault(&error))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), most_bytes).collect().await;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, most_bytes).collect().await;
         let body = body.map_err(|error| match error.downcast_ref::<hyper::Error>() {
             Some(error) => http_fault(error),
             None => {
@@ -112,7 +127,7 @@ async fn exchange(
                 Fault::new(Reason::Protocol, message)
             }
         })?;
-        Ok((status, body.to_bytes()))
+        Ok(Response::from_parts(head, body.to_bytes()))
     };
     let (mut answer, mut connection) = (std::pin::pin!(answer), std::pin::pin!(connection));
     let mut is_open = true;

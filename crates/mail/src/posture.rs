@@ -180,6 +180,35 @@ impl Outcome {
     }
 }
 
+/// What came of several things that one check looks at: one that is wrong decides, be others not known.
+#[derive(Default)]
+struct Tally {
+    good: Vec<String>,
+    bad: Vec<String>,
+    unknown: Vec<String>,
+}
+
+impl Tally {
+    /// What came of one of them. One that does without is no matter.
+    fn take(&mut self, Outcome { is_well, words }: Outcome) {
+        match is_well {
+            Reading::Is(true) => self.good.push(words),
+            Reading::Is(false) => self.bad.push(words),
+            Reading::Unmeasured => self.unknown.push(words),
+            Reading::NotApplicable => {}
+        }
+    }
+
+    /// What came of all; `passed` has the words where nothing is wrong.
+    fn outcome(self, passed: impl FnOnce(&[String]) -> String) -> Outcome {
+        match (self.bad.is_empty(), self.unknown.is_empty()) {
+            (false, _) => Outcome::failed(self.bad.join("; ")),
+            (true, false) => Outcome::unknown(self.unknown.join("; ")),
+            (true, true) => Outcome::passed(passed(&self.good)),
+        }
+    }
+}
+
 /// What checks are made with.
 #[derive(Clone, Copy)]
 pub struct Means<'a> {
@@ -201,29 +230,38 @@ impl<'a> Means<'a> {
     }
 }
 
-/// Checks a domain that receives: what it publishes, and each of its servers once.
-pub async fn receiving(domain: &str, means: Means<'_>) -> Vec<(Check, Outcome)> {
+/// Checks the servers of a domain that receives, each met once for all checks; MTA-STS only if it is wanted, as its
+/// policy is fetched from one more.
+pub async fn receiving(
+    domain: &str,
+    wants_mta_sts: bool,
+    means: Means<'_>,
+) -> Vec<(Check, Outcome)> {
     let questions = means.questions();
-    let tls_rpt = tls_rpt::check(domain, questions).await;
     let servers = match exchangers::find(domain, questions).await {
         Ok(servers) => servers,
         Err(mx) => {
             let unknown = || Outcome::unknown("which servers take the mail is not known, see mx");
-            return vec![
-                (Check::Mx, mx),
-                (Check::MtaSts, unknown()),
-                (Check::TlsRpt, flat(tls_rpt)),
-                (Check::Dane, unknown()),
-            ];
+            let mut found = vec![(Check::Mx, mx), (Check::Dane, unknown())];
+            found.extend(wants_mta_sts.then(|| (Check::MtaSts, unknown())));
+            return found;
         }
     };
     let visits = exchangers::visit(&servers.hosts, means).await;
-    vec![
-        (Check::Mx, flat(exchangers::check(&servers, &visits, questions).await)),
-        (Check::MtaSts, flat(mta_sts::check(domain, &servers.hosts, &visits, means).await)),
-        (Check::TlsRpt, flat(tls_rpt)),
-        (Check::Dane, flat(dane::check(&servers, &visits, questions).await)),
-    ]
+    let mut found = vec![
+        (Check::Mx, exchangers::check(&servers, &visits, questions).await),
+        (Check::Dane, dane::check(domain, &servers, &visits, questions).await),
+    ];
+    if wants_mta_sts {
+        let outcome = flat(mta_sts::check(domain, &servers, &visits, means).await);
+        found.push((Check::MtaSts, outcome));
+    }
+    found
+}
+
+/// Whether the domain says where failures of TLS are reported.
+pub async fn tls_rpt(domain: &str, means: Means<'_>) -> Outcome {
+    flat(tls_rpt::check(domain, means.questions()).await)
 }
 
 /// Whether one record says who may send for the domain, within the limits of those who ask it.
@@ -238,12 +276,12 @@ pub async fn dmarc(domain: &str, means: Means<'_>) -> Outcome {
 
 /// Whether the keys of these signatures are published and good; of those for a domain like `domain` only.
 pub async fn dkim(domain: &str, signatures: &[Signature], means: Means<'_>) -> Outcome {
-    flat(dkim_key::check(domain, signatures, means.questions()).await)
+    dkim_key::check(domain, signatures, means.questions()).await
 }
 
 /// Whether each address has a name that leads back to it.
 pub async fn ptr(addresses: &[IpAddr], means: Means<'_>) -> Outcome {
-    flat(ptr::check(addresses, means.questions()).await)
+    ptr::check(addresses, means.questions()).await
 }
 
 /// A check ends early with an outcome as well.

@@ -211,7 +211,15 @@ impl Smtp {
         }
     }
 
-    async fn start_tls(mut self, dialer: &Dialer, name: &ClientId) -> Result<Self, Failure> {
+    async fn start_tls(self, dialer: &Dialer, name: &ClientId) -> Result<Self, Failure> {
+        let mut smtp = self.shake_hands(dialer).await?;
+        // What the server said before TLS could be anybody's word (RFC 3207 section 4.2).
+        smtp.features = smtp.greet(name).await?;
+        Ok(smtp)
+    }
+
+    /// TLS alone: nothing is said under it.
+    async fn shake_hands(mut self, dialer: &Dialer) -> Result<Self, Failure> {
         self.wire.trace().enter(Step::Tls);
         if !self.features.has("STARTTLS") {
             let message = "the server does not offer STARTTLS; set tls: implicit for a port with \
@@ -227,10 +235,7 @@ impl Smtp {
             let fault = Fault::new(Reason::Tls, message).with(Some(Clue::TlsBroken));
             return Err(self.wire.fail(Fault { down, ..fault }));
         }
-        let mut smtp = Self::over(self.wire.start_tls(dialer).await?);
-        // What the server said before TLS could be anybody's word (RFC 3207 section 4.2).
-        smtp.features = smtp.greet(name).await?;
-        Ok(smtp)
+        Ok(Self::over(self.wire.start_tls(dialer).await?))
     }
 
     async fn command(

@@ -108,6 +108,12 @@ impl Wire {
         self.deadline = self.end.min(self.asked + timeout);
     }
 
+    /// Allows the next reply and each after it this long.
+    pub fn wait_up_to(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+        self.expect_reply_within(timeout);
+    }
+
     /// Sends one command line; `line` comes without its end and must hold no secret.
     ///
     /// # Errors

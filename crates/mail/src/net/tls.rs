@@ -88,6 +88,11 @@ impl TlsClients {
 const LEGACY_SERVER_CONNECT: u64 = 0x4;
 
 impl TlsClient {
+    /// Whether this machine has no authorities of its own, by which any certificate would be refused.
+    pub(crate) fn lacks_authorities(&self) -> bool {
+        self.system.as_ref().is_some_and(|places| places.are_empty())
+    }
+
     /// Builds the client: versions, authorities, own certificate.
     ///
     /// # Errors

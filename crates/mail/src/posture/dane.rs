@@ -3,90 +3,103 @@
 //! Only what a trusted name server has validated counts. Records for authorities of the web (usage 0 and 1) are of no
 //! use for mail (section 3.1.3).
 
-use openssl::asn1::Asn1Time;
+use std::ffi::c_int;
+
 use openssl::error::ErrorStack;
 use openssl::hash::{MessageDigest, hash};
-use openssl::x509::{X509, X509Ref, X509VerifyResult};
+use openssl::stack::Stack;
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
+use openssl::x509::{X509, X509Ref, X509StoreContext};
 
-use super::Outcome;
 use super::exchangers::{Servers, Visit};
 use super::questions::Questions;
-use crate::net::records::Tlsa;
+use super::{Outcome, Tally};
+use crate::net::records::{Records, Tlsa};
 use crate::smtp::show::Shown;
 
 const TRUST_ANCHOR: u8 = 2;
 const END_ENTITY: u8 = 3;
 
+/// What OpenSSL says of a chain (`X509_V_ERR_…`).
+const NOT_YET_VALID: c_int = 9;
+const EXPIRED: c_int = 10;
+const NO_CERTIFICATE: c_int = 2;
+const HOSTNAME_MISMATCH: c_int = 62;
+
 /// What came of the servers that have records.
 #[derive(Default)]
 struct Found {
-    good: Vec<String>,
-    wrong: Vec<String>,
-    /// Whose certificates were not seen.
-    unmet: Vec<String>,
+    tally: Tally,
     /// Whose records nobody vouches for.
     unsure: Vec<String>,
 }
 
 pub(super) async fn check(
+    domain: &str,
     servers: &Servers,
     visits: &[Visit],
     questions: Questions<'_>,
-) -> Result<Outcome, Outcome> {
+) -> Outcome {
     let mut found = Found::default();
     for (host, visit) in servers.hosts.iter().zip(visits) {
         let place = format!("_25._tcp.{host}");
-        let records = questions.tlsa(&place).await?;
-        match (records.list.is_empty(), records.is_authentic) {
-            (true, _) => {}
-            (false, false) => found.unsure.push(place),
-            (false, true) => found.take(host, &records.list, visit),
+        match questions.tlsa(&place).await {
+            Err(outcome) => found.tally.take(outcome),
+            Ok(records) if records.list.is_empty() => {}
+            Ok(Records { is_authentic: false, .. }) => found.unsure.push(place),
+            Ok(records) => found.tally.take(judge_visit(&records.list, [host, domain], visit)),
         }
     }
-    Ok(found.outcome(servers.is_authentic))
+    found.outcome(servers)
+}
+
+/// What a visit says of the records of a server. `names`: of it and the domain.
+fn judge_visit(records: &[Tlsa], names: [&str; 2], visit: &Visit) -> Outcome {
+    let [host, _] = names;
+    let unseen =
+        |why: &str| Outcome::unknown(format!("the certificate of {host} was not seen: {why}"));
+    match visit {
+        Err(failure) => unseen(&failure.message),
+        Ok(Shown { refusal: Some(refusal), .. }) => unseen(&refusal.words),
+        Ok(Shown { tls_unknown: Some(why), .. }) => unseen(why),
+        Ok(Shown { offers_tls: false, .. }) => {
+            Outcome::failed(format!("{host} offers no STARTTLS"))
+        }
+        Ok(Shown { tls_fault: Some(why), .. }) => Outcome::failed(format!("{host}: {why}")),
+        Ok(shown) => match judge(records, names, &shown.certificates) {
+            Ok(()) => Outcome::passed(host),
+            Err(why) => Outcome::failed(format!("_25._tcp.{host}: {why}")),
+        },
+    }
 }
 
 impl Found {
-    fn take(&mut self, host: &str, records: &[Tlsa], visit: &Visit) {
-        match visit {
-            Ok(Shown { offers_tls: false, refusal: None, .. }) => {
-                self.wrong.push(format!("{host} offers no STARTTLS"));
-            }
-            Ok(Shown { tls_fault: Some(why), .. }) => self.wrong.push(format!("{host}: {why}")),
-            Err(_) | Ok(Shown { refusal: Some(_), .. }) => self.unmet.push(host.to_owned()),
-            Ok(shown) => match judge(records, host, &shown.certificates) {
-                Ok(()) => self.good.push(host.to_owned()),
-                Err(why) => self.wrong.push(format!("_25._tcp.{host}: {why}")),
-            },
-        }
-    }
-
-    /// `is_signed`: the MX records are validated, without which nobody goes by the TLSA records.
-    fn outcome(&self, is_signed: bool) -> Outcome {
-        let Self { good, wrong, unmet, unsure } = self;
+    fn outcome(self, servers: &Servers) -> Outcome {
+        let Self { tally, unsure } = self;
+        let is_settled = !tally.bad.is_empty() || !tally.unknown.is_empty();
+        // Other senders go by the records of a server behind MX records that are not signed, as Postfix does.
+        let of_whom = match servers.is_authentic {
+            true => "",
+            false => " (the MX records are not signed: not all senders go by it)",
+        };
         match () {
+            () if is_settled => tally.outcome(|_| String::new()),
             () if !unsure.is_empty() => Outcome::unknown(format!(
                 "whether {} holds is not known: the name server in /etc/resolv.conf does not validate, is not to be \
                  trusted (`options trust-ad`), or the zone is not signed",
                 unsure.join(", ")
             )),
-            () if good.is_empty() && wrong.is_empty() && unmet.is_empty() => {
-                Outcome::absent("no server has a TLSA record")
-            }
-            () if !is_signed => Outcome::absent(
-                "the MX records are not signed, without which nobody uses the TLSA records",
-            ),
-            () if !wrong.is_empty() => Outcome::failed(wrong.join("; ")),
-            () if !unmet.is_empty() => {
-                Outcome::unknown(format!("the certificate of {} was not seen", unmet.join(", ")))
-            }
-            () => Outcome::passed(format!("as the TLSA records say: {}", good.join(", "))),
+            () if tally.good.is_empty() => Outcome::absent("no server has a TLSA record"),
+            () => tally.outcome(|good| {
+                format!("as the TLSA records say: {}{of_whom}{}", good.join(", "), servers.note())
+            }),
         }
     }
 }
 
 /// Whether one of the records fits the chain.
-fn judge(records: &[Tlsa], host: &str, chain: &[X509]) -> Result<(), String> {
+fn judge(records: &[Tlsa], names: [&str; 2], chain: &[X509]) -> Result<(), String> {
     let usable = |record: &&Tlsa| {
         matches!(record.usage, TRUST_ANCHOR | END_ENTITY)
             && record.selector <= 1
@@ -106,7 +119,7 @@ fn judge(records: &[Tlsa], host: &str, chain: &[X509]) -> Result<(), String> {
         let at = end.iter().position(|certificate| fits(record, certificate).unwrap_or(false));
         match at {
             Some(_) if record.usage == END_ENTITY => return Ok(()),
-            Some(at) => match leads_to(chain, at, host) {
+            Some(at) => match leads_to(chain, at, names) {
                 Ok(()) => return Ok(()),
                 Err(other) => why = other,
             },
@@ -129,51 +142,62 @@ fn fits(record: &Tlsa, certificate: &X509Ref) -> Result<bool, ErrorStack> {
     })
 }
 
-/// Whether the chain leads from a certificate of this host, signature by signature, to the one at `anchor`.
-fn leads_to(chain: &[X509], anchor: usize, host: &str) -> Result<(), String> {
-    let chain = chain.get(..=anchor).unwrap_or(chain);
-    let broken = |error: ErrorStack| crate::net::tls::words(&error);
-    for pair in chain.windows(2) {
-        let [one, issuer] = pair else { continue };
-        let key = issuer.public_key().map_err(broken)?;
-        let is_signed =
-            issuer.issued(one) == X509VerifyResult::OK && one.verify(&key).map_err(broken)?;
-        if !is_signed {
-            return Err(
-                "the certificates that the server shows do not lead to the one of the record"
-                    .to_owned(),
-            );
+/// Whether the chain leads from a certificate of the host or the domain (RFC 7672 section 3.2.2) to the one at `anchor`,
+/// whatever else it holds and in whatever order (RFC 8446 section 4.4.2).
+fn leads_to(chain: &[X509], anchor: usize, names: [&str; 2]) -> Result<(), String> {
+    let [host, domain] = names;
+    match verify(chain, anchor, host).map_err(|error| crate::net::tls::words(&error))? {
+        HOSTNAME_MISMATCH => {}
+        verdict => return told(verdict),
+    }
+    match verify(chain, anchor, domain).map_err(|error| crate::net::tls::words(&error))? {
+        HOSTNAME_MISMATCH => {
+            let words = format!("the certificate that the server shows is not that of {host}");
+            Err(words)
         }
-    }
-    let now = Asn1Time::days_from_now(0).map_err(broken)?;
-    if chain.iter().any(|it| it.not_after() < now || it.not_before() > now) {
-        return Err("a certificate that the server shows is out of its time".to_owned());
-    }
-    match chain.first().is_some_and(|leaf| is_of(leaf, host)) {
-        true => Ok(()),
-        false => Err(format!("the certificate that the server shows is not that of {host}")),
+        verdict => told(verdict),
     }
 }
 
-/// Whether a certificate has the name of a host; a star stands for its first part (RFC 6125 section 6.4.3).
-fn is_of(certificate: &X509Ref, host: &str) -> bool {
-    let names = certificate.subject_alt_names();
-    names.iter().flatten().filter_map(|name| name.dnsname()).any(|name| {
-        match name.strip_prefix("*.") {
-            Some(rest) => {
-                host.split_once('.').is_some_and(|(_, above)| above.eq_ignore_ascii_case(rest))
-            }
-            None => name.eq_ignore_ascii_case(host),
+fn told(verdict: c_int) -> Result<(), String> {
+    match verdict {
+        0 => Ok(()),
+        EXPIRED | NOT_YET_VALID => {
+            Err("a certificate that the server shows is out of its time".to_owned())
         }
+        _ => Err("the certificates that the server shows do not lead to the one of the record"
+            .to_owned()),
+    }
+}
+
+/// What OpenSSL says of the chain, where it trusts the certificate at `anchor` and no other.
+fn verify(chain: &[X509], anchor: usize, name: &str) -> Result<c_int, ErrorStack> {
+    let (mut store, mut others) = (X509StoreBuilder::new()?, Stack::new()?);
+    let mut parameters = X509VerifyParam::new()?;
+    parameters.set_flags(X509VerifyFlags::PARTIAL_CHAIN)?;
+    parameters.set_host(name)?;
+    store.set_param(&parameters)?;
+    if let Some(anchor) = chain.get(anchor) {
+        store.add_cert(anchor.clone())?;
+    }
+    for certificate in chain {
+        others.push(certificate.clone())?;
+    }
+    let Some(leaf) = chain.first() else { return Ok(NO_CERTIFICATE) };
+    let mut context = X509StoreContext::new()?;
+    context.init(&store.build(), leaf, &others, |context| {
+        let is_good = context.verify_cert()?;
+        Ok(if is_good { 0 } else { context.error().as_raw() })
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use openssl::asn1::Asn1Integer;
+    use ledger::Reading;
+    use openssl::asn1::{Asn1Integer, Asn1Time};
     use openssl::bn::BigNum;
     use openssl::pkey::{PKey, Private};
-    use openssl::x509::extension::SubjectAlternativeName;
+    use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
     use openssl::x509::{X509Builder, X509NameBuilder};
 
     use super::*;
@@ -202,6 +226,11 @@ mod tests {
             .build(&builder.x509v3_context(None, None))
             .unwrap();
         builder.append_extension(names).unwrap();
+        if name.starts_with("ca") {
+            builder
+                .append_extension(BasicConstraints::new().critical().ca().build().unwrap())
+                .unwrap();
+        }
         builder.sign(issuer.map_or(&key, |(_, key)| key), MessageDigest::null()).unwrap();
         (builder.build(), key)
     }
@@ -227,15 +256,19 @@ mod tests {
             for matching in 0..=2 {
                 let of_own = record(3, selector, matching, &own);
                 let chain = [own.clone()];
-                assert_eq!(judge(&[record(3, 0, 1, &other), of_own], "h.example", &chain), Ok(()));
+                assert_eq!(
+                    judge(&[record(3, 0, 1, &other), of_own], ["h.example"; 2], &chain),
+                    Ok(())
+                );
                 assert!(
-                    judge(&[record(3, selector, matching, &other)], "mx.example", &chain).is_err()
+                    judge(&[record(3, selector, matching, &other)], ["mx.example"; 2], &chain)
+                        .is_err()
                 );
             }
         }
         // An authority of the web says nothing, nor does what this program does not know.
         for useless in [record(1, 0, 1, &own), record(3, 2, 1, &own), record(3, 0, 3, &own)] {
-            let why = judge(&[useless], "mx.example", std::slice::from_ref(&own)).unwrap_err();
+            let why = judge(&[useless], ["mx.example"; 2], std::slice::from_ref(&own)).unwrap_err();
             assert!(why.contains("of use for mail"), "{why}");
         }
     }
@@ -245,19 +278,42 @@ mod tests {
         let (authority, key) = certificate("ca.example", None, 9);
         let (leaf, _) = certificate("mx.example", Some((&authority, &key)), 9);
         let anchor = [record(2, 0, 1, &authority)];
-        let chain = [leaf.clone(), authority.clone()];
-        assert_eq!(judge(&anchor, "mx.example", &chain), Ok(()));
-        assert!(
-            judge(&anchor, "other.example", &chain)
-                .unwrap_err()
-                .contains("not that of other.example")
-        );
-        assert!(judge(&anchor, "mx.example", &[leaf]).unwrap_err().contains("fits none"));
+        let (other, _) = certificate("ca2.example", None, 9);
+        let names = ["mx.example", "example"];
+        // In whatever order, beside whatever else, for the host or the domain.
+        let chain = [leaf.clone(), other, authority.clone()];
+        assert_eq!(judge(&anchor, names, &chain), Ok(()));
+        assert_eq!(judge(&anchor, ["other.example", "mx.example"], &chain), Ok(()));
+        let why = judge(&anchor, ["other.example"; 2], &chain).unwrap_err();
+        assert!(why.contains("not that of other.example"), "{why}");
+        let why = judge(&anchor, names, std::slice::from_ref(&leaf)).unwrap_err();
+        assert!(why.contains("fits none"), "{why}");
         let (stranger, _) = certificate("mx.example", None, 9);
-        assert!(
-            judge(&anchor, "mx.example", &[stranger, authority])
-                .unwrap_err()
-                .contains("do not lead")
-        );
+        let why = judge(&anchor, names, &[stranger, authority.clone()]).unwrap_err();
+        assert!(why.contains("do not lead"), "{why}");
+        // What is no authority has signed nothing that counts.
+        let (signer, key) = certificate("host.example", Some((&authority, &key)), 9);
+        let (leaf, _) = certificate("mx.example", Some((&signer, &key)), 9);
+        assert!(judge(&anchor, names, &[leaf, signer, authority]).is_err());
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_fit_is_not_hidden_by_what_is_not_known() {
+        let servers =
+            |is_authentic| Servers { hosts: Vec::new(), others: Vec::new(), is_authentic };
+        let of = |words: [&[&str]; 4], is_signed| {
+            let [good, bad, unknown, unsure] =
+                words.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
+            let found = Found { tally: Tally { good, bad, unknown }, unsure };
+            found.outcome(&servers(is_signed)).is_well
+        };
+        let some: &[&str] = &["x"];
+        for is_signed in [true, false] {
+            assert_eq!(of([some, some, some, some], is_signed), Reading::Is(false));
+            assert_eq!(of([some, &[], some, some], is_signed), Reading::Unmeasured);
+            assert_eq!(of([some, &[], &[], some], is_signed), Reading::Unmeasured);
+            assert_eq!(of([some, &[], &[], &[]], is_signed), Reading::Is(true));
+            assert_eq!(of([&[], &[], &[], &[]], is_signed), Reading::NotApplicable);
+        }
     }
 }

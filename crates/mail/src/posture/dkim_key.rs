@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use openssl::pkey::{Id, PKey, Public};
 use openssl::rsa::Rsa;
 
-use super::questions::Questions;
-use super::{Outcome, is_aligned};
+use super::questions::{Questions, TOO_LONG};
+use super::{Outcome, Tally, is_aligned};
 use crate::dkim::{GOOD_RSA_BITS, LEAST_RSA_BITS};
 use crate::inspection::Signature;
 use crate::tags::Tags;
@@ -15,7 +15,7 @@ pub(super) async fn check(
     domain: &str,
     signatures: &[Signature],
     questions: Questions<'_>,
-) -> Result<Outcome, Outcome> {
+) -> Outcome {
     let own: Vec<&Signature> =
         signatures.iter().filter(|signature| is_aligned(&signature.domain, domain)).collect();
     if own.is_empty() {
@@ -25,25 +25,30 @@ pub(super) async fn check(
             }
             None => format!("no mail with a signature for {domain} was seen yet"),
         };
-        return Ok(Outcome::unknown(words));
+        return Outcome::unknown(words);
     }
-    let (mut good, mut bad) = (Vec::new(), Vec::new());
-    for Signature { domain, selector } in own {
-        let place = format!("{selector}._domainkey.{domain}");
-        // The version may be left out, so that all texts count.
-        let records = questions.texts(&place).await?.list;
-        match records.as_slice() {
-            [] => bad.push(format!("{place} has no record")),
-            [record] => match read(record) {
-                Ok(key) => good.push(format!("{place}: {key}")),
-                Err(why) => bad.push(format!("{place}: {why}: {record}")),
-            },
-            many => bad.push(format!("{place} has {} records", many.len())),
-        }
+    let mut tally = Tally::default();
+    for signature in own {
+        tally.take(check_one(signature, questions).await.unwrap_or_else(|early| early));
     }
-    Ok(match bad.is_empty() {
-        true => Outcome::passed(good.join("; ")),
-        false => Outcome::failed(bad.join("; ")),
+    tally.outcome(|good| good.join("; "))
+}
+
+async fn check_one(
+    Signature { domain, selector }: &Signature,
+    questions: Questions<'_>,
+) -> Result<Outcome, Outcome> {
+    let place = format!("{selector}._domainkey.{domain}");
+    // The version may be left out, so that all texts count.
+    let found = questions.texts(&place).await?;
+    Ok(match found.list.as_slice() {
+        [] if !found.is_whole => Outcome::unknown(format!("{place}: {TOO_LONG}")),
+        [] => Outcome::failed(format!("{place} has no record")),
+        [record] => match read(record) {
+            Ok(key) => Outcome::passed(format!("{place}: {key}")),
+            Err(why) => Outcome::failed(format!("{place}: {why}: {record}")),
+        },
+        many => Outcome::failed(format!("{place} has {} records", many.len())),
     })
 }
 

@@ -1,28 +1,38 @@
 //! The servers that take the mail of a domain (RFC 5321 section 5.1), and a visit to each.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
-use super::questions::Questions;
-use super::{Means, Outcome};
-use crate::Failure;
-use crate::smtp::show::{Shown, come_by};
+use super::questions::{Questions, TOO_LONG};
+use super::{Means, Outcome, Tally};
+use crate::smtp::show::{Refusal, RefusalKind, Shown, come_by};
+use crate::trace::Trace;
+use crate::{Failure, Fault, Reason, Step};
 
 /// The most servers of a domain that are looked at, the preferred ones.
 pub(super) const MOST_HOSTS: usize = 10;
 /// The port for mail between servers.
 const PORT: u16 = 25;
-/// How long each step of a visit may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// So many servers of a domain are visited at one time.
+const AT_ONCE: usize = 4;
 
 /// The servers of a domain.
 pub(super) struct Servers {
     /// The preferred ones first, at most [`MOST_HOSTS`].
     pub(super) hosts: Vec<String>,
-    /// Those that were left out.
-    left: usize,
+    /// Those that are not visited.
+    pub(super) others: Vec<String>,
     /// Whether the list is validated.
     pub(super) is_authentic: bool,
+}
+
+impl Servers {
+    /// What is to be said where not all were visited.
+    pub(super) fn note(&self) -> String {
+        match self.others.len() {
+            0 => String::new(),
+            others => format!("; {others} more were not looked at"),
+        }
+    }
 }
 
 /// What became of a visit.
@@ -48,18 +58,30 @@ pub(super) async fn find(domain: &str, questions: Questions<'_>) -> Result<Serve
     if hosts.is_empty() {
         hosts.push(domain.to_owned());
     }
-    let left = hosts.len().saturating_sub(MOST_HOSTS);
-    hosts.truncate(MOST_HOSTS);
-    Ok(Servers { hosts, left, is_authentic })
+    let others = hosts.split_off(hosts.len().min(MOST_HOSTS));
+    Ok(Servers { hosts, others, is_authentic })
 }
 
-/// Comes by at each of them, one after the other.
+/// Comes by at each of them that has a name, at some side by side.
 pub(super) async fn visit(hosts: &[String], means: Means<'_>) -> Vec<Visit> {
     let mut visits = Vec::new();
-    for host in hosts {
-        visits.push(Box::pin(come_by(host, PORT, PATIENCE, means.clients, means.end)).await);
+    for hosts in hosts.chunks(AT_ONCE) {
+        let one = |at: usize| {
+            let host = hosts.get(at);
+            Box::pin(async move { Some(visit_one(host?, means).await) })
+        };
+        let (first, second, third, fourth) = tokio::join!(one(0), one(1), one(2), one(3));
+        visits.extend([first, second, third, fourth].into_iter().flatten());
     }
     visits
+}
+
+async fn visit_one(host: &str, means: Means<'_>) -> Visit {
+    if host.parse::<IpAddr>().is_ok() {
+        let fault = Fault::new(Reason::Other, "an address in an MX is not visited");
+        return Err(Trace::new(None).failure(fault));
+    }
+    Box::pin(come_by(host, PORT, means.clients, means.end)).await
 }
 
 /// Whether each resolves, is no alias, and answers.
@@ -67,41 +89,54 @@ pub(super) async fn check(
     servers: &Servers,
     visits: &[Visit],
     questions: Questions<'_>,
-) -> Result<Outcome, Outcome> {
-    let mut wrong = Vec::new();
-    for host in &servers.hosts {
-        wrong.extend(fault_of(host, questions).await?);
-    }
-    let met = visits.iter().filter(|visit| visit.is_ok()).count();
+) -> Outcome {
+    let mut tally = Tally::default();
     for (host, visit) in servers.hosts.iter().zip(visits) {
-        match visit {
-            Ok(Shown { refusal: Some(words), .. }) => {
-                wrong.push(format!("{host}: {words}"));
-            }
-            // Where none was met, this host may be kept from port 25 as a whole.
-            Err(failure) if met > 0 && !wrong.iter().any(|known| known.starts_with(host)) => {
-                wrong.push(format!("{host} does not answer: {}", failure.message));
-            }
-            _ => {}
+        match fault_of(host, questions).await {
+            Ok(Some(fault)) => tally.bad.push(fault),
+            Err(outcome) => tally.take(outcome),
+            Ok(None) => tally.take(met(host, visit, visits)),
         }
     }
-    if !wrong.is_empty() {
-        return Ok(Outcome::failed(wrong.join("; ")));
+    tally.outcome(|hosts| format!("answered by {}{}", hosts.join(", "), servers.note()))
+}
+
+/// What a visit says of a server; what became of the others tells whether it is for the network or the address of the
+/// exporter.
+fn met(host: &str, visit: &Visit, visits: &[Visit]) -> Outcome {
+    let (mut is_let_out, mut is_let_in) = (false, false);
+    for shown in visits.iter().flatten() {
+        is_let_out = true;
+        is_let_in |= shown.refusal.is_none();
     }
-    if met == 0 {
-        let why = visits.iter().find_map(|visit| visit.as_ref().err());
-        let why = why.map(|failure| failure.message.as_str()).unwrap_or_default();
-        let words = format!(
-            "none of {} can be met on port {PORT} from here, which may be the network of the exporter: {why}",
-            servers.hosts.join(", ")
-        );
-        return Ok(Outcome::unknown(words));
+    match visit {
+        Ok(Shown { refusal: None, .. }) => Outcome::passed(host),
+        Ok(Shown { refusal: Some(Refusal { words, kind }), .. }) => match kind {
+            RefusalKind::NoSmtp => Outcome::failed(format!("{host}: {words}")),
+            RefusalKind::ForGood if is_let_in => Outcome::failed(format!("{host}: {words}")),
+            _ => {
+                Outcome::unknown(format!("{host} refuses the exporter, perhaps it alone: {words}"))
+            }
+        },
+        Err(failure) if is_our_lack(failure) => {
+            Outcome::unknown(format!("{host} was not met: {}", failure.message))
+        }
+        Err(failure) if is_let_out => {
+            Outcome::failed(format!("{host} does not answer: {}", failure.message))
+        }
+        Err(failure) => Outcome::unknown(format!(
+            "{host} cannot be met on port {PORT} from here, nor any other, which may be the network of the exporter: {}",
+            failure.message
+        )),
     }
-    let left = match servers.left {
-        0 => String::new(),
-        left => format!("; {left} more were not looked at"),
-    };
-    Ok(Outcome::passed(format!("answered by {}{left}", servers.hosts.join(", "))))
+}
+
+/// Whether a failure says nothing of the server, be others met: a name server did not answer, this host has no way to
+/// it, or too little of something.
+fn is_our_lack(failure: &Failure) -> bool {
+    failure.shortage.is_some()
+        || failure.step == Step::Dns
+        || matches!(failure.reason, Reason::Unreachable | Reason::Other)
 }
 
 /// What is wrong with the name of a server.
@@ -113,9 +148,58 @@ async fn fault_of(host: &str, questions: Questions<'_>) -> Result<Option<String>
         return Ok(Some(format!("{host} is an alias (CNAME) of {other}")));
     }
     let addresses = questions.addresses(host).await?;
+    if addresses.list.is_empty() && !addresses.is_whole {
+        return Err(Outcome::unknown(format!("{host}: {TOO_LONG}")));
+    }
     Ok(match (addresses.list.is_empty(), addresses.has_name) {
         (false, _) => None,
         (true, true) => Some(format!("{host} has no address")),
         (true, false) => Some(format!("{host} does not exist")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::{Reading, Shortage};
+
+    use super::*;
+
+    fn failed(step: Step, fault: Fault) -> Visit {
+        let trace = Trace::new(None);
+        trace.enter(step);
+        Err(trace.failure(fault))
+    }
+
+    fn refused(kind: RefusalKind) -> Visit {
+        let refusal = Some(Refusal { words: "no".to_owned(), kind });
+        Ok(Shown { refusal, ..Shown::default() })
+    }
+
+    /// What is said of the first server, while the second fared like this.
+    fn of(visit: Visit, other: Visit) -> Reading<bool> {
+        let visits = [visit, other];
+        met("mx.example", &visits[0], &visits).is_well
+    }
+
+    #[test]
+    fn what_is_for_want_of_the_exporter_says_nothing_of_a_server() {
+        let silent = || failed(Step::Connect, Fault::down(Reason::Timeout, "silent"));
+        let good = || Ok(Shown::default());
+        let lack = |step, reason| failed(step, Fault::down(reason, "x"));
+        for (visit, alone, beside_a_good_one) in [
+            (silent as fn() -> Visit, Reading::Unmeasured, Reading::Is(false)),
+            (|| Ok(Shown::default()), Reading::Is(true), Reading::Is(true)),
+            (|| refused(RefusalKind::NoSmtp), Reading::Is(false), Reading::Is(false)),
+            (|| refused(RefusalKind::ForGood), Reading::Unmeasured, Reading::Is(false)),
+            (|| refused(RefusalKind::ForNow), Reading::Unmeasured, Reading::Unmeasured),
+        ] {
+            assert_eq!((of(visit(), silent()), of(visit(), good())), (alone, beside_a_good_one));
+        }
+        assert_eq!(of(lack(Step::Dns, Reason::Timeout), good()), Reading::Unmeasured);
+        assert_eq!(of(lack(Step::Connect, Reason::Unreachable), good()), Reading::Unmeasured);
+        let short = Fault::short(Shortage::Descriptors, Reason::Timeout, "no descriptor");
+        assert_eq!(of(failed(Step::Connect, short), good()), Reading::Unmeasured);
+        // One that refuses shows that the network lets out, and not that it lets in.
+        assert_eq!(of(silent(), refused(RefusalKind::ForGood)), Reading::Is(false));
+    }
 }

@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use hyper::Request;
-use hyper::header::{ACCEPT, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant;
 
-use super::exchangers::Visit;
-use super::{Means, Outcome};
+use super::exchangers::{Servers, Visit};
+use super::{Means, Outcome, Tally};
 use crate::http;
 use crate::options::{Endpoint, TlsMode, TlsOptions};
 use crate::smtp::show::Shown;
 use crate::tags::Tags;
+use crate::text::shown;
 use crate::{Fault, Reason};
 
 /// The longest policy that is read (section 3.2).
@@ -43,7 +44,7 @@ pub(crate) struct Policy {
 
 pub(super) async fn check(
     domain: &str,
-    hosts: &[String],
+    servers: &Servers,
     visits: &[Visit],
     means: Means<'_>,
 ) -> Result<Outcome, Outcome> {
@@ -64,13 +65,18 @@ pub(super) async fn check(
     if addresses.list.is_empty() {
         return Ok(Outcome::failed(format!("{server} has no address, and {place} has a record")));
     }
+    if means.tls().client(&TlsOptions::default()).is_ok_and(|client| client.lacks_authorities()) {
+        return Ok(Outcome::unknown(
+            "no authorities were found on this machine, by which certificates are judged: install ca-certificates",
+        ));
+    }
     let policy = fetch(&server, means).await?;
     let policy = read(&policy)
         .map_err(|why| Outcome::failed(format!("the policy at https://{server}{PATH}: {why}")))?;
     if policy.mode == Mode::None {
         return Ok(Outcome::absent(format!("the policy of {domain} has `mode: none`")));
     }
-    judge(&policy, hosts, visits)
+    Ok(judge(&policy, servers, visits))
 }
 
 /// Whether the record has an id, by which others see that the policy is another one.
@@ -90,8 +96,10 @@ async fn fetch(server: &str, means: Means<'_>) -> Result<Vec<u8>, Outcome> {
     asked(server, means).await.map_err(|fault| {
         let words = format!("{place}: {}", fault.message);
         match fault.reason {
+            _ if fault.shortage.is_some() => Outcome::unknown(words),
             Reason::Rejected
             | Reason::Protocol
+            | Reason::Tls
             | Reason::CertificateExpired
             | Reason::CertificateName
             | Reason::CertificateUntrusted => Outcome::failed(words),
@@ -111,13 +119,26 @@ async fn asked(server: &str, means: Means<'_>) -> Result<Vec<u8>, Fault> {
     let mut request = http::question(&endpoint, 443, Request::get(PATH), String::new())?;
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/plain"));
     let deadline = means.end.min(Instant::now() + PATIENCE);
-    let (status, body) = http::ask(&endpoint, Some(&client), request, BYTES, deadline).await?;
+    let answer = http::ask_whole(&endpoint, Some(&client), request, BYTES, deadline).await?;
+    let status = answer.status();
     if status != hyper::StatusCode::OK {
         let redirect = if status.is_redirection() { " (no redirect is followed)" } else { "" };
         let message = format!("HTTP status {}{redirect}", status.as_u16());
         return Err(Fault::new(Reason::Rejected, message));
     }
-    Ok(body.to_vec())
+    // What users of the server may lay there is of another kind (section 3.2).
+    let kind = answer.headers().get(CONTENT_TYPE).map(|kind| shown(kind.as_bytes()));
+    match kind.filter(|kind| !is_plain_text(kind)) {
+        Some(kind) => {
+            Err(Fault::new(Reason::Protocol, format!("it is `{kind}`, and no text/plain")))
+        }
+        None => Ok(answer.into_body().to_vec()),
+    }
+}
+
+fn is_plain_text(kind: &str) -> bool {
+    let kind = kind.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("text/plain")
 }
 
 /// Reads a policy.
@@ -169,33 +190,31 @@ impl Policy {
     }
 }
 
-fn judge(policy: &Policy, hosts: &[String], visits: &[Visit]) -> Result<Outcome, Outcome> {
-    let (mut wrong, mut unmet) = (Vec::new(), Vec::new());
-    for (host, visit) in hosts.iter().zip(visits) {
-        if !policy.names(host) {
-            wrong.push(format!("the policy does not name {host}"));
-            continue;
-        }
-        match visit {
-            Err(_) | Ok(Shown { refusal: Some(_), .. }) => unmet.push(host.as_str()),
-            Ok(Shown { offers_tls: false, .. }) => wrong.push(format!("{host} offers no STARTTLS")),
-            Ok(Shown { tls_fault: Some(why), .. }) => wrong.push(format!("{host}: {why}")),
-            Ok(Shown { objection: Some(Fault { shortage: Some(_), .. }), .. }) => unmet.push(host),
-            Ok(Shown { objection: Some(fault), .. }) => wrong.push(fault.message.clone()),
-            Ok(_) => {}
-        }
-    }
+fn judge(policy: &Policy, servers: &Servers, visits: &[Visit]) -> Outcome {
     let mode = if policy.mode == Mode::Testing { "testing" } else { "enforce" };
-    Ok(match (wrong.is_empty(), unmet.is_empty()) {
-        (false, _) => Outcome::failed(format!("mode {mode}: {}", wrong.join("; "))),
-        (true, false) => {
-            let words = format!("the certificate of {} was not seen", unmet.join(", "));
-            Outcome::unknown(words)
-        }
-        (true, true) => {
-            let words = format!("mode {mode}, fulfilled by {}", hosts.join(", "));
-            Outcome::passed(words)
-        }
+    let mut tally = Tally::default();
+    let unnamed = servers.hosts.iter().chain(&servers.others).filter(|host| !policy.names(host));
+    let unnamed = unnamed.map(|host| format!("mode {mode}: the policy does not name {host}"));
+    tally.bad.extend(unnamed);
+    for (host, visit) in servers.hosts.iter().zip(visits) {
+        let unseen =
+            |why: &str| Outcome::unknown(format!("the certificate of {host} was not seen: {why}"));
+        let wrong = |why: &str| Outcome::failed(format!("mode {mode}: {why}"));
+        tally.take(match visit {
+            Err(failure) => unseen(&failure.message),
+            Ok(Shown { refusal: Some(refusal), .. }) => unseen(&refusal.words),
+            Ok(Shown { tls_unknown: Some(why), .. }) => unseen(why),
+            Ok(Shown { offers_tls: false, .. }) => wrong(&format!("{host} offers no STARTTLS")),
+            Ok(Shown { tls_fault: Some(why), .. }) => wrong(&format!("{host}: {why}")),
+            Ok(Shown { objection: Some(fault), .. }) if fault.shortage.is_some() => {
+                unseen(&fault.message)
+            }
+            Ok(Shown { objection: Some(fault), .. }) => wrong(&fault.message),
+            Ok(_) => Outcome::passed(host),
+        });
+    }
+    tally.outcome(|hosts| {
+        format!("mode {mode}, fulfilled by {}{}", hosts.join(", "), servers.note())
     })
 }
 
@@ -239,6 +258,12 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_is_plain_text_with_whatever_parameters() {
+        assert!(is_plain_text("Text/Plain; charset=utf-8") && is_plain_text("text/plain"));
+        assert!(!is_plain_text("text/html") && !is_plain_text(""));
+    }
+
+    #[test]
     fn the_record_has_an_id() {
         assert_eq!(has_id("v=STSv1; id=20160831085700Z;"), Ok(()));
         for bad in ["v=STSv1", "v=STSv1; id=", "v=STSv1; id=2016-08-31", "v=STSv1; id"] {
@@ -254,8 +279,15 @@ mod tests {
         let failure =
             || crate::trace::Trace::new(None).failure(Fault::down(Reason::Timeout, "silent"));
         let of = |host: &str, visit| {
-            judge(&policy, &[host.to_owned()], &[visit]).unwrap().is_well.value()
+            let hosts = vec![host.to_owned()];
+            let servers = Servers { hosts, others: Vec::new(), is_authentic: false };
+            judge(&policy, &servers, &[visit]).is_well.value()
         };
+        let unseen =
+            Shown { tls_unknown: Some("no answer in time".to_owned()), ..Shown::default() };
+        assert_eq!(of("mx1.example.com", Ok(unseen)), None);
+        let broken = Shown { tls_fault: Some("closed".to_owned()), ..shown() };
+        assert_eq!(of("mx1.example.com", Ok(broken)), Some(false));
         assert_eq!(of("mx1.example.com", Ok(shown())), Some(true));
         assert_eq!(of("mx1.example.com", Err(failure())), None);
         assert_eq!(of("mx9.example.com", Err(failure())), Some(false));

@@ -2,32 +2,35 @@
 
 use std::net::IpAddr;
 
-use super::Outcome;
-use super::questions::Questions;
+use super::questions::{Questions, TOO_LONG};
+use super::{Outcome, Tally};
 
 /// The most names of one address that are looked up (as in RFC 7208 section 4.6.4).
 const MOST_NAMES: usize = 10;
 
-pub(super) async fn check(
-    addresses: &[IpAddr],
-    questions: Questions<'_>,
-) -> Result<Outcome, Outcome> {
-    let (mut good, mut bad) = (Vec::new(), Vec::new());
+pub(super) async fn check(addresses: &[IpAddr], questions: Questions<'_>) -> Outcome {
+    let mut tally = Tally::default();
     for address in addresses {
-        let names = questions.names_of(*address).await?.list;
-        match confirmed(*address, &names, questions).await? {
-            Some(name) => good.push(format!("{address} is {name}")),
-            None if names.is_empty() => bad.push(format!("{address} has no name (PTR)")),
-            None => {
-                let names: Vec<&str> = names.iter().map(String::as_str).take(3).collect();
-                bad.push(format!("{address} is not among the addresses of {}", names.join(", ")));
-            }
-        }
+        tally.take(check_one(*address, questions).await.unwrap_or_else(|early| early));
     }
-    Ok(match bad.is_empty() {
-        true => Outcome::passed(good.join("; ")),
-        false => Outcome::failed(bad.join("; ")),
-    })
+    tally.outcome(|good| good.join("; "))
+}
+
+async fn check_one(address: IpAddr, questions: Questions<'_>) -> Result<Outcome, Outcome> {
+    let found = questions.names_of(address).await?;
+    let names = found.list;
+    if let Some(name) = confirmed(address, &names, questions).await? {
+        return Ok(Outcome::passed(format!("{address} is {name}")));
+    }
+    if !found.is_whole || names.len() > MOST_NAMES {
+        return Ok(Outcome::unknown(format!("{address}: {TOO_LONG}")));
+    }
+    if names.is_empty() {
+        return Ok(Outcome::failed(format!("{address} has no name (PTR)")));
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).take(3).collect();
+    let words = format!("{address} is not among the addresses of {}", names.join(", "));
+    Ok(Outcome::failed(words))
 }
 
 /// The first name that has the address. One that does not resolve for now settles nothing, unless another does.
@@ -40,6 +43,9 @@ async fn confirmed(
     for name in names.iter().take(MOST_NAMES) {
         match questions.addresses(name).await {
             Ok(found) if found.list.contains(&address) => return Ok(Some(name.clone())),
+            Ok(found) if !found.is_whole => {
+                unknown = Some(Outcome::unknown(format!("{name}: {TOO_LONG}")));
+            }
             Ok(_) => {}
             Err(outcome) => unknown = Some(outcome),
         }

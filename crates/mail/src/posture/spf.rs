@@ -14,13 +14,15 @@ pub(crate) struct Record {
     pub(crate) all: Option<char>,
     /// The domain whose record goes on from here; never with `all`.
     pub(crate) redirect: Option<String>,
+    /// Every address passes, by `+all` or a network of all.
+    pub(crate) opens: bool,
 }
 
 /// A mechanism that asks name servers (section 4.6.4). A name may hold macros, which only a mail fills.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Question {
-    /// The record of another domain.
-    Include(String),
+    /// The record of another domain, and whether what passes there passes here (`+`).
+    Include(String, bool),
     /// The addresses of a name; `None`: of the domain.
     A(Option<String>),
     /// The addresses of the servers that take its mail.
@@ -65,8 +67,14 @@ impl Record {
         match mechanism_of(mechanism)? {
             // What stands behind it is read, and means nothing (section 5.1).
             _ if self.all.is_some() => {}
-            Mechanism::All => self.all = Some(qualifier),
-            Mechanism::Address => {}
+            Mechanism::All => {
+                self.all = Some(qualifier);
+                self.opens |= qualifier == '+';
+            }
+            Mechanism::Address { is_of_all } => self.opens |= is_of_all && qualifier == '+',
+            Mechanism::Question(Question::Include(name, _)) => {
+                self.questions.push(Question::Include(name, qualifier == '+'));
+            }
             Mechanism::Question(question) => self.questions.push(question),
         }
         Some(())
@@ -98,7 +106,9 @@ impl Modifiers {
 enum Mechanism {
     All,
     /// `ip4` or `ip6`.
-    Address,
+    Address {
+        is_of_all: bool,
+    },
     Question(Question),
 }
 
@@ -118,7 +128,7 @@ fn mechanism_of(text: &str) -> Option<Mechanism> {
         "all" => return rest.is_empty().then_some(Mechanism::All),
         "ip4" => return network(value?, 32, |it| it.parse::<Ipv4Addr>().is_ok()),
         "ip6" => return network(value?, 128, |it| it.parse::<Ipv6Addr>().is_ok()),
-        "include" => Question::Include(spec(value?)?),
+        "include" => Question::Include(spec(value?)?, true),
         "exists" => Question::Exists(spec(value?)?),
         "a" => Question::A(with_prefixes(rest)?),
         "mx" => Question::Mx(with_prefixes(rest)?),
@@ -135,7 +145,8 @@ fn network(value: &str, most: u8, is_address: impl Fn(&str) -> bool) -> Option<M
     let (address, prefix) =
         value.split_once('/').map_or((value, None), |(it, prefix)| (it, Some(prefix)));
     let is_good = is_address(address) && prefix.is_none_or(|prefix| is_prefix(prefix, most));
-    is_good.then_some(Mechanism::Address)
+    let is_of_all = prefix.is_some_and(|prefix| prefix.bytes().all(|digit| digit == b'0'));
+    is_good.then_some(Mechanism::Address { is_of_all })
 }
 
 /// `[:name][/prefix][//prefix]`.
@@ -175,8 +186,15 @@ fn spec(text: &str) -> Option<String> {
     }
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_visible = name.bytes().all(|byte| byte.is_ascii_graphic());
-    let is_whole = has_macro(name) || name.split('.').all(|part| (1..=63).contains(&part.len()));
+    let is_whole = has_macro(name)
+        || name.split('.').all(|part| (1..=63).contains(&part.len()))
+            && name.rsplit_once('.').is_some_and(|(_, last)| is_top_level(last));
     (is_whole && is_visible && name.len() <= 253).then(|| name.to_ascii_lowercase())
+}
+
+/// Whether it can be the last part of a name (section 7.1): an address is none.
+fn is_top_level(part: &str) -> bool {
+    part.bytes().any(|byte| !byte.is_ascii_digit())
 }
 
 /// The inside of `%{…}`: a letter, how many parts, whether in reverse, and where they are divided.
@@ -203,7 +221,7 @@ mod tests {
             [
                 Question::Mx(None),
                 Question::A(some("colo.example.com")),
-                Question::Include("_spf.example.net".to_owned()),
+                Question::Include("_spf.example.net".to_owned(), true),
                 Question::Exists("%{ir}.%{l1r+-}._spf.%{d}".to_owned()),
                 Question::Ptr,
                 Question::Ptr,
@@ -215,6 +233,21 @@ mod tests {
         assert_eq!((record.all, record.redirect.as_deref()), (None, Some("_spf.example.com")));
         assert_eq!(read("v=spf1 ?all redirect=x.example").unwrap().redirect, None);
         assert_eq!(read("v=spf1").unwrap(), Record::default());
+    }
+
+    #[test]
+    fn a_record_by_which_every_address_passes_is_told() {
+        for (text, expected) in [
+            ("+all", true),
+            ("all", true),
+            ("ip4:0.0.0.0/0 -all", true),
+            ("ip6:::/0 -all", true),
+            ("-ip4:0.0.0.0/0 ~all", false),
+            ("ip4:192.0.2.0/24 ?all", false),
+            ("-all all", false),
+        ] {
+            assert_eq!(read(&format!("v=spf1 {text}")).unwrap().opens, expected, "{text}");
+        }
     }
 
     #[test]
@@ -231,6 +264,8 @@ mod tests {
             "include:",
             "include:.a.example",
             "a:/24",
+            "a:192.0.2.1",
+            "include:localhost",
             "a/x",
             "mx//129",
             "exists:%{q}",

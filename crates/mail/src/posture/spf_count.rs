@@ -17,8 +17,10 @@ const MOST_HOSTS: usize = 10;
 struct Count {
     look_ups: usize,
     of_nothing: Vec<String>,
-    /// The domains whose records are still to be read.
-    pending: Vec<String>,
+    /// The domains whose records are still to be read, and whether what passes there passes for the domain.
+    pending: Vec<(String, bool)>,
+    /// Whose record lets every address pass for the domain.
+    opens: Option<String>,
 }
 
 pub(super) async fn check(domain: &str, questions: Questions<'_>) -> Result<Outcome, Outcome> {
@@ -27,23 +29,25 @@ pub(super) async fn check(domain: &str, questions: Questions<'_>) -> Result<Outc
     };
     let record = read(domain, &text)?;
     let mut count = Count::default();
-    let ends = (record.all, record.redirect.is_some());
-    count.take(domain, record, questions).await?;
-    while let Some(other) = count.pending.pop() {
+    let is_open_ended = record.all.is_none() && record.redirect.is_none();
+    count.take((domain, true), record, questions).await?;
+    while let Some((other, passes)) = count.pending.pop() {
         let Some(text) = text_of(&other, questions).await? else {
             let words = format!("{other}, whose record that of {domain} takes in, has none");
             return Ok(Outcome::failed(words));
         };
         let record = read(&other, &text)?;
-        count.take(&other, record, questions).await?;
+        count.take((&other, passes), record, questions).await?;
     }
     let look_ups = count.look_ups;
-    Ok(match ends {
-        (Some('+'), _) => Outcome::failed(format!("`+all` lets the whole world send: {text}")),
-        (None, false) => Outcome::passed(format!(
+    Ok(match (count.opens, is_open_ended) {
+        (Some(other), _) => Outcome::failed(format!(
+            "the record of {other} lets the whole world send, as `+all` does: {text}"
+        )),
+        (None, true) => Outcome::passed(format!(
             "{text} ({look_ups} look-ups; without an `all` it says nothing of all others)"
         )),
-        _ => Outcome::passed(format!("{text} ({look_ups} look-ups)")),
+        (None, false) => Outcome::passed(format!("{text} ({look_ups} look-ups)")),
     })
 }
 
@@ -67,16 +71,19 @@ fn read(domain: &str, text: &str) -> Result<Record, Outcome> {
 impl Count {
     async fn take(
         &mut self,
-        domain: &str,
+        (domain, passes): (&str, bool),
         record: Record,
         questions: Questions<'_>,
     ) -> Result<(), Outcome> {
+        if passes && record.opens {
+            self.opens = Some(domain.to_owned());
+        }
         for question in record.questions {
             self.look_up(domain)?;
             match question {
                 // What a macro stands for only a mail shows.
-                Question::Include(name) | Question::Exists(name) if spf::has_macro(&name) => {}
-                Question::Include(name) => self.pending.push(name),
+                Question::Include(name, _) | Question::Exists(name) if spf::has_macro(&name) => {}
+                Question::Include(name, is_pass) => self.pending.push((name, passes && is_pass)),
                 Question::Exists(name) => self.addresses(&name, questions).await?,
                 Question::A(name) => {
                     let name = name.as_deref().unwrap_or(domain);
@@ -96,7 +103,7 @@ impl Count {
         if let Some(name) = record.redirect {
             self.look_up(domain)?;
             if !spf::has_macro(&name) {
-                self.pending.push(name);
+                self.pending.push((name, passes));
             }
         }
         Ok(())

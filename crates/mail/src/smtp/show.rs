@@ -6,36 +6,66 @@ use std::time::Duration;
 use openssl::x509::X509;
 use tokio::time::Instant;
 
+use lettre::transport::smtp::extension::ClientId;
+
 use super::Smtp;
 use crate::net::host::full_name;
 use crate::options::{Endpoint, TlsMode, TlsOptions};
 use crate::trace::Trace;
 use crate::wire::{ConnectionContext, Dialer};
-use crate::{Failure, Fault, Reason, Step};
+use crate::{Failure, Fault, Reason};
 
-/// What a server has shown.
+/// How long the look-up of its name and the connection may take, each.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a reply may take: servers make strangers wait, as the postscreen of Postfix does for six seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long all of it may take.
+pub(crate) const VISIT: Duration = Duration::from_secs(30);
+
+/// What a server has shown, once it was met.
 #[derive(Debug, Default)]
 pub struct Shown {
-    /// In which words it wants nothing of us: another greeting than 220, or no EHLO.
-    pub refusal: Option<String>,
-    /// Whether it offers STARTTLS.
+    /// That it wants nothing of us: another greeting than 220, or no EHLO.
+    pub refusal: Option<Refusal>,
+    /// Whether it offers STARTTLS, where that is known.
     pub offers_tls: bool,
     /// Why TLS did not come about, where it is offered.
     pub tls_fault: Option<String>,
+    /// Why it is not known what its TLS is like.
+    pub tls_unknown: Option<String>,
     /// Its certificates, its own first.
     pub certificates: Vec<X509>,
     /// Why its certificate would be refused for its name by the authorities of this system.
     pub objection: Option<Fault>,
 }
 
-/// Comes by at the port for mail between servers, each step within `patience`, and all of it by `end`.
+/// A server that wants nothing of us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its words.
+    pub words: String,
+    /// What they say of it.
+    pub kind: RefusalKind,
+}
+
+/// What a refusal says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// 4xx: it is for now.
+    ForNow,
+    /// 5xx, perhaps to our address or name alone.
+    ForGood,
+    /// It is no server for mail.
+    NoSmtp,
+}
+
+/// Comes by at the port for mail between servers, within [`VISIT`] and by `end`.
 ///
 /// # Errors
 /// Why nobody was met: nothing follows about the server.
 pub async fn come_by(
     host: &str,
     port: u16,
-    patience: Duration,
     clients: &ConnectionContext,
     end: Instant,
 ) -> Result<Shown, Failure> {
@@ -43,53 +73,84 @@ pub async fn come_by(
     let options = TlsOptions { insecure_skip_verify: true, ..TlsOptions::default() };
     let endpoint = Endpoint {
         tls_options: options.into(),
-        ..Endpoint::new(host, port, TlsMode::StartTls).with_timeout(patience)
+        ..Endpoint::new(host, port, TlsMode::StartTls).with_timeout(CONNECT)
     };
     let dialer = Dialer::new(&endpoint, None, clients).map_err(|error| {
         let words = crate::net::tls::words(&error);
         trace.failure(Fault::new(Reason::Other, format!("cannot begin TLS: {words}")))
     })?;
-    let smtp = Smtp::over(dialer.dial(trace, end).await?);
-    smtp.look_around(&dialer).await
+    let mut wire = dialer.dial(trace, end.min(Instant::now() + VISIT)).await?;
+    wire.wait_up_to(PATIENCE);
+    Smtp::over(wire).look_around(&dialer).await
 }
 
 impl Smtp {
-    /// Goes as far as the server lets, and takes leave.
+    /// Goes as far as the server lets, and takes leave. From its greeting on it was met.
     async fn look_around(mut self, dialer: &Dialer) -> Result<Shown, Failure> {
-        let mut shown = Shown::default();
-        let greeting = self.read_reply().await?;
+        let greeting = match self.read_reply().await {
+            Ok(greeting) => greeting,
+            Err(failure) if failure.is_breach_of_protocol() => {
+                return Ok(Shown::refusing(failure.message, RefusalKind::NoSmtp));
+            }
+            Err(failure) => return Err(failure),
+        };
         if greeting.code != 220 {
-            shown.refusal = Some(format!("greets with {}", self.words(&greeting)));
+            let kind = if greeting.code < 500 { RefusalKind::ForNow } else { RefusalKind::ForGood };
+            let words = format!("greets with {}", self.words(&greeting));
             self.quit().await;
-            return Ok(shown);
+            return Ok(Shown::refusing(words, kind));
         }
         let name = self.client_name(full_name().await.as_deref());
         match self.greet(&name).await {
             Ok(features) => self.features = features,
-            Err(failure) if failure.is_without_answer() => return Err(failure),
             Err(failure) => {
-                shown.refusal = Some(failure.message);
-                self.quit().await;
+                let shown = Shown::without_ehlo(failure);
+                if shown.refusal.is_some() {
+                    self.quit().await;
+                }
                 return Ok(shown);
             }
         }
-        shown.offers_tls = self.features.has("STARTTLS");
-        if !shown.offers_tls {
+        if !self.features.has("STARTTLS") {
             self.quit().await;
-            return Ok(shown);
+            return Ok(Shown::default());
         }
-        match self.start_tls(dialer, &name).await {
-            Ok(smtp) => {
+        Ok(self.look_at_tls(dialer, &name).await)
+    }
+
+    async fn look_at_tls(self, dialer: &Dialer, name: &ClientId) -> Shown {
+        let mut shown = Shown { offers_tls: true, ..Shown::default() };
+        match self.shake_hands(dialer).await {
+            Ok(mut smtp) => {
                 shown.certificates = smtp.wire.certificates();
                 shown.objection = smtp.wire.objection().cloned();
-                smtp.quit().await;
+                // What it says now is of no matter; a guest says who it is (RFC 3207 section 4.2).
+                if smtp.greet(name).await.is_ok() {
+                    smtp.quit().await;
+                }
             }
-            // That the connection broke says nothing of the server; that its TLS does not work, does.
-            Err(failure) if failure.step == Step::Tls && !failure.is_without_answer() => {
-                shown.tls_fault = Some(failure.message);
+            Err(failure) if failure.shortage.is_some() || failure.is_silence() => {
+                shown.tls_unknown = Some(failure.message);
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => shown.tls_fault = Some(failure.message),
         }
-        Ok(shown)
+        shown
+    }
+}
+
+impl Shown {
+    fn refusing(words: String, kind: RefusalKind) -> Self {
+        Self { refusal: Some(Refusal { words, kind }), ..Self::default() }
+    }
+
+    /// What it is to have greeted, and no more.
+    fn without_ehlo(failure: Failure) -> Self {
+        let kind = match failure.reason {
+            Reason::Protocol => RefusalKind::NoSmtp,
+            Reason::Deferred => RefusalKind::ForNow,
+            Reason::Rejected => RefusalKind::ForGood,
+            _ => return Self { tls_unknown: Some(failure.message), ..Self::default() },
+        };
+        Self::refusing(failure.message, kind)
     }
 }

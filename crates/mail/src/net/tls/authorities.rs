@@ -112,6 +112,11 @@ impl Places {
         Ok(())
     }
 
+    /// Whether there is none at all.
+    pub(super) fn are_empty(&self) -> bool {
+        self.is_empty
+    }
+
     /// What a refusal for lack of an authority says beside, where there is none at all.
     pub(super) fn advice(&self, problem: X509VerifyResult) -> Option<&'static str> {
         let would_help = lacks_authority(problem) && problem.as_raw() != SELF_SIGNED;
