@@ -18,7 +18,7 @@ impl<'a> Tags<'a> {
             let (name, value) =
                 part.split_once('=').ok_or_else(|| format!("`{part}` is no tag with a value"))?;
             let (name, value) = (name.trim_end(), value.trim());
-            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
             if name.is_empty() || !name.chars().all(is_word) {
                 return Err(format!("`{name}` is no name of a tag"));
             }

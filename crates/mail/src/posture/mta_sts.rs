@@ -170,7 +170,10 @@ pub(crate) fn read(text: &[u8]) -> Result<Policy, String> {
         Some("none") => Mode::None,
         _ => return Err("its `mode:` is none of enforce, testing, none".to_owned()),
     };
-    let is_age = |age: &str| age.parse().is_ok_and(|seconds: u64| seconds <= MOST_AGE);
+    let is_age = |age: &str| {
+        let is_number = age.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && age.parse().is_ok_and(|seconds: u64| seconds <= MOST_AGE)
+    };
     if !age.is_some_and(is_age) {
         return Err(format!("its `max_age:` is no number from 0 to {MOST_AGE}"));
     }
@@ -247,6 +250,7 @@ mod tests {
             ("mode: enforce", "mode: on", "none of enforce"),
             ("604800", "a week", "no number from 0"),
             ("604800", "31557601", "no number from 0"),
+            ("604800", "+5", "no number from 0"),
             ("mx:", "ax:", "names no server"),
             ("mode:", "mode", "no key with a value"),
         ] {

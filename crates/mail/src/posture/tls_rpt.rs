@@ -24,7 +24,11 @@ pub(super) async fn check(domain: &str, questions: Questions<'_>) -> Result<Outc
 pub(crate) fn read(record: &str) -> Result<(), String> {
     let tags = Tags::read(record)?;
     let reports = tags.get("rua").ok_or("it has no `rua=`")?;
-    let is_place = |uri: &str| uri.starts_with("mailto:") || uri.starts_with("https://");
+    let is_place = |uri: &str| {
+        let (scheme, rest) = uri.split_once(':').unwrap_or((uri, ""));
+        let is_known = ["mailto", "https"].iter().any(|one| one.eq_ignore_ascii_case(scheme));
+        is_known && !rest.is_empty()
+    };
     match reports.split(',').map(str::trim).find(|uri| !is_place(uri)) {
         Some(uri) => Err(format!("`{uri}` is neither mailto:… nor https://…")),
         None => Ok(()),
@@ -39,7 +43,7 @@ mod tests {
     fn reports_go_by_mail_or_https() {
         for good in [
             "v=TLSRPTv1; rua=mailto:a@b.example",
-            "v=TLSRPTv1;rua=https://b.example/,mailto:a@b.example",
+            "v=TLSRPTv1;rua=https://b.example/,MAILTO:a@b.example",
         ] {
             assert_eq!(read(good), Ok(()), "{good}");
         }
@@ -47,6 +51,7 @@ mod tests {
             ("v=TLSRPTv1", "no `rua=`"),
             ("v=TLSRPTv1; rua=a@b.example", "neither"),
             ("v=TLSRPTv1; rua=", "neither"),
+            ("v=TLSRPTv1; rua=mailto:", "neither"),
         ] {
             assert!(read(bad).unwrap_err().contains(word), "{bad}");
         }

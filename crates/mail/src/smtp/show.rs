@@ -154,3 +154,68 @@ impl Shown {
         Self::refusing(failure.message, kind)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+    use tokio::time::sleep;
+    use tokio_util::task::AbortOnDropHandle;
+
+    use super::*;
+
+    /// Comes by at a server that says these words, each after the next line of its guest; it waits so long within its
+    /// greeting, and leaves.
+    async fn meet(words: &'static [&'static str], wait: Duration) -> Result<Shown, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let _server = AbortOnDropHandle::new(tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            if words.is_empty() {
+                return;
+            }
+            let (read, mut write) = socket.into_split();
+            let mut lines = BufReader::new(read).lines();
+            for (at, words) in words.iter().enumerate() {
+                match at {
+                    0 => {}
+                    1 if !wait.is_zero() => sleep(wait).await,
+                    _ => drop(lines.next_line().await),
+                }
+                let _ = write.write_all(words.as_bytes()).await;
+            }
+            let _ = lines.next_line().await;
+        }));
+        let end = Instant::now() + Duration::from_secs(60);
+        come_by("127.0.0.1", port, &ConnectionContext::default(), end).await
+    }
+
+    #[tokio::test]
+    async fn whoever_has_greeted_was_met_whatever_comes_after() {
+        let of = async |words| meet(words, Duration::ZERO).await;
+        let closed = of(&["220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n"]).await.unwrap();
+        assert!(closed.offers_tls && closed.tls_fault.is_some(), "{closed:?}");
+        let refused =
+            of(&["220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "454 no key\r\n"]).await.unwrap();
+        assert!(refused.tls_fault.is_some_and(|why| why.contains("no key")));
+        let broken = of(&["220 mx\r\n"]).await.unwrap();
+        assert!(broken.tls_unknown.is_some() && broken.refusal.is_none(), "{broken:?}");
+        for (words, kind) in [
+            (&["421 busy\r\n"][..], RefusalKind::ForNow),
+            (&["554 not you\r\n"], RefusalKind::ForGood),
+            (&["220 mx\r\n", "550 not you\r\n", "550 not you\r\n"], RefusalKind::ForGood),
+            (&["HTTP/1.1 400 Bad Request\r\n"], RefusalKind::NoSmtp),
+        ] {
+            let refusal = of(words).await.unwrap().refusal;
+            assert_eq!(refusal.as_ref().map(|it| it.kind), Some(kind), "{refusal:?}");
+        }
+        assert!(of(&[]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_makes_strangers_wait_is_waited_for() {
+        let words = &["220-mx\r\n", "220 mx\r\n", "250 mx\r\n", "221 bye\r\n"];
+        let shown = meet(words, Duration::from_secs(6)).await.unwrap();
+        assert!(shown.refusal.is_none() && shown.tls_unknown.is_none(), "{shown:?}");
+    }
+}
