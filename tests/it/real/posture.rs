@@ -329,6 +329,13 @@ async fn what_was_not_answered_or_met_is_not_known_and_what_is_bogus_fails() {
         state == "failed" && words.contains("the certificate of mta-sts.lab.test is refused"),
         "{words}"
     );
+    // The policy holds, and nobody vouches for the certificate of the MX.
+    let all = place.said("trust-ad attempts:1", &place.policy.path().join(CA_FILE)).await;
+    let (state, words) = word_of(&all, "mta_sts");
+    assert!(
+        state == "failed" && words.contains("the certificate of mail.lab.test is refused"),
+        "{words}"
+    );
     place.set_policy(&POLICY.replace("mx: mail", "mx: other"));
     let (state, words) = place.of("mta_sts").await;
     assert!(state == "failed" && words.contains("does not name mail.lab.test"), "{words}");
