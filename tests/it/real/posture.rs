@@ -415,7 +415,7 @@ async fn what_was_found_is_shown_with_its_remedy_and_stands_over_a_restart() {
     assert_eq!((&spf["state"], &spf["domain"]), (&"failed".into(), &"lab.test".into()), "{spf}");
     let remedy = spf["remedy"].as_str().unwrap();
     let page = running.get("/targets/one").await;
-    assert!(page.contains("`+all` lets the whole world send"), "{page}");
+    assert!(page.contains("lab.test lets the whole world send"), "{page}");
     assert!(page.contains(&format!("Remedy: {remedy}.")), "{page}");
     running.has_kept_all(folder.path()).await;
     running.kill().await;
