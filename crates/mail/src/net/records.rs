@@ -89,8 +89,9 @@ impl Resolver {
 
     /// One that finds out whether an answer is refused for DNSSEC, which takes two more questions and some seconds.
     #[must_use]
-    pub fn telling_bogus(self) -> Self {
-        Self { tells_bogus: true, ..self }
+    pub fn telling_bogus(mut self) -> Self {
+        self.tells_bogus = true;
+        self
     }
 
     /// The IPv4 addresses of `name`, an absolute name in ASCII, with or without its final dot.

@@ -12,11 +12,10 @@ use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::verify::{X509VerifyFlags, X509VerifyParam};
 use openssl::x509::{X509, X509Ref, X509StoreContext};
 
-use super::exchangers::{Servers, Visit};
+use super::exchangers::{Servers, Visit, under_tls};
 use super::questions::Questions;
 use super::{Outcome, Tally};
 use crate::net::records::{Records, Tlsa};
-use crate::smtp::show::Shown;
 
 const TRUST_ANCHOR: u8 = 2;
 const END_ENTITY: u8 = 3;
@@ -57,20 +56,13 @@ pub(super) async fn check(
 /// What a visit says of the records of a server. `names`: of it and the domain.
 fn judge_visit(records: &[Tlsa], names: [&str; 2], visit: &Visit) -> Outcome {
     let [host, _] = names;
-    let unseen =
-        |why: &str| Outcome::unknown(format!("the certificate of {host} was not seen: {why}"));
-    match visit {
-        Err(failure) => unseen(&failure.message),
-        Ok(Shown { refusal: Some(refusal), .. }) => unseen(&refusal.words),
-        Ok(Shown { tls_unknown: Some(why), .. }) => unseen(why),
-        Ok(Shown { offers_tls: false, .. }) => {
-            Outcome::failed(format!("{host} offers no STARTTLS"))
-        }
-        Ok(Shown { tls_fault: Some(why), .. }) => Outcome::failed(format!("{host}: {why}")),
-        Ok(shown) => match judge(records, names, &shown.certificates) {
-            Ok(()) => Outcome::passed(host),
-            Err(why) => Outcome::failed(format!("_25._tcp.{host}: {why}")),
-        },
+    let shown = match under_tls(host, visit) {
+        Ok(shown) => shown,
+        Err(outcome) => return outcome,
+    };
+    match judge(records, names, &shown.certificates) {
+        Ok(()) => Outcome::passed(host),
+        Err(why) => Outcome::failed(format!("_25._tcp.{host}: {why}")),
     }
 }
 

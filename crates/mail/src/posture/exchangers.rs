@@ -131,6 +131,22 @@ fn met(host: &str, visit: &Visit, visits: &[Visit]) -> Outcome {
     }
 }
 
+/// What a server has shown under TLS; else what follows for a check of that.
+pub(super) fn under_tls<'a>(host: &str, visit: &'a Visit) -> Result<&'a Shown, Outcome> {
+    let unseen =
+        |why: &str| Err(Outcome::unknown(format!("the certificate of {host} was not seen: {why}")));
+    match visit {
+        Err(failure) => unseen(&failure.message),
+        Ok(Shown { refusal: Some(refusal), .. }) => unseen(&refusal.words),
+        Ok(Shown { tls_unknown: Some(why), .. }) => unseen(why),
+        Ok(Shown { offers_tls: false, .. }) => {
+            Err(Outcome::failed(format!("{host} offers no STARTTLS")))
+        }
+        Ok(Shown { tls_fault: Some(why), .. }) => Err(Outcome::failed(format!("{host}: {why}"))),
+        Ok(shown) => Ok(shown),
+    }
+}
+
 /// Whether a failure says nothing of the server, be others met: a name server did not answer, this host has no way to
 /// it, or too little of something.
 fn is_our_lack(failure: &Failure) -> bool {

@@ -7,11 +7,10 @@ use hyper::Request;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant;
 
-use super::exchangers::{Servers, Visit};
+use super::exchangers::{Servers, Visit, under_tls};
 use super::{Means, Outcome, Tally};
 use crate::http;
 use crate::options::{Endpoint, TlsMode, TlsOptions};
-use crate::smtp::show::Shown;
 use crate::tags::Tags;
 use crate::text::shown;
 use crate::{Fault, Reason};
@@ -200,20 +199,11 @@ fn judge(policy: &Policy, servers: &Servers, visits: &[Visit]) -> Outcome {
     let unnamed = unnamed.map(|host| format!("mode {mode}: the policy does not name {host}"));
     tally.bad.extend(unnamed);
     for (host, visit) in servers.hosts.iter().zip(visits) {
-        let unseen =
-            |why: &str| Outcome::unknown(format!("the certificate of {host} was not seen: {why}"));
-        let wrong = |why: &str| Outcome::failed(format!("mode {mode}: {why}"));
-        tally.take(match visit {
-            Err(failure) => unseen(&failure.message),
-            Ok(Shown { refusal: Some(refusal), .. }) => unseen(&refusal.words),
-            Ok(Shown { tls_unknown: Some(why), .. }) => unseen(why),
-            Ok(Shown { offers_tls: false, .. }) => wrong(&format!("{host} offers no STARTTLS")),
-            Ok(Shown { tls_fault: Some(why), .. }) => wrong(&format!("{host}: {why}")),
-            Ok(Shown { objection: Some(fault), .. }) if fault.shortage.is_some() => {
-                unseen(&fault.message)
-            }
-            Ok(Shown { objection: Some(fault), .. }) => wrong(&fault.message),
-            Ok(_) => Outcome::passed(host),
+        tally.take(match under_tls(host, visit).map(|shown| shown.objection.as_ref()) {
+            Err(outcome) => outcome,
+            Ok(Some(fault)) if fault.shortage.is_some() => Outcome::unknown(&fault.message),
+            Ok(Some(fault)) => Outcome::failed(format!("mode {mode}: {}", fault.message)),
+            Ok(None) => Outcome::passed(host),
         });
     }
     tally.outcome(|hosts| {
@@ -224,6 +214,7 @@ fn judge(policy: &Policy, servers: &Servers, visits: &[Visit]) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smtp::show::Shown;
 
     const GOOD: &str = "version: STSv1\r\nmode: enforce\r\nmx: mx1.example.com\r\nmx: *.mx.example.com\r\n\
                         max_age: 604800\r\n";
