@@ -22,7 +22,7 @@ use crate::web::mount::PathPrefix;
 use expectation::ExpectationNote;
 use inspection::InspectionNote;
 use layers::{NetworkNote, PortNote};
-use ledger::{Failure, Side, Step};
+use ledger::{Failure, Side, Snapshot, Step};
 use ledger::{FoundIn, MailState, OutstandingMail};
 use ledger::{TlsFacts, certificate_date};
 use mail::text;
@@ -102,22 +102,7 @@ pub(in crate::web) fn page(
         leading,
         lateness: setting.lately.map(ShortageNote::from),
         recipe: recipe(&details.view, now),
-        sides: [
-            SideNote::new(
-                Side::Send,
-                target.send.endpoint.tls == TlsMode::None,
-                snapshot.sides.send.tls.as_deref(),
-                &snapshot.sides.send.steps,
-                now,
-            ),
-            SideNote::new(
-                Side::Receive,
-                target.receive.as_ref().is_some_and(|side| side.endpoint.tls == TlsMode::None),
-                snapshot.sides.receive.tls.as_deref(),
-                &snapshot.sides.receive.steps,
-                now,
-            ),
-        ],
+        sides: sides(target, snapshot, now),
         awaited: details.awaited.iter().map(|mail| OutstandingNote::new(mail, now)).collect(),
         more_awaited: count.saturating_sub(details.awaited.len()),
         probes: evidence.probes.iter().map(|probe| ProbeNote::new(probe, now)).collect(),
@@ -127,6 +112,19 @@ pub(in crate::web) fn page(
         no_details: NO_DETAILS,
     };
     page.render()
+}
+
+fn sides(target: &Target, snapshot: &Snapshot, now: SystemTime) -> [SideNote; 2] {
+    let is_plain = |side| match side {
+        Side::Send => target.send.endpoint.tls == TlsMode::None,
+        Side::Receive => {
+            target.receive.as_ref().is_some_and(|side| side.endpoint.tls == TlsMode::None)
+        }
+    };
+    [Side::Send, Side::Receive].map(|side| {
+        let state = &snapshot.sides[side];
+        SideNote::new(side, is_plain(side), state.tls.as_deref(), &state.steps, now)
+    })
 }
 
 #[derive(Template)]

@@ -59,7 +59,7 @@ pub enum RefusalKind {
     NoSmtp,
 }
 
-/// Comes by at the port for mail between servers, within [`VISIT`] and by `end`.
+/// Comes by at the port for mail between servers, within half a minute and by `end`.
 ///
 /// # Errors
 /// Why nobody was met: nothing follows about the server.
