@@ -29,7 +29,7 @@ impl From<&Target> for Servers {
         let (user, host, port) = (user.unwrap_or_default(), endpoint.name(), endpoint.port);
         let tested = target.tested();
         Self {
-            send: format!("{scheme}://{user}{host}:{port}{tested}").into(),
+            send: format!("{tested}{scheme}://{user}{host}:{port}").into(),
             receive: target.mailbox().unwrap_or_default().into(),
         }
     }

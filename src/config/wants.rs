@@ -2,7 +2,7 @@
 
 use mail::content::Form;
 
-use super::section::{Report, Section};
+use super::section::{Level, Report, Section};
 use super::source::Sources;
 use super::{Target, value};
 pub use dnsbl::{Dnsbl, DnsblList};
@@ -40,12 +40,18 @@ pub(super) fn wants(
     report: &mut Report,
 ) -> Option<Box<Wants>> {
     let mail = form::form(section, sources, report);
+    let expect = expect::expected(section, mail.as_ref(), report);
+    // What must not pass goes to foreign domains and from nowhere: nothing is to be learned of these, unless it is asked.
+    let is_asked = |key| expect.is_none() || section.find_in(Level::Own, key).is_some();
+    let (asks_lists, asks_domains) = (is_asked("dnsbl"), is_asked("domain_checks"));
     let wants = Wants {
-        expect: expect::expected(section, mail.as_ref(), report),
+        expect,
         mail,
         matches: section.read("match", report, value::choice(&reply::MATCHES)).unwrap_or_default(),
-        dnsbl: dnsbl::dnsbl(section, sources, inspects, report),
-        domain_checks: domain_checks::domain_checks(section, report),
+        dnsbl: asks_lists.then(|| dnsbl::dnsbl(section, sources, inspects, report)).flatten(),
+        domain_checks: asks_domains
+            .then(|| domain_checks::domain_checks(section, report))
+            .flatten(),
     };
     (wants != Wants::default()).then(|| Box::new(wants))
 }

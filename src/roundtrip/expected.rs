@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::verdict::{Arrival, Sent, Verdict, seconds};
+use super::verdict::{Arrival, Ending, Sent, Verdict, seconds};
 use crate::config::{Expected, Target};
 use ledger::durations::Written;
 use ledger::{Awaited, Expectation, Reading};
@@ -80,6 +80,9 @@ impl Verdict {
         if let Some(failure) = &self.look_failure {
             return Shown::new(Reading::Unmeasured, failure.message.as_str());
         }
+        if self.ending != Ending::Complete {
+            return Shown::new(Reading::Unmeasured, "the test did not come to its end");
+        }
         let mut words = format!("the mail was not found within {}", seconds(wait));
         let mut is_met = Reading::Is(awaited.of_absence());
         if wait < target.lost_after {
@@ -87,7 +90,7 @@ impl Verdict {
             words.push_str(&format!(", and `lost_after` is {}", Written(target.lost_after)));
         } else if target.hides_junk(self.lacks_junk_folder) {
             is_met = Reading::Unmeasured;
-            words.push_str(", and the server names no folder for junk: name it in `folders`");
+            words.push_str(", and the server marks no folder for junk: name it in `folders` in place of \\Junk");
         }
         Shown::new(is_met, words)
     }

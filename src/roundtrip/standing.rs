@@ -64,7 +64,7 @@ pub(super) async fn ask<'a>(
     };
     let evidence = Evidence::configured(target);
     let checks = match wanted {
-        Some(wanted) => domains.check((target, wanted), &evidence, end).await.0,
+        Some(wanted) => domains.check((target, wanted), &evidence, wanted.interval, end).await.0,
         None => Vec::new(),
     };
     // What only mails show is not asked here.

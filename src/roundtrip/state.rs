@@ -97,9 +97,9 @@ pub fn judge(
 ) -> (State, Option<Duration>) {
     if let Some((_, shown)) = verdict.expectation(target) {
         let state = match shown.is_met {
-            _ if verdict.is_not_applicable(target) => State::Ok,
-            Reading::Is(true) => State::Ok,
             Reading::Is(false) => State::Critical,
+            Reading::Is(true) => State::Ok,
+            _ if verdict.is_not_applicable(target) => State::Ok,
             Reading::Unmeasured | Reading::NotApplicable => State::Unknown,
         };
         return (state, None);

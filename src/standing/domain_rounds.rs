@@ -42,6 +42,12 @@ impl Plan {
         Self { interval, soon: SOON, again }
     }
 
+    /// For how long an answer stands in a round that begins now: what has turned is asked for anew.
+    fn stands(&self, now: Instant) -> Duration {
+        let looks_again = self.again.is_some_and(|again| again <= now);
+        if looks_again { self.interval.min(AGAIN) } else { self.interval }
+    }
+
     /// When the next round is due after one that began at this time.
     fn next(&mut self, began: Instant, learned: Learned) -> Instant {
         if learned.has_turned {
@@ -86,7 +92,7 @@ impl DomainRounds {
         loop {
             sleep_until(next).await;
             let began = Instant::now();
-            let learned = Box::pin(self.round(wanted, began)).await;
+            let learned = Box::pin(self.round(wanted, began, plan.stands(began))).await;
             next = plan.next(began, learned);
             if let Some(store) = &self.store {
                 store.record_findings(&self.target.name, self.standing.to_keep());
@@ -94,10 +100,11 @@ impl DomainRounds {
         }
     }
 
-    /// Makes all checks.
-    async fn round(&self, wanted: &DomainChecks, began: Instant) -> Learned {
+    /// Makes all checks. What was found stands for half of `stands`.
+    async fn round(&self, wanted: &DomainChecks, began: Instant, stands: Duration) -> Learned {
         let (evidence, end) = (self.evidence(), began + wanted.interval);
-        let (found, all_told) = self.domains.check((&self.target, wanted), &evidence, end).await;
+        let domains = &self.domains;
+        let (found, all_told) = domains.check((&self.target, wanted), &evidence, stands, end).await;
         let mut has_turned = false;
         for (check, outcome) in found {
             let (kind, words) = (FindingKind::Domain, &outcome.words);
@@ -155,8 +162,10 @@ mod tests {
         let (mut plan, began) = (Plan::new(HOUR, None), Instant::now());
         let second = plan.next(began, learned(false, true));
         assert_eq!(second, began + SOON);
+        assert_eq!(plan.stands(second), HOUR);
         let third = plan.next(second, learned(true, false));
         assert_eq!(third, began + AGAIN);
+        assert_eq!(plan.stands(third), AGAIN, "no answer of the first look serves for this");
         assert_eq!(plan.next(third, learned(true, false)), third + HOUR);
     }
 

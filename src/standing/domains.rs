@@ -28,8 +28,8 @@ const MANY_QUESTIONS: usize = 4096;
 const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 3600 / 2);
 
 /// What is said as long as it is not known from where the mail goes out.
-const UNKNOWN_ADDRESS: &str = "no public address is known from which the mail goes out: no mail has shown one in its \
-                               header yet; `domain_checks.addresses` may name them";
+const UNKNOWN_ADDRESS: &str = "no public address is known from which the mail goes out: no header of its mails shows \
+                               one; `domain_checks.addresses` may name them";
 
 /// What is said of an address whose domain is the literal of another address.
 const NO_DOMAIN: &str =
@@ -109,17 +109,18 @@ impl Evidence {
 }
 
 impl Domains {
-    /// Makes the checks that a target wants, all by `end`. What of them was found no longer ago than half of the
-    /// interval is not asked again. Whether each question was answered, at least in a part.
+    /// Makes the checks that a target wants, all by `end`. What of them was found no longer ago than half of `stands`
+    /// is not asked again. Whether each question was answered, at least in a part.
     pub async fn check(
         &self,
         (target, wanted): (&Target, &DomainChecks),
         evidence: &Evidence,
+        stands: Duration,
         end: Instant,
     ) -> (Answer, bool) {
         let (mut found, mut all_told) = (Vec::new(), true);
         for question in questions((target, wanted), evidence) {
-            let answer = self.ask(question, wanted.interval, end).await;
+            let answer = self.ask(question, stands, end).await;
             let is_wanted = |(check, _): &(Check, Outcome)| wanted.checks.contains(check);
             let answer: Answer = answer.into_iter().filter(is_wanted).collect();
             all_told &= !tells_nothing(&answer);

@@ -65,6 +65,7 @@ fn what_keeps_an_answer_away_is_warned_of() {
         (probe, headers("List-Id: <a.b>"), "`mail.headers` has List-Id"),
         (probe, headers("list-unsubscribe: '<https://a.example/>'"), "has list-unsubscribe"),
         (probe, "inspect: false,".to_owned(), "tells the way out from the way back"),
+        (probe, "domain_checks: {checks: [ptr]},".to_owned(), "`domain_checks.addresses`"),
     ] {
         let said = warnings(probe, user, &more);
         assert!(said.len() == 1 && said[0].contains(words), "{words}: {said:#?}");

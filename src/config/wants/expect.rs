@@ -109,19 +109,20 @@ impl Target {
         })
     }
 
-    /// What is tested, after a `#`: what was found by another test says nothing of this. Empty: nothing.
+    /// What is tested, behind a `#`, to stand before the server: what was found by another test says nothing of this.
+    /// Empty: nothing.
     pub fn tested(&self) -> String {
         let Some(expected) = self.expected() else { return String::new() };
         let sample = self.form().and_then(|form| form.sample);
         let (outcome, place) = (expected.outcome.label(), expected.refused_at.label());
-        format!("#{outcome} {place} {} {} {sample:?}", self.from, self.to)
+        format!("#{outcome} {place} {} {} {sample:?} ", self.from, self.to)
     }
 
     /// Whether its mail may lie in a folder for junk that nobody looks into, where the server `lacks` one of that use.
     pub fn hides_junk(&self, lacks: bool) -> bool {
         let looks_into =
             |kind| self.receive.as_ref().is_some_and(|it| it.protocol.looks_into(kind));
-        lacks && looks_into(FoundIn::Junk) && !looks_into(FoundIn::Other)
+        lacks && looks_into(FoundIn::Junk)
     }
 
     fn has_sample(&self) -> bool {
@@ -292,6 +293,23 @@ mod tests {
         let written = lost_after("expect: nothing, interval: 10m, lost_after: 1h,");
         assert_eq!(written, Duration::from_secs(3600));
         assert_eq!(lost_after("expect: delivered,"), Duration::from_secs(24 * 3600));
+    }
+
+    #[test]
+    fn what_is_asked_of_all_targets_is_not_asked_of_a_foreign_domain() {
+        let asked = |keys: &str| {
+            let yaml = format!(
+                "defaults: {{domain_checks: true, dnsbl: {{lists: [bl.example]}}}}\n\
+                 targets: [{{name: a, host: h, from: a@b.example, to: c@d.example, {keys} receive: \
+                 {{protocol: imap, username: u, password: p}}}}]\n"
+            );
+            let config = Config::parse(&yaml, Path::new("a.yml")).unwrap();
+            let target = config.targets.into_values().next().unwrap();
+            (target.domain_checks().is_some(), target.dnsbl().is_some())
+        };
+        assert_eq!(asked(""), (true, true));
+        assert_eq!(asked("expect: nothing,"), (false, false));
+        assert_eq!(asked("expect: nothing, domain_checks: true,"), (true, false));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use lettre::Address;
 use mail::content::Template;
+use mail::posture::Check;
 
 use crate::config::section::{Report, Section};
-use crate::config::{Folder, Protocol, Target};
+use crate::config::{DomainChecks, Folder, Protocol, Target};
 
 /// What counts as the arrival of a test mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,6 +68,12 @@ pub(in crate::config) fn doubts(target: &Target) -> Vec<String> {
     doubts.extend(of_addresses(target));
     doubts.extend(of_folders(target));
     doubts.extend(of_mail(target));
+    let wants_ptr = |checks: &DomainChecks| checks.checks.contains(&Check::Ptr);
+    if target.domain_checks().is_some_and(wants_ptr) && target.outgoing_addresses().is_empty() {
+        let message = "with `match: reply` no header shows from where this side sends: the check `ptr` needs \
+                       `domain_checks.addresses`";
+        doubts.push(message.to_owned());
+    }
     if !target.inspect {
         doubts.push(
             "`inspect: false` reads no header that tells the way out from the way back".to_owned(),

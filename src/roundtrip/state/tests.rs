@@ -256,12 +256,17 @@ fn what_must_not_pass_is_well_where_it_did_not_and_unknown_where_nothing_is_prov
             assert_eq!(judged, state, "{outcome}: {sent:?}, {arrival:?}");
         }
     }
-    let unseen = Verdict {
+    let unseen = || Verdict {
         mailbox: Check::Passed,
         sent: sendings().remove(0),
         arrival: Arrival::NotSeen(LATE),
-        lacks_junk_folder: true,
         ..Verdict::new(Token::random(), "mailtrip.yml:2")
     };
-    assert_eq!(judge(&unseen, &expecting("nothing"), &LIMITS[0]).0, State::Unknown);
+    let unmarked = Verdict { lacks_junk_folder: true, ..unseen() };
+    let interrupted = Verdict { ending: Ending::Interrupted, ..unseen() };
+    for outcome in ["junk", "nothing"] {
+        for unproved in [&unmarked, &interrupted] {
+            assert_eq!(judge(unproved, &expecting(outcome), &LIMITS[0]).0, State::Unknown);
+        }
+    }
 }

@@ -59,12 +59,12 @@ impl Ledger {
             }
             Some(MailState::Doubtful | MailState::Lost | MailState::Bounced) => {
                 self.tally().returned += 1;
-                self.judge_seen(token, now.instant, sighting.folder, now);
+                self.judge_seen(token, self.was_sent_by(token, now), sighting.folder, now);
                 self.end(token, MailState::Returned, now);
                 SightingOutcome::Returned
             }
             Some(MailState::Left) => {
-                self.judge_seen(token, now.instant, sighting.folder, now);
+                self.judge_seen(token, self.was_sent_by(token, now), sighting.folder, now);
                 SightingOutcome::Left
             }
             // No mail that has ended is in one of these states.
@@ -72,6 +72,13 @@ impl Ledger {
                 SightingOutcome::Unknown
             }
         }
+    }
+
+    /// When a mail that is not waited for any more was sent at the latest: it was waited for first.
+    fn was_sent_by(&self, token: Token, now: Moment) -> LineInstant {
+        let ended = self.ended.iter().find(|ended| ended.token == token);
+        let at = ended.map_or(now.instant, |ended| ended.at);
+        at.checked_sub(self.rules.lost_after).unwrap_or(at)
     }
 
     /// An accepted mail was seen before the server's reply.

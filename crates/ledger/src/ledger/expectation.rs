@@ -115,7 +115,10 @@ impl Ledger {
             FoundIn::Junk => "the mail was found in the junk folder",
             FoundIn::Other => "the mail was found in another folder than the inbox",
         };
-        self.judge(Reading::Is(awaited.of_sight(folder)), words, sent, now);
+        let is_met = awaited.of_sight(folder);
+        // What has passed counts however old it is; what came out well, by its own age.
+        let sent = if is_met { sent } else { now.instant };
+        self.judge(Reading::Is(is_met), words, sent, now);
     }
 
     /// A mail came back as undeliverable.

@@ -9,7 +9,7 @@ use super::{Ledger, Moment, Period, Reading, SideState};
 use crate::{Failure, PerSide, Side, Step, TlsFacts};
 
 /// Which servers a target measures: where it sends to, as `smtp://user@host:port`, and its mailbox, as
-/// `imap://user@host:port`; empty: nobody has told. Where mails must not pass, what is tested follows a `#`.
+/// `imap://user@host:port`; empty: nobody has told. Where mails must not pass, a `#` and what is tested stand before it.
 pub type Servers = PerSide<Arc<str>>;
 
 /// What is kept of the newest measurements, with their times.
@@ -119,7 +119,7 @@ impl Ledger {
             }
         }
         // What was sent as a test of another kind, by the process before, is not waited for as one of this.
-        let was_expected = before.send.contains('#');
+        let was_expected = before.send.starts_with('#');
         if are_others && (was_expected || self.rules.expectation.is_some()) {
             self.expect_anew(now);
         }

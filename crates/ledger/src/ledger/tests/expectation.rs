@@ -226,21 +226,21 @@ fn a_mail_that_lay_in_a_queue_has_passed() {
 }
 
 fn tested(what: &str) -> Servers {
-    Servers { send: format!("smtp://h:25{what}").into(), receive: "imap://u@h:143".into() }
+    Servers { send: format!("{what}smtp://h:25").into(), receive: "imap://u@h:143".into() }
 }
 
 #[test]
 fn a_test_of_another_server_begins_anew() {
     let mut bench = expecting(Expectation::Nothing);
-    bench.ledger.measures(tested("#nothing a"), bench.now());
+    bench.ledger.measures(tested("#nothing a "), bench.now());
     let token = bench.send();
     bench.fail(refusal(), false);
     assert_eq!(bench.is_met(), Reading::Is(true));
-    bench.ledger.measures(tested("#nothing b"), bench.now());
+    bench.ledger.measures(tested("#nothing b "), bench.now());
     assert_eq!(bench.is_met(), Reading::Unmeasured);
     bench.see(token);
     assert_eq!(bench.is_met(), Reading::Unmeasured, "it was no test of this");
-    bench.ledger.judged("smtp://h:25#nothing a", Reading::Is(false), "late", bench.now());
+    bench.ledger.judged("#nothing a smtp://h:25", Reading::Is(false), "late", bench.now());
     assert_eq!(bench.is_met(), Reading::Unmeasured, "nor is the end of the test before");
     let token = bench.send();
     bench.see(token);
@@ -260,9 +260,22 @@ fn mails_that_were_to_be_delivered_are_not_judged() {
 }
 
 #[test]
+fn a_mark_in_the_name_of_a_user_makes_no_test_of_a_mail() {
+    let mut bench = Bench::new(RULES);
+    let servers = |host: &str| Servers {
+        send: format!("smtp://anna_b.example#EXT#@c.example@{host}:25").into(),
+        receive: "imap://u@h:143".into(),
+    };
+    bench.ledger.measures(servers("a"), bench.now());
+    bench.send();
+    bench.ledger.measures(servers("b"), bench.now());
+    assert_eq!(bench.snapshot().totals.left, 0, "it is still waited for");
+}
+
+#[test]
 fn a_test_before_a_restart_is_not_lost_as_a_mail_after_it() {
     let (mut bench, mut stored) = (expecting(Expectation::Nothing), StoredAccount::default());
-    bench.ledger.measures(tested("#nothing a"), bench.now());
+    bench.ledger.measures(tested("#nothing a "), bench.now());
     bench.send();
     stored.apply(&bench.ledger.take_changes(bench.now()));
     bench.be_away(1);
