@@ -62,6 +62,7 @@
 //!     asked_at: after(3).instant,
 //!     previous_look: Some(after(3).instant),
 //!     dated: None,
+//!     is_stamped_once: false,
 //!     network: Duration::ZERO,
 //!     attended_since: start.instant,
 //!     style: SessionKind::Held,
