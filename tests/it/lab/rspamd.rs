@@ -1,6 +1,7 @@
 //! A rspamd that asks nobody: alone, and as a filter of the mail of a Postfix.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -51,7 +52,9 @@ pub(crate) struct Rspamd {
 
 impl Drop for Rspamd {
     fn drop(&mut self) {
-        let _ = self.process.kill();
+        // With its workers, which outlive it.
+        let group = format!("-{}", self.process.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.process.wait();
     }
 }
@@ -75,7 +78,7 @@ impl Rspamd {
         }
         let log = fs::File::create(folder.path().join("output")).unwrap();
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
-        command.stderr(log.try_clone().unwrap()).stdout(log);
+        command.stderr(log.try_clone().unwrap()).stdout(log).process_group(0);
         let process = command.spawn().unwrap_or_else(|error| {
             panic!("rspamd is needed (`scripts/install-prerequisites test` installs it): {error}")
         });
