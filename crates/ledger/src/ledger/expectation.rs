@@ -39,7 +39,7 @@ impl Ledger {
         }
     }
 
-    /// Whether the mailbox shows no folder for junk though one should be looked into, and no other beside the inbox is.
+    /// Whether the mailbox shows no folder for junk though one should be looked into.
     pub fn hides_junk(&mut self, hides_junk: bool) {
         self.hides_junk = hides_junk;
     }
