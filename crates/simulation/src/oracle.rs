@@ -58,6 +58,8 @@ struct Record {
     undisturbed_since: Duration,
     /// Of a target that is not configured, that by which it was measured last.
     interval: Duration,
+    /// The one before the newest change: a mail that was waited for then was found by a look of that time.
+    earlier_interval: Duration,
     is_configured: bool,
     totals: Option<Totals>,
     /// What had been counted before a part of the state was lost, as far as that is known.
@@ -89,6 +91,15 @@ impl Record {
     /// time.
     fn longest(&self) -> Duration {
         self.interval * 2 + SLACK
+    }
+
+    /// How much later than it came a mail may be seen: each look by POP3 is a login, and while mail is late there is
+    /// one in each period. By IMAP it is seen at once.
+    fn latest_look(&self, site: &Site) -> Duration {
+        match site.fate.is_pop3 {
+            true => self.interval.max(self.earlier_interval),
+            false => Duration::ZERO,
+        }
     }
 }
 
@@ -126,6 +137,7 @@ impl Oracle {
             receive: known,
             undisturbed_since: Duration::ZERO,
             interval: Duration::from_secs(u64::from(site.fate.minutes) * 60),
+            earlier_interval: Duration::ZERO,
             is_configured: true,
             totals: None,
             lost: None,
@@ -248,6 +260,7 @@ impl Oracle {
             record.progress = [now; 2];
             record.is_configured = minutes > 0;
             if minutes > 0 {
+                record.earlier_interval = record.interval;
                 record.interval = Duration::from_secs(u64::from(minutes) * 60);
             }
         }

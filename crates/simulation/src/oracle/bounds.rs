@@ -34,7 +34,8 @@ impl Oracle {
         let is_overdue = |mail: &Mail| {
             let age = now.saturating_sub(mail.accepted);
             let arrived = mail.placed.map(|placed| placed.saturating_sub(mail.accepted));
-            let is_late = arrived.is_none_or(|it| it + DATED + record.interval >= LOST_AFTER);
+            let longest = record.interval.max(record.earlier_interval);
+            let is_late = arrived.is_none_or(|it| it + DATED + longest >= LOST_AFTER);
             is_late && age + DATED >= LOST_AFTER
         };
         let overdue = self.truth.site(site.number, |truth| {
@@ -58,7 +59,7 @@ impl Oracle {
             return Ok(());
         }
         let name = &site.user;
-        let pop3 = if site.fate.is_pop3 { record.interval } else { Duration::ZERO };
+        let pop3 = record.latest_look(site);
         let is_new = |placed: &Duration| now.saturating_sub(*placed) <= longest * 2;
         let (least, most) = self.truth.site(site.number, |truth| {
             let new = truth.mails.values().filter_map(|mail| {

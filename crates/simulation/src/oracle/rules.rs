@@ -305,8 +305,7 @@ impl Oracle {
         }
         record.round_trip = round_trip;
         let Some(trip) = round_trip else { return Ok(()) };
-        // Each look by POP3 is a login: while mail is late there is one in each period.
-        let pop3 = if site.fate.is_pop3 { record.interval } else { Duration::ZERO };
+        let pop3 = record.latest_look(site);
         let most_late = ROUND_TRIP_SLACK + pop3;
         let exemplars = (0..EXEMPLARS).filter_map(|bucket| snapshot.exemplars.of(bucket));
         let meant =
