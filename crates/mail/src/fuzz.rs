@@ -89,6 +89,7 @@ crate::fuzz_targets! {
     smtp(400, 1024 KiB + 40),
     imap(400, 1024 KiB + 40),
     pop3(400, 1024 KiB + 40),
+    jmap(400, 2048 KiB + 120),
     sasl(400, 256 KiB + 16),
     header(500, 512 KiB + 60),
     bounce(500, 512 KiB + 60),

@@ -1,4 +1,4 @@
-//! Mail protocols for a client that measures: SMTP, IMAP and POP3, bounded, timed and recorded.
+//! Mail protocols for a client that measures: SMTP, IMAP, POP3 and JMAP, bounded, timed and recorded.
 //!
 //! Every line and every answer has a largest size, every step a deadline, and a [`trace::Trace`] records the
 //! steps with their times, the transcript without its secrets, and the facts about TLS. A dialogue ends well,
@@ -60,7 +60,7 @@
 //! - [`http`]: one question by HTTP. [`oauth`]: access tokens.
 //! - [`wire`]: bounded lines over one connection, and the way to a server. `sasl`: logging in over it.
 //! - [`content`]: a mail in chunks; [`dkim`]: its signature.
-//! - [`smtp`], [`imap`], [`pop3`]: the protocols; [`visit`]: a greeting and a farewell.
+//! - [`smtp`], [`imap`], [`pop3`], [`jmap`]: the protocols; [`visit`]: a greeting and a farewell.
 //! - [`discovery`]: the servers of a mail address, and how far they let a client come.
 //! - [`departure`]: a hand-over that may have succeeded; [`outer`]: the limit around a whole dialogue.
 //! - [`header`], [`test_mail`], [`bounce`], [`inspection`]: the test mail, delivery reports, and what a header
@@ -87,6 +87,7 @@ pub mod http;
 pub mod imap;
 pub mod inspection;
 mod interrupted;
+pub mod jmap;
 pub mod net;
 pub mod oauth;
 pub mod options;

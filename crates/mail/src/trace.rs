@@ -101,6 +101,14 @@ impl Trace {
         })))
     }
 
+    /// A new record of something beside this dialogue, in which the same is scrubbed.
+    pub fn beside(&self) -> Self {
+        let beside = Self::new(None);
+        let scrubber = self.record().scrubber.clone();
+        beside.record().scrubber = scrubber;
+        beside
+    }
+
     /// Ends the step that is under way, if any, and begins `step`. A step that is entered again
     /// goes on counting.
     pub fn enter(&self, step: Step) {

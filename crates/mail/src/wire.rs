@@ -273,6 +273,14 @@ impl Wire {
         Ok(bytes)
     }
 
+    /// Waits for more of the reply than was read of it.
+    ///
+    /// # Errors
+    /// [`Reason::Timeout`], [`Reason::Closed`].
+    pub async fn read_more(&mut self) -> Result<(), Failure> {
+        self.fill().await
+    }
+
     /// What has come and was not read.
     pub fn unread(&self) -> &[u8] {
         self.input.get(self.consumed..).unwrap_or_default()

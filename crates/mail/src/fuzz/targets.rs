@@ -24,6 +24,7 @@ pub(super) mod bounce;
 pub(super) mod dns;
 pub(super) mod header;
 pub(super) mod imap;
+pub(super) mod jmap;
 pub(super) mod pop3;
 pub(super) mod posture;
 pub(super) mod records;
@@ -155,6 +156,7 @@ mod tests {
             (of_corpus("imap", "a-whole-session-of-ok", imap::client), "UID EXPUNGE 7"),
             (of_corpus("imap", "no-uidplus", imap::client), "UID SEARCH DELETED"),
             (of_corpus("pop3", "a-whole-session", pop3::client), "> DELE 3"),
+            (of_corpus("jmap", "a-whole-session", jmap::client), "> GET events"),
             (of_corpus("smtp", "two-mails", smtp), "> QUIT"),
         ] {
             assert!(outcome.contains(last), "{outcome}");

@@ -249,6 +249,11 @@ impl Dialer {
         self.endpoint.mx
     }
 
+    /// Where it leads to.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// How the connection is protected.
     pub fn tls_mode(&self) -> TlsMode {
         self.endpoint.tls

@@ -1,0 +1,448 @@
+//! Reading a mailbox by JMAP: the client side of RFC 8620 and RFC 8621.
+//!
+//! `channel` is HTTP over one connection, `framing` how its answers end; `resource` is what the server says of
+//! itself, `calls` what it is asked, and [`Events`] what it tells by itself.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::auth::{Auth, Login, Mechanism};
+use crate::sasl::{self, Authenticate, LoginFailure, LoginFailureKind, Open};
+use crate::secret::Secret;
+use crate::trace::Trace;
+use crate::wire::Dialer;
+use crate::{Fault, Interrupted, Refusal, RefusalScope};
+pub use calls::{Changes, Destroyed, Email, EmailId, Mailbox};
+use calls::{
+    EmailList, Found, HeaderList, MAILS, MailboxList, MethodError, Reply, Response, WrittenChanges,
+    WrittenDestroyed, properties, request, result_of, words,
+};
+use channel::{Answer, Channel, Question};
+pub use events::Events;
+use ledger::{Failure, Reason, Step};
+use refusal::{is_redirect, reason_of, refused};
+use resource::{Resource, expand, path_on};
+
+mod calls;
+mod channel;
+mod events;
+mod few;
+mod framing;
+mod refusal;
+mod resource;
+
+/// Where a server is asked for its session resource (RFC 8620 section 2.2).
+const WELL_KNOWN: &str = "/.well-known/jmap";
+/// How many redirects lead to it at most.
+const REDIRECTS: usize = 5;
+/// The longest answer.
+const ANSWER_BYTES: usize = 1 << 20;
+/// The longest session resource.
+const RESOURCE_BYTES: usize = 256 << 10;
+/// How much of a mail is its beginning.
+const BEGINNING_BYTES: usize = 64 << 10;
+/// How many changes are asked for at once, and how many mails.
+const BATCH: usize = 50;
+/// How many seconds lie between two signs of life in a stream of events.
+const PING: &str = "60";
+const JSON: &str = "application/json";
+
+/// A logged-in session.
+pub struct Jmap {
+    channel: Channel,
+    /// `None` before the login.
+    resource: Option<Resource>,
+}
+
+impl Jmap {
+    /// Connects and asks for the session resource with the login, as the dialer and the login say; all of it ends at
+    /// `end` at the latest. After a refused login a second connection is tried if the file of the password holds another
+    /// one by then.
+    ///
+    /// # Errors
+    /// The first step that fails, in its step; [`Reason::Deferred`] where another try may succeed. No password is sent
+    /// before the server's certificate was accepted, unless the configuration says `tls: none`, and none to another
+    /// server than the configured one.
+    pub async fn open(
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        sasl::open(dialer, login, trace, end).await
+    }
+
+    /// The record of this session.
+    pub fn trace(&self) -> &Trace {
+        self.channel.trace()
+    }
+
+    /// How long the network takes there and back.
+    pub fn network(&self) -> Duration {
+        self.channel.network()
+    }
+
+    /// When the newest question was sent.
+    pub fn asked(&self) -> Instant {
+        self.channel.asked()
+    }
+
+    /// The mailboxes of the account.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn mailboxes(&mut self) -> Result<Vec<Mailbox>, Interrupted> {
+        let properties = ["id", "name", "role", "parentId"];
+        let arguments = self.arguments(json!({"ids": null, "properties": properties}));
+        let calls = [("Mailbox/get", arguments)];
+        let (Reply(reply),): (Reply<MailboxList>,) = self.call(Step::Select, &calls).await?;
+        reply.map(|mailboxes| mailboxes.list.0).map_err(|error| self.refusal("Mailbox/get", error))
+    }
+
+    /// The state of the mails now, and then the ids of those in `mailboxes` that the server took in from `since` on,
+    /// the newest first, `most` of them.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn newest(
+        &mut self,
+        mailboxes: &[String],
+        since: Option<SystemTime>,
+        most: usize,
+    ) -> Result<(String, Vec<EmailId>), Interrupted> {
+        let query = json!({
+            "filter": filter(mailboxes, since),
+            "sort": [{"property": "receivedAt", "isAscending": false}],
+            "collapseThreads": false,
+            "limit": most.min(MAILS),
+        });
+        let calls = [
+            // The state before what is listed: nothing comes between.
+            ("Email/get", self.arguments(json!({"ids": [], "properties": ["id"]}))),
+            ("Email/query", self.arguments(query)),
+        ];
+        let replies: (Reply<EmailList>, Reply<Found>) = self.call(Step::Fetch, &calls).await?;
+        let (state, found) = replies;
+        let state = state.0.map_err(|error| self.refusal("Email/get", error))?.state;
+        let found = found.0.map_err(|error| self.refusal("Email/query", error))?;
+        Ok((state, found.ids.0))
+    }
+
+    /// What has changed since `state`, with the mails that are new; `None` where the server cannot tell any more.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal: that of an answer that is too long as well.
+    pub async fn changes(&mut self, state: &str) -> Result<Option<Changes>, Interrupted> {
+        let emails = |path| {
+            let ids = result_of(0, "Email/changes", path);
+            self.arguments(json!({"#ids": ids, "properties": properties()}))
+        };
+        let (created, updated) = (emails("/created"), emails("/updated"));
+        let calls = [self.ask_for_changes(state), ("Email/get", created), ("Email/get", updated)];
+        type Replies = (Reply<WrittenChanges>, Reply<EmailList>, Reply<EmailList>);
+        let (changes, created, updated): Replies = self.call(Step::Fetch, &calls).await?;
+        let Some(mut changes) = self.changed(changes)? else { return Ok(None) };
+        for list in [created, updated] {
+            let list = list.0.map_err(|error| self.refusal("Email/get", error))?;
+            changes.emails.extend(list.emails());
+        }
+        Ok(Some(changes))
+    }
+
+    /// The same without the mails.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn changed_ids(&mut self, state: &str) -> Result<Option<Changes>, Interrupted> {
+        let calls = [self.ask_for_changes(state)];
+        let (changes,): (Reply<WrittenChanges>,) = self.call(Step::Fetch, &calls).await?;
+        self.changed(changes)
+    }
+
+    fn ask_for_changes(&self, state: &str) -> (&'static str, Value) {
+        let most = self.batch();
+        ("Email/changes", self.arguments(json!({"sinceState": state, "maxChanges": most})))
+    }
+
+    fn changed(&self, reply: Reply<WrittenChanges>) -> Result<Option<Changes>, Interrupted> {
+        match reply.0 {
+            Ok(changes) => Ok(Some(Changes {
+                emails: Vec::new(),
+                ids: changes.created.0.into_iter().chain(changes.updated.0).collect(),
+                state: changes.new_state,
+                has_more: changes.has_more_changes,
+            })),
+            // A state that is too old, or that this server has never given.
+            Err(error)
+                if matches!(error.kind.as_str(), "cannotCalculateChanges" | "invalidArguments") =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(self.refusal("Email/changes", error)),
+        }
+    }
+
+    /// These mails, as far as they are there; [`Jmap::batch`] at most are asked for.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal: that of an answer that is too long as well.
+    pub async fn emails(&mut self, ids: &[EmailId]) -> Result<Vec<Email>, Interrupted> {
+        let ids = ids.get(..self.batch()).unwrap_or(ids);
+        let properties = properties();
+        let calls = [("Email/get", self.arguments(json!({"ids": ids, "properties": properties})))];
+        let (Reply(reply),): (Reply<EmailList>,) = self.call(Step::Fetch, &calls).await?;
+        reply.map(EmailList::emails).map_err(|error| self.refusal("Email/get", error))
+    }
+
+    /// The whole header block of one mail, and how many bytes all of it has; `None` if it is gone.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal: that of an answer that is too long as well.
+    pub async fn header(
+        &mut self,
+        id: &EmailId,
+    ) -> Result<Option<(Vec<u8>, Option<u64>)>, Interrupted> {
+        let properties = ["id", "size", "headers"];
+        let arguments = self.arguments(json!({"ids": [id], "properties": properties}));
+        let calls = [("Email/get", arguments)];
+        let (Reply(reply),): (Reply<HeaderList>,) = self.call(Step::Fetch, &calls).await?;
+        let list = reply.map_err(|error| self.refusal("Email/get", error))?;
+        Ok(list.list.0.first().map(|header| (header.block(), header.size)))
+    }
+
+    /// The first 64 KiB of one mail; `None` where the server keeps its mails on another one, or has no such mail.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn beginning(&mut self, blob_id: &str) -> Result<Option<Vec<u8>>, Interrupted> {
+        let Some(resource) = &self.resource else { return Ok(None) };
+        let Some(template) = &resource.download else { return Ok(None) };
+        let values = [
+            ("accountId", resource.account.as_str()),
+            ("blobId", blob_id),
+            ("name", "mail"),
+            ("type", "message/rfc822"),
+        ];
+        let path = expand(template, &values);
+        let question = Question { path: &path, body: None, name: "GET a mail", accept: "*/*" };
+        let answer = self.channel.ask(Step::Fetch, &question, BEGINNING_BYTES).await?;
+        match answer.status {
+            200 => Ok(Some(answer.body)),
+            404 => Ok(None),
+            _ => Err(self.not_answered(&answer)),
+        }
+    }
+
+    /// Takes mails out of the account, as many as may be at once, and asks whether they are gone.
+    ///
+    /// # Errors
+    /// The connection's, or a refusal.
+    pub async fn destroy(&mut self, ids: &[EmailId]) -> Result<Destroyed, Interrupted> {
+        let most = self.resource.as_ref().map_or(BATCH, |resource| resource.most_in_set);
+        let ids = ids.get(..most.min(MAILS)).unwrap_or(ids);
+        let ids = ids.get(..self.batch()).unwrap_or(ids);
+        let calls = [
+            ("Email/set", self.arguments(json!({"destroy": ids}))),
+            ("Email/get", self.arguments(json!({"ids": ids, "properties": ["id"]}))),
+        ];
+        type Replies = (Reply<WrittenDestroyed>, Reply<EmailList>);
+        let (destroyed, shown): Replies = self.call(Step::Remove, &calls).await?;
+        let destroyed = destroyed.0.map_err(|error| self.refusal("Email/set", error))?;
+        let shown = shown.0.map_err(|error| self.refusal("Email/get", error))?.emails();
+        let mut destroyed = destroyed.read();
+        let is_left = |id: &EmailId| shown.iter().any(|email| email.id == *id);
+        let (left, gone) = destroyed.gone.into_iter().partition(is_left);
+        (destroyed.left, destroyed.gone) = (left, gone);
+        Ok(destroyed)
+    }
+
+    /// How many mails are asked for at once.
+    pub fn batch(&self) -> usize {
+        self.resource.as_ref().map_or(BATCH, |resource| resource.most_in_get.min(BATCH))
+    }
+
+    /// Whether the server says that it tells by itself when mail comes.
+    pub fn has_events(&self) -> bool {
+        self.resource.as_ref().is_some_and(|resource| resource.events.is_some())
+    }
+
+    /// Opens the stream of its events over a connection of its own, which ends at `end`; it must stand at `until`.
+    ///
+    /// # Errors
+    /// The connection's; [`Reason::Other`] where it has none after all.
+    pub async fn events(&self, until: Instant, end: Instant) -> Result<Events, Failure> {
+        let none = |what: String| self.channel.fail(Fault::new(Reason::Other, what));
+        let Some(resource) = &self.resource else { return Err(none("no login".to_owned())) };
+        let template = resource.events.as_deref().unwrap_or_default();
+        let path = expand(template, &[("types", "Email"), ("closeafter", "no"), ("ping", PING)]);
+        let question =
+            Question { path: &path, body: None, name: "GET events", accept: "text/event-stream" };
+        let opening = tokio::time::timeout_at(until, self.channel.stream(&question, end)).await;
+        match opening {
+            Ok(Ok(Ok((wire, framing)))) => Ok(Events::new(wire, framing, resource.account.clone())),
+            Ok(Ok(Err(status))) => Err(none(format!("no events of the server: HTTP {status}"))),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(none("no events of the server in time".to_owned())),
+        }
+    }
+
+    fn arguments(&self, mut arguments: Value) -> Value {
+        if let (Some(object), Some(resource)) = (arguments.as_object_mut(), &self.resource) {
+            object.insert("accountId".to_owned(), json!(resource.account));
+        }
+        arguments
+    }
+
+    async fn call<R: DeserializeOwned>(
+        &mut self,
+        step: Step,
+        calls: &[(&str, Value)],
+    ) -> Result<R, Interrupted> {
+        let path = self.resource.as_ref().map(|resource| resource.api.clone()).unwrap_or_default();
+        let names: Vec<&str> = calls.iter().map(|(name, _)| *name).collect();
+        let (name, body) = (names.join(" "), request(calls));
+        let question = Question { path: &path, body: Some(&body), name: &name, accept: JSON };
+        let answer = self.channel.ask(step, &question, ANSWER_BYTES).await?;
+        if answer.status != 200 {
+            return Err(self.not_answered(&answer));
+        }
+        if answer.is_cut {
+            let message = format!("the answer to {name} has more than {ANSWER_BYTES} bytes");
+            return Err(Interrupted::refused(self.fail(Reason::Protocol, message)));
+        }
+        let read: Result<Response<R>, _> = serde_json::from_slice(&answer.body);
+        read.map(|response| response.replies).map_err(|error| {
+            let message = format!("the answer to {name} is none of JMAP: {error}");
+            Interrupted::Broken(self.fail(Reason::Protocol, message))
+        })
+    }
+
+    fn fail(&self, reason: Reason, message: String) -> Failure {
+        let message = self.trace().words(message.as_bytes());
+        self.channel.fail(Fault::new(reason, message))
+    }
+
+    /// A call that has failed in a session that goes on.
+    fn refusal(&self, call: &str, error: MethodError) -> Interrupted {
+        let said = words(&error.kind, error.description.as_deref());
+        let message = format!("the server refused {call}: {said}");
+        let (reason, scope) = match error.kind.as_str() {
+            "serverUnavailable" | "rateLimit" => (Reason::Deferred, RefusalScope::Passing),
+            // It may be a matter of one mail.
+            "serverFail" | "serverPartialFail" => (Reason::Deferred, RefusalScope::Request),
+            "unknownMethod" => (Reason::Rejected, RefusalScope::Syntax),
+            "forbidden" | "accountNotFound" | "accountNotSupportedByMethod" | "accountReadOnly" => {
+                (Reason::Rejected, RefusalScope::Server)
+            }
+            _ => (Reason::Rejected, RefusalScope::Request),
+        };
+        Interrupted::Refused(Refusal { failure: self.fail(reason, message), scope })
+    }
+
+    /// An answer with another status than 200. It was read to its end: the connection goes on, but for a login that
+    /// the server does not know any more.
+    fn not_answered(&self, answer: &Answer) -> Interrupted {
+        let failure = self.fail(reason_of(answer), refused(answer));
+        let scope = match answer.status {
+            401 => return Interrupted::Broken(failure),
+            429 | 502..=504 => RefusalScope::Passing,
+            _ => RefusalScope::Request,
+        };
+        Interrupted::Refused(Refusal { failure, scope })
+    }
+
+    /// Asks for the session resource, wherever on the server it is.
+    async fn ask_for_resource(&mut self) -> Result<Answer, Failure> {
+        let mut path = WELL_KNOWN.to_owned();
+        for _ in 0..=REDIRECTS {
+            let name = format!("GET {path}");
+            let question = Question { path: &path, body: None, name: &name, accept: JSON };
+            let answer = self.channel.ask(Step::Auth, &question, RESOURCE_BYTES).await?;
+            let Some(location) = answer.location.as_deref().filter(|_| is_redirect(&answer)) else {
+                return Ok(answer);
+            };
+            path = path_on(location, self.channel.endpoint())
+                .map_err(|message| self.fail(Reason::Protocol, message))?;
+        }
+        Err(self.fail(Reason::Protocol, "the server redirects without end".to_owned()))
+    }
+}
+
+/// Where a look searches.
+fn filter(mailboxes: &[String], since: Option<SystemTime>) -> Value {
+    let condition = |mailbox: &String| {
+        let mut condition = json!({"inMailbox": mailbox});
+        if let (Some(object), Some(since)) = (condition.as_object_mut(), since) {
+            let date = humantime::format_rfc3339_seconds(since).to_string();
+            object.insert("after".to_owned(), json!(date));
+        }
+        condition
+    };
+    match mailboxes {
+        [mailbox] => condition(mailbox),
+        _ => {
+            let conditions: Vec<Value> = mailboxes.iter().map(condition).collect();
+            json!({"operator": "OR", "conditions": conditions})
+        }
+    }
+}
+
+/// The value of the field Authorization: a token as it is (RFC 6750), a name and a password as RFC 7617 has them.
+fn authorization(login: &Login, key: &Secret) -> Secret {
+    let is_token = !login.has_password() || login.auth == Auth::Only(Mechanism::OAuthBearer);
+    Secret::new(match is_token {
+        true => format!("Bearer {}", key.expose()),
+        false => {
+            let pair = format!("{}:{}", login.username, key.expose());
+            format!("Basic {}", STANDARD.encode(pair))
+        }
+    })
+}
+
+impl Authenticate for Jmap {
+    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
+        self.channel.authorize(authorization(login, key));
+        let answer = self.ask_for_resource().await?;
+        if answer.status == 401 {
+            let failure = self.fail(Reason::Auth, refused(&answer));
+            let kind = LoginFailureKind::WrongCredentials;
+            return Err(LoginFailure { failure, kind }.of_user(&login.username));
+        }
+        if answer.status != 200 || answer.is_cut {
+            let what = if answer.status == 404 { "there is no JMAP here: " } else { "" };
+            let message = format!("{what}{}", refused(&answer));
+            return Err(self.fail(reason_of(&answer), message).into());
+        }
+        let resource = Resource::read(&answer.body, self.channel.endpoint());
+        let resource = resource.map_err(|message| self.fail(Reason::Protocol, message))?;
+        self.resource = Some(resource);
+        Ok(())
+    }
+
+    fn offers(&self, _: &str) -> bool {
+        false
+    }
+
+    fn record(&self) -> &Trace {
+        self.trace()
+    }
+}
+
+impl Open for Jmap {
+    async fn open_with(
+        dialer: &Dialer,
+        login: &Login,
+        trace: Trace,
+        end: Instant,
+    ) -> Result<Self, Failure> {
+        let channel = Channel::open(dialer, trace, end).await?;
+        let mut jmap = Self { channel, resource: None };
+        sasl::enter(&mut jmap, dialer, login, end).await?;
+        Ok(jmap)
+    }
+}

@@ -1,0 +1,210 @@
+//! The session resource (RFC 8620 section 2): where on the server what is asked, and for which account.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::channel::authority;
+use super::few::Members;
+use crate::options::{BracketedHost, Endpoint, TlsMode};
+
+/// The capability of mail (RFC 8621 section 1.3.1).
+pub(super) const MAIL: &str = "urn:ietf:params:jmap:mail";
+/// That of the protocol itself (RFC 8620 section 2).
+pub(super) const CORE: &str = "urn:ietf:params:jmap:core";
+/// The longest path that is asked for.
+const PATH_BYTES: usize = 2048;
+/// How many accounts and capabilities are looked at.
+const LISTED: usize = 100;
+
+/// What the session resource says.
+#[derive(Debug)]
+pub(super) struct Resource {
+    /// The path of the calls.
+    pub(super) api: String,
+    /// The path of events with its variables; `None`: there is none on this server.
+    pub(super) events: Option<String>,
+    /// The path of whole mails with its variables; `None`: there is none on this server.
+    pub(super) download: Option<String>,
+    /// The account whose mail is read.
+    pub(super) account: String,
+    /// How many mails may be asked for at once.
+    pub(super) most_in_get: usize,
+    /// How many may be removed at once.
+    pub(super) most_in_set: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    api_url: String,
+    #[serde(default)]
+    event_source_url: Option<String>,
+    #[serde(default)]
+    download_url: Option<String>,
+    #[serde(default)]
+    accounts: Members<IgnoredAny, LISTED>,
+    #[serde(default)]
+    primary_accounts: Members<String, LISTED>,
+    #[serde(default)]
+    capabilities: Capabilities,
+}
+
+#[derive(Default, Deserialize)]
+struct Capabilities {
+    #[serde(default, rename = "urn:ietf:params:jmap:core")]
+    core: Core,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Core {
+    max_objects_in_get: Option<u64>,
+    max_objects_in_set: Option<u64>,
+}
+
+impl Resource {
+    /// Reads it as it was given by the server of `endpoint`.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(super) fn read(body: &[u8], endpoint: &Endpoint) -> Result<Self, String> {
+        let written: Written = serde_json::from_slice(body)
+            .map_err(|error| format!("this is no session resource of JMAP: {error}"))?;
+        let primary = written.primary_accounts.0.into_iter().find(|(of, _)| of == MAIL);
+        let account = match (primary, written.accounts.0.as_slice()) {
+            (Some((_, account)), _) => account,
+            (None, [(account, _)]) => account.clone(),
+            (None, _) => return Err("the login has no account for mail (JMAP)".to_owned()),
+        };
+        let path = |url: String| path_on(&url, endpoint);
+        let core = written.capabilities.core;
+        let most =
+            |told: Option<u64>| usize::try_from(told.unwrap_or(500)).unwrap_or(usize::MAX).max(1);
+        Ok(Self {
+            api: path(written.api_url)?,
+            // Without them mail is found all the same.
+            events: written.event_source_url.and_then(|url| path(url).ok()),
+            download: written.download_url.and_then(|url| path(url).ok()),
+            account,
+            most_in_get: most(core.max_objects_in_get),
+            most_in_set: most(core.max_objects_in_set),
+        })
+    }
+}
+
+/// The path of a URL that leads to this server by the same scheme: no other is shown a password.
+///
+/// # Errors
+/// Where it leads to instead, in words.
+pub(super) fn path_on(url: &str, endpoint: &Endpoint) -> Result<String, String> {
+    let scheme = if endpoint.tls == TlsMode::None { "http://" } else { "https://" };
+    let is_good = url.len() <= PATH_BYTES && url.bytes().all(|byte| byte.is_ascii_graphic());
+    let path = match strip(url, scheme) {
+        _ if !is_good => None,
+        Some(rest) => {
+            let host = BracketedHost(endpoint.name());
+            let with_port = format!("{host}:{}", endpoint.port);
+            strip(rest, &with_port).or_else(|| strip(rest, &authority(endpoint)))
+        }
+        None => Some(url).filter(|url| url.starts_with('/') && !url.starts_with("//")),
+    };
+    match path {
+        Some("") => Ok("/".to_owned()),
+        Some(path) if path.starts_with('/') => Ok(path.to_owned()),
+        _ => Err(format!(
+            "the server sends its client to {url}, which is not at {scheme}{}: no password is sent there; if it is \
+             right, make that the `host` and `port`",
+            authority(endpoint)
+        )),
+    }
+}
+
+/// What follows a beginning in any case.
+fn strip<'a>(text: &'a str, beginning: &str) -> Option<&'a str> {
+    let start = text.get(..beginning.len())?;
+    start.eq_ignore_ascii_case(beginning).then(|| text.get(beginning.len()..)).flatten()
+}
+
+/// A path whose variables (RFC 6570 level 1) have these values.
+pub(super) fn expand(template: &str, values: &[(&str, &str)]) -> String {
+    values.iter().fold(template.to_owned(), |path, (name, value)| {
+        path.replace(&format!("{{{name}}}"), &escaped(value))
+    })
+}
+
+fn escaped(value: &str) -> String {
+    let is_unreserved =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let escape = |byte: u8| match is_unreserved(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    value.bytes().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint() -> Endpoint {
+        Endpoint::new("Mail.example.com.", 443, TlsMode::Implicit)
+    }
+
+    #[test]
+    fn only_the_same_server_is_asked() {
+        for (url, path) in [
+            ("/jmap/", "/jmap/"),
+            ("https://mail.example.com/jmap?x={y}", "/jmap?x={y}"),
+            ("HTTPS://MAIL.example.com:443/a", "/a"),
+            ("https://mail.example.com", "/"),
+        ] {
+            assert_eq!(path_on(url, &endpoint()).as_deref(), Ok(path), "{url}");
+        }
+        let long = format!("/{}", "a".repeat(PATH_BYTES));
+        for bad in [
+            "http://mail.example.com/jmap",
+            "https://mail.example.com.evil.example/",
+            "https://mail.example.com:8443/",
+            "https://mail.example.com@evil.example/",
+            "//evil.example/",
+            "jmap/",
+            "/a b",
+            "/a\r\nX: y",
+            "",
+            &long,
+        ] {
+            assert!(path_on(bad, &endpoint()).is_err(), "{bad}");
+        }
+        let plain = Endpoint::new("::1", 8080, TlsMode::None);
+        assert_eq!(path_on("http://[::1]:8080/jmap", &plain).as_deref(), Ok("/jmap"));
+    }
+
+    #[test]
+    fn a_value_in_a_path_is_no_part_of_its_syntax() {
+        let path = expand("/d/{a}/{b}?t={t}", &[("a", "x/../y"), ("b", "G1-_"), ("t", "a b&c")]);
+        assert_eq!(path, "/d/x%2F..%2Fy/G1-_?t=a%20b%26c");
+    }
+
+    #[test]
+    fn the_resource_names_the_account_of_the_mail() {
+        let read = |json: &str| Resource::read(json.as_bytes(), &endpoint());
+        let whole = read(
+            r#"{"apiUrl":"/api/","eventSourceUrl":"https://push.example/e","downloadUrl":"/d/{blobId}",
+                "capabilities":{"urn:ietf:params:jmap:core":{"maxObjectsInGet":7}},
+                "accounts":{"a":{},"b":{}},
+                "primaryAccounts":{"urn:ietf:params:jmap:mail":"b","x":"a"},"state":"0"}"#,
+        )
+        .unwrap();
+        assert_eq!((whole.account.as_str(), whole.most_in_get, whole.most_in_set), ("b", 7, 500));
+        assert_eq!((whole.events, whole.download.as_deref()), (None, Some("/d/{blobId}")));
+        assert_eq!(read(r#"{"apiUrl":"/","accounts":{"a":{}}}"#).unwrap().account, "a");
+        for bad in [
+            r#"{"apiUrl":"/","accounts":{"a":{},"b":{}}}"#,
+            r#"{"apiUrl":"https://other.example/","accounts":{"a":{}}}"#,
+            r#"{"apiUrl":7}"#,
+            "<html>",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}
