@@ -211,7 +211,7 @@ pub struct ReceiveSide {
     pub endpoint: Endpoint,
     /// The account that reads the mailbox.
     pub login: Login,
-    /// The least time between two sessions that look for mail (POP3) or two looks (IMAP).
+    /// The least time between two sessions that look for mail (POP3) or two looks (IMAP, JMAP).
     pub min_look_interval: Duration,
 }
 
@@ -237,6 +237,11 @@ pub enum Protocol {
     },
     /// POP3 (RFC 1939).
     Pop3,
+    /// JMAP (RFC 8620, RFC 8621).
+    Jmap {
+        /// The folders to look into, as those of IMAP.
+        folders: Arc<[Folder]>,
+    },
 }
 
 impl Protocol {
@@ -245,6 +250,25 @@ impl Protocol {
         match self {
             Protocol::Imap { .. } => "imap",
             Protocol::Pop3 => "pop3",
+            Protocol::Jmap { .. } => "jmap",
+        }
+    }
+
+    /// The folders to look into; of a maildrop none.
+    pub fn folders(&self) -> &[Folder] {
+        match self {
+            Protocol::Imap { folders } | Protocol::Jmap { folders } => folders,
+            Protocol::Pop3 => &[],
+        }
+    }
+
+    /// The same protocol with what is made of its folders, if it has any.
+    #[must_use]
+    pub fn with_folders(&self, change: impl FnOnce(&Arc<[Folder]>) -> Arc<[Folder]>) -> Self {
+        match self {
+            Protocol::Imap { folders } => Protocol::Imap { folders: change(folders) },
+            Protocol::Jmap { folders } => Protocol::Jmap { folders: change(folders) },
+            Protocol::Pop3 => Protocol::Pop3,
         }
     }
 
@@ -260,13 +284,15 @@ impl Protocol {
     /// Whether a folder of this kind is looked into.
     pub fn looks_into(&self, kind: FoundIn) -> bool {
         match self {
-            Protocol::Imap { folders } => folders.iter().any(|folder| folder.kind() == kind),
+            Protocol::Imap { folders } | Protocol::Jmap { folders } => {
+                folders.iter().any(|folder| folder.kind() == kind)
+            }
             Protocol::Pop3 => kind == FoundIn::Inbox,
         }
     }
 }
 
-/// An IMAP folder as the configuration names it.
+/// A folder as the configuration names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Folder {
     /// A folder by its name, in Unicode; `INBOX` in any case is the inbox.
@@ -297,7 +323,7 @@ impl fmt::Display for Folder {
 /// (protocol, host, port, user): the identity of an account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailboxId {
-    /// `imap` or `pop3`.
+    /// `imap`, `pop3` or `jmap`.
     pub protocol: &'static str,
     /// The host in lower case.
     pub host: String,

@@ -58,7 +58,8 @@ pub fn is_for_files(socket: &impl AsFd) -> bool {
 pub struct Need {
     /// Connections that send: one a target, `max_connections` at most to a server and account.
     sending: u64,
-    /// Sessions in mailboxes: one by IMAP; two by POP3, where the next one is made ready.
+    /// Sessions in mailboxes: one by IMAP; two by POP3, where the next one is made ready, and by JMAP, where one is
+    /// for events.
     mailboxes: u64,
     /// Pings and ports; there are 256 at one time at most.
     checks: u64,

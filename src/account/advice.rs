@@ -301,6 +301,11 @@ impl Advice<'_> {
         )
     }
 
+    fn is_jmap(&self) -> bool {
+        let protocol = self.target.receive.as_ref().map(|side| &side.protocol);
+        self.side == Side::Receive && matches!(protocol, Some(Protocol::Jmap { .. }))
+    }
+
     fn is_pop3(&self) -> bool {
         let protocol = self.target.receive.as_ref().map(|side| &side.protocol);
         self.side == Side::Receive && protocol == Some(&Protocol::Pop3)
@@ -325,10 +330,12 @@ impl Advice<'_> {
     }
 
     fn service(&self) -> &'static str {
-        match self.side {
-            Side::Send => "SMTP",
-            Side::Receive if self.is_pop3() => "POP3",
-            Side::Receive => "IMAP",
+        let protocol = self.target.receive.as_ref().map(|side| &side.protocol);
+        match (self.side, protocol) {
+            (Side::Send, _) => "SMTP",
+            (Side::Receive, Some(Protocol::Pop3)) => "POP3",
+            (Side::Receive, Some(Protocol::Jmap { .. })) => "JMAP",
+            (Side::Receive, Some(Protocol::Imap { .. }) | None) => "IMAP",
         }
     }
 }

@@ -102,12 +102,14 @@ impl Target {
     /// The port of a side; `None` by MX.
     fn port_of(&self, owner: Owner) -> Option<PortCheck> {
         let (name, endpoint, protocol) = match owner {
-            Owner::Send => ("send", &self.send.endpoint, Spoken::Smtp),
+            Owner::Send => ("send", &self.send.endpoint, Some(Spoken::Smtp)),
             Owner::Receive => {
                 let receive = self.receive.as_ref()?;
                 let protocol = match receive.protocol {
-                    Protocol::Imap { .. } => Spoken::Imap,
-                    Protocol::Pop3 => Spoken::Pop3,
+                    Protocol::Imap { .. } => Some(Spoken::Imap),
+                    Protocol::Pop3 => Some(Spoken::Pop3),
+                    // HTTP has neither a greeting nor a farewell.
+                    Protocol::Jmap { .. } => None,
                 };
                 ("receive", &receive.endpoint, protocol)
             }
@@ -120,7 +122,7 @@ impl Target {
             port: *port,
             ip_family: *ip_family,
             owner: Some(owner),
-            service: Some(Service { protocol, begins_with_tls }),
+            service: protocol.map(|protocol| Service { protocol, begins_with_tls }),
         })
     }
 }

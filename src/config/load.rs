@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Config, MailboxId, ReceiveSide, Target, TlsMode};
+use super::{Config, MailboxId, Protocol, ReceiveSide, Target, TlsMode};
 
 /// Seconds of an hour.
 const HOUR: f64 = 3600.0;
@@ -23,7 +23,7 @@ pub struct ServerLoad {
 /// A service of a host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Server {
-    /// `smtp`, `imap` or `pop3`.
+    /// `smtp`, `imap`, `pop3` or `jmap`.
     pub protocol: &'static str,
     /// The host in lower case.
     pub host: String,
@@ -61,7 +61,7 @@ impl ServerLoad {
 impl Config {
     /// What each server gets of its targets, those with the most connections first. A connection to send is open for each
     /// target, for `max_connections` at most of one account; a session for each mailbox by IMAP, held while mail is under
-    /// way; and two by POP3, where the next is made ready.
+    /// way; two by POP3, where the next is made ready, and by JMAP, where one is for events.
     pub fn server_loads(&self) -> Vec<ServerLoad> {
         let mut tallies = BTreeMap::new();
         for target in self.targets.values() {
@@ -120,7 +120,10 @@ fn count_mailbox(tallies: &mut BTreeMap<Server, Tally>, side: &ReceiveSide) {
     let tally = tallies.entry(Server { protocol, host, port }).or_default();
     tally.has_tls |= side.endpoint.tls != TlsMode::None;
     let account = tally.accounts.entry(user).or_default();
-    account.connections = if protocol == "pop3" { 2 } else { 1 };
+    account.connections = match side.protocol {
+        Protocol::Imap { .. } => 1,
+        Protocol::Pop3 | Protocol::Jmap { .. } => 2,
+    };
 }
 
 #[cfg(test)]

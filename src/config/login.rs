@@ -44,7 +44,7 @@ pub(super) fn optional(
 ) -> Option<Option<Login>> {
     let password = find_password(section, report);
     match username(section, report) {
-        Username::Name(name) => login(section, name, password, sources, report).map(Some),
+        Username::Name(name) => login(section, name, password, false, sources, report).map(Some),
         Username::None(level) => {
             let stray = password.filter(|password| password.level >= level);
             stray.is_none_or(|password| reject(&password.place, report)).then_some(None)
@@ -68,9 +68,11 @@ pub(super) fn optional(
     }
 }
 
-/// The login of a mailbox, which always has one; `None` with a problem reported.
+/// The login of a mailbox, which always has one; `None` with a problem reported. By HTTP it is made by the field
+/// Authorization.
 pub(super) fn required(
     section: &Section<'_>,
+    is_by_http: bool,
     sources: &mut Sources<'_>,
     report: &mut Report,
 ) -> Option<Login> {
@@ -88,13 +90,14 @@ pub(super) fn required(
             None
         }
     };
-    login(section, name, password, sources, report)
+    login(section, name, password, is_by_http, sources, report)
 }
 
 fn login(
     section: &Section<'_>,
     username: Option<String>,
     password: Option<Found<'_>>,
+    is_by_http: bool,
     sources: &mut Sources<'_>,
     report: &mut Report,
 ) -> Option<Login> {
@@ -108,13 +111,27 @@ fn login(
     let credentials = read_credentials(section, &password, sources, report);
     let login = Login { username: username?, credentials: credentials?, auth };
     if let (Auth::Only(mechanism), Some(found)) = (auth, section.find("auth"))
-        && !login.mechanisms().contains(&mechanism)
+        && let Err(message) = fits(&login, mechanism, is_by_http)
     {
-        let needs = if login.has_password() { "needs `oauth2`" } else { "needs a password" };
-        report.add(found.place.problem(format!("{needs}; `auto` fits either")));
+        report.add(found.place.problem(message));
         return None;
     }
     Some(login)
+}
+
+/// Whether this login can be made so.
+fn fits(login: &Login, mechanism: Mechanism, is_by_http: bool) -> Result<(), &'static str> {
+    match mechanism {
+        // A token for a program may be given as a password.
+        Mechanism::OAuthBearer if is_by_http => Ok(()),
+        Mechanism::Plain if is_by_http && login.has_password() => Ok(()),
+        _ if is_by_http => Err(
+            "by jmap there are plain (Basic, with a password) and oauthbearer (Bearer); `auto` fits either",
+        ),
+        _ if login.mechanisms().contains(&mechanism) => Ok(()),
+        _ if login.has_password() => Err("needs `oauth2`; `auto` fits either"),
+        _ => Err("needs a password; `auto` fits either"),
+    }
 }
 
 fn username(section: &Section<'_>, report: &mut Report) -> Username {

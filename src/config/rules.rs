@@ -61,7 +61,7 @@ impl Protocol {
     /// What a look costs in this protocol.
     pub fn session_kind(&self) -> SessionKind {
         match self {
-            Protocol::Imap { .. } => SessionKind::Held,
+            Protocol::Imap { .. } | Protocol::Jmap { .. } => SessionKind::Held,
             Protocol::Pop3 => SessionKind::PerPoll,
         }
     }

@@ -190,7 +190,7 @@ impl Yaml {
         self.line(3, "protocol", receive.protocol.label());
         self.endpoint(&receive.endpoint);
         self.login(&receive.login);
-        if let Protocol::Imap { folders } = &receive.protocol {
+        if let Protocol::Imap { folders } | Protocol::Jmap { folders } = &receive.protocol {
             let folders: Vec<String> =
                 folders.iter().map(|folder| Text(&folder.to_string()).to_string()).collect();
             self.line(3, "folders", format_args!("[{}]", folders.join(", ")));
@@ -331,13 +331,14 @@ fn warn_target(target: &Target, warnings: &mut Vec<String>) {
 }
 
 fn warn_mailbox(key: &str, side: &ReceiveSide) -> Vec<String> {
-    let ports_of_the_other: [u16; 2] = match side.protocol {
-        Protocol::Imap { .. } => [110, 995],
-        Protocol::Pop3 => [143, 993],
+    let ports_of_others: &[u16] = match side.protocol {
+        Protocol::Imap { .. } => &[110, 995],
+        Protocol::Pop3 => &[143, 993],
+        Protocol::Jmap { .. } => &[110, 143, 993, 995],
     };
     let mut warnings = Vec::new();
-    if ports_of_the_other.contains(&side.endpoint.port) {
-        warnings.push(format!("`{key}.port` is that of the other protocol"));
+    if ports_of_others.contains(&side.endpoint.port) {
+        warnings.push(format!("`{key}.port` is that of another protocol"));
     }
     warnings.extend(warn_endpoint(key, &side.endpoint, true));
     warnings
@@ -431,7 +432,7 @@ fn describe(target: &Target) -> String {
 
 fn describe_mailbox(side: &ReceiveSide) -> String {
     let mut text = format!("{} ({})", side.mailbox_id(), protection(&side.endpoint));
-    if let Protocol::Imap { folders } = &side.protocol {
+    if let Protocol::Imap { folders } | Protocol::Jmap { folders } = &side.protocol {
         let folders: Vec<String> = folders.iter().map(ToString::to_string).collect();
         text += &format!(" in {}", folders.join(", "));
     }

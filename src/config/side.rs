@@ -31,7 +31,8 @@ pub(super) const TLS_VERSIONS: [(&str, TlsVersion); 4] = [
 ];
 
 /// The words of `protocol`.
-pub(super) const PROTOCOLS: [(&str, Kind); 2] = [("imap", Kind::Imap), ("pop3", Kind::Pop3)];
+pub(super) const PROTOCOLS: [(&str, Kind); 3] =
+    [("imap", Kind::Imap), ("pop3", Kind::Pop3), ("jmap", Kind::Jmap)];
 
 pub(super) const DEFAULT_MAX_CONNECTIONS: NonZeroU32 = NonZeroU32::new(10).unwrap();
 pub(super) const CONNECTIONS: RangeInclusive<u32> = 1..=1000;
@@ -57,13 +58,18 @@ pub(super) struct Shared<'s, 'a> {
 
 /// The ports of a service.
 struct Ports {
-    starttls: u16,
+    /// Where it begins in the clear.
+    clear: u16,
     implicit: u16,
+    /// Whether there is a command that begins TLS.
+    has_starttls: bool,
 }
 
-const SMTP: Ports = Ports { starttls: 25, implicit: 465 };
-const IMAP: Ports = Ports { starttls: 143, implicit: 993 };
-const POP3: Ports = Ports { starttls: 110, implicit: 995 };
+const SMTP: Ports = Ports { clear: 25, implicit: 465, has_starttls: true };
+const IMAP: Ports = Ports { clear: 143, implicit: 993, has_starttls: true };
+const POP3: Ports = Ports { clear: 110, implicit: 995, has_starttls: true };
+/// Those of HTTP.
+const JMAP: Ports = Ports { clear: 80, implicit: 443, has_starttls: false };
 
 /// The ports that mean TLS from the first byte on, of whatever service (RFC 8314 section 3).
 pub(super) const PORTS_WITH_TLS: [u16; 3] = [SMTP.implicit, IMAP.implicit, POP3.implicit];
@@ -73,6 +79,7 @@ pub(super) const PORTS_WITH_TLS: [u16; 3] = [SMTP.implicit, IMAP.implicit, POP3.
 pub(super) enum Kind {
     Imap,
     Pop3,
+    Jmap,
 }
 
 /// The SMTP server; `None` with a problem reported.
@@ -143,10 +150,14 @@ fn mailbox(
     let section = shared.target.child(key, report);
     let home = if key == "receive" { Home::Receive } else { Home::SenderMailbox };
     section.check_keys(home, report);
-    let kind = section.require("protocol", "imap or pop3", report, written_protocol);
-    let ports = if kind == Some(Kind::Pop3) { &POP3 } else { &IMAP };
+    let kind = section.require("protocol", "imap, pop3 or jmap", report, written_protocol);
+    let ports = match kind {
+        Some(Kind::Pop3) => &POP3,
+        Some(Kind::Jmap) => &JMAP,
+        Some(Kind::Imap) | None => &IMAP,
+    };
     let endpoint = endpoint(&section, shared, ports, None, sources, report);
-    let login = login::required(&section, sources, report);
+    let login = login::required(&section, kind == Some(Kind::Jmap), sources, report);
     let protocol = protocol(&section, kind, uses, sources, report);
     let min_look_interval =
         section.read("min_look_interval", report, value::duration(LOOK_INTERVALS));
@@ -179,9 +190,16 @@ fn endpoint(
     let port = section.read("port", report, value::port);
     let tls = tls_mode(section, shared.target, report).unwrap_or(match port {
         Some(port) if PORTS_WITH_TLS.contains(&port) => TlsMode::Implicit,
+        _ if !ports.has_starttls => TlsMode::Implicit,
         _ => TlsMode::StartTls,
     });
-    let default = if tls == TlsMode::Implicit { ports.implicit } else { ports.starttls };
+    if tls == TlsMode::StartTls
+        && !ports.has_starttls
+        && let Some(found) = section.find_in(Level::Own, "tls")
+    {
+        report.add(found.place.problem("jmap begins with TLS or has none: implicit or none"));
+    }
+    let default = if tls == TlsMode::Implicit { ports.implicit } else { ports.clear };
     let port = port.unwrap_or(default);
     let tls_options = tls_options(section, tls, sources, report);
     let tls_options = sources.shared_options(tls_options);
@@ -341,7 +359,7 @@ fn protocol(
     let written = section.find("folders");
     if kind == Some(Kind::Pop3) && !section.is_partial() {
         if let Some(found) = written.filter(|found| found.level == Level::Own) {
-            report.add(found.place.problem("folders exist only with protocol imap"));
+            report.add(found.place.problem("folders exist only with protocol imap or jmap"));
         }
         return Some(Protocol::Pop3);
     }
@@ -354,6 +372,7 @@ fn protocol(
     };
     match kind? {
         Kind::Imap => Some(Protocol::Imap { folders: sources.shared_folders(folders) }),
+        Kind::Jmap => Some(Protocol::Jmap { folders: sources.shared_folders(folders) }),
         Kind::Pop3 => Some(Protocol::Pop3),
     }
 }

@@ -890,7 +890,7 @@ fn warnings_tell_what_is_allowed_and_yet_doubtful() {
     );
     let gmail = warnings("interval: 1m", "host: smtp.gmail.com, username: a, password: x", "");
     assert!(gmail.iter().any(|warning| warning.contains("Gmail may accept only 500")), "{gmail:?}");
-    says(warnings("", "", "port: 110"), &["`receive.port` is that of the other protocol"]);
+    says(warnings("", "", "port: 110"), &["`receive.port` is that of another protocol"]);
     let early =
         "`lost_after` is shorter than `interval`: a mail is given up before the next is sent";
     says(warnings("late_after: 1m\n    lost_after: 2m", "", ""), &[early]);

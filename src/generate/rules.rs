@@ -125,6 +125,10 @@ fn of_target() -> Vec<Value> {
         "if": {"required": ["protocol"], "properties": {"protocol": {"const": "pop3"}}},
         "then": {"not": {"required": ["folders"]}},
     });
+    let jmap = json!({
+        "if": {"required": ["protocol"], "properties": {"protocol": {"const": "jmap"}}},
+        "then": {"properties": {"tls": {"enum": ["implicit", "none"]}}},
+    });
     vec![
         json!({"required": ["name"]}),
         contradiction("ssl", "send"),
@@ -135,8 +139,8 @@ fn of_target() -> Vec<Value> {
         }),
         json!({"properties": {
             "send": {"allOf": [mx, tls]},
-            "receive": {"allOf": [tls, pop3]},
-            "sender_mailbox": {"allOf": [tls, pop3]},
+            "receive": {"allOf": [tls, pop3, jmap]},
+            "sender_mailbox": {"allOf": [tls, pop3, jmap]},
         }}),
     ]
 }

@@ -2,7 +2,7 @@
 //! every target that receives there.
 //!
 //! [`MailboxHandle`] is what the targets see of it and `mailbox_task` the loop over it; both take what is in
-//! `shared`. [`imap`] and [`pop3`] are what a look is in either protocol, `backlog` what is still to be done
+//! `shared`. [`imap`], [`pop3`] and [`jmap`] are what a look is in each protocol, `backlog` what is still to be done
 //! with which mail. `subscribers` says whose a mail is, `reports` whose a delivery status notification is, and
 //! [`Inspector`] reads the headers of those that have arrived. What was seen before is remembered from session
 //! to session, so that a look reads only what is new, and nothing in the mailbox is touched that is not ours.
@@ -20,6 +20,8 @@ use mail::test_mail::Header;
 mod backlog;
 pub mod imap;
 mod inspector;
+pub mod jmap;
+mod kept;
 mod latest;
 mod mailbox_handle;
 mod mailbox_task;

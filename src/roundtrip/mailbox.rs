@@ -54,20 +54,20 @@ impl<'a> Mailbox<'a> {
         longest: Duration,
         lost_after: Duration,
     ) -> Self {
-        let folders = match &side.protocol {
-            Protocol::Imap { folders } => {
-                let mut folders = folders.to_vec();
-                inbox_first(&mut folders);
-                Some(folders.into())
-            }
-            Protocol::Pop3 => None,
+        let protocol = side.protocol.with_folders(|folders| {
+            let mut folders = folders.to_vec();
+            inbox_first(&mut folders);
+            folders.into()
+        });
+        let dialer = match protocol {
+            Protocol::Pop3 => dialer.keeping_sessions(),
+            Protocol::Imap { .. } | Protocol::Jmap { .. } => dialer,
         };
-        let dialer = if folders.is_none() { dialer.keeping_sessions() } else { dialer };
         let (login, timeout) = (side.login.clone(), side.endpoint.timeout);
         let copy_folders = Vec::new();
         Self {
             side,
-            access: MailboxAccess { dialer, login, folders, copy_folders, timeout },
+            access: MailboxAccess { dialer, login, protocol, copy_folders, timeout },
             reader: MailboxReader::default(),
             observer,
             end,

@@ -70,6 +70,7 @@ mod real {
     mod bounces;
     mod compose;
     mod crashes;
+    mod cyrus;
     mod exemplars;
     mod exim_courier;
     mod expectations;

@@ -59,6 +59,10 @@ impl Advice<'_> {
         let Endpoint { host, port, .. } = self.endpoint();
         let (side, place, service) = (self.side, self.place, self.service());
         match self.step {
+            Step::Auth if self.is_jmap() => format!(
+                "check that JMAP is at port {port} of {host}, or set `host` and `port` under `{side}` in {place} to \
+                 where it is"
+            ),
             Step::Auth => format!(
                 "check `tls` and `auth` under `{side}` in {place}, and look into {}",
                 self.log()

@@ -297,7 +297,12 @@ pub(super) const SEND: &[Key] = &[
 pub(super) const RECEIVE: &[Key] = &[
     key("protocol", PROTOCOLS, Required, "How the mailbox is read"),
     HOST,
-    key("port", PORT, Told("imap 143, pop3 110; with tls: implicit 993 and 995"), "The TCP port"),
+    key(
+        "port",
+        PORT,
+        Told("imap 143, pop3 110; with tls: implicit 993 and 995; jmap 443"),
+        "The TCP port",
+    ),
     TLS,
     TLS_OPTIONS_KEY,
     IP_FAMILY,
@@ -311,7 +316,7 @@ pub(super) const RECEIVE: &[Key] = &[
         "folders",
         Folders,
         Told(r"INBOX and \Junk; of sender_mailbox also \Sent"),
-        "The folders to look into, with imap only; a name that begins with a backslash is found by SPECIAL-USE",
+        "The folders to look into, not with pop3; a name that begins with a backslash is found by SPECIAL-USE",
     ),
     key(
         "min_look_interval",

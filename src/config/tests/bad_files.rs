@@ -150,7 +150,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-enumerations.yml:6: targets[0].ip_family: must be one of any, 4, 6",
             "bad-enumerations.yml:7: targets[0].send.auth: must be one of auto, plain, login, cram-md5, scram-sha-1, scram-sha-256, xoauth2, oauthbearer",
             "bad-enumerations.yml:7: targets[0].send.tls: must be one of starttls, implicit, none",
-            "bad-enumerations.yml:8: targets[0].receive.protocol: must be one of imap, pop3",
+            "bad-enumerations.yml:8: targets[0].receive.protocol: must be one of imap, pop3, jmap",
             "bad-enumerations.yml:8: targets[0].receive.tls: must be one of starttls, implicit, none",
         ],
     ),
@@ -161,7 +161,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
     (
         "bad-folders-with-pop3.yml",
         &[
-            "bad-folders-with-pop3.yml:6: targets[0].receive.folders: folders exist only with protocol imap",
+            "bad-folders-with-pop3.yml:6: targets[0].receive.folders: folders exist only with protocol imap or jmap",
         ],
     ),
     (
@@ -222,6 +222,13 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-invisible-characters.yml:7: targets[0].send.port: must be a whole number from 1 to 65535; it holds a no-break space (U+00A0)",
             "bad-invisible-characters.yml:7: targets[0].send.username: holds a word joiner (U+2060), which cannot be seen; leave it out, or put the value in quotes if it belongs there",
             "bad-invisible-characters.yml:8: targets[0].receive.folders[0]: holds a narrow no-break space (U+202F), which cannot be seen; leave it out, or put the value in quotes if it belongs there",
+        ],
+    ),
+    (
+        "bad-jmap.yml",
+        &[
+            "bad-jmap.yml:6: targets[0].receive.auth: by jmap there are plain (Basic, with a password) and oauthbearer (Bearer); `auto` fits either",
+            "bad-jmap.yml:6: targets[0].receive.tls: jmap begins with TLS or has none: implicit or none",
         ],
     ),
     (
@@ -349,7 +356,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
             "bad-missing-keys.yml:3: targets[1].host: is missing: write it here, or under `send` and under `receive`",
             "bad-missing-keys.yml:3: targets[1].to: is missing: the recipient of the test mails",
             "bad-missing-keys.yml:5: targets[1].receive.password: is missing: write `password_file`, `password_env` or `password` beside `username`, or `oauth2`",
-            "bad-missing-keys.yml:5: targets[1].receive.protocol: is missing: imap or pop3",
+            "bad-missing-keys.yml:5: targets[1].receive.protocol: is missing: imap, pop3 or jmap",
             "bad-missing-keys.yml:5: targets[1].receive.username: is missing: the account that reads the mailbox",
         ],
     ),
@@ -508,7 +515,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         &[
             "bad-sender-mailbox.yml:7: targets[0].sender_mailbox.password: differs between target `a` here and target `a` at bad-sender-mailbox.yml:6, which share the mailbox imap://u@mail.example.com:143; write the same",
             "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.ehlo: is not a key; it belongs under `send`",
-            "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.folders: folders exist only with protocol imap",
+            "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.folders: folders exist only with protocol imap or jmap",
             "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.interval: is not a key; it belongs to the target, not under `sender_mailbox`",
             "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.password: is missing: write `password_file`, `password_env` or `password` beside `username`, or `oauth2`",
             "bad-sender-mailbox.yml:13: targets[1].sender_mailbox.username: is missing: the account that reads the mailbox",
@@ -662,7 +669,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         "bad-words-of-other-programs.yml",
         &[
             "bad-words-of-other-programs.yml:6: targets[0].send.tls: must be one of starttls, implicit, none; implicit is TLS from the first byte on",
-            "bad-words-of-other-programs.yml:7: targets[0].receive.protocol: must be one of imap, pop3; TLS from the first byte on is `tls: implicit` beside it",
+            "bad-words-of-other-programs.yml:7: targets[0].receive.protocol: must be one of imap, pop3, jmap; TLS from the first byte on is `tls: implicit` beside it",
             "bad-words-of-other-programs.yml:7: targets[0].receive.tls: must be one of starttls, implicit, none; none is the one without TLS",
         ],
     ),

@@ -2,11 +2,16 @@
 //! in exactly one state. How many there may be of a kind is up to those who set it.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ledger::LineInstant;
 use ledger::Token;
 use mail::test_mail::Header;
+
+/// How many reports are read in one look into a folder.
+const REPORTS: usize = 20;
+/// The least time between two tries with one of them.
+const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 
 /// The mails by what names them to the server: an IMAP UID, or a POP3 unique id.
 #[derive(Debug)]
@@ -211,7 +216,7 @@ impl<Id: Ord> Default for Backlog<Id> {
     }
 }
 
-impl<Id: Ord + Copy> Backlog<Id> {
+impl<Id: Ord + Clone> Backlog<Id> {
     /// The state of a mail; `None`: there is nothing to do with it.
     pub(super) fn get(&self, id: Id) -> Option<&BacklogState> {
         self.mails.get(&id)
@@ -239,7 +244,7 @@ impl<Id: Ord + Copy> Backlog<Id> {
 
     /// The same if the mail is in a state of this kind.
     pub(super) fn remove_if(&mut self, id: Id, kind: Kind) -> Option<BacklogState> {
-        if self.kind(id) == Some(kind) { self.remove(id) } else { None }
+        if self.kind(id.clone()) == Some(kind) { self.remove(id) } else { None }
     }
 
     /// How many there are of this kind.
@@ -254,7 +259,7 @@ impl<Id: Ord + Copy> Backlog<Id> {
 
     /// All of them, by their ids.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (Id, &BacklogState)> {
-        self.mails.iter().map(|(id, state)| (*id, state))
+        self.mails.iter().map(|(id, state)| (id.clone(), state))
     }
 
     /// The ids of a kind, the lowest first.
@@ -273,6 +278,38 @@ impl<Id: Ord + Copy> Backlog<Id> {
     /// The lowest id of a kind.
     pub(super) fn first(&self, kind: Kind) -> Option<Id> {
         if self.has(kind) { self.ids(kind).next() } else { None }
+    }
+
+    /// Some of the reports, the oldest first, as far as it is time to ask for them.
+    pub(super) fn reports_to_read(&self, now: LineInstant) -> Vec<(Id, PendingReport)> {
+        if !self.has(Kind::Report) {
+            return Vec::new();
+        }
+        let is_soon = |at: LineInstant| now.saturating_duration_since(at) < BETWEEN_TRIES;
+        let due = self.iter().filter_map(|(id, state)| match state {
+            BacklogState::Report(report) if !report.asked.is_some_and(is_soon) => {
+                Some((id, **report))
+            }
+            _ => None,
+        });
+        due.take(REPORTS).collect()
+    }
+
+    /// A report is about to be asked for. It is counted before, as the session may end with it, and is not asked for
+    /// any more after `most_tries`.
+    pub(super) fn try_report(
+        &mut self,
+        id: Id,
+        pending: PendingReport,
+        now: LineInstant,
+        most_tries: u32,
+    ) {
+        self.remove_if(id.clone(), Kind::Report);
+        let tries = pending.tries + 1;
+        if tries < most_tries {
+            let pending = PendingReport { tries, asked: Some(now), ..pending };
+            self.set(id, BacklogState::Report(Box::new(pending)));
+        }
     }
 
     /// Of this kind only those with the highest ids stay, this many at most.

@@ -119,7 +119,7 @@ impl MailboxTask {
         let offset = clock.offset(now);
         drop(clock);
         let is_awaiting = subscribers::is_awaiting(&self.shared.schedule().subscribers);
-        for (folder, mut record) in self.reader.records(settings.session_kind(), now) {
+        for (folder, mut record) in self.reader.records(&settings.access.protocol, now) {
             record.clock = offset;
             let kept = self.kept.get(&folder).and_then(|kept| kept.looked_at);
             let is_news = |at: &SystemTime| {

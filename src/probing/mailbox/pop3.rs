@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::backlog::{Backlog, BacklogState, Kind, Removal, Unread};
+use super::kept::{from_word, record};
 use super::{
     Disposition, Found, Judge, LEFT_OVERS, Looked, REMOVAL_TRIES, STILL_THERE, Since, TO_REMOVE,
 };
@@ -21,7 +22,7 @@ use mail::test_mail::Header;
 use mail::trace::Trace;
 use mail::{Fault, Interrupted};
 pub use opening::{Prepared, log_in};
-use removal::{Confirmed, from_word, is_still_ours, word};
+use removal::{Confirmed, is_still_ours};
 use seen::Seen;
 
 mod opening;
@@ -227,16 +228,9 @@ struct Viewing {
 }
 
 impl Memory {
-    /// What is left to do, to be kept. What was seen is not: at the first contact only mail that may
-    /// be ours is read again.
+    /// What is left to do, to be kept.
     pub fn record(&self, now: Moment) -> FolderRecord {
-        let to_remove = self.backlog.iter().filter_map(|(id, state)| Some((id, state.lying()?)));
-        FolderRecord {
-            looked_at: self.looked_at.map(|at| now.date_of(at)),
-            to_remove: to_remove.map(|(id, removal)| word(id, removal)).collect(),
-            left_overs: self.backlog.left_overs().map(|(id, due)| (id.to_string(), due)).collect(),
-            ..FolderRecord::default()
-        }
+        record(&self.backlog, self.looked_at, now)
     }
 
     /// Has the left-overs judged anew, by the next look and the checks after it: there is somebody who may wait for them.
@@ -277,7 +271,7 @@ impl Memory {
             self.backlog.set(Id::from_kept(id), BacklogState::LeftOver(*due));
         }
         for (id, removal) in record.to_remove.iter().map(|word| from_word(word)) {
-            self.backlog.set(id, BacklogState::ToRemove(removal));
+            self.backlog.set(Id::from_kept(id), BacklogState::ToRemove(removal));
         }
     }
 

@@ -1,9 +1,8 @@
-//! Reads one mailbox, over either protocol, session after session: opens it, looks, waits, and removes what
+//! Reads one mailbox, over any protocol, session after session: opens it, looks, waits, and removes what
 //! is to go. Who decides about the mails, when is looked, and how long a session may take is up to the
 //! caller, and so is what becomes of a failure.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -12,9 +11,9 @@ use tokio::time::Instant;
 use super::imap::NotRemoved;
 use super::pop3::AskSince;
 use super::preparation::Preparation;
-use super::{Inspector, Judge, Since, imap, pop3};
+use super::{Inspector, Judge, Since, imap, jmap, pop3};
 use crate::clock::for_timer;
-use crate::config::{Folder, Login};
+use crate::config::{Folder, Login, Protocol};
 use crate::store::FolderRecord;
 use ledger::{Failure, LoginDelay, Moment, SessionKind};
 use mail::outer::{MARGIN, enforced};
@@ -28,13 +27,16 @@ const IDLE_GAP: Duration = Duration::from_millis(500);
 const FAREWELL: Duration = Duration::from_secs(3);
 /// The name under which the store keeps a POP3 maildrop.
 const MAILDROP: &str = "";
+/// The name under which it keeps an account that is read by JMAP, all of its folders together: no folder is called by
+/// what stands for all of them.
+const ACCOUNT: &str = "*";
 
 /// The way to a mailbox, and what is read there.
 pub(crate) struct MailboxAccess {
     pub(crate) dialer: Dialer,
     pub(crate) login: Login,
-    /// Where mails arrive, see [`inbox_first`]; `None`: a POP3 maildrop.
-    pub(crate) folders: Option<Arc<[Folder]>>,
+    /// How it is read, and the folders where mails arrive, see [`inbox_first`].
+    pub(crate) protocol: Protocol,
     /// Where nobody receives, but reports and copies of what was sent may lie.
     pub(crate) copy_folders: Vec<Folder>,
     /// How long the server may take to answer.
@@ -44,7 +46,7 @@ pub(crate) struct MailboxAccess {
 impl MailboxAccess {
     /// What a look is made over.
     pub(crate) fn session_kind(&self) -> SessionKind {
-        if self.folders.is_some() { SessionKind::Held } else { SessionKind::PerPoll }
+        self.protocol.session_kind()
     }
 }
 
@@ -103,11 +105,13 @@ pub(crate) struct MailboxReader {
     idles_wrongly: bool,
     imap: imap::Memory,
     pop3: pop3::Memory,
+    jmap: jmap::Memory,
 }
 
 enum OpenSession {
     Imap(Box<imap::Session>),
     Pop3(Box<pop3::Session>),
+    Jmap(Box<jmap::Session>),
 }
 
 impl MailboxReader {
@@ -116,6 +120,9 @@ impl MailboxReader {
         if let Some(record) = records.remove(MAILDROP) {
             self.pop3.restore(record, now);
         }
+        if let Some(record) = records.remove(ACCOUNT) {
+            self.jmap.restore(&record, now);
+        }
         self.imap.restore(records, now);
     }
 
@@ -123,13 +130,15 @@ impl MailboxReader {
     pub(crate) fn recall_left_overs(&mut self) {
         self.imap.recall_left_overs();
         self.pop3.recall_left_overs();
+        self.jmap.recall_left_overs();
     }
 
     /// What is known of the mailbox, to be kept, by folder.
-    pub(crate) fn records(&self, kind: SessionKind, now: Moment) -> Vec<(String, FolderRecord)> {
-        match kind {
-            SessionKind::Held => self.imap.records(now).collect(),
-            SessionKind::PerPoll => vec![(MAILDROP.to_owned(), self.pop3.record(now))],
+    pub(crate) fn records(&self, of: &Protocol, now: Moment) -> Vec<(String, FolderRecord)> {
+        match of {
+            Protocol::Imap { .. } => self.imap.records(now).collect(),
+            Protocol::Pop3 => vec![(MAILDROP.to_owned(), self.pop3.record(now))],
+            Protocol::Jmap { .. } => vec![(ACCOUNT.to_owned(), self.jmap.record(now))],
         }
     }
 
@@ -138,6 +147,7 @@ impl MailboxReader {
         match &self.session {
             Some(OpenSession::Imap(session)) => session.trace().clone(),
             Some(OpenSession::Pop3(session)) => session.trace().clone(),
+            Some(OpenSession::Jmap(session)) => session.trace().clone(),
             None => self.preparation.trace().cloned().unwrap_or_else(fresh),
         }
     }
@@ -158,10 +168,30 @@ impl MailboxReader {
         judge: &mut Judge<'_>,
     ) -> Result<Asked, Failure> {
         self.session = None;
-        match &access.folders {
-            Some(folders) => self.open_folders(access, folders, visit, judge).await,
-            None => self.open_maildrop(access, visit, judge).await,
+        match &access.protocol {
+            Protocol::Imap { folders } => self.open_folders(access, folders, visit, judge).await,
+            Protocol::Jmap { folders } => self.open_account(access, folders, visit, judge).await,
+            Protocol::Pop3 => self.open_maildrop(access, visit, judge).await,
         }
+    }
+
+    async fn open_account(
+        &mut self,
+        access: &MailboxAccess,
+        folders: &[Folder],
+        visit: &Visit<'_>,
+        judge: &mut Judge<'_>,
+    ) -> Result<Asked, Failure> {
+        let MailboxAccess { dialer, login, copy_folders, .. } = access;
+        let trace = visit.trace.clone();
+        let opened =
+            jmap::Session::open(dialer, login, folders, copy_folders, trace, visit.end).await;
+        let mut session = Box::new(opened?);
+        let since = (visit.since)();
+        let asked = Instant::now();
+        let is_all = session.look(&mut self.jmap, None, visit.is_check, since, judge).await?;
+        self.session = Some(OpenSession::Jmap(session));
+        Ok(Asked { first: Some(asked), everywhere: is_all.then_some(asked) })
     }
 
     async fn open_folders(
@@ -217,10 +247,16 @@ impl MailboxReader {
         since: Since,
         judge: &mut Judge<'_>,
     ) -> Result<Asked, Failure> {
-        let Some(OpenSession::Imap(mut session)) = self.session.take() else {
-            return Ok(Asked::default());
-        };
         let first = Some(announced.unwrap_or_else(Instant::now));
+        let mut session = match self.session.take() {
+            Some(OpenSession::Imap(session)) => session,
+            Some(OpenSession::Jmap(mut session)) => {
+                let is_all = session.look(&mut self.jmap, announced, false, since, judge).await?;
+                self.session = Some(OpenSession::Jmap(session));
+                return Ok(Asked { first, everywhere: first.filter(|_| is_all) });
+            }
+            Some(OpenSession::Pop3(_)) | None => return Ok(Asked::default()),
+        };
         let everywhere = match scope {
             Scope::Everywhere => {
                 session.look_everywhere(&mut self.imap, since, judge).await?;
@@ -235,8 +271,8 @@ impl MailboxReader {
         Ok(Asked { first, everywhere })
     }
 
-    /// Waits in IDLE until `wake`, the interrupt, or new mail, and gives when the server reported that;
-    /// `None`, at once, where the wait is short or the server not able.
+    /// Waits in IDLE, or for an event of JMAP, until `wake`, the interrupt, or new mail, and gives when the server
+    /// reported that; `None`, at once, where the wait is short or the server not able.
     ///
     /// # Errors
     /// The connection's, with the record of the session, which is gone.
@@ -252,10 +288,17 @@ impl MailboxReader {
         }
         let can_idle = |held: &mut OpenSession| match held {
             OpenSession::Imap(session) => session.can_idle(),
+            OpenSession::Jmap(session) => session.can_wait(&self.jmap),
             OpenSession::Pop3(_) => false,
         };
-        let Some(OpenSession::Imap(mut session)) = self.session.take_if(can_idle) else {
-            return None;
+        let mut session = match self.session.take_if(can_idle) {
+            Some(OpenSession::Imap(session)) => session,
+            Some(OpenSession::Jmap(mut session)) => {
+                let told = session.wait(&mut self.jmap, wake, interrupt).await;
+                self.session = Some(OpenSession::Jmap(session));
+                return Some(Ok(told));
+            }
+            Some(OpenSession::Pop3(_)) | None => return None,
         };
         let trace = session.trace().clone();
         // The end of IDLE is answered within this time, or not at all.
@@ -278,6 +321,7 @@ impl MailboxReader {
         match &self.session {
             Some(OpenSession::Imap(session)) => session.has_to_remove(&self.imap, is_check),
             Some(OpenSession::Pop3(_)) => self.pop3.has_to_remove(),
+            Some(OpenSession::Jmap(session)) => session.has_to_remove(&self.jmap, is_check),
             None => false,
         }
     }
@@ -312,6 +356,13 @@ impl MailboxReader {
                 let looked = session.remove_and_close(&mut self.pop3).await;
                 looked.removal_failure.map_or(Ok(()), |failure| Err(NotRemoved::Broken(failure)))
             }
+            Some(OpenSession::Jmap(mut session)) => {
+                let removed = session.remove(&mut self.jmap, inspector).await;
+                if !matches!(removed, Err(NotRemoved::Broken(_))) {
+                    self.session = Some(OpenSession::Jmap(session));
+                }
+                removed
+            }
             None => Ok(()),
         }
     }
@@ -344,12 +395,14 @@ impl MailboxReader {
 
     /// What else there is to know of the mailbox, in sentences; each is given once.
     pub(crate) fn take_remarks(&mut self) -> Vec<String> {
-        self.imap.take_remarks()
+        let mut remarks = self.imap.take_remarks();
+        remarks.extend(self.jmap.take_remarks());
+        remarks
     }
 
     /// Whether a junk folder that is configured by its use is not there.
     pub(crate) fn lacks_junk_folder(&self) -> bool {
-        self.imap.lacks_junk_folder()
+        self.imap.lacks_junk_folder() || self.jmap.lacks_junk_folder()
     }
 
     /// Drops the session as it is, after a failure.

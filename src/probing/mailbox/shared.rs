@@ -13,7 +13,7 @@ use super::reader::{MailboxAccess, inbox_first};
 use super::{Role, Subscriber};
 use crate::account::Account;
 use crate::clock::{on_time_line, suspended};
-use crate::config::{Folder, MailboxId, Protocol, ReceiveSide};
+use crate::config::{Folder, MailboxId};
 use crate::store::Store;
 use ledger::{LineInstant, SessionKind};
 use mail::wire::{ConnectionContext, Dialer};
@@ -110,19 +110,19 @@ impl Settings {
     ) -> Result<Option<Self>, openssl::error::ErrorStack> {
         let sides = || subscribers.iter().filter_map(|subscriber| subscriber.side());
         let Some(first) = sides().next() else { return Ok(None) };
-        let is_imap = matches!(first.protocol, Protocol::Imap { .. });
         let folders = union_of_folders(subscribers, Role::Recipient);
         let mut copy_folders = union_of_folders(subscribers, Role::Sender);
         copy_folders.retain(|folder| !folders.contains(folder));
         let mut dialer = Dialer::new(&first.endpoint, Some(&first.login), clients)?;
-        if !is_imap {
+        let protocol = first.protocol.with_folders(|own| as_configured(own, folders));
+        if protocol.session_kind() == SessionKind::PerPoll {
             // Between the checks, which see the certificate, each look is a connection of its own.
             dialer = dialer.keeping_sessions();
         }
         let access = MailboxAccess {
             dialer,
             login: first.login.clone(),
-            folders: is_imap.then(|| as_configured(first, folders)),
+            protocol,
             copy_folders,
             timeout: first.endpoint.timeout,
         };
@@ -175,20 +175,16 @@ impl Settings {
 }
 
 /// The same folders, in common with the configuration if they are its own.
-fn as_configured(side: &ReceiveSide, folders: Vec<Folder>) -> Arc<[Folder]> {
-    match &side.protocol {
-        Protocol::Imap { folders: own } if **own == *folders => Arc::clone(own),
-        _ => folders.into(),
-    }
+fn as_configured(own: &Arc<[Folder]>, folders: Vec<Folder>) -> Arc<[Folder]> {
+    if **own == *folders { Arc::clone(own) } else { folders.into() }
 }
 
 /// The folders of the subscribers to whom the mailbox is this, in the order in which they are opened.
 fn union_of_folders(subscribers: &[Arc<Subscriber>], role: Role) -> Vec<Folder> {
     let mut union: Vec<Folder> = Vec::new();
     for subscriber in subscribers.iter().filter(|subscriber| subscriber.role == role) {
-        let protocol = subscriber.side().map(|side| &side.protocol);
-        let Some(Protocol::Imap { folders }) = protocol else { continue };
-        for folder in folders.iter() {
+        let Some(side) = subscriber.side() else { continue };
+        for folder in side.protocol.folders() {
             if !union.contains(folder) {
                 union.push(folder.clone());
             }

@@ -133,7 +133,7 @@ impl Turns {
 fn gap_between_logins(side: &ReceiveSide) -> Duration {
     match side.protocol {
         Protocol::Pop3 => side.min_look_interval,
-        Protocol::Imap { .. } => Duration::ZERO,
+        Protocol::Imap { .. } | Protocol::Jmap { .. } => Duration::ZERO,
     }
 }
 
@@ -181,7 +181,7 @@ async fn until(end: Option<Instant>) {
 impl Mailbox {
     fn new(side: &ReceiveSide) -> Self {
         let most = match side.protocol {
-            Protocol::Imap { .. } => MOST_IN_MAILBOX,
+            Protocol::Imap { .. } | Protocol::Jmap { .. } => MOST_IN_MAILBOX,
             Protocol::Pop3 => 1,
         };
         Self { sessions: Arc::new(Semaphore::new(most)), removal: Arc::default() }

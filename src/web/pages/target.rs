@@ -418,6 +418,7 @@ pub(super) fn recipe(view: &View, now: SystemTime) -> String {
     let read_by = match target.receive.as_ref().map(|side| &side.protocol) {
         Some(Protocol::Imap { .. }) => ", read by IMAP",
         Some(Protocol::Pop3) => ", read by POP3",
+        Some(Protocol::Jmap { .. }) => ", read by JMAP",
         None => "",
     };
     let count = match target.messages.get() {

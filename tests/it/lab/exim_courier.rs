@@ -11,16 +11,15 @@ use tokio::sync::OnceCell;
 
 use crate::lab::certificates::{self, CA_FILE};
 use crate::lab::claim::Claim;
+use crate::lab::root::Root;
 use crate::lab::{Account, DOMAIN, HOST, Mail, Ports, maildir, until};
 
 mod courier;
 mod exim;
-mod root;
 
 use courier::Courier;
 pub(crate) use courier::Mechanisms;
 use exim::{Exim, Treatment};
-use root::Root;
 
 /// A running Exim and Courier.
 pub(crate) struct SecondStack {
@@ -50,7 +49,7 @@ impl SecondStack {
         let claim = Claim::new();
         let ports = Ports::from_first(claim.first_port());
         certificates::write_certificates(claim.folder(), HOST);
-        let root = Root::new(claim.folder()).await;
+        let root = Root::new(claim.folder(), "Exim and Courier", "target/second-stack").await;
         let exim = Exim::new(&root, ports);
         let courier = Courier::new(&root, ports, mechanisms);
         tokio::join!(exim.until_started(), courier.start());

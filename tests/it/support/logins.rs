@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use ledger::Failure;
 use mail::imap::Imap;
+use mail::jmap::Jmap;
 use mail::pop3::Pop3;
 use mail::smtp::Smtp;
 use mail::trace::Trace;
 use mail::wire::{ConnectionContext, Dialer};
-use mailtrip_exporter::config::{ReceiveSide, SendSide};
+use mailtrip_exporter::config::{Protocol, ReceiveSide, SendSide};
 use tokio::time::Instant;
 
 /// Logs in to the sending server, and gives the transcript as well.
@@ -41,10 +42,11 @@ pub(crate) async fn receive_with(
     let trace = Trace::new(Some(&side.login));
     let dialer = Dialer::new(&side.endpoint, Some(&side.login), clients).unwrap();
     let end = Instant::now() + Duration::from_secs(20);
-    let outcome = if side.protocol.label() == "imap" {
-        Imap::open(&dialer, &side.login, trace.clone(), end).await.map(drop)
-    } else {
-        Pop3::open(&dialer, &side.login, trace.clone(), end).await.map(drop)
+    let (login, record) = (&side.login, trace.clone());
+    let outcome = match side.protocol {
+        Protocol::Imap { .. } => Imap::open(&dialer, login, record, end).await.map(drop),
+        Protocol::Pop3 => Pop3::open(&dialer, login, record, end).await.map(drop),
+        Protocol::Jmap { .. } => Jmap::open(&dialer, login, record, end).await.map(drop),
     };
     (outcome, trace.transcript())
 }

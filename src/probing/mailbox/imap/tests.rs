@@ -151,7 +151,9 @@ async fn a_session_that_cannot_go_back_to_the_inbox_after_a_removal_is_over() {
     let access = MailboxAccess {
         dialer,
         login: side.login.clone(),
-        folders: Some(["INBOX", "Junk"].map(|name| Folder::Name(name.to_owned())).into()),
+        protocol: crate::config::Protocol::Imap {
+            folders: ["INBOX", "Junk"].map(|name| Folder::Name(name.to_owned())).into(),
+        },
         copy_folders: Vec::new(),
         timeout: Duration::from_secs(3),
     };

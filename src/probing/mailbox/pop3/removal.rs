@@ -5,21 +5,8 @@ use crate::probing::mailbox::backlog::Removal;
 use crate::probing::mailbox::reports;
 use ledger::Failure;
 use mail::Interrupted;
-use mail::pop3::{Id, Pop3};
+use mail::pop3::Pop3;
 use mail::test_mail::{Header, Mark};
-
-/// A mail that is to be removed, in the store: its id, and behind a slash by what it is known.
-pub(super) fn word(id: Id, removal: Removal) -> String {
-    removal.word().map_or_else(|| id.to_string(), |known| format!("{id}/{known}"))
-}
-
-/// What [`word`] has written.
-pub(super) fn from_word(word: &str) -> (Id, Removal) {
-    let parts = word.rsplit_once('/');
-    let parts = parts.and_then(|(id, known)| Some((id, Removal::from_word(known)?)));
-    let (id, removal) = parts.unwrap_or((word, Removal::default()));
-    (Id::from_kept(id), removal)
-}
 
 /// What a mail turned out to be that was to be removed.
 pub(super) enum Confirmed {
@@ -58,24 +45,4 @@ pub(super) async fn is_still_ours(
         },
     };
     Ok(if is_ours { Confirmed::Ours } else { Confirmed::Stranger })
-}
-
-#[cfg(test)]
-mod tests {
-    use ledger::Token;
-
-    use super::*;
-
-    #[test]
-    fn a_removal_comes_back_from_the_store_as_it_was() {
-        let token = Token::random();
-        let known = Removal::of(Some(token));
-        let answer = Removal { is_answer: true, ..known };
-        for (id, removal) in
-            [("a/b", Removal::default()), ("a/b", known), ("0000002a5f", known), ("a/b", answer)]
-        {
-            let id = Id::of(id.as_bytes());
-            assert_eq!(from_word(&word(id, removal)), (id, removal));
-        }
-    }
 }

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tokio::sync::Mutex;
 
-use super::root::{Process, Root, local_part};
 use crate::lab::certificates::SERVER_FILE;
+use crate::lab::root::{Process, Root, local_part};
 use crate::lab::{Account, Ports, wait};
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

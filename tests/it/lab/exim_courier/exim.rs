@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::root::{MARK, Process, Root, local_part};
 use crate::lab::certificates::SERVER_FILE;
+use crate::lab::root::{MARK, Process, Root, local_part};
 use crate::lab::{Account, DOMAIN, HOST, Ports, wait};
 
 /// Exim in a root folder.

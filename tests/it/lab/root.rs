@@ -1,4 +1,4 @@
-//! The root folder in which the servers run, and running programs in it.
+//! The root folder in which servers run that are unpacked and not installed, and running programs in it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::chown;
@@ -6,11 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::lab::claim::{make_folder, write_file};
-use crate::lab::{Account, tool, wait};
-
-/// Where `scripts/unpack-packages` has put the servers, below the project's folder.
-const UNPACKED: &str = "target/second-stack";
+use super::claim::{make_folder, write_file};
+use super::{Account, tool, wait};
 
 /// The number of Debian's user `mail` and of its group. The servers' users are all the same one, so
 /// that each may read what another wrote, and no program needs the rights of root for that.
@@ -30,18 +27,20 @@ pub(super) struct Process {
 }
 
 impl Root {
-    /// Makes the root folder of the stack in the folder `stack`, which holds its certificate.
+    /// Makes the root folder of the stack in the folder `stack`, which holds its certificate. `servers` are those that
+    /// `scripts/unpack-packages` has put into the folder `unpacked` below the project's.
     ///
     /// # Panics
     /// If the user is not root or nothing is unpacked.
-    pub(super) async fn new(stack: &Path) -> Self {
-        tool::require_root("a root folder for Exim and Courier");
-        let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join(UNPACKED);
+    pub(super) async fn new(stack: &Path, servers: &str, unpacked: &str) -> Self {
+        tool::require_root(&format!("a root folder for {servers}"));
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(unpacked);
         assert!(
-            unpacked.join("packages").exists(),
-            "Exim and Courier are not in {UNPACKED}: run `make test`, or \
+            from.join("packages").exists(),
+            "{servers} are not in {unpacked}: run `make test`, or \
              `scripts/install-prerequisites test` once"
         );
+        let unpacked = from;
         let root = Self { path: stack.join("root"), stack: stack.to_owned() };
         let [from, to] = [unpacked.join("root"), root.path.clone()];
         let [from, to] = [from, to].map(|path| path.display().to_string());
@@ -88,6 +87,11 @@ impl Root {
     /// Writes a file.
     pub(super) fn write(&self, name: &str, contents: impl AsRef<[u8]>, mode: u32) {
         write_file(&self.path(name), contents, mode);
+    }
+
+    /// Gives a file to the servers.
+    pub(super) fn give_to_mail(&self, name: &str) {
+        give_to_mail(&self.path(name));
     }
 
     /// Copies a file of the stack's folder, for the servers to read.
@@ -162,6 +166,7 @@ root:x:0:0:::
 mail:x:8:8:::
 Debian-exim:x:8:8:::
 courier:x:8:8:::
+cyrus:x:8:8:::
 nobody:x:65534:65534:::
 ";
 

@@ -1,0 +1,304 @@
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::*;
+use crate::probing::mailbox::imap::NotRemoved;
+use crate::probing::mailbox::scripted::serve;
+use crate::probing::mailbox::{Disposition, Found, Inspector};
+use ledger::{FoundIn, Token};
+
+const RESOURCE: &str = r#"{"apiUrl":"/api","eventSourceUrl":"/events","downloadUrl":"/blob/{blobId}",
+    "primaryAccounts":{"urn:ietf:params:jmap:mail":"u"}}"#;
+const MAILBOXES: &str = r#"["Mailbox/get",{"list":[{"id":"in","name":"Inbox","role":"inbox"},
+    {"id":"junk","name":"Spam","role":"junk"}]},"0"]"#;
+
+/// A server that answers each call by what `answer` makes of it, and nothing but 404 to other questions than those
+/// for its resource.
+fn server(
+    mut answer: impl FnMut(&str) -> String + Send + 'static,
+) -> impl FnMut(&str) -> String + Send {
+    let mut question = String::new();
+    move |line| {
+        if line.starts_with('{') {
+            let replies = answer(line);
+            return http("200 OK", &format!(r#"{{"methodResponses":[{replies}]}}"#));
+        }
+        if line.is_empty() && question.starts_with("GET /.well-known/jmap") {
+            question.clear();
+            return http("200 OK", RESOURCE);
+        }
+        if line.is_empty() && question.starts_with("GET ") {
+            let events = question.starts_with("GET /events").then(|| answer("events"));
+            question.clear();
+            return events.filter(|events| events.starts_with("event:")).map_or_else(
+                || http("404 Not Found", ""),
+                |it| format!("HTTP/1.1 200 OK\r\n\r\n{it}"),
+            );
+        }
+        if line.ends_with(" HTTP/1.1") {
+            line.clone_into(&mut question);
+        }
+        String::new()
+    }
+}
+
+fn http(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn mail(id: &str, folder: &str, token: u128) -> String {
+    format!(
+        r#"{{"id":"{id}","blobId":"b{id}","mailboxIds":{{"{folder}":true}},"receivedAt":"2026-11-30T19:40:16Z",
+        "header:X-Mailtrip:asRaw:all":[" v=1; token={token:032x}; expires=2020-01-01T00:00:00Z"]}}"#
+    )
+}
+
+fn list(mails: &[String]) -> String {
+    format!(r#"["Email/get",{{"state":"1","list":[{}]}},"x"]"#, mails.join(","))
+}
+
+fn newest(ids: &str) -> String {
+    format!(r#"["Email/get",{{"state":"1","list":[]}},"0"],["Email/query",{{"ids":[{ids}]}},"1"]"#)
+}
+
+fn changes(ids: &str, state: &str, mails: &[String]) -> String {
+    let (created, none) = (list(mails), list(&[]));
+    format!(
+        r#"["Email/changes",{{"newState":"{state}","hasMoreChanges":false,"created":[{ids}]}},"0"],{created},{none}"#
+    )
+}
+
+struct Reading {
+    session: Session,
+    memory: Memory,
+    seen: Vec<(Option<Token>, FoundIn)>,
+}
+
+impl Reading {
+    async fn of(answer: impl FnMut(&str) -> String + Send + 'static) -> Self {
+        let (target, dialer) = serve("jmap", "", server(answer)).await;
+        let (end, login) = (Instant::now() + Duration::from_secs(60), &target.receive.login);
+        let folders = target.receive.protocol.folders();
+        let opened =
+            Session::open(&dialer, login, folders, &[], Trace::new(Some(login)), end).await;
+        Self { session: opened.unwrap(), memory: Memory::default(), seen: Vec::new() }
+    }
+
+    /// A look by a judge that takes every marked mail for one of ours.
+    async fn look(&mut self, is_check: bool) -> Result<bool, Failure> {
+        let seen = &mut self.seen;
+        let mut judge = |found: &Found| {
+            let token = found.header.mark.map(|mark| mark.token);
+            seen.push((token, found.folder));
+            token.map_or(Disposition::Leave, Disposition::Remove)
+        };
+        let since = Since::all(SystemTime::now());
+        self.session.look(&mut self.memory, None, is_check, since, &mut judge).await
+    }
+
+    async fn remove(&mut self) -> Result<(), NotRemoved> {
+        self.session.remove(&mut self.memory, &Inspector::default()).await
+    }
+
+    fn tokens(&self) -> Vec<u128> {
+        self.seen.iter().filter_map(|(token, _)| Some(number(*token.as_ref()?))).collect()
+    }
+}
+
+fn number(token: Token) -> u128 {
+    u128::from_str_radix(&token.to_string(), 16).unwrap()
+}
+
+#[tokio::test]
+async fn a_mail_is_found_where_it_lies_once_and_taken_out() {
+    let asked: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+    let log = Arc::clone(&asked);
+    let mut reading = Reading::of(move |line| {
+        log.lock().unwrap().push(line.to_owned());
+        match line {
+            _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+            _ if line.contains("Email/query") => newest(r#""m1","m2""#),
+            _ if line.contains("Email/set") => format!(
+                r#"["Email/set",{{"oldState":"2","newState":"3","destroyed":["m1","m3"]}},"0"],{}"#,
+                list(&[])
+            ),
+            _ if line.contains(r#""sinceState":"1""#) => {
+                // The first was only read, the second is none of those where is looked.
+                changes(
+                    r#""m1","m3","m4""#,
+                    "2",
+                    &[mail("m1", "in", 1), mail("m3", "junk", 3), mail("m4", "else", 4)],
+                )
+            }
+            _ if line.contains(r#""sinceState":"3""#) => changes("", "3", &[]),
+            _ => list(&[mail("m1", "in", 1), mail("m2", "in", 2).replace("X-Mailtrip", "Subject")]),
+        }
+    })
+    .await;
+    assert!(reading.look(true).await.unwrap());
+    assert_eq!(reading.tokens(), [1]);
+    assert!(reading.look(false).await.unwrap());
+    assert_eq!(reading.tokens(), [1, 3], "the same mail is no second one");
+    assert_eq!(reading.seen.last().unwrap().1, FoundIn::Junk);
+    assert!(reading.session.has_to_remove(&reading.memory, false));
+    reading.remove().await.unwrap();
+    assert!(!reading.session.has_to_remove(&reading.memory, true));
+    let removal = asked.lock().unwrap().iter().rfind(|line| line.contains("Email/set")).cloned();
+    assert!(removal.unwrap().contains(r#""destroy":["m1","m3"]"#), "nothing but ours");
+    reading.look(false).await.unwrap();
+    assert_eq!(reading.tokens(), [1, 3]);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_tell_what_has_changed_is_asked_for_the_newest() {
+    let mut queries = 0;
+    let mut reading = Reading::of(move |line| match line {
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ if line.contains("Email/query") => {
+            queries += 1;
+            newest(if queries == 1 { "" } else { r#""m1""# })
+        }
+        _ if line.contains("Email/changes") => {
+            let error = r#"["error",{"type":"cannotCalculateChanges"},"x"]"#;
+            [error; 3].join(",")
+        }
+        _ => list(&[mail("m1", "in", 1)]),
+    })
+    .await;
+    reading.look(false).await.unwrap();
+    assert!(reading.seen.is_empty());
+    reading.look(false).await.unwrap();
+    assert_eq!(reading.tokens(), [1]);
+}
+
+#[tokio::test]
+async fn a_mail_that_does_not_go_is_reported_and_given_up_after_three_tries() {
+    let mut reading = Reading::of(|line| match line {
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ if line.contains("Email/query") => newest(r#""m1","m2""#),
+        _ if line.contains("Email/set") => format!(
+            r#"["Email/set",{{"destroyed":["m2"],"notDestroyed":{{"m1":{{"type":"forbidden"}}}}}},"0"],{}"#,
+            list(&[mail("m2", "in", 2)])
+        ),
+        _ => list(&[mail("m1", "in", 1), mail("m2", "in", 2)]),
+    })
+    .await;
+    reading.look(false).await.unwrap();
+    for _ in 0..3 {
+        assert!(reading.session.has_to_remove(&reading.memory, true));
+        let failure = Failure::from(reading.remove().await.unwrap_err());
+        assert_eq!(
+            (failure.step, failure.message.as_str()),
+            (Step::Remove, super::super::STILL_THERE)
+        );
+        assert!(reading.session.trace().transcript().contains("forbidden"));
+    }
+    assert!(!reading.session.has_to_remove(&reading.memory, true));
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_left_is_read_again_and_others_mail_stays() {
+    let asked: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+    let log = Arc::clone(&asked);
+    let mut reading = Reading::of(move |line| {
+        log.lock().unwrap().push(line.to_owned());
+        match line {
+            _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+            _ if line.contains("Email/query") => newest(""),
+            _ if line.contains("Email/set") => {
+                format!(r#"["Email/set",{{"destroyed":["m1","m3"]}},"0"],{}"#, list(&[]))
+            }
+            // The second is another mail by now, the third has expired, the fourth is gone.
+            _ => list(&[mail("m1", "in", 1), mail("m2", "in", 7), mail("m3", "in", 3)]),
+        }
+    })
+    .await;
+    let token = |number: u128| format!("{number:032x}");
+    let record = crate::store::FolderRecord {
+        to_remove: vec![
+            format!("m1/{}", token(1)),
+            format!("m2/{}", token(2)),
+            "m3".into(),
+            "m4".into(),
+        ],
+        ..crate::store::FolderRecord::default()
+    };
+    reading.memory.restore(&record, crate::clock::now());
+    assert_eq!(reading.memory.record(crate::clock::now()).to_remove, record.to_remove);
+    reading.look(false).await.unwrap();
+    reading.remove().await.unwrap();
+    let removal = asked.lock().unwrap().iter().rfind(|line| line.contains("Email/set")).cloned();
+    assert!(removal.unwrap().contains(r#""destroy":["m1","m3"]"#));
+}
+
+#[tokio::test]
+async fn a_mail_at_which_the_server_fails_does_not_hide_the_others() {
+    let mut reading = Reading::of(|line| match line {
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ if line.contains("Email/query") => newest(r#""m1","m2""#),
+        _ if line.contains(r#""ids":["m2"]"#) => list(&[mail("m2", "in", 2)]),
+        _ => r#"["error",{"type":"serverFail"},"0"]"#.to_owned(),
+    })
+    .await;
+    reading.look(true).await.unwrap();
+    assert_eq!(reading.tokens(), [2]);
+}
+
+#[tokio::test]
+async fn a_server_that_shows_none_of_its_mails_fails_the_check() {
+    let mut reading = Reading::of(|line| match line {
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ if line.contains("after") => newest(""),
+        _ if line.contains("Email/query") => newest(r#""m1""#),
+        _ => list(&[]),
+    })
+    .await;
+    assert!(reading.look(false).await.is_ok());
+    let mut fresh = Memory::default();
+    std::mem::swap(&mut reading.memory, &mut fresh);
+    let failure = reading.look(true).await.unwrap_err();
+    assert_eq!((failure.step, failure.reason), (Step::Fetch, Reason::Protocol));
+}
+
+#[tokio::test]
+async fn a_mail_was_there_when_the_server_told_of_it_by_itself() {
+    let event = |state: &str| {
+        format!("event: state\ndata: {{\"changed\":{{\"u\":{{\"Email\":\"{state}\"}}}}}}\n\n")
+    };
+    let mut reading = Reading::of(move |line| match line {
+        "events" => [event("1"), event("5")].concat(),
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ if line.contains("Email/query") => newest(""),
+        _ => changes(r#""m1""#, "5", &[mail("m1", "in", 1)]),
+    })
+    .await;
+    reading.look(false).await.unwrap();
+    let (until, interrupt) = (Instant::now() + Duration::from_secs(60), Notify::new());
+    let opened = reading.session.wait(&mut reading.memory, until, &interrupt).await;
+    assert!(opened.is_some(), "what came before the stream was open is looked for");
+    let told = reading.session.wait(&mut reading.memory, until, &interrupt).await.unwrap();
+    let mut shown = Vec::new();
+    let mut judge = |found: &Found| {
+        shown.push(found.shown_at);
+        Disposition::Leave
+    };
+    let since = Since::all(SystemTime::now());
+    reading.session.look(&mut reading.memory, Some(told), false, since, &mut judge).await.unwrap();
+    assert_eq!(shown, [on_time_line(told)], "the state that was known is no news");
+}
+
+#[tokio::test]
+async fn without_events_nobody_waits_in_vain_again() {
+    let mut reading = Reading::of(|line| match line {
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ => newest(""),
+    })
+    .await;
+    assert!(reading.session.can_wait(&reading.memory));
+    let until = Instant::now() + Duration::from_secs(60);
+    let told = reading.session.wait(&mut reading.memory, until, &Notify::new()).await;
+    assert_eq!(told, None);
+    assert!(!reading.session.can_wait(&reading.memory));
+    assert!(reading.session.trace().transcript().contains("looking without events"));
+    reading.look(true).await.unwrap();
+}

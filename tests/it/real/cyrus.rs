@@ -1,0 +1,97 @@
+//! A mailbox that is read by JMAP: against a real Cyrus, as its measures tell it.
+
+use ledger::{Reading, Reason, Snapshot, Step};
+
+use crate::lab::cyrus::Cyrus;
+use crate::lab::{Account, until};
+use crate::real::stack::healthy;
+use crate::support::logins::log_in_to_receive;
+use crate::support::program::{self, run};
+use crate::support::{Exporter, TargetText, only, quoted, yaml};
+
+/// A target to the user by JMAP, each second.
+fn target(cyrus: &Cyrus, name: &str, user: &Account) -> TargetText {
+    let ports = cyrus.ports();
+    TargetText::named(name)
+        .set("interval", "1s")
+        .set("host", "127.0.0.1")
+        .set("from", "sender@lab.example")
+        .set("to", &format!("{}@lab.example", user.address))
+        .set("send.port", &ports.smtp.to_string())
+        .set("send.tls", "none")
+        .set("receive.protocol", "jmap")
+        .set("receive.port", &ports.http.to_string())
+        .set("receive.tls", "none")
+        .set("receive.username", &user.address)
+        .set("receive.password", &quoted(&user.password))
+}
+
+/// The same under TLS.
+fn protected(cyrus: &Cyrus, target: TargetText) -> TargetText {
+    let ca_file = quoted(&cyrus.ca_file().to_string_lossy());
+    target
+        .set("receive.port", &cyrus.ports().https.to_string())
+        .set("receive.tls", "implicit")
+        .set("receive.tls_options", &format!("{{ca_file: {ca_file}}}"))
+}
+
+#[tokio::test]
+async fn mail_arrives_by_jmap_and_is_taken_out_and_others_mail_stays() {
+    let cyrus = Cyrus::start().await;
+    let user = cyrus.user("rita", "odd: p\"a\\ss{}%u").await;
+    let (outcome, transcript) = log_in_to_receive(&only(target(&cyrus, "a", &user)).receive).await;
+    outcome.expect(&transcript);
+    // A test mail of somebody else, whose time is not over.
+    let foreign =
+        "X-Mailtrip: v=1; token=00000000000000000000000000000001; expires=2099-01-01T00:00:00Z";
+    cyrus.deliver(&user, "Subject: of a person\r\n\r\nhands off\r\n").await;
+    cyrus.deliver(&user, &format!("{foreign}\r\nSubject: of another\r\n\r\nnot yet\r\n")).await;
+    let targets = [
+        target(&cyrus, "plain", &user),
+        protected(&cyrus, target(&cyrus, "tls", &user)).set("inspect", "true"),
+    ];
+    let exporter = Exporter::start(&targets).await;
+    for name in ["plain", "tls"] {
+        healthy(&exporter, name, 3).await;
+    }
+    exporter.supervisor.stop().await;
+    until("only others' mails are left", async || cyrus.mails().len() == 2).await;
+    assert!(cyrus.mails().iter().any(|mail| mail.contains("hands off")));
+}
+
+#[tokio::test]
+async fn the_probe_command_makes_a_round_trip_by_jmap() {
+    let cyrus = Cyrus::start().await;
+    let user = cyrus.user("rita", "secret").await;
+    let folder = program::folder(&yaml(&[protected(&cyrus, target(&cyrus, "by-jmap", &user))]));
+    let output = run(folder.path(), &["probe", "by-jmap"]).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("jmap 127.0.0.1:"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+    assert!(cyrus.mails().is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_and_a_server_that_is_stopped_comes_back() {
+    let cyrus = Cyrus::start().await;
+    let user = cyrus.user("rita", "secret").await;
+    let wrong = Account { password: "wrong".to_owned(), ..user.clone() };
+    let (outcome, transcript) = log_in_to_receive(&only(target(&cyrus, "a", &wrong)).receive).await;
+    let failure = outcome.expect_err(&transcript);
+    assert_eq!((failure.step, failure.reason, failure.down), (Step::Auth, Reason::Auth, false));
+    assert!(!transcript.contains("wrong"), "{transcript}");
+
+    let exporter = Exporter::start(&[target(&cyrus, "a", &user)]).await;
+    healthy(&exporter, "a", 1).await;
+    cyrus.stop().await;
+    let refused = |now: &Snapshot| now.sides.receive.failures_for(Reason::Refused) >= 1;
+    let snapshot = exporter.until("a", "refused", refused).await;
+    assert_eq!(snapshot.receive_ability, Reading::Is(false));
+    cyrus.start_again().await;
+    let before = exporter.snapshot("a").totals.received;
+    let back =
+        |now: &Snapshot| now.receive_ability == Reading::Is(true) && now.totals.received > before;
+    exporter.until("a", "able again", back).await;
+    exporter.supervisor.stop().await;
+}
