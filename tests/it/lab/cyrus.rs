@@ -112,7 +112,7 @@ impl Cyrus {
         self.claim.folder().join(CA_FILE)
     }
 
-    /// Makes a user, whose login is the name; the mailbox is made at the first login.
+    /// Makes a user, whose login is the name, with one mail in the inbox: the first mail makes the mailbox.
     ///
     /// # Panics
     /// If the server's table of users cannot be written.
@@ -120,7 +120,9 @@ impl Cyrus {
         let arguments = ["-p", "-c", "-f", "/var/cyrus/sasldb", "-u", NAME, name];
         self.root.run("/usr/sbin/saslpasswd2", &arguments, password).await;
         self.root.give_to_mail(&format!("{STATE}/sasldb"));
-        Account { address: name.to_owned(), password: password.to_owned() }
+        let user = Account { address: name.to_owned(), password: password.to_owned() };
+        self.deliver(&user, "Subject: welcome\r\n\r\nwelcome\r\n").await;
+        user
     }
 
     /// Puts a mail of somebody else into the user's inbox.
