@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Mutex;
 
 use super::background::Background;
 use super::certificates::{self, CA_FILE, SERVER_FILE};
@@ -27,7 +26,7 @@ const STATE: &str = "var/cyrus";
 pub(crate) struct Cyrus {
     claim: Claim,
     root: Root,
-    process: Mutex<Option<Process>>,
+    _process: Process,
     _relay: Background,
 }
 
@@ -67,16 +66,11 @@ impl Cyrus {
         }
         let relay = Background::start(async move || relay(ports.smtp, ports.lmtp).await);
         wait::until_open(ADDRESS, ports.smtp).await;
-        let cyrus = Self { claim, root, process: Mutex::default(), _relay: relay };
-        cyrus.start_again().await;
-        cyrus
+        let process = Self::start_in(&root, ports).await;
+        Self { claim, root, _process: process, _relay: relay }
     }
 
-    /// Starts it again after [`Cyrus::stop`].
-    ///
-    /// # Panics
-    /// If it does not start.
-    pub(crate) async fn start_again(&self) {
+    async fn start_in(root: &Root, ports: CyrusPorts) -> Process {
         let command = [
             "/usr/lib/cyrus/bin/master",
             "-C",
@@ -87,19 +81,12 @@ impl Cyrus {
             "/var/cyrus/pid",
             "-D",
         ];
-        *self.process.lock().await = Some(self.root.start("cyrus", true, &command, &[]));
-        let CyrusPorts { http, https, lmtp, .. } = self.ports();
+        let process = root.start("cyrus", true, &command, &[]);
+        let CyrusPorts { http, https, lmtp, .. } = ports;
         for port in [http, https, lmtp] {
             wait::until_open(ADDRESS, port).await;
         }
-    }
-
-    /// Stops it: connections are refused.
-    pub(crate) async fn stop(&self) {
-        if let Some(process) = self.process.lock().await.take() {
-            process.end().await;
-        }
-        wait::until_refused(ADDRESS, self.ports().http).await;
+        process
     }
 
     /// Its ports.
