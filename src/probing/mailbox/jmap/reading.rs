@@ -166,7 +166,7 @@ impl Session {
         let is_due = |(id, state): (EmailId, &BacklogState)| match state {
             BacklogState::Unread(unread) => {
                 let is_soon = |at| now.saturating_duration_since(at) < BETWEEN_TRIES;
-                (!unread.asked.is_some_and(is_soon)).then(|| (id, **unread))
+                (!unread.asked.is_some_and(is_soon)).then_some((id, **unread))
             }
             _ => None,
         };
