@@ -274,10 +274,7 @@ impl Protocol {
 
     /// Whether it shows which mail is junk: by `\Junk`, or a single folder beside the inbox.
     pub fn knows_junk(&self) -> bool {
-        let count = |kind| match self {
-            Protocol::Imap { folders } => folders.iter().filter(|it| it.kind() == kind).count(),
-            Protocol::Pop3 => 0,
-        };
+        let count = |kind| self.folders().iter().filter(|it| it.kind() == kind).count();
         count(FoundIn::Junk) > 0 || count(FoundIn::Other) == 1
     }
 

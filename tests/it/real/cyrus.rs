@@ -39,7 +39,8 @@ fn protected(cyrus: &Cyrus, target: TargetText) -> TargetText {
 async fn mail_arrives_by_jmap_and_is_taken_out_and_others_mail_stays() {
     let cyrus = Cyrus::start().await;
     let user = cyrus.user("rita", "odd: p\"a\\ss{}%u").await;
-    let (outcome, transcript) = log_in_to_receive(&only(target(&cyrus, "a", &user)).receive).await;
+    let checked = only(target(&cyrus, "a", &user));
+    let (outcome, transcript) = log_in_to_receive(checked.receive.as_ref().unwrap()).await;
     outcome.expect(&transcript);
     // A test mail of somebody else, whose time is not over.
     let foreign =
@@ -78,7 +79,8 @@ async fn a_wrong_password_is_refused_and_shown_nowhere() {
     let cyrus = Cyrus::start().await;
     let user = cyrus.user("rita", "secret").await;
     let wrong = Account { password: "wrong".to_owned(), ..user.clone() };
-    let (outcome, transcript) = log_in_to_receive(&only(target(&cyrus, "a", &wrong)).receive).await;
+    let checked = only(target(&cyrus, "a", &wrong));
+    let (outcome, transcript) = log_in_to_receive(checked.receive.as_ref().unwrap()).await;
     let failure = outcome.expect_err(&transcript);
     assert_eq!((failure.step, failure.reason, failure.down), (Step::Auth, Reason::Auth, false));
     assert!(!transcript.contains("wrong"), "{transcript}");

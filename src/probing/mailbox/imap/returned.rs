@@ -1,6 +1,5 @@
 //! Reading the reports that may be about mails of ours. What turns out to be none may be an answer to one.
 
-
 use super::folder_state::FolderState;
 use super::reading::Viewing;
 use super::tries::READ_TRIES;

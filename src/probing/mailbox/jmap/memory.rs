@@ -108,12 +108,7 @@ impl Memory {
     }
 
     /// Does with a mail what was decided.
-    pub(super) fn apply(
-        &mut self,
-        id: &EmailId,
-        disposition: Disposition,
-        found: &Found,
-    ) {
+    pub(super) fn apply(&mut self, id: &EmailId, disposition: Disposition, found: &Found) {
         let removal = match disposition {
             Disposition::Remove(token) | Disposition::Inspect(token) => {
                 let inspects = matches!(disposition, Disposition::Inspect(_));

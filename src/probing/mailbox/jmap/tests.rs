@@ -77,8 +77,9 @@ struct Reading {
 impl Reading {
     async fn of(answer: impl FnMut(&str) -> String + Send + 'static) -> Self {
         let (target, dialer) = serve("jmap", "", server(answer)).await;
-        let (end, login) = (Instant::now() + Duration::from_secs(60), &target.receive.login);
-        let folders = target.receive.protocol.folders();
+        let receive = target.receive.as_ref().unwrap();
+        let (end, login) = (Instant::now() + Duration::from_secs(60), &receive.login);
+        let folders = receive.protocol.folders();
         let opened =
             Session::open(&dialer, login, folders, &[], Trace::new(Some(login)), end).await;
         Self { session: opened.unwrap(), memory: Memory::default(), seen: Vec::new() }
