@@ -161,8 +161,9 @@ async fn probe_one(cli: &Cli, probe: &Probe) -> Result<ExitCode, Fatal> {
 
 /// Makes a first configuration.
 async fn create(init: &Init) -> Result<ExitCode, Fatal> {
-    let Init { address, password_file, folder, name, ca_file, yes } = init.clone();
-    let wish = Wish { address, password_file, folder, name, ca_file, yes };
+    let Init { address, password_file, folder, name, ca_file, protocol, yes } = init.clone();
+    let protocol = protocol.map(Into::into);
+    let wish = Wish { address, password_file, folder, name, ca_file, protocol, yes };
     let is_good = crate::init::run(&wish).await?;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -5,7 +5,7 @@
 //! sees more than two logins that it refuses. Nothing is written before both servers have taken the password, and no
 //! file that is there is touched.
 //!
-//! `search` finds the servers, `person` asks the one at the terminal, `files` writes.
+//! `search` finds the servers, `person` asks the one at the terminal, `keyring` logs in, `files` writes.
 
 use std::fmt;
 use std::io::Write;
@@ -14,14 +14,14 @@ use std::sync::Arc;
 
 use lettre::Address;
 
-use crate::config::{self, Config, Login, Secret, Target, TargetName};
+use crate::config::{self, Config, Secret, Target, TargetName};
 use crate::roundtrip::command::interrupt;
 use crate::roundtrip::state::{Thresholds, is_successful};
 use crate::roundtrip::terminal::{Look, Terminal};
 use crate::roundtrip::{self, Options};
 use files::{Account, Files, Side};
-use mail::auth::Auth;
-use mail::discovery::{self, Offer, Welcome};
+use keyring::{Keyring, shows_token};
+use mail::discovery::{self, MailProtocol, Welcome};
 use mail::net::host;
 use mail::net::records::Resolver;
 use mail::options::{TlsOptions, without_final_dot};
@@ -31,6 +31,7 @@ use search::{Choice, Found, Search};
 pub use files::OF_SERVICE;
 
 mod files;
+mod keyring;
 mod person;
 mod search;
 
@@ -47,6 +48,8 @@ pub struct Wish {
     pub name: Option<TargetName>,
     /// The authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// By which protocol the mailbox is to be read; `None`: by the first by which it can be, IMAP, POP3 or JMAP.
+    pub protocol: Option<MailProtocol>,
     /// Whether hosts outside of the domain are agreed to.
     pub yes: bool,
 }
@@ -138,7 +141,9 @@ async fn make<W: Write + Send>(
 ) -> Result<(Config, Arc<Target>), Stop> {
     let clients = Arc::new(ConnectionContext::default());
     let domain = without_final_dot(wish.address.domain()).to_ascii_lowercase();
-    let search = Search::new(&wish.address, &domain, tls_options, Arc::clone(&clients), terminal);
+    let (address, protocol) = (&wish.address, wish.protocol);
+    let search =
+        Search::new(address, &domain, protocol, tls_options, Arc::clone(&clients), terminal);
     let Found { mailbox, smtp } = search.run(resolver).await?;
     let outside = outside(&domain, [&mailbox, &smtp]);
     if !outside.is_empty() {
@@ -148,14 +153,17 @@ async fn make<W: Write + Send>(
         Some(path) => config::secret_of_flag(path).map_err(|problem| {
             Stop::because(format!("--password-file={}: {problem}", path.display()))
         })?,
-        None => person::password(&format!("password of {}", wish.address)).await?,
+        None => {
+            let what = if shows_token(&mailbox.1) { "password or API token" } else { "password" };
+            person::password(&format!("{what} of {address}")).await?
+        }
     };
-    let names = discovery::usernames(mailbox.0.username.as_deref(), &wish.address);
-    let keyring = Keyring { password: &password, tls_options, clients: &clients };
+    let names = discovery::usernames(mailbox.0.username.as_deref(), address);
+    let keyring = Keyring { password: &password, domain: &domain, tls_options, clients: &clients };
     let reader = keyring.log_in(&mailbox, &names, None, terminal).await?;
     // What is said of it, then what the mailbox has taken.
-    let likeliest = smtp.0.username.as_deref().into_iter().chain([reader.as_str()]);
-    let names = discovery::usernames(likeliest, &wish.address);
+    let likeliest = smtp.0.username.as_deref().into_iter().chain([reader.name.as_str()]);
+    let names = discovery::usernames(likeliest, address);
     let sender = match smtp.1 {
         Welcome::NoLogin => {
             let words = ": mails go there without a login, for no server was found that takes one";
@@ -166,25 +174,30 @@ async fn make<W: Write + Send>(
     };
     let account = Account {
         name,
-        address: &wish.address,
-        send: Side {
-            offer: &smtp.0,
-            login: sender.as_deref().map(|sender| (sender, auth_of(smtp.1))),
-        },
-        receive: Side { offer: &mailbox.0, login: Some((&reader, auth_of(mailbox.1))) },
+        address,
+        send: Side { offer: &smtp.0, login: sender.as_ref().map(|it| (it.name.as_str(), it.auth)) },
+        receive: Side { offer: &reader.offer, login: Some((&reader.name, reader.auth)) },
         ca_file: tls_options.ca_file.as_ref(),
     };
-    files.write(&account, &password)?;
+    let written = write(files, &account, &password)?;
+    terminal.paragraph(&[(Look::Plain, &files.written())]);
+    Ok(written)
+}
+
+/// Writes the files and loads them, with the target in them; or leaves none.
+fn write(
+    files: &Files,
+    account: &Account<'_>,
+    password: &Secret,
+) -> Result<(Config, Arc<Target>), Stop> {
+    files.write(account, password)?;
     let loaded = Config::load(files.main()).map_err(|problems| problems.to_string());
-    let known = loaded.and_then(|config| match roundtrip::find(&config, name.as_str()) {
+    let known = loaded.and_then(|config| match roundtrip::find(&config, account.name.as_str()) {
         Ok(target) => Ok((Arc::clone(target), config)),
         Err(_) => Err(files.is_not_included()),
     });
     match known {
-        Ok((target, config)) => {
-            terminal.paragraph(&[(Look::Plain, &files.written())]);
-            Ok((config, target))
-        }
+        Ok((target, config)) => Ok((config, target)),
         Err(problem) => {
             files.remove();
             Err(Stop::because(format!("the configuration would not be good:\n{problem}")))
@@ -235,87 +248,25 @@ async fn agree<W: Write>(
     }
 }
 
-/// How a password is shown; the configuration says it as well, so that what was tried is what is done from then on.
-fn auth_of(welcome: Welcome) -> Auth {
-    match welcome {
-        Welcome::Password(auth) => auth,
-        Welcome::Token | Welcome::NoLogin => Auth::Auto,
-    }
-}
-
-/// What a login is made with.
-struct Keyring<'a> {
-    password: &'a Secret,
-    tls_options: &'a TlsOptions,
-    clients: &'a ConnectionContext,
-}
-
-impl Keyring<'_> {
-    /// Logs in as the first of these users that the server lets in, and gives that one. `reader` is who the mailbox has
-    /// let in with this password.
-    async fn log_in<W: Write>(
-        &self,
-        (offer, welcome): &(Offer, Welcome),
-        names: &[String],
-        reader: Option<&str>,
-        terminal: &mut Terminal<W>,
-    ) -> Result<String, Stop> {
-        let auth = auth_of(*welcome);
-        let mut refusal = String::new();
-        for name in names {
-            terminal.live(&format!("logging in at {} as {name} …", offer.host));
-            let login = Login {
-                auth,
-                ..Login::with_password(name.as_str(), self.password.expose().to_owned())
-            };
-            match discovery::log_in(offer, &login, self.tls_options, self.clients).await {
-                Ok(()) => {
-                    let words = format!(": logged in as {name}");
-                    terminal.paragraph(&[(Look::Plain, &offer.to_string()), (Look::Good, &words)]);
-                    return Ok(name.clone());
-                }
-                Err(failure) if failure.is_refused_login() => {
-                    let words = format!(": {}", failure.message);
-                    terminal.paragraph(&[(Look::Plain, &offer.to_string()), (Look::Bad, &words)]);
-                    refusal = failure.message;
-                }
-                Err(failure) => return Err(Stop::because(format!("{offer}: {failure}"))),
-            }
-        }
-        let names = names.join(" and as ");
-        let advice = match reader {
-            None => {
-                "see whether the password is right, whether the provider wants one for this program alone (an app \
-                 password), and whether logins by programs are allowed in its settings"
-                    .to_owned()
-            }
-            Some(reader) => format!(
-                "the mailbox has taken it for {reader}, so the password is right: see whether the account may send by \
-                 SMTP with a login (a setting of its own at many providers), and as which user"
-            ),
-        };
-        Err(Stop::because(format!(
-            "{} does not take this password for {names}: {refusal}; it is not tried any further, so that the account is \
-             not locked: {advice}",
-            offer.host
-        )))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail::options::{Spoken, TlsMode};
+    use mail::auth::Auth;
+    use mail::discovery::Offer;
+    use mail::options::TlsMode;
 
     #[test]
     fn hosts_outside_that_get_no_password_need_no_consent() {
-        let offer = |host| Offer::new(Spoken::Smtp, host, 25, TlsMode::StartTls);
+        let offer = |host| Offer::new(MailProtocol::Smtp, host, 25, TlsMode::StartTls);
         let password = Welcome::Password(Auth::Auto);
         let (inside, filter) = (offer("mail.example.com"), offer("mx.filter.example"));
         let asked = |welcome| {
-            outside("example.com", [&(inside.clone(), password), &(filter.clone(), welcome)])
+            outside(
+                "example.com",
+                [&(inside.clone(), password.clone()), &(filter.clone(), welcome)],
+            )
         };
-        assert_eq!(asked(password), ["mx.filter.example"]);
+        assert_eq!(asked(password.clone()), ["mx.filter.example"]);
         assert_eq!(asked(Welcome::NoLogin), [""; 0]);
     }
 }

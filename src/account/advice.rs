@@ -8,6 +8,7 @@ use ledger::{Failure, Reason, Side, Step};
 
 mod clues;
 mod connection;
+mod jmap;
 
 /// What to look at after this failure, as the end of a sentence: a command without a final stop.
 /// `place` is where the target is configured, as `mailtrip.yml:12`.
@@ -118,6 +119,7 @@ impl Advice<'_> {
             | Reason::CertificateExpired
             | Reason::CertificateUntrusted
             | Reason::CertificateName => self.handshake(reason),
+            Reason::Auth if self.is_jmap() => self.jmap_login(),
             Reason::Auth => {
                 let (side, place) = (self.side, self.place);
                 format!("check `username`, the password and `auth` under `{side}` in {place}")
@@ -211,6 +213,12 @@ impl Advice<'_> {
             (Step::Greeting, _) if self.begins_in_the_clear() => {
                 format!("{log}{}", self.perhaps_implicit())
             }
+            (Step::Tls, TlsMode::Implicit) if self.is_jmap() => {
+                format!("{log}; if port {port} begins without TLS, {}", self.jmap_port())
+            }
+            (Step::Auth, TlsMode::None) if self.is_jmap() => {
+                format!("{log}{}", self.perhaps_implicit())
+            }
             (Step::Tls, TlsMode::Implicit) => format!(
                 "{log}; if port {port} begins without TLS, set `tls: starttls` under `{}` in {}",
                 self.side, self.place
@@ -247,6 +255,9 @@ impl Advice<'_> {
             ),
             (Side::Send, _) => {
                 format!("check that {host} lets this machine in, and look into its log")
+            }
+            (Side::Receive, Step::Auth) if self.is_jmap() && self.begins_in_the_clear() => {
+                format!("check what the account {user} may do on {host}{}", self.perhaps_implicit())
             }
             (Side::Receive, Step::Select) if self.is_pop3() => {
                 format!("check that the maildrop of {user} exists, and look into {}", self.log())
@@ -348,6 +359,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use ledger::Clue;
 
     fn target(tls: &str) -> Arc<Target> {
         let text = format!(
@@ -429,6 +441,58 @@ mod tests {
             }
             let text = advice(&target, Side::Receive, Step::Select, Reason::Protocol);
             assert!(text.contains("set `protocol: imap` under `receive`"), "{text}");
+        }
+    }
+
+    fn jmap(receive: &str) -> Arc<Target> {
+        let text = format!(
+            "targets: [{{name: corp, host: mail.example.com, from: from@example.com, to: to@example.com, send: {{tls: \
+             none}}, receive: {{protocol: jmap, username: rita, password: x{receive}}}}}]"
+        );
+        let config = Config::parse(&text, Path::new("mailtrip.yml")).unwrap();
+        config.targets.into_values().next().unwrap()
+    }
+
+    #[test]
+    fn jmap_is_told_of_what_it_has() {
+        let of = |receive: &str, step, reason, clue| {
+            let failure =
+                Failure { step, reason, down: false, shortage: None, clue, message: String::new() };
+            next_step(&jmap(receive), Side::Receive, &failure, "mailtrip.yml:1")
+        };
+        let (auth, protocol) = (Step::Auth, Reason::Protocol);
+        let implicit = "set `tls: implicit` under `receive`";
+        let https = "set `port` under `receive` in mailtrip.yml:1 to that of HTTPS, mostly 443";
+        for (receive, step, reason, clue, words) in [
+            ("", auth, Reason::Auth, None, "set `auth: oauthbearer`"),
+            (", auth: plain", auth, Reason::Auth, None, "set `auth: oauthbearer`"),
+            (", auth: oauthbearer", auth, Reason::Auth, None, "that the token is whole"),
+            ("", auth, protocol, Some(Clue::NoJmap), "_jmap._tcp.example.com"),
+            ("", auth, protocol, Some(Clue::Elsewhere), "make it the `host` and `port`"),
+            ("", auth, protocol, Some(Clue::OtherProtocol("IMAP")), "or `protocol: imap`"),
+            ("", auth, protocol, Some(Clue::OtherProtocol("SMTP")), https),
+            ("", Step::Tls, Reason::Tls, Some(Clue::NotTls), https),
+            ("", Step::Tls, Reason::Closed, None, https),
+            (", tls: none", auth, Reason::Closed, None, implicit),
+            (", tls: none", auth, Reason::Rejected, None, implicit),
+        ] {
+            let text = of(receive, step, reason, clue);
+            assert!(text.contains(words), "{receive} {step} {reason} {clue:?}: {text}");
+            assert!(!text.contains("starttls"), "{text}");
+        }
+        let smtp = of("", auth, protocol, Some(Clue::OtherProtocol("SMTP")));
+        assert!(!smtp.contains("`protocol: "), "{smtp}");
+    }
+
+    #[test]
+    fn nothing_of_jmap_leads_to_a_word_that_it_does_not_have() {
+        for target in ["", ", tls: none"].map(jmap) {
+            for step in Step::of(Side::Receive) {
+                for reason in Reason::of(Side::Receive) {
+                    let text = advice(&target, Side::Receive, *step, *reason);
+                    assert!(!text.contains("starttls"), "{step} {reason}: {text}");
+                }
+            }
         }
     }
 

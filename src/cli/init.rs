@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 use lettre::Address;
 
 use crate::config::{TargetName, parse_address};
+use mail::discovery::MailProtocol;
 
 /// What `init` is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -31,9 +32,34 @@ pub struct Init {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ca_file: Option<PathBuf>,
 
+    /// Read the mailbox by this protocol and no other [default: the first by which it can be read: imap, pop3, jmap]
+    #[arg(long, value_enum, value_name = "PROTOCOL")]
+    pub protocol: Option<MailboxProtocol>,
+
     /// Let the password go to servers outside of the domain without being asked
     #[arg(long)]
     pub yes: bool,
+}
+
+/// The values of `--protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MailboxProtocol {
+    /// IMAP, by TLS
+    Imap,
+    /// POP3, by TLS
+    Pop3,
+    /// JMAP, by HTTPS
+    Jmap,
+}
+
+impl From<MailboxProtocol> for MailProtocol {
+    fn from(protocol: MailboxProtocol) -> Self {
+        match protocol {
+            MailboxProtocol::Imap => Self::Imap,
+            MailboxProtocol::Pop3 => Self::Pop3,
+            MailboxProtocol::Jmap => Self::Jmap,
+        }
+    }
 }
 
 fn address(text: &str) -> Result<Address, String> {

@@ -18,7 +18,7 @@ use crate::config::show::Text;
 use crate::config::{Config, Secret, TargetName};
 use mail::auth::Auth;
 use mail::discovery::Offer;
-use mail::options::{PemFile, Spoken, TlsMode};
+use mail::options::{PemFile, TlsMode};
 
 /// The most characters of a name that are part of the name of a file.
 const NAME_CHARS: usize = 80;
@@ -263,7 +263,7 @@ impl Files {
         let _ = writeln!(yaml, "    from: {}\n    to: {}", Text(&address), Text(&address));
         yaml.push_str("    send:\n");
         self.side(&mut yaml, &account.send, account.ca_file);
-        let protocol = if account.receive.offer.protocol == Spoken::Pop3 { "pop3" } else { "imap" };
+        let protocol = account.receive.offer.protocol.label();
         let _ = writeln!(yaml, "    receive:\n      protocol: {protocol}");
         self.side(&mut yaml, &account.receive, account.ca_file);
         yaml
@@ -328,6 +328,7 @@ mod tests {
 
     use super::*;
     use mail::auth::Mechanism;
+    use mail::discovery::MailProtocol;
 
     fn name(text: &str) -> TargetName {
         TargetName::new(text).unwrap()
@@ -351,8 +352,8 @@ mod tests {
     const PLAIN: Auth = Auth::Only(Mechanism::Plain);
 
     fn offers() -> [Offer; 2] {
-        let smtp = Offer::new(Spoken::Smtp, "mail.example.com", 25, TlsMode::StartTls);
-        [smtp, Offer::new(Spoken::Imap, "mail.example.com", 993, TlsMode::Implicit)]
+        let smtp = Offer::new(MailProtocol::Smtp, "mail.example.com", 25, TlsMode::StartTls);
+        [smtp, Offer::new(MailProtocol::Imap, "mail.example.com", 993, TlsMode::Implicit)]
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The search for the servers of an address: what its domain announces in the DNS, then its file for mail programs, then
 //! usual names, then the hosts that take its mail; each only for what the ones before have not shown. Of what is found
-//! at one time all is tried at once, without a password, and the strongest that is good is taken.
+//! at one time all is tried at once, without a password, and the strongest that is good is taken. JMAP comes last, where no
+//! mailbox was found by what most people read with.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -14,7 +15,11 @@ use tokio::time::{Instant, interval};
 use super::Stop;
 use crate::config;
 use crate::roundtrip::terminal::{Look, Terminal};
-use mail::discovery::{Offer, Welcome, autoconfig, guess, in_order, reach, services};
+use mail::auth::{Auth, Mechanism};
+use mail::discovery::services::Announced;
+use mail::discovery::{
+    MailProtocol, Offer, Site, Welcome, autoconfig, guess, in_order, reach, services,
+};
 use mail::net::records::Resolver;
 use mail::options::TlsOptions;
 use mail::text::cut_to;
@@ -43,6 +48,8 @@ pub(super) struct Found {
 pub(super) struct Search<'a, W> {
     address: &'a Address,
     domain: &'a str,
+    /// By which protocol alone the mailbox is to be read.
+    protocol: Option<MailProtocol>,
     tls_options: &'a TlsOptions,
     clients: Arc<ConnectionContext>,
     terminal: &'a mut Terminal<W>,
@@ -56,6 +63,12 @@ pub(super) struct Search<'a, W> {
     for_tokens: Option<String>,
     /// A host whose certificate is not good.
     untrusted: Option<String>,
+    /// Other servers to which those of JMAP send their clients.
+    moved: Vec<Offer>,
+    /// One that is not followed, and who sends there.
+    too_far: Option<(String, Site)>,
+    /// Hosts at which servers of the domain may be.
+    hosts: Vec<String>,
     /// Why the DNS has not answered something.
     unanswered: Option<String>,
 }
@@ -65,6 +78,7 @@ impl<'a, W: Write> Search<'a, W> {
     pub(super) fn new(
         address: &'a Address,
         domain: &'a str,
+        protocol: Option<MailProtocol>,
         tls_options: &'a TlsOptions,
         clients: Arc<ConnectionContext>,
         terminal: &'a mut Terminal<W>,
@@ -72,6 +86,7 @@ impl<'a, W: Write> Search<'a, W> {
         Self {
             address,
             domain,
+            protocol,
             tls_options,
             clients,
             terminal,
@@ -81,6 +96,9 @@ impl<'a, W: Write> Search<'a, W> {
             tried: BTreeSet::new(),
             for_tokens: None,
             untrusted: None,
+            moved: Vec::new(),
+            too_far: None,
+            hosts: Vec::new(),
             unanswered: None,
         }
     }
@@ -92,6 +110,37 @@ impl<'a, W: Write> Search<'a, W> {
     pub(super) async fn run(mut self, resolver: &Resolver) -> Result<Found, Stop> {
         let title = format!("The servers of {}", self.domain);
         self.terminal.line(&[(Look::Strong, &title)]);
+        let announced = self.ask_dns(resolver).await;
+        let (by_http, mut offers): (Vec<Offer>, Vec<Offer>) =
+            announced.offers.iter().cloned().partition(|it| it.protocol == MailProtocol::Jmap);
+        offers.extend(announced.with_tls_from_the_start());
+        self.attempt(offers).await;
+        if self.is_missing() {
+            self.ask_domain().await;
+        }
+        if self.is_missing() {
+            self.live("looking for the usual names");
+            let offers = guess::usual_names(self.domain, end()).await;
+            self.tell("the usual names", &hosts(&offers));
+            self.attempt(offers.into_iter().filter(|it| !announced.denies(it)).collect()).await;
+        }
+        if self.is_missing() {
+            self.ask_for_exchangers(resolver, &announced).await;
+        }
+        if self.is_wanted(MailProtocol::Jmap) {
+            self.look_for_jmap(by_http, &announced).await;
+        }
+        if self.smtp.is_none() && self.for_tokens.is_none() {
+            self.smtp = self.between_servers.take();
+        }
+        match (self.mailbox.take(), self.smtp.take()) {
+            (Some(mailbox), Some(smtp)) => Ok(Found { mailbox, smtp }),
+            (mailbox, smtp) => Err(self.nothing(mailbox.is_some(), smtp.is_some())),
+        }
+    }
+
+    /// What the domain announces.
+    async fn ask_dns(&mut self, resolver: &Resolver) -> Announced {
         self.live("asking the DNS");
         let announced = services::announced(resolver, self.domain, end()).await;
         let count = announced.offers.len();
@@ -106,45 +155,57 @@ impl<'a, W: Write> Search<'a, W> {
             },
         );
         self.unanswered = announced.fault.as_ref().map(|fault| fault.message.clone());
-        let mut offers = announced.offers.clone();
-        offers.extend(announced.with_tls_from_the_start());
-        self.attempt(offers).await;
-        if self.is_missing() {
-            self.ask_domain().await;
-        }
-        if self.is_missing() {
-            self.live("looking for the usual names");
-            let offers = guess::usual_names(self.domain, end()).await;
-            self.tell("the usual names", &hosts(&offers));
-            self.attempt(offers.into_iter().filter(|it| !announced.denies(it)).collect()).await;
-        }
-        if self.is_missing() {
-            self.live("looking for the hosts that take the mail");
-            let what = "the hosts that take its mail (MX)";
-            match guess::exchangers(resolver, self.domain, end()).await {
-                Ok(mut offers) => {
-                    self.tell(what, &hosts(&offers));
-                    offers.retain(|it| !announced.denies(it));
-                    self.attempt(offers).await;
-                }
-                Err(fault) => {
-                    self.tell(what, &fault.message);
-                    self.unanswered.get_or_insert(fault.message);
-                }
+        announced
+    }
+
+    /// Tries the hosts that take the mail of the domain.
+    async fn ask_for_exchangers(&mut self, resolver: &Resolver, announced: &Announced) {
+        self.live("looking for the hosts that take the mail");
+        let what = "the hosts that take its mail (MX)";
+        match guess::exchangers(resolver, self.domain, end()).await {
+            Ok(mut offers) => {
+                self.tell(what, &hosts(&offers));
+                self.hosts.extend(offers.iter().map(|offer| offer.host.clone()));
+                offers.retain(|it| !announced.denies(it));
+                self.attempt(offers).await;
             }
-        }
-        if self.smtp.is_none() && self.for_tokens.is_none() {
-            self.smtp = self.between_servers.take();
-        }
-        match (self.mailbox.take(), self.smtp.take()) {
-            (Some(mailbox), Some(smtp)) => Ok(Found { mailbox, smtp }),
-            (mailbox, smtp) => Err(self.nothing(mailbox.is_some(), smtp.is_some())),
+            Err(fault) => {
+                self.tell(what, &fault.message);
+                self.unanswered.get_or_insert(fault.message);
+            }
         }
     }
 
+    /// Tries the servers of JMAP that the domain announces, then where they may be, then where they send their clients:
+    /// each only for want of one before.
+    async fn look_for_jmap(&mut self, by_http: Vec<Offer>, announced: &Announced) {
+        self.live("looking for JMAP");
+        self.attempt(by_http).await;
+        if self.mailbox.is_none() && self.moved.is_empty() && self.for_tokens.is_none() {
+            let smtp = self.smtp.iter().map(|(offer, _)| offer.host.clone());
+            let known: Vec<String> = smtp.chain(std::mem::take(&mut self.hosts)).collect();
+            let mut offers = guess::jmap(self.domain, &known, end()).await;
+            offers.retain(|it| !announced.denies(it));
+            self.tell("where JMAP may be", &hosts(&offers));
+            self.attempt(offers).await;
+        }
+        let moved = std::mem::take(&mut self.moved);
+        self.attempt(moved).await;
+    }
+
     fn is_missing(&self) -> bool {
+        let is_mailbox_missing =
+            self.is_wanted(MailProtocol::Imap) || self.is_wanted(MailProtocol::Pop3);
         // What a provider wants is known by the first of its servers.
-        self.for_tokens.is_none() && (self.mailbox.is_none() || self.smtp.is_none())
+        self.for_tokens.is_none() && (self.smtp.is_none() || is_mailbox_missing)
+    }
+
+    /// Whether a server of this protocol is still looked for.
+    fn is_wanted(&self, protocol: MailProtocol) -> bool {
+        match protocol {
+            MailProtocol::Smtp => self.smtp.is_none(),
+            _ => self.mailbox.is_none() && self.protocol.is_none_or(|it| it == protocol),
+        }
     }
 
     /// Reads the domain's file for mail programs, wherever it is.
@@ -169,8 +230,7 @@ impl<'a, W: Write> Search<'a, W> {
     /// that are weaker.
     async fn attempt(&mut self, offers: Vec<Offer>) {
         let is_wanted = |offer: &Offer| {
-            let known = if offer.is_mailbox() { &self.mailbox } else { &self.smtp };
-            known.is_none() && !self.tried.contains(&offer.to_string())
+            self.is_wanted(offer.protocol) && !self.tried.contains(&offer.to_string())
         };
         let offers = in_order(offers.into_iter().filter(is_wanted).collect(), MOST);
         self.tried.extend(offers.iter().map(ToString::to_string));
@@ -216,9 +276,17 @@ impl<'a, W: Write> Search<'a, W> {
     /// Says what came of a server.
     fn note(&mut self, offer: &Offer, outcome: &Result<Welcome, Failure>) {
         let (look, words) = match outcome {
+            Ok(Welcome::Password(Auth::Only(Mechanism::OAuthBearer))) => {
+                (Look::Good, "the certificate is good, a token is taken".to_owned())
+            }
             Ok(Welcome::Password(_)) => {
                 (Look::Good, "the certificate is good, a password is taken".to_owned())
             }
+            Ok(Welcome::PasswordOrToken) => {
+                let words = "the certificate is good, a password is taken, or a token";
+                (Look::Good, words.to_owned())
+            }
+            Ok(Welcome::Elsewhere(site)) => (Look::Plain, self.note_move(offer, site)),
             Ok(Welcome::Token) => {
                 self.for_tokens.get_or_insert_with(|| {
                     wants_tokens(offer).map_or_else(|| offer.host.clone(), str::to_owned)
@@ -242,6 +310,21 @@ impl<'a, W: Write> Search<'a, W> {
         self.terminal.paragraph(&[(Look::Plain, &offer), (look, &words)]);
     }
 
+    /// Keeps the other server to which one sends its clients, if it may be asked, and says so.
+    fn note_move(&mut self, offer: &Offer, site: &Site) -> String {
+        let there = format!("sends its clients to {}:{}", site.host, site.port);
+        match offer.moved(site, self.domain) {
+            Some(moved) => {
+                self.moved.push(moved);
+                there
+            }
+            None => {
+                self.too_far.get_or_insert_with(|| (offer.host.clone(), site.clone()));
+                format!("{there}, outside of {}: it is not asked", self.domain)
+            }
+        }
+    }
+
     fn nothing(&self, has_mailbox: bool, has_smtp: bool) -> Stop {
         let domain = self.domain;
         if let Some(host) = &self.for_tokens {
@@ -252,9 +335,15 @@ impl<'a, W: Write> Search<'a, W> {
         }
         let what = match (has_mailbox, has_smtp) {
             (false, false) => "neither a mailbox nor a server to send by was found",
-            (false, true) => "no server was found whose mailbox can be read by IMAP or POP3",
+            (false, true) => match self.protocol {
+                None => "no server was found whose mailbox can be read by IMAP, POP3 or JMAP",
+                Some(_) => "no server was found whose mailbox can be read by the --protocol",
+            },
             (true, _) => "no server was found that takes mail by SMTP",
         };
+        if let Some((host, site)) = self.too_far.as_ref().filter(|_| !has_mailbox) {
+            return too_far(host, site, domain);
+        }
         let trust = match &self.untrusted {
             Some(host) => format!(
                 ". The certificate of {host} is not good, and no password goes there: if it is of an authority of your \
@@ -281,6 +370,15 @@ impl<'a, W: Write> Search<'a, W> {
     fn live(&mut self, words: &str) {
         self.terminal.live(&format!("{words} …"));
     }
+}
+
+/// That a server of JMAP sends its clients to another that nobody has named.
+pub(super) fn too_far(host: &str, site: &Site, domain: &str) -> Stop {
+    let Site { host: other, port } = site;
+    Stop::because(format!(
+        "{host} sends its clients to {other}:{port}, which is neither of {domain} nor named in its DNS: no password goes \
+         there. If it is right, write the configuration by hand, with `protocol: jmap` and `host: {other}`: docs/jmap.md"
+    ))
 }
 
 fn end() -> Instant {
@@ -315,16 +413,16 @@ fn is_of_certificate(failure: &Failure) -> bool {
 }
 
 /// Whether this is what is looked for.
-fn is_good(welcome: Welcome) -> bool {
-    matches!(welcome, Welcome::Password(_))
+fn is_good(welcome: &Welcome) -> bool {
+    !welcome.auths().is_empty()
 }
 
 /// The strongest that takes mail without a login: at the port between servers alone.
 fn without_login(offers: &[Offer], outcomes: &[Option<Option<Welcome>>]) -> Option<Choice> {
     offers.iter().zip(outcomes).find_map(|(offer, outcome)| {
         let is_fit = !offer.is_mailbox() && offer.port == 25;
-        let welcome = (*outcome)??;
-        (is_fit && welcome == Welcome::NoLogin).then(|| (offer.clone(), welcome))
+        let welcome = outcome.as_ref()?.as_ref()?;
+        (is_fit && *welcome == Welcome::NoLogin).then(|| (offer.clone(), welcome.clone()))
     })
 }
 
@@ -334,7 +432,7 @@ fn is_open(offers: &[Offer], outcomes: &[Option<Option<Welcome>>], mailbox: bool
         match outcome {
             _ if offer.is_mailbox() != mailbox => {}
             None => return true,
-            Some(Some(welcome)) if is_good(*welcome) => return false,
+            Some(Some(welcome)) if is_good(welcome) => return false,
             Some(_) => {}
         }
     }
@@ -349,8 +447,8 @@ fn strongest(
 ) -> Option<Choice> {
     let of_side = offers.iter().zip(outcomes).filter(|(it, _)| it.is_mailbox() == mailbox);
     let good = of_side.filter_map(|(offer, outcome)| {
-        let welcome = (*outcome)??;
-        is_good(welcome).then(|| (offer.clone(), welcome))
+        let welcome = outcome.as_ref()?.as_ref()?;
+        is_good(welcome).then(|| (offer.clone(), welcome.clone()))
     });
     good.into_iter().next()
 }
@@ -358,23 +456,22 @@ fn strongest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail::auth::Auth;
-    use mail::options::{Spoken, TlsMode};
+    use mail::options::TlsMode;
 
     fn smtp(port: u16) -> Offer {
-        Offer::new(Spoken::Smtp, "mail.example.com", port, TlsMode::StartTls)
+        Offer::new(MailProtocol::Smtp, "mail.example.com", port, TlsMode::StartTls)
     }
 
     #[test]
     fn the_strongest_is_waited_for_and_the_weaker_are_not() {
         let offers = [smtp(465), smtp(587), smtp(25)];
-        let good = Some(Some(Welcome::Password(Auth::Auto)));
-        assert!(is_open(&offers, &[None, good, None], false));
-        assert!(!is_open(&offers, &[good, None, None], false));
-        assert!(!is_open(&offers, &[Some(None), good, None], false));
+        let good = || Some(Some(Welcome::Password(Auth::Auto)));
+        assert!(is_open(&offers, &[None, good(), None], false));
+        assert!(!is_open(&offers, &[good(), None, None], false));
+        assert!(!is_open(&offers, &[Some(None), good(), None], false));
         assert!(!is_open(&offers, &[None, None, None], true), "no mailbox is among them");
         let chosen = |outcomes: [_; 3]| strongest(&offers, &outcomes, false).map(|it| it.0.port);
-        assert_eq!(chosen([Some(None), good, good]), Some(587));
+        assert_eq!(chosen([Some(None), good(), good()]), Some(587));
         assert_eq!(chosen([Some(Some(Welcome::Token)), Some(None), None]), None);
     }
 
@@ -384,7 +481,7 @@ mod tests {
         let mut terminal = Terminal::plain(Vec::new());
         let clients = Arc::new(ConnectionContext::default());
         let mut search =
-            Search::new(&address, "example.test", &tls_options, clients, &mut terminal);
+            Search::new(&address, "example.test", None, &tls_options, clients, &mut terminal);
         let said = |search: &Search<'_, _>| search.nothing(false, false).to_string();
         assert!(said(&search).contains("write the configuration by hand"));
         search.unanswered = Some("SERVFAIL".to_owned());
@@ -400,7 +497,7 @@ mod tests {
         assert_eq!(chosen(smtp(25), Welcome::NoLogin), Some(25));
         assert_eq!(chosen(smtp(587), Welcome::NoLogin), None);
         assert_eq!(chosen(smtp(25), Welcome::Token), None);
-        let imap = Offer::new(Spoken::Imap, "mail.example.com", 25, TlsMode::StartTls);
+        let imap = Offer::new(MailProtocol::Imap, "mail.example.com", 25, TlsMode::StartTls);
         assert_eq!(chosen(imap, Welcome::NoLogin), None);
         // It is no end of the search: a later source may have one with a login.
         let no_login = [Some(Some(Welcome::NoLogin))];

@@ -59,6 +59,12 @@ pub enum Clue {
     Bogus,
     /// The login was taken, and then the first command about the mailbox is BAD.
     NoMailbox,
+    /// The server sends its client to another one (JMAP), which is not asked.
+    Elsewhere,
+    /// The server has no JMAP where it is looked for: 404.
+    NoJmap,
+    /// The server greets as one of another protocol: this one.
+    OtherProtocol(&'static str),
     /// The time for all of the dialogue is over, not that for one reply.
     PeriodOver,
 }

@@ -9,20 +9,46 @@ use std::fmt;
 use lettre::Address;
 
 use crate::net::is_within;
-use crate::options::{BracketedHost, Endpoint, Spoken, TlsMode};
+use crate::options::{BracketedHost, Endpoint, TlsMode};
 
 pub mod autoconfig;
 pub mod guess;
 mod reach;
 pub mod services;
 
+pub use crate::jmap::{Entry, Site};
 pub use reach::{Welcome, log_in, reach};
+
+/// What a server speaks to the programs of its users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MailProtocol {
+    /// Mail is handed over.
+    Smtp,
+    /// Mail is read.
+    Imap,
+    /// Mail is read, from one folder.
+    Pop3,
+    /// Mail is read, over HTTPS.
+    Jmap,
+}
+
+impl MailProtocol {
+    /// The word of the configuration, and of people.
+    pub fn label(self) -> &'static str {
+        match self {
+            MailProtocol::Smtp => "smtp",
+            MailProtocol::Imap => "imap",
+            MailProtocol::Pop3 => "pop3",
+            MailProtocol::Jmap => "jmap",
+        }
+    }
+}
 
 /// A server that somebody names for an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     /// What it speaks.
-    pub protocol: Spoken,
+    pub protocol: MailProtocol,
     /// Its name in ASCII and lower case, without a final dot.
     pub host: String,
     /// Its TCP port, never 0.
@@ -37,7 +63,7 @@ pub struct Offer {
 
 impl Offer {
     /// One of which nothing else is known.
-    pub fn new(protocol: Spoken, host: impl Into<String>, port: u16, tls: TlsMode) -> Self {
+    pub fn new(protocol: MailProtocol, host: impl Into<String>, port: u16, tls: TlsMode) -> Self {
         let host = host.into();
         Self { protocol, host, port, tls, username: None, takes_no_password: false }
     }
@@ -49,7 +75,7 @@ impl Offer {
 
     /// Whether mail is read there; else it is handed over.
     pub fn is_mailbox(&self) -> bool {
-        self.protocol != Spoken::Smtp
+        self.protocol != MailProtocol::Smtp
     }
 
     /// Whether the host is the domain or below it.
@@ -57,21 +83,27 @@ impl Offer {
         is_within(&self.host, domain)
     }
 
-    /// The least is the strongest: IMAP before POP3, which shows less; TLS from the first byte before TLS by command
+    /// The other server to which this one sends its clients, as an offer: where it is at the same host, or of the
+    /// domain. No other may be shown what the user gives: neither the DNS nor the user has named it.
+    pub fn moved(&self, site: &Site, domain: &str) -> Option<Self> {
+        let Site { host, port } = site;
+        let is_near = *host == self.host || is_within(host, domain);
+        let username = self.username.clone();
+        let moved = Self { username, ..Self::new(self.protocol, host, *port, TlsMode::Implicit) };
+        is_near.then_some(moved)
+    }
+
+    /// The least is the strongest: IMAP before POP3, which shows less, and both before JMAP; TLS from the first byte before TLS by command
     /// (RFC 8314 section 3); the port for the mail of users before that between servers.
-    fn weakness(&self) -> (bool, bool, bool) {
-        (self.protocol == Spoken::Pop3, self.tls != TlsMode::Implicit, self.port == 25)
+    fn weakness(&self) -> (MailProtocol, bool, bool) {
+        (self.protocol, self.tls != TlsMode::Implicit, self.port == 25)
     }
 }
 
 /// For people: `imap mail.example.com:993, TLS`.
 impl fmt::Display for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            Spoken::Smtp => "smtp",
-            Spoken::Imap => "imap",
-            Spoken::Pop3 => "pop3",
-        };
+        let protocol = self.protocol.label();
         let tls = match self.tls {
             TlsMode::Implicit => "TLS",
             TlsMode::StartTls => "STARTTLS",
@@ -142,27 +174,28 @@ mod tests {
     fn the_strongest_comes_first_and_none_twice() {
         let offer = |protocol, port, tls| Offer::new(protocol, "mail.example.com", port, tls);
         let offers = vec![
-            offer(Spoken::Smtp, 25, TlsMode::StartTls),
-            offer(Spoken::Pop3, 995, TlsMode::Implicit),
-            offer(Spoken::Imap, 143, TlsMode::StartTls),
-            offer(Spoken::Smtp, 587, TlsMode::StartTls),
-            offer(Spoken::Imap, 993, TlsMode::Implicit),
-            offer(Spoken::Imap, 993, TlsMode::Implicit),
-            offer(Spoken::Pop3, 110, TlsMode::StartTls),
-            offer(Spoken::Smtp, 465, TlsMode::Implicit),
+            offer(MailProtocol::Jmap, 443, TlsMode::Implicit),
+            offer(MailProtocol::Smtp, 25, TlsMode::StartTls),
+            offer(MailProtocol::Pop3, 995, TlsMode::Implicit),
+            offer(MailProtocol::Imap, 143, TlsMode::StartTls),
+            offer(MailProtocol::Smtp, 587, TlsMode::StartTls),
+            offer(MailProtocol::Imap, 993, TlsMode::Implicit),
+            offer(MailProtocol::Imap, 993, TlsMode::Implicit),
+            offer(MailProtocol::Pop3, 110, TlsMode::StartTls),
+            offer(MailProtocol::Smtp, 465, TlsMode::Implicit),
         ];
         let ports = |mailbox: bool| -> Vec<u16> {
             let sorted = in_order(offers.clone(), 20).into_iter();
             sorted.filter(|offer| offer.is_mailbox() == mailbox).map(|offer| offer.port).collect()
         };
-        assert_eq!(ports(true), [993, 143, 995, 110]);
+        assert_eq!(ports(true), [993, 143, 995, 110, 443]);
         assert_eq!(ports(false), [465, 587, 25]);
         assert_eq!(in_order(offers.clone(), 2).len(), 2);
     }
 
     #[test]
     fn a_server_named_for_tokens_and_for_passwords_takes_passwords() {
-        let password = Offer::new(Spoken::Imap, "mail.example.com", 993, TlsMode::Implicit);
+        let password = Offer::new(MailProtocol::Imap, "mail.example.com", 993, TlsMode::Implicit);
         let token = Offer { takes_no_password: true, ..password.clone() };
         assert_eq!(in_order(vec![token.clone(), password.clone()], 9), [password]);
         assert_eq!(in_order(vec![token.clone(), token.clone()], 9), [token]);
@@ -178,8 +211,26 @@ mod tests {
             ("com", false),
             ("ümail.example.com", true),
         ] {
-            let offer = Offer::new(Spoken::Imap, host, 993, TlsMode::Implicit);
+            let offer = Offer::new(MailProtocol::Imap, host, 993, TlsMode::Implicit);
             assert_eq!(offer.is_of("Example.com"), is_of, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_server_leads_to_its_own_host_and_domain_alone() {
+        let offer = Offer::new(MailProtocol::Jmap, "api.hoster.test", 443, TlsMode::Implicit);
+        for (host, port, leads) in [
+            ("api.hoster.test", 8443, true),
+            ("jmap.example.com", 443, true),
+            ("example.com", 443, true),
+            ("other.hoster.test", 443, false),
+            ("notexample.com", 443, false),
+            ("example.com.evil.test", 443, false),
+        ] {
+            let site = Site { host: host.to_owned(), port };
+            let moved = offer.moved(&site, "example.com").map(|it| (it.host, it.port, it.tls));
+            let there = (host.to_owned(), port, TlsMode::Implicit);
+            assert_eq!(moved, leads.then_some(there), "{host}");
         }
     }
 

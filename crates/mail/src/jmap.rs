@@ -1,19 +1,16 @@
 //! Reading a mailbox by JMAP: the client side of RFC 8620 and RFC 8621.
 //!
 //! `channel` is HTTP over one connection, `framing` how its answers end; `resource` is what the server says of
-//! itself, `calls` what it is asked, and [`Events`] what it tells by itself.
+//! itself, `calls` what it is asked, and [`Events`] what it tells by itself; `opening` is the way in.
 
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::auth::{Auth, Login, Mechanism};
-use crate::sasl::{self, Authenticate, LoginFailure, LoginFailureKind, Open};
-use crate::secret::Secret;
+use crate::auth::Login;
+use crate::sasl;
 use crate::trace::Trace;
 use crate::wire::Dialer;
 use crate::{Fault, Interrupted, Refusal, RefusalScope};
@@ -25,25 +22,24 @@ use calls::{
 use channel::{Answer, Channel, Question};
 pub use events::Events;
 use ledger::{Failure, Reason, Step};
-use refusal::{is_redirect, reason_of, refused};
-use resource::{Resource, expand, path_on};
+pub use opening::{Entry, Greeting};
+use refusal::{reason_of, refused};
+pub use resource::Site;
+use resource::{Resource, expand};
+pub use ways::Ways;
 
 mod calls;
 mod channel;
 mod events;
 mod few;
 mod framing;
+mod opening;
 mod refusal;
 mod resource;
+mod ways;
 
-/// Where a server is asked for its session resource (RFC 8620 section 2.2).
-const WELL_KNOWN: &str = "/.well-known/jmap";
-/// How many redirects lead to it at most.
-const REDIRECTS: usize = 5;
 /// The longest answer.
 const ANSWER_BYTES: usize = 1 << 20;
-/// The longest session resource.
-const RESOURCE_BYTES: usize = 256 << 10;
 /// How much of a mail is its beginning.
 const BEGINNING_BYTES: usize = 64 << 10;
 /// How many changes are asked for at once, and how many mails.
@@ -57,6 +53,8 @@ pub struct Jmap {
     channel: Channel,
     /// `None` before the login.
     resource: Option<Resource>,
+    /// The other server to which this one sends its clients.
+    elsewhere: Option<Site>,
 }
 
 impl Jmap {
@@ -355,22 +353,6 @@ impl Jmap {
         };
         Interrupted::Refused(Refusal { failure, scope })
     }
-
-    /// Asks for the session resource, wherever on the server it is.
-    async fn ask_for_resource(&mut self) -> Result<Answer, Failure> {
-        let mut path = WELL_KNOWN.to_owned();
-        for _ in 0..=REDIRECTS {
-            let name = format!("GET {path}");
-            let question = Question { path: &path, body: None, name: &name, accept: JSON };
-            let answer = self.channel.ask(Step::Auth, &question, RESOURCE_BYTES).await?;
-            let Some(location) = answer.location.as_deref().filter(|_| is_redirect(&answer)) else {
-                return Ok(answer);
-            };
-            path = path_on(location, self.channel.endpoint())
-                .map_err(|message| self.fail(Reason::Protocol, message))?;
-        }
-        Err(self.fail(Reason::Protocol, "the server redirects without end".to_owned()))
-    }
 }
 
 /// Where a look searches.
@@ -389,60 +371,5 @@ fn filter(mailboxes: &[String], since: Option<SystemTime>) -> Value {
             let conditions: Vec<Value> = mailboxes.iter().map(condition).collect();
             json!({"operator": "OR", "conditions": conditions})
         }
-    }
-}
-
-/// The value of the field Authorization: a token as it is (RFC 6750), a name and a password as RFC 7617 has them.
-fn authorization(login: &Login, key: &Secret) -> Secret {
-    let is_token = !login.has_password() || login.auth == Auth::Only(Mechanism::OAuthBearer);
-    Secret::new(match is_token {
-        true => format!("Bearer {}", key.expose()),
-        false => {
-            let pair = format!("{}:{}", login.username, key.expose());
-            format!("Basic {}", STANDARD.encode(pair))
-        }
-    })
-}
-
-impl Authenticate for Jmap {
-    async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
-        self.channel.authorize(authorization(login, key));
-        let answer = self.ask_for_resource().await?;
-        if answer.status == 401 {
-            let failure = self.fail(Reason::Auth, refused(&answer));
-            let kind = LoginFailureKind::WrongCredentials;
-            return Err(LoginFailure { failure, kind }.of_user(&login.username));
-        }
-        if answer.status != 200 || answer.is_cut {
-            let what = if answer.status == 404 { "there is no JMAP here: " } else { "" };
-            let message = format!("{what}{}", refused(&answer));
-            return Err(self.fail(reason_of(&answer), message).into());
-        }
-        let resource = Resource::read(&answer.body, self.channel.endpoint());
-        let resource = resource.map_err(|message| self.fail(Reason::Protocol, message))?;
-        self.resource = Some(resource);
-        Ok(())
-    }
-
-    fn offers(&self, _: &str) -> bool {
-        false
-    }
-
-    fn record(&self) -> &Trace {
-        self.trace()
-    }
-}
-
-impl Open for Jmap {
-    async fn open_with(
-        dialer: &Dialer,
-        login: &Login,
-        trace: Trace,
-        end: Instant,
-    ) -> Result<Self, Failure> {
-        let channel = Channel::open(dialer, trace, end).await?;
-        let mut jmap = Self { channel, resource: None };
-        sasl::enter(&mut jmap, dialer, login, end).await?;
-        Ok(jmap)
     }
 }

@@ -204,6 +204,17 @@ pub enum Spoken {
     Pop3,
 }
 
+impl Spoken {
+    /// Its name, as people write it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Spoken::Smtp => "SMTP",
+            Spoken::Imap => "IMAP",
+            Spoken::Pop3 => "POP3",
+        }
+    }
+}
+
 impl Service {
     /// What is spoken at a port that IANA has given to a mail service.
     pub fn at(port: u16) -> Option<Self> {

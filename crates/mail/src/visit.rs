@@ -102,7 +102,7 @@ async fn leave(wire: &mut Wire, protocol: Option<Spoken>) -> Result<(), Failure>
 
 /// The protocol of a service that greets so. One that greets as SMTP does and is another, as FTP, knows QUIT
 /// as well.
-fn spoken(greeting: &[u8]) -> Option<Spoken> {
+pub(crate) fn spoken(greeting: &[u8]) -> Option<Spoken> {
     match greeting {
         [b'2' | b'4' | b'5', b'0'..=b'9', b'0'..=b'9', b' ' | b'-', ..] => Some(Spoken::Smtp),
         [b'*', b' ', ..] => Some(Spoken::Imap),

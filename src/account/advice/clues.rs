@@ -44,6 +44,8 @@ impl Advice<'_> {
                 "repair the DNSSEC of the zone of {}: its name server refuses the answer for that",
                 self.endpoint().host
             ),
+            Clue::Elsewhere | Clue::NoJmap => self.jmap_elsewhere(clue),
+            Clue::OtherProtocol(name) => self.other_protocol(name),
             Clue::ClientCertificate
             | Clue::LeftAfterTls
             | Clue::HandshakeFailure
@@ -188,6 +190,9 @@ impl Advice<'_> {
                 "{}; if {host} wants to be called by a name, set `server_name` in {options}",
                 self.closed()
             ),
+            Clue::NotTls if self.is_jmap() => {
+                format!("{}: port {port} of {host} begins without TLS", self.jmap_port())
+            }
             Clue::NotTls if *tls == TlsMode::Implicit => format!(
                 "set `tls: starttls` under `{}` in {}: port {port} of {host} begins without TLS",
                 self.side, self.place

@@ -2,7 +2,7 @@
 //! the client opens.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
@@ -14,7 +14,7 @@ use mail::wire::{ConnectionContext, Dialer};
 pub(super) async fn serve(
     protocol: &str,
     greeting: &'static str,
-    mut script: impl FnMut(&str) -> String + Send + 'static,
+    script: impl FnMut(&str) -> String + Send + 'static,
 ) -> (Arc<Target>, Dialer) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -27,15 +27,21 @@ pub(super) async fn serve(
     let side = target.receive.as_ref().unwrap();
     let dialer =
         Dialer::new(&side.endpoint, Some(&side.login), &ConnectionContext::default()).unwrap();
+    let script = Arc::new(Mutex::new(script));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let mut stream = BufReader::new(stream);
-            let _ = stream.write_all(greeting.as_bytes()).await;
-            let mut line = String::new();
-            while stream.read_line(&mut line).await.is_ok_and(|read| read > 0) {
-                let _ = stream.write_all(script(line.trim_end()).as_bytes()).await;
-                line.clear();
-            }
+            let script = Arc::clone(&script);
+            // Beside those that are held.
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let _ = stream.write_all(greeting.as_bytes()).await;
+                let mut line = String::new();
+                while stream.read_line(&mut line).await.is_ok_and(|read| read > 0) {
+                    let answer = script.lock().unwrap()(line.trim_end());
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                    line.clear();
+                }
+            });
         }
     });
     (target, dialer)

@@ -10,6 +10,7 @@ use domain::base::iana::{Class, Rcode};
 use domain::base::name::Name;
 use domain::base::{Message, MessageBuilder, Rtype, ToName, Ttl};
 use domain::rdata::Srv;
+use mail::discovery::MailProtocol;
 use mail::net::records::Resolver;
 use mailtrip_exporter::config::{Config, TlsMode};
 use mailtrip_exporter::init::{self, Stop, Wish};
@@ -19,6 +20,7 @@ use testserver::{Authority, Certificate, Options, Post, Protocol, Server};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
+mod jmap;
 mod search;
 
 const PASSWORD: &str = "tr0ub4dor: #3 'x'";
@@ -34,6 +36,8 @@ struct Bench {
     ca: tempfile::NamedTempFile,
     servers: Vec<(&'static str, Server)>,
     names: Option<JoinHandle<()>>,
+    /// By which protocol the mailbox is to be read.
+    protocol: Option<MailProtocol>,
 }
 
 impl Bench {
@@ -45,7 +49,7 @@ impl Bench {
         let ca = tempfile::NamedTempFile::new().unwrap();
         fs::write(ca.path(), authority.ca_pem().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        Self { post, folder, authority, ca, servers: Vec::new(), names: None }
+        Self { post, folder, authority, ca, servers: Vec::new(), names: None, protocol: None }
     }
 
     /// The three servers of a good domain.
@@ -86,6 +90,7 @@ impl Bench {
             folder: self.path().to_owned(),
             name: None,
             ca_file: Some(self.ca.path().to_owned()),
+            protocol: self.protocol,
             yes: true,
         }
     }

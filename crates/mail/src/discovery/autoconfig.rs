@@ -12,10 +12,10 @@ use lettre::Address;
 use roxmltree::{Document, Node, ParsingOptions};
 use tokio::time::Instant;
 
-use super::{Offer, host_name};
+use super::{MailProtocol, Offer, host_name};
 use crate::http;
 use crate::net::tls::{self, TlsClients};
-use crate::options::{Endpoint, Spoken, TlsMode, TlsOptions};
+use crate::options::{Endpoint, TlsMode, TlsOptions};
 use crate::text::{is_unsafe, shown};
 use crate::{Fault, Reason};
 
@@ -126,9 +126,9 @@ pub fn read(xml: &[u8], address: &Address) -> Result<Vec<Offer>, String> {
 /// The server of an element, if it is one that can be used.
 fn offer(server: Node<'_, '_>, address: &Address) -> Option<Offer> {
     let protocol = match (server.tag_name().name(), server.attribute("type")?) {
-        ("incomingServer", "imap") => Spoken::Imap,
-        ("incomingServer", "pop3") => Spoken::Pop3,
-        ("outgoingServer", "smtp") => Spoken::Smtp,
+        ("incomingServer", "imap") => MailProtocol::Imap,
+        ("incomingServer", "pop3") => MailProtocol::Pop3,
+        ("outgoingServer", "smtp") => MailProtocol::Smtp,
         _ => return None,
     };
     let tls = match text_of(server, "socketType")?.to_ascii_uppercase().as_str() {

@@ -3,25 +3,26 @@
 
 use tokio::time::Instant;
 
-use super::{Offer, host_name};
+use super::{MailProtocol, Offer, host_name};
 use crate::Fault;
 use crate::net;
 use crate::net::records::Resolver;
-use crate::options::{IpFamily, Spoken, TlsMode};
+use crate::options::{IpFamily, TlsMode};
 use crate::text::shown;
 
 /// How many of the hosts that take the mail are tried.
 const EXCHANGERS: usize = 2;
 
 /// What is tried at a host, the strongest first.
-const PORTS: [(Spoken, u16, TlsMode); 7] = [
-    (Spoken::Imap, 993, TlsMode::Implicit),
-    (Spoken::Imap, 143, TlsMode::StartTls),
-    (Spoken::Pop3, 995, TlsMode::Implicit),
-    (Spoken::Pop3, 110, TlsMode::StartTls),
-    (Spoken::Smtp, 465, TlsMode::Implicit),
-    (Spoken::Smtp, 587, TlsMode::StartTls),
-    (Spoken::Smtp, 25, TlsMode::StartTls),
+const PORTS: [(MailProtocol, u16, TlsMode); 8] = [
+    (MailProtocol::Imap, 993, TlsMode::Implicit),
+    (MailProtocol::Imap, 143, TlsMode::StartTls),
+    (MailProtocol::Pop3, 995, TlsMode::Implicit),
+    (MailProtocol::Pop3, 110, TlsMode::StartTls),
+    (MailProtocol::Jmap, 443, TlsMode::Implicit),
+    (MailProtocol::Smtp, 465, TlsMode::Implicit),
+    (MailProtocol::Smtp, 587, TlsMode::StartTls),
+    (MailProtocol::Smtp, 25, TlsMode::StartTls),
 ];
 
 /// The usual names in a domain that have an address, with all ports; the name `smtp` is for SMTP alone, and `imap`
@@ -29,16 +30,29 @@ const PORTS: [(Spoken, u16, TlsMode); 7] = [
 pub async fn usual_names(domain: &str, deadline: Instant) -> Vec<Offer> {
     let mut offers = Vec::new();
     for (name, protocols) in [
-        ("imap", &[Spoken::Imap][..]),
-        ("mail", &[Spoken::Imap, Spoken::Pop3, Spoken::Smtp]),
-        ("smtp", &[Spoken::Smtp]),
-        ("pop", &[Spoken::Pop3]),
+        ("imap", &[MailProtocol::Imap][..]),
+        ("mail", &[MailProtocol::Imap, MailProtocol::Pop3, MailProtocol::Smtp]),
+        ("smtp", &[MailProtocol::Smtp]),
+        ("pop", &[MailProtocol::Pop3]),
     ] {
         let host = format!("{name}.{domain}");
         if net::addresses(&host, 25, IpFamily::Any, deadline).await.is_ok() {
             offers.extend(at(&host, protocols));
         }
     }
+    offers
+}
+
+/// Where JMAP may be of a domain that does not say it: the names `jmap` and `mail` and the domain itself, as far as they
+/// have an address, and `hosts`, where other servers of the domain are.
+pub async fn jmap(domain: &str, hosts: &[String], deadline: Instant) -> Vec<Offer> {
+    let mut offers = Vec::new();
+    for host in [format!("jmap.{domain}"), format!("mail.{domain}"), domain.to_owned()] {
+        if net::addresses(&host, 443, IpFamily::Any, deadline).await.is_ok() {
+            offers.extend(at(&host, &[MailProtocol::Jmap]));
+        }
+    }
+    offers.extend(hosts.iter().flat_map(|host| at(host, &[MailProtocol::Jmap])));
     offers
 }
 
@@ -61,11 +75,11 @@ pub async fn exchangers(
         // It is its own (RFC 5321 section 5.1).
         hosts.push(domain.to_owned());
     }
-    let all = [Spoken::Imap, Spoken::Pop3, Spoken::Smtp];
+    let all = [MailProtocol::Imap, MailProtocol::Pop3, MailProtocol::Smtp];
     Ok(hosts.iter().take(EXCHANGERS).flat_map(|host| at(host, &all)).collect())
 }
 
-fn at(host: &str, protocols: &[Spoken]) -> Vec<Offer> {
+fn at(host: &str, protocols: &[MailProtocol]) -> Vec<Offer> {
     let ports = PORTS.iter().filter(|(protocol, ..)| protocols.contains(protocol));
     ports.map(|(protocol, port, tls)| Offer::new(*protocol, host, *port, *tls)).collect()
 }
@@ -76,11 +90,12 @@ mod tests {
 
     #[test]
     fn a_host_is_tried_at_the_ports_of_its_protocols() {
-        let ports = |protocols: &[Spoken]| -> Vec<u16> {
+        let ports = |protocols: &[MailProtocol]| -> Vec<u16> {
             at("a.example", protocols).iter().map(|offer| offer.port).collect()
         };
-        assert_eq!(ports(&[Spoken::Smtp]), [465, 587, 25]);
-        assert_eq!(ports(&[Spoken::Imap, Spoken::Pop3]), [993, 143, 995, 110]);
+        assert_eq!(ports(&[MailProtocol::Smtp]), [465, 587, 25]);
+        assert_eq!(ports(&[MailProtocol::Imap, MailProtocol::Pop3]), [993, 143, 995, 110]);
+        assert_eq!(ports(&[MailProtocol::Jmap]), [443]);
         assert!(PORTS.iter().all(|(.., tls)| *tls != TlsMode::None));
     }
 }

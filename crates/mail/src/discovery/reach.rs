@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Offer;
+use super::{Entry, MailProtocol, Offer, Site};
 use crate::auth::{Auth, Login, Mechanism};
 use crate::imap::Imap;
-use crate::options::{Endpoint, Spoken, TlsOptions};
+use crate::jmap::{Greeting, Jmap, Ways};
+use crate::options::{Endpoint, TlsOptions};
 use crate::pop3::Pop3;
 use crate::sasl::Authenticate;
 use crate::smtp::Smtp;
@@ -23,10 +24,14 @@ const LOGIN_STEP: Duration = Duration::from_secs(20);
 const LOGIN_ALL: Duration = Duration::from_secs(40);
 
 /// What a server offers to a client that has come as far as the login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Welcome {
     /// A password, most simply shown in this way.
     Password(Auth),
+    /// By HTTP, a password with the name of its user, or a token in the place of both.
+    PasswordOrToken,
+    /// The server sends its clients to another one (JMAP).
+    Elsewhere(Site),
     /// Access tokens alone.
     Token,
     /// No login at all.
@@ -52,6 +57,29 @@ impl Welcome {
             false => Welcome::NoLogin,
         }
     }
+
+    /// A token that no provider has to be asked for, as that of an API, is kept as a password is.
+    fn by_http(greeting: Greeting) -> Self {
+        let only = |mechanism| Welcome::Password(Auth::Only(mechanism));
+        match greeting {
+            Greeting::Elsewhere(site) => Welcome::Elsewhere(site),
+            Greeting::Login(Ways { basic: true, bearer: false }) => only(Mechanism::Plain),
+            Greeting::Login(Ways { basic: false, bearer: true }) => only(Mechanism::OAuthBearer),
+            // Or it does not say.
+            Greeting::Login(_) => Welcome::PasswordOrToken,
+        }
+    }
+
+    /// How one thing that a person has given is shown, one way after the other; none where it is not taken.
+    pub fn auths(&self) -> &[Auth] {
+        const BY_HTTP: [Auth; 2] =
+            [Auth::Only(Mechanism::Plain), Auth::Only(Mechanism::OAuthBearer)];
+        match self {
+            Welcome::Password(auth) => std::slice::from_ref(auth),
+            Welcome::PasswordOrToken => &BY_HTTP,
+            Welcome::Elsewhere(_) | Welcome::Token | Welcome::NoLogin => &[],
+        }
+    }
 }
 
 /// Connects, has the server's certificate judged, and takes leave before the login. It ends after twelve seconds at
@@ -67,30 +95,32 @@ pub async fn reach(
     let (trace, end) = (Trace::new(None), Instant::now() + ALL);
     let dialer = dialer(offer, tls_options, STEP, None, clients, &trace)?;
     match offer.protocol {
-        Spoken::Smtp => {
+        MailProtocol::Smtp => {
             let smtp = Smtp::open(&dialer, None, None, trace, end).await?;
             let welcome = Welcome::of(&smtp);
             smtp.quit().await;
             Ok(welcome)
         }
-        Spoken::Imap => {
+        MailProtocol::Imap => {
             let (imap, is_logged_in) = Imap::prepare(&dialer, trace, end).await?;
             // Whoever is let in unasked (PREAUTH) cannot show a password.
             let welcome = if is_logged_in { Welcome::NoLogin } else { Welcome::of(&imap) };
             imap.log_out().await;
             Ok(welcome)
         }
-        Spoken::Pop3 => {
+        MailProtocol::Pop3 => {
             let pop3 = Pop3::prepare(&dialer, true, trace, end).await?;
             let welcome = Welcome::of(&pop3);
             pop3.quit(false).await?;
             Ok(welcome)
         }
+        MailProtocol::Jmap => Ok(Welcome::by_http(Jmap::greet(&dialer, trace, end).await?)),
     }
 }
 
 /// Logs in once and takes leave; nothing is done in between. It ends after forty seconds at the latest. An `auth` of
-/// the login that names one mechanism makes it one login for the server.
+/// the login that names one mechanism makes it one login for the server. By JMAP it may turn out that the mailbox is
+/// elsewhere.
 ///
 /// # Errors
 /// The first step that fails, in its step; no password is sent before the server's certificate was accepted.
@@ -99,15 +129,18 @@ pub async fn log_in(
     login: &Login,
     tls_options: &TlsOptions,
     clients: &ConnectionContext,
-) -> Result<(), Failure> {
+) -> Result<Entry, Failure> {
     let (trace, end) = (Trace::new(Some(login)), Instant::now() + LOGIN_ALL);
     let dialer = dialer(offer, tls_options, LOGIN_STEP, Some(login), clients, &trace)?;
     match offer.protocol {
-        Spoken::Smtp => Smtp::open(&dialer, Some(login), None, trace, end).await?.quit().await,
-        Spoken::Imap => Imap::open(&dialer, login, trace, end).await?.log_out().await,
-        Spoken::Pop3 => Pop3::open(&dialer, login, trace, end).await?.quit(false).await?,
+        MailProtocol::Smtp => {
+            Smtp::open(&dialer, Some(login), None, trace, end).await?.quit().await
+        }
+        MailProtocol::Imap => Imap::open(&dialer, login, trace, end).await?.log_out().await,
+        MailProtocol::Pop3 => Pop3::open(&dialer, login, trace, end).await?.quit(false).await?,
+        MailProtocol::Jmap => return Jmap::enter_once(&dialer, login, trace, end).await,
     }
-    Ok(())
+    Ok(Entry::Open)
 }
 
 fn dialer(
@@ -137,7 +170,7 @@ mod tests {
     struct Bench {
         server: Server,
         tls_options: TlsOptions,
-        protocol: Spoken,
+        protocol: MailProtocol,
     }
 
     impl Bench {
@@ -154,9 +187,9 @@ mod tests {
             let pem = authority.ca_pem().unwrap().into();
             let ca_file = Some(PemFile { path: "ca.pem".into(), pem });
             let protocol = match protocol {
-                Protocol::Smtp => Spoken::Smtp,
-                Protocol::Imap => Spoken::Imap,
-                Protocol::Pop3 => Spoken::Pop3,
+                Protocol::Smtp => MailProtocol::Smtp,
+                Protocol::Imap => MailProtocol::Imap,
+                Protocol::Pop3 => MailProtocol::Pop3,
             };
             Self { server, tls_options: TlsOptions { ca_file, ..TlsOptions::default() }, protocol }
         }
@@ -169,7 +202,7 @@ mod tests {
             reach(&self.offer(tls), &self.tls_options, &ConnectionContext::default()).await
         }
 
-        async fn log_in(&self, tls: TlsMode, user: &str) -> Result<(), Failure> {
+        async fn log_in(&self, tls: TlsMode, user: &str) -> Result<Entry, Failure> {
             let auth = match self.reach(tls).await.unwrap() {
                 Welcome::Password(auth) => auth,
                 other => panic!("{other:?}"),
@@ -226,7 +259,7 @@ mod tests {
     async fn a_server_without_tls_is_no_way() {
         let post = Post::new();
         let server = Server::start(Protocol::Imap, &post, Options::new()).await.unwrap();
-        let offer = Offer::new(Spoken::Imap, "localhost", server.port(), TlsMode::StartTls);
+        let offer = Offer::new(MailProtocol::Imap, "localhost", server.port(), TlsMode::StartTls);
         let outcome = reach(&offer, &TlsOptions::default(), &ConnectionContext::default()).await;
         assert_eq!(outcome.unwrap_err().reason, Reason::Tls);
     }

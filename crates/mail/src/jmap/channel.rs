@@ -10,12 +10,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::framing::{Chunked, Framing};
+use super::ways::Ways;
 use crate::Fault;
 use crate::options::{BracketedHost, Endpoint, TlsMode};
 use crate::secret::Secret;
 use crate::trace::Trace;
+use crate::visit::spoken;
 use crate::wire::{Dialer, Wire};
-use ledger::{Failure, Reason, Step};
+use ledger::{Clue, Failure, Reason, Step};
 
 /// The longest line of a head.
 const LINE_BYTES: usize = 16 << 10;
@@ -56,6 +58,8 @@ pub(super) struct Answer {
     pub(super) phrase: String,
     /// Where the server sends its client, if it does.
     pub(super) location: Option<String>,
+    /// How the server lets its clients in, if it says so.
+    pub(super) ways: Ways,
     pub(super) body: Vec<u8>,
     /// Whether the body is longer than was asked for, and the rest of it was not read.
     pub(super) is_cut: bool,
@@ -66,6 +70,7 @@ struct Head {
     status: u16,
     phrase: String,
     location: Option<String>,
+    ways: Ways,
     framing: Framing,
     /// Whether the server closes the connection after it.
     closes: bool,
@@ -145,7 +150,8 @@ impl Channel {
         let written = self.written(question);
         self.asked = Instant::now();
         wire.send_bytes(written.as_bytes(), question.name).await?;
-        let Head { status, phrase, location, mut framing, closes } = read_head(&mut wire).await?;
+        let head = read_head(&mut wire).await?;
+        let Head { status, phrase, location, ways, mut framing, closes } = head;
         let mut body = Vec::new();
         while !framing.is_over() && body.len() < most {
             if wire.unread().is_empty() {
@@ -168,7 +174,7 @@ impl Channel {
         if framing.is_over() && !closes {
             self.wire = Some(wire);
         }
-        Ok(Answer { status, phrase, location, body, is_cut })
+        Ok(Answer { status, phrase, location, ways, body, is_cut })
     }
 
     /// Asks over a connection of its own for a body that goes on, and gives the connection with what is known of
@@ -223,7 +229,8 @@ async fn read_head(wire: &mut Wire) -> Result<Head, Failure> {
     for _ in 0..INTERIM {
         let line = wire.read_line(LINE_BYTES).await?;
         let Some((is_newest, status, phrase)) = status(&line) else {
-            return Err(wire.fail_protocol(&line));
+            let clue = spoken(&line).map(|other| Clue::OtherProtocol(other.label()));
+            return Err(Failure { clue, ..wire.fail_protocol(&line) });
         };
         let mut fields = Fields::default();
         for _ in 0..HEAD_LINES {
@@ -239,8 +246,8 @@ async fn read_head(wire: &mut Wire) -> Result<Head, Failure> {
                 wire.fail(Fault::new(Reason::Protocol, format!("an answer with {what}")))
             })?;
             let closes = fields.closes || !is_newest || matches!(framing, Framing::UntilClosed);
-            let location = fields.location;
-            return Ok(Head { status, phrase, location, framing, closes });
+            let Fields { location, ways, .. } = fields;
+            return Ok(Head { status, phrase, location, ways, framing, closes });
         }
     }
     Err(wire.fail(Fault::new(Reason::Protocol, "interim answers without end")))
@@ -265,6 +272,7 @@ struct Fields {
     is_chunked: bool,
     closes: bool,
     location: Option<String>,
+    ways: Ways,
     /// What makes the answer unreadable.
     flaw: Option<&'static str>,
 }
@@ -293,6 +301,7 @@ impl Fields {
                 let mut words = value.split(',');
                 self.closes |= words.any(|word| word.trim().eq_ignore_ascii_case("close"));
             }
+            "www-authenticate" => self.ways.read(value),
             "location" => self.location = Some(value.to_owned()),
             _ => {}
         }

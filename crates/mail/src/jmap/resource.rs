@@ -5,6 +5,7 @@ use serde::de::IgnoredAny;
 
 use super::channel::authority;
 use super::few::Members;
+use crate::discovery::host_name;
 use crate::options::{BracketedHost, Endpoint, TlsMode};
 
 /// The capability of mail (RFC 8621 section 1.3.1).
@@ -31,6 +32,37 @@ pub(super) struct Resource {
     pub(super) most_in_get: usize,
     /// How many may be removed at once.
     pub(super) most_in_set: usize,
+}
+
+/// A server that another one sends its clients to; by HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// Its name in ASCII and lower case, without a final dot.
+    pub host: String,
+    /// Its TCP port, never 0.
+    pub port: u16,
+}
+
+impl Site {
+    /// That of a URL, if it is one of HTTPS whose host is a name.
+    fn of(url: &str) -> Option<Self> {
+        let rest = strip(url, "https://")?;
+        let authority = rest.split(['/', '?', '#', '\\']).next()?;
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0)?),
+            None => (authority, 443),
+        };
+        Some(Self { host: host_name(host)?, port })
+    }
+}
+
+/// Why a session resource, or a place in it, is of no use.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Useless {
+    /// It is not what it should be, in words.
+    Flaw(String),
+    /// It leads to another server: to which, and in words.
+    Elsewhere(Option<Site>, String),
 }
 
 #[derive(Deserialize)]
@@ -66,15 +98,18 @@ impl Resource {
     /// Reads it as it was given by the server of `endpoint`.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
-    pub(super) fn read(body: &[u8], endpoint: &Endpoint) -> Result<Self, String> {
-        let written: Written = serde_json::from_slice(body)
-            .map_err(|error| format!("this is no session resource of JMAP: {error}"))?;
+    /// What is wrong with it.
+    pub(super) fn read(body: &[u8], endpoint: &Endpoint) -> Result<Self, Useless> {
+        let written: Written = serde_json::from_slice(body).map_err(|error| {
+            Useless::Flaw(format!("this is no session resource of JMAP: {error}"))
+        })?;
         let primary = written.primary_accounts.0.into_iter().find(|(of, _)| of == MAIL);
         let account = match (primary, written.accounts.0.as_slice()) {
             (Some((_, account)), _) => account,
             (None, [(account, _)]) => account.clone(),
-            (None, _) => return Err("the login has no account for mail (JMAP)".to_owned()),
+            (None, _) => {
+                return Err(Useless::Flaw("the login has no account for mail (JMAP)".to_owned()));
+            }
         };
         let path = |url: String| path_on(&url, endpoint);
         let core = written.capabilities.core;
@@ -95,8 +130,8 @@ impl Resource {
 /// The path of a URL that leads to this server by the same scheme: no other is shown a password.
 ///
 /// # Errors
-/// Where it leads to instead, in words.
-pub(super) fn path_on(url: &str, endpoint: &Endpoint) -> Result<String, String> {
+/// Where it leads to instead.
+pub(super) fn path_on(url: &str, endpoint: &Endpoint) -> Result<String, Useless> {
     let scheme = if endpoint.tls == TlsMode::None { "http://" } else { "https://" };
     let is_good = url.len() <= PATH_BYTES && url.bytes().all(|byte| byte.is_ascii_graphic());
     let path = match strip(url, scheme) {
@@ -111,11 +146,14 @@ pub(super) fn path_on(url: &str, endpoint: &Endpoint) -> Result<String, String> 
     match path {
         Some("") => Ok("/".to_owned()),
         Some(path) if path.starts_with('/') => Ok(path.to_owned()),
-        _ => Err(format!(
-            "the server sends its client to {url}, which is not at {scheme}{}: no password is sent there; if it is \
-             right, make that the `host` and `port`",
-            authority(endpoint)
-        )),
+        _ => {
+            let words = format!(
+                "the server sends its client to {url}, which is not at {scheme}{}: no password is sent there; if it \
+                 is right, make that the `host` and `port`",
+                authority(endpoint)
+            );
+            Err(Useless::Elsewhere(Site::of(url).filter(|_| is_good), words))
+        }
     }
 }
 
@@ -158,7 +196,7 @@ mod tests {
             ("HTTPS://MAIL.example.com:443/a", "/a"),
             ("https://mail.example.com", "/"),
         ] {
-            assert_eq!(path_on(url, &endpoint()).as_deref(), Ok(path), "{url}");
+            assert_eq!(path_on(url, &endpoint()), Ok(path.to_owned()), "{url}");
         }
         let long = format!("/{}", "a".repeat(PATH_BYTES));
         for bad in [
@@ -176,7 +214,28 @@ mod tests {
             assert!(path_on(bad, &endpoint()).is_err(), "{bad}");
         }
         let plain = Endpoint::new("::1", 8080, TlsMode::None);
-        assert_eq!(path_on("http://[::1]:8080/jmap", &plain).as_deref(), Ok("/jmap"));
+        assert_eq!(path_on("http://[::1]:8080/jmap", &plain), Ok("/jmap".to_owned()));
+    }
+
+    #[test]
+    fn another_server_is_known_by_its_name_and_port() {
+        for (url, site) in [
+            ("https://API.example.com./jmap", Some(("api.example.com", 443))),
+            ("https://api.example.com:8443?x", Some(("api.example.com", 8443))),
+            ("http://api.example.com/", None),
+            ("https://a@evil.example/", None),
+            ("https://api.example.com:0/", None),
+            ("https://192.0.2.1/", None),
+            ("https://api.example.com\\@evil.example/", Some(("api.example.com", 443))),
+            ("https://a.example/ b", None),
+        ] {
+            let site = site.map(|(host, port)| Site { host: host.to_owned(), port });
+            let Err(Useless::Elsewhere(found, words)) = path_on(url, &endpoint()) else {
+                panic!("{url}")
+            };
+            assert_eq!(found, site, "{url}");
+            assert!(words.contains("no password is sent there"), "{words}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::*;
 use crate::probing::mailbox::imap::NotRemoved;
 use crate::probing::mailbox::scripted::serve;
 use crate::probing::mailbox::{Disposition, Found, Inspector};
-use ledger::{FoundIn, Token};
+use ledger::{Clue, FoundIn, Token};
 
 const RESOURCE: &str = r#"{"apiUrl":"/api","eventSourceUrl":"/events","downloadUrl":"/blob/{blobId}",
     "primaryAccounts":{"urn:ietf:params:jmap:mail":"u"}}"#;
@@ -302,4 +302,39 @@ async fn without_events_nobody_waits_in_vain_again() {
     assert!(!reading.session.can_wait(&reading.memory));
     assert!(reading.session.trace().transcript().contains("looking without events"));
     reading.look(true).await.unwrap();
+}
+
+/// How the login fails at a server that greets so, and answers so to each question.
+async fn failure(greeting: &'static str, answer: &'static str) -> Failure {
+    let script = move |line: &str| if line.is_empty() { answer.to_owned() } else { String::new() };
+    let (target, dialer) = serve("jmap", greeting, script).await;
+    let login = &target.receive.as_ref().unwrap().login;
+    let end = Instant::now() + Duration::from_secs(10);
+    Jmap::open(&dialer, login, Trace::new(Some(login)), end).await.err().unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_the_right_one_is_told_from_others() {
+    const CALLS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 51\r\n\r\n\
+                         {\"apiUrl\":\"https://b.test/api\",\"accounts\":{\"u\":{}}}";
+    const REDIRECT: &str =
+        "HTTP/1.1 301 Moved\r\nLocation: https://b.test/jmap\r\nContent-Length: 0\r\n\r\n";
+    const NONE: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>";
+    const REFUSAL: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+    let (protocol, elsewhere) = (Reason::Protocol, Some(Clue::Elsewhere));
+    for (greeting, answer, reason, clue) in [
+        ("", CALLS, protocol, elsewhere),
+        ("", REDIRECT, protocol, elsewhere),
+        ("", NONE, protocol, Some(Clue::NoJmap)),
+        ("", PAGE, protocol, None),
+        ("", REFUSAL, Reason::Auth, None),
+        ("* OK ready\r\n", "", protocol, Some(Clue::OtherProtocol("IMAP"))),
+        ("+OK ready\r\n", "", protocol, Some(Clue::OtherProtocol("POP3"))),
+        ("220 mail.test ESMTP\r\n", "", protocol, Some(Clue::OtherProtocol("SMTP"))),
+    ] {
+        let failure = failure(greeting, answer).await;
+        let found = (failure.step, failure.reason, failure.clue);
+        assert_eq!(found, (Step::Auth, reason, clue), "{greeting}{answer}: {failure}");
+    }
 }
