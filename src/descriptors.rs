@@ -166,6 +166,8 @@ mod tests {
         assert_eq!((imap.sending, imap.mailboxes), (3, 3));
         let pop3 = need(&three("max_connections: 2", "protocol: pop3"));
         assert_eq!((pop3.sending, pop3.mailboxes), (2, 6));
+        let jmap = need(&three("", "protocol: jmap"));
+        assert_eq!((jmap.sending, jmap.mailboxes), (3, 6), "the events are a second connection");
         // One mailbox for all, and one more of the sender.
         let shared: String = (0..3)
             .map(|index| {

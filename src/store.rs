@@ -280,7 +280,7 @@ impl Store {
     }
 
     /// Takes how far a folder has been read, to be written soon. The folder's name is as the server
-    /// writes it, empty for POP3.
+    /// writes it; POP3 and JMAP have one record for all of a mailbox.
     pub fn record_folder(&self, mailbox: &MailboxId, folder: &str, record: FolderRecord) {
         self.shared.record_folder((mailbox.to_string(), folder.to_owned()), record);
     }

@@ -149,6 +149,7 @@ mod tests {
             ),
             target("c", "username: sam, password: p", "protocol: imap, username: v, tls: none"),
             target("d", "username: sam, password: p", "protocol: pop3, username: u"),
+            target("e", "username: sam, password: p", "protocol: jmap, username: u"),
         ];
         let text = format!("targets:\n{}", text.concat());
         let config = Config::parse(&text, Path::new("test.yml")).unwrap();
@@ -164,12 +165,13 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "smtp mail.example:25 true 3 48",
+                "smtp mail.example:25 true 3 60",
                 "imap mail.example:143 true 2 0",
+                "jmap mail.example:443 true 2 0",
                 "pop3 mail.example:110 true 2 0"
             ]
         );
-        assert_eq!(loads[0].accounts["sam"], AccountLoad { connections: 2, mails_an_hour: 36.0 });
+        assert_eq!(loads[0].accounts["sam"], AccountLoad { connections: 2, mails_an_hour: 48.0 });
         assert_eq!(loads[0].accounts[""].connections, 1);
     }
 }

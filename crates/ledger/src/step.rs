@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Side {
     /// The SMTP server that accepts the test mail.
     Send,
-    /// The IMAP or POP3 server that shows it.
+    /// The IMAP, POP3 or JMAP server that shows it.
     Receive,
 }
 

@@ -83,16 +83,18 @@ fn what_keeps_an_answer_away_is_warned_of() {
 
 #[test]
 fn a_folder_with_copies_of_sent_mail_is_warned_of() {
-    let folders = |list: &str| {
+    let folders_of = |protocol: &str, list: &str| {
         let text = format!(
             "targets: [{{name: a, host: h.example, from: p@a.example, to: echo@other.example, match: reply, receive: \
-             {{protocol: imap, username: p@a.example, password: hunter2, folders: {list}}}}}]\n"
+             {{protocol: {protocol}, username: p@a.example, password: hunter2, folders: {list}}}}}]\n"
         );
         parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}")).warnings()
     };
-    for folder in ["'\\Sent'", "'\\all'", "'Sent Items'", "'[Gmail]/All Mail'"] {
-        let said = folders(&format!("[INBOX, {folder}]"));
-        assert!(said.len() == 1 && said[0].contains("counts as its arrival"), "{said:#?}");
+    for protocol in ["imap", "jmap"] {
+        for folder in ["'\\Sent'", "'\\all'", "'Sent Items'", "'[Gmail]/All Mail'"] {
+            let said = folders_of(protocol, &format!("[INBOX, {folder}]"));
+            assert!(said.len() == 1 && said[0].contains("counts as its arrival"), "{said:#?}");
+        }
+        assert_eq!(folders_of(protocol, "[INBOX, '\\Junk']"), Vec::<String>::new());
     }
-    assert_eq!(folders("[INBOX, '\\Junk']"), Vec::<String>::new());
 }

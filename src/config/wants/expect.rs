@@ -190,7 +190,7 @@ pub(super) fn check(target: &Target, section: &Section<'_>, report: &mut Report)
     }
     let finds_junk = target.receive.as_ref().is_some_and(|side| side.protocol.knows_junk());
     if expected.outcome == Expectation::Junk && !finds_junk {
-        let message = r"junk needs one folder for junk beside the inbox: `receive` with `protocol: imap`, and in `folders` \Junk or a single other folder";
+        let message = r"junk needs one folder for junk beside the inbox: `receive` with `protocol: imap` or `jmap`, and in `folders` \Junk or a single other folder";
         contradicts("expect", message);
     }
 }
@@ -220,7 +220,7 @@ pub(in crate::config) fn doubts(target: &Target) -> Vec<String> {
     doubt(
         expected.outcome == Expectation::Nothing && !own(FoundIn::Junk) && !own(FoundIn::Other),
         "`expect: nothing` with the inbox alone: a mail in a folder for junk is not found; it needs `protocol: imap` \
-         and that folder in `folders`",
+         or `jmap`, and that folder in `folders`",
     );
     doubt(
         expected.outcome == Expectation::Refused && target.interval < USUAL_BAN,

@@ -5,7 +5,7 @@ use mail::content::Template;
 use mail::posture::Check;
 
 use crate::config::section::{Report, Section};
-use crate::config::{DomainChecks, Folder, Protocol, Target};
+use crate::config::{DomainChecks, Folder, Target};
 
 /// What counts as the arrival of a test mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -113,9 +113,7 @@ fn of_addresses(target: &Target) -> Vec<String> {
 
 /// Where the copy of a mail that was sent would be taken for the mail that came back.
 fn of_folders(target: &Target) -> Vec<String> {
-    let Some(Protocol::Imap { folders }) = target.receive.as_ref().map(|it| &it.protocol) else {
-        return Vec::new();
-    };
+    let folders: &[Folder] = target.receive.as_ref().map_or(&[], |side| side.protocol.folders());
     let copies = folders.iter().filter(|folder| match folder {
         Folder::Name(name) => {
             let name = name.to_lowercase();
