@@ -26,6 +26,10 @@ use mail::text::cut_to;
 use mail::wire::ConnectionContext;
 use mail::{Failure, Reason};
 
+pub(super) use jmap::too_far;
+
+mod jmap;
+
 /// How long the DNS may take.
 const NAMES: Duration = Duration::from_secs(15);
 /// How many servers of one source are tried.
@@ -176,23 +180,6 @@ impl<'a, W: Write> Search<'a, W> {
         }
     }
 
-    /// Tries the servers of JMAP that the domain announces, then where they may be, then where they send their clients:
-    /// each only for want of one before.
-    async fn look_for_jmap(&mut self, by_http: Vec<Offer>, announced: &Announced) {
-        self.live("looking for JMAP");
-        self.attempt(by_http).await;
-        if self.mailbox.is_none() && self.moved.is_empty() && self.for_tokens.is_none() {
-            let smtp = self.smtp.iter().map(|(offer, _)| offer.host.clone());
-            let known: Vec<String> = smtp.chain(std::mem::take(&mut self.hosts)).collect();
-            let mut offers = guess::jmap(self.domain, &known, end()).await;
-            offers.retain(|it| !announced.denies(it));
-            self.tell("where JMAP may be", &hosts(&offers));
-            self.attempt(offers).await;
-        }
-        let moved = std::mem::take(&mut self.moved);
-        self.attempt(moved).await;
-    }
-
     fn is_missing(&self) -> bool {
         let is_mailbox_missing =
             self.is_wanted(MailProtocol::Imap) || self.is_wanted(MailProtocol::Pop3);
@@ -310,21 +297,6 @@ impl<'a, W: Write> Search<'a, W> {
         self.terminal.paragraph(&[(Look::Plain, &offer), (look, &words)]);
     }
 
-    /// Keeps the other server to which one sends its clients, if it may be asked, and says so.
-    fn note_move(&mut self, offer: &Offer, site: &Site) -> String {
-        let there = format!("sends its clients to {}:{}", site.host, site.port);
-        match offer.moved(site, self.domain) {
-            Some(moved) => {
-                self.moved.push(moved);
-                there
-            }
-            None => {
-                self.too_far.get_or_insert_with(|| (offer.host.clone(), site.clone()));
-                format!("{there}, outside of {}: it is not asked", self.domain)
-            }
-        }
-    }
-
     fn nothing(&self, has_mailbox: bool, has_smtp: bool) -> Stop {
         let domain = self.domain;
         if let Some(host) = &self.for_tokens {
@@ -370,15 +342,6 @@ impl<'a, W: Write> Search<'a, W> {
     fn live(&mut self, words: &str) {
         self.terminal.live(&format!("{words} …"));
     }
-}
-
-/// That a server of JMAP sends its clients to another that nobody has named.
-pub(super) fn too_far(host: &str, site: &Site, domain: &str) -> Stop {
-    let Site { host: other, port } = site;
-    Stop::because(format!(
-        "{host} sends its clients to {other}:{port}, which is neither of {domain} nor named in its DNS: no password goes \
-         there. If it is right, write the configuration by hand, with `protocol: jmap` and `host: {other}`: docs/jmap.md"
-    ))
 }
 
 fn end() -> Instant {
