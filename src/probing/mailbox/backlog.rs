@@ -75,6 +75,20 @@ pub(super) struct Unread {
     pub(super) before: Option<LineInstant>,
     /// What had been removed under its UID before, as the server said.
     pub(super) removed: Option<Removal>,
+    /// Whether the session ended when it was asked for (JMAP).
+    pub(super) breaks: bool,
+}
+
+impl Unread {
+    /// Notes that it was not shown while others were, once a minute at most. Whether it is tried no more.
+    pub(super) fn has_failed(&mut self, now: LineInstant, most_tries: u32) -> bool {
+        let is_soon = |last: LineInstant| now.saturating_duration_since(last) < BETWEEN_TRIES;
+        if self.last.is_some_and(is_soon) {
+            return false;
+        }
+        (self.tries, self.last) = (self.tries + 1, Some(now));
+        self.tries >= most_tries
+    }
 }
 
 /// A report that was not read yet.
@@ -127,6 +141,8 @@ pub(super) struct Removal {
     pub(super) inspects: bool,
     /// Whether a session broke at it: it is removed, and not read again.
     pub(super) is_broken: bool,
+    /// How often the server has refused to remove it (JMAP).
+    pub(super) refused: u32,
 }
 
 impl Removal {

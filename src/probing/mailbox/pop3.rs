@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::backlog::{Backlog, BacklogState, Kind, Removal, Unread};
+use super::backlog::{Backlog, BacklogState, Kind, Removal};
 use super::kept::{from_word, record};
 use super::{
     Disposition, Found, Judge, LEFT_OVERS, Looked, REMOVAL_TRIES, STILL_THERE, Since, TO_REMOVE,
@@ -30,8 +30,6 @@ mod reading;
 mod removal;
 mod seen;
 
-/// The least time between two tries to read a mail that the server refuses to show.
-const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 /// How many mails may be unreadable before the maildrop is.
 const READ_TRIES: u32 = 3;
 /// How long a check may search for left-overs of others: sending waits for the check.
@@ -337,12 +335,7 @@ impl Memory {
     fn note_tries(&mut self, now: LineInstant) {
         for id in std::mem::take(&mut self.refused) {
             let Some(unread) = self.backlog.unread_mut(id) else { continue };
-            let is_soon = |last| now.saturating_duration_since(last) < BETWEEN_TRIES;
-            if unread.last.is_some_and(is_soon) {
-                continue;
-            }
-            *unread = Unread { tries: unread.tries + 1, last: Some(now), ..*unread };
-            if unread.tries >= READ_TRIES {
+            if unread.has_failed(now, READ_TRIES) {
                 self.backlog.remove(id);
                 self.seen.insert(id);
             }

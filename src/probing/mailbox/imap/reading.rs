@@ -24,8 +24,6 @@ const CATCHING_UP: usize = 10_000;
 const ONE_BY_ONE: usize = 20;
 /// The least time between two of these for one mail.
 const BETWEEN_ASKS: Duration = Duration::from_secs(1);
-/// The least time between two of these.
-const BETWEEN_TRIES: Duration = Duration::from_secs(60);
 /// How long UIDNEXT may promise mail that FETCH does not return before that counts as gone.
 const HOLLOW: Duration = Duration::from_secs(120);
 
@@ -329,12 +327,7 @@ impl FolderState {
     /// passed over.
     fn note_try(&mut self, uid: u32, now: LineInstant) {
         let Some(unread) = self.backlog.unread_mut(uid) else { return };
-        let is_soon = |last: LineInstant| now.saturating_duration_since(last) < BETWEEN_TRIES;
-        if unread.last.is_some_and(is_soon) {
-            return;
-        }
-        *unread = Unread { tries: unread.tries + 1, last: Some(now), ..*unread };
-        if unread.tries >= READ_TRIES {
+        if unread.has_failed(now, READ_TRIES) {
             self.take_unread(uid);
         }
     }
