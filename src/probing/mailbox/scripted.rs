@@ -10,6 +10,9 @@ use tokio::net::TcpListener;
 use crate::config::{Config, Target};
 use mail::wire::{ConnectionContext, Dialer};
 
+/// What a script says to have the connection closed.
+pub(super) const HANG_UP: &str = "\0";
+
 /// The target whose mailbox it is, and the way to it. `script` gives what is said to each line.
 pub(super) async fn serve(
     protocol: &str,
@@ -31,14 +34,16 @@ pub(super) async fn serve(
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let script = Arc::clone(&script);
-            // Beside those that are held.
             tokio::spawn(async move {
                 let mut stream = BufReader::new(stream);
                 let _ = stream.write_all(greeting.as_bytes()).await;
                 let mut line = String::new();
                 while stream.read_line(&mut line).await.is_ok_and(|read| read > 0) {
-                    let answer = script.lock().unwrap()(line.trim_end());
-                    let _ = stream.write_all(answer.as_bytes()).await;
+                    let said = (script.lock().unwrap())(line.trim_end());
+                    // A line of its own that nobody says: the connection ends.
+                    if said == HANG_UP || stream.write_all(said.as_bytes()).await.is_err() {
+                        break;
+                    }
                     line.clear();
                 }
             });
