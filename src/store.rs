@@ -141,7 +141,8 @@ pub enum StoreError {
 /// How far a folder has been read, and what is left to do in it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FolderRecord {
-    /// IMAP: another UIDVALIDITY voids the rest (RFC 3501 section 2.3.1.1). POP3: 0.
+    /// IMAP: another UIDVALIDITY voids the rest (RFC 3501 section 2.3.1.1). JMAP: of which folders the rest tells, as a
+    /// checksum. POP3: 0.
     pub uid_validity: u32,
     /// IMAP: the first UID that was not looked at; 0 before the first contact.
     pub next_uid: u32,

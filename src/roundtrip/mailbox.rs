@@ -173,7 +173,7 @@ impl<'a> Mailbox<'a> {
         if self.reader.holds_session() {
             let is_all_due = is_last || self.everywhere_looked_at.elapsed() >= OTHER_FOLDERS;
             let scope = if is_all_due { Scope::Everywhere } else { Scope::Newest };
-            let since = Since::all(SystemTime::now());
+            let since = self.since();
             self.reader.look(announced, scope, since, judge).await?;
             if is_all_due {
                 self.everywhere_looked_at = Instant::now();

@@ -17,7 +17,7 @@ use crate::{Fault, Interrupted, Refusal, RefusalScope};
 pub use calls::{Changes, Destroyed, Email, EmailId, Mailbox};
 use calls::{
     EmailList, Found, HeaderList, MAILS, MailboxList, MethodError, Reply, Response, WrittenChanges,
-    WrittenDestroyed, properties, request, result_of, words,
+    WrittenDestroyed, place_properties, properties, request, result_of, words,
 };
 use channel::{Answer, Channel, Question};
 pub use events::Events;
@@ -131,24 +131,27 @@ impl Jmap {
         Ok((state, found.ids.0))
     }
 
-    /// What has changed since `state`, with the mails that are new; `None` where the server cannot tell any more.
+    /// What has changed since `state`, with the headers of the mails that are new and the places of the others;
+    /// `None` where the server cannot tell any more.
     ///
     /// # Errors
     /// The connection's, or a refusal: that of an answer that is too long as well.
     pub async fn changes(&mut self, state: &str) -> Result<Option<Changes>, Interrupted> {
-        let emails = |path| {
+        let emails = |path, properties: Value| {
             let ids = result_of(0, "Email/changes", path);
-            self.arguments(json!({"#ids": ids, "properties": properties()}))
+            self.arguments(json!({"#ids": ids, "properties": properties}))
         };
-        let (created, updated) = (emails("/created"), emails("/updated"));
+        let created = emails("/created", json!(properties()));
+        // Whoever marks a whole mailbox as read must not have all of its headers sent.
+        let updated = emails("/updated", json!(place_properties()));
         let calls = [self.ask_for_changes(state), ("Email/get", created), ("Email/get", updated)];
         type Replies = (Reply<WrittenChanges>, Reply<EmailList>, Reply<EmailList>);
         let (changes, created, updated): Replies = self.call(Step::Fetch, &calls).await?;
         let Some(mut changes) = self.changed(changes)? else { return Ok(None) };
-        for list in [created, updated] {
-            let list = list.0.map_err(|error| self.refusal("Email/get", error))?;
-            changes.emails.extend(list.emails());
-        }
+        let read = |list: Reply<EmailList>| {
+            list.0.map(EmailList::emails).map_err(|error| self.refusal("Email/get", error))
+        };
+        (changes.emails, changes.places) = (read(created)?, read(updated)?);
         Ok(Some(changes))
     }
 
@@ -170,10 +173,12 @@ impl Jmap {
     fn changed(&self, reply: Reply<WrittenChanges>) -> Result<Option<Changes>, Interrupted> {
         match reply.0 {
             Ok(changes) => Ok(Some(Changes {
-                emails: Vec::new(),
-                ids: changes.created.0.into_iter().chain(changes.updated.0).collect(),
+                created: changes.created.0,
+                updated: changes.updated.0,
+                destroyed: changes.destroyed.0,
                 state: changes.new_state,
                 has_more: changes.has_more_changes,
+                ..Changes::default()
             })),
             // A state that is too old, or that this server has never given.
             Err(error)
@@ -316,7 +321,8 @@ impl Jmap {
         let read: Result<Response<R>, _> = serde_json::from_slice(&answer.body);
         read.map(|response| response.replies).map_err(|error| {
             let message = format!("the answer to {name} is none of JMAP: {error}");
-            Interrupted::Broken(self.fail(Reason::Protocol, message))
+            // It was read to its end: the connection is in step, and one mail may be the reason.
+            Interrupted::refused(self.fail(Reason::Protocol, message))
         })
     }
 

@@ -2,8 +2,10 @@
 //!
 //! [`Session`] is the dialogue, [`Memory`] what is known of the account from one session to the next. All of the
 //! account is looked into at once: the server is asked what has changed since the last look, and of that only what
-//! lies in a folder that is configured is judged. `places` says which folders these are.
+//! lies in a folder that is configured is judged. `places` says which folders these are. `unread` are the mails that the
+//! server has named and not shown, `again` asks for them, and `proof` that it shows any.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -12,18 +14,23 @@ use tokio::time::Instant;
 use super::{Judge, Since};
 use crate::clock::{self, on_time_line};
 use crate::config::{Folder, Login};
-use ledger::{Failure, LineInstant, Reason, Step};
-use mail::Fault;
+use ledger::{Failure, LineInstant};
+use mail::Interrupted;
 use mail::jmap::{EmailId, Events, Jmap};
 use mail::trace::Trace;
 use mail::wire::Dialer;
 pub use memory::Memory;
 use places::Places;
 
+mod again;
+mod judged;
+mod listing;
 mod memory;
 mod places;
+mod proof;
 mod reading;
 mod removal;
+mod unread;
 
 /// How often in a row the stream of events may fail before looks alone bring up mail.
 const VAIN_EVENTS: u32 = 3;
@@ -31,7 +38,17 @@ const VAIN_EVENTS: u32 = 3;
 /// A logged-in session with the folders it looks into.
 pub struct Session {
     jmap: Jmap,
+    /// The folders of the configuration, with those where nobody receives.
+    folders: (Vec<Folder>, Vec<Folder>),
     places: Places,
+    /// The ids of all mailboxes that the server has listed.
+    listed: BTreeSet<String>,
+    /// Whether the look under way was shown a mail.
+    has_shown: bool,
+    /// Why it was not shown one that it has asked for.
+    refusal: Option<Interrupted>,
+    /// What it has asked for again.
+    asked_again: Vec<EmailId>,
     events: Option<Events>,
     /// The state of which the newest event told, and when.
     told: Option<(String, Instant)>,
@@ -67,15 +84,24 @@ impl Session {
         end: Instant,
     ) -> Result<Self, Failure> {
         let mut jmap = Jmap::open(dialer, login, trace, end).await?;
-        let mailboxes = jmap.mailboxes().await?;
-        let places = Places::find(&mailboxes, folders, copy_folders).map_err(|missing| {
-            let message = format!("the server has no folder {missing}");
-            jmap.trace().failure(Fault::new(Reason::Other, message))
-        })?;
+        let folders = (folders.to_vec(), copy_folders.to_vec());
+        let (places, listed) = listing::list(&mut jmap, &folders).await?;
         for missing in places.not_there() {
             jmap.trace().fact(format!("the server has no folder {missing}"));
         }
-        Ok(Self { jmap, places, events: None, told: None, is_deaf: false, end })
+        Ok(Self {
+            jmap,
+            folders,
+            places,
+            listed,
+            has_shown: false,
+            refusal: None,
+            asked_again: Vec::new(),
+            events: None,
+            told: None,
+            is_deaf: false,
+            end,
+        })
     }
 
     /// The record of this session.
@@ -99,16 +125,19 @@ impl Session {
     ) -> Result<bool, Failure> {
         let told = self.told.take().filter(|(_, at)| announced == Some(*at));
         let began = on_time_line(Instant::now());
+        (self.has_shown, self.refusal) = (false, None);
         memory.meet(&self.places);
-        let (read, is_all) = match memory.state.clone() {
+        let is_all = match memory.state.clone() {
             Some(state) => self.read_changes(memory, state, told, since, judge).await?,
-            None => (self.read_newest(memory, since, judge).await?, true),
+            None => {
+                self.meet(memory, since, judge).await?;
+                true
+            }
         };
         self.read_again(memory, judge).await?;
         self.read_reports(memory, judge).await?;
-        if is_check && read == 0 {
-            self.read_any().await?;
-        }
+        self.prove(memory, is_check).await?;
+        self.note_tries(memory);
         if is_all {
             memory.looked_at = Some(began);
         }
@@ -169,21 +198,6 @@ impl Session {
                 None => return Ok(None),
             }
         }
-    }
-
-    /// Proves that mail can be read: the newest header, if there is mail.
-    async fn read_any(&mut self) -> Result<(), Failure> {
-        let (_, newest) = self.jmap.newest(self.places.ids(), None, 1).await?;
-        let shown = match newest.as_slice() {
-            [] => return Ok(()),
-            newest => self.jmap.emails(newest).await?,
-        };
-        if shown.is_empty() {
-            self.trace().enter(Step::Fetch);
-            let message = "the server shows no header of its mails";
-            return Err(self.trace().failure(Fault::new(Reason::Protocol, message)));
-        }
-        Ok(())
     }
 
     /// What was asked last, as a look.

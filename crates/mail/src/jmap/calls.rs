@@ -104,10 +104,16 @@ pub struct Email {
 /// What the server has done to mails since a state.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// The mails that are new or have changed, as far as they are still there.
+    /// Those that are new.
+    pub created: Vec<EmailId>,
+    /// Those that have changed.
+    pub updated: Vec<EmailId>,
+    /// Those that are gone.
+    pub destroyed: Vec<EmailId>,
+    /// Those that are new, as far as they were shown.
     pub emails: Vec<Email>,
-    /// Those that are new or have changed, whether or not they were shown.
-    pub ids: Vec<EmailId>,
+    /// Those that have changed, as far as they were shown: where they lie, and since when, without a header.
+    pub places: Vec<Email>,
     /// The state that this leads to.
     pub state: String,
     /// Whether there is more.
@@ -147,6 +153,11 @@ pub(super) fn properties() -> Vec<String> {
     let fields = FIELDS.iter().map(|field| format!("header:{field}:asRaw:all"));
     let all = ["id", "blobId", "mailboxIds", "receivedAt", "size"].map(str::to_owned);
     all.into_iter().chain(fields).collect()
+}
+
+/// The properties that say where an [`Email`] lies.
+pub(super) fn place_properties() -> [&'static str; 3] {
+    ["id", "mailboxIds", "receivedAt"]
 }
 
 /// The answers to the calls of one request, one for each.
@@ -206,7 +217,7 @@ pub(super) struct MailboxList {
 pub(super) struct EmailList {
     #[serde(default)]
     pub(super) state: String,
-    #[serde(default)]
+    /// Without it there is no answer, which is not the same as no mail.
     list: Few<WrittenEmail, MAILS>,
 }
 
@@ -220,7 +231,6 @@ pub(super) struct HeaderList {
 /// Of Email/query.
 #[derive(Deserialize)]
 pub(super) struct Found {
-    #[serde(default)]
     pub(super) ids: Few<EmailId, MAILS>,
 }
 
@@ -231,10 +241,10 @@ pub(super) struct WrittenChanges {
     pub(super) new_state: String,
     #[serde(default)]
     pub(super) has_more_changes: bool,
-    #[serde(default)]
     pub(super) created: Few<EmailId, MAILS>,
-    #[serde(default)]
     pub(super) updated: Few<EmailId, MAILS>,
+    #[serde(default)]
+    pub(super) destroyed: First<EmailId, MAILS>,
 }
 
 /// Of Email/set.

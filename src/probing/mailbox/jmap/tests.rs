@@ -2,18 +2,23 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::*;
+use crate::config::Target;
 use crate::probing::mailbox::imap::NotRemoved;
-use crate::probing::mailbox::scripted::serve;
+use crate::probing::mailbox::scripted::{HANG_UP, serve};
 use crate::probing::mailbox::{Disposition, Found, Inspector};
-use ledger::{Clue, FoundIn, Token};
+use ledger::{Clue, FoundIn, Reason, Step, Token};
+
+mod again;
+mod arriving;
+mod removing;
 
 const RESOURCE: &str = r#"{"apiUrl":"/api","eventSourceUrl":"/events","downloadUrl":"/blob/{blobId}",
     "primaryAccounts":{"urn:ietf:params:jmap:mail":"u"}}"#;
 const MAILBOXES: &str = r#"["Mailbox/get",{"list":[{"id":"in","name":"Inbox","role":"inbox"},
     {"id":"junk","name":"Spam","role":"junk"}]},"0"]"#;
 
-/// A server that answers each call by what `answer` makes of it, and nothing but 404 to other questions than those
-/// for its resource.
+/// A server that answers each call by what `answer` makes of it (a whole answer of HTTP as it is), and nothing but 404 to
+/// other questions than those for its resource.
 fn server(
     mut answer: impl FnMut(&str) -> String + Send + 'static,
 ) -> impl FnMut(&str) -> String + Send {
@@ -21,6 +26,9 @@ fn server(
     move |line| {
         if line.starts_with('{') {
             let replies = answer(line);
+            if replies == HANG_UP || replies.starts_with("HTTP/1.1") {
+                return replies;
+            }
             return http("200 OK", &format!(r#"{{"methodResponses":[{replies}]}}"#));
         }
         if line.is_empty() && question.starts_with("GET /.well-known/jmap") {
@@ -62,38 +70,100 @@ fn newest(ids: &str) -> String {
 }
 
 fn changes(ids: &str, state: &str, mails: &[String]) -> String {
-    let (created, none) = (list(mails), list(&[]));
+    changed(ids, "", state, mails, &[])
+}
+
+fn changed(
+    created: &str,
+    updated: &str,
+    state: &str,
+    mails: &[String],
+    places: &[String],
+) -> String {
+    let (mails, places) = (list(mails), list(places));
+    format!("{},{mails},{places}", named(created, updated, state))
+}
+
+fn named(created: &str, updated: &str, state: &str) -> String {
     format!(
-        r#"["Email/changes",{{"newState":"{state}","hasMoreChanges":false,"created":[{ids}]}},"0"],{created},{none}"#
+        r#"["Email/changes",{{"newState":"{state}","hasMoreChanges":false,"created":[{created}],"updated":[{updated}]}},"0"]"#
     )
 }
 
+/// What asks for the headers of this mail, and of no other.
+fn alone(id: &str) -> String {
+    format!(r#""ids":["{id}"]"#)
+}
+
+/// What was asked, and what of it has this in it.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl Log {
+    fn note(&self, line: &str) {
+        self.0.lock().unwrap().push(line.to_owned());
+    }
+
+    fn with(&self, what: &str) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter(|line| line.contains(what)).cloned().collect()
+    }
+}
+
 struct Reading {
+    target: Arc<Target>,
+    dialer: Dialer,
+    copy_folders: Vec<Folder>,
     session: Session,
     memory: Memory,
     seen: Vec<(Option<Token>, FoundIn)>,
+    /// When the look before was that did not have it, of each.
+    before: Vec<Option<LineInstant>>,
 }
 
 impl Reading {
     async fn of(answer: impl FnMut(&str) -> String + Send + 'static) -> Self {
+        Self::with_copies(&[], answer).await
+    }
+
+    async fn with_copies(
+        copy_folders: &[Folder],
+        answer: impl FnMut(&str) -> String + Send + 'static,
+    ) -> Self {
         let (target, dialer) = serve("jmap", "", server(answer)).await;
-        let receive = target.receive.as_ref().unwrap();
-        let (end, login) = (Instant::now() + Duration::from_secs(60), &receive.login);
-        let folders = receive.protocol.folders();
-        let opened =
-            Session::open(&dialer, login, folders, &[], Trace::new(Some(login)), end).await;
-        Self { session: opened.unwrap(), memory: Memory::default(), seen: Vec::new() }
+        let copy_folders = copy_folders.to_vec();
+        let session = open(&target, &dialer, &copy_folders).await;
+        let (memory, seen, before) = (Memory::default(), Vec::new(), Vec::new());
+        Self { target, dialer, copy_folders, session, memory, seen, before }
+    }
+
+    /// The session has ended; another one begins.
+    async fn reopen(&mut self) {
+        self.session = open(&self.target, &self.dialer, &self.copy_folders).await;
+    }
+
+    /// Time passes between two sessions.
+    async fn reopen_after(&mut self, seconds: u64) {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+        self.reopen().await;
     }
 
     /// A look by a judge that takes every marked mail for one of ours.
     async fn look(&mut self, is_check: bool) -> Result<bool, Failure> {
-        let seen = &mut self.seen;
+        let (seen, before) = (&mut self.seen, &mut self.before);
         let mut judge = |found: &Found| {
             let token = found.header.mark.map(|mark| mark.token);
             seen.push((token, found.folder));
-            token.map_or(Disposition::Leave, Disposition::Remove)
+            before.push(found.previous_look);
+            match token {
+                Some(_) if found.is_copy => {
+                    Disposition::LeftOver(SystemTime::now() + Duration::from_secs(600))
+                }
+                token => token.map_or(Disposition::Leave, Disposition::Remove),
+            }
         };
-        let since = Since::all(SystemTime::now());
+        let since = Since::all(SystemTime::UNIX_EPOCH + Duration::from_secs(3600));
         self.session.look(&mut self.memory, None, is_check, since, &mut judge).await
     }
 
@@ -104,6 +174,13 @@ impl Reading {
     fn tokens(&self) -> Vec<u128> {
         self.seen.iter().filter_map(|(token, _)| Some(number(*token.as_ref()?))).collect()
     }
+}
+
+async fn open(target: &Target, dialer: &Dialer, copy_folders: &[Folder]) -> Session {
+    let receive = target.receive.as_ref().unwrap();
+    let (end, login) = (Instant::now() + Duration::from_secs(60), &receive.login);
+    let (folders, trace) = (receive.protocol.folders(), Trace::new(Some(login)));
+    Session::open(dialer, login, folders, copy_folders, trace, end).await.unwrap()
 }
 
 fn number(token: Token) -> u128 {
@@ -173,66 +250,6 @@ async fn a_server_that_cannot_tell_what_has_changed_is_asked_for_the_newest() {
 }
 
 #[tokio::test]
-async fn a_mail_that_does_not_go_is_reported_and_given_up_after_three_tries() {
-    let mut reading = Reading::of(|line| match line {
-        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
-        _ if line.contains("Email/query") => newest(r#""m1","m2""#),
-        _ if line.contains("Email/set") => format!(
-            r#"["Email/set",{{"destroyed":["m2"],"notDestroyed":{{"m1":{{"type":"forbidden"}}}}}},"0"],{}"#,
-            list(&[mail("m2", "in", 2)])
-        ),
-        _ => list(&[mail("m1", "in", 1), mail("m2", "in", 2)]),
-    })
-    .await;
-    reading.look(false).await.unwrap();
-    for _ in 0..3 {
-        assert!(reading.session.has_to_remove(&reading.memory, true));
-        let failure = Failure::from(reading.remove().await.unwrap_err());
-        assert_eq!(
-            (failure.step, failure.message.as_str()),
-            (Step::Remove, super::super::STILL_THERE)
-        );
-        assert!(reading.session.trace().transcript().contains("forbidden"));
-    }
-    assert!(!reading.session.has_to_remove(&reading.memory, true));
-}
-
-#[tokio::test]
-async fn what_an_earlier_process_left_is_read_again_and_others_mail_stays() {
-    let asked: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
-    let log = Arc::clone(&asked);
-    let mut reading = Reading::of(move |line| {
-        log.lock().unwrap().push(line.to_owned());
-        match line {
-            _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
-            _ if line.contains("Email/query") => newest(""),
-            _ if line.contains("Email/set") => {
-                format!(r#"["Email/set",{{"destroyed":["m1","m3"]}},"0"],{}"#, list(&[]))
-            }
-            // The second is another mail by now, the third has expired, the fourth is gone.
-            _ => list(&[mail("m1", "in", 1), mail("m2", "in", 7), mail("m3", "in", 3)]),
-        }
-    })
-    .await;
-    let token = |number: u128| format!("{number:032x}");
-    let record = crate::store::FolderRecord {
-        to_remove: vec![
-            format!("m1/{}", token(1)),
-            format!("m2/{}", token(2)),
-            "m3".into(),
-            "m4".into(),
-        ],
-        ..crate::store::FolderRecord::default()
-    };
-    reading.memory.restore(&record, crate::clock::now());
-    assert_eq!(reading.memory.record(crate::clock::now()).to_remove, record.to_remove);
-    reading.look(false).await.unwrap();
-    reading.remove().await.unwrap();
-    let removal = asked.lock().unwrap().iter().rfind(|line| line.contains("Email/set")).cloned();
-    assert!(removal.unwrap().contains(r#""destroy":["m1","m3"]"#));
-}
-
-#[tokio::test]
 async fn a_mail_at_which_the_server_fails_does_not_hide_the_others() {
     let mut reading = Reading::of(|line| match line {
         _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
@@ -255,8 +272,6 @@ async fn a_server_that_shows_none_of_its_mails_fails_the_check() {
     })
     .await;
     assert!(reading.look(false).await.is_ok());
-    let mut fresh = Memory::default();
-    std::mem::swap(&mut reading.memory, &mut fresh);
     let failure = reading.look(true).await.unwrap_err();
     assert_eq!((failure.step, failure.reason), (Step::Fetch, Reason::Protocol));
 }

@@ -42,7 +42,12 @@ async fn steps(jmap: &mut Jmap, outcome: &mut Outcome) -> Result<(), Failure> {
     let emails = jmap.emails(&newest).await?;
     note(&emails, outcome);
     if let Some(changes) = jmap.changes(&state).await? {
-        outcome.note((&changes.state, changes.has_more, changes.ids.len()));
+        outcome.note((
+            &changes.state,
+            changes.has_more,
+            changes.created.len(),
+            changes.updated.len(),
+        ));
         note(&changes.emails, outcome);
     }
     let Some(email) = emails.first() else { return Ok(()) };
