@@ -261,6 +261,7 @@ impl Jmap {
         let is_left = |id: &EmailId| shown.iter().any(|email| email.id == *id);
         let (left, gone) = destroyed.gone.into_iter().partition(is_left);
         (destroyed.left, destroyed.gone) = (left, gone);
+        destroyed.note_untold(ids);
         Ok(destroyed)
     }
 

@@ -1,5 +1,6 @@
 //! The calls of RFC 8621 that a look consists of, as they are written, and what answers them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -129,8 +130,18 @@ pub struct Destroyed {
     pub refused: Vec<(EmailId, String)>,
     /// They are gone, as the server says, and shown all the same.
     pub left: Vec<EmailId>,
-    /// The states before and after.
-    pub states: Option<(String, String)>,
+}
+
+impl Destroyed {
+    /// Of some of those that were asked for the server may have said nothing.
+    pub(super) fn note_untold(&mut self, asked: &[EmailId]) {
+        let refused = self.refused.iter().map(|(id, _)| id);
+        let told: BTreeSet<EmailId> =
+            self.gone.iter().chain(&self.left).chain(refused).cloned().collect();
+        let untold = asked.iter().filter(|id| !told.contains(*id));
+        let untold: Vec<_> = untold.map(|id| (id.clone(), "no word about it".to_owned())).collect();
+        self.refused.extend(untold);
+    }
 }
 
 /// Everything that is posted at once; a whole line.
@@ -252,10 +263,6 @@ pub(super) struct WrittenChanges {
 #[serde(rename_all = "camelCase")]
 pub(super) struct WrittenDestroyed {
     #[serde(default)]
-    old_state: Option<String>,
-    #[serde(default)]
-    new_state: Option<String>,
-    #[serde(default)]
     destroyed: Few<EmailId, MAILS>,
     #[serde(default)]
     not_destroyed: Members<MethodError, MAILS>,
@@ -352,12 +359,8 @@ impl WrittenHeader {
 
 impl WrittenDestroyed {
     pub(super) fn read(self) -> Destroyed {
-        let mut destroyed = Destroyed {
-            gone: self.destroyed.0,
-            refused: Vec::new(),
-            left: Vec::new(),
-            states: self.old_state.zip(self.new_state),
-        };
+        let mut destroyed =
+            Destroyed { gone: self.destroyed.0, refused: Vec::new(), left: Vec::new() };
         for (id, MethodError { kind, description }) in self.not_destroyed.0 {
             let Some(id) = EmailId::read(&id) else { continue };
             match kind.as_str() {

@@ -40,6 +40,8 @@ pub struct Memory {
     judged: Judged,
     /// Whether what has changed was asked for with its headers, and not answered: a session has ended with it.
     pub(super) is_asking: bool,
+    /// Whether mails to confirm were asked for, and not answered.
+    pub(super) is_confirming: bool,
     /// Whether the server has ever shown a mail.
     pub(super) has_shown: bool,
     /// When the newest look was asked for that saw all there was.

@@ -208,7 +208,7 @@ async fn a_mail_is_found_where_it_lies_once_and_taken_out() {
                     &[mail("m1", "in", 1), mail("m3", "junk", 3), mail("m4", "else", 4)],
                 )
             }
-            _ if line.contains(r#""sinceState":"3""#) => changes("", "3", &[]),
+            _ if line.contains(r#""sinceState":"2""#) => changes("", "3", &[]),
             _ => list(&[mail("m1", "in", 1), mail("m2", "in", 2).replace("X-Mailtrip", "Subject")]),
         }
     })

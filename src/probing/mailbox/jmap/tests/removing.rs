@@ -1,30 +1,185 @@
-//! Taking out what is ours.
+//! Taking out what is ours: what the server refuses, what it says and does not do, and what an earlier process has left.
 
 use super::*;
+use crate::store::FolderRecord;
+
+fn destroyed(said: &str, shown: &[String]) -> String {
+    format!(r#"["Email/set",{{{said}}},"0"],{}"#, list(shown))
+}
+
+/// The memory of a process that has these to take out, and how its record is written then.
+fn kept(words: &[&str]) -> (Memory, Vec<String>) {
+    let mut memory = Memory::default();
+    let to_remove: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let record = FolderRecord { to_remove: to_remove.clone(), ..FolderRecord::default() };
+    memory.restore(&record, crate::clock::now());
+    (memory, to_remove)
+}
+
+fn record(memory: &Memory) -> Vec<String> {
+    memory.record(crate::clock::now()).to_remove
+}
+
+/// The time comes at which what was put off is asked for again.
+fn promote(memory: &mut Memory) {
+    memory.promote_expired(SystemTime::now() + Duration::from_secs(120));
+}
 
 #[tokio::test]
-async fn a_mail_that_does_not_go_is_reported_and_given_up_after_three_tries() {
+async fn a_mail_that_comes_while_ours_are_taken_out_is_seen() {
     let mut reading = Reading::of(|line| match line {
         _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
-        _ if line.contains("Email/query") => newest(r#""m1","m2""#),
-        _ if line.contains("Email/set") => format!(
-            r#"["Email/set",{{"destroyed":["m2"],"notDestroyed":{{"m1":{{"type":"forbidden"}}}}}},"0"],{}"#,
-            list(&[mail("m2", "in", 2)])
-        ),
-        _ => list(&[mail("m1", "in", 1), mail("m2", "in", 2)]),
+        _ if line.contains("Email/query") => newest(r#""m1""#),
+        _ if line.contains("Email/set") => {
+            destroyed(r#""oldState":"1","newState":"4","destroyed":["m1"]"#, &[])
+        }
+        _ if line.contains(r#""sinceState":"1""#) => {
+            changes(r#""m9""#, "4", &[mail("m9", "in", 9)])
+        }
+        _ if line.contains("Email/changes") => changes("", "4", &[]),
+        _ => list(&[mail("m1", "in", 1)]),
+    })
+    .await;
+    reading.look(false).await.unwrap();
+    reading.remove().await.unwrap();
+    reading.look(false).await.unwrap();
+    assert_eq!(reading.tokens(), [1, 9]);
+}
+
+#[tokio::test]
+async fn a_mail_that_the_server_refuses_to_take_out_stays_known_and_holds_up_no_other() {
+    let log = Log::default();
+    let asked = log.clone();
+    let ids: Vec<String> = (0..60).map(|number| format!("m{number:02}")).collect();
+    let all: Vec<String> = (0..60).map(|it| mail(&ids[it as usize], "in", it)).collect();
+    let quoted: Vec<String> = ids.iter().map(|id| format!("{id:?}")).collect();
+    let mut reading = Reading::of(move |line| {
+        asked.note(line);
+        match line {
+            _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+            _ if line.contains("Email/query") => newest(&quoted.join(",")),
+            _ if line.contains("Email/set") => {
+                let refused = ids.iter().filter(|id| line.contains(id.as_str()));
+                let refused: Vec<String> =
+                    refused.map(|id| format!(r#""{id}":{{"type":"forbidden"}}"#)).collect();
+                destroyed(&format!(r#""notDestroyed":{{{}}}"#, refused.join(",")), &[])
+            }
+            _ => list(&all),
+        }
+    })
+    .await;
+    reading.look(false).await.unwrap();
+    for tries in 0..5 {
+        assert_eq!(reading.session.has_to_remove(&reading.memory, false), tries < 3);
+        assert!(reading.session.has_to_remove(&reading.memory, true), "a check asks again");
+        let failure = Failure::from(reading.remove().await.unwrap_err());
+        assert_eq!((failure.step, failure.reason), (Step::Remove, Reason::Rejected));
+    }
+    assert!(log.with("Email/set")[1].contains(r#""destroy":["m50","m51""#), "those not yet tried");
+    assert_eq!(record(&reading.memory).len(), 60, "a restart forgets none");
+}
+
+#[tokio::test]
+async fn a_mail_that_is_gone_as_the_server_says_and_shown_is_given_up_for_a_day() {
+    let mut reading = Reading::of(|line| match line {
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ if line.contains("Email/query") => newest(r#""m2""#),
+        _ if line.contains("Email/set") => {
+            destroyed(r#""destroyed":["m2"]"#, &[mail("m2", "in", 2)])
+        }
+        _ => list(&[mail("m2", "in", 2)]),
     })
     .await;
     reading.look(false).await.unwrap();
     for _ in 0..3 {
         assert!(reading.session.has_to_remove(&reading.memory, true));
         let failure = Failure::from(reading.remove().await.unwrap_err());
-        assert_eq!(
-            (failure.step, failure.message.as_str()),
-            (Step::Remove, super::super::super::STILL_THERE)
-        );
-        assert!(reading.session.trace().transcript().contains("forbidden"));
+        assert_eq!(failure.message, super::super::super::STILL_THERE);
     }
+    promote(&mut reading.memory);
     assert!(!reading.session.has_to_remove(&reading.memory, true));
+    assert_eq!(
+        record(&reading.memory),
+        [format!("m2/{:032x}", 2)],
+        "no restart takes it for a second"
+    );
+    reading.memory.promote_expired(SystemTime::now() + Duration::from_secs(25 * 3600));
+    assert!(reading.session.has_to_remove(&reading.memory, true));
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_of_a_mail_has_not_taken_it_out() {
+    let mut reading = Reading::of(|line| match line {
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ if line.contains("Email/query") => newest(r#""m1""#),
+        _ if line.contains("Email/set") => destroyed(r#""destroyed":[]"#, &[]),
+        _ => list(&[mail("m1", "in", 1)]),
+    })
+    .await;
+    reading.look(false).await.unwrap();
+    let failure = Failure::from(reading.remove().await.unwrap_err());
+    assert!(failure.message.contains("no word about it"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_busy_server_has_nothing_forgotten() {
+    let mut reading = Reading::of(|line| match line {
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ => http("429 Too Many Requests", ""),
+    })
+    .await;
+    let (memory, words) = kept(&["m1", "m2"]);
+    reading.memory = memory;
+    for _ in 0..4 {
+        let failure = Failure::from(reading.remove().await.unwrap_err());
+        assert_eq!((failure.step, failure.reason), (Step::Remove, Reason::Deferred));
+        promote(&mut reading.memory);
+    }
+    assert_eq!(record(&reading.memory), words);
+}
+
+#[tokio::test]
+async fn a_mail_at_which_sessions_end_is_forgotten_and_the_others_are_taken_out() {
+    let log = Log::default();
+    let asked = log.clone();
+    let mut reading = Reading::of(move |line| {
+        asked.note(line);
+        match line {
+            _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+            _ if line.contains("Email/set") => destroyed(r#""destroyed":["m2"]"#, &[]),
+            _ if line.contains("m1") => HANG_UP.to_owned(),
+            _ => list(&[mail("m2", "in", 2)]),
+        }
+    })
+    .await;
+    (reading.memory, _) = kept(&["m1", "m2"]);
+    for _ in 0..8 {
+        promote(&mut reading.memory);
+        if reading.remove().await.is_err() {
+            reading.reopen().await;
+        }
+    }
+    assert_eq!(log.with("Email/set").len(), 1);
+    assert!(record(&reading.memory).is_empty());
+    assert!(log.with(&alone("m1")).len() <= 6, "three times, over a second connection each");
+}
+
+#[tokio::test]
+async fn what_lies_where_nothing_is_looked_for_stays() {
+    let log = Log::default();
+    let asked = log.clone();
+    let mut reading = Reading::of(move |line| {
+        asked.note(line);
+        match line {
+            _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+            _ => list(&[mail("m1", "elsewhere", 1)]),
+        }
+    })
+    .await;
+    (reading.memory, _) = kept(&["m1"]);
+    reading.remove().await.unwrap();
+    reading.remove().await.unwrap();
+    assert!(log.with("Email/set").is_empty() && record(&reading.memory).is_empty());
 }
 
 #[tokio::test]
@@ -57,6 +212,7 @@ async fn what_an_earlier_process_left_is_read_again_and_others_mail_stays() {
     reading.memory.restore(&record, crate::clock::now());
     assert_eq!(reading.memory.record(crate::clock::now()).to_remove, record.to_remove);
     reading.look(false).await.unwrap();
+    reading.remove().await.unwrap();
     reading.remove().await.unwrap();
     let removal = asked.lock().unwrap().iter().rfind(|line| line.contains("Email/set")).cloned();
     assert!(removal.unwrap().contains(r#""destroy":["m1","m3"]"#));
