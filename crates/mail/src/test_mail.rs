@@ -29,6 +29,21 @@ mod answer;
 mod body;
 mod stamps;
 
+/// The header fields that show whether a mail is ours, an answer to one of ours, or what a mail system has written:
+/// whoever reads no whole header asks for these.
+pub(crate) const FIELDS: [&str; 10] = [
+    "X-Mailtrip",
+    "Message-ID",
+    "Subject",
+    "From",
+    "In-Reply-To",
+    "References",
+    "Content-Type",
+    "Auto-Submitted",
+    "Return-Path",
+    "X-Failed-Recipients",
+];
+
 /// For whom a test mail is made.
 #[derive(Debug, Clone, Copy)]
 pub struct Addressed<'a> {

@@ -12,12 +12,10 @@ use super::answer::LITERAL_BYTES;
 use super::encode::sequence_sets;
 use super::parse::Fetched;
 use super::{Imap, Sink};
+use crate::test_mail::FIELDS;
 use crate::{Fault, Interrupted};
 use ledger::{Failure, Reason, Step};
 
-/// The header fields that show whether a mail is ours, or a report about one.
-const HEADER_FIELDS: &str = "X-MAILTRIP MESSAGE-ID SUBJECT FROM IN-REPLY-TO REFERENCES CONTENT-TYPE \
-                             AUTO-SUBMITTED RETURN-PATH X-FAILED-RECIPIENTS";
 /// How many blocks of one answer that hold none of these are asked for as a whole.
 const HOLLOW: usize = 100;
 /// The most mails that are asked for at once by their UIDs.
@@ -253,7 +251,7 @@ impl Imap {
 fn items(whole_headers: bool) -> String {
     let block = match whole_headers {
         true => format!("HEADER]<0.{LITERAL_BYTES}>"),
-        false => format!("HEADER.FIELDS ({HEADER_FIELDS})]"),
+        false => format!("HEADER.FIELDS ({})]", FIELDS.join(" ").to_ascii_uppercase()),
     };
     format!("(UID INTERNALDATE BODY.PEEK[{block})")
 }
@@ -268,6 +266,6 @@ fn fields(block: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn has_wanted_field(block: &[u8]) -> bool {
-    let wanted = HEADER_FIELDS.split(' ').map(str::as_bytes);
-    fields(block).any(|name| wanted.clone().any(|wanted| name.eq_ignore_ascii_case(wanted)))
+    let is_wanted = |name: &[u8]| FIELDS.iter().any(|it| name.eq_ignore_ascii_case(it.as_bytes()));
+    fields(block).any(is_wanted)
 }

@@ -11,19 +11,8 @@ use serde_json::{Value, json};
 
 use super::few::{Few, First, Members};
 use super::resource::{CORE, MAIL};
+use crate::test_mail::FIELDS;
 
-/// The header fields that show whether a mail is ours, or a report about one.
-const FIELDS: [&str; 9] = [
-    "X-Mailtrip",
-    "Message-ID",
-    "Subject",
-    "From",
-    "In-Reply-To",
-    "References",
-    "Content-Type",
-    "Auto-Submitted",
-    "Return-Path",
-];
 /// The most mails of one answer.
 pub(super) const MAILS: usize = 1000;
 /// How many mailboxes of one account are known.
@@ -314,11 +303,13 @@ struct WrittenEmail {
     auto_submitted: Values,
     #[serde(default, rename = "header:Return-Path:asRaw:all")]
     return_path: Values,
+    #[serde(default, rename = "header:X-Failed-Recipients:asRaw:all")]
+    failed_recipients: Values,
 }
 
 impl WrittenEmail {
     fn read(self) -> Email {
-        let values = [
+        let values: [Values; FIELDS.len()] = [
             self.mark,
             self.message_id,
             self.subject,
@@ -328,6 +319,7 @@ impl WrittenEmail {
             self.content_type,
             self.auto_submitted,
             self.return_path,
+            self.failed_recipients,
         ];
         let fields = FIELDS.iter().zip(&values);
         let fields = fields.flat_map(|(name, values)| values.0.iter().map(move |it| (*name, it)));
@@ -424,6 +416,26 @@ mod tests {
         let mark = Header::parse(&emails[0].block).mark.expect("a folded field is read");
         assert_eq!(mark.token.to_string(), "00000000000000000000000000000001");
         assert_eq!(error.0.err().unwrap().kind, "invalidResultReference");
+    }
+
+    /// A bounce that is known by nothing but X-Failed-Recipients is no answer.
+    #[test]
+    fn every_field_that_is_asked_for_is_read() {
+        let asked = properties();
+        let fields: Vec<String> = FIELDS
+            .iter()
+            .map(|name| {
+                let property = format!("header:{name}:asRaw:all");
+                assert!(asked.contains(&property), "{property}");
+                format!(r#""{property}":[" of {name}"]"#)
+            })
+            .collect();
+        let json = format!(r#"{{"id":"M1",{}}}"#, fields.join(","));
+        let email = serde_json::from_str::<WrittenEmail>(&json).unwrap().read();
+        let block = String::from_utf8(email.block).unwrap();
+        let lines: Vec<&str> = block.lines().collect();
+        let wanted: Vec<String> = FIELDS.iter().map(|name| format!("{name}: of {name}")).collect();
+        assert_eq!(lines[..FIELDS.len()], wanted);
     }
 
     #[test]
