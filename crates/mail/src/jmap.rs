@@ -3,7 +3,7 @@
 //! `channel` is HTTP over one connection, `framing` how its answers end; `resource` is what the server says of
 //! itself, `calls` what it is asked, and [`Events`] what it tells by itself; `opening` is the way in.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::wire::Dialer;
 use crate::{Fault, Interrupted, Refusal, RefusalScope};
 pub use calls::{Changes, Destroyed, Email, EmailId, Mailbox};
 use calls::{
-    EmailList, Found, HeaderList, MAILS, MailboxList, MethodError, Reply, Response, WrittenChanges,
+    EmailList, HeaderList, MAILS, MailboxList, MethodError, Reply, Response, WrittenChanges,
     WrittenDestroyed, place_properties, properties, request, result_of, words,
 };
 use channel::{Answer, Channel, Question};
@@ -33,6 +33,7 @@ mod channel;
 mod events;
 mod few;
 mod framing;
+mod newest;
 mod opening;
 mod refusal;
 mod resource;
@@ -100,35 +101,6 @@ impl Jmap {
         let calls = [("Mailbox/get", arguments)];
         let (Reply(reply),): (Reply<MailboxList>,) = self.call(Step::Select, &calls).await?;
         reply.map(|mailboxes| mailboxes.list.0).map_err(|error| self.refusal("Mailbox/get", error))
-    }
-
-    /// The state of the mails now, and then the ids of those in `mailboxes` that the server took in from `since` on,
-    /// the newest first, `most` of them.
-    ///
-    /// # Errors
-    /// The connection's, or a refusal.
-    pub async fn newest(
-        &mut self,
-        mailboxes: &[String],
-        since: Option<SystemTime>,
-        most: usize,
-    ) -> Result<(String, Vec<EmailId>), Interrupted> {
-        let query = json!({
-            "filter": filter(mailboxes, since),
-            "sort": [{"property": "receivedAt", "isAscending": false}],
-            "collapseThreads": false,
-            "limit": most.min(MAILS),
-        });
-        let calls = [
-            // The state before what is listed: nothing comes between.
-            ("Email/get", self.arguments(json!({"ids": [], "properties": ["id"]}))),
-            ("Email/query", self.arguments(query)),
-        ];
-        let replies: (Reply<EmailList>, Reply<Found>) = self.call(Step::Fetch, &calls).await?;
-        let (state, found) = replies;
-        let state = state.0.map_err(|error| self.refusal("Email/get", error))?.state;
-        let found = found.0.map_err(|error| self.refusal("Email/query", error))?;
-        Ok((state, found.ids.0))
     }
 
     /// What has changed since `state`, with the headers of the mails that are new and the places of the others;
@@ -362,21 +334,5 @@ impl Jmap {
     }
 }
 
-/// Where a look searches.
-fn filter(mailboxes: &[String], since: Option<SystemTime>) -> Value {
-    let condition = |mailbox: &String| {
-        let mut condition = json!({"inMailbox": mailbox});
-        if let (Some(object), Some(since)) = (condition.as_object_mut(), since) {
-            let date = humantime::format_rfc3339_seconds(since).to_string();
-            object.insert("after".to_owned(), json!(date));
-        }
-        condition
-    };
-    match mailboxes {
-        [mailbox] => condition(mailbox),
-        _ => {
-            let conditions: Vec<Value> = mailboxes.iter().map(condition).collect();
-            json!({"operator": "OR", "conditions": conditions})
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

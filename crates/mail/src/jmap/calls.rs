@@ -232,6 +232,9 @@ pub(super) struct HeaderList {
 #[derive(Deserialize)]
 pub(super) struct Found {
     pub(super) ids: Few<EmailId, MAILS>,
+    /// How many the server gives at once, if that is not what it was asked for (RFC 8620 section 5.5).
+    #[serde(default)]
+    pub(super) limit: Option<usize>,
 }
 
 /// Of Email/changes.
