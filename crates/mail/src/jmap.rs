@@ -204,10 +204,12 @@ impl Jmap {
             ("type", "message/rfc822"),
         ];
         let path = expand(template, &values);
-        let question = Question { path: &path, body: None, name: "GET a mail", accept: "*/*" };
+        let range = Some(BEGINNING_BYTES);
+        let question =
+            Question { path: &path, body: None, name: "GET a mail", accept: "*/*", range };
         let answer = self.channel.ask(Step::Fetch, &question, BEGINNING_BYTES).await?;
         match answer.status {
-            200 => Ok(Some(answer.body)),
+            200 | 206 => Ok(Some(answer.body)),
             404 => Ok(None),
             _ => Err(self.not_answered(&answer)),
         }
@@ -256,8 +258,13 @@ impl Jmap {
         let Some(resource) = &self.resource else { return Err(none("no login".to_owned())) };
         let template = resource.events.as_deref().unwrap_or_default();
         let path = expand(template, &[("types", "Email"), ("closeafter", "no"), ("ping", PING)]);
-        let question =
-            Question { path: &path, body: None, name: "GET events", accept: "text/event-stream" };
+        let question = Question {
+            path: &path,
+            body: None,
+            name: "GET events",
+            accept: "text/event-stream",
+            range: None,
+        };
         let opening = tokio::time::timeout_at(until, self.channel.stream(&question, end)).await;
         match opening {
             Ok(Ok(Ok((wire, framing)))) => Ok(Events::new(wire, framing, resource.account.clone())),
@@ -282,7 +289,8 @@ impl Jmap {
         let path = self.resource.as_ref().map(|resource| resource.api.clone()).unwrap_or_default();
         let names: Vec<&str> = calls.iter().map(|(name, _)| *name).collect();
         let (name, body) = (names.join(" "), request(calls));
-        let question = Question { path: &path, body: Some(&body), name: &name, accept: JSON };
+        let question =
+            Question { path: &path, body: Some(&body), name: &name, accept: JSON, range: None };
         let answer = self.channel.ask(step, &question, ANSWER_BYTES).await?;
         if answer.status != 200 {
             return Err(self.not_answered(&answer));
@@ -322,11 +330,16 @@ impl Jmap {
     }
 
     /// An answer with another status than 200. It was read to its end: the connection goes on, but for a login that
-    /// the server does not know any more.
+    /// the server does not know any more. It knew it before, so that is the end of the session, and no refused login,
+    /// which nobody would try again before the next check.
     fn not_answered(&self, answer: &Answer) -> Interrupted {
-        let failure = self.fail(reason_of(answer), refused(answer));
+        let said = refused(answer);
+        if answer.status == 401 {
+            let message = format!("the server has ended the login: {said}");
+            return Interrupted::Broken(self.fail(Reason::Closed, message));
+        }
+        let failure = self.fail(reason_of(answer), said);
         let scope = match answer.status {
-            401 => return Interrupted::Broken(failure),
             429 | 502..=504 => RefusalScope::Passing,
             _ => RefusalScope::Request,
         };

@@ -49,6 +49,8 @@ pub(super) struct Question<'a> {
     pub(super) name: &'a str,
     /// Which media type is wanted.
     pub(super) accept: &'static str,
+    /// How many bytes of it are enough.
+    pub(super) range: Option<usize>,
 }
 
 /// What was answered.
@@ -136,8 +138,9 @@ impl Channel {
                 outcome => return outcome,
             }
         }
-        let wire = self.dialer.dial(self.trace.clone(), self.end).await?;
+        // Its time is that of the question: the steps of a connection are those of the first one.
         self.trace.enter(step);
+        let wire = self.dialer.dial_again(&self.trace, self.end).await?;
         self.exchange(wire, question, most).await
     }
 
@@ -196,8 +199,12 @@ impl Channel {
         let method = if question.body.is_some() { "POST" } else { "GET" };
         let (path, accept, host) = (question.path, question.accept, authority(endpoint));
         let mut written = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\nAccept: {accept}\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\nAccept: {accept}\r\n\
+             Accept-Encoding: identity\r\n"
         );
+        if let Some(last) = question.range.and_then(|count| count.checked_sub(1)) {
+            written += &format!("Range: bytes=0-{last}\r\n");
+        }
         if let Some(authorization) = &self.authorization {
             written += &format!("Authorization: {}\r\n", authorization.expose());
         }
@@ -233,11 +240,18 @@ async fn read_head(wire: &mut Wire) -> Result<Head, Failure> {
             return Err(Failure { clue, ..wire.fail_protocol(&line) });
         };
         let mut fields = Fields::default();
-        for _ in 0..HEAD_LINES {
+        let mut lines = 0;
+        loop {
             // Unseen: a cookie is a secret.
             let line = wire.read_line_unseen(LINE_BYTES).await?;
             if line.is_empty() {
                 break;
+            }
+            lines += 1;
+            if lines > HEAD_LINES {
+                // What follows is not the body.
+                let message = format!("an answer with more than {HEAD_LINES} lines of head");
+                return Err(wire.fail(Fault::new(Reason::Protocol, message)));
             }
             fields.read(&line);
         }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::channel::{Answer, Channel, Question};
 use super::refusal::{is_redirect, reason_of, refused};
-use super::resource::{Resource, Useless, path_on};
+use super::resource::{Resource, Useless, path_on, resolved};
 use super::{JSON, Jmap, Site, Ways};
 use crate::auth::{Auth, Login, Mechanism};
 use crate::sasl::{self, Authenticate, LoginFailure, LoginFailureKind, Open};
@@ -84,13 +84,15 @@ impl Jmap {
     async fn ask_for_resource(&mut self) -> Result<Answer, Failure> {
         let mut path = WELL_KNOWN.to_owned();
         for _ in 0..=REDIRECTS {
-            let name = format!("GET {path}");
-            let question = Question { path: &path, body: None, name: &name, accept: JSON };
+            // What follows the question mark may be a secret of the server.
+            let name = format!("GET {}", path.split('?').next().unwrap_or_default());
+            let question =
+                Question { path: &path, body: None, name: &name, accept: JSON, range: None };
             let answer = self.channel.ask(Step::Auth, &question, RESOURCE_BYTES).await?;
             let Some(location) = answer.location.as_deref().filter(|_| is_redirect(&answer)) else {
                 return Ok(answer);
             };
-            path = path_on(location, self.channel.endpoint())
+            path = path_on(&resolved(location, &path), self.channel.endpoint())
                 .map_err(|useless| self.useless(useless))?;
         }
         Err(self.fail(Reason::Protocol, "the server redirects without end".to_owned()))
@@ -128,16 +130,35 @@ fn authorization(login: &Login, key: &Secret) -> Secret {
     })
 }
 
+/// Whether a field can have this value: a scheme and one word behind it. What holds a blank or the end of a line would be
+/// more than that, or a line of its own.
+fn is_good(authorization: &Secret) -> bool {
+    authorization.expose().split_once(' ').is_some_and(|(_, word)| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic())
+    })
+}
+
 impl Authenticate for Jmap {
     async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
-        self.channel.authorize(authorization(login, key));
+        let authorization = authorization(login, key);
+        if !is_good(&authorization) {
+            let message = "a token is one word of ASCII without blanks, and this is not";
+            return Err(self.fail(Reason::Auth, message.to_owned()).into());
+        }
+        self.channel.authorize(authorization);
         let answer = self.ask_for_resource().await?;
-        if answer.status == 401 {
+        // Providers say 403 of a token without the rights that it needs, and of an account that is locked: the same
+        // login would be refused again.
+        if matches!(answer.status, 401 | 403) {
             let failure = self.fail(Reason::Auth, refused(&answer));
             let kind = LoginFailureKind::WrongCredentials;
             return Err(LoginFailure { failure, kind }.of_user(&login.username));
         }
-        if answer.status != 200 || answer.is_cut {
+        if answer.is_cut {
+            let message = format!("the session resource has more than {RESOURCE_BYTES} bytes");
+            return Err(self.fail(Reason::Protocol, message).into());
+        }
+        if answer.status != 200 {
             return Err(self.no_resource(&answer).into());
         }
         let resource = Resource::read(&answer.body, self.channel.endpoint());

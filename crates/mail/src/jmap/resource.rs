@@ -144,16 +144,62 @@ pub(super) fn path_on(url: &str, endpoint: &Endpoint) -> Result<String, Useless>
         None => Some(url).filter(|url| url.starts_with('/') && !url.starts_with("//")),
     };
     match path {
-        Some("") => Ok("/".to_owned()),
+        Some(path) if path.is_empty() || path.starts_with('?') => Ok(format!("/{path}")),
         Some(path) if path.starts_with('/') => Ok(path.to_owned()),
         _ => {
             let words = format!(
-                "the server sends its client to {url}, which is not at {scheme}{}: no password is sent there; if it \
-                 is right, make that the `host` and `port`",
+                "the server sends its client to {}, which is not at {scheme}{}: no password is sent there; if it is \
+                 right, make that the `host` and `port`",
+                without_secrets(url),
                 authority(endpoint)
             );
             Err(Useless::Elsewhere(Site::of(url).filter(|_| is_good), words))
         }
+    }
+}
+
+/// A reference without its fragment, and where it names neither a server nor a whole path, resolved by the path under
+/// which it was given (RFC 3986 section 5.2).
+pub(super) fn resolved(reference: &str, at: &str) -> String {
+    let reference = reference.split('#').next().unwrap_or_default();
+    let (path, query) = match reference.find('?') {
+        Some(end) => reference.split_at(end),
+        None => (reference, ""),
+    };
+    let base = at.split('?').next().unwrap_or_default();
+    let names_scheme = path.split('/').next().is_some_and(|first| first.contains(':'));
+    if path.is_empty() {
+        return format!("{base}{query}");
+    }
+    if path.starts_with('/') || names_scheme {
+        return reference.to_owned();
+    }
+    let mut parts: Vec<&str> = base.split('/').skip(1).collect();
+    parts.pop();
+    let mut last = "";
+    for part in path.split('/') {
+        last = part;
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    if matches!(last, "." | "..") {
+        parts.push("");
+    }
+    format!("/{}{query}", parts.join("/"))
+}
+
+/// A URL without its query and without what stands before the host: either may hold a password.
+fn without_secrets(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("//").unwrap_or(("", url));
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}//{host}{path}"),
+        None => url.to_owned(),
     }
 }
 
@@ -195,6 +241,7 @@ mod tests {
             ("https://mail.example.com/jmap?x={y}", "/jmap?x={y}"),
             ("HTTPS://MAIL.example.com:443/a", "/a"),
             ("https://mail.example.com", "/"),
+            ("https://mail.example.com?x={y}", "/?x={y}"),
         ] {
             assert_eq!(path_on(url, &endpoint()), Ok(path.to_owned()), "{url}");
         }
@@ -235,6 +282,38 @@ mod tests {
             };
             assert_eq!(found, site, "{url}");
             assert!(words.contains("no password is sent there"), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_message_shows_no_password_of_a_url() {
+        for (url, shown) in [
+            ("https://anna:pw@evil.example/p?token=7", "https://evil.example/p,"),
+            ("https://evil.example/a@b", "https://evil.example/a@b,"),
+            ("//anna:pw@evil.example", "//evil.example,"),
+        ] {
+            let Err(Useless::Elsewhere(_, message)) = path_on(url, &endpoint()) else {
+                panic!("{url}")
+            };
+            assert!(message.contains(&format!(" to {shown}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_reference_is_resolved_where_it_was_given() {
+        for (reference, path) in [
+            ("jmap/", "/a/jmap/"),
+            ("../b/./c?d", "/b/c?d"),
+            ("../../..", "/"),
+            (".", "/a/"),
+            ("?z", "/a/session?z"),
+            ("#top", "/a/session"),
+            ("/b#top", "/b"),
+            ("//evil.example/", "//evil.example/"),
+            ("https://evil.example/", "https://evil.example/"),
+            ("mailto:a", "mailto:a"),
+        ] {
+            assert_eq!(resolved(reference, "/a/session?x/y"), path, "{reference}");
         }
     }
 

@@ -298,6 +298,16 @@ impl Dialer {
         Ok(self.greet(wire))
     }
 
+    /// The same in the middle of a dialogue whose record goes on: the steps of the connection are not counted there
+    /// once more, nor is what was noted of the first one replaced.
+    ///
+    /// # Errors
+    /// The first step that fails, in its step.
+    pub(crate) async fn dial_again(&self, trace: &Trace, end: Instant) -> Result<Wire, Failure> {
+        let wire = self.dial(trace.beside(), end).await?;
+        Ok(Wire { trace: trace.clone(), ..wire })
+    }
+
     /// An open connection; nothing was said yet.
     fn begin(&self, stream: Stream, trace: Trace, end: Instant) -> Wire {
         Wire {
