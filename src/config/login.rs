@@ -116,6 +116,16 @@ fn login(
         report.add(found.place.problem(message));
         return None;
     }
+    let is_basic =
+        is_by_http && login.has_password() && !matches!(auth, Auth::Only(Mechanism::OAuthBearer));
+    if is_basic
+        && login.username.contains(':')
+        && let Some(found) = section.find("username")
+    {
+        let message = "holds a colon, which ends the user name in HTTP Basic (RFC 7617)";
+        report.add(found.place.problem(message));
+        return None;
+    }
     Some(login)
 }
 

@@ -229,6 +229,7 @@ pub(super) const BAD_FILES: &[(&str, &[&str])] = &[
         &[
             "bad-jmap.yml:6: targets[0].receive.auth: by jmap there are plain (Basic, with a password) and oauthbearer (Bearer); `auto` fits either",
             "bad-jmap.yml:6: targets[0].receive.tls: jmap begins with TLS or has none: implicit or none",
+            "bad-jmap.yml:11: targets[1].receive.username: holds a colon, which ends the user name in HTTP Basic (RFC 7617)",
         ],
     ),
     (
