@@ -319,7 +319,8 @@ impl Session {
                 beginning => beginning?,
             };
             memory.backlog.remove_if(id.clone(), Kind::Report);
-            let Some(beginning) = beginning else { continue };
+            // Of a mail that cannot be read its header is known all the same.
+            let beginning = beginning.unwrap_or_else(|| email.block.clone());
             let Some(place) = self.places.of(&email.mailboxes) else { continue };
             let viewing = Viewing { previous_look: pending.before, ..self.viewing(memory) };
             let mut found = found(place, viewing, pending.server_date);

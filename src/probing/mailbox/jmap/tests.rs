@@ -304,6 +304,36 @@ async fn a_mail_was_there_when_the_server_told_of_it_by_itself() {
     assert_eq!(shown, [on_time_line(told)], "the state that was known is no news");
 }
 
+/// As where whole mails are on another server.
+#[tokio::test]
+async fn what_looks_like_a_report_and_cannot_be_read_may_be_an_answer() {
+    let answer = mail("m1", "in", 7)
+        .replace("X-Mailtrip", "Subject")
+        .replace("v=1; token=", "Re: ")
+        .replace(
+            r#""receivedAt""#,
+            r#""header:Return-Path:asRaw:all":[" <>"],"header:From:asRaw:all":[" anna@b.test"],
+            "header:Content-Type:asRaw:all":[" multipart/mixed; boundary=b"],"receivedAt""#,
+        );
+    let mut reading = Reading::of(move |line| match line {
+        _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
+        _ if line.contains("Email/query") => newest(r#""m1""#),
+        _ => list(&[answer.clone()]),
+    })
+    .await;
+    let mut answered = Vec::new();
+    let mut judge = |found: &Found| {
+        if found.header.is_delivery_report {
+            return Disposition::ReadReport;
+        }
+        answered.push(found.header.answered(|_| true).map(number));
+        Disposition::Leave
+    };
+    let (since, memory) = (Since::all(SystemTime::now()), &mut reading.memory);
+    reading.session.look(memory, None, false, since, &mut judge).await.unwrap();
+    assert_eq!(answered, [Some(7)]);
+}
+
 #[tokio::test]
 async fn without_events_nobody_waits_in_vain_again() {
     let mut reading = Reading::of(|line| match line {
