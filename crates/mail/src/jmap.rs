@@ -20,7 +20,7 @@ use calls::{
     WrittenDestroyed, place_properties, properties, request, result_of, words,
 };
 use channel::{Answer, Channel, Question};
-pub use events::Events;
+pub use events::{Events, Told};
 use ledger::{Failure, Reason, Step};
 pub use opening::{Entry, Greeting};
 use refusal::{reason_of, refused};
@@ -45,8 +45,6 @@ const ANSWER_BYTES: usize = 1 << 20;
 const BEGINNING_BYTES: usize = 64 << 10;
 /// How many changes are asked for at once, and how many mails.
 const BATCH: usize = 50;
-/// How many seconds lie between two signs of life in a stream of events.
-const PING: &str = "60";
 const JSON: &str = "application/json";
 
 /// A logged-in session.
@@ -56,6 +54,8 @@ pub struct Jmap {
     resource: Option<Resource>,
     /// The other server to which this one sends its clients.
     elsewhere: Option<Site>,
+    /// Whether it has said in this session that a state is none.
+    has_doubted_state: bool,
 }
 
 impl Jmap {
@@ -142,7 +142,7 @@ impl Jmap {
         ("Email/changes", self.arguments(json!({"sinceState": state, "maxChanges": most})))
     }
 
-    fn changed(&self, reply: Reply<WrittenChanges>) -> Result<Option<Changes>, Interrupted> {
+    fn changed(&mut self, reply: Reply<WrittenChanges>) -> Result<Option<Changes>, Interrupted> {
         match reply.0 {
             Ok(changes) => Ok(Some(Changes {
                 created: changes.created.0,
@@ -152,9 +152,11 @@ impl Jmap {
                 has_more: changes.has_more_changes,
                 ..Changes::default()
             })),
-            // A state that is too old, or that this server has never given.
+            Err(error) if error.kind == "cannotCalculateChanges" => Ok(None),
+            // A state that this server has never given, as of another one: once.
             Err(error)
-                if matches!(error.kind.as_str(), "cannotCalculateChanges" | "invalidArguments") =>
+                if error.kind == "invalidArguments"
+                    && !std::mem::replace(&mut self.has_doubted_state, true) =>
             {
                 Ok(None)
             }
@@ -247,31 +249,6 @@ impl Jmap {
     /// Whether the server says that it tells by itself when mail comes.
     pub fn has_events(&self) -> bool {
         self.resource.as_ref().is_some_and(|resource| resource.events.is_some())
-    }
-
-    /// Opens the stream of its events over a connection of its own, which ends at `end`; it must stand at `until`.
-    ///
-    /// # Errors
-    /// The connection's; [`Reason::Other`] where it has none after all.
-    pub async fn events(&self, until: Instant, end: Instant) -> Result<Events, Failure> {
-        let none = |what: String| self.channel.fail(Fault::new(Reason::Other, what));
-        let Some(resource) = &self.resource else { return Err(none("no login".to_owned())) };
-        let template = resource.events.as_deref().unwrap_or_default();
-        let path = expand(template, &[("types", "Email"), ("closeafter", "no"), ("ping", PING)]);
-        let question = Question {
-            path: &path,
-            body: None,
-            name: "GET events",
-            accept: "text/event-stream",
-            range: None,
-        };
-        let opening = tokio::time::timeout_at(until, self.channel.stream(&question, end)).await;
-        match opening {
-            Ok(Ok(Ok((wire, framing)))) => Ok(Events::new(wire, framing, resource.account.clone())),
-            Ok(Ok(Err(status))) => Err(none(format!("no events of the server: HTTP {status}"))),
-            Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(none("no events of the server in time".to_owned())),
-        }
     }
 
     fn arguments(&self, mut arguments: Value) -> Value {

@@ -2,21 +2,22 @@
 //!
 //! [`Session`] is the dialogue, [`Memory`] what is known of the account from one session to the next. All of the
 //! account is looked into at once: the server is asked what has changed since the last look, and of that only what
-//! lies in a folder that is configured is judged. `places` says which folders these are. `unread` are the mails that the
-//! server has named and not shown, `again` asks for them, and `proof` that it shows any.
+//! lies in a folder that is configured is judged. `places` says which folders these are, `listening` when the server tells
+//! of mail by itself. `unread` are the mails that the server has named and not shown, `again` asks for them, and `proof`
+//! that it shows any.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{Judge, Since};
 use crate::clock::{self, on_time_line};
 use crate::config::{Folder, Login};
 use ledger::{Failure, LineInstant};
+use listening::Listening;
 use mail::Interrupted;
-use mail::jmap::{EmailId, Events, Jmap};
+use mail::jmap::{EmailId, Jmap};
 use mail::trace::Trace;
 use mail::wire::Dialer;
 pub use memory::Memory;
@@ -24,6 +25,7 @@ use places::Places;
 
 mod again;
 mod judged;
+mod listening;
 mod listing;
 mod memory;
 mod places;
@@ -31,9 +33,6 @@ mod proof;
 mod reading;
 mod removal;
 mod unread;
-
-/// How often in a row the stream of events may fail before looks alone bring up mail.
-const VAIN_EVENTS: u32 = 3;
 
 /// A logged-in session with the folders it looks into.
 pub struct Session {
@@ -49,11 +48,7 @@ pub struct Session {
     refusal: Option<Interrupted>,
     /// What it has asked for again.
     asked_again: Vec<EmailId>,
-    events: Option<Events>,
-    /// The state of which the newest event told, and when.
-    told: Option<(String, Instant)>,
-    /// Whether its stream of events has failed.
-    is_deaf: bool,
+    listening: Listening,
     end: Instant,
 }
 
@@ -97,9 +92,7 @@ impl Session {
             has_shown: false,
             refusal: None,
             asked_again: Vec::new(),
-            events: None,
-            told: None,
-            is_deaf: false,
+            listening: Listening::default(),
             end,
         })
     }
@@ -123,7 +116,10 @@ impl Session {
         since: Since,
         judge: &mut Judge<'_>,
     ) -> Result<bool, Failure> {
-        let told = self.told.take().filter(|(_, at)| announced == Some(*at));
+        let told = self.listening.take_told(announced);
+        if is_check {
+            memory.hearing.is_tried_again();
+        }
         let began = on_time_line(Instant::now());
         (self.has_shown, self.refusal) = (false, None);
         memory.meet(&self.places);
@@ -143,61 +139,6 @@ impl Session {
         }
         memory.promote_expired(clock::wall());
         Ok(is_all)
-    }
-
-    /// Whether waiting for events is worth a try.
-    pub fn can_wait(&self, memory: &Memory) -> bool {
-        self.jmap.has_events() && !self.is_deaf && memory.vain_events < VAIN_EVENTS
-    }
-
-    /// Waits until an event tells of new mail, and gives when it came; once as well as soon as the stream of events
-    /// is open, for what came before. Where the stream fails, looks alone bring up mail.
-    pub async fn wait(
-        &mut self,
-        memory: &mut Memory,
-        until: Instant,
-        interrupt: &Notify,
-    ) -> Option<Instant> {
-        let told = tokio::select! {
-            told = self.listen(memory.state.as_deref(), until) => told,
-            () = interrupt.notified() => return None,
-        };
-        match told {
-            Ok(told) => {
-                memory.vain_events = 0;
-                told
-            }
-            Err(failure) => {
-                memory.vain_events += 1;
-                (self.events, self.is_deaf) = (None, true);
-                self.trace().fact(format!("looking without events: {failure}"));
-                None
-            }
-        }
-    }
-
-    /// Cancelling it loses no event of a stream that is open.
-    async fn listen(
-        &mut self,
-        known: Option<&str>,
-        until: Instant,
-    ) -> Result<Option<Instant>, Failure> {
-        let Some(events) = &mut self.events else {
-            self.events = Some(self.jmap.events(until, self.end).await?);
-            return Ok(Some(Instant::now()));
-        };
-        loop {
-            match events.next(until).await? {
-                // What we have changed ourselves is no news.
-                Some(state) if Some(state.as_str()) == known => {}
-                Some(state) => {
-                    let now = Instant::now();
-                    self.told = Some((state, now));
-                    return Ok(Some(now));
-                }
-                None => return Ok(None),
-            }
-        }
     }
 
     /// What was asked last, as a look.

@@ -294,7 +294,12 @@ impl MailboxReader {
         let mut session = match self.session.take_if(can_idle) {
             Some(OpenSession::Imap(session)) => session,
             Some(OpenSession::Jmap(mut session)) => {
-                let told = session.wait(&mut self.jmap, wake, interrupt).await;
+                let trace = session.trace().clone();
+                let end = wake + access.timeout + MARGIN;
+                let told = enforced(end, session.wait(&mut self.jmap, wake, interrupt)).await;
+                let Some(told) = told else {
+                    return Some(Err((trace.overrun(began.elapsed()), trace)));
+                };
                 self.session = Some(OpenSession::Jmap(session));
                 return Some(Ok(told));
             }

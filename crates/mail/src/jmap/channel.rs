@@ -182,16 +182,20 @@ impl Channel {
 
     /// Asks over a connection of its own for a body that goes on, and gives the connection with what is known of
     /// its end; the status if there is none.
-    pub(super) async fn stream(
+    pub(super) fn stream(
         &self,
         question: &Question<'_>,
         end: Instant,
-    ) -> Result<Result<(Wire, Framing), u16>, Failure> {
+    ) -> impl Future<Output = Result<Result<(Wire, Framing), u16>, Failure>> + Send + use<> {
         // Neither its steps nor its failures are those of the mailbox.
-        let mut wire = self.dialer.dial(self.trace.beside(), end).await?;
-        wire.send_bytes(self.written(question).as_bytes(), question.name).await?;
-        let head = read_head(&mut wire).await?;
-        Ok(if head.status == 200 { Ok((wire, head.framing)) } else { Err(head.status) })
+        let (dialer, trace) = (self.dialer.clone(), self.trace.beside());
+        let (written, name) = (self.written(question), question.name.to_owned());
+        async move {
+            let mut wire = dialer.dial(trace, end).await?;
+            wire.send_bytes(written.as_bytes(), &name).await?;
+            let head = read_head(&mut wire).await?;
+            Ok(if head.status == 200 { Ok((wire, head.framing)) } else { Err(head.status) })
+        }
     }
 
     fn written(&self, question: &Question<'_>) -> String {

@@ -77,7 +77,7 @@ impl Jmap {
     }
 
     fn new(channel: Channel) -> Self {
-        Self { channel, resource: None, elsewhere: None }
+        Self { channel, resource: None, elsewhere: None, has_doubted_state: false }
     }
 
     /// Asks for the session resource, wherever on the server it is.

@@ -195,3 +195,61 @@ async fn the_steps_of_a_connection_are_those_of_the_first() {
     assert!(jmap.mailboxes().await.unwrap().is_empty());
     assert_eq!(connecting(&jmap), before);
 }
+
+/// A server whose resource and stream of events come over a connection each, which stay open: behind the head of the
+/// stream it says this.
+async fn events(said: &'static str) -> (Jmap, Events) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        for answer in [http("200 OK", RESOURCE), format!("HTTP/1.1 200 OK\r\n\r\n{said}")] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            assert!(stream.read(&mut asked).await.unwrap() > 0);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            held.push(stream);
+        }
+        std::future::pending::<()>().await;
+    });
+    let login = Login::with_password("u", "pw");
+    let endpoint = Endpoint::new("127.0.0.1", port, TlsMode::None);
+    let dialer = Dialer::new(&endpoint, Some(&login), &ConnectionContext::default()).unwrap();
+    let end = Instant::now() + Duration::from_secs(3600);
+    let jmap = Jmap::open(&dialer, &login, Trace::new(Some(&login)), end).await.unwrap();
+    let events = jmap.events(end).await.unwrap();
+    (jmap, events)
+}
+
+#[tokio::test]
+async fn a_stream_without_a_sign_of_life_is_given_up() {
+    for (said, silent_after) in [("", 180), ("event: ping\ndata: {\"interval\":30}\n\n", 90)] {
+        let (_jmap, mut events) = events(said).await;
+        let shortly = Instant::now() + Duration::from_millis(300);
+        assert_eq!(events.next(shortly).await.unwrap(), None);
+        tokio::time::pause();
+        let began = Instant::now();
+        let early = began + Duration::from_secs(silent_after - 10);
+        assert_eq!(events.next(early).await.unwrap(), None);
+        let failure = events.next(began + Duration::from_secs(600)).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::Timeout, "{failure}");
+        assert!(began.elapsed() <= Duration::from_secs(silent_after), "{:?}", began.elapsed());
+        tokio::time::resume();
+    }
+}
+
+/// It may be the number of changes that it does not like, by each look.
+#[tokio::test]
+async fn a_state_is_taken_for_a_wrong_one_once() {
+    let error = |kind: &str| {
+        let error = format!(r#"["error",{{"type":"{kind}"}},"0"]"#);
+        replies(&[error.as_str(); 3].join(","))
+    };
+    let (invalid, lost) = (error("invalidArguments"), error("cannotCalculateChanges"));
+    let (mut jmap, _) = session(&[invalid.clone(), lost.clone(), lost, invalid]).await;
+    for _ in 0..3 {
+        assert!(jmap.changes("7").await.unwrap().is_none());
+    }
+    let failure = Failure::from(jmap.changes("7").await.unwrap_err());
+    assert_eq!(failure.reason, Reason::Rejected, "{failure}");
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::judged::Judged;
+use super::listening::Hearing;
 use super::places::{Place, Places};
 use super::{EmailId, Viewing};
 use crate::clock;
@@ -48,8 +49,8 @@ pub struct Memory {
     pub(super) looked_at: Option<LineInstant>,
     /// How often in a row the server refused to take out what is ours.
     pub(super) refusals: u32,
-    /// How often in a row its stream of events has failed.
-    pub(super) vain_events: u32,
+    /// What is known of its stream of events.
+    pub(super) hearing: Hearing,
     not_there: Vec<String>,
     remarks: Vec<String>,
 }

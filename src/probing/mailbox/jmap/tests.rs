@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::sync::Notify;
+
 use super::*;
 use crate::config::Target;
 use crate::probing::mailbox::imap::NotRemoved;
@@ -348,6 +350,7 @@ async fn without_events_nobody_waits_in_vain_again() {
     assert!(!reading.session.can_wait(&reading.memory));
     assert!(reading.session.trace().transcript().contains("looking without events"));
     reading.look(true).await.unwrap();
+    assert!(reading.session.can_wait(&reading.memory), "a check tries it again");
 }
 
 /// How the login fails at a server that greets so, and answers so to each question.

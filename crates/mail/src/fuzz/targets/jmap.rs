@@ -17,7 +17,7 @@ pub(super) async fn client(session: Session) -> Outcome {
     let steps = async {
         let mut jmap = Jmap::open(&dialer, &login, trace, end).await?;
         steps(&mut jmap, &mut outcome).await?;
-        let mut events = jmap.events(end, end).await?;
+        let mut events = jmap.events(end).await?;
         for _ in 0..5 {
             let Some(state) = events.next(end).await? else { break };
             outcome.note(state);
