@@ -320,7 +320,7 @@ async fn what_looks_like_a_report_and_cannot_be_read_may_be_an_answer() {
     let mut reading = Reading::of(move |line| match line {
         _ if line.contains("Mailbox/get") => MAILBOXES.to_owned(),
         _ if line.contains("Email/query") => newest(r#""m1""#),
-        _ => list(&[answer.clone()]),
+        _ => list(std::slice::from_ref(&answer)),
     })
     .await;
     let mut answered = Vec::new();
