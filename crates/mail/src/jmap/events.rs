@@ -45,6 +45,8 @@ impl Jmap {
         let (path, accept) = (expand(template, &values), "text/event-stream");
         let question =
             Question { path: &path, body: None, name: "GET events", accept, range: None };
+        // What follows is said elsewhere.
+        self.trace().sent(question.name);
         let stream = self.channel.stream(&question, end);
         let until = end.min(Instant::now() + self.channel.endpoint().timeout);
         let trace = self.trace().beside();
