@@ -195,6 +195,7 @@ impl Site {
         let tls = if self.scene.has_implicit_tls { "implicit" } else { "starttls" };
         let protocol = match self.scene.mailbox {
             Protocol::Pop3 => "pop3",
+            Protocol::Jmap => "jmap",
             Protocol::Imap | Protocol::Smtp => "imap",
         };
         let keys = match trouble {

@@ -48,6 +48,7 @@ mod embedded {
     mod hostile;
     mod init;
     mod inspection;
+    mod jmap;
     mod load;
     mod logins;
     mod looks;

@@ -42,8 +42,10 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) const USER: &str = "rita";
 /// Its password: it has a space, and no other text of a dialogue looks like it.
 pub(crate) const PASSWORD: &str = "tr0ub4dor &3";
-/// The two protocols of a mailbox.
-pub(crate) const MAILBOXES: [Protocol; 2] = [Protocol::Imap, Protocol::Pop3];
+/// The protocols of a mailbox whose dialogue goes by lines: with a greeting, STARTTLS and SASL.
+pub(crate) const LINE_MAILBOXES: [Protocol; 2] = [Protocol::Imap, Protocol::Pop3];
+/// The protocols of a mailbox.
+pub(crate) const MAILBOXES: [Protocol; 3] = [Protocol::Imap, Protocol::Pop3, Protocol::Jmap];
 
 /// A post office with an account, its SMTP server and the server of its mailbox.
 pub(crate) struct World {
@@ -121,6 +123,7 @@ impl TargetText {
     pub(crate) fn new(name: &str, send: &Server, receive: &Server) -> Self {
         let protocol = match receive.protocol() {
             Protocol::Pop3 => "pop3",
+            Protocol::Jmap => "jmap",
             _ => "imap",
         };
         Self::named(name)

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::auth::Login;
 use crate::sasl;
+use crate::secret::Secret;
 use crate::trace::Trace;
 use crate::wire::Dialer;
 use crate::{Fault, Interrupted, Refusal, RefusalScope};
@@ -33,6 +34,7 @@ mod channel;
 mod events;
 mod few;
 mod framing;
+mod login;
 mod newest;
 mod opening;
 mod refusal;
@@ -56,6 +58,9 @@ pub struct Jmap {
     elsewhere: Option<Site>,
     /// Whether it has said in this session that a state is none.
     has_doubted_state: bool,
+    /// How it may be let in once more, and with what it was; each question shows it again.
+    login: Option<Login>,
+    key: Option<Secret>,
 }
 
 impl Jmap {
@@ -73,7 +78,8 @@ impl Jmap {
         trace: Trace,
         end: Instant,
     ) -> Result<Self, Failure> {
-        sasl::open(dialer, login, trace, end).await
+        let jmap: Self = sasl::open(dialer, login, trace, end).await?;
+        Ok(Self { login: Some(login.clone()), ..jmap })
     }
 
     /// The record of this session.
@@ -209,7 +215,7 @@ impl Jmap {
         let range = Some(BEGINNING_BYTES);
         let question =
             Question { path: &path, body: None, name: "GET a mail", accept: "*/*", range };
-        let answer = self.channel.ask(Step::Fetch, &question, BEGINNING_BYTES).await?;
+        let answer = self.ask(Step::Fetch, &question, BEGINNING_BYTES).await?;
         match answer.status {
             200 | 206 => Ok(Some(answer.body)),
             404 => Ok(None),
@@ -268,7 +274,7 @@ impl Jmap {
         let (name, body) = (names.join(" "), request(calls));
         let question =
             Question { path: &path, body: Some(&body), name: &name, accept: JSON, range: None };
-        let answer = self.channel.ask(step, &question, ANSWER_BYTES).await?;
+        let answer = self.ask(step, &question, ANSWER_BYTES).await?;
         if answer.status != 200 {
             return Err(self.not_answered(&answer));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use answers::{Alteration, Series};
+pub use answers::{Alteration, HttpAnswer, Series};
 
 mod answers;
 
@@ -14,7 +14,7 @@ mod answers;
 pub const CONNECT: &str = "connect";
 /// The server is to begin its side of a TLS handshake, implicit or after the command.
 pub const TLS_HANDSHAKE: &str = "tls-handshake";
-/// The greeting is to be sent.
+/// The greeting is to be sent; with JMAP, which has none, the first question is waited for.
 pub const GREETING: &str = "greeting";
 /// The client has sent its credentials, by whatever command, and waits for the verdict.
 pub const CREDENTIALS: &str = "credentials";
@@ -28,10 +28,12 @@ pub const ACCEPTED: &str = "accepted";
 pub const IDLING: &str = "idling";
 /// IMAP: the client said DONE.
 pub const DONE: &str = "done";
+/// JMAP: `/.well-known/jmap` is asked for; what is given here comes before the session resource.
+pub const WELL_KNOWN: &str = "well-known";
 /// Any command that has no fault of its own.
 pub const ANY_COMMAND: &str = "*";
 
-const PSEUDO_POINTS: [&str; 10] = [
+const PSEUDO_POINTS: [&str; 11] = [
     CONNECT,
     TLS_HANDSHAKE,
     GREETING,
@@ -41,6 +43,7 @@ const PSEUDO_POINTS: [&str; 10] = [
     ACCEPTED,
     IDLING,
     DONE,
+    WELL_KNOWN,
     ANY_COMMAND,
 ];
 
@@ -93,8 +96,13 @@ pub enum Fault {
     Flood(Vec<u8>, Vec<u8>),
     /// A long answer instead of the proper one; the command is not executed.
     Series(Series),
-    /// Another answer, made of the proper one; the command is executed.
+    /// Another answer, made of the proper one; the command is executed. With JMAP it is the body that is
+    /// altered, and its length told as it then is.
     Alter(Alteration),
+    /// JMAP: this answer by HTTP; the command is not executed.
+    Http(HttpAnswer),
+    /// JMAP: the call is answered by an error of this type with this description, and not executed.
+    CallError(String, String),
 }
 
 impl Fault {
@@ -106,6 +114,16 @@ impl Fault {
     /// A [`Fault::Reply`].
     pub fn reply(text: impl Into<String>) -> Self {
         Fault::Reply(text.into())
+    }
+
+    /// A [`Fault::Http`] with this status and no body.
+    pub fn status(status: u16) -> Self {
+        Fault::Http(HttpAnswer::new(status))
+    }
+
+    /// A [`Fault::CallError`] of this type.
+    pub fn call_error(kind: &str) -> Self {
+        Fault::CallError(kind.to_owned(), "as the script says".to_owned())
     }
 
     /// A [`Fault::LastWords`].
@@ -151,7 +169,8 @@ pub enum Announce {
 }
 
 /// The script of one server. A point is a command in upper case as the protocol spells it (`RCPT`,
-/// `UID FETCH`, `UIDL`) or one of the constants of this module. Several faults at one point follow
+/// `UID FETCH`, `UIDL`) or one of the constants of this module. With JMAP a point is `SESSION`, `API` (what is posted,
+/// before its calls), each call of it (`EMAIL/GET`), `DOWNLOAD` or `EVENTS`. Several faults at one point follow
 /// each other, each as often as it was set to.
 #[derive(Debug, Default)]
 pub struct Faults {
@@ -167,6 +186,8 @@ struct Script {
     has_frozen_view: bool,
     hides_uid_validity: bool,
     uid_next: Option<u32>,
+    pretends_to_destroy: bool,
+    upon: Option<String>,
 }
 
 #[derive(Debug)]
@@ -231,6 +252,24 @@ impl Faults {
     /// IMAP: SELECT reports this next UID, whatever the right one is.
     pub fn tell_uid_next(&self, uid: u32) {
         self.lock().uid_next = Some(uid);
+    }
+
+    /// JMAP: Email/set tells mails as destroyed that stay.
+    pub fn pretend_to_destroy(&self) {
+        self.lock().pretends_to_destroy = true;
+    }
+
+    /// JMAP: each Email/get fails (`serverFail`) that is about a mail with this text in it.
+    pub fn fail_upon(&self, text: &str) {
+        self.lock().upon = Some(text.to_owned());
+    }
+
+    pub(super) fn upon(&self) -> Option<String> {
+        self.lock().upon.clone()
+    }
+
+    pub(super) fn pretends_to_destroy(&self) -> bool {
+        self.lock().pretends_to_destroy
     }
 
     pub(super) fn uid_next(&self) -> Option<u32> {

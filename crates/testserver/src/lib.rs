@@ -1,6 +1,6 @@
-//! SMTP, IMAP and POP3 servers on loopback that follow a script, right or wrong.
+//! SMTP, IMAP, POP3 and JMAP servers on loopback that follow a script, right or wrong.
 //!
-//! Three servers share one [`Post`]: what SMTP accepts, IMAP and POP3 show. Each listens on
+//! The servers share one [`Post`]: what SMTP accepts, IMAP, POP3 and JMAP show. Each listens on
 //! `127.0.0.1:0` unless set otherwise, with no TLS, TLS by command or TLS from the first byte,
 //! and ends when its [`Server`] is dropped. This crate speaks to clients only; it knows nothing
 //! of targets, probes or metrics.
@@ -74,6 +74,7 @@ pub mod record;
 pub mod tls;
 
 mod imap;
+mod jmap;
 mod message;
 mod pop3;
 mod sasl;
@@ -95,6 +96,8 @@ pub enum Protocol {
     Imap,
     /// RFC 1939 with CAPA, STLS, UIDL, TOP, AUTH PLAIN.
     Pop3,
+    /// RFC 8620 and RFC 8621 over HTTP/1.1: reading, taking out, events; Basic and Bearer.
+    Jmap,
 }
 
 /// The server's end of a connection.
@@ -392,6 +395,7 @@ async fn converse(wire: &mut Wire) -> End {
             Protocol::Smtp => smtp::Session::new(wire).run().await,
             Protocol::Imap => imap::Session::new(wire).run().await,
             Protocol::Pop3 => pop3::Session::new(wire).run().await,
+            Protocol::Jmap => jmap::Session::new(wire).run().await,
         }
     };
     ended.await.err().unwrap_or(End::Close)

@@ -10,10 +10,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use delivery::Delivery;
+pub(crate) use emails::EmailKey;
+pub(crate) use emails::Emails;
 pub use journal::Happening;
 use journal::Outside;
 
+mod account;
 mod delivery;
+mod emails;
 mod folder;
 mod journal;
 
@@ -23,8 +27,8 @@ pub const MAX_MESSAGES: usize = 50_000;
 /// The most bytes of messages that an account holds, those on their way included.
 pub const MAX_BYTES: usize = 64 << 20;
 
-/// The post office that the servers of a test or of the demo share: SMTP puts mail in, IMAP and
-/// POP3 show it. A clone is the same post office.
+/// The post office that the servers of a test or of the demo share: SMTP puts mail in, IMAP, POP3
+/// and JMAP show it. A clone is the same post office.
 #[derive(Clone)]
 pub struct Post {
     inner: Arc<Inner>,
@@ -93,6 +97,7 @@ struct Account {
     under_way: Vec<usize>,
     /// Whether a POP3 session has the maildrop for itself.
     locked: bool,
+    emails: Emails,
 }
 
 impl Default for Post {
@@ -127,6 +132,7 @@ impl Post {
                 held: Vec::new(),
                 under_way: Vec::new(),
                 locked: false,
+                emails: Emails::default(),
             };
             state.accounts.insert(user.to_owned(), account);
             for address in addresses {
@@ -421,26 +427,6 @@ impl State {
 
     fn folder_mut(&mut self, user: &str, folder: &str) -> Option<&mut Folder> {
         self.accounts.get_mut(user)?.folders.get_mut(canonical_folder(folder))
-    }
-}
-
-impl Account {
-    /// The delivery that was scripted for the next mail alone, else the one whose turn it is.
-    fn next_delivery(&mut self) -> Delivery {
-        if let Some(next) = self.next_deliveries.pop_front() {
-            return next;
-        }
-        let Some(delivery) = self.deliveries.pop_front() else { return Delivery::at_once() };
-        self.deliveries.push_back(delivery.clone());
-        delivery
-    }
-
-    fn has_room(&self, bytes: usize) -> bool {
-        let stored = self.folders.values().flat_map(|f| f.messages.iter().map(|m| m.bytes.len()));
-        let held = self.held.iter().map(|(_, _, mail)| mail.len());
-        let all = stored.chain(held).chain(self.under_way.iter().copied());
-        let (count, total) = all.fold((0, 0), |(count, total), size| (count + 1, total + size));
-        count < MAX_MESSAGES && total + bytes <= MAX_BYTES
     }
 }
 

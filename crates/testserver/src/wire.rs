@@ -21,6 +21,7 @@ use super::tls::ServerTls;
 use super::{Command, Connection, Shared, Tls};
 
 mod flood;
+mod http;
 mod login;
 
 /// The longest wait for a client's next bytes (the autologout of RFC 3501, section 5.4).
@@ -171,6 +172,10 @@ impl Wire {
             }
             Fault::Reply(text) => self.send(self.fill_in(&text).as_bytes()).await?,
             Fault::Raw(bytes) => self.send(&bytes).await?,
+            Fault::Http(answer) => {
+                let written = answer.written(|body| self.filled(body));
+                self.send(&written).await?;
+            }
             Fault::LastWords(text) => {
                 self.send(self.fill_in(&text).as_bytes()).await?;
                 return Err(End::Close);
@@ -191,6 +196,7 @@ impl Wire {
             | Fault::Drip(_)
             | Fault::Before(_)
             | Fault::Append(_)
+            | Fault::CallError(..)
             | Fault::Alter(_) => {
                 self.shape = fault;
                 return Ok(Met::Proceed);
@@ -308,7 +314,7 @@ impl Wire {
     }
 
     /// Waits for something, but not longer than the client does.
-    async fn wait_for(&mut self, event: impl Future<Output = ()>) -> Result<(), End> {
+    pub(super) async fn wait_for(&mut self, event: impl Future<Output = ()>) -> Result<(), End> {
         let client_leaves = async {
             while self.input.len() < CHUNK_BYTES {
                 if let Err(end) = self.receive().await {
@@ -351,14 +357,18 @@ impl Wire {
     }
 
     fn fill_in(&self, text: &str) -> String {
-        let Words { tag, line, user, password } = &self.words;
-        let base64 = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
-        let filled = text.replace("{tag}", tag).replace("{line}", line).replace("{user}", user);
-        let mut filled = filled.replace("{password}", password).replace("{base64}", &base64);
+        let mut filled = self.filled(text);
         if !filled.ends_with("\r\n") {
             filled.push_str("\r\n");
         }
         filled
+    }
+
+    fn filled(&self, text: &str) -> String {
+        let Words { tag, line, user, password } = &self.words;
+        let base64 = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
+        let filled = text.replace("{tag}", tag).replace("{line}", line).replace("{user}", user);
+        filled.replace("{password}", password).replace("{base64}", &base64)
     }
 }
 

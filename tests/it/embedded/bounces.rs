@@ -42,7 +42,11 @@ fn insert_all(post: &Post, user: &str, mails: &[String]) -> Vec<Message> {
 }
 
 pub(super) fn with_sender_mailbox(target: TargetText, server: &Server, user: &str) -> TargetText {
-    let protocol = if server.protocol() == Protocol::Pop3 { "pop3" } else { "imap" };
+    let protocol = match server.protocol() {
+        Protocol::Pop3 => "pop3",
+        Protocol::Jmap => "jmap",
+        _ => "imap",
+    };
     let mailbox = format!(
         "{{protocol: {protocol}, host: '{}', port: {}, tls: none, username: {user}, password: {}}}",
         server.address().ip(),

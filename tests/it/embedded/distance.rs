@@ -7,7 +7,7 @@ use ledger::{Reading, Snapshot};
 use mail::trace::Trace;
 use mail::wire::{ConnectionContext, Dialer};
 use mailtrip_exporter::probing::mailbox::Preparation;
-use testserver::faults::{Announce, CREDENTIALS, Fault, GREETING};
+use testserver::faults::{ANY_COMMAND, Announce, CREDENTIALS, Fault, GREETING};
 use testserver::{Delivery, Protocol, Server};
 
 use crate::far::Relay;
@@ -132,7 +132,10 @@ async fn a_look_that_fails_decides_nothing_about_a_mail() {
             let exporter = Exporter::start(&[target]).await;
             exporter.until("a", "outstanding", |s| s.outstanding == Reading::Is(1)).await;
             // The server is there, and lets nobody see what there is.
-            world.mailbox.faults().on(CREDENTIALS, Fault::Close);
+            let is_jmap = mailbox == Protocol::Jmap;
+            // There a connection needs no login to go on.
+            let point = if is_jmap { ANY_COMMAND } else { CREDENTIALS };
+            world.mailbox.faults().on(point, Fault::Close);
             world.mailbox.close_sessions();
             let began = Instant::now();
             let is_over = |s: &Snapshot| {

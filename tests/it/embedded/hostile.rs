@@ -69,11 +69,11 @@ fn has_two_rounds(row: &Row, page: &Page, name: &str) -> bool {
 
 /// What no page about a target may hold, whatever its server said.
 async fn forbidden_on_pages(address: &str, name: &str) -> Vec<String> {
-    let base64 = "c2FtAHRyMHViNGRvciAmM";
+    let base64 = ["c2FtAHRyMHViNGRvciAmM", "cml0YTp0cjB1YjRkb3IgJjM"];
     let mut found = Vec::new();
     for path in [format!("/targets/{name}"), format!("/api/targets/{name}")] {
         let page = get(address, &path).await;
-        let mut forbidden = vec![PASSWORD, "tr0ub4dor", base64, "\x1b", "\u{202e}"];
+        let mut forbidden = vec![PASSWORD, "tr0ub4dor", base64[0], base64[1], "\x1b", "\u{202e}"];
         if path.starts_with("/targets") {
             forbidden.push("<script>alert");
         }
@@ -201,4 +201,9 @@ async fn each_hostile_imap_server_is_told_as_the_table_says() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_hostile_pop3_server_is_told_as_the_table_says() {
     hold(Kind::Pop3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn each_hostile_jmap_server_is_told_as_the_table_says() {
+    hold(Kind::Jmap).await;
 }

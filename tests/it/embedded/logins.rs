@@ -11,7 +11,7 @@ use testserver::{Certificate, Delivery, Options, Protocol, Server};
 
 use crate::support::logins::{log_in_to_receive, log_in_to_send};
 use crate::support::{
-    Exporter, MAILBOXES, PASSWORD, TargetText, Trust, USER, World, only, protected, quoted,
+    Exporter, LINE_MAILBOXES, PASSWORD, TargetText, Trust, USER, World, only, protected, quoted,
 };
 
 /// The mechanisms that need a password, the strongest first.
@@ -66,7 +66,7 @@ async fn log_in_everywhere(
 
 async fn worlds(mechanisms: &'static [&'static str]) -> [World; 2] {
     let options = || Options::new().mechanisms(mechanisms);
-    let [imap, pop3] = MAILBOXES;
+    let [imap, pop3] = LINE_MAILBOXES;
     [World::with(imap, options(), options()).await, World::with(pop3, options(), options()).await]
 }
 
@@ -234,7 +234,7 @@ async fn where_the_refusal_is_for_the_password_the_next_period_tries_another_for
 
 #[tokio::test]
 async fn a_wrong_password_costs_one_login_a_period_and_side() {
-    for mailbox in MAILBOXES {
+    for mailbox in LINE_MAILBOXES {
         let trust = Trust::new();
         let options = || {
             protected(TlsMode::StartTls, &trust, Certificate::Good)
@@ -257,7 +257,7 @@ async fn a_wrong_password_costs_one_login_a_period_and_side() {
 
 #[tokio::test]
 async fn no_look_after_a_refused_login_tries_it_again_before_the_next_check() {
-    for mailbox in MAILBOXES {
+    for mailbox in LINE_MAILBOXES {
         let world = World::new(mailbox).await;
         world.post.set_delivery(USER, Delivery::held());
         let target = world.target("a").set("interval", "6s").set("late_after", "1h");
@@ -280,7 +280,7 @@ async fn a_password_that_a_digest_could_hide_is_shown_to_nobody_who_did_not_prov
         let refusal = match server.protocol() {
             Protocol::Smtp => "535 5.7.8 no",
             Protocol::Imap => "{tag} NO [AUTHENTICATIONFAILED] no",
-            Protocol::Pop3 => "-ERR [AUTH] no",
+            Protocol::Pop3 | Protocol::Jmap => "-ERR [AUTH] no",
         };
         server.faults().on(CREDENTIALS, Fault::reply(refusal));
     }
@@ -370,7 +370,7 @@ async fn what_a_server_echoes_of_a_login_is_not_shown() {
         let no = match server.protocol() {
             Protocol::Smtp => "535 5.7.8",
             Protocol::Imap => "{tag} NO",
-            Protocol::Pop3 => "-ERR",
+            Protocol::Pop3 | Protocol::Jmap => "-ERR",
         };
         let echo = format!("{no} you said {{password}}, that is {{base64}}, with {{line}}");
         server.faults().on(CREDENTIALS, Fault::reply(echo));

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_openssl::SslStream;
 
 use crate::support::logins::{receive_with, send_with};
-use crate::support::{MAILBOXES, TargetText, Trust, USER, World, only, quoted};
+use crate::support::{LINE_MAILBOXES, TargetText, Trust, USER, World, only, quoted};
 
 const BEARER: &[&str] = &["XOAUTH2", "OAUTHBEARER"];
 const SECRET: &str = "s3cret of the client+/=";
@@ -167,7 +167,7 @@ fn json(status: u16, body: &str) -> Reply {
 
 /// Servers whose accounts have this token.
 async fn worlds(token: &str, mechanisms: &'static [&'static str]) -> [World; 2] {
-    let [imap, pop3] = MAILBOXES.map(|protocol: Protocol| async move {
+    let [imap, pop3] = LINE_MAILBOXES.map(|protocol: Protocol| async move {
         let options = || Options::new().mechanisms(mechanisms);
         World::with(protocol, options(), options()).await
     });

@@ -33,9 +33,12 @@ async fn a_mail_goes_round_over_every_protocol_protection_and_login() {
     let mut cases = Vec::new();
     for (index, password) in passwords.into_iter().enumerate() {
         for mailbox in MAILBOXES {
-            for auth in ["plain", "login", "auto"] {
+            let is_jmap = mailbox == Protocol::Jmap;
+            for auth in ["plain", if is_jmap { "plain" } else { "login" }, "auto"] {
                 let tls =
                     [TlsMode::None, TlsMode::StartTls, TlsMode::Implicit][(index + auth.len()) % 3];
+                let is_beside = is_jmap && tls == TlsMode::StartTls;
+                let tls = if is_beside { TlsMode::Implicit } else { tls };
                 let name = format!("{mailbox:?} {auth} {tls:?} {password:?}");
                 cases.push((name, go_round(mailbox, auth, tls, password)));
             }
@@ -180,9 +183,14 @@ async fn a_session_that_breaks_while_a_mail_is_under_way_is_opened_again() {
     for mailbox in MAILBOXES {
         let world = World::new(mailbox).await;
         world.post.set_delivery(USER, Delivery::held());
-        let point = if mailbox == Protocol::Imap { "NOOP" } else { "STAT" };
+        let (point, times) = match mailbox {
+            Protocol::Imap => ("NOOP", 1),
+            // What is closed between two questions is opened again.
+            Protocol::Jmap => ("EMAIL/CHANGES", 2),
+            _ => ("STAT", 1),
+        };
         world.mailbox.faults().once(point, Fault::None);
-        world.mailbox.faults().once(point, Fault::Close);
+        world.mailbox.faults().times(times, point, Fault::Close);
         let exporter = Exporter::start(&[world.target("a")]).await;
         let snapshot =
             exporter.until("a", "a failure", |s| s.sides.receive.last_failure.is_some()).await;

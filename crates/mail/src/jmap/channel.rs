@@ -33,6 +33,8 @@ pub(super) struct Channel {
     trace: Trace,
     end: Instant,
     wire: Option<Wire>,
+    /// Whether that has answered before, so that the server may have closed it since.
+    is_kept: bool,
     /// The value of the field Authorization, once there is one.
     authorization: Option<Secret>,
     network: Duration,
@@ -84,7 +86,8 @@ impl Channel {
         let wire = dialer.dial(trace.clone(), end).await?;
         let dialer = dialer.clone();
         let (network, asked) = (Duration::ZERO, Instant::now());
-        Ok(Self { dialer, trace, end, wire: Some(wire), authorization: None, network, asked })
+        let (wire, is_kept, authorization) = (Some(wire), false, None);
+        Ok(Self { dialer, trace, end, wire, is_kept, authorization, network, asked })
     }
 
     pub(super) fn trace(&self) -> &Trace {
@@ -99,6 +102,11 @@ impl Channel {
     /// When the newest question was sent.
     pub(super) fn asked(&self) -> Instant {
         self.asked
+    }
+
+    /// How the server is reached, and when that ends.
+    pub(super) fn way(&self) -> (Dialer, Instant) {
+        (self.dialer.clone(), self.end)
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -128,11 +136,11 @@ impl Channel {
         most: usize,
     ) -> Result<Answer, Failure> {
         if let Some(mut wire) = self.wire.take()
-            && matches!(wire.has_come().await, Ok(false))
+            && (!self.is_kept || matches!(wire.has_come().await, Ok(false)))
         {
             self.trace.enter(step);
             match self.exchange(wire, question, most).await {
-                Err(failure) if failure.is_closed() && !failure.down => {
+                Err(failure) if self.is_kept && failure.is_closed() && !failure.down => {
                     self.trace.fact("the connection was closed: connecting again".to_owned());
                 }
                 outcome => return outcome,
@@ -176,6 +184,7 @@ impl Channel {
         self.network = wire.network();
         if framing.is_over() && !closes {
             self.wire = Some(wire);
+            self.is_kept = true;
         }
         Ok(Answer { status, phrase, location, ways, body, is_cut })
     }

@@ -1,14 +1,12 @@
 //! The way in: the session resource is asked for, with the login or before there is one.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 
 use super::channel::{Answer, Channel, Question};
 use super::refusal::{is_redirect, reason_of, refused};
 use super::resource::{Resource, Useless, path_on, resolved};
 use super::{JSON, Jmap, Site, Ways};
-use crate::auth::{Auth, Login, Mechanism};
+use crate::auth::Login;
 use crate::sasl::{self, Authenticate, LoginFailure, LoginFailureKind, Open};
 use crate::secret::Secret;
 use crate::trace::Trace;
@@ -77,7 +75,14 @@ impl Jmap {
     }
 
     fn new(channel: Channel) -> Self {
-        Self { channel, resource: None, elsewhere: None, has_doubted_state: false }
+        Self {
+            channel,
+            resource: None,
+            elsewhere: None,
+            has_doubted_state: false,
+            login: None,
+            key: None,
+        }
     }
 
     /// Asks for the session resource, wherever on the server it is.
@@ -118,34 +123,12 @@ impl Jmap {
     }
 }
 
-/// The value of the field Authorization: a token as it is (RFC 6750), a name and a password as RFC 7617 has them.
-fn authorization(login: &Login, key: &Secret) -> Secret {
-    let is_token = !login.has_password() || login.auth == Auth::Only(Mechanism::OAuthBearer);
-    Secret::new(match is_token {
-        true => format!("Bearer {}", key.expose()),
-        false => {
-            let pair = format!("{}:{}", login.username, key.expose());
-            format!("Basic {}", STANDARD.encode(pair))
-        }
-    })
-}
-
-/// Whether a field can have this value: a scheme and one word behind it. What holds a blank or the end of a line would be
-/// more than that, or a line of its own.
-fn is_good(authorization: &Secret) -> bool {
-    authorization.expose().split_once(' ').is_some_and(|(_, word)| {
-        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic())
-    })
-}
-
 impl Authenticate for Jmap {
     async fn enter(&mut self, login: &Login, key: &Secret) -> Result<(), LoginFailure> {
-        let authorization = authorization(login, key);
-        if !is_good(&authorization) {
+        if !self.authorize(login, key) {
             let message = "a token is one word of ASCII without blanks, and this is not";
             return Err(self.fail(Reason::Auth, message.to_owned()).into());
         }
-        self.channel.authorize(authorization);
         let answer = self.ask_for_resource().await?;
         // Providers say 403 of a token without the rights that it needs, and of an account that is locked: the same
         // login would be refused again.

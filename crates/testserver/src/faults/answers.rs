@@ -22,6 +22,45 @@ impl Series {
     pub const ENDLESS: u64 = u64::MAX;
 }
 
+/// An answer by HTTP, its length told as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAnswer {
+    status: u16,
+    fields: String,
+    body: String,
+}
+
+impl HttpAnswer {
+    /// With this status, no more fields, and no body.
+    pub fn new(status: u16) -> Self {
+        Self { status, fields: String::new(), body: String::new() }
+    }
+
+    /// A redirect to this place.
+    pub fn redirect(location: &str) -> Self {
+        Self::new(307).field("Location", location)
+    }
+
+    /// With one more field.
+    pub fn field(self, name: &str, value: &str) -> Self {
+        Self { fields: format!("{}{name}: {value}\r\n", self.fields), ..self }
+    }
+
+    /// With this body, in which the placeholders of a [`Reply`](super::Fault::Reply) stand for what they do there.
+    pub fn body(self, body: impl Into<String>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+
+    /// Its bytes, the placeholders of the body filled in.
+    pub(crate) fn written(&self, fill_in: impl Fn(&str) -> String) -> Vec<u8> {
+        let Self { status, fields, body } = self;
+        let body = fill_in(body);
+        let length = body.len();
+        format!("HTTP/1.1 {status} Scripted\r\n{fields}Content-Length: {length}\r\n\r\n{body}")
+            .into_bytes()
+    }
+}
+
 /// Makes another answer of the proper one.
 #[derive(Clone)]
 pub struct Alteration(Arc<dyn Fn(Vec<u8>) -> Vec<u8> + Send + Sync>);

@@ -28,10 +28,14 @@ impl Played {
             Kind::Smtp => (odd, Options::new()),
             _ => (Options::new(), odd),
         };
-        let mailbox = if row.server == Kind::Pop3 { Protocol::Pop3 } else { Protocol::Imap };
+        let mailbox = match row.server {
+            Kind::Pop3 => Protocol::Pop3,
+            Kind::Jmap => Protocol::Jmap,
+            Kind::Smtp | Kind::Imap => Protocol::Imap,
+        };
         let world = World::with(mailbox, send, receive).await;
         world.post.insert(USER, "INBOX", b"Subject: somebody's\r\n\r\nhands off\r\n");
-        if row.at == "IDLE" {
+        if row.waits_for_mail() {
             world.post.set_delivery(USER, Delivery::lost());
         }
         script::write(row, hostile(row, &world).faults());
@@ -62,8 +66,8 @@ fn target(row: &Row, target: TargetText, trust: &Trust) -> TargetText {
     } else {
         target
     };
-    let target = if row.at == "IDLE" {
-        // Long enough apart for IDLE in between.
+    let target = if row.waits_for_mail() {
+        // Long enough apart for IDLE, or events, in between.
         target.set("receive.min_look_interval", "5s")
     } else {
         target

@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use testserver::faults::{Alteration, Fault, Faults, GREETING, Series};
+use testserver::faults::{Alteration, Fault, Faults, GREETING, HttpAnswer, Series};
 
 use super::table::{Kind, Row};
+
+mod jmap;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_secs(1);
@@ -33,8 +35,12 @@ pub(crate) fn write(row: &Row, faults: &Faults) {
         Kind::Smtp => smtp(does, at),
         Kind::Imap => imap(does, at),
         Kind::Pop3 => pop3(does, faults),
+        Kind::Jmap => jmap::fault(does, faults),
     });
-    faults.on(at, fault.unwrap_or_else(|| panic!("the table does not say how: {}", row.name())));
+    faults.on(
+        jmap::point(at),
+        fault.unwrap_or_else(|| panic!("the table does not say how: {}", row.name())),
+    );
 }
 
 /// What every kind of server can do.
@@ -60,10 +66,16 @@ fn any(row: &Row) -> Option<Fault> {
         "STARTTLS: refused" => Fault::reply(match row.server {
             Kind::Smtp => "454 4.7.0 no",
             Kind::Imap => "{tag} NO no",
-            Kind::Pop3 => "-ERR no",
+            Kind::Pop3 | Kind::Jmap => "-ERR no",
         }),
         "STARTTLS: injects plaintext" => Fault::Append(injected(row.server).to_owned()),
+        "ANSI and HTML" if row.server == Kind::Jmap => {
+            Fault::Raw(ansi_and_html(row.server).as_bytes().to_vec())
+        }
         "ANSI and HTML" => Fault::reply(ansi_and_html(row.server)),
+        "echoes the password" if row.server == Kind::Jmap => {
+            Fault::Http(HttpAnswer::new(401).body(echoes(row.server)))
+        }
         "echoes the password" => Fault::reply(echoes(row.server)),
         _ => return None,
     };
@@ -75,6 +87,7 @@ fn still_here(server: Kind) -> &'static [u8] {
         Kind::Smtp => b"250-still here\r\n",
         Kind::Imap => b"* OK still here\r\n",
         Kind::Pop3 => b"+OK still\r\n",
+        Kind::Jmap => b"HTTP/1.1 102 Processing\r\n\r\n",
     }
 }
 
@@ -82,7 +95,7 @@ fn injected(server: Kind) -> &'static str {
     match server {
         Kind::Smtp => "250-evil.test\r\n250 AUTH PLAIN",
         Kind::Imap => "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\nM3 OK injected",
-        Kind::Pop3 => "+OK\r\nSASL PLAIN\r\n.",
+        Kind::Pop3 | Kind::Jmap => "+OK\r\nSASL PLAIN\r\n.",
     }
 }
 
@@ -91,6 +104,10 @@ fn ansi_and_html(server: Kind) -> &'static str {
         Kind::Smtp => "550 5.7.1 \x1b[31m<script>alert(1)</script>\x07 \"q\" \u{202e}",
         Kind::Imap => "{tag} NO \x1b[31m<script>alert(1)</script> \u{202e}",
         Kind::Pop3 => "-ERR \x1b[31m<script>alert(1)</script> \u{202e}",
+        Kind::Jmap => {
+            "HTTP/1.1 403 \x1b[31m<script>alert(1)</script>\r\nContent-Length: 55\r\n\r\n\
+             {\"detail\":\"\\u001b[31m\\u202e <script>alert(1)</script>\"}"
+        }
     }
 }
 
@@ -99,6 +116,7 @@ fn echoes(server: Kind) -> &'static str {
         Kind::Smtp => "535 5.7.8 {user} said {password}, {base64}, in {line}",
         Kind::Imap => "* OK {password}\r\n{tag} NO {user} said {password}, {base64}, in {line}",
         Kind::Pop3 => "-ERR [AUTH] {user} said {password}, {base64}, in {line}",
+        Kind::Jmap => r#"{"detail":"{user} said {password}, {base64}, in {line}"}"#,
     }
 }
 

@@ -44,6 +44,7 @@ pub(crate) enum Kind {
     Smtp,
     Imap,
     Pop3,
+    Jmap,
 }
 
 /// What is seen of a target.
@@ -53,7 +54,7 @@ pub(crate) struct Seen {
     pub(crate) send: String,
     /// Percent, or NaN.
     pub(crate) receive: String,
-    /// `0`, `all` that were accepted, or `some`; the table also has `few` for less than all.
+    /// `0`, `all` that were accepted, or `some`; the table also has `few` for less than all, and `either`.
     pub(crate) outstanding: String,
     /// Whether there is one: `measured` or `NaN`.
     pub(crate) roundtrip: String,
@@ -62,13 +63,14 @@ pub(crate) struct Seen {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 3] = [Kind::Smtp, Kind::Imap, Kind::Pop3];
+    pub(crate) const ALL: [Kind; 4] = [Kind::Smtp, Kind::Imap, Kind::Pop3, Kind::Jmap];
 
     pub(crate) fn label(self) -> &'static str {
         match self {
             Kind::Smtp => "SMTP",
             Kind::Imap => "IMAP",
             Kind::Pop3 => "POP3",
+            Kind::Jmap => "JMAP",
         }
     }
 
@@ -81,6 +83,7 @@ impl Seen {
     /// Whether this is what the table says.
     pub(crate) fn allows(&self, seen: &Seen) -> bool {
         let is_few = self.outstanding == "few" && matches!(seen.outstanding.as_str(), "0" | "some");
+        let is_few = is_few || self.outstanding == "either";
         let outstanding = if is_few { &self.outstanding } else { &seen.outstanding };
         let is_either = self.roundtrip == "either";
         let roundtrip = if is_either { &self.roundtrip } else { &seen.roundtrip };
@@ -103,6 +106,11 @@ impl Row {
     /// Whether the client waits in vain: only then its patience is to be short.
     pub(crate) fn waits(&self) -> bool {
         self.expected.failures.contains("timeout")
+    }
+
+    /// Whether it is about what a server tells by itself, while mail is waited for that does not come.
+    pub(crate) fn waits_for_mail(&self) -> bool {
+        matches!(self.at.as_str(), "IDLE" | "events")
     }
 
     /// The first cells of its line in the table, as `docs/hostile.md` has them.
