@@ -190,6 +190,7 @@ mod tests {
                 Protocol::Smtp => MailProtocol::Smtp,
                 Protocol::Imap => MailProtocol::Imap,
                 Protocol::Pop3 => MailProtocol::Pop3,
+                Protocol::Jmap => MailProtocol::Jmap,
             };
             Self { server, tls_options: TlsOptions { ca_file, ..TlsOptions::default() }, protocol }
         }
@@ -290,7 +291,7 @@ mod tests {
         faults::Fault::reply(match protocol {
             Protocol::Smtp => "535 5.7.8 wrong",
             Protocol::Imap => "{tag} NO [AUTHENTICATIONFAILED] wrong",
-            Protocol::Pop3 => "-ERR [AUTH] wrong",
+            Protocol::Pop3 | Protocol::Jmap => "-ERR [AUTH] wrong",
         })
     }
 }

@@ -180,10 +180,10 @@ fn property(name: &str, id: &str, folder: &Folder, mail: &Message) -> Option<Val
             let is_wanted =
                 |field: &&&[u8]| message::name(field).eq_ignore_ascii_case(wanted.as_bytes());
             let fields = fields();
-            let values = fields.iter().filter(is_wanted).map(|field| json!(raw(field)));
+            let mut values = fields.iter().filter(is_wanted).map(|field| json!(raw(field)));
             match forms.as_slice() {
                 ["asRaw", "all"] | ["all"] => values.collect(),
-                ["asRaw"] | [] => values.last().unwrap_or(Value::Null),
+                ["asRaw"] | [] => values.next_back().unwrap_or(Value::Null),
                 _ => return None,
             }
         }

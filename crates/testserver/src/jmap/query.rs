@@ -73,3 +73,42 @@ fn passes(filter: &Value, folder: &Folder, message: &Message) -> bool {
         && seconds("after").is_none_or(|after| came >= after)
         && seconds("before").is_none_or(|before| came < before)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Post;
+
+    #[test]
+    fn a_query_finds_what_lies_in_its_folders_since_its_date_the_newest_first() {
+        let post = Post::new();
+        post.add_account("rita", "p", &[]);
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (folder, seconds) in [("INBOX", 100), ("INBOX", 300), ("Junk", 200), ("Trash", 400)] {
+            post.insert_dated("rita", folder, b"Subject: x\r\n\r\n", at(seconds));
+        }
+        let ids = |query: &dyn Fn(&str, &str) -> Value| {
+            let found = post.emails("rita", |_, folders| {
+                let query = query(&folder_id(&folders["INBOX"]), &folder_id(&folders["Junk"]));
+                answer(7, folders, &query)
+            });
+            found.expect("there is an account").map(|found| found["ids"].clone())
+        };
+        let either = ids(&|inbox, junk| {
+            let since = |id| json!({"inMailbox": id, "after": "1970-01-01T00:02:00Z"});
+            json!({
+                "filter": {"operator": "OR", "conditions": [since(inbox), since(junk)]},
+                "sort": [{"property": "receivedAt", "isAscending": false}],
+            })
+        });
+        let both = either.expect("a filter that is known");
+        assert_eq!(both.as_array().map(Vec::len), Some(2), "{both}");
+        let newest = ids(
+            &|inbox, _| json!({"filter": {"inMailbox": inbox}, "limit": 1, "sort": [{"isAscending": false}]}),
+        );
+        assert_eq!(newest.expect("a filter that is known")[0], both[0]);
+        assert!(ids(&|_, _| json!({"filter": {"text": "x"}})).is_err());
+    }
+}
