@@ -1,4 +1,4 @@
-//! A mail server for tests that says what its script makes of each line, over as many connections as
+//! A mail server for tests that says what its script makes of each line, over as many connections at once as
 //! the client opens.
 
 use std::path::Path;
